@@ -1,0 +1,171 @@
+//! How a run ended.
+//!
+//! [`Exit`] is what the kernel says of a process, [`SpawnError`] why there never was one, [`RunEnd`] either of them. The
+//! container's exit code follows from these alone.
+
+use std::fmt;
+
+use crate::signal::Signal;
+
+/// What the kernel says of an ended process (waitid(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// It returned from main or called exit, with this status.
+    Code(u8),
+    /// A signal ended it.
+    Signal {
+        /// Which signal.
+        signal: Signal,
+        /// Whether it left a core dump.
+        core_dumped: bool,
+    },
+}
+
+impl Exit {
+    /// The exit code a shell would show: the status itself, or 128+n for signal n.
+    pub fn shell_code(self) -> u8 {
+        match self {
+            Exit::Code(code) => code,
+            Exit::Signal { signal, .. } => 128 + signal.number() as u8,
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit status {code}"),
+            Exit::Signal { signal, core_dumped: false } => write!(f, "terminated by {signal}"),
+            Exit::Signal { signal, core_dumped: true } => write!(f, "terminated by {signal} (core dumped)"),
+        }
+    }
+}
+
+/// The step of a spawn that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SpawnStep {
+    /// Preparing in the daemon: pipes, log files, stdin.
+    Prepare,
+    /// Making the process: clone(2).
+    Fork,
+    /// A session of its own: setsid(2).
+    Session,
+    /// Connecting stdin, stdout and stderr.
+    Stdio,
+    /// A resource limit: setrlimit(2).
+    Rlimit,
+    /// The nice value: setpriority(2).
+    Nice,
+    /// The out-of-memory score: /proc/self/oom_score_adj.
+    OomScoreAdj,
+    /// Finding the user or group, or becoming it.
+    User,
+    /// The working directory: chdir(2).
+    Chdir,
+    /// Finding or executing the program: execve(2).
+    Exec,
+}
+
+impl SpawnStep {
+    /// Every step, in the order in which a spawn takes them.
+    pub const ALL: [SpawnStep; 10] = [
+        SpawnStep::Prepare,
+        SpawnStep::Fork,
+        SpawnStep::Session,
+        SpawnStep::Stdio,
+        SpawnStep::Rlimit,
+        SpawnStep::Nice,
+        SpawnStep::OomScoreAdj,
+        SpawnStep::User,
+        SpawnStep::Chdir,
+        SpawnStep::Exec,
+    ];
+
+    /// One word for it, as the API shows it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SpawnStep::Prepare => "prepare",
+            SpawnStep::Fork => "fork",
+            SpawnStep::Session => "session",
+            SpawnStep::Stdio => "stdio",
+            SpawnStep::Rlimit => "rlimit",
+            SpawnStep::Nice => "nice",
+            SpawnStep::OomScoreAdj => "oom_score_adj",
+            SpawnStep::User => "user",
+            SpawnStep::Chdir => "chdir",
+            SpawnStep::Exec => "exec",
+        }
+    }
+}
+
+/// Why a run never began.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SpawnError {
+    /// Which step failed.
+    pub step: SpawnStep,
+    /// The error number, 0 where none applies.
+    pub errno: i32,
+    /// The whole reason in the user's words: `/usr/bin/postgre: no such file`.
+    pub message: String,
+}
+
+const ENOENT: i32 = 2;
+
+impl SpawnError {
+    /// What a shell would exit with: 127 for "not found", 126 for "cannot execute".
+    pub fn shell_code(&self) -> u8 {
+        if self.step == SpawnStep::Exec && self.errno == ENOENT { 127 } else { 126 }
+    }
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+/// How a run ended, or that it never began.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RunEnd {
+    /// Its main process ended.
+    Exited(Exit),
+    /// It could not be spawned.
+    NotSpawned(SpawnError),
+}
+
+impl RunEnd {
+    /// The exit code a shell would show for it.
+    pub fn shell_code(&self) -> u8 {
+        match self {
+            RunEnd::Exited(exit) => exit.shell_code(),
+            RunEnd::NotSpawned(error) => error.shell_code(),
+        }
+    }
+}
+
+impl fmt::Display for RunEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunEnd::Exited(exit) => exit.fmt(f),
+            RunEnd::NotSpawned(error) => write!(f, "spawn error: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_the_shells() {
+        let killed = Exit::Signal { signal: Signal::KILL, core_dumped: false };
+        let missing = SpawnError { step: SpawnStep::Exec, errno: ENOENT, message: String::new() };
+        let no_directory = SpawnError { step: SpawnStep::Chdir, errno: ENOENT, message: String::new() };
+        assert_eq!(RunEnd::Exited(Exit::Code(42)).shell_code(), 42);
+        assert_eq!(RunEnd::Exited(killed).shell_code(), 137);
+        assert_eq!(RunEnd::NotSpawned(missing).shell_code(), 127);
+        assert_eq!(RunEnd::NotSpawned(no_directory).shell_code(), 126);
+    }
+}
