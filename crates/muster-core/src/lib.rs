@@ -9,14 +9,31 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
+pub mod effect;
 pub mod exit;
 pub mod name;
+pub mod order;
+pub mod program;
+pub mod random;
+pub mod request;
 pub mod restart;
+mod shutdown;
 pub mod signal;
 pub mod spec;
+pub mod state;
+pub mod stop;
+pub mod supervisor;
 pub mod time;
+pub mod timers;
 
+pub use effect::{Effect, Event, Input, Scope, ShutdownReason};
 pub use exit::{Exit, RunEnd, SpawnError, SpawnStep};
 pub use name::{InstanceId, RunId, Selector};
+pub use program::{Instance, PastRun};
+pub use request::{Awaited, Done, Failure, Outcome, RequestId, Verb};
 pub use signal::Signal;
+pub use spec::Spec;
+pub use state::{Goal, State};
+pub use supervisor::{Settings, Supervisor};
 pub use time::Time;

@@ -1,0 +1,543 @@
+//! One instance of a program: its goal, its state, its run, and every transition between states.
+//!
+//! Read this first. The supervisor hands each input to the instance it concerns; the instance changes its state in
+//! [`Instance::enter`], the only writer, and says what to do through a [`Turn`]. It knows nothing of other instances:
+//! whose turn it is to stop, and whether it must be held back, the supervisor decides.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::effect::{Effect, Event, Scope};
+use crate::exit::{Exit, RunEnd, SpawnError};
+use crate::name::{InstanceId, RunId};
+use crate::request::Change;
+use crate::restart::{Decision, Ended, Reset, Tally};
+use crate::signal::Signal;
+use crate::spec::{InstanceSpec, Kind, ProgramSpec, StopScope};
+use crate::state::{Goal, State};
+use crate::stop::{Step, StopPlan, total_patience};
+use crate::time::Time;
+use crate::timers::{Slot, Timers};
+
+/// How long a new process may take to execute its program before it counts as hung and is killed: a working directory
+/// or a program on a dead network file system never answers. No upstream default exists; a minute is systemd's order
+/// of magnitude for a start (DefaultTimeoutStartSec=90s).
+pub const EXEC_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How many past runs an instance remembers.
+pub const HISTORY: usize = 20;
+
+/// A run, from the order to spawn it until nothing of its tree is left.
+#[derive(Debug)]
+struct Run {
+    id: RunId,
+    began: Time,
+    is_executed: bool,
+    main_lives: bool,
+    stop: Option<StopPlan>,
+}
+
+/// A run that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastRun {
+    /// Which.
+    pub run: RunId,
+    /// When it began.
+    pub began: Time,
+    /// When its main process ended.
+    pub ended: Time,
+    /// How.
+    pub end: RunEnd,
+    /// Whether that was a success: an expected exit status, or an end that was asked for.
+    pub success: bool,
+    /// Whether it was being stopped when it ended.
+    pub was_stopping: bool,
+}
+
+/// An end that the policy does not follow with another run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FinalEnd {
+    pub(crate) at: Time,
+    pub(crate) run: RunId,
+    pub(crate) code: u8,
+    pub(crate) success: bool,
+}
+
+/// Where an instance puts what is to be done, while it handles one input.
+pub(crate) struct Turn<'a> {
+    pub(crate) now: Time,
+    pub(crate) effects: &'a mut VecDeque<Effect>,
+    pub(crate) changes: &'a mut VecDeque<Change>,
+    pub(crate) next_run: &'a mut u64,
+    pub(crate) random: f64,
+}
+
+/// One instance of a program.
+#[derive(Debug)]
+pub struct Instance {
+    id: InstanceId,
+    program: Rc<ProgramSpec>,
+    spec: Rc<InstanceSpec>,
+    goal: Goal,
+    state: State,
+    since: Time,
+    run: Option<Run>,
+    last_run: Option<RunId>,
+    timers: Timers,
+    tally: Tally,
+    past: VecDeque<PastRun>,
+    final_end: Option<FinalEnd>,
+    is_held: bool,
+    was_stopped_by_hand: bool,
+}
+
+/// What an onlooker sees of an instance.
+impl Instance {
+    /// Which it is.
+    pub fn id(&self) -> InstanceId {
+        self.id
+    }
+
+    /// Its name, `web` or `web:3`.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Its program.
+    pub fn program(&self) -> &ProgramSpec {
+        &self.program
+    }
+
+    /// What it executes.
+    pub fn spec(&self) -> &InstanceSpec {
+        &self.spec
+    }
+
+    /// What is wished of it.
+    pub fn goal(&self) -> Goal {
+        self.goal
+    }
+
+    /// Where it is.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Since when it is there.
+    pub fn since(&self) -> Time {
+        self.since
+    }
+
+    /// Its run, from the order to spawn it until nothing of its tree is left.
+    pub fn run(&self) -> Option<RunId> {
+        self.run.as_ref().map(|run| run.id)
+    }
+
+    /// When its run began, while the main process lives.
+    pub fn run_began(&self) -> Option<Time> {
+        self.run.as_ref().filter(|run| run.main_lives).map(|run| run.began)
+    }
+
+    /// Whether its run's main process has ended and only other processes of the tree are left.
+    pub fn has_leftovers(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| !run.main_lives)
+    }
+
+    /// When the next run is due, in BACKOFF.
+    pub fn next_start(&self) -> Option<Time> {
+        self.timers.get(Slot::Delay)
+    }
+
+    /// Consecutive ends that led to a restart, as the policy would count them at `now`.
+    pub fn failures(&self, now: Time) -> u32 {
+        let up = self.run_began().filter(|_| self.state == State::Running).map(|began| now.since(began));
+        match (self.program.restart.backoff.reset, up) {
+            (Reset::AfterUp(span), Some(up)) if up >= span => 0,
+            (Reset::OnRunning, Some(_)) => 0,
+            _ => self.tally.failures,
+        }
+    }
+
+    /// Its last runs, the latest last.
+    pub fn past(&self) -> impl DoubleEndedIterator<Item = &PastRun> {
+        self.past.iter()
+    }
+
+    /// Whether anything of it runs, or may be about to.
+    pub fn is_live(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// Whether it waits for others that are restarted with it.
+    pub fn is_held(&self) -> bool {
+        self.is_held
+    }
+}
+
+/// What the supervisor tells it.
+impl Instance {
+    pub(crate) fn new(id: InstanceId, program: Rc<ProgramSpec>, spec: Rc<InstanceSpec>) -> Instance {
+        Instance {
+            id,
+            program,
+            spec,
+            goal: Goal::Down,
+            state: State::Stopped,
+            since: Time::ZERO,
+            run: None,
+            last_run: None,
+            timers: Timers::default(),
+            tally: Tally::default(),
+            past: VecDeque::new(),
+            final_end: None,
+            is_held: false,
+            was_stopped_by_hand: false,
+        }
+    }
+
+    pub(crate) fn last_run(&self) -> Option<RunId> {
+        self.last_run
+    }
+
+    pub(crate) fn final_end(&self) -> Option<FinalEnd> {
+        self.final_end
+    }
+
+    pub(crate) fn was_stopped_by_hand(&self) -> bool {
+        self.was_stopped_by_hand
+    }
+
+    pub(crate) fn mark_stopped_by_hand(&mut self) {
+        self.was_stopped_by_hand = true;
+    }
+
+    pub(crate) fn was_killed(&self) -> bool {
+        self.run.as_ref().and_then(|run| run.stop.as_ref()).is_some_and(StopPlan::is_killing)
+    }
+
+    pub(crate) fn earliest_deadline(&self) -> Option<Time> {
+        self.timers.earliest()
+    }
+
+    /// Somebody wants it up. What runs goes on; a wait is cut short; what is being stopped starts again afterwards.
+    pub(crate) fn start(&mut self, turn: &mut Turn<'_>) {
+        self.goal = Goal::Up;
+        self.was_stopped_by_hand = false;
+        match self.state {
+            State::Stopped | State::Exited | State::Fatal | State::Backoff => {
+                self.tally = Tally::default();
+                self.begin_run_or_wait(turn);
+            }
+            State::Waiting | State::Starting | State::Running | State::Stopping => {}
+        }
+    }
+
+    /// Nobody wants it up any more. A run goes on until [`Instance::stop_run`]; what only waits is down at once.
+    pub(crate) fn lower_goal(&mut self, turn: &mut Turn<'_>) {
+        self.goal = Goal::Down;
+        self.is_held = false;
+        if matches!(self.state, State::Waiting | State::Backoff) {
+            let down = if self.run.is_some() { State::Stopping } else { State::Stopped };
+            self.enter(turn, down);
+            self.rearm_stop();
+        }
+    }
+
+    /// Its turn to be stopped has come. With a budget, SIGKILL comes no later than that.
+    pub(crate) fn stop_run(&mut self, turn: &mut Turn<'_>, budget: Option<Duration>) {
+        let Some(run) = &mut self.run else { return };
+        match &mut run.stop {
+            Some(plan) => {
+                if let Some(budget) = budget {
+                    plan.hurry(turn.now + budget);
+                }
+                self.rearm_stop();
+            }
+            None => {
+                run.stop = Some(StopPlan::begin(&self.program.stop, turn.now, budget));
+                self.enter(turn, State::Stopping);
+                self.take_stop_step(turn);
+            }
+        }
+    }
+
+    /// SIGKILL to everything of it, now.
+    pub(crate) fn kill_run(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = &mut self.run else { return };
+        match &mut run.stop {
+            Some(plan) if plan.is_killing() => return,
+            Some(plan) => plan.hurry(turn.now),
+            None => run.stop = Some(StopPlan::kill(turn.now)),
+        }
+        if matches!(self.state, State::Starting | State::Running) {
+            self.enter(turn, State::Stopping);
+        }
+        self.take_stop_step(turn);
+    }
+
+    /// It is restarted together with others, and must not start before they are down.
+    pub(crate) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// The others are down.
+    pub(crate) fn release(&mut self, turn: &mut Turn<'_>) {
+        self.is_held = false;
+        if self.state == State::Waiting {
+            self.begin_run_or_wait(turn);
+        }
+    }
+
+    /// The program has been executed.
+    pub(crate) fn executed(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = &mut self.run else { return };
+        run.is_executed = true;
+        if self.state != State::Starting || run.stop.is_some() {
+            return;
+        }
+        if self.program.startsecs.is_zero() || self.program.kind == Kind::Oneshot {
+            self.enter(turn, State::Running);
+        } else {
+            self.timers.arm(Slot::Start, turn.now + self.program.startsecs);
+        }
+    }
+
+    /// The run never began, and left nothing behind.
+    pub(crate) fn not_spawned(&mut self, turn: &mut Turn<'_>, error: SpawnError) {
+        self.end_run(turn, RunEnd::NotSpawned(error));
+        self.tree_gone(turn);
+    }
+
+    /// The main process ended. What is left of the tree is stopped the same way.
+    pub(crate) fn exited(&mut self, turn: &mut Turn<'_>, exit: Exit) {
+        self.end_run(turn, RunEnd::Exited(exit));
+        self.sweep_leftovers(turn);
+    }
+
+    /// Nothing of the tree is left.
+    pub(crate) fn tree_gone(&mut self, turn: &mut Turn<'_>) {
+        if self.run.as_ref().is_none_or(|run| run.main_lives) {
+            return;
+        }
+        self.run = None;
+        match self.state {
+            State::Stopping => {
+                self.enter(turn, State::Stopped);
+                if self.goal == Goal::Up {
+                    self.begin_run_or_wait(turn);
+                }
+            }
+            State::Waiting => self.begin_run_or_wait(turn),
+            State::Backoff if self.timers.get(Slot::Delay).is_none_or(|at| at <= turn.now) => {
+                self.begin_run_or_wait(turn);
+            }
+            _ => {
+                self.disarm_stop();
+                self.tell_change(turn);
+            }
+        }
+    }
+
+    /// Takes what is due, one deadline a time. False when nothing is.
+    pub(crate) fn handle_deadline(&mut self, turn: &mut Turn<'_>) -> bool {
+        match self.timers.take_due(turn.now) {
+            None => return false,
+            Some(Slot::Start) => self.start_deadline(turn),
+            // With leftovers of the last run, the next one begins when they are gone.
+            Some(Slot::Delay) if self.run.is_some() => {}
+            Some(Slot::Delay) => self.begin_run_or_wait(turn),
+            Some(Slot::Stop) => self.take_stop_step(turn),
+        }
+        true
+    }
+}
+
+/// How it goes from state to state.
+impl Instance {
+    /// The only writer of the state. Leaving a state empties all timer slots.
+    fn enter(&mut self, turn: &mut Turn<'_>, to: State) {
+        let from = std::mem::replace(&mut self.state, to);
+        self.since = turn.now;
+        self.timers.clear();
+        if from != to {
+            turn.effects.push_back(Effect::Publish(Event::State { instance: self.id, from, to }));
+        }
+        self.tell_change(turn);
+    }
+
+    fn tell_change(&self, turn: &mut Turn<'_>) {
+        turn.changes.push_back(self.change());
+    }
+
+    pub(crate) fn change(&self) -> Change {
+        Change {
+            instance: self.id,
+            state: self.state,
+            goal: self.goal,
+            run: self.last_run,
+            is_live: self.is_live(),
+            last_end: self.past.back().map(|past| (past.end.clone(), past.success)),
+        }
+    }
+
+    fn begin_run_or_wait(&mut self, turn: &mut Turn<'_>) {
+        if self.run.is_none() && !self.is_held {
+            self.begin_run(turn);
+        } else if self.state != State::Waiting {
+            self.enter(turn, State::Waiting);
+            self.rearm_stop();
+        }
+    }
+
+    fn begin_run(&mut self, turn: &mut Turn<'_>) {
+        *turn.next_run += 1;
+        let run = RunId(*turn.next_run);
+        self.run = Some(Run { id: run, began: turn.now, is_executed: false, main_lives: true, stop: None });
+        self.last_run = Some(run);
+        self.final_end = None;
+        self.tally.count_start(self.program.restart.limit, turn.now);
+        self.enter(turn, State::Starting);
+        self.timers.arm(Slot::Start, turn.now + EXEC_DEADLINE);
+        turn.effects.push_back(Effect::Spawn { run, instance: self.id, spec: Rc::clone(&self.spec) });
+    }
+
+    /// Either it has been up for `startsecs`, or it never came to execute its program.
+    fn start_deadline(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = &mut self.run else { return };
+        if run.is_executed {
+            self.enter(turn, State::Running);
+        } else {
+            run.stop = Some(StopPlan::kill(turn.now));
+            self.take_stop_step(turn);
+        }
+    }
+
+    /// The main process is no more: remember how it ended, and decide what follows.
+    fn end_run(&mut self, turn: &mut Turn<'_>, end: RunEnd) {
+        let Some(run) = self.run.as_mut().filter(|run| run.main_lives) else { return };
+        run.main_lives = false;
+        let was_stopping = self.state == State::Stopping;
+        let past = PastRun {
+            run: run.id,
+            began: run.began,
+            ended: turn.now,
+            success: self.program.counts_as_success(&end) && run.stop.is_none(),
+            was_stopping,
+            end,
+        };
+        turn.effects.push_back(Effect::Publish(Event::Ended {
+            instance: self.id,
+            run: past.run,
+            end: past.end.clone(),
+            uptime: past.ended.since(past.began),
+            expected: was_stopping || past.success,
+        }));
+        self.remember(past.clone());
+        match (self.state, self.goal) {
+            (State::Starting | State::Running, Goal::Down) => self.enter(turn, State::Stopping),
+            (State::Starting | State::Running, Goal::Up) if self.is_held => self.enter(turn, State::Waiting),
+            (State::Starting | State::Running, Goal::Up) => self.follow_policy(turn, &past),
+            _ => {}
+        }
+    }
+
+    fn remember(&mut self, past: PastRun) {
+        if self.past.len() == HISTORY {
+            self.past.pop_front();
+        }
+        self.past.push_back(past);
+    }
+
+    fn follow_policy(&mut self, turn: &mut Turn<'_>, past: &PastRun) {
+        let ended = Ended {
+            at: turn.now,
+            uptime: past.ended.since(past.began),
+            was_running: self.state == State::Running,
+            success: past.success,
+        };
+        let policy = &self.program.restart;
+        let decision = policy.decide(&mut self.tally, ended, turn.random);
+        let (to, delay) = match decision {
+            Decision::Restart { delay } => (State::Backoff, Some(delay)),
+            Decision::Stay if matches!(past.end, RunEnd::Exited(_)) => (State::Exited, None),
+            Decision::Stay | Decision::GiveUp => (State::Fatal, None),
+        };
+        let Some(delay) = delay else {
+            let code = past.end.shell_code();
+            self.final_end = Some(FinalEnd { at: turn.now, run: past.run, code, success: past.success });
+            return self.enter(turn, to);
+        };
+        let (attempt, limit) = (self.tally.failures, policy.retries());
+        self.enter(turn, to);
+        self.timers.arm(Slot::Delay, turn.now + delay);
+        turn.effects.push_back(Effect::Publish(Event::Retry { instance: self.id, delay, attempt, limit }));
+    }
+
+    /// The tree outlived its main process: its members get the signal of the step that is under way, or of the first.
+    fn sweep_leftovers(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = &mut self.run else { return };
+        match run.stop.as_ref().map(StopPlan::asking) {
+            Some(asking) => {
+                let signal = asking.unwrap_or(Signal::KILL);
+                turn.effects.push_back(Effect::Sweep { run: run.id, signal });
+                self.rearm_stop();
+            }
+            None => {
+                run.stop = Some(StopPlan::begin(&self.program.stop, turn.now, None));
+                self.take_stop_step(turn);
+            }
+        }
+    }
+
+    fn take_stop_step(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = &mut self.run else { return };
+        let Some(plan) = &mut run.stop else { return };
+        let (waited, was_killing) = (turn.now.since(plan.began()), plan.is_killing());
+        match plan.advance(turn.now) {
+            Step::Ask(signal) if run.main_lives => {
+                let scope = match self.program.stop.scope {
+                    StopScope::Main => Scope::Main,
+                    StopScope::Group => Scope::Group,
+                };
+                turn.effects.push_back(Effect::Signal { run: run.id, signal, scope });
+                // A stopped process (SIGSTOP) would only act on it when somebody continues it. systemd.kill(5) does the same.
+                turn.effects.push_back(Effect::Signal { run: run.id, signal: Signal::CONT, scope });
+            }
+            Step::Ask(signal) => turn.effects.push_back(Effect::Sweep { run: run.id, signal }),
+            Step::Kill => {
+                let (instance, id, cut_short) = (self.id, run.id, plan.is_cut_short());
+                turn.effects.push_back(Effect::Publish(if was_killing {
+                    Event::Stuck { instance, run: id, since: waited }
+                } else {
+                    Event::Killed { instance, run: id, waited, cut_short }
+                }));
+                turn.effects.push_back(Effect::Sweep { run: id, signal: Signal::KILL });
+            }
+        }
+        self.rearm_stop();
+    }
+
+    /// Entering a state emptied the slot; the plan of the run goes on.
+    fn rearm_stop(&mut self) {
+        if let Some(plan) = self.run.as_ref().and_then(|run| run.stop.as_ref()) {
+            self.timers.arm(Slot::Stop, plan.deadline());
+        }
+    }
+
+    fn disarm_stop(&mut self) {
+        self.timers.disarm(Slot::Stop);
+    }
+}
+
+impl ProgramSpec {
+    /// Whether this end is what the program was meant to come to.
+    pub fn counts_as_success(&self, end: &RunEnd) -> bool {
+        matches!(end, RunEnd::Exited(Exit::Code(code)) if self.exit_codes.contains(code))
+    }
+
+    /// How long stopping it may take before SIGKILL.
+    pub fn patience(&self) -> Duration {
+        total_patience(&self.stop)
+    }
+}

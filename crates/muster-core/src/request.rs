@@ -1,0 +1,252 @@
+//! What somebody asks of instances, and when it has been done.
+//!
+//! A request names instances and a [`Verb`]. For each of them it holds a [`Condition`] until a change of that instance
+//! meets it; when none is left the request is replied to, exactly once. Knows nothing of sockets and patience: whoever
+//! asked says when it no longer waits.
+
+use std::collections::BTreeMap;
+
+use crate::effect::Scope;
+use crate::exit::RunEnd;
+use crate::name::{InstanceId, RunId};
+use crate::signal::Signal;
+use crate::state::{Goal, State};
+
+/// Which request, in the shell's numbering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What to do with the chosen instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Make them run.
+    Start,
+    /// Make them not run.
+    Stop,
+    /// Stop those that run, then start all.
+    Restart,
+    /// Send a signal to those that run.
+    Signal {
+        /// Which.
+        signal: Signal,
+        /// To whom of them.
+        scope: Scope,
+    },
+    /// Do nothing, and reply when they have come there.
+    Await(Awaited),
+}
+
+/// What can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// RUNNING.
+    Running,
+    /// EXITED or FATAL: ended for good by itself.
+    Exited,
+    /// Not running, for whatever reason.
+    Stopped,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// This part of the selection chooses nothing; nothing was done.
+    NoSuchProgram(String),
+    /// What became of each chosen instance, in the order of the table.
+    Results(Vec<(InstanceId, Result<Done, Failure>)>),
+}
+
+/// What was done with an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It runs now.
+    Started,
+    /// It ran already.
+    AlreadyRunning,
+    /// It runs no more.
+    Stopped,
+    /// It did not run.
+    NotRunning,
+    /// It runs again.
+    Restarted,
+    /// The signal was sent.
+    Signalled,
+    /// It has come there.
+    Reached,
+}
+
+/// Why it was not done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// The new run ended at once, or never began.
+    Ended(RunEnd),
+    /// Somebody stopped it meanwhile.
+    Cancelled,
+    /// There is nothing to signal.
+    NotRunning,
+    /// The daemon is stopping everything.
+    ShuttingDown,
+    /// Accepted and under way.
+    Pending,
+}
+
+/// What an instance must come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// A run later than this one has come up, or failed to.
+    Up {
+        /// The last run that does not count.
+        after: Option<RunId>,
+        /// What to say when it is up.
+        done: Done,
+    },
+    /// Nothing of it runs.
+    Down,
+    /// It has come there.
+    Awaited(Awaited),
+}
+
+/// A change of an instance, as requests see it.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Which instance.
+    pub instance: InstanceId,
+    /// Its state after the change.
+    pub state: State,
+    /// Its goal at that time.
+    pub goal: Goal,
+    /// Its latest run.
+    pub run: Option<RunId>,
+    /// Whether anything of it was left.
+    pub is_live: bool,
+    /// How its latest run ended, and whether that was a success.
+    pub last_end: Option<(RunEnd, bool)>,
+}
+
+impl Condition {
+    /// What this change says of the condition; `None` is "not yet".
+    pub fn judge(self, change: &Change) -> Option<Result<Done, Failure>> {
+        match self {
+            Condition::Up { after, .. } if change.run <= after && change.state != State::Stopped => None,
+            Condition::Up { done, .. } => judge_up(done, change),
+            Condition::Down => (!change.is_live).then_some(Ok(Done::Stopped)),
+            Condition::Awaited(awaited) => judge_awaited(awaited, change),
+        }
+    }
+}
+
+fn judge_up(done: Done, change: &Change) -> Option<Result<Done, Failure>> {
+    match change.state {
+        State::Running => Some(Ok(done)),
+        State::Backoff | State::Fatal | State::Exited => match &change.last_end {
+            Some((_, true)) => Some(Ok(done)),
+            Some((end, false)) => Some(Err(Failure::Ended(end.clone()))),
+            None => None,
+        },
+        State::Stopped if change.goal == Goal::Down => Some(Err(Failure::Cancelled)),
+        State::Stopped | State::Waiting | State::Starting | State::Stopping => None,
+    }
+}
+
+fn judge_awaited(awaited: Awaited, change: &Change) -> Option<Result<Done, Failure>> {
+    let reached = match awaited {
+        Awaited::Running => change.state == State::Running,
+        Awaited::Exited => matches!(change.state, State::Exited | State::Fatal),
+        Awaited::Stopped => change.state.is_final() && !change.is_live,
+    };
+    match (reached, awaited, change.state, &change.last_end) {
+        (true, ..) => Some(Ok(Done::Reached)),
+        // Giving up is final: who waits for RUNNING would wait for a command that may never come.
+        (false, Awaited::Running, State::Fatal, Some((end, _))) => Some(Err(Failure::Ended(end.clone()))),
+        _ => None,
+    }
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Request {
+    pending: BTreeMap<InstanceId, Condition>,
+    results: BTreeMap<InstanceId, Result<Done, Failure>>,
+}
+
+/// All requests under way.
+#[derive(Debug, Default)]
+pub struct Requests {
+    requests: BTreeMap<RequestId, Request>,
+    waiting: BTreeMap<InstanceId, Vec<RequestId>>,
+}
+
+/// A request that has had its last answer.
+pub type Finished = (RequestId, Outcome);
+
+impl Requests {
+    /// Takes a request in with what is known of each instance already, and gives it back if that is everything.
+    pub fn begin(
+        &mut self,
+        id: RequestId,
+        pending: BTreeMap<InstanceId, Condition>,
+        results: BTreeMap<InstanceId, Result<Done, Failure>>,
+    ) -> Option<Finished> {
+        if pending.is_empty() {
+            return Some((id, outcome(results)));
+        }
+        for &instance in pending.keys() {
+            self.waiting.entry(instance).or_default().push(id);
+        }
+        self.requests.insert(id, Request { pending, results });
+        None
+    }
+
+    /// Holds a change against every request that waits for this instance.
+    pub fn observe(&mut self, change: &Change) -> Vec<Finished> {
+        let Some(interested) = self.waiting.remove(&change.instance) else { return Vec::new() };
+        let (met, unmet): (Vec<_>, Vec<_>) = interested.into_iter().partition(|&id| self.is_met(id, change));
+        if !unmet.is_empty() {
+            self.waiting.insert(change.instance, unmet);
+        }
+        met.into_iter().filter_map(|id| self.take_if_complete(id)).collect()
+    }
+
+    fn is_met(&mut self, id: RequestId, change: &Change) -> bool {
+        let Some(request) = self.requests.get_mut(&id) else { return true };
+        let Some(condition) = request.pending.get(&change.instance) else { return true };
+        let Some(result) = condition.judge(change) else { return false };
+        request.pending.remove(&change.instance);
+        request.results.insert(change.instance, result);
+        true
+    }
+
+    fn take_if_complete(&mut self, id: RequestId) -> Option<Finished> {
+        let complete = self.requests.get(&id).is_some_and(|request| request.pending.is_empty());
+        complete.then(|| self.requests.remove(&id)).flatten().map(|request| (id, outcome(request.results)))
+    }
+
+    /// Ends a request as it stands. `None` where it has been replied to.
+    pub fn expire(&mut self, id: RequestId) -> Option<Finished> {
+        let mut request = self.requests.remove(&id)?;
+        for instance in request.pending.into_keys() {
+            request.results.insert(instance, Err(Failure::Pending));
+            self.forget(instance, id);
+        }
+        Some((id, outcome(request.results)))
+    }
+
+    /// Ends every request as it stands.
+    pub fn expire_all(&mut self) -> Vec<Finished> {
+        let ids: Vec<RequestId> = self.requests.keys().copied().collect();
+        ids.into_iter().filter_map(|id| self.expire(id)).collect()
+    }
+
+    fn forget(&mut self, instance: InstanceId, id: RequestId) {
+        if let Some(waiting) = self.waiting.get_mut(&instance) {
+            waiting.retain(|&other| other != id);
+            if waiting.is_empty() {
+                self.waiting.remove(&instance);
+            }
+        }
+    }
+}
+
+fn outcome(results: BTreeMap<InstanceId, Result<Done, Failure>>) -> Outcome {
+    Outcome::Results(results.into_iter().collect())
+}

@@ -1,0 +1,179 @@
+//! How one run is stopped: the configured signals one after another, each with its patience, then SIGKILL.
+//!
+//! A [`StopPlan`] is begun once for a run and never again, so a second `stop` cannot send the first signal twice or start
+//! the patience anew. What is left of the tree after the main process ended goes through the rest of the same plan. A
+//! shutdown's budget may shorten it. Sends nothing itself: the instance turns each [`Step`] into an effect.
+
+use std::time::Duration;
+
+use crate::signal::Signal;
+use crate::spec::{StopSpec, StopStep};
+use crate::time::Time;
+
+/// How long after a SIGKILL that has not ended everything it is sent again. A process in uninterruptible sleep dies only
+/// when the kernel lets it, and new members may have been forked between two looks at the tree.
+pub const KILL_RETRY: Duration = Duration::from_secs(1);
+
+/// What to send now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// This signal, politely.
+    Ask(Signal),
+    /// SIGKILL, to every process of the tree.
+    Kill,
+}
+
+/// The progress of stopping one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopPlan {
+    steps: Vec<StopStep>,
+    next: usize,
+    began: Time,
+    deadline: Time,
+    kill_at: Option<Time>,
+    is_killing: bool,
+    is_cut_short: bool,
+}
+
+impl StopPlan {
+    /// Begins the plan. With a `budget` shorter than the configured patience, every step is shortened alike.
+    pub fn begin(spec: &StopSpec, now: Time, budget: Option<Duration>) -> StopPlan {
+        let total = total_patience(spec);
+        let mut steps = spec.steps.clone();
+        let is_cut_short = budget.is_some_and(|budget| budget < total);
+        if let Some(budget) = budget.filter(|&budget| budget < total) {
+            let scale = budget.as_secs_f64() / total.as_secs_f64();
+            steps.iter_mut().for_each(|step| step.patience = step.patience.mul_f64(scale));
+        }
+        StopPlan { steps, next: 0, began: now, deadline: now, kill_at: None, is_killing: false, is_cut_short }
+    }
+
+    /// A plan that kills at once.
+    pub fn kill(now: Time) -> StopPlan {
+        StopPlan {
+            steps: Vec::new(),
+            next: 0,
+            began: now,
+            deadline: now,
+            kill_at: None,
+            is_killing: false,
+            is_cut_short: true,
+        }
+    }
+
+    /// Takes the next step and sets the deadline after it.
+    pub fn advance(&mut self, now: Time) -> Step {
+        let hurried = self.kill_at.is_some_and(|at| at <= now);
+        match self.steps.get(self.next).filter(|_| !hurried) {
+            Some(step) => {
+                self.next += 1;
+                let patient = now + step.patience;
+                self.deadline = self.kill_at.map_or(patient, |at| at.min(patient));
+                Step::Ask(step.signal)
+            }
+            None => {
+                self.is_killing = true;
+                self.deadline = now + KILL_RETRY;
+                Step::Kill
+            }
+        }
+    }
+
+    /// Makes SIGKILL come no later than `at`.
+    pub fn hurry(&mut self, at: Time) {
+        let end = self.steps[self.next..].iter().fold(self.deadline, |end, step| end + step.patience);
+        if !self.is_killing && at < end {
+            self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
+            self.deadline = self.deadline.min(at);
+            self.is_cut_short = true;
+        }
+    }
+
+    /// When the next step is due.
+    pub fn deadline(&self) -> Time {
+        self.deadline
+    }
+
+    /// When the first signal was sent.
+    pub fn began(&self) -> Time {
+        self.began
+    }
+
+    /// The signal of the step last taken, as long as SIGKILL has not been.
+    pub fn asking(&self) -> Option<Signal> {
+        let last = self.next.checked_sub(1)?;
+        self.steps.get(last).map(|step| step.signal).filter(|_| !self.is_killing)
+    }
+
+    /// Whether it leaves the run less time than is configured.
+    pub fn is_cut_short(&self) -> bool {
+        self.is_cut_short
+    }
+
+    /// Whether SIGKILL has been sent.
+    pub fn is_killing(&self) -> bool {
+        self.is_killing
+    }
+}
+
+/// How long a program may take to stop before SIGKILL, all its signals together.
+pub fn total_patience(spec: &StopSpec) -> Duration {
+    spec.steps.iter().fold(Duration::ZERO, |total, step| total.saturating_add(step.patience))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::StopScope;
+
+    fn at(ms: u64) -> Time {
+        Time::from_origin(Duration::from_millis(ms))
+    }
+
+    fn spec(steps: &[(Signal, u64)]) -> StopSpec {
+        let step = |&(signal, seconds)| StopStep { signal, patience: Duration::from_secs(seconds) };
+        StopSpec { steps: steps.iter().map(step).collect(), scope: StopScope::Main }
+    }
+
+    /// Walks a plan from deadline to deadline until it kills, and tells when it sent what.
+    fn story(mut plan: StopPlan) -> Vec<(u64, Step)> {
+        let mut told = Vec::new();
+        loop {
+            let now = plan.deadline();
+            let step = plan.advance(now);
+            told.push((now.since_origin().as_millis() as u64, step));
+            if step == Step::Kill {
+                return told;
+            }
+        }
+    }
+
+    #[test]
+    fn each_signal_has_its_own_patience() {
+        let plan = StopPlan::begin(&spec(&[(Signal::INT, 2), (Signal::TERM, 3)]), at(1000), None);
+        let expected = [(1000, Step::Ask(Signal::INT)), (3000, Step::Ask(Signal::TERM)), (6000, Step::Kill)];
+        assert_eq!(story(plan), expected);
+    }
+
+    #[test]
+    fn a_budget_shortens_all_steps_alike_and_never_lengthens_them() {
+        let patient = spec(&[(Signal::INT, 2), (Signal::TERM, 6)]);
+        let short = StopPlan::begin(&patient, at(0), Some(Duration::from_secs(4)));
+        assert_eq!(story(short), [(0, Step::Ask(Signal::INT)), (1000, Step::Ask(Signal::TERM)), (4000, Step::Kill)]);
+        let ample = StopPlan::begin(&patient, at(0), Some(Duration::from_secs(60)));
+        assert_eq!(ample, StopPlan::begin(&patient, at(0), None));
+    }
+
+    #[test]
+    fn hurry_brings_the_kill_forward_but_never_back() {
+        let mut plan = StopPlan::begin(&spec(&[(Signal::TERM, 10)]), at(0), None);
+        plan.advance(at(0));
+        plan.hurry(at(4000));
+        plan.hurry(at(7000));
+        assert_eq!(plan.deadline(), at(4000));
+        assert_eq!(plan.advance(at(4000)), Step::Kill);
+        plan.hurry(at(4100));
+        assert_eq!(plan.deadline(), at(4000) + KILL_RETRY);
+        assert_eq!(plan.advance(plan.deadline()), Step::Kill);
+    }
+}

@@ -1,0 +1,84 @@
+//! One slot per kind of timer.
+//!
+//! Arming a slot replaces what was there, and leaving a state empties all slots, so an old deadline can never act on a
+//! new run. Knows nothing of clocks: callers pass times.
+
+use crate::time::Time;
+
+/// What a deadline of an instance is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// The run must have executed its program, or has been up for `startsecs`.
+    Start,
+    /// The delay before the next run is over.
+    Delay,
+    /// The patience after the last stop signal is over.
+    Stop,
+}
+
+const SLOTS: [Slot; 3] = [Slot::Start, Slot::Delay, Slot::Stop];
+
+/// The deadlines of one instance.
+#[derive(Clone, Debug, Default)]
+pub struct Timers {
+    slots: [Option<Time>; SLOTS.len()],
+}
+
+impl Timers {
+    /// Sets a slot, replacing what was there.
+    pub fn arm(&mut self, slot: Slot, at: Time) {
+        self.slots[slot as usize] = Some(at);
+    }
+
+    /// Empties a slot.
+    pub fn disarm(&mut self, slot: Slot) {
+        self.slots[slot as usize] = None;
+    }
+
+    /// What a slot holds.
+    pub fn get(&self, slot: Slot) -> Option<Time> {
+        self.slots[slot as usize]
+    }
+
+    /// Empties all slots.
+    pub fn clear(&mut self) {
+        self.slots = Default::default();
+    }
+
+    /// The earliest deadline.
+    pub fn earliest(&self) -> Option<Time> {
+        self.slots.iter().flatten().min().copied()
+    }
+
+    /// Takes one slot that is due, the earliest first.
+    pub fn take_due(&mut self, now: Time) -> Option<Slot> {
+        let due = SLOTS.into_iter().filter(|&slot| self.get(slot).is_some_and(|at| at <= now));
+        let slot = due.min_by_key(|&slot| self.get(slot))?;
+        self.slots[slot as usize] = None;
+        Some(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_origin(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn due_slots_are_taken_once_and_in_order() {
+        let mut timers = Timers::default();
+        timers.arm(Slot::Stop, at(1));
+        timers.arm(Slot::Delay, at(9));
+        timers.arm(Slot::Delay, at(2));
+        timers.arm(Slot::Start, at(4));
+        assert_eq!(timers.earliest(), Some(at(1)));
+        assert_eq!(timers.take_due(at(3)), Some(Slot::Stop));
+        assert_eq!(timers.take_due(at(3)), Some(Slot::Delay));
+        assert_eq!(timers.take_due(at(3)), None);
+        assert_eq!(timers.earliest(), Some(at(4)));
+    }
+}
