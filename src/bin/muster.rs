@@ -1,2 +1,40 @@
-//! stub
-fn main() {}
+//! One file that is every program of the project by the name it is called by: what images ship.
+//!
+//! `musterd`, `musterctl`, and the inits that `musterd run` can stand in for. Called by its own name, the first argument
+//! is that name.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+muster is musterd and musterctl in one file: link it under these names, or give the name as the first argument.
+
+  ln -s muster musterd; ln -s muster musterctl
+  muster musterd --help
+  muster musterctl --help
+
+Called tini or dumb-init, it is a replacement for these.
+";
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let own_name = arguments.first().map(|name| base_name(name)).unwrap_or_default();
+    if own_name == "muster" && arguments.len() > 1 {
+        arguments.remove(0);
+    }
+    let name = arguments.first().map(|name| base_name(name)).unwrap_or_default();
+    match name.as_str() {
+        "musterctl" => musterctl::run(arguments),
+        "muster" => {
+            let _ = std::io::stderr().write_all(USAGE.as_bytes());
+            ExitCode::from(2)
+        }
+        _ => musterd::run_with(arguments),
+    }
+}
+
+fn base_name(path: &OsString) -> String {
+    Path::new(path).file_name().unwrap_or(path).to_string_lossy().into_owned()
+}

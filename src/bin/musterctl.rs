@@ -1,2 +1,5 @@
-//! stub
-fn main() {}
+//! The executable `musterctl`.
+
+fn main() -> std::process::ExitCode {
+    musterctl::main()
+}

@@ -1,2 +1,5 @@
-//! stub
-fn main() {}
+//! The executable `musterd`.
+
+fn main() -> std::process::ExitCode {
+    musterd::main()
+}

@@ -1,1 +1,47 @@
-//! muster-api
+//! The words on musterd's control socket, shared by the server and its clients.
+//!
+//! [`Route`] is one enum that formats a path for a client and parses it for the server, so the two cannot disagree.
+//! The bodies are plain serde structs, errors are [`Problem`]s (RFC 9457), and [`openapi`] describes all of it from the
+//! same registry of [`ENDPOINTS`]. Nothing here does any I/O or knows how a connection is made.
+//!
+//! Start reading at [`Route`], then [`Program`]. To add a route see `endpoint.rs`.
+
+#![forbid(unsafe_code)]
+
+mod action;
+mod daemon;
+mod endpoint;
+mod example;
+mod openapi;
+mod percent;
+mod problem;
+mod process;
+mod program;
+mod query;
+mod route;
+mod schema;
+mod state;
+mod timestamp;
+
+pub use action::{ActionReport, ActionResult, Outcome, ShutdownBody, SignalBody, SignalScope};
+pub use daemon::{Alive, Goals, Info, Missing, Phase, Ready};
+pub use endpoint::{COMMON_PROBLEMS, ENDPOINTS, Endpoint, Method, Parameter};
+pub use openapi::openapi;
+pub use problem::{Problem, ProblemKind};
+pub use process::{InstanceProcesses, ProcessInfo, ProcessState, Processes};
+pub use program::{ExitInfo, Program, ProgramDetail, Run};
+pub use route::{MAX_WAIT, Route, RouteError, Verb, WaitFor};
+pub use state::{Goal, State};
+pub use timestamp::Timestamp;
+
+/// The media type of every answer that is not an error.
+pub const JSON: &str = "application/json";
+
+/// The media type of every error (RFC 9457).
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// The largest request body that is read, in bytes. More is answered with 413.
+pub const MAX_BODY: usize = 1 << 20;
+
+/// Where the daemon listens and its clients look when nobody says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/muster.sock";

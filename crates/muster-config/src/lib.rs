@@ -1,1 +1,34 @@
-//! muster-config
+//! Configuration text to [`muster_core::spec::Spec`], with every mistake of every file at once, each in its place.
+//!
+//! [`load`] reads files and nothing else: it prints nothing, asks nobody (the environment is passed in) and never ends
+//! the process. The way of the text: [`source`](Source) finds and reads the files, `sections` sorts their tables and
+//! finds unknown keys, `walk` turns values into rules, `build` makes the programs and checks what several of them must
+//! agree on. The one list of keys is [`keys`]; start reading there.
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod check;
+mod command;
+mod diagnostic;
+mod env_file;
+mod field;
+mod foreground;
+mod include;
+mod interpolate;
+pub mod keys;
+mod lint;
+mod mask;
+mod read;
+mod render;
+mod sections;
+mod source;
+mod units;
+mod variables;
+mod walk;
+mod words;
+
+pub use build::{Loaded, load};
+pub use diagnostic::{Diagnostic, Excerpt, Severity};
+pub use mask::is_secret;
+pub use source::{DefaultPath, Source, default_path};

@@ -24,7 +24,7 @@ pub(crate) enum Purpose {
     Shutdown,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Batch {
     purpose: Purpose,
     members: BTreeSet<InstanceId>,
@@ -35,7 +35,7 @@ struct Batch {
 }
 
 /// All batches under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Batches {
     batches: BTreeMap<BatchId, Batch>,
     membership: Vec<Option<BatchId>>,

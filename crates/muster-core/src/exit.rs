@@ -52,12 +52,12 @@ pub enum SpawnStep {
     Session,
     /// Connecting stdin, stdout and stderr.
     Stdio,
+    /// The out-of-memory score: /proc/self/oom_score_adj.
+    OomScoreAdj,
     /// A resource limit: setrlimit(2).
     Rlimit,
     /// The nice value: setpriority(2).
     Nice,
-    /// The out-of-memory score: /proc/self/oom_score_adj.
-    OomScoreAdj,
     /// Finding the user or group, or becoming it.
     User,
     /// The working directory: chdir(2).
@@ -73,9 +73,9 @@ impl SpawnStep {
         SpawnStep::Fork,
         SpawnStep::Session,
         SpawnStep::Stdio,
+        SpawnStep::OomScoreAdj,
         SpawnStep::Rlimit,
         SpawnStep::Nice,
-        SpawnStep::OomScoreAdj,
         SpawnStep::User,
         SpawnStep::Chdir,
         SpawnStep::Exec,

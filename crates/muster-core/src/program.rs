@@ -29,7 +29,7 @@ pub const EXEC_DEADLINE: Duration = Duration::from_secs(60);
 pub const HISTORY: usize = 20;
 
 /// A run, from the order to spawn it until nothing of its tree is left.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Run {
     id: RunId,
     began: Time,
@@ -74,7 +74,7 @@ pub(crate) struct Turn<'a> {
 }
 
 /// One instance of a program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Instance {
     id: InstanceId,
     program: Rc<ProgramSpec>,
@@ -132,6 +132,11 @@ impl Instance {
     /// Its run, from the order to spawn it until nothing of its tree is left.
     pub fn run(&self) -> Option<RunId> {
         self.run.as_ref().map(|run| run.id)
+    }
+
+    /// Its latest run, whether anything of it is left or not.
+    pub fn last_run(&self) -> Option<RunId> {
+        self.last_run
     }
 
     /// When its run began, while the main process lives.
@@ -196,10 +201,6 @@ impl Instance {
         }
     }
 
-    pub(crate) fn last_run(&self) -> Option<RunId> {
-        self.last_run
-    }
-
     pub(crate) fn final_end(&self) -> Option<FinalEnd> {
         self.final_end
     }
@@ -216,7 +217,8 @@ impl Instance {
         self.run.as_ref().and_then(|run| run.stop.as_ref()).is_some_and(StopPlan::is_killing)
     }
 
-    pub(crate) fn earliest_deadline(&self) -> Option<Time> {
+    /// When something of it is due, if nothing happens before.
+    pub fn earliest_deadline(&self) -> Option<Time> {
         self.timers.earliest()
     }
 

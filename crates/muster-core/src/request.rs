@@ -163,14 +163,14 @@ fn judge_awaited(awaited: Awaited, change: &Change) -> Option<Result<Done, Failu
 }
 
 /// A request under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Request {
     pending: BTreeMap<InstanceId, Condition>,
     results: BTreeMap<InstanceId, Result<Done, Failure>>,
 }
 
 /// All requests under way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Requests {
     requests: BTreeMap<RequestId, Request>,
     waiting: BTreeMap<InstanceId, Vec<RequestId>>,

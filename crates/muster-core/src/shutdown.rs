@@ -13,7 +13,7 @@ use crate::time::Time;
 const RESERVE_MAX: Duration = Duration::from_millis(100);
 
 /// A shutdown under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
     reason: ShutdownReason,
     code: u8,

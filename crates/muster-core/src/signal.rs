@@ -61,6 +61,8 @@ impl Signal {
     pub const USR1: Signal = Signal(10);
     /// User-defined 2.
     pub const USR2: Signal = Signal(12);
+    /// A write to a pipe that nobody reads.
+    pub const PIPE: Signal = Signal(13);
     /// Termination, the usual stop signal.
     pub const TERM: Signal = Signal(15);
     /// Child stopped or terminated.
@@ -69,6 +71,12 @@ impl Signal {
     pub const CONT: Signal = Signal(18);
     /// Stop, which cannot be caught.
     pub const STOP: Signal = Signal(19);
+    /// Stop, typed at the terminal (Ctrl-Z).
+    pub const TSTP: Signal = Signal(20);
+    /// A background process read from the terminal.
+    pub const TTIN: Signal = Signal(21);
+    /// A background process wrote to the terminal.
+    pub const TTOU: Signal = Signal(22);
 
     /// The signal with this number, if there is one.
     pub const fn from_number(number: i32) -> Option<Signal> {

@@ -31,7 +31,7 @@ pub struct Settings {
 }
 
 /// The rules of all programs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Supervisor {
     settings: Settings,
     instances: Vec<Instance>,

@@ -1,1 +1,48 @@
-//! musterctl
+//! The command line client of musterd.
+//!
+//! Parses a command line, asks the daemon over its Unix socket, prints what it answers and chooses the exit code. It
+//! decides nothing about programs: selectors go to the daemon as they are typed. Blocking and small, because it is
+//! executed for every Docker health check.
+//!
+//! Start reading at [`cli`] (the command line) and `cmd/status.rs` (a command), then [`client`] (the wire).
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod client;
+mod cmd;
+mod complete;
+mod failure;
+mod output;
+mod selection;
+mod session;
+mod span;
+#[cfg(test)]
+mod testing;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use crate::session::Surroundings;
+
+/// The whole program, with the arguments of this process.
+pub fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+/// The whole program with these arguments, the first of which is its name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let plain = variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|term| term == "dumb");
+    let mut around = Surroundings {
+        out: &mut io::stdout().lock(),
+        out_is_terminal: io::stdout().is_terminal(),
+        err: &mut io::stderr().lock(),
+        err_is_terminal: io::stderr().is_terminal(),
+        colourless: plain,
+        socket: variable("MUSTER_SOCKET"),
+        patience: client::PATIENCE,
+    };
+    ExitCode::from(session::execute(args, &mut around).code())
+}

@@ -1,1 +1,80 @@
-//! musterd
+//! The daemon: the shell around `muster-core`.
+//!
+//! The main job in four files: [`boot`] sets everything up, [`event_loop`] waits and tells the core what happened,
+//! [`children`] makes processes and knows whose they are, `logs` moves what they write. [`http`] answers `musterctl`.
+//! Nothing in this crate decides what to do with a program; that is the core's.
+
+#![forbid(unsafe_code)]
+
+mod boot;
+mod check;
+mod children;
+mod cli;
+mod clock;
+mod effective;
+mod event_loop;
+mod http;
+mod journal;
+mod logs;
+pub mod run;
+mod shared;
+mod telemetry;
+mod view;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command};
+
+/// The program `musterd`.
+pub fn main() -> ExitCode {
+    run_with(std::env::args_os())
+}
+
+/// The same with these arguments, the program's name first.
+///
+/// The first thing it does, before it looks at anything, is to block signals: PID 1 would lose them (pid_namespaces(7)),
+/// and any other process would die of them.
+pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    muster_sys::boot::take_signals();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // The init of one program has its own way with options, and nothing to do with the rest.
+    if arguments.get(1).is_some_and(|first| first == "run") {
+        return ExitCode::from(run::main(&arguments[2..]));
+    }
+    muster_sys::boot::seal_inherited_descriptors();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(message) => {
+            // Help goes to stdout and an error to stderr; whether anyone reads it changes nothing.
+            let _ = message.print();
+            return ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2));
+        }
+    };
+    ExitCode::from(match cli.command {
+        None => supervise(&cli.config),
+        Some(Command::Check { config, format, strict }) => check::check(&config, format, strict),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), "musterd", &mut std::io::stdout());
+            0
+        }
+        Some(Command::Run { arguments }) => run::main(&arguments),
+    })
+}
+
+fn supervise(config: &[std::path::PathBuf]) -> u8 {
+    let loaded = match check::load(config) {
+        Ok(loaded) => loaded,
+        Err(message) => {
+            check::complain(&message);
+            return 2;
+        }
+    };
+    check::write_diagnostics(&loaded);
+    match &loaded.spec {
+        Some(spec) => boot::supervise(spec, loaded.files),
+        None => 2,
+    }
+}

@@ -1,0 +1,329 @@
+//! The registry of routes: one entry for each method and path template.
+//!
+//! Parsing, formatting, `Allow` and the OpenAPI document are all made from it. To add a route: a variant of
+//! [`Route`](crate::Route), an entry here with the function that builds it, its place in `Route::endpoint`, and a section
+//! in `docs/reference/api.md`; tests name whatever is missing.
+
+use crate::problem::ProblemKind;
+use crate::query::Query;
+use crate::route::{Route, RouteError, Verb, WaitFor};
+
+/// The methods that routes have. `HEAD` is taken wherever `GET` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Looks.
+    Get,
+    /// Does.
+    Post,
+}
+
+impl Method {
+    /// The word in the request line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+        }
+    }
+
+    /// What `Allow` says of a path that has this method.
+    pub(crate) const fn allow(self) -> &'static str {
+        match self {
+            Method::Get => "GET, HEAD",
+            Method::Post => "POST",
+        }
+    }
+
+    /// Whether a request with the method `word` asks for this one.
+    pub(crate) fn is_asked_by(self, word: &str) -> bool {
+        word == self.name() || (self == Method::Get && word == "HEAD")
+    }
+}
+
+/// A parameter of a query string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// The name of its schema in the OpenAPI document.
+    pub schema: &'static str,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it is for.
+    pub description: &'static str,
+}
+
+/// One route of the API.
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoint {
+    /// Its name, unique, as generated clients call it.
+    pub operation: &'static str,
+    /// Its method.
+    pub method: Method,
+    /// Its path, with at most one parameter in braces.
+    pub path: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// The parameters of its query.
+    pub query: &'static [Parameter],
+    /// The schema of its request body, and whether there must be one.
+    pub body: Option<(&'static str, bool)>,
+    /// Its answers that are no errors: status and schema.
+    pub answers: &'static [(u16, &'static str)],
+    /// The errors it answers with, besides [`COMMON_PROBLEMS`].
+    pub problems: &'static [ProblemKind],
+    pub(crate) build: fn(String, &mut Query) -> Result<Route, RouteError>,
+}
+
+const WAIT: Parameter = Parameter {
+    name: "wait",
+    schema: "Seconds",
+    required: false,
+    description: "How long to wait until it is done; 0, the default, answers as soon as it is accepted.",
+};
+const SELECT: Parameter = Parameter {
+    name: "select",
+    schema: "Selector",
+    required: false,
+    description: "Only these instances; all when left out.",
+};
+const FOR: Parameter = Parameter { name: "for", schema: "WaitFor", required: true, description: "What to wait for." };
+const TIMEOUT: Parameter = Parameter {
+    name: "timeout",
+    schema: "Seconds",
+    required: false,
+    description: "How long to wait; 0, the default, looks once.",
+};
+
+const SELECTED: &[ProblemKind] = &[ProblemKind::NoSuchProgram];
+const ACTED: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemKind::ShuttingDown, ProblemKind::TimedOut];
+const SIGNALLED: &[ProblemKind] = &[ProblemKind::BadBody, ProblemKind::NoSuchProgram, ProblemKind::BodyTooLarge];
+const SHUT_DOWN: &[ProblemKind] = &[ProblemKind::BadBody, ProblemKind::BodyTooLarge];
+const WAITED: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemKind::TimedOut];
+
+/// The errors that any route may answer with.
+pub const COMMON_PROBLEMS: &[ProblemKind] = &[
+    ProblemKind::BadParameter,
+    ProblemKind::NotAllowed,
+    ProblemKind::MethodNotAllowed,
+    ProblemKind::RequestTimeout,
+    ProblemKind::Internal,
+    ProblemKind::Busy,
+];
+
+const LOOK: Endpoint = Endpoint {
+    operation: "",
+    method: Method::Get,
+    path: "",
+    summary: "",
+    query: &[],
+    body: None,
+    answers: &[],
+    problems: &[],
+    build: |_, _| Err(RouteError::NotFound),
+};
+const ACT: Endpoint = Endpoint {
+    method: Method::Post,
+    query: &[WAIT],
+    answers: &[(200, "ActionReport"), (202, "ActionReport")],
+    problems: ACTED,
+    ..LOOK
+};
+
+/// Every route.
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        operation: "getInfo",
+        path: "/v1/info",
+        summary: "The daemon itself",
+        answers: &[(200, "Info")],
+        build: |_, _| Ok(Route::Info),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "listPrograms",
+        path: "/v1/programs",
+        summary: "Every instance, or the selected ones, by name",
+        query: &[SELECT],
+        answers: &[(200, "Programs")],
+        problems: SELECTED,
+        build: |_, query| Ok(Route::Programs { select: query.take("select") }),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "getProgram",
+        path: "/v1/programs/{name}",
+        summary: "One instance with its configuration and its last runs",
+        answers: &[(200, "ProgramDetail")],
+        problems: SELECTED,
+        build: |name, _| Ok(Route::Program { name }),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "startPrograms",
+        path: "/v1/programs/{select}/start",
+        summary: "Start what does not run",
+        build: |select, query| action(Verb::Start, select, query),
+        ..ACT
+    },
+    Endpoint {
+        operation: "stopPrograms",
+        path: "/v1/programs/{select}/stop",
+        summary: "Stop what runs, whole trees",
+        build: |select, query| action(Verb::Stop, select, query),
+        ..ACT
+    },
+    Endpoint {
+        operation: "restartPrograms",
+        path: "/v1/programs/{select}/restart",
+        summary: "Stop what runs, then start",
+        build: |select, query| action(Verb::Restart, select, query),
+        ..ACT
+    },
+    Endpoint {
+        operation: "signalPrograms",
+        path: "/v1/programs/{select}/signal",
+        summary: "Send a signal to what runs",
+        body: Some(("SignalBody", true)),
+        // A signal is sent before the answer is; `wait` is taken so that the four verbs are called alike.
+        answers: &[(200, "ActionReport")],
+        problems: SIGNALLED,
+        build: |select, query| action(Verb::Signal, select, query),
+        ..ACT
+    },
+    Endpoint {
+        operation: "waitForPrograms",
+        path: "/v1/programs/{select}/wait",
+        summary: "Answer when all of them run, have stopped or have exited",
+        query: &[FOR, TIMEOUT],
+        answers: &[(200, "ActionReport")],
+        problems: WAITED,
+        build: |select, query| {
+            let until = WaitFor::take(query)?;
+            Ok(Route::Wait { select, until, timeout: query.take_seconds("timeout")? })
+        },
+        ..LOOK
+    },
+    Endpoint {
+        operation: "listProgramProcesses",
+        path: "/v1/programs/{select}/processes",
+        summary: "The process trees of the selected instances",
+        answers: &[(200, "Processes")],
+        problems: SELECTED,
+        build: |select, _| Ok(Route::ProgramProcesses { select }),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "listProcesses",
+        path: "/v1/processes",
+        summary: "Every process tree, and what belongs to none",
+        answers: &[(200, "Processes")],
+        build: |_, _| Ok(Route::Processes),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "shutDown",
+        method: Method::Post,
+        path: "/v1/shutdown",
+        summary: "Stop everything in order and exit",
+        body: Some(("ShutdownBody", false)),
+        answers: &[(202, "Info")],
+        problems: SHUT_DOWN,
+        build: |_, _| Ok(Route::Shutdown),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "getHealth",
+        path: "/healthz",
+        summary: "200 while the daemon's loop runs",
+        answers: &[(200, "Alive")],
+        build: |_, _| Ok(Route::Healthz),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "getLiveness",
+        path: "/livez",
+        summary: "200 while the daemon's loop runs",
+        answers: &[(200, "Alive")],
+        build: |_, _| Ok(Route::Livez),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "getReadiness",
+        path: "/readyz",
+        summary: "200 when every autostarted program runs or has exited well, and none is unhealthy; else 503",
+        answers: &[(200, "Ready"), (503, "Ready")],
+        build: |_, _| Ok(Route::Readyz),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "getOpenApi",
+        path: "/openapi.json",
+        summary: "OpenAPI 3.1 of all this",
+        answers: &[(200, "OpenApi")],
+        build: |_, _| Ok(Route::OpenApi),
+        ..LOOK
+    },
+];
+
+fn action(verb: Verb, select: String, query: &mut Query) -> Result<Route, RouteError> {
+    Ok(Route::Action { verb, select, wait: query.take_seconds("wait")? })
+}
+
+impl Endpoint {
+    /// The name of the parameter in its path, if there is one.
+    pub fn path_parameter(&self) -> Option<&'static str> {
+        let (_, rest) = self.path.split_once('{')?;
+        Some(rest.split_once('}')?.0)
+    }
+
+    /// Whether `path` is one of this template's; if so, what stands, undecoded, in the place of its parameter.
+    pub(crate) fn captures<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some((before, rest)) = self.path.split_once('{') else {
+            return (path == self.path).then_some("");
+        };
+        let (_, after) = rest.split_once('}')?;
+        let captured = path.strip_prefix(before)?.strip_suffix(after)?;
+        (!captured.is_empty() && !captured.contains('/')).then_some(captured)
+    }
+
+    /// The entry with this operation.
+    pub(crate) fn named(operation: &str) -> &'static Endpoint {
+        let found = ENDPOINTS.iter().find(|endpoint| endpoint.operation == operation);
+        found.expect("every route's operation is in the registry, as its test says")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_and_routes_are_unique() {
+        for (place, endpoint) in ENDPOINTS.iter().enumerate() {
+            for other in &ENDPOINTS[..place] {
+                assert_ne!(endpoint.operation, other.operation);
+                assert!(endpoint.path != other.path || endpoint.method != other.method, "{}", endpoint.path);
+            }
+        }
+    }
+
+    #[test]
+    fn templates_match_whole_paths_only() {
+        let start = Endpoint::named("startPrograms");
+        assert_eq!(start.path_parameter(), Some("select"));
+        for (path, captured) in [
+            ("/v1/programs/web/start", Some("web")),
+            ("/v1/programs/start/start", Some("start")),
+            ("/v1/programs//start", None),
+            ("/v1/programs/start", None),
+            ("/v1/programs/a/b/start", None),
+            ("/v1/programs/web/start/", None),
+            ("/v1/programs/web", None),
+        ] {
+            assert_eq!(start.captures(path), captured, "{path}");
+        }
+        assert_eq!(Endpoint::named("getInfo").captures("/v1/info"), Some(""));
+        assert_eq!(Endpoint::named("getInfo").captures("/v1/infos"), None);
+    }
+}

@@ -1,0 +1,172 @@
+//! The OpenAPI 3.1 document, put together from the registry of routes and the schemas.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::endpoint::{COMMON_PROBLEMS, ENDPOINTS, Endpoint};
+use crate::problem::ProblemKind;
+use crate::schema::reference;
+use crate::{JSON, PROBLEM_JSON, example, schema};
+
+/// The description of the whole API, as `GET /openapi.json` answers it.
+pub fn openapi() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for endpoint in ENDPOINTS {
+        let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        path[endpoint.method.name().to_ascii_lowercase()] = operation(endpoint);
+    }
+    let schemas: Map<String, Value> =
+        schema::all().into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "musterd",
+            "version": "1",
+            "description": "Look at and control a musterd over HTTP/1.1 on its Unix socket. \
+                            Every GET is also a HEAD. Errors are problem details (RFC 9457).",
+            "license": {"name": "MIT OR Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {"schemas": schemas},
+    })
+}
+
+fn operation(endpoint: &Endpoint) -> Value {
+    let mut operation = json!({
+        "operationId": endpoint.operation,
+        "summary": endpoint.summary,
+        "parameters": parameters(endpoint),
+        "responses": responses(endpoint),
+    });
+    if let Some((schema, required)) = endpoint.body {
+        operation["requestBody"] = json!({"required": required, "content": {JSON: content(schema)}});
+    }
+    operation
+}
+
+fn parameters(endpoint: &Endpoint) -> Vec<Value> {
+    let of_path = endpoint.path_parameter().map(|name| {
+        let schema = if name == "name" { "Name" } else { "Selector" };
+        json!({"name": name, "in": "path", "required": true, "schema": reference(schema)})
+    });
+    let of_query = endpoint.query.iter().map(|parameter| {
+        json!({
+            "name": parameter.name,
+            "in": "query",
+            "required": parameter.required,
+            "description": parameter.description,
+            "schema": reference(parameter.schema),
+        })
+    });
+    of_path.into_iter().chain(of_query).collect()
+}
+
+fn responses(endpoint: &Endpoint) -> Value {
+    let mut by_status: BTreeMap<u16, (Vec<&str>, Map<String, Value>)> = BTreeMap::new();
+    for &(status, schema) in endpoint.answers {
+        let (titles, contents) = by_status.entry(status).or_default();
+        titles.push(answer_title(status));
+        contents.insert(JSON.to_owned(), content(schema));
+    }
+    for kind in endpoint.problems.iter().chain(COMMON_PROBLEMS) {
+        let (titles, contents) = by_status.entry(kind.status()).or_default();
+        titles.push(kind.title());
+        contents.insert(PROBLEM_JSON.to_owned(), json!({"schema": reference("Problem")}));
+    }
+    by_status.into_iter().map(|(status, (titles, contents))| response(status, &titles, contents)).collect()
+}
+
+fn answer_title(status: u16) -> &'static str {
+    match status {
+        202 => "accepted",
+        503 => "not ready",
+        _ => "done",
+    }
+}
+
+fn response(status: u16, titles: &[&str], contents: Map<String, Value>) -> (String, Value) {
+    let mut response = json!({"description": titles.join(", or "), "content": contents});
+    if status == ProblemKind::MethodNotAllowed.status() {
+        let allow = json!({"description": "the methods of this path", "schema": {"type": "string"}});
+        response["headers"] = json!({"Allow": allow});
+    }
+    (status.to_string(), response)
+}
+
+fn content(schema: &str) -> Value {
+    let mut content = json!({"schema": reference(schema)});
+    if let Some(example) = example::of(schema) {
+        content["example"] = example;
+    }
+    content
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every string under a `$ref` key, anywhere.
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|field| references(field, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let document = openapi();
+        let mut described = 0;
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for (method, operation) in operations.as_object().unwrap() {
+                let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.operation == operation["operationId"]);
+                let endpoint = endpoint.unwrap_or_else(|| panic!("{method} {path} is no route"));
+                assert_eq!((endpoint.path, endpoint.method.name()), (path.as_str(), method.to_uppercase().as_str()));
+                described += 1;
+            }
+        }
+        assert_eq!(described, ENDPOINTS.len());
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_every_schema_is_used() {
+        let document = openapi();
+        let mut used = Vec::new();
+        references(&document, &mut used);
+        for reference in &used {
+            assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference} leads nowhere");
+        }
+        for name in document["components"]["schemas"].as_object().unwrap().keys() {
+            assert!(used.contains(&format!("#/components/schemas/{name}")), "nothing uses {name}");
+        }
+    }
+
+    #[test]
+    fn a_status_with_two_meanings_shows_both() {
+        let document = openapi();
+        let readiness = &document["paths"]["/readyz"]["get"]["responses"]["503"];
+        assert_eq!(readiness["description"], "not ready, or busy");
+        let kinds: Vec<&String> = readiness["content"].as_object().unwrap().keys().collect();
+        assert_eq!(kinds, [JSON, PROBLEM_JSON]);
+    }
+
+    #[test]
+    fn parameters_and_bodies_are_described() {
+        let document = openapi();
+        let wait = &document["paths"]["/v1/programs/{select}/wait"]["get"];
+        let parameters: Vec<(&str, bool)> = wait["parameters"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|parameter| (parameter["name"].as_str().unwrap(), parameter["required"].as_bool().unwrap()))
+            .collect();
+        assert_eq!(parameters, [("select", true), ("for", true), ("timeout", false)]);
+        let signal = &document["paths"]["/v1/programs/{select}/signal"]["post"]["requestBody"];
+        assert_eq!((&signal["required"], &signal["content"][JSON]["example"]["signal"]), (&json!(true), &json!("HUP")));
+    }
+}

@@ -1,0 +1,193 @@
+//! Errors on the wire: problem details (RFC 9457) of a closed set of kinds.
+//!
+//! Programs decide by `type`, which is stable; people read `title`, `detail` and `hint`, which are not. To add a kind,
+//! add a line to the table below: the OpenAPI document, the reference page's test and the status follow.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::action::ActionResult;
+use crate::route::RouteError;
+
+macro_rules! problems {
+    ($($(#[$doc:meta])* $variant:ident $uri:literal $status:literal $title:literal,)*) => {
+        /// What kind of error it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum ProblemKind {
+            $($(#[$doc])* #[serde(rename = $uri)] $variant,)*
+            /// A kind of a later version of the daemon.
+            #[serde(other, rename = "about:blank")]
+            Unknown,
+        }
+
+        impl ProblemKind {
+            /// Every kind the daemon sends.
+            pub const ALL: &[ProblemKind] = &[$(ProblemKind::$variant),*];
+
+            /// Its stable name, the `type` on the wire.
+            pub const fn uri(self) -> &'static str {
+                match self { $(ProblemKind::$variant => $uri,)* ProblemKind::Unknown => "about:blank" }
+            }
+
+            /// The HTTP status it is sent with.
+            pub const fn status(self) -> u16 {
+                match self { $(ProblemKind::$variant => $status,)* ProblemKind::Unknown => 500 }
+            }
+
+            /// The kind in a few words.
+            pub const fn title(self) -> &'static str {
+                match self { $(ProblemKind::$variant => $title,)* ProblemKind::Unknown => "unknown error" }
+            }
+        }
+    };
+}
+
+problems! {
+    /// A parameter of the path or the query cannot be what it is.
+    BadParameter "urn:muster:bad-parameter" 400 "bad parameter",
+    /// The body is missing, is no JSON, or not the JSON that was expected.
+    BadBody "urn:muster:bad-body" 400 "bad request body",
+    /// The caller may not do this.
+    NotAllowed "urn:muster:not-allowed" 403 "not allowed",
+    /// Nothing is at this path.
+    NoSuchRoute "urn:muster:no-such-route" 404 "no such route",
+    /// A name or pattern chooses no program; `names` has those that do not.
+    NoSuchProgram "urn:muster:no-such-program" 404 "no such program",
+    /// The path is right and the method is not; `Allow` has those that are.
+    MethodNotAllowed "urn:muster:method-not-allowed" 405 "method not allowed",
+    /// The client did not send its request in time.
+    RequestTimeout "urn:muster:request-timeout" 408 "the request took too long to arrive",
+    /// The body is larger than a mebibyte.
+    BodyTooLarge "urn:muster:body-too-large" 413 "request body too large",
+    /// The daemon met an error of its own.
+    Internal "urn:muster:internal" 500 "internal error",
+    /// Specified, and not built yet.
+    NotSupported "urn:muster:not-supported-yet" 501 "not supported yet",
+    /// The daemon is about to exit and starts nothing any more.
+    ShuttingDown "urn:muster:shutting-down" 503 "shutting down",
+    /// Too many requests at once.
+    Busy "urn:muster:busy" 503 "busy",
+    /// Not done when the wait was over; `results` has what became of it so far.
+    TimedOut "urn:muster:timed-out" 504 "timed out",
+}
+
+/// An error as it is sent, with the media type [`PROBLEM_JSON`](crate::PROBLEM_JSON).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What kind of error it is.
+    #[serde(rename = "type")]
+    pub kind: ProblemKind,
+    /// The kind in a few words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong this time.
+    pub detail: String,
+    /// What to do about it, where that can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The names or patterns that choose no program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// What became of the request so far, one for each instance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<ActionResult>,
+}
+
+impl Problem {
+    /// An error of this kind, and what is wrong this time.
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Problem {
+        Problem {
+            kind,
+            title: kind.title().to_owned(),
+            status: kind.status(),
+            detail: detail.into(),
+            hint: None,
+            names: Vec::new(),
+            results: Vec::new(),
+        }
+    }
+
+    /// With what to do about it.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Problem {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With the names or patterns that choose no program.
+    pub fn with_names(mut self, names: Vec<String>) -> Problem {
+        self.names = names;
+        self
+    }
+
+    /// With what became of the request so far.
+    pub fn with_results(mut self, results: Vec<ActionResult>) -> Problem {
+        self.results = results;
+        self
+    }
+
+    /// These patterns of a selector choose nothing.
+    pub fn no_such_program(names: Vec<String>) -> Problem {
+        let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+        let detail = format!("no such program: {}", quoted.join(", "));
+        Problem::new(ProblemKind::NoSuchProgram, detail).with_names(names)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl From<RouteError> for Problem {
+    fn from(error: RouteError) -> Problem {
+        let detail = error.to_string();
+        match error {
+            RouteError::NotFound => {
+                Problem::new(ProblemKind::NoSuchRoute, detail).with_hint("GET /openapi.json lists every route")
+            }
+            RouteError::MethodNotAllowed { .. } => Problem::new(ProblemKind::MethodNotAllowed, detail),
+            RouteError::BadParameter { .. } => Problem::new(ProblemKind::BadParameter, detail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own_and_keeps_it_on_the_wire() {
+        for (place, &kind) in ProblemKind::ALL.iter().enumerate() {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.uri());
+            assert!(ProblemKind::ALL[..place].iter().all(|other| other.uri() != kind.uri()), "{kind:?}");
+            assert!((400..600).contains(&kind.status()), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_plain_problem_has_the_five_fields_of_the_standard_but_instance() {
+        let json = serde_json::to_value(Problem::new(ProblemKind::BadBody, "no JSON")).unwrap();
+        let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["detail", "status", "title", "type"]);
+    }
+
+    #[test]
+    fn a_kind_of_a_later_version_is_still_a_problem() {
+        let text = r#"{"type":"urn:muster:on-fire","title":"on fire","status":500,"detail":"smoke","extra":1}"#;
+        let problem: Problem = serde_json::from_str(text).unwrap();
+        assert_eq!((problem.kind, problem.detail.as_str()), (ProblemKind::Unknown, "smoke"));
+    }
+
+    #[test]
+    fn names_that_choose_nothing_are_quoted_in_the_text_and_listed() {
+        let problem = Problem::no_such_program(vec!["nosuch".to_owned(), "x*".to_owned()]);
+        assert_eq!(problem.detail, r#"no such program: "nosuch", "x*""#);
+        assert_eq!(problem.names, ["nosuch", "x*"]);
+        assert_eq!(problem.status, 404);
+    }
+}

@@ -1,0 +1,127 @@
+//! Processes, as `musterctl ps` shows them.
+//!
+//! A tree is a flat list with parents before their children, not nested objects: a chain of forks can be deeper than
+//! any JSON reader's limit.
+
+use serde::{Deserialize, Serialize};
+
+use crate::state::State;
+
+/// The trees of the selected instances; without a selection also what belongs to none.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Processes {
+    /// One for each instance.
+    pub programs: Vec<InstanceProcesses>,
+    /// Processes under the daemon that belong to no program; empty where instances were selected.
+    pub strays: Vec<ProcessInfo>,
+}
+
+/// The tree of one instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceProcesses {
+    /// The instance.
+    pub name: String,
+    /// Where it is.
+    pub state: State,
+    /// Its current run, or else its last one.
+    pub run: Option<u64>,
+    /// Its processes, parents before their children; the main process comes first.
+    pub processes: Vec<ProcessInfo>,
+}
+
+/// One process, from /proc.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProcessInfo {
+    /// Its number.
+    pub pid: u32,
+    /// Its parent's number. A process that was adopted has its adopter's here and is a root of the tree.
+    pub ppid: u32,
+    /// Its command line, or its name in brackets where it has none.
+    pub command: String,
+    /// What it does.
+    pub state: ProcessState,
+    /// Resident memory in bytes.
+    pub memory: u64,
+    /// CPU time used so far, in seconds.
+    pub cpu: f64,
+}
+
+/// What a process does: the third field of /proc/PID/stat in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProcessState {
+    /// R.
+    Running,
+    /// S.
+    Sleeping,
+    /// D: waits for a device and cannot be interrupted.
+    Blocked,
+    /// T: stopped by a signal.
+    Stopped,
+    /// t: stopped by a debugger.
+    Traced,
+    /// Z: ended, and not reaped yet.
+    Zombie,
+    /// X: ended.
+    Dead,
+    /// I: a kernel thread without work.
+    Idle,
+    /// Any other letter.
+    #[serde(other)]
+    Unknown,
+}
+
+impl ProcessState {
+    /// Every state with the kernel's letter (proc_pid_stat(5)); the last stands for all other letters.
+    pub const LETTERS: [(char, ProcessState); 9] = [
+        ('R', ProcessState::Running),
+        ('S', ProcessState::Sleeping),
+        ('D', ProcessState::Blocked),
+        ('T', ProcessState::Stopped),
+        ('t', ProcessState::Traced),
+        ('Z', ProcessState::Zombie),
+        ('X', ProcessState::Dead),
+        ('I', ProcessState::Idle),
+        ('?', ProcessState::Unknown),
+    ];
+
+    /// The state the kernel writes as this letter.
+    pub fn from_letter(letter: char) -> ProcessState {
+        let known = ProcessState::LETTERS.iter().find(|(known, _)| *known == letter);
+        known.map_or(ProcessState::Unknown, |&(_, state)| state)
+    }
+
+    /// The word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ProcessState::Running => "running",
+            ProcessState::Sleeping => "sleeping",
+            ProcessState::Blocked => "blocked",
+            ProcessState::Stopped => "stopped",
+            ProcessState::Traced => "traced",
+            ProcessState::Zombie => "zombie",
+            ProcessState::Dead => "dead",
+            ProcessState::Idle => "idle",
+            ProcessState::Unknown => "unknown",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_and_words_stand_for_the_same() {
+        for (letter, state) in ProcessState::LETTERS {
+            assert_eq!(ProcessState::from_letter(letter), state);
+            assert_eq!(serde_json::to_value(state).unwrap(), state.name());
+        }
+        assert_eq!(ProcessState::from_letter('K'), ProcessState::Unknown);
+    }
+
+    #[test]
+    fn a_word_of_a_later_version_is_no_error() {
+        assert_eq!(serde_json::from_str::<ProcessState>("\"parked\"").unwrap(), ProcessState::Unknown);
+    }
+}

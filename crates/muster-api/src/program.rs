@@ -1,0 +1,95 @@
+//! What is known of an instance: [`Program`] in lists, [`ProgramDetail`] of one.
+//!
+//! A field without a value is `null`, never missing, so that scripts can rely on every key.
+
+use serde::{Deserialize, Serialize};
+
+use crate::state::{Goal, State};
+use crate::timestamp::Timestamp;
+
+/// One instance, as `GET /v1/programs` lists it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// `web`, or `web:3` where the program has several instances.
+    pub name: String,
+    /// The program it is an instance of.
+    pub program: String,
+    /// The group it belongs to: the program's own name where none is configured.
+    pub group: String,
+    /// What the operator wants.
+    pub goal: Goal,
+    /// Where it is.
+    pub state: State,
+    /// supervisord's number of the state.
+    pub code: u16,
+    /// Whether its run says that it is ready; `null` where no readiness rule is set.
+    pub ready: Option<bool>,
+    /// What its health probes say; `null` where it has none.
+    pub health: Option<String>,
+    /// Its main process, while there is one.
+    pub pid: Option<u32>,
+    /// Its current run, or else its last one.
+    pub run: Option<u64>,
+    /// When the current run started.
+    pub started_at: Option<Timestamp>,
+    /// For how long the current run has been up, in seconds.
+    pub uptime: Option<f64>,
+    /// How many ends in a row led to a restart.
+    pub failures: u32,
+    /// How many of these are allowed; `null` is without limit.
+    pub startretries: Option<u32>,
+    /// When the next run starts, in BACKOFF.
+    pub next_start_at: Option<Timestamp>,
+    /// How the last run ended.
+    pub exit: Option<ExitInfo>,
+    /// What it waits for, in WAITING.
+    pub waiting_for: Vec<String>,
+    /// Whether it starts with the daemon.
+    pub autostart: bool,
+    /// Its place in the start order.
+    pub priority: i64,
+    /// A line for people: `pid 12, uptime 0:00:05`, or why it is not running.
+    pub description: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExitInfo {
+    /// Its exit status, if it exited.
+    pub code: Option<u8>,
+    /// The signal that ended it, such as `SIGKILL`.
+    pub signal: Option<String>,
+    /// Whether this counts as a success for the program.
+    pub success: bool,
+    /// All of it in words: `exit status 1`, `terminated by SIGSEGV (core dumped)`, `spawn error: /x: no such file`.
+    pub reason: String,
+}
+
+/// One instance with its configuration and its last runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProgramDetail {
+    /// What the list shows.
+    #[serde(flatten)]
+    pub program: Program,
+    /// Its effective configuration under the keys of the configuration file. Values of the environment are hidden.
+    pub configuration: serde_json::Value,
+    /// Its last runs, the newest first.
+    pub runs: Vec<Run>,
+}
+
+/// A run of an instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its number, never reused while the daemon lives.
+    pub run: u64,
+    /// Its main process; `null` if it could not be spawned.
+    pub pid: Option<u32>,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended; `null` while it has not.
+    pub ended_at: Option<Timestamp>,
+    /// For how long it has been, or was, up, in seconds.
+    pub uptime: f64,
+    /// How it ended; `null` while it has not.
+    pub exit: Option<ExitInfo>,
+}

@@ -1,0 +1,402 @@
+//! What a request asks for: one enum that formats a path for a client and parses it for the server.
+//!
+//! Parsing never fails half: it says that nothing is there (404), that the method is another one (405), or which
+//! parameter is wrong (400). Selectors are handed on as text; what they choose only the supervisor knows.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::endpoint::{ENDPOINTS, Endpoint, Method};
+use crate::percent;
+use crate::query::{Query, bad};
+use crate::state::State;
+
+/// The longest time a request may wait for something: eleven and a half days.
+pub const MAX_WAIT: Duration = Duration::from_secs(1_000_000);
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The daemon itself.
+    Info,
+    /// Every instance, or the selected ones.
+    Programs {
+        /// Which instances; `None` is all.
+        select: Option<String>,
+    },
+    /// One instance with its configuration and its last runs.
+    Program {
+        /// Which.
+        name: String,
+    },
+    /// Do something to instances.
+    Action {
+        /// What.
+        verb: Verb,
+        /// To which.
+        select: String,
+        /// How long to wait until it is done. Zero answers when it is accepted.
+        wait: Duration,
+    },
+    /// Answer when all of them are where the client wants them.
+    Wait {
+        /// Which instances.
+        select: String,
+        /// Where they are wanted.
+        until: WaitFor,
+        /// How long to wait. Zero looks once.
+        timeout: Duration,
+    },
+    /// The process trees of instances.
+    ProgramProcesses {
+        /// Which.
+        select: String,
+    },
+    /// Every process tree, and what belongs to none.
+    Processes,
+    /// Stop everything and exit.
+    Shutdown,
+    /// Is the daemon alive?
+    Healthz,
+    /// Is the daemon alive?
+    Livez,
+    /// Is everything there?
+    Readyz,
+    /// The description of this API.
+    OpenApi,
+}
+
+/// What can be done to instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// Set the goal to up.
+    Start,
+    /// Set the goal to down.
+    Stop,
+    /// Stop, then start.
+    Restart,
+    /// Send the signal in the body.
+    Signal,
+}
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: [Verb; 4] = [Verb::Start, Verb::Stop, Verb::Restart, Verb::Signal];
+
+    /// The last segment of its path.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verb::Start => "start",
+            Verb::Stop => "stop",
+            Verb::Restart => "restart",
+            Verb::Signal => "signal",
+        }
+    }
+
+    const fn operation(self) -> &'static str {
+        match self {
+            Verb::Start => "startPrograms",
+            Verb::Stop => "stopPrograms",
+            Verb::Restart => "restartPrograms",
+            Verb::Signal => "signalPrograms",
+        }
+    }
+}
+
+/// What can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WaitFor {
+    /// RUNNING.
+    Running,
+    /// Nothing of it runs or will by itself: STOPPED, EXITED or FATAL.
+    Stopped,
+    /// It has ended for good by itself: EXITED or FATAL.
+    Exited,
+}
+
+impl WaitFor {
+    /// Everything that can be waited for.
+    pub const ALL: [WaitFor; 3] = [WaitFor::Running, WaitFor::Stopped, WaitFor::Exited];
+
+    /// The word in the query.
+    pub const fn name(self) -> &'static str {
+        match self {
+            WaitFor::Running => "running",
+            WaitFor::Stopped => "stopped",
+            WaitFor::Exited => "exited",
+        }
+    }
+
+    /// Whether an instance in this state is where it is wanted.
+    pub const fn is_reached_in(self, state: State) -> bool {
+        match self {
+            WaitFor::Running => matches!(state, State::Running),
+            WaitFor::Stopped => matches!(state, State::Stopped | State::Exited | State::Fatal),
+            WaitFor::Exited => matches!(state, State::Exited | State::Fatal),
+        }
+    }
+
+    /// Whether an instance in this state will not get there by itself, so that waiting on would be of no use.
+    pub const fn is_hopeless_in(self, state: State) -> bool {
+        matches!(self, WaitFor::Running) && matches!(state, State::Exited | State::Fatal)
+    }
+
+    pub(crate) fn take(query: &mut Query) -> Result<WaitFor, RouteError> {
+        let Some(word) = query.take("for") else { return Err(bad("for", "is missing", "")) };
+        let known = WaitFor::ALL.into_iter().find(|until| until.name() == word);
+        let unknown = match word.as_str() {
+            "ready" | "healthy" => "is not supported yet",
+            _ => "must be running, stopped or exited",
+        };
+        known.ok_or_else(|| bad("for", unknown, &word))
+    }
+}
+
+/// Why a request is none of the routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteError {
+    /// Nothing is at this path.
+    NotFound,
+    /// The path is right and the method is not.
+    MethodNotAllowed {
+        /// What the `Allow` header has to say.
+        allow: &'static str,
+    },
+    /// A parameter of the path or the query cannot be what it is.
+    BadParameter {
+        /// Which.
+        name: String,
+        /// Why, in words that follow the name.
+        reason: &'static str,
+        /// What was given.
+        value: String,
+    },
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RouteError::NotFound => f.write_str("nothing is at this path"),
+            RouteError::MethodNotAllowed { allow } => write!(f, "this path takes only {allow}"),
+            RouteError::BadParameter { name, reason, value } if value.is_empty() => write!(f, "{name:?} {reason}"),
+            RouteError::BadParameter { name, reason, value } => write!(f, "{name:?} {reason}: {value:?}"),
+        }
+    }
+}
+
+impl std::error::Error for RouteError {}
+
+impl Route {
+    /// The route that a request with this method and target (path and query) asks for.
+    pub fn parse(method: &str, target: &str) -> Result<Route, RouteError> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut allow = None;
+        for endpoint in ENDPOINTS {
+            let Some(captured) = endpoint.captures(path) else { continue };
+            if endpoint.method.is_asked_by(method) {
+                return build(endpoint, captured, query);
+            }
+            allow = Some(endpoint.method.allow());
+        }
+        // No path has more than one method, as a test says; else their `allow`s would be joined here.
+        Err(allow.map_or(RouteError::NotFound, |allow| RouteError::MethodNotAllowed { allow }))
+    }
+
+    /// Its entry in the registry.
+    pub fn endpoint(&self) -> &'static Endpoint {
+        Endpoint::named(match self {
+            Route::Info => "getInfo",
+            Route::Programs { .. } => "listPrograms",
+            Route::Program { .. } => "getProgram",
+            Route::Action { verb, .. } => verb.operation(),
+            Route::Wait { .. } => "waitForPrograms",
+            Route::ProgramProcesses { .. } => "listProgramProcesses",
+            Route::Processes => "listProcesses",
+            Route::Shutdown => "shutDown",
+            Route::Healthz => "getHealth",
+            Route::Livez => "getLiveness",
+            Route::Readyz => "getReadiness",
+            Route::OpenApi => "getOpenApi",
+        })
+    }
+
+    /// The method to ask with.
+    pub fn method(&self) -> Method {
+        self.endpoint().method
+    }
+
+    /// The path and query to ask for.
+    pub fn path(&self) -> String {
+        let mut path = String::new();
+        match self.endpoint().path.split_once('{') {
+            None => path.push_str(self.endpoint().path),
+            Some((before, rest)) => {
+                path.push_str(before);
+                percent::encode(&mut path, self.captured());
+                path.push_str(rest.split_once('}').map_or("", |(_, after)| after));
+            }
+        }
+        self.write_query(&mut path);
+        path
+    }
+
+    fn captured(&self) -> &str {
+        match self {
+            Route::Program { name } => name,
+            Route::Action { select, .. } | Route::Wait { select, .. } | Route::ProgramProcesses { select } => select,
+            _ => "",
+        }
+    }
+
+    fn write_query(&self, path: &mut String) {
+        match self {
+            Route::Programs { select: Some(select) } => {
+                path.push_str("?select=");
+                percent::encode(path, select);
+            }
+            Route::Action { wait, .. } if !wait.is_zero() => {
+                path.push_str(&format!("?wait={}", wait.as_secs_f64()));
+            }
+            Route::Wait { until, timeout, .. } => {
+                path.push_str(&format!("?for={}&timeout={}", until.name(), timeout.as_secs_f64()));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn build(endpoint: &Endpoint, captured: &str, query: &str) -> Result<Route, RouteError> {
+    let name = endpoint.path_parameter().unwrap_or("path");
+    let captured = percent::decode(captured).ok_or_else(|| bad(name, "has a broken escape", captured))?;
+    let mut query = Query::parse(query)?;
+    let route = (endpoint.build)(captured, &mut query)?;
+    query.finish()?;
+    Ok(route)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One route for every entry of the registry, with everything filled in.
+    fn examples() -> Vec<Route> {
+        let select = "web,db:*".to_owned();
+        let second = Duration::from_secs(1);
+        let action = |verb| Route::Action { verb, select: select.clone(), wait: second };
+        let mut routes = vec![
+            Route::Info,
+            Route::Programs { select: Some(select.clone()) },
+            Route::Program { name: "web:0".to_owned() },
+            Route::Wait { select: select.clone(), until: WaitFor::Exited, timeout: second },
+            Route::ProgramProcesses { select: select.clone() },
+            Route::Processes,
+            Route::Shutdown,
+            Route::Healthz,
+            Route::Livez,
+            Route::Readyz,
+            Route::OpenApi,
+        ];
+        routes.extend(Verb::ALL.map(action));
+        routes
+    }
+
+    fn parse_back(route: &Route) -> Result<Route, RouteError> {
+        Route::parse(route.method().name(), &route.path())
+    }
+
+    #[test]
+    fn every_entry_of_the_registry_is_a_route_and_every_route_an_entry() {
+        let mut of_routes: Vec<&str> = examples().iter().map(|route| route.endpoint().operation).collect();
+        let mut of_registry: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.operation).collect();
+        of_routes.sort_unstable();
+        of_registry.sort_unstable();
+        assert_eq!(of_routes, of_registry);
+    }
+
+    #[test]
+    fn every_route_is_read_back_from_its_path() {
+        for route in examples() {
+            assert_eq!(parse_back(&route), Ok(route));
+        }
+    }
+
+    #[test]
+    fn paths_are_what_the_reference_says() {
+        let web = || "web".to_owned();
+        for (route, path) in [
+            (Route::Programs { select: None }, "/v1/programs"),
+            (Route::Programs { select: Some("w?b".to_owned()) }, "/v1/programs?select=w%3Fb"),
+            (Route::Program { name: "web:0".to_owned() }, "/v1/programs/web:0"),
+            (Route::Action { verb: Verb::Start, select: web(), wait: Duration::ZERO }, "/v1/programs/web/start"),
+            (
+                Route::Action { verb: Verb::Stop, select: web(), wait: Duration::from_millis(1500) },
+                "/v1/programs/web/stop?wait=1.5",
+            ),
+            (
+                Route::Wait { select: web(), until: WaitFor::Running, timeout: Duration::from_secs(30) },
+                "/v1/programs/web/wait?for=running&timeout=30",
+            ),
+        ] {
+            assert_eq!(route.path(), path);
+            assert_eq!(parse_back(&route), Ok(route));
+        }
+    }
+
+    #[test]
+    fn the_wrong_method_is_told_the_right_ones() {
+        for (method, target, allow) in [
+            ("POST", "/v1/info", "GET, HEAD"),
+            ("TRACE", "/healthz", "GET, HEAD"),
+            ("GET", "/v1/programs/web/start", "POST"),
+            ("DELETE", "/v1/shutdown?x=%zz", "POST"),
+            ("get", "/v1/info", "GET, HEAD"),
+        ] {
+            assert_eq!(Route::parse(method, target), Err(RouteError::MethodNotAllowed { allow }), "{method} {target}");
+        }
+        assert_eq!(Route::parse("HEAD", "/readyz"), Ok(Route::Readyz));
+    }
+
+    /// `Route::parse` answers with one `Allow`; a second method on a path would have to join them.
+    #[test]
+    fn no_path_has_two_methods() {
+        for (place, endpoint) in ENDPOINTS.iter().enumerate() {
+            assert!(ENDPOINTS[..place].iter().all(|other| other.path != endpoint.path), "{}", endpoint.path);
+        }
+    }
+
+    #[test]
+    fn unknown_paths_are_not_found_whatever_the_method() {
+        for target in
+            ["", "/", "*", "/v1", "/v1/", "/v1/infos", "/v1/info/", "//v1/info", "/v1/programs/", "/v1/programs/a/b/c"]
+        {
+            assert_eq!(Route::parse("GET", target), Err(RouteError::NotFound), "{target}");
+            assert_eq!(Route::parse("BREW", target), Err(RouteError::NotFound), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named() {
+        for (method, target, text) in [
+            ("POST", "/v1/programs/web/start?wait=soon", r#""wait" must be a number of seconds: "soon""#),
+            ("POST", "/v1/programs/web/start?wiat=5", r#""wiat" is not a parameter of this route: "5""#),
+            ("GET", "/v1/programs/w%zz", r#""name" has a broken escape: "w%zz""#),
+            ("GET", "/v1/info?verbose", r#""verbose" is not a parameter of this route"#),
+            ("GET", "/v1/programs/web/wait", r#""for" is missing"#),
+            ("GET", "/v1/programs/web/wait?for=ready", r#""for" is not supported yet: "ready""#),
+            ("GET", "/v1/programs/web/wait?for=gone", r#""for" must be running, stopped or exited: "gone""#),
+        ] {
+            assert_eq!(Route::parse(method, target).unwrap_err().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn only_ends_for_good_make_waiting_for_running_hopeless() {
+        for state in State::ALL {
+            let ended = matches!(state, State::Exited | State::Fatal);
+            assert_eq!(WaitFor::Running.is_hopeless_in(state), ended, "{state}");
+            assert_eq!(WaitFor::Exited.is_reached_in(state), ended, "{state}");
+            assert_eq!(WaitFor::Stopped.is_reached_in(state), ended || state == State::Stopped, "{state}");
+            assert!(!WaitFor::Stopped.is_hopeless_in(state) && !WaitFor::Exited.is_hopeless_in(state));
+        }
+    }
+}

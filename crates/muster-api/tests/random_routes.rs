@@ -1,0 +1,146 @@
+//! Long random stories about routes: whatever a client sends, parsing answers and never panics; whatever a route holds,
+//! its path says it back. A failure prints the seed of its round, which `MUSTER_SEED` repeats.
+
+use std::time::Duration;
+
+use muster_api::{ENDPOINTS, MAX_WAIT, Method, Route, Verb, WaitFor};
+
+const ROUNDS: u64 = 50_000;
+
+/// xorshift64*: small, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
+        choices[self.below(choices.len())]
+    }
+}
+
+/// Runs `story` once for each seed and names the seed of the round that fails.
+fn for_every_seed(story: impl Fn(&mut Random) + std::panic::RefUnwindSafe) {
+    let only = std::env::var("MUSTER_SEED").ok().map(|seed| seed.parse::<u64>().expect("MUSTER_SEED is a number"));
+    let seeds = only.map_or(1..=ROUNDS, |seed| seed..=seed);
+    for seed in seeds {
+        let told = std::panic::catch_unwind(|| story(&mut Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)));
+        assert!(told.is_ok(), "failed with MUSTER_SEED={seed}");
+    }
+}
+
+fn any_text(random: &mut Random) -> String {
+    let length = 1 + random.below(12);
+    (0..length)
+        .map(|_| match random.below(4) {
+            0 => char::from(random.below(128) as u8),
+            1 => char::from_u32(random.below(0x11_0000) as u32).unwrap_or('\u{fffd}'),
+            _ => char::from(b"webdb0:*?,.-_/%& =#+"[random.below(20)]),
+        })
+        .collect()
+}
+
+fn any_span(random: &mut Random) -> Duration {
+    match random.below(3) {
+        0 => Duration::ZERO,
+        1 => Duration::from_secs(random.next() % (MAX_WAIT.as_secs() + 1)),
+        _ => Duration::from_nanos(random.next() % MAX_WAIT.as_nanos() as u64),
+    }
+}
+
+fn any_route(random: &mut Random) -> Route {
+    match random.below(12) {
+        0 => Route::Info,
+        1 => Route::Programs { select: (random.below(2) == 0).then(|| any_text(random)) },
+        2 => Route::Program { name: any_text(random) },
+        3 => Route::Wait {
+            select: any_text(random),
+            until: WaitFor::ALL[random.below(WaitFor::ALL.len())],
+            timeout: any_span(random),
+        },
+        4 => Route::ProgramProcesses { select: any_text(random) },
+        5 => Route::Processes,
+        6 => Route::Shutdown,
+        7 => Route::Healthz,
+        8 => Route::Livez,
+        9 => Route::Readyz,
+        10 => Route::OpenApi,
+        _ => Route::Action {
+            verb: Verb::ALL[random.below(Verb::ALL.len())],
+            select: any_text(random),
+            wait: any_span(random),
+        },
+    }
+}
+
+/// Pieces that look like requests, so that most of them get past the first test of the parser.
+fn any_target(random: &mut Random) -> String {
+    let mut target = String::new();
+    for _ in 0..random.below(8) {
+        match random.below(4) {
+            0 => target.push_str(ENDPOINTS[random.below(ENDPOINTS.len())].path),
+            1 => target.push_str(random.pick(&[
+                "/",
+                "?",
+                "&",
+                "=",
+                "%",
+                "%2",
+                "%zz",
+                "wait=",
+                "for=running",
+                "timeout=1e9",
+                "select=%",
+            ])),
+            _ => target.push_str(&any_text(random)),
+        }
+    }
+    target
+}
+
+#[test]
+fn every_route_is_read_back_from_its_path() {
+    for_every_seed(|random| {
+        let route = any_route(random);
+        let path = route.path();
+        assert!(path.is_ascii() && path.starts_with('/') && !path.contains(' '), "{path:?} is no request target");
+        assert_eq!(Route::parse(route.method().name(), &path).as_ref(), Ok(&route), "{path}");
+    });
+}
+
+#[test]
+fn whatever_is_asked_is_answered() {
+    for_every_seed(|random| {
+        let target = any_target(random);
+        let any = any_text(random);
+        let method = random.pick(&["GET", "POST", "HEAD", "DELETE", "", any.as_str()]);
+        let parsed = Route::parse(method, &target);
+        // What was understood can be said again, and means the same.
+        if let Ok(route) = parsed {
+            assert_eq!(Route::parse(route.method().name(), &route.path()), Ok(route), "{target}");
+        }
+    });
+}
+
+/// The stories above must reach what they are about.
+#[test]
+fn the_random_targets_reach_every_answer() {
+    let (mut routes, mut refused) = (0, 0);
+    let mut random = Random(1);
+    for _ in 0..ROUNDS {
+        match Route::parse(Method::Get.name(), &any_target(&mut random)) {
+            Ok(_) => routes += 1,
+            Err(muster_api::RouteError::BadParameter { .. }) => refused += 1,
+            Err(_) => {}
+        }
+    }
+    assert!(routes > 100 && refused > 100, "{routes} routes, {refused} bad parameters");
+}

@@ -1,0 +1,253 @@
+//! Loading as a whole: files to documents, documents to sections, sections to programs, and those to a [`Spec`].
+//!
+//! Every step goes on after a mistake, so that all of them are told at once; the spec is only handed out when there is
+//! no error. What looks at the file system beyond reading the configuration is in `lint` and not part of a load.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use muster_core::spec::{InstanceSpec, ProgramSpec, Spec};
+use toml::de::DeValue;
+
+use crate::check;
+use crate::diagnostic::{Diagnostic, Finding, Place, Report, Severity};
+use crate::env_file::EnvFiles;
+use crate::field::{Field, Owner, Surroundings};
+use crate::foreground;
+use crate::interpolate::is_plain;
+use crate::keys::Reader;
+use crate::read::read_all;
+use crate::sections::{Entry, Named, Sections, sort};
+use crate::source::{File, Shelf, Source};
+use crate::variables::{InstanceWords, Variables};
+use crate::walk::control::ControlDraft;
+use crate::walk::daemon::DaemonDraft;
+use crate::walk::logs::OutputDraft;
+use crate::walk::parts::Parts;
+use crate::walk::rules::Rules;
+
+/// What came of a load.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration; `None` when there is any error.
+    pub spec: Option<Spec>,
+    /// Every file that was read, in order, environment files after the configuration's.
+    pub files: Vec<PathBuf>,
+    /// Every mistake, in the order of files and lines.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The texts, for what is found later.
+    pub(crate) texts: Vec<File>,
+    /// Where each program's command stands, in the order of the programs.
+    pub(crate) commands_at: Vec<Place>,
+}
+
+/// A program, and where what is said about it later stands.
+pub(crate) struct Built<'t> {
+    pub(crate) owner: Owner<'t>,
+    pub(crate) at: Place,
+    pub(crate) rules: Rules,
+    pub(crate) spec: ProgramSpec,
+    /// Each instance's output, with its places.
+    pub(crate) outputs: Vec<OutputDraft>,
+    pub(crate) command_at: Place,
+}
+
+/// Reads a configuration, all of it, and tells every mistake. Never panics, prints or exits.
+pub fn load(source: &Source<'_>) -> Loaded {
+    let (shelf, report, env_files) = (Shelf::default(), Report::default(), EnvFiles::default());
+    let (spec, commands_at) = build(source, &shelf, &report, &env_files);
+    let texts = shelf.into_files();
+    let spec = if report.has_errors() { None } else { Some(spec) };
+    let read = texts.iter().filter(|file| file.was_read).map(|file| file.path.clone());
+    let files = read.chain(env_files.into_files()).collect();
+    Loaded { spec, files, diagnostics: report.into_diagnostics(&texts), texts, commands_at }
+}
+
+fn build(source: &Source<'_>, shelf: &Shelf, report: &Report, env_files: &EnvFiles) -> (Spec, Vec<Place>) {
+    let documents = read_all(source.paths, shelf, report);
+    let files = shelf.files();
+    let sections = sort(&documents, report);
+    let outer = Variables { own: BTreeMap::new(), outer: source.variables };
+    let around = Surroundings { report, files: &files, variables: &outer, host: source.host, env_files };
+    let daemon = read_daemon(&sections.musterd, &around);
+    let variables = Variables { own: daemon.environment.clone(), outer: source.variables };
+    let around = Surroundings { variables: &variables, ..around };
+    let control = read_control(&sections.http, &around);
+    let mut programs = build_programs(&sections, &daemon, &around);
+    check::groups(&sections.groups, &mut programs, report);
+    check::all(&programs, &daemon, report);
+    if programs.is_empty() && !report.has_errors() {
+        report.add(no_programs());
+    }
+    let commands_at = programs.iter().map(|built| built.command_at).collect();
+    let programs = programs.into_iter().map(|built| Rc::new(built.spec)).collect();
+    (Spec { daemon: daemon.spec, control: control.spec, programs }, commands_at)
+}
+
+fn no_programs() -> Finding {
+    Finding::error(Place::start_of(0), "there are no programs").hint("[program.NAME] with a command makes one")
+}
+
+/// The field of an entry that belongs to no instance.
+fn field<'a>(entry: &Entry<'a>, around: &'a Surroundings<'a>, program: Option<&'a str>) -> Field<'a> {
+    Field {
+        around,
+        owner: entry.owner,
+        program,
+        instance: None,
+        parent: None,
+        name: entry.key.name,
+        key: Some(entry.key),
+        file: entry.file,
+        value: entry.value,
+    }
+}
+
+fn read_daemon(entries: &[Entry<'_>], around: &Surroundings<'_>) -> DaemonDraft {
+    let mut draft = DaemonDraft::default();
+    for entry in in_force(entries) {
+        if let Reader::Daemon(read) = entry.key.reader {
+            read(&mut draft, &field(entry, around, None));
+        }
+    }
+    draft
+}
+
+fn read_control(entries: &[Entry<'_>], around: &Surroundings<'_>) -> ControlDraft {
+    let mut draft = ControlDraft::default();
+    for entry in in_force(entries) {
+        if let Reader::Control(read) = entry.key.reader {
+            read(&mut draft, &field(entry, around, None));
+        }
+    }
+    draft
+}
+
+/// The entries that no later one replaces.
+fn in_force<'e, 't>(entries: &'e [Entry<'t>]) -> impl Iterator<Item = &'e Entry<'t>> {
+    let stays = |(index, entry): &(usize, &Entry<'t>)| !entries[index + 1..].iter().any(|later| later.replaces(entry));
+    entries.iter().enumerate().filter(stays).map(|(_, entry)| entry)
+}
+
+fn build_programs<'t>(sections: &Sections<'t>, daemon: &DaemonDraft, around: &Surroundings<'_>) -> Vec<Built<'t>> {
+    check_replaced(&sections.defaults, around);
+    let mut entries = Vec::new();
+    let mut programs = Vec::with_capacity(sections.programs.len());
+    for (name, program) in &sections.programs {
+        check_replaced(&program.entries, around);
+        entries.clear();
+        entries.extend_from_slice(&sections.defaults);
+        entries.extend_from_slice(&program.entries);
+        programs.push(build_program(name, program, &entries, daemon, around));
+    }
+    programs
+}
+
+/// Reads what is not in force as well, for its mistakes. A value that depends on a variable is left alone: whoever
+/// replaced it may have done so because the variable is not there.
+fn check_replaced(entries: &[Entry<'_>], around: &Surroundings<'_>) {
+    let (mut rules, mut parts) = (Rules::default(), Parts::default());
+    for entry in entries.iter().filter(|entry| entry.key.name != "env_file" && is_constant(entry.value.get_ref())) {
+        let is_own = matches!(entry.owner, Owner::Program(_));
+        let is_replaced = !is_own || entries.iter().any(|other| !std::ptr::eq(other, entry) && other.replaces(entry));
+        match entry.key.reader {
+            Reader::Rules(read) if is_replaced => read(&mut rules, &field(entry, around, None)),
+            Reader::Parts(read) if is_replaced => read(&mut parts, &field(entry, around, None)),
+            _ => {}
+        }
+    }
+}
+
+/// Whether nothing in a value is interpolated.
+fn is_constant(value: &DeValue<'_>) -> bool {
+    match value {
+        DeValue::String(text) => is_plain(text),
+        DeValue::Array(items) => items.iter().all(|item| is_constant(item.get_ref())),
+        DeValue::Table(entries) => entries.iter().all(|(_, value)| is_constant(value.get_ref())),
+        _ => true,
+    }
+}
+
+fn build_program<'t>(
+    name: &'t str,
+    program: &Named<'t>,
+    entries: &[Entry<'_>],
+    daemon: &DaemonDraft,
+    around: &Surroundings<'_>,
+) -> Built<'t> {
+    let owner = Owner::Program(name);
+    let mut rules = Rules::default();
+    let mut varies = false;
+    for entry in in_force(entries) {
+        match entry.key.reader {
+            Reader::Rules(read) => read(&mut rules, &field(entry, around, Some(name))),
+            Reader::Parts(_) => varies |= !is_constant(entry.value.get_ref()),
+            _ => {}
+        }
+    }
+    rules.check(owner, around.report);
+    let (instances, outputs, command_at) = build_instances(name, rules.numprocs, varies, entries, daemon, around);
+    if command_at.is_none() && !around.report.is_torn(program.at.file) {
+        let finding = owner.finding(Severity::Error, program.at, "command is missing");
+        around.report.add(finding.hint("command = \"…\" says what to run"));
+    }
+    let command_at = command_at.unwrap_or(program.at);
+    if let Some(command) = instances.first().map(|instance| &instance.process.command)
+        && let Some(habit) = foreground::leaves_foreground(command)
+    {
+        let finding = owner.finding(Severity::Warning, command_at, habit.message());
+        around.report.add(finding.hint(habit.hint()));
+    }
+    let spec = ProgramSpec {
+        name: name.to_owned(),
+        groups: Vec::new(),
+        kind: rules.kind,
+        autostart: rules.autostart,
+        restart: rules.restart_policy(),
+        startsecs: rules.startsecs,
+        exit_codes: rules.exit_codes.clone(),
+        priority: rules.priority,
+        essential: rules.essential,
+        stop: rules.stop(),
+        reload_signal: rules.reload_signal,
+        instances,
+    };
+    Built { owner, at: program.at, rules, spec, outputs, command_at }
+}
+
+type Instances = (Vec<Rc<InstanceSpec>>, Vec<OutputDraft>, Option<Place>);
+
+fn build_instances(
+    program: &str,
+    numprocs: u32,
+    varies: bool,
+    entries: &[Entry<'_>],
+    daemon: &DaemonDraft,
+    around: &Surroundings<'_>,
+) -> Instances {
+    let mut instances = Vec::with_capacity(numprocs as usize);
+    let mut outputs = Vec::new();
+    let mut parts = Parts::default();
+    for index in 0..numprocs {
+        let name = if numprocs == 1 { program.to_owned() } else { format!("{program}:{index}") };
+        if index == 0 || varies {
+            let words = InstanceWords { name: &name, index, numprocs };
+            parts = read_parts(program, words, entries, around);
+        }
+        let process = parts.process(&daemon.environment);
+        outputs.push(parts.output.clone());
+        instances.push(Rc::new(InstanceSpec { name, index, process, output: parts.output.spec.clone() }));
+    }
+    (instances, outputs, parts.command_at)
+}
+
+fn read_parts(program: &str, words: InstanceWords<'_>, entries: &[Entry<'_>], around: &Surroundings<'_>) -> Parts {
+    let mut parts = Parts::default();
+    for entry in in_force(entries) {
+        if let Reader::Parts(read) = entry.key.reader {
+            read(&mut parts, &Field { instance: Some(words), ..field(entry, around, Some(program)) });
+        }
+    }
+    parts
+}

@@ -1,0 +1,239 @@
+//! A mistake and its place, and the one list in which the mistakes of a load are gathered.
+//!
+//! While files are read, a place is a range of bytes in one of them; lines, columns and the excerpt to underline are
+//! worked out at the end, and only where something is to be told. The same mistake in the same place is told once, so
+//! a wrong value in `[defaults]` does not appear for every program.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use crate::mask;
+use crate::source::File;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Nothing is started.
+    Error,
+    /// Probably not what was meant.
+    Warning,
+}
+
+impl Severity {
+    /// Its name, in text and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// A mistake in a configuration: where, what, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong, the program's name included. Never contains a secret.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// The program it is about, if it is about one.
+    pub program: Option<String>,
+    /// The bytes of the file it is about.
+    pub span: Range<usize>,
+    /// The lines to show, secrets masked; `None` where there is no text, as with a missing file.
+    pub excerpt: Option<Excerpt>,
+}
+
+/// Lines of a file with the part to underline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Whole lines, secrets masked.
+    pub text: String,
+    /// The number of the first of them, from 1.
+    pub first_line: usize,
+    /// The bytes of `text` to underline.
+    pub span: Range<usize>,
+}
+
+/// A range of bytes in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// The file's number, in the order of reading.
+    pub(crate) file: usize,
+    /// The first byte.
+    pub(crate) start: usize,
+    /// One past the last byte.
+    pub(crate) end: usize,
+}
+
+impl Place {
+    /// The place of a span in a file.
+    pub(crate) fn new(file: usize, span: Range<usize>) -> Place {
+        Place { file, start: span.start, end: span.end }
+    }
+
+    /// The very beginning of a file.
+    pub(crate) fn start_of(file: usize) -> Place {
+        Place { file, start: 0, end: 0 }
+    }
+}
+
+/// A mistake while files are still being read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Finding {
+    pub(crate) severity: Severity,
+    pub(crate) place: Place,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) program: Option<String>,
+}
+
+impl Finding {
+    /// An error that is about no program.
+    pub(crate) fn error(place: Place, message: impl Into<String>) -> Finding {
+        Finding { severity: Severity::Error, place, message: message.into(), hint: None, program: None }
+    }
+
+    /// A warning that is about no program.
+    pub(crate) fn warning(place: Place, message: impl Into<String>) -> Finding {
+        Finding { severity: Severity::Warning, ..Finding::error(place, message) }
+    }
+
+    /// The same with what to do.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Finding {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same about a program.
+    pub(crate) fn about(mut self, program: &str) -> Finding {
+        self.program = Some(program.to_owned());
+        self
+    }
+}
+
+/// All mistakes found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    findings: RefCell<Vec<Finding>>,
+    told: RefCell<HashSet<(Place, String)>>,
+    elsewhere: RefCell<Vec<Diagnostic>>,
+    torn: RefCell<Vec<Place>>,
+}
+
+impl Report {
+    /// Notes a mistake, unless it is known already or lies where the syntax is broken.
+    pub(crate) fn add(&self, finding: Finding) {
+        let in_torn_text = |torn: &Place| {
+            torn.file == finding.place.file && torn.start <= finding.place.start && finding.place.start < torn.end
+        };
+        if self.torn.borrow().iter().any(in_torn_text) {
+            return;
+        }
+        if self.told.borrow_mut().insert((finding.place, finding.message.clone())) {
+            self.findings.borrow_mut().push(finding);
+        }
+    }
+
+    /// Notes a mistake in a file that is not TOML, already with its line.
+    pub(crate) fn add_elsewhere(&self, diagnostic: Diagnostic) {
+        let mut elsewhere = self.elsewhere.borrow_mut();
+        if !elsewhere.contains(&diagnostic) {
+            elsewhere.push(diagnostic);
+        }
+    }
+
+    /// Declares text whose syntax is broken: what is found in it from now on is a consequence and not told.
+    pub(crate) fn tear(&self, place: Place) {
+        self.torn.borrow_mut().push(place);
+    }
+
+    /// Whether a file has text whose syntax is broken.
+    pub(crate) fn is_torn(&self, file: usize) -> bool {
+        self.torn.borrow().iter().any(|torn| torn.file == file)
+    }
+
+    /// Whether any file has.
+    pub(crate) fn is_any_torn(&self) -> bool {
+        !self.torn.borrow().is_empty()
+    }
+
+    /// Whether there is an error, not counting warnings.
+    pub(crate) fn has_errors(&self) -> bool {
+        let found = self.findings.borrow().iter().any(|finding| finding.severity == Severity::Error);
+        found || self.elsewhere.borrow().iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// Everything in the order of files and lines.
+    pub(crate) fn into_diagnostics(self, files: &[File]) -> Vec<Diagnostic> {
+        let mut findings = self.findings.into_inner();
+        findings.sort_by_key(|finding| (finding.place.file, finding.place.start));
+        let mut diagnostics: Vec<Diagnostic> = findings.into_iter().map(|finding| locate(finding, files)).collect();
+        diagnostics.extend(self.elsewhere.into_inner());
+        diagnostics
+    }
+}
+
+/// Works out line, column and excerpt.
+pub(crate) fn locate(finding: Finding, files: &[File]) -> Diagnostic {
+    let file = &files[finding.place.file];
+    let text = file.text.as_str();
+    let Range { start, end } = on_boundaries(text, finding.place.start..finding.place.end);
+    let (line, column) = line_and_column(text, start);
+    Diagnostic {
+        severity: finding.severity,
+        file: file.path.clone(),
+        line,
+        column,
+        message: finding.message,
+        hint: finding.hint,
+        program: finding.program,
+        span: start..end,
+        excerpt: excerpt(file, start..end, line),
+    }
+}
+
+/// Line and column, both from 1, of a byte; a column counts characters.
+pub(crate) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// A span over more lines than this is shown by its first line: a long table says no more for being long.
+const MOST_LINES: usize = 5;
+
+fn excerpt(file: &File, span: Range<usize>, line: usize) -> Option<Excerpt> {
+    let text = file.text.as_str();
+    if text.is_empty() {
+        return None;
+    }
+    let line_start = text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let first_line_end = end_of_line(text, span.start);
+    let is_long = text[span.clone()].matches('\n').count() >= MOST_LINES;
+    let end = if is_long { first_line_end } else { span.end };
+    let lines = line_start..end_of_line(text, end.max(line_start));
+    let (masked, span) = mask::masked_excerpt(text, lines, span.start..end);
+    Some(Excerpt { text: masked, first_line: line, span })
+}
+
+fn end_of_line(text: &str, from: usize) -> usize {
+    let end = text[from..].find('\n').map_or(text.len(), |newline| from + newline);
+    if end > from && text.as_bytes()[end - 1] == b'\r' { end - 1 } else { end }
+}
+
+/// A span within the text and on character boundaries: a parser that recovered may not care for either.
+pub(crate) fn on_boundaries(text: &str, span: Range<usize>) -> Range<usize> {
+    let start = text.floor_char_boundary(span.start);
+    start..text.floor_char_boundary(span.end).max(start)
+}

@@ -1,0 +1,297 @@
+//! `env_file`: lines of NAME=VALUE with dotenv's quoting.
+//!
+//! `export ` in front is allowed. Single quotes keep everything, double quotes know `\n`, `\t`, `\r`, `\"`, `\\`, `\$`,
+//! both may go over several lines; without quotes a ` #` begins a comment. Nothing is interpolated: these files often
+//! hold secrets, and a `$` in a password should stay one. For the same reason messages never show a value.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use crate::diagnostic::{Diagnostic, Excerpt, Severity, line_and_column};
+use crate::field::Field;
+use crate::mask::MASK;
+use crate::source::{ReadError, read_text};
+use crate::walk::environment::is_variable_name;
+
+/// The variables of one file, in order.
+pub(crate) type Entries = Vec<(String, String)>;
+
+/// The files read so far: one that many programs name is read once.
+#[derive(Default)]
+pub(crate) struct EnvFiles {
+    known: RefCell<HashMap<PathBuf, Option<Rc<Entries>>>>,
+    order: RefCell<Vec<PathBuf>>,
+}
+
+impl EnvFiles {
+    /// The variables of the file that a value names; tells what is wrong with it.
+    pub(crate) fn read_for(&self, field: &Field<'_>) -> Option<Rc<Entries>> {
+        let text = field.text()?;
+        let (path, may_be_missing) = match text.text.strip_prefix('?') {
+            Some(path) => (path, true),
+            None => (text.text.as_ref(), false),
+        };
+        if path.is_empty() {
+            field.expected_with_hint("a path", "env_file = [\"web.env\"]");
+            return None;
+        }
+        let path = field.resolved(path);
+        if let Some(known) = self.known.borrow().get(&path) {
+            // A missing file is remembered without a value, and allowed to one and not to another.
+            if known.is_some() || may_be_missing {
+                return known.clone();
+            }
+        }
+        let entries = self.read(field, &path, may_be_missing).map(Rc::new);
+        self.known.borrow_mut().insert(path, entries.clone());
+        entries
+    }
+
+    /// Every file that was read, in order.
+    pub(crate) fn into_files(self) -> Vec<PathBuf> {
+        self.order.into_inner()
+    }
+
+    fn read(&self, field: &Field<'_>, path: &Path, may_be_missing: bool) -> Option<Entries> {
+        let text = match read_text(path) {
+            Ok(text) => text,
+            Err(ReadError::Missing) if may_be_missing => return None,
+            Err(error) => {
+                let problem = format!("cannot be read: {}: {}", path.display(), error.describe());
+                match error {
+                    ReadError::Missing => field.error_with_hint(problem, "a ? in front allows it to be missing"),
+                    _ => field.error(problem),
+                }
+                return None;
+            }
+        };
+        if !self.order.borrow().iter().any(|known| known == path) {
+            self.order.borrow_mut().push(path.to_owned());
+        }
+        let (entries, mistakes) = parse(&text);
+        for mistake in mistakes {
+            field.around.report.add_elsewhere(mistake.locate(path, &text));
+        }
+        Some(entries)
+    }
+}
+
+/// A line that is no variable.
+#[derive(Debug, PartialEq, Eq)]
+struct Mistake {
+    at: usize,
+    message: &'static str,
+    hint: &'static str,
+}
+
+impl Mistake {
+    fn locate(&self, path: &Path, text: &str) -> Diagnostic {
+        let (line, column) = line_and_column(text, self.at);
+        let shown = masked_line(text.lines().nth(line - 1).unwrap_or_default());
+        Diagnostic {
+            severity: Severity::Error,
+            file: path.to_owned(),
+            line,
+            column,
+            message: self.message.to_owned(),
+            hint: Some(self.hint.to_owned()),
+            program: None,
+            span: self.at..self.at,
+            excerpt: Some(Excerpt { span: 0..shown.len(), text: shown, first_line: line }),
+        }
+    }
+}
+
+/// A line without its value. One without an equals sign may be the rest of a value, and is hidden whole.
+fn masked_line(line: &str) -> String {
+    match line.split_once('=') {
+        Some((name, _)) => format!("{name}={MASK}"),
+        None => MASK.to_owned(),
+    }
+}
+
+const FORM: &str = "lines have the form NAME=VALUE";
+
+fn parse(text: &str) -> (Entries, Vec<Mistake>) {
+    let (mut entries, mut mistakes) = (Entries::new(), Vec::new());
+    let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let mut reader = LineReader { text, at: start };
+    while reader.at < text.len() {
+        match reader.entry() {
+            Ok(Some((name, value))) => {
+                entries.retain(|(known, _)| *known != name);
+                entries.push((name, value));
+            }
+            Ok(None) => {}
+            Err(mistake) => mistakes.push(mistake),
+        }
+        reader.skip_line();
+    }
+    (entries, mistakes)
+}
+
+struct LineReader<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> LineReader<'t> {
+    fn rest(&self) -> &'t str {
+        &self.text[self.at..]
+    }
+
+    fn skip_blanks(&mut self) {
+        let rest = self.rest();
+        self.at += rest.len() - rest.trim_start_matches([' ', '\t']).len();
+    }
+
+    fn skip_line(&mut self) {
+        self.at += self.rest().find('\n').map_or(self.rest().len(), |newline| newline + 1);
+    }
+
+    fn mistake<T>(&self, at: usize, message: &'static str, hint: &'static str) -> Result<T, Mistake> {
+        Err(Mistake { at, message, hint })
+    }
+
+    /// What is on the line: a variable, or nothing.
+    fn entry(&mut self) -> Result<Option<(String, String)>, Mistake> {
+        self.skip_blanks();
+        let line = self.rest().lines().next().unwrap_or_default();
+        if line.trim().is_empty() || line.starts_with('#') {
+            return Ok(None);
+        }
+        if let Some(after) = line.strip_prefix("export").filter(|after| after.starts_with([' ', '\t'])) {
+            self.at += line.len() - after.len();
+            self.skip_blanks();
+        }
+        let line = self.rest().lines().next().unwrap_or_default();
+        let Some((name, _)) = line.split_once('=') else {
+            return self.mistake(self.at, "not a variable: there is no =", FORM);
+        };
+        let trimmed = name.trim_end();
+        if !is_variable_name(trimmed) || trimmed.contains(char::is_whitespace) || trimmed.contains(['"', '\'']) {
+            return self.mistake(self.at, "not a name that a variable can have", FORM);
+        }
+        self.at += name.len() + 1;
+        self.skip_blanks();
+        let value = self.value()?;
+        Ok(Some((trimmed.to_owned(), value)))
+    }
+
+    fn value(&mut self) -> Result<String, Mistake> {
+        let start = self.at;
+        let value = match self.rest().chars().next() {
+            Some('\'') => self.single_quoted()?,
+            Some('"') => self.double_quoted()?,
+            _ => return self.unquoted(),
+        };
+        self.skip_blanks();
+        let line = self.rest().lines().next().unwrap_or_default();
+        if !line.trim().is_empty() && !line.starts_with('#') {
+            return self.mistake(self.at, "text after the closing quote", "quote the whole value");
+        }
+        self.without_nul(value, start)
+    }
+
+    fn unquoted(&mut self) -> Result<String, Mistake> {
+        let line = self.rest().lines().next().unwrap_or_default();
+        let is_comment = |(at, _): &(usize, &str)| *at == 0 || line[..*at].ends_with([' ', '\t']);
+        let end = line.match_indices('#').find(is_comment).map_or(line.len(), |(at, _)| at);
+        let value = line[..end].trim_end().to_owned();
+        self.without_nul(value, self.at)
+    }
+
+    fn without_nul(&self, value: String, at: usize) -> Result<String, Mistake> {
+        if value.contains('\0') {
+            return self.mistake(at, "a value cannot hold a NUL character", "leave it out");
+        }
+        Ok(value)
+    }
+
+    fn single_quoted(&mut self) -> Result<String, Mistake> {
+        let inner = &self.rest()[1..];
+        let Some(end) = inner.find('\'') else {
+            return self.mistake(self.at, "a ' without its second", "close the quote");
+        };
+        self.at += end + 2;
+        Ok(inner[..end].to_owned())
+    }
+
+    fn double_quoted(&mut self) -> Result<String, Mistake> {
+        let inner = &self.rest()[1..];
+        let mut value = String::new();
+        let mut characters = inner.char_indices();
+        while let Some((at, c)) = characters.next() {
+            match c {
+                '"' => {
+                    self.at += at + 2;
+                    return Ok(value);
+                }
+                '\\' => match characters.next().map(|(_, escaped)| escaped) {
+                    Some('n') => value.push('\n'),
+                    Some('t') => value.push('\t'),
+                    Some('r') => value.push('\r'),
+                    Some(plain @ ('"' | '\\' | '$' | '`')) => value.push(plain),
+                    Some('\n') => {}
+                    Some(other) => value.extend(['\\', other]),
+                    None => break,
+                },
+                plain => value.push(plain),
+            }
+        }
+        self.mistake(self.at, "a \" without its second", "close the quote")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_as_dotenv_reads_them() {
+        for (text, expected) in [
+            ("A=1", "1"),
+            ("export A=1", "1"),
+            ("  A = 1  ", "1"),
+            ("A=", ""),
+            ("A='a $b \\n # c'", "a $b \\n # c"),
+            ("A=\"a\\nb \\\"c\\\" \\$d \\x\"", "a\nb \"c\" $d \\x"),
+            ("A=a b # comment", "a b"),
+            ("A=a#b", "a#b"),
+            ("A=#b", ""),
+            ("A=\"b\" # comment", "b"),
+            ("A='two\nlines'", "two\nlines"),
+            ("A=b=c", "b=c"),
+            ("\u{feff}A=1\r\n", "1"),
+            ("A=0\nA=1", "1"),
+            ("# comment\n\nA=1", "1"),
+        ] {
+            let (entries, mistakes) = parse(text);
+            assert_eq!((entries, mistakes), (vec![("A".to_owned(), expected.to_owned())], Vec::new()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn mistakes_have_their_place_and_the_other_lines_are_still_read() {
+        for (text, at, message) in [
+            ("B C\nA=1", 0, "not a variable: there is no ="),
+            ("=x\nA=1", 0, "not a name that a variable can have"),
+            ("A B=x\nA=1", 0, "not a name that a variable can have"),
+            ("B='x\nA=1", 2, "a ' without its second"),
+            ("B=\"x\nA=1", 2, "a \" without its second"),
+            ("B='x' y\nA=1", 6, "text after the closing quote"),
+        ] {
+            let (entries, mistakes) = parse(text);
+            assert_eq!(entries, [("A".to_owned(), "1".to_owned())], "{text:?}");
+            assert_eq!(mistakes.iter().map(|m| (m.at, m.message)).collect::<Vec<_>>(), [(at, message)], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_value_is_ever_shown() {
+        assert_eq!(masked_line("DB_PASSWORD='hunter2' x"), "DB_PASSWORD=***");
+        assert_eq!(masked_line("hunter2"), "***");
+    }
+}

@@ -1,0 +1,292 @@
+//! `{word}` and `${VARIABLE}` within a value.
+//!
+//! `{word}` with an identifier between the braces is replaced, and an unknown one is a mistake; every other brace stays
+//! as it is, so that JSON, `awk '{print $1}'` and shell functions need no escaping. `{{` and `}}` are a literal `{` and
+//! `}`, but `}}` that closes two literal braces, as in nested JSON, stays. `${…}` takes `:-default` and `:?message` as a
+//! shell does; a `$` before anything else stays, `$$` is one, and `$${NAME}` is left to the program. Works on parsed values, never on a file's text.
+
+use std::borrow::Cow;
+
+/// What a name stands for.
+pub(crate) struct Found {
+    /// Its value.
+    pub(crate) value: String,
+    /// Whether it must not be shown.
+    pub(crate) secret: bool,
+}
+
+/// Where `{word}` and `${VARIABLE}` get their values.
+pub(crate) trait Names {
+    /// The value of a variable, if it is set.
+    fn variable(&self, name: &str) -> Option<Found>;
+    /// The value of a word; an error says in the user's words why there is none.
+    fn word(&self, word: &str) -> Result<String, Problem>;
+}
+
+/// A mistake, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// What is wrong, to be read after the key's name.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) hint: String,
+}
+
+/// A value with its names replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Interpolated<'t> {
+    /// The text.
+    pub(crate) text: Cow<'t, str>,
+    /// Whether a secret went into it.
+    pub(crate) secret: bool,
+}
+
+/// Whether anything in a text could be replaced.
+pub(crate) fn is_plain(text: &str) -> bool {
+    !text.bytes().any(|byte| matches!(byte, b'$' | b'{' | b'}'))
+}
+
+/// Replaces every name in a text.
+pub(crate) fn interpolate<'t>(text: &'t str, names: &dyn Names) -> Result<Interpolated<'t>, Problem> {
+    if is_plain(text) {
+        return Ok(Interpolated { text: Cow::Borrowed(text), secret: false });
+    }
+    let mut output = Output { text: String::with_capacity(text.len()), secret: false, open: Vec::new() };
+    output.append(text, names, 0)?;
+    Ok(Interpolated { text: Cow::Owned(output.text), secret: output.secret })
+}
+
+/// Defaults within defaults nest; nobody writes more than a few.
+const DEEPEST: usize = 16;
+
+/// A literal opening brace that waits for its closing one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Single,
+    Doubled,
+}
+
+struct Output {
+    text: String,
+    secret: bool,
+    open: Vec<Open>,
+}
+
+impl Output {
+    fn append(&mut self, text: &str, names: &dyn Names, depth: usize) -> Result<(), Problem> {
+        if depth > DEEPEST {
+            return Err(problem("nests its defaults too deeply", "name a variable for the inner part"));
+        }
+        let mut rest = text;
+        while let Some(at) = rest.find(['$', '{', '}']) {
+            self.text.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let taken = if let Some(inner) = rest.strip_prefix("${") {
+                2 + self.variable(inner, names, depth)?
+            } else if rest.starts_with('$') {
+                self.dollar(rest)
+            } else {
+                self.brace(rest, names)?
+            };
+            rest = &rest[taken..];
+        }
+        self.text.push_str(rest);
+        Ok(())
+    }
+
+    fn dollar(&mut self, rest: &str) -> usize {
+        self.text.push('$');
+        match rest.strip_prefix("$$") {
+            // `$${NAME}` leaves `${NAME}` to a shell, as in Compose files: its brace is no word's.
+            Some(after) if after.starts_with('{') => {
+                self.literal('{', Some(Open::Single));
+                3
+            }
+            Some(_) => 2,
+            None => 1,
+        }
+    }
+
+    fn brace(&mut self, rest: &str, names: &dyn Names) -> Result<usize, Problem> {
+        if rest.starts_with("{{") {
+            self.literal('{', Some(Open::Doubled));
+            return Ok(2);
+        }
+        if let Some(word) = word_in_braces(rest) {
+            self.text.push_str(&names.word(word)?);
+            return Ok(word.len() + 2);
+        }
+        if rest.starts_with('{') {
+            self.literal('{', Some(Open::Single));
+            return Ok(1);
+        }
+        let closes = self.open.pop();
+        self.literal('}', None);
+        let is_doubled = rest.starts_with("}}") && closes != Some(Open::Single);
+        Ok(if is_doubled { 2 } else { 1 })
+    }
+
+    fn literal(&mut self, brace: char, opens: Option<Open>) {
+        self.text.push(brace);
+        self.open.extend(opens);
+    }
+
+    /// Replaces a variable; `inner` begins after `${`. Answers how much of it was taken.
+    fn variable(&mut self, inner: &str, names: &dyn Names, depth: usize) -> Result<usize, Problem> {
+        let Some(end) = closing_brace(inner) else {
+            return Err(problem("has a ${ without its }", "write $$ for a dollar sign that should stay"));
+        };
+        let body = &inner[..end];
+        let name_end = body.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(body.len());
+        let (name, operation) = body.split_at(name_end);
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(not_a_variable(body));
+        }
+        let found = names.variable(name);
+        if operation.is_empty() {
+            let found = found.ok_or_else(|| missing(name))?;
+            self.push_found(found);
+        } else if let Some(default) = operation.strip_prefix(":-") {
+            match found.filter(|found| !found.value.is_empty()) {
+                Some(found) => self.push_found(found),
+                None => self.append(default, names, depth + 1)?,
+            }
+        } else if let Some(message) = operation.strip_prefix(":?") {
+            let found = found.filter(|found| !found.value.is_empty()).ok_or_else(|| required(name, message))?;
+            self.push_found(found);
+        } else {
+            return Err(not_a_variable(body));
+        }
+        Ok(end + 1)
+    }
+
+    fn push_found(&mut self, found: Found) {
+        self.secret |= found.secret;
+        self.text.push_str(&found.value);
+    }
+}
+
+/// The identifier in `{identifier}` at the beginning of a text.
+fn word_in_braces(rest: &str) -> Option<&str> {
+    let inner = rest.strip_prefix('{')?;
+    let word = &inner[..inner.find('}')?];
+    let is_identifier = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_identifier.then_some(word)
+}
+
+/// Where the `}` is that closes a variable, past those of variables and words within its default.
+fn closing_brace(inner: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, byte) in inner.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 0 => return Some(at),
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn problem(message: impl Into<String>, hint: impl Into<String>) -> Problem {
+    Problem { message: message.into(), hint: hint.into() }
+}
+
+fn missing(name: &str) -> Problem {
+    problem(
+        format!("needs the environment variable {name}, which is not set"),
+        format!("set it, or give a default: ${{{name}:-default}}"),
+    )
+}
+
+fn required(name: &str, message: &str) -> Problem {
+    let reason = if message.is_empty() { ", which is not set or empty".to_owned() } else { format!(": {message}") };
+    problem(format!("needs the environment variable {name}{reason}"), format!("set {name}"))
+}
+
+fn not_a_variable(body: &str) -> Problem {
+    problem(
+        format!("has an interpolation that is not ${{NAME}}, ${{NAME:-default}} or ${{NAME:?message}}: ${{{body}}}"),
+        format!("write $${{{body}}} to leave it to the program"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed;
+
+    impl Names for Fixed {
+        fn variable(&self, name: &str) -> Option<Found> {
+            let value = match name {
+                "PORT" => "8080",
+                "EMPTY" => "",
+                "DB_PASSWORD" => "hunter2",
+                "BRACES" => "{name}",
+                _ => return None,
+            };
+            Some(Found { value: value.to_owned(), secret: name == "DB_PASSWORD" })
+        }
+
+        fn word(&self, word: &str) -> Result<String, Problem> {
+            if word == "name" { Ok("web:3".to_owned()) } else { Err(problem(format!("unknown {word}"), "")) }
+        }
+    }
+
+    fn text(input: &str) -> Result<String, String> {
+        interpolate(input, &Fixed).map(|done| done.text.into_owned()).map_err(|problem| problem.message)
+    }
+
+    #[test]
+    fn names_are_replaced_and_everything_else_stays() {
+        for (input, expected) in [
+            ("plain", "plain"),
+            ("a {name} b", "a web:3 b"),
+            ("${PORT}", "8080"),
+            ("${NO:-x}${EMPTY:-y}${PORT:-z}", "xy8080"),
+            ("${NO:-${PORT}/{name}}", "8080/web:3"),
+            ("${NO:-}", ""),
+            ("[${EMPTY}]", "[]"),
+            ("${PORT:?needed}", "8080"),
+            ("$$ $${PORT} $$$$", "$ ${PORT} $$"),
+            ("$1 $HOME $(date) $", "$1 $HOME $(date) $"),
+            ("{{name}} {{x}}", "{name} {x}"),
+            ("a}}b {{", "a}b {"),
+            ("{print $1}", "{print $1}"),
+            ("f() { echo {name}; }", "f() { echo web:3; }"),
+            (r#"{"a":{"b":1}}"#, r#"{"a":{"b":1}}"#),
+            (r#"{"a":{"b":"{name}"}}"#, r#"{"a":{"b":"web:3"}}"#),
+            (r#"{"a": {{name}} }"#, r#"{"a": {name} }"#),
+            ("{} {a b} {1}", "{} {a b} {1}"),
+            // What a variable holds is not looked at again.
+            ("${BRACES}", "{name}"),
+        ] {
+            assert_eq!(text(input), Ok(expected.to_owned()), "{input}");
+        }
+    }
+
+    #[test]
+    fn mistakes_say_what_they_are() {
+        for (input, expected) in [
+            ("{nmae}", "unknown nmae"),
+            ("${NO}", "needs the environment variable NO, which is not set"),
+            ("${NO:?set it}", "needs the environment variable NO: set it"),
+            ("${EMPTY:?}", "needs the environment variable EMPTY, which is not set or empty"),
+            ("${PORT", "has a ${ without its }"),
+            ("${1}", "has an interpolation that is not ${NAME}, ${NAME:-default} or ${NAME:?message}: ${1}"),
+            ("${PORT%x}", "has an interpolation that is not ${NAME}, ${NAME:-default} or ${NAME:?message}: ${PORT%x}"),
+        ] {
+            assert_eq!(text(input), Err(expected.to_owned()), "{input}");
+        }
+        assert!(text(&"${NO:-".repeat(100)).is_err());
+        assert!(text(&format!("{}{}", "${NO:-".repeat(100), "}".repeat(100))).is_err());
+    }
+
+    #[test]
+    fn a_secret_marks_the_value_it_goes_into() {
+        assert!(interpolate("x${DB_PASSWORD}", &Fixed).unwrap().secret);
+        assert!(!interpolate("x${PORT}", &Fixed).unwrap().secret);
+    }
+}

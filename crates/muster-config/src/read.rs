@@ -1,0 +1,282 @@
+//! Reads the files of a source, and what they include, into parsed documents in the order in which they count.
+//!
+//! A file comes before those it includes, so what is included wins by key. Every file is read once; one that includes
+//! itself, over however many others, is a mistake. Syntax errors are told here, all of them; the text around each is
+//! torn, which means that nothing more is said about it.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::{Finding, Place, Report, on_boundaries};
+use crate::include;
+use crate::mask::masked;
+use crate::source::{File, ReadError, Shelf, is_supervisords, read_text};
+
+/// A parsed file.
+pub(crate) struct Document<'t> {
+    /// The file's number.
+    pub(crate) id: usize,
+    /// Its tables.
+    pub(crate) table: DeTable<'t>,
+}
+
+/// More files than this are a loop that nobody saw.
+const MOST_FILES: usize = 10_000;
+
+/// Reads everything a source names.
+pub(crate) fn read_all<'t>(paths: &[PathBuf], shelf: &'t Shelf, report: &Report) -> Vec<Document<'t>> {
+    let mut reader = Reader { shelf, count: 0, documents: Vec::new(), report, open: Vec::new(), known: HashMap::new() };
+    if paths.is_empty() {
+        let place = reader.unread(Path::new("muster.toml"));
+        report.add(Finding::error(place, "no configuration file was named"));
+    }
+    for path in paths {
+        if path.is_dir() {
+            reader.read_directory(path);
+        } else {
+            reader.read_file(path, None);
+        }
+    }
+    reader.documents
+}
+
+struct Reader<'t, 'r> {
+    shelf: &'t Shelf,
+    count: usize,
+    documents: Vec<Document<'t>>,
+    report: &'r Report,
+    /// The files that are including one another right now: their names and identities.
+    open: Vec<(PathBuf, PathBuf)>,
+    /// Every file read, by its identity.
+    known: HashMap<PathBuf, PathBuf>,
+}
+
+impl<'t> Reader<'t, '_> {
+    fn shelve(&mut self, file: File) -> (usize, &'t File) {
+        let (file, rest) = self.shelf.put(file);
+        self.shelf = rest;
+        self.count += 1;
+        (self.count - 1, file)
+    }
+
+    /// A place for a mistake about a path that has no text.
+    fn unread(&mut self, path: &Path) -> Place {
+        Place::start_of(self.shelve(File::unread(path)).0)
+    }
+
+    fn read_directory(&mut self, directory: &Path) {
+        let files = include::toml_files(directory);
+        if files.is_empty() {
+            let place = self.unread(directory);
+            let finding = Finding::error(place, "no *.toml files in this directory");
+            self.report.add(finding.hint("name the file itself if it is called otherwise"));
+        }
+        for path in files {
+            self.read_file(&path, None);
+        }
+    }
+
+    /// Reads a file, and then what it includes. `from` is where its name stands, if another file names it.
+    fn read_file(&mut self, path: &Path, from: Option<Place>) {
+        if is_supervisords(path) {
+            let finding = self.about(path, from, "supervisord configurations are not supported yet");
+            self.report.add(finding.hint("name a TOML file: its name ends in .toml"));
+            return;
+        }
+        let text = match read_text(path) {
+            Ok(text) => text,
+            Err(error) => return self.cannot_read(path, from, error),
+        };
+        let identity = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if self.is_cycle(path, &identity, from) || self.is_repeated(path, &identity, from) {
+            return;
+        }
+        if self.count >= MOST_FILES {
+            let finding = self.about(path, from, format!("more than {MOST_FILES} files"));
+            self.report.add(finding);
+            return;
+        }
+        self.open.push((path.to_owned(), identity));
+        let (id, file) = self.shelve(File { text, was_read: true, ..File::unread(path) });
+        let table = parse(id, file, self.report);
+        let includes = includes(id, &table, self.report);
+        self.documents.push(Document { id, table });
+        for (place, pattern) in includes {
+            self.read_included(&file.directory, &pattern, place);
+        }
+        self.open.pop();
+    }
+
+    fn read_included(&mut self, directory: &Path, pattern: &str, place: Place) {
+        for path in include::expand(directory, pattern) {
+            self.read_file(&path, Some(place));
+        }
+    }
+
+    fn cannot_read(&mut self, path: &Path, from: Option<Place>, error: ReadError) {
+        if let ReadError::NotUtf8 { before } = error {
+            let at = before.len();
+            let (id, _) = self.shelve(File { text: before, was_read: true, ..File::unread(path) });
+            let place = Place::new(id, at..at);
+            self.report.add(Finding::error(place, "not UTF-8 text from here on"));
+            return;
+        }
+        let reason = format!("cannot read {}: {}", path.display(), error.describe());
+        let finding = self.about(path, from, reason);
+        self.report.add(finding);
+    }
+
+    fn is_cycle(&mut self, path: &Path, identity: &Path, from: Option<Place>) -> bool {
+        let Some(first) = self.open.iter().position(|(_, open)| open == identity) else { return false };
+        let mut names: Vec<String> = self.open[first..].iter().map(|(name, _)| name.display().to_string()).collect();
+        names.push(path.display().to_string());
+        let finding = self.about(path, from, format!("files include one another in a circle: {}", names.join(" → ")));
+        self.report.add(finding);
+        true
+    }
+
+    fn is_repeated(&mut self, path: &Path, identity: &Path, from: Option<Place>) -> bool {
+        let Some(earlier) = self.known.insert(identity.to_owned(), path.to_owned()) else { return false };
+        let place = from.unwrap_or_else(|| self.unread(path));
+        let message = format!("{} was read before and is not read again", earlier.display());
+        self.report.add(Finding::warning(place, message));
+        true
+    }
+
+    /// An error about a path, at the place that names it, or at the path itself.
+    fn about(&mut self, path: &Path, from: Option<Place>, message: impl Into<String>) -> Finding {
+        let place = from.unwrap_or_else(|| self.unread(path));
+        let message = message.into();
+        Finding::error(place, if from.is_some() { format!("include: {message}") } else { message })
+    }
+}
+
+/// The patterns under `include`, with their places.
+fn includes(id: usize, table: &DeTable<'_>, report: &Report) -> Vec<(Place, String)> {
+    let Some(value) = table.get("include") else { return Vec::new() };
+    let items = match value.get_ref() {
+        DeValue::Array(items) => items.iter().collect(),
+        _ => vec![value],
+    };
+    items.into_iter().filter_map(|item| include_pattern(id, item, report)).collect()
+}
+
+fn include_pattern(id: usize, item: &Spanned<DeValue<'_>>, report: &Report) -> Option<(Place, String)> {
+    let place = Place::new(id, item.span());
+    let Some(pattern) = item.get_ref().as_str() else {
+        let finding = Finding::error(place, "include must be a list of paths");
+        report.add(finding.hint("include = [\"conf.d/*.toml\"]"));
+        return None;
+    };
+    if pattern.is_empty() || pattern.contains("**") || pattern.contains('\0') {
+        let finding = Finding::error(place, format!("include: not a path or pattern: {pattern:?}"));
+        report.add(finding.hint("`*` and `?` stand for characters within one part of a path"));
+        return None;
+    }
+    Some((place, pattern.to_owned()))
+}
+
+/// Parses a file as far as it can be, and tells every syntax error.
+fn parse<'t>(id: usize, file: &'t File, report: &Report) -> DeTable<'t> {
+    let (table, errors) = DeTable::parse_recoverable(&file.text);
+    let text = file.text.as_str();
+    let mut torn: Vec<Range<usize>> = Vec::new();
+    for error in &errors {
+        let span = on_boundaries(text, error.span().unwrap_or(0..0));
+        // The parser goes on in the middle of a line it did not understand: only its first complaint is about the user's.
+        if torn.iter().any(|range| range.contains(&span.start)) {
+            continue;
+        }
+        report.add(syntax_error(id, text, span.clone(), error.message()));
+        torn.push(torn_by(text, span.start, error.message()));
+    }
+    for range in torn {
+        report.tear(Place::new(id, range));
+    }
+    table.into_inner()
+}
+
+/// The text that a syntax error makes unreliable: its line, and for the header of a table all that stands under it.
+fn torn_by(text: &str, at: usize, message: &str) -> Range<usize> {
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1);
+    let is_header = text[start..].trim_start().starts_with('[');
+    if !is_header || message == DUPLICATE {
+        return start..line_end.max(start + 1);
+    }
+    let next_header = text[line_end..].find("\n[").map_or(text.len(), |newline| line_end + newline + 1);
+    let end = if text[line_end..].starts_with('[') { line_end } else { next_header };
+    start..end.max(start + 1)
+}
+
+/// The parser's words for a key or table that is there twice.
+const DUPLICATE: &str = "duplicate key";
+
+fn syntax_error(id: usize, text: &str, span: Range<usize>, message: &str) -> Finding {
+    let start = text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    let words = if message == DUPLICATE {
+        format!("{:?} is there twice", masked(&text[span.clone()]))
+    } else {
+        format!("not TOML: {message}")
+    };
+    let finding = Finding::error(Place::new(id, span), words);
+    match syntax_hint(line, message) {
+        Some(hint) => finding.hint(hint),
+        None => finding,
+    }
+}
+
+fn syntax_hint(line: &str, message: &str) -> Option<String> {
+    let line = line.trim();
+    let value = line.split_once('=').map(|(_, value)| value.trim());
+    if let Some(header) = line.strip_prefix('[').and_then(|rest| rest.split([']', '#']).next()) {
+        return header_hint(header.trim());
+    }
+    if line.starts_with(';') {
+        return Some("comments begin with #".to_owned());
+    }
+    if message.contains("leading zero") {
+        let digits = value.unwrap_or_default().split([' ', '#']).next().unwrap_or_default();
+        return Some(format!("octal numbers are written as text: \"{digits}\""));
+    }
+    if message.starts_with("string values must be quoted") {
+        return unquoted_hint(value.unwrap_or_default());
+    }
+    if message.ends_with("expected `\"`") || message.ends_with("expected `'`") {
+        return Some("close the quote; text of several lines stands between three of them".to_owned());
+    }
+    if value.is_some_and(|value| value.starts_with('"')) && message.contains("escape") {
+        return Some("write backslashes twice, or use single quotes: '…'".to_owned());
+    }
+    None
+}
+
+fn unquoted_hint(value: &str) -> Option<String> {
+    Some(match value.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "true" => "write true".to_owned(),
+        "no" | "off" | "false" => "write false, or \"no\" where a word is meant".to_owned(),
+        _ => "put text in quotes: \"…\"".to_owned(),
+    })
+}
+
+/// What supervisord's section is called here.
+fn header_hint(header: &str) -> Option<String> {
+    let (kind, name) = header.split_once(':')?;
+    let (kind, name) = (kind.trim(), name.trim());
+    let name = if muster_core::name::is_valid_name(name) { name } else { "NAME" };
+    match kind {
+        "program" | "group" => {
+            Some(format!("write [{kind}.{name}]: in TOML the parts of a table's name are joined by a dot"))
+        }
+        "eventlistener" => {
+            Some("there are no event listeners: see essential and exit_when_done, and musterctl events".to_owned())
+        }
+        "fcgi-program" => Some(format!("write [program.{name}]; sockets are not supported yet")),
+        _ => None,
+    }
+}

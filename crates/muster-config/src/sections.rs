@@ -1,0 +1,159 @@
+//! The tables of all documents, sorted by what they are about, with unknown keys told.
+//!
+//! Entries stand in the order in which they count: those of later files after those of earlier ones. Which of them
+//! are in force is decided when a program is built, since `[defaults]` come before the program's own.
+
+use std::collections::BTreeMap;
+
+use muster_core::name::is_valid_name;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::{Finding, Place, Report, Severity};
+use crate::field::Owner;
+use crate::keys::{Key, Table};
+use crate::read::Document;
+use crate::words::known_key;
+
+/// A key with its value and whose it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry<'t> {
+    pub(crate) key: &'static Key,
+    pub(crate) owner: Owner<'t>,
+    pub(crate) file: usize,
+    pub(crate) value: &'t Spanned<DeValue<'t>>,
+}
+
+impl Entry<'_> {
+    /// Whether it leaves nothing of an earlier value: tables are written over key by key, everything else as a whole.
+    pub(crate) fn replaces(&self, earlier: &Entry<'_>) -> bool {
+        std::ptr::eq(self.key, earlier.key) && !matches!(self.value.get_ref(), DeValue::Table(_))
+    }
+}
+
+/// A program or group over all files.
+pub(crate) struct Named<'t> {
+    /// Where its name stands first.
+    pub(crate) at: Place,
+    /// Its keys.
+    pub(crate) entries: Vec<Entry<'t>>,
+}
+
+/// Everything that was configured.
+#[derive(Default)]
+pub(crate) struct Sections<'t> {
+    pub(crate) musterd: Vec<Entry<'t>>,
+    pub(crate) http: Vec<Entry<'t>>,
+    pub(crate) defaults: Vec<Entry<'t>>,
+    pub(crate) programs: BTreeMap<&'t str, Named<'t>>,
+    pub(crate) groups: BTreeMap<&'t str, Named<'t>>,
+}
+
+/// Sorts the tables of all documents.
+pub(crate) fn sort<'t>(documents: &'t [Document<'t>], report: &Report) -> Sections<'t> {
+    let mut sections = Sections::default();
+    for document in documents {
+        let mut sorter = Sorter { file: document.id, report, sections: &mut sections };
+        sorter.root(&document.table);
+    }
+    sections
+}
+
+struct Sorter<'t, 's> {
+    file: usize,
+    report: &'s Report,
+    sections: &'s mut Sections<'t>,
+}
+
+impl<'t> Sorter<'t, '_> {
+    fn root(&mut self, table: &'t DeTable<'t>) {
+        for (name, value) in table {
+            let place = Place::new(self.file, name.span());
+            let Some(key) =
+                known_key(Table::Root, name.get_ref(), name.get_ref(), value, place, Owner::Root, self.report)
+            else {
+                continue;
+            };
+            match key.name {
+                "musterd" => {
+                    let entries = self.table(Table::Musterd, Owner::Table("musterd"), value);
+                    self.sections.musterd.extend(entries.into_iter().flatten());
+                }
+                "http" => {
+                    let entries = self.table(Table::Http, Owner::Table("http"), value);
+                    self.sections.http.extend(entries.into_iter().flatten());
+                }
+                "defaults" => {
+                    let entries = self.table(Table::Program, Owner::Table("defaults"), value);
+                    self.sections.defaults.extend(entries.into_iter().flatten());
+                }
+                "program" => self.named(Table::Program, "program", value),
+                "group" => self.named(Table::Group, "group", value),
+                // What is included was read before.
+                _ => {}
+            }
+        }
+    }
+
+    fn error(&self, place: Place, message: String, hint: impl Into<String>) {
+        self.report.add(Finding::error(place, message).hint(hint));
+    }
+
+    fn table(&self, table: Table, owner: Owner<'t>, value: &'t Spanned<DeValue<'t>>) -> Option<Vec<Entry<'t>>> {
+        let DeValue::Table(entries) = value.get_ref() else {
+            let place = Place::new(self.file, value.span());
+            let is_list = matches!(value.get_ref(), DeValue::Array(_));
+            let message = if is_list { "must be one table, not a list: single brackets" } else { "must be a table" };
+            let finding = owner.finding(Severity::Error, place, message);
+            self.report.add(match owner {
+                Owner::Program(name) if !is_list => finding.hint(format!("[program.{name}] with command = \"…\"")),
+                _ => finding,
+            });
+            return None;
+        };
+        let known = |(name, value): (&'t Spanned<_>, &'t Spanned<DeValue<'t>>)| {
+            let name: &Spanned<std::borrow::Cow<'t, str>> = name;
+            let place = Place::new(self.file, name.span());
+            let key = known_key(table, name.get_ref(), name.get_ref(), value, place, owner, self.report)?;
+            Some(Entry { key, owner, file: self.file, value })
+        };
+        Some(entries.iter().filter_map(known).collect())
+    }
+
+    /// `[program.NAME]` or `[group.NAME]`, every one of them.
+    fn named(&mut self, table: Table, word: &str, value: &'t Spanned<DeValue<'t>>) {
+        let DeValue::Table(members) = value.get_ref() else {
+            let place = Place::new(self.file, value.span());
+            return self.error(place, format!("{word} must be tables by name"), format!("[{word}.NAME]"));
+        };
+        for (name, value) in members {
+            let place = Place::new(self.file, name.span());
+            let name: &'t str = name.get_ref();
+            let is_key = crate::keys::find(table, name).is_some() && !matches!(value.get_ref(), DeValue::Table(_));
+            if is_key {
+                self.error(
+                    place,
+                    format!("{name:?} belongs to no {word}"),
+                    format!("put it under a name: [{word}.NAME]"),
+                );
+                continue;
+            }
+            if !is_valid_name(name) {
+                self.error(place, format!("{word} {name:?}: not a name"), name_hint(name));
+                continue;
+            }
+            let owner = if word == "program" { Owner::Program(name) } else { Owner::Group(name) };
+            let Some(entries) = self.table(table, owner, value) else { continue };
+            let sections = &mut *self.sections;
+            let all = if word == "program" { &mut sections.programs } else { &mut sections.groups };
+            all.entry(name).or_insert_with(|| Named { at: place, entries: Vec::new() }).entries.extend(entries);
+        }
+    }
+}
+
+fn name_hint(name: &str) -> &'static str {
+    match name {
+        "all" => "`all` stands for every program in musterctl",
+        _ => "names are made of letters, digits, `_`, `-` and `.`",
+    }
+}

@@ -1,0 +1,113 @@
+//! `[musterd]`: the daemon itself.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use muster_core::spec::{DaemonSpec, LogFormat, LogLevel};
+
+use crate::diagnostic::Place;
+use crate::field::Field;
+use crate::walk::environment::read_environment;
+
+/// What `[musterd]` has said so far.
+pub(crate) struct DaemonDraft {
+    pub(crate) spec: DaemonSpec,
+    /// Under every program's own; whether each value is a secret.
+    pub(crate) environment: BTreeMap<String, (String, bool)>,
+    /// Where the budget for stopping stands, if it was given.
+    pub(crate) shutdown_timeout_at: Option<Place>,
+}
+
+impl Default for DaemonDraft {
+    fn default() -> DaemonDraft {
+        let spec = DaemonSpec {
+            log_level: LogLevel::Info,
+            log_format: LogFormat::Text,
+            log_file: None,
+            shutdown_timeout: Duration::from_secs(9),
+            exit_when_done: true,
+            pidfile: None,
+            umask: 0o022,
+            directory: None,
+        };
+        DaemonDraft { spec, environment: BTreeMap::new(), shutdown_timeout_at: None }
+    }
+}
+
+const LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+/// supervisord's levels that are called otherwise.
+const FOREIGN_LEVELS: [(&str, &str); 4] =
+    [("warning", "warn"), ("critical", "error"), ("blather", "trace"), ("notice", "info")];
+
+impl DaemonDraft {
+    pub(crate) fn loglevel(&mut self, field: &Field<'_>) {
+        let Some(text) = field.text() else { return };
+        let word = text.text.to_ascii_lowercase();
+        if let Some(&(_, level)) = LEVELS.iter().find(|(name, _)| *name == word) {
+            self.spec.log_level = level;
+        } else if let Some((_, ours)) = FOREIGN_LEVELS.iter().find(|(name, _)| *name == word) {
+            field.expected_with_hint("error, warn, info, debug or trace", format!("loglevel = {ours:?}"));
+        } else if word.contains(['=', ',']) {
+            field.error_with_hint(
+                format_args!("takes no filters yet: {}", field.shown()),
+                "one level for everything: error, warn, info, debug or trace",
+            );
+        } else {
+            field.choice(&LEVELS);
+        }
+    }
+
+    pub(crate) fn logformat(&mut self, field: &Field<'_>) {
+        if let Some(format) = field.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]) {
+            self.spec.log_format = format;
+        }
+    }
+
+    pub(crate) fn logfile(&mut self, field: &Field<'_>) {
+        let Some(text) = field.text() else { return };
+        let is_stderr = text.text.is_empty() || text.text == "-";
+        self.spec.log_file = (!is_stderr).then(|| field.resolved(&text.text));
+    }
+
+    pub(crate) fn shutdown_timeout(&mut self, field: &Field<'_>) {
+        if let Some(duration) = field.duration() {
+            self.spec.shutdown_timeout = duration;
+            self.shutdown_timeout_at = Some(field.place());
+        }
+    }
+
+    pub(crate) fn exit_when_done(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.spec.exit_when_done = flag;
+        }
+    }
+
+    pub(crate) fn pidfile(&mut self, field: &Field<'_>) {
+        if let Some(path) = field.optional_path() {
+            self.spec.pidfile = path;
+        }
+    }
+
+    pub(crate) fn umask(&mut self, field: &Field<'_>) {
+        if let Some(umask) = field.octal() {
+            self.spec.umask = umask & 0o777;
+        }
+    }
+
+    pub(crate) fn directory(&mut self, field: &Field<'_>) {
+        if let Some(path) = field.optional_path() {
+            self.spec.directory = path;
+        }
+    }
+
+    pub(crate) fn environment(&mut self, field: &Field<'_>) {
+        read_environment(field, &mut self.environment);
+    }
+}

@@ -1,0 +1,63 @@
+//! `environment = { NAME = "value" }`. Values are secrets: the messages here never show one.
+
+use std::collections::BTreeMap;
+
+use muster_core::name::is_valid_name;
+use toml::de::DeValue;
+
+use crate::diagnostic::Severity;
+use crate::field::Field;
+use crate::mask::{MASK, is_secret};
+
+/// Reads variables over those already there; each value with whether it is a secret.
+pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<String, (String, bool)>) {
+    let DeValue::Table(entries) = field.value.get_ref() else {
+        no_table(field);
+        return;
+    };
+    for (name, value) in entries {
+        let name = name.get_ref();
+        let variable = field.child(name, value);
+        if !is_variable_name(name) {
+            variable.error("is not a name a variable can have");
+            continue;
+        }
+        if !matches!(value.get_ref(), DeValue::String(_)) {
+            not_text(&variable);
+            continue;
+        }
+        if let Some(text) = variable.text() {
+            let secret = text.secret || is_secret(name);
+            variables.insert(name.clone().into_owned(), (text.text.into_owned(), secret));
+        }
+    }
+}
+
+/// Whether the kernel and every libc can hold a variable of this name.
+pub(crate) fn is_variable_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
+}
+
+fn not_text(variable: &Field<'_>) {
+    let shown = if is_secret(variable.name) { MASK.to_owned() } else { variable.shown() };
+    let hint = match variable.value.get_ref() {
+        DeValue::Array(_) | DeValue::Table(_) => "a variable holds text: NAME = \"value\"".to_owned(),
+        _ => format!("put it in quotes: {} = \"{shown}\"", variable.name),
+    };
+    variable.error_with_hint(format_args!("must be text: {shown}"), hint);
+}
+
+/// supervisord writes `A="1",B="2"`; Docker Compose takes a list of `A=1`.
+fn no_table(field: &Field<'_>) {
+    let first = match field.value.get_ref() {
+        DeValue::String(text) => Some(text.as_ref()),
+        DeValue::Array(items) => items.get(0).and_then(|item| item.get_ref().as_str()),
+        _ => None,
+    };
+    let name =
+        first.and_then(|text| text.split_once('=')).map(|(name, _)| name.trim()).filter(|name| is_valid_name(name));
+    let hint = format!("write each variable as a key: environment = {{ {} = \"…\", … }}", name.unwrap_or("NAME"));
+    let place = field.place();
+    let finding = field.owner.finding(Severity::Error, place, format_args!("{} must be a table of text", field.path()));
+    field.around.report.add(finding.hint(hint));
+}

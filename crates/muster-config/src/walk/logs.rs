@@ -1,0 +1,135 @@
+//! `[program.NAME.logs]`: where the two output streams go.
+
+use muster_core::spec::{OutputSpec, Sink, Target};
+use toml::de::DeValue;
+
+use crate::diagnostic::Place;
+use crate::field::{Field, Text};
+use crate::keys::{Reader, Table};
+
+/// What `logs` has said so far.
+#[derive(Clone)]
+pub(crate) struct OutputDraft {
+    pub(crate) spec: OutputSpec,
+    pub(crate) stdout_at: Option<Place>,
+    pub(crate) stderr_at: Option<Place>,
+}
+
+impl Default for OutputDraft {
+    fn default() -> OutputDraft {
+        let console = || Target::Capture(vec![Sink::Console]);
+        OutputDraft {
+            spec: OutputSpec { stdout: console(), stderr: Some(console()) },
+            stdout_at: None,
+            stderr_at: None,
+        }
+    }
+}
+
+const EXPECTED: &str = "console, none, inherit, a path, or a list of console and paths";
+
+impl OutputDraft {
+    /// Reads the whole table.
+    pub(crate) fn read(&mut self, field: &Field<'_>) {
+        if matches!(field.value.get_ref(), DeValue::String(_) | DeValue::Array(_)) {
+            field.expected_with_hint("a table", format!("logs = {{ stdout = {} }}", field.shown()));
+            return;
+        }
+        field.each_key(Table::Logs, |key, child| {
+            if let Reader::Logs(read) = key.reader {
+                read(self, child);
+            }
+        });
+    }
+
+    pub(crate) fn stdout(&mut self, field: &Field<'_>) {
+        self.stdout_at = Some(field.place());
+        if matches!(field.value.get_ref(), DeValue::String(text) if text == "stderr") {
+            field.error_with_hint("cannot be merged into stderr", "logs.stderr = \"stdout\" merges the two");
+        } else if let Some(target) = read_target(field) {
+            self.spec.stdout = target;
+        }
+    }
+
+    pub(crate) fn stderr(&mut self, field: &Field<'_>) {
+        self.stderr_at = Some(field.place());
+        if matches!(field.value.get_ref(), DeValue::String(text) if text == "stdout") {
+            self.spec.stderr = None;
+        } else if let Some(target) = read_target(field) {
+            self.spec.stderr = Some(target);
+        }
+    }
+}
+
+fn read_target(field: &Field<'_>) -> Option<Target> {
+    if let DeValue::Array(_) = field.value.get_ref() {
+        return read_sinks(field);
+    }
+    let text = field.text()?;
+    match text.text.as_ref() {
+        "none" => Some(Target::Discard),
+        "inherit" => Some(Target::Inherit),
+        _ => read_sink(field, &text).map(|sink| Target::Capture(vec![sink])),
+    }
+}
+
+fn read_sinks(field: &Field<'_>) -> Option<Target> {
+    let items = field.items();
+    if items.is_empty() {
+        field.error_with_hint("is an empty list", "\"none\" throws the output away");
+        return None;
+    }
+    let mut sinks = Vec::with_capacity(items.len());
+    for item in &items {
+        let text = item.text()?;
+        if ["none", "inherit", "stdout", "stderr"].contains(&text.text.as_ref()) {
+            item.error_with_hint(
+                format_args!("cannot go to {} and to something else", item.shown_text(&text)),
+                "a list holds \"console\" and paths",
+            );
+            return None;
+        }
+        let sink = read_sink(item, &text)?;
+        if sinks.contains(&sink) {
+            item.error(format_args!("names {} twice", item.shown_text(&text)));
+            return None;
+        }
+        sinks.push(sink);
+    }
+    Some(Target::Capture(sinks))
+}
+
+fn read_sink(field: &Field<'_>, text: &Text<'_>) -> Option<Sink> {
+    match text.text.as_ref() {
+        "console" => Some(Sink::Console),
+        "syslog" => {
+            field.error_with_hint(
+                "cannot be syslog: not supported yet",
+                "\"console\" leaves the output to the container",
+            );
+            None
+        }
+        path if path.contains('/') => {
+            if ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2"].contains(&path) {
+                let hint = "\"console\" captures the output, \"inherit\" passes the descriptor on";
+                field.warning(format_args!("is opened as a file of its own: {path:?}"), hint);
+            }
+            Some(Sink::File(field.resolved(path)))
+        }
+        word => {
+            let problem = format_args!("must be {EXPECTED}: {}", field.shown_text(text));
+            let hint = match word.to_ascii_lowercase().as_str() {
+                "" | "null" | "off" | "discard" | "/dev/null" => "\"none\" throws the output away".to_owned(),
+                "auto" | "stdout" | "stderr" | "journal" | "default" | "-" => {
+                    "\"console\" is the default: leave it out".to_owned()
+                }
+                word => match crate::words::nearest(word, ["console", "none", "inherit"].into_iter()) {
+                    Some(ours) => format!("did you mean {ours:?}?"),
+                    None => "a path has a slash: \"./file.log\"".to_owned(),
+                },
+            };
+            field.error_with_hint(problem, hint);
+            None
+        }
+    }
+}

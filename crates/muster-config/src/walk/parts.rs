@@ -1,0 +1,160 @@
+//! The keys of a program that may differ from instance to instance: what is executed, as whom, with what around it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use muster_core::spec::{ProcessSpec, Rlimit, UserSpec};
+use toml::de::DeValue;
+
+use crate::command;
+use crate::diagnostic::Place;
+use crate::env_file::Entries;
+use crate::field::{Field, Text};
+use crate::walk::environment::read_environment;
+use crate::walk::logs::OutputDraft;
+use crate::walk::rlimits::read_rlimits;
+use crate::walk::users::{read_user, read_user_name};
+
+/// What one instance is made of so far.
+#[derive(Default)]
+pub(crate) struct Parts {
+    command: Vec<String>,
+    user: Option<UserSpec>,
+    groups: Option<Vec<String>>,
+    directory: Option<PathBuf>,
+    umask: Option<u32>,
+    nice: Option<i32>,
+    oom_score_adj: Option<i32>,
+    rlimits: Vec<Rlimit>,
+    environment: BTreeMap<String, (String, bool)>,
+    files: Vec<Rc<Entries>>,
+    clean_environment: bool,
+    pub(crate) output: OutputDraft,
+    pub(crate) command_at: Option<Place>,
+}
+
+impl Parts {
+    /// The process, with the daemon's `environment` under the files' and those under the program's own.
+    pub(crate) fn process(&self, daemons: &BTreeMap<String, (String, bool)>) -> ProcessSpec {
+        let mut variables: BTreeMap<&str, &str> = BTreeMap::new();
+        variables.extend(daemons.iter().map(|(name, (value, _))| (name.as_str(), value.as_str())));
+        for file in &self.files {
+            variables.extend(file.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        }
+        variables.extend(self.environment.iter().map(|(name, (value, _))| (name.as_str(), value.as_str())));
+        ProcessSpec {
+            command: self.command.clone(),
+            environment: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            clean_environment: self.clean_environment,
+            user: self.user.clone(),
+            groups: self.groups.clone(),
+            directory: self.directory.clone(),
+            umask: self.umask,
+            nice: self.nice,
+            oom_score_adj: self.oom_score_adj,
+            rlimits: self.rlimits.clone(),
+        }
+    }
+
+    pub(crate) fn command(&mut self, field: &Field<'_>) {
+        self.command_at = Some(field.place());
+        let words = match field.value.get_ref() {
+            DeValue::String(text) => split_and_interpolate(field, text),
+            DeValue::Array(_) => field.texts().map(into_strings),
+            _ => {
+                field.expected_with_hint("text or a list of texts", "command = \"gunicorn app:wsgi\"");
+                return;
+            }
+        };
+        match words {
+            Some(words) if words.first().is_none_or(String::is_empty) => {
+                field.error_with_hint("is empty", "name the program to run first");
+            }
+            Some(words) => self.command = words,
+            None => {}
+        }
+    }
+
+    pub(crate) fn user(&mut self, field: &Field<'_>) {
+        if let Some(user) = read_user(field) {
+            self.user = user;
+        }
+    }
+
+    pub(crate) fn groups(&mut self, field: &Field<'_>) {
+        let groups: Vec<String> = field.items().iter().filter_map(read_user_name).collect();
+        self.groups = (!groups.is_empty()).then_some(groups);
+    }
+
+    pub(crate) fn directory(&mut self, field: &Field<'_>) {
+        if let Some(path) = field.optional_path() {
+            self.directory = path;
+        }
+    }
+
+    pub(crate) fn umask(&mut self, field: &Field<'_>) {
+        let unset = matches!(field.value.get_ref(), DeValue::String(text) if text.is_empty());
+        self.umask = if unset { None } else { field.octal().map(|umask| umask & 0o777) };
+    }
+
+    pub(crate) fn nice(&mut self, field: &Field<'_>) {
+        self.nice = field.integer(-20..=19).and_then(|n| i32::try_from(n).ok());
+    }
+
+    pub(crate) fn oom_score_adj(&mut self, field: &Field<'_>) {
+        self.oom_score_adj = field.integer(-1000..=1000).and_then(|n| i32::try_from(n).ok());
+    }
+
+    pub(crate) fn rlimits(&mut self, field: &Field<'_>) {
+        read_rlimits(field, &mut self.rlimits);
+    }
+
+    pub(crate) fn environment(&mut self, field: &Field<'_>) {
+        read_environment(field, &mut self.environment);
+    }
+
+    pub(crate) fn env_file(&mut self, field: &Field<'_>) {
+        let items = field.items();
+        self.files = items.iter().filter_map(|item| item.around.env_files.read_for(item)).collect();
+    }
+
+    pub(crate) fn clean_environment(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.clean_environment = flag;
+        }
+    }
+
+    pub(crate) fn logs(&mut self, field: &Field<'_>) {
+        self.output.read(field);
+    }
+}
+
+/// Splits first and interpolates after, so that a value never becomes two arguments.
+fn split_and_interpolate(field: &Field<'_>, text: &str) -> Option<Vec<String>> {
+    if text.contains('\0') {
+        field.error("must not contain a NUL character");
+        return None;
+    }
+    let words = match command::split(text) {
+        Ok(words) => words,
+        Err(unclosed) => {
+            field.error_with_hint(unclosed.describe(), "a list needs no quoting: command = [\"…\", \"…\"]");
+            return None;
+        }
+    };
+    if let Some(word) = command::shell_only(&words) {
+        let problem = format_args!("is not run by a shell, so this stays as it is: {}", crate::mask::masked(word));
+        let hint = match word.contains('$') {
+            true => "${NAME} is replaced without a shell",
+            false => "command = [\"sh\", \"-c\", \"…\"] runs one",
+        };
+        field.warning(problem, hint);
+    }
+    let words: Vec<_> = words.iter().map(|word| field.interpolated_owned(&word.text)).collect();
+    words.into_iter().collect()
+}
+
+fn into_strings(texts: Vec<Text<'_>>) -> Vec<String> {
+    texts.into_iter().map(|text| text.text.into_owned()).collect()
+}

@@ -1,0 +1,97 @@
+//! `rlimits = { nofile = 65536, core = { soft = 0, hard = "unlimited" } }`.
+
+use muster_core::spec::{Resource, Rlimit};
+use toml::de::DeValue;
+
+use crate::field::Field;
+use crate::keys::{Reader, Table};
+use crate::words::nearest;
+
+/// A number, or `None` for unlimited.
+type Limit = Option<u64>;
+
+/// What one resource's limits are so far.
+#[derive(Default)]
+pub(crate) struct Bounds {
+    soft: Option<Limit>,
+    hard: Option<Limit>,
+}
+
+impl Bounds {
+    pub(crate) fn soft(&mut self, field: &Field<'_>) {
+        self.soft = read_limit(field);
+    }
+
+    pub(crate) fn hard(&mut self, field: &Field<'_>) {
+        self.hard = read_limit(field);
+    }
+}
+
+/// Reads limits over those already there.
+pub(crate) fn read_rlimits(field: &Field<'_>, limits: &mut Vec<Rlimit>) {
+    let DeValue::Table(entries) = field.value.get_ref() else {
+        field.expected_with_hint("a table", "rlimits = { nofile = 65536 }");
+        return;
+    };
+    for (name, value) in entries {
+        let child = field.child(name.get_ref(), value);
+        let Some(resource) = find_resource(&child) else { continue };
+        let Some(limit) = read_bounds(&child, resource) else { continue };
+        match limits.iter_mut().find(|known| known.resource == resource) {
+            Some(known) => *known = limit,
+            None => limits.push(limit),
+        }
+    }
+}
+
+fn find_resource(field: &Field<'_>) -> Option<Resource> {
+    let found = Resource::ALL.iter().copied().find(|resource| resource.name() == field.name);
+    if found.is_none() {
+        let bare = field.name.to_ascii_lowercase();
+        let bare = bare.strip_prefix("rlimit_").unwrap_or(&bare);
+        let names = || Resource::ALL.iter().map(|resource| resource.name());
+        let hint = match bare {
+            "fds" | "files" | "nofiles" | "minfds" | "open_files" => Some("it is called nofile".to_owned()),
+            _ => names()
+                .find(|name| *name == bare)
+                .or_else(|| nearest(bare, names()))
+                .map(|name| format!("did you mean {name}?")),
+        };
+        field.error_with_hint(
+            "is no resource limit",
+            hint.unwrap_or_else(|| format!("they are {}", names().collect::<Vec<_>>().join(", "))),
+        );
+    }
+    found
+}
+
+fn read_bounds(field: &Field<'_>, resource: Resource) -> Option<Rlimit> {
+    let mut bounds = Bounds::default();
+    if let DeValue::Table(_) = field.value.get_ref() {
+        field.each_key(Table::Rlimit, |key, child| {
+            if let Reader::Rlimit(read) = key.reader {
+                read(&mut bounds, child);
+            }
+        });
+    } else {
+        bounds.soft = read_limit(field);
+    }
+    let soft = bounds.soft.or(bounds.hard)?;
+    let hard = bounds.hard.or(bounds.soft)?;
+    // No limit is the highest.
+    if soft.unwrap_or(u64::MAX) > hard.unwrap_or(u64::MAX) {
+        field.error_with_hint(
+            "has a soft limit above its hard limit",
+            "the soft limit is in force, the hard one bounds it",
+        );
+        return None;
+    }
+    Some(Rlimit { resource, soft, hard })
+}
+
+fn read_limit(field: &Field<'_>) -> Option<Limit> {
+    match field.value.get_ref() {
+        DeValue::String(text) if text == "unlimited" || text == "infinity" => Some(None),
+        _ => field.size().map(Some),
+    }
+}

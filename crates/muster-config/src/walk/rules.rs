@@ -1,0 +1,299 @@
+//! The keys of a program that hold for all its instances: when it starts, restarts and stops.
+
+use std::time::Duration;
+
+use muster_core::restart::{Limit, RestartPolicy, RestartWhen};
+use muster_core::signal::Signal;
+use muster_core::spec::{Kind, StopScope, StopSpec, StopStep};
+use toml::de::DeValue;
+
+use crate::diagnostic::{Place, Report, Severity};
+use crate::field::{Field, Owner, Text};
+use crate::units::show_duration;
+use crate::walk::backoff::BackoffDraft;
+use crate::words::{nearest, nearest_in_case};
+
+/// What a program's rules are so far.
+pub(crate) struct Rules {
+    pub(crate) kind: Kind,
+    pub(crate) autostart: bool,
+    when: RestartWhen,
+    /// From `restart = "always:5"`.
+    docker_limit: Option<u32>,
+    retries: Option<Limit>,
+    backoff: BackoffDraft,
+    pub(crate) startsecs: Duration,
+    pub(crate) exit_codes: Vec<u8>,
+    pub(crate) priority: i64,
+    pub(crate) numprocs: u32,
+    pub(crate) essential: bool,
+    signals: Vec<Signal>,
+    patience: Duration,
+    scope: StopScope,
+    pub(crate) reload_signal: Option<Signal>,
+    /// Where these stand, for what is said about them later.
+    pub(crate) essential_at: Option<Place>,
+    pub(crate) patience_at: Option<Place>,
+    pub(crate) restart_at: Option<Place>,
+    retries_at: Option<Place>,
+    backoff_at: Option<Place>,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules {
+            kind: Kind::Service,
+            autostart: true,
+            when: RestartPolicy::DEFAULT.when,
+            docker_limit: None,
+            retries: None,
+            backoff: BackoffDraft::default(),
+            startsecs: Duration::from_secs(1),
+            exit_codes: vec![0],
+            priority: 999,
+            numprocs: 1,
+            essential: false,
+            signals: vec![Signal::TERM],
+            patience: Duration::from_secs(10),
+            scope: StopScope::Main,
+            reload_signal: Some(Signal::HUP),
+            essential_at: None,
+            patience_at: None,
+            restart_at: None,
+            retries_at: None,
+            backoff_at: None,
+        }
+    }
+}
+
+const POLICIES: [(&str, RestartWhen); 4] = [
+    ("no", RestartWhen::Never),
+    ("on-failure", RestartWhen::OnFailure),
+    ("always", RestartWhen::Always),
+    ("unless-stopped", RestartWhen::UnlessStopped),
+];
+
+/// More instances of one program than this are a typing error.
+const MOST_INSTANCES: i64 = 1000;
+
+impl Rules {
+    /// The whole policy. An explicit number of retries beats the one that comes with a preset.
+    pub(crate) fn restart_policy(&self) -> RestartPolicy {
+        let limit = self.docker_limit.map(Limit::Retries).or(self.retries).or(self.backoff.limit);
+        RestartPolicy {
+            when: self.when,
+            limit: limit.unwrap_or(RestartPolicy::DEFAULT.limit),
+            backoff: self.backoff.backoff,
+        }
+    }
+
+    /// How it is stopped.
+    pub(crate) fn stop(&self) -> StopSpec {
+        let step = |&signal| StopStep { signal, patience: self.patience };
+        StopSpec { steps: self.signals.iter().map(step).collect(), scope: self.scope }
+    }
+
+    /// What its keys say together and none of them alone.
+    pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
+        let backoff = &self.backoff.backoff;
+        if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
+            let (max, delay) = (show_duration(backoff.max), show_duration(backoff.delay));
+            let message = format!("backoff has a max of {max}, which is shorter than its delay of {delay}");
+            report.add(owner.finding(Severity::Error, place, message).hint("max is where a growing delay ends"));
+        }
+        let disagree = self.docker_limit.map(Limit::Retries).zip(self.retries).is_some_and(|(one, other)| one != other);
+        if let Some(place) = self.retries_at.filter(|_| disagree) {
+            let message = "startretries and the number in restart disagree";
+            report.add(owner.finding(Severity::Error, place, message).hint("keep one of them"));
+        }
+        if let Some(place) = self.essential_at.filter(|_| self.essential && !self.autostart) {
+            let message =
+                "essential, but autostart is false: as long as nobody starts it, its end cannot end the container";
+            report.add(owner.finding(Severity::Warning, place, message).hint("leave out one of the two"));
+        }
+        let repeats = matches!(self.when, RestartWhen::Always | RestartWhen::UnlessStopped);
+        if let Some(place) = self.restart_at.filter(|_| self.kind == Kind::Oneshot && repeats) {
+            let message = "a oneshot that is restarted after its success runs for ever";
+            report.add(
+                owner.finding(Severity::Warning, place, message).hint("restart = \"on-failure\" stops after a success"),
+            );
+        }
+    }
+
+    /// How long it may take until SIGKILL.
+    pub(crate) fn total_patience(&self) -> Duration {
+        self.patience.saturating_mul(u32::try_from(self.signals.len()).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn kind(&mut self, field: &Field<'_>) {
+        if let Some(kind) = field.choice(&[("service", Kind::Service), ("oneshot", Kind::Oneshot)]) {
+            self.kind = kind;
+        }
+    }
+
+    pub(crate) fn autostart(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.autostart = flag;
+        }
+    }
+
+    pub(crate) fn restart(&mut self, field: &Field<'_>) {
+        self.restart_at = Some(field.place());
+        if let Some(flag) = field.value.get_ref().as_bool() {
+            let hint = if flag { "restart = \"always\"" } else { "restart = \"no\"" };
+            field.expected_with_hint(POLICY_WORDS, hint);
+            return;
+        }
+        let Some(text) = field.text() else { return };
+        let (word, retries) = match text.text.split_once(':') {
+            Some((word, retries)) => (word, Some(retries)),
+            None => (text.text.as_ref(), None),
+        };
+        let policy = POLICIES.iter().find(|(name, _)| *name == word).map(|&(_, when)| when);
+        let counts = matches!(policy, Some(RestartWhen::OnFailure | RestartWhen::Always));
+        let limit = retries.map(|retries| retries.parse::<u32>().ok().filter(|_| counts));
+        match (policy, limit) {
+            (Some(when), None) => self.when = when,
+            (Some(when), Some(Some(retries))) => {
+                self.when = when;
+                self.docker_limit = Some(retries);
+            }
+            _ => no_policy(field, &text),
+        }
+    }
+
+    pub(crate) fn startretries(&mut self, field: &Field<'_>) {
+        self.retries_at = Some(field.place());
+        let unlimited = matches!(field.value.get_ref(), DeValue::String(text) if text == "unlimited");
+        self.retries = if unlimited {
+            Some(Limit::Unlimited)
+        } else if matches!(field.value.get_ref(), DeValue::String(text) if crate::interpolate::is_plain(text)) {
+            field.expected_with_hint("a number or \"unlimited\"", "startretries = 10");
+            None
+        } else {
+            field.integer(0..=i64::from(u32::MAX)).and_then(|n| u32::try_from(n).ok()).map(Limit::Retries)
+        };
+    }
+
+    pub(crate) fn startsecs(&mut self, field: &Field<'_>) {
+        if let Some(duration) = field.duration() {
+            self.startsecs = duration;
+        }
+    }
+
+    pub(crate) fn exitcodes(&mut self, field: &Field<'_>) {
+        if let DeValue::String(text) = field.value.get_ref()
+            && text.contains(',')
+        {
+            field.expected_with_hint("a list of numbers", format!("exitcodes = [{}]", text.replace(',', ", ")));
+            return;
+        }
+        let items = field.items();
+        let codes: Vec<_> = items.iter().map(|item| item.integer(0..=255).and_then(|n| u8::try_from(n).ok())).collect();
+        if let Some(codes) = codes.into_iter().collect::<Option<Vec<u8>>>() {
+            self.exit_codes = codes;
+        }
+    }
+
+    pub(crate) fn backoff(&mut self, field: &Field<'_>) {
+        self.backoff_at = Some(field.place());
+        self.backoff.read(field);
+    }
+
+    pub(crate) fn priority(&mut self, field: &Field<'_>) {
+        if let Some(priority) = field.integer(i64::MIN..=i64::MAX) {
+            self.priority = priority;
+        }
+    }
+
+    pub(crate) fn numprocs(&mut self, field: &Field<'_>) {
+        let Some(number) = field.integer(i64::MIN..=i64::MAX) else { return };
+        match u32::try_from(number) {
+            Ok(number @ 1..) if i64::from(number) <= MOST_INSTANCES => self.numprocs = number,
+            Ok(0) => {
+                field.expected_with_hint("from 1 to 1000", "autostart = false keeps a program without starting it")
+            }
+            _ => field.expected_with_hint("from 1 to 1000", "each instance is a process of its own"),
+        }
+    }
+
+    pub(crate) fn essential(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.essential = flag;
+            self.essential_at = Some(field.place());
+        }
+    }
+
+    pub(crate) fn stopsignal(&mut self, field: &Field<'_>) {
+        let items = field.items();
+        if items.is_empty() {
+            field.expected_with_hint("at least one signal", "stopsignal = [\"INT\", \"TERM\"]");
+            return;
+        }
+        let signals: Vec<_> = items.iter().map(read_signal).collect();
+        if let Some(signals) = signals.into_iter().collect() {
+            self.signals = signals;
+        }
+    }
+
+    pub(crate) fn stopwaitsecs(&mut self, field: &Field<'_>) {
+        if let Some(duration) = field.duration() {
+            self.patience = duration;
+            self.patience_at = Some(field.place());
+        }
+    }
+
+    pub(crate) fn stop_scope(&mut self, field: &Field<'_>) {
+        if let Some(scope) = field.choice(&[("main", StopScope::Main), ("group", StopScope::Group)]) {
+            self.scope = scope;
+        }
+    }
+
+    pub(crate) fn reloadsignal(&mut self, field: &Field<'_>) {
+        if matches!(field.value.get_ref(), DeValue::String(text) if text.is_empty()) {
+            self.reload_signal = None;
+        } else if let Some(signal) = read_signal(field) {
+            self.reload_signal = Some(signal);
+        }
+    }
+}
+
+const POLICY_WORDS: &str = "\"no\", \"on-failure\", \"always\" or \"unless-stopped\"";
+
+fn no_policy(field: &Field<'_>, text: &Text<'_>) {
+    let hint = match text.text.to_ascii_lowercase().as_str() {
+        "never" | "false" => "restart = \"no\"",
+        "true" | "yes" => "restart = \"always\"",
+        "unexpected" | "on_failure" | "onfailure" | "failure" | "on-abnormal" => "restart = \"on-failure\"",
+        "unless_stopped" => "restart = \"unless-stopped\"",
+        word if word.contains(':') => "\"on-failure:5\" and \"always:5\" take a number of retries",
+        word => match nearest(word, POLICIES.iter().map(|&(name, _)| name)) {
+            Some("no") => "restart = \"no\"",
+            Some("always") => "restart = \"always\"",
+            Some("unless-stopped") => "restart = \"unless-stopped\"",
+            _ => "\"on-failure\" is the default; \"on-failure:5\" also sets startretries",
+        },
+    };
+    field.error_with_hint(format_args!("must be {POLICY_WORDS}: {}", field.shown_text(text)), hint);
+}
+
+fn read_signal(field: &Field<'_>) -> Option<Signal> {
+    let signal = match field.value.get_ref() {
+        DeValue::Integer(_) => {
+            let number = field.integer(1..=64)?;
+            i32::try_from(number).ok().and_then(Signal::from_number)
+        }
+        _ => field.text()?.text.parse().ok(),
+    };
+    if signal.is_none() {
+        const USUAL: [&str; 8] = ["TERM", "INT", "QUIT", "HUP", "KILL", "USR1", "USR2", "WINCH"];
+        let word = field.value.get_ref().as_str().unwrap_or_default().to_ascii_uppercase();
+        let close = nearest_in_case(word.strip_prefix("SIG").unwrap_or(&word), &USUAL);
+        let spellings = "\"TERM\", \"SIGQUIT\", \"RTMIN+3\", or a number from 1 to 64";
+        field.expected_with_hint(
+            "a signal",
+            close.map_or(spellings.to_owned(), |name| format!("did you mean {name:?}?")),
+        );
+    }
+    signal
+}

@@ -1,0 +1,352 @@
+//! Keys that are not ours: the nearest of ours, and what supervisord's, Docker's and systemd's words are called here.
+//!
+//! A foreign word's hint is written with the user's own value where that can be translated, so that it can be pasted.
+
+use muster_core::name::is_valid_name;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::diagnostic::{Place, Report, Severity};
+use crate::field::Owner;
+use crate::keys::{self, Key, Table};
+
+/// The supported key of this name; tells why there is none.
+pub(crate) fn known_key(
+    table: Table,
+    path: &str,
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+    place: Place,
+    owner: Owner<'_>,
+    report: &Report,
+) -> Option<&'static Key> {
+    let key = keys::find(table, name);
+    if let Some(key) = key.filter(|key| key.is_supported()) {
+        return Some(key);
+    }
+    let finding = match key {
+        Some(known) => {
+            let finding = owner.finding(Severity::Error, place, format_args!("{path} is not supported yet"));
+            finding.hint(format!("it will be: {}; leave it out for now", known.doc))
+        }
+        None => {
+            let finding = owner.finding(Severity::Error, place, format_args!("unknown key {path:?}"));
+            match hint(table, name, value.get_ref()) {
+                Some(hint) => finding.hint(hint),
+                None => finding,
+            }
+        }
+    };
+    report.add(finding);
+    None
+}
+
+fn hint(table: Table, name: &str, value: &DeValue<'_>) -> Option<String> {
+    foreign(table, &name.to_ascii_lowercase(), value)
+        .or_else(|| nearest_key(table, name))
+        .or_else(|| in_another_table(table, name))
+}
+
+/// The word that was probably meant: few letters differ, in relation to its length. Known words are in small letters.
+pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    closest(&word.to_ascii_lowercase(), known)
+}
+
+/// As [`nearest`], for words in capital letters.
+pub(crate) fn nearest_in_case<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
+    closest(word, known.iter().copied())
+}
+
+fn closest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let word = word.replace('-', "_");
+    let distance = |known: &str| strsim::damerau_levenshtein(&word, &known.replace('-', "_"));
+    let is_close = |(known, distance): &(&str, usize)| *distance <= known.len().max(word.len()) / 3;
+    let near = known.map(|known| (known, distance(known))).filter(is_close);
+    near.min_by_key(|&(_, distance)| distance).map(|(known, _)| known)
+}
+
+/// `"a", "b" or "c"`.
+pub(crate) fn alternatives(words: &[String]) -> String {
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+fn nearest_key(table: Table, name: &str) -> Option<String> {
+    let supported = || keys::of(table).filter(|key| key.is_supported()).map(|key| key.name);
+    // `autostart` is one letter pair away from `auto_start`, and `start_retries` from `startretries`.
+    let squeezed = name.to_ascii_lowercase().replace(['_', '-'], "");
+    let same_letters = supported().find(|known| known.replace('_', "") == squeezed);
+    let found = same_letters.or_else(|| nearest(name, supported()));
+    found.map(|known| format!("did you mean {known}?"))
+}
+
+fn in_another_table(table: Table, name: &str) -> Option<String> {
+    let elsewhere = keys::KEYS.iter().find(|key| key.name == name && key.table != table && key.is_supported())?;
+    Some(format!("{name} belongs in {}", elsewhere.table.header()))
+}
+
+/// What a foreign word is called here.
+fn foreign(table: Table, word: &str, value: &DeValue<'_>) -> Option<String> {
+    match table {
+        Table::Root => root_word(word),
+        Table::Musterd => musterd_word(word, value),
+        Table::Http => http_word(word, value),
+        Table::Program => program_word(word, value),
+        Table::Logs => logs_word(word),
+        Table::Group => group_word(word),
+        Table::Backoff => backoff_word(word),
+        Table::Rlimit => None,
+    }
+}
+
+fn root_word(word: &str) -> Option<String> {
+    if let Some((kind @ ("program" | "group"), name)) = word.split_once(':') {
+        let name = if is_valid_name(name.trim()) { name.trim() } else { "NAME" };
+        return Some(format!("write [{kind}.{name}]"));
+    }
+    Some(match word {
+        "supervisord" | "muster" | "daemon" | "global" => "it is called [musterd] here".to_owned(),
+        "unix_http_server" => "it is called [http] here: socket = \"/run/muster.sock\"".to_owned(),
+        "inet_http_server" => "control over TCP is not supported yet; [http] has the Unix socket".to_owned(),
+        "supervisorctl" | "rpcinterface" => "nothing is needed for musterctl: leave it out".to_owned(),
+        "services" | "service" | "programs" | "processes" | "process" | "daemons" => {
+            "a program is written [program.NAME]".to_owned()
+        }
+        "groups" => "a group is written [group.NAME]".to_owned(),
+        "files" | "includes" => "include = [\"conf.d/*.toml\"]".to_owned(),
+        "command" => "it belongs in a program: [program.NAME]".to_owned(),
+        "default" => "it is called [defaults]".to_owned(),
+        _ => return None,
+    })
+}
+
+fn musterd_word(word: &str, value: &DeValue<'_>) -> Option<String> {
+    Some(match word {
+        "nodaemon" | "daemonize" | "silent" | "nocleanup" | "strip_ansi" | "identifier" => {
+            "musterd always runs in the foreground and needs no such setting: leave it out".to_owned()
+        }
+        "childlogdir" => {
+            "programs write to the console unless [program.NAME.logs] names a file: leave it out".to_owned()
+        }
+        "minfds" => {
+            format!("a limit is set for programs: [defaults] rlimits = {{ nofile = {} }}", shown(value, "65536"))
+        }
+        "minprocs" => {
+            format!("a limit is set for programs: [defaults] rlimits = {{ nproc = {} }}", shown(value, "4096"))
+        }
+        "logfile_maxbytes" | "logfile_backups" => {
+            "the daemon's own messages are not rotated; logfile = \"-\" leaves them to the container".to_owned()
+        }
+        "log_level" | "level" | "verbosity" => "it is called loglevel".to_owned(),
+        "log_format" => "it is called logformat".to_owned(),
+        "pid_file" | "pid" => "it is called pidfile".to_owned(),
+        "stop_timeout" | "stop_grace_period" | "timeout" => "it is called shutdown_timeout".to_owned(),
+        "env" => "it is called environment".to_owned(),
+        "socket" | "serverurl" => "it belongs in [http]: socket = \"/run/muster.sock\"".to_owned(),
+        _ => return None,
+    })
+}
+
+fn http_word(word: &str, value: &DeValue<'_>) -> Option<String> {
+    Some(match word {
+        "file" | "path" => format!("it is called socket: socket = {}", shown(value, "\"/run/muster.sock\"")),
+        "chmod" => format!("it is called mode: mode = {}", quoted(value, "0600")),
+        "chown" => format!("it is called owner: owner = {}", quoted(value, "user:group")),
+        "port" | "bind" | "address" => "control over TCP is not supported yet".to_owned(),
+        "password" => "access is by the socket's mode, owner and allow_users".to_owned(),
+        _ => return None,
+    })
+}
+
+fn group_word(word: &str) -> Option<String> {
+    Some(match word {
+        "priority" => "a group has no priority of its own: set it for its programs".to_owned(),
+        "program" | "members" => "it is called programs".to_owned(),
+        _ => return None,
+    })
+}
+
+fn backoff_word(word: &str) -> Option<String> {
+    Some(match word {
+        "initial" | "initial_delay" | "min" | "base" | "interval" => "it is called delay".to_owned(),
+        "multiplier" | "exponent" => "it is called factor".to_owned(),
+        "max_delay" | "cap" | "limit" => "it is called max".to_owned(),
+        "reset" => "it is called reset_after".to_owned(),
+        _ => return None,
+    })
+}
+
+fn logs_word(word: &str) -> Option<String> {
+    Some(match word {
+        "stdout_logfile" | "out" | "file" => "it is called stdout".to_owned(),
+        "stderr_logfile" | "err" => "it is called stderr".to_owned(),
+        "redirect_stderr" | "merge" => "stderr = \"stdout\" merges it".to_owned(),
+        _ => return None,
+    })
+}
+
+/// Words for a program, by where they come from.
+fn program_word(word: &str, value: &DeValue<'_>) -> Option<String> {
+    supervisords(word, value)
+        .or_else(|| supervisords_events(word))
+        .or_else(|| dockers(word, value))
+        .or_else(|| systemds(word))
+}
+
+fn supervisords(word: &str, value: &DeValue<'_>) -> Option<String> {
+    Some(match word {
+        "autorestart" | "auto_restart" => format!("supervisord's {word} is {}", restart_from(value)),
+        "auto_start" | "start" => "it is called autostart".to_owned(),
+        "retries" => "it is called startretries".to_owned(),
+        "stdout_logfile" | "logfile" | "log_stdout" | "stdio" => {
+            format!("write {}", log("stdout", value))
+        }
+        "stderr_logfile" | "stderror_logfile" | "log_stderr" => {
+            format!("write {}", log("stderr", value))
+        }
+        "redirect_stderr" => match truth(value) {
+            Some(false) => "stderr is kept apart unless logs.stderr = \"stdout\": leave it out".to_owned(),
+            _ => "logs.stderr = \"stdout\" merges it".to_owned(),
+        },
+        "stdout_logfile_maxbytes"
+        | "stderr_logfile_maxbytes"
+        | "logfile_maxbytes"
+        | "stdout_logfile_backups"
+        | "stderr_logfile_backups"
+        | "logfile_backups"
+        | "stdout_backups" => {
+            "files are not rotated yet; without this, output goes to the console and needs no rotation".to_owned()
+        }
+        "stdout_syslog" | "stderr_syslog" => "syslog is not supported yet; logs.stdout = \"console\"".to_owned(),
+        "stopasgroup" => "stop_scope = \"group\" sends stopsignal to every process group".to_owned(),
+        "killasgroup" => "SIGKILL always gets every process of the tree: leave it out".to_owned(),
+        "process_name" => "instances are named web:0, web:1 …: leave it out".to_owned(),
+        "numprocs_start" => "instances are numbered from 0: leave it out".to_owned(),
+        "minfds" => format!("rlimits = {{ nofile = {} }}", shown(value, "65536")),
+        "minprocs" => format!("rlimits = {{ nproc = {} }}", shown(value, "4096")),
+        "programs" | "group" => "a group names its programs: [group.NAME] with programs = [\"…\"]".to_owned(),
+        "serverurl" => "programs find the control socket at [http] socket: leave it out".to_owned(),
+        "startsec" | "start_secs" => "it is called startsecs".to_owned(),
+        "stopwait" | "stoptimeout" | "stop_timeout" | "kill_timeout" => "it is called stopwaitsecs".to_owned(),
+        "pidfile" => "musterd knows the pid of what it runs in the foreground: leave it out".to_owned(),
+        "dependent_startup" | "dependent_startup_wait_for" | "depend" | "depends" => DEPENDENCIES.to_owned(),
+        _ => return None,
+    })
+}
+
+const DEPENDENCIES: &str = "dependencies are not supported yet; priority orders starts, lower first";
+
+fn supervisords_events(word: &str) -> Option<String> {
+    let is_events = word.ends_with("_events_enabled") || word.ends_with("_capture_maxbytes");
+    let is_listener = ["events", "buffer_size", "result_handler"].contains(&word);
+    (is_events || is_listener)
+        .then(|| "there are no event listeners: see essential and exit_when_done, and musterctl events".to_owned())
+}
+
+fn dockers(word: &str, value: &DeValue<'_>) -> Option<String> {
+    Some(match word {
+        "entrypoint" | "cmd" | "exec" | "run" | "args" => {
+            format!("it is called command: command = {}", shown(value, "\"…\""))
+        }
+        "working_dir" | "workdir" | "cwd" | "dir" | "workingdirectory" => {
+            format!("it is called directory: directory = {}", shown(value, "\"/…\""))
+        }
+        "stop_grace_period" => format!("it is called stopwaitsecs: stopwaitsecs = {}", shown(value, "10")),
+        "stop_signal" | "killsignal" => format!("it is called stopsignal: stopsignal = {}", shown(value, "\"TERM\"")),
+        "env" => "it is called environment: environment = { NAME = \"value\" }".to_owned(),
+        "envfile" | "env_files" | "environmentfile" => "it is called env_file".to_owned(),
+        "healthcheck" | "health" | "liveness" | "readiness" => "probes are not supported yet".to_owned(),
+        "restart_policy" => "it is called restart".to_owned(),
+        "replicas" | "scale" | "instances" | "processes" => {
+            format!("it is called numprocs: numprocs = {}", shown(value, "2"))
+        }
+        "ulimits" | "limits" | "ulimit" => "it is called rlimits: rlimits = { nofile = 65536 }".to_owned(),
+        "group_add" => "it is called groups".to_owned(),
+        "cap_add" | "cap_drop" => "capabilities are not supported yet".to_owned(),
+        "mem_limit" | "memory" => "memory_max is not supported yet".to_owned(),
+        "ports" | "image" | "volumes" | "container_name" => {
+            "a program runs inside this container: leave it out".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+fn systemds(word: &str) -> Option<String> {
+    Some(match word {
+        "execstart" => "it is called command".to_owned(),
+        "execreload" => "reloadsignal names the signal that reloads".to_owned(),
+        "restartsec" | "restart_delay" | "restart_sec" => "backoff = { delay = \"…\" }".to_owned(),
+        "timeoutstopsec" => "it is called stopwaitsecs".to_owned(),
+        "killmode" => "SIGKILL always gets the whole tree; stop_scope says who gets stopsignal".to_owned(),
+        "startlimitburst" | "max_retries" | "max_restarts" => "it is called startretries".to_owned(),
+        "after" | "requires" | "wants" | "before" => DEPENDENCIES.to_owned(),
+        "description" | "name" => "the name is that of the table, [program.NAME]: leave it out".to_owned(),
+        _ => return None,
+    })
+}
+
+/// `autorestart`'s value as ours.
+fn restart_from(value: &DeValue<'_>) -> &'static str {
+    match (truth(value), value.as_str()) {
+        (Some(true), _) => "restart = \"always\"",
+        (Some(false), _) => "restart = \"no\"",
+        (None, Some("unexpected")) => "restart = \"on-failure\", which is the default",
+        _ => "restart: \"no\", \"on-failure\" or \"always\"",
+    }
+}
+
+fn truth(value: &DeValue<'_>) -> Option<bool> {
+    let text = value.as_str().map(str::to_ascii_lowercase);
+    match (value.as_bool(), text.as_deref()) {
+        (Some(flag), _) => Some(flag),
+        (None, Some("true" | "yes" | "on" | "1")) => Some(true),
+        (None, Some("false" | "no" | "off" | "0")) => Some(false),
+        _ => None,
+    }
+}
+
+/// A supervisord log file as ours.
+fn log(stream: &str, value: &DeValue<'_>) -> String {
+    let target = value.as_str().unwrap_or("AUTO");
+    match target.to_ascii_lowercase().as_str() {
+        "none" => format!("logs.{stream} = \"none\""),
+        "auto" | "syslog" | "/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/fd/2" | "-" => {
+            format!("logs.{stream} = \"console\", which is the default")
+        }
+        _ => format!("logs.{stream} = {target:?}"),
+    }
+}
+
+/// A simple value as it was written, or an example.
+fn shown(value: &DeValue<'_>, example: &str) -> String {
+    match value {
+        DeValue::String(text) => format!("{:?}", crate::mask::masked(text)),
+        DeValue::Integer(number) => number.to_string(),
+        _ => example.to_owned(),
+    }
+}
+
+fn quoted(value: &DeValue<'_>, example: &str) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => format!("\"{number}\""),
+        _ => format!("{example:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        let known = ["autostart", "restart", "command"];
+        for (word, expected) in
+            [("autostrat", Some("autostart")), ("comand", Some("command")), ("Restart", Some("restart")), ("x", None)]
+        {
+            assert_eq!(nearest(word, known.into_iter()), expected, "{word}");
+        }
+    }
+}

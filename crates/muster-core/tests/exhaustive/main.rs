@@ -1,0 +1,121 @@
+//! Every story of one program, to depth six, under every policy, judged by an independent model.
+//!
+//! The tree of stories is walked by cloning the rules at each step. What cannot happen (an exit without a process) is left
+//! out; what is late or doubled is tried at every step and must change nothing. `two.rs` does the same with two programs
+//! that are stopped and restarted together, judged by the promises alone.
+
+#![allow(unreachable_pub)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod model;
+mod policy;
+mod story;
+mod two;
+
+use std::time::Duration;
+
+use muster_core::Signal;
+use muster_core::restart::RestartWhen;
+use muster_core::spec::StopStep;
+
+use common::programs::{ms, s};
+use model::Rules;
+use policy::Delays;
+use story::tell_all;
+
+const DEPTH: usize = 6;
+
+const POLICIES: [RestartWhen; 4] =
+    [RestartWhen::Never, RestartWhen::OnFailure, RestartWhen::Always, RestartWhen::UnlessStopped];
+
+const DELAYS: [Delays; 6] = [
+    Delays::Ours(1),
+    Delays::AtOnce(2),
+    Delays::Docker,
+    Delays::Kubernetes,
+    Delays::Supervisord(1),
+    Delays::Systemd(2),
+];
+
+fn rules(when: RestartWhen, delays: Delays) -> Rules {
+    Rules {
+        when,
+        delays,
+        startsecs: s(1),
+        is_oneshot: false,
+        steps: one_step(),
+        shutdown_timeout: s(9),
+        exit_when_done: false,
+        is_essential: false,
+    }
+}
+
+fn one_step() -> Vec<StopStep> {
+    vec![StopStep { signal: Signal::TERM, patience: s(5) }]
+}
+
+/// Longer than the shutdown's budget.
+fn two_steps() -> Vec<StopStep> {
+    vec![StopStep { signal: Signal::INT, patience: s(4) }, StopStep { signal: Signal::TERM, patience: s(8) }]
+}
+
+fn every_story_with(when: RestartWhen) {
+    for delays in DELAYS {
+        tell_all(rules(when, delays), DEPTH);
+    }
+}
+
+#[test]
+fn every_story_with_restart_no_is_as_promised() {
+    every_story_with(RestartWhen::Never);
+}
+
+#[test]
+fn every_story_with_restart_on_failure_is_as_promised() {
+    every_story_with(RestartWhen::OnFailure);
+}
+
+#[test]
+fn every_story_with_restart_always_is_as_promised() {
+    every_story_with(RestartWhen::Always);
+}
+
+#[test]
+fn every_story_with_restart_unless_stopped_is_as_promised() {
+    every_story_with(RestartWhen::UnlessStopped);
+}
+
+#[test]
+fn every_story_of_what_is_up_at_once_is_as_promised() {
+    for when in POLICIES {
+        for delays in DELAYS {
+            tell_all(Rules { startsecs: Duration::ZERO, ..rules(when, delays) }, DEPTH - 1);
+        }
+    }
+}
+
+#[test]
+fn every_story_of_a_oneshot_is_as_promised() {
+    for when in POLICIES {
+        tell_all(Rules { is_oneshot: true, ..rules(when, Delays::Ours(0)) }, DEPTH);
+    }
+}
+
+#[test]
+fn every_story_of_a_stop_with_two_signals_is_as_promised() {
+    for when in POLICIES {
+        tell_all(Rules { steps: two_steps(), ..rules(when, Delays::Ours(1)) }, DEPTH);
+        let quick = Rules { steps: two_steps(), startsecs: Duration::ZERO, ..rules(when, Delays::AtOnce(1)) };
+        tell_all(Rules { shutdown_timeout: ms(500), ..quick }, DEPTH - 1);
+    }
+}
+
+#[test]
+fn every_story_of_a_container_that_ends_with_its_program_is_as_promised() {
+    for when in POLICIES {
+        for (exit_when_done, is_essential) in [(true, false), (false, true), (true, true)] {
+            tell_all(Rules { exit_when_done, is_essential, ..rules(when, Delays::Ours(1)) }, DEPTH - 1);
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The tree of stories of one program: what may happen next, what the rules and the model make of it, and how a story that
+//! ends badly is told.
+
+use std::fmt::Write;
+use std::rc::Rc;
+use std::time::Duration;
+
+use muster_core::restart::RestartPolicy;
+use muster_core::spec::{Kind, ProgramSpec, StopScope, StopSpec};
+use muster_core::{
+    Awaited, Done, Effect, Exit, Failure, Goal, Input, InstanceId, Outcome, RequestId, RunId, Settings, ShutdownReason,
+    Signal, State, Supervisor, Time, Verb,
+};
+
+use crate::common::programs::{killed_by, missing, ms, program};
+use crate::common::witness::{OPERATORS_SIGNAL, Witness};
+use crate::model::{Act, Model, Rules};
+
+const ONE: InstanceId = InstanceId(0);
+
+/// What may happen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Step {
+    Boots,
+    StartIsAsked,
+    StopIsAsked,
+    RestartIsAsked,
+    /// TERM to the daemon, the first or another.
+    TermComes,
+    IsSpawned,
+    IsNotSpawned,
+    ExitsWell,
+    /// With a status in odd runs, by a signal in even ones.
+    Fails,
+    TreeIsGone,
+    TimePasses,
+    /// To a little before the next deadline.
+    AlmostEnoughTimePasses,
+}
+
+const STEPS: [Step; 12] = [
+    Step::Boots,
+    Step::StartIsAsked,
+    Step::StopIsAsked,
+    Step::RestartIsAsked,
+    Step::TermComes,
+    Step::IsSpawned,
+    Step::IsNotSpawned,
+    Step::ExitsWell,
+    Step::Fails,
+    Step::TreeIsGone,
+    Step::TimePasses,
+    Step::AlmostEnoughTimePasses,
+];
+
+const A_LITTLE: Duration = ms(1);
+
+#[derive(Clone)]
+struct Scene {
+    core: Supervisor,
+    model: Model,
+    witness: Witness,
+    requests: u64,
+}
+
+/// Tells every story up to this depth; the boot does not count.
+pub fn tell_all(rules: Rules, depth: usize) -> usize {
+    let opening = opening(&rules);
+    let mut told = Vec::new();
+    let count = walk(&opening, &mut told, depth + 1);
+    assert!(count > 1000, "only {count} stories: the tree has been cut down");
+    count
+}
+
+fn opening(rules: &Rules) -> Scene {
+    let (limit, backoff) = rules.delays.limit_and_backoff();
+    let spec = ProgramSpec {
+        kind: if rules.is_oneshot { Kind::Oneshot } else { Kind::Service },
+        restart: RestartPolicy { when: rules.when, limit, backoff },
+        startsecs: rules.startsecs,
+        essential: rules.is_essential,
+        stop: StopSpec { steps: rules.steps.clone(), scope: StopScope::Main },
+        ..program("web")
+    };
+    let settings = Settings { shutdown_timeout: rules.shutdown_timeout, exit_when_done: rules.exit_when_done };
+    let programs = [Rc::new(spec)];
+    Scene {
+        core: Supervisor::new(settings, &programs, 0),
+        witness: Witness::new(settings, &programs),
+        model: Model::new(rules.clone()),
+        requests: 0,
+    }
+}
+
+fn walk(scene: &Scene, told: &mut Vec<Step>, depth: usize) -> usize {
+    let mut count = 1;
+    if depth == 0 {
+        return count;
+    }
+    for step in STEPS {
+        if !can_happen(scene, told, step) {
+            continue;
+        }
+        let mut next = scene.clone();
+        told.push(step);
+        if let Err(broken) = next.take(step) {
+            tell_badly_ended(scene, told, &broken);
+        }
+        if depth > 1
+            && let Err(broken) = next.clone().nothing_else_changes_it()
+        {
+            tell_badly_ended(scene, told, &broken);
+        }
+        count += walk(&next, told, depth - 1);
+        told.pop();
+    }
+    count
+}
+
+fn can_happen(scene: &Scene, told: &[Step], step: Step) -> bool {
+    let model = &scene.model;
+    if model.is_over {
+        return false;
+    }
+    match step {
+        Step::Boots => told.is_empty(),
+        Step::StartIsAsked | Step::StopIsAsked | Step::RestartIsAsked | Step::TermComes => true,
+        Step::IsSpawned | Step::IsNotSpawned => model.has_main() && !model.is_executed(),
+        // It may be killed before it has executed its program, but cannot succeed.
+        Step::ExitsWell => model.has_main() && model.is_executed(),
+        Step::Fails => model.has_main(),
+        Step::TreeIsGone => model.has_leftovers(),
+        Step::TimePasses => model.deadline().is_some(),
+        Step::AlmostEnoughTimePasses => {
+            let already = told.last() == Some(&Step::AlmostEnoughTimePasses);
+            !already && model.deadline().is_some_and(|at| at.since(model.now) > A_LITTLE)
+        }
+    }
+}
+
+impl Scene {
+    fn take(&mut self, step: Step) -> Result<(), String> {
+        self.requests += 1;
+        let run = RunId(self.model.runs);
+        self.model.acts.clear();
+        let model = &mut self.model;
+        let input = match step {
+            Step::Boots => {
+                model.boot();
+                Input::Booted
+            }
+            Step::StartIsAsked => {
+                model.start(self.requests);
+                command(self.requests, Verb::Start)
+            }
+            Step::StopIsAsked => {
+                model.stop(self.requests);
+                command(self.requests, Verb::Stop)
+            }
+            Step::RestartIsAsked => {
+                model.restart(self.requests);
+                command(self.requests, Verb::Restart)
+            }
+            Step::TermComes => {
+                model.signal_to_daemon();
+                Input::ShutdownAsked { reason: ShutdownReason::Signal(Signal::TERM), timeout: None }
+            }
+            Step::IsSpawned => {
+                model.spawned();
+                Input::Spawned { run }
+            }
+            Step::IsNotSpawned => {
+                model.not_spawned(missing());
+                Input::SpawnFailed { run, error: missing() }
+            }
+            Step::ExitsWell => {
+                model.exited(Exit::Code(0));
+                Input::Exited { run, exit: Exit::Code(0) }
+            }
+            Step::Fails => {
+                let exit = if run.0 % 2 == 1 { Exit::Code(1) } else { killed_by(Signal::QUIT) };
+                model.exited(exit);
+                Input::Exited { run, exit }
+            }
+            Step::TreeIsGone => {
+                model.tree_gone();
+                Input::TreeGone { run }
+            }
+            Step::TimePasses | Step::AlmostEnoughTimePasses => return self.pass_time(step),
+        };
+        self.witness.hears(&input, &self.core);
+        self.core.handle_input(self.model.now, input);
+        self.compare()
+    }
+
+    fn pass_time(&mut self, step: Step) -> Result<(), String> {
+        // Shortened patiences are rounded, by the rules and by the model each in its way: the later of both is late enough.
+        let due = self.model.deadline().max(self.core.poll_timeout()).unwrap_or(self.model.now);
+        let now = if step == Step::TimePasses { due } else { due - A_LITTLE };
+        self.model.time_passes(now);
+        self.core.handle_timeout(now);
+        self.compare()
+    }
+
+    fn compare(&mut self) -> Result<(), String> {
+        let now = self.model.now;
+        let mut acts = Vec::new();
+        while let Some(effect) = self.core.poll_effect() {
+            self.witness.sees(now, &effect)?;
+            acts.extend(act(effect));
+        }
+        self.witness.looks(now, &self.core)?;
+        let (model, core) = (&self.model, self.core.instance(ONE));
+        let (told, ought) = (in_order(&acts), in_order(&model.acts));
+        if told != ought {
+            return Err(format!("the rules do {told:?}\n  it ought to be {ought:?}"));
+        }
+        if core.state() != model.state() {
+            return Err(format!("the rules say {}, it ought to be {}", core.state(), model.state()));
+        }
+        if (core.goal() == Goal::Up) != model.is_wanted() && !model.is_over {
+            return Err(format!("the goal is {:?}, wanted: {}", core.goal(), model.is_wanted()));
+        }
+        let (deadline, due) = (self.core.poll_timeout(), if model.is_over { None } else { model.deadline() });
+        if !is_about(deadline, due) {
+            return Err(format!("the next deadline is {deadline:?}, it ought to be {due:?}"));
+        }
+        Ok(())
+    }
+
+    /// Late and doubled news, a signal to the program, waiting and giving up waiting: none of it changes anything.
+    fn nothing_else_changes_it(&mut self) -> Result<(), String> {
+        if self.model.is_over {
+            return Ok(());
+        }
+        let before = self.look();
+        for input in self.late_inputs() {
+            self.witness.hears(&input, &self.core);
+            self.core.handle_input(self.model.now, input.clone());
+            if let Some(effect) = self.core.poll_effect() {
+                return Err(format!("{input:?} is late, and brings about {effect:?}"));
+            }
+            if self.look() != before {
+                return Err(format!("{input:?} is late, and changes {before:?} into {:?}", self.look()));
+            }
+        }
+        self.signal_and_wait()?;
+        let pending = self.model.pending();
+        for &request in &pending {
+            let answer = self.ask(Input::RequestExpired { request: RequestId(request) })?;
+            if answer != [Act::Reply(request, Err(Failure::Pending))] {
+                return Err(format!("who gives up waiting for {request} hears {answer:?}"));
+            }
+        }
+        if self.look() != before {
+            return Err(format!("asking changes {before:?} into {:?}", self.look()));
+        }
+        Ok(())
+    }
+
+    fn late_inputs(&self) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        for run in [0, self.model.runs.saturating_sub(1), self.model.runs + 1] {
+            let run = RunId(run);
+            inputs.push(Input::Spawned { run });
+            inputs.push(Input::SpawnFailed { run, error: missing() });
+            inputs.push(Input::Exited { run, exit: Exit::Code(0) });
+            inputs.push(Input::TreeGone { run });
+        }
+        let run = RunId(self.model.runs);
+        if self.model.has_main() {
+            inputs.push(Input::TreeGone { run });
+        } else {
+            inputs.push(Input::Spawned { run });
+            inputs.push(Input::Exited { run, exit: Exit::Code(7) });
+        }
+        if self.model.is_executed() {
+            inputs.push(Input::Spawned { run });
+        }
+        inputs.push(Input::RequestExpired { request: RequestId(u64::MAX) });
+        inputs
+    }
+
+    fn signal_and_wait(&mut self) -> Result<(), String> {
+        let (request, run, scope) = (self.requests + 1, self.model.runs, muster_core::Scope::Tree);
+        let told = self.ask(command(request, Verb::Signal { signal: OPERATORS_SIGNAL, scope }))?;
+        let ought = if self.model.has_main() {
+            vec![Act::Signal(run, OPERATORS_SIGNAL, scope), Act::Reply(request, Ok(Done::Signalled))]
+        } else {
+            vec![Act::Reply(request, Err(Failure::NotRunning))]
+        };
+        if in_order(&told) != in_order(&ought) {
+            return Err(format!("a signal does {told:?}, it ought to be {ought:?}"));
+        }
+        for (place, (_, awaited)) in (2..).zip(Awaited::ALL) {
+            self.wait_for(self.requests + place, awaited)?;
+        }
+        Ok(())
+    }
+
+    fn wait_for(&mut self, request: u64, awaited: Awaited) -> Result<(), String> {
+        let (state, is_gone) = (self.model.state(), !self.model.has_main() && !self.model.has_leftovers());
+        let is_there = match awaited {
+            Awaited::Running => state == State::Running,
+            Awaited::Exited => matches!(state, State::Exited | State::Fatal),
+            Awaited::Stopped => is_gone && matches!(state, State::Stopped | State::Exited | State::Fatal),
+        };
+        let is_hopeless = awaited == Awaited::Running && matches!(state, State::Exited | State::Fatal);
+        let told = self.ask(command(request, Verb::Await(awaited)))?;
+        let fits = match told.as_slice() {
+            [Act::Reply(_, Ok(Done::Reached))] => is_there,
+            [Act::Reply(_, Err(Failure::Ended(_)))] => is_hopeless,
+            [] => !is_there && !is_hopeless,
+            _ => false,
+        };
+        if !fits {
+            return Err(format!("who waits for {awaited:?} in {state} hears {told:?}"));
+        }
+        self.ask(Input::RequestExpired { request: RequestId(request) }).map(drop)
+    }
+
+    fn ask(&mut self, input: Input) -> Result<Vec<Act>, String> {
+        self.witness.hears(&input, &self.core);
+        self.core.handle_input(self.model.now, input);
+        let mut acts = Vec::new();
+        while let Some(effect) = self.core.poll_effect() {
+            self.witness.sees(self.model.now, &effect)?;
+            acts.extend(act(effect));
+        }
+        Ok(acts)
+    }
+
+    fn look(&self) -> (State, Goal, Option<RunId>, u32, Option<Time>, Time) {
+        let one = self.core.instance(ONE);
+        let failures = one.failures(self.model.now);
+        (one.state(), one.goal(), one.run(), failures, self.core.poll_timeout(), one.since())
+    }
+}
+
+fn command(request: u64, verb: Verb) -> Input {
+    let select = "web".parse().expect("a plain name is a selector");
+    Input::Commanded { request: RequestId(request), select, verb, wait: true }
+}
+
+fn act(effect: Effect) -> Option<Act> {
+    match effect {
+        Effect::Spawn { run, .. } => Some(Act::Spawn(run.0)),
+        Effect::Signal { run, signal, scope } => Some(Act::Signal(run.0, signal, scope)),
+        Effect::Sweep { run, signal } => Some(Act::Sweep(run.0, signal)),
+        Effect::SignalStrays { signal } => Some(Act::Strays(signal)),
+        Effect::Exit { code } => Some(Act::Exit(code)),
+        Effect::Reply { request, outcome: Outcome::Results(results) } => {
+            results.into_iter().next().map(|(_, result)| Act::Reply(request.0, result))
+        }
+        Effect::Reply { .. } | Effect::Publish(_) => None,
+    }
+}
+
+/// Answers may come before or after what is done, in any order among themselves; what is done has an order.
+fn in_order(acts: &[Act]) -> (Vec<&Act>, Vec<&Act>) {
+    let (mut replies, done): (Vec<_>, Vec<_>) = acts.iter().partition(|act| matches!(act, Act::Reply(..)));
+    replies.sort_by_key(|act| if let Act::Reply(request, _) = act { *request } else { 0 });
+    (done, replies)
+}
+
+fn is_about(told: Option<Time>, ought: Option<Time>) -> bool {
+    match (told, ought) {
+        (Some(told), Some(ought)) => told.since(ought) + ought.since(told) < Duration::from_micros(1),
+        (told, ought) => told == ought,
+    }
+}
+
+/// Tells the story from its beginning, and panics with it.
+fn tell_badly_ended(last: &Scene, told: &[Step], broken: &str) -> ! {
+    let mut scene = opening(&last.model.rules);
+    let mut text = format!("\nwith {:?}\n", last.model.rules);
+    for &step in told {
+        let outcome = scene.take(step);
+        let one = scene.core.instance(ONE);
+        let (now, acts) = (scene.model.now, &scene.model.acts);
+        let _ = writeln!(text, "{now:>10}  {step:?}: {acts:?}, then {}", one.state());
+        if outcome.is_err() {
+            break;
+        }
+    }
+    panic!("{text}{broken}\n");
+}

@@ -1,0 +1,138 @@
+//! Waiting for a descriptor under tokio, without `unsafe` at the place of use.
+//!
+//! tokio's own `AsyncFd` asks its users to promise that the descriptor stays the same and stays open. The promise is
+//! made here, once for each type, by [`Steady`]; and [`Watched`] hands out shared references only, so nobody can swap
+//! the descriptor under the reactor.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::task::{Context, Poll};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::pollset::PollSet;
+use crate::signal::Signals;
+
+/// A type whose descriptor is one and the same while the value lives and is not mutably borrowed.
+///
+/// # Safety
+/// `as_fd` must return the same open descriptor at every call, until the value is dropped or changed through `&mut`.
+pub unsafe trait Steady: AsFd + 'static {}
+
+// SAFETY: each owns one descriptor, opened when the value was made and closed when it is dropped.
+unsafe impl Steady for OwnedFd {}
+// SAFETY: as above.
+unsafe impl Steady for File {}
+// SAFETY: as above.
+unsafe impl Steady for UnixStream {}
+// SAFETY: as above.
+unsafe impl Steady for UnixListener {}
+// SAFETY: as above.
+unsafe impl Steady for UnixDatagram {}
+// SAFETY: as above.
+unsafe impl Steady for io::PipeReader {}
+// SAFETY: as above.
+unsafe impl Steady for io::PipeWriter {}
+// SAFETY: as above, and only its queue of unread signals changes.
+unsafe impl Steady for Signals {}
+// SAFETY: as above.
+unsafe impl Steady for PollSet {}
+
+struct Raw<T>(T);
+
+impl<T: Steady> AsRawFd for Raw<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+/// A non-blocking descriptor that tokio watches.
+pub struct Watched<T: Steady>(AsyncFd<Raw<T>>);
+
+impl<T: Steady> Watched<T> {
+    /// Watches for something to read.
+    pub fn for_reading(inner: T) -> io::Result<Watched<T>> {
+        Watched::register(inner, Interest::READABLE)
+    }
+
+    /// Watches for room to write.
+    pub fn for_writing(inner: T) -> io::Result<Watched<T>> {
+        Watched::register(inner, Interest::WRITABLE)
+    }
+
+    fn register(inner: T, interest: Interest) -> io::Result<Watched<T>> {
+        // SAFETY: `Steady` promises one descriptor, open as long as `inner` lives; it is moved in here and given out
+        // by shared reference only, and `into_inner` deregisters before it gives it back.
+        let registered = unsafe { AsyncFd::register_with_interest(Raw(inner), interest) };
+        Ok(Watched(registered.map_err(|error| error.into_parts().1)?))
+    }
+
+    /// Waits until `operation` does something other than `WouldBlock`. Cancelling loses nothing.
+    pub async fn read_with<R>(&self, mut operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.0.async_io(Interest::READABLE, |raw| operation(&raw.0)).await
+    }
+
+    /// As [`Watched::read_with`], for writing.
+    pub async fn write_with<R>(&self, mut operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.0.async_io(Interest::WRITABLE, |raw| operation(&raw.0)).await
+    }
+
+    /// As [`Watched::read_with`], to be polled.
+    pub fn poll_read_with<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        loop {
+            let mut guard = match self.0.poll_read_ready(cx) {
+                Poll::Ready(guard) => guard?,
+                Poll::Pending => return Poll::Pending,
+            };
+            if let Ok(result) = guard.try_io(|registered| operation(&registered.get_ref().0)) {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    /// What is watched.
+    pub fn get_ref(&self) -> &T {
+        &self.0.get_ref().0
+    }
+
+    /// Stops watching.
+    pub fn into_inner(self) -> T {
+        self.0.into_inner().0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fd;
+    use std::io::Write;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap()
+    }
+
+    #[test]
+    fn a_read_waits_for_bytes_and_then_for_the_end() {
+        runtime().block_on(async {
+            let (reader, writer) = fd::output_pipe().unwrap();
+            let watched = Watched::for_reading(reader).unwrap();
+            let read = |fd: &OwnedFd| {
+                let mut buffer = [0; 16];
+                fd::read(fd.as_fd(), &mut buffer).map(|count| buffer[..count].to_vec())
+            };
+            let mut writer = File::from(writer);
+            let (got, ()) = tokio::join!(watched.read_with(read), async { writer.write_all(b"hello").unwrap() });
+            assert_eq!(got.unwrap(), b"hello");
+            drop(writer);
+            assert_eq!(watched.read_with(read).await.unwrap(), b"");
+            assert_eq!(read(&watched.into_inner()).unwrap(), b"");
+        });
+    }
+}

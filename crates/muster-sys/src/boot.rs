@@ -1,0 +1,79 @@
+//! The first acts of the daemon, before its arguments are read: signals, inherited descriptors, adoption.
+//!
+//! A signal that reaches PID 1 before it is blocked is thrown away by the kernel, so [`take_signals`] is the first
+//! statement of `main`, before any thread and before anything that could take a millisecond. Next: [`crate::signal`]
+//! reads what was blocked here.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::fd::check;
+pub use crate::limits::raise_descriptor_limit;
+use crate::signal::{SignalSet, set_blocked};
+
+/// Signals that a faulty instruction raises. Blocked they would kill at once anyway, without a word, so they stay as
+/// they are.
+pub(crate) const FAULTS: [i32; 7] =
+    [libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
+
+/// Blocks every signal but faults, so that none is lost and none can kill, and undoes what the starter may have done
+/// to SIGCHLD and SIGPIPE.
+///
+/// - SIGCHLD ignored would make the kernel reap in our place, and every exit status would be lost.
+/// - SIGPIPE is ignored rather than blocked: a blocked one is queued at every write into a closed pipe and would wake
+///   the daemon for nothing.
+/// - TTOU, TTIN and TSTP are blocked like the rest: a terminal with `tostop` cannot stop the daemon for logging
+///   (a blocked SIGTTOU counts as ignored there), and Ctrl-Z becomes a message like any other.
+///
+/// The mask is set absolutely, whatever was inherited. Calling it again changes nothing.
+pub fn take_signals() {
+    let blocked = SignalSet::ALL.without(&FAULTS).without(&[libc::SIGPIPE]);
+    // Fails only for arguments that are wrong for every process.
+    set_blocked(blocked).expect("the kernel takes any set of 64 signals");
+    // SAFETY: neither installs a handler.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}
+
+/// Marks every inherited descriptor but 0, 1 and 2 close-on-exec, so that no program gets what a careless starter
+/// left open (the lock of a build tool, the log pipe of a shell).
+pub fn seal_inherited_descriptors() {
+    // SAFETY: close_range touches no memory; with CLOSE_RANGE_CLOEXEC it closes nothing.
+    let sealed = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC) } == 0;
+    // Older than Linux 5.11, or a seccomp profile that does not know the call.
+    if !sealed && !seal_listed() {
+        seal_up_to_limit();
+    }
+}
+
+/// From <linux/close_range.h>. A number of our own, since libc has it for only some of its targets.
+pub(crate) const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+
+fn seal_listed() -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return false };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).for_each(seal);
+    true
+}
+
+/// Neither the call nor /proc: the soft limit bounds what can be open, as long as nobody lowered it meanwhile.
+fn seal_up_to_limit() {
+    let soft = crate::limits::OriginalLimits::current().map_or(1024, |limits| limits.nofile_soft);
+    let last = RawFd::try_from(soft.min(1 << 20)).unwrap_or(1024);
+    (3..last).for_each(seal);
+}
+
+fn seal(descriptor: RawFd) {
+    if descriptor >= 3 {
+        // SAFETY: F_SETFD touches no memory; a number that is not open is refused.
+        unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// Makes orphaned descendants children of the daemon where it is not PID 1 and would not get them anyway: prctl(2),
+/// `PR_SET_CHILD_SUBREAPER`.
+pub fn become_subreaper() -> io::Result<()> {
+    // SAFETY: this prctl takes a number and touches no memory.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+}

@@ -1,0 +1,110 @@
+//! Signals held back, and taken one at a time.
+//!
+//! An init must not lose a signal, so nothing is left to handlers: all are blocked, from the first statement of `main`
+//! on, and wait in the kernel until [`Held::wait`] takes them.
+
+use std::io;
+use std::time::Duration;
+
+use muster_core::Signal;
+
+use super::errno;
+use crate::signal::{KERNEL_SET_BYTES, SignalSet, blocked, set_blocked};
+
+/// The signals that are held back from this thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held(SignalSet);
+
+impl Held {
+    /// Holds back every signal there is (the kernel lets KILL and STOP through all the same), and undoes what the
+    /// starter may have done to SIGCHLD: ignored, children would vanish without a word of how they ended.
+    ///
+    /// Also those of faulty instructions: a real fault kills in spite of it (signal(7)), and one that somebody sent is
+    /// a message like any other.
+    pub fn all() -> Held {
+        let held = Held(SignalSet::ALL);
+        held.apply();
+        // SAFETY: the default action runs no code of ours.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+        held
+    }
+
+    /// Lets these through again, with their default action.
+    #[must_use]
+    pub fn but(self, signals: &[Signal]) -> Held {
+        let numbers: Vec<i32> = signals.iter().map(|signal| signal.number()).collect();
+        let held = Held(self.0.without(&numbers));
+        held.apply();
+        held
+    }
+
+    fn apply(self) {
+        // Fails only for arguments that are wrong for every process.
+        set_blocked(self.0).expect("the kernel takes any set of 64 signals");
+    }
+
+    /// Takes one that has come, the lowest number first, or waits for one. `None` when `patience` ran out, or perhaps
+    /// before: whoever has a deadline looks at the clock.
+    pub fn wait(self, patience: Option<Duration>) -> Option<Signal> {
+        let timeout = patience.map(timespec);
+        let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        let nowhere: *mut libc::siginfo_t = std::ptr::null_mut();
+        loop {
+            // SAFETY: the set has the size that the last argument says, it and the timeout (null: none) live through
+            // the call, and no siginfo is asked for.
+            let taken = unsafe {
+                libc::syscall(libc::SYS_rt_sigtimedwait, &raw const self.0.0, nowhere, timeout, KERNEL_SET_BYTES)
+            };
+            match i32::try_from(taken).ok().and_then(Signal::from_number) {
+                Some(signal) => return Some(signal),
+                // Being stopped and continued interrupts the wait: signal(7).
+                None if errno() == libc::EINTR && patience.is_none() => {}
+                None => return None,
+            }
+        }
+    }
+
+    /// Whether this one has come and was not taken yet.
+    pub fn has(self, signal: Signal) -> bool {
+        let mut pending = SignalSet::NONE;
+        // SAFETY: the kernel writes as many bytes as the second argument says.
+        unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut pending.0, KERNEL_SET_BYTES) };
+        pending.contains(signal.number())
+    }
+}
+
+fn timespec(patience: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: patience.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: patience.subsec_nanos().into(),
+    }
+}
+
+/// Lets `signal` through for a moment, so that one that has come takes effect.
+pub(super) fn let_through(signal: Signal) -> io::Result<()> {
+    let before = blocked()?;
+    set_blocked(before.without(&[signal.number()]))?;
+    set_blocked(before).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_waits_until_it_is_taken() {
+        let before = blocked().unwrap();
+        let held = Held::all();
+        for number in [15, 33, 64] {
+            let signal = Signal::from_number(number).unwrap();
+            assert!(!held.has(signal));
+            // SAFETY: it goes to this thread alone, which holds it back.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), number) };
+            assert!(held.has(signal));
+            assert_eq!(held.wait(None), Some(signal));
+            assert!(!held.has(signal));
+        }
+        assert_eq!(held.wait(Some(Duration::ZERO)), None);
+        set_blocked(before).unwrap();
+    }
+}

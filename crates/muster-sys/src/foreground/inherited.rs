@@ -1,0 +1,72 @@
+//! The signals a process was born with: what is blocked, and what is ignored.
+//!
+//! A Rust program cannot ask for this in `main`. By then the runtime has ignored SIGPIPE, and the first statement of
+//! an init's `main` blocks every signal. So the answer is written down before `main`, by a function in the list that
+//! the C library walks through at start (`.init_array`). It makes five system calls and changes nothing.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::signal::{SignalSet, blocked};
+
+/// Signals whose disposition somebody changes before the command is started: Rust's runtime ignores SIGPIPE, an init
+/// needs SIGCHLD at its default, and tini ignores SIGTTIN and SIGTTOU.
+pub(super) const TOUCHED: [i32; 4] = [libc::SIGPIPE, libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU];
+
+/// The signals a process was born with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inherited {
+    /// Those that were blocked.
+    pub(super) blocked: SignalSet,
+    /// Those of [`TOUCHED`] that were ignored.
+    pub(super) ignored: SignalSet,
+}
+
+static RECORDED: AtomicBool = AtomicBool::new(false);
+static BLOCKED: AtomicU64 = AtomicU64::new(0);
+static IGNORED: AtomicU64 = AtomicU64::new(0);
+
+#[used]
+// SAFETY: the C library calls every function pointer in .init_array once, before main and with a single thread. `record`
+// has the C calling convention, takes none of the arguments that glibc passes, does not unwind and needs no runtime.
+#[unsafe(link_section = ".init_array")]
+static RECORD_BEFORE_MAIN: extern "C" fn() = record;
+
+extern "C" fn record() {
+    let ignored: u64 = TOUCHED.iter().filter(|&&number| is_ignored(number)).map(|number| 1 << (number - 1)).sum();
+    BLOCKED.store(blocked().unwrap_or(SignalSet::NONE).0, Ordering::Relaxed);
+    IGNORED.store(ignored, Ordering::Relaxed);
+    RECORDED.store(true, Ordering::Release);
+}
+
+fn is_ignored(number: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: a null new action asks only; the old one is written to memory of the right size, and all zeroes (what
+    // it stays if the call fails) is a valid value of it.
+    let action = unsafe {
+        libc::sigaction(number, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
+/// The signals this process was born with, whatever has been changed since.
+pub(super) fn inherited() -> Inherited {
+    if !RECORDED.load(Ordering::Acquire) {
+        // Only where a linker dropped the list: then SIGPIPE's disposition is Rust's, the rest may still be true.
+        record();
+    }
+    Inherited {
+        blocked: SignalSet(BLOCKED.load(Ordering::Relaxed)),
+        ignored: SignalSet(IGNORED.load(Ordering::Relaxed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_was_written_down_before_main() {
+        assert!(RECORDED.load(Ordering::Acquire), "no test calls inherited() before");
+    }
+}

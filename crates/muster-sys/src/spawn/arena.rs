@@ -1,0 +1,48 @@
+//! The strings of one spawn in one piece of memory, each ended by NUL, so that a spawn allocates a few times and not
+//! once for every variable.
+
+use std::ffi::c_char;
+
+/// Strings that are only ever added.
+#[derive(Debug, Default)]
+pub(super) struct Arena {
+    bytes: Vec<u8>,
+}
+
+/// Where a string is. Addresses are final only when nothing more is added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    start: usize,
+    len: usize,
+}
+
+impl Arena {
+    /// Adds the parts as one string. A NUL in them would end it early: the caller has looked.
+    pub(super) fn push(&mut self, parts: &[&[u8]]) -> Place {
+        let start = self.bytes.len();
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        let len = self.bytes.len() - start;
+        self.bytes.push(0);
+        Place { start, len }
+    }
+
+    /// The string without its NUL.
+    pub(super) fn bytes(&self, place: Place) -> &[u8] {
+        &self.bytes[place.start..place.start + place.len]
+    }
+
+    /// The string as C takes it. Valid as long as nothing is added.
+    pub(super) fn pointer(&self, place: Place) -> *const c_char {
+        self.bytes[place.start..].as_ptr().cast()
+    }
+
+    /// The string that was added first.
+    pub(super) fn first(&self) -> &[u8] {
+        self.bytes.split(|&byte| byte == 0).next().unwrap_or(b"")
+    }
+
+    /// The size of all strings.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}

@@ -1,0 +1,369 @@
+//! What the new process does until it executes its program: system calls, in a fixed order, and nothing else.
+//!
+//! This code may run in the daemon's own memory, beside the daemon (see `docs/design/0002-spawn.md`). Therefore it
+//! allocates nothing, locks nothing, frees nothing, calls no C function, indexes no slice and cannot panic; it reads
+//! [`Orders`], which are complete before it begins, and writes its stack and its report. What the report means in words
+//! is said by [`super::explain`].
+//!
+//! The order matters. Limits and the nice value need the privilege that becoming a user gives away. The directory comes
+//! after the user, who may be refused there. Signals stay blocked until the last moment: one that is sent meanwhile is
+//! kept, and kills then.
+
+use std::ffi::{c_char, c_int, c_long};
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use super::raw;
+use super::slot::{Evidence, HEAD, Report};
+use crate::boot::CLOSE_RANGE_CLOEXEC;
+use crate::signal::{KERNEL_SET_BYTES, SignalSet};
+
+/// The step a child is at. The numbers are what it writes into its report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Stage {
+    /// Nothing done yet; signals get their default actions.
+    Begin = 0,
+    /// setsid(2).
+    Session,
+    /// dup3(2) to 0, 1 and 2.
+    Stdio,
+    /// Writing /proc/self/oom_score_adj.
+    OomScoreAdj,
+    /// prlimit(2); the detail is which of them.
+    Rlimit,
+    /// setpriority(2).
+    Nice,
+    /// setgroups(2).
+    Groups,
+    /// setresgid(2).
+    Gid,
+    /// setresuid(2).
+    Uid,
+    /// chdir(2).
+    Chdir,
+    /// Unblocking signals: what was sent meanwhile acts now.
+    Unblock,
+    /// execve(2); the detail is which candidate.
+    Exec,
+}
+
+impl Stage {
+    const ALL: [Stage; 12] = [
+        Stage::Begin,
+        Stage::Session,
+        Stage::Stdio,
+        Stage::OomScoreAdj,
+        Stage::Rlimit,
+        Stage::Nice,
+        Stage::Groups,
+        Stage::Gid,
+        Stage::Uid,
+        Stage::Chdir,
+        Stage::Unblock,
+        Stage::Exec,
+    ];
+
+    pub(super) fn from_number(number: u32) -> Stage {
+        Stage::ALL.into_iter().find(|&stage| stage as u32 == number).unwrap_or(Stage::Begin)
+    }
+}
+
+/// The detail of a failed PATH search that found no file at all.
+pub(super) const NO_CANDIDATE: u32 = u32::MAX;
+
+/// A limit as prlimit(2) takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Limit {
+    pub(super) resource: u32,
+    pub(super) values: LimitValues,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct LimitValues {
+    pub(super) soft: u64,
+    pub(super) hard: u64,
+}
+
+/// An array by its place and length. No slice: indexing one could panic.
+pub(super) struct Array<T> {
+    pub(super) start: *const T,
+    pub(super) count: usize,
+}
+
+/// Everything the child needs, ready to be handed to the kernel. The pointers lead to memory that lives until the child
+/// has executed its program or ended.
+pub(super) struct Orders {
+    pub(super) report: *const Report,
+    pub(super) evidence: *mut Evidence,
+    /// What becomes 0, 1 and 2. The numbers are 3 or more, so no step overwrites the source of another.
+    pub(super) stdio: [c_int; 3],
+    pub(super) umask: u32,
+    /// The digits to write.
+    pub(super) oom_score_adj: Option<Array<u8>>,
+    pub(super) limits: Array<Limit>,
+    pub(super) nice: Option<c_int>,
+    pub(super) groups: Option<Array<u32>>,
+    pub(super) gid: Option<u32>,
+    pub(super) uid: Option<u32>,
+    /// Null leaves the directory.
+    pub(super) directory: *const c_char,
+    /// The files to try, ended by a null pointer.
+    pub(super) candidates: *const *const c_char,
+    pub(super) arguments: *const *const c_char,
+    pub(super) environment: *const *const c_char,
+}
+
+/// The child's main. `orders` is an `*const Orders`.
+///
+/// # Safety
+/// Everything behind `orders` is complete and stays. To be called in a new process only, as its first function.
+pub(super) unsafe extern "C" fn main(orders: *const ()) -> ! {
+    // SAFETY: the caller's promise, for this and for every call made from here.
+    unsafe {
+        let orders = &*orders.cast::<Orders>();
+        default_dispositions();
+        take_session(orders);
+        take_stdio(orders);
+        take_limits(orders);
+        become_user(orders);
+        enter_directory(orders);
+        at(orders, Stage::Unblock, 0);
+        let nothing_blocked = SignalSet::NONE;
+        let set = &raw const nothing_blocked.0 as usize;
+        let _ = raw::syscall(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, set, 0, KERNEL_SET_BYTES]);
+        execute(orders)
+    }
+}
+
+#[inline(always)]
+unsafe fn at(orders: &Orders, stage: Stage, detail: u32) {
+    // SAFETY: the report lives as long as the orders.
+    let report = unsafe { &*orders.report };
+    report.detail.store(detail, Ordering::Relaxed);
+    report.stage.store(stage as u32, Ordering::Relaxed);
+}
+
+/// Makes a call of which nothing but success is accepted.
+#[inline(always)]
+unsafe fn must<const N: usize>(orders: &Orders, number: c_long, arguments: [usize; N]) {
+    // SAFETY: the caller's promise.
+    if let Err(errno) = unsafe { raw::syscall(number, arguments) } {
+        // SAFETY: as above.
+        unsafe { fail(orders, errno) }
+    }
+}
+
+unsafe fn fail(orders: &Orders, errno: c_int) -> ! {
+    // SAFETY: the report lives as long as the orders.
+    unsafe { (*orders.report).errno.store(errno, Ordering::Relaxed) };
+    let status = if errno == libc::ENOENT { 127 } else { 126 };
+    loop {
+        // SAFETY: ends this process and no other: threads of the daemon are in another thread group.
+        let _ = unsafe { raw::syscall(libc::SYS_exit_group, [status]) };
+    }
+}
+
+/// execve(2) does this for handlers but keeps what is ignored, and the daemon ignores SIGPIPE. All 64, since 32 and 33
+/// may have been ignored by whoever started the daemon.
+unsafe fn default_dispositions() {
+    // Zero is SIG_DFL without flags, whatever the order of the fields. Larger than any kernel's struct sigaction.
+    let default = [0_u64; 8];
+    let mut signal = 1;
+    while signal <= 64 {
+        // SAFETY: the kernel reads `default`. SIGKILL and SIGSTOP are refused, as they need to be.
+        let _ =
+            unsafe { raw::syscall(libc::SYS_rt_sigaction, [signal, default.as_ptr() as usize, 0, KERNEL_SET_BYTES]) };
+        signal += 1;
+    }
+}
+
+unsafe fn take_session(orders: &Orders) {
+    // SAFETY: setsid and umask touch no memory.
+    unsafe {
+        at(orders, Stage::Session, 0);
+        must(orders, libc::SYS_setsid, []);
+        let _ = raw::syscall(libc::SYS_umask, [orders.umask as usize]);
+    }
+}
+
+unsafe fn take_stdio(orders: &Orders) {
+    let [stdin, stdout, stderr] = orders.stdio;
+    // SAFETY: the child has a descriptor table of its own.
+    unsafe {
+        at(orders, Stage::Stdio, 0);
+        must(orders, libc::SYS_dup3, [stdin as usize, 0, 0]);
+        must(orders, libc::SYS_dup3, [stdout as usize, 1, 0]);
+        must(orders, libc::SYS_dup3, [stderr as usize, 2, 0]);
+        // Everything of ours is close-on-exec already; this is for what some library may open one day. Where the kernel
+        // does not know the call nothing is lost.
+        let _ = raw::syscall(libc::SYS_close_range, [3, u32::MAX as usize, CLOSE_RANGE_CLOEXEC as usize]);
+    }
+}
+
+unsafe fn take_limits(orders: &Orders) {
+    // SAFETY: the arrays live as long as the orders.
+    unsafe {
+        // Before the limits: the file takes the lowest free number, and the daemon may have more descriptors open than
+        // the program is allowed to.
+        if let Some(digits) = &orders.oom_score_adj {
+            at(orders, Stage::OomScoreAdj, 0);
+            write_oom_score_adj(orders, digits);
+        }
+        let mut index = 0;
+        while index < orders.limits.count {
+            let limit = orders.limits.start.add(index);
+            at(orders, Stage::Rlimit, index as u32);
+            let values = &raw const (*limit).values as usize;
+            must(orders, libc::SYS_prlimit64, [0, (*limit).resource as usize, values, 0]);
+            index += 1;
+        }
+        // After the limits: RLIMIT_NICE may be what allows it.
+        if let Some(nice) = orders.nice {
+            at(orders, Stage::Nice, 0);
+            must(orders, libc::SYS_setpriority, [libc::PRIO_PROCESS as usize, 0, nice as usize]);
+        }
+    }
+}
+
+unsafe fn write_oom_score_adj(orders: &Orders, digits: &Array<u8>) {
+    let path = c"/proc/self/oom_score_adj".as_ptr() as usize;
+    let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
+    // SAFETY: path and digits live through the calls. The descriptor is closed by execve.
+    unsafe {
+        match raw::syscall(libc::SYS_openat, [libc::AT_FDCWD as usize, path, flags, 0]) {
+            Ok(file) => must(orders, libc::SYS_write, [file, digits.start as usize, digits.count]),
+            Err(errno) => fail(orders, errno),
+        }
+    }
+}
+
+unsafe fn become_user(orders: &Orders) {
+    // SAFETY: bare calls change the credentials of this process alone; the C library's would signal every thread of the
+    // daemon.
+    unsafe {
+        if let Some(groups) = &orders.groups {
+            at(orders, Stage::Groups, 0);
+            must(orders, libc::SYS_setgroups, [groups.count, groups.start as usize]);
+        }
+        if let Some(gid) = orders.gid {
+            at(orders, Stage::Gid, 0);
+            must(orders, libc::SYS_setresgid, [gid as usize, gid as usize, gid as usize]);
+        }
+        if let Some(uid) = orders.uid {
+            at(orders, Stage::Uid, 0);
+            must(orders, libc::SYS_setresuid, [uid as usize, uid as usize, uid as usize]);
+        }
+    }
+}
+
+unsafe fn enter_directory(orders: &Orders) {
+    if !orders.directory.is_null() {
+        // SAFETY: the path lives as long as the orders.
+        unsafe {
+            at(orders, Stage::Chdir, 0);
+            must(orders, libc::SYS_chdir, [orders.directory as usize]);
+        }
+    }
+}
+
+/// Tries one candidate after the other, as execvp(3): what is not there is passed over, what is forbidden is remembered,
+/// any other error is the end.
+unsafe fn execute(orders: &Orders) -> ! {
+    let (mut index, mut first, mut denied) = (0_u32, 0, None);
+    // SAFETY: the arrays end with a null pointer and live as long as the orders.
+    unsafe {
+        loop {
+            let path = *orders.candidates.add(index as usize);
+            if path.is_null() {
+                break;
+            }
+            at(orders, Stage::Exec, index);
+            let arguments = [path as usize, orders.arguments as usize, orders.environment as usize];
+            let Err(errno) = raw::syscall(libc::SYS_execve, arguments) else { break };
+            match errno {
+                libc::ENOENT | libc::ENOTDIR | libc::ENODEV | libc::ESTALE | libc::ETIMEDOUT => {}
+                libc::EACCES if denied.is_some() => {}
+                libc::EACCES => denied = Some(index),
+                _ => give_up(orders, index, errno),
+            }
+            if index == 0 {
+                first = errno;
+            }
+            index += 1;
+        }
+        if let Some(denied) = denied {
+            give_up(orders, denied, libc::EACCES);
+        }
+        // A single candidate keeps its own error; of several that are not there, none is more to blame than another,
+        // unless a file is there after all: then its interpreter is missing.
+        let errno = if index == 1 { first } else { libc::ENOENT };
+        let mut candidate = 0;
+        while candidate < index {
+            if look_at(orders, candidate) {
+                give_up(orders, candidate, errno);
+            }
+            candidate += 1;
+        }
+        at(orders, Stage::Exec, if index == 1 { 0 } else { NO_CANDIDATE });
+        fail(orders, errno)
+    }
+}
+
+unsafe fn give_up(orders: &Orders, candidate: u32, errno: c_int) -> ! {
+    // SAFETY: the candidate is one of those that were tried.
+    unsafe {
+        at(orders, Stage::Exec, candidate);
+        look_at(orders, candidate);
+        fail(orders, errno)
+    }
+}
+
+/// Keeps what the message will need to know about the file, here where paths and rights are the program's. Returns
+/// whether the file is there.
+unsafe fn look_at(orders: &Orders, candidate: u32) -> bool {
+    // SAFETY: the candidate is one of those that were tried; the kernel fills what it is given to fill, and nothing is
+    // read that it has not filled.
+    unsafe {
+        let path = *orders.candidates.add(candidate as usize) as usize;
+        let evidence = orders.evidence;
+        let here = libc::AT_FDCWD as usize;
+        let mut about = MaybeUninit::<libc::stat>::uninit();
+        let found = raw::syscall(libc::SYS_newfstatat, [here, path, about.as_mut_ptr() as usize, 0]);
+        (*evidence).stat_errno = found.err().unwrap_or(0);
+        (*evidence).head_len = 0;
+        (*evidence).mount_flags = mount_flags(path);
+        if found.is_err() {
+            return false;
+        }
+        (*evidence).mode = about.assume_init_ref().st_mode;
+        if (*evidence).mode & libc::S_IFMT == libc::S_IFREG {
+            // There may be a limit of descriptors by now. Nobody reads stdin any more, so its number is free to use.
+            let _ = raw::syscall(libc::SYS_close, [0]);
+            let flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK) as usize;
+            if let Ok(file) = raw::syscall(libc::SYS_openat, [here, path, flags, 0]) {
+                let head = &raw mut (*evidence).head as usize;
+                (*evidence).head_len = raw::syscall(libc::SYS_read, [file, head, HEAD]).unwrap_or(0);
+            }
+        }
+        true
+    }
+}
+
+/// The eleventh word of the kernel's `struct statfs` on every 64-bit architecture; libc's does not show it everywhere.
+const STATFS_FLAGS: usize = 10;
+
+unsafe fn mount_flags(path: usize) -> u64 {
+    let mut about = MaybeUninit::<[u64; 16]>::zeroed();
+    // SAFETY: the kernel writes 120 bytes into 128; what it leaves is zero.
+    unsafe {
+        let start = about.as_mut_ptr().cast::<u64>();
+        match raw::syscall(libc::SYS_statfs, [path, start as usize]) {
+            Ok(_) => ptr::read(start.wrapping_add(STATFS_FLAGS)),
+            Err(_) => 0,
+        }
+    }
+}

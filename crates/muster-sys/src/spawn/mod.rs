@@ -1,0 +1,258 @@
+//! Making a process: everything about it prepared, every failing step told apart, and never a moment's waiting.
+//!
+//! [`Spawner::spawn`] returns as soon as the kernel has made the process. Whether its program could be executed is told
+//! later, by [`Spawning`]: a child that is stopped, or hangs in a directory on a dead file server, freezes nobody but
+//! itself. How the process is made, and why so, is in `docs/design/0002-spawn.md`.
+//!
+//! Read [`child`] for what the new process does, `plan` for what is prepared, `explain` for the words about failures.
+
+mod arena;
+mod child;
+mod elf;
+mod environment;
+mod explain;
+mod mechanism;
+mod plan;
+mod pool;
+mod raw;
+mod slot;
+
+use std::cell::RefCell;
+use std::ffi::{OsString, c_int};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use muster_core::spec::{ProcessSpec, Rlimit};
+use muster_core::{SpawnError, SpawnStep};
+
+use crate::fd;
+use crate::limits::OriginalLimits;
+use crate::signal::{Pid, SignalSet, set_blocked};
+use crate::user::{Accounts, LookupError};
+
+pub use explain::reason;
+pub use mechanism::Mechanism;
+use plan::{Defaults, Identity, Plan};
+use pool::{InFlight, Pool};
+
+/// Makes processes. One for the whole daemon, used by one thread.
+pub struct Spawner {
+    defaults: Defaults,
+    accounts: Accounts,
+    /// /dev/null, or a pipe that has ended where there is none.
+    empty: OwnedFd,
+    null: Option<File>,
+    mechanism: Option<Mechanism>,
+    can_share: bool,
+    pool: Rc<RefCell<Pool>>,
+}
+
+/// What to make.
+#[derive(Clone, Copy)]
+pub struct Launch<'a> {
+    /// The program, and how it is to be run.
+    pub process: &'a ProcessSpec,
+    /// Variables that are set above all others.
+    pub markers: &'a [(&'a str, &'a str)],
+    /// A limit by which [`crate::tree`] knows the process and all that descends from it.
+    pub tag: Option<Rlimit>,
+    /// Where its stdout goes.
+    pub stdout: Stdio<'a>,
+    /// Where its stderr goes.
+    pub stderr: Stdio<'a>,
+}
+
+/// Where an output stream goes.
+#[derive(Clone, Copy, Debug)]
+pub enum Stdio<'a> {
+    /// /dev/null.
+    Null,
+    /// This descriptor, of which the child gets a copy. A pipe without a name is given to the program's user first, so
+    /// that the program can open /dev/stdout.
+    Fd(BorrowedFd<'a>),
+}
+
+impl Spawner {
+    /// Remembers what every child gets: the daemon's environment, the limits that the daemon was started with, and the
+    /// umask of programs that set none.
+    pub fn new(base_environment: Vec<(OsString, OsString)>, limits: OriginalLimits, umask: u32) -> io::Result<Spawner> {
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null").ok();
+        let empty = match &null {
+            Some(null) => fd::copy_above_stdio(null.as_fd())?,
+            None => fd::copy_above_stdio(fd::pipe_with(libc::O_CLOEXEC)?.0.as_fd())?,
+        };
+        let inherited = Rc::new(environment::Inherited::new(base_environment));
+        Ok(Spawner {
+            defaults: Defaults { inherited, limits, umask },
+            accounts: Accounts::default(),
+            empty,
+            null,
+            mechanism: None,
+            can_share: mechanism::can_share(),
+            pool: Rc::default(),
+        })
+    }
+
+    /// Changes the umask of programs that set none: a reload may.
+    pub fn set_default_umask(&mut self, umask: u32) {
+        self.defaults.umask = umask;
+    }
+
+    /// The users and groups of the system, for others that need to look one up.
+    pub fn accounts(&mut self) -> &mut Accounts {
+        &mut self.accounts
+    }
+
+    /// Makes every process in this way, for measurements and tests. Without it the way is chosen for each spawn.
+    pub fn force_mechanism(&mut self, mechanism: Mechanism) {
+        self.mechanism = Some(mechanism);
+    }
+
+    /// Makes the process. It is a child from now on, to be reaped whatever becomes of it, so register its pid before
+    /// reaping again.
+    ///
+    /// An error means that there is no process. Everything that goes wrong in the new process is told by
+    /// [`Spawning::outcome`].
+    pub fn spawn(&mut self, launch: &Launch<'_>) -> Result<Spawning, SpawnError> {
+        let identity = self.identity(launch.process)?;
+        let stdout = self.output(launch.stdout, &identity)?;
+        let stderr = self.output(launch.stderr, &identity)?;
+        let mechanism = self.mechanism.unwrap_or_else(|| Mechanism::choose(self.can_share, launch.process, &identity));
+        let stdio = [&self.empty, &stdout, &stderr].map(AsRawFd::as_raw_fd);
+        let slot = self.pool.borrow_mut().take_slot().map_err(|error| prepare("cannot map a stack", &error))?;
+        let plan = Plan::new(launch.process, launch.markers, launch.tag, identity, &self.defaults, stdio, &slot)?;
+        let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
+        let (status, told) = fd::pipe_with(flags).map_err(|error| prepare("cannot make a pipe", &error))?;
+        let flight = InFlight::new(status, slot, plan);
+        let made = make_process(mechanism, &flight);
+        drop(told);
+        match made {
+            Ok(pid) => Ok(Spawning { pid, flight: Some(flight), outcome: None, pool: Rc::clone(&self.pool) }),
+            Err(errno) => {
+                self.pool.borrow_mut().give_back(flight);
+                Err(explain::no_process(errno))
+            }
+        }
+    }
+
+    fn identity(&mut self, process: &ProcessSpec) -> Result<Identity, SpawnError> {
+        // SAFETY: these cannot fail and touch no memory.
+        let (own_uid, own_gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+        let lookup = |error: LookupError| SpawnError { step: SpawnStep::User, errno: 0, message: error.to_string() };
+        let groups = match &process.groups {
+            Some(names) => {
+                let numbers: Result<Vec<u32>, _> = names.iter().map(|name| self.accounts.gid(name)).collect();
+                Some(numbers.map_err(lookup)?)
+            }
+            None => None,
+        };
+        let Some(user) = &process.user else { return Ok(Identity { groups, ..Identity::default() }) };
+        let account = self.accounts.account(user, own_gid).map_err(lookup)?;
+        // Without privilege a daemon may still run programs as who it is, which setgroups(2) would refuse.
+        if own_uid != 0 && (account.uid, account.gid) == (own_uid, own_gid) {
+            return Ok(Identity { groups, account: Some(account), ..Identity::default() });
+        }
+        Ok(Identity {
+            groups: groups.or_else(|| Some(account.groups.clone())),
+            gid: Some(account.gid),
+            uid: Some(account.uid),
+            account: Some(account),
+        })
+    }
+
+    fn output(&self, stream: Stdio<'_>, identity: &Identity) -> Result<OwnedFd, SpawnError> {
+        let copy = match (stream, &self.null) {
+            (Stdio::Fd(descriptor), _) => {
+                offer(descriptor, identity);
+                fd::copy_above_stdio(descriptor)
+            }
+            (Stdio::Null, Some(null)) => fd::copy_above_stdio(null.as_fd()),
+            (Stdio::Null, None) => {
+                let message = String::from("/dev/null: no such file");
+                return Err(SpawnError { step: SpawnStep::Stdio, errno: libc::ENOENT, message });
+            }
+        };
+        copy.map_err(|error| prepare("cannot copy a descriptor for stdout or stderr", &error))
+    }
+}
+
+/// A program that became another user could write to the pipe it got as stdout but not open /dev/stdout, which is how
+/// many images configure their logs. Container engines do the same for the first process. Where it does not work nothing
+/// else is lost, so errors are not told.
+fn offer(descriptor: BorrowedFd<'_>, identity: &Identity) {
+    if let (Some(uid), Some(gid)) = (identity.uid, identity.gid)
+        && fd::is_anonymous_pipe(descriptor)
+    {
+        let _ = fd::change_owner(descriptor, uid, gid);
+    }
+}
+
+fn prepare(what: &str, error: &io::Error) -> SpawnError {
+    explain::in_daemon(SpawnStep::Prepare, what, error)
+}
+
+fn make_process(mechanism: Mechanism, flight: &InFlight) -> Result<Pid, c_int> {
+    let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::EINVAL);
+    // The daemon has signals blocked anyway, but not faults; in the child everything waits until it is ready to die.
+    let before = set_blocked(SignalSet::ALL).map_err(errno)?;
+    let orders = (&raw const *flight.orders()).cast::<()>();
+    // SAFETY: the stack is 16-aligned and large; stack, orders and all they point to are kept by `flight` until the child
+    // has executed or ended, whoever drops it; `child::main` touches no thread-local storage and does not panic.
+    let result = unsafe { raw::clone(mechanism.flags(), flight.stack_top(), child::main, orders) };
+    set_blocked(before).expect("the kernel takes back the set that it gave");
+    result.map(Pid)
+}
+
+/// A process that may not have executed its program yet. Readable, as a descriptor, when it has, or never will.
+///
+/// Remove it from a [`PollSet`](crate::pollset::PollSet) before dropping it. Dropping it early is allowed: the memory
+/// that the child may still use is kept until it no longer does.
+pub struct Spawning {
+    /// The process.
+    pub pid: Pid,
+    flight: Option<InFlight>,
+    outcome: Option<Result<(), SpawnError>>,
+    pool: Rc<RefCell<Pool>>,
+}
+
+impl Spawning {
+    /// Whether the program was executed, or why it was not; `None` as long as that is open. Never waits.
+    ///
+    /// A process that was killed before it executed anything is an error, too, with errno 0.
+    pub fn outcome(&mut self) -> Option<Result<(), SpawnError>> {
+        if self.outcome.is_none() && self.flight.as_ref().is_some_and(InFlight::is_over) {
+            self.settle();
+        }
+        self.outcome.clone()
+    }
+
+    /// The outcome of a process that was reaped: there always is one.
+    pub fn outcome_after_exit(&mut self) -> Result<(), SpawnError> {
+        self.settle();
+        self.outcome.clone().unwrap_or(Ok(()))
+    }
+
+    fn settle(&mut self) {
+        if self.outcome.is_none()
+            && let Some(flight) = &self.flight
+        {
+            self.outcome = Some(flight.outcome());
+        }
+    }
+}
+
+impl AsFd for Spawning {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.flight.as_ref().expect("only drop takes it away").as_fd()
+    }
+}
+
+impl Drop for Spawning {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            self.pool.borrow_mut().give_back(flight);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! A spawn made ready: every string, array and number the child will need, laid out before it exists.
+//!
+//! After the clone nothing can be allocated or looked up, so everything that can fail for a reason in the
+//! configuration fails here. The child's side is [`super::child`].
+
+use std::ffi::{c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::ptr;
+use std::rc::Rc;
+
+use muster_core::spec::{ProcessSpec, Resource, Rlimit};
+use muster_core::{SpawnError, SpawnStep};
+
+use super::arena::{Arena, Place};
+use super::child::{Array, Limit, LimitValues, Orders};
+use super::environment::{Environment, Inherited};
+use super::slot::Slot;
+use crate::limits::{self, OriginalLimits};
+use crate::user::Account;
+
+/// Where a bare command is looked for when the program has no PATH: the one of container images.
+const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Longer paths do not execute: PATH_MAX with its NUL.
+const LONGEST_PATH: usize = 4095;
+
+/// Who the program will be. `None` leaves what the daemon is.
+#[derive(Debug, Default)]
+pub(super) struct Identity {
+    pub(super) groups: Option<Vec<u32>>,
+    pub(super) gid: Option<u32>,
+    pub(super) uid: Option<u32>,
+    /// For the environment.
+    pub(super) account: Option<Account>,
+}
+
+impl Identity {
+    pub(super) fn changes_credentials(&self) -> bool {
+        self.groups.is_some() || self.gid.is_some() || self.uid.is_some()
+    }
+}
+
+/// What is the same for all spawns.
+pub(super) struct Defaults {
+    pub(super) inherited: Rc<Inherited>,
+    pub(super) limits: OriginalLimits,
+    pub(super) umask: u32,
+}
+
+/// A complete spawn. What `orders` points to is owned by the other fields and is not changed any more.
+pub(super) struct Plan {
+    pub(super) orders: Box<Orders>,
+    arena: Arena,
+    candidates: Vec<Place>,
+    directory: Option<Place>,
+    resources: Vec<Resource>,
+    argument_bytes: usize,
+    searched: Option<Vec<u8>>,
+    user: Option<String>,
+    identity: Identity,
+    nice: Option<i32>,
+    oom_score_adj: Option<i32>,
+    _limits: Vec<Limit>,
+    _pointers: [Vec<*const c_char>; 3],
+    _inherited: Rc<Inherited>,
+}
+
+/// Says that something in the configuration cannot be handed to the kernel.
+fn refused(message: String) -> SpawnError {
+    SpawnError { step: SpawnStep::Prepare, errno: libc::EINVAL, message }
+}
+
+fn without_nul(bytes: &[u8], what: impl FnOnce() -> String) -> Result<(), SpawnError> {
+    if bytes.contains(&0) { Err(refused(format!("{} contains a NUL byte", what()))) } else { Ok(()) }
+}
+
+impl Plan {
+    /// Lays everything out. `stdio` are descriptors of 3 and more that stay open until the process is made.
+    pub(super) fn new(
+        process: &ProcessSpec,
+        markers: &[(&str, &str)],
+        tag: Option<Rlimit>,
+        identity: Identity,
+        defaults: &Defaults,
+        stdio: [c_int; 3],
+        slot: &Slot,
+    ) -> Result<Plan, SpawnError> {
+        let mut arena = Arena::default();
+        let arguments = push_arguments(&mut arena, &process.command)?;
+        let directory = push_directory(&mut arena, process)?;
+        let environment = layered(&mut arena, process, markers, &identity, &defaults.inherited)?;
+        let argument_bytes = arena.len() + environment.inherited_bytes();
+        let (candidates, searched) = push_candidates(&mut arena, &process.command[0], &environment);
+        let oom_score_adj = process.oom_score_adj.map(|score| arena.push(&[score.to_string().as_bytes()]));
+        // From here on the arena is only read.
+        let digits = |place: Place| Array { start: arena.bytes(place).as_ptr(), count: arena.bytes(place).len() };
+        let pointers = |places: &[Place]| -> Vec<*const c_char> {
+            places.iter().map(|&place| arena.pointer(place)).chain([ptr::null()]).collect()
+        };
+        let (resources, limits) = limits(process, tag, defaults.limits);
+        let (environment, inherited) = environment.finish(&arena);
+        let lists = [pointers(&candidates), pointers(&arguments), environment];
+        let orders = Orders {
+            report: slot.report(),
+            evidence: slot.evidence_place(),
+            stdio,
+            umask: process.umask.unwrap_or(defaults.umask) & 0o777,
+            oom_score_adj: oom_score_adj.map(digits),
+            limits: Array { start: limits.as_ptr(), count: limits.len() },
+            nice: process.nice,
+            groups: identity.groups.as_ref().map(|groups| Array { start: groups.as_ptr(), count: groups.len() }),
+            gid: identity.gid,
+            uid: identity.uid,
+            directory: directory.map_or(ptr::null(), |place| arena.pointer(place)),
+            candidates: lists[0].as_ptr(),
+            arguments: lists[1].as_ptr(),
+            environment: lists[2].as_ptr(),
+        };
+        Ok(Plan {
+            orders: Box::new(orders),
+            arena,
+            candidates,
+            directory,
+            resources,
+            argument_bytes,
+            searched,
+            user: process.user.as_ref().map(|user| user.user.clone()),
+            identity,
+            nice: process.nice,
+            oom_score_adj: process.oom_score_adj,
+            _limits: limits,
+            _pointers: lists,
+            _inherited: inherited,
+        })
+    }
+
+    /// A file that was tried, or the command itself where there is no such file.
+    pub(super) fn candidate(&self, number: u32) -> String {
+        let place = usize::try_from(number).ok().and_then(|number| self.candidates.get(number));
+        self.text(place.or(self.candidates.first()).copied())
+    }
+
+    /// The command as it was configured.
+    pub(super) fn command(&self) -> String {
+        // The arguments are the first strings of the arena, and the command is the first of them.
+        String::from_utf8_lossy(self.arena.first()).into_owned()
+    }
+
+    /// The configured directory.
+    pub(super) fn directory(&self) -> Option<String> {
+        self.directory.map(|place| self.text(Some(place)))
+    }
+
+    /// The PATH that was searched, if one was.
+    pub(super) fn searched(&self) -> Option<String> {
+        self.searched.as_deref().map(|path| String::from_utf8_lossy(path).into_owned())
+    }
+
+    /// The resource whose limit has this number.
+    pub(super) fn limit(&self, number: u32) -> Option<(Resource, Limit)> {
+        let number = usize::try_from(number).ok()?;
+        Some((*self.resources.get(number)?, *self._limits.get(number)?))
+    }
+
+    /// The configured user, if there is one.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(super) fn nice(&self) -> i32 {
+        self.nice.unwrap_or(0)
+    }
+
+    pub(super) fn oom_score_adj(&self) -> i32 {
+        self.oom_score_adj.unwrap_or(0)
+    }
+
+    /// The size of arguments and environment together, as execve(2) counts them, without the pointers.
+    pub(super) fn argument_bytes(&self) -> usize {
+        self.argument_bytes
+    }
+
+    fn text(&self, place: Option<Place>) -> String {
+        place.map_or_else(String::new, |place| String::from_utf8_lossy(self.arena.bytes(place)).into_owned())
+    }
+}
+
+fn push_arguments(arena: &mut Arena, command: &[String]) -> Result<Vec<Place>, SpawnError> {
+    if command.first().is_none_or(String::is_empty) {
+        return Err(refused(String::from("the command is empty")));
+    }
+    let push = |(number, argument): (usize, &String)| {
+        without_nul(argument.as_bytes(), || format!("argument {number} of the command"))?;
+        Ok(arena.push(&[argument.as_bytes()]))
+    };
+    command.iter().enumerate().map(push).collect()
+}
+
+fn push_directory(arena: &mut Arena, process: &ProcessSpec) -> Result<Option<Place>, SpawnError> {
+    let Some(directory) = &process.directory else { return Ok(None) };
+    let bytes = directory.as_os_str().as_bytes();
+    without_nul(bytes, || String::from("the directory"))?;
+    Ok(Some(arena.push(&[bytes])))
+}
+
+fn layered(
+    arena: &mut Arena,
+    process: &ProcessSpec,
+    markers: &[(&str, &str)],
+    identity: &Identity,
+    inherited: &Rc<Inherited>,
+) -> Result<Environment, SpawnError> {
+    let mut environment = Environment::new(inherited, process.clean_environment);
+    if let Some(Account { name, home, shell, .. }) = &identity.account {
+        for (variable, value) in [("HOME", home), ("USER", name), ("LOGNAME", name), ("SHELL", shell)] {
+            without_nul(value.as_bytes(), || format!("{variable} of user {name:?}"))?;
+            environment.set(arena, variable, value);
+        }
+    }
+    let configured = process.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in configured.chain(markers.iter().copied()) {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err(refused(format!("not a name of an environment variable: {name:?}")));
+        }
+        without_nul(value.as_bytes(), || format!("the value of environment variable {name:?}"))?;
+        environment.set(arena, name, value);
+    }
+    Ok(environment)
+}
+
+/// The files to try. A command with a slash is a path, relative to the program's directory; a bare name is looked for in
+/// the program's own PATH, as a shell in its place would.
+fn push_candidates(arena: &mut Arena, command: &str, environment: &Environment) -> (Vec<Place>, Option<Vec<u8>>) {
+    if command.contains('/') {
+        return (vec![arena.push(&[command.as_bytes()])], None);
+    }
+    let path = environment.get(arena, "PATH").unwrap_or_else(|| DEFAULT_PATH.to_vec());
+    let fits = |directory: &&[u8]| directory.len() + 1 + command.len() <= LONGEST_PATH;
+    let directories = path.split(|&byte| byte == b':').filter(fits);
+    let mut candidates: Vec<Place> = directories
+        .map(|directory| match directory {
+            // An empty element is the current directory.
+            b"" => arena.push(&[b"./", command.as_bytes()]),
+            directory => arena.push(&[directory, b"/", command.as_bytes()]),
+        })
+        .collect();
+    if candidates.is_empty() {
+        candidates.push(arena.push(&[b"./", command.as_bytes()]));
+    }
+    (candidates, Some(path))
+}
+
+/// The configured limits, after the limit of descriptors that the daemon has raised for itself and the run's tag, which
+/// gives way to a configured limit of the same resource.
+fn limits(process: &ProcessSpec, tag: Option<Rlimit>, original: OriginalLimits) -> (Vec<Resource>, Vec<Limit>) {
+    let given_back = (Resource::Nofile, LimitValues { soft: original.nofile_soft, hard: original.nofile_hard });
+    let unlimited = |value: Option<u64>| value.unwrap_or(libc::RLIM_INFINITY);
+    let values =
+        |limit: &Rlimit| (limit.resource, LimitValues { soft: unlimited(limit.soft), hard: unlimited(limit.hard) });
+    let is_configured = |resource| process.rlimits.iter().any(|limit| limit.resource == resource);
+    let own = [Some(given_back), tag.as_ref().map(values)].into_iter().flatten();
+    let all = own.filter(|(resource, _)| !is_configured(*resource)).chain(process.rlimits.iter().map(values));
+    all.map(|(resource, values)| (resource, Limit { resource: limits::number(resource), values })).unzip()
+}

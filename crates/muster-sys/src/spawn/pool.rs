@@ -1,0 +1,124 @@
+//! The memory of spawns: reused when a child is done with it, kept as long as one is not.
+//!
+//! A child that shares the daemon's memory runs on a stack and reads strings that are ours. They may be reused, or
+//! freed, only when it has executed its program or ended. The kernel tells that by the end of the status pipe: both
+//! execve(2) and exit give up the memory first and close descriptors afterwards.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering;
+
+use muster_core::SpawnError;
+
+use super::child::{Orders, Stage};
+use super::explain;
+use super::plan::Plan;
+use super::slot::Slot;
+use crate::fd;
+
+/// So many idle slots are kept; each holds one or two pages.
+const IDLE_SLOTS: usize = 32;
+
+/// The memory of one child, from before it is made until it no longer needs it. Dropping it leaks the memory, which is
+/// always sound; [`Pool::give_back`] is where it belongs.
+pub(super) struct InFlight {
+    status: OwnedFd,
+    slot: ManuallyDrop<Slot>,
+    plan: ManuallyDrop<Plan>,
+}
+
+impl InFlight {
+    pub(super) fn new(status: OwnedFd, slot: Slot, plan: Plan) -> InFlight {
+        InFlight { status, slot: ManuallyDrop::new(slot), plan: ManuallyDrop::new(plan) }
+    }
+
+    pub(super) fn orders(&self) -> &Orders {
+        &self.plan.orders
+    }
+
+    pub(super) fn stack_top(&self) -> *mut u8 {
+        self.slot.stack_top()
+    }
+
+    /// Whether the child has executed its program or ended: nobody has the writing end of the pipe any more. Nothing is
+    /// ever written to it.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(fd::read(self.status.as_fd(), &mut [0]), Ok(0))
+    }
+
+    /// What became of the child, which is over.
+    pub(super) fn outcome(&self) -> Result<(), SpawnError> {
+        let report = self.slot.report();
+        let stage = Stage::from_number(report.stage.load(Ordering::Relaxed));
+        let detail = report.detail.load(Ordering::Relaxed);
+        match report.errno.load(Ordering::Relaxed) {
+            0 if stage == Stage::Exec => Ok(()),
+            0 => Err(explain::killed(&self.plan, stage)),
+            errno => Err(explain::failure(&self.plan, stage, detail, errno, &self.slot.evidence())),
+        }
+    }
+
+    /// Frees the plan and returns the slot, unless the child may still use them: then both stay for ever.
+    fn recycle(mut self) -> Option<Slot> {
+        if !self.is_over() {
+            return None;
+        }
+        // SAFETY: the child is over, and `self` ends here, so each is taken exactly once.
+        unsafe {
+            ManuallyDrop::drop(&mut self.plan);
+            Some(ManuallyDrop::take(&mut self.slot))
+        }
+    }
+}
+
+impl AsFd for InFlight {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.status.as_fd()
+    }
+}
+
+/// Slots that are free, and children that nobody asks about but that still use theirs.
+#[derive(Default)]
+pub(super) struct Pool {
+    idle: Vec<Slot>,
+    forgotten: Vec<InFlight>,
+}
+
+impl Pool {
+    pub(super) fn take_slot(&mut self) -> io::Result<Slot> {
+        self.recycle_forgotten();
+        match self.idle.pop() {
+            Some(mut slot) => {
+                slot.reset();
+                Ok(slot)
+            }
+            None => Slot::new(),
+        }
+    }
+
+    pub(super) fn give_back(&mut self, flight: InFlight) {
+        self.forgotten.push(flight);
+        self.recycle_forgotten();
+    }
+
+    fn recycle_forgotten(&mut self) {
+        let mut at = 0;
+        while at < self.forgotten.len() {
+            if self.forgotten[at].is_over() {
+                let flight = self.forgotten.swap_remove(at);
+                self.keep(flight);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    fn keep(&mut self, flight: InFlight) {
+        if let Some(slot) = flight.recycle()
+            && self.idle.len() < IDLE_SLOTS
+        {
+            self.idle.push(slot);
+        }
+    }
+}

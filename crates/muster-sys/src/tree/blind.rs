@@ -1,0 +1,30 @@
+//! What can be done for trees without /proc: process groups, asked of the kernel directly.
+//!
+//! A run's group bears its main process's number, and that number is nobody else's while one of our unreaped children
+//! is in the group. Who left the group is out of sight here.
+
+use std::io;
+
+/// Whether any child of ours is in this group, ended and not yet reaped ones included. waitid(2) knows its own.
+pub(crate) fn has_children_in_group(group: i32) -> bool {
+    let Ok(id) = libc::id_t::try_from(group) else { return false };
+    // SAFETY: all-zero bytes are a valid siginfo_t.
+    let mut about: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: `about` has room for the one record that waitid writes; WNOWAIT leaves the child to the reaper.
+    let result = unsafe { libc::waitid(libc::P_PGID, id, &mut about, flags) };
+    result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ECHILD)
+}
+
+/// Whether this child of ours is stopped. The kernel tells it as long as nobody has waited for it with `WSTOPPED`, which
+/// the reaper does not.
+pub(crate) fn is_child_stopped(pid: i32) -> bool {
+    let Ok(id) = libc::id_t::try_from(pid) else { return false };
+    // SAFETY: all-zero bytes are a valid siginfo_t; si_pid stays 0 when there is nothing to tell.
+    let mut about: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: `about` has room for the one record that waitid writes.
+    let result = unsafe { libc::waitid(libc::P_PID, id, &mut about, flags) };
+    // SAFETY: waitid has filled the fields of a child's record, or left them zero.
+    result == 0 && unsafe { about.si_pid() } == pid
+}

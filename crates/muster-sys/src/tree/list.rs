@@ -1,0 +1,149 @@
+//! Trees for people to look at: pid, parent, command, state, memory, cpu.
+
+use std::time::Duration;
+
+use muster_core::RunId;
+
+use super::Trees;
+use super::proc::{Proc, Stat};
+use super::walk::Whom;
+use crate::signal::Pid;
+
+/// A process, as it was a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: Pid,
+    /// Its parent's number; 0 for what came into the pid namespace from outside, as `docker exec` does.
+    pub ppid: Pid,
+    /// Its command line, or its name in brackets where it has none. Not cleaned: it may hold any character.
+    pub command: String,
+    /// What it is doing.
+    pub state: ProcessState,
+    /// How much memory it has resident, shared pages included.
+    pub rss_bytes: u64,
+    /// How long it was on a cpu, in user and kernel mode.
+    pub cpu_time: Duration,
+    /// How long ago it was started.
+    pub age: Duration,
+}
+
+/// What a process is doing: proc_pid_stat(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProcessState {
+    /// On a cpu, or waiting for one.
+    Running,
+    /// Waiting for something.
+    Sleeping,
+    /// Waiting for a device; no signal reaches it, not even SIGKILL.
+    Disk,
+    /// Stopped by a signal.
+    Stopped,
+    /// Stopped by a debugger.
+    Traced,
+    /// Ended, and not yet reaped by its parent.
+    Zombie,
+    /// Something newer than this program.
+    Other,
+}
+
+impl ProcessState {
+    fn from_letter(letter: u8) -> ProcessState {
+        match letter {
+            b'R' => ProcessState::Running,
+            b'S' | b'I' => ProcessState::Sleeping,
+            b'D' => ProcessState::Disk,
+            b'T' => ProcessState::Stopped,
+            b't' => ProcessState::Traced,
+            b'Z' | b'X' | b'x' => ProcessState::Zombie,
+            _ => ProcessState::Other,
+        }
+    }
+
+    /// One word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ProcessState::Running => "running",
+            ProcessState::Sleeping => "sleeping",
+            ProcessState::Disk => "disk",
+            ProcessState::Stopped => "stopped",
+            ProcessState::Traced => "traced",
+            ProcessState::Zombie => "zombie",
+            ProcessState::Other => "other",
+        }
+    }
+}
+
+impl Trees {
+    /// The processes of a run, parents before their children. Empty without /proc.
+    pub fn processes(&mut self, run: RunId) -> Vec<Process> {
+        self.list(Whom::Runs(&[run]))
+    }
+
+    /// The processes that belong to no run: orphans that nothing links to one, with their descendants, and for PID 1
+    /// whatever came into its pid namespace from outside.
+    pub fn strays(&mut self) -> Vec<Process> {
+        self.list(Whom::Strays)
+    }
+
+    fn list(&mut self, whom: Whom<'_>) -> Vec<Process> {
+        let members = self.find(whom);
+        let units = Units::of_this_kernel();
+        members.iter().map(|member| units.process(&member.stat, &mut self.proc)).collect()
+    }
+}
+
+struct Units {
+    page_bytes: u64,
+    ticks_per_second: u64,
+    since_boot: Duration,
+}
+
+impl Units {
+    fn of_this_kernel() -> Units {
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `now` has room for what is written. CLOCK_BOOTTIME is as old as everything else that is used here.
+        unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut now) };
+        let seconds = Duration::from_secs(u64::try_from(now.tv_sec).unwrap_or(0));
+        let since_boot = seconds + Duration::from_nanos(u64::try_from(now.tv_nsec).unwrap_or(0));
+        Units {
+            page_bytes: configured(libc::_SC_PAGESIZE, 4096),
+            ticks_per_second: configured(libc::_SC_CLK_TCK, 100),
+            since_boot,
+        }
+    }
+
+    fn process(&self, stat: &Stat, proc: &mut Proc) -> Process {
+        Process {
+            pid: Pid(stat.pid),
+            ppid: Pid(stat.parent),
+            command: proc.command(stat),
+            state: ProcessState::from_letter(stat.state),
+            rss_bytes: stat.resident_pages.saturating_mul(self.page_bytes),
+            cpu_time: self.time(stat.user_ticks.saturating_add(stat.system_ticks)),
+            age: self.since_boot.saturating_sub(self.time(stat.start)),
+        }
+    }
+
+    fn time(&self, ticks: u64) -> Duration {
+        let (seconds, rest) = (ticks / self.ticks_per_second, ticks % self.ticks_per_second);
+        Duration::from_secs(seconds) + Duration::from_secs(rest) / u32::try_from(self.ticks_per_second).unwrap_or(100)
+    }
+}
+
+fn configured(name: libc::c_int, usual: u64) -> u64 {
+    // SAFETY: sysconf takes a number.
+    u64::try_from(unsafe { libc::sysconf(name) }).ok().filter(|&value| value > 0).unwrap_or(usual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_become_time() {
+        let units = Units { page_bytes: 4096, ticks_per_second: 100, since_boot: Duration::ZERO };
+        assert_eq!(units.time(250), Duration::from_millis(2500));
+        assert_eq!(units.time(u64::MAX).as_secs(), u64::MAX / 100);
+    }
+}

@@ -1,0 +1,88 @@
+//! Whose an orphan is: the evidence, the strongest first.
+//!
+//! An orphan is a direct child of the daemon that it did not spawn. Its ancestry is lost, so it is known by what it
+//! inherited: see [`super::tag`] for the best of it. Asked once for each orphan; [`super::Trees`] remembers the answer.
+
+use muster_core::RunId;
+
+use super::proc::Variable;
+use super::{MARKER, Trees};
+
+/// Whose an orphan is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// It belongs to this run.
+    Run(RunId),
+    /// It belongs to none, as far as was seen in so many looks.
+    Nobody {
+        /// How often it was asked while it did not show its environment.
+        looks: u8,
+    },
+}
+
+/// A process shows an empty environment in the middle of an exec, and for ever if it is not ours to read.
+const MOST_LOOKS: u8 = 4;
+
+const FOREIGN: Owner = Owner::Nobody { looks: MOST_LOOKS };
+
+impl Owner {
+    pub(crate) fn is_worth_asking_again(self) -> bool {
+        matches!(self, Owner::Nobody { looks } if looks < MOST_LOOKS)
+    }
+}
+
+impl Trees {
+    /// `before` is what an earlier look had found.
+    pub(super) fn owner_of(&mut self, pid: i32, before: Option<Owner>) -> Owner {
+        if let Some(run) = self.observed_as(pid) {
+            return Owner::Run(run);
+        }
+        // A tag of ours is never inherited from outside: whoever wears that of a forgotten run is nobody's.
+        if let Some(tag) = self.tags.worn_by(pid, &mut self.proc) {
+            return self.tagged.get(&tag).map_or(FOREIGN, |&run| Owner::Run(run));
+        }
+        if let Some(run) = self.by_number(session_of(pid)).or_else(|| self.by_number(group_of(pid))) {
+            return Owner::Run(run);
+        }
+        if let Some(run) = self.cgroups.run_of(pid, &mut self.proc) {
+            return Owner::Run(run);
+        }
+        match self.proc.variable(pid, MARKER) {
+            // A marker of no run of ours is that of a musterd inside of a program. Its daemon's tag, session or
+            // ancestry would have told whose it is.
+            Variable::Set(marker) => self.markers.get(&marker).map_or(FOREIGN, |&run| Owner::Run(run)),
+            Variable::Unset => FOREIGN,
+            Variable::Unknown => match before {
+                Some(Owner::Nobody { looks }) => Owner::Nobody { looks: looks + 1 },
+                _ => Owner::Nobody { looks: 0 },
+            },
+        }
+    }
+
+    /// By its ancestry, if that was seen earlier.
+    fn observed_as(&mut self, pid: i32) -> Option<RunId> {
+        let &(start, run) = self.observed.get(&pid)?;
+        if self.proc.stat(pid).is_some_and(|stat| stat.start == start) {
+            return Some(run);
+        }
+        self.observed.remove(&pid);
+        None
+    }
+
+    /// By the number of its session or group. The kernel gives a number to no new process as long as a session or a
+    /// group bears it, so it is our leader's until someone else is seen with it.
+    fn by_number(&self, number: i32) -> Option<RunId> {
+        let run = self.leaders.get(&number)?;
+        self.runs.get(run).is_some_and(|about| about.is_number_ours).then_some(*run)
+    }
+}
+
+fn session_of(pid: i32) -> i32 {
+    // SAFETY: getsid takes a number; -1, the answer for a process that is gone, is nobody's session.
+    unsafe { libc::getsid(pid) }
+}
+
+fn group_of(pid: i32) -> i32 {
+    // SAFETY: getpgid takes a number; -1, the answer for a process that is gone, is nobody's group.
+    unsafe { libc::getpgid(pid) }
+}

@@ -1,0 +1,67 @@
+//! Signals to processes that are not our own children, so that a recycled pid is never hit.
+//!
+//! Whoever is not our child can be reaped by its parent at any moment, and its number be given to a stranger. A pidfd
+//! holds the process itself: it is opened first, then the start time is compared, then the signal goes through it.
+//! Our own children need none of this, since their number is theirs until we reap them. Where the kernel has no pidfds
+//! (before 5.3) or a filter refuses them, the comparison right before kill(2) leaves a window of microseconds.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use muster_core::Signal;
+
+use super::proc::Proc;
+use crate::fd::check;
+use crate::signal::{Pid, send};
+
+/// Whether pidfds can be had here.
+pub(crate) fn works() -> bool {
+    open(Pid::this().0).is_ok_and(|this| {
+        // SAFETY: signal 0 is never delivered, and a null siginfo is allowed.
+        let sent = unsafe {
+            libc::syscall(libc::SYS_pidfd_send_signal, this.as_raw_fd(), 0, std::ptr::null::<libc::siginfo_t>(), 0)
+        };
+        sent == 0
+    })
+}
+
+/// Sends to the process that had this pid and start time, if it is still there: whether it was.
+pub(crate) fn send_to(proc: &mut Proc, with_pidfd: bool, pid: i32, start: u64, signal: Signal) -> io::Result<bool> {
+    let held = match with_pidfd.then(|| open(pid)).transpose() {
+        Ok(held) => held,
+        Err(error) if is_gone(&error) => return Ok(false),
+        // No descriptor left, for one: the comparison below is still much better than not to signal at all.
+        Err(_) => None,
+    };
+    if proc.stat(pid).is_none_or(|stat| stat.start != start) {
+        return Ok(false);
+    }
+    let sent = match held {
+        Some(held) => send_through(&held, signal),
+        None => send(Pid(pid), signal),
+    };
+    match sent {
+        Ok(()) => Ok(true),
+        Err(error) if is_gone(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the error says that there is no such process any more.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ESRCH)
+}
+
+fn open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two numbers.
+    let descriptor = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::c_int)?;
+    // SAFETY: the descriptor was made just now and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+fn send_through(process: &OwnedFd, signal: Signal) -> io::Result<()> {
+    let nothing: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: a null siginfo asks for the one that kill(2) would send.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal.number(), nothing, 0) };
+    check(sent as libc::c_int).map(drop)
+}

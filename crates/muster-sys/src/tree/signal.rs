@@ -1,0 +1,213 @@
+//! Signals to a run: to its main process, to its process groups, to everyone.
+//!
+//! Whoever is signalled was found in the run's tree a moment ago and is held while it is done: our own children by
+//! not being reaped, all others by [`super::pidfd`]. A whole group is only signalled at once while a child of ours pins
+//! its number. SIGKILL to a whole tree is [`super::freeze`].
+
+use std::collections::HashSet;
+use std::io;
+
+use muster_core::{RunId, Signal};
+
+use super::walk::{Member, Whom};
+use super::{Trees, blind, pidfd};
+use crate::signal::{Pid, send, send_group};
+
+/// Who of a run is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// The main process alone.
+    Main,
+    /// Every process group of the tree: where a group can be signalled at once, no fork escapes the signal.
+    Group,
+    /// Every process of the tree, one by one, the main process first. With SIGKILL: until no new one appears.
+    Tree,
+}
+
+/// What came of a signal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signalled {
+    /// How many processes it was sent to.
+    pub count: usize,
+    /// How many are not ours to signal: a set-user-id program, when the daemon is not root.
+    pub refused: usize,
+    /// Whether SIGKILL to a tree must be repeated soon, whatever else happens: the tree grows so fast that its
+    /// processes were only stopped, and none was killed yet.
+    pub is_unfinished: bool,
+}
+
+impl Trees {
+    /// Sends a signal to a run, as it is. An error only when nobody could be signalled and somebody was there.
+    ///
+    /// SIGKILL with [`Scope::Tree`] is not the end: call again as long as the run is not [`Trees::gone`], whenever
+    /// children were reaped, and soon where it was not finished.
+    pub fn signal(&mut self, run: RunId, signal: Signal, scope: Scope) -> io::Result<Signalled> {
+        self.signal_all(&[run], signal, scope)
+    }
+
+    /// The same to several runs, with one look at their trees.
+    pub fn signal_all(&mut self, runs: &[RunId], signal: Signal, scope: Scope) -> io::Result<Signalled> {
+        self.dispatch(runs, signal, scope, false)
+    }
+
+    /// Sends a signal that is meant to end a run, and SIGCONT after it to those who are stopped: they would not get it
+    /// before somebody continued them.
+    pub fn stop(&mut self, run: RunId, signal: Signal, scope: Scope) -> io::Result<Signalled> {
+        self.stop_all(&[run], signal, scope)
+    }
+
+    /// The same to several runs, with one look at their trees.
+    pub fn stop_all(&mut self, runs: &[RunId], signal: Signal, scope: Scope) -> io::Result<Signalled> {
+        self.dispatch(runs, signal, scope, true)
+    }
+
+    /// Signals whoever belongs to no run, for the end of everything, and returns how many. Never touches a run, nor
+    /// anything that is not below the daemon, unless the daemon is PID 1 and answers for all of its pid namespace.
+    pub fn signal_strays(&mut self, signal: Signal) -> usize {
+        if !self.proc.is_usable() {
+            return self.signal_everyone(signal);
+        }
+        if signal == Signal::KILL {
+            return self.kill(Whom::Strays).sent.count;
+        }
+        let members = self.find(Whom::Strays);
+        let mut delivery = Delivery::default();
+        self.deliver_each(&members, signal, true, &mut delivery);
+        delivery.sent.count
+    }
+
+    fn dispatch(&mut self, runs: &[RunId], signal: Signal, scope: Scope, wakes: bool) -> io::Result<Signalled> {
+        let mut delivery = Delivery::default();
+        match scope {
+            Scope::Main => self.deliver_to_leaders(runs, signal, wakes, &mut delivery),
+            _ if !self.proc.is_usable() => self.deliver_blindly(runs, signal, wakes, &mut delivery),
+            Scope::Group => {
+                let members = self.find(Whom::Runs(runs));
+                self.remember(&members);
+                self.deliver_by_group(&members, signal, wakes, &mut delivery);
+            }
+            Scope::Tree if signal == Signal::KILL => delivery = self.kill(Whom::Runs(runs)),
+            Scope::Tree => {
+                let members = self.find(Whom::Runs(runs));
+                self.remember(&members);
+                self.deliver_each(&members, signal, wakes, &mut delivery);
+            }
+        }
+        delivery.result()
+    }
+
+    fn deliver_to_leaders(&mut self, runs: &[RunId], signal: Signal, wakes: bool, delivery: &mut Delivery) {
+        for leader in runs.iter().filter_map(|&run| self.living_leader(run)) {
+            delivery.note(send(leader, signal).map(|()| true));
+            if wakes && blind::is_child_stopped(leader.0) {
+                // It was there to be signalled just now, and nobody reaps but us.
+                let _ = send(leader, Signal::CONT);
+            }
+        }
+    }
+
+    pub(super) fn deliver_each(&mut self, members: &[Member], signal: Signal, wakes: bool, delivery: &mut Delivery) {
+        for member in members.iter().filter(|member| member.stat.is_alive()) {
+            let sent = self.deliver(member, signal);
+            delivery.note(sent);
+            if wakes && member.stat.is_stopped() {
+                let _ = self.deliver(member, Signal::CONT);
+            }
+        }
+    }
+
+    fn deliver_by_group(&mut self, members: &[Member], signal: Signal, wakes: bool, delivery: &mut Delivery) {
+        let mut signalled = HashSet::new();
+        for pin in members.iter().filter(|member| is_pin(member)) {
+            if signalled.insert(pin.stat.group) {
+                let sent = send_group(Pid(pin.stat.group), signal).map(|()| false);
+                delivery.note(sent);
+            }
+        }
+        let (at_once, one_by_one): (Vec<Member>, Vec<Member>) =
+            members.iter().cloned().partition(|member| signalled.contains(&member.stat.group));
+        delivery.sent.count += at_once.iter().filter(|member| member.stat.is_alive()).count();
+        for stopped in at_once.iter().filter(|member| wakes && member.stat.is_stopped()) {
+            let _ = self.deliver(stopped, Signal::CONT);
+        }
+        self.deliver_each(&one_by_one, signal, wakes, delivery);
+    }
+
+    /// Without /proc there is only the group of the main process.
+    fn deliver_blindly(&mut self, runs: &[RunId], signal: Signal, wakes: bool, delivery: &mut Delivery) {
+        for run in runs {
+            let Some(about) = self.runs.get(run).filter(|about| about.is_number_ours) else { continue };
+            if !blind::has_children_in_group(about.leader) {
+                self.deliver_to_leaders(&[*run], signal, wakes, delivery);
+                continue;
+            }
+            let group = Pid(about.leader);
+            delivery.note(send_group(group, signal).map(|()| true));
+            if wakes {
+                // Who is stopped cannot be seen.
+                let _ = send_group(group, Signal::CONT);
+            }
+        }
+    }
+
+    /// Without /proc nobody can be told from anybody, so this is only for a PID 1 that has no runs any more: kill(2)
+    /// with -1 means all of the pid namespace but ourselves. How many they were is not told.
+    fn signal_everyone(&self, signal: Signal) -> usize {
+        let is_alone = self.proc.this() == 1 && self.runs.is_empty();
+        // SAFETY: kill touches no memory of ours.
+        usize::from(is_alone && unsafe { libc::kill(-1, signal.number()) } == 0)
+    }
+
+    fn living_leader(&self, run: RunId) -> Option<Pid> {
+        self.runs.get(&run).filter(|about| about.is_leader_alive).map(|about| Pid(about.leader))
+    }
+
+    /// Signals one process that was found in a tree, if it is still that process; whether it was.
+    pub(super) fn deliver(&mut self, member: &Member, signal: Signal) -> io::Result<bool> {
+        if !member.is_child {
+            return pidfd::send_to(&mut self.proc, self.with_pidfds, member.stat.pid, member.stat.start, signal);
+        }
+        match send(Pid(member.stat.pid), signal) {
+            Err(error) if pidfd::is_gone(&error) => Ok(false),
+            sent => sent.map(|()| true),
+        }
+    }
+}
+
+/// Whether this process makes it safe to signal its whole group: it is our child, so it holds the number, and the
+/// group is in a session that was made within the tree, so it has no strangers. A program that stayed in the daemon's
+/// own session may share its group with whoever started the daemon.
+pub(super) fn is_pin(member: &Member) -> bool {
+    let pid = member.stat.pid;
+    // SAFETY: getsid and getpgid take numbers.
+    let (own_session, session, group) = unsafe { (libc::getsid(0), libc::getsid(pid), libc::getpgid(pid)) };
+    member.is_child && session != own_session && session == member.stat.session && group == member.stat.group
+}
+
+/// What becomes of a signal while it is sent around.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    pub(super) sent: Signalled,
+    refusal: Option<io::Error>,
+}
+
+impl Delivery {
+    /// One more attempt: `true` for a process that got it.
+    pub(super) fn note(&mut self, attempt: io::Result<bool>) {
+        match attempt {
+            Ok(reached) => self.sent.count += usize::from(reached),
+            Err(error) if pidfd::is_gone(&error) => {}
+            Err(error) => {
+                self.sent.refused += 1;
+                self.refusal = Some(error);
+            }
+        }
+    }
+
+    fn result(self) -> io::Result<Signalled> {
+        match self.refusal {
+            Some(error) if self.sent.count == 0 => Err(error),
+            _ => Ok(self.sent),
+        }
+    }
+}

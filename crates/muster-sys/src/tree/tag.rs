@@ -1,0 +1,167 @@
+//! A mark on every process of a run that survives fork, exec, setsid, a new user and an emptied environment: a number
+//! hidden in a resource limit that has no effect.
+//!
+//! `RLIMIT_LOCKS` limits nothing since Linux 2.4.25 (getrlimit(2)), is inherited by every child whatever it does, can
+//! be lowered by anyone and raised by hardly anyone, and every process's limits can be read by all. So each run gets a
+//! value of its own, huge and never met otherwise, as soft and hard limit. Who belongs to which run is decided in
+//! [`super::owner`]; why this exists is told in docs/design/0003-trees.md.
+
+use std::io;
+
+use muster_core::RunId;
+use muster_core::spec::{Resource, Rlimit};
+
+use super::proc::Proc;
+
+/// Tags lie between 2^60 and 2^61: no unit of anything is counted so far, and they are not "unlimited" either.
+const TOP: u64 = 1 << 60;
+
+/// The low bits are free for a musterd inside of a program of ours: it can only lower the limit that it inherits, so
+/// the outer daemon leaves all of them set, and still knows its run by the high ones.
+const INNER_BITS: u32 = 24;
+const INNER_MASK: u64 = (1 << INNER_BITS) - 1;
+
+/// How the limit is called in /proc/PID/limits.
+const NAME_IN_PROC: &str = "Max file locks";
+
+/// Where the tags of this daemon lie. Its first is drawn by chance, so that two daemons in one pid namespace do not
+/// take each other's processes for their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tags {
+    /// The daemon was started without any such limit.
+    Outer { seed: u64 },
+    /// The daemon itself runs under a musterd, as the run with these high bits.
+    Inner { high: u64, seed: u64 },
+    /// There is no room below the limit that the daemon was started with.
+    Off,
+}
+
+impl Tags {
+    pub(crate) fn new() -> Tags {
+        match own_hard_limit() {
+            Ok(limit) => Tags::below(limit, chance()),
+            Err(_) => Tags::Off,
+        }
+    }
+
+    fn below(limit: u64, seed: u64) -> Tags {
+        if limit == libc::RLIM_INFINITY as u64 {
+            Tags::Outer { seed }
+        } else if limit & TOP != 0 && limit < TOP << 1 && limit & INNER_MASK == INNER_MASK {
+            Tags::Inner { high: limit & !INNER_MASK, seed }
+        } else {
+            Tags::Off
+        }
+    }
+
+    /// The tag of a run.
+    pub(crate) fn of(self, run: RunId) -> Option<u64> {
+        match self {
+            Tags::Outer { seed } => {
+                let serial = seed.wrapping_add(run.0) & ((TOP - 1) >> INNER_BITS);
+                Some(TOP | serial << INNER_BITS | INNER_MASK)
+            }
+            // The highest value is the outer daemon's own.
+            Tags::Inner { high, seed } => Some(high | (seed.wrapping_add(run.0) % INNER_MASK)),
+            Tags::Off => None,
+        }
+    }
+
+    /// The part of a limit that is this daemon's to read, the same for all below one run: compare with that of
+    /// [`Tags::of`].
+    pub(crate) fn read(self, limit: u64) -> Option<u64> {
+        let is_tag = limit & TOP != 0 && limit < TOP << 1;
+        match self {
+            Tags::Outer { .. } if is_tag => Some(limit | INNER_MASK),
+            Tags::Inner { high, .. } if is_tag && limit & !INNER_MASK == high && limit & INNER_MASK != INNER_MASK => {
+                Some(limit)
+            }
+            _ => None,
+        }
+    }
+
+    /// The limit to set in a new process of this run.
+    pub(crate) fn limit(self, run: RunId) -> Option<Rlimit> {
+        self.of(run).map(|tag| Rlimit { resource: Resource::Locks, soft: Some(tag), hard: Some(tag) })
+    }
+
+    /// The tag that a process wears now. One syscall where the process is ours to ask, /proc otherwise.
+    pub(crate) fn worn_by(self, pid: i32, proc: &mut Proc) -> Option<u64> {
+        if self == Tags::Off {
+            return None;
+        }
+        let limit = hard_limit(pid).ok().or_else(|| proc.hard_limit(pid, NAME_IN_PROC))?;
+        self.read(limit)
+    }
+}
+
+fn own_hard_limit() -> io::Result<u64> {
+    hard_limit(0)
+}
+
+/// prlimit(2): allowed for processes of the same user and group, and with CAP_SYS_RESOURCE for all.
+fn hard_limit(pid: i32) -> io::Result<u64> {
+    let mut now = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let unchanged: *const libc::rlimit64 = std::ptr::null();
+    // SAFETY: a null pointer as the new limit asks only; `now` has room for the two numbers that are written.
+    let result =
+        unsafe { libc::syscall(libc::SYS_prlimit64, pid, crate::limits::number(Resource::Locks), unchanged, &mut now) };
+    if result == 0 { Ok(now.rlim_max) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A number that another daemon will not draw.
+fn chance() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNLIMITED: u64 = libc::RLIM_INFINITY as u64;
+
+    #[test]
+    fn every_run_has_a_tag_of_its_own_that_is_read_back() {
+        for seed in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {
+            let tags = Tags::below(UNLIMITED, seed);
+            let (first, second) = (tags.of(RunId(1)).unwrap(), tags.of(RunId(2)).unwrap());
+            assert_ne!(first, second);
+            assert_eq!(tags.read(first), Some(first));
+            assert_eq!(tags.read(second), Some(second));
+        }
+    }
+
+    #[test]
+    fn what_a_user_may_have_set_is_no_tag() {
+        let tags = Tags::below(UNLIMITED, 7);
+        for limit in [0, 1, 4096, 1 << 40, TOP - 1, TOP << 1, UNLIMITED, i64::MAX as u64] {
+            assert_eq!(tags.read(limit), None, "{limit:#x}");
+        }
+        assert_eq!(Tags::below(4096, 7), Tags::Off);
+    }
+
+    #[test]
+    fn a_daemon_inside_a_run_tags_its_own_runs_and_stays_in_the_outer_one() {
+        let outer = Tags::below(UNLIMITED, 99);
+        let worn = outer.of(RunId(5)).unwrap();
+        let inner = Tags::below(worn, 3);
+        for run in [RunId(1), RunId(2), RunId(INNER_MASK - 4)] {
+            let tag = inner.of(run).unwrap();
+            assert!(tag < worn, "a limit can only be lowered");
+            assert_eq!(inner.read(tag), Some(tag));
+            assert_eq!(outer.read(tag), outer.of(RunId(5)));
+            assert_eq!(Tags::below(tag, 1), Tags::Off);
+        }
+        assert_eq!(inner.read(worn), None, "a sibling of the inner daemon is not its own");
+        assert_eq!(inner.read(outer.of(RunId(6)).unwrap()), None);
+    }
+
+    #[test]
+    fn the_limit_of_this_process_is_the_same_by_syscall_and_by_proc() {
+        let mut proc = Proc::new();
+        let this = proc.this();
+        let by_proc = proc.hard_limit(this, NAME_IN_PROC).unwrap_or(UNLIMITED);
+        assert_eq!(own_hard_limit().unwrap(), by_proc);
+    }
+}

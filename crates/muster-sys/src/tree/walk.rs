@@ -1,0 +1,146 @@
+//! Everyone in a tree, from its roots down.
+//!
+//! The roots are our own children, so they are certain. Below them a process is taken only if it says itself that its
+//! parent is the one in whose list it stood: a pid that was recycled between two reads is a stranger's. Who moves
+//! while he is looked for is found by the next walk, as an orphan. Signals nobody.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use muster_core::RunId;
+
+use super::Trees;
+use super::owner::Owner;
+use super::proc::{Proc, Stat};
+
+/// Whose processes are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whom<'a> {
+    /// Those of these runs.
+    Runs(&'a [RunId]),
+    /// Those of nobody: see [`Trees::strays`].
+    Strays,
+}
+
+/// Where a tree begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Root {
+    pub(crate) pid: i32,
+    pub(crate) parent: i32,
+    pub(crate) run: Option<RunId>,
+}
+
+/// A process of a tree, as it was seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) stat: Stat,
+    pub(crate) run: Option<RunId>,
+    /// Whether it is our own child, so that its pid is its own until we reap it.
+    pub(crate) is_child: bool,
+}
+
+impl Trees {
+    /// Everyone in the trees, parents before their children.
+    pub(super) fn find(&mut self, whom: Whom<'_>) -> Vec<Member> {
+        self.look();
+        let roots = self.roots(whom);
+        walk(&mut self.proc, &roots)
+    }
+
+    /// The tops of the trees, as of the last look.
+    pub(super) fn roots(&mut self, whom: Whom<'_>) -> Vec<Root> {
+        let parent = self.proc.this();
+        match whom {
+            Whom::Runs(runs) => {
+                let mut roots: Vec<Root> = runs.iter().filter_map(|&run| self.leader_of(run)).collect();
+                if runs.iter().any(|run| self.runs.get(run).is_some_and(|run| run.adopted > 0)) {
+                    let wanted: HashSet<RunId> = runs.iter().copied().collect();
+                    roots.extend(self.adopted.iter().filter_map(|(&pid, owner)| match owner {
+                        Owner::Run(run) if wanted.contains(run) => Some(Root { pid, parent, run: Some(*run) }),
+                        _ => None,
+                    }));
+                }
+                roots
+            }
+            Whom::Strays => {
+                let strays = self.adopted.iter().filter(|(_, owner)| matches!(owner, Owner::Nobody { .. }));
+                let mut roots: Vec<Root> = strays.map(|(&pid, _)| Root { pid, parent, run: None }).collect();
+                roots.extend(self.injected());
+                roots
+            }
+        }
+    }
+
+    fn leader_of(&self, run: RunId) -> Option<Root> {
+        let about = self.runs.get(&run).filter(|about| about.is_leader_alive)?;
+        Some(Root { pid: about.leader, parent: self.proc.this(), run: Some(run) })
+    }
+
+    /// What came into our pid namespace from outside, as `docker exec` does: its parent has no number here. Only PID 1
+    /// answers for those; anyone else may share the namespace with strangers.
+    fn injected(&mut self) -> Vec<Root> {
+        let this = self.proc.this();
+        if this != 1 {
+            return Vec::new();
+        }
+        let scan = self.proc.scan();
+        let injected = scan.iter().filter(|stat| stat.parent == 0 && stat.pid != this && !stat.is_kernel_thread());
+        injected.map(|stat| Root { pid: stat.pid, parent: 0, run: None }).collect()
+    }
+
+    /// Keeps in mind who was seen in which tree, until it comes to us as an orphan.
+    pub(super) fn remember(&mut self, members: &[Member]) {
+        let below = members.iter().filter(|member| !member.is_child);
+        self.observed.extend(below.filter_map(|member| Some((member.stat.pid, (member.stat.start, member.run?)))));
+    }
+}
+
+/// Breadth first, so that parents come before their children.
+pub(crate) fn walk(proc: &mut Proc, roots: &[Root]) -> Vec<Member> {
+    let mut families = Families::of(proc);
+    let mut members = Vec::with_capacity(roots.len());
+    let mut seen: HashSet<i32> = HashSet::with_capacity(roots.len());
+    let mut waiting: VecDeque<Root> = roots.iter().copied().collect();
+    let mut children = Vec::new();
+    while let Some(next) = waiting.pop_front() {
+        if !seen.insert(next.pid) {
+            continue;
+        }
+        let Some(member) = identify(proc, next) else { continue };
+        families.children(proc, &member.stat, &mut children);
+        waiting.extend(children.drain(..).map(|pid| Root { pid, parent: next.pid, run: next.run }));
+        members.push(member);
+    }
+    members
+}
+
+/// Who this pid is, if it is still the child that it was found as.
+pub(crate) fn identify(proc: &mut Proc, root: Root) -> Option<Member> {
+    let stat = proc.stat(root.pid).filter(|stat| stat.parent == root.parent)?;
+    Some(Member { stat, run: root.run, is_child: root.parent == proc.this() })
+}
+
+/// Who has which children: asked one by one where the kernel lists them, from one scan of everyone otherwise.
+pub(crate) enum Families {
+    Listed,
+    Scanned(HashMap<i32, Vec<i32>>),
+}
+
+impl Families {
+    pub(crate) fn of(proc: &mut Proc) -> Families {
+        if proc.lists_children() {
+            return Families::Listed;
+        }
+        let mut families: HashMap<i32, Vec<i32>> = HashMap::new();
+        for stat in proc.scan() {
+            families.entry(stat.parent).or_default().push(stat.pid);
+        }
+        Families::Scanned(families)
+    }
+
+    pub(crate) fn children(&mut self, proc: &mut Proc, of: &Stat, children: &mut Vec<i32>) {
+        match self {
+            Families::Listed => proc.children(of, children),
+            Families::Scanned(families) => children.extend(families.get(&of.pid).into_iter().flatten()),
+        }
+    }
+}

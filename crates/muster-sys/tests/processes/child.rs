@@ -1,0 +1,292 @@
+//! What a child gets: `docs` call it a clean slate.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+
+use muster_core::Exit;
+use muster_core::spec::{Resource, Rlimit};
+use muster_sys::fd;
+use muster_sys::signal::Pid;
+use muster_sys::spawn::{Launch, Spawner, Stdio};
+
+use crate::Test;
+use crate::scene::*;
+
+pub const TESTS: &[Test] = &[
+    ("a_child_has_no_signal_blocked_and_none_ignored", no_signal_is_blocked_or_ignored),
+    ("a_child_has_stdin_stdout_stderr_and_nothing_else", three_descriptors),
+    ("stdin_is_empty", stdin_is_empty),
+    ("stdout_and_stderr_may_be_swapped", stdout_and_stderr_may_be_swapped),
+    ("a_child_leads_its_own_session_and_group", own_session),
+    ("umask_directory_nice_and_oom_score_are_as_configured", settings),
+    ("limits_are_as_configured_and_descriptors_as_they_were", limits),
+    ("the_daemon_keeps_its_own_settings", the_daemon_is_untouched),
+    ("environment_layers_replace_each_other_and_bytes_pass_through", environment),
+    ("arguments_pass_through_as_they_are", arguments),
+    ("a_bare_command_is_found_in_the_programs_own_path", path_search),
+    ("a_relative_command_is_relative_to_the_programs_directory", relative_command),
+    ("a_user_gets_its_ids_groups_and_variables", user_and_groups),
+    ("another_user_can_open_its_stdout", another_user_can_open_its_stdout),
+];
+
+fn each(check: impl Fn(&mut Spawner)) {
+    for mechanism in MECHANISMS {
+        let mut spawner = spawner();
+        spawner.force_mechanism(mechanism);
+        check(&mut spawner);
+    }
+}
+
+fn field(status: &str, name: &str) -> String {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
+}
+
+fn no_signal_is_blocked_or_ignored() {
+    each(|spawner| {
+        let status = text(spawner, &program(&["/bin/cat", "/proc/self/status"]));
+        for set in ["SigBlk", "SigIgn", "SigCgt", "SigPnd", "ShdPnd"] {
+            assert_eq!(field(&status, set), "0000000000000000", "{set}");
+        }
+    });
+}
+
+fn three_descriptors() {
+    each(|spawner| {
+        let inherited = File::open("/dev/zero").unwrap();
+        // What a careless library would do.
+        // SAFETY: the descriptor is open; F_SETFD touches no memory.
+        unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&inherited), libc::F_SETFD, 0) };
+        let listed = text(spawner, &program(&["/bin/sh", "-c", "ls /proc/$$/fd; :"]));
+        assert_eq!(listed, "0\n1\n2\n");
+    });
+}
+
+fn stdin_is_empty() {
+    each(|spawner| {
+        assert_eq!(text(spawner, &program(&["/bin/cat"])), "");
+        assert_eq!(text(spawner, &program(&["/usr/bin/readlink", "/proc/self/fd/0"])), "/dev/null\n");
+    });
+}
+
+fn stdout_and_stderr_may_be_swapped() {
+    // The daemon's own 1 and 2, crossed over.
+    each(|spawner| {
+        let process = program(&[
+            "/bin/sh",
+            "-c",
+            "test \"$(readlink /proc/$$/fd/1)\" = \"$OWN_2\" && \
+                                 test \"$(readlink /proc/$$/fd/2)\" = \"$OWN_1\"",
+        ]);
+        let own = |number: u32| std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap();
+        let (own_1, own_2) = (own(1), own(2));
+        let markers = [("OWN_1", own_1.to_str().unwrap()), ("OWN_2", own_2.to_str().unwrap())];
+        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+        let launch = Launch {
+            process: &process,
+            markers: &markers,
+            tag: None,
+            stdout: Stdio::Fd(stderr.as_fd()),
+            stderr: Stdio::Fd(stdout.as_fd()),
+        };
+        let spawning = spawner.spawn(&launch).unwrap();
+        assert_eq!(wait_for(spawning.pid), Exit::Code(0));
+    });
+}
+
+fn own_session() {
+    each(|spawner| {
+        let stat = text(spawner, &program(&["/bin/cat", "/proc/self/stat"]));
+        let fields: Vec<&str> = stat.split_whitespace().collect();
+        let [pid, parent, group, session] = [fields[0], fields[3], fields[4], fields[5]];
+        assert_eq!((group, session), (pid, pid));
+        assert_eq!(parent, Pid::this().to_string());
+    });
+}
+
+fn settings() {
+    each(|spawner| {
+        let mut process = program(&["/bin/sh", "-c", "umask; pwd; cut -d' ' -f19 /proc/self/stat"]);
+        process.umask = Some(0o077);
+        process.directory = Some("/usr/bin".into());
+        process.nice = Some(5);
+        assert_eq!(text(spawner, &process), "0077\n/usr/bin\n5\n");
+        process.umask = None;
+        assert_eq!(text(spawner, &process), "0022\n/usr/bin\n5\n");
+    });
+    // Without a forced mechanism: this is one of the settings that choose it.
+    let mut process = program(&["/bin/cat", "/proc/self/oom_score_adj"]);
+    process.oom_score_adj = Some(321);
+    assert_eq!(text(&mut spawner(), &process), "321\n");
+}
+
+fn limits() {
+    each(|spawner| {
+        let limit = |resource, soft, hard| Rlimit { resource, soft: Some(soft), hard: Some(hard) };
+        let mut process = program(&["/bin/cat", "/proc/self/limits"]);
+        let line = |limits: &str, name: &str| -> Vec<String> {
+            let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().take(2).map(str::to_owned).collect()
+        };
+        let inherited = muster_sys::limits::OriginalLimits::current().unwrap();
+        let untouched = text(spawner, &process);
+        assert_eq!(
+            line(&untouched, "Max open files"),
+            [inherited.nofile_soft, inherited.nofile_hard].map(|n| n.to_string())
+        );
+        process.rlimits = vec![
+            limit(Resource::Nofile, 64, 128),
+            limit(Resource::Core, 0, 0),
+            limit(Resource::Stack, 1 << 20, 1 << 21),
+            limit(Resource::Nproc, 500, 600),
+        ];
+        let limits = text(spawner, &process);
+        assert_eq!(line(&limits, "Max open files"), ["64", "128"]);
+        assert_eq!(line(&limits, "Max core file size"), ["0", "0"]);
+        assert_eq!(line(&limits, "Max stack size"), ["1048576", "2097152"]);
+        assert_eq!(line(&limits, "Max processes"), ["500", "600"]);
+    });
+}
+
+fn the_daemon_is_untouched() {
+    let own = || -> Vec<String> {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap();
+        let about = |name| field(&read("status"), name);
+        let cwd = std::fs::read_link("/proc/self/cwd").unwrap().to_str().unwrap().to_owned();
+        let ids = ["Uid", "Gid", "Groups", "Umask", "SigBlk", "SigIgn", "Pid"].map(about);
+        [vec![read("oom_score_adj"), read("limits"), cwd], ids.to_vec()].concat()
+    };
+    let before = own();
+    let mut process = program(&["/bin/true"]);
+    process.umask = Some(0o777);
+    process.directory = Some("/usr".into());
+    process.nice = Some(7);
+    process.rlimits = vec![Rlimit { resource: Resource::Core, soft: Some(0), hard: Some(0) }];
+    each(|spawner| assert_eq!(text(spawner, &process), ""));
+    process.oom_score_adj = Some(77);
+    process.user = is_root().then(|| user("65534", Some("65534"))).flatten();
+    assert_eq!(text(&mut spawner(), &process), "");
+    assert_eq!(own(), before);
+    // SAFETY: getpriority touches no memory.
+    assert_eq!(unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }, 0);
+}
+
+fn environment() {
+    let os = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let inherited = vec![
+        (os(b"LATIN"), os(b"caf\xe9")),
+        (os(b"\xff"), os(b"=odd=")),
+        (os(b"LANG"), os(b"C")),
+        (os(b"MUSTER_RUN"), os(b"outer")),
+        (os(b"EMPTY"), os(b"")),
+    ];
+    for mechanism in MECHANISMS {
+        let mut spawner = spawner_with(inherited.clone());
+        spawner.force_mechanism(mechanism);
+        let mut process = program(&["/bin/cat", "/proc/self/environ"]);
+        process.environment = vec![("LANG".into(), "de_DE".into()), ("NEW".into(), "line 1\nline 2".into())];
+        let markers = [("MUSTER_PROGRAM", "web"), ("MUSTER_RUN", "7")];
+        let (environment, _) = run_with_markers(&mut spawner, &process, &markers).unwrap();
+        let expected: &[u8] = b"LATIN=caf\xe9\0\xff==odd=\0LANG=de_DE\0MUSTER_RUN=7\0EMPTY=\0NEW=line 1\nline 2\0\
+                                MUSTER_PROGRAM=web\0";
+        assert_eq!(environment, expected);
+        process.clean_environment = true;
+        let (environment, _) = run_with_markers(&mut spawner, &process, &markers).unwrap();
+        assert_eq!(environment, b"LANG=de_DE\0NEW=line 1\nline 2\0MUSTER_PROGRAM=web\0MUSTER_RUN=7\0");
+    }
+}
+
+fn arguments() {
+    let many: Vec<String> = (0..10_000).map(|number| format!("grün {number}\t")).collect();
+    each(|spawner| {
+        let mut command = vec!["/usr/bin/printf", "%s|", "", " ", "-n"];
+        command.extend(many.iter().map(String::as_str));
+        let expected: String = command[2..].iter().flat_map(|&word| [word, "|"]).collect();
+        assert_eq!(text(spawner, &program(&command)), expected);
+    });
+}
+
+fn path_search() {
+    let directory = directory();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    for name in ["denied", "found", "later"] {
+        std::fs::create_dir(path(name)).unwrap();
+    }
+    file(directory.path(), "denied/tool", b"#!/bin/sh\necho denied\n", 0o644);
+    file(directory.path(), "found/tool", b"#!/bin/sh\necho found\n", 0o755);
+    file(directory.path(), "later/tool", b"#!/bin/sh\necho later\n", 0o755);
+    each(|spawner| {
+        let mut process = program(&["tool"]);
+        let search = [&path("nowhere"), &path("found/tool"), &path("denied"), &path("found"), &path("later")];
+        let search = search.map(String::as_str).join(":");
+        process.environment = vec![("PATH".into(), search)];
+        assert_eq!(text(spawner, &process), "found\n");
+        // An empty element is the program's directory.
+        process.environment = vec![("PATH".into(), "/nowhere:".into())];
+        process.directory = Some(path("later").into());
+        assert_eq!(text(spawner, &process), "later\n");
+        // No PATH at all: the usual places.
+        let mut process = program(&["true"]);
+        process.clean_environment = true;
+        assert_eq!(text(spawner, &process), "");
+    });
+}
+
+fn relative_command() {
+    let directory = directory();
+    file(directory.path(), "run.sh", b"#!/bin/sh\npwd\n", 0o755);
+    each(|spawner| {
+        let mut process = program(&["./run.sh"]);
+        process.directory = Some(directory.path().to_owned());
+        assert_eq!(text(spawner, &process).trim_end(), directory.path().to_str().unwrap());
+        assert_eq!(error(spawner, &program(&["./run.sh"])).message, "./run.sh: no such file");
+    });
+}
+
+fn user_and_groups() {
+    if !is_root() {
+        return skipped("becoming another user", "needs root");
+    }
+    let mut spawner = spawner();
+    let mut process = program(&["/bin/sh", "-c", "id -u; id -g; id -G; echo $HOME $USER $LOGNAME $SHELL"]);
+    process.user = user("4242", Some("4343"));
+    assert_eq!(text(&mut spawner, &process), "4242\n4343\n4343\n/ 4242 4242 /bin/sh\n");
+    process.groups = Some(vec!["7".into(), "9".into()]);
+    process.environment = vec![("HOME".into(), "/own".into())];
+    assert_eq!(text(&mut spawner, &process), "4242\n4343\n4343 7 9\n/own 4242 4242 /bin/sh\n");
+    let (nobody, named) = (program(&["/bin/cat", "/proc/self/status"]), text_of_passwd("nobody"));
+    let mut nobody = nobody;
+    nobody.user = user("nobody", None);
+    let status = text(&mut spawner, &nobody);
+    let ids = |id: &str| [id; 4].join("\t");
+    assert_eq!((field(&status, "Uid"), field(&status, "Gid")), (ids(&named[2]), ids(&named[3])));
+    // Privileges that root has are gone, and the daemon's own memory was never shared with that user.
+    assert_eq!(field(&status, "CapEff"), "0000000000000000");
+    let mut groups_only = program(&["/bin/sh", "-c", "id -u; id -G"]);
+    groups_only.groups = Some(vec!["12".into()]);
+    assert_eq!(text(&mut spawner, &groups_only), "0\n0 12\n");
+}
+
+fn text_of_passwd(name: &str) -> Vec<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
+    let line = passwd.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap();
+    line.split(':').map(str::to_owned).collect()
+}
+
+fn another_user_can_open_its_stdout() {
+    if !is_root() {
+        return skipped("/dev/stdout of another user", "needs root");
+    }
+    let (reader, writer) = fd::output_pipe().unwrap();
+    let mut process = program(&["/bin/sh", "-c", "echo hello >/dev/stdout"]);
+    process.user = user("65534", Some("65534"));
+    let stdout = Stdio::Fd(writer.as_fd());
+    let launch = Launch { process: &process, markers: &[], tag: None, stdout, stderr: stdout };
+    let spawning = spawner().spawn(&launch).unwrap();
+    assert_eq!(wait_for(spawning.pid), Exit::Code(0));
+    let mut buffer = [0; 16];
+    let count = fd::read(reader.as_fd(), &mut buffer).unwrap();
+    assert_eq!(&buffer[..count], b"hello\n");
+}

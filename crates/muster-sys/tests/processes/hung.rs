@@ -1,0 +1,190 @@
+//! A child that does not get as far as its program freezes nobody, and its memory is its own until it is gone.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use muster_core::{Exit, Signal, SpawnStep};
+use muster_sys::pollset::PollSet;
+use muster_sys::signal;
+use muster_sys::spawn::{Spawner, Spawning};
+
+use crate::Test;
+use crate::reaping::state;
+use crate::scene::*;
+
+pub const TESTS: &[Test] = &[
+    ("a_child_stopped_before_exec_does_not_block_spawning", stopped_before_exec),
+    ("a_child_killed_before_exec_has_an_outcome", killed_before_exec),
+    ("a_child_that_nobody_asks_about_keeps_its_memory", forgotten_before_exec),
+    ("a_signal_sent_before_exec_is_not_lost", early_signals),
+    ("a_directory_on_a_dead_file_server_blocks_only_the_child", dead_file_server),
+    ("a_poll_set_tells_which_spawns_are_settled", told_by_a_poll_set),
+];
+
+fn each(check: impl Fn(&mut Spawner)) {
+    for mechanism in MECHANISMS {
+        let mut spawner = spawner();
+        spawner.force_mechanism(mechanism);
+        check(&mut spawner);
+    }
+}
+
+/// A child that SIGSTOP, which cannot be blocked, has caught before it executed `process`. A race, so it is tried until
+/// it is won.
+fn caught(spawner: &mut Spawner, process: &muster_core::spec::ProcessSpec) -> Spawning {
+    until("a child is stopped before it executes", || {
+        let mut spawning = start(spawner, process).unwrap();
+        signal::send(spawning.pid, Signal::STOP).unwrap();
+        until("it is stopped", || matches!(state(spawning.pid), Some('T' | 'Z')).then_some(()));
+        if spawning.outcome().is_none() {
+            return Some(spawning);
+        }
+        let _ = signal::send(spawning.pid, Signal::KILL);
+        wait_for(spawning.pid);
+        None
+    })
+}
+
+fn many_quick_runs(spawner: &mut Spawner) {
+    let begin = Instant::now();
+    for number in 0..50 {
+        let number = number.to_string();
+        assert_eq!(text(spawner, &program(&["/bin/echo", &number])), format!("{number}\n"));
+    }
+    assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
+}
+
+fn kill(mut spawning: Spawning) -> muster_core::SpawnError {
+    signal::send(spawning.pid, Signal::KILL).unwrap();
+    assert_eq!(wait_for(spawning.pid), Exit::Signal { signal: Signal::KILL, core_dumped: false });
+    let error = spawning.outcome().unwrap().unwrap_err();
+    assert_eq!(spawning.outcome_after_exit().unwrap_err(), error);
+    error
+}
+
+fn stopped_before_exec() {
+    each(|spawner| {
+        let mut stopped = caught(spawner, &program(&["/bin/true"]));
+        many_quick_runs(spawner);
+        assert_eq!(stopped.outcome(), None);
+        signal::send(stopped.pid, Signal::CONT).unwrap();
+        assert_eq!(wait_for(stopped.pid), Exit::Code(0));
+        assert_eq!(stopped.outcome(), Some(Ok(())));
+    });
+}
+
+fn killed_before_exec() {
+    each(|spawner| {
+        let stopped = caught(spawner, &program(&["/bin/true"]));
+        let error = kill(stopped);
+        assert_eq!((error.errno, error.message.as_str()), (0, "killed before /bin/true was executed"));
+    });
+}
+
+fn forgotten_before_exec() {
+    each(|spawner| {
+        let directory = directory();
+        let told = directory.path().join("told");
+        let script = format!("echo \"$0 $VALUE\" >{}", told.display());
+        let mut process = program(&["/bin/sh", "-c", &script, "still here"]);
+        process.environment = vec![("VALUE".into(), "and whole".into())];
+        let stopped = caught(spawner, &process);
+        let pid = stopped.pid;
+        drop(stopped);
+        // Were its strings and its stack free, these would be written over them.
+        many_quick_runs(spawner);
+        signal::send(pid, Signal::CONT).unwrap();
+        assert_eq!(wait_for(pid), Exit::Code(0));
+        assert_eq!(fs::read_to_string(told).unwrap(), "still here and whole\n");
+        many_quick_runs(spawner);
+    });
+}
+
+fn early_signals() {
+    each(|spawner| {
+        for round in 0..300_u64 {
+            let mut spawning = start(spawner, &program(&["/bin/sleep", "1000"])).unwrap();
+            // Anywhere from before the first instruction to after exec.
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_micros(round * 2) {}
+            signal::send(spawning.pid, Signal::TERM).unwrap();
+            assert_eq!(wait_for(spawning.pid), Exit::Signal { signal: Signal::TERM, core_dumped: false });
+            match spawning.outcome().expect("whoever was reaped has an outcome") {
+                Ok(()) => {}
+                Err(error) => assert_eq!(error.message, "killed before /bin/sleep was executed"),
+            }
+        }
+    });
+}
+
+/// A FUSE file system whose server never answers, not even the first request.
+fn dead_file_server() {
+    let directory = directory();
+    let Some(server) = dead_mount(directory.path()) else {
+        return skipped("a dead file server", "cannot mount FUSE here");
+    };
+    each(|spawner| {
+        let mut process = program(&["/bin/true"]);
+        process.directory = Some(directory.path().join("deep"));
+        let mut hung = start(spawner, &process).unwrap();
+        many_quick_runs_beside(spawner, &mut hung);
+        let error = kill(hung);
+        let directory = directory.path().join("deep");
+        let message = format!("killed before /bin/true was executed, while entering directory {}", directory.display());
+        assert_eq!((error.step, error.message), (SpawnStep::Chdir, message));
+    });
+    drop(server);
+    let target = std::ffi::CString::new(directory.path().to_str().unwrap()).unwrap();
+    // SAFETY: the string lives through the call.
+    assert_eq!(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }, 0);
+}
+
+fn many_quick_runs_beside(spawner: &mut Spawner, hung: &mut Spawning) {
+    many_quick_runs(spawner);
+    assert_eq!(hung.outcome(), None);
+}
+
+fn dead_mount(directory: &std::path::Path) -> Option<fs::File> {
+    use std::os::fd::AsRawFd;
+    let server = fs::File::options().read(true).write(true).open("/dev/fuse").ok()?;
+    let target = std::ffi::CString::new(directory.to_str()?).ok()?;
+    let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", server.as_raw_fd());
+    let options = std::ffi::CString::new(options).ok()?;
+    // SAFETY: the strings live through the call.
+    let mounted = unsafe {
+        libc::mount(c"dead".as_ptr(), target.as_ptr(), c"fuse".as_ptr(), libc::MS_NOSUID, options.as_ptr().cast())
+    };
+    (mounted == 0).then_some(server)
+}
+
+fn told_by_a_poll_set() {
+    each(|spawner| {
+        let set = PollSet::new().unwrap();
+        let mut flying: Vec<Option<Spawning>> = Vec::new();
+        for token in 0..200_u64 {
+            let command = if token % 2 == 0 { "/bin/true" } else { "/nowhere" };
+            let spawning = start(spawner, &program(&[command])).unwrap();
+            set.add(spawning.as_fd(), token).unwrap();
+            flying.push(Some(spawning));
+        }
+        let mut tokens = Vec::new();
+        until("all are settled", || {
+            tokens.clear();
+            set.ready(&mut tokens).unwrap();
+            for &token in &tokens {
+                let mut spawning = flying[token as usize].take().expect("each is told until it is removed");
+                assert_eq!(spawning.outcome().expect("it is settled").is_ok(), token % 2 == 0);
+                set.remove(spawning.as_fd()).unwrap();
+            }
+            flying.iter().all(Option::is_none).then_some(())
+        });
+        let mut reaped = 0;
+        until("all are reaped", || {
+            while muster_sys::reap::reap_next().unwrap().is_some() {
+                reaped += 1;
+            }
+            (reaped == 200).then_some(())
+        });
+    });
+}

@@ -1,0 +1,4 @@
+//! Trees of real processes: nothing of a run survives, and nothing else is touched.
+
+mod battery;
+mod harness;

@@ -1,0 +1,123 @@
+//! The command line: options that every command takes, and the list of commands.
+//!
+//! Each command's own arguments and doings are in a file of its own under `cmd/`. To add one: that file, a variant here,
+//! and a section in `docs/reference/musterctl.md`, which a test compares with this.
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+use crate::cmd;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+
+const AFTER_HELP: &str = "\
+Names: an instance (web:0), a program (web: all its instances), web:*, GROUP:*, all, or a glob such as 'w*'.
+
+Examples:
+  musterctl status                    what runs, and why the rest does not
+  musterctl restart web               stop and start, and wait until it runs
+  musterctl stop 'worker:*' --timeout 1m
+  musterctl wait migrate --for exited
+  docker exec CONTAINER musterctl status
+
+Exit codes: 0 well, 1 an operation failed, 2 usage, 3 status shows something that is not RUNNING,
+4 no such program, 5 not allowed, 7 no daemon answers, 124 timed out.";
+
+/// Look at and control a running musterd.
+#[derive(Debug, Parser)]
+#[command(name = "musterctl", version, after_help = AFTER_HELP, subcommand_required = true)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// The daemon's socket [default: $MUSTER_SOCKET, or else /run/muster.sock].
+    #[arg(short, long, global = true, value_name = "SOCKET")]
+    pub(crate) socket: Option<OsString>,
+
+    /// Print data as JSON, as the API has it.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Status(cmd::status::Args),
+    Start(cmd::start::Args),
+    Stop(cmd::stop::Args),
+    Restart(cmd::restart::Args),
+    Signal(cmd::signal::Args),
+    Wait(cmd::wait::Args),
+    Ps(cmd::ps::Args),
+    Pid(cmd::pid::Args),
+    Avail(cmd::avail::Args),
+    Health(cmd::health::Args),
+    Version(cmd::version::Args),
+    Shutdown(cmd::shutdown::Args),
+    Completions(cmd::completions::Args),
+    #[command(name = "__complete", hide = true)]
+    Complete(cmd::complete::Args),
+}
+
+impl Command {
+    /// Carries it out.
+    pub(crate) fn run(&self, session: &mut Session) -> Result<Exit, Failure> {
+        match self {
+            Command::Status(args) => cmd::status::run(args, session),
+            Command::Start(args) => cmd::start::run(args, session),
+            Command::Stop(args) => cmd::stop::run(args, session),
+            Command::Restart(args) => cmd::restart::run(args, session),
+            Command::Signal(args) => cmd::signal::run(args, session),
+            Command::Wait(args) => cmd::wait::run(args, session),
+            Command::Ps(args) => cmd::ps::run(args, session),
+            Command::Pid(args) => cmd::pid::run(args, session),
+            Command::Avail(args) => cmd::avail::run(args, session),
+            Command::Health(args) => cmd::health::run(args, session),
+            Command::Version(args) => cmd::version::run(args, session),
+            Command::Shutdown(args) => cmd::shutdown::run(args, session),
+            Command::Completions(args) => cmd::completions::run(args, session),
+            Command::Complete(args) => cmd::complete::run(args, session),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn clap_finds_nothing_wrong_with_it() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_sentence_and_an_example() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty(), "{} has no sentence", command.get_name());
+            assert!(after.contains("Examples:\n"), "{} has no example", command.get_name());
+        }
+    }
+
+    /// The examples in the help are command lines that are understood.
+    #[test]
+    fn examples_can_be_typed() {
+        let mut typed = 0;
+        for command in Cli::command().get_subcommands() {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in after.lines().filter_map(|line| line.trim().strip_prefix("musterctl ")) {
+                let words = line.split_whitespace().take_while(|word| !["|", ">", "&&"].contains(word));
+                let words = words.map(|word| word.trim_matches('\''));
+                let parsed = Cli::try_parse_from(std::iter::once("musterctl").chain(words));
+                assert!(parsed.is_ok(), "{line}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+                typed += 1;
+            }
+        }
+        assert!(typed > 20, "only {typed} examples were found");
+    }
+}

@@ -1,0 +1,222 @@
+//! Asks the daemon: a connection, a request, an answer, within a deadline.
+//!
+//! One connection for each request: most command lines make one, and nothing has to be known about idle connections.
+//! `connect.rs` says why a daemon does not answer, `exchange.rs` speaks HTTP/1.1.
+
+mod connect;
+mod exchange;
+mod target;
+
+use std::time::{Duration, Instant};
+
+use muster_api::{Problem, Route};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::failure::{Exit, Failure};
+use crate::span;
+
+pub(crate) use exchange::Answer;
+pub(crate) use target::Target;
+
+/// How long a daemon may take to answer, besides the time it was asked to wait. It takes a millisecond, so this is
+/// time for a machine under load; and shorter than the time Docker and Kubernetes give a health check by default.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Knows where the daemon is.
+#[derive(Debug)]
+pub(crate) struct Client {
+    /// Where it is.
+    pub(crate) target: Target,
+    patience: Duration,
+}
+
+impl Client {
+    /// A client of the daemon there, which may take this long to answer.
+    pub(crate) fn new(target: Target, patience: Duration) -> Client {
+        Client { target, patience }
+    }
+
+    /// What the daemon answers to this route.
+    pub(crate) fn ask(&self, route: &Route) -> Result<Answer, Failure> {
+        self.send(route, None)
+    }
+
+    /// What the daemon answers to this route with this body.
+    pub(crate) fn ask_with(&self, route: &Route, body: &impl Serialize) -> Result<Answer, Failure> {
+        let body = serde_json::to_vec(body).expect("our bodies are plain structs, which always make JSON");
+        self.send(route, Some(&body))
+    }
+
+    fn send(&self, route: &Route, body: Option<&[u8]>) -> Result<Answer, Failure> {
+        let patience = self.patience + asked_to_wait(route);
+        let deadline = Instant::now() + patience;
+        let silent = || self.silent(patience);
+        let stream = connect::connect(&self.target, deadline)
+            .map_err(|error| error.into_failure(&self.target).unwrap_or_else(silent))?;
+        let exchanged = exchange::exchange(stream, deadline, route.method().name(), &route.path(), body);
+        exchanged.map_err(|error| error.into_failure(&self.target).unwrap_or_else(silent))
+    }
+
+    fn silent(&self, patience: Duration) -> Failure {
+        let message = format!("the daemon on {} does not answer: waited {}", self.target, span::format(patience));
+        Failure::new(Exit::TimedOut, message).with_hint("is it stopped (SIGSTOP, docker pause), or out of CPU time?")
+    }
+}
+
+fn asked_to_wait(route: &Route) -> Duration {
+    match route {
+        Route::Action { wait, .. } => *wait,
+        Route::Wait { timeout, .. } => *timeout,
+        _ => Duration::ZERO,
+    }
+}
+
+impl Answer {
+    /// The body, if the status is one of these; else what the daemon says is wrong.
+    pub(crate) fn read<T: DeserializeOwned>(&self, good: &[u16]) -> Result<T, Failure> {
+        if !good.contains(&self.status) {
+            return Err(self.problem().into());
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let message = format!("the answer is not what musterd answers: {error}");
+            Failure::new(Exit::Failed, message).with_hint("are musterctl and musterd of the same version?")
+        })
+    }
+
+    /// What the daemon says is wrong; or, where that is no problem of ours, that it says something else.
+    pub(crate) fn problem(&self) -> Problem {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| {
+            let detail = format!("the answer is not what musterd answers: HTTP status {}", self.status);
+            Problem::new(muster_api::ProblemKind::Unknown, detail)
+                .with_hint("is it musterd that listens on this socket?")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::time::{Duration, Instant};
+
+    use crate::testing::{Daemon, Ended, Setting};
+
+    fn run_on(socket: impl AsRef<std::path::Path>, patience: Duration) -> Ended {
+        let socket = Some(socket.as_ref().as_os_str().to_owned());
+        Setting { socket, patience, ..Setting::default() }.run("status")
+    }
+
+    const SHORT: Duration = Duration::from_millis(300);
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_missing_socket_says_where_to_look() {
+        let ended = run_on("/nonexistent/muster.sock", LONG);
+        let expected = "\
+error: no daemon answers on /nonexistent/muster.sock: there is no such socket
+hint: is musterd running? `--socket` or $MUSTER_SOCKET points elsewhere
+";
+        assert_eq!((ended.err.as_str(), ended.out.as_str(), ended.code), (expected, "", 7));
+    }
+
+    #[test]
+    fn a_stale_socket_and_a_plain_file_are_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let (stale, file) = (directory.path().join("stale"), directory.path().join("file"));
+        drop(UnixListener::bind(&stale).unwrap());
+        std::fs::write(&file, "").unwrap();
+        for (path, why) in [(stale, "stale socket"), (file, "it is not a socket")] {
+            let ended = run_on(path, LONG);
+            assert_eq!(ended.code, 7);
+            assert!(ended.err.contains(why) && ended.err.contains("\nhint: "), "{}", ended.err);
+        }
+    }
+
+    /// Root may connect whatever the mode says, so there is nothing to see for it.
+    #[test]
+    fn a_socket_of_someone_else_is_not_allowed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let _listener = UnixListener::bind(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
+        if UnixStream::connect(&path).is_ok() {
+            eprintln!("SKIPPED: this user may connect to every socket; run as another one than root");
+            return;
+        }
+        let ended = run_on(&path, LONG);
+        assert_eq!(ended.code, 5);
+        assert!(ended.err.starts_with("error: not allowed to connect to "), "{}", ended.err);
+    }
+
+    #[test]
+    fn a_daemon_that_is_silent_is_given_up_in_time() {
+        // It reads the request and holds the connection until it is dropped by the client.
+        let daemon = Daemon::behaving([|stream: UnixStream| {
+            let _ = std::io::copy(&mut &stream, &mut std::io::sink());
+        }]);
+        let began = Instant::now();
+        let ended = run_on(daemon.socket(), SHORT);
+        assert!(began.elapsed() >= SHORT && began.elapsed() < LONG);
+        assert_eq!(ended.code, 124);
+        assert!(ended.err.contains("does not answer: waited 300ms\nhint: is it stopped (SIGSTOP"), "{}", ended.err);
+    }
+
+    /// A drop now and then must not keep a client for ever.
+    #[test]
+    fn a_daemon_that_drips_is_given_up_in_time() {
+        let daemon = Daemon::behaving([|mut stream: UnixStream| {
+            let mut answer = b"HTTP/1.1 200 OK\r\nx: ".iter().chain(std::iter::repeat(&b'y'));
+            while answer.next().is_some_and(|byte| stream.write_all(&[*byte]).is_ok()) {
+                std::thread::sleep(SHORT / 20);
+            }
+        }]);
+        assert_eq!(run_on(daemon.socket(), SHORT).code, 124);
+    }
+
+    /// A stopped daemon accepts nothing; once its backlog is full, connect(2) itself blocks.
+    #[test]
+    fn a_full_backlog_is_given_up_in_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let (path, fill) = (path.clone(), path);
+        let (sender, filled) = std::sync::mpsc::channel();
+        // std's backlog is as large as the kernel allows, so connections are made until one blocks.
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            while let Ok(stream) = UnixStream::connect(&fill) {
+                held.push(stream);
+                if sender.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        while filled.recv_timeout(SHORT).is_ok() {}
+        assert_eq!(run_on(&path, SHORT).code, 124);
+    }
+
+    #[test]
+    fn a_daemon_that_goes_away_is_told_from_one_that_never_was() {
+        for said in ["", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n["] {
+            let ended = Daemon::answering([said.to_owned()]).run("status");
+            assert_eq!(ended.code, 7);
+            assert!(ended.err.contains("went away before it answered"), "{}", ended.err);
+        }
+    }
+
+    #[test]
+    fn what_is_not_musterd_is_told() {
+        for (said, why) in [
+            ("220 smtp ready\r\n", "it does not speak HTTP/1.1"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "the answer is not what musterd answers"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n<htm>", "the answer is not what musterd answers"),
+            ("HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\n<htm>", "HTTP status 404"),
+        ] {
+            let ended = Daemon::answering([said.to_owned()]).run("status");
+            assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+            assert!(ended.err.contains(why) && ended.err.contains("\nhint: "), "{}", ended.err);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `musterctl avail`: what is configured, in supervisorctl's columns.
+
+use muster_api::{Program, Route};
+
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+
+/// List every program that is configured, whether it starts with the daemon, and its priority.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The columns are supervisorctl's: name, in use, auto or manual, priority of group and program.
+
+Examples:
+  musterctl avail")]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
+    let mut programs: Vec<Program> = session.client.ask(&Route::Programs { select: None })?.read(&[200])?;
+    programs.sort_by(|one, other| one.name.cmp(&other.name));
+    if session.json {
+        session.print_json(&programs.iter().map(data).collect::<Vec<_>>());
+    } else {
+        programs.iter().for_each(|program| session.line(line(program)));
+    }
+    Ok(Exit::Well)
+}
+
+/// `'%-32s %-9s %-9s %d:%d'`. Groups have no priority of their own here, so the program's stands in both places.
+fn line(program: &Program) -> String {
+    let Program { name, priority, .. } = program;
+    let start = if program.autostart { "auto" } else { "manual" };
+    format!("{name:<32} {:<9} {start:<9} {priority}:{priority}", "in use")
+}
+
+fn data(program: &Program) -> serde_json::Value {
+    let Program { name, program, group, autostart, priority, .. } = program;
+    serde_json::json!({
+        "name": name, "program": program, "group": group, "autostart": autostart, "priority": priority,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Daemon, answer, program};
+
+    fn some() -> [Program; 2] {
+        [program("web"), Program { autostart: false, priority: 5, ..program("batch") }]
+    }
+
+    /// Source: supervisor 4.2.5, supervisorctl.py, `do_avail`.
+    #[test]
+    fn columns_are_supervisorctls_and_sorted_by_name() {
+        let expected = "\
+batch                            in use    manual    5:5
+web                              in use    auto      999:999
+";
+        let ended = Daemon::answering([answer(200, &some())]).run("avail");
+        assert_eq!((ended.out.as_str(), ended.code), (expected, 0));
+    }
+
+    #[test]
+    fn json_names_what_the_columns_show() {
+        let ended = Daemon::answering([answer(200, &some())]).run("avail --json");
+        let data: serde_json::Value = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!(
+            data[0],
+            serde_json::json!({
+                "name": "batch", "program": "batch", "group": "batch", "autostart": false, "priority": 5,
+            })
+        );
+    }
+}

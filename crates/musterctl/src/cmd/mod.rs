@@ -1,0 +1,19 @@
+//! The commands, each with its arguments (`Args`) and its doings (`run`) in a file of its own.
+//!
+//! `report.rs` is what the commands that change something have in common.
+
+pub(crate) mod avail;
+pub(crate) mod complete;
+pub(crate) mod completions;
+pub(crate) mod health;
+pub(crate) mod pid;
+pub(crate) mod ps;
+pub(crate) mod report;
+pub(crate) mod restart;
+pub(crate) mod shutdown;
+pub(crate) mod signal;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod stop;
+pub(crate) mod version;
+pub(crate) mod wait;

@@ -1,0 +1,235 @@
+//! `musterctl status`: a line for each instance.
+//!
+//! Away from a terminal the lines are supervisorctl's to the byte, so that what reads those reads these.
+
+use std::fmt::Write;
+
+use muster_api::{Problem, ProblemKind, Program, Route, State};
+
+use crate::failure::{Exit, Failure};
+use crate::output::{Cell, printable, state_style, table};
+use crate::selection;
+use crate::session::Session;
+use crate::span;
+
+/// Show the state of programs: what runs since when, and why the rest does not.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit code 3 if something shown is not RUNNING; EXITED with success does not count.
+
+Examples:
+  musterctl status
+  musterctl status web 'worker:*'
+  musterctl status --json | jq '.[] | select(.state != \"RUNNING\") | .name'")]
+pub(crate) struct Args {
+    /// Only these: names, web:*, GROUP:*, globs.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
+    let selections = selection::chunks(&args.names);
+    if selections.is_empty() {
+        let answer = session.client.ask(&Route::Programs { select: None })?;
+        let programs: Vec<Program> = answer.read(&[200])?;
+        if session.json {
+            session.raw_json(&answer.body);
+        } else {
+            show(&programs, session);
+        }
+        return Ok(judge(&programs));
+    }
+    let mut programs = Vec::new();
+    for selection in selections {
+        programs.extend(list(&selection, session)?);
+    }
+    if session.json {
+        session.print_json(&programs);
+    } else {
+        show(&programs, session);
+    }
+    // A wrong name weighs more than a state: the question itself was wrong.
+    Ok(if session.failures.is_empty() { judge(&programs) } else { Exit::NoSuchProgram })
+}
+
+/// The selected instances. Names that choose none are told and the others still shown, as supervisorctl does.
+fn list(selection: &str, session: &mut Session) -> Result<Vec<Program>, Failure> {
+    let answer = session.client.ask(&Route::Programs { select: Some(selection.to_owned()) })?;
+    if answer.status == 200 {
+        return answer.read(&[200]);
+    }
+    let problem = answer.problem();
+    let Some(rest) = without_unknown(selection, &problem) else { return Err(problem.into()) };
+    session.failures.push(problem.into());
+    if rest.is_empty() {
+        return Ok(Vec::new());
+    }
+    session.client.ask(&Route::Programs { select: Some(rest) })?.read(&[200])
+}
+
+/// What is left of a selection without the names that choose nothing; `None` where these are not the problem.
+fn without_unknown(selection: &str, problem: &Problem) -> Option<String> {
+    let known: Vec<&str> =
+        selection.split(',').filter(|name| !problem.names.iter().any(|unknown| unknown == name.trim())).collect();
+    let fewer = known.len() < selection.split(',').count();
+    (problem.kind == ProblemKind::NoSuchProgram && fewer).then(|| known.join(","))
+}
+
+fn judge(programs: &[Program]) -> Exit {
+    let is_well = |program: &Program| match program.state {
+        State::Running => true,
+        State::Exited => program.exit.as_ref().is_some_and(|exit| exit.success),
+        _ => false,
+    };
+    if programs.iter().all(is_well) { Exit::Well } else { Exit::NotRunning }
+}
+
+fn show(programs: &[Program], session: &mut Session) {
+    let text = if session.out_is_terminal { columns(programs, session.coloured) } else { lines(programs) };
+    session.out.push_str(&text);
+}
+
+/// supervisorctl's lines: `'%(name)-33s%(state)-10s%(desc)s'`, the first column three wider than the longest name and
+/// never narrower than 33. Blanks at the end of a line are part of it.
+fn lines(programs: &[Program]) -> String {
+    let longest = programs.iter().map(|program| program.name.chars().count()).max().unwrap_or_default();
+    let width = longest.max(30) + 3;
+    let mut text = String::with_capacity(programs.len() * (width + 50));
+    for Program { name, state, description, .. } in programs {
+        let written = writeln!(text, "{name:<width$}{state:<10}{}", printable(description));
+        written.expect("writing to a String cannot fail");
+    }
+    text
+}
+
+fn columns(programs: &[Program], coloured: bool) -> String {
+    let rows: Vec<[Cell; 5]> = programs.iter().map(row).collect();
+    table(["NAME", "STATE", "PID", "UPTIME", ""], &rows, coloured)
+}
+
+fn row(program: &Program) -> [Cell; 5] {
+    let is_running = program.state == State::Running;
+    let uptime = program.uptime.filter(|_| program.pid.is_some());
+    [
+        Cell::plain(&program.name),
+        Cell::styled(program.state.name(), state_style(program.state)),
+        Cell::plain(program.pid.map(|pid| pid.to_string()).unwrap_or_default()),
+        Cell::plain(uptime.map(span::format_uptime).unwrap_or_default()),
+        Cell::plain(if is_running { "" } else { program.description.as_str() }),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Daemon, Setting, answer, down, problem, program};
+
+    fn some() -> Vec<Program> {
+        vec![
+            down("batch", State::Exited, "exit status 0"),
+            down("db", State::Backoff, "exit status 1; next start in 2s, attempt 3 of 10"),
+            down("slow", State::Stopping, ""),
+            program("web"),
+        ]
+    }
+
+    /// Source: supervisor 4.2.5, supervisorctl.py, `_show_statuses`.
+    #[test]
+    fn lines_are_supervisorctls_to_the_byte() {
+        let daemon = Daemon::answering([answer(200, &some())]);
+        let ended = daemon.run("status");
+        let expected = "\
+batch                            EXITED    exit status 0
+db                               BACKOFF   exit status 1; next start in 2s, attempt 3 of 10
+slow                             STOPPING  \n\
+web                              RUNNING   pid 12, uptime 0:00:05
+";
+        assert_eq!((ended.out.as_str(), ended.err.as_str(), ended.code), (expected, "", 3));
+        assert_eq!(daemon.asked_lines(), ["GET /v1/programs"]);
+    }
+
+    #[test]
+    fn a_long_name_widens_the_first_column_for_all() {
+        let long = "n".repeat(40);
+        let text = lines(&[program(&long), program("web")]);
+        let widths: Vec<usize> = text.lines().map(|line| line.find("RUNNING").unwrap()).collect();
+        assert_eq!(widths, [43, 43]);
+    }
+
+    #[test]
+    fn what_is_not_running_is_exit_code_3_but_for_a_success() {
+        let success = || down("batch", State::Exited, "exit status 0");
+        let mut failed = success();
+        failed.exit.as_mut().unwrap().success = false;
+        for (programs, code) in [
+            (vec![], 0),
+            (vec![program("web"), success()], 0),
+            (vec![program("web"), failed], 3),
+            (vec![down("web", State::Stopped, "")], 3),
+            (vec![down("web", State::Starting, "")], 3),
+        ] {
+            assert_eq!(Daemon::answering([answer(200, &programs)]).run("status").code, code);
+        }
+    }
+
+    #[test]
+    fn a_terminal_gets_columns_and_colours() {
+        let on_terminal = |colourless| {
+            let setting = Setting { terminal: true, colourless, ..Setting::default() };
+            Daemon::answering([answer(200, &some())]).run_in(setting, "status").out
+        };
+        let expected = "\
+NAME   STATE     PID  UPTIME
+batch  EXITED                  exit status 0
+db     BACKOFF                 exit status 1; next start in 2s, attempt 3 of 10
+slow   STOPPING
+web    RUNNING   12   0:00:05
+";
+        assert_eq!(on_terminal(true), expected);
+        assert!(on_terminal(false).contains("\u{1b}[32mRUNNING\u{1b}[0m"));
+    }
+
+    #[test]
+    fn json_is_the_daemons_own() {
+        let daemon = Daemon::answering([answer(200, &serde_json::json!([]))]);
+        assert_eq!(daemon.run("status --json").out, "[]\n");
+        let daemon = Daemon::answering([answer(200, &some())]);
+        let ended = daemon.run("status --json");
+        let programs: Vec<Program> = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!((programs, ended.code), (some(), 3));
+    }
+
+    #[test]
+    fn names_are_selected_by_the_daemon() {
+        let daemon = Daemon::answering([answer(200, &[program("web:0")])]);
+        assert_eq!(daemon.run("status web:* d?").code, 0);
+        assert_eq!(daemon.asked_lines(), ["GET /v1/programs?select=web:*,d%3F"]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_and_the_others_are_shown() {
+        let unknown = problem(&Problem::no_such_program(vec!["wbe".to_owned()]).with_hint("is \"web\" meant?"));
+        let daemon = Daemon::answering([unknown, answer(200, &[program("web")])]);
+        let ended = daemon.run("status web wbe");
+        assert_eq!(ended.code, 4);
+        assert!(ended.out.starts_with("web  ") && ended.out.lines().count() == 1, "{}", ended.out);
+        assert_eq!(ended.err, "error: no such program: \"wbe\"\nhint: is \"web\" meant?\n");
+        assert_eq!(daemon.asked_lines()[1], "GET /v1/programs?select=web");
+    }
+
+    #[test]
+    fn only_unknown_names_show_nothing() {
+        let daemon = Daemon::answering([problem(&Problem::no_such_program(vec!["wbe".to_owned()]))]);
+        let ended = daemon.run("status wbe");
+        assert_eq!((ended.code, ended.out.as_str()), (4, ""));
+        assert_eq!(daemon.asked_lines().len(), 1);
+    }
+
+    #[test]
+    fn a_thousand_names_are_several_requests_and_one_table() {
+        let daemon = Daemon::answering((0..4).map(|number| answer(200, &[program(&format!("p{number}"))])));
+        let names: Vec<String> = (0..1000).map(|number| format!("program-{number}")).collect();
+        let ended = daemon.run(&format!("status {}", names.join(" ")));
+        assert_eq!((ended.code, ended.out.lines().count()), (0, 4));
+    }
+}

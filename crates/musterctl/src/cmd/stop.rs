@@ -1,0 +1,25 @@
+//! `musterctl stop`.
+
+use muster_api::Verb;
+
+use super::report::{Request, act};
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+
+/// Stop programs with all their processes, and wait until they are gone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Stopping what does not run is no error. A stopped program stays down until it is started.
+
+Examples:
+  musterctl stop web
+  musterctl stop 'worker:*' db --timeout 1m
+  musterctl stop all --no-wait")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    request: Request,
+}
+
+pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
+    act(Verb::Stop, &args.request, session)
+}

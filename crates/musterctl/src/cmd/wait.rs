@@ -1,0 +1,88 @@
+//! `musterctl wait`.
+
+use std::time::Duration;
+
+use muster_api::{Route, WaitFor};
+
+use super::report::{TIMEOUT, report};
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+use crate::span;
+
+/// Wait until programs run, have stopped or have exited: for scripts and CI.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+  running   RUNNING; a program that is EXITED or FATAL ends the wait with exit code 1
+  stopped   nothing of it runs: STOPPED, EXITED or FATAL
+  exited    it has ended for good by itself: EXITED or FATAL
+
+Examples:
+  musterctl wait web db --for running --timeout 1m
+  musterctl wait migrate --for exited")]
+pub(crate) struct Args {
+    /// Which: names, web:*, GROUP:*, all, globs.
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+
+    /// What to wait for: running, stopped or exited.
+    #[arg(long = "for", value_name = "WHAT", value_parser = parse_wait_for)]
+    until: WaitFor,
+
+    /// How long to wait: 30s, 1m30s, 500ms.
+    #[arg(long, value_name = "SPAN", default_value = TIMEOUT, value_parser = span::parse)]
+    timeout: Duration,
+}
+
+fn parse_wait_for(word: &str) -> Result<WaitFor, String> {
+    let known = WaitFor::ALL.into_iter().find(|until| until.name() == word);
+    known.ok_or_else(|| match word {
+        "ready" | "healthy" => format!("waiting for {word} is not supported yet"),
+        _ => "it must be running, stopped or exited".to_owned(),
+    })
+}
+
+pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
+    report(&args.names, args.timeout, session, |session, select, timeout| {
+        session.client.ask(&Route::Wait { select, until: args.until, timeout })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_api::{Outcome, Problem, ProblemKind, State};
+
+    use crate::testing::{Daemon, Setting, problem, report, results};
+
+    #[test]
+    fn what_is_reached_is_shown_with_its_state() {
+        let daemon = Daemon::answering([report(200, &[("web", Outcome::Reached, State::Running, None)])]);
+        let ended = daemon.run("wait web --for running --timeout 1m");
+        assert_eq!((ended.out.as_str(), ended.code), ("web: RUNNING\n", 0));
+        assert_eq!(daemon.asked_lines(), ["GET /v1/programs/web/wait?for=running&timeout=60"]);
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_exit_code_1_and_what_is_late_124() {
+        let fatal = [("web", Outcome::Error, State::Fatal, Some("exit status 1; gave up after 10 retries"))];
+        let ended = Daemon::answering([report(200, &fatal)]).run("wait web --for running");
+        assert_eq!((ended.out.as_str(), ended.code), ("web: ERROR (exit status 1; gave up after 10 retries)\n", 1));
+        let late = results(&[("web", Outcome::Pending, State::Starting, None)]);
+        let timed_out = Problem::new(ProblemKind::TimedOut, "not yet").with_results(late);
+        let ended = Daemon::answering([problem(&timed_out)]).run("wait web --for running --timeout 2s");
+        assert_eq!((ended.out.as_str(), ended.code), ("web: ERROR (not done: STARTING)\n", 124));
+    }
+
+    #[test]
+    fn what_cannot_be_waited_for_is_usage_and_says_why() {
+        for (word, why) in [
+            ("ready", "waiting for ready is not supported yet"),
+            ("healthy", "waiting for healthy is not supported yet"),
+            ("gone", "it must be running, stopped or exited"),
+        ] {
+            let ended = Setting::default().run(&format!("wait web --for {word}"));
+            assert_eq!(ended.code, 2);
+            assert!(ended.err.contains(why), "{}", ended.err);
+        }
+        assert_eq!(Setting::default().run("wait web").code, 2);
+    }
+}

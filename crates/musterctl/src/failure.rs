@@ -1,0 +1,110 @@
+//! Why a command line came to nothing: what the user reads, what to do about it, and the exit code.
+
+use muster_api::{Problem, ProblemKind};
+
+/// How `musterctl` ends. The numbers are a promise to scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All went well.
+    Well,
+    /// An operation failed.
+    Failed,
+    /// The command line makes no sense.
+    Usage,
+    /// `status` shows something that is not RUNNING.
+    NotRunning,
+    /// No such program.
+    NoSuchProgram,
+    /// The daemon or the kernel does not allow it.
+    NotAllowed,
+    /// No daemon answers.
+    NoDaemon,
+    /// Not done in time.
+    TimedOut,
+}
+
+impl Exit {
+    /// The number the shell sees.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Exit::Well => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::NotRunning => 3,
+            Exit::NoSuchProgram => 4,
+            Exit::NotAllowed => 5,
+            Exit::NoDaemon => 7,
+            Exit::TimedOut => 124,
+        }
+    }
+}
+
+/// Why a command line came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// How `musterctl` ends.
+    pub(crate) exit: Exit,
+    /// What failed, and where.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure that ends like this, and what to say about it.
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { exit, message: message.into(), hint: None }
+    }
+
+    /// With what to do about it.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Failure {
+        let (exit, hint) = match problem.kind {
+            ProblemKind::NoSuchProgram => (Exit::NoSuchProgram, Some("`musterctl avail` lists the programs")),
+            ProblemKind::NotAllowed => {
+                (Exit::NotAllowed, Some("root, the daemon's user and `[http] allow_users` may do everything"))
+            }
+            ProblemKind::BadParameter | ProblemKind::BadBody => (Exit::Usage, None),
+            ProblemKind::TimedOut => (Exit::TimedOut, None),
+            _ => (Exit::Failed, None),
+        };
+        let message = if problem.detail.is_empty() { problem.title } else { problem.detail };
+        Failure { exit, message, hint: problem.hint.or_else(|| hint.map(str::to_owned)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_the_promised_ones() {
+        let all = [
+            Exit::Well,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::NotRunning,
+            Exit::NoSuchProgram,
+            Exit::NotAllowed,
+            Exit::NoDaemon,
+            Exit::TimedOut,
+        ];
+        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 5, 7, 124]);
+    }
+
+    #[test]
+    fn the_daemons_hint_comes_before_our_own() {
+        let problem = Problem::no_such_program(vec!["wbe".to_owned()]);
+        let own = Failure::from(problem.clone());
+        assert_eq!(own.exit, Exit::NoSuchProgram);
+        assert_eq!(own.hint.as_deref(), Some("`musterctl avail` lists the programs"));
+        let hinted = Failure::from(problem.with_hint("is \"web\" meant?"));
+        assert_eq!(hinted.hint.as_deref(), Some("is \"web\" meant?"));
+    }
+}

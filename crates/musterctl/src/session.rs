@@ -1,0 +1,248 @@
+//! One command line, from its arguments to its exit code.
+//!
+//! What a command prints is collected and written at once, also when it fails half-way. A reader that has gone away
+//! (`musterctl status | head -1`) is no error. Commands touch neither the process's own descriptors nor its environment,
+//! so that tests run them as they are.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::Parser;
+use muster_api::DEFAULT_SOCKET;
+
+use crate::cli::Cli;
+use crate::client::{Client, Target};
+use crate::failure::{Exit, Failure};
+use crate::output::{BAD, HINT, paint};
+
+/// What a command line meets.
+pub(crate) struct Surroundings<'a> {
+    /// Where data goes.
+    pub(crate) out: &'a mut dyn Write,
+    /// Whether that is a terminal.
+    pub(crate) out_is_terminal: bool,
+    /// Where errors go.
+    pub(crate) err: &'a mut dyn Write,
+    /// Whether that is a terminal.
+    pub(crate) err_is_terminal: bool,
+    /// Whether colours are not wanted, or not possible.
+    pub(crate) colourless: bool,
+    /// `$MUSTER_SOCKET`.
+    pub(crate) socket: Option<OsString>,
+    /// How long a daemon may take to answer.
+    pub(crate) patience: Duration,
+}
+
+/// What a command has at hand.
+pub(crate) struct Session {
+    /// Asks the daemon.
+    pub(crate) client: Client,
+    /// What goes to stdout at the end.
+    pub(crate) out: String,
+    /// Failures that did not end the command.
+    pub(crate) failures: Vec<Failure>,
+    /// Whether data is wanted as JSON.
+    pub(crate) json: bool,
+    /// Whether a person reads at a terminal.
+    pub(crate) out_is_terminal: bool,
+    /// Whether stdout takes colours.
+    pub(crate) coloured: bool,
+}
+
+impl Session {
+    /// Asks the daemon on this socket instead, if one is named.
+    pub(crate) fn point_at(&mut self, socket: Option<&str>) -> Result<(), Failure> {
+        if let Some(socket) = socket {
+            self.client.target = find_daemon(Some(OsStr::new(socket)), None)?;
+        }
+        Ok(())
+    }
+
+    /// Prints a line of data.
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) {
+        self.out.push_str(text.as_ref());
+        self.out.push('\n');
+    }
+
+    /// Prints a body of the daemon's as it came.
+    pub(crate) fn raw_json(&mut self, body: &[u8]) {
+        self.line(String::from_utf8_lossy(body).trim_end());
+    }
+
+    /// Prints data as JSON.
+    pub(crate) fn print_json(&mut self, data: &impl serde::Serialize) {
+        self.line(serde_json::to_string(data).expect("our bodies are plain structs, which always make JSON"));
+    }
+}
+
+/// Carries out a command line, the first argument of which is the program's name.
+pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Surroundings<'_>) -> Exit {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return tell_clap(&error, around),
+    };
+    let target = match find_daemon(cli.socket.as_deref(), around.socket.as_deref()) {
+        Ok(target) => target,
+        Err(failure) => return tell_failure(&failure, around),
+    };
+    let mut session = Session {
+        client: Client::new(target, around.patience),
+        out: String::new(),
+        failures: Vec::new(),
+        json: cli.json,
+        out_is_terminal: around.out_is_terminal,
+        coloured: around.out_is_terminal && !around.colourless,
+    };
+    let ended = cli.command.run(&mut session);
+    conclude(session, ended, around)
+}
+
+fn find_daemon(option: Option<&OsStr>, variable: Option<&OsStr>) -> Result<Target, Failure> {
+    let (text, origin) = match (option, variable) {
+        (Some(option), _) => (option, "--socket"),
+        (None, Some(variable)) => (variable, "$MUSTER_SOCKET"),
+        (None, None) => (OsStr::new(DEFAULT_SOCKET), "the default socket"),
+    };
+    Target::parse(text).map_err(|reason| {
+        Failure::new(Exit::Usage, format!("{origin}: {reason}: {:?}", text.to_string_lossy()))
+            .with_hint(format!("without either it is {DEFAULT_SOCKET}"))
+    })
+}
+
+fn conclude(session: Session, ended: Result<Exit, Failure>, around: &mut Surroundings<'_>) -> Exit {
+    let written = around.out.write_all(session.out.as_bytes()).and_then(|()| around.out.flush());
+    for failure in &session.failures {
+        tell_failure(failure, around);
+    }
+    let exit = match ended {
+        Ok(exit) => exit,
+        Err(failure) => tell_failure(&failure, around),
+    };
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            tell_failure(&Failure::new(Exit::Failed, format!("cannot write to standard output: {error}")), around)
+        }
+        _ => exit,
+    }
+}
+
+fn tell_failure(failure: &Failure, around: &mut Surroundings<'_>) -> Exit {
+    let coloured = around.err_is_terminal && !around.colourless;
+    let mut text = String::new();
+    paint(&mut text, coloured, BAD, "error:");
+    let _ = writeln!(text, " {}", failure.message);
+    if let Some(hint) = &failure.hint {
+        paint(&mut text, coloured, HINT, "hint:");
+        let _ = writeln!(text, " {hint}");
+    }
+    // Where even stderr is gone, the exit code is all that can be told.
+    let _ = around.err.write_all(text.as_bytes());
+    failure.exit
+}
+
+/// Help and version go to stdout and are no error; everything else that clap says is one of usage.
+fn tell_clap(error: &clap::Error, around: &mut Surroundings<'_>) -> Exit {
+    let text = error.render();
+    let is_error = error.use_stderr();
+    let (writer, terminal) =
+        if is_error { (&mut around.err, around.err_is_terminal) } else { (&mut around.out, around.out_is_terminal) };
+    let text = if terminal && !around.colourless { text.ansi().to_string() } else { text.to_string() };
+    let _ = writer.write_all(text.as_bytes()).and_then(|()| writer.flush());
+    if is_error { Exit::Usage } else { Exit::Well }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Daemon, Setting, answer, info, program};
+
+    #[test]
+    fn the_option_comes_before_the_variable() {
+        let daemon = Daemon::answering([answer(200, &info())]);
+        let setting = Setting { socket: Some("/nonexistent/s".into()), ..Setting::default() };
+        assert_eq!(setting.run(&format!("version -s {}", daemon.socket().display())).out, "1.2.3\n");
+        let ended = daemon.run("version -s /nonexistent/other");
+        assert!(ended.err.contains("/nonexistent/other"), "{}", ended.err);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_is_usage_and_names_where_it_was_written() {
+        let variable = Setting { socket: Some("http://localhost:9001".into()), ..Setting::default() };
+        for (ended, origin) in
+            [(variable.run("status"), "$MUSTER_SOCKET"), (Setting::default().run("status -s http://x"), "--socket")]
+        {
+            assert_eq!(ended.code, 2);
+            assert!(ended.err.starts_with(&format!("error: {origin}: ")), "{}", ended.err);
+            assert!(ended.err.contains("not supported yet"), "{}", ended.err);
+        }
+    }
+
+    /// A writer whose reader has gone away, or that meets this error.
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Exit code and stderr of `status` when stdout meets this error.
+    fn with_broken_stdout(kind: io::ErrorKind) -> (u8, String) {
+        let daemon = Daemon::answering([answer(200, &[program("web")])]);
+        let mut err = Vec::new();
+        let exit = execute(
+            ["musterctl", "status"].map(OsString::from),
+            &mut Surroundings {
+                out: &mut Broken(kind),
+                out_is_terminal: false,
+                err: &mut err,
+                err_is_terminal: false,
+                colourless: true,
+                socket: Some(daemon.socket().into()),
+                patience: Duration::from_secs(20),
+            },
+        );
+        (exit.code(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_error_and_a_full_disk_is() {
+        assert_eq!(with_broken_stdout(io::ErrorKind::BrokenPipe), (0, String::new()));
+        let (code, err) = with_broken_stdout(io::ErrorKind::StorageFull);
+        assert_eq!(code, 1);
+        assert!(err.starts_with("error: cannot write to standard output: "), "{err}");
+    }
+
+    #[test]
+    fn help_teaches_and_is_no_error() {
+        let ended = Setting::default().run("--help");
+        assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+        assert!(ended.out.contains("Examples:") && ended.out.contains("Exit codes:"), "{}", ended.out);
+        let nothing = Setting::default().run("");
+        assert_eq!((nothing.code, nothing.out.as_str()), (2, ""));
+        assert!(nothing.err.contains("Usage: musterctl"), "{}", nothing.err);
+    }
+
+    #[test]
+    fn a_misspelt_command_is_usage_and_gets_a_suggestion() {
+        let ended = Setting::default().run("statsu");
+        assert_eq!(ended.code, 2);
+        assert!(ended.err.contains("'status'"), "{}", ended.err);
+    }
+
+    #[test]
+    fn errors_are_coloured_on_a_terminal_only() {
+        let on = |terminal, colourless| {
+            let socket = Some("/nonexistent/s".into());
+            Setting { terminal, colourless, socket, ..Setting::default() }.run("status").err
+        };
+        assert!(on(true, false).starts_with("\u{1b}[1m\u{1b}[31merror:\u{1b}[0m no daemon"), "{:?}", on(true, false));
+        assert_eq!(on(true, true), on(false, false));
+    }
+}

@@ -1,0 +1,176 @@
+//! From a configuration to a running daemon, and from its end to the exit code.
+//!
+//! The order matters: limits and adoption before the first child, threads after signals are blocked, the socket before the
+//! first program (so that a second daemon starts nothing), the programs last.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use muster_core::spec::Spec;
+use muster_core::{Settings, Supervisor};
+use muster_sys::async_fd::Watched;
+use muster_sys::limits::OriginalLimits;
+use muster_sys::pollset::PollSet;
+use muster_sys::signal::Signals;
+use muster_sys::spawn::Spawner;
+use muster_sys::tree::Trees;
+use muster_sys::user::Accounts;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use crate::check::complain;
+use crate::children::Children;
+use crate::clock::Clock;
+use crate::event_loop::EventLoop;
+use crate::http::access::Access;
+use crate::http::server::Server;
+use crate::http::socket::{Socket, SocketError};
+use crate::logs::{Consoles, Logs};
+use crate::shared::{ORDERS, Shared};
+use crate::telemetry;
+
+/// How long answers and log lines that are on their way may take at the end.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
+
+/// The daemon itself could not go on.
+const INTERNAL: u8 = 1;
+/// The configuration can never work.
+const USAGE: u8 = 2;
+/// Another daemon serves the socket.
+const TAKEN: u8 = 3;
+
+/// Supervises, and gives the exit code.
+pub(crate) fn supervise(spec: &Spec, files: Vec<PathBuf>) -> u8 {
+    match start(spec, files) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("musterd: cannot start: {error}"));
+            INTERNAL
+        }
+    }
+}
+
+fn start(spec: &Spec, files: Vec<PathBuf>) -> io::Result<u8> {
+    let clock = Clock::start();
+    let limits = muster_sys::limits::raise_descriptor_limit()?;
+    enter_surroundings(spec)?;
+    let consoles = Consoles::start()?;
+    telemetry::start(&spec.daemon, &consoles.stderr)?;
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
+    runtime.block_on(run(spec, files, clock, limits, consoles))
+}
+
+/// The daemon's own umask and directory, before anything is opened.
+fn enter_surroundings(spec: &Spec) -> io::Result<()> {
+    let mask = nix::sys::stat::Mode::from_bits_truncate(spec.daemon.umask);
+    nix::sys::stat::umask(mask);
+    let Some(directory) = &spec.daemon.directory else { return Ok(()) };
+    std::env::set_current_dir(directory)
+        .map_err(|error| io::Error::new(error.kind(), format!("[musterd] directory: {}: {error}", directory.display())))
+}
+
+async fn run(
+    spec: &Spec,
+    files: Vec<PathBuf>,
+    clock: Clock,
+    limits: OriginalLimits,
+    consoles: Consoles,
+) -> io::Result<u8> {
+    let mut accounts = Accounts::default();
+    let socket = match open_socket(spec, &mut accounts) {
+        Ok(socket) => socket,
+        Err(code) => {
+            consoles.stderr.flush(LAST_MOMENT);
+            return Ok(code);
+        }
+    };
+    adopt_orphans();
+    let trees = Trees::new();
+    trees.abilities().lacks().into_iter().for_each(|lack| warn!("{lack}"));
+    let statuses = Rc::new(Watched::for_reading(PollSet::new()?)?);
+    let signals = Watched::for_reading(Signals::new()?)?;
+    let environment = std::env::vars_os().collect();
+    let spawner = Spawner::new(environment, limits, spec.daemon.umask)?;
+    let settings =
+        Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
+    let supervisor = Supervisor::new(settings, &spec.programs, seed());
+    let logs = Logs::start(consoles)?;
+    let instances = supervisor.snapshot().len();
+    let children = Children::new(spawner, trees, logs, Rc::clone(&statuses), instances);
+    let (orders, received) = mpsc::channel(ORDERS);
+    let shared = Rc::new(Shared::new(clock, supervisor, children, files, orders));
+    let access = Access::new(&spec.control, &mut accounts);
+    let place = socket.map(|socket| {
+        let (listener, place) = socket.into_parts();
+        (Server::start(listener, Rc::clone(&shared), access), place)
+    });
+    let _pidfile = spec.daemon.pidfile.as_deref().and_then(Pidfile::write);
+    info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), programs = instances, "musterd is up");
+
+    let code = EventLoop::new(Rc::clone(&shared), signals, statuses, received).run().await;
+
+    if let Some((server, _place)) = place {
+        server.finish(LAST_MOMENT).await;
+    }
+    shared.children.borrow_mut().finish_logs(LAST_MOMENT);
+    Ok(code)
+}
+
+fn open_socket(spec: &Spec, accounts: &mut Accounts) -> Result<Option<Socket>, u8> {
+    let Some(path) = &spec.control.socket else { return Ok(None) };
+    match Socket::open(path, &spec.control, accounts) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(SocketError::Taken(path)) => {
+            error!(socket = %path.display(), "another musterd serves this socket; nothing was started");
+            Err(TAKEN)
+        }
+        Err(SocketError::Misconfigured(message)) => {
+            error!("{message}");
+            Err(USAGE)
+        }
+        Err(SocketError::Unusable(message)) => {
+            warn!("no control socket, musterctl cannot be used: {message}");
+            Ok(None)
+        }
+    }
+}
+
+/// As PID 1 orphans come to us anyway.
+fn adopt_orphans() {
+    if std::process::id() != 1
+        && let Err(error) = muster_sys::boot::become_subreaper()
+    {
+        warn!(%error, "cannot adopt orphans: processes that programs leave behind may survive them");
+    }
+}
+
+/// Jitter need not be secret, only different from one container to the next.
+fn seed() -> u64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_epoch.map_or(0, |span| span.as_nanos() as u64) ^ u64::from(std::process::id())
+}
+
+/// The pid file, removed when dropped.
+struct Pidfile(PathBuf);
+
+impl Pidfile {
+    fn write(path: &Path) -> Option<Pidfile> {
+        match fs::write(path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(Pidfile(path.to_owned())),
+            Err(error) => {
+                warn!(pidfile = %path.display(), %error, "cannot write the pid file");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,101 @@
+//! Reading the configuration, for supervising and for `musterd check`.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use muster_config::{Diagnostic, Loaded, Severity, Source};
+use serde_json::json;
+
+use crate::cli::Format;
+
+/// Reads what is named, or the first default that exists.
+pub(crate) fn load(paths: &[PathBuf]) -> Result<Loaded, String> {
+    let variables = |name: &str| std::env::var(name).ok();
+    let found;
+    let paths = if paths.is_empty() {
+        let default = muster_config::default_path(&variables);
+        found = [default.found.ok_or_else(|| nothing_found(&default.tried))?];
+        &found[..]
+    } else {
+        paths
+    };
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    Ok(muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy() }))
+}
+
+fn nothing_found(tried: &[PathBuf]) -> String {
+    let tried: Vec<String> = tried.iter().map(|path| path.display().to_string()).collect();
+    format!(
+        "musterd: no configuration found: {}\nhint: write one there, or name one: musterd -c FILE; a first one is\n\n  \
+         [program.web]\n  command = \"nginx -g 'daemon off;'\"\n",
+        tried.join(", ")
+    )
+}
+
+/// `musterd check`: reports, and gives the exit code.
+pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
+    let mut loaded = match load(paths) {
+        Ok(loaded) => loaded,
+        Err(message) => {
+            complain(&message);
+            return 2;
+        }
+    };
+    loaded.lint(&|name| std::env::var(name).ok());
+    let count = |severity| loaded.diagnostics.iter().filter(|found| found.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    match format {
+        Format::Text => {
+            write_diagnostics(&loaded);
+            say(&summary(&loaded, errors, warnings));
+        }
+        Format::Json => say(&as_json(&loaded)),
+    }
+    if errors > 0 || (strict && warnings > 0) { 2 } else { 0 }
+}
+
+/// Writes every diagnostic to stderr.
+pub(crate) fn write_diagnostics(loaded: &Loaded) {
+    if !loaded.diagnostics.is_empty() {
+        let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        complain(loaded.render(colour).trim_end());
+    }
+}
+
+fn summary(loaded: &Loaded, errors: usize, warnings: usize) -> String {
+    let plural = |count: usize, thing: &str| format!("{count} {thing}{}", if count == 1 { "" } else { "s" });
+    let found = format!("{}, {}", plural(errors, "error"), plural(warnings, "warning"));
+    match &loaded.spec {
+        Some(spec) => {
+            let instances = spec.programs.iter().map(|program| program.instances.len()).sum();
+            format!("{}, {}, {found}", plural(loaded.files.len(), "file"), plural(instances, "program"))
+        }
+        None => format!("{}, {found}", plural(loaded.files.len(), "file")),
+    }
+}
+
+fn as_json(loaded: &Loaded) -> String {
+    let diagnostic = |found: &Diagnostic| {
+        json!({
+            "severity": if found.severity == Severity::Error { "error" } else { "warning" },
+            "file": found.file,
+            "line": found.line,
+            "column": found.column,
+            "message": found.message,
+            "hint": found.hint,
+            "program": found.program,
+        })
+    };
+    let all: Vec<_> = loaded.diagnostics.iter().map(diagnostic).collect();
+    json!({"files": loaded.files, "diagnostics": all}).to_string()
+}
+
+/// A line on stdout; a reader that is gone is no reason to fail.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// A line on stderr, from before there is a log.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

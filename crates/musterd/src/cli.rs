@@ -1,0 +1,75 @@
+//! What can be said to `musterd` on its command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// The supervisor for containers that run more than one program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "musterd",
+    version,
+    about,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  musterd                          supervise what /etc/muster/muster.toml lists
+  musterd -c app.toml              supervise what this file lists
+  musterd check -c app.toml        find every mistake in it, and start nothing
+  musterd run -- nginx -g 'daemon off;'    be the init of one program
+
+Without -c the first of these is read: $MUSTER_CONFIG, /etc/muster/muster.toml, /etc/muster.toml, ./muster.toml.
+While it runs: TERM, INT or QUIT stop everything in order, twice at once; USR1 writes the status to the log; USR2 opens log
+files anew. musterctl does the rest.
+
+Exit codes: 0 stopped as asked, or all programs ended well; the failed program's own code (128+n for signal n, 127 not
+found, 126 not executable) when an essential one ended or all ended; 1 the daemon could not go on; 2 usage or
+configuration; 3 another daemon serves the socket."
+)]
+pub(crate) struct Cli {
+    /// What to read: a file, or a directory of *.toml. May be repeated, later ones win
+    #[arg(short, long = "config", value_name = "FILE")]
+    pub(crate) config: Vec<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Report every error and warning of a configuration, and start nothing
+    #[command(after_help = "Exit codes: 0 no errors; 2 errors (with --strict: warnings, too).")]
+    Check {
+        /// What to read, as for supervising
+        #[arg(short, long = "config", value_name = "FILE")]
+        config: Vec<PathBuf>,
+        /// How to report
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        /// Count warnings as errors
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Be the init of one program: forward signals, reap zombies, exit with its code
+    ///
+    /// Takes the options of tini and of dumb-init; `musterd run --help` shows them.
+    #[command(disable_help_flag = true)]
+    Run {
+        /// Options, the program and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For a person
+    Text,
+    /// One object
+    Json,
+}

@@ -1,0 +1,288 @@
+//! The loop: waits for one thing to happen, tells the core, and carries out everything the core answers, before it waits
+//! again.
+//!
+//! One thread, and a closed list of sources: a deadline, signals (SIGCHLD among them), news of processes being spawned,
+//! and orders from connections. Log bytes and HTTP bodies are moved elsewhere and never touch this.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use muster_core::{Effect, Input, Outcome, RequestId, RunId, ShutdownReason, Signal};
+use muster_sys::async_fd::Watched;
+use muster_sys::pollset::PollSet;
+use muster_sys::reap::reap_next;
+use muster_sys::signal::{Received, Signals};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error, info, trace, warn};
+
+use crate::journal;
+use crate::shared::{Order, Shared};
+
+/// How soon SIGKILL is sent again to a tree that grows as fast as it is killed.
+const KILL_AGAIN: Duration = Duration::from_millis(10);
+
+/// The event loop.
+pub(crate) struct EventLoop {
+    shared: Rc<Shared>,
+    signals: Watched<Signals>,
+    statuses: Rc<Watched<PollSet>>,
+    orders: mpsc::Receiver<Order>,
+    inputs: VecDeque<Input>,
+    replies: HashMap<RequestId, oneshot::Sender<Outcome>>,
+    /// Runs whose tree is to go, with the signal that is still to be sent.
+    sweeps: BTreeMap<RunId, Sweep>,
+    kill_again: Option<Instant>,
+    exit: Option<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sweep {
+    unsent: Option<Signal>,
+    is_killing: bool,
+}
+
+enum Happened {
+    Deadline,
+    Signal(io::Result<Received>),
+    Statuses(io::Result<Vec<u64>>),
+    Order(Order),
+}
+
+impl EventLoop {
+    pub(crate) fn new(
+        shared: Rc<Shared>,
+        signals: Watched<Signals>,
+        statuses: Rc<Watched<PollSet>>,
+        orders: mpsc::Receiver<Order>,
+    ) -> EventLoop {
+        EventLoop {
+            shared,
+            signals,
+            statuses,
+            orders,
+            inputs: VecDeque::new(),
+            replies: HashMap::new(),
+            sweeps: BTreeMap::new(),
+            kill_again: None,
+            exit: None,
+        }
+    }
+
+    /// Supervises until the core says that it is over, and gives the container's exit code.
+    pub(crate) async fn run(mut self) -> u8 {
+        self.inputs.push_back(Input::Booted);
+        loop {
+            self.settle();
+            if let Some(code) = self.exit {
+                return code;
+            }
+            match self.wait().await {
+                Happened::Deadline => self.handle_deadline(),
+                Happened::Signal(Ok(received)) => self.handle_signals(received),
+                Happened::Statuses(Ok(tokens)) => {
+                    let known = self.shared.children.borrow_mut().take_outcomes(&tokens);
+                    self.inputs.extend(known);
+                }
+                Happened::Order(order) => self.handle_order(order),
+                // Neither descriptor can fail as long as it is open; without them nothing could be supervised.
+                Happened::Signal(Err(error)) | Happened::Statuses(Err(error)) => {
+                    error!(%error, "cannot wait for events any more");
+                    return 1;
+                }
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Happened {
+        let deadline = self.next_deadline();
+        let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
+        let statuses = |set: &PollSet| {
+            let mut tokens = Vec::new();
+            set.ready(&mut tokens)?;
+            if tokens.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(tokens) }
+        };
+        let signals = |signals: &Signals| signals.next()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
+        tokio::select! {
+            biased;
+            received = self.signals.read_with(signals) => Happened::Signal(received),
+            tokens = self.statuses.read_with(statuses) => Happened::Statuses(tokens),
+            () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,
+            Some(order) = self.orders.recv() => Happened::Order(order),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let core = self.shared.supervisor.borrow().poll_timeout().and_then(|at| self.shared.clock.instant(at));
+        core.into_iter().chain(self.kill_again).min()
+    }
+
+    fn handle_deadline(&mut self) {
+        if self.kill_again.is_some_and(|at| at <= Instant::now()) {
+            self.kill_again = None;
+            self.kill_what_is_left();
+        }
+        let now = self.shared.clock.now();
+        self.shared.supervisor.borrow_mut().handle_timeout(now);
+        self.drain_effects();
+    }
+
+    /// Takes every signal that has come. Children are reaped once, after all of them.
+    fn handle_signals(&mut self, first: Received) {
+        let mut has_children = false;
+        let mut next = Some(first);
+        while let Some(received) = next {
+            has_children |= received.signal == Signal::CHLD;
+            self.handle_signal(received);
+            next = self.signals.get_ref().next().ok().flatten();
+        }
+        if has_children {
+            self.reap();
+        }
+    }
+
+    fn handle_signal(&mut self, received: Received) {
+        const RTMIN_PLUS_3: i32 = 37;
+        const PWR: i32 = 30;
+        let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
+        match signal {
+            Signal::CHLD => {}
+            Signal::TERM | Signal::INT | Signal::QUIT => self.ask_shutdown(received),
+            // What systemd-nspawn and LXC send to an init to make it stop.
+            _ if [RTMIN_PLUS_3, PWR].contains(&signal.number()) => self.ask_shutdown(received),
+            Signal::HUP => warn!(sender, "reload is not supported yet, nothing was changed"),
+            Signal::USR1 => journal::dump(&self.shared),
+            Signal::USR2 => {
+                info!(sender, "log files are opened anew");
+                self.shared.children.borrow().reopen_logs();
+            }
+            _ => debug!(%signal, sender, "ignored a signal"),
+        }
+    }
+
+    fn ask_shutdown(&mut self, received: Received) {
+        let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
+        info!(%signal, sender, uid = received.sender_uid, "asked to stop");
+        self.inputs.push_back(Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None });
+    }
+
+    fn reap(&mut self) {
+        let mut children = self.shared.children.borrow_mut();
+        loop {
+            match reap_next() {
+                Ok(Some(reaped)) => self.inputs.extend(children.reaped(reaped)),
+                Ok(None) => break,
+                Err(error) => return error!(%error, "cannot reap children"),
+            }
+        }
+        children.look();
+    }
+
+    fn handle_order(&mut self, order: Order) {
+        self.inputs.push_back(match order {
+            Order::Command { request, select, verb, wait, reply } => {
+                self.replies.insert(request, reply);
+                Input::Commanded { request, select, verb, wait }
+            }
+            Order::Expire { request } => Input::RequestExpired { request },
+            Order::Shutdown { timeout } => Input::ShutdownAsked { reason: ShutdownReason::Command, timeout },
+        });
+    }
+
+    /// Until nothing is left to tell the core, and nothing to sweep.
+    fn settle(&mut self) {
+        loop {
+            while let Some(input) = self.inputs.pop_front() {
+                trace!(?input);
+                let now = self.shared.clock.now();
+                self.shared.supervisor.borrow_mut().handle_input(now, input);
+                self.drain_effects();
+            }
+            self.take_gone_trees();
+            if self.inputs.is_empty() {
+                return self.send_sweeps();
+            }
+        }
+    }
+
+    fn drain_effects(&mut self) {
+        loop {
+            // The borrow must end before the effect is carried out, which reads the supervisor itself.
+            let effect = self.shared.supervisor.borrow_mut().poll_effect();
+            match effect {
+                Some(effect) => self.carry_out(effect),
+                None => return,
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        trace!(?effect);
+        match effect {
+            Effect::Spawn { run, spec, .. } => {
+                if let Err(error) = self.shared.children.borrow_mut().spawn(run, &spec) {
+                    self.inputs.push_back(Input::SpawnFailed { run, error });
+                }
+            }
+            Effect::Signal { run, signal, scope } => {
+                let mut children = self.shared.children.borrow_mut();
+                children.observe(run);
+                children.signal(run, signal, scope);
+            }
+            Effect::Sweep { run, signal } => {
+                let sweep = self.sweeps.entry(run).or_default();
+                sweep.unsent = Some(signal);
+                sweep.is_killing |= signal == Signal::KILL;
+            }
+            Effect::SignalStrays { signal } => self.shared.children.borrow_mut().signal_strays(signal),
+            Effect::Reply { request, outcome } => {
+                // Who has gone away needs no reply.
+                let _ = self.replies.remove(&request).map(|reply| reply.send(outcome));
+            }
+            Effect::Publish(event) => journal::write(&self.shared, &event),
+            Effect::Exit { code } => self.exit = Some(code),
+        }
+    }
+
+    /// Tells the core of trees of which nothing is left; one look serves all that ended together.
+    fn take_gone_trees(&mut self) {
+        if self.sweeps.is_empty() {
+            return;
+        }
+        let mut children = self.shared.children.borrow_mut();
+        let ended: Vec<RunId> = self.sweeps.keys().copied().filter(|&run| !children.has_main(run)).collect();
+        for run in children.take_gone(&ended) {
+            self.sweeps.remove(&run);
+            self.inputs.push_back(Input::TreeGone { run });
+        }
+    }
+
+    /// Signals what is still there of the trees that are to go, all that get the same signal at once.
+    fn send_sweeps(&mut self) {
+        let mut by_signal: BTreeMap<Signal, Vec<RunId>> = BTreeMap::new();
+        for (&run, sweep) in &mut self.sweeps {
+            if let Some(signal) = sweep.unsent.take() {
+                by_signal.entry(signal).or_default().push(run);
+            }
+        }
+        for (signal, runs) in by_signal {
+            self.sweep(&runs, signal);
+        }
+    }
+
+    /// Children were reaped, or a tree outgrew the last SIGKILL: what is left of those that are being killed gets another.
+    fn kill_what_is_left(&mut self) {
+        let killing: Vec<RunId> =
+            self.sweeps.iter().filter(|(_, sweep)| sweep.is_killing).map(|(&run, _)| run).collect();
+        if !killing.is_empty() {
+            self.sweep(&killing, Signal::KILL);
+        }
+    }
+
+    fn sweep(&mut self, runs: &[RunId], signal: Signal) {
+        if self.shared.children.borrow_mut().sweep(runs, signal) {
+            self.kill_again = Some(Instant::now() + KILL_AGAIN);
+        }
+    }
+}

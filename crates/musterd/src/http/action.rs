@@ -1,0 +1,191 @@
+//! Handlers that change something: they send an order to the event loop and wait for its reply.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use muster_api as api;
+use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody, SignalScope};
+use muster_core::{Awaited, Done, Failure, InstanceId, Outcome, RequestId, Scope, Selector, Signal, Verb};
+use tokio::sync::oneshot;
+
+use super::response::{self, Answer};
+use super::{body, look};
+use crate::shared::{Order, Shared};
+use crate::view;
+
+/// start, stop, restart, signal.
+pub(super) async fn act(
+    shared: &Rc<Shared>,
+    verb: api::Verb,
+    select: &str,
+    wait: Duration,
+    body: Incoming,
+) -> Result<Answer, Problem> {
+    let selector = parse_selector(select)?;
+    let verb = match verb {
+        api::Verb::Start => Verb::Start,
+        api::Verb::Stop => Verb::Stop,
+        api::Verb::Restart => Verb::Restart,
+        api::Verb::Signal => parse_signal(body::read(body).await?)?,
+    };
+    let results = command(shared, selector, verb, wait).await?;
+    let is_accepted = results.iter().any(|result| result.outcome == api::Outcome::Accepted);
+    let status = if is_accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
+    finish(results, status)
+}
+
+/// Answers when the instances are where they are wanted.
+pub(super) async fn wait(
+    shared: &Rc<Shared>,
+    select: &str,
+    until: api::WaitFor,
+    timeout: Duration,
+) -> Result<Answer, Problem> {
+    let awaited = match until {
+        api::WaitFor::Running => Awaited::Running,
+        api::WaitFor::Exited => Awaited::Exited,
+        api::WaitFor::Stopped => Awaited::Stopped,
+    };
+    let mut results = command(shared, parse_selector(select)?, Verb::Await(awaited), timeout).await?;
+    for result in &mut results {
+        // A look without waiting found it elsewhere: that is a wait that timed out.
+        if result.outcome == api::Outcome::Accepted {
+            result.outcome = api::Outcome::Pending;
+        }
+    }
+    finish(results, StatusCode::OK)
+}
+
+fn finish(results: Vec<api::ActionResult>, status: StatusCode) -> Result<Answer, Problem> {
+    if results.iter().any(|result| result.outcome == api::Outcome::Pending) {
+        let problem = Problem::new(ProblemKind::TimedOut, "not done when the wait was over");
+        return Err(problem.with_hint("it goes on all the same; status tells how far it is").with_results(results));
+    }
+    Ok(response::json(status, &api::ActionReport { results }))
+}
+
+/// Stops everything and exits.
+pub(super) async fn shutdown(shared: &Rc<Shared>, body: Incoming) -> Result<Answer, Problem> {
+    let body: ShutdownBody = body::read(body).await?.unwrap_or_default();
+    let timeout = body.timeout.map(Duration::try_from_secs_f64).transpose().map_err(|_| {
+        Problem::new(ProblemKind::BadBody, "\"timeout\" must be a number of seconds, 0 or more")
+    })?;
+    send(shared, Order::Shutdown { timeout }).await?;
+    let mut answer = look::info(shared);
+    *answer.status_mut() = StatusCode::ACCEPTED;
+    Ok(answer)
+}
+
+pub(super) fn parse_selector(text: &str) -> Result<Selector, Problem> {
+    text.parse().map_err(|error: muster_core::name::InvalidSelector| {
+        Problem::new(ProblemKind::BadParameter, error.to_string())
+            .with_hint("such as web, web:0, web:*, w*, all, or several with commas")
+    })
+}
+
+fn parse_signal(body: Option<SignalBody>) -> Result<Verb, Problem> {
+    let body = body.ok_or_else(|| {
+        Problem::new(ProblemKind::BadBody, "which signal is missing").with_hint(r#"send a body such as {"signal": "HUP"}"#)
+    })?;
+    let signal: Signal = body.signal.parse().map_err(|error: muster_core::signal::UnknownSignal| {
+        Problem::new(ProblemKind::BadBody, error.to_string()).with_hint("such as HUP, SIGUSR1, 10 or RTMIN+3")
+    })?;
+    let scope = match body.scope {
+        SignalScope::Main => Scope::Main,
+        SignalScope::Group => Scope::Group,
+        SignalScope::Tree => Scope::Tree,
+    };
+    Ok(Verb::Signal { signal, scope })
+}
+
+async fn send(shared: &Rc<Shared>, order: Order) -> Result<(), Problem> {
+    let gone = |_| Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit");
+    shared.orders.send(order).await.map_err(gone)
+}
+
+/// Has the loop carry something out, and waits for the reply no longer than `patience`.
+async fn command(
+    shared: &Rc<Shared>,
+    select: Selector,
+    verb: Verb,
+    patience: Duration,
+) -> Result<Vec<api::ActionResult>, Problem> {
+    let request = shared.new_request();
+    let (reply, mut replied) = oneshot::channel();
+    let waits = !patience.is_zero();
+    // A client that goes away takes its request with it, however far that has come.
+    let _abandoned = Abandon { shared: Rc::clone(shared), request };
+    send(shared, Order::Command { request, select, verb, wait: waits, reply }).await?;
+    let gone = |_| Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit");
+    let outcome = match waits {
+        false => replied.await.map_err(gone)?,
+        true => match tokio::time::timeout(patience, &mut replied).await {
+            Ok(outcome) => outcome.map_err(gone)?,
+            Err(_) => {
+                send(shared, Order::Expire { request }).await?;
+                replied.await.map_err(gone)?
+            }
+        },
+    };
+    match outcome {
+        Outcome::NoSuchProgram(pattern) => Err(Problem::no_such_program(vec![pattern])),
+        Outcome::Results(results) => {
+            Ok(results.into_iter().map(|(id, result)| action_result(shared, id, result, waits)).collect())
+        }
+    }
+}
+
+/// Tells the loop, when it is dropped, that nobody waits for a reply any more. An expired request that was replied to is
+/// nothing to the loop.
+struct Abandon {
+    shared: Rc<Shared>,
+    request: RequestId,
+}
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        // Where the queue is full the request stays until its instances come to rest, which is bounded as well.
+        let _ = self.shared.orders.try_send(Order::Expire { request: self.request });
+    }
+}
+
+fn action_result(
+    shared: &Shared,
+    id: InstanceId,
+    result: Result<Done, Failure>,
+    waited: bool,
+) -> api::ActionResult {
+    let supervisor = shared.supervisor.borrow();
+    let instance = supervisor.instance(id);
+    let (outcome, error) = match result {
+        Ok(done) => (done_word(done), None),
+        Err(Failure::Pending) if waited => (api::Outcome::Pending, None),
+        Err(Failure::Pending) => (api::Outcome::Accepted, None),
+        Err(Failure::NotRunning) => (api::Outcome::NotRunning, None),
+        Err(Failure::Ended(end)) => (api::Outcome::Error, Some(end.to_string())),
+        Err(Failure::Cancelled) => (api::Outcome::Error, Some("stopped before it was up".to_owned())),
+        Err(Failure::ShuttingDown) => (api::Outcome::Error, Some("the daemon is shutting down".to_owned())),
+    };
+    let run = instance.run().filter(|_| instance.run_began().is_some());
+    api::ActionResult {
+        name: instance.name().to_owned(),
+        outcome,
+        state: view::state(instance.state()),
+        pid: run.and_then(|run| shared.children.borrow().pid_of(run)),
+        error,
+    }
+}
+
+fn done_word(done: Done) -> api::Outcome {
+    match done {
+        Done::Started => api::Outcome::Started,
+        Done::AlreadyRunning => api::Outcome::AlreadyStarted,
+        Done::Stopped => api::Outcome::Stopped,
+        Done::NotRunning => api::Outcome::NotRunning,
+        Done::Restarted => api::Outcome::Restarted,
+        Done::Signalled => api::Outcome::Signalled,
+        Done::Reached => api::Outcome::Reached,
+    }
+}

@@ -1,0 +1,100 @@
+//! Handlers that only look.
+
+use hyper::StatusCode;
+use muster_api as api;
+use muster_api::Problem;
+use muster_core::{Goal, Instance, Selector, State};
+
+use super::action::parse_selector;
+use super::response::{self, Answer};
+use crate::shared::Shared;
+use crate::view;
+
+pub(super) fn info(shared: &Shared) -> Answer {
+    let supervisor = shared.supervisor.borrow();
+    let up = supervisor.snapshot().iter().filter(|instance| instance.goal() == Goal::Up).count();
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let pid = std::process::id();
+    let info = api::Info {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid,
+        is_pid1: pid == 1,
+        state: phase(shared),
+        started_at: view::date(shared, muster_core::Time::ZERO),
+        uptime: shared.clock.now().since_origin().as_secs_f64(),
+        config_files: shared.config_files.iter().map(|path| path.display().to_string()).collect(),
+        goals: api::Goals { up: count(up), down: count(supervisor.snapshot().len() - up) },
+    };
+    response::json(StatusCode::OK, &info)
+}
+
+/// Starting lasts until every autostarted program has come up or given up once.
+fn phase(shared: &Shared) -> api::Phase {
+    let supervisor = shared.supervisor.borrow();
+    if supervisor.is_shutting_down() {
+        api::Phase::Stopping
+    } else if supervisor.snapshot().iter().any(is_in_first_start) {
+        api::Phase::Starting
+    } else {
+        api::Phase::Running
+    }
+}
+
+fn is_in_first_start(instance: &Instance) -> bool {
+    let is_first = instance.past().next().is_none();
+    is_first && matches!(instance.state(), State::Waiting | State::Starting)
+}
+
+pub(super) fn programs(shared: &Shared, select: Option<&str>) -> Result<Answer, Problem> {
+    let selector = select.map(parse_selector).transpose()?;
+    let supervisor = shared.supervisor.borrow();
+    let now = shared.clock.now();
+    let chosen = chosen(&supervisor, selector.as_ref())?;
+    let programs: Vec<api::Program> =
+        chosen.into_iter().map(|instance| view::program(shared, instance, now)).collect();
+    Ok(response::json(StatusCode::OK, &programs))
+}
+
+fn chosen<'a>(
+    supervisor: &'a muster_core::Supervisor,
+    selector: Option<&Selector>,
+) -> Result<Vec<&'a Instance>, Problem> {
+    let Some(selector) = selector else { return Ok(supervisor.snapshot().iter().collect()) };
+    let ids = supervisor.select(selector).map_err(|pattern| Problem::no_such_program(vec![pattern.to_owned()]))?;
+    Ok(ids.into_iter().map(|id| supervisor.instance(id)).collect())
+}
+
+pub(super) fn program(shared: &Shared, name: &str) -> Result<Answer, Problem> {
+    let supervisor = shared.supervisor.borrow();
+    let instance = supervisor.find(name).ok_or_else(|| no_such_instance(&supervisor, name))?;
+    Ok(response::json(StatusCode::OK, &view::detail(shared, instance, shared.clock.now())))
+}
+
+/// A program with several instances is not one of them.
+fn no_such_instance(supervisor: &muster_core::Supervisor, name: &str) -> Problem {
+    let problem = Problem::no_such_program(vec![name.to_owned()]);
+    let several = supervisor.snapshot().iter().any(|instance| instance.program().name == name);
+    if several { problem.with_hint(format!("it has several instances: {name}:0, {name}:1, …")) } else { problem }
+}
+
+pub(super) fn readiness(shared: &Shared) -> Answer {
+    let ready = view::readiness(shared, shared.clock.now());
+    let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    response::json(status, &ready)
+}
+
+pub(super) fn processes(shared: &Shared, select: Option<&str>) -> Result<Answer, Problem> {
+    let selector = select.map(parse_selector).transpose()?;
+    let supervisor = shared.supervisor.borrow();
+    let mut children = shared.children.borrow_mut();
+    let chosen = chosen(&supervisor, selector.as_ref())?;
+    let programs = chosen.into_iter().map(|instance| api::InstanceProcesses {
+        name: instance.name().to_owned(),
+        state: view::state(instance.state()),
+        run: instance.last_run().map(|run| run.0),
+        processes: instance.run().map_or_else(Vec::new, |run| children.processes(run)),
+    });
+    let programs = programs.collect();
+    let strays = if select.is_none() { children.strays() } else { Vec::new() };
+    Ok(response::json(StatusCode::OK, &api::Processes { programs, strays }))
+}

@@ -1,0 +1,14 @@
+//! The control API over HTTP/1.1 on a Unix socket.
+//!
+//! `socket` makes the socket and takes over a stale one, `server` accepts and bounds connections, `access` decides who may
+//! do what, `answer` routes a request to its handler. Handlers look at [`crate::shared::Shared`] and send orders to the
+//! event loop; none of them touches supervision itself.
+
+pub(crate) mod access;
+mod action;
+mod answer;
+mod body;
+mod look;
+mod response;
+pub(crate) mod server;
+pub(crate) mod socket;

@@ -1,0 +1,46 @@
+//! Answers: JSON, and errors as RFC 9457 problems.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use muster_api::{JSON, PROBLEM_JSON, Problem, ProblemKind, RouteError};
+use serde::Serialize;
+
+/// An answer, whole.
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// A body as JSON.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    match serde_json::to_vec(body) {
+        Ok(text) => with_type(status, JSON, text),
+        Err(error) => problem(&Problem::new(ProblemKind::Internal, format!("cannot write the answer: {error}"))),
+    }
+}
+
+/// An error.
+pub(super) fn problem(problem: &Problem) -> Answer {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // A problem is strings and numbers; writing it to memory cannot fail.
+    with_type(status, PROBLEM_JSON, serde_json::to_vec(problem).unwrap_or_default())
+}
+
+/// A path, method or parameter that is none.
+pub(super) fn route_error(error: RouteError) -> Answer {
+    let allow = match &error {
+        RouteError::MethodNotAllowed { allow } => Some(*allow),
+        RouteError::NotFound | RouteError::BadParameter { .. } => None,
+    };
+    let mut answer = problem(&Problem::from(error));
+    if let Some(allow) = allow {
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    answer
+}
+
+fn with_type(status: StatusCode, media_type: &'static str, text: Vec<u8>) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer
+}

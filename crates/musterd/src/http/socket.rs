@@ -1,0 +1,209 @@
+//! The control socket's place in the file system.
+//!
+//! Only one daemon may own it. Whoever holds the lock beside it owns it: a socket that is there without a lock holder is
+//! stale and taken over, a lock that is held means that another daemon lives. The socket appears under its name only when
+//! its owner and mode are set, so nobody can connect too early.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use muster_core::spec::{ControlSpec, UserSpec};
+use muster_sys::user::Accounts;
+use nix::fcntl::{Flock, FlockArg};
+use tokio::net::UnixListener;
+
+/// The longest path a Unix socket can have: unix(7), sun_path is 108 bytes with the closing NUL.
+const LONGEST_PATH: usize = 107;
+
+/// Why there is no control socket.
+#[derive(Debug)]
+pub(crate) enum SocketError {
+    /// Another daemon serves it.
+    Taken(PathBuf),
+    /// The configured path or owner can never work.
+    Misconfigured(String),
+    /// The place cannot be written to, as with a read-only file system.
+    Unusable(String),
+}
+
+/// The control socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    listener: UnixListener,
+    place: Place,
+}
+
+/// The name and the lock, given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    path: PathBuf,
+    lock: PathBuf,
+    _held: Flock<File>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Both go while the lock is still held; whoever waits for it looks again at what is under the name.
+        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.lock);
+    }
+}
+
+impl Socket {
+    /// Takes the place and listens. Must be called within the runtime.
+    pub(crate) fn open(path: &Path, spec: &ControlSpec, accounts: &mut Accounts) -> Result<Socket, SocketError> {
+        let length = path.as_os_str().len();
+        if length > LONGEST_PATH - ".new".len() {
+            return Err(SocketError::Misconfigured(format!(
+                "[http] socket: the path has {length} bytes, more than the {} a socket can have: {}",
+                LONGEST_PATH - ".new".len(),
+                path.display()
+            )));
+        }
+        let owner = look_up_owner(spec.owner.as_ref(), accounts)?;
+        let lock = suffixed(path, ".lock");
+        let held = take_lock(&lock, path)?;
+        let place = Place { path: path.to_owned(), lock, _held: held };
+        if UnixStream::connect(path).is_ok() {
+            // Somebody listens there who does not know the lock.
+            std::mem::forget(place);
+            return Err(SocketError::Taken(path.to_owned()));
+        }
+        let listener = listen(path, spec.mode, owner).map_err(|error| unusable(path, &error))?;
+        Ok(Socket { listener, place })
+    }
+
+    /// The listener for the server, and the place to hold on to until the end.
+    pub(crate) fn into_parts(self) -> (UnixListener, Place) {
+        (self.listener, self.place)
+    }
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn unusable(path: &Path, error: &io::Error) -> SocketError {
+    SocketError::Unusable(format!("{}: {}", path.display(), muster_sys::spawn::reason(error.raw_os_error().unwrap_or(0))))
+}
+
+fn look_up_owner(owner: Option<&UserSpec>, accounts: &mut Accounts) -> Result<Option<(u32, u32)>, SocketError> {
+    let Some(owner) = owner else { return Ok(None) };
+    let account = accounts
+        .account(owner, nix::unistd::getegid().as_raw())
+        .map_err(|error| SocketError::Misconfigured(format!("[http] owner: {error}")))?;
+    Ok(Some((account.uid, account.gid)))
+}
+
+/// Holds the lock that is under this name, not one that was removed while we waited for it.
+fn take_lock(lock: &Path, socket: &Path) -> Result<Flock<File>, SocketError> {
+    loop {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).mode(0o600).open(lock).map_err(|error| unusable(lock, &error))?;
+        let held = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => held,
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Err(SocketError::Taken(socket.to_owned())),
+            Err((_, error)) => return Err(unusable(lock, &error.into())),
+        };
+        let ours = held.metadata().map_err(|error| unusable(lock, &error))?;
+        match fs::metadata(lock) {
+            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return Ok(held),
+            _ => continue,
+        }
+    }
+}
+
+fn listen(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<UnixListener> {
+    let new = suffixed(path, ".new");
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&new)?;
+    let finished = (|| {
+        if let Some((uid, gid)) = owner {
+            chown(&new, Some(uid), Some(gid))?;
+        }
+        fs::set_permissions(&new, Permissions::from_mode(mode))?;
+        fs::rename(&new, path)
+    })();
+    if finished.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    finished.map(|()| listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec() -> ControlSpec {
+        let none = Vec::new;
+        ControlSpec { socket: None, mode: 0o660, owner: None, allow_users: none(), readonly_users: none() }
+    }
+
+    fn open(path: &Path) -> Result<Socket, SocketError> {
+        Socket::open(path, &spec(), &mut Accounts::default())
+    }
+
+    fn in_runtime(test: impl FnOnce(&Path)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        runtime.block_on(async { test(&directory.path().join("muster.sock")) });
+    }
+
+    #[test]
+    fn a_live_socket_is_left_alone_and_a_stale_one_taken_over() {
+        in_runtime(|path| {
+            let first = open(path).unwrap();
+            assert!(matches!(open(path), Err(SocketError::Taken(_))));
+            assert!(UnixStream::connect(path).is_ok(), "the first one still listens");
+            // What a daemon that was killed leaves behind: the socket and a lock that nobody holds.
+            drop(first);
+            drop(std::os::unix::net::UnixListener::bind(path).unwrap());
+            fs::write(suffixed(path, ".lock"), "").unwrap();
+            let second = open(path).unwrap();
+            assert!(UnixStream::connect(path).is_ok());
+            drop(second);
+            assert!(!path.exists() && !suffixed(path, ".lock").exists(), "nothing is left behind");
+        });
+    }
+
+    #[test]
+    fn somebody_who_listens_without_a_lock_is_not_robbed() {
+        in_runtime(|path| {
+            let _other = std::os::unix::net::UnixListener::bind(path).unwrap();
+            assert!(matches!(open(path), Err(SocketError::Taken(_))));
+            assert!(UnixStream::connect(path).is_ok());
+        });
+    }
+
+    #[test]
+    fn the_mode_is_set() {
+        in_runtime(|path| {
+            let _socket = open(path).unwrap();
+            assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o660);
+        });
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_told() {
+        in_runtime(|path| {
+            let long = path.with_file_name("x".repeat(120));
+            assert!(matches!(open(&long), Err(SocketError::Misconfigured(_))));
+        });
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_told() {
+        in_runtime(|path| {
+            let Err(SocketError::Unusable(text)) = open(&path.join("no/such")) else { panic!("it cannot be opened") };
+            assert!(text.contains("no such file"), "{text}");
+        });
+    }
+}

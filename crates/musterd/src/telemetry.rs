@@ -1,0 +1,95 @@
+//! The daemon's own messages: tracing, as text or JSON, to stderr or a file.
+//!
+//! The writer never blocks, never fails and never panics: messages go into the console's bounded queue. Without that, a
+//! broken or unread stderr would end or freeze PID 1.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use muster_core::spec::{DaemonSpec, LogFormat, LogLevel};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::logs::console::Console;
+
+/// Where messages go.
+#[derive(Clone, Debug)]
+enum Destination {
+    Console(Console),
+    File(Arc<File>),
+}
+
+/// Begins to write messages as the configuration says.
+pub(crate) fn start(spec: &DaemonSpec, stderr: &Console) -> io::Result<()> {
+    let destination = match &spec.log_file {
+        Some(path) => Destination::File(Arc::new(open(path)?)),
+        None => Destination::Console(stderr.clone()),
+    };
+    let colour = spec.log_file.is_none() && io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(destination)
+        .with_ansi(colour)
+        .with_target(false)
+        // Its default is to print to stderr when writing fails, and that panics when stderr fails too.
+        .log_internal_errors(false);
+    let lines = match spec.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(spec.log_level)));
+    // Only a second call could fail, and there is none.
+    let _ = subscriber.try_init();
+    Ok(())
+}
+
+/// `RUST_LOG` wins over the configuration, as in every Rust program: `debug`, or `warn,musterd::http=trace`.
+fn filter(level: LogLevel) -> Targets {
+    let from_environment = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
+    from_environment.unwrap_or_else(|| {
+        Targets::new().with_default(match level {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Trace => LevelFilter::TRACE,
+        })
+    })
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+impl<'a> MakeWriter<'a> for Destination {
+    type Writer = Message<'a>;
+
+    fn make_writer(&'a self) -> Message<'a> {
+        Message { destination: self }
+    }
+}
+
+/// One message on its way; the formatter writes it whole.
+pub(crate) struct Message<'a> {
+    destination: &'a Destination,
+}
+
+impl Write for Message<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.destination {
+            Destination::Console(console) => console.append(bytes),
+            // A message that cannot be written is lost; there is nobody to tell.
+            Destination::File(file) => drop((&**file).write_all(bytes)),
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

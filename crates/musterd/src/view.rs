@@ -1,0 +1,229 @@
+//! The core's instances in the words of the API.
+//!
+//! Pure reading: nothing here decides, changes or waits.
+
+use std::time::Duration;
+
+use muster_api as api;
+use muster_core::restart::Limit;
+use muster_core::supervisor::is_ready;
+use muster_core::{Goal, Instance, PastRun, RunEnd, State, Time};
+
+use crate::shared::Shared;
+
+/// One instance as the list shows it.
+pub(crate) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::Program {
+    let program = instance.program();
+    let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
+    let began = instance.run_began();
+    let limit = retries(instance);
+    api::Program {
+        name: instance.name().to_owned(),
+        program: program.name.clone(),
+        group: program.groups.first().unwrap_or(&program.name).clone(),
+        goal: goal(instance.goal()),
+        state: state(instance.state()),
+        code: u16::from(instance.state().code()),
+        ready: None,
+        health: None,
+        pid: pid.filter(|_| began.is_some()),
+        run: instance.last_run().map(|run| run.0),
+        started_at: began.map(|at| date(shared, at)),
+        uptime: began.map(|at| now.since(at).as_secs_f64()),
+        failures: instance.failures(now),
+        startretries: limit,
+        next_start_at: instance.next_start().map(|at| date(shared, at)),
+        exit: instance.past().next_back().map(exit),
+        waiting_for: waiting_for(instance),
+        autostart: program.autostart,
+        priority: program.priority,
+        description: describe(instance, pid, now),
+    }
+}
+
+/// One instance with everything that is known of it.
+pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time) -> api::ProgramDetail {
+    let current = instance.run_began().zip(instance.run()).map(|(began, run)| api::Run {
+        run: run.0,
+        pid: shared.children.borrow().pid_of(run),
+        started_at: date(shared, began),
+        ended_at: None,
+        uptime: now.since(began).as_secs_f64(),
+        exit: None,
+    });
+    let past = instance.past().rev().map(|past| api::Run {
+        run: past.run.0,
+        pid: shared.children.borrow().pid_of(past.run),
+        started_at: date(shared, past.began),
+        ended_at: Some(date(shared, past.ended)),
+        uptime: past.ended.since(past.began).as_secs_f64(),
+        exit: Some(exit(past)),
+    });
+    api::ProgramDetail {
+        program: program(shared, instance, now),
+        configuration: crate::effective::configuration(instance),
+        runs: current.into_iter().chain(past).collect(),
+    }
+}
+
+/// What keeps the whole from being ready.
+pub(crate) fn readiness(shared: &Shared, now: Time) -> api::Ready {
+    let supervisor = shared.supervisor.borrow();
+    let missing = supervisor.snapshot().iter().filter(|instance| !is_ready(instance));
+    let missing: Vec<api::Missing> = missing
+        .map(|instance| {
+            let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
+            api::Missing {
+                name: instance.name().to_owned(),
+                state: state(instance.state()),
+                reason: describe(instance, pid, now),
+            }
+        })
+        .collect();
+    api::Ready { ready: missing.is_empty() && !supervisor.is_shutting_down(), missing }
+}
+
+pub(crate) fn state(state: State) -> api::State {
+    match state {
+        State::Stopped => api::State::Stopped,
+        State::Waiting => api::State::Waiting,
+        State::Starting => api::State::Starting,
+        State::Running => api::State::Running,
+        State::Backoff => api::State::Backoff,
+        State::Stopping => api::State::Stopping,
+        State::Exited => api::State::Exited,
+        State::Fatal => api::State::Fatal,
+    }
+}
+
+fn goal(goal: Goal) -> api::Goal {
+    match goal {
+        Goal::Up => api::Goal::Up,
+        Goal::Down => api::Goal::Down,
+    }
+}
+
+pub(crate) fn date(shared: &Shared, at: Time) -> api::Timestamp {
+    shared.clock.date(at).into()
+}
+
+fn exit(past: &PastRun) -> api::ExitInfo {
+    let (code, signal) = match &past.end {
+        RunEnd::Exited(muster_core::Exit::Code(code)) => (Some(*code), None),
+        RunEnd::Exited(muster_core::Exit::Signal { signal, .. }) => (None, Some(signal.to_string())),
+        RunEnd::NotSpawned(_) => (None, None),
+    };
+    api::ExitInfo { code, signal, success: past.success, reason: past.end.to_string() }
+}
+
+fn retries(instance: &Instance) -> Option<u32> {
+    instance.program().restart.retries()
+}
+
+fn waiting_for(instance: &Instance) -> Vec<String> {
+    let leftovers = instance.has_leftovers().then(|| "the processes that its last run left behind".to_owned());
+    let others = instance.is_held().then(|| "the programs that are restarted with it".to_owned());
+    let reasons = leftovers.into_iter().chain(others);
+    if instance.state() == State::Waiting { reasons.collect() } else { Vec::new() }
+}
+
+/// A line for people: what supervisorctl would say, or more.
+fn describe(instance: &Instance, pid: Option<u32>, now: Time) -> String {
+    let last_end = instance.past().next_back().map(|past| past.end.to_string());
+    let reason = last_end.unwrap_or_default();
+    let in_state = now.since(instance.since());
+    match instance.state() {
+        State::Running | State::Starting => {
+            let pid = pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"));
+            let up = instance.run_began().map_or(Duration::ZERO, |began| now.since(began));
+            format!("{pid}, uptime {}", clock_face(up))
+        }
+        State::Backoff => match instance.next_start().filter(|&at| at > now) {
+            Some(at) => format!("{reason}; next start in {}, {}", span(at.since(now)), attempt(instance)),
+            None => format!("{reason}; its last run left processes behind, which are being stopped"),
+        },
+        State::Stopping if instance.has_leftovers() => {
+            format!("{reason}; stopping the processes it left behind for {}", span(in_state))
+        }
+        State::Stopping => match pid {
+            Some(pid) => format!("pid {pid}, stopping for {}", span(in_state)),
+            None => format!("stopping for {}", span(in_state)),
+        },
+        State::Waiting => format!("waiting for {}", waiting_for(instance).join(" and ")),
+        State::Stopped if instance.past().next_back().is_none() => "not started".to_owned(),
+        State::Stopped => format!("stopped {} ago", clock_face(in_state)),
+        State::Exited => format!("{reason}, {} ago", clock_face(in_state)),
+        State::Fatal => format!("{reason}; {}", gave_up(instance)),
+    }
+}
+
+fn attempt(instance: &Instance) -> String {
+    let failures = instance.failures(instance.since());
+    match instance.program().restart.limit {
+        Limit::Retries(retries) => format!("attempt {failures} of {retries}"),
+        _ => format!("attempt {failures}"),
+    }
+}
+
+fn gave_up(instance: &Instance) -> String {
+    match (instance.program().restart.when, instance.program().restart.limit) {
+        (muster_core::restart::RestartWhen::Never, _) => "not restarted (restart = \"no\")".to_owned(),
+        (_, Limit::Retries(retries)) => format!("gave up after {}", count(retries, "restart")),
+        (_, Limit::Rate { starts, within }) => {
+            format!("gave up after {} within {}", count(starts, "start"), span(within))
+        }
+        (_, Limit::Unlimited) => "gave up".to_owned(),
+    }
+}
+
+fn count(number: u32, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// `0:00:05`, or `2 days, 3:04:05`, as supervisorctl shows an uptime.
+fn clock_face(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let clock = format!("{}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    match seconds / 86_400 {
+        0 => clock,
+        1 => format!("1 day, {clock}"),
+        days => format!("{days} days, {clock}"),
+    }
+}
+
+/// A short span in its natural unit: `500ms`, `2.5s`, `3m20s`.
+pub(crate) fn span(span: Duration) -> String {
+    let ms = span.as_millis();
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..60_000 if ms % 1_000 < 50 => format!("{}s", ms / 1_000),
+        1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
+        _ => format!("{}m{:02}s", ms / 60_000, ms / 1_000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_shown_in_their_natural_unit() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1_000, "1s"),
+            (2_500, "2.5s"),
+            (59_999, "59.9s"),
+            (200_000, "3m20s"),
+        ] {
+            assert_eq!(span(Duration::from_millis(ms)), text);
+        }
+    }
+
+    #[test]
+    fn uptimes_look_as_in_supervisorctl() {
+        for (seconds, text) in [(5, "0:00:05"), (90_061, "1 day, 1:01:01"), (200_000, "2 days, 7:33:20")] {
+            assert_eq!(clock_face(Duration::from_secs(seconds)), text);
+        }
+    }
+}
