@@ -112,18 +112,15 @@ fn stop_budget(programs: &[Built<'_>], daemon: &DaemonDraft, report: &Report) {
         return;
     }
     let (shortened, left) = first_shortened(steps.values().rev(), budget);
-    let name = &shortened.slowest.spec.name;
+    let is_last = steps.keys().next() == Some(&shortened.priority);
     let message = format!(
-        "stopping everything may take {}, but shutdown_timeout is {}: {name:?} gets {} of its {}{}",
+        "stopping everything may take {}, but shutdown_timeout is {}: {:?} gets {} of its {}{}",
         show_duration(total),
         show_duration(budget),
+        shortened.slowest.spec.name,
         show_duration(left),
         show_duration(shortened.patience),
-        if shortened.priority == steps.keys().next().copied().unwrap_or_default() {
-            ""
-        } else {
-            ", what stops after it nothing"
-        },
+        if is_last { "" } else { ", and what stops after it gets none" },
     );
     let place = daemon.shutdown_timeout_at.unwrap_or(shortened.at);
     let hint = format!("[musterd] shutdown_timeout = {:?}, and `docker stop -t` a little more", whole_seconds(total));

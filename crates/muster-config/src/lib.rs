@@ -21,6 +21,7 @@ mod lint;
 mod mask;
 mod read;
 mod render;
+mod scalars;
 mod sections;
 mod source;
 mod units;

@@ -3,6 +3,7 @@
 //! For `musterd check`. A load does not do this: a daemon's start should not wait for a thousand look-ups, and what is
 //! missing now may be there when the program starts. So these are warnings.
 
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -79,7 +80,7 @@ fn search_path(process: &ProcessSpec, variables: &dyn Fn(&str) -> Option<String>
 
 fn executable_problem(command: &str, path: &Path) -> Option<Problem> {
     let reason = match path.metadata() {
-        Err(error) => format!("command {command:?} cannot be found: {}", error.kind()),
+        Err(error) => format!("command {command:?} cannot be found: {}", reason(&error, "no such file")),
         Ok(about) if about.is_dir() => format!("command {command:?} is a directory"),
         Ok(_) if !is_executable(path) => format!("command {command:?} is not executable"),
         Ok(_) => return None,
@@ -88,13 +89,22 @@ fn executable_problem(command: &str, path: &Path) -> Option<Problem> {
     Some((reason, hint))
 }
 
+fn reason(error: &io::Error, missing: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => missing.to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
 fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
 }
 
 fn directory_problem(directory: &Path) -> Option<Problem> {
     let problem = match directory.metadata() {
-        Err(error) => format!("directory {} cannot be used: {}", directory.display(), error.kind()),
+        Err(error) => {
+            format!("directory {} cannot be used: {}", directory.display(), reason(&error, "no such directory"))
+        }
         Ok(about) if !about.is_dir() => format!("directory {} is no directory", directory.display()),
         Ok(_) => return None,
     };

@@ -113,7 +113,7 @@ fn secret_value(bytes: &[u8], from: usize) -> Range<usize> {
     let end = match bytes.get(start) {
         Some(b'"' | b'\'') => string_end(bytes, start),
         Some(b'[' | b'{') => bracket_end(bytes, start),
-        _ => return start..line_end(bytes, start),
+        _ => start + bytes[start..].iter().take_while(|&&byte| is_word(byte) || b"+.:".contains(&byte)).count(),
     };
     // Text right after the value is a mistake, and may be more of the secret.
     let next = bytes[end..].iter().find(|byte| !b" \t".contains(byte));

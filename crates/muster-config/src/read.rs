@@ -127,7 +127,8 @@ impl<'t> Reader<'t, '_> {
         }
         let reason = format!("cannot read {}: {}", path.display(), error.describe());
         let finding = self.about(path, from, reason);
-        self.report.add(finding);
+        let is_directory = path.is_dir();
+        self.report.add(if is_directory { finding.hint("DIRECTORY/*.toml names the files in it") } else { finding });
     }
 
     fn is_cycle(&mut self, path: &Path, identity: &Path, from: Option<Place>) -> bool {
@@ -247,6 +248,9 @@ fn syntax_hint(line: &str, message: &str) -> Option<String> {
     if message.starts_with("string values must be quoted") {
         return unquoted_hint(value.unwrap_or_default());
     }
+    if message.starts_with("unexpected key or value, expected newline") {
+        return Some("a line has one key and one value; text with quotes in it can stand in others: '…'".to_owned());
+    }
     if message.ends_with("expected `\"`") || message.ends_with("expected `'`") {
         return Some("close the quote; text of several lines stands between three of them".to_owned());
     }
@@ -273,9 +277,7 @@ fn header_hint(header: &str) -> Option<String> {
         "program" | "group" => {
             Some(format!("write [{kind}.{name}]: in TOML the parts of a table's name are joined by a dot"))
         }
-        "eventlistener" => {
-            Some("there are no event listeners: see essential and exit_when_done, and musterctl events".to_owned())
-        }
+        "eventlistener" => Some("there are no event listeners: see essential and exit_when_done".to_owned()),
         "fcgi-program" => Some(format!("write [program.{name}]; sockets are not supported yet")),
         _ => None,
     }

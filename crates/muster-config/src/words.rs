@@ -241,8 +241,7 @@ const DEPENDENCIES: &str = "dependencies are not supported yet; priority orders 
 fn supervisords_events(word: &str) -> Option<String> {
     let is_events = word.ends_with("_events_enabled") || word.ends_with("_capture_maxbytes");
     let is_listener = ["events", "buffer_size", "result_handler"].contains(&word);
-    (is_events || is_listener)
-        .then(|| "there are no event listeners: see essential and exit_when_done, and musterctl events".to_owned())
+    (is_events || is_listener).then(|| "there are no event listeners: see essential and exit_when_done".to_owned())
 }
 
 fn dockers(word: &str, value: &DeValue<'_>) -> Option<String> {

@@ -1,5 +1,11 @@
 //! What a right configuration becomes: values, defaults, layers, includes, interpolation, environments.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may stop where it stands, and ask its environment"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -435,10 +441,10 @@ fn lint_looks_for_commands_and_directories() {
         lines,
         [
             "c.toml:2:11: program \"a\": command \"no-such-command\" is not in PATH",
-            "c.toml:4:11: program \"b\": command \"/no/such\" cannot be found: entity not found",
+            "c.toml:4:11: program \"b\": command \"/no/such\" cannot be found: no such file",
             "c.toml:6:11: program \"c\": command \"c.toml\" is not executable",
-            "c.toml:8:23: program \"d\": command \"/tmp\" is a directory",
-            "c.toml:10:11: program \"e\": directory /no/such cannot be used: entity not found",
+            "c.toml:8:11: program \"d\": command \"/tmp\" is a directory",
+            "c.toml:10:11: program \"e\": directory /no/such cannot be used: no such directory",
             "c.toml:16:11: program \"g\": command \"sh\" is not in PATH",
         ]
     );

@@ -3,6 +3,12 @@
 //! A case is a configuration, then what is said about it, each line beginning with `=>`; a line `---` ends it. With
 //! `MUSTER_BLESS=1` in the environment the table is rewritten from what is said now: read the difference.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may stop where it stands, and ask its environment"
+)]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,7 +62,7 @@ fn every_mistake_has_its_place_its_words_and_its_hint() {
         let text: String = case.split_inclusive('\n').filter(|l| !l.starts_with("=>") && *l != "---\n").collect();
         let said = said_about(directory.path(), &text);
         count += 1;
-        write!(now, "{text}{said}---\n").unwrap();
+        writeln!(now, "{text}{said}---").unwrap();
     }
     assert!(count >= 60, "only {count} cases");
     if std::env::var_os("MUSTER_BLESS").is_some() {

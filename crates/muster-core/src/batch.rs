@@ -74,6 +74,11 @@ impl Batches {
         self.batches.get_mut(&id)?.current.remove(&member).then_some(id)
     }
 
+    /// The batch waits no longer for those of the current wave that are not down.
+    pub(crate) fn pass_over(&mut self, id: BatchId) {
+        self.batches.get_mut(&id).into_iter().for_each(|batch| batch.current.clear());
+    }
+
     /// Whether the batch is still there and waits for nobody.
     pub(crate) fn is_between_waves(&self, id: BatchId) -> bool {
         self.batches.get(&id).is_some_and(|batch| batch.current.is_empty())

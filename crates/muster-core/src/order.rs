@@ -35,7 +35,7 @@ pub fn share(remaining: Duration, wants: &[Duration]) -> Duration {
         return first;
     }
     Duration::try_from_secs_f64(remaining.as_secs_f64() * (first.as_secs_f64() / total.as_secs_f64()))
-        .unwrap_or(Duration::ZERO)
+        .map_or(remaining, |part| part.min(remaining))
 }
 
 #[cfg(test)]

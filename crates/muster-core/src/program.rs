@@ -174,6 +174,11 @@ impl Instance {
         self.run.is_some()
     }
 
+    /// Whether the operator stopped it after its last start.
+    pub fn was_stopped_by_hand(&self) -> bool {
+        self.was_stopped_by_hand
+    }
+
     /// Whether it waits for others that are restarted with it.
     pub fn is_held(&self) -> bool {
         self.is_held
@@ -205,10 +210,6 @@ impl Instance {
         self.final_end
     }
 
-    pub(crate) fn was_stopped_by_hand(&self) -> bool {
-        self.was_stopped_by_hand
-    }
-
     pub(crate) fn mark_stopped_by_hand(&mut self) {
         self.was_stopped_by_hand = true;
     }
@@ -224,15 +225,25 @@ impl Instance {
 
     /// Somebody wants it up. What runs goes on; a wait is cut short; what is being stopped starts again afterwards.
     pub(crate) fn start(&mut self, turn: &mut Turn<'_>) {
-        self.goal = Goal::Up;
+        let was_wanted = std::mem::replace(&mut self.goal, Goal::Up) == Goal::Up;
         self.was_stopped_by_hand = false;
         match self.state {
             State::Stopped | State::Exited | State::Fatal | State::Backoff => {
                 self.tally = Tally::default();
+                self.final_end = None;
                 self.begin_run_or_wait(turn);
             }
-            State::Waiting | State::Starting | State::Running | State::Stopping => {}
+            State::Waiting | State::Stopping => self.tally = Tally::default(),
+            // Its turn to be stopped had not come yet. Who waits for that must hear that it will not.
+            State::Starting | State::Running if !was_wanted => self.tell_change(turn),
+            State::Starting | State::Running => {}
         }
+    }
+
+    /// Somebody wants another run of it; the supervisor stops the one there is. What went before is forgiven.
+    pub(crate) fn restart(&mut self, turn: &mut Turn<'_>) {
+        self.tally = Tally::default();
+        self.start(turn);
     }
 
     /// Nobody wants it up any more. A run goes on until [`Instance::stop_run`]; what only waits is down at once.
@@ -249,18 +260,16 @@ impl Instance {
     /// Its turn to be stopped has come. With a budget, SIGKILL comes no later than that.
     pub(crate) fn stop_run(&mut self, turn: &mut Turn<'_>, budget: Option<Duration>) {
         let Some(run) = &mut self.run else { return };
+        let is_asked_already = run.stop.is_some();
         match &mut run.stop {
-            Some(plan) => {
-                if let Some(budget) = budget {
-                    plan.hurry(turn.now + budget);
-                }
-                self.rearm_stop();
-            }
-            None => {
-                run.stop = Some(StopPlan::begin(&self.program.stop, turn.now, budget));
-                self.enter(turn, State::Stopping);
-                self.take_stop_step(turn);
-            }
+            Some(plan) => budget.into_iter().for_each(|budget| plan.hurry(turn.now + budget)),
+            None => run.stop = Some(StopPlan::begin(&self.program.stop, turn.now, budget)),
+        }
+        self.enter_stopping(turn);
+        if is_asked_already {
+            self.rearm_stop();
+        } else {
+            self.take_stop_step(turn);
         }
     }
 
@@ -270,11 +279,9 @@ impl Instance {
         match &mut run.stop {
             Some(plan) if plan.is_killing() => return,
             Some(plan) => plan.hurry(turn.now),
-            None => run.stop = Some(StopPlan::kill(turn.now)),
+            None => run.stop = Some(StopPlan::kill(turn.now, true)),
         }
-        if matches!(self.state, State::Starting | State::Running) {
-            self.enter(turn, State::Stopping);
-        }
+        self.enter_stopping(turn);
         self.take_stop_step(turn);
     }
 
@@ -293,7 +300,7 @@ impl Instance {
 
     /// The program has been executed.
     pub(crate) fn executed(&mut self, turn: &mut Turn<'_>) {
-        let Some(run) = &mut self.run else { return };
+        let Some(run) = self.run.as_mut().filter(|run| !run.is_executed) else { return };
         run.is_executed = true;
         if self.state != State::Starting || run.stop.is_some() {
             return;
@@ -307,14 +314,18 @@ impl Instance {
 
     /// The run never began, and left nothing behind.
     pub(crate) fn not_spawned(&mut self, turn: &mut Turn<'_>, error: SpawnError) {
-        self.end_run(turn, RunEnd::NotSpawned(error));
-        self.tree_gone(turn);
+        if self.run_began().is_some() {
+            self.end_run(turn, RunEnd::NotSpawned(error));
+            self.tree_gone(turn);
+        }
     }
 
     /// The main process ended. What is left of the tree is stopped the same way.
     pub(crate) fn exited(&mut self, turn: &mut Turn<'_>, exit: Exit) {
-        self.end_run(turn, RunEnd::Exited(exit));
-        self.sweep_leftovers(turn);
+        if self.run_began().is_some() {
+            self.end_run(turn, RunEnd::Exited(exit));
+            self.sweep_leftovers(turn);
+        }
     }
 
     /// Nothing of the tree is left.
@@ -323,21 +334,21 @@ impl Instance {
             return;
         }
         self.run = None;
-        match self.state {
-            State::Stopping => {
-                self.enter(turn, State::Stopped);
-                if self.goal == Goal::Up {
-                    self.begin_run_or_wait(turn);
-                }
-            }
-            State::Waiting => self.begin_run_or_wait(turn),
-            State::Backoff if self.timers.get(Slot::Delay).is_none_or(|at| at <= turn.now) => {
-                self.begin_run_or_wait(turn);
-            }
-            _ => {
-                self.disarm_stop();
-                self.tell_change(turn);
-            }
+        self.disarm_stop();
+        if self.state == State::Stopping {
+            self.enter(turn, State::Stopped);
+        } else {
+            self.tell_change(turn);
+        }
+        // That it was down for a moment has been told: whoever waits for it must not miss it.
+        let is_due = match self.state {
+            State::Stopped => self.goal == Goal::Up,
+            State::Waiting => true,
+            State::Backoff => self.timers.get(Slot::Delay).is_none_or(|at| at <= turn.now),
+            _ => false,
+        };
+        if is_due {
+            self.begin_run_or_wait(turn);
         }
     }
 
@@ -366,6 +377,12 @@ impl Instance {
             turn.effects.push_back(Effect::Publish(Event::State { instance: self.id, from, to }));
         }
         self.tell_change(turn);
+    }
+
+    fn enter_stopping(&mut self, turn: &mut Turn<'_>) {
+        if matches!(self.state, State::Starting | State::Running) {
+            self.enter(turn, State::Stopping);
+        }
     }
 
     fn tell_change(&self, turn: &mut Turn<'_>) {
@@ -397,7 +414,6 @@ impl Instance {
         let run = RunId(*turn.next_run);
         self.run = Some(Run { id: run, began: turn.now, is_executed: false, main_lives: true, stop: None });
         self.last_run = Some(run);
-        self.final_end = None;
         self.tally.count_start(self.program.restart.limit, turn.now);
         self.enter(turn, State::Starting);
         self.timers.arm(Slot::Start, turn.now + EXEC_DEADLINE);
@@ -410,7 +426,7 @@ impl Instance {
         if run.is_executed {
             self.enter(turn, State::Running);
         } else {
-            run.stop = Some(StopPlan::kill(turn.now));
+            run.stop = Some(StopPlan::kill(run.began, false));
             self.take_stop_step(turn);
         }
     }
@@ -424,7 +440,7 @@ impl Instance {
             run: run.id,
             began: run.began,
             ended: turn.now,
-            success: self.program.counts_as_success(&end) && run.stop.is_none(),
+            success: was_stopping || (run.stop.is_none() && self.program.counts_as_success(&end)),
             was_stopping,
             end,
         };

@@ -80,7 +80,7 @@ pub enum Done {
 pub enum Failure {
     /// The new run ended at once, or never began.
     Ended(RunEnd),
-    /// Somebody stopped it meanwhile.
+    /// Somebody asked for the opposite meanwhile.
     Cancelled,
     /// There is nothing to signal.
     NotRunning,
@@ -129,7 +129,12 @@ impl Condition {
         match self {
             Condition::Up { after, .. } if change.run <= after && change.state != State::Stopped => None,
             Condition::Up { done, .. } => judge_up(done, change),
-            Condition::Down => (!change.is_live).then_some(Ok(Done::Stopped)),
+            Condition::Down if !change.is_live => Some(Ok(Done::Stopped)),
+            // Somebody started it before its turn to be stopped had come.
+            Condition::Down if change.goal == Goal::Up && matches!(change.state, State::Starting | State::Running) => {
+                Some(Err(Failure::Cancelled))
+            }
+            Condition::Down => None,
             Condition::Awaited(awaited) => judge_awaited(awaited, change),
         }
     }
@@ -139,8 +144,10 @@ fn judge_up(done: Done, change: &Change) -> Option<Result<Done, Failure>> {
     match change.state {
         State::Running => Some(Ok(done)),
         State::Backoff | State::Fatal | State::Exited => match &change.last_end {
-            Some((_, true)) => Some(Ok(done)),
-            Some((end, false)) => Some(Err(Failure::Ended(end.clone()))),
+            // It has done what it was started for. A quick end that the policy does not take for the last one, and be
+            // it with an expected exit status, is none of that: it is not up.
+            Some((_, true)) if change.state == State::Exited => Some(Ok(done)),
+            Some((end, _)) => Some(Err(Failure::Ended(end.clone()))),
             None => None,
         },
         State::Stopped if change.goal == Goal::Down => Some(Err(Failure::Cancelled)),
@@ -156,8 +163,10 @@ fn judge_awaited(awaited: Awaited, change: &Change) -> Option<Result<Done, Failu
     };
     match (reached, awaited, change.state, &change.last_end) {
         (true, ..) => Some(Ok(Done::Reached)),
-        // Giving up is final: who waits for RUNNING would wait for a command that may never come.
-        (false, Awaited::Running, State::Fatal, Some((end, _))) => Some(Err(Failure::Ended(end.clone()))),
+        // Both are final: who waits for RUNNING would wait for a command that may never come.
+        (false, Awaited::Running, State::Exited | State::Fatal, Some((end, _))) => {
+            Some(Err(Failure::Ended(end.clone())))
+        }
         _ => None,
     }
 }
@@ -167,6 +176,14 @@ fn judge_awaited(awaited: Awaited, change: &Change) -> Option<Result<Done, Failu
 struct Request {
     pending: BTreeMap<InstanceId, Condition>,
     results: BTreeMap<InstanceId, Result<Done, Failure>>,
+}
+
+impl Request {
+    fn give_up(mut self, why: &Failure) -> Outcome {
+        let missed = self.pending.into_keys().map(|instance| (instance, Err(why.clone())));
+        self.results.extend(missed);
+        outcome(self.results)
+    }
 }
 
 /// All requests under way.
@@ -223,18 +240,18 @@ impl Requests {
 
     /// Ends a request as it stands. `None` where it has been replied to.
     pub fn expire(&mut self, id: RequestId) -> Option<Finished> {
-        let mut request = self.requests.remove(&id)?;
-        for instance in request.pending.into_keys() {
-            request.results.insert(instance, Err(Failure::Pending));
+        let request = self.requests.remove(&id)?;
+        for &instance in request.pending.keys() {
             self.forget(instance, id);
         }
-        Some((id, outcome(request.results)))
+        Some((id, request.give_up(&Failure::Pending)))
     }
 
-    /// Ends every request as it stands.
-    pub fn expire_all(&mut self) -> Vec<Finished> {
-        let ids: Vec<RequestId> = self.requests.keys().copied().collect();
-        ids.into_iter().filter_map(|id| self.expire(id)).collect()
+    /// Ends every request as it stands: nothing will come of what is pending.
+    pub fn end_all(&mut self) -> Vec<Finished> {
+        self.waiting.clear();
+        let requests = std::mem::take(&mut self.requests).into_iter();
+        requests.map(|(id, request)| (id, request.give_up(&Failure::ShuttingDown))).collect()
     }
 
     fn forget(&mut self, instance: InstanceId, id: RequestId) {

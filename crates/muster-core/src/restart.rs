@@ -111,7 +111,7 @@ impl Backoff {
         };
         let grown = self.delay.as_secs_f64() * factor;
         // The comparison also takes care of a product too large for a Duration, infinite included.
-        if grown < self.max.as_secs_f64() { Duration::from_secs_f64(grown) } else { self.max }
+        if grown < self.max.as_secs_f64() { Duration::try_from_secs_f64(grown).unwrap_or(self.max) } else { self.max }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::batch::BatchId;
 use crate::effect::{Event, ShutdownReason};
 use crate::name::InstanceId;
 use crate::order::share;
@@ -19,13 +20,23 @@ pub(crate) struct Shutdown {
     code: u8,
     began: Time,
     timeout: Duration,
+    was_signalled: bool,
+    wave: Option<(BatchId, Time)>,
     killed: BTreeSet<InstanceId>,
     last_down: Option<(InstanceId, Time)>,
 }
 
 impl Shutdown {
     pub(crate) fn begin(now: Time, timeout: Duration, reason: ShutdownReason, code: u8) -> Shutdown {
-        Shutdown { reason, code, began: now, timeout, killed: BTreeSet::new(), last_down: None }
+        let was_signalled = matches!(reason, ShutdownReason::Signal(_));
+        let (killed, last_down) = (BTreeSet::new(), None);
+        Shutdown { reason, code, began: now, timeout, was_signalled, wave: None, killed, last_down }
+    }
+
+    /// A signal came. True when it is not the first: where the shutdown has another reason, the first one asks for what
+    /// is being done already.
+    pub(crate) fn is_signalled_again(&mut self) -> bool {
+        std::mem::replace(&mut self.was_signalled, true)
     }
 
     /// When the daemon exits, whatever is left.
@@ -35,8 +46,32 @@ impl Shutdown {
 
     /// How long a wave may take before SIGKILL, given what the remaining waves want, it being the first.
     pub(crate) fn share(&self, now: Time, wants: &[Duration]) -> Duration {
-        let reserve = RESERVE_MAX.min(self.timeout / 10);
-        share((self.end() - reserve).since(now), wants)
+        share((self.end() - self.reserve()).since(now), wants)
+    }
+
+    fn reserve(&self) -> Duration {
+        RESERVE_MAX.min(self.timeout / 10)
+    }
+
+    /// A wave begins that others come after. When its share is over it has had SIGKILL and does nothing any more, so what
+    /// the kernel then still keeps of it (uninterruptible sleep) must not cost the others their stop signal.
+    pub(crate) fn note_wave(&mut self, now: Time, batch: BatchId, share: Duration) {
+        self.wave = Some((batch, now + share + self.reserve()));
+    }
+
+    /// When the current wave is passed over.
+    pub(crate) fn wave_end(&self) -> Option<Time> {
+        self.wave.map(|(_, end)| end)
+    }
+
+    /// The batch whose current wave has had its time.
+    pub(crate) fn take_overdue(&mut self, now: Time) -> Option<BatchId> {
+        self.wave.take_if(|(_, end)| *end <= now).map(|(batch, _)| batch)
+    }
+
+    /// When there is next something to do.
+    pub(crate) fn deadline(&self) -> Time {
+        self.wave_end().map_or(self.end(), |wave| wave.min(self.end()))
     }
 
     pub(crate) fn note_killed(&mut self, id: InstanceId) {

@@ -43,22 +43,15 @@ impl StopPlan {
         let is_cut_short = budget.is_some_and(|budget| budget < total);
         if let Some(budget) = budget.filter(|&budget| budget < total) {
             let scale = budget.as_secs_f64() / total.as_secs_f64();
-            steps.iter_mut().for_each(|step| step.patience = step.patience.mul_f64(scale));
+            let scaled = |patience: Duration| Duration::try_from_secs_f64(patience.as_secs_f64() * scale);
+            steps.iter_mut().for_each(|step| step.patience = scaled(step.patience).unwrap_or(step.patience));
         }
         StopPlan { steps, next: 0, began: now, deadline: now, kill_at: None, is_killing: false, is_cut_short }
     }
 
-    /// A plan that kills at once.
-    pub fn kill(now: Time) -> StopPlan {
-        StopPlan {
-            steps: Vec::new(),
-            next: 0,
-            began: now,
-            deadline: now,
-            kill_at: None,
-            is_killing: false,
-            is_cut_short: true,
-        }
+    /// A plan that kills at once, after a wait that began then: a polite one that was cut short, or another.
+    pub fn kill(began: Time, is_cut_short: bool) -> StopPlan {
+        StopPlan { steps: Vec::new(), next: 0, began, deadline: began, kill_at: None, is_killing: false, is_cut_short }
     }
 
     /// Takes the next step and sets the deadline after it.
@@ -82,10 +75,10 @@ impl StopPlan {
     /// Makes SIGKILL come no later than `at`.
     pub fn hurry(&mut self, at: Time) {
         let end = self.steps[self.next..].iter().fold(self.deadline, |end, step| end + step.patience);
-        if !self.is_killing && at < end {
+        if !self.is_killing && at <= end {
+            self.is_cut_short |= at < end;
             self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
             self.deadline = self.deadline.min(at);
-            self.is_cut_short = true;
         }
     }
 

@@ -12,7 +12,7 @@ use crate::batch::{BatchId, Batches, Purpose};
 use crate::effect::{Effect, Event, Input, ShutdownReason};
 use crate::name::{InstanceId, RunId, Selector, pattern_matches};
 use crate::order::start_order;
-use crate::program::{Instance, Turn};
+use crate::program::{FinalEnd, Instance, Turn};
 use crate::random::Random;
 use crate::request::{Awaited, Change, Condition, Done, Failure, Outcome, RequestId, Requests, Verb};
 use crate::shutdown::Shutdown;
@@ -40,6 +40,7 @@ pub struct Supervisor {
     deadlines: BTreeSet<(Time, InstanceId)>,
     armed: Vec<Option<Time>>,
     live: usize,
+    unsettled: usize,
     effects: VecDeque<Effect>,
     changes: VecDeque<Change>,
     batches: Batches,
@@ -68,6 +69,7 @@ impl Supervisor {
             runs: HashMap::new(),
             deadlines: BTreeSet::new(),
             live: 0,
+            unsettled: 0,
             effects: VecDeque::new(),
             changes: VecDeque::new(),
             requests: Requests::default(),
@@ -103,12 +105,11 @@ impl Supervisor {
 
     /// Time has passed: acts on every deadline up to `now`.
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some(&(_, id)) = self.deadlines.first().filter(|(at, _)| *at <= now && !self.has_exited) {
-            self.tell(now, id, |instance, turn| while instance.handle_deadline(turn) {});
+        while !self.has_exited && (self.take_deadline(now) || self.pass_over_wave(now)) {
             self.settle(now);
         }
         if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.end() <= now) {
-            self.finish();
+            self.finish(now);
         }
     }
 
@@ -123,8 +124,7 @@ impl Supervisor {
             return None;
         }
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        let end = self.shutdown.as_ref().map(Shutdown::end);
-        deadline.into_iter().chain(end).min()
+        deadline.into_iter().chain(self.shutdown.as_ref().map(Shutdown::deadline)).min()
     }
 
     /// Every instance as it is now, in the order of the configuration.
@@ -177,9 +177,10 @@ impl Supervisor {
 pub fn is_ready(instance: &Instance) -> bool {
     let ended_well = || instance.past().next_back().is_some_and(|past| past.success);
     match instance.state() {
+        _ if !instance.program().autostart => true,
         State::Running => true,
         State::Exited => ended_well(),
-        _ => !instance.program().autostart,
+        _ => false,
     }
 }
 
@@ -193,7 +194,7 @@ impl Supervisor {
     /// Lets one instance act, and keeps what is derived from it: its place among the deadlines, runs and the living.
     fn tell(&mut self, now: Time, id: InstanceId, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         let instance = &mut self.instances[id.0 as usize];
-        let run_before = instance.run();
+        let (run_before, was_settled) = (instance.run(), instance.state().is_final());
         let mut turn = Turn {
             now,
             effects: &mut self.effects,
@@ -208,6 +209,7 @@ impl Supervisor {
             run_after.map(|run| self.runs.insert(run, id));
             self.live = self.live + usize::from(run_after.is_some()) - usize::from(run_before.is_some());
         }
+        self.unsettled = self.unsettled + usize::from(was_settled) - usize::from(instance.state().is_final());
         if let Some(shutdown) = self.shutdown.as_mut().filter(|_| instance.was_killed()) {
             shutdown.note_killed(id);
         }
@@ -227,11 +229,21 @@ impl Supervisor {
         }
     }
 
+    /// Lets the instance act whose deadline is the earliest. False when none is due.
+    fn take_deadline(&mut self, now: Time) -> bool {
+        let Some(&(_, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) else { return false };
+        self.tell(now, id, |instance, turn| while instance.handle_deadline(turn) {});
+        true
+    }
+
     fn in_start_order(&self, ids: impl IntoIterator<Item = InstanceId>) -> Vec<InstanceId> {
         start_order(ids.into_iter().map(|id| (id, self.instance(id).program().priority)))
     }
 
     fn boot(&mut self, now: Time) {
+        if self.is_shutting_down() {
+            return;
+        }
         let wanted = self.instances.iter().filter(|instance| instance.program().autostart).map(Instance::id);
         for id in self.in_start_order(wanted) {
             self.tell(now, id, |instance, turn| instance.start(turn));
@@ -307,10 +319,13 @@ impl Supervisor {
                 self.lower_goals(now, ids);
                 self.begin_batch(now, ids, Purpose::Stop);
             }
-            Verb::Restart => {
-                self.hold_for_restart(now, ids);
-                self.begin_batch(now, ids, Purpose::Restart);
-            }
+            Verb::Restart => match *ids {
+                [id] if !self.instance(id).is_live() => self.start(now, ids),
+                _ => {
+                    self.hold_for_restart(now, ids);
+                    self.begin_batch(now, ids, Purpose::Restart);
+                }
+            },
             Verb::Signal { signal, scope } => {
                 let running = ids.iter().map(|id| &self.instances[id.0 as usize]).filter(|it| it.run_began().is_some());
                 let runs = running.filter_map(Instance::run);
@@ -322,11 +337,16 @@ impl Supervisor {
 
     fn start(&mut self, now: Time, ids: &[InstanceId]) {
         for id in self.in_start_order(ids.iter().copied()) {
-            self.leave_batch(now, id);
-            self.tell(now, id, |instance, turn| {
-                instance.release(turn);
-                instance.start(turn);
-            });
+            let instance = self.instance(id);
+            let is_up = matches!(instance.state(), State::Starting | State::Running) && instance.goal() == Goal::Up;
+            // What is up and wanted needs no start; where it is about to be restarted with others, it still is.
+            if !is_up {
+                self.leave_batches(now, &[id]);
+                self.tell(now, id, |instance, turn| {
+                    instance.release(turn);
+                    instance.start(turn);
+                });
+            }
         }
     }
 
@@ -343,7 +363,7 @@ impl Supervisor {
                 if ids.len() > 1 {
                     instance.hold();
                 }
-                instance.start(turn);
+                instance.restart(turn);
             });
         }
     }
@@ -353,15 +373,15 @@ impl Supervisor {
 impl Supervisor {
     fn begin_batch(&mut self, now: Time, ids: &[InstanceId], purpose: Purpose) {
         let members: Vec<_> = ids.iter().map(|&id| (id, self.instance(id).program().priority)).collect();
-        for &id in ids {
-            self.leave_batch(now, id);
-        }
+        self.leave_batches(now, ids);
         let batch = self.batches.begin(&members, purpose);
         self.advance_batch(now, batch);
     }
 
-    fn leave_batch(&mut self, now: Time, id: InstanceId) {
-        if let Some(batch) = self.batches.leave(id) {
+    /// All of them leave before any batch goes on: what it does next must not touch who is leaving.
+    fn leave_batches(&mut self, now: Time, ids: &[InstanceId]) {
+        let left: BTreeSet<BatchId> = ids.iter().filter_map(|&id| self.batches.leave(id)).collect();
+        for batch in left {
             self.advance_batch(now, batch);
         }
     }
@@ -375,13 +395,26 @@ impl Supervisor {
             let Some(wave) = self.batches.begin_wave(batch, is_live) else {
                 return self.end_batch(now, batch);
             };
-            if self.batches.is_last_wave(batch) && self.batches.purpose(batch) == Some(Purpose::Shutdown) {
-                self.effects.push_back(Effect::SignalStrays { signal: Signal::TERM });
+            if let Some((shutdown, budget)) = self.shutdown.as_mut().zip(budget) {
+                if self.batches.is_last_wave(batch) {
+                    self.effects.push_back(Effect::SignalStrays { signal: Signal::TERM });
+                } else {
+                    shutdown.note_wave(now, batch, budget);
+                }
             }
             for id in wave {
                 self.tell(now, id, |instance, turn| instance.stop_run(turn, budget));
             }
         }
+    }
+
+    /// The share of a shutdown's wave is over and not all of it is gone: the next one must not wait for that. False when
+    /// there is no such wave.
+    fn pass_over_wave(&mut self, now: Time) -> bool {
+        let Some(batch) = self.shutdown.as_mut().and_then(|shutdown| shutdown.take_overdue(now)) else { return false };
+        self.batches.pass_over(batch);
+        self.advance_batch(now, batch);
+        true
     }
 
     fn end_batch(&mut self, now: Time, batch: BatchId) {
@@ -408,6 +441,18 @@ impl Supervisor {
 /// Following up on changes.
 impl Supervisor {
     fn settle(&mut self, now: Time) {
+        let has_changed = !self.changes.is_empty();
+        self.follow_changes(now);
+        if has_changed && let Some(code) = self.done_code() {
+            self.begin_shutdown(now, ShutdownReason::Done, None, code);
+            self.follow_changes(now);
+        }
+        if self.shutdown.is_some() && self.live == 0 {
+            self.finish(now);
+        }
+    }
+
+    fn follow_changes(&mut self, now: Time) {
         while let Some(change) = self.changes.pop_front() {
             let finished = self.requests.observe(&change);
             self.reply_all(finished);
@@ -419,10 +464,7 @@ impl Supervisor {
                     self.advance_batch(now, batch);
                 }
             }
-            self.follow_final_end(now, &change);
-        }
-        if self.shutdown.is_some() && self.live == 0 {
-            self.finish();
+            self.follow_essential_end(now, change.instance);
         }
     }
 
@@ -432,43 +474,38 @@ impl Supervisor {
     }
 
     /// An instance changed: perhaps it has ended for good, and its end is the container's end.
-    fn follow_final_end(&mut self, now: Time, change: &Change) {
-        let instance = self.instance(change.instance);
-        let Some(end) = instance.final_end().filter(|_| self.shutdown.is_none()) else { return };
-        if instance.program().essential && instance.goal() == Goal::Up {
-            self.begin_shutdown(now, ShutdownReason::Essential(change.instance), None, end.code);
-        } else if self.settings.exit_when_done
-            && self.live == 0
-            && let Some(code) = self.done_code()
-        {
-            self.begin_shutdown(now, ShutdownReason::Done, None, code);
+    fn follow_essential_end(&mut self, now: Time, id: InstanceId) {
+        let instance = self.instance(id);
+        let is_essential = instance.program().essential && instance.goal() == Goal::Up && self.shutdown.is_none();
+        if let Some(end) = instance.final_end().filter(|_| is_essential) {
+            self.begin_shutdown(now, ShutdownReason::Essential(id), None, end.code);
         }
     }
 
-    /// The container's exit code if every autostarted program has ended for good by itself: the first failure's.
+    /// The container's exit code if nothing is left to do: every autostarted program, of which there is one at least, has
+    /// ended for good by itself, and nothing else runs or is about to. The first failure's code, or 0.
     fn done_code(&self) -> Option<u8> {
-        let mut ends = Vec::new();
-        for instance in &self.instances {
-            if !instance.state().is_final() {
-                return None;
-            }
-            if instance.program().autostart {
-                let end = instance.final_end().filter(|_| !instance.was_stopped_by_hand())?;
-                ends.push(end);
-            }
+        if !self.settings.exit_when_done || self.shutdown.is_some() || self.live > 0 || self.unsettled > 0 {
+            return None;
         }
-        ends.retain(|end| !end.success);
-        Some(ends.into_iter().min_by_key(|end| (end.at, end.run)).map_or(0, |end| end.code))
+        let autostarted = self.instances.iter().filter(|instance| instance.program().autostart);
+        // What was stopped by hand has no such end: it is there to be started again.
+        let ends: Vec<FinalEnd> = autostarted.map(Instance::final_end).collect::<Option<_>>()?;
+        let first_failure = ends.iter().filter(|end| !end.success).min_by_key(|end| (end.at, end.run));
+        (!ends.is_empty()).then(|| first_failure.map_or(0, |end| end.code))
     }
 }
 
 /// Shutdown.
 impl Supervisor {
     fn ask_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<Duration>) {
-        match &self.shutdown {
+        match &mut self.shutdown {
             None => self.begin_shutdown(now, reason, timeout, 0),
-            Some(_) if matches!(reason, ShutdownReason::Signal(_)) => self.hurry_shutdown(now),
-            Some(_) => {}
+            Some(shutdown) => {
+                if matches!(reason, ShutdownReason::Signal(_)) && shutdown.is_signalled_again() {
+                    self.hurry_shutdown(now);
+                }
+            }
         }
     }
 
@@ -484,21 +521,27 @@ impl Supervisor {
     /// A second signal: everything gets SIGKILL now.
     fn hurry_shutdown(&mut self, now: Time) {
         self.effects.push_back(Effect::Publish(Event::ShutdownHurried));
-        let live: Vec<InstanceId> =
-            self.instances.iter().filter(|instance| instance.is_live()).map(Instance::id).collect();
-        for id in live {
+        self.kill_all(now);
+    }
+
+    fn kill_all(&mut self, now: Time) -> Vec<InstanceId> {
+        let live = self.instances.iter().filter(|instance| instance.is_live()).map(Instance::id);
+        let live: Vec<InstanceId> = live.collect();
+        for &id in &live {
             self.tell(now, id, |instance, turn| instance.kill_run(turn));
         }
+        live
     }
 
     /// Everything has stopped, or time is up. The last words.
-    fn finish(&mut self) {
+    fn finish(&mut self, now: Time) {
+        // Whom the budget did not reach, the kernel must not let outlive the daemon.
+        let left = self.kill_all(now);
         let Some(shutdown) = self.shutdown.take().filter(|_| !self.has_exited) else { return };
         self.has_exited = true;
-        let finished = self.requests.expire_all();
+        let finished = self.requests.end_all();
         self.reply_all(finished);
         self.effects.push_back(Effect::SignalStrays { signal: Signal::KILL });
-        let left = self.instances.iter().filter(|instance| instance.is_live()).map(Instance::id).collect();
         let (event, code) = shutdown.into_account(left);
         self.effects.push_back(Effect::Publish(event));
         self.effects.push_back(Effect::Exit { code });

@@ -57,6 +57,7 @@ pub(crate) enum Command {
     Version(cmd::version::Args),
     Shutdown(cmd::shutdown::Args),
     Completions(cmd::completions::Args),
+    Man(cmd::man::Args),
     #[command(name = "__complete", hide = true)]
     Complete(cmd::complete::Args),
 }
@@ -78,6 +79,7 @@ impl Command {
             Command::Version(args) => cmd::version::run(args, session),
             Command::Shutdown(args) => cmd::shutdown::run(args, session),
             Command::Completions(args) => cmd::completions::run(args, session),
+            Command::Man(args) => cmd::man::run(args, session),
             Command::Complete(args) => cmd::complete::run(args, session),
         }
     }
@@ -85,9 +87,61 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::CommandFactory;
 
     use super::*;
+
+    /// The reference page, cut at its headings of the third level: title and text.
+    fn sections() -> Vec<(String, String)> {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/musterctl.md");
+        let page = std::fs::read_to_string(page).expect("the reference page is there");
+        let parts = page.split("\n### ").skip(1).filter_map(|part| part.split_once('\n'));
+        parts.map(|(title, text)| (title.to_owned(), text.to_owned())).collect()
+    }
+
+    /// The options in the first column of the tables of a text.
+    fn listed(text: &str) -> BTreeSet<String> {
+        let cells = text.lines().filter_map(|line| line.strip_prefix("| `-")?.split_once('`'));
+        cells.map(|(cell, _)| format!("-{cell}")).collect()
+    }
+
+    /// An option as the page shows it: `-s, --socket SOCKET`.
+    fn shown(arg: &clap::Arg) -> Option<String> {
+        let short = arg.get_short().map(|short| format!("-{short}, ")).unwrap_or_default();
+        let value =
+            arg.get_action().takes_values().then(|| arg.get_value_names()?.first().map(|name| format!(" {name}")));
+        Some(format!("{short}--{}{}", arg.get_long()?, value.flatten().unwrap_or_default()))
+    }
+
+    #[test]
+    fn the_reference_page_has_every_command_with_its_sentence_and_options() {
+        let root = Cli::command();
+        let commands: Vec<_> = root.get_subcommands().filter(|command| !command.is_hide_set()).collect();
+        let sections = sections();
+        let titles: Vec<&str> = sections.iter().map(|(title, _)| title.split(' ').next().unwrap_or_default()).collect();
+        assert_eq!(titles, commands.iter().map(|command| command.get_name()).collect::<Vec<_>>());
+        for ((title, text), command) in sections.iter().zip(commands) {
+            let text = text.split("\n## ").next().unwrap_or_default();
+            let options: BTreeSet<String> = command.get_arguments().filter_map(shown).collect();
+            assert_eq!(listed(text), options, "{title}");
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            let text = text.replace('\n', " ");
+            assert!(text.contains(&about), "{title} does not say: {about}");
+        }
+    }
+
+    #[test]
+    fn the_reference_page_has_the_options_of_all_commands() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/musterctl.md");
+        let page = std::fs::read_to_string(page).expect("the reference page is there");
+        let before = page.split("\n## Commands").next().unwrap_or_default();
+        let mut root = Cli::command();
+        root.build();
+        let options: BTreeSet<String> = root.get_arguments().filter_map(shown).collect();
+        assert_eq!(listed(before), options);
+    }
 
     #[test]
     fn clap_finds_nothing_wrong_with_it() {

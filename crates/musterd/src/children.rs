@@ -4,7 +4,7 @@
 //! come too early. A pid is only signalled while it is registered: until it is reaped the kernel cannot give it to anyone
 //! else. Whatever is left of a tree is found by [`muster_sys::tree`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::{self, Stderr, Stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use muster_core::spec::{InstanceSpec, Target};
 use muster_core::{Exit, Input, RunId, Scope, Signal, SpawnError, SpawnStep};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
-use muster_sys::reap::Reaped;
+use muster_sys::reap::reap_next;
 use muster_sys::signal::{self, Pid};
 use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
 use muster_sys::tree::{self, Trees};
@@ -159,23 +159,37 @@ impl Children {
         let _ = self.statuses.get_ref().remove(spawning.as_fd());
     }
 
-    /// A child was reaped: what that means for its run. An orphan means nothing to any.
-    pub(crate) fn reaped(&mut self, reaped: Reaped) -> Vec<Input> {
-        self.trees.reaped(reaped.pid);
-        let Some(run) = self.runs.remove(&reaped.pid) else {
-            debug!(pid = %reaped.pid, exit = %reaped.exit, "reaped an orphan");
-            return Vec::new();
-        };
-        let Some(mut child) = self.children.remove(&run) else { return Vec::new() };
-        let Some(mut spawning) = child.spawning.take() else { return vec![Input::Exited { run, exit: reaped.exit }] };
-        self.unwatch(&spawning);
-        match spawning.outcome_after_exit() {
-            Ok(()) => vec![Input::Spawned { run }, Input::Exited { run, exit: reaped.exit }],
-            Err(error) => {
-                self.trees.end(run);
-                vec![Input::SpawnFailed { run, error: with_exit(error, reaped.exit) }]
+    /// Reaps everything that has ended, and tells what that means for runs.
+    pub(crate) fn reap(&mut self, inputs: &mut VecDeque<Input>) -> io::Result<()> {
+        let mut was_orphan = false;
+        while let Some(reaped) = reap_next()? {
+            self.trees.reaped(reaped.pid);
+            match self.runs.remove(&reaped.pid) {
+                Some(run) => self.main_ended(run, reaped.exit, inputs),
+                None => {
+                    was_orphan = true;
+                    debug!(pid = %reaped.pid, exit = %reaped.exit, "reaped an orphan");
+                }
             }
         }
+        if was_orphan {
+            // Others may have come with it, and what tells whose they are may not be there for ever.
+            self.trees.look();
+        }
+        Ok(())
+    }
+
+    fn main_ended(&mut self, run: RunId, exit: Exit, inputs: &mut VecDeque<Input>) {
+        let Some(mut child) = self.children.remove(&run) else { return };
+        if let Some(mut spawning) = child.spawning.take() {
+            self.unwatch(&spawning);
+            if let Err(error) = spawning.outcome_after_exit() {
+                self.trees.end(run);
+                return inputs.push_back(Input::SpawnFailed { run, error: with_exit(error, exit) });
+            }
+            inputs.push_back(Input::Spawned { run });
+        }
+        inputs.push_back(Input::Exited { run, exit });
     }
 
     /// Remembers the trees of runs that are about to be signalled, as long as their ancestry can be seen.
@@ -247,11 +261,6 @@ impl Children {
     /// Opens log files anew.
     pub(crate) fn reopen_logs(&self) {
         self.logs.reopen();
-    }
-
-    /// Finds out whose orphans have come, which may not be told later.
-    pub(crate) fn look(&mut self) {
-        self.trees.look();
     }
 
     /// The last thing: what programs have written goes out.

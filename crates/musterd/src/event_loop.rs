@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use muster_core::{Effect, Input, Outcome, RequestId, RunId, ShutdownReason, Signal};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
-use muster_sys::reap::reap_next;
 use muster_sys::signal::{Received, Signals};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, trace, warn};
@@ -121,7 +120,7 @@ impl EventLoop {
     fn handle_deadline(&mut self) {
         if self.kill_again.is_some_and(|at| at <= Instant::now()) {
             self.kill_again = None;
-            self.kill_what_is_left();
+            self.kill_what_grew();
         }
         let now = self.shared.clock.now();
         self.shared.supervisor.borrow_mut().handle_timeout(now);
@@ -168,15 +167,17 @@ impl EventLoop {
     }
 
     fn reap(&mut self) {
-        let mut children = self.shared.children.borrow_mut();
-        loop {
-            match reap_next() {
-                Ok(Some(reaped)) => self.inputs.extend(children.reaped(reaped)),
-                Ok(None) => break,
-                Err(error) => return error!(%error, "cannot reap children"),
-            }
+        if let Err(error) = self.shared.children.borrow_mut().reap(&mut self.inputs) {
+            error!(%error, "cannot reap children");
         }
-        children.look();
+        self.kill_what_grew();
+    }
+
+    /// A tree may have grown since its last SIGKILL: whoever is left of it when this is settled gets another.
+    fn kill_what_grew(&mut self) {
+        for sweep in self.sweeps.values_mut().filter(|sweep| sweep.is_killing) {
+            sweep.unsent = Some(Signal::KILL);
+        }
     }
 
     fn handle_order(&mut self, order: Order) {
@@ -267,22 +268,10 @@ impl EventLoop {
             }
         }
         for (signal, runs) in by_signal {
-            self.sweep(&runs, signal);
+            if self.shared.children.borrow_mut().sweep(&runs, signal) {
+                self.kill_again = Some(Instant::now() + KILL_AGAIN);
+            }
         }
     }
 
-    /// Children were reaped, or a tree outgrew the last SIGKILL: what is left of those that are being killed gets another.
-    fn kill_what_is_left(&mut self) {
-        let killing: Vec<RunId> =
-            self.sweeps.iter().filter(|(_, sweep)| sweep.is_killing).map(|(&run, _)| run).collect();
-        if !killing.is_empty() {
-            self.sweep(&killing, Signal::KILL);
-        }
-    }
-
-    fn sweep(&mut self, runs: &[RunId], signal: Signal) {
-        if self.shared.children.borrow_mut().sweep(runs, signal) {
-            self.kill_again = Some(Instant::now() + KILL_AGAIN);
-        }
-    }
 }

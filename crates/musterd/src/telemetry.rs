@@ -45,6 +45,8 @@ pub(crate) fn start(spec: &DaemonSpec, stderr: &Console) -> io::Result<()> {
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(spec.log_level)));
     // Only a second call could fail, and there is none.
     let _ = subscriber.try_init();
+    // The default hook prints to stderr itself, and would wait there for a reader that does not read.
+    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "this is a bug of musterd, please report it")));
     Ok(())
 }
 

@@ -51,7 +51,7 @@ fn not_text(variable: &Field<'_>) {
 fn no_table(field: &Field<'_>) {
     let first = match field.value.get_ref() {
         DeValue::String(text) => Some(text.as_ref()),
-        DeValue::Array(items) => items.get(0).and_then(|item| item.get_ref().as_str()),
+        DeValue::Array(items) => items.iter().next().and_then(|item| item.get_ref().as_str()),
         _ => None,
     };
     let name =

@@ -297,7 +297,7 @@ impl Witness {
             (self.closing.is_some(), self.is_hurried, self.closing.is_some_and(|end| end <= now));
         let is_ample = self.is_budget_ample();
         let Some(one) = self.of_run(run) else { return Err(format!("SIGKILL to {run:?}, of which nothing is left")) };
-        let total: Duration = one.steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.patience));
+        let total = patience(&one.steps);
         let steps = one.steps.len();
         let Some(run) = &mut one.run else { return Ok(()) };
         let is_asked_in_vain =
@@ -316,8 +316,10 @@ impl Witness {
     /// Whether the shutdown leaves everyone all their patience, even where all have to wait for one another.
     fn is_budget_ample(&self) -> bool {
         let priorities: BTreeSet<i64> = self.watched.iter().map(|one| one.priority).collect();
-        let patience = |one: &Watched| one.steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.patience));
-        let wave = |priority: i64| self.watched.iter().filter(|one| one.priority == priority).map(patience).max();
+        let wave = |priority: i64| {
+            let members = self.watched.iter().filter(|one| one.priority == priority);
+            members.map(|one| patience(&one.steps)).max()
+        };
         let total = priorities.into_iter().filter_map(wave).fold(Duration::ZERO, Duration::saturating_add);
         // Half of it: what is killed after its whole patience, and a reserve, take their part as well.
         total <= self.timeout / 2
@@ -339,14 +341,21 @@ impl Witness {
                 self.begin_batch(&all, false);
             }
             Event::Killed { run, waited, cut_short, .. } => {
-                let total = self.of_run(*run).map(|one| one.steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.patience)));
-                let is_short = total.is_some_and(|total| *waited + SLACK < total);
-                promise!(*cut_short == is_short, "{run:?} had {waited:?} of {total:?}, and cut_short is {cut_short}");
+                let is_urgent = self.closing.is_some();
+                let Some(one) = self.of_run(*run) else { return Err(format!("{run:?} is killed, and gone")) };
+                let (total, was_asked) = (patience(&one.steps), one.run.as_ref().is_some_and(|run| !run.asked.is_empty()));
+                let is_short = was_asked && *waited + SLACK < total;
+                promise!(*cut_short || !is_short, "{run:?} had {waited:?} of {total:?}, and that is not told");
+                promise!(is_urgent || !*cut_short, "{run:?} is cut short without need");
             }
             _ => {}
         }
         Ok(())
     }
+}
+
+fn patience(steps: &[StopStep]) -> Duration {
+    steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.patience))
 }
 
 /// The transition table, and what follows from leftovers: what is wanted again while they die is WAITING.

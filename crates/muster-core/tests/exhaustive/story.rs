@@ -61,15 +61,27 @@ struct Scene {
     model: Model,
     witness: Witness,
     requests: u64,
+    /// What the rules did at the last step.
+    heard: Vec<Act>,
 }
 
-/// Tells every story up to this depth; the boot does not count.
-pub fn tell_all(rules: Rules, depth: usize) -> usize {
+/// Tells every story up to this depth; the boot does not count. Where one ends badly, it is the shortest.
+pub fn tell_all(rules: Rules, depth: usize) {
     let opening = opening(&rules);
-    let mut told = Vec::new();
-    let count = walk(&opening, &mut told, depth + 1);
-    assert!(count > 1000, "only {count} stories: the tree has been cut down");
-    count
+    let tell = |depth| walk(&opening, &mut Vec::new(), depth);
+    match tell(depth + 1) {
+        Ok(count) => {eprintln!("{count} nodes, {} distinct", SEEN.with(|s| s.borrow().len())); assert!(count > 1000, "only {count} stories: the tree has been cut down")},
+        Err(found) => {
+            let shortest = (1..depth).find_map(|depth| tell(depth).err()).unwrap_or(found);
+            panic!("{}", retell(&rules, &shortest));
+        }
+    }
+}
+
+/// A story that ended badly, and the promise that was broken.
+struct BadEnd {
+    told: Vec<Step>,
+    broken: String,
 }
 
 fn opening(rules: &Rules) -> Scene {
@@ -89,13 +101,16 @@ fn opening(rules: &Rules) -> Scene {
         witness: Witness::new(settings, &programs),
         model: Model::new(rules.clone()),
         requests: 0,
+        heard: Vec::new(),
     }
 }
 
-fn walk(scene: &Scene, told: &mut Vec<Step>, depth: usize) -> usize {
+thread_local!(static SEEN: std::cell::RefCell<std::collections::HashSet<u64>> = Default::default());
+fn walk(scene: &Scene, told: &mut Vec<Step>, depth: usize) -> Result<usize, BadEnd> {
     let mut count = 1;
+    SEEN.with(|seen| { use std::hash::*; let mut h=std::hash::DefaultHasher::new(); format!("{:?}{:?}", scene.core, depth).hash(&mut h); seen.borrow_mut().insert(h.finish()); });
     if depth == 0 {
-        return count;
+        return Ok(count);
     }
     for step in STEPS {
         if !can_happen(scene, told, step) {
@@ -103,18 +118,16 @@ fn walk(scene: &Scene, told: &mut Vec<Step>, depth: usize) -> usize {
         }
         let mut next = scene.clone();
         told.push(step);
-        if let Err(broken) = next.take(step) {
-            tell_badly_ended(scene, told, &broken);
+        let mut outcome = next.take(step);
+        // Not at the last step of all, because most steps are the last.
+        if depth > 1 {
+            outcome = outcome.and_then(|()| next.clone().nothing_else_changes_it());
         }
-        if depth > 1
-            && let Err(broken) = next.clone().nothing_else_changes_it()
-        {
-            tell_badly_ended(scene, told, &broken);
-        }
-        count += walk(&next, told, depth - 1);
+        outcome.map_err(|broken| BadEnd { told: told.clone(), broken })?;
+        count += walk(&next, told, depth - 1)?;
         told.pop();
     }
-    count
+    Ok(count)
 }
 
 fn can_happen(scene: &Scene, told: &[Step], step: Step) -> bool {
@@ -204,14 +217,14 @@ impl Scene {
 
     fn compare(&mut self) -> Result<(), String> {
         let now = self.model.now;
-        let mut acts = Vec::new();
+        self.heard.clear();
         while let Some(effect) = self.core.poll_effect() {
             self.witness.sees(now, &effect)?;
-            acts.extend(act(effect));
+            self.heard.extend(act(effect));
         }
         self.witness.looks(now, &self.core)?;
         let (model, core) = (&self.model, self.core.instance(ONE));
-        let (told, ought) = (in_order(&acts), in_order(&model.acts));
+        let (told, ought) = (in_order(&self.heard), in_order(&model.acts));
         if told != ought {
             return Err(format!("the rules do {told:?}\n  it ought to be {ought:?}"));
         }
@@ -370,18 +383,14 @@ fn is_about(told: Option<Time>, ought: Option<Time>) -> bool {
     }
 }
 
-/// Tells the story from its beginning, and panics with it.
-fn tell_badly_ended(last: &Scene, told: &[Step], broken: &str) -> ! {
-    let mut scene = opening(&last.model.rules);
-    let mut text = format!("\nwith {:?}\n", last.model.rules);
-    for &step in told {
-        let outcome = scene.take(step);
-        let one = scene.core.instance(ONE);
-        let (now, acts) = (scene.model.now, &scene.model.acts);
-        let _ = writeln!(text, "{now:>10}  {step:?}: {acts:?}, then {}", one.state());
-        if outcome.is_err() {
-            break;
-        }
+/// The story from its beginning, step by step: what was done, and how it stands by the rules and by the model.
+fn retell(rules: &Rules, end: &BadEnd) -> String {
+    let mut scene = opening(rules);
+    let mut text = format!("\nwith {rules:?}\n");
+    for &step in &end.told {
+        let _ = scene.take(step);
+        let (now, state, ought) = (scene.model.now, scene.core.instance(ONE).state(), scene.model.state());
+        let _ = writeln!(text, "{now:>10}  {step:?}: {:?}, then {state} (it ought to be {ought})", scene.heard);
     }
-    panic!("{text}{broken}\n");
+    text + &end.broken + "\n"
 }

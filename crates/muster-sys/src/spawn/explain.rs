@@ -257,7 +257,7 @@ fn shown(path: &[u8]) -> String {
     path.escape_ascii().to_string()
 }
 
-/// The plain words for an error number.
+/// The plain words for an error number, as all messages of the daemon use them: `no such file`.
 pub fn reason(errno: i32) -> String {
     let known = match errno {
         0 => "unknown error",

@@ -56,7 +56,8 @@ pub struct Launch<'a> {
     pub process: &'a ProcessSpec,
     /// Variables that are set above all others.
     pub markers: &'a [(&'a str, &'a str)],
-    /// A limit by which [`crate::tree`] knows the process and all that descends from it.
+    /// A limit by which [`crate::tree`] knows the process and all that descends from it. Left out where the
+    /// program limits the same resource itself.
     pub tag: Option<Rlimit>,
     /// Where its stdout goes.
     pub stdout: Stdio<'a>,
@@ -122,7 +123,7 @@ impl Spawner {
         let mechanism = self.mechanism.unwrap_or_else(|| Mechanism::choose(self.can_share, launch.process, &identity));
         let stdio = [&self.empty, &stdout, &stderr].map(AsRawFd::as_raw_fd);
         let slot = self.pool.borrow_mut().take_slot().map_err(|error| prepare("cannot map a stack", &error))?;
-        let plan = Plan::new(launch.process, launch.markers, launch.tag, identity, &self.defaults, stdio, &slot)?;
+        let plan = Plan::new(launch, identity, &self.defaults, stdio, &slot)?;
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let (status, told) = fd::pipe_with(flags).map_err(|error| prepare("cannot make a pipe", &error))?;
         let flight = InFlight::new(status, slot, plan);

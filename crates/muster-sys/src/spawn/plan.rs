@@ -11,6 +11,7 @@ use std::rc::Rc;
 use muster_core::spec::{ProcessSpec, Resource, Rlimit};
 use muster_core::{SpawnError, SpawnStep};
 
+use super::Launch;
 use super::arena::{Arena, Place};
 use super::child::{Array, Limit, LimitValues, Orders};
 use super::environment::{Environment, Inherited};
@@ -76,18 +77,17 @@ fn without_nul(bytes: &[u8], what: impl FnOnce() -> String) -> Result<(), SpawnE
 impl Plan {
     /// Lays everything out. `stdio` are descriptors of 3 and more that stay open until the process is made.
     pub(super) fn new(
-        process: &ProcessSpec,
-        markers: &[(&str, &str)],
-        tag: Option<Rlimit>,
+        launch: &Launch<'_>,
         identity: Identity,
         defaults: &Defaults,
         stdio: [c_int; 3],
         slot: &Slot,
     ) -> Result<Plan, SpawnError> {
+        let process = launch.process;
         let mut arena = Arena::default();
         let arguments = push_arguments(&mut arena, &process.command)?;
         let directory = push_directory(&mut arena, process)?;
-        let environment = layered(&mut arena, process, markers, &identity, &defaults.inherited)?;
+        let environment = layered(&mut arena, process, launch.markers, &identity, &defaults.inherited)?;
         let argument_bytes = arena.len() + environment.inherited_bytes();
         let (candidates, searched) = push_candidates(&mut arena, &process.command[0], &environment);
         let oom_score_adj = process.oom_score_adj.map(|score| arena.push(&[score.to_string().as_bytes()]));
@@ -96,7 +96,7 @@ impl Plan {
         let pointers = |places: &[Place]| -> Vec<*const c_char> {
             places.iter().map(|&place| arena.pointer(place)).chain([ptr::null()]).collect()
         };
-        let (resources, limits) = limits(process, tag, defaults.limits);
+        let (resources, limits) = limits(process, launch.tag, defaults.limits);
         let (environment, inherited) = environment.finish(&arena);
         let lists = [pointers(&candidates), pointers(&arguments), environment];
         let orders = Orders {

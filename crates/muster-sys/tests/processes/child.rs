@@ -14,7 +14,7 @@ use muster_sys::spawn::{Launch, Spawner, Stdio};
 use crate::Test;
 use crate::scene::*;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("a_child_has_no_signal_blocked_and_none_ignored", no_signal_is_blocked_or_ignored),
     ("a_child_has_stdin_stdout_stderr_and_nothing_else", three_descriptors),
     ("stdin_is_empty", stdin_is_empty),
@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = &[
     ("a_child_leads_its_own_session_and_group", own_session),
     ("umask_directory_nice_and_oom_score_are_as_configured", settings),
     ("limits_are_as_configured_and_descriptors_as_they_were", limits),
+    ("a_child_wears_the_mark_of_its_run_unless_it_is_configured_otherwise", tagged),
     ("the_daemon_keeps_its_own_settings", the_daemon_is_untouched),
     ("environment_layers_replace_each_other_and_bytes_pass_through", environment),
     ("arguments_pass_through_as_they_are", arguments),
@@ -147,6 +148,25 @@ fn limits() {
         assert_eq!(line(&limits, "Max core file size"), ["0", "0"]);
         assert_eq!(line(&limits, "Max stack size"), ["1048576", "2097152"]);
         assert_eq!(line(&limits, "Max processes"), ["500", "600"]);
+    });
+}
+
+fn tagged() {
+    let mark = |value| Rlimit { resource: Resource::Locks, soft: Some(value), hard: Some(value) };
+    each(|spawner| {
+        let mut process = program(&["/bin/grep", "locks", "/proc/self/limits"]);
+        for (own, expected) in [(None, "4711"), (Some(mark(5)), "5")] {
+            process.rlimits = own.into_iter().collect();
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let output = File::options().write(true).open(file.path()).unwrap();
+            let stdout = Stdio::Fd(output.as_fd());
+            let launch = Launch { process: &process, markers: &[], tag: Some(mark(4711)), stdout, stderr: Stdio::Null };
+            let spawning = spawner.spawn(&launch).unwrap();
+            assert_eq!(wait_for(spawning.pid), Exit::Code(0));
+            let told = std::fs::read_to_string(file.path()).unwrap();
+            let limits: Vec<&str> = told.lines().filter(|line| line.starts_with("Max file locks")).collect();
+            assert_eq!(limits[0].split_whitespace().collect::<Vec<_>>()[3..5], [expected, expected]);
+        }
     });
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use muster_core::spec::{ProcessSpec, Resource, Rlimit};
 use muster_core::{Exit, Signal, SpawnError, SpawnStep};
+use muster_sys::limits::OriginalLimits;
 use muster_sys::signal;
 use muster_sys::spawn::Spawner;
 
@@ -13,7 +14,7 @@ use crate::Test;
 use crate::boot;
 use crate::scene::*;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("each_reason_not_to_execute_is_told_apart", exec),
     ("each_reason_not_to_enter_a_directory_is_told_apart", chdir),
     ("an_unknown_user_or_group_is_named", lookups),
@@ -244,7 +245,7 @@ fn noexec() {
 }
 
 /// In a process of its own, whose mounts are nobody else's.
-pub fn noexec_inner(directory: &Path) {
+pub(crate) fn noexec_inner(directory: &Path) {
     let target = std::ffi::CString::new(directory.to_str().unwrap()).unwrap();
     let nothing = std::ptr::null();
     // SAFETY: the strings live through the calls.
@@ -272,7 +273,7 @@ fn without_privilege() {
     assert!(status.success(), "{status}");
 }
 
-pub fn without_privilege_inner() {
+pub(crate) fn without_privilege_inner() {
     // SAFETY: geteuid cannot fail and touches no memory.
     let own = unsafe { libc::geteuid() };
     let refused = |process: &ProcessSpec, step, errno, message: &str| check(process, step, errno, message);
@@ -312,10 +313,11 @@ fn without_descriptors() {
     assert!(status.success(), "{status}");
 }
 
-pub fn without_descriptors_inner() {
+pub(crate) fn without_descriptors_inner() {
     let mut spawner = spawner();
     assert_eq!(text(&mut spawner, &program(&["/bin/true"])), "");
-    let few = libc::rlimit { rlim_cur: 64, rlim_max: 1024 };
+    let hard = OriginalLimits::current().unwrap().nofile_hard;
+    let few = libc::rlimit { rlim_cur: 64, rlim_max: hard };
     // SAFETY: `few` lives through the call.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &few) }, 0);
     let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
@@ -336,7 +338,7 @@ fn without_processes() {
     assert!(status.success(), "{status}");
 }
 
-pub fn without_processes_inner() {
+pub(crate) fn without_processes_inner() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `none` lives through the call.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &none) }, 0);

@@ -13,7 +13,7 @@ use crate::Test;
 use crate::reaping::state;
 use crate::scene::*;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("a_child_stopped_before_exec_does_not_block_spawning", stopped_before_exec),
     ("a_child_killed_before_exec_has_an_outcome", killed_before_exec),
     ("a_child_that_nobody_asks_about_keeps_its_memory", forgotten_before_exec),

@@ -12,7 +12,7 @@ use muster_sys::spawn::{Mechanism, Spawner, Spawning};
 use crate::Test;
 use crate::scene::*;
 
-pub const TESTS: &[Test] = &[
+pub(crate) const TESTS: &[Test] = &[
     ("twenty_thousand_instant_exits_are_all_counted", twenty_thousand),
     ("many_ends_may_come_as_one_signal", coalesced),
     ("every_signal_that_ends_a_process_is_told", every_signal),
@@ -85,7 +85,7 @@ fn coalesced() {
 }
 
 /// As /proc shows it: R, S, D, T, Z …
-pub fn state(pid: Pid) -> Option<char> {
+pub(crate) fn state(pid: Pid) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(") ").next()?.chars().next()
 }

@@ -15,21 +15,21 @@ use muster_sys::signal::Pid;
 use muster_sys::spawn::{Launch, Mechanism, Spawner, Spawning, Stdio};
 
 /// How long anything may take before the test says that it does not happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Both ways in which the daemon makes processes.
-pub const MECHANISMS: [Mechanism; 2] = [Mechanism::Copied, Mechanism::Shared];
+pub(crate) const MECHANISMS: [Mechanism; 2] = [Mechanism::Copied, Mechanism::Shared];
 
-pub fn spawner() -> Spawner {
+pub(crate) fn spawner() -> Spawner {
     spawner_with(std::env::vars_os().collect())
 }
 
-pub fn spawner_with(environment: Vec<(OsString, OsString)>) -> Spawner {
+pub(crate) fn spawner_with(environment: Vec<(OsString, OsString)>) -> Spawner {
     Spawner::new(environment, OriginalLimits::current().unwrap(), 0o022).unwrap()
 }
 
 /// A program with nothing configured but its command.
-pub fn program(command: &[&str]) -> ProcessSpec {
+pub(crate) fn program(command: &[&str]) -> ProcessSpec {
     ProcessSpec {
         command: command.iter().map(|&word| word.to_owned()).collect(),
         environment: Vec::new(),
@@ -44,21 +44,21 @@ pub fn program(command: &[&str]) -> ProcessSpec {
     }
 }
 
-pub fn user(user: &str, group: Option<&str>) -> Option<UserSpec> {
+pub(crate) fn user(user: &str, group: Option<&str>) -> Option<UserSpec> {
     Some(UserSpec { user: user.to_owned(), group: group.map(str::to_owned) })
 }
 
 /// Starts a program whose output nobody wants.
-pub fn start(spawner: &mut Spawner, process: &ProcessSpec) -> Result<Spawning, SpawnError> {
+pub(crate) fn start(spawner: &mut Spawner, process: &ProcessSpec) -> Result<Spawning, SpawnError> {
     spawner.spawn(&Launch { process, markers: &[], tag: None, stdout: Stdio::Null, stderr: Stdio::Null })
 }
 
 /// Runs a program to its end: what it wrote, and how it ended.
-pub fn run(spawner: &mut Spawner, process: &ProcessSpec) -> Result<(Vec<u8>, Exit), SpawnError> {
+pub(crate) fn run(spawner: &mut Spawner, process: &ProcessSpec) -> Result<(Vec<u8>, Exit), SpawnError> {
     run_with_markers(spawner, process, &[])
 }
 
-pub fn run_with_markers(
+pub(crate) fn run_with_markers(
     spawner: &mut Spawner,
     process: &ProcessSpec,
     markers: &[(&str, &str)],
@@ -74,14 +74,14 @@ pub fn run_with_markers(
 }
 
 /// What a program prints, as text.
-pub fn text(spawner: &mut Spawner, process: &ProcessSpec) -> String {
+pub(crate) fn text(spawner: &mut Spawner, process: &ProcessSpec) -> String {
     let (output, exit) = run(spawner, process).unwrap_or_else(|error| panic!("{:?}: {error}", process.command));
     assert_eq!(exit, Exit::Code(0), "{:?}", process.command);
     String::from_utf8(output).unwrap()
 }
 
 /// Why a program cannot be spawned.
-pub fn error(spawner: &mut Spawner, process: &ProcessSpec) -> SpawnError {
+pub(crate) fn error(spawner: &mut Spawner, process: &ProcessSpec) -> SpawnError {
     match run(spawner, process) {
         Err(error) => error,
         Ok((_, exit)) => panic!("{:?} was executed: {exit}", process.command),
@@ -89,14 +89,14 @@ pub fn error(spawner: &mut Spawner, process: &ProcessSpec) -> SpawnError {
 }
 
 /// Waits for the end of this child, the only one.
-pub fn wait_for(pid: Pid) -> Exit {
+pub(crate) fn wait_for(pid: Pid) -> Exit {
     let reaped = until("a child ends", || reap_next().unwrap());
     assert_eq!(reaped.pid, pid);
     reaped.exit
 }
 
 /// Asks again and again until there is an answer.
-pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
         if let Some(answer) = ask() {
@@ -107,31 +107,31 @@ pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-pub fn assert_no_children() {
+pub(crate) fn assert_no_children() {
     assert_eq!(reap_next().unwrap(), None, "a test left a zombie");
     let children = format!("/proc/self/task/{}/children", std::process::id());
     assert_eq!(fs::read_to_string(children).unwrap_or_default(), "", "a test left children");
 }
 
 /// Says loudly that something was not checked here.
-pub fn skipped(what: &str, reason: &str) {
+pub(crate) fn skipped(what: &str, reason: &str) {
     eprintln!("SKIPPED: {what}: {reason}");
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // SAFETY: geteuid cannot fail and touches no memory.
     unsafe { libc::geteuid() == 0 }
 }
 
 /// A directory that every user may enter.
-pub fn directory() -> tempfile::TempDir {
+pub(crate) fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     directory
 }
 
 /// Writes a file with this mode.
-pub fn file(directory: &Path, name: &str, content: &[u8], mode: u32) -> String {
+pub(crate) fn file(directory: &Path, name: &str, content: &[u8], mode: u32) -> String {
     let path = directory.join(name);
     fs::write(&path, content).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -139,7 +139,7 @@ pub fn file(directory: &Path, name: &str, content: &[u8], mode: u32) -> String {
 }
 
 /// A program of a few bytes that exits with 42, at once.
-pub fn instant(directory: &Path) -> PathBuf {
+pub(crate) fn instant(directory: &Path) -> PathBuf {
     PathBuf::from(file(directory, "instant", &instant_bytes(), 0o755))
 }
 

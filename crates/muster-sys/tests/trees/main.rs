@@ -2,3 +2,6 @@
 
 mod battery;
 mod harness;
+mod namespaces;
+mod random;
+mod strays;

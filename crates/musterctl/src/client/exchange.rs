@@ -161,7 +161,7 @@ fn read_answer(source: &mut impl Read) -> Result<Answer, ExchangeError> {
         }
         let body = match head.length {
             _ if head.status == 204 || head.status == 304 => Vec::new(),
-            Length::Known(length) => buffer.take(length)?.to_vec(),
+            Length::Known(length) => buffer.read_known(length)?,
             Length::Chunked => buffer.read_chunks()?,
             Length::UntilClose => buffer.read_to_end()?,
         };
@@ -224,6 +224,16 @@ impl<R: Read> Buffer<'_, R> {
         let start = self.used;
         self.used += length;
         Ok(&self.bytes[start..self.used])
+    }
+
+    /// A body of this length, read straight to where it stays: a list of a thousand programs is worth it.
+    fn read_known(&mut self, length: usize) -> Result<Vec<u8>, ExchangeError> {
+        let here = self.rest().len().min(length);
+        let mut body = Vec::with_capacity(length);
+        body.extend_from_slice(&self.rest()[..here]);
+        self.used += here;
+        self.source.take((length - here) as u64).read_to_end(&mut body)?;
+        if body.len() == length { Ok(body) } else { Err(ExchangeError::ClosedEarly) }
     }
 
     fn read_to_end(&mut self) -> Result<Vec<u8>, ExchangeError> {

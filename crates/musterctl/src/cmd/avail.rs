@@ -5,7 +5,7 @@ use muster_api::{Program, Route};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
-/// List every program that is configured, whether it starts with the daemon, and its priority.
+/// List what is configured, how it starts, and its priority.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The columns are supervisorctl's: name, in use, auto or manual, priority of group and program.

@@ -6,9 +6,11 @@ use crate::failure::{Exit, Failure};
 use crate::output::printable;
 use crate::session::Session;
 
-/// Exit with 0 if everything that starts with the daemon is there, else name what is missing.
+/// Exit with 0 if everything is there that starts with the daemon.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Otherwise it prints what is missing and exits with 1.
+
 Examples:
   HEALTHCHECK CMD [\"musterctl\", \"health\"]
   musterctl health && echo ready")]

@@ -6,6 +6,7 @@ pub(crate) mod avail;
 pub(crate) mod complete;
 pub(crate) mod completions;
 pub(crate) mod health;
+pub(crate) mod man;
 pub(crate) mod pid;
 pub(crate) mod ps;
 pub(crate) mod report;

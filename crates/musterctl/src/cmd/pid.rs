@@ -68,7 +68,6 @@ fn print_programs(programs: &[Program], session: &mut Session) -> Exit {
 mod tests {
     use muster_api::State;
 
-    use super::*;
     use crate::testing::{Daemon, answer, down, info, program};
 
     #[test]

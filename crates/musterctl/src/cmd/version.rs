@@ -8,7 +8,7 @@ use crate::session::Session;
 /// Print the version of the daemon.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-musterctl --version prints its own.
+That of musterctl itself is printed by `musterctl --version`.
 
 Examples:
   musterctl version

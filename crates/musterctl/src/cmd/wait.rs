@@ -12,6 +12,7 @@ use crate::span;
 /// Wait until programs run, have stopped or have exited: for scripts and CI.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+What to wait for:
   running   RUNNING; a program that is EXITED or FATAL ends the wait with exit code 1
   stopped   nothing of it runs: STOPPED, EXITED or FATAL
   exited    it has ended for good by itself: EXITED or FATAL

@@ -1,0 +1,97 @@
+//! As PID 1, and with recycled pids: in a pid namespace of its own, where the next pid can be chosen.
+
+use std::fs;
+
+use muster_core::Signal;
+use muster_sys::signal::Pid;
+use muster_sys::tree::Scope;
+
+use crate::harness::{TERM, Witness, Without, World, fork, perform_in_new_namespace, sleep_for_ever};
+
+#[test]
+fn pid_1_answers_for_what_came_from_outside() {
+    perform_in_new_namespace("namespaces::pid_1_answers_for_what_came_from_outside", Without::Nothing, |world| {
+        assert!(world.trees.abilities().is_pid_1);
+        let run = world.run("trap '' TERM; sleep 1000 & wait");
+        world.wait_for(run, 2, 1);
+        world.wait_until("the visitor is there", |world| world.trees.strays().len() == 2);
+        world.without_stray();
+        let visitor = world.trees.strays();
+        assert_eq!(visitor[0].ppid, Pid(0), "{visitor:?}");
+        assert_eq!(world.trees.signal_strays(TERM), 1);
+        world.wait_until("the visitor is gone", |world| world.trees.strays().is_empty());
+        assert_eq!(world.trees.processes(run).len(), 2, "a run is spared");
+        assert_eq!(world.trees.signal_strays(Signal::KILL), 0);
+        world.kill(run);
+    });
+}
+
+#[test]
+fn a_recycled_pid_is_a_stranger() {
+    perform_in_new_namespace("namespaces::a_recycled_pid_is_a_stranger", Without::Tags, |world| {
+        // Two members are known by their ancestry, one of them under its parent, and then both pids are given away.
+        let run = world.run("sleep 1000 & read line </dev/null; (sleep 1000 & exec sleep 1000) & wait");
+        world.wait_for(run, 4, 3);
+        world.trees.observe(run);
+        let processes = world.trees.processes(run);
+        let (member, below) = (processes[1].pid, processes[3].pid);
+        for pid in [below, member] {
+            // SAFETY: kill takes numbers.
+            unsafe { libc::kill(pid.0, libc::SIGKILL) };
+            world.wait_until("it is reaped", |world| world.trees.processes(run).iter().all(|left| left.pid != pid || left.state.name() == "zombie"));
+        }
+        // The shell has reaped its own child.
+        world.wait_until("the pid is free", |_| !fs::exists(format!("/proc/{member}")).unwrap());
+        let stranger = with_pid(member, || Witness::new("with a recycled pid"));
+        assert_eq!(stranger.pid, member);
+        assert!(world.trees.strays().iter().any(|stray| stray.pid == member));
+        assert!(world.trees.processes(run).iter().all(|process| process.pid != member));
+        world.kill(run);
+        stranger.check();
+        dismiss(world, stranger);
+    });
+}
+
+#[test]
+fn the_number_of_a_dead_main_process_may_be_given_away() {
+    let name = "namespaces::the_number_of_a_dead_main_process_may_be_given_away";
+    perform_in_new_namespace(name, Without::Tags, |world| {
+        // Only a daemon in a session of its own is left, so nothing bears the number of the main process any more.
+        let run = world.run("setsid sleep 1000 & sleep 0.1; exit 0");
+        let leader = world.leader(run);
+        world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
+        world.wait_for(run, 1, 1);
+        let stranger = with_pid(leader, || Witness::new("with the pid of a dead main process"));
+        assert_eq!(stranger.pid, leader);
+        assert_eq!(world.trees.gone(&[run]), []);
+        for scope in [Scope::Main, Scope::Group] {
+            world.trees.stop(run, Signal::USR1, scope).unwrap();
+        }
+        world.kill(run);
+        stranger.check();
+        // A new run may get the number, too.
+        dismiss(world, stranger);
+        let mut again = None;
+        with_pid(leader, || again = Some(world.run("exec sleep 1000")));
+        let again = again.unwrap();
+        assert_eq!(world.leader(again), leader);
+        world.wait_for(again, 1, 1);
+        world.kill(again);
+    });
+}
+
+/// Lets the next process have this pid: proc_sys_kernel(5).
+fn with_pid<T>(pid: Pid, make: impl FnOnce() -> T) -> T {
+    fs::write("/proc/sys/kernel/ns_last_pid", (pid.0 - 1).to_string()).unwrap();
+    make()
+}
+
+fn dismiss(world: &mut World, witness: Witness) {
+    world.trees.reaped(witness.pid);
+    witness.dismiss();
+}
+
+/// Comes into the namespace from outside, as `docker exec` does.
+pub(crate) fn visit() -> Pid {
+    fork(|| sleep_for_ever())
+}

@@ -1,0 +1,110 @@
+//! Who belongs to nobody, and who only seems to.
+
+use muster_core::{Exit, Signal};
+use muster_sys::tree::{Scope, Trees};
+
+use crate::harness::{TERM, World, exec_shell, fork, skip, sleep_for_ever};
+
+const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
+
+crate::scenarios! {
+    // What cannot be known, and what becomes of it.
+    WITHOUT_TAGS fn without_tags_a_daemon_that_hid_in_time_is_a_stray_until_the_end(world) {
+        let run = world.run(&format!("(env -i setsid sh -c '{DEAF}' &); exit 0"));
+        world.wait_until("the leader is dead", |world| world.is_leader_dead(run) && world.survivors().len() == 2);
+        assert_eq!(world.trees.gone(&[run]), [run]);
+        world.trees.end(run);
+        world.without_stray();
+        assert_eq!(world.trees.strays().len(), 2);
+        assert_eq!(world.trees.signal_strays(TERM), 2);
+        assert_eq!(world.trees.strays().len(), 2, "it ignores TERM");
+        assert_eq!(world.trees.signal_strays(Signal::KILL), 2);
+        world.wait_until("the strays are dead", |world| world.survivors().is_empty());
+    }
+
+    ALL_WAYS fn strays_do_not_keep_a_run_alive_and_are_listed_apart(world) {
+        let run = world.run("sleep 1000 & wait");
+        world.wait_for(run, 2, 1);
+        let strays = world.trees.strays();
+        assert_eq!(strays.len(), 1, "the witness: {strays:?}");
+        assert!(strays[0].age.as_secs() < 120 && strays[0].ppid.0 == std::process::id() as i32);
+        let processes = world.trees.processes(run);
+        assert_eq!(processes[0].pid, world.leader(run));
+        assert_eq!((processes[0].command.as_str(), processes[1].command.as_str()), ("sh -c sleep 1000 & wait", "sleep 1000"));
+        assert_eq!(processes[1].ppid, processes[0].pid);
+        assert!(processes[0].rss_bytes > 10_000);
+        world.kill(run);
+    }
+
+    TAGGED_WAYS fn the_runs_of_a_daemon_inside_a_run_are_the_outer_runs(world) {
+        nested(world, false);
+    }
+
+    WITHOUT_TAGS fn ancestry_wins_over_the_marker_of_a_daemon_inside_a_run(world) {
+        nested(world, true);
+    }
+
+    WITHOUT_TAGS fn nobody_leaves_a_cgroup(world) {
+        let run = match world.run_enclosed(&format!("(env -i setsid sh -c '{DEAF}' &); exit 0")) {
+            Ok(run) => run,
+            Err(error) => return skip(&format!("no cgroup for a run: {error}")),
+        };
+        world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
+        world.wait_for(run, 2, 1);
+        assert_eq!(world.trees.gone(&[run]), []);
+        world.kill(run);
+    }
+
+    WITHOUT_PROC fn without_proc_the_group_of_the_main_process_is_all_the_same_ended(world) {
+        let run = world.run(&format!("sh -c '{DEAF}' & wait"));
+        world.wait_until("all are there", |world| world.survivors().len() == 3);
+        world.stop(run);
+        let run = world.run("exit 0");
+        world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
+        assert_eq!(world.trees.gone(&[run]), [run]);
+        assert_eq!(world.trees.abilities().lacks().len(), 1);
+    }
+
+    ALL_WAYS fn a_stop_of_a_run_that_is_dead_or_unknown_reaches_nobody(world) {
+        let run = world.run("exit 7");
+        world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
+        assert_eq!(world.ended[&world.leader(run).0], Exit::Code(7));
+        for scope in [Scope::Main, Scope::Group, Scope::Tree] {
+            for signal in [TERM, Signal::KILL] {
+                assert_eq!(world.trees.stop(run, signal, scope).unwrap().count, 0);
+                assert_eq!(world.trees.stop(muster_core::RunId(999), signal, scope).unwrap().count, 0);
+            }
+        }
+        world.trees.end(run);
+    }
+}
+
+/// A run that is itself a supervisor, and dies with programs of its own that hid from everything.
+fn nested(world: &mut World, observed: bool) {
+    let run = world.run_process(|| {
+        muster_sys::boot::become_subreaper().unwrap();
+        let inner_tag = Trees::new().tag(muster_core::RunId(1)).map(|tag| tag.hard.unwrap());
+        fork(|| {
+            // SAFETY: single-threaded, and the limit lives through the call.
+            unsafe {
+                libc::setsid();
+                std::env::set_var(muster_sys::tree::MARKER, "of-the-inner-daemon");
+                if let Some(tag) = inner_tag {
+                    let limit = libc::rlimit64 { rlim_cur: tag, rlim_max: tag };
+                    assert_eq!(libc::setrlimit64(libc::RLIMIT_LOCKS, &limit), 0);
+                }
+            }
+            exec_shell(&format!("(setsid sh -c '{DEAF}' &); exit 0"));
+        });
+        sleep_for_ever();
+    });
+    // The inner daemon does not reap: its child is a zombie, which counts for nothing.
+    world.wait_for(run, 3, 1);
+    if observed {
+        world.trees.observe(run);
+    }
+    world.trees.signal(run, Signal::KILL, Scope::Main).unwrap();
+    world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
+    assert_eq!(world.trees.gone(&[run]), []);
+    world.kill(run);
+}

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Builds the static executable, and the images of this directory with it.
+#
+#   docker/build.sh [binary|scratch|services]...     default: all three
+#
+#   MUSTER_LIBC=musl|gnu    the C library that is linked in; default: musl where rustup has the target, else gnu
+#   MUSTER_PROFILE=release  the cargo profile
+#   MUSTER_BASE=IMAGE       what the services image is built on; default: debian:bookworm-slim. "bootstrap" makes a
+#                           Debian without a registry, see bootstrap.sh
+#   MUSTER_TAG=latest       the images are called muster-scratch:TAG and muster-services:TAG
+#
+# The executable and its links are left in docker/build/LIBC/, ready to be copied into any image.
+set -eu
+cd "$(dirname "$0")/.."
+
+machine=$(uname -m)
+libc=${MUSTER_LIBC:-}
+if [ -z "$libc" ]; then
+    libc=gnu
+    # Without rustup there is only the target of the compiler itself.
+    if rustup target list --installed 2>/dev/null | grep -qx "$machine-unknown-linux-musl"; then libc=musl; fi
+fi
+target=$machine-unknown-linux-$libc
+profile=${MUSTER_PROFILE:-release}
+base=${MUSTER_BASE:-debian:bookworm-slim}
+tag=${MUSTER_TAG:-latest}
+out=docker/build/$libc
+
+build_binary() {
+    # musl is linked statically unless told otherwise, glibc only when told. Naming the target keeps the flag away from
+    # build scripts and procedural macros, which cannot be static.
+    if [ "$libc" = gnu ]; then export RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}"; fi
+    cargo build --locked --profile "$profile" --target "$target" --bin muster
+    targets=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+    mkdir -p "$out"
+    # A rename: whoever runs the old file keeps it.
+    cp "$targets/$target/$profile/muster" "$out/.muster.new"
+    mv "$out/.muster.new" "$out/muster"
+    ln -sf muster "$out/musterd"
+    ln -sf muster "$out/musterctl"
+    ls -l "$out/muster"
+}
+
+build_image() {
+    docker build --build-arg MUSTER="build/$libc" "$@" docker
+}
+
+[ $# -gt 0 ] || set -- binary scratch services
+for part; do
+    case $part in
+    binary) build_binary ;;
+    scratch) build_image -t "muster-scratch:$tag" -f docker/scratch/Dockerfile ;;
+    services)
+        if [ "$base" = bootstrap ]; then base=$(docker/bootstrap.sh); fi
+        build_image -t "muster-services:$tag" -f docker/services/Dockerfile --build-arg BASE="$base"
+        ;;
+    *)
+        echo "docker/build.sh: what is \"$part\"? binary, scratch or services" >&2
+        exit 2
+        ;;
+    esac
+done

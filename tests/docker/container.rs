@@ -1,0 +1,212 @@
+//! One container: how it is started, looked into and ended, and that it is gone afterwards whatever the test does.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::engine::{LABEL, docker, docker_ok, text};
+
+/// How long the suite waits for what must happen. Long, since only a failing test waits that long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where the configuration is put.
+const CONFIG: &str = "/etc/muster/muster.toml";
+
+/// A container that is to be.
+pub(crate) struct Recipe {
+    name: String,
+    image: String,
+    options: Vec<OsString>,
+    command: Vec<OsString>,
+    files: TempDir,
+}
+
+/// A container that was started. Removed when dropped.
+pub(crate) struct Container {
+    pub(crate) name: String,
+    _files: TempDir,
+}
+
+/// How `docker stop` ended it.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    pub(crate) took: Duration,
+    pub(crate) code: i64,
+    pub(crate) log: String,
+}
+
+impl Recipe {
+    /// A container of this image, which runs what the image says.
+    pub(crate) fn of(image: &str) -> Recipe {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Recipe {
+            name: format!("{LABEL}-{}-{number}", std::process::id()),
+            image: image.to_owned(),
+            options: Vec::new(),
+            command: Vec::new(),
+            files: tempfile::tempdir().expect("there is a place for temporary files"),
+        }
+    }
+
+    /// More options of `docker run`, separated by blanks.
+    pub(crate) fn options(mut self, options: &str) -> Recipe {
+        self.options.extend(options.split_whitespace().map(OsString::from));
+        self
+    }
+
+    /// What is run in place of what the image says.
+    pub(crate) fn command(mut self, words: &[&str]) -> Recipe {
+        self.command = words.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// Puts the configuration where musterd looks for it.
+    pub(crate) fn config(self, toml: &str) -> Recipe {
+        self.file("muster.toml", CONFIG, toml)
+    }
+
+    /// Mounts a file with this content, read-only.
+    pub(crate) fn file(mut self, name: &str, inside: &str, content: &str) -> Recipe {
+        let path = self.write(name, content);
+        self.mount(&path, inside);
+        self
+    }
+
+    /// Writes a file for this container, without mounting it.
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.files.path().join(name);
+        fs::write(&path, content).expect("temporary files can be written");
+        path
+    }
+
+    fn mount(&mut self, path: &Path, inside: &str) {
+        let mut volume = path.as_os_str().to_owned();
+        volume.push(format!(":{inside}:ro"));
+        self.options.extend(["--volume".into(), volume]);
+    }
+
+    /// An option whose value holds blanks or is a path.
+    pub(crate) fn option(mut self, name: &str, value: impl Into<OsString>) -> Recipe {
+        self.options.extend([name.into(), value.into()]);
+        self
+    }
+
+    /// `docker run --detach`.
+    pub(crate) fn start(self) -> Container {
+        docker_ok(self.arguments(&["run", "--detach"]));
+        Container { name: self.name, _files: self.files }
+    }
+
+    /// Runs it to its own end.
+    pub(crate) fn run(self) -> (i64, String) {
+        let container = self.start();
+        (container.wait(), container.logs())
+    }
+
+    fn arguments(&self, verb: &[&str]) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = verb.iter().map(OsString::from).collect();
+        arguments.extend(["--name".into(), (&self.name).into(), "--label".into(), LABEL.into()]);
+        arguments.extend(self.options.iter().cloned());
+        arguments.push((&self.image).into());
+        arguments.extend(self.command.iter().cloned());
+        arguments
+    }
+}
+
+impl Container {
+    /// Runs a command inside, as `docker exec` does.
+    pub(crate) fn exec(&self, words: &[&str]) -> Output {
+        docker(["exec", &self.name].iter().chain(words))
+    }
+
+    /// Runs a shell line inside, and gives what it printed.
+    pub(crate) fn shell(&self, line: &str) -> String {
+        text(&self.exec(&["sh", "-c", line])).trim_end().to_owned()
+    }
+
+    /// Asks the daemon inside.
+    pub(crate) fn ctl(&self, line: &str) -> Output {
+        let words: Vec<&str> = std::iter::once("musterctl").chain(line.split_whitespace()).collect();
+        self.exec(&words)
+    }
+
+    /// One program, as the API shows it; `Null` where there is no answer yet.
+    pub(crate) fn program(&self, name: &str) -> Value {
+        let output = self.ctl("status --json");
+        let programs: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let programs = programs.as_array().cloned().unwrap_or_default();
+        programs.into_iter().find(|program| program["name"] == name).unwrap_or_default()
+    }
+
+    /// Waits until a program is in this state.
+    pub(crate) fn wait_state(&self, name: &str, state: &str) -> Value {
+        self.until(&format!("{name} is {state}"), || Some(self.program(name)).filter(|program| program["state"] == state))
+    }
+
+    /// Waits until every program that starts by itself is there.
+    pub(crate) fn wait_ready(&self) {
+        self.until("everything is ready", || self.ctl("health").status.success().then_some(()));
+    }
+
+    /// Waits until the log says this.
+    pub(crate) fn wait_log(&self, what: &str) {
+        self.until(&format!("the log has {what:?}"), || self.logs().contains(what).then_some(()));
+    }
+
+    /// Waits for something that must happen, and tells the container's story if it does not.
+    pub(crate) fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}\n{}", self.story());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What it has written so far, both streams.
+    pub(crate) fn logs(&self) -> String {
+        text(&docker(["logs", &self.name]))
+    }
+
+    /// For messages of failed assertions.
+    pub(crate) fn story(&self) -> String {
+        format!("---- {} ----\n{}\n{}", self.name, text(&self.ctl("status")), self.logs())
+    }
+
+    /// Waits for its own end, and gives the exit code.
+    pub(crate) fn wait(&self) -> i64 {
+        let code = self.until("it ends", || {
+            let state = docker_ok(["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", &self.name]);
+            state.strip_prefix("exited ").map(str::to_owned)
+        });
+        code.parse().expect("docker shows a number")
+    }
+
+    /// `docker stop`, with Docker's own patience of ten seconds.
+    pub(crate) fn stop(&self) -> Stopped {
+        let begun = Instant::now();
+        docker_ok(["stop", &self.name]);
+        let took = begun.elapsed();
+        Stopped { took, code: self.wait(), log: self.logs() }
+    }
+
+    /// Sends the daemon a signal from outside.
+    pub(crate) fn kill(&self, signal: &str) {
+        docker_ok(["kill", "--signal", signal, &self.name]);
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        docker(["rm", "--force", "--volumes", &self.name]);
+    }
+}

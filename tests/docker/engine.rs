@@ -1,0 +1,108 @@
+//! The Docker engine and the images under test.
+//!
+//! Images are built once per test run, by the same scripts that the README tells people to use. Without `MUSTER_DOCKER=1`
+//! every test returns at once and the run says that it skipped them; with it, a missing engine is a failure.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Once, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// How often a container of ours can be told from one of somebody else.
+pub(crate) const LABEL: &str = "muster-test";
+
+/// Tests that measure time hold it alone, the others share it: a container that starts takes a processor for a while.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// Whether the tests of this suite are wanted.
+pub(crate) fn is_wanted() -> bool {
+    static TOLD: Once = Once::new();
+    let wanted = std::env::var_os("MUSTER_DOCKER").is_some_and(|value| value == "1");
+    if !wanted {
+        TOLD.call_once(|| {
+            // Not a print macro: the test runner would swallow it.
+            let _ = std::io::stderr()
+                .write_all(b"SKIPPED: every test in containers; MUSTER_DOCKER=1 runs them (docker and root needed)\n");
+        });
+    }
+    wanted
+}
+
+/// Held while a test runs beside others.
+pub(crate) fn together() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Held by a test that measures time.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The C library in the static executable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Libc {
+    /// What `docker/build.sh` chooses: musl where it can be had.
+    Chosen,
+    /// Always to be had, and the one with traps: name lookups.
+    Gnu,
+}
+
+/// The image with several services and a Debian below.
+pub(crate) fn services() -> &'static str {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let name = "muster-services:test";
+    BUILT.get_or_init(|| build(Libc::Chosen, "test", &["binary", "services"]));
+    name
+}
+
+/// The image with nothing but the executable.
+pub(crate) fn scratch(libc: Libc) -> &'static str {
+    static CHOSEN: OnceLock<()> = OnceLock::new();
+    static GNU: OnceLock<()> = OnceLock::new();
+    let (built, tag, name) = match libc {
+        Libc::Chosen => (&CHOSEN, "test", "muster-scratch:test"),
+        Libc::Gnu => (&GNU, "test-gnu", "muster-scratch:test-gnu"),
+    };
+    built.get_or_init(|| build(libc, tag, &["binary", "scratch"]));
+    name
+}
+
+fn build(libc: Libc, tag: &str, parts: &[&str]) {
+    // Two builds at once would copy into each other's context.
+    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _held = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut command = Command::new(repository().join("docker/build.sh"));
+    command.args(parts).env("MUSTER_TAG", tag);
+    if std::env::var_os("MUSTER_BASE").is_none() {
+        command.env("MUSTER_BASE", "bootstrap");
+    }
+    match libc {
+        Libc::Chosen => command.env_remove("MUSTER_LIBC"),
+        Libc::Gnu => command.env("MUSTER_LIBC", "gnu"),
+    };
+    let output = command.stdin(Stdio::null()).output().expect("docker/build.sh can be run");
+    assert!(output.status.success(), "docker/build.sh {parts:?} failed:\n{}", text(&output));
+}
+
+/// Where the repository is.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+/// Runs the docker command to its end.
+pub(crate) fn docker<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Output {
+    Command::new("docker").args(arguments).stdin(Stdio::null()).output().expect("docker is installed")
+}
+
+/// Runs the docker command, which must succeed, and gives what it printed.
+pub(crate) fn docker_ok<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> String {
+    let arguments: Vec<_> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+    let output = docker(&arguments);
+    assert!(output.status.success(), "docker {arguments:?}: {}\n{}", output.status, text(&output));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// Both streams of a command, for messages and for searching.
+pub(crate) fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

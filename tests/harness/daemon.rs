@@ -1,0 +1,380 @@
+//! A daemon from its configuration to its end, and the certainty that nothing of it outlives the test.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::http::Client;
+use super::log::Log;
+use super::place::{Place, can_enclose, enclosing_words};
+use super::processes::{self, Process};
+use super::{puppet, wait_for, wait_until};
+
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Code(i32),
+    Signal(i32),
+}
+
+/// Where an output stream of the daemon goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A file in the daemon's directory.
+    File,
+    /// Anything that can be opened for reading and appending: a FIFO, /dev/full.
+    Path(PathBuf),
+}
+
+/// What a daemon is started with.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    place: Place,
+    programs: String,
+    musterd: String,
+    http: String,
+    wrapper: Vec<String>,
+    environment: Vec<(String, String)>,
+    stdout: Output,
+    stderr: Output,
+    block_signals: bool,
+}
+
+impl Setting {
+    /// A plain daemon that supervises these program tables. It goes on when all have ended: what ends the daemon is said
+    /// by the tests that are about that.
+    pub fn supervising(programs: impl Into<String>) -> Setting {
+        Setting {
+            place: Place::Plain,
+            programs: programs.into(),
+            musterd: "exit_when_done = false\n".to_owned(),
+            http: String::new(),
+            wrapper: Vec::new(),
+            environment: Vec::new(),
+            stdout: Output::File,
+            stderr: Output::File,
+            block_signals: false,
+        }
+    }
+
+    pub fn at(mut self, place: Place) -> Setting {
+        self.place = place;
+        self
+    }
+
+    /// Lines for `[musterd]` instead of `exit_when_done = false`.
+    pub fn musterd(mut self, lines: &str) -> Setting {
+        self.musterd = format!("{lines}\n");
+        self
+    }
+
+    /// Lines for `[http]`.
+    pub fn http(mut self, lines: &str) -> Setting {
+        self.http = format!("{lines}\n");
+        self
+    }
+
+    /// A command that changes something about itself and executes the daemon, such as `prlimit --nofile=64 --`.
+    pub fn wrapped(mut self, words: &[&str]) -> Setting {
+        self.wrapper = words.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Wraps the daemon in a shell that does this first.
+    pub fn after_shell(self, script: &str) -> Setting {
+        self.wrapped(&["sh", "-c", &format!("{script}; exec \"$@\""), "sh"])
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Setting {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn stdout(mut self, path: impl Into<PathBuf>) -> Setting {
+        self.stdout = Output::Path(path.into());
+        self
+    }
+
+    pub fn stderr(mut self, path: impl Into<PathBuf>) -> Setting {
+        self.stderr = Output::Path(path.into());
+        self
+    }
+
+    /// With every signal blocked, as a careless parent leaves it. Only in [`Place::Plain`].
+    pub fn with_signals_blocked(mut self) -> Setting {
+        self.block_signals = true;
+        self
+    }
+
+    /// Starts it and waits until it answers.
+    pub fn start(self) -> Daemon {
+        let daemon = self.launch();
+        daemon.wait_until_it_answers();
+        daemon
+    }
+
+    /// Starts it and waits for nothing.
+    pub fn launch(self) -> Daemon {
+        let directory = tempfile::Builder::new().prefix("muster-").tempdir().expect("a temporary directory can be made");
+        self.launch_in(directory)
+    }
+
+    fn launch_in(self, directory: TempDir) -> Daemon {
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("muster.toml"), self.configuration(&path("sock"))).expect("the directory is ours");
+        for name in ["out", "err"] {
+            File::options().create(true).append(true).open(path(name)).expect("the directory is ours");
+        }
+        let mut daemon = Daemon {
+            child: None,
+            keeper_stdin: None,
+            report: path("report"),
+            log: Log::at(&path("err")),
+            client: Client::of(&path("sock")),
+            setting: self,
+            directory,
+        };
+        daemon.spawn();
+        daemon
+    }
+
+    fn configuration(&self, socket: &Path) -> String {
+        format!(
+            "[musterd]\nlogformat = \"json\"\n{}[http]\nsocket = {socket:?}\n{}{}",
+            self.musterd, self.http, self.programs
+        )
+    }
+}
+
+/// A running daemon, and all that is below it.
+pub struct Daemon {
+    setting: Setting,
+    child: Option<Child>,
+    /// Closing it ends the keeper and with it everything.
+    keeper_stdin: Option<std::process::ChildStdin>,
+    report: PathBuf,
+    pub log: Log,
+    pub client: Client,
+    directory: TempDir,
+}
+
+impl Daemon {
+    fn spawn(&mut self) {
+        let mut words: Vec<String> = self.setting.wrapper.clone();
+        let config = self.path("muster.toml");
+        words.extend([env!("CARGO_BIN_EXE_musterd"), "-c", &config.to_string_lossy()].map(str::to_owned));
+        let (stdout, stderr) = (self.stream(&self.setting.stdout, "out"), self.stream(&self.setting.stderr, "err"));
+        // A test that is killed takes its daemons along; without the tool only that is lost.
+        let mut enclosed: Vec<String> = ["setpriv", "--pdeathsig", "KILL", "--"].map(str::to_owned).to_vec();
+        enclosed.extend(enclosing_words().iter().map(|&word| word.to_owned()));
+        let mut environment = self.setting.environment.clone();
+        let mut command;
+        match self.setting.place {
+            Place::Pid1 => {
+                assert!(can_enclose(), "a test that needs PID 1 must ask first whether it can be had");
+                enclosed.extend(words);
+                command = Command::new(&enclosed[0]);
+                let open = |path: &Path| File::options().read(true).append(true).open(path).expect("it can be opened");
+                command.args(&enclosed[1..]).stdin(Stdio::null()).stdout(open(&stdout)).stderr(open(&stderr));
+            }
+            Place::Plain => {
+                let part = serde_json::json!({
+                    "command": words, "report": self.report, "stdout": stdout, "stderr": stderr,
+                    "block_signals": self.setting.block_signals,
+                });
+                let (keeper, variable) = puppet::command(&format!("keeper {part}"));
+                environment.extend(variable);
+                enclosed.extend(keeper);
+                command = Command::new(&enclosed[0]);
+                command.args(&enclosed[1..]).stdin(Stdio::piped()).stdout(Stdio::null());
+                command.stderr(File::options().create(true).append(true).open(self.path("keeper")).expect("it is ours"));
+            }
+        }
+        let mut child = command.envs(environment).spawn().expect("setpriv and unshare of util-linux are there");
+        self.keeper_stdin = child.stdin.take();
+        self.child = Some(child);
+    }
+
+    fn stream(&self, output: &Output, name: &str) -> PathBuf {
+        match output {
+            Output::File => self.path(name),
+            Output::Path(path) => path.clone(),
+        }
+    }
+
+    /// A path in its directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.path("sock")
+    }
+
+    /// What programs wrote to the daemon's stdout so far.
+    pub fn output(&self) -> Vec<u8> {
+        fs::read(self.path("out")).unwrap_or_default()
+    }
+
+    pub fn wait_until_it_answers(&self) {
+        wait_until(&format!("the daemon answers\n{}", self.log.text()), || {
+            assert!(!self.has_ended(), "the daemon ended before it answered:\n{}", self.story());
+            self.client.try_request("GET", "/livez", "").is_ok_and(|answer| answer.status == 200)
+        });
+    }
+
+    /// The process below which everything is: the keeper, or the daemon itself as PID 1.
+    fn root(&self) -> Option<i32> {
+        let child = self.child.as_ref()?.id() as i32;
+        if enclosing_words().is_empty() {
+            return Some(child);
+        }
+        // `setpriv` becomes `unshare`, which stays outside with one child.
+        processes::below(child).into_iter().find(|process| process.ppid == child).map(|process| process.pid)
+    }
+
+    /// The daemon's pid as this test sees it, as soon as it has one.
+    pub fn pid(&self) -> i32 {
+        wait_for("the daemon has a pid", || {
+            let root = self.root()?;
+            match self.setting.place {
+                Place::Pid1 => processes::find(root).filter(|process| process.comm == "musterd").map(|_| root),
+                Place::Plain => {
+                    let inner = self.reported("pid ")?;
+                    processes::below(root).into_iter().find(|process| process.inner == inner).map(|process| process.pid)
+                }
+            }
+        })
+    }
+
+    fn reported(&self, what: &str) -> Option<i32> {
+        let report = fs::read_to_string(&self.report).ok()?;
+        report.lines().find_map(|line| line.strip_prefix(what)?.parse().ok())
+    }
+
+    /// Everybody below the daemon, zombies included.
+    pub fn processes(&self) -> Vec<Process> {
+        processes::below(self.pid())
+    }
+
+    /// Everybody else in its place: what the daemon left to its keeper when it ended. Zombies are the keeper's affair.
+    pub fn left_behind(&self) -> Vec<Process> {
+        let Some(root) = self.root() else { return Vec::new() };
+        let mut left = processes::below(root);
+        left.retain(|process| !process.is_zombie() && process.comm != "musterd");
+        left
+    }
+
+    /// The process of its place that the daemon knows by this pid.
+    pub fn process(&self, inner: i32) -> Option<Process> {
+        self.processes().into_iter().find(|process| process.inner == inner)
+    }
+
+    pub fn signal(&self, number: i32) {
+        super::send(self.pid(), number);
+    }
+
+    pub fn terminate(&self) {
+        self.signal(15);
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<End> {
+        match self.setting.place {
+            Place::Plain => self.reported("code ").map(End::Code).or_else(|| self.reported("signal ").map(End::Signal)),
+            Place::Pid1 => {
+                use std::os::unix::process::ExitStatusExt;
+                let status = self.child.as_mut()?.try_wait().expect("it is our child")?;
+                status.code().map(End::Code).or_else(|| status.signal().map(End::Signal))
+            }
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        match self.setting.place {
+            Place::Plain => self.reported("code ").is_some() || self.reported("signal ").is_some(),
+            Place::Pid1 => {
+                let child = self.child.as_ref().map(|child| child.id() as i32);
+                child.and_then(processes::find).is_none_or(|process| process.is_zombie())
+            }
+        }
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> End {
+        let began = Instant::now();
+        loop {
+            if let Some(end) = self.ended() {
+                return end;
+            }
+            assert!(began.elapsed() < super::PATIENCE, "the daemon did not end\n{}", self.story());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// TERM, and the end that it must have: exit code 0, nobody left, no socket left. Gives how long it took.
+    pub fn finish(&mut self) -> Duration {
+        self.terminate();
+        let began = Instant::now();
+        let end = self.wait();
+        let took = began.elapsed();
+        assert_eq!(end, End::Code(0), "{}", self.story());
+        self.assert_nothing_is_left();
+        took
+    }
+
+    /// The daemon has ended: neither a process nor a socket of it is there.
+    pub fn assert_nothing_is_left(&self) {
+        assert_eq!(self.left_behind(), [], "left behind\n{}", self.story());
+        for name in ["sock", "sock.lock", "sock.new"] {
+            assert!(!self.path(name).exists(), "{name} is left behind");
+        }
+    }
+
+    /// SIGKILL to the daemon alone, and another one in its place, with the same directory and what is left in it.
+    pub fn kill_and_start_again(&mut self) {
+        assert_eq!(self.setting.place, Place::Plain, "nothing of a namespace survives its PID 1");
+        self.signal(9);
+        assert_eq!(self.wait(), End::Signal(9));
+        self.dismiss();
+        fs::remove_file(&self.report).expect("the keeper has written it");
+        self.spawn();
+        self.wait_until_it_answers();
+    }
+
+    /// What a failed test needs to tell.
+    pub fn story(&self) -> String {
+        let keeper = fs::read_to_string(self.path("keeper")).unwrap_or_default();
+        format!("log:\n{}\noutput:\n{}\n{keeper}", self.log.text(), String::from_utf8_lossy(&self.output()))
+    }
+
+    fn dismiss(&mut self) {
+        let root = self.root();
+        self.keeper_stdin = None;
+        let Some(mut child) = self.child.take() else { return };
+        if enclosing_words().is_empty() && self.setting.place == Place::Plain {
+            // The keeper kills what is below it, and then leaves.
+            let _ = child.wait();
+            return;
+        }
+        if let Some(root) = root {
+            super::send(root, 9);
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The test runner shows this with the failure.
+            eprintln!("{}", self.story());
+        }
+        self.dismiss();
+    }
+}

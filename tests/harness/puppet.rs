@@ -1,0 +1,109 @@
+//! Processes that play a part: the test binary executes itself, and the part is in the environment.
+//!
+//! The test runner has no other way to another main. Run without a part, the one test here does nothing. A part is
+//! played on the main thread, since one test thread is asked for, and ends the process itself.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::wait::{WaitStatus, waitpid};
+
+use super::processes;
+
+const PART: &str = "MUSTER_TEST_PART";
+
+/// The words of a command that plays a part, and the variable that says which.
+pub fn command(part: &str) -> (Vec<String>, [(String, String); 1]) {
+    let this = std::env::current_exe().expect("/proc/self/exe can be read");
+    let words = [&this.to_string_lossy(), "--exact", "harness::puppet::a_part_is_played", "--test-threads=1", "--nocapture"];
+    (words.map(str::to_owned).to_vec(), [(PART.to_owned(), part.to_owned())])
+}
+
+/// A program table of the configuration for a part.
+pub fn program(name: &str, part: &str, more: &str) -> String {
+    let (words, [(variable, value)]) = command(part);
+    let environment = BTreeMap::from([(variable, value)]);
+    let environment: Vec<String> = environment.iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
+    format!("[program.{name}]\ncommand = {words:?}\nenvironment = {{ {} }}\n{more}\n", environment.join(", "))
+}
+
+#[test]
+fn a_part_is_played() {
+    let Ok(part) = std::env::var(PART) else { return };
+    let (part, words) = part.split_once(' ').unwrap_or((part.as_str(), ""));
+    match part {
+        "keeper" => keeper(words),
+        "witness" => witness(),
+        _ => panic!("there is no such part: {part}"),
+    }
+}
+
+/// Blocks every signal that can be blocked and sleeps: whatever it was sent stays visible in /proc.
+fn witness() -> ! {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).expect("blocking signals cannot fail");
+    loop {
+        std::thread::sleep(Duration::from_secs(1000));
+    }
+}
+
+/// The parent of a daemon, in a pid namespace its PID 1 and elsewhere a subreaper, so that nothing below it gets away.
+/// Starts the daemon, says in a file which pid it has and how it ended, reaps, and ends with all when its stdin does.
+fn keeper(words: &str) -> ! {
+    let part: serde_json::Value = serde_json::from_str(words).expect("the harness wrote it");
+    let text = |name: &str| part[name].as_str().expect("the harness wrote it").to_owned();
+    let command: Vec<String> = serde_json::from_value(part["command"].clone()).expect("the harness wrote it");
+    let report = text("report");
+    if std::process::id() != 1 {
+        nix::sys::prctl::set_child_subreaper(true).expect("every process may adopt orphans");
+    }
+    let open = |path: String| std::fs::OpenOptions::new().read(true).append(true).open(path).expect("it can be opened");
+    let mut daemon = Command::new(&command[0]);
+    daemon.args(&command[1..]).env_remove(PART).stdin(Stdio::null());
+    daemon.stdout(open(text("stdout"))).stderr(open(text("stderr")));
+    let blocked = if part["block_signals"] == true { SigSet::all() } else { SigSet::empty() };
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&blocked), None).expect("blocking signals cannot fail");
+    let pid = daemon.spawn().expect("the daemon can be executed").id();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).expect("blocking signals cannot fail");
+    write_report(&report, &format!("pid {pid}\n"));
+    std::thread::spawn(leave_with_stdin);
+    loop {
+        match waitpid(None, None) {
+            Ok(WaitStatus::Exited(ended, code)) if ended.as_raw() as u32 == pid => {
+                write_report(&report, &format!("code {code}\n"));
+            }
+            Ok(WaitStatus::Signaled(ended, signal, _)) if ended.as_raw() as u32 == pid => {
+                write_report(&report, &format!("signal {}\n", signal as i32));
+            }
+            // Nobody is left, for now.
+            Err(Errno::ECHILD) => std::thread::sleep(Duration::from_millis(5)),
+            // An orphan that ended, by a real-time signal if it is an error.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+fn write_report(path: &str, line: &str) {
+    use std::io::Write;
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).expect("it can be written");
+    file.write_all(line.as_bytes()).expect("it can be written");
+}
+
+/// The harness holds the other end: when that is closed, however the test ended, nothing here is needed any more.
+fn leave_with_stdin() {
+    let mut nothing = Vec::new();
+    let _ = std::io::stdin().read_to_end(&mut nothing);
+    // The kernel ends everybody with PID 1. Anywhere else nobody does, and who forks meanwhile is found the next time.
+    while std::process::id() != 1 {
+        let left = processes::below(std::process::id() as i32);
+        let left: Vec<_> = left.iter().filter(|process| !process.is_zombie()).collect();
+        if left.is_empty() {
+            break;
+        }
+        left.iter().for_each(|process| super::send(process.pid, 9));
+    }
+    std::process::exit(0);
+}

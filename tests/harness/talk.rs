@@ -1,0 +1,86 @@
+//! Talking to a daemon as its users do: `musterctl`, and the API where a test wants a value.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::daemon::Daemon;
+use super::wait_for;
+
+/// A command line that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Daemon {
+    /// `musterctl` with these words, ready to be run.
+    pub fn ctl_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_musterctl"));
+        command.arg("--socket").arg(self.socket()).args(words).stdin(Stdio::null()).env_remove("MUSTER_SOCKET");
+        command
+    }
+
+    /// Runs `musterctl` with these words.
+    pub fn ctl(&self, words: &[&str]) -> Ended {
+        ended(&mut self.ctl_command(words))
+    }
+
+    /// Runs `musterctl`, which must succeed, and gives what it says.
+    pub fn ctl_well(&self, words: &[&str]) -> String {
+        let ended = self.ctl(words);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "musterctl {words:?}: {ended:?}\n{}", self.story());
+        ended.out
+    }
+
+    /// What the API says of an instance.
+    pub fn program(&self, name: &str) -> Value {
+        let answer = self.client.get(&format!("/v1/programs/{name}"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    }
+
+    pub fn state(&self, name: &str) -> String {
+        self.program(name)["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until an instance is in this state, and gives what the API says of it then.
+    pub fn wait_for_state(&self, name: &str, state: &str) -> Value {
+        let mut last = Value::Null;
+        let began = std::time::Instant::now();
+        loop {
+            last = match self.client.try_request("GET", &format!("/v1/programs/{name}"), "") {
+                Ok(answer) if answer.status == 200 => answer.json(),
+                _ => last,
+            };
+            if last["state"] == state {
+                return last;
+            }
+            assert!(began.elapsed() < super::PATIENCE, "{name} did not become {state}: {last}\n{}", self.story());
+            std::thread::sleep(super::GLANCE);
+        }
+    }
+
+    /// The pid of an instance's main process as this test sees it.
+    pub fn pid_of(&self, name: &str) -> i32 {
+        wait_for(&format!("{name} has a pid"), || {
+            let inner = i32::try_from(self.program(name)["pid"].as_i64()?).ok()?;
+            self.process(inner).map(|process| process.pid)
+        })
+    }
+
+    /// Waits until an instance runs, and gives its pid as this test sees it.
+    pub fn wait_for_running(&self, name: &str) -> i32 {
+        self.wait_for_state(name, "RUNNING");
+        self.pid_of(name)
+    }
+}
+
+/// Runs a command to its end.
+pub fn ended(command: &mut Command) -> Ended {
+    let output = command.output().expect("it can be executed");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}

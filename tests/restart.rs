@@ -1,0 +1,195 @@
+//! Restarts: when the next run comes, when there is none, and that there are never two.
+
+mod harness;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use harness::{Daemon, Setting, best_of_three};
+
+/// The pauses between the end of each run and the beginning of the next, in milliseconds.
+fn pauses(daemon: &Daemon, program: &str) -> Vec<u128> {
+    let lines = daemon.log.lines();
+    let times = |what: &str| lines.iter().filter(|line| line.says(program, what)).map(|line| line.at).collect::<Vec<_>>();
+    let (ends, starts) = (times("ended unexpectedly"), times("started"));
+    ends.iter().zip(starts.iter().skip(1)).map(|(end, start)| (*start - *end).as_millis()).collect()
+}
+
+/// Whether each pause is what it shall be, and at most this much longer.
+fn compare(found: &[u128], expected: &[u128], slack: u128) -> Result<(), String> {
+    let fits = |(found, expected): (&u128, &u128)| (*expected..=expected + slack).contains(found);
+    let all = found.len() == expected.len() && found.iter().zip(expected).all(fits);
+    if all { Ok(()) } else { Err(format!("pauses of {found:?} instead of {expected:?}")) }
+}
+
+#[test]
+fn the_delay_grows_up_to_its_bound_and_then_the_program_is_fatal() {
+    best_of_three(|| {
+        let program = "[program.bad]\ncommand = \"false\"\nstartretries = 6\n\
+                       backoff = { delay = \"50ms\", factor = 2, max = \"400ms\" }\n";
+        let daemon = Setting::supervising(program).start();
+        let bad = daemon.wait_for_state("bad", "FATAL");
+        assert_eq!(bad["failures"], 6);
+        assert_eq!(bad["description"], "exit status 1; gave up after 6 restarts");
+        assert_eq!(daemon.log.wait_for_program("bad", "gave up").level, "ERROR");
+        compare(&pauses(&daemon, "bad"), &[50, 100, 200, 400, 400, 400], 20)
+    });
+}
+
+#[test]
+fn the_docker_preset_waits_as_docker_does() {
+    best_of_three(|| {
+        let daemon = Setting::supervising("[program.bad]\ncommand = \"false\"\nbackoff = \"docker\"\n").start();
+        daemon.log.wait_for_many(5, "bad", "started");
+        compare(&pauses(&daemon, "bad")[..4], &[100, 200, 400, 800], 20)
+    });
+}
+
+#[test]
+fn one_limit_counts_failed_spawns_early_ends_and_crashes_alike() {
+    for (name, lines) in [
+        ("spawn", "command = \"/no/such/file\""),
+        ("early", "command = \"false\""),
+        ("crash", "command = \"false\"\nstartsecs = 0"),
+    ] {
+        for restart in ["on-failure:2", "always:2"] {
+            let program = format!("[program.{name}]\n{lines}\nrestart = {restart:?}\nbackoff = {{ delay = 0 }}\n");
+            let daemon = Setting::supervising(program).start();
+            daemon.wait_for_state(name, "FATAL");
+            let runs = daemon.program(name)["runs"].as_array().map_or(0, Vec::len);
+            assert_eq!(runs, 3, "{name} {restart}: a run and two restarts");
+        }
+    }
+}
+
+#[test]
+fn without_a_limit_it_goes_on() {
+    let daemon = Setting::supervising(
+        "[program.bad]\ncommand = \"false\"\nstartretries = \"unlimited\"\nbackoff = { delay = \"1ms\", max = \"1ms\" }\n",
+    )
+    .start();
+    daemon.log.wait_for_many(100, "bad", "ended unexpectedly");
+    let bad = daemon.program("bad");
+    assert_eq!(bad["startretries"], serde_json::Value::Null);
+    assert_eq!(bad["runs"].as_array().map_or(0, |runs| runs.len().min(20)), 20, "the last 20 are remembered");
+    daemon.ctl_well(&["stop", "bad"]);
+}
+
+#[test]
+fn a_run_that_was_up_long_enough_begins_the_count_anew() {
+    let program = "[program.web]\ncommand = [\"sh\", \"-c\", \"sleep 0.3; exit 1\"]\nstartsecs = 0\nstartretries = 1\n\
+                   backoff = { delay = 0, reset_after = \"100ms\" }\n";
+    let daemon = Setting::supervising(program).start();
+    daemon.log.wait_for_many(4, "web", "started");
+    assert_ne!(daemon.state("web"), "FATAL");
+}
+
+#[test]
+fn a_start_by_hand_begins_the_count_anew() {
+    let daemon = Setting::supervising("[program.bad]\ncommand = \"false\"\nrestart = \"on-failure:1\"\nbackoff = { delay = 0 }\n").start();
+    daemon.wait_for_state("bad", "FATAL");
+    assert_eq!(daemon.ctl(&["start", "bad"]).out, "bad: ERROR (exit status 1)\n");
+    daemon.log.wait_for_many(4, "bad", "started");
+    daemon.wait_for_state("bad", "FATAL");
+}
+
+#[test]
+fn a_restart_under_load_leaves_no_descriptor_behind() {
+    // Each run leaves a child that holds the pipes, so their end is not the run's end.
+    let program = "[program.web]\ncommand = [\"sh\", \"-c\", \"sleep 1000 & exit 1\"]\nstartsecs = 0\n\
+                   startretries = \"unlimited\"\nbackoff = { delay = 0 }\n\
+                   [program.still]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
+    let daemon = Setting::supervising(program).start();
+    daemon.log.wait_for_many(20, "web", "started");
+    let descriptors = || harness::find(daemon.pid()).map_or(0, |process| process.descriptors().len());
+    let before = (0..20).map(|_| descriptors()).max().unwrap_or_default();
+    daemon.log.wait_for_many(220, "web", "started");
+    daemon.ctl_well(&["stop", "web"]);
+    harness::wait_until("no descriptor is left over", || descriptors() <= before);
+    assert_eq!(daemon.processes().len(), 1, "only the other program's process is there");
+}
+
+#[test]
+fn exits_while_the_daemon_itself_was_stopped_are_not_missed_and_come_once() {
+    let program = |number| {
+        format!("[program.p{number}]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = {{ delay = 0 }}\n")
+    };
+    let daemon = Setting::supervising((0..5).map(program).collect::<String>()).start();
+    let pids: Vec<i32> = (0..5).map(|number| daemon.wait_for_running(&format!("p{number}"))).collect();
+    let musterd = daemon.pid();
+    harness::send(musterd, 19);
+    harness::wait_until("the daemon is stopped", || harness::find(musterd).is_some_and(|it| it.state == 'T'));
+    pids.iter().for_each(|&pid| harness::send(pid, 9));
+    harness::wait_until("they are dead", || pids.iter().all(|&pid| harness::find(pid).is_none_or(|it| it.is_zombie())));
+    harness::send(musterd, 18);
+    for (number, old) in pids.into_iter().enumerate() {
+        let name = format!("p{number}");
+        assert_eq!(daemon.log.wait_for_many(2, &name, "running").len(), 2);
+        assert_ne!(daemon.wait_for_running(&name), old);
+    }
+    assert_eq!(daemon.log.saying("started").len(), 10, "each was started once and once again");
+}
+
+#[test]
+fn random_commands_of_four_clients_never_make_two_runs_of_a_program() {
+    const PROGRAMS: usize = 4;
+    // Which program a process is of stands in its command line, for /proc alone to say.
+    let program = |number| {
+        format!(
+            "[program.p{number}]\ncommand = [\"sleep\", \"1000{number}\"]\nstartsecs = 0\nbackoff = {{ delay = 0 }}\n"
+        )
+    };
+    let mut daemon = Setting::supervising((0..PROGRAMS).map(program).collect::<String>()).start();
+    let is_done = AtomicBool::new(false);
+    let looks = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4_u64).map(|seed| scope.spawn({ let daemon = &daemon; move || ask_at_random(daemon, seed) })).collect();
+        let watcher = scope.spawn(|| watch(&daemon, &is_done));
+        for client in clients {
+            client.join().expect("a client did not panic");
+        }
+        is_done.store(true, Ordering::Relaxed);
+        watcher.join().expect("there was never more than one process of a program")
+    });
+    assert!(looks > 20, "only {looks} looks at /proc");
+    assert_eq!(daemon.ctl(&["start", "all"]).code, Some(0));
+    assert_eq!(daemon.processes().len(), PROGRAMS);
+    daemon.finish();
+}
+
+fn ask_at_random(daemon: &Daemon, seed: u64) {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1;
+    let mut next = |bound: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % bound
+    };
+    for _ in 0..125 {
+        let verb = ["start", "stop", "restart", "stop", "restart"][next(5) as usize];
+        let select = ["p0", "p1", "p2", "p3", "all", "p0,p3"][next(6) as usize];
+        let wait = ["", "?wait=0.02", "?wait=10"][next(3) as usize];
+        let answer = daemon.client.post(&format!("/v1/programs/{select}/{verb}{wait}"));
+        assert!([200, 202, 504].contains(&answer.status), "seed {seed}: {verb} {select}{wait}: {answer:?}");
+        if next(10) == 0 {
+            let victims = daemon.processes();
+            victims.first().into_iter().for_each(|victim| harness::send(victim.pid, 9));
+        }
+    }
+}
+
+/// Looks until it is done, and says how often. Between fork and exec a process still bears the daemon's name.
+fn watch(daemon: &Daemon, is_done: &AtomicBool) -> usize {
+    let mut looks = 0;
+    while !is_done.load(Ordering::Relaxed) {
+        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+        for process in daemon.processes().into_iter().filter(|it| !it.is_zombie() && it.comm == "sleep") {
+            *seen.entry(process.command).or_default() += 1;
+        }
+        let twice: Vec<_> = seen.iter().filter(|(command, count)| **count > 1 && !command.is_empty()).collect();
+        assert!(twice.is_empty(), "several processes of one program: {twice:?}\n{}", daemon.story());
+        looks += 1;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    looks
+}
