@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use harness::{Daemon, Setting, best_of_three};
+use harness::{Daemon, Setting};
 
 /// The pauses between the end of each run and the beginning of the next, in milliseconds.
 fn pauses(daemon: &Daemon, program: &str) -> Vec<u128> {
@@ -16,16 +16,23 @@ fn pauses(daemon: &Daemon, program: &str) -> Vec<u128> {
     ends.iter().zip(starts.iter().skip(1)).map(|(end, start)| (*start - *end).as_millis()).collect()
 }
 
-/// Whether each pause is what it shall be, and at most this much longer.
-fn compare(found: &[u128], expected: &[u128], slack: u128) -> Result<(), String> {
-    let fits = |(found, expected): (&u128, &u128)| (*expected..=expected + slack).contains(found);
-    let all = found.len() == expected.len() && found.iter().zip(expected).all(fits);
-    if all { Ok(()) } else { Err(format!("pauses of {found:?} instead of {expected:?}")) }
+/// Three rounds of pauses: none may be too short, and of each the shortest must be right. What makes one longer now and
+/// then is the load of the machine.
+fn check_pauses(expected: &[u128], round: impl Fn() -> Vec<u128>) {
+    let mut shortest = vec![u128::MAX; expected.len()];
+    for _ in 0..3 {
+        let found = round();
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        assert!(found.iter().zip(expected).all(|(found, expected)| found >= expected), "{found:?} for {expected:?}");
+        shortest.iter_mut().zip(found).for_each(|(shortest, found)| *shortest = found.min(*shortest));
+    }
+    let is_right = |(found, expected): (&u128, &u128)| *found <= expected + 20;
+    assert!(shortest.iter().zip(expected).all(is_right), "pauses of {shortest:?} instead of {expected:?}");
 }
 
 #[test]
 fn the_delay_grows_up_to_its_bound_and_then_the_program_is_fatal() {
-    best_of_three(|| {
+    check_pauses(&[50, 100, 200, 400, 400, 400], || {
         let program = "[program.bad]\ncommand = \"false\"\nstartretries = 6\n\
                        backoff = { delay = \"50ms\", factor = 2, max = \"400ms\" }\n";
         let daemon = Setting::supervising(program).start();
@@ -33,16 +40,16 @@ fn the_delay_grows_up_to_its_bound_and_then_the_program_is_fatal() {
         assert_eq!(bad["failures"], 6);
         assert_eq!(bad["description"], "exit status 1; gave up after 6 restarts");
         assert_eq!(daemon.log.wait_for_program("bad", "gave up").level, "ERROR");
-        compare(&pauses(&daemon, "bad"), &[50, 100, 200, 400, 400, 400], 20)
+        pauses(&daemon, "bad")
     });
 }
 
 #[test]
 fn the_docker_preset_waits_as_docker_does() {
-    best_of_three(|| {
+    check_pauses(&[100, 200, 400, 800], || {
         let daemon = Setting::supervising("[program.bad]\ncommand = \"false\"\nbackoff = \"docker\"\n").start();
         daemon.log.wait_for_many(5, "bad", "started");
-        compare(&pauses(&daemon, "bad")[..4], &[100, 200, 400, 800], 20)
+        pauses(&daemon, "bad")[..4].to_vec()
     });
 }
 

@@ -144,16 +144,21 @@ fn build_programs<'t>(sections: &Sections<'t>, daemon: &DaemonDraft, around: &Su
     programs
 }
 
-/// Reads what is not in force as well, for its mistakes. A value that depends on a variable is left alone: whoever
-/// replaced it may have done so because the variable is not there.
+/// Reads what may not be in force as well, for its mistakes: what a later file replaces, and all of `[defaults]`.
+///
+/// A value that depends on a variable is left alone: whoever replaced it may have done so because it is not there.
 fn check_replaced(entries: &[Entry<'_>], around: &Surroundings<'_>) {
-    let (mut rules, mut parts) = (Rules::default(), Parts::default());
-    for entry in entries.iter().filter(|entry| entry.key.name != "env_file" && is_constant(entry.value.get_ref())) {
-        let is_own = matches!(entry.owner, Owner::Program(_));
-        let is_replaced = !is_own || entries.iter().any(|other| !std::ptr::eq(other, entry) && other.replaces(entry));
+    let is_replaced = |(index, entry): &(usize, &Entry<'_>)| {
+        let is_default = !matches!(entry.owner, Owner::Program(_));
+        is_default || entries[index + 1..].iter().any(|later| later.replaces(entry))
+    };
+    for (_, entry) in entries.iter().enumerate().filter(is_replaced) {
+        if entry.key.name == "env_file" || !is_constant(entry.value.get_ref()) {
+            continue;
+        }
         match entry.key.reader {
-            Reader::Rules(read) if is_replaced => read(&mut rules, &field(entry, around, None)),
-            Reader::Parts(read) if is_replaced => read(&mut parts, &field(entry, around, None)),
+            Reader::Rules(read) => read(&mut Rules::default(), &field(entry, around, None)),
+            Reader::Parts(read) => read(&mut Parts::default(), &field(entry, around, None)),
             _ => {}
         }
     }

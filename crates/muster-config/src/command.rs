@@ -1,8 +1,8 @@
 //! A command in one string, split into words as a POSIX shell would split it, without a shell being run.
 //!
 //! Quotes and backslashes work as in a shell. A `#` is an ordinary character: nobody means a comment in
-//! `convert '#fff'` or `--color=#fff`, and supervisord's users are not used to one. What only a shell could do is found by
-//! [`shell_only`], so that it can be said aloud.
+//! `convert '#fff'` or `--color=#fff`, and supervisord's users are not used to one. What only a shell could do is found
+//! by [`shell_only`], so that it can be said aloud.
 
 /// One word of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]

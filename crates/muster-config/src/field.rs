@@ -261,8 +261,8 @@ impl<'a> Field<'a> {
 
     /// The texts of a list, or of a single text.
     pub(crate) fn texts(&'a self) -> Option<Vec<Text<'a>>> {
-        let items = self.items();
-        let texts: Vec<_> = items.iter().map(|item| Field { name: item.name, ..*item }.text()).collect();
+        // All of them are read before the first mistake ends it, so that every mistake is told.
+        let texts: Vec<_> = self.items().iter().map(Field::text).collect();
         texts.into_iter().collect()
     }
 

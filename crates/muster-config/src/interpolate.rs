@@ -3,7 +3,8 @@
 //! `{word}` with an identifier between the braces is replaced, and an unknown one is a mistake; every other brace stays
 //! as it is, so that JSON, `awk '{print $1}'` and shell functions need no escaping. `{{` and `}}` are a literal `{` and
 //! `}`, but `}}` that closes two literal braces, as in nested JSON, stays. `${…}` takes `:-default` and `:?message` as a
-//! shell does; a `$` before anything else stays, `$$` is one, and `$${NAME}` is left to the program. Works on parsed values, never on a file's text.
+//! shell does; a `$` before anything else stays, `$$` is one, and `$${NAME}` is left to the program. Works on parsed
+//! values, never on a file's text.
 
 use std::borrow::Cow;
 

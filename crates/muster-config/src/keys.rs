@@ -136,8 +136,6 @@ impl Key {
     }
 }
 
-use Table as T;
-
 const fn rules(
     name: &'static str,
     value: &'static str,
@@ -145,7 +143,7 @@ const fn rules(
     doc: &'static str,
     read: fn(&mut Rules, &Field<'_>),
 ) -> Key {
-    key(T::Program, name, value, default, doc, Reader::Rules(read))
+    key(Table::Program, name, value, default, doc, Reader::Rules(read))
 }
 
 const fn parts(
@@ -155,26 +153,26 @@ const fn parts(
     doc: &'static str,
     read: fn(&mut Parts, &Field<'_>),
 ) -> Key {
-    key(T::Program, name, value, default, doc, Reader::Parts(read))
+    key(Table::Program, name, value, default, doc, Reader::Parts(read))
 }
 
 /// Every key, known or supported.
 pub static KEYS: &[Key] = &[
     key(
-        T::Root,
+        Table::Root,
         "include",
         "list of paths",
         "[]",
         "more files, relative to this one, with `*` and `?`; sorted, and later files win by key",
         Reader::Structure,
     ),
-    key(T::Root, "musterd", "table", "", "the daemon itself", Reader::Structure),
-    key(T::Root, "http", "table", "", "its control socket", Reader::Structure),
-    key(T::Root, "defaults", "table", "", "any key of a program, for all programs", Reader::Structure),
-    key(T::Root, "program", "tables", "", "the programs, each under its name", Reader::Structure),
-    key(T::Root, "group", "tables", "", "names for several programs at once", Reader::Structure),
+    key(Table::Root, "musterd", "table", "", "the daemon itself", Reader::Structure),
+    key(Table::Root, "http", "table", "", "its control socket", Reader::Structure),
+    key(Table::Root, "defaults", "table", "", "any key of a program, for all programs", Reader::Structure),
+    key(Table::Root, "program", "tables", "", "the programs, each under its name", Reader::Structure),
+    key(Table::Root, "group", "tables", "", "names for several programs at once", Reader::Structure),
     key(
-        T::Musterd,
+        Table::Musterd,
         "loglevel",
         "word",
         "\"info\"",
@@ -182,7 +180,7 @@ pub static KEYS: &[Key] = &[
         Reader::Daemon(DaemonDraft::loglevel),
     ),
     key(
-        T::Musterd,
+        Table::Musterd,
         "logformat",
         "word",
         "\"text\"",
@@ -190,7 +188,7 @@ pub static KEYS: &[Key] = &[
         Reader::Daemon(DaemonDraft::logformat),
     ),
     key(
-        T::Musterd,
+        Table::Musterd,
         "logfile",
         "path",
         "\"-\"",
@@ -198,7 +196,7 @@ pub static KEYS: &[Key] = &[
         Reader::Daemon(DaemonDraft::logfile),
     ),
     key(
-        T::Musterd,
+        Table::Musterd,
         "shutdown_timeout",
         "duration",
         "\"9s\"",
@@ -207,7 +205,7 @@ pub static KEYS: &[Key] = &[
     )
     .because("`docker stop` kills after 10 s; one second is left to reap and to flush logs"),
     key(
-        T::Musterd,
+        Table::Musterd,
         "exit_when_done",
         "boolean",
         "true",
@@ -215,7 +213,7 @@ pub static KEYS: &[Key] = &[
         Reader::Daemon(DaemonDraft::exit_when_done),
     ),
     key(
-        T::Musterd,
+        Table::Musterd,
         "pidfile",
         "path",
         "\"\"",
@@ -223,7 +221,7 @@ pub static KEYS: &[Key] = &[
         Reader::Daemon(DaemonDraft::pidfile),
     ),
     key(
-        T::Musterd,
+        Table::Musterd,
         "umask",
         "octal text",
         "\"022\"",
@@ -232,35 +230,35 @@ pub static KEYS: &[Key] = &[
     )
     .because("what login shells and supervisord use"),
     key(
-        T::Musterd,
+        Table::Musterd,
         "directory",
         "path",
         "\"\"",
         "the daemon's working directory; empty leaves it",
         Reader::Daemon(DaemonDraft::directory),
     ),
-    later(T::Musterd, "user", "drop to this user after opening sockets and logs"),
+    later(Table::Musterd, "user", "drop to this user after opening sockets and logs"),
     key(
-        T::Musterd,
+        Table::Musterd,
         "environment",
         "table of text",
         "{}",
         "variables under every program's own",
         Reader::Daemon(DaemonDraft::environment),
     ),
-    later(T::Musterd, "state_dir", "where state is kept across starts"),
+    later(Table::Musterd, "state_dir", "where state is kept across starts"),
     key(
-        T::Http,
+        Table::Http,
         "socket",
         "path",
         "\"/run/muster.sock\"",
         "the control socket; empty is none",
         Reader::Control(ControlDraft::socket),
     ),
-    key(T::Http, "mode", "octal text", "\"0600\"", "its file mode", Reader::Control(ControlDraft::mode))
+    key(Table::Http, "mode", "octal text", "\"0600\"", "its file mode", Reader::Control(ControlDraft::mode))
         .because("control is as good as root's: nobody else, unless said"),
     key(
-        T::Http,
+        Table::Http,
         "owner",
         "user",
         "\"\"",
@@ -268,7 +266,7 @@ pub static KEYS: &[Key] = &[
         Reader::Control(ControlDraft::owner),
     ),
     key(
-        T::Http,
+        Table::Http,
         "allow_users",
         "list of users",
         "[]",
@@ -276,19 +274,19 @@ pub static KEYS: &[Key] = &[
         Reader::Control(ControlDraft::allow_users),
     ),
     key(
-        T::Http,
+        Table::Http,
         "readonly_users",
         "list of users",
         "[]",
         "who may look and not touch",
         Reader::Control(ControlDraft::readonly_users),
     ),
-    later(T::Http, "listen", "TCP addresses to answer on"),
-    later(T::Http, "token_file", "a bearer token for TCP"),
-    later(T::Http, "username", "a name for TCP"),
-    later(T::Http, "password_file", "its password"),
-    later(T::Http, "tls_cert", "a certificate for TCP"),
-    later(T::Http, "tls_key", "its key"),
+    later(Table::Http, "listen", "TCP addresses to answer on"),
+    later(Table::Http, "token_file", "a bearer token for TCP"),
+    later(Table::Http, "username", "a name for TCP"),
+    later(Table::Http, "password_file", "its password"),
+    later(Table::Http, "tls_cert", "a certificate for TCP"),
+    later(Table::Http, "tls_key", "its key"),
     parts(
         "command",
         "text or list",
@@ -326,10 +324,10 @@ pub static KEYS: &[Key] = &[
         Rules::backoff,
     )
     .because("between Docker's 100 ms and supervisord's 1 s; see the presets"),
-    later(T::Program, "ready", "how a run tells that it is ready"),
-    later(T::Program, "start_timeout", "how long a run may take to become ready"),
-    later(T::Program, "depends_on", "what must hold before it starts"),
-    later(T::Program, "restart_with", "restart when one of these restarts"),
+    later(Table::Program, "ready", "how a run tells that it is ready"),
+    later(Table::Program, "start_timeout", "how long a run may take to become ready"),
+    later(Table::Program, "depends_on", "what must hold before it starts"),
+    later(Table::Program, "restart_with", "restart when one of these restarts"),
     rules(
         "priority",
         "number",
@@ -405,8 +403,8 @@ pub static KEYS: &[Key] = &[
         "resource limits by name (`nofile = 65536`): a number, a size, `unlimited`, or `{ soft = …, hard = … }`",
         Parts::rlimits,
     ),
-    later(T::Program, "capabilities", "the capabilities to keep"),
-    later(T::Program, "no_new_privileges", "no setuid programs"),
+    later(Table::Program, "capabilities", "the capabilities to keep"),
+    later(Table::Program, "no_new_privileges", "no setuid programs"),
     parts(
         "environment",
         "table of text",
@@ -428,20 +426,20 @@ pub static KEYS: &[Key] = &[
         "inherit nothing of the daemon's environment",
         Parts::clean_environment,
     ),
-    later(T::Program, "secrets", "variables from files"),
-    later(T::Program, "sockets", "sockets that the daemon opens"),
-    later(T::Program, "watchdog", "how often it must say that it lives"),
-    later(T::Program, "schedule", "when to start it"),
-    later(T::Program, "memory_max", "how much memory its tree may have"),
-    later(T::Program, "pre_start", "a command before each start"),
-    later(T::Program, "pre_stop", "a command before each stop"),
-    later(T::Program, "post_stop", "a command after each end"),
-    later(T::Program, "probes", "checks of its health"),
-    later(T::Program, "stdin", "what it reads"),
-    later(T::Program, "track", "how its processes are found"),
+    later(Table::Program, "secrets", "variables from files"),
+    later(Table::Program, "sockets", "sockets that the daemon opens"),
+    later(Table::Program, "watchdog", "how often it must say that it lives"),
+    later(Table::Program, "schedule", "when to start it"),
+    later(Table::Program, "memory_max", "how much memory its tree may have"),
+    later(Table::Program, "pre_start", "a command before each start"),
+    later(Table::Program, "pre_stop", "a command before each stop"),
+    later(Table::Program, "post_stop", "a command after each end"),
+    later(Table::Program, "probes", "checks of its health"),
+    later(Table::Program, "stdin", "what it reads"),
+    later(Table::Program, "track", "how its processes are found"),
     parts("logs", "table", "{}", "where its output goes", Parts::logs),
     key(
-        T::Logs,
+        Table::Logs,
         "stdout",
         "word, path or list",
         "\"console\"",
@@ -450,21 +448,21 @@ pub static KEYS: &[Key] = &[
         Reader::Logs(OutputDraft::stdout),
     ),
     key(
-        T::Logs,
+        Table::Logs,
         "stderr",
         "word, path or list",
         "\"console\"",
         "the same for stderr; `stdout` merges it at the source",
         Reader::Logs(OutputDraft::stderr),
     ),
-    later(T::Logs, "format", "how lines look on the console"),
-    later(T::Logs, "timestamps", "the time in front of each line"),
-    later(T::Logs, "max_size", "when files are rotated"),
-    later(T::Logs, "max_files", "how many are kept"),
-    later(T::Logs, "compress", "compress rotated files"),
-    later(T::Logs, "rate_limit", "how many lines a second are kept"),
+    later(Table::Logs, "format", "how lines look on the console"),
+    later(Table::Logs, "timestamps", "the time in front of each line"),
+    later(Table::Logs, "max_size", "when files are rotated"),
+    later(Table::Logs, "max_files", "how many are kept"),
+    later(Table::Logs, "compress", "compress rotated files"),
+    later(Table::Logs, "rate_limit", "how many lines a second are kept"),
     key(
-        T::Backoff,
+        Table::Backoff,
         "preset",
         "word",
         "",
@@ -472,19 +470,19 @@ pub static KEYS: &[Key] = &[
          too, unless that is given",
         Reader::Backoff(BackoffDraft::preset),
     ),
-    key(T::Backoff, "delay", "duration", "\"500ms\"", "the first delay", Reader::Backoff(BackoffDraft::delay)),
+    key(Table::Backoff, "delay", "duration", "\"500ms\"", "the first delay", Reader::Backoff(BackoffDraft::delay)),
     key(
-        T::Backoff,
+        Table::Backoff,
         "factor",
         "number",
         "2",
         "by how much it grows with each failure in a row, 1 to 1000",
         Reader::Backoff(BackoffDraft::factor),
     ),
-    key(T::Backoff, "max", "duration", "\"60s\"", "where it stops growing", Reader::Backoff(BackoffDraft::max))
+    key(Table::Backoff, "max", "duration", "\"60s\"", "where it stops growing", Reader::Backoff(BackoffDraft::max))
         .because("Docker's"),
     key(
-        T::Backoff,
+        Table::Backoff,
         "jitter",
         "number",
         "0",
@@ -492,7 +490,7 @@ pub static KEYS: &[Key] = &[
         Reader::Backoff(BackoffDraft::jitter),
     ),
     key(
-        T::Backoff,
+        Table::Backoff,
         "reset_after",
         "duration",
         "\"10s\"",
@@ -501,7 +499,7 @@ pub static KEYS: &[Key] = &[
     )
     .because("Docker's"),
     key(
-        T::Rlimit,
+        Table::Rlimit,
         "soft",
         "number, size or \"unlimited\"",
         "",
@@ -509,14 +507,21 @@ pub static KEYS: &[Key] = &[
         Reader::Rlimit(Bounds::soft),
     ),
     key(
-        T::Rlimit,
+        Table::Rlimit,
         "hard",
         "number, size or \"unlimited\"",
         "",
         "how far the process may raise it; unset is `soft`",
         Reader::Rlimit(Bounds::hard),
     ),
-    key(T::Group, "programs", "list of names", "", "the programs in it: `musterctl restart NAME:*`", Reader::Structure),
+    key(
+        Table::Group,
+        "programs",
+        "list of names",
+        "",
+        "the programs in it: `musterctl restart NAME:*`",
+        Reader::Structure,
+    ),
 ];
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ fn parse<'t>(id: usize, file: &'t File, report: &Report) -> DeTable<'t> {
     let mut torn: Vec<Range<usize>> = Vec::new();
     for error in &errors {
         let span = on_boundaries(text, error.span().unwrap_or(0..0));
-        // The parser goes on in the middle of a line it did not understand: only its first complaint is about the user's.
+        // The parser goes on in the middle of a line it did not understand: its first complaint is the user's mistake.
         if torn.iter().any(|range| range.contains(&span.start)) {
             continue;
         }

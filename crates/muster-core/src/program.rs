@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::effect::{Effect, Event, Scope};
 use crate::exit::{Exit, RunEnd, SpawnError};
 use crate::name::{InstanceId, RunId};
+use crate::random::Random;
 use crate::request::Change;
 use crate::restart::{Decision, Ended, Reset, Tally};
 use crate::signal::Signal;
@@ -70,7 +71,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) effects: &'a mut VecDeque<Effect>,
     pub(crate) changes: &'a mut VecDeque<Change>,
     pub(crate) next_run: &'a mut u64,
-    pub(crate) random: f64,
+    pub(crate) random: &'a mut Random,
 }
 
 /// One instance of a program.
@@ -475,7 +476,7 @@ impl Instance {
             success: past.success,
         };
         let policy = &self.program.restart;
-        let decision = policy.decide(&mut self.tally, ended, turn.random);
+        let decision = policy.decide(&mut self.tally, ended, turn.random.next_unit());
         let (to, delay) = match decision {
             Decision::Restart { delay } => (State::Backoff, Some(delay)),
             Decision::Stay if matches!(past.end, RunEnd::Exited(_)) => (State::Exited, None),

@@ -200,7 +200,7 @@ impl Supervisor {
             effects: &mut self.effects,
             changes: &mut self.changes,
             next_run: &mut self.next_run,
-            random: self.random.next_unit(),
+            random: &mut self.random,
         };
         act(instance, &mut turn);
         let run_after = instance.run();

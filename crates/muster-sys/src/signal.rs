@@ -79,6 +79,21 @@ pub(crate) fn blocked() -> io::Result<SignalSet> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(now) }
 }
 
+/// The signals whose disposition is not the default one: handled or ignored.
+pub(crate) fn not_default() -> SignalSet {
+    let changed = (1..=64).filter(|&number| !is_default(number));
+    SignalSet(changed.fold(0, |bits, number| bits | 1 << (number - 1)))
+}
+
+fn is_default(number: i32) -> bool {
+    // The kernel's own structure begins with the handler; SIG_DFL is 0. Larger than any kernel's.
+    let mut action = [0_u64; 8];
+    let unchanged: *const u64 = std::ptr::null();
+    // SAFETY: a null pointer as the new action asks only; `action` has room for the old one.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, number, unchanged, action.as_mut_ptr(), KERNEL_SET_BYTES) };
+    action[0] == 0
+}
+
 /// A signal that was sent to this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {

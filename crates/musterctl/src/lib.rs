@@ -4,7 +4,7 @@
 //! decides nothing about programs: selectors go to the daemon as they are typed. Blocking and small, because it is
 //! executed for every Docker health check.
 //!
-//! Start reading at [`cli`] (the command line) and `cmd/status.rs` (a command), then [`client`] (the wire).
+//! Start reading at `cli.rs` (the command line) and `cmd/status.rs` (a command), then `client/` (the wire).
 
 #![forbid(unsafe_code)]
 

@@ -44,7 +44,7 @@ const USAGE: u8 = 2;
 const TAKEN: u8 = 3;
 
 /// Supervises, and gives the exit code.
-pub(crate) fn supervise(spec: &Spec, files: Vec<PathBuf>) -> u8 {
+pub(crate) fn supervise(spec: Spec, files: Vec<PathBuf>) -> u8 {
     match start(spec, files) {
         Ok(code) => code,
         Err(error) => {
@@ -54,10 +54,10 @@ pub(crate) fn supervise(spec: &Spec, files: Vec<PathBuf>) -> u8 {
     }
 }
 
-fn start(spec: &Spec, files: Vec<PathBuf>) -> io::Result<u8> {
+fn start(spec: Spec, files: Vec<PathBuf>) -> io::Result<u8> {
     let clock = Clock::start();
     let limits = muster_sys::limits::raise_descriptor_limit()?;
-    enter_surroundings(spec)?;
+    enter_surroundings(&spec)?;
     let consoles = Consoles::start()?;
     telemetry::start(&spec.daemon, &consoles.stderr)?;
     let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
@@ -74,14 +74,14 @@ fn enter_surroundings(spec: &Spec) -> io::Result<()> {
 }
 
 async fn run(
-    spec: &Spec,
+    spec: Spec,
     files: Vec<PathBuf>,
     clock: Clock,
     limits: OriginalLimits,
     consoles: Consoles,
 ) -> io::Result<u8> {
     let mut accounts = Accounts::default();
-    let socket = match open_socket(spec, &mut accounts) {
+    let socket = match open_socket(&spec, &mut accounts) {
         Ok(socket) => socket,
         Err(code) => {
             consoles.stderr.flush(LAST_MOMENT);
@@ -98,17 +98,19 @@ async fn run(
     let settings =
         Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
     let supervisor = Supervisor::new(settings, &spec.programs, seed());
+    let access = Access::new(&spec.control, &mut accounts);
+    let pidfile = spec.daemon.pidfile.clone();
+    drop(spec);
     let logs = Logs::start(consoles)?;
     let instances = supervisor.snapshot().len();
     let children = Children::new(spawner, trees, logs, Rc::clone(&statuses), instances);
     let (orders, received) = mpsc::channel(ORDERS);
     let shared = Rc::new(Shared::new(clock, supervisor, children, files, orders));
-    let access = Access::new(&spec.control, &mut accounts);
     let place = socket.map(|socket| {
         let (listener, place) = socket.into_parts();
         (Server::start(listener, Rc::clone(&shared), access), place)
     });
-    let _pidfile = spec.daemon.pidfile.as_deref().and_then(Pidfile::write);
+    let _pidfile = pidfile.as_deref().and_then(Pidfile::write);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), programs = instances, "musterd is up");
 
     let code = EventLoop::new(Rc::clone(&shared), signals, statuses, received).run().await;

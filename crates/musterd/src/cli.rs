@@ -59,6 +59,12 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<std::ffi::OsString>,
     },
+    /// Tell what this machine or container lets musterd do, and what that means
+    Doctor {
+        /// As one object
+        #[arg(long)]
+        json: bool,
+    },
     /// Print a completion script for a shell
     Completions {
         /// Which

@@ -11,6 +11,7 @@ mod check;
 mod children;
 mod cli;
 mod clock;
+mod doctor;
 mod effective;
 mod event_loop;
 mod http;
@@ -25,6 +26,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use muster_config::Loaded;
 
 use cli::{Cli, Command};
 
@@ -56,6 +58,7 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(match cli.command {
         None => supervise(&cli.config),
         Some(Command::Check { config, format, strict }) => check::check(&config, format, strict),
+        Some(Command::Doctor { json }) => doctor::doctor(json),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "musterd", &mut std::io::stdout());
             0
@@ -73,8 +76,7 @@ fn supervise(config: &[std::path::PathBuf]) -> u8 {
         }
     };
     check::write_diagnostics(&loaded);
-    match &loaded.spec {
-        Some(spec) => boot::supervise(spec, loaded.files),
-        None => 2,
-    }
+    // Everything else of it, the texts of the files above all, is not needed any more.
+    let Loaded { spec, files, .. } = loaded;
+    spec.map_or(2, |spec| boot::supervise(spec, files))
 }

@@ -24,7 +24,7 @@ use model::Rules;
 use policy::Delays;
 use story::tell_all;
 
-const DEPTH: usize = 5;
+const DEPTH: usize = 6;
 
 const POLICIES: [RestartWhen; 4] =
     [RestartWhen::Never, RestartWhen::OnFailure, RestartWhen::Always, RestartWhen::UnlessStopped];

@@ -1,7 +1,9 @@
 //! The tree of stories of one program: what may happen next, what the rules and the model make of it, and how a story that
 //! ends badly is told.
 
-use std::fmt::Write;
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,6 +17,15 @@ use muster_core::{
 use crate::common::programs::{killed_by, missing, ms, program};
 use crate::common::witness::{OPERATORS_SIGNAL, Witness};
 use crate::model::{Act, Model, Rules};
+
+struct Fingerprint(DefaultHasher);
+
+impl Write for Fingerprint {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
+}
 
 const ONE: InstanceId = InstanceId(0);
 
@@ -60,17 +71,17 @@ struct Scene {
     core: Supervisor,
     model: Model,
     witness: Witness,
-    requests: u64,
+    request: u64,
     /// What the rules did at the last step.
     heard: Vec<Act>,
 }
 
-/// Tells every story up to this depth; the boot does not count. Where one ends badly, it is the shortest.
+/// Tells every story up to this depth. Where one ends badly, it is the shortest.
 pub fn tell_all(rules: Rules, depth: usize) {
     let opening = opening(&rules);
-    let tell = |depth| walk(&opening, &mut Vec::new(), depth);
-    match tell(depth + 1) {
-        Ok(count) => {eprintln!("{count} nodes, {} distinct", SEEN.with(|s| s.borrow().len())); assert!(count > 1000, "only {count} stories: the tree has been cut down")},
+    let tell = |depth| walk(&opening, &mut Vec::new(), &mut HashMap::new(), depth);
+    match tell(depth) {
+        Ok(count) => assert!(count > 1000, "only {count} stories: the tree has been cut down"),
         Err(found) => {
             let shortest = (1..depth).find_map(|depth| tell(depth).err()).unwrap_or(found);
             panic!("{}", retell(&rules, &shortest));
@@ -100,15 +111,26 @@ fn opening(rules: &Rules) -> Scene {
         core: Supervisor::new(settings, &programs, 0),
         witness: Witness::new(settings, &programs),
         model: Model::new(rules.clone()),
-        requests: 0,
+        request: 0,
         heard: Vec::new(),
     }
 }
 
-thread_local!(static SEEN: std::cell::RefCell<std::collections::HashSet<u64>> = Default::default());
-fn walk(scene: &Scene, told: &mut Vec<Step>, depth: usize) -> Result<usize, BadEnd> {
+/// How far the stories that go on from a scene have been told already, by the scene's fingerprint.
+type Known = HashMap<u64, usize>;
+
+/// Comparing scenes costs more than telling the last two steps again.
+const WORTH_COMPARING: usize = 3;
+
+fn walk(scene: &Scene, told: &mut Vec<Step>, known: &mut Known, depth: usize) -> Result<usize, BadEnd> {
     let mut count = 1;
-    SEEN.with(|seen| { use std::hash::*; let mut h=std::hash::DefaultHasher::new(); format!("{:?}{:?}", scene.core, depth).hash(&mut h); seen.borrow_mut().insert(h.finish()); });
+    if depth >= WORTH_COMPARING {
+        let reached = known.entry(scene.fingerprint()).or_default();
+        if *reached >= depth {
+            return Ok(0);
+        }
+        *reached = depth;
+    }
     if depth == 0 {
         return Ok(count);
     }
@@ -124,7 +146,7 @@ fn walk(scene: &Scene, told: &mut Vec<Step>, depth: usize) -> Result<usize, BadE
             outcome = outcome.and_then(|()| next.clone().nothing_else_changes_it());
         }
         outcome.map_err(|broken| BadEnd { told: told.clone(), broken })?;
-        count += walk(&next, told, depth - 1)?;
+        count += walk(&next, told, known, depth - 1)?;
         told.pop();
     }
     Ok(count)
@@ -152,10 +174,17 @@ fn can_happen(scene: &Scene, told: &[Step], step: Step) -> bool {
 }
 
 impl Scene {
+    /// The same for scenes from which all stories go on alike: the rules and the model stand the same in every respect.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = Fingerprint(DefaultHasher::new());
+        let _ = write!(hasher, "{:?}{:?}", self.core, self.model);
+        hasher.0.finish()
+    }
+
     fn take(&mut self, step: Step) -> Result<(), String> {
-        self.requests += 1;
+        let pending = self.model.pending();
+        self.request = (1..).find(|request| !pending.contains(request)).unwrap_or_default();
         let run = RunId(self.model.runs);
-        self.model.acts.clear();
         let model = &mut self.model;
         let input = match step {
             Step::Boots => {
@@ -163,16 +192,16 @@ impl Scene {
                 Input::Booted
             }
             Step::StartIsAsked => {
-                model.start(self.requests);
-                command(self.requests, Verb::Start)
+                model.start(self.request);
+                command(self.request, Verb::Start)
             }
             Step::StopIsAsked => {
-                model.stop(self.requests);
-                command(self.requests, Verb::Stop)
+                model.stop(self.request);
+                command(self.request, Verb::Stop)
             }
             Step::RestartIsAsked => {
-                model.restart(self.requests);
-                command(self.requests, Verb::Restart)
+                model.restart(self.request);
+                command(self.request, Verb::Restart)
             }
             Step::TermComes => {
                 model.signal_to_daemon();
@@ -223,8 +252,9 @@ impl Scene {
             self.heard.extend(act(effect));
         }
         self.witness.looks(now, &self.core)?;
+        let acts = std::mem::take(&mut self.model.acts);
         let (model, core) = (&self.model, self.core.instance(ONE));
-        let (told, ought) = (in_order(&self.heard), in_order(&model.acts));
+        let (told, ought) = (in_order(&self.heard), in_order(&acts));
         if told != ought {
             return Err(format!("the rules do {told:?}\n  it ought to be {ought:?}"));
         }
@@ -295,7 +325,7 @@ impl Scene {
     }
 
     fn signal_and_wait(&mut self) -> Result<(), String> {
-        let (request, run, scope) = (self.requests + 1, self.model.runs, muster_core::Scope::Tree);
+        let (request, run, scope) = (1000, self.model.runs, muster_core::Scope::Tree);
         let told = self.ask(command(request, Verb::Signal { signal: OPERATORS_SIGNAL, scope }))?;
         let ought = if self.model.has_main() {
             vec![Act::Signal(run, OPERATORS_SIGNAL, scope), Act::Reply(request, Ok(Done::Signalled))]
@@ -305,8 +335,8 @@ impl Scene {
         if in_order(&told) != in_order(&ought) {
             return Err(format!("a signal does {told:?}, it ought to be {ought:?}"));
         }
-        for (place, (_, awaited)) in (2..).zip(Awaited::ALL) {
-            self.wait_for(self.requests + place, awaited)?;
+        for (request, (_, awaited)) in (1001..).zip(Awaited::ALL) {
+            self.wait_for(request, awaited)?;
         }
         Ok(())
     }

@@ -99,6 +99,8 @@ pub(super) struct Array<T> {
 pub(super) struct Orders {
     pub(super) report: *const Report,
     pub(super) evidence: *mut Evidence,
+    /// Signals that the daemon handles or ignores.
+    pub(super) not_default: SignalSet,
     /// What becomes 0, 1 and 2. The numbers are 3 or more, so no step overwrites the source of another.
     pub(super) stdio: [c_int; 3],
     pub(super) umask: u32,
@@ -125,7 +127,7 @@ pub(super) unsafe extern "C" fn main(orders: *const ()) -> ! {
     // SAFETY: the caller's promise, for this and for every call made from here.
     unsafe {
         let orders = &*orders.cast::<Orders>();
-        default_dispositions();
+        default_dispositions(orders.not_default);
         take_session(orders);
         take_stdio(orders);
         take_limits(orders);
@@ -167,17 +169,18 @@ unsafe fn fail(orders: &Orders, errno: c_int) -> ! {
     }
 }
 
-/// execve(2) does this for handlers but keeps what is ignored, and the daemon ignores SIGPIPE. All 64, since 32 and 33
-/// may have been ignored by whoever started the daemon.
-unsafe fn default_dispositions() {
+/// execve(2) does this for handlers but keeps what is ignored, and the daemon ignores SIGPIPE, at least. Handlers are
+/// taken away as well: one that ran here would run in the daemon's memory.
+unsafe fn default_dispositions(not_default: SignalSet) {
     // Zero is SIG_DFL without flags, whatever the order of the fields. Larger than any kernel's struct sigaction.
     let default = [0_u64; 8];
-    let mut signal = 1;
-    while signal <= 64 {
-        // SAFETY: the kernel reads `default`. SIGKILL and SIGSTOP are refused, as they need to be.
-        let _ =
-            unsafe { raw::syscall(libc::SYS_rt_sigaction, [signal, default.as_ptr() as usize, 0, KERNEL_SET_BYTES]) };
-        signal += 1;
+    let mut left = not_default.0;
+    while left != 0 {
+        let signal = left.trailing_zeros() as usize + 1;
+        let arguments = [signal, default.as_ptr() as usize, 0, KERNEL_SET_BYTES];
+        // SAFETY: the kernel reads `default`.
+        let _ = unsafe { raw::syscall(libc::SYS_rt_sigaction, arguments) };
+        left &= left - 1;
     }
 }
 

@@ -19,9 +19,9 @@ mod slot;
 
 use std::cell::RefCell;
 use std::ffi::{OsString, c_int};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use muster_core::spec::{ProcessSpec, Rlimit};
@@ -29,7 +29,7 @@ use muster_core::{SpawnError, SpawnStep};
 
 use crate::fd;
 use crate::limits::OriginalLimits;
-use crate::signal::{Pid, SignalSet, set_blocked};
+use crate::signal::{Pid, SignalSet, not_default, set_blocked};
 use crate::user::{Accounts, LookupError};
 
 pub use explain::reason;
@@ -43,7 +43,7 @@ pub struct Spawner {
     accounts: Accounts,
     /// /dev/null, or a pipe that has ended where there is none.
     empty: OwnedFd,
-    null: Option<File>,
+    null: Option<OwnedFd>,
     mechanism: Option<Mechanism>,
     can_share: bool,
     pool: Rc<RefCell<Pool>>,
@@ -77,16 +77,17 @@ pub enum Stdio<'a> {
 
 impl Spawner {
     /// Remembers what every child gets: the daemon's environment, the limits that the daemon was started with, and the
-    /// umask of programs that set none.
+    /// umask of programs that set none. Nobody may ignore or handle further signals afterwards.
     pub fn new(base_environment: Vec<(OsString, OsString)>, limits: OriginalLimits, umask: u32) -> io::Result<Spawner> {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null").ok();
+        let null = null.map(|null| fd::copy_above_stdio(null.as_fd())).transpose()?;
         let empty = match &null {
             Some(null) => fd::copy_above_stdio(null.as_fd())?,
             None => fd::copy_above_stdio(fd::pipe_with(libc::O_CLOEXEC)?.0.as_fd())?,
         };
         let inherited = Rc::new(environment::Inherited::new(base_environment));
         Ok(Spawner {
-            defaults: Defaults { inherited, limits, umask },
+            defaults: Defaults { inherited, limits, umask, not_default: not_default() },
             accounts: Accounts::default(),
             empty,
             null,
@@ -121,7 +122,7 @@ impl Spawner {
         let stdout = self.output(launch.stdout, &identity)?;
         let stderr = self.output(launch.stderr, &identity)?;
         let mechanism = self.mechanism.unwrap_or_else(|| Mechanism::choose(self.can_share, launch.process, &identity));
-        let stdio = [&self.empty, &stdout, &stderr].map(AsRawFd::as_raw_fd);
+        let stdio = [self.empty.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
         let slot = self.pool.borrow_mut().take_slot().map_err(|error| prepare("cannot map a stack", &error))?;
         let plan = Plan::new(launch, identity, &self.defaults, stdio, &slot)?;
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
@@ -139,8 +140,6 @@ impl Spawner {
     }
 
     fn identity(&mut self, process: &ProcessSpec) -> Result<Identity, SpawnError> {
-        // SAFETY: these cannot fail and touch no memory.
-        let (own_uid, own_gid) = unsafe { (libc::geteuid(), libc::getegid()) };
         let lookup = |error: LookupError| SpawnError { step: SpawnStep::User, errno: 0, message: error.to_string() };
         let groups = match &process.groups {
             Some(names) => {
@@ -150,6 +149,8 @@ impl Spawner {
             None => None,
         };
         let Some(user) = &process.user else { return Ok(Identity { groups, ..Identity::default() }) };
+        // SAFETY: these cannot fail and touch no memory.
+        let (own_uid, own_gid) = unsafe { (libc::geteuid(), libc::getegid()) };
         let account = self.accounts.account(user, own_gid).map_err(lookup)?;
         // Without privilege a daemon may still run programs as who it is, which setgroups(2) would refuse.
         if own_uid != 0 && (account.uid, account.gid) == (own_uid, own_gid) {
@@ -163,19 +164,43 @@ impl Spawner {
         })
     }
 
-    fn output(&self, stream: Stdio<'_>, identity: &Identity) -> Result<OwnedFd, SpawnError> {
-        let copy = match (stream, &self.null) {
+    fn output<'a>(&'a self, stream: Stdio<'a>, identity: &Identity) -> Result<Source<'a>, SpawnError> {
+        match (stream, &self.null) {
             (Stdio::Fd(descriptor), _) => {
                 offer(descriptor, identity);
-                fd::copy_above_stdio(descriptor)
+                Source::new(descriptor)
+                    .map_err(|error| prepare("cannot copy a descriptor for stdout or stderr", &error))
             }
-            (Stdio::Null, Some(null)) => fd::copy_above_stdio(null.as_fd()),
+            (Stdio::Null, Some(null)) => Ok(Source::Kept(null.as_fd())),
             (Stdio::Null, None) => {
                 let message = String::from("/dev/null: no such file");
-                return Err(SpawnError { step: SpawnStep::Stdio, errno: libc::ENOENT, message });
+                Err(SpawnError { step: SpawnStep::Stdio, errno: libc::ENOENT, message })
             }
-        };
-        copy.map_err(|error| prepare("cannot copy a descriptor for stdout or stderr", &error))
+        }
+    }
+}
+
+/// A descriptor of 3 or more, so that putting it on 1 or 2 overwrites no other.
+enum Source<'a> {
+    Kept(BorrowedFd<'a>),
+    Copied(OwnedFd),
+}
+
+impl<'a> Source<'a> {
+    fn new(descriptor: BorrowedFd<'a>) -> io::Result<Source<'a>> {
+        if descriptor.as_raw_fd() >= 3 {
+            return Ok(Source::Kept(descriptor));
+        }
+        fd::copy_above_stdio(descriptor).map(Source::Copied)
+    }
+}
+
+impl AsRawFd for Source<'_> {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Source::Kept(descriptor) => descriptor.as_raw_fd(),
+            Source::Copied(descriptor) => descriptor.as_raw_fd(),
+        }
     }
 }
 

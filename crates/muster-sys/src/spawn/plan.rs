@@ -17,6 +17,7 @@ use super::child::{Array, Limit, LimitValues, Orders};
 use super::environment::{Environment, Inherited};
 use super::slot::Slot;
 use crate::limits::{self, OriginalLimits};
+use crate::signal::SignalSet;
 use crate::user::Account;
 
 /// Where a bare command is looked for when the program has no PATH: the one of container images.
@@ -45,6 +46,9 @@ pub(super) struct Defaults {
     pub(super) inherited: Rc<Inherited>,
     pub(super) limits: OriginalLimits,
     pub(super) umask: u32,
+    /// Signals that the daemon handles or ignores, looked up once: whatever the daemon does with signals it does in the
+    /// first statement of `main`, and asking for all 64 would be most of a spawn's system calls.
+    pub(super) not_default: SignalSet,
 }
 
 /// A complete spawn. What `orders` points to is owned by the other fields and is not changed any more.
@@ -102,6 +106,7 @@ impl Plan {
         let orders = Orders {
             report: slot.report(),
             evidence: slot.evidence_place(),
+            not_default: defaults.not_default,
             stdio,
             umask: process.umask.unwrap_or(defaults.umask) & 0o777,
             oom_score_adj: oom_score_adj.map(digits),

@@ -4,6 +4,7 @@
 //! freed, only when it has executed its program or ended. The kernel tells that by the end of the status pipe: both
 //! execve(2) and exit give up the memory first and close descriptors afterwards.
 
+use std::cell::Cell;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,13 +25,14 @@ const IDLE_SLOTS: usize = 32;
 /// always sound; [`Pool::give_back`] is where it belongs.
 pub(super) struct InFlight {
     status: OwnedFd,
+    is_over: Cell<bool>,
     slot: ManuallyDrop<Slot>,
     plan: ManuallyDrop<Plan>,
 }
 
 impl InFlight {
     pub(super) fn new(status: OwnedFd, slot: Slot, plan: Plan) -> InFlight {
-        InFlight { status, slot: ManuallyDrop::new(slot), plan: ManuallyDrop::new(plan) }
+        InFlight { status, is_over: Cell::new(false), slot: ManuallyDrop::new(slot), plan: ManuallyDrop::new(plan) }
     }
 
     pub(super) fn orders(&self) -> &Orders {
@@ -44,7 +46,10 @@ impl InFlight {
     /// Whether the child has executed its program or ended: nobody has the writing end of the pipe any more. Nothing is
     /// ever written to it.
     pub(super) fn is_over(&self) -> bool {
-        matches!(fd::read(self.status.as_fd(), &mut [0]), Ok(0))
+        if !self.is_over.get() {
+            self.is_over.set(matches!(fd::read(self.status.as_fd(), &mut [0]), Ok(0)));
+        }
+        self.is_over.get()
     }
 
     /// What became of the child, which is over.

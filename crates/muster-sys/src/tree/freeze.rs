@@ -7,10 +7,12 @@
 //! (kill_orphaned_pgrp() in the kernel).
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use muster_core::Signal;
 
 use super::Trees;
+use super::proc::Stat;
 use super::signal::{Delivery, is_pin};
 use super::walk::{Families, Member, Root, Whom, identify};
 use crate::signal::{Pid, send_group};
@@ -18,9 +20,9 @@ use crate::signal::{Pid, send_group};
 /// So many processes are stopped in one call, some 50 ms of work, before the daemon gets its turn again.
 const MOST_AT_ONCE: usize = 1024;
 
-/// So often a process is looked at until it stands still. One that does not (another user's, or waiting for a device)
-/// does not hold up the rest: what it still forks is found by the next call.
-const PATIENCE: u32 = 16;
+/// So long a call waits, all in all, for busy processes to stand still. One that does not (another user's, or starved of
+/// its cpu) does not hold up the rest: what it still forks is found by the next call.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// So often the roots are looked at again for orphans that came meanwhile.
 const ROUNDS: u32 = 16;
@@ -31,7 +33,7 @@ impl Trees {
             // What is in a cgroup dies at once; the walk is for what moved out of it.
             runs.iter().for_each(|&run| self.cgroups.kill(run));
         }
-        let hunt = self.freeze(whom);
+        let hunt = self.freeze(whom, Instant::now() + PATIENCE);
         self.remember(&hunt.caught);
         let mut delivery = Delivery::default();
         if hunt.is_unfinished {
@@ -45,12 +47,13 @@ impl Trees {
         delivery
     }
 
-    fn freeze(&mut self, whom: Whom<'_>) -> Hunt {
-        let mut hunt = Hunt::default();
+    fn freeze(&mut self, whom: Whom<'_>, deadline: Instant) -> Hunt {
+        let mut hunt = Hunt::until(deadline);
         for _ in 0..ROUNDS {
             self.look();
             let mut frontier = self.roots(whom);
-            self.read_children(&std::mem::take(&mut hunt.restless), &mut frontier, &mut hunt.restless);
+            let restless = std::mem::take(&mut hunt.restless);
+            self.read_children(&restless, &mut frontier, &mut hunt);
             frontier.retain(|root| !hunt.known.contains(&root.pid));
             if frontier.is_empty() {
                 return hunt;
@@ -69,7 +72,7 @@ impl Trees {
         for member in &caught {
             self.halt(member, hunt);
         }
-        self.read_children(&caught, frontier, &mut hunt.restless);
+        self.read_children(&caught, frontier, hunt);
         hunt.caught.extend(caught);
     }
 
@@ -88,39 +91,36 @@ impl Trees {
         }
     }
 
-    fn read_children(&mut self, of: &[Member], frontier: &mut Vec<Root>, restless: &mut Vec<Member>) {
-        let standing: Vec<bool> = of.iter().map(|member| self.stands_still(member)).collect();
+    fn read_children(&mut self, of: &[Member], frontier: &mut Vec<Root>, hunt: &mut Hunt) {
+        let restless: Vec<&Member> = of.iter().filter(|member| !self.stands_still(member, hunt.deadline)).collect();
+        hunt.restless.extend(restless.into_iter().cloned());
         let mut families = Families::of(&mut self.proc);
         let mut children = Vec::new();
-        for (member, stands_still) in of.iter().zip(standing) {
+        for member in of {
             families.children(&mut self.proc, &member.stat, &mut children);
             frontier.extend(children.drain(..).map(|pid| Root { pid, parent: member.stat.pid, run: member.run }));
-            if !stands_still {
-                restless.push(member.clone());
-            }
         }
     }
 
-    /// Waits, without sleeping, until the process has noticed that it is stopped.
-    fn stands_still(&mut self, member: &Member) -> bool {
-        let pid = member.stat.pid;
-        if member.stat.is_stopped() || !member.stat.is_alive() {
-            return true;
-        }
-        for _ in 0..PATIENCE {
-            match self.proc.stat(pid) {
-                Some(now) if now.start == member.stat.start && now.is_alive() && !now.is_stopped() => {}
-                _ => return true,
+    /// Waits until a busy process has noticed that it is stopped. One that slept before it was stopped has nothing
+    /// half done: with the signal pending it cannot begin a fork any more.
+    fn stands_still(&mut self, member: &Member, deadline: Instant) -> bool {
+        let was_busy = member.stat.state == b'R';
+        let is_busy = |now: Stat| now.start == member.stat.start && now.is_alive() && !now.is_stopped();
+        while was_busy && self.proc.stat(member.stat.pid).is_some_and(is_busy) {
+            if Instant::now() >= deadline {
+                return false;
             }
             std::thread::yield_now();
         }
-        false
+        true
     }
 }
 
 /// What a call has found so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Hunt {
+    deadline: Instant,
     /// Everyone, parents before their children.
     caught: Vec<Member>,
     known: HashSet<i32>,
@@ -130,4 +130,18 @@ struct Hunt {
     restless: Vec<Member>,
     halted: usize,
     is_unfinished: bool,
+}
+
+impl Hunt {
+    fn until(deadline: Instant) -> Hunt {
+        Hunt {
+            deadline,
+            caught: Vec::new(),
+            known: HashSet::new(),
+            groups: HashSet::new(),
+            restless: Vec::new(),
+            halted: 0,
+            is_unfinished: false,
+        }
+    }
 }

@@ -21,6 +21,9 @@ const TOP: u64 = 1 << 60;
 const INNER_BITS: u32 = 24;
 const INNER_MASK: u64 = (1 << INNER_BITS) - 1;
 
+/// `RLIM_INFINITY`, whose type differs between the C libraries.
+const UNLIMITED: u64 = u64::MAX;
+
 /// How the limit is called in /proc/PID/limits.
 const NAME_IN_PROC: &str = "Max file locks";
 
@@ -45,7 +48,7 @@ impl Tags {
     }
 
     fn below(limit: u64, seed: u64) -> Tags {
-        if limit == libc::RLIM_INFINITY as u64 {
+        if limit == UNLIMITED {
             Tags::Outer { seed }
         } else if limit & TOP != 0 && limit < TOP << 1 && limit & INNER_MASK == INNER_MASK {
             Tags::Inner { high: limit & !INNER_MASK, seed }
@@ -118,8 +121,6 @@ fn chance() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const UNLIMITED: u64 = libc::RLIM_INFINITY as u64;
 
     #[test]
     fn every_run_has_a_tag_of_its_own_that_is_read_back() {

@@ -5,7 +5,8 @@ use std::time::Instant;
 use muster_core::{Exit, Signal};
 use muster_sys::tree::Scope;
 
-use crate::harness::{GRACE, TERM, Witness, World, skip};
+use crate::isolation::skip;
+use crate::world::{GRACE, TERM, World};
 
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
 
@@ -163,15 +164,4 @@ fn stopped(world: &mut World, run: muster_core::RunId) -> usize {
 
 fn wait_for_stopped(world: &mut World, run: muster_core::RunId, count: usize) {
     world.wait_until("they are stopped", |world| stopped(world, run) == count);
-}
-
-#[test]
-fn a_witness_that_got_a_signal_says_so() {
-    let witness = Witness::new("of this test");
-    witness.check();
-    // SAFETY: kill takes numbers, and the witness is our child.
-    unsafe { libc::kill(witness.pid.0, libc::SIGTERM) };
-    let outcome = std::panic::catch_unwind(|| witness.check());
-    witness.dismiss();
-    assert!(outcome.is_err());
 }

@@ -1,7 +1,10 @@
 //! Trees of real processes: nothing of a run survives, and nothing else is touched.
 
 mod battery;
-mod harness;
+mod isolation;
 mod namespaces;
+mod processes;
 mod random;
 mod strays;
+mod witness;
+mod world;

@@ -6,7 +6,9 @@ use muster_core::Signal;
 use muster_sys::signal::Pid;
 use muster_sys::tree::Scope;
 
-use crate::harness::{TERM, Witness, Without, World, fork, perform_in_new_namespace, sleep_for_ever};
+use crate::isolation::{Without, perform_in_new_namespace};
+use crate::witness::Witness;
+use crate::world::{TERM, World};
 
 #[test]
 fn pid_1_answers_for_what_came_from_outside() {
@@ -38,7 +40,9 @@ fn a_recycled_pid_is_a_stranger() {
         for pid in [below, member] {
             // SAFETY: kill takes numbers.
             unsafe { libc::kill(pid.0, libc::SIGKILL) };
-            world.wait_until("it is reaped", |world| world.trees.processes(run).iter().all(|left| left.pid != pid || left.state.name() == "zombie"));
+            world.wait_until("it is reaped", |world| {
+                world.trees.processes(run).iter().all(|left| left.pid != pid || left.state.name() == "zombie")
+            });
         }
         // The shell has reaped its own child.
         world.wait_until("the pid is free", |_| !fs::exists(format!("/proc/{member}")).unwrap());
@@ -89,9 +93,4 @@ fn with_pid<T>(pid: Pid, make: impl FnOnce() -> T) -> T {
 fn dismiss(world: &mut World, witness: Witness) {
     world.trees.reaped(witness.pid);
     witness.dismiss();
-}
-
-/// Comes into the namespace from outside, as `docker exec` does.
-pub(crate) fn visit() -> Pid {
-    fork(|| sleep_for_ever())
 }

@@ -1,6 +1,7 @@
 //! Trees that nobody thought of: whatever grows, SIGKILL ends all of it.
 
-use crate::harness::{World, fork, sleep_for_ever};
+use crate::processes::{fork, sleep_for_ever};
+use crate::world::World;
 
 /// How many trees of each kind. The seed of a failure is in its message.
 const TREES: u64 = 12;

@@ -3,7 +3,9 @@
 use muster_core::{Exit, Signal};
 use muster_sys::tree::{Scope, Trees};
 
-use crate::harness::{TERM, World, exec_shell, fork, skip, sleep_for_ever};
+use crate::isolation::skip;
+use crate::processes::{exec_shell, fork, sleep_for_ever};
+use crate::world::{TERM, World};
 
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
 

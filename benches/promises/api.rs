@@ -1,0 +1,49 @@
+//! How long it takes to ask.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::Instant;
+
+use super::scene::{Scene, median, report};
+
+pub fn status_of_a_thousand(scene: &Scene) {
+    let _musterd = scene.start_musterd(&scene.configuration(1000, &["sleep", "100000"], "startsecs = 0"));
+    scene.wait_until_ready();
+    let status = || {
+        let began = Instant::now();
+        let output = Command::new(&scene.musterctl).arg("-s").arg(scene.socket()).arg("status").output();
+        let output = output.expect("musterctl was built");
+        assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count(), 1000);
+        began.elapsed().as_secs_f64() * 1e3
+    };
+    let took = median((0..51).map(|_| status()).collect());
+    report("musterctl status of 1 000 programs", format!("{took:.1} ms"), "10 ms", took < 10.0);
+}
+
+pub fn one_program(scene: &Scene) {
+    let _musterd = scene.start_musterd(&scene.configuration(10, &["sleep", "100000"], "startsecs = 0"));
+    scene.wait_until_ready();
+    let mut stream = UnixStream::connect(scene.socket()).expect("musterd is ready");
+    let mut buffer = vec![0; 65536];
+    let mut ask = || {
+        let began = Instant::now();
+        stream.write_all(b"GET /v1/programs/p0003 HTTP/1.1\r\nHost: x\r\n\r\n").expect("musterd reads");
+        let mut read = 0;
+        while !is_whole(&buffer[..read]) {
+            let count = stream.read(&mut buffer[read..]).expect("musterd answers");
+            assert!(count > 0, "musterd hung up");
+            read += count;
+        }
+        began.elapsed().as_secs_f64() * 1e3
+    };
+    let took = median((0..5001).map(|_| ask()).collect());
+    report("one program over the API", format!("{took:.3} ms"), "0.1 ms", took < 0.1);
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| body.len() >= length)
+}

@@ -1,0 +1,31 @@
+//! The promises of speed and size, measured: `cargo bench`.
+//!
+//! Each is measured against a bare C loop that does only that job, in the same run. Nothing here is a test that fails
+//! on a slow day; it prints what was promised beside what was measured. `MUSTER_BIN_DIR=DIR` measures other executables, such as
+//! a static release build; `cargo bench -- restart` measures one promise. Needs `cc`.
+
+mod api;
+mod footprint;
+mod scene;
+mod speed;
+
+use scene::Scene;
+
+fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let scene = Scene::new();
+    println!("musterd: {}\n", scene.musterd.display());
+    let promises: [(&str, fn(&Scene)); 6] = [
+        ("restart", speed::restart),
+        ("boot", speed::boot_and_stop),
+        ("cli", api::status_of_a_thousand),
+        ("api", api::one_program),
+        ("memory", footprint::memory),
+        ("idle", footprint::idle),
+    ];
+    for (name, measure) in promises {
+        if wanted.is_empty() || wanted.iter().any(|word| word == name) {
+            measure(&scene);
+        }
+    }
+}

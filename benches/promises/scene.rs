@@ -1,0 +1,144 @@
+//! Where measurements happen: a directory, the executables, the FIFO on which programs tell that they run.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub struct Scene {
+    pub directory: tempfile::TempDir,
+    pub musterd: PathBuf,
+    pub musterctl: PathBuf,
+    pub baseline: PathBuf,
+    pub sleeper: PathBuf,
+}
+
+/// A process that is killed when it is dropped.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The FIFO on which programs tell their pid and when they reached main.
+pub struct Fifo {
+    file: File,
+    pub path: PathBuf,
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC, as the C programs tell them.
+pub fn now_ns() -> i64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a timespec that lives through the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+pub fn signal(pid: i64, number: i32) {
+    // SAFETY: a plain system call.
+    unsafe { libc::kill(pid as libc::pid_t, number) };
+}
+
+impl Scene {
+    pub fn new() -> Scene {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let executable = |name: &str, built: &str| match std::env::var_os("MUSTER_BIN_DIR") {
+            Some(other) => PathBuf::from(other).join(name),
+            None => PathBuf::from(built),
+        };
+        Scene {
+            musterd: executable("musterd", env!("CARGO_BIN_EXE_musterd")),
+            musterctl: executable("musterctl", env!("CARGO_BIN_EXE_musterctl")),
+            baseline: compile(directory.path(), "baseline"),
+            sleeper: compile(directory.path(), "sleeper"),
+            directory,
+        }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("muster.sock")
+    }
+
+    pub fn fifo(&self) -> Fifo {
+        let path = self.directory.path().join("fifo");
+        let _ = std::fs::remove_file(&path);
+        let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo is there");
+        assert!(made.success());
+        // Opened for writing as well, so that it neither blocks nor ends while no program has it open.
+        let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(&path);
+        Fifo { file: file.expect("it was made just now"), path }
+    }
+
+    /// A configuration of `count` programs that run `command`, with more keys for each of them.
+    pub fn configuration(&self, count: usize, command: &[&str], defaults: &str) -> PathBuf {
+        let mut text = format!("[http]\nsocket = {:?}\n[defaults]\n{defaults}\n", self.socket());
+        for number in 0..count {
+            text.push_str(&format!("[program.p{number:04}]\ncommand = {command:?}\n"));
+        }
+        let path = self.directory.path().join("muster.toml");
+        std::fs::write(&path, text).expect("the directory is ours");
+        path
+    }
+
+    pub fn start_musterd(&self, configuration: &Path) -> Running {
+        let command = Command::new(&self.musterd)
+            .arg("-c")
+            .arg(configuration)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Running(command.expect("musterd was built"))
+    }
+
+    pub fn start_baseline(&self, job: &str, count: usize, arguments: &[&str]) -> Running {
+        let command = Command::new(&self.baseline).arg(job).arg(count.to_string()).args(arguments).spawn();
+        Running(command.expect("it was compiled"))
+    }
+
+    /// Waits until musterd says that everything runs.
+    pub fn wait_until_ready(&self) {
+        let patience = std::time::Instant::now() + Duration::from_secs(60);
+        let is_ready = || {
+            let health = Command::new(&self.musterctl).arg("-s").arg(self.socket()).arg("health").output();
+            health.is_ok_and(|output| output.status.success())
+        };
+        while !is_ready() {
+            assert!(std::time::Instant::now() < patience, "musterd does not get ready");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn compile(directory: &Path, name: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/promises").join(format!("{name}.c"));
+    let executable = directory.join(name);
+    let compiled = Command::new("cc").args(["-O2", "-o"]).arg(&executable).arg(source).status();
+    assert!(compiled.expect("a C compiler is there").success());
+    executable
+}
+
+impl Fifo {
+    /// The next program that tells of itself: its pid, and when it reached main.
+    pub fn next(&mut self) -> (i64, i64) {
+        let mut told = [0; 16];
+        self.file.read_exact(&mut told).expect("the FIFO stays open");
+        let number = |bytes: &[u8]| i64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
+        (number(&told[..8]), number(&told[8..]))
+    }
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A line of the report: what was measured beside what was promised.
+pub fn report(what: &str, measured: String, promised: &str, holds: bool) {
+    println!("{} {what:<44} {measured:<44} promised: {promised}", if holds { "ok  " } else { "MISS" });
+}

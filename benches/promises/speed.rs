@@ -1,0 +1,75 @@
+//! Restarting, booting, stopping, against a C loop that does only that.
+
+use std::time::Instant;
+
+use super::scene::{Scene, median, now_ns, report, signal};
+
+const RESTARTS: usize = 500;
+const MANY: usize = 1000;
+const ROUNDS: usize = 5;
+
+/// Milliseconds from a kill to the next main, the median of many.
+fn restart_latency(fifo: &mut super::scene::Fifo) -> f64 {
+    let (mut pid, _) = fifo.next();
+    let mut latencies = Vec::new();
+    for _ in 0..RESTARTS {
+        let killed_at = now_ns();
+        signal(pid, libc::SIGKILL);
+        let (next, reached_main_at) = fifo.next();
+        latencies.push((reached_main_at - killed_at) as f64 / 1e6);
+        pid = next;
+    }
+    median(latencies)
+}
+
+pub fn restart(scene: &Scene) {
+    let (mut loops, mut ours) = (Vec::new(), Vec::new());
+    let sleeper = scene.sleeper.display().to_string();
+    for _ in 0..ROUNDS {
+        let mut fifo = scene.fifo();
+        let path = fifo.path.display().to_string();
+        {
+            let _baseline = scene.start_baseline("restart", RESTARTS + 2, &[&sleeper, &path]);
+            loops.push(restart_latency(&mut fifo));
+        }
+        let mut fifo = scene.fifo();
+        let policy = "restart = \"always\"\nstartretries = \"unlimited\"\nbackoff = { delay = 0 }";
+        let musterd = scene.start_musterd(&scene.configuration(1, &[&sleeper, &path], policy));
+        ours.push(restart_latency(&mut fifo));
+        stop(musterd);
+    }
+    let (baseline, ours) = (median(loops), median(ours));
+    let measured = format!("{ours:.3} ms, C loop {baseline:.3} ms: {:.2} ×", ours / baseline);
+    report("death of a program to the next main", measured, "1.5 ×", ours <= 1.5 * baseline);
+}
+
+fn stop(mut running: super::scene::Running) -> f64 {
+    let began = Instant::now();
+    signal(i64::from(running.0.id()), libc::SIGTERM);
+    running.0.wait().expect("it is a child of ours");
+    began.elapsed().as_secs_f64() * 1e3
+}
+
+pub fn boot_and_stop(scene: &Scene) {
+    let sleeper = scene.sleeper.display().to_string();
+    let (mut booted, mut stopped) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for round in 0..2 * ROUNDS {
+        let which = round % 2;
+        let mut fifo = scene.fifo();
+        let path = fifo.path.display().to_string();
+        let configuration = scene.configuration(MANY, &[&sleeper, &path], "startsecs = 0");
+        let began = now_ns();
+        let running = match which {
+            0 => scene.start_baseline("many", MANY, &[&sleeper, &path]),
+            _ => scene.start_musterd(&configuration),
+        };
+        let last = (0..MANY).map(|_| fifo.next().1).max().expect("there are some");
+        booted[which].push((last - began) as f64 / 1e6);
+        stopped[which].push(stop(running));
+    }
+    for (what, [loops, ours]) in [("boot of 1 000 programs", booted), ("stop of 1 000 programs", stopped)] {
+        let (baseline, ours) = (median(loops), median(ours));
+        let measured = format!("{ours:.0} ms, C loop {baseline:.0} ms: {:.2} ×", ours / baseline);
+        report(what, measured, "1.5 ×", ours <= 1.5 * baseline);
+    }
+}

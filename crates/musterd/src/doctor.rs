@@ -1,0 +1,131 @@
+//! `musterd doctor`: what this machine or container lets the daemon do, and what that means.
+//!
+//! It looks and changes nothing, so it can be run in a container beside the daemon (`docker exec … musterd doctor`), with
+//! the difference that it is then not PID 1 itself.
+
+use std::fs;
+use std::path::Path;
+
+use muster_api::DEFAULT_SOCKET;
+use muster_sys::limits::OriginalLimits;
+use muster_sys::tree::{Abilities, Trees};
+use serde_json::json;
+
+use crate::check::say;
+
+/// One thing that was looked at.
+struct Finding {
+    what: &'static str,
+    is_well: bool,
+    found: String,
+}
+
+/// Looks at everything and tells it. Whatever it finds musterd would run, so the exit code is 0.
+pub(crate) fn doctor(as_json: bool) -> u8 {
+    let findings = examine();
+    if as_json {
+        let all = findings.iter().map(|finding| {
+            json!({"what": finding.what, "ok": finding.is_well, "found": finding.found})
+        });
+        say(&serde_json::Value::from_iter(all).to_string());
+        return 0;
+    }
+    for finding in &findings {
+        let mark = if finding.is_well { "ok  " } else { "note" };
+        say(&format!("{mark} {:<18} {}", finding.what, finding.found));
+    }
+    0
+}
+
+fn examine() -> Vec<Finding> {
+    let abilities = Trees::new().abilities();
+    vec![
+        process(&abilities),
+        user(),
+        finding("/proc", abilities.proc, "of this pid namespace", "missing: trees are followed by process groups only"),
+        finding("children lists", abilities.children_lists, "in /proc", "missing: /proc is searched instead"),
+        finding("pidfds", abilities.pidfds, "no signal can reach a recycled pid", "missing: start times are compared instead"),
+        finding(
+            "tree tags",
+            abilities.tags,
+            "a process is known as its program's whatever it does",
+            "missing: a daemonized process that cleaned its environment may not be found",
+        ),
+        cgroup(&abilities),
+        descriptors(),
+        socket(),
+        processes(),
+    ]
+}
+
+fn finding(what: &'static str, is_well: bool, well: &str, not: &str) -> Finding {
+    Finding { what, is_well, found: if is_well { well } else { not }.to_owned() }
+}
+
+fn process(abilities: &Abilities) -> Finding {
+    let found = if abilities.is_pid_1 {
+        "PID 1: every orphan comes here, and strays are ended at the end"
+    } else {
+        "not PID 1: it makes itself the parent of its programs' orphans; others are left alone"
+    };
+    Finding { what: "process", is_well: true, found: found.to_owned() }
+}
+
+fn user() -> Finding {
+    let uid = nix::unistd::geteuid();
+    let found = if uid.is_root() {
+        "root: programs may have users of their own".to_owned()
+    } else {
+        format!("user id {uid}: programs run as this user, and `user` can only name it")
+    };
+    Finding { what: "user", is_well: true, found }
+}
+
+fn cgroup(abilities: &Abilities) -> Finding {
+    let found = match &abilities.cgroup {
+        Some(path) => format!("{} can be written to", path.display()),
+        None => "no cgroup v2 that can be written to; nothing needs one".to_owned(),
+    };
+    Finding { what: "cgroup", is_well: true, found }
+}
+
+/// Two for each program's output, one for each client, and some of its own.
+fn descriptors() -> Finding {
+    const OWN: u64 = 300;
+    match OriginalLimits::current() {
+        Ok(limits) => {
+            let programs = limits.nofile_hard.saturating_sub(OWN) / 2;
+            let most = if programs > 1_000_000 { "any number of".to_owned() } else { programs.to_string() };
+            Finding {
+                what: "descriptors",
+                is_well: programs >= 100,
+                found: format!("up to {}: enough for {most} programs", limits.nofile_hard),
+            }
+        }
+        Err(error) => Finding { what: "descriptors", is_well: false, found: format!("unknown: {error}") },
+    }
+}
+
+fn socket() -> Finding {
+    let socket = Path::new(DEFAULT_SOCKET);
+    let directory = socket.parent().unwrap_or(Path::new("/"));
+    let is_writable = nix::unistd::access(directory, nix::unistd::AccessFlags::W_OK).is_ok();
+    let found = if is_writable {
+        format!("{} can be made", socket.display())
+    } else {
+        format!("{} cannot be written to: name another place in [http] socket, or do without musterctl", directory.display())
+    };
+    Finding { what: "control socket", is_well: is_writable, found }
+}
+
+/// How many processes the container may have, where the kernel tells.
+fn processes() -> Finding {
+    let limits = ["/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"];
+    let limit = limits.iter().find_map(|path| fs::read_to_string(path).ok());
+    let found = match limit.as_deref().map(str::trim) {
+        Some("max") => "as many as the machine has room for".to_owned(),
+        Some(limit) => format!("at most {limit} in this container"),
+        None => "no limit is told".to_owned(),
+    };
+    Finding { what: "processes", is_well: true, found }
+}

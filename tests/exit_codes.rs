@@ -1,0 +1,187 @@
+//! The container's exit code: what ended, how, and whether that was what everything was for.
+
+mod harness;
+
+use harness::{Daemon, End, Setting, both_places};
+
+/// How a program ends, the code that this is, and whether it is a success.
+const ENDS: [(&str, &str, i32); 9] = [
+    ("exit-0", "[\"sh\", \"-c\", \"exit 0\"]", 0),
+    ("exit-1", "[\"sh\", \"-c\", \"exit 1\"]", 1),
+    ("exit-42", "[\"sh\", \"-c\", \"exit 42\"]", 42),
+    ("exit-255", "[\"sh\", \"-c\", \"exit 255\"]", 255),
+    ("signal-9", "[\"sh\", \"-c\", \"kill -9 $$\"]", 128 + 9),
+    ("signal-11", "[\"sh\", \"-c\", \"kill -11 $$\"]", 128 + 11),
+    ("signal-15", "[\"sh\", \"-c\", \"kill -15 $$\"]", 128 + 15),
+    ("not-found", "\"/no/such/file\"", 127),
+    ("not-executable", "\"/\"", 126),
+];
+
+/// Every daemon of a table runs at the same time; each has hardly anything to do.
+fn check_all(cases: Vec<(String, i32, Daemon)>) {
+    for (what, code, mut daemon) in cases {
+        assert_eq!(daemon.wait(), End::Code(code), "{what}\n{}", daemon.story());
+        daemon.assert_nothing_is_left();
+        let last = daemon.log.lines().pop().expect("there is a log");
+        assert!(last.message.starts_with("exit: "), "{what}: the last line says why: {}", last.message);
+        assert_eq!(last.field("code").as_deref(), Some(code.to_string().as_str()), "{what}");
+    }
+}
+
+#[test]
+fn the_end_of_an_essential_program_is_the_daemons() {
+    for place in both_places() {
+        let start = |(name, command, code): (&str, &str, i32)| {
+            let programs = format!(
+                "[program.{name}]\ncommand = {command}\nrestart = \"no\"\nessential = true\n\
+                 [program.other]\ncommand = \"sleep 1000\"\n"
+            );
+            (format!("{name} {place:?}"), code, Setting::supervising(programs).at(place).launch())
+        };
+        check_all(ENDS.map(start).into());
+    }
+}
+
+#[test]
+fn when_all_have_ended_the_first_failure_is_the_daemons() {
+    for place in both_places() {
+        let start = |(name, command, code): (&str, &str, i32)| {
+            let programs = format!(
+                "[program.{name}]\ncommand = {command}\nrestart = \"no\"\n\
+                 [program.well]\ncommand = \"true\"\nrestart = \"no\"\n\
+                 [program.idle]\ncommand = \"sleep 1000\"\nautostart = false\n"
+            );
+            let setting = Setting::supervising(programs).at(place).musterd("exit_when_done = true");
+            (format!("{name} {place:?}"), code, setting.launch())
+        };
+        check_all(ENDS.map(start).into());
+    }
+}
+
+#[test]
+fn an_end_that_is_no_essential_one_ends_nothing() {
+    let programs: String =
+        ENDS.map(|(name, command, _)| format!("[program.{name}]\ncommand = {command}\nrestart = \"no\"\n")).concat();
+    let mut daemon = Setting::supervising(programs).start();
+    for (name, _, code) in ENDS {
+        let state = if code == 126 || code == 127 { "FATAL" } else { "EXITED" };
+        daemon.wait_for_state(name, state);
+    }
+    assert_eq!(daemon.ended(), None, "exit_when_done is off");
+    daemon.finish();
+}
+
+/// Two that end after one another: a turn is taken when a file is there.
+fn in_turn(first: i32, second: i32, more: &str) -> String {
+    format!(
+        "[program.first]\ncommand = [\"sh\", \"-c\", \"exit {first}\"]\nrestart = \"no\"\n{more}\n\
+         [program.second]\ncommand = [\"sh\", \"-c\", \"sleep 0.3; exit {second}\"]\nrestart = \"no\"\n{more}\n"
+    )
+}
+
+#[test]
+fn of_two_failures_the_first_one_counts() {
+    let start = |what: &str, programs: String, code| {
+        let setting = Setting::supervising(programs).musterd("exit_when_done = true");
+        (what.to_owned(), code, setting.launch())
+    };
+    check_all(vec![
+        start("both fail", in_turn(3, 4, ""), 3),
+        start("the second fails", in_turn(0, 4, ""), 4),
+        start("the first fails", in_turn(3, 0, ""), 3),
+        start("none fails", in_turn(0, 0, ""), 0),
+        start("both are essential", in_turn(3, 4, "essential = true"), 3),
+        start("the first is essential and well", in_turn(0, 4, "essential = true"), 0),
+        start("an expected code is no failure", in_turn(3, 0, "exitcodes = [0, 3]"), 0),
+    ]);
+}
+
+#[test]
+fn an_essential_program_is_tried_as_configured_before_its_end_counts() {
+    let programs = "[program.main]\ncommand = [\"sh\", \"-c\", \"exit 7\"]\nessential = true\nstartretries = 2\nbackoff = { delay = \"10ms\" }\n";
+    let mut daemon = Setting::supervising(programs).launch();
+    assert_eq!(daemon.wait(), End::Code(7));
+    assert_eq!(daemon.log.saying("started").len(), 3);
+    let last = daemon.log.lines().pop().expect("there is a log");
+    assert_eq!(last.message, "exit: the essential program \"main\" ended: exit status 7");
+}
+
+#[test]
+fn asked_to_stop_it_exits_with_0_whatever_the_programs_do() {
+    let programs = r#"
+        [program.bad]
+        command = ["sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done"]
+        essential = true
+        [program.failed]
+        command = "false"
+        restart = "no"
+    "#;
+    for place in both_places() {
+        // TERM, INT, QUIT, and what LXC and systemd-nspawn send: SIGPWR and SIGRTMIN+3.
+        for signal in [15, 2, 3, 30, 37] {
+            let mut daemon = Setting::supervising(programs).at(place).start();
+            daemon.wait_for_state("failed", "EXITED");
+            daemon.signal(signal);
+            assert_eq!(daemon.wait(), End::Code(0), "signal {signal}\n{}", daemon.story());
+            daemon.assert_nothing_is_left();
+        }
+    }
+    let mut daemon = Setting::supervising(programs).start();
+    daemon.ctl_well(&["shutdown"]);
+    assert_eq!(daemon.wait(), End::Code(0));
+    daemon.assert_nothing_is_left();
+}
+
+#[test]
+fn what_was_stopped_by_hand_has_not_ended() {
+    let programs = "[program.a]\ncommand = \"sleep 1000\"\n[program.b]\ncommand = \"true\"\nrestart = \"no\"\n";
+    let mut daemon = Setting::supervising(programs).musterd("exit_when_done = true").start();
+    daemon.ctl_well(&["stop", "a"]);
+    daemon.wait_for_state("b", "EXITED");
+    assert_eq!(daemon.ended(), None, "it is there to be started again");
+    daemon.finish();
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_2_and_starts_nothing() {
+    for (programs, message) in [
+        ("[program.web]\n", "command"),
+        ("[program.web]\ncommand = 5\n", "command"),
+        ("[program.web]\ncomand = \"true\"\n", "comand"),
+        ("[program.web]\ncommand = \"true\"\nready = \"notify\"\n", "not supported yet"),
+        ("[program.web\n", "muster.toml:"),
+    ] {
+        for place in both_places() {
+            let mut daemon = Setting::supervising(programs).at(place).launch();
+            assert_eq!(daemon.wait(), End::Code(2), "{programs}");
+            assert!(daemon.log.text().contains(message), "{programs}: {}", daemon.log.text());
+            assert!(!daemon.socket().exists() && !daemon.log.text().contains("started"));
+        }
+    }
+}
+
+#[test]
+fn a_second_daemon_on_a_socket_is_3_and_starts_nothing() {
+    let programs = "[program.web]\ncommand = \"sleep 1000\"\n";
+    let first = Setting::supervising(programs).start();
+    let web = first.pid_of("web");
+    let config = first.path("second.toml");
+    std::fs::write(&config, format!("[http]\nsocket = {:?}\n{programs}", first.socket())).expect("the directory is ours");
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_musterd")).arg("-c").arg(config).output();
+    let second = second.expect("it can be executed");
+    assert_eq!(second.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(told.contains("another musterd serves this socket; nothing was started"), "{told}");
+    assert_eq!(first.pid_of("web"), web);
+    assert_eq!(first.processes().len(), 1);
+}
+
+#[test]
+fn usage_errors_are_2_and_help_is_0() {
+    let run = |words: &[&str]| harness::ended(std::process::Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
+    assert_eq!(run(&["--no-such-option"]).code, Some(2));
+    assert_eq!(run(&["-c", "/no/such/file"]).code, Some(2));
+    let help = run(&["--help"]);
+    assert!(help.code == Some(0) && help.err.is_empty() && help.out.contains("Exit codes:"));
+    assert!(run(&["--version"]).out.starts_with("musterd "));
+}
