@@ -131,6 +131,14 @@ impl Container {
         text(&self.exec(&["sh", "-c", line])).trim_end().to_owned()
     }
 
+    /// The living processes that have this word as one of their arguments, by pid.
+    pub(crate) fn with_argument(&self, word: &str) -> Vec<u32> {
+        let found = self.shell(&format!("grep -lzxF {word} /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3 | sort -n"));
+        // The grep that looks has the word as well, and is gone by now.
+        let pids = found.lines().filter_map(|line| line.parse().ok());
+        pids.filter(|pid| self.exec(&["test", "-e", &format!("/proc/{pid}/exe")]).status.success()).collect()
+    }
+
     /// Asks the daemon inside.
     pub(crate) fn ctl(&self, line: &str) -> Output {
         let words: Vec<&str> = std::iter::once("musterctl").chain(line.split_whitespace()).collect();

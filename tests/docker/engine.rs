@@ -67,7 +67,11 @@ pub(crate) fn scratch(libc: Libc) -> &'static str {
     name
 }
 
+/// With `MUSTER_DOCKER_BUILT=1` the images of an earlier run are taken as they are.
 fn build(libc: Libc, tag: &str, parts: &[&str]) {
+    if std::env::var_os("MUSTER_DOCKER_BUILT").is_some_and(|value| value == "1") {
+        return;
+    }
     // Two builds at once would copy into each other's context.
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _held = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

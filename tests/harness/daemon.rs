@@ -1,7 +1,7 @@
 //! A daemon from its configuration to its end, and the certainty that nothing of it outlives the test.
 
 use std::fs::{self, File};
-use std::os::fd::OwnedFd;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -42,6 +42,7 @@ pub struct Setting {
     stdout: Output,
     stderr: Output,
     block_signals: bool,
+    owner: Option<u32>,
 }
 
 impl Setting {
@@ -58,6 +59,7 @@ impl Setting {
             stdout: Output::File,
             stderr: Output::File,
             block_signals: false,
+            owner: None,
         }
     }
 
@@ -110,6 +112,19 @@ impl Setting {
         self
     }
 
+    /// Puts this command before the wrapper there is.
+    pub fn within(mut self, words: &[&str]) -> Setting {
+        self.wrapper.splice(0..0, words.iter().map(|&word| word.to_owned()));
+        self
+    }
+
+    /// As this user, with nothing of root's. Only root can do that.
+    pub fn as_uid(mut self, uid: u32) -> Setting {
+        let number = uid.to_string();
+        self.owner = Some(uid);
+        self.wrapped(&["setpriv", "--clear-groups", "--reuid", &number, "--regid", &number, "--"])
+    }
+
     /// Starts it and waits until it answers.
     pub fn start(self) -> Daemon {
         let daemon = self.launch();
@@ -129,6 +144,7 @@ impl Setting {
         for name in ["out", "err"] {
             File::options().create(true).append(true).open(path(name)).expect("the directory is ours");
         }
+        chown(directory.path(), self.owner, self.owner).expect("only root gives it to another user");
         let mut daemon = Daemon {
             child: None,
             keeper_stdin: None,
@@ -143,10 +159,9 @@ impl Setting {
     }
 
     fn configuration(&self, socket: &Path) -> String {
-        format!(
-            "[musterd]\nlogformat = \"json\"\n{}[http]\nsocket = {socket:?}\n{}{}",
-            self.musterd, self.http, self.programs
-        )
+        let has_socket = self.http.contains("socket =");
+        let socket = if has_socket { String::new() } else { format!("socket = {socket:?}\n") };
+        format!("[musterd]\nlogformat = \"json\"\n{}[http]\n{socket}{}{}", self.musterd, self.http, self.programs)
     }
 }
 

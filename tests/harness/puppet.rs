@@ -1,7 +1,7 @@
 //! Processes that play a part: the test binary executes itself, and the part is in the environment.
 //!
-//! The test runner has no other way to another main. Run without a part, the one test here does nothing. A part is
-//! played on the main thread, since one test thread is asked for, and ends the process itself.
+//! The test runner has no other way to another main. Run without a part, the one test here does nothing. A part ends
+//! the process itself.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -42,12 +42,12 @@ fn a_part_is_played() {
     }
 }
 
-/// Blocks every signal that can be blocked and sleeps: whatever it was sent stays visible in /proc.
+/// Blocks every signal that can be blocked and sleeps: whatever it was sent stays visible in /proc. The test runner's
+/// threads would not block, so another program takes their place.
 fn witness() -> ! {
+    use std::os::unix::process::CommandExt;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).expect("blocking signals cannot fail");
-    loop {
-        std::thread::sleep(Duration::from_secs(1000));
-    }
+    panic!("{}", Command::new("sleep").arg("100000").exec());
 }
 
 /// The parent of a daemon, in a pid namespace its PID 1 and elsewhere a subreaper, so that nothing below it gets away.

@@ -311,7 +311,7 @@ pub static KEYS: &[Key] = &[
         "how many failures in a row are followed by another start before the program is FATAL",
         Rules::startretries,
     )
-    .because("with the default backoff about three minutes of trying"),
+    .because("with the default backoff about four minutes of trying"),
     rules("startsecs", "duration", "1", "how long a run must last to count as RUNNING; 0 is at once", Rules::startsecs)
         .because("supervisord's"),
     rules("exitcodes", "list of numbers", "[0]", "the exit statuses, 0 to 255, that are a success", Rules::exitcodes),

@@ -74,6 +74,11 @@ impl Batches {
         self.batches.get_mut(&id)?.current.remove(&member).then_some(id)
     }
 
+    /// Who of the current wave is not down yet.
+    pub(crate) fn current(&self, id: BatchId) -> impl Iterator<Item = InstanceId> {
+        self.batches.get(&id).into_iter().flat_map(|batch| batch.current.iter().copied())
+    }
+
     /// The batch waits no longer for those of the current wave that are not down.
     pub(crate) fn pass_over(&mut self, id: BatchId) {
         self.batches.get_mut(&id).into_iter().for_each(|batch| batch.current.clear());

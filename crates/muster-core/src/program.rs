@@ -249,12 +249,15 @@ impl Instance {
 
     /// Nobody wants it up any more. A run goes on until [`Instance::stop_run`]; what only waits is down at once.
     pub(crate) fn lower_goal(&mut self, turn: &mut Turn<'_>) {
-        self.goal = Goal::Down;
+        let was_wanted = std::mem::replace(&mut self.goal, Goal::Down) == Goal::Up;
         self.is_held = false;
         if matches!(self.state, State::Waiting | State::Backoff) {
             let down = if self.run.is_some() { State::Stopping } else { State::Stopped };
             self.enter(turn, down);
             self.rearm_stop();
+        } else if was_wanted {
+            // It may go on for a while, but who waits for it to come up need not wait for that.
+            self.tell_change(turn);
         }
     }
 

@@ -127,7 +127,8 @@ impl Condition {
     /// What this change says of the condition; `None` is "not yet".
     pub fn judge(self, change: &Change) -> Option<Result<Done, Failure>> {
         match self {
-            Condition::Up { after, .. } if change.run <= after && change.state != State::Stopped => None,
+            Condition::Up { .. } if change.goal == Goal::Down => Some(Err(Failure::Cancelled)),
+            Condition::Up { after, .. } if change.run <= after => None,
             Condition::Up { done, .. } => judge_up(done, change),
             Condition::Down if !change.is_live => Some(Ok(Done::Stopped)),
             // Somebody started it before its turn to be stopped had come.
@@ -150,7 +151,6 @@ fn judge_up(done: Done, change: &Change) -> Option<Result<Done, Failure>> {
             Some((end, _)) => Some(Err(Failure::Ended(end.clone()))),
             None => None,
         },
-        State::Stopped if change.goal == Goal::Down => Some(Err(Failure::Cancelled)),
         State::Stopped | State::Waiting | State::Starting | State::Stopping => None,
     }
 }

@@ -46,7 +46,8 @@ impl StopPlan {
             let scaled = |patience: Duration| Duration::try_from_secs_f64(patience.as_secs_f64() * scale);
             steps.iter_mut().for_each(|step| step.patience = scaled(step.patience).unwrap_or(step.patience));
         }
-        StopPlan { steps, next: 0, began: now, deadline: now, kill_at: None, is_killing: false, is_cut_short }
+        let kill_at = budget.filter(|_| is_cut_short).map(|budget| now + budget);
+        StopPlan { steps, next: 0, began: now, deadline: now, kill_at, is_killing: false, is_cut_short }
     }
 
     /// A plan that kills at once, after a wait that began then: a polite one that was cut short, or another.
@@ -56,7 +57,8 @@ impl StopPlan {
 
     /// Takes the next step and sets the deadline after it.
     pub fn advance(&mut self, now: Time) -> Step {
-        let hurried = self.kill_at.is_some_and(|at| at <= now);
+        // However little time there is, the first signal is sent.
+        let hurried = self.next > 0 && self.kill_at.is_some_and(|at| at <= now);
         match self.steps.get(self.next).filter(|_| !hurried) {
             Some(step) => {
                 self.next += 1;

@@ -412,8 +412,16 @@ impl Supervisor {
     /// there is no such wave.
     fn pass_over_wave(&mut self, now: Time) -> bool {
         let Some(batch) = self.shutdown.as_mut().and_then(|shutdown| shutdown.take_overdue(now)) else { return false };
-        self.batches.pass_over(batch);
-        self.advance_batch(now, batch);
+        let living = self.batches.current(batch).map(|id| self.instance(id)).filter(|instance| !instance.was_killed());
+        let last_kill = living.filter_map(Instance::earliest_deadline).max();
+        match (last_kill, &mut self.shutdown) {
+            // The daemon was late, and gave everyone their patience all the same.
+            (Some(at), Some(shutdown)) => shutdown.note_wave(at, batch, Duration::ZERO),
+            _ => {
+                self.batches.pass_over(batch);
+                self.advance_batch(now, batch);
+            }
+        }
         true
     }
 

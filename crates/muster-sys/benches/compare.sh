@@ -1,7 +1,7 @@
 #!/bin/sh
-# Spawn, execute and reap a tiny static program: musterd's spawner next to a bare loop in C, in each of the three ways, with
-# little memory and with much. Prints the best of five rounds in microseconds per process; rounds are interleaved, so that
-# a busy machine treats all alike.
+# Spawn, execute and reap a tiny static program: musterd's spawner next to a loop in C, bare and with the same unavoidable
+# work, in each of the three ways, with little memory and with much. Prints the best of five interleaved rounds in
+# microseconds per process. Processor time is what to trust on a busy machine.
 #
 # Usage: benches/compare.sh [COUNT]      (from anywhere; needs cc)
 set -eu
@@ -19,17 +19,22 @@ case $ours in /*) ;; *) ours=$(cd "$here/../../.." && pwd)/$ours ;; esac
 for ballast in 0 64; do
     for round in 1 2 3 4 5; do
         for pair in fork:copied clone:shared vfork:waiting; do
-            echo "$ballast ${pair%:*} c $("$scratch/c" "${pair%:*}" "$count" $ballast "$scratch/instant")"
-            echo "$ballast ${pair%:*} musterd $("$ours" "${pair#*:}" "$count" $ballast "$scratch/instant")"
+            way=${pair%:*}
+            echo "$ballast $way bare $("$scratch/c" "$way" bare "$count" $ballast "$scratch/instant")"
+            echo "$ballast $way work $("$scratch/c" "$way" work "$count" $ballast "$scratch/instant")"
+            echo "$ballast $way ours $("$ours" "${pair#*:}" "$count" $ballast "$scratch/instant")"
         done
     done
 done | awk '
-    { key = $1 " " $2 " " $3; if (!(key in best) || $4 < best[key]) { best[key] = $4; call[key] = $5 } }
+    function least(table, key, value) { if (!(key in table) || value < table[key]) table[key] = value }
+    { key = $1 " " $2 " " $3; least(clock, key, $4); least(cpu, key, $5); if ($6) least(call, key, $6) }
     END {
-        printf "%-10s %-7s %10s %10s %18s\n", "ballast", "way", "C", "musterd", "of which the call"
+        print "ballast  way     clock: C bare  C work  musterd | processor: C bare  C work  musterd | the call"
         for (b = 0; b <= 64; b += 64) for (w = 1; w <= 3; w++) {
             way = w == 1 ? "fork" : w == 2 ? "clone" : "vfork"
-            printf "%-10s %-7s %10.1f %10.1f %18.1f\n", b " MB", way, best[b " " way " c"],
-                best[b " " way " musterd"], call[b " " way " musterd"]
+            key = b " " way " "
+            printf "%2d MB    %-7s %13.0f %7.0f %8.0f | %17.0f %7.0f %8.0f | %8.0f\n", b, way,
+                clock[key "bare"], clock[key "work"], clock[key "ours"],
+                cpu[key "bare"], cpu[key "work"], cpu[key "ours"], call[key "ours"]
         }
     }'

@@ -11,14 +11,11 @@ use crate::fd::check;
 pub use crate::limits::raise_descriptor_limit;
 use crate::signal::{SignalSet, set_blocked};
 
-/// Signals that a faulty instruction raises. Blocked they would kill at once anyway, without a word, so they stay as
-/// they are.
-pub(crate) const FAULTS: [i32; 7] =
-    [libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
-
-/// Blocks every signal but faults, so that none is lost and none can kill, and undoes what the starter may have done
-/// to SIGCHLD and SIGPIPE.
+/// Blocks every signal, so that none is lost and none can kill, and undoes what the starter may have done to SIGCHLD
+/// and SIGPIPE.
 ///
+/// - Also those of faulty instructions (SIGSEGV and its kin): one that somebody sent is a message like any other. A real
+///   fault kills in spite of it (signal(7)); lost are only the words that std has for an overflowed stack.
 /// - SIGCHLD ignored would make the kernel reap in our place, and every exit status would be lost.
 /// - SIGPIPE is ignored rather than blocked: a blocked one is queued at every write into a closed pipe and would wake
 ///   the daemon for nothing.
@@ -27,7 +24,7 @@ pub(crate) const FAULTS: [i32; 7] =
 ///
 /// The mask is set absolutely, whatever was inherited. Calling it again changes nothing.
 pub fn take_signals() {
-    let blocked = SignalSet::ALL.without(&FAULTS).without(&[libc::SIGPIPE]);
+    let blocked = SignalSet::ALL.without(&[libc::SIGPIPE]);
     // Fails only for arguments that are wrong for every process.
     set_blocked(blocked).expect("the kernel takes any set of 64 signals");
     // SAFETY: neither installs a handler.

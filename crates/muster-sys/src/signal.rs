@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn a_blocked_signal_is_read_with_its_sender_and_real_time_signals_queue() {
         // Sent to this thread alone: the test harness has others that do not block.
-        let before = set_blocked(SignalSet::ALL.without(&crate::boot::FAULTS)).unwrap();
+        let before = set_blocked(SignalSet::ALL).unwrap();
         let signals = Signals::new().unwrap();
         assert_eq!(signals.next().unwrap(), None);
         for number in [15, 15, 40, 40, 33, 64] {

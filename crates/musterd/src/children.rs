@@ -28,8 +28,8 @@ use crate::logs::{Logs, Source, captured};
 /// A run whose main process has not been reaped.
 struct Child {
     pid: Pid,
-    /// Until it is known whether the program was executed.
-    spawning: Option<Spawning>,
+    /// Until it is known whether the program was executed. Boxed: it is large, and most of the time there is none.
+    spawning: Option<Box<Spawning>>,
 }
 
 /// All processes of programs.
@@ -96,7 +96,7 @@ impl Children {
         }
         self.runs.insert(pid, run);
         self.trees.begin(run, pid, marker);
-        self.children.insert(run, Child { pid, spawning: Some(spawning) });
+        self.children.insert(run, Child { pid, spawning: Some(Box::new(spawning)) });
         self.remember_pid(run, pid);
         info!(program = %spec.name, %run, %pid, "started");
         Ok(())

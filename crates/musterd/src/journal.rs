@@ -12,7 +12,8 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
     let name = |id: InstanceId| supervisor.instance(id).name();
     match event {
         Event::State { instance, from, to } => write_state(shared, *instance, *from, *to),
-        Event::Ended { instance, run, end: RunEnd::NotSpawned(error), .. } => {
+        // One that was stopped before it came to be is none of the operator's worries.
+        Event::Ended { instance, run, end: RunEnd::NotSpawned(error), expected: false, .. } => {
             error!(program = name(*instance), %run, "cannot spawn: {error}");
         }
         Event::Ended { instance, run, end, uptime, expected } => {

@@ -43,6 +43,9 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     muster_sys::boot::take_signals();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // The init of one program has its own way with options, and nothing to do with the rest.
+    if let Some(compat) = arguments.first().and_then(|name| run::Compat::called(name)) {
+        return ExitCode::from(run::main_as(compat, &arguments));
+    }
     if arguments.get(1).is_some_and(|first| first == "run") {
         return ExitCode::from(run::main(&arguments[2..]));
     }

@@ -262,10 +262,11 @@ impl Model {
     /// Nobody wants it any more: what was only planned is called off.
     fn give_up_wish(&mut self) {
         self.is_wanted = false;
+        self.fulfil(|wish| matches!(wish, Wish::Up { .. }).then_some(Err(Failure::Cancelled)));
         if !self.has_main() && matches!(self.rest, Rest::Again { .. } | Rest::Queued) {
             self.rest = Rest::Down;
             if self.body == Body::Nothing {
-                self.is_down();
+                self.is_empty();
             }
         }
     }
@@ -465,8 +466,7 @@ impl Model {
         self.body = Body::Nothing;
         self.demise = None;
         match self.rest {
-            Rest::Down => self.is_down(),
-            Rest::Queued => self.is_empty(),
+            Rest::Down | Rest::Queued => self.is_empty(),
             Rest::Again { at, is_ripe } if is_ripe || at <= self.now => self.spawn(),
             Rest::Again { .. } => {}
             Rest::Ended | Rest::GivenUp => {
@@ -492,14 +492,6 @@ impl Model {
     /// Nothing of it lives any more.
     fn is_empty(&mut self) {
         self.fulfil(|wish| (wish == Wish::Down).then_some(Ok(Done::Stopped)));
-    }
-
-    /// It is down, as somebody wanted.
-    fn is_down(&mut self) {
-        self.is_empty();
-        if !self.is_wanted {
-            self.fulfil(|wish| matches!(wish, Wish::Up { .. }).then_some(Err(Failure::Cancelled)));
-        }
     }
 
     fn fulfil(&mut self, answer: impl Fn(Wish) -> Option<Result<Done, Failure>>) {

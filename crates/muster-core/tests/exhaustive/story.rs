@@ -120,7 +120,7 @@ fn opening(rules: &Rules) -> Scene {
 type Known = HashMap<u64, usize>;
 
 /// Comparing scenes costs more than telling the last two steps again.
-const WORTH_COMPARING: usize = 3;
+const WORTH_COMPARING: usize = 2;
 
 fn walk(scene: &Scene, told: &mut Vec<Step>, known: &mut Known, depth: usize) -> Result<usize, BadEnd> {
     let mut count = 1;
@@ -251,7 +251,7 @@ impl Scene {
             self.witness.sees(now, &effect)?;
             self.heard.extend(act(effect));
         }
-        self.witness.looks(now, &self.core)?;
+        self.witness.looks(&self.core)?;
         let acts = std::mem::take(&mut self.model.acts);
         let (model, core) = (&self.model, self.core.instance(ONE));
         let (told, ought) = (in_order(&self.heard), in_order(&acts));

@@ -17,7 +17,7 @@ use super::signal::{Delivery, is_pin};
 use super::walk::{Families, Member, Root, Whom, identify};
 use crate::signal::{Pid, send_group};
 
-/// So many processes are stopped in one call, some 50 ms of work, before the daemon gets its turn again.
+/// So many processes below the roots are stopped in one call, some 50 ms of work, before the daemon gets its turn again.
 const MOST_AT_ONCE: usize = 1024;
 
 /// So long a call waits, all in all, for busy processes to stand still. One that does not (another user's, or starved of
@@ -49,6 +49,7 @@ impl Trees {
 
     fn freeze(&mut self, whom: Whom<'_>, deadline: Instant) -> Hunt {
         let mut hunt = Hunt::until(deadline);
+        hunt.most = MOST_AT_ONCE + self.roots(whom).len();
         for _ in 0..ROUNDS {
             self.look();
             let mut frontier = self.roots(whom);
@@ -67,8 +68,10 @@ impl Trees {
 
     /// Stops everyone in `frontier`, and puts their children there instead.
     fn freeze_generation(&mut self, frontier: &mut Vec<Root>, hunt: &mut Hunt) {
-        let found = std::mem::take(frontier).into_iter().filter(|root| hunt.known.insert(root.pid));
-        let caught: Vec<Member> = found.filter_map(|root| identify(&mut self.proc, root)).collect();
+        let mut caught: Vec<Member> =
+            std::mem::take(frontier).into_iter().filter_map(|root| identify(&mut self.proc, root)).collect();
+        // Only who was caught is known: one who moved meanwhile is met again, as an orphan.
+        caught.retain(|member| hunt.known.insert(member.stat.pid));
         for member in &caught {
             self.halt(member, hunt);
         }
@@ -81,7 +84,7 @@ impl Trees {
             return;
         }
         hunt.halted += 1;
-        hunt.is_unfinished |= hunt.halted > MOST_AT_ONCE;
+        hunt.is_unfinished |= hunt.halted > hunt.most;
         // All of a group at once: a fork in progress hands a group's signal on to the new process.
         if is_pin(member) && send_group(Pid(member.stat.group), Signal::STOP).is_ok() {
             hunt.groups.insert(member.stat.group);
@@ -121,6 +124,7 @@ impl Trees {
 #[derive(Debug)]
 struct Hunt {
     deadline: Instant,
+    most: usize,
     /// Everyone, parents before their children.
     caught: Vec<Member>,
     known: HashSet<i32>,
@@ -136,6 +140,7 @@ impl Hunt {
     fn until(deadline: Instant) -> Hunt {
         Hunt {
             deadline,
+            most: MOST_AT_ONCE,
             caught: Vec::new(),
             known: HashSet::new(),
             groups: HashSet::new(),

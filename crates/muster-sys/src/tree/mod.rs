@@ -119,9 +119,10 @@ impl Default for Trees {
 impl Trees {
     /// Looks at what there is to work with. Call it in the process that will be the parent of all runs.
     pub fn new() -> Trees {
+        let mut proc = Proc::new();
         Trees {
-            proc: Proc::new(),
-            tags: Tags::new(),
+            tags: Tags::new(&mut proc),
+            proc,
             with_pidfds: pidfd::works(),
             cgroups: Cgroups::new(),
             runs: HashMap::new(),

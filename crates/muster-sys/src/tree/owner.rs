@@ -77,12 +77,12 @@ impl Trees {
     }
 }
 
-fn session_of(pid: i32) -> i32 {
+pub(super) fn session_of(pid: i32) -> i32 {
     // SAFETY: getsid takes a number; -1, the answer for a process that is gone, is nobody's session.
     unsafe { libc::getsid(pid) }
 }
 
-fn group_of(pid: i32) -> i32 {
+pub(super) fn group_of(pid: i32) -> i32 {
     // SAFETY: getpgid takes a number; -1, the answer for a process that is gone, is nobody's group.
     unsafe { libc::getpgid(pid) }
 }

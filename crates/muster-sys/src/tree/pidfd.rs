@@ -65,3 +65,25 @@ fn send_through(process: &OwnedFd, signal: Signal) -> io::Result<()> {
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal.number(), nothing, 0) };
     check(sent as libc::c_int).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_another_start_time_gets_nothing() {
+        for with_pidfd in [works(), false] {
+            let mut proc = Proc::new();
+            let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+            let pid = child.id() as i32;
+            let start = proc.stat(pid).unwrap().start;
+            for wrong in [start - 1, start + 1, 0] {
+                assert!(!send_to(&mut proc, with_pidfd, pid, wrong, Signal::KILL).unwrap());
+            }
+            assert!(child.try_wait().unwrap().is_none(), "it lives");
+            assert!(send_to(&mut proc, with_pidfd, pid, start, Signal::KILL).unwrap());
+            child.wait().unwrap();
+            assert!(!send_to(&mut proc, with_pidfd, pid, start, Signal::KILL).unwrap());
+        }
+    }
+}

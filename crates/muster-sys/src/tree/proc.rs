@@ -40,6 +40,24 @@ pub(crate) struct Stat {
 }
 
 impl Stat {
+    /// What is known of a child of ours that /proc does not show (mounted with `hidepid`, and of another user).
+    pub(crate) fn hidden(pid: i32, parent: i32, group: i32, session: i32) -> Stat {
+        Stat {
+            pid,
+            comm: "?".to_owned(),
+            state: b'?',
+            parent,
+            group,
+            session,
+            flags: 0,
+            user_ticks: 0,
+            system_ticks: 0,
+            threads: 1,
+            start: 0,
+            resident_pages: 0,
+        }
+    }
+
     /// Whether it can still run. A main thread that ended before the others makes a process look like a zombie.
     pub(crate) fn is_alive(&self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1

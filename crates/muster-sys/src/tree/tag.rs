@@ -27,8 +27,8 @@ const UNLIMITED: u64 = u64::MAX;
 /// How the limit is called in /proc/PID/limits.
 const NAME_IN_PROC: &str = "Max file locks";
 
-/// Where the tags of this daemon lie. Its first is drawn by chance, so that two daemons in one pid namespace do not
-/// take each other's processes for their own.
+/// Where the tags of this daemon lie. The first is anywhere, so that two daemons in one pid namespace do not take each
+/// other's processes for their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tags {
     /// The daemon was started without any such limit.
@@ -40,9 +40,9 @@ pub(crate) enum Tags {
 }
 
 impl Tags {
-    pub(crate) fn new() -> Tags {
+    pub(crate) fn new(proc: &mut Proc) -> Tags {
         match own_hard_limit() {
-            Ok(limit) => Tags::below(limit, chance()),
+            Ok(limit) => Tags::below(limit, seed(proc)),
             Err(_) => Tags::Off,
         }
     }
@@ -112,10 +112,15 @@ fn hard_limit(pid: i32) -> io::Result<u64> {
     if result == 0 { Ok(now.rlim_max) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A number that another daemon will not draw.
-fn chance() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
+/// A number that no other daemon of this pid namespace has, and that stays the same when this one executes itself anew:
+/// pid and start time, mixed so that neighbours lie far apart (splitmix64).
+fn seed(proc: &mut Proc) -> u64 {
+    let this = proc.this();
+    let start = proc.stat(this).map_or(0, |stat| stat.start);
+    let mut mixed = (start << 24 ^ this as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use muster_core::RunId;
 
 use super::Trees;
-use super::owner::Owner;
+use super::owner::{self, Owner};
 use super::proc::{Proc, Stat};
 
 /// Whose processes are looked for.
@@ -113,10 +113,15 @@ pub(crate) fn walk(proc: &mut Proc, roots: &[Root]) -> Vec<Member> {
     members
 }
 
-/// Who this pid is, if it is still the child that it was found as.
+/// Who this pid is, if it is still the child that it was found as. Our own is, even where /proc does not show it.
 pub(crate) fn identify(proc: &mut Proc, root: Root) -> Option<Member> {
-    let stat = proc.stat(root.pid).filter(|stat| stat.parent == root.parent)?;
-    Some(Member { stat, run: root.run, is_child: root.parent == proc.this() })
+    let is_child = root.parent == proc.this();
+    let stat = match proc.stat(root.pid) {
+        Some(stat) if stat.parent == root.parent => stat,
+        None if is_child => Stat::hidden(root.pid, root.parent, owner::group_of(root.pid), owner::session_of(root.pid)),
+        _ => return None,
+    };
+    Some(Member { stat, run: root.run, is_child })
 }
 
 /// Who has which children: asked one by one where the kernel lists them, from one scan of everyone otherwise.

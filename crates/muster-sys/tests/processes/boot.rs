@@ -21,7 +21,7 @@ use crate::scene::*;
 pub(crate) const TESTS: &[Test] = &[
     ("started_with_sigchld_ignored_no_exit_is_lost", || outer("sigchld_ignored")),
     ("started_with_every_signal_blocked_or_ignored_children_are_clean", || outer("everything_blocked")),
-    ("no_signal_but_a_fault_kills_after_they_are_taken", || outer("taken")),
+    ("no_signal_kills_after_they_are_taken", || outer("taken")),
     ("inherited_descriptors_are_sealed", || outer("stray_descriptors")),
     ("inherited_descriptors_are_sealed_on_an_old_kernel", || outer("stray_descriptors_on_an_old_kernel")),
     ("a_million_descriptors_allowed_do_not_slow_a_spawn", || outer("a_million_descriptors")),
@@ -129,9 +129,8 @@ fn taken() {
 fn assert_every_signal_is_read() {
     let signals = Signals::new().unwrap();
     while signals.next().unwrap().is_some() {}
-    let faults = [libc::SIGFPE, libc::SIGILL, libc::SIGSEGV, libc::SIGBUS, libc::SIGABRT, libc::SIGTRAP, libc::SIGSYS];
     let unblockable = [libc::SIGKILL, libc::SIGSTOP];
-    let sent = (1..=64).filter(|number| !faults.contains(number) && !unblockable.contains(number));
+    let sent = (1..=64).filter(|number| !unblockable.contains(number));
     for number in sent.clone() {
         send(muster_sys::signal::Pid::this(), muster_core::Signal::from_number(number).unwrap()).unwrap();
     }
@@ -199,16 +198,29 @@ fn a_million_descriptors() {
     }
     boot::take_signals();
     boot::seal_inherited_descriptors();
+    let allowed = OriginalLimits::current().unwrap();
     for mechanism in MECHANISMS {
-        let mut spawner = spawner();
-        spawner.force_mechanism(mechanism);
-        let begin = Instant::now();
-        for _ in 0..100 {
-            assert_eq!(text(&mut spawner, &program(&["/bin/true"])), "");
-        }
-        // A loop over all numbers takes a hundred times as long for each.
-        assert!(begin.elapsed() < Duration::from_secs(5), "{mechanism:?}: {:?}", begin.elapsed());
+        let [few, many] = [256, allowed.nofile_soft].map(|soft| {
+            let limits = OriginalLimits { nofile_soft: soft, ..allowed };
+            let mut spawner = Spawner::new(std::env::vars_os().collect(), limits, 0o022).unwrap();
+            spawner.force_mechanism(mechanism);
+            quickest_of_a_hundred(&mut spawner)
+        });
+        // A loop over all numbers takes many milliseconds. The quickest run does not depend on what else runs here.
+        assert!(many < few * 2 + Duration::from_millis(2), "{mechanism:?}: {few:?}, {many:?}");
     }
+}
+
+fn quickest_of_a_hundred(spawner: &mut Spawner) -> Duration {
+    let directory = directory();
+    let process = program(&[instant(directory.path()).to_str().unwrap()]);
+    let once = || {
+        let begin = Instant::now();
+        let spawning = start(spawner, &process).unwrap();
+        assert_eq!(wait_for(spawning.pid), Exit::Code(42));
+        begin.elapsed()
+    };
+    std::iter::repeat_with(once).take(100).min().unwrap()
 }
 
 fn raised_limit() {

@@ -5,7 +5,8 @@ use std::time::Instant;
 use muster_core::{Exit, Signal};
 use muster_sys::tree::Scope;
 
-use crate::isolation::skip;
+use crate::isolation::{skip, wait_for_end};
+use crate::processes::fork;
 use crate::world::{GRACE, TERM, World};
 
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
@@ -132,12 +133,11 @@ crate::scenarios! {
 }
 
 fn bomb(world: &mut World, leaves_its_session: bool) {
-    // SAFETY: takes nothing.
-    if unsafe { libc::getuid() } != 0 {
-        return skip("a fork bomb needs a user of its own, and only root can become one");
-    }
     // The limit counts by user, so each bomb is another user's.
     let uid = 2_000_000 + std::process::id() * 2 + u32::from(leaves_its_session);
+    if !can_become(uid) {
+        return skip("a fork bomb needs a user of its own, and nobody but root can become one");
+    }
     let run = world.run_process(move || {
         // SAFETY: the limit lives through the call; the rest takes numbers.
         unsafe {
@@ -156,6 +156,11 @@ fn bomb(world: &mut World, leaves_its_session: bool) {
     });
     world.wait_until("the bomb has reached its limit", |world| world.trees.processes(run).len() > 150);
     world.kill(run);
+}
+
+fn can_become(uid: u32) -> bool {
+    // SAFETY: takes a number.
+    wait_for_end(fork(|| assert_eq!(unsafe { libc::setuid(uid) }, 0))) == 0
 }
 
 fn stopped(world: &mut World, run: muster_core::RunId) -> usize {

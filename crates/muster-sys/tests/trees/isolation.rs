@@ -71,7 +71,10 @@ fn perform_here(without: Without, act: fn(&mut World)) {
     let outsider = Witness::new("outside of the daemon");
     let world = fork(|| {
         // SAFETY: takes numbers; a world that hangs dies of it, and its parent says so.
-        unsafe { libc::alarm(120) };
+        unsafe {
+            libc::setsid();
+            libc::alarm(120);
+        }
         muster_sys::boot::become_subreaper().unwrap();
         play(without, act);
     });
@@ -126,7 +129,8 @@ fn play(without: Without, act: fn(&mut World)) {
     world.close();
 }
 
-fn wait_for_end(child: Pid) -> i32 {
+/// How a child ended, as waitpid(2) tells it.
+pub(crate) fn wait_for_end(child: Pid) -> i32 {
     let mut status = 0;
     // SAFETY: `status` has room for what is written.
     assert_eq!(unsafe { libc::waitpid(child.0, &mut status, 0) }, child.0);

@@ -1,5 +1,7 @@
 //! Trees of real processes: nothing of a run survives, and nothing else is touched.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod battery;
 mod isolation;
 mod namespaces;

@@ -7,8 +7,9 @@ use muster_sys::signal::Pid;
 use muster_sys::tree::Scope;
 
 use crate::isolation::{Without, perform_in_new_namespace};
+use crate::processes::exec_shell;
 use crate::witness::Witness;
-use crate::world::{TERM, World};
+use crate::world::{GRACE, TERM, World};
 
 #[test]
 fn pid_1_answers_for_what_came_from_outside() {
@@ -82,6 +83,44 @@ fn the_number_of_a_dead_main_process_may_be_given_away() {
         world.wait_for(again, 1, 1);
         world.kill(again);
     });
+}
+
+#[test]
+fn a_process_that_proc_hides_is_ended_all_the_same() {
+    let name = "namespaces::a_process_that_proc_hides_is_ended_all_the_same";
+    perform_in_new_namespace(name, Without::Nothing, |world| {
+        hide_other_users();
+        for scope in [Scope::Main, Scope::Group, Scope::Tree] {
+            let run = world.run_process(|| {
+                // SAFETY: takes a number.
+                assert_eq!(unsafe { libc::setuid(65534) }, 0);
+                exec_shell("sleep 1000 & (setsid sleep 1000 &); wait");
+            });
+            let leader = world.leader(run);
+            world.wait_until("it is hidden", |_| !fs::exists(format!("/proc/{leader}")).unwrap());
+            world.trees.stop(run, TERM, scope).unwrap();
+            world.finish(run, std::time::Instant::now() + GRACE);
+        }
+    });
+}
+
+/// As in a container without CAP_SYS_PTRACE whose /proc shows each user only their own.
+fn hide_other_users() {
+    let nothing = std::ptr::null();
+    // SAFETY: every string ends with a NUL, and the capability sets live through the calls.
+    unsafe {
+        let flags = libc::MS_REMOUNT;
+        let options = c"hidepid=2,gid=12345".as_ptr().cast();
+        assert_eq!(libc::mount(nothing, c"/proc".as_ptr(), nothing, flags, options), 0);
+        // From <linux/capability.h>: version 3, this process; effective, permitted, inheritable, low words first.
+        let header = [0x2008_0522_u32, 0];
+        let mut sets = [0_u32; 6];
+        assert_eq!(libc::syscall(libc::SYS_capget, &header, &mut sets), 0);
+        const PTRACE: u32 = 1 << 19;
+        sets[0] &= !PTRACE;
+        sets[1] &= !PTRACE;
+        assert_eq!(libc::syscall(libc::SYS_capset, &header, &sets), 0);
+    }
 }
 
 /// Lets the next process have this pid: proc_sys_kernel(5).

@@ -1,69 +1,103 @@
 //! Trees that nobody thought of: whatever grows, SIGKILL ends all of it.
+//!
+//! Nothing is executed here, so no process shows the marker: the kernel shows the environment of the last exec.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::processes::{fork, sleep_for_ever};
-use crate::world::World;
 
-/// How many trees of each kind. The seed of a failure is in its message.
+/// How many trees of each kind. The last seed that is told before a failure is the one.
 const TREES: u64 = 12;
 
 crate::scenarios! {
-    TAGGED_WAYS fn nothing_survives_of_random_trees(world) {
+    TAGGED_WAYS fn nothing_survives_of_random_trees_that_are_still_growing(world) {
         for seed in 0..TREES {
             eprintln!("seed {seed}");
-            grow_and_kill(world, seed);
+            let growth = Growth::shared();
+            growth.may_end.store(true, Ordering::SeqCst);
+            let run = world.run_process(|| growth.grow(Dice(seed), 4));
+            world.kill(run);
         }
     }
 
     ALL_WAYS fn nothing_survives_of_random_trees_that_were_observed(world) {
         for seed in 100..100 + TREES {
             eprintln!("seed {seed}");
-            let run = world.run_process(|| grow(&mut Dice(seed), 4));
-            let mut last = 0;
-            world.wait_until("the tree has stopped growing", |world| {
-                world.trees.observe(run);
-                let now = world.trees.processes(run).len();
-                std::mem::replace(&mut last, now) == now
-            });
+            let growth = Growth::shared();
+            let run = world.run_process(|| growth.grow(Dice(seed), 4));
+            world.wait_until("the tree is grown", |_| growth.is_finished());
+            world.trees.observe(run);
+            // Parents end while their children are being looked for.
+            growth.may_end.store(true, Ordering::SeqCst);
             world.kill(run);
         }
     }
 }
 
-fn grow_and_kill(world: &mut World, seed: u64) {
-    let run = world.run_process(|| grow(&mut Dice(seed), 4));
-    // While it grows: that is the point.
-    world.kill(run);
+/// How far a tree has grown, in memory that all its processes share.
+struct Growth {
+    planned: AtomicU64,
+    done: AtomicU64,
+    may_end: AtomicBool,
 }
 
-/// Forks a few, hides a little, forks again; some of it goes on for ever, some ends at once.
-fn grow(dice: &mut Dice, depth: u64) {
+impl Growth {
+    fn shared() -> &'static Growth {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: asks for new memory. It comes zeroed, which is a valid value of these types, and is never given back.
+        unsafe {
+            let memory = libc::mmap(std::ptr::null_mut(), size_of::<Growth>(), access, kind, -1, 0);
+            assert_ne!(memory, libc::MAP_FAILED);
+            let growth: &Growth = &*memory.cast();
+            growth.planned.store(1, Ordering::SeqCst);
+            growth
+        }
+    }
+
+    /// Whoever plans a process is not done yet, so the numbers are equal only when all are.
+    fn is_finished(&self) -> bool {
+        self.done.load(Ordering::SeqCst) == self.planned.load(Ordering::SeqCst)
+    }
+
+    /// Hides a little, forks a few, which do the same; some of them end, some go on for ever.
+    fn grow(&self, mut dice: Dice, depth: u64) {
+        hide(dice.roll(7));
+        let children = if depth == 0 { 0 } else { dice.roll(4) };
+        for child in 0..children {
+            self.planned.fetch_add(1, Ordering::SeqCst);
+            let own = Dice(dice.0 ^ (child + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            fork(|| self.grow(own, depth - 1));
+        }
+        let (ends, stops) = (dice.roll(3) == 0 && depth < 4, dice.roll(6) == 0);
+        self.done.fetch_add(1, Ordering::SeqCst);
+        if ends {
+            while !self.may_end.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            return;
+        }
+        if stops {
+            // SAFETY: takes a number.
+            unsafe { libc::raise(libc::SIGSTOP) };
+        }
+        sleep_for_ever();
+    }
+}
+
+fn hide(how: u64) {
     // SAFETY: each takes numbers or nothing, and the process has one thread.
     unsafe {
-        match dice.roll(8) {
+        match how {
             0 => drop(libc::setsid()),
             1 => drop(libc::setpgid(0, 0)),
             2 => drop(libc::signal(libc::SIGTERM, libc::SIG_IGN)),
-            3 => std::env::remove_var(muster_sys::tree::MARKER),
             _ => {}
         }
     }
-    let children = if depth == 0 { 0 } else { dice.roll(4) };
-    for child in 0..children {
-        let mut own = Dice(dice.0 ^ (child + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        fork(|| grow(&mut own, depth - 1));
-        dice.roll(2);
-    }
-    if depth < 4 && dice.roll(3) == 0 {
-        return;
-    }
-    if dice.roll(6) == 0 {
-        // SAFETY: takes numbers.
-        unsafe { libc::raise(libc::SIGSTOP) };
-    }
-    sleep_for_ever();
 }
 
-/// The same seed grows the same tree: xorshift64*.
+/// The same seed grows the same tree.
 struct Dice(u64);
 
 impl Dice {

@@ -67,6 +67,19 @@ crate::scenarios! {
         assert_eq!(world.trees.abilities().lacks().len(), 1);
     }
 
+    ALL_WAYS fn a_program_in_the_daemons_own_group_is_stopped_without_the_daemon(world) {
+        for scope in [Scope::Group, Scope::Tree] {
+            let run = world.run_beside("sleep 1000 & wait");
+            world.wait_for(run, 2, 1);
+            assert_eq!(world.trees.stop(run, TERM, scope).unwrap().count, 2);
+            world.wait_until("it is gone", |world| world.is_leader_dead(run) && world.trees.gone(&[run]) == [run]);
+            world.trees.end(run);
+            let run = world.run_beside("sleep 1000 & wait");
+            world.wait_for(run, 2, 1);
+            world.kill(run);
+        }
+    }
+
     ALL_WAYS fn a_stop_of_a_run_that_is_dead_or_unknown_reaches_nobody(world) {
         let run = world.run("exit 7");
         world.wait_until("the leader is dead", |world| world.is_leader_dead(run));

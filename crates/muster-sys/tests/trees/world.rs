@@ -31,6 +31,15 @@ pub(crate) struct World {
     other_run: RunId,
 }
 
+/// How a main process is started.
+#[derive(Default)]
+struct Start {
+    tag: Option<u64>,
+    cgroup: Option<i32>,
+    /// In the session of this process.
+    stays: bool,
+}
+
 impl World {
     pub(crate) fn new(without: Without) -> World {
         let mut trees = Trees::new();
@@ -67,38 +76,39 @@ impl World {
     /// The same with a piece of this program as the main process.
     pub(crate) fn run_process(&mut self, life: impl FnOnce()) -> RunId {
         let run = RunId(self.leaders.len() as u64 + 10);
-        let (marker, tag) = (format!("{}-{run}", Pid::this()), self.trees.tag(run));
-        let cgroup = None;
-        self.spawn(run, marker, tag.map(|tag| tag.hard.unwrap()), cgroup, life)
+        let tag = self.trees.tag(run).and_then(|tag| tag.hard);
+        self.spawn(run, Start { tag, ..Start::default() }, life)
     }
 
     /// The same in a cgroup of its own, and with no tag.
     pub(crate) fn run_enclosed(&mut self, script: &str) -> std::io::Result<RunId> {
         use std::os::fd::AsRawFd;
         let run = RunId(self.leaders.len() as u64 + 10);
-        let cgroup = self.trees.enclose(run)?.as_raw_fd();
-        Ok(self.spawn(run, format!("{}-{run}", Pid::this()), None, Some(cgroup), || exec_shell(script)))
+        let cgroup = Some(self.trees.enclose(run)?.as_raw_fd());
+        Ok(self.spawn(run, Start { cgroup, ..Start::default() }, || exec_shell(script)))
     }
 
-    fn spawn(
-        &mut self,
-        run: RunId,
-        marker: String,
-        tag: Option<u64>,
-        cgroup: Option<i32>,
-        life: impl FnOnce(),
-    ) -> RunId {
+    /// The same in the session and group of this process, as a program in the foreground of a terminal is.
+    pub(crate) fn run_beside(&mut self, script: &str) -> RunId {
+        let run = RunId(self.leaders.len() as u64 + 10);
+        self.spawn(run, Start { stays: true, ..Start::default() }, || exec_shell(script))
+    }
+
+    fn spawn(&mut self, run: RunId, start: Start, life: impl FnOnce()) -> RunId {
+        let marker = format!("{}-{run}", Pid::this());
         let for_child = marker.clone();
         let leader = fork(|| {
             // SAFETY: single-threaded, and every pointer is to something that lives through its call.
             unsafe {
                 libc::alarm(0);
-                libc::setsid();
-                if let Some(tag) = tag {
+                if !start.stays {
+                    libc::setsid();
+                }
+                if let Some(tag) = start.tag {
                     let limit = libc::rlimit64 { rlim_cur: tag, rlim_max: tag };
                     assert_eq!(libc::setrlimit64(libc::RLIMIT_LOCKS, &limit), 0);
                 }
-                if let Some(cgroup) = cgroup {
+                if let Some(cgroup) = start.cgroup {
                     assert_eq!(libc::write(cgroup, c"0".as_ptr().cast(), 1), 1);
                 }
                 std::env::set_var(MARKER, for_child);

@@ -109,7 +109,7 @@ struct Worker {
     epoll: Epoll,
     bell: Arc<EventFd>,
     orders: Receiver<Order>,
-    streams: HashMap<u64, Stream>,
+    streams: HashMap<u64, Box<Stream>>,
     files: HashMap<PathBuf, LogFile>,
     next_token: u64,
     buffer: Vec<u8>,
@@ -158,7 +158,7 @@ impl Worker {
         let token = self.next_token;
         self.next_token += 1;
         match self.epoll.add(&stream.pipe, EpollEvent::new(EpollFlags::EPOLLIN, token)) {
-            Ok(()) => drop(self.streams.insert(token, stream)),
+            Ok(()) => drop(self.streams.insert(token, Box::new(stream))),
             Err(error) => error!(%error, "cannot watch the output of a program, it is lost"),
         }
     }

@@ -1,0 +1,330 @@
+//! A world of processes that do as they please: the shell's part of the contract, with everything at random that the shell
+//! does not decide.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
+
+use muster_core::{Effect, Exit, Input, RequestId, RunId, ShutdownReason, Signal, State, Supervisor, Time, Verb};
+
+use crate::common::programs::{killed_by, missing, ms, s};
+use crate::common::witness::Witness;
+use crate::operator::{self, Dice};
+
+/// What one run is made of.
+struct Being {
+    has_main: bool,
+    is_executed: bool,
+    /// How long it takes to obey a polite signal; `None` ignores it.
+    obeys: Option<Duration>,
+    /// How the processes beside the main one take it, if there are any.
+    others: Option<Option<Duration>>,
+    others_are_dying: bool,
+}
+
+/// What is going to happen by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fate {
+    Executed,
+    NotSpawned,
+    Ends(u8),
+    DiesBy(u8),
+    OthersEnd,
+    Expires,
+}
+
+pub struct World {
+    core: Supervisor,
+    witness: Witness,
+    dice: Dice,
+    now: Time,
+    /// When, in which order, what, and to which run or request.
+    fates: BinaryHeap<Reverse<(Time, u64, Fate, u64)>>,
+    beings: BTreeMap<RunId, Being>,
+    counter: u64,
+    longest_delay: Duration,
+    pub log: Vec<String>,
+    is_logging: bool,
+}
+
+impl World {
+    pub fn new(seed: u64, is_logging: bool) -> World {
+        let mut dice = Dice::new(seed);
+        let settings = operator::settings(&mut dice);
+        let programs = operator::programs(&mut dice);
+        World {
+            core: Supervisor::new(settings, &programs, seed),
+            witness: Witness::new(settings, &programs),
+            dice,
+            now: Time::ZERO,
+            fates: BinaryHeap::new(),
+            beings: BTreeMap::new(),
+            counter: 0,
+            longest_delay: Duration::ZERO,
+            log: Vec::new(),
+            is_logging,
+        }
+    }
+
+    /// The whole story: operators do what they like, then everything comes to an end in one way or the other.
+    pub fn tell(&mut self) -> Result<(), String> {
+        self.hand(Input::Booted)?;
+        for _ in 0..self.dice.below(60) {
+            let until = self.now + self.dice.one_of(&[ms(0), ms(30), s(1), s(5), s(20)]);
+            self.live_until(until)?;
+            self.operate()?;
+        }
+        match self.dice.below(3) {
+            0 => self.end_by_stopping(),
+            1 => self.end_by_shutdown(false),
+            _ => self.end_by_shutdown(true),
+        }
+    }
+
+    fn operate(&mut self) -> Result<(), String> {
+        let (verb, select) = operator::command(&mut self.dice);
+        self.command(verb, &select)
+    }
+
+    fn command(&mut self, verb: Verb, select: &str) -> Result<(), String> {
+        self.counter += 1;
+        let request = RequestId(self.counter);
+        let wait = self.dice.one_in(2);
+        if wait && self.dice.one_in(2) {
+            let patience = self.dice.up_to(s(30));
+            self.fate(patience, Fate::Expires, request.0);
+        }
+        let select = select.parse().map_err(|error| format!("{error}"))?;
+        self.hand(Input::Commanded { request, select, verb, wait })
+    }
+
+    /// Nobody wants anything any more. All must come to rest, and every request to its answer.
+    fn end_by_stopping(&mut self) -> Result<(), String> {
+        self.command(Verb::Stop, "all")?;
+        // The longest patience for each of three priorities, SIGKILL, and what the kernel takes.
+        self.live_until(self.now + s(400))?;
+        if self.witness.has_exited.is_some() {
+            return self.is_over();
+        }
+        let restless = self.core.snapshot().iter().find(|one| !one.state().is_final() || one.is_live());
+        if let Some(one) = restless {
+            return Err(format!("{} is still {} long after the last stop", one.name(), one.state()));
+        }
+        let open: Vec<RequestId> = self.witness.open().collect();
+        open.into_iter().try_for_each(|request| self.hand(Input::RequestExpired { request }))?;
+        if let Some(request) = self.witness.open().next() {
+            return Err(format!("{request:?} has been forgotten"));
+        }
+        self.end_by_shutdown(false)
+    }
+
+    fn end_by_shutdown(&mut self, is_hurried: bool) -> Result<(), String> {
+        let reason = |signal| Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None };
+        self.hand(reason(Signal::TERM))?;
+        for _ in 0..self.dice.below(4) {
+            let until = self.now + self.dice.up_to(ms(300));
+            self.live_until(until)?;
+            self.operate()?;
+        }
+        if is_hurried {
+            self.hand(reason(Signal::INT))?;
+        }
+        self.live_until(self.now + s(1000))?;
+        self.is_over()
+    }
+
+    fn is_over(&mut self) -> Result<(), String> {
+        if self.witness.has_exited.is_none() {
+            return Err("the shutdown never ends".to_owned());
+        }
+        // The shell may still be told a thing or two before it is gone.
+        let runs: Vec<RunId> = self.beings.keys().copied().collect();
+        for run in runs {
+            self.hand(Input::Exited { run, exit: Exit::Code(0) })?;
+            self.hand(Input::TreeGone { run })?;
+        }
+        self.core.handle_timeout(self.now + s(1000));
+        self.drain()
+    }
+}
+
+/// Time and fate.
+impl World {
+    fn fate(&mut self, after: Duration, fate: Fate, whose: u64) {
+        self.counter += 1;
+        self.fates.push(Reverse((self.now + after, self.counter, fate, whose)));
+    }
+
+    fn live_until(&mut self, mut until: Time) -> Result<(), String> {
+        while self.witness.has_exited.is_none() {
+            let fate = self.fates.peek().map(|Reverse((at, ..))| *at);
+            let due = self.core.poll_timeout();
+            let Some(next) = fate.into_iter().chain(due).min().filter(|&at| at <= until) else { break };
+            self.now = self.now.max(next);
+            until = until + self.oversleep();
+            let fate_first = fate.is_some_and(|at| at <= self.now) && (due > Some(self.now) || self.dice.one_in(2));
+            if fate_first || due.is_none() {
+                self.fulfil()?;
+            } else {
+                self.say(|| "time passes".to_owned());
+                self.core.handle_timeout(self.now);
+                self.drain()?;
+            }
+        }
+        self.now = self.now.max(until);
+        Ok(())
+    }
+
+    /// Now and then the daemon is not scheduled for a while.
+    fn oversleep(&mut self) -> Duration {
+        if !self.dice.one_in(400) {
+            return Duration::ZERO;
+        }
+        let delay = self.dice.one_of(&[ms(20), ms(700), s(8), s(3600)]);
+        self.now = self.now + delay;
+        self.longest_delay = self.longest_delay.max(delay);
+        self.witness.is_late = true;
+        delay
+    }
+
+    fn fulfil(&mut self) -> Result<(), String> {
+        let Some(Reverse((_, _, fate, whose))) = self.fates.pop() else { return Ok(()) };
+        if fate == Fate::Expires {
+            return self.hand(Input::RequestExpired { request: RequestId(whose) });
+        }
+        let run = RunId(whose);
+        let Some(being) = self.beings.get_mut(&run) else { return Ok(()) };
+        match fate {
+            Fate::Executed if being.has_main => {
+                being.is_executed = true;
+                self.hand(Input::Spawned { run })
+            }
+            Fate::NotSpawned if being.has_main => {
+                self.beings.remove(&run);
+                self.hand(Input::SpawnFailed { run, error: missing() })
+            }
+            Fate::Ends(code) if being.has_main => self.main_ends(run, Exit::Code(code)),
+            Fate::DiesBy(number) if being.has_main => {
+                self.main_ends(run, killed_by(Signal::from_number(i32::from(number)).unwrap_or(Signal::KILL)))
+            }
+            Fate::OthersEnd if !being.has_main => {
+                self.beings.remove(&run);
+                self.hand(Input::TreeGone { run })
+            }
+            Fate::OthersEnd => {
+                being.others = None;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn main_ends(&mut self, run: RunId, exit: Exit) -> Result<(), String> {
+        self.beings.get_mut(&run).into_iter().for_each(|being| being.has_main = false);
+        self.hand(Input::Exited { run, exit })
+    }
+}
+
+/// The shell's part.
+impl World {
+    fn hand(&mut self, input: Input) -> Result<(), String> {
+        self.say(|| format!("-> {input:?}"));
+        self.witness.hears(&input, &self.core);
+        self.core.handle_input(self.now, input.clone());
+        self.drain()?;
+        // What concerns a process may be told twice, and the second time is late.
+        let is_news = matches!(input, Input::Exited { .. } | Input::TreeGone { .. } | Input::SpawnFailed { .. });
+        if is_news && self.dice.one_in(10) {
+            self.core.handle_input(self.now, input.clone());
+            if let Some(effect) = self.core.poll_effect() {
+                return Err(format!("{input:?} is told twice, and brings about {effect:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), String> {
+        while let Some(effect) = self.core.poll_effect() {
+            self.say(|| format!("   {effect:?}"));
+            self.witness.sees(self.now, &effect)?;
+            self.carry_out(&effect);
+            if matches!(effect, Effect::Exit { .. })
+                && let Some(end) = self.witness.end().filter(|&end| self.now > end + self.longest_delay)
+            {
+                return Err(format!("the shutdown ended at {}, after its budget at {end}", self.now));
+            }
+        }
+        self.witness.looks(&self.core)
+    }
+
+    fn carry_out(&mut self, effect: &Effect) {
+        match *effect {
+            Effect::Spawn { run, .. } => self.bear(run),
+            Effect::Signal { run, signal: Signal::TERM | Signal::INT | Signal::QUIT, .. } => {
+                let Some(being) = self.beings.get(&run) else { return };
+                if let Some(after) = being.obeys {
+                    let fate = if self.dice.one_in(3) { Fate::DiesBy(15) } else { Fate::Ends(0) };
+                    self.fate(after, fate, run.0);
+                }
+            }
+            Effect::Sweep { run, signal } => self.sweep(run, signal),
+            _ => {}
+        }
+    }
+
+    fn bear(&mut self, run: RunId) {
+        let obeys = if self.dice.one_in(6) { None } else { Some(self.dice.up_to(ms(400))) };
+        let others = self.dice.one_in(4).then(|| if self.dice.one_in(2) { None } else { Some(self.dice.up_to(s(1))) });
+        self.beings.insert(run, Being { has_main: true, is_executed: false, obeys, others, others_are_dying: false });
+        let soon = self.dice.up_to(ms(20));
+        match self.dice.below(20) {
+            0 => self.fate(soon, Fate::NotSpawned, run.0),
+            // It hangs before its program.
+            1 => {}
+            2 => self.fate(soon, Fate::DiesBy(9), run.0),
+            _ => {
+                self.fate(soon, Fate::Executed, run.0);
+                self.decide_its_life(soon, run);
+            }
+        }
+    }
+
+    fn decide_its_life(&mut self, soon: Duration, run: RunId) {
+        let longest = self.dice.one_of(&[ms(50), s(2), s(30)]);
+        let after = soon + self.dice.up_to(longest);
+        match self.dice.below(6) {
+            0 => self.fate(after, Fate::Ends(0), run.0),
+            1 => self.fate(after, Fate::Ends(1), run.0),
+            2 => self.fate(after, Fate::DiesBy(11), run.0),
+            _ => {}
+        }
+    }
+
+    /// What is swept is gone after a while, except by a polite signal that it ignores.
+    fn sweep(&mut self, run: RunId, signal: Signal) {
+        let kernel_takes = if self.dice.one_in(50) { s(3) } else { self.dice.up_to(ms(20)) };
+        let Some(being) = self.beings.get_mut(&run) else { return };
+        if signal == Signal::KILL && being.has_main {
+            self.fate(kernel_takes, Fate::DiesBy(9), run.0);
+            return;
+        }
+        let after = match being.others {
+            None => Some(Duration::ZERO),
+            Some(_) if signal == Signal::KILL => Some(kernel_takes),
+            Some(obeys) => obeys,
+        };
+        if let Some(after) = after
+            && (!being.others_are_dying || signal == Signal::KILL)
+        {
+            being.others_are_dying = true;
+            self.fate(after, Fate::OthersEnd, run.0);
+        }
+    }
+
+    fn say(&mut self, what: impl FnOnce() -> String) {
+        if self.is_logging {
+            let living = self.core.snapshot().iter().filter(|one| one.state() != State::Stopped).count();
+            self.log.push(format!("{:>10} ({living}) {}", self.now.to_string(), what()));
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! What commands answer, in every state: one answer each, when it is done or fails or can no longer come.
+
+use muster_core::restart::{Limit, RestartPolicy, RestartWhen};
+use muster_core::spec::{Kind, ProgramSpec};
+use muster_core::{Awaited, Exit, Input, RequestId, Scope, Signal, Verb};
+
+use crate::common::programs::{killed_by, missing, ms, program, quick, s, several, when};
+use crate::stage::Stage;
+
+/// A stage with one program in that state.
+fn in_state(state: &str) -> Stage {
+    let autostart = state != "STOPPED";
+    let retries = if state == "FATAL" { 0 } else { 10 };
+    let restart = RestartPolicy { limit: Limit::Retries(retries), ..RestartPolicy::DEFAULT };
+    let mut stage = Stage::booted([ProgramSpec { autostart, restart, ..program("web") }]);
+    match state {
+        "RUNNING" => stage.after(s(1)),
+        "BACKOFF" | "FATAL" => stage.exits("web", 1),
+        "EXITED" => stage.exits("web", 0),
+        "STOPPING" => drop(stage.stop("web")),
+        _ => {}
+    }
+    stage.stands(&format!("web {state}"));
+    stage.forget_deeds();
+    stage
+}
+
+#[test]
+fn start_in_every_state() {
+    for (state, does) in [
+        ("STOPPED", "spawn web"),
+        ("EXITED", "spawn web"),
+        ("FATAL", "spawn web"),
+        ("BACKOFF", "spawn web"),
+        ("STARTING", ""),
+        ("RUNNING", ""),
+    ] {
+        let mut stage = in_state(state);
+        let start = stage.start("web");
+        stage.did(does);
+        if state == "RUNNING" {
+            stage.answered(start, "web AlreadyRunning");
+            continue;
+        }
+        stage.not_answered(start);
+        if state != "STARTING" {
+            stage.spawned("web");
+        }
+        stage.after(s(1));
+        stage.answered(start, "web Started");
+        stage.stands("web RUNNING");
+    }
+}
+
+#[test]
+fn stop_in_every_state() {
+    for (state, does, answer) in [
+        ("STOPPED", "", Some("web NotRunning")),
+        ("EXITED", "", Some("web NotRunning")),
+        ("FATAL", "", Some("web NotRunning")),
+        ("BACKOFF", "", Some("web Stopped")),
+        ("STARTING", "TERM web", None),
+        ("RUNNING", "TERM web", None),
+        ("STOPPING", "", None),
+    ] {
+        let mut stage = in_state(state);
+        let stop = stage.stop("web");
+        stage.did(does);
+        match answer {
+            Some(answer) => stage.answered(stop, answer),
+            None => {
+                stage.not_answered(stop);
+                stage.is_killed("web", Signal::TERM);
+                stage.answered(stop, "web Stopped");
+            }
+        }
+    }
+}
+
+/// What has ended by itself keeps telling so: a stop that finds nothing to stop is no news.
+#[test]
+fn a_stop_of_what_has_ended_leaves_its_state() {
+    for state in ["EXITED", "FATAL"] {
+        let mut stage = in_state(state);
+        stage.stop("web");
+        stage.stands(&format!("web {state}"));
+    }
+}
+
+#[test]
+fn restart_in_every_state() {
+    for (state, does, answer) in [
+        ("STOPPED", "spawn web", "web Started"),
+        ("EXITED", "spawn web", "web Started"),
+        ("FATAL", "spawn web", "web Started"),
+        ("BACKOFF", "spawn web", "web Started"),
+        ("STARTING", "TERM web", "web Restarted"),
+        ("RUNNING", "TERM web", "web Restarted"),
+        ("STOPPING", "", "web Restarted"),
+    ] {
+        let mut stage = in_state(state);
+        let restart = stage.restart("web");
+        stage.did(does);
+        if answer == "web Restarted" {
+            stage.is_killed("web", Signal::TERM);
+            stage.did("sweep web with TERM, spawn web");
+        }
+        stage.spawned("web");
+        stage.not_answered(restart);
+        stage.after(s(1));
+        stage.answered(restart, answer);
+    }
+}
+
+#[test]
+fn signal_in_every_state() {
+    for (state, answer) in [
+        ("STOPPED", "web NotRunning!"),
+        ("EXITED", "web NotRunning!"),
+        ("FATAL", "web NotRunning!"),
+        ("BACKOFF", "web NotRunning!"),
+        ("STARTING", "web Signalled"),
+        ("RUNNING", "web Signalled"),
+        ("STOPPING", "web Signalled"),
+    ] {
+        let mut stage = in_state(state);
+        let request = stage.ask(Verb::Signal { signal: Signal::USR1, scope: Scope::Main }, "web");
+        stage.answered(request, answer);
+        stage.did(if answer == "web Signalled" { "USR1 web" } else { "" });
+        stage.stands(&format!("web {state}"));
+    }
+}
+
+#[test]
+fn a_start_that_fails_says_how() {
+    let mut stage = in_state("STOPPED");
+    let start = stage.start("web");
+    stage.spawn_fails("web", missing());
+    stage.answered(start, "web failed: spawn error: /usr/bin/postgre: no such file");
+    let start = stage.start("web");
+    stage.spawned("web");
+    stage.is_killed("web", Signal::KILL);
+    stage.answered(start, "web failed: terminated by SIGKILL");
+}
+
+#[test]
+fn a_start_that_has_done_its_work_at_once_is_well() {
+    let mut stage = in_state("STOPPED");
+    let start = stage.start("web");
+    stage.spawned("web");
+    stage.exits("web", 0);
+    stage.answered(start, "web Started");
+}
+
+/// With `restart = "always"` an exit is never what was meant, and BACKOFF is not up, whatever the exit status.
+#[test]
+fn a_service_that_ends_at_once_and_is_tried_again_has_not_started() {
+    let mut stage = Stage::of([ProgramSpec { restart: when(RestartWhen::Always), ..program("web") }]);
+    let start = stage.start("web");
+    stage.spawned("web");
+    stage.exits("web", 0);
+    stage.stands("web BACKOFF");
+    stage.answered(start, "web failed: exit status 0");
+}
+
+#[test]
+fn a_start_given_while_stopping_waits_for_the_stop_and_then_starts() {
+    let mut stage = in_state("STOPPING");
+    let start = stage.start("web");
+    stage.did_nothing();
+    stage.stands("web STOPPING");
+    stage.main_ends("web", killed_by(Signal::TERM));
+    stage.did("sweep web with TERM");
+    stage.tree_gone("web");
+    stage.did("spawn web");
+    stage.spawned("web");
+    stage.after(s(1));
+    stage.answered(start, "web Started");
+}
+
+#[test]
+fn a_stop_wins_over_a_pending_restart() {
+    let mut stage = in_state("RUNNING");
+    let restart = stage.restart("web");
+    let stop = stage.stop("web");
+    stage.answered(restart, "web Cancelled!");
+    stage.is_killed("web", Signal::TERM);
+    stage.answered(stop, "web Stopped");
+    stage.after(s(1000));
+    stage.did("TERM web, sweep web with TERM");
+    stage.stands("web STOPPED");
+}
+
+#[test]
+fn a_stop_wins_over_a_start_that_waits_for_an_earlier_stop() {
+    let mut stage = in_state("STOPPING");
+    let start = stage.start("web");
+    stage.stop("web");
+    stage.answered(start, "web Cancelled!");
+    stage.is_killed("web", Signal::TERM);
+    stage.did("sweep web with TERM");
+    stage.stands("web STOPPED");
+}
+
+#[test]
+fn a_second_stop_sends_no_second_signal_and_does_not_begin_the_patience_anew() {
+    let mut stage = in_state("RUNNING");
+    stage.stop("web");
+    stage.after(s(9));
+    stage.stop("web");
+    stage.did("TERM web");
+    stage.after(s(1));
+    stage.did("sweep web with KILL");
+}
+
+/// A stop in order had not come to it yet when somebody started it: it goes on running, and both hear the truth.
+#[test]
+fn a_start_takes_out_of_a_stop_whose_turn_has_not_come() {
+    let mut stage =
+        Stage::booted([ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }]);
+    let stop = stage.stop("all");
+    stage.did("TERM app");
+    let start = stage.start("db");
+    stage.answered(start, "db AlreadyRunning");
+    stage.is_killed("app", Signal::TERM);
+    stage.answered(stop, "db Cancelled!, app Stopped");
+    stage.stands("db RUNNING, app STOPPED");
+}
+
+#[test]
+fn a_start_of_what_is_about_to_be_restarted_leaves_the_restart() {
+    let mut stage =
+        Stage::booted([ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }]);
+    let restart = stage.restart("all");
+    let start = stage.start("db");
+    stage.answered(start, "db AlreadyRunning");
+    stage.is_killed("app", Signal::TERM);
+    stage.is_killed("db", Signal::TERM);
+    stage.spawned("db");
+    stage.spawned("app");
+    stage.answered(restart, "db Restarted, app Restarted");
+}
+
+#[test]
+fn unknown_names_do_nothing_at_all() {
+    let mut stage = Stage::booted([several(quick("web"), 2), quick("db")]);
+    for (select, unknown) in [("nope", "nope"), ("db,nope", "nope"), ("web:2", "web:2"), ("d*,x*", "x*"), ("db:0", "db:0")] {
+        let stop = stage.stop(select);
+        stage.answered(stop, &format!("no such program: {unknown}"));
+        stage.did_nothing();
+    }
+}
+
+#[test]
+fn selections_reach_whom_they_name() {
+    let grouped = |name: &str| ProgramSpec { groups: vec!["workers".to_owned()], ..quick(name) };
+    for (select, stopped) in [
+        ("web", "TERM web:0, TERM web:1"),
+        ("web:1", "TERM web:1"),
+        ("web:*", "TERM web:0, TERM web:1"),
+        ("workers:*", "TERM celery, TERM beat"),
+        ("c*", "TERM celery"),
+        ("db, celery", "TERM celery, TERM db"),
+        ("db,db", "TERM db"),
+        ("all", "TERM web:0, TERM web:1, TERM celery, TERM beat, TERM db"),
+    ] {
+        let mut stage = Stage::booted([several(quick("web"), 2), grouped("celery"), grouped("beat"), quick("db")]);
+        stage.stop(select);
+        stage.did(stopped);
+    }
+}
+
+#[test]
+fn all_of_nothing_is_done_at_once() {
+    let mut stage = Stage::booted([]);
+    for verb in [Verb::Start, Verb::Stop, Verb::Restart] {
+        let request = stage.ask(verb, "all");
+        stage.answered(request, "");
+    }
+}
+
+#[test]
+fn several_are_answered_together_when_the_last_is_done() {
+    let mut stage = Stage::booted([quick("a"), quick("b"), ProgramSpec { autostart: false, ..quick("c") }]);
+    let stop = stage.stop("all");
+    stage.is_killed("b", Signal::TERM);
+    stage.not_answered(stop);
+    stage.is_killed("a", Signal::TERM);
+    stage.answered(stop, "a Stopped, b Stopped, c NotRunning");
+}
+
+#[test]
+fn without_waiting_the_answer_is_what_is_known_at_once() {
+    let mut stage = Stage::booted([quick("a"), program("b"), ProgramSpec { autostart: false, ..quick("c") }]);
+    let start = stage.order(Verb::Start, "all", false);
+    stage.answered(start, "a AlreadyRunning, b Pending!, c Pending!");
+    let stop = stage.order(Verb::Stop, "a", false);
+    stage.answered(stop, "a Pending!");
+    stage.exits("b", 1);
+    let stop = stage.order(Verb::Stop, "b", false);
+    stage.answered(stop, "b Stopped");
+}
+
+#[test]
+fn who_gives_up_waiting_hears_how_far_it_came_and_it_goes_on() {
+    let mut stage = Stage::booted([quick("a"), quick("b")]);
+    let stop = stage.stop("all");
+    stage.is_killed("a", Signal::TERM);
+    stage.hand(Input::RequestExpired { request: stop });
+    stage.answered(stop, "a Stopped, b Pending!");
+    stage.hand(Input::RequestExpired { request: stop });
+    stage.hand(Input::RequestExpired { request: RequestId(99) });
+    stage.is_killed("b", Signal::TERM);
+    stage.stands("a STOPPED, b STOPPED");
+}
+
+#[test]
+fn wait_for_running() {
+    let mut stage = Stage::booted([program("web")]);
+    let running = stage.wait_for(Awaited::Running, "web");
+    stage.not_answered(running);
+    stage.exits("web", 1);
+    stage.not_answered(running);
+    stage.after(ms(500));
+    stage.spawned("web");
+    stage.after(s(1));
+    stage.answered(running, "web Reached");
+    let running = stage.wait_for(Awaited::Running, "web");
+    stage.answered(running, "web Reached");
+}
+
+/// A script must not sit out its whole timeout for a program that has given up or is finished.
+#[test]
+fn wait_for_running_fails_as_soon_as_it_has_ended_for_good() {
+    for (state, code) in [("FATAL", 1), ("EXITED", 0)] {
+        let limit = Limit::Retries(0);
+        let mut stage = Stage::booted([ProgramSpec { restart: RestartPolicy { limit, ..RestartPolicy::DEFAULT }, ..program("web") }]);
+        let before = stage.wait_for(Awaited::Running, "web");
+        stage.exits("web", code);
+        stage.stands(&format!("web {state}"));
+        let after = stage.wait_for(Awaited::Running, "web");
+        for request in [before, after] {
+            stage.answered(request, &format!("web failed: exit status {code}"));
+        }
+    }
+}
+
+/// Who stopped it may start it again, and the script that waits need not know when.
+#[test]
+fn wait_for_running_waits_while_it_is_stopped() {
+    let mut stage = in_state("STOPPED");
+    let running = stage.wait_for(Awaited::Running, "web");
+    stage.not_answered(running);
+    stage.start("web");
+    stage.spawned("web");
+    stage.after(s(1));
+    stage.answered(running, "web Reached");
+}
+
+#[test]
+fn wait_for_exited_and_stopped() {
+    let mut stage = Stage::booted([ProgramSpec { kind: Kind::Oneshot, ..program("job") }, quick("web")]);
+    let exited = stage.wait_for(Awaited::Exited, "job");
+    let stopped = stage.wait_for(Awaited::Stopped, "all");
+    stage.main_ends("job", Exit::Code(0));
+    stage.answered(exited, "job Reached");
+    stage.tree_gone("job");
+    stage.not_answered(stopped);
+    stage.stop("web");
+    stage.is_killed("web", Signal::TERM);
+    stage.answered(stopped, "job Reached, web Reached");
+}
+
+#[test]
+fn a_manual_start_or_restart_forgives_what_went_before() {
+    for verb in [Verb::Start, Verb::Restart] {
+        let mut stage = Stage::booted([program("web")]);
+        for delay in [500, 1000, 2000] {
+            stage.exits("web", 1);
+            assert_eq!(stage.next_start_in("web"), delay);
+            stage.after(ms(delay as u64));
+            stage.spawned("web");
+        }
+        assert_eq!(stage.failures("web"), 3);
+        if verb == Verb::Start {
+            stage.exits("web", 1);
+        }
+        stage.ask(verb, "web");
+        if verb == Verb::Restart {
+            stage.is_killed("web", Signal::TERM);
+        }
+        assert_eq!(stage.failures("web"), 0, "after {verb:?}");
+        stage.spawned("web");
+        stage.exits("web", 1);
+        assert_eq!(stage.next_start_in("web"), 500, "after {verb:?}");
+    }
+}
+
+#[test]
+fn a_start_while_stopping_forgives_too() {
+    let mut stage = Stage::booted([program("web")]);
+    stage.exits("web", 1);
+    stage.after(ms(500));
+    stage.spawned("web");
+    stage.stop("web");
+    stage.start("web");
+    stage.is_killed("web", Signal::TERM);
+    assert_eq!(stage.failures("web"), 0);
+}

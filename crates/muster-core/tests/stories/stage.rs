@@ -1,0 +1,268 @@
+//! Where the stories are told: inputs by name, and effects, states and answers as words that read like the story.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use muster_core::exit::SpawnError;
+use muster_core::spec::ProgramSpec;
+use muster_core::{
+    Awaited, Done, Effect, Event, Exit, Failure, Input, Instance, InstanceId, Outcome, RequestId, RunId, Scope, Settings,
+    ShutdownReason, Signal, Supervisor, Time, Verb,
+};
+
+use crate::common::programs::{SETTINGS, killed_by};
+use crate::common::witness::Witness;
+
+pub struct Stage {
+    pub core: Supervisor,
+    witness: Witness,
+    pub now: Time,
+    runs: BTreeMap<RunId, InstanceId>,
+    requests: u64,
+    deeds: Vec<String>,
+    answers: BTreeMap<RequestId, String>,
+    pub events: Vec<Event>,
+}
+
+impl Stage {
+    pub fn of<const N: usize>(programs: [ProgramSpec; N]) -> Stage {
+        Stage::with(SETTINGS, programs)
+    }
+
+    pub fn with<const N: usize>(settings: Settings, programs: [ProgramSpec; N]) -> Stage {
+        let programs = programs.map(Rc::new);
+        Stage {
+            core: Supervisor::new(settings, &programs, 1),
+            witness: Witness::new(settings, &programs),
+            now: Time::ZERO,
+            runs: BTreeMap::new(),
+            requests: 0,
+            deeds: Vec::new(),
+            answers: BTreeMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// With everything that starts by itself spawned, and nothing else done yet.
+    pub fn booted<const N: usize>(programs: [ProgramSpec; N]) -> Stage {
+        Stage::of(programs).boot()
+    }
+
+    pub fn boot(mut self) -> Stage {
+        self.hand(Input::Booted);
+        let fresh: Vec<RunId> = self.core.snapshot().iter().filter_map(Instance::run).collect();
+        fresh.into_iter().for_each(|run| self.hand(Input::Spawned { run }));
+        self.deeds.clear();
+        self.events.clear();
+        self
+    }
+
+    fn one(&self, name: &str) -> &Instance {
+        self.core.find(name).unwrap_or_else(|| panic!("there is no {name}"))
+    }
+
+    fn run(&self, name: &str) -> RunId {
+        self.one(name).run().unwrap_or_else(|| panic!("nothing of {name} is left"))
+    }
+}
+
+/// What happens.
+impl Stage {
+    pub fn hand(&mut self, input: Input) {
+        self.witness.hears(&input, &self.core);
+        self.core.handle_input(self.now, input);
+        self.drain();
+    }
+
+    pub fn spawned(&mut self, name: &str) {
+        self.hand(Input::Spawned { run: self.run(name) });
+    }
+
+    pub fn spawn_fails(&mut self, name: &str, error: SpawnError) {
+        self.hand(Input::SpawnFailed { run: self.run(name), error });
+    }
+
+    /// Its main process ends; the rest of its tree may live on.
+    pub fn main_ends(&mut self, name: &str, exit: Exit) {
+        self.hand(Input::Exited { run: self.run(name), exit });
+    }
+
+    pub fn tree_gone(&mut self, name: &str) {
+        self.hand(Input::TreeGone { run: self.run(name) });
+    }
+
+    /// It ends, and nothing of its tree is left.
+    pub fn exits(&mut self, name: &str, code: u8) {
+        let run = self.run(name);
+        self.hand(Input::Exited { run, exit: Exit::Code(code) });
+        self.hand(Input::TreeGone { run });
+    }
+
+    pub fn is_killed(&mut self, name: &str, signal: Signal) {
+        let run = self.run(name);
+        self.hand(Input::Exited { run, exit: killed_by(signal) });
+        self.hand(Input::TreeGone { run });
+    }
+
+    /// Time passes, and nothing else happens; the daemon wakes at each deadline.
+    pub fn after(&mut self, span: Duration) {
+        let until = self.now + span;
+        while let Some(at) = self.core.poll_timeout().filter(|&at| at <= until) {
+            self.now = self.now.max(at);
+            self.core.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = until;
+    }
+
+    /// The daemon sleeps over all its deadlines.
+    pub fn oversleeps(&mut self, span: Duration) {
+        self.witness.is_late = true;
+        self.now = self.now + span;
+        self.core.handle_timeout(self.now);
+        self.drain();
+    }
+
+    pub fn ask(&mut self, verb: Verb, select: &str) -> RequestId {
+        self.order(verb, select, true)
+    }
+
+    /// Without waiting for it to be done.
+    pub fn order(&mut self, verb: Verb, select: &str, wait: bool) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        let select = select.parse().expect("a selector");
+        self.hand(Input::Commanded { request, select, verb, wait });
+        request
+    }
+
+    pub fn start(&mut self, select: &str) -> RequestId {
+        self.ask(Verb::Start, select)
+    }
+
+    pub fn stop(&mut self, select: &str) -> RequestId {
+        self.ask(Verb::Stop, select)
+    }
+
+    pub fn restart(&mut self, select: &str) -> RequestId {
+        self.ask(Verb::Restart, select)
+    }
+
+    pub fn wait_for(&mut self, awaited: Awaited, select: &str) -> RequestId {
+        self.ask(Verb::Await(awaited), select)
+    }
+
+    pub fn signal_to_daemon(&mut self, signal: Signal) {
+        self.hand(Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None });
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.core.poll_effect() {
+            if let Err(broken) = self.witness.sees(self.now, &effect) {
+                panic!("{broken}, after {:?}", self.deeds);
+            }
+            self.note(effect);
+        }
+        if let Err(broken) = self.witness.looks(&self.core) {
+            panic!("{broken}, after {:?}", self.deeds);
+        }
+    }
+
+    fn note(&mut self, effect: Effect) {
+        match effect {
+            Effect::Spawn { run, instance, .. } => {
+                self.runs.insert(run, instance);
+                self.deeds.push(format!("spawn {}", self.name(run)));
+            }
+            // It follows every polite signal, and the stories do not repeat it; `stopping.rs` checks it once.
+            Effect::Signal { signal: Signal::CONT, .. } => {}
+            Effect::Signal { run, signal, scope: Scope::Main } => {
+                self.deeds.push(format!("{} {}", bare(signal), self.name(run)));
+            }
+            Effect::Signal { run, signal, scope } => {
+                self.deeds.push(format!("{} {scope:?} of {}", bare(signal), self.name(run)));
+            }
+            Effect::Sweep { run, signal } => {
+                self.deeds.push(format!("sweep {} with {}", self.name(run), bare(signal)));
+            }
+            Effect::SignalStrays { signal } => self.deeds.push(format!("{} strays", bare(signal))),
+            Effect::Reply { request, outcome } => drop(self.answers.insert(request, self.words(outcome))),
+            Effect::Publish(event) => self.events.push(event),
+            Effect::Exit { code } => self.deeds.push(format!("exit {code}")),
+        }
+    }
+
+    fn name(&self, run: RunId) -> &str {
+        self.core.instance(self.runs[&run]).name()
+    }
+
+    fn words(&self, outcome: Outcome) -> String {
+        let of_one = |(id, result): (InstanceId, Result<Done, Failure>)| match result {
+            Ok(done) => format!("{} {done:?}", self.core.instance(id).name()),
+            Err(Failure::Ended(end)) => format!("{} failed: {end}", self.core.instance(id).name()),
+            Err(failure) => format!("{} {failure:?}!", self.core.instance(id).name()),
+        };
+        match outcome {
+            Outcome::NoSuchProgram(pattern) => format!("no such program: {pattern}"),
+            Outcome::Results(results) => results.into_iter().map(of_one).collect::<Vec<_>>().join(", "),
+        }
+    }
+}
+
+fn bare(signal: Signal) -> String {
+    signal.to_string().trim_start_matches("SIG").to_owned()
+}
+
+/// What must have come of it.
+impl Stage {
+    /// Exactly this has been done since the last look, in this order.
+    #[track_caller]
+    pub fn did(&mut self, expected: &str) {
+        let deeds = std::mem::take(&mut self.deeds).join(", ");
+        assert_eq!(deeds, expected, "at {}", self.now);
+    }
+
+    /// Whatever has been done so far, it is not what the story is about.
+    pub fn forget_deeds(&mut self) {
+        self.deeds.clear();
+        self.events.clear();
+    }
+
+    #[track_caller]
+    pub fn did_nothing(&mut self) {
+        self.did("");
+    }
+
+    /// Everything is in this state, by name: `web RUNNING, db STOPPED`; or those that are named.
+    #[track_caller]
+    pub fn stands(&self, expected: &str) {
+        let of_one = |part: &str| {
+            let name = part.split(' ').next().unwrap_or_default();
+            format!("{name} {}", self.one(name).state())
+        };
+        let states: Vec<String> = expected.split(", ").map(of_one).collect();
+        assert_eq!(states.join(", "), expected, "at {}", self.now);
+    }
+
+    #[track_caller]
+    pub fn answered(&self, request: RequestId, expected: &str) {
+        assert_eq!(self.answers.get(&request).map(String::as_str), Some(expected), "at {}", self.now);
+    }
+
+    #[track_caller]
+    pub fn not_answered(&self, request: RequestId) {
+        assert_eq!(self.answers.get(&request), None, "at {}", self.now);
+    }
+
+    /// The delay before the next run, in milliseconds.
+    #[track_caller]
+    pub fn next_start_in(&self, name: &str) -> u128 {
+        let next = self.one(name).next_start().unwrap_or_else(|| panic!("{name} waits for nothing"));
+        next.since(self.now).as_millis()
+    }
+
+    pub fn failures(&self, name: &str) -> u32 {
+        self.one(name).failures(self.now)
+    }
+}

@@ -1,0 +1,189 @@
+//! What can be read off the source: who may depend on whom, where `unsafe` may stand, and that documents hold together.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which of our crates each may use. Two ends of a pipe that share no code can be changed one at a time.
+const ARROWS: [(&str, &[&str]); 7] = [
+    ("crates/muster-core", &[]),
+    ("crates/muster-config", &["muster-core"]),
+    ("crates/muster-sys", &["muster-core"]),
+    ("crates/muster-api", &[]),
+    ("crates/musterctl", &["muster-api"]),
+    ("crates/musterd", &["muster-core", "muster-config", "muster-sys", "muster-api"]),
+    (".", &["musterd", "musterctl"]),
+];
+
+/// Files with more than 500 lines, and why that is well.
+const LONG_FILES: [(&str, &str); 4] = [
+    ("crates/muster-core/src/program.rs", "one instance and every transition of it: read in one go, by design"),
+    ("crates/muster-core/src/supervisor.rs", "all instances together: commands, batches and shutdown share one queue"),
+    ("crates/muster-core/tests/exhaustive/model.rs", "the independent model, which must not be split along the code's seams"),
+    ("crates/muster-config/src/keys.rs", "the one list of all keys"),
+];
+
+const MOST_LINES: usize = 500;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below a directory with one of these endings, relative to the root.
+fn files(directory: &str, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut next = vec![root().join(directory)];
+    while let Some(directory) = next.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_ours = path.file_name().is_some_and(|name| name != "target" && !name.to_string_lossy().starts_with('.'));
+            if path.is_dir() && is_ours {
+                next.push(path);
+            } else if path.extension().is_some_and(|ending| endings.iter().any(|wanted| ending == *wanted)) {
+                found.push(path.strip_prefix(root()).map(Path::to_owned).unwrap_or(path));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The names under `[dependencies]` of a manifest that are crates of ours.
+fn dependencies(manifest: &Path) -> BTreeSet<String> {
+    let (mut inside, mut names) = (false, BTreeSet::new());
+    for line in read(manifest).lines().map(str::trim) {
+        if line.starts_with('[') {
+            inside = line.ends_with("dependencies]") && !line.contains("dev-") && !line.contains("workspace.");
+        } else if inside && line.starts_with("muster") {
+            names.extend(line.split(['.', '=', ' ']).next().map(str::to_owned));
+        }
+    }
+    names
+}
+
+#[test]
+fn crates_depend_on_each_other_as_drawn() {
+    for (directory, allowed) in ARROWS {
+        let found = dependencies(&root().join(directory).join("Cargo.toml"));
+        let allowed: BTreeSet<String> = allowed.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(found, allowed, "{directory}");
+    }
+    let crates = fs::read_dir(root().join("crates")).expect("there are crates").flatten().count();
+    assert_eq!(crates, ARROWS.len() - 1, "a new crate needs its arrows here, in docs/architecture.md, and a reason");
+}
+
+#[test]
+fn the_core_depends_on_nothing() {
+    let manifest = read(&root().join("crates/muster-core/Cargo.toml"));
+    let after = manifest.split_once("[dependencies]").map_or("", |(_, after)| after);
+    let section = after.split("\n[").next().unwrap_or_default();
+    assert_eq!(section.trim(), "");
+}
+
+/// Lines of code that have the word as code: not in a comment, and not in a string.
+fn has_unsafe(line: &str) -> bool {
+    let code = line.split("//").next().unwrap_or_default();
+    let mut outside_of_strings = code.split('"').step_by(2);
+    outside_of_strings.any(|code| code.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == "unsafe"))
+}
+
+#[test]
+fn unsafe_stands_in_one_crate_and_says_why_it_is_sound() {
+    let this = Path::new("tests/architecture.rs");
+    for path in files("crates", &["rs"]).into_iter().chain(files("src", &["rs"])).chain(files("tests", &["rs"])) {
+        if path == this {
+            continue;
+        }
+        let text = read(&root().join(&path));
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, _) in lines.iter().enumerate().filter(|(_, line)| has_unsafe(line)) {
+            let place = format!("{}:{}", path.display(), number + 1);
+            assert!(path.starts_with("crates/muster-sys"), "{place}: unsafe belongs into muster-sys");
+            assert!(is_explained(&lines, number), "{place}: no SAFETY line before it");
+        }
+    }
+}
+
+/// Whether a SAFETY line stands before this line: in the comment above its statement, at most a few lines up, or in the
+/// documentation of an unsafe function.
+fn is_explained(lines: &[&str], number: usize) -> bool {
+    let above = lines[number.saturating_sub(16)..=number].iter().rev();
+    above.map(|line| line.trim()).any(|line| line.contains("SAFETY:") || line.contains("# Safety"))
+}
+
+#[test]
+fn the_finder_of_unsafe_finds_it() {
+    for line in ["unsafe { x() }", "    let a = unsafe {", "pub unsafe fn x()", "unsafe impl Send for X {}"] {
+        assert!(has_unsafe(line), "{line}");
+    }
+    for line in ["// unsafe", "#![forbid(unsafe_code)]", "let x = \"unsafe\";", "unsafely()", "/// `unsafe`"] {
+        assert!(!has_unsafe(line), "{line}");
+    }
+    assert!(!is_explained(&["fn x() {", "unsafe { y() }"], 1));
+    assert!(is_explained(&["// SAFETY: it is.", "unsafe { y() }"], 1));
+}
+
+#[test]
+fn every_source_file_says_what_it_is_for() {
+    for path in files("crates", &["rs"]).into_iter().chain(files("tests", &["rs"])) {
+        let text = read(&root().join(&path));
+        assert!(text.starts_with("//!"), "{} has no module doc", path.display());
+    }
+}
+
+#[test]
+fn long_files_have_a_reason() {
+    let long: BTreeSet<String> = files("crates", &["rs"])
+        .into_iter()
+        .chain(files("tests", &["rs"]))
+        .filter(|path| read(&root().join(path)).lines().count() > MOST_LINES)
+        .map(|path| path.display().to_string())
+        .collect();
+    let listed: BTreeSet<String> = LONG_FILES.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(long, listed, "look for a second subject, or say here why there is none");
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    let mut checked = 0;
+    for path in files(".", &["md"]) {
+        let text = read(&root().join(&path));
+        for (number, target) in links(&text) {
+            let file = target.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") || file.starts_with("mailto:") {
+                continue;
+            }
+            let there = root().join(path.parent().unwrap_or(Path::new(""))).join(file);
+            assert!(there.exists(), "{}:{number}: {target} leads nowhere", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 0, "no link was found anywhere");
+}
+
+/// The targets of `[text](target)`, outside of code, with their lines.
+fn links(text: &str) -> Vec<(usize, &str)> {
+    let (mut inside_code, mut found) = (false, Vec::new());
+    for (number, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            inside_code = !inside_code;
+        }
+        let mut rest = if inside_code { "" } else { line };
+        while let Some((_, after)) = rest.split_once("](") {
+            let (target, after) = after.split_once(')').unwrap_or((after, ""));
+            found.push((number + 1, target));
+            rest = after;
+        }
+    }
+    found
+}
+
+#[test]
+fn the_finder_of_links_finds_them() {
+    let text = "[a](x.md) and [b](y.md#there)\n```\n[c](z.md)\n```\n";
+    assert_eq!(links(text), [(1, "x.md"), (1, "y.md#there")]);
+}

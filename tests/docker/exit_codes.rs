@@ -1,0 +1,169 @@
+//! The exit code that `docker run` shows: what happened inside, and the reason as the last line of the log.
+//!
+//! The tables below are those of docs/reference/exit-codes.md, cell by cell, each in a container of its own.
+
+use std::sync::Mutex;
+
+use crate::container::{Container, Recipe};
+use crate::engine::{is_wanted, services, text, together};
+
+/// How a program ends, the code this gives, and what the last line says of it. `$$` is a `$` in a configuration.
+const ENDS: [(&str, i64, &str); 9] = [
+    ("['sh', '-c', 'exit 0']", 0, "exit status 0"),
+    ("['sh', '-c', 'exit 1']", 1, "exit status 1"),
+    ("['sh', '-c', 'exit 42']", 42, "exit status 42"),
+    ("['sh', '-c', 'exit 255']", 255, "exit status 255"),
+    ("['sh', '-c', 'kill -9 $$$$']", 137, "SIGKILL"),
+    ("['sh', '-c', 'kill -11 $$$$']", 139, "SIGSEGV"),
+    ("['sh', '-c', 'kill -15 $$$$']", 143, "SIGTERM"),
+    ("'/no/such/program'", 127, "/no/such/program"),
+    ("'/etc/passwd'", 126, "/etc/passwd"),
+];
+
+/// Runs the cells of a table side by side, and tells of all that are wrong.
+fn check_all<C: Sync>(cells: &[C], check: impl Fn(&C) -> Result<(), String> + Sync) {
+    let next = Mutex::new(cells.iter());
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some(cell) = next.lock().expect("no cell panics while it is taken").next() else { return };
+                    wrong.lock().expect("no cell panics while it is told").extend(check(cell).err());
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().expect("all threads have ended");
+    assert!(wrong.is_empty(), "{} of {} cells:\n{}", wrong.len(), cells.len(), wrong.join("\n----\n"));
+}
+
+/// What a container that ended by itself must have left.
+fn expect(what: &str, (code, log): &(i64, String), expected: i64, reason: &str) -> Result<(), String> {
+    let last = log.lines().rev().find(|line| line.contains(" exit: ")).unwrap_or_default();
+    let tells = last.contains(reason) && last.contains(&format!("code={expected}"));
+    if *code == expected && tells { Ok(()) } else { Err(format!("{what}: code {code}, wanted {expected} and {reason:?}:\n{log}")) }
+}
+
+#[test]
+fn the_only_program_gives_its_code_to_the_container() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    check_all(&ENDS, |(command, code, reason)| {
+        let config = format!("[program.only]\ncommand = {command}\nrestart = 'no'\n");
+        let ended = Recipe::of(services()).config(&config).run();
+        expect(command, &ended, *code, if *code == 0 { "every program has ended well" } else { reason })
+    });
+}
+
+#[test]
+fn an_essential_program_takes_everything_with_it_and_gives_its_code() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    check_all(&ENDS, |(command, code, reason)| {
+        let config = format!(
+            "[program.main]\ncommand = {command}\nrestart = 'no'\nessential = true\n\
+             [program.beside]\ncommand = \"sh -c 'trap \\\"echo beside was asked; exit 9\\\" TERM; while :; do sleep 0.05; done'\"\n"
+        );
+        let ended = Recipe::of(services()).config(&config).run();
+        expect(command, &ended, *code, reason)
+    });
+}
+
+#[test]
+fn an_essential_program_that_is_started_again_ends_nothing_before_it_is_given_up() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let config = "[program.main]\ncommand = [\"sh\", \"-c\", \"echo another life; exit 5\"]\nessential = true\n\
+                  startretries = 2\nbackoff = { delay = 0 }\n[program.beside]\ncommand = 'sleep 1000'\n";
+    let ended = Recipe::of(services()).config(config).run();
+    assert_eq!(ended.1.matches("another life").count(), 3, "{}", ended.1);
+    expect("given up", &ended, 5, "exit status 5").expect("the last run's code");
+}
+
+#[test]
+fn of_several_failures_the_first_counts() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let cells = [
+        ("first fails", [("early", "0.1", 3), ("late", "1.5", 4)], "", 3, "early"),
+        ("second fails", [("early", "0.1", 0), ("late", "1.5", 4)], "", 4, "late"),
+        ("both essential", [("early", "0.1", 3), ("late", "1.5", 4)], "essential = true", 3, "early"),
+        ("essential and well", [("early", "0.1", 0), ("late", "1.5", 4)], "essential = true", 0, "early"),
+        ("neither fails", [("early", "0.1", 0), ("late", "1.5", 0)], "", 0, "every program has ended well"),
+    ];
+    check_all(&cells, |(what, programs, more, code, reason)| {
+        let program = |(name, after, code): &(&str, &str, i64)| {
+            format!("[program.{name}]\ncommand = \"sh -c 'sleep {after}; exit {code}'\"\nrestart = 'no'\n{more}\n")
+        };
+        let config: String = programs.iter().map(program).collect();
+        expect(what, &Recipe::of(services()).config(&config).run(), *code, reason)
+    });
+}
+
+#[test]
+fn whoever_is_asked_to_stop_ends_with_0_whatever_the_programs_said() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let rude = "command = [\"sh\", \"-c\", \"trap 'exit 42' TERM; echo up; while :; do sleep 0.05; done\"]";
+    let cells = [("docker stop", ""), ("docker stop", "essential = true"), ("ctl", ""), ("ctl", "essential = true")];
+    check_all(&cells, |(way, more)| {
+        let config = format!("[program.rude]\n{rude}\nrestart = 'no'\n{more}\n");
+        let container = Recipe::of(services()).config(&config).start();
+        container.wait_log("up");
+        let reason = if *way == "ctl" { "stopped by musterctl" } else { "stopped by SIGTERM" };
+        let ended = match *way {
+            "ctl" => {
+                container.ctl("shutdown");
+                (container.wait(), container.logs())
+            }
+            _ => (container.stop().code, container.logs()),
+        };
+        expect(&format!("{way} {more}"), &ended, 0, reason)
+    });
+}
+
+#[test]
+fn stopping_a_program_by_hand_does_not_end_the_container() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    for more in ["", "essential = true"] {
+        let config = format!("[program.web]\ncommand = 'sleep 1000'\n{more}\n");
+        let container = Recipe::of(services()).config(&config).start();
+        container.wait_ready();
+        assert!(container.ctl("stop web").status.success());
+        assert_eq!(container.program("web")["state"], "STOPPED", "{more}: {}", container.story());
+        assert_eq!(container.stop().code, 0);
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_2_and_a_second_daemon_is_3() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let (code, log) = Recipe::of(services()).config("[program.web]\ncomand = 'sleep 1'\n").run();
+    assert_eq!(code, 2, "{log}");
+    assert!(log.contains("muster.toml:2:") && log.contains("command"), "where, and what instead:\n{log}");
+    let (code, log) = Recipe::of(services()).command(&["musterd", "-c", "/no/such.toml"]).run();
+    assert_eq!(code, 2, "{log}");
+
+    let container: Container = Recipe::of(services()).config("[program.web]\ncommand = 'sleep 1000'\n").start();
+    container.wait_ready();
+    let second = container.exec(&["musterd"]);
+    assert_eq!(second.status.code(), Some(3), "{}", text(&second));
+    assert_eq!(container.program("web")["state"], "RUNNING", "{}", container.story());
+}

@@ -1,0 +1,128 @@
+//! The image with several services: that it serves, survives, obeys and ends as its README says.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::container::{Container, Recipe};
+use crate::engine::{alone, docker_ok, is_wanted, services, text, together};
+
+/// What the web application behind nginx answers, or why there is no answer.
+fn visit(container: &Container) -> Result<String, String> {
+    let address = docker_ok(["inspect", "--format", "{{.NetworkSettings.IPAddress}}", &container.name]);
+    let ask = || {
+        let mut stream = TcpStream::connect((address.as_str(), 80))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    let answer = ask().map_err(|error: std::io::Error| error.to_string())?;
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.trim().to_owned()),
+        _ => Err(answer),
+    }
+}
+
+/// Starts the image, and waits until nginx, the application and redis answer together.
+fn serving() -> Container {
+    let container = Recipe::of(services()).start();
+    let first = container.until("it serves", || visit(&container).ok());
+    assert_eq!(first, "visit 1");
+    container
+}
+
+#[test]
+fn every_service_serves_and_docker_stop_lets_each_of_them_finish() {
+    if !is_wanted() {
+        return;
+    }
+    let _quiet = alone();
+    let container = serving();
+    container.wait_ready();
+    assert_eq!(visit(&container).as_deref(), Ok("visit 2"));
+    let status = container.ctl("status");
+    let status = text(&status);
+    for program in ["app", "cron", "nginx", "redis", "rsyslog"] {
+        let line = status.lines().find(|line| line.starts_with(&format!("{program} ")));
+        assert!(line.is_some_and(|line| line.contains(" RUNNING   pid ")), "{program}:\n{status}");
+    }
+    let stopped = container.stop();
+    assert_eq!(stopped.code, 0, "{}", stopped.log);
+    for last_words in [
+        "redis | ",
+        "Redis is now ready to exit, bye bye...",
+        ": gracefully shutting down",
+        "app | app: stopped gracefully",
+        "exit: stopped by SIGTERM code=0",
+    ] {
+        assert!(stopped.log.contains(last_words), "{last_words:?} is missing:\n{}", stopped.log);
+    }
+    // These two have no last words of their own.
+    for program in ["cron", "rsyslog"] {
+        let ended = |line: &str| line.contains(" ended ") && line.contains(program) && !line.contains("SIGKILL");
+        assert!(stopped.log.lines().any(ended), "{program} did not end well:\n{}", stopped.log);
+    }
+    assert!(!stopped.log.contains("SIGKILL"), "somebody had to be killed:\n{}", stopped.log);
+    assert!(stopped.took < Duration::from_secs(2), "docker stop took {:?}:\n{}", stopped.took, stopped.log);
+}
+
+#[test]
+fn a_killed_nginx_comes_back_without_its_old_workers() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let container = serving();
+    let before = container.wait_state("nginx", "RUNNING");
+    container.shell("kill -9 $(cat /run/nginx.pid)");
+    let after = container.until("nginx is back", || {
+        let now = container.program("nginx");
+        (now["pid"].is_number() && now["pid"] != before["pid"]).then_some(now)
+    });
+    container.until("it serves again", || visit(&container).ok());
+    // One master and its two workers: none of the old ones still holds the port.
+    let parents = || container.shell("cat $(grep -lx nginx /proc/[0-9]*/comm | sed s/comm/stat/) | awk '{print $4}' | sort -n");
+    let expected = format!("1\n{0}\n{0}", after["pid"]);
+    container.until("one master and two workers are there", || (parents() == expected).then_some(()));
+}
+
+#[test]
+fn musterctl_stops_starts_and_restarts_inside() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let container = serving();
+    container.wait_ready();
+
+    let stopped = container.ctl("stop app nginx");
+    assert_eq!((stopped.status.code(), text(&stopped).as_str()), (Some(0), "app: stopped\nnginx: stopped\n"));
+    assert!(visit(&container).is_err(), "nginx still serves");
+    assert_eq!(container.ctl("status app").status.code(), Some(3), "a stopped program is no success");
+
+    let started = container.ctl("start nginx app");
+    assert!(started.status.success(), "{}", text(&started));
+    container.until("it serves again", || visit(&container).ok());
+
+    let before = container.program("redis");
+    let restarted = container.ctl("restart redis");
+    assert!(restarted.status.success(), "{}", text(&restarted));
+    let after = container.program("redis");
+    assert_ne!(before["pid"], after["pid"]);
+    // Redis keeps nothing on disk here, so a new one counts from the beginning.
+    assert_eq!(container.until("redis counts", || visit(&container).ok()), "visit 1");
+}
+
+#[test]
+fn the_health_check_of_the_image_tells_when_everything_is_there() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let container = Recipe::of(services()).options("--health-interval=1s").start();
+    let health = || docker_ok(["inspect", "--format", "{{.State.Health.Status}}", &container.name]);
+    container.until("it is healthy", || (health() == "healthy").then_some(()));
+    container.shell("chmod -x /usr/sbin/nginx; kill -9 $(cat /run/nginx.pid)");
+    container.until("it is unhealthy", || (health() == "unhealthy").then_some(()));
+}

@@ -1,0 +1,313 @@
+//! Being the init of everything, or not: orphans, signals, and whatever a careless parent leaves to the daemon.
+
+mod harness;
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use harness::{Daemon, End, Place, Setting, both_places, can_enclose, is_root};
+use nix::sys::signal::Signal;
+
+const WEB: &str = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = { delay = 0 }\n";
+
+/// What every daemon must still do: a program that is killed comes back, and TERM ends all.
+fn check_supervision(daemon: &mut Daemon) {
+    let web = daemon.wait_for_running("web");
+    harness::send(web, 9);
+    harness::wait_until("it is back", || {
+        let program = daemon.program("web");
+        program["state"] == "RUNNING" && program["exit"]["signal"] == "SIGKILL"
+    });
+    daemon.finish();
+}
+
+#[test]
+fn twenty_thousand_orphans_leave_no_zombie_and_hide_no_exit() {
+    // Each of 200 shells has 100 children and ends without looking at them, some before their end and some after.
+    let storm = "[program.storm]\nrestart = \"no\"\ncommand = [\"sh\", \"-c\", '''i=0; while [ $i -lt 200 ]; do \
+                 (j=0; while [ $j -lt 100 ]; do : & j=$((j+1)); done); i=$((i+1)); done; exit 7''']\n";
+    let tick = "[program.tick]\ncommand = \"true\"\nrestart = \"always\"\nstartretries = \"unlimited\"\nstartsecs = 0\n\
+                backoff = { delay = \"1ms\", max = \"1ms\" }\n";
+    for place in both_places() {
+        let mut daemon = Setting::supervising([storm, tick].concat()).at(place).start();
+        let storm = daemon.wait_for_state("storm", "EXITED");
+        assert_eq!(storm["exit"]["code"], 7);
+        daemon.ctl_well(&["stop", "tick"]);
+        harness::wait_until("everybody is reaped", || daemon.processes().is_empty());
+        let lines = daemon.log.lines();
+        let count = |message: &str| lines.iter().filter(|line| line.says("tick", message)).count();
+        let started = count("started");
+        assert!(started > 50, "only {started} ticks");
+        assert_eq!(count("ended") + count("ended unexpectedly"), started, "an exit was missed");
+        daemon.finish();
+    }
+}
+
+#[test]
+fn real_time_signals_are_ends_like_others() {
+    let programs = format!(
+        "{WEB}[program.rt]\nrestart = \"no\"\n\
+         command = [\"sh\", \"-c\", '(sleep 1000 & kill -40 $!); kill -50 $$$$']\n"
+    );
+    for place in both_places() {
+        let mut daemon = Setting::supervising(&*programs).at(place).start();
+        assert_eq!(daemon.wait_for_state("rt", "EXITED")["exit"]["signal"], "SIGRTMIN+16");
+        harness::wait_until("the orphan is reaped", || daemon.processes().len() == 1);
+        let web = daemon.wait_for_running("web");
+        harness::send(web, 40);
+        harness::wait_until("it is back", || daemon.program("web")["exit"]["signal"] == "SIGRTMIN+6");
+        check_supervision(&mut daemon);
+    }
+}
+
+#[test]
+fn signals_that_the_parent_ignored_or_blocked_still_work() {
+    for place in both_places() {
+        check_supervision(&mut Setting::supervising(WEB).at(place).after_shell("trap '' CHLD").start());
+        let all = "trap '' HUP INT QUIT USR1 USR2 PIPE ALRM TERM CHLD TSTP TTIN TTOU";
+        for signal in [2, 3, 15] {
+            let mut daemon = Setting::supervising(WEB).at(place).after_shell(all).start();
+            daemon.signal(signal);
+            assert_eq!(daemon.wait(), End::Code(0), "signal {signal} {place:?}");
+            daemon.assert_nothing_is_left();
+        }
+    }
+    check_supervision(&mut Setting::supervising(WEB).with_signals_blocked().start());
+}
+
+#[test]
+fn a_program_gets_a_clean_slate() {
+    let program = "[program.look]\ntype = \"oneshot\"\nlogs = { stdout = \"{here}/look\" }\n\
+                   command = [\"sh\", \"-c\", 'grep Sig /proc/self/status; ls -l /proc/self/fd; umask; ulimit -n']\n";
+    let dirty = "trap '' HUP USR1 PIPE CHLD TERM; umask 077; exec 5</dev/zero 9</dev/zero; ulimit -Sn 256";
+    let clean = Setting::supervising(program).after_shell("ulimit -Sn 256").start();
+    let mut dirty = Setting::supervising(program).with_signals_blocked().after_shell(dirty).start();
+    for daemon in [&clean, &dirty] {
+        daemon.wait_for_state("look", "EXITED");
+        harness::wait_until("it has told", || look(daemon).ends_with("256\n"));
+        let look = look(daemon);
+        for mask in ["SigPnd", "SigBlk", "SigIgn"] {
+            assert!(look.contains(&format!("{mask}:\t0000000000000000\n")), "{look}");
+        }
+        assert!(!look.contains("/dev/zero"), "a stray descriptor is inherited: {look}");
+        assert!(look.contains("/dev/null") && look.ends_with("0022\n256\n"), "{look}");
+    }
+    let links = |daemon: &Daemon| look(daemon).lines().filter(|line| line.contains(" -> ")).count();
+    assert_eq!(links(&dirty), 4, "stdin, stdout, stderr and the directory that ls reads: {}", look(&dirty));
+    let open = harness::find(dirty.pid()).map(|process| process.descriptors()).unwrap_or_default();
+    assert!(open.len() > 5);
+    dirty.finish();
+}
+
+fn look(daemon: &Daemon) -> String {
+    std::fs::read_to_string(daemon.path("look")).unwrap_or_default()
+}
+
+#[test]
+fn without_stdin_stdout_and_stderr_nothing_lands_on_their_numbers() {
+    for place in both_places() {
+        let mut daemon = Setting::supervising(WEB).at(place).after_shell("exec <&- >&- 2>&-").start();
+        let descriptors = harness::find(daemon.pid()).map(|process| process.descriptors()).unwrap_or_default();
+        let first: Vec<&str> = (0..3).filter_map(|number| descriptors.get(&number).map(String::as_str)).collect();
+        assert_eq!(first, ["/dev/null"; 3], "{descriptors:?}");
+        check_supervision(&mut daemon);
+    }
+}
+
+#[test]
+fn a_stderr_that_cannot_be_written_ends_nothing() {
+    let noisy = format!("{WEB}[program.noisy]\ncommand = [\"sh\", \"-c\", 'while :; do echo out; echo err >&2; sleep 0.01; done']\n");
+    // A FIFO whose only reader has gone away is a closed pipe.
+    let closed = "f=$(mktemp -u); mkfifo $f; : <$f & exec 2>$f; wait; rm $f; exec >&2";
+    for place in both_places() {
+        check_supervision(&mut Setting::supervising(&*noisy).at(place).after_shell(closed).start());
+        check_supervision(&mut Setting::supervising(&*noisy).at(place).stdout("/dev/full").stderr("/dev/full").start());
+    }
+}
+
+#[test]
+fn an_output_that_nobody_reads_blocks_nobody() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let spam = format!("{WEB}[program.spam]\ncommand = \"yes\"\n[program.spam-err]\ncommand = [\"sh\", \"-c\", \"yes >&2\"]\n");
+    for (number, place) in both_places().into_iter().enumerate() {
+        let fifo = directory.path().join(number.to_string());
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("the directory is ours");
+        // Whoever gives it to the daemon has opened it for reading, too, and never reads.
+        let mut daemon = Setting::supervising(&*spam).at(place).stdout(&fifo).stderr(&fifo).start();
+        daemon.wait_for_running("spam");
+        let status = (0..20).map(|_| answer_time(&daemon)).min().unwrap_or_default();
+        assert!(status < Duration::from_millis(100), "an answer takes {status:?}");
+        check_supervision(&mut daemon);
+    }
+}
+
+fn answer_time(daemon: &Daemon) -> Duration {
+    let asked = Instant::now();
+    assert_eq!(daemon.client.get("/v1/programs").status, 200);
+    asked.elapsed()
+}
+
+#[test]
+fn no_signal_but_the_documented_ones_does_anything() {
+    // What ends it (TERM, INT, QUIT, PWR, RTMIN+3) is tested with the exit codes; KILL and STOP are the kernel's.
+    let harmless = (1..=64).filter(|number| ![2, 3, 9, 15, 19, 30, 37].contains(number));
+    for place in both_places() {
+        let mut daemon = Setting::supervising(WEB).at(place).start();
+        let (web, musterd) = (daemon.wait_for_running("web"), daemon.pid());
+        for number in harmless.clone() {
+            for _ in 0..2 {
+                harness::send(musterd, number);
+            }
+            let answer = daemon.client.try_request("GET", "/livez", "");
+            assert!(answer.is_ok(), "signal {number} {place:?}: {answer:?}\n{}", daemon.story());
+        }
+        assert_eq!(daemon.ended(), None);
+        assert_eq!(daemon.pid_of("web"), web);
+        daemon.log.wait_for("USR1 writes the status", |line| line.says("web", "status"));
+        daemon.log.wait_for("USR2 opens log files anew", |line| line.message == "log files are opened anew");
+        daemon.log.wait_for("HUP", |line| line.message.contains("reload"));
+        daemon.finish();
+    }
+}
+
+#[test]
+fn term_is_never_lost_once_main_has_begun() {
+    for place in both_places() {
+        for round in 0..25_u32 {
+            let (mut child, pid, directory) = start_bare(place);
+            std::thread::sleep(Duration::from_micros(u64::from(round * 2_654_435 % 4_000)));
+            assert!(harness::send_fast(pid, Signal::SIGTERM), "it must still be there");
+            let began = Instant::now();
+            let status = loop {
+                if let Some(status) = child.try_wait().expect("it is our child") {
+                    break status;
+                }
+                if began.elapsed() > harness::PATIENCE {
+                    let _ = child.kill();
+                    panic!("round {round} {place:?}: TERM was lost");
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            };
+            assert_eq!(status.code(), Some(0), "round {round} {place:?}: {status}");
+            let left: Vec<_> = std::fs::read_dir(directory.path()).expect("it is ours").flatten().collect();
+            assert_eq!(left.len(), 1, "only the configuration is left: {left:?}");
+        }
+    }
+}
+
+/// A daemon of which main has just begun: TERM is blocked. Found without the harness, which takes too long for this.
+fn start_bare(place: Place) -> (std::process::Child, i32, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let config = directory.path().join("muster.toml");
+    let socket = directory.path().join("sock");
+    // It ends by itself should the daemon not end it.
+    let text = format!("[http]\nsocket = {socket:?}\n[program.web]\ncommand = \"sleep 60\"\n");
+    std::fs::write(&config, text).expect("the directory is ours");
+    let enclosure = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--"];
+    let enclosure = if is_root() { [&enclosure[..1], &enclosure[3..]].concat() } else { enclosure.to_vec() };
+    let mut words = ["setpriv", "--pdeathsig", "KILL", "--"].to_vec();
+    if place == Place::Pid1 {
+        words.extend(enclosure);
+    }
+    words.extend([env!("CARGO_BIN_EXE_musterd"), "-c"]);
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().expect("setpriv and unshare of util-linux are there");
+    let parent = child.id() as i32;
+    let began = Instant::now();
+    loop {
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+        let pid = if place == Place::Pid1 { children.trim().parse().ok() } else { Some(parent) };
+        if let Some(process) = pid.and_then(harness::find).filter(|process| process.comm == "musterd")
+            && let Some(blocked) = process.status("SigBlk")
+            && u64::from_str_radix(&blocked, 16).is_ok_and(|mask| mask & (1 << 14) != 0)
+        {
+            return (child, process.pid, directory);
+        }
+        assert!(began.elapsed() < harness::PATIENCE, "main never began");
+    }
+}
+
+#[test]
+fn without_proc_it_says_so_and_supervises() {
+    if !can_enclose() || !is_root() {
+        return harness::skip("only root can cover /proc in a mount namespace of its own");
+    }
+    for place in both_places() {
+        let mut daemon = Setting::supervising(WEB).at(place).after_shell("mount -t tmpfs none /proc").start();
+        let warned = daemon.log.wait_for("a warning", |line| line.level == "WARN");
+        assert!(warned.message.starts_with("no /proc"), "{}", warned.message);
+        check_supervision(&mut daemon);
+    }
+}
+
+#[test]
+fn without_root_it_supervises() {
+    if !is_root() {
+        return harness::skip("the tests do not run as root, so all of them show this");
+    }
+    for place in both_places() {
+        let mut daemon = Setting::supervising(WEB).at(place).as_uid(65534).start();
+        let owner = harness::find(daemon.pid()).and_then(|process| process.status("Uid")).unwrap_or_default();
+        assert!(owner.starts_with("65534\t65534"), "{owner}");
+        check_supervision(&mut daemon);
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_costs_the_socket_and_says_so() {
+    let mut daemon = Setting::supervising(WEB).http("socket = \"/no/such/place/sock\"").launch();
+    let line = daemon.log.wait_for("it is told", |line| line.message.contains("no control socket"));
+    assert!(line.message.contains("/no/such/place/sock") && line.level == "WARN", "{}", line.message);
+    daemon.log.wait_for_program("web", "running");
+    daemon.terminate();
+    assert_eq!(daemon.wait(), End::Code(0));
+}
+
+#[test]
+fn a_stray_is_left_alone_until_the_end_and_then_asked_first() {
+    if !can_enclose() || !is_root() {
+        return harness::skip("only root can enter the daemon's pid namespace as docker exec does");
+    }
+    let mut daemon = Setting::supervising(WEB).at(Place::Pid1).start();
+    let told = daemon.path("told");
+    let script = format!("trap 'echo TERM >>{0}; exit' TERM; echo up >>{0}; while :; do sleep 0.02; done", told.display());
+    let mut stray = Command::new("nsenter");
+    stray.args(["-t", &daemon.pid().to_string(), "--pid", "--mount", "sh", "-c", &script]);
+    let mut stray = stray.spawn().expect("nsenter of util-linux is there");
+    let said = || std::fs::read_to_string(&told).unwrap_or_default();
+    harness::wait_until("the stray is up", || said() == "up\n");
+    daemon.ctl_well(&["restart", "web"]);
+    daemon.ctl_well(&["stop", "web"]);
+    let strays = daemon.client.get("/v1/processes").json();
+    let command = strays["strays"][0]["command"].as_str().unwrap_or_default().to_owned();
+    assert!(command.contains("trap"), "{strays}");
+    assert_eq!(said(), "up\n", "nobody has signalled it");
+    daemon.finish();
+    assert_eq!(said(), "up\nTERM\n");
+    let _ = stray.wait();
+}
+
+#[test]
+fn the_environment_of_a_program_says_who_it_is() {
+    let program = "[program.look]\ntype = \"oneshot\"\nlogs = { stdout = \"{here}/look\" }\ncommand = [\"sh\", \"-c\", 'env; echo end']\n\
+                   environment = { OWN = \"1\" }\n";
+    let daemon = Setting::supervising(program).env("INHERITED", "2").start();
+    daemon.wait_for_state("look", "EXITED");
+    harness::wait_until("it has told", || look(&daemon).ends_with("end\n"));
+    let text = look(&daemon);
+    let environment: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    for (name, value) in [
+        ("OWN", "1"),
+        ("INHERITED", "2"),
+        ("MUSTER_PROGRAM", "look"),
+        ("MUSTER_INSTANCE", "0"),
+        ("SUPERVISOR_ENABLED", "1"),
+        ("SUPERVISOR_PROCESS_NAME", "look"),
+        ("SUPERVISOR_GROUP_NAME", "look"),
+    ] {
+        assert_eq!(environment.get(name), Some(&value), "{text}");
+    }
+    assert!(environment["MUSTER_RUN"].contains(".1"), "{text}");
+}

@@ -1,0 +1,64 @@
+//! Descriptors: the command gets all, the init keeps three.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use crate::harness::wait_until;
+use crate::inits::{Init, Running, outcome};
+
+#[test]
+fn a_pipe_that_the_command_closes_is_closed() {
+    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+        // The command closes descriptors 8 and 9 and lives on; this shell hands them over, and reads one to its end.
+        let words = init.with(&["--"]);
+        let line = std::iter::once(words.get_program()).chain(words.get_args()).map(|word| word.to_string_lossy());
+        let line: Vec<_> = line.collect();
+        let script = format!("{} sh -c 'echo through >&9; exec 8>&- 9>&-; exec sleep 1000' 9>&1 8>&9 >/dev/null", line.join(" "));
+        let mut shell = Command::new("sh").args(["-c", &format!("exec {script}")]).stdout(Stdio::piped()).spawn();
+        let shell = shell.as_mut().expect("there is a shell");
+        let mut text = String::new();
+        shell.stdout.take().expect("piped").read_to_string(&mut text).expect("UTF-8");
+        assert_eq!(text, "through\n", "{init:?}");
+        assert!(shell.try_wait().expect("our child").is_none(), "the init is still there");
+        crate::inits::kill(crate::harness::everyone().values().filter(|one| one.ppid == shell.id() as i32).map(|one| one.pid));
+        shell.wait().expect("our child");
+    }
+}
+
+#[test]
+fn the_init_keeps_the_three_standard_streams() {
+    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+        let running = Running::start(init.with(&["--"]).args(["sh", "-c", "echo up; sleep 1000"]));
+        running.line("up");
+        let pid = running.pid();
+        wait_until(&format!("{init:?} has closed what is the command's"), || {
+            let process = crate::harness::find(pid).expect("it runs");
+            process.descriptors().keys().copied().collect::<Vec<_>>() == [0, 1, 2]
+        });
+    }
+}
+
+#[test]
+fn standard_streams_that_are_closed_harm_nobody() {
+    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+        let words = init.with(&["--"]);
+        let line: Vec<_> = std::iter::once(words.get_program()).chain(words.get_args()).map(|one| one.to_string_lossy()).collect();
+        for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+            let script = format!("exec {} sh -c 'exit 5' {closed}", line.join(" "));
+            assert_eq!(outcome(Command::new("sh").args(["-c", &script])).end, "exit 5", "{init:?} {closed}");
+            let script = format!("exec {} /does/not/exist {closed}", line.join(" "));
+            let expected = if init == Init::DumbInit { "exit 2" } else { "exit 127" };
+            assert_eq!(outcome(Command::new("sh").args(["-c", &script])).end, expected, "{init:?} {closed}");
+        }
+    }
+}
+
+#[test]
+fn nobody_who_reads_its_words_ends_the_init() {
+    for (init, options) in [(Init::Own, "-vvvv"), (Init::Tini, "-vvvv"), (Init::DumbInit, "-v")] {
+        let words = init.with(&[options, "--"]);
+        let line: Vec<_> = std::iter::once(words.get_program()).chain(words.get_args()).map(|one| one.to_string_lossy()).collect();
+        let script = format!("exec {} sh -c 'exit 5' >/dev/full 2>&1", line.join(" "));
+        assert_eq!(outcome(Command::new("sh").args(["-c", &script])).end, "exit 5", "{init:?}");
+    }
+}

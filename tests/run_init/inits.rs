@@ -1,0 +1,192 @@
+//! The inits under test, and running them.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+
+use tempfile::TempDir;
+
+use crate::harness::{self, Process, wait_for};
+
+/// Variables that an init heeds: never inherited from whoever runs the tests.
+const HEEDED: [&str; 6] = [
+    "TINI_SUBREAPER",
+    "TINI_VERBOSITY",
+    "TINI_KILL_PROCESS_GROUP",
+    "DUMB_INIT_DEBUG",
+    "DUMB_INIT_SETSID",
+    "POSIXLY_CORRECT",
+];
+
+/// An init: ours, or ours by another's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Init {
+    Own,
+    Tini,
+    DumbInit,
+}
+
+impl Init {
+    /// The command so far: the init with these options.
+    pub(crate) fn with(self, options: &[&str]) -> Command {
+        let mut command = match self {
+            Init::Own => Command::new(env!("CARGO_BIN_EXE_musterd")),
+            Init::Tini => Command::new(link("tini")),
+            Init::DumbInit => Command::new(link("dumb-init")),
+        };
+        if self == Init::Own {
+            command.arg("run");
+        }
+        command.args(options);
+        without_heeded(&mut command);
+        command
+    }
+}
+
+/// Removes from the command's environment what an init would heed.
+pub(crate) fn without_heeded(command: &mut Command) {
+    HEEDED.iter().for_each(|name| drop(command.env_remove(name)));
+}
+
+/// `muster` by another name.
+pub(crate) fn link(name: &str) -> PathBuf {
+    static LINKS: OnceLock<TempDir> = OnceLock::new();
+    let links = LINKS.get_or_init(|| {
+        let links = tempfile::tempdir().expect("there is a place for temporary files");
+        for name in ["tini", "tini-static", "docker-init", "dumb-init"] {
+            let made = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_muster"), links.path().join(name));
+            made.expect("a link can be made there");
+        }
+        links
+    });
+    links.path().join(name)
+}
+
+/// How a command ended, and what it wrote.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    /// `exit 3` or `signal 15`.
+    pub(crate) end: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs the command to its end, with nothing on standard input.
+pub(crate) fn outcome(command: &mut Command) -> Outcome {
+    let output = command.stdin(Stdio::null()).output().expect("it can be executed");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    Outcome { end: end(output.status), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+pub(crate) fn end(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit {code}"),
+        (None, signal) => format!("signal {}", signal.expect("it ended one way or the other")),
+    }
+}
+
+/// An init that runs. When dropped, it and everyone below it is killed.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    /// Starts it; what it and its command write to standard output arrives line by line.
+    pub(crate) fn start(command: &mut Command) -> Running {
+        Running::start_reading(command, Stdio::null())
+    }
+
+    /// The same with this as its standard input.
+    pub(crate) fn start_reading(command: &mut Command, stdin: Stdio) -> Running {
+        let mut child = command.stdin(stdin).stdout(Stdio::piped()).spawn().expect("it can be executed");
+        let stdout = child.stdout.take().expect("it was piped");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Running { child, lines }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    pub(crate) fn send(&self, signal: i32) {
+        harness::send(self.pid(), signal);
+    }
+
+    /// The next line that begins so, without that beginning.
+    pub(crate) fn line(&self, beginning: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(harness::PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line {beginning:?} came"));
+            if let Some(rest) = line.strip_prefix(beginning) {
+                return rest.to_owned();
+            }
+        }
+    }
+
+    /// Everyone below the init.
+    pub(crate) fn below(&self) -> Vec<Process> {
+        let everyone = harness::everyone();
+        let mut below = vec![self.pid()];
+        // Parents have been there before their children, but pids wrap around: until nobody is added.
+        loop {
+            let known = below.len();
+            for process in everyone.values().filter(|process| below.contains(&process.ppid)) {
+                if !below.contains(&process.pid) {
+                    below.push(process.pid);
+                }
+            }
+            if below.len() == known {
+                return below[1..].iter().map(|pid| everyone[pid].clone()).collect();
+            }
+        }
+    }
+
+    pub(crate) fn wait(&mut self) -> String {
+        wait_for("the init ends", || self.child.try_wait().expect("it is our child").map(end))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let below = self.below();
+        below.iter().for_each(|process| harness::send(process.pid, 9));
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        below.iter().for_each(|process| harness::send(process.pid, 9));
+    }
+}
+
+/// Sends this to every process in the list; those that are gone do not mind.
+pub(crate) fn kill(pids: impl IntoIterator<Item = i32>) {
+    pids.into_iter().for_each(|pid| harness::send(pid, 9));
+}
+
+/// Whether the process runs, stopped or not: a zombie does not.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    harness::find(pid).is_some_and(|process| !process.is_zombie())
+}
+
+/// Waits until the process is in this state (proc(5)).
+pub(crate) fn wait_for_state(pid: i32, state: char) {
+    harness::wait_until(&format!("{pid} is in state {state}"), || {
+        harness::find(pid).is_some_and(|process| process.state == state)
+    });
+}
+
+/// A program by this name, if it is installed.
+pub(crate) fn installed(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(OsStr::new(name))).find(|file| file.is_file())
+}

@@ -1,0 +1,99 @@
+//! Orphans: adopted where asked or due, reaped always.
+
+use crate::harness::{can_enclose, enclosed, skip, wait_until};
+use crate::inits::{Init, Running, is_alive, kill, outcome};
+
+/// A command that makes this many orphans, which end at once, and waits until none of them is left as a zombie.
+fn orphans(count: u32) -> String {
+    format!(
+        "n=0; while [ $n -lt {count} ]; do (sh -c ': &' &); n=$((n+1)); done; \
+         while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do :; done; exit 4"
+    )
+}
+
+#[test]
+fn as_pid_1_all_orphans_are_reaped() {
+    if !can_enclose() {
+        return skip("no pid namespace can be made here");
+    }
+    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+        let words = init.with(&["--", "sh", "-c", &orphans(200)]);
+        let outcome = outcome(enclosed(words.get_program()).args(words.get_args()));
+        assert_eq!((outcome.end.as_str(), outcome.stderr.as_str()), ("exit 4", ""), "{init:?}");
+    }
+}
+
+/// The command starts a process that outlives its parent, and tells which.
+const ORPHAN: &str = "sh -c 'sleep 1000 & echo $!'; sleep 1000";
+
+#[test]
+fn a_subreaper_adopts_and_others_do_not() {
+    for (init, options, environment, adopts) in [
+        (Init::Own, &[][..], None, false),
+        (Init::Own, &["-s"], None, true),
+        (Init::Own, &["--grace", "1s"], None, true),
+        (Init::Own, &[], Some(("TINI_SUBREAPER", "")), true),
+        (Init::Tini, &[], None, false),
+        (Init::Tini, &["-s"], None, true),
+        (Init::Tini, &[], Some(("TINI_SUBREAPER", "")), true),
+        (Init::DumbInit, &[], None, false),
+    ] {
+        let running = Running::start(init.with(options).args(["--", "sh", "-c", ORPHAN]).envs(environment));
+        let orphan: i32 = running.line("").parse().expect("a pid");
+        let parent = || crate::harness::find(orphan).expect("it sleeps").ppid;
+        if adopts {
+            wait_until(&format!("{init:?} {options:?} adopts"), || parent() == running.pid());
+            kill([orphan]);
+            wait_until("it is reaped", || !crate::harness::exists(orphan));
+        } else {
+            wait_until("its parent is gone", || {
+                let parent = parent();
+                running.below().iter().all(|one| one.pid != parent)
+            });
+            assert_ne!(parent(), running.pid(), "{init:?} {options:?}");
+            kill([orphan]);
+        }
+    }
+}
+
+#[test]
+fn orphans_of_whoever_started_the_init_are_reaped() {
+    // A shell starts a process that ends, and becomes the init, which never hears of that end.
+    let script = format!("true & sleep 0.2; exec {} run -- sh -c \"$0\"", env!("CARGO_BIN_EXE_musterd"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script, "grep -q '^State:.Z' /proc/$PPID/task/$PPID/children && exit 1; \
+        for child in $(cat /proc/$PPID/task/$PPID/children); do grep '^State:.Z' /proc/$child/status && exit 3; done; exit 0"]);
+    assert_eq!(outcome(&mut shell).end, "exit 0");
+}
+
+#[test]
+fn tini_warns_that_it_is_no_reaper() {
+    let warning = |options: &[&str]| outcome(Init::Tini.with(options).args(["--", "true"])).stderr;
+    assert!(warning(&[]).contains("Zombie processes will not be re-parented to Tini, so zombie reaping won't work."));
+    assert_eq!(warning(&["-s"]), "");
+    let quiet = outcome(Init::Tini.with(&["--", "true"]).env("TINI_VERBOSITY", "0"));
+    assert_eq!(quiet.stderr, "");
+    assert_eq!(outcome(&mut Init::Own.with(&["true"])).stderr, "", "run has nothing to warn of");
+}
+
+#[test]
+fn orphans_that_are_reaped_are_worth_a_warning_if_asked_for() {
+    let command = ["--", "sh", "-c", "(sleep 0 &); while [ \"$(cat /proc/$PPID/task/$PPID/children)\" != \"$$ \" ]; do :; done"];
+    let tini = outcome(Init::Tini.with(&["-s", "-w"]).args(command));
+    assert!(tini.stderr.starts_with("[WARN  tini ("), "{tini:?}");
+    assert!(tini.stderr.contains(")] Reaped zombie process with pid="), "{tini:?}");
+    let own = outcome(Init::Own.with(&["-s", "--warn-on-reap"]).args(command));
+    assert!(own.stderr.starts_with("musterd run: reaped orphan "), "{own:?}");
+    assert_eq!(outcome(Init::Own.with(&["-s"]).args(command)).stderr, "");
+}
+
+#[test]
+fn the_command_is_waited_for_and_nobody_else() {
+    for (init, options) in [(Init::Own, &["-s"][..]), (Init::Tini, &["-s"]), (Init::DumbInit, &["-c"])] {
+        let mut running = Running::start(init.with(options).args(["--", "sh", "-c", "sleep 1000 & echo $!; exit 6"]));
+        let child = running.line("").parse().expect("a pid");
+        assert_eq!(running.wait(), "exit 6", "{init:?}");
+        assert!(is_alive(child));
+        kill([child]);
+    }
+}

@@ -1,0 +1,224 @@
+//! Signals: who gets which, as what.
+
+use std::process::Command;
+
+use crate::harness::{wait_for, wait_until};
+use crate::inits::{Init, Running, is_alive, kill, wait_for_state};
+use crate::puppet::telling_signals;
+
+/// Neither can be caught; children have their own way; and the C library of the puppet keeps 32 and 33 to itself.
+const NEVER: [i32; 5] = [9, 17, 19, 32, 33];
+/// These stop whoever sits in front of a terminal, an init included.
+const STOPS: [i32; 3] = [20, 21, 22];
+/// What a faulty instruction raises. tini dies of them.
+const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
+
+fn telling(init: Init, options: &[&str]) -> (Running, i32) {
+    let mut command = init.with(options);
+    let running = Running::start(telling_signals(&mut command));
+    let pid = running.line("ready ").parse().expect("a pid");
+    (running, pid)
+}
+
+/// Sends each, and expects what it becomes.
+fn check(init: Init, options: &[&str], sent: impl IntoIterator<Item = (i32, i32)>) {
+    let (running, _) = telling(init, options);
+    for (sent, expected) in sent {
+        running.send(sent);
+        assert_eq!(running.line("signal "), expected.to_string(), "{init:?} {options:?}, signal {sent}");
+    }
+}
+
+fn ordinary() -> impl Iterator<Item = i32> {
+    (1..=64).filter(|signal| !NEVER.contains(signal) && !STOPS.contains(signal))
+}
+
+#[test]
+fn every_signal_reaches_the_command() {
+    for options in [&[][..], &["-g"], &["--session"], &["-c"]] {
+        check(Init::Own, options, ordinary().map(|signal| (signal, signal)));
+    }
+    for options in [&[][..], &["-c"]] {
+        check(Init::DumbInit, options, ordinary().map(|signal| (signal, signal)));
+    }
+    for options in [&["-s"][..], &["-g"]] {
+        check(Init::Tini, options, ordinary().filter(|signal| !FAULTS.contains(signal)).map(|signal| (signal, signal)));
+    }
+}
+
+#[test]
+fn tini_ends_by_a_fault_and_keeps_what_a_terminal_sends_into_the_background() {
+    for signal in FAULTS {
+        let (mut running, pid) = telling(Init::Tini, &["-s"]);
+        running.send(signal);
+        assert_eq!(running.wait(), format!("signal {signal}"));
+        assert!(is_alive(pid));
+        kill([pid]);
+    }
+    check(Init::Tini, &["-s"], [(20, 20)]);
+    let (running, _) = telling(Init::Tini, &["-s"]);
+    running.send(21);
+    running.send(22);
+    running.send(1);
+    assert_eq!(running.line("signal "), "1");
+}
+
+#[test]
+fn signals_are_rewritten() {
+    for (rewrites, sent) in [
+        (&["-r", "15:2", "-r", "2:15", "-r", "3:3"][..], [(15, 2), (3, 3), (18, 18), (2, 15)]),
+        (&["--rewrite=1:31", "--rewr", "31:1"], [(1, 31), (31, 1), (15, 15), (18, 18)]),
+    ] {
+        for mode in ["-v", "-c"] {
+            let options: Vec<&str> = rewrites.iter().copied().chain([mode]).collect();
+            check(Init::DumbInit, &options, sent);
+            check(Init::Own, &options, sent);
+        }
+    }
+    check(Init::Own, &["-r", "TERM:QUIT", "-r", "SIGUSR1:RTMIN+3", "-r", "RTMAX:1"], [(15, 3), (10, 37), (64, 1)]);
+}
+
+#[test]
+fn dropped_signals_do_not_arrive() {
+    for (init, options) in [
+        (Init::DumbInit, &["-r", "28:0", "-r", "2:0"][..]),
+        (Init::DumbInit, &["-c", "-r", "28:0", "-r", "2:0"]),
+        (Init::Own, &["-r", "WINCH:0", "-r", "2:0"]),
+    ] {
+        let (running, _) = telling(init, options);
+        for signal in [28, 2, 1] {
+            running.send(signal);
+        }
+        assert_eq!(running.line("signal "), "1", "{init:?} {options:?}");
+    }
+}
+
+#[test]
+fn terminal_stops_stop_the_init_as_well_and_for_real_in_a_session() {
+    for (init, options, stops_command) in [
+        (Init::DumbInit, &[][..], true),
+        (Init::DumbInit, &["-c"], false),
+        (Init::Own, &["--session"], true),
+        (Init::Own, &[], false),
+    ] {
+        let (running, pid) = telling(init, options);
+        for signal in STOPS {
+            running.send(signal);
+            wait_for_state(running.pid(), 'T');
+            if stops_command {
+                wait_for_state(pid, 'T');
+            } else {
+                assert_eq!(running.line("signal "), signal.to_string());
+            }
+            running.send(18);
+            assert_eq!(running.line("signal "), "18", "{init:?} {options:?}");
+            wait_for_state(running.pid(), 'S');
+        }
+    }
+}
+
+#[test]
+fn the_default_rewrites_of_a_session_can_be_overridden() {
+    for (init, options) in [(Init::DumbInit, &[][..]), (Init::Own, &["--session"])] {
+        let options: Vec<&str> = options.iter().copied().chain(["-r", "21:15", "-r", "22:2", "-r", "20:1"]).collect();
+        let (running, _) = telling(init, &options);
+        for (sent, expected) in [(21, 15), (22, 2), (20, 1)] {
+            running.send(sent);
+            assert_eq!(running.line("signal "), expected.to_string());
+            wait_for_state(running.pid(), 'T');
+            running.send(18);
+            assert_eq!(running.line("signal "), "18");
+        }
+    }
+}
+
+/// The pids of two sleeping processes, the second a child of the first, which is the command.
+fn family(running: &Running) -> (i32, i32) {
+    let child = wait_for("both sleep", || {
+        let below = running.below();
+        below.iter().find(|one| one.command.starts_with("sleep") && one.ppid != running.pid()).map(|one| one.pid)
+    });
+    (crate::harness::find(child).expect("it sleeps").ppid, child)
+}
+
+const FAMILY: [&str; 4] = ["--", "sh", "-c", "sleep 1000 & wait"];
+
+#[test]
+fn a_group_gets_signals_whole_and_otherwise_only_the_command_does() {
+    for (init, options, environment, whole) in [
+        (Init::Own, &[][..], None, false),
+        (Init::Own, &["-g"], None, true),
+        (Init::Own, &[], Some(("TINI_KILL_PROCESS_GROUP", "")), true),
+        (Init::Own, &["-c"], Some(("TINI_KILL_PROCESS_GROUP", "")), false),
+        (Init::Own, &[], Some(("DUMB_INIT_SETSID", "1")), true),
+        (Init::Own, &["--session"], Some(("DUMB_INIT_SETSID", "0")), true),
+        (Init::Tini, &[], None, false),
+        (Init::Tini, &["-g"], None, true),
+        (Init::Tini, &[], Some(("TINI_KILL_PROCESS_GROUP", "")), true),
+        (Init::DumbInit, &[], None, true),
+        (Init::DumbInit, &["-c"], None, false),
+        (Init::DumbInit, &["--single-child"], None, false),
+        (Init::DumbInit, &[], Some(("DUMB_INIT_SETSID", "0")), false),
+        (Init::DumbInit, &[], Some(("DUMB_INIT_SETSID", "1")), true),
+    ] {
+        let mut command = init.with(options);
+        command.args(FAMILY).envs(environment);
+        let mut running = Running::start(&mut command);
+        let (_, child) = family(&running);
+        running.send(15);
+        assert_eq!(running.wait(), "exit 143");
+        if whole {
+            wait_until(&format!("{init:?} {options:?} {environment:?}: all are gone"), || !is_alive(child));
+        } else {
+            assert!(is_alive(child), "{init:?} {options:?} {environment:?}: the child was spared");
+            kill([child]);
+        }
+    }
+}
+
+#[test]
+fn who_outlives_the_command_in_its_session_gets_term() {
+    let script = "sleep 1000 & echo $!";
+    for (init, options, sent_away) in [
+        (Init::DumbInit, &[][..], true),
+        (Init::DumbInit, &["-c"], false),
+        (Init::DumbInit, &["-r", "15:0"], false),
+        (Init::Own, &["--session"], true),
+        (Init::Own, &["-g"], false),
+        (Init::Tini, &["-g"], false),
+    ] {
+        let mut running = Running::start(init.with(options).args(["--", "sh", "-c", script]));
+        let child = running.line("").parse().expect("a pid");
+        assert_eq!(running.wait(), "exit 0");
+        if sent_away {
+            wait_until(&format!("{init:?} {options:?}: it is gone"), || !is_alive(child));
+        } else {
+            assert!(is_alive(child), "{init:?} {options:?}");
+            kill([child]);
+        }
+    }
+}
+
+#[test]
+fn the_death_of_the_parent_arrives_as_the_signal_that_was_asked_for() {
+    for (init, signal) in [(Init::Own, "USR1"), (Init::Own, "SIGRTMIN+1"), (Init::Tini, "SIGUSR1")] {
+        let mut words = init.with(&["-p", signal]);
+        telling_signals(&mut words);
+        // The parent is a shell that ends once somebody closes its standard input.
+        let mut parent = Command::new("sh");
+        parent.args(["-c", "\"$@\" & read line <&3", "sh"]).arg(words.get_program()).args(words.get_args());
+        parent.envs(words.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        let mut outer = Command::new("sh");
+        outer.args(["-c", "exec 3<&0 </dev/null; exec \"$@\"", "sh"]).arg(parent.get_program()).args(parent.get_args());
+        outer.envs(parent.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut running = crate::inits::Running::start_reading(&mut outer, reader.into());
+        let pid: i32 = running.line("ready ").parse().expect("a pid");
+        let init_pid = crate::harness::find(pid).expect("it lives").ppid;
+        drop(writer);
+        running.wait();
+        let expected = if signal.contains("RT") { "35" } else { "10" };
+        assert_eq!(running.line("signal "), expected, "{init:?}");
+        kill([init_pid, pid]);
+    }
+}

@@ -1,0 +1,111 @@
+//! The first milliseconds: no signal may be lost, whatever exists of the command by then.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{PATIENCE, can_enclose, everyone, send_fast, skip, wait_for, wait_until};
+use crate::inits::{Init, end, is_alive};
+
+const ROUNDS: u32 = 250;
+
+/// Different moments of the first three milliseconds, every one of them, in an order without a pattern.
+fn delay(round: u32) -> Duration {
+    Duration::from_micros(u64::from(round * 1_103 % 3_001))
+}
+
+/// A place in time as exact as this process can have it.
+fn spin(duration: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < duration {
+        std::hint::spin_loop();
+    }
+}
+
+/// Starts the init, sends TERM so much later, and tells how it ended.
+fn term_after(init: Init, options: &[&str], delay: Duration) -> String {
+    let mut command = init.with(options);
+    command.args(["--", "sleep", "1000"]).stdin(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("it can be executed");
+    spin(delay);
+    assert!(send_fast(child.id() as i32, Signal::SIGTERM));
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("it is our child") {
+            return end(status);
+        }
+        if began.elapsed() > PATIENCE {
+            let _ = child.kill();
+            let _ = child.wait();
+            return "lost".to_owned();
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Before it executes or has held back signals, an ordinary process dies of TERM; afterwards the command does.
+fn check(init: Init, options: &[&str]) {
+    for round in 0..ROUNDS {
+        let end = term_after(init, options, delay(round));
+        assert!(["signal 15", "exit 143"].contains(&end.as_str()), "{init:?} {options:?}, {:?}: {end}", delay(round));
+    }
+}
+
+#[test]
+fn no_term_is_lost_by_run() {
+    check(Init::Own, &[]);
+}
+
+#[test]
+fn no_term_is_lost_by_run_with_a_group() {
+    check(Init::Own, &["-g"]);
+}
+
+#[test]
+fn no_term_is_lost_by_run_with_a_session() {
+    check(Init::Own, &["--session"]);
+}
+
+#[test]
+fn no_term_is_lost_by_tini() {
+    check(Init::Tini, &["-s", "-g"]);
+}
+
+#[test]
+fn no_term_is_lost_by_dumb_init() {
+    check(Init::DumbInit, &[]);
+    check(Init::DumbInit, &["-c"]);
+}
+
+/// The kernel throws away what reaches PID 1 before it has held back signals, so the clock starts then: no later signal
+/// may be lost, the command being born or not.
+#[test]
+fn as_pid_1_no_term_is_lost_from_the_moment_signals_are_held_back() {
+    if !can_enclose() {
+        return skip("no pid namespace can be made here");
+    }
+    for round in 0..ROUNDS {
+        for (init, options) in [(Init::Own, &["-g"][..]), (Init::Tini, &["-g"]), (Init::DumbInit, &[])] {
+            let words = init.with(options);
+            let mut command = crate::harness::enclosed(words.get_program());
+            command.args(words.get_args()).args(["--", "sleep", "1000"]).stdin(Stdio::null()).stderr(Stdio::null());
+            let mut outer = command.spawn().expect("unshare can be executed");
+            let pid = wait_for("the init holds back signals", || holding_child(outer.id() as i32));
+            spin(delay(round));
+            send_fast(pid, Signal::SIGTERM);
+            wait_until(&format!("{init:?} {:?}: the init has ended", delay(round)), || !is_alive(pid));
+            outer.kill().and_then(|()| outer.wait()).expect("it is our child");
+        }
+    }
+}
+
+/// The child of this process, once it blocks TERM, or has a child of its own (while it waits for a signal, the kernel
+/// shows nothing as blocked).
+fn holding_child(parent: i32) -> Option<i32> {
+    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    let pid: i32 = children.split_whitespace().next()?.parse().ok()?;
+    let blocked = crate::harness::find(pid)?.status("SigBlk")?;
+    let blocks_term = u64::from_str_radix(&blocked, 16).ok()? & (1 << 14) != 0;
+    (blocks_term || everyone().values().any(|one| one.ppid == pid)).then_some(pid)
+}
