@@ -111,9 +111,9 @@ fn without_privileges_all_that_needs_none_works() {
     check(&[
         Row { options: bare, ..USUAL },
         Row { options: "-u 1000", lacks: &[NO_SOCKET], ..USUAL },
-        Row { options: "-u 1000 --tmpfs /run:mode=1777", ..USUAL },
+        Row { options: "-u 1000 --tmpfs /run:uid=1000", ..USUAL },
         Row {
-            options: "-u 54321:54321 --cap-drop ALL --security-opt no-new-privileges --read-only --tmpfs /run:mode=1777",
+            options: "-u 54321:54321 --cap-drop ALL --security-opt no-new-privileges --read-only --tmpfs /run:uid=54321",
             ..USUAL
         },
     ]);
@@ -210,7 +210,7 @@ fn what_needs_a_privilege_that_is_not_there_is_explained() {
     let _shared = together();
     let config = "[defaults]\nstartretries = 0\n[program.other]\ncommand = 'sleep 1000'\nuser = 'www-data'\n\
                   [program.nicer]\ncommand = 'sleep 1000'\nnice = -5\n[program.plain]\ncommand = 'sleep 1000'\n";
-    let options = "--cap-drop ALL --security-opt no-new-privileges -u 1000 --tmpfs /run:mode=1777";
+    let options = "--cap-drop ALL --security-opt no-new-privileges -u 1000 --tmpfs /run:uid=1000";
     let container = Recipe::of(services()).options(options).config(config).start();
     for (program, reason) in [("other", "www-data"), ("nicer", "nice")] {
         let description = container.wait_state(program, "FATAL")["description"].to_string();

@@ -15,7 +15,7 @@ command = "sleep 1000"
 startsecs = 60
 [program.failing]
 command = "false"
-backoff = { delay = "100s" }
+backoff = { delay = "100s", max = "100s" }
 startretries = "unlimited"
 "#;
 

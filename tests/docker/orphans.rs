@@ -22,7 +22,7 @@ fn orphans_of_docker_exec_and_of_programs_leave_no_zombies() {
         return;
     }
     let _shared = together();
-    let orphans = "for (1..2000) { if (!fork) { exit fork ? 0 : 7 } wait } print \"all are born\\n\"; sleep shift;";
+    let orphans = "$| = 1; for (1..2000) { if (!fork) { exit fork ? 0 : 7 } wait } print \"all are born\\n\"; sleep shift;";
     let config = format!("{CONFIG}[program.family]\ncommand = 'perl /orphans.pl 1000'\n");
     let container = Recipe::of(services()).config(&config).file("orphans.pl", "/orphans.pl", orphans).start();
     container.wait_log("all are born");

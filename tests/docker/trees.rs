@@ -20,7 +20,7 @@ const FAMILY: &[&str] = &[
     // One that took its environment off, left the session and lost its parents.
     "env -i setsid sh -c 'setsid sleep 4242 & exit' &",
     // One that is stopped.
-    "sleep 4242 & kill -STOP $!",
+    "sh -c 'kill -STOP $$; exec sleep 4242' 4242 &",
     // A pipeline.
     "sleep 4242 | sleep 4242 | cat &",
     // One that forks when it is asked to end.
@@ -94,7 +94,7 @@ fn as_root_and_pid_1() {
 
 #[test]
 fn as_a_user_without_any_capability() {
-    battery("-u 1000 --cap-drop ALL --security-opt no-new-privileges --tmpfs /run:mode=1777");
+    battery("-u 1000 --cap-drop ALL --security-opt no-new-privileges --tmpfs /run:uid=1000");
 }
 
 #[test]

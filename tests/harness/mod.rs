@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 pub use daemon::{Daemon, End, Output, Setting};
 pub use http::{Answer, Client};
 pub use log::{Line, Log};
-pub use place::{Place, both_places, can_enclose, is_root};
-pub use processes::{Process, everyone, exists, find};
+pub use place::{Place, both_places, can_enclose, enclosed, is_root};
+pub use processes::{Process, below, everyone, exists, find};
 pub use signals::{number_of, send, send_fast};
 pub use talk::{Ended, ended};
 

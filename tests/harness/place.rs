@@ -4,6 +4,7 @@
 //! root it is simply made; other users get one inside of a user namespace where the kernel lets them. Where neither is
 //! possible a plain daemon runs below a subreaper of ours, and what needs PID 1 is skipped, saying so.
 
+use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -35,6 +36,14 @@ fn works(way: &[&str]) -> bool {
 /// Whether pid namespaces can be made here.
 pub fn can_enclose() -> bool {
     enclosure().is_some()
+}
+
+/// A command that runs this program as PID 1 of a pid namespace of its own. Ask [`can_enclose`] first.
+pub fn enclosed(program: impl AsRef<OsStr>) -> Command {
+    let words = enclosing_words();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg(program);
+    command
 }
 
 /// The command that makes the enclosure; nothing where there is none to be had.

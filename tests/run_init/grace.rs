@@ -1,8 +1,9 @@
 //! `--grace`: who is left gets TERM, then KILL, and nobody outlives the init.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
-use crate::harness::{can_enclose, enclosed, everyone, skip, wait_for, wait_until};
+use crate::harness::{can_enclose, enclosed, skip, wait_until};
 use crate::inits::{Init, Running, is_alive};
 
 /// A script that ignores TERM, says so, and goes on for long.
@@ -11,11 +12,11 @@ const DEAF: &str = "trap '' TERM; echo deaf; while :; do sleep 1; done";
 #[test]
 fn who_outlives_the_command_gets_term_and_its_time_to_end() {
     let script = "(trap 'sleep 0.2; echo bye; exit' TERM; echo up; while :; do sleep 0.02; done) & \
-                  read line < \"$0\"; exit 3";
+                  read line; exit 3";
     let directory = tempfile::tempdir().expect("there is a place for temporary files");
     let gate = directory.path().join("gate");
     nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO can be made");
-    let mut running = Running::start(Init::Own.with(&["--grace", "1000s", "sh", "-c", script]).arg(&gate));
+    let mut running = Running::start(&mut Init::Own.with(&["--grace", "1000s", "sh", "-c", script]).arg(&gate));
     running.line("up");
     std::fs::write(&gate, "go\n").expect("somebody reads");
     assert_eq!(running.wait(), "exit 3");
@@ -26,7 +27,7 @@ fn who_outlives_the_command_gets_term_and_its_time_to_end() {
 fn who_does_not_end_is_killed_when_time_is_up() {
     // One ignores TERM, one in a session of its own does, one is stopped.
     let script = format!("sh -c \"{DEAF}\" & setsid sh -c \"{DEAF}\" & sleep 1000 & kill -STOP $!; echo all; wait");
-    let mut running = Running::start(Init::Own.with(&["--grace", "300ms", "sh", "-c", &script]));
+    let mut running = Running::start(&mut Init::Own.with(&["--grace", "300ms", "sh", "-c", &script]));
     (0..3).for_each(|_| drop(running.line("")));
     let below: Vec<i32> = running.below().iter().map(|process| process.pid).collect();
     assert!(below.len() >= 4, "{below:?}");
@@ -34,12 +35,13 @@ fn who_does_not_end_is_killed_when_time_is_up() {
     running.send(15);
     assert_eq!(running.wait(), "exit 143");
     assert!(began.elapsed() >= Duration::from_millis(300));
-    assert_eq!(below.into_iter().filter(|&pid| is_alive(pid)).collect::<Vec<_>>(), []);
+    let left: Vec<i32> = below.into_iter().filter(|&pid| is_alive(pid)).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
 fn a_command_that_ignores_term_is_killed_when_time_is_up() {
-    let mut running = Running::start(Init::Own.with(&["--grace=200ms", "sh", "-c", DEAF]));
+    let mut running = Running::start(&mut Init::Own.with(&["--grace=200ms", "sh", "-c", DEAF]));
     running.line("deaf");
     let began = Instant::now();
     running.send(15);
@@ -60,14 +62,13 @@ fn as_pid_1_everybody_in_the_namespace_is_meant() {
     if !can_enclose() {
         return skip("no pid namespace can be made here");
     }
-    let script = "setsid sh -c 'trap \"echo bye; exit\" TERM; echo up; while :; do sleep 0.02; done' & read line < \"$0\"; exit 5";
-    let directory = tempfile::tempdir().expect("there is a place for temporary files");
-    let gate = directory.path().join("gate");
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO can be made");
+    let script = "setsid sh -c 'trap \"echo bye; exit\" TERM; echo up; while :; do sleep 0.02; done' & read line; exit 5";
     let words = Init::Own.with(&["--grace", "1000s", "sh", "-c", script]);
-    let mut running = Running::start(enclosed(words.get_program()).args(words.get_args()).arg(&gate));
+    let (reader, mut writer) = std::io::pipe().expect("a pipe can be made");
+    let mut running = Running::start_reading(enclosed(words.get_program()).args(words.get_args()), reader.into());
     running.line("up");
-    std::fs::write(&gate, "go\n").expect("somebody reads");
+    writer.write_all(b"go
+").expect("somebody reads");
     assert_eq!(running.wait(), "exit 5");
     assert_eq!(running.line(""), "bye");
 }
@@ -75,11 +76,10 @@ fn as_pid_1_everybody_in_the_namespace_is_meant() {
 #[test]
 fn processes_outside_are_not_touched() {
     let mut witness = std::process::Command::new("sleep").arg("1000").spawn().expect("there is sleep");
-    let mut running = Running::start(Init::Own.with(&["--grace", "0", "sh", "-c", "sleep 1000 & echo $!"]));
+    let mut running = Running::start(&mut Init::Own.with(&["--grace", "0", "sh", "-c", "sleep 1000 & echo $!"]));
     let child: i32 = running.line("").parse().expect("a pid");
     assert_eq!(running.wait(), "exit 0");
     wait_until("what was left is gone", || !is_alive(child));
-    wait_for("the witness", || everyone().contains_key(&(witness.id() as i32)).then_some(()));
     assert!(witness.try_wait().expect("our child").is_none());
     witness.kill().and_then(|()| witness.wait()).expect("our child");
 }

@@ -49,7 +49,9 @@ impl Init {
 
 /// Removes from the command's environment what an init would heed.
 pub(crate) fn without_heeded(command: &mut Command) {
-    HEEDED.iter().for_each(|name| drop(command.env_remove(name)));
+    for name in HEEDED {
+        command.env_remove(name);
+    }
 }
 
 /// `muster` by another name.
@@ -137,20 +139,7 @@ impl Running {
 
     /// Everyone below the init.
     pub(crate) fn below(&self) -> Vec<Process> {
-        let everyone = harness::everyone();
-        let mut below = vec![self.pid()];
-        // Parents have been there before their children, but pids wrap around: until nobody is added.
-        loop {
-            let known = below.len();
-            for process in everyone.values().filter(|process| below.contains(&process.ppid)) {
-                if !below.contains(&process.pid) {
-                    below.push(process.pid);
-                }
-            }
-            if below.len() == known {
-                return below[1..].iter().map(|pid| everyone[pid].clone()).collect();
-            }
-        }
+        harness::below(self.pid())
     }
 
     pub(crate) fn wait(&mut self) -> String {

@@ -3,13 +3,9 @@
 use crate::harness::{can_enclose, enclosed, skip, wait_until};
 use crate::inits::{Init, Running, is_alive, kill, outcome};
 
-/// A command that makes this many orphans, which end at once, and waits until none of them is left as a zombie.
-fn orphans(count: u32) -> String {
-    format!(
-        "n=0; while [ $n -lt {count} ]; do (sh -c ': &' &); n=$((n+1)); done; \
-         while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do :; done; exit 4"
-    )
-}
+/// Makes many orphans, which end at once, and waits until none of them is left as a zombie; not for ever.
+const ORPHANS: &str = "n=0; while [ $n -lt 200 ]; do (sh -c ': &' &); n=$((n+1)); done; \
+    while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do n=$((n+1)); [ $n -gt 3000 ] && exit 1; done; exit 4";
 
 #[test]
 fn as_pid_1_all_orphans_are_reaped() {
@@ -17,7 +13,7 @@ fn as_pid_1_all_orphans_are_reaped() {
         return skip("no pid namespace can be made here");
     }
     for init in [Init::Own, Init::Tini, Init::DumbInit] {
-        let words = init.with(&["--", "sh", "-c", &orphans(200)]);
+        let words = init.with(&["--", "sh", "-c", ORPHANS]);
         let outcome = outcome(enclosed(words.get_program()).args(words.get_args()));
         assert_eq!((outcome.end.as_str(), outcome.stderr.as_str()), ("exit 4", ""), "{init:?}");
     }
@@ -58,12 +54,15 @@ fn a_subreaper_adopts_and_others_do_not() {
 
 #[test]
 fn orphans_of_whoever_started_the_init_are_reaped() {
-    // A shell starts a process that ends, and becomes the init, which never hears of that end.
-    let script = format!("true & sleep 0.2; exec {} run -- sh -c \"$0\"", env!("CARGO_BIN_EXE_musterd"));
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &script, "grep -q '^State:.Z' /proc/$PPID/task/$PPID/children && exit 1; \
-        for child in $(cat /proc/$PPID/task/$PPID/children); do grep '^State:.Z' /proc/$child/status && exit 3; done; exit 0"]);
-    assert_eq!(outcome(&mut shell).end, "exit 0");
+    // A shell's child ends, the shell does not wait for it, and becomes the init, which is never told.
+    let until_zombie = "sleep 0.05 & while read pid name state rest </proc/$!/stat; [ \"$state\" != Z ]; do :; done";
+    let alone = "[ \"$(cat /proc/$PPID/task/$PPID/children)\" = \"$$ \" ]";
+    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+        let words = init.with(&["--", "sh", "-c", alone]);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("{until_zombie}; exec \"$@\""), "sh"]).arg(words.get_program()).args(words.get_args());
+        assert_eq!(outcome(&mut shell).end, "exit 0", "{init:?}");
+    }
 }
 
 #[test]
@@ -78,7 +77,9 @@ fn tini_warns_that_it_is_no_reaper() {
 
 #[test]
 fn orphans_that_are_reaped_are_worth_a_warning_if_asked_for() {
-    let command = ["--", "sh", "-c", "(sleep 0 &); while [ \"$(cat /proc/$PPID/task/$PPID/children)\" != \"$$ \" ]; do :; done"];
+    let script = "orphan=$(sh -c 'sleep 1000 >/dev/null & echo $!'); children=/proc/$PPID/task/$PPID/children; \
+                  until grep -qw $orphan $children; do :; done; kill $orphan; while grep -qw $orphan $children; do :; done";
+    let command = ["--", "sh", "-c", script];
     let tini = outcome(Init::Tini.with(&["-s", "-w"]).args(command));
     assert!(tini.stderr.starts_with("[WARN  tini ("), "{tini:?}");
     assert!(tini.stderr.contains(")] Reaped zombie process with pid="), "{tini:?}");

@@ -201,24 +201,21 @@ fn who_outlives_the_command_in_its_session_gets_term() {
 
 #[test]
 fn the_death_of_the_parent_arrives_as_the_signal_that_was_asked_for() {
-    for (init, signal) in [(Init::Own, "USR1"), (Init::Own, "SIGRTMIN+1"), (Init::Tini, "SIGUSR1")] {
-        let mut words = init.with(&["-p", signal]);
+    for (init, name, number) in [(Init::Own, "USR1", "10"), (Init::Own, "RTMIN+1", "35"), (Init::Tini, "SIGUSR1", "10")] {
+        let mut words = init.with(&["-p", name]);
         telling_signals(&mut words);
-        // The parent is a shell that ends once somebody closes its standard input.
+        // The parent is a shell that ends when somebody closes its standard input.
         let mut parent = Command::new("sh");
-        parent.args(["-c", "\"$@\" & read line <&3", "sh"]).arg(words.get_program()).args(words.get_args());
+        parent.args(["-c", "exec 3<&0; \"$@\" </dev/null & read line <&3", "sh"]);
+        parent.arg(words.get_program()).args(words.get_args());
         parent.envs(words.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let (reader, writer) = std::io::pipe().expect("a pipe can be made");
-        let mut outer = Command::new("sh");
-        outer.args(["-c", "exec 3<&0 </dev/null; exec \"$@\"", "sh"]).arg(parent.get_program()).args(parent.get_args());
-        outer.envs(parent.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let mut running = crate::inits::Running::start_reading(&mut outer, reader.into());
+        let mut running = Running::start_reading(&mut parent, reader.into());
         let pid: i32 = running.line("ready ").parse().expect("a pid");
         let init_pid = crate::harness::find(pid).expect("it lives").ppid;
         drop(writer);
         running.wait();
-        let expected = if signal.contains("RT") { "35" } else { "10" };
-        assert_eq!(running.line("signal "), expected, "{init:?}");
+        assert_eq!(running.line("signal "), number, "{init:?}");
         kill([init_pid, pid]);
     }
 }

@@ -42,7 +42,9 @@ impl StopPlan {
         let mut steps = spec.steps.clone();
         let is_cut_short = budget.is_some_and(|budget| budget < total);
         if let Some(budget) = budget.filter(|&budget| budget < total) {
-            let scale = budget.as_secs_f64() / total.as_secs_f64();
+            // In floating point, because the sum of endless patiences is more than a Duration holds.
+            let wanted: f64 = steps.iter().map(|step| step.patience.as_secs_f64()).sum();
+            let scale = budget.as_secs_f64() / wanted;
             let scaled = |patience: Duration| Duration::try_from_secs_f64(patience.as_secs_f64() * scale);
             steps.iter_mut().for_each(|step| step.patience = scaled(step.patience).unwrap_or(step.patience));
         }

@@ -1,1 +1,237 @@
+//! The container's exit code: who ends it, and with what.
 
+use muster_core::restart::{Limit, RestartPolicy, RestartWhen};
+use muster_core::spec::{Kind, ProgramSpec};
+use muster_core::supervisor::is_ready;
+use muster_core::{Event, Exit, Input, Settings, ShutdownReason, Signal};
+
+use crate::common::programs::{SETTINGS, forbidden, killed_by, missing, ms, quick, s, when};
+use crate::stage::Stage;
+
+const UNTIL_DONE: Settings = Settings { exit_when_done: true, ..SETTINGS };
+
+fn job(name: &str) -> ProgramSpec {
+    ProgramSpec { kind: Kind::Oneshot, restart: when(RestartWhen::Never), ..quick(name) }
+}
+
+fn vital(name: &str) -> ProgramSpec {
+    ProgramSpec { essential: true, ..job(name) }
+}
+
+/// What follows the end of this program alone, without what was swept.
+fn ends_with(spec: ProgramSpec, settings: Settings, end: impl FnOnce(&mut Stage)) -> Option<u8> {
+    let mut stage = Stage::with(settings, [spec]);
+    stage.hand(Input::Booted);
+    end(&mut stage);
+    stage.after(s(100));
+    stage.exit_code()
+}
+
+#[test]
+fn the_exit_code_of_an_essential_program_is_its_own_as_a_shell_would_show_it() {
+    for settings in [SETTINGS, UNTIL_DONE] {
+        for code in [0, 1, 42, 255] {
+            assert_eq!(ends_with(vital("app"), settings, |stage| stage.exits("app", code)), Some(code));
+        }
+        for (signal, code) in [(Signal::KILL, 137), (Signal::TERM, 143), (Signal::from_number(11).unwrap(), 139)] {
+            assert_eq!(ends_with(vital("app"), settings, |stage| stage.is_killed("app", signal)), Some(code));
+        }
+        assert_eq!(ends_with(vital("app"), settings, |stage| stage.spawn_fails("app", missing())), Some(127));
+        assert_eq!(ends_with(vital("app"), settings, |stage| stage.spawn_fails("app", forbidden())), Some(126));
+    }
+}
+
+#[test]
+fn when_all_is_done_the_exit_code_is_the_programs() {
+    for code in [0, 1, 42, 255] {
+        assert_eq!(ends_with(job("job"), UNTIL_DONE, |stage| stage.exits("job", code)), Some(code));
+        assert_eq!(ends_with(job("job"), SETTINGS, |stage| stage.exits("job", code)), None);
+    }
+    assert_eq!(ends_with(job("job"), UNTIL_DONE, |stage| stage.spawn_fails("job", missing())), Some(127));
+}
+
+#[test]
+fn an_essential_program_ends_everything_only_when_it_has_ended_for_good() {
+    let restart = RestartPolicy { limit: Limit::Retries(1), ..RestartPolicy::DEFAULT };
+    let mut stage = Stage::booted([ProgramSpec { essential: true, restart, ..quick("app") }, quick("db")]);
+    stage.exits("app", 1);
+    stage.stands("app BACKOFF, db RUNNING");
+    stage.after(ms(500));
+    stage.spawned("app");
+    stage.forget_deeds();
+    stage.exits("app", 42);
+    stage.did("sweep app with TERM, TERM strays, TERM db");
+    stage.stands("app FATAL, db STOPPING");
+    stage.is_killed("db", Signal::TERM);
+    assert_eq!(stage.exit_code(), Some(42));
+}
+
+#[test]
+fn the_first_essential_end_wins() {
+    let mut stage = Stage::booted([vital("a"), vital("b"), quick("db")]);
+    stage.exits("b", 3);
+    stage.exits("a", 4);
+    stage.is_killed("db", Signal::TERM);
+    assert_eq!(stage.exit_code(), Some(3));
+}
+
+#[test]
+fn a_signal_during_an_essential_end_changes_neither_its_code_nor_its_patience() {
+    let mut stage = Stage::booted([vital("app"), quick("db")]);
+    stage.exits("app", 42);
+    stage.forget_deeds();
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did_nothing();
+    stage.is_killed("db", Signal::TERM);
+    assert_eq!(stage.exit_code(), Some(42));
+}
+
+#[test]
+fn an_essential_program_that_is_stopped_or_restarted_by_hand_ends_nothing() {
+    let mut stage = Stage::booted([ProgramSpec { essential: true, ..quick("app") }, quick("db")]);
+    stage.restart("app");
+    stage.is_killed("app", Signal::TERM);
+    stage.spawned("app");
+    stage.stop("app");
+    stage.is_killed("app", Signal::TERM);
+    stage.after(s(100));
+    assert_eq!(stage.exit_code(), None);
+    stage.stands("app STOPPED, db RUNNING");
+}
+
+#[test]
+fn asked_to_stop_the_exit_code_is_0_whatever_the_programs_say() {
+    for reason in [ShutdownReason::Signal(Signal::TERM), ShutdownReason::Command] {
+        let mut stage = Stage::booted([ProgramSpec { essential: true, ..quick("app") }]);
+        stage.hand(Input::ShutdownAsked { reason, timeout: None });
+        stage.exits("app", 1);
+        assert_eq!(stage.exit_code(), Some(0));
+    }
+}
+
+#[test]
+fn done_waits_for_everything_and_tells_the_first_failure() {
+    let mut stage = Stage::with(UNTIL_DONE, [job("a"), job("b"), job("c")]).boot();
+    stage.exits("b", 0);
+    stage.after(s(1));
+    stage.exits("c", 7);
+    stage.after(s(1));
+    assert_eq!(stage.exit_code(), None);
+    stage.exits("a", 9);
+    assert_eq!(stage.exit_code(), Some(7));
+    assert!(stage.events.iter().any(|event| matches!(event, Event::ShutdownBegan { reason: ShutdownReason::Done, .. })));
+}
+
+#[test]
+fn done_waits_for_what_is_left_of_the_last() {
+    let mut stage = Stage::with(UNTIL_DONE, [job("a")]).boot();
+    stage.main_ends("a", Exit::Code(5));
+    assert_eq!(stage.exit_code(), None);
+    stage.tree_gone("a");
+    assert_eq!(stage.exit_code(), Some(5));
+}
+
+#[test]
+fn done_waits_for_what_was_started_by_hand() {
+    let by_hand = ProgramSpec { autostart: false, ..quick("debug") };
+    let mut stage = Stage::with(UNTIL_DONE, [job("a"), by_hand]).boot();
+    stage.start("debug");
+    stage.spawned("debug");
+    stage.exits("a", 3);
+    stage.after(s(100));
+    assert_eq!(stage.exit_code(), None);
+    // Its own end has no part in the code, however it comes.
+    stage.stop("debug");
+    stage.is_killed("debug", Signal::TERM);
+    assert_eq!(stage.exit_code(), Some(3));
+}
+
+#[test]
+fn what_was_stopped_by_hand_keeps_the_container_up() {
+    let mut stage = Stage::with(UNTIL_DONE, [job("a"), job("b")]).boot();
+    stage.stop("a");
+    stage.is_killed("a", Signal::TERM);
+    stage.exits("b", 0);
+    stage.after(s(100));
+    assert_eq!(stage.exit_code(), None);
+    stage.start("a");
+    stage.spawned("a");
+    stage.exits("a", 0);
+    assert_eq!(stage.exit_code(), Some(0));
+}
+
+/// It had ended by itself before, so that nothing was stopped.
+#[test]
+fn a_stop_of_what_has_ended_does_not_keep_the_container_up() {
+    let mut stage = Stage::with(UNTIL_DONE, [job("a"), job("b")]).boot();
+    stage.exits("a", 0);
+    let stop = stage.stop("a");
+    stage.answered(stop, "a NotRunning");
+    stage.exits("b", 0);
+    assert_eq!(stage.exit_code(), Some(0));
+}
+
+/// It was wanted again and then stopped before a run came of it: that is stopped by hand.
+#[test]
+fn a_start_that_was_stopped_before_its_run_keeps_the_container_up() {
+    let mut stage = Stage::with(UNTIL_DONE, [job("a")]).boot();
+    stage.main_ends("a", Exit::Code(1));
+    stage.start("a");
+    stage.stop("a");
+    stage.tree_gone("a");
+    stage.stands("a STOPPED");
+    assert_eq!(stage.exit_code(), None);
+}
+
+/// Such a container is there for what its operators start.
+#[test]
+fn a_container_without_autostart_is_never_done() {
+    let mut stage = Stage::with(UNTIL_DONE, [ProgramSpec { autostart: false, ..job("a") }]).boot();
+    stage.start("a");
+    stage.spawned("a");
+    stage.exits("a", 0);
+    stage.stands("a EXITED");
+    assert_eq!(stage.exit_code(), None);
+    let stage = Stage::with(UNTIL_DONE, []).boot();
+    assert_eq!(stage.exit_code(), None);
+}
+
+#[test]
+fn done_counts_a_program_that_gave_up() {
+    let restart = RestartPolicy { limit: Limit::Retries(0), ..RestartPolicy::DEFAULT };
+    let mut stage = Stage::with(UNTIL_DONE, [ProgramSpec { restart, ..quick("web") }, job("a")]).boot();
+    stage.main_ends("web", killed_by(Signal::KILL));
+    stage.tree_gone("web");
+    stage.exits("a", 0);
+    assert_eq!(stage.exit_code(), Some(137));
+}
+
+#[test]
+fn essential_goes_before_done() {
+    let mut stage = Stage::with(UNTIL_DONE, [job("a"), vital("b")]).boot();
+    stage.exits("a", 3);
+    stage.exits("b", 0);
+    assert_eq!(stage.exit_code(), Some(0));
+}
+
+#[test]
+fn ready_is_when_every_autostarted_program_is_up_or_has_ended_well() {
+    let by_hand = ProgramSpec { autostart: false, ..job("debug") };
+    let mut stage = Stage::of([job("migrate"), quick("web"), by_hand]);
+    stage.hand(Input::Booted);
+    assert!(!stage.core.is_ready());
+    stage.spawned("web");
+    stage.spawned("migrate");
+    assert!(stage.core.is_ready());
+    stage.exits("migrate", 0);
+    assert!(stage.core.is_ready());
+    stage.start("debug");
+    stage.spawned("debug");
+    stage.exits("debug", 1);
+    assert!(stage.core.is_ready(), "what does not start by itself is not asked for");
+    stage.exits("web", 1);
+    assert!(!stage.core.is_ready());
+    let failed: Vec<&str> =
+        stage.core.snapshot().iter().filter(|one| !is_ready(one)).map(|one| one.name()).collect();
+    assert_eq!(failed, ["web"]);
+}

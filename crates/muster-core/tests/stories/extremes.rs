@@ -1,1 +1,158 @@
+//! Times that no configuration should have and no clock should tell, and still nothing breaks.
 
+use std::time::Duration;
+
+use muster_core::restart::{Backoff, Growth, Limit, RestartPolicy, RestartWhen};
+use muster_core::spec::ProgramSpec;
+use muster_core::{Settings, Signal, Time};
+
+use crate::common::programs::{SETTINGS, at, ms, quick, s, stop_with};
+use crate::stage::Stage;
+
+const FOR_EVER: Duration = Duration::MAX;
+
+fn extreme(span: Duration) -> ProgramSpec {
+    let backoff = Backoff { delay: span, max: span, jitter: 1.0, ..Backoff::DEFAULT };
+    let restart = RestartPolicy { when: RestartWhen::Always, limit: Limit::Unlimited, backoff };
+    let stop = stop_with(&[(Signal::INT, span), (Signal::TERM, span)]);
+    ProgramSpec { startsecs: span, restart, stop, ..quick("web") }
+}
+
+#[test]
+fn endless_spans_are_waited_for_without_overflow() {
+    let settings = Settings { shutdown_timeout: FOR_EVER, ..SETTINGS };
+    let mut stage = Stage::with(settings, [extreme(FOR_EVER)]);
+    stage.now = at(s(1_000_000));
+    let mut stage = stage.boot();
+    stage.after(s(1_000_000));
+    stage.stands("web STARTING");
+    stage.exits("web", 1);
+    stage.stands("web BACKOFF");
+    stage.start("web");
+    stage.spawned("web");
+    stage.stop("web");
+    stage.after(s(1_000_000));
+    stage.stands("web STOPPING");
+    stage.start("web");
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(s(1_000_000));
+    stage.stands("web STOPPING");
+    assert_eq!(stage.exit_code(), None, "for ever is not over");
+    stage.is_killed("web", Signal::TERM);
+    assert_eq!(stage.exit_code(), Some(0));
+}
+
+#[test]
+fn an_endless_patience_is_cut_to_the_budget() {
+    let mut stage = Stage::booted([extreme(FOR_EVER)]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(ms(8900));
+    stage.did("TERM strays, INT web, TERM web, sweep web with KILL");
+}
+
+/// Rounding must not make nothing of a budget that is next to endless.
+#[test]
+fn an_endless_patience_in_an_endless_budget_is_not_cut_to_nothing() {
+    let mut stage = Stage::with(Settings { shutdown_timeout: FOR_EVER, ..SETTINGS }, [extreme(FOR_EVER)]).boot();
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(s(1_000_000_000));
+    stage.did("TERM strays, INT web");
+}
+
+#[test]
+fn no_time_for_anything_is_no_time() {
+    let mut stage = Stage::with(Settings { shutdown_timeout: s(0), ..SETTINGS }, [extreme(s(0))]).boot();
+    stage.stands("web RUNNING");
+    for _ in 0..100 {
+        stage.exits("web", 1);
+        stage.spawned("web");
+    }
+    stage.forget_deeds();
+    stage.stop("web");
+    stage.after(s(0));
+    stage.did("INT web, TERM web, sweep web with KILL");
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(s(0));
+    assert_eq!(stage.exit_code(), Some(0));
+}
+
+#[test]
+fn odd_growth_never_breaks_the_delay() {
+    for factor in [0.0, 0.5, 1.0, 1e300, f64::INFINITY, f64::NAN, -2.0] {
+        for (delay, max) in [(s(1), FOR_EVER), (FOR_EVER, FOR_EVER), (s(0), s(0)), (FOR_EVER, s(1))] {
+            let backoff = Backoff { delay, max, growth: Growth::Factor(factor), ..Backoff::DEFAULT };
+            for failures in [0, 1, 2, 1000, u32::MAX] {
+                assert!(backoff.nominal_delay(failures) <= max, "{backoff:?} after {failures}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_hour_too_late_everything_due_happens_once_and_in_order() {
+    let stop = stop_with(&[(Signal::INT, s(1)), (Signal::TERM, s(1))]);
+    let mut stage = Stage::booted([ProgramSpec { stop, ..quick("web") }]);
+    stage.stop("web");
+    stage.did("INT web");
+    // The program had no chance to act on what it has not been sent: its patience begins when it is.
+    stage.oversleeps(s(3600));
+    stage.did("TERM web");
+    stage.oversleeps(s(3600));
+    stage.did("sweep web with KILL");
+    stage.is_killed("web", Signal::KILL);
+    stage.stands("web STOPPED");
+}
+
+#[test]
+fn an_hour_too_late_a_delay_is_over_and_a_start_has_lasted() {
+    let mut stage = Stage::booted([ProgramSpec { startsecs: s(1), ..quick("web") }]);
+    stage.oversleeps(s(3600));
+    stage.stands("web RUNNING");
+    stage.exits("web", 1);
+    assert_eq!(stage.next_start_in("web"), 500);
+    stage.oversleeps(s(3600));
+    stage.did("sweep web with TERM, spawn web");
+}
+
+/// Everyone still gets the stop signal, and nobody survives.
+#[test]
+fn an_hour_too_late_a_shutdown_ends_at_once() {
+    let ranked = |name, priority| ProgramSpec { priority, ..quick(name) };
+    let mut stage = Stage::booted([ranked("db", 1), ranked("app", 2)]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM app");
+    stage.oversleeps(s(3600));
+    stage.did("sweep app with KILL, TERM strays, TERM db, sweep db with KILL, KILL strays, exit 0");
+}
+
+#[test]
+fn time_that_stands_still_or_goes_back_breaks_nothing() {
+    let mut stage = Stage::booted([ProgramSpec { startsecs: s(1), ..quick("web") }]);
+    stage.after(s(10));
+    for _ in 0..1000 {
+        stage.core.handle_timeout(stage.now);
+        assert_eq!(stage.core.poll_effect(), None);
+    }
+    stage.now = Time::ZERO;
+    stage.exits("web", 1);
+    stage.stands("web BACKOFF");
+    stage.after(ms(500));
+    stage.spawned("web");
+    stage.stop("web");
+    stage.is_killed("web", Signal::TERM);
+    stage.stands("web STOPPED");
+}
+
+#[test]
+fn near_the_end_of_time_nothing_overflows() {
+    let mut stage = Stage::booted([quick("web"), extreme_named("other")]);
+    stage.now = at(FOR_EVER - s(1));
+    stage.stop("web");
+    assert!(stage.core.poll_timeout().is_some());
+    stage.is_killed("web", Signal::TERM);
+    stage.stands("web STOPPED");
+}
+
+fn extreme_named(name: &str) -> ProgramSpec {
+    ProgramSpec { startsecs: FOR_EVER, ..quick(name) }
+}

@@ -1,1 +1,308 @@
+//! The end of everything within one budget.
 
+use std::time::Duration;
+
+use muster_core::spec::ProgramSpec;
+use muster_core::{Awaited, Event, Exit, Input, InstanceId, Settings, ShutdownReason, Signal, Verb};
+
+use crate::common::programs::{SETTINGS, killed_by, ms, program, quick, s, stop_with};
+use crate::stage::Stage;
+
+const NAMES: [&str; 10] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"];
+
+fn one_after_the_other(patience: Duration) -> Stage {
+    let ranked = |name: &str, priority| {
+        ProgramSpec { priority, stop: stop_with(&[(Signal::TERM, patience)]), ..quick(name) }
+    };
+    let mut rank = 0;
+    Stage::booted(NAMES.map(|name| {
+        rank += 1;
+        ranked(name, rank)
+    }))
+}
+
+fn end_of(stage: &Stage) -> &Event {
+    let ended = stage.events.iter().find(|event| matches!(event, Event::ShutdownEnded { .. }));
+    ended.expect("the shutdown has ended")
+}
+
+#[test]
+fn everything_is_stopped_in_reverse_order_and_the_daemon_ends() {
+    let mut stage = Stage::booted([
+        ProgramSpec { priority: 1, ..quick("db") },
+        ProgramSpec { priority: 2, ..quick("app") },
+        ProgramSpec { priority: 2, ..quick("web") },
+    ]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM app, TERM web");
+    stage.is_killed("app", Signal::TERM);
+    stage.is_killed("web", Signal::TERM);
+    stage.did("sweep app with TERM, sweep web with TERM, TERM strays, TERM db");
+    stage.is_killed("db", Signal::TERM);
+    stage.did("sweep db with TERM, KILL strays, exit 0");
+}
+
+#[test]
+fn nothing_to_stop_is_the_end_at_once() {
+    let mut stage = Stage::booted([]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("KILL strays, exit 0");
+}
+
+#[test]
+fn a_shutdown_before_the_boot_is_the_end_and_nothing_is_ever_spawned() {
+    let mut stage = Stage::of([quick("web")]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM strays, KILL strays, exit 0");
+    stage.hand(Input::Booted);
+    stage.did_nothing();
+}
+
+#[test]
+fn a_boot_during_a_shutdown_starts_nothing() {
+    let mut stage = Stage::of([quick("web"), quick("db")]);
+    stage.start("db");
+    stage.signal_to_daemon(Signal::TERM);
+    stage.hand(Input::Booted);
+    stage.did("spawn db, TERM strays, TERM db");
+}
+
+#[test]
+fn every_state_accepts_a_shutdown() {
+    let mut stage = Stage::booted([program("starting"), program("backoff"), quick("done"), quick("a"), quick("b")]);
+    stage.exits("backoff", 1);
+    stage.exits("done", 0);
+    stage.exits("a", 0);
+    stage.restart("a,b");
+    stage.stands("starting STARTING, backoff BACKOFF, done EXITED, a WAITING, b STOPPING");
+    stage.forget_deeds();
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM strays, TERM starting");
+    stage.stands("starting STOPPING, backoff STOPPED, done EXITED, a STOPPED, b STOPPING");
+    stage.is_killed("starting", Signal::TERM);
+    stage.is_killed("b", Signal::TERM);
+    stage.after(s(100));
+    stage.did("sweep starting with TERM, sweep b with TERM, KILL strays, exit 0");
+}
+
+#[test]
+fn three_that_need_four_seconds_each_are_stopped_side_by_side() {
+    let mut stage = Stage::booted([quick("a"), quick("b"), quick("c")]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM strays, TERM a, TERM b, TERM c");
+    stage.after(s(4));
+    for name in ["a", "b", "c"] {
+        stage.is_killed(name, Signal::TERM);
+    }
+    assert_eq!((stage.exit_code(), stage.now.since_origin()), (Some(0), s(4)));
+}
+
+/// Ten seconds of patience each, nine for all: everyone gets its signal and a tenth of the time.
+#[test]
+fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
+    let mut stage = one_after_the_other(s(10));
+    stage.signal_to_daemon(Signal::TERM);
+    for name in NAMES.into_iter().rev() {
+        let strays = if name == "p0" { "TERM strays, " } else { "" };
+        stage.did(&format!("{strays}TERM {name}"));
+        stage.after(ms(889));
+        stage.did_nothing();
+        stage.after(ms(1));
+        stage.did(&format!("sweep {name} with KILL"));
+        let run = stage.core.find(name).and_then(|one| one.run()).unwrap();
+        stage.hand(Input::Exited { run, exit: killed_by(Signal::KILL) });
+        stage.did(&format!("sweep {name} with KILL"));
+        stage.hand(Input::TreeGone { run });
+    }
+    stage.did("KILL strays, exit 0");
+    assert_eq!(stage.now.since_origin(), ms(8900));
+    let killed: Vec<InstanceId> = (0..10).map(InstanceId).collect();
+    assert!(matches!(end_of(&stage), Event::ShutdownEnded { killed: told, left, .. } if *told == killed && left.is_empty()));
+}
+
+#[test]
+fn what_one_wave_does_not_use_is_there_for_the_later_ones() {
+    let mut stage = one_after_the_other(s(10));
+    stage.signal_to_daemon(Signal::TERM);
+    for name in NAMES.into_iter().rev().take(9) {
+        stage.is_killed(name, Signal::TERM);
+    }
+    stage.forget_deeds();
+    stage.after(ms(8899));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep p0 with KILL");
+}
+
+#[test]
+fn a_budget_that_is_large_enough_shortens_nobody() {
+    let mut stage = Stage::with(Settings { shutdown_timeout: s(60), ..SETTINGS }, [quick("a"), quick("b")]).boot();
+    stage.signal_to_daemon(Signal::TERM);
+    stage.forget_deeds();
+    stage.after(ms(9_999));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep a with KILL, sweep b with KILL");
+}
+
+#[test]
+fn a_budget_shortens_several_signals_alike() {
+    let stop = stop_with(&[(Signal::INT, s(10)), (Signal::TERM, s(10))]);
+    let mut stage = Stage::booted([ProgramSpec { stop, ..quick("web") }]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM strays, INT web");
+    stage.after(ms(4450));
+    stage.did("TERM web");
+    stage.after(ms(4450));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn no_budget_still_asks_everyone_before_it_kills() {
+    let mut stage = Stage::with(
+        Settings { shutdown_timeout: s(0), ..SETTINGS },
+        [ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }],
+    )
+    .boot();
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(s(0));
+    stage.did("TERM app, sweep app with KILL, TERM strays, TERM db, sweep db with KILL, KILL strays, exit 0");
+}
+
+/// An uninterruptible process must not cost the others their graceful end.
+#[test]
+fn a_wave_that_survives_sigkill_does_not_keep_the_next_from_its_signal() {
+    let ranked = |name, priority| ProgramSpec { priority, stop: stop_with(&[(Signal::TERM, s(1))]), ..quick(name) };
+    let mut stage = Stage::booted([ranked("db", 1), ranked("stuck", 2)]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(s(1));
+    stage.did("TERM stuck, sweep stuck with KILL");
+    stage.after(ms(99));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("TERM strays, TERM db");
+    stage.is_killed("db", Signal::TERM);
+    stage.after(s(8));
+    assert_eq!((stage.exit_code(), stage.now.since_origin()), (Some(0), ms(9_100)));
+    assert!(matches!(end_of(&stage), Event::ShutdownEnded { left, .. } if *left == [InstanceId(1)]));
+}
+
+#[test]
+fn a_second_signal_kills_everything_now() {
+    let mut stage =
+        Stage::booted([ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(s(1));
+    stage.did("TERM app");
+    stage.signal_to_daemon(Signal::INT);
+    stage.did("sweep db with KILL, sweep app with KILL");
+    stage.signal_to_daemon(Signal::INT);
+    stage.did_nothing();
+    stage.is_killed("app", Signal::KILL);
+    stage.is_killed("db", Signal::KILL);
+    assert_eq!(stage.exit_code(), Some(0));
+}
+
+/// `musterctl shutdown` and then `docker stop`: the first signal asks for what is being done, the second for haste.
+#[test]
+fn the_first_signal_of_a_shutdown_by_command_is_no_second_signal() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command, timeout: None });
+    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command, timeout: None });
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM strays, TERM web");
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn a_command_may_bring_its_own_budget() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command, timeout: Some(s(2)) });
+    stage.after(ms(1900));
+    stage.did("TERM strays, TERM web, sweep web with KILL");
+    stage.after(ms(100));
+    assert_eq!(stage.exit_code(), Some(0));
+}
+
+#[test]
+fn a_stop_under_way_is_shortened_and_not_begun_anew() {
+    let patient = ProgramSpec { stop: stop_with(&[(Signal::TERM, s(60))]), ..quick("web") };
+    let mut stage = Stage::booted([patient]);
+    stage.stop("web");
+    stage.after(s(5));
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM web, TERM strays");
+    stage.after(ms(8900));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn leftovers_are_within_the_budget_too() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.main_ends("web", Exit::Code(1));
+    stage.after(s(1));
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(ms(8900));
+    stage.did("sweep web with TERM, TERM strays, sweep web with KILL");
+    stage.tree_gone("web");
+    assert_eq!(stage.exit_code(), Some(0));
+}
+
+#[test]
+fn what_survives_the_budget_does_not_hold_up_the_end() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(s(9));
+    assert_eq!((stage.exit_code(), stage.core.poll_timeout()), (Some(0), None));
+    assert!(matches!(end_of(&stage), Event::ShutdownEnded { left, .. } if *left == [InstanceId(0)]));
+}
+
+#[test]
+fn commands_during_a_shutdown_are_refused_or_answered_when_it_comes_to_them() {
+    let mut stage = Stage::booted([quick("a"), ProgramSpec { autostart: false, ..quick("b") }]);
+    let waiting = stage.wait_for(Awaited::Exited, "a");
+    let starting = stage.start("b");
+    stage.signal_to_daemon(Signal::TERM);
+    stage.answered(starting, "b Cancelled!");
+    let (start, restart) = (stage.start("all"), stage.restart("a"));
+    stage.answered(start, "a ShuttingDown!, b ShuttingDown!");
+    stage.answered(restart, "a ShuttingDown!");
+    let stop = stage.stop("all");
+    stage.is_killed("a", Signal::TERM);
+    stage.not_answered(stop);
+    stage.is_killed("b", Signal::TERM);
+    stage.answered(stop, "a Stopped, b Stopped");
+    stage.answered(waiting, "a ShuttingDown!");
+    let late = stage.order(Verb::Stop, "a", false);
+    stage.not_answered(late);
+}
+
+#[test]
+fn a_shutdown_ends_every_restart() {
+    let mut stage = Stage::booted([quick("a"), quick("b")]);
+    let restart = stage.restart("all");
+    stage.is_killed("a", Signal::TERM);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.answered(restart, "a Cancelled!, b Cancelled!");
+    stage.is_killed("b", Signal::TERM);
+    stage.did("TERM a, TERM b, sweep a with TERM, TERM strays, sweep b with TERM, KILL strays, exit 0");
+}
+
+#[test]
+fn the_account_names_who_was_killed_and_who_was_last() {
+    let mut stage = Stage::booted([quick("a"), quick("b")]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(s(1));
+    stage.is_killed("a", Signal::TERM);
+    stage.after(ms(7900));
+    stage.is_killed("b", Signal::KILL);
+    let expected = Event::ShutdownEnded {
+        reason: ShutdownReason::Signal(Signal::TERM),
+        code: 0,
+        killed: vec![InstanceId(1)],
+        left: Vec::new(),
+        slowest: Some((InstanceId(1), ms(8900))),
+    };
+    assert_eq!(*end_of(&stage), expected);
+}

@@ -262,6 +262,11 @@ impl Stage {
         next.since(self.now).as_millis()
     }
 
+    /// With what the daemon has ended, if it has.
+    pub fn exit_code(&self) -> Option<u8> {
+        self.witness.has_exited
+    }
+
     pub fn failures(&self, name: &str) -> u32 {
         self.one(name).failures(self.now)
     }

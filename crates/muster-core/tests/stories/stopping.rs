@@ -1,1 +1,224 @@
+//! Stopping one program: its signals, its patience, its whole tree, and what is left of it after any end.
 
+use muster_core::spec::{ProgramSpec, StopScope, StopSpec};
+use muster_core::{Effect, Event, Exit, Input, RequestId, Scope, Signal, Verb};
+
+use crate::common::programs::{killed_by, ms, quick, s, stop_with};
+use crate::stage::Stage;
+
+fn with_stop(steps: &[(Signal, std::time::Duration)]) -> ProgramSpec {
+    ProgramSpec { stop: stop_with(steps), ..quick("web") }
+}
+
+#[test]
+fn the_stop_signal_comes_first_and_sigkill_after_stopwaitsecs() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.stop("web");
+    stage.did("TERM web");
+    stage.after(ms(9_999));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn a_stopped_process_is_continued_so_that_it_can_act_on_the_signal() {
+    let mut stage = Stage::booted([quick("web")]);
+    let run = stage.core.find("web").and_then(|web| web.run()).unwrap();
+    let (request, select) = (RequestId(1), "web".parse().unwrap());
+    stage.core.handle_input(stage.now, Input::Commanded { request, select, verb: Verb::Stop, wait: true });
+    let effects: Vec<Effect> = std::iter::from_fn(|| stage.core.poll_effect()).collect();
+    let signals: Vec<&Effect> = effects.iter().filter(|effect| matches!(effect, Effect::Signal { .. })).collect();
+    let signal = |signal| Effect::Signal { run, signal, scope: Scope::Main };
+    assert_eq!(signals, [&signal(Signal::TERM), &signal(Signal::CONT)]);
+}
+
+#[test]
+fn several_stop_signals_each_have_their_own_patience() {
+    let mut stage = Stage::booted([with_stop(&[(Signal::INT, s(2)), (Signal::QUIT, s(3)), (Signal::TERM, ms(500))])]);
+    stage.stop("web");
+    stage.did("INT web");
+    stage.after(s(2));
+    stage.did("QUIT web");
+    stage.after(ms(2_999));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("TERM web");
+    stage.after(ms(500));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn the_scope_decides_who_gets_the_stop_signal_and_sigkill_gets_the_whole_tree() {
+    let stop = StopSpec { scope: StopScope::Group, ..stop_with(&[(Signal::TERM, s(1))]) };
+    let mut stage = Stage::booted([ProgramSpec { stop, ..quick("web") }]);
+    stage.stop("web");
+    stage.did("TERM Group of web");
+    stage.after(s(1));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn no_patience_is_sigkill_right_after_the_signal() {
+    let mut stage = Stage::booted([with_stop(&[(Signal::TERM, s(0))])]);
+    stage.stop("web");
+    stage.after(s(0));
+    stage.did("TERM web, sweep web with KILL");
+}
+
+#[test]
+fn sigkill_is_sent_again_until_nothing_is_left() {
+    let mut stage = Stage::booted([with_stop(&[(Signal::TERM, s(1))])]);
+    stage.stop("web");
+    stage.after(s(1));
+    stage.did("TERM web, sweep web with KILL");
+    stage.after(s(2));
+    stage.did("sweep web with KILL, sweep web with KILL");
+    let stuck = stage.events.iter().any(|event| matches!(event, Event::Stuck { since, .. } if *since == s(3)));
+    assert!(stuck, "{:?}", stage.events);
+    stage.is_killed("web", Signal::KILL);
+    stage.stands("web STOPPED");
+    stage.after(s(10));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn leftovers_of_a_stop_get_what_remains_of_the_patience() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.stop("web");
+    stage.after(s(4));
+    stage.main_ends("web", killed_by(Signal::TERM));
+    stage.did("TERM web, sweep web with TERM");
+    stage.stands("web STOPPING");
+    stage.after(ms(5_999));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep web with KILL");
+    stage.tree_gone("web");
+    stage.stands("web STOPPED");
+}
+
+#[test]
+fn leftovers_go_through_the_rest_of_the_signals() {
+    let mut stage = Stage::booted([with_stop(&[(Signal::INT, s(2)), (Signal::TERM, s(3))])]);
+    stage.stop("web");
+    stage.after(s(1));
+    stage.main_ends("web", Exit::Code(0));
+    stage.did("INT web, sweep web with INT");
+    stage.after(s(1));
+    stage.did("sweep web with TERM");
+    stage.after(s(3));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn leftovers_of_a_crash_are_gone_before_the_next_run() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.main_ends("web", killed_by(Signal::KILL));
+    stage.did("sweep web with TERM");
+    stage.after(s(5));
+    stage.did_nothing();
+    stage.stands("web BACKOFF");
+    stage.after(s(5));
+    stage.did("sweep web with KILL");
+    stage.tree_gone("web");
+    stage.did("spawn web");
+}
+
+#[test]
+fn leftovers_that_are_gone_early_do_not_shorten_the_delay() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.main_ends("web", Exit::Code(1));
+    stage.after(ms(100));
+    stage.tree_gone("web");
+    stage.after(ms(399));
+    stage.did("sweep web with TERM");
+    stage.after(ms(1));
+    stage.did("spawn web");
+}
+
+#[test]
+fn leftovers_of_an_end_for_good_are_stopped_too() {
+    let mut stage = Stage::booted([quick("job")]);
+    stage.main_ends("job", Exit::Code(0));
+    stage.stands("job EXITED");
+    stage.after(s(10));
+    stage.did("sweep job with TERM, sweep job with KILL");
+    stage.tree_gone("job");
+    stage.stands("job EXITED");
+    assert_eq!(stage.core.poll_timeout(), None);
+}
+
+#[test]
+fn a_stop_during_a_crashs_sweep_does_not_begin_the_patience_anew() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.main_ends("web", Exit::Code(1));
+    stage.after(s(6));
+    let stop = stage.stop("web");
+    stage.after(s(4));
+    stage.did("sweep web with TERM, sweep web with KILL");
+    stage.tree_gone("web");
+    stage.answered(stop, "web Stopped");
+}
+
+#[test]
+fn a_stop_of_what_has_exited_waits_for_its_leftovers() {
+    let mut stage = Stage::booted([quick("job")]);
+    stage.main_ends("job", Exit::Code(0));
+    let stop = stage.stop("job");
+    stage.not_answered(stop);
+    stage.tree_gone("job");
+    stage.answered(stop, "job Stopped");
+}
+
+/// The stop was under way when somebody started it again: who asked for the stop still hears that it was down.
+#[test]
+fn a_stop_of_leftovers_is_answered_although_a_start_follows() {
+    let mut stage = Stage::booted([quick("job")]);
+    stage.main_ends("job", Exit::Code(0));
+    let stop = stage.stop("job");
+    let start = stage.start("job");
+    stage.stands("job WAITING");
+    stage.tree_gone("job");
+    stage.answered(stop, "job Stopped");
+    stage.spawned("job");
+    stage.answered(start, "job Started");
+}
+
+#[test]
+fn an_old_deadline_never_acts_on_a_new_run() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.stop("web");
+    stage.is_killed("web", Signal::TERM);
+    stage.start("web");
+    stage.spawned("web");
+    stage.after(s(9));
+    stage.stop("web");
+    stage.forget_deeds();
+    stage.after(ms(9_999));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn stopping_what_has_not_been_executed_yet_signals_it_all_the_same() {
+    let mut stage = Stage::of([quick("web")]);
+    stage.start("web");
+    stage.stop("web");
+    stage.did("spawn web, TERM web");
+    stage.spawned("web");
+    stage.stands("web STOPPING");
+    stage.is_killed("web", Signal::TERM);
+    stage.stands("web STOPPED");
+}
+
+#[test]
+fn an_end_that_was_asked_for_is_a_success_in_the_history() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.stop("web");
+    stage.is_killed("web", Signal::KILL);
+    let web = stage.core.find("web").unwrap();
+    let past = web.past().next_back().unwrap();
+    assert!(past.success && past.was_stopping, "{past:?}");
+}

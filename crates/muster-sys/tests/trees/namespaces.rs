@@ -15,15 +15,15 @@ use crate::world::{GRACE, TERM, World};
 fn pid_1_answers_for_what_came_from_outside() {
     perform_in_new_namespace("namespaces::pid_1_answers_for_what_came_from_outside", Without::Nothing, |world| {
         assert!(world.trees.abilities().is_pid_1);
-        let run = world.run("trap '' TERM; sleep 1000 & wait");
-        world.wait_for(run, 2, 1);
+        let run = world.run("trap '' TERM; (setsid sleep 1000 &); sleep 1000 & wait");
+        world.wait_for(run, 3, 2);
         world.wait_until("the visitor is there", |world| world.trees.strays().len() == 2);
         world.without_stray();
         let visitor = world.trees.strays();
         assert_eq!(visitor[0].ppid, Pid(0), "{visitor:?}");
         assert_eq!(world.trees.signal_strays(TERM), 1);
         world.wait_until("the visitor is gone", |world| world.trees.strays().is_empty());
-        assert_eq!(world.trees.processes(run).len(), 2, "a run is spared");
+        assert_eq!(world.trees.processes(run).len(), 3, "a run is spared, its orphan too");
         assert_eq!(world.trees.signal_strays(Signal::KILL), 0);
         world.kill(run);
     });

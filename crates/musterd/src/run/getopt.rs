@@ -10,29 +10,29 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The options a command line may hold.
 #[derive(Clone, Copy, Debug)]
-pub struct Grammar {
+pub(super) struct Grammar {
     /// One-letter options; those followed by `:` take a value, as in getopt's own notation.
-    pub short: &'static str,
+    pub(super) short: &'static str,
     /// Options with a name.
-    pub long: &'static [Long],
+    pub(super) long: &'static [Long],
     /// What an argument that is no option does.
-    pub operands: Operands,
+    pub(super) operands: Operands,
 }
 
 /// An option with a name.
 #[derive(Clone, Copy, Debug)]
-pub struct Long {
+pub(super) struct Long {
     /// The name, without the dashes.
-    pub name: &'static str,
+    pub(super) name: &'static str,
     /// Whether a value follows.
-    pub takes_value: bool,
+    pub(super) takes_value: bool,
     /// What the scan reports for it, usually the letter of the same meaning.
-    pub key: u8,
+    pub(super) key: u8,
 }
 
 /// What an argument that is no option does to the options after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operands {
+pub(super) enum Operands {
     /// It is set aside, and options are looked for behind it too: getopt's default.
     AreSetAside,
     /// It ends the options: getopt's `+`, and POSIX.
@@ -41,7 +41,7 @@ pub enum Operands {
 
 /// A mistake, in glibc's words (without the program's name in front).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mistake {
+pub(super) enum Mistake {
     /// A letter that is no option.
     UnknownLetter(u8),
     /// A name that is no option, with its dashes and its value.
@@ -75,13 +75,13 @@ impl fmt::Display for Mistake {
 impl std::error::Error for Mistake {}
 
 /// An option as found: its key, and its value if it takes one.
-pub type Found = (u8, Option<OsString>);
+pub(super) type Found = (u8, Option<OsString>);
 
 /// A walk over a command line, option by option.
 ///
 /// Nothing is read ahead: a `--help` in front of a mistake wins, as it does with getopt.
 #[derive(Debug)]
-pub struct Scan<'a> {
+pub(super) struct Scan<'a> {
     grammar: Grammar,
     arguments: std::slice::Iter<'a, OsString>,
     cluster: &'a [u8],
@@ -91,12 +91,12 @@ pub struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// A walk over `arguments`, which do not hold the program's own name.
-    pub fn new(grammar: Grammar, arguments: &'a [OsString]) -> Scan<'a> {
+    pub(super) fn new(grammar: Grammar, arguments: &'a [OsString]) -> Scan<'a> {
         Scan { grammar, arguments: arguments.iter(), cluster: &[], operands: Vec::new(), options_ended: false }
     }
 
     /// What is left once the options are read: the operands in their order.
-    pub fn into_operands(mut self) -> Vec<OsString> {
+    pub(super) fn into_operands(mut self) -> Vec<OsString> {
         self.operands.extend(self.arguments.cloned());
         self.operands
     }

@@ -1,0 +1,128 @@
+//! How long the rules take for many instances at once: boot, crash, restart, stop and shutdown of all of them.
+//!
+//! `cargo run -p muster-core --profile dist-dev --example speed`. Times must grow with the number, not with its square;
+//! with a priority of its own for each instance there are as many waves as instances.
+
+use std::rc::Rc;
+// The rules have no clock; who measures them does.
+#[allow(clippy::disallowed_types)]
+use std::time::Instant;
+use std::time::Duration;
+
+use muster_core::restart::RestartPolicy;
+use muster_core::spec::{InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope, StopSpec, StopStep, Target};
+use muster_core::{Effect, Exit, Input, RequestId, RunId, Settings, ShutdownReason, Signal, Supervisor, Time, Verb};
+
+fn main() {
+    println!("{:>9} {:>9}  what, and how long in ms", "instances", "waves");
+    for instances in [1_000, 10_000, 100_000] {
+        for waves in [1, 100, instances] {
+            measure(instances, waves);
+        }
+    }
+}
+
+fn measure(instances: u32, waves: u32) {
+    let programs: Vec<Rc<ProgramSpec>> = (0..instances).map(|number| program(number, number % waves)).collect();
+    let settings = Settings { shutdown_timeout: Duration::from_secs(9), exit_when_done: true };
+    let mut shell = Shell { core: Supervisor::new(settings, &programs, 0), now: Time::ZERO, effects: 0 };
+    let mut told = Vec::new();
+    let mut time = |what: &str, act: &mut dyn FnMut()| {
+        #[allow(clippy::disallowed_types)]
+        let began = Instant::now();
+        act();
+        told.push(format!("{what} {:.1}", began.elapsed().as_secs_f64() * 1e3));
+    };
+    time("boot", &mut || shell.hand(Input::Booted));
+    time("crash", &mut || shell.crash_all());
+    time("retry", &mut || shell.pass_time());
+    time("restart", &mut || shell.command(Verb::Restart));
+    time("stop", &mut || shell.command(Verb::Stop));
+    time("start", &mut || shell.command(Verb::Start));
+    time("shutdown", &mut || {
+        shell.hand(Input::ShutdownAsked { reason: ShutdownReason::Signal(Signal::TERM), timeout: None });
+    });
+    println!("{instances:>9} {waves:>9}  {} ({} effects)", told.join(", "), shell.effects);
+}
+
+/// Carries effects out at once: what is spawned runs, what is asked to stop stops.
+struct Shell {
+    core: Supervisor,
+    now: Time,
+    effects: u64,
+}
+
+impl Shell {
+    fn hand(&mut self, input: Input) {
+        self.core.handle_input(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.core.poll_effect() {
+            self.effects += 1;
+            match effect {
+                Effect::Spawn { run, .. } => self.core.handle_input(self.now, Input::Spawned { run }),
+                Effect::Signal { run, signal: Signal::TERM, .. } => self.end(run, Exit::Code(0)),
+                _ => {}
+            }
+        }
+    }
+
+    fn end(&mut self, run: RunId, exit: Exit) {
+        self.core.handle_input(self.now, Input::Exited { run, exit });
+        self.core.handle_input(self.now, Input::TreeGone { run });
+    }
+
+    fn crash_all(&mut self) {
+        let runs: Vec<RunId> = self.core.snapshot().iter().filter_map(|instance| instance.run()).collect();
+        for run in runs {
+            self.end(run, Exit::Code(1));
+        }
+        self.drain();
+    }
+
+    fn pass_time(&mut self) {
+        self.now = self.core.poll_timeout().unwrap_or(self.now);
+        self.core.handle_timeout(self.now);
+        self.drain();
+    }
+
+    fn command(&mut self, verb: Verb) {
+        let select = "all".parse().expect("the word for everybody");
+        self.hand(Input::Commanded { request: RequestId(1), select, verb, wait: true });
+    }
+}
+
+fn program(number: u32, priority: u32) -> Rc<ProgramSpec> {
+    let name = format!("p{number}");
+    let process = ProcessSpec {
+        command: vec!["sleep".to_owned(), "infinity".to_owned()],
+        environment: Vec::new(),
+        clean_environment: false,
+        user: None,
+        groups: None,
+        directory: None,
+        umask: None,
+        nice: None,
+        oom_score_adj: None,
+        rlimits: Vec::new(),
+    };
+    let output = OutputSpec { stdout: Target::Discard, stderr: None };
+    let instance = InstanceSpec { name: name.clone(), index: 0, process, output };
+    let stop = StopStep { signal: Signal::TERM, patience: Duration::from_secs(10) };
+    Rc::new(ProgramSpec {
+        name,
+        groups: Vec::new(),
+        kind: Kind::Service,
+        autostart: true,
+        restart: RestartPolicy::DEFAULT,
+        startsecs: Duration::ZERO,
+        exit_codes: vec![0],
+        priority: i64::from(priority),
+        essential: false,
+        stop: StopSpec { steps: vec![stop], scope: StopScope::Main },
+        reload_signal: None,
+        instances: vec![Rc::new(instance)],
+    })
+}
