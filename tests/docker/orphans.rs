@@ -40,7 +40,9 @@ fn strays_of_docker_exec_outlive_programs_and_are_ended_at_the_end() {
         return;
     }
     let _shared = together();
-    let container = Recipe::of(services()).config(CONFIG).start();
+    // Strays have as long as the last programs take.
+    let slow = "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap 'sleep 1; exit' TERM; while :; do sleep 0.1; done\"]\n";
+    let container = Recipe::of(services()).config(&format!("{CONFIG}{slow}")).start();
     container.wait_ready();
     // What they say goes to PID 1's own console, since nobody reads theirs any more.
     let stray = "exec >/proc/1/fd/1 2>&1; trap 'echo stray was asked; exit' TERM; echo stray is up; while :; do sleep 0.1; done";
@@ -53,6 +55,7 @@ fn strays_of_docker_exec_outlive_programs_and_are_ended_at_the_end() {
     assert_eq!(strays(), before, "a stray was touched by a stop of programs");
     assert!(!container.logs().contains("stray was asked"), "a stray was signalled by a stop of programs");
 
+    assert!(container.ctl("start slow").status.success());
     let stopped = container.stop();
     assert_eq!(stopped.code, 0, "{}", stopped.log);
     assert!(stopped.log.contains("stray was asked"), "strays get TERM at the end:\n{}", stopped.log);

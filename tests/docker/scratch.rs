@@ -5,8 +5,9 @@
 use crate::container::{Container, Recipe};
 use crate::engine::{Libc, docker_ok, is_wanted, scratch, text, together};
 
-/// A daemon without programs or socket, which waits to be stopped.
-const IDLE: &str = "[musterd]\nexit_when_done = false\n[http]\nsocket = ''\n";
+/// A daemon that starts nothing, has no socket, and waits to be stopped.
+const IDLE: &str = "[musterd]\nexit_when_done = false\n[http]\nsocket = ''\n\
+                    [program.never]\ncommand = '/musterd'\nautostart = false\n";
 
 /// Runs this with each executable.
 fn with_each_libc(check: impl Fn(&str)) {

@@ -126,3 +126,18 @@ fn the_health_check_of_the_image_tells_when_everything_is_there() {
     container.shell("chmod -x /usr/sbin/nginx; kill -9 $(cat /run/nginx.pid)");
     container.until("it is unhealthy", || (health() == "unhealthy").then_some(()));
 }
+
+#[test]
+fn a_program_with_a_user_can_open_the_console_as_a_file() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let config = "[program.web]\nuser = 'www-data'\nrestart = 'no'\n\
+                  command = \"sh -c 'echo out >/dev/stdout; echo err >/dev/stderr; echo fd >/proc/self/fd/1'\"\n";
+    let (code, log) = Recipe::of(services()).config(config).run();
+    assert_eq!(code, 0, "{log}");
+    for line in ["web | out", "web | err", "web | fd"] {
+        assert!(log.lines().any(|written| written == line), "{line:?} is missing:\n{log}");
+    }
+}

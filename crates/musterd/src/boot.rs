@@ -60,8 +60,14 @@ fn start(spec: Spec, files: Vec<PathBuf>) -> io::Result<u8> {
     enter_surroundings(&spec)?;
     let consoles = Consoles::start()?;
     telemetry::start(&spec.daemon, &consoles.stderr)?;
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
+    let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
+    let runtime = runtime.map_err(needs("epoll_create1 and eventfd2"))?;
     runtime.block_on(run(spec, files, clock, limits, consoles))
+}
+
+/// Older kernels have these calls, too; only a seccomp profile of one's own can take them away.
+fn needs(calls: &'static str) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{error}: the seccomp profile must allow {calls}"))
 }
 
 /// The daemon's own umask and directory, before anything is opened.
@@ -92,7 +98,7 @@ async fn run(
     let trees = Trees::new();
     trees.abilities().lacks().into_iter().for_each(|lack| warn!("{lack}"));
     let statuses = Rc::new(Watched::for_reading(PollSet::new()?)?);
-    let signals = Watched::for_reading(Signals::new()?)?;
+    let signals = Watched::for_reading(Signals::new().map_err(needs("signalfd4"))?)?;
     let environment = std::env::vars_os().collect();
     let spawner = Spawner::new(environment, limits, spec.daemon.umask)?;
     let settings =
@@ -101,6 +107,7 @@ async fn run(
     let access = Access::new(&spec.control, &mut accounts);
     let pidfile = spec.daemon.pidfile.clone();
     drop(spec);
+    let console = consoles.stderr.clone();
     let logs = Logs::start(consoles)?;
     let instances = supervisor.snapshot().len();
     let children = Children::new(spawner, trees, logs, Rc::clone(&statuses), instances);
@@ -113,7 +120,7 @@ async fn run(
     let _pidfile = pidfile.as_deref().and_then(Pidfile::write);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), programs = instances, "musterd is up");
 
-    let code = EventLoop::new(Rc::clone(&shared), signals, statuses, received).run().await;
+    let code = EventLoop::new(Rc::clone(&shared), signals, statuses, received, console).run().await;
 
     if let Some((server, _place)) = place {
         server.finish(LAST_MOMENT).await;

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, trace, warn};
 
 use crate::journal;
+use crate::logs::console::Console;
 use crate::shared::{Order, Shared};
 
 /// How soon SIGKILL is sent again to a tree that grows as fast as it is killed.
@@ -28,6 +29,7 @@ pub(crate) struct EventLoop {
     signals: Watched<Signals>,
     statuses: Rc<Watched<PollSet>>,
     orders: mpsc::Receiver<Order>,
+    console: Console,
     inputs: VecDeque<Input>,
     replies: HashMap<RequestId, oneshot::Sender<Outcome>>,
     /// Runs whose tree is to go, with the signal that is still to be sent.
@@ -55,12 +57,14 @@ impl EventLoop {
         signals: Watched<Signals>,
         statuses: Rc<Watched<PollSet>>,
         orders: mpsc::Receiver<Order>,
+        console: Console,
     ) -> EventLoop {
         EventLoop {
             shared,
             signals,
             statuses,
             orders,
+            console,
             inputs: VecDeque::new(),
             replies: HashMap::new(),
             sweeps: BTreeMap::new(),
@@ -74,10 +78,14 @@ impl EventLoop {
         self.inputs.push_back(Input::Booted);
         loop {
             self.settle();
+            self.console.release();
             if let Some(code) = self.exit {
                 return code;
             }
-            match self.wait().await {
+            let happened = self.wait().await;
+            // Whatever is logged on the way to the next rest is written at once.
+            self.console.hold();
+            match happened {
                 Happened::Deadline => self.handle_deadline(),
                 Happened::Signal(Ok(received)) => self.handle_signals(received),
                 Happened::Statuses(Ok(tokens)) => {

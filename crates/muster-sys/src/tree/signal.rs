@@ -68,12 +68,22 @@ impl Trees {
             return self.signal_everyone(signal);
         }
         if signal == Signal::KILL {
-            return self.kill(Whom::Strays).sent.count;
+            return self.kill_strays();
         }
         let members = self.find(Whom::Strays);
         let mut delivery = Delivery::default();
         self.deliver_each(&members, signal, true, &mut delivery);
         delivery.sent.count
+    }
+
+    /// A PID 1 with no runs any more may kill everybody at once, and must: nsenter(1) stops itself when its child is
+    /// stopped, so after a freeze it would never reap that child, and no PID 1 can end before its pid namespace is empty.
+    fn kill_strays(&mut self) -> usize {
+        let count = self.find(Whom::Strays).iter().filter(|member| member.stat.is_alive()).count();
+        match self.signal_everyone(Signal::KILL) {
+            0 => self.kill(Whom::Strays).sent.count,
+            _ => count,
+        }
     }
 
     fn dispatch(&mut self, runs: &[RunId], signal: Signal, scope: Scope, wakes: bool) -> io::Result<Signalled> {
@@ -150,8 +160,8 @@ impl Trees {
         }
     }
 
-    /// Without /proc nobody can be told from anybody, so this is only for a PID 1 that has no runs any more: kill(2)
-    /// with -1 means all of the pid namespace but ourselves. How many they were is not told.
+    /// Nobody is told from anybody here, so this is only for a PID 1 that has no runs any more: kill(2) with -1 means all
+    /// of the pid namespace but ourselves. How many they were is not told.
     fn signal_everyone(&self, signal: Signal) -> usize {
         let is_alone = self.proc.this() == 1 && self.runs.is_empty();
         // SAFETY: kill touches no memory of ours.

@@ -64,6 +64,7 @@ impl Socket {
             )));
         }
         let owner = look_up_owner(spec.owner.as_ref(), accounts)?;
+        make_directory(path)?;
         let lock = suffixed(path, ".lock");
         let held = take_lock(&lock, path)?;
         let place = Place { path: path.to_owned(), lock, _held: held };
@@ -98,6 +99,16 @@ fn look_up_owner(owner: Option<&UserSpec>, accounts: &mut Accounts) -> Result<Op
         .account(owner, nix::unistd::getegid().as_raw())
         .map_err(|error| SocketError::Misconfigured(format!("[http] owner: {error}")))?;
     Ok(Some((account.uid, account.gid)))
+}
+
+/// An image made from nothing has no /run, and a fresh tmpfs there has no directories.
+fn make_directory(socket: &Path) -> Result<(), SocketError> {
+    match socket.parent() {
+        Some(directory) if !directory.exists() => {
+            fs::create_dir_all(directory).map_err(|error| unusable(directory, &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Holds the lock that is under this name, not one that was removed while we waited for it.
@@ -200,10 +211,20 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_not_there_is_told() {
+    fn a_directory_that_is_not_there_is_made() {
         in_runtime(|path| {
+            let deep = path.with_file_name("run").join("muster/ctl.sock");
+            let _socket = open(&deep).unwrap();
+            assert!(UnixStream::connect(deep).is_ok());
+        });
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_is_told() {
+        in_runtime(|path| {
+            fs::write(path, "a file").unwrap();
             let Err(SocketError::Unusable(text)) = open(&path.join("no/such")) else { panic!("it cannot be opened") };
-            assert!(text.contains("no such file"), "{text}");
+            assert!(text.contains("not a directory"), "{text}");
         });
     }
 }

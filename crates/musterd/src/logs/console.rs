@@ -18,6 +18,9 @@ use super::Consoles;
 /// How many bytes wait for a reader at most. The default of the logs reference: 1 MiB.
 const BOUND: usize = 1 << 20;
 
+/// Lines that are held back for more of them go out when they are so many bytes.
+const HELD: usize = 16 * 1024;
+
 /// A queue that grew in a burst gives its memory back when it is empty.
 const KEPT_CAPACITY: usize = 64 * 1024;
 
@@ -39,6 +42,7 @@ struct Queue {
     pending: Vec<u8>,
     lost_lines: u64,
     is_writing: bool,
+    is_held: bool,
 }
 
 impl Console {
@@ -59,16 +63,28 @@ impl Console {
         }
         queue.put_gap();
         queue.pending.extend_from_slice(lines);
-        if !queue.is_writing {
-            self.shared.filled.notify_one();
-        }
+        self.shared.ring(&queue);
+    }
+
+    /// Lines that follow can wait for each other: whoever handles many things at once wakes the thread once for all of
+    /// them, with [`Console::release`].
+    pub(crate) fn hold(&self) {
+        self.shared.lock().is_held = true;
+    }
+
+    /// What was held back goes out.
+    pub(crate) fn release(&self) {
+        let mut queue = self.shared.lock();
+        queue.is_held = false;
+        self.shared.ring(&queue);
     }
 
     /// Waits until everything queued so far has been written, or `patience` is over.
     pub(crate) fn flush(&self, patience: Duration) {
         let mut queue = self.shared.lock();
+        queue.is_held = false;
         queue.put_gap();
-        self.shared.filled.notify_one();
+        self.shared.ring(&queue);
         let is_busy = |queue: &mut Queue| queue.is_writing || !queue.pending.is_empty();
         drop(self.shared.emptied.wait_timeout_while(queue, patience, is_busy));
     }
@@ -79,6 +95,11 @@ fn count_lines(lines: &[u8]) -> u64 {
 }
 
 impl Queue {
+    /// Whether there is something to write now.
+    fn is_due(&self) -> bool {
+        !self.pending.is_empty() && (!self.is_held || self.pending.len() >= HELD)
+    }
+
     /// Tells the reader what it has missed.
     fn put_gap(&mut self) {
         if self.lost_lines > 0 {
@@ -93,6 +114,13 @@ impl Shared {
     /// A thread that panicked while it held the lock left the queue as it was, which is good enough to go on.
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the thread if it has something to do and does not know it yet.
+    fn ring(&self, queue: &Queue) {
+        if queue.is_due() && !queue.is_writing {
+            self.filled.notify_one();
+        }
     }
 
     fn write_for_ever(&self, mut file: File) {
@@ -112,7 +140,7 @@ impl Shared {
         if queue.pending.is_empty() {
             self.emptied.notify_all();
         }
-        while queue.pending.is_empty() {
+        while !queue.is_due() {
             queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.is_writing = true;
