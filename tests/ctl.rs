@@ -107,7 +107,8 @@ fn everything_that_prints_data_prints_json() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_panic() {
-    let many: String = (0..200).map(|n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\nautostart = false\n")).collect();
+    let many: String =
+        (0..200).map(|n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\nautostart = false\n")).collect();
     let daemon = Setting::supervising(many).start();
     let ctl = env!("CARGO_BIN_EXE_musterctl");
     let socket = daemon.socket();
@@ -118,7 +119,8 @@ fn a_reader_that_goes_away_is_no_panic() {
         let code: i32 = ended.err.trim().parse().unwrap_or_else(|_| panic!("{words} said more: {}", ended.err));
         assert!([0, 3, 141].contains(&code), "{words}: {code}");
     }
-    let mut child = daemon.ctl_command(&["status"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut child =
+        daemon.ctl_command(&["status"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
     drop(child.stdout.take());
     let mut err = String::new();
     child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut err));
@@ -143,7 +145,12 @@ fn without_a_daemon_it_says_where_it_looked() {
 #[test]
 fn a_daemon_that_ends_while_it_is_asked_is_told() {
     let mut daemon = daemon();
-    let waiting = daemon.ctl_command(&["wait", "slow", "--for", "exited", "--timeout", "1000"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let waiting = daemon
+        .ctl_command(&["wait", "slow", "--for", "exited", "--timeout", "1000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
     harness::wait_until("it waits", || {
         let open = harness::find(daemon.pid()).map(|process| process.descriptors()).unwrap_or_default();
         open.values().filter(|target| target.starts_with("socket:")).count() >= 2

@@ -166,7 +166,8 @@ fn a_second_daemon_on_a_socket_is_3_and_starts_nothing() {
     let first = Setting::supervising(programs).start();
     let web = first.pid_of("web");
     let config = first.path("second.toml");
-    std::fs::write(&config, format!("[http]\nsocket = {:?}\n{programs}", first.socket())).expect("the directory is ours");
+    std::fs::write(&config, format!("[http]\nsocket = {:?}\n{programs}", first.socket()))
+        .expect("the directory is ours");
     let second = std::process::Command::new(env!("CARGO_BIN_EXE_musterd")).arg("-c").arg(config).output();
     let second = second.expect("it can be executed");
     assert_eq!(second.status.code(), Some(3));

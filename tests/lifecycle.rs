@@ -289,7 +289,9 @@ fn priorities_order_starts_and_stops() {
     let names = [("c", 1), ("a", 5), ("b", 30)];
     let programs: String = names.iter().map(|&(name, priority)| program(name, priority)).collect();
     let mut daemon = Setting::supervising(programs).start();
-    names.iter().for_each(|(name, _)| drop(daemon.wait_for_running(name)));
+    for (name, _) in names {
+        daemon.wait_for_running(name);
+    }
     let order = |message: &str| -> Vec<String> {
         daemon.log.saying(message).iter().filter_map(|line| line.field("program")).collect()
     };
@@ -321,7 +323,9 @@ fn a_oneshot_runs_until_it_has_succeeded() {
 #[test]
 fn restart_policies_decide_after_success_and_failure() {
     let program = |name: &str, restart: &str, command: &str| {
-        format!("[program.{name}]\ncommand = {command:?}\nrestart = {restart:?}\nbackoff = {{ delay = 1000, max = 1000 }}\n")
+        format!(
+            "[program.{name}]\ncommand = {command:?}\nrestart = {restart:?}\nbackoff = {{ delay = 1000, max = 1000 }}\n"
+        )
     };
     let programs: String = [
         program("no-well", "no", "true"),

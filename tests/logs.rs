@@ -27,11 +27,17 @@ fn lines_are_whole_and_have_their_programs_name() {
     let programs: String = (0..4)
         .map(|number| {
             let line = format!("{number}").repeat(3000);
-            script(&format!("p{number}"), &format!("i=0; while [ $i -lt 200 ]; do echo {line}; i=$((i+1)); done; echo end"), "")
+            script(
+                &format!("p{number}"),
+                &format!("i=0; while [ $i -lt 200 ]; do echo {line}; i=$((i+1)); done; echo end"),
+                "",
+            )
         })
         .collect();
     let daemon = Setting::supervising(programs).start();
-    let output = wait_for_output(&daemon, "all have written", |output| (0..4).all(|n| lines_of(output, &format!("p{n}")).len() == 201));
+    let output = wait_for_output(&daemon, "all have written", |output| {
+        (0..4).all(|n| lines_of(output, &format!("p{n}")).len() == 201)
+    });
     for number in 0..4 {
         let line = format!("{}\n", format!("{number}").repeat(3000)).into_bytes();
         let lines = lines_of(&output, &format!("p{number}"));
@@ -69,9 +75,8 @@ fn bytes_go_into_files_unchanged() {
         .collect();
     let (source, sink) = (directory.path().join("source"), directory.path().join("sink"));
     fs::write(&source, &bytes).expect("the directory is ours");
-    let programs = format!(
-        "[program.cat]\ntype = \"oneshot\"\ncommand = [\"cat\", {source:?}]\nlogs = {{ stdout = {sink:?} }}\n"
-    );
+    let programs =
+        format!("[program.cat]\ntype = \"oneshot\"\ncommand = [\"cat\", {source:?}]\nlogs = {{ stdout = {sink:?} }}\n");
     let mut daemon = Setting::supervising(programs).start();
     daemon.wait_for_state("cat", "EXITED");
     harness::wait_until("all is written", || fs::metadata(&sink).is_ok_and(|sink| sink.len() == bytes.len() as u64));
@@ -120,7 +125,8 @@ fn each_stream_goes_where_it_shall() {
     let mut lines: Vec<&str> = output.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["console | out", "merged | err", "merged | out", "out", "several | out"]);
-    let told: Vec<String> = daemon.log.text().lines().filter(|line| !line.starts_with('{')).map(str::to_owned).collect();
+    let told: Vec<String> =
+        daemon.log.text().lines().filter(|line| !line.starts_with('{')).map(str::to_owned).collect();
     assert_eq!(told, ["console | err"], "the daemon's stderr");
     let read = |name: &str| fs::read_to_string(daemon.path(name)).unwrap_or_default();
     assert_eq!((read("file.log"), read("a.log"), read("b.log")), ("out\nerr\n".into(), "out\n".into(), "out\n".into()));
@@ -135,7 +141,7 @@ fn a_file_that_cannot_be_written_harms_nobody() {
     let places = [
         ("directory", directory.path().to_owned()),
         ("full", "/dev/full".into()),
-        ("nowhere", "/no/such/place/web.log".into()),
+        ("nowhere", "/proc/no/such/web.log".into()),
         ("fifo", fifo),
     ];
     let programs: String = places
@@ -147,7 +153,8 @@ fn a_file_that_cannot_be_written_harms_nobody() {
     let mut daemon = Setting::supervising(programs).start();
     for (name, path) in &places {
         let pid = daemon.wait_for_running(name);
-        let line = daemon.log.wait_for("it is told", |line| line.field("file").as_deref() == Some(&path.to_string_lossy()));
+        let line =
+            daemon.log.wait_for("it is told", |line| line.field("file").as_deref() == Some(&path.to_string_lossy()));
         assert_eq!((line.level.as_str(), line.message.starts_with("cannot write a log file")), ("WARN", true));
         assert_eq!(daemon.pid_of(name), pid, "its program goes on");
     }

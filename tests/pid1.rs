@@ -117,7 +117,9 @@ fn without_stdin_stdout_and_stderr_nothing_lands_on_their_numbers() {
 
 #[test]
 fn a_stderr_that_cannot_be_written_ends_nothing() {
-    let noisy = format!("{WEB}[program.noisy]\ncommand = [\"sh\", \"-c\", 'while :; do echo out; echo err >&2; sleep 0.01; done']\n");
+    let noisy = format!(
+        "{WEB}[program.noisy]\ncommand = [\"sh\", \"-c\", 'while :; do echo out; echo err >&2; sleep 0.01; done']\n"
+    );
     // A FIFO whose only reader has gone away is a closed pipe.
     let closed = "f=$(mktemp -u); mkfifo $f; : <$f & exec 2>$f; wait; rm $f; exec >&2";
     for place in both_places() {
@@ -129,7 +131,9 @@ fn a_stderr_that_cannot_be_written_ends_nothing() {
 #[test]
 fn an_output_that_nobody_reads_blocks_nobody() {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let spam = format!("{WEB}[program.spam]\ncommand = \"yes\"\n[program.spam-err]\ncommand = [\"sh\", \"-c\", \"yes >&2\"]\n");
+    let spam = format!(
+        "{WEB}[program.spam]\ncommand = \"yes\"\n[program.spam-err]\ncommand = [\"sh\", \"-c\", \"yes >&2\"]\n"
+    );
     for (number, place) in both_places().into_iter().enumerate() {
         let fifo = directory.path().join(number.to_string());
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("the directory is ours");
@@ -248,7 +252,7 @@ fn without_root_it_supervises() {
         return harness::skip("the tests do not run as root, so all of them show this");
     }
     for place in both_places() {
-        let mut daemon = Setting::supervising(WEB).at(place).as_uid(65534).start();
+        let mut daemon = Setting::supervising(WEB).at(place).owned_by(65534).start();
         let owner = harness::find(daemon.pid()).and_then(|process| process.status("Uid")).unwrap_or_default();
         assert!(owner.starts_with("65534\t65534"), "{owner}");
         check_supervision(&mut daemon);
@@ -257,9 +261,9 @@ fn without_root_it_supervises() {
 
 #[test]
 fn a_place_that_cannot_be_written_costs_the_socket_and_says_so() {
-    let mut daemon = Setting::supervising(WEB).http("socket = \"/no/such/place/sock\"").launch();
+    let mut daemon = Setting::supervising(WEB).http("socket = \"/proc/no/such/sock\"").launch();
     let line = daemon.log.wait_for("it is told", |line| line.message.contains("no control socket"));
-    assert!(line.message.contains("/no/such/place/sock") && line.level == "WARN", "{}", line.message);
+    assert!(line.message.contains("/proc/no") && line.level == "WARN", "{}", line.message);
     daemon.log.wait_for_program("web", "running");
     daemon.terminate();
     assert_eq!(daemon.wait(), End::Code(0));
@@ -270,9 +274,13 @@ fn a_stray_is_left_alone_until_the_end_and_then_asked_first() {
     if !can_enclose() || !is_root() {
         return harness::skip("only root can enter the daemon's pid namespace as docker exec does");
     }
-    let mut daemon = Setting::supervising(WEB).at(Place::Pid1).start();
+    // A program that takes its time gives the stray some, too.
+    let slow = "[program.slow]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", \"trap 'sleep 1; exit' TERM; echo up; while :; do sleep 0.02; done\"]\n";
+    let mut daemon = Setting::supervising([WEB, slow].concat()).at(Place::Pid1).start();
+    harness::wait_until("it is up", || daemon.output().ends_with(b"slow | up\n"));
     let told = daemon.path("told");
-    let script = format!("trap 'echo TERM >>{0}; exit' TERM; echo up >>{0}; while :; do sleep 0.02; done", told.display());
+    let script =
+        format!("trap 'echo TERM >>{0}; exit' TERM; echo up >>{0}; while :; do sleep 0.02; done", told.display());
     let mut stray = Command::new("nsenter");
     stray.args(["-t", &daemon.pid().to_string(), "--pid", "--mount", "sh", "-c", &script]);
     let mut stray = stray.spawn().expect("nsenter of util-linux is there");

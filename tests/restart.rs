@@ -11,7 +11,8 @@ use harness::{Daemon, Setting};
 /// The pauses between the end of each run and the beginning of the next, in milliseconds.
 fn pauses(daemon: &Daemon, program: &str) -> Vec<u128> {
     let lines = daemon.log.lines();
-    let times = |what: &str| lines.iter().filter(|line| line.says(program, what)).map(|line| line.at).collect::<Vec<_>>();
+    let times =
+        |what: &str| lines.iter().filter(|line| line.says(program, what)).map(|line| line.at).collect::<Vec<_>>();
     let (ends, starts) = (times("ended unexpectedly"), times("started"));
     ends.iter().zip(starts.iter().skip(1)).map(|(end, start)| (*start - *end).as_millis()).collect()
 }
@@ -94,7 +95,10 @@ fn a_run_that_was_up_long_enough_begins_the_count_anew() {
 
 #[test]
 fn a_start_by_hand_begins_the_count_anew() {
-    let daemon = Setting::supervising("[program.bad]\ncommand = \"false\"\nrestart = \"on-failure:1\"\nbackoff = { delay = 0 }\n").start();
+    let daemon = Setting::supervising(
+        "[program.bad]\ncommand = \"false\"\nrestart = \"on-failure:1\"\nbackoff = { delay = 0 }\n",
+    )
+    .start();
     daemon.wait_for_state("bad", "FATAL");
     assert_eq!(daemon.ctl(&["start", "bad"]).out, "bad: ERROR (exit status 1)\n");
     daemon.log.wait_for_many(4, "bad", "started");
@@ -119,9 +123,8 @@ fn a_restart_under_load_leaves_no_descriptor_behind() {
 
 #[test]
 fn exits_while_the_daemon_itself_was_stopped_are_not_missed_and_come_once() {
-    let program = |number| {
-        format!("[program.p{number}]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = {{ delay = 0 }}\n")
-    };
+    let program =
+        |number| format!("[program.p{number}]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = {{ delay = 0 }}\n");
     let daemon = Setting::supervising((0..5).map(program).collect::<String>()).start();
     let pids: Vec<i32> = (0..5).map(|number| daemon.wait_for_running(&format!("p{number}"))).collect();
     let musterd = daemon.pid();
@@ -150,7 +153,14 @@ fn random_commands_of_four_clients_never_make_two_runs_of_a_program() {
     let mut daemon = Setting::supervising((0..PROGRAMS).map(program).collect::<String>()).start();
     let is_done = AtomicBool::new(false);
     let looks = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..4_u64).map(|seed| scope.spawn({ let daemon = &daemon; move || ask_at_random(daemon, seed) })).collect();
+        let clients: Vec<_> = (0..4_u64)
+            .map(|seed| {
+                scope.spawn({
+                    let daemon = &daemon;
+                    move || ask_at_random(daemon, seed)
+                })
+            })
+            .collect();
         let watcher = scope.spawn(|| watch(&daemon, &is_done));
         for client in clients {
             client.join().expect("a client did not panic");

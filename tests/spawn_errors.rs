@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use harness::{Daemon, End, Setting, is_root};
+use harness::{Daemon, Setting, is_root};
 
 /// A program that cannot be started, and the words that must be in its reason.
 struct Case {
@@ -65,7 +65,10 @@ fn cases(directory: &Path) -> Vec<Case> {
 }
 
 fn program(case: &Case) -> String {
-    format!("[program.{}]\n{}\nstartretries = 2\nbackoff = {{ delay = \"20ms\", max = \"20ms\" }}\n", case.name, case.lines)
+    format!(
+        "[program.{}]\n{}\nstartretries = 2\nbackoff = {{ delay = \"20ms\", max = \"20ms\" }}\n",
+        case.name, case.lines
+    )
 }
 
 const WITNESS: &str = "[program.witness]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
@@ -104,10 +107,9 @@ fn check(daemon: &Daemon, Case { name, reason, .. }: &Case) {
 
 #[test]
 fn a_command_that_fails_at_once_is_told_from_one_that_cannot_be_started() {
-    let daemon = Setting::supervising(
-        "[program.false]\ncommand = \"false\"\nstartretries = 1\nbackoff = { delay = 0 }\n",
-    )
-    .start();
+    let daemon =
+        Setting::supervising("[program.false]\ncommand = \"false\"\nstartretries = 1\nbackoff = { delay = 0 }\n")
+            .start();
     let program = daemon.wait_for_state("false", "FATAL");
     assert_eq!(program["exit"]["reason"], "exit status 1");
     assert!(!daemon.log.text().contains("cannot spawn"), "{}", daemon.story());
@@ -121,7 +123,9 @@ fn a_user_whose_limit_of_processes_is_reached_cannot_start_another() {
     // A number that nobody else on this machine uses: the limit counts by user.
     let uid = 3_000_000 + std::process::id();
     let program = |name: &str, more: &str| {
-        format!("[program.{name}]\ncommand = \"sleep 1000\"\nuser = \"{uid}:{uid}\"\nrlimits = {{ nproc = 1 }}\nstartsecs = 0\n{more}\n")
+        format!(
+            "[program.{name}]\ncommand = \"sleep 1000\"\nuser = \"{uid}:{uid}\"\nrlimits = {{ nproc = 1 }}\nstartsecs = 0\n{more}\n"
+        )
     };
     // The kernel lets one more in than the limit says: it counts at setuid(2), before the new one is among them.
     let second = "autostart = false\nstartretries = 2\nbackoff = { delay = \"20ms\" }";
@@ -142,12 +146,16 @@ fn a_daemon_that_cannot_make_processes_goes_on_and_starts_them_when_it_can() {
         return harness::skip("only root can run the daemon as a user of its own");
     }
     let uid = 3_500_000 + std::process::id();
-    let program = |name: &str| format!("[program.{name}]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = {{ delay = \"50ms\", max = \"50ms\" }}\nstartretries = \"unlimited\"\n");
+    let program = |name: &str| {
+        format!(
+            "[program.{name}]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = {{ delay = \"50ms\", max = \"50ms\" }}\nstartretries = \"unlimited\"\n"
+        )
+    };
     // The daemon's threads count, too: there is room for some programs and not for all.
     let names: Vec<String> = (0..30).map(|number| format!("p{number}")).collect();
     let programs: String = names.iter().map(|name| program(name)).collect();
     let limit = ["prlimit", "--nproc=20:20", "--"];
-    let mut daemon = Setting::supervising(programs).as_uid(uid).within(&limit).start();
+    let mut daemon = Setting::supervising(programs).owned_by(uid).within(&limit).start();
     let line = daemon.log.wait_for("no process can be made", |line| line.message.contains("the limit of processes"));
     assert_eq!(line.level, "ERROR");
     let count = |state: &str| names.iter().filter(|name| daemon.state(name) == state).count();

@@ -55,7 +55,8 @@ fn a_program_that_ignores_term_is_killed_at_stopwaitsecs_and_at_most_50_ms_later
 #[test]
 fn a_stopped_program_is_continued_and_takes_its_signal() {
     for place in both_places() {
-        let daemon = Setting::supervising("[program.web]\ncommand = \"sleep 1000\"\nstopwaitsecs = 1000\n").at(place).start();
+        let daemon =
+            Setting::supervising("[program.web]\ncommand = \"sleep 1000\"\nstopwaitsecs = 1000\n").at(place).start();
         let pid = daemon.pid_of("web");
         harness::send(pid, 19);
         harness::wait_until("it is stopped", || harness::find(pid).is_some_and(|process| process.state == 'T'));
@@ -97,7 +98,9 @@ fn a_stop_signal_may_be_any() {
     let signals = ["TERM", "SIGINT", "QUIT", "RTMIN+3", "RTMAX", "USR2", "40", "KILL"];
     let shown = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGRTMIN+3", "SIGRTMIN+30", "SIGUSR2", "SIGRTMIN+6", "SIGKILL"];
     let mut daemon = Setting::supervising(signals.into_iter().enumerate().map(program).collect::<String>()).start();
-    (0..signals.len()).for_each(|number| drop(daemon.wait_for_running(&format!("p{number}"))));
+    for number in 0..signals.len() {
+        daemon.wait_for_running(&format!("p{number}"));
+    }
     daemon.ctl_well(&["stop", "all"]);
     for (number, shown) in shown.into_iter().enumerate() {
         assert_eq!(daemon.program(&format!("p{number}"))["exit"]["signal"], shown);
@@ -182,7 +185,8 @@ fn a_shutdown_gives_later_steps_what_earlier_ones_left() {
 #[test]
 fn the_budget_can_be_given_with_the_command() {
     for timeout in ["0.5", "0"] {
-        let mut daemon = Setting::supervising(on_term("deaf", "", "stopwaitsecs = 1000")).musterd("shutdown_timeout = 1000").start();
+        let mut daemon =
+            Setting::supervising(on_term("deaf", "", "stopwaitsecs = 1000")).musterd("shutdown_timeout = 1000").start();
         wait_until_up(&daemon, "deaf");
         daemon.ctl_well(&["shutdown", "--timeout", timeout]);
         assert_eq!(daemon.wait(), End::Code(0));

@@ -50,7 +50,11 @@ impl Row {
             let path: PathBuf = recipe.write("seccomp.json", &profile.to_string());
             recipe = recipe.option("--security-opt", format!("seccomp={}", path.display()));
         }
-        if self.before.is_empty() { recipe } else { recipe.command(&["sh", "-c", &format!("{}; exec musterd", self.before)]) }
+        if self.before.is_empty() {
+            recipe
+        } else {
+            recipe.command(&["sh", "-c", &format!("{}; exec musterd", self.before)])
+        }
     }
 
     /// Starts, supervises, stops, exits right, and says what is missing.
@@ -74,7 +78,8 @@ impl Row {
     }
 
     fn check_lacks(&self, log: &str) {
-        let warnings = log.lines().take_while(|line| !line.contains("musterd is up")).filter(|line| line.contains("WARN"));
+        let warnings =
+            log.lines().take_while(|line| !line.contains("musterd is up")).filter(|line| line.contains("WARN"));
         let mut warnings: Vec<&str> = warnings.collect();
         for lack in self.lacks {
             let told = warnings.iter().position(|line| line.contains(lack));
@@ -133,7 +138,8 @@ fn with_nothing_to_write_to_there_is_no_socket_and_the_rest_works() {
 #[test]
 fn kernels_and_profiles_without_newer_calls_are_made_do_with() {
     const PIDFD: &[&str] = &["pidfd_open", "pidfd_send_signal"];
-    const NEW: &[&str] = &["pidfd_open", "pidfd_send_signal", "close_range", "clone3", "openat2", "faccessat2", "epoll_pwait2"];
+    const NEW: &[&str] =
+        &["pidfd_open", "pidfd_send_signal", "close_range", "clone3", "openat2", "faccessat2", "epoll_pwait2"];
     const OTHERS: &[&str] = &["close_range", "clone3", "statx", "openat2", "memfd_create", "getrandom"];
     for errno in [libc::ENOSYS, libc::EPERM] {
         check(&[
@@ -193,7 +199,10 @@ impl Drop for Witness {
 #[test]
 fn among_the_processes_of_the_host_only_its_own_are_touched() {
     let mut witness = Witness::new();
-    check(&[Row { options: "--pid=host", ..USUAL }, Row { options: "--pid=host -u 1000", lacks: &[NO_SOCKET], ..USUAL }]);
+    check(&[
+        Row { options: "--pid=host", ..USUAL },
+        Row { options: "--pid=host -u 1000", lacks: &[NO_SOCKET], ..USUAL },
+    ]);
     witness.assert_alive();
 }
 

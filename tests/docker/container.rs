@@ -155,7 +155,9 @@ impl Container {
 
     /// Waits until a program is in this state.
     pub(crate) fn wait_state(&self, name: &str, state: &str) -> Value {
-        self.until(&format!("{name} is {state}"), || Some(self.program(name)).filter(|program| program["state"] == state))
+        self.until(&format!("{name} is {state}"), || {
+            Some(self.program(name)).filter(|program| program["state"] == state)
+        })
     }
 
     /// Waits until every program that starts by itself is there.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Once, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// How often a container of ours can be told from one of somebody else.
+/// The label by which containers of this suite can be told from others.
 pub(crate) const LABEL: &str = "muster-test";
 
 /// Tests that measure time hold it alone, the others share it: a container that starts takes a processor for a while.

@@ -8,7 +8,7 @@ use crate::container::{Container, Recipe};
 use crate::engine::{is_wanted, services, text, together};
 
 /// How a program ends, the code this gives, and what the last line says of it. `$$` is a `$` in a configuration.
-const ENDS: [(&str, i64, &str); 9] = [
+const ENDS: [(&str, i64, &str); 10] = [
     ("['sh', '-c', 'exit 0']", 0, "exit status 0"),
     ("['sh', '-c', 'exit 1']", 1, "exit status 1"),
     ("['sh', '-c', 'exit 42']", 42, "exit status 42"),
@@ -18,6 +18,7 @@ const ENDS: [(&str, i64, &str); 9] = [
     ("['sh', '-c', 'kill -15 $$$$']", 143, "SIGTERM"),
     ("'/no/such/program'", 127, "/no/such/program"),
     ("'/etc/passwd'", 126, "/etc/passwd"),
+    ("'/etc'", 126, "/etc"),
 ];
 
 /// Runs the cells of a table side by side, and tells of all that are wrong.
@@ -42,7 +43,11 @@ fn check_all<C: Sync>(cells: &[C], check: impl Fn(&C) -> Result<(), String> + Sy
 fn expect(what: &str, (code, log): &(i64, String), expected: i64, reason: &str) -> Result<(), String> {
     let last = log.lines().rev().find(|line| line.contains(" exit: ")).unwrap_or_default();
     let tells = last.contains(reason) && last.contains(&format!("code={expected}"));
-    if *code == expected && tells { Ok(()) } else { Err(format!("{what}: code {code}, wanted {expected} and {reason:?}:\n{log}")) }
+    if *code == expected && tells {
+        Ok(())
+    } else {
+        Err(format!("{what}: code {code}, wanted {expected} and {reason:?}:\n{log}"))
+    }
 }
 
 #[test]
@@ -93,20 +98,45 @@ fn of_several_failures_the_first_counts() {
         return;
     }
     let _shared = together();
+    const FIRST: &str = "early";
+    const SECOND: &str = "late";
+    let (plain, essential) = ("", "essential = true");
     let cells = [
-        ("first fails", [("early", "0.1", 3), ("late", "1.5", 4)], "", 3, "early"),
-        ("second fails", [("early", "0.1", 0), ("late", "1.5", 4)], "", 4, "late"),
-        ("both essential", [("early", "0.1", 3), ("late", "1.5", 4)], "essential = true", 3, "early"),
-        ("essential and well", [("early", "0.1", 0), ("late", "1.5", 4)], "essential = true", 0, "early"),
-        ("neither fails", [("early", "0.1", 0), ("late", "1.5", 0)], "", 0, "every program has ended well"),
+        ("the first fails", (3, plain), (4, plain), 3, FIRST),
+        ("the second fails", (0, plain), (4, plain), 4, SECOND),
+        ("the first fails, the second is essential", (3, plain), (4, essential), 4, SECOND),
+        ("both are essential", (3, essential), (4, essential), 3, FIRST),
+        ("the first is essential and ends well", (0, essential), (4, plain), 0, FIRST),
+        ("none fails", (0, plain), (0, plain), 0, "every program has ended well"),
     ];
-    check_all(&cells, |(what, programs, more, code, reason)| {
-        let program = |(name, after, code): &(&str, &str, i64)| {
+    check_all(&cells, |(what, first, second, code, reason)| {
+        let program = |name, after, (code, more): &(i64, &str)| {
             format!("[program.{name}]\ncommand = \"sh -c 'sleep {after}; exit {code}'\"\nrestart = 'no'\n{more}\n")
         };
-        let config: String = programs.iter().map(program).collect();
+        let config = program(FIRST, 0.1, first) + &program(SECOND, 1.5, second);
         expect(what, &Recipe::of(services()).config(&config).run(), *code, reason)
     });
+}
+
+#[test]
+fn the_first_reason_to_end_wins() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let main = "[program.main]\ncommand = [\"sh\", \"-c\", \"trap 'exit 7' TERM; echo main is up; sleep 1; exit 7\"]\n\
+                essential = true\nrestart = 'no'\n";
+    let slow = "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap 'echo slow was asked; sleep 2; exit' TERM; \
+                while :; do sleep 0.1; done\"]\n";
+    // An essential program that ends because everything is stopped does not change the 0.
+    let container = Recipe::of(services()).config(main).start();
+    container.wait_log("main is up");
+    expect("asked", &(container.stop().code, container.logs()), 0, "stopped by SIGTERM").expect("0 stays 0");
+    // And a signal while everything is stopped because of one does not change its code.
+    let container = Recipe::of(services()).config(&format!("{main}{slow}")).start();
+    container.wait_log("slow was asked");
+    container.kill("TERM");
+    expect("essential", &(container.wait(), container.logs()), 7, "exit status 7").expect("7 stays 7");
 }
 
 #[test]

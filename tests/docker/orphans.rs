@@ -22,7 +22,8 @@ fn orphans_of_docker_exec_and_of_programs_leave_no_zombies() {
         return;
     }
     let _shared = together();
-    let orphans = "$| = 1; for (1..2000) { if (!fork) { exit fork ? 0 : 7 } wait } print \"all are born\\n\"; sleep shift;";
+    let orphans =
+        "$| = 1; for (1..2000) { if (!fork) { exit fork ? 0 : 7 } wait } print \"all are born\\n\"; sleep shift;";
     let config = format!("{CONFIG}[program.family]\ncommand = 'perl /orphans.pl 1000'\n");
     let container = Recipe::of(services()).config(&config).file("orphans.pl", "/orphans.pl", orphans).start();
     container.wait_log("all are born");
@@ -41,12 +42,17 @@ fn strays_of_docker_exec_outlive_programs_and_are_ended_at_the_end() {
     }
     let _shared = together();
     // Strays have as long as the last programs take.
-    let slow = "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap 'sleep 1; exit' TERM; while :; do sleep 0.1; done\"]\n";
+    let slow =
+        "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap 'sleep 1; exit' TERM; while :; do sleep 0.1; done\"]\n";
     let container = Recipe::of(services()).config(&format!("{CONFIG}{slow}")).start();
     container.wait_ready();
     // What they say goes to PID 1's own console, since nobody reads theirs any more.
     let stray = "exec >/proc/1/fd/1 2>&1; trap 'echo stray was asked; exit' TERM; echo stray is up; while :; do sleep 0.1; done";
-    container.exec(&["sh", "-c", &format!("setsid sh -c \"{stray}\" & setsid sh -c \"trap '' TERM; exec sleep 4242\" &")]);
+    container.exec(&[
+        "sh",
+        "-c",
+        &format!("setsid sh -c \"{stray}\" & setsid sh -c \"trap '' TERM; exec sleep 4242\" &"),
+    ]);
     container.wait_log("stray is up");
     let strays = || container.with_argument("4242");
     let before = container.until("the deaf stray is there", || Some(strays()).filter(|pids| !pids.is_empty()));

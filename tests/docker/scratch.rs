@@ -25,7 +25,8 @@ fn with_each_libc(check: impl Fn(&str)) {
 fn running_as(image: &str, user: &str, files: &[(&str, &str)]) -> Container {
     let config = format!("[program.idle]\ncommand = '/musterd -c /idle.toml'\nuser = '{user}'\nstartretries = 0\n");
     let recipe = Recipe::of(image).config(&config).file("idle.toml", "/idle.toml", IDLE);
-    let recipe = files.iter().fold(recipe, |recipe, (name, content)| recipe.file(name, &format!("/etc/{name}"), content));
+    let recipe =
+        files.iter().fold(recipe, |recipe, (name, content)| recipe.file(name, &format!("/etc/{name}"), content));
     recipe.start()
 }
 

@@ -82,7 +82,8 @@ fn a_killed_nginx_comes_back_without_its_old_workers() {
     });
     container.until("it serves again", || visit(&container).ok());
     // One master and its two workers: none of the old ones still holds the port.
-    let parents = || container.shell("cat $(grep -lx nginx /proc/[0-9]*/comm | sed s/comm/stat/) | awk '{print $4}' | sort -n");
+    let parents =
+        || container.shell("cat $(grep -lx nginx /proc/[0-9]*/comm | sed s/comm/stat/) | awk '{print $4}' | sort -n");
     let expected = format!("1\n{0}\n{0}", after["pid"]);
     container.until("one master and two workers are there", || (parents() == expected).then_some(()));
 }

@@ -119,7 +119,7 @@ impl Setting {
     }
 
     /// As this user, with nothing of root's. Only root can do that.
-    pub fn as_uid(mut self, uid: u32) -> Setting {
+    pub fn owned_by(mut self, uid: u32) -> Setting {
         let number = uid.to_string();
         self.owner = Some(uid);
         self.wrapped(&["setpriv", "--clear-groups", "--reuid", &number, "--regid", &number, "--"])
@@ -134,7 +134,8 @@ impl Setting {
 
     /// Starts it and waits for nothing.
     pub fn launch(self) -> Daemon {
-        let directory = tempfile::Builder::new().prefix("muster-").tempdir().expect("a temporary directory can be made");
+        let directory =
+            tempfile::Builder::new().prefix("muster-").tempdir().expect("a temporary directory can be made");
         self.launch_in(directory)
     }
 
@@ -206,7 +207,8 @@ impl Daemon {
                 enclosed.extend(keeper);
                 command = Command::new(&enclosed[0]);
                 command.args(&enclosed[1..]).stdin(Stdio::piped()).stdout(Stdio::null());
-                command.stderr(File::options().create(true).append(true).open(self.path("keeper")).expect("it is ours"));
+                command
+                    .stderr(File::options().create(true).append(true).open(self.path("keeper")).expect("it is ours"));
             }
         }
         let mut child = command.envs(environment).spawn().expect("setpriv and unshare of util-linux are there");

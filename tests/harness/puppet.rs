@@ -19,7 +19,8 @@ const PART: &str = "MUSTER_TEST_PART";
 /// The words of a command that plays a part, and the variable that says which.
 pub fn command(part: &str) -> (Vec<String>, [(String, String); 1]) {
     let this = std::env::current_exe().expect("/proc/self/exe can be read");
-    let words = [&this.to_string_lossy(), "--exact", "harness::puppet::a_part_is_played", "--test-threads=1", "--nocapture"];
+    let words =
+        [&this.to_string_lossy(), "--exact", "harness::puppet::a_part_is_played", "--test-threads=1", "--nocapture"];
     (words.map(str::to_owned).to_vec(), [(PART.to_owned(), part.to_owned())])
 }
 

@@ -13,14 +13,19 @@ fn a_pipe_that_the_command_closes_is_closed() {
         let words = init.with(&["--"]);
         let line = std::iter::once(words.get_program()).chain(words.get_args()).map(|word| word.to_string_lossy());
         let line: Vec<_> = line.collect();
-        let script = format!("{} sh -c 'echo through >&9; exec 8>&- 9>&-; exec sleep 1000' 9>&1 8>&9 >/dev/null", line.join(" "));
+        let script = format!(
+            "{} sh -c 'echo through >&9; exec 8>&- 9>&-; exec sleep 1000' 9>&1 8>&9 >/dev/null",
+            line.join(" ")
+        );
         let mut shell = Command::new("sh").args(["-c", &format!("exec {script}")]).stdout(Stdio::piped()).spawn();
         let shell = shell.as_mut().expect("there is a shell");
         let mut text = String::new();
         shell.stdout.take().expect("piped").read_to_string(&mut text).expect("UTF-8");
         assert_eq!(text, "through\n", "{init:?}");
         assert!(shell.try_wait().expect("our child").is_none(), "the init is still there");
-        crate::inits::kill(crate::harness::everyone().values().filter(|one| one.ppid == shell.id() as i32).map(|one| one.pid));
+        crate::inits::kill(
+            crate::harness::everyone().values().filter(|one| one.ppid == shell.id() as i32).map(|one| one.pid),
+        );
         shell.wait().expect("our child");
     }
 }
@@ -42,7 +47,8 @@ fn the_init_keeps_the_three_standard_streams() {
 fn standard_streams_that_are_closed_harm_nobody() {
     for init in [Init::Own, Init::Tini, Init::DumbInit] {
         let words = init.with(&["--"]);
-        let line: Vec<_> = std::iter::once(words.get_program()).chain(words.get_args()).map(|one| one.to_string_lossy()).collect();
+        let line: Vec<_> =
+            std::iter::once(words.get_program()).chain(words.get_args()).map(|one| one.to_string_lossy()).collect();
         for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
             let script = format!("exec {} sh -c 'exit 5' {closed}", line.join(" "));
             assert_eq!(outcome(Command::new("sh").args(["-c", &script])).end, "exit 5", "{init:?} {closed}");
@@ -57,7 +63,8 @@ fn standard_streams_that_are_closed_harm_nobody() {
 fn nobody_who_reads_its_words_ends_the_init() {
     for (init, options) in [(Init::Own, "-vvvv"), (Init::Tini, "-vvvv"), (Init::DumbInit, "-v")] {
         let words = init.with(&[options, "--"]);
-        let line: Vec<_> = std::iter::once(words.get_program()).chain(words.get_args()).map(|one| one.to_string_lossy()).collect();
+        let line: Vec<_> =
+            std::iter::once(words.get_program()).chain(words.get_args()).map(|one| one.to_string_lossy()).collect();
         let script = format!("exec {} sh -c 'exit 5' >/dev/full 2>&1", line.join(" "));
         assert_eq!(outcome(Command::new("sh").args(["-c", &script])).end, "exit 5", "{init:?}");
     }

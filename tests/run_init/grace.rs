@@ -62,13 +62,18 @@ fn as_pid_1_everybody_in_the_namespace_is_meant() {
     if !can_enclose() {
         return skip("no pid namespace can be made here");
     }
-    let script = "setsid sh -c 'trap \"echo bye; exit\" TERM; echo up; while :; do sleep 0.02; done' & read line; exit 5";
+    let script =
+        "setsid sh -c 'trap \"echo bye; exit\" TERM; echo up; while :; do sleep 0.02; done' & read line; exit 5";
     let words = Init::Own.with(&["--grace", "1000s", "sh", "-c", script]);
     let (reader, mut writer) = std::io::pipe().expect("a pipe can be made");
     let mut running = Running::start_reading(enclosed(words.get_program()).args(words.get_args()), reader.into());
     running.line("up");
-    writer.write_all(b"go
-").expect("somebody reads");
+    writer
+        .write_all(
+            b"go
+",
+        )
+        .expect("somebody reads");
     assert_eq!(running.wait(), "exit 5");
     assert_eq!(running.line(""), "bye");
 }

@@ -1,16 +1,31 @@
 //! Commands for the inits: the test binary itself, with a part to play in its environment.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::SignalFd;
 
+use crate::inits::wait_for_state;
+
 const PART: &str = "MUSTER_RUN_TEST_PART";
+const WORDS: &str = "MUSTER_RUN_TEST_WORDS";
 
 /// Lets the init run a process that says `signal N` for each signal it gets, once it has said `ready PID`.
 pub(crate) fn telling_signals(init: &mut Command) -> &mut Command {
     play(init, "signals")
+}
+
+/// A process that has a child which has ended and was not waited for, and becomes this command.
+pub(crate) fn with_a_zombie(command: &Command) -> Command {
+    let words: Vec<&str> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_str().expect("the tests' words are UTF-8"))
+        .collect();
+    let mut outer = Command::new("env");
+    play(&mut outer, "zombie").env(WORDS, words.join("\n"));
+    outer
 }
 
 fn play<'a>(init: &'a mut Command, part: &str) -> &'a mut Command {
@@ -20,9 +35,21 @@ fn play<'a>(init: &'a mut Command, part: &str) -> &'a mut Command {
 
 #[test]
 fn a_part_is_played() {
-    if std::env::var(PART).is_ok() {
-        tell_signals();
+    match std::env::var(PART).as_deref() {
+        Err(_) => {}
+        Ok("signals") => tell_signals(),
+        Ok("zombie") => leave_a_zombie(),
+        Ok(part) => panic!("there is no such part: {part}"),
     }
+}
+
+fn leave_a_zombie() -> ! {
+    let child = Command::new("true").spawn().expect("there is true");
+    wait_for_state(child.id() as i32, 'Z');
+    let words = std::env::var(WORDS).expect("they come with the part");
+    let mut words = words.split('\n');
+    let mut command = Command::new(words.next().expect("a program"));
+    panic!("{}", command.args(words).exec());
 }
 
 fn tell_signals() -> ! {

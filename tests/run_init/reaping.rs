@@ -2,6 +2,7 @@
 
 use crate::harness::{can_enclose, enclosed, skip, wait_until};
 use crate::inits::{Init, Running, is_alive, kill, outcome};
+use crate::puppet::with_a_zombie;
 
 /// Makes many orphans, which end at once, and waits until none of them is left as a zombie; not for ever.
 const ORPHANS: &str = "n=0; while [ $n -lt 200 ]; do (sh -c ': &' &); n=$((n+1)); done; \
@@ -54,14 +55,10 @@ fn a_subreaper_adopts_and_others_do_not() {
 
 #[test]
 fn orphans_of_whoever_started_the_init_are_reaped() {
-    // A shell's child ends, the shell does not wait for it, and becomes the init, which is never told.
-    let until_zombie = "sleep 0.05 & while read pid name state rest </proc/$!/stat; [ \"$state\" != Z ]; do :; done";
     let alone = "[ \"$(cat /proc/$PPID/task/$PPID/children)\" = \"$$ \" ]";
     for init in [Init::Own, Init::Tini, Init::DumbInit] {
-        let words = init.with(&["--", "sh", "-c", alone]);
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &format!("{until_zombie}; exec \"$@\""), "sh"]).arg(words.get_program()).args(words.get_args());
-        assert_eq!(outcome(&mut shell).end, "exit 0", "{init:?}");
+        let init = init.with(&["--", "sh", "-c", alone]);
+        assert_eq!(outcome(&mut with_a_zombie(&init)).end, "exit 0", "{init:?}");
     }
 }
 

@@ -7,25 +7,94 @@ use crate::inits::{Init, Outcome, installed, link, outcome, without_heeded};
 
 /// Command lines of tini; the words are separated by `|`. Each is one that ends at the same point of every race.
 const TINI: &[&str] = &[
-    "", "-h", "-z", "--version", "--version|x", "-e", "-p", "-e|x|--|true", "-e|256|--|true", "-e||--|true", "-e| +7|--|true",
-    "-p|SIGFOO|--|true", "-p|15|--|true", "-p|SIGPWR|--|true", "--foo", "--", "--|true", "true", "-s|true", "-vvv|--|true",
-    "-vvvv|-s|--|true", "-s|--|sh|-c|exit 3", "-s|-e|3|--|sh|-c|exit 3", "-s|-e3|-e4|--|sh|-c|exit 4",
-    "-s|-e|143|--|sh|-c|kill $$", "-s|sh|-c|exit 3", "ls|-z", "-s|echo|-v|--|-v", "-s|echo|a|-e|0|b", "-sgw|true", "-s|-vvv|--|sh|-c|kill -TERM $$",
-    "-s|-vvv|--|sh|-c|ulimit -c 0; kill -SEGV $$", "-s|-vvv|--|bash|-c|kill -40 $$", "-s|-p|SIGKILL|true",
+    "",
+    "-h",
+    "-z",
+    "--version",
+    "--version|x",
+    "-e",
+    "-p",
+    "-e|x|--|true",
+    "-e|256|--|true",
+    "-e||--|true",
+    "-e| +7|--|true",
+    "-p|SIGFOO|--|true",
+    "-p|15|--|true",
+    "-p|SIGPWR|--|true",
+    "--foo",
+    "--",
+    "--|true",
+    "true",
+    "-s|true",
+    "-vvv|--|true",
+    "-vvvv|-s|--|true",
+    "-s|--|sh|-c|exit 3",
+    "-s|-e|3|--|sh|-c|exit 3",
+    "-s|-e3|-e4|--|sh|-c|exit 4",
+    "-s|-e|143|--|sh|-c|kill $$",
+    "-s|sh|-c|exit 3",
+    "ls|-z",
+    "-s|echo|-v|--|-v",
+    "-s|echo|a|-e|0|b",
+    "-sgw|true",
+    "-s|-vvv|--|sh|-c|kill -TERM $$",
+    "-s|-vvv|--|sh|-c|ulimit -c 0; kill -SEGV $$",
+    "-s|-vvv|--|bash|-c|kill -40 $$",
+    "-s|-p|SIGKILL|true",
 ];
 
 /// More of tini, of commands that cannot be executed. With more verbosity it says everything twice there, for its
 /// buffered standard output is forked with it.
-const TINI_IN_VAIN: &[&str] =
-    &["--|--", "-", "-s|-e|127|surely-not-installed", "-s|surely-not-installed", "-s|/etc/passwd", "-s|/etc", "-v|/no/such"];
+const TINI_IN_VAIN: &[&str] = &[
+    "--|--",
+    "-",
+    "-s|-e|127|surely-not-installed",
+    "-s|surely-not-installed",
+    "-s|/etc/passwd",
+    "-s|/etc",
+    "-v|/no/such",
+];
 
 /// Command lines of dumb-init, in the same way.
 const DUMB_INIT: &[&str] = &[
-    "", "-h", "--help", "-V", "--version", "-z", "-cz", "--ver", "--vers", "--verb", "--rewrite", "--rew|1:2|true", "--help=3", "-r",
-    "-r|x|true", "-r|1:2x|true", "-r| 1: +0|true", "-r|0:1|true", "-r|1:-1|true", "-r|32:1|true", "-r|TERM:INT|true", "-v|true",
-    "-c|-v|true", "-v|-r|15:2|true", "-v|-r|15:0|true", "-v|sh|-c|exit 4", "-v|sh|-c|kill $$", "-v|bash|-c|kill -40 $$",
-    "surely-not-installed", "-v|/etc/passwd", "-c|/etc", "--|sh|-c|exit 7", "sh|-c|exit 7", "-v|--|true|-z", "-vc|true",
-    "-v|sh|-c|kill -USR1 $PPID; exec sleep 100", "-v|-c|sh|-c|kill -SEGV $PPID; exec sleep 100", "-v|-r|10:15|sh|-c|kill -USR1 $PPID; exec sleep 100",
+    "",
+    "-h",
+    "--help",
+    "-V",
+    "--version",
+    "-z",
+    "-cz",
+    "--ver",
+    "--vers",
+    "--verb",
+    "--rewrite",
+    "--rew|1:2|true",
+    "--help=3",
+    "-r",
+    "-r|x|true",
+    "-r|1:2x|true",
+    "-r| 1: +0|true",
+    "-r|0:1|true",
+    "-r|1:-1|true",
+    "-r|32:1|true",
+    "-r|TERM:INT|true",
+    "-v|true",
+    "-c|-v|true",
+    "-v|-r|15:2|true",
+    "-v|-r|15:0|true",
+    "-v|sh|-c|exit 4",
+    "-v|sh|-c|kill $$",
+    "-v|bash|-c|kill -40 $$",
+    "surely-not-installed",
+    "-v|/etc/passwd",
+    "-c|/etc",
+    "--|sh|-c|exit 7",
+    "sh|-c|exit 7",
+    "-v|--|true|-z",
+    "-vc|true",
+    "-v|sh|-c|kill -USR1 $PPID; exec sleep 100",
+    "-v|-c|sh|-c|kill -SEGV $PPID; exec sleep 100",
+    "-v|-r|10:15|sh|-c|kill -USR1 $PPID; exec sleep 100",
     "-v|-r|10:0|sh|-c|kill -USR1 $PPID; exit 5",
 ];
 
@@ -74,7 +143,12 @@ fn compare(name: &str, init: Init, lines: &[&str], environments: &[&[(&str, &str
             without_heeded(&mut theirs);
             let theirs = outcome(theirs.args(words(line)).envs(environment.iter().copied()));
             let ours = outcome(init.with(&words(line)).envs(environment.iter().copied()));
-            assert_eq!(comparable(ours, name), comparable(theirs, name), "{} {line:?} {environment:?}", original.display());
+            assert_eq!(
+                comparable(ours, name),
+                comparable(theirs, name),
+                "{} {line:?} {environment:?}",
+                original.display()
+            );
         }
     }
 }

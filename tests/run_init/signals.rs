@@ -201,7 +201,8 @@ fn who_outlives_the_command_in_its_session_gets_term() {
 
 #[test]
 fn the_death_of_the_parent_arrives_as_the_signal_that_was_asked_for() {
-    for (init, name, number) in [(Init::Own, "USR1", "10"), (Init::Own, "RTMIN+1", "35"), (Init::Tini, "SIGUSR1", "10")] {
+    for (init, name, number) in [(Init::Own, "USR1", "10"), (Init::Own, "RTMIN+1", "35"), (Init::Tini, "SIGUSR1", "10")]
+    {
         let mut words = init.with(&["-p", name]);
         telling_signals(&mut words);
         // The parent is a shell that ends when somebody closes its standard input.

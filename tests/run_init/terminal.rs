@@ -146,9 +146,11 @@ fn a_shell_as_the_command_has_job_control() {
         assert!(flags.contains('m'), "{way}: {flags}");
         session.type_in("sleep 1000\n");
         session.shows("sleep 1000");
-        wait_until("it sleeps", || harness::everyone().values().any(|one| {
-            one.command == "sleep 1000" && harness::find(one.ppid).is_some_and(|parent| parent.comm == "bash")
-        }));
+        wait_until("it sleeps", || {
+            harness::everyone().values().any(|one| {
+                one.command == "sleep 1000" && harness::find(one.ppid).is_some_and(|parent| parent.comm == "bash")
+            })
+        });
         session.type_in(CTRL_Z);
         session.shows("Stopped");
         session.type_in("kill %1; exit 3\n");
@@ -169,8 +171,11 @@ fn shell() -> Option<Session> {
 }
 
 fn line(command: &mut Command) -> String {
-    std::iter::once(command.get_program()).chain(command.get_args()).map(|word| word.to_string_lossy().into_owned())
-        .collect::<Vec<_>>().join(" ")
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[test]
@@ -206,9 +211,10 @@ fn an_init_in_the_background_leaves_the_terminal_to_the_shell() {
     wait_until("the job is stopped", || {
         session.type_in("jobs\n");
         session.shows("ready$ ");
-        session.text().contains("Stopped") || harness::everyone().values().any(|one| {
-            one.session == session.child.id() as i32 && one.comm == "musterd" && one.state == 'T'
-        })
+        session.text().contains("Stopped")
+            || harness::everyone()
+                .values()
+                .any(|one| one.session == session.child.id() as i32 && one.comm == "musterd" && one.state == 'T')
     });
     session.type_in("echo still-$((1+1))\n");
     session.shows("still-2");
@@ -250,7 +256,9 @@ fn the_first_hang_up_after_the_hand_off_is_no_message_for_the_command() {
         let mut session = Session::start(init.with(options).args(["sleep", "1000"]));
         let ignored = match init {
             Init::DumbInit => {
-                session.shows("[dumb-init] Detached from controlling tty, ignoring the first SIGHUP and SIGCONT we receive.");
+                session.shows(
+                    "[dumb-init] Detached from controlling tty, ignoring the first SIGHUP and SIGCONT we receive.",
+                );
                 ["Ignoring tty hand-off signal 1.", "Ignoring tty hand-off signal 18."]
             }
             _ => ["SIGHUP was about the terminal we left", "SIGCONT was about the terminal we left"],

@@ -43,7 +43,11 @@ fn tini_refuses_values_it_does_not_know() {
         let outcome = says(Init::Tini, &[option, value, "--", "true"]);
         assert_eq!((outcome.end.as_str(), outcome.stdout.as_str()), ("exit 1", ""));
         assert!(outcome.stderr.starts_with("[FATAL tini ("), "{}", outcome.stderr);
-        assert!(outcome.stderr.ends_with(&format!(")] Not a valid option for {option}: {value}\n")), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.ends_with(&format!(")] Not a valid option for {option}: {value}\n")),
+            "{}",
+            outcome.stderr
+        );
     }
 }
 
@@ -60,7 +64,10 @@ fn tini_is_known_by_each_of_its_names() {
         let mut command = Command::new(link(name));
         assert_eq!(outcome(command.arg("--version")).stdout, "tini version 0.19.0\n", "{name}");
         let mut command = Command::new(link(name));
-        assert_eq!(outcome(command.arg("-h")).stdout.lines().next(), Some(format!("{name} (tini version 0.19.0)").as_str()));
+        assert_eq!(
+            outcome(command.arg("-h")).stdout.lines().next(),
+            Some(format!("{name} (tini version 0.19.0)").as_str())
+        );
     }
 }
 

@@ -5,12 +5,14 @@
 
 use std::rc::Rc;
 // The rules have no clock; who measures them does.
+use std::time::Duration;
 #[allow(clippy::disallowed_types)]
 use std::time::Instant;
-use std::time::Duration;
 
 use muster_core::restart::RestartPolicy;
-use muster_core::spec::{InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope, StopSpec, StopStep, Target};
+use muster_core::spec::{
+    InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope, StopSpec, StopStep, Target,
+};
 use muster_core::{Effect, Exit, Input, RequestId, RunId, Settings, ShutdownReason, Signal, Supervisor, Time, Verb};
 
 fn main() {

@@ -4,7 +4,6 @@
 //! who is down. Knows nothing of states or time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use crate::name::InstanceId;
 use crate::order::stop_waves;
@@ -106,12 +105,6 @@ impl Batches {
         let wave: Vec<_> = wave.into_iter().filter(|member| members.contains(member) && is_live(*member)).collect();
         batch.current.extend(&wave);
         Some(wave)
-    }
-
-    /// The longest patience in each wave still to come, the next one first; `patience` is `None` for who is down.
-    pub(crate) fn wants(&self, id: BatchId, patience: impl Fn(InstanceId) -> Option<Duration>) -> Vec<Duration> {
-        let waves = self.batches.get(&id).into_iter().flat_map(|batch| batch.waves.iter().rev());
-        waves.map(|wave| wave.iter().filter_map(|&id| patience(id)).max().unwrap_or(Duration::ZERO)).collect()
     }
 
     /// Ends a batch and gives who is still in it.

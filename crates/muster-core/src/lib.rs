@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod budget;
 pub mod effect;
 pub mod exit;
 pub mod name;

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::batch::BatchId;
+use crate::budget::Wants;
 use crate::effect::{Event, ShutdownReason};
 use crate::name::InstanceId;
-use crate::order::share;
 use crate::time::Time;
 
 /// What is kept of the budget for the time after the last SIGKILL: the kernel must take the processes down, and the daemon
@@ -21,16 +21,18 @@ pub(crate) struct Shutdown {
     began: Time,
     timeout: Duration,
     was_signalled: bool,
+    wants: Wants,
     wave: Option<(BatchId, Time)>,
     killed: BTreeSet<InstanceId>,
     last_down: Option<(InstanceId, Time)>,
 }
 
 impl Shutdown {
-    pub(crate) fn begin(now: Time, timeout: Duration, reason: ShutdownReason, code: u8) -> Shutdown {
+    /// `wants` is what all that live may want.
+    pub(crate) fn begin(now: Time, timeout: Duration, reason: ShutdownReason, code: u8, wants: Wants) -> Shutdown {
         let was_signalled = matches!(reason, ShutdownReason::Signal(_));
         let (killed, last_down) = (BTreeSet::new(), None);
-        Shutdown { reason, code, began: now, timeout, was_signalled, wave: None, killed, last_down }
+        Shutdown { reason, code, began: now, timeout, was_signalled, wants, wave: None, killed, last_down }
     }
 
     /// A signal came. True when it is not the first: where the shutdown has another reason, the first one asks for what
@@ -44,9 +46,15 @@ impl Shutdown {
         self.began + self.timeout
     }
 
-    /// How long a wave may take before SIGKILL, given what the remaining waves want, it being the first.
-    pub(crate) fn share(&self, now: Time, wants: &[Duration]) -> Duration {
-        share((self.end() - self.reserve()).since(now), wants)
+    /// How long the wave of this priority, whose turn has come, may take before SIGKILL.
+    pub(crate) fn take_share(&mut self, now: Time, priority: i64) -> Duration {
+        let remaining = (self.end() - self.reserve()).since(now);
+        self.wants.take_share(priority, remaining)
+    }
+
+    /// An instance is gone that had this much patience, and wants nothing any more.
+    pub(crate) fn note_gone(&mut self, priority: i64, patience: Duration) {
+        self.wants.forget(priority, patience);
     }
 
     fn reserve(&self) -> Duration {

@@ -3,6 +3,7 @@
 //! Text becomes these values in `muster-config`; everything optional there has been decided here. The core reads the
 //! rules, `muster-sys` the [`ProcessSpec`], the shell the rest.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -169,7 +170,7 @@ pub struct InstanceSpec {
 }
 
 /// Everything about a process that is asked of the kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ProcessSpec {
     /// The program and its arguments, at least one.
     pub command: Vec<String>,
@@ -192,6 +193,15 @@ pub struct ProcessSpec {
     pub oom_score_adj: Option<i32>,
     /// Resource limits to set.
     pub rlimits: Vec<Rlimit>,
+}
+
+/// The values of the environment are secrets, and effects are logged at the level `trace`.
+impl fmt::Debug for ProcessSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
+        let mut debug = f.debug_struct("ProcessSpec");
+        debug.field("command", &self.command).field("environment", &names).finish_non_exhaustive()
+    }
 }
 
 /// A resource limit: getrlimit(2). `None` is unlimited.

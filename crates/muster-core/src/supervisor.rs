@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::batch::{BatchId, Batches, Purpose};
+use crate::budget::Wants;
 use crate::effect::{Effect, Event, Input, ShutdownReason};
 use crate::name::{InstanceId, RunId, Selector, pattern_matches};
 use crate::order::start_order;
@@ -208,6 +209,9 @@ impl Supervisor {
             run_before.map(|run| self.runs.remove(&run));
             run_after.map(|run| self.runs.insert(run, id));
             self.live = self.live + usize::from(run_after.is_some()) - usize::from(run_before.is_some());
+            if let Some(shutdown) = self.shutdown.as_mut().filter(|_| run_after.is_none()) {
+                shutdown.note_gone(instance.program().priority, instance.program().patience());
+            }
         }
         self.unsettled = self.unsettled + usize::from(was_settled) - usize::from(instance.state().is_final());
         if let Some(shutdown) = self.shutdown.as_mut().filter(|_| instance.was_killed()) {
@@ -389,23 +393,31 @@ impl Supervisor {
     /// Begins waves until one has something to wait for, or none is left.
     fn advance_batch(&mut self, now: Time, batch: BatchId) {
         while self.batches.is_between_waves(batch) {
-            let budget = self.wave_budget(now, batch);
             let instances = &self.instances;
             let is_live = |id: InstanceId| instances[id.0 as usize].is_live();
             let Some(wave) = self.batches.begin_wave(batch, is_live) else {
                 return self.end_batch(now, batch);
             };
-            if let Some((shutdown, budget)) = self.shutdown.as_mut().zip(budget) {
-                if self.batches.is_last_wave(batch) {
-                    self.effects.push_back(Effect::SignalStrays { signal: Signal::TERM });
-                } else {
-                    shutdown.note_wave(now, batch, budget);
-                }
-            }
+            let budget = self.begin_shutdown_wave(now, batch, &wave);
             for id in wave {
                 self.tell(now, id, |instance, turn| instance.stop_run(turn, budget));
             }
         }
+    }
+
+    /// What goes with a wave where it is one of a shutdown, and how long it may take.
+    fn begin_shutdown_wave(&mut self, now: Time, batch: BatchId, wave: &[InstanceId]) -> Option<Duration> {
+        let is_last = self.batches.is_last_wave(batch);
+        let shutdown = self.shutdown.as_mut().filter(|_| self.batches.purpose(batch) == Some(Purpose::Shutdown))?;
+        if is_last {
+            self.effects.push_back(Effect::SignalStrays { signal: Signal::TERM });
+        }
+        let priority = self.instances[wave.first()?.0 as usize].program().priority;
+        let budget = shutdown.take_share(now, priority);
+        if !is_last {
+            shutdown.note_wave(now, batch, budget);
+        }
+        Some(budget)
     }
 
     /// The share of a shutdown's wave is over and not all of it is gone: the next one must not wait for that. False when
@@ -430,19 +442,6 @@ impl Supervisor {
         for id in self.in_start_order(members) {
             self.tell(now, id, |instance, turn| instance.release(turn));
         }
-    }
-
-    /// How long the next wave of a shutdown may take.
-    fn wave_budget(&self, now: Time, batch: BatchId) -> Option<Duration> {
-        let shutdown = self.shutdown.as_ref()?;
-        if self.batches.purpose(batch) != Some(Purpose::Shutdown) {
-            return None;
-        }
-        let patience = |id: InstanceId| {
-            let instance = self.instance(id);
-            instance.is_live().then(|| instance.program().patience())
-        };
-        Some(shutdown.share(now, &self.batches.wants(batch, patience)))
     }
 }
 
@@ -520,7 +519,11 @@ impl Supervisor {
     fn begin_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<Duration>, code: u8) {
         let timeout = timeout.unwrap_or(self.settings.shutdown_timeout);
         self.effects.push_back(Effect::Publish(Event::ShutdownBegan { reason: reason.clone(), timeout }));
-        self.shutdown = Some(Shutdown::begin(now, timeout, reason, code));
+        let mut wants = Wants::default();
+        for instance in self.instances.iter().filter(|instance| instance.is_live()) {
+            wants.add(instance.program().priority, instance.program().patience());
+        }
+        self.shutdown = Some(Shutdown::begin(now, timeout, reason, code, wants));
         let all: Vec<InstanceId> = self.instances.iter().map(Instance::id).collect();
         self.lower_goals(now, &all);
         self.begin_batch(now, &all, Purpose::Shutdown);

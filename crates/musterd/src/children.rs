@@ -25,6 +25,9 @@ use tracing::{debug, info, warn};
 
 use crate::logs::{Logs, Source, captured};
 
+/// How often SIGKILL to what belongs to no program is repeated at the end, as long as there is any.
+const LOOKS_FOR_STRAYS: usize = 20;
+
 /// A run whose main process has not been reaped.
 struct Child {
     pid: Pid,
@@ -243,8 +246,13 @@ impl Children {
     /// Signals what belongs to no program.
     pub(crate) fn signal_strays(&mut self, signal: Signal) {
         let count = self.trees.signal_strays(signal);
-        if count > 0 {
-            info!(%signal, processes = count, "signalled processes that belong to no program");
+        if count == 0 {
+            return;
+        }
+        info!(%signal, processes = count, "signalled processes that belong to no program");
+        if signal == Signal::KILL {
+            // Some may have forked meanwhile. Who is still dying then dies without us.
+            let _ = (0..LOOKS_FOR_STRAYS).find(|_| self.trees.signal_strays(signal) == 0);
         }
     }
 

@@ -4,7 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use muster_core::restart::{RestartPolicy, RestartWhen};
-use muster_core::spec::{InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope, StopSpec, StopStep, Target};
+use muster_core::spec::{
+    InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope, StopSpec, StopStep, Target,
+};
 use muster_core::{Exit, RunEnd, Settings, Signal, SpawnError, SpawnStep, Time};
 
 pub const fn ms(n: u64) -> Duration {

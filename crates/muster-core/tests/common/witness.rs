@@ -10,7 +10,9 @@ use std::time::Duration;
 use muster_core::program::EXEC_DEADLINE;
 use muster_core::spec::{ProgramSpec, StopStep};
 use muster_core::stop::KILL_RETRY;
-use muster_core::{Effect, Event, Goal, Input, InstanceId, RequestId, RunId, Settings, Signal, State, Supervisor, Time, Verb};
+use muster_core::{
+    Effect, Event, Goal, Input, InstanceId, RequestId, RunId, Settings, Signal, State, Supervisor, Time, Verb,
+};
 
 /// Rounding of shortened patiences.
 const SLACK: Duration = Duration::from_micros(1);
@@ -356,7 +358,8 @@ impl Witness {
             Event::Killed { run, waited, cut_short, .. } => {
                 let is_urgent = self.closing.is_some();
                 let Some(one) = self.of_run(*run) else { return Err(format!("{run:?} is killed, and gone")) };
-                let (total, was_asked) = (patience(&one.steps), one.run.as_ref().is_some_and(|run| !run.asked.is_empty()));
+                let (total, was_asked) =
+                    (patience(&one.steps), one.run.as_ref().is_some_and(|run| !run.asked.is_empty()));
                 let is_short = was_asked && *waited + SLACK < total;
                 promise!(*cut_short || !is_short, "{run:?} had {waited:?} of {total:?}, and that is not told");
                 promise!(is_urgent || !*cut_short, "{run:?} is cut short without need");

@@ -43,7 +43,11 @@ pub enum Act {
 enum Body {
     Nothing,
     /// Its main process. It was born and perhaps executed then; `is_up` once it has lasted.
-    Main { born: Time, executed: Option<Time>, is_up: bool },
+    Main {
+        born: Time,
+        executed: Option<Time>,
+        is_up: bool,
+    },
     /// Other processes of its tree.
     Leftovers,
 }
@@ -53,7 +57,10 @@ enum Body {
 enum Rest {
     Down,
     /// Another run will follow then; `is_ripe` when that moment has passed.
-    Again { at: Time, is_ripe: bool },
+    Again {
+        at: Time,
+        is_ripe: bool,
+    },
     Ended,
     GivenUp,
     /// Wanted again, as soon as nothing is left of the last run.
@@ -474,7 +481,8 @@ impl Model {
                 self.come_to_an_end();
             }
         }
-        if matches!(self.rest, Rest::Queued) || (self.rest == Rest::Down && self.body == Body::Nothing && self.is_wanted)
+        if matches!(self.rest, Rest::Queued)
+            || (self.rest == Rest::Down && self.body == Body::Nothing && self.is_wanted)
         {
             self.spawn();
         }

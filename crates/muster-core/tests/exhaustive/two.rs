@@ -49,9 +49,7 @@ struct Scene {
 }
 
 fn opening(priorities: [i64; 2]) -> Scene {
-    let named = |name, priority| {
-        Rc::new(ProgramSpec { priority, restart: when(RestartWhen::Always), ..quick(name) })
-    };
+    let named = |name, priority| Rc::new(ProgramSpec { priority, restart: when(RestartWhen::Always), ..quick(name) });
     let programs = [named("app", priorities[0]), named("db", priorities[1])];
     let core = Supervisor::new(SETTINGS, &programs, 0);
     let mut scene = Scene { core, witness: Witness::new(SETTINGS, &programs), now: Time::ZERO, requests: 0 };

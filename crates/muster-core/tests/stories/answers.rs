@@ -244,7 +244,9 @@ fn a_start_of_what_is_about_to_be_restarted_leaves_the_restart() {
 #[test]
 fn unknown_names_do_nothing_at_all() {
     let mut stage = Stage::booted([several(quick("web"), 2), quick("db")]);
-    for (select, unknown) in [("nope", "nope"), ("db,nope", "nope"), ("web:2", "web:2"), ("d*,x*", "x*"), ("db:0", "db:0")] {
+    for (select, unknown) in
+        [("nope", "nope"), ("db,nope", "nope"), ("web:2", "web:2"), ("d*,x*", "x*"), ("db:0", "db:0")]
+    {
         let stop = stage.stop(select);
         stage.answered(stop, &format!("no such program: {unknown}"));
         stage.did_nothing();
@@ -334,7 +336,10 @@ fn wait_for_running() {
 fn wait_for_running_fails_as_soon_as_it_has_ended_for_good() {
     for (state, code) in [("FATAL", 1), ("EXITED", 0)] {
         let limit = Limit::Retries(0);
-        let mut stage = Stage::booted([ProgramSpec { restart: RestartPolicy { limit, ..RestartPolicy::DEFAULT }, ..program("web") }]);
+        let mut stage = Stage::booted([ProgramSpec {
+            restart: RestartPolicy { limit, ..RestartPolicy::DEFAULT },
+            ..program("web")
+        }]);
         let before = stage.wait_for(Awaited::Running, "web");
         stage.exits("web", code);
         stage.stands(&format!("web {state}"));

@@ -119,7 +119,9 @@ fn done_waits_for_everything_and_tells_the_first_failure() {
     assert_eq!(stage.exit_code(), None);
     stage.exits("a", 9);
     assert_eq!(stage.exit_code(), Some(7));
-    assert!(stage.events.iter().any(|event| matches!(event, Event::ShutdownBegan { reason: ShutdownReason::Done, .. })));
+    assert!(
+        stage.events.iter().any(|event| matches!(event, Event::ShutdownBegan { reason: ShutdownReason::Done, .. }))
+    );
 }
 
 #[test]
@@ -231,7 +233,6 @@ fn ready_is_when_every_autostarted_program_is_up_or_has_ended_well() {
     assert!(stage.core.is_ready(), "what does not start by itself is not asked for");
     stage.exits("web", 1);
     assert!(!stage.core.is_ready());
-    let failed: Vec<&str> =
-        stage.core.snapshot().iter().filter(|one| !is_ready(one)).map(|one| one.name()).collect();
+    let failed: Vec<&str> = stage.core.snapshot().iter().filter(|one| !is_ready(one)).map(|one| one.name()).collect();
     assert_eq!(failed, ["web"]);
 }

@@ -5,9 +5,9 @@
 
 #![allow(unreachable_pub)]
 
+mod answers;
 #[path = "../common/mod.rs"]
 mod common;
-mod answers;
 mod container;
 mod extremes;
 mod order;

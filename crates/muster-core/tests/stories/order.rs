@@ -81,11 +81,8 @@ fn several_restart_in_order_when_all_of_them_are_down() {
 
 #[test]
 fn a_restart_of_several_starts_those_that_were_down() {
-    let mut stage = Stage::booted([
-        ranked("app", 20),
-        ranked("db", 10),
-        ProgramSpec { autostart: false, ..ranked("off", 20) },
-    ]);
+    let mut stage =
+        Stage::booted([ranked("app", 20), ranked("db", 10), ProgramSpec { autostart: false, ..ranked("off", 20) }]);
     stage.exits("app", 0);
     stage.forget_deeds();
     let restart = stage.restart("all");

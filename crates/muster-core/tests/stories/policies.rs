@@ -1,8 +1,8 @@
 //! Restart policies through the whole of the rules: which ends are followed by another run, when, and how often.
 
+use muster_core::Signal;
 use muster_core::restart::{Backoff, Limit, Preset, RestartPolicy, RestartWhen};
 use muster_core::spec::ProgramSpec;
-use muster_core::Signal;
 
 use crate::common::programs::{missing, ms, program, quick, s, when};
 use crate::stage::Stage;
@@ -17,7 +17,7 @@ fn delays(restart: RestartPolicy, n: usize) -> Vec<u128> {
     let mut delays = Vec::new();
     for _ in 0..n {
         stage.exits("web", 1);
-        let web = stage.core.find("web").unwrap();
+        let web = stage.core.find("web").expect("it is on the stage");
         if web.state().is_final() {
             break;
         }

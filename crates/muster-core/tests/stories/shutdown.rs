@@ -11,9 +11,8 @@ use crate::stage::Stage;
 const NAMES: [&str; 10] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"];
 
 fn one_after_the_other(patience: Duration) -> Stage {
-    let ranked = |name: &str, priority| {
-        ProgramSpec { priority, stop: stop_with(&[(Signal::TERM, patience)]), ..quick(name) }
-    };
+    let ranked =
+        |name: &str, priority| ProgramSpec { priority, stop: stop_with(&[(Signal::TERM, patience)]), ..quick(name) };
     let mut rank = 0;
     Stage::booted(NAMES.map(|name| {
         rank += 1;
@@ -117,7 +116,9 @@ fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
     stage.did("KILL strays, exit 0");
     assert_eq!(stage.now.since_origin(), ms(8900));
     let killed: Vec<InstanceId> = (0..10).map(InstanceId).collect();
-    assert!(matches!(end_of(&stage), Event::ShutdownEnded { killed: told, left, .. } if *told == killed && left.is_empty()));
+    assert!(
+        matches!(end_of(&stage), Event::ShutdownEnded { killed: told, left, .. } if *told == killed && left.is_empty())
+    );
 }
 
 #[test]

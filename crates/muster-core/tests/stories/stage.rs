@@ -7,8 +7,8 @@ use std::time::Duration;
 use muster_core::exit::SpawnError;
 use muster_core::spec::ProgramSpec;
 use muster_core::{
-    Awaited, Done, Effect, Event, Exit, Failure, Input, Instance, InstanceId, Outcome, RequestId, RunId, Scope, Settings,
-    ShutdownReason, Signal, Supervisor, Time, Verb,
+    Awaited, Done, Effect, Event, Exit, Failure, Input, Instance, InstanceId, Outcome, RequestId, RunId, Scope,
+    Settings, ShutdownReason, Signal, Supervisor, Time, Verb,
 };
 
 use crate::common::programs::{SETTINGS, killed_by};

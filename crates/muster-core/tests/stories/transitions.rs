@@ -249,7 +249,10 @@ fn a_hung_execution_is_killed_after_a_minute_and_counts_as_a_failure() {
     stage.did_nothing();
     stage.after(ms(1));
     stage.did("sweep web with KILL");
-    let told = stage.events.iter().any(|event| matches!(event, Event::Killed { waited, cut_short: false, .. } if *waited == s(60)));
+    let told = stage
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Killed { waited, cut_short: false, .. } if *waited == s(60)));
     assert!(told, "how long it had is told: {:?}", stage.events);
     stage.is_killed("web", Signal::KILL);
     stage.stands("web BACKOFF");

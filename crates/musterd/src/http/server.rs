@@ -1,6 +1,6 @@
 //! Accepting connections, with bounds on all of them.
 //!
-//! There are at most [`MOST`] connections. When one more comes, the one that has been idle for longest is closed, so a
+//! There are at most [`MOST`] connections, and fewer where programs need the descriptors. When one more comes, the one that has been idle for longest is closed, so a
 //! flood of connections that say nothing keeps nobody out. A client that is slow to send is closed by a timeout; a panic in
 //! one connection ends that connection.
 
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use muster_sys::limits::OriginalLimits;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
@@ -22,6 +23,13 @@ use crate::shared::Shared;
 /// How many connections there are at most. Each costs a descriptor and about 10 KB while it is open.
 const MOST: usize = 256;
 
+/// How many there are even where programs leave no descriptors: somebody must be able to stop them.
+const FEWEST: usize = 4;
+
+/// What is kept for the daemon itself, and for each instance: two pipes, and three more while it is being started.
+const OWN_DESCRIPTORS: usize = 32;
+const DESCRIPTORS_EACH: usize = 5;
+
 /// How long a client may take to send a request's headers, and keep a connection open without a request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,8 +40,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_HEAD: usize = 32 * 1024;
 
 /// All open connections, by age.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Connections {
+    most: usize,
     open: Rc<RefCell<BTreeMap<u64, Connection>>>,
     next: Rc<Cell<u64>>,
 }
@@ -52,7 +61,7 @@ pub(crate) struct Server {
 impl Server {
     /// Accepts from now on. Must be called within a local runtime.
     pub(crate) fn start(listener: UnixListener, shared: Rc<Shared>, access: Access) -> Server {
-        let connections = Connections::default();
+        let connections = Connections::at_most(spare_descriptors(shared.supervisor.borrow().snapshot().len()));
         let accepting =
             tokio::task::spawn_local(accept_for_ever(listener, shared, Rc::new(access), connections.clone()));
         Server { connections, accepting: accepting.abort_handle() }
@@ -77,6 +86,9 @@ async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, access: Rc<
             Ok((stream, _)) => {
                 connections.make_room();
                 serve(stream, &shared, &access, &connections);
+                // In a burst, those that were closed must go before the next one is taken: until their tasks have had
+                // their turn their descriptors are open. And who has just come is heard before it can be closed.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection on the control socket");
@@ -143,14 +155,25 @@ impl Drop for Closing {
     }
 }
 
+/// How many connections leave enough descriptors for supervision: clients must not keep programs from being started.
+fn spare_descriptors(instances: usize) -> usize {
+    let limit = OriginalLimits::current().map_or(1024, |limits| limits.nofile_soft);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    limit.saturating_sub(OWN_DESCRIPTORS + DESCRIPTORS_EACH * instances)
+}
+
 impl Connections {
+    fn at_most(wished: usize) -> Connections {
+        Connections { most: wished.clamp(FEWEST, MOST), open: Rc::default(), next: Rc::default() }
+    }
+
     fn new_id(&self) -> u64 {
         self.next.set(self.next.get() + 1);
         self.next.get()
     }
 
     fn make_room(&self) {
-        if self.open.borrow().len() >= MOST {
+        if self.open.borrow().len() >= self.most {
             self.close_idlest();
         }
     }
