@@ -3,7 +3,7 @@
 mod harness;
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::{Daemon, End, Place, Setting, both_places, can_enclose, is_root};
@@ -179,57 +179,71 @@ fn no_signal_but_the_documented_ones_does_anything() {
 fn term_is_never_lost_once_main_has_begun() {
     for place in both_places() {
         for round in 0..25_u32 {
-            let (mut child, pid, directory) = start_bare(place);
+            let mut bare = Bare::start(place);
+            let pid = bare.wait_until_main_has_begun();
             std::thread::sleep(Duration::from_micros(u64::from(round * 2_654_435 % 4_000)));
             assert!(harness::send_fast(pid, Signal::SIGTERM), "it must still be there");
-            let began = Instant::now();
-            let status = loop {
-                if let Some(status) = child.try_wait().expect("it is our child") {
-                    break status;
-                }
-                if began.elapsed() > harness::PATIENCE {
-                    let _ = child.kill();
-                    panic!("round {round} {place:?}: TERM was lost");
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            };
+            let status = harness::wait_for(&format!("TERM takes effect, round {round} {place:?}"), || {
+                bare.child.try_wait().expect("it is our child")
+            });
             assert_eq!(status.code(), Some(0), "round {round} {place:?}: {status}");
-            let left: Vec<_> = std::fs::read_dir(directory.path()).expect("it is ours").flatten().collect();
+            let left: Vec<_> = std::fs::read_dir(bare.directory.path()).expect("it is ours").flatten().collect();
             assert_eq!(left.len(), 1, "only the configuration is left: {left:?}");
         }
     }
 }
 
-/// A daemon of which main has just begun: TERM is blocked. Found without the harness, which takes too long for this.
-fn start_bare(place: Place) -> (std::process::Child, i32, tempfile::TempDir) {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let config = directory.path().join("muster.toml");
-    let socket = directory.path().join("sock");
-    // It ends by itself should the daemon not end it.
-    let text = format!("[http]\nsocket = {socket:?}\n[program.web]\ncommand = \"sleep 60\"\n");
-    std::fs::write(&config, text).expect("the directory is ours");
-    let enclosure = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--"];
-    let enclosure = if is_root() { [&enclosure[..1], &enclosure[3..]].concat() } else { enclosure.to_vec() };
-    let mut words = ["setpriv", "--pdeathsig", "KILL", "--"].to_vec();
-    if place == Place::Pid1 {
-        words.extend(enclosure);
-    }
-    words.extend([env!("CARGO_BIN_EXE_musterd"), "-c"]);
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = command.spawn().expect("setpriv and unshare of util-linux are there");
-    let parent = child.id() as i32;
-    let began = Instant::now();
-    loop {
-        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-        let pid = if place == Place::Pid1 { children.trim().parse().ok() } else { Some(parent) };
-        if let Some(process) = pid.and_then(harness::find).filter(|process| process.comm == "musterd")
-            && let Some(blocked) = process.status("SigBlk")
-            && u64::from_str_radix(&blocked, 16).is_ok_and(|mask| mask & (1 << 14) != 0)
-        {
-            return (child, process.pid, directory);
+/// A daemon without the harness around it, which takes too long to find a pid.
+struct Bare {
+    child: Child,
+    place: Place,
+    directory: tempfile::TempDir,
+}
+
+impl Bare {
+    fn start(place: Place) -> Bare {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let config = directory.path().join("muster.toml");
+        let socket = directory.path().join("sock");
+        // Its program ends by itself should the daemon not end it.
+        let text = format!("[http]\nsocket = {socket:?}\n[program.web]\ncommand = \"sleep 60\"\n");
+        std::fs::write(&config, text).expect("the directory is ours");
+        let enclosure = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--"];
+        let enclosure = if is_root() { [&enclosure[..1], &enclosure[3..]].concat() } else { enclosure.to_vec() };
+        let mut words = ["setpriv", "--pdeathsig", "KILL", "--"].to_vec();
+        if place == Place::Pid1 {
+            words.extend(enclosure);
         }
-        assert!(began.elapsed() < harness::PATIENCE, "main never began");
+        words.extend([env!("CARGO_BIN_EXE_musterd"), "-c"]);
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Bare { child: command.spawn().expect("setpriv and unshare of util-linux are there"), place, directory }
+    }
+
+    /// Until TERM is blocked, which is the first thing that main does. Gives the daemon's pid.
+    fn wait_until_main_has_begun(&self) -> i32 {
+        let parent = self.child.id() as i32;
+        let began = Instant::now();
+        loop {
+            let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+            let pid = match self.place {
+                Place::Plain => Some(parent),
+                Place::Pid1 => children.unwrap_or_default().trim().parse().ok(),
+            };
+            if let Some(process) = pid.and_then(harness::find).filter(|process| process.comm == "musterd")
+                && process.blocks(15)
+            {
+                return process.pid;
+            }
+            assert!(began.elapsed() < harness::PATIENCE, "main never began");
+        }
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

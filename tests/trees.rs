@@ -43,7 +43,13 @@ struct Outsider(Child);
 impl Outsider {
     fn new(prefix: &[&str]) -> Outsider {
         let (words, variables) = puppet::command("witness");
-        let words: Vec<&str> = prefix.iter().copied().chain(words.iter().map(String::as_str)).collect();
+        // It goes with the test, whatever happens to that.
+        let words = ["setpriv", "--pdeathsig", "KILL", "--"]
+            .iter()
+            .chain(prefix)
+            .copied()
+            .chain(words.iter().map(String::as_str));
+        let words: Vec<&str> = words.collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).envs(variables).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Outsider(command.spawn().expect("a witness can be executed"))
@@ -84,8 +90,7 @@ impl Scene {
         witnesses.push(("another program", daemon.wait_for_running("witness")));
         for &(who, pid) in &witnesses {
             harness::wait_until(&format!("{who} blocks signals"), || {
-                let blocked = harness::find(pid).and_then(|process| process.status("SigBlk")).unwrap_or_default();
-                u64::from_str_radix(&blocked, 16).is_ok_and(|mask| mask & (1 << 14) != 0)
+                harness::find(pid).is_some_and(|process| process.blocks(15))
             });
         }
         Scene { daemon, witnesses, _outsiders: outsiders }

@@ -25,6 +25,12 @@ impl Process {
         self.state == 'Z'
     }
 
+    /// Whether its main thread blocks this signal.
+    pub fn blocks(&self, number: u32) -> bool {
+        let blocked = self.status("SigBlk").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+        blocked.is_some_and(|mask| mask & (1 << (number - 1)) != 0)
+    }
+
     /// A field of /proc/PID/status, as it is written there.
     pub fn status(&self, field: &str) -> Option<String> {
         status(self.pid, field)

@@ -162,6 +162,22 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_that_is_handled_late_still_kills_within_its_budget() {
+        let mut plan =
+            StopPlan::begin(&spec(&[(Signal::INT, 2), (Signal::TERM, 6)]), at(0), Some(Duration::from_secs(4)));
+        assert_eq!(plan.advance(at(0)), Step::Ask(Signal::INT));
+        assert_eq!(plan.advance(at(3500)), Step::Ask(Signal::TERM));
+        assert_eq!(plan.deadline(), at(4000));
+        assert_eq!(plan.advance(at(4000)), Step::Kill);
+    }
+
+    #[test]
+    fn however_short_the_budget_the_first_signal_is_sent() {
+        let plan = StopPlan::begin(&spec(&[(Signal::TERM, 6)]), at(1000), Some(Duration::ZERO));
+        assert_eq!(story(plan), [(1000, Step::Ask(Signal::TERM)), (1000, Step::Kill)]);
+    }
+
+    #[test]
     fn hurry_brings_the_kill_forward_but_never_back() {
         let mut plan = StopPlan::begin(&spec(&[(Signal::TERM, 10)]), at(0), None);
         plan.advance(at(0));

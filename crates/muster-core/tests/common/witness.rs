@@ -419,6 +419,7 @@ impl Witness {
         promise!(instance.run() == run.map(|run| run.id), "instance {id} has {:?}, not {run:?}", instance.run());
         let is_up = instance.goal() == Goal::Up;
         promise!(is_up == one.is_wanted, "instance {id} has the goal {:?}", instance.goal());
+        promise!(is_up || !instance.is_held(), "instance {id} waits for others, and nobody wants it");
         let has_main = run.is_some_and(|run| run.has_main);
         let fits = match state {
             State::Stopped => run.is_none(),

@@ -85,6 +85,23 @@ fn systemd_allows_five_starts_in_ten_seconds() {
     }
 }
 
+/// What counts is when the next start would be, not when the run ended.
+#[test]
+fn systemds_window_is_over_when_the_next_start_lies_after_it() {
+    for (fifth_end, state) in [(ms(9_899), "web FATAL"), (ms(9_900), "web BACKOFF")] {
+        let mut stage =
+            Stage::booted([ProgramSpec { restart: preset(Preset::Systemd, RestartWhen::Always), ..quick("web") }]);
+        for _ in 0..4 {
+            stage.exits("web", 1);
+            stage.after(ms(100));
+            stage.spawned("web");
+        }
+        stage.after(fifth_end - ms(400));
+        stage.exits("web", 1);
+        stage.stands(state);
+    }
+}
+
 #[test]
 fn a_manual_start_opens_systemds_window_anew() {
     let restart = preset(Preset::Systemd, RestartWhen::Always);
