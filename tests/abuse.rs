@@ -80,6 +80,7 @@ fn a_thousand_malformed_requests_change_nothing() {
     let mut stalled: Vec<UnixStream> = Vec::new();
     for number in 0..1000 {
         let request = malformed(&mut random);
+        let asked = Instant::now();
         let mut stream = daemon.client.connect().expect("it listens");
         // It may close before everything was sent, which is its right.
         let _ = stream.write_all(&request);
@@ -94,6 +95,8 @@ fn a_thousand_malformed_requests_change_nothing() {
                 assert!(is_refusal, "{number}: {}", String::from_utf8_lossy(&answer));
             }
         }
+        let shown = String::from_utf8_lossy(&request[..request.len().min(60)]).into_owned();
+        assert!(asked.elapsed() < Duration::from_secs(20), "{number} took {:?}: {shown:?}", asked.elapsed());
     }
     assert_eq!(daemon.pid_of("web"), web);
     check(&daemon);

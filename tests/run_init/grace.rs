@@ -13,12 +13,11 @@ const DEAF: &str = "trap '' TERM; echo deaf; while :; do sleep 1; done";
 fn who_outlives_the_command_gets_term_and_its_time_to_end() {
     let script = "(trap 'sleep 0.2; echo bye; exit' TERM; echo up; while :; do sleep 0.02; done) & \
                   read line; exit 3";
-    let directory = tempfile::tempdir().expect("there is a place for temporary files");
-    let gate = directory.path().join("gate");
-    nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO can be made");
-    let mut running = Running::start(&mut Init::Own.with(&["--grace", "1000s", "sh", "-c", script]).arg(&gate));
+    let (reader, mut writer) = std::io::pipe().expect("a pipe can be made");
+    let mut command = Init::Own.with(&["--grace", "1000s", "sh", "-c", script]);
+    let mut running = Running::start_reading(&mut command, reader.into());
     running.line("up");
-    std::fs::write(&gate, "go\n").expect("somebody reads");
+    writer.write_all(b"go\n").expect("somebody reads");
     assert_eq!(running.wait(), "exit 3");
     assert_eq!(running.line(""), "bye");
 }

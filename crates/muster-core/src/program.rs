@@ -4,6 +4,8 @@
 //! [`Instance::enter`], the only writer, and says what to do through a [`Turn`]. It knows nothing of other instances:
 //! whose turn it is to stop, and whether it must be held back, the supervisor decides.
 
+mod view;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,7 +15,7 @@ use crate::exit::{Exit, RunEnd, SpawnError};
 use crate::name::{InstanceId, RunId};
 use crate::random::Random;
 use crate::request::Change;
-use crate::restart::{Decision, Ended, Reset, Tally};
+use crate::restart::{Decision, Ended, Tally};
 use crate::signal::Signal;
 use crate::spec::{InstanceSpec, Kind, ProgramSpec, StopScope};
 use crate::state::{Goal, State};
@@ -91,99 +93,6 @@ pub struct Instance {
     final_end: Option<FinalEnd>,
     is_held: bool,
     was_stopped_by_hand: bool,
-}
-
-/// What an onlooker sees of an instance.
-impl Instance {
-    /// Which it is.
-    pub fn id(&self) -> InstanceId {
-        self.id
-    }
-
-    /// Its name, `web` or `web:3`.
-    pub fn name(&self) -> &str {
-        &self.spec.name
-    }
-
-    /// Its program.
-    pub fn program(&self) -> &ProgramSpec {
-        &self.program
-    }
-
-    /// What it executes.
-    pub fn spec(&self) -> &InstanceSpec {
-        &self.spec
-    }
-
-    /// What is wished of it.
-    pub fn goal(&self) -> Goal {
-        self.goal
-    }
-
-    /// Where it is.
-    pub fn state(&self) -> State {
-        self.state
-    }
-
-    /// Since when it is there.
-    pub fn since(&self) -> Time {
-        self.since
-    }
-
-    /// Its run, from the order to spawn it until nothing of its tree is left.
-    pub fn run(&self) -> Option<RunId> {
-        self.run.as_ref().map(|run| run.id)
-    }
-
-    /// Its latest run, whether anything of it is left or not.
-    pub fn last_run(&self) -> Option<RunId> {
-        self.last_run
-    }
-
-    /// When its run began, while the main process lives.
-    pub fn run_began(&self) -> Option<Time> {
-        self.run.as_ref().filter(|run| run.main_lives).map(|run| run.began)
-    }
-
-    /// Whether its run's main process has ended and only other processes of the tree are left.
-    pub fn has_leftovers(&self) -> bool {
-        self.run.as_ref().is_some_and(|run| !run.main_lives)
-    }
-
-    /// When the next run is due, in BACKOFF.
-    pub fn next_start(&self) -> Option<Time> {
-        self.timers.get(Slot::Delay)
-    }
-
-    /// Consecutive ends that led to a restart, as the policy would count them at `now`.
-    pub fn failures(&self, now: Time) -> u32 {
-        let up = self.run_began().filter(|_| self.state == State::Running).map(|began| now.since(began));
-        match (self.program.restart.backoff.reset, up) {
-            (Reset::AfterUp(span), Some(up)) if up >= span => 0,
-            (Reset::OnRunning, Some(_)) => 0,
-            _ => self.tally.failures,
-        }
-    }
-
-    /// Its last runs, the latest last.
-    pub fn past(&self) -> impl DoubleEndedIterator<Item = &PastRun> {
-        self.past.iter()
-    }
-
-    /// Whether anything of it runs, or may be about to.
-    pub fn is_live(&self) -> bool {
-        self.run.is_some()
-    }
-
-    /// Whether the operator stopped it after its last start.
-    pub fn was_stopped_by_hand(&self) -> bool {
-        self.was_stopped_by_hand
-    }
-
-    /// Whether it waits for others that are restarted with it.
-    pub fn is_held(&self) -> bool {
-        self.is_held
-    }
 }
 
 /// What the supervisor tells it.

@@ -4,20 +4,22 @@
 //! they concern ([`crate::program`]) and follows the changes that come of them: a batch that may go on with its next wave
 //! ([`crate::batch`]), a request that has been met ([`crate::request`]), a program whose end is the container's end.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+mod commands;
+mod ending;
+mod waves;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::batch::{BatchId, Batches, Purpose};
-use crate::budget::Wants;
-use crate::effect::{Effect, Event, Input, ShutdownReason};
+use crate::batch::Batches;
+use crate::effect::{Effect, Input, ShutdownReason};
 use crate::name::{InstanceId, RunId, Selector, pattern_matches};
 use crate::order::start_order;
 use crate::program::{FinalEnd, Instance, Turn};
 use crate::random::Random;
-use crate::request::{Awaited, Change, Condition, Done, Failure, Outcome, RequestId, Requests, Verb};
+use crate::request::{Change, Outcome, RequestId, Requests};
 use crate::shutdown::Shutdown;
-use crate::signal::Signal;
 use crate::spec::ProgramSpec;
 use crate::state::{Goal, State};
 use crate::time::Time;
@@ -255,196 +257,6 @@ impl Supervisor {
     }
 }
 
-/// Commands.
-impl Supervisor {
-    fn command(&mut self, now: Time, request: RequestId, select: &Selector, verb: Verb, wait: bool) {
-        let ids = match self.select(select) {
-            Ok(ids) => ids,
-            Err(pattern) => {
-                let outcome = Outcome::NoSuchProgram(pattern.to_owned());
-                return self.reply_all([(request, outcome)]);
-            }
-        };
-        // What must come of each is fixed before anything is done, and held against every change that follows.
-        let (mut pending, mut results) = (BTreeMap::new(), BTreeMap::new());
-        for &id in &ids {
-            match self.wanted(id, verb) {
-                Ok(condition) => drop(pending.insert(id, condition)),
-                Err(known) => drop(results.insert(id, known)),
-            }
-        }
-        let finished = self.requests.begin(request, pending, results);
-        self.reply_all(finished);
-        self.carry_out(now, &ids, verb);
-        if !wait {
-            self.settle(now);
-            let finished = self.requests.expire(request);
-            self.reply_all(finished);
-        }
-    }
-
-    /// What a verb must bring this instance to, or what is known of it already.
-    fn wanted(&self, id: InstanceId, verb: Verb) -> Result<Condition, Result<Done, Failure>> {
-        let instance = self.instance(id);
-        let after = instance.last_run();
-        // A run that is just starting will do; one that has ended or is ending will not.
-        let before_current = match instance.state() {
-            State::Starting => after.map(|run| RunId(run.0 - 1)),
-            _ => after,
-        };
-        match verb {
-            Verb::Start | Verb::Restart if self.is_shutting_down() => Err(Err(Failure::ShuttingDown)),
-            Verb::Start if instance.state() == State::Running => Err(Ok(Done::AlreadyRunning)),
-            Verb::Start => Ok(Condition::Up { after: before_current, done: Done::Started }),
-            Verb::Restart if instance.is_live() => Ok(Condition::Up { after, done: Done::Restarted }),
-            Verb::Restart => Ok(Condition::Up { after, done: Done::Started }),
-            Verb::Stop if instance.state().is_final() && !instance.is_live() => Err(Ok(Done::NotRunning)),
-            Verb::Stop => Ok(Condition::Down),
-            Verb::Signal { .. } if instance.run_began().is_some() => Err(Ok(Done::Signalled)),
-            Verb::Signal { .. } => Err(Err(Failure::NotRunning)),
-            Verb::Await(awaited) => {
-                let condition = Condition::Awaited(awaited);
-                condition.judge(&instance.change()).map_or(Ok(condition), Err)
-            }
-        }
-    }
-
-    fn carry_out(&mut self, now: Time, ids: &[InstanceId], verb: Verb) {
-        match verb {
-            Verb::Start | Verb::Restart if self.is_shutting_down() => {}
-            Verb::Start => self.start(now, ids),
-            Verb::Stop => {
-                for &id in ids {
-                    self.instances[id.0 as usize].mark_stopped_by_hand();
-                }
-                if self.is_shutting_down() {
-                    return;
-                }
-                self.lower_goals(now, ids);
-                self.begin_batch(now, ids, Purpose::Stop);
-            }
-            Verb::Restart => match *ids {
-                [id] if !self.instance(id).is_live() => self.start(now, ids),
-                _ => {
-                    self.hold_for_restart(now, ids);
-                    self.begin_batch(now, ids, Purpose::Restart);
-                }
-            },
-            Verb::Signal { signal, scope } => {
-                let running = ids.iter().map(|id| &self.instances[id.0 as usize]).filter(|it| it.run_began().is_some());
-                let runs = running.filter_map(Instance::run);
-                self.effects.extend(runs.map(|run| Effect::Signal { run, signal, scope }));
-            }
-            Verb::Await(_) => {}
-        }
-    }
-
-    fn start(&mut self, now: Time, ids: &[InstanceId]) {
-        for id in self.in_start_order(ids.iter().copied()) {
-            let instance = self.instance(id);
-            let is_up = matches!(instance.state(), State::Starting | State::Running) && instance.goal() == Goal::Up;
-            // What is up and wanted needs no start; where it is about to be restarted with others, it still is.
-            if !is_up {
-                self.leave_batches(now, &[id]);
-                self.tell(now, id, |instance, turn| {
-                    instance.release(turn);
-                    instance.start(turn);
-                });
-            }
-        }
-    }
-
-    fn lower_goals(&mut self, now: Time, ids: &[InstanceId]) {
-        for &id in ids {
-            self.tell(now, id, |instance, turn| instance.lower_goal(turn));
-        }
-    }
-
-    /// Several that are restarted together start when all of them are down; a single one need not wait for anybody.
-    fn hold_for_restart(&mut self, now: Time, ids: &[InstanceId]) {
-        for &id in ids {
-            self.tell(now, id, |instance, turn| {
-                if ids.len() > 1 {
-                    instance.hold();
-                }
-                instance.restart(turn);
-            });
-        }
-    }
-}
-
-/// Batches: stopping in waves, and starting again where that was asked.
-impl Supervisor {
-    fn begin_batch(&mut self, now: Time, ids: &[InstanceId], purpose: Purpose) {
-        let members: Vec<_> = ids.iter().map(|&id| (id, self.instance(id).program().priority)).collect();
-        self.leave_batches(now, ids);
-        let batch = self.batches.begin(&members, purpose);
-        self.advance_batch(now, batch);
-    }
-
-    /// All of them leave before any batch goes on: what it does next must not touch who is leaving.
-    fn leave_batches(&mut self, now: Time, ids: &[InstanceId]) {
-        let left: BTreeSet<BatchId> = ids.iter().filter_map(|&id| self.batches.leave(id)).collect();
-        for batch in left {
-            self.advance_batch(now, batch);
-        }
-    }
-
-    /// Begins waves until one has something to wait for, or none is left.
-    fn advance_batch(&mut self, now: Time, batch: BatchId) {
-        while self.batches.is_between_waves(batch) {
-            let instances = &self.instances;
-            let is_live = |id: InstanceId| instances[id.0 as usize].is_live();
-            let Some(wave) = self.batches.begin_wave(batch, is_live) else {
-                return self.end_batch(now, batch);
-            };
-            let budget = self.begin_shutdown_wave(now, batch, &wave);
-            for id in wave {
-                self.tell(now, id, |instance, turn| instance.stop_run(turn, budget));
-            }
-        }
-    }
-
-    /// What goes with a wave where it is one of a shutdown, and how long it may take.
-    fn begin_shutdown_wave(&mut self, now: Time, batch: BatchId, wave: &[InstanceId]) -> Option<Duration> {
-        let is_last = self.batches.is_last_wave(batch);
-        let shutdown = self.shutdown.as_mut().filter(|_| self.batches.purpose(batch) == Some(Purpose::Shutdown))?;
-        if is_last {
-            self.effects.push_back(Effect::SignalStrays { signal: Signal::TERM });
-        }
-        let priority = self.instances[wave.first()?.0 as usize].program().priority;
-        let budget = shutdown.take_share(now, priority);
-        if !is_last {
-            shutdown.note_wave(now, batch, budget);
-        }
-        Some(budget)
-    }
-
-    /// The share of a shutdown's wave is over and not all of it is gone: the next one must not wait for that. False when
-    /// there is no such wave.
-    fn pass_over_wave(&mut self, now: Time) -> bool {
-        let Some(batch) = self.shutdown.as_mut().and_then(|shutdown| shutdown.take_overdue(now)) else { return false };
-        let living = self.batches.current(batch).map(|id| self.instance(id)).filter(|instance| !instance.was_killed());
-        let last_kill = living.filter_map(Instance::earliest_deadline).max();
-        match (last_kill, &mut self.shutdown) {
-            // The daemon was late, and gave everyone their patience all the same.
-            (Some(at), Some(shutdown)) => shutdown.note_wave(at, batch, Duration::ZERO),
-            _ => {
-                self.batches.pass_over(batch);
-                self.advance_batch(now, batch);
-            }
-        }
-        true
-    }
-
-    fn end_batch(&mut self, now: Time, batch: BatchId) {
-        let members = self.batches.end(batch);
-        for id in self.in_start_order(members) {
-            self.tell(now, id, |instance, turn| instance.release(turn));
-        }
-    }
-}
-
 /// Following up on changes.
 impl Supervisor {
     fn settle(&mut self, now: Time) {
@@ -501,66 +313,4 @@ impl Supervisor {
         let first_failure = ends.iter().filter(|end| !end.success).min_by_key(|end| (end.at, end.run));
         (!ends.is_empty()).then(|| first_failure.map_or(0, |end| end.code))
     }
-}
-
-/// Shutdown.
-impl Supervisor {
-    fn ask_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<Duration>) {
-        match &mut self.shutdown {
-            None => self.begin_shutdown(now, reason, timeout, 0),
-            Some(shutdown) => {
-                if matches!(reason, ShutdownReason::Signal(_)) && shutdown.is_signalled_again() {
-                    self.hurry_shutdown(now);
-                }
-            }
-        }
-    }
-
-    fn begin_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<Duration>, code: u8) {
-        let timeout = timeout.unwrap_or(self.settings.shutdown_timeout);
-        self.effects.push_back(Effect::Publish(Event::ShutdownBegan { reason: reason.clone(), timeout }));
-        let mut wants = Wants::default();
-        for instance in self.instances.iter().filter(|instance| instance.is_live()) {
-            wants.add(instance.program().priority, instance.program().patience());
-        }
-        self.shutdown = Some(Shutdown::begin(now, timeout, reason, code, wants));
-        let all: Vec<InstanceId> = self.instances.iter().map(Instance::id).collect();
-        self.lower_goals(now, &all);
-        self.begin_batch(now, &all, Purpose::Shutdown);
-    }
-
-    /// A second signal: everything gets SIGKILL now.
-    fn hurry_shutdown(&mut self, now: Time) {
-        self.effects.push_back(Effect::Publish(Event::ShutdownHurried));
-        self.kill_all(now);
-    }
-
-    fn kill_all(&mut self, now: Time) -> Vec<InstanceId> {
-        let live = self.instances.iter().filter(|instance| instance.is_live()).map(Instance::id);
-        let live: Vec<InstanceId> = live.collect();
-        for &id in &live {
-            self.tell(now, id, |instance, turn| instance.kill_run(turn));
-        }
-        live
-    }
-
-    /// Everything has stopped, or time is up. The last words.
-    fn finish(&mut self, now: Time) {
-        // Whom the budget did not reach, the kernel must not let outlive the daemon.
-        let left = self.kill_all(now);
-        let Some(shutdown) = self.shutdown.take().filter(|_| !self.has_exited) else { return };
-        self.has_exited = true;
-        let finished = self.requests.end_all();
-        self.reply_all(finished);
-        self.effects.push_back(Effect::SignalStrays { signal: Signal::KILL });
-        let (event, code) = shutdown.into_account(left);
-        self.effects.push_back(Effect::Publish(event));
-        self.effects.push_back(Effect::Exit { code });
-    }
-}
-
-impl Awaited {
-    /// Every one of them with its name on the wire.
-    pub const ALL: [(&str, Awaited); 3] =
-        [("running", Awaited::Running), ("exited", Awaited::Exited), ("stopped", Awaited::Stopped)];
 }

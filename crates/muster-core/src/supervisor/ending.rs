@@ -1,0 +1,68 @@
+//! The end of everything: who asks for it, how it is hurried, and the last words.
+
+use std::time::Duration;
+
+use super::Supervisor;
+use crate::batch::Purpose;
+use crate::budget::Wants;
+use crate::effect::{Effect, Event, ShutdownReason};
+use crate::name::InstanceId;
+use crate::program::Instance;
+use crate::shutdown::Shutdown;
+use crate::signal::Signal;
+use crate::time::Time;
+
+impl Supervisor {
+    pub(super) fn ask_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<Duration>) {
+        match &mut self.shutdown {
+            None => self.begin_shutdown(now, reason, timeout, 0),
+            Some(shutdown) => {
+                if matches!(reason, ShutdownReason::Signal(_)) && shutdown.is_signalled_again() {
+                    self.hurry_shutdown(now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn begin_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<Duration>, code: u8) {
+        let timeout = timeout.unwrap_or(self.settings.shutdown_timeout);
+        self.effects.push_back(Effect::Publish(Event::ShutdownBegan { reason: reason.clone(), timeout }));
+        let mut wants = Wants::default();
+        for instance in self.instances.iter().filter(|instance| instance.is_live()) {
+            wants.add(instance.program().priority, instance.program().patience());
+        }
+        self.shutdown = Some(Shutdown::begin(now, timeout, reason, code, wants));
+        let all: Vec<InstanceId> = self.instances.iter().map(Instance::id).collect();
+        self.lower_goals(now, &all);
+        self.begin_batch(now, &all, Purpose::Shutdown);
+    }
+
+    /// A second signal: everything gets SIGKILL now.
+    pub(super) fn hurry_shutdown(&mut self, now: Time) {
+        self.effects.push_back(Effect::Publish(Event::ShutdownHurried));
+        self.kill_all(now);
+    }
+
+    pub(super) fn kill_all(&mut self, now: Time) -> Vec<InstanceId> {
+        let live = self.instances.iter().filter(|instance| instance.is_live()).map(Instance::id);
+        let live: Vec<InstanceId> = live.collect();
+        for &id in &live {
+            self.tell(now, id, |instance, turn| instance.kill_run(turn));
+        }
+        live
+    }
+
+    /// Everything has stopped, or time is up. The last words.
+    pub(super) fn finish(&mut self, now: Time) {
+        // Whom the budget did not reach, the kernel must not let outlive the daemon.
+        let left = self.kill_all(now);
+        let Some(shutdown) = self.shutdown.take().filter(|_| !self.has_exited) else { return };
+        self.has_exited = true;
+        let finished = self.requests.end_all();
+        self.reply_all(finished);
+        self.effects.push_back(Effect::SignalStrays { signal: Signal::KILL });
+        let (event, code) = shutdown.into_account(left);
+        self.effects.push_back(Effect::Publish(event));
+        self.effects.push_back(Effect::Exit { code });
+    }
+}
