@@ -135,8 +135,8 @@ fn idle_connections_and_a_program_that_needs_descriptors_get_along() {
         + "[program.pipes]\ncommand = [\"sh\", \"-c\", \"echo hello; exit 1\"]\nstartsecs = 0\nstartretries = \"unlimited\"\nbackoff = { delay = \"5ms\", max = \"5ms\" }\n";
     let daemon = Setting::supervising(programs).wrapped(&["prlimit", "--nofile=48:48", "--"]).start();
     let held: Vec<_> = (0..200).map(|_| daemon.client.connect()).collect();
-    let before = daemon.log.saying("started").len();
-    daemon.log.wait_for_many(before + 20, "pipes", "started");
+    let before = daemon.log.saying("starting").len();
+    daemon.log.wait_for_many(before + 20, "pipes", "starting");
     check(&daemon);
     drop(held);
 }
@@ -164,7 +164,7 @@ fn clients_that_read_nothing_cost_no_more_than_their_answer() {
     let many: String =
         (0..40).map(|n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\nautostart = false\n")).collect();
     let daemon = Setting::supervising(WEB.to_owned() + &many).start();
-    let held: Vec<UnixStream> = (0..100)
+    let held: Vec<UnixStream> = (0..30)
         .map(|_| {
             let mut stream = daemon.client.connect().expect("it listens");
             let _ = stream.write_all("GET /v1/programs HTTP/1.1\r\nhost: x\r\n\r\n".repeat(20).as_bytes());

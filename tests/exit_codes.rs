@@ -101,7 +101,7 @@ fn an_essential_program_is_tried_as_configured_before_its_end_counts() {
     let programs = "[program.main]\ncommand = [\"sh\", \"-c\", \"exit 7\"]\nessential = true\nstartretries = 2\nbackoff = { delay = \"10ms\" }\n";
     let mut daemon = Setting::supervising(programs).launch();
     assert_eq!(daemon.wait(), End::Code(7));
-    assert_eq!(daemon.log.saying("started").len(), 3);
+    assert_eq!(daemon.log.saying("starting").len(), 3);
     let last = daemon.log.lines().pop().expect("there is a log");
     assert_eq!(last.message, "exit: the essential program \"main\" ended: exit status 7");
 }
@@ -155,7 +155,7 @@ fn a_mistake_in_the_configuration_is_2_and_starts_nothing() {
             let mut daemon = Setting::supervising(programs).at(place).launch();
             assert_eq!(daemon.wait(), End::Code(2), "{programs}");
             assert!(daemon.log.text().contains(message), "{programs}: {}", daemon.log.text());
-            assert!(!daemon.socket().exists() && !daemon.log.text().contains("started"));
+            assert!(!daemon.socket().exists() && !daemon.log.text().contains("starting"));
         }
     }
 }

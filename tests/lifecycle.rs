@@ -175,7 +175,7 @@ fn stop_in_starting_and_backoff_is_immediate() {
         assert_eq!(daemon.ctl_well(&["stop", "web"]), "web: stopped\n");
         assert_eq!(daemon.state("web"), "STOPPED");
         assert_eq!(daemon.processes(), []);
-        let lines = daemon.log.lines();
+        let lines = daemon.settled_log();
         assert!(!lines.iter().any(|line| line.says("web", "did not stop in time")), "{}", daemon.story());
     }
 }
@@ -289,7 +289,7 @@ fn priorities_order_starts_and_stops() {
     let order = |message: &str| -> Vec<String> {
         daemon.log.saying(message).iter().filter_map(|line| line.field("program")).collect()
     };
-    assert_eq!(order("started"), ["c", "a", "b"]);
+    assert_eq!(order("starting"), ["c", "a", "b"]);
     daemon.terminate();
     daemon.log.wait_for("the end", |line| line.message.starts_with("exit: "));
     assert_eq!(order("stopped"), ["b", "a", "c"]);
@@ -309,7 +309,7 @@ fn a_oneshot_runs_until_it_has_succeeded() {
     let daemon = Setting::supervising(program).start();
     let migrate = daemon.wait_for_state("migrate", "EXITED");
     assert_eq!(migrate["exit"]["success"], true);
-    assert_eq!(daemon.log.saying("started").len(), 2);
+    assert_eq!(daemon.log.wait_for_many(2, "migrate", "starting").len(), 2);
     assert_eq!(daemon.ctl(&["status"]).code, Some(0), "EXITED with success does not count");
     assert_eq!(daemon.ctl_well(&["wait", "migrate", "--for", "exited"]), "migrate: EXITED\n");
 }

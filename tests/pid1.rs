@@ -35,9 +35,9 @@ fn twenty_thousand_orphans_leave_no_zombie_and_hide_no_exit() {
         assert_eq!(storm["exit"]["code"], 7);
         daemon.ctl_well(&["stop", "tick"]);
         harness::wait_until("everybody is reaped", || daemon.processes().is_empty());
-        let lines = daemon.log.lines();
+        let lines = daemon.settled_log();
         let count = |message: &str| lines.iter().filter(|line| line.says("tick", message)).count();
-        let started = count("started");
+        let started = count("starting");
         assert!(started > 50, "only {started} ticks");
         assert_eq!(count("ended") + count("ended unexpectedly"), started, "an exit was missed");
         daemon.finish();

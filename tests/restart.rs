@@ -10,10 +10,10 @@ use harness::{Daemon, Setting};
 
 /// The pauses between the end of each run and the beginning of the next, in milliseconds.
 fn pauses(daemon: &Daemon, program: &str) -> Vec<u128> {
-    let lines = daemon.log.lines();
+    let lines = daemon.settled_log();
     let times =
         |what: &str| lines.iter().filter(|line| line.says(program, what)).map(|line| line.at).collect::<Vec<_>>();
-    let (ends, starts) = (times("ended unexpectedly"), times("started"));
+    let (ends, starts) = (times("ended unexpectedly"), times("starting"));
     ends.iter().zip(starts.iter().skip(1)).map(|(end, start)| (*start - *end).as_millis()).collect()
 }
 
@@ -49,7 +49,7 @@ fn the_delay_grows_up_to_its_bound_and_then_the_program_is_fatal() {
 fn the_docker_preset_waits_as_docker_does() {
     check_pauses(&[100, 200, 400, 800], || {
         let daemon = Setting::supervising("[program.bad]\ncommand = \"false\"\nbackoff = \"docker\"\n").start();
-        daemon.log.wait_for_many(5, "bad", "started");
+        daemon.log.wait_for_many(5, "bad", "starting");
         pauses(&daemon, "bad")[..4].to_vec()
     });
 }
@@ -89,7 +89,7 @@ fn a_run_that_was_up_long_enough_begins_the_count_anew() {
     let program = "[program.web]\ncommand = [\"sh\", \"-c\", \"sleep 0.3; exit 1\"]\nstartsecs = 0\nstartretries = 1\n\
                    backoff = { delay = 0, reset_after = \"100ms\" }\n";
     let daemon = Setting::supervising(program).start();
-    daemon.log.wait_for_many(4, "web", "started");
+    daemon.log.wait_for_many(4, "web", "starting");
     assert_ne!(daemon.state("web"), "FATAL");
 }
 
@@ -101,7 +101,7 @@ fn a_start_by_hand_begins_the_count_anew() {
     .start();
     daemon.wait_for_state("bad", "FATAL");
     assert_eq!(daemon.ctl(&["start", "bad"]).out, "bad: ERROR (exit status 1)\n");
-    daemon.log.wait_for_many(4, "bad", "started");
+    daemon.log.wait_for_many(4, "bad", "starting");
     daemon.wait_for_state("bad", "FATAL");
 }
 
@@ -112,10 +112,10 @@ fn a_restart_under_load_leaves_no_descriptor_behind() {
                    startretries = \"unlimited\"\nbackoff = { delay = 0 }\n\
                    [program.still]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
     let daemon = Setting::supervising(program).start();
-    daemon.log.wait_for_many(20, "web", "started");
+    daemon.log.wait_for_many(20, "web", "starting");
     let descriptors = || harness::find(daemon.pid()).map_or(0, |process| process.descriptors().len());
     let before = (0..20).map(|_| descriptors()).max().unwrap_or_default();
-    daemon.log.wait_for_many(220, "web", "started");
+    daemon.log.wait_for_many(220, "web", "starting");
     daemon.ctl_well(&["stop", "web"]);
     harness::wait_until("no descriptor is left over", || descriptors() <= before);
     assert_eq!(daemon.processes().len(), 1, "only the other program's process is there");
@@ -138,7 +138,8 @@ fn exits_while_the_daemon_itself_was_stopped_are_not_missed_and_come_once() {
         assert_eq!(daemon.log.wait_for_many(2, &name, "running").len(), 2);
         assert_ne!(daemon.wait_for_running(&name), old);
     }
-    assert_eq!(daemon.log.saying("started").len(), 10, "each was started once and once again");
+    let started = daemon.settled_log().iter().filter(|line| line.message == "started").count();
+    assert_eq!(started, 10, "each was started once and once again");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn check(daemon: &Daemon, Case { name, reason, .. }: &Case) {
     assert!(description.contains(reason) && description.ends_with("; gave up after 2 restarts"), "{description}");
     let status = daemon.ctl(&["status", name]);
     assert!(status.out.contains(reason) && status.code == Some(3), "{name}: {status:?}");
-    let lines = daemon.log.lines();
+    let lines = daemon.settled_log();
     let errors: Vec<_> = lines.iter().filter(|line| line.level == "ERROR" && line.message.contains(reason)).collect();
     assert_eq!(errors.len(), 3, "{name}: one line for each of the three tries");
     assert!(errors.iter().all(|line| line.says(name, &line.message) && line.message.starts_with("cannot spawn")));
@@ -112,7 +112,7 @@ fn a_command_that_fails_at_once_is_told_from_one_that_cannot_be_started() {
             .start();
     let program = daemon.wait_for_state("false", "FATAL");
     assert_eq!(program["exit"]["reason"], "exit status 1");
-    assert!(!daemon.log.text().contains("cannot spawn"), "{}", daemon.story());
+    assert!(daemon.settled_log().iter().all(|line| !line.message.contains("cannot spawn")), "{}", daemon.story());
 }
 
 #[test]

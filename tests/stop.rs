@@ -42,7 +42,7 @@ fn a_program_that_ignores_term_is_killed_at_stopwaitsecs_and_at_most_50_ms_later
         let daemon = Setting::supervising(on_term("deaf", "", "stopwaitsecs = 1")).start();
         wait_until_up(&daemon, "deaf");
         assert_eq!(daemon.ctl_well(&["stop", "deaf"]), "deaf: stopped\n");
-        let lines = daemon.log.lines();
+        let lines = daemon.settled_log();
         let kills: Vec<&Line> = lines.iter().filter(|line| line.says("deaf", "did not stop in time")).collect();
         assert_eq!(kills.len(), 1, "{}", daemon.story());
         assert_eq!(kills[0].field("signal").as_deref(), Some("SIGKILL"));
@@ -86,7 +86,7 @@ fn each_stop_signal_of_a_list_has_its_own_patience() {
     }
     assert_eq!(daemon.program("yields")["exit"]["code"], 0);
     assert_eq!(daemon.program("never")["exit"]["signal"], "SIGKILL");
-    let waited = first(&daemon.log.lines(), "did not stop in time").field("waited").unwrap_or_default();
+    let waited = first(&daemon.settled_log(), "did not stop in time").field("waited").unwrap_or_default();
     assert!(waited.starts_with("9") && waited.ends_with("ms"), "three times 300 ms, not {waited}");
 }
 

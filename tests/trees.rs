@@ -155,7 +155,7 @@ fn after_a_crash_nobody_is_left_when_the_next_run_begins() {
             harness::send(scene.daemon.pid_of(name), 9);
         }
         for (name, ..) in battery() {
-            scene.daemon.log.wait_for_many(2, name, "started");
+            scene.daemon.log.wait_for_many(2, name, "starting");
         }
         scene.wait_for_members(count);
         let left: Vec<Process> = scene.members().into_iter().filter(|process| first.contains(&process.pid)).collect();

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::scene::{Scene, median, report};
 
-pub fn status_of_a_thousand(scene: &Scene) {
+pub(crate) fn status_of_a_thousand(scene: &Scene) {
     let _musterd = scene.start_musterd(&scene.configuration(1000, &["sleep", "100000"], "startsecs = 0"));
     scene.wait_until_ready();
     let status = || {
@@ -21,7 +21,7 @@ pub fn status_of_a_thousand(scene: &Scene) {
     report("musterctl status of 1 000 programs", format!("{took:.1} ms"), "10 ms", took < 10.0);
 }
 
-pub fn one_program(scene: &Scene) {
+pub(crate) fn one_program(scene: &Scene) {
     let _musterd = scene.start_musterd(&scene.configuration(10, &["sleep", "100000"], "startsecs = 0"));
     scene.wait_until_ready();
     let mut stream = UnixStream::connect(scene.socket()).expect("musterd is ready");

@@ -17,7 +17,7 @@ fn start(scene: &Scene, count: usize) -> Running {
     musterd
 }
 
-pub fn memory(scene: &Scene) {
+pub(crate) fn memory(scene: &Scene) {
     for (count, promised) in [(10, 4096), (1000, 8192)] {
         let musterd = start(scene, count);
         let status = format!("/proc/{}/status", musterd.0.id());
@@ -28,7 +28,7 @@ pub fn memory(scene: &Scene) {
     }
 }
 
-pub fn idle(scene: &Scene) {
+pub(crate) fn idle(scene: &Scene) {
     const SPAN: Duration = Duration::from_secs(20);
     let musterd = start(scene, 100);
     // The last client hangs up, and the last program's start-up is over.

@@ -15,7 +15,8 @@ fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let scene = Scene::new();
     println!("musterd: {}\n", scene.musterd.display());
-    let promises: [(&str, fn(&Scene)); 6] = [
+    type Measure = fn(&Scene);
+    let promises: [(&str, Measure); 6] = [
         ("restart", speed::restart),
         ("boot", speed::boot_and_stop),
         ("cli", api::status_of_a_thousand),

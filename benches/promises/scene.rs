@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-pub struct Scene {
-    pub directory: tempfile::TempDir,
-    pub musterd: PathBuf,
-    pub musterctl: PathBuf,
-    pub baseline: PathBuf,
-    pub sleeper: PathBuf,
+pub(crate) struct Scene {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) musterd: PathBuf,
+    pub(crate) musterctl: PathBuf,
+    pub(crate) baseline: PathBuf,
+    pub(crate) sleeper: PathBuf,
 }
 
 /// A process that is killed when it is dropped.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -26,26 +26,26 @@ impl Drop for Running {
 }
 
 /// The FIFO on which programs tell their pid and when they reached main.
-pub struct Fifo {
+pub(crate) struct Fifo {
     file: File,
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 /// Nanoseconds of CLOCK_MONOTONIC, as the C programs tell them.
-pub fn now_ns() -> i64 {
+pub(crate) fn now_ns() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a timespec that lives through the call.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
-pub fn signal(pid: i64, number: i32) {
+pub(crate) fn signal(pid: i64, number: i32) {
     // SAFETY: a plain system call.
     unsafe { libc::kill(pid as libc::pid_t, number) };
 }
 
 impl Scene {
-    pub fn new() -> Scene {
+    pub(crate) fn new() -> Scene {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let executable = |name: &str, built: &str| match std::env::var_os("MUSTER_BIN_DIR") {
             Some(other) => PathBuf::from(other).join(name),
@@ -60,11 +60,11 @@ impl Scene {
         }
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("muster.sock")
     }
 
-    pub fn fifo(&self) -> Fifo {
+    pub(crate) fn fifo(&self) -> Fifo {
         let path = self.directory.path().join("fifo");
         let _ = std::fs::remove_file(&path);
         let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo is there");
@@ -75,7 +75,7 @@ impl Scene {
     }
 
     /// A configuration of `count` programs that run `command`, with more keys for each of them.
-    pub fn configuration(&self, count: usize, command: &[&str], defaults: &str) -> PathBuf {
+    pub(crate) fn configuration(&self, count: usize, command: &[&str], defaults: &str) -> PathBuf {
         let mut text = format!("[http]\nsocket = {:?}\n[defaults]\n{defaults}\n", self.socket());
         for number in 0..count {
             text.push_str(&format!("[program.p{number:04}]\ncommand = {command:?}\n"));
@@ -85,7 +85,7 @@ impl Scene {
         path
     }
 
-    pub fn start_musterd(&self, configuration: &Path) -> Running {
+    pub(crate) fn start_musterd(&self, configuration: &Path) -> Running {
         let command = Command::new(&self.musterd)
             .arg("-c")
             .arg(configuration)
@@ -96,13 +96,13 @@ impl Scene {
         Running(command.expect("musterd was built"))
     }
 
-    pub fn start_baseline(&self, job: &str, count: usize, arguments: &[&str]) -> Running {
+    pub(crate) fn start_baseline(&self, job: &str, count: usize, arguments: &[&str]) -> Running {
         let command = Command::new(&self.baseline).arg(job).arg(count.to_string()).args(arguments).spawn();
         Running(command.expect("it was compiled"))
     }
 
     /// Waits until musterd says that everything runs.
-    pub fn wait_until_ready(&self) {
+    pub(crate) fn wait_until_ready(&self) {
         let patience = std::time::Instant::now() + Duration::from_secs(60);
         let is_ready = || {
             let health = Command::new(&self.musterctl).arg("-s").arg(self.socket()).arg("health").output();
@@ -125,7 +125,7 @@ fn compile(directory: &Path, name: &str) -> PathBuf {
 
 impl Fifo {
     /// The next program that tells of itself: its pid, and when it reached main.
-    pub fn next(&mut self) -> (i64, i64) {
+    pub(crate) fn next(&mut self) -> (i64, i64) {
         let mut told = [0; 16];
         self.file.read_exact(&mut told).expect("the FIFO stays open");
         let number = |bytes: &[u8]| i64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
@@ -133,12 +133,12 @@ impl Fifo {
     }
 }
 
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
 /// A line of the report: what was measured beside what was promised.
-pub fn report(what: &str, measured: String, promised: &str, holds: bool) {
+pub(crate) fn report(what: &str, measured: String, promised: &str, holds: bool) {
     println!("{} {what:<44} {measured:<44} promised: {promised}", if holds { "ok  " } else { "MISS" });
 }

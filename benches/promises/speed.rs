@@ -22,7 +22,7 @@ fn restart_latency(fifo: &mut super::scene::Fifo) -> f64 {
     median(latencies)
 }
 
-pub fn restart(scene: &Scene) {
+pub(crate) fn restart(scene: &Scene) {
     let (mut loops, mut ours) = (Vec::new(), Vec::new());
     let sleeper = scene.sleeper.display().to_string();
     for _ in 0..ROUNDS {
@@ -50,7 +50,7 @@ fn stop(mut running: super::scene::Running) -> f64 {
     began.elapsed().as_secs_f64() * 1e3
 }
 
-pub fn boot_and_stop(scene: &Scene) {
+pub(crate) fn boot_and_stop(scene: &Scene) {
     let sleeper = scene.sleeper.display().to_string();
     let (mut booted, mut stopped) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for round in 0..2 * ROUNDS {

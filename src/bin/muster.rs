@@ -20,11 +20,11 @@ Called tini or dumb-init, it is a replacement for these.
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
-    let own_name = arguments.first().map(|name| base_name(name)).unwrap_or_default();
+    let own_name = arguments.first().map(base_name).unwrap_or_default();
     if own_name == "muster" && arguments.len() > 1 {
         arguments.remove(0);
     }
-    let name = arguments.first().map(|name| base_name(name)).unwrap_or_default();
+    let name = arguments.first().map(base_name).unwrap_or_default();
     match name.as_str() {
         "musterctl" => musterctl::run(arguments),
         "muster" => {

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use super::daemon::Daemon;
+use super::log::Line;
 use super::wait_for;
 
 /// A command line that has ended.
@@ -33,6 +34,16 @@ impl Daemon {
         let ended = self.ctl(words);
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "musterctl {words:?}: {ended:?}\n{}", self.story());
         ended.out
+    }
+
+    /// The log with everything that was logged before this call. Lines are written by a thread of their own, so one may
+    /// be on its way when the daemon has long answered; they keep their order, and USR2 makes one that says so.
+    pub fn settled_log(&self) -> Vec<Line> {
+        let marks = || self.log.saying("log files are opened anew").len();
+        let before = marks();
+        self.signal(12);
+        super::wait_until("the log is written", || marks() > before);
+        self.log.lines()
     }
 
     /// What the API says of an instance.

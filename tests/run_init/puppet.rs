@@ -14,7 +14,7 @@ const WORDS: &str = "MUSTER_RUN_TEST_WORDS";
 
 /// Lets the init run a process that says `signal N` for each signal it gets, once it has said `ready PID`.
 pub(crate) fn telling_signals(init: &mut Command) -> &mut Command {
-    play(init, "signals")
+    play(init.arg("--"), "signals")
 }
 
 /// A process that has a child which has ended and was not waited for, and becomes this command.
@@ -37,7 +37,8 @@ fn play<'a>(init: &'a mut Command, part: &str) -> &'a mut Command {
 fn a_part_is_played() {
     match std::env::var(PART).as_deref() {
         Err(_) => {}
-        Ok("signals") => tell_signals(),
+        Ok("signals") => block_signals(),
+        Ok("blocked-signals") => tell_signals(),
         Ok("zombie") => leave_a_zombie(),
         Ok(part) => panic!("there is no such part: {part}"),
     }
@@ -52,8 +53,16 @@ fn leave_a_zombie() -> ! {
     panic!("{}", command.args(words).exec());
 }
 
-fn tell_signals() -> ! {
+/// Begins anew with every signal blocked, since a signal for the process goes to any thread that does not block it, and
+/// the test runner has made one already.
+fn block_signals() -> ! {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).expect("blocking signals cannot fail");
+    let mut arguments = std::env::args_os();
+    let mut again = Command::new(arguments.next().expect("the program's name"));
+    panic!("{}", again.args(arguments).env(PART, "blocked-signals").exec());
+}
+
+fn tell_signals() -> ! {
     let signals = SignalFd::new(&SigSet::all()).expect("a descriptor is left");
     say(&format!("\nready {}", std::process::id()));
     loop {

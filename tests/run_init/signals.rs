@@ -1,5 +1,6 @@
 //! Signals: who gets which, as what.
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::harness::{wait_for, wait_until};
@@ -15,7 +16,8 @@ const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 
 fn telling(init: Init, options: &[&str]) -> (Running, i32) {
     let mut command = init.with(options);
-    let running = Running::start(telling_signals(&mut command));
+    // Whether a terminal's stop stops an init depends on its group not being an orphan, so it has a parent elsewhere.
+    let running = Running::start(telling_signals(command.process_group(0)));
     let pid = running.line("ready ").parse().expect("a pid");
     (running, pid)
 }

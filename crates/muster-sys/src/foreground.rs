@@ -16,7 +16,7 @@ pub use held::Held;
 pub use launch::{Dispositions, Launch, Onward, Place, Step, launch, write_stderr};
 pub use process::{
     close_stray_descriptors, descendants, has_children, is_subreaper, parent, send_to_all, set_parent_death_signal,
-    stop_group, stop_this, stopped_by,
+    stop_if_a_shell_waits, stop_this, stopped_by,
 };
 pub use terminal::{Terminal, leads_session, leave_terminal};
 

@@ -101,7 +101,7 @@ impl Children {
         self.trees.begin(run, pid, marker);
         self.children.insert(run, Child { pid, spawning: Some(Box::new(spawning)) });
         self.remember_pid(run, pid);
-        info!(program = %spec.name, %run, %pid, "started");
+        info!(program = %spec.name, %run, %pid, "starting");
         Ok(())
     }
 

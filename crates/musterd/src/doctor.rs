@@ -24,9 +24,8 @@ struct Finding {
 pub(crate) fn doctor(as_json: bool) -> u8 {
     let findings = examine();
     if as_json {
-        let all = findings.iter().map(|finding| {
-            json!({"what": finding.what, "ok": finding.is_well, "found": finding.found})
-        });
+        let all =
+            findings.iter().map(|finding| json!({"what": finding.what, "ok": finding.is_well, "found": finding.found}));
         say(&serde_json::Value::from_iter(all).to_string());
         return 0;
     }
@@ -44,7 +43,12 @@ fn examine() -> Vec<Finding> {
         user(),
         finding("/proc", abilities.proc, "of this pid namespace", "missing: trees are followed by process groups only"),
         finding("children lists", abilities.children_lists, "in /proc", "missing: /proc is searched instead"),
-        finding("pidfds", abilities.pidfds, "no signal can reach a recycled pid", "missing: start times are compared instead"),
+        finding(
+            "pidfds",
+            abilities.pidfds,
+            "no signal can reach a recycled pid",
+            "missing: start times are compared instead",
+        ),
         finding(
             "tree tags",
             abilities.tags,
@@ -113,7 +117,10 @@ fn socket() -> Finding {
     let found = if is_writable {
         format!("{} can be made", socket.display())
     } else {
-        format!("{} cannot be written to: name another place in [http] socket, or do without musterctl", directory.display())
+        format!(
+            "{} cannot be written to: name another place in [http] socket, or do without musterctl",
+            directory.display()
+        )
     };
     Finding { what: "control socket", is_well: is_writable, found }
 }

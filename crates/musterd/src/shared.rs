@@ -21,13 +21,7 @@ pub(crate) const ORDERS: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Do something to instances.
-    Command {
-        request: RequestId,
-        select: Selector,
-        verb: Verb,
-        wait: bool,
-        reply: oneshot::Sender<Outcome>,
-    },
+    Command { request: RequestId, select: Selector, verb: Verb, wait: bool, reply: oneshot::Sender<Outcome> },
     /// Whoever asked waits no longer.
     Expire { request: RequestId },
     /// Stop everything and exit.

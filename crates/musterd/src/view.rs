@@ -208,14 +208,9 @@ mod tests {
 
     #[test]
     fn spans_are_shown_in_their_natural_unit() {
-        for (ms, text) in [
-            (0, "0ms"),
-            (999, "999ms"),
-            (1_000, "1s"),
-            (2_500, "2.5s"),
-            (59_999, "59.9s"),
-            (200_000, "3m20s"),
-        ] {
+        for (ms, text) in
+            [(0, "0ms"), (999, "999ms"), (1_000, "1s"), (2_500, "2.5s"), (59_999, "59.9s"), (200_000, "3m20s")]
+        {
             assert_eq!(span(Duration::from_millis(ms)), text);
         }
     }

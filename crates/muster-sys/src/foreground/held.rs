@@ -9,6 +9,7 @@ use std::time::Duration;
 use muster_core::Signal;
 
 use super::errno;
+use super::inherited::is_ignored;
 use crate::signal::{KERNEL_SET_BYTES, SignalSet, blocked, set_blocked};
 
 /// The signals that are held back from this thread.
@@ -24,15 +25,16 @@ impl Held {
     pub fn all() -> Held {
         let held = Held(SignalSet::ALL);
         held.apply();
-        // SAFETY: the default action runs no code of ours.
-        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+        set_default(libc::SIGCHLD);
         held
     }
 
-    /// Lets these through again, with their default action.
+    /// Lets these through again, with their default action unless they are ignored.
     #[must_use]
     pub fn but(self, signals: &[Signal]) -> Held {
         let numbers: Vec<i32> = signals.iter().map(|signal| signal.number()).collect();
+        // Rust's runtime handles two of the faults, to tell a stack overflow, and would swallow one that was sent.
+        numbers.iter().filter(|&&number| !is_ignored(number)).for_each(|&number| set_default(number));
         let held = Held(self.0.without(&numbers));
         held.apply();
         held
@@ -71,6 +73,11 @@ impl Held {
         unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut pending.0, KERNEL_SET_BYTES) };
         pending.contains(signal.number())
     }
+}
+
+fn set_default(number: i32) {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { libc::signal(number, libc::SIG_DFL) };
 }
 
 fn timespec(patience: Duration) -> libc::timespec {

@@ -38,7 +38,8 @@ extern "C" fn record() {
     RECORDED.store(true, Ordering::Release);
 }
 
-fn is_ignored(number: i32) -> bool {
+/// Whether the signal is ignored at the moment.
+pub(super) fn is_ignored(number: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: a null new action asks only; the old one is written to memory of the right size, and all zeroes (what
     // it stays if the call fails) is a valid value of it.

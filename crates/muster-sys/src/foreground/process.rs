@@ -52,20 +52,20 @@ pub fn stopped_by(child: Pid) -> Option<Signal> {
     if outcome == 0 && pid == child.0 { Signal::from_number(status) } else { None }
 }
 
-/// Stops this process until somebody continues it. As PID 1 it does nothing: the kernel spares PID 1 what comes from
-/// inside.
+/// Stops this process until somebody continues it, whoever that may be. PID 1 goes on: the kernel spares it what comes
+/// from inside.
 pub fn stop_this() {
     // SAFETY: memory is not touched.
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }
 
-/// Stops the whole group of this process, as Ctrl-Z would. SIGTSTP has to be held back.
+/// Stops this process, or its whole group, as Ctrl-Z would. SIGTSTP has to be held back.
 ///
 /// An orphaned group, one that no shell waits for, does not stop, and neither does PID 1 (setpgid(2)): then this
 /// returns at once.
-pub fn stop_group() -> io::Result<()> {
+pub fn stop_if_a_shell_waits(whole_group: bool) -> io::Result<()> {
     // SAFETY: memory is not touched; 0 stands for the group of this process.
-    check(unsafe { libc::kill(0, libc::SIGTSTP) })?;
+    check(unsafe { libc::kill(if whole_group { 0 } else { libc::getpid() }, libc::SIGTSTP) })?;
     held::let_through(Signal::TSTP)
 }
 

@@ -69,9 +69,11 @@ fn finish(results: Vec<api::ActionResult>, status: StatusCode) -> Result<Answer,
 /// Stops everything and exits.
 pub(super) async fn shutdown(shared: &Rc<Shared>, body: Incoming) -> Result<Answer, Problem> {
     let body: ShutdownBody = body::read(body).await?.unwrap_or_default();
-    let timeout = body.timeout.map(Duration::try_from_secs_f64).transpose().map_err(|_| {
-        Problem::new(ProblemKind::BadBody, "\"timeout\" must be a number of seconds, 0 or more")
-    })?;
+    let timeout = body
+        .timeout
+        .map(Duration::try_from_secs_f64)
+        .transpose()
+        .map_err(|_| Problem::new(ProblemKind::BadBody, "\"timeout\" must be a number of seconds, 0 or more"))?;
     send(shared, Order::Shutdown { timeout }).await?;
     let mut answer = look::info(shared);
     *answer.status_mut() = StatusCode::ACCEPTED;
@@ -87,7 +89,8 @@ pub(super) fn parse_selector(text: &str) -> Result<Selector, Problem> {
 
 fn parse_signal(body: Option<SignalBody>) -> Result<Verb, Problem> {
     let body = body.ok_or_else(|| {
-        Problem::new(ProblemKind::BadBody, "which signal is missing").with_hint(r#"send a body such as {"signal": "HUP"}"#)
+        Problem::new(ProblemKind::BadBody, "which signal is missing")
+            .with_hint(r#"send a body such as {"signal": "HUP"}"#)
     })?;
     let signal: Signal = body.signal.parse().map_err(|error: muster_core::signal::UnknownSignal| {
         Problem::new(ProblemKind::BadBody, error.to_string()).with_hint("such as HUP, SIGUSR1, 10 or RTMIN+3")
@@ -115,7 +118,8 @@ async fn command(
     let request = shared.new_request();
     let (reply, mut replied) = oneshot::channel();
     let waits = !patience.is_zero();
-    // A client that goes away takes its request with it, however far that has come.
+    // A connection that is closed takes its request with it, however far that has come. A client that only hangs up is not
+    // noticed while it waits: one that has finished sending looks the same, and gets its answer.
     let _abandoned = Abandon { shared: Rc::clone(shared), request };
     send(shared, Order::Command { request, select, verb, wait: waits, reply }).await?;
     let gone = |_| Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit");
@@ -151,12 +155,7 @@ impl Drop for Abandon {
     }
 }
 
-fn action_result(
-    shared: &Shared,
-    id: InstanceId,
-    result: Result<Done, Failure>,
-    waited: bool,
-) -> api::ActionResult {
+fn action_result(shared: &Shared, id: InstanceId, result: Result<Done, Failure>, waited: bool) -> api::ActionResult {
     let supervisor = shared.supervisor.borrow();
     let instance = supervisor.instance(id);
     let (outcome, error) = match result {
@@ -165,7 +164,7 @@ fn action_result(
         Err(Failure::Pending) => (api::Outcome::Accepted, None),
         Err(Failure::NotRunning) => (api::Outcome::NotRunning, None),
         Err(Failure::Ended(end)) => (api::Outcome::Error, Some(end.to_string())),
-        Err(Failure::Cancelled) => (api::Outcome::Error, Some("stopped before it was up".to_owned())),
+        Err(Failure::Cancelled) => (api::Outcome::Error, Some("somebody asked for the opposite meanwhile".to_owned())),
         Err(Failure::ShuttingDown) => (api::Outcome::Error, Some("the daemon is shutting down".to_owned())),
     };
     let run = instance.run().filter(|_| instance.run_began().is_some());

@@ -40,9 +40,7 @@ async fn dispatch(shared: &Rc<Shared>, route: Route, request: Request<Incoming>)
         Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
         Route::Readyz => Ok(look::readiness(shared)),
         Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
-        Route::Action { verb, select, wait } => {
-            action::act(shared, verb, &select, wait, request.into_body()).await
-        }
+        Route::Action { verb, select, wait } => action::act(shared, verb, &select, wait, request.into_body()).await,
         Route::Wait { select, until, timeout } => action::wait(shared, &select, until, timeout).await,
         Route::Shutdown => action::shutdown(shared, request.into_body()).await,
     };

@@ -50,8 +50,7 @@ pub(super) fn programs(shared: &Shared, select: Option<&str>) -> Result<Answer, 
     let supervisor = shared.supervisor.borrow();
     let now = shared.clock.now();
     let chosen = chosen(&supervisor, selector.as_ref())?;
-    let programs: Vec<api::Program> =
-        chosen.into_iter().map(|instance| view::program(shared, instance, now)).collect();
+    let programs: Vec<api::Program> = chosen.into_iter().map(|instance| view::program(shared, instance, now)).collect();
     Ok(response::json(StatusCode::OK, &programs))
 }
 

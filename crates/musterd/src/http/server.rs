@@ -1,8 +1,8 @@
 //! Accepting connections, with bounds on all of them.
 //!
-//! There are at most [`MOST`] connections, and fewer where programs need the descriptors. When one more comes, the one that has been idle for longest is closed, so a
-//! flood of connections that say nothing keeps nobody out. A client that is slow to send is closed by a timeout; a panic in
-//! one connection ends that connection.
+//! There are at most [`MOST`] connections, and fewer where programs need the descriptors. When one more comes, the one
+//! that has been idle for longest is closed, so a flood of connections that say nothing keeps nobody out. A client that is
+//! slow to send is closed by a timeout; a panic in one connection ends that connection.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -90,7 +90,11 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> SocketError {
-    SocketError::Unusable(format!("{}: {}", path.display(), muster_sys::spawn::reason(error.raw_os_error().unwrap_or(0))))
+    SocketError::Unusable(format!(
+        "{}: {}",
+        path.display(),
+        muster_sys::spawn::reason(error.raw_os_error().unwrap_or(0))
+    ))
 }
 
 fn look_up_owner(owner: Option<&UserSpec>, accounts: &mut Accounts) -> Result<Option<(u32, u32)>, SocketError> {

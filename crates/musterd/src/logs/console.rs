@@ -50,7 +50,9 @@ impl Console {
     pub(crate) fn start(name: &str, descriptor: OwnedFd) -> io::Result<Console> {
         let shared = Arc::new(Shared::default());
         let console = Console { shared: Arc::clone(&shared) };
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || shared.write_for_ever(File::from(descriptor)))?;
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || shared.write_for_ever(File::from(descriptor)))?;
         Ok(console)
     }
 

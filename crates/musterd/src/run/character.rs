@@ -39,12 +39,22 @@ impl Character {
         }
     }
 
+    /// Whether to look for ended children now. tini does so whatever signal came, and says so.
+    pub(super) fn reaps_after(self, signal: Signal) -> bool {
+        self == Character::Tini || signal == Signal::CHLD
+    }
+
     /// Whether SIGTSTP and its kin, once passed on, stop the init too, so that the shell that waits for it takes over.
     pub(super) fn stops_with_the_command(self, signal: Signal) -> bool {
         match self {
             Character::Tini => false,
             Character::Own | Character::DumbInit => [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal),
         }
+    }
+
+    /// Whether it then stops even where no shell waits that could continue it.
+    pub(super) fn stops_whoever_waits(self) -> bool {
+        self == Character::DumbInit
     }
 
     /// Whether the init has an eye on the terminal: takes the foreground only where it was ours to give, stops when

@@ -145,12 +145,14 @@ impl Asked {
             b'p' => self.parent_death = Some(signal(value).ok_or_else(|| refuse("-p", "takes a signal", value))?),
             b'e' => self.successes.insert(number(value).ok_or_else(|| refuse("-e", "takes 0 to 255", value))?),
             b'r' => {
-                let (from, to) = rewrite(value).ok_or_else(|| refuse("-r", "takes SIGNAL:SIGNAL or SIGNAL:0", value))?;
+                let (from, to) =
+                    rewrite(value).ok_or_else(|| refuse("-r", "takes SIGNAL:SIGNAL or SIGNAL:0", value))?;
                 self.rewrites.set(from, to);
             }
             SESSION => self.become_session(),
             GRACE => {
-                let grace = duration(value).ok_or_else(|| refuse("--grace", "takes a time like 10s or 500ms", value))?;
+                let grace =
+                    duration(value).ok_or_else(|| refuse("--grace", "takes a time like 10s or 500ms", value))?;
                 self.grace = Some(grace);
             }
             _ => return Err(complain("--compat has to be the first option")),
@@ -224,7 +226,8 @@ fn duration(text: &OsStr) -> Option<Duration> {
     let (mut rest, mut total) = (text, Duration::ZERO);
     while !rest.is_empty() {
         let (count, behind) = rest.split_at(rest.find(|letter: char| !letter.is_ascii_digit())?);
-        let (unit, behind) = behind.split_at(behind.find(|letter: char| letter.is_ascii_digit()).unwrap_or(behind.len()));
+        let (unit, behind) =
+            behind.split_at(behind.find(|letter: char| letter.is_ascii_digit()).unwrap_or(behind.len()));
         let milliseconds = match unit {
             "ms" => 1,
             "s" => 1_000,

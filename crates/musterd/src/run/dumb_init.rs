@@ -179,9 +179,9 @@ pub(super) struct DumbInitVoice {
 impl DumbInitVoice {
     pub(super) fn say(self, event: &Event<'_>) {
         match *event {
-            Event::LeftTerminal { leads_session: true } => self.write(
-                "Detached from controlling tty, ignoring the first SIGHUP and SIGCONT we receive.",
-            ),
+            Event::LeftTerminal { leads_session: true } => {
+                self.write("Detached from controlling tty, ignoring the first SIGHUP and SIGCONT we receive.")
+            }
             Event::LeftTerminal { leads_session: false } => {
                 self.write("Detached from controlling tty, but was not session leader.");
             }

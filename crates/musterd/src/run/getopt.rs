@@ -254,8 +254,10 @@ mod tests {
 
     #[test]
     fn an_exact_name_beats_a_longer_one() {
-        const NESTED: &[Long] =
-            &[Long { name: "session-x", takes_value: false, key: b'x' }, Long { name: "session", takes_value: false, key: b's' }];
+        const NESTED: &[Long] = &[
+            Long { name: "session-x", takes_value: false, key: b'x' },
+            Long { name: "session", takes_value: false, key: b's' },
+        ];
         let grammar = Grammar { short: "", long: NESTED, operands: Operands::EndTheOptions };
         assert_eq!(told(grammar, "--session"), "s|");
     }

@@ -10,7 +10,7 @@ use muster_core::{Exit, Signal};
 use muster_sys::boot::become_subreaper;
 use muster_sys::foreground::{
     Held, Launch, Place, Terminal, close_stray_descriptors, has_children, is_subreaper, launch, leads_session,
-    leave_terminal, parent, set_parent_death_signal, stop_group, stop_this, stopped_by,
+    leave_terminal, parent, set_parent_death_signal, stop_if_a_shell_waits, stop_this, stopped_by,
 };
 use muster_sys::reap::reap_next;
 use muster_sys::signal::{Pid, send, send_group};
@@ -64,11 +64,14 @@ impl<'a> Init<'a> {
 
     fn attend(mut self) -> u8 {
         loop {
-            match self.held.wait(self.grace.patience()) {
-                Some(signal) => self.handle_signal(signal),
-                None => self.grace.handle_timeout(Some(self.command)),
-            }
-            if let Some(exit) = self.reap() {
+            let Some(signal) = self.held.wait(self.grace.patience()) else {
+                self.grace.handle_timeout(Some(self.command));
+                continue;
+            };
+            self.handle_signal(signal);
+            if self.plan.character.reaps_after(signal)
+                && let Some(exit) = self.reap()
+            {
                 return self.leave(exit);
             }
             self.follow_stop();
@@ -92,8 +95,16 @@ impl<'a> Init<'a> {
         }
         self.pass_on(signal);
         if self.plan.character.stops_with_the_command(signal) {
-            self.say(&Event::Suspending);
+            self.stop();
+        }
+    }
+
+    fn stop(&self) {
+        self.say(&Event::Suspending);
+        if self.plan.character.stops_whoever_waits() {
             stop_this();
+        } else {
+            let _ = stop_if_a_shell_waits(false);
         }
     }
 
@@ -155,7 +166,7 @@ impl<'a> Init<'a> {
             let _ = terminal.take_back();
         }
         self.say(&Event::Suspending);
-        let _ = stop_group();
+        let _ = stop_if_a_shell_waits(true);
         let was_continued = self.held.has(Signal::CONT);
         if !was_continued && signal == Signal::TSTP {
             // No shell waits for us, so nobody could ever continue the command. As in a terminal's first session,

@@ -88,7 +88,11 @@ impl OwnVoice {
         if step != Step::Exec {
             return Onward::Continue;
         }
-        say_before_exec(format_args!("musterd run: cannot run {}: {}\n", command.display(), Lowercase(error_words(errno))));
+        say_before_exec(format_args!(
+            "musterd run: cannot run {}: {}\n",
+            command.display(),
+            Lowercase(error_words(errno))
+        ));
         Onward::Exit(if errno == ENOENT { 127 } else { 126 })
     }
 }

@@ -157,7 +157,8 @@ fn leading_number(text: &[u8]) -> (i64, &[u8]) {
         return (0, text);
     }
     let (digits, rest) = digits.split_at(count);
-    let value = digits.iter().fold(0_i64, |value, digit| value.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
+    let value =
+        digits.iter().fold(0_i64, |value, digit| value.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
     (sign * value, rest)
 }
 
