@@ -138,7 +138,7 @@ fn exits_while_the_daemon_itself_was_stopped_are_not_missed_and_come_once() {
         assert_eq!(daemon.log.wait_for_many(2, &name, "running").len(), 2);
         assert_ne!(daemon.wait_for_running(&name), old);
     }
-    let started = daemon.settled_log().iter().filter(|line| line.message == "started").count();
+    let started = daemon.settled_log().iter().filter(|line| line.message == "starting").count();
     assert_eq!(started, 10, "each was started once and once again");
 }
 

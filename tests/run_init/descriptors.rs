@@ -8,7 +8,7 @@ use crate::inits::{Init, Running, outcome};
 
 #[test]
 fn a_pipe_that_the_command_closes_is_closed() {
-    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+    for init in [Init::Own, Init::Tini, Init::Dumb] {
         // The command closes descriptors 8 and 9 and lives on; this shell hands them over, and reads one to its end.
         let words = init.with(&["--"]);
         let line = std::iter::once(words.get_program()).chain(words.get_args()).map(|word| word.to_string_lossy());
@@ -32,7 +32,7 @@ fn a_pipe_that_the_command_closes_is_closed() {
 
 #[test]
 fn the_init_keeps_the_three_standard_streams() {
-    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+    for init in [Init::Own, Init::Tini, Init::Dumb] {
         let running = Running::start(init.with(&["--"]).args(["sh", "-c", "echo up; sleep 1000"]));
         running.line("up");
         let pid = running.pid();
@@ -45,7 +45,7 @@ fn the_init_keeps_the_three_standard_streams() {
 
 #[test]
 fn standard_streams_that_are_closed_harm_nobody() {
-    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+    for init in [Init::Own, Init::Tini, Init::Dumb] {
         let words = init.with(&["--"]);
         let line: Vec<_> =
             std::iter::once(words.get_program()).chain(words.get_args()).map(|one| one.to_string_lossy()).collect();
@@ -53,7 +53,7 @@ fn standard_streams_that_are_closed_harm_nobody() {
             let script = format!("exec {} sh -c 'exit 5' {closed}", line.join(" "));
             assert_eq!(outcome(Command::new("sh").args(["-c", &script])).end, "exit 5", "{init:?} {closed}");
             let script = format!("exec {} /does/not/exist {closed}", line.join(" "));
-            let expected = if init == Init::DumbInit { "exit 2" } else { "exit 127" };
+            let expected = if init == Init::Dumb { "exit 2" } else { "exit 127" };
             assert_eq!(outcome(Command::new("sh").args(["-c", &script])).end, expected, "{init:?} {closed}");
         }
     }
@@ -61,7 +61,7 @@ fn standard_streams_that_are_closed_harm_nobody() {
 
 #[test]
 fn nobody_who_reads_its_words_ends_the_init() {
-    for (init, options) in [(Init::Own, "-vvvv"), (Init::Tini, "-vvvv"), (Init::DumbInit, "-v")] {
+    for (init, options) in [(Init::Own, "-vvvv"), (Init::Tini, "-vvvv"), (Init::Dumb, "-v")] {
         let words = init.with(&[options, "--"]);
         let line: Vec<_> =
             std::iter::once(words.get_program()).chain(words.get_args()).map(|one| one.to_string_lossy()).collect();

@@ -2,7 +2,7 @@
 
 use crate::inits::{Init, outcome};
 
-const ALL: [Init; 3] = [Init::Own, Init::Tini, Init::DumbInit];
+const ALL: [Init; 3] = [Init::Own, Init::Tini, Init::Dumb];
 
 fn end(init: Init, options: &[&str], command: &[&str]) -> String {
     let mut with = options.to_vec();
@@ -74,7 +74,7 @@ fn what_cannot_be_executed_says_why() {
         let tini = outcome(&mut Init::Tini.with(&["-s", command]));
         assert_eq!(tini.end, format!("exit {shells}"), "{command}");
         assert!(tini.stderr.ends_with(&format!(")] exec {command} failed: {why}\n")), "{}", tini.stderr);
-        let dumb = outcome(&mut Init::DumbInit.with(&[command]));
+        let dumb = outcome(&mut Init::Dumb.with(&[command]));
         assert_eq!(dumb.end, format!("exit {dumbs}"), "{command}");
         assert_eq!(dumb.stderr, format!("[dumb-init] {command}: {why}\n"));
     }

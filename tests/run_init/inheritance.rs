@@ -42,7 +42,7 @@ fn ignored_and_blocked_signals_are_exactly_those_that_were() {
 #[test]
 fn dumb_init_takes_all_of_it_away() {
     for options in [&[][..], &["-c"]] {
-        let found = signals_found(Some(Init::DumbInit.with(options)));
+        let found = signals_found(Some(Init::Dumb.with(options)));
         assert_eq!(found[0], "SigBlk:\t0000000000000000");
         // Signals from 32 on are none of dumb-init's business, and glibc's way to start processes ignores two of them.
         let ignored = found[1].strip_prefix("SigIgn:\t").and_then(|mask| u64::from_str_radix(mask, 16).ok());
@@ -53,7 +53,7 @@ fn dumb_init_takes_all_of_it_away() {
 /// Both originals hang or worse here: no SIGCHLD, no exit status.
 #[test]
 fn children_that_are_ignored_at_the_start_are_reaped_all_the_same() {
-    for init in [Init::Own.with(&["--"]), Init::Tini.with(&["-s", "--"]), Init::DumbInit.with(&["--"])] {
+    for init in [Init::Own.with(&["--"]), Init::Tini.with(&["-s", "--"]), Init::Dumb.with(&["--"])] {
         let mut command = Command::new(IGNORING[0]);
         command.args(&IGNORING[1..]).arg("sh").arg(init.get_program()).args(init.get_args());
         assert_eq!(outcome(command.args(["sh", "-c", "exit 9"])).end, "exit 9");
@@ -67,7 +67,7 @@ fn shell(init: Init, options: &[&str], script: &str) -> Outcome {
 
 #[test]
 fn the_environment_passes_through_untouched() {
-    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+    for init in [Init::Own, Init::Tini, Init::Dumb] {
         let mut command = init.with(&["--", "sh", "-c", "printf '%s|%s' \"$ODD\" \"$TINI_VERBOSITY\""]);
         command.env("ODD", "a=b\nc ").env("TINI_VERBOSITY", "0");
         assert_eq!(outcome(&mut command).stdout, "a=b\nc |0", "{init:?}");
@@ -90,7 +90,7 @@ fn sockets_meant_for_the_init_are_the_commands() {
 fn the_command_stays_where_it_was_started_and_the_init_does_not() {
     let directory = tempfile::tempdir().expect("there is a place for temporary files");
     let expected = directory.path().canonicalize().expect("it exists");
-    for (init, inits) in [(Init::Own, "/"), (Init::DumbInit, "/"), (Init::Tini, expected.to_str().expect("UTF-8"))] {
+    for (init, inits) in [(Init::Own, "/"), (Init::Dumb, "/"), (Init::Tini, expected.to_str().expect("UTF-8"))] {
         // The init moves right after the fork, so it is given the time that a command needs.
         let script = "pwd; n=0; while [ \"$(readlink /proc/$PPID/cwd)\" != \"$0\" ] && [ $n -lt 2000 ]; do n=$((n+1)); \
                       done; readlink /proc/$PPID/cwd";
@@ -123,8 +123,8 @@ fn the_place_of_the_command_is_as_asked() {
         (Init::Own, &["-c"], group),
         (Init::Own, &["--session"], session),
         (Init::Tini, &[], group),
-        (Init::DumbInit, &[], session),
-        (Init::DumbInit, &["-c"], same),
+        (Init::Dumb, &[], session),
+        (Init::Dumb, &["-c"], same),
     ] {
         assert_eq!(places(init, options), expected, "{init:?} {options:?}");
     }

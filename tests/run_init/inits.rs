@@ -27,7 +27,7 @@ const HEEDED: [&str; 6] = [
 pub(crate) enum Init {
     Own,
     Tini,
-    DumbInit,
+    Dumb,
 }
 
 impl Init {
@@ -36,7 +36,7 @@ impl Init {
         let mut command = match self {
             Init::Own => Command::new(env!("CARGO_BIN_EXE_musterd")),
             Init::Tini => Command::new(link("tini")),
-            Init::DumbInit => Command::new(link("dumb-init")),
+            Init::Dumb => Command::new(link("dumb-init")),
         };
         if self == Init::Own {
             command.arg("run");

@@ -13,7 +13,7 @@ fn as_pid_1_all_orphans_are_reaped() {
     if !can_enclose() {
         return skip("no pid namespace can be made here");
     }
-    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+    for init in [Init::Own, Init::Tini, Init::Dumb] {
         let words = init.with(&["--", "sh", "-c", ORPHANS]);
         let outcome = outcome(enclosed(words.get_program()).args(words.get_args()));
         assert_eq!((outcome.end.as_str(), outcome.stderr.as_str()), ("exit 4", ""), "{init:?}");
@@ -33,7 +33,7 @@ fn a_subreaper_adopts_and_others_do_not() {
         (Init::Tini, &[], None, false),
         (Init::Tini, &["-s"], None, true),
         (Init::Tini, &[], Some(("TINI_SUBREAPER", "")), true),
-        (Init::DumbInit, &[], None, false),
+        (Init::Dumb, &[], None, false),
     ] {
         let running = Running::start(init.with(options).args(["--", "sh", "-c", ORPHAN]).envs(environment));
         let orphan: i32 = running.line("").parse().expect("a pid");
@@ -56,7 +56,7 @@ fn a_subreaper_adopts_and_others_do_not() {
 #[test]
 fn orphans_of_whoever_started_the_init_are_reaped() {
     let alone = "[ \"$(cat /proc/$PPID/task/$PPID/children)\" = \"$$ \" ]";
-    for init in [Init::Own, Init::Tini, Init::DumbInit] {
+    for init in [Init::Own, Init::Tini, Init::Dumb] {
         let init = init.with(&["--", "sh", "-c", alone]);
         assert_eq!(outcome(&mut with_a_zombie(&init)).end, "exit 0", "{init:?}");
     }
@@ -87,7 +87,7 @@ fn orphans_that_are_reaped_are_worth_a_warning_if_asked_for() {
 
 #[test]
 fn the_command_is_waited_for_and_nobody_else() {
-    for (init, options) in [(Init::Own, &["-s"][..]), (Init::Tini, &["-s"]), (Init::DumbInit, &["-c"])] {
+    for (init, options) in [(Init::Own, &["-s"][..]), (Init::Tini, &["-s"]), (Init::Dumb, &["-c"])] {
         let mut running = Running::start(init.with(options).args(["--", "sh", "-c", "sleep 1000 & echo $!; exit 6"]));
         let child = running.line("").parse().expect("a pid");
         assert_eq!(running.wait(), "exit 6", "{init:?}");

@@ -161,5 +161,5 @@ fn tini_and_we_do_the_same() {
 
 #[test]
 fn dumb_init_and_we_do_the_same() {
-    compare("dumb-init", Init::DumbInit, DUMB_INIT, ENVIRONMENTS);
+    compare("dumb-init", Init::Dumb, DUMB_INIT, ENVIRONMENTS);
 }

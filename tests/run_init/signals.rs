@@ -41,7 +41,7 @@ fn every_signal_reaches_the_command() {
         check(Init::Own, options, ordinary().map(|signal| (signal, signal)));
     }
     for options in [&[][..], &["-c"]] {
-        check(Init::DumbInit, options, ordinary().map(|signal| (signal, signal)));
+        check(Init::Dumb, options, ordinary().map(|signal| (signal, signal)));
     }
     for options in [&["-s"][..], &["-g"]] {
         check(Init::Tini, options, ordinary().filter(|signal| !FAULTS.contains(signal)).map(|signal| (signal, signal)));
@@ -73,7 +73,7 @@ fn signals_are_rewritten() {
     ] {
         for mode in ["-v", "-c"] {
             let options: Vec<&str> = rewrites.iter().copied().chain([mode]).collect();
-            check(Init::DumbInit, &options, sent);
+            check(Init::Dumb, &options, sent);
             check(Init::Own, &options, sent);
         }
     }
@@ -83,8 +83,8 @@ fn signals_are_rewritten() {
 #[test]
 fn dropped_signals_do_not_arrive() {
     for (init, options) in [
-        (Init::DumbInit, &["-r", "28:0", "-r", "2:0"][..]),
-        (Init::DumbInit, &["-c", "-r", "28:0", "-r", "2:0"]),
+        (Init::Dumb, &["-r", "28:0", "-r", "2:0"][..]),
+        (Init::Dumb, &["-c", "-r", "28:0", "-r", "2:0"]),
         (Init::Own, &["-r", "WINCH:0", "-r", "2:0"]),
     ] {
         let (running, _) = telling(init, options);
@@ -98,8 +98,8 @@ fn dropped_signals_do_not_arrive() {
 #[test]
 fn terminal_stops_stop_the_init_as_well_and_for_real_in_a_session() {
     for (init, options, stops_command) in [
-        (Init::DumbInit, &[][..], true),
-        (Init::DumbInit, &["-c"], false),
+        (Init::Dumb, &[][..], true),
+        (Init::Dumb, &["-c"], false),
         (Init::Own, &["--session"], true),
         (Init::Own, &[], false),
     ] {
@@ -121,7 +121,7 @@ fn terminal_stops_stop_the_init_as_well_and_for_real_in_a_session() {
 
 #[test]
 fn the_default_rewrites_of_a_session_can_be_overridden() {
-    for (init, options) in [(Init::DumbInit, &[][..]), (Init::Own, &["--session"])] {
+    for (init, options) in [(Init::Dumb, &[][..]), (Init::Own, &["--session"])] {
         let options: Vec<&str> = options.iter().copied().chain(["-r", "21:15", "-r", "22:2", "-r", "20:1"]).collect();
         let (running, _) = telling(init, &options);
         for (sent, expected) in [(21, 15), (22, 2), (20, 1)] {
@@ -157,11 +157,11 @@ fn a_group_gets_signals_whole_and_otherwise_only_the_command_does() {
         (Init::Tini, &[], None, false),
         (Init::Tini, &["-g"], None, true),
         (Init::Tini, &[], Some(("TINI_KILL_PROCESS_GROUP", "")), true),
-        (Init::DumbInit, &[], None, true),
-        (Init::DumbInit, &["-c"], None, false),
-        (Init::DumbInit, &["--single-child"], None, false),
-        (Init::DumbInit, &[], Some(("DUMB_INIT_SETSID", "0")), false),
-        (Init::DumbInit, &[], Some(("DUMB_INIT_SETSID", "1")), true),
+        (Init::Dumb, &[], None, true),
+        (Init::Dumb, &["-c"], None, false),
+        (Init::Dumb, &["--single-child"], None, false),
+        (Init::Dumb, &[], Some(("DUMB_INIT_SETSID", "0")), false),
+        (Init::Dumb, &[], Some(("DUMB_INIT_SETSID", "1")), true),
     ] {
         let mut command = init.with(options);
         command.args(FAMILY).envs(environment);
@@ -182,9 +182,9 @@ fn a_group_gets_signals_whole_and_otherwise_only_the_command_does() {
 fn who_outlives_the_command_in_its_session_gets_term() {
     let script = "sleep 1000 & echo $!";
     for (init, options, sent_away) in [
-        (Init::DumbInit, &[][..], true),
-        (Init::DumbInit, &["-c"], false),
-        (Init::DumbInit, &["-r", "15:0"], false),
+        (Init::Dumb, &[][..], true),
+        (Init::Dumb, &["-c"], false),
+        (Init::Dumb, &["-r", "15:0"], false),
         (Init::Own, &["--session"], true),
         (Init::Own, &["-g"], false),
         (Init::Tini, &["-g"], false),

@@ -74,8 +74,8 @@ fn no_term_is_lost_by_tini() {
 
 #[test]
 fn no_term_is_lost_by_dumb_init() {
-    check(Init::DumbInit, &[]);
-    check(Init::DumbInit, &["-c"]);
+    check(Init::Dumb, &[]);
+    check(Init::Dumb, &["-c"]);
 }
 
 /// The kernel throws away what reaches PID 1 before it has held back signals, so the clock starts then: no later signal
@@ -86,7 +86,7 @@ fn as_pid_1_no_term_is_lost_from_the_moment_signals_are_held_back() {
         return skip("no pid namespace can be made here");
     }
     for round in (0..ROUNDS).step_by(5) {
-        for (init, options) in [(Init::Own, &["-g"][..]), (Init::Tini, &["-g"]), (Init::DumbInit, &[])] {
+        for (init, options) in [(Init::Own, &["-g"][..]), (Init::Tini, &["-g"]), (Init::Dumb, &[])] {
             let words = init.with(options);
             let mut command = enclosed(words.get_program());
             command.args(words.get_args()).args(["--", "sleep", "1000"]).stdin(Stdio::null()).stderr(Stdio::null());

@@ -89,8 +89,8 @@ fn every_way() -> Vec<(String, Command)> {
         (Init::Own, &["-g"]),
         (Init::Own, &["--session"]),
         (Init::Tini, &["-s"]),
-        (Init::DumbInit, &[]),
-        (Init::DumbInit, &["-c"]),
+        (Init::Dumb, &[]),
+        (Init::Dumb, &["-c"]),
     ];
     ways.into_iter().map(|(init, options)| (format!("{init:?} {options:?}"), init.with(options))).collect()
 }
@@ -250,10 +250,10 @@ fn who_started_the_init_has_the_terminal_back_afterwards() {
 
 #[test]
 fn the_first_hang_up_after_the_hand_off_is_no_message_for_the_command() {
-    for (init, options) in [(Init::DumbInit, &["-v"][..]), (Init::Own, &["--session", "-vv"])] {
+    for (init, options) in [(Init::Dumb, &["-v"][..]), (Init::Own, &["--session", "-vv"])] {
         let mut session = Session::start(init.with(options).args(["sleep", "1000"]));
         let ignored = match init {
-            Init::DumbInit => {
+            Init::Dumb => {
                 session.shows(
                     "[dumb-init] Detached from controlling tty, ignoring the first SIGHUP and SIGCONT we receive.",
                 );

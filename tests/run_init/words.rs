@@ -74,17 +74,17 @@ fn tini_is_known_by_each_of_its_names() {
 #[test]
 fn dumb_init_answers_as_dumb_init_on_standard_error() {
     for option in ["-h", "--help", "--he"] {
-        assert_eq!(says(Init::DumbInit, &[option]), expected("exit 0", "", &dumb_init_help()));
+        assert_eq!(says(Init::Dumb, &[option]), expected("exit 0", "", &dumb_init_help()));
     }
     for option in ["-V", "--version"] {
-        assert_eq!(says(Init::DumbInit, &[option]), expected("exit 0", "", "dumb-init v1.2.5\n"));
+        assert_eq!(says(Init::Dumb, &[option]), expected("exit 0", "", "dumb-init v1.2.5\n"));
     }
     let path = link("dumb-init");
     let path = path.display();
     let usage = format!("Usage: {path} [option] program [args]\nTry {path} --help for full usage.\n");
-    assert_eq!(says(Init::DumbInit, &[]), expected("exit 1", "", &usage));
+    assert_eq!(says(Init::Dumb, &[]), expected("exit 1", "", &usage));
     let mistake = format!("{path}: unrecognized option '--nope'\n");
-    assert_eq!(says(Init::DumbInit, &["--nope", "true"]), expected("exit 1", "", &mistake));
+    assert_eq!(says(Init::Dumb, &["--nope", "true"]), expected("exit 1", "", &mistake));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn dumb_init_refuses_rewrites_of_what_is_no_signal() {
                  This option can be specified multiple times.\nUse --help for full usage.\n";
     for option in ["-r", "--rewrite"] {
         for value in ["", "x", "TERM:INT", "0:1", "1:32", "32:1", "1:-1", "1", ":1"] {
-            assert_eq!(says(Init::DumbInit, &[option, value, "true"]), expected("exit 1", "", usage), "{value}");
+            assert_eq!(says(Init::Dumb, &[option, value, "true"]), expected("exit 1", "", usage), "{value}");
         }
     }
 }

@@ -112,6 +112,13 @@ pub enum Effect {
         /// To whom of it.
         scope: Scope,
     },
+    /// Continue those of a run that are stopped (SIGSTOP), so that they can act on the stop signal that went before.
+    Wake {
+        /// Which run.
+        run: RunId,
+        /// Who of it.
+        scope: Scope,
+    },
     /// Signal every process of the tree, whether its main process lives or not, and continue those that are stopped; answer
     /// with `TreeGone` as soon as the main process has ended and nothing is left, which may be at once.
     Sweep {

@@ -432,8 +432,7 @@ impl Instance {
                     StopScope::Group => Scope::Group,
                 };
                 turn.effects.push_back(Effect::Signal { run: run.id, signal, scope });
-                // A stopped process (SIGSTOP) would only act on it when somebody continues it. systemd.kill(5) does the same.
-                turn.effects.push_back(Effect::Signal { run: run.id, signal: Signal::CONT, scope });
+                turn.effects.push_back(Effect::Wake { run: run.id, scope });
             }
             Step::Ask(signal) => turn.effects.push_back(Effect::Sweep { run: run.id, signal }),
             Step::Kill => {

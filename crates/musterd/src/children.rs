@@ -146,6 +146,8 @@ impl Children {
             Ok(()) => {
                 let spawning = child.spawning.take()?;
                 self.unwatch(&spawning);
+                // Whoever looks at its tag now need not look when it is to be stopped, perhaps with a thousand others.
+                self.trees.observe(run);
                 Some(Input::Spawned { run })
             }
             // The process is about to end; only when it is reaped is nothing left of the run.
@@ -211,6 +213,11 @@ impl Children {
         if let Err(error) = sent {
             warn!(%run, pid = %child.pid, %signal, %error, "cannot signal a program");
         }
+    }
+
+    /// Continues the main processes of these runs that are stopped.
+    pub(crate) fn wake(&mut self, runs: &[RunId]) {
+        self.trees.wake_leaders(runs);
     }
 
     /// Which of these runs have no process left. They are forgotten.

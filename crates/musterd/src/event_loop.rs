@@ -9,7 +9,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Input, Outcome, RequestId, RunId, ShutdownReason, Signal};
+use muster_core::{Effect, Input, Outcome, RequestId, RunId, Scope, ShutdownReason, Signal};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
@@ -35,6 +35,8 @@ pub(crate) struct EventLoop {
     /// Runs whose tree is to go, with the signal that is still to be sent.
     sweeps: BTreeMap<RunId, Sweep>,
     kill_again: Option<Instant>,
+    /// Runs that got a stop signal this turn, and cannot act on it while they are stopped.
+    to_wake: Vec<RunId>,
     exit: Option<u8>,
 }
 
@@ -69,6 +71,7 @@ impl EventLoop {
             replies: HashMap::new(),
             sweeps: BTreeMap::new(),
             kill_again: None,
+            to_wake: Vec::new(),
             exit: None,
         }
     }
@@ -221,8 +224,12 @@ impl EventLoop {
             let effect = self.shared.supervisor.borrow_mut().poll_effect();
             match effect {
                 Some(effect) => self.carry_out(effect),
-                None => return,
+                None => break,
             }
+        }
+        if !self.to_wake.is_empty() {
+            self.shared.children.borrow_mut().wake(&self.to_wake);
+            self.to_wake.clear();
         }
     }
 
@@ -239,6 +246,8 @@ impl EventLoop {
                 children.observe(run);
                 children.signal(run, signal, scope);
             }
+            Effect::Wake { run, scope: Scope::Main } => self.to_wake.push(run),
+            Effect::Wake { run, scope } => self.shared.children.borrow_mut().signal(run, Signal::CONT, scope),
             Effect::Sweep { run, signal } => {
                 let sweep = self.sweeps.entry(run).or_default();
                 sweep.unsent = Some(signal);

@@ -214,6 +214,7 @@ impl Witness {
         match effect {
             Effect::Spawn { run, instance, .. } => self.sees_spawn(now, *run, instance.0 as usize),
             Effect::Signal { run, signal, .. } => self.sees_signal(now, *run, *signal),
+            Effect::Wake { run, .. } => self.sees_main(*run, "waking").map(drop),
             Effect::Sweep { run, signal: Signal::KILL } => self.sees_kill(now, *run),
             Effect::Sweep { run, signal } => self.sees_sweep(now, *run, *signal),
             Effect::SignalStrays { .. } => {
@@ -258,15 +259,22 @@ impl Witness {
         Ok(())
     }
 
-    fn sees_signal(&mut self, now: Time, run: RunId, signal: Signal) -> Result<(), Broken> {
-        let Some(one) = self.of_run(run) else { return Err(format!("{signal} to {run:?}, of which nothing is left")) };
+    /// Only a main process that lives is signalled or woken.
+    fn sees_main(&mut self, run: RunId, what: &str) -> Result<&Watched, Broken> {
+        let Some(one) = self.of_run(run) else { return Err(format!("{what} to {run:?}, of which nothing is left")) };
         let has_main = one.run.as_ref().is_some_and(|run| run.has_main);
-        promise!(has_main, "{signal} to {run:?}, whose main process has ended");
-        if signal == Signal::CONT || signal == OPERATORS_SIGNAL {
+        promise!(has_main, "{what} to {run:?}, whose main process has ended");
+        Ok(one)
+    }
+
+    fn sees_signal(&mut self, now: Time, run: RunId, signal: Signal) -> Result<(), Broken> {
+        let one = self.sees_main(run, &signal.to_string())?;
+        let (batch, priority) = (one.batch, one.priority);
+        let is_first = one.run.as_ref().is_some_and(|run| run.asked.is_empty());
+        if signal == OPERATORS_SIGNAL {
             return Ok(());
         }
-        let (batch, priority) = (one.batch, one.priority);
-        if one.run.as_ref().is_some_and(|run| run.asked.is_empty()) {
+        if is_first {
             self.sees_first_signal(run, batch, priority)?;
         }
         self.sees_step(now, run, signal)

@@ -32,6 +32,7 @@ pub struct Rules {
 pub enum Act {
     Spawn(u64),
     Signal(u64, Signal, Scope),
+    Wake(u64, Scope),
     Sweep(u64, Signal),
     Strays(Signal),
     Exit(u8),
@@ -368,7 +369,7 @@ impl Model {
             demise.asking = Some(signal);
             if has_main {
                 self.acts.push(Act::Signal(run, signal, Scope::Main));
-                self.acts.push(Act::Signal(run, Signal::CONT, Scope::Main));
+                self.acts.push(Act::Wake(run, Scope::Main));
             } else {
                 self.acts.push(Act::Sweep(run, signal));
             }

@@ -389,6 +389,7 @@ fn act(effect: Effect) -> Option<Act> {
     match effect {
         Effect::Spawn { run, .. } => Some(Act::Spawn(run.0)),
         Effect::Signal { run, signal, scope } => Some(Act::Signal(run.0, signal, scope)),
+        Effect::Wake { run, scope } => Some(Act::Wake(run.0, scope)),
         Effect::Sweep { run, signal } => Some(Act::Sweep(run.0, signal)),
         Effect::SignalStrays { signal } => Some(Act::Strays(signal)),
         Effect::Exit { code } => Some(Act::Exit(code)),

@@ -176,7 +176,7 @@ impl Stage {
                 self.deeds.push(format!("spawn {}", self.name(run)));
             }
             // It follows every polite signal, and the stories do not repeat it; `stopping.rs` checks it once.
-            Effect::Signal { signal: Signal::CONT, .. } => {}
+            Effect::Wake { .. } => {}
             Effect::Signal { run, signal, scope: Scope::Main } => {
                 self.deeds.push(format!("{} {}", bare(signal), self.name(run)));
             }

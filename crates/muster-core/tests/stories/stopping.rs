@@ -28,9 +28,10 @@ fn a_stopped_process_is_continued_so_that_it_can_act_on_the_signal() {
     let (request, select) = (RequestId(1), "web".parse().unwrap());
     stage.core.handle_input(stage.now, Input::Commanded { request, select, verb: Verb::Stop, wait: true });
     let effects: Vec<Effect> = std::iter::from_fn(|| stage.core.poll_effect()).collect();
-    let signals: Vec<&Effect> = effects.iter().filter(|effect| matches!(effect, Effect::Signal { .. })).collect();
-    let signal = |signal| Effect::Signal { run, signal, scope: Scope::Main };
-    assert_eq!(signals, [&signal(Signal::TERM), &signal(Signal::CONT)]);
+    let signals: Vec<&Effect> =
+        effects.iter().filter(|effect| matches!(effect, Effect::Signal { .. } | Effect::Wake { .. })).collect();
+    let scope = Scope::Main;
+    assert_eq!(signals, [&Effect::Signal { run, signal: Signal::TERM, scope }, &Effect::Wake { run, scope }]);
 }
 
 #[test]

@@ -19,12 +19,21 @@ pub(crate) fn has_children_in_group(group: i32) -> bool {
 /// Whether this child of ours is stopped. The kernel tells it as long as nobody has waited for it with `WSTOPPED`, which
 /// the reaper does not.
 pub(crate) fn is_child_stopped(pid: i32) -> bool {
-    let Ok(id) = libc::id_t::try_from(pid) else { return false };
+    libc::id_t::try_from(pid).is_ok_and(|id| a_stopped_child(libc::P_PID, id) == Some(pid))
+}
+
+/// Whether any child of ours is stopped: one question for all of them.
+pub(crate) fn is_any_child_stopped() -> bool {
+    a_stopped_child(libc::P_ALL, 0).is_some()
+}
+
+fn a_stopped_child(which: libc::idtype_t, id: libc::id_t) -> Option<i32> {
     // SAFETY: all-zero bytes are a valid siginfo_t; si_pid stays 0 when there is nothing to tell.
     let mut about: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let flags = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
     // SAFETY: `about` has room for the one record that waitid writes.
-    let result = unsafe { libc::waitid(libc::P_PID, id, &mut about, flags) };
+    let result = unsafe { libc::waitid(which, id, &mut about, flags) };
     // SAFETY: waitid has filled the fields of a child's record, or left them zero.
-    result == 0 && unsafe { about.si_pid() } == pid
+    let pid = if result == 0 { unsafe { about.si_pid() } } else { 0 };
+    (pid != 0).then_some(pid)
 }

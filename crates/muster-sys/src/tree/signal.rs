@@ -86,6 +86,20 @@ impl Trees {
         }
     }
 
+    /// Continues those main processes of these runs that are stopped. Where none is, which is nearly always, that costs one
+    /// question for all of them.
+    pub fn wake_leaders(&mut self, runs: &[RunId]) {
+        if !blind::is_any_child_stopped() {
+            return;
+        }
+        for leader in runs.iter().filter_map(|&run| self.living_leader(run)) {
+            if blind::is_child_stopped(leader.0) {
+                // It was there just now, and nobody reaps but us.
+                let _ = send(leader, Signal::CONT);
+            }
+        }
+    }
+
     fn dispatch(&mut self, runs: &[RunId], signal: Signal, scope: Scope, wakes: bool) -> io::Result<Signalled> {
         let mut delivery = Delivery::default();
         match scope {
