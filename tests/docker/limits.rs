@@ -47,7 +47,7 @@ fn a_fork_bomb_under_a_pids_limit_is_seen_and_stopped_alone() {
 
     let stopped = container.stop();
     assert_eq!(stopped.code, 0, "{}", stopped.log);
-    let ended_when_asked = |line: &str| line.contains("calm") && line.contains("ended") && line.contains("SIGTERM");
+    let ended_when_asked = |line: &str| line.contains("calm") && line.contains("stopped") && line.contains("SIGTERM");
     assert!(stopped.log.lines().any(ended_when_asked), "calm was not left in peace:\n{}", stopped.log);
 }
 

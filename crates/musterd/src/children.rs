@@ -273,6 +273,11 @@ impl Children {
         self.trees.strays().into_iter().map(process_info).collect()
     }
 
+    /// Everything is being stopped.
+    pub(crate) fn gather_logs(&self) {
+        self.logs.gather();
+    }
+
     /// Opens log files anew.
     pub(crate) fn reopen_logs(&self) {
         self.logs.reopen();

@@ -9,7 +9,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Input, Outcome, RequestId, RunId, Scope, ShutdownReason, Signal};
+use muster_core::{Effect, Event, Input, Outcome, RequestId, RunId, Scope, ShutdownReason, Signal};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
@@ -258,7 +258,12 @@ impl EventLoop {
                 // Who has gone away needs no reply.
                 let _ = self.replies.remove(&request).map(|reply| reply.send(outcome));
             }
-            Effect::Publish(event) => journal::write(&self.shared, &event),
+            Effect::Publish(event) => {
+                if matches!(event, Event::ShutdownBegan { .. }) {
+                    self.shared.children.borrow().gather_logs();
+                }
+                journal::write(&self.shared, &event);
+            }
             Effect::Exit { code } => self.exit = Some(code),
         }
     }

@@ -1,6 +1,6 @@
 //! What the core tells onlookers, as messages for the operator at three in the morning.
 
-use muster_core::{Event, InstanceId, RunEnd, ShutdownReason, State};
+use muster_core::{Event, InstanceId, PastRun, RunEnd, ShutdownReason, State};
 use tracing::{debug, error, info, warn};
 
 use crate::shared::Shared;
@@ -18,7 +18,10 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
         }
         Event::Ended { instance, run, end, uptime, expected } => {
             let (program, uptime) = (name(*instance), span(*uptime));
-            if *expected {
+            if supervisor.instance(*instance).state() == State::Stopping {
+                // Told with "stopped", which comes as soon as nothing of its tree is left.
+                debug!(program, %run, %end, uptime, "ended");
+            } else if *expected {
                 info!(program, %run, %end, uptime, "ended");
             } else {
                 warn!(program, %run, %end, uptime, "ended unexpectedly");
@@ -69,7 +72,12 @@ fn write_state(shared: &Shared, id: InstanceId, from: State, to: State) {
     let program = instance.name();
     match to {
         State::Running => info!(program, "running"),
-        State::Stopped => info!(program, "stopped"),
+        State::Stopped => match instance.past().next_back().filter(|_| from == State::Stopping) {
+            Some(PastRun { run, end, began, ended, .. }) => {
+                info!(program, %run, %end, uptime = span(ended.since(*began)), "stopped");
+            }
+            None => info!(program, "stopped"),
+        },
         State::Stopping => info!(program, "stopping"),
         State::Fatal => {
             error!(program, description = view::program(shared, instance, shared.clock.now()).description, "gave up");

@@ -32,6 +32,9 @@ impl Held {
     /// Lets these through again, with their default action unless they are ignored.
     #[must_use]
     pub fn but(self, signals: &[Signal]) -> Held {
+        if signals.is_empty() {
+            return self;
+        }
         let numbers: Vec<i32> = signals.iter().map(|signal| signal.number()).collect();
         // Rust's runtime handles two of the faults, to tell a stack overflow, and would swallow one that was sent.
         numbers.iter().filter(|&&number| !is_ignored(number)).for_each(|&number| set_default(number));

@@ -62,6 +62,11 @@ impl Logs {
         self.pump.reopen();
     }
 
+    /// Everything is being stopped: many pipes will end at the same time.
+    pub(crate) fn gather(&self) {
+        self.pump.gather();
+    }
+
     /// Takes in what the pipes still hold and writes out what is queued, for no longer than `patience`.
     pub(crate) fn finish(&self, patience: Duration) {
         let deadline = Instant::now() + patience;

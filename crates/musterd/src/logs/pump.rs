@@ -25,6 +25,9 @@ use super::lines::Lines;
 const BUFFER: usize = 64 * 1024;
 const ORDERS: u64 = u64::MAX;
 
+/// While everything is being stopped, pipes end by the hundred: so long after a look they are left to gather.
+const GATHERING: Duration = Duration::from_millis(5);
+
 /// One stream of one run, and where it goes.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -51,6 +54,7 @@ impl Stream {
 enum Order {
     Attach(Stream),
     Reopen,
+    Gather,
     Finish { done: Sender<()>, deadline: Instant },
 }
 
@@ -74,6 +78,7 @@ impl Pump {
             streams: HashMap::new(),
             files: HashMap::new(),
             next_token: 0,
+            is_gathering: false,
             buffer: vec![0; BUFFER],
             lines: Vec::new(),
         };
@@ -83,6 +88,11 @@ impl Pump {
 
     pub(super) fn attach(&self, stream: Stream) {
         self.order(Order::Attach(stream));
+    }
+
+    /// From now on many pipes end at the same time.
+    pub(super) fn gather(&self) {
+        self.order(Order::Gather);
     }
 
     pub(super) fn reopen(&self) {
@@ -112,6 +122,7 @@ struct Worker {
     streams: HashMap<u64, Box<Stream>>,
     files: HashMap<PathBuf, LogFile>,
     next_token: u64,
+    is_gathering: bool,
     buffer: Vec<u8>,
     lines: Vec<u8>,
 }
@@ -125,16 +136,21 @@ impl Worker {
                 Err(nix::errno::Errno::EINTR) => continue,
                 Err(error) => return error!(%error, "cannot wait for the output of programs, it is lost from now on"),
             };
+            let mut finished = None;
             for event in &events[..ready] {
                 match event.data() {
-                    ORDERS => {
-                        if let Some(done) = self.take_orders() {
-                            let _ = done.send(());
-                            return;
-                        }
-                    }
+                    ORDERS => finished = self.take_orders(),
+                    // Nobody can write to it any more, and nothing is left to read.
+                    token if event.events() == EpollFlags::EPOLLHUP => self.close(token),
                     token => drop(self.read_once(token)),
                 }
+            }
+            if self.is_gathering && finished.is_none() && ready < events.len() {
+                finished = self.orders.recv_timeout(GATHERING).ok().and_then(|order| self.take(order));
+            }
+            if let Some(done) = finished {
+                let _ = done.send(());
+                return;
             }
         }
     }
@@ -142,13 +158,22 @@ impl Worker {
     fn take_orders(&mut self) -> Option<Sender<()>> {
         let _ = self.bell.read();
         while let Ok(order) = self.orders.try_recv() {
-            match order {
-                Order::Attach(stream) => self.attach(stream),
-                Order::Reopen => self.files.values_mut().for_each(LogFile::close),
-                Order::Finish { done, deadline } => {
-                    self.drain(deadline);
-                    return Some(done);
-                }
+            if let Some(done) = self.take(order) {
+                return Some(done);
+            }
+        }
+        None
+    }
+
+    /// Carries out one order. The last one gives whom to tell that it is done.
+    fn take(&mut self, order: Order) -> Option<Sender<()>> {
+        match order {
+            Order::Attach(stream) => self.attach(stream),
+            Order::Reopen => self.files.values_mut().for_each(LogFile::close),
+            Order::Gather => self.is_gathering = true,
+            Order::Finish { done, deadline } => {
+                self.drain(deadline);
+                return Some(done);
             }
         }
         None

@@ -347,6 +347,20 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_explained() {
+        let page = include_str!("../../../../docs/reference/run.md");
+        for long in GRAMMAR.long {
+            let option = format!("--{}", long.name);
+            assert!(HELP.contains(&option) && page.contains(&option), "{option}");
+        }
+        for variable in
+            ["TINI_SUBREAPER", "TINI_KILL_PROCESS_GROUP", "TINI_VERBOSITY", "DUMB_INIT_SETSID", "DUMB_INIT_DEBUG"]
+        {
+            assert!(HELP.contains(variable) && page.contains(variable), "{variable}");
+        }
+    }
+
+    #[test]
     fn compat_comes_first_or_not_at_all() {
         let asked = |line: &str| {
             let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();

@@ -44,7 +44,7 @@ impl<'a> Init<'a> {
     fn start(plan: &'a Plan, held: Held) -> Result<Init<'a>, Failure> {
         bind_to_parent(plan.parent_death)?;
         become_reaper(plan)?;
-        let hand_off = if plan.home == Home::Session { leave_own_terminal(plan) } else { Vec::new() };
+        let hand_off = if plan.home == Home::Session { leave_own_terminal(plan, held) } else { Vec::new() };
         let minded = plan.home == Home::Group && plan.character.minds_the_terminal();
         let terminal = if minded { Terminal::controlling() } else { None };
         // Whoever our starter left behind and ended before we held back SIGCHLD is announced no more.
@@ -244,13 +244,15 @@ fn become_reaper(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets go of the terminal, so that the command's session can have it. Returns the signals that this sends to us.
-fn leave_own_terminal(plan: &Plan) -> Vec<Signal> {
+/// Lets go of the terminal, so that the command's session can have it. Returns the signals that this has sent to us: to
+/// us if we lead the session, and only while our group is in front.
+fn leave_own_terminal(plan: &Plan, held: Held) -> Vec<Signal> {
     match leave_terminal() {
         Ok(()) => {
             let leads_session = leads_session();
             plan.voice.say(&Event::LeftTerminal { leads_session });
-            if leads_session { vec![Signal::HUP, Signal::CONT] } else { Vec::new() }
+            let sent = [Signal::HUP, Signal::CONT].into_iter().filter(|&signal| held.has(signal));
+            if leads_session { sent.collect() } else { Vec::new() }
         }
         Err(error) => {
             plan.voice.say(&Event::StaysOnTerminal(errno(&error)));
