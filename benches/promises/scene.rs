@@ -15,13 +15,15 @@ pub(crate) struct Scene {
     pub(crate) sleeper: PathBuf,
 }
 
-/// A process that is killed when it is dropped.
+/// A supervisor that is stopped, with everything it runs, when it is dropped.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        if matches!(self.0.try_wait(), Ok(None)) {
+            signal(i64::from(self.0.id()), libc::SIGTERM);
+            let _ = self.0.wait();
+        }
     }
 }
 

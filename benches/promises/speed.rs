@@ -8,8 +8,8 @@ const RESTARTS: usize = 500;
 const MANY: usize = 1000;
 const ROUNDS: usize = 5;
 
-/// Milliseconds from a kill to the next main, the median of many.
-fn restart_latency(fifo: &mut super::scene::Fifo) -> f64 {
+/// Milliseconds from a kill to the next main, the median of many, and the process that is there at the end.
+fn restart_latency(fifo: &mut super::scene::Fifo) -> (f64, i64) {
     let (mut pid, _) = fifo.next();
     let mut latencies = Vec::new();
     for _ in 0..RESTARTS {
@@ -19,7 +19,7 @@ fn restart_latency(fifo: &mut super::scene::Fifo) -> f64 {
         latencies.push((reached_main_at - killed_at) as f64 / 1e6);
         pid = next;
     }
-    median(latencies)
+    (median(latencies), pid)
 }
 
 pub(crate) fn restart(scene: &Scene) {
@@ -29,13 +29,16 @@ pub(crate) fn restart(scene: &Scene) {
         let mut fifo = scene.fifo();
         let path = fifo.path.display().to_string();
         {
-            let _baseline = scene.start_baseline("restart", RESTARTS + 2, &[&sleeper, &path]);
-            loops.push(restart_latency(&mut fifo));
+            let _baseline = scene.start_baseline("restart", RESTARTS + 1, &[&sleeper, &path]);
+            let (latency, last) = restart_latency(&mut fifo);
+            loops.push(latency);
+            // The loop ends with its last process.
+            signal(last, libc::SIGKILL);
         }
         let mut fifo = scene.fifo();
         let policy = "restart = \"always\"\nstartretries = \"unlimited\"\nbackoff = { delay = 0 }";
         let musterd = scene.start_musterd(&scene.configuration(1, &[&sleeper, &path], policy));
-        ours.push(restart_latency(&mut fifo));
+        ours.push(restart_latency(&mut fifo).0);
         stop(musterd);
     }
     let (baseline, ours) = (median(loops), median(ours));

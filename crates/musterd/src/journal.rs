@@ -1,6 +1,6 @@
 //! What the core tells onlookers, as messages for the operator at three in the morning.
 
-use muster_core::{Event, InstanceId, PastRun, RunEnd, ShutdownReason, State};
+use muster_core::{Event, Instance, InstanceId, PastRun, RunEnd, ShutdownReason, State};
 use tracing::{debug, error, info, warn};
 
 use crate::shared::Shared;
@@ -18,7 +18,7 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
         }
         Event::Ended { instance, run, end, uptime, expected } => {
             let (program, uptime) = (name(*instance), span(*uptime));
-            if supervisor.instance(*instance).state() == State::Stopping {
+            if told_when_stopped(supervisor.instance(*instance)).is_some_and(|past| past.run == *run) {
                 // Told with "stopped", which comes as soon as nothing of its tree is left.
                 debug!(program, %run, %end, uptime, "ended");
             } else if *expected {
@@ -66,13 +66,18 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
     }
 }
 
+/// The end of a run that was being stopped is told with "stopped": one line for a thousand programs each.
+fn told_when_stopped(instance: &Instance) -> Option<&PastRun> {
+    instance.past().next_back().filter(|past| past.was_stopping)
+}
+
 fn write_state(shared: &Shared, id: InstanceId, from: State, to: State) {
     let supervisor = shared.supervisor.borrow();
     let instance = supervisor.instance(id);
     let program = instance.name();
     match to {
         State::Running => info!(program, "running"),
-        State::Stopped => match instance.past().next_back().filter(|_| from == State::Stopping) {
+        State::Stopped => match told_when_stopped(instance).filter(|_| from == State::Stopping) {
             Some(PastRun { run, end, began, ended, .. }) => {
                 info!(program, %run, %end, uptime = span(ended.since(*began)), "stopped");
             }

@@ -85,7 +85,8 @@ fn set_default(number: i32) {
 
 fn timespec(patience: Duration) -> libc::timespec {
     libc::timespec {
-        tv_sec: patience.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        // The type is called time_t, which is deprecated for musl; seconds beyond it are as good as for ever.
+        tv_sec: patience.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: patience.subsec_nanos().into(),
     }
 }
