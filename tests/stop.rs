@@ -161,7 +161,7 @@ fn a_shutdown_that_cannot_fit_asks_everybody_and_keeps_its_budget() {
         }
         let lines = daemon.log.lines();
         assert_eq!(first(&lines, "had to be killed").field("programs").unwrap_or_default(), names.join(","));
-        assert_eq!(first(&lines, "everything has stopped").field("slowest").as_deref(), Some("p0"));
+        assert!(first(&lines, "everything has stopped").field("slowest").is_some_and(|name| names.contains(&name)));
         let cut = daemon.log.saying("the shutdown left it no more time");
         assert_eq!(cut.len(), 10, "{}", daemon.story());
         let took = length_of_shutdown(&daemon);

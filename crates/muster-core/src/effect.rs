@@ -223,7 +223,7 @@ pub enum Event {
         killed: Vec<InstanceId>,
         /// Who could not be stopped at all.
         left: Vec<InstanceId>,
-        /// The last one to end, and how long after the shutdown began, where there was anything to stop.
+        /// The one that took longest to stop, and how long, where there was anything to stop.
         slowest: Option<(InstanceId, Duration)>,
     },
 }

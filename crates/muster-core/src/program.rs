@@ -124,6 +124,11 @@ impl Instance {
         self.was_stopped_by_hand = true;
     }
 
+    /// When its run began to be stopped.
+    pub(crate) fn stop_began(&self) -> Option<Time> {
+        self.run.as_ref().and_then(|run| run.stop.as_ref()).map(StopPlan::began)
+    }
+
     pub(crate) fn was_killed(&self) -> bool {
         self.run.as_ref().and_then(|run| run.stop.as_ref()).is_some_and(StopPlan::is_killing)
     }

@@ -24,15 +24,15 @@ pub(crate) struct Shutdown {
     wants: Wants,
     wave: Option<(BatchId, Time)>,
     killed: BTreeSet<InstanceId>,
-    last_down: Option<(InstanceId, Time)>,
+    slowest: Option<(InstanceId, Duration)>,
 }
 
 impl Shutdown {
     /// `wants` is what all that live may want.
     pub(crate) fn begin(now: Time, timeout: Duration, reason: ShutdownReason, code: u8, wants: Wants) -> Shutdown {
         let was_signalled = matches!(reason, ShutdownReason::Signal(_));
-        let (killed, last_down) = (BTreeSet::new(), None);
-        Shutdown { reason, code, began: now, timeout, was_signalled, wants, wave: None, killed, last_down }
+        let (killed, slowest) = (BTreeSet::new(), None);
+        Shutdown { reason, code, began: now, timeout, was_signalled, wants, wave: None, killed, slowest }
     }
 
     /// A signal came. True when it is not the first: where the shutdown has another reason, the first one asks for what
@@ -86,15 +86,18 @@ impl Shutdown {
         self.killed.insert(id);
     }
 
-    pub(crate) fn note_down(&mut self, now: Time, id: InstanceId) {
-        self.last_down = Some((id, now));
+    /// An instance is gone that was being stopped for so long, if it was.
+    pub(crate) fn note_stop(&mut self, id: InstanceId, took: Option<Duration>) {
+        let slowest = self.slowest.map_or(Duration::ZERO, |(_, slowest)| slowest);
+        if let Some(took) = took.filter(|&took| self.slowest.is_none() || took > slowest) {
+            self.slowest = Some((id, took));
+        }
     }
 
     /// The account of it, and the container's exit code.
     pub(crate) fn into_account(self, left: Vec<InstanceId>) -> (Event, u8) {
         let killed = self.killed.into_iter().collect();
-        let slowest = self.last_down.map(|(id, at)| (id, at.since(self.began)));
-        let event = Event::ShutdownEnded { reason: self.reason, code: self.code, killed, left, slowest };
+        let event = Event::ShutdownEnded { reason: self.reason, code: self.code, killed, left, slowest: self.slowest };
         (event, self.code)
     }
 }

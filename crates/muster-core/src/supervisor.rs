@@ -198,6 +198,7 @@ impl Supervisor {
     fn tell(&mut self, now: Time, id: InstanceId, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         let instance = &mut self.instances[id.0 as usize];
         let (run_before, was_settled) = (instance.run(), instance.state().is_final());
+        let stop_began = instance.stop_began();
         let mut turn = Turn {
             now,
             effects: &mut self.effects,
@@ -213,6 +214,7 @@ impl Supervisor {
             self.live = self.live + usize::from(run_after.is_some()) - usize::from(run_before.is_some());
             if let Some(shutdown) = self.shutdown.as_mut().filter(|_| run_after.is_none()) {
                 shutdown.note_gone(instance.program().priority, instance.program().patience());
+                shutdown.note_stop(id, stop_began.map(|began| now.since(began)));
             }
         }
         self.unsettled = self.unsettled + usize::from(was_settled) - usize::from(instance.state().is_final());
@@ -275,13 +277,10 @@ impl Supervisor {
         while let Some(change) = self.changes.pop_front() {
             let finished = self.requests.observe(&change);
             self.reply_all(finished);
-            if !change.is_live {
-                if let Some(shutdown) = &mut self.shutdown {
-                    shutdown.note_down(now, change.instance);
-                }
-                if let Some(batch) = self.batches.is_down(change.instance) {
-                    self.advance_batch(now, batch);
-                }
+            if !change.is_live
+                && let Some(batch) = self.batches.is_down(change.instance)
+            {
+                self.advance_batch(now, batch);
             }
             self.follow_essential_end(now, change.instance);
         }

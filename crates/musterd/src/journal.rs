@@ -14,29 +14,29 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
         Event::State { instance, from, to } => write_state(shared, *instance, *from, *to),
         // One that was stopped before it came to be is none of the operator's worries.
         Event::Ended { instance, run, end: RunEnd::NotSpawned(error), expected: false, .. } => {
-            error!(program = name(*instance), %run, "cannot spawn: {error}");
+            error!(program = %name(*instance), %run, "cannot spawn: {error}");
         }
         Event::Ended { instance, run, end, uptime, expected } => {
             let (program, uptime) = (name(*instance), span(*uptime));
             if told_when_stopped(supervisor.instance(*instance)).is_some_and(|past| past.run == *run) {
                 // Told with "stopped", which comes as soon as nothing of its tree is left.
-                debug!(program, %run, %end, uptime, "ended");
+                debug!(%program, %run, %end, uptime, "ended");
             } else if *expected {
-                info!(program, %run, %end, uptime, "ended");
+                info!(%program, %run, %end, uptime, "ended");
             } else {
-                warn!(program, %run, %end, uptime, "ended unexpectedly");
+                warn!(%program, %run, %end, uptime, "ended unexpectedly");
             }
         }
         Event::Retry { instance, delay, attempt, limit } => {
             let limit = limit.map_or_else(|| "without limit".to_owned(), |limit| limit.to_string());
-            info!(program = name(*instance), delay = span(*delay), attempt, %limit, "will be started again");
+            info!(program = %name(*instance), delay = span(*delay), attempt, %limit, "will be started again");
         }
         Event::Killed { instance, run, waited, cut_short } => {
             let why = if *cut_short { "the shutdown left it no more time" } else { "did not stop in time" };
-            warn!(program = name(*instance), %run, signal = "SIGKILL", waited = span(*waited), "{why}");
+            warn!(program = %name(*instance), %run, signal = "SIGKILL", waited = span(*waited), "{why}");
         }
         Event::Stuck { instance, run, since } => {
-            warn!(program = name(*instance), %run, stopping = span(*since), "still there after SIGKILL");
+            warn!(program = %name(*instance), %run, stopping = span(*since), "still there after SIGKILL");
         }
         Event::ShutdownBegan { reason, timeout } => {
             let timeout = span(*timeout);
@@ -45,7 +45,7 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
                 ShutdownReason::Command => info!(timeout, "stopping everything: asked by musterctl"),
                 ShutdownReason::Done => info!("every program has ended"),
                 ShutdownReason::Essential(id) => {
-                    error!(program = name(*id), timeout, "an essential program has ended, stopping everything");
+                    error!(program = %name(*id), timeout, "an essential program has ended, stopping everything");
                 }
             }
         }
@@ -53,7 +53,7 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
         Event::ShutdownEnded { reason, code, killed, left, slowest } => {
             let names = |ids: &[InstanceId]| ids.iter().map(|&id| name(id)).collect::<Vec<_>>().join(",");
             if let Some((slowest, took)) = slowest {
-                info!(slowest = name(*slowest), took = span(*took), "everything has stopped");
+                info!(slowest = name(*slowest), needed = span(*took), "everything has stopped");
             }
             if !killed.is_empty() {
                 warn!(programs = names(killed), "had to be killed");
@@ -76,18 +76,18 @@ fn write_state(shared: &Shared, id: InstanceId, from: State, to: State) {
     let instance = supervisor.instance(id);
     let program = instance.name();
     match to {
-        State::Running => info!(program, "running"),
+        State::Running => info!(%program, "running"),
         State::Stopped => match told_when_stopped(instance).filter(|_| from == State::Stopping) {
             Some(PastRun { run, end, began, ended, .. }) => {
-                info!(program, %run, %end, uptime = span(ended.since(*began)), "stopped");
+                info!(%program, %run, %end, uptime = span(ended.since(*began)), "stopped");
             }
-            None => info!(program, "stopped"),
+            None => info!(%program, "stopped"),
         },
-        State::Stopping => info!(program, "stopping"),
+        State::Stopping => info!(%program, "stopping"),
         State::Fatal => {
-            error!(program, description = view::program(shared, instance, shared.clock.now()).description, "gave up");
+            error!(%program, description = %view::program(shared, instance, shared.clock.now()).description, "gave up");
         }
-        State::Starting | State::Waiting | State::Backoff | State::Exited => debug!(program, %from, %to, "state"),
+        State::Starting | State::Waiting | State::Backoff | State::Exited => debug!(%program, %from, %to, "state"),
     }
 }
 
@@ -121,6 +121,6 @@ pub(crate) fn dump(shared: &Shared) {
     let now = shared.clock.now();
     for instance in supervisor.snapshot() {
         let program = view::program(shared, instance, now);
-        info!(program = program.name, state = %instance.state(), description = program.description, "status");
+        info!(program = %program.name, state = %instance.state(), description = %program.description, "status");
     }
 }

@@ -291,7 +291,7 @@ fn a_shutdown_ends_every_restart() {
 }
 
 #[test]
-fn the_account_names_who_was_killed_and_who_was_last() {
+fn the_account_names_who_was_killed_and_who_was_slowest() {
     let mut stage = Stage::booted([quick("a"), quick("b")]);
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(1));
