@@ -117,16 +117,19 @@ async fn run(
         let (listener, place) = socket.into_parts();
         (Server::start(listener, Rc::clone(&shared), access), place)
     });
-    let _pidfile = pidfile.as_deref().and_then(Pidfile::write);
+    let pidfile = pidfile.as_deref().and_then(Pidfile::write);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), programs = instances, "musterd is up");
 
     let code = EventLoop::new(Rc::clone(&shared), signals, statuses, received, console).run().await;
 
-    if let Some((server, _place)) = place {
+    if let Some((server, place)) = place {
         server.finish(LAST_MOMENT).await;
+        drop(place);
     }
+    drop(pidfile);
     shared.children.borrow_mut().finish_logs(LAST_MOMENT);
-    Ok(code)
+    // The kernel takes everything back at once. Giving back each of a thousand programs would only make the end later.
+    std::process::exit(i32::from(code))
 }
 
 fn open_socket(spec: &Spec, accounts: &mut Accounts) -> Result<Option<Socket>, u8> {

@@ -205,19 +205,28 @@ impl Worker {
         let Some(mut stream) = self.streams.remove(&token) else { return };
         // Closing takes it out of the set only if no process shares the reading end, which none does; say it all the same.
         let _ = self.epoll.delete(&stream.pipe);
-        if let Some((console, lines)) = &mut stream.console {
-            self.lines.clear();
-            lines.end(&mut self.lines);
-            console.append(&self.lines);
-        }
+        end_line(&mut stream, &mut self.lines);
     }
 
-    /// Reads every pipe until it holds nothing, and ends every line.
+    /// Reads every pipe until it holds nothing, and ends every line. The process ends after this, and the pipes with it.
     fn drain(&mut self, deadline: Instant) {
         let tokens: Vec<u64> = self.streams.keys().copied().collect();
         for token in tokens {
             while Instant::now() < deadline && self.read_once(token).is_some() {}
-            self.close(token);
+            if let Some(stream) = self.streams.get_mut(&token) {
+                end_line(stream, &mut self.lines);
+            }
+        }
+    }
+}
+
+/// A last line without an end goes out with one.
+fn end_line(stream: &mut Stream, scratch: &mut Vec<u8>) {
+    if let Some((console, lines)) = &mut stream.console {
+        scratch.clear();
+        lines.end(scratch);
+        if !scratch.is_empty() {
+            console.append(scratch);
         }
     }
 }
