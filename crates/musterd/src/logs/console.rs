@@ -219,7 +219,8 @@ mod tests {
             console.append(&line);
         }
         let lost = console.shared.lock().lost_lines;
-        assert!((2900..4096).contains(&lost), "1 MiB and a pipe's worth of 4 MiB fits, lost {lost}");
+        // At most 1 MiB waits, as much again is being written, and a pipe takes 64 KiB.
+        assert!((1984..4096).contains(&lost), "lost {lost} of 4096 lines");
         let (telling, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let (mut read, mut piece) = (Vec::new(), [0; 65536]);
