@@ -218,9 +218,6 @@ mod tests {
         for _ in 0..4096 {
             console.append(&line);
         }
-        let lost = console.shared.lock().lost_lines;
-        // At most 1 MiB waits, as much again is being written, and a pipe takes 64 KiB.
-        assert!((1984..4096).contains(&lost), "lost {lost} of 4096 lines");
         let (telling, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let (mut read, mut piece) = (Vec::new(), [0; 65536]);
@@ -234,8 +231,11 @@ mod tests {
         console.append(b"last\n");
         let read = String::from_utf8(told.recv_timeout(PATIENCE).unwrap()).unwrap();
         let lines = read.lines().filter(|line| line.starts_with('x')).count() as u64;
+        let gap = |line: &str| line.strip_prefix("musterd | ")?.split(' ').next()?.parse::<u64>().ok();
+        let lost: u64 = read.lines().filter_map(gap).sum();
         assert_eq!(lines + lost, 4096, "every line is either there or counted");
-        assert!(read.contains(&format!("musterd | {lost} lines lost here: nobody read them in time\n")));
+        // At most 1 MiB waits, as much again is being written, and a pipe takes 64 KiB.
+        assert!(lost >= 1984, "lost {lost} of 4 MiB");
     }
 
     #[test]
