@@ -60,7 +60,7 @@ fn every_service_serves_and_docker_stop_lets_each_of_them_finish() {
     }
     // These two have no last words of their own.
     for program in ["cron", "rsyslog"] {
-        let ended = |line: &str| line.contains(" ended ") && line.contains(program) && !line.contains("SIGKILL");
+        let ended = |line: &str| line.contains(" stopped ") && line.contains(program) && !line.contains("SIGKILL");
         assert!(stopped.log.lines().any(ended), "{program} did not end well:\n{}", stopped.log);
     }
     assert!(!stopped.log.contains("SIGKILL"), "somebody had to be killed:\n{}", stopped.log);
