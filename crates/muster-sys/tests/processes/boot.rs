@@ -193,7 +193,7 @@ fn a_million_descriptors() {
     };
     let hard = OriginalLimits::current().unwrap().nofile_hard;
     if !set(MILLION) {
-        skipped("a million descriptors", &format!("the hard limit allows only {hard}, which is what is tried"));
+        eprintln!("a million descriptors are more than the hard limit allows: {hard} are tried");
         assert!(set(hard));
     }
     boot::take_signals();
