@@ -1,31 +1,46 @@
 //! How long the rules take for many instances at once: boot, crash, restart, stop and shutdown of all of them.
 //!
 //! `cargo run -p muster-core --profile dist-dev --example speed`. Times must grow with the number, not with its square;
-//! with a priority of its own for each instance there are as many waves as instances.
+//! with a priority of its own for each instance there are as many waves as instances. With dependencies, each program
+//! depends on up to three others at random.
 
-use std::rc::Rc;
+use std::sync::Arc;
 // The rules have no clock; who measures them does.
 use std::time::Duration;
 #[allow(clippy::disallowed_types)]
 use std::time::Instant;
 
+use muster_core::random::Random;
 use muster_core::restart::RestartPolicy;
 use muster_core::spec::{
-    InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope, StopSpec, StopStep, Target,
+    Dependency, DependencyCondition, InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope, StopSpec,
+    StopStep, Target,
 };
 use muster_core::{Effect, Exit, Input, RequestId, RunId, Settings, ShutdownReason, Signal, Supervisor, Time, Verb};
 
 fn main() {
-    println!("{:>9} {:>9}  what, and how long in ms", "instances", "waves");
+    println!("{:>9} {:>9} {:>9}  what, and how long in ms", "instances", "waves", "edges");
     for instances in [1_000, 10_000, 100_000] {
         for waves in [1, 100, instances] {
-            measure(instances, waves);
+            measure(instances, waves, 0);
         }
+        measure(instances, 1, 3);
     }
 }
 
-fn measure(instances: u32, waves: u32) {
-    let programs: Vec<Rc<ProgramSpec>> = (0..instances).map(|number| program(number, number % waves)).collect();
+fn measure(instances: u32, waves: u32, most_needs: u64) {
+    let mut random = Random::seeded(1);
+    let one = |number| {
+        let program = program(number, number % waves);
+        let count = if number == 0 || most_needs == 0 { 0 } else { random.next_bits() % (most_needs + 1) };
+        let need = |_| Dependency {
+            program: format!("p{}", random.next_bits() % u64::from(number)),
+            condition: DependencyCondition::Started,
+        };
+        Arc::new(ProgramSpec { depends_on: (0..count).map(need).collect(), ..program })
+    };
+    let programs: Vec<Arc<ProgramSpec>> = (0..instances).map(one).collect();
+    let edges: usize = programs.iter().map(|program| program.depends_on.len()).sum();
     let settings = Settings { shutdown_timeout: Duration::from_secs(9), exit_when_done: true };
     let mut shell = Shell { core: Supervisor::new(settings, &programs, 0), now: Time::ZERO, effects: 0 };
     let mut told = Vec::new();
@@ -44,7 +59,7 @@ fn measure(instances: u32, waves: u32) {
     time("shutdown", &mut || {
         shell.hand(Input::ShutdownAsked { reason: ShutdownReason::Signal(Signal::TERM), timeout: None });
     });
-    println!("{instances:>9} {waves:>9}  {} ({} effects)", told.join(", "), shell.effects);
+    println!("{instances:>9} {waves:>9} {edges:>9}  {} ({} effects)", told.join(", "), shell.effects);
 }
 
 /// Carries effects out at once: what is spawned runs, what is asked to stop stops.
@@ -96,24 +111,22 @@ impl Shell {
     }
 }
 
-fn program(number: u32, priority: u32) -> Rc<ProgramSpec> {
+fn program(number: u32, priority: u32) -> ProgramSpec {
     let name = format!("p{number}");
-    let process = ProcessSpec {
-        command: vec!["sleep".to_owned(), "infinity".to_owned()],
-        environment: Vec::new(),
-        clean_environment: false,
-        user: None,
-        groups: None,
-        directory: None,
-        umask: None,
-        nice: None,
-        oom_score_adj: None,
-        rlimits: Vec::new(),
+    let process = ProcessSpec::of(vec!["sleep".to_owned(), "infinity".to_owned()]);
+    let output = OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() };
+    let instance = InstanceSpec {
+        name: name.clone(),
+        index: 0,
+        process,
+        output,
+        ready: None,
+        start_timeout: InstanceSpec::START_TIMEOUT,
+        watchdog: None,
+        probes: Vec::new(),
     };
-    let output = OutputSpec { stdout: Target::Discard, stderr: None };
-    let instance = InstanceSpec { name: name.clone(), index: 0, process, output };
     let stop = StopStep { signal: Signal::TERM, patience: Duration::from_secs(10) };
-    Rc::new(ProgramSpec {
+    ProgramSpec {
         name,
         groups: Vec::new(),
         kind: Kind::Service,
@@ -121,10 +134,12 @@ fn program(number: u32, priority: u32) -> Rc<ProgramSpec> {
         restart: RestartPolicy::DEFAULT,
         startsecs: Duration::ZERO,
         exit_codes: vec![0],
+        depends_on: Vec::new(),
+        restart_with: Vec::new(),
         priority: i64::from(priority),
         essential: false,
         stop: StopSpec { steps: vec![stop], scope: StopScope::Main },
         reload_signal: None,
-        instances: vec![Rc::new(instance)],
-    })
+        instances: vec![Arc::new(instance)],
+    }
 }

@@ -1,26 +1,49 @@
-//! Batches: instances that are stopped together, wave by wave.
+//! Batches: instances that are stopped together, wave by wave, and within a wave those first that others depend on last.
 //!
 //! An instance is in one batch at most; a newer command takes it over. The supervisor asks whose turn it is and reports
 //! who is down. Knows nothing of states or time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::cause::{Asker, StopCause};
 use crate::name::InstanceId;
-use crate::order::stop_waves;
+use crate::order::{Group, Wave};
 
 /// Which batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BatchId(u64);
 
-/// What follows when all members are down.
+/// Why the members are stopped, and what follows when all of them are down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Nothing.
-    Stop,
-    /// They start again.
-    Restart,
+    Stop(Asker),
+    /// Those that are wanted start again.
+    Restart(Asker),
     /// The daemon ends.
     Shutdown,
+}
+
+impl Purpose {
+    pub(crate) const fn cause(self) -> StopCause {
+        match self {
+            Purpose::Stop(asker) | Purpose::Restart(asker) => StopCause::Asked(asker),
+            Purpose::Shutdown => StopCause::Shutdown,
+        }
+    }
+}
+
+/// What a batch is to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing: it waits for somebody to go down.
+    Wait,
+    /// A wave begins, of this rank.
+    Wave(i64),
+    /// The turn of these has come. Nobody comes after the last ones.
+    Stop { members: Vec<InstanceId>, are_last: bool },
+    /// Everybody has had his turn, and nobody is waited for.
+    End,
 }
 
 #[derive(Clone, Debug)]
@@ -28,91 +51,147 @@ struct Batch {
     purpose: Purpose,
     members: BTreeSet<InstanceId>,
     /// What is still to come, the next wave last.
-    waves: Vec<Vec<InstanceId>>,
-    /// Who of the current wave is not down yet.
-    current: BTreeSet<InstanceId>,
+    waves: Vec<Wave>,
+    /// The wave under way.
+    groups: Vec<Group>,
+    /// How many of its groups have not begun.
+    to_begin: usize,
+    /// The groups that may begin.
+    ready: Vec<u32>,
+    /// How many of each group are waited for.
+    left: Vec<usize>,
+    /// Who has been told to stop and is not down yet, and of which group.
+    current: BTreeMap<InstanceId, u32>,
+}
+
+impl Batch {
+    fn begin_wave(&mut self, wave: Wave) -> i64 {
+        self.to_begin = wave.groups.len();
+        self.left = vec![0; wave.groups.len()];
+        self.groups = wave.groups;
+        let free = |(_, group): &(u32, &Group)| group.waits_for == 0;
+        self.ready = (0..).zip(&self.groups).filter(free).map(|(place, _)| place).collect();
+        wave.rank
+    }
+
+    /// Those of the groups that may begin who are still members and alive. A group without any lets the next ones begin.
+    fn begin_groups(&mut self, is_live: impl Fn(InstanceId) -> bool) -> Vec<InstanceId> {
+        let mut begun = Vec::new();
+        while !self.ready.is_empty() {
+            for place in std::mem::take(&mut self.ready) {
+                self.to_begin -= 1;
+                let members = std::mem::take(&mut self.groups[place as usize].members);
+                let before = begun.len();
+                begun.extend(members.into_iter().filter(|member| self.members.contains(member) && is_live(*member)));
+                self.left[place as usize] = begun.len() - before;
+                self.current.extend(begun[before..].iter().map(|&member| (member, place)));
+                if begun.len() == before {
+                    self.group_is_down(place);
+                }
+            }
+        }
+        begun
+    }
+
+    fn is_down(&mut self, member: InstanceId) -> bool {
+        let Some(place) = self.current.remove(&member) else { return false };
+        self.left[place as usize] -= 1;
+        if self.left[place as usize] == 0 {
+            self.group_is_down(place);
+        }
+        self.current.is_empty() || !self.ready.is_empty()
+    }
+
+    fn group_is_down(&mut self, place: u32) {
+        for next in std::mem::take(&mut self.groups[place as usize].outlived_by) {
+            let group = &mut self.groups[next as usize];
+            group.waits_for -= 1;
+            if group.waits_for == 0 {
+                self.ready.push(next);
+            }
+        }
+    }
 }
 
 /// All batches under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Batches {
     batches: BTreeMap<BatchId, Batch>,
-    membership: Vec<Option<BatchId>>,
     next: u64,
 }
 
 impl Batches {
-    pub(crate) fn new(instances: usize) -> Batches {
-        Batches { batches: BTreeMap::new(), membership: vec![None; instances], next: 0 }
-    }
-
-    /// Begins a batch of instances that are in no other, with their priorities.
-    pub(crate) fn begin(&mut self, members: &[(InstanceId, i64)], purpose: Purpose) -> BatchId {
+    /// Begins a batch of instances that are in no other.
+    pub(crate) fn begin(&mut self, waves: Vec<Wave>, purpose: Purpose) -> BatchId {
         self.next += 1;
         let id = BatchId(self.next);
-        for (member, _) in members {
-            self.membership[member.0 as usize] = Some(id);
-        }
-        let waves = stop_waves(members.iter().copied());
-        let members = members.iter().map(|&(member, _)| member).collect();
-        self.batches.insert(id, Batch { purpose, members, waves, current: BTreeSet::new() });
+        let members = waves.iter().flat_map(|wave| &wave.groups).flat_map(|group| group.members.iter().copied());
+        let batch = Batch {
+            purpose,
+            members: members.collect(),
+            waves,
+            groups: Vec::new(),
+            to_begin: 0,
+            ready: Vec::new(),
+            left: Vec::new(),
+            current: BTreeMap::new(),
+        };
+        self.batches.insert(id, batch);
         id
     }
 
-    /// Takes an instance out of its batch, which may now go on.
-    pub(crate) fn leave(&mut self, member: InstanceId) -> Option<BatchId> {
-        let id = self.membership[member.0 as usize].take()?;
-        let batch = self.batches.get_mut(&id)?;
+    /// Takes an instance out of its batch. True where that may now go on.
+    pub(crate) fn leave(&mut self, id: BatchId, member: InstanceId) -> bool {
+        let Some(batch) = self.batches.get_mut(&id) else { return false };
         batch.members.remove(&member);
-        batch.current.remove(&member).then_some(id)
+        batch.is_down(member)
     }
 
-    /// An instance is down; its batch may now go on.
-    pub(crate) fn is_down(&mut self, member: InstanceId) -> Option<BatchId> {
-        let id = self.membership[member.0 as usize]?;
-        self.batches.get_mut(&id)?.current.remove(&member).then_some(id)
+    /// An instance is down. True where its batch may now go on.
+    pub(crate) fn is_down(&mut self, id: BatchId, member: InstanceId) -> bool {
+        self.batches.get_mut(&id).is_some_and(|batch| batch.is_down(member))
     }
 
-    /// Who of the current wave is not down yet.
+    /// Who has been told to stop and is not down yet.
     pub(crate) fn current(&self, id: BatchId) -> impl Iterator<Item = InstanceId> {
-        self.batches.get(&id).into_iter().flat_map(|batch| batch.current.iter().copied())
+        self.batches.get(&id).into_iter().flat_map(|batch| batch.current.keys().copied())
     }
 
-    /// The batch waits no longer for those of the current wave that are not down.
-    pub(crate) fn pass_over(&mut self, id: BatchId) {
-        self.batches.get_mut(&id).into_iter().for_each(|batch| batch.current.clear());
-    }
-
-    /// Whether the batch is still there and waits for nobody.
-    pub(crate) fn is_between_waves(&self, id: BatchId) -> bool {
-        self.batches.get(&id).is_some_and(|batch| batch.current.is_empty())
-    }
-
-    /// Whether no wave comes after the current one.
-    pub(crate) fn is_last_wave(&self, id: BatchId) -> bool {
-        self.batches.get(&id).is_some_and(|batch| batch.waves.is_empty())
+    /// Whether somebody's turn is still to come.
+    pub(crate) fn has_more(&self, id: BatchId) -> bool {
+        self.batches.get(&id).is_some_and(|batch| batch.to_begin > 0 || !batch.waves.is_empty())
     }
 
     pub(crate) fn purpose(&self, id: BatchId) -> Option<Purpose> {
         self.batches.get(&id).map(|batch| batch.purpose)
     }
 
-    /// Begins the next wave and gives those of it that are still members and alive; `None` when there is no wave left.
-    pub(crate) fn begin_wave(&mut self, id: BatchId, is_live: impl Fn(InstanceId) -> bool) -> Option<Vec<InstanceId>> {
-        let batch = self.batches.get_mut(&id)?;
-        let wave = batch.waves.pop()?;
-        let members = &batch.members;
-        let wave: Vec<_> = wave.into_iter().filter(|member| members.contains(member) && is_live(*member)).collect();
-        batch.current.extend(&wave);
-        Some(wave)
+    /// What to do next.
+    pub(crate) fn next(&mut self, id: BatchId, is_live: impl Fn(InstanceId) -> bool) -> Next {
+        let Some(batch) = self.batches.get_mut(&id) else { return Next::Wait };
+        if !batch.ready.is_empty() {
+            let members = batch.begin_groups(is_live);
+            return Next::Stop { members, are_last: batch.to_begin == 0 && batch.waves.is_empty() };
+        }
+        if !batch.current.is_empty() {
+            return Next::Wait;
+        }
+        // The configuration refuses cycles; whoever would wait in one for ever takes his turn all the same.
+        if batch.to_begin > 0 {
+            let stuck = (0..).zip(&batch.groups).filter(|(_, group)| group.waits_for > 0);
+            batch.ready = stuck.map(|(place, _)| place).collect();
+            batch.groups.iter_mut().for_each(|group| group.outlived_by.clear());
+            batch.groups.iter_mut().for_each(|group| group.waits_for = 0);
+            return Next::Stop { members: batch.begin_groups(is_live), are_last: batch.waves.is_empty() };
+        }
+        match batch.waves.pop() {
+            Some(wave) => Next::Wave(batch.begin_wave(wave)),
+            None => Next::End,
+        }
     }
 
     /// Ends a batch and gives who is still in it.
     pub(crate) fn end(&mut self, id: BatchId) -> Vec<InstanceId> {
-        let Some(batch) = self.batches.remove(&id) else { return Vec::new() };
-        for member in &batch.members {
-            self.membership[member.0 as usize] = None;
-        }
-        batch.members.into_iter().collect()
+        self.batches.remove(&id).map_or_else(Vec::new, |batch| batch.members.into_iter().collect())
     }
 }

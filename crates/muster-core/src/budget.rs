@@ -46,6 +46,18 @@ impl Wants {
         Duration::try_from_secs_f64(part).map_or(remaining, |part| part.min(remaining))
     }
 
+    /// How much longer than it wants this wave, whose turn comes, may take where there is time to spare: the kernel takes a
+    /// moment for whom it kills, and that must not be taken from the next in a chain.
+    pub(crate) fn spare_share(&self, priority: i64, remaining: Duration) -> Duration {
+        let want = self.waves.get(&priority).map_or(Duration::ZERO, longest);
+        let spare = remaining.as_nanos().saturating_sub(self.total);
+        if spare == 0 || want.is_zero() {
+            return Duration::ZERO;
+        }
+        let part = want.as_nanos() as f64 / self.total as f64;
+        Duration::try_from_secs_f64(spare as f64 / 1e9 * part).map_or(Duration::ZERO, |part| part.min(remaining))
+    }
+
     fn change(&mut self, priority: i64, change: impl FnOnce(&mut BTreeMap<Duration, usize>)) {
         let wave = self.waves.entry(priority).or_default();
         self.total -= longest(wave).as_nanos();
@@ -97,6 +109,13 @@ mod tests {
         assert_eq!(wants.clone().take_share(0, seconds(12)), seconds(4));
         wants.forget(-1, seconds(10));
         assert_eq!(wants.take_share(0, seconds(5)), seconds(5));
+    }
+
+    #[test]
+    fn what_is_to_spare_is_shared_in_proportion() {
+        assert_eq!(wants(&[seconds(10), seconds(20)]).spare_share(0, seconds(60)), seconds(10));
+        assert_eq!(wants(&[seconds(10), seconds(20)]).spare_share(0, seconds(30)), Duration::ZERO);
+        assert_eq!(wants(&[Duration::MAX; 2]).spare_share(0, seconds(8)), Duration::ZERO);
     }
 
     #[test]

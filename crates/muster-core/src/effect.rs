@@ -3,15 +3,20 @@
 //! Inputs are in the past tense, effects are orders, events are facts. The contract: hand over one input, then carry out
 //! every effect in order, then wait; never wait in between.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cause::StopCause;
 use crate::exit::{Exit, RunEnd, SpawnError};
+use crate::explain::Verdict;
+use crate::health::{Health, ProbeOutcome};
 use crate::name::{InstanceId, RunId, Selector};
+use crate::plan::Plan;
 use crate::request::{Outcome, RequestId, Verb};
 use crate::signal::Signal;
-use crate::spec::InstanceSpec;
+use crate::spec::{InstanceSpec, ProgramSpec};
 use crate::state::State;
+use crate::supervisor::Settings;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +70,53 @@ pub enum Input {
         /// Which run.
         run: RunId,
     },
+    /// The run says that it is ready.
+    Ready {
+        /// Which run.
+        run: RunId,
+    },
+    /// The run needs longer to become ready.
+    StartExtended {
+        /// Which run.
+        run: RunId,
+        /// How long from now.
+        by: Duration,
+    },
+    /// A check that was asked for has its answer.
+    ProbeFinished {
+        /// Of which run.
+        run: RunId,
+        /// Which check: see [`InstanceSpec::check`].
+        probe: usize,
+        /// The answer.
+        outcome: ProbeOutcome,
+    },
+    /// The run says that it lives.
+    WatchdogPinged {
+        /// Which run.
+        run: RunId,
+    },
+    /// The run says that it must be ended.
+    WatchdogTripped {
+        /// Which run.
+        run: RunId,
+    },
+    /// The run chooses how often it will say that it lives.
+    WatchdogChanged {
+        /// Which run.
+        run: RunId,
+        /// At least so often; zero is never.
+        interval: Duration,
+    },
+    /// The configuration was read anew.
+    Reloaded {
+        /// Under which number the reply is wanted, if anybody waits for it.
+        request: Option<RequestId>,
+        /// All programs, as they are to be.
+        programs: Vec<Arc<ProgramSpec>>,
+        /// What else the core must know.
+        settings: Settings,
+    },
 }
 
 /// Why everything must stop.
@@ -76,6 +128,8 @@ pub enum ShutdownReason {
     Command,
     /// An essential instance ended for good.
     Essential(InstanceId),
+    /// A probe of this instance failed, and that is to end everything.
+    Probe(InstanceId),
     /// Every autostarted program has ended for good.
     Done,
 }
@@ -101,7 +155,7 @@ pub enum Effect {
         /// Whose run it is.
         instance: InstanceId,
         /// What to execute.
-        spec: Rc<InstanceSpec>,
+        spec: Arc<InstanceSpec>,
     },
     /// Signal a run whose main process lives.
     Signal {
@@ -126,6 +180,22 @@ pub enum Effect {
         run: RunId,
         /// Which signal.
         signal: Signal,
+    },
+    /// Carry out a check; answer with `ProbeFinished`, exactly once unless the run ends or `StopProbes` comes before.
+    StartProbe {
+        /// Of which run.
+        run: RunId,
+        /// Whose run it is.
+        instance: InstanceId,
+        /// Which check: see [`InstanceSpec::check`].
+        probe: usize,
+        /// Where the checks are described.
+        spec: Arc<InstanceSpec>,
+    },
+    /// Nobody wants to know any more how this run does: give up its checks, and end what they execute.
+    StopProbes {
+        /// Which run.
+        run: RunId,
     },
     /// Signal the processes that belong to no program. Only while shutting down.
     SignalStrays {
@@ -170,8 +240,10 @@ pub enum Event {
         end: RunEnd,
         /// After how long.
         uptime: Duration,
-        /// Whether the operator or the core itself brought it about.
+        /// Whether it was to be expected: a success, or a stop that was asked for.
         expected: bool,
+        /// Why, if we ended it ourselves.
+        cause: Option<StopCause>,
     },
     /// The policy decided to start again.
     Retry {
@@ -183,6 +255,73 @@ pub enum Event {
         attempt: u32,
         /// How many there may be; `None` is without limit or not counted so.
         limit: Option<u32>,
+        /// The rule behind it.
+        verdict: Verdict,
+    },
+    /// The policy decided that an end is final.
+    Final {
+        /// Which instance.
+        instance: InstanceId,
+        /// Which run it was.
+        run: RunId,
+        /// The rule behind it.
+        verdict: Verdict,
+    },
+    /// A run became ready, or is no longer.
+    Ready {
+        /// Which instance.
+        instance: InstanceId,
+        /// Which run.
+        run: RunId,
+        /// What it is now.
+        is_ready: bool,
+    },
+    /// A run turned out to be well, or not.
+    Health {
+        /// Which instance.
+        instance: InstanceId,
+        /// Which run.
+        run: RunId,
+        /// What it is now.
+        health: Health,
+        /// Which probe found it.
+        probe: usize,
+        /// What it found.
+        detail: String,
+    },
+    /// A check failed; it may take more of them to mean anything.
+    ProbeFailed {
+        /// Which instance.
+        instance: InstanceId,
+        /// Which run.
+        run: RunId,
+        /// Which check.
+        probe: usize,
+        /// The how-manieth failure in a row.
+        failures: u32,
+        /// What it found.
+        detail: String,
+    },
+    /// A run has failed by our own judgement, and is being stopped for it.
+    Failing {
+        /// Which instance.
+        instance: InstanceId,
+        /// Which run.
+        run: RunId,
+        /// Why.
+        cause: StopCause,
+    },
+    /// An instance waits for what will not come by itself.
+    Waiting {
+        /// Which instance.
+        instance: InstanceId,
+        /// For what.
+        on: Vec<String>,
+    },
+    /// Another configuration is in force.
+    Configured {
+        /// What that changed.
+        plan: Arc<Plan>,
     },
     /// A run did not stop in time and gets SIGKILL.
     Killed {

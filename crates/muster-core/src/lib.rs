@@ -11,10 +11,15 @@
 
 mod batch;
 mod budget;
+pub mod cause;
 pub mod effect;
 pub mod exit;
+pub mod explain;
+mod graph;
+pub mod health;
 pub mod name;
 pub mod order;
+pub mod plan;
 pub mod program;
 pub mod random;
 pub mod request;
@@ -28,9 +33,13 @@ pub mod supervisor;
 pub mod time;
 pub mod timers;
 
+pub use cause::{Asker, StopCause};
 pub use effect::{Effect, Event, Input, Scope, ShutdownReason};
 pub use exit::{Exit, RunEnd, SpawnError, SpawnStep};
+pub use explain::Verdict;
+pub use health::{Health, ProbeOutcome, Readiness};
 pub use name::{InstanceId, RunId, Selector};
+pub use plan::Plan;
 pub use program::{Instance, PastRun};
 pub use request::{Awaited, Done, Failure, Outcome, RequestId, Verb};
 pub use signal::Signal;

@@ -4,22 +4,28 @@
 //! [`Instance::enter`], the only writer, and says what to do through a [`Turn`]. It knows nothing of other instances:
 //! whose turn it is to stop, and whether it must be held back, the supervisor decides.
 
+mod checks;
+mod configure;
+mod stopping;
 mod view;
 
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::effect::{Effect, Event, Scope};
+use crate::batch::BatchId;
+use crate::cause::StopCause;
+use crate::effect::{Effect, Event};
 use crate::exit::{Exit, RunEnd, SpawnError};
+use crate::explain::Verdict;
+use crate::health::{Checks, Health};
 use crate::name::{InstanceId, RunId};
 use crate::random::Random;
 use crate::request::Change;
 use crate::restart::{Decision, Ended, Tally};
-use crate::signal::Signal;
-use crate::spec::{InstanceSpec, Kind, ProgramSpec, StopScope};
+use crate::spec::{InstanceSpec, Kind, ProgramSpec};
 use crate::state::{Goal, State};
-use crate::stop::{Step, StopPlan, total_patience};
+use crate::stop::{StopPlan, total_patience};
 use crate::time::Time;
 use crate::timers::{Slot, Timers};
 
@@ -35,10 +41,23 @@ pub const HISTORY: usize = 20;
 #[derive(Clone, Debug)]
 struct Run {
     id: RunId,
+    /// What its process is made of, whatever is configured since.
+    spec: Arc<InstanceSpec>,
     began: Time,
     is_executed: bool,
     main_lives: bool,
     stop: Option<StopPlan>,
+    /// Why we end it ourselves.
+    cause: Option<StopCause>,
+    /// Whether its readiness rule has been met.
+    said_ready: bool,
+    /// Whether it was ready when that was last looked at, and whether it ever was.
+    was_ready_now: bool,
+    was_ready: bool,
+    health: Health,
+    checks: Option<Box<Checks>>,
+    /// How often it must say that it lives.
+    watchdog: Option<Duration>,
 }
 
 /// A run that ended.
@@ -56,6 +75,10 @@ pub struct PastRun {
     pub success: bool,
     /// Whether it was being stopped when it ended.
     pub was_stopping: bool,
+    /// Why, if we ended it ourselves.
+    pub cause: Option<StopCause>,
+    /// What was decided about it, and by which rule.
+    pub verdict: Verdict,
 }
 
 /// An end that the policy does not follow with another run.
@@ -73,6 +96,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) effects: &'a mut VecDeque<Effect>,
     pub(crate) changes: &'a mut VecDeque<Change>,
     pub(crate) next_run: &'a mut u64,
+    /// Whether its program depends on what does not hold.
+    pub(crate) is_blocked: bool,
     pub(crate) random: &'a mut Random,
 }
 
@@ -80,8 +105,8 @@ pub(crate) struct Turn<'a> {
 #[derive(Clone, Debug)]
 pub struct Instance {
     id: InstanceId,
-    program: Rc<ProgramSpec>,
-    spec: Rc<InstanceSpec>,
+    program: Arc<ProgramSpec>,
+    spec: Arc<InstanceSpec>,
     goal: Goal,
     state: State,
     since: Time,
@@ -92,12 +117,35 @@ pub struct Instance {
     past: VecDeque<PastRun>,
     final_end: Option<FinalEnd>,
     is_held: bool,
+    is_leaving: bool,
     was_stopped_by_hand: bool,
+    /// Whose part it is to be stopped together with others.
+    pub(crate) batch: Option<BatchId>,
+}
+
+impl Run {
+    fn begin(id: RunId, spec: Arc<InstanceSpec>, now: Time) -> Run {
+        Run {
+            id,
+            spec,
+            began: now,
+            is_executed: false,
+            main_lives: true,
+            stop: None,
+            cause: None,
+            said_ready: false,
+            was_ready_now: false,
+            was_ready: false,
+            health: Health::Unknown,
+            checks: None,
+            watchdog: None,
+        }
+    }
 }
 
 /// What the supervisor tells it.
 impl Instance {
-    pub(crate) fn new(id: InstanceId, program: Rc<ProgramSpec>, spec: Rc<InstanceSpec>) -> Instance {
+    pub(crate) fn new(id: InstanceId, program: Arc<ProgramSpec>, spec: Arc<InstanceSpec>) -> Instance {
         Instance {
             id,
             program,
@@ -112,7 +160,9 @@ impl Instance {
             past: VecDeque::new(),
             final_end: None,
             is_held: false,
+            is_leaving: false,
             was_stopped_by_hand: false,
+            batch: None,
         }
     }
 
@@ -122,15 +172,6 @@ impl Instance {
 
     pub(crate) fn mark_stopped_by_hand(&mut self) {
         self.was_stopped_by_hand = true;
-    }
-
-    /// When its run began to be stopped.
-    pub(crate) fn stop_began(&self) -> Option<Time> {
-        self.run.as_ref().and_then(|run| run.stop.as_ref()).map(StopPlan::began)
-    }
-
-    pub(crate) fn was_killed(&self) -> bool {
-        self.run.as_ref().and_then(|run| run.stop.as_ref()).is_some_and(StopPlan::is_killing)
     }
 
     /// When something of it is due, if nothing happens before.
@@ -175,37 +216,16 @@ impl Instance {
         }
     }
 
-    /// Its turn to be stopped has come. With a budget, SIGKILL comes no later than that.
-    pub(crate) fn stop_run(&mut self, turn: &mut Turn<'_>, budget: Option<Duration>) {
-        let Some(run) = &mut self.run else { return };
-        let is_asked_already = run.stop.is_some();
-        match &mut run.stop {
-            Some(plan) => budget.into_iter().for_each(|budget| plan.hurry(turn.now + budget)),
-            None => run.stop = Some(StopPlan::begin(&self.program.stop, turn.now, budget)),
-        }
-        self.enter_stopping(turn);
-        if is_asked_already {
-            self.rearm_stop();
-        } else {
-            self.take_stop_step(turn);
-        }
-    }
-
-    /// SIGKILL to everything of it, now.
-    pub(crate) fn kill_run(&mut self, turn: &mut Turn<'_>) {
-        let Some(run) = &mut self.run else { return };
-        match &mut run.stop {
-            Some(plan) if plan.is_killing() => return,
-            Some(plan) => plan.hurry(turn.now),
-            None => run.stop = Some(StopPlan::kill(turn.now, true)),
-        }
-        self.enter_stopping(turn);
-        self.take_stop_step(turn);
-    }
-
     /// It is restarted together with others, and must not start before they are down.
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
+    }
+
+    /// What its program depends on holds.
+    pub(crate) fn unblock(&mut self, turn: &mut Turn<'_>) {
+        if self.state == State::Waiting {
+            self.begin_run_or_wait(turn);
+        }
     }
 
     /// The others are down.
@@ -224,10 +244,12 @@ impl Instance {
             return;
         }
         if self.program.startsecs.is_zero() || self.program.kind == Kind::Oneshot {
-            self.enter(turn, State::Running);
+            self.timers.disarm(Slot::Start);
         } else {
             self.timers.arm(Slot::Start, turn.now + self.program.startsecs);
         }
+        self.begin_checks(turn);
+        self.come_up(turn);
     }
 
     /// The run never began, and left nothing behind.
@@ -279,6 +301,9 @@ impl Instance {
             Some(Slot::Delay) if self.run.is_some() => {}
             Some(Slot::Delay) => self.begin_run_or_wait(turn),
             Some(Slot::Stop) => self.take_stop_step(turn),
+            Some(Slot::Ready) => self.fail_run(turn, StopCause::StartTimeout),
+            Some(Slot::Watchdog) => self.watchdog_expired(turn),
+            Some(Slot::Check) => self.start_checks(turn),
         }
         true
     }
@@ -290,17 +315,16 @@ impl Instance {
     fn enter(&mut self, turn: &mut Turn<'_>, to: State) {
         let from = std::mem::replace(&mut self.state, to);
         self.since = turn.now;
-        self.timers.clear();
+        if to == State::Running {
+            self.timers.clear_for_running();
+        } else {
+            self.timers.clear();
+            self.stop_checks(turn);
+        }
         if from != to {
             turn.effects.push_back(Effect::Publish(Event::State { instance: self.id, from, to }));
         }
         self.tell_change(turn);
-    }
-
-    fn enter_stopping(&mut self, turn: &mut Turn<'_>) {
-        if matches!(self.state, State::Starting | State::Running) {
-            self.enter(turn, State::Stopping);
-        }
     }
 
     fn tell_change(&self, turn: &mut Turn<'_>) {
@@ -314,12 +338,14 @@ impl Instance {
             goal: self.goal,
             run: self.last_run,
             is_live: self.is_live(),
+            is_ready: self.can_serve(),
+            is_healthy: self.can_serve() && self.is_well(),
             last_end: self.past.back().map(|past| (past.end.clone(), past.success)),
         }
     }
 
     fn begin_run_or_wait(&mut self, turn: &mut Turn<'_>) {
-        if self.run.is_none() && !self.is_held {
+        if self.run.is_none() && !self.is_held && !turn.is_blocked {
             self.begin_run(turn);
         } else if self.state != State::Waiting {
             self.enter(turn, State::Waiting);
@@ -330,21 +356,22 @@ impl Instance {
     fn begin_run(&mut self, turn: &mut Turn<'_>) {
         *turn.next_run += 1;
         let run = RunId(*turn.next_run);
-        self.run = Some(Run { id: run, began: turn.now, is_executed: false, main_lives: true, stop: None });
+        self.run = Some(Run::begin(run, Arc::clone(&self.spec), turn.now));
         self.last_run = Some(run);
         self.tally.count_start(self.program.restart.limit, turn.now);
         self.enter(turn, State::Starting);
         self.timers.arm(Slot::Start, turn.now + EXEC_DEADLINE);
-        turn.effects.push_back(Effect::Spawn { run, instance: self.id, spec: Rc::clone(&self.spec) });
+        turn.effects.push_back(Effect::Spawn { run, instance: self.id, spec: Arc::clone(&self.spec) });
     }
 
     /// Either it has been up for `startsecs`, or it never came to execute its program.
     fn start_deadline(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
         if run.is_executed {
-            self.enter(turn, State::Running);
+            self.come_up(turn);
         } else {
             run.stop = Some(StopPlan::kill(run.began, false));
+            run.cause = Some(StopCause::ExecTimeout);
             self.take_stop_step(turn);
         }
     }
@@ -354,13 +381,17 @@ impl Instance {
         let Some(run) = self.run.as_mut().filter(|run| run.main_lives) else { return };
         run.main_lives = false;
         let was_stopping = self.state == State::Stopping;
+        let cause = run.cause.take();
+        let has_failed = cause.as_ref().is_some_and(StopCause::is_failure);
         let past = PastRun {
             run: run.id,
             began: run.began,
             ended: turn.now,
-            success: was_stopping || (run.stop.is_none() && self.program.counts_as_success(&end)),
+            success: !has_failed && (was_stopping || self.program.counts_as_success(&end)),
             was_stopping,
+            cause,
             end,
+            verdict: Verdict::Stopped,
         };
         turn.effects.push_back(Effect::Publish(Event::Ended {
             instance: self.id,
@@ -368,13 +399,19 @@ impl Instance {
             end: past.end.clone(),
             uptime: past.ended.since(past.began),
             expected: was_stopping || past.success,
+            cause: past.cause.clone(),
         }));
-        self.remember(past.clone());
         match (self.state, self.goal) {
-            (State::Starting | State::Running, Goal::Down) => self.enter(turn, State::Stopping),
-            (State::Starting | State::Running, Goal::Up) if self.is_held => self.enter(turn, State::Waiting),
-            (State::Starting | State::Running, Goal::Up) => self.follow_policy(turn, &past),
-            _ => {}
+            (State::Starting | State::Running, Goal::Down) => {
+                self.remember(past);
+                self.enter(turn, State::Stopping);
+            }
+            (State::Starting | State::Running, Goal::Up) if self.is_held => {
+                self.remember(PastRun { verdict: Verdict::Held, ..past });
+                self.enter(turn, State::Waiting);
+            }
+            (State::Starting | State::Running, Goal::Up) => self.follow_policy(turn, past),
+            _ => self.remember(past),
         }
     }
 
@@ -385,83 +422,32 @@ impl Instance {
         self.past.push_back(past);
     }
 
-    fn follow_policy(&mut self, turn: &mut Turn<'_>, past: &PastRun) {
+    fn follow_policy(&mut self, turn: &mut Turn<'_>, past: PastRun) {
         let ended = Ended {
             at: turn.now,
             uptime: past.ended.since(past.began),
             was_running: self.state == State::Running,
             success: past.success,
         };
-        let policy = &self.program.restart;
-        let decision = policy.decide(&mut self.tally, ended, turn.random.next_unit());
-        let (to, delay) = match decision {
-            Decision::Restart { delay } => (State::Backoff, Some(delay)),
-            Decision::Stay if matches!(past.end, RunEnd::Exited(_)) => (State::Exited, None),
-            Decision::Stay | Decision::GiveUp => (State::Fatal, None),
-        };
-        let Some(delay) = delay else {
-            let code = past.end.shell_code();
-            self.final_end = Some(FinalEnd { at: turn.now, run: past.run, code, success: past.success });
-            return self.enter(turn, to);
-        };
-        let (attempt, limit) = (self.tally.failures, policy.retries());
-        self.enter(turn, to);
-        self.timers.arm(Slot::Delay, turn.now + delay);
-        turn.effects.push_back(Effect::Publish(Event::Retry { instance: self.id, delay, attempt, limit }));
-    }
-
-    /// The tree outlived its main process: its members get the signal of the step that is under way, or of the first.
-    fn sweep_leftovers(&mut self, turn: &mut Turn<'_>) {
-        let Some(run) = &mut self.run else { return };
-        match run.stop.as_ref().map(StopPlan::asking) {
-            Some(asking) => {
-                let signal = asking.unwrap_or(Signal::KILL);
-                turn.effects.push_back(Effect::Sweep { run: run.id, signal });
-                self.rearm_stop();
+        let verdict = self.program.restart.judge(&mut self.tally, ended, turn.random.next_unit());
+        let (run, success, code) = (past.run, past.success, past.end.shell_code());
+        let has_exited = matches!(past.end, RunEnd::Exited(_));
+        self.remember(PastRun { verdict, ..past });
+        match verdict {
+            Verdict::Again(again) => {
+                let (delay, attempt, limit) = (again.delay, self.tally.failures, self.program.restart.retries());
+                self.enter(turn, State::Backoff);
+                self.timers.arm(Slot::Delay, turn.now + delay);
+                let event = Event::Retry { instance: self.id, delay, attempt, limit, verdict };
+                turn.effects.push_back(Effect::Publish(event));
             }
-            None => {
-                run.stop = Some(StopPlan::begin(&self.program.stop, turn.now, None));
-                self.take_stop_step(turn);
+            _ => {
+                let is_exit = has_exited && verdict.decision() == Decision::Stay;
+                self.final_end = Some(FinalEnd { at: turn.now, run, code, success });
+                self.enter(turn, if is_exit { State::Exited } else { State::Fatal });
+                turn.effects.push_back(Effect::Publish(Event::Final { instance: self.id, run, verdict }));
             }
         }
-    }
-
-    fn take_stop_step(&mut self, turn: &mut Turn<'_>) {
-        let Some(run) = &mut self.run else { return };
-        let Some(plan) = &mut run.stop else { return };
-        let (waited, was_killing) = (turn.now.since(plan.began()), plan.is_killing());
-        match plan.advance(turn.now) {
-            Step::Ask(signal) if run.main_lives => {
-                let scope = match self.program.stop.scope {
-                    StopScope::Main => Scope::Main,
-                    StopScope::Group => Scope::Group,
-                };
-                turn.effects.push_back(Effect::Signal { run: run.id, signal, scope });
-                turn.effects.push_back(Effect::Wake { run: run.id, scope });
-            }
-            Step::Ask(signal) => turn.effects.push_back(Effect::Sweep { run: run.id, signal }),
-            Step::Kill => {
-                let (instance, id, cut_short) = (self.id, run.id, plan.is_cut_short());
-                turn.effects.push_back(Effect::Publish(if was_killing {
-                    Event::Stuck { instance, run: id, since: waited }
-                } else {
-                    Event::Killed { instance, run: id, waited, cut_short }
-                }));
-                turn.effects.push_back(Effect::Sweep { run: id, signal: Signal::KILL });
-            }
-        }
-        self.rearm_stop();
-    }
-
-    /// Entering a state emptied the slot; the plan of the run goes on.
-    fn rearm_stop(&mut self) {
-        if let Some(plan) = self.run.as_ref().and_then(|run| run.stop.as_ref()) {
-            self.timers.arm(Slot::Stop, plan.deadline());
-        }
-    }
-
-    fn disarm_stop(&mut self) {
-        self.timers.disarm(Slot::Stop);
     }
 }
 

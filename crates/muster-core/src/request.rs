@@ -5,10 +5,12 @@
 //! asked says when it no longer waits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::effect::Scope;
 use crate::exit::RunEnd;
 use crate::name::{InstanceId, RunId};
+use crate::plan::Plan;
 use crate::signal::Signal;
 use crate::state::{Goal, State};
 
@@ -32,6 +34,8 @@ pub enum Verb {
         /// To whom of them.
         scope: Scope,
     },
+    /// Send those that run their own signal for reading their configuration, and restart those that have none.
+    Reload,
     /// Do nothing, and reply when they have come there.
     Await(Awaited),
 }
@@ -41,6 +45,10 @@ pub enum Verb {
 pub enum Awaited {
     /// RUNNING.
     Running,
+    /// Able to serve: RUNNING and, where it says so, ready; a oneshot that has ended well.
+    Ready,
+    /// Its liveness and readiness probes have passed and do not fail; without any, ready.
+    Healthy,
     /// EXITED or FATAL: ended for good by itself.
     Exited,
     /// Not running, for whatever reason.
@@ -54,6 +62,10 @@ pub enum Outcome {
     NoSuchProgram(String),
     /// What became of each chosen instance, in the order of the table.
     Results(Vec<(InstanceId, Result<Done, Failure>)>),
+    /// Another configuration is in force, and this is what it changed.
+    Reloaded(Arc<Plan>),
+    /// Nothing was done: the daemon is stopping everything.
+    ShuttingDown,
 }
 
 /// What was done with an instance.
@@ -88,6 +100,8 @@ pub enum Failure {
     ShuttingDown,
     /// Accepted and under way.
     Pending,
+    /// It waits, and this is for what.
+    Waiting(Vec<String>),
 }
 
 /// What an instance must come to.
@@ -119,6 +133,10 @@ pub struct Change {
     pub run: Option<RunId>,
     /// Whether anything of it was left.
     pub is_live: bool,
+    /// Whether it could serve: see [`Awaited::Ready`].
+    pub is_ready: bool,
+    /// Whether it was well: see [`Awaited::Healthy`].
+    pub is_healthy: bool,
     /// How its latest run ended, and whether that was a success.
     pub last_end: Option<(RunEnd, bool)>,
 }
@@ -158,15 +176,16 @@ fn judge_up(done: Done, change: &Change) -> Option<Result<Done, Failure>> {
 fn judge_awaited(awaited: Awaited, change: &Change) -> Option<Result<Done, Failure>> {
     let reached = match awaited {
         Awaited::Running => change.state == State::Running,
+        Awaited::Ready => change.is_ready,
+        Awaited::Healthy => change.is_healthy,
         Awaited::Exited => matches!(change.state, State::Exited | State::Fatal),
         Awaited::Stopped => change.state.is_final() && !change.is_live,
     };
     match (reached, awaited, change.state, &change.last_end) {
         (true, ..) => Some(Ok(Done::Reached)),
-        // Both are final: who waits for RUNNING would wait for a command that may never come.
-        (false, Awaited::Running, State::Exited | State::Fatal, Some((end, _))) => {
-            Some(Err(Failure::Ended(end.clone())))
-        }
+        (false, Awaited::Exited | Awaited::Stopped, ..) => None,
+        // Both are final: who waits for it to run would wait for a command that may never come.
+        (false, _, State::Exited | State::Fatal, Some((end, _))) => Some(Err(Failure::Ended(end.clone()))),
         _ => None,
     }
 }
@@ -179,8 +198,8 @@ struct Request {
 }
 
 impl Request {
-    fn give_up(mut self, why: &Failure) -> Outcome {
-        let missed = self.pending.into_keys().map(|instance| (instance, Err(why.clone())));
+    fn give_up(mut self, why: impl Fn(InstanceId) -> Failure) -> Outcome {
+        let missed = self.pending.into_keys().map(|instance| (instance, Err(why(instance))));
         self.results.extend(missed);
         outcome(self.results)
     }
@@ -238,20 +257,51 @@ impl Requests {
         complete.then(|| self.requests.remove(&id)).flatten().map(|request| (id, outcome(request.results)))
     }
 
-    /// Ends a request as it stands. `None` where it has been replied to.
-    pub fn expire(&mut self, id: RequestId) -> Option<Finished> {
+    /// Ends a request as it stands, and says of each instance why. `None` where it has been replied to.
+    pub fn expire(&mut self, id: RequestId, why: impl Fn(InstanceId) -> Failure) -> Option<Finished> {
         let request = self.requests.remove(&id)?;
         for &instance in request.pending.keys() {
             self.forget(instance, id);
         }
-        Some((id, request.give_up(&Failure::Pending)))
+        Some((id, request.give_up(why)))
+    }
+
+    /// An instance that was to come up will not do so by itself.
+    pub fn fail_start(&mut self, instance: InstanceId, why: &Failure) -> Vec<Finished> {
+        let is_start = |condition: Condition| matches!(condition, Condition::Up { .. });
+        self.fail(instance, is_start, why)
+    }
+
+    /// An instance is configured no more, and nothing will come of what is asked of it.
+    pub fn forget_instance(&mut self, instance: InstanceId) -> Vec<Finished> {
+        self.fail(instance, |_| true, &Failure::Cancelled)
+    }
+
+    fn fail(&mut self, instance: InstanceId, concerns: impl Fn(Condition) -> bool, why: &Failure) -> Vec<Finished> {
+        let interested = self.waiting.get(&instance).cloned().unwrap_or_default();
+        let mut finished = Vec::new();
+        for id in interested {
+            let Some(request) = self.requests.get_mut(&id) else { continue };
+            if request.pending.get(&instance).is_some_and(|&condition| concerns(condition)) {
+                request.pending.remove(&instance);
+                request.results.insert(instance, Err(why.clone()));
+                self.forget(instance, id);
+                finished.extend(self.take_if_complete(id));
+            }
+        }
+        finished
+    }
+
+    /// Whom a request under way waits for.
+    pub fn pending(&self, id: RequestId) -> impl Iterator<Item = InstanceId> {
+        self.requests.get(&id).into_iter().flat_map(|request| request.pending.keys().copied())
     }
 
     /// Ends every request as it stands: nothing will come of what is pending.
     pub fn end_all(&mut self) -> Vec<Finished> {
         self.waiting.clear();
         let requests = std::mem::take(&mut self.requests).into_iter();
-        requests.map(|(id, request)| (id, request.give_up(&Failure::ShuttingDown))).collect()
+        requests.map(|(id, request)| (id, request.give_up(|_| Failure::ShuttingDown))).collect()
     }
 
     fn forget(&mut self, instance: InstanceId, id: RequestId) {

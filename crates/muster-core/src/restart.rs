@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::explain::{Again, CountReset, DelayRule, Verdict};
 use crate::time::Time;
 
 /// After which ends a program is restarted.
@@ -40,7 +41,7 @@ pub enum Limit {
 /// When the count of failures goes back to zero, besides a manual start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// Once a run has been up for so long.
+    /// Once a run that became RUNNING has been up for so long.
     AfterUp(Duration),
     /// When a run becomes RUNNING, as in supervisord: what was RUNNING is restarted at once and without limit.
     OnRunning,
@@ -110,8 +111,34 @@ impl Backoff {
             Growth::Linear => f64::from(step) + 1.0,
         };
         let grown = self.delay.as_secs_f64() * factor;
-        // The comparison also takes care of a product too large for a Duration, infinite included.
-        if grown < self.max.as_secs_f64() { Duration::try_from_secs_f64(grown).unwrap_or(self.max) } else { self.max }
+        // The comparison also takes care of a product too large for a Duration, infinite included. That of nothing and an
+        // infinite factor is no number, and nothing all the same.
+        if self.delay.is_zero() {
+            Duration::ZERO
+        } else if grown < self.max.as_secs_f64() {
+            Duration::try_from_secs_f64(grown).unwrap_or(self.max)
+        } else {
+            self.max
+        }
+    }
+}
+
+impl Backoff {
+    /// How the nominal delay after `failures` earlier failures comes about.
+    fn rule(&self, failures: u32) -> DelayRule {
+        let step = if self.first_at_once { failures.checked_sub(1) } else { Some(failures) };
+        let Some(step) = step else { return DelayRule::FirstAtOnce };
+        // A delay that is the cap by itself was not cut.
+        let capped = (self.nominal_delay(failures) == self.max && self.delay < self.max).then_some(self.max);
+        match self.growth {
+            Growth::Factor(factor) => DelayRule::Power { delay: self.delay, factor, step, capped },
+            Growth::Linear => DelayRule::Linear { delay: self.delay, times: step.saturating_add(1), capped },
+        }
+    }
+
+    /// The preset whose delays these are, all of them.
+    fn preset(&self) -> Option<Preset> {
+        Preset::ALL.iter().find(|(_, preset)| preset.backoff() == *self).map(|&(_, preset)| preset)
     }
 }
 
@@ -214,8 +241,14 @@ impl RestartPolicy {
 
     /// What comes after this end. `random` is anywhere from 0 to 1.
     pub fn decide(&self, tally: &mut Tally, ended: Ended, random: f64) -> Decision {
-        let at_once = self.resets(ended);
-        if at_once {
+        self.judge(tally, ended, random).decision()
+    }
+
+    /// What comes after this end, and by which rule. `random` is anywhere from 0 to 1.
+    pub fn judge(&self, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
+        let reset = self.resets(ended);
+        let was_counted = tally.failures > 0;
+        if reset.is_some() {
             tally.failures = 0;
         }
         let wanted = match self.when {
@@ -224,36 +257,54 @@ impl RestartPolicy {
             RestartWhen::Always | RestartWhen::UnlessStopped => true,
         };
         if !wanted {
-            return Decision::Stay;
+            return Verdict::Final { when: self.when, success: ended.success };
         }
-        if at_once && self.backoff.reset == Reset::OnRunning {
-            return Decision::Restart { delay: Duration::ZERO };
+        let is_at_once = reset == Some(CountReset::WasRunning);
+        let reset = reset.filter(|_| was_counted);
+        let rule = if is_at_once { DelayRule::AtOnceAfterRunning } else { self.backoff.rule(tally.failures) };
+        let nominal = if is_at_once { Duration::ZERO } else { self.backoff.nominal_delay(tally.failures) };
+        let jitter = nominal.mul_f64_saturating(self.backoff.jitter * random);
+        let delay = nominal.saturating_add(jitter);
+        let start_in_window = tally.next_in_window(self.limit, ended.at + delay);
+        if !is_at_once && self.is_used_up(tally, start_in_window) {
+            return self.given_up(tally, ended.at + delay, reset);
         }
-        let nominal = self.backoff.nominal_delay(tally.failures);
-        let delay = nominal.saturating_add(nominal.mul_f64_saturating(self.backoff.jitter * random));
-        if self.is_used_up(tally, ended.at + delay) {
-            return Decision::GiveUp;
+        if !is_at_once {
+            tally.failures = tally.failures.saturating_add(1);
         }
-        tally.failures = tally.failures.saturating_add(1);
-        Decision::Restart { delay }
+        let Ended { success, .. } = ended;
+        let (attempt, limit, when, preset) = (tally.failures, self.limit, self.when, self.backoff.preset());
+        Verdict::Again(Again { delay, attempt, limit, start_in_window, rule, jitter, preset, reset, when, success })
     }
 
-    fn resets(&self, ended: Ended) -> bool {
+    fn resets(&self, ended: Ended) -> Option<CountReset> {
         match self.backoff.reset {
-            Reset::AfterUp(span) => ended.uptime >= span,
-            Reset::OnRunning => ended.was_running,
+            Reset::AfterUp(reset_after) => {
+                let uptime = ended.uptime;
+                // What never came up was not up, however long it tried: a program that never gets ready would never be
+                // given up if its start may take longer than this.
+                (ended.was_running && uptime >= reset_after).then_some(CountReset::Up { uptime, reset_after })
+            }
+            Reset::OnRunning => ended.was_running.then_some(CountReset::WasRunning),
         }
     }
 
-    fn is_used_up(&self, tally: &Tally, next_start: Time) -> bool {
+    fn is_used_up(&self, tally: &Tally, start_in_window: u32) -> bool {
         match self.limit {
             Limit::Unlimited => false,
             Limit::Retries(retries) => tally.failures >= retries,
-            Limit::Rate { starts, within } => {
-                let open = tally.window_opened.is_some_and(|opened| next_start.since(opened) < within);
-                open && tally.starts_in_window >= starts
-            }
+            Limit::Rate { starts, .. } => start_in_window > starts,
         }
+    }
+
+    fn given_up(&self, tally: &Tally, next_start: Time, reset: Option<CountReset>) -> Verdict {
+        let (used, window) = match self.limit {
+            Limit::Rate { .. } => {
+                (tally.starts_in_window, tally.window_opened.map_or(Duration::ZERO, |opened| next_start.since(opened)))
+            }
+            Limit::Retries(_) | Limit::Unlimited => (tally.failures, Duration::ZERO),
+        };
+        Verdict::GivenUp { limit: self.limit, used, window, reset }
     }
 
     /// How many failures in a row are allowed, where the limit is such a number.
@@ -265,7 +316,25 @@ impl RestartPolicy {
     }
 }
 
+impl Verdict {
+    /// What to do, without the reasons; what the policy was not asked about stays as it is.
+    pub fn decision(&self) -> Decision {
+        match self {
+            Verdict::Again(again) => Decision::Restart { delay: again.delay },
+            Verdict::GivenUp { .. } => Decision::GiveUp,
+            Verdict::Final { .. } | Verdict::Stopped | Verdict::Held => Decision::Stay,
+        }
+    }
+}
+
 impl Tally {
+    /// Which start within the window of a rate limit one at this time would be, from 1; 0 with another limit.
+    fn next_in_window(&self, limit: Limit, at: Time) -> u32 {
+        let Limit::Rate { within, .. } = limit else { return 0 };
+        let is_open = self.window_opened.is_some_and(|opened| at.since(opened) < within);
+        if is_open { self.starts_in_window.saturating_add(1) } else { 1 }
+    }
+
     /// A start, by hand or not, takes its place in the window of a rate limit.
     pub fn count_start(&mut self, limit: Limit, at: Time) {
         let Limit::Rate { within, .. } = limit else { return };
@@ -361,6 +430,13 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_never_came_up_resets_nothing_however_long_it_tried() {
+        let mut tally = Tally { failures: 10, ..Tally::default() };
+        let ended = Ended { at: Time::ZERO, uptime: seconds(60), was_running: false, success: false };
+        assert_eq!(RestartPolicy::DEFAULT.decide(&mut tally, ended, 0.0), Decision::GiveUp);
+    }
+
+    #[test]
     fn success_and_failure_are_told_apart() {
         let end = |success| Ended { at: Time::ZERO, uptime: Duration::ZERO, was_running: true, success };
         for (when, after_success, after_failure) in [
@@ -385,6 +461,15 @@ mod tests {
         for (random, ms) in [(0.0, 500), (0.5, 625), (1.0, 750)] {
             let decision = policy.decide(&mut Tally::default(), ended, random);
             assert_eq!(decision, Decision::Restart { delay: Duration::from_millis(ms) });
+        }
+    }
+
+    /// 2^1024 is infinite in floating point, and so often does a program without delay end within seconds.
+    #[test]
+    fn no_delay_is_no_delay_after_any_number_of_failures() {
+        let at_once = Backoff { delay: Duration::ZERO, ..Backoff::DEFAULT };
+        for failures in [0, 1, 1023, 1024, u32::MAX] {
+            assert_eq!(at_once.nominal_delay(failures), Duration::ZERO, "{failures}");
         }
     }
 

@@ -13,6 +13,15 @@ use crate::time::Time;
 /// must reap them and flush its logs.
 const RESERVE_MAX: Duration = Duration::from_millis(100);
 
+/// What an instance wants of the budget.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    /// With which wave it stops.
+    pub(crate) rank: i64,
+    /// How long it and then, one after another, what it depends on within that wave may take.
+    pub(crate) critical: Duration,
+}
+
 /// A shutdown under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
@@ -22,17 +31,42 @@ pub(crate) struct Shutdown {
     timeout: Duration,
     was_signalled: bool,
     wants: Wants,
-    wave: Option<(BatchId, Time)>,
+    /// What each instance wants with all that must stop after it within its wave, by its place.
+    wishes: Vec<Option<Wish>>,
+    /// When the wave under way must be over.
+    wave_end: Time,
+    /// When those that are being stopped have had their time.
+    check: Option<(BatchId, Time)>,
     killed: BTreeSet<InstanceId>,
     slowest: Option<(InstanceId, Duration)>,
 }
 
 impl Shutdown {
-    /// `wants` is what all that live may want.
-    pub(crate) fn begin(now: Time, timeout: Duration, reason: ShutdownReason, code: u8, wants: Wants) -> Shutdown {
-        let was_signalled = matches!(reason, ShutdownReason::Signal(_));
-        let (killed, slowest) = (BTreeSet::new(), None);
-        Shutdown { reason, code, began: now, timeout, was_signalled, wants, wave: None, killed, slowest }
+    /// `wishes` is what each instance wants, by its place; `None` is nothing.
+    pub(crate) fn begin(
+        now: Time,
+        timeout: Duration,
+        reason: ShutdownReason,
+        code: u8,
+        wishes: Vec<Option<Wish>>,
+    ) -> Shutdown {
+        let mut wants = Wants::default();
+        for wish in wishes.iter().flatten() {
+            wants.add(wish.rank, wish.critical);
+        }
+        Shutdown {
+            was_signalled: matches!(reason, ShutdownReason::Signal(_)),
+            reason,
+            code,
+            began: now,
+            timeout,
+            wants,
+            wishes,
+            wave_end: now,
+            check: None,
+            killed: BTreeSet::new(),
+            slowest: None,
+        }
     }
 
     /// A signal came. True when it is not the first: where the shutdown has another reason, the first one asks for what
@@ -46,40 +80,54 @@ impl Shutdown {
         self.began + self.timeout
     }
 
-    /// How long the wave of this priority, whose turn has come, may take before SIGKILL.
-    pub(crate) fn take_share(&mut self, now: Time, priority: i64) -> Duration {
+    /// The wave of this rank begins, and gets its share of what is left.
+    pub(crate) fn begin_wave(&mut self, now: Time, rank: i64) {
         let remaining = (self.end() - self.reserve()).since(now);
-        self.wants.take_share(priority, remaining)
+        let spare = self.wants.spare_share(rank, remaining);
+        self.wave_end = now + self.wants.take_share(rank, remaining) + spare;
     }
 
-    /// An instance is gone that had this much patience, and wants nothing any more.
-    pub(crate) fn note_gone(&mut self, priority: i64, patience: Duration) {
-        self.wants.forget(priority, patience);
+    /// How long the instance at this place, whose turn has come, may take before SIGKILL: as long as the wave has, where
+    /// what stops after it within the wave can still have all it wants, or its part of that.
+    pub(crate) fn share_of(&self, now: Time, place: usize, patience: Duration) -> Duration {
+        let left = self.wave_end.since(now);
+        let critical = self.wishes[place].map_or(patience, |wish| wish.critical);
+        if critical == patience {
+            left
+        } else if critical <= left {
+            patience
+        } else {
+            let part = left.as_secs_f64() * (patience.as_secs_f64() / critical.as_secs_f64());
+            Duration::try_from_secs_f64(part).map_or(left, |part| part.min(left))
+        }
+    }
+
+    /// The instance at this place is gone, and wants nothing any more.
+    pub(crate) fn note_gone(&mut self, place: usize) {
+        if let Some(wish) = self.wishes[place].take() {
+            self.wants.forget(wish.rank, wish.critical);
+        }
     }
 
     fn reserve(&self) -> Duration {
         RESERVE_MAX.min(self.timeout / 10)
     }
 
-    /// A wave begins that others come after. When its share is over it has had SIGKILL and does nothing any more, so what
-    /// the kernel then still keeps of it (uninterruptible sleep) must not cost the others their stop signal.
-    pub(crate) fn note_wave(&mut self, now: Time, batch: BatchId, share: Duration) {
-        self.wave = Some((batch, now + share + self.reserve()));
+    /// Some are being stopped that others come after, and have this long.
+    pub(crate) fn note_stopping(&mut self, now: Time, batch: BatchId, share: Duration) {
+        let at = now + share + self.reserve();
+        let at = self.check.map_or(at, |(_, earlier)| earlier.min(at));
+        self.check = Some((batch, at));
     }
 
-    /// When the current wave is passed over.
-    pub(crate) fn wave_end(&self) -> Option<Time> {
-        self.wave.map(|(_, end)| end)
-    }
-
-    /// The batch whose current wave has had its time.
+    /// The batch of those who have had their time, perhaps.
     pub(crate) fn take_overdue(&mut self, now: Time) -> Option<BatchId> {
-        self.wave.take_if(|(_, end)| *end <= now).map(|(batch, _)| batch)
+        self.check.take_if(|(_, at)| *at <= now).map(|(batch, _)| batch)
     }
 
     /// When there is next something to do.
     pub(crate) fn deadline(&self) -> Time {
-        self.wave_end().map_or(self.end(), |wave| wave.min(self.end()))
+        self.check.map_or(self.end(), |(_, at)| at.min(self.end()))
     }
 
     pub(crate) fn note_killed(&mut self, id: InstanceId) {

@@ -3,13 +3,19 @@
 //! Text becomes these values in `muster-config`; everything optional there has been decided here. The core reads the
 //! rules, `muster-sys` the [`ProcessSpec`], the shell the rest.
 
+mod depend;
+mod probe;
+
 use std::fmt;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::restart::RestartPolicy;
 use crate::signal::Signal;
+
+pub use depend::{Dependency, DependencyCondition};
+pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +25,7 @@ pub struct Spec {
     /// Its control socket.
     pub control: ControlSpec,
     /// The programs, in the order of their names.
-    pub programs: Vec<Rc<ProgramSpec>>,
+    pub programs: Vec<Arc<ProgramSpec>>,
 }
 
 /// How much of its own doings the daemon tells.
@@ -65,6 +71,8 @@ pub struct DaemonSpec {
     pub umask: u32,
     /// The daemon's working directory; `None` leaves it.
     pub directory: Option<PathBuf>,
+    /// Whether to reload when a configuration file changes.
+    pub watch: bool,
 }
 
 /// The control socket: `[http]`.
@@ -144,6 +152,10 @@ pub struct ProgramSpec {
     pub startsecs: Duration,
     /// The exit statuses that are a success.
     pub exit_codes: Vec<u8>,
+    /// What must hold of other programs before it starts.
+    pub depends_on: Vec<Dependency>,
+    /// The programs with which it is restarted.
+    pub restart_with: Vec<String>,
     /// Start order, ascending; stop order is the reverse.
     pub priority: i64,
     /// Whether the container ends with it.
@@ -153,7 +165,7 @@ pub struct ProgramSpec {
     /// What `musterctl reload NAME` sends; `None` restarts instead.
     pub reload_signal: Option<Signal>,
     /// Its instances, `numprocs` of them.
-    pub instances: Vec<Rc<InstanceSpec>>,
+    pub instances: Vec<Arc<InstanceSpec>>,
 }
 
 /// One instance of a program, with every value interpolated.
@@ -167,6 +179,19 @@ pub struct InstanceSpec {
     pub process: ProcessSpec,
     /// Where its output goes.
     pub output: OutputSpec,
+    /// How a run tells that it is ready; `None` is by being RUNNING.
+    pub ready: Option<ReadySpec>,
+    /// How long a run with such a rule may take to become ready.
+    pub start_timeout: Duration,
+    /// How often a run must say that it lives; `None` is never.
+    pub watchdog: Option<Duration>,
+    /// What is checked of a run as long as it lasts.
+    pub probes: Vec<ProbeSpec>,
+}
+
+impl InstanceSpec {
+    /// How long a run may take to become ready, if nothing else is configured.
+    pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 }
 
 /// Everything about a process that is asked of the kernel.
@@ -193,6 +218,37 @@ pub struct ProcessSpec {
     pub oom_score_adj: Option<i32>,
     /// Resource limits to set.
     pub rlimits: Vec<Rlimit>,
+    /// What it reads.
+    pub stdin: Stdin,
+}
+
+impl ProcessSpec {
+    /// A process of which nothing is asked but its command.
+    pub fn of(command: Vec<String>) -> ProcessSpec {
+        ProcessSpec {
+            command,
+            environment: Vec::new(),
+            clean_environment: false,
+            user: None,
+            groups: None,
+            directory: None,
+            umask: None,
+            nice: None,
+            oom_score_adj: None,
+            rlimits: Vec::new(),
+            stdin: Stdin::Nothing,
+        }
+    }
+}
+
+/// Where the standard input of a process comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stdin {
+    /// /dev/null: there is nothing to read.
+    #[default]
+    Nothing,
+    /// A pipe that the daemon writes to when it is asked to.
+    Pipe,
 }
 
 /// The values of the environment are secrets, and effects are logged at the level `trace`.
@@ -268,13 +324,85 @@ resources! {
     Stack "stack",
 }
 
-/// Where an instance's two output streams go.
+/// Where an instance's two output streams go, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputSpec {
     /// Its stdout.
     pub stdout: Target,
     /// Its stderr; `None` is merged into stdout at the source.
     pub stderr: Option<Target>,
+    /// How its lines look on the console.
+    pub format: LineFormat,
+    /// Whether lines on the console begin with the time.
+    pub timestamps: bool,
+    /// How its files are rotated.
+    pub rotation: Rotation,
+    /// How much of a stream waits for a reader that does not read, in bytes.
+    pub buffer_size: usize,
+    /// What happens when that is full.
+    pub overflow: Overflow,
+    /// How many lines are kept at most; `None` is all.
+    pub rate_limit: Option<RateLimit>,
+    /// How much of it is remembered, in bytes; `None` is as much as is sensible for where it goes.
+    pub memory: Option<usize>,
+}
+
+/// Captured for the console, files rotated at 50 MiB, nothing limited.
+impl Default for OutputSpec {
+    fn default() -> OutputSpec {
+        let console = || Target::Capture(vec![Sink::Console]);
+        OutputSpec {
+            stdout: console(),
+            stderr: Some(console()),
+            format: LineFormat::Text,
+            timestamps: false,
+            rotation: Rotation { max_size: 50 << 20, max_files: 10, compress: false },
+            buffer_size: 1 << 20,
+            overflow: Overflow::Drop,
+            rate_limit: None,
+            memory: None,
+        }
+    }
+}
+
+/// How lines look on the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFormat {
+    /// `web | line`.
+    Text,
+    /// An object a line.
+    Json,
+    /// The bytes, line by line.
+    Raw,
+}
+
+/// How a file is rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// How large it gets, in bytes; 0 is without limit.
+    pub max_size: u64,
+    /// How many earlier files are kept.
+    pub max_files: u32,
+    /// Whether these are compressed.
+    pub compress: bool,
+}
+
+/// What happens when nobody reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// The oldest lines are dropped and counted.
+    Drop,
+    /// The program waits.
+    Block,
+}
+
+/// So many lines in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many.
+    pub lines: u64,
+    /// In which time.
+    pub per: Duration,
 }
 
 /// Where one stream goes.

@@ -78,12 +78,22 @@ impl StopPlan {
 
     /// Makes SIGKILL come no later than `at`.
     pub fn hurry(&mut self, at: Time) {
-        let end = self.steps[self.next..].iter().fold(self.deadline, |end, step| end + step.patience);
+        let end = self.end();
         if !self.is_killing && at <= end {
             self.is_cut_short |= at < end;
             self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
             self.deadline = self.deadline.min(at);
         }
+    }
+
+    /// When the patience with the last of its signals is over.
+    fn end(&self) -> Time {
+        self.steps[self.next..].iter().fold(self.deadline, |end, step| end + step.patience)
+    }
+
+    /// How much longer it may take before SIGKILL.
+    pub fn patience_left(&self, now: Time) -> Duration {
+        if self.is_killing { Duration::ZERO } else { self.end().since(now) }
     }
 
     /// When the next step is due.

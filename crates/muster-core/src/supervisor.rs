@@ -5,24 +5,35 @@
 //! ([`crate::batch`]), a request that has been met ([`crate::request`]), a program whose end is the container's end.
 
 mod commands;
+mod depend;
 mod ending;
+mod reload;
 mod waves;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::batch::Batches;
+use crate::batch::{Batches, Purpose};
+use crate::cause::Asker;
 use crate::effect::{Effect, Input, ShutdownReason};
+use crate::graph::{Graph, Met};
+use crate::health::{Health, ProbeOutcome, Readiness};
 use crate::name::{InstanceId, RunId, Selector, pattern_matches};
 use crate::order::start_order;
 use crate::program::{FinalEnd, Instance, Turn};
 use crate::random::Random;
-use crate::request::{Change, Outcome, RequestId, Requests};
+use crate::request::{Change, Failure, Outcome, RequestId, Requests};
 use crate::shutdown::Shutdown;
-use crate::spec::ProgramSpec;
+use crate::spec::{OnFailure, ProgramSpec};
 use crate::state::{Goal, State};
 use crate::time::Time;
+
+/// With what the daemon exits when a probe with `on_failure = "shutdown"` has failed.
+const PROBE_SHUTDOWN_CODE: u8 = 1;
+
+/// The place of an instance that is gone.
+const NOWHERE: u32 = u32::MAX;
 
 /// What the core must know of the daemon's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +48,14 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     settings: Settings,
+    programs: Vec<Arc<ProgramSpec>>,
     instances: Vec<Instance>,
+    /// Where each instance is in the table; [`NOWHERE`] when it is gone. Four bytes for every one there ever was, so that
+    /// a late word about one that is gone never means another.
+    places: Vec<u32>,
+    graph: Graph,
+    /// How many instances are not configured any more and only stay until nothing of them is left.
+    leaving: usize,
     names: HashMap<String, InstanceId>,
     runs: HashMap<RunId, InstanceId>,
     deadlines: BTreeSet<(Time, InstanceId)>,
@@ -46,6 +64,8 @@ pub struct Supervisor {
     unsettled: usize,
     effects: VecDeque<Effect>,
     changes: VecDeque<Change>,
+    /// Whose run has begun just now, where that may concern others.
+    begun: VecDeque<InstanceId>,
     batches: Batches,
     requests: Requests,
     shutdown: Option<Shutdown>,
@@ -57,17 +77,21 @@ pub struct Supervisor {
 /// What the shell calls.
 impl Supervisor {
     /// A supervisor of these programs; everything is down. `seed` only moves jitter.
-    pub fn new(settings: Settings, programs: &[Rc<ProgramSpec>], seed: u64) -> Supervisor {
+    pub fn new(settings: Settings, programs: &[Arc<ProgramSpec>], seed: u64) -> Supervisor {
         let members = programs.iter().flat_map(|program| program.instances.iter().map(move |spec| (program, spec)));
         let instances: Vec<Instance> = (0..)
             .zip(members)
-            .map(|(id, (program, spec))| Instance::new(InstanceId(id), Rc::clone(program), Rc::clone(spec)))
+            .map(|(id, (program, spec))| Instance::new(InstanceId(id), Arc::clone(program), Arc::clone(spec)))
             .collect();
         Supervisor {
             settings,
+            programs: programs.to_vec(),
             names: instances.iter().map(|instance| (instance.name().to_owned(), instance.id())).collect(),
             armed: vec![None; instances.len()],
-            batches: Batches::new(instances.len()),
+            places: instances.iter().map(|instance| instance.id().0).collect(),
+            graph: Graph::new(programs, []),
+            leaving: 0,
+            batches: Batches::default(),
             instances,
             runs: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -75,6 +99,7 @@ impl Supervisor {
             unsettled: 0,
             effects: VecDeque::new(),
             changes: VecDeque::new(),
+            begun: VecDeque::new(),
             requests: Requests::default(),
             shutdown: None,
             has_exited: false,
@@ -88,13 +113,11 @@ impl Supervisor {
         if self.has_exited {
             return;
         }
+        self.forget_those_that_left();
         match input {
             Input::Booted => self.boot(now),
             Input::Commanded { request, select, verb, wait } => self.command(now, request, &select, verb, wait),
-            Input::RequestExpired { request } => {
-                let finished = self.requests.expire(request);
-                self.reply_all(finished);
-            }
+            Input::RequestExpired { request } => self.expire(request),
             Input::ShutdownAsked { reason, timeout } => self.ask_shutdown(now, reason, timeout),
             Input::Spawned { run } => self.tell_run(now, run, |instance, turn| instance.executed(turn)),
             Input::SpawnFailed { run, error } => {
@@ -102,13 +125,28 @@ impl Supervisor {
             }
             Input::Exited { run, exit } => self.tell_run(now, run, |instance, turn| instance.exited(turn, exit)),
             Input::TreeGone { run } => self.tell_run(now, run, |instance, turn| instance.tree_gone(turn)),
+            Input::Ready { run } => self.tell_run(now, run, |instance, turn| instance.became_ready(turn)),
+            Input::StartExtended { run, by } => {
+                self.tell_run(now, run, |instance, turn| instance.start_extended(turn, by));
+            }
+            Input::ProbeFinished { run, probe, outcome } => self.take_answer(now, run, probe, outcome),
+            Input::WatchdogPinged { run } => {
+                self.tell_run(now, run, |instance, turn| instance.watchdog_pinged(turn));
+            }
+            Input::WatchdogTripped { run } => {
+                self.tell_run(now, run, |instance, turn| instance.watchdog_tripped(turn));
+            }
+            Input::WatchdogChanged { run, interval } => {
+                self.tell_run(now, run, |instance, turn| instance.watchdog_changed(turn, interval));
+            }
+            Input::Reloaded { request, programs, settings } => self.reload(now, request, programs, settings),
         }
         self.settle(now);
     }
 
     /// Time has passed: acts on every deadline up to `now`.
     pub fn handle_timeout(&mut self, now: Time) {
-        while !self.has_exited && (self.take_deadline(now) || self.pass_over_wave(now)) {
+        while !self.has_exited && (self.take_deadline(now) || self.pass_over(now)) {
             self.settle(now);
         }
         if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.end() <= now) {
@@ -118,6 +156,10 @@ impl Supervisor {
 
     /// The next thing to do, until there is none.
     pub fn poll_effect(&mut self) -> Option<Effect> {
+        if self.effects.is_empty() {
+            // Nobody carries out an effect any more that could ask for them.
+            self.forget_those_that_left();
+        }
         self.effects.pop_front()
     }
 
@@ -135,9 +177,23 @@ impl Supervisor {
         &self.instances
     }
 
-    /// One instance.
+    /// One instance that is known to be there.
     pub fn instance(&self, id: InstanceId) -> &Instance {
-        &self.instances[id.0 as usize]
+        &self.instances[self.place(id)]
+    }
+
+    fn instance_mut(&mut self, id: InstanceId) -> &mut Instance {
+        let place = self.place(id);
+        &mut self.instances[place]
+    }
+
+    fn place(&self, id: InstanceId) -> usize {
+        self.places[id.0 as usize] as usize
+    }
+
+    /// One instance, if it has not been removed meanwhile.
+    pub fn get(&self, id: InstanceId) -> Option<&Instance> {
+        self.instances.get(*self.places.get(id.0 as usize)? as usize)
     }
 
     /// The instance of this name.
@@ -150,11 +206,13 @@ impl Supervisor {
         self.runs.get(&run).map(|&id| self.instance(id))
     }
 
-    /// The instances that a selection chooses, or the part of it that chooses none.
+    /// The instances that a selection chooses, or the part of it that chooses none. Those that are not configured any more
+    /// are beyond commands.
     pub fn select<'a>(&self, selector: &'a Selector) -> Result<Vec<InstanceId>, &'a str> {
         let mut chosen = BTreeSet::new();
         for pattern in selector.patterns() {
-            let matching = self.instances.iter().filter(|instance| is_chosen(pattern, instance));
+            let matching =
+                self.instances.iter().filter(|instance| !instance.is_leaving() && is_chosen(pattern, instance));
             let mut matching = matching.map(Instance::id).peekable();
             // "all" is everybody even where there is nobody.
             if matching.peek().is_none() && pattern != "all" {
@@ -170,18 +228,25 @@ impl Supervisor {
         self.shutdown.is_some()
     }
 
-    /// Whether every autostarted program is RUNNING or has ended well.
+    /// Whether every autostarted program is ready or has ended well, and none at all is unhealthy.
     pub fn is_ready(&self) -> bool {
-        self.shutdown.is_none() && self.instances.iter().all(is_ready)
+        self.shutdown.is_none() && self.unready().next().is_none()
+    }
+
+    /// Who keeps the whole from being ready.
+    pub fn unready(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(|instance| !is_ready(instance))
     }
 }
 
-/// Whether an instance is where its autostart means it to be.
+/// Whether an instance is where its autostart means it to be, and well if anything of it runs.
 pub fn is_ready(instance: &Instance) -> bool {
     let ended_well = || instance.past().next_back().is_some_and(|past| past.success);
     match instance.state() {
+        _ if instance.is_leaving() => true,
+        _ if instance.health() == Health::Unhealthy => false,
         _ if !instance.program().autostart => true,
-        State::Running => true,
+        State::Running => instance.ready() == Readiness::Ready,
         State::Exited => ended_well(),
         _ => false,
     }
@@ -196,7 +261,8 @@ fn is_chosen(pattern: &str, instance: &Instance) -> bool {
 impl Supervisor {
     /// Lets one instance act, and keeps what is derived from it: its place among the deadlines, runs and the living.
     fn tell(&mut self, now: Time, id: InstanceId, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
-        let instance = &mut self.instances[id.0 as usize];
+        let place = self.place(id);
+        let instance = &mut self.instances[place];
         let (run_before, was_settled) = (instance.run(), instance.state().is_final());
         let stop_began = instance.stop_began();
         let mut turn = Turn {
@@ -204,6 +270,7 @@ impl Supervisor {
             effects: &mut self.effects,
             changes: &mut self.changes,
             next_run: &mut self.next_run,
+            is_blocked: self.graph.is_blocked(place),
             random: &mut self.random,
         };
         act(instance, &mut turn);
@@ -211,9 +278,12 @@ impl Supervisor {
         if run_before != run_after {
             run_before.map(|run| self.runs.remove(&run));
             run_after.map(|run| self.runs.insert(run, id));
+            if run_after.is_some() && self.graph.has_restarts() {
+                self.begun.push_back(id);
+            }
             self.live = self.live + usize::from(run_after.is_some()) - usize::from(run_before.is_some());
             if let Some(shutdown) = self.shutdown.as_mut().filter(|_| run_after.is_none()) {
-                shutdown.note_gone(instance.program().priority, instance.program().patience());
+                shutdown.note_gone(place);
                 shutdown.note_stop(id, stop_began.map(|began| now.since(began)));
             }
         }
@@ -222,12 +292,26 @@ impl Supervisor {
             shutdown.note_killed(id);
         }
         let deadline = instance.earliest_deadline();
-        let armed = &mut self.armed[id.0 as usize];
+        let armed = &mut self.armed[place];
         if *armed != deadline {
             armed.map(|at| self.deadlines.remove(&(at, id)));
             deadline.map(|at| self.deadlines.insert((at, id)));
             *armed = deadline;
         }
+        if self.graph.has_needs() {
+            self.graph.observe(place, Met::by(&self.instances[place]));
+        }
+    }
+
+    /// A request has its reply with how far it came: under way, or waiting for this and that.
+    fn expire(&mut self, request: RequestId) {
+        let blocked = self.requests.pending(request).filter(|&id| self.graph.is_blocked(self.place(id)));
+        let waiting: HashMap<InstanceId, Vec<String>> = blocked.map(|id| (id, self.waiting_for(id))).collect();
+        let finished = self.requests.expire(request, |id| match waiting.get(&id) {
+            Some(on) if !on.is_empty() => Failure::Waiting(on.clone()),
+            _ => Failure::Pending,
+        });
+        self.reply_all(finished);
     }
 
     /// A message about a run that is over touches nothing.
@@ -253,8 +337,24 @@ impl Supervisor {
             return;
         }
         let wanted = self.instances.iter().filter(|instance| instance.program().autostart).map(Instance::id);
-        for id in self.in_start_order(wanted) {
-            self.tell(now, id, |instance, turn| instance.start(turn));
+        let wanted: Vec<InstanceId> = wanted.collect();
+        self.start(now, &wanted);
+    }
+
+    /// A check has its answer, which may be the end of more than the run.
+    fn take_answer(&mut self, now: Time, run: RunId, probe: usize, outcome: ProbeOutcome) {
+        let mut reaction = None;
+        self.tell_run(now, run, |instance, turn| reaction = instance.check_finished(turn, probe, outcome));
+        let Some(id) = self.runs.get(&run).copied().filter(|_| !self.is_shutting_down()) else { return };
+        match reaction {
+            Some(OnFailure::Stop) => {
+                self.lower_goals(now, &[id]);
+                self.begin_batch(now, &[id], Purpose::Stop(Asker::Command));
+            }
+            Some(OnFailure::Shutdown) => {
+                self.begin_shutdown(now, ShutdownReason::Probe(id), None, PROBE_SHUTDOWN_CODE);
+            }
+            Some(OnFailure::Restart | OnFailure::None) | None => {}
         }
     }
 }
@@ -274,15 +374,29 @@ impl Supervisor {
     }
 
     fn follow_changes(&mut self, now: Time) {
-        while let Some(change) = self.changes.pop_front() {
-            let finished = self.requests.observe(&change);
-            self.reply_all(finished);
-            if !change.is_live
-                && let Some(batch) = self.batches.is_down(change.instance)
-            {
-                self.advance_batch(now, batch);
+        loop {
+            while let Some(change) = self.changes.pop_front() {
+                let finished = self.requests.observe(&change);
+                self.reply_all(finished);
+                if !change.is_live
+                    && let Some(batch) = self.instance(change.instance).batch
+                    && self.batches.is_down(batch, change.instance)
+                {
+                    self.advance_batch(now, batch);
+                }
+                self.follow_essential_end(now, change.instance);
+                self.tell_of_vain_waits(&change);
+                if self.leaving > 0 {
+                    self.give_up_requests_for(change.instance);
+                }
             }
-            self.follow_essential_end(now, change.instance);
+            if let Some(id) = self.begun.pop_front() {
+                self.restart_with(now, id);
+            } else if self.graph.has_unblocked() {
+                self.start_unblocked(now);
+            } else {
+                return;
+            }
         }
     }
 
@@ -306,7 +420,8 @@ impl Supervisor {
         if !self.settings.exit_when_done || self.shutdown.is_some() || self.live > 0 || self.unsettled > 0 {
             return None;
         }
-        let autostarted = self.instances.iter().filter(|instance| instance.program().autostart);
+        let autostarted =
+            self.instances.iter().filter(|instance| instance.program().autostart && !instance.is_leaving());
         // What was stopped by hand has no such end: it is there to be started again.
         let ends: Vec<FinalEnd> = autostarted.map(Instance::final_end).collect::<Option<_>>()?;
         let first_failure = ends.iter().filter(|end| !end.success).min_by_key(|end| (end.at, end.run));

@@ -14,9 +14,15 @@ pub enum Slot {
     Delay,
     /// The patience after the last stop signal is over.
     Stop,
+    /// The run must have become ready.
+    Ready,
+    /// The run must have said that it lives.
+    Watchdog,
+    /// A check of the run is due.
+    Check,
 }
 
-const SLOTS: [Slot; 3] = [Slot::Start, Slot::Delay, Slot::Stop];
+const SLOTS: [Slot; 6] = [Slot::Start, Slot::Delay, Slot::Stop, Slot::Ready, Slot::Watchdog, Slot::Check];
 
 /// The deadlines of one instance.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +44,14 @@ impl Timers {
     /// What a slot holds.
     pub fn get(&self, slot: Slot) -> Option<Time> {
         self.slots[slot as usize]
+    }
+
+    /// Empties all slots but those that belong to a run as long as it is up.
+    pub fn clear_for_running(&mut self) {
+        let (watchdog, check) = (self.get(Slot::Watchdog), self.get(Slot::Check));
+        self.clear();
+        self.slots[Slot::Watchdog as usize] = watchdog;
+        self.slots[Slot::Check as usize] = check;
     }
 
     /// Empties all slots.

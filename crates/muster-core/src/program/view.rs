@@ -1,9 +1,12 @@
 //! What an onlooker sees of an instance. Nothing here changes anything.
 
+use std::sync::Arc;
+
 use super::{Instance, PastRun};
+use crate::health::{Health, Readiness};
 use crate::name::{InstanceId, RunId};
 use crate::restart::Reset;
-use crate::spec::{InstanceSpec, ProgramSpec};
+use crate::spec::{InstanceSpec, Kind, ProgramSpec};
 use crate::state::{Goal, State};
 use crate::time::Time;
 use crate::timers::Slot;
@@ -25,7 +28,7 @@ impl Instance {
     }
 
     /// What it executes.
-    pub fn spec(&self) -> &InstanceSpec {
+    pub fn spec(&self) -> &Arc<InstanceSpec> {
         &self.spec
     }
 
@@ -94,8 +97,33 @@ impl Instance {
         self.was_stopped_by_hand
     }
 
+    /// Whether it is what others need it for: ready, or done.
+    pub fn can_serve(&self) -> bool {
+        let ended_well = || self.past.back().is_some_and(|past| past.success);
+        match self.state {
+            State::Running => self.ready() == Readiness::Ready,
+            State::Exited => self.program.kind == Kind::Oneshot && ended_well(),
+            _ => false,
+        }
+    }
+
+    /// Whether its probes, if there are any, have passed and do not fail.
+    pub(super) fn is_well(&self) -> bool {
+        self.spec.probes.is_empty() || self.health() == Health::Healthy
+    }
+
     /// Whether it waits for others that are restarted with it.
     pub fn is_held(&self) -> bool {
         self.is_held
+    }
+}
+
+impl PastRun {
+    /// How it ended, and where we ended it for a failure, why.
+    pub fn reason(&self) -> String {
+        match self.cause.as_ref().filter(|cause| cause.is_failure()) {
+            Some(cause) => format!("{cause} ({})", self.end),
+            None => self.end.to_string(),
+        }
     }
 }

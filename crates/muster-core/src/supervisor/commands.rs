@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Supervisor;
 use crate::batch::Purpose;
-use crate::effect::Effect;
+use crate::cause::Asker;
+use crate::effect::{Effect, Scope};
 use crate::name::{InstanceId, RunId, Selector};
 use crate::program::Instance;
 use crate::request::{Awaited, Condition, Done, Failure, Outcome, RequestId, Verb};
@@ -33,8 +34,7 @@ impl Supervisor {
         self.carry_out(now, &ids, verb);
         if !wait {
             self.settle(now);
-            let finished = self.requests.expire(request);
-            self.reply_all(finished);
+            self.expire(request);
         }
     }
 
@@ -57,6 +57,9 @@ impl Supervisor {
             Verb::Stop => Ok(Condition::Down),
             Verb::Signal { .. } if instance.run_began().is_some() => Err(Ok(Done::Signalled)),
             Verb::Signal { .. } => Err(Err(Failure::NotRunning)),
+            Verb::Reload if !reads_configuration(instance) => Err(Err(Failure::NotRunning)),
+            Verb::Reload if instance.program().reload_signal.is_some() => Err(Ok(Done::Signalled)),
+            Verb::Reload => self.wanted(id, Verb::Restart),
             Verb::Await(awaited) => {
                 let condition = Condition::Awaited(awaited);
                 condition.judge(&instance.change()).map_or(Ok(condition), Err)
@@ -70,42 +73,69 @@ impl Supervisor {
             Verb::Start => self.start(now, ids),
             Verb::Stop => {
                 for &id in ids {
-                    self.instances[id.0 as usize].mark_stopped_by_hand();
+                    self.instance_mut(id).mark_stopped_by_hand();
                 }
                 if self.is_shutting_down() {
                     return;
                 }
                 self.lower_goals(now, ids);
-                self.begin_batch(now, ids, Purpose::Stop);
+                self.begin_batch(now, ids, Purpose::Stop(Asker::Command));
             }
             Verb::Restart => match *ids {
                 [id] if !self.instance(id).is_live() => self.start(now, ids),
                 _ => {
-                    self.hold_for_restart(now, ids);
-                    self.begin_batch(now, ids, Purpose::Restart);
+                    let ids = self.with_those_that_restart_with(ids);
+                    self.hold_for_restart(now, &ids);
+                    self.keep_what_is_needed(now, &ids);
+                    self.begin_batch(now, &ids, Purpose::Restart(Asker::Command));
+                    let needed = self.needed_by(&ids);
+                    self.start_these(now, needed);
                 }
             },
             Verb::Signal { signal, scope } => {
-                let running = ids.iter().map(|id| &self.instances[id.0 as usize]).filter(|it| it.run_began().is_some());
-                let runs = running.filter_map(Instance::run);
-                self.effects.extend(runs.map(|run| Effect::Signal { run, signal, scope }));
+                let running = ids.iter().map(|&id| self.instance(id)).filter(|it| it.run_began().is_some());
+                let runs: Vec<RunId> = running.filter_map(Instance::run).collect();
+                self.effects.extend(runs.into_iter().map(|run| Effect::Signal { run, signal, scope }));
             }
+            Verb::Reload => self.have_read_configuration(now, ids),
             Verb::Await(_) => {}
         }
     }
 
-    pub(super) fn start(&mut self, now: Time, ids: &[InstanceId]) {
-        for id in self.in_start_order(ids.iter().copied()) {
+    fn have_read_configuration(&mut self, now: Time, ids: &[InstanceId]) {
+        let mut without_signal = Vec::new();
+        for &id in ids {
             let instance = self.instance(id);
-            let is_up = matches!(instance.state(), State::Starting | State::Running) && instance.goal() == Goal::Up;
-            // What is up and wanted needs no start; where it is about to be restarted with others, it still is.
-            if !is_up {
-                self.leave_batches(now, &[id]);
-                self.tell(now, id, |instance, turn| {
-                    instance.release(turn);
-                    instance.start(turn);
-                });
+            let Some(run) = instance.run().filter(|_| reads_configuration(instance)) else { continue };
+            match instance.program().reload_signal {
+                Some(signal) => self.effects.push_back(Effect::Signal { run, signal, scope: Scope::Main }),
+                None => without_signal.push(id),
             }
+        }
+        if !without_signal.is_empty() {
+            self.carry_out(now, &without_signal, Verb::Restart);
+        }
+    }
+
+    /// Starts them, and what they depend on and is not there.
+    pub(super) fn start(&mut self, now: Time, ids: &[InstanceId]) {
+        let mut all = self.needed_by(ids);
+        all.extend(ids);
+        self.start_these(now, all);
+    }
+
+    pub(super) fn start_these(&mut self, now: Time, ids: Vec<InstanceId>) {
+        // What is up and wanted needs no start; where it is about to be restarted with others, it still is.
+        let is_up = |instance: &Instance| {
+            matches!(instance.state(), State::Starting | State::Running) && instance.goal() == Goal::Up
+        };
+        let ids = self.in_start_order(ids.into_iter().filter(|&id| !is_up(self.instance(id))).collect::<Vec<_>>());
+        self.leave_batches(now, &ids);
+        for id in ids {
+            self.tell(now, id, |instance, turn| {
+                instance.release(turn);
+                instance.start(turn);
+            });
         }
     }
 
@@ -128,8 +158,18 @@ impl Supervisor {
     }
 }
 
+/// Whether there is a run that is to go on, and that can be told to read its configuration.
+fn reads_configuration(instance: &Instance) -> bool {
+    instance.goal() == Goal::Up && instance.run_began().is_some()
+}
+
 impl Awaited {
     /// Every one of them with its name on the wire.
-    pub const ALL: [(&str, Awaited); 3] =
-        [("running", Awaited::Running), ("exited", Awaited::Exited), ("stopped", Awaited::Stopped)];
+    pub const ALL: [(&str, Awaited); 5] = [
+        ("running", Awaited::Running),
+        ("ready", Awaited::Ready),
+        ("healthy", Awaited::Healthy),
+        ("exited", Awaited::Exited),
+        ("stopped", Awaited::Stopped),
+    ];
 }

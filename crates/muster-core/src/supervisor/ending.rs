@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::Supervisor;
 use crate::batch::Purpose;
-use crate::budget::Wants;
 use crate::effect::{Effect, Event, ShutdownReason};
 use crate::name::InstanceId;
 use crate::program::Instance;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, Wish};
 use crate::signal::Signal;
 use crate::time::Time;
 
@@ -27,14 +26,25 @@ impl Supervisor {
     pub(super) fn begin_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<Duration>, code: u8) {
         let timeout = timeout.unwrap_or(self.settings.shutdown_timeout);
         self.effects.push_back(Effect::Publish(Event::ShutdownBegan { reason: reason.clone(), timeout }));
-        let mut wants = Wants::default();
-        for instance in self.instances.iter().filter(|instance| instance.is_live()) {
-            wants.add(instance.program().priority, instance.program().patience());
-        }
-        self.shutdown = Some(Shutdown::begin(now, timeout, reason, code, wants));
+        let wishes = self.wishes(now);
+        self.shutdown = Some(Shutdown::begin(now, timeout, reason, code, wishes));
         let all: Vec<InstanceId> = self.instances.iter().map(Instance::id).collect();
         self.lower_goals(now, &all);
         self.begin_batch(now, &all, Purpose::Shutdown);
+    }
+
+    /// What each instance wants of a shutdown's budget, by its place.
+    fn wishes(&self, now: Time) -> Vec<Option<Wish>> {
+        let patience = |instance: &Instance| instance.is_live().then(|| instance.patience(now));
+        let patience: Vec<Option<Duration>> = self.instances.iter().map(patience).collect();
+        let critical = self.graph.critical(|place| patience[place].unwrap_or_default());
+        let wish = |(place, patience): (usize, &Option<Duration>)| {
+            let own = (*patience)?;
+            let rank = self.graph.rank(place).unwrap_or(self.instances[place].program().priority);
+            let critical = self.graph.node(place).map_or(own, |node| critical[node]);
+            Some(Wish { rank, critical })
+        };
+        patience.iter().enumerate().map(wish).collect()
     }
 
     /// A second signal: everything gets SIGKILL now.

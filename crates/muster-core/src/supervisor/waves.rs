@@ -7,78 +7,113 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Supervisor;
-use crate::batch::{BatchId, Purpose};
+use crate::batch::{BatchId, Next, Purpose};
 use crate::effect::Effect;
 use crate::name::InstanceId;
-use crate::program::Instance;
+use crate::order::{Wave, stop_waves};
 use crate::signal::Signal;
 use crate::time::Time;
 
 impl Supervisor {
     pub(super) fn begin_batch(&mut self, now: Time, ids: &[InstanceId], purpose: Purpose) {
-        let members: Vec<_> = ids.iter().map(|&id| (id, self.instance(id).program().priority)).collect();
+        let waves = self.stop_waves(ids);
+        self.begin_waves(now, ids, waves, purpose);
+    }
+
+    pub(super) fn stop_waves(&self, ids: &[InstanceId]) -> Vec<Wave> {
+        let member = |&id: &InstanceId| (id, self.place(id), self.instance(id).program().priority);
+        stop_waves(&self.graph, ids.iter().map(member))
+    }
+
+    pub(super) fn begin_waves(&mut self, now: Time, ids: &[InstanceId], waves: Vec<Wave>, purpose: Purpose) {
         self.leave_batches(now, ids);
-        let batch = self.batches.begin(&members, purpose);
+        let batch = self.batches.begin(waves, purpose);
+        for &id in ids {
+            self.instance_mut(id).batch = Some(batch);
+        }
         self.advance_batch(now, batch);
     }
 
     /// All of them leave before any batch goes on: what it does next must not touch who is leaving.
     pub(super) fn leave_batches(&mut self, now: Time, ids: &[InstanceId]) {
-        let left: BTreeSet<BatchId> = ids.iter().filter_map(|&id| self.batches.leave(id)).collect();
+        let mut left = BTreeSet::new();
+        for &id in ids {
+            if let Some(batch) = self.instance_mut(id).batch.take()
+                && self.batches.leave(batch, id)
+            {
+                left.insert(batch);
+            }
+        }
         for batch in left {
             self.advance_batch(now, batch);
         }
     }
 
-    /// Begins waves until one has something to wait for, or none is left.
+    /// Stops whose turn has come, until the batch has somebody to wait for, or has come to its end.
     pub(super) fn advance_batch(&mut self, now: Time, batch: BatchId) {
-        while self.batches.is_between_waves(batch) {
-            let instances = &self.instances;
-            let is_live = |id: InstanceId| instances[id.0 as usize].is_live();
-            let Some(wave) = self.batches.begin_wave(batch, is_live) else {
-                return self.end_batch(now, batch);
-            };
-            let budget = self.begin_shutdown_wave(now, batch, &wave);
-            for id in wave {
-                self.tell(now, id, |instance, turn| instance.stop_run(turn, budget));
+        loop {
+            let (instances, places) = (&self.instances, &self.places);
+            let is_live = |id: InstanceId| instances[places[id.0 as usize] as usize].is_live();
+            match self.batches.next(batch, is_live) {
+                Next::Wait => return,
+                Next::End => return self.end_batch(now, batch),
+                Next::Wave(rank) => self.begin_shutdown_wave(now, batch, rank),
+                Next::Stop { members, are_last } => self.stop_members(now, batch, &members, are_last),
             }
         }
     }
 
-    /// What goes with a wave where it is one of a shutdown, and how long it may take.
-    pub(super) fn begin_shutdown_wave(&mut self, now: Time, batch: BatchId, wave: &[InstanceId]) -> Option<Duration> {
-        let is_last = self.batches.is_last_wave(batch);
-        let shutdown = self.shutdown.as_mut().filter(|_| self.batches.purpose(batch) == Some(Purpose::Shutdown))?;
-        if is_last {
+    /// How long a wave may take where it is one of a shutdown.
+    fn begin_shutdown_wave(&mut self, now: Time, batch: BatchId, rank: i64) {
+        if self.batches.purpose(batch) == Some(Purpose::Shutdown)
+            && let Some(shutdown) = &mut self.shutdown
+        {
+            shutdown.begin_wave(now, rank);
+        }
+    }
+
+    fn stop_members(&mut self, now: Time, batch: BatchId, members: &[InstanceId], are_last: bool) {
+        let Some(purpose) = self.batches.purpose(batch) else { return };
+        let is_shutdown = purpose == Purpose::Shutdown;
+        if is_shutdown && are_last {
             self.effects.push_back(Effect::SignalStrays { signal: Signal::TERM });
         }
-        let priority = self.instances[wave.first()?.0 as usize].program().priority;
-        let budget = shutdown.take_share(now, priority);
-        if !is_last {
-            shutdown.note_wave(now, batch, budget);
+        let mut longest = Duration::ZERO;
+        for &id in members {
+            let (place, patience) = (self.place(id), self.instance(id).patience(now));
+            let shutdown = self.shutdown.as_ref().filter(|_| is_shutdown);
+            let budget = shutdown.map(|shutdown| shutdown.share_of(now, place, patience));
+            longest = longest.max(budget.unwrap_or_default().min(patience));
+            self.tell(now, id, |instance, turn| instance.stop_run(turn, budget, purpose.cause()));
         }
-        Some(budget)
+        if let Some(shutdown) = self.shutdown.as_mut().filter(|_| is_shutdown && !are_last && !members.is_empty()) {
+            shutdown.note_stopping(now, batch, longest);
+        }
     }
 
-    /// The share of a shutdown's wave is over and not all of it is gone: the next one must not wait for that. False when
-    /// there is no such wave.
-    pub(super) fn pass_over_wave(&mut self, now: Time) -> bool {
+    /// A shutdown's members that have had SIGKILL and their time must not cost the others their stop signal: what the
+    /// kernel then still keeps of them does nothing any more. False when there are none.
+    pub(super) fn pass_over(&mut self, now: Time) -> bool {
         let Some(batch) = self.shutdown.as_mut().and_then(|shutdown| shutdown.take_overdue(now)) else { return false };
-        let living = self.batches.current(batch).map(|id| self.instance(id)).filter(|instance| !instance.was_killed());
-        let last_kill = living.filter_map(Instance::earliest_deadline).max();
-        match (last_kill, &mut self.shutdown) {
-            // The daemon was late, and gave everyone their patience all the same.
-            (Some(at), Some(shutdown)) => shutdown.note_wave(at, batch, Duration::ZERO),
-            _ => {
-                self.batches.pass_over(batch);
-                self.advance_batch(now, batch);
-            }
+        let current: Vec<InstanceId> = self.batches.current(batch).collect();
+        let (killed, living): (Vec<_>, Vec<_>) = current.into_iter().partition(|&id| self.instance(id).was_killed());
+        // Some were begun later than others, or the daemon was late and gave them their patience all the same.
+        let next = living.iter().filter_map(|&id| self.instance(id).earliest_deadline()).min();
+        for id in killed {
+            self.batches.is_down(batch, id);
         }
+        if let Some((at, shutdown)) = next.zip(self.shutdown.as_mut()).filter(|_| self.batches.has_more(batch)) {
+            shutdown.note_stopping(at, batch, Duration::ZERO);
+        }
+        self.advance_batch(now, batch);
         true
     }
 
     pub(super) fn end_batch(&mut self, now: Time, batch: BatchId) {
         let members = self.batches.end(batch);
+        for &id in &members {
+            self.instance_mut(id).batch = None;
+        }
         for id in self.in_start_order(members) {
             self.tell(now, id, |instance, turn| instance.release(turn));
         }

@@ -3,5 +3,6 @@
 //! Every suite uses a part of it, hence no warnings about what one of them leaves out.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod kinship;
 pub mod programs;
 pub mod witness;

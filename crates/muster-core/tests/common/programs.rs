@@ -1,11 +1,12 @@
 //! Programs to tell stories about. Only their rules matter: nothing is ever executed.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::restart::{RestartPolicy, RestartWhen};
 use muster_core::spec::{
-    InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope, StopSpec, StopStep, Target,
+    CheckSpec, Dependency, DependencyCondition, InstanceSpec, Kind, OutputSpec, ProbeKind, ProbeSpec, ProcessSpec,
+    ProgramSpec, ReadySpec, StopScope, StopSpec, StopStep, Target,
 };
 use muster_core::{Exit, RunEnd, Settings, Signal, SpawnError, SpawnStep, Time};
 
@@ -34,11 +35,13 @@ pub fn program(name: &str) -> ProgramSpec {
         restart: RestartPolicy::DEFAULT,
         startsecs: s(1),
         exit_codes: vec![0],
+        depends_on: Vec::new(),
+        restart_with: Vec::new(),
         priority: 999,
         essential: false,
         stop: stop_with(&[(Signal::TERM, s(10))]),
         reload_signal: Some(Signal::HUP),
-        instances: vec![Rc::new(instance(name.to_owned(), 0))],
+        instances: vec![Arc::new(instance(name.to_owned(), 0))],
     }
 }
 
@@ -49,8 +52,57 @@ pub fn quick(name: &str) -> ProgramSpec {
 
 /// The same with `numprocs`.
 pub fn several(program: ProgramSpec, numprocs: u32) -> ProgramSpec {
-    let named = |index| Rc::new(instance(format!("{}:{index}", program.name), index));
+    let named = |index| Arc::new(instance(format!("{}:{index}", program.name), index));
     ProgramSpec { instances: (0..numprocs).map(named).collect(), ..program }
+}
+
+/// The same, after these conditions hold.
+pub fn needs(program: ProgramSpec, needs: &[(&str, DependencyCondition)]) -> ProgramSpec {
+    let need =
+        |&(program, condition): &(&str, DependencyCondition)| Dependency { program: program.to_owned(), condition };
+    ProgramSpec { depends_on: needs.iter().map(need).collect(), ..program }
+}
+
+/// The same after these run.
+pub fn after(program: ProgramSpec, others: &[&str]) -> ProgramSpec {
+    let all: Vec<_> = others.iter().map(|&other| (other, DependencyCondition::Started)).collect();
+    needs(program, &all)
+}
+
+/// The same, restarted when one of these is.
+pub fn restarted_with(program: ProgramSpec, others: &[&str]) -> ProgramSpec {
+    ProgramSpec { restart_with: others.iter().map(|&other| other.to_owned()).collect(), ..program }
+}
+
+/// The same with something else about each of its instances.
+pub fn with(program: ProgramSpec, change: impl Fn(&mut InstanceSpec)) -> ProgramSpec {
+    let changed = program.instances.iter().map(|spec| {
+        let mut spec = InstanceSpec::clone(spec);
+        change(&mut spec);
+        Arc::new(spec)
+    });
+    ProgramSpec { instances: changed.collect(), ..program }
+}
+
+/// The same with another command: another process is needed.
+pub fn with_command(program: ProgramSpec, command: &str) -> ProgramSpec {
+    with(program, |spec| spec.process.command = vec![command.to_owned()])
+}
+
+pub fn job(name: &str) -> ProgramSpec {
+    ProgramSpec { kind: Kind::Oneshot, ..program(name) }
+}
+
+pub fn notifying(program: ProgramSpec) -> ProgramSpec {
+    with(program, |spec| spec.ready = Some(ReadySpec::Notify))
+}
+
+pub fn probe(name: &str, kind: ProbeKind) -> ProbeSpec {
+    ProbeSpec::new(name, kind, CheckSpec::Tcp("127.0.0.1:80".to_owned()))
+}
+
+pub fn probed(program: ProgramSpec, probes: &[ProbeSpec]) -> ProgramSpec {
+    with(program, |spec| spec.probes = probes.to_vec())
 }
 
 /// A policy with our own limit and delays.
@@ -65,19 +117,12 @@ pub fn stop_with(steps: &[(Signal, Duration)]) -> StopSpec {
 
 fn instance(name: String, index: u32) -> InstanceSpec {
     InstanceSpec {
-        process: ProcessSpec {
-            command: vec![name.clone()],
-            environment: Vec::new(),
-            clean_environment: false,
-            user: None,
-            groups: None,
-            directory: None,
-            umask: None,
-            nice: None,
-            oom_score_adj: None,
-            rlimits: Vec::new(),
-        },
-        output: OutputSpec { stdout: Target::Discard, stderr: None },
+        process: ProcessSpec::of(vec![name.clone()]),
+        output: OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() },
+        ready: None,
+        start_timeout: InstanceSpec::START_TIMEOUT,
+        watchdog: None,
+        probes: Vec::new(),
         name,
         index,
     }

@@ -48,6 +48,9 @@ fn rules(when: RestartWhen, delays: Delays) -> Rules {
         shutdown_timeout: s(9),
         exit_when_done: false,
         is_essential: false,
+        must_say: None,
+        watchdog: None,
+        checked: None,
     }
 }
 
@@ -117,5 +120,32 @@ fn every_story_of_a_container_that_ends_with_its_program_is_as_promised() {
         for (exit_when_done, is_essential) in [(true, false), (false, true), (true, true)] {
             tell_all(Rules { exit_when_done, is_essential, ..rules(when, Delays::Ours(1)) }, DEPTH - 1);
         }
+    }
+}
+
+#[test]
+fn every_story_of_a_run_that_must_say_that_it_is_ready_is_as_promised() {
+    for when in POLICIES {
+        let must_say = Some(s(60));
+        tell_all(Rules { must_say, ..rules(when, Delays::Ours(1)) }, DEPTH);
+        tell_all(Rules { must_say, startsecs: Duration::ZERO, ..rules(when, Delays::AtOnce(1)) }, DEPTH - 1);
+    }
+}
+
+#[test]
+fn every_story_of_a_run_with_a_watchdog_is_as_promised() {
+    for when in POLICIES {
+        let watchdog = Some(s(3));
+        tell_all(Rules { watchdog, startsecs: Duration::ZERO, ..rules(when, Delays::Ours(1)) }, DEPTH);
+        tell_all(Rules { watchdog, must_say: Some(s(60)), ..rules(when, Delays::Ours(1)) }, DEPTH - 1);
+    }
+}
+
+#[test]
+fn every_story_of_a_run_with_a_liveness_probe_is_as_promised() {
+    for when in POLICIES {
+        let checked = Some(s(10));
+        tell_all(Rules { checked, startsecs: Duration::ZERO, ..rules(when, Delays::Ours(1)) }, DEPTH);
+        tell_all(Rules { checked, steps: two_steps(), ..rules(when, Delays::Supervisord(1)) }, DEPTH - 1);
     }
 }

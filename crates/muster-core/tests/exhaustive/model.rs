@@ -25,6 +25,12 @@ pub struct Rules {
     pub shutdown_timeout: Duration,
     pub exit_when_done: bool,
     pub is_essential: bool,
+    /// Whether it must say that it is ready, and in which time.
+    pub must_say: Option<Duration>,
+    /// How often it must say that it lives.
+    pub watchdog: Option<Duration>,
+    /// How often its liveness is checked; the first failure counts.
+    pub checked: Option<Duration>,
 }
 
 /// What is to be done or answered, as far as the promises fix it.
@@ -51,6 +57,19 @@ enum Body {
     },
     /// Other processes of its tree.
     Leftovers,
+}
+
+/// What is expected of a run that is executed, and when.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Vigil {
+    has_lasted: bool,
+    has_said: bool,
+    /// When it must have said that it lives.
+    sign_by: Option<Time>,
+    check_at: Option<Time>,
+    /// Since when a check has no answer.
+    check_since: Option<Time>,
+    is_found_well: bool,
 }
 
 /// What the absence of a main process means.
@@ -93,14 +112,16 @@ enum Wish {
 
 #[derive(Clone, Debug)]
 pub struct Model {
-    pub rules: std::rc::Rc<Rules>,
+    pub rules: std::sync::Arc<Rules>,
     pub now: Time,
     is_wanted: bool,
     body: Body,
+    vigil: Vigil,
     is_being_stopped: bool,
     demise: Option<Demise>,
     rest: Rest,
     past: Past,
+    has_ended_well: bool,
     verdict: Option<u8>,
     closing: Option<Closing>,
     wishes: Vec<(u64, Wish)>,
@@ -112,14 +133,16 @@ pub struct Model {
 impl Model {
     pub fn new(rules: Rules) -> Model {
         Model {
-            rules: std::rc::Rc::new(rules),
+            rules: std::sync::Arc::new(rules),
             now: Time::ZERO,
             is_wanted: false,
             body: Body::Nothing,
+            vigil: Vigil::default(),
             is_being_stopped: false,
             demise: None,
             rest: Rest::Down,
             past: Past::default(),
+            has_ended_well: false,
             verdict: None,
             closing: None,
             wishes: Vec::new(),
@@ -155,6 +178,11 @@ impl Model {
         self.body == Body::Leftovers
     }
 
+    /// Whether it has done what a oneshot is for.
+    pub fn is_done(&self) -> bool {
+        self.rules.is_oneshot && self.state() == State::Exited && self.has_ended_well
+    }
+
     pub fn is_wanted(&self) -> bool {
         self.is_wanted
     }
@@ -173,7 +201,7 @@ impl Model {
         let lasting = match self.body {
             Body::Main { .. } if self.demise.is_some() => None,
             Body::Main { born, executed: None, .. } => Some(born + EXEC_DEADLINE),
-            Body::Main { executed: Some(executed), is_up: false, .. } => Some(executed + self.rules.startsecs),
+            Body::Main { executed: Some(executed), .. } => self.expectations(executed).map(|(at, _)| at).min(),
             _ => None,
         };
         let again = match self.rest {
@@ -182,6 +210,104 @@ impl Model {
         };
         let demise = self.demise.as_ref().filter(|_| self.body != Body::Nothing).map(Demise::next);
         [lasting, again, demise].into_iter().flatten().min()
+    }
+}
+
+/// What is expected of a run by then.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Expected {
+    Lasting,
+    Word,
+    Sign,
+    Check,
+}
+
+/// Readiness and health.
+impl Model {
+    /// In the order in which they count where several are due at the same time.
+    fn expectations(&self, executed: Time) -> impl Iterator<Item = (Time, Expected)> {
+        let (rules, vigil) = (&self.rules, &self.vigil);
+        let lasts = (!vigil.has_lasted).then(|| (executed + rules.startsecs, Expected::Lasting));
+        let says = rules.must_say.filter(|_| !vigil.has_said).map(|span| (executed + span, Expected::Word));
+        let lives = vigil.sign_by.map(|at| (at, Expected::Sign));
+        let is_checked = vigil.check_at.map(|at| (at, Expected::Check));
+        [lasts, says, lives, is_checked].into_iter().flatten()
+    }
+
+    fn begin_vigil(&mut self) {
+        self.vigil.has_lasted = self.rules.startsecs.is_zero() || self.rules.is_oneshot;
+        if self.rules.must_say.is_none() || self.vigil.has_said {
+            self.shows_a_sign();
+        }
+        self.vigil.check_since = self.rules.checked.map(|_| self.now);
+        self.come_up();
+    }
+
+    fn come_up(&mut self) {
+        let is_ready = self.rules.must_say.is_none() || self.vigil.has_said;
+        if self.vigil.has_lasted && is_ready && matches!(self.body, Body::Main { is_up: false, .. }) {
+            self.is_up();
+        }
+    }
+
+    fn shows_a_sign(&mut self) {
+        self.vigil.sign_by = self.rules.watchdog.map(|span| self.now + span);
+    }
+
+    fn is_watched(&self) -> bool {
+        self.is_executed() && self.demise.is_none()
+    }
+
+    /// It runs, and nothing says that it should not.
+    pub fn is_ready(&self) -> bool {
+        self.state() == State::Running && self.demise.is_none()
+    }
+
+    /// As far as it is checked, that has been found.
+    pub fn is_healthy(&self) -> bool {
+        self.is_ready() && (self.rules.checked.is_none() || self.vigil.is_found_well)
+    }
+
+    pub fn says_ready(&mut self) {
+        let is_news = !std::mem::replace(&mut self.vigil.has_said, true);
+        if is_news && self.is_watched() {
+            self.shows_a_sign();
+            self.come_up();
+        }
+    }
+
+    pub fn pings(&mut self) {
+        if self.is_watched() {
+            self.shows_a_sign();
+        }
+    }
+
+    pub fn is_under_check(&self) -> bool {
+        self.vigil.check_since.is_some() && self.is_watched()
+    }
+
+    pub fn check_ends(&mut self, success: bool) {
+        let Some((since, period)) = self.vigil.check_since.take().zip(self.rules.checked) else { return };
+        self.vigil.check_at = Some((since + period).max(self.now));
+        self.vigil.is_found_well = success;
+        if !success {
+            self.begin_demise(None);
+        }
+    }
+
+    fn expectation_is_due(&mut self, executed: Time) {
+        let due = self.expectations(executed).filter(|&(at, _)| at <= self.now);
+        match due.min_by_key(|&(at, _)| at) {
+            Some((_, Expected::Lasting)) => {
+                self.vigil.has_lasted = true;
+                self.come_up();
+            }
+            Some((at, Expected::Check)) => {
+                (self.vigil.check_at, self.vigil.check_since) = (None, Some(at.max(self.now)));
+            }
+            Some((_, Expected::Word | Expected::Sign)) => self.begin_demise(None),
+            None => {}
+        }
     }
 }
 
@@ -386,6 +512,7 @@ impl Model {
     fn spawn(&mut self) {
         self.runs += 1;
         self.body = Body::Main { born: self.now, executed: None, is_up: false };
+        self.vigil = Vigil::default();
         self.is_being_stopped = false;
         self.demise = None;
         self.rest = Rest::Down;
@@ -395,12 +522,11 @@ impl Model {
     }
 
     pub fn spawned(&mut self) {
-        let is_instant = self.rules.startsecs.is_zero() || self.rules.is_oneshot;
         let (now, is_dying) = (self.now, self.demise.is_some());
         if let Body::Main { executed, .. } = &mut self.body {
             *executed = Some(now);
-            if is_instant && !is_dying {
-                self.is_up();
+            if !is_dying {
+                self.begin_vigil();
             }
         }
     }
@@ -462,6 +588,7 @@ impl Model {
             self.verdict = Some(end.shell_code());
         }
         let (runs, answer) = (self.runs, Failure::Ended(end));
+        self.has_ended_well = is_success;
         let has_ended_well = is_success && self.rest == Rest::Ended;
         self.fulfil(|wish| match wish {
             Wish::Up { from_run, word } if from_run <= runs && has_ended_well => Some(Ok(word)),
@@ -540,7 +667,7 @@ impl Model {
         }
         match self.body {
             _ if self.demise.is_some() => self.send_due(),
-            Body::Main { executed: Some(_), .. } => self.is_up(),
+            Body::Main { executed: Some(executed), .. } => self.expectation_is_due(executed),
             // It hangs before its program: there is nobody who could act on a polite signal.
             _ => {
                 let kill_at = self.now;

@@ -90,7 +90,7 @@ impl Past {
     ) -> Option<Duration> {
         let is_anew = match delays {
             Delays::Supervisord(_) => was_running,
-            _ => up_for >= delays.starts_anew_after(),
+            _ => was_running && up_for >= delays.starts_anew_after(),
         };
         if is_anew {
             self.failures = 0;

@@ -4,17 +4,17 @@
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::hash::{DefaultHasher, Hasher};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::restart::RestartPolicy;
-use muster_core::spec::{Kind, ProgramSpec, StopScope, StopSpec};
+use muster_core::spec::{Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, StopScope, StopSpec};
 use muster_core::{
-    Awaited, Done, Effect, Exit, Failure, Goal, Input, InstanceId, Outcome, RequestId, RunId, Settings, ShutdownReason,
-    Signal, State, Supervisor, Time, Verb,
+    Awaited, Done, Effect, Exit, Failure, Goal, Input, InstanceId, Outcome, ProbeOutcome, RequestId, RunId, Settings,
+    ShutdownReason, Signal, State, Supervisor, Time, Verb,
 };
 
-use crate::common::programs::{killed_by, missing, ms, program};
+use crate::common::programs::{killed_by, missing, ms, probe, program, with};
 use crate::common::witness::{OPERATORS_SIGNAL, Witness};
 use crate::model::{Act, Model, Rules};
 
@@ -47,9 +47,13 @@ pub enum Step {
     TimePasses,
     /// To a little before the next deadline.
     AlmostEnoughTimePasses,
+    SaysReady,
+    Pings,
+    CheckSucceeds,
+    CheckFails,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 16] = [
     Step::Boots,
     Step::StartIsAsked,
     Step::StopIsAsked,
@@ -62,6 +66,10 @@ const STEPS: [Step; 12] = [
     Step::TreeIsGone,
     Step::TimePasses,
     Step::AlmostEnoughTimePasses,
+    Step::SaysReady,
+    Step::Pings,
+    Step::CheckSucceeds,
+    Step::CheckFails,
 ];
 
 const A_LITTLE: Duration = ms(1);
@@ -105,8 +113,16 @@ fn opening(rules: &Rules) -> Scene {
         stop: StopSpec { steps: rules.steps.clone(), scope: StopScope::Main },
         ..program("web")
     };
+    let period = rules.checked.unwrap_or_default();
+    let live = ProbeSpec { period, failure_threshold: 1, ..probe("live", ProbeKind::Liveness) };
+    let spec = with(spec, |it| {
+        it.ready = rules.must_say.map(|_| ReadySpec::Notify);
+        it.start_timeout = rules.must_say.unwrap_or_default();
+        it.watchdog = rules.watchdog;
+        it.probes = rules.checked.map(|_| live.clone()).into_iter().collect();
+    });
     let settings = Settings { shutdown_timeout: rules.shutdown_timeout, exit_when_done: rules.exit_when_done };
-    let programs = [Rc::new(spec)];
+    let programs = [Arc::new(spec)];
     Scene {
         core: Supervisor::new(settings, &programs, 0),
         witness: Witness::new(settings, &programs),
@@ -170,6 +186,9 @@ fn can_happen(scene: &Scene, told: &[Step], step: Step) -> bool {
             let already = told.last() == Some(&Step::AlmostEnoughTimePasses);
             !already && model.deadline().is_some_and(|at| at.since(model.now) > A_LITTLE)
         }
+        Step::SaysReady => model.has_main() && model.rules.must_say.is_some(),
+        Step::Pings => model.has_main() && model.rules.watchdog.is_some(),
+        Step::CheckSucceeds | Step::CheckFails => model.is_under_check(),
     }
 }
 
@@ -210,6 +229,20 @@ impl Scene {
             Step::IsSpawned => {
                 model.spawned();
                 Input::Spawned { run }
+            }
+            Step::SaysReady => {
+                model.says_ready();
+                Input::Ready { run }
+            }
+            Step::Pings => {
+                model.pings();
+                Input::WatchdogPinged { run }
+            }
+            Step::CheckSucceeds | Step::CheckFails => {
+                let success = step == Step::CheckSucceeds;
+                model.check_ends(success);
+                let outcome = ProbeOutcome { success, detail: String::new() };
+                Input::ProbeFinished { run, probe: 0, outcome }
             }
             Step::IsNotSpawned => {
                 model.not_spawned(missing());
@@ -309,8 +342,15 @@ impl Scene {
             inputs.push(Input::SpawnFailed { run, error: missing() });
             inputs.push(Input::Exited { run, exit: Exit::Code(0) });
             inputs.push(Input::TreeGone { run });
+            inputs.push(Input::Ready { run });
+            inputs.push(Input::WatchdogPinged { run });
+            inputs.push(Input::WatchdogTripped { run });
         }
         let run = RunId(self.model.runs);
+        if !self.model.is_under_check() {
+            let outcome = ProbeOutcome { success: false, detail: String::new() };
+            inputs.push(Input::ProbeFinished { run, probe: 0, outcome });
+        }
         if self.model.has_main() {
             inputs.push(Input::TreeGone { run });
         } else {
@@ -345,10 +385,13 @@ impl Scene {
         let (state, is_gone) = (self.model.state(), !self.model.has_main() && !self.model.has_leftovers());
         let is_there = match awaited {
             Awaited::Running => state == State::Running,
+            Awaited::Ready => self.model.is_ready() || self.model.is_done(),
+            Awaited::Healthy => self.model.is_healthy() || self.model.is_done(),
             Awaited::Exited => matches!(state, State::Exited | State::Fatal),
             Awaited::Stopped => is_gone && matches!(state, State::Stopped | State::Exited | State::Fatal),
         };
-        let is_hopeless = awaited == Awaited::Running && matches!(state, State::Exited | State::Fatal);
+        let wants_it_up = !matches!(awaited, Awaited::Exited | Awaited::Stopped);
+        let is_hopeless = wants_it_up && !is_there && matches!(state, State::Exited | State::Fatal);
         let told = self.ask(command(request, Verb::Await(awaited)))?;
         let fits = match told.as_slice() {
             [Act::Reply(_, Ok(Done::Reached))] => is_there,
@@ -396,7 +439,7 @@ fn act(effect: Effect) -> Option<Act> {
         Effect::Reply { request, outcome: Outcome::Results(results) } => {
             results.into_iter().next().map(|(_, result)| Act::Reply(request.0, result))
         }
-        Effect::Reply { .. } | Effect::Publish(_) => None,
+        Effect::Reply { .. } | Effect::Publish(_) | Effect::StartProbe { .. } | Effect::StopProbes { .. } => None,
     }
 }
 

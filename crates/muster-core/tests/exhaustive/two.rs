@@ -1,15 +1,23 @@
-//! Every story of two programs that are stopped and restarted singly and together, to depth four from both up.
+//! Every story of two programs that are stopped and restarted singly and together, to depth four from both up; and of two
+//! of which one depends on the other's readiness, with probes, a watchdog and reloads, from the very beginning.
 //!
 //! There is no model here: the promises are held against each step, and from every step on, once everybody cooperates, all
 //! must come to rest and every request must have its answer.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use muster_core::restart::RestartWhen;
-use muster_core::spec::ProgramSpec;
-use muster_core::{Exit, Input, InstanceId, RequestId, ShutdownReason, Signal, State, Supervisor, Time, Verb};
+use muster_core::spec::{DependencyCondition, ProbeKind, ProbeSpec, ProgramSpec};
+use muster_core::{
+    Effect, Exit, Goal, Input, Instance, InstanceId, ProbeOutcome, RequestId, RunId, ShutdownReason, Signal, State,
+    Supervisor, Time, Verb,
+};
 
-use crate::common::programs::{SETTINGS, quick, when};
+use crate::common::programs::{
+    SETTINGS, needs, notifying, probe, probed, quick, restarted_with, s, several, when, with, with_command,
+};
 use crate::common::witness::Witness;
 
 const BOTH: [InstanceId; 2] = [InstanceId(0), InstanceId(1)];
@@ -22,6 +30,11 @@ enum Step {
     Fails(InstanceId),
     TreeIsGone(InstanceId),
     TimePasses,
+    SaysReady(InstanceId),
+    IsChecked(InstanceId, bool),
+    Pings(InstanceId),
+    /// One of the scene's configurations takes the place of the one in force.
+    IsReconfigured(usize),
 }
 
 fn steps() -> Vec<Step> {
@@ -46,28 +59,45 @@ struct Scene {
     witness: Witness,
     now: Time,
     requests: u64,
+    configurations: Rc<[Vec<Arc<ProgramSpec>>]>,
+    /// The checks without an answer.
+    checks: BTreeSet<(RunId, usize)>,
+}
+
+fn scene_of(configurations: Vec<Vec<Arc<ProgramSpec>>>) -> Scene {
+    let core = Supervisor::new(SETTINGS, &configurations[0], 0);
+    let witness = Witness::new(SETTINGS, &configurations[0]);
+    let (now, requests, checks) = (Time::ZERO, 0, BTreeSet::new());
+    let mut scene = Scene { core, witness, now, requests, configurations: configurations.into(), checks };
+    scene.hand(Input::Booted).expect("nothing can go wrong yet");
+    scene
 }
 
 fn opening(priorities: [i64; 2]) -> Scene {
-    let named = |name, priority| Rc::new(ProgramSpec { priority, restart: when(RestartWhen::Always), ..quick(name) });
+    let named = |name, priority| Arc::new(ProgramSpec { priority, restart: when(RestartWhen::Always), ..quick(name) });
     let programs = [named("app", priorities[0]), named("db", priorities[1])];
-    let core = Supervisor::new(SETTINGS, &programs, 0);
-    let mut scene = Scene { core, witness: Witness::new(SETTINGS, &programs), now: Time::ZERO, requests: 0 };
-    scene.hand(Input::Booted).expect("nothing can go wrong yet");
+    let mut scene = scene_of(vec![programs.to_vec()]);
     BOTH.into_iter().for_each(|id| scene.take(Step::IsSpawned(id)).expect("nothing can go wrong yet"));
     scene
 }
 
 impl Scene {
     fn can_happen(&self, step: Step) -> bool {
-        let is_new = |id: InstanceId| self.core.instance(id).state() == State::Starting;
+        let is = |id: InstanceId, fits: &dyn Fn(&Instance) -> bool| self.core.get(id).is_some_and(fits);
         match step {
-            Step::Asked(..) | Step::TermComes => true,
-            Step::IsSpawned(id) => is_new(id),
-            Step::Fails(id) => self.core.instance(id).run_began().is_some(),
-            Step::TreeIsGone(id) => self.core.instance(id).has_leftovers(),
+            Step::Asked(..) | Step::TermComes | Step::IsReconfigured(_) => true,
+            Step::IsSpawned(id) => is(id, &|it| it.state() == State::Starting) && !self.witness.is_executed(id),
+            Step::Fails(id) => is(id, &|it| it.run_began().is_some()),
+            Step::TreeIsGone(id) => is(id, &Instance::has_leftovers),
+            Step::SaysReady(id) | Step::Pings(id) => is(id, &|it| it.run_began().is_some()),
+            Step::IsChecked(id, _) => self.check_of(id).is_some(),
             Step::TimePasses => self.core.poll_timeout().is_some(),
         }
+    }
+
+    fn check_of(&self, id: InstanceId) -> Option<(RunId, usize)> {
+        let run = self.core.get(id)?.run()?;
+        self.checks.iter().copied().find(|&(of, _)| of == run)
     }
 
     fn take(&mut self, step: Step) -> Result<(), String> {
@@ -82,6 +112,18 @@ impl Scene {
             Step::IsSpawned(id) => Input::Spawned { run: run(id) },
             Step::Fails(id) => Input::Exited { run: run(id), exit: Exit::Code(1) },
             Step::TreeIsGone(id) => Input::TreeGone { run: run(id) },
+            Step::SaysReady(id) => Input::Ready { run: run(id) },
+            Step::Pings(id) => Input::WatchdogPinged { run: run(id) },
+            Step::IsChecked(id, success) => {
+                let (run, probe) = self.check_of(id).expect("there is a check");
+                self.checks.remove(&(run, probe));
+                Input::ProbeFinished { run, probe, outcome: ProbeOutcome { success, detail: String::new() } }
+            }
+            Step::IsReconfigured(which) => {
+                self.requests += 1;
+                let (request, programs) = (Some(RequestId(self.requests)), self.configurations[which].clone());
+                Input::Reloaded { request, programs, settings: SETTINGS }
+            }
             Step::TimePasses => {
                 self.now = self.core.poll_timeout().unwrap_or(self.now);
                 self.core.handle_timeout(self.now);
@@ -100,8 +142,62 @@ impl Scene {
     fn drain(&mut self) -> Result<(), String> {
         while let Some(effect) = self.core.poll_effect() {
             self.witness.sees(self.now, &effect)?;
+            match effect {
+                Effect::StartProbe { run, probe, .. } => drop(self.checks.insert((run, probe))),
+                Effect::StopProbes { run } => self.checks.retain(|&(of, _)| of != run),
+                _ => {}
+            }
         }
         self.witness.looks(&self.core)
+    }
+
+    /// The same where checks are repeated for ever: everybody is well, and all comes to where it is meant to be.
+    fn comes_to_order(mut self) -> Result<(), String> {
+        for _ in 0..120 {
+            if self.witness.has_exited.is_some() || self.is_in_order() {
+                return Ok(());
+            }
+            let is_to_end = |id: InstanceId| {
+                let is_being_stopped = |it: &Instance| it.state() == State::Stopping || it.is_failing();
+                self.core.get(id).is_some_and(is_being_stopped) || self.witness.was_killed(id)
+            };
+            let all = (0..8).map(InstanceId);
+            let happens = all.flat_map(|id| {
+                [
+                    Step::TreeIsGone(id),
+                    Step::Fails(id),
+                    Step::IsSpawned(id),
+                    Step::SaysReady(id),
+                    Step::IsChecked(id, true),
+                ]
+            });
+            let mut happens = happens.chain([Step::TimePasses]);
+            let is_next = |step: &Step| match *step {
+                Step::Fails(id) => is_to_end(id) && self.can_happen(*step),
+                Step::SaysReady(id) => {
+                    self.core.get(id).is_some_and(|it| it.state() == State::Starting) && !is_to_end(id)
+                }
+                _ => self.can_happen(*step),
+            };
+            match happens.find(is_next) {
+                Some(step) => self.take(step)?,
+                None => break,
+            }
+        }
+        let states: Vec<String> =
+            self.core.snapshot().iter().map(|one| format!("{} {}", one.name(), one.state())).collect();
+        let open: Vec<RequestId> = self.witness.open().collect();
+        Err(format!("it never comes to order: {} and no answer to {open:?}", states.join(", ")))
+    }
+
+    /// What is wanted is up, ended or waits in vain, what is not is down, and everybody has his answer.
+    fn is_in_order(&self) -> bool {
+        let is_settled = |one: &Instance| match one.state() {
+            State::Running => one.goal() == Goal::Up && !one.is_failing(),
+            State::Waiting => self.core.waiting_for(one.id()).iter().any(|on| on.contains("which")),
+            state => state.is_final() && !one.is_live(),
+        };
+        self.witness.open().next().is_none() && self.core.snapshot().iter().all(is_settled)
     }
 
     /// Everything that is due happens, what is asked to stop stops, and nothing else ends.
@@ -140,7 +236,9 @@ impl Scene {
     }
 }
 
-fn walk(scene: &Scene, told: &mut Vec<Step>, steps: &[Step], depth: usize) -> Result<usize, String> {
+type Ending = fn(Scene) -> Result<(), String>;
+
+fn walk(scene: &Scene, told: &mut Vec<Step>, steps: &[Step], depth: usize, ending: Ending) -> Result<usize, String> {
     let mut count = 1;
     if depth == 0 || scene.witness.has_exited.is_some() {
         return Ok(count);
@@ -151,9 +249,9 @@ fn walk(scene: &Scene, told: &mut Vec<Step>, steps: &[Step], depth: usize) -> Re
         }
         told.push(step);
         let mut next = scene.clone();
-        let outcome = next.take(step).and_then(|()| next.clone().comes_to_rest());
+        let outcome = next.take(step).and_then(|()| ending(next.clone()));
         outcome.map_err(|broken| format!("\n{told:#?}\n{broken}\n"))?;
-        count += walk(&next, told, steps, depth - 1)?;
+        count += walk(&next, told, steps, depth - 1, ending)?;
         told.pop();
     }
     Ok(count)
@@ -162,11 +260,63 @@ fn walk(scene: &Scene, told: &mut Vec<Step>, steps: &[Step], depth: usize) -> Re
 #[test]
 fn every_story_of_two_programs_keeps_the_promises() {
     for priorities in [[2, 1], [1, 1]] {
-        let tell = |depth| walk(&opening(priorities), &mut Vec::new(), &steps(), depth);
+        let tell = |depth| walk(&opening(priorities), &mut Vec::new(), &steps(), depth, Scene::comes_to_rest);
         // The shorter ones first, so that a story that ends badly is the shortest.
         for depth in 1..=4 {
             let count = tell(depth).unwrap_or_else(|bad| panic!("with the priorities {priorities:?}: {bad}"));
             assert!(depth < 4 || count > 1000, "only {count} stories: the tree has been cut down");
+        }
+    }
+}
+
+/// A program that depends on the readiness of another and restarts with it. The other one says that it is ready, is
+/// checked, and must say that it lives.
+fn watched_pair() -> [ProgramSpec; 2] {
+    let app = restarted_with(needs(quick("app"), &[("db", DependencyCondition::Ready)]), &["db"]);
+    let live = ProbeSpec { failure_threshold: 1, ..probe("live", ProbeKind::Liveness) };
+    let db = with(probed(notifying(quick("db")), &[live]), |spec| spec.watchdog = Some(s(20)));
+    [app, db]
+}
+
+fn watched_steps() -> Vec<Step> {
+    const DB: InstanceId = InstanceId(1);
+    let asked = [
+        Step::Asked(Verb::Restart, "db"),
+        Step::Asked(Verb::Stop, "db"),
+        Step::Asked(Verb::Start, "app"),
+        Step::Asked(Verb::Stop, "app"),
+        Step::SaysReady(DB),
+        Step::IsChecked(DB, true),
+        Step::IsChecked(DB, false),
+        Step::Pings(DB),
+        Step::IsReconfigured(0),
+        Step::IsReconfigured(1),
+        Step::IsReconfigured(2),
+        Step::TermComes,
+        Step::TimePasses,
+    ];
+    let happens = BOTH.into_iter().flat_map(|id| [Step::IsSpawned(id), Step::Fails(id), Step::TreeIsGone(id)]);
+    asked.into_iter().chain(happens).collect()
+}
+
+#[test]
+fn every_story_of_a_dependent_and_its_dependency_keeps_the_promises() {
+    let [app, db] = watched_pair();
+    // As it begins; with another command and more of the one; without the one, and the other depending on nothing.
+    let configurations = vec![
+        vec![Arc::new(app.clone()), Arc::new(db.clone())],
+        vec![Arc::new(several(app.clone(), 2)), Arc::new(with_command(db, "another"))],
+        vec![Arc::new(needs(app, &[]))],
+    ];
+    let mut up = scene_of(configurations.clone());
+    for step in [Step::IsSpawned(BOTH[1]), Step::SaysReady(BOTH[1]), Step::IsSpawned(BOTH[0])] {
+        up.take(step).expect("nothing can go wrong yet");
+    }
+    for opening in [scene_of(configurations), up] {
+        for depth in 1..=4 {
+            let told = walk(&opening, &mut Vec::new(), &watched_steps(), depth, Scene::comes_to_order);
+            let count = told.unwrap_or_else(|bad| panic!("{bad}"));
+            assert!(depth < 4 || count > 10_000, "only {count} stories: the tree has been cut down");
         }
     }
 }

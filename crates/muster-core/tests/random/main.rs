@@ -19,7 +19,7 @@ fn tell(seed: u64) {
     if let Err(broken) = World::new(seed, false).tell() {
         let mut again = World::new(seed, true);
         let _ = again.tell();
-        let from = again.log.len().saturating_sub(80);
+        let from = again.log.len().saturating_sub(200);
         panic!("\n{}\n{broken}\nMUSTER_SEED={seed} tells this story again\n", again.log[from..].join("\n"));
     }
 }

@@ -1,14 +1,16 @@
 //! What is configured and what operators do, at random.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::random::Random;
 use muster_core::restart::{Backoff, Limit, Preset, RestartPolicy, RestartWhen};
-use muster_core::spec::{Kind, ProgramSpec};
+use muster_core::spec::{
+    CheckSpec, Dependency, DependencyCondition, Kind, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec,
+};
 use muster_core::{Awaited, Scope, Settings, Signal, Verb};
 
-use crate::common::programs::{ms, program, s, several, stop_with};
+use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
 use crate::common::witness::OPERATORS_SIGNAL;
 
 /// Dice.
@@ -52,15 +54,100 @@ const STOPS: [&[(Signal, Duration)]; 5] = [
 ];
 
 /// Up to 40 instances of up to 20 programs.
-pub fn programs(dice: &mut Dice) -> Vec<Rc<ProgramSpec>> {
+pub fn programs(dice: &mut Dice) -> Vec<Arc<ProgramSpec>> {
     let (mut programs, mut instances) = (Vec::new(), 0);
     let wanted = 1 + dice.below(40);
     while instances < wanted {
         let one = one_program(dice, programs.len());
+        let one = related(dice, one, programs.len(), &programs);
         instances += one.instances.len() as u64;
-        programs.push(Rc::new(one));
+        programs.push(Arc::new(one));
     }
     programs
+}
+
+fn number_of(program: &ProgramSpec) -> usize {
+    program.name[1..].parse().expect("a number follows the p")
+}
+
+/// The same, depending on a few of those with lower numbers, and now and then restarted with one.
+fn related(dice: &mut Dice, spec: ProgramSpec, number: usize, others: &[Arc<ProgramSpec>]) -> ProgramSpec {
+    let lower: Vec<&ProgramSpec> = others.iter().map(|it| &**it).filter(|it| number_of(it) < number).collect();
+    let (mut depends_on, mut restart_with) = (Vec::new(), Vec::new());
+    for _ in 0..dice.below(3).min(lower.len() as u64) {
+        let other = lower[dice.below(lower.len() as u64) as usize];
+        let mut conditions: Vec<DependencyCondition> = DependencyCondition::ALL.iter().map(|&(_, it)| it).collect();
+        conditions.retain(|&it| it != DependencyCondition::Healthy || !other.instances[0].probes.is_empty());
+        let condition = if dice.one_in(2) { DependencyCondition::Started } else { dice.one_of(&conditions) };
+        depends_on.push(Dependency { program: other.name.clone(), condition });
+        restart_with.extend(dice.one_in(4).then(|| other.name.clone()));
+    }
+    ProgramSpec { depends_on, restart_with, ..spec }
+}
+
+/// What the configuration looks like after somebody has edited it.
+pub fn edited(dice: &mut Dice, programs: &[Arc<ProgramSpec>]) -> Vec<Arc<ProgramSpec>> {
+    let mut programs = programs.to_vec();
+    for _ in 0..1 + dice.below(3) {
+        let place = dice.below(programs.len() as u64) as usize;
+        let spec = ProgramSpec::clone(&programs[place]);
+        let number = number_of(&spec);
+        programs[place] = Arc::new(match dice.below(8) {
+            0 if programs.len() > 1 => {
+                programs.remove(place);
+                continue;
+            }
+            1 => {
+                let number = programs.iter().map(|it| number_of(it)).max().unwrap_or(0) + 1;
+                let one = one_program(dice, number);
+                let one = related(dice, one, number, &programs);
+                programs.push(Arc::new(one));
+                continue;
+            }
+            2 => several(spec, 1 + dice.below(4) as u32),
+            3 => ProgramSpec { priority: dice.one_of(&[1, 5, 999]), stop: stop_with(dice.one_of(&STOPS)), ..spec },
+            4 => ProgramSpec { autostart: !spec.autostart, restart: policy(dice), ..spec },
+            5 => related(dice, spec, number, &programs),
+            6 => watched(dice, spec),
+            _ => with_command(spec, &format!("edition {}", dice.below(1000))),
+        });
+    }
+    let names: Vec<String> = programs.iter().map(|program| program.name.clone()).collect();
+    let is_there = |name: &str| names.iter().any(|other| other == name);
+    let known = |program: &Arc<ProgramSpec>| {
+        let mut program = ProgramSpec::clone(program);
+        program.depends_on.retain(|need| is_there(&need.program));
+        program.restart_with.retain(|name| is_there(name));
+        Arc::new(program)
+    };
+    programs.iter().map(known).collect()
+}
+
+/// The same with probes, a readiness rule or a watchdog, or without.
+fn watched(dice: &mut Dice, spec: ProgramSpec) -> ProgramSpec {
+    let kinds = [ProbeKind::Liveness, ProbeKind::Readiness, ProbeKind::Startup];
+    let reactions = [OnFailure::Restart, OnFailure::Restart, OnFailure::None, OnFailure::Stop, OnFailure::Shutdown];
+    let one = |dice: &mut Dice, number: u64| ProbeSpec {
+        period: dice.one_of(&[ms(100), s(1), s(10)]),
+        initial_delay: dice.one_of(&[ms(0), ms(0), s(3)]),
+        failure_threshold: 1 + dice.below(5) as u32,
+        success_threshold: 1 + dice.below(2) as u32,
+        on_failure: dice.one_of(&reactions),
+        ..probe(&format!("probe{number}"), dice.one_of(&kinds))
+    };
+    let count = if dice.one_in(2) { 0 } else { 1 + dice.below(3) };
+    let probes: Vec<ProbeSpec> = (0..count).map(|number| one(dice, number)).collect();
+    let ready = match dice.below(6) {
+        0 | 1 => Some(ReadySpec::Notify),
+        2 => Some(ReadySpec::Check(CheckSpec::Tcp("127.0.0.1:1".to_owned()))),
+        _ => None,
+    };
+    let start_timeout = dice.one_of(&[ms(500), s(5), s(60)]);
+    let watchdog = dice.one_in(5).then(|| dice.one_of(&[s(1), s(20)]));
+    with(spec, |it| {
+        (it.probes, it.ready) = (probes.clone(), ready.clone());
+        (it.start_timeout, it.watchdog) = (start_timeout, watchdog);
+    })
 }
 
 fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
@@ -75,10 +162,11 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         stop: stop_with(dice.one_of(&STOPS)),
         ..program(&format!("p{number}"))
     };
-    match dice.below(4) {
+    let spec = match dice.below(4) {
         0 => several(spec, 2 + number as u32 % 5),
         _ => spec,
-    }
+    };
+    if dice.one_in(3) { watched(dice, spec) } else { spec }
 }
 
 fn policy(dice: &mut Dice) -> RestartPolicy {

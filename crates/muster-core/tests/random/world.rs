@@ -3,9 +3,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::{Effect, Exit, Input, RequestId, RunId, ShutdownReason, Signal, State, Supervisor, Time, Verb};
+use muster_core::spec::ProgramSpec;
+use muster_core::{
+    Effect, Exit, Input, ProbeOutcome, RequestId, RunId, Settings, ShutdownReason, Signal, State, Supervisor, Time,
+    Verb,
+};
 
 use crate::common::programs::{killed_by, missing, ms, s};
 use crate::common::witness::Witness;
@@ -20,6 +25,9 @@ struct Being {
     /// How the processes beside the main one take it, if there are any.
     others: Option<Option<Duration>>,
     others_are_dying: bool,
+    /// How often it says that it lives, and whether its checks succeed, once in so many times not.
+    pings: Option<Duration>,
+    wellness: u64,
 }
 
 /// What is going to happen by itself.
@@ -31,11 +39,18 @@ enum Fate {
     DiesBy(u8),
     OthersEnd,
     Expires,
+    SaysReady,
+    AsksForTime,
+    Pings,
+    TripsWatchdog,
+    Answers(u8, bool),
 }
 
 pub struct World {
     core: Supervisor,
     witness: Witness,
+    settings: Settings,
+    programs: Vec<Arc<ProgramSpec>>,
     dice: Dice,
     now: Time,
     /// When, in which order, what, and to which run or request.
@@ -55,6 +70,8 @@ impl World {
         World {
             core: Supervisor::new(settings, &programs, seed),
             witness: Witness::new(settings, &programs),
+            settings,
+            programs,
             dice,
             now: Time::ZERO,
             fates: BinaryHeap::new(),
@@ -82,8 +99,22 @@ impl World {
     }
 
     fn operate(&mut self) -> Result<(), String> {
+        if self.dice.one_in(8) {
+            return self.reload();
+        }
         let (verb, select) = operator::command(&mut self.dice);
         self.command(verb, &select)
+    }
+
+    fn reload(&mut self) -> Result<(), String> {
+        let programs = operator::edited(&mut self.dice, &self.programs);
+        self.counter += 1;
+        let request = Some(RequestId(self.counter)).filter(|_| self.dice.one_in(2));
+        let input = Input::Reloaded { request, programs: programs.clone(), settings: self.settings };
+        if !self.core.is_shutting_down() {
+            self.programs = programs;
+        }
+        self.hand(input)
     }
 
     fn command(&mut self, verb: Verb, select: &str) -> Result<(), String> {
@@ -101,8 +132,8 @@ impl World {
     /// Nobody wants anything any more. All must come to rest, and every request to its answer.
     fn end_by_stopping(&mut self) -> Result<(), String> {
         self.command(Verb::Stop, "all")?;
-        // The longest patience for each of three priorities, SIGKILL, and what the kernel takes.
-        self.live_until(self.now + s(400))?;
+        // The longest patience for each of a long chain of dependencies, SIGKILL, and what the kernel takes.
+        self.live_until(self.now + s(4000))?;
         if self.witness.has_exited.is_some() {
             return self.is_over();
         }
@@ -215,6 +246,19 @@ impl World {
                 being.others = None;
                 Ok(())
             }
+            Fate::SaysReady if being.has_main => self.hand(Input::Ready { run }),
+            Fate::AsksForTime if being.has_main => self.hand(Input::StartExtended { run, by: s(3) }),
+            Fate::TripsWatchdog if being.has_main => self.hand(Input::WatchdogTripped { run }),
+            Fate::Pings if being.has_main => {
+                if let Some(interval) = being.pings {
+                    self.fate(interval, Fate::Pings, run.0);
+                }
+                self.hand(Input::WatchdogPinged { run })
+            }
+            Fate::Answers(probe, success) if being.has_main => {
+                let (probe, outcome) = (probe.into(), ProbeOutcome { success, detail: "it".to_owned() });
+                self.hand(Input::ProbeFinished { run, probe, outcome })
+            }
             _ => Ok(()),
         }
     }
@@ -228,7 +272,7 @@ impl World {
 /// The shell's part.
 impl World {
     fn hand(&mut self, input: Input) -> Result<(), String> {
-        self.say(|| format!("-> {input:?}"));
+        self.say(|| format!("-> {}", brief(format!("{input:?}"))));
         self.witness.hears(&input, &self.core);
         self.core.handle_input(self.now, input.clone());
         self.drain()?;
@@ -245,7 +289,7 @@ impl World {
 
     fn drain(&mut self) -> Result<(), String> {
         while let Some(effect) = self.core.poll_effect() {
-            self.say(|| format!("   {effect:?}"));
+            self.say(|| format!("   {}", brief(format!("{effect:?}"))));
             self.witness.sees(self.now, &effect)?;
             self.carry_out(&effect);
             if matches!(effect, Effect::Exit { .. })
@@ -268,6 +312,12 @@ impl World {
                 }
             }
             Effect::Sweep { run, signal } => self.sweep(run, signal),
+            Effect::StartProbe { run, probe, .. } => {
+                let wellness = self.beings.get(&run).map_or(2, |being| being.wellness);
+                let success = !self.dice.one_in(wellness);
+                let takes = if self.dice.one_in(20) { s(15) } else { self.dice.up_to(ms(50)) };
+                self.fate(takes, Fate::Answers(probe as u8, success), run.0);
+            }
             _ => {}
         }
     }
@@ -275,7 +325,10 @@ impl World {
     fn bear(&mut self, run: RunId) {
         let obeys = if self.dice.one_in(6) { None } else { Some(self.dice.up_to(ms(400))) };
         let others = self.dice.one_in(4).then(|| if self.dice.one_in(2) { None } else { Some(self.dice.up_to(s(1))) });
-        self.beings.insert(run, Being { has_main: true, is_executed: false, obeys, others, others_are_dying: false });
+        let pings = self.dice.one_in(2).then(|| self.dice.one_of(&[ms(300), s(3)]));
+        let wellness = self.dice.one_of(&[2, 10, 1000]);
+        let (has_main, is_executed, others_are_dying) = (true, false, false);
+        self.beings.insert(run, Being { has_main, is_executed, obeys, others, others_are_dying, pings, wellness });
         let soon = self.dice.up_to(ms(20));
         match self.dice.below(20) {
             0 => self.fate(soon, Fate::NotSpawned, run.0),
@@ -292,6 +345,12 @@ impl World {
     fn decide_its_life(&mut self, soon: Duration, run: RunId) {
         let longest = self.dice.one_of(&[ms(50), s(2), s(30)]);
         let after = soon + self.dice.up_to(longest);
+        if self.dice.one_in(2) {
+            let words = self.dice.one_of(&[Fate::SaysReady, Fate::SaysReady, Fate::AsksForTime, Fate::TripsWatchdog]);
+            let when = self.dice.up_to(s(1));
+            self.fate(when, words, run.0);
+            self.fate(when, Fate::Pings, run.0);
+        }
         match self.dice.below(6) {
             0 => self.fate(after, Fate::Ends(0), run.0),
             1 => self.fate(after, Fate::Ends(1), run.0),
@@ -327,4 +386,14 @@ impl World {
             self.log.push(format!("{:>10} ({living}) {}", self.now.to_string(), what()));
         }
     }
+}
+
+/// Without what is configured.
+fn brief(mut told: String) -> String {
+    for long in [", spec: InstanceSpec", ", programs: ["] {
+        if let Some(place) = told.find(long) {
+            told.truncate(place);
+        }
+    }
+    told
 }

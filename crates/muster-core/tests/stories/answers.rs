@@ -1,18 +1,26 @@
 //! What commands answer, in every state: one answer each, when it is done or fails or can no longer come.
 
+use std::sync::Arc;
+
 use muster_core::restart::{Limit, RestartPolicy, RestartWhen};
-use muster_core::spec::{Kind, ProgramSpec};
-use muster_core::{Awaited, Exit, Input, RequestId, Scope, Signal, Verb};
+use muster_core::spec::{CheckSpec, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec};
+use muster_core::{Awaited, Exit, Input, Instance, ProbeOutcome, RequestId, Scope, Signal, Verb};
 
 use crate::common::programs::{killed_by, missing, ms, program, quick, s, several, when};
+use crate::common::witness::OPERATORS_SIGNAL;
 use crate::stage::Stage;
 
 /// A stage with one program in that state.
 fn in_state(state: &str) -> Stage {
+    with_reload_signal(state, Signal::HUP)
+}
+
+fn with_reload_signal(state: &str, signal: Signal) -> Stage {
     let autostart = state != "STOPPED";
     let retries = if state == "FATAL" { 0 } else { 10 };
     let restart = RestartPolicy { limit: Limit::Retries(retries), ..RestartPolicy::DEFAULT };
-    let mut stage = Stage::booted([ProgramSpec { autostart, restart, ..program("web") }]);
+    let reload_signal = Some(signal);
+    let mut stage = Stage::booted([ProgramSpec { autostart, restart, reload_signal, ..program("web") }]);
     match state {
         "RUNNING" => stage.after(s(1)),
         "BACKOFF" | "FATAL" => stage.exits("web", 1),
@@ -129,6 +137,42 @@ fn signal_in_every_state() {
         stage.did(if answer == "web Signalled" { "USR1 web" } else { "" });
         stage.stands(&format!("web {state}"));
     }
+}
+
+#[test]
+fn reload_in_every_state() {
+    for (state, answer) in [
+        ("STOPPED", "web NotRunning!"),
+        ("EXITED", "web NotRunning!"),
+        ("FATAL", "web NotRunning!"),
+        ("BACKOFF", "web NotRunning!"),
+        ("STARTING", "web Signalled"),
+        ("RUNNING", "web Signalled"),
+        ("STOPPING", "web NotRunning!"),
+    ] {
+        let mut stage = with_reload_signal(state, OPERATORS_SIGNAL);
+        let request = stage.ask(Verb::Reload, "web");
+        stage.answered(request, answer);
+        stage.did(if answer == "web Signalled" { "USR1 web" } else { "" });
+        stage.stands(&format!("web {state}"));
+    }
+}
+
+#[test]
+fn what_has_no_reload_signal_is_restarted_and_what_does_not_run_is_left_alone() {
+    let without = |name| ProgramSpec { reload_signal: None, ..quick(name) };
+    let reading = |name| ProgramSpec { reload_signal: Some(OPERATORS_SIGNAL), ..quick(name) };
+    let off = ProgramSpec { autostart: false, ..without("off") };
+    let mut stage = Stage::booted([reading("a"), without("b"), off]);
+    stage.forget_deeds();
+    let request = stage.ask(Verb::Reload, "all");
+    stage.did("USR1 a, TERM b");
+    stage.not_answered(request);
+    stage.is_killed("b", Signal::TERM);
+    stage.did("sweep b with TERM, spawn b");
+    stage.spawned("b");
+    stage.answered(request, "a Signalled, b Restarted, off NotRunning!");
+    stage.stands("a RUNNING, b RUNNING, off STOPPED");
 }
 
 #[test]
@@ -360,6 +404,30 @@ fn wait_for_running_waits_while_it_is_stopped() {
     stage.spawned("web");
     stage.after(s(1));
     stage.answered(running, "web Reached");
+}
+
+#[test]
+fn wait_for_ready_and_healthy() {
+    let mut web = quick("web");
+    let instance = Arc::make_mut(&mut web.instances[0]);
+    instance.ready = Some(ReadySpec::Notify);
+    instance.probes.push(ProbeSpec::new("live", ProbeKind::Liveness, CheckSpec::Tcp("localhost:80".to_owned())));
+    let oneshot = ProgramSpec { kind: Kind::Oneshot, ..program("job") };
+    let mut stage = Stage::booted([oneshot, quick("plain"), web]);
+    let run = stage.core.find("web").and_then(Instance::run).unwrap();
+    let ready = stage.wait_for(Awaited::Ready, "all");
+    let healthy = stage.wait_for(Awaited::Healthy, "all");
+    stage.exits("job", 0);
+    stage.not_answered(ready);
+    stage.hand(Input::Ready { run });
+    stage.answered(ready, "job Reached, plain Reached, web Reached");
+    stage.not_answered(healthy);
+    let outcome = ProbeOutcome { success: true, detail: String::new() };
+    stage.hand(Input::ProbeFinished { run, probe: 0, outcome });
+    stage.answered(healthy, "job Reached, plain Reached, web Reached");
+    stage.exits("web", 0);
+    let gone = stage.wait_for(Awaited::Ready, "web");
+    stage.answered(gone, "web failed: exit status 0");
 }
 
 #[test]

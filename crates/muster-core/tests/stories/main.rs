@@ -9,9 +9,12 @@ mod answers;
 #[path = "../common/mod.rs"]
 mod common;
 mod container;
+mod depend;
 mod extremes;
 mod order;
 mod policies;
+mod readiness;
+mod reload;
 mod shutdown;
 mod stage;
 mod stopping;

@@ -1,14 +1,14 @@
 //! Where the stories are told: inputs by name, and effects, states and answers as words that read like the story.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::exit::SpawnError;
 use muster_core::spec::ProgramSpec;
 use muster_core::{
-    Awaited, Done, Effect, Event, Exit, Failure, Input, Instance, InstanceId, Outcome, RequestId, RunId, Scope,
-    Settings, ShutdownReason, Signal, Supervisor, Time, Verb,
+    Awaited, Done, Effect, Event, Exit, Failure, Input, Instance, InstanceId, Outcome, Plan, ProbeOutcome, RequestId,
+    RunId, Scope, Settings, ShutdownReason, Signal, Supervisor, Time, Verb,
 };
 
 use crate::common::programs::{SETTINGS, killed_by};
@@ -18,7 +18,7 @@ pub struct Stage {
     pub core: Supervisor,
     witness: Witness,
     pub now: Time,
-    runs: BTreeMap<RunId, InstanceId>,
+    runs: BTreeMap<RunId, String>,
     requests: u64,
     deeds: Vec<String>,
     answers: BTreeMap<RequestId, String>,
@@ -31,7 +31,7 @@ impl Stage {
     }
 
     pub fn with<const N: usize>(settings: Settings, programs: [ProgramSpec; N]) -> Stage {
-        let programs = programs.map(Rc::new);
+        let programs = programs.map(Arc::new);
         Stage {
             core: Supervisor::new(settings, &programs, 1),
             witness: Witness::new(settings, &programs),
@@ -62,7 +62,7 @@ impl Stage {
         self.core.find(name).unwrap_or_else(|| panic!("there is no {name}"))
     }
 
-    fn run(&self, name: &str) -> RunId {
+    pub fn run(&self, name: &str) -> RunId {
         self.one(name).run().unwrap_or_else(|| panic!("nothing of {name} is left"))
     }
 }
@@ -81,6 +81,29 @@ impl Stage {
 
     pub fn spawn_fails(&mut self, name: &str, error: SpawnError) {
         self.hand(Input::SpawnFailed { run: self.run(name), error });
+    }
+
+    pub fn says_ready(&mut self, name: &str) {
+        self.hand(Input::Ready { run: self.run(name) });
+    }
+
+    pub fn pings(&mut self, name: &str) {
+        self.hand(Input::WatchdogPinged { run: self.run(name) });
+    }
+
+    /// A check of it has its answer.
+    pub fn check_of(&mut self, name: &str, probe: usize, success: bool) {
+        let detail = if success { "200 OK" } else { "connection refused" }.to_owned();
+        self.hand(Input::ProbeFinished { run: self.run(name), probe, outcome: ProbeOutcome { success, detail } });
+    }
+
+    /// The configuration is read anew, and these are its programs.
+    pub fn reload<const N: usize>(&mut self, programs: [ProgramSpec; N]) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        let programs = programs.map(Arc::new).to_vec();
+        self.hand(Input::Reloaded { request: Some(request), programs, settings: SETTINGS });
+        request
     }
 
     /// Its main process ends; the rest of its tree may live on.
@@ -172,7 +195,7 @@ impl Stage {
     fn note(&mut self, effect: Effect) {
         match effect {
             Effect::Spawn { run, instance, .. } => {
-                self.runs.insert(run, instance);
+                self.runs.insert(run, self.core.instance(instance).name().to_owned());
                 self.deeds.push(format!("spawn {}", self.name(run)));
             }
             // It follows every polite signal, and the stories do not repeat it; `stopping.rs` checks it once.
@@ -186,6 +209,11 @@ impl Stage {
             Effect::Sweep { run, signal } => {
                 self.deeds.push(format!("sweep {} with {}", self.name(run), bare(signal)));
             }
+            Effect::StartProbe { run, spec, probe, .. } => {
+                let name = spec.check(probe).expect("only what is configured is checked").name;
+                self.deeds.push(format!("check {name} of {}", self.name(run)));
+            }
+            Effect::StopProbes { run } => self.deeds.push(format!("stop checking {}", self.name(run))),
             Effect::SignalStrays { signal } => self.deeds.push(format!("{} strays", bare(signal))),
             Effect::Reply { request, outcome } => drop(self.answers.insert(request, self.words(outcome))),
             Effect::Publish(event) => self.events.push(event),
@@ -194,20 +222,32 @@ impl Stage {
     }
 
     fn name(&self, run: RunId) -> &str {
-        self.core.instance(self.runs[&run]).name()
+        &self.runs[&run]
     }
 
     fn words(&self, outcome: Outcome) -> String {
+        let name = |id| self.core.get(id).map_or("what was removed", Instance::name);
         let of_one = |(id, result): (InstanceId, Result<Done, Failure>)| match result {
-            Ok(done) => format!("{} {done:?}", self.core.instance(id).name()),
-            Err(Failure::Ended(end)) => format!("{} failed: {end}", self.core.instance(id).name()),
-            Err(failure) => format!("{} {failure:?}!", self.core.instance(id).name()),
+            Ok(done) => format!("{} {done:?}", name(id)),
+            Err(Failure::Waiting(on)) => format!("{} waits for {}", name(id), on.join(" and ")),
+            Err(Failure::Ended(end)) => format!("{} failed: {end}", name(id)),
+            Err(failure) => format!("{} {failure:?}!", name(id)),
         };
         match outcome {
+            Outcome::Reloaded(plan) => plan_in_words(&plan),
+            Outcome::ShuttingDown => "refused: shutting down".to_owned(),
             Outcome::NoSuchProgram(pattern) => format!("no such program: {pattern}"),
             Outcome::Results(results) => results.into_iter().map(of_one).collect::<Vec<_>>().join(", "),
         }
     }
+}
+
+fn plan_in_words(plan: &Plan) -> String {
+    let lists =
+        [("add", &plan.added), ("remove", &plan.removed), ("restart", &plan.restarted), ("change", &plan.changed)];
+    let told = lists.iter().filter(|(_, names)| !names.is_empty());
+    let told = told.map(|(word, names)| format!("{word} {}", names.join(" ")));
+    told.chain([format!("{} as before", plan.unchanged)]).collect::<Vec<_>>().join(", ")
 }
 
 fn bare(signal: Signal) -> String {
@@ -253,6 +293,12 @@ impl Stage {
     #[track_caller]
     pub fn not_answered(&self, request: RequestId) {
         assert_eq!(self.answers.get(&request), None, "at {}", self.now);
+    }
+
+    /// What an instance that is WAITING waits for.
+    #[track_caller]
+    pub fn waits_for(&self, name: &str, expected: &str) {
+        assert_eq!(self.core.waiting_for(self.one(name).id()).join(" and "), expected, "at {}", self.now);
     }
 
     /// The delay before the next run, in milliseconds.

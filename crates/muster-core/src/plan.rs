@@ -1,0 +1,164 @@
+//! What a new configuration changes: who comes, who goes, who must start anew, and who never notices.
+//!
+//! [`plan`] only compares, so it serves a dry run as well as a reload. Instances are matched by program and number: from
+//! one instance to several, `web` goes on as `web:0`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::spec::{InstanceSpec, OutputSpec, ProgramSpec};
+
+/// What a reload does, or would do. Names of instances, in the order of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// New ones, which start if they start by themselves.
+    pub added: Vec<String>,
+    /// Those that stop and are forgotten.
+    pub removed: Vec<String>,
+    /// Those whose process must be another, and those that restart with them.
+    pub restarted: Vec<String>,
+    /// Those whose rules change and whose process does not.
+    pub changed: Vec<String>,
+    /// How many are as they were.
+    pub unchanged: usize,
+}
+
+impl Plan {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.restarted.is_empty() && self.changed.is_empty()
+    }
+}
+
+/// How much another configuration of an instance differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Difference {
+    /// Not at all.
+    None,
+    /// In rules that take effect in place.
+    Rules,
+    /// In what its process is made of.
+    Process,
+}
+
+/// A program's name and an instance's number: what stays the same from one configuration to the next.
+pub(crate) type Key<'a> = (&'a str, u32);
+
+/// Compares two configurations.
+pub fn plan(old: &[Arc<ProgramSpec>], new: &[Arc<ProgramSpec>]) -> Plan {
+    let known: HashMap<Key<'_>, _> =
+        members(old).map(|(program, spec)| (key(program, spec), (program, spec))).collect();
+    let wanted: HashMap<Key<'_>, ()> = members(new).map(|(program, spec)| (key(program, spec), ())).collect();
+    let mut plan = Plan::default();
+    let restarts = programs_that_restart(old, new, &known);
+    for (program, spec) in members(new) {
+        let name = spec.name.clone();
+        let Some((was, was_spec)) = known.get(&key(program, spec)) else {
+            plan.added.push(name);
+            continue;
+        };
+        match difference(was, was_spec, program, spec) {
+            Difference::Process => plan.restarted.push(name),
+            _ if restarts.contains_key(program.name.as_str()) => plan.restarted.push(name),
+            Difference::Rules => plan.changed.push(name),
+            Difference::None => plan.unchanged += 1,
+        }
+    }
+    let gone = members(old).filter(|(program, spec)| !wanted.contains_key(&key(program, spec)));
+    plan.removed = gone.map(|(_, spec)| spec.name.clone()).collect();
+    plan
+}
+
+fn members(programs: &[Arc<ProgramSpec>]) -> impl Iterator<Item = (&ProgramSpec, &InstanceSpec)> {
+    programs.iter().flat_map(|program| program.instances.iter().map(move |spec| (&**program, &**spec)))
+}
+
+pub(crate) fn key<'a>(program: &'a ProgramSpec, spec: &InstanceSpec) -> Key<'a> {
+    (&program.name, spec.index)
+}
+
+/// The programs that are restarted with one whose process must be another, near or far.
+fn programs_that_restart<'a>(
+    old: &[Arc<ProgramSpec>],
+    new: &'a [Arc<ProgramSpec>],
+    known: &HashMap<Key<'_>, (&ProgramSpec, &InstanceSpec)>,
+) -> HashMap<&'a str, ()> {
+    let mut with: HashMap<&str, Vec<&ProgramSpec>> = HashMap::new();
+    for program in new.iter().filter(|program| old.iter().any(|was| was.name == program.name)) {
+        for name in &program.restart_with {
+            with.entry(name).or_default().push(program);
+        }
+    }
+    let must = |(program, spec): &(&ProgramSpec, &InstanceSpec)| {
+        let was = known.get(&key(program, spec));
+        was.is_some_and(|(was, was_spec)| difference(was, was_spec, program, spec) == Difference::Process)
+    };
+    if with.is_empty() {
+        return HashMap::new();
+    }
+    let mut to_follow: Vec<&str> = members(new).filter(must).map(|(program, _)| program.name.as_str()).collect();
+    let mut restarts = HashMap::new();
+    while let Some(name) = to_follow.pop() {
+        for other in with.get(name).into_iter().flatten() {
+            if restarts.insert(other.name.as_str(), ()).is_none() {
+                to_follow.push(&other.name);
+            }
+        }
+    }
+    restarts
+}
+
+/// What another configuration means for an instance. Every field is named, so that a new one must be thought about.
+pub(crate) fn difference(
+    was: &ProgramSpec,
+    was_spec: &InstanceSpec,
+    program: &ProgramSpec,
+    spec: &InstanceSpec,
+) -> Difference {
+    let InstanceSpec { name, index: _, process, output, ready, start_timeout, watchdog, probes } = spec;
+    // What the process was given when it was made: its command and environment, its pipes, how it is to report.
+    let needs_another = was_spec.process != *process
+        || was_spec.output != (OutputSpec { rotation: was_spec.output.rotation, ..output.clone() })
+        || was_spec.ready != *ready
+        || was_spec.watchdog != *watchdog;
+    if needs_another {
+        return Difference::Process;
+    }
+    let is_same = was_spec.name == *name
+        && was_spec.output.rotation == output.rotation
+        && was_spec.start_timeout == *start_timeout
+        && was_spec.probes == *probes
+        && has_same_rules(was, program);
+    if is_same { Difference::None } else { Difference::Rules }
+}
+
+fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
+    let ProgramSpec {
+        name: _,
+        groups,
+        kind,
+        autostart,
+        restart,
+        startsecs,
+        exit_codes,
+        depends_on,
+        restart_with,
+        priority,
+        essential,
+        stop,
+        reload_signal,
+        instances: _,
+    } = program;
+    was.groups == *groups
+        && was.kind == *kind
+        && was.autostart == *autostart
+        && was.restart == *restart
+        && was.startsecs == *startsecs
+        && was.exit_codes == *exit_codes
+        && was.depends_on == *depends_on
+        && was.restart_with == *restart_with
+        && was.priority == *priority
+        && was.essential == *essential
+        && was.stop == *stop
+        && was.reload_signal == *reload_signal
+}

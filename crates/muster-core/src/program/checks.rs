@@ -1,0 +1,230 @@
+//! Readiness, probes and the watchdog of a run: what is said of it, and what follows.
+//!
+//! A run that fails by what is found here stays in its state while it is stopped, so that its end goes through the policy
+//! like any other failure.
+
+use std::time::Duration;
+
+use super::Instance;
+use crate::cause::StopCause;
+use crate::effect::{Effect, Event};
+use crate::health::{Checks, Health, ProbeOutcome, Readiness};
+use crate::program::Turn;
+use crate::spec::{OnFailure, ProbeKind};
+use crate::state::State;
+use crate::stop::StopPlan;
+use crate::timers::Slot;
+
+/// What the supervisor tells it.
+impl Instance {
+    /// The run's readiness rule has been met.
+    pub(crate) fn became_ready(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = self.run.as_mut().filter(|run| !run.said_ready && run.main_lives) else { return };
+        run.said_ready = true;
+        self.timers.disarm(Slot::Ready);
+        if run.is_executed && run.stop.is_none() {
+            self.wind_watchdog(turn);
+            self.come_up(turn);
+        }
+    }
+
+    /// The run needs longer to become ready.
+    pub(crate) fn start_extended(&mut self, turn: &mut Turn<'_>, by: Duration) {
+        if let Some(deadline) = self.timers.get(Slot::Ready) {
+            self.timers.arm(Slot::Ready, deadline.max(turn.now + by));
+        }
+    }
+
+    /// The run says that it lives. As with systemd, the first word starts the clock if nothing has before.
+    pub(crate) fn watchdog_pinged(&mut self, turn: &mut Turn<'_>) {
+        if self.run.as_ref().is_some_and(|run| run.is_executed && run.main_lives && run.stop.is_none()) {
+            self.wind_watchdog(turn);
+        }
+    }
+
+    /// The run chooses another interval; zero is none.
+    pub(crate) fn watchdog_changed(&mut self, turn: &mut Turn<'_>, interval: Duration) {
+        let Some(run) = self.run.as_mut().filter(|run| run.main_lives && run.stop.is_none()) else { return };
+        run.watchdog = Some(interval).filter(|interval| !interval.is_zero());
+        match run.watchdog {
+            None => self.timers.disarm(Slot::Watchdog),
+            Some(_) if self.timers.get(Slot::Watchdog).is_some() => self.wind_watchdog(turn),
+            Some(_) => {}
+        }
+    }
+
+    /// The run asks for its end.
+    pub(crate) fn watchdog_tripped(&mut self, turn: &mut Turn<'_>) {
+        self.fail_run(turn, StopCause::Watchdog { silent: None });
+    }
+
+    /// A check has its answer. What is left for the supervisor to do is returned: to stop this one, or everything.
+    pub(crate) fn check_finished(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: usize,
+        outcome: ProbeOutcome,
+    ) -> Option<OnFailure> {
+        let run = self.run.as_mut()?;
+        let answer = run.checks.as_mut()?.finished(&self.spec, place, outcome.success, turn.now)?;
+        let (instance, id) = (self.id, run.id);
+        if !outcome.success {
+            let (failures, detail) = (answer.failures, outcome.detail.clone());
+            let event = Event::ProbeFailed { instance, run: id, probe: place, failures, detail };
+            turn.effects.push_back(Effect::Publish(event));
+        }
+        self.arm_checks();
+        let Some(probe) = self.spec.probes.get(place) else {
+            if outcome.success {
+                self.became_ready(turn);
+            }
+            return None;
+        };
+        let reaction = if probe.kind == ProbeKind::Readiness { OnFailure::None } else { probe.on_failure };
+        let name = probe.name.as_str().into();
+        self.judge_checks(turn, place, &outcome.detail);
+        if !answer.has_tripped || reaction == OnFailure::None {
+            return None;
+        }
+        self.fail_run(turn, StopCause::Probe { name, detail: outcome.detail.into() });
+        (reaction != OnFailure::Restart).then_some(reaction)
+    }
+
+    /// Whether its run can serve.
+    pub fn ready(&self) -> Readiness {
+        let Some(run) = &self.run else { return Readiness::Unknown };
+        if self.state == State::Running && run.stop.is_none() {
+            match &run.checks {
+                Some(checks) if checks.is_ready(&self.spec) => Readiness::Ready,
+                Some(checks) if run.was_ready || checks.refuses(&self.spec) => Readiness::NotReady,
+                Some(_) => Readiness::Unknown,
+                None => Readiness::Ready,
+            }
+        } else if run.was_ready {
+            Readiness::NotReady
+        } else {
+            Readiness::Unknown
+        }
+    }
+
+    /// Whether its run is well.
+    pub fn health(&self) -> Health {
+        self.run.as_ref().map_or(Health::Unknown, |run| run.health)
+    }
+
+    /// Why its run is being ended by us, if it is.
+    pub fn cause(&self) -> Option<&StopCause> {
+        self.run.as_ref().and_then(|run| run.cause.as_ref())
+    }
+
+    /// Whether its run has failed by our judgement and is being stopped for it.
+    pub fn is_failing(&self) -> bool {
+        self.cause().is_some_and(StopCause::is_failure)
+    }
+}
+
+impl Instance {
+    /// Its program has been executed: everything that watches it begins.
+    pub(super) fn begin_checks(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = &mut self.run else { return };
+        run.watchdog = self.spec.watchdog;
+        run.checks = Checks::begin(&self.spec, turn.now);
+        let must_say_it = self.spec.ready.is_some();
+        if must_say_it && !run.said_ready {
+            self.timers.arm(Slot::Ready, turn.now + self.spec.start_timeout);
+        } else {
+            self.wind_watchdog(turn);
+        }
+        self.start_checks(turn);
+    }
+
+    /// It is RUNNING as soon as it has lasted and, where it must say so, is ready.
+    pub(super) fn come_up(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = self.run.as_ref().filter(|run| run.is_executed && run.stop.is_none()) else { return };
+        let has_lasted = self.timers.get(Slot::Start).is_none();
+        let is_ready = self.spec.ready.is_none() || run.said_ready;
+        if self.state == State::Starting && has_lasted && is_ready {
+            self.enter(turn, State::Running);
+            self.note_readiness(turn);
+        }
+    }
+
+    /// Starts every check that is due.
+    pub(super) fn start_checks(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = &mut self.run else { return };
+        let Some(checks) = &mut run.checks else { return };
+        while let Some(probe) = checks.take_due(turn.now) {
+            let spec = std::sync::Arc::clone(&self.spec);
+            turn.effects.push_back(Effect::StartProbe { run: run.id, instance: self.id, probe, spec });
+        }
+        self.arm_checks();
+    }
+
+    fn arm_checks(&mut self) {
+        match self.run.as_ref().and_then(|run| run.checks.as_ref()).and_then(|checks| checks.next_due()) {
+            Some(due) => self.timers.arm(Slot::Check, due),
+            None => self.timers.disarm(Slot::Check),
+        }
+    }
+
+    /// Nobody wants to know any more how the run does.
+    pub(super) fn stop_checks(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = &mut self.run else { return };
+        if run.checks.take().is_some() {
+            turn.effects.push_back(Effect::StopProbes { run: run.id });
+        }
+    }
+
+    /// The clock of the watchdog starts anew.
+    fn wind_watchdog(&mut self, turn: &Turn<'_>) {
+        if let Some(interval) = self.run.as_ref().and_then(|run| run.watchdog) {
+            self.timers.arm(Slot::Watchdog, turn.now + interval);
+        }
+    }
+
+    pub(super) fn watchdog_expired(&mut self, turn: &mut Turn<'_>) {
+        let silent = self.run.as_ref().and_then(|run| run.watchdog);
+        self.fail_run(turn, StopCause::Watchdog { silent });
+    }
+
+    /// The run has failed by our own judgement: it is stopped as configured, and its end goes through the policy.
+    pub(super) fn fail_run(&mut self, turn: &mut Turn<'_>, cause: StopCause) {
+        let is_up = matches!(self.state, State::Starting | State::Running);
+        let Some(run) = self.run.as_mut().filter(|run| is_up && run.main_lives && run.stop.is_none()) else { return };
+        run.stop = Some(StopPlan::begin(&self.program.stop, turn.now, None));
+        run.cause = Some(cause.clone());
+        turn.effects.push_back(Effect::Publish(Event::Failing { instance: self.id, run: run.id, cause }));
+        self.timers.clear();
+        self.stop_checks(turn);
+        self.tell_change(turn);
+        self.take_stop_step(turn);
+    }
+
+    /// After an answer: is it ready and well?
+    fn judge_checks(&mut self, turn: &mut Turn<'_>, probe: usize, detail: &str) {
+        let Some(run) = &mut self.run else { return };
+        let Some(checks) = &run.checks else { return };
+        let health = checks.health(&self.spec);
+        let has_changed = std::mem::replace(&mut run.health, health) != health;
+        if has_changed {
+            let (instance, run, detail) = (self.id, run.id, detail.to_owned());
+            turn.effects.push_back(Effect::Publish(Event::Health { instance, run, health, probe, detail }));
+            self.tell_change(turn);
+        }
+        self.note_readiness(turn);
+    }
+
+    /// Tells when a run with probes or a readiness rule became ready or is no longer. One without is ready as it runs.
+    pub(super) fn note_readiness(&mut self, turn: &mut Turn<'_>) {
+        let is_ready = self.ready() == Readiness::Ready;
+        let Some(run) = &mut self.run else { return };
+        if std::mem::replace(&mut run.was_ready_now, is_ready) == is_ready {
+            return;
+        }
+        run.was_ready |= is_ready;
+        if run.checks.is_some() || self.spec.ready.is_some() {
+            turn.effects.push_back(Effect::Publish(Event::Ready { instance: self.id, run: run.id, is_ready }));
+            self.tell_change(turn);
+        }
+    }
+}

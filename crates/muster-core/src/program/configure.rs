@@ -1,0 +1,50 @@
+//! What a reload does to one instance: another configuration under the same run, and its last days.
+
+use std::sync::Arc;
+
+use super::Instance;
+use crate::effect::Effect;
+use crate::health::{Checks, Health};
+use crate::program::Turn;
+use crate::spec::{InstanceSpec, ProgramSpec};
+
+impl Instance {
+    /// From now on it goes by another configuration. The run, its counters and its history stay; whoever wants another
+    /// run restarts it.
+    pub(crate) fn reconfigure(&mut self, turn: &mut Turn<'_>, program: Arc<ProgramSpec>, spec: Arc<InstanceSpec>) {
+        self.program = program;
+        self.is_leaving = false;
+        let was = std::mem::replace(&mut self.spec, spec);
+        if was.probes != self.spec.probes {
+            self.change_probes(turn, &was);
+        }
+    }
+
+    /// What its process is made of, while there is one; what is configured otherwise.
+    pub(crate) fn made_of(&self) -> &InstanceSpec {
+        self.run.as_ref().filter(|run| run.main_lives).map_or(&self.spec, |run| &run.spec)
+    }
+
+    fn change_probes(&mut self, turn: &mut Turn<'_>, was: &InstanceSpec) {
+        let is_watched = |run: &super::Run| run.is_executed && run.main_lives && run.stop.is_none();
+        let Some(run) = self.run.as_mut().filter(|run| is_watched(run)) else { return };
+        let checks = Checks::adapt(run.checks.as_deref(), was, &self.spec, turn.now);
+        if run.checks.is_some() {
+            turn.effects.push_back(Effect::StopProbes { run: run.id });
+        }
+        run.health = checks.as_ref().map_or(Health::Unknown, |checks| checks.health(&self.spec));
+        run.checks = checks;
+        self.start_checks(turn);
+        self.note_readiness(turn);
+    }
+
+    /// Its program is configured no more: it stays until nothing of it is left.
+    pub(crate) fn leave_configuration(&mut self) {
+        self.is_leaving = true;
+    }
+
+    /// Whether it is configured no more, and only stays until nothing of it is left.
+    pub fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+}

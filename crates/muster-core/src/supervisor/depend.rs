@@ -1,0 +1,167 @@
+//! Dependencies at work: who is started because another needs it, who may start now, and who is restarted with whom.
+//!
+//! [`crate::graph`] counts; here is what follows. A condition is asked for at every start, by whomever: also a run that
+//! follows a crash waits until its dependencies hold again. What runs already is left alone when they cease to.
+//!
+//! Starting an instance, by command or with the daemon, starts what it depends on and is not there: as `systemctl start`
+//! and `docker compose up` do. What is there but not yet so far is waited for; what has met its condition (a oneshot that
+//! has completed) is not started again. A stop concerns whom it names, and nobody else.
+
+use super::Supervisor;
+use crate::batch::Purpose;
+use crate::cause::{Asker, StopCause};
+use crate::effect::{Effect, Event};
+use crate::name::InstanceId;
+use crate::program::Instance;
+use crate::request::{Change, Failure};
+use crate::spec::DependencyCondition;
+use crate::state::{Goal, State};
+use crate::time::Time;
+
+impl Supervisor {
+    /// What must be started for these to start some time.
+    pub(super) fn needed_by(&self, ids: &[InstanceId]) -> Vec<InstanceId> {
+        if !self.graph.has_needs() {
+            return Vec::new();
+        }
+        let mut seen = vec![false; self.instances.len()];
+        let mut to_visit: Vec<usize> = ids.iter().map(|&id| self.place(id)).collect();
+        to_visit.iter().for_each(|&place| seen[place] = true);
+        let mut needed = Vec::new();
+        while let Some(place) = to_visit.pop() {
+            for (need, _) in self.graph.missing(place) {
+                if std::mem::replace(&mut seen[need], true) {
+                    continue;
+                }
+                let instance = &self.instances[need];
+                let is_down = instance.state().is_final() || instance.goal() == Goal::Down;
+                if is_down {
+                    needed.push(instance.id());
+                }
+                // What is still up needs nothing to go on.
+                let is_up = matches!(instance.state(), State::Starting | State::Running);
+                if is_down && !is_up || instance.state() == State::Waiting {
+                    to_visit.push(need);
+                }
+            }
+        }
+        needed
+    }
+
+    /// What these need and is still up, though nobody wanted it any more, is not stopped.
+    pub(super) fn keep_what_is_needed(&mut self, now: Time, ids: &[InstanceId]) {
+        let mut needed = self.needed_by(ids);
+        needed.retain(|&id| matches!(self.instance(id).state(), State::Starting | State::Running));
+        self.start_these(now, needed);
+    }
+
+    /// Lets those start whose dependencies hold now.
+    pub(super) fn start_unblocked(&mut self, now: Time) {
+        while self.graph.has_unblocked() {
+            let places = self.graph.take_unblocked();
+            let waiting = places.into_iter().map(|place| &self.instances[place]);
+            let waiting = waiting.filter(|instance| instance.state() == State::Waiting).map(Instance::id);
+            for id in self.in_start_order(waiting.collect::<Vec<_>>()) {
+                self.tell(now, id, |instance, turn| instance.unblock(turn));
+            }
+        }
+    }
+
+    /// An instance has changed: perhaps somebody waits for what will not come by itself, and must hear of it.
+    pub(super) fn tell_of_vain_waits(&mut self, change: &Change) {
+        if !self.graph.has_needs() || change.is_live || self.is_shutting_down() {
+            return;
+        }
+        let place = self.place(change.instance);
+        let state = self.instances[place].state();
+        let concerned: Vec<usize> = match state {
+            State::Waiting => vec![place],
+            _ if state.is_final() => self.graph.dependents(place).collect(),
+            _ => return,
+        };
+        for place in concerned {
+            let waits = self.instances[place].state() == State::Waiting;
+            let is_vain = |(need, _): (usize, DependencyCondition)| self.instances[need].state().is_final();
+            if waits && self.graph.missing(place).any(is_vain) {
+                let instance = self.instances[place].id();
+                let on = self.waiting_for(instance);
+                self.effects.push_back(Effect::Publish(Event::Waiting { instance, on: on.clone() }));
+                let finished = self.requests.fail_start(instance, &Failure::Waiting(on));
+                self.reply_all(finished);
+            }
+        }
+    }
+
+    /// What an instance that is WAITING waits for, in words.
+    pub fn waiting_for(&self, id: InstanceId) -> Vec<String> {
+        let Some(instance) = self.get(id).filter(|instance| instance.state() == State::Waiting) else {
+            return Vec::new();
+        };
+        let leftovers = instance.has_leftovers().then(|| "the processes that its last run left behind".to_owned());
+        let others = instance.is_held().then(|| "the programs that are restarted with it".to_owned());
+        let needs = self.graph.missing(self.place(id)).map(|(need, condition)| self.describe_need(need, condition));
+        leftovers.into_iter().chain(others).chain(needs).collect()
+    }
+
+    fn describe_need(&self, need: usize, condition: DependencyCondition) -> String {
+        let need = &self.instances[need];
+        let wanted = match condition {
+            DependencyCondition::Started => "to run",
+            DependencyCondition::Ready => "to be ready",
+            DependencyCondition::Healthy => "to be healthy",
+            DependencyCondition::Completed => "to complete",
+            DependencyCondition::Exited => "to end",
+        };
+        match (need.state(), need.past().next_back()) {
+            (State::Exited, Some(past)) => format!("{} {wanted}, which has ended: {}", need.name(), past.end),
+            (State::Fatal, _) => format!("{} {wanted}, which is FATAL", need.name()),
+            (State::Stopped, _) => format!("{} {wanted}, which is STOPPED", need.name()),
+            _ => format!("{} {wanted}", need.name()),
+        }
+    }
+
+    /// These and, as far as they run, all that are restarted with them.
+    pub(super) fn with_those_that_restart_with(&self, ids: &[InstanceId]) -> Vec<InstanceId> {
+        self.with_followers(ids, |other| other.is_live() && other.goal() == Goal::Up)
+    }
+
+    fn with_followers(&self, ids: &[InstanceId], concerns: impl Fn(&Instance) -> bool) -> Vec<InstanceId> {
+        let mut all = ids.to_vec();
+        let mut next = 0;
+        while let Some(&id) = all.get(next) {
+            next += 1;
+            for place in self.graph.restarts(self.place(id)) {
+                let other = &self.instances[place];
+                if concerns(other) && !all.contains(&other.id()) {
+                    all.push(other.id());
+                }
+            }
+        }
+        all
+    }
+
+    /// A run has begun by itself where another had ended: who is restarted with its program, and runs since before, is. A
+    /// command or a reload has stopped them together already.
+    pub(super) fn restart_with(&mut self, now: Time, id: InstanceId) {
+        let instance = self.instance(id);
+        let is_again = instance.state() == State::Starting
+            && instance.past().next_back().is_some_and(|past| !matches!(past.cause, Some(StopCause::Asked(_))));
+        let Some(began) = instance.run_began().filter(|_| is_again && !self.is_shutting_down()) else { return };
+        let is_older = |other: &Instance| {
+            let is_up = matches!(other.state(), State::Starting | State::Running) && other.goal() == Goal::Up;
+            is_up && other.id() != id && !other.is_held() && other.run_began().is_some_and(|it| it < began)
+        };
+        let others = self.graph.restarts(self.place(id)).map(|place| &self.instances[place]);
+        let others: Vec<InstanceId> = others.filter(|other| is_older(other)).map(Instance::id).collect();
+        if others.is_empty() {
+            return;
+        }
+        let others = self.with_followers(&others, is_older);
+        if others.len() > 1 {
+            for &other in &others {
+                self.tell(now, other, |instance, _| instance.hold());
+            }
+        }
+        self.begin_batch(now, &others, Purpose::Restart(Asker::RestartWith));
+    }
+}

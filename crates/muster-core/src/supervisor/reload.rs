@@ -1,0 +1,238 @@
+//! Reload: from the configuration that runs to the one that is wished, touching nothing that does not differ.
+//!
+//! What an operator did by hand outlives a reload only where it says so: what the reload starts or restarts goes by its
+//! `autostart`, except that with `restart = "unless-stopped"` what was stopped by hand stays down. What runs and must be
+//! restarted runs again afterwards, whatever its `autostart`. Everything that stops does so in one batch, in the order of
+//! the configuration by which it was started; what is restarted starts when all of it is down.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{NOWHERE, Settings, Supervisor};
+use crate::batch::Purpose;
+use crate::cause::Asker;
+use crate::effect::{Effect, Event};
+use crate::graph::{Graph, Met};
+use crate::name::InstanceId;
+use crate::plan::{Difference, Plan, difference, plan};
+use crate::program::Instance;
+use crate::request::{Outcome, RequestId};
+use crate::restart::RestartWhen;
+use crate::spec::{InstanceSpec, ProgramSpec};
+use crate::state::{Goal, State};
+use crate::time::Time;
+
+/// What a reload does to whom.
+#[derive(Default)]
+struct Steps {
+    /// The new table.
+    members: Vec<(InstanceId, Arc<ProgramSpec>, Arc<InstanceSpec>)>,
+    /// Not configured any more.
+    removed: Vec<InstanceId>,
+    /// Must have another process.
+    restarted: Vec<InstanceId>,
+    /// Must be started.
+    started: Vec<InstanceId>,
+}
+
+impl Supervisor {
+    /// What a reload with these programs would do.
+    pub fn plan(&self, programs: &[Arc<ProgramSpec>]) -> Plan {
+        plan(&self.programs, programs)
+    }
+
+    pub(super) fn reload(
+        &mut self,
+        now: Time,
+        request: Option<RequestId>,
+        programs: Vec<Arc<ProgramSpec>>,
+        settings: Settings,
+    ) {
+        if self.is_shutting_down() {
+            return self.reply_all(request.map(|request| (request, Outcome::ShuttingDown)));
+        }
+        let plan = Arc::new(self.plan(&programs));
+        self.reply_all(request.map(|request| (request, Outcome::Reloaded(Arc::clone(&plan)))));
+        self.effects.push_back(Effect::Publish(Event::Configured { plan: Arc::clone(&plan) }));
+        self.settings = settings;
+        if !plan.is_empty() {
+            let steps = self.steps(&programs, &plan);
+            self.converge(now, programs, steps);
+        }
+    }
+
+    /// Matches what is there with what is wished, and gives new instances their numbers.
+    fn steps(&mut self, programs: &[Arc<ProgramSpec>], plan: &Plan) -> Steps {
+        let restarted: HashSet<&str> = plan.restarted.iter().map(String::as_str).collect();
+        let at = |instance: &Instance| (instance.program().name.clone(), instance.spec().index);
+        let mut known: HashMap<(String, u32), InstanceId> =
+            self.instances.iter().map(|instance| (at(instance), instance.id())).collect();
+        let mut steps = Steps::default();
+        for (program, spec) in programs.iter().flat_map(|program| program.instances.iter().map(move |it| (program, it)))
+        {
+            let id = match known.remove(&(program.name.clone(), spec.index)) {
+                Some(id) => {
+                    self.compare(id, program, spec, restarted.contains(spec.name.as_str()), &mut steps);
+                    id
+                }
+                None => {
+                    let id = InstanceId(self.places.len() as u32);
+                    self.places.push(NOWHERE);
+                    if program.autostart {
+                        steps.started.push(id);
+                    }
+                    id
+                }
+            };
+            steps.members.push((id, Arc::clone(program), Arc::clone(spec)));
+        }
+        let gone = known.into_values().filter(|&id| !self.instance(id).is_leaving());
+        steps.removed = gone.collect();
+        steps.removed.sort_unstable();
+        steps
+    }
+
+    /// What becomes of an instance that stays, and perhaps is to be restarted.
+    fn compare(&self, id: InstanceId, program: &ProgramSpec, spec: &InstanceSpec, restarts: bool, steps: &mut Steps) {
+        let instance = self.instance(id);
+        let differs = |was| difference(instance.program(), was, program, spec) == Difference::Process;
+        let has_changed = differs(instance.spec());
+        let must_stay_down = instance.was_stopped_by_hand() && program.restart.when == RestartWhen::UnlessStopped;
+        let was_off = !instance.program().autostart && !instance.was_stopped_by_hand();
+        let is_wanted_again = instance.is_leaving() || has_changed || was_off;
+        match (instance.goal(), instance.state()) {
+            (Goal::Up, State::Exited) if has_changed && program.autostart => steps.started.push(id),
+            (Goal::Up, State::Exited) => {}
+            (Goal::Up, _) if (has_changed || restarts) && instance.is_live() => steps.restarted.push(id),
+            (Goal::Up, _) if has_changed => steps.started.push(id),
+            (Goal::Up, _) => {}
+            (Goal::Down, _) if !program.autostart || must_stay_down => {}
+            // Its turn to be stopped had not come yet, and its process may be of an earlier configuration still.
+            (Goal::Down, State::Starting | State::Running) if is_wanted_again && differs(instance.made_of()) => {
+                steps.restarted.push(id);
+            }
+            (Goal::Down, _) if is_wanted_again => steps.started.push(id),
+            (Goal::Down, _) => {}
+        }
+    }
+
+    fn converge(&mut self, now: Time, programs: Vec<Arc<ProgramSpec>>, steps: Steps) {
+        let Steps { members, removed, restarted, started } = steps;
+        let stopping: Vec<InstanceId> = removed.iter().chain(&restarted).copied().collect();
+        // By the order of the old configuration, in which they were started.
+        let waves = self.stop_waves(&stopping);
+        self.replace_table(now, programs, members);
+        self.lower_goals(now, &removed);
+        removed.iter().for_each(|&id| self.give_up_requests_for(id));
+        if restarted.len() + removed.len() > 1 {
+            for &id in &restarted {
+                self.tell(now, id, |instance, _| instance.hold());
+            }
+        }
+        for &id in &restarted {
+            self.tell(now, id, |instance, turn| instance.restart(turn));
+        }
+        let wanted = [restarted, started.clone()].concat();
+        self.keep_what_is_needed(now, &wanted);
+        self.begin_waves(now, &stopping, waves, Purpose::Restart(Asker::Reload));
+        let mut to_start = self.needed_by(&wanted);
+        to_start.extend(started);
+        self.start_these(now, to_start);
+        // Those whose dependencies were changed may be free now.
+        let waiting = self.instances.iter().filter(|instance| instance.state() == State::Waiting).map(Instance::id);
+        for id in self.in_start_order(waiting.collect::<Vec<_>>()) {
+            self.tell(now, id, |instance, turn| instance.unblock(turn));
+        }
+    }
+
+    /// The table of the new configuration: old instances with their runs in new places, and those that leave at its end.
+    fn replace_table(
+        &mut self,
+        now: Time,
+        programs: Vec<Arc<ProgramSpec>>,
+        members: Vec<(InstanceId, Arc<ProgramSpec>, Arc<InstanceSpec>)>,
+    ) {
+        let mut old: BTreeMap<InstanceId, (Instance, Option<Time>)> = std::mem::take(&mut self.instances)
+            .into_iter()
+            .zip(std::mem::take(&mut self.armed))
+            .map(|(instance, armed)| (instance.id(), (instance, armed)))
+            .collect();
+        let mut stayed = Vec::new();
+        for (id, program, spec) in members {
+            let (instance, armed) = match old.remove(&id) {
+                None => (Instance::new(id, program, spec), None),
+                Some(known) => {
+                    stayed.push((id, program, spec));
+                    known
+                }
+            };
+            self.instances.push(instance);
+            self.armed.push(armed);
+        }
+        self.leaving = old.len();
+        for (mut instance, armed) in old.into_values() {
+            instance.leave_configuration();
+            self.instances.push(instance);
+            self.armed.push(armed);
+        }
+        let others = self.instances.iter().filter(|instance| instance.is_leaving());
+        self.graph = Graph::new(&programs, others.map(|instance| instance.program().name.as_str()));
+        self.programs = programs;
+        self.find_places();
+        for (id, program, spec) in stayed {
+            self.tell(now, id, |instance, turn| instance.reconfigure(turn, program, spec));
+        }
+        self.name_all();
+    }
+
+    fn find_places(&mut self) {
+        for (place, instance) in (0..).zip(&self.instances) {
+            self.places[instance.id().0 as usize] = place;
+        }
+        for place in 0..self.instances.len() {
+            self.graph.observe(place, Met::by(&self.instances[place]));
+        }
+    }
+
+    fn name_all(&mut self) {
+        self.names = self.instances.iter().rev().map(|instance| (instance.name().to_owned(), instance.id())).collect();
+    }
+
+    /// Nothing will come of what is asked of an instance that is not configured any more and of which nothing is left.
+    pub(super) fn give_up_requests_for(&mut self, id: InstanceId) {
+        if is_gone(self.instance(id)) {
+            let finished = self.requests.forget_instance(id);
+            self.reply_all(finished);
+        }
+    }
+
+    /// Those that are not configured any more and of which nothing is left are gone. Not at once: who carries out the
+    /// effects of their end may still ask for them.
+    pub(super) fn forget_those_that_left(&mut self) {
+        if self.leaving == 0 || !self.instances.iter().rev().take(self.leaving).any(is_gone) {
+            return;
+        }
+        let first = self.instances.len() - self.leaving;
+        for place in
+            (first..self.instances.len()).rev().filter(|&place| is_gone(&self.instances[place])).collect::<Vec<_>>()
+        {
+            let mut instance = self.instances.remove(place);
+            let id = instance.id();
+            if let Some(batch) = instance.batch.take() {
+                self.batches.leave(batch, id);
+            }
+            self.armed.remove(place);
+            self.graph.remove(place);
+            self.places[id.0 as usize] = NOWHERE;
+            self.leaving -= 1;
+        }
+        for (place, instance) in (0..).zip(&self.instances) {
+            self.places[instance.id().0 as usize] = place;
+        }
+        self.name_all();
+    }
+}
+
+fn is_gone(instance: &Instance) -> bool {
+    instance.is_leaving() && !instance.is_live() && instance.state().is_final()
+}

@@ -1,0 +1,286 @@
+//! What comes out: every effect, held against what was promised when it was carried out.
+
+use super::*;
+
+impl Witness {
+    pub fn sees(&mut self, now: Time, effect: &Effect) -> Result<(), Broken> {
+        promise!(self.has_exited.is_none(), "Exit is the last effect of all, but after it comes {effect:?}");
+        match effect {
+            Effect::Spawn { run, instance, .. } => self.sees_spawn(now, *run, instance.0 as usize),
+            Effect::Signal { run, signal, .. } => self.sees_signal(now, *run, *signal),
+            Effect::Wake { run, .. } => self.sees_main(*run, "waking").map(drop),
+            Effect::Sweep { run, signal: Signal::KILL } => self.sees_kill(now, *run),
+            Effect::Sweep { run, signal } => self.sees_sweep(now, *run, *signal),
+            Effect::StartProbe { run, probe, .. } => self.sees_check(*run, *probe),
+            Effect::StopProbes { run } => {
+                let Some(one) = self.watched.iter_mut().find(|one| one.run.as_ref().is_some_and(|it| it.id == *run))
+                else {
+                    return Err(format!("the checks of {run:?} are stopped, of which nothing is left"));
+                };
+                one.run.iter_mut().for_each(|run| (run.is_checked, run.under_way) = (false, BTreeSet::new()));
+                Ok(())
+            }
+            Effect::SignalStrays { .. } => {
+                promise!(self.closing.is_some(), "strays are left alone until the shutdown");
+                Ok(())
+            }
+            Effect::Reply { request, .. } => {
+                promise!(self.open.remove(request), "{request:?} is answered twice, or was never asked");
+                Ok(())
+            }
+            Effect::Publish(event) => self.sees_event(now, event),
+            Effect::Exit { code } => {
+                self.has_exited = Some(*code);
+                promise!(self.open.is_empty(), "the daemon ends and {:?} have no answer", self.open);
+                promise!(self.closing.is_some(), "the daemon ends without a shutdown");
+                let unkilled = self.watched.iter().find(|one| one.run.as_ref().is_some_and(|run| run.killed.is_none()));
+                promise!(unkilled.is_none(), "the daemon ends and leaves behind {unkilled:?}");
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn sees_spawn(&mut self, now: Time, run: RunId, id: usize) -> Result<(), Broken> {
+        let one = &self.watched[id];
+        promise!(one.run.is_none(), "instance {id} is spawned while {:?} is not gone", one.run);
+        promise!(one.is_wanted, "instance {id} is spawned and nobody wants it");
+        promise!(self.closing.is_none(), "instance {id} is spawned while everything is being stopped");
+        promise!(run > self.latest_run, "{run:?} is not a new run");
+        promise!(!one.is_leaving, "instance {id} is spawned and not configured any more");
+        let missing = self.missing(id);
+        promise!(missing.is_empty(), "instance {id} is spawned before what it depends on holds: {missing:?}");
+        if let Some(batch) = one.batch.filter(|&batch| self.batches[batch].is_restart) {
+            let is_alone = self.batches[batch].members.len() == 1;
+            let all_down = self.members(batch).all(|member| member.run.is_none());
+            promise!(
+                is_alone || all_down || self.batches[batch].is_released,
+                "instance {id} is restarted with others and spawned before they are down"
+            );
+            self.batches[batch].is_released = true;
+            self.watched[id].batch = None;
+        }
+        self.latest_run = run;
+        self.watched[id].steps = self.watched[id].program.stop.steps.clone().into();
+        self.watched[id].run = Some(Run {
+            id: run,
+            spec: Arc::clone(&self.watched[id].spec),
+            born: now,
+            is_executed: false,
+            has_main: true,
+            asked: Vec::new(),
+            killed: None,
+            is_failing: false,
+            is_ready: false,
+            is_healthy: false,
+            under_way: BTreeSet::new(),
+            is_checked: false,
+        });
+        if self.watched[id].was_asked == Some(false) {
+            self.others_are_restarted(now, id);
+        }
+        Ok(())
+    }
+
+    /// One has begun anew by itself: those that restart with it and run since before are stopped and start again.
+    pub(super) fn others_are_restarted(&mut self, now: Time, id: usize) {
+        let name = self.watched[id].program.name.clone();
+        let is_older = |other: usize| {
+            let it = &self.watched[other];
+            let is_up = matches!(it.state, State::Starting | State::Running) && it.is_wanted;
+            let is_held =
+                it.batch.is_some_and(|batch| self.batches[batch].is_restart && self.batches[batch].members.len() > 1);
+            other != id && is_up && !is_held && it.run.as_ref().is_some_and(|run| run.has_main && run.born < now)
+        };
+        let with = |other: &usize| {
+            is_older(*other) && self.kinship.is_restarted_with(&self.watched[*other].program.name, &name)
+        };
+        let others: Vec<usize> = (0..self.watched.len()).filter(with).collect();
+        let others = self.with_followers(&others, &is_older);
+        if !others.is_empty() {
+            self.begin_batch(&others, true);
+        }
+    }
+
+    /// A check is begun of what runs, was not asked to stop, and has answered before.
+    pub(super) fn sees_check(&mut self, run: RunId, probe: usize) -> Result<(), Broken> {
+        let Some(one) = self.of_run(run) else { return Err(format!("a check of {run:?}, of which nothing is left")) };
+        let (state, count) = (one.state, one.spec.probes.len());
+        let has_probe = one.spec.check(probe).is_some();
+        let Some(run) = &mut one.run else { return Ok(()) };
+        promise!(has_probe, "a check {probe} of {run:?}, which has {count}");
+        promise!(run.has_main && run.is_executed, "a check of {run:?}, which is not running");
+        promise!(run.asked.is_empty() && run.killed.is_none(), "a check of {run:?}, which is being stopped");
+        promise!(matches!(state, State::Starting | State::Running), "a check of {run:?} in {state}");
+        promise!(run.under_way.insert(probe), "check {probe} of {run:?} is begun before its last answer");
+        run.is_checked = true;
+        Ok(())
+    }
+
+    /// Only a main process that lives is signalled or woken.
+    pub(super) fn sees_main(&mut self, run: RunId, what: &str) -> Result<&Watched, Broken> {
+        let Some(one) = self.of_run(run) else { return Err(format!("{what} to {run:?}, of which nothing is left")) };
+        let has_main = one.run.as_ref().is_some_and(|run| run.has_main);
+        promise!(has_main, "{what} to {run:?}, whose main process has ended");
+        Ok(one)
+    }
+
+    pub(super) fn sees_signal(&mut self, now: Time, run: RunId, signal: Signal) -> Result<(), Broken> {
+        let one = self.sees_main(run, &signal.to_string())?;
+        let is_first = one.run.as_ref().is_some_and(|run| run.asked.is_empty() && !run.is_failing);
+        if signal == OPERATORS_SIGNAL {
+            return Ok(());
+        }
+        if is_first {
+            self.sees_first_signal(run)?;
+        }
+        self.sees_step(now, run, signal)
+    }
+
+    pub(super) fn sees_first_signal(&self, run: RunId) -> Result<(), Broken> {
+        let mut all = self.watched.iter();
+        let Some(one) = all.find(|one| one.run.as_ref().is_some_and(|it| it.id == run)) else { return Ok(()) };
+        let Some(batch) = one.batch else { return Err(format!("nobody asked to stop {run:?}")) };
+        let is_given_up = |run: &Run| self.closing.is_some() && run.killed.is_some();
+        let mut before = self.members(batch).filter(|member| self.goes_before(batch, member, one));
+        let first = before.find(|member| member.run.as_ref().is_some_and(|run| !is_given_up(run)));
+        let first = first.map(|first| (&first.spec.name, &first.run));
+        promise!(first.is_none(), "{run:?} is stopped before what must go down before it: {first:?}");
+        Ok(())
+    }
+
+    /// Whether the first must be down before the second is asked to stop.
+    pub(super) fn goes_before(&self, batch: usize, first: &Watched, second: &Watched) -> bool {
+        let order = &self.batches[batch].order;
+        let rank = |one: &Watched| order.rank(&one.program.name, one.program.priority);
+        let is_member =
+            |name: &str| self.batches[batch].members.iter().any(|&id| self.watched[id].program.name == name);
+        let (higher, lower) = (rank(first), rank(second));
+        higher > lower || higher == lower && order.depends(&first.program.name, &second.program.name, &is_member)
+    }
+
+    /// A signal of the stop plan: the next one, when the patience with the one before is over.
+    pub(super) fn sees_step(&mut self, now: Time, run: RunId, signal: Signal) -> Result<(), Broken> {
+        let is_closing = self.closing.is_some();
+        let Some(one) = self.of_run(run) else { return Err(format!("{signal} to {run:?}, of which nothing is left")) };
+        let steps = Arc::clone(&one.steps);
+        let Some(run) = &mut one.run else { return Ok(()) };
+        let done = run.asked.len();
+        promise!(steps.get(done).is_some_and(|step| step.signal == signal), "{signal} is not step {done} of {run:?}");
+        if let Some(&last) = run.asked.last() {
+            let is_due = now + SLACK >= last + steps[done - 1].patience;
+            promise!(is_due || is_closing, "{signal} to {run:?} comes too early");
+        }
+        run.asked.push(now);
+        Ok(())
+    }
+
+    pub(super) fn sees_sweep(&mut self, now: Time, run: RunId, signal: Signal) -> Result<(), Broken> {
+        let Some(one) = self.of_run(run) else { return Err(format!("{signal} to {run:?}, of which nothing is left")) };
+        let Some(current) = &one.run else { return Ok(()) };
+        promise!(!current.has_main, "{run:?} is swept with {signal} while its main process lives");
+        let last = current.asked.len().checked_sub(1).map(|last| one.steps[last].signal);
+        // The main process ended during this step: the others get its signal too.
+        if last == Some(signal) { Ok(()) } else { self.sees_step(now, run, signal) }
+    }
+
+    pub(super) fn sees_kill(&mut self, now: Time, run: RunId) -> Result<(), Broken> {
+        let (is_closing, is_hurried, is_over) =
+            (self.closing.is_some(), self.is_hurried, self.closing.is_some_and(|end| end <= now));
+        let is_ample = self.is_budget_ample();
+        let Some(one) = self.of_run(run) else { return Err(format!("SIGKILL to {run:?}, of which nothing is left")) };
+        let total = patience(&one.steps);
+        let steps = one.steps.len();
+        let Some(run) = &mut one.run else { return Ok(()) };
+        let is_asked_in_vain =
+            run.asked.len() == steps && run.asked.first().is_some_and(|&first| now + SLACK >= first + total);
+        let is_hung = !run.is_executed && run.asked.is_empty() && now >= run.born + EXEC_DEADLINE;
+        let is_cut_short = is_closing && !run.asked.is_empty() && !is_ample;
+        let is_again = run.killed.is_some_and(|killed| !run.has_main || now >= killed + KILL_RETRY);
+        promise!(
+            is_again || is_asked_in_vain || is_hung || is_cut_short || is_hurried || is_over,
+            "SIGKILL to {run:?} comes too early"
+        );
+        run.killed = Some(now);
+        Ok(())
+    }
+
+    /// Whether the shutdown leaves everyone all their patience, even where all have to wait for one another.
+    pub(super) fn is_budget_ample(&self) -> bool {
+        let rank = |one: &Watched| self.kinship.rank(&one.program.name, one.program.priority);
+        let mut ranks: BTreeMap<i64, Duration> = BTreeMap::new();
+        let mut longest = 1;
+        for one in &self.watched {
+            let (total, length) = self.chain(&one.program.name);
+            let wave = ranks.entry(rank(one)).or_default();
+            *wave = (*wave).max(total).max(patience(&one.steps));
+            longest = longest.max(length);
+        }
+        let total = ranks.values().copied().fold(Duration::ZERO, Duration::saturating_add);
+        // What is killed after its whole patience takes a moment to go, and a reserve is kept back.
+        let moments = (Duration::from_millis(100)).min(self.timeout / 10) * (ranks.len() as u32 * longest + 1);
+        !self.is_late && total.saturating_add(moments) <= self.timeout
+    }
+
+    /// How long stopping this program and then all that it depends on may take, and how many that are in a row.
+    pub(super) fn chain(&self, program: &str) -> (Duration, u32) {
+        let own = self.ids_of(program).into_iter().map(|id| patience(&self.watched[id].steps)).max();
+        let below = self.kinship.needs(program).map(|(need, _)| self.chain(need));
+        let (below, length) =
+            below.fold((Duration::ZERO, 0), |(longest, most), (it, count)| (longest.max(it), most.max(count)));
+        (own.unwrap_or_default().saturating_add(below), length + 1)
+    }
+
+    pub(super) fn sees_event(&mut self, now: Time, event: &Event) -> Result<(), Broken> {
+        match event {
+            Event::State { instance, from, to } => {
+                let one = &mut self.watched[instance.0 as usize];
+                promise!(one.state == *from, "{instance:?} goes from {from} to {to}, but it was {}", one.state);
+                promise!(is_a_transition(*from, *to), "{instance:?} goes from {from} to {to}");
+                one.state = *to;
+            }
+            Event::Ended { instance, end: _, expected, cause, .. } => {
+                let one = &mut self.watched[instance.0 as usize];
+                one.last_success = *expected;
+                one.was_asked = Some(matches!(cause, Some(muster_core::StopCause::Asked(_))));
+            }
+            Event::Failing { instance, run, cause } => {
+                let run = self.of_run(*run).and_then(|one| one.run.as_mut());
+                run.into_iter().for_each(|run| run.is_failing = true);
+                let probes = &self.watched[instance.0 as usize].spec.probes;
+                let reaction =
+                    |name: &str| probes.iter().find(|probe| probe.name == *name).map(|probe| probe.on_failure);
+                let is_its_end = matches!(cause, muster_core::StopCause::Probe { name, .. } if reaction(name) == Some(OnFailure::Stop));
+                if is_its_end && self.closing.is_none() {
+                    self.begin_batch(&[instance.0 as usize], false);
+                }
+            }
+            Event::Ready { run, is_ready, .. } => {
+                let run = self.of_run(*run).and_then(|one| one.run.as_mut());
+                run.into_iter().for_each(|run| run.is_ready = *is_ready);
+            }
+            Event::Health { run, health, .. } => {
+                let run = self.of_run(*run).and_then(|one| one.run.as_mut());
+                run.into_iter().for_each(|run| run.is_healthy = *health == Health::Healthy);
+            }
+            Event::Configured { .. } => self.takes_configuration(),
+            Event::ShutdownBegan { timeout, .. } => {
+                promise!(self.closing.is_none(), "a second shutdown begins");
+                self.closing = Some(now + *timeout);
+                self.timeout = *timeout;
+                let all: Vec<usize> = (0..self.watched.len()).collect();
+                self.begin_batch(&all, false);
+            }
+            Event::Killed { run, waited, cut_short, .. } => {
+                let is_urgent = self.closing.is_some();
+                let Some(one) = self.of_run(*run) else { return Err(format!("{run:?} is killed, and gone")) };
+                let (total, was_asked) =
+                    (patience(&one.steps), one.run.as_ref().is_some_and(|run| !run.asked.is_empty()));
+                let is_short = was_asked && *waited + SLACK < total;
+                promise!(*cut_short || !is_short, "{run:?} had {waited:?} of {total:?}, and that is not told");
+                promise!(is_urgent || !*cut_short, "{run:?} is cut short without need");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! What goes in: what each input means for who is wanted, what lives and what must be answered.
+
+use super::*;
+
+impl Witness {
+    pub fn hears(&mut self, input: &Input, core: &Supervisor) {
+        if self.has_exited.is_some() {
+            return;
+        }
+        match input {
+            Input::Booted if self.closing.is_none() => {
+                let ids: Vec<usize> =
+                    (0..self.watched.len()).filter(|&id| self.watched[id].program.autostart).collect();
+                self.is_started(&ids);
+            }
+            Input::Booted => {}
+            Input::Commanded { request, select, verb, wait } => {
+                self.open.insert(*request);
+                if !wait {
+                    self.must_be_answered.push(*request);
+                }
+                let ids: Vec<usize> = core.select(select).into_iter().flatten().map(|id| id.0 as usize).collect();
+                if self.closing.is_none() {
+                    self.hears_verb(*verb, &ids);
+                }
+            }
+            Input::RequestExpired { request } => self.must_be_answered.push(*request),
+            Input::ShutdownAsked { reason, .. } => {
+                self.signals += u32::from(matches!(reason, muster_core::ShutdownReason::Signal(_)));
+                self.is_hurried = self.is_hurried || self.signals > 1;
+            }
+            Input::Spawned { run } => {
+                let run = self.of_run(*run).and_then(|one| one.run.as_mut());
+                run.into_iter().for_each(|run| run.is_executed = true);
+            }
+            Input::SpawnFailed { run, .. } => self.of_run(*run).into_iter().for_each(|one| one.run = None),
+            Input::Exited { run, .. } => {
+                let run = self.of_run(*run).and_then(|one| one.run.as_mut());
+                run.into_iter().for_each(|run| run.has_main = false);
+            }
+            Input::TreeGone { run } => {
+                let one = self.of_run(*run).filter(|one| one.run.as_ref().is_some_and(|run| !run.has_main));
+                one.into_iter().for_each(|one| one.run = None);
+            }
+            Input::ProbeFinished { run, probe, .. } => {
+                let run = self.of_run(*run).and_then(|one| one.run.as_mut());
+                run.into_iter().for_each(|run| run.under_way.retain(|it| it != probe));
+            }
+            Input::Reloaded { request, programs, .. } => {
+                self.open.extend(request);
+                self.must_be_answered.extend(request);
+                if self.closing.is_none() {
+                    self.coming = Some(programs.clone());
+                }
+            }
+            Input::Ready { .. }
+            | Input::StartExtended { .. }
+            | Input::WatchdogPinged { .. }
+            | Input::WatchdogTripped { .. }
+            | Input::WatchdogChanged { .. } => {}
+        }
+    }
+
+    pub(super) fn hears_verb(&mut self, verb: Verb, ids: &[usize]) {
+        match verb {
+            Verb::Start => self.is_started(ids),
+            Verb::Stop => {
+                ids.iter().for_each(|&id| self.watched[id].was_stopped_by_hand = true);
+                self.begin_batch(ids, false);
+            }
+            Verb::Restart => match *ids {
+                [id] if self.watched[id].run.is_none() => self.is_started(ids),
+                _ => {
+                    let ids = self.with_those_that_restart_with(ids);
+                    ids.iter().for_each(|&id| self.watched[id].was_stopped_by_hand = false);
+                    self.begin_batch(&ids, true);
+                    self.needs_are_wanted(&ids);
+                }
+            },
+            Verb::Reload => {
+                let restarts = |id: &usize| {
+                    let one = &self.watched[*id];
+                    one.is_wanted && one.run.is_some() && one.program.reload_signal.is_none()
+                };
+                let ids: Vec<usize> = ids.iter().copied().filter(restarts).collect();
+                if !ids.is_empty() {
+                    self.hears_verb(Verb::Restart, &ids);
+                }
+            }
+            Verb::Signal { .. } | Verb::Await(_) => {}
+        }
+    }
+
+    pub(super) fn is_started(&mut self, ids: &[usize]) {
+        self.needs_are_wanted(ids);
+        ids.iter().for_each(|&id| self.is_wanted_up(id));
+    }
+
+    pub(super) fn is_wanted_up(&mut self, id: usize) {
+        let one = &mut self.watched[id];
+        let is_up = matches!(one.state, State::Starting | State::Running);
+        // What is up and wanted needs no start, and a restart that it waits for still comes.
+        if !(is_up && one.is_wanted) {
+            one.batch = None;
+            one.was_stopped_by_hand = false;
+        }
+        one.is_wanted = true;
+    }
+
+    pub(super) fn ids_of(&self, program: &str) -> Vec<usize> {
+        let is_of = |&id: &usize| self.watched[id].program.name == program && !self.watched[id].is_leaving;
+        (0..self.watched.len()).filter(is_of).collect()
+    }
+
+    /// What these depend on and is not there is wanted too, and what that depends on.
+    pub(super) fn needs_are_wanted(&mut self, ids: &[usize]) {
+        let (mut seen, mut to_visit): (BTreeSet<usize>, Vec<usize>) = (ids.iter().copied().collect(), ids.to_vec());
+        let mut needed = Vec::new();
+        while let Some(id) = to_visit.pop() {
+            for (need, _) in self.missing(id) {
+                let one = &self.watched[need];
+                let is_down = one.state.is_final() || !one.is_wanted;
+                let is_up = matches!(one.state, State::Starting | State::Running);
+                if seen.insert(need) && (is_down || one.state == State::Waiting) {
+                    to_visit.extend((!is_up).then_some(need));
+                    needed.extend(is_down.then_some(need));
+                }
+            }
+        }
+        needed.into_iter().for_each(|id| self.is_wanted_up(id));
+    }
+
+    /// Which instances keep this one from starting.
+    pub(super) fn missing(&self, id: usize) -> Vec<(usize, DependencyCondition)> {
+        let mut missing = Vec::new();
+        for (need, condition) in self.kinship.needs(&self.watched[id].program.name) {
+            let unmet = self.ids_of(need).into_iter().filter(|&need| !self.watched[need].meets(condition));
+            missing.extend(unmet.map(|need| (need, condition)));
+        }
+        missing
+    }
+
+    pub(super) fn with_those_that_restart_with(&self, ids: &[usize]) -> Vec<usize> {
+        self.with_followers(ids, &|id| self.watched[id].run.is_some() && self.watched[id].is_wanted)
+    }
+
+    pub(super) fn with_followers(&self, ids: &[usize], concerns: &dyn Fn(usize) -> bool) -> Vec<usize> {
+        let mut all = ids.to_vec();
+        let mut next = 0;
+        while let Some(&id) = all.get(next) {
+            next += 1;
+            for other in 0..self.watched.len() {
+                let (one, it) = (&self.watched[id], &self.watched[other]);
+                if concerns(other)
+                    && !it.is_leaving
+                    && !one.is_leaving
+                    && self.kinship.is_restarted_with(&it.program.name, &one.program.name)
+                    && !all.contains(&other)
+                {
+                    all.push(other);
+                }
+            }
+        }
+        all
+    }
+
+    pub(super) fn begin_batch(&mut self, ids: &[usize], is_restart: bool) {
+        let place = self.batches.len();
+        for &id in ids {
+            self.watched[id].batch = Some(place);
+            self.watched[id].is_wanted = is_restart;
+        }
+        let order = Arc::clone(&self.kinship);
+        self.batches.push(Batch { members: ids.iter().copied().collect(), is_restart, is_released: false, order });
+    }
+
+    pub(super) fn members(&self, batch: usize) -> impl Iterator<Item = &Watched> {
+        let members = self.batches[batch].members.iter().map(|&id| &self.watched[id]);
+        members.filter(move |one| one.batch == Some(batch))
+    }
+}

@@ -1,0 +1,86 @@
+//! Another configuration: whom it may touch.
+
+use super::*;
+
+impl Witness {
+    /// What is removed stops, what is new starts, what must be another process is restarted; nothing else is touched.
+    pub(super) fn takes_configuration(&mut self) {
+        let Some(programs) = self.coming.take() else { return };
+        let (mut restarted, mut started, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut left: BTreeSet<usize> = (0..self.watched.len()).collect();
+        let kinship = Arc::new(Kinship::of(&programs));
+        let mut changes = Vec::new();
+        for (program, spec) in programs.iter().flat_map(|program| program.instances.iter().map(move |it| (program, it)))
+        {
+            let is_it = |one: &Watched| one.program.name == program.name && one.spec.index == spec.index;
+            match left.iter().copied().find(|&id| is_it(&self.watched[id]) && !self.is_forgotten(id)) {
+                Some(id) => {
+                    left.remove(&id);
+                    changes.push((id, Arc::clone(program), Arc::clone(spec)));
+                }
+                None => {
+                    started.extend(program.autostart.then_some(self.watched.len()));
+                    self.watched.push(Watched::new(program, spec));
+                }
+            }
+        }
+        let is_changed = |(id, _, spec): &&(usize, Arc<ProgramSpec>, Arc<InstanceSpec>)| {
+            needs_another(&self.watched[*id].spec, spec) && !self.watched[*id].is_leaving
+        };
+        let with: BTreeSet<String> = changes
+            .iter()
+            .filter(is_changed)
+            .flat_map(|(_, program, _)| kinship.restarted_with(&program.name))
+            .collect();
+        for (id, program, spec) in changes {
+            let one = &mut self.watched[id];
+            let made_of = one.run.as_ref().filter(|run| run.has_main).map_or(&one.spec, |run| &run.spec);
+            let (is_new, is_another) = (needs_another(&one.spec, &spec), needs_another(made_of, &spec));
+            let stays_down = one.was_stopped_by_hand && program.restart.when == RestartWhen::UnlessStopped;
+            let was_off = !one.program.autostart && !one.was_stopped_by_hand;
+            let has_run = one.run.is_some();
+            if one.is_wanted && one.state == State::Exited {
+                started.extend((is_new && program.autostart).then_some(id));
+            } else if one.is_wanted {
+                restarted.extend((has_run && (is_new || with.contains(&program.name))).then_some(id));
+                started.extend((!has_run && is_new).then_some(id));
+            } else if program.autostart && !stays_down && (one.is_leaving || is_new || was_off) {
+                let is_up = matches!(one.state, State::Starting | State::Running);
+                if is_up && is_another { restarted.push(id) } else { started.push(id) }
+            }
+            one.is_leaving = false;
+            // What is being stopped already is so as it was begun.
+            if one.run.as_ref().is_none_or(|run| run.asked.is_empty()) {
+                one.steps = program.stop.steps.clone().into();
+            }
+            (one.program, one.spec) = (program, spec);
+        }
+        for id in left {
+            if !self.watched[id].is_leaving {
+                removed.push(id);
+            }
+            self.watched[id].is_leaving = true;
+        }
+        let old = std::mem::replace(&mut self.kinship, kinship);
+        let all: Vec<usize> = removed.iter().chain(&restarted).copied().collect();
+        self.begin_batch(&all, true);
+        self.batches.iter_mut().last().into_iter().for_each(|batch| batch.order = Arc::clone(&old));
+        removed.iter().for_each(|&id| self.watched[id].is_wanted = false);
+        restarted.iter().for_each(|&id| self.watched[id].was_stopped_by_hand = false);
+        self.needs_are_wanted(&restarted);
+        self.is_started(&started);
+    }
+
+    /// It is configured no more and nothing of it is left.
+    pub(super) fn is_forgotten(&self, id: usize) -> bool {
+        let one = &self.watched[id];
+        one.is_leaving && one.run.is_none() && one.state.is_final()
+    }
+}
+
+/// Whether a process cannot go on under another configuration.
+fn needs_another(was: &InstanceSpec, spec: &InstanceSpec) -> bool {
+    let output = |spec: &InstanceSpec| (spec.output.stdout.clone(), spec.output.stderr.clone());
+    let is_made_alike = was.process == spec.process && output(was) == output(spec);
+    !is_made_alike || was.ready != spec.ready || was.watchdog != spec.watchdog
+}

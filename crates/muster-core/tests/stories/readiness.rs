@@ -1,0 +1,374 @@
+//! How a run becomes ready, how long that may take, and what its probes and its watchdog say of it later.
+
+use std::time::Duration;
+
+use muster_core::restart::RestartWhen;
+use muster_core::spec::{CheckSpec, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec};
+use muster_core::{Event, Health, Input, Readiness, Signal, StopCause};
+
+use crate::common::programs::{ms, notifying, probe, probed, program, quick, s, when, with};
+use crate::stage::Stage;
+
+fn ready(stage: &Stage, name: &str) -> Readiness {
+    stage.core.find(name).expect("it is configured").ready()
+}
+
+fn health(stage: &Stage, name: &str) -> Health {
+    stage.core.find(name).expect("it is configured").health()
+}
+
+fn last_cause(stage: &Stage, name: &str) -> Option<String> {
+    let past = stage.core.find(name).expect("it is configured").past().next_back()?;
+    past.cause.as_ref().map(ToString::to_string)
+}
+
+fn live(probes: ProbeSpec) -> Stage {
+    Stage::booted([probed(quick("web"), &[probes])])
+}
+
+/// Lets the check fail until that has come to something.
+fn fails(stage: &mut Stage, name: &str, times: u32) {
+    for _ in 0..times {
+        stage.check_of(name, 0, false);
+        if stage.core.find(name).is_some_and(|one| !one.is_failing()) {
+            stage.after(s(10));
+        }
+    }
+}
+
+#[test]
+fn a_run_with_a_readiness_rule_is_running_when_it_has_lasted_and_is_ready() {
+    let mut stage = Stage::booted([notifying(program("web"))]);
+    stage.after(s(1));
+    stage.stands("web STARTING");
+    assert_eq!(ready(&stage, "web"), Readiness::Unknown);
+    stage.says_ready("web");
+    stage.stands("web RUNNING");
+    assert_eq!(ready(&stage, "web"), Readiness::Ready);
+
+    let mut stage = Stage::booted([notifying(program("web"))]);
+    stage.says_ready("web");
+    stage.stands("web STARTING");
+    stage.after(s(1));
+    stage.stands("web RUNNING");
+}
+
+#[test]
+fn a_word_of_readiness_that_overtakes_the_news_of_the_spawn_counts() {
+    let mut stage = Stage::of([notifying(quick("web"))]);
+    stage.hand(Input::Booted);
+    stage.says_ready("web");
+    stage.stands("web STARTING");
+    stage.spawned("web");
+    stage.stands("web RUNNING");
+}
+
+#[test]
+fn a_run_that_is_not_ready_in_time_has_failed_even_if_it_ends_well() {
+    let mut stage = Stage::booted([notifying(quick("web"))]);
+    stage.after(s(60));
+    stage.did("TERM web");
+    stage.stands("web STARTING");
+    stage.exits("web", 0);
+    stage.stands("web BACKOFF");
+    assert_eq!(last_cause(&stage, "web").as_deref(), Some("it did not become ready in time"));
+    let past = stage.core.find("web").and_then(|one| one.past().next_back().cloned()).expect("a run has ended");
+    assert!(!past.success && past.cause == Some(StopCause::StartTimeout));
+}
+
+#[test]
+fn a_run_that_asks_for_more_time_gets_it() {
+    let mut stage = Stage::booted([notifying(quick("web"))]);
+    stage.after(s(50));
+    stage.hand(Input::StartExtended { run: stage.run("web"), by: s(30) });
+    stage.after(s(29));
+    stage.did_nothing();
+    stage.says_ready("web");
+    stage.stands("web RUNNING");
+    stage.after(s(600));
+    stage.stands("web RUNNING");
+}
+
+#[test]
+fn more_time_is_never_less() {
+    let mut stage = Stage::booted([notifying(quick("web"))]);
+    stage.hand(Input::StartExtended { run: stage.run("web"), by: s(1) });
+    stage.after(s(59));
+    stage.did_nothing();
+    stage.after(s(1));
+    stage.did("TERM web");
+}
+
+#[test]
+fn without_a_rule_running_is_ready() {
+    let mut stage = Stage::booted([program("web")]);
+    assert_eq!(ready(&stage, "web"), Readiness::Unknown);
+    stage.after(s(1));
+    assert_eq!(ready(&stage, "web"), Readiness::Ready);
+    assert!(!stage.events.iter().any(|event| matches!(event, Event::Ready { .. })));
+}
+
+#[test]
+fn a_check_as_readiness_rule_is_repeated_until_it_succeeds_and_then_no_more() {
+    let rule = |spec: &mut muster_core::spec::InstanceSpec| {
+        spec.ready = Some(ReadySpec::Check(CheckSpec::Tcp("127.0.0.1:5432".to_owned())));
+    };
+    let mut stage = Stage::of([with(quick("db"), rule)]);
+    stage.hand(Input::Booted);
+    stage.spawned("db");
+    stage.did("spawn db, check ready of db");
+    stage.check_of("db", 0, false);
+    stage.after(ms(50));
+    stage.did("check ready of db");
+    stage.check_of("db", 0, true);
+    stage.stands("db RUNNING");
+    stage.after(s(600));
+    stage.did_nothing();
+}
+
+#[test]
+fn a_readiness_probe_makes_a_run_ready_and_unready_and_never_restarts_it() {
+    let on_failure = OnFailure::Restart;
+    let mut stage = live(ProbeSpec { on_failure, ..probe("up", ProbeKind::Readiness) });
+    assert_eq!((ready(&stage, "web"), stage.core.is_ready()), (Readiness::Unknown, false));
+    stage.check_of("web", 0, true);
+    assert_eq!((ready(&stage, "web"), stage.core.is_ready()), (Readiness::Ready, true));
+    stage.after(s(10));
+    fails(&mut stage, "web", 2);
+    assert_eq!(ready(&stage, "web"), Readiness::Ready);
+    fails(&mut stage, "web", 1);
+    assert_eq!((ready(&stage, "web"), health(&stage, "web")), (Readiness::NotReady, Health::Unhealthy));
+    assert!(!stage.core.is_ready());
+    fails(&mut stage, "web", 10);
+    stage.stands("web RUNNING");
+    stage.check_of("web", 0, true);
+    assert_eq!((ready(&stage, "web"), health(&stage, "web")), (Readiness::Ready, Health::Healthy));
+    let told = |event: &Event| if let Event::Ready { is_ready, .. } = event { Some(*is_ready) } else { None };
+    assert_eq!(stage.events.iter().filter_map(told).collect::<Vec<_>>(), [true, false, true]);
+}
+
+#[test]
+fn a_liveness_probe_that_fails_three_times_restarts_the_run_through_the_policy() {
+    let mut stage = live(probe("live", ProbeKind::Liveness));
+    stage.did("");
+    fails(&mut stage, "web", 2);
+    stage.forget_deeds();
+    fails(&mut stage, "web", 1);
+    stage.did("stop checking web, TERM web");
+    stage.stands("web RUNNING");
+    stage.exits("web", 0);
+    stage.stands("web BACKOFF");
+    assert_eq!(last_cause(&stage, "web").as_deref(), Some("probe \"live\" failed: connection refused"));
+    // It had been up for longer than reset_after: this is the first failure again.
+    assert_eq!((stage.failures("web"), stage.next_start_in("web")), (1, 500));
+    stage.forget_deeds();
+    stage.after(ms(500));
+    stage.spawned("web");
+    stage.did("spawn web, check live of web");
+}
+
+#[test]
+fn a_run_that_fails_its_probe_and_ignores_the_stop_signal_is_killed_after_its_patience() {
+    let mut stage = live(probe("live", ProbeKind::Liveness));
+    fails(&mut stage, "web", 3);
+    stage.forget_deeds();
+    stage.after(s(10));
+    stage.did("sweep web with KILL");
+    stage.is_killed("web", Signal::KILL);
+    stage.stands("web BACKOFF");
+}
+
+#[test]
+fn a_failed_probe_with_restart_no_is_the_end_of_it() {
+    let never = ProgramSpec { restart: when(RestartWhen::Never), ..quick("web") };
+    let mut stage = Stage::booted([probed(never, &[probe("live", ProbeKind::Liveness)])]);
+    fails(&mut stage, "web", 3);
+    stage.exits("web", 0);
+    stage.stands("web EXITED");
+    let past = stage.core.find("web").and_then(|one| one.past().next_back().cloned()).expect("a run has ended");
+    assert!(!past.success);
+}
+
+#[test]
+fn a_stop_while_a_failed_run_is_being_stopped_wins_and_sends_no_second_signal() {
+    let mut stage = live(probe("live", ProbeKind::Liveness));
+    fails(&mut stage, "web", 3);
+    stage.forget_deeds();
+    let answer = stage.stop("web");
+    stage.did_nothing();
+    stage.stands("web STOPPING");
+    stage.exits("web", 0);
+    stage.stands("web STOPPED");
+    stage.answered(answer, "web Stopped");
+}
+
+#[test]
+fn on_failure_stop_leaves_it_down() {
+    let mut stage = live(ProbeSpec { on_failure: OnFailure::Stop, ..probe("live", ProbeKind::Liveness) });
+    fails(&mut stage, "web", 3);
+    stage.stands("web STOPPING");
+    stage.exits("web", 0);
+    stage.after(s(600));
+    stage.stands("web STOPPED");
+    assert_eq!(last_cause(&stage, "web").as_deref(), Some("probe \"live\" failed: connection refused"));
+}
+
+#[test]
+fn on_failure_shutdown_ends_everything() {
+    let on_failure = OnFailure::Shutdown;
+    let web = probed(quick("web"), &[ProbeSpec { on_failure, ..probe("live", ProbeKind::Liveness) }]);
+    let mut stage = Stage::booted([quick("db"), web]);
+    fails(&mut stage, "web", 3);
+    stage.exits("web", 0);
+    stage.exits("db", 0);
+    assert_eq!(stage.exit_code(), Some(1));
+}
+
+#[test]
+fn on_failure_none_only_tells() {
+    let mut stage = live(ProbeSpec { on_failure: OnFailure::None, ..probe("live", ProbeKind::Liveness) });
+    fails(&mut stage, "web", 5);
+    stage.stands("web RUNNING");
+    assert_eq!((health(&stage, "web"), stage.core.is_ready()), (Health::Unhealthy, false));
+    stage.check_of("web", 0, true);
+    assert_eq!((health(&stage, "web"), stage.core.is_ready()), (Health::Healthy, true));
+}
+
+#[test]
+fn what_is_unhealthy_counts_even_where_it_does_not_start_by_itself() {
+    let spec = ProgramSpec { autostart: false, ..quick("debug") };
+    let on_failure = OnFailure::None;
+    let spec = probed(spec, &[ProbeSpec { on_failure, ..probe("live", ProbeKind::Liveness) }]);
+    let mut stage = Stage::booted([spec]);
+    assert!(stage.core.is_ready());
+    stage.start("debug");
+    stage.spawned("debug");
+    fails(&mut stage, "debug", 3);
+    assert!(!stage.core.is_ready());
+}
+
+#[test]
+fn a_startup_probe_holds_the_others_back_and_its_failure_ends_the_run() {
+    let startup = ProbeSpec { failure_threshold: 30, period: s(1), ..probe("boot", ProbeKind::Startup) };
+    let spec = || probed(quick("web"), &[startup.clone(), probe("live", ProbeKind::Liveness)]);
+    let mut stage = Stage::of([spec()]);
+    stage.hand(Input::Booted);
+    stage.spawned("web");
+    stage.did("spawn web, check boot of web");
+    assert_eq!(ready(&stage, "web"), Readiness::Unknown);
+    stage.check_of("web", 0, false);
+    stage.after(s(1));
+    stage.check_of("web", 0, true);
+    assert_eq!(ready(&stage, "web"), Readiness::Ready);
+    stage.after(ms(1));
+    stage.did("check boot of web, check live of web");
+
+    let mut stage = Stage::booted([spec()]);
+    for _ in 0..30 {
+        stage.check_of("web", 0, false);
+        stage.after(s(1));
+    }
+    stage.exits("web", 1);
+    assert_eq!(last_cause(&stage, "web").as_deref(), Some("probe \"boot\" failed: connection refused"));
+}
+
+#[test]
+fn checks_end_with_the_run_and_a_late_answer_changes_nothing() {
+    let mut stage = live(probe("live", ProbeKind::Liveness));
+    let run = stage.run("web");
+    stage.stop("web");
+    stage.did("stop checking web, TERM web");
+    let outcome = muster_core::ProbeOutcome { success: false, detail: "late".to_owned() };
+    stage.hand(Input::ProbeFinished { run, probe: 0, outcome });
+    stage.did_nothing();
+    stage.exits("web", 0);
+    stage.stands("web STOPPED");
+}
+
+#[test]
+fn a_slow_check_is_not_begun_again_before_its_answer() {
+    let mut stage = live(probe("live", ProbeKind::Liveness));
+    stage.after(s(35));
+    stage.did_nothing();
+    stage.check_of("web", 0, true);
+    stage.after(ms(0));
+    stage.did("check live of web");
+    stage.after(s(4));
+    stage.check_of("web", 0, true);
+    stage.after(s(5));
+    stage.did_nothing();
+    stage.after(s(1));
+    stage.did("check live of web");
+}
+
+fn guarded(interval: Duration) -> ProgramSpec {
+    with(quick("web"), |spec| spec.watchdog = Some(interval))
+}
+
+#[test]
+fn a_run_that_says_nothing_for_too_long_has_failed() {
+    let mut stage = Stage::booted([guarded(s(3))]);
+    for _ in 0..5 {
+        stage.after(s(2));
+        stage.pings("web");
+    }
+    stage.did_nothing();
+    stage.after(s(3));
+    stage.did("TERM web");
+    stage.exits("web", 0);
+    stage.stands("web BACKOFF");
+    assert_eq!(last_cause(&stage, "web").as_deref(), Some("watchdog: no sign of life for 3s"));
+}
+
+#[test]
+fn with_a_readiness_rule_the_watchdog_begins_when_it_is_ready_or_with_the_first_ping() {
+    let mut stage = Stage::booted([notifying(guarded(s(3)))]);
+    stage.after(s(20));
+    stage.did_nothing();
+    stage.says_ready("web");
+    stage.after(s(3));
+    stage.did("TERM web");
+
+    let mut stage = Stage::booted([notifying(guarded(s(3)))]);
+    stage.pings("web");
+    stage.after(s(3));
+    stage.did("TERM web");
+}
+
+#[test]
+fn a_run_may_change_its_watchdog_and_may_ask_for_its_end() {
+    let mut stage = Stage::booted([guarded(s(3))]);
+    stage.hand(Input::WatchdogChanged { run: stage.run("web"), interval: s(30) });
+    stage.after(s(29));
+    stage.did_nothing();
+    stage.hand(Input::WatchdogChanged { run: stage.run("web"), interval: s(0) });
+    stage.after(s(600));
+    stage.did_nothing();
+    stage.hand(Input::WatchdogTripped { run: stage.run("web") });
+    stage.did("TERM web");
+    stage.exits("web", 0);
+    assert_eq!(last_cause(&stage, "web").as_deref(), Some("watchdog: it asked for its end"));
+}
+
+#[test]
+fn the_watchdog_sleeps_while_the_run_is_being_stopped() {
+    let mut stage = Stage::booted([guarded(s(3))]);
+    stage.stop("web");
+    stage.after(s(9));
+    stage.did("TERM web");
+    stage.pings("web");
+    stage.after(s(1));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn a_stop_that_was_asked_for_is_remembered_with_who_asked() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.stop("web");
+    stage.exits("web", 0);
+    assert_eq!(last_cause(&stage, "web").as_deref(), Some("asked to"));
+    stage.start("web");
+    stage.spawned("web");
+    stage.exits("web", 1);
+    assert_eq!(last_cause(&stage, "web"), None);
+}

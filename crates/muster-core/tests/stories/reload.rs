@@ -1,0 +1,302 @@
+//! Another configuration under what runs: what is touched, and above all what is not.
+
+use muster_core::restart::RestartWhen;
+use muster_core::spec::{ProbeKind, ProgramSpec};
+use muster_core::{Awaited, Event, Input, Settings, Signal};
+
+use crate::common::programs::{
+    SETTINGS, after, job, ms, probe, probed, program, quick, restarted_with, s, several, stop_with, when, with,
+    with_command,
+};
+use crate::stage::Stage;
+
+fn unless_stopped(name: &str) -> ProgramSpec {
+    ProgramSpec { restart: when(RestartWhen::UnlessStopped), ..quick(name) }
+}
+
+fn other(spec: ProgramSpec) -> ProgramSpec {
+    with_command(spec, "another")
+}
+
+#[test]
+fn the_same_configuration_changes_nothing() {
+    let mut stage = Stage::booted([quick("db"), several(quick("web"), 3)]);
+    let answer = stage.reload([quick("db"), several(quick("web"), 3)]);
+    stage.did_nothing();
+    stage.answered(answer, "4 as before");
+}
+
+#[test]
+fn what_is_added_starts_and_what_is_removed_stops_and_is_forgotten() {
+    let mut stage = Stage::booted([quick("old"), quick("web")]);
+    let answer = stage.reload([quick("new"), ProgramSpec { autostart: false, ..quick("off") }, quick("web")]);
+    stage.answered(answer, "add new off, remove old, 1 as before");
+    stage.did("TERM old, spawn new");
+    stage.spawned("new");
+    stage.stands("new RUNNING, off STOPPED, web RUNNING, old STOPPING");
+    let names = |stage: &Stage| stage.core.snapshot().iter().map(|one| one.name().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&stage), ["new", "off", "web", "old"]);
+    stage.exits("old", 0);
+    stage.start("web");
+    assert_eq!(names(&stage), ["new", "off", "web"]);
+    assert!(stage.core.find("old").is_none());
+    let answer = stage.start("old");
+    stage.answered(answer, "no such program: old");
+}
+
+#[test]
+fn what_does_not_run_is_removed_at_once() {
+    let mut stage = Stage::booted([ProgramSpec { autostart: false, ..quick("old") }, quick("web")]);
+    stage.reload([quick("web")]);
+    stage.did_nothing();
+    stage.wait_for(Awaited::Running, "web");
+    assert!(stage.core.find("old").is_none());
+}
+
+#[test]
+fn only_what_needs_another_process_is_restarted() {
+    let mut stage = Stage::booted([quick("app"), quick("db"), quick("web")]);
+    let runs = ["app", "db", "web"].map(|name| stage.run(name));
+    let answer = stage.reload([quick("app"), other(quick("db")), quick("web")]);
+    stage.answered(answer, "restart db, 2 as before");
+    stage.exits("db", 0);
+    stage.did("TERM db, sweep db with TERM, spawn db");
+    stage.spawned("db");
+    assert_eq!([stage.run("app"), stage.run("web")], [runs[0], runs[2]]);
+    assert_eq!(stage.core.find("db").map(|one| one.spec().process.command.clone()), Some(vec!["another".to_owned()]));
+}
+
+#[test]
+fn rules_change_in_place_without_touching_the_run_or_its_counters() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.exits("web", 1);
+    stage.after(ms(500));
+    stage.spawned("web");
+    stage.forget_deeds();
+    let stop = stop_with(&[(Signal::INT, s(1))]);
+    let answer = stage.reload([ProgramSpec { stop, priority: 5, restart: when(RestartWhen::Always), ..quick("web") }]);
+    stage.answered(answer, "change web, 0 as before");
+    stage.did_nothing();
+    assert_eq!(stage.failures("web"), 1);
+    stage.stop("web");
+    stage.after(s(1));
+    stage.did("INT web, sweep web with KILL");
+}
+
+#[test]
+fn another_number_of_instances_adds_or_removes_only_those() {
+    let mut stage = Stage::booted([quick("web")]);
+    let run = stage.run("web");
+    let answer = stage
+        .reload([several(quick("web"), 3)].map(|spec| with(spec, |it| it.process.command = vec!["web".to_owned()])));
+    stage.answered(answer, "add web:1 web:2, change web:0, 0 as before");
+    stage.did("spawn web:1, spawn web:2");
+    assert_eq!(stage.run("web:0"), run);
+    stage.spawned("web:1");
+    stage.spawned("web:2");
+    let answer = stage
+        .reload([several(quick("web"), 2)].map(|spec| with(spec, |it| it.process.command = vec!["web".to_owned()])));
+    stage.answered(answer, "remove web:2, 2 as before");
+    stage.did("TERM web:2");
+    assert_eq!(stage.run("web:0"), run);
+}
+
+#[test]
+fn what_was_stopped_by_hand_stays_down_where_nothing_of_it_changed() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.stop("web");
+    stage.exits("web", 0);
+    stage.forget_deeds();
+    stage.reload([quick("web")]);
+    stage.reload([ProgramSpec { priority: 1, ..quick("web") }]);
+    stage.did_nothing();
+}
+
+#[test]
+fn what_was_stopped_by_hand_and_is_changed_goes_by_autostart_except_unless_stopped() {
+    let mut stage = Stage::booted([quick("app"), unless_stopped("web")]);
+    stage.stop("all");
+    stage.exits("app", 0);
+    stage.exits("web", 0);
+    stage.forget_deeds();
+    stage.reload([other(quick("app")), other(unless_stopped("web"))]);
+    stage.did("spawn app");
+    stage.stands("app STARTING, web STOPPED");
+    stage.start("web");
+    stage.did("spawn web");
+}
+
+#[test]
+fn what_runs_by_hand_and_is_changed_runs_again() {
+    let off = || ProgramSpec { autostart: false, ..quick("debug") };
+    let mut stage = Stage::booted([off()]);
+    stage.start("debug");
+    stage.spawned("debug");
+    stage.reload([other(off())]);
+    stage.exits("debug", 0);
+    stage.did("spawn debug, TERM debug, sweep debug with TERM, spawn debug");
+}
+
+#[test]
+fn what_gave_up_is_tried_again_with_another_command() {
+    let never = || ProgramSpec { restart: when(RestartWhen::Never), ..quick("web") };
+    let mut stage = Stage::of([never()]);
+    stage.hand(Input::Booted);
+    stage.spawn_fails("web", crate::common::programs::missing());
+    stage.stands("web FATAL");
+    stage.forget_deeds();
+    stage.reload([ProgramSpec { priority: 1, ..never() }]);
+    stage.stands("web FATAL");
+    stage.reload([other(never())]);
+    stage.did("spawn web");
+}
+
+#[test]
+fn a_job_that_is_done_runs_again_only_with_another_command() {
+    let mut stage = Stage::booted([job("migrate")]);
+    stage.exits("migrate", 0);
+    stage.forget_deeds();
+    stage.reload([ProgramSpec { priority: 1, ..job("migrate") }]);
+    stage.did_nothing();
+    stage.reload([other(job("migrate"))]);
+    stage.did("spawn migrate");
+}
+
+#[test]
+fn several_are_stopped_in_the_old_order_and_started_in_the_new() {
+    let mut stage = Stage::booted([after(quick("app"), &["db"]), quick("db")]);
+    stage.spawned("app");
+    stage.forget_deeds();
+    stage.reload([other(quick("app")), other(after(quick("db"), &["app"]))]);
+    stage.did("TERM app");
+    stage.exits("app", 0);
+    stage.did("sweep app with TERM, TERM db");
+    stage.exits("db", 0);
+    stage.did("sweep db with TERM, spawn app");
+    stage.waits_for("db", "app to run");
+    stage.spawned("app");
+    stage.did("spawn db");
+}
+
+#[test]
+fn who_waits_for_what_is_needed_no_more_starts() {
+    let mut stage = Stage::of([after(program("app"), &["db"]), program("db")]);
+    stage.hand(Input::Booted);
+    stage.forget_deeds();
+    stage.reload([program("app"), program("db")]);
+    stage.did("spawn app");
+}
+
+#[test]
+fn a_new_dependency_is_started_and_who_runs_is_left_alone() {
+    let mut stage = Stage::booted([quick("app")]);
+    let run = stage.run("app");
+    let answer = stage.reload([after(quick("app"), &["db"]), quick("db")]);
+    stage.answered(answer, "add db, change app, 0 as before");
+    stage.did("spawn db");
+    assert_eq!(stage.run("app"), run);
+}
+
+#[test]
+fn who_restarts_with_what_is_changed_is_restarted_and_the_plan_says_so() {
+    let programs = |change: fn(ProgramSpec) -> ProgramSpec| {
+        [restarted_with(after(quick("app"), &["db"]), &["db"]), change(quick("db")), quick("web")]
+    };
+    let mut stage = Stage::booted(programs(|spec| spec));
+    stage.spawned("app");
+    stage.forget_deeds();
+    let answer = stage.reload(programs(other));
+    stage.answered(answer, "restart app db, 1 as before");
+    stage.did("TERM app");
+    stage.exits("app", 0);
+    stage.did("sweep app with TERM, TERM db");
+    stage.exits("db", 0);
+    stage.spawned("db");
+    stage.did("sweep db with TERM, spawn db, spawn app");
+}
+
+#[test]
+fn what_is_removed_and_comes_back_while_it_stops_starts_again() {
+    let mut stage = Stage::booted([quick("web"), quick("x")]);
+    stage.reload([quick("x")]);
+    stage.did("TERM web");
+    stage.reload([quick("web"), quick("x")]);
+    stage.did_nothing();
+    stage.stands("web STOPPING, x RUNNING");
+    stage.exits("web", 0);
+    stage.did("sweep web with TERM, spawn web");
+}
+
+#[test]
+fn other_probes_take_effect_on_the_run_there_is() {
+    let mut stage = Stage::booted([probed(quick("web"), &[probe("live", ProbeKind::Liveness)])]);
+    stage.check_of("web", 0, true);
+    stage.reload([probed(quick("web"), &[probe("live", ProbeKind::Liveness), probe("up", ProbeKind::Readiness)])]);
+    stage.did("stop checking web, check live of web, check up of web");
+    stage.check_of("web", 1, true);
+    stage.check_of("web", 0, true);
+    stage.reload([quick("web")]);
+    stage.did("stop checking web");
+    stage.after(s(60));
+    stage.did_nothing();
+    stage.stands("web RUNNING");
+}
+
+#[test]
+fn a_request_for_what_is_removed_is_answered() {
+    let mut stage = Stage::booted([quick("old"), quick("web")]);
+    let waits = stage.wait_for(Awaited::Exited, "old");
+    let stops = stage.stop("old");
+    stage.reload([quick("web")]);
+    stage.exits("old", 0);
+    stage.answered(stops, "old Stopped");
+    stage.hand(Input::RequestExpired { request: muster_core::RequestId(999) });
+    assert!(stage.core.find("old").is_none());
+    stage.answered(waits, "old Cancelled!");
+}
+
+#[test]
+fn a_reload_during_a_shutdown_is_refused() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.signal_to_daemon(Signal::TERM);
+    let answer = stage.reload([quick("web"), quick("new")]);
+    stage.answered(answer, "refused: shutting down");
+    stage.did("TERM strays, TERM web");
+    assert!(stage.core.find("new").is_none());
+}
+
+#[test]
+fn a_reload_that_nobody_waits_for_is_told_all_the_same() {
+    let mut stage = Stage::booted([quick("web")]);
+    let programs = vec![std::sync::Arc::new(quick("new"))];
+    stage.hand(Input::Reloaded { request: None, programs, settings: SETTINGS });
+    let told = |event: &&Event| matches!(event, Event::Configured { plan } if plan.added == ["new"] && plan.removed == ["web"]);
+    assert_eq!(stage.events.iter().filter(told).count(), 1);
+}
+
+#[test]
+fn the_shutdowns_budget_is_the_new_one() {
+    let mut stage = Stage::booted([quick("web")]);
+    let programs = vec![std::sync::Arc::new(quick("web"))];
+    let settings = Settings { shutdown_timeout: s(30), ..SETTINGS };
+    stage.hand(Input::Reloaded { request: None, programs, settings });
+    stage.signal_to_daemon(Signal::TERM);
+    stage.after(s(9));
+    stage.did("TERM strays, TERM web");
+    stage.after(s(1));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn a_thousand_reloads_leave_nothing_behind() {
+    let mut stage = Stage::booted([quick("a"), quick("web")]);
+    for round in 0..1000 {
+        let name = if round % 2 == 0 { "b" } else { "a" };
+        stage.reload([quick(name), quick("web")]);
+        stage.spawned(name);
+        stage.exits(if round % 2 == 0 { "a" } else { "b" }, 0);
+    }
+    stage.start("web");
+    assert_eq!(stage.core.snapshot().len(), 2);
+    stage.stands("a RUNNING, web RUNNING");
+}
