@@ -5,21 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use muster_core::spec::{InstanceSpec, ProgramSpec, Spec};
 use toml::de::DeValue;
 
 use crate::check;
+use crate::depend;
 use crate::diagnostic::{Diagnostic, Finding, Place, Report, Severity};
 use crate::env_file::EnvFiles;
 use crate::field::{Field, Owner, Surroundings};
 use crate::foreground;
 use crate::interpolate::is_plain;
 use crate::keys::Reader;
-use crate::read::read_all;
+use crate::read::{Document, read_all};
 use crate::sections::{Entry, Named, Sections, sort};
-use crate::source::{File, Shelf, Source};
+use crate::source::{File, LookedAt, Shelf, Source};
 use crate::variables::{InstanceWords, Variables};
 use crate::walk::control::ControlDraft;
 use crate::walk::daemon::DaemonDraft;
@@ -36,6 +37,8 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Every mistake, in the order of files and lines.
     pub diagnostics: Vec<Diagnostic>,
+    /// Everything that was looked at: with a change of any of it, another load may say something else.
+    pub looked_at: Vec<LookedAt>,
     /// The texts, for what is found later.
     pub(crate) texts: Vec<File>,
     /// Where each program's command stands, in the order of the programs.
@@ -55,34 +58,55 @@ pub(crate) struct Built<'t> {
 
 /// Reads a configuration, all of it, and tells every mistake. Never panics, prints or exits.
 pub fn load(source: &Source<'_>) -> Loaded {
+    load_with(source, |_, _| ()).0
+}
+
+/// As [`load`]; before the tables are sorted, `take` may read and remove what is no configuration.
+pub(crate) fn load_with<T>(
+    source: &Source<'_>,
+    take: impl FnOnce(&mut [Document<'_>], &Surroundings<'_>) -> T,
+) -> (Loaded, T) {
     let (shelf, report, env_files) = (Shelf::default(), Report::default(), EnvFiles::default());
-    let (spec, commands_at) = build(source, &shelf, &report, &env_files);
+    let mut looked_at = Vec::new();
+    let (spec, commands_at, taken) = build(source, &shelf, &report, &env_files, &mut looked_at, take);
+    looked_at.extend(env_files.looked_at());
+    looked_at.sort();
+    looked_at.dedup();
     let texts = shelf.into_files();
     let spec = if report.has_errors() { None } else { Some(spec) };
     let read = texts.iter().filter(|file| file.was_read).map(|file| file.path.clone());
     let files = read.chain(env_files.into_files()).collect();
-    Loaded { spec, files, diagnostics: report.into_diagnostics(&texts), texts, commands_at }
+    (Loaded { spec, files, diagnostics: report.into_diagnostics(&texts), looked_at, texts, commands_at }, taken)
 }
 
-fn build(source: &Source<'_>, shelf: &Shelf, report: &Report, env_files: &EnvFiles) -> (Spec, Vec<Place>) {
-    let documents = read_all(source.paths, shelf, report);
+fn build<T>(
+    source: &Source<'_>,
+    shelf: &Shelf,
+    report: &Report,
+    env_files: &EnvFiles,
+    looked_at: &mut Vec<LookedAt>,
+    take: impl FnOnce(&mut [Document<'_>], &Surroundings<'_>) -> T,
+) -> (Spec, Vec<Place>, T) {
+    let mut documents = read_all(source.paths, shelf, report, looked_at);
     let files = shelf.files();
-    let sections = sort(&documents, report);
     let outer = Variables { own: BTreeMap::new(), outer: source.variables };
     let around = Surroundings { report, files: &files, variables: &outer, host: source.host, env_files };
+    let taken = take(&mut documents, &around);
+    let sections = sort(&documents, report);
     let daemon = read_daemon(&sections.musterd, &around);
     let variables = Variables { own: daemon.environment.clone(), outer: source.variables };
     let around = Surroundings { variables: &variables, ..around };
     let control = read_control(&sections.http, &around);
     let mut programs = build_programs(&sections, &daemon, &around);
     check::groups(&sections.groups, &mut programs, report);
+    depend::resolve(&mut programs, &sections.groups, report);
     check::all(&programs, &daemon, report);
     if programs.is_empty() && !report.has_errors() {
         report.add(no_programs());
     }
     let commands_at = programs.iter().map(|built| built.command_at).collect();
-    let programs = programs.into_iter().map(|built| Rc::new(built.spec)).collect();
-    (Spec { daemon: daemon.spec, control: control.spec, programs }, commands_at)
+    let programs = programs.into_iter().map(|built| Arc::new(built.spec)).collect();
+    (Spec { daemon: daemon.spec, control: control.spec, programs }, commands_at, taken)
 }
 
 fn no_programs() -> Finding {
@@ -212,6 +236,8 @@ fn build_program<'t>(
         restart: rules.restart_policy(),
         startsecs: rules.startsecs,
         exit_codes: rules.exit_codes.clone(),
+        depends_on: Vec::new(),
+        restart_with: Vec::new(),
         priority: rules.priority,
         essential: rules.essential,
         stop: rules.stop(),
@@ -221,7 +247,7 @@ fn build_program<'t>(
     Built { owner, at: program.at, rules, spec, outputs, command_at }
 }
 
-type Instances = (Vec<Rc<InstanceSpec>>, Vec<OutputDraft>, Option<Place>);
+type Instances = (Vec<Arc<InstanceSpec>>, Vec<OutputDraft>, Option<Place>);
 
 fn build_instances(
     program: &str,
@@ -242,7 +268,7 @@ fn build_instances(
         }
         let process = parts.process(&daemon.environment);
         outputs.push(parts.output.clone());
-        instances.push(Rc::new(InstanceSpec { name, index, process, output: parts.output.spec.clone() }));
+        instances.push(Arc::new(parts.instance(name, index, process)));
     }
     (instances, outputs, parts.command_at)
 }
@@ -254,5 +280,6 @@ fn read_parts(program: &str, words: InstanceWords<'_>, entries: &[Entry<'_>], ar
             read(&mut parts, &Field { instance: Some(words), ..field(entry, around, Some(program)) });
         }
     }
+    parts.check(Owner::Program(program), around.report);
     parts
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::diagnostic::{Diagnostic, Excerpt, Severity, line_and_column};
 use crate::field::Field;
 use crate::mask::MASK;
-use crate::source::{ReadError, read_text};
+use crate::source::{LookedAt, ReadError, read_text};
 use crate::walk::environment::is_variable_name;
 
 /// The variables of one file, in order.
@@ -47,6 +47,11 @@ impl EnvFiles {
         let entries = self.read(field, &path, may_be_missing).map(Rc::new);
         self.known.borrow_mut().insert(path, entries.clone());
         entries
+    }
+
+    /// Every file that was looked for, whether it was there or not.
+    pub(crate) fn looked_at(&self) -> Vec<LookedAt> {
+        self.known.borrow().keys().cloned().map(LookedAt::File).collect()
     }
 
     /// Every file that was read, in order.

@@ -12,20 +12,24 @@ fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
 }
 
-/// The files that a pattern names, sorted; a pattern without `*` and `?` names itself, whether it exists or not.
-pub(crate) fn expand(directory: &Path, pattern: &str) -> Vec<PathBuf> {
+/// The files that a pattern names, sorted, and the directories that were listed to find them; a pattern without `*` and
+/// `?` names itself, whether it exists or not.
+pub(crate) fn expand(directory: &Path, pattern: &str) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let mut found = vec![PathBuf::new()];
+    let mut listed = Vec::new();
     for part in directory.join(pattern).components() {
         match part {
             Component::Normal(name) if name.to_str().is_some_and(is_pattern) => {
                 let name = name.to_str().expect("it was text one line above");
-                found = found.iter().flat_map(|base| children(base, name)).collect();
+                let bases = std::mem::take(&mut found);
+                found = bases.iter().flat_map(|base| children(base, name)).collect();
+                listed.extend(bases);
             }
             plain => found.iter_mut().for_each(|base| base.push(plain)),
         }
     }
     found.sort();
-    found
+    (found, listed)
 }
 
 fn children(directory: &Path, pattern: &str) -> Vec<PathBuf> {
@@ -68,8 +72,9 @@ mod tests {
             ("missing.toml", &["missing.toml"]),
         ] {
             let expected: Vec<PathBuf> = expected.iter().map(|name| here.join(name)).collect();
-            assert_eq!(expand(here, pattern), expected, "{pattern}");
+            assert_eq!(expand(here, pattern).0, expected, "{pattern}");
         }
+        assert_eq!(expand(here, "sub/*.toml").1, [here.join("sub")]);
         assert_eq!(toml_files(here), [here.join("a.toml"), here.join("b.toml")]);
     }
 }

@@ -5,11 +5,15 @@
 //! here and a reader in `walk`. Long because it is a list.
 
 use crate::field::Field;
+use crate::shape::{self, Shape};
 use crate::walk::backoff::BackoffDraft;
+use crate::walk::checks::HttpDraft;
 use crate::walk::control::ControlDraft;
 use crate::walk::daemon::DaemonDraft;
 use crate::walk::logs::OutputDraft;
 use crate::walk::parts::Parts;
+use crate::walk::probes::ProbeDraft;
+use crate::walk::ready::ReadyDraft;
 use crate::walk::rlimits::Bounds;
 use crate::walk::rules::Rules;
 
@@ -28,6 +32,12 @@ pub enum Table {
     Program,
     /// `[program.NAME.logs]`.
     Logs,
+    /// `ready = { … }`.
+    Ready,
+    /// `[program.NAME.probes.NAME]`.
+    Probe,
+    /// `http = { … }` of a probe or of `ready`.
+    HttpCheck,
     /// `backoff = { … }`.
     Backoff,
     /// `rlimits = { RESOURCE = { … } }`.
@@ -36,11 +46,14 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of the reference.
-    pub const ALL: [Table; 8] = [
+    pub const ALL: [Table; 11] = [
         Table::Root,
         Table::Musterd,
         Table::Http,
         Table::Program,
+        Table::Ready,
+        Table::Probe,
+        Table::HttpCheck,
         Table::Logs,
         Table::Backoff,
         Table::Rlimit,
@@ -56,6 +69,9 @@ impl Table {
             Table::Group => "[group.NAME]",
             Table::Program => "[program.NAME]",
             Table::Logs => "[program.NAME.logs]",
+            Table::Ready => "[program.NAME.ready]",
+            Table::Probe => "[program.NAME.probes.NAME]",
+            Table::HttpCheck => "[program.NAME.probes.NAME.http]",
             Table::Backoff => "[program.NAME.backoff]",
             Table::Rlimit => "[program.NAME.rlimits.RESOURCE]",
         }
@@ -76,6 +92,8 @@ pub struct Key {
     pub doc: &'static str,
     /// Where a number comes from; empty where there is nothing to say.
     pub why: &'static str,
+    /// What the JSON Schema says of its value, where `value` does not say it all.
+    pub(crate) shape: Option<Shape>,
     pub(crate) reader: Reader,
 }
 
@@ -102,6 +120,9 @@ pub(crate) enum Reader {
     Logs(fn(&mut OutputDraft, &Field<'_>)),
     Backoff(fn(&mut BackoffDraft, &Field<'_>)),
     Rlimit(fn(&mut Bounds, &Field<'_>)),
+    Ready(fn(&mut ReadyDraft, &Field<'_>)),
+    Probe(fn(&mut ProbeDraft, &Field<'_>)),
+    HttpCheck(fn(&mut HttpDraft, &Field<'_>)),
 }
 
 /// The key of this name in a table.
@@ -122,7 +143,7 @@ const fn key(
     doc: &'static str,
     reader: Reader,
 ) -> Key {
-    Key { table, name, value, default, doc, why: "", reader }
+    Key { table, name, value, default, doc, why: "", shape: None, reader }
 }
 
 const fn later(table: Table, name: &'static str, doc: &'static str) -> Key {
@@ -132,6 +153,11 @@ const fn later(table: Table, name: &'static str, doc: &'static str) -> Key {
 impl Key {
     const fn because(mut self, why: &'static str) -> Key {
         self.why = why;
+        self
+    }
+
+    const fn shaped(mut self, shape: Shape) -> Key {
+        self.shape = Some(shape);
         self
     }
 }
@@ -178,7 +204,8 @@ pub static KEYS: &[Key] = &[
         "\"info\"",
         "how much the daemon tells: error, warn, info, debug, trace",
         Reader::Daemon(DaemonDraft::loglevel),
-    ),
+    )
+    .shaped(Shape::Words(&["error", "warn", "info", "debug", "trace"])),
     key(
         Table::Musterd,
         "logformat",
@@ -186,7 +213,8 @@ pub static KEYS: &[Key] = &[
         "\"text\"",
         "its own messages as `text`, or as `json`, one object a line",
         Reader::Daemon(DaemonDraft::logformat),
-    ),
+    )
+    .shaped(Shape::Words(&["text", "json"])),
     key(
         Table::Musterd,
         "logfile",
@@ -246,6 +274,14 @@ pub static KEYS: &[Key] = &[
         "variables under every program's own",
         Reader::Daemon(DaemonDraft::environment),
     ),
+    key(
+        Table::Musterd,
+        "watch",
+        "boolean",
+        "false",
+        "reload when a file of the configuration changes, half a second after the last change",
+        Reader::Daemon(DaemonDraft::watch),
+    ),
     later(Table::Musterd, "state_dir", "where state is kept across starts"),
     key(
         Table::Http,
@@ -264,7 +300,8 @@ pub static KEYS: &[Key] = &[
         "\"\"",
         "who owns it: `user`, `user:group`, or numbers; empty leaves it",
         Reader::Control(ControlDraft::owner),
-    ),
+    )
+    .shaped(Shape::Special(shape::optional_user)),
     key(
         Table::Http,
         "allow_users",
@@ -294,7 +331,8 @@ pub static KEYS: &[Key] = &[
         "what to run: text is split into words as a shell would, but no shell is run; `#` is no comment",
         Parts::command,
     ),
-    rules("type", "word", "\"service\"", "`service` is meant to go on running, `oneshot` to end well", Rules::kind),
+    rules("type", "word", "\"service\"", "`service` is meant to go on running, `oneshot` to end well", Rules::kind)
+        .shaped(Shape::Words(&["service", "oneshot"])),
     rules("autostart", "boolean", "true", "start with the daemon", Rules::autostart),
     rules(
         "restart",
@@ -303,7 +341,8 @@ pub static KEYS: &[Key] = &[
         "when a run that ended is followed by another: `no`, `on-failure`, `always`, `unless-stopped`; \
          `on-failure:N` and `always:N` set `startretries` too",
         Rules::restart,
-    ),
+    )
+    .shaped(Shape::Special(shape::restart)),
     rules(
         "startretries",
         "number or \"unlimited\"",
@@ -311,10 +350,12 @@ pub static KEYS: &[Key] = &[
         "how many failures in a row are followed by another start before the program is FATAL",
         Rules::startretries,
     )
+    .shaped(Shape::Special(shape::startretries))
     .because("with the default backoff about four minutes of trying"),
     rules("startsecs", "duration", "1", "how long a run must last to count as RUNNING; 0 is at once", Rules::startsecs)
         .because("supervisord's"),
-    rules("exitcodes", "list of numbers", "[0]", "the exit statuses, 0 to 255, that are a success", Rules::exitcodes),
+    rules("exitcodes", "list of numbers", "[0]", "the exit statuses, 0 to 255, that are a success", Rules::exitcodes)
+        .shaped(Shape::Special(shape::exitcodes)),
     rules(
         "backoff",
         "table or preset",
@@ -323,11 +364,35 @@ pub static KEYS: &[Key] = &[
          preset = \"docker\", max = \"30s\" }` changes one",
         Rules::backoff,
     )
+    .shaped(Shape::Special(shape::backoff))
     .because("between Docker's 100 ms and supervisord's 1 s; see the presets"),
-    later(Table::Program, "ready", "how a run tells that it is ready"),
-    later(Table::Program, "start_timeout", "how long a run may take to become ready"),
-    later(Table::Program, "depends_on", "what must hold before it starts"),
-    later(Table::Program, "restart_with", "restart when one of these restarts"),
+    parts(
+        "ready",
+        "word or table",
+        "",
+        "how a run tells that it is ready, without which it is not RUNNING: `notify` (sd_notify's READY=1), \
+         `{ fd = 3 }`, `{ log = \"regex\" }`, or a check, `{ tcp = … }`, `{ http = … }`, `{ exec = … }`; unset is by \
+         being up for `startsecs`",
+        Parts::ready,
+    )
+    .shaped(Shape::Special(shape::ready)),
+    parts(
+        "start_timeout",
+        "duration",
+        "\"60s\"",
+        "how long a run with `ready` may take to become ready; longer is a failed run",
+        Parts::start_timeout,
+    ),
+    rules(
+        "depends_on",
+        "list of names or table",
+        "[]",
+        "which programs must be there before it starts: `[\"db\"]`, or with what must hold of each, `{ db = \
+         \"ready\", migrate = \"completed\" }`: `started`, `ready`, `healthy`, `completed` (ended well), `exited`",
+        Rules::depends_on,
+    )
+    .shaped(Shape::Special(shape::depends_on)),
+    rules("restart_with", "list of names", "[]", "restart it when one of these restarts", Rules::restart_with),
     rules(
         "priority",
         "number",
@@ -335,8 +400,10 @@ pub static KEYS: &[Key] = &[
         "start order, ascending; programs of one priority start and stop together, and stopping is the reverse",
         Rules::priority,
     )
+    .shaped(Shape::Whole(i64::MIN, i64::MAX))
     .because("supervisord's"),
     rules("numprocs", "number", "1", "how many instances, named `web:0`, `web:1` …; 1 to 1000", Rules::numprocs)
+        .shaped(Shape::Whole(1, 1000))
         .because("1000: a typing error should not become ten million processes"),
     rules(
         "essential",
@@ -368,25 +435,30 @@ pub static KEYS: &[Key] = &[
         "who gets the stop signal: the `main` process, or every process `group` of the tree; SIGKILL always \
          gets the whole tree",
         Rules::stop_scope,
-    ),
+    )
+    .shaped(Shape::Words(&["main", "group"])),
     rules(
         "reloadsignal",
         "signal",
         "\"HUP\"",
         "what `musterctl reload` sends; empty restarts instead",
         Rules::reloadsignal,
-    ),
+    )
+    .shaped(Shape::Special(shape::reloadsignal)),
     parts(
         "user",
         "user",
         "\"\"",
         "who to run as: `name`, `name:group`, or numbers; empty stays who the daemon is",
         Parts::user,
-    ),
+    )
+    .shaped(Shape::Special(shape::optional_user)),
     parts("groups", "list of groups", "[]", "supplementary groups; empty is the user's own", Parts::groups),
     parts("directory", "path", "\"\"", "the working directory; empty is the daemon's", Parts::directory),
-    parts("umask", "octal text", "\"\"", "the umask; empty is the daemon's", Parts::umask),
+    parts("umask", "octal text", "\"\"", "the umask; empty is the daemon's", Parts::umask)
+        .shaped(Shape::Special(shape::optional_octal)),
     parts("nice", "number", "", "the nice value, -20 to 19; unset leaves the daemon's", Parts::nice)
+        .shaped(Shape::Whole(-20, 19))
         .because("the bounds are setpriority(2)'s"),
     parts(
         "oom_score_adj",
@@ -395,6 +467,7 @@ pub static KEYS: &[Key] = &[
         "how ready the kernel is to kill it when memory runs out, -1000 to 1000; unset leaves the daemon's",
         Parts::oom_score_adj,
     )
+    .shaped(Shape::Whole(-1000, 1000))
     .because("the bounds are proc(5)'s"),
     parts(
         "rlimits",
@@ -402,7 +475,8 @@ pub static KEYS: &[Key] = &[
         "{}",
         "resource limits by name (`nofile = 65536`): a number, a size, `unlimited`, or `{ soft = …, hard = … }`",
         Parts::rlimits,
-    ),
+    )
+    .shaped(Shape::Special(shape::rlimits)),
     later(Table::Program, "capabilities", "the capabilities to keep"),
     later(Table::Program, "no_new_privileges", "no setuid programs"),
     parts(
@@ -428,16 +502,177 @@ pub static KEYS: &[Key] = &[
     ),
     later(Table::Program, "secrets", "variables from files"),
     later(Table::Program, "sockets", "sockets that the daemon opens"),
-    later(Table::Program, "watchdog", "how often it must say that it lives"),
+    parts(
+        "watchdog",
+        "duration",
+        "\"0s\"",
+        "how often a run must say that it lives, by sd_notify's WATCHDOG=1; one that does not has failed; 0 is never",
+        Parts::watchdog,
+    ),
     later(Table::Program, "schedule", "when to start it"),
     later(Table::Program, "memory_max", "how much memory its tree may have"),
     later(Table::Program, "pre_start", "a command before each start"),
     later(Table::Program, "pre_stop", "a command before each stop"),
     later(Table::Program, "post_stop", "a command after each end"),
-    later(Table::Program, "probes", "checks of its health"),
-    later(Table::Program, "stdin", "what it reads"),
+    parts("probes", "tables", "{}", "checks of its health, each under a name of your choice", Parts::probes)
+        .shaped(Shape::Special(shape::probes)),
+    parts(
+        "stdin",
+        "word",
+        "\"none\"",
+        "what it reads: `none` is /dev/null, `pipe` what `musterctl fg` and the API write to it",
+        Parts::stdin,
+    )
+    .shaped(Shape::Words(&["none", "pipe"])),
     later(Table::Program, "track", "how its processes are found"),
-    parts("logs", "table", "{}", "where its output goes", Parts::logs),
+    parts("logs", "table", "{}", "where its output goes", Parts::logs).shaped(Shape::Special(shape::logs)),
+    key(
+        Table::Ready,
+        "fd",
+        "number",
+        "",
+        "a newline on this descriptor of the process, as in s6; 3 to 1023",
+        Reader::Ready(ReadyDraft::fd),
+    )
+    .shaped(Shape::Whole(3, 1023)),
+    key(
+        Table::Ready,
+        "log",
+        "text",
+        "",
+        "a line of its output that matches this regular expression, anywhere in the line",
+        Reader::Ready(ReadyDraft::log),
+    ),
+    key(
+        Table::Ready,
+        "tcp",
+        "host:port",
+        "",
+        "somebody accepts connections there; asked every second",
+        Reader::Ready(ReadyDraft::tcp),
+    ),
+    key(
+        Table::Ready,
+        "http",
+        "address or table",
+        "",
+        "a GET there is answered with 200 to 399; asked every second",
+        Reader::Ready(ReadyDraft::http),
+    )
+    .shaped(Shape::Special(shape::http_check)),
+    key(
+        Table::Ready,
+        "exec",
+        "text or list",
+        "",
+        "a command, run as the program is, exits with 0; run every second",
+        Reader::Ready(ReadyDraft::exec),
+    ),
+    key(
+        Table::Probe,
+        "http",
+        "address or table",
+        "",
+        "a GET of `http://host:port/path` passes when it is answered with 200 to 399",
+        Reader::Probe(ProbeDraft::http),
+    )
+    .shaped(Shape::Special(shape::http_check)),
+    key(
+        Table::Probe,
+        "tcp",
+        "host:port",
+        "",
+        "passes when somebody accepts connections there",
+        Reader::Probe(ProbeDraft::tcp),
+    ),
+    key(
+        Table::Probe,
+        "exec",
+        "text or list",
+        "",
+        "passes when this command, run as the program is, exits with 0; what is left of it after `timeout` is killed",
+        Reader::Probe(ProbeDraft::exec),
+    ),
+    key(
+        Table::Probe,
+        "kind",
+        "word",
+        "\"liveness\"",
+        "`liveness` asks whether it is still well, `readiness` whether it can serve now, `startup` whether it has come \
+         up, which the others wait for",
+        Reader::Probe(ProbeDraft::kind),
+    )
+    .shaped(Shape::Words(&["liveness", "readiness", "startup"])),
+    key(Table::Probe, "period", "duration", "\"10s\"", "how often", Reader::Probe(ProbeDraft::period))
+        .because("this and the following are Kubernetes'"),
+    key(
+        Table::Probe,
+        "timeout",
+        "duration",
+        "\"1s\"",
+        "how long one check may take",
+        Reader::Probe(ProbeDraft::timeout),
+    ),
+    key(
+        Table::Probe,
+        "initial_delay",
+        "duration",
+        "\"0s\"",
+        "how long after its start a run is first checked",
+        Reader::Probe(ProbeDraft::initial_delay),
+    ),
+    key(
+        Table::Probe,
+        "success_threshold",
+        "number",
+        "1",
+        "so many successes in a row, and it is well again; must be 1 unless `kind` is `readiness`",
+        Reader::Probe(ProbeDraft::success_threshold),
+    )
+    .shaped(Shape::Whole(1, u32::MAX as i64)),
+    key(
+        Table::Probe,
+        "failure_threshold",
+        "number",
+        "3",
+        "so many failures in a row, and `on_failure` follows",
+        Reader::Probe(ProbeDraft::failure_threshold),
+    )
+    .shaped(Shape::Whole(1, u32::MAX as i64)),
+    key(
+        Table::Probe,
+        "on_failure",
+        "word",
+        "\"restart\"",
+        "`restart` makes it a failed run, `stop` stops it for good, `shutdown` everything, `none` only shows it; a \
+         readiness probe is always `none`",
+        Reader::Probe(ProbeDraft::on_failure),
+    )
+    .shaped(Shape::Words(&["restart", "stop", "shutdown", "none"])),
+    key(
+        Table::HttpCheck,
+        "url",
+        "address",
+        "",
+        "what to GET: `http://host:port/path`",
+        Reader::HttpCheck(HttpDraft::url),
+    ),
+    key(
+        Table::HttpCheck,
+        "headers",
+        "table of text",
+        "{}",
+        "headers to send besides the usual ones",
+        Reader::HttpCheck(HttpDraft::headers),
+    ),
+    key(
+        Table::HttpCheck,
+        "host",
+        "text",
+        "",
+        "the `Host` header, where it is not that of the address",
+        Reader::HttpCheck(HttpDraft::host),
+    ),
     key(
         Table::Logs,
         "stdout",
@@ -455,12 +690,85 @@ pub static KEYS: &[Key] = &[
         "the same for stderr; `stdout` merges it at the source",
         Reader::Logs(OutputDraft::stderr),
     ),
-    later(Table::Logs, "format", "how lines look on the console"),
-    later(Table::Logs, "timestamps", "the time in front of each line"),
-    later(Table::Logs, "max_size", "when files are rotated"),
-    later(Table::Logs, "max_files", "how many are kept"),
-    later(Table::Logs, "compress", "compress rotated files"),
-    later(Table::Logs, "rate_limit", "how many lines a second are kept"),
+    key(
+        Table::Logs,
+        "format",
+        "word",
+        "\"text\"",
+        "how lines look on the console: `text` (`web | line`), `json` (an object a line, a line that is one itself is \
+         nested), `raw` (the bytes, line by line)",
+        Reader::Logs(OutputDraft::format),
+    )
+    .shaped(Shape::Words(&["text", "json", "raw"])),
+    key(
+        Table::Logs,
+        "timestamps",
+        "boolean",
+        "false",
+        "the time in front of each line on the console, taken when it was read; `json` always has it",
+        Reader::Logs(OutputDraft::timestamps),
+    ),
+    key(
+        Table::Logs,
+        "max_size",
+        "size",
+        "\"50MB\"",
+        "a file that gets larger is rotated, at the end of a line; 0 is never",
+        Reader::Logs(OutputDraft::max_size),
+    ),
+    key(
+        Table::Logs,
+        "max_files",
+        "number",
+        "10",
+        "how many rotated files are kept beside the current one: `web.log.1` is the newest",
+        Reader::Logs(OutputDraft::max_files),
+    )
+    .shaped(Shape::Whole(0, 1000)),
+    key(
+        Table::Logs,
+        "compress",
+        "boolean",
+        "false",
+        "compress rotated files with gzip, in the background: `web.log.1.gz`",
+        Reader::Logs(OutputDraft::compress),
+    ),
+    key(
+        Table::Logs,
+        "buffer_size",
+        "size",
+        "\"1MB\"",
+        "how much of a program's output waits for a console that nobody reads, 4 KiB to 1 GiB",
+        Reader::Logs(OutputDraft::buffer_size),
+    ),
+    key(
+        Table::Logs,
+        "overflow",
+        "word",
+        "\"drop\"",
+        "what happens when that is full: `drop` (the oldest lines go, the gap is marked and counted) or `block` (the \
+         program waits in its write)",
+        Reader::Logs(OutputDraft::overflow),
+    )
+    .shaped(Shape::Words(&["drop", "block"])),
+    key(
+        Table::Logs,
+        "memory",
+        "size",
+        "",
+        "how much of each instance's output is remembered for `musterctl logs` and `why`, 4 KiB to 1 GiB, or 0 for \
+         nothing; unset is 256 KiB, and 32 KiB where it goes to files, from which older lines come",
+        Reader::Logs(OutputDraft::memory),
+    ),
+    key(
+        Table::Logs,
+        "rate_limit",
+        "lines per s, m or h",
+        "\"\"",
+        "`1000/s`: lines beyond it are dropped and counted, and the program never waits; for each stream",
+        Reader::Logs(OutputDraft::rate_limit),
+    )
+    .shaped(Shape::Special(shape::rate)),
     key(
         Table::Backoff,
         "preset",
@@ -469,7 +777,8 @@ pub static KEYS: &[Key] = &[
         "start from another system's: `docker`, `kubernetes`, `supervisord`, `systemd`; sets `startretries` \
          too, unless that is given",
         Reader::Backoff(BackoffDraft::preset),
-    ),
+    )
+    .shaped(Shape::Words(shape::PRESETS)),
     key(Table::Backoff, "delay", "duration", "\"500ms\"", "the first delay", Reader::Backoff(BackoffDraft::delay)),
     key(
         Table::Backoff,
@@ -478,7 +787,8 @@ pub static KEYS: &[Key] = &[
         "2",
         "by how much it grows with each failure in a row, 1 to 1000",
         Reader::Backoff(BackoffDraft::factor),
-    ),
+    )
+    .shaped(Shape::Number(1.0, 1000.0)),
     key(Table::Backoff, "max", "duration", "\"60s\"", "where it stops growing", Reader::Backoff(BackoffDraft::max))
         .because("Docker's"),
     key(
@@ -488,13 +798,14 @@ pub static KEYS: &[Key] = &[
         "0",
         "up to this part of the delay is added at random, 0 to 1",
         Reader::Backoff(BackoffDraft::jitter),
-    ),
+    )
+    .shaped(Shape::Number(0.0, 1.0)),
     key(
         Table::Backoff,
         "reset_after",
         "duration",
         "\"10s\"",
-        "a run that was up for so long begins the count anew",
+        "a run that was RUNNING and up for so long begins the count anew",
         Reader::Backoff(BackoffDraft::reset_after),
     )
     .because("Docker's"),
@@ -505,7 +816,8 @@ pub static KEYS: &[Key] = &[
         "",
         "the limit in force; unset is `hard`",
         Reader::Rlimit(Bounds::soft),
-    ),
+    )
+    .shaped(Shape::Special(shape::limit)),
     key(
         Table::Rlimit,
         "hard",
@@ -513,7 +825,8 @@ pub static KEYS: &[Key] = &[
         "",
         "how far the process may raise it; unset is `soft`",
         Reader::Rlimit(Bounds::hard),
-    ),
+    )
+    .shaped(Shape::Special(shape::limit)),
     key(
         Table::Group,
         "programs",

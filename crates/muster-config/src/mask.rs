@@ -8,9 +8,10 @@ use std::ops::Range;
 /// What stands for a secret.
 pub(crate) const MASK: &str = "***";
 
-/// Whether the value under this name looks secret: `*PASSWORD*`, `*TOKEN*`, `*SECRET*`, `*KEY*`, in any case.
+/// Whether the value under this name looks secret: `*PASSWORD*`, `*TOKEN*`, `*SECRET*`, `*KEY*`, in any case, and the header
+/// `Authorization`.
 pub fn is_secret(name: &str) -> bool {
-    const MARKS: [&[u8]; 4] = [b"PASSWORD", b"TOKEN", b"SECRET", b"KEY"];
+    const MARKS: [&[u8]; 5] = [b"PASSWORD", b"TOKEN", b"SECRET", b"KEY", b"AUTHORIZATION"];
     let contains = |mark: &[u8]| name.as_bytes().windows(mark.len()).any(|part| part.eq_ignore_ascii_case(mark));
     MARKS.into_iter().any(contains)
 }

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Finding, Place, Report, on_boundaries};
 use crate::include;
 use crate::mask::masked;
-use crate::source::{File, ReadError, Shelf, is_supervisords, read_text};
+use crate::source::{File, LookedAt, ReadError, Shelf, is_supervisords, read_text};
 
 /// A parsed file.
 pub(crate) struct Document<'t> {
@@ -28,8 +28,14 @@ pub(crate) struct Document<'t> {
 const MOST_FILES: usize = 10_000;
 
 /// Reads everything a source names.
-pub(crate) fn read_all<'t>(paths: &[PathBuf], shelf: &'t Shelf, report: &Report) -> Vec<Document<'t>> {
-    let mut reader = Reader { shelf, count: 0, documents: Vec::new(), report, open: Vec::new(), known: HashMap::new() };
+pub(crate) fn read_all<'t>(
+    paths: &[PathBuf],
+    shelf: &'t Shelf,
+    report: &Report,
+    looked_at: &mut Vec<LookedAt>,
+) -> Vec<Document<'t>> {
+    let documents = Vec::new();
+    let mut reader = Reader { shelf, count: 0, documents, report, looked_at, open: Vec::new(), known: HashMap::new() };
     if paths.is_empty() {
         let place = reader.unread(Path::new("muster.toml"));
         report.add(Finding::error(place, "no configuration file was named"));
@@ -49,6 +55,7 @@ struct Reader<'t, 'r> {
     count: usize,
     documents: Vec<Document<'t>>,
     report: &'r Report,
+    looked_at: &'r mut Vec<LookedAt>,
     /// The files that are including one another right now: their names and identities.
     open: Vec<(PathBuf, PathBuf)>,
     /// Every file read, by its identity.
@@ -69,6 +76,7 @@ impl<'t> Reader<'t, '_> {
     }
 
     fn read_directory(&mut self, directory: &Path) {
+        self.looked_at.push(LookedAt::Directory(directory.to_owned()));
         let files = include::toml_files(directory);
         if files.is_empty() {
             let place = self.unread(directory);
@@ -87,6 +95,7 @@ impl<'t> Reader<'t, '_> {
             self.report.add(finding.hint("name a TOML file: its name ends in .toml"));
             return;
         }
+        self.looked_at.push(LookedAt::File(path.to_owned()));
         let text = match read_text(path) {
             Ok(text) => text,
             Err(error) => return self.cannot_read(path, from, error),
@@ -112,7 +121,9 @@ impl<'t> Reader<'t, '_> {
     }
 
     fn read_included(&mut self, directory: &Path, pattern: &str, place: Place) {
-        for path in include::expand(directory, pattern) {
+        let (found, listed) = include::expand(directory, pattern);
+        self.looked_at.extend(listed.into_iter().map(LookedAt::Directory));
+        for path in found {
             self.read_file(&path, Some(place));
         }
     }

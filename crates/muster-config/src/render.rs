@@ -22,6 +22,11 @@ impl Loaded {
 }
 
 impl Diagnostic {
+    /// As a person reads it: the place, the line underlined, and what to do; without colours.
+    pub fn text(&self) -> String {
+        render_one(&Renderer::plain(), self)
+    }
+
     /// The first line: `config/shop.toml:14:16: program "web": stopwaitsecs must not be negative: -5`.
     pub fn headline(&self) -> String {
         format!("{}:{}:{}: {}", self.file.display(), self.line, self.column, self.message)

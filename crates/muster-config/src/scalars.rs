@@ -12,7 +12,7 @@ use toml::de::DeValue;
 use crate::diagnostic::Severity;
 use crate::field::{Field, Text};
 use crate::interpolate::is_plain;
-use crate::units::{LONGEST, parse_duration, parse_octal, parse_size, seconds_to_duration};
+use crate::units::{LONGEST, parse_duration, parse_octal, parse_size, seconds_to_duration, show_duration};
 use crate::words;
 
 impl<'a> Field<'a> {
@@ -141,6 +141,16 @@ impl<'a> Field<'a> {
             _ => self.expected_with_hint(EXPECTED, SPELLING),
         }
         None
+    }
+
+    /// A duration that is not too short to mean anything.
+    pub(crate) fn duration_of_at_least(&self, shortest: Duration) -> Option<Duration> {
+        let duration = self.duration()?;
+        if duration < shortest {
+            self.error(format_args!("must be at least {}: {}", show_duration(shortest), self.shown()));
+            return None;
+        }
+        Some(duration)
     }
 
     /// A number of bytes or things: a whole number, or a size in text.

@@ -52,6 +52,15 @@ fn first_existing(candidates: impl Iterator<Item = PathBuf>) -> DefaultPath {
     DefaultPath { found: None, tried }
 }
 
+/// Something that a load looked at: if it changes, another load may say something else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LookedAt {
+    /// A file, whether it is there or not.
+    File(PathBuf),
+    /// The names in a directory, whether it is there or not.
+    Directory(PathBuf),
+}
+
 /// A file as it was read.
 #[derive(Debug)]
 pub(crate) struct File {

@@ -52,6 +52,13 @@ pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> O
     closest(&word.to_ascii_lowercase(), known)
 }
 
+/// As [`nearest`], for names that users choose: short ones may be a letter, or a swap of two, away.
+pub(crate) fn nearest_name<'w>(name: &str, known: impl Iterator<Item = &'w str> + Clone) -> Option<&'w str> {
+    let is_short_and_close =
+        |known: &&str| known.len().min(name.len()) >= 2 && strsim::damerau_levenshtein(known, name) == 1;
+    nearest(name, known.clone()).or_else(|| { known }.find(is_short_and_close))
+}
+
 /// As [`nearest`], for words in capital letters.
 pub(crate) fn nearest_in_case<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
     closest(word, known.iter().copied())
@@ -98,6 +105,9 @@ fn foreign(table: Table, word: &str, value: &DeValue<'_>) -> Option<String> {
         Table::Group => group_word(word),
         Table::Backoff => backoff_word(word),
         Table::Rlimit => None,
+        Table::Ready => ready_word(word),
+        Table::Probe => probe_word(word, value),
+        Table::HttpCheck => http_check_word(word),
     }
 }
 
@@ -178,6 +188,56 @@ fn backoff_word(word: &str) -> Option<String> {
     })
 }
 
+fn ready_word(word: &str) -> Option<String> {
+    Some(match word {
+        "notify" | "sd_notify" => "ready = \"notify\"".to_owned(),
+        "regex" | "pattern" | "line" | "stdout" | "ready_log_line" => {
+            "it is called log: { log = \"regex\" }".to_owned()
+        }
+        "port" | "socket" => "it is called tcp: { tcp = \"127.0.0.1:5432\" }".to_owned(),
+        "url" => "it is called http: { http = \"http://127.0.0.1:8000/healthz\" }".to_owned(),
+        "command" | "cmd" => "it is called exec".to_owned(),
+        "timeout" => "start_timeout, beside ready, says how long it may take".to_owned(),
+        _ => return None,
+    })
+}
+
+/// Kubernetes' fields and those of Docker's health checks.
+fn probe_word(word: &str, value: &DeValue<'_>) -> Option<String> {
+    Some(match word {
+        "httpget" | "http_get" | "url" => "it is called http: http = \"http://127.0.0.1:8000/healthz\"".to_owned(),
+        "tcpsocket" | "tcp_socket" | "port" | "connect" => "it is called tcp: tcp = \"127.0.0.1:5432\"".to_owned(),
+        "grpc" => "gRPC probes are not supported: exec = [\"grpc_health_probe\", \"-addr=…\"]".to_owned(),
+        "command" | "cmd" | "test" | "script" => "it is called exec: exec = [\"pg_isready\"]".to_owned(),
+        "headers" | "host" | "httpheaders" => "http = { url = \"…\", headers = { … }, host = \"…\" }".to_owned(),
+        "periodseconds" | "period_seconds" | "interval" => {
+            format!("it is called period: period = {}", shown(value, "\"10s\""))
+        }
+        "timeoutseconds" | "timeout_seconds" => format!("it is called timeout: timeout = {}", shown(value, "\"1s\"")),
+        "initialdelayseconds" | "initial_delay_seconds" | "start_period" | "startperiod" => {
+            format!("it is called initial_delay: initial_delay = {}", shown(value, "\"0s\""))
+        }
+        "failurethreshold" | "retries" | "threshold" => {
+            format!("it is called failure_threshold: failure_threshold = {}", shown(value, "3"))
+        }
+        "successthreshold" => format!("it is called success_threshold: success_threshold = {}", shown(value, "1")),
+        "type" => "it is called kind: kind = \"liveness\"".to_owned(),
+        "terminationgraceperiodseconds" => "a program that is restarted has its stopwaitsecs".to_owned(),
+        _ => return None,
+    })
+}
+
+fn http_check_word(word: &str) -> Option<String> {
+    Some(match word {
+        "path" | "port" | "scheme" | "address" => {
+            "it is all in url: url = \"http://127.0.0.1:8000/healthz\"".to_owned()
+        }
+        "httpheaders" | "header" => "it is called headers: headers = { Accept = \"text/plain\" }".to_owned(),
+        "method" | "body" => "a probe is always a GET; exec = [\"curl\", …] does anything else".to_owned(),
+        _ => return None,
+    })
+}
+
 fn logs_word(word: &str) -> Option<String> {
     Some(match word {
         "stdout_logfile" | "out" | "file" => "it is called stdout".to_owned(),
@@ -210,14 +270,11 @@ fn supervisords(word: &str, value: &DeValue<'_>) -> Option<String> {
             Some(false) => "stderr is kept apart unless logs.stderr = \"stdout\": leave it out".to_owned(),
             _ => "logs.stderr = \"stdout\" merges it".to_owned(),
         },
-        "stdout_logfile_maxbytes"
-        | "stderr_logfile_maxbytes"
-        | "logfile_maxbytes"
-        | "stdout_logfile_backups"
-        | "stderr_logfile_backups"
-        | "logfile_backups"
-        | "stdout_backups" => {
-            "files are not rotated yet; without this, output goes to the console and needs no rotation".to_owned()
+        "stdout_logfile_maxbytes" | "stderr_logfile_maxbytes" | "logfile_maxbytes" => {
+            format!("it is called logs.max_size: logs.max_size = {}", shown(value, "\"50MB\""))
+        }
+        "stdout_logfile_backups" | "stderr_logfile_backups" | "logfile_backups" | "stdout_backups" => {
+            format!("it is called logs.max_files: logs.max_files = {}", shown(value, "10"))
         }
         "stdout_syslog" | "stderr_syslog" => "syslog is not supported yet; logs.stdout = \"console\"".to_owned(),
         "stopasgroup" => "stop_scope = \"group\" sends stopsignal to every process group".to_owned(),
@@ -231,12 +288,14 @@ fn supervisords(word: &str, value: &DeValue<'_>) -> Option<String> {
         "startsec" | "start_secs" => "it is called startsecs".to_owned(),
         "stopwait" | "stoptimeout" | "stop_timeout" | "kill_timeout" => "it is called stopwaitsecs".to_owned(),
         "pidfile" => "musterd knows the pid of what it runs in the foreground: leave it out".to_owned(),
-        "dependent_startup" | "dependent_startup_wait_for" | "depend" | "depends" => DEPENDENCIES.to_owned(),
+        "dependent_startup" | "dependent_startup_wait_for" | "depend" | "depends" | "waits-for" | "waits_for" => {
+            DEPENDENCIES.to_owned()
+        }
         _ => return None,
     })
 }
 
-const DEPENDENCIES: &str = "dependencies are not supported yet; priority orders starts, lower first";
+const DEPENDENCIES: &str = "it is called depends_on: depends_on = { db = \"ready\" }";
 
 fn supervisords_events(word: &str) -> Option<String> {
     let is_events = word.ends_with("_events_enabled") || word.ends_with("_capture_maxbytes");
@@ -256,7 +315,10 @@ fn dockers(word: &str, value: &DeValue<'_>) -> Option<String> {
         "stop_signal" | "killsignal" => format!("it is called stopsignal: stopsignal = {}", shown(value, "\"TERM\"")),
         "env" => "it is called environment: environment = { NAME = \"value\" }".to_owned(),
         "envfile" | "env_files" | "environmentfile" => "it is called env_file".to_owned(),
-        "healthcheck" | "health" | "liveness" | "readiness" => "probes are not supported yet".to_owned(),
+        "healthcheck" | "health" | "liveness" | "readiness" | "startup" | "probe" | "livenessprobe"
+        | "readinessprobe" | "startupprobe" | "liveness_probe" | "readiness_probe" | "startup_probe" => {
+            "a probe is written [program.NAME.probes.live]: http = \"http://127.0.0.1:8000/healthz\"".to_owned()
+        }
         "restart_policy" => "it is called restart".to_owned(),
         "replicas" | "scale" | "instances" | "processes" => {
             format!("it is called numprocs: numprocs = {}", shown(value, "2"))
@@ -274,6 +336,12 @@ fn dockers(word: &str, value: &DeValue<'_>) -> Option<String> {
 
 fn systemds(word: &str) -> Option<String> {
     Some(match word {
+        "timeoutstartsec" | "start_timeout_sec" => {
+            "it is called start_timeout, and is for programs with ready".to_owned()
+        }
+        "watchdogsec" => "it is called watchdog".to_owned(),
+        "notification-fd" | "notify" | "ready_fd" => "ready = \"notify\", or ready = { fd = 3 }".to_owned(),
+        "partof" | "bindsto" => "restart_with = [\"…\"] restarts it with another".to_owned(),
         "execstart" => "it is called command".to_owned(),
         "execreload" => "reloadsignal names the signal that reloads".to_owned(),
         "restartsec" | "restart_delay" | "restart_sec" => "backoff = { delay = \"…\" }".to_owned(),

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use muster_config::keys::{self, Table};
 use muster_config::{Loaded, Source, load};
-use muster_core::spec::{InstanceSpec, ProgramSpec, Spec};
+use muster_core::spec::{InstanceSpec, ProbeSpec, ProgramSpec, Spec};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
@@ -77,7 +77,12 @@ fn the_annotated_configuration_has_every_supported_key_and_no_other() {
     }
     found.remove(&("[program.NAME.rlimits]", "nofile".to_owned()));
     // These are written as tables of their own, and there is no key for a resource.
-    let tables = ["backoff", "rlimits", "logs"];
+    let tables = ["backoff", "rlimits", "logs", "probes"];
+    // These stand within the line of another key.
+    for table in [Table::Ready, Table::HttpCheck] {
+        let named = |key: &&keys::Key| text.contains(&format!(" {} = ", key.name));
+        found.extend(keys::of(table).filter(named).map(|key| (table.header(), key.name.to_owned())));
+    }
     let expected: BTreeSet<_> = keys::KEYS
         .iter()
         .filter(|key| key.is_supported() && (key.table != Table::Root || key.name == "include"))
@@ -94,6 +99,7 @@ fn table_of(header: &str) -> Table {
         "http" => Table::Http,
         "defaults" | "program.web" => Table::Program,
         "program.web.logs" => Table::Logs,
+        "program.web.probes.live" | "program.web.probes.cache" | "program.web.probes.up" => Table::Probe,
         "program.web.backoff" => Table::Backoff,
         "program.web.rlimits" | "program.web.rlimits.core" => Table::Rlimit,
         "group.front" => Table::Group,
@@ -110,8 +116,11 @@ fn the_annotated_values_are_the_defaults() {
     assert_eq!((&annotated.daemon, &annotated.control), (&plain.daemon, &plain.control));
     let program = annotated.programs[0].as_ref();
     let mut instance: InstanceSpec = program.instances[0].as_ref().clone();
-    // Groups and limits have no defaults; what stands there is an example.
+    // Groups, limits and probes have no defaults; what stands there is an example. A probe's own keys have.
     instance.process.rlimits.clear();
+    for probe in std::mem::take(&mut instance.probes) {
+        assert_eq!(probe, ProbeSpec::new(probe.name.clone(), probe.kind, probe.check.clone()));
+    }
     let expected = ProgramSpec { groups: program.groups.clone(), ..plain.programs[0].as_ref().clone() };
     assert_eq!(ProgramSpec { instances: vec![instance.into()], ..program.clone() }, expected);
 }

@@ -6,84 +6,21 @@
     reason = "a test may stop where it stands, and ask its environment"
 )]
 
+#[allow(dead_code, reason = "each test binary uses another part of it")]
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_config::{Loaded, Source, load};
+use common::{Here, environment, instance, only, pairs, pairs_of, program, seconds, spec};
+use muster_config::LookedAt;
 use muster_core::restart::{Backoff, Growth, Limit, Preset, Reset, RestartPolicy, RestartWhen};
 use muster_core::signal::Signal;
 use muster_core::spec::{
-    InstanceSpec, Kind, LogFormat, LogLevel, ProgramSpec, Resource, Rlimit, Sink, Spec, StopScope, Target, UserSpec,
+    Kind, LineFormat, LogFormat, LogLevel, OutputSpec, Overflow, RateLimit, Resource, Rlimit, Rotation, Sink,
+    StopScope, Target, UserSpec,
 };
-
-struct Here(tempfile::TempDir);
-
-impl Here {
-    fn new(files: &[(&str, &str)]) -> Here {
-        let here = Here(tempfile::tempdir().unwrap());
-        for (name, text) in files {
-            let path = here.path(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        here
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn load(&self, names: &[&str]) -> Loaded {
-        let paths: Vec<PathBuf> = names.iter().map(|name| self.path(name)).collect();
-        let variables = |name: &str| match name {
-            "PORT" => Some("8080".to_owned()),
-            "WORKERS" => Some("3".to_owned()),
-            "PATH" => Some("/usr/bin:/bin".to_owned()),
-            "TRICK" => Some("two words {name} ${PORT}".to_owned()),
-            _ => None,
-        };
-        load(&Source { paths: &paths, variables: &variables, host: "box" })
-    }
-
-    fn spec(&self, names: &[&str]) -> Spec {
-        let loaded = self.load(names);
-        assert!(loaded.diagnostics.is_empty(), "{}", loaded.render(false));
-        loaded.spec.unwrap()
-    }
-
-    fn short(&self, text: &str) -> String {
-        text.replace(&format!("{}/", self.0.path().display()), "")
-    }
-}
-
-fn spec(text: &str) -> Spec {
-    Here::new(&[("c.toml", text)]).spec(&["c.toml"])
-}
-
-fn program(spec: &Spec, name: &str) -> ProgramSpec {
-    spec.programs.iter().find(|program| program.name == name).unwrap().as_ref().clone()
-}
-
-fn only(keys: &str) -> ProgramSpec {
-    program(&spec(&format!("[program.web]\ncommand = \"x\"\n{keys}")), "web")
-}
-
-fn instance(spec: &Spec, program_name: &str, index: usize) -> InstanceSpec {
-    program(spec, program_name).instances[index].as_ref().clone()
-}
-
-fn environment(spec: &Spec, name: &str) -> Vec<(String, String)> {
-    instance(spec, name, 0).process.environment
-}
-
-fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
 
 #[test]
 fn a_program_with_a_command_alone_has_the_defaults() {
@@ -124,10 +61,6 @@ fn the_daemon_and_its_socket_have_their_defaults_and_their_keys() {
     assert_eq!((control.socket, control.mode), (None, 0o660));
     assert_eq!(control.owner, Some(UserSpec { user: "a".to_owned(), group: Some("b".to_owned()) }));
     assert_eq!((control.allow_users, control.readonly_users), (pairs_of(&["c", "7"]), pairs_of(&["d"])));
-}
-
-fn pairs_of(names: &[&str]) -> Vec<String> {
-    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 #[test]
@@ -265,6 +198,24 @@ fn output_goes_where_it_is_sent() {
 }
 
 #[test]
+fn how_output_is_written_is_read() {
+    let keys = "logs = { format = \"json\", timestamps = true, max_size = \"10MB\", max_files = 3, compress = true, \
+                buffer_size = \"64KB\", overflow = \"block\", rate_limit = \"100 / m\", memory = 0 }";
+    let expected = OutputSpec {
+        format: LineFormat::Json,
+        timestamps: true,
+        rotation: Rotation { max_size: 10 << 20, max_files: 3, compress: true },
+        buffer_size: 64 << 10,
+        memory: Some(0),
+        overflow: Overflow::Block,
+        rate_limit: Some(RateLimit { lines: 100, per: Duration::from_secs(60) }),
+        ..OutputSpec::default()
+    };
+    assert_eq!(only(keys).instances[0].output, expected);
+    assert_eq!(only("").instances[0].output, OutputSpec::default());
+}
+
+#[test]
 fn environments_lie_over_one_another() {
     let here = Here::new(&[
         ("c.toml", "[musterd]\nenvironment = { A = \"d\", B = \"d\", C = \"d\", D = \"d\", PATH = \"/opt:${PATH}\" }
@@ -371,6 +322,25 @@ fn files_that_include_one_another_are_refused_with_the_circle() {
         here.short(&loaded.diagnostics[0].headline()),
         "c.toml:1:12: include: files include one another in a circle: a.toml → b.toml → c.toml → a.toml"
     );
+}
+
+#[test]
+fn everything_that_could_change_the_answer_is_named() {
+    let here = Here::new(&[
+        (
+            "d/a.toml",
+            "include = [\"e/*.toml\", \"no.toml\"]\n[program.web]\ncommand = \"x\"\nenv_file = [\"?no.env\", \"w.env\"]",
+        ),
+        ("d/w.env", "A=1"),
+        ("d/e/b.toml", ""),
+    ]);
+    let mut loaded = here.load(&["d", "c.toml"]);
+    let file = |name: &str| LookedAt::File(here.path(name));
+    let directory = |name: &str| LookedAt::Directory(here.path(name));
+    loaded.looked_at.sort();
+    let names = ["c.toml", "d/a.toml", "d/e/b.toml", "d/no.env", "d/no.toml", "d/w.env"];
+    let expected: Vec<_> = names.iter().map(|name| file(name)).chain(["d", "d/e"].map(directory)).collect();
+    assert_eq!(loaded.looked_at, expected);
 }
 
 #[test]

@@ -29,6 +29,7 @@ impl Default for DaemonDraft {
             pidfile: None,
             umask: 0o022,
             directory: None,
+            watch: false,
         };
         DaemonDraft { spec, environment: BTreeMap::new(), shutdown_timeout_at: None }
     }
@@ -104,6 +105,12 @@ impl DaemonDraft {
     pub(crate) fn directory(&mut self, field: &Field<'_>) {
         if let Some(path) = field.optional_path() {
             self.spec.directory = path;
+        }
+    }
+
+    pub(crate) fn watch(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.spec.watch = flag;
         }
     }
 

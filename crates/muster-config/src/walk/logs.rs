@@ -1,6 +1,8 @@
-//! `[program.NAME.logs]`: where the two output streams go.
+//! `[program.NAME.logs]`: where the two output streams go, and how.
 
-use muster_core::spec::{OutputSpec, Sink, Target};
+use std::time::Duration;
+
+use muster_core::spec::{LineFormat, OutputSpec, Overflow, RateLimit, Sink, Target};
 use toml::de::DeValue;
 
 use crate::diagnostic::Place;
@@ -8,22 +10,11 @@ use crate::field::{Field, Text};
 use crate::keys::{Reader, Table};
 
 /// What `logs` has said so far.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct OutputDraft {
     pub(crate) spec: OutputSpec,
     pub(crate) stdout_at: Option<Place>,
     pub(crate) stderr_at: Option<Place>,
-}
-
-impl Default for OutputDraft {
-    fn default() -> OutputDraft {
-        let console = || Target::Capture(vec![Sink::Console]);
-        OutputDraft {
-            spec: OutputSpec { stdout: console(), stderr: Some(console()) },
-            stdout_at: None,
-            stderr_at: None,
-        }
-    }
 }
 
 const EXPECTED: &str = "console, none, inherit, a path, or a list of console and paths";
@@ -59,6 +50,89 @@ impl OutputDraft {
             self.spec.stderr = Some(target);
         }
     }
+
+    pub(crate) fn format(&mut self, field: &Field<'_>) {
+        let formats = [("text", LineFormat::Text), ("json", LineFormat::Json), ("raw", LineFormat::Raw)];
+        if let Some(format) = field.choice(&formats) {
+            self.spec.format = format;
+        }
+    }
+
+    pub(crate) fn timestamps(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.spec.timestamps = flag;
+        }
+    }
+
+    pub(crate) fn max_size(&mut self, field: &Field<'_>) {
+        if let Some(size) = field.size() {
+            self.spec.rotation.max_size = size;
+        }
+    }
+
+    pub(crate) fn max_files(&mut self, field: &Field<'_>) {
+        if let Some(count) = field.integer(0..=1000).and_then(|count| u32::try_from(count).ok()) {
+            self.spec.rotation.max_files = count;
+        }
+    }
+
+    pub(crate) fn compress(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.spec.rotation.compress = flag;
+        }
+    }
+
+    pub(crate) fn buffer_size(&mut self, field: &Field<'_>) {
+        match field.size() {
+            Some(size @ 4096..=0x4000_0000) => self.spec.buffer_size = size as usize,
+            Some(_) => field.error_with_hint(
+                format_args!("must be between 4 KiB and 1 GiB: {}", field.shown()),
+                "\"1MB\" is the default",
+            ),
+            None => {}
+        }
+    }
+
+    pub(crate) fn memory(&mut self, field: &Field<'_>) {
+        match field.size() {
+            Some(size @ (0 | 4096..=0x4000_0000)) => self.spec.memory = Some(size as usize),
+            Some(_) => field.error_with_hint(
+                format_args!("must be 0 or between 4 KiB and 1 GiB: {}", field.shown()),
+                "\"256KB\" is the default, 0 remembers nothing",
+            ),
+            None => {}
+        }
+    }
+
+    pub(crate) fn overflow(&mut self, field: &Field<'_>) {
+        if let Some(overflow) = field.choice(&[("drop", Overflow::Drop), ("block", Overflow::Block)]) {
+            self.spec.overflow = overflow;
+        }
+    }
+
+    pub(crate) fn rate_limit(&mut self, field: &Field<'_>) {
+        let Some(text) = field.text() else { return };
+        match text.text.trim() {
+            "" => self.spec.rate_limit = None,
+            limit => match parse_rate(limit) {
+                Some(limit) => self.spec.rate_limit = Some(limit),
+                None => field.text_expected("a number of lines per s, m or h", &text, Some("\"1000/s\"".to_owned())),
+            },
+        }
+    }
+}
+
+/// `1000/s`.
+fn parse_rate(text: &str) -> Option<RateLimit> {
+    let (lines, unit) = text.split_once('/')?;
+    let per = match unit.trim() {
+        "s" | "sec" | "second" => 1,
+        "m" | "min" | "minute" => 60,
+        "h" | "hour" => 3600,
+        _ => return None,
+    };
+    let lines = lines.trim().parse().ok().filter(|lines| (1..=1_000_000_000).contains(lines))?;
+    Some(RateLimit { lines, per: Duration::from_secs(per) })
 }
 
 fn read_target(field: &Field<'_>) -> Option<Target> {

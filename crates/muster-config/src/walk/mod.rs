@@ -4,11 +4,15 @@
 //! What several keys must agree on is looked at when a draft is finished.
 
 pub(crate) mod backoff;
+pub(crate) mod checks;
 pub(crate) mod control;
 pub(crate) mod daemon;
+pub(crate) mod depend;
 pub(crate) mod environment;
 pub(crate) mod logs;
 pub(crate) mod parts;
+pub(crate) mod probes;
+pub(crate) mod ready;
 pub(crate) mod rlimits;
 pub(crate) mod rules;
 pub(crate) mod users;

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
-use muster_core::spec::{ProcessSpec, Rlimit, UserSpec};
+use muster_core::spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
 use toml::de::DeValue;
 
 use crate::command;
-use crate::diagnostic::Place;
+use crate::diagnostic::{Place, Report, Severity};
 use crate::env_file::Entries;
-use crate::field::{Field, Text};
+use crate::field::{Field, Owner, Text};
 use crate::walk::environment::read_environment;
 use crate::walk::logs::OutputDraft;
+use crate::walk::probes::{ProbeDraft, read_probes};
+use crate::walk::ready::ReadyDraft;
 use crate::walk::rlimits::read_rlimits;
 use crate::walk::users::{read_user, read_user_name};
 
@@ -27,10 +30,17 @@ pub(crate) struct Parts {
     nice: Option<i32>,
     oom_score_adj: Option<i32>,
     rlimits: Vec<Rlimit>,
+    stdin: Stdin,
     environment: BTreeMap<String, (String, bool)>,
     files: Vec<Rc<Entries>>,
     clean_environment: bool,
     pub(crate) output: OutputDraft,
+    ready: ReadyDraft,
+    start_timeout: Option<Duration>,
+    /// Where the program itself chose one that is not the default.
+    start_timeout_at: Option<Place>,
+    watchdog: Option<Duration>,
+    probes: Vec<ProbeDraft>,
     pub(crate) command_at: Option<Place>,
 }
 
@@ -54,25 +64,46 @@ impl Parts {
             nice: self.nice,
             oom_score_adj: self.oom_score_adj,
             rlimits: self.rlimits.clone(),
+            stdin: self.stdin,
+        }
+    }
+
+    /// How it is found out whether a run is ready and well.
+    pub(crate) fn instance(&self, name: String, index: u32, process: ProcessSpec) -> InstanceSpec {
+        InstanceSpec {
+            name,
+            index,
+            process,
+            output: self.output.spec.clone(),
+            ready: self.ready.spec.clone(),
+            start_timeout: self.start_timeout.unwrap_or(InstanceSpec::START_TIMEOUT),
+            watchdog: self.watchdog.filter(|interval| !interval.is_zero()),
+            probes: self.probes.iter().filter_map(ProbeDraft::spec).collect::<Vec<ProbeSpec>>(),
+        }
+    }
+
+    /// What its keys say together and none of them alone.
+    pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
+        for probe in &self.probes {
+            probe.check(owner, report);
+        }
+        if let (Some(ReadySpec::Log(_)), Some(place)) = (&self.ready.spec, self.ready.at)
+            && !is_captured(&self.output.spec)
+        {
+            let message = "ready.log waits for a line, but no output is captured";
+            report.add(owner.finding(Severity::Error, place, message).hint("logs.stdout = \"console\" captures it"));
+        }
+        if let Some(place) = self.start_timeout_at.filter(|_| self.ready.at.is_none()) {
+            let message = "start_timeout is for programs with `ready`, and does nothing without";
+            let hint = "ready = \"notify\", or { tcp = \"…\" } and the like, says how it becomes ready";
+            report.add(owner.finding(Severity::Warning, place, message).hint(hint));
         }
     }
 
     pub(crate) fn command(&mut self, field: &Field<'_>) {
         self.command_at = Some(field.place());
-        let words = match field.value.get_ref() {
-            DeValue::String(text) => split_and_interpolate(field, text),
-            DeValue::Array(_) => field.texts().map(into_strings),
-            _ => {
-                field.expected_with_hint("text or a list of texts", "command = \"gunicorn app:wsgi\"");
-                return;
-            }
-        };
-        match words {
-            Some(words) if words.first().is_none_or(String::is_empty) => {
-                field.error_with_hint("is empty", "name the program to run first");
-            }
-            Some(words) => self.command = words,
-            None => {}
+        if let Some(words) = read_command(field, "command = \"gunicorn app:wsgi\"") {
+            self.command = words;
         }
     }
 
@@ -106,6 +137,12 @@ impl Parts {
         self.oom_score_adj = field.integer(-1000..=1000).and_then(|n| i32::try_from(n).ok());
     }
 
+    pub(crate) fn stdin(&mut self, field: &Field<'_>) {
+        if let Some(stdin) = field.choice(&[("none", Stdin::Nothing), ("pipe", Stdin::Pipe)]) {
+            self.stdin = stdin;
+        }
+    }
+
     pub(crate) fn rlimits(&mut self, field: &Field<'_>) {
         read_rlimits(field, &mut self.rlimits);
     }
@@ -125,9 +162,51 @@ impl Parts {
         }
     }
 
+    pub(crate) fn ready(&mut self, field: &Field<'_>) {
+        self.ready.read(field);
+    }
+
+    pub(crate) fn start_timeout(&mut self, field: &Field<'_>) {
+        if let Some(timeout) = field.duration_of_at_least(Duration::from_millis(1)) {
+            let is_chosen = timeout != InstanceSpec::START_TIMEOUT && field.owner.program().is_some();
+            self.start_timeout = Some(timeout);
+            self.start_timeout_at = is_chosen.then(|| field.place());
+        }
+    }
+
+    pub(crate) fn watchdog(&mut self, field: &Field<'_>) {
+        self.watchdog = field.duration().or(self.watchdog);
+    }
+
+    pub(crate) fn probes(&mut self, field: &Field<'_>) {
+        read_probes(field, &mut self.probes);
+    }
+
     pub(crate) fn logs(&mut self, field: &Field<'_>) {
         self.output.read(field);
     }
+}
+
+/// A program and its arguments, as text or as a list.
+pub(crate) fn read_command(field: &Field<'_>, example: &str) -> Option<Vec<String>> {
+    let words = match field.value.get_ref() {
+        DeValue::String(text) => split_and_interpolate(field, text),
+        DeValue::Array(_) => field.texts().map(into_strings),
+        _ => {
+            field.expected_with_hint("text or a list of texts", example);
+            None
+        }
+    }?;
+    if words.first().is_none_or(String::is_empty) {
+        field.error_with_hint("is empty", "name the program to run first");
+        return None;
+    }
+    Some(words)
+}
+
+fn is_captured(output: &OutputSpec) -> bool {
+    let streams = [Some(&output.stdout), output.stderr.as_ref()];
+    streams.into_iter().flatten().any(|target| matches!(target, Target::Capture(_)))
 }
 
 /// Splits first and interpolates after, so that a value never becomes two arguments.

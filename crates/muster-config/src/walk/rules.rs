@@ -11,6 +11,7 @@ use crate::diagnostic::{Place, Report, Severity};
 use crate::field::{Field, Owner, Text};
 use crate::units::show_duration;
 use crate::walk::backoff::BackoffDraft;
+use crate::walk::depend::{self, Mention};
 use crate::words::{nearest, nearest_in_case};
 
 /// What a program's rules are so far.
@@ -31,6 +32,8 @@ pub(crate) struct Rules {
     patience: Duration,
     scope: StopScope,
     pub(crate) reload_signal: Option<Signal>,
+    pub(crate) depends_on: Vec<Mention>,
+    pub(crate) restart_with: Vec<Mention>,
     /// Where these stand, for what is said about them later.
     pub(crate) essential_at: Option<Place>,
     pub(crate) patience_at: Option<Place>,
@@ -57,6 +60,8 @@ impl Default for Rules {
             patience: Duration::from_secs(10),
             scope: StopScope::Main,
             reload_signal: Some(Signal::HUP),
+            depends_on: Vec::new(),
+            restart_with: Vec::new(),
             essential_at: None,
             patience_at: None,
             restart_at: None,
@@ -247,6 +252,14 @@ impl Rules {
         if let Some(scope) = field.choice(&[("main", StopScope::Main), ("group", StopScope::Group)]) {
             self.scope = scope;
         }
+    }
+
+    pub(crate) fn depends_on(&mut self, field: &Field<'_>) {
+        depend::read_depends_on(field, &mut self.depends_on);
+    }
+
+    pub(crate) fn restart_with(&mut self, field: &Field<'_>) {
+        self.restart_with = depend::read_names(field);
     }
 
     pub(crate) fn reloadsignal(&mut self, field: &Field<'_>) {

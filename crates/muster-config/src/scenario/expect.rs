@@ -1,0 +1,157 @@
+//! What a scenario expects: `{ at = "15.5s", program = "web", state = "FATAL" }`, `{ exit_code = 1, within = "20s" }`.
+
+use std::time::Duration;
+
+use muster_core::State;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use crate::diagnostic::{Finding, Place};
+use crate::field::Field;
+use crate::words::nearest;
+
+/// One expectation: what must be so, of whom, and when. All that it says must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    /// Its text, as it was written.
+    pub text: String,
+    /// The line it stands in, from 1.
+    pub line: usize,
+    /// Whom it is about, where it is not about all.
+    pub program: Option<String>,
+    /// At this time exactly, after all that happens then.
+    pub at: Option<Duration>,
+    /// At this time at the latest.
+    pub within: Option<Duration>,
+    /// What must be so.
+    pub expected: Vec<Expected>,
+    pub(crate) program_at: Place,
+}
+
+/// What must be so.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expected {
+    /// The instance is in this state: at a time, within a time, or at the end.
+    State(State),
+    /// The instance is never in this state.
+    Never(State),
+    /// So many restarts there were: up to a time, or at all.
+    Restarts(usize),
+    /// So long did it take from each end to the next start.
+    Delays(Vec<Duration>),
+    /// At these times its runs began.
+    Starts(Vec<Duration>),
+    /// The container exits with this: at a time, within a time, or ever.
+    ExitCode(u8),
+    /// The container has, or has not, exited: at a time, or at the end.
+    Running(bool),
+    /// The instance had, or had not, to be killed.
+    Killed(bool),
+    /// The reason of the container's exit has these words.
+    Reason(String),
+}
+
+const KEYS: [&str; 12] = [
+    "at",
+    "within",
+    "program",
+    "state",
+    "never",
+    "restarts",
+    "delays",
+    "starts",
+    "exit_code",
+    "running",
+    "killed",
+    "reason",
+];
+
+/// Reads a list of them.
+pub(super) fn read(field: &Field<'_>) -> Vec<Expectation> {
+    let DeValue::Array(items) = field.value.get_ref() else {
+        field.error_with_hint("must be a list", "expect = [{ at = \"15.5s\", program = \"web\", state = \"FATAL\" }]");
+        return Vec::new();
+    };
+    items.iter().filter_map(|item| read_one(&field.child("", item))).collect()
+}
+
+fn read_one(field: &Field<'_>) -> Option<Expectation> {
+    let DeValue::Table(entries) = field.value.get_ref() else {
+        field.error_with_hint("must be a list of tables", "{ exit_code = 1, within = \"20s\" }");
+        return None;
+    };
+    let span = field.value.span();
+    let file = &field.around.files[field.file].text;
+    let mut found = Expectation {
+        text: file.get(span.clone()).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "),
+        line: file[..span.start].matches('\n').count() + 1,
+        program: None,
+        at: None,
+        within: None,
+        expected: Vec::new(),
+        program_at: field.place(),
+    };
+    for (name, value) in entries {
+        read_key(&mut found, name, &field.child(name.get_ref(), value));
+    }
+    check(&found, field);
+    Some(found)
+}
+
+fn read_key(found: &mut Expectation, name: &Spanned<std::borrow::Cow<'_, str>>, field: &Field<'_>) {
+    let place = Place::new(field.file, name.span());
+    let expected = match name.get_ref().as_ref() {
+        "at" => return found.at = field.duration(),
+        "within" => return found.within = field.duration(),
+        "program" => {
+            found.program = field.text().map(|text| text.text.into_owned());
+            return found.program_at = field.place();
+        }
+        "state" => state(field).map(Expected::State),
+        "never" => state(field).map(Expected::Never),
+        "restarts" => field.integer(0..=i64::MAX).map(|count| Expected::Restarts(count.unsigned_abs() as usize)),
+        "delays" => durations(field).map(Expected::Delays),
+        "starts" => durations(field).map(Expected::Starts),
+        "exit_code" => field.integer(0..=255).map(|code| Expected::ExitCode(code.unsigned_abs() as u8)),
+        "running" => field.flag().map(Expected::Running),
+        "killed" => field.flag().map(Expected::Killed),
+        "reason" => field.text().map(|text| Expected::Reason(text.text.into_owned())),
+        unknown => {
+            let finding = Finding::error(place, format!("{} is not something to expect", field.path()));
+            let hint = nearest(unknown, KEYS.into_iter()).map(|key| format!("did you mean {key}?"));
+            field.around.report.add(finding.hint(hint.unwrap_or_else(|| format!("there are {}", KEYS.join(", ")))));
+            None
+        }
+    };
+    found.expected.extend(expected);
+}
+
+fn state(field: &Field<'_>) -> Option<State> {
+    field.choice(&State::ALL.map(|state| (state.name(), state)))
+}
+
+fn durations(field: &Field<'_>) -> Option<Vec<Duration>> {
+    let read: Vec<Option<Duration>> = field.items().iter().map(Field::duration).collect();
+    read.into_iter().collect()
+}
+
+fn check(found: &Expectation, field: &Field<'_>) {
+    // What was meant and is wrong has been told.
+    let is_something = |name: &str| !["at", "within", "program"].contains(&name);
+    let says_something =
+        field.value.get_ref().as_table().is_some_and(|keys| keys.keys().any(|key| is_something(key.get_ref())));
+    if !says_something {
+        field.error_with_hint("says nothing", format!("one of {}", KEYS[3..].join(", ")));
+    }
+    if found.at.is_some() && found.within.is_some() {
+        field.error_with_hint("has at and within", "at is that very time, within is that time at the latest");
+    }
+    for expected in &found.expected {
+        let needs_program =
+            matches!(expected, Expected::State(_) | Expected::Never(_) | Expected::Delays(_) | Expected::Starts(_));
+        if needs_program && found.program.is_none() {
+            field.error_with_hint("does not say of which program", "program = \"web\"");
+            return;
+        }
+    }
+}

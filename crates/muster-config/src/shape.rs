@@ -1,0 +1,251 @@
+//! What a key takes, as JSON Schema says it.
+//!
+//! Most keys are served by the words of the registry ("duration", "list of paths"): [`of`] knows what each of these words
+//! means. A key whose word does not say enough, because it takes one of several words or a number within bounds, names its
+//! [`Shape`] in the registry. Whatever is interpolated may be given as text, so every shape lets such text through: the
+//! schema never refuses what a load accepts.
+
+use muster_core::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::keys::{Key, Table};
+
+/// More than the key's word for its value says.
+#[derive(Clone, Copy)]
+pub(crate) enum Shape {
+    /// One of these.
+    Words(&'static [&'static str]),
+    /// A whole number between these two.
+    Whole(i64, i64),
+    /// A number between these two.
+    Number(f64, f64),
+    /// Something of its own.
+    Special(fn() -> Value),
+}
+
+/// The schema of a key's value, without what describes it; `None` if the key's word is an unknown one.
+pub(crate) fn of(key: &Key) -> Option<Value> {
+    match key.shape {
+        Some(Shape::Words(words)) => Some(or_interpolated(json!({ "enum": words }))),
+        Some(Shape::Whole(low, high)) => Some(or_interpolated(whole(low, high))),
+        Some(Shape::Number(low, high)) => {
+            Some(or_interpolated(json!({ "type": "number", "minimum": low, "maximum": high })))
+        }
+        Some(Shape::Special(special)) => Some(special()),
+        None => of_word(key.value),
+    }
+}
+
+fn of_word(word: &str) -> Option<Value> {
+    Some(match word {
+        "boolean" => or_interpolated(json!({ "type": "boolean" })),
+        "text" | "path" | "name" | "address" | "host:port" => json!({ "type": "string" }),
+        "duration" => reference("duration"),
+        "size" => reference("size"),
+        "octal text" => reference("octal"),
+        "user" => reference("user"),
+        "signal" => reference("signal"),
+        "signal or list" => one_or_several(&reference("signal")),
+        "list of users" | "list of groups" => one_or_several(&reference("user")),
+        "text or list" | "list of paths" | "list of names" | "word, path or list" => {
+            one_or_several(&json!({ "type": "string" }))
+        }
+        "table of text" => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        _ => return None,
+    })
+}
+
+/// A definition of the schema.
+pub(crate) fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+/// The name of a table's definition.
+pub(crate) fn table_name(table: Table) -> String {
+    table.header().trim_matches(['[', ']']).replace(".NAME", "").replace(".RESOURCE", "").replace('.', "_")
+}
+
+/// This, or text that is interpolated and may become it.
+pub(crate) fn or_interpolated(shape: Value) -> Value {
+    json!({ "anyOf": [shape, reference("interpolated")] })
+}
+
+/// This, or a list of it.
+pub(crate) fn one_or_several(shape: &Value) -> Value {
+    json!({ "anyOf": [shape, { "type": "array", "items": shape }] })
+}
+
+/// A whole number; the bounds of its type are none.
+pub(crate) fn whole(low: i64, high: i64) -> Value {
+    let mut shape = json!({ "type": "integer" });
+    if low != i64::MIN {
+        shape["minimum"] = low.into();
+    }
+    if high != i64::MAX {
+        shape["maximum"] = high.into();
+    }
+    shape
+}
+
+/// `restart`: a policy, or Docker's spelling with a number.
+pub(crate) fn restart() -> Value {
+    json!({ "anyOf": [
+        { "enum": ["no", "on-failure", "always", "unless-stopped"] },
+        { "type": "string", "pattern": "^(on-failure|always):[0-9]+$" },
+        reference("interpolated"),
+    ]})
+}
+
+/// `startretries`: how often, or without limit.
+pub(crate) fn startretries() -> Value {
+    json!({ "anyOf": [whole(0, i64::from(u32::MAX)), { "const": "unlimited" }, reference("interpolated")] })
+}
+
+/// `exitcodes`.
+pub(crate) fn exitcodes() -> Value {
+    one_or_several(&or_interpolated(whole(0, 255)))
+}
+
+/// `reloadsignal`: empty is none.
+pub(crate) fn reloadsignal() -> Value {
+    json!({ "anyOf": [reference("signal"), { "const": "" }] })
+}
+
+/// A umask that may be left to the daemon.
+pub(crate) fn optional_octal() -> Value {
+    json!({ "anyOf": [reference("octal"), { "const": "" }] })
+}
+
+/// A user that may be left as it is.
+pub(crate) fn optional_user() -> Value {
+    json!({ "anyOf": [reference("user"), { "const": "" }] })
+}
+
+/// A limit of rlimits.
+pub(crate) fn limit() -> Value {
+    json!({ "anyOf": [reference("size"), { "enum": ["unlimited", "infinity"] }] })
+}
+
+/// `rlimits`: each resource by its name.
+pub(crate) fn rlimits() -> Value {
+    let both = reference(&table_name(Table::Rlimit));
+    let mut resources = serde_json::Map::new();
+    for resource in muster_core::spec::Resource::ALL {
+        let name = resource.name().to_owned();
+        resources.insert(name, json!({ "anyOf": [reference("size"), { "enum": ["unlimited", "infinity"] }, both] }));
+    }
+    json!({ "type": "object", "properties": resources, "additionalProperties": false })
+}
+
+/// A preset, or a table of delays.
+pub(crate) fn backoff() -> Value {
+    json!({ "anyOf": [{ "enum": PRESETS }, reference(&table_name(Table::Backoff)), reference("interpolated")] })
+}
+
+/// The names of the presets of `backoff`.
+pub(crate) const PRESETS: &[&str] = &["docker", "kubernetes", "supervisord", "systemd"];
+
+/// `[program.NAME.logs]`.
+pub(crate) fn logs() -> Value {
+    reference(&table_name(Table::Logs))
+}
+
+/// `rate_limit`: so many lines in a second, minute or hour; empty is none.
+pub(crate) fn rate() -> Value {
+    let rate = json!({ "type": "string", "pattern": "^ *[0-9]+ */ *(s|sec|second|m|min|minute|h|hour) *$" });
+    json!({ "anyOf": [rate, { "const": "" }, reference("interpolated")] })
+}
+
+/// `ready`: a word, or a table with one way.
+pub(crate) fn ready() -> Value {
+    let table = json!({ "allOf": [reference(&table_name(Table::Ready)), { "minProperties": 1, "maxProperties": 1 }] });
+    json!({ "anyOf": [{ "enum": ["notify", ""] }, table, reference("interpolated")] })
+}
+
+/// `depends_on`: names, or what must hold of each.
+pub(crate) fn depends_on() -> Value {
+    let condition = or_interpolated(json!({ "enum": CONDITIONS }));
+    let names = one_or_several(&json!({ "type": "string" }));
+    json!({ "anyOf": [names, { "type": "object", "additionalProperties": condition }] })
+}
+
+const CONDITIONS: &[&str] = &["started", "ready", "healthy", "completed", "exited"];
+
+/// `probes`: each under its name.
+pub(crate) fn probes() -> Value {
+    let name = json!({ "pattern": "^[A-Za-z0-9_.-]+$" });
+    json!({ "type": "object", "propertyNames": name, "additionalProperties": reference(&table_name(Table::Probe)) })
+}
+
+/// `http`: an address, or a table with headers.
+pub(crate) fn http_check() -> Value {
+    let address = json!({ "type": "string", "pattern": "^[Hh][Tt][Tt][Pp]://" });
+    let table = json!({ "allOf": [reference(&table_name(Table::HttpCheck)), { "required": ["url"] }] });
+    json!({ "anyOf": [address, table, reference("interpolated")] })
+}
+
+/// The definitions that keys refer to.
+pub(crate) fn definitions() -> [(&'static str, Value); 6] {
+    [
+        (
+            "interpolated",
+            described("text that is interpolated: ${VAR}, {name}", json!({ "type": "string", "pattern": "[${}]" })),
+        ),
+        ("duration", described("seconds, or text such as \"500ms\", \"2m\", \"1h30m\"", duration())),
+        ("size", described("bytes, or text such as \"10MB\", \"1GiB\", 1024-based", size())),
+        ("octal", described("an octal number in quotes, such as \"022\"", octal())),
+        ("user", described("\"name\", \"name:group\", or numbers", user())),
+        ("signal", described("\"TERM\", \"SIGTERM\", \"RTMIN+3\", or a number from 1 to 64", signal())),
+    ]
+}
+
+fn described(what: &str, mut shape: Value) -> Value {
+    shape["description"] = what.into();
+    shape
+}
+
+/// Ten years in seconds: what is longer is a typing error.
+fn duration() -> Value {
+    let longest = crate::units::LONGEST.as_secs();
+    let unit = "([0-9]+(\\.[0-9]*)?(us|ms|sec|s|min|m|h|d) *)+";
+    json!({ "anyOf": [
+        { "type": "number", "minimum": 0, "maximum": longest },
+        { "type": "string", "pattern": format!("^ *([0-9]+(\\.[0-9]*)? *|{unit})$") },
+        reference("interpolated"),
+    ]})
+}
+
+fn size() -> Value {
+    json!({ "anyOf": [
+        whole(0, i64::MAX),
+        { "type": "string", "pattern": "^ *[0-9]+(\\.[0-9]+)? *([KMGTkmgt]?([Ii]?[Bb])?) *$" },
+        reference("interpolated"),
+    ]})
+}
+
+fn octal() -> Value {
+    json!({ "anyOf": [
+        { "type": "string", "pattern": "^ *(0o)?[0-7]{1,4} *$" },
+        // TOML's 0o022 is an integer to a validator; which digits it was written with is not known there.
+        whole(0, 0o7777),
+        reference("interpolated"),
+    ]})
+}
+
+fn user() -> Value {
+    json!({ "anyOf": [
+        whole(0, 0xffff_fffe),
+        { "type": "string", "pattern": "^[^\\s:,-][^\\s:,]*(:[^\\s:,-][^\\s:,]*)?$" },
+        reference("interpolated"),
+    ]})
+}
+
+/// Every signal by its name, in capital or in small letters, and the real-time ones.
+fn signal() -> Value {
+    let names = (1..=31).filter_map(Signal::from_number).map(|signal| signal.to_string());
+    let names: Vec<String> = names.map(|name| name.trim_start_matches("SIG").to_owned()).collect();
+    let capital = format!("{}|CLD|IOT|POLL|RTMIN(\\+[0-9]+)?|RTMAX(-[0-9]+)?", names.join("|"));
+    let numbers = "[1-9]|[1-5][0-9]|6[0-4]";
+    let pattern = format!("^((SIG)?({capital})|(sig)?({})|{numbers})$", capital.to_ascii_lowercase());
+    json!({ "anyOf": [whole(1, 64), { "type": "string", "pattern": pattern }, reference("interpolated")] })
+}

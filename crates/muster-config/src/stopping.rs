@@ -1,0 +1,123 @@
+//! How long stopping everything may take, and who gets less time than it is configured to have.
+//!
+//! As the core stops: in waves, the highest rank first, where a program's rank is its priority or the highest of what it
+//! depends on; within a wave a program stops when those that depend on it are gone. What counts is the longest way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::build::Built;
+use crate::diagnostic::{Finding, Place, Report};
+use crate::units::show_duration;
+use crate::walk::daemon::DaemonDraft;
+
+/// A step of stopping everything: whoever it is that the others wait for.
+#[derive(Clone, Copy)]
+struct Step<'b> {
+    name: &'b str,
+    patience: Duration,
+    at: Place,
+}
+
+/// Warns when stopping everything may take longer than `shutdown_timeout`. There must be no circle of dependencies.
+///
+/// Only waits that somebody wrote down count. The default of 10 s is a bound for programs that hang, and longer than
+/// the default budget: counting it would warn about every configuration, and say nothing about any.
+pub(crate) fn check_budget(programs: &[Built<'_>], daemon: &DaemonDraft, report: &Report) {
+    let steps = longest_way(programs);
+    let total = steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.patience));
+    let budget = daemon.spec.shutdown_timeout;
+    if total <= budget {
+        return;
+    }
+    let Some(most_patient) = steps.iter().max_by_key(|step| step.patience) else { return };
+    let share = most_patient.patience.mul_f64(budget.as_secs_f64() / total.as_secs_f64());
+    let message = format!(
+        "stopping everything may take {}, but shutdown_timeout is {}: every wait is cut in proportion, that of {:?} from \
+         {} to {}",
+        show_duration(total),
+        show_duration(budget),
+        most_patient.name,
+        show_duration(most_patient.patience),
+        show_duration(rounded(share)),
+    );
+    let place = daemon.shutdown_timeout_at.unwrap_or(most_patient.at);
+    let hint = format!("[musterd] shutdown_timeout = {:?}, and `docker stop -t` a little more", whole_seconds(total));
+    report.add(Finding::warning(place, message).hint(hint));
+}
+
+/// To a tenth of a second: more would promise what no machine keeps.
+fn rounded(span: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX) / 100 * 100)
+}
+
+fn whole_seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
+}
+
+/// The steps that take longest, in the order in which they are taken.
+fn longest_way<'b>(programs: &'b [Built<'_>]) -> Vec<Step<'b>> {
+    let graph = Graph::of(programs);
+    // Of each program how long it takes until it is down, its dependents of the same wave included, and the next of them.
+    let mut ways: Vec<(Duration, Option<usize>)> = vec![(Duration::ZERO, None); programs.len()];
+    let mut waves: BTreeMap<i64, usize> = BTreeMap::new();
+    for &index in graph.order.iter().rev() {
+        let same_wave = graph.dependents[index].iter().filter(|&&other| graph.ranks[other] == graph.ranks[index]);
+        let before = same_wave.copied().max_by_key(|&other| ways[other].0);
+        let own = programs[index].rules.patience_at.map_or(Duration::ZERO, |_| programs[index].rules.total_patience());
+        ways[index] = (before.map_or(own, |other| ways[other].0.saturating_add(own)), before);
+        let longest = waves.entry(graph.ranks[index]).or_insert(index);
+        if ways[index].0 > ways[*longest].0 {
+            *longest = index;
+        }
+    }
+    waves.into_values().rev().flat_map(|last| steps_of(programs, &ways, last)).collect()
+}
+
+/// The steps of one wave, of which this program is down last.
+fn steps_of<'b>(programs: &'b [Built<'_>], ways: &[(Duration, Option<usize>)], last: usize) -> Vec<Step<'b>> {
+    let way = std::iter::successors(Some(last), |&index| ways[index].1);
+    let step = |index: usize| {
+        let built = &programs[index];
+        let at = built.rules.patience_at?;
+        Some(Step { name: &built.spec.name, patience: built.rules.total_patience(), at })
+    };
+    let mut steps: Vec<Step<'b>> = way.filter_map(step).collect();
+    steps.reverse();
+    steps
+}
+
+struct Graph {
+    /// Every program after what it depends on.
+    order: Vec<usize>,
+    dependents: Vec<Vec<usize>>,
+    ranks: Vec<i64>,
+}
+
+impl Graph {
+    fn of(programs: &[Built<'_>]) -> Graph {
+        let find = |name: &str| programs.binary_search_by(|built| built.spec.name.as_str().cmp(name)).ok();
+        let mut dependents = vec![Vec::new(); programs.len()];
+        let mut missing = vec![0_usize; programs.len()];
+        for (index, built) in programs.iter().enumerate() {
+            for other in built.spec.depends_on.iter().filter_map(|on| find(&on.program)) {
+                dependents[other].push(index);
+                missing[index] += 1;
+            }
+        }
+        let mut ranks: Vec<i64> = programs.iter().map(|built| built.rules.priority).collect();
+        let mut order: Vec<usize> = (0..programs.len()).filter(|&index| missing[index] == 0).collect();
+        let mut next = 0;
+        while let Some(&index) = order.get(next) {
+            next += 1;
+            for &dependent in &dependents[index] {
+                ranks[dependent] = ranks[dependent].max(ranks[index]);
+                missing[dependent] -= 1;
+                if missing[dependent] == 0 {
+                    order.push(dependent);
+                }
+            }
+        }
+        Graph { order, dependents, ranks }
+    }
+}

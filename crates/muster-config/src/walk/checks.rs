@@ -1,0 +1,124 @@
+//! `tcp`, `http` and `exec`: what probes and `ready` check.
+
+use muster_core::spec::{CheckSpec, HttpCheck};
+use toml::de::DeValue;
+
+use crate::field::Field;
+use crate::http_url::{self, check_authority};
+use crate::keys::{Reader, Table};
+use crate::walk::parts::read_command;
+
+/// The words of the three kinds.
+pub(crate) const KINDS: [&str; 3] = ["http", "tcp", "exec"];
+
+/// `"127.0.0.1:5432"`.
+pub(crate) fn read_tcp(field: &Field<'_>) -> Option<CheckSpec> {
+    if let DeValue::Integer(port) = field.value.get_ref() {
+        field.expected_with_hint("host:port", format!("tcp = \"127.0.0.1:{}\"", port.as_str()));
+        return None;
+    }
+    let text = field.text()?;
+    match check_authority(&text.text, true) {
+        Ok(()) => Some(CheckSpec::Tcp(text.text.into_owned())),
+        Err(problem) => {
+            let shown = field.shown_text(&text);
+            field.error_with_hint(format_args!("{}: {shown}", problem.message), problem.hint);
+            None
+        }
+    }
+}
+
+/// A command, as a program's.
+pub(crate) fn read_exec(field: &Field<'_>) -> Option<CheckSpec> {
+    read_command(field, "exec = [\"pg_isready\", \"-q\"]").map(CheckSpec::Exec)
+}
+
+/// An address, or a table with headers.
+pub(crate) fn read_http(field: &Field<'_>) -> Option<CheckSpec> {
+    let mut draft = HttpDraft::default();
+    match field.value.get_ref() {
+        DeValue::Table(entries) => {
+            field.each_key(Table::HttpCheck, |key, child| {
+                if let Reader::HttpCheck(read) = key.reader {
+                    read(&mut draft, child);
+                }
+            });
+            if !entries.contains_key("url") {
+                field.error_with_hint("has no url", "http = { url = \"http://127.0.0.1:8000/healthz\" }");
+            }
+        }
+        DeValue::String(_) => draft.url(field),
+        _ => field.expected_with_hint("an address or a table", "http = \"http://127.0.0.1:8000/healthz\""),
+    }
+    Some(CheckSpec::Http(HttpCheck { url: draft.url?, headers: draft.headers }))
+}
+
+/// What `http = { … }` has said so far.
+#[derive(Default)]
+pub(crate) struct HttpDraft {
+    url: Option<String>,
+    headers: Vec<(String, String)>,
+}
+
+impl HttpDraft {
+    pub(crate) fn url(&mut self, field: &Field<'_>) {
+        let Some(text) = field.text() else { return };
+        match http_url::check(&text.text) {
+            Ok(()) => self.url = Some(text.text.into_owned()),
+            // A password may be part of it.
+            Err(problem) if text.text.contains('@') => field.error_with_hint(problem.message, problem.hint),
+            Err(problem) => {
+                let shown = field.shown_text(&text);
+                field.error_with_hint(format_args!("{}: {shown}", problem.message), problem.hint);
+            }
+        }
+    }
+
+    pub(crate) fn headers(&mut self, field: &Field<'_>) {
+        let DeValue::Table(entries) = field.value.get_ref() else {
+            field.expected_with_hint("a table of text", "headers = { Accept = \"text/plain\" }");
+            return;
+        };
+        for (name, value) in entries {
+            let header = field.child(name.get_ref(), value);
+            if !http_url::is_header_name(name.get_ref()) {
+                field.error(format_args!("has a name that no header has: {:?}", name.get_ref()));
+            } else if name.get_ref().eq_ignore_ascii_case("host") {
+                header.error_with_hint("has a key of its own", "host = \"…\", beside url and headers");
+            } else if SENT.iter().any(|sent| name.get_ref().eq_ignore_ascii_case(sent)) {
+                header.error("is musterd's own to send");
+            } else if let Some(value) = header_value(&header) {
+                self.put(name.get_ref(), value);
+            }
+        }
+    }
+
+    pub(crate) fn host(&mut self, field: &Field<'_>) {
+        let Some(text) = field.text() else { return };
+        match check_authority(&text.text, false) {
+            Ok(()) => self.put("Host", text.text.into_owned()),
+            Err(problem) => {
+                let shown = field.shown_text(&text);
+                field.error_with_hint(format_args!("{}: {shown}", problem.message), problem.hint);
+            }
+        }
+    }
+
+    fn put(&mut self, name: &str, value: String) {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers.push((name.to_owned(), value));
+    }
+}
+
+/// What frames a request is not to be chosen.
+const SENT: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
+
+fn header_value(field: &Field<'_>) -> Option<String> {
+    let text = field.text()?;
+    // A line end would begin another header. The value may be a token: it is not shown.
+    if text.text.chars().any(|c| c.is_control() || !c.is_ascii()) {
+        field.error("must be plain ASCII on one line");
+        return None;
+    }
+    Some(text.text.trim().to_owned())
+}

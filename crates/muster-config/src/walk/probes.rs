@@ -1,0 +1,200 @@
+//! `[program.NAME.probes.NAME]`: checks that are repeated, with Kubernetes' fields, defaults and rules.
+
+use std::time::Duration;
+
+use muster_core::name::is_valid_name;
+use muster_core::spec::{CheckSpec, OnFailure, ProbeKind, ProbeSpec};
+use toml::de::DeValue;
+
+use crate::diagnostic::{Place, Report, Severity};
+use crate::field::{Field, Owner};
+use crate::keys::{Reader, Table};
+use crate::walk::checks;
+
+/// What a probe is so far.
+#[derive(Clone)]
+pub(crate) struct ProbeDraft {
+    name: String,
+    at: Place,
+    kind: ProbeKind,
+    check: Option<CheckSpec>,
+    /// Whether there is something to check, be it wrong: one mistake is enough.
+    has_check: bool,
+    period: Option<Duration>,
+    timeout: Option<Duration>,
+    initial_delay: Option<Duration>,
+    success_threshold: Option<(u32, Place)>,
+    failure_threshold: Option<u32>,
+    on_failure: Option<(OnFailure, Place)>,
+}
+
+/// More often than this would only keep the machine busy.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
+
+const KINDS: [(&str, ProbeKind); 3] =
+    [("liveness", ProbeKind::Liveness), ("readiness", ProbeKind::Readiness), ("startup", ProbeKind::Startup)];
+const ON_FAILURE: [(&str, OnFailure); 4] = [
+    ("restart", OnFailure::Restart),
+    ("stop", OnFailure::Stop),
+    ("shutdown", OnFailure::Shutdown),
+    ("none", OnFailure::None),
+];
+
+/// Reads the probes of a program over those already there.
+pub(crate) fn read_probes(field: &Field<'_>, probes: &mut Vec<ProbeDraft>) {
+    let DeValue::Table(entries) = field.value.get_ref() else {
+        field.expected_with_hint("tables by name", EXAMPLE);
+        return;
+    };
+    for (name, value) in entries {
+        let probe = field.child(name.get_ref(), value);
+        if !matches!(value.get_ref(), DeValue::Table(_)) {
+            probe.expected_with_hint("a table", EXAMPLE);
+            continue;
+        }
+        if !is_valid_name(name.get_ref()) {
+            let at = Place::new(field.file, name.span());
+            let finding = field.owner.finding(
+                Severity::Error,
+                at,
+                format_args!("{}: not a name: {:?}", field.path(), name.get_ref()),
+            );
+            field.around.report.add(finding.hint("names are made of letters, digits, `_`, `-` and `.`"));
+            continue;
+        }
+        let at = Place::new(field.file, name.span());
+        let index = probes.iter().position(|known| known.name == *name.get_ref()).unwrap_or_else(|| {
+            probes.push(ProbeDraft::new(name.get_ref(), at));
+            probes.len() - 1
+        });
+        probes[index].read(&probe);
+    }
+}
+
+const EXAMPLE: &str = "[program.NAME.probes.live] with http = \"http://127.0.0.1:8000/healthz\"";
+
+impl ProbeDraft {
+    fn new(name: &str, at: Place) -> ProbeDraft {
+        ProbeDraft {
+            name: name.to_owned(),
+            at,
+            kind: ProbeKind::Liveness,
+            check: None,
+            has_check: false,
+            period: None,
+            timeout: None,
+            initial_delay: None,
+            success_threshold: None,
+            failure_threshold: None,
+            on_failure: None,
+        }
+    }
+
+    fn read(&mut self, field: &Field<'_>) {
+        let DeValue::Table(entries) = field.value.get_ref() else { return };
+        let given: Vec<&str> = checks::KINDS.into_iter().filter(|kind| entries.contains_key(*kind)).collect();
+        if given.len() > 1 {
+            field.error_with_hint(format_args!("checks several things: {}", given.join(", ")), "make a probe of each");
+        }
+        field.each_key(Table::Probe, |key, child| {
+            if let Reader::Probe(read) = key.reader {
+                read(self, child);
+            }
+        });
+    }
+
+    /// What its keys say together and none of them alone.
+    pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
+        let path = format!("probes.{}", self.name);
+        if !self.has_check {
+            let finding = owner.finding(Severity::Error, self.at, format_args!("{path} checks nothing"));
+            report.add(finding.hint("one of http = \"http://…\", tcp = \"host:port\", exec = [\"…\"]"));
+        }
+        if let Some((count @ 2.., place)) = self.success_threshold.filter(|_| self.kind != ProbeKind::Readiness) {
+            let kind = name_of(&KINDS, self.kind);
+            let message =
+                format_args!("{path}.success_threshold must be 1 for a {kind} probe, as in Kubernetes: {count}");
+            let finding = owner.finding(Severity::Error, place, message);
+            report.add(finding.hint("more than one success in a row is for kind = \"readiness\""));
+        }
+        if let Some((action, place)) = self.on_failure
+            && self.kind == ProbeKind::Readiness
+            && action != OnFailure::None
+        {
+            let action = name_of(&ON_FAILURE, action);
+            let message = format_args!("{path}.on_failure: a readiness probe never does this: {action:?}");
+            let finding = owner.finding(Severity::Error, place, message);
+            report.add(finding.hint("kind = \"liveness\" does; without on_failure it only says \"not ready\""));
+        }
+    }
+
+    /// The probe. One without a check was told of.
+    pub(crate) fn spec(&self) -> Option<ProbeSpec> {
+        let default = ProbeSpec::new(self.name.clone(), self.kind, self.check.clone()?);
+        Some(ProbeSpec {
+            period: self.period.unwrap_or(default.period),
+            timeout: self.timeout.unwrap_or(default.timeout),
+            initial_delay: self.initial_delay.unwrap_or(default.initial_delay),
+            success_threshold: self.success_threshold.map_or(default.success_threshold, |(count, _)| count),
+            failure_threshold: self.failure_threshold.unwrap_or(default.failure_threshold),
+            on_failure: self.on_failure.map_or(default.on_failure, |(action, _)| action),
+            ..default
+        })
+    }
+
+    fn set_check(&mut self, check: Option<CheckSpec>) {
+        self.has_check = true;
+        self.check = check.or(self.check.take());
+    }
+
+    pub(crate) fn tcp(&mut self, field: &Field<'_>) {
+        self.set_check(checks::read_tcp(field));
+    }
+
+    pub(crate) fn http(&mut self, field: &Field<'_>) {
+        self.set_check(checks::read_http(field));
+    }
+
+    pub(crate) fn exec(&mut self, field: &Field<'_>) {
+        self.set_check(checks::read_exec(field));
+    }
+
+    pub(crate) fn kind(&mut self, field: &Field<'_>) {
+        if let Some(kind) = field.choice(&KINDS) {
+            self.kind = kind;
+        }
+    }
+
+    pub(crate) fn period(&mut self, field: &Field<'_>) {
+        self.period = field.duration_of_at_least(SHORTEST_PERIOD).or(self.period);
+    }
+
+    pub(crate) fn timeout(&mut self, field: &Field<'_>) {
+        self.timeout = field.duration_of_at_least(SHORTEST_TIMEOUT).or(self.timeout);
+    }
+
+    pub(crate) fn initial_delay(&mut self, field: &Field<'_>) {
+        self.initial_delay = field.duration().or(self.initial_delay);
+    }
+
+    pub(crate) fn success_threshold(&mut self, field: &Field<'_>) {
+        self.success_threshold = threshold(field).map(|count| (count, field.place())).or(self.success_threshold);
+    }
+
+    pub(crate) fn failure_threshold(&mut self, field: &Field<'_>) {
+        self.failure_threshold = threshold(field).or(self.failure_threshold);
+    }
+
+    pub(crate) fn on_failure(&mut self, field: &Field<'_>) {
+        self.on_failure = field.choice(&ON_FAILURE).map(|action| (action, field.place())).or(self.on_failure);
+    }
+}
+
+fn threshold(field: &Field<'_>) -> Option<u32> {
+    field.integer(1..=i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok())
+}
+
+fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, known)| *known == value).map_or("", |&(name, _)| name)
+}
