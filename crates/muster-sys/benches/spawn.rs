@@ -39,7 +39,15 @@ fn measure(mechanism: Mechanism, count: u32, program: &str) -> (f64, f64) {
     spawner.force_mechanism(mechanism);
     let process = instant(program);
     let markers = [("MUSTER_PROGRAM", "web"), ("MUSTER_INSTANCE", "0"), ("MUSTER_RUN", "1")];
-    let launch = Launch { process: &process, markers: &markers, tag: None, stdout: Stdio::Null, stderr: Stdio::Null };
+    let launch = Launch {
+        process: &process,
+        markers: &markers,
+        own_pid: None,
+        tag: None,
+        stdout: Stdio::Null,
+        stderr: Stdio::Null,
+        passed: &[],
+    };
     let (begin, mut calls) = (Instant::now(), Duration::ZERO);
     for _ in 0..count {
         let call = Instant::now();
@@ -79,16 +87,5 @@ fn wait_for_end(pid: Pid) {
 }
 
 fn instant(program: &str) -> ProcessSpec {
-    ProcessSpec {
-        command: vec![program.to_owned()],
-        environment: vec![("PORT".into(), "8080".into())],
-        clean_environment: false,
-        user: None,
-        groups: None,
-        directory: None,
-        umask: None,
-        nice: None,
-        oom_score_adj: None,
-        rlimits: Vec::new(),
-    }
+    ProcessSpec { environment: vec![("PORT".into(), "8080".into())], ..ProcessSpec::of(vec![program.to_owned()]) }
 }

@@ -63,6 +63,17 @@ impl<T: Steady> Watched<T> {
         Watched::register(inner, Interest::WRITABLE)
     }
 
+    /// Watches for the other end to go away altogether, and for nothing else: see [`Watched::hung_up`].
+    pub fn for_hanging_up(inner: T) -> io::Result<Watched<T>> {
+        Watched::register(inner, Interest::PRIORITY)
+    }
+
+    /// Waits until the other end has gone away altogether: `EPOLLHUP`, which the kernel tells whatever was asked for. A socket
+    /// whose other end has only finished writing is not meant.
+    pub async fn hung_up(&self) -> io::Result<()> {
+        self.0.ready(Interest::PRIORITY).await.map(drop)
+    }
+
     fn register(inner: T, interest: Interest) -> io::Result<Watched<T>> {
         // SAFETY: `Steady` promises one descriptor, open as long as `inner` lives; it is moved in here and given out
         // by shared reference only, and `into_inner` deregisters before it gives it back.
@@ -116,6 +127,24 @@ mod tests {
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap()
+    }
+
+    #[test]
+    fn hanging_up_is_told_from_having_finished() {
+        runtime().block_on(async {
+            let (mut ours, theirs) = UnixStream::pair().unwrap();
+            let watched = Watched::for_hanging_up(ours.try_clone().unwrap()).unwrap();
+            let mut hung_up = std::pin::pin!(watched.hung_up());
+            ours.write_all(b"not read").unwrap();
+            theirs.shutdown(std::net::Shutdown::Write).unwrap();
+            tokio::select! {
+                biased;
+                _ = &mut hung_up => panic!("it has only finished"),
+                () = tokio::task::yield_now() => {}
+            }
+            drop(theirs);
+            hung_up.await.unwrap();
+        });
     }
 
     #[test]

@@ -7,9 +7,11 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use muster_core::Signal;
+
 use crate::fd::check;
 pub use crate::limits::raise_descriptor_limit;
-use crate::signal::{SignalSet, set_blocked};
+use crate::signal::{Pid, SignalSet, set_blocked};
 
 /// Blocks every signal, so that none is lost and none can kill, and undoes what the starter may have done to SIGCHLD
 /// and SIGPIPE.
@@ -32,6 +34,23 @@ pub fn take_signals() {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
     }
+}
+
+/// Undoes [`take_signals`] for what is no daemon: a command that takes its time must end on Ctrl-C.
+pub fn give_signals_back() {
+    // Fails only for arguments that are wrong for every process.
+    set_blocked(SignalSet::NONE).expect("the kernel takes the empty set");
+    // SAFETY: installs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Ends this process as a signal does by default. Returns where the signal's default is not to end a process.
+pub fn die_of(signal: Signal) {
+    // SAFETY: it installs no handler; SIGKILL and SIGSTOP, which cannot be changed, are refused.
+    unsafe { libc::signal(signal.number(), libc::SIG_DFL) };
+    // The kernel delivers what is pending before it returns from either call.
+    let _ = crate::signal::send(Pid::this(), signal);
+    let _ = set_blocked(SignalSet::ALL.without(&[signal.number()]));
 }
 
 /// Marks every inherited descriptor but 0, 1 and 2 close-on-exec, so that no program gets what a careless starter

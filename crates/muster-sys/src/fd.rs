@@ -19,6 +19,35 @@ pub fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
+/// A pipe for a child's input: the writing end does not block, the reading end does, as programs expect of their stdin.
+pub fn input_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe_with(libc::O_CLOEXEC)?;
+    set_nonblocking(writer.as_fd())?;
+    Ok((reader, writer))
+}
+
+/// Writes what there is room for, `WouldBlock` when there is none.
+pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the kernel reads at most `bytes.len()` bytes from `bytes`.
+    uninterrupted(|| unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
+}
+
+/// Calls it again as long as a signal came in between.
+fn uninterrupted(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+    loop {
+        let count = call();
+        match usize::try_from(count) {
+            Ok(count) => return Ok(count),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
 /// A pipe whose ends both have `flags`.
 pub(crate) fn pipe_with(flags: libc::c_int) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
@@ -40,25 +69,29 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Reads what is there, `WouldBlock` when nothing is, 0 at the end.
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`.
-        let count = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
-        match usize::try_from(count) {
-            Ok(count) => return Ok(count),
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
-        }
-    }
+    // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`.
+    uninterrupted(|| unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) })
+}
+
+/// How many bytes can be read from a pipe now.
+pub fn readable(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int, and `count` is one that lives through the call.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut count) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// A copy of the descriptor, close-on-exec, with a number of 3 or more: it can be put on 0, 1 and 2 in any order.
 pub(crate) fn copy_above_stdio(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    copy_above(fd, 2)
+}
+
+/// A copy of the descriptor, close-on-exec, with a number greater than this.
+pub(crate) fn copy_above(fd: BorrowedFd<'_>, number: u32) -> io::Result<OwnedFd> {
+    let least = libc::c_int::try_from(number).ok().and_then(|number| number.checked_add(1));
+    let least = least.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     // SAFETY: F_DUPFD_CLOEXEC touches no memory of ours.
-    let copy = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })?;
+    let copy = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) })?;
     // SAFETY: the copy was made just now and belongs to nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
@@ -90,6 +123,32 @@ mod tests {
         assert!(is_anonymous_pipe(reader.as_fd()) && is_anonymous_pipe(writer.as_fd()));
         let file = std::fs::File::open("/dev/null").unwrap();
         assert!(!is_anonymous_pipe(file.as_fd()));
+    }
+
+    #[test]
+    fn a_full_input_pipe_takes_no_more_and_waits_for_nobody() {
+        let (reader, writer) = input_pipe().unwrap();
+        let bytes = vec![b'x'; 1 << 20];
+        let taken = write(writer.as_fd(), &bytes).unwrap();
+        assert!(taken < bytes.len());
+        assert_eq!(write(writer.as_fd(), &bytes).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(readable(reader.as_fd()).unwrap(), taken);
+        drop(reader);
+        // A process that another test is just making holds a copy until it executes its program.
+        let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let mut refused = io::ErrorKind::WouldBlock;
+        while refused == io::ErrorKind::WouldBlock && std::time::Instant::now() < patience {
+            refused = write(writer.as_fd(), &bytes).unwrap_err().kind();
+        }
+        assert_eq!(refused, io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_pipe_tells_how_much_is_in_it() {
+        let (reader, writer) = output_pipe().unwrap();
+        assert_eq!(readable(reader.as_fd()).unwrap(), 0);
+        std::io::Write::write_all(&mut std::fs::File::from(writer), b"12345").unwrap();
+        assert_eq!(readable(reader.as_fd()).unwrap(), 5);
     }
 
     #[test]

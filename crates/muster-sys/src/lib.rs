@@ -8,8 +8,11 @@
 pub mod async_fd;
 pub mod boot;
 pub mod fd;
+pub mod footprint;
 pub mod foreground;
 pub mod limits;
+pub mod notify;
+pub mod oom;
 pub mod pollset;
 pub mod reap;
 pub mod signal;

@@ -1,4 +1,4 @@
-//! Resource limits: the kernel's numbers for them, and the daemon's own limit of descriptors.
+//! Resource limits: the kernel's numbers for them, and the daemon's own limit of descriptors and its idle threads.
 //!
 //! The daemon raises its own soft limit, since every program costs it some pipes. Children get the original back:
 //! programs that use select(2) break above 1024.
@@ -43,6 +43,12 @@ pub fn raise_descriptor_limit() -> io::Result<OriginalLimits> {
         check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raised) })?;
     }
     Ok(original)
+}
+
+/// Lets this thread, and none of the others, work only when nobody else wants to. To Linux a nice value is a thread's own.
+pub fn make_thread_idle() -> io::Result<()> {
+    // SAFETY: setpriority touches no memory of ours. 0 is the calling thread.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) }).map(drop)
 }
 
 /// The kernel's number of a resource.

@@ -36,6 +36,11 @@ impl Arena {
         self.bytes[place.start..].as_ptr().cast()
     }
 
+    /// Where the string is from its byte `offset` on, to be written later. Valid as long as nothing is added.
+    pub(super) fn place_to_write(&mut self, place: Place, offset: usize) -> *mut u8 {
+        self.bytes.as_mut_ptr().wrapping_add(place.start + offset)
+    }
+
     /// The string that was added first.
     pub(super) fn first(&self) -> &[u8] {
         self.bytes.split(|&byte| byte == 0).next().unwrap_or(b"")

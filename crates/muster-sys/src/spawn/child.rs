@@ -88,6 +88,17 @@ pub(super) struct LimitValues {
     pub(super) hard: u64,
 }
 
+/// A descriptor of the daemon's, and the number that the program will have it under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Passed {
+    pub(super) source: c_int,
+    pub(super) target: c_int,
+}
+
+/// The digits of the greatest pid that a kernel will ever have: an `int`.
+pub(super) const PID_DIGITS: usize = 10;
+
 /// An array by its place and length. No slice: indexing one could panic.
 pub(super) struct Array<T> {
     pub(super) start: *const T,
@@ -103,6 +114,8 @@ pub(super) struct Orders {
     pub(super) not_default: SignalSet,
     /// What becomes 0, 1 and 2. The numbers are 3 or more, so no step overwrites the source of another.
     pub(super) stdio: [c_int; 3],
+    /// Further descriptors. No source is the target of another.
+    pub(super) passed: Array<Passed>,
     pub(super) umask: u32,
     /// The digits to write.
     pub(super) oom_score_adj: Option<Array<u8>>,
@@ -111,6 +124,8 @@ pub(super) struct Orders {
     pub(super) groups: Option<Array<u32>>,
     pub(super) gid: Option<u32>,
     pub(super) uid: Option<u32>,
+    /// Where the digits of its own pid belong in the environment, with room for [`PID_DIGITS`] and a NUL. Null for nowhere.
+    pub(super) own_pid: *mut u8,
     /// Null leaves the directory.
     pub(super) directory: *const c_char,
     /// The files to try, ended by a null pointer.
@@ -133,6 +148,7 @@ pub(super) unsafe extern "C" fn main(orders: *const ()) -> ! {
         take_limits(orders);
         become_user(orders);
         enter_directory(orders);
+        write_own_pid(orders);
         at(orders, Stage::Unblock, 0);
         let nothing_blocked = SignalSet::NONE;
         let set = &raw const nothing_blocked.0 as usize;
@@ -204,6 +220,12 @@ unsafe fn take_stdio(orders: &Orders) {
         // Everything of ours is close-on-exec already; this is for what some library may open one day. Where the kernel
         // does not know the call nothing is lost.
         let _ = raw::syscall(libc::SYS_close_range, [3, u32::MAX as usize, CLOSE_RANGE_CLOEXEC as usize]);
+        let mut index = 0;
+        while index < orders.passed.count {
+            let passed = orders.passed.start.add(index);
+            must(orders, libc::SYS_dup3, [(*passed).source as usize, (*passed).target as usize, 0]);
+            index += 1;
+        }
     }
 }
 
@@ -270,6 +292,32 @@ unsafe fn enter_directory(orders: &Orders) {
             at(orders, Stage::Chdir, 0);
             must(orders, libc::SYS_chdir, [orders.directory as usize]);
         }
+    }
+}
+
+/// Nobody but the child knows its pid before it executes.
+unsafe fn write_own_pid(orders: &Orders) {
+    if orders.own_pid.is_null() {
+        return;
+    }
+    // SAFETY: there is room for ten digits and a NUL, and nobody reads it before execve does.
+    unsafe {
+        let mut rest = raw::syscall(libc::SYS_getpid, []).unwrap_or(0) as u32;
+        let mut digits = [0_u8; PID_DIGITS];
+        let mut count = 0;
+        let backwards = digits.as_mut_ptr();
+        while rest > 0 && count < PID_DIGITS {
+            backwards.add(count).write(b'0' | (rest % 10) as u8);
+            rest /= 10;
+            count += 1;
+        }
+        let mut place = orders.own_pid;
+        while count > 0 {
+            count -= 1;
+            place.write(backwards.add(count).read());
+            place = place.add(1);
+        }
+        place.write(0);
     }
 }
 

@@ -61,13 +61,15 @@ impl Environment {
         Environment { inherited: Rc::clone(inherited), entries, inherited_count }
     }
 
-    /// Sets a variable, in the place of one of the same name.
-    pub(super) fn set(&mut self, arena: &mut Arena, name: &str, value: &str) {
-        let own = Entry::Own { entry: arena.push(&[name.as_bytes(), b"=", value.as_bytes()]), name_len: name.len() };
+    /// Sets a variable, in the place of one of the same name. Where its text is is returned.
+    pub(super) fn set(&mut self, arena: &mut Arena, name: &str, value: &str) -> Place {
+        let entry = arena.push(&[name.as_bytes(), b"=", value.as_bytes()]);
+        let own = Entry::Own { entry, name_len: name.len() };
         match self.position(arena, name.as_bytes()) {
             Some(position) => self.entries[position] = own,
             None => self.entries.push(own),
         }
+        entry
     }
 
     fn position(&self, arena: &Arena, name: &[u8]) -> Option<usize> {
@@ -121,7 +123,9 @@ mod tests {
         let pairs = inherited.iter().map(|(name, value)| (os(name), os(value)));
         let inherited = Rc::new(Inherited::new(pairs));
         let (mut arena, mut environment) = (Arena::default(), Environment::new(&inherited, is_clean));
-        own.iter().for_each(|(name, value)| environment.set(&mut arena, name, value));
+        for (name, value) in own {
+            environment.set(&mut arena, name, value);
+        }
         let (pointers, _kept) = environment.finish(&arena);
         let (null, pointers) = pointers.split_last().unwrap();
         assert!(null.is_null());

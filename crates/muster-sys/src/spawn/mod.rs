@@ -32,6 +32,7 @@ use crate::limits::OriginalLimits;
 use crate::signal::{Pid, SignalSet, not_default, set_blocked};
 use crate::user::{Accounts, LookupError};
 
+use child::Passed;
 pub use explain::reason;
 pub use mechanism::Mechanism;
 use plan::{Defaults, Identity, Plan};
@@ -56,6 +57,8 @@ pub struct Launch<'a> {
     pub process: &'a ProcessSpec,
     /// Variables that are set above all others.
     pub markers: &'a [(&'a str, &'a str)],
+    /// A variable that is set to its pid, which nobody else can know in time.
+    pub own_pid: Option<&'a str>,
     /// A limit by which [`crate::tree`] knows the process and all that descends from it. Left out where the
     /// program limits the same resource itself.
     pub tag: Option<Rlimit>,
@@ -63,6 +66,8 @@ pub struct Launch<'a> {
     pub stdout: Stdio<'a>,
     /// Where its stderr goes.
     pub stderr: Stdio<'a>,
+    /// Further descriptors of which it gets copies, each with its number there, of 3 or more.
+    pub passed: &'a [(BorrowedFd<'a>, u32)],
 }
 
 /// Where an output stream goes.
@@ -118,15 +123,28 @@ impl Spawner {
     /// An error means that there is no process. Everything that goes wrong in the new process is told by
     /// [`Spawning::outcome`].
     pub fn spawn(&mut self, launch: &Launch<'_>) -> Result<Spawning, SpawnError> {
+        self.spawn_reading(launch, None)
+    }
+
+    /// As [`Spawner::spawn`], with a copy of this descriptor as its stdin. Without one it reads /dev/null.
+    pub fn spawn_reading(
+        &mut self,
+        launch: &Launch<'_>,
+        stdin: Option<BorrowedFd<'_>>,
+    ) -> Result<Spawning, SpawnError> {
         let identity = self.identity(launch.process)?;
         let stdout = self.output(launch.stdout, &identity)?;
         let stderr = self.output(launch.stderr, &identity)?;
         let mechanism = self.mechanism.unwrap_or_else(|| Mechanism::choose(self.can_share, launch.process, &identity));
-        let stdio = [self.empty.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
+        let stdin = stdin.map(|stdin| self.output(Stdio::Fd(stdin), &identity)).transpose()?;
+        let stdin = stdin.as_ref().map_or(self.empty.as_raw_fd(), AsRawFd::as_raw_fd);
+        let stdio = [stdin, stdout.as_raw_fd(), stderr.as_raw_fd()];
+        let passed = Lifted::all(launch.passed)?;
         let slot = self.pool.borrow_mut().take_slot().map_err(|error| prepare("cannot map a stack", &error))?;
-        let plan = Plan::new(launch, identity, &self.defaults, stdio, &slot)?;
+        let plan = Plan::new(launch, identity, &self.defaults, stdio, passed.orders(), &slot)?;
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let (status, told) = fd::pipe_with(flags).map_err(|error| prepare("cannot make a pipe", &error))?;
+        let told = passed.lift(told)?;
         let flight = InFlight::new(status, slot, plan);
         let made = make_process(mechanism, &flight);
         drop(told);
@@ -201,6 +219,39 @@ impl AsRawFd for Source<'_> {
             Source::Kept(descriptor) => descriptor.as_raw_fd(),
             Source::Copied(descriptor) => descriptor.as_raw_fd(),
         }
+    }
+}
+
+/// Descriptors on their way to numbers of the program's choice, moved above all of these: in the child, none of them is
+/// overwritten before it is copied, nor is the pipe that tells how far the child got.
+struct Lifted {
+    copies: Vec<(OwnedFd, u32)>,
+    above: Option<u32>,
+}
+
+impl Lifted {
+    fn all(passed: &[(BorrowedFd<'_>, u32)]) -> Result<Lifted, SpawnError> {
+        let above = passed.iter().map(|(_, target)| *target).max();
+        let copy = |&(descriptor, target): &(BorrowedFd<'_>, u32)| {
+            let copied = fd::copy_above(descriptor, above.unwrap_or(2));
+            let copied = copied.map_err(|error| prepare(&format!("cannot pass descriptor {target}"), &error))?;
+            Ok((copied, target))
+        };
+        Ok(Lifted { copies: passed.iter().map(copy).collect::<Result<_, _>>()?, above })
+    }
+
+    fn lift(&self, descriptor: OwnedFd) -> Result<OwnedFd, SpawnError> {
+        match self.above {
+            Some(above) if i64::from(descriptor.as_raw_fd()) <= i64::from(above) => {
+                fd::copy_above(descriptor.as_fd(), above).map_err(|error| prepare("cannot make a pipe", &error))
+            }
+            _ => Ok(descriptor),
+        }
+    }
+
+    fn orders(&self) -> Vec<Passed> {
+        let order = |(copy, target): &(OwnedFd, u32)| Passed { source: copy.as_raw_fd(), target: *target as c_int };
+        self.copies.iter().map(order).collect()
     }
 }
 

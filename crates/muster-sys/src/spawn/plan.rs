@@ -13,7 +13,7 @@ use muster_core::{SpawnError, SpawnStep};
 
 use super::Launch;
 use super::arena::{Arena, Place};
-use super::child::{Array, Limit, LimitValues, Orders};
+use super::child::{Array, Limit, LimitValues, Orders, PID_DIGITS, Passed};
 use super::environment::{Environment, Inherited};
 use super::slot::Slot;
 use crate::limits::{self, OriginalLimits};
@@ -22,6 +22,9 @@ use crate::user::Account;
 
 /// Where a bare command is looked for when the program has no PATH: the one of container images.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What the child overwrites with its pid; the greatest there can be has ten digits.
+const ROOM_FOR_PID: &str = "0000000000";
+const _: () = assert!(ROOM_FOR_PID.len() == PID_DIGITS);
 /// Longer paths do not execute: PATH_MAX with its NUL.
 const LONGEST_PATH: usize = 4095;
 
@@ -65,6 +68,7 @@ pub(super) struct Plan {
     nice: Option<i32>,
     oom_score_adj: Option<i32>,
     _limits: Vec<Limit>,
+    _passed: Vec<Passed>,
     _pointers: [Vec<*const c_char>; 3],
     _inherited: Rc<Inherited>,
 }
@@ -79,23 +83,27 @@ fn without_nul(bytes: &[u8], what: impl FnOnce() -> String) -> Result<(), SpawnE
 }
 
 impl Plan {
-    /// Lays everything out. `stdio` are descriptors of 3 and more that stay open until the process is made.
+    /// Lays everything out. `stdio` are descriptors of 3 and more that stay open until the process is made, and so are
+    /// the sources of `passed`, which are above all its targets.
     pub(super) fn new(
         launch: &Launch<'_>,
         identity: Identity,
         defaults: &Defaults,
         stdio: [c_int; 3],
+        passed: Vec<Passed>,
         slot: &Slot,
     ) -> Result<Plan, SpawnError> {
         let process = launch.process;
         let mut arena = Arena::default();
         let arguments = push_arguments(&mut arena, &process.command)?;
         let directory = push_directory(&mut arena, process)?;
-        let environment = layered(&mut arena, process, launch.markers, &identity, &defaults.inherited)?;
+        let mut environment = layered(&mut arena, process, launch.markers, &identity, &defaults.inherited)?;
+        let own_pid = launch.own_pid.map(|name| (name, environment.set(&mut arena, name, ROOM_FOR_PID)));
         let argument_bytes = arena.len() + environment.inherited_bytes();
         let (candidates, searched) = push_candidates(&mut arena, &process.command[0], &environment);
         let oom_score_adj = process.oom_score_adj.map(|score| arena.push(&[score.to_string().as_bytes()]));
-        // From here on the arena is only read.
+        let own_pid = own_pid.map_or(ptr::null_mut(), |(name, place)| arena.place_to_write(place, name.len() + 1));
+        // From here on the arena is only read, but for the child, which completes that variable.
         let digits = |place: Place| Array { start: arena.bytes(place).as_ptr(), count: arena.bytes(place).len() };
         let pointers = |places: &[Place]| -> Vec<*const c_char> {
             places.iter().map(|&place| arena.pointer(place)).chain([ptr::null()]).collect()
@@ -108,6 +116,7 @@ impl Plan {
             evidence: slot.evidence_place(),
             not_default: defaults.not_default,
             stdio,
+            passed: Array { start: passed.as_ptr(), count: passed.len() },
             umask: process.umask.unwrap_or(defaults.umask) & 0o777,
             oom_score_adj: oom_score_adj.map(digits),
             limits: Array { start: limits.as_ptr(), count: limits.len() },
@@ -115,6 +124,7 @@ impl Plan {
             groups: identity.groups.as_ref().map(|groups| Array { start: groups.as_ptr(), count: groups.len() }),
             gid: identity.gid,
             uid: identity.uid,
+            own_pid,
             directory: directory.map_or(ptr::null(), |place| arena.pointer(place)),
             candidates: lists[0].as_ptr(),
             arguments: lists[1].as_ptr(),
@@ -133,6 +143,7 @@ impl Plan {
             nice: process.nice,
             oom_score_adj: process.oom_score_adj,
             _limits: limits,
+            _passed: passed,
             _pointers: lists,
             _inherited: inherited,
         })

@@ -1,5 +1,6 @@
 //! Trees for people to look at: pid, parent, command, state, memory, cpu.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster_core::RunId;
@@ -74,6 +75,25 @@ impl ProcessState {
     }
 }
 
+/// What some processes use together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// How many they are.
+    pub processes: u64,
+    /// How much memory they have resident; pages that they share count for each.
+    pub rss_bytes: u64,
+    /// How long they were on a cpu.
+    pub cpu_time: Duration,
+}
+
+impl Usage {
+    fn add(&mut self, other: Usage) {
+        self.processes += other.processes;
+        self.rss_bytes += other.rss_bytes;
+        self.cpu_time += other.cpu_time;
+    }
+}
+
 impl Trees {
     /// The processes of a run, parents before their children. Empty without /proc.
     pub fn processes(&mut self, run: RunId) -> Vec<Process> {
@@ -84,6 +104,25 @@ impl Trees {
     /// whatever came into its pid namespace from outside.
     pub fn strays(&mut self) -> Vec<Process> {
         self.list(Whom::Strays)
+    }
+
+    /// What the living processes of these runs use, one answer for each run that has any. One look for all of them, and no
+    /// command lines: an order of magnitude cheaper than asking for the processes.
+    pub fn usage(&mut self, runs: &[RunId]) -> Vec<(RunId, Usage)> {
+        let members = self.find(Whom::Runs(runs));
+        let units = Units::of_this_kernel();
+        let mut usage: BTreeMap<RunId, Usage> = BTreeMap::new();
+        for member in members.iter().filter(|member| member.stat.is_alive()) {
+            let Some(run) = member.run else { continue };
+            usage.entry(run).or_default().add(units.usage(&member.stat));
+        }
+        usage.into_iter().collect()
+    }
+
+    /// What this process uses itself. `None` without /proc.
+    pub fn own_usage(&mut self) -> Option<Usage> {
+        let stat = self.proc.stat(self.proc.this())?;
+        Some(Units::of_this_kernel().usage(&stat))
     }
 
     fn list(&mut self, whom: Whom<'_>) -> Vec<Process> {
@@ -122,6 +161,14 @@ impl Units {
             rss_bytes: stat.resident_pages.saturating_mul(self.page_bytes),
             cpu_time: self.time(stat.user_ticks.saturating_add(stat.system_ticks)),
             age: self.since_boot.saturating_sub(self.time(stat.start)),
+        }
+    }
+
+    fn usage(&self, stat: &Stat) -> Usage {
+        Usage {
+            processes: 1,
+            rss_bytes: stat.resident_pages.saturating_mul(self.page_bytes),
+            cpu_time: self.time(stat.user_ticks.saturating_add(stat.system_ticks)),
         }
     }
 

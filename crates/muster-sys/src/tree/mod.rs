@@ -26,8 +26,9 @@ use muster_core::spec::Rlimit;
 
 use crate::signal::Pid;
 use cgroup::Cgroups;
-pub use list::{Process, ProcessState};
+pub use list::{Process, ProcessState, Usage};
 use owner::Owner;
+pub use owner::Whose;
 use proc::Proc;
 pub use signal::{Scope, Signalled};
 use tag::Tags;

@@ -3,10 +3,13 @@
 //! An orphan is a direct child of the daemon that it did not spawn. Its ancestry is lost, so it is known by what it
 //! inherited: see [`super::tag`] for the best of it. Asked once for each orphan; [`super::Trees`] remembers the answer.
 
+use std::io;
+
 use muster_core::RunId;
 
 use super::proc::Variable;
 use super::{MARKER, Trees};
+use crate::signal::Pid;
 
 /// Whose an orphan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,65 @@ impl Owner {
     }
 }
 
+/// How far up a process is followed to a child of ours.
+const MOST_ANCESTORS: usize = 64;
+
+/// Whose a process is, as far as that can be seen now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// It is in the tree of this run.
+    Run(RunId),
+    /// It is in none.
+    Nobody,
+    /// It has ended, and whose it was cannot be seen any more.
+    Gone,
+}
+
 impl Trees {
+    /// Whose this process is that has just said something, wherever in a tree it may be. The usual answers cost one
+    /// system call or none.
+    pub fn whose(&mut self, pid: Pid) -> Whose {
+        let pid = pid.0;
+        if let Some(run) = self.by_child(pid) {
+            return Whose::Run(run);
+        }
+        if let Some(tag) = self.tags.worn_by(pid, &mut self.proc) {
+            return self.tagged.get(&tag).map_or(Whose::Nobody, |&run| Whose::Run(run));
+        }
+        // SAFETY: signal 0 is sent to nobody.
+        let is_gone =
+            unsafe { libc::kill(pid, 0) } == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
+        if is_gone {
+            return Whose::Gone;
+        }
+        match self.by_ancestor(pid).map_or_else(|| self.owner_of(pid, None), Owner::Run) {
+            Owner::Run(run) => Whose::Run(run),
+            Owner::Nobody { .. } => Whose::Nobody,
+        }
+    }
+
+    fn by_child(&self, pid: i32) -> Option<RunId> {
+        let led = self.leaders.get(&pid).filter(|run| self.runs.get(run).is_some_and(|run| run.is_leader_alive));
+        match (led, self.adopted.get(&pid)) {
+            (Some(&run), _) | (None, Some(&Owner::Run(run))) => Some(run),
+            _ => None,
+        }
+    }
+
+    fn by_ancestor(&mut self, pid: i32) -> Option<RunId> {
+        let mut at = pid;
+        for _ in 0..MOST_ANCESTORS {
+            at = self.proc.stat(at)?.parent;
+            if at <= 1 || at == self.proc.this() {
+                return None;
+            }
+            if let Some(run) = self.by_child(at) {
+                return Some(run);
+            }
+        }
+        None
+    }
+
     /// `before` is what an earlier look had found.
     pub(super) fn owner_of(&mut self, pid: i32, before: Option<Owner>) -> Owner {
         if let Some(run) = self.observed_as(pid) {

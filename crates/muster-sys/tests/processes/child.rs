@@ -23,6 +23,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("umask_directory_nice_and_oom_score_are_as_configured", settings),
     ("limits_are_as_configured_and_descriptors_as_they_were", limits),
     ("a_child_wears_the_mark_of_its_run_unless_it_is_configured_otherwise", tagged),
+    ("a_child_gets_further_descriptors_under_their_numbers_and_no_others", passed_descriptors),
+    ("a_child_finds_its_own_pid_in_its_environment", own_pid),
     ("the_daemon_keeps_its_own_settings", the_daemon_is_untouched),
     ("environment_layers_replace_each_other_and_bytes_pass_through", environment),
     ("arguments_pass_through_as_they_are", arguments),
@@ -88,9 +90,11 @@ fn stdout_and_stderr_may_be_swapped() {
         let launch = Launch {
             process: &process,
             markers: &markers,
+            own_pid: None,
             tag: None,
             stdout: Stdio::Fd(stderr.as_fd()),
             stderr: Stdio::Fd(stdout.as_fd()),
+            passed: &[],
         };
         let spawning = spawner.spawn(&launch).unwrap();
         assert_eq!(wait_for(spawning.pid), Exit::Code(0));
@@ -160,13 +164,104 @@ fn tagged() {
             let file = tempfile::NamedTempFile::new().unwrap();
             let output = File::options().write(true).open(file.path()).unwrap();
             let stdout = Stdio::Fd(output.as_fd());
-            let launch = Launch { process: &process, markers: &[], tag: Some(mark(4711)), stdout, stderr: Stdio::Null };
+            let launch = Launch {
+                process: &process,
+                markers: &[],
+                own_pid: None,
+                tag: Some(mark(4711)),
+                stdout,
+                stderr: Stdio::Null,
+                passed: &[],
+            };
             let spawning = spawner.spawn(&launch).unwrap();
             assert_eq!(wait_for(spawning.pid), Exit::Code(0));
             let told = std::fs::read_to_string(file.path()).unwrap();
             let limits: Vec<&str> = told.lines().filter(|line| line.starts_with("Max file locks")).collect();
             assert_eq!(limits[0].split_whitespace().collect::<Vec<_>>()[3..5], [expected, expected]);
         }
+    });
+}
+
+fn passed_descriptors() {
+    // So many that some target is the number of every descriptor that the spawn itself opens.
+    const TARGETS: std::ops::Range<u32> = 3..60;
+    each(|spawner| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |number: u32| {
+            let path = directory.path().join(number.to_string());
+            std::fs::write(&path, format!("{number}\n")).unwrap();
+            File::open(path).unwrap()
+        };
+        let files: Vec<File> = TARGETS.map(file).collect();
+        let passed: Vec<_> = files.iter().rev().zip(TARGETS).map(|(file, target)| (file.as_fd(), target)).collect();
+        // Without a pipe, of which the shell itself would have the ends for a moment.
+        let script = "ls /proc/$$/fd; for n in 3 31 59; do cat /proc/$$/fd/$n; done";
+        for (command, outcome) in [(vec!["/bin/sh", "-c", script], true), (vec!["/no/such/program"], false)] {
+            let output = tempfile::NamedTempFile::new().unwrap();
+            let writing = File::options().write(true).open(output.path()).unwrap();
+            let stdout = Stdio::Fd(writing.as_fd());
+            let process = program(&command);
+            let launch = Launch {
+                process: &process,
+                markers: &[],
+                own_pid: None,
+                tag: None,
+                stdout,
+                stderr: Stdio::Null,
+                passed: &passed,
+            };
+            let mut spawning = spawner.spawn(&launch).unwrap();
+            wait_for(spawning.pid);
+            assert_eq!(spawning.outcome_after_exit().is_ok(), outcome);
+            let told = std::fs::read_to_string(output.path()).unwrap();
+            let told: Vec<u32> = told.lines().map(|line| line.parse().unwrap()).collect();
+            let (numbers, contents) = told.split_at(told.len().min(60));
+            let expected: Vec<u32> = if outcome { (0..60).collect() } else { Vec::new() };
+            assert_eq!(
+                numbers.iter().copied().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>(),
+                expected
+            );
+            assert_eq!(contents, if outcome { &[59, 31, 3][..] } else { &[] });
+        }
+    });
+    let (reader, _writer) = muster_sys::fd::output_pipe().unwrap();
+    let process = program(&["/bin/true"]);
+    let passed = &[(reader.as_fd(), u32::MAX)];
+    let launch = Launch {
+        process: &process,
+        markers: &[],
+        own_pid: None,
+        tag: None,
+        stdout: Stdio::Null,
+        stderr: Stdio::Null,
+        passed,
+    };
+    let error = spawner().spawn(&launch).err().unwrap();
+    assert_eq!(error.message, "cannot pass descriptor 4294967295: invalid argument");
+}
+
+fn own_pid() {
+    each(|spawner| {
+        let process = program(&["/bin/sh", "-c", "test \"$WATCHDOG_PID\" = $$ && echo $WATCHDOG_PID"]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let output = File::options().write(true).open(file.path()).unwrap();
+        let launch = Launch {
+            process: &process,
+            markers: &[],
+            own_pid: Some("WATCHDOG_PID"),
+            tag: None,
+            stdout: Stdio::Fd(output.as_fd()),
+            stderr: Stdio::Null,
+            passed: &[],
+        };
+        let spawning = spawner.spawn(&launch).unwrap();
+        let pid = spawning.pid;
+        assert_eq!(wait_for(pid), Exit::Code(0));
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), format!("{pid}\n"));
+        let mut process = program(&["/bin/sh", "-c", "test \"$WATCHDOG_PID\" = $$"]);
+        process.environment = vec![("WATCHDOG_PID".to_owned(), "another".to_owned())];
+        let spawning = spawner.spawn(&Launch { process: &process, ..launch }).unwrap();
+        assert_eq!(wait_for(spawning.pid), Exit::Code(0), "it is set above what is configured");
     });
 }
 
@@ -303,7 +398,8 @@ fn another_user_can_open_its_stdout() {
     let mut process = program(&["/bin/sh", "-c", "echo hello >/dev/stdout"]);
     process.user = user("65534", Some("65534"));
     let stdout = Stdio::Fd(writer.as_fd());
-    let launch = Launch { process: &process, markers: &[], tag: None, stdout, stderr: stdout };
+    let launch =
+        Launch { process: &process, markers: &[], own_pid: None, tag: None, stdout, stderr: stdout, passed: &[] };
     let spawning = spawner().spawn(&launch).unwrap();
     assert_eq!(wait_for(spawning.pid), Exit::Code(0));
     let mut buffer = [0; 16];

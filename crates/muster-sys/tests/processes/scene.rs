@@ -30,18 +30,7 @@ pub(crate) fn spawner_with(environment: Vec<(OsString, OsString)>) -> Spawner {
 
 /// A program with nothing configured but its command.
 pub(crate) fn program(command: &[&str]) -> ProcessSpec {
-    ProcessSpec {
-        command: command.iter().map(|&word| word.to_owned()).collect(),
-        environment: Vec::new(),
-        clean_environment: false,
-        user: None,
-        groups: None,
-        directory: None,
-        umask: None,
-        nice: None,
-        oom_score_adj: None,
-        rlimits: Vec::new(),
-    }
+    ProcessSpec::of(command.iter().map(|&word| word.to_owned()).collect())
 }
 
 pub(crate) fn user(user: &str, group: Option<&str>) -> Option<UserSpec> {
@@ -50,7 +39,15 @@ pub(crate) fn user(user: &str, group: Option<&str>) -> Option<UserSpec> {
 
 /// Starts a program whose output nobody wants.
 pub(crate) fn start(spawner: &mut Spawner, process: &ProcessSpec) -> Result<Spawning, SpawnError> {
-    spawner.spawn(&Launch { process, markers: &[], tag: None, stdout: Stdio::Null, stderr: Stdio::Null })
+    spawner.spawn(&Launch {
+        process,
+        markers: &[],
+        own_pid: None,
+        tag: None,
+        stdout: Stdio::Null,
+        stderr: Stdio::Null,
+        passed: &[],
+    })
 }
 
 /// Runs a program to its end: what it wrote, and how it ended.
@@ -66,7 +63,15 @@ pub(crate) fn run_with_markers(
     let file = tempfile::NamedTempFile::new().unwrap();
     let output = File::options().write(true).open(file.path()).unwrap();
     let stdout = Stdio::Fd(output.as_fd());
-    let mut spawning = spawner.spawn(&Launch { process, markers, tag: None, stdout, stderr: Stdio::Null })?;
+    let mut spawning = spawner.spawn(&Launch {
+        process,
+        markers,
+        own_pid: None,
+        tag: None,
+        stdout,
+        stderr: Stdio::Null,
+        passed: &[],
+    })?;
     let exit = wait_for(spawning.pid);
     spawning.outcome_after_exit()?;
     assert_eq!(spawning.outcome(), Some(Ok(())));

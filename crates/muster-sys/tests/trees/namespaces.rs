@@ -29,6 +29,12 @@ fn pid_1_answers_for_what_came_from_outside() {
     });
 }
 
+/// As /proc tells it, in hundredths of a second.
+fn uptime() -> String {
+    let told = fs::read_to_string("/proc/uptime").unwrap();
+    told.split(' ').next().unwrap().to_owned()
+}
+
 #[test]
 fn a_recycled_pid_is_a_stranger() {
     perform_in_new_namespace("namespaces::a_recycled_pid_is_a_stranger", Without::Tags, |world| {
@@ -38,6 +44,9 @@ fn a_recycled_pid_is_a_stranger() {
         world.trees.observe(run);
         let processes = world.trees.processes(run);
         let (member, below) = (processes[1].pid, processes[3].pid);
+        // A process is told from a later one of its number by its start, which /proc tells in hundredths of a second.
+        let seen = uptime();
+        world.wait_until("the clock ticks", |_| uptime() != seen);
         for pid in [below, member] {
             // SAFETY: kill takes numbers.
             unsafe { libc::kill(pid.0, libc::SIGKILL) };

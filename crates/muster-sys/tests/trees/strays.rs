@@ -1,10 +1,11 @@
 //! Who belongs to nobody, and who only seems to.
 
 use muster_core::{Exit, Signal};
-use muster_sys::tree::{Scope, Trees};
+use muster_sys::signal::Pid;
+use muster_sys::tree::{Scope, Trees, Whose};
 
 use crate::isolation::skip;
-use crate::processes::{exec_shell, fork, sleep_for_ever};
+use crate::processes::{below, everyone, exec_shell, fork, sleep_for_ever};
 use crate::world::{TERM, World};
 
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
@@ -65,6 +66,34 @@ crate::scenarios! {
         world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
         assert_eq!(world.trees.gone(&[run]), [run]);
         assert_eq!(world.trees.abilities().lacks().len(), 1);
+    }
+
+    ALL_WAYS fn everyone_in_a_tree_is_known_as_its_runs_and_nobody_else_is(world) {
+        let run = world.run(&format!("sh -c '{DEAF}' & env -i setsid sh -c '{DEAF}' & (setsid sh -c '{DEAF}' &); wait"));
+        world.wait_for(run, 7, 3);
+        for process in world.trees.processes(run) {
+            assert_eq!(world.trees.whose(process.pid), Whose::Run(run), "{process:?}");
+        }
+        let stray = world.trees.strays()[0].pid;
+        for stranger in [stray, Pid::this(), Pid(1)] {
+            assert_eq!(world.trees.whose(stranger), Whose::Nobody);
+        }
+        let ended = fork(|| {});
+        world.wait_until("it is reaped", |world| world.ended.contains_key(&ended.0));
+        assert_eq!(world.trees.whose(ended), Whose::Gone);
+        world.kill(run);
+    }
+
+    WITHOUT_PROC fn without_proc_it_is_still_known_whose_a_process_is(world) {
+        let run = world.run("sleep 1000 & sleep 1000 & wait");
+        world.wait_until("all are there", |world| world.survivors().len() == 3);
+        let below: Vec<Pid> = below(world.leader(run).0, &everyone()).map(Pid).collect();
+        assert_eq!(below.len(), 2);
+        for pid in below.into_iter().chain([world.leader(run)]) {
+            assert_eq!(world.trees.whose(pid), Whose::Run(run));
+        }
+        assert_eq!(world.trees.whose(Pid::this()), Whose::Nobody);
+        world.kill(run);
     }
 
     ALL_WAYS fn a_program_in_the_daemons_own_group_is_stopped_without_the_daemon(world) {

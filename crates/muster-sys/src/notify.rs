@@ -1,0 +1,225 @@
+//! The sockets on which programs tell about themselves: sd_notify(3).
+//!
+//! One socket for each run, so whose message it is is known by where it came. The kernel adds who sent it
+//! (`SO_PASSCRED`). Descriptors that come along are received, so that they can be closed when the message has been taken
+//! in, which is what `BARRIER=1` waits for. Knows nothing of what messages mean; `musterd` does.
+
+use std::fs;
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+
+use crate::fd::check;
+use crate::signal::Pid;
+
+/// The most that the kernel passes with one message: `SCM_MAX_FD`.
+const MOST_DESCRIPTORS: usize = 253;
+
+/// Who sent a message, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Its pid in our pid namespace; 0 for who is not in it.
+    pub pid: Pid,
+    /// Its user.
+    pub uid: u32,
+}
+
+/// A message. Dropping it closes the descriptors that came with it.
+#[derive(Debug)]
+pub struct Received {
+    /// How much of the buffer it fills.
+    pub length: usize,
+    /// Whether there was more of it, which is lost.
+    pub is_truncated: bool,
+    /// Who sent it. Always there, unless the kernel has no room to say so.
+    pub sender: Option<Sender>,
+    /// What came with it.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+/// A socket for one run.
+#[derive(Debug)]
+pub struct NotifySocket {
+    socket: UnixDatagram,
+}
+
+impl NotifySocket {
+    /// Makes the socket a file that every user can write to. Removing it is up to the caller.
+    pub fn at_path(path: &Path) -> io::Result<NotifySocket> {
+        let socket = NotifySocket::from(UnixDatagram::bind(path)?)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+        Ok(socket)
+    }
+
+    /// Makes a socket that needs no file: unix(7), "abstract". Its name is written with an `@` in front.
+    pub fn abstract_named(name: &str) -> io::Result<NotifySocket> {
+        NotifySocket::from(UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)?)
+    }
+
+    fn from(socket: UnixDatagram) -> io::Result<NotifySocket> {
+        socket.set_nonblocking(true)?;
+        let on: libc::c_int = 1;
+        let size = size_of::<libc::c_int>() as libc::socklen_t;
+        let option = (&raw const on).cast();
+        // SAFETY: the kernel reads one number from `on`.
+        check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, option, size) })?;
+        Ok(NotifySocket { socket })
+    }
+
+    /// Takes the next message; `WouldBlock` when there is none.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
+        // In words of the size that alignment needs.
+        let mut control = [0_u64; (control_bytes()).div_ceil(size_of::<u64>())];
+        let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        // SAFETY: all-zero bytes are a valid msghdr; C libraries pad it differently, so it cannot be written out.
+        let mut header: libc::msghdr = unsafe { zeroed() };
+        header.msg_iov = &mut part;
+        header.msg_iovlen = 1;
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = size_of_val(&control) as _;
+        // SAFETY: the header leads to `part`, `buffer` and `control`, which all live through the call.
+        let length = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &mut header, libc::MSG_CMSG_CLOEXEC) };
+        let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+        let is_truncated = header.msg_flags & libc::MSG_TRUNC != 0;
+        let mut received = Received { length, is_truncated, sender: None, descriptors: Vec::new() };
+        // SAFETY: the kernel has just filled what the header leads to.
+        unsafe { take_control(&header, &mut received) };
+        Ok(received)
+    }
+}
+
+const fn control_bytes() -> usize {
+    // SAFETY: CMSG_SPACE only calculates.
+    unsafe {
+        libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) as usize
+            + libc::CMSG_SPACE((MOST_DESCRIPTORS * size_of::<libc::c_int>()) as u32) as usize
+    }
+}
+
+/// Takes in what came along.
+///
+/// # Safety
+/// `header` was filled by recvmsg(2), and everything it leads to is still there. To be called once: the descriptors are
+/// taken over.
+unsafe fn take_control(header: &libc::msghdr, received: &mut Received) {
+    // SAFETY: the CMSG functions stay within the control bytes, which the kernel has filled; data may be unaligned.
+    unsafe {
+        let mut next = libc::CMSG_FIRSTHDR(header);
+        while !next.is_null() {
+            let length = (*next).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+            let data = libc::CMSG_DATA(next);
+            match ((*next).cmsg_level, (*next).cmsg_type) {
+                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if length >= size_of::<libc::ucred>() => {
+                    let sender = data.cast::<libc::ucred>().read_unaligned();
+                    received.sender = Some(Sender { pid: Pid(sender.pid), uid: sender.uid });
+                }
+                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                    for number in 0..length / size_of::<libc::c_int>() {
+                        let descriptor = data.cast::<libc::c_int>().add(number).read_unaligned();
+                        received.descriptors.push(OwnedFd::from_raw_fd(descriptor));
+                    }
+                }
+                _ => {}
+            }
+            next = libc::CMSG_NXTHDR(header, next);
+        }
+    }
+}
+
+impl AsFd for NotifySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::path::PathBuf;
+
+    fn socket() -> (NotifySocket, PathBuf, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        (NotifySocket::at_path(&path).unwrap(), path, directory)
+    }
+
+    fn send_with(path: &Path, bytes: &[u8], descriptor: Option<&OwnedFd>) -> bool {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.connect(path).unwrap();
+        let mut part = libc::iovec { iov_base: bytes.as_ptr() as *mut _, iov_len: bytes.len() };
+        let mut control = [0_u64; 4];
+        // SAFETY: as in `receive`; one descriptor fits in.
+        unsafe {
+            let mut header: libc::msghdr = zeroed();
+            header.msg_iov = &mut part;
+            header.msg_iovlen = 1;
+            if let Some(descriptor) = descriptor {
+                header.msg_control = control.as_mut_ptr().cast();
+                header.msg_controllen = libc::CMSG_SPACE(4) as _;
+                let about = libc::CMSG_FIRSTHDR(&header);
+                (*about).cmsg_level = libc::SOL_SOCKET;
+                (*about).cmsg_type = libc::SCM_RIGHTS;
+                (*about).cmsg_len = libc::CMSG_LEN(4) as _;
+                libc::CMSG_DATA(about).cast::<libc::c_int>().write_unaligned(descriptor.as_raw_fd());
+            }
+            libc::sendmsg(sender.as_raw_fd(), &header, libc::MSG_NOSIGNAL) >= 0
+        }
+    }
+
+    #[test]
+    fn a_message_comes_with_who_sent_it() {
+        let (socket, path, _directory) = socket();
+        let mut buffer = [0; 64];
+        assert_eq!(socket.receive(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(send_with(&path, b"READY=1", None));
+        let received = socket.receive(&mut buffer).unwrap();
+        assert_eq!((&buffer[..received.length], received.is_truncated), (&b"READY=1"[..], false));
+        // SAFETY: getuid cannot fail.
+        let own = Sender { pid: Pid::this(), uid: unsafe { libc::getuid() } };
+        assert_eq!((received.sender, received.descriptors.len()), (Some(own), 0));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+    }
+
+    #[test]
+    fn descriptors_are_closed_with_the_message_they_came_with() {
+        let (socket, path, _directory) = socket();
+        let (reader, writer) = io::pipe().unwrap();
+        let writer = OwnedFd::from(writer);
+        assert!(send_with(&path, b"BARRIER=1", Some(&writer)));
+        drop(writer);
+        let received = socket.receive(&mut [0; 64]).unwrap();
+        assert_eq!(received.descriptors.len(), 1);
+        let reader = OwnedFd::from(reader);
+        crate::fd::set_nonblocking(reader.as_fd()).unwrap();
+        let mut reader = fs::File::from(reader);
+        assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(received);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the other end is closed");
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_says_so() {
+        let (socket, path, _directory) = socket();
+        assert!(send_with(&path, &vec![b'x'; 60_000], None));
+        let mut buffer = [0; 16];
+        let received = socket.receive(&mut buffer).unwrap();
+        assert!(received.is_truncated && received.sender.is_some());
+        assert_eq!(buffer, [b'x'; 16]);
+        assert_eq!(socket.receive(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock, "the rest is lost");
+    }
+
+    #[test]
+    fn an_abstract_socket_needs_no_file() {
+        let name = format!("muster-test-{}", std::process::id());
+        let socket = NotifySocket::abstract_named(&name).unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.send_to_addr(b"x", &SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        assert_eq!(socket.receive(&mut [0; 4]).unwrap().length, 1);
+        assert!(NotifySocket::abstract_named(&name).is_err(), "nobody else can take the name");
+    }
+}
