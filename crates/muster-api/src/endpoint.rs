@@ -4,6 +4,10 @@
 //! [`Route`](crate::Route), an entry here with the function that builds it, its place in `Route::endpoint`, and a section
 //! in `docs/reference/api.md`; tests name whatever is missing.
 
+use crate::JSON;
+use crate::METRICS;
+use crate::event::EVENT_STREAM;
+use crate::log::{JSON_LINES, LogQuery};
 use crate::problem::ProblemKind;
 use crate::query::Query;
 use crate::route::{Route, RouteError, Verb, WaitFor};
@@ -15,6 +19,8 @@ pub enum Method {
     Get,
     /// Does.
     Post,
+    /// Takes away.
+    Delete,
 }
 
 impl Method {
@@ -23,14 +29,22 @@ impl Method {
         match self {
             Method::Get => "GET",
             Method::Post => "POST",
+            Method::Delete => "DELETE",
         }
     }
 
-    /// What `Allow` says of a path that has this method.
-    pub(crate) const fn allow(self) -> &'static str {
-        match self {
-            Method::Get => "GET, HEAD",
-            Method::Post => "POST",
+    /// What `Allow` says of a path that has these methods.
+    pub(crate) fn allow(methods: &[Method]) -> &'static str {
+        let has = |method| methods.contains(&method);
+        match (has(Method::Get), has(Method::Post), has(Method::Delete)) {
+            (true, true, true) => "GET, HEAD, POST, DELETE",
+            (true, true, false) => "GET, HEAD, POST",
+            (true, false, true) => "GET, HEAD, DELETE",
+            (true, false, false) => "GET, HEAD",
+            (false, true, true) => "POST, DELETE",
+            (false, true, false) => "POST",
+            (false, false, true) => "DELETE",
+            (false, false, false) => "",
         }
     }
 
@@ -66,10 +80,12 @@ pub struct Endpoint {
     pub summary: &'static str,
     /// The parameters of its query.
     pub query: &'static [Parameter],
-    /// The schema of its request body, and whether there must be one.
+    /// The schema of its request body, and whether there must be one; bytes where the schema is `Bytes`.
     pub body: Option<(&'static str, bool)>,
     /// Its answers that are no errors: status and schema.
     pub answers: &'static [(u16, &'static str)],
+    /// The media type of these answers.
+    pub media_type: &'static str,
     /// The errors it answers with, besides [`COMMON_PROBLEMS`].
     pub problems: &'static [ProblemKind],
     pub(crate) build: fn(String, &mut Query) -> Result<Route, RouteError>,
@@ -95,11 +111,48 @@ const TIMEOUT: Parameter = Parameter {
     description: "How long to wait; 0, the default, looks once.",
 };
 
+const DRY_RUN: Parameter = Parameter {
+    name: "dry_run",
+    schema: "Flag",
+    required: false,
+    description: "Only tell what would change; false when left out.",
+};
+const STREAM: Parameter = Parameter {
+    name: "stream",
+    schema: "LogStream",
+    required: false,
+    description: "Which output: both when left out.",
+};
+const LINES: Parameter = Parameter {
+    name: "lines",
+    schema: "Count",
+    required: false,
+    description: "How many of the last lines at most; 100 when left out, or all there are since `since`.",
+};
+const SINCE: Parameter =
+    Parameter { name: "since", schema: "Since", required: false, description: "Only what was read since this moment." };
+const FOLLOW: Parameter = Parameter {
+    name: "follow",
+    schema: "Flag",
+    required: false,
+    description: "Whether to go on with what is written from now on, until the client goes away.",
+};
+const FORMAT: Parameter = Parameter {
+    name: "format",
+    schema: "LogFormat",
+    required: false,
+    description: "`raw`, the default, is the bytes as they were written; `json` one entry a line.",
+};
+
 const SELECTED: &[ProblemKind] = &[ProblemKind::NoSuchProgram];
 const ACTED: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemKind::ShuttingDown, ProblemKind::TimedOut];
 const SIGNALLED: &[ProblemKind] = &[ProblemKind::BadBody, ProblemKind::NoSuchProgram, ProblemKind::BodyTooLarge];
 const SHUT_DOWN: &[ProblemKind] = &[ProblemKind::BadBody, ProblemKind::BodyTooLarge];
+const RELOADED: &[ProblemKind] = &[ProblemKind::BadConfiguration, ProblemKind::ShuttingDown];
 const WAITED: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemKind::TimedOut];
+const READ: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemKind::Busy];
+const WRITTEN: &[ProblemKind] =
+    &[ProblemKind::NoSuchProgram, ProblemKind::NoStdin, ProblemKind::BodyTooLarge, ProblemKind::NotReading];
 
 /// The errors that any route may answer with.
 pub const COMMON_PROBLEMS: &[ProblemKind] = &[
@@ -119,6 +172,7 @@ const LOOK: Endpoint = Endpoint {
     query: &[],
     body: None,
     answers: &[],
+    media_type: JSON,
     problems: &[],
     build: |_, _| Err(RouteError::NotFound),
 };
@@ -181,6 +235,13 @@ pub const ENDPOINTS: &[Endpoint] = &[
         ..ACT
     },
     Endpoint {
+        operation: "reloadPrograms",
+        path: "/v1/programs/{select}/reload",
+        summary: "Send each its `reloadsignal`, and restart those that have none",
+        build: |select, query| action(Verb::Reload, select, query),
+        ..ACT
+    },
+    Endpoint {
         operation: "signalPrograms",
         path: "/v1/programs/{select}/signal",
         summary: "Send a signal to what runs",
@@ -214,11 +275,100 @@ pub const ENDPOINTS: &[Endpoint] = &[
         ..LOOK
     },
     Endpoint {
+        operation: "readLogs",
+        path: "/v1/programs/{name}/logs",
+        summary: "What an instance wrote last, and what it writes from now on",
+        query: &[STREAM, LINES, SINCE, FOLLOW, FORMAT],
+        answers: &[(200, "LogEntry")],
+        media_type: JSON_LINES,
+        problems: READ,
+        build: |name, query| Ok(Route::Logs { name, query: LogQuery::take(query)? }),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "clearLogs",
+        method: Method::Delete,
+        path: "/v1/programs/{name}/logs",
+        summary: "Forget what an instance wrote, and empty its log files",
+        answers: &[(204, "Nothing")],
+        problems: SELECTED,
+        build: |name, _| Ok(Route::ClearLogs { name }),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "writeStdin",
+        method: Method::Post,
+        path: "/v1/programs/{name}/stdin",
+        summary: "Write to the standard input of an instance with `stdin = \"pipe\"`",
+        body: Some(("Bytes", true)),
+        answers: &[(200, "StdinReport")],
+        problems: WRITTEN,
+        build: |name, _| Ok(Route::Stdin { name }),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "readDaemonLog",
+        path: "/v1/logs",
+        summary: "The daemon's own messages",
+        query: &[LINES, SINCE, FOLLOW, FORMAT],
+        answers: &[(200, "LogEntry")],
+        media_type: JSON_LINES,
+        problems: &[ProblemKind::Busy],
+        build: |_, query| Ok(Route::DaemonLog { query: LogQuery::take_common(query)? }),
+        ..LOOK
+    },
+    Endpoint {
         operation: "listProcesses",
         path: "/v1/processes",
         summary: "Every process tree, and what belongs to none",
         answers: &[(200, "Processes")],
         build: |_, _| Ok(Route::Processes),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "explainProgram",
+        path: "/v1/programs/{name}/why",
+        summary: "Why an instance is where it is: what happened, what was decided, what comes next",
+        answers: &[(200, "Why")],
+        problems: SELECTED,
+        build: |name, _| Ok(Route::Why { name }),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "followEvents",
+        path: "/v1/events",
+        summary: "A snapshot, then what happens as it happens, until the client goes away; `Last-Event-ID` resumes",
+        answers: &[(200, "Event")],
+        media_type: EVENT_STREAM,
+        build: |_, _| Ok(Route::Events),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "getConfig",
+        path: "/v1/config",
+        summary: "The configuration that is in force, secrets hidden",
+        answers: &[(200, "Config")],
+        build: |_, _| Ok(Route::Config),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "checkConfig",
+        method: Method::Post,
+        path: "/v1/config/check",
+        summary: "Every mistake in the files as they are now; nothing is changed",
+        answers: &[(200, "ConfigReport")],
+        build: |_, _| Ok(Route::CheckConfig),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "reloadConfig",
+        method: Method::Post,
+        path: "/v1/config/reload",
+        summary: "Read the configuration anew and change what differs",
+        query: &[DRY_RUN],
+        answers: &[(200, "ReloadReport")],
+        problems: RELOADED,
+        build: |_, query| Ok(Route::Reload { dry_run: query.take_flag("dry_run")? }),
         ..LOOK
     },
     Endpoint {
@@ -254,6 +404,15 @@ pub const ENDPOINTS: &[Endpoint] = &[
         summary: "200 when every autostarted program runs or has exited well, and none is unhealthy; else 503",
         answers: &[(200, "Ready"), (503, "Ready")],
         build: |_, _| Ok(Route::Readyz),
+        ..LOOK
+    },
+    Endpoint {
+        operation: "getMetrics",
+        path: "/metrics",
+        summary: "Figures in the text format of Prometheus",
+        answers: &[(200, "Metrics")],
+        media_type: METRICS,
+        build: |_, _| Ok(Route::Metrics),
         ..LOOK
     },
     Endpoint {

@@ -6,12 +6,16 @@
 use serde_json::{Value, json};
 
 use crate::action::{ActionReport, ActionResult, Outcome, ShutdownBody, SignalBody, SignalScope};
+use crate::config::{Config, ConfigReport, Diagnostic, ReloadReport};
 use crate::daemon::{Alive, Goals, Info, Missing, Phase, Ready};
+use crate::event::{Event, Happening};
+use crate::log::{EntryKind, LogEntry, StdinReport};
 use crate::problem::Problem;
 use crate::process::{InstanceProcesses, ProcessInfo, ProcessState, Processes};
 use crate::program::{ExitInfo, Program, ProgramDetail, Run};
 use crate::state::{Goal, State};
 use crate::timestamp::Timestamp;
+use crate::why::{EndedBy, OutputLine, SpawnFailure, Why};
 
 /// 2026-11-23T00:24:05.120Z.
 const NOON_MS: i64 = 1_795_393_445_120;
@@ -35,6 +39,16 @@ pub(crate) fn of(schema: &str) -> Option<Value> {
         "Processes" => serde_json::to_value(Processes { programs: vec![tree()], strays: vec![process()] }),
         "InstanceProcesses" => serde_json::to_value(tree()),
         "ProcessInfo" => serde_json::to_value(process()),
+        "Why" => serde_json::to_value(why()),
+        "SpawnFailure" => serde_json::to_value(spawn_failure()),
+        "OutputLine" => serde_json::to_value(output_line()),
+        "LogEntry" => serde_json::to_value(entry()),
+        "StdinReport" => serde_json::to_value(StdinReport { written: 6 }),
+        "Event" => serde_json::to_value(&events()[1]),
+        "Config" => serde_json::to_value(config()),
+        "ConfigReport" => serde_json::to_value(config_report()),
+        "Diagnostic" => serde_json::to_value(diagnostic()),
+        "ReloadReport" => serde_json::to_value(reload()),
         "Problem" => serde_json::to_value(problem()),
         _ => return None,
     };
@@ -77,6 +91,7 @@ fn program() -> Program {
         code: State::Backoff.code(),
         ready: Some(false),
         health: Some("unhealthy".to_owned()),
+        status: Some("Processing requests".to_owned()),
         pid: Some(12),
         run: Some(7),
         started_at: Some(after(1)),
@@ -93,7 +108,45 @@ fn program() -> Program {
 }
 
 fn run() -> Run {
-    Run { run: 7, pid: Some(12), started_at: after(1), ended_at: Some(after(3)), uptime: 2.25, exit: Some(exit()) }
+    Run {
+        run: 7,
+        pid: Some(12),
+        started_at: after(1),
+        ended_at: Some(after(3)),
+        uptime: 2.25,
+        exit: Some(exit()),
+        ended_by: Some(EndedBy::SomebodyElse),
+        cause: Some("probe \"alive\" failed: connection refused".to_owned()),
+        core_dumped: false,
+        out_of_memory: Some(false),
+        spawn_error: Some(spawn_failure()),
+        verdict: Some("attempt 3 of 10, next delay 500ms × 2^2 = 2s".to_owned()),
+        last_lines: vec![output_line()],
+    }
+}
+
+fn spawn_failure() -> SpawnFailure {
+    SpawnFailure { step: "exec".to_owned(), errno: 2, message: "/usr/sbin/ngin: no such file".to_owned() }
+}
+
+fn output_line() -> OutputLine {
+    let text = "cannot bind to 0.0.0.0:80".to_owned();
+    OutputLine { time: after(2), stream: "stderr".to_owned(), text, is_cut: false }
+}
+
+fn why() -> Why {
+    Why {
+        name: "web:0".to_owned(),
+        state: State::Backoff,
+        goal: Goal::Up,
+        summary: "web:0 is BACKOFF: its last run ended and the next one starts in 2s".to_owned(),
+        story: vec!["run 7 ended after 2.25s: terminated by SIGKILL".to_owned()],
+        next: "it starts again in 2s".to_owned(),
+        next_start_at: Some(after(5)),
+        waiting_for: vec!["db (healthy)".to_owned()],
+        run: Some(run()),
+        earlier: vec![run()],
+    }
 }
 
 fn detail() -> ProgramDetail {
@@ -130,8 +183,99 @@ fn tree() -> InstanceProcesses {
     InstanceProcesses { name: "web:0".to_owned(), state: State::Running, run: Some(7), processes: vec![process()] }
 }
 
+fn entry() -> LogEntry {
+    LogEntry {
+        time: Some(after(2)),
+        stream: Some("stderr".to_owned()),
+        run: Some(7),
+        missed: Some(1),
+        ..LogEntry::of(EntryKind::Line, "web:0").with_text(b"caf\xe9 closed")
+    }
+}
+
+/// One event of each kind.
+pub(crate) fn events() -> Vec<Event> {
+    let name = || "web:0".to_owned();
+    let reason = || "stopped by SIGTERM".to_owned();
+    let why = || "probe \"alive\" failed: connection refused".to_owned();
+    let all = [
+        Happening::Snapshot { programs: vec![program()] },
+        Happening::State { name: name(), from: State::Starting, to: State::Running, run: Some(7), pid: Some(12) },
+        Happening::Ended { name: name(), run: 7, pid: Some(12), exit: exit(), uptime: 2.25, cause: Some(why()) },
+        Happening::Retry { name: name(), delay: 2.5, attempt: 3, limit: Some(10), why: why() },
+        Happening::Final { name: name(), run: 7, why: why() },
+        Happening::Ready { name: name(), run: 7, ready: true },
+        Happening::Health {
+            name: name(),
+            run: 7,
+            health: "unhealthy".to_owned(),
+            probe: "alive".to_owned(),
+            detail: "connection refused".to_owned(),
+        },
+        Happening::Failing { name: name(), run: 7, cause: why() },
+        Happening::Waiting { name: name(), waiting_for: vec!["db (healthy)".to_owned()] },
+        Happening::Configured {
+            added: vec![name()],
+            removed: vec![name()],
+            restarted: vec![name()],
+            changed: vec![name()],
+            unchanged: 4,
+        },
+        Happening::Killed { name: name(), run: 7, waited: 10.5, cut_short: false },
+        Happening::Stuck { name: name(), run: 7, stopping: 11.5 },
+        Happening::Shutdown { reason: reason(), timeout: 9.5 },
+        Happening::ShutdownHurried,
+        Happening::Exiting { reason: reason(), code: 0 },
+        Happening::Gap { missed: Some(31) },
+    ];
+    (1..).zip(all).map(|(id, what)| Event { id, at: after(1), what }).collect()
+}
+
+fn files() -> Vec<String> {
+    vec!["/etc/muster.toml".to_owned(), "/etc/muster.d/web.toml".to_owned()]
+}
+
+fn config() -> Config {
+    let programs = json!({"web": {"command": ["nginx"], "environment": {"TOKEN": "***"}}});
+    Config { files: files(), musterd: json!({"watch": true}), http: json!({"mode": "600"}), programs }
+}
+
+fn diagnostic() -> Diagnostic {
+    Diagnostic {
+        severity: "error".to_owned(),
+        file: "/etc/muster.d/web.toml".to_owned(),
+        line: 3,
+        column: 16,
+        message: "program \"web\": stopwaitsecs must not be negative: -5".to_owned(),
+        hint: Some("leave it out for the default of 10 seconds".to_owned()),
+        program: Some("web".to_owned()),
+        text: "error: /etc/muster.d/web.toml:3:16: program \"web\": stopwaitsecs must not be negative: -5\n…"
+            .to_owned(),
+    }
+}
+
+fn config_report() -> ConfigReport {
+    ConfigReport { files: files(), errors: 1, warnings: 0, diagnostics: vec![diagnostic()] }
+}
+
+fn reload() -> ReloadReport {
+    ReloadReport {
+        dry_run: true,
+        files: files(),
+        added: vec!["cat".to_owned()],
+        removed: vec!["dog".to_owned()],
+        restarted: vec!["web:0".to_owned(), "web:1".to_owned()],
+        changed: vec!["db".to_owned()],
+        unchanged: 4,
+        needs_restart: vec!["[http] socket".to_owned()],
+        diagnostics: vec![diagnostic()],
+    }
+}
+
 fn problem() -> Problem {
     Problem::no_such_program(vec!["wbe".to_owned()])
         .with_hint("is \"web\" meant? GET /v1/programs lists them")
         .with_results(vec![result()])
+        .with_diagnostics(vec![diagnostic()])
+        .with_written(6)
 }

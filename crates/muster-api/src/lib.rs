@@ -9,9 +9,12 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod config;
 mod daemon;
 mod endpoint;
+mod event;
 mod example;
+mod log;
 mod openapi;
 mod percent;
 mod problem;
@@ -22,10 +25,16 @@ mod route;
 mod schema;
 mod state;
 mod timestamp;
+mod why;
 
 pub use action::{ActionReport, ActionResult, Outcome, ShutdownBody, SignalBody, SignalScope};
+pub use config::{Config, ConfigReport, Diagnostic, ReloadReport};
 pub use daemon::{Alive, Goals, Info, Missing, Phase, Ready};
 pub use endpoint::{COMMON_PROBLEMS, ENDPOINTS, Endpoint, Method, Parameter};
+pub use event::{EVENT_STREAM, Event, Happening};
+pub use log::{
+    BYTES, DEFAULT_LINES, EntryKind, JSON_LINES, LogEntry, LogFormat, LogQuery, LogStream, Since, StdinReport,
+};
 pub use openapi::openapi;
 pub use problem::{Problem, ProblemKind};
 pub use process::{InstanceProcesses, ProcessInfo, ProcessState, Processes};
@@ -33,9 +42,13 @@ pub use program::{ExitInfo, Program, ProgramDetail, Run};
 pub use route::{MAX_WAIT, Route, RouteError, Verb, WaitFor};
 pub use state::{Goal, State};
 pub use timestamp::Timestamp;
+pub use why::{EndedBy, OutputLine, SpawnFailure, Why};
 
 /// The media type of every answer that is not an error.
 pub const JSON: &str = "application/json";
+
+/// The media type of `GET /metrics`: the text format of Prometheus.
+pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The media type of every error (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";

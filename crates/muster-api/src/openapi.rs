@@ -5,9 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::endpoint::{COMMON_PROBLEMS, ENDPOINTS, Endpoint};
+use crate::log::{BYTES, JSON_LINES};
 use crate::problem::ProblemKind;
 use crate::schema::reference;
 use crate::{JSON, PROBLEM_JSON, example, schema};
+
+/// What stands for a schema where there is none: an answer without a body, and a body that is bytes.
+const NOTHING: &str = "Nothing";
+const RAW: &str = "Bytes";
 
 /// The description of the whole API, as `GET /openapi.json` answers it.
 pub fn openapi() -> Value {
@@ -40,7 +45,8 @@ fn operation(endpoint: &Endpoint) -> Value {
         "responses": responses(endpoint),
     });
     if let Some((schema, required)) = endpoint.body {
-        operation["requestBody"] = json!({"required": required, "content": {JSON: content(schema)}});
+        let content = if schema == RAW { json!({BYTES: {}}) } else { json!({JSON: content(schema)}) };
+        operation["requestBody"] = json!({"required": required, "content": content});
     }
     operation
 }
@@ -67,7 +73,12 @@ fn responses(endpoint: &Endpoint) -> Value {
     for &(status, schema) in endpoint.answers {
         let (titles, contents) = by_status.entry(status).or_default();
         titles.push(answer_title(status));
-        contents.insert(JSON.to_owned(), content(schema));
+        if schema != NOTHING {
+            contents.insert(endpoint.media_type.to_owned(), content(schema));
+        }
+        if endpoint.media_type == JSON_LINES {
+            contents.insert(BYTES.to_owned(), json!({}));
+        }
     }
     for kind in endpoint.problems.iter().chain(COMMON_PROBLEMS) {
         let (titles, contents) = by_status.entry(kind.status()).or_default();
@@ -80,13 +91,17 @@ fn responses(endpoint: &Endpoint) -> Value {
 fn answer_title(status: u16) -> &'static str {
     match status {
         202 => "accepted",
+        204 => "done, with nothing to say",
         503 => "not ready",
         _ => "done",
     }
 }
 
 fn response(status: u16, titles: &[&str], contents: Map<String, Value>) -> (String, Value) {
-    let mut response = json!({"description": titles.join(", or "), "content": contents});
+    let mut response = json!({"description": titles.join(", or ")});
+    if !contents.is_empty() {
+        response["content"] = Value::Object(contents);
+    }
     if status == ProblemKind::MethodNotAllowed.status() {
         let allow = json!({"description": "the methods of this path", "schema": {"type": "string"}});
         response["headers"] = json!({"Allow": allow});

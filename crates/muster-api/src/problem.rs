@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::action::ActionResult;
+use crate::config::Diagnostic;
 use crate::route::RouteError;
 
 macro_rules! problems {
@@ -56,16 +57,22 @@ problems! {
     NoSuchProgram "urn:muster:no-such-program" 404 "no such program",
     /// The path is right and the method is not; `Allow` has those that are.
     MethodNotAllowed "urn:muster:method-not-allowed" 405 "method not allowed",
+    /// The instance has no standard input that could be written to.
+    NoStdin "urn:muster:no-stdin" 409 "no standard input to write to",
     /// The client did not send its request in time.
     RequestTimeout "urn:muster:request-timeout" 408 "the request took too long to arrive",
     /// The body is larger than a mebibyte.
     BodyTooLarge "urn:muster:body-too-large" 413 "request body too large",
+    /// The configuration has errors, and nothing was changed; `diagnostics` has them.
+    BadConfiguration "urn:muster:bad-configuration" 422 "bad configuration",
     /// The daemon met an error of its own.
     Internal "urn:muster:internal" 500 "internal error",
     /// Specified, and not built yet.
     NotSupported "urn:muster:not-supported-yet" 501 "not supported yet",
     /// The daemon is about to exit and starts nothing any more.
     ShuttingDown "urn:muster:shutting-down" 503 "shutting down",
+    /// The program does not read its standard input; `written` says how much of the body its pipe took.
+    NotReading "urn:muster:not-reading" 503 "the program does not read",
     /// Too many requests at once.
     Busy "urn:muster:busy" 503 "busy",
     /// Not done when the wait was over; `results` has what became of it so far.
@@ -93,6 +100,12 @@ pub struct Problem {
     /// What became of the request so far, one for each instance.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<ActionResult>,
+    /// What is wrong with the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<Diagnostic>,
+    /// How much of the body was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<u64>,
 }
 
 impl Problem {
@@ -106,6 +119,8 @@ impl Problem {
             hint: None,
             names: Vec::new(),
             results: Vec::new(),
+            diagnostics: Vec::new(),
+            written: None,
         }
     }
 
@@ -124,6 +139,18 @@ impl Problem {
     /// With what became of the request so far.
     pub fn with_results(mut self, results: Vec<ActionResult>) -> Problem {
         self.results = results;
+        self
+    }
+
+    /// With what is wrong with the configuration.
+    pub fn with_diagnostics(mut self, diagnostics: Vec<Diagnostic>) -> Problem {
+        self.diagnostics = diagnostics;
+        self
+    }
+
+    /// With how much of the body was written.
+    pub fn with_written(mut self, written: u64) -> Problem {
+        self.written = Some(written);
         self
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::{Goal, State};
 use crate::timestamp::Timestamp;
+use crate::why::{EndedBy, OutputLine, SpawnFailure};
 
 /// One instance, as `GET /v1/programs` lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,10 +23,12 @@ pub struct Program {
     pub state: State,
     /// supervisord's number of the state.
     pub code: u16,
-    /// Whether its run says that it is ready; `null` where no readiness rule is set.
+    /// Whether its run can serve; `null` where neither a readiness rule nor a readiness probe is set.
     pub ready: Option<bool>,
-    /// What its health probes say; `null` where it has none.
+    /// What its probes say: `healthy`, `unhealthy`, or `unknown` as long as they have not said; `null` where it has none.
     pub health: Option<String>,
+    /// What its run says of itself (sd_notify's `STATUS=`); `null` where it says nothing.
+    pub status: Option<String>,
     /// Its main process, while there is one.
     pub pid: Option<u32>,
     /// Its current run, or else its last one.
@@ -92,4 +95,18 @@ pub struct Run {
     pub uptime: f64,
     /// How it ended; `null` while it has not.
     pub exit: Option<ExitInfo>,
+    /// Who ended it; `null` while it has not ended.
+    pub ended_by: Option<EndedBy>,
+    /// Why, if musterd ended it.
+    pub cause: Option<String>,
+    /// Whether the kernel says that it left a core dump.
+    pub core_dumped: bool,
+    /// Whether memory had run out; `null` where nobody had a reason to look, or the kernel does not tell.
+    pub out_of_memory: Option<bool>,
+    /// Why there never was a process.
+    pub spawn_error: Option<SpawnFailure>,
+    /// What was decided about its end, and by which rule.
+    pub verdict: Option<String>,
+    /// The last lines it wrote, 20 at most; empty while it has not ended.
+    pub last_lines: Vec<OutputLine>,
 }

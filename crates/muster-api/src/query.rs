@@ -50,6 +50,15 @@ impl Query {
         if span > MAX_WAIT { Err(bad(name, "must be at most 1000000 seconds", &text)) } else { Ok(span) }
     }
 
+    /// Takes a flag: `?dry_run`, `?dry_run=true`; false where it is not given.
+    pub(crate) fn take_flag(&mut self, name: &str) -> Result<bool, RouteError> {
+        match self.take(name).as_deref() {
+            None | Some("false" | "0") => Ok(false),
+            Some("" | "true" | "1") => Ok(true),
+            Some(value) => Err(bad(name, "must be true or false", value)),
+        }
+    }
+
     /// Refuses what was not taken.
     pub(crate) fn finish(self) -> Result<(), RouteError> {
         match self.pairs.first() {

@@ -7,9 +7,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::endpoint::{ENDPOINTS, Endpoint, Method};
+use crate::log::LogQuery;
 use crate::percent;
 use crate::query::{Query, bad};
-use crate::state::State;
 
 /// The longest time a request may wait for something: eleven and a half days.
 pub const MAX_WAIT: Duration = Duration::from_secs(1_000_000);
@@ -52,8 +52,46 @@ pub enum Route {
         /// Which.
         select: String,
     },
+    /// What an instance wrote.
+    Logs {
+        /// Which instance.
+        name: String,
+        /// What of it.
+        query: LogQuery,
+    },
+    /// Forget what an instance wrote.
+    ClearLogs {
+        /// Which instance.
+        name: String,
+    },
+    /// Write to an instance's standard input.
+    Stdin {
+        /// Which instance.
+        name: String,
+    },
+    /// The daemon's own messages.
+    DaemonLog {
+        /// What of them.
+        query: LogQuery,
+    },
     /// Every process tree, and what belongs to none.
     Processes,
+    /// The story of an instance.
+    Why {
+        /// Which.
+        name: String,
+    },
+    /// What happens, as it happens.
+    Events,
+    /// The configuration that is in force.
+    Config,
+    /// What is wrong with the configuration's files.
+    CheckConfig,
+    /// Read the configuration anew and put it in force.
+    Reload {
+        /// Only tell what would change.
+        dry_run: bool,
+    },
     /// Stop everything and exit.
     Shutdown,
     /// Is the daemon alive?
@@ -62,6 +100,8 @@ pub enum Route {
     Livez,
     /// Is everything there?
     Readyz,
+    /// Figures for Prometheus.
+    Metrics,
     /// The description of this API.
     OpenApi,
 }
@@ -75,13 +115,15 @@ pub enum Verb {
     Stop,
     /// Stop, then start.
     Restart,
+    /// Send the signal that makes a program read its configuration, or restart it where it has none.
+    Reload,
     /// Send the signal in the body.
     Signal,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Verb; 4] = [Verb::Start, Verb::Stop, Verb::Restart, Verb::Signal];
+    pub const ALL: [Verb; 5] = [Verb::Start, Verb::Stop, Verb::Restart, Verb::Reload, Verb::Signal];
 
     /// The last segment of its path.
     pub const fn name(self) -> &'static str {
@@ -89,6 +131,7 @@ impl Verb {
             Verb::Start => "start",
             Verb::Stop => "stop",
             Verb::Restart => "restart",
+            Verb::Reload => "reload",
             Verb::Signal => "signal",
         }
     }
@@ -98,6 +141,7 @@ impl Verb {
             Verb::Start => "startPrograms",
             Verb::Stop => "stopPrograms",
             Verb::Restart => "restartPrograms",
+            Verb::Reload => "reloadPrograms",
             Verb::Signal => "signalPrograms",
         }
     }
@@ -108,6 +152,10 @@ impl Verb {
 pub enum WaitFor {
     /// RUNNING.
     Running,
+    /// Able to serve: RUNNING and, where it says so, ready; a oneshot that has ended well.
+    Ready,
+    /// Its liveness and readiness probes have passed and do not fail; without any, ready.
+    Healthy,
     /// Nothing of it runs or will by itself: STOPPED, EXITED or FATAL.
     Stopped,
     /// It has ended for good by itself: EXITED or FATAL.
@@ -116,39 +164,24 @@ pub enum WaitFor {
 
 impl WaitFor {
     /// Everything that can be waited for.
-    pub const ALL: [WaitFor; 3] = [WaitFor::Running, WaitFor::Stopped, WaitFor::Exited];
+    pub const ALL: [WaitFor; 5] =
+        [WaitFor::Running, WaitFor::Ready, WaitFor::Healthy, WaitFor::Stopped, WaitFor::Exited];
 
     /// The word in the query.
     pub const fn name(self) -> &'static str {
         match self {
             WaitFor::Running => "running",
+            WaitFor::Ready => "ready",
+            WaitFor::Healthy => "healthy",
             WaitFor::Stopped => "stopped",
             WaitFor::Exited => "exited",
         }
     }
 
-    /// Whether an instance in this state is where it is wanted.
-    pub const fn is_reached_in(self, state: State) -> bool {
-        match self {
-            WaitFor::Running => matches!(state, State::Running),
-            WaitFor::Stopped => matches!(state, State::Stopped | State::Exited | State::Fatal),
-            WaitFor::Exited => matches!(state, State::Exited | State::Fatal),
-        }
-    }
-
-    /// Whether an instance in this state will not get there by itself, so that waiting on would be of no use.
-    pub const fn is_hopeless_in(self, state: State) -> bool {
-        matches!(self, WaitFor::Running) && matches!(state, State::Exited | State::Fatal)
-    }
-
     pub(crate) fn take(query: &mut Query) -> Result<WaitFor, RouteError> {
         let Some(word) = query.take("for") else { return Err(bad("for", "is missing", "")) };
         let known = WaitFor::ALL.into_iter().find(|until| until.name() == word);
-        let unknown = match word.as_str() {
-            "ready" | "healthy" => "is not supported yet",
-            _ => "must be running, stopped or exited",
-        };
-        known.ok_or_else(|| bad("for", unknown, &word))
+        known.ok_or_else(|| bad("for", "must be running, ready, healthy, stopped or exited", &word))
     }
 }
 
@@ -190,16 +223,20 @@ impl Route {
     /// The route that a request with this method and target (path and query) asks for.
     pub fn parse(method: &str, target: &str) -> Result<Route, RouteError> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut allow = None;
+        let mut others = Vec::new();
         for endpoint in ENDPOINTS {
             let Some(captured) = endpoint.captures(path) else { continue };
             if endpoint.method.is_asked_by(method) {
                 return build(endpoint, captured, query);
             }
-            allow = Some(endpoint.method.allow());
+            others.push(endpoint.method);
         }
-        // No path has more than one method, as a test says; else their `allow`s would be joined here.
-        Err(allow.map_or(RouteError::NotFound, |allow| RouteError::MethodNotAllowed { allow }))
+        let is_there = !others.is_empty();
+        Err(if is_there {
+            RouteError::MethodNotAllowed { allow: Method::allow(&others) }
+        } else {
+            RouteError::NotFound
+        })
     }
 
     /// Its entry in the registry.
@@ -211,11 +248,21 @@ impl Route {
             Route::Action { verb, .. } => verb.operation(),
             Route::Wait { .. } => "waitForPrograms",
             Route::ProgramProcesses { .. } => "listProgramProcesses",
+            Route::Logs { .. } => "readLogs",
+            Route::ClearLogs { .. } => "clearLogs",
+            Route::Stdin { .. } => "writeStdin",
+            Route::DaemonLog { .. } => "readDaemonLog",
             Route::Processes => "listProcesses",
+            Route::Why { .. } => "explainProgram",
+            Route::Events => "followEvents",
+            Route::Config => "getConfig",
+            Route::CheckConfig => "checkConfig",
+            Route::Reload { .. } => "reloadConfig",
             Route::Shutdown => "shutDown",
             Route::Healthz => "getHealth",
             Route::Livez => "getLiveness",
             Route::Readyz => "getReadiness",
+            Route::Metrics => "getMetrics",
             Route::OpenApi => "getOpenApi",
         })
     }
@@ -242,7 +289,11 @@ impl Route {
 
     fn captured(&self) -> &str {
         match self {
-            Route::Program { name } => name,
+            Route::Program { name }
+            | Route::Why { name }
+            | Route::Logs { name, .. }
+            | Route::ClearLogs { name }
+            | Route::Stdin { name } => name,
             Route::Action { select, .. } | Route::Wait { select, .. } | Route::ProgramProcesses { select } => select,
             _ => "",
         }
@@ -254,12 +305,14 @@ impl Route {
                 path.push_str("?select=");
                 percent::encode(path, select);
             }
+            Route::Reload { dry_run: true } => path.push_str("?dry_run=true"),
             Route::Action { wait, .. } if !wait.is_zero() => {
                 path.push_str(&format!("?wait={}", wait.as_secs_f64()));
             }
             Route::Wait { until, timeout, .. } => {
                 path.push_str(&format!("?for={}&timeout={}", until.name(), timeout.as_secs_f64()));
             }
+            Route::Logs { query, .. } | Route::DaemonLog { query } => query.write(path),
             _ => {}
         }
     }
@@ -277,6 +330,7 @@ fn build(endpoint: &Endpoint, captured: &str, query: &str) -> Result<Route, Rout
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::{LogFormat, LogStream, Since};
 
     /// One route for every entry of the registry, with everything filled in.
     fn examples() -> Vec<Route> {
@@ -289,15 +343,30 @@ mod tests {
             Route::Program { name: "web:0".to_owned() },
             Route::Wait { select: select.clone(), until: WaitFor::Exited, timeout: second },
             Route::ProgramProcesses { select: select.clone() },
+            Route::Logs { name: "web:0".to_owned(), query: log_query(LogStream::Stderr) },
+            Route::ClearLogs { name: "web:0".to_owned() },
+            Route::Stdin { name: "web:0".to_owned() },
+            Route::DaemonLog { query: log_query(LogStream::Both) },
             Route::Processes,
+            Route::Why { name: "web:0".to_owned() },
+            Route::Events,
+            Route::Config,
+            Route::CheckConfig,
+            Route::Reload { dry_run: true },
             Route::Shutdown,
             Route::Healthz,
             Route::Livez,
             Route::Readyz,
+            Route::Metrics,
             Route::OpenApi,
         ];
         routes.extend(Verb::ALL.map(action));
         routes
+    }
+
+    fn log_query(stream: LogStream) -> LogQuery {
+        let since = Some(Since::Ago(Duration::from_secs(300)));
+        LogQuery { stream, lines: Some(7), since, follow: true, format: LogFormat::Json }
     }
 
     fn parse_back(route: &Route) -> Result<Route, RouteError> {
@@ -336,6 +405,11 @@ mod tests {
                 Route::Wait { select: web(), until: WaitFor::Running, timeout: Duration::from_secs(30) },
                 "/v1/programs/web/wait?for=running&timeout=30",
             ),
+            (Route::Logs { name: web(), query: LogQuery::default() }, "/v1/programs/web/logs"),
+            (
+                Route::DaemonLog { query: log_query(LogStream::Both) },
+                "/v1/logs?lines=7&since=300000ms&follow=true&format=json",
+            ),
         ] {
             assert_eq!(route.path(), path);
             assert_eq!(parse_back(&route), Ok(route));
@@ -349,19 +423,12 @@ mod tests {
             ("TRACE", "/healthz", "GET, HEAD"),
             ("GET", "/v1/programs/web/start", "POST"),
             ("DELETE", "/v1/shutdown?x=%zz", "POST"),
+            ("POST", "/v1/programs/web/logs", "GET, HEAD, DELETE"),
             ("get", "/v1/info", "GET, HEAD"),
         ] {
             assert_eq!(Route::parse(method, target), Err(RouteError::MethodNotAllowed { allow }), "{method} {target}");
         }
         assert_eq!(Route::parse("HEAD", "/readyz"), Ok(Route::Readyz));
-    }
-
-    /// `Route::parse` answers with one `Allow`; a second method on a path would have to join them.
-    #[test]
-    fn no_path_has_two_methods() {
-        for (place, endpoint) in ENDPOINTS.iter().enumerate() {
-            assert!(ENDPOINTS[..place].iter().all(|other| other.path != endpoint.path), "{}", endpoint.path);
-        }
     }
 
     #[test]
@@ -381,22 +448,24 @@ mod tests {
             ("POST", "/v1/programs/web/start?wiat=5", r#""wiat" is not a parameter of this route: "5""#),
             ("GET", "/v1/programs/w%zz", r#""name" has a broken escape: "w%zz""#),
             ("GET", "/v1/info?verbose", r#""verbose" is not a parameter of this route"#),
+            ("POST", "/v1/config/reload?dry_run=yes", r#""dry_run" must be true or false: "yes""#),
             ("GET", "/v1/programs/web/wait", r#""for" is missing"#),
-            ("GET", "/v1/programs/web/wait?for=ready", r#""for" is not supported yet: "ready""#),
-            ("GET", "/v1/programs/web/wait?for=gone", r#""for" must be running, stopped or exited: "gone""#),
+            (
+                "GET",
+                "/v1/programs/web/wait?for=gone",
+                r#""for" must be running, ready, healthy, stopped or exited: "gone""#,
+            ),
+            ("GET", "/v1/programs/web/logs?lines=all", r#""lines" must be a whole number: "all""#),
+            ("GET", "/v1/programs/web/logs?stream=stdin", r#""stream" must be stdout, stderr or both: "stdin""#),
+            ("GET", "/v1/logs?stream=stdout", r#""stream" is not a parameter of this route: "stdout""#),
+            ("GET", "/v1/logs?follow=1", r#""follow" must be true or false: "1""#),
+            (
+                "GET",
+                "/v1/logs?since=noon",
+                r#""since" must be a time such as 2026-11-23T00:34:05Z or a span such as 5m: "noon""#,
+            ),
         ] {
             assert_eq!(Route::parse(method, target).unwrap_err().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn only_ends_for_good_make_waiting_for_running_hopeless() {
-        for state in State::ALL {
-            let ended = matches!(state, State::Exited | State::Fatal);
-            assert_eq!(WaitFor::Running.is_hopeless_in(state), ended, "{state}");
-            assert_eq!(WaitFor::Exited.is_reached_in(state), ended, "{state}");
-            assert_eq!(WaitFor::Stopped.is_reached_in(state), ended || state == State::Stopped, "{state}");
-            assert!(!WaitFor::Stopped.is_hopeless_in(state) && !WaitFor::Exited.is_hopeless_in(state));
         }
     }
 }

@@ -3,14 +3,21 @@
 //! Written by hand beside the structs, because a generator would cost more than the structs do; a test holds both
 //! together by means of `example.rs`.
 
+mod config;
+mod events;
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Map, Value, json};
 
 use crate::action::{Outcome, SignalScope};
 use crate::daemon::Phase;
+use crate::log::{EntryKind, LogFormat, LogStream};
 use crate::problem::ProblemKind;
 use crate::process::ProcessState;
 use crate::route::{MAX_WAIT, WaitFor};
 use crate::state::{Goal, State};
+use crate::why::EndedBy;
 
 /// Every schema with its name.
 pub(crate) fn all() -> Vec<(&'static str, Value)> {
@@ -19,6 +26,10 @@ pub(crate) fn all() -> Vec<(&'static str, Value)> {
     schemas.extend(programs());
     schemas.extend(actions());
     schemas.extend(processes());
+    schemas.extend(logs());
+    schemas.extend(stories());
+    schemas.push(("Event", events::event()));
+    schemas.extend(config::all());
     schemas.push(("Problem", problem()));
     schemas
 }
@@ -52,7 +63,20 @@ fn values() -> Vec<(&'static str, Value)> {
                 "description": "An instance as `GET /v1/programs` names it",
             }),
         ),
+        ("LogStream", words(LogStream::ALL.map(LogStream::name))),
+        ("LogFormat", words(LogFormat::ALL.map(LogFormat::name))),
+        ("Count", count()),
+        ("Flag", json!({"type": "string", "enum": ["true", "false", "1", "0", ""]})),
+        (
+            "Since",
+            json!({
+                "type": "string",
+                "description": "A time as RFC 3339 has it, or how long ago: `90` (seconds), `5m`, `1h30m`, `250ms`, `2d`",
+                "examples": ["5m", "2026-11-23T00:34:05Z"],
+            }),
+        ),
         ("OpenApi", json!({"type": "object"})),
+        ("Metrics", json!({"type": "string", "description": "the text format of Prometheus, version 0.0.4"})),
     ]
 }
 
@@ -86,7 +110,8 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("state", reference("State")),
         ("code", json!({"type": "integer", "enum": State::ALL.map(State::code)})),
         ("ready", or_null(boolean())),
-        ("health", or_null(string())),
+        ("health", or_null(json!({"type": "string", "enum": ["healthy", "unhealthy", "unknown"]}))),
+        ("status", or_null(string())),
         ("pid", or_null(count())),
         ("run", or_null(count())),
         ("started_at", or_null(reference("Time"))),
@@ -113,6 +138,13 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("ended_at", or_null(reference("Time"))),
         ("uptime", number()),
         ("exit", or_null(reference("ExitInfo"))),
+        ("ended_by", or_null(words(EndedBy::ALL.map(EndedBy::name)))),
+        ("cause", or_null(string())),
+        ("core_dumped", boolean()),
+        ("out_of_memory", or_null(boolean())),
+        ("spawn_error", or_null(reference("SpawnFailure"))),
+        ("verdict", or_null(string())),
+        ("last_lines", list(reference("OutputLine"))),
     ]);
     let more = object(&[("configuration", json!({"type": "object"})), ("runs", list(reference("Run")))]);
     vec![
@@ -160,6 +192,44 @@ fn processes() -> Vec<(&'static str, Value)> {
     vec![("Processes", object(&trees)), ("InstanceProcesses", tree), ("ProcessInfo", process)]
 }
 
+fn stories() -> Vec<(&'static str, Value)> {
+    let why = object(&[
+        ("name", string()),
+        ("state", reference("State")),
+        ("goal", reference("Goal")),
+        ("summary", string()),
+        ("story", list(string())),
+        ("next", string()),
+        ("next_start_at", or_null(reference("Time"))),
+        ("waiting_for", list(string())),
+        ("run", or_null(reference("Run"))),
+        ("earlier", list(reference("Run"))),
+    ]);
+    let failure = object(&[("step", string()), ("errno", count()), ("message", string())]);
+    let line = object(&[
+        ("time", reference("Time")),
+        ("stream", words(["stdout", "stderr"])),
+        ("text", string()),
+        ("is_cut", boolean()),
+    ]);
+    vec![("Why", why), ("SpawnFailure", failure), ("OutputLine", line)]
+}
+
+fn logs() -> Vec<(&'static str, Value)> {
+    let entry = object(&[
+        ("kind", words(EntryKind::ALL.map(EntryKind::name))),
+        ("time", or_null(reference("Time"))),
+        ("program", string()),
+        ("stream", or_null(words(["stdout", "stderr"]))),
+        ("run", or_null(count())),
+        ("line", or_null(string())),
+        ("bytes", or_null(json!({"type": "string", "contentEncoding": "base64"}))),
+        ("ended", boolean()),
+        ("missed", or_null(count())),
+    ]);
+    vec![("LogEntry", entry), ("StdinReport", object(&[("written", count())]))]
+}
+
 /// The fields of RFC 9457 that are always there, and ours that are there when they say something.
 fn problem() -> Value {
     let kinds: Vec<&str> = ProblemKind::ALL.iter().map(|kind| kind.uri()).collect();
@@ -171,6 +241,8 @@ fn problem() -> Value {
         ("hint", string()),
         ("names", list(string())),
         ("results", list(reference("ActionResult"))),
+        ("diagnostics", list(reference("Diagnostic"))),
+        ("written", count()),
     ]);
     schema["required"] = json!(["type", "title", "status", "detail"]);
     schema
@@ -227,113 +299,4 @@ fn number() -> Value {
 
 fn count() -> Value {
     json!({"type": "integer", "minimum": 0})
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::example;
-
-    fn named(name: &str) -> Value {
-        let found = all().into_iter().find(|(known, _)| *known == name);
-        found.unwrap_or_else(|| panic!("no schema is called {name}")).1
-    }
-
-    /// Every difference between a value and its schema, as far as our schemas go; for objects also unlisted properties.
-    fn differences(at: &str, schema: &Value, value: &Value) -> Vec<String> {
-        if let Some(name) = schema["$ref"].as_str() {
-            let name = name.strip_prefix("#/components/schemas/").expect("references are local");
-            return differences(at, &named(name), value);
-        }
-        if let Some(choices) = schema["anyOf"].as_array() {
-            let fits = choices.iter().any(|choice| differences(at, choice, value).is_empty());
-            return if fits { vec![] } else { vec![format!("{at}: {value} is none of {schema}")] };
-        }
-        if let Some(parts) = schema["allOf"].as_array() {
-            return differences(at, &merged(parts), value);
-        }
-        let mut found = Vec::new();
-        if !has_type(schema["type"].as_str().unwrap_or_default(), value) {
-            found.push(format!("{at}: {value} is not of type {}", schema["type"]));
-        }
-        if schema["enum"].as_array().is_some_and(|allowed| !allowed.contains(value)) {
-            found.push(format!("{at}: {value} is not one of {}", schema["enum"]));
-        }
-        for (place, item) in value.as_array().into_iter().flatten().enumerate() {
-            found.extend(differences(&format!("{at}[{place}]"), &schema["items"], item));
-        }
-        if let (Some(properties), Some(fields)) = (schema["properties"].as_object(), value.as_object()) {
-            let keys = |map: &Map<String, Value>| map.keys().cloned().collect::<BTreeSet<String>>();
-            for key in keys(properties).symmetric_difference(&keys(fields)) {
-                found.push(format!("{at}.{key} is only in the schema or only in the struct"));
-            }
-            for (key, field) in fields {
-                let of_key = properties.get(key).map(|schema| differences(&format!("{at}.{key}"), schema, field));
-                found.extend(of_key.into_iter().flatten());
-            }
-        }
-        found
-    }
-
-    fn merged(parts: &[Value]) -> Value {
-        let mut properties = Map::new();
-        for part in parts {
-            let part = match part["$ref"].as_str() {
-                Some(name) => named(name.rsplit('/').next().unwrap_or_default()),
-                None => part.clone(),
-            };
-            properties.extend(part["properties"].as_object().cloned().unwrap_or_default());
-        }
-        json!({"type": "object", "properties": properties})
-    }
-
-    fn has_type(name: &str, value: &Value) -> bool {
-        match name {
-            "string" => value.is_string(),
-            "boolean" => value.is_boolean(),
-            "integer" => value.is_i64() || value.is_u64(),
-            "number" => value.is_number(),
-            "array" => value.is_array(),
-            "object" => value.is_object(),
-            "null" => value.is_null(),
-            _ => false,
-        }
-    }
-
-    #[test]
-    fn structs_and_schemas_have_the_same_fields() {
-        let mut compared = 0;
-        for (name, schema) in all() {
-            let Some(example) = example::of(name) else { continue };
-            assert_eq!(differences(name, &schema, &example), Vec::<String>::new());
-            compared += 1;
-        }
-        assert_eq!(compared, 17);
-    }
-
-    #[test]
-    fn every_object_has_an_example_to_compare_it_with() {
-        for (name, schema) in all() {
-            if schema["properties"].is_object() {
-                assert!(example::of(name).is_some(), "{name} has no example");
-            }
-        }
-    }
-
-    /// The comparison above is worth nothing if it cannot see a difference.
-    #[test]
-    fn the_comparison_sees_differences() {
-        let schema = named("Missing");
-        for value in [
-            json!({"name": "web", "state": "BACKOFF"}),
-            json!({"name": "web", "state": "BACKOFF", "reason": "x", "more": 1}),
-            json!({"name": "web", "state": "FLYING", "reason": "x"}),
-            json!({"name": 7, "state": "BACKOFF", "reason": "x"}),
-            json!([]),
-        ] {
-            assert!(!differences("Missing", &schema, &value).is_empty(), "{value}");
-        }
-    }
 }

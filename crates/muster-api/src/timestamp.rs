@@ -30,6 +30,22 @@ impl Timestamp {
         self.0
     }
 
+    /// Reads any time that RFC 3339 has: with or without fractions of a second, in UTC or with an offset.
+    pub fn parse_rfc3339(text: &str) -> Result<Timestamp, InvalidTimestamp> {
+        let (date, rest) = text.split_at_checked(19).ok_or(InvalidTimestamp)?;
+        let date = date.replacen(['t', ' '], "T", 1);
+        let seconds: Timestamp = format!("{date}.000Z").parse()?;
+        let (fraction, offset) = match rest.strip_prefix('.') {
+            Some(rest) => rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()),
+            None => ("0", rest),
+        };
+        if fraction.is_empty() {
+            return Err(InvalidTimestamp);
+        }
+        let ms = format!("{fraction:0<3}")[..3].parse::<i64>().map_err(|_| InvalidTimestamp)?;
+        Ok(Timestamp::from_unix_ms(seconds.0 + ms - parse_offset(offset)? * 60_000))
+    }
+
     fn write(self) -> [u8; LENGTH] {
         let (days, ms) = (self.0.div_euclid(DAY_MS), self.0.rem_euclid(DAY_MS));
         let (year, month, day) = civil_from_days(days);
@@ -43,6 +59,23 @@ impl Timestamp {
         put(&mut text[20..23], ms % 1000);
         text
     }
+}
+
+/// `Z`, `+01:00`: how many minutes local time is ahead.
+fn parse_offset(text: &str) -> Result<i64, InvalidTimestamp> {
+    if text.eq_ignore_ascii_case("z") {
+        return Ok(0);
+    }
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let (hours, minutes) = text.get(1..).and_then(|text| text.split_once(':')).ok_or(InvalidTimestamp)?;
+    let number = |digits: &str, most: i64| {
+        let digits = Some(digits).filter(|it| it.len() == 2 && it.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|it| it.parse().ok()).filter(|&number: &i64| number <= most).ok_or(InvalidTimestamp)
+    };
+    if !text.starts_with(['+', '-']) {
+        return Err(InvalidTimestamp);
+    }
+    Ok(sign * (number(hours, 23)? * 60 + number(minutes, 59)?))
 }
 
 fn put(digits: &mut [u8], mut value: i64) {
@@ -195,6 +228,29 @@ mod tests {
             "2026\u{e9}11-23T00:34:05.12Z",
         ] {
             assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_rfc_3339_is_read() {
+        for (text, ms) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1970-01-01t00:00:01.5z", 1500),
+            ("1970-01-01 00:00:01.123456+00:00", 1123),
+            ("1970-01-01T01:30:00+01:30", 0),
+            ("1969-12-31T16:00:00.25-08:00", 250),
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(text), Ok(Timestamp::from_unix_ms(ms)), "{text}");
+        }
+        for text in [
+            "",
+            "1970-01-01T00:00:00",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00+1:00",
+            "1970-01-01T00:00:00+24:00",
+            "1970-01-01T00:00:0é",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(text), Err(InvalidTimestamp), "{text}");
         }
     }
 

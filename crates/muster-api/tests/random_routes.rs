@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use muster_api::{ENDPOINTS, MAX_WAIT, Method, Route, Verb, WaitFor};
+use muster_api::{ENDPOINTS, LogFormat, LogQuery, LogStream, MAX_WAIT, Method, Route, Since, Timestamp, Verb, WaitFor};
 
 const ROUNDS: u64 = 50_000;
 
@@ -56,8 +56,23 @@ fn any_span(random: &mut Random) -> Duration {
     }
 }
 
+fn any_log_query(random: &mut Random, has_stream: bool) -> LogQuery {
+    let since = match random.below(3) {
+        0 => None,
+        1 => Some(Since::Ago(Duration::from_millis(random.next() >> 16))),
+        _ => Some(Since::At(Timestamp::from_unix_ms((random.next() >> 20) as i64))),
+    };
+    LogQuery {
+        stream: if has_stream { LogStream::ALL[random.below(3)] } else { LogStream::Both },
+        lines: (random.below(2) == 0).then(|| random.next()),
+        since,
+        follow: random.below(2) == 0,
+        format: LogFormat::ALL[random.below(2)],
+    }
+}
+
 fn any_route(random: &mut Random) -> Route {
-    match random.below(12) {
+    match random.below(19) {
         0 => Route::Info,
         1 => Route::Programs { select: (random.below(2) == 0).then(|| any_text(random)) },
         2 => Route::Program { name: any_text(random) },
@@ -73,6 +88,13 @@ fn any_route(random: &mut Random) -> Route {
         8 => Route::Livez,
         9 => Route::Readyz,
         10 => Route::OpenApi,
+        16 => Route::Why { name: any_text(random) },
+        12 => Route::Logs { name: any_text(random), query: any_log_query(random, true) },
+        13 => Route::ClearLogs { name: any_text(random) },
+        14 => Route::Stdin { name: any_text(random) },
+        15 => Route::DaemonLog { query: any_log_query(random, false) },
+        11 => Route::Events,
+        17 => Route::Metrics,
         _ => Route::Action {
             verb: Verb::ALL[random.below(Verb::ALL.len())],
             select: any_text(random),
@@ -99,6 +121,9 @@ fn any_target(random: &mut Random) -> String {
                 "for=running",
                 "timeout=1e9",
                 "select=%",
+                "lines=1",
+                "since=5m",
+                "follow=true",
             ])),
             _ => target.push_str(&any_text(random)),
         }

@@ -1,0 +1,39 @@
+//! The schemas of the configuration: what is in force, its mistakes, its reload.
+
+use serde_json::{Value, json};
+
+use super::{boolean, count, list, object, or_null, reference, string, words};
+
+/// Every one with its name.
+pub(super) fn all() -> Vec<(&'static str, Value)> {
+    let keys = || json!({"type": "object"});
+    let config = object(&[("files", list(string())), ("musterd", keys()), ("http", keys()), ("programs", keys())]);
+    let report = object(&[
+        ("files", list(string())),
+        ("errors", count()),
+        ("warnings", count()),
+        ("diagnostics", list(reference("Diagnostic"))),
+    ]);
+    let diagnostic = object(&[
+        ("severity", words(["error", "warning"])),
+        ("file", string()),
+        ("line", count()),
+        ("column", count()),
+        ("message", string()),
+        ("hint", or_null(string())),
+        ("program", or_null(string())),
+        ("text", string()),
+    ]);
+    let reload = object(&[
+        ("dry_run", boolean()),
+        ("files", list(string())),
+        ("added", list(string())),
+        ("removed", list(string())),
+        ("restarted", list(string())),
+        ("changed", list(string())),
+        ("unchanged", count()),
+        ("needs_restart", list(string())),
+        ("diagnostics", list(reference("Diagnostic"))),
+    ]);
+    vec![("Config", config), ("ConfigReport", report), ("Diagnostic", diagnostic), ("ReloadReport", reload)]
+}
