@@ -3,14 +3,16 @@
 //! The order matters: limits and adoption before the first child, threads after signals are blocked, the socket before the
 //! first program (so that a second daemon starts nothing), the programs last.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use muster_core::Supervisor;
 use muster_core::spec::Spec;
-use muster_core::{Settings, Supervisor};
 use muster_sys::async_fd::Watched;
 use muster_sys::limits::OriginalLimits;
 use muster_sys::pollset::PollSet;
@@ -29,7 +31,9 @@ use crate::event_loop::EventLoop;
 use crate::http::access::Access;
 use crate::http::server::Server;
 use crate::http::socket::{Socket, SocketError};
+use crate::logs::memory::Memory;
 use crate::logs::{Consoles, Logs};
+use crate::reload::{self, Configuration, Sources};
 use crate::shared::{ORDERS, Shared};
 use crate::telemetry;
 
@@ -43,9 +47,12 @@ const USAGE: u8 = 2;
 /// Another daemon serves the socket.
 const TAKEN: u8 = 3;
 
+/// Variables of whoever started the daemon for the daemon itself: a program would talk to the wrong one.
+const MEANT_FOR_US: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
 /// Supervises, and gives the exit code.
-pub(crate) fn supervise(spec: Spec, files: Vec<PathBuf>) -> u8 {
-    match start(spec, files) {
+pub(crate) fn supervise(spec: Spec, sources: Sources) -> u8 {
+    match start(spec, sources) {
         Ok(code) => code,
         Err(error) => {
             complain(&format!("musterd: cannot start: {error}"));
@@ -54,15 +61,15 @@ pub(crate) fn supervise(spec: Spec, files: Vec<PathBuf>) -> u8 {
     }
 }
 
-fn start(spec: Spec, files: Vec<PathBuf>) -> io::Result<u8> {
+fn start(spec: Spec, sources: Sources) -> io::Result<u8> {
     let clock = Clock::start();
     let limits = muster_sys::limits::raise_descriptor_limit()?;
     enter_surroundings(&spec)?;
     let consoles = Consoles::start()?;
-    telemetry::start(&spec.daemon, &consoles.stderr)?;
+    let own_log = telemetry::start(&spec.daemon, &consoles.stderr)?;
     let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
     let runtime = runtime.map_err(needs("epoll_create1 and eventfd2"))?;
-    runtime.block_on(run(spec, files, clock, limits, consoles))
+    runtime.block_on(run(spec, sources, clock, limits, consoles, own_log))
 }
 
 /// Older kernels have these calls, too; only a seccomp profile of one's own can take them away.
@@ -81,16 +88,17 @@ fn enter_surroundings(spec: &Spec) -> io::Result<()> {
 
 async fn run(
     spec: Spec,
-    files: Vec<PathBuf>,
+    sources: Sources,
     clock: Clock,
     limits: OriginalLimits,
     consoles: Consoles,
+    own_log: Arc<Memory>,
 ) -> io::Result<u8> {
     let mut accounts = Accounts::default();
     let socket = match open_socket(&spec, &mut accounts) {
         Ok(socket) => socket,
         Err(code) => {
-            consoles.stderr.flush(LAST_MOMENT);
+            consoles.stderr.flush(LAST_MOMENT, LAST_MOMENT);
             return Ok(code);
         }
     };
@@ -99,35 +107,52 @@ async fn run(
     trees.abilities().lacks().into_iter().for_each(|lack| warn!("{lack}"));
     let statuses = Rc::new(Watched::for_reading(PollSet::new()?)?);
     let signals = Watched::for_reading(Signals::new().map_err(needs("signalfd4"))?)?;
-    let environment = std::env::vars_os().collect();
+    let voices = Rc::new(Watched::for_reading(PollSet::new()?)?);
+    let is_for_us = |name: &OsString| MEANT_FOR_US.iter().any(|meant| name == meant);
+    let environment = std::env::vars_os().filter(|(name, _)| !is_for_us(name)).collect();
     let spawner = Spawner::new(environment, limits, spec.daemon.umask)?;
-    let settings =
-        Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
-    let supervisor = Supervisor::new(settings, &spec.programs, seed());
+    let supervisor = Supervisor::new(reload::settings(&spec.daemon), &spec.programs, seed());
     let access = Access::new(&spec.control, &mut accounts);
     let pidfile = spec.daemon.pidfile.clone();
-    drop(spec);
+    let control = spec.control.socket.clone();
+    // The programs are the core's from now on; what is kept here would outlive every reload.
+    let Spec { daemon, control: control_spec, programs } = spec;
+    drop(programs);
+    let configuration = Configuration::new(sources, daemon, control_spec);
     let console = consoles.stderr.clone();
     let logs = Logs::start(consoles)?;
     let instances = supervisor.snapshot().len();
-    let children = Children::new(spawner, trees, logs, Rc::clone(&statuses), instances);
+    let control = socket.is_some().then_some(control).flatten();
+    let both = (Rc::clone(&statuses), Rc::clone(&voices));
+    let children = Children::new(spawner, trees, logs, both, control.as_deref(), instances);
     let (orders, received) = mpsc::channel(ORDERS);
-    let shared = Rc::new(Shared::new(clock, supervisor, children, files, orders));
+    let shared = Rc::new(Shared::new(clock, supervisor, children, configuration, access, orders, own_log));
     let place = socket.map(|socket| {
         let (listener, place) = socket.into_parts();
-        (Server::start(listener, Rc::clone(&shared), access), place)
+        (Server::start(listener, Rc::clone(&shared)), place)
     });
+    tokio::task::spawn_local(reload::watch::watch(Rc::clone(&shared)));
     let pidfile = pidfile.as_deref().and_then(Pidfile::write);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), programs = instances, "musterd is up");
+    // Nobody reads a command line or, for now, a configuration any more.
+    muster_sys::footprint::release_startup_code();
 
-    let code = EventLoop::new(Rc::clone(&shared), signals, statuses, received, console).run().await;
+    let (code, budget) = EventLoop::new(Rc::clone(&shared), signals, (statuses, voices), received, console).run().await;
 
+    // Disks and readers that are slow get what is left of the time for stopping; a reader who does not read does not.
+    let end = budget.unwrap_or_else(Instant::now).max(Instant::now() + LAST_MOMENT);
+    let patience = || end.saturating_duration_since(Instant::now());
+    // Who follows gets the last words before the connections end.
+    shared.children.borrow().logs().finish_reading(patience());
+    shared.children.borrow().logs().end_following();
+    shared.feed.borrow_mut().close();
     if let Some((server, place)) = place {
         server.finish(LAST_MOMENT).await;
         drop(place);
     }
     drop(pidfile);
-    shared.children.borrow_mut().finish_logs(LAST_MOMENT);
+    shared.children.borrow().finish_notifications();
+    shared.children.borrow().logs().finish(patience().max(LAST_MOMENT), LAST_MOMENT);
     // The kernel takes everything back at once. Giving back each of a thousand programs would only make the end later.
     std::process::exit(i32::from(code))
 }

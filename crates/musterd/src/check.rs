@@ -8,19 +8,20 @@ use serde_json::json;
 
 use crate::cli::Format;
 
-/// Reads what is named, or the first default that exists.
-pub(crate) fn load(paths: &[PathBuf]) -> Result<Loaded, String> {
+/// What is named, or the first default that exists.
+pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    if !paths.is_empty() {
+        return Ok(paths.to_owned());
+    }
+    let default = muster_config::default_path(&|name: &str| std::env::var(name).ok());
+    Ok(vec![default.found.ok_or_else(|| nothing_found(&default.tried))?])
+}
+
+/// Reads it.
+pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
     let variables = |name: &str| std::env::var(name).ok();
-    let found;
-    let paths = if paths.is_empty() {
-        let default = muster_config::default_path(&variables);
-        found = [default.found.ok_or_else(|| nothing_found(&default.tried))?];
-        &found[..]
-    } else {
-        paths
-    };
     let host = nix::unistd::gethostname().unwrap_or_default();
-    Ok(muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy() }))
+    muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy() })
 }
 
 fn nothing_found(tried: &[PathBuf]) -> String {
@@ -34,8 +35,8 @@ fn nothing_found(tried: &[PathBuf]) -> String {
 
 /// `musterd check`: reports, and gives the exit code.
 pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
-    let mut loaded = match load(paths) {
-        Ok(loaded) => loaded,
+    let mut loaded = match find(paths) {
+        Ok(paths) => load(&paths),
         Err(message) => {
             complain(&message);
             return 2;

@@ -4,16 +4,20 @@
 //! come too early. A pid is only signalled while it is registered: until it is reaped the kernel cannot give it to anyone
 //! else. Whatever is left of a tree is found by [`muster_sys::tree`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io::{self, Stderr, Stdout};
-use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
-use std::sync::LazyLock;
-use std::time::Duration;
+pub(crate) mod commands;
+mod list;
+mod output;
+pub(crate) mod stdin;
 
-use muster_api::{ProcessInfo, ProcessState};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use muster_api::ProcessInfo;
 use muster_core::program::HISTORY;
-use muster_core::spec::{InstanceSpec, Target};
+use muster_core::spec::{InstanceSpec, ProcessSpec, Stdin, Target};
 use muster_core::{Exit, Input, RunId, Scope, Signal, SpawnError, SpawnStep};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
@@ -21,9 +25,16 @@ use muster_sys::reap::reap_next;
 use muster_sys::signal::{self, Pid};
 use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
 use muster_sys::tree::{self, Trees};
+use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
+use self::commands::{Commands, is_command};
+use self::list::process_info;
+use self::output::Output;
+use self::stdin::StdinPipe;
 use crate::logs::{Logs, Source, captured};
+use crate::notify::{self, Channel, Notify, ReadyMatcher, Told};
+use crate::probes::Command;
 
 /// How often SIGKILL to what belongs to no program is repeated at the end, as long as there is any.
 const LOOKS_FOR_STRAYS: usize = 20;
@@ -33,6 +44,8 @@ struct Child {
     pid: Pid,
     /// Until it is known whether the program was executed. Boxed: it is large, and most of the time there is none.
     spawning: Option<Box<Spawning>>,
+    /// What writes to its standard input, where it has a pipe for that.
+    stdin: Option<Rc<StdinPipe>>,
 }
 
 /// All processes of programs.
@@ -48,6 +61,8 @@ pub(crate) struct Children {
     most_known: usize,
     /// Makes `MUSTER_RUN` of this daemon unlike that of any other on the same machine.
     marker_prefix: String,
+    commands: Commands,
+    notify: Notify,
 }
 
 impl Children {
@@ -55,9 +70,11 @@ impl Children {
         spawner: Spawner,
         trees: Trees,
         logs: Logs,
-        statuses: Rc<Watched<PollSet>>,
+        (statuses, voices): (Rc<Watched<PollSet>>, Rc<Watched<PollSet>>),
+        control_socket: Option<&Path>,
         instances: usize,
     ) -> Children {
+        let marker_prefix = marker_prefix();
         Children {
             spawner,
             trees,
@@ -67,60 +84,140 @@ impl Children {
             runs: HashMap::new(),
             known_pids: BTreeMap::new(),
             most_known: instances * (HISTORY + 1),
-            marker_prefix: marker_prefix(),
+            notify: Notify::new(control_socket, marker_prefix.clone(), voices),
+            marker_prefix,
+            commands: Commands::default(),
         }
     }
 
     /// Makes a process for this run.
     pub(crate) fn spawn(&mut self, run: RunId, spec: &InstanceSpec) -> Result<(), SpawnError> {
         let marker = format!("{}.{run}", self.marker_prefix);
-        let index = spec.index.to_string();
-        let program = spec.name.split_once(':').map_or(spec.name.as_str(), |(program, _)| program);
-        let markers = [
-            ("MUSTER_PROGRAM", program),
-            ("MUSTER_INSTANCE", index.as_str()),
-            (tree::MARKER, marker.as_str()),
-            ("SUPERVISOR_ENABLED", "1"),
-            ("SUPERVISOR_PROCESS_NAME", spec.name.as_str()),
-            ("SUPERVISOR_GROUP_NAME", program),
-        ];
-        let (stdout, stderr) = self.open_output(spec)?;
-        let spawning = self.spawner.spawn(&Launch {
-            process: &spec.process,
-            markers: &markers,
-            tag: self.trees.tag(run),
-            stdout: stdout.as_stdio(),
-            stderr: stderr.as_stdio(),
-        })?;
+        let uid = self.uid_of(spec);
+        let made = self.notify.open(run, spec, uid).map_err(|error| SpawnError {
+            step: SpawnStep::Prepare,
+            errno: error.raw_os_error().unwrap_or(0),
+            message: notify::words(&error),
+        });
+        let spawned = made.and_then(|channel| self.spawn_with(run, spec, &marker, &channel));
+        let (spawning, stdin) = spawned.inspect_err(|_| self.notify.close(run))?;
         let pid = spawning.pid;
+        self.notify.begin(run, pid);
         // A set that takes no more descriptors costs the early news; reaping the process tells the same later.
         if let Err(error) = self.statuses.get_ref().add(spawning.as_fd(), run.0) {
             warn!(program = %spec.name, %run, %error, "cannot watch a new process, it counts as started when it ends");
         }
         self.runs.insert(pid, run);
         self.trees.begin(run, pid, marker);
-        self.children.insert(run, Child { pid, spawning: Some(Box::new(spawning)) });
+        self.children.insert(run, Child { pid, spawning: Some(Box::new(spawning)), stdin });
         self.remember_pid(run, pid);
         info!(program = %spec.name, %run, %pid, "starting");
         Ok(())
     }
 
-    fn open_output(&self, spec: &InstanceSpec) -> Result<(Output, Output), SpawnError> {
-        let stdout = self.open_stream(spec, &spec.output.stdout, Source::Stdout)?;
+    fn spawn_with(
+        &mut self,
+        run: RunId,
+        spec: &InstanceSpec,
+        marker: &str,
+        channel: &Channel,
+    ) -> Result<(Spawning, Option<Rc<StdinPipe>>), SpawnError> {
+        let (stdout, stderr) = self.open_output(run, spec, channel.matcher.as_ref())?;
+        let index = spec.index.to_string();
+        let told = channel.variables.iter().map(|(name, value)| (*name, value.as_str()));
+        let markers: Vec<_> = markers(spec, marker, &index).into_iter().chain(told).collect();
+        let passed: Vec<_> = channel.pipe.iter().map(|(pipe, number)| (pipe.as_fd(), *number)).collect();
+        let stdin = open_stdin(spec)?;
+        let launch = Launch {
+            process: &spec.process,
+            markers: &markers,
+            own_pid: spec.watchdog.map(|_| "WATCHDOG_PID"),
+            tag: self.trees.tag(run),
+            stdout: stdout.as_stdio(),
+            stderr: stderr.as_stdio(),
+            passed: &passed,
+        };
+        let spawning = self.spawner.spawn_reading(&launch, stdin.as_ref().map(|(reading, _)| reading.as_fd()))?;
+        Ok((spawning, stdin.map(|(_, pipe)| Rc::new(pipe))))
+    }
+
+    /// What writes to the standard input of a run, where it has a pipe for that.
+    pub(crate) fn stdin_of(&self, run: RunId) -> Option<Rc<StdinPipe>> {
+        self.children.get(&run).and_then(|child| child.stdin.clone())
+    }
+
+    /// Who a program will be, for the messages that it sends. A user that does not exist is told when it is spawned.
+    fn uid_of(&mut self, spec: &InstanceSpec) -> u32 {
+        let user = spec.process.user.as_ref().and_then(|user| self.spawner.accounts().uid(&user.user).ok());
+        user.unwrap_or_else(|| nix::unistd::geteuid().as_raw())
+    }
+
+    /// Makes a process for a command that a probe executes in the place of this program, with a tree of its own. It gets
+    /// a number that no run has, under which its tree can be killed and is told to be gone.
+    pub(crate) fn spawn_command(
+        &mut self,
+        spec: &InstanceSpec,
+        command: &[String],
+    ) -> Result<(RunId, Command), SpawnError> {
+        let id = self.commands.next_id();
+        let marker = format!("{}.{id}", self.marker_prefix);
+        let process = ProcessSpec { command: command.to_vec(), ..spec.process.clone() };
+        let (output, writing) = muster_sys::fd::output_pipe().map_err(no_pipe)?;
+        let spawning = self.spawner.spawn(&Launch {
+            process: &process,
+            markers: &markers(spec, &marker, &spec.index.to_string()),
+            own_pid: None,
+            tag: self.trees.tag(id),
+            stdout: Stdio::Fd(writing.as_fd()),
+            stderr: Stdio::Fd(writing.as_fd()),
+            passed: &[],
+        })?;
+        let pid = spawning.pid;
+        self.runs.insert(pid, id);
+        self.trees.begin(id, pid, marker);
+        // What became of it is told by its end, so nobody watches the beginning.
+        self.children.insert(id, Child { pid, spawning: Some(Box::new(spawning)), stdin: None });
+        let (tell, ended) = oneshot::channel();
+        self.commands.begin(id, tell);
+        Ok((id, Command { output, ended }))
+    }
+
+    fn open_output(
+        &self,
+        run: RunId,
+        spec: &InstanceSpec,
+        matcher: Option<&ReadyMatcher>,
+    ) -> Result<(Output, Output), SpawnError> {
+        let stdout = self.open_stream(run, spec, (&spec.output.stdout, Source::Stdout), matcher)?;
         let stderr = match &spec.output.stderr {
-            Some(target) => self.open_stream(spec, target, Source::Stderr)?,
+            Some(target) => self.open_stream(run, spec, (target, Source::Stderr), matcher)?,
             None => stdout.duplicate().map_err(no_pipe)?,
         };
         Ok((stdout, stderr))
     }
 
-    fn open_stream(&self, spec: &InstanceSpec, target: &Target, source: Source) -> Result<Output, SpawnError> {
+    fn open_stream(
+        &self,
+        run: RunId,
+        spec: &InstanceSpec,
+        (target, source): (&Target, Source),
+        matcher: Option<&ReadyMatcher>,
+    ) -> Result<Output, SpawnError> {
         match (captured(target), target, source) {
-            (Some(sinks), ..) => self.logs.open_pipe(spec, source, sinks).map(Output::Pipe).map_err(no_pipe),
+            (Some(sinks), ..) => {
+                let pipe = self.logs.open_pipe(run, spec, source, sinks, matcher.cloned());
+                pipe.map(Output::Pipe).map_err(no_pipe)
+            }
             (None, Target::Inherit, Source::Stdout) => Ok(Output::DaemonStdout),
             (None, Target::Inherit, Source::Stderr) => Ok(Output::DaemonStderr),
             (None, ..) => Ok(Output::Null),
         }
+    }
+
+    /// Another configuration comes: forgets what is remembered of instances that are gone, and makes room for new ones.
+    pub(crate) fn adapt(&mut self, is_there: impl Fn(&str) -> bool, instances: usize) {
+        self.logs.retain(is_there);
+        self.most_known = self.most_known.max(instances * (HISTORY + 1));
     }
 
     fn remember_pid(&mut self, run: RunId, pid: Pid) {
@@ -164,13 +261,33 @@ impl Children {
         let _ = self.statuses.get_ref().remove(spawning.as_fd());
     }
 
-    /// Reaps everything that has ended, and tells what that means for runs.
+    /// What these runs have told.
+    pub(crate) fn take_notifications(&mut self, ready: &[u64]) -> Vec<Input> {
+        ready.iter().flat_map(|&token| self.notify.take(RunId(token), &mut self.trees)).collect()
+    }
+
+    /// What a run has said of itself.
+    pub(crate) fn told(&self, run: RunId) -> Option<&Told> {
+        self.notify.told(run)
+    }
+
+    /// Nobody tells anything any more.
+    pub(crate) fn finish_notifications(&self) {
+        self.notify.finish();
+    }
+
+    /// Reaps everything that has ended, and tells what that means for runs. What they wrote is asked to be delivered before
+    /// anything is told of it.
     pub(crate) fn reap(&mut self, inputs: &mut VecDeque<Input>) -> io::Result<()> {
         let mut was_orphan = false;
+        let mut ended = Vec::new();
         while let Some(reaped) = reap_next()? {
             self.trees.reaped(reaped.pid);
             match self.runs.remove(&reaped.pid) {
-                Some(run) => self.main_ended(run, reaped.exit, inputs),
+                Some(run) => {
+                    ended.push(run);
+                    self.main_ended(run, reaped.exit, inputs);
+                }
                 None => {
                     was_orphan = true;
                     debug!(pid = %reaped.pid, exit = %reaped.exit, "reaped an orphan");
@@ -181,19 +298,35 @@ impl Children {
             // Others may have come with it, and what tells whose they are may not be there for ever.
             self.trees.look();
         }
+        if !ended.is_empty() {
+            self.logs.drain(ended);
+        }
         Ok(())
+    }
+
+    /// Commands of probes that have ended since the last call. What they have left behind is to be killed.
+    pub(crate) fn take_ended_commands(&mut self) -> Vec<RunId> {
+        std::mem::take(&mut self.commands.ended)
     }
 
     fn main_ended(&mut self, run: RunId, exit: Exit, inputs: &mut VecDeque<Input>) {
         let Some(mut child) = self.children.remove(&run) else { return };
+        if is_command(run) {
+            let outcome = child.spawning.take().map_or(Ok(()), |mut spawning| spawning.outcome_after_exit());
+            return self.commands.end(run, outcome.map(|()| exit).map_err(|error| with_exit(error, exit)));
+        }
         if let Some(mut spawning) = child.spawning.take() {
             self.unwatch(&spawning);
             if let Err(error) = spawning.outcome_after_exit() {
                 self.trees.end(run);
+                self.notify.close(run);
                 return inputs.push_back(Input::SpawnFailed { run, error: with_exit(error, exit) });
             }
             inputs.push_back(Input::Spawned { run });
         }
+        // What it said before its end counts.
+        inputs.extend(self.notify.take(run, &mut self.trees));
+        self.notify.close(run);
         inputs.push_back(Input::Exited { run, exit });
     }
 
@@ -223,7 +356,10 @@ impl Children {
     /// Which of these runs have no process left. They are forgotten.
     pub(crate) fn take_gone(&mut self, runs: &[RunId]) -> Vec<RunId> {
         let gone = self.trees.gone(runs);
-        gone.iter().for_each(|&run| self.trees.end(run));
+        for &run in &gone {
+            self.trees.end(run);
+            self.commands.forget(run);
+        }
         gone
     }
 
@@ -268,25 +404,38 @@ impl Children {
         self.trees.processes(run).into_iter().map(process_info).collect()
     }
 
+    /// What the trees of these runs use.
+    pub(crate) fn usage(&mut self, runs: &[RunId]) -> Vec<(RunId, tree::Usage)> {
+        self.trees.usage(runs)
+    }
+
+    /// What the daemon itself uses.
+    pub(crate) fn own_usage(&mut self) -> Option<tree::Usage> {
+        self.trees.own_usage()
+    }
+
     /// What belongs to no program.
     pub(crate) fn strays(&mut self) -> Vec<ProcessInfo> {
         self.trees.strays().into_iter().map(process_info).collect()
     }
 
-    /// Everything is being stopped.
-    pub(crate) fn gather_logs(&self) {
-        self.logs.gather();
+    /// The logs: what is remembered of them, and following.
+    pub(crate) fn logs(&self) -> &Logs {
+        &self.logs
     }
+}
 
-    /// Opens log files anew.
-    pub(crate) fn reopen_logs(&self) {
-        self.logs.reopen();
-    }
-
-    /// The last thing: what programs have written goes out.
-    pub(crate) fn finish_logs(&mut self, patience: Duration) {
-        self.logs.finish(patience);
-    }
+/// What tells a program, and others, which it is.
+fn markers<'a>(spec: &'a InstanceSpec, run: &'a str, index: &'a str) -> [(&'a str, &'a str); 6] {
+    let program = spec.name.split_once(':').map_or(spec.name.as_str(), |(program, _)| program);
+    [
+        ("MUSTER_PROGRAM", program),
+        ("MUSTER_INSTANCE", index),
+        (tree::MARKER, run),
+        ("SUPERVISOR_ENABLED", "1"),
+        ("SUPERVISOR_PROCESS_NAME", spec.name.as_str()),
+        ("SUPERVISOR_GROUP_NAME", program),
+    ]
 }
 
 /// A process that was killed before it could execute its program says by which signal.
@@ -299,69 +448,20 @@ fn with_exit(error: SpawnError, exit: Exit) -> SpawnError {
     }
 }
 
-/// A program whose output is not captured writes to the daemon's own streams.
-static STDOUT: LazyLock<Stdout> = LazyLock::new(std::io::stdout);
-static STDERR: LazyLock<Stderr> = LazyLock::new(std::io::stderr);
+fn open_stdin(spec: &InstanceSpec) -> Result<Option<(OwnedFd, StdinPipe)>, SpawnError> {
+    match spec.process.stdin {
+        Stdin::Nothing => Ok(None),
+        Stdin::Pipe => StdinPipe::open().map(Some).map_err(no_pipe),
+    }
+}
 
 fn no_pipe(error: io::Error) -> SpawnError {
-    let message = format!("cannot make a pipe for its output: {error}");
+    let message = format!("cannot make a pipe for it: {error}");
     SpawnError { step: SpawnStep::Prepare, errno: error.raw_os_error().unwrap_or(0), message }
-}
-
-/// Where one output stream of a new process goes.
-enum Output {
-    Pipe(OwnedFd),
-    DaemonStdout,
-    DaemonStderr,
-    Null,
-}
-
-impl Output {
-    fn as_stdio(&self) -> Stdio<'_> {
-        match self {
-            Output::Pipe(writing) => Stdio::Fd(writing.as_fd()),
-            Output::DaemonStdout => Stdio::Fd(STDOUT.as_fd()),
-            Output::DaemonStderr => Stdio::Fd(STDERR.as_fd()),
-            Output::Null => Stdio::Null,
-        }
-    }
-
-    fn duplicate(&self) -> io::Result<Output> {
-        Ok(match self {
-            Output::Pipe(writing) => Output::Pipe(writing.try_clone()?),
-            Output::DaemonStdout => Output::DaemonStdout,
-            Output::DaemonStderr => Output::DaemonStderr,
-            Output::Null => Output::Null,
-        })
-    }
 }
 
 /// The boot id and the daemon's own pid and start tell its runs from those of an earlier daemon in the same container.
 fn marker_prefix() -> String {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     format!("{}-{:x}", std::process::id(), since_epoch.map_or(0, |span| span.as_micros()))
-}
-
-fn process_info(process: tree::Process) -> ProcessInfo {
-    let number = |pid: Pid| u32::try_from(pid.0).unwrap_or(0);
-    ProcessInfo {
-        pid: number(process.pid),
-        ppid: number(process.ppid),
-        command: process.command,
-        state: process_state(process.state),
-        memory: process.rss_bytes,
-        cpu: process.cpu_time.as_secs_f64(),
-    }
-}
-
-fn process_state(state: tree::ProcessState) -> ProcessState {
-    match state {
-        tree::ProcessState::Running => ProcessState::Running,
-        tree::ProcessState::Sleeping => ProcessState::Sleeping,
-        tree::ProcessState::Disk => ProcessState::Blocked,
-        tree::ProcessState::Stopped => ProcessState::Stopped,
-        tree::ProcessState::Traced => ProcessState::Traced,
-        tree::ProcessState::Zombie => ProcessState::Zombie,
-        tree::ProcessState::Other => ProcessState::Unknown,
-    }
 }

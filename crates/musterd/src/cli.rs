@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::simulate::cli::{RehearseArgs, SimulateArgs};
+
 /// The supervisor for containers that run more than one program.
 #[derive(Debug, Parser)]
 #[command(
@@ -20,8 +22,8 @@ Examples:
   musterd run -- nginx -g 'daemon off;'    be the init of one program
 
 Without -c the first of these is read: $MUSTER_CONFIG, /etc/muster/muster.toml, /etc/muster.toml, ./muster.toml.
-While it runs: TERM, INT or QUIT stop everything in order, twice at once; USR1 writes the status to the log; USR2 opens log
-files anew. musterctl does the rest.
+While it runs: TERM, INT or QUIT stop everything in order, twice at once; HUP reads the configuration again; USR1 writes the
+status to the log; USR2 opens log files anew. musterctl does the rest.
 
 Exit codes: 0 stopped as asked, or all programs ended well; the failed program's own code (128+n for signal n, 127 not
 found, 126 not executable) when an essential one ended or all ended; 1 the daemon could not go on; 2 usage or
@@ -50,6 +52,38 @@ pub(crate) enum Command {
         #[arg(long)]
         strict: bool,
     },
+    /// Tell what a configuration would do, when and why, under a virtual clock
+    ///
+    /// The daemon's own decisions, and programs that do as they are told: RUNS are what the runs of a
+    /// program come to, one after another, separated by commas.
+    ///
+    ///   1@200ms        ends with exit status 1 after 200 ms
+    ///   sig:KILL@3s    is ended by a signal after 3 s
+    ///   spawn-error    no such file; spawn-error:not-executable
+    ///   hang           goes on until it is stopped, as every run that RUNS does not name
+    ///   ×5, ×*         five such runs; for ever. x5 is the same
+    ///   stop@2s        dies of the stop signal 2 s later; stop:0@2s exits with 0 then;
+    ///                  ignore-term, ignore:INT: nothing
+    ///   ready@2s       is ready then, and not at once; never-ready
+    ///   unhealthy@5s   its probes fail from then on; silent@5s: so does its watchdog
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
+Examples:
+  musterd simulate -c app.toml web --runs \"1@200ms ×5, sig:KILL@3s, spawn-error, 0@40s\"
+  musterd simulate -c app.toml web=\"1@1s ×*\" db=\"hang ignore-term\" --stop-at 30s
+  musterd simulate -c app.toml web=\"1@1s ×*\" --compare docker,kubernetes,supervisord,systemd
+  musterd simulate --scenario tests/*.toml --junit report.xml
+
+Exit codes: 0 told, and every expectation holds; 1 an expectation does not hold; 2 usage, configuration or scenario."
+    )]
+    Simulate(SimulateArgs),
+    /// Play scenarios with real processes and real time, and compare with what simulate says
+    #[command(after_help = "\
+The daemon is real, and in place of each command there is a program that does what the scenario says.
+
+Exit codes: 0 everything happened as simulated, in time; 1 something did not; 2 usage or scenario.")]
+    Rehearse(RehearseArgs),
     /// Be the init of one program: forward signals, reap zombies, exit with its code
     ///
     /// Takes the options of tini and of dumb-init; `musterd run --help` shows them.
@@ -65,6 +99,13 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the JSON Schema of the configuration, for editors
+    #[command(after_help = "\
+In an editor with a language server for TOML (taplo, Even Better TOML):
+  musterd schema > muster.schema.json
+and as the first line of the configuration:
+  #:schema ./muster.schema.json")]
+    Schema,
     /// Print a completion script for a shell
     Completions {
         /// Which

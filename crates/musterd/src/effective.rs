@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use muster_core::Instance;
 use muster_core::restart::{Backoff, Growth, Limit, Reset, RestartWhen};
-use muster_core::spec::{Kind, OutputSpec, ProcessSpec, Sink, StopScope, Target, UserSpec};
+use muster_core::spec::{
+    CheckSpec, ControlSpec, DaemonSpec, InstanceSpec, Kind, LineFormat, LogFormat, LogLevel, OnFailure, OutputSpec,
+    Overflow, ProbeKind, ProbeSpec, ProcessSpec, ReadySpec, Sink, Stdin, StopScope, Target, UserSpec,
+};
 use serde_json::{Map, Value, json};
 
 /// Everything that is configured for this instance.
@@ -23,6 +26,9 @@ pub(crate) fn configuration(instance: &Instance) -> Value {
     put("startsecs", seconds(program.startsecs));
     put("exitcodes", json!(program.exit_codes));
     put("backoff", backoff(&program.restart.backoff));
+    let depends_on = program.depends_on.iter().map(|on| (on.program.clone(), json!(on.condition.name())));
+    put("depends_on", Value::Object(depends_on.collect()));
+    put("restart_with", json!(program.restart_with));
     put("priority", json!(program.priority));
     put("numprocs", json!(program.instances.len()));
     put("essential", json!(program.essential));
@@ -31,8 +37,45 @@ pub(crate) fn configuration(instance: &Instance) -> Value {
     put("stop_scope", json!(if program.stop.scope == StopScope::Group { "group" } else { "main" }));
     put("reloadsignal", json!(program.reload_signal.map(|signal| signal.to_string())));
     put_process(&mut keys, process);
+    put_checks(&mut keys, instance.spec());
     keys.insert("logs".to_owned(), logs(output));
     Value::Object(keys)
+}
+
+/// `[musterd]`.
+pub(crate) fn daemon(daemon: &DaemonSpec) -> Value {
+    json!({
+        "loglevel": level(daemon.log_level),
+        "logformat": if daemon.log_format == LogFormat::Json { "json" } else { "text" },
+        "logfile": daemon.log_file.as_ref().map_or(json!("-"), |path| json!(path)),
+        "shutdown_timeout": seconds(daemon.shutdown_timeout),
+        "exit_when_done": daemon.exit_when_done,
+        "pidfile": daemon.pidfile,
+        "umask": format!("{:03o}", daemon.umask),
+        "directory": daemon.directory,
+        "watch": daemon.watch,
+    })
+}
+
+/// `[http]`.
+pub(crate) fn control(control: &ControlSpec) -> Value {
+    json!({
+        "socket": control.socket,
+        "mode": format!("{:04o}", control.mode),
+        "owner": control.owner.as_ref().map(user),
+        "allow_users": control.allow_users,
+        "readonly_users": control.readonly_users,
+    })
+}
+
+fn level(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    }
 }
 
 fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
@@ -43,6 +86,7 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("umask", json!(process.umask.map(|umask| format!("{umask:03o}"))));
     put("nice", json!(process.nice));
     put("oom_score_adj", json!(process.oom_score_adj));
+    put("stdin", json!(if process.stdin == Stdin::Pipe { "pipe" } else { "none" }));
     put("clean_environment", json!(process.clean_environment));
     let hidden = process.environment.iter().map(|(name, _)| (name.clone(), json!("***")));
     put("environment", Value::Object(hidden.collect()));
@@ -51,6 +95,65 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
         (rlimit.resource.name().to_owned(), json!({"soft": value(rlimit.soft), "hard": value(rlimit.hard)}))
     });
     put("rlimits", Value::Object(rlimits.collect()));
+}
+
+fn put_checks(keys: &mut Map<String, Value>, spec: &InstanceSpec) {
+    let mut put = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
+    put("ready", spec.ready.as_ref().map_or(Value::Null, ready));
+    put("start_timeout", seconds(spec.start_timeout));
+    put("watchdog", seconds(spec.watchdog.unwrap_or_default()));
+    let probes = spec.probes.iter().map(|spec| (spec.name.clone(), probe(spec)));
+    put("probes", Value::Object(probes.collect()));
+}
+
+fn ready(ready: &ReadySpec) -> Value {
+    match ready {
+        ReadySpec::Notify => json!("notify"),
+        ReadySpec::Fd(fd) => json!({ "fd": fd }),
+        ReadySpec::Log(regex) => json!({ "log": regex }),
+        ReadySpec::Check(spec) => Value::Object(check(spec)),
+    }
+}
+
+/// The kind of a check with what it checks. The values of headers are secrets.
+fn check(spec: &CheckSpec) -> Map<String, Value> {
+    let (kind, value) = match spec {
+        CheckSpec::Tcp(address) => ("tcp", json!(address)),
+        CheckSpec::Exec(command) => ("exec", json!(command)),
+        CheckSpec::Http(check) => {
+            let headers = check.headers.iter().map(|(name, _)| (name.clone(), json!("***")));
+            ("http", json!({ "url": check.url, "headers": Value::Object(headers.collect()) }))
+        }
+    };
+    Map::from_iter([(kind.to_owned(), value)])
+}
+
+fn probe(spec: &ProbeSpec) -> Value {
+    let mut keys = check(&spec.check);
+    let mut put = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
+    put(
+        "kind",
+        json!(match spec.kind {
+            ProbeKind::Liveness => "liveness",
+            ProbeKind::Readiness => "readiness",
+            ProbeKind::Startup => "startup",
+        }),
+    );
+    put("period", seconds(spec.period));
+    put("timeout", seconds(spec.timeout));
+    put("initial_delay", seconds(spec.initial_delay));
+    put("success_threshold", json!(spec.success_threshold));
+    put("failure_threshold", json!(spec.failure_threshold));
+    put(
+        "on_failure",
+        json!(match spec.on_failure {
+            OnFailure::Restart => "restart",
+            OnFailure::Stop => "stop",
+            OnFailure::Shutdown => "shutdown",
+            OnFailure::None => "none",
+        }),
+    );
+    Value::Object(keys)
 }
 
 fn restart(when: RestartWhen) -> &'static str {
@@ -100,7 +203,32 @@ fn logs(output: &OutputSpec) -> Value {
     json!({
         "stdout": target(&output.stdout),
         "stderr": output.stderr.as_ref().map_or(json!("stdout"), target),
+        "format": match output.format {
+            LineFormat::Text => "text",
+            LineFormat::Json => "json",
+            LineFormat::Raw => "raw",
+        },
+        "timestamps": output.timestamps,
+        "max_size": output.rotation.max_size,
+        "max_files": output.rotation.max_files,
+        "compress": output.rotation.compress,
+        "buffer_size": output.buffer_size,
+        "memory": crate::logs::remembered(output),
+        "overflow": match output.overflow {
+            Overflow::Drop => "drop",
+            Overflow::Block => "block",
+        },
+        "rate_limit": output.rate_limit.map(|limit| format!("{}/{}", limit.lines, rate_unit(limit.per))),
     })
+}
+
+/// The unit whose length this is; the configuration knows no other.
+fn rate_unit(per: Duration) -> &'static str {
+    match per.as_secs() {
+        1 => "s",
+        60 => "m",
+        _ => "h",
+    }
 }
 
 fn target(target: &Target) -> Value {

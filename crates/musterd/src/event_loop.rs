@@ -2,42 +2,73 @@
 //! again.
 //!
 //! One thread, and a closed list of sources: a deadline, signals (SIGCHLD among them), news of processes being spawned,
-//! and orders from connections. Log bytes and HTTP bodies are moved elsewhere and never touch this.
+//! results of probes, what programs tell, and orders from connections. Log bytes and HTTP bodies are moved elsewhere and never touch this.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Event, Input, Outcome, RequestId, RunId, Scope, ShutdownReason, Signal};
+use muster_core::{Effect, Event, Input, Instance, Outcome, RequestId, RunId, Scope, ShutdownReason, Signal, State};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
-use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, error, info, trace, warn};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, error, info, trace};
 
+use crate::children::commands::is_command;
 use crate::journal;
+use crate::logs::DRAIN_PATIENCE;
 use crate::logs::console::Console;
+use crate::probes::{Finished, Probes};
+use crate::publish::publish;
+use crate::reload;
 use crate::shared::{Order, Shared};
 
 /// How soon SIGKILL is sent again to a tree that grows as fast as it is killed.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
 
+/// After how many effects in a row children are reaped. Of a thousand programs that are stopped together, those that die
+/// while the others get their signal are taken in by then, not one after another when all are dead and no other
+/// processor has anything to do. What that means for the core it hears after the last effect, as always.
+const REAP_AFTER: usize = 64;
+
 /// The event loop.
 pub(crate) struct EventLoop {
     shared: Rc<Shared>,
     signals: Watched<Signals>,
+    /// Of new processes.
     statuses: Rc<Watched<PollSet>>,
+    /// On which programs tell about themselves.
+    voices: Rc<Watched<PollSet>>,
     orders: mpsc::Receiver<Order>,
     console: Console,
+    probes: Probes,
+    results: mpsc::Receiver<Finished>,
     inputs: VecDeque<Input>,
     replies: HashMap<RequestId, oneshot::Sender<Outcome>>,
+    /// Replies that wait until what was written before is delivered.
+    deferred: VecDeque<Deferred>,
+    drained: watch::Receiver<u64>,
+    /// Until when everything must have stopped.
+    budget: Option<Instant>,
     /// Runs whose tree is to go, with the signal that is still to be sent.
     sweeps: BTreeMap<RunId, Sweep>,
     kill_again: Option<Instant>,
     /// Runs that got a stop signal this turn, and cannot act on it while they are stopped.
     to_wake: Vec<RunId>,
+    /// How many programs are still to come up before the code that started them is given back.
+    to_come_up: usize,
     exit: Option<u8>,
+}
+
+/// A reply that waits for a drain, or for so long.
+#[derive(Debug)]
+struct Deferred {
+    drain: u64,
+    until: Instant,
+    reply: oneshot::Sender<Outcome>,
+    outcome: Outcome,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,40 +81,55 @@ enum Happened {
     Deadline,
     Signal(io::Result<Received>),
     Statuses(io::Result<Vec<u64>>),
+    Voices(io::Result<Vec<u64>>),
+    Probe(Finished),
     Order(Order),
+    Drained,
 }
 
 impl EventLoop {
     pub(crate) fn new(
         shared: Rc<Shared>,
         signals: Watched<Signals>,
-        statuses: Rc<Watched<PollSet>>,
+        (statuses, voices): (Rc<Watched<PollSet>>, Rc<Watched<PollSet>>),
         orders: mpsc::Receiver<Order>,
         console: Console,
     ) -> EventLoop {
+        let (probes, results) = Probes::new();
+        let drained = shared.children.borrow().logs().watch_drains();
+        let autostarts = |instance: &&Instance| instance.program().autostart;
+        let to_come_up = shared.supervisor.borrow().snapshot().iter().filter(autostarts).count();
         EventLoop {
             shared,
             signals,
             statuses,
+            voices,
             orders,
             console,
+            probes,
+            results,
             inputs: VecDeque::new(),
             replies: HashMap::new(),
+            deferred: VecDeque::new(),
+            drained,
+            budget: None,
             sweeps: BTreeMap::new(),
             kill_again: None,
             to_wake: Vec::new(),
+            to_come_up,
             exit: None,
         }
     }
 
-    /// Supervises until the core says that it is over, and gives the container's exit code.
-    pub(crate) async fn run(mut self) -> u8 {
+    /// Supervises until the core says that it is over, and gives the container's exit code, and until when there is time.
+    pub(crate) async fn run(mut self) -> (u8, Option<Instant>) {
         self.inputs.push_back(Input::Booted);
         loop {
             self.settle();
             self.console.release();
             if let Some(code) = self.exit {
-                return code;
+                self.send_deferred(u64::MAX);
+                return (code, self.budget);
             }
             let happened = self.wait().await;
             // Whatever is logged on the way to the next rest is written at once.
@@ -95,11 +141,20 @@ impl EventLoop {
                     let known = self.shared.children.borrow_mut().take_outcomes(&tokens);
                     self.inputs.extend(known);
                 }
+                Happened::Voices(Ok(tokens)) => {
+                    let told = self.shared.children.borrow_mut().take_notifications(&tokens);
+                    self.inputs.extend(told);
+                }
+                Happened::Probe(finished) => self.handle_results(finished),
                 Happened::Order(order) => self.handle_order(order),
-                // Neither descriptor can fail as long as it is open; without them nothing could be supervised.
-                Happened::Signal(Err(error)) | Happened::Statuses(Err(error)) => {
+                // None of these descriptors can fail as long as it is open; without them nothing could be supervised.
+                Happened::Signal(Err(error)) | Happened::Statuses(Err(error)) | Happened::Voices(Err(error)) => {
                     error!(%error, "cannot wait for events any more");
-                    return 1;
+                    return (1, None);
+                }
+                Happened::Drained => {
+                    let delivered = *self.drained.borrow_and_update();
+                    self.send_deferred(delivered);
                 }
             }
         }
@@ -108,7 +163,7 @@ impl EventLoop {
     async fn wait(&mut self) -> Happened {
         let deadline = self.next_deadline();
         let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
-        let statuses = |set: &PollSet| {
+        let ready = |set: &PollSet| {
             let mut tokens = Vec::new();
             set.ready(&mut tokens)?;
             if tokens.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(tokens) }
@@ -117,15 +172,41 @@ impl EventLoop {
         tokio::select! {
             biased;
             received = self.signals.read_with(signals) => Happened::Signal(received),
-            tokens = self.statuses.read_with(statuses) => Happened::Statuses(tokens),
+            tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
             () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,
+            Some(finished) = self.results.recv() => Happened::Probe(finished),
+            Ok(()) = self.drained.changed(), if !self.deferred.is_empty() => Happened::Drained,
             Some(order) = self.orders.recv() => Happened::Order(order),
+            // The last: who talks without end keeps nothing waiting.
+            tokens = self.voices.read_with(ready) => Happened::Voices(tokens),
         }
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let core = self.shared.supervisor.borrow().poll_timeout().and_then(|at| self.shared.clock.instant(at));
-        core.into_iter().chain(self.kill_again).min()
+        let deferred = self.deferred.front().map(|first| first.until);
+        core.into_iter().chain(self.kill_again).chain(deferred).min()
+    }
+
+    /// Sends the replies that waited for this drain or an earlier one, and those that have waited long enough.
+    fn send_deferred(&mut self, delivered: u64) {
+        let now = Instant::now();
+        while let Some(first) = self.deferred.pop_front_if(|first| first.drain <= delivered || first.until <= now) {
+            // Who has gone away needs no reply.
+            let _ = first.reply.send(first.outcome);
+        }
+    }
+
+    fn reply(&mut self, request: RequestId, outcome: Outcome) {
+        let Some(reply) = self.replies.remove(&request) else { return };
+        match self.shared.children.borrow().logs().pending_drain() {
+            Some(drain) => {
+                let until = Instant::now() + DRAIN_PATIENCE;
+                self.deferred.push_back(Deferred { drain, until, reply, outcome });
+            }
+            // Who has gone away needs no reply.
+            None => drop(reply.send(outcome)),
+        }
     }
 
     fn handle_deadline(&mut self) {
@@ -133,6 +214,8 @@ impl EventLoop {
             self.kill_again = None;
             self.kill_what_grew();
         }
+        let delivered = *self.drained.borrow_and_update();
+        self.send_deferred(delivered);
         let now = self.shared.clock.now();
         self.shared.supervisor.borrow_mut().handle_timeout(now);
         self.drain_effects();
@@ -161,11 +244,14 @@ impl EventLoop {
             Signal::TERM | Signal::INT | Signal::QUIT => self.ask_shutdown(received),
             // What systemd-nspawn and LXC send to an init to make it stop.
             _ if [RTMIN_PLUS_3, PWR].contains(&signal.number()) => self.ask_shutdown(received),
-            Signal::HUP => warn!(sender, "reload is not supported yet, nothing was changed"),
+            Signal::HUP => {
+                info!(sender, "asked to reload");
+                reload::on_signal(&self.shared);
+            }
             Signal::USR1 => journal::dump(&self.shared),
             Signal::USR2 => {
                 info!(sender, "log files are opened anew");
-                self.shared.children.borrow().reopen_logs();
+                self.shared.children.borrow().logs().reopen();
             }
             _ => debug!(%signal, sender, "ignored a signal"),
         }
@@ -181,6 +267,8 @@ impl EventLoop {
         if let Err(error) = self.shared.children.borrow_mut().reap(&mut self.inputs) {
             error!(%error, "cannot reap children");
         }
+        let ended = self.shared.children.borrow_mut().take_ended_commands();
+        self.kill(ended);
         self.kill_what_grew();
     }
 
@@ -191,6 +279,24 @@ impl EventLoop {
         }
     }
 
+    /// Takes every result that has come.
+    fn handle_results(&mut self, first: Finished) {
+        let mut next = Some(first);
+        while let Some(finished) = next {
+            if let Some((run, probe, outcome, command)) = self.probes.finish(finished) {
+                self.kill(command);
+                self.inputs.push_back(Input::ProbeFinished { run, probe, outcome });
+            }
+            next = self.results.try_recv().ok();
+        }
+    }
+
+    /// What is left of these trees is killed, and looked after until nothing is.
+    fn kill(&mut self, commands: impl IntoIterator<Item = RunId>) {
+        let killing = Sweep { unsent: Some(Signal::KILL), is_killing: true };
+        self.sweeps.extend(commands.into_iter().map(|command| (command, killing)));
+    }
+
     fn handle_order(&mut self, order: Order) {
         self.inputs.push_back(match order {
             Order::Command { request, select, verb, wait, reply } => {
@@ -198,6 +304,10 @@ impl EventLoop {
                 Input::Commanded { request, select, verb, wait }
             }
             Order::Expire { request } => Input::RequestExpired { request },
+            Order::Configure { request, new, reply } => {
+                self.replies.insert(request, reply);
+                reload::put_in_force(&self.shared, request, *new)
+            }
             Order::Shutdown { timeout } => Input::ShutdownAsked { reason: ShutdownReason::Command, timeout },
         });
     }
@@ -219,12 +329,17 @@ impl EventLoop {
     }
 
     fn drain_effects(&mut self) {
+        let mut carried_out: usize = 0;
         loop {
             // The borrow must end before the effect is carried out, which reads the supervisor itself.
             let effect = self.shared.supervisor.borrow_mut().poll_effect();
             match effect {
                 Some(effect) => self.carry_out(effect),
                 None => break,
+            }
+            carried_out += 1;
+            if carried_out.is_multiple_of(REAP_AFTER) {
+                self.reap();
             }
         }
         if !self.to_wake.is_empty() {
@@ -253,19 +368,43 @@ impl EventLoop {
                 sweep.unsent = Some(signal);
                 sweep.is_killing |= signal == Signal::KILL;
             }
-            Effect::SignalStrays { signal } => self.shared.children.borrow_mut().signal_strays(signal),
-            Effect::Reply { request, outcome } => {
-                // Who has gone away needs no reply.
-                let _ = self.replies.remove(&request).map(|reply| reply.send(outcome));
-            }
-            Effect::Publish(event) => {
-                if matches!(event, Event::ShutdownBegan { .. }) {
-                    self.shared.children.borrow().gather_logs();
+            Effect::StartProbe { run, probe, spec, .. } => {
+                let mut children = self.shared.children.borrow_mut();
+                if let Some(outcome) = self.probes.start(run, probe, &spec, &mut children) {
+                    self.inputs.push_back(Input::ProbeFinished { run, probe, outcome });
                 }
+            }
+            Effect::StopProbes { run } => {
+                let commands = self.probes.stop(run);
+                self.kill(commands);
+            }
+            Effect::SignalStrays { signal } => self.shared.children.borrow_mut().signal_strays(signal),
+            Effect::Reply { request, outcome } => self.reply(request, outcome),
+            Effect::Publish(event) => {
+                if let Event::ShutdownBegan { timeout, .. } = event {
+                    self.budget = Instant::now().checked_add(timeout);
+                    self.shared.children.borrow().logs().gather();
+                }
+                if matches!(event, Event::State { to: State::Running, .. }) {
+                    self.note_start();
+                }
+                if let Event::Ended { run, end, expected: false, cause: None, .. } = &event {
+                    self.shared.deaths.borrow_mut().look_into(*run, end);
+                }
+                self.shared.tallies.borrow_mut().count(&event, &self.shared.deaths.borrow());
                 journal::write(&self.shared, &event);
+                publish(&self.shared, event);
             }
             Effect::Exit { code } => self.exit = Some(code),
         }
+    }
+
+    /// When as many have come up as start with the daemon, what starts them is not needed for a while.
+    fn note_start(&mut self) {
+        if self.to_come_up == 1 {
+            muster_sys::footprint::release_startup_code();
+        }
+        self.to_come_up = self.to_come_up.saturating_sub(1);
     }
 
     /// Tells the core of trees of which nothing is left; one look serves all that ended together.
@@ -277,7 +416,11 @@ impl EventLoop {
         let ended: Vec<RunId> = self.sweeps.keys().copied().filter(|&run| !children.has_main(run)).collect();
         for run in children.take_gone(&ended) {
             self.sweeps.remove(&run);
-            self.inputs.push_back(Input::TreeGone { run });
+            if is_command(run) {
+                self.probes.command_gone(run);
+            } else {
+                self.inputs.push_back(Input::TreeGone { run });
+            }
         }
     }
 

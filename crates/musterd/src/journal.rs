@@ -1,8 +1,9 @@
 //! What the core tells onlookers, as messages for the operator at three in the morning.
 
-use muster_core::{Event, Instance, InstanceId, PastRun, RunEnd, ShutdownReason, State};
+use muster_core::{Event, Health, Instance, InstanceId, PastRun, RunEnd, ShutdownReason, State};
 use tracing::{debug, error, info, warn};
 
+use crate::deaths::OutOfMemory;
 use crate::shared::Shared;
 use crate::view::{self, span};
 
@@ -16,20 +17,28 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
         Event::Ended { instance, run, end: RunEnd::NotSpawned(error), expected: false, .. } => {
             error!(program = %name(*instance), %run, "cannot spawn: {error}");
         }
-        Event::Ended { instance, run, end, uptime, expected } => {
+        Event::Ended { instance, run, end, uptime, expected, cause } => {
             let (program, uptime) = (name(*instance), span(*uptime));
             if told_when_stopped(supervisor.instance(*instance)).is_some_and(|past| past.run == *run) {
                 // Told with "stopped", which comes as soon as nothing of its tree is left.
                 debug!(%program, %run, %end, uptime, "ended");
             } else if *expected {
                 info!(%program, %run, %end, uptime, "ended");
+            } else if let Some(cause) = cause {
+                warn!(%program, %run, %end, uptime, %cause, "ended by us");
+            } else if let Some(OutOfMemory::Killed(kills)) = shared.deaths.borrow().memory(*run) {
+                warn!(%program, %run, %end, uptime, kills, "ended unexpectedly, out of memory");
             } else {
                 warn!(%program, %run, %end, uptime, "ended unexpectedly");
             }
         }
-        Event::Retry { instance, delay, attempt, limit } => {
+        Event::Retry { instance, delay, attempt, limit, verdict } => {
             let limit = limit.map_or_else(|| "without limit".to_owned(), |limit| limit.to_string());
-            info!(program = %name(*instance), delay = span(*delay), attempt, %limit, "will be started again");
+            let program = name(*instance);
+            info!(%program, delay = span(*delay), attempt, %limit, why = %verdict, "will be started again");
+        }
+        Event::Final { instance, run, verdict } => {
+            debug!(program = %name(*instance), %run, why = %verdict, "will not be started again");
         }
         Event::Killed { instance, run, waited, cut_short } => {
             let why = if *cut_short { "the shutdown left it no more time" } else { "did not stop in time" };
@@ -44,10 +53,43 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
                 ShutdownReason::Signal(signal) => info!(%signal, timeout, "stopping everything"),
                 ShutdownReason::Command => info!(timeout, "stopping everything: asked by musterctl"),
                 ShutdownReason::Done => info!("every program has ended"),
+                ShutdownReason::Probe(id) => {
+                    error!(program = %name(*id), timeout, "a probe failed for good, stopping everything");
+                }
                 ShutdownReason::Essential(id) => {
                     error!(program = %name(*id), timeout, "an essential program has ended, stopping everything");
                 }
             }
+        }
+        Event::Ready { instance, run, is_ready: true } => info!(program = %name(*instance), %run, "ready"),
+        Event::Ready { instance, run, is_ready: false } => warn!(program = %name(*instance), %run, "not ready"),
+        Event::Health { instance, run, health, probe, detail } => {
+            let probe = probe_name(supervisor.instance(*instance), *probe);
+            match health {
+                Health::Unhealthy => warn!(program = %name(*instance), %run, probe, %detail, "unhealthy"),
+                _ => info!(program = %name(*instance), %run, probe, "healthy"),
+            }
+        }
+        Event::ProbeFailed { instance, run, probe, failures, detail } => {
+            let probe = probe_name(supervisor.instance(*instance), *probe);
+            debug!(program = %name(*instance), %run, probe, failures, %detail, "a check failed");
+        }
+        Event::Failing { instance, run, cause } => {
+            warn!(program = %name(*instance), %run, %cause, "failed, and is stopped for it");
+        }
+        Event::Waiting { instance, on } => {
+            warn!(program = %name(*instance), waiting_for = on.join(" and "), "waits for what will not come by itself");
+        }
+        Event::Configured { plan } if plan.is_empty() => info!("the configuration is as it was"),
+        Event::Configured { plan } => {
+            info!(
+                added = plan.added.join(","),
+                removed = plan.removed.join(","),
+                restarted = plan.restarted.join(","),
+                changed = plan.changed.join(","),
+                unchanged = plan.unchanged,
+                "another configuration is in force"
+            );
         }
         Event::ShutdownHurried => warn!("asked to stop again: SIGKILL to everything"),
         Event::ShutdownEnded { reason, code, killed, left, slowest } => {
@@ -64,6 +106,10 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
             write_last_words(shared, reason, *code);
         }
     }
+}
+
+fn probe_name(instance: &Instance, probe: usize) -> &str {
+    instance.spec().check(probe).map_or("", |check| check.name)
 }
 
 /// The end of a run that was being stopped is told with "stopped": one line for a thousand programs each.
@@ -94,24 +140,7 @@ fn write_state(shared: &Shared, id: InstanceId, from: State, to: State) {
 /// Why the container ends as it does: the last line.
 fn write_last_words(shared: &Shared, reason: &ShutdownReason, code: u8) {
     let supervisor = shared.supervisor.borrow();
-    let why = match reason {
-        ShutdownReason::Signal(signal) => format!("stopped by {signal}"),
-        ShutdownReason::Command => "stopped by musterctl".to_owned(),
-        ShutdownReason::Essential(id) => {
-            let instance = supervisor.instance(*id);
-            let end = instance.past().next_back().map(|past| past.end.to_string()).unwrap_or_default();
-            format!("the essential program {:?} ended: {end}", instance.name())
-        }
-        ShutdownReason::Done if code == 0 => "every program has ended well".to_owned(),
-        ShutdownReason::Done => {
-            let failed = supervisor.snapshot().iter().filter_map(|instance| {
-                let past = instance.past().next_back()?;
-                (!past.success && instance.program().autostart).then_some((past.ended, instance.name(), &past.end))
-            });
-            let first = failed.min_by_key(|(ended, ..)| *ended);
-            first.map_or_else(String::new, |(_, name, end)| format!("{name:?} failed first: {end}"))
-        }
-    };
+    let why = supervisor.explain_exit(reason, code);
     info!(code, "exit: {why}");
 }
 

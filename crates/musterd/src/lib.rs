@@ -11,14 +11,24 @@ mod check;
 mod children;
 mod cli;
 mod clock;
+mod deaths;
 mod doctor;
 mod effective;
 mod event_loop;
+mod feed;
 mod http;
 mod journal;
 mod logs;
+mod notify;
+mod probes;
+mod publish;
+mod rehearse;
+mod reload;
 pub mod run;
 mod shared;
+mod simulate;
+mod story;
+mod tally;
 mod telemetry;
 mod view;
 
@@ -29,6 +39,7 @@ use clap::{CommandFactory, Parser};
 use muster_config::Loaded;
 
 use cli::{Cli, Command};
+use reload::Sources;
 
 /// The program `musterd`.
 pub fn main() -> ExitCode {
@@ -49,6 +60,9 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if arguments.get(1).is_some_and(|first| first == "run") {
         return ExitCode::from(run::main(&arguments[2..]));
     }
+    if let Some(code) = rehearse::part(&arguments) {
+        return ExitCode::from(code);
+    }
     muster_sys::boot::seal_inherited_descriptors();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -62,17 +76,23 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => supervise(&cli.config),
         Some(Command::Check { config, format, strict }) => check::check(&config, format, strict),
         Some(Command::Doctor { json }) => doctor::doctor(json),
+        Some(Command::Schema) => {
+            check::say(muster_config::json_schema().trim_end());
+            0
+        }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "musterd", &mut std::io::stdout());
             0
         }
+        Some(Command::Simulate(arguments)) => simulate::simulate_command(&arguments),
+        Some(Command::Rehearse(arguments)) => rehearse::rehearse_command(&arguments),
         Some(Command::Run { arguments }) => run::main(&arguments),
     })
 }
 
 fn supervise(config: &[std::path::PathBuf]) -> u8 {
-    let loaded = match check::load(config) {
-        Ok(loaded) => loaded,
+    let (paths, loaded) = match check::find(config) {
+        Ok(paths) => (paths.clone(), check::load(&paths)),
         Err(message) => {
             check::complain(&message);
             return 2;
@@ -80,6 +100,6 @@ fn supervise(config: &[std::path::PathBuf]) -> u8 {
     };
     check::write_diagnostics(&loaded);
     // Everything else of it, the texts of the files above all, is not needed any more.
-    let Loaded { spec, files, .. } = loaded;
-    spec.map_or(2, |spec| boot::supervise(spec, files))
+    let Loaded { spec, files, looked_at, .. } = loaded;
+    spec.map_or(2, |spec| boot::supervise(spec, Sources::absolute(paths, files, looked_at)))
 }

@@ -4,15 +4,22 @@
 //! sent to the loop as an [`Order`]. No borrow is ever held over an await.
 
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::sync::Arc;
 
+use muster_api::Timestamp;
 use muster_core::request::Outcome;
-use muster_core::{RequestId, Selector, Supervisor, Verb};
+use muster_core::{RequestId, Selector, Supervisor, Time, Verb};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::children::Children;
 use crate::clock::Clock;
+use crate::deaths::Deaths;
+use crate::feed::Feed;
+use crate::http::access::Access;
+use crate::logs::memory::Memory;
+use crate::reload::{self, Configuration};
+use crate::tally::Tallies;
 
 /// How many orders may wait for the loop. A connection that finds the queue full waits, and nobody else with it.
 pub(crate) const ORDERS: usize = 256;
@@ -24,6 +31,8 @@ pub(crate) enum Order {
     Command { request: RequestId, select: Selector, verb: Verb, wait: bool, reply: oneshot::Sender<Outcome> },
     /// Whoever asked waits no longer.
     Expire { request: RequestId },
+    /// Put another configuration in force.
+    Configure { request: RequestId, new: Box<reload::New>, reply: oneshot::Sender<Outcome> },
     /// Stop everything and exit.
     Shutdown { timeout: Option<Duration> },
 }
@@ -33,8 +42,14 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) supervisor: RefCell<Supervisor>,
     pub(crate) children: RefCell<Children>,
-    pub(crate) config_files: Vec<PathBuf>,
+    pub(crate) configuration: Configuration,
+    pub(crate) access: RefCell<Access>,
     pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) feed: RefCell<Feed>,
+    pub(crate) deaths: RefCell<Deaths>,
+    pub(crate) tallies: RefCell<Tallies>,
+    /// The daemon's own messages.
+    pub(crate) own_log: Arc<Memory>,
     next_request: Cell<u64>,
 }
 
@@ -43,15 +58,24 @@ impl Shared {
         clock: Clock,
         supervisor: Supervisor,
         children: Children,
-        config_files: Vec<PathBuf>,
+        configuration: Configuration,
+        access: Access,
         orders: mpsc::Sender<Order>,
+        own_log: Arc<Memory>,
     ) -> Shared {
+        let began = Timestamp::from(clock.date(Time::ZERO)).unix_ms();
+        let feed = Feed::beginning_with(first_event(began), supervisor.snapshot().len());
         Shared {
             clock,
             supervisor: RefCell::new(supervisor),
             children: RefCell::new(children),
-            config_files,
+            configuration,
+            access: RefCell::new(access),
             orders,
+            feed: RefCell::new(feed),
+            deaths: RefCell::new(Deaths::new()),
+            tallies: RefCell::default(),
+            own_log,
             next_request: Cell::new(0),
         }
     }
@@ -60,4 +84,10 @@ impl Shared {
         self.next_request.set(self.next_request.get() + 1);
         RequestId(self.next_request.get())
     }
+}
+
+/// The number of a life's first event. A life that lasts a millisecond may have a thousand events before the next one's
+/// numbers are touched, and browsers still hold the numbers exactly for the next two centuries.
+fn first_event(began_ms: i64) -> u64 {
+    u64::try_from(began_ms).unwrap_or(0).saturating_mul(1000).max(1)
 }

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use muster_core::spec::{DaemonSpec, LogFormat, LogLevel};
 use tracing::level_filters::LevelFilter;
@@ -16,21 +17,34 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::logs::Source;
 use crate::logs::console::Console;
+use crate::logs::memory::Memory;
 
-/// Where messages go.
+/// How much of its own messages the daemon remembers.
+const REMEMBERED: usize = 64 * 1024;
+
+/// Where messages go; and they are remembered, for those who ask later.
 #[derive(Clone, Debug)]
-enum Destination {
+struct Destination {
+    place: Place,
+    memory: Arc<Memory>,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
     Console(Console),
     File(Arc<File>),
 }
 
-/// Begins to write messages as the configuration says.
-pub(crate) fn start(spec: &DaemonSpec, stderr: &Console) -> io::Result<()> {
-    let destination = match &spec.log_file {
-        Some(path) => Destination::File(Arc::new(open(path)?)),
-        None => Destination::Console(stderr.clone()),
+/// Begins to write messages as the configuration says. Gives what is remembered of them.
+pub(crate) fn start(spec: &DaemonSpec, stderr: &Console) -> io::Result<Arc<Memory>> {
+    let place = match &spec.log_file {
+        Some(path) => Place::File(Arc::new(open(path)?)),
+        None => Place::Console(stderr.clone()),
     };
+    let memory = Memory::of_size(REMEMBERED);
+    let destination = Destination { place, memory: Arc::clone(&memory) };
     let colour = spec.log_file.is_none() && io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(destination)
@@ -47,7 +61,7 @@ pub(crate) fn start(spec: &DaemonSpec, stderr: &Console) -> io::Result<()> {
     let _ = subscriber.try_init();
     // The default hook prints to stderr itself, and would wait there for a reader that does not read.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "this is a bug of musterd, please report it")));
-    Ok(())
+    Ok(memory)
 }
 
 /// `RUST_LOG` wins over the configuration, as in every Rust program: `debug`, or `warn,musterd::http=trace`.
@@ -83,11 +97,12 @@ pub(crate) struct Message<'a> {
 
 impl Write for Message<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.destination {
-            Destination::Console(console) => console.append(bytes),
+        match &self.destination.place {
+            Place::Console(console) => console.append(bytes),
             // A message that cannot be written is lost; there is nobody to tell.
-            Destination::File(file) => drop((&**file).write_all(bytes)),
+            Place::File(file) => drop((&**file).write_all(bytes)),
         }
+        self.destination.memory.push(Source::Stderr, 0, SystemTime::now(), bytes);
         Ok(bytes.len())
     }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use muster_api as api;
 use muster_core::restart::Limit;
-use muster_core::supervisor::is_ready;
-use muster_core::{Goal, Instance, PastRun, RunEnd, State, Time};
+use muster_core::spec::ProbeKind;
+use muster_core::{Goal, Health, Instance, PastRun, Readiness, RunEnd, State, Time};
 
 use crate::shared::Shared;
+use crate::story;
 
 /// One instance as the list shows it.
 pub(crate) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::Program {
@@ -24,8 +25,9 @@ pub(crate) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         goal: goal(instance.goal()),
         state: state(instance.state()),
         code: u16::from(instance.state().code()),
-        ready: None,
-        health: None,
+        ready: ready(instance),
+        health: health(instance),
+        status: instance.run().and_then(|run| shared.children.borrow().told(run)?.status.clone()),
         pid: pid.filter(|_| began.is_some()),
         run: instance.last_run().map(|run| run.0),
         started_at: began.map(|at| date(shared, at)),
@@ -34,10 +36,29 @@ pub(crate) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         startretries: limit,
         next_start_at: instance.next_start().map(|at| date(shared, at)),
         exit: instance.past().next_back().map(exit),
-        waiting_for: waiting_for(instance),
+        waiting_for: shared.supervisor.borrow().waiting_for(instance.id()),
         autostart: program.autostart,
         priority: program.priority,
-        description: describe(instance, pid, now),
+        description: describe(shared, instance, pid, now),
+    }
+}
+
+/// Only a run can be ready, and only one that has a way to say so is asked.
+fn ready(instance: &Instance) -> Option<bool> {
+    let spec = instance.spec();
+    let says = spec.ready.is_some() || spec.probes.iter().any(|probe| probe.kind == ProbeKind::Readiness);
+    (says && instance.is_live()).then(|| instance.ready() == Readiness::Ready)
+}
+
+fn health(instance: &Instance) -> Option<String> {
+    (!instance.spec().probes.is_empty() && instance.is_live()).then(|| health_word(instance.health()).to_owned())
+}
+
+pub(crate) fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::Unknown => "unknown",
+        Health::Healthy => "healthy",
+        Health::Unhealthy => "unhealthy",
     }
 }
 
@@ -50,15 +71,15 @@ pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time) -> api::Pr
         ended_at: None,
         uptime: now.since(began).as_secs_f64(),
         exit: None,
+        ended_by: None,
+        cause: None,
+        core_dumped: false,
+        out_of_memory: None,
+        spawn_error: None,
+        verdict: None,
+        last_lines: Vec::new(),
     });
-    let past = instance.past().rev().map(|past| api::Run {
-        run: past.run.0,
-        pid: shared.children.borrow().pid_of(past.run),
-        started_at: date(shared, past.began),
-        ended_at: Some(date(shared, past.ended)),
-        uptime: past.ended.since(past.began).as_secs_f64(),
-        exit: Some(exit(past)),
-    });
+    let past = instance.past().rev().map(|past| story::past_run(shared, instance, past));
     api::ProgramDetail {
         program: program(shared, instance, now),
         configuration: crate::effective::configuration(instance),
@@ -69,18 +90,12 @@ pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time) -> api::Pr
 /// What keeps the whole from being ready.
 pub(crate) fn readiness(shared: &Shared, now: Time) -> api::Ready {
     let supervisor = shared.supervisor.borrow();
-    let missing = supervisor.snapshot().iter().filter(|instance| !is_ready(instance));
-    let missing: Vec<api::Missing> = missing
-        .map(|instance| {
-            let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
-            api::Missing {
-                name: instance.name().to_owned(),
-                state: state(instance.state()),
-                reason: describe(instance, pid, now),
-            }
-        })
-        .collect();
-    api::Ready { ready: missing.is_empty() && !supervisor.is_shutting_down(), missing }
+    let missing = supervisor.unready().map(|instance| {
+        let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
+        let name = instance.name().to_owned();
+        api::Missing { name, state: state(instance.state()), reason: why_not_ready(shared, instance, pid, now) }
+    });
+    api::Ready { ready: supervisor.is_ready(), missing: missing.collect() }
 }
 
 pub(crate) fn state(state: State) -> api::State {
@@ -107,36 +122,45 @@ pub(crate) fn date(shared: &Shared, at: Time) -> api::Timestamp {
     shared.clock.date(at).into()
 }
 
-fn exit(past: &PastRun) -> api::ExitInfo {
-    let (code, signal) = match &past.end {
+pub(crate) fn exit(past: &PastRun) -> api::ExitInfo {
+    api::ExitInfo { reason: past.reason(), ..exit_info(&past.end, past.success) }
+}
+
+pub(crate) fn exit_info(end: &RunEnd, success: bool) -> api::ExitInfo {
+    let (code, signal) = match end {
         RunEnd::Exited(muster_core::Exit::Code(code)) => (Some(*code), None),
         RunEnd::Exited(muster_core::Exit::Signal { signal, .. }) => (None, Some(signal.to_string())),
         RunEnd::NotSpawned(_) => (None, None),
     };
-    api::ExitInfo { code, signal, success: past.success, reason: past.end.to_string() }
+    api::ExitInfo { code, signal, success, reason: end.to_string() }
 }
 
 fn retries(instance: &Instance) -> Option<u32> {
     instance.program().restart.retries()
 }
 
-fn waiting_for(instance: &Instance) -> Vec<String> {
-    let leftovers = instance.has_leftovers().then(|| "the processes that its last run left behind".to_owned());
-    let others = instance.is_held().then(|| "the programs that are restarted with it".to_owned());
-    let reasons = leftovers.into_iter().chain(others);
-    if instance.state() == State::Waiting { reasons.collect() } else { Vec::new() }
+fn why_not_ready(shared: &Shared, instance: &Instance, pid: Option<u32>, now: Time) -> String {
+    match instance.state() {
+        _ if instance.is_failing() => instance.cause().map(ToString::to_string).unwrap_or_default(),
+        _ if instance.health() == Health::Unhealthy => "unhealthy".to_owned(),
+        State::Running => "not ready".to_owned(),
+        _ => describe(shared, instance, pid, now),
+    }
 }
 
 /// A line for people: what supervisorctl would say, or more.
-fn describe(instance: &Instance, pid: Option<u32>, now: Time) -> String {
-    let last_end = instance.past().next_back().map(|past| past.end.to_string());
-    let reason = last_end.unwrap_or_default();
+fn describe(shared: &Shared, instance: &Instance, pid: Option<u32>, now: Time) -> String {
+    let reason = instance.past().next_back().map(PastRun::reason).unwrap_or_default();
     let in_state = now.since(instance.since());
     match instance.state() {
+        State::Running | State::Starting if instance.is_failing() => {
+            let why = instance.cause().map(ToString::to_string).unwrap_or_default();
+            format!("being stopped: {why}")
+        }
         State::Running | State::Starting => {
             let pid = pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"));
             let up = instance.run_began().map_or(Duration::ZERO, |began| now.since(began));
-            format!("{pid}, uptime {}", clock_face(up))
+            format!("{pid}, uptime {}{}", clock_face(up), said(shared, instance))
         }
         State::Backoff => match instance.next_start().filter(|&at| at > now) {
             Some(at) => format!("{reason}; next start in {}, {}", span(at.since(now)), attempt(instance)),
@@ -149,12 +173,29 @@ fn describe(instance: &Instance, pid: Option<u32>, now: Time) -> String {
             Some(pid) => format!("pid {pid}, stopping for {}", span(in_state)),
             None => format!("stopping for {}", span(in_state)),
         },
-        State::Waiting => format!("waiting for {}", waiting_for(instance).join(" and ")),
+        State::Waiting => {
+            format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id()).join(" and "))
+        }
         State::Stopped if instance.past().next_back().is_none() => "not started".to_owned(),
         State::Stopped => format!("stopped {} ago", clock_face(in_state)),
         State::Exited => format!("{reason}, {} ago", clock_face(in_state)),
         State::Fatal => format!("{reason}; {}", gave_up(instance)),
     }
+}
+
+/// What is known of a run besides that it is up.
+fn said(shared: &Shared, instance: &Instance) -> String {
+    let children = shared.children.borrow();
+    let told = instance.run().and_then(|run| children.told(run));
+    let notes = [
+        (ready(instance) == Some(false), "not ready"),
+        (instance.health() == Health::Unhealthy, "unhealthy"),
+        (told.is_some_and(|told| told.is_reloading), "reloading"),
+        (told.is_some_and(|told| told.is_stopping), "stopping"),
+    ];
+    let notes = notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note);
+    let status = told.and_then(|told| told.status.as_deref());
+    notes.chain(status).map(|note| format!(", {note}")).collect()
 }
 
 fn attempt(instance: &Instance) -> String {

@@ -46,7 +46,7 @@ impl Access {
         }
         let (what, key) = match method {
             Method::Get => ("look", "readonly_users or allow_users"),
-            Method::Post => ("control programs", "allow_users"),
+            Method::Post | Method::Delete => ("control programs", "allow_users"),
         };
         Err(Problem::new(ProblemKind::NotAllowed, format!("user id {uid} may not {what}"))
             .with_hint(format!("{key} in [http] of the configuration lets users in; root always is")))

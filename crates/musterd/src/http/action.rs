@@ -12,14 +12,15 @@ use tokio::sync::oneshot;
 
 use super::response::{self, Answer};
 use super::{body, look};
+use crate::deaths::{Asked, Request};
 use crate::shared::{Order, Shared};
 use crate::view;
 
 /// start, stop, restart, signal.
 pub(super) async fn act(
     shared: &Rc<Shared>,
-    verb: api::Verb,
-    select: &str,
+    uid: u32,
+    (verb, select): (api::Verb, &str),
     wait: Duration,
     body: Incoming,
 ) -> Result<Answer, Problem> {
@@ -28,12 +29,29 @@ pub(super) async fn act(
         api::Verb::Start => Verb::Start,
         api::Verb::Stop => Verb::Stop,
         api::Verb::Restart => Verb::Restart,
+        api::Verb::Reload => Verb::Reload,
         api::Verb::Signal => parse_signal(body::read(body).await?)?,
     };
+    note_asker(shared, uid, &selector, verb);
     let results = command(shared, selector, verb, wait).await?;
     let is_accepted = results.iter().any(|result| result.outcome == api::Outcome::Accepted);
     let status = if is_accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
     finish(results, status)
+}
+
+/// Remembers who asked, for the story of the runs that this may end.
+fn note_asker(shared: &Shared, uid: u32, selector: &Selector, verb: Verb) {
+    let what = match verb {
+        Verb::Stop => Request::Stop,
+        Verb::Restart => Request::Restart,
+        Verb::Signal { signal, .. } => Request::Signal(signal),
+        _ => return,
+    };
+    let supervisor = shared.supervisor.borrow();
+    let chosen = supervisor.select(selector).unwrap_or_default();
+    let runs = chosen.into_iter().filter_map(|id| supervisor.instance(id).run());
+    let mut deaths = shared.deaths.borrow_mut();
+    runs.for_each(|run| deaths.ask(run, Asked { what, uid }));
 }
 
 /// Answers when the instances are where they are wanted.
@@ -45,6 +63,8 @@ pub(super) async fn wait(
 ) -> Result<Answer, Problem> {
     let awaited = match until {
         api::WaitFor::Running => Awaited::Running,
+        api::WaitFor::Ready => Awaited::Ready,
+        api::WaitFor::Healthy => Awaited::Healthy,
         api::WaitFor::Exited => Awaited::Exited,
         api::WaitFor::Stopped => Awaited::Stopped,
     };
@@ -134,9 +154,11 @@ async fn command(
         },
     };
     match outcome {
+        Outcome::Reloaded(_) => Ok(Vec::new()),
+        Outcome::ShuttingDown => Err(Problem::new(ProblemKind::ShuttingDown, "the daemon is shutting down")),
         Outcome::NoSuchProgram(pattern) => Err(Problem::no_such_program(vec![pattern])),
         Outcome::Results(results) => {
-            Ok(results.into_iter().map(|(id, result)| action_result(shared, id, result, waits)).collect())
+            Ok(results.into_iter().filter_map(|(id, result)| action_result(shared, id, result, waits)).collect())
         }
     }
 }
@@ -155,26 +177,34 @@ impl Drop for Abandon {
     }
 }
 
-fn action_result(shared: &Shared, id: InstanceId, result: Result<Done, Failure>, waited: bool) -> api::ActionResult {
+fn action_result(
+    shared: &Shared,
+    id: InstanceId,
+    result: Result<Done, Failure>,
+    waited: bool,
+) -> Option<api::ActionResult> {
     let supervisor = shared.supervisor.borrow();
-    let instance = supervisor.instance(id);
+    // A reload may have removed it since.
+    let instance = supervisor.get(id)?;
     let (outcome, error) = match result {
         Ok(done) => (done_word(done), None),
         Err(Failure::Pending) if waited => (api::Outcome::Pending, None),
         Err(Failure::Pending) => (api::Outcome::Accepted, None),
+        Err(Failure::Waiting(_)) if !waited => (api::Outcome::Accepted, None),
+        Err(Failure::Waiting(on)) => (api::Outcome::Pending, Some(format!("waiting for {}", on.join(" and ")))),
         Err(Failure::NotRunning) => (api::Outcome::NotRunning, None),
         Err(Failure::Ended(end)) => (api::Outcome::Error, Some(end.to_string())),
         Err(Failure::Cancelled) => (api::Outcome::Error, Some("somebody asked for the opposite meanwhile".to_owned())),
         Err(Failure::ShuttingDown) => (api::Outcome::Error, Some("the daemon is shutting down".to_owned())),
     };
     let run = instance.run().filter(|_| instance.run_began().is_some());
-    api::ActionResult {
+    Some(api::ActionResult {
         name: instance.name().to_owned(),
         outcome,
         state: view::state(instance.state()),
         pid: run.and_then(|run| shared.children.borrow().pid_of(run)),
         error,
-    }
+    })
 }
 
 fn done_word(done: Done) -> api::Outcome {

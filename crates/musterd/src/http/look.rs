@@ -8,6 +8,7 @@ use muster_core::{Goal, Instance, Selector, State};
 use super::action::parse_selector;
 use super::response::{self, Answer};
 use crate::shared::Shared;
+use crate::story;
 use crate::view;
 
 pub(super) fn info(shared: &Shared) -> Answer {
@@ -22,7 +23,7 @@ pub(super) fn info(shared: &Shared) -> Answer {
         state: phase(shared),
         started_at: view::date(shared, muster_core::Time::ZERO),
         uptime: shared.clock.now().since_origin().as_secs_f64(),
-        config_files: shared.config_files.iter().map(|path| path.display().to_string()).collect(),
+        config_files: shared.configuration.in_force().files.iter().map(|path| path.display().to_string()).collect(),
         goals: api::Goals { up: count(up), down: count(supervisor.snapshot().len() - up) },
     };
     response::json(StatusCode::OK, &info)
@@ -69,8 +70,14 @@ pub(super) fn program(shared: &Shared, name: &str) -> Result<Answer, Problem> {
     Ok(response::json(StatusCode::OK, &view::detail(shared, instance, shared.clock.now())))
 }
 
+pub(super) fn why(shared: &Shared, name: &str) -> Result<Answer, Problem> {
+    let supervisor = shared.supervisor.borrow();
+    let instance = supervisor.find(name).ok_or_else(|| no_such_instance(&supervisor, name))?;
+    Ok(response::json(StatusCode::OK, &story::why(shared, instance, shared.clock.now())))
+}
+
 /// A program with several instances is not one of them.
-fn no_such_instance(supervisor: &muster_core::Supervisor, name: &str) -> Problem {
+pub(super) fn no_such_instance(supervisor: &muster_core::Supervisor, name: &str) -> Problem {
     let problem = Problem::no_such_program(vec![name.to_owned()]);
     let several = supervisor.snapshot().iter().any(|instance| instance.program().name == name);
     if several { problem.with_hint(format!("it has several instances: {name}:0, {name}:1, …")) } else { problem }

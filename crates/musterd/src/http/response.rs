@@ -1,14 +1,16 @@
-//! Answers: JSON, and errors as RFC 9457 problems.
+//! Answers: JSON, streams, and errors as RFC 9457 problems.
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use muster_api::{JSON, PROBLEM_JSON, Problem, ProblemKind, RouteError};
 use serde::Serialize;
 
-/// An answer, whole.
-pub(super) type Answer = Response<Full<Bytes>>;
+use super::stream::Body;
+
+/// An answer.
+pub(super) type Answer = Response<Body>;
 
 /// A body as JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
@@ -16,6 +18,21 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
         Ok(text) => with_type(status, JSON, text),
         Err(error) => problem(&Problem::new(ProblemKind::Internal, format!("cannot write the answer: {error}"))),
     }
+}
+
+/// A body that is made while it is sent.
+pub(super) fn streaming(media_type: &'static str, body: Body) -> Answer {
+    let mut answer = Response::new(body);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// No body.
+pub(super) fn nothing(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Body::Whole(Full::default()));
+    *answer.status_mut() = status;
+    answer
 }
 
 /// An error.
@@ -39,7 +56,7 @@ pub(super) fn route_error(error: RouteError) -> Answer {
 }
 
 fn with_type(status: StatusCode, media_type: &'static str, text: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    let mut answer = Response::new(Body::Whole(Full::new(Bytes::from(text))));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     answer

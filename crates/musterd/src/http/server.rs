@@ -1,27 +1,35 @@
 //! Accepting connections, with bounds on all of them.
 //!
 //! There are at most [`MOST`] connections, and fewer where programs need the descriptors. When one more comes, the one
-//! that has been idle for longest is closed, so a flood of connections that say nothing keeps nobody out. A client that is
-//! slow to send is closed by a timeout; a panic in one connection ends that connection.
+//! that has been idle for longest is closed, so a flood of connections that say nothing keeps nobody out. Those who follow
+//! something are bounded by what they follow and not counted here. A client that is slow to send is closed by a timeout,
+//! one that follows and goes away at once; a panic in one connection ends that connection.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use muster_sys::async_fd::Watched;
 use muster_sys::limits::OriginalLimits;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
-use super::access::Access;
 use super::answer;
+use super::stream::Busy;
 use crate::shared::Shared;
 
-/// How many connections there are at most. Each costs a descriptor and about 10 KB while it is open.
+/// How many connections there are at most. Each costs two descriptors and about 10 KB while it is open.
 const MOST: usize = 256;
+
+/// How many may follow logs besides. Each costs some 40 KB more while it does not read.
+const MOST_FOLLOWERS: usize = 512;
 
 /// How many there are even where programs leave no descriptors: somebody must be able to stop them.
 const FEWEST: usize = 4;
@@ -50,6 +58,7 @@ struct Connections {
 struct Connection {
     task: AbortHandle,
     is_busy: Rc<Cell<bool>>,
+    is_following: Rc<Cell<bool>>,
 }
 
 /// The server of the control socket.
@@ -60,10 +69,9 @@ pub(crate) struct Server {
 
 impl Server {
     /// Accepts from now on. Must be called within a local runtime.
-    pub(crate) fn start(listener: UnixListener, shared: Rc<Shared>, access: Access) -> Server {
+    pub(crate) fn start(listener: UnixListener, shared: Rc<Shared>) -> Server {
         let connections = Connections::at_most(spare_descriptors(shared.supervisor.borrow().snapshot().len()));
-        let accepting =
-            tokio::task::spawn_local(accept_for_ever(listener, shared, Rc::new(access), connections.clone()));
+        let accepting = tokio::task::spawn_local(accept_for_ever(listener, shared, connections.clone()));
         Server { connections, accepting: accepting.abort_handle() }
     }
 
@@ -80,12 +88,12 @@ impl Server {
     }
 }
 
-async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, access: Rc<Access>, connections: Connections) {
+async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, connections: Connections) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 connections.make_room();
-                serve(stream, &shared, &access, &connections);
+                serve(stream, &shared, &connections);
                 // In a burst, those that were closed must go before the next one is taken: until their tasks have had
                 // their turn their descriptors are open. And who has just come is heard before it can be closed.
                 tokio::task::yield_now().await;
@@ -99,39 +107,64 @@ async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, access: Rc<
     }
 }
 
-fn serve(stream: UnixStream, shared: &Rc<Shared>, access: &Rc<Access>, connections: &Connections) {
+fn serve(stream: UnixStream, shared: &Rc<Shared>, connections: &Connections) {
     let Ok(uid) = stream.peer_cred().map(|peer| peer.uid()) else { return };
     let id = connections.new_id();
-    let is_busy = Rc::new(Cell::new(false));
+    let (is_busy, is_following) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
     let task = tokio::task::spawn_local({
-        let (shared, access) = (Rc::clone(shared), Rc::clone(access));
+        let shared = Rc::clone(shared);
         let closing = Closing { connections: connections.clone(), id };
-        let is_busy = Rc::clone(&is_busy);
+        let (is_busy, is_following) = (Rc::clone(&is_busy), Rc::clone(&is_following));
         async move {
             let _closing = closing;
-            if let Err(error) = talk(stream, shared, access, uid, is_busy).await {
-                debug!(%error, uid, "a connection to the control socket ended badly");
+            let hanging_up = hang_up(&stream, &is_following);
+            let talking = talk(stream, shared, uid, is_busy, &is_following);
+            // In this order: whether it follows is known when it has talked.
+            tokio::select! {
+                biased;
+                ended = talking => if let Err(error) = ended {
+                    debug!(%error, uid, "a connection to the control socket ended badly");
+                },
+                () = hanging_up => {}
             }
         }
     });
-    connections.open.borrow_mut().insert(id, Connection { task: task.abort_handle(), is_busy });
+    let connection = Connection { task: task.abort_handle(), is_busy, is_following };
+    connections.open.borrow_mut().insert(id, connection);
+}
+
+/// Ready when a client that follows has gone away. Nothing is sent to it while nothing happens, so it would not be noticed;
+/// and a client that has only finished sending is still there. The end of both directions is told (`EPOLLHUP`, epoll_ctl(2))
+/// to who asks for nothing else.
+fn hang_up<'a>(stream: &UnixStream, is_following: &'a Cell<bool>) -> impl Future<Output = ()> + use<'a> {
+    let copy = stream.as_fd().try_clone_to_owned();
+    async move {
+        poll_fn(|_| if is_following.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+        // Where there is no descriptor for this it is noticed when something is sent.
+        let Ok(watched) = copy.and_then(Watched::for_hanging_up) else {
+            return std::future::pending().await;
+        };
+        if watched.hung_up().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 async fn talk(
     stream: UnixStream,
     shared: Rc<Shared>,
-    access: Rc<Access>,
     uid: u32,
     is_busy: Rc<Cell<bool>>,
+    is_following: &Cell<bool>,
 ) -> Result<(), hyper::Error> {
     let service = service_fn(|request| {
-        let answering = answer::answer(Rc::clone(&shared), Rc::clone(&access), uid, request);
+        let answering = answer::answer(Rc::clone(&shared), uid, request);
         let is_busy = Rc::clone(&is_busy);
         async move {
-            is_busy.set(true);
+            let busy = Busy::mark(&is_busy);
             let answer = answering.await;
-            is_busy.set(false);
-            answer
+            is_following.set(answer.as_ref().is_ok_and(|answer| answer.body().is_endless()));
+            answer.map(|answer| answer.map(|body| body.holding(busy)))
         }
     });
     hyper::server::conn::http1::Builder::new()
@@ -155,11 +188,16 @@ impl Drop for Closing {
     }
 }
 
+/// How many may follow logs: as many connections as leave enough descriptors for the others and for supervision.
+pub(super) fn most_followers(instances: usize) -> usize {
+    spare_descriptors(instances).saturating_sub(MOST).clamp(1, MOST_FOLLOWERS)
+}
+
 /// How many connections leave enough descriptors for supervision: clients must not keep programs from being started.
 fn spare_descriptors(instances: usize) -> usize {
     let limit = OriginalLimits::current().map_or(1024, |limits| limits.nofile_soft);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    limit.saturating_sub(OWN_DESCRIPTORS + DESCRIPTORS_EACH * instances)
+    limit.saturating_sub(OWN_DESCRIPTORS + DESCRIPTORS_EACH * instances) / 2
 }
 
 impl Connections {
@@ -173,16 +211,18 @@ impl Connections {
     }
 
     fn make_room(&self) {
-        if self.open.borrow().len() >= self.most {
+        let is_counted = |connection: &&Connection| !connection.is_following.get();
+        if self.open.borrow().values().filter(is_counted).count() >= self.most {
             self.close_idlest();
         }
     }
 
-    /// Closes the oldest connection that waits for a request, or the oldest of all.
+    /// Closes the oldest connection that waits for a request, or else the oldest that does not follow, or the oldest of all.
     fn close_idlest(&self) {
         let mut open = self.open.borrow_mut();
         let idle = open.iter().find(|(_, connection)| !connection.is_busy.get());
-        let Some(id) = idle.or_else(|| open.iter().next()).map(|(&id, _)| id) else { return };
+        let counted = || open.iter().find(|(_, connection)| !connection.is_following.get());
+        let Some(id) = idle.or_else(counted).or_else(|| open.iter().next()).map(|(&id, _)| id) else { return };
         // It is off the list at once, so that a burst of connections closes as many others.
         if let Some(connection) = open.remove(&id) {
             connection.task.abort();

@@ -1,144 +1,457 @@
-//! A log file: what a stream writes, as it is.
+//! A log file: what streams write, as it is.
 //!
 //! Opened when there is something to write, and opened again after an error, at most once a second. A file that cannot be
-//! written loses bytes and never stops the program: what was lost is counted, and said once when it begins and once when
-//! it is over.
+//! written loses bytes and never stops the program: what was lost is counted, and told when it begins, once a minute, and
+//! when it is over. A file that somebody else has moved, removed or emptied is noticed within a second of writing. It is
+//! rotated at the end of a line; [`rotate`](super::rotate) has the names.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use memchr::{memchr, memchr_iter, memrchr};
+use muster_core::spec::Rotation;
+use tracing::{info, warn};
 
+use super::compress::Compressor;
+use super::counters::Counters;
+use super::lines::LONGEST;
+use super::rotate::Names;
+
+/// How soon a file that failed is tried again, and how often a healthy one is looked at from outside.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a loss that goes on is told, and how soon a rotation that failed is tried again.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+const DEFAULT_MODE: u32 = 0o644;
 
 /// A log file.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    path: PathBuf,
-    file: Option<File>,
-    lost_bytes: u64,
-    retry_at: Option<Instant>,
+    names: Names,
+    compressor: Arc<Compressor>,
+    open: Option<Open>,
+    /// The next file is made like the one before.
+    mode: u32,
+    loss: Option<Loss>,
+    /// When a loss was last told, and what has been lost since without a word.
+    told_at: Option<Instant>,
+    untold: (u64, u64),
+    rotate_not_before: Option<Instant>,
+    /// What was written last, and what was lost last, was the end of a line.
+    ends_line: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    identity: (u64, u64),
+    size: u64,
+    is_regular: bool,
+    looked_at: Instant,
+}
+
+/// What has been lost since it could last be written.
+#[derive(Debug)]
+struct Loss {
+    lines: u64,
+    bytes: u64,
+    ends_line: bool,
+    retry_at: Instant,
+    is_told: bool,
+}
+
+/// Bytes on their way to a file: whole lines, or a part of one that is very long.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Where a loss is counted.
+    pub(super) counters: &'a Counters,
+    pub(super) now: Instant,
 }
 
 impl LogFile {
-    pub(super) fn at(path: &Path) -> LogFile {
-        LogFile { path: path.to_owned(), file: None, lost_bytes: 0, retry_at: None }
+    pub(super) fn at(path: &Path, rotation: Rotation, compressor: &Arc<Compressor>) -> LogFile {
+        LogFile {
+            names: Names::new(path, rotation),
+            compressor: Arc::clone(compressor),
+            open: None,
+            mode: DEFAULT_MODE,
+            loss: None,
+            told_at: None,
+            untold: (0, 0),
+            rotate_not_before: None,
+            ends_line: true,
+        }
+    }
+
+    /// As another run of its program has it configured.
+    pub(super) fn set_rotation(&mut self, rotation: Rotation) {
+        self.names.rotation = rotation;
     }
 
     /// Lets go of the file that is open; the next bytes open it anew.
-    pub(super) fn close(&mut self) {
-        self.file = None;
-        self.retry_at = None;
+    pub(super) fn reopen(&mut self, now: Instant) {
+        self.open = None;
+        if let Some(loss) = &mut self.loss {
+            loss.retry_at = now;
+        }
     }
 
     /// Appends bytes, or counts them as lost.
-    pub(super) fn append(&mut self, bytes: &[u8]) {
-        if self.retry_at.is_some_and(|at| Instant::now() < at) {
-            self.lost_bytes += bytes.len() as u64;
-            return;
-        }
-        match self.try_append(bytes) {
-            Ok(()) => self.tell_recovery(),
-            Err((written, error)) => self.lose(bytes.len() - written, &error),
+    pub(super) fn append(&mut self, piece: Piece<'_>) {
+        let mut rest = self.after_loss(piece);
+        while !rest.is_empty() {
+            if let Err(error) = self.append_some(&mut rest, piece.now) {
+                return self.lose(rest, piece, &error);
+            }
         }
     }
 
-    /// How many bytes were written before it failed is part of the error: a disk may fill up in the middle.
-    fn try_append(&mut self, mut bytes: &[u8]) -> Result<(), (usize, io::Error)> {
-        let whole = bytes.len();
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => self.file.insert(open(&self.path).map_err(|error| (0, error))?),
+    /// While it cannot be written, everything is lost until it is time to try again, and then up to the end of a line.
+    fn after_loss<'a>(&mut self, piece: Piece<'a>) -> &'a [u8] {
+        let Some(loss) = &mut self.loss else { return piece.bytes };
+        let start = match (piece.now < loss.retry_at, loss.ends_line) {
+            (true, _) => piece.bytes.len(),
+            (false, true) => 0,
+            (false, false) => memchr(b'\n', piece.bytes).map_or(piece.bytes.len(), |end| end + 1),
         };
+        let (lost, rest) = piece.bytes.split_at(start);
+        loss.add(lost, piece.counters);
+        if self.told_at.is_none_or(|at| piece.now >= at + TELL_AGAIN) {
+            self.told_at = Some(piece.now);
+            loss.is_told = true;
+            let path = self.names.path.display();
+            warn!(file = %path, lost_lines = loss.lines, lost_bytes = loss.bytes, "a log file still cannot be written");
+        }
+        rest
+    }
+
+    /// Writes what goes into the current file, and rotates it when it is full.
+    fn append_some(&mut self, rest: &mut &[u8], now: Instant) -> io::Result<()> {
+        self.look_from_outside(now);
+        if self.open.is_none() {
+            let opened = Open::new(&self.names.path, self.mode, now)?;
+            self.mode = opened.file.metadata().map_or(DEFAULT_MODE, |file| file.mode() & 0o7777);
+            self.open = Some(opened);
+        }
+        if self.loss.is_some() && !self.ends_line {
+            // The line of which the end was lost must not take in the next one.
+            self.write(&mut &b"\n"[..])?;
+        }
+        let (fits, is_full) = self.cut(rest, now);
+        let (mut now_due, later) = rest.split_at(fits);
+        let written = self.write(&mut now_due);
+        if written.is_err() {
+            *rest = &rest[fits - now_due.len()..];
+            return written;
+        }
+        *rest = later;
+        if fits > 0 {
+            self.tell_recovery();
+        }
+        if is_full {
+            self.rotate(now);
+        }
+        Ok(())
+    }
+
+    /// How many of these bytes go into the current file, and whether the next file follows.
+    fn cut(&self, bytes: &[u8], now: Instant) -> (usize, bool) {
+        let Some(open) = &self.open else { return (bytes.len(), false) };
+        let limit = self.names.rotation.max_size;
+        let room = usize::try_from(limit.saturating_sub(open.size)).unwrap_or(usize::MAX);
+        let is_held_back = self.rotate_not_before.is_some_and(|at| now < at);
+        if limit == 0 || bytes.len() <= room || !open.is_regular || is_held_back {
+            return (bytes.len(), false);
+        }
+        match memrchr(b'\n', &bytes[..room]) {
+            Some(end) => (end + 1, true),
+            None if self.ends_line && open.size > 0 => (0, true),
+            // A line that is longer than the room goes in to its end, unless it has none for very long.
+            None => match memchr(b'\n', bytes) {
+                Some(end) => (end + 1, true),
+                None => (bytes.len(), open.size + bytes.len() as u64 > limit.saturating_add(LONGEST as u64)),
+            },
+        }
+    }
+
+    /// Writes everything, or leaves what could not be written: a disk may fill up in the middle.
+    fn write(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
         while !bytes.is_empty() {
-            match file.write(bytes) {
-                Ok(written) => bytes = &bytes[written..],
+            match open.file.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.ends_line = bytes[written - 1] == b'\n';
+                    open.size += written as u64;
+                    *bytes = &bytes[written..];
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err((whole - bytes.len(), error)),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    fn lose(&mut self, bytes: usize, error: &io::Error) {
-        if self.lost_bytes == 0 {
-            warn!(file = %self.path.display(), %error, "cannot write a log file, its lines are lost until it works again");
+    /// Somebody may have moved the file away, or emptied it. One look a second, and none while nothing is written.
+    fn look_from_outside(&mut self, now: Instant) {
+        let Some(open) = &mut self.open else { return };
+        if !open.is_regular || now < open.looked_at + RETRY {
+            return;
         }
-        self.lost_bytes += bytes as u64;
-        self.file = None;
-        self.retry_at = Some(Instant::now() + RETRY);
+        open.looked_at = now;
+        match std::fs::metadata(&self.names.path) {
+            Ok(file) if (file.dev(), file.ino()) == open.identity => open.size = file.size(),
+            _ => {
+                info!(file = %self.names.path.display(), "a log file was moved or removed, it is opened anew");
+                self.open = None;
+            }
+        }
+    }
+
+    fn rotate(&mut self, now: Instant) {
+        match self.compressor.shift(&self.names) {
+            Ok(()) => {
+                self.open = None;
+                self.rotate_not_before = None;
+            }
+            Err(error) => {
+                let path = self.names.path.display();
+                warn!(file = %path, %error, "cannot rotate a log file, it goes on growing");
+                self.rotate_not_before = Some(now + TELL_AGAIN);
+            }
+        }
+    }
+
+    fn lose(&mut self, lost: &[u8], piece: Piece<'_>, error: &io::Error) {
+        self.open = None;
+        let retry_at = piece.now + RETRY;
+        // A disk that is full again and again is told once a minute.
+        let is_told = self.loss.is_some() || self.told_at.is_none_or(|at| piece.now >= at + TELL_AGAIN);
+        let (lines, bytes) = self.untold;
+        let new = Loss { lines, bytes, ends_line: true, retry_at, is_told };
+        if self.loss.is_none() && is_told {
+            self.told_at = Some(piece.now);
+            let path = self.names.path.display();
+            warn!(file = %path, %error, "cannot write a log file, its lines are lost until it works again");
+        }
+        self.untold = (0, 0);
+        let loss = self.loss.get_or_insert(new);
+        loss.retry_at = retry_at;
+        loss.add(lost, piece.counters);
     }
 
     fn tell_recovery(&mut self) {
-        if self.lost_bytes > 0 {
-            warn!(file = %self.path.display(), lost_bytes = self.lost_bytes, "a log file can be written again");
-            self.lost_bytes = 0;
+        let Some(loss) = self.loss.take() else { return };
+        if !loss.is_told {
+            self.untold = (loss.lines, loss.bytes);
+            return;
         }
-        self.retry_at = None;
+        let path = self.names.path.display();
+        warn!(file = %path, lost_lines = loss.lines, lost_bytes = loss.bytes, "a log file can be written again");
+    }
+
+    /// Nobody writes to it any more.
+    pub(super) fn end(&mut self) {
+        let (lost_lines, lost_bytes) = self.loss.take().map_or(self.untold, |loss| (loss.lines, loss.bytes));
+        if lost_bytes > 0 {
+            warn!(file = %self.names.path.display(), lost_lines, lost_bytes, "lines of a log file were lost");
+        }
     }
 }
 
-/// Opens for appending without ever waiting: a FIFO that nobody reads is an error, not a hang. Directories are made when
-/// the one above them is there.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o644).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY);
-    match (options.open(path), path.parent()) {
-        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir(parent)?;
-            options.open(path)
-        }
-        (result, _) => result,
+impl Loss {
+    fn add(&mut self, lost: &[u8], counters: &Counters) {
+        let Some(&last) = lost.last() else { return };
+        let lines = memchr_iter(b'\n', lost).count() as u64;
+        self.lines += lines;
+        self.bytes += lost.len() as u64;
+        self.ends_line = last == b'\n';
+        counters.count_dropped(lines, lost.len());
+    }
+}
+
+impl Open {
+    /// Opens for appending without ever waiting: a FIFO that nobody reads is an error, not a hang. A directory is made when
+    /// the one above it is there.
+    fn new(path: &Path, mode: u32, now: Instant) -> io::Result<Open> {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(mode).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY);
+        let file = match (options.open(path), path.parent()) {
+            (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+                std::fs::create_dir(parent)?;
+                options.open(path)?
+            }
+            (result, _) => result?,
+        };
+        let about = file.metadata()?;
+        let (identity, is_regular) = ((about.dev(), about.ino()), about.is_file());
+        Ok(Open { file, identity, size: about.size(), is_regular, looked_at: now })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use tempfile::TempDir;
 
-    #[test]
-    fn bytes_are_appended_and_the_directory_is_made() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("log/web.log");
-        for bytes in [b"one\n", b"two\n"] {
-            LogFile::at(&path).append(bytes);
+    const NEVER: Rotation = Rotation { max_size: 0, max_files: 0, compress: false };
+
+    /// A file and the time, which passes only as told.
+    struct Scene {
+        directory: TempDir,
+        log: LogFile,
+        counters: Counters,
+        now: Instant,
+    }
+
+    impl Scene {
+        fn of(name: &str, max_size: u64, max_files: u32) -> Scene {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join(name);
+            let rotation = Rotation { max_size, max_files, compress: false };
+            let log = LogFile::at(&path, rotation, &Arc::default());
+            Scene { directory, log, counters: Counters::default(), now: Instant::now() }
         }
-        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
+
+        fn append(&mut self, text: &str) {
+            self.log.append(Piece { bytes: text.as_bytes(), counters: &self.counters, now: self.now });
+        }
+
+        fn pass(&mut self, seconds: u64) {
+            self.now += Duration::from_secs(seconds);
+        }
+
+        fn read(&self, name: &str) -> String {
+            fs::read_to_string(self.directory.path().join(name)).unwrap_or_else(|error| error.kind().to_string())
+        }
+
+        fn lost(&self) -> (u64, u64) {
+            let counts = self.counters.counts();
+            (counts.dropped_lines, counts.dropped_bytes)
+        }
     }
 
     #[test]
-    fn what_cannot_be_written_is_counted_and_the_file_recovers() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("web.log");
-        std::fs::create_dir(&path).unwrap();
-        let mut log = LogFile::at(&path);
-        log.append(b"lost\n");
-        log.append(b"lost too\n");
-        assert_eq!(log.lost_bytes, 14);
-        std::fs::remove_dir(&path).unwrap();
-        log.retry_at = None;
-        log.append(b"kept\n");
-        assert_eq!(log.lost_bytes, 0);
-        assert_eq!(std::fs::read(&path).unwrap(), b"kept\n");
+    fn bytes_are_appended_and_the_directory_is_made() {
+        let mut scene = Scene::of("log/web.log", 0, 0);
+        scene.append("one\n");
+        scene.log.reopen(scene.now);
+        scene.append("two\n");
+        assert_eq!(scene.read("log/web.log"), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_full_file_is_rotated_at_the_end_of_a_line() {
+        let mut scene = Scene::of("web.log", 10, 2);
+        scene.append("1234\n");
+        scene.append("5678\nabc\nde");
+        scene.append("f\n");
+        assert_eq!((scene.read("web.log"), scene.read("web.log.1")), ("abc\ndef\n".into(), "1234\n5678\n".into()));
+        scene.append("more than ten\n");
+        scene.append("last\n");
+        assert_eq!(scene.read("web.log"), "last\n");
+        assert_eq!(scene.read("web.log.1"), "more than ten\n");
+        assert_eq!(scene.read("web.log.2"), "abc\ndef\n");
+        assert_eq!(scene.read("web.log.3"), "entity not found");
+    }
+
+    #[test]
+    fn joined_in_order_rotated_files_are_what_was_written() {
+        for max_size in [1, 7, 64, 1000] {
+            let mut scene = Scene::of("web.log", max_size, 1000);
+            let mut written = String::new();
+            for number in 0..300_usize {
+                let text = format!("{}{}", "x".repeat(number * 7 % 40), if number % 3 == 0 { "" } else { "\n" });
+                scene.append(&text);
+                written.push_str(&text);
+            }
+            let earlier: String = (1..=1000)
+                .rev()
+                .map(|k| scene.read(&format!("web.log.{k}")))
+                .filter(|text| !text.contains("not found"))
+                .collect();
+            assert!(earlier + &scene.read("web.log").replace("entity not found", "") == written, "{max_size}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_does_not_fill_the_disk() {
+        let mut scene = Scene::of("web.log", 1000, 1);
+        (0..100).for_each(|_| scene.append(&"x".repeat(10_000)));
+        assert!(scene.read("web.log").len() + scene.read("web.log.1").len() <= 2 * (1000 + LONGEST + 10_000));
+    }
+
+    #[test]
+    fn a_file_that_was_moved_or_removed_is_made_anew_within_a_second_of_writing() {
+        let mut scene = Scene::of("web.log", 0, 0);
+        let path = scene.directory.path().join("web.log");
+        scene.append("one\n");
+        fs::rename(&path, scene.directory.path().join("moved")).unwrap();
+        scene.pass(1);
+        scene.append("two\n");
+        assert_eq!((scene.read("moved"), scene.read("web.log")), ("one\n".into(), "two\n".into()));
+        fs::remove_file(&path).unwrap();
+        scene.pass(1);
+        scene.append("three\n");
+        assert_eq!(scene.read("web.log"), "three\n");
+    }
+
+    #[test]
+    fn a_file_that_was_emptied_is_as_large_as_it_is() {
+        let mut scene = Scene::of("web.log", 10, 1);
+        scene.append("12345678\n");
+        fs::write(scene.directory.path().join("web.log"), "").unwrap();
+        scene.pass(1);
+        scene.append("12345678\n");
+        assert_eq!((scene.read("web.log"), scene.read("web.log.1")), ("12345678\n".into(), "entity not found".into()));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_and_the_file_recovers_at_the_beginning_of_a_line() {
+        let mut scene = Scene::of("web.log", 0, 0);
+        let path = scene.directory.path().join("web.log");
+        fs::create_dir(&path).unwrap();
+        scene.append("lost\n");
+        scene.append("lost, too\nlost be");
+        assert_eq!(scene.lost(), (2, 22));
+        fs::remove_dir(&path).unwrap();
+        scene.append("cause it is not yet time,");
+        scene.pass(1);
+        scene.append(" and its end\nkept\n");
+        assert_eq!(scene.lost(), (3, 60));
+        assert_eq!(scene.read("web.log"), "kept\n");
+        assert!(scene.log.loss.is_none());
     }
 
     #[test]
     fn a_fifo_without_reader_is_an_error_and_not_a_hang() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("fifo");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let mut log = LogFile::at(&path);
-        log.append(b"lost\n");
-        assert_eq!(log.lost_bytes, 5);
+        let mut scene = Scene::of("fifo", 0, 0);
+        nix::unistd::mkfifo(&scene.directory.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        scene.append("lost\n");
+        assert_eq!(scene.lost(), (1, 5));
     }
 
     #[test]
-    fn a_full_device_loses_what_does_not_fit() {
-        let mut log = LogFile::at(Path::new("/dev/full"));
-        log.append(b"lost\n");
-        assert_eq!(log.lost_bytes, 5);
+    fn a_full_device_loses_what_does_not_fit_and_is_never_rotated() {
+        let mut scene = Scene::of("unused", 0, 0);
+        let rotation = Rotation { max_size: 1, ..NEVER };
+        scene.log = LogFile::at(Path::new("/dev/full"), rotation, &Arc::default());
+        scene.append("lost\n");
+        assert_eq!(scene.lost(), (1, 5));
+    }
+
+    #[test]
+    fn a_rotation_that_fails_costs_nothing_but_space() {
+        let mut scene = Scene::of("web.log", 5, 1);
+        fs::create_dir_all(scene.directory.path().join("web.log.1/taken")).unwrap();
+        (0..3).for_each(|_| scene.append("1234\n"));
+        assert_eq!((scene.read("web.log"), scene.lost()), ("1234\n1234\n1234\n".into(), (0, 0)));
     }
 }

@@ -2,28 +2,74 @@
 //!
 //! It lives on threads of its own that never touch supervision: one that reads every pipe ([`pump`]), and one for each
 //! console stream that writes ([`console`]), because a console's reader may stop reading for ever and a disk may be slow.
+//! Rotated files are compressed by a thread that is there only as long as it has work ([`compress`]).
+//! What was read last is remembered for those who look ([`memory`]) and follow ([`follow`]).
 //! Supervision hands a pipe over and forgets it. Everything that queues here has a bound and counts what it drops.
 
+pub(crate) mod clear;
+mod compress;
 pub(crate) mod console;
+pub(crate) mod counters;
+mod drain;
 mod file;
+mod files;
+pub(crate) mod follow;
+pub(crate) mod joiner;
+mod json;
 mod lines;
+pub(crate) mod memory;
+mod milestones;
+pub(crate) mod older;
 mod pump;
+mod queue;
+mod rate;
+pub(crate) mod ring;
+mod rotate;
+mod segments;
+mod stream;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
-use muster_core::spec::{InstanceSpec, Sink, Target};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use muster_core::RunId;
+use muster_core::spec::{InstanceSpec, LineFormat, OutputSpec, Overflow, Sink, Target};
+use tokio::sync::watch;
 
 use self::console::Console;
-use self::pump::{Pump, Stream};
+use self::counters::{Counters, Counts};
+use self::drain::Drains;
+use self::follow::{Follower, Hubs};
+use self::lines::Style;
+use self::memory::{LastLine, Memory, Wanted};
+use self::older::{FileLog, Older, Readers, Wish};
+use self::pump::Pump;
+use self::queue::{Gap, LaneId, LaneSpec};
+use self::rate::Rate;
+use self::stream::{Shown, Stream};
+use crate::notify::ReadyMatcher;
+
+pub(crate) use self::drain::PATIENCE as DRAIN_PATIENCE;
+
+/// How much of an instance's output is remembered in memory; and how much where it can be read from a file, which is
+/// enough for the last lines of a run.
+const REMEMBERED: usize = 256 * 1024;
+const REMEMBERED_WITH_FILE: usize = 32 * 1024;
 
 /// Which of a process's two output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Stdout,
     Stderr,
+}
+
+impl Source {
+    pub(crate) const BOTH: [Source; 2] = [Source::Stdout, Source::Stderr];
 }
 
 /// The daemon's own two console streams. They are one where both lead to the same place, so that lines never mix.
@@ -38,23 +84,176 @@ pub(crate) struct Consoles {
 pub(crate) struct Logs {
     consoles: Consoles,
     pump: Pump,
+    drains: Drains,
+    /// By the name of the instance, from its first run on.
+    memories: RefCell<HashMap<String, Arc<Memory>>>,
+    totals: RefCell<HashMap<String, Totals>>,
+    /// Places in the consoles' queues of instances that are gone, for others.
+    spare_lanes: RefCell<[Vec<LaneId>; 2]>,
+    hubs: Hubs,
+    readers: Readers,
+}
+
+/// What outlives the runs of an instance: its counters, and its places in the consoles' queues.
+#[derive(Debug, Default)]
+struct Totals {
+    counters: Arc<Counters>,
+    lanes: [Option<LaneId>; 2],
 }
 
 impl Logs {
     pub(crate) fn start(consoles: Consoles) -> io::Result<Logs> {
-        Ok(Logs { consoles, pump: Pump::start()? })
+        Ok(Logs {
+            pump: Pump::start(consoles.clone())?,
+            consoles,
+            drains: Drains::new(),
+            memories: RefCell::default(),
+            totals: RefCell::default(),
+            spare_lanes: RefCell::default(),
+            hubs: Hubs::default(),
+            readers: Readers::default(),
+        })
     }
 
-    /// A pipe whose lines go to these sinks. The caller gives the writing end to a process and closes its own copy.
-    pub(crate) fn open_pipe(&self, spec: &InstanceSpec, source: Source, sinks: &[Sink]) -> io::Result<OwnedFd> {
-        let (reading, writing) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        fcntl(reading.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    /// A pipe whose lines go to these sinks. The caller gives the writing end to a process and closes its own copy. Where
+    /// one is given, `matcher` sees every line first.
+    pub(crate) fn open_pipe(
+        &self,
+        run: RunId,
+        spec: &InstanceSpec,
+        source: Source,
+        sinks: &[Sink],
+        matcher: Option<ReadyMatcher>,
+    ) -> io::Result<OwnedFd> {
+        let (reading, writing) = muster_sys::fd::output_pipe()?;
+        let mut totals = self.totals.borrow_mut();
+        let totals = totals.entry(spec.name.clone()).or_default();
+        let files = sinks.iter().filter_map(|sink| match sink {
+            Sink::Console => None,
+            Sink::File(path) => Some(path.clone()),
+        });
+        let stream = Stream {
+            run: run.0,
+            pipe: File::from(reading),
+            matcher: matcher.map(Box::new),
+            recorder: Recorder { memory: self.memory_for(spec), source, run: run.0 },
+            counters: Arc::clone(&totals.counters),
+            rate: spec.output.rate_limit.map(|limit| Box::new((limit, Rate::new(limit, Instant::now())))),
+            shown: sinks.contains(&Sink::Console).then(|| self.show(run, spec, source, totals)),
+            files: files.collect::<Vec<PathBuf>>(),
+            held: Vec::new(),
+            full_reads: 0,
+            is_large: false,
+        };
+        self.pump.attach(stream, spec.output.rotation);
+        Ok(writing)
+    }
+
+    fn show(&self, run: RunId, spec: &InstanceSpec, source: Source, totals: &mut Totals) -> Shown {
         let console = match source {
             Source::Stdout => &self.consoles.stdout,
             Source::Stderr => &self.consoles.stderr,
         };
-        self.pump.attach(Stream::new(reading, &spec.name, sinks, console));
-        Ok(writing)
+        let output = &spec.output;
+        let gap = match output.format {
+            LineFormat::Json => Gap::Json { head: json::head(&spec.name, source, run.0) },
+            LineFormat::Text | LineFormat::Raw => Gap::Text { name: spec.name.clone() },
+        };
+        let is_blocking = output.overflow == Overflow::Block;
+        let lane = LaneSpec {
+            gap: gap.clone(),
+            bound: output.buffer_size,
+            is_blocking,
+            counters: Some(Arc::clone(&totals.counters)),
+        };
+        let place = &mut totals.lanes[source as usize];
+        let known = place.or_else(|| self.spare_lanes.borrow_mut()[source as usize].pop());
+        let lane = *place.insert(console.lane(known, lane));
+        let colour = console.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let style = Style { format: output.format, timestamps: output.timestamps, colour };
+        let lines = style.lines_of(&spec.name, source, run.0);
+        Shown { console: console.clone(), lane, lines, gap, is_blocking }
+    }
+
+    /// Forgets the instances that are not wanted any more: they were removed from the configuration, and are down.
+    pub(crate) fn retain(&self, is_wanted: impl Fn(&str) -> bool) {
+        self.memories.borrow_mut().retain(|name, _| is_wanted(name));
+        let mut spare = self.spare_lanes.borrow_mut();
+        for (_, gone) in self.totals.borrow_mut().extract_if(|name, _| !is_wanted(name)) {
+            for source in Source::BOTH {
+                spare[source as usize].extend(gone.lanes[source as usize]);
+            }
+        }
+    }
+
+    /// What has become of an instance's output since the daemon's start, over all runs. Never waits.
+    pub(crate) fn counters(&self, instance: &str) -> Option<Counts> {
+        self.totals.borrow().get(instance).map(|totals| totals.counters.counts())
+    }
+
+    /// The main processes of these runs have ended: what they wrote is delivered before the daemon's lines that follow.
+    pub(crate) fn drain(&self, runs: Vec<RunId>) {
+        let notice = self.drains.begin();
+        self.consoles.stderr.await_drain(notice.number());
+        self.pump.drain(runs.into_iter().map(|run| run.0).collect(), notice);
+    }
+
+    /// The drain that has not been delivered yet, if any.
+    pub(crate) fn pending_drain(&self) -> Option<u64> {
+        self.drains.pending()
+    }
+
+    /// Tells which drain was delivered last.
+    pub(crate) fn watch_drains(&self) -> watch::Receiver<u64> {
+        self.drains.watch()
+    }
+
+    /// What is remembered of an instance.
+    pub(crate) fn memory_for(&self, spec: &InstanceSpec) -> Arc<Memory> {
+        let mut memories = self.memories.borrow_mut();
+        if let Some(memory) = memories.get(&spec.name) {
+            memory.set_size(remembered(&spec.output));
+            return Arc::clone(memory);
+        }
+        let memory = Memory::of_size(remembered(&spec.output));
+        memories.insert(spec.name.clone(), Arc::clone(&memory));
+        memory
+    }
+
+    /// Somebody who follows an instance, or the daemon's own log under an empty name; `None` if there are so many already.
+    pub(crate) fn follow(&self, instance: &str, memory: &Arc<Memory>, most: usize) -> Option<Follower> {
+        self.hubs.follow(instance, memory, most)
+    }
+
+    /// Which file has what is older than memory.
+    pub(crate) fn file_of(&self, spec: &InstanceSpec, wanted: Wanted) -> Option<FileLog> {
+        older::file_of(spec, wanted)
+    }
+
+    /// Begins to read what is older than memory; `None` if too many do.
+    pub(crate) fn read_older(&self, wish: Wish) -> Option<Older> {
+        self.readers.read(wish)
+    }
+
+    /// Those who follow take what is there and end.
+    pub(crate) fn end_following(&self) {
+        self.hubs.close();
+    }
+
+    /// The last lines that a run wrote, up to 20.
+    pub(crate) fn last_lines(&self, instance: &str, run: RunId) -> Vec<LastLine> {
+        let memory = self.memories.borrow().get(instance).cloned();
+        memory.map_or_else(Vec::new, |memory| memory.last_lines(run.0))
+    }
+
+    /// The limits of an instance's files are others now, for the run that there is, too.
+    pub(crate) fn change_rotation(&self, spec: &InstanceSpec) {
+        let sinks = [Some(&spec.output.stdout), spec.output.stderr.as_ref()].into_iter().flatten().filter_map(captured);
+        for sink in sinks.flatten() {
+            if let Sink::File(path) = sink {
+                self.pump.change_rotation(path.clone(), spec.output.rotation);
+            }
+        }
     }
 
     /// Opens every file anew when there is next something to write: somebody moved it away.
@@ -67,14 +266,49 @@ impl Logs {
         self.pump.gather();
     }
 
-    /// Takes in what the pipes still hold and writes out what is queued, for no longer than `patience`.
-    pub(crate) fn finish(&self, patience: Duration) {
+    /// Takes in what the pipes still hold, for no longer than `patience`: those who follow see it. Nothing is read after that.
+    pub(crate) fn finish_reading(&self, patience: Duration) {
+        self.pump.finish(patience);
+    }
+
+    /// Takes in what the pipes still hold and writes out what is queued, for no longer than `patience`, and not when
+    /// nobody reads anything for so long as `stall`.
+    pub(crate) fn finish(&self, patience: Duration, stall: Duration) {
         let deadline = Instant::now() + patience;
         self.pump.finish(patience);
         for console in [&self.consoles.stdout, &self.consoles.stderr] {
-            console.flush(deadline.saturating_duration_since(Instant::now()));
+            console.flush(deadline.saturating_duration_since(Instant::now()), stall);
         }
     }
+}
+
+/// Hands on to the memory of its instance what is read from one stream of one run.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    memory: Arc<Memory>,
+    source: Source,
+    run: u64,
+}
+
+impl Recorder {
+    pub(crate) fn record(&self, bytes: &[u8], at: SystemTime) {
+        self.memory.push(self.source, self.run, at, bytes);
+    }
+
+    /// The pipe has ended.
+    pub(crate) fn end(&self, at: SystemTime) {
+        self.memory.end(self.source, self.run, at);
+    }
+}
+
+/// How much of an instance's output is remembered.
+pub(crate) fn remembered(output: &OutputSpec) -> usize {
+    let is_in_file = |target: &Target| {
+        let sinks = captured(target).unwrap_or_default();
+        sinks.iter().any(|sink| matches!(sink, Sink::File(_)))
+    };
+    let all_in_files = is_in_file(&output.stdout) && output.stderr.as_ref().is_none_or(is_in_file);
+    output.memory.unwrap_or(if all_in_files { REMEMBERED_WITH_FILE } else { REMEMBERED })
 }
 
 /// Whether a target needs a pipe, and to which sinks.

@@ -2,97 +2,108 @@
 //!
 //! One epoll set for all of them and one buffer for whatever is ready, so that a program costs two descriptors and no
 //! thread. Each turn reads at most one buffer of each ready pipe, so that a program that writes without end keeps nobody
-//! else waiting. A pipe is closed at its end of file, which comes when the last process that holds it is gone.
+//! else waiting. A pipe is closed at its end of file, which comes when the last process that holds it is gone. What is done
+//! with what was read is in [`stream`](super::stream).
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use muster_core::spec::Sink;
+use muster_core::spec::Rotation;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tracing::error;
 
-use super::console::Console;
-use super::file::LogFile;
-use super::lines::Lines;
+use super::Consoles;
+use super::drain::Notice;
+use super::files::Files;
+use super::queue::Waiter;
+use super::stream::{Moment, Scratch, Stream};
 
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 256 * 1024;
 const ORDERS: u64 = u64::MAX;
 
 /// While everything is being stopped, pipes end by the hundred: so long after a look they are left to gather.
-const GATHERING: Duration = Duration::from_millis(5);
+const ENDING: Duration = Duration::from_millis(5);
 
-/// One stream of one run, and where it goes.
-#[derive(Debug)]
-pub(super) struct Stream {
-    pipe: File,
-    console: Option<(Console, Lines)>,
-    files: Vec<PathBuf>,
-}
+/// Lines that come one by one and without a pause are left to gather for so long: reading each at once would cost its
+/// writer a wake-up and us three system calls a line.
+const GATHERING: Duration = Duration::from_micros(50);
+const SMALL_READ: usize = 4096;
+const SMALL_GATHERED: usize = 60 * 1024;
+const WITHOUT_PAUSE: Duration = Duration::from_micros(60);
+const TURNS_WITHOUT_PAUSE: u32 = 64;
 
-impl Stream {
-    pub(super) fn new(pipe: OwnedFd, name: &str, sinks: &[Sink], console: &Console) -> Stream {
-        let to_console = sinks.contains(&Sink::Console);
-        let files = sinks.iter().filter_map(|sink| match sink {
-            Sink::Console => None,
-            Sink::File(path) => Some(path.clone()),
-        });
-        Stream {
-            pipe: File::from(pipe),
-            console: to_console.then(|| (console.clone(), Lines::named(name))),
-            files: files.collect(),
-        }
-    }
-}
+/// After so long without anything to read, the beginning of a line goes out and memory is given back.
+const REST: Duration = Duration::from_secs(1);
+
+/// So many pipes are made larger at most: an unprivileged user's pipes may have 64 MiB together, its programs' among them.
+const LARGE_PIPES: usize = 64;
 
 enum Order {
-    Attach(Stream),
+    Attach(Box<Stream>, Rotation),
+    Drain { runs: Vec<u64>, notice: Notice },
+    Resume(u64),
+    ChangeRotation(PathBuf, Rotation),
     Reopen,
     Gather,
     Finish { done: Sender<()>, deadline: Instant },
 }
 
-/// The handle of the thread.
-#[derive(Debug)]
+/// The handle of the thread. Clones lead to the same.
+#[derive(Clone, Debug)]
 pub(super) struct Pump {
     orders: Sender<Order>,
     bell: Arc<EventFd>,
 }
 
 impl Pump {
-    pub(super) fn start() -> io::Result<Pump> {
+    pub(super) fn start(consoles: Consoles) -> io::Result<Pump> {
         let (orders, received) = mpsc::channel();
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&*bell, EpollEvent::new(EpollFlags::EPOLLIN, ORDERS))?;
+        let pump = Pump { orders, bell };
         let worker = Worker {
             epoll,
-            bell: Arc::clone(&bell),
+            own: pump.clone(),
             orders: received,
+            consoles,
             streams: HashMap::new(),
-            files: HashMap::new(),
+            runs: HashMap::new(),
+            files: Files::default(),
             next_token: 0,
-            is_gathering: false,
-            buffer: vec![0; BUFFER],
-            lines: Vec::new(),
+            large_pipes: 0,
+            is_ending: false,
+            pace: Pace::default(),
+            fast: None,
+            buffer: Vec::new(),
+            scratch: Scratch::default(),
         };
         std::thread::Builder::new().name("logs".to_owned()).spawn(move || worker.run())?;
-        Ok(Pump { orders, bell })
+        Ok(pump)
     }
 
-    pub(super) fn attach(&self, stream: Stream) {
-        self.order(Order::Attach(stream));
+    pub(super) fn attach(&self, stream: Stream, rotation: Rotation) {
+        self.order(Order::Attach(Box::new(stream), rotation));
+    }
+
+    /// The main processes of these runs have ended: what they left in their pipes is delivered, and the notice is given.
+    pub(super) fn drain(&self, runs: Vec<u64>, notice: Notice) {
+        self.order(Order::Drain { runs, notice });
     }
 
     /// From now on many pipes end at the same time.
     pub(super) fn gather(&self) {
         self.order(Order::Gather);
+    }
+
+    pub(super) fn change_rotation(&self, path: PathBuf, rotation: Rotation) {
+        self.order(Order::ChangeRotation(path, rotation));
     }
 
     pub(super) fn reopen(&self) {
@@ -117,46 +128,130 @@ impl Pump {
 
 struct Worker {
     epoll: Epoll,
-    bell: Arc<EventFd>,
+    own: Pump,
     orders: Receiver<Order>,
+    consoles: Consoles,
     streams: HashMap<u64, Box<Stream>>,
-    files: HashMap<PathBuf, LogFile>,
+    /// The streams of a run.
+    runs: HashMap<u64, Vec<u64>>,
+    files: Files,
     next_token: u64,
-    is_gathering: bool,
+    large_pipes: usize,
+    is_ending: bool,
+    pace: Pace,
+    /// The one stream that comes without a pause. It is not in the epoll set meanwhile: each write into a watched pipe costs
+    /// its writer a call of epoll's. It is read at every turn instead, until it pauses.
+    fast: Option<u64>,
     buffer: Vec<u8>,
-    lines: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// Whether what comes in comes in small pieces without a pause.
+#[derive(Debug, Default)]
+struct Pace {
+    last: Option<Instant>,
+    turns: u32,
+    read: usize,
+}
+
+impl Pace {
+    /// A turn begins now.
+    fn begin(&mut self, now: Instant) {
+        let is_soon = self.last.is_some_and(|last| now.saturating_duration_since(last) < WITHOUT_PAUSE + 2 * GATHERING);
+        // What has been left to gather is larger for that.
+        let small = if self.is_fast() { SMALL_GATHERED } else { SMALL_READ };
+        let is_small = (1..small).contains(&self.read);
+        // One pause or one large piece does not make a stream a slow one.
+        self.turns = if is_soon && is_small { (self.turns + 1).min(4 * TURNS_WITHOUT_PAUSE) } else { self.turns / 2 };
+        self.last = Some(now);
+        self.read = 0;
+    }
+
+    fn is_fast(&self) -> bool {
+        self.turns >= TURNS_WITHOUT_PAUSE
+    }
 }
 
 impl Worker {
     fn run(mut self) {
         let mut events = [EpollEvent::empty(); 64];
         loop {
-            let ready = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            let timeout = match self.fast {
+                Some(_) => EpollTimeout::ZERO,
+                None if self.has_something_to_give_back() => rest(),
+                None => EpollTimeout::NONE,
+            };
+            let ready = match self.epoll.wait(&mut events, timeout) {
+                Ok(0) if self.fast.is_none() => {
+                    self.give_back();
+                    continue;
+                }
                 Ok(ready) => ready,
                 Err(nix::errno::Errno::EINTR) => continue,
                 Err(error) => return error!(%error, "cannot wait for the output of programs, it is lost from now on"),
             };
-            let mut finished = None;
-            for event in &events[..ready] {
-                match event.data() {
-                    ORDERS => finished = self.take_orders(),
-                    // Nobody can write to it any more, and nothing is left to read.
-                    token if event.events() == EpollFlags::EPOLLHUP => self.close(token),
-                    token => drop(self.read_once(token)),
-                }
-            }
-            if self.is_gathering && finished.is_none() && ready < events.len() {
-                finished = self.orders.recv_timeout(GATHERING).ok().and_then(|order| self.take(order));
-            }
-            if let Some(done) = finished {
+            if let Some(done) = self.turn(&events[..ready], ready == events.len()) {
                 let _ = done.send(());
                 return;
             }
         }
     }
 
+    /// One look at everything that is ready. The last one gives whom to tell that it was.
+    fn turn(&mut self, events: &[EpollEvent], are_there_more: bool) -> Option<Sender<()>> {
+        let moment = Moment::now();
+        self.pace.begin(moment.now);
+        self.read_fast(moment);
+        for event in events {
+            match event.data() {
+                ORDERS => {
+                    if let Some(done) = self.take_orders() {
+                        return Some(done);
+                    }
+                }
+                // Nobody can write to it any more, and nothing is left to read.
+                token if event.events() == EpollFlags::EPOLLHUP => self.close(token, moment),
+                token if self.park(token) => {}
+                token => drop(self.read_once(token, moment)),
+            }
+        }
+        if let [event] = events
+            && event.data() != ORDERS
+            && self.pace.is_fast()
+            && self.fast.is_none()
+        {
+            self.begin_fast(event.data());
+        }
+        let pause = match self.is_ending && !are_there_more {
+            true => ENDING,
+            false if self.pace.is_fast() => GATHERING,
+            false => return None,
+        };
+        self.orders.recv_timeout(pause).ok().and_then(|order| self.take(order))
+    }
+
+    /// From now on this stream is read at every turn.
+    fn begin_fast(&mut self, token: u64) {
+        if let Some(stream) = self.streams.get(&token)
+            && self.epoll.delete(&stream.pipe).is_ok()
+        {
+            self.fast = Some(token);
+        }
+    }
+
+    /// Reads the stream that comes without a pause, and watches it again when it pauses.
+    fn read_fast(&mut self, moment: Moment) {
+        let Some(token) = self.fast else { return };
+        if self.park(token) {
+            self.fast = None;
+        } else if self.read_once(token, moment).is_none() || !self.pace.is_fast() {
+            self.fast = None;
+            self.watch(token);
+        }
+    }
+
     fn take_orders(&mut self) -> Option<Sender<()>> {
-        let _ = self.bell.read();
+        let _ = self.own.bell.read();
         while let Ok(order) = self.orders.try_recv() {
             if let Some(done) = self.take(order) {
                 return Some(done);
@@ -168,81 +263,149 @@ impl Worker {
     /// Carries out one order. The last one gives whom to tell that it is done.
     fn take(&mut self, order: Order) -> Option<Sender<()>> {
         match order {
-            Order::Attach(stream) => self.attach(stream),
-            Order::Reopen => self.files.values_mut().for_each(LogFile::close),
-            Order::Gather => self.is_gathering = true,
+            Order::Attach(stream, rotation) => self.attach(stream, rotation),
+            Order::Drain { runs, notice } => self.drain(&runs, notice),
+            Order::Resume(token) => self.watch(token),
+            Order::ChangeRotation(path, rotation) => self.files.change_rotation(&path, rotation),
+            Order::Reopen => self.files.reopen(Instant::now()),
+            Order::Gather => self.is_ending = true,
             Order::Finish { done, deadline } => {
-                self.drain(deadline);
+                self.finish(deadline);
                 return Some(done);
             }
         }
         None
     }
 
-    fn attach(&mut self, stream: Stream) {
+    fn attach(&mut self, stream: Box<Stream>, rotation: Rotation) {
         let token = self.next_token;
         self.next_token += 1;
-        match self.epoll.add(&stream.pipe, EpollEvent::new(EpollFlags::EPOLLIN, token)) {
-            Ok(()) => drop(self.streams.insert(token, Box::new(stream))),
-            Err(error) => error!(%error, "cannot watch the output of a program, it is lost"),
+        stream.files.iter().for_each(|path| self.files.attach(path, rotation));
+        self.runs.entry(stream.run).or_default().push(token);
+        self.streams.insert(token, stream);
+        self.watch(token);
+    }
+
+    fn watch(&mut self, token: u64) {
+        let Some(stream) = self.streams.get(&token) else { return };
+        if let Err(error) = self.epoll.add(&stream.pipe, EpollEvent::new(EpollFlags::EPOLLIN, token)) {
+            error!(%error, "cannot watch the output of a program, it is lost");
         }
     }
 
-    /// Passes on what one read gives. `None` when there is nothing for now.
-    fn read_once(&mut self, token: u64) -> Option<()> {
-        let stream = self.streams.get_mut(&token)?;
-        match stream.pipe.read(&mut self.buffer) {
-            Ok(0) => self.close(token),
-            Ok(count) => pass_on(stream, &self.buffer[..count], &mut self.files, &mut self.lines),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => self.close(token),
+    /// A program that shall wait for its console's reader is not read while that one does not. True when it waits.
+    fn park(&mut self, token: u64) -> bool {
+        let Some(stream) = self.streams.get(&token) else { return false };
+        let resume = || -> Waiter {
+            let own = self.own.clone();
+            Box::new(move || own.order(Order::Resume(token)))
+        };
+        if stream.has_room(resume) {
+            return false;
         }
-        Some(())
-    }
-
-    fn close(&mut self, token: u64) {
-        let Some(mut stream) = self.streams.remove(&token) else { return };
-        // Closing takes it out of the set only if no process shares the reading end, which none does; say it all the same.
+        // A pipe that has ended would be told at every turn, wanted or not: it must leave the set.
         let _ = self.epoll.delete(&stream.pipe);
-        end_line(&mut stream, &mut self.lines);
+        true
     }
 
-    /// Reads every pipe until it holds nothing, and ends every line. The process ends after this, and the pipes with it.
-    fn drain(&mut self, deadline: Instant) {
-        let tokens: Vec<u64> = self.streams.keys().copied().collect();
-        for token in tokens {
-            while Instant::now() < deadline && self.read_once(token).is_some() {}
-            if let Some(stream) = self.streams.get_mut(&token) {
-                end_line(stream, &mut self.lines);
+    /// Takes in what one read gives, and tells how much that was. `None` when there is nothing for now.
+    fn read_once(&mut self, token: u64, moment: Moment) -> Option<usize> {
+        let stream = self.streams.get_mut(&token)?;
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; BUFFER];
+        }
+        let most = stream.most_at_once(BUFFER);
+        match stream.pipe.read(&mut self.buffer[..most]) {
+            Ok(0) => {
+                self.close(token, moment);
+                None
+            }
+            Ok(count) => {
+                stream.take(&self.buffer[..count], moment, &mut self.files, &mut self.scratch);
+                self.pace.read += count;
+                if stream.is_busy(count) && self.large_pipes < LARGE_PIPES && stream.enlarge() {
+                    self.large_pipes += 1;
+                }
+                Some(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(0),
+            Err(_) => {
+                self.close(token, moment);
+                None
             }
         }
     }
+
+    fn close(&mut self, token: u64, moment: Moment) {
+        let Some(mut stream) = self.streams.remove(&token) else { return };
+        // Closing takes it out of the set only if no process shares the reading end, which none does; say it all the same.
+        let _ = self.epoll.delete(&stream.pipe);
+        stream.end(moment, &mut self.files, &mut self.scratch);
+        stream.files.iter().for_each(|path| self.files.detach(path));
+        self.large_pipes -= usize::from(stream.is_large);
+        if let Some(tokens) = self.runs.get_mut(&stream.run) {
+            tokens.retain(|&other| other != token);
+            if tokens.is_empty() {
+                self.runs.remove(&stream.run);
+            }
+        }
+    }
+
+    /// Delivers what these runs wrote before their ends.
+    fn drain(&mut self, runs: &[u64], notice: Notice) {
+        let moment = Moment::now();
+        let tokens: Vec<u64> = runs.iter().filter_map(|run| self.runs.get(run)).flatten().copied().collect();
+        tokens.into_iter().for_each(|token| self.drain_stream(token, moment));
+        let Consoles { stdout, stderr } = &self.consoles;
+        stderr.drain_is_over(notice.number());
+        stdout.notify(notice.clone());
+        stderr.notify(notice);
+    }
+
+    /// Reads as much as the pipe holds now. Somebody else may go on writing to it, so its end is not waited for.
+    fn drain_stream(&mut self, token: u64, moment: Moment) {
+        let Some(stream) = self.streams.get(&token) else { return };
+        let mut left = muster_sys::fd::readable(stream.pipe.as_fd()).unwrap_or(0);
+        while left > 0
+            && let Some(count) = self.read_once(token, moment)
+        {
+            left = left.saturating_sub(count);
+        }
+        // Where nobody else holds the pipe this is its end, and its last line is a whole one.
+        self.read_once(token, moment);
+        if let Some(stream) = self.streams.get_mut(&token) {
+            stream.deliver(moment, &mut self.files, &mut self.scratch);
+        }
+    }
+
+    /// Reads what every pipe holds now, and ends every line. The process ends after this, and the pipes with it.
+    fn finish(&mut self, deadline: Instant) {
+        let moment = Moment::now();
+        let tokens: Vec<u64> = self.streams.keys().copied().collect();
+        for token in tokens {
+            if Instant::now() < deadline {
+                self.drain_stream(token, moment);
+            }
+            self.close(token, moment);
+        }
+    }
+
+    fn has_something_to_give_back(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Nothing has come for a while: what waits for the end of its line goes to its file, and memory is given back.
+    fn give_back(&mut self) {
+        let now = Instant::now();
+        for stream in self.streams.values_mut().filter(|stream| stream.is_holding()) {
+            stream.write_held(now, &mut self.files);
+        }
+        self.buffer = Vec::new();
+        self.scratch.shrink();
+    }
 }
 
-/// A last line without an end goes out with one.
-fn end_line(stream: &mut Stream, scratch: &mut Vec<u8>) {
-    if let Some((console, lines)) = &mut stream.console {
-        scratch.clear();
-        lines.end(scratch);
-        if !scratch.is_empty() {
-            console.append(scratch);
-        }
-    }
-}
-
-fn pass_on(stream: &mut Stream, bytes: &[u8], files: &mut HashMap<PathBuf, LogFile>, scratch: &mut Vec<u8>) {
-    for path in &stream.files {
-        if !files.contains_key(path) {
-            files.insert(path.clone(), LogFile::at(path));
-        }
-        files.get_mut(path).expect("it was put there two lines above").append(bytes);
-    }
-    if let Some((console, lines)) = &mut stream.console {
-        scratch.clear();
-        lines.push(bytes, scratch);
-        if !scratch.is_empty() {
-            console.append(scratch);
-        }
-    }
+fn rest() -> EpollTimeout {
+    EpollTimeout::try_from(REST).unwrap_or(EpollTimeout::NONE)
 }

@@ -1,0 +1,90 @@
+//! The commands of probes: processes with trees of their own that the core knows nothing of.
+//!
+//! Each has a number like a run's, far above any that a run will ever have, by which its tree is known. Numbers are used
+//! again, the smallest first, so that they stay apart from those of runs even where few of their bits count: a musterd
+//! inside of a program of another one tells its trees apart by 24 bits.
+
+use std::collections::{BTreeSet, HashMap};
+
+use muster_core::{Exit, RunId, SpawnError};
+use tokio::sync::oneshot;
+
+/// Runs are counted from 1. Modulo 2^24 - 1 this is a little above 2^23.
+const FIRST: u64 = (1 << 35) + (1 << 23);
+
+type Ended = Result<Exit, SpawnError>;
+
+/// Whether this is a command of a probe and no run.
+pub(crate) fn is_command(id: RunId) -> bool {
+    id.0 >= FIRST
+}
+
+/// All commands of which something may be left.
+#[derive(Debug, Default)]
+pub(super) struct Commands {
+    known: BTreeSet<u64>,
+    waiting: HashMap<RunId, oneshot::Sender<Ended>>,
+    /// Those that have ended since somebody looked.
+    pub(super) ended: Vec<RunId>,
+}
+
+impl Commands {
+    /// The smallest number that no command has.
+    pub(super) fn next_id(&self) -> RunId {
+        let taken = self.known.iter().zip(FIRST..).take_while(|&(&known, number)| known == number).count();
+        RunId(FIRST + taken as u64)
+    }
+
+    pub(super) fn begin(&mut self, id: RunId, tell: oneshot::Sender<Ended>) {
+        self.known.insert(id.0);
+        self.waiting.insert(id, tell);
+    }
+
+    pub(super) fn end(&mut self, id: RunId, how: Ended) {
+        // Nobody wants to know where the check has been given up.
+        let _ = self.waiting.remove(&id).map(|tell| tell.send(how));
+        self.ended.push(id);
+    }
+
+    /// Nothing is left of it. A run is none of ours.
+    pub(super) fn forget(&mut self, id: RunId) {
+        self.known.remove(&id.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_used_again_and_never_meet_those_of_runs() {
+        let mut commands = Commands::default();
+        let ids: Vec<RunId> = (0..3)
+            .map(|_| {
+                let id = commands.next_id();
+                commands.begin(id, oneshot::channel().0);
+                id
+            })
+            .collect();
+        assert_eq!(ids, [RunId(FIRST), RunId(FIRST + 1), RunId(FIRST + 2)]);
+        commands.forget(ids[1]);
+        assert_eq!(commands.next_id(), ids[1]);
+        assert!(ids.iter().all(|&id| is_command(id)));
+        assert!(!is_command(RunId(1 << 23)));
+    }
+
+    #[test]
+    fn an_end_is_told_once_and_to_whoever_still_wants_it() {
+        let mut commands = Commands::default();
+        let (tell, mut told) = oneshot::channel();
+        let id = commands.next_id();
+        commands.begin(id, tell);
+        commands.end(id, Ok(Exit::Code(3)));
+        assert_eq!(told.try_recv(), Ok(Ok(Exit::Code(3))));
+        assert_eq!(commands.ended, [id]);
+        let (tell, told) = oneshot::channel();
+        commands.begin(id, tell);
+        drop(told);
+        commands.end(id, Ok(Exit::Code(0)));
+    }
+}

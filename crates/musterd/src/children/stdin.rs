@@ -1,0 +1,60 @@
+//! The standard input of a program that has a pipe for it.
+//!
+//! The daemon keeps the writing end for as long as the main process lives, so the program sees an end of file only when it
+//! is over. Writers take turns: what one writes is not mixed with what another does. A program that does not read makes its
+//! writer wait, for so long as that one says, and nobody else.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use muster_sys::async_fd::Watched;
+use muster_sys::fd;
+use tokio::sync::Mutex;
+
+/// The writing end of one run's pipe.
+pub(crate) struct StdinPipe {
+    writing: Watched<OwnedFd>,
+    turn: Mutex<()>,
+}
+
+/// Why not all of it was written.
+#[derive(Debug)]
+pub(crate) enum Unwritten {
+    /// The program does not read.
+    NotRead,
+    /// The program has closed its standard input.
+    Closed,
+    /// The kernel says no.
+    Failed(io::Error),
+}
+
+impl StdinPipe {
+    /// The reading end, for a process, and the writing end. Must be called within the runtime.
+    pub(super) fn open() -> io::Result<(OwnedFd, StdinPipe)> {
+        let (reading, writing) = fd::input_pipe()?;
+        Ok((reading, StdinPipe { writing: Watched::for_writing(writing)?, turn: Mutex::new(()) }))
+    }
+
+    /// Writes all of it within this time, or gives how much was written and why not more.
+    pub(crate) async fn write(&self, bytes: &[u8], patience: Duration) -> Result<(), (usize, Unwritten)> {
+        let written = Cell::new(0);
+        let writing = async {
+            let _turn = self.turn.lock().await;
+            while written.get() < bytes.len() {
+                let rest = &bytes[written.get()..];
+                let count = self.writing.write_with(|pipe| fd::write(pipe.as_fd(), rest)).await?;
+                written.set(written.get() + count);
+            }
+            Ok(())
+        };
+        let unwritten = match tokio::time::timeout(patience, writing).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) if io::Error::kind(&error) == io::ErrorKind::BrokenPipe => Unwritten::Closed,
+            Ok(Err(error)) => Unwritten::Failed(error),
+            Err(_) => Unwritten::NotRead,
+        };
+        Err((written.get(), unwritten))
+    }
+}

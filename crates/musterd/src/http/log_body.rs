@@ -1,0 +1,303 @@
+//! The body of an answer with a log: what is remembered, and what comes.
+//!
+//! It is made as the client takes it, some 16 KiB at a time, straight from the instance's memory: nothing is queued. A client
+//! that takes it too slowly finds that what it would have read next is gone, and is told how many bytes that was.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use muster_api::{EntryKind, LogEntry, LogFormat, Timestamp};
+
+use super::stream::Pieces;
+use crate::logs::Source;
+use crate::logs::follow::Follower;
+use crate::logs::joiner::{Joiner, Line};
+use crate::logs::memory::{Batch, Cursor, Located, Memory, Wanted};
+use crate::logs::older::Older;
+use crate::logs::ring::Piece;
+
+/// What is sent at a time, about.
+const ENOUGH: usize = 16 * 1024;
+
+/// So much is turned into lines before it is looked whether there is enough: as JSON a line can be a hundred times as long.
+const STEP: usize = 512;
+
+/// Puts lines into the form that was asked for.
+#[derive(Debug)]
+pub(super) struct Writer {
+    program: String,
+    format: LogFormat,
+    /// How many lines to leave out first.
+    skip: u64,
+    /// Whether lines come from a file, which has no times and runs; and of which stream, if it has one only.
+    from_file: Option<Wanted>,
+    out: Vec<u8>,
+}
+
+impl Writer {
+    pub(super) fn new(program: &str, format: LogFormat) -> Writer {
+        Writer { program: program.to_owned(), format, skip: 0, from_file: None, out: Vec::new() }
+    }
+
+    fn put_line(&mut self, line: Line<'_>) {
+        if self.skip > 0 {
+            self.skip -= 1;
+            return;
+        }
+        if self.format == LogFormat::Raw {
+            self.out.extend_from_slice(line.text);
+            if line.is_ended {
+                self.out.push(b'\n');
+            }
+            return;
+        }
+        let entry = LogEntry::of(EntryKind::Line, &self.program).with_text(line.text);
+        let entry = LogEntry { ended: line.is_ended, ..entry };
+        self.put_entry(&match self.from_file {
+            Some(Wanted::Both) => entry,
+            Some(Wanted::Only(source)) => LogEntry { stream: Some(name(source)), ..entry },
+            None => LogEntry {
+                time: Some(timestamp(line.at)),
+                stream: Some(name(line.source)),
+                run: Some(line.run),
+                ..entry
+            },
+        });
+    }
+
+    fn put_missed(&mut self, missed: u64) {
+        self.skip = 0;
+        match self.format {
+            LogFormat::Raw => {
+                let told = format!("\nmusterd | {missed} bytes missed here: they were not read in time\n");
+                self.out.extend_from_slice(told.as_bytes());
+            }
+            LogFormat::Json => {
+                let entry = LogEntry { missed: Some(missed), ..LogEntry::of(EntryKind::Missed, &self.program) };
+                self.put_entry(&LogEntry { time: Some(SystemTime::now().into()), ..entry });
+            }
+        }
+    }
+
+    fn put_live(&mut self) {
+        self.skip = 0;
+        if self.format == LogFormat::Json {
+            let entry = LogEntry::of(EntryKind::Live, &self.program);
+            self.put_entry(&LogEntry { time: Some(SystemTime::now().into()), ..entry });
+        }
+    }
+
+    fn put_entry(&mut self, entry: &LogEntry) {
+        // Strings and numbers always make JSON, and memory takes what is written to it.
+        let _ = serde_json::to_writer(&mut self.out, entry);
+        self.out.push(b'\n');
+    }
+}
+
+fn name(source: Source) -> String {
+    if source == Source::Stdout { "stdout" } else { "stderr" }.to_owned()
+}
+
+fn timestamp(at_us: u64) -> Timestamp {
+    SystemTime::UNIX_EPOCH
+        .checked_add(Duration::from_micros(at_us))
+        .map_or(Timestamp::from_unix_ms(i64::MAX), Into::into)
+}
+
+/// What comes from files before what is remembered.
+struct FromFile {
+    older: Older,
+    streams: Wanted,
+    block: Bytes,
+    starts_line: bool,
+    joiner: Joiner,
+}
+
+impl FromFile {
+    /// Turns what has come into what is sent. Ready when that is enough for now, with whether there is more.
+    fn fill(&mut self, writer: &mut Writer, context: &mut Context<'_>) -> Poll<bool> {
+        writer.from_file = Some(self.streams);
+        while writer.out.len() < ENOUGH {
+            if self.block.is_empty() {
+                match self.older.blocks.poll_recv(context) {
+                    Poll::Pending if writer.out.is_empty() => return Poll::Pending,
+                    Poll::Pending => break,
+                    Poll::Ready(Some(block)) => self.block = block,
+                    Poll::Ready(None) => {
+                        self.end(writer);
+                        return Poll::Ready(false);
+                    }
+                }
+            }
+            let bytes = self.block.split_to(self.block.len().min(STEP));
+            // As far as it matters here they are of one stream and one run.
+            let piece =
+                Piece { source: Source::Stdout, run: 0, at: 0, starts_line: self.starts_line, length: bytes.len() };
+            self.joiner.push(&piece, &bytes, &mut |line| writer.put_line(line));
+            self.starts_line = bytes.last() == Some(&b'\n');
+        }
+        Poll::Ready(true)
+    }
+
+    fn end(&mut self, writer: &mut Writer) {
+        self.joiner.finish(&mut |line| writer.put_line(line));
+        writer.from_file = None;
+        if self.older.missed() > 0 {
+            writer.put_missed(self.older.missed());
+        }
+    }
+}
+
+/// The body.
+pub(super) struct LogBody {
+    memory: Arc<Memory>,
+    wanted: Wanted,
+    cursor: Cursor,
+    /// Where history ends and what is new begins.
+    live_from: u64,
+    /// How many of the remembered lines are too many.
+    skip: u64,
+    /// Who waits for more; `None` where nobody wants to.
+    follower: Option<Follower>,
+    is_live: bool,
+    is_done: bool,
+    has_had_its_turn: bool,
+    from_file: Option<FromFile>,
+    joiner: Joiner,
+    writer: Writer,
+    batch: Batch,
+    /// The piece of the batch that is next, where its bytes begin, and how many of them are used.
+    next: (usize, usize, usize),
+}
+
+impl LogBody {
+    pub(super) fn new(
+        memory: Arc<Memory>,
+        wanted: Wanted,
+        located: Located,
+        follower: Option<Follower>,
+        writer: Writer,
+    ) -> LogBody {
+        LogBody {
+            memory,
+            wanted,
+            cursor: located.cursor,
+            live_from: located.end,
+            follower,
+            is_live: false,
+            is_done: false,
+            has_had_its_turn: false,
+            from_file: None,
+            skip: located.skip,
+            joiner: Joiner::default(),
+            writer,
+            batch: Batch::default(),
+            next: (0, 0, 0),
+        }
+    }
+
+    /// Begins with this, which comes from files and has these streams.
+    pub(super) fn after(mut self, older: Older, streams: Wanted) -> LogBody {
+        let (block, joiner) = (Bytes::new(), Joiner::default());
+        self.from_file = Some(FromFile { older, streams, block, starts_line: true, joiner });
+        self
+    }
+
+    /// Fills up what is sent next. Pending when there is nothing new.
+    fn fill(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(from_file) = &mut self.from_file {
+            match from_file.fill(&mut self.writer, context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(true) => return Poll::Ready(()),
+                Poll::Ready(false) => self.from_file = None,
+            }
+        }
+        self.writer.skip += std::mem::take(&mut self.skip);
+        while !self.is_done && !self.use_batch() {
+            if !self.is_live && self.cursor.position >= self.live_from {
+                self.go_live();
+                continue;
+            }
+            let (before, until) = (self.cursor.position, if self.is_live { u64::MAX } else { self.live_from });
+            self.memory.read(&mut self.cursor, self.wanted, until, &mut self.batch);
+            self.next = (0, 0, 0);
+            if self.batch.missed > 0 {
+                self.joiner.pass_gap(&mut |line| self.writer.put_line(line));
+                self.writer.put_missed(self.batch.missed);
+            }
+            if self.cursor.position > before {
+                continue;
+            }
+            if !self.is_live {
+                // What was there has been cleared.
+                self.live_from = before;
+                continue;
+            }
+            match &self.follower {
+                Some(follower) if !follower.is_over() => {
+                    follower.wait(context);
+                    // A client that waits holds nothing.
+                    self.batch = Batch::default();
+                    return if self.writer.out.is_empty() { Poll::Pending } else { Poll::Ready(()) };
+                }
+                _ => self.finish(),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Turns what was read into what is sent. True when that is enough for now.
+    fn use_batch(&mut self) -> bool {
+        while self.writer.out.len() < ENOUGH {
+            let (number, start, used) = self.next;
+            let Some(piece) = self.batch.pieces.get(number) else { return false };
+            let to = piece.length.min(used + STEP);
+            let bytes = &self.batch.bytes[start + used..start + to];
+            if self.is_live && self.writer.format == LogFormat::Raw {
+                self.writer.out.extend_from_slice(bytes);
+            } else {
+                let starts_line =
+                    if used == 0 { piece.starts_line } else { self.batch.bytes[start + used - 1] == b'\n' };
+                let piece = Piece { starts_line, ..*piece };
+                self.joiner.push(&piece, bytes, &mut |line| self.writer.put_line(line));
+            }
+            self.next = if to == piece.length { (number + 1, start + to, 0) } else { (number, start, to) };
+        }
+        true
+    }
+
+    /// All that was there is read.
+    fn go_live(&mut self) {
+        if self.follower.is_none() {
+            return self.finish();
+        }
+        self.is_live = true;
+        if self.writer.format == LogFormat::Raw {
+            self.joiner.finish(&mut |line| self.writer.put_line(line));
+        }
+        self.writer.put_live();
+    }
+
+    fn finish(&mut self) {
+        self.joiner.finish(&mut |line| self.writer.put_line(line));
+        self.is_done = true;
+    }
+}
+
+impl Pieces for LogBody {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        // One piece in a turn: several hundred who follow the same flood must not keep the thread to themselves.
+        if std::mem::take(&mut self.has_had_its_turn) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.fill(context).is_pending() {
+            return Poll::Pending;
+        }
+        self.has_had_its_turn = true;
+        let out = std::mem::take(&mut self.writer.out);
+        Poll::Ready((!out.is_empty()).then(|| Bytes::from(out)))
+    }
+}

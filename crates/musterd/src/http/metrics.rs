@@ -1,0 +1,399 @@
+//! `GET /metrics`: the text format of Prometheus, version 0.0.4.
+//!
+//! What the trees of a thousand programs use is read from /proc, which takes milliseconds: so it is read of a few runs at a
+//! time, and the loop has its turn in between. Then comes one family of samples after another, each whole, as the format
+//! wants it. Nothing is counted here; `tally.rs` and the logs do that.
+
+use std::collections::HashMap;
+use std::fmt::{self, Write};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use muster_api::METRICS;
+use muster_core::{Health, Instance, Readiness, RunId};
+use muster_sys::tree::Usage;
+
+use super::response::{self, Answer};
+use super::stream::{Body, Pieces};
+use crate::logs::counters::Counts;
+use crate::shared::Shared;
+use crate::tally::REASONS;
+use crate::view;
+
+/// How many runs are looked at in one turn: about a millisecond is spent on them.
+const RUNS_AT_ONCE: usize = 32;
+
+/// What a family is about.
+#[derive(Clone, Copy)]
+enum Subject {
+    Daemon(fn(&Shared, &mut Samples<'_>)),
+    Instances(fn(&Shared, &Instance, &mut Samples<'_>)),
+    /// What is read from /proc.
+    Usage(fn(&Usage) -> f64),
+    /// What has become of its output.
+    Output(fn(&Counts) -> f64),
+}
+
+/// One family of samples.
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    subject: Subject,
+}
+
+const fn family(name: &'static str, kind: &'static str, help: &'static str, subject: Subject) -> Family {
+    Family { name, kind, help, subject }
+}
+
+use Subject::{Daemon, Instances};
+
+/// Every family, in the order in which they are sent. `docs/reference/api.md` lists them, as a test says.
+pub(crate) const FAMILIES: &[Family] = &[
+    family(
+        "muster_build_info",
+        "gauge",
+        "The version of the daemon; always 1.",
+        Daemon(|_, samples| {
+            samples.with(&[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        }),
+    ),
+    family(
+        "muster_start_time_seconds",
+        "gauge",
+        "When the daemon started, in seconds since 1970.",
+        Daemon(|shared, samples| {
+            samples.plain(seconds(view::date(shared, muster_core::Time::ZERO)));
+        }),
+    ),
+    family(
+        "muster_ready",
+        "gauge",
+        "Whether everything is there, as in /readyz.",
+        Daemon(|shared, samples| {
+            samples.plain(flag(shared.supervisor.borrow().is_ready()));
+        }),
+    ),
+    family(
+        "muster_event_listeners",
+        "gauge",
+        "Clients that follow the events.",
+        Daemon(|shared, samples| {
+            samples.plain(shared.feed.borrow().listeners() as f64);
+        }),
+    ),
+    family(
+        "process_cpu_seconds_total",
+        "counter",
+        "CPU time that the daemon itself has used.",
+        Daemon(|shared, samples| {
+            samples.maybe(own_usage(shared).map(|usage| usage.cpu_time.as_secs_f64()));
+        }),
+    ),
+    family(
+        "process_resident_memory_bytes",
+        "gauge",
+        "Resident memory of the daemon itself.",
+        Daemon(|shared, samples| {
+            samples.maybe(own_usage(shared).map(|usage| usage.rss_bytes as f64));
+        }),
+    ),
+    family(
+        "muster_program_state",
+        "gauge",
+        "The number of its state: 20 is RUNNING, 30 BACKOFF, 200 FATAL.",
+        Instances(|_, instance, samples| {
+            samples.plain(f64::from(instance.state().code()));
+        }),
+    ),
+    family(
+        "muster_program_up",
+        "gauge",
+        "Whether it is RUNNING.",
+        Instances(|_, instance, samples| {
+            samples.plain(flag(instance.state() == muster_core::State::Running));
+        }),
+    ),
+    family(
+        "muster_program_ready",
+        "gauge",
+        "Whether it is ready, where that is known.",
+        Instances(|_, instance, samples| {
+            samples.maybe(match instance.ready() {
+                Readiness::Unknown => None,
+                Readiness::NotReady => Some(0.0),
+                Readiness::Ready => Some(1.0),
+            });
+        }),
+    ),
+    family(
+        "muster_program_healthy",
+        "gauge",
+        "Whether its probes find it well, where that is known.",
+        Instances(|_, instance, samples| {
+            samples.maybe(match instance.health() {
+                Health::Unknown => None,
+                Health::Unhealthy => Some(0.0),
+                Health::Healthy => Some(1.0),
+            });
+        }),
+    ),
+    family(
+        "muster_program_restarts_total",
+        "counter",
+        "Runs that the restart policy began.",
+        Instances(|shared, instance, samples| {
+            samples.plain(shared.tallies.borrow().of(instance.id()).restarts as f64);
+        }),
+    ),
+    family(
+        "muster_program_failures",
+        "gauge",
+        "Ends in a row that led to a restart.",
+        Instances(|shared, instance, samples| {
+            samples.plain(f64::from(instance.failures(shared.clock.now())));
+        }),
+    ),
+    family(
+        "muster_program_exits_total",
+        "counter",
+        "Runs that ended, by reason.",
+        Instances(|shared, instance, samples| {
+            let exits = shared.tallies.borrow().of(instance.id()).exits;
+            for (reason, count) in REASONS.iter().zip(exits).filter(|(_, count)| *count > 0) {
+                samples.with(&[("reason", reason)], count as f64);
+            }
+        }),
+    ),
+    family(
+        "muster_program_start_time_seconds",
+        "gauge",
+        "When its current run started, in seconds since 1970.",
+        Instances(|shared, instance, samples| {
+            samples.maybe(instance.run_began().map(|at| seconds(view::date(shared, at))));
+        }),
+    ),
+    family(
+        "muster_program_processes",
+        "gauge",
+        "Processes of its current run.",
+        Subject::Usage(|usage| usage.processes as f64),
+    ),
+    family(
+        "muster_program_cpu_seconds",
+        "gauge",
+        "CPU time of the living processes of its current run.",
+        Subject::Usage(|usage| usage.cpu_time.as_secs_f64()),
+    ),
+    family(
+        "muster_program_memory_bytes",
+        "gauge",
+        "Resident memory of the processes of its current run.",
+        Subject::Usage(|usage| usage.rss_bytes as f64),
+    ),
+    family(
+        "muster_program_log_lines_total",
+        "counter",
+        "Lines read from its output.",
+        Subject::Output(|counts| counts.lines as f64),
+    ),
+    family(
+        "muster_program_log_bytes_total",
+        "counter",
+        "Bytes read from its output.",
+        Subject::Output(|counts| counts.bytes as f64),
+    ),
+    family(
+        "muster_program_log_dropped_lines_total",
+        "counter",
+        "Lines of its output that a destination did not get.",
+        Subject::Output(|counts| counts.dropped_lines as f64),
+    ),
+    family(
+        "muster_program_log_dropped_bytes_total",
+        "counter",
+        "Bytes of its output that a destination did not get.",
+        Subject::Output(|counts| counts.dropped_bytes as f64),
+    ),
+];
+
+fn own_usage(shared: &Shared) -> Option<Usage> {
+    shared.children.borrow_mut().own_usage()
+}
+
+fn flag(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
+}
+
+fn seconds(at: muster_api::Timestamp) -> f64 {
+    at.unix_ms() as f64 / 1000.0
+}
+
+pub(super) fn metrics(shared: &Rc<Shared>) -> Answer {
+    let runs = shared.supervisor.borrow().snapshot().iter().filter_map(Instance::run).collect();
+    shared.tallies.borrow_mut().retain(|id| shared.supervisor.borrow().get(id).is_some());
+    let exposition =
+        Exposition { shared: Rc::clone(shared), unread: runs, usage: HashMap::new(), families: 0, pause: None };
+    response::streaming(METRICS, Body::in_pieces(exposition))
+}
+
+/// An answer in the making.
+struct Exposition {
+    shared: Rc<Shared>,
+    /// Runs that are still to be looked at.
+    unread: Vec<RunId>,
+    usage: HashMap<RunId, Usage>,
+    /// How many families have been sent.
+    families: usize,
+    pause: Option<Pause>,
+}
+
+type Pause = Pin<Box<dyn Future<Output = ()>>>;
+
+impl Pieces for Exposition {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        // Everybody else has a turn before the next step. To wake oneself would not do: the runtime looks for new connections
+        // only after dozens of turns of those that are awake.
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(context));
+        }
+        let mut pause: Pause = Box::pin(tokio::task::yield_now());
+        if !self.unread.is_empty() {
+            let some = self.unread.split_off(self.unread.len().saturating_sub(RUNS_AT_ONCE));
+            self.usage.extend(self.shared.children.borrow_mut().usage(&some));
+            let _ = pause.as_mut().poll(context);
+            self.pause = Some(pause);
+            return Poll::Pending;
+        }
+        self.pause = Some(pause);
+        let Some(family) = FAMILIES.get(self.families) else { return Poll::Ready(None) };
+        self.families += 1;
+        Poll::Ready(Some(Bytes::from(self.write(family))))
+    }
+}
+
+impl Exposition {
+    fn write(&self, family: &Family) -> String {
+        let mut text = String::new();
+        let supervisor = self.shared.supervisor.borrow();
+        let mut samples = Samples { family, text: &mut text, instance: None, has_heading: false };
+        match family.subject {
+            Subject::Daemon(sample) => sample(&self.shared, &mut samples),
+            Subject::Instances(sample) => supervisor.snapshot().iter().for_each(|instance| {
+                samples.instance = Some(instance);
+                sample(&self.shared, instance, &mut samples);
+            }),
+            Subject::Usage(figure) => supervisor.snapshot().iter().for_each(|instance| {
+                samples.instance = Some(instance);
+                let usage = instance.run().and_then(|run| self.usage.get(&run));
+                samples.maybe(usage.map(figure));
+            }),
+            Subject::Output(figure) => supervisor.snapshot().iter().for_each(|instance| {
+                samples.instance = Some(instance);
+                let counts = self.shared.children.borrow().logs().counters(instance.name());
+                samples.maybe(counts.as_ref().map(figure));
+            }),
+        }
+        text
+    }
+}
+
+/// Where the samples of one family go.
+struct Samples<'a> {
+    family: &'a Family,
+    text: &'a mut String,
+    /// Whose samples these are.
+    instance: Option<&'a Instance>,
+    has_heading: bool,
+}
+
+impl Samples<'_> {
+    fn plain(&mut self, value: f64) {
+        self.with(&[], value);
+    }
+
+    fn maybe(&mut self, value: Option<f64>) {
+        value.into_iter().for_each(|value| self.plain(value));
+    }
+
+    fn with(&mut self, labels: &[(&str, &str)], value: f64) {
+        // Writing to a String cannot fail.
+        let _ = self.write(labels, value);
+    }
+
+    fn write(&mut self, labels: &[(&str, &str)], value: f64) -> fmt::Result {
+        let Family { name, kind, help, .. } = self.family;
+        if !std::mem::replace(&mut self.has_heading, true) {
+            write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n")?;
+        }
+        self.text.push_str(name);
+        let of_instance = self.instance.map(|instance| {
+            let program = instance.program();
+            let group = program.groups.first().unwrap_or(&program.name);
+            [("name", instance.name()), ("program", program.name.as_str()), ("group", group.as_str())]
+        });
+        let all = of_instance.iter().flatten().chain(labels);
+        let mut separator = '{';
+        for (label, text) in all {
+            write!(self.text, "{separator}{label}=\"{}\"", Escaped(text))?;
+            separator = ',';
+        }
+        if separator == ',' {
+            self.text.push('}');
+        }
+        writeln!(self.text, " {value}")
+    }
+}
+
+/// A label's value: backslashes, quotes and line feeds are escaped.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '\\' => f.write_str("\\\\")?,
+                '"' => f.write_str("\\\"")?,
+                '\n' => f.write_str("\\n")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_are_escaped_as_the_format_wants_it() {
+        assert_eq!(Escaped("a\\b\"c\nd\u{e9}").to_string(), "a\\\\b\\\"c\\nd\u{e9}");
+    }
+
+    #[test]
+    fn names_and_kinds_follow_the_conventions() {
+        for family in FAMILIES {
+            assert_eq!(family.name.ends_with("_total"), family.kind == "counter", "{}", family.name);
+            assert!(family.help.ends_with('.') && !family.help.contains(['\n', '\\']), "{}", family.name);
+            assert!(family.name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()), "{}", family.name);
+        }
+    }
+
+    #[test]
+    fn the_reference_page_lists_every_family() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/api.md");
+        let page = std::fs::read_to_string(page).expect("the reference page is there");
+        let chapter =
+            page.split("\n## ").find_map(|part| part.strip_prefix("Metrics\n")).expect("the chapter is there");
+        let listed: Vec<&str> = chapter
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))
+            .collect();
+        let families = FAMILIES.iter().map(|family| family.name);
+        let reasons = REASONS.iter().copied();
+        assert_eq!(listed, families.chain(reasons).collect::<Vec<_>>());
+    }
+}

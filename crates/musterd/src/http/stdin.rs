@@ -1,0 +1,57 @@
+//! Writing to the standard input of a program.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use muster_api::{Problem, ProblemKind, StdinReport};
+use muster_core::spec::Stdin;
+
+use super::body;
+use super::look::no_such_instance;
+use super::response::{self, Answer};
+use crate::children::stdin::{StdinPipe, Unwritten};
+use crate::shared::Shared;
+
+/// How long a program may not read.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Writes the body.
+pub(super) async fn write(shared: &Rc<Shared>, name: &str, body: Incoming) -> Result<Answer, Problem> {
+    let pipe = pipe_of(shared, name)?;
+    let bytes = body::collect(body).await?;
+    let written = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    match pipe.write(&bytes, PATIENCE).await {
+        Ok(()) => Ok(response::json(StatusCode::OK, &StdinReport { written })),
+        Err((part, unwritten)) => Err(problem(name, part, bytes.len(), unwritten)),
+    }
+}
+
+fn pipe_of(shared: &Shared, name: &str) -> Result<Rc<StdinPipe>, Problem> {
+    let supervisor = shared.supervisor.borrow();
+    let instance = supervisor.find(name).ok_or_else(|| no_such_instance(&supervisor, name))?;
+    let none = |detail: String| Problem::new(ProblemKind::NoStdin, detail);
+    if instance.spec().process.stdin != Stdin::Pipe {
+        return Err(none(format!("{name} reads /dev/null"))
+            .with_hint("stdin = \"pipe\" in its configuration gives it something to read"));
+    }
+    let pipe = instance.run().and_then(|run| shared.children.borrow().stdin_of(run));
+    pipe.ok_or_else(|| none(format!("{name} does not run")))
+}
+
+fn problem(name: &str, written: usize, of: usize, unwritten: Unwritten) -> Problem {
+    let problem = match unwritten {
+        Unwritten::NotRead => {
+            let detail = format!("{name} does not read its standard input: it took {written} of {of} bytes");
+            Problem::new(ProblemKind::NotReading, detail).with_hint("what was written stays in the pipe")
+        }
+        Unwritten::Closed => {
+            Problem::new(ProblemKind::NoStdin, format!("{name} has closed its standard input or does not run any more"))
+        }
+        Unwritten::Failed(error) => {
+            Problem::new(ProblemKind::Internal, format!("cannot write to the standard input of {name}: {error}"))
+        }
+    };
+    problem.with_written(u64::try_from(written).unwrap_or(u64::MAX))
+}

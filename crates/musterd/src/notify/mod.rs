@@ -1,0 +1,288 @@
+//! What programs tell the daemon about themselves: sd_notify(3), a newline on a descriptor as s6 has it, a line of output.
+//!
+//! Each run that has something to tell gets a socket of its own, so whose message it is is known by where it came; who
+//! sent it is looked at besides. A turn takes a few messages of each run and goes on, so that nobody who talks without end
+//! keeps the others waiting. What a run says of its state is kept for onlookers; what matters becomes an input of the core.
+
+mod home;
+mod log;
+mod message;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use muster_core::spec::{InstanceSpec, ReadySpec};
+use muster_core::{Input, RunId};
+use muster_sys::async_fd::Watched;
+use muster_sys::notify::{NotifySocket, Received};
+use muster_sys::pollset::PollSet;
+use muster_sys::signal::Pid;
+use muster_sys::tree::{Trees, Whose};
+use muster_sys::{fd, spawn};
+use tracing::{debug, info, warn};
+
+use self::home::Home;
+pub(crate) use self::log::ReadyMatcher;
+use self::message::{Message, Watchdog};
+
+/// systemd takes as much; what is longer is refused there and here.
+const LONGEST_MESSAGE: usize = 4096;
+/// So many messages of a run are taken in a turn.
+const MESSAGES_A_TURN: usize = 16;
+
+/// What a run has said of itself, for onlookers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) status: Option<String>,
+    pub(crate) is_reloading: bool,
+    pub(crate) is_stopping: bool,
+    /// What was already complained about.
+    has_been_warned: Warned,
+}
+
+/// Each is said once a run: a program repeats itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct Warned {
+    of_strangers: bool,
+    of_garbage: bool,
+    of_store: bool,
+    of_main_pid: bool,
+}
+
+/// What a new process must be given so that it can tell.
+#[derive(Debug, Default)]
+pub(crate) struct Channel {
+    /// For its environment.
+    pub(crate) variables: Vec<(&'static str, String)>,
+    /// A descriptor, and the number that it is to have.
+    pub(crate) pipe: Option<(OwnedFd, u32)>,
+    /// What is to look at its output.
+    pub(crate) matcher: Option<ReadyMatcher>,
+}
+
+/// A run that may tell something.
+#[derive(Debug)]
+struct Teller {
+    name: String,
+    uid: u32,
+    leader: Option<Pid>,
+    socket: Option<NotifySocket>,
+    pipe: Option<OwnedFd>,
+    told: Told,
+}
+
+/// All that may tell something.
+pub(crate) struct Notify {
+    home: Home,
+    set: Rc<Watched<PollSet>>,
+    tellers: HashMap<RunId, Teller>,
+}
+
+impl Notify {
+    /// `unique` names this daemon among all.
+    pub(crate) fn new(control_socket: Option<&Path>, unique: String, set: Rc<Watched<PollSet>>) -> Notify {
+        Notify { home: Home::new(control_socket, unique), set, tellers: HashMap::new() }
+    }
+
+    /// Makes ready for what this run may tell. `uid` is who it will be.
+    pub(crate) fn open(&mut self, run: RunId, spec: &InstanceSpec, uid: u32) -> io::Result<Channel> {
+        let wants_socket = spec.ready == Some(ReadySpec::Notify) || spec.watchdog.is_some();
+        let wants_pipe = matches!(spec.ready, Some(ReadySpec::Fd(_) | ReadySpec::Log(_)));
+        if !wants_socket && !wants_pipe {
+            return Ok(Channel::default());
+        }
+        let told = Told::default();
+        let teller = Teller { name: spec.name.clone(), uid, leader: None, socket: None, pipe: None, told };
+        self.tellers.insert(run, teller);
+        let mut channel = Channel::default();
+        let opened = if wants_socket { self.open_socket(run, spec, &mut channel) } else { Ok(()) };
+        let opened = opened.and_then(|()| if wants_pipe { self.open_pipe(run, spec, &mut channel) } else { Ok(()) });
+        opened.map(|()| channel).inspect_err(|_| self.close(run))
+    }
+
+    fn open_socket(&mut self, run: RunId, spec: &InstanceSpec, channel: &mut Channel) -> io::Result<()> {
+        let (socket, address) = self.home.open(run)?;
+        self.set.get_ref().add(socket.as_fd(), run.0)?;
+        self.teller(run).socket = Some(socket);
+        channel.variables.push(("NOTIFY_SOCKET", address));
+        let interval = spec.watchdog.map(|interval| ("WATCHDOG_USEC", interval.as_micros().to_string()));
+        channel.variables.extend(interval);
+        Ok(())
+    }
+
+    fn open_pipe(&mut self, run: RunId, spec: &InstanceSpec, channel: &mut Channel) -> io::Result<()> {
+        let (reading, writing) = fd::output_pipe()?;
+        self.set.get_ref().add(reading.as_fd(), run.0)?;
+        self.teller(run).pipe = Some(reading);
+        match &spec.ready {
+            Some(ReadySpec::Log(pattern)) => {
+                let matcher = ReadyMatcher::new(pattern, writing);
+                channel.matcher = Some(matcher.map_err(|error| io::Error::other(error.to_string()))?);
+            }
+            Some(ReadySpec::Fd(number)) => channel.pipe = Some((writing, *number)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn teller(&mut self, run: RunId) -> &mut Teller {
+        self.tellers.get_mut(&run).expect("it is put there before anything is opened for it")
+    }
+
+    /// Which process was made for it.
+    pub(crate) fn begin(&mut self, run: RunId, leader: Pid) {
+        if let Some(teller) = self.tellers.get_mut(&run) {
+            teller.leader = Some(leader);
+        }
+    }
+
+    /// The run is over, or never began.
+    pub(crate) fn close(&mut self, run: RunId) {
+        let Some(teller) = self.tellers.remove(&run) else { return };
+        if let Some(socket) = &teller.socket {
+            let _ = self.set.get_ref().remove(socket.as_fd());
+            self.home.close(run);
+        }
+        if let Some(pipe) = &teller.pipe {
+            let _ = self.set.get_ref().remove(pipe.as_fd());
+        }
+    }
+
+    /// Nobody tells anything any more.
+    pub(crate) fn finish(&self) {
+        self.home.finish();
+    }
+
+    /// What the run has said of itself.
+    pub(crate) fn told(&self, run: RunId) -> Option<&Told> {
+        self.tellers.get(&run).map(|teller| &teller.told)
+    }
+
+    /// Takes in what a run has told since the last look, or the first of it.
+    pub(crate) fn take(&mut self, run: RunId, trees: &mut Trees) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        let Some(teller) = self.tellers.get_mut(&run) else { return inputs };
+        if teller.pipe.as_ref().is_some_and(|pipe| is_over(pipe, run, &mut inputs))
+            && let Some(pipe) = teller.pipe.take()
+        {
+            let _ = self.set.get_ref().remove(pipe.as_fd());
+        }
+        let mut buffer = [0; LONGEST_MESSAGE];
+        for _ in 0..MESSAGES_A_TURN {
+            let Some(Ok(received)) = teller.socket.as_ref().map(|socket| socket.receive(&mut buffer)) else { break };
+            teller.handle(run, &buffer[..received.length], &received, trees, &mut inputs);
+            // Only now its descriptors are closed, for which a sender with BARRIER=1 waits.
+            drop(received);
+        }
+        inputs
+    }
+}
+
+/// Whether nothing more is to come from the pipe: s6's readiness is a newline, and whatever follows is nothing to us. An
+/// end without a newline is no readiness; the start timeout tells what follows from that.
+fn is_over(pipe: &OwnedFd, run: RunId, inputs: &mut Vec<Input>) -> bool {
+    let mut piece = [0; 512];
+    match fd::read(pipe.as_fd(), &mut piece) {
+        Ok(count) if piece[..count].contains(&b'\n') => {
+            inputs.push(Input::Ready { run });
+            true
+        }
+        Ok(count) => count == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}
+
+impl Teller {
+    fn handle(&mut self, run: RunId, bytes: &[u8], received: &Received, trees: &mut Trees, inputs: &mut Vec<Input>) {
+        if !self.is_from_program(run, received, trees) {
+            return;
+        }
+        let message = if received.is_truncated { None } else { Message::parse(bytes) };
+        let Some(message) = message else {
+            if !std::mem::replace(&mut self.told.has_been_warned.of_garbage, true) {
+                warn!(program = %self.name, %run, "ignored a message that is too long, or none of sd_notify");
+            }
+            return;
+        };
+        self.note(run, &message, received);
+        if let Some(pid) = message.main_pid {
+            self.check_main_pid(run, Pid(pid), trees);
+        }
+        if let Some(interval) = message.watchdog_interval {
+            inputs.push(Input::WatchdogChanged { run, interval });
+        }
+        if let Some(by) = message.extend {
+            inputs.push(Input::StartExtended { run, by });
+        }
+        if message.is_ready {
+            inputs.push(Input::Ready { run });
+        }
+        match message.watchdog {
+            Some(Watchdog::Ping) => inputs.push(Input::WatchdogPinged { run }),
+            Some(Watchdog::Trigger) => inputs.push(Input::WatchdogTripped { run }),
+            None => {}
+        }
+    }
+
+    /// Only the processes of the run may speak for it. One that has ended, as a shell's `systemd-notify --no-block` has,
+    /// cannot be looked at any more; then it must have been the program's user, or root.
+    fn is_from_program(&mut self, run: RunId, received: &Received, trees: &mut Trees) -> bool {
+        let Some(sender) = received.sender else { return false };
+        let is_from_program = sender.pid.0 > 0
+            && (self.leader == Some(sender.pid)
+                || match trees.whose(sender.pid) {
+                    Whose::Run(of) => of == run,
+                    Whose::Nobody => false,
+                    Whose::Gone => [0, self.uid].contains(&sender.uid),
+                });
+        if !is_from_program && !std::mem::replace(&mut self.told.has_been_warned.of_strangers, true) {
+            let (pid, uid) = (sender.pid, sender.uid);
+            warn!(program = %self.name, %run, %pid, uid, "ignored a message of a process that is not the program's");
+        }
+        is_from_program
+    }
+
+    /// Keeps what onlookers may want to know.
+    fn note(&mut self, run: RunId, message: &Message, received: &Received) {
+        let program = &self.name;
+        if let Some(status) = &message.status {
+            debug!(%program, %run, status, "says");
+            self.told.status = Some(status.clone()).filter(|status| !status.is_empty());
+        }
+        if let Some(error) = &message.error {
+            warn!(%program, %run, error, "says why it fails");
+        }
+        if message.is_reloading && !self.told.is_reloading {
+            debug!(%program, %run, "reloading");
+        }
+        self.told.is_reloading = message.is_reloading || self.told.is_reloading && !message.is_ready;
+        self.told.is_stopping |= message.is_stopping;
+        if message.wants_store && !std::mem::replace(&mut self.told.has_been_warned.of_store, true) {
+            let descriptors = received.descriptors.len();
+            warn!(%program, %run, descriptors, "does not keep descriptors for programs (FDSTORE=1), they were closed");
+        }
+    }
+
+    /// A run is the process that was made for it, and ends with it: another one can be believed to be important, not to
+    /// be the run.
+    fn check_main_pid(&mut self, run: RunId, pid: Pid, trees: &mut Trees) {
+        if self.leader == Some(pid) || std::mem::replace(&mut self.told.has_been_warned.of_main_pid, true) {
+            return;
+        }
+        let program = &self.name;
+        if trees.whose(pid) == Whose::Run(run) {
+            info!(%program, %run, %pid, "says that another process is its main one (MAINPID); the run stays the first");
+        } else {
+            warn!(%program, %run, %pid, "ignored a MAINPID that is none of its processes");
+        }
+    }
+}
+
+/// Why a run cannot be given what it needs to tell.
+pub(crate) fn words(error: &io::Error) -> String {
+    let why = error.raw_os_error().map_or_else(|| error.to_string(), spawn::reason);
+    format!("cannot make what it needs to tell that it is ready: {why}")
+}

@@ -1,0 +1,134 @@
+//! The exec probe: whether a command ends well.
+//!
+//! The command is a process of the daemon like any other: `children` makes it, with the program's user, environment and
+//! directory, and tells how it ended. Here its output is read, of which the end is kept, and the time is watched. Whoever
+//! it leaves behind is killed by the loop.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use muster_core::{Exit, SpawnError};
+use muster_sys::async_fd::Watched;
+use muster_sys::fd;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use super::LATE;
+
+/// So much of the end of the output is kept.
+const TAIL: usize = 1024;
+/// What is written right before the end is read in so many pieces at most: others may go on writing.
+const LAST_READS: usize = 64;
+
+/// A command on its way.
+#[derive(Debug)]
+pub(crate) struct Command {
+    /// Where its output can be read, both streams in one.
+    pub(crate) output: OwnedFd,
+    /// How it ended, or why it could not be executed.
+    pub(crate) ended: oneshot::Receiver<Result<Exit, SpawnError>>,
+}
+
+/// Waits for the end of the command or of the time.
+pub(crate) async fn check(command: Command, deadline: Instant) -> Result<String, String> {
+    let Command { output, mut ended } = command;
+    let output = Watched::for_reading(output).map_err(|error| format!("cannot watch its output: {error}"))?;
+    let mut tail = Tail::default();
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            biased;
+            end = &mut ended => {
+                let _ = (0..LAST_READS).find(|_| !matches!(tail.read(output.get_ref()), Ok(1..)));
+                return judge(end, &tail);
+            }
+            () = sleep_until(deadline) => return Err(tail.after(LATE.to_owned())),
+            read = output.read_with(|output| tail.read(output)), if is_open => is_open = matches!(read, Ok(1..)),
+        }
+    }
+}
+
+fn judge(end: Result<Result<Exit, SpawnError>, oneshot::error::RecvError>, tail: &Tail) -> Result<String, String> {
+    match end {
+        Ok(Ok(Exit::Code(0))) => Ok(tail.after(Exit::Code(0).to_string())),
+        Ok(Ok(exit)) => Err(tail.after(exit.to_string())),
+        Ok(Err(error)) => Err(error.message),
+        // Only when the daemon ends.
+        Err(_) => Err("it was given up".to_owned()),
+    }
+}
+
+/// The end of what was written.
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: VecDeque<u8>,
+}
+
+impl Tail {
+    fn read(&mut self, output: &OwnedFd) -> io::Result<usize> {
+        let mut piece = [0; 4096];
+        let count = fd::read(output.as_fd(), &mut piece)?;
+        self.bytes.extend(&piece[count.saturating_sub(TAIL)..count]);
+        self.bytes.drain(..self.bytes.len().saturating_sub(TAIL));
+        Ok(count)
+    }
+
+    /// What happened, and what was written.
+    fn after(&self, what: String) -> String {
+        let (front, back) = self.bytes.as_slices();
+        let text = [String::from_utf8_lossy(front), String::from_utf8_lossy(back)].concat();
+        if text.trim().is_empty() { what } else { format!("{what}: {}", text.trim()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::testing::in_runtime;
+    use std::fs::File;
+    use std::io::Write;
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn command() -> (Command, File, oneshot::Sender<Result<Exit, SpawnError>>) {
+        let (output, writing) = fd::output_pipe().unwrap();
+        let (tell, ended) = oneshot::channel();
+        (Command { output, ended }, File::from(writing), tell)
+    }
+
+    fn checked(written: &[u8], exit: Exit) -> Result<String, String> {
+        in_runtime(async {
+            let (command, mut writing, tell) = command();
+            writing.write_all(written).unwrap();
+            tell.send(Ok(exit)).unwrap();
+            // Somebody still holds the pipe.
+            check(command, Instant::now() + PATIENCE).await
+        })
+    }
+
+    #[test]
+    fn exit_status_0_passes_and_the_output_tells_why_not() {
+        assert_eq!(checked(b"", Exit::Code(0)), Ok("exit status 0".to_owned()));
+        assert_eq!(checked(b" no response\n", Exit::Code(2)), Err("exit status 2: no response".to_owned()));
+    }
+
+    #[test]
+    fn the_end_of_a_long_output_is_kept() {
+        let written = [vec![b'x'; 50_000], b"the end\n".to_vec()].concat();
+        let told = checked(&written, Exit::Code(1)).unwrap_err();
+        assert!(told.starts_with("exit status 1: xxx") && told.ends_with("xxxthe end"), "{told}");
+        assert_eq!(told.len(), "exit status 1: ".len() + TAIL - 1);
+    }
+
+    #[test]
+    fn a_command_that_does_not_end_fails_with_what_it_wrote() {
+        in_runtime(async {
+            let (command, mut writing, _tell) = command();
+            writing.write_all(b"connecting\n").unwrap();
+            let told = check(command, Instant::now() + Duration::from_millis(20)).await;
+            assert_eq!(told, Err(format!("{LATE}: connecting")));
+        });
+    }
+}

@@ -1,0 +1,245 @@
+//! The HTTP probe: a GET, as the kubelet makes it.
+//!
+//! A status from 200 to 399 passes. Redirects are followed on the same host, at most ten; one that leads elsewhere passes
+//! as it is. The server is asked to close the connection, so that the TIME_WAIT is not ours, and no more of its answer is
+//! read than is needed. The caller limits the time for all of it, and says when it will be over.
+
+use std::time::Duration;
+
+use muster_core::spec::HttpCheck;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use super::connect::{Resolver, words};
+use super::url::{Redirect, Url};
+
+/// As in Go's client, which the kubelet uses.
+const MOST_REDIRECTS: usize = 10;
+/// Status line and headers.
+const LONGEST_HEAD: usize = 32 * 1024;
+const MOST_HEADERS: usize = 100;
+/// As in the kubelet: what follows is not waited for.
+const LONGEST_BODY: usize = 10 * 1024;
+/// So much of the body of a failure is told.
+const TOLD_BODY: usize = 200;
+/// How long a server that has answered may take to close the connection.
+const CLOSING: Duration = Duration::from_millis(100);
+
+/// What of an answer matters.
+struct Answer {
+    status: u16,
+    reason: String,
+    location: Option<String>,
+    body: Vec<u8>,
+}
+
+/// GETs the address until there is an answer that is no redirect to the same host.
+pub(crate) async fn check(resolver: &Resolver, check: &HttpCheck, deadline: Instant) -> Result<String, String> {
+    let mut url = Url::parse(&check.url)?;
+    for _ in 0..=MOST_REDIRECTS {
+        let answer = get(resolver, &url, check, deadline).await?;
+        let is_redirect = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
+        match answer.location.as_deref().filter(|_| is_redirect).map(|location| url.redirect(location)) {
+            Some(Redirect::Here(next)) => url = next,
+            Some(Redirect::Elsewhere) | None => return judge(&url, &answer),
+        }
+    }
+    Err(format!("{} leads to more than {MOST_REDIRECTS} redirects", check.url))
+}
+
+fn judge(url: &Url, answer: &Answer) -> Result<String, String> {
+    let told = format!("{} {}", answer.status, answer.reason).trim().to_owned();
+    if (200..400).contains(&answer.status) {
+        return Ok(told);
+    }
+    let body = String::from_utf8_lossy(&answer.body);
+    let body: String = body.trim().chars().take(TOLD_BODY).collect();
+    Err(if body.is_empty() { format!("{url}: {told}") } else { format!("{url}: {told}: {body}") })
+}
+
+async fn get(resolver: &Resolver, url: &Url, check: &HttpCheck, deadline: Instant) -> Result<Answer, String> {
+    let mut stream = resolver.connect(&url.host, url.port).await?;
+    let failed = |what: &str, error: &std::io::Error| format!("{url}: cannot {what}: {}", words(error));
+    stream.write_all(&request(url, check)).await.map_err(|error| failed("send the request", &error))?;
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(head) = Head::parse(&bytes).map_err(|error| format!("{url}: {error}"))? {
+            return Ok(finish(stream, head, bytes, deadline).await);
+        }
+        if bytes.len() >= LONGEST_HEAD {
+            return Err(format!("{url}: the headers of the answer are longer than {LONGEST_HEAD} bytes"));
+        }
+        match stream.read_buf(&mut bytes).await {
+            Ok(0) if bytes.is_empty() => return Err(format!("{url}: the connection was closed without an answer")),
+            Ok(0) => return Err(format!("{url}: the connection was closed in the middle of the answer")),
+            Ok(_) => {}
+            Err(error) => return Err(failed("read the answer", &error)),
+        }
+    }
+}
+
+/// The caller's headers win over ours.
+fn request(url: &Url, check: &HttpCheck) -> Vec<u8> {
+    let has = |name: &str| check.headers.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
+    let mut text = format!("GET {} HTTP/1.1\r\n", url.target);
+    let authority = url.authority();
+    let agent = concat!("musterd/", env!("CARGO_PKG_VERSION"));
+    let ours = [("Host", authority.as_str()), ("User-Agent", agent), ("Accept", "*/*"), ("Connection", "close")];
+    let theirs = check.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in ours.into_iter().filter(|(name, _)| !has(name)).chain(theirs) {
+        text.extend([name, ": ", value, "\r\n"]);
+    }
+    text.push_str("\r\n");
+    text.into_bytes()
+}
+
+/// The beginning of an answer.
+struct Head {
+    status: u16,
+    reason: String,
+    location: Option<String>,
+    length: Option<usize>,
+    is_chunked: bool,
+    /// Where the body begins.
+    end: usize,
+}
+
+impl Head {
+    /// `None` as long as it is not complete.
+    fn parse(bytes: &[u8]) -> Result<Option<Head>, String> {
+        let mut begin = 0;
+        loop {
+            let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+            let mut response = httparse::Response::new(&mut headers);
+            let end = match response.parse(&bytes[begin..]) {
+                Ok(httparse::Status::Complete(length)) => begin + length,
+                Ok(httparse::Status::Partial) => return Ok(None),
+                Err(error) => return Err(format!("this is no HTTP answer: {error}")),
+            };
+            let status = response.code.unwrap_or(0);
+            // What comes before the answer proper, such as 103 Early Hints.
+            if (100..200).contains(&status) && status != 101 {
+                begin = end;
+                continue;
+            }
+            let header = |name: &str| {
+                let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+                found.map(|header| String::from_utf8_lossy(header.value).into_owned())
+            };
+            let is_empty = matches!(status, 204 | 304);
+            let length = header("content-length").and_then(|value| value.trim().parse().ok());
+            return Ok(Some(Head {
+                status,
+                reason: response.reason.unwrap_or("").to_owned(),
+                location: header("location"),
+                length: if is_empty { Some(0) } else { length },
+                is_chunked: header("transfer-encoding").is_some_and(|value| value.contains("chunked")),
+                end,
+            }));
+        }
+    }
+
+    fn is_complete(&self, body: &[u8]) -> bool {
+        let is_last_chunk = self.is_chunked && body.ends_with(b"0\r\n\r\n");
+        body.len() >= LONGEST_BODY || is_last_chunk || self.length.is_some_and(|length| body.len() >= length)
+    }
+}
+
+/// The status is known, and nothing that comes after it changes the verdict: takes the body, as far as it is not too
+/// long or too late, and lets the server close the connection first.
+async fn finish(mut stream: TcpStream, head: Head, mut bytes: Vec<u8>, deadline: Instant) -> Answer {
+    let mut until = deadline;
+    let mut is_closed = false;
+    while !is_closed {
+        if head.is_complete(&bytes[head.end..]) {
+            until = until.min(Instant::now() + CLOSING);
+            if bytes.len() - head.end >= LONGEST_BODY {
+                break;
+            }
+        }
+        match timeout_at(until, stream.read_buf(&mut bytes)).await {
+            Ok(Ok(0) | Err(_)) => is_closed = true,
+            Ok(Ok(_)) => {}
+            Err(_) => break,
+        }
+    }
+    if !is_closed {
+        // It would be a TIME_WAIT of ours.
+        let _ = stream.set_zero_linger();
+    }
+    Answer { status: head.status, reason: head.reason, location: head.location, body: bytes.split_off(head.end) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::testing::{in_runtime, serve, serve_with};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn check_at(url: &str, headers: &[(&str, &str)]) -> Result<String, String> {
+        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let http = HttpCheck { url: url.to_owned(), headers };
+        in_runtime(async { check(&Resolver::default(), &http, Instant::now() + PATIENCE).await })
+    }
+
+    #[test]
+    fn statuses_from_200_to_399_pass() {
+        for (answer, expected) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", Ok("200 OK")),
+            ("HTTP/1.0 200\r\n\r\n", Ok("200")),
+            ("HTTP/1.1 399 Odd\r\n\r\n", Ok("399 Odd")),
+            ("HTTP/1.1 304 Not Modified\r\n\r\n", Ok("304 Not Modified")),
+            ("HTTP/1.1 302 Found\r\nlocation: https://elsewhere/\r\n\r\n", Ok("302 Found")),
+            ("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", Ok("204 No Content")),
+            ("HTTP/1.1 400 Bad Request\r\n\r\n", Err("400 Bad Request")),
+            ("HTTP/1.1 503 Away\r\ncontent-length: 8\r\n\r\nno disk\n", Err("503 Away: no disk")),
+            ("HTTP/1.1 199 What\r\n\r\n", Err("the connection was closed in the middle of the answer")),
+            ("", Err("the connection was closed without an answer")),
+            ("SSH-2.0-OpenSSH_9.2\r\n", Err("this is no HTTP answer: invalid HTTP version")),
+        ] {
+            let url = serve(vec![answer.to_owned()]);
+            let expected = expected.map(str::to_owned).map_err(|error| format!("{url}: {error}"));
+            assert_eq!(check_at(&url, &[]), expected, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn redirects_are_followed_on_the_same_host_and_not_for_ever() {
+        let redirect = |to: &str| format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
+        let url = serve(vec![redirect("/next"), "HTTP/1.1 500 No\r\n\r\n".to_owned()]);
+        assert_eq!(check_at(&url, &[]), Err(format!("{url}next: 500 No")));
+        let url = serve(vec![redirect("/again"); 11]);
+        assert_eq!(check_at(&url, &[]), Err(format!("{url} leads to more than 10 redirects")));
+    }
+
+    #[test]
+    fn configured_headers_are_sent_and_win_over_ours() {
+        let url = Url::parse("http://[::1]:8000/x?y").unwrap();
+        let headers = [("host".to_owned(), "shop".to_owned()), ("X-Probe".to_owned(), "1".to_owned())];
+        let check = HttpCheck { url: url.to_string(), headers: headers.to_vec() };
+        let text = String::from_utf8(request(&url, &check)).unwrap();
+        let agent = concat!("User-Agent: musterd/", env!("CARGO_PKG_VERSION"));
+        let expected =
+            ["GET /x?y HTTP/1.1", agent, "Accept: */*", "Connection: close", "host: shop", "X-Probe: 1", "", ""];
+        assert_eq!(text.split("\r\n").collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_body_without_end_is_not_waited_for() {
+        let body = "x".repeat(LONGEST_BODY);
+        let (tell, told) = std::sync::mpsc::channel();
+        let url = serve_with(vec![format!("HTTP/1.1 200 OK\r\n\r\n{body}")], move |stream| tell.send(stream).unwrap());
+        assert_eq!(check_at(&url, &[]), Ok("200 OK".to_owned()));
+        // The server has not closed the connection to this moment.
+        drop(told.recv().unwrap());
+    }
+
+    #[test]
+    fn endless_headers_are_refused() {
+        let url = serve(vec![format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(LONGEST_HEAD))]);
+        let expected = format!("{url}: the headers of the answer are longer than {LONGEST_HEAD} bytes");
+        assert_eq!(check_at(&url, &[]), Err(expected));
+    }
+}

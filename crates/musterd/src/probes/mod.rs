@@ -1,0 +1,169 @@
+//! Probes: what the core asks to be checked, and what comes of it.
+//!
+//! A check is a task that touches nothing but its own connection or pipe, and tells its result once. The core says when one
+//! is started and what follows from it; here is how. A check is never started again before it has answered, so they cannot
+//! pile up: a command that cannot be killed makes the checks after it fail.
+
+mod connect;
+mod exec;
+mod http;
+mod tcp;
+#[cfg(test)]
+mod testing;
+mod url;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use muster_core::spec::{CheckSpec, InstanceSpec};
+use muster_core::{ProbeOutcome, RunId};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+
+use self::connect::Resolver;
+pub(crate) use self::exec::Command;
+use crate::children::Children;
+
+/// Results that the loop has not taken yet; a check that finds the queue full waits.
+const RESULTS: usize = 256;
+
+/// The words for a check that had no answer in its time. How long that was is configured.
+const LATE: &str = "timed out";
+
+/// Which probe of which run.
+type Key = (RunId, usize);
+
+/// A result.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    run: RunId,
+    probe: usize,
+    outcome: ProbeOutcome,
+}
+
+/// Checks under way.
+#[derive(Debug)]
+pub(crate) struct Probes {
+    running: HashMap<Key, Running>,
+    /// Commands of which something is left, and whose they are.
+    commands: HashMap<RunId, Key>,
+    resolver: Resolver,
+    tell: mpsc::Sender<Finished>,
+}
+
+#[derive(Debug)]
+struct Running {
+    task: AbortHandle,
+    command: Option<RunId>,
+}
+
+impl Probes {
+    /// Nothing under way, and where results come out.
+    pub(crate) fn new() -> (Probes, mpsc::Receiver<Finished>) {
+        let (tell, results) = mpsc::channel(RESULTS);
+        let probes = Probes { running: HashMap::new(), commands: HashMap::new(), resolver: Resolver::default(), tell };
+        (probes, results)
+    }
+
+    /// Starts a check. An outcome is returned where there is nothing to wait for.
+    pub(crate) fn start(
+        &mut self,
+        run: RunId,
+        probe: usize,
+        spec: &InstanceSpec,
+        children: &mut Children,
+    ) -> Option<ProbeOutcome> {
+        let Some(due) = spec.check(probe) else {
+            return Some(outcome(Err("there is no such probe".to_owned())));
+        };
+        let deadline = Instant::now() + due.timeout;
+        let late = late(due.timeout);
+        let key = (run, probe);
+        let resolver = self.resolver.clone();
+        match due.check.clone() {
+            CheckSpec::Tcp(address) => {
+                self.launch(key, None, within(deadline, late, async move { tcp::check(&resolver, &address).await }));
+            }
+            CheckSpec::Http(check) => {
+                let get = async move { http::check(&resolver, &check, deadline).await };
+                self.launch(key, None, within(deadline, late, get));
+            }
+            CheckSpec::Exec(command) => {
+                if self.commands.values().any(|of| *of == key) {
+                    return Some(outcome(Err("the command of an earlier check cannot be killed".to_owned())));
+                }
+                match children.spawn_command(spec, &command) {
+                    Ok((id, command)) => {
+                        self.commands.insert(id, key);
+                        let check = exec::check(command, deadline);
+                        self.launch(
+                            key,
+                            Some(id),
+                            async move { check.await.map_err(|told| told.replacen(LATE, &late, 1)) },
+                        );
+                    }
+                    Err(error) => return Some(outcome(Err(error.message))),
+                }
+            }
+        }
+        None
+    }
+
+    fn launch(
+        &mut self,
+        (run, probe): Key,
+        command: Option<RunId>,
+        check: impl Future<Output = Result<String, String>> + 'static,
+    ) {
+        let tell = self.tell.clone();
+        let task = tokio::task::spawn_local(async move {
+            let outcome = outcome(check.await);
+            // Nobody takes it when the daemon is at its end.
+            let _ = tell.send(Finished { run, probe, outcome }).await;
+        });
+        self.running.insert((run, probe), Running { task: task.abort_handle(), command });
+    }
+
+    /// Takes a result in, unless its run is over. The second is a command that is to be killed.
+    pub(crate) fn finish(&mut self, finished: Finished) -> Option<(RunId, usize, ProbeOutcome, Option<RunId>)> {
+        let Finished { run, probe, outcome } = finished;
+        let running = self.running.remove(&(run, probe))?;
+        Some((run, probe, outcome, running.command.filter(|command| self.commands.contains_key(command))))
+    }
+
+    /// Ends all checks of a run without an answer, and gives the commands that are to be killed.
+    pub(crate) fn stop(&mut self, run: RunId) -> Vec<RunId> {
+        self.running.retain(|(of, _), running| {
+            if *of == run {
+                running.task.abort();
+            }
+            *of != run
+        });
+        self.commands.iter().filter(|(_, (of, _))| *of == run).map(|(&command, _)| command).collect()
+    }
+
+    /// Nothing is left of a command.
+    pub(crate) fn command_gone(&mut self, command: RunId) {
+        self.commands.remove(&command);
+    }
+}
+
+async fn within(
+    deadline: Instant,
+    late: String,
+    check: impl Future<Output = Result<String, String>>,
+) -> Result<String, String> {
+    timeout_at(deadline, check).await.unwrap_or(Err(late))
+}
+
+fn late(timeout: Duration) -> String {
+    format!("{LATE} after {}", crate::view::span(timeout))
+}
+
+fn outcome(result: Result<String, String>) -> ProbeOutcome {
+    let success = result.is_ok();
+    let (Ok(detail) | Err(detail)) = result;
+    ProbeOutcome { success, detail }
+}

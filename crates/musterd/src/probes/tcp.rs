@@ -1,0 +1,41 @@
+//! The TCP probe: whether somebody accepts connections.
+//!
+//! The connection is reset and not closed, as HAProxy's checks do: a close would leave a port in TIME_WAIT for a minute at
+//! each check, and a server that is asked nothing has nothing to lose.
+
+use super::connect::Resolver;
+use super::url::split_port;
+
+/// Connects to `host:port`, and nothing more.
+pub(crate) async fn check(resolver: &Resolver, address: &str) -> Result<String, String> {
+    let (host, port) = split_port(address, 0)?;
+    if port == 0 {
+        return Err(format!("a TCP probe needs host:port: {address:?}"));
+    }
+    let stream = resolver.connect(&host, port).await?;
+    // Without it there is a TIME_WAIT more.
+    let _ = stream.set_zero_linger();
+    Ok(format!("{address} accepts connections"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::testing::in_runtime;
+
+    #[test]
+    fn a_listener_passes_and_a_closed_port_fails_with_its_reason() {
+        in_runtime(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let resolver = Resolver::default();
+            assert_eq!(check(&resolver, &address).await, Ok(format!("{address} accepts connections")));
+            drop(listener);
+            let error = check(&resolver, &address).await.unwrap_err();
+            assert!(error.starts_with("cannot connect to 127.0.0.1 port "), "{error}");
+            assert!(error.ends_with("connection refused"), "{error}");
+            let error = check(&resolver, "localhost").await.unwrap_err();
+            assert_eq!(error, r#"a TCP probe needs host:port: "localhost""#);
+        });
+    }
+}

@@ -1,0 +1,125 @@
+//! What the daemon of a rehearsal says happened: its log, line by line, with its own times.
+
+use std::time::Duration;
+
+use muster_api::Timestamp;
+use serde_json::Value;
+
+/// An event of a rehearsal or of its simulation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Event {
+    /// When, from the moment on which the daemon was up.
+    pub(super) at: Duration,
+    /// Whose it is.
+    pub(super) name: String,
+    /// What.
+    pub(super) what: Occurrence,
+}
+
+/// What happened to an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Occurrence {
+    /// It came to this state.
+    State(String),
+    /// Its next run was decided: which in a row it is.
+    Retry(u32),
+    /// It waits for what will not come by itself.
+    WaitsInVain,
+    /// Its run became ready, or is no longer.
+    Ready(bool),
+    /// Its run is well, or not.
+    Healthy(bool),
+    /// A check failed, the how-manieth in a row.
+    CheckFailed(u32),
+    /// Its run is stopped for a failure.
+    Failing,
+    /// It did not stop in time.
+    Killed,
+}
+
+impl std::fmt::Display for Occurrence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Occurrence::State(state) => f.write_str(state),
+            Occurrence::Retry(attempt) => write!(f, "will be started again, attempt {attempt}"),
+            Occurrence::WaitsInVain => f.write_str("waits in vain"),
+            Occurrence::Ready(true) => f.write_str("ready"),
+            Occurrence::Ready(false) => f.write_str("not ready"),
+            Occurrence::Healthy(true) => f.write_str("healthy"),
+            Occurrence::Healthy(false) => f.write_str("unhealthy"),
+            Occurrence::CheckFailed(failures) => write!(f, "a check failed, {failures} in a row"),
+            Occurrence::Failing => f.write_str("failing"),
+            Occurrence::Killed => f.write_str("gets SIGKILL"),
+        }
+    }
+}
+
+/// One line of the daemon's log.
+pub(super) enum Line {
+    /// The daemon is up, and programs begin.
+    Up(Duration),
+    /// Something happened to an instance.
+    Event(Event),
+    /// Why the container exits.
+    LastWords(String),
+    /// Anything else.
+    Other,
+}
+
+/// Reads a line; times are since 1970.
+pub(super) fn read(line: &str) -> Option<Line> {
+    let value: Value = serde_json::from_str(line).ok()?;
+    let at = time(value["timestamp"].as_str()?)?;
+    let message = value["message"].as_str()?;
+    let name = || value["program"].as_str().unwrap_or_default().to_owned();
+    let event = |what| Line::Event(Event { at, name: name(), what });
+    let state = |state: &str| event(Occurrence::State(state.to_owned()));
+    Some(match message {
+        "musterd is up" => Line::Up(at),
+        "running" => state("RUNNING"),
+        "stopping" => state("STOPPING"),
+        "stopped" => state("STOPPED"),
+        "gave up" => state("FATAL"),
+        "state" => state(value["to"].as_str()?),
+        "will be started again" => event(Occurrence::Retry(u32::try_from(value["attempt"].as_u64()?).ok()?)),
+        "waits for what will not come by itself" => event(Occurrence::WaitsInVain),
+        "ready" | "not ready" => event(Occurrence::Ready(message == "ready")),
+        "healthy" | "unhealthy" => event(Occurrence::Healthy(message == "healthy")),
+        "a check failed" => event(Occurrence::CheckFailed(u32::try_from(value["failures"].as_u64()?).ok()?)),
+        "failed, and is stopped for it" => event(Occurrence::Failing),
+        _ if value["signal"] == "SIGKILL" && !name().is_empty() => event(Occurrence::Killed),
+        _ => match message.strip_prefix("exit: ") {
+            Some(words) => Line::LastWords(words.to_owned()),
+            None => Line::Other,
+        },
+    })
+}
+
+/// Since 1970. The log has microseconds, of which milliseconds are enough.
+fn time(text: &str) -> Option<Duration> {
+    let stamp: Timestamp = format!("{}Z", text.get(..23)?).parse().ok()?;
+    Some(Duration::from_millis(u64::try_from(stamp.unix_ms()).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_log_are_events() {
+        let event = |line: &str| match read(line) {
+            Some(Line::Event(event)) => Some((event.name, event.what.to_string())),
+            _ => None,
+        };
+        let line = |rest: &str| format!("{{\"timestamp\":\"2026-11-23T03:42:00.123456Z\",\"level\":\"INFO\",{rest}}}");
+        let found = |name: &str, what: &str| Some((name.to_owned(), what.to_owned()));
+        assert_eq!(event(&line("\"message\":\"running\",\"program\":\"web\"")), found("web", "RUNNING"));
+        let state = line("\"message\":\"state\",\"program\":\"web:1\",\"from\":\"RUNNING\",\"to\":\"BACKOFF\"");
+        assert_eq!(event(&state), found("web:1", "BACKOFF"));
+        let retry = line("\"message\":\"will be started again\",\"program\":\"web\",\"attempt\":3");
+        assert_eq!(event(&retry), found("web", "will be started again, attempt 3"));
+        assert_eq!(event(&line("\"message\":\"ended\",\"program\":\"web\"")), None);
+        assert!(matches!(read(&line("\"message\":\"exit: stopped by SIGTERM\"")), Some(Line::LastWords(_))));
+        assert!(read("no object").is_none());
+    }
+}

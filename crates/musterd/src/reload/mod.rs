@@ -1,0 +1,258 @@
+//! Reading the configuration again and putting it in force: asked by a signal, over the socket, or by the files themselves.
+//!
+//! Reading happens on a thread of its own ([`reading`]), since a disk may be slow and a thousand programs take their time.
+//! Reloads take turns, so that what was read last is in force last. With any error nothing changes. What the new
+//! configuration means for the programs the core decides; what it means for the daemon itself is in [`daemon`]. [`watch`]
+//! notices that files have changed.
+
+mod daemon;
+mod reading;
+pub(crate) mod watch;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
+use muster_config::LookedAt;
+use muster_core::spec::{ControlSpec, DaemonSpec, Spec};
+use muster_core::{Input, Instance, Outcome, Plan, RequestId};
+use tokio::sync::{Mutex, Notify, oneshot};
+use tracing::{error, warn};
+
+pub(crate) use self::daemon::settings;
+use self::watch::Look;
+use crate::shared::{Order, Shared};
+
+/// How many reloads may wait for their turn. Who comes after that is told that the daemon is busy.
+const MOST_WAITING: usize = 32;
+
+/// The configuration: where it comes from, and what of it is in force.
+pub(crate) struct Configuration {
+    paths: Vec<PathBuf>,
+    in_force: RefCell<InForce>,
+    looks: RefCell<Vec<Look>>,
+    /// Reading and putting in force is one turn.
+    turn: Mutex<()>,
+    waiting: Cell<usize>,
+    is_signal_waiting: Cell<bool>,
+    /// Rings after each turn, for [`watch`].
+    turned: Notify,
+}
+
+/// Where the configuration comes from.
+#[derive(Default)]
+pub(crate) struct Sources {
+    paths: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    looks: Vec<Look>,
+}
+
+impl Sources {
+    /// The same wherever the daemon's working directory will be.
+    pub(crate) fn absolute(paths: Vec<PathBuf>, files: Vec<PathBuf>, looked_at: Vec<LookedAt>) -> Sources {
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let of_look = |look| match look {
+            LookedAt::File(path) => LookedAt::File(absolute(path)),
+            LookedAt::Directory(path) => LookedAt::Directory(absolute(path)),
+        };
+        Sources {
+            paths: paths.into_iter().map(absolute).collect(),
+            files: files.into_iter().map(absolute).collect(),
+            looks: watch::look(looked_at.into_iter().map(of_look).collect()),
+        }
+    }
+}
+
+/// What is in force. Of the daemon's keys those that only a restart puts in force have the values they had at the start.
+pub(crate) struct InForce {
+    pub(crate) daemon: DaemonSpec,
+    pub(crate) control: ControlSpec,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// What was read and is to be put in force.
+#[derive(Debug)]
+pub(crate) struct New {
+    pub(crate) spec: Spec,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) access: crate::http::access::Access,
+}
+
+/// Who wants a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// SIGHUP: the log is told everything.
+    Signal,
+    /// The files have changed: likewise.
+    Files,
+    /// Somebody on the socket, who is answered.
+    Socket,
+}
+
+impl Configuration {
+    pub(crate) fn new(sources: Sources, daemon: DaemonSpec, control: ControlSpec) -> Configuration {
+        Configuration {
+            paths: sources.paths,
+            in_force: RefCell::new(InForce { daemon, control, files: sources.files }),
+            looks: RefCell::new(sources.looks),
+            turn: Mutex::new(()),
+            waiting: Cell::new(0),
+            is_signal_waiting: Cell::new(false),
+            turned: Notify::new(),
+        }
+    }
+
+    /// What is in force now. The borrow must not be held over an await.
+    pub(crate) fn in_force(&self) -> std::cell::Ref<'_, InForce> {
+        self.in_force.borrow()
+    }
+}
+
+/// Puts what was read in force: what of it is the daemon's own here, the rest by what the core is told. Called by the loop,
+/// so that both happen in one step.
+pub(crate) fn put_in_force(shared: &Shared, request: RequestId, new: New) -> Input {
+    let New { spec, files, access } = new;
+    if !shared.supervisor.borrow().is_shutting_down() {
+        let mut in_force = shared.configuration.in_force.borrow_mut();
+        daemon::take(&mut in_force, &spec);
+        in_force.files = files;
+        *shared.access.borrow_mut() = access;
+        let instances = spec.programs.iter().flat_map(|program| &program.instances);
+        let children = shared.children.borrow();
+        instances.for_each(|instance| children.logs().change_rotation(instance));
+        drop(children);
+        adapt(shared, spec.programs.iter().map(|program| program.instances.len()).sum());
+    }
+    Input::Reloaded { request: Some(request), programs: spec.programs, settings: daemon::settings(&spec.daemon) }
+}
+
+/// Reads everything again and puts it in force, and tells what that did; or only what it would do.
+pub(crate) async fn reload(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> Result<ReloadReport, Problem> {
+    in_turn(shared, async move |shared| read_and_apply(&shared, origin, dry_run).await).await
+}
+
+/// Does this when its turn has come. Goes on to its end, whoever asked: somebody who hangs up in the middle leaves nothing
+/// half done, and no second thread that waits for the same disk.
+async fn in_turn<T: 'static>(
+    shared: &Rc<Shared>,
+    work: impl AsyncFnOnce(Rc<Shared>) -> Result<T, Problem> + 'static,
+) -> Result<T, Problem> {
+    let waiting = &shared.configuration.waiting;
+    if waiting.get() >= MOST_WAITING {
+        let problem = Problem::new(ProblemKind::Busy, "too many reloads wait for their turn");
+        return Err(problem.with_hint("is a file of the configuration on a disk that does not answer?"));
+    }
+    waiting.set(waiting.get() + 1);
+    let shared = Rc::clone(shared);
+    let task = tokio::task::spawn_local(async move {
+        let _turn = shared.configuration.turn.lock().await;
+        shared.configuration.waiting.set(shared.configuration.waiting.get() - 1);
+        let answer = work(Rc::clone(&shared)).await;
+        shared.configuration.turned.notify_one();
+        answer
+    });
+    task.await.unwrap_or_else(|_| Err(Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit")))
+}
+
+async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> Result<ReloadReport, Problem> {
+    let configuration = &shared.configuration;
+    if origin == Origin::Signal {
+        configuration.is_signal_waiting.set(false);
+    }
+    let reading = reading::read(configuration.paths.clone()).await?;
+    *configuration.looks.borrow_mut() = reading.looks;
+    let Some(new) = reading.new else { return Err(refused(reading.diagnostics)) };
+    let needs_restart = daemon::needs_restart(&configuration.in_force(), &new.spec);
+    let files = new.files.iter().map(|path| path.display().to_string()).collect();
+    let plan = match dry_run {
+        true => Arc::new(shared.supervisor.borrow().plan(&new.spec.programs)),
+        false => hand_over(shared, new).await?,
+    };
+    Ok(ReloadReport { dry_run, files, needs_restart, diagnostics: reading.diagnostics, ..of(&plan) })
+}
+
+async fn hand_over(shared: &Rc<Shared>, new: New) -> Result<Arc<Plan>, Problem> {
+    let gone = || Problem::new(ProblemKind::ShuttingDown, "the daemon is shutting down");
+    let (reply, replied) = oneshot::channel();
+    let order = Order::Configure { request: shared.new_request(), new: Box::new(new), reply };
+    shared.orders.send(order).await.map_err(|_| gone())?;
+    match replied.await {
+        Ok(Outcome::Reloaded(plan)) => Ok(plan),
+        Ok(_) | Err(_) => Err(gone()),
+    }
+}
+
+/// What is kept for each instance: those that an earlier reload removed are gone by now.
+fn adapt(shared: &Shared, instances: usize) {
+    let supervisor = shared.supervisor.borrow();
+    let there: HashSet<&str> = supervisor.snapshot().iter().map(Instance::name).collect();
+    shared.children.borrow_mut().adapt(|name| there.contains(name), there.len().max(instances));
+    shared.feed.borrow_mut().make_room(instances);
+}
+
+fn refused(diagnostics: Vec<Diagnostic>) -> Problem {
+    let errors = diagnostics.iter().filter(|found| found.severity == "error").count();
+    let plural = if errors == 1 { "" } else { "s" };
+    let detail = format!("the configuration has {errors} error{plural}; nothing was changed");
+    Problem::new(ProblemKind::BadConfiguration, detail).with_diagnostics(diagnostics)
+}
+
+fn of(plan: &Plan) -> ReloadReport {
+    ReloadReport {
+        added: plan.added.clone(),
+        removed: plan.removed.clone(),
+        restarted: plan.restarted.clone(),
+        changed: plan.changed.clone(),
+        unchanged: u32::try_from(plan.unchanged).unwrap_or(u32::MAX),
+        ..ReloadReport::default()
+    }
+}
+
+/// Reads everything again and tells what is wrong with it. Waits for its turn like a reload, so that threads cannot pile up.
+pub(crate) async fn check(shared: &Rc<Shared>) -> Result<ConfigReport, Problem> {
+    let paths = shared.configuration.paths.clone();
+    in_turn(shared, async move |_| reading::check(paths).await).await
+}
+
+/// SIGHUP. One that comes while another waits for its turn asks for nothing more.
+pub(crate) fn on_signal(shared: &Rc<Shared>) {
+    if shared.configuration.is_signal_waiting.replace(true) {
+        return;
+    }
+    let shared = Rc::clone(shared);
+    tokio::task::spawn_local(async move {
+        let answer = reload(&shared, Origin::Signal, false).await;
+        if matches!(&answer, Err(problem) if problem.kind == ProblemKind::Busy) {
+            shared.configuration.is_signal_waiting.set(false);
+        }
+        tell(&answer, Origin::Signal);
+    });
+}
+
+/// Writes what came of a reload that nobody waits for.
+fn tell(answer: &Result<ReloadReport, Problem>, origin: Origin) {
+    let diagnostics = match answer {
+        Ok(report) => &report.diagnostics,
+        Err(problem) => &problem.diagnostics,
+    };
+    for found in diagnostics {
+        let place = format!("{}:{}:{}", found.file, found.line, found.column);
+        let hint = found.hint.as_deref();
+        match found.severity.as_str() {
+            "error" => error!(%place, hint, "{}", found.message),
+            _ => warn!(%place, hint, "{}", found.message),
+        }
+    }
+    match answer {
+        Ok(report) => {
+            for key in &report.needs_restart {
+                warn!(%key, "changed, and needs a restart of the daemon");
+            }
+        }
+        Err(problem) if origin == Origin::Files => error!("a file of the configuration has changed, but {problem}"),
+        Err(problem) => error!("reload: {problem}"),
+    }
+}

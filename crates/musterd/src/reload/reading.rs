@@ -1,0 +1,88 @@
+//! Reading the configuration on a thread that lives no longer than that.
+//!
+//! What comes back is ready to be used and to be shown; the texts of the files stay behind.
+
+use std::path::PathBuf;
+
+use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind};
+use muster_config::{Loaded, Severity};
+use muster_sys::user::Accounts;
+use tokio::sync::oneshot;
+
+use super::New;
+use super::watch::{Look, look};
+use crate::check;
+use crate::http::access::Access;
+
+/// Parsing recurses no deeper than TOML's own limit of nested tables.
+const STACK: usize = 2 << 20;
+
+/// What a reading came to.
+pub(crate) struct Reading {
+    /// The configuration; `None` where there is any error.
+    pub(crate) new: Option<New>,
+    /// Everything whose change may change the answer, as it was.
+    pub(crate) looks: Vec<Look>,
+    /// Every mistake.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads it to be put in force.
+pub(super) async fn read(paths: Vec<PathBuf>) -> Result<Reading, Problem> {
+    on_a_thread(move || {
+        let mut loaded = check::load(&paths);
+        let diagnostics = diagnostics(&loaded);
+        let access = |spec: &muster_core::spec::Spec| Access::new(&spec.control, &mut Accounts::default());
+        let new = loaded.spec.take().map(|spec| New { access: access(&spec), spec, files: loaded.files });
+        Reading { new, looks: look(loaded.looked_at), diagnostics }
+    })
+    .await
+}
+
+/// Reads it to tell what is wrong with it, and looks for commands and directories too.
+pub(crate) async fn check(paths: Vec<PathBuf>) -> Result<ConfigReport, Problem> {
+    on_a_thread(move || {
+        let mut loaded = check::load(&paths);
+        loaded.lint(&|name| std::env::var(name).ok());
+        let count = |severity| {
+            let count = loaded.diagnostics.iter().filter(|found| found.severity == severity).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        ConfigReport {
+            files: loaded.files.iter().map(|path| path.display().to_string()).collect(),
+            errors: count(Severity::Error),
+            warnings: count(Severity::Warning),
+            diagnostics: diagnostics(&loaded),
+        }
+    })
+    .await
+}
+
+fn diagnostics(loaded: &Loaded) -> Vec<Diagnostic> {
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let diagnostic = |found: &muster_config::Diagnostic| Diagnostic {
+        severity: found.severity.name().to_owned(),
+        file: found.file.display().to_string(),
+        line: number(found.line),
+        column: number(found.column),
+        message: found.message.clone(),
+        hint: found.hint.clone(),
+        program: found.program.clone(),
+        text: found.text(),
+    };
+    loaded.diagnostics.iter().map(diagnostic).collect()
+}
+
+/// Has a thread do this, and waits for it.
+pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+    let (done, awaited) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("config".to_owned()).stack_size(STACK);
+    let begun = thread.spawn(move || {
+        // Nobody waits any more when the daemon is about to exit.
+        let _ = done.send(work());
+    });
+    let internal = |why: String| Problem::new(ProblemKind::Internal, format!("cannot read the configuration: {why}"));
+    begun.map_err(|error| internal(error.to_string()))?;
+    // A thread that ends without an answer has panicked, which the log tells.
+    awaited.await.map_err(|_| internal("it met an error of its own, see the log".to_owned()))
+}

@@ -1,0 +1,226 @@
+//! `watch = true`: notices that files of the configuration have changed (inotify(7)), and reloads.
+//!
+//! Every step of the way to a file is watched, symlinks included, so that also the swap of a `..data` link by which
+//! Kubernetes exchanges a whole ConfigMap is seen, and files that are not there yet. Changes come in bursts: what reloads is
+//! the silence after them. Looking at paths happens on a thread, since a disk may be slow.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_config::LookedAt;
+use muster_sys::async_fd::Watched;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::{Origin, reading, reload, tell};
+use crate::shared::Shared;
+
+/// So long must nothing change before it is read: an editor writes a file in several steps, and people save twice.
+const QUIET: Duration = Duration::from_millis(500);
+/// What changes all the time is read now and then.
+const LONGEST: Duration = Duration::from_secs(5);
+/// As in the kernel: more links one after another lead nowhere.
+const MOST_LINKS: usize = 40;
+
+/// Something that was looked at, and how it was then.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    at: LookedAt,
+    seen: Option<Seen>,
+}
+
+/// Device, inode, time of the last change, size: what differs if something was written or replaced.
+type Seen = (u64, u64, i64, i64, u64);
+
+/// Each of these as it is now.
+pub(crate) fn look(all: Vec<LookedAt>) -> Vec<Look> {
+    all.into_iter().map(|at| Look { seen: seen(&at), at }).collect()
+}
+
+fn seen(at: &LookedAt) -> Option<Seen> {
+    let (LookedAt::File(path) | LookedAt::Directory(path)) = at;
+    let about = fs::metadata(path).ok()?;
+    Some((about.dev(), about.ino(), about.mtime(), about.mtime_nsec(), about.size()))
+}
+
+/// Watches as long as the configuration says so. Ends with the daemon.
+pub(crate) async fn watch(shared: Rc<Shared>) {
+    let configuration = &shared.configuration;
+    let mut watcher: Option<Watcher> = None;
+    loop {
+        if !configuration.in_force().daemon.watch {
+            watcher = None;
+            configuration.turned.notified().await;
+            continue;
+        }
+        let looks = configuration.looks.borrow().clone();
+        let following = match watcher.take().map_or_else(Watcher::new, Ok) {
+            Ok(watcher) => watcher.follow(looks).await,
+            Err(error) => Err(error),
+        };
+        let has_changed = match following {
+            Ok((followed, has_changed)) => {
+                watcher = Some(followed);
+                has_changed
+            }
+            Err(error) => {
+                warn!(%error, "cannot watch the configuration: changes are not noticed");
+                configuration.turned.notified().await;
+                continue;
+            }
+        };
+        let Some(watcher) = &watcher else { continue };
+        if !has_changed {
+            tokio::select! {
+                () = configuration.turned.notified() => continue,
+                () = watcher.change() => {}
+            }
+        }
+        watcher.silence().await;
+        info!("files of the configuration have changed");
+        tell(&reload(&shared, Origin::Files, false).await, Origin::Files);
+    }
+}
+
+/// What about a directory matters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Interest {
+    /// These names in it.
+    names: BTreeSet<OsString>,
+    /// Every name in it, or it is a file itself.
+    whole: bool,
+}
+
+type Interests = BTreeMap<WatchDescriptor, Interest>;
+
+/// The kernel's watches, and why each is there.
+struct Watcher {
+    inotify: Arc<Inotify>,
+    /// The same queue, as tokio waits for it.
+    ready: Watched<OwnedFd>,
+    interests: Interests,
+}
+
+impl Watcher {
+    fn new() -> io::Result<Watcher> {
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        let ready = Watched::for_reading(inotify.as_fd().try_clone_to_owned()?)?;
+        Ok(Watcher { inotify: Arc::new(inotify), ready, interests: Interests::new() })
+    }
+
+    /// Watches the way to all of these, and nothing else any more; tells whether one has changed since it was looked at.
+    async fn follow(mut self, looks: Vec<Look>) -> io::Result<(Watcher, bool)> {
+        let inotify = Arc::clone(&self.inotify);
+        let old = std::mem::take(&mut self.interests);
+        let followed = reading::on_a_thread(move || {
+            let interests = add_watches(&inotify, &looks)?;
+            for descriptor in old.into_keys().filter(|old| !interests.contains_key(old)) {
+                // One whose directory is gone is gone already.
+                let _ = inotify.rm_watch(descriptor);
+            }
+            // What changed before it was watched sent no event.
+            Ok::<_, io::Error>((interests, looks.iter().any(|look| seen(&look.at) != look.seen)))
+        });
+        let (interests, has_changed) = followed.await.map_err(io::Error::other)??;
+        self.interests = interests;
+        Ok((self, has_changed))
+    }
+
+    /// Waits until something that matters has changed.
+    async fn change(&self) {
+        let read = |_: &OwnedFd| match self.inotify.read_events() {
+            Ok(events) if events.iter().any(|event| self.matters(event.wd, event.name.as_deref())) => Ok(()),
+            Ok(_) => Err(io::ErrorKind::Interrupted.into()),
+            Err(error) => Err(error.into()),
+        };
+        loop {
+            match self.ready.read_with(read).await {
+                Ok(()) => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // The queue cannot fail while it is open; if it does, nothing is noticed any more.
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// An event of no watch tells that events were lost.
+    fn matters(&self, descriptor: WatchDescriptor, name: Option<&OsStr>) -> bool {
+        match self.interests.get(&descriptor) {
+            Some(interest) => interest.whole || name.is_some_and(|name| interest.names.contains(name)),
+            None => descriptor.as_raw() < 0,
+        }
+    }
+
+    /// Waits until nothing has changed for a while.
+    async fn silence(&self) {
+        let end = Instant::now() + LONGEST;
+        while timeout_at(end.min(Instant::now() + QUIET), self.change()).await.is_ok() {}
+    }
+}
+
+fn add_watches(inotify: &Inotify, looks: &[Look]) -> io::Result<Interests> {
+    let mut places: BTreeMap<PathBuf, Interest> = BTreeMap::new();
+    looks.iter().for_each(|look| trace(&look.at, &mut places));
+    let flags = AddWatchFlags::IN_CLOSE_WRITE
+        | AddWatchFlags::IN_CREATE
+        | AddWatchFlags::IN_DELETE
+        | AddWatchFlags::IN_MOVED_FROM
+        | AddWatchFlags::IN_MOVED_TO;
+    let mut interests = Interests::new();
+    for (path, interest) in places {
+        match inotify.add_watch(&path, flags) {
+            Ok(descriptor) => {
+                // Two ways may lead to one place.
+                let known = interests.entry(descriptor).or_default();
+                known.names.extend(interest.names);
+                known.whole |= interest.whole;
+            }
+            // What is not there is noticed when it comes, by its parent; what may not be read cannot be watched.
+            Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR | nix::errno::Errno::EACCES) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(interests)
+}
+
+/// Notes every directory on the way to something, with the name that leads on from it.
+fn trace(look: &LookedAt, places: &mut BTreeMap<PathBuf, Interest>) {
+    let (LookedAt::File(path) | LookedAt::Directory(path)) = look;
+    let mut rest: VecDeque<OsString> = parts(path);
+    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    while let Some(part) = rest.pop_front() {
+        if part == "/" {
+            at = PathBuf::from("/");
+        } else if part == ".." {
+            at.pop();
+        } else {
+            let next = at.join(&part);
+            places.entry(at.clone()).or_default().names.insert(part);
+            match fs::read_link(&next) {
+                Ok(target) if links < MOST_LINKS => {
+                    links += 1;
+                    parts(&target).into_iter().rev().for_each(|part| rest.push_front(part));
+                }
+                _ => at = next,
+            }
+        }
+    }
+    places.entry(at).or_default().whole = true;
+}
+
+fn parts(path: &Path) -> VecDeque<OsString> {
+    let part = |part: Component<'_>| match part {
+        Component::CurDir | Component::Prefix(_) => None,
+        other => Some(other.as_os_str().to_owned()),
+    };
+    path.components().filter_map(part).collect()
+}

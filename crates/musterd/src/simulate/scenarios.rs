@@ -1,0 +1,142 @@
+//! `musterd simulate --scenario`: each scenario simulated and held against what it expects.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Instant;
+
+use muster_config::scenario::{LoadedScenario, Scenario, load_scenario};
+use muster_core::Time;
+use muster_core::spec::Spec;
+use serde_json::json;
+
+use super::cli::SimulateArgs;
+use super::command::{HORIZON, write};
+use super::expect::{Miss, misses};
+use super::junit::{self, Case};
+use super::story::{account, table, table_with_marks};
+use super::timeline::Timeline;
+use super::world::{Plan, simulate};
+use super::{json as data, svg};
+use crate::check::{complain, say};
+
+/// The plan of a scenario; the command line may say otherwise.
+pub(crate) fn plan_of(scenario: &Scenario) -> Plan {
+    Plan { scripts: scenario.runs.clone(), stop_at: scenario.stop_at, until: scenario.until.unwrap_or(HORIZON) }
+}
+
+/// Reads a scenario, or tells its mistakes.
+pub(crate) fn read(path: &Path) -> Option<(Spec, Scenario)> {
+    let variables = |name: &str| std::env::var(name).ok();
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    let LoadedScenario { mut loaded, scenario } = load_scenario(path, &variables, &host.to_string_lossy());
+    let spec = loaded.spec.take();
+    if spec.is_none() {
+        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        complain(loaded.render(colour).trim_end());
+    }
+    Some((spec?, scenario))
+}
+
+/// Checks all of them; gives 1 if an expectation does not hold and 2 if a scenario cannot be read.
+pub(super) fn check_scenarios(args: &SimulateArgs) -> u8 {
+    if args.svg.is_some() && args.scenario.len() > 1 {
+        complain("musterd: one picture for several scenarios\nhint: name one scenario with --svg");
+        return 2;
+    }
+    let mut cases = Vec::new();
+    let mut objects = Vec::new();
+    let mut is_unread = false;
+    for path in &args.scenario {
+        let began = Instant::now();
+        let Some((spec, scenario)) = read(path) else {
+            is_unread = true;
+            continue;
+        };
+        let plan = Plan {
+            stop_at: args.stop_at.or(scenario.stop_at),
+            until: args.until.or(scenario.until).unwrap_or(HORIZON),
+            ..plan_of(&scenario)
+        };
+        let timeline = simulate(&spec, &plan);
+        let misses = misses(&scenario.expect, &timeline);
+        let failure = if misses.is_empty() { String::new() } else { failure(path, &timeline, &spec, &misses) };
+        if args.json {
+            objects.push(object(path, &scenario, &misses, data::timeline(&timeline, &spec)));
+        } else {
+            tell(path, &scenario, &timeline, &spec, &failure, args.verbose);
+        }
+        if let Some(svg) = &args.svg
+            && let Err(message) = write(svg, &svg::drawing(&timeline))
+        {
+            complain(&message);
+            return 2;
+        }
+        let (file, title) = (path.display().to_string(), scenario.title);
+        cases.push(Case { file, title, seconds: began.elapsed().as_secs_f64(), failure });
+    }
+    if args.json {
+        say(&json!({ "scenarios": objects }).to_string());
+    }
+    if let Some(junit) = &args.junit
+        && let Err(message) = write(junit, &junit::report("musterd simulate", &cases))
+    {
+        complain(&message);
+        return 2;
+    }
+    let failed = cases.iter().filter(|case| !case.failure.is_empty()).count();
+    if !args.json {
+        say(&format!("{} scenarios, {} as expected, {failed} not", cases.len(), cases.len() - failed));
+    }
+    match (is_unread, failed) {
+        (true, _) => 2,
+        (false, 0) => 0,
+        (false, _) => 1,
+    }
+}
+
+fn tell(path: &Path, scenario: &Scenario, timeline: &Timeline, spec: &Spec, failure: &str, verbose: bool) {
+    let title = if scenario.title.is_empty() { String::new() } else { format!(": {}", scenario.title) };
+    if failure.is_empty() {
+        say(&format!("ok    {}{title}", path.display()));
+        if verbose {
+            say(&format!("\n{}\n{}", table(timeline, spec, &[]), account(timeline)));
+        }
+    } else {
+        say(&format!("FAIL  {}{title}\n{failure}", path.display()));
+    }
+}
+
+/// What was expected against what was so, and where on the timeline.
+fn failure(path: &Path, timeline: &Timeline, spec: &Spec, misses: &[Miss]) -> String {
+    let mut text = String::new();
+    for miss in misses {
+        let _ = writeln!(text, "{}:{}: expected {}", path.display(), miss.line, miss.expected);
+        let _ = writeln!(text, "    but {}", miss.actual);
+    }
+    let _ = writeln!(text, "\n{}", marked(timeline, spec, misses));
+    let _ = writeln!(text, "{}", account(timeline).trim_end());
+    text
+}
+
+/// The table, with a line of its own where something was expected.
+fn marked(timeline: &Timeline, spec: &Spec, misses: &[Miss]) -> String {
+    let mark = |miss: &Miss| (miss.at, format!(">>> expected {}, but {}", miss.expected, miss.actual));
+    let mut marks: Vec<(Time, String)> = misses.iter().map(mark).collect();
+    marks.sort_by_key(|(at, _)| *at);
+    table_with_marks(timeline, spec, &[], &marks)
+}
+
+fn object(path: &Path, scenario: &Scenario, misses: &[Miss], simulation: serde_json::Value) -> serde_json::Value {
+    json!({
+        "file": path,
+        "title": scenario.title,
+        "ok": misses.is_empty(),
+        "misses": misses.iter().map(|miss| json!({
+            "line": miss.line,
+            "expected": miss.expected,
+            "actual": miss.actual,
+        })).collect::<Vec<_>>(),
+        "simulation": simulation,
+    })
+}

@@ -1,0 +1,267 @@
+//! What happened, moment by moment: one row for each change of a state, with how it came about and what was decided.
+//!
+//! The core tells an end, the state it leads to and the decision as three events; here they are one [`Moment`]. Holds data
+//! only; [`super::story`] has the words.
+
+use std::time::Duration;
+
+use muster_core::health::Health;
+use muster_core::{Event, InstanceId, RunEnd, ShutdownReason, Signal, State, StopCause, Supervisor, Time, Verdict};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Moment {
+    /// When.
+    pub(crate) at: Time,
+    /// What.
+    pub(crate) what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    /// An instance changed its state.
+    Changed(Box<Change>),
+    /// A run did not stop in time and gets SIGKILL.
+    Killed { instance: InstanceId, waited: Duration, cut_short: bool },
+    /// An instance waits for what will not come by itself.
+    WaitsInVain { instance: InstanceId, on: Vec<String> },
+    /// A run became ready, or is no longer.
+    Ready { instance: InstanceId, is_ready: bool },
+    /// A run turned out to be well, or not.
+    Health { instance: InstanceId, health: Health, probe: String },
+    /// A check failed.
+    ProbeFailed { instance: InstanceId, probe: String, failures: u32, of: Option<u32> },
+    /// A run is stopped because it has failed by the daemon's own judgement.
+    Failing { instance: InstanceId, cause: StopCause, signal: Option<Signal> },
+    /// Everything is being stopped.
+    ShutdownBegan { reason: ShutdownReason, timeout: Duration },
+    /// The container exits.
+    Exited(Ending),
+}
+
+/// A change of a state.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) instance: InstanceId,
+    pub(crate) from: State,
+    pub(crate) to: State,
+    /// The number of the instance's latest run, from 1; 0 before the first.
+    pub(crate) run: usize,
+    /// How the run ended, if it did with or before this change.
+    pub(crate) ended: Option<(RunEnd, Duration)>,
+    /// The stop signal it got with this change.
+    pub(crate) signal: Option<Signal>,
+    /// How long it is given to act on it.
+    pub(crate) patience: Option<Duration>,
+    /// What was decided.
+    pub(crate) verdict: Option<Verdict>,
+    /// What it waits for.
+    pub(crate) waits_for: Vec<String>,
+}
+
+/// The container's exit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ending {
+    pub(crate) code: u8,
+    pub(crate) reason: ShutdownReason,
+    /// The reason in words: the daemon's last line.
+    pub(crate) words: String,
+    /// Whose end it is.
+    pub(crate) cause: Option<InstanceId>,
+}
+
+/// Everything that happened.
+#[derive(Clone, Debug)]
+pub(crate) struct Timeline {
+    /// In the order in which it happened.
+    pub(crate) moments: Vec<Moment>,
+    /// When it was over: the container's exit, the end of the time to look at, or when nothing was left to happen.
+    pub(crate) ended: Time,
+    /// The container's exit, if it exited.
+    pub(crate) exit: Option<Ending>,
+    /// Each instance at the end.
+    pub(crate) instances: Vec<Lane>,
+    /// Whether so much happened that nobody looked any further.
+    pub(crate) is_cut: bool,
+}
+
+/// One instance over all the time.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    pub(crate) name: String,
+    /// Its program's name.
+    pub(crate) program: String,
+    /// Where it was at the end.
+    pub(crate) state: State,
+    pub(crate) runs: usize,
+    pub(crate) exit_codes: Vec<u8>,
+    pub(crate) is_essential: bool,
+    /// How its last run that ended did, and what was decided about it.
+    pub(crate) last: Option<(RunEnd, String)>,
+}
+
+/// Makes moments of events.
+pub(super) struct Recorder {
+    moments: Vec<Moment>,
+    runs: Vec<usize>,
+    ended: Vec<Option<(RunEnd, Duration)>>,
+    /// The latest change of each instance.
+    latest: Vec<Option<usize>>,
+    exit: Option<Ending>,
+    is_cut: bool,
+}
+
+impl Recorder {
+    pub(super) fn of(supervisor: &Supervisor) -> Recorder {
+        let count = supervisor.snapshot().len();
+        Recorder {
+            moments: Vec::new(),
+            runs: vec![0; count],
+            ended: vec![None; count],
+            latest: vec![None; count],
+            exit: None,
+            is_cut: false,
+        }
+    }
+
+    /// How much has happened.
+    pub(super) fn count(&self) -> usize {
+        self.moments.len()
+    }
+
+    /// Nobody looks any further.
+    pub(super) fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    pub(super) fn record(&mut self, at: Time, event: &Event, supervisor: &Supervisor) {
+        let what = match event {
+            Event::State { instance, from, to } => {
+                self.record_change(at, *instance, *from, *to);
+                let waits_for = if *to == State::Waiting { supervisor.waiting_for(*instance) } else { Vec::new() };
+                return self.with_latest(*instance, |change| change.waits_for = waits_for);
+            }
+            Event::Ended { instance, end, uptime, .. } => {
+                return self.ended[instance.0 as usize] = Some((end.clone(), *uptime));
+            }
+            Event::Retry { instance, verdict, .. } | Event::Final { instance, verdict, .. } => {
+                return self.with_latest(*instance, |change| change.verdict = Some(*verdict));
+            }
+            Event::Killed { instance, waited, cut_short, .. } => {
+                What::Killed { instance: *instance, waited: *waited, cut_short: *cut_short }
+            }
+            Event::Waiting { instance, on } => What::WaitsInVain { instance: *instance, on: on.clone() },
+            Event::Ready { instance, is_ready, .. } => What::Ready { instance: *instance, is_ready: *is_ready },
+            Event::Health { instance, health, probe, .. } => {
+                let probe = probe_name(supervisor, *instance, *probe);
+                What::Health { instance: *instance, health: *health, probe }
+            }
+            Event::ProbeFailed { instance, probe, failures, .. } => What::ProbeFailed {
+                instance: *instance,
+                probe: probe_name(supervisor, *instance, *probe),
+                failures: *failures,
+                of: supervisor.instance(*instance).spec().probes.get(*probe).map(|probe| probe.failure_threshold),
+            },
+            Event::Failing { instance, cause, .. } => {
+                What::Failing { instance: *instance, cause: cause.clone(), signal: None }
+            }
+            Event::ShutdownBegan { reason, timeout } => {
+                What::ShutdownBegan { reason: reason.clone(), timeout: *timeout }
+            }
+            Event::ShutdownEnded { reason, code, .. } => {
+                let (words, cause) = (supervisor.explain_exit(reason, *code), supervisor.exit_cause(reason));
+                let ending = Ending { code: *code, reason: reason.clone(), words, cause };
+                self.exit = Some(ending.clone());
+                What::Exited(ending)
+            }
+            // Nothing is asked twice here, and no process outlives SIGKILL.
+            _ => return,
+        };
+        self.moments.push(Moment { at, what });
+    }
+
+    fn record_change(&mut self, at: Time, instance: InstanceId, from: State, to: State) {
+        let index = instance.0 as usize;
+        if to == State::Starting {
+            self.runs[index] += 1;
+        }
+        self.latest[index] = Some(self.moments.len());
+        let (run, ended) = (self.runs[index], self.ended[index].take());
+        let change = Change {
+            instance,
+            from,
+            to,
+            run,
+            ended,
+            signal: None,
+            patience: None,
+            verdict: None,
+            waits_for: Vec::new(),
+        };
+        self.moments.push(Moment { at, what: What::Changed(Box::new(change)) });
+    }
+
+    fn with_latest(&mut self, instance: InstanceId, act: impl FnOnce(&mut Change)) {
+        let latest = self.latest[instance.0 as usize];
+        if let Some(What::Changed(change)) = latest.map(|index| &mut self.moments[index].what) {
+            act(change);
+        }
+    }
+
+    /// A stop signal is told with the change to STOPPING that it belongs to.
+    pub(super) fn note_signal(&mut self, at: Time, instance: &muster_core::Instance, signal: Signal) {
+        // The signal for a run that failed comes right after it was told.
+        if let Some(Moment { what: What::Failing { instance: failing, signal: sent, .. }, .. }) =
+            self.moments.last_mut()
+            && *failing == instance.id()
+        {
+            *sent = Some(signal);
+            return;
+        }
+        let patience = instance.earliest_deadline().map(|deadline| deadline.since(at));
+        self.with_latest(instance.id(), |change| {
+            if change.to == State::Stopping && change.signal.is_none() {
+                (change.signal, change.patience) = (Some(signal), patience);
+            }
+        });
+    }
+
+    pub(super) fn finish(self, supervisor: &Supervisor, ended: Time) -> Timeline {
+        let lane = |(instance, runs): (&muster_core::Instance, &usize)| {
+            let codes = &instance.program().exit_codes;
+            let last = instance.past().next_back().map(|past| (past.end.clone(), past.explain(codes)));
+            Lane {
+                name: instance.name().to_owned(),
+                program: instance.program().name.clone(),
+                state: instance.state(),
+                runs: *runs,
+                exit_codes: codes.clone(),
+                is_essential: instance.program().essential,
+                last,
+            }
+        };
+        let instances = supervisor.snapshot().iter().zip(&self.runs).map(lane).collect();
+        Timeline { moments: self.moments, ended, exit: self.exit, instances, is_cut: self.is_cut }
+    }
+}
+
+fn probe_name(supervisor: &Supervisor, instance: InstanceId, probe: usize) -> String {
+    let check = supervisor.instance(instance).spec().check(probe);
+    check.map_or_else(String::new, |check| check.name.to_owned())
+}
+
+impl Timeline {
+    /// The lane of an instance.
+    pub(crate) fn lane(&self, instance: InstanceId) -> &Lane {
+        &self.instances[instance.0 as usize]
+    }
+
+    /// Every change of a state, with its time.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (Time, &Change)> {
+        self.moments.iter().filter_map(|moment| match &moment.what {
+            What::Changed(change) => Some((moment.at, change.as_ref())),
+            _ => None,
+        })
+    }
+}

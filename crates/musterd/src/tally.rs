@@ -1,0 +1,142 @@
+//! What is counted for each instance since the daemon started, for the metrics: restarts, and ends by their reason.
+//!
+//! Counted as events are published, a few additions each. Knows nothing of how it is shown.
+
+use std::collections::HashMap;
+
+use muster_core::{Event, Exit, InstanceId, RunEnd, RunId, State, StopCause};
+
+use crate::deaths::{Deaths, OutOfMemory};
+
+/// Why a run ended, in the words of `muster_program_exits_total`.
+pub(crate) const REASONS: [&str; 10] = [
+    "success",
+    "failure",
+    "signal",
+    "out_of_memory",
+    "stopped",
+    "probe",
+    "watchdog",
+    "start_timeout",
+    "exec_timeout",
+    "spawn_error",
+];
+
+/// The counters of one instance.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// Runs that began after an end that the policy followed with another.
+    pub(crate) restarts: u64,
+    /// Ends, in the order of [`REASONS`].
+    pub(crate) exits: [u64; REASONS.len()],
+}
+
+/// The counters of all instances.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies(HashMap<InstanceId, Tally>);
+
+impl Tallies {
+    pub(crate) fn count(&mut self, event: &Event, deaths: &Deaths) {
+        match event {
+            Event::State { instance, from: State::Backoff, to: State::Starting } => {
+                self.of_mut(*instance).restarts += 1
+            }
+            Event::Ended { instance, run, end, expected, cause, .. } => {
+                let reason = reason(*run, end, *expected, cause.as_ref(), deaths);
+                let place = REASONS.iter().position(|known| *known == reason);
+                self.of_mut(*instance).exits[place.expect("a test counts every reason")] += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn of_mut(&mut self, instance: InstanceId) -> &mut Tally {
+        self.0.entry(instance).or_default()
+    }
+
+    pub(crate) fn of(&self, instance: InstanceId) -> Tally {
+        self.0.get(&instance).copied().unwrap_or_default()
+    }
+
+    /// Forgets those that are no more.
+    pub(crate) fn retain(&mut self, is_there: impl Fn(InstanceId) -> bool) {
+        self.0.retain(|&instance, _| is_there(instance));
+    }
+}
+
+fn reason(run: RunId, end: &RunEnd, expected: bool, cause: Option<&StopCause>, deaths: &Deaths) -> &'static str {
+    match (cause, end) {
+        (Some(StopCause::Probe { .. }), _) => "probe",
+        (Some(StopCause::Watchdog { .. }), _) => "watchdog",
+        (Some(StopCause::StartTimeout), _) => "start_timeout",
+        (Some(StopCause::ExecTimeout), _) => "exec_timeout",
+        (Some(StopCause::Asked(_) | StopCause::Shutdown), _) => "stopped",
+        (None, RunEnd::NotSpawned(_)) => "spawn_error",
+        (None, RunEnd::Exited(Exit::Code(_))) => {
+            if expected {
+                "success"
+            } else {
+                "failure"
+            }
+        }
+        (None, RunEnd::Exited(Exit::Signal { .. })) => match deaths.memory(run) {
+            Some(OutOfMemory::Killed(_)) => "out_of_memory",
+            _ => "signal",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use muster_core::{Asker, Signal, SpawnError, SpawnStep};
+
+    use super::*;
+
+    #[test]
+    fn every_end_has_a_reason_and_is_counted_once() {
+        let signal = || RunEnd::Exited(Exit::Signal { signal: Signal::KILL, core_dumped: false });
+        let code = |code| RunEnd::Exited(Exit::Code(code));
+        let error = SpawnError { step: SpawnStep::Exec, errno: 2, message: String::new() };
+        let probe = StopCause::Probe { name: "live".into(), detail: "refused".into() };
+        let ends = [
+            (code(0), true, None, "success"),
+            (code(1), false, None, "failure"),
+            (signal(), false, None, "signal"),
+            (signal(), true, Some(StopCause::Asked(Asker::Command)), "stopped"),
+            (code(0), true, Some(StopCause::Shutdown), "stopped"),
+            (code(0), false, Some(probe), "probe"),
+            (signal(), false, Some(StopCause::Watchdog { silent: None }), "watchdog"),
+            (signal(), false, Some(StopCause::StartTimeout), "start_timeout"),
+            (signal(), false, Some(StopCause::ExecTimeout), "exec_timeout"),
+            (RunEnd::NotSpawned(error), false, None, "spawn_error"),
+        ];
+        let (mut tallies, deaths) = (Tallies::default(), Deaths::new());
+        for (end, expected, cause, reason) in ends {
+            let before = tallies.of(InstanceId(1)).exits;
+            let uptime = Duration::ZERO;
+            let event = Event::Ended { instance: InstanceId(1), run: RunId(1), end, uptime, expected, cause };
+            tallies.count(&event, &deaths);
+            let after = tallies.of(InstanceId(1)).exits;
+            let grown: Vec<&str> = REASONS
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| after[*place] > before[*place])
+                .map(|(_, it)| *it)
+                .collect();
+            assert_eq!(grown, [reason], "{event:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_comes_out_of_backoff_is_a_restart() {
+        let (mut tallies, deaths) = (Tallies::default(), Deaths::new());
+        for from in [State::Stopped, State::Backoff, State::Waiting, State::Fatal] {
+            tallies.count(&Event::State { instance: InstanceId(1), from, to: State::Starting }, &deaths);
+        }
+        assert_eq!(tallies.of(InstanceId(1)).restarts, 1);
+        tallies.retain(|_| false);
+        assert_eq!(tallies.of(InstanceId(1)).restarts, 0);
+    }
+}
