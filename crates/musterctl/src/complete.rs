@@ -228,7 +228,7 @@ mod tests {
             ("musterctl signal HUP --scope ", vec!["main", "group", "tree"]),
             ("musterctl signal HUP --scope=g", vec!["--scope=group"]),
             ("musterctl wait db --for st", vec!["stopped"]),
-            ("musterctl wait --for=r", vec!["--for=running"]),
+            ("musterctl wait --for=r", vec!["--for=running", "--for=ready"]),
             ("musterctl wait --t", vec!["--timeout"]),
             ("musterctl completions ", vec!["bash", "zsh", "fish"]),
             ("musterctl completions bash ", vec![]),

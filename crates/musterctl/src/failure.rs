@@ -1,6 +1,8 @@
 //! Why a command line came to nothing: what the user reads, what to do about it, and the exit code.
 
-use muster_api::{Problem, ProblemKind};
+use muster_api::{Diagnostic, Problem, ProblemKind};
+
+use crate::output::printable;
 
 /// How `musterctl` ends. The numbers are a promise to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +50,14 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// What to do about it.
     pub(crate) hint: Option<String>,
+    /// Lines that come first: every mistake of a configuration.
+    pub(crate) details: Vec<String>,
 }
 
 impl Failure {
     /// A failure that ends like this, and what to say about it.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
-        Failure { exit, message: message.into(), hint: None }
+        Failure { exit, message: message.into(), hint: None, details: Vec::new() }
     }
 
     /// With what to do about it.
@@ -75,8 +79,14 @@ impl From<Problem> for Failure {
             _ => (Exit::Failed, None),
         };
         let message = if problem.detail.is_empty() { problem.title } else { problem.detail };
-        Failure { exit, message, hint: problem.hint.or_else(|| hint.map(str::to_owned)) }
+        let details = problem.diagnostics.iter().flat_map(lines).collect();
+        Failure { exit, message, hint: problem.hint.or_else(|| hint.map(str::to_owned)), details }
     }
+}
+
+/// A mistake as `musterd check` prints it, and an empty line.
+pub(crate) fn lines(diagnostic: &Diagnostic) -> Vec<String> {
+    diagnostic.text.lines().chain([""]).map(printable).collect()
 }
 
 #[cfg(test)]

@@ -12,13 +12,17 @@ mod cli;
 mod client;
 mod cmd;
 mod complete;
+mod events;
 mod failure;
+mod live;
+mod logs;
 mod output;
 mod selection;
 mod session;
 mod span;
 #[cfg(test)]
 mod testing;
+mod top;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
@@ -33,6 +37,11 @@ pub fn main() -> ExitCode {
 
 /// The whole program with these arguments, the first of which is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    // Somebody sits at a terminal and has not said what to do.
+    if names_no_command(&args) && io::stdin().is_terminal() && io::stdout().is_terminal() {
+        args.push("shell".into());
+    }
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let plain = variable("NO_COLOR").is_some() || variable("TERM").is_some_and(|term| term == "dumb");
     let mut around = Surroundings {
@@ -45,4 +54,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         patience: client::PATIENCE,
     };
     ExitCode::from(session::execute(args, &mut around).code())
+}
+
+/// Whether these arguments say at most which daemon is meant.
+fn names_no_command(args: &[OsString]) -> bool {
+    match args.get(1..).unwrap_or_default() {
+        [] => true,
+        [option, _] => option == "-s" || option == "--socket",
+        [option] => option.to_str().is_some_and(|option| option.starts_with("--socket=")),
+        _ => false,
+    }
 }

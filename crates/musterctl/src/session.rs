@@ -36,11 +36,13 @@ pub(crate) struct Surroundings<'a> {
 }
 
 /// What a command has at hand.
-pub(crate) struct Session {
+pub(crate) struct Session<'a> {
     /// Asks the daemon.
     pub(crate) client: Client,
     /// What goes to stdout at the end.
     pub(crate) out: String,
+    /// Where data goes, for commands that go on and on.
+    pub(crate) live: &'a mut dyn Write,
     /// Failures that did not end the command.
     pub(crate) failures: Vec<Failure>,
     /// Whether data is wanted as JSON.
@@ -51,7 +53,7 @@ pub(crate) struct Session {
     pub(crate) coloured: bool,
 }
 
-impl Session {
+impl Session<'_> {
     /// Asks the daemon on this socket instead, if one is named.
     pub(crate) fn point_at(&mut self, socket: Option<&str>) -> Result<(), Failure> {
         if let Some(socket) = socket {
@@ -90,13 +92,15 @@ pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Sur
     let mut session = Session {
         client: Client::new(target, around.patience),
         out: String::new(),
+        live: &mut *around.out,
         failures: Vec::new(),
         json: cli.json,
         out_is_terminal: around.out_is_terminal,
         coloured: around.out_is_terminal && !around.colourless,
     };
     let ended = cli.command.run(&mut session);
-    conclude(session, ended, around)
+    let Session { out, failures, .. } = session;
+    conclude(&out, &failures, ended, around)
 }
 
 fn find_daemon(option: Option<&OsStr>, variable: Option<&OsStr>) -> Result<Target, Failure> {
@@ -111,9 +115,9 @@ fn find_daemon(option: Option<&OsStr>, variable: Option<&OsStr>) -> Result<Targe
     })
 }
 
-fn conclude(session: Session, ended: Result<Exit, Failure>, around: &mut Surroundings<'_>) -> Exit {
-    let written = around.out.write_all(session.out.as_bytes()).and_then(|()| around.out.flush());
-    for failure in &session.failures {
+fn conclude(out: &str, failures: &[Failure], ended: Result<Exit, Failure>, around: &mut Surroundings<'_>) -> Exit {
+    let written = around.out.write_all(out.as_bytes()).and_then(|()| around.out.flush());
+    for failure in failures {
         tell_failure(failure, around);
     }
     let exit = match ended {
@@ -130,7 +134,7 @@ fn conclude(session: Session, ended: Result<Exit, Failure>, around: &mut Surroun
 
 fn tell_failure(failure: &Failure, around: &mut Surroundings<'_>) -> Exit {
     let coloured = around.err_is_terminal && !around.colourless;
-    let mut text = String::new();
+    let mut text = failure.details.iter().fold(String::new(), |text, line| text + line + "\n");
     paint(&mut text, coloured, BAD, "error:");
     let _ = writeln!(text, " {}", failure.message);
     if let Some(hint) = &failure.hint {

@@ -196,6 +196,7 @@ pub(crate) fn program(name: &str) -> Program {
         code: State::Running.code(),
         ready: None,
         health: None,
+        status: None,
         pid: Some(12),
         run: Some(1),
         started_at: Some(Timestamp::from_unix_ms(0)),

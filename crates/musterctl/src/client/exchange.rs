@@ -11,7 +11,7 @@ use super::Target;
 use crate::failure::{Exit, Failure};
 
 /// A status line and headers longer than this are no daemon's.
-const HEAD_MAX: usize = 16 * 1024;
+pub(super) const HEAD_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 /// A body longer than this is no daemon's: a thousand programs are 400 kB.
 const BODY_MAX: usize = 64 * 1024 * 1024;
@@ -77,7 +77,7 @@ pub(super) fn exchange(
     deadline: Instant,
     method: &str,
     path: &str,
-    body: Option<&[u8]>,
+    body: Option<(&str, &[u8])>,
 ) -> Result<Answer, ExchangeError> {
     let mut timed = Timed { stream, deadline };
     match timed.write_all(&request(method, path, body)) {
@@ -89,13 +89,14 @@ pub(super) fn exchange(
     read_answer(&mut timed)
 }
 
-fn request(method: &str, path: &str, body: Option<&[u8]>) -> Vec<u8> {
+/// A request, with a body of this media type.
+pub(super) fn request(method: &str, path: &str, body: Option<(&str, &[u8])>) -> Vec<u8> {
     let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n").into_bytes();
-    if let Some(body) = body {
-        let headers = format!("content-type: {}\r\ncontent-length: {}\r\n\r\n", muster_api::JSON, body.len());
+    if let Some((media_type, body)) = body {
+        let headers = format!("content-type: {media_type}\r\ncontent-length: {}\r\n\r\n", body.len());
         request.extend_from_slice(headers.as_bytes());
         request.extend_from_slice(body);
-    } else if method == "POST" {
+    } else if method != "GET" {
         request.extend_from_slice(b"content-length: 0\r\n\r\n");
     } else {
         request.extend_from_slice(b"\r\n");
@@ -104,9 +105,9 @@ fn request(method: &str, path: &str, body: Option<&[u8]>) -> Vec<u8> {
 }
 
 /// A stream on which everything together must be done before the deadline, however slowly the bytes drip.
-struct Timed {
-    stream: UnixStream,
-    deadline: Instant,
+pub(super) struct Timed {
+    pub(super) stream: UnixStream,
+    pub(super) deadline: Instant,
 }
 
 impl Timed {
@@ -136,18 +137,18 @@ impl Write for Timed {
 
 /// How the end of a body is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Length {
+pub(super) enum Length {
     Known(usize),
     Chunked,
     UntilClose,
 }
 
 /// What comes before a body.
-struct Head {
-    status: u16,
-    length: Length,
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) length: Length,
     /// How many bytes of the buffer it took.
-    size: usize,
+    pub(super) size: usize,
 }
 
 fn read_answer(source: &mut impl Read) -> Result<Answer, ExchangeError> {
@@ -277,7 +278,7 @@ const BAD_CHUNK: ExchangeError = ExchangeError::Malformed("the size of a chunk i
 const BAD_LENGTH: ExchangeError = ExchangeError::Malformed("the length of its answer is no number, or too large");
 
 /// The head at the start of these bytes; `None` where more of it is to come.
-fn parse_head(bytes: &[u8]) -> Result<Option<Head>, ExchangeError> {
+pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<Head>, ExchangeError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let parsed = response.parse(bytes).map_err(|_| ExchangeError::Malformed("it does not speak HTTP/1.1"))?;
@@ -439,7 +440,7 @@ mod tests {
         let head = "POST /v1/x HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
         assert_eq!(text(None), format!("{head}content-length: 0\r\n\r\n"));
         let with_body = format!("{head}content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}");
-        assert_eq!(text(Some(b"{}")), with_body);
+        assert_eq!(text(Some((muster_api::JSON, b"{}"))), with_body);
         assert!(request("GET", "/", None).ends_with(b"close\r\n\r\n"));
     }
 }

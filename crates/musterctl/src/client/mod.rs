@@ -5,8 +5,10 @@
 
 mod connect;
 mod exchange;
+mod stream;
 mod target;
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use muster_api::{Problem, Route};
@@ -15,8 +17,11 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::{Exit, Failure};
 use crate::span;
+use exchange::ExchangeError;
+use stream::NoStream;
 
 pub(crate) use exchange::Answer;
+pub(crate) use stream::Stream;
 pub(crate) use target::Target;
 
 /// How long a daemon may take to answer, besides the time it was asked to wait. It takes a millisecond, so this is
@@ -24,7 +29,7 @@ pub(crate) use target::Target;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Knows where the daemon is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Client {
     /// Where it is.
     pub(crate) target: Target,
@@ -45,10 +50,33 @@ impl Client {
     /// What the daemon answers to this route with this body.
     pub(crate) fn ask_with(&self, route: &Route, body: &impl Serialize) -> Result<Answer, Failure> {
         let body = serde_json::to_vec(body).expect("our bodies are plain structs, which always make JSON");
-        self.send(route, Some(&body))
+        self.send(route, Some((muster_api::JSON, &body)))
     }
 
-    fn send(&self, route: &Route, body: Option<&[u8]>) -> Result<Answer, Failure> {
+    /// What the daemon answers to this route with these bytes.
+    pub(crate) fn ask_with_bytes(&self, route: &Route, body: &[u8]) -> Result<Answer, Failure> {
+        self.send(route, Some((muster_api::BYTES, body)))
+    }
+
+    /// What the daemon answers to this route, as it comes.
+    pub(crate) fn follow(&self, route: &Route) -> Result<Stream, Failure> {
+        let deadline = Instant::now() + self.patience;
+        let silent = || self.silent(self.patience);
+        let stream = connect::connect(&self.target, deadline)
+            .map_err(|error| error.into_failure(&self.target).unwrap_or_else(silent))?;
+        stream::open(stream, deadline, route.method().name(), &route.path()).map_err(|error| match error {
+            NoStream::Refused(answer) => answer.problem().into(),
+            NoStream::Failed(error) => error.into_failure(&self.target).unwrap_or_else(silent),
+        })
+    }
+
+    /// Why a stream broke off.
+    pub(crate) fn broken(&self, error: io::Error) -> Failure {
+        let error = ExchangeError::from(error);
+        error.into_failure(&self.target).unwrap_or_else(|| self.silent(self.patience))
+    }
+
+    fn send(&self, route: &Route, body: Option<(&str, &[u8])>) -> Result<Answer, Failure> {
         let patience = self.patience + asked_to_wait(route);
         let deadline = Instant::now() + patience;
         let silent = || self.silent(patience);
@@ -64,10 +92,15 @@ impl Client {
     }
 }
 
+/// How long the daemon waits for a program to read what is written to it.
+const STDIN_PATIENCE: Duration = Duration::from_secs(5);
+
 fn asked_to_wait(route: &Route) -> Duration {
     match route {
         Route::Action { wait, .. } => *wait,
         Route::Wait { timeout, .. } => *timeout,
+        // The daemon itself waits a while for a program that does not read.
+        Route::Stdin { .. } => STDIN_PATIENCE,
         _ => Duration::ZERO,
     }
 }

@@ -3,18 +3,30 @@
 //! `report.rs` is what the commands that change something have in common.
 
 pub(crate) mod avail;
+pub(crate) mod clear;
 pub(crate) mod complete;
 pub(crate) mod completions;
+pub(crate) mod events;
+pub(crate) mod fg;
 pub(crate) mod health;
+pub(crate) mod logs;
+pub(crate) mod maintail;
 pub(crate) mod man;
 pub(crate) mod pid;
 pub(crate) mod ps;
+pub(crate) mod reload;
 pub(crate) mod report;
+pub(crate) mod reread;
 pub(crate) mod restart;
+pub(crate) mod shell;
 pub(crate) mod shutdown;
 pub(crate) mod signal;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod top;
+pub(crate) mod update;
 pub(crate) mod version;
 pub(crate) mod wait;
+mod watch;
+pub(crate) mod why;

@@ -20,16 +20,23 @@ Exit code 3 if something shown is not RUNNING; EXITED with success does not coun
 Examples:
   musterctl status
   musterctl status web 'worker:*'
+  musterctl status --watch
   musterctl status --json | jq '.[] | select(.state != \"RUNNING\") | .name'")]
 pub(crate) struct Args {
     /// Only these: names, web:*, GROUP:*, globs.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+
+    /// Go on showing it as it changes, until Ctrl-C.
+    #[arg(short, long)]
+    watch: bool,
 }
 
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
-    let selections = selection::chunks(&args.names);
-    if selections.is_empty() {
+    if args.watch {
+        return super::watch::run(&args.names, session);
+    }
+    if args.names.is_empty() {
         let answer = session.client.ask(&Route::Programs { select: None })?;
         let programs: Vec<Program> = answer.read(&[200])?;
         if session.json {
@@ -39,10 +46,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
         }
         return Ok(judge(&programs));
     }
-    let mut programs = Vec::new();
-    for selection in selections {
-        programs.extend(list(&selection, session)?);
-    }
+    let programs = selected(&args.names, session)?;
     if session.json {
         session.print_json(&programs);
     } else {
@@ -50,6 +54,18 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     }
     // A wrong name weighs more than a state: the question itself was wrong.
     Ok(if session.failures.is_empty() { judge(&programs) } else { Exit::NoSuchProgram })
+}
+
+/// The instances that these names choose, or all. Names that choose none are told.
+pub(super) fn selected(names: &[String], session: &mut Session) -> Result<Vec<Program>, Failure> {
+    if names.is_empty() {
+        return session.client.ask(&Route::Programs { select: None })?.read(&[200]);
+    }
+    let mut programs = Vec::new();
+    for selection in selection::chunks(names) {
+        programs.extend(list(&selection, session)?);
+    }
+    Ok(programs)
 }
 
 /// The selected instances. Names that choose none are told and the others still shown, as supervisorctl does.
@@ -91,7 +107,7 @@ fn show(programs: &[Program], session: &mut Session) {
 
 /// supervisorctl's lines: `'%(name)-33s%(state)-10s%(desc)s'`, the first column three wider than the longest name and
 /// never narrower than 33. Blanks at the end of a line are part of it.
-fn lines(programs: &[Program]) -> String {
+pub(super) fn lines(programs: &[Program]) -> String {
     let longest = programs.iter().map(|program| program.name.chars().count()).max().unwrap_or_default();
     let width = longest.max(30) + 3;
     let mut text = String::with_capacity(programs.len() * (width + 50));
@@ -102,21 +118,31 @@ fn lines(programs: &[Program]) -> String {
     text
 }
 
-fn columns(programs: &[Program], coloured: bool) -> String {
+pub(super) fn columns(programs: &[Program], coloured: bool) -> String {
     let rows: Vec<[Cell; 5]> = programs.iter().map(row).collect();
     table(["NAME", "STATE", "PID", "UPTIME", ""], &rows, coloured)
 }
 
 fn row(program: &Program) -> [Cell; 5] {
-    let is_running = program.state == State::Running;
     let uptime = program.uptime.filter(|_| program.pid.is_some());
     [
         Cell::plain(&program.name),
         Cell::styled(program.state.name(), state_style(program.state)),
         Cell::plain(program.pid.map(|pid| pid.to_string()).unwrap_or_default()),
         Cell::plain(uptime.map(span::format_uptime).unwrap_or_default()),
-        Cell::plain(if is_running { "" } else { program.description.as_str() }),
+        Cell::plain(printable(&note(program))),
     ]
+}
+
+/// What the other columns do not say.
+fn note(program: &Program) -> String {
+    if program.state != State::Running {
+        return program.description.clone();
+    }
+    let not_ready = (program.ready == Some(false)).then_some("not ready");
+    let unhealthy = program.health.as_deref().filter(|health| *health == "unhealthy");
+    let said = [not_ready, unhealthy, program.status.as_deref()];
+    said.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -131,6 +157,18 @@ mod tests {
             down("slow", State::Stopping, ""),
             program("web"),
         ]
+    }
+
+    #[test]
+    fn columns_tell_what_a_run_says_of_itself() {
+        let said = |ready, health: Option<&str>, status: Option<&str>| {
+            let (health, status) = (health.map(str::to_owned), status.map(str::to_owned));
+            note(&Program { ready, health, status, ..program("web") })
+        };
+        assert_eq!(said(None, None, None), "");
+        assert_eq!(said(Some(true), Some("healthy"), None), "");
+        assert_eq!(said(Some(false), Some("unhealthy"), Some("no disk")), "not ready, unhealthy, no disk");
+        assert_eq!(note(&down("db", State::Fatal, "gave up")), "gave up");
     }
 
     /// Source: supervisor 4.2.5, supervisorctl.py, `_show_statuses`.

@@ -9,23 +9,26 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::span;
 
-/// Wait until programs run, have stopped or have exited: for scripts and CI.
+/// Wait until programs run, are ready or healthy, have stopped or have exited: for scripts and CI.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 What to wait for:
-  running   RUNNING; a program that is EXITED or FATAL ends the wait with exit code 1
+  running   RUNNING
+  ready     RUNNING and, where it has a readiness rule or probe, ready; a oneshot that has ended well
+  healthy   its liveness and readiness probes have passed and do not fail; without any, ready
   stopped   nothing of it runs: STOPPED, EXITED or FATAL
   exited    it has ended for good by itself: EXITED or FATAL
+For the first three, a program that is EXITED or FATAL ends the wait with exit code 1.
 
 Examples:
-  musterctl wait web db --for running --timeout 1m
+  musterctl wait web db --for ready --timeout 1m
   musterctl wait migrate --for exited")]
 pub(crate) struct Args {
     /// Which: names, web:*, GROUP:*, all, globs.
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 
-    /// What to wait for: running, stopped or exited.
+    /// What to wait for: running, ready, healthy, stopped or exited.
     #[arg(long = "for", value_name = "WHAT", value_parser = parse_wait_for)]
     until: WaitFor,
 
@@ -36,10 +39,7 @@ pub(crate) struct Args {
 
 fn parse_wait_for(word: &str) -> Result<WaitFor, String> {
     let known = WaitFor::ALL.into_iter().find(|until| until.name() == word);
-    known.ok_or_else(|| match word {
-        "ready" | "healthy" => format!("waiting for {word} is not supported yet"),
-        _ => "it must be running, stopped or exited".to_owned(),
-    })
+    known.ok_or_else(|| "it must be running, ready, healthy, stopped or exited".to_owned())
 }
 
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
@@ -75,15 +75,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_waited_for_is_usage_and_says_why() {
-        for (word, why) in [
-            ("ready", "waiting for ready is not supported yet"),
-            ("healthy", "waiting for healthy is not supported yet"),
-            ("gone", "it must be running, stopped or exited"),
-        ] {
-            let ended = Setting::default().run(&format!("wait web --for {word}"));
-            assert_eq!(ended.code, 2);
-            assert!(ended.err.contains(why), "{}", ended.err);
-        }
+        let ended = Setting::default().run("wait web --for gone");
+        assert_eq!(ended.code, 2);
+        assert!(ended.err.contains("it must be running, ready, healthy, stopped or exited"), "{}", ended.err);
         assert_eq!(Setting::default().run("wait web").code, 2);
     }
 }

@@ -1,0 +1,163 @@
+//! An answer that is read as it comes, for as long as the daemon goes on with it.
+//!
+//! The head must come within the patience; after that nothing is expected of the daemon: a log may be silent for days.
+
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use super::exchange::{Answer, ExchangeError, HEAD_MAX, Length, Timed, parse_head, request};
+
+/// The body of a good answer.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    source: BufReader<Chain<Cursor<Vec<u8>>, UnixStream>>,
+    length: Length,
+    /// How much of the chunk, or of the whole, is still to come.
+    left: usize,
+    is_over: bool,
+}
+
+/// What came instead of a stream.
+#[derive(Debug)]
+pub(super) enum NoStream {
+    /// An answer that is an error.
+    Refused(Answer),
+    /// No answer.
+    Failed(ExchangeError),
+}
+
+impl<E: Into<ExchangeError>> From<E> for NoStream {
+    fn from(error: E) -> NoStream {
+        NoStream::Failed(error.into())
+    }
+}
+
+/// Asks, and gives the body as soon as the head is there.
+pub(super) fn open(stream: UnixStream, deadline: Instant, method: &str, path: &str) -> Result<Stream, NoStream> {
+    let mut timed = Timed { stream, deadline };
+    timed.write_all(&request(method, path, None))?;
+    let mut bytes = Vec::with_capacity(4096);
+    let head = loop {
+        if let Some(head) = parse_head(&bytes)? {
+            break head;
+        }
+        if bytes.len() > HEAD_MAX {
+            return Err(ExchangeError::Malformed("its headers are too large").into());
+        }
+        let mut piece = [0; 4096];
+        match timed.read(&mut piece)? {
+            0 => return Err(ExchangeError::ClosedEarly.into()),
+            count => bytes.extend_from_slice(&piece[..count]),
+        }
+    };
+    let rest = bytes.split_off(head.size);
+    let is_good = head.status == 200;
+    let source = timed.stream;
+    // What is wrong is said at once; what is asked for may take its time.
+    source.set_read_timeout(if is_good { None } else { Some(deadline.saturating_duration_since(Instant::now())) })?;
+    let left = if let Length::Known(length) = head.length { length } else { 0 };
+    let source = BufReader::with_capacity(64 * 1024, Cursor::new(rest).chain(source));
+    let mut stream = Stream { source, length: head.length, left, is_over: false };
+    if is_good {
+        return Ok(stream);
+    }
+    let mut body = Vec::new();
+    stream.by_ref().take(HEAD_MAX as u64 * 4).read_to_end(&mut body)?;
+    Err(NoStream::Refused(Answer { status: head.status, body }))
+}
+
+impl Stream {
+    /// Reads the size of the next chunk. The last one has none.
+    fn next_chunk(&mut self) -> io::Result<()> {
+        let mut line = Vec::new();
+        while line.trim_ascii().is_empty() {
+            line.clear();
+            if self.source.by_ref().take(HEAD_MAX as u64).read_until(b'\n', &mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        match httparse::parse_chunk_size(&line) {
+            Ok(httparse::Status::Complete((_, size))) => {
+                self.left = usize::try_from(size).unwrap_or(usize::MAX);
+                self.is_over = size == 0;
+                Ok(())
+            }
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the size of a chunk is no number")),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.length == Length::UntilClose {
+            return self.source.read(buffer);
+        }
+        if self.left == 0 && self.length == Length::Chunked && !self.is_over {
+            self.next_chunk()?;
+        }
+        let wanted = self.left.min(buffer.len());
+        if wanted == 0 {
+            return Ok(0);
+        }
+        match self.source.read(&mut buffer[..wanted])? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
+                self.left -= count;
+                Ok(count)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// The body, or what is wrong, of what a daemon sends in these pieces.
+    fn read(pieces: &[&str]) -> Result<String, String> {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let pieces: Vec<String> = pieces.iter().map(|&piece| piece.to_owned()).collect();
+        let daemon = std::thread::spawn(move || {
+            let mut request = [0; 1024];
+            let _ = theirs.read(&mut request);
+            pieces.iter().for_each(|piece| theirs.write_all(piece.as_bytes()).unwrap());
+        });
+        let opened = open(ours, Instant::now() + Duration::from_secs(20), "GET", "/x");
+        let mut body = String::new();
+        let ended = match opened {
+            Err(NoStream::Refused(answer)) => {
+                Err(format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)))
+            }
+            Err(NoStream::Failed(error)) => Err(format!("{error:?}")),
+            Ok(mut stream) => stream.read_to_string(&mut body).map_err(|error| format!("{body:?} {:?}", error.kind())),
+        };
+        daemon.join().unwrap();
+        ended.map(|_| body)
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+    #[test]
+    fn chunks_are_joined_however_they_are_cut() {
+        assert_eq!(read(&[OK, "3\r\nhel\r\n", "2\r\nlo\r\n0\r\n\r\n"]), Ok("hello".to_owned()));
+        assert_eq!(read(&[OK, "5", "\r\nhe", "llo\r", "\n0\r\n\r\n"]), Ok("hello".to_owned()));
+        assert_eq!(read(&["HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel", "lo"]), Ok("hello".to_owned()));
+        assert_eq!(read(&[OK, "0\r\n\r\n"]), Ok(String::new()));
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_is_told_from_one_that_ends() {
+        assert_eq!(read(&[OK, "5\r\nhel"]), Err("\"hel\" UnexpectedEof".to_owned()));
+        assert_eq!(read(&[OK, "3\r\nhel\r\n"]), Err("\"hel\" UnexpectedEof".to_owned()));
+        assert_eq!(read(&[OK, "zz\r\n"]), Err("\"\" InvalidData".to_owned()));
+    }
+
+    #[test]
+    fn an_error_is_read_whole() {
+        let refused = "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}";
+        assert_eq!(read(&[refused]), Err("404 {}".to_owned()));
+        assert_eq!(read(&["HTTP/1.1 200"]), Err("ClosedEarly".to_owned()));
+    }
+}

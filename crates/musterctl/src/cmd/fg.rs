@@ -1,0 +1,136 @@
+//! `musterctl fg`: what a program writes here, what is typed here to the program.
+
+use std::io::{self, Read, Write};
+
+use muster_api::{LogFormat, LogQuery, Problem, ProblemKind, ProgramDetail, Route, State};
+
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+
+/// How much of what was written before is shown, so that one sees where one is.
+const LINES: u64 = 10;
+
+/// Show what a program writes as it comes, and send it what is typed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Ctrl-C comes back and leaves the program running. What is typed is sent where the program has `stdin = \"pipe\"`.
+
+Examples:
+  musterctl fg repl
+  echo reload | musterctl fg repl")]
+pub(crate) struct Args {
+    /// Which instance.
+    #[arg(value_name = "NAME")]
+    name: String,
+}
+
+pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
+    let route = Route::Program { name: args.name.clone() };
+    let detail: ProgramDetail = session.client.ask(&route)?.read(&[200])?;
+    let name = detail.program.name;
+    if !matches!(detail.program.state, State::Running | State::Starting | State::Stopping) {
+        let message = format!("{name} does not run: {}", detail.program.state);
+        return Err(Failure::new(Exit::Failed, message).with_hint("`musterctl start` starts it"));
+    }
+    let query = LogQuery { lines: Some(LINES), follow: true, format: LogFormat::Raw, ..LogQuery::default() };
+    let mut stream = session.client.follow(&Route::Logs { name: name.clone(), query })?;
+    if detail.configuration["stdin"] == "pipe" {
+        let client = session.client.clone();
+        let forwarding = std::thread::Builder::new().spawn(move || forward(&client, &name));
+        forwarding.map_err(|error| Failure::new(Exit::Failed, format!("cannot start a thread: {error}")))?;
+    } else {
+        tell(&format!("musterctl: what is typed is not sent: {name} has no `stdin = \"pipe\"`"));
+    }
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let count = match stream.read(&mut buffer) {
+            Ok(0) => return Ok(Exit::Well),
+            Ok(count) => count,
+            Err(error) => return Err(session.client.broken(error)),
+        };
+        let written = session.live.write_all(&buffer[..count]).and_then(|()| session.live.flush());
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Well),
+            Err(error) => {
+                let message = format!("cannot write to standard output: {error}");
+                return Err(Failure::new(Exit::Failed, message));
+            }
+            Ok(()) => {}
+        }
+    }
+}
+
+/// Sends what is typed, until that ends. The program's output goes on.
+fn forward(client: &Client, name: &str) {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        match io::stdin().read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => {
+                if let Err(failure) = send(client, name, &buffer[..count]) {
+                    return tell(&format!("musterctl: cannot send what is typed: {}", failure.message));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return tell(&format!("musterctl: cannot read what is typed: {error}")),
+        }
+    }
+}
+
+/// Sends all of it, however long the program takes to read it.
+fn send(client: &Client, name: &str, mut bytes: &[u8]) -> Result<(), Failure> {
+    let mut is_told = false;
+    while !bytes.is_empty() {
+        let answer = client.ask_with_bytes(&Route::Stdin { name: name.to_owned() }, bytes)?;
+        if answer.status == 200 {
+            return Ok(());
+        }
+        let problem: Problem = answer.problem();
+        if problem.kind != ProblemKind::NotReading {
+            return Err(problem.into());
+        }
+        if !is_told {
+            tell(&format!("musterctl: {name} does not read what is typed; waiting for it"));
+            is_told = true;
+        }
+        let written = usize::try_from(problem.written.unwrap_or(0)).unwrap_or(0);
+        bytes = bytes.get(written..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Says something beside the program's output.
+fn tell(text: &str) {
+    // Where even stderr is gone there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_api::{ProgramDetail, State};
+
+    use crate::testing::{Daemon, answer, down, program};
+
+    fn detail(program: muster_api::Program) -> String {
+        let configuration = serde_json::json!({"stdin": "none"});
+        answer(200, &ProgramDetail { program, configuration, runs: vec![] })
+    }
+
+    #[test]
+    fn what_it_writes_is_passed_on_byte_by_byte() {
+        let log = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nname?\r\n0\r\n\r\n".to_owned();
+        let daemon = Daemon::answering([detail(program("repl")), log]);
+        let ended = daemon.run("fg repl");
+        assert_eq!((ended.out.as_str(), ended.code), ("name?", 0));
+        assert_eq!(daemon.asked_lines()[1], "GET /v1/programs/repl/logs?lines=10&follow=true");
+    }
+
+    #[test]
+    fn what_does_not_run_is_an_error() {
+        let daemon = Daemon::answering([detail(down("repl", State::Stopped, "not started"))]);
+        let ended = daemon.run("fg repl");
+        assert_eq!(ended.code, 1);
+        assert!(ended.err.starts_with("error: repl does not run: STOPPED\nhint: "), "{}", ended.err);
+    }
+}

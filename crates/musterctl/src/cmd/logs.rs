@@ -1,0 +1,180 @@
+//! `musterctl logs`: what programs wrote, and what they write.
+
+use std::io;
+
+use muster_api::{LogFormat, LogQuery, LogStream, Program, Route, Since};
+
+use crate::failure::{Exit, Failure};
+use crate::logs::merge::Logs;
+use crate::logs::printer::Printer;
+use crate::selection;
+use crate::session::Session;
+
+/// Show what programs wrote last, and follow what they write.
+#[derive(Debug, clap::Args)]
+#[command(
+    visible_alias = "tail",
+    after_help = "\
+Several programs are shown in the order of time, each line with its program's name in front.
+
+Examples:
+  musterctl logs web
+  musterctl logs -f web db
+  musterctl logs all --since 5m
+  musterctl tail -n 20 'worker:*' --stderr
+  musterctl logs web --json | jq .line"
+)]
+pub(crate) struct Args {
+    /// Which: names, web:*, GROUP:*, all, globs.
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+
+    /// Go on with what is written from now on, until Ctrl-C.
+    #[arg(short, long)]
+    follow: bool,
+
+    /// How many of the last lines of each program [default: 100, or all there are since `--since`].
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    lines: Option<u64>,
+
+    /// Only what was written since: 5m, 1h30m, or a time such as 2026-11-23T00:34:05Z.
+    #[arg(long, value_name = "WHEN", value_parser = parse_since)]
+    since: Option<Since>,
+
+    /// Only what went to standard error.
+    #[arg(long, conflicts_with = "stdout")]
+    stderr: bool,
+
+    /// Only what went to standard output.
+    #[arg(long)]
+    stdout: bool,
+
+    /// The time in front of each line.
+    #[arg(short, long)]
+    timestamps: bool,
+}
+
+fn parse_since(text: &str) -> Result<Since, String> {
+    text.parse().map_err(|()| "neither a span such as 5m nor a time such as 2026-11-23T00:34:05Z".to_owned())
+}
+
+impl Args {
+    fn query(&self) -> LogQuery {
+        let stream = match (self.stdout, self.stderr) {
+            (true, _) => LogStream::Stdout,
+            (_, true) => LogStream::Stderr,
+            _ => LogStream::Both,
+        };
+        LogQuery { stream, lines: self.lines, since: self.since, follow: self.follow, format: LogFormat::Json }
+    }
+}
+
+pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
+    let names = instances(&args.names, session)?;
+    let route = |name: &String| Route::Logs { name: name.clone(), query: args.query() };
+    let routes: Vec<Route> = names.iter().map(route).collect();
+    let printer = Printer::new(&names, args.timestamps, session.out_is_terminal, session.coloured);
+    show(&routes, printer, session)
+}
+
+/// The names of the instances that these names choose.
+pub(super) fn instances(names: &[String], session: &Session) -> Result<Vec<String>, Failure> {
+    let mut instances = Vec::new();
+    for select in selection::chunks(names) {
+        let part: Vec<Program> = session.client.ask(&Route::Programs { select: Some(select) })?.read(&[200])?;
+        instances.extend(part.into_iter().map(|program| program.name));
+    }
+    instances.dedup();
+    Ok(instances)
+}
+
+/// Prints these logs as they come.
+pub(super) fn show(routes: &[Route], mut printer: Printer, session: &mut Session) -> Result<Exit, Failure> {
+    let logs = Logs::open(&session.client, routes)?;
+    let is_json = session.json;
+    let ended = logs.for_each(|entries| {
+        let write = |entry| {
+            let text = if is_json { to_json(entry) } else { printer.print(entry) };
+            session.live.write_all(&text)
+        };
+        let written = entries.iter().try_for_each(write);
+        // Nothing more is there for now: who reads gets all of it.
+        let written = if entries.is_empty() { session.live.flush() } else { written };
+        written.err()
+    })?;
+    match ended {
+        // Who read has seen enough.
+        Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Well),
+        Some(error) => Err(Failure::new(Exit::Failed, format!("cannot write to standard output: {error}"))),
+        None => Ok(Exit::Well),
+    }
+}
+
+fn to_json(entry: &muster_api::LogEntry) -> Vec<u8> {
+    let mut text = serde_json::to_vec(entry).expect("our bodies are plain structs, which always make JSON");
+    text.push(b'\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_api::{EntryKind, LogEntry, Problem, Timestamp};
+
+    use crate::testing::{Daemon, Setting, answer, problem, program};
+
+    fn line(program: &str, at: i64, text: &str) -> LogEntry {
+        let entry = LogEntry::of(EntryKind::Line, program).with_text(text.as_bytes());
+        LogEntry { time: Some(Timestamp::from_unix_ms(at)), ..entry }
+    }
+
+    /// An answer with these entries, in a chunk each.
+    fn log(entries: &[LogEntry]) -> String {
+        let chunk = |entry| {
+            let text = serde_json::to_string(entry).unwrap() + "\n";
+            format!("{:x}\r\n{text}\r\n", text.len())
+        };
+        let chunks: String = entries.iter().map(chunk).collect();
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n")
+    }
+
+    #[test]
+    fn one_program_is_shown_as_it_wrote() {
+        let daemon =
+            Daemon::answering([answer(200, &[program("web")]), log(&[line("web", 1, "one"), line("web", 2, "two")])]);
+        let ended = daemon.run("logs web -n 2 --stderr");
+        assert_eq!((ended.out.as_str(), ended.err.as_str(), ended.code), ("one\ntwo\n", "", 0));
+        let asked = daemon.asked_lines();
+        assert_eq!(asked[1], "GET /v1/programs/web/logs?stream=stderr&lines=2&format=json");
+    }
+
+    #[test]
+    fn several_programs_are_in_the_order_of_time_before_and_after() {
+        let live = |program| LogEntry::of(EntryKind::Live, program);
+        let db = log(&[line("db", 1, "first"), line("db", 3, "third"), live("db"), line("db", 5, "fifth")]);
+        let web = log(&[line("web", 2, "second"), live("web"), line("web", 4, "fourth")]);
+        let daemon = Daemon::answering([answer(200, &[program("db"), program("web")]), db, web]);
+        let ended = daemon.run("tail -f db web --since 5m");
+        let expected = "db | first\nweb | second\ndb | third\nweb | fourth\ndb | fifth\n";
+        assert_eq!((ended.out.as_str(), ended.code), (expected, 0));
+        assert_eq!(daemon.asked_lines()[2], "GET /v1/programs/web/logs?since=300000ms&follow=true&format=json");
+    }
+
+    #[test]
+    fn json_is_the_entries() {
+        let entry = line("web", 1, "one");
+        let daemon = Daemon::answering([answer(200, &[program("web")]), log(std::slice::from_ref(&entry))]);
+        let ended = daemon.run("logs web --json");
+        assert_eq!(serde_json::from_str::<LogEntry>(&ended.out).unwrap(), entry);
+    }
+
+    #[test]
+    fn errors_have_their_exit_codes() {
+        let unknown = problem(&Problem::no_such_program(vec!["wbe".to_owned()]));
+        assert_eq!(Daemon::answering([unknown]).run("logs wbe").code, 4);
+        let broken = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n".to_owned();
+        let ended = Daemon::answering([answer(200, &[program("web")]), broken]).run("logs web");
+        assert_eq!(ended.code, 7, "{}", ended.err);
+        assert_eq!(Setting::default().run("logs").code, 2);
+        assert_eq!(Setting::default().run("logs web --since noon").code, 2);
+    }
+}

@@ -1,0 +1,182 @@
+//! `musterctl shell`: one command after another, with completion and history.
+//!
+//! Each line is carried out by a process of its own, as if it had been typed to a shell: so Ctrl-C ends `logs -f` and not
+//! this, and no command can leave anything behind here.
+
+use std::io::{self, IsTerminal};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use muster_api::{Program, Route};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustyline::completion::{Completer, Pair};
+use rustyline::error::ReadlineError;
+use rustyline::history::DefaultHistory;
+use rustyline::{Config, Context, Editor, Helper};
+
+use crate::client::Client;
+use crate::complete::{candidates, place};
+use crate::failure::{Exit, Failure};
+use crate::session::Session;
+
+/// How long a completion may wait for names.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+const LINES_REMEMBERED: usize = 1000;
+
+/// Type commands one after another, with completion of commands and names (Tab) and history.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The same as musterctl without a command on a terminal. `help` lists the commands, `exit` or Ctrl-D ends it.
+
+Examples:
+  musterctl shell
+  docker exec -it CONTAINER musterctl")]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return Err(Failure::new(Exit::Usage, "a shell needs a terminal").with_hint("`docker exec -it` gives one"));
+    }
+    let broken = |error: ReadlineError| Failure::new(Exit::Failed, format!("cannot read from the terminal: {error}"));
+    let config = Config::builder().auto_add_history(true).max_history_size(LINES_REMEMBERED).map_err(broken)?;
+    let mut editor: Editor<Names, DefaultHistory> = Editor::with_config(config.build()).map_err(broken)?;
+    let socket = session.client.target.clone();
+    editor.set_helper(Some(Names { client: Client::new(socket, PATIENCE) }));
+    let history = history_file();
+    // A file that is not there yet, or not ours, is no history.
+    let _ = history.as_ref().map(|path| editor.load_history(path));
+    loop {
+        match editor.readline("musterctl> ") {
+            Ok(line) => {
+                let words = split(&line);
+                match words.first().map(String::as_str) {
+                    None => continue,
+                    Some("exit" | "quit") => break,
+                    _ => execute(&words, session)?,
+                }
+                let _ = history.as_ref().map(|path| editor.append_history(path));
+            }
+            Err(ReadlineError::Interrupted) => {}
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(broken(error)),
+        }
+    }
+    Ok(Exit::Well)
+}
+
+/// Where history is kept: below `$XDG_STATE_HOME`, or `~/.local/state`. Nowhere where that cannot be made.
+fn history_file() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?;
+    let directory = state.join("musterctl");
+    std::fs::create_dir_all(&directory).ok()?;
+    Some(directory.join("history"))
+}
+
+/// The words of a line: split at blanks, but not within quotes.
+fn split(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for character in line.chars() {
+        match (quote, character) {
+            (Some(open), _) if open == character => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None, blank) if blank.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Carries out a command line in a process of its own, and waits for its end. Ctrl-C is for that process.
+fn execute(words: &[String], session: &Session<'_>) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::new(Exit::Failed, format!("cannot execute musterctl: {error}"));
+    let words = if words == ["help"] { &["--help".to_owned()][..] } else { words };
+    let interrupt: SigSet = [Signal::SIGINT, Signal::SIGQUIT].into_iter().collect();
+    let mut before = SigSet::empty();
+    let signals = SignalFd::with_flags(&interrupt, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
+    let signals = signals.map_err(|error| failed(error.into()))?;
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    // One file may be several programs, told apart by the name.
+    command.arg0("musterctl").arg("--socket").arg(session.client.target.path()).args(words);
+    let mut child = command.spawn().map_err(failed)?;
+    // Not before: the new process would have them blocked as well. Whoever is faster than this ends the shell, too.
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&interrupt), Some(&mut before)).map_err(|error| failed(error.into()))?;
+    let ended = child.wait();
+    while let Ok(Some(_)) = signals.read_signal() {}
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).map_err(|error| failed(error.into()))?;
+    // The command has said itself what went wrong.
+    ended.map(drop).map_err(failed)
+}
+
+/// Knows what could stand at the cursor.
+struct Names {
+    client: Client,
+}
+
+impl Completer for Names {
+    type Candidate = Pair;
+
+    fn complete(&self, line: &str, end: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let typed = &line[..end];
+        let begin = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+        let mut words = vec!["musterctl".to_owned()];
+        words.extend(typed[..begin].split_whitespace().map(str::to_owned));
+        words.push(typed[begin..].to_owned());
+        let place = place(&words);
+        let programs = if place.takes_names() { self.names() } else { Vec::new() };
+        let pair = |(replacement, about): (String, String)| {
+            let display = if about.is_empty() { replacement.clone() } else { format!("{replacement}  {about}") };
+            Pair { display, replacement: replacement + " " }
+        };
+        Ok((begin, candidates(&place, &programs).into_iter().map(pair).collect()))
+    }
+}
+
+impl Names {
+    /// A daemon that does not answer has no names to offer.
+    fn names(&self) -> Vec<Program> {
+        let answer = self.client.ask(&Route::Programs { select: None });
+        answer.and_then(|answer| answer.read(&[200])).unwrap_or_default()
+    }
+}
+
+impl Helper for Names {}
+impl rustyline::hint::Hinter for Names {
+    type Hint = String;
+}
+impl rustyline::highlight::Highlighter for Names {}
+impl rustyline::validate::Validator for Names {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Setting;
+
+    #[test]
+    fn lines_are_split_at_blanks_and_not_within_quotes() {
+        for (line, words) in [
+            ("", &[][..]),
+            ("  status  web ", &["status", "web"]),
+            ("stop 'worker:*' \"a b\"", &["stop", "worker:*", "a b"]),
+            ("x ''", &["x", ""]),
+            ("it's open", &["its open"]),
+        ] {
+            assert_eq!(split(line), words, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_terminal_there_is_no_shell() {
+        let ended = Setting::default().run("shell");
+        assert_eq!(ended.code, 2);
+        assert!(ended.err.contains("needs a terminal"), "{}", ended.err);
+    }
+}

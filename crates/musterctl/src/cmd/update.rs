@@ -1,0 +1,88 @@
+//! `musterctl update`: reads the configuration again and puts it in force.
+
+use muster_api::{ReloadReport, Route};
+
+use crate::failure::{self, Exit, Failure};
+use crate::session::Session;
+
+/// Read the configuration again and change what differs, and nothing else.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Added programs start, removed ones stop, changed ones are restarted where their process is concerned and changed in place
+where it is not. With any error in the configuration nothing changes. Returns as soon as it is decided: `musterctl wait`
+waits for programs.
+
+Examples:
+  musterctl update
+  musterctl update --dry-run
+  musterctl update && musterctl wait all --for running")]
+pub(crate) struct Args {
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
+    let answer = session.client.ask(&Route::Reload { dry_run: args.dry_run })?;
+    let report: ReloadReport = answer.read(&[200])?;
+    if session.json {
+        session.raw_json(&answer.body);
+        return Ok(Exit::Well);
+    }
+    let warnings: Vec<String> = report.diagnostics.iter().flat_map(failure::lines).collect();
+    warnings.iter().chain(&lines(&report)).for_each(|line| session.line(line));
+    Ok(Exit::Well)
+}
+
+fn lines(report: &ReloadReport) -> Vec<String> {
+    let would = if report.dry_run { "would be " } else { "" };
+    let of =
+        |names: &[String], word: &str| names.iter().map(|name| format!("{name}: {would}{word}")).collect::<Vec<_>>();
+    let mut lines = of(&report.removed, "removed");
+    lines.extend(of(&report.added, "added"));
+    lines.extend(of(&report.restarted, "restarted"));
+    lines.extend(of(&report.changed, "changed in place"));
+    let restart = |key: &String| format!("{key} changed: this needs a restart of the daemon");
+    lines.extend(report.needs_restart.iter().map(restart));
+    if lines.is_empty() {
+        lines.push("nothing changed".to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Daemon, answer};
+
+    fn report(dry_run: bool) -> ReloadReport {
+        let name = |name: &str| vec![name.to_owned()];
+        ReloadReport {
+            dry_run,
+            added: name("cat"),
+            removed: name("dog"),
+            restarted: name("web"),
+            changed: name("api"),
+            needs_restart: name("[http] socket"),
+            ..ReloadReport::default()
+        }
+    }
+
+    #[test]
+    fn a_line_says_what_becomes_of_each() {
+        let daemon = Daemon::answering([answer(200, &report(false))]);
+        let ended = daemon.run("update");
+        let expected = "dog: removed\ncat: added\nweb: restarted\napi: changed in place\n\
+                        [http] socket changed: this needs a restart of the daemon\n";
+        assert_eq!((ended.out.as_str(), ended.code), (expected, 0));
+        assert_eq!(daemon.asked_lines(), ["POST /v1/config/reload"]);
+    }
+
+    #[test]
+    fn a_dry_run_says_what_would_be() {
+        let daemon = Daemon::answering([answer(200, &report(true)), answer(200, &ReloadReport::default())]);
+        assert!(daemon.run("update --dry-run").out.starts_with("dog: would be removed\ncat: would be added\n"));
+        assert_eq!(daemon.run("update --dry-run").out, "nothing changed\n");
+        assert_eq!(daemon.asked_lines(), ["POST /v1/config/reload?dry_run=true"; 2]);
+    }
+}

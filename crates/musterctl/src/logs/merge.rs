@@ -1,0 +1,217 @@
+//! Reading several logs at once, in the order of time.
+//!
+//! What was written before comes first: of all logs the oldest entry is next, and entries without a time, which come from
+//! files, are older than all that have one. A log alone is printed as it comes; several are read one after another, which
+//! costs the daemon one answer at a time, and memory here. What is written from now on is read by a thread for each log and
+//! comes through one channel; entries that come within a moment of each other are put in order. All channels are bounded:
+//! who prints slowly makes the daemon tell how much was missed, and nothing grows.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use muster_api::{EntryKind, LogEntry, Route};
+
+use crate::client::{Client, Stream};
+use crate::failure::{Exit, Failure};
+
+/// How many entries may wait for the printer.
+const BOUND: usize = 256;
+
+/// How long an entry waits for older ones of other logs.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// The stack of a thread that does nothing but read and parse.
+const STACK: usize = 256 * 1024;
+
+type Told = Result<LogEntry, Failure>;
+
+/// Several logs.
+pub(crate) struct Logs {
+    /// What was written before, one for each log.
+    earlier: Vec<Earlier>,
+    /// What is written from now on.
+    live: Receiver<Told>,
+}
+
+/// What was written before to one log.
+enum Earlier {
+    Read(VecDeque<LogEntry>),
+    Coming(Receiver<Told>),
+}
+
+impl Earlier {
+    fn next(&mut self) -> Result<Option<LogEntry>, Failure> {
+        match self {
+            Earlier::Read(entries) => Ok(entries.pop_front()),
+            Earlier::Coming(told) => told.recv().ok().transpose(),
+        }
+    }
+}
+
+impl Logs {
+    /// Opens all of them. One that cannot be opened is an error.
+    pub(crate) fn open(client: &Client, routes: &[Route]) -> Result<Logs, Failure> {
+        let (sender, live) = mpsc::sync_channel(BOUND);
+        let mut earlier = Vec::with_capacity(routes.len());
+        for route in routes {
+            let stream = BufReader::new(client.follow(route)?);
+            let mut reader = Reader { stream, client: client.clone(), live: sender.clone(), line: Vec::new() };
+            if routes.len() == 1 {
+                let (history, told) = mpsc::sync_channel(BOUND);
+                reader.start(Some(history))?;
+                earlier.push(Earlier::Coming(told));
+            } else {
+                let (entries, is_live) = reader.read_history()?;
+                earlier.push(Earlier::Read(entries));
+                if is_live {
+                    reader.start(None)?;
+                }
+            }
+        }
+        Ok(Logs { earlier, live })
+    }
+
+    /// Hands out every entry, until all logs have ended, one fails, or `print` gives something to end with. An empty list of
+    /// entries is a pause: nothing more is there for now.
+    pub(crate) fn for_each<T>(mut self, mut print: impl FnMut(&[LogEntry]) -> Option<T>) -> Result<Option<T>, Failure> {
+        if let Some(end) = merge(&mut self.earlier, &mut print)? {
+            return Ok(Some(end));
+        }
+        let gathering = if self.earlier.len() > 1 { MOMENT } else { Duration::ZERO };
+        drop(self.earlier);
+        let mut entries = Vec::new();
+        while let Ok(first) = self.live.recv() {
+            entries.push(first?);
+            let until = Instant::now() + gathering;
+            let failure = gather(&self.live, until, &mut entries);
+            entries.sort_by_key(|entry| entry.time);
+            if let Some(end) = print(&entries).or_else(|| print(&[])) {
+                return Ok(Some(end));
+            }
+            entries.clear();
+            failure?;
+        }
+        Ok(None)
+    }
+}
+
+/// Takes what comes until then, and what is there already.
+fn gather(live: &Receiver<Told>, until: Instant, entries: &mut Vec<LogEntry>) -> Result<(), Failure> {
+    while entries.len() < 4 * BOUND {
+        match live.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(told) => entries.push(told?),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    Ok(())
+}
+
+/// Of all logs the oldest entry first, until none has any more.
+fn merge<T>(logs: &mut [Earlier], print: &mut impl FnMut(&[LogEntry]) -> Option<T>) -> Result<Option<T>, Failure> {
+    let mut heads = logs.iter_mut().map(Earlier::next).collect::<Result<Vec<Option<LogEntry>>, Failure>>()?;
+    loop {
+        let oldest = heads.iter().enumerate().filter_map(|(place, head)| Some((head.as_ref()?.time, place))).min();
+        let Some((_, place)) = oldest else { return Ok(print(&[])) };
+        let entry = std::mem::replace(&mut heads[place], logs[place].next()?);
+        if let Some(end) = entry.and_then(|entry| print(&[entry])) {
+            return Ok(Some(end));
+        }
+    }
+}
+
+/// Reads one log.
+struct Reader {
+    stream: BufReader<Stream>,
+    client: Client,
+    live: SyncSender<Told>,
+    line: Vec<u8>,
+}
+
+impl Reader {
+    /// The next entry; `None` at the end.
+    fn next(&mut self) -> Option<Told> {
+        self.line.clear();
+        match self.stream.read_until(b'\n', &mut self.line) {
+            Ok(0) => None,
+            Ok(_) => Some(parse(&self.line)),
+            Err(error) => Some(Err(self.client.broken(error))),
+        }
+    }
+
+    /// Everything that was written before, and whether more is going to come.
+    fn read_history(&mut self) -> Result<(VecDeque<LogEntry>, bool), Failure> {
+        let mut entries = VecDeque::new();
+        while let Some(told) = self.next() {
+            let entry = told?;
+            if entry.kind == EntryKind::Live {
+                return Ok((entries, true));
+            }
+            entries.push_back(entry);
+        }
+        Ok((entries, false))
+    }
+
+    /// Goes on with a thread of its own.
+    fn start(self, history: Option<SyncSender<Told>>) -> Result<(), Failure> {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || self.run(history));
+        thread.map(drop).map_err(|error| Failure::new(Exit::Failed, format!("cannot start a thread: {error}")))
+    }
+
+    fn run(mut self, mut history: Option<SyncSender<Told>>) {
+        while let Some(told) = self.next() {
+            let is_over = told.is_err();
+            if told.as_ref().is_ok_and(|entry| entry.kind == EntryKind::Live) {
+                history = None;
+            }
+            let sent = history.as_ref().unwrap_or(&self.live).send(told);
+            // Where nobody takes it any more the process is about to end.
+            if is_over || sent.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn parse(line: &[u8]) -> Told {
+    serde_json::from_slice(line).map_err(|error| {
+        let message = format!("the answer is not what musterd answers: {error}");
+        Failure::new(Exit::Failed, message).with_hint("are musterctl and musterd of the same version?")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_api::Timestamp;
+
+    fn entry(program: &str, at: Option<i64>) -> LogEntry {
+        LogEntry { time: at.map(Timestamp::from_unix_ms), ..LogEntry::of(EntryKind::Line, program) }
+    }
+
+    fn log(program: &str, times: &[Option<i64>]) -> Earlier {
+        Earlier::Read(times.iter().map(|&at| entry(program, at)).collect())
+    }
+
+    #[test]
+    fn the_oldest_is_next_and_what_has_no_time_is_older() {
+        let mut logs = [log("a", &[None, Some(1), Some(4)]), log("b", &[Some(2), Some(3)]), log("c", &[])];
+        let mut told = Vec::new();
+        let ended = merge(&mut logs, &mut |entries: &[LogEntry]| {
+            told.extend(entries.iter().map(|entry| (entry.program.clone(), entry.time.map(Timestamp::unix_ms))));
+            None::<()>
+        });
+        assert_eq!(ended, Ok(None));
+        let told: Vec<(&str, Option<i64>)> = told.iter().map(|(program, at)| (program.as_str(), *at)).collect();
+        assert_eq!(told, [("a", None), ("a", Some(1)), ("b", Some(2)), ("b", Some(3)), ("a", Some(4))]);
+    }
+
+    #[test]
+    fn a_failure_ends_it() {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        sender.send(Err(Failure::new(Exit::NoDaemon, "gone"))).unwrap();
+        let ended = merge(&mut [Earlier::Coming(receiver)], &mut |_: &[LogEntry]| None::<()>);
+        assert_eq!(ended.unwrap_err().exit, Exit::NoDaemon);
+    }
+}

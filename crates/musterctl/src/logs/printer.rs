@@ -1,0 +1,205 @@
+//! Entries of logs as text.
+//!
+//! Away from a terminal a line is the bytes that the program wrote. A terminal gets no half characters and obeys nothing but
+//! colours, which end with the line at the latest. Several programs get their names in front; a line is never mixed with
+//! another.
+
+use anstyle::{AnsiColor, Color, Style};
+use muster_api::{EntryKind, LogEntry};
+
+use crate::output::{BAD, HINT, paint};
+
+/// Names longer than this are not padded to.
+const WIDEST: usize = 24;
+
+/// The colours of names, in turn.
+const COLOURS: [AnsiColor; 6] =
+    [AnsiColor::Cyan, AnsiColor::Yellow, AnsiColor::Green, AnsiColor::Magenta, AnsiColor::Blue, AnsiColor::BrightCyan];
+
+/// Turns entries into text.
+pub(crate) struct Printer {
+    /// The names to put in front, where there are several.
+    names: Vec<String>,
+    width: usize,
+    has_times: bool,
+    is_terminal: bool,
+    coloured: bool,
+    /// Programs whose last piece of a line was not the last of the line.
+    begun: Vec<String>,
+}
+
+impl Printer {
+    /// For these programs. Names are put in front where there is more than one.
+    pub(crate) fn new(programs: &[String], has_times: bool, is_terminal: bool, coloured: bool) -> Printer {
+        let names = if programs.len() > 1 { programs.to_vec() } else { Vec::new() };
+        let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let width = if is_terminal { longest.min(WIDEST) } else { 0 };
+        Printer { names, width, has_times, is_terminal, coloured, begun: Vec::new() }
+    }
+
+    /// The text of an entry.
+    pub(crate) fn print(&mut self, entry: &LogEntry) -> Vec<u8> {
+        match entry.kind {
+            EntryKind::Live => Vec::new(),
+            EntryKind::Missed => self.print_missed(entry),
+            EntryKind::Line => self.print_line(entry),
+        }
+    }
+
+    fn print_missed(&mut self, entry: &LogEntry) -> Vec<u8> {
+        let mut text = String::new();
+        if self.is_midline(&entry.program) && self.names.is_empty() {
+            text.push('\n');
+        }
+        self.put_front(&mut text, entry, '|');
+        let missed = entry.missed.unwrap_or(0);
+        paint(&mut text, self.coloured, HINT, &format!("({missed} bytes missed here: they were not read in time)"));
+        text.push('\n');
+        self.begun.retain(|begun| *begun != entry.program);
+        text.into_bytes()
+    }
+
+    fn print_line(&mut self, entry: &LogEntry) -> Vec<u8> {
+        let is_continued = self.is_midline(&entry.program);
+        self.begun.retain(|begun| *begun != entry.program);
+        if !entry.ended {
+            self.begun.push(entry.program.clone());
+        }
+        let has_front = self.has_times || !self.names.is_empty();
+        let mut front = String::new();
+        if has_front || !is_continued {
+            self.put_front(&mut front, entry, if is_continued { '+' } else { '|' });
+        }
+        let mut text = front.into_bytes();
+        if self.is_terminal {
+            text.extend_from_slice(harmless(&entry.text(), self.coloured).as_bytes());
+        } else {
+            text.extend_from_slice(&entry.text());
+        }
+        if entry.ended || has_front || self.is_terminal {
+            text.push(b'\n');
+        }
+        text
+    }
+
+    fn is_midline(&self, program: &str) -> bool {
+        self.begun.iter().any(|begun| begun == program)
+    }
+
+    /// Time and name, where they are wanted.
+    fn put_front(&self, text: &mut String, entry: &LogEntry, mark: char) {
+        if self.has_times {
+            let time = entry.time.map_or_else(|| "-".to_owned(), |time| time.to_string());
+            paint(text, self.coloured, Style::new().dimmed(), &format!("{time:<24}"));
+            text.push(' ');
+        }
+        if let Some(place) = self.names.iter().position(|name| *name == entry.program) {
+            let style = Style::new().fg_color(Some(Color::Ansi(COLOURS[place % COLOURS.len()])));
+            paint(text, self.coloured, style, &format!("{:<width$}", entry.program, width = self.width));
+            let is_error = entry.stream.as_deref() == Some("stderr");
+            let mark_style = if is_error { BAD } else { Style::new().dimmed() };
+            text.push(' ');
+            paint(text, self.coloured, mark_style, mark.encode_utf8(&mut [0; 4]));
+            text.push(' ');
+        }
+    }
+}
+
+/// What a terminal may be sent: characters, tabs and colours. A colour that is not ended is ended here.
+fn harmless(bytes: &[u8], coloured: bool) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.strip_suffix('\r').unwrap_or(&text);
+    let (mut shown, mut rest, mut has_colour) = (String::with_capacity(text.len()), text, false);
+    while let Some(next) = rest.chars().next() {
+        match colour_length(rest) {
+            Some(length) => {
+                if coloured {
+                    shown.push_str(&rest[..length]);
+                    has_colour = true;
+                }
+                rest = &rest[length..];
+            }
+            None => {
+                shown.push(if next.is_control() && next != '\t' { '\u{fffd}' } else { next });
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+    }
+    if has_colour {
+        shown.push_str("\u{1b}[0m");
+    }
+    shown
+}
+
+/// How long the colour code is that the text begins with: `ESC [`, numbers, `m`.
+fn colour_length(text: &str) -> Option<usize> {
+    let numbers = text.strip_prefix("\u{1b}[")?;
+    let end = numbers.find(|character: char| !(character.is_ascii_digit() || character == ';' || character == ':'))?;
+    numbers[end..].starts_with('m').then_some(end + 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_api::Timestamp;
+
+    fn line(program: &str, text: &[u8]) -> LogEntry {
+        let entry = LogEntry::of(EntryKind::Line, program).with_text(text);
+        LogEntry { time: Some(Timestamp::from_unix_ms(0)), stream: Some("stdout".to_owned()), ..entry }
+    }
+
+    fn part(program: &str, text: &[u8]) -> LogEntry {
+        LogEntry { ended: false, ..line(program, text) }
+    }
+
+    fn printed(printer: &mut Printer, entries: &[LogEntry]) -> Vec<u8> {
+        entries.iter().flat_map(|entry| printer.print(entry)).collect()
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn away_from_a_terminal_lines_are_the_programs_bytes() {
+        let mut printer = Printer::new(&names(&["web"]), false, false, false);
+        let entries = [line("web", b"\x1b[31mred\x1b[2J\0\xc3"), part("web", b"half"), line("web", b" whole\r")];
+        assert_eq!(printed(&mut printer, &entries), b"\x1b[31mred\x1b[2J\0\xc3\nhalf whole\r\n");
+    }
+
+    #[test]
+    fn several_programs_have_their_names_and_whole_lines() {
+        let mut printer = Printer::new(&names(&["db", "web"]), false, false, false);
+        let entries = [line("db", b"one"), part("web", b"long"), line("db", b"two"), line("web", b"er")];
+        assert_eq!(printed(&mut printer, &entries), b"db | one\nweb | long\ndb | two\nweb + er\n");
+    }
+
+    #[test]
+    fn a_terminal_gets_columns_and_obeys_only_colours() {
+        let mut printer = Printer::new(&names(&["db", "web"]), false, true, false);
+        let entries = [line("db", b"\x1b[31mred\x1b[2J"), line("web", b"caf\xc3")];
+        let expected = "db  | red\u{fffd}[2J\nweb | caf\u{fffd}\n";
+        assert_eq!(String::from_utf8(printed(&mut printer, &entries)).unwrap(), expected);
+        let mut printer = Printer::new(&names(&["web"]), false, true, true);
+        let text = printed(&mut printer, &[line("web", b"\x1b[1;31mred\x1b]0;title\x07\r")]);
+        assert_eq!(String::from_utf8(text).unwrap(), "\u{1b}[1;31mred\u{fffd}]0;title\u{fffd}\u{1b}[0m\n");
+    }
+
+    #[test]
+    fn what_was_missed_is_told_on_a_line_of_its_own() {
+        let missed = LogEntry { missed: Some(7), ..LogEntry::of(EntryKind::Missed, "web") };
+        let mut printer = Printer::new(&names(&["web"]), false, false, false);
+        let text = printed(&mut printer, &[part("web", b"half"), missed, line("web", b"rest")]);
+        let expected = "half\n(7 bytes missed here: they were not read in time)\nrest\n";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn times_are_in_front_where_they_are_wanted() {
+        let mut printer = Printer::new(&names(&["web"]), true, false, false);
+        let untimed = LogEntry { time: None, ..line("web", b"old") };
+        let text = printed(&mut printer, &[untimed, line("web", b"new")]);
+        let expected = "-                        old\n1970-01-01T00:00:00.000Z new\n";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+}
