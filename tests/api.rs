@@ -72,6 +72,7 @@ fn every_field_of_a_program_is_there() {
             "code",
             "ready",
             "health",
+            "status",
             "pid",
             "run",
             "started_at",

@@ -148,7 +148,7 @@ fn a_mistake_in_the_configuration_is_2_and_starts_nothing() {
         ("[program.web]\n", "command"),
         ("[program.web]\ncommand = 5\n", "command"),
         ("[program.web]\ncomand = \"true\"\n", "comand"),
-        ("[program.web]\ncommand = \"true\"\nready = \"notify\"\n", "not supported yet"),
+        ("[program.web]\ncommand = \"true\"\nschedule = \"@daily\"\n", "not supported yet"),
         ("[program.web\n", "muster.toml:"),
     ] {
         for place in both_places() {

@@ -2,11 +2,13 @@
  *
  *   baseline restart COUNT PROGRAM ARG   keep one process running: wait for its end, make the next one
  *   baseline many COUNT PROGRAM ARG      make COUNT processes, then wait for SIGTERM, kill them all and wait for them all
+ *   baseline piped COUNT PROGRAM ARG     the same, with a pipe for each of their two output streams, read until its end
  *
  * A process is made as musterd makes it: it shares memory until it executes its program, and gets a session of its own.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,12 +18,22 @@
 
 extern char **environ;
 
-static pid_t spawn(char **argv) {
+/* With `pipes`, the reading ends are left there. */
+static pid_t spawn(char **argv, int *pipes) {
+    int out[2], err[2];
+    if (pipes && (pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))) {
+        perror("pipe2");
+        exit(1);
+    }
     sigset_t none;
     sigemptyset(&none);
     pid_t pid = vfork();
     if (pid == 0) {
         setsid();
+        if (pipes) {
+            dup2(out[1], 1);
+            dup2(err[1], 2);
+        }
         sigprocmask(SIG_SETMASK, &none, NULL);
         execve(argv[0], argv, environ);
         _exit(127);
@@ -29,6 +41,12 @@ static pid_t spawn(char **argv) {
     if (pid < 0) {
         perror("vfork");
         exit(1);
+    }
+    if (pipes) {
+        close(out[1]);
+        close(err[1]);
+        pipes[0] = out[0];
+        pipes[1] = err[0];
     }
     return pid;
 }
@@ -39,7 +57,7 @@ int main(int argc, char **argv) {
     char **program = argv + 3;
     if (!strcmp(argv[1], "restart")) {
         for (int made = 0; made < count; made++) {
-            spawn(program);
+            spawn(program, NULL);
             wait(NULL);
         }
         return 0;
@@ -49,10 +67,16 @@ int main(int argc, char **argv) {
     sigaddset(&term, SIGTERM);
     sigprocmask(SIG_BLOCK, &term, NULL);
     pid_t *pids = calloc(count, sizeof *pids);
-    for (int i = 0; i < count; i++) pids[i] = spawn(program);
+    int *pipes = strcmp(argv[1], "piped") ? NULL : calloc(2 * count, sizeof *pipes);
+    for (int i = 0; i < count; i++) pids[i] = spawn(program, pipes ? pipes + 2 * i : NULL);
     int signal_number;
     sigwait(&term, &signal_number);
     for (int i = 0; i < count; i++) kill(pids[i], SIGTERM);
     for (int left = count; left > 0; left--) wait(NULL);
+    for (int i = 0; pipes && i < 2 * count; i++) {
+        char buffer[4096];
+        while (read(pipes[i], buffer, sizeof buffer) > 0) {}
+        close(pipes[i]);
+    }
     return 0;
 }

@@ -6,6 +6,9 @@
 
 mod api;
 mod footprint;
+mod graph;
+mod logs;
+mod probes;
 mod scene;
 mod speed;
 
@@ -16,13 +19,16 @@ fn main() {
     let scene = Scene::new();
     println!("musterd: {}\n", scene.musterd.display());
     type Measure = fn(&Scene);
-    let promises: [(&str, Measure); 6] = [
+    let promises: [(&str, Measure); 9] = [
         ("restart", speed::restart),
         ("boot", speed::boot_and_stop),
+        ("graph", graph::boot),
         ("cli", api::status_of_a_thousand),
         ("api", api::one_program),
         ("memory", footprint::memory),
         ("idle", footprint::idle),
+        ("probes", probes::two_hundred),
+        ("logs", logs::logs),
     ];
     for (name, measure) in promises {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {

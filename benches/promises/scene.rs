@@ -117,7 +117,7 @@ impl Scene {
     }
 }
 
-fn compile(directory: &Path, name: &str) -> PathBuf {
+pub(crate) fn compile(directory: &Path, name: &str) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/promises").join(format!("{name}.c"));
     let executable = directory.join(name);
     let compiled = Command::new("cc").args(["-O2", "-o"]).arg(&executable).arg(source).status();

@@ -8,7 +8,7 @@ use crate::container::{Container, Recipe};
 use crate::engine::{alone, docker_ok, is_wanted, services, text, together};
 
 /// What the web application behind nginx answers, or why there is no answer.
-fn visit(container: &Container) -> Result<String, String> {
+pub(crate) fn visit(container: &Container) -> Result<String, String> {
     let address = docker_ok(["inspect", "--format", "{{.NetworkSettings.IPAddress}}", &container.name]);
     let ask = || {
         let mut stream = TcpStream::connect((address.as_str(), 80))?;

@@ -228,6 +228,13 @@ impl Daemon {
         self.directory.path().join(name)
     }
 
+    /// Puts the configuration of another setting in the place of this one's, as an editor does. The daemon is not told.
+    pub fn rewrite(&self, setting: &Setting) {
+        let new = self.path("muster.toml.new");
+        fs::write(&new, setting.configuration(&self.socket())).expect("the directory is ours");
+        fs::rename(&new, self.path("muster.toml")).expect("the directory is ours");
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.path("sock")
     }
@@ -347,7 +354,7 @@ impl Daemon {
     /// The daemon has ended: neither a process nor a socket of it is there.
     pub fn assert_nothing_is_left(&self) {
         assert_eq!(self.left_behind(), [], "left behind\n{}", self.story());
-        for name in ["sock", "sock.lock", "sock.new"] {
+        for name in ["sock", "sock.lock", "sock.new", "sock.notify"] {
             assert!(!self.path(name).exists(), "{name} is left behind");
         }
     }

@@ -11,11 +11,13 @@
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 mod daemon;
+mod events;
 mod http;
 mod log;
 mod place;
 mod processes;
 pub mod puppet;
+mod server;
 mod signals;
 mod talk;
 
@@ -23,10 +25,12 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 pub use daemon::{Daemon, End, Output, Setting};
+pub use events::Listener;
 pub use http::{Answer, Client};
 pub use log::{Line, Log};
 pub use place::{Place, both_places, can_enclose, enclosed, is_root};
 pub use processes::{Process, below, everyone, exists, find};
+pub use server::Server;
 pub use signals::{number_of, send, send_fast};
 pub use talk::{Ended, ended};
 

@@ -39,6 +39,7 @@ fn a_part_is_played() {
     match part {
         "keeper" => keeper(words),
         "witness" => witness(),
+        "teller" => teller(words),
         _ => panic!("there is no such part: {part}"),
     }
 }
@@ -49,6 +50,48 @@ fn witness() -> ! {
     use std::os::unix::process::CommandExt;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).expect("blocking signals cannot fail");
     panic!("{}", Command::new("sleep").arg("100000").exec());
+}
+
+/// Sends each of these texts, a JSON list of them, as a message on `NOTIFY_SOCKET`, and lives on. `sleep SECONDS` sends
+/// nothing for a while, `long LENGTH` sends so many bytes, `flood COUNT` so many messages, `watchdog MS` a sign of life so
+/// often for ever, `fork TEXT` has another process send a text, `exit CODE` ends it.
+fn teller(words: &str) -> ! {
+    let texts: Vec<String> = serde_json::from_str(words).expect("the test wrote it");
+    for text in texts {
+        let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
+        let number = || rest.parse::<u64>().expect("a number");
+        match verb {
+            "sleep" => std::thread::sleep(Duration::from_secs_f64(rest.parse().expect("seconds"))),
+            "long" => tell(&"x".repeat(number() as usize)),
+            "flood" => (0..number()).for_each(|count| tell(&format!("STATUS=message {count}"))),
+            "watchdog" => loop {
+                tell("WATCHDOG=1");
+                std::thread::sleep(Duration::from_millis(number()));
+            },
+            "fork" => {
+                let told = Command::new("systemd-notify").arg("--no-block").arg(rest).status();
+                assert!(told.expect("systemd-notify is there").success());
+            }
+            "exit" => std::process::exit(number() as i32),
+            _ => tell(&text),
+        }
+    }
+    loop {
+        std::thread::sleep(Duration::from_secs(1000));
+    }
+}
+
+/// Sends one message, as sd_notify(3) does.
+fn tell(message: &str) {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let address = std::env::var("NOTIFY_SOCKET").expect("the daemon has told where to");
+    let address = match address.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&address),
+    };
+    let socket = UnixDatagram::unbound().expect("a socket can be made");
+    socket.send_to_addr(message.as_bytes(), &address.expect("it is an address")).expect("the daemon receives it");
 }
 
 /// The parent of a daemon, in a pid namespace its PID 1 and elsewhere a subreaper, so that nothing below it gets away.

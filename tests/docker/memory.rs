@@ -1,0 +1,49 @@
+//! A container with a memory limit: who is killed for want of memory is told so, and nobody else.
+
+use serde_json::Value;
+
+use crate::container::{Container, Recipe};
+use crate::engine::{is_wanted, services, text, together};
+
+/// Takes memory until there is none; and one that sleeps.
+const CONFIG: &str = "\
+[musterd]
+exit_when_done = false
+[program.hungry]
+command = ['perl', '-e', 'my @all; push @all, chr(65 + @all % 26) x 1048576 while 1']
+startretries = 0
+startsecs = 0
+[program.calm]
+command = 'sleep 1000'
+startsecs = 0
+startretries = 0
+";
+
+fn why(container: &Container, name: &str) -> (Value, String) {
+    let json = container.ctl(&format!("why {name} --json"));
+    let json = serde_json::from_slice(&json.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&json)));
+    (json, text(&container.ctl(&format!("why {name}"))))
+}
+
+#[test]
+fn who_is_killed_for_want_of_memory_is_told_so_and_nobody_else() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let container = Recipe::of(services()).options("--memory 64m --memory-swap 64m").config(CONFIG).start();
+    container.wait_state("hungry", "FATAL");
+    let (data, words) = why(&container, "hungry");
+    assert_eq!(data["run"]["exit"]["signal"], "SIGKILL", "{data:#}");
+    assert_eq!((&data["run"]["ended_by"], &data["run"]["out_of_memory"]), (&"out_of_memory".into(), &true.into()));
+    assert!(words.contains("out of memory"), "{words}");
+    assert!(container.logs().contains("ended unexpectedly, out of memory"), "{}", container.story());
+
+    // The same signal from somebody else, with memory to spare: the counter says so.
+    container.wait_state("calm", "RUNNING");
+    container.shell("kill -9 $(musterctl pid calm)");
+    container.wait_state("calm", "FATAL");
+    let (data, words) = why(&container, "calm");
+    assert_eq!((&data["run"]["ended_by"], &data["run"]["out_of_memory"]), (&"somebody_else".into(), &false.into()));
+    assert!(words.contains("killed nobody in this cgroup for want of memory"), "{words}");
+}

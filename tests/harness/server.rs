@@ -1,0 +1,72 @@
+//! A server that probes can ask: it answers what the test tells it to, and remembers what it was asked.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// A web server on a port of its own, as long as the test runs.
+pub struct Server {
+    pub port: u16,
+    status: Arc<AtomicU16>,
+    hits: Arc<AtomicUsize>,
+    last: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Answers every request with this status.
+    pub fn answering(status: u16) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let server = Server {
+            port,
+            status: Arc::new(AtomicU16::new(status)),
+            hits: Arc::new(AtomicUsize::new(0)),
+            last: Arc::new(Mutex::new(String::new())),
+        };
+        let (status, hits, last) = (Arc::clone(&server.status), Arc::clone(&server.hits), Arc::clone(&server.last));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // Who only connects, as a TCP probe does, asks nothing.
+                if let Some(request) = read_request(stream, status.load(Ordering::SeqCst)) {
+                    *last.lock().expect("nobody panics with it") = request;
+                }
+                hits.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        server
+    }
+
+    /// From now on the answer is this.
+    pub fn answer(&self, status: u16) {
+        self.status.store(status, Ordering::SeqCst);
+    }
+
+    /// How many connections were made.
+    pub fn hits(&self) -> usize {
+        self.hits.load(Ordering::SeqCst)
+    }
+
+    /// The head of the last request.
+    pub fn last_request(&self) -> String {
+        self.last.lock().expect("nobody panics with it").clone()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+}
+
+fn read_request(mut stream: TcpStream, status: u16) -> Option<String> {
+    let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut piece) {
+            Ok(count @ 1..) => request.extend_from_slice(&piece[..count]),
+            _ => return None,
+        }
+    }
+    let body = format!("this is {status}\n");
+    let length = body.len();
+    write!(stream, "HTTP/1.1 {status} Told\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").ok()?;
+    Some(String::from_utf8_lossy(&request).into_owned())
+}

@@ -1,0 +1,131 @@
+//! A console that nobody reads: supervision goes on, memory is bounded, the loss is marked and counted.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::harness::{self, Daemon, Setting};
+
+/// A FIFO as the daemon's stdout. It can be written as soon as this is there, and is read only when the test does.
+struct Reader {
+    _directory: tempfile::TempDir,
+    path: PathBuf,
+    file: File,
+}
+
+impl Reader {
+    fn new() -> Reader {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let path = directory.path().join("stdout");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("the directory is ours");
+        let mut options = OpenOptions::new();
+        let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path).expect("it was made just now");
+        Reader { _directory: directory, path, file }
+    }
+
+    /// Reads until what was read is enough.
+    fn read_until(&mut self, what: &str, is_enough: impl Fn(&str) -> bool) -> String {
+        let (mut read, mut piece) = (Vec::new(), vec![0; 1 << 16]);
+        harness::wait_for(what, || {
+            while let Ok(count @ 1..) = self.file.read(&mut piece) {
+                read.extend_from_slice(&piece[..count]);
+            }
+            let text = String::from_utf8_lossy(&read);
+            is_enough(&text).then(|| text.into_owned())
+        })
+    }
+}
+
+fn memory(daemon: &Daemon, what: &str) -> u64 {
+    let memory = harness::find(daemon.pid()).and_then(|process| process.status(what)).unwrap_or_default();
+    memory.trim_end_matches(" kB").parse().expect("a number of kB")
+}
+
+/// Lines that were marked as lost, of this program.
+fn lost(text: &str, name: &str) -> usize {
+    let mark = format!("musterd | {name}: ");
+    text.lines().filter_map(|line| line.strip_prefix(&mark)?.split(' ').next()?.parse::<usize>().ok()).sum()
+}
+
+#[test]
+fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
+    let mut reader = Reader::new();
+    let spam = |name: &str, logs: &str| {
+        format!(
+            "[program.{name}]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", \"i=0; while [ $i -lt 60000 ]; do echo $i 0123456789012345678901234567890123456789; i=$((i+1)); done; touch {{here}}/{name}.done; exec sleep 1000\"]\n\
+             logs = {{ {logs} }}\n"
+        )
+    };
+    let programs = spam("web", "stdout = [\"console\", \"{here}/web.log\"]")
+        + &spam("small", "buffer_size = \"64KB\"")
+        + "[program.other]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
+    let mut daemon = Setting::supervising(programs).stdout(&reader.path).start();
+    let idle = memory(&daemon, "VmRSS");
+    harness::wait_until("they have written everything", || {
+        daemon.path("web.done").exists() && daemon.path("small.done").exists()
+    });
+    // Supervision and files go on.
+    let began = Instant::now();
+    let restarted = daemon.client.request("POST", "/v1/programs/other/restart", "");
+    assert_eq!(restarted.status / 100, 2, "{restarted:?}");
+    assert!(began.elapsed() < Duration::from_secs(5), "a restart took {:?}", began.elapsed());
+    let path = daemon.path("web.log");
+    harness::wait_until("the file has everything", || {
+        std::fs::read_to_string(&path).unwrap_or_default().lines().count() == 60_000
+    });
+    let peak = memory(&daemon, "VmHWM");
+    assert!(peak < idle + 8 * 1024, "6 MB were written, of which 1 MB may wait, and the daemon had {peak} kB");
+    // Somebody reads again: the newest lines, and how many are missing.
+    let text =
+        reader.read_until("the last lines", |text| text.contains("web | 59999 ") && text.contains("small | 59999 "));
+    for (name, least, most) in [("web", 15_000, 40_000), ("small", 500, 16_000)] {
+        let numbers: Vec<usize> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(&format!("{name} | "))?.split(' ').next()?.parse().ok())
+            .collect();
+        assert_eq!(numbers.len() + lost(&text, name), 60_000, "every line of {name} is there or counted");
+        assert!((least..most).contains(&numbers.len()), "{} lines of {name} were kept", numbers.len());
+        assert!(numbers.is_sorted(), "lines of {name} are out of order");
+        let newest: Vec<usize> = numbers.iter().rev().take(least / 2).copied().collect();
+        assert_eq!(newest, (60_000 - newest.len()..60_000).rev().collect::<Vec<_>>(), "the newest are kept");
+    }
+    harness::wait_until("memory is given back", || memory(&daemon, "VmRSS") < idle + 2 * 1024);
+    daemon.finish();
+}
+
+#[test]
+fn a_program_that_shall_wait_for_the_reader_loses_nothing() {
+    let mut reader = Reader::new();
+    let program = "[program.web]\ntype = \"oneshot\"\n\
+                   command = [\"sh\", \"-c\", \"i=0; while [ $i -lt 200000 ]; do echo $i; i=$((i+1)); done\"]\n\
+                   logs = { overflow = \"block\", buffer_size = \"16KB\" }\n\
+                   [program.other]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
+    let mut daemon = Setting::supervising(program).stdout(&reader.path).start();
+    let pid = daemon.pid_of("web");
+    harness::wait_until("it waits in its write", || {
+        std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place| place.contains("pipe_write"))
+    });
+    assert_eq!(daemon.client.request("POST", "/v1/programs/other/restart", "").status / 100, 2);
+    let text = reader.read_until("everything", |text| text.contains("web | 199999\n"));
+    let numbers: Vec<usize> = text.lines().filter_map(|line| line.strip_prefix("web | ")?.parse().ok()).collect();
+    assert_eq!(numbers, (0..200_000).collect::<Vec<_>>());
+    daemon.wait_for_state("web", "EXITED");
+    daemon.finish();
+}
+
+#[test]
+fn an_unread_console_does_not_keep_the_daemon_from_ending() {
+    let reader = Reader::new();
+    let program = "[program.web]\nstartsecs = 0\n\
+                   command = [\"sh\", \"-c\", \"while :; do echo 0123456789012345678901234567890123456789; done\"]\n\
+                   logs = { overflow = \"block\" }\n";
+    let mut daemon = Setting::supervising(program).stdout(&reader.path).start();
+    let pid = daemon.pid_of("web");
+    harness::wait_until("it waits in its write", || {
+        std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place| place.contains("pipe_write"))
+    });
+    let took = daemon.finish();
+    assert!(took < Duration::from_secs(4), "it took {took:?}");
+}

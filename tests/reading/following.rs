@@ -1,0 +1,75 @@
+//! Following: what is written from now on, across restarts and rotations, to the end of either side.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use super::harness::{Setting, wait_until};
+use super::log::{Stream, script};
+
+const ON_DEMAND: &str = "autostart = false\nstartsecs = 0\nrestart = \"always\"\nbackoff = { delay = \"0s\" }";
+
+#[test]
+fn following_goes_on_across_restarts_and_rotations() {
+    let write = "i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo $i; done; while :; do sleep 1000; done";
+    let logs = format!("{ON_DEMAND}\nlogs = {{ stdout = \"{{here}}/web.log\", max_size = \"1KB\", max_files = 2 }}");
+    let program = script("web", write, &logs).replace("type = \"oneshot\"\n", "");
+    let daemon = Setting::supervising(program).start();
+    let mut stream = Stream::of(&daemon, "/v1/programs/web/logs?follow=true&format=json");
+    stream.go_live();
+    daemon.ctl_well(&["start", "web"]);
+    for run in 0..3 {
+        let numbers: Vec<String> = (0..500).map_while(|_| stream.line()).collect();
+        assert_eq!(numbers, (1..=500).map(|number| number.to_string()).collect::<Vec<_>>(), "run {run}");
+        wait_until("it is rotated", || daemon.path("web.log.1").exists());
+        super::harness::send(daemon.pid_of("web"), 9);
+    }
+}
+
+#[test]
+fn who_follows_gets_the_last_words_and_a_proper_end() {
+    let program = script("web", "trap \"echo last words; exit\" TERM; while :; do sleep 0.01; done", "startsecs = 0");
+    let mut daemon = Setting::supervising(program).start();
+    daemon.wait_for_running("web");
+    let mut stream = Stream::of(&daemon, "/v1/programs/web/logs?follow=true");
+    let mut own = Stream::of(&daemon, "/v1/logs?follow=true&lines=0");
+    daemon.finish();
+    let (mut said, mut told) = (String::new(), String::new());
+    stream.read_to_string(&mut said).expect("it ends properly");
+    own.read_to_string(&mut told).expect("it ends properly");
+    assert_eq!(said, "last words\n");
+    assert!(told.contains("\"exiting\"") || told.contains("stopped"), "{told}");
+}
+
+#[test]
+fn musterctl_follows_several_programs_and_stops_with_its_reader() {
+    let pace = |word: &str| {
+        script(word, &format!("i=0; while :; do i=$((i+1)); echo {word} $i; sleep 0.01; done"), "startsecs = 0")
+    };
+    let daemon = Setting::supervising([pace("ping"), pace("pong")].concat()).start();
+    let mut command = daemon.ctl_command(&["logs", "-f", "all", "-n", "1"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("it can be executed");
+    let mut told = Vec::new();
+    let mut out = child.stdout.take().expect("it is piped");
+    wait_until("both have written", || {
+        let mut piece = [0; 4096];
+        let count = out.read(&mut piece).expect("it goes on");
+        told.extend_from_slice(&piece[..count]);
+        let text = String::from_utf8_lossy(&told);
+        let lines = |word: &str| text.lines().filter(|line| line.starts_with(word)).count();
+        lines("ping | ping") > 20 && lines("pong | pong") > 20
+    });
+    drop(out);
+    assert_eq!(child.wait().expect("it is our child").code(), Some(0), "its reader has seen enough");
+}
+
+#[test]
+fn a_client_that_goes_away_is_noticed_although_nothing_is_written() {
+    let daemon = Setting::supervising(script("web", "sleep 1000", "startsecs = 0")).start();
+    daemon.wait_for_running("web");
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map_or(0, Iterator::count);
+    let before = descriptors();
+    let streams: Vec<Stream> = (0..20).map(|_| Stream::of(&daemon, "/v1/programs/web/logs?follow=true")).collect();
+    assert!(descriptors() >= before + 20);
+    drop(streams);
+    wait_until("they are let go", || descriptors() <= before + 2);
+}

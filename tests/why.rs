@@ -1,0 +1,296 @@
+//! Why a program ended, for each way in which a run can end: what `why` says must be what happened.
+
+mod harness;
+
+use harness::{Daemon, Setting, wait_for};
+use serde_json::Value;
+
+/// A daemon with one program called web, which is down until it is started.
+fn daemon(keys: &str) -> Daemon {
+    let retries = if keys.contains("startretries") { "" } else { "startretries = 0\n" };
+    Setting::supervising(format!("[program.web]\nautostart = false\n{retries}{keys}\n")).start()
+}
+
+fn shell(script: &str) -> String {
+    format!("command = [\"sh\", \"-c\", {script:?}]")
+}
+
+/// The story once web has ended and come to rest.
+fn why(daemon: &Daemon, state: &str) -> Value {
+    daemon.wait_for_state("web", state);
+    let answer = daemon.client.get("/v1/programs/web/why");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+/// What is so of every story: it names the end, and its words are what `musterctl why` prints.
+#[track_caller]
+fn check(daemon: &Daemon, why: &Value, ended_by: &str, sentences: &[&str]) {
+    assert_eq!(why["run"]["ended_by"], ended_by, "{why:#}");
+    let story: Vec<&str> = why["story"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for sentence in sentences {
+        assert!(story.iter().any(|told| told.contains(sentence)), "no sentence has {sentence:?}: {story:#?}");
+    }
+    let printed = daemon.ctl_well(&["why", "web"]);
+    for sentence in sentences {
+        assert!(printed.contains(sentence), "musterctl why does not say {sentence:?}:\n{printed}");
+    }
+}
+
+#[test]
+fn an_exit_status_is_the_programs_own() {
+    let daemon = daemon(&shell("echo so far; echo no further >&2; exit 7"));
+    daemon.ctl(&["start", "web"]);
+    let why = why(&daemon, "FATAL");
+    check(
+        &daemon,
+        &why,
+        "itself",
+        &["exit status 7", "decided: given up: startretries = 0", "next: nothing by itself"],
+    );
+    let run = &why["run"];
+    assert_eq!((&run["exit"]["code"], &run["cause"], &run["core_dumped"]), (&7.into(), &Value::Null, &false.into()));
+    assert!(run["pid"].is_number() && run["uptime"].is_number(), "{run}");
+    let mut lines: Vec<(&str, &str)> = run["last_lines"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|line| (line["stream"].as_str().unwrap_or_default(), line["text"].as_str().unwrap_or_default()))
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [("stderr", "no further"), ("stdout", "so far")]);
+    let printed = daemon.ctl_well(&["why", "web"]);
+    assert!(printed.contains("\n    stderr | no further\n"), "{printed}");
+}
+
+#[test]
+fn a_success_says_which_rule_makes_it_one() {
+    let daemon = daemon("command = \"true\"\ntype = \"oneshot\"");
+    daemon.ctl(&["start", "web"]);
+    let why = why(&daemon, "EXITED");
+    check(&daemon, &why, "itself", &["exit status 0", "exit status 0 is in exitcodes [0]"]);
+    assert_eq!(why["run"]["exit"]["success"], true);
+}
+
+#[test]
+fn a_fault_is_the_programs_own_and_a_core_dump_is_told() {
+    let daemon = daemon(&shell("ulimit -c 0; kill -SEGV $$$$"));
+    daemon.ctl(&["start", "web"]);
+    let why = why(&daemon, "FATAL");
+    check(&daemon, &why, "itself", &["terminated by SIGSEGV", "a fault of the program itself"]);
+    let dumped = why["run"]["exit"]["reason"].as_str().is_some_and(|reason| reason.ends_with("(core dumped)"));
+    assert_eq!(why["run"]["core_dumped"], dumped, "both tell the same");
+}
+
+#[test]
+fn a_core_dump_is_told_where_one_was_written() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
+    if pattern.starts_with('|') || pattern.starts_with('/') {
+        return harness::skip("core dumps do not go to the working directory of a process here");
+    }
+    let keys = format!(
+        "{}\ndirectory = {:?}\nrlimits = {{ core = \"unlimited\" }}",
+        shell("kill -SEGV $$$$"),
+        directory.path()
+    );
+    let daemon = daemon(&keys);
+    daemon.ctl(&["start", "web"]);
+    let why = why(&daemon, "FATAL");
+    check(&daemon, &why, "itself", &["terminated by SIGSEGV (core dumped)", "it left a core dump"]);
+    assert_eq!(why["run"]["core_dumped"], true);
+}
+
+#[test]
+fn a_signal_from_somebody_else_is_not_taken_for_ours() {
+    for (number, name) in [(15, "SIGTERM"), (10, "SIGUSR1")] {
+        let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
+        daemon.ctl_well(&["start", "web"]);
+        harness::send(daemon.pid_of("web"), number);
+        let why = why(&daemon, "FATAL");
+        check(&daemon, &why, "somebody_else", &[&format!("somebody else sent {name}"), "musterd did not"]);
+        assert_eq!(why["run"]["cause"], Value::Null);
+    }
+}
+
+#[test]
+fn a_sigkill_from_somebody_else_says_what_the_kernel_tells_of_memory() {
+    let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
+    daemon.ctl_well(&["start", "web"]);
+    harness::send(daemon.pid_of("web"), 9);
+    let why = why(&daemon, "FATAL");
+    check(&daemon, &why, "somebody_else", &["terminated by SIGKILL", "somebody else sent SIGKILL, not musterd"]);
+    let (told, counted) = ("which the kernel does not tell here", "killed nobody in this cgroup for want of memory");
+    let expected = if why["run"]["out_of_memory"].is_null() { told } else { counted };
+    check(&daemon, &why, "somebody_else", &[expected]);
+    assert_ne!(why["run"]["out_of_memory"], true);
+}
+
+#[test]
+fn a_signal_that_was_asked_for_names_who_asked() {
+    let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
+    daemon.ctl_well(&["start", "web"]);
+    daemon.ctl_well(&["signal", "KILL", "web"]);
+    let why = why(&daemon, "FATAL");
+    let uid = nix::unistd::geteuid();
+    check(&daemon, &why, "musterd", &[&format!("user id {uid} had musterd send SIGKILL to it")]);
+    assert_eq!(why["run"]["out_of_memory"], Value::Null, "there was no reason to look");
+}
+
+#[test]
+fn a_stop_and_a_restart_name_who_asked() {
+    let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
+    let uid = nix::unistd::geteuid();
+    daemon.ctl_well(&["start", "web"]);
+    daemon.ctl_well(&["restart", "web"]);
+    let running = why(&daemon, "RUNNING");
+    check(&daemon, &running, "musterd", &[&format!("user id {uid} asked for a restart"), "next: it goes on"]);
+    daemon.ctl_well(&["stop", "web"]);
+    let stopped = why(&daemon, "STOPPED");
+    let sentences =
+        [&format!("user id {uid} asked for a stop"), "not restarted: it was being stopped", "before that: run "];
+    check(&daemon, &stopped, "musterd", &sentences);
+    assert_eq!(stopped["run"]["exit"]["success"], true);
+    assert_eq!(stopped["earlier"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_stop_that_took_sigkill_says_so() {
+    let keys = shell("trap '' TERM; while :; do sleep 1; done") + "\nstartsecs = 0\nstopwaitsecs = 0.2";
+    let daemon = daemon(&keys);
+    daemon.ctl_well(&["start", "web"]);
+    let pid = daemon.pid_of("web");
+    harness::wait_until("it ignores TERM", || {
+        let ignored = harness::find(pid).and_then(|process| process.status("SigIgn"));
+        ignored.and_then(|mask| u64::from_str_radix(&mask, 16).ok()).is_some_and(|mask| mask & (1 << 14) != 0)
+    });
+    daemon.ctl_well(&["stop", "web"]);
+    let why = why(&daemon, "STOPPED");
+    check(&daemon, &why, "musterd", &["terminated by SIGKILL", "asked for a stop", "did not stop in time"]);
+}
+
+#[test]
+fn a_spawn_that_fails_names_the_step_and_the_error() {
+    for (keys, step, errno, words) in [
+        ("command = \"/no/such\"", "exec", 2, "/no/such: no such file"),
+        ("command = \"sleep 1\"\ndirectory = \"/no/such\"", "chdir", 2, "/no/such"),
+        ("command = \"/etc/passwd\"", "exec", 13, "/etc/passwd"),
+    ] {
+        let daemon = daemon(keys);
+        daemon.ctl(&["start", "web"]);
+        let why = why(&daemon, "FATAL");
+        check(&daemon, &why, "not_spawned", &["never began", &format!("step {step:?} failed (errno {errno})"), words]);
+        let error = &why["run"]["spawn_error"];
+        assert_eq!((&error["step"], &error["errno"]), (&step.into(), &errno.into()), "{error}");
+        assert_eq!(why["run"]["last_lines"], Value::Array(vec![]), "there was no process to write anything");
+    }
+}
+
+#[test]
+fn what_comes_next_is_told_with_its_time() {
+    let daemon = daemon("command = \"false\"\nstartretries = 5\nbackoff = { delay = 1000, max = 1000 }");
+    daemon.ctl(&["start", "web", "--no-wait"]);
+    let why = why(&daemon, "BACKOFF");
+    check(&daemon, &why, "itself", &["attempt 1 of 5", "next: it starts again in "]);
+    assert!(why["next_start_at"].is_string(), "{why}");
+    assert!(why["next"].as_str().is_some_and(|next| next.starts_with("it starts again in ")), "{why}");
+}
+
+#[test]
+fn what_never_ran_has_a_story_too() {
+    let daemon = daemon("command = \"true\"");
+    let why = daemon.client.get("/v1/programs/web/why").json();
+    assert_eq!((&why["state"], &why["run"]), (&"STOPPED".into(), &Value::Null));
+    let printed = daemon.ctl_well(&["why", "web"]);
+    assert_eq!(printed, "web is STOPPED: not started\n  next: nothing by itself: a start brings it up\n");
+    assert_eq!(daemon.ctl(&["why", "wbe"]).code, Some(4));
+}
+
+#[test]
+fn the_last_runs_are_remembered_with_everything_about_them() {
+    let keys = shell("echo run $MUSTER_RUN; exit 3") + "\nstartretries = 3\nbackoff = { delay = 0 }";
+    let daemon = Setting::supervising(format!("[program.web]\n{keys}\n")).start();
+    let last = daemon.wait_for_state("web", "FATAL");
+    let runs = wait_for("every run has its line", || {
+        let runs = daemon.program("web")["runs"].as_array().cloned().unwrap_or_default();
+        runs.iter().all(|run| run["last_lines"].as_array().is_some_and(|lines| lines.len() == 1)).then_some(runs)
+    });
+    assert_eq!(runs.len(), 4, "one start and three restarts");
+    assert_eq!(runs[0]["run"], last["run"], "the newest first");
+    for (run, verdict) in
+        runs.iter().zip(["given up: all 3 retries used up", "attempt 3 of 3", "attempt 2 of 3", "attempt 1 of 3"])
+    {
+        assert!(run["verdict"].as_str().is_some_and(|told| told.starts_with(verdict)), "{run}");
+        assert_eq!((&run["exit"]["code"], &run["ended_by"]), (&3.into(), &"itself".into()));
+        assert!(run["ended_at"].is_string() && run["started_at"].is_string());
+        let line = run["last_lines"][0]["text"].as_str().unwrap_or_default();
+        assert!(line.ends_with(&format!(".{}", run["run"])), "each has its own line: {line}");
+    }
+}
+
+#[test]
+fn what_is_starting_says_what_it_takes() {
+    let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 1000");
+    daemon.ctl(&["start", "web", "--no-wait"]);
+    daemon.wait_for_state("web", "STARTING");
+    let why = daemon.client.get("/v1/programs/web/why").json();
+    assert!(why["next"].as_str().is_some_and(|next| next.contains("startsecs")), "{why}");
+}
+
+/// A check that has to fail is one that nobody answers: the port is reserved and refuses.
+#[test]
+fn a_probe_that_failed_is_named_with_what_it_found() {
+    let keys = "command = \"sleep 1000\"\nstartsecs = 0\n[program.web.probes.alive]\nexec = [\"sh\", \"-c\", \"echo no heartbeat; exit 3\"]\n\
+                period = 0.1\nfailure_threshold = 1\ntimeout = 20";
+    let daemon = daemon(keys);
+    daemon.ctl(&["start", "web", "--no-wait"]);
+    let why = why(&daemon, "FATAL");
+    check(&daemon, &why, "musterd", &["musterd ended it: probe \"alive\" failed", "no heartbeat"]);
+    assert_eq!(why["run"]["exit"]["success"], false, "it failed, however it then ended");
+    assert!(why["run"]["cause"].as_str().is_some_and(|cause| cause.contains("no heartbeat")), "{why}");
+}
+
+#[test]
+fn a_start_that_took_too_long_says_so() {
+    let daemon = daemon("command = \"sleep 1000\"\nready = \"notify\"\nstart_timeout = 0.2");
+    daemon.ctl(&["start", "web", "--no-wait"]);
+    let why = why(&daemon, "FATAL");
+    check(&daemon, &why, "musterd", &["musterd ended it: it did not become ready in time"]);
+}
+
+#[test]
+fn a_watchdog_that_was_not_fed_says_for_how_long() {
+    let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0\nwatchdog = 0.2");
+    daemon.ctl(&["start", "web", "--no-wait"]);
+    let why = why(&daemon, "FATAL");
+    check(&daemon, &why, "musterd", &["musterd ended it: watchdog: no sign of life for 200ms"]);
+}
+
+#[test]
+fn what_waits_says_for_what() {
+    let programs = "[program.web]\ncommand = \"sleep 1000\"\ndepends_on = { db = \"completed\" }\n\
+                    [program.db]\ncommand = \"false\"\ntype = \"oneshot\"\nrestart = \"no\"\n";
+    let daemon = Setting::supervising(programs).start();
+    daemon.wait_for_state("db", "EXITED");
+    let why = daemon.client.get("/v1/programs/web/why").json();
+    assert_eq!(why["state"], "WAITING");
+    assert!(why["waiting_for"][0].as_str().is_some_and(|need| need.contains("db")), "{why}");
+    let printed = daemon.ctl_well(&["why", "web"]);
+    assert!(printed.contains("next: it starts as soon as this holds: db"), "{printed}");
+}
+
+#[test]
+fn a_shutdown_is_told_while_it_goes_on() {
+    let programs = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\npriority = 2\n\
+                    [program.slow]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 1; done\"]\nstartsecs = 0\npriority = 1\n";
+    let daemon = Setting::supervising(programs).musterd("shutdown_timeout = 60").start();
+    daemon.wait_for_running("web");
+    daemon.wait_for_running("slow");
+    daemon.terminate();
+    daemon.wait_for_state("web", "STOPPED");
+    let why = daemon.client.get("/v1/programs/web/why").json();
+    assert_eq!(
+        (&why["run"]["ended_by"], &why["run"]["cause"]),
+        (&"musterd".into(), &"everything is being stopped".into())
+    );
+}
