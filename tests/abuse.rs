@@ -37,18 +37,13 @@ fn check(daemon: &Daemon) {
         let program = daemon.program("web");
         program["state"] == "RUNNING" && daemon.pid_of("web") != web
     });
-    assert!(memory(daemon) < 64 * 1024, "the daemon has {} kB", memory(daemon));
+    assert!(daemon.memory("RssAnon") < 64 * 1024, "the daemon has {} kB", daemon.memory("RssAnon"));
 }
 
 fn status_time(daemon: &Daemon) -> Duration {
     let asked = Instant::now();
     daemon.ctl_well(&["status", "web"]);
     asked.elapsed()
-}
-
-fn memory(daemon: &Daemon) -> u64 {
-    let memory = harness::find(daemon.pid()).and_then(|process| process.status("VmRSS")).unwrap_or_default();
-    memory.trim_end_matches(" kB").parse().unwrap_or(u64::MAX)
 }
 
 /// A request that is none, or is too much of one.

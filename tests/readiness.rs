@@ -358,13 +358,10 @@ fn runs_that_are_over_leave_no_descriptor_and_no_socket() {
     let again = "restart = \"always\"\nstartretries = \"unlimited\"\nready = \"notify\"\nwatchdog = \"1h\"";
     let daemon = Setting::supervising(teller("web", &["READY=1", "exit 0"], again)).start();
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map_or(0, Iterator::count);
-    let after = |runs| {
-        daemon.log.wait_for_many(runs, "web", "ready");
-        descriptors()
-    };
-    let early = after(10);
-    let late = after(40);
-    assert!(late <= early + 4, "{early} descriptors became {late}");
-    let sockets = fs::read_dir(daemon.path("sock.notify")).map_or(0, Iterator::count);
-    assert!(sockets <= 2, "{sockets} sockets are left");
+    daemon.log.wait_for_many(10, "web", "ready");
+    let early = descriptors();
+    daemon.log.wait_for_many(40, "web", "ready");
+    // A run that ends while another starts has its own for a moment; one that kept them would have them for good.
+    wait_until("descriptors are given back", || descriptors() <= early + 4);
+    wait_until("sockets are removed", || fs::read_dir(daemon.path("sock.notify")).map_or(0, Iterator::count) <= 2);
 }

@@ -297,13 +297,10 @@ fn keys_of_the_daemon_change_or_say_that_they_need_a_restart() {
     assert_eq!((&config["http"]["allow_users"], &config["http"]["mode"]), (&json!(["1234"]), &json!("0600")));
 }
 
-/// Open descriptors and resident kilobytes of the daemon.
+/// Open descriptors and the daemon's own kilobytes.
 fn footprint(daemon: &Daemon) -> (usize, u64) {
-    let pid = daemon.pid();
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).expect("it is there").count();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it is there");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is there");
-    (descriptors, resident.trim().trim_end_matches(" kB").parse().expect("a number"))
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("it is there").count();
+    (descriptors, daemon.memory("RssAnon"))
 }
 
 #[test]

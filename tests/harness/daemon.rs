@@ -261,6 +261,13 @@ impl Daemon {
         processes::below(child).into_iter().find(|process| process.ppid == child).map(|process| process.pid)
     }
 
+    /// A figure of the daemon's memory in kB: `RssAnon` is what it has of its own now, `VmHWM` the most that was resident, with
+    /// the pages of its executable. `VmRSS` would count those, too, and they come and go with what it does.
+    pub fn memory(&self, figure: &str) -> u64 {
+        let text = processes::find(self.pid()).and_then(|process| process.status(figure)).unwrap_or_default();
+        text.trim_end_matches(" kB").parse().expect("the kernel tells it in kB")
+    }
+
     /// The daemon's pid as this test sees it, as soon as it has one.
     pub fn pid(&self) -> i32 {
         wait_for("the daemon has a pid", || {

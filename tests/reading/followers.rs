@@ -10,11 +10,6 @@ use super::log::{Stream, script};
 const LINES: u64 = 20_000;
 const LINE: &str = "0123456789012345678901234567890123456789012345678901234567890123456789012345678";
 
-fn memory(daemon: &Daemon, what: &str) -> u64 {
-    let text = find(daemon.pid()).and_then(|process| process.status(what)).unwrap_or_default();
-    text.trim_end_matches(" kB").parse().unwrap_or(u64::MAX)
-}
-
 /// Reads up to the last line, and gives how many bytes came and how many are said to be missed.
 fn read_to_the_end(mut stream: Stream) -> (u64, u64) {
     let mut text = Vec::new();
@@ -44,7 +39,7 @@ fn five_hundred_followers_of_which_half_never_read_harm_nobody_and_every_byte_is
         script("web", &write, "autostart = false\nstartsecs = 0") + &script("other", "sleep 1000", "startsecs = 0");
     let daemon = Setting::supervising(programs).start();
     daemon.wait_for_running("other");
-    let before = memory(&daemon, "VmRSS");
+    let before = daemon.memory("RssAnon");
     let follow = || Stream::of(&daemon, "/v1/programs/web/logs?follow=true&lines=0");
     let silent: Vec<Stream> = (0..250).map(|_| follow()).collect();
     let readers: Vec<_> = (0..250)
@@ -67,7 +62,7 @@ fn five_hundred_followers_of_which_half_never_read_harm_nobody_and_every_byte_is
         looks += 1;
     }
     daemon.ctl_well(&["restart", "other"]);
-    let peak = memory(&daemon, "VmHWM");
+    let peak = daemon.memory("VmHWM");
     let written = LINES * 80 + 4;
     for reader in readers {
         let (came, missed) = reader.join().expect("a reader sees all of it");
