@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use muster_core::spec::{InstanceSpec, ProgramSpec, Spec};
+use muster_core::spec::{InstanceSpec, OutputSpec, ProgramSpec, Spec};
 use toml::de::DeValue;
 
 use crate::check;
@@ -104,9 +104,22 @@ fn build<T>(
     if programs.is_empty() && !report.has_errors() {
         report.add(no_programs());
     }
+    share_outputs(&mut programs);
     let commands_at = programs.iter().map(|built| built.command_at).collect();
     let programs = programs.into_iter().map(|built| Arc::new(built.spec)).collect();
     (Spec { daemon: daemon.spec, control: control.spec, programs }, commands_at, taken)
+}
+
+/// What is said in `[defaults]`, or nowhere, is the same for many.
+fn share_outputs(programs: &mut [Built<'_>]) {
+    let mut common: Option<Arc<OutputSpec>> = None;
+    let instances = programs.iter_mut().flat_map(|built| &mut built.spec.instances);
+    for instance in instances.filter_map(Arc::get_mut) {
+        match &common {
+            Some(common) if *common == instance.output => instance.output = Arc::clone(common),
+            _ => common = Some(Arc::clone(&instance.output)),
+        }
+    }
 }
 
 fn no_programs() -> Finding {

@@ -193,7 +193,7 @@ fn output_goes_where_it_is_sent() {
         ),
     ] {
         let output = only(keys).instances[0].output.clone();
-        assert_eq!((output.stdout, output.stderr), (stdout, stderr), "{keys}");
+        assert_eq!((&output.stdout, &output.stderr), (&stdout, &stderr), "{keys}");
     }
 }
 
@@ -211,8 +211,8 @@ fn how_output_is_written_is_read() {
         rate_limit: Some(RateLimit { lines: 100, per: Duration::from_secs(60) }),
         ..OutputSpec::default()
     };
-    assert_eq!(only(keys).instances[0].output, expected);
-    assert_eq!(only("").instances[0].output, OutputSpec::default());
+    assert_eq!(*only(keys).instances[0].output, expected);
+    assert_eq!(*only("").instances[0].output, OutputSpec::default());
 }
 
 #[test]

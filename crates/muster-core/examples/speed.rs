@@ -114,7 +114,7 @@ impl Shell {
 fn program(number: u32, priority: u32) -> ProgramSpec {
     let name = format!("p{number}");
     let process = ProcessSpec::of(vec!["sleep".to_owned(), "infinity".to_owned()]);
-    let output = OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() };
+    let output = Arc::new(OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() });
     let instance = InstanceSpec {
         name: name.clone(),
         index: 0,

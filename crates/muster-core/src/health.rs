@@ -244,7 +244,7 @@ mod tests {
             name: "web".to_owned(),
             index: 0,
             process,
-            output: OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() },
+            output: Arc::new(OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() }),
             ready: None,
             start_timeout: InstanceSpec::START_TIMEOUT,
             watchdog: None,

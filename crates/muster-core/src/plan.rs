@@ -118,7 +118,7 @@ pub(crate) fn difference(
     let InstanceSpec { name, index: _, process, output, ready, start_timeout, watchdog, probes } = spec;
     // What the process was given when it was made: its command and environment, its pipes, how it is to report.
     let needs_another = was_spec.process != *process
-        || was_spec.output != (OutputSpec { rotation: was_spec.output.rotation, ..output.clone() })
+        || *was_spec.output != (OutputSpec { rotation: was_spec.output.rotation, ..OutputSpec::clone(output) })
         || was_spec.ready != *ready
         || was_spec.watchdog != *watchdog;
     if needs_another {

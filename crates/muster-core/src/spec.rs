@@ -177,8 +177,8 @@ pub struct InstanceSpec {
     pub index: u32,
     /// What to execute, and how.
     pub process: ProcessSpec,
-    /// Where its output goes.
-    pub output: OutputSpec,
+    /// Where its output goes. Most are alike, and share one.
+    pub output: Arc<OutputSpec>,
     /// How a run tells that it is ready; `None` is by being RUNNING.
     pub ready: Option<ReadySpec>,
     /// How long a run with such a rule may take to become ready.

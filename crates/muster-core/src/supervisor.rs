@@ -35,6 +35,9 @@ const PROBE_SHUTDOWN_CODE: u8 = 1;
 /// The place of an instance that is gone.
 const NOWHERE: u32 = u32::MAX;
 
+/// How many effects and changes there is room for while nothing happens.
+const AT_REST: usize = 16;
+
 /// What the core must know of the daemon's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -160,7 +163,13 @@ impl Supervisor {
             // Nobody carries out an effect any more that could ask for them.
             self.forget_those_that_left();
         }
-        self.effects.pop_front()
+        let effect = self.effects.pop_front();
+        if effect.is_none() {
+            // What a burst has needed is given back.
+            self.effects.shrink_to(AT_REST);
+            self.changes.shrink_to(AT_REST);
+        }
+        effect
     }
 
     /// When [`Supervisor::handle_timeout`] must be called at the latest.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
@@ -74,7 +75,7 @@ impl Parts {
             name,
             index,
             process,
-            output: self.output.spec.clone(),
+            output: Arc::new(self.output.spec.clone()),
             ready: self.ready.spec.clone(),
             start_timeout: self.start_timeout.unwrap_or(InstanceSpec::START_TIMEOUT),
             watchdog: self.watchdog.filter(|interval| !interval.is_zero()),

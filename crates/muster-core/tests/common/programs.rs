@@ -118,7 +118,7 @@ pub fn stop_with(steps: &[(Signal, Duration)]) -> StopSpec {
 fn instance(name: String, index: u32) -> InstanceSpec {
     InstanceSpec {
         process: ProcessSpec::of(vec![name.clone()]),
-        output: OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() },
+        output: Arc::new(OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::default() }),
         ready: None,
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,

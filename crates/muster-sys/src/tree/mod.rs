@@ -20,6 +20,7 @@ mod walk;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use muster_core::RunId;
 use muster_core::spec::Rlimit;
@@ -88,7 +89,7 @@ pub struct Trees {
     runs: HashMap<RunId, Run>,
     /// Runs by the pid of their main process, which stays their session's number when it is dead.
     leaders: HashMap<i32, RunId>,
-    markers: HashMap<String, RunId>,
+    markers: HashMap<Arc<str>, RunId>,
     tagged: HashMap<u64, RunId>,
     /// Our direct children that are no main process, by pid, until they are reaped.
     adopted: HashMap<i32, Owner>,
@@ -104,7 +105,7 @@ struct Run {
     is_leader_alive: bool,
     /// Whether the leader's number can still only mean this run's session and group. Not so once it was given away.
     is_number_ours: bool,
-    marker: String,
+    marker: Arc<str>,
     /// Whether the main process was seen to wear its tag; `None` until someone looked.
     is_tagged: Option<bool>,
     /// How many of [`Trees::adopted`] are its own.
@@ -179,7 +180,8 @@ impl Trees {
         if let Some(earlier) = self.leaders.insert(leader.0, run) {
             self.give_up_number(earlier);
         }
-        self.markers.insert(marker.clone(), run);
+        let marker = Arc::<str>::from(marker);
+        self.markers.insert(Arc::clone(&marker), run);
         self.tagged.extend(self.tags.of(run).map(|tag| (tag, run)));
         let begun =
             Run { leader: leader.0, is_leader_alive: true, is_number_ours: true, marker, is_tagged: None, adopted: 0 };

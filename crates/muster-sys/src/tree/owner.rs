@@ -111,7 +111,7 @@ impl Trees {
         match self.proc.variable(pid, MARKER) {
             // A marker of no run of ours is that of a musterd inside of a program. Its daemon's tag, session or
             // ancestry would have told whose it is.
-            Variable::Set(marker) => self.markers.get(&marker).map_or(FOREIGN, |&run| Owner::Run(run)),
+            Variable::Set(marker) => self.markers.get(marker.as_str()).map_or(FOREIGN, |&run| Owner::Run(run)),
             Variable::Unset => FOREIGN,
             Variable::Unknown => match before {
                 Some(Owner::Nobody { looks }) => Owner::Nobody { looks: looks + 1 },

@@ -30,7 +30,7 @@ pub(super) struct Lines {
 /// What is put around a line.
 #[derive(Debug)]
 enum Form {
-    Text { first: Prefix, continued: Prefix, timestamps: bool },
+    Text { prefix: Prefix, timestamps: bool },
     Json { head: Vec<u8> },
     Raw,
 }
@@ -47,11 +47,7 @@ impl Style {
     /// Lines of a stream that is not shown on the console, only counted.
     pub(super) fn lines_of(self, name: &str, source: Source, run: u64) -> Lines {
         let form = match self.format {
-            LineFormat::Text => Form::Text {
-                first: prefix(name, '|', self.colour),
-                continued: prefix(name, '+', self.colour),
-                timestamps: self.timestamps,
-            },
+            LineFormat::Text => Form::Text { prefix: Prefix::of(name, self.colour), timestamps: self.timestamps },
             LineFormat::Json => Form::Json { head: json::head(name, source, run) },
             LineFormat::Raw => Form::Raw,
         };
@@ -62,26 +58,35 @@ impl Style {
 /// The name and what follows it, and then zeros up to a whole number of blocks.
 #[derive(Debug)]
 struct Prefix {
-    padded: Vec<u8>,
+    padded: Box<[u8]>,
     length: usize,
 }
 
-/// The name, in a colour that is always the same for it. Whatever the line before left switched on is switched off.
-fn prefix(name: &str, mark: char, colour: bool) -> Prefix {
-    let text = if colour {
-        let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-        format!("\x1b[0;{}m{name} {mark}\x1b[0m ", 31 + sum % 6)
-    } else {
-        format!("{name} {mark} ")
-    };
-    let (length, mut padded) = (text.len(), text.into_bytes());
-    padded.resize(length + BLOCK, 0);
-    Prefix { padded, length }
-}
-
 impl Prefix {
+    /// The name, in a colour that is always the same for it. Whatever the line before left switched on is switched off.
+    fn of(name: &str, colour: bool) -> Prefix {
+        let text = if colour {
+            let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+            format!("\x1b[0;{}m{name} |\x1b[0m ", 31 + sum % 6)
+        } else {
+            format!("{name} | ")
+        };
+        let (length, mut padded) = (text.len(), text.into_bytes());
+        padded.resize(length.next_multiple_of(BLOCK), 0);
+        Prefix { padded: padded.into_boxed_slice(), length }
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         append(out, &self.padded, 0..self.length);
+    }
+
+    /// What stands before the second and later parts of a line.
+    fn put_continued(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.put(out);
+        if let Some(mark) = memrchr(b'|', &out[start..]) {
+            out[start + mark] = b'+';
+        }
     }
 }
 
@@ -115,9 +120,9 @@ impl Lines {
         for end in memchr_iter(b'\n', bytes) {
             match &self.form {
                 // Nearly all lines of a program that writes much.
-                Form::Text { first, .. } if self.partial.is_empty() && self.parts == 0 && end - start <= LONGEST => {
+                Form::Text { prefix, .. } if self.partial.is_empty() && self.parts == 0 && end - start <= LONGEST => {
                     out.extend_from_slice(&stamp);
-                    first.put(out);
+                    prefix.put(out);
                     append(out, bytes, start..end + 1);
                 }
                 _ => self.put_rest(&bytes[start..end], &stamp, out),
@@ -217,10 +222,12 @@ fn part(parts_before: u64, is_last: bool) -> Option<Part> {
 
 fn put(form: &Form, line: &[u8], part: Option<Part>, stamp: &[u8], out: &mut Vec<u8>) {
     match form {
-        Form::Text { first, continued, .. } => {
-            let is_continued = part.is_some_and(|part| part.number > 1);
+        Form::Text { prefix, .. } => {
             out.extend_from_slice(stamp);
-            if is_continued { continued } else { first }.put(out);
+            match part {
+                Some(part) if part.number > 1 => prefix.put_continued(out),
+                _ => prefix.put(out),
+            }
             out.extend_from_slice(line);
             out.push(b'\n');
         }

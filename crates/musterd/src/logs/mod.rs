@@ -51,7 +51,7 @@ use self::older::{FileLog, Older, Readers, Wish};
 use self::pump::Pump;
 use self::queue::{Gap, LaneId, LaneSpec};
 use self::rate::Rate;
-use self::stream::{Shown, Stream};
+use self::stream::{Limited, Shown, Stream};
 use crate::notify::ReadyMatcher;
 
 pub(crate) use self::drain::PATIENCE as DRAIN_PATIENCE;
@@ -85,18 +85,18 @@ pub(crate) struct Logs {
     consoles: Consoles,
     pump: Pump,
     drains: Drains,
-    /// By the name of the instance, from its first run on.
-    memories: RefCell<HashMap<String, Arc<Memory>>>,
-    totals: RefCell<HashMap<String, Totals>>,
+    /// By the name of the instance, from its first run on or since somebody asked for it.
+    kept: RefCell<HashMap<String, Kept>>,
     /// Places in the consoles' queues of instances that are gone, for others.
     spare_lanes: RefCell<[Vec<LaneId>; 2]>,
     hubs: Hubs,
     readers: Readers,
 }
 
-/// What outlives the runs of an instance: its counters, and its places in the consoles' queues.
-#[derive(Debug, Default)]
-struct Totals {
+/// What outlives the runs of an instance: what it wrote last, its counters, and its places in the consoles' queues.
+#[derive(Debug)]
+struct Kept {
+    memory: Arc<Memory>,
     counters: Arc<Counters>,
     lanes: [Option<LaneId>; 2],
 }
@@ -107,8 +107,7 @@ impl Logs {
             pump: Pump::start(consoles.clone())?,
             consoles,
             drains: Drains::new(),
-            memories: RefCell::default(),
-            totals: RefCell::default(),
+            kept: RefCell::default(),
             spare_lanes: RefCell::default(),
             hubs: Hubs::default(),
             readers: Readers::default(),
@@ -126,8 +125,12 @@ impl Logs {
         matcher: Option<ReadyMatcher>,
     ) -> io::Result<OwnedFd> {
         let (reading, writing) = muster_sys::fd::output_pipe()?;
-        let mut totals = self.totals.borrow_mut();
-        let totals = totals.entry(spec.name.clone()).or_default();
+        let mut kept = self.kept.borrow_mut();
+        let kept = keep(&mut kept, spec);
+        let limited = |limit| {
+            let rate = Rate::new(limit, Instant::now());
+            Box::new(Limited { limit, rate, gap: gap(run, spec, source) })
+        };
         let files = sinks.iter().filter_map(|sink| match sink {
             Sink::Console => None,
             Sink::File(path) => Some(path.clone()),
@@ -136,10 +139,10 @@ impl Logs {
             run: run.0,
             pipe: File::from(reading),
             matcher: matcher.map(Box::new),
-            recorder: Recorder { memory: self.memory_for(spec), source, run: run.0 },
-            counters: Arc::clone(&totals.counters),
-            rate: spec.output.rate_limit.map(|limit| Box::new((limit, Rate::new(limit, Instant::now())))),
-            shown: sinks.contains(&Sink::Console).then(|| self.show(run, spec, source, totals)),
+            recorder: Recorder { memory: Arc::clone(&kept.memory), source, run: run.0 },
+            counters: Arc::clone(&kept.counters),
+            limited: spec.output.rate_limit.map(limited),
+            shown: sinks.contains(&Sink::Console).then(|| self.show(run, spec, source, kept)),
             files: files.collect::<Vec<PathBuf>>(),
             held: Vec::new(),
             full_reads: 0,
@@ -149,37 +152,32 @@ impl Logs {
         Ok(writing)
     }
 
-    fn show(&self, run: RunId, spec: &InstanceSpec, source: Source, totals: &mut Totals) -> Shown {
+    fn show(&self, run: RunId, spec: &InstanceSpec, source: Source, kept: &mut Kept) -> Shown {
         let console = match source {
             Source::Stdout => &self.consoles.stdout,
             Source::Stderr => &self.consoles.stderr,
         };
         let output = &spec.output;
-        let gap = match output.format {
-            LineFormat::Json => Gap::Json { head: json::head(&spec.name, source, run.0) },
-            LineFormat::Text | LineFormat::Raw => Gap::Text { name: spec.name.clone() },
-        };
         let is_blocking = output.overflow == Overflow::Block;
         let lane = LaneSpec {
-            gap: gap.clone(),
+            gap: gap(run, spec, source),
             bound: output.buffer_size,
             is_blocking,
-            counters: Some(Arc::clone(&totals.counters)),
+            counters: Some(Arc::clone(&kept.counters)),
         };
-        let place = &mut totals.lanes[source as usize];
+        let place = &mut kept.lanes[source as usize];
         let known = place.or_else(|| self.spare_lanes.borrow_mut()[source as usize].pop());
         let lane = *place.insert(console.lane(known, lane));
         let colour = console.is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let style = Style { format: output.format, timestamps: output.timestamps, colour };
         let lines = style.lines_of(&spec.name, source, run.0);
-        Shown { console: console.clone(), lane, lines, gap, is_blocking }
+        Shown { console: console.clone(), lane, lines, is_blocking }
     }
 
     /// Forgets the instances that are not wanted any more: they were removed from the configuration, and are down.
     pub(crate) fn retain(&self, is_wanted: impl Fn(&str) -> bool) {
-        self.memories.borrow_mut().retain(|name, _| is_wanted(name));
         let mut spare = self.spare_lanes.borrow_mut();
-        for (_, gone) in self.totals.borrow_mut().extract_if(|name, _| !is_wanted(name)) {
+        for (_, gone) in self.kept.borrow_mut().extract_if(|name, _| !is_wanted(name)) {
             for source in Source::BOTH {
                 spare[source as usize].extend(gone.lanes[source as usize]);
             }
@@ -188,7 +186,7 @@ impl Logs {
 
     /// What has become of an instance's output since the daemon's start, over all runs. Never waits.
     pub(crate) fn counters(&self, instance: &str) -> Option<Counts> {
-        self.totals.borrow().get(instance).map(|totals| totals.counters.counts())
+        self.kept.borrow().get(instance).map(|kept| kept.counters.counts())
     }
 
     /// The main processes of these runs have ended: what they wrote is delivered before the daemon's lines that follow.
@@ -210,14 +208,7 @@ impl Logs {
 
     /// What is remembered of an instance.
     pub(crate) fn memory_for(&self, spec: &InstanceSpec) -> Arc<Memory> {
-        let mut memories = self.memories.borrow_mut();
-        if let Some(memory) = memories.get(&spec.name) {
-            memory.set_size(remembered(&spec.output));
-            return Arc::clone(memory);
-        }
-        let memory = Memory::of_size(remembered(&spec.output));
-        memories.insert(spec.name.clone(), Arc::clone(&memory));
-        memory
+        Arc::clone(&keep(&mut self.kept.borrow_mut(), spec).memory)
     }
 
     /// Somebody who follows an instance, or the daemon's own log under an empty name; `None` if there are so many already.
@@ -242,7 +233,7 @@ impl Logs {
 
     /// The last lines that a run wrote, up to 20.
     pub(crate) fn last_lines(&self, instance: &str, run: RunId) -> Vec<LastLine> {
-        let memory = self.memories.borrow().get(instance).cloned();
+        let memory = self.kept.borrow().get(instance).map(|kept| Arc::clone(&kept.memory));
         memory.map_or_else(Vec::new, |memory| memory.last_lines(run.0))
     }
 
@@ -279,6 +270,27 @@ impl Logs {
         for console in [&self.consoles.stdout, &self.consoles.stderr] {
             console.flush(deadline.saturating_duration_since(Instant::now()), stall);
         }
+    }
+}
+
+/// What is kept of an instance, made at the first call. As much is remembered as this spec says.
+fn keep<'a>(kept: &'a mut HashMap<String, Kept>, spec: &InstanceSpec) -> &'a mut Kept {
+    let size = remembered(&spec.output);
+    if let Some(known) = kept.get(&spec.name) {
+        known.memory.set_size(size);
+    }
+    kept.entry(spec.name.clone()).or_insert_with(|| Kept {
+        memory: Memory::of_size(size),
+        counters: Arc::default(),
+        lanes: [None; 2],
+    })
+}
+
+/// How it is told on the console that lines of this stream are missing.
+fn gap(run: RunId, spec: &InstanceSpec, source: Source) -> Gap {
+    match spec.output.format {
+        LineFormat::Json => Gap::Json { head: json::head(&spec.name, source, run.0) },
+        LineFormat::Text | LineFormat::Raw => Gap::Text { name: spec.name.clone() },
     }
 }
 

@@ -71,6 +71,13 @@ struct Lane {
     /// Whoever fills it waits for room, so nothing of it is dropped for the sake of the others.
     is_blocking: bool,
     counters: Option<Arc<Counters>>,
+    /// Most lanes are empty at most times, and there are two for every program.
+    busy: Option<Box<Busy>>,
+}
+
+/// What a lane has that is not empty, or of which lines are missing.
+#[derive(Default)]
+struct Busy {
     queued: usize,
     places: VecDeque<u64>,
     lost_lines: u64,
@@ -113,9 +120,7 @@ impl Queue {
 
     pub(super) fn add_lane(&mut self, spec: LaneSpec) -> LaneId {
         let LaneSpec { gap, bound, is_blocking, counters } = spec;
-        let places = VecDeque::new();
-        let (queued, lost_lines, lost_bytes, waiters) = (0, 0, 0, Vec::new());
-        self.lanes.push(Lane { gap, bound, is_blocking, counters, queued, places, lost_lines, lost_bytes, waiters });
+        self.lanes.push(Lane { gap, bound, is_blocking, counters, busy: None });
         LaneId(self.lanes.len() - 1)
     }
 
@@ -148,9 +153,9 @@ impl Queue {
     /// Whether a lane has room. If not, the waiter is called when it has.
     pub(super) fn has_room(&mut self, lane: LaneId, waiter: impl FnOnce() -> Waiter) -> bool {
         let lane = &mut self.lanes[lane.0];
-        let has_room = lane.queued < lane.bound;
+        let has_room = lane.queued() < lane.bound;
         if !has_room {
-            lane.waiters.push(waiter());
+            lane.busy().waiters.push(waiter());
         }
         has_room
     }
@@ -167,7 +172,7 @@ impl Queue {
             let chunk = last.get_mut();
             chunk.bytes.extend_from_slice(lines);
             chunk.lines += count;
-            self.lanes[lane.0].queued += lines.len();
+            self.lanes[lane.0].busy().queued += lines.len();
             self.total += lines.len();
             lines.clear();
         } else {
@@ -187,7 +192,7 @@ impl Queue {
         };
         let cost = bytes.len() + OVERHEAD;
         self.chunks.insert(self.next_place, Chunk { lane: lane.0, bytes, lines: count });
-        let lane = &mut self.lanes[lane.0];
+        let lane = self.lanes[lane.0].busy();
         lane.places.push_back(self.next_place);
         lane.queued += cost;
         self.total += cost;
@@ -202,8 +207,11 @@ impl Queue {
             lane if lane.is_blocking => 2 * lane.bound + PIECE,
             lane => lane.bound,
         };
-        while self.lanes[lane.0].queued > bound && self.lanes[lane.0].places.len() > 1 {
-            let place = self.lanes[lane.0].places[0];
+        while let Some(busy) = &self.lanes[lane.0].busy
+            && busy.queued > bound
+            && busy.places.len() > 1
+        {
+            let place = busy.places[0];
             self.drop_chunk(place);
         }
         while self.total > TOTAL {
@@ -216,18 +224,19 @@ impl Queue {
     fn drop_chunk(&mut self, place: u64) {
         let Some(chunk) = self.remove(place) else { return };
         let lane = &mut self.lanes[chunk.lane];
-        lane.lost_lines += chunk.lines;
-        lane.lost_bytes += chunk.bytes.len() as u64;
         if let Some(counters) = &lane.counters {
             counters.count_dropped(chunk.lines, chunk.bytes.len());
         }
-        self.has_bare_gap |= lane.places.is_empty();
+        let busy = lane.busy();
+        busy.lost_lines += chunk.lines;
+        busy.lost_bytes += chunk.bytes.len() as u64;
+        self.has_bare_gap |= busy.places.is_empty();
         self.recycle(chunk.bytes);
     }
 
     fn remove(&mut self, place: u64) -> Option<Chunk> {
         let chunk = self.chunks.remove(&place)?;
-        let lane = &mut self.lanes[chunk.lane];
+        let lane = self.lanes[chunk.lane].busy();
         // A lane's places are in order, and only its oldest is ever removed.
         lane.places.pop_front();
         let cost = chunk.bytes.len() + OVERHEAD;
@@ -248,8 +257,8 @@ impl Queue {
             batch.extend(lane.take_gap());
             taken += chunk.bytes.len();
             batch.push(chunk.bytes);
-            if lane.queued <= lane.bound / 2 {
-                waiters.append(&mut lane.waiters);
+            if lane.queued() <= lane.bound / 2 {
+                waiters.append(&mut lane.busy().waiters);
             }
         }
         if self.chunks.is_empty() && std::mem::take(&mut self.has_bare_gap) {
@@ -274,12 +283,30 @@ impl Queue {
     /// Nothing waits: what was kept in readiness is given back.
     pub(super) fn rest(&mut self) {
         self.spare = Vec::new();
+        for lane in &mut self.lanes {
+            lane.busy.take_if(|busy| busy.is_idle());
+        }
+    }
+}
+
+impl Busy {
+    fn is_idle(&self) -> bool {
+        self.places.is_empty() && self.waiters.is_empty() && self.lost_bytes == 0
     }
 }
 
 impl Lane {
+    fn busy(&mut self) -> &mut Busy {
+        self.busy.get_or_insert_default()
+    }
+
+    fn queued(&self) -> usize {
+        self.busy.as_ref().map_or(0, |busy| busy.queued)
+    }
+
     fn take_gap(&mut self) -> Option<Vec<u8>> {
-        let (lines, bytes) = (std::mem::take(&mut self.lost_lines), std::mem::take(&mut self.lost_bytes));
+        let busy = self.busy.as_deref_mut()?;
+        let (lines, bytes) = (std::mem::take(&mut busy.lost_lines), std::mem::take(&mut busy.lost_bytes));
         (bytes > 0).then(|| {
             let mut told = Vec::new();
             self.gap.put(lines, bytes, UNREAD, &mut told);

@@ -51,9 +51,16 @@ pub(super) struct Shown {
     pub(super) console: Console,
     pub(super) lane: LaneId,
     pub(super) lines: Lines,
-    pub(super) gap: Gap,
     /// The program waits when nobody reads.
     pub(super) is_blocking: bool,
+}
+
+/// What keeps a stream within its rate limit.
+#[derive(Debug)]
+pub(super) struct Limited {
+    pub(super) limit: RateLimit,
+    pub(super) rate: Rate,
+    pub(super) gap: Gap,
 }
 
 /// One stream of one run, and where it goes. What few streams have is boxed: there are two for every program.
@@ -65,7 +72,7 @@ pub(super) struct Stream {
     pub(super) matcher: Option<Box<ReadyMatcher>>,
     pub(super) recorder: Recorder,
     pub(super) counters: Arc<Counters>,
-    pub(super) rate: Option<Box<(RateLimit, Rate)>>,
+    pub(super) limited: Option<Box<Limited>>,
     pub(super) shown: Option<Shown>,
     pub(super) files: Vec<PathBuf>,
     /// The beginning of a line on its way to files.
@@ -93,7 +100,7 @@ impl Stream {
     pub(super) fn take(&mut self, bytes: &[u8], moment: Moment, files: &mut Files, scratch: &mut Scratch) {
         self.matcher.take_if(|matcher| matcher.saw(bytes));
         self.recorder.record(bytes, moment.at);
-        let Some((limit, rate)) = self.rate.as_deref_mut() else {
+        let Some(limited) = self.limited.as_deref_mut() else {
             self.write(bytes, moment.now, files);
             let shown = self.show(bytes, moment.at, scratch);
             let lines = shown.unwrap_or_else(|| memchr_iter(b'\n', bytes).count() as u64);
@@ -102,21 +109,21 @@ impl Stream {
         self.counters.count_read(memchr_iter(b'\n', bytes).count() as u64, bytes.len());
         let mut passed = std::mem::take(&mut scratch.passed);
         passed.clear();
-        rate.pass(bytes, moment.now, &mut passed);
-        let lost = rate.take_lost().map(|lost| (lost, *limit));
+        limited.rate.pass(bytes, moment.now, &mut passed);
+        let lost = limited.rate.take_lost();
         self.write(&passed, moment.now, files);
         self.show(&passed, moment.at, scratch);
         scratch.passed = passed;
-        if let Some(((lines, bytes), limit)) = lost {
-            self.tell_limited(lines, bytes, limit, scratch);
+        if let Some((lines, bytes)) = lost {
+            self.tell_limited(lines, bytes, scratch);
         }
     }
 
-    fn tell_limited(&mut self, lines: u64, bytes: u64, limit: RateLimit, scratch: &mut Scratch) {
+    fn tell_limited(&mut self, lines: u64, bytes: u64, scratch: &mut Scratch) {
         self.counters.count_dropped(lines, usize::try_from(bytes).unwrap_or(usize::MAX));
-        if let Some(shown) = &self.shown {
-            let why = format!("more than {} in {} s", limit.lines, limit.per.as_secs());
-            shown.gap.put(lines, bytes, &why, &mut scratch.lines);
+        if let (Some(limited), Some(shown)) = (&self.limited, &self.shown) {
+            let why = format!("more than {} in {} s", limited.limit.lines, limited.limit.per.as_secs());
+            limited.gap.put(lines, bytes, &why, &mut scratch.lines);
             shown.console.push(shown.lane, &mut scratch.lines, 0);
         }
     }

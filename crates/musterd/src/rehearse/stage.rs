@@ -4,6 +4,7 @@
 //! directories, log files, the control socket) is left out: a rehearsal is about when things happen.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use muster_core::Signal;
 use muster_core::spec::{
@@ -53,7 +54,7 @@ fn played(instance: &InstanceSpec, directory: &Path) -> InstanceSpec {
             rlimits: vec![Rlimit { resource: Resource::Core, soft: Some(0), hard: Some(0) }],
             ..ProcessSpec::of(words.iter().map(|word| word.to_string_lossy().into_owned()).collect())
         },
-        output: OutputSpec { stdout: Target::Discard, stderr: None, ..instance.output.clone() },
+        output: Arc::new(OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::clone(&instance.output) }),
         ready: instance.ready.as_ref().map(|rule| match rule {
             ReadySpec::Check(_) => ReadySpec::Check(asked(instance, directory, "rule")),
             // However it is told otherwise, a puppet tells it in this way.
