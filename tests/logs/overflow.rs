@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::harness::{self, Daemon, Setting};
+use super::harness::{self, Setting};
 
 /// A FIFO as the daemon's stdout. It can be written as soon as this is there, and is read only when the test does.
 struct Reader {

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use super::harness::{Daemon, Setting, find};
+use super::harness::Setting;
 use super::log::{Stream, script};
 
 /// How much is written: much more than is remembered and sockets hold, and no more than a slow machine can read 250 times.
