@@ -130,7 +130,7 @@ fn idle_connections_and_a_program_that_needs_descriptors_get_along() {
         + "[program.pipes]\ncommand = [\"sh\", \"-c\", \"echo hello; exit 1\"]\nstartsecs = 0\nstartretries = \"unlimited\"\nbackoff = { delay = \"5ms\", max = \"5ms\" }\n";
     let daemon = Setting::supervising(programs).wrapped(&["prlimit", "--nofile=48:48", "--"]).start();
     let held: Vec<_> = (0..200).map(|_| daemon.client.connect()).collect();
-    let before = daemon.log.saying("starting").len();
+    let before = daemon.settled_log().iter().filter(|line| line.says("pipes", "starting")).count();
     daemon.log.wait_for_many(before + 20, "pipes", "starting");
     check(&daemon);
     drop(held);

@@ -71,7 +71,9 @@ fn a_failed_migration_keeps_its_dependents_waiting_and_status_says_why() {
         let words = waiting["description"].as_str().expect("it is text").to_owned();
         assert!(words.contains(of), "{name}: {words}");
     }
-    assert!(daemon.log.saying("starting").iter().all(|line| line.field("program").as_deref() == Some("migrate")));
+    let lines = daemon.settled_log();
+    let started: Vec<_> = lines.iter().filter(|line| line.message == "starting").collect();
+    assert!(started.len() == 1 && started[0].says("migrate", "starting"), "{started:?}");
     daemon.finish();
 }
 

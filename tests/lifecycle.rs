@@ -286,15 +286,14 @@ fn priorities_order_starts_and_stops() {
     for (name, _) in names {
         daemon.wait_for_running(name);
     }
+    daemon.terminate();
+    assert_eq!(daemon.wait(), End::Code(0));
     let order = |message: &str| -> Vec<String> {
         daemon.log.saying(message).iter().filter_map(|line| line.field("program")).collect()
     };
     assert_eq!(order("starting"), ["c", "a", "b"]);
-    daemon.terminate();
-    daemon.log.wait_for("the end", |line| line.message.starts_with("exit: "));
     assert_eq!(order("stopped"), ["b", "a", "c"]);
     assert_eq!(order("stopping"), ["b", "a", "c"], "one is asked when the one before it has stopped");
-    assert_eq!(daemon.wait(), End::Code(0));
 }
 
 #[test]

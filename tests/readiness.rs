@@ -40,12 +40,13 @@ fn has_systemd_notify() -> bool {
 #[test]
 fn a_run_is_running_when_it_says_so_and_not_before() {
     for place in both_places() {
-        let web = teller("web", &["STATUS=warming up", "sleep 0.3", "READY=1\nSTATUS=serving"], "ready = \"notify\"");
-        let daemon = Setting::supervising(web).at(place).start();
+        let texts = ["STATUS=warming up", "until {here}/warm", "READY=1\nSTATUS=serving"];
+        let daemon = Setting::supervising(teller("web", &texts, "ready = \"notify\"")).at(place).start();
         wait_until("it has said something", || daemon.program("web")["status"] == "warming up");
         assert_not_ready(&daemon, "web");
         let description = daemon.program("web")["description"].to_string();
         assert!(description.contains("not ready, warming up"), "{description}");
+        fs::write(daemon.path("warm"), "").expect("the directory is ours");
         let ready = daemon.wait_for_state("web", "RUNNING");
         assert_eq!(ready["ready"], true);
         wait_until("its status is shown", || daemon.program("web")["status"] == "serving");
@@ -69,7 +70,8 @@ fn systemd_notify_is_understood() {
         wait_until("systemd-notify has ended", || {
             String::from_utf8_lossy(&daemon.output()).contains("web | notified 0")
         });
-        assert!(daemon.log.saying("ignored a message of a process that is not the program's").is_empty());
+        let complaint = "ignored a message of a process that is not the program's";
+        assert!(daemon.settled_log().iter().all(|line| line.message != complaint), "{}", daemon.story());
     }
 }
 
@@ -314,13 +316,23 @@ fn only_who_has_something_to_tell_gets_a_socket() {
 fn reloading_and_stopping_are_shown() {
     let web = teller(
         "web",
-        &["READY=1", "sleep 0.2", "RELOADING=1\nMONOTONIC_USEC=1", "sleep 0.5", "READY=1", "sleep 0.3", "STOPPING=1"],
+        &[
+            "READY=1",
+            "RELOADING=1\nMONOTONIC_USEC=1",
+            "until {here}/reloaded",
+            "READY=1",
+            "until {here}/over",
+            "STOPPING=1",
+        ],
         "ready = \"notify\"",
     );
     let daemon = Setting::supervising(web).start();
     let description = || daemon.program("web")["description"].to_string();
+    let goes_on = |name: &str| fs::write(daemon.path(name), "").expect("the directory is ours");
     wait_until("it reloads", || description().contains(", reloading"));
+    goes_on("reloaded");
     wait_until("it has reloaded", || !description().contains(", reloading"));
+    goes_on("over");
     wait_until("it stops", || description().contains(", stopping"));
     assert_eq!(daemon.state("web"), "RUNNING");
 }

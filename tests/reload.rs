@@ -272,10 +272,7 @@ fn every_state_takes_a_reload() {
     daemon.wait_for_running("slow");
     daemon.wait_for_running("bad");
     assert_eq!(state(&daemon, "late"), "STARTING");
-    assert_eq!(
-        daemon.log.saying("starting").iter().filter(|line| line.field("program").as_deref() == Some("bad")).count(),
-        2
-    );
+    assert_eq!(daemon.settled_log().iter().filter(|line| line.says("bad", "starting")).count(), 2);
     // A program that was stopped by hand stays what its autostart says.
     daemon.client.post("/v1/programs/late/stop?wait=20");
     daemon.rewrite(&Setting::supervising(format!("{slow}{}", starting.to_owned() + "priority = 3\n")));
@@ -297,7 +294,8 @@ fn keys_of_the_daemon_change_or_say_that_they_need_a_restart() {
     assert_eq!((&config["http"]["allow_users"], &config["http"]["mode"]), (&json!(["1234"]), &json!("0600")));
 }
 
-/// Open descriptors and the daemon's own kilobytes.
+/// Open descriptors and the daemon's own kilobytes. A connection whose answer was read a moment ago may still be among
+/// the former.
 fn footprint(daemon: &Daemon) -> (usize, u64) {
     let descriptors = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("it is there").count();
     (descriptors, daemon.memory("RssAnon"))
@@ -327,9 +325,9 @@ fn a_thousand_reloads_leak_nothing() {
             settled = footprint(&daemon);
         }
     }
-    let (descriptors, resident) = footprint(&daemon);
     assert_eq!(runs(&daemon), before, "no pid was touched");
-    assert_eq!(descriptors, settled.0, "descriptors");
+    wait_until("there are as many descriptors as before", || footprint(&daemon).0 <= settled.0);
+    let (_, resident) = footprint(&daemon);
     assert!(resident < settled.1 + 2048, "{} kB, then {resident} kB", settled.1);
 }
 
@@ -353,8 +351,8 @@ fn programs_that_come_and_go_leave_nothing() {
         }
     }
     all_run(&daemon, 2);
-    let (descriptors, resident) = footprint(&daemon);
-    assert!(descriptors <= settled.0 + 8, "{} descriptors, then {descriptors}", settled.0);
+    wait_until("there are no more descriptors than before", || footprint(&daemon).0 <= settled.0 + 8);
+    let (_, resident) = footprint(&daemon);
     assert!(resident < settled.1 + 4096, "{} kB, then {resident} kB", settled.1);
 }
 

@@ -13,6 +13,7 @@
 mod daemon;
 mod events;
 mod http;
+mod in_time;
 mod log;
 mod place;
 mod processes;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 pub use daemon::{Daemon, End, Output, Setting};
 pub use events::Listener;
 pub use http::{Answer, Client};
+pub use in_time::in_time;
 pub use log::{Line, Log};
 pub use place::{Place, both_places, can_enclose, enclosed, is_root};
 pub use processes::{Process, below, everyone, exists, find};
@@ -62,17 +64,4 @@ pub fn skip(why: &str) {
     let test = std::thread::current();
     // Nobody reads the tests' stderr: then there is nobody to tell either.
     let _ = writeln!(std::io::stderr(), "SKIPPED {}: {why}", test.name().unwrap_or("a test"));
-}
-
-/// Makes the attempt up to three times and is content with one success: for promises about time, which another process
-/// on the same two processors can break for us. All failures are told.
-pub fn best_of_three(attempt: impl Fn() -> Result<(), String>) {
-    let mut failures = Vec::new();
-    for _ in 0..3 {
-        match attempt() {
-            Ok(()) => return,
-            Err(failure) => failures.push(failure),
-        }
-    }
-    panic!("three times: {failures:#?}");
 }

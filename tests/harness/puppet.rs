@@ -53,7 +53,7 @@ fn witness() -> ! {
 }
 
 /// Sends each of these texts, a JSON list of them, as a message on `NOTIFY_SOCKET`, and lives on. `sleep SECONDS` sends
-/// nothing for a while, `long LENGTH` sends so many bytes, `flood COUNT` so many messages, `watchdog MS` a sign of life so
+/// nothing for a while, `until PATH` nothing until there is such a file, `long LENGTH` sends so many bytes, `flood COUNT` so many messages, `watchdog MS` a sign of life so
 /// often for ever, `fork TEXT` has another process send a text, `exit CODE` ends it.
 fn teller(words: &str) -> ! {
     let texts: Vec<String> = serde_json::from_str(words).expect("the test wrote it");
@@ -62,6 +62,7 @@ fn teller(words: &str) -> ! {
         let number = || rest.parse::<u64>().expect("a number");
         match verb {
             "sleep" => std::thread::sleep(Duration::from_secs_f64(rest.parse().expect("seconds"))),
+            "until" => super::wait_until(rest, || std::path::Path::new(rest).exists()),
             "long" => tell(&"x".repeat(number() as usize)),
             "flood" => (0..number()).for_each(|count| tell(&format!("STATUS=message {count}"))),
             "watchdog" => loop {

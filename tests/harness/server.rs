@@ -1,6 +1,6 @@
 //! A server that probes can ask: it answers what the test tells it to, and remembers what it was asked.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,12 +26,15 @@ impl Server {
         };
         let (status, hits, last) = (Arc::clone(&server.status), Arc::clone(&server.hits), Arc::clone(&server.last));
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // Who only connects, as a TCP probe does, asks nothing.
-                if let Some(request) = read_request(stream, status.load(Ordering::SeqCst)) {
-                    *last.lock().expect("nobody panics with it") = request;
-                }
+            for mut stream in listener.incoming().flatten() {
+                // Counted before it is answered: who has the answer must find it counted.
+                let request = read_request(&mut stream);
                 hits.fetch_add(1, Ordering::SeqCst);
+                // Who only connects, as a TCP probe does, asks nothing.
+                if let Some(request) = request {
+                    *last.lock().expect("nobody panics with it") = request;
+                    let _ = answer(&mut stream, status.load(Ordering::SeqCst));
+                }
             }
         });
         server
@@ -57,7 +60,7 @@ impl Server {
     }
 }
 
-fn read_request(mut stream: TcpStream, status: u16) -> Option<String> {
+fn read_request(stream: &mut TcpStream) -> Option<String> {
     let (mut request, mut piece) = (Vec::new(), [0; 1024]);
     while !request.ends_with(b"\r\n\r\n") {
         match stream.read(&mut piece) {
@@ -65,8 +68,11 @@ fn read_request(mut stream: TcpStream, status: u16) -> Option<String> {
             _ => return None,
         }
     }
+    Some(String::from_utf8_lossy(&request).into_owned())
+}
+
+fn answer(stream: &mut TcpStream, status: u16) -> io::Result<()> {
     let body = format!("this is {status}\n");
     let length = body.len();
-    write!(stream, "HTTP/1.1 {status} Told\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").ok()?;
-    Some(String::from_utf8_lossy(&request).into_owned())
+    write!(stream, "HTTP/1.1 {status} Told\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
 }

@@ -102,9 +102,13 @@ fn bytes_that_are_no_text_come_back_as_they_were() {
 
 #[test]
 fn several_programs_are_in_the_order_of_time() {
-    let pace =
-        |word: &str| script(word, &format!("for i in 1 2 3 4 5 6 7 8 9; do echo {word} $i; sleep 0.02; done"), "");
-    let daemon = Setting::supervising([pace("ping"), pace("pong")].concat()).start();
+    // Each line is written after the one of the other program that it answers.
+    let player = |word: &str, other: &str, lead: u8| {
+        let wait = format!("until [ -e {{here}}/{other}$(($i - {lead})) ]; do sleep 0.01; done");
+        let turn = format!("{wait}; echo {word} $i; touch {{here}}/{word}$i");
+        script(word, &format!("touch {{here}}/{word}0; for i in 1 2 3 4 5 6 7 8 9; do {turn}; done"), "")
+    };
+    let daemon = Setting::supervising([player("ping", "pong", 1), player("pong", "ping", 0)].concat()).start();
     daemon.wait_for_state("ping", "EXITED");
     daemon.wait_for_state("pong", "EXITED");
     let told = daemon.ctl_well(&["logs", "all", "-t"]);

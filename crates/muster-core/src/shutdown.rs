@@ -75,14 +75,20 @@ impl Shutdown {
         std::mem::replace(&mut self.was_signalled, true)
     }
 
-    /// When the daemon exits, whatever is left.
+    /// When the daemon exits, whatever is left. Where the budget is next to nothing, everybody is killed at once, and still
+    /// has to be seen gone.
     pub(crate) fn end(&self) -> Time {
-        self.began + self.timeout
+        self.began + self.timeout.max(RESERVE_MAX)
+    }
+
+    /// When the time of the programs is over.
+    fn last_kill(&self) -> Time {
+        self.began + (self.timeout - self.reserve())
     }
 
     /// The wave of this rank begins, and gets its share of what is left.
     pub(crate) fn begin_wave(&mut self, now: Time, rank: i64) {
-        let remaining = (self.end() - self.reserve()).since(now);
+        let remaining = self.last_kill().since(now);
         let spare = self.wants.spare_share(rank, remaining);
         self.wave_end = now + self.wants.take_share(rank, remaining) + spare;
     }

@@ -21,6 +21,10 @@ use crate::common::kinship::Kinship;
 /// Rounding of shortened patiences.
 const SLACK: Duration = Duration::from_micros(1);
 
+/// What is kept of a shutdown's budget for the kernel to take down who was killed; and what even the shortest budget leaves
+/// for that.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// What operators send with `signal`; no stop plan of the stories uses it.
 pub const OPERATORS_SIGNAL: Signal = Signal::USR1;
 

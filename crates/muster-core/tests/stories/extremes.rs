@@ -72,7 +72,7 @@ fn no_time_for_anything_is_no_time() {
     stage.after(s(0));
     stage.did("INT web, TERM web, sweep web with KILL");
     stage.signal_to_daemon(Signal::TERM);
-    stage.after(s(0));
+    stage.is_killed("web", Signal::KILL);
     assert_eq!(stage.exit_code(), Some(0));
 }
 

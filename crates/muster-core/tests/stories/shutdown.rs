@@ -84,6 +84,19 @@ fn every_state_accepts_a_shutdown() {
     stage.did("sweep starting with TERM, sweep b with TERM, KILL strays, exit 0");
 }
 
+/// The kernel needs a moment to take down who got SIGKILL.
+#[test]
+fn without_any_time_everything_is_killed_and_the_daemon_sees_it_gone() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command, timeout: Some(s(0)) });
+    stage.after(s(0));
+    stage.did("TERM strays, TERM web, sweep web with KILL");
+    stage.after(ms(1));
+    stage.is_killed("web", Signal::KILL);
+    stage.did("sweep web with KILL, KILL strays, exit 0");
+    assert!(matches!(end_of(&stage), Event::ShutdownEnded { left, .. } if left.is_empty()), "{:?}", end_of(&stage));
+}
+
 #[test]
 fn three_that_need_four_seconds_each_are_stopped_side_by_side() {
     let mut stage = Stage::booted([quick("a"), quick("b"), quick("c")]);
@@ -167,7 +180,12 @@ fn no_budget_still_asks_everyone_before_it_kills() {
     .boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(0));
-    stage.did("TERM app, sweep app with KILL, TERM strays, TERM db, sweep db with KILL, KILL strays, exit 0");
+    stage.did("TERM app, sweep app with KILL, TERM strays, TERM db, sweep db with KILL");
+    // What the kernel does not take down is not waited for.
+    stage.after(ms(99));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("KILL strays, exit 0");
 }
 
 /// An uninterruptible process must not cost the others their graceful end.

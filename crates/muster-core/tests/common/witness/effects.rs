@@ -217,7 +217,7 @@ impl Witness {
         }
         let total = ranks.values().copied().fold(Duration::ZERO, Duration::saturating_add);
         // What is killed after its whole patience takes a moment to go, and a reserve is kept back.
-        let moments = (Duration::from_millis(100)).min(self.timeout / 10) * (ranks.len() as u32 * longest + 1);
+        let moments = MOMENT.min(self.timeout / 10) * (ranks.len() as u32 * longest + 1);
         !self.is_late && total.saturating_add(moments) <= self.timeout
     }
 
@@ -265,7 +265,7 @@ impl Witness {
             Event::Configured { .. } => self.takes_configuration(),
             Event::ShutdownBegan { timeout, .. } => {
                 promise!(self.closing.is_none(), "a second shutdown begins");
-                self.closing = Some(now + *timeout);
+                self.closing = Some(now + MOMENT.max(*timeout));
                 self.timeout = *timeout;
                 let all: Vec<usize> = (0..self.watched.len()).collect();
                 self.begin_batch(&all, false);
