@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::{WaitStatus, waitpid};
 
 use super::processes;
@@ -53,10 +53,16 @@ fn witness() -> ! {
 }
 
 /// Sends each of these texts, a JSON list of them, as a message on `NOTIFY_SOCKET`, and lives on. `sleep SECONDS` sends
-/// nothing for a while, `until PATH` nothing until there is such a file, `long LENGTH` sends so many bytes, `flood COUNT` so many messages, `watchdog MS` a sign of life so
-/// often for ever, `fork TEXT` has another process send a text, `exit CODE` ends it.
+/// nothing for a while, `until PATH` nothing until there is such a file, `long LENGTH` sends so many bytes, `flood COUNT` so
+/// many messages, `watchdog MS` a sign of life so often for ever, `fork TEXT` has another process send a text, `deaf`, as the
+/// first, ignores TERM until `await-term` waits for it, `exit CODE` ends it.
 fn teller(words: &str) -> ! {
-    let texts: Vec<String> = serde_json::from_str(words).expect("the test wrote it");
+    let mut texts: Vec<String> = serde_json::from_str(words).expect("the test wrote it");
+    if texts.first().is_some_and(|text| text == "deaf") {
+        texts.remove(0);
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::from(Signal::SIGTERM)), None).expect("TERM can be blocked");
+        become_another("teller", &texts);
+    }
     for text in texts {
         let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
         let number = || rest.parse::<u64>().expect("a number");
@@ -73,6 +79,7 @@ fn teller(words: &str) -> ! {
                 let told = Command::new("systemd-notify").arg("--no-block").arg(rest).status();
                 assert!(told.expect("systemd-notify is there").success());
             }
+            "await-term" => assert_eq!(SigSet::from(Signal::SIGTERM).wait(), Ok(Signal::SIGTERM)),
             "exit" => std::process::exit(number() as i32),
             _ => tell(&text),
         }
@@ -80,6 +87,14 @@ fn teller(words: &str) -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(1000));
     }
+}
+
+/// Plays another part from the beginning. What is inherited on execution is so by every thread of the test runner.
+fn become_another(part: &str, words: &[String]) -> ! {
+    use std::os::unix::process::CommandExt;
+    let words = serde_json::to_string(words).expect("it came from there");
+    let (command, variables) = command(&format!("{part} {words}"));
+    panic!("{}", Command::new(&command[0]).args(&command[1..]).envs(variables).exec());
 }
 
 /// Sends one message, as sd_notify(3) does.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use muster_core::spec::{InstanceSpec, OutputSpec, ProgramSpec, Spec};
+use muster_core::spec::{InstanceSpec, ProgramSpec, Spec};
 use toml::de::DeValue;
 
 use crate::check;
@@ -24,7 +24,7 @@ use crate::source::{File, LookedAt, Shelf, Source};
 use crate::variables::{InstanceWords, Variables};
 use crate::walk::control::ControlDraft;
 use crate::walk::daemon::DaemonDraft;
-use crate::walk::logs::OutputDraft;
+use crate::walk::logs::{OutputDraft, Outputs};
 use crate::walk::parts::Parts;
 use crate::walk::rules::Rules;
 
@@ -90,7 +90,9 @@ fn build<T>(
     let mut documents = read_all(source.paths, shelf, report, looked_at);
     let files = shelf.files();
     let outer = Variables { own: BTreeMap::new(), outer: source.variables };
-    let around = Surroundings { report, files: &files, variables: &outer, host: source.host, env_files };
+    let outputs = Outputs::default();
+    let around =
+        Surroundings { report, files: &files, variables: &outer, host: source.host, env_files, outputs: &outputs };
     let taken = take(&mut documents, &around);
     let sections = sort(&documents, report);
     let daemon = read_daemon(&sections.musterd, &around);
@@ -104,22 +106,9 @@ fn build<T>(
     if programs.is_empty() && !report.has_errors() {
         report.add(no_programs());
     }
-    share_outputs(&mut programs);
     let commands_at = programs.iter().map(|built| built.command_at).collect();
     let programs = programs.into_iter().map(|built| Arc::new(built.spec)).collect();
     (Spec { daemon: daemon.spec, control: control.spec, programs }, commands_at, taken)
-}
-
-/// What is said in `[defaults]`, or nowhere, is the same for many.
-fn share_outputs(programs: &mut [Built<'_>]) {
-    let mut common: Option<Arc<OutputSpec>> = None;
-    let instances = programs.iter_mut().flat_map(|built| &mut built.spec.instances);
-    for instance in instances.filter_map(Arc::get_mut) {
-        match &common {
-            Some(common) if *common == instance.output => instance.output = Arc::clone(common),
-            _ => common = Some(Arc::clone(&instance.output)),
-        }
-    }
 }
 
 fn no_programs() -> Finding {
@@ -281,7 +270,7 @@ fn build_instances(
         }
         let process = parts.process(&daemon.environment);
         outputs.push(parts.output.clone());
-        instances.push(Arc::new(parts.instance(name, index, process)));
+        instances.push(Arc::new(parts.instance(name, index, process, around.outputs)));
     }
     (instances, outputs, parts.command_at)
 }

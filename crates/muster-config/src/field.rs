@@ -18,6 +18,7 @@ use crate::keys::{Key, Table};
 use crate::mask::{MASK, is_secret, masked};
 use crate::source::{File, resolve};
 use crate::variables::{InstanceWords, Scope, Variables};
+use crate::walk::logs::Outputs;
 use crate::words;
 
 /// What every value of a load has in common.
@@ -27,6 +28,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) variables: &'a Variables<'a>,
     pub(crate) host: &'a str,
     pub(crate) env_files: &'a EnvFiles,
+    pub(crate) outputs: &'a Outputs,
 }
 
 /// Whose value it is, as messages say it.

@@ -75,8 +75,8 @@ pub enum Input {
         /// Which run.
         run: RunId,
     },
-    /// The run needs longer to become ready.
-    StartExtended {
+    /// The run needs longer for what it is about: to become ready, or to stop.
+    Extended {
         /// Which run.
         run: RunId,
         /// How long from now.

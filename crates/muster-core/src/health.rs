@@ -231,6 +231,8 @@ impl Check {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::spec::{CheckSpec, OutputSpec, ProbeSpec, ProcessSpec, Target};
 

@@ -93,19 +93,17 @@ impl Shutdown {
         self.wave_end = now + self.wants.take_share(rank, remaining) + spare;
     }
 
-    /// How long the instance at this place, whose turn has come, may take before SIGKILL: as long as the wave has, where
-    /// what stops after it within the wave can still have all it wants, or its part of that.
+    /// How long the instance at this place, whose turn has come, may take before SIGKILL: as long as the wave has, or its
+    /// part of that where others stop after it within the wave.
     pub(crate) fn share_of(&self, now: Time, place: usize, patience: Duration) -> Duration {
         let left = self.wave_end.since(now);
         let critical = self.wishes[place].map_or(patience, |wish| wish.critical);
         if critical == patience {
-            left
-        } else if critical <= left {
-            patience
-        } else {
-            let part = left.as_secs_f64() * (patience.as_secs_f64() / critical.as_secs_f64());
-            Duration::try_from_secs_f64(part).map_or(left, |part| part.min(left))
+            return left;
         }
+        let part = left.as_secs_f64() * (patience.as_secs_f64() / critical.as_secs_f64());
+        let part = Duration::try_from_secs_f64(part).map_or(left, |part| part.min(left));
+        if critical <= left { part.max(patience) } else { part }
     }
 
     /// The instance at this place is gone, and wants nothing any more.

@@ -1,8 +1,9 @@
 //! How one run is stopped: the configured signals one after another, each with its patience, then SIGKILL.
 //!
 //! A [`StopPlan`] is begun once for a run and never again, so a second `stop` cannot send the first signal twice or start
-//! the patience anew. What is left of the tree after the main process ended goes through the rest of the same plan. A
-//! shutdown's budget may shorten it. Sends nothing itself: the instance turns each [`Step`] into an effect.
+//! the patience anew. What is left of the tree after the main process ended goes through the rest of the same plan. A run may
+//! ask for more time, and a shutdown's budget may shorten it. Sends nothing itself: the instance turns each [`Step`] into
+//! an effect.
 
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ impl StopPlan {
             let scaled = |patience: Duration| Duration::try_from_secs_f64(patience.as_secs_f64() * scale);
             steps.iter_mut().for_each(|step| step.patience = scaled(step.patience).unwrap_or(step.patience));
         }
-        let kill_at = budget.filter(|_| is_cut_short).map(|budget| now + budget);
+        let kill_at = budget.map(|budget| now + budget);
         StopPlan { steps, next: 0, began: now, deadline: now, kill_at, is_killing: false, is_cut_short }
     }
 
@@ -79,21 +80,32 @@ impl StopPlan {
     /// Makes SIGKILL come no later than `at`.
     pub fn hurry(&mut self, at: Time) {
         let end = self.end();
-        if !self.is_killing && at <= end {
+        if !self.is_killing {
             self.is_cut_short |= at < end;
             self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
             self.deadline = self.deadline.min(at);
         }
     }
 
-    /// When the patience with the last of its signals is over.
-    fn end(&self) -> Time {
-        self.steps[self.next..].iter().fold(self.deadline, |end, step| end + step.patience)
+    /// The signal sent last has until then to do its work, if that is later; the signals after it move along. Where there
+    /// is a budget, only with time that is left over.
+    pub fn extend(&mut self, until: Time) {
+        if self.asking().is_some() {
+            let latest = self.kill_at.map(|at| at - patience_of(&self.steps[self.next..]));
+            self.deadline = self.deadline.max(latest.map_or(until, |latest| latest.min(until)));
+        }
     }
 
-    /// How much longer it may take before SIGKILL.
+    /// When the patience with the last of its signals is over.
+    fn end(&self) -> Time {
+        let end = self.deadline + patience_of(&self.steps[self.next..]);
+        self.kill_at.map_or(end, |at| at.min(end))
+    }
+
+    /// How much longer it may take before SIGKILL. What the run has asked for beyond its configuration is no claim: others
+    /// need not be shortened for it.
     pub fn patience_left(&self, now: Time) -> Duration {
-        if self.is_killing { Duration::ZERO } else { self.end().since(now) }
+        if self.is_killing { Duration::ZERO } else { self.end().since(now).min(patience_of(&self.steps)) }
     }
 
     /// When the next step is due.
@@ -125,7 +137,11 @@ impl StopPlan {
 
 /// How long a program may take to stop before SIGKILL, all its signals together.
 pub fn total_patience(spec: &StopSpec) -> Duration {
-    spec.steps.iter().fold(Duration::ZERO, |total, step| total.saturating_add(step.patience))
+    patience_of(&spec.steps)
+}
+
+fn patience_of(steps: &[StopStep]) -> Duration {
+    steps.iter().fold(Duration::ZERO, |total, step| total.saturating_add(step.patience))
 }
 
 #[cfg(test)]
@@ -168,7 +184,8 @@ mod tests {
         let short = StopPlan::begin(&patient, at(0), Some(Duration::from_secs(4)));
         assert_eq!(story(short), [(0, Step::Ask(Signal::INT)), (1000, Step::Ask(Signal::TERM)), (4000, Step::Kill)]);
         let ample = StopPlan::begin(&patient, at(0), Some(Duration::from_secs(60)));
-        assert_eq!(ample, StopPlan::begin(&patient, at(0), None));
+        assert!(!ample.is_cut_short());
+        assert_eq!(story(ample), [(0, Step::Ask(Signal::INT)), (2000, Step::Ask(Signal::TERM)), (8000, Step::Kill)]);
     }
 
     #[test]
@@ -185,6 +202,46 @@ mod tests {
     fn however_short_the_budget_the_first_signal_is_sent() {
         let plan = StopPlan::begin(&spec(&[(Signal::TERM, 6)]), at(1000), Some(Duration::ZERO));
         assert_eq!(story(plan), [(1000, Step::Ask(Signal::TERM)), (1000, Step::Kill)]);
+    }
+
+    #[test]
+    fn more_time_for_a_signal_moves_those_after_it_and_is_never_less() {
+        let mut plan = StopPlan::begin(&spec(&[(Signal::INT, 2), (Signal::TERM, 3)]), at(0), None);
+        plan.extend(at(9000));
+        assert_eq!(plan.deadline(), at(0), "nothing has been sent yet");
+        plan.advance(at(0));
+        plan.extend(at(1000));
+        assert_eq!(plan.deadline(), at(2000));
+        plan.extend(at(7000));
+        assert_eq!(story(plan), [(7000, Step::Ask(Signal::TERM)), (10_000, Step::Kill)]);
+    }
+
+    #[test]
+    fn more_time_comes_out_of_what_a_budget_has_to_spare() {
+        let patient = spec(&[(Signal::INT, 2), (Signal::TERM, 3)]);
+        let extended = |budget| {
+            let mut plan = StopPlan::begin(&patient, at(0), Some(Duration::from_secs(budget)));
+            plan.advance(at(0));
+            plan.extend(at(60_000));
+            plan
+        };
+        assert_eq!(story(extended(9)), [(6000, Step::Ask(Signal::TERM)), (9000, Step::Kill)]);
+        assert_eq!(extended(5).deadline(), at(2000));
+        assert!(!extended(9).is_cut_short(), "it has had what it is configured to have");
+        assert_eq!(extended(9).patience_left(at(100)), Duration::from_secs(5), "no more than that is a claim");
+    }
+
+    #[test]
+    fn more_time_is_called_off_by_a_budget_and_never_delays_what_follows_sigkill() {
+        let mut plan = StopPlan::begin(&spec(&[(Signal::TERM, 2)]), at(0), None);
+        plan.advance(at(0));
+        plan.extend(at(60_000));
+        plan.hurry(at(9000));
+        plan.extend(at(70_000));
+        assert_eq!(plan.deadline(), at(9000));
+        assert_eq!(plan.advance(at(9000)), Step::Kill);
+        plan.extend(at(70_000));
+        assert_eq!(plan.deadline(), at(9000) + KILL_RETRY);
     }
 
     #[test]

@@ -129,9 +129,7 @@ impl Supervisor {
             Input::Exited { run, exit } => self.tell_run(now, run, |instance, turn| instance.exited(turn, exit)),
             Input::TreeGone { run } => self.tell_run(now, run, |instance, turn| instance.tree_gone(turn)),
             Input::Ready { run } => self.tell_run(now, run, |instance, turn| instance.became_ready(turn)),
-            Input::StartExtended { run, by } => {
-                self.tell_run(now, run, |instance, turn| instance.start_extended(turn, by));
-            }
+            Input::Extended { run, by } => self.tell_run(now, run, |instance, turn| instance.extended(turn, by)),
             Input::ProbeFinished { run, probe, outcome } => self.take_answer(now, run, probe, outcome),
             Input::WatchdogPinged { run } => {
                 self.tell_run(now, run, |instance, turn| instance.watchdog_pinged(turn));

@@ -1,5 +1,7 @@
 //! `[program.NAME.logs]`: where the two output streams go, and how.
 
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::spec::{LineFormat, OutputSpec, Overflow, RateLimit, Sink, Target};
@@ -18,6 +20,22 @@ pub(crate) struct OutputDraft {
 }
 
 const EXPECTED: &str = "console, none, inherit, a path, or a list of console and paths";
+
+/// What is said in `[defaults]`, or nowhere, is the same for many programs: they share it.
+#[derive(Default)]
+pub(crate) struct Outputs {
+    last: RefCell<Option<Arc<OutputSpec>>>,
+}
+
+impl Outputs {
+    pub(crate) fn share(&self, wanted: &OutputSpec) -> Arc<OutputSpec> {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some(last) if **last == *wanted => Arc::clone(last),
+            _ => Arc::clone(last.insert(Arc::new(wanted.clone()))),
+        }
+    }
+}
 
 impl OutputDraft {
     /// Reads the whole table.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
@@ -14,7 +13,7 @@ use crate::diagnostic::{Place, Report, Severity};
 use crate::env_file::Entries;
 use crate::field::{Field, Owner, Text};
 use crate::walk::environment::read_environment;
-use crate::walk::logs::OutputDraft;
+use crate::walk::logs::{OutputDraft, Outputs};
 use crate::walk::probes::{ProbeDraft, read_probes};
 use crate::walk::ready::ReadyDraft;
 use crate::walk::rlimits::read_rlimits;
@@ -70,12 +69,12 @@ impl Parts {
     }
 
     /// How it is found out whether a run is ready and well.
-    pub(crate) fn instance(&self, name: String, index: u32, process: ProcessSpec) -> InstanceSpec {
+    pub(crate) fn instance(&self, name: String, index: u32, process: ProcessSpec, outputs: &Outputs) -> InstanceSpec {
         InstanceSpec {
             name,
             index,
             process,
-            output: Arc::new(self.output.spec.clone()),
+            output: outputs.share(&self.output.spec),
             ready: self.ready.spec.clone(),
             start_timeout: self.start_timeout.unwrap_or(InstanceSpec::START_TIMEOUT),
             watchdog: self.watchdog.filter(|interval| !interval.is_zero()),

@@ -28,11 +28,13 @@ impl Instance {
         }
     }
 
-    /// The run needs longer to become ready.
-    pub(crate) fn start_extended(&mut self, turn: &mut Turn<'_>, by: Duration) {
+    /// The run needs longer to become ready, or to stop.
+    pub(crate) fn extended(&mut self, turn: &mut Turn<'_>, by: Duration) {
+        let until = turn.now + by;
         if let Some(deadline) = self.timers.get(Slot::Ready) {
-            self.timers.arm(Slot::Ready, deadline.max(turn.now + by));
+            self.timers.arm(Slot::Ready, deadline.max(until));
         }
+        self.extend_stop(until);
     }
 
     /// The run says that it lives. As with systemd, the first word starts the clock if nothing has before.

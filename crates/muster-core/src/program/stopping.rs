@@ -61,6 +61,14 @@ impl Instance {
         self.take_stop_step(turn);
     }
 
+    /// What a run leaves behind has nothing to ask for.
+    pub(super) fn extend_stop(&mut self, until: Time) {
+        if let Some(plan) = self.run.as_mut().filter(|run| run.main_lives).and_then(|run| run.stop.as_mut()) {
+            plan.extend(until);
+            self.rearm_stop();
+        }
+    }
+
     fn enter_stopping(&mut self, turn: &mut Turn<'_>) {
         if matches!(self.state, State::Starting | State::Running) {
             self.enter(turn, State::Stopping);

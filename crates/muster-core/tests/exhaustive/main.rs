@@ -49,6 +49,7 @@ fn rules(when: RestartWhen, delays: Delays) -> Rules {
         exit_when_done: false,
         is_essential: false,
         must_say: None,
+        asks_for_time: false,
         watchdog: None,
         checked: None,
     }
@@ -129,6 +130,18 @@ fn every_story_of_a_run_that_must_say_that_it_is_ready_is_as_promised() {
         let must_say = Some(s(60));
         tell_all(Rules { must_say, ..rules(when, Delays::Ours(1)) }, DEPTH);
         tell_all(Rules { must_say, startsecs: Duration::ZERO, ..rules(when, Delays::AtOnce(1)) }, DEPTH - 1);
+    }
+}
+
+#[test]
+fn every_story_of_a_run_that_asks_for_more_time_is_as_promised() {
+    for when in POLICIES {
+        let asking = || Rules { asks_for_time: true, startsecs: Duration::ZERO, ..rules(when, Delays::Ours(1)) };
+        tell_all(asking(), DEPTH);
+        tell_all(Rules { steps: two_steps(), ..asking() }, DEPTH);
+        // Room for both signals, and some to spare.
+        tell_all(Rules { steps: two_steps(), shutdown_timeout: s(20), ..asking() }, DEPTH - 1);
+        tell_all(Rules { must_say: Some(s(8)), ..asking() }, DEPTH);
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Rules {
     pub is_essential: bool,
     /// Whether it must say that it is ready, and in which time.
     pub must_say: Option<Duration>,
+    /// Whether it may ask for more time.
+    pub asks_for_time: bool,
     /// How often it must say that it lives.
     pub watchdog: Option<Duration>,
     /// How often its liveness is checked; the first failure counts.
@@ -64,6 +66,8 @@ enum Body {
 struct Vigil {
     has_lasted: bool,
     has_said: bool,
+    /// Until then it may take to say it, because it has asked for so long.
+    may_say_until: Time,
     /// When it must have said that it lives.
     sign_by: Option<Time>,
     check_at: Option<Time>,
@@ -228,7 +232,8 @@ impl Model {
     fn expectations(&self, executed: Time) -> impl Iterator<Item = (Time, Expected)> {
         let (rules, vigil) = (&self.rules, &self.vigil);
         let lasts = (!vigil.has_lasted).then(|| (executed + rules.startsecs, Expected::Lasting));
-        let says = rules.must_say.filter(|_| !vigil.has_said).map(|span| (executed + span, Expected::Word));
+        let says = rules.must_say.filter(|_| !vigil.has_said).map(|span| (executed + span).max(vigil.may_say_until));
+        let says = says.map(|at| (at, Expected::Word));
         let lives = vigil.sign_by.map(|at| (at, Expected::Sign));
         let is_checked = vigil.check_at.map(|at| (at, Expected::Check));
         [lasts, says, lives, is_checked].into_iter().flatten()
@@ -276,6 +281,22 @@ impl Model {
         }
     }
 
+    pub fn asks_for_time(&mut self, by: Duration) {
+        let (until, spared_until) = (self.now + by, self.spared_until());
+        if self.is_watched() {
+            self.vigil.may_say_until = self.vigil.may_say_until.max(until);
+        }
+        if let Some(demise) = self.demise.as_mut().filter(|demise| !demise.has_killed) {
+            demise.wait(spared_until.map_or(until, |at| at.min(until)));
+        }
+    }
+
+    /// Until when the signal sent last may be waited for, where everything must be over in time.
+    fn spared_until(&self) -> Option<Time> {
+        let (closing, demise) = self.closing.as_ref().zip(self.demise.as_ref())?;
+        Some(closing.end - self.reserve() - demise.kill_at.since(demise.next()))
+    }
+
     pub fn pings(&mut self) {
         if self.is_watched() {
             self.shows_a_sign();
@@ -314,6 +335,13 @@ impl Model {
 impl Demise {
     fn next(&self) -> Time {
         self.to_come.first().map_or(self.kill_at, |&(at, _)| at.min(self.kill_at))
+    }
+
+    /// What comes next comes no earlier than that, and everything after it so much later.
+    fn wait(&mut self, until: Time) {
+        let by = until.since(self.next());
+        self.to_come.iter_mut().for_each(|(at, _)| *at = *at + by);
+        self.kill_at = self.kill_at + by;
     }
 }
 
@@ -410,10 +438,13 @@ impl Model {
         self.closing = Some(Closing { end, code, was_signalled: by_signal });
         self.give_up_wish();
         self.acts.push(Act::Strays(Signal::TERM));
-        // What is kept back of the budget so that the last SIGKILL can still do its work.
-        let reserve = (self.rules.shutdown_timeout / 10).min(Duration::from_millis(100));
-        self.ask_to_stop(Some(self.rules.shutdown_timeout - reserve));
+        self.ask_to_stop(Some(self.rules.shutdown_timeout - self.reserve()));
         self.close_if_empty();
+    }
+
+    /// What is kept back of the budget so that the last SIGKILL can still do its work.
+    fn reserve(&self) -> Duration {
+        (self.rules.shutdown_timeout / 10).min(Duration::from_millis(100))
     }
 
     fn close_if_empty(&mut self) {

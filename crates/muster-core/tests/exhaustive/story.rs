@@ -14,7 +14,7 @@ use muster_core::{
     ShutdownReason, Signal, State, Supervisor, Time, Verb,
 };
 
-use crate::common::programs::{killed_by, missing, ms, probe, program, with};
+use crate::common::programs::{killed_by, missing, ms, probe, program, s, with};
 use crate::common::witness::{OPERATORS_SIGNAL, Witness};
 use crate::model::{Act, Model, Rules};
 
@@ -48,12 +48,13 @@ pub enum Step {
     /// To a little before the next deadline.
     AlmostEnoughTimePasses,
     SaysReady,
+    AsksForTime,
     Pings,
     CheckSucceeds,
     CheckFails,
 }
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step::Boots,
     Step::StartIsAsked,
     Step::StopIsAsked,
@@ -67,12 +68,15 @@ const STEPS: [Step; 16] = [
     Step::TimePasses,
     Step::AlmostEnoughTimePasses,
     Step::SaysReady,
+    Step::AsksForTime,
     Step::Pings,
     Step::CheckSucceeds,
     Step::CheckFails,
 ];
 
 const A_LITTLE: Duration = ms(1);
+/// More than the patience of the stories, and less than two of it within a shutdown's budget.
+const MORE_TIME: Duration = s(7);
 
 #[derive(Clone)]
 struct Scene {
@@ -187,6 +191,7 @@ fn can_happen(scene: &Scene, told: &[Step], step: Step) -> bool {
             !already && model.deadline().is_some_and(|at| at.since(model.now) > A_LITTLE)
         }
         Step::SaysReady => model.has_main() && model.rules.must_say.is_some(),
+        Step::AsksForTime => model.has_main() && model.rules.asks_for_time,
         Step::Pings => model.has_main() && model.rules.watchdog.is_some(),
         Step::CheckSucceeds | Step::CheckFails => model.is_under_check(),
     }
@@ -233,6 +238,10 @@ impl Scene {
             Step::SaysReady => {
                 model.says_ready();
                 Input::Ready { run }
+            }
+            Step::AsksForTime => {
+                model.asks_for_time(MORE_TIME);
+                Input::Extended { run, by: MORE_TIME }
             }
             Step::Pings => {
                 model.pings();
@@ -343,6 +352,7 @@ impl Scene {
             inputs.push(Input::Exited { run, exit: Exit::Code(0) });
             inputs.push(Input::TreeGone { run });
             inputs.push(Input::Ready { run });
+            inputs.push(Input::Extended { run, by: MORE_TIME });
             inputs.push(Input::WatchdogPinged { run });
             inputs.push(Input::WatchdogTripped { run });
         }
@@ -356,6 +366,7 @@ impl Scene {
         } else {
             inputs.push(Input::Spawned { run });
             inputs.push(Input::Exited { run, exit: Exit::Code(7) });
+            inputs.push(Input::Extended { run, by: MORE_TIME });
         }
         if self.model.is_executed() {
             inputs.push(Input::Spawned { run });

@@ -247,7 +247,7 @@ impl World {
                 Ok(())
             }
             Fate::SaysReady if being.has_main => self.hand(Input::Ready { run }),
-            Fate::AsksForTime if being.has_main => self.hand(Input::StartExtended { run, by: s(3) }),
+            Fate::AsksForTime if being.has_main => self.hand(Input::Extended { run, by: s(3) }),
             Fate::TripsWatchdog if being.has_main => self.hand(Input::WatchdogTripped { run }),
             Fate::Pings if being.has_main => {
                 if let Some(interval) = being.pings {
@@ -306,7 +306,12 @@ impl World {
             Effect::Spawn { run, .. } => self.bear(run),
             Effect::Signal { run, signal: Signal::TERM | Signal::INT | Signal::QUIT, .. } => {
                 let Some(being) = self.beings.get(&run) else { return };
-                if let Some(after) = being.obeys {
+                let obeys = being.obeys;
+                if self.dice.one_in(4) {
+                    let when = self.dice.up_to(s(1));
+                    self.fate(when, Fate::AsksForTime, run.0);
+                }
+                if let Some(after) = obeys {
                     let fate = if self.dice.one_in(3) { Fate::DiesBy(15) } else { Fate::Ends(0) };
                     self.fate(after, fate, run.0);
                 }

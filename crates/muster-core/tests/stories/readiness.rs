@@ -80,7 +80,7 @@ fn a_run_that_is_not_ready_in_time_has_failed_even_if_it_ends_well() {
 fn a_run_that_asks_for_more_time_gets_it() {
     let mut stage = Stage::booted([notifying(quick("web"))]);
     stage.after(s(50));
-    stage.hand(Input::StartExtended { run: stage.run("web"), by: s(30) });
+    stage.hand(Input::Extended { run: stage.run("web"), by: s(30) });
     stage.after(s(29));
     stage.did_nothing();
     stage.says_ready("web");
@@ -92,7 +92,7 @@ fn a_run_that_asks_for_more_time_gets_it() {
 #[test]
 fn more_time_is_never_less() {
     let mut stage = Stage::booted([notifying(quick("web"))]);
-    stage.hand(Input::StartExtended { run: stage.run("web"), by: s(1) });
+    stage.hand(Input::Extended { run: stage.run("web"), by: s(1) });
     stage.after(s(59));
     stage.did_nothing();
     stage.after(s(1));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_core::spec::ProgramSpec;
 use muster_core::{Awaited, Event, Exit, Input, InstanceId, Settings, ShutdownReason, Signal, Verb};
 
-use crate::common::programs::{SETTINGS, killed_by, ms, program, quick, s, stop_with};
+use crate::common::programs::{SETTINGS, after, killed_by, ms, program, quick, s, stop_with};
 use crate::stage::Stage;
 
 const NAMES: [&str; 10] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"];
@@ -324,4 +324,57 @@ fn the_account_names_who_was_killed_and_who_was_slowest() {
         slowest: Some((InstanceId(1), ms(8900))),
     };
     assert_eq!(*end_of(&stage), expected);
+}
+
+#[test]
+fn more_time_to_stop_ends_with_the_budget() {
+    let mut stage = Stage::with(Settings { shutdown_timeout: s(20), ..SETTINGS }, [quick("web")]).boot();
+    stage.signal_to_daemon(Signal::TERM);
+    stage.asks_for("web", s(60));
+    stage.did("TERM strays, TERM web");
+    stage.after(ms(19_899));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep web with KILL");
+}
+
+/// Whoever asks for the world gets what nobody else needs of it.
+#[test]
+fn more_time_to_stop_is_taken_from_nobody() {
+    let waves = || [ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }];
+    // Twenty seconds are wanted, and forty to spare, which both may use alike.
+    let mut stage = Stage::with(Settings { shutdown_timeout: ms(60_100), ..SETTINGS }, waves()).boot();
+    stage.signal_to_daemon(Signal::TERM);
+    stage.asks_for("app", Duration::MAX);
+    stage.after(ms(29_999));
+    stage.did("TERM app");
+    stage.after(ms(1));
+    stage.did("sweep app with KILL");
+    // A program that is being stopped already has no greater claim for having asked for more.
+    let mut stage = Stage::with(Settings { shutdown_timeout: ms(10_100), ..SETTINGS }, waves()).boot();
+    stage.stop("app");
+    stage.asks_for("app", Duration::MAX);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM app");
+    stage.after(ms(4_999));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep app with KILL");
+}
+
+#[test]
+fn more_time_to_stop_leaves_those_who_are_needed_theirs() {
+    let mut stage =
+        Stage::with(Settings { shutdown_timeout: ms(30_100), ..SETTINGS }, [quick("db"), after(quick("app"), &["db"])])
+            .boot();
+    stage.signal_to_daemon(Signal::TERM);
+    stage.asks_for("app", Duration::MAX);
+    stage.after(ms(14_999));
+    stage.did("TERM app");
+    stage.after(ms(1));
+    stage.did("sweep app with KILL");
+    stage.is_killed("app", Signal::KILL);
+    stage.forget_deeds();
+    stage.after(ms(10_000));
+    stage.did("sweep db with KILL");
 }

@@ -91,6 +91,10 @@ impl Stage {
         self.hand(Input::WatchdogPinged { run: self.run(name) });
     }
 
+    pub fn asks_for(&mut self, name: &str, by: Duration) {
+        self.hand(Input::Extended { run: self.run(name), by });
+    }
+
     /// A check of it has its answer.
     pub fn check_of(&mut self, name: &str, probe: usize, success: bool) {
         let detail = if success { "200 OK" } else { "connection refused" }.to_owned();

@@ -223,3 +223,49 @@ fn an_end_that_was_asked_for_is_a_success_in_the_history() {
     let past = web.past().next_back().unwrap();
     assert!(past.success && past.was_stopping, "{past:?}");
 }
+
+#[test]
+fn a_stop_lasts_as_long_as_the_run_goes_on_asking_for_more_time() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.stop("web");
+    stage.did("TERM web");
+    for _ in 0..5 {
+        stage.after(s(8));
+        stage.asks_for("web", s(10));
+    }
+    stage.did_nothing();
+    stage.after(ms(9_999));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn more_time_to_stop_is_never_less_and_moves_only_the_signal_under_way() {
+    let mut stage = Stage::booted([with_stop(&[(Signal::INT, s(2)), (Signal::TERM, s(3))])]);
+    stage.stop("web");
+    stage.asks_for("web", ms(10));
+    stage.after(ms(1_999));
+    stage.did("INT web");
+    stage.asks_for("web", s(4));
+    stage.after(s(4));
+    stage.did("TERM web");
+    stage.after(s(3));
+    stage.did("sweep web with KILL");
+    stage.asks_for("web", s(100));
+    stage.after(s(1));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn time_that_was_asked_for_before_the_stop_or_by_leftovers_is_not_given() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.asks_for("web", s(100));
+    stage.stop("web");
+    stage.after(s(5));
+    stage.main_ends("web", Exit::Code(0));
+    stage.asks_for("web", s(100));
+    stage.did("TERM web, sweep web with TERM");
+    stage.after(s(5));
+    stage.did("sweep web with KILL");
+}

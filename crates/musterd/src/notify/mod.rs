@@ -215,7 +215,7 @@ impl Teller {
             inputs.push(Input::WatchdogChanged { run, interval });
         }
         if let Some(by) = message.extend {
-            inputs.push(Input::StartExtended { run, by });
+            inputs.push(Input::Extended { run, by });
         }
         if message.is_ready {
             inputs.push(Input::Ready { run });

@@ -54,7 +54,7 @@ impl Witness {
                 }
             }
             Input::Ready { .. }
-            | Input::StartExtended { .. }
+            | Input::Extended { .. }
             | Input::WatchdogPinged { .. }
             | Input::WatchdogTripped { .. }
             | Input::WatchdogChanged { .. } => {}
