@@ -199,6 +199,20 @@ fn the_budget_can_be_given_with_the_command() {
 }
 
 #[test]
+fn whoever_finds_a_shutdown_too_slow_can_give_it_less_time() {
+    let mut daemon = Setting::supervising(on_term("deaf", "", "stopwaitsecs = 1000")).start();
+    wait_until_up(&daemon, "deaf");
+    for timeout in ["1000s", "2000s", "200ms"] {
+        daemon.ctl_well(&["shutdown", "--timeout", timeout]);
+    }
+    assert_eq!(daemon.wait(), End::Code(0));
+    daemon.assert_nothing_is_left();
+    let told = daemon.log.saying("stopping everything: asked by musterctl");
+    let budgets: Vec<_> = told.iter().filter_map(|line| line.field("timeout")).collect();
+    assert_eq!(budgets, ["16m40s", "200ms"], "more time than there is changes nothing");
+}
+
+#[test]
 fn with_nothing_to_stop_a_shutdown_takes_no_time() {
     for place in both_places() {
         in_time(|| {

@@ -135,7 +135,8 @@ impl SignalScope {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShutdownBody {
-    /// The budget for all of it in seconds, instead of the configured `shutdown_timeout`.
+    /// The budget for all of it in seconds, instead of the configured `shutdown_timeout`. While everything is being stopped
+    /// already, it counts if it is less than what is left.
     #[serde(default)]
     pub timeout: Option<f64>,
 }

@@ -41,6 +41,14 @@ pub(crate) struct Shutdown {
     slowest: Option<(InstanceId, Duration)>,
 }
 
+fn wants_of(wishes: &[Option<Wish>]) -> Wants {
+    let mut wants = Wants::default();
+    for wish in wishes.iter().flatten() {
+        wants.add(wish.rank, wish.critical);
+    }
+    wants
+}
+
 impl Shutdown {
     /// `wishes` is what each instance wants, by its place; `None` is nothing.
     pub(crate) fn begin(
@@ -50,23 +58,30 @@ impl Shutdown {
         code: u8,
         wishes: Vec<Option<Wish>>,
     ) -> Shutdown {
-        let mut wants = Wants::default();
-        for wish in wishes.iter().flatten() {
-            wants.add(wish.rank, wish.critical);
-        }
         Shutdown {
             was_signalled: matches!(reason, ShutdownReason::Signal(_)),
             reason,
             code,
             began: now,
             timeout,
-            wants,
+            wants: wants_of(&wishes),
             wishes,
             wave_end: now,
             check: None,
             killed: BTreeSet::new(),
             slowest: None,
         }
+    }
+
+    /// Whether everything would be over earlier with so much time from now on.
+    pub(crate) fn would_be_shorter(&self, now: Time, timeout: Duration) -> bool {
+        now + timeout.max(RESERVE_MAX) < self.end()
+    }
+
+    /// Whoever is left shares another budget from now on. What happened so far stays in the account.
+    pub(crate) fn share_anew(&mut self, now: Time, timeout: Duration, wishes: Vec<Option<Wish>>) {
+        (self.began, self.timeout, self.wave_end, self.check) = (now, timeout, now, None);
+        (self.wants, self.wishes) = (wants_of(&wishes), wishes);
     }
 
     /// A signal came. True when it is not the first: where the shutdown has another reason, the first one asks for what

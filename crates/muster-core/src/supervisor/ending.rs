@@ -18,6 +18,8 @@ impl Supervisor {
             Some(shutdown) => {
                 if matches!(reason, ShutdownReason::Signal(_)) && shutdown.is_signalled_again() {
                     self.hurry_shutdown(now);
+                } else if let Some(timeout) = timeout.filter(|&timeout| shutdown.would_be_shorter(now, timeout)) {
+                    self.shorten_shutdown(now, reason, timeout);
                 }
             }
         }
@@ -28,9 +30,28 @@ impl Supervisor {
         self.effects.push_back(Effect::Publish(Event::ShutdownBegan { reason: reason.clone(), timeout }));
         let wishes = self.wishes(now);
         self.shutdown = Some(Shutdown::begin(now, timeout, reason, code, wishes));
-        let all: Vec<InstanceId> = self.instances.iter().map(Instance::id).collect();
+        let all = self.everybody();
         self.lower_goals(now, &all);
         self.begin_batch(now, &all, Purpose::Shutdown);
+    }
+
+    /// Somebody has less patience than whoever began it. Those whose turn came keep it, with less time.
+    fn shorten_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Duration) {
+        self.effects.push_back(Effect::Publish(Event::ShutdownBegan { reason, timeout }));
+        let wishes = self.wishes(now);
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.share_anew(now, timeout, wishes);
+        }
+        // Their batch is given up where it stands. Leaving it one by one would let it go on.
+        for batch in self.instances.iter_mut().filter_map(|instance| instance.batch.take()) {
+            self.batches.end(batch);
+        }
+        let all = self.everybody();
+        self.begin_batch(now, &all, Purpose::Shutdown);
+    }
+
+    fn everybody(&self) -> Vec<InstanceId> {
+        self.instances.iter().map(Instance::id).collect()
     }
 
     /// What each instance wants of a shutdown's budget, by its place.

@@ -45,6 +45,11 @@ pub fn program(name: &str) -> ProgramSpec {
     }
 }
 
+/// One that is up at once and has this priority.
+pub fn ranked(name: &str, priority: i64) -> ProgramSpec {
+    ProgramSpec { priority, ..quick(name) }
+}
+
 /// The same, up as soon as it is executed.
 pub fn quick(name: &str) -> ProgramSpec {
     ProgramSpec { startsecs: Duration::ZERO, ..program(name) }

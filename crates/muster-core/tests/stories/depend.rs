@@ -7,8 +7,8 @@ use muster_core::spec::{Kind, ProbeKind, ProgramSpec};
 use muster_core::{Effect, Event, Exit, Input, Settings, ShutdownReason, Signal, Supervisor, Time};
 
 use crate::common::programs::{
-    SETTINGS, after, job, missing, ms, needs, notifying, probe, probed, program, quick, restarted_with, s, several,
-    stop_with,
+    SETTINGS, after, job, missing, ms, needs, notifying, probe, probed, program, quick, ranked, restarted_with, s,
+    several, stop_with,
 };
 use crate::stage::Stage;
 
@@ -36,7 +36,6 @@ fn a_dependent_waits_until_what_it_depends_on_runs() {
 
 #[test]
 fn independent_programs_start_at_once_and_those_that_become_free_together_by_priority() {
-    let ranked = |name, priority| ProgramSpec { priority, ..quick(name) };
     let mut stage =
         Stage::of([after(ranked("a", 3), &["db"]), after(ranked("b", 1), &["db"]), quick("c"), ranked("db", 2000)]);
     stage.hand(Input::Booted);
@@ -262,7 +261,6 @@ fn all_stop_in_the_reverse_order_of_their_dependencies() {
 
 #[test]
 fn a_dependency_with_a_higher_priority_still_stops_last() {
-    let ranked = |name, priority| ProgramSpec { priority, ..quick(name) };
     let mut stage = Stage::booted([after(ranked("app", 1), &["db"]), ranked("db", 900), ranked("other", 500)]);
     stage.spawned("app");
     stage.forget_deeds();

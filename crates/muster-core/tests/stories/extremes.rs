@@ -6,7 +6,7 @@ use muster_core::restart::{Backoff, Growth, Limit, RestartPolicy, RestartWhen};
 use muster_core::spec::ProgramSpec;
 use muster_core::{Settings, Signal, Time};
 
-use crate::common::programs::{SETTINGS, at, ms, quick, s, stop_with};
+use crate::common::programs::{SETTINGS, at, ms, quick, ranked, s, stop_with};
 use crate::stage::Stage;
 
 const FOR_EVER: Duration = Duration::MAX;
@@ -117,7 +117,6 @@ fn an_hour_too_late_a_delay_is_over_and_a_start_has_lasted() {
 /// Everyone still gets the stop signal, and nobody survives.
 #[test]
 fn an_hour_too_late_a_shutdown_ends_at_once() {
-    let ranked = |name, priority| ProgramSpec { priority, ..quick(name) };
     let mut stage = Stage::booted([ranked("db", 1), ranked("app", 2)]);
     stage.signal_to_daemon(Signal::TERM);
     stage.did("TERM app");

@@ -3,12 +3,8 @@
 use muster_core::spec::ProgramSpec;
 use muster_core::{Exit, Input, Signal};
 
-use crate::common::programs::{killed_by, program, quick, s, several};
+use crate::common::programs::{killed_by, program, quick, ranked, s, several};
 use crate::stage::Stage;
-
-fn ranked(name: &str, priority: i64) -> ProgramSpec {
-    ProgramSpec { priority, ..quick(name) }
-}
 
 fn three() -> Stage {
     Stage::booted([ranked("app", 20), ranked("db", 10), ranked("web", 20)])

@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_core::spec::ProgramSpec;
 use muster_core::{Awaited, Event, Exit, Input, InstanceId, Settings, ShutdownReason, Signal, Verb};
 
-use crate::common::programs::{SETTINGS, after, killed_by, ms, program, quick, s, stop_with};
+use crate::common::programs::{SETTINGS, after, killed_by, ms, program, quick, ranked, s, stop_with};
 use crate::stage::Stage;
 
 const NAMES: [&str; 10] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"];
@@ -241,6 +241,47 @@ fn a_command_may_bring_its_own_budget() {
     stage.after(ms(1900));
     stage.did("TERM strays, TERM web, sweep web with KILL");
     stage.after(ms(100));
+    assert_eq!(stage.exit_code(), Some(0));
+}
+
+/// `musterctl shutdown`, and a minute is too long after all.
+#[test]
+fn a_later_command_with_less_time_shortens_it_for_everybody() {
+    let patient = |name, priority| ProgramSpec { stop: stop_with(&[(Signal::TERM, s(60))]), ..ranked(name, priority) };
+    let mut stage = Stage::booted([patient("db", 1), patient("app", 2)]);
+    let ask = |timeout| Input::ShutdownAsked { reason: ShutdownReason::Command, timeout };
+    stage.hand(ask(Some(s(200))));
+    stage.after(s(10));
+    stage.did("TERM app");
+    stage.hand(ask(Some(s(2))));
+    stage.did_nothing();
+    stage.after(ms(863));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep app with KILL");
+    stage.is_killed("app", Signal::KILL);
+    stage.did("sweep app with KILL, TERM strays, TERM db");
+    stage.after(ms(1036));
+    stage.did("sweep db with KILL");
+    stage.is_killed("db", Signal::KILL);
+    stage.did("sweep db with KILL, KILL strays, exit 0");
+    assert_eq!(stage.now.since_origin(), ms(11_900));
+}
+
+#[test]
+fn a_later_command_with_no_time_kills_what_is_left_and_one_with_more_changes_nothing() {
+    let mut stage = Stage::booted([ranked("db", 1), ranked("app", 2)]);
+    let ask = |timeout| Input::ShutdownAsked { reason: ShutdownReason::Command, timeout };
+    stage.hand(ask(None));
+    stage.after(s(1));
+    stage.did("TERM app");
+    stage.hand(ask(Some(s(60))));
+    stage.did_nothing();
+    stage.hand(ask(Some(s(0))));
+    stage.after(ms(0));
+    stage.did("sweep app with KILL, TERM strays, TERM db, sweep db with KILL");
+    stage.is_killed("app", Signal::KILL);
+    stage.is_killed("db", Signal::KILL);
     assert_eq!(stage.exit_code(), Some(0));
 }
 

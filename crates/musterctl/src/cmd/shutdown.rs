@@ -17,7 +17,8 @@ Examples:
   musterctl shutdown
   musterctl shutdown --timeout 5s")]
 pub(crate) struct Args {
-    /// The budget for all of it, instead of the configured shutdown_timeout.
+    /// The budget for all of it, instead of the configured shutdown_timeout. While everything is being stopped already, it
+    /// counts if it is less than what is left.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     timeout: Option<Duration>,
 }

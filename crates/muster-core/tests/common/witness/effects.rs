@@ -264,8 +264,12 @@ impl Witness {
             }
             Event::Configured { .. } => self.takes_configuration(),
             Event::ShutdownBegan { timeout, .. } => {
-                promise!(self.closing.is_none(), "a second shutdown begins");
-                self.closing = Some(now + MOMENT.max(*timeout));
+                let end = now + MOMENT.max(*timeout);
+                promise!(
+                    self.closing.is_none_or(|earlier| end < earlier),
+                    "a second shutdown begins, and is no shorter"
+                );
+                self.closing = Some(end);
                 self.timeout = *timeout;
                 let all: Vec<usize> = (0..self.watched.len()).collect();
                 self.begin_batch(&all, false);
