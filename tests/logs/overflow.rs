@@ -70,6 +70,10 @@ fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
     harness::wait_until("the file has everything", || {
         std::fs::read_to_string(&path).unwrap_or_default().lines().count() == 60_000
     });
+    // What is still in the program's pipe when somebody reads again would not be among the newest that waited.
+    harness::wait_until("the other one's last line has been taken in", || {
+        daemon.client.get("/v1/programs/small/logs?lines=1").body.contains("59999 ")
+    });
     let full = daemon.memory("RssAnon");
     assert!(full < idle + 6 * 1024, "6 MB were written, of which 1 MB may wait: {full} kB after {idle} kB");
     // Somebody reads again: the newest lines, and how many are missing.
