@@ -12,6 +12,7 @@
 
 mod daemon;
 mod events;
+mod executables;
 mod http;
 mod in_time;
 mod log;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 pub use daemon::{Daemon, End, Output, Setting};
 pub use events::Listener;
+pub use executables::write_executable;
 pub use http::{Answer, Client};
 pub use in_time::in_time;
 pub use log::{Line, Log};
