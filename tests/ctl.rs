@@ -4,10 +4,11 @@ mod harness;
 
 use std::io::Read;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use harness::{Daemon, Setting, ended, is_root};
+use harness::{Daemon, Setting, ended, is_root, write_executable};
 use serde_json::Value;
 
 const PROGRAMS: &str = r#"
@@ -187,6 +188,13 @@ fn the_environment_names_the_socket_too() {
     assert_eq!(ended(&mut command).code, Some(7));
 }
 
+/// One that every user can execute.
+fn copy_of_musterctl(daemon: &Daemon) -> PathBuf {
+    let copy = daemon.path("musterctl");
+    write_executable(&copy, &std::fs::read(env!("CARGO_BIN_EXE_musterctl")).expect("it was built"));
+    copy
+}
+
 #[test]
 fn the_kernel_says_who_asks_and_the_configuration_who_may() {
     if !is_root() {
@@ -196,8 +204,7 @@ fn the_kernel_says_who_asks_and_the_configuration_who_may() {
     let users = "mode = \"0666\"\nallow_users = [\"12345\"]\nreadonly_users = [\"12346\"]";
     let daemon = Setting::supervising(PROGRAMS).http(users).start();
     daemon.wait_for_running("web");
-    let copy = daemon.path("musterctl");
-    std::fs::copy(env!("CARGO_BIN_EXE_musterctl"), &copy).expect("the directory is ours");
+    let copy = copy_of_musterctl(&daemon);
     let ask = |uid: u32, words: &[&str]| {
         let (uid, mut command) = (uid.to_string(), Command::new("setpriv"));
         command.args(["--clear-groups", "--reuid", &uid, "--regid", &uid, "--"]).arg(&copy);
@@ -223,8 +230,7 @@ fn a_socket_that_may_not_be_opened_is_told_from_one_that_is_not_there() {
         return harness::skip("only root can ask as another user");
     }
     let daemon = Setting::supervising(PROGRAMS).start();
-    let copy = daemon.path("musterctl");
-    std::fs::copy(env!("CARGO_BIN_EXE_musterctl"), &copy).expect("the directory is ours");
+    let copy = copy_of_musterctl(&daemon);
     let mut command = Command::new("setpriv");
     command.args(["--clear-groups", "--reuid", "65534", "--regid", "65534", "--"]).arg(&copy);
     let ended = ended(command.arg("--socket").arg(daemon.socket()).arg("status").stdin(Stdio::null()));

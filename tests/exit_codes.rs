@@ -71,11 +71,14 @@ fn an_end_that_is_no_essential_one_ends_nothing() {
     daemon.finish();
 }
 
-/// Two that end after one another: a turn is taken when a file is there.
+/// Two that end after one another: there is a process of the first until the daemon has reaped it.
 fn in_turn(first: i32, second: i32, more: &str) -> String {
+    let tell = "echo $$$$ >{here}/told; mv {here}/told {here}/first";
+    let wait = "until [ -e {here}/first ]; do sleep 0.02; done; \
+                while kill -0 $(cat {here}/first) 2>/dev/null; do sleep 0.02; done";
     format!(
-        "[program.first]\ncommand = [\"sh\", \"-c\", \"exit {first}\"]\nrestart = \"no\"\n{more}\n\
-         [program.second]\ncommand = [\"sh\", \"-c\", \"sleep 0.3; exit {second}\"]\nrestart = \"no\"\n{more}\n"
+        "[program.first]\ncommand = [\"sh\", \"-c\", \"{tell}; exit {first}\"]\nrestart = \"no\"\n{more}\n\
+         [program.second]\ncommand = [\"sh\", \"-c\", \"{wait}; exit {second}\"]\nrestart = \"no\"\n{more}\n"
     )
 }
 

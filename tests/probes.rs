@@ -15,9 +15,11 @@ fn probed(probe: &str) -> Setting {
 
 fn with(program: &str, probe: &str) -> Setting {
     let period = if probe.contains("period") { "" } else { "period = \"30ms\"\n" };
+    // By default it is a second, which an answer may take on a busy machine.
+    let timeout = if probe.contains("timeout") { "" } else { "timeout = \"20s\"\n" };
     Setting::supervising(format!(
         "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = {{ delay = \"10ms\" }}\n{program}\n\
-         [program.web.probes.check]\n{period}{probe}\n"
+         [program.web.probes.check]\n{period}{timeout}{probe}\n"
     ))
 }
 

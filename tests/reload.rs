@@ -423,10 +423,14 @@ fn watching_can_be_switched_on_and_off_by_a_reload() {
     all_run(&daemon, 2);
     daemon.rewrite(&setting(false, &program("dog", "")));
     wait_until("it is off", || daemon.client.get("/v1/config").json()["musterd"]["watch"] == false);
-    let (descriptors, _) = footprint(&daemon);
+    let queues = || {
+        let open = harness::find(daemon.pid()).map(|process| process.descriptors()).unwrap_or_default();
+        open.values().filter(|target| *target == "anon_inode:inotify").count()
+    };
+    wait_until("the queue is closed", || queues() == 0);
     daemon.rewrite(&setting(true, &program("dog", "")));
     reload(&daemon);
-    wait_until("the queue is open again", || footprint(&daemon).0 > descriptors);
+    wait_until("the queue is open again", || queues() > 0);
 }
 
 #[test]

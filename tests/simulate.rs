@@ -86,7 +86,7 @@ fn the_examples_of_other_systems_name_their_sources() {
 #[test]
 fn reality_agrees_with_the_simulation_of_every_example() {
     let scenarios = scenarios();
-    let options = ["rehearse", "--jobs", "4", "--retries", "5", "--scenario"];
+    let options = ["rehearse", "--jobs", "4", "--retries", "20", "--scenario"];
     let words: Vec<&str> = options.into_iter().chain(scenarios.iter().map(String::as_str)).collect();
     let began = Instant::now();
     let ended = run(&words);

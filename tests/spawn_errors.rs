@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use harness::{Daemon, Setting, is_root};
+use harness::{Daemon, Setting, is_root, write_executable};
 
 /// A program that cannot be started, and the words that must be in its reason.
 struct Case {
@@ -22,16 +22,14 @@ fn case(name: &'static str, lines: impl Into<String>, reason: impl Into<String>)
 
 /// Files that cannot be executed, each in its own way.
 fn make_files(directory: &Path) {
-    let file = |name: &str, bytes: &[u8], mode| {
-        fs::write(directory.join(name), bytes).expect("the directory is ours");
-        fs::set_permissions(directory.join(name), fs::Permissions::from_mode(mode)).expect("the file is ours");
-    };
-    file("plain", b"#!/bin/sh\n", 0o644);
-    file("garbage", b"this is neither a script nor a program\n", 0o755);
-    file("empty", b"", 0o755);
-    file("orphan", b"#!/no/such/interpreter\n", 0o755);
-    file("from-windows", b"#!/bin/sh\r\necho\r\n", 0o755);
-    file("foreign", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xff\x7f\x01\0\0\0", 0o755);
+    let file = |name: &str, bytes: &[u8]| write_executable(&directory.join(name), bytes);
+    file("plain", b"#!/bin/sh\n");
+    fs::set_permissions(directory.join("plain"), fs::Permissions::from_mode(0o644)).expect("the file is ours");
+    file("garbage", b"this is neither a script nor a program\n");
+    file("empty", b"");
+    file("orphan", b"#!/no/such/interpreter\n");
+    file("from-windows", b"#!/bin/sh\r\necho\r\n");
+    file("foreign", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xff\x7f\x01\0\0\0");
     symlink("loop", directory.join("loop")).expect("the directory is ours");
 }
 
@@ -179,8 +177,7 @@ fn a_program_whose_file_appears_later_is_started_then() {
     let daemon = Setting::supervising(program).start();
     daemon.log.wait_for("it is missed", |line| line.message.contains("no such file"));
     let ready = directory.path().join("ready");
-    fs::write(&ready, "#!/bin/sh\nexec sleep 1000\n").expect("the directory is ours");
-    fs::set_permissions(&ready, fs::Permissions::from_mode(0o755)).expect("the file is ours");
+    write_executable(&ready, b"#!/bin/sh\nexec sleep 1000\n");
     fs::rename(ready, path).expect("the directory is ours");
     daemon.wait_for_running("late");
 }

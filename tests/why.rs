@@ -132,7 +132,7 @@ fn a_signal_that_was_asked_for_names_who_asked() {
     daemon.ctl_well(&["start", "web"]);
     daemon.ctl_well(&["signal", "KILL", "web"]);
     let why = why(&daemon, "FATAL");
-    let uid = nix::unistd::geteuid();
+    let uid = harness::own_uid();
     check(&daemon, &why, "musterd", &[&format!("user id {uid} had musterd send SIGKILL to it")]);
     assert_eq!(why["run"]["out_of_memory"], Value::Null, "there was no reason to look");
 }
@@ -140,7 +140,7 @@ fn a_signal_that_was_asked_for_names_who_asked() {
 #[test]
 fn a_stop_and_a_restart_name_who_asked() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
-    let uid = nix::unistd::geteuid();
+    let uid = harness::own_uid();
     daemon.ctl_well(&["start", "web"]);
     daemon.ctl_well(&["restart", "web"]);
     let running = why(&daemon, "RUNNING");

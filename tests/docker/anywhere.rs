@@ -71,7 +71,7 @@ impl Row {
         let stopped = container.stop();
         assert_eq!(stopped.code, 0, "{}", stopped.log);
         assert!(stopped.log.contains("web says bye"), "web was not asked:\n{}", stopped.log);
-        assert!(stopped.took < Duration::from_secs(5), "it took {:?}:\n{}", stopped.took, stopped.log);
+        assert!(stopped.shutdown() < Duration::from_secs(5), "it took {:?}:\n{}", stopped.shutdown(), stopped.log);
         self.check_lacks(&stopped.log);
         let (code, log) = self.recipe(ESSENTIAL).run();
         assert_eq!(code, 42, "{log}");

@@ -41,6 +41,30 @@ pub(crate) struct Stopped {
     pub(crate) log: String,
 }
 
+impl Stopped {
+    /// How long the daemon itself took, by its own log. What the engine and its command line need is nobody's promise.
+    pub(crate) fn shutdown(&self) -> Duration {
+        between(&self.log, "stopping everything", "exit: ")
+    }
+}
+
+/// The time between the first line of the daemon that has these words and the last one that has those.
+pub(crate) fn between(log: &str, from: &str, to: &str) -> Duration {
+    let moments = |words: &str| log.lines().filter(|line| line.contains(words)).filter_map(time_of_day).collect();
+    let (from, to): (Vec<Duration>, Vec<Duration>) = (moments(from), moments(to));
+    let (Some(&from), Some(&to)) = (from.first(), to.last()) else { panic!("lines are missing in\n{log}") };
+    let midnight = if to < from { Duration::from_secs(24 * 60 * 60) } else { Duration::ZERO };
+    to + midnight - from
+}
+
+/// Of a line that begins with `2026-11-23T07:12:25.300647Z`.
+fn time_of_day(line: &str) -> Option<Duration> {
+    let clock = line.split_once('T')?.1.split_once('Z')?.0;
+    let parts: Vec<f64> = clock.split(':').map_while(|part| part.parse().ok()).collect();
+    let [hours, minutes, seconds] = parts[..] else { return None };
+    Some(Duration::from_secs_f64((hours * 60.0 + minutes) * 60.0 + seconds))
+}
+
 impl Recipe {
     /// A container of this image, which runs what the image says.
     pub(crate) fn of(image: &str) -> Recipe {

@@ -124,16 +124,20 @@ fn the_first_reason_to_end_wins() {
         return;
     }
     let _shared = together();
-    let main = "[program.main]\ncommand = [\"sh\", \"-c\", \"trap 'exit 7' TERM; echo main is up; sleep 1; exit 7\"]\n\
-                essential = true\nrestart = 'no'\n";
-    let slow = "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap 'echo slow was asked; sleep 2; exit' TERM; \
+    let main = |life: &str| {
+        format!(
+            "[program.main]\ncommand = [\"sh\", \"-c\", \"trap 'exit 7' TERM; echo main is up; {life}; exit 7\"]\n\
+             essential = true\nrestart = 'no'\n"
+        )
+    };
+    let slow = "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap 'echo slow was asked; sleep 6; exit' TERM; \
                 while :; do sleep 0.1; done\"]\n";
     // An essential program that ends because everything is stopped does not change the 0.
-    let container = Recipe::of(services()).config(main).start();
+    let container = Recipe::of(services()).config(&main("sleep 1000 & wait")).start();
     container.wait_log("main is up");
     expect("asked", &(container.stop().code, container.logs()), 0, "stopped by SIGTERM").expect("0 stays 0");
     // And a signal while everything is stopped because of one does not change its code.
-    let container = Recipe::of(services()).config(&format!("{main}{slow}")).start();
+    let container = Recipe::of(services()).config(&format!("{}{slow}", main("sleep 1"))).start();
     container.wait_log("slow was asked");
     container.kill("TERM");
     expect("essential", &(container.wait(), container.logs()), 7, "exit status 7").expect("7 stays 7");
@@ -150,7 +154,7 @@ fn whoever_is_asked_to_stop_ends_with_0_whatever_the_programs_said() {
     check_all(&cells, |(way, more)| {
         let config = format!("[program.rude]\n{rude}\nrestart = 'no'\n{more}\n");
         let container = Recipe::of(services()).config(&config).start();
-        container.wait_log("up");
+        container.wait_log("rude | up");
         let reason = if *way == "ctl" { "stopped by musterctl" } else { "stopped by SIGTERM" };
         let ended = match *way {
             "ctl" => {

@@ -19,6 +19,10 @@ backoff = { delay = "100s", max = "100s" }
 startretries = "unlimited"
 "#;
 
+/// Less than the ten seconds that show a lost signal, or the nine of a daemon that does not see its programs end; and more
+/// than an engine needs on a busy machine.
+const LOST: Duration = Duration::from_secs(8);
+
 /// How often each moment is tried; `MUSTER_DOCKER_ROUNDS` asks for more.
 fn rounds() -> u32 {
     std::env::var("MUSTER_DOCKER_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
@@ -41,7 +45,7 @@ fn a_stop_right_after_the_start_is_never_lost() {
             let stopped = stop_after(Duration::from_millis(milliseconds));
             let story = format!("{milliseconds} ms, round {round}: {stopped:?}");
             assert_eq!(stopped.code, 0, "{story}");
-            assert!(stopped.took < Duration::from_secs(3), "{story}");
+            assert!(stopped.took < LOST, "{story}");
         }
     }
 }

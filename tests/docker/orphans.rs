@@ -43,7 +43,7 @@ fn strays_of_docker_exec_outlive_programs_and_are_ended_at_the_end() {
     let _shared = together();
     // Strays have as long as the last programs take.
     let slow =
-        "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap 'sleep 1; exit' TERM; while :; do sleep 0.1; done\"]\n";
+        "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap 'sleep 3; exit' TERM; while :; do sleep 0.1; done\"]\n";
     let container = Recipe::of(services()).config(&format!("{CONFIG}{slow}")).start();
     container.wait_ready();
     // What they say goes to PID 1's own console, since nobody reads theirs any more.

@@ -64,7 +64,7 @@ fn every_service_serves_and_docker_stop_lets_each_of_them_finish() {
         assert!(stopped.log.lines().any(ended), "{program} did not end well:\n{}", stopped.log);
     }
     assert!(!stopped.log.contains("SIGKILL"), "somebody had to be killed:\n{}", stopped.log);
-    assert!(stopped.took < Duration::from_secs(2), "docker stop took {:?}:\n{}", stopped.took, stopped.log);
+    assert!(stopped.shutdown() < Duration::from_secs(2), "it took {:?}:\n{}", stopped.shutdown(), stopped.log);
 }
 
 #[test]

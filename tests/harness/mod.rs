@@ -12,6 +12,7 @@
 
 mod daemon;
 mod events;
+mod executables;
 mod http;
 mod in_time;
 mod log;
@@ -27,10 +28,11 @@ use std::time::{Duration, Instant};
 
 pub use daemon::{Daemon, End, Output, Setting};
 pub use events::Listener;
+pub use executables::write_executable;
 pub use http::{Answer, Client};
 pub use in_time::in_time;
 pub use log::{Line, Log};
-pub use place::{Place, both_places, can_enclose, enclosed, is_root};
+pub use place::{Place, both_places, can_enclose, enclosed, is_root, own_uid};
 pub use processes::{Process, below, everyone, exists, find};
 pub use server::Server;
 pub use signals::{number_of, send, send_fast};

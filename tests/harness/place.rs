@@ -60,6 +60,11 @@ pub fn both_places() -> Vec<Place> {
     vec![Place::Plain]
 }
 
+/// The user of the tests, as a daemon sees it: who may not make a pid namespace is root in a user namespace that holds one.
+pub fn own_uid() -> u32 {
+    if can_enclose() { 0 } else { nix::unistd::geteuid().as_raw() }
+}
+
 /// Whether the tests run as root, which what they start then can stop being.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()

@@ -53,8 +53,9 @@ fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
              logs = {{ {logs} }}\n"
         )
     };
+    // What was read together is dropped together, which is up to 64 KiB: so a small buffer is larger than that.
     let programs = spam("web", "stdout = [\"console\", \"{here}/web.log\"]")
-        + &spam("small", "buffer_size = \"64KB\"")
+        + &spam("small", "buffer_size = \"256KB\"")
         + "[program.other]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
     let mut daemon = Setting::supervising(programs).stdout(&reader.path).start();
     let idle = daemon.memory("RssAnon");
@@ -69,6 +70,10 @@ fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
     let path = daemon.path("web.log");
     harness::wait_until("the file has everything", || {
         std::fs::read_to_string(&path).unwrap_or_default().lines().count() == 60_000
+    });
+    // What is still in the program's pipe when somebody reads again would not be among the newest that waited.
+    harness::wait_until("the other one's last line has been taken in", || {
+        daemon.client.get("/v1/programs/small/logs?lines=1").body.contains("59999 ")
     });
     let full = daemon.memory("RssAnon");
     assert!(full < idle + 6 * 1024, "6 MB were written, of which 1 MB may wait: {full} kB after {idle} kB");

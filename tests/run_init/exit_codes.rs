@@ -1,5 +1,6 @@
 //! The exit code: the command's, or what a shell would say.
 
+use crate::harness::write_executable;
 use crate::inits::{Init, outcome};
 
 const ALL: [Init; 3] = [Init::Own, Init::Tini, Init::Dumb];
@@ -82,11 +83,9 @@ fn what_cannot_be_executed_says_why() {
 
 #[test]
 fn a_text_without_an_interpreter_is_a_shell_script() {
-    use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().expect("there is a place for temporary files");
     let script = directory.path().join("script");
-    std::fs::write(&script, "exit $1\n").expect("it can be written");
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    write_executable(&script, b"exit $1\n");
     let script = script.to_str().expect("UTF-8");
     for init in ALL {
         assert_eq!(end(init, &[], &[script, "33"]), "exit 33", "{init:?}");

@@ -11,7 +11,7 @@ use std::future::poll_fn;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -57,6 +57,7 @@ struct Connections {
 
 struct Connection {
     task: AbortHandle,
+    since: Instant,
     is_busy: Rc<Cell<bool>>,
     is_following: Rc<Cell<bool>>,
 }
@@ -100,11 +101,16 @@ async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, connections
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection on the control socket");
-                connections.close_idlest();
+                connections.close_idlest(is_no_newcomer);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+/// Who has come only now is about to ask. If it does not, it can be closed after the next pause.
+fn is_no_newcomer(connection: &Connection) -> bool {
+    connection.since.elapsed() >= ACCEPT_PAUSE
 }
 
 fn serve(stream: UnixStream, shared: &Rc<Shared>, connections: &Connections) {
@@ -129,7 +135,7 @@ fn serve(stream: UnixStream, shared: &Rc<Shared>, connections: &Connections) {
             }
         }
     });
-    let connection = Connection { task: task.abort_handle(), is_busy, is_following };
+    let connection = Connection { task: task.abort_handle(), since: Instant::now(), is_busy, is_following };
     connections.open.borrow_mut().insert(id, connection);
 }
 
@@ -213,19 +219,52 @@ impl Connections {
     fn make_room(&self) {
         let is_counted = |connection: &&Connection| !connection.is_following.get();
         if self.open.borrow().values().filter(is_counted).count() >= self.most {
-            self.close_idlest();
+            self.close_idlest(|_| true);
         }
     }
 
-    /// Closes the oldest connection that waits for a request, or else the oldest that does not follow, or the oldest of all.
-    fn close_idlest(&self) {
+    /// Of those that may be closed, closes the oldest connection that waits for a request, or else the oldest that does not
+    /// follow, or the oldest of all.
+    fn close_idlest(&self, may_be_closed: impl Fn(&Connection) -> bool) {
         let mut open = self.open.borrow_mut();
-        let idle = open.iter().find(|(_, connection)| !connection.is_busy.get());
-        let counted = || open.iter().find(|(_, connection)| !connection.is_following.get());
-        let Some(id) = idle.or_else(counted).or_else(|| open.iter().next()).map(|(&id, _)| id) else { return };
+        let candidates = || open.iter().filter(|(_, connection)| may_be_closed(connection));
+        let idle = candidates().find(|(_, connection)| !connection.is_busy.get());
+        let counted = || candidates().find(|(_, connection)| !connection.is_following.get());
+        let Some(id) = idle.or_else(counted).or_else(|| candidates().next()).map(|(&id, _)| id) else { return };
         // It is off the list at once, so that a burst of connections closes as many others.
         if let Some(connection) = open.remove(&id) {
             connection.task.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection that says nothing, this old.
+    fn silent(connections: &Connections, age: Duration) -> u64 {
+        let task = tokio::task::spawn_local(std::future::pending::<()>()).abort_handle();
+        let since = Instant::now().checked_sub(age).expect("this machine runs for longer");
+        let (is_busy, is_following) = (Rc::default(), Rc::default());
+        let id = connections.new_id();
+        connections.open.borrow_mut().insert(id, Connection { task, since, is_busy, is_following });
+        id
+    }
+
+    /// On a machine with nothing to spare, a client gets its processor back only some time after connect(2).
+    #[test]
+    fn who_has_come_only_now_is_not_closed_where_there_are_no_descriptors() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let connections = Connections::at_most(10);
+            silent(&connections, ACCEPT_PAUSE);
+            let new = silent(&connections, Duration::ZERO);
+            connections.close_idlest(is_no_newcomer);
+            connections.close_idlest(is_no_newcomer);
+            assert_eq!(connections.open.borrow().keys().collect::<Vec<_>>(), [&new]);
+            connections.close_idlest(|_| true);
+            assert!(connections.open.borrow().is_empty(), "for another connection it is");
+        });
     }
 }

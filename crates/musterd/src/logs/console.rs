@@ -484,11 +484,12 @@ mod tests {
         let drains = Drains::new();
         console.notify(drains.begin());
         assert_eq!(drains.pending(), None, "nothing is before it");
-        let more_than_a_pipe_holds = [b"x".repeat(99_999), b"\n".to_vec()].concat();
-        console.append(&more_than_a_pipe_holds);
+        // More than the console makes a pipe hold, and no more than may wait.
+        let much = [b"x".repeat(599_999), b"\n".to_vec()].concat();
+        console.append(&much);
         console.notify(drains.begin());
         assert_eq!(drains.pending(), Some(2));
-        reader.read_exact(&mut vec![0; 100_000]).unwrap();
+        reader.read_exact(&mut vec![0; much.len()]).unwrap();
         console.flush(LONG, LONG);
         assert_eq!(drains.pending(), None);
     }
