@@ -27,9 +27,23 @@ pub(crate) fn visit(container: &Container) -> Result<String, String> {
 /// Starts the image, and waits until nginx, the application and redis answer together.
 fn serving() -> Container {
     let container = Recipe::of(services()).start();
-    let first = container.until("it serves", || visit(&container).ok());
-    assert_eq!(first, "visit 1");
+    assert_counts_from_the_beginning(&container);
     container
+}
+
+/// Visits until there is an answer. One whose answer did not come in time may have been counted all the same.
+fn assert_counts_from_the_beginning(container: &Container) {
+    let mut visits = 0;
+    let answer = container.until("it serves", || {
+        visits += 1;
+        visit(container).ok()
+    });
+    let count = count(&answer);
+    assert!((1..=visits).contains(&count), "{answer} after {visits}");
+}
+
+fn count(answer: &str) -> u32 {
+    answer.strip_prefix("visit ").and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count: {answer}"))
 }
 
 #[test]
@@ -40,7 +54,8 @@ fn every_service_serves_and_docker_stop_lets_each_of_them_finish() {
     let _quiet = alone();
     let container = serving();
     container.wait_ready();
-    assert_eq!(visit(&container).as_deref(), Ok("visit 2"));
+    let [before, after] = [(); 2].map(|()| count(&visit(&container).expect("it serves")));
+    assert_eq!(after, before + 1);
     let status = container.ctl("status");
     let status = text(&status);
     for program in ["app", "cron", "nginx", "redis", "rsyslog"] {
@@ -112,7 +127,7 @@ fn musterctl_stops_starts_and_restarts_inside() {
     let after = container.program("redis");
     assert_ne!(before["pid"], after["pid"]);
     // Redis keeps nothing on disk here, so a new one counts from the beginning.
-    assert_eq!(container.until("redis counts", || visit(&container).ok()), "visit 1");
+    assert_counts_from_the_beginning(&container);
 }
 
 #[test]
