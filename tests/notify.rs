@@ -1,15 +1,25 @@
-//! What programs tell by sd_notify beside their readiness: that they need more time to stop.
+//! What programs tell by sd_notify beside their readiness: that they need more time to stop, and which of their processes
+//! is the main one.
 
 mod harness;
 
 use std::time::Duration;
 
-use harness::{Daemon, End, Setting, both_places, puppet};
+use harness::{Daemon, End, Setting, both_places, puppet, send, wait_for, wait_until};
 
 /// A program that says these things on its socket.
 fn teller(name: &str, texts: &[&str], more: &str) -> String {
-    let part = format!("teller {}", serde_json::to_string(&texts).expect("it is a list of texts"));
-    puppet::program(name, &part, &format!("ready = \"notify\"\nstartsecs = 0\n{more}"))
+    let more = format!("ready = \"notify\"\nstartsecs = 0\nbackoff = {{ delay = \"10ms\", factor = 1 }}\n{more}");
+    puppet::program(name, &format!("teller {}", list(texts)), &more)
+}
+
+fn list(texts: &[&str]) -> String {
+    serde_json::to_string(&texts).expect("it is a list of texts")
+}
+
+/// A process that starts another one, which says these things.
+fn child(texts: &[&str]) -> String {
+    format!("child {}", list(texts))
 }
 
 fn was_killed(daemon: &Daemon) -> bool {
@@ -40,4 +50,156 @@ fn more_time_to_stop_ends_with_the_shutdowns_budget() {
     assert_eq!(told.len(), 1, "{}", daemon.story());
     let waited = told[0].at - daemon.log.saying("stopping everything")[0].at;
     assert!(waited > Duration::from_secs(3), "SIGKILL after {waited:?}");
+}
+
+/// Waits until the main process is the one that has said `STATUS=WORD PID`, and gives its pid as this test sees it.
+fn main_that_says(daemon: &Daemon, word: &str) -> i32 {
+    let inner = wait_for(&format!("the main process is the {word}"), || {
+        let web = daemon.program("web");
+        let pid: i64 = web["status"].as_str()?.strip_prefix(word)?.trim().parse().ok()?;
+        (web["pid"] == pid).then_some(pid)
+    });
+    assert_eq!(daemon.ctl_well(&["pid", "web"]).trim(), inner.to_string());
+    daemon.pid_of("web")
+}
+
+/// The process that the first run began with, as this test sees it.
+fn first_process(daemon: &Daemon) -> i32 {
+    let inner = daemon.log.wait_for_program("web", "starting").field("pid").and_then(|pid| pid.parse().ok());
+    daemon.process(inner.expect("a pid is told")).expect("it lives").pid
+}
+
+const TERM: i32 = 15;
+const GOES_ON: &str = "a process ended, and the run goes on with its main one";
+
+#[test]
+fn a_program_that_daemonizes_is_the_process_that_it_names() {
+    for place in both_places() {
+        let server = child(&["STATUS=server %PID\nMAINPID=%PID\nREADY=1"]);
+        let between = child(&[&server, "exit 0"]);
+        let mut daemon = Setting::supervising(teller("web", &[&between], "")).at(place).start();
+        let main = main_that_says(&daemon, "server");
+        daemon.wait_for_state("web", "RUNNING");
+        send(first_process(&daemon), TERM);
+        daemon.log.wait_for_program("web", GOES_ON);
+        assert_eq!((daemon.state("web").as_str(), main_that_says(&daemon, "server")), ("RUNNING", main));
+
+        send(main, 6);
+        daemon.log.wait_for_many(2, "web", "starting");
+        assert_eq!(daemon.wait_for_state("web", "RUNNING")["exit"]["signal"], "SIGABRT");
+        assert_ne!(main_that_says(&daemon, "server"), main);
+        let why = daemon.ctl_well(&["why", "web"]);
+        assert!(why.contains("SIGABRT") && why.contains("a fault of the program itself"), "{why}");
+        daemon.finish();
+        daemon.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn the_last_words_of_the_first_process_may_be_who_comes_after_it() {
+    for place in both_places() {
+        let words = [&child(&[]), "MAINPID=%CHILD\nSTATUS=child %CHILD\nREADY=1", "exit 0"];
+        let daemon = Setting::supervising(teller("web", &words, "stopwaitsecs = 1000")).at(place).start();
+        daemon.log.wait_for_program("web", GOES_ON);
+        main_that_says(&daemon, "child");
+        assert_eq!(daemon.state("web"), "RUNNING");
+        assert_eq!(daemon.ctl_well(&["stop", "web"]), "web: stopped\n");
+        assert_eq!(daemon.program("web")["exit"]["signal"], "SIGTERM");
+    }
+}
+
+#[test]
+fn a_program_may_be_upgraded_again_and_again() {
+    for place in both_places() {
+        let third = child(&["STATUS=third %PID\nMAINPID=%PID"]);
+        let second = child(&["deaf", "STATUS=second %PID\nMAINPID=%PID", "await-term", &third, "await-term", "exit 0"]);
+        let first = ["deaf", "STATUS=first %PID\nREADY=1", "await-term", &second, "await-term", "exit 0"];
+        let daemon = Setting::supervising(teller("web", &first, "")).at(place).start();
+        let mut main = main_that_says(&daemon, "first");
+        for (count, next) in [(1, "second"), (2, "third")] {
+            daemon.ctl_well(&["signal", "TERM", "web"]);
+            let before = std::mem::replace(&mut main, main_that_says(&daemon, next));
+            send(before, TERM);
+            daemon.log.wait_for_many(count, "web", GOES_ON);
+            assert_eq!((daemon.state("web").as_str(), main_that_says(&daemon, next)), ("RUNNING", main));
+        }
+        assert_eq!(daemon.program("web")["run"], 1);
+        send(main, 9);
+        daemon.log.wait_for_many(2, "web", "starting");
+        assert_eq!(daemon.wait_for_state("web", "RUNNING")["exit"]["signal"], "SIGKILL");
+    }
+}
+
+#[test]
+fn a_main_process_that_ends_below_another_leaves_the_run_to_it() {
+    for place in both_places() {
+        let short = child(&["deaf", "STATUS=child %PID\nMAINPID=%PID", "await-term", "exit 3"]);
+        let words = [&short, "READY=1", "reap", "STATUS=first %PID"];
+        let daemon = Setting::supervising(teller("web", &words, "")).at(place).start();
+        main_that_says(&daemon, "child");
+        daemon.ctl_well(&["signal", "TERM", "web"]);
+        let first = main_that_says(&daemon, "first");
+        assert_eq!((daemon.state("web").as_str(), first), ("RUNNING", first_process(&daemon)));
+        send(first, 9);
+        daemon.log.wait_for_many(2, "web", "starting");
+        assert_eq!(daemon.program("web")["exit"]["signal"], "SIGKILL");
+    }
+}
+
+#[test]
+fn a_stop_asks_the_main_process_and_who_is_above_it() {
+    let words = [&child(&["STATUS=child %PID\nMAINPID=%PID"]), "READY=1"];
+    let daemon = Setting::supervising(teller("web", &words, "stopwaitsecs = 1000")).start();
+    let main = main_that_says(&daemon, "child");
+    // A process that is stopped cannot take its signal.
+    send(main, 19);
+    wait_until("it is stopped", || harness::find(main).is_some_and(|process| process.state == 'T'));
+    assert_eq!(daemon.ctl_well(&["stop", "web"]), "web: stopped\n");
+    assert_eq!(daemon.program("web")["exit"]["signal"], "SIGTERM");
+}
+
+#[test]
+fn a_pid_that_is_no_living_process_of_the_program_is_refused() {
+    for place in both_places() {
+        let gone = [&child(&["exit 0"]), "reap", "MAINPID=%CHILD", "READY=1"];
+        let program = |name, words: &[&str]| teller(name, words, "");
+        let programs = program("gone", &gone) + &program("foreign", &["MAINPID=%PARENT", "MAINPID=1", "READY=1"]);
+        let daemon = Setting::supervising(programs).at(place).start();
+        for name in ["gone", "foreign"] {
+            daemon.log.wait_for_program(name, "ignored a MAINPID that is no living process of the program");
+            let pid = daemon.wait_for_state(name, "RUNNING")["pid"].to_string();
+            assert_eq!(daemon.log.wait_for_program(name, "starting").field("pid"), Some(pid));
+        }
+        assert_eq!(daemon.settled_log().iter().filter(|line| line.message.contains("MAINPID")).count(), 2);
+    }
+}
+
+#[test]
+fn a_main_process_that_has_lost_its_parent_is_the_run_although_the_first_lives() {
+    for place in both_places() {
+        let server = child(&["STATUS=server %PID\nMAINPID=%PID\nREADY=1"]);
+        let daemon = Setting::supervising(teller("web", &[&child(&[&server])], "startretries = 0")).at(place).start();
+        let main = main_that_says(&daemon, "server");
+        let parent = || harness::find(main).expect("it lives").ppid;
+        send(parent(), 9);
+        wait_until("it is the daemon's child", || parent() == daemon.pid());
+        assert!(harness::exists(first_process(&daemon)));
+        send(main, 6);
+        let ended = daemon.wait_for_state("web", "FATAL");
+        assert_eq!((&ended["exit"]["signal"], daemon.log.saying(GOES_ON).len()), (&"SIGABRT".into(), 0));
+        wait_until("nothing of it is left", || daemon.processes().is_empty());
+    }
+}
+
+#[test]
+fn who_becomes_the_main_process_of_a_run_that_is_being_stopped_is_asked_too() {
+    for place in both_places() {
+        // The child inherits that TERM is blocked.
+        let late = child(&["await-term", "exit 5"]);
+        let words = ["deaf", "READY=1", "await-term", &late, "MAINPID=%CHILD", "exit 0"];
+        let daemon = Setting::supervising(teller("web", &words, "stopwaitsecs = 1000")).at(place).start();
+        daemon.wait_for_running("web");
+        assert_eq!(daemon.ctl_well(&["stop", "web"]), "web: stopped\n");
+        assert_eq!(daemon.program("web")["exit"]["code"], 5);
+    }
 }

@@ -256,7 +256,7 @@ fn what_is_not_done_is_said_and_garbage_does_no_harm() {
     for (said, times) in [
         ("ignored a message that is too long, or none of sd_notify", 1),
         ("does not keep descriptors for programs (FDSTORE=1), they were closed", 1),
-        ("ignored a MAINPID that is none of its processes", 1),
+        ("ignored a MAINPID that is no living process of the program", 1),
     ] {
         let found = lines.iter().filter(|line| line.says("web", said)).count();
         assert_eq!(found, times, "{said}\n{}", daemon.story());

@@ -55,7 +55,8 @@ fn witness() -> ! {
 /// Sends each of these texts, a JSON list of them, as a message on `NOTIFY_SOCKET`, and lives on. `sleep SECONDS` sends
 /// nothing for a while, `until PATH` nothing until there is such a file, `long LENGTH` sends so many bytes, `flood COUNT` so
 /// many messages, `watchdog MS` a sign of life so often for ever, `fork TEXT` has another process send a text, `deaf`, as the
-/// first, ignores TERM until `await-term` waits for it, `exit CODE` ends it.
+/// first, ignores TERM until `await-term` waits for it, `exit CODE` ends it. `child TEXTS` starts another teller, and `reap`
+/// waits for its end. In a text `%PID`, `%PARENT` and `%CHILD` are its own pid, its parent's, and that of the child.
 fn teller(words: &str) -> ! {
     let mut texts: Vec<String> = serde_json::from_str(words).expect("the test wrote it");
     if texts.first().is_some_and(|text| text == "deaf") {
@@ -63,6 +64,7 @@ fn teller(words: &str) -> ! {
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::from(Signal::SIGTERM)), None).expect("TERM can be blocked");
         become_another("teller", &texts);
     }
+    let mut child = None;
     for text in texts {
         let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
         let number = || rest.parse::<u64>().expect("a number");
@@ -81,7 +83,9 @@ fn teller(words: &str) -> ! {
             }
             "await-term" => assert_eq!(SigSet::from(Signal::SIGTERM).wait(), Ok(Signal::SIGTERM)),
             "exit" => std::process::exit(number() as i32),
-            _ => tell(&text),
+            "child" => child = Some(another("teller", rest).spawn().expect("this can be executed")),
+            "reap" => drop(child.as_mut().map(std::process::Child::wait)),
+            _ => tell(&with_pids(&text, child.as_ref().map(std::process::Child::id))),
         }
     }
     loop {
@@ -89,12 +93,27 @@ fn teller(words: &str) -> ! {
     }
 }
 
+fn with_pids(text: &str, child: Option<u32>) -> String {
+    let pids =
+        [("%PID", Some(std::process::id())), ("%PARENT", Some(std::os::unix::process::parent_id())), ("%CHILD", child)];
+    pids.into_iter().fold(text.to_owned(), |text, (name, pid)| match pid {
+        Some(pid) => text.replace(name, &pid.to_string()),
+        None => text,
+    })
+}
+
+fn another(part: &str, words: &str) -> Command {
+    let (words, variables) = command(&format!("{part} {words}"));
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).envs(variables);
+    command
+}
+
 /// Plays another part from the beginning. What is inherited on execution is so by every thread of the test runner.
 fn become_another(part: &str, words: &[String]) -> ! {
     use std::os::unix::process::CommandExt;
     let words = serde_json::to_string(words).expect("it came from there");
-    let (command, variables) = command(&format!("{part} {words}"));
-    panic!("{}", Command::new(&command[0]).args(&command[1..]).envs(variables).exec());
+    panic!("{}", another(part, &words).exec());
 }
 
 /// Sends one message, as sd_notify(3) does.

@@ -6,6 +6,7 @@
 
 pub(crate) mod commands;
 mod list;
+mod main_process;
 mod output;
 pub(crate) mod stdin;
 
@@ -21,8 +22,8 @@ use muster_core::spec::{InstanceSpec, ProcessSpec, Stdin, Target};
 use muster_core::{Exit, Input, RunId, Scope, Signal, SpawnError, SpawnStep};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
-use muster_sys::reap::reap_next;
-use muster_sys::signal::{self, Pid};
+use muster_sys::reap::{Reaped, reap_next};
+use muster_sys::signal::Pid;
 use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
 use muster_sys::tree::{self, Trees};
 use tokio::sync::oneshot;
@@ -30,6 +31,7 @@ use tracing::{debug, info, warn};
 
 use self::commands::{Commands, is_command};
 use self::list::process_info;
+use self::main_process::Main;
 use self::output::Output;
 use self::stdin::StdinPipe;
 use crate::logs::{Logs, Source, captured};
@@ -41,7 +43,13 @@ const LOOKS_FOR_STRAYS: usize = 20;
 
 /// A run whose main process has not been reaped.
 struct Child {
+    /// The process that was made for it.
     pid: Pid,
+    /// Its main process, where that is another one.
+    main: Option<Box<Main>>,
+    /// What was sent last to whom as its main process, and what it was last asked to stop with.
+    sent: Option<(Signal, Pid)>,
+    stop_signal: Option<Signal>,
     /// Until it is known whether the program was executed. Boxed: it is large, and most of the time there is none.
     spawning: Option<Box<Spawning>>,
     /// What writes to its standard input, where it has a pipe for that.
@@ -55,7 +63,10 @@ pub(crate) struct Children {
     logs: Logs,
     statuses: Rc<Watched<PollSet>>,
     children: HashMap<RunId, Child>,
+    /// Our children that stand for runs, or are above who does.
     runs: HashMap<Pid, RunId>,
+    /// Whether any run ever had another main process than its first: most programs never name one.
+    has_mains: bool,
     /// The pids of runs that are remembered, for onlookers only.
     known_pids: BTreeMap<RunId, Pid>,
     most_known: usize,
@@ -82,6 +93,7 @@ impl Children {
             statuses,
             children: HashMap::new(),
             runs: HashMap::new(),
+            has_mains: false,
             known_pids: BTreeMap::new(),
             most_known: instances * (HISTORY + 1),
             notify: Notify::new(control_socket, marker_prefix.clone(), voices),
@@ -102,14 +114,13 @@ impl Children {
         let spawned = made.and_then(|channel| self.spawn_with(run, spec, &marker, &channel));
         let (spawning, stdin) = spawned.inspect_err(|_| self.notify.close(run))?;
         let pid = spawning.pid;
-        self.notify.begin(run, pid);
         // A set that takes no more descriptors costs the early news; reaping the process tells the same later.
         if let Err(error) = self.statuses.get_ref().add(spawning.as_fd(), run.0) {
             warn!(program = %spec.name, %run, %error, "cannot watch a new process, it counts as started when it ends");
         }
         self.runs.insert(pid, run);
         self.trees.begin(run, pid, marker);
-        self.children.insert(run, Child { pid, spawning: Some(Box::new(spawning)), stdin });
+        self.children.insert(run, Child::new(spawning, stdin));
         self.remember_pid(run, pid);
         info!(program = %spec.name, %run, %pid, "starting");
         Ok(())
@@ -176,7 +187,7 @@ impl Children {
         self.runs.insert(pid, id);
         self.trees.begin(id, pid, marker);
         // What became of it is told by its end, so nobody watches the beginning.
-        self.children.insert(id, Child { pid, spawning: Some(Box::new(spawning)), stdin: None });
+        self.children.insert(id, Child::new(spawning, None));
         let (tell, ended) = oneshot::channel();
         self.commands.begin(id, tell);
         Ok((id, Command { output, ended }))
@@ -229,7 +240,8 @@ impl Children {
 
     /// The pid of a run, as long as it is remembered.
     pub(crate) fn pid_of(&self, run: RunId) -> Option<u32> {
-        self.known_pids.get(&run).and_then(|pid| u32::try_from(pid.0).ok())
+        let pid = self.children.get(&run).map(Child::main_pid).or_else(|| self.known_pids.get(&run).copied());
+        pid.and_then(|pid| u32::try_from(pid.0).ok())
     }
 
     /// What has become known of new processes since the last look.
@@ -262,8 +274,8 @@ impl Children {
     }
 
     /// What these runs have told.
-    pub(crate) fn take_notifications(&mut self, ready: &[u64]) -> Vec<Input> {
-        ready.iter().flat_map(|&token| self.notify.take(RunId(token), &mut self.trees)).collect()
+    pub(crate) fn take_notifications(&mut self, ready: &[u64], inputs: &mut VecDeque<Input>) {
+        ready.iter().for_each(|&token| self.hear(RunId(token), None, inputs));
     }
 
     /// What a run has said of itself.
@@ -281,14 +293,12 @@ impl Children {
     pub(crate) fn reap(&mut self, inputs: &mut VecDeque<Input>) -> io::Result<()> {
         let mut was_orphan = false;
         let mut ended = Vec::new();
+        self.look_for_mains();
         while let Some(reaped) = reap_next()? {
             self.trees.reaped(reaped.pid);
             match self.runs.remove(&reaped.pid) {
-                Some(run) => {
-                    ended.push(run);
-                    self.main_ended(run, reaped.exit, inputs);
-                }
-                None => {
+                Some(run) if self.has_ended_with(run, &reaped, inputs) => ended.push(run),
+                _ => {
                     was_orphan = true;
                     debug!(pid = %reaped.pid, exit = %reaped.exit, "reaped an orphan");
                 }
@@ -309,25 +319,36 @@ impl Children {
         std::mem::take(&mut self.commands.ended)
     }
 
-    fn main_ended(&mut self, run: RunId, exit: Exit, inputs: &mut VecDeque<Input>) {
-        let Some(mut child) = self.children.remove(&run) else { return };
+    /// Whether a run is over with the end of this process, which stood for it or for who does.
+    fn has_ended_with(&mut self, run: RunId, reaped: &Reaped, inputs: &mut VecDeque<Input>) -> bool {
+        let Some(child) = self.children.get_mut(&run) else { return false };
+        let (exit, spawning) = (reaped.exit, child.spawning.take());
         if is_command(run) {
-            let outcome = child.spawning.take().map_or(Ok(()), |mut spawning| spawning.outcome_after_exit());
-            return self.commands.end(run, outcome.map(|()| exit).map_err(|error| with_exit(error, exit)));
-        }
-        if let Some(mut spawning) = child.spawning.take() {
-            self.unwatch(&spawning);
-            if let Err(error) = spawning.outcome_after_exit() {
-                self.trees.end(run);
-                self.notify.close(run);
-                return inputs.push_back(Input::SpawnFailed { run, error: with_exit(error, exit) });
+            let outcome = spawning.map_or(Ok(()), |mut spawning| spawning.outcome_after_exit());
+            self.commands.end(run, outcome.map(|()| exit).map_err(|error| with_exit(error, exit)));
+        } else if let Some(error) = spawning.and_then(|spawning| self.spawn_error(run, *spawning, inputs)) {
+            self.trees.end(run);
+            self.notify.close(run);
+            inputs.push_back(Input::SpawnFailed { run, error: with_exit(error, exit) });
+        } else {
+            // What it said before its end counts.
+            self.hear(run, Some(reaped.pid), inputs);
+            if self.goes_on_without(run, reaped) {
+                return false;
             }
-            inputs.push_back(Input::Spawned { run });
+            self.notify.close(run);
+            inputs.push_back(Input::Exited { run, exit });
         }
-        // What it said before its end counts.
-        inputs.extend(self.notify.take(run, &mut self.trees));
-        self.notify.close(run);
-        inputs.push_back(Input::Exited { run, exit });
+        self.children.remove(&run);
+        true
+    }
+
+    /// The process has ended before anybody asked whether it had been executed.
+    fn spawn_error(&self, run: RunId, mut spawning: Spawning, inputs: &mut VecDeque<Input>) -> Option<SpawnError> {
+        self.unwatch(&spawning);
+        let outcome = spawning.outcome_after_exit();
+        inputs.extend(outcome.is_ok().then_some(Input::Spawned { run }));
+        outcome.err()
     }
 
     /// Remembers the trees of runs that are about to be signalled, as long as their ancestry can be seen.
@@ -337,20 +358,17 @@ impl Children {
 
     /// Signals a run whose main process has not been reaped.
     pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: Scope) {
-        let Some(child) = self.children.get(&run) else { return };
+        if !self.has_main(run) {
+            return;
+        }
         let sent = match scope {
-            Scope::Main => signal::send(child.pid, signal),
+            Scope::Main => self.signal_main(run, signal),
             Scope::Group => self.trees.signal(run, signal, tree::Scope::Group).map(drop),
             Scope::Tree => self.trees.signal(run, signal, tree::Scope::Tree).map(drop),
         };
         if let Err(error) = sent {
-            warn!(%run, pid = %child.pid, %signal, %error, "cannot signal a program");
+            warn!(%run, pid = self.pid_of(run), %signal, %error, "cannot signal a program");
         }
-    }
-
-    /// Continues the main processes of these runs that are stopped.
-    pub(crate) fn wake(&mut self, runs: &[RunId]) {
-        self.trees.wake_leaders(runs);
     }
 
     /// Which of these runs have no process left. They are forgotten.
@@ -422,6 +440,13 @@ impl Children {
     /// The logs: what is remembered of them, and following.
     pub(crate) fn logs(&self) -> &Logs {
         &self.logs
+    }
+}
+
+impl Child {
+    fn new(spawning: Spawning, stdin: Option<Rc<StdinPipe>>) -> Child {
+        let (pid, spawning) = (spawning.pid, Some(Box::new(spawning)));
+        Child { pid, main: None, sent: None, stop_signal: None, spawning, stdin }
     }
 }
 

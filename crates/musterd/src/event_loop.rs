@@ -142,8 +142,7 @@ impl EventLoop {
                     self.inputs.extend(known);
                 }
                 Happened::Voices(Ok(tokens)) => {
-                    let told = self.shared.children.borrow_mut().take_notifications(&tokens);
-                    self.inputs.extend(told);
+                    self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs);
                 }
                 Happened::Probe(finished) => self.handle_results(finished),
                 Happened::Order(order) => self.handle_order(order),

@@ -3,12 +3,13 @@
 //! The daemon is PID 1 or a child subreaper, so every process of a tree hangs below one of its direct children: the
 //! run's main process, or an orphan that came to it. So a run whose main process is reaped is gone when no direct
 //! child belongs to it, and that costs one read for any number of runs. Whose an orphan is is found in `owner` and
-//! remembered until it is reaped, as long as its pid cannot be anyone else's. `signal` reaches them, `list` shows
-//! them. Never reaps and never decides when. The reasons are in docs/design/0003-trees.md.
+//! remembered until it is reaped, as long as its pid cannot be anyone else's. `signal` reaches them, `held` one of
+//! them, `list` shows them. Never reaps and never decides when. The reasons are in docs/design/0003-trees.md.
 
 mod blind;
 mod cgroup;
 mod freeze;
+mod held;
 mod list;
 mod owner;
 mod pidfd;
@@ -27,6 +28,7 @@ use muster_core::spec::Rlimit;
 
 use crate::signal::Pid;
 use cgroup::Cgroups;
+pub use held::Held;
 pub use list::{Process, ProcessState, Usage};
 use owner::Owner;
 pub use owner::Whose;

@@ -35,7 +35,7 @@ impl Owner {
 }
 
 /// How far up a process is followed to a child of ours.
-const MOST_ANCESTORS: usize = 64;
+pub(super) const MOST_ANCESTORS: usize = 64;
 
 /// Whose a process is, as far as that can be seen now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -36,10 +36,21 @@ pub(crate) fn send_to(proc: &mut Proc, with_pidfd: bool, pid: i32, start: u64, s
     if proc.stat(pid).is_none_or(|stat| stat.start != start) {
         return Ok(false);
     }
-    let sent = match held {
+    match held {
         Some(held) => send_through(&held, signal),
-        None => send(Pid(pid), signal),
-    };
+        None => was_there(send(Pid(pid), signal)),
+    }
+}
+
+/// Sends to the process that is held: whether it was still there.
+pub(crate) fn send_through(process: &OwnedFd, signal: Signal) -> io::Result<bool> {
+    let nothing: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: a null siginfo asks for the one that kill(2) would send.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal.number(), nothing, 0) };
+    was_there(check(sent as libc::c_int).map(drop))
+}
+
+fn was_there(sent: io::Result<()>) -> io::Result<bool> {
     match sent {
         Ok(()) => Ok(true),
         Err(error) if is_gone(&error) => Ok(false),
@@ -47,23 +58,23 @@ pub(crate) fn send_to(proc: &mut Proc, with_pidfd: bool, pid: i32, start: u64, s
     }
 }
 
+/// Whether the process that is held has ended, reaped or not.
+pub(crate) fn has_ended(process: &OwnedFd) -> bool {
+    let mut about = libc::pollfd { fd: process.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one record, which lives through the call; with no time to wait it only asks.
+    unsafe { libc::poll(&mut about, 1, 0) == 1 }
+}
+
 /// Whether the error says that there is no such process any more.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)
 }
 
-fn open(pid: i32) -> io::Result<OwnedFd> {
+pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes two numbers.
     let descriptor = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::c_int)?;
     // SAFETY: the descriptor was made just now and belongs to nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-fn send_through(process: &OwnedFd, signal: Signal) -> io::Result<()> {
-    let nothing: *const libc::siginfo_t = std::ptr::null();
-    // SAFETY: a null siginfo asks for the one that kill(2) would send.
-    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, process.as_raw_fd(), signal.number(), nothing, 0) };
-    check(sent as libc::c_int).map(drop)
 }
 
 #[cfg(test)]

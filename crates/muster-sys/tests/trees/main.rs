@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod battery;
+mod held;
 mod isolation;
 mod namespaces;
 mod processes;

@@ -22,7 +22,7 @@ use muster_sys::pollset::PollSet;
 use muster_sys::signal::Pid;
 use muster_sys::tree::{Trees, Whose};
 use muster_sys::{fd, spawn};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use self::home::Home;
 pub(crate) use self::log::ReadyMatcher;
@@ -52,6 +52,14 @@ struct Warned {
     of_main_pid: bool,
 }
 
+/// What a run has told.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) inputs: Vec<Input>,
+    /// Which process it takes for its main one.
+    pub(crate) main_pid: Option<Pid>,
+}
+
 /// What a new process must be given so that it can tell.
 #[derive(Debug, Default)]
 pub(crate) struct Channel {
@@ -68,7 +76,6 @@ pub(crate) struct Channel {
 struct Teller {
     name: String,
     uid: u32,
-    leader: Option<Pid>,
     socket: Option<NotifySocket>,
     pipe: Option<OwnedFd>,
     told: Told,
@@ -95,7 +102,7 @@ impl Notify {
             return Ok(Channel::default());
         }
         let told = Told::default();
-        let teller = Teller { name: spec.name.clone(), uid, leader: None, socket: None, pipe: None, told };
+        let teller = Teller { name: spec.name.clone(), uid, socket: None, pipe: None, told };
         self.tellers.insert(run, teller);
         let mut channel = Channel::default();
         let opened = if wants_socket { self.open_socket(run, spec, &mut channel) } else { Ok(()) };
@@ -132,13 +139,6 @@ impl Notify {
         self.tellers.get_mut(&run).expect("it is put there before anything is opened for it")
     }
 
-    /// Which process was made for it.
-    pub(crate) fn begin(&mut self, run: RunId, leader: Pid) {
-        if let Some(teller) = self.tellers.get_mut(&run) {
-            teller.leader = Some(leader);
-        }
-    }
-
     /// The run is over, or never began.
     pub(crate) fn close(&mut self, run: RunId) {
         let Some(teller) = self.tellers.remove(&run) else { return };
@@ -161,11 +161,25 @@ impl Notify {
         self.tellers.get(&run).map(|teller| &teller.told)
     }
 
-    /// Takes in what a run has told since the last look, or the first of it.
-    pub(crate) fn take(&mut self, run: RunId, trees: &mut Trees) -> Vec<Input> {
-        let mut inputs = Vec::new();
-        let Some(teller) = self.tellers.get_mut(&run) else { return inputs };
-        if teller.pipe.as_ref().is_some_and(|pipe| is_over(pipe, run, &mut inputs))
+    /// Whose run it is, as long as it may tell something.
+    pub(crate) fn name_of(&self, run: RunId) -> &str {
+        self.tellers.get(&run).map_or("", |teller| &teller.name)
+    }
+
+    /// What a run takes for its main process cannot be that.
+    pub(crate) fn refuse_main(&mut self, run: RunId, pid: Pid) {
+        let Some(teller) = self.tellers.get_mut(&run) else { return };
+        if !std::mem::replace(&mut teller.told.has_been_warned.of_main_pid, true) {
+            warn!(program = %teller.name, %run, %pid, "ignored a MAINPID that is no living process of the program");
+        }
+    }
+
+    /// Takes in what a run has told since the last look, or the first of it. `ended` is a process of it that was reaped just
+    /// now.
+    pub(crate) fn take(&mut self, run: RunId, ended: Option<Pid>, trees: &mut Trees) -> Heard {
+        let mut heard = Heard::default();
+        let Some(teller) = self.tellers.get_mut(&run) else { return heard };
+        if teller.pipe.as_ref().is_some_and(|pipe| is_over(pipe, run, &mut heard.inputs))
             && let Some(pipe) = teller.pipe.take()
         {
             let _ = self.set.get_ref().remove(pipe.as_fd());
@@ -173,11 +187,13 @@ impl Notify {
         let mut buffer = [0; LONGEST_MESSAGE];
         for _ in 0..MESSAGES_A_TURN {
             let Some(Ok(received)) = teller.socket.as_ref().map(|socket| socket.receive(&mut buffer)) else { break };
-            teller.handle(run, &buffer[..received.length], &received, trees, &mut inputs);
+            if teller.is_from_program(run, &received, ended, trees) {
+                teller.handle(run, &buffer[..received.length], &received, &mut heard);
+            }
             // Only now its descriptors are closed, for which a sender with BARRIER=1 waits.
             drop(received);
         }
-        inputs
+        heard
     }
 }
 
@@ -196,10 +212,7 @@ fn is_over(pipe: &OwnedFd, run: RunId, inputs: &mut Vec<Input>) -> bool {
 }
 
 impl Teller {
-    fn handle(&mut self, run: RunId, bytes: &[u8], received: &Received, trees: &mut Trees, inputs: &mut Vec<Input>) {
-        if !self.is_from_program(run, received, trees) {
-            return;
-        }
+    fn handle(&mut self, run: RunId, bytes: &[u8], received: &Received, heard: &mut Heard) {
         let message = if received.is_truncated { None } else { Message::parse(bytes) };
         let Some(message) = message else {
             if !std::mem::replace(&mut self.told.has_been_warned.of_garbage, true) {
@@ -208,9 +221,8 @@ impl Teller {
             return;
         };
         self.note(run, &message, received);
-        if let Some(pid) = message.main_pid {
-            self.check_main_pid(run, Pid(pid), trees);
-        }
+        heard.main_pid = message.main_pid.map(Pid).or(heard.main_pid);
+        let inputs = &mut heard.inputs;
         if let Some(interval) = message.watchdog_interval {
             inputs.push(Input::WatchdogChanged { run, interval });
         }
@@ -229,10 +241,10 @@ impl Teller {
 
     /// Only the processes of the run may speak for it. One that has ended, as a shell's `systemd-notify --no-block` has,
     /// cannot be looked at any more; then it must have been the program's user, or root.
-    fn is_from_program(&mut self, run: RunId, received: &Received, trees: &mut Trees) -> bool {
+    fn is_from_program(&mut self, run: RunId, received: &Received, ended: Option<Pid>, trees: &mut Trees) -> bool {
         let Some(sender) = received.sender else { return false };
         let is_from_program = sender.pid.0 > 0
-            && (self.leader == Some(sender.pid)
+            && (ended == Some(sender.pid)
                 || match trees.whose(sender.pid) {
                     Whose::Run(of) => of == run,
                     Whose::Nobody => false,
@@ -263,20 +275,6 @@ impl Teller {
         if message.wants_store && !std::mem::replace(&mut self.told.has_been_warned.of_store, true) {
             let descriptors = received.descriptors.len();
             warn!(%program, %run, descriptors, "does not keep descriptors for programs (FDSTORE=1), they were closed");
-        }
-    }
-
-    /// A run is the process that was made for it, and ends with it: another one can be believed to be important, not to
-    /// be the run.
-    fn check_main_pid(&mut self, run: RunId, pid: Pid, trees: &mut Trees) {
-        if self.leader == Some(pid) || std::mem::replace(&mut self.told.has_been_warned.of_main_pid, true) {
-            return;
-        }
-        let program = &self.name;
-        if trees.whose(pid) == Whose::Run(run) {
-            info!(%program, %run, %pid, "says that another process is its main one (MAINPID); the run stays the first");
-        } else {
-            warn!(%program, %run, %pid, "ignored a MAINPID that is none of its processes");
         }
     }
 }

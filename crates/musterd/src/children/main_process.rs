@@ -1,0 +1,156 @@
+//! Which process a run is: the one that was made for it, until it says that another one is (`MAINPID=` of sd_notify).
+//!
+//! A run ends with its main process, and only a parent hears how that was. A main process that is our child is the run. One
+//! that is not yet, because whoever started it lives, has one of ours above it, as a rule the run's first process. When that
+//! ends, the main process comes to us and is the run from then on. Where the main process ends before, unheard, the run
+//! goes on with who is above it.
+
+use std::collections::VecDeque;
+
+use muster_core::{Input, RunId, Signal};
+use muster_sys::reap::Reaped;
+use muster_sys::signal::{self, Pid};
+use muster_sys::tree::Held;
+use tracing::{info, warn};
+
+use super::{Child, Children};
+
+/// A main process that is not the first process of its run.
+pub(super) struct Main {
+    held: Held,
+    /// The child of ours that it hangs below, or itself.
+    above: Pid,
+}
+
+impl Main {
+    fn is_ours(&self) -> bool {
+        self.above == self.held.pid()
+    }
+
+    /// Whether it has ended and its parent alone knows how. Who is ours has its number until we reap it.
+    fn is_lost(&self) -> bool {
+        !self.is_ours() && self.held.has_ended()
+    }
+}
+
+impl Child {
+    /// The process that stands for the run.
+    pub(super) fn main_pid(&self) -> Pid {
+        match &self.main {
+            None => self.pid,
+            Some(main) if main.is_lost() => main.above,
+            Some(main) => main.held.pid(),
+        }
+    }
+}
+
+impl Children {
+    /// The run says that another process is its main one. If the run is being stopped, that one is asked to as well.
+    pub(super) fn change_main(&mut self, run: RunId, pid: Pid) {
+        let Some(child) = self.children.get(&run).filter(|child| child.main_pid() != pid) else { return };
+        let is_first = child.pid == pid && self.runs.get(&pid) == Some(&run);
+        let main = if is_first { None } else { self.hold_main(run, pid) };
+        if !is_first && main.is_none() {
+            return self.notify.refuse_main(run, pid);
+        }
+        let above = main.as_ref().map(|main| main.above);
+        let Some(child) = self.children.get_mut(&run) else { return };
+        let (program, before) = (self.notify.name_of(run), child.main_pid());
+        info!(%program, %run, %pid, %before, "has another main process (MAINPID)");
+        let replaced = std::mem::replace(&mut child.main, main).filter(|main| main.is_ours());
+        replaced.map(|replaced| self.runs.remove(&replaced.held.pid()));
+        above.map(|above| self.runs.insert(above, run));
+        self.has_mains = true;
+        if let Some((main, signal)) = child.main.as_ref().zip(child.stop_signal) {
+            let _ = self.trees.send(&main.held, signal);
+        }
+        self.remember_pid(run, pid);
+    }
+
+    fn hold_main(&mut self, run: RunId, pid: Pid) -> Option<Box<Main>> {
+        let held = self.trees.hold(run, pid)?;
+        let above = self.trees.child_above(&held)?;
+        Some(Box::new(Main { held, above }))
+    }
+
+    /// Finds main processes that have become our children since the last look. To be called before anything is reaped: then
+    /// a number is known to be theirs.
+    pub(super) fn look_for_mains(&mut self) {
+        if !self.has_mains {
+            return;
+        }
+        for (&run, child) in &mut self.children {
+            let Some(main) = child.main.as_mut().filter(|main| !main.is_ours()) else { continue };
+            if let Some(above) = self.trees.child_above(&main.held).filter(|&above| above != main.above) {
+                main.above = above;
+                self.runs.insert(above, run);
+            }
+        }
+    }
+
+    /// Whether a run goes on without this process of it, which was reaped.
+    pub(super) fn goes_on_without(&mut self, run: RunId, ended: &Reaped) -> bool {
+        let Some(child) = self.children.get_mut(&run) else { return false };
+        let (pid, exit) = (ended.pid, ended.exit);
+        let Some(main) = &mut child.main else { return pid != child.pid };
+        if main.held.pid() == pid {
+            return false;
+        }
+        let Some(above) = self.trees.child_above(&main.held) else {
+            return pid != main.above || self.falls_back(run, pid);
+        };
+        main.above = above;
+        self.runs.insert(above, run);
+        let (program, main) = (self.notify.name_of(run), main.held.pid());
+        info!(%program, %run, %pid, %exit, %main, "a process ended, and the run goes on with its main one");
+        true
+    }
+
+    /// The main process has ended below this one, which was reaped: whether the first process is there to go on with.
+    fn falls_back(&mut self, run: RunId, ended: Pid) -> bool {
+        let Some(child) = self.children.get_mut(&run) else { return false };
+        let (program, first) = (self.notify.name_of(run), child.pid);
+        let is_there = self.runs.get(&first) == Some(&run);
+        if is_there {
+            child.main = None;
+            warn!(%program, %run, main = %first, "its main process is gone, and the run goes on with its first one");
+        }
+        self.remember_pid(run, if is_there { first } else { ended });
+        is_there
+    }
+
+    pub(super) fn signal_main(&mut self, run: RunId, signal: Signal) -> std::io::Result<()> {
+        let Some(child) = self.children.get_mut(&run) else { return Ok(()) };
+        let pid = child.main_pid();
+        child.sent = Some((signal, pid));
+        match &child.main {
+            Some(main) if main.held.pid() == pid => self.trees.send(&main.held, signal).map(drop),
+            _ => signal::send(pid, signal),
+        }
+    }
+
+    /// Continues the main processes of these runs that are stopped: they were asked to stop. Where one is not our child, the
+    /// run does not end before who is above it, and so that one is asked as well.
+    pub(crate) fn wake(&mut self, runs: &[RunId]) {
+        for run in runs {
+            let Some(child) = self.children.get_mut(run) else { continue };
+            child.stop_signal = child.sent.map(|(signal, _)| signal);
+            let Some(main) = &child.main else { continue };
+            self.trees.wake(&main.held);
+            if let Some((signal, _)) = child.sent.filter(|&(_, to)| to != main.above) {
+                // It has not been reaped: another would have taken its place.
+                let _ = signal::send(main.above, signal);
+            }
+        }
+        self.trees.wake_leaders(runs);
+    }
+
+    /// What a run has told. `ended` is a process of it that was reaped just now.
+    pub(super) fn hear(&mut self, run: RunId, ended: Option<Pid>, inputs: &mut VecDeque<Input>) {
+        let heard = self.notify.take(run, ended, &mut self.trees);
+        if let Some(pid) = heard.main_pid {
+            self.change_main(run, pid);
+        }
+        inputs.extend(heard.inputs);
+    }
+}
