@@ -1,16 +1,67 @@
-//! Whether an address can be probed: `http://host:port/path`, `host:port`, the name of a header.
+//! The addresses that are probed: `http://host:port/path`, `host:port`, the name of a header.
 //!
-//! As strict as a request line needs it: what passes here can stand in a request as it is. Says what is wrong in the
-//! user's words.
+//! The one reader of them, for what is configured and for where a server redirects to. As strict as a request line needs it:
+//! what passes here can stand in a request as it is. Says what is wrong in the user's words.
+
+use std::fmt;
+use std::net::Ipv6Addr;
 
 use crate::interpolate::Problem;
+
+/// An `http://` address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// A name or a number, without the brackets of IPv6.
+    pub host: String,
+    /// 80 where none is written.
+    pub port: u16,
+    /// Path and query, beginning with `/`.
+    pub target: String,
+}
+
+/// `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// A name or a number, without the brackets of IPv6.
+    pub host: String,
+    /// `None` where none is written.
+    pub port: Option<u16>,
+}
+
+const PLACES: &str = "\"127.0.0.1:5432\", \"localhost:5432\", \"[::1]:5432\"";
 
 fn problem(message: &str, hint: impl Into<String>) -> Problem {
     Problem { message: message.to_owned(), hint: hint.into() }
 }
 
-/// `http://host[:port][/path][?query]`.
-pub(crate) fn check(url: &str) -> Result<(), Problem> {
+impl Url {
+    /// Reads `http://host[:port][/path][?query][#fragment]`. The fragment is not for servers, and is left out.
+    pub fn parse(text: &str) -> Result<Url, Problem> {
+        let rest = strip_scheme(text)?;
+        if rest.chars().any(|c| !c.is_ascii_graphic()) {
+            return Err(problem("has a character that no address has", "write it as %20 and the like"));
+        }
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let HostPort { host, port } = HostPort::parse(authority)?;
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        Ok(Url { host, port: port.unwrap_or(80), target: format!("{slash}{target}") })
+    }
+
+    /// What goes into the `Host` header.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority(), self.target)
+    }
+}
+
+fn strip_scheme(url: &str) -> Result<&str, Problem> {
     let Some((scheme, rest)) = url.split_once("://") else {
         let hint = if url.starts_with('/') { format!("http://127.0.0.1:8000{url}") } else { format!("http://{url}") };
         return Err(problem("must begin with http://", hint));
@@ -24,31 +75,22 @@ pub(crate) fn check(url: &str) -> Result<(), Problem> {
     if !scheme.eq_ignore_ascii_case("http") {
         return Err(problem("must begin with http://", "tcp = \"host:port\" checks that a port is open"));
     }
-    if rest.chars().any(|c| !c.is_ascii_graphic()) {
-        return Err(problem("has a character that no address has", "write it as %20 and the like"));
-    }
-    if rest.contains('#') {
-        return Err(problem("has a #, and what follows it is never sent", "leave it out"));
-    }
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    check_authority(&rest[..end], false)
+    Ok(rest)
 }
 
-/// `host:port`; the port may be left out where it is not needed.
-pub(crate) fn check_authority(text: &str, needs_port: bool) -> Result<(), Problem> {
-    const EXAMPLE: &str = "\"127.0.0.1:5432\", \"localhost:5432\", \"[::1]:5432\"";
-    if text.contains('@') {
-        return Err(problem("has a user in it", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
-    }
-    let (host, port) = split(text);
-    if host.is_empty() || !is_host(host) {
-        return Err(problem("has no host that could be asked", EXAMPLE));
-    }
-    match port {
-        Some(port) if port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+') => Ok(()),
-        Some(_) => Err(problem("has a port that is no number from 1 to 65535", EXAMPLE)),
-        None if needs_port => Err(problem("has no port", EXAMPLE)),
-        None => Ok(()),
+impl HostPort {
+    /// Reads `host[:port]`, with the brackets of IPv6 around a number that has colons itself.
+    pub fn parse(text: &str) -> Result<HostPort, Problem> {
+        if text.contains('@') {
+            return Err(problem("has a user in it", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
+        }
+        let (host, port) = split(text);
+        let host = host_of(host).ok_or_else(|| problem("has no host that could be asked", PLACES))?;
+        let port = port.map(|port| {
+            let number = port.parse().ok().filter(|&number| number > 0 && !port.starts_with('+'));
+            number.ok_or_else(|| problem("has a port that is no number from 1 to 65535", PLACES))
+        });
+        Ok(HostPort { host: host.to_owned(), port: port.transpose()? })
     }
 }
 
@@ -61,11 +103,30 @@ fn split(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn is_host(host: &str) -> bool {
-    if let Some(inner) = host.strip_prefix('[') {
-        return inner.strip_suffix(']').is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
+/// Without its brackets.
+fn host_of(text: &str) -> Option<&str> {
+    if let Some(inner) = text.strip_prefix('[') {
+        return inner.strip_suffix(']').filter(|address| address.parse::<Ipv6Addr>().is_ok());
     }
-    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+    let is_of_a_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    (!text.is_empty() && text.bytes().all(is_of_a_host)).then_some(text)
+}
+
+/// Whether an address may be configured.
+pub(crate) fn check(url: &str) -> Result<(), Problem> {
+    Url::parse(url)?;
+    if url.contains('#') {
+        return Err(problem("has a #, and what follows it is never sent", "leave it out"));
+    }
+    Ok(())
+}
+
+/// Whether `host:port` may be configured; the port may be left out where it is not needed.
+pub(crate) fn check_authority(text: &str, needs_port: bool) -> Result<(), Problem> {
+    match HostPort::parse(text)?.port {
+        None if needs_port => Err(problem("has no port", PLACES)),
+        _ => Ok(()),
+    }
 }
 
 /// A token: RFC 9110, section 5.6.2.
@@ -77,6 +138,26 @@ pub(crate) fn is_header_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn url(host: &str, port: u16, target: &str) -> Url {
+        Url { host: host.to_owned(), port, target: target.to_owned() }
+    }
+
+    #[test]
+    fn addresses_are_read() {
+        for (text, expected) in [
+            ("http://127.0.0.1:8000/healthz", url("127.0.0.1", 8000, "/healthz")),
+            ("HTTP://localhost", url("localhost", 80, "/")),
+            ("http://localhost?deep=1", url("localhost", 80, "/?deep=1")),
+            ("http://[::1]:81/a/b?c#d", url("::1", 81, "/a/b?c")),
+            ("http://a#b/c", url("a", 80, "/")),
+            ("http://[::1]/", url("::1", 80, "/")),
+        ] {
+            assert_eq!(Url::parse(text).as_ref(), Ok(&expected), "{text}");
+        }
+        assert_eq!(url("::1", 81, "/").authority(), "[::1]:81");
+        assert_eq!(url("web", 80, "/x").to_string(), "http://web/x");
+    }
 
     #[test]
     fn addresses_that_can_be_asked_pass() {
@@ -99,6 +180,7 @@ mod tests {
         for (url, message) in [
             ("/healthz", "must begin with http://"),
             ("localhost:8000", "must begin with http://"),
+            ("localhost:80", "must begin with http://"),
             ("ftp://a/", "must begin with http://"),
             ("https://a/", "cannot be https, which is not supported"),
             ("http://", "has no host that could be asked"),
@@ -107,11 +189,15 @@ mod tests {
             ("http://[1.2.3.4]/", "has no host that could be asked"),
             ("http://::1/", "has no host that could be asked"),
             ("http://a:b/", "has a port that is no number from 1 to 65535"),
+            ("http://a:/", "has a port that is no number from 1 to 65535"),
             ("http://a:+1/", "has a port that is no number from 1 to 65535"),
             ("http://a:0/", "has a port that is no number from 1 to 65535"),
             ("http://a:65536/", "has a port that is no number from 1 to 65535"),
+            ("http://a:70000/", "has a port that is no number from 1 to 65535"),
             ("http://a/b c", "has a character that no address has"),
             ("http://a/\r\nHost: b", "has a character that no address has"),
+            ("http://a/ü", "has a character that no address has"),
+            ("http://a\nb/", "has a character that no address has"),
             ("http://a/#b", "has a #, and what follows it is never sent"),
             ("http://me:secret@a/", "has a user in it"),
         ] {

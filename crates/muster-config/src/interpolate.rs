@@ -26,11 +26,11 @@ pub(crate) trait Names {
 
 /// A mistake, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// What is wrong, to be read after the key's name.
-    pub(crate) message: String,
+    pub message: String,
     /// What to do.
-    pub(crate) hint: String,
+    pub hint: String,
 }
 
 /// A value with its names replaced.

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
 mod build;
 mod check;
 mod command;
@@ -15,7 +16,6 @@ mod diagnostic;
 mod env_file;
 mod field;
 mod foreground;
-mod http_url;
 mod include;
 mod interpolate;
 pub mod keys;
@@ -37,6 +37,7 @@ mod words;
 
 pub use build::{Loaded, load};
 pub use diagnostic::{Diagnostic, Excerpt, Severity};
+pub use interpolate::Problem;
 pub use mask::is_secret;
 pub use schema::json_schema;
 pub use source::{DefaultPath, LookedAt, Source, default_path};

@@ -3,8 +3,8 @@
 use muster_core::spec::{CheckSpec, HttpCheck};
 use toml::de::DeValue;
 
+use crate::address::{self, check_authority};
 use crate::field::Field;
-use crate::http_url::{self, check_authority};
 use crate::keys::{Reader, Table};
 use crate::walk::parts::read_command;
 
@@ -63,7 +63,7 @@ pub(crate) struct HttpDraft {
 impl HttpDraft {
     pub(crate) fn url(&mut self, field: &Field<'_>) {
         let Some(text) = field.text() else { return };
-        match http_url::check(&text.text) {
+        match address::check(&text.text) {
             Ok(()) => self.url = Some(text.text.into_owned()),
             // A password may be part of it.
             Err(problem) if text.text.contains('@') => field.error_with_hint(problem.message, problem.hint),
@@ -81,7 +81,7 @@ impl HttpDraft {
         };
         for (name, value) in entries {
             let header = field.child(name.get_ref(), value);
-            if !http_url::is_header_name(name.get_ref()) {
+            if !address::is_header_name(name.get_ref()) {
                 field.error(format_args!("has a name that no header has: {:?}", name.get_ref()));
             } else if name.get_ref().eq_ignore_ascii_case("host") {
                 header.error_with_hint("has a key of its own", "host = \"…\", beside url and headers");

@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
+use muster_config::address::Url;
 use muster_core::spec::HttpCheck;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Resolver, words};
-use super::url::{Redirect, Url};
+use super::redirect::{Redirect, redirect};
 
 /// As in Go's client, which the kubelet uses.
 const MOST_REDIRECTS: usize = 10;
@@ -36,11 +37,11 @@ struct Answer {
 
 /// GETs the address until there is an answer that is no redirect to the same host.
 pub(crate) async fn check(resolver: &Resolver, check: &HttpCheck, deadline: Instant) -> Result<String, String> {
-    let mut url = Url::parse(&check.url)?;
+    let mut url = Url::parse(&check.url).map_err(|problem| format!("the address {}", problem.message))?;
     for _ in 0..=MOST_REDIRECTS {
         let answer = get(resolver, &url, check, deadline).await?;
         let is_redirect = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
-        match answer.location.as_deref().filter(|_| is_redirect).map(|location| url.redirect(location)) {
+        match answer.location.as_deref().filter(|_| is_redirect).map(|location| redirect(&url, location)) {
             Some(Redirect::Here(next)) => url = next,
             Some(Redirect::Elsewhere) | None => return judge(&url, &answer),
         }

@@ -7,10 +7,10 @@
 mod connect;
 mod exec;
 mod http;
+mod redirect;
 mod tcp;
 #[cfg(test)]
 mod testing;
-mod url;
 
 use std::collections::HashMap;
 use std::future::Future;

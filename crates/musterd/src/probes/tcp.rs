@@ -3,15 +3,15 @@
 //! The connection is reset and not closed, as HAProxy's checks do: a close would leave a port in TIME_WAIT for a minute at
 //! each check, and a server that is asked nothing has nothing to lose.
 
+use muster_config::address::HostPort;
+
 use super::connect::Resolver;
-use super::url::split_port;
 
 /// Connects to `host:port`, and nothing more.
 pub(crate) async fn check(resolver: &Resolver, address: &str) -> Result<String, String> {
-    let (host, port) = split_port(address, 0)?;
-    if port == 0 {
-        return Err(format!("a TCP probe needs host:port: {address:?}"));
-    }
+    let HostPort { host, port } =
+        HostPort::parse(address).map_err(|problem| format!("{}: {address:?}", problem.message))?;
+    let port = port.ok_or_else(|| format!("a TCP probe needs host:port: {address:?}"))?;
     let stream = resolver.connect(&host, port).await?;
     // Without it there is a TIME_WAIT more.
     let _ = stream.set_zero_linger();
