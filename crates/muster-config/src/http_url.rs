@@ -53,7 +53,7 @@ pub(crate) fn check_authority(text: &str, needs_port: bool) -> Result<(), Proble
 }
 
 /// Host and port; a colon within brackets is IPv6's own.
-fn split(text: &str) -> (&str, Option<&str>) {
+pub(crate) fn split(text: &str) -> (&str, Option<&str>) {
     let host_end = if text.starts_with('[') { text.find(']').map_or(text.len(), |end| end + 1) } else { 0 };
     match text[host_end..].split_once(':') {
         Some((rest, port)) => (&text[..host_end + rest.len()], Some(port)),
