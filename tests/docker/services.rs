@@ -157,3 +157,34 @@ fn a_program_with_a_user_can_open_the_console_as_a_file() {
         assert!(log.lines().any(|written| written == line), "{line:?} is missing:\n{log}");
     }
 }
+
+#[test]
+fn rsyslog_understands_what_programs_send_to_it() {
+    if !is_wanted() {
+        return;
+    }
+    let _shared = together();
+    let config = |musterd: &str| {
+        format!(
+            "[musterd]\n{musterd}\n[program.rsyslog]\ncommand = 'rsyslogd -n -iNONE'\nstartsecs = 0\n\
+             [program.web]\ncommand = \"sh -c 'echo out $$$$; echo err >&2; exec sleep 1000'\"\nstartsecs = 0\n\
+             logs = {{ stdout = 'syslog', stderr = 'syslog' }}\n"
+        )
+    };
+    // /dev/log as rsyslog reads it without being asked, and the socket of another with RFC 5424.
+    let rfc5424 = "module(load=\"imuxsock\" SysSock.Use=\"off\")\n\
+                   input(type=\"imuxsock\" Socket=\"/run/other\" UseSpecialParser=\"off\")\n\
+                   action(type=\"omfile\" file=\"/dev/stdout\" template=\"RSYSLOG_TraditionalFileFormat\")\n";
+    let local = Recipe::of(services()).config(&config(""));
+    let other = Recipe::of(services()).config(&config("syslog = 'unix:///run/other'"));
+    for recipe in [local, other.file("rsyslog.conf", "/etc/rsyslog.conf", rfc5424)] {
+        let container = recipe.start();
+        let pid = container.wait_state("web", "RUNNING")["pid"].to_string();
+        for text in [format!(" out {pid}"), " err".to_owned()] {
+            // A message of RFC 5424 has no colon behind the name.
+            let lines = [format!(" web[{pid}]:{text}"), format!(" web[{pid}]{text}")];
+            let is_it = |told: &str| told.starts_with("rsyslog | ") && lines.iter().any(|line| told.ends_with(line));
+            container.until(&lines[0], || container.logs().lines().any(is_it).then_some(()));
+        }
+    }
+}

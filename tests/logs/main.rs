@@ -10,6 +10,7 @@ mod delivery;
 mod formats;
 mod overflow;
 mod rotation;
+mod syslog;
 
 use std::fs;
 

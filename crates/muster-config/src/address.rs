@@ -1,4 +1,4 @@
-//! The addresses that are probed: `http://host:port/path`, `host:port`, the name of a header.
+//! Addresses of hosts: `http://host:port/path`, `host:port`; and the name of a header.
 //!
 //! The one reader of them, for what is configured and for where a server redirects to. As strict as a request line needs it:
 //! what passes here can stand in a request as it is. Says what is wrong in the user's words.

@@ -135,6 +135,6 @@ fn files_of(target: Option<&Target>) -> impl Iterator<Item = &Path> {
     };
     sinks.iter().filter_map(|sink| match sink {
         Sink::File(path) => Some(path.as_path()),
-        Sink::Console => None,
+        Sink::Console | Sink::Syslog => None,
     })
 }

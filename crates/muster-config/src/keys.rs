@@ -282,6 +282,37 @@ pub static KEYS: &[Key] = &[
         "reload when a file of the configuration changes, half a second after the last change",
         Reader::Daemon(DaemonDraft::watch),
     ),
+    key(
+        Table::Musterd,
+        "syslog",
+        "address",
+        "\"unix:///dev/log\"",
+        "where the lines of programs with `stdout = \"syslog\"` go: `unix:///path`, `udp://host:port`, `tcp://host:port`; \
+         the port is 514 if it is left out",
+        Reader::Daemon(DaemonDraft::syslog),
+    )
+    .because("514 for UDP is RFC 5426, section 3.3; for TCP it is what RFC 6587, section 3.3, found in use")
+    .shaped(Shape::Special(shape::syslog)),
+    key(
+        Table::Musterd,
+        "syslog_format",
+        "word",
+        "",
+        "`rfc5424`, or `local`, which is what syslog(3) writes; unset is `rfc5424`, and `local` for /dev/log, where rsyslog \
+         and journald read nothing else by default",
+        Reader::Daemon(DaemonDraft::syslog_format),
+    )
+    .shaped(Shape::Words(&["rfc5424", "local"])),
+    key(
+        Table::Musterd,
+        "syslog_facility",
+        "word",
+        "\"daemon\"",
+        "the facility of all messages: `user`, `mail`, `daemon`, `auth`, `syslog`, `lpr`, `news`, `uucp`, `cron`, \
+         `authpriv`, `ftp`, `local0` to `local7`",
+        Reader::Daemon(DaemonDraft::syslog_facility),
+    )
+    .shaped(Shape::Special(shape::syslog_facility)),
     later(Table::Musterd, "state_dir", "where state is kept across starts"),
     key(
         Table::Http,
@@ -678,8 +709,8 @@ pub static KEYS: &[Key] = &[
         "stdout",
         "word, path or list",
         "\"console\"",
-        "`console` (captured, to the daemon's own stdout with the name in front), `none`, `inherit` (the \
-         daemon's descriptor itself), a path, or a list of console and paths",
+        "`console` (captured, to the daemon's own stdout with the name in front), `syslog` (a message a line), `none`, \
+         `inherit` (the daemon's descriptor itself), a path, or a list of console, syslog and paths",
         Reader::Logs(OutputDraft::stdout),
     ),
     key(

@@ -156,6 +156,17 @@ pub(crate) fn rate() -> Value {
     json!({ "anyOf": [rate, { "const": "" }, reference("interpolated")] })
 }
 
+/// `syslog`: an address.
+pub(crate) fn syslog() -> Value {
+    json!({ "anyOf": [{ "type": "string", "pattern": "^(unix:///|udp://|tcp://)" }, reference("interpolated")] })
+}
+
+/// `syslog_facility`: one of the known ones.
+pub(crate) fn syslog_facility() -> Value {
+    let names = muster_core::spec::SyslogFacility::ALL.map(|(name, _)| name);
+    or_interpolated(json!({ "enum": names }))
+}
+
 /// `ready`: a word, or a table with one way.
 pub(crate) fn ready() -> Value {
     let table = json!({ "allOf": [reference(&table_name(Table::Ready)), { "minProperties": 1, "maxProperties": 1 }] });

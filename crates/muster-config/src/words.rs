@@ -276,7 +276,8 @@ fn supervisords(word: &str, value: &DeValue<'_>) -> Option<String> {
         "stdout_logfile_backups" | "stderr_logfile_backups" | "logfile_backups" | "stdout_backups" => {
             format!("it is called logs.max_files: logs.max_files = {}", shown(value, "10"))
         }
-        "stdout_syslog" | "stderr_syslog" => "syslog is not supported yet; logs.stdout = \"console\"".to_owned(),
+        "stdout_syslog" => syslog("stdout", value),
+        "stderr_syslog" => syslog("stderr", value),
         "stopasgroup" => "stop_scope = \"group\" sends stopsignal to every process group".to_owned(),
         "killasgroup" => "SIGKILL always gets every process of the tree: leave it out".to_owned(),
         "process_name" => "instances are named web:0, web:1 …: leave it out".to_owned(),
@@ -379,10 +380,19 @@ fn log(stream: &str, value: &DeValue<'_>) -> String {
     let target = value.as_str().unwrap_or("AUTO");
     match target.to_ascii_lowercase().as_str() {
         "none" => format!("logs.{stream} = \"none\""),
-        "auto" | "syslog" | "/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/fd/2" | "-" => {
+        "syslog" => format!("logs.{stream} = \"syslog\""),
+        "auto" | "/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/fd/2" | "-" => {
             format!("logs.{stream} = \"console\", which is the default")
         }
         _ => format!("logs.{stream} = {target:?}"),
+    }
+}
+
+/// supervisord sends the lines to syslog and to the file.
+fn syslog(stream: &str, value: &DeValue<'_>) -> String {
+    match truth(value) {
+        Some(false) => "nothing goes to syslog unless a stream says so: leave it out".to_owned(),
+        _ => format!("logs.{stream} = \"syslog\", or [\"console\", \"syslog\"] for both"),
     }
 }
 

@@ -191,6 +191,11 @@ fn output_goes_where_it_is_sent() {
             Target::Capture(vec![Sink::Console, file("/a")]),
             Some(Target::Capture(vec![file("/b")])),
         ),
+        (
+            "logs = { stdout = [\"syslog\", \"/a\", \"console\"], stderr = \"syslog\" }",
+            Target::Capture(vec![Sink::Syslog, file("/a"), Sink::Console]),
+            Some(Target::Capture(vec![Sink::Syslog])),
+        ),
     ] {
         let output = only(keys).instances[0].output.clone();
         assert_eq!((&output.stdout, &output.stderr), (&stdout, &stderr), "{keys}");

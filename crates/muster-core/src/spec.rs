@@ -5,6 +5,7 @@
 
 mod depend;
 mod probe;
+mod syslog;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::signal::Signal;
 
 pub use depend::{Dependency, DependencyCondition};
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
+pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
 /// Everything that was configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +75,8 @@ pub struct DaemonSpec {
     pub directory: Option<PathBuf>,
     /// Whether to reload when a configuration file changes.
     pub watch: bool,
+    /// Where programs' lines go that are sent to syslog.
+    pub syslog: SyslogSpec,
 }
 
 /// The control socket: `[http]`.
@@ -423,4 +427,6 @@ pub enum Sink {
     Console,
     /// A file, as it is written.
     File(PathBuf),
+    /// The daemon's syslog receiver, a message a line.
+    Syslog,
 }

@@ -115,12 +115,13 @@ async fn run(
     let access = Access::new(&spec.control, &mut accounts);
     let pidfile = spec.daemon.pidfile.clone();
     let control = spec.control.socket.clone();
+    let syslog = spec.daemon.syslog.clone();
     // The programs are the core's from now on; what is kept here would outlive every reload.
     let Spec { daemon, control: control_spec, programs } = spec;
     drop(programs);
     let configuration = Configuration::new(sources, daemon, control_spec);
     let console = consoles.stderr.clone();
-    let logs = Logs::start(consoles)?;
+    let logs = Logs::start(consoles, syslog)?;
     let instances = supervisor.snapshot().len();
     let control = socket.is_some().then_some(control).flatten();
     let both = (Rc::clone(&statuses), Rc::clone(&voices));

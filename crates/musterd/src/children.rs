@@ -112,6 +112,7 @@ impl Children {
             message: notify::words(&error),
         });
         let spawned = made.and_then(|channel| self.spawn_with(run, spec, &marker, &channel));
+        self.logs.begin(spawned.as_ref().ok().and_then(|(spawning, _)| u32::try_from(spawning.pid.0).ok()));
         let (spawning, stdin) = spawned.inspect_err(|_| self.notify.close(run))?;
         let pid = spawning.pid;
         // A set that takes no more descriptors costs the early news; reaping the process tells the same later.

@@ -54,6 +54,9 @@ pub(crate) fn daemon(daemon: &DaemonSpec) -> Value {
         "umask": format!("{:03o}", daemon.umask),
         "directory": daemon.directory,
         "watch": daemon.watch,
+        "syslog": daemon.syslog.address.to_string(),
+        "syslog_format": daemon.syslog.format().name(),
+        "syslog_facility": daemon.syslog.facility.name(),
     })
 }
 
@@ -240,6 +243,7 @@ fn target(target: &Target) -> Value {
             .map(|sink| match sink {
                 Sink::Console => json!("console"),
                 Sink::File(path) => json!(path),
+                Sink::Syslog => json!("syslog"),
             })
             .collect(),
     }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_core::spec::{DaemonSpec, LogFormat, LogLevel};
+use muster_core::spec::{DaemonSpec, LogFormat, LogLevel, SyslogFacility, SyslogFormat, SyslogSpec};
 
 use crate::diagnostic::Place;
 use crate::field::Field;
 use crate::walk::environment::read_environment;
+use crate::walk::syslog::read_address;
 
 /// What `[musterd]` has said so far.
 pub(crate) struct DaemonDraft {
@@ -30,6 +31,7 @@ impl Default for DaemonDraft {
             umask: 0o022,
             directory: None,
             watch: false,
+            syslog: SyslogSpec::default(),
         };
         DaemonDraft { spec, environment: BTreeMap::new(), shutdown_timeout_at: None }
     }
@@ -111,6 +113,24 @@ impl DaemonDraft {
     pub(crate) fn watch(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.spec.watch = flag;
+        }
+    }
+
+    pub(crate) fn syslog(&mut self, field: &Field<'_>) {
+        if let Some(address) = read_address(field) {
+            self.spec.syslog.address = address;
+        }
+    }
+
+    pub(crate) fn syslog_format(&mut self, field: &Field<'_>) {
+        if let Some(format) = field.choice(&SyslogFormat::ALL) {
+            self.spec.syslog.format = Some(format);
+        }
+    }
+
+    pub(crate) fn syslog_facility(&mut self, field: &Field<'_>) {
+        if let Some(facility) = field.choice(&SyslogFacility::ALL) {
+            self.spec.syslog.facility = facility;
         }
     }
 

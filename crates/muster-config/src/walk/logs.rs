@@ -19,7 +19,7 @@ pub(crate) struct OutputDraft {
     pub(crate) stderr_at: Option<Place>,
 }
 
-const EXPECTED: &str = "console, none, inherit, a path, or a list of console and paths";
+const EXPECTED: &str = "console, syslog, none, inherit, a path, or a list of console, syslog and paths";
 
 /// What is said in `[defaults]`, or nowhere, is the same for many programs: they share it.
 #[derive(Default)]
@@ -177,7 +177,7 @@ fn read_sinks(field: &Field<'_>) -> Option<Target> {
         if ["none", "inherit", "stdout", "stderr"].contains(&text.text.as_ref()) {
             item.error_with_hint(
                 format_args!("cannot go to {} and to something else", item.shown_text(&text)),
-                "a list holds \"console\" and paths",
+                "a list holds \"console\", \"syslog\" and paths",
             );
             return None;
         }
@@ -194,13 +194,7 @@ fn read_sinks(field: &Field<'_>) -> Option<Target> {
 fn read_sink(field: &Field<'_>, text: &Text<'_>) -> Option<Sink> {
     match text.text.as_ref() {
         "console" => Some(Sink::Console),
-        "syslog" => {
-            field.error_with_hint(
-                "cannot be syslog: not supported yet",
-                "\"console\" leaves the output to the container",
-            );
-            None
-        }
+        "syslog" => Some(Sink::Syslog),
         path if path.contains('/') => {
             if ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2"].contains(&path) {
                 let hint = "\"console\" captures the output, \"inherit\" passes the descriptor on";
@@ -215,7 +209,7 @@ fn read_sink(field: &Field<'_>, text: &Text<'_>) -> Option<Sink> {
                 "auto" | "stdout" | "stderr" | "journal" | "default" | "-" => {
                     "\"console\" is the default: leave it out".to_owned()
                 }
-                word => match crate::words::nearest(word, ["console", "none", "inherit"].into_iter()) {
+                word => match crate::words::nearest(word, ["console", "syslog", "none", "inherit"].into_iter()) {
                     Some(ours) => format!("did you mean {ours:?}?"),
                     None => "a path has a slash: \"./file.log\"".to_owned(),
                 },

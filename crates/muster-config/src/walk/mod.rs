@@ -15,4 +15,5 @@ pub(crate) mod probes;
 pub(crate) mod ready;
 pub(crate) mod rlimits;
 pub(crate) mod rules;
+pub(crate) mod syslog;
 pub(crate) mod users;

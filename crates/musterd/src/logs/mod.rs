@@ -2,6 +2,7 @@
 //!
 //! It lives on threads of its own that never touch supervision: one that reads every pipe ([`pump`]), and one for each
 //! console stream that writes ([`console`]), because a console's reader may stop reading for ever and a disk may be slow.
+//! What goes to syslog is sent by one more, where there is any ([`syslog`]).
 //! Rotated files are compressed by a thread that is there only as long as it has work ([`compress`]).
 //! What was read last is remembered for those who look ([`memory`]) and follow ([`follow`]).
 //! Supervision hands a pipe over and forgets it. Everything that queues here has a bound and counts what it drops.
@@ -27,6 +28,7 @@ pub(crate) mod ring;
 mod rotate;
 mod segments;
 mod stream;
+mod syslog;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -38,8 +40,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use muster_core::RunId;
-use muster_core::spec::{InstanceSpec, LineFormat, OutputSpec, Overflow, Sink, Target};
+use muster_core::spec::{InstanceSpec, LineFormat, OutputSpec, Overflow, Rotation, Sink, SyslogSpec, Target};
 use tokio::sync::watch;
+use tracing::warn;
 
 use self::console::Console;
 use self::counters::{Counters, Counts};
@@ -52,6 +55,8 @@ use self::pump::Pump;
 use self::queue::{Gap, LaneId, LaneSpec};
 use self::rate::Rate;
 use self::stream::{Limited, Shown, Stream};
+use self::syslog::courier::Courier;
+use self::syslog::{LAST_STALL, Receiver};
 use crate::notify::ReadyMatcher;
 
 pub(crate) use self::drain::PATIENCE as DRAIN_PATIENCE;
@@ -91,6 +96,17 @@ pub(crate) struct Logs {
     spare_lanes: RefCell<[Vec<LaneId>; 2]>,
     hubs: Hubs,
     readers: Readers,
+    syslog: Receiver,
+    /// Streams whose messages name a process that is about to be made.
+    nameless: RefCell<Vec<Nameless>>,
+}
+
+/// A stream that goes to syslog, before the pid of its run is known. Nothing is read of it until then.
+#[derive(Debug)]
+struct Nameless {
+    stream: Stream,
+    rotation: Rotation,
+    instance: String,
 }
 
 /// What outlives the runs of an instance: what it wrote last, its counters, and its places in the consoles' queues.
@@ -102,7 +118,7 @@ struct Kept {
 }
 
 impl Logs {
-    pub(crate) fn start(consoles: Consoles) -> io::Result<Logs> {
+    pub(crate) fn start(consoles: Consoles, syslog: SyslogSpec) -> io::Result<Logs> {
         Ok(Logs {
             pump: Pump::start(consoles.clone())?,
             consoles,
@@ -111,6 +127,8 @@ impl Logs {
             spare_lanes: RefCell::default(),
             hubs: Hubs::default(),
             readers: Readers::default(),
+            syslog: Receiver::new(syslog),
+            nameless: RefCell::default(),
         })
     }
 
@@ -132,7 +150,7 @@ impl Logs {
             Box::new(Limited { limit, rate, gap: gap(run, spec, source) })
         };
         let files = sinks.iter().filter_map(|sink| match sink {
-            Sink::Console => None,
+            Sink::Console | Sink::Syslog => None,
             Sink::File(path) => Some(path.clone()),
         });
         let stream = Stream {
@@ -143,13 +161,31 @@ impl Logs {
             counters: Arc::clone(&kept.counters),
             limited: spec.output.rate_limit.map(limited),
             shown: sinks.contains(&Sink::Console).then(|| self.show(run, spec, source, kept)),
-            files: files.collect::<Vec<PathBuf>>(),
+            files: files.collect::<Box<[PathBuf]>>(),
+            syslog: None,
             held: Vec::new(),
             full_reads: 0,
             is_large: false,
         };
-        self.pump.attach(stream, spec.output.rotation);
+        if sinks.contains(&Sink::Syslog) {
+            let instance = spec.name.clone();
+            self.nameless.borrow_mut().push(Nameless { stream, rotation: spec.output.rotation, instance });
+        } else {
+            self.pump.attach(stream, spec.output.rotation);
+        }
         Ok(writing)
+    }
+
+    /// The process for which pipes were opened last has this pid, or could not be made.
+    pub(crate) fn begin(&self, pid: Option<u32>) {
+        for Nameless { mut stream, rotation, instance } in self.nameless.take() {
+            let origin = (stream.recorder.source, pid);
+            match self.syslog.get() {
+                Ok(way) => stream.syslog = Some(Box::new(Courier::new(way, &instance, origin, &stream.counters))),
+                Err(error) => warn!(program = %instance, %error, "cannot start the thread for syslog, lines are lost"),
+            }
+            self.pump.attach(stream, rotation);
+        }
     }
 
     fn show(&self, run: RunId, spec: &InstanceSpec, source: Source, kept: &mut Kept) -> Shown {
@@ -267,6 +303,7 @@ impl Logs {
     pub(crate) fn finish(&self, patience: Duration, stall: Duration) {
         let deadline = Instant::now() + patience;
         self.pump.finish(patience);
+        self.syslog.finish(deadline.max(Instant::now() + LAST_STALL));
         for console in [&self.consoles.stdout, &self.consoles.stderr] {
             console.flush(deadline.saturating_duration_since(Instant::now()), stall);
         }

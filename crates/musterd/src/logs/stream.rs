@@ -1,7 +1,7 @@
 //! One output stream of one run: what is done with what was read from its pipe.
 //!
-//! Everything passes [`Stream::take`]: it is looked through for readiness, remembered, counted, limited, written to files and shown on the console, in
-//! this order and without being copied where nothing is to be added. Files get whole lines, unchanged; the beginning of a
+//! Everything passes [`Stream::take`]: it is looked through for readiness, remembered, counted, limited, written to files, sent to syslog and shown on the
+//! console, in this order and without being copied where nothing is to be added. Files get whole lines, unchanged; the beginning of a
 //! line waits for its end, or for the end of the run. Reading and waiting is the [`pump`](super::pump)'s.
 
 use std::fs::File;
@@ -22,6 +22,7 @@ use super::files::Files;
 use super::lines::{LONGEST, Lines};
 use super::queue::{Gap, LaneId, Waiter};
 use super::rate::Rate;
+use super::syslog::courier::Courier;
 use crate::notify::ReadyMatcher;
 
 /// A pipe from which full reads come is made larger, so that its writer waits less often.
@@ -74,7 +75,8 @@ pub(super) struct Stream {
     pub(super) counters: Arc<Counters>,
     pub(super) limited: Option<Box<Limited>>,
     pub(super) shown: Option<Shown>,
-    pub(super) files: Vec<PathBuf>,
+    pub(super) files: Box<[PathBuf]>,
+    pub(super) syslog: Option<Box<Courier>>,
     /// The beginning of a line on its way to files.
     pub(super) held: Vec<u8>,
     pub(super) full_reads: u8,
@@ -102,6 +104,7 @@ impl Stream {
         self.recorder.record(bytes, moment.at);
         let Some(limited) = self.limited.as_deref_mut() else {
             self.write(bytes, moment.now, files);
+            self.send(bytes, moment.at);
             let shown = self.show(bytes, moment.at, scratch);
             let lines = shown.unwrap_or_else(|| memchr_iter(b'\n', bytes).count() as u64);
             return self.counters.count_read(lines, bytes.len());
@@ -112,6 +115,7 @@ impl Stream {
         limited.rate.pass(bytes, moment.now, &mut passed);
         let lost = limited.rate.take_lost();
         self.write(&passed, moment.now, files);
+        self.send(&passed, moment.at);
         self.show(&passed, moment.at, scratch);
         scratch.passed = passed;
         if let Some((lines, bytes)) = lost {
@@ -134,6 +138,12 @@ impl Stream {
         let count = shown.lines.push(bytes, at, &mut scratch.lines);
         shown.push(count, scratch);
         Some(count)
+    }
+
+    fn send(&mut self, bytes: &[u8], at: SystemTime) {
+        if let Some(courier) = &mut self.syslog {
+            courier.push(bytes, at);
+        }
     }
 
     /// Whole lines go to the files; what begins the next is held back.
@@ -173,6 +183,12 @@ impl Stream {
         self.held = held;
     }
 
+    fn send_partial(&mut self, at: SystemTime) {
+        if let Some(courier) = &mut self.syslog {
+            courier.deliver(at);
+        }
+    }
+
     /// Whether something waits for the end of its line on the way to a file.
     pub(super) fn is_holding(&self) -> bool {
         !self.held.is_empty()
@@ -181,6 +197,7 @@ impl Stream {
     /// Everything that was read goes out, the beginning of a line, too. More may come.
     pub(super) fn deliver(&mut self, moment: Moment, files: &mut Files, scratch: &mut Scratch) {
         self.write_held(moment.now, files);
+        self.send_partial(moment.at);
         if let Some(shown) = &mut self.shown {
             shown.lines.put_partial(moment.at, &mut scratch.lines);
             shown.push(1, scratch);
@@ -191,6 +208,7 @@ impl Stream {
     pub(super) fn end(&mut self, moment: Moment, files: &mut Files, scratch: &mut Scratch) {
         self.recorder.end(moment.at);
         self.write_held(moment.now, files);
+        self.send_partial(moment.at);
         if let Some(shown) = &mut self.shown {
             shown.lines.end(moment.at, &mut scratch.lines);
             shown.push(1, scratch);

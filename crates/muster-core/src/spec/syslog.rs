@@ -1,0 +1,153 @@
+//! Where the lines go that are sent to syslog, and in which form.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The one receiver of all programs' lines: `[musterd] syslog`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyslogSpec {
+    /// Where it listens.
+    pub address: SyslogAddress,
+    /// What messages look like; `None` is what usually listens there reads.
+    pub format: Option<SyslogFormat>,
+    /// Which part of the system they say they are from.
+    pub facility: SyslogFacility,
+}
+
+/// The system's own receiver, for daemons.
+impl Default for SyslogSpec {
+    fn default() -> SyslogSpec {
+        let address = SyslogAddress::Unix(PathBuf::from(SyslogAddress::LOCAL));
+        SyslogSpec { address, format: None, facility: SyslogFacility::DAEMON }
+    }
+}
+
+impl SyslogSpec {
+    /// RFC 5424, but for /dev/log: there rsyslog, as it is by default, and journald read what syslog(3) writes, and take the
+    /// header of RFC 5424 for a part of the text.
+    pub fn format(&self) -> SyslogFormat {
+        let is_local = matches!(&self.address, SyslogAddress::Unix(path) if path.as_os_str() == SyslogAddress::LOCAL);
+        self.format.unwrap_or(if is_local { SyslogFormat::Local } else { SyslogFormat::Rfc5424 })
+    }
+}
+
+/// Where a receiver listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyslogAddress {
+    /// A Unix socket, of datagrams or a stream.
+    Unix(PathBuf),
+    /// A host and a port, a datagram a message.
+    Udp(String, u16),
+    /// A host and a port, messages with their lengths in a stream.
+    Tcp(String, u16),
+}
+
+impl SyslogAddress {
+    /// Where syslog(3) sends to.
+    pub const LOCAL: &str = "/dev/log";
+}
+
+/// As it is configured.
+impl fmt::Display for SyslogAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, host, port) = match self {
+            SyslogAddress::Unix(path) => return write!(f, "unix://{}", path.display()),
+            SyslogAddress::Udp(host, port) => ("udp", host, port),
+            SyslogAddress::Tcp(host, port) => ("tcp", host, port),
+        };
+        match host.contains(':') {
+            true => write!(f, "{scheme}://[{host}]:{port}"),
+            false => write!(f, "{scheme}://{host}:{port}"),
+        }
+    }
+}
+
+/// What a message looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyslogFormat {
+    /// `<30>1 2026-11-23T06:47:57.123Z host web 4711 stdout - line`.
+    Rfc5424,
+    /// `<30>web[4711]: line`.
+    Local,
+}
+
+impl SyslogFormat {
+    /// Every format with its name in the configuration.
+    pub const ALL: [(&str, SyslogFormat); 2] = [("rfc5424", SyslogFormat::Rfc5424), ("local", SyslogFormat::Local)];
+
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        SyslogFormat::ALL[self as usize].0
+    }
+}
+
+/// Which part of a system a message is from: its number in RFC 5424, section 6.2.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyslogFacility(u8);
+
+impl SyslogFacility {
+    /// Daemons without one of their own.
+    pub const DAEMON: SyslogFacility = SyslogFacility(3);
+
+    /// Every facility with its name in the configuration, which is that of syslog.conf(5); the kernel's is its own.
+    pub const ALL: [(&str, SyslogFacility); 19] = [
+        ("user", SyslogFacility(1)),
+        ("mail", SyslogFacility(2)),
+        ("daemon", SyslogFacility::DAEMON),
+        ("auth", SyslogFacility(4)),
+        ("syslog", SyslogFacility(5)),
+        ("lpr", SyslogFacility(6)),
+        ("news", SyslogFacility(7)),
+        ("uucp", SyslogFacility(8)),
+        ("cron", SyslogFacility(9)),
+        ("authpriv", SyslogFacility(10)),
+        ("ftp", SyslogFacility(11)),
+        ("local0", SyslogFacility(16)),
+        ("local1", SyslogFacility(17)),
+        ("local2", SyslogFacility(18)),
+        ("local3", SyslogFacility(19)),
+        ("local4", SyslogFacility(20)),
+        ("local5", SyslogFacility(21)),
+        ("local6", SyslogFacility(22)),
+        ("local7", SyslogFacility(23)),
+    ];
+
+    /// Its number.
+    pub const fn code(self) -> u8 {
+        self.0
+    }
+
+    /// Its name in the configuration.
+    pub fn name(self) -> &'static str {
+        let found = SyslogFacility::ALL.iter().find(|(_, facility)| *facility == self);
+        found.map_or("", |&(name, _)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_as_it_is_configured() {
+        for (address, shown) in [
+            (SyslogAddress::Unix("/dev/log".into()), "unix:///dev/log"),
+            (SyslogAddress::Udp("logs.example".into(), 514), "udp://logs.example:514"),
+            (SyslogAddress::Tcp("::1".into(), 601), "tcp://[::1]:601"),
+        ] {
+            assert_eq!(address.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn the_local_receiver_gets_what_it_reads_unless_told_otherwise() {
+        let of = |path: &str, format| SyslogSpec {
+            address: SyslogAddress::Unix(path.into()),
+            format,
+            ..SyslogSpec::default()
+        };
+        assert_eq!(SyslogSpec::default().format(), SyslogFormat::Local);
+        assert_eq!(of("/run/other", None).format(), SyslogFormat::Rfc5424);
+        assert_eq!(of("/dev/log", Some(SyslogFormat::Rfc5424)).format(), SyslogFormat::Rfc5424);
+    }
+}
