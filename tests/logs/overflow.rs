@@ -53,9 +53,8 @@ fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
              logs = {{ {logs} }}\n"
         )
     };
-    // What was read together is dropped together, which is up to 64 KiB: so a small buffer is larger than that.
     let programs = spam("web", "stdout = [\"console\", \"{here}/web.log\"]")
-        + &spam("small", "buffer_size = \"256KB\"")
+        + &spam("small", "buffer_size = \"64KB\"")
         + "[program.other]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
     let mut daemon = Setting::supervising(programs).stdout(&reader.path).start();
     let idle = daemon.memory("RssAnon");

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use memchr::{memchr, memchr_iter};
 use muster_api::Timestamp;
 
 use super::counters::Counters;
@@ -211,8 +212,9 @@ impl Queue {
             && busy.queued > bound
             && busy.places.len() > 1
         {
-            let place = busy.places[0];
-            self.drop_chunk(place);
+            // A little more than must go, so that not every short line moves all that is kept.
+            let (place, least) = (busy.places[0], (busy.queued - bound).max(bound / 8));
+            self.drop_lines(place, least);
         }
         while self.total > TOTAL {
             let droppable = |(_, chunk): &(&u64, &Chunk)| !self.lanes[chunk.lane].is_blocking;
@@ -221,16 +223,28 @@ impl Queue {
         }
     }
 
+    /// Drops the first lines of a chunk, so many bytes at least, or all of it. Of a line in parts all that is there goes.
+    fn drop_lines(&mut self, place: u64, least: usize) {
+        let Some(chunk) = self.chunks.get_mut(&place) else { return };
+        let rest = chunk.bytes.get(least..).unwrap_or_default();
+        let end = memchr(b'\n', rest).map_or(chunk.bytes.len(), |end| least + end + 1);
+        let count = |bytes| memchr_iter(b'\n', bytes).count() as u64;
+        if end == chunk.bytes.len() || count(&chunk.bytes) != chunk.lines {
+            return self.drop_chunk(place);
+        }
+        let (lane, lines) = (chunk.lane, count(&chunk.bytes[..end]));
+        chunk.bytes.drain(..end);
+        chunk.lines -= lines;
+        self.total -= end;
+        self.lanes[lane].busy().queued -= end;
+        self.lanes[lane].lose(lines, end);
+    }
+
     fn drop_chunk(&mut self, place: u64) {
         let Some(chunk) = self.remove(place) else { return };
         let lane = &mut self.lanes[chunk.lane];
-        if let Some(counters) = &lane.counters {
-            counters.count_dropped(chunk.lines, chunk.bytes.len());
-        }
-        let busy = lane.busy();
-        busy.lost_lines += chunk.lines;
-        busy.lost_bytes += chunk.bytes.len() as u64;
-        self.has_bare_gap |= busy.places.is_empty();
+        lane.lose(chunk.lines, chunk.bytes.len());
+        self.has_bare_gap |= lane.busy().places.is_empty();
         self.recycle(chunk.bytes);
     }
 
@@ -304,6 +318,15 @@ impl Lane {
         self.busy.as_ref().map_or(0, |busy| busy.queued)
     }
 
+    fn lose(&mut self, lines: u64, bytes: usize) {
+        if let Some(counters) = &self.counters {
+            counters.count_dropped(lines, bytes);
+        }
+        let busy = self.busy();
+        busy.lost_lines += lines;
+        busy.lost_bytes += bytes as u64;
+    }
+
     fn take_gap(&mut self) -> Option<Vec<u8>> {
         let busy = self.busy.as_deref_mut()?;
         let (lines, bytes) = (std::mem::take(&mut busy.lost_lines), std::mem::take(&mut busy.lost_bytes));
@@ -328,7 +351,7 @@ mod tests {
     }
 
     fn push(queue: &mut Queue, lane: LaneId, text: &str) {
-        queue.push(lane, &mut text.as_bytes().to_vec(), memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64);
+        queue.push(lane, &mut text.as_bytes().to_vec(), memchr_iter(b'\n', text.as_bytes()).count() as u64);
     }
 
     fn taken(queue: &mut Queue) -> String {
@@ -377,6 +400,21 @@ mod tests {
         let line = format!("{}\n", "x".repeat(60_000));
         push(&mut queue, web, &line);
         assert!(taken(&mut queue) == line);
+    }
+
+    #[test]
+    fn of_what_was_read_together_only_as_much_goes_as_must() {
+        let mut queue = queue();
+        let web = queue.add_lane(lane("web", 64 * 1024, false));
+        let lines =
+            |numbers: std::ops::Range<usize>| numbers.map(|number| format!("{number:099}\n")).collect::<String>();
+        push(&mut queue, web, &lines(0..650));
+        push(&mut queue, web, &lines(650..700));
+        let text = taken(&mut queue);
+        let (gap, kept) = text.split_once('\n').unwrap();
+        let lost: usize = gap.split(' ').nth(3).unwrap().parse().unwrap();
+        assert!((50..100).contains(&lost), "{gap}");
+        assert!(kept == lines(lost..700));
     }
 
     #[test]
