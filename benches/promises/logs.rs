@@ -215,9 +215,11 @@ fn ask_status(scene: &Scene) -> f64 {
 struct Place(PathBuf);
 
 impl Place {
+    /// What the kernel still has to do for the files of the run before is not this one's.
     fn new(scene: &Scene) -> Place {
         let path = scene.directory.path().join("logs");
         fs::create_dir(&path).expect("the one before was removed");
+        nix::unistd::sync();
         Place(path)
     }
 
