@@ -39,9 +39,20 @@ struct Load {
     count: usize,
     bytes_each: u64,
     how: &'static str,
+    /// All of it with `p0000 | ` in front of every line.
+    shown: u64,
 }
 
 impl Load {
+    fn new(pipes: &Path, count: usize, bytes_each: u64, how: &'static str) -> Load {
+        let written = Command::new(pipes).args(["write", &bytes_each.to_string(), how]).output();
+        let text = written.expect("it was compiled").stdout;
+        let lines = text.iter().filter(|&&byte| byte == b'\n').count() + usize::from(!text.ends_with(b"\n"));
+        let end = u64::from(!text.ends_with(b"\n"));
+        let shown = count as u64 * (bytes_each + end + ("p0000 | ".len() * lines) as u64);
+        Load { count, bytes_each, how, shown }
+    }
+
     fn bytes(&self) -> u64 {
         self.bytes_each * self.count as u64
     }
@@ -57,10 +68,10 @@ pub(crate) fn logs(scene: &Scene) {
     let megabytes: u64 = std::env::var("MUSTER_BENCH_MB").ok().and_then(|text| text.parse().ok()).unwrap_or(400);
     let bytes = megabytes * 1_000_000;
     let loads = [
-        Load { count: 1, bytes_each: bytes, how: "chunk" },
-        Load { count: 8, bytes_each: bytes / 8, how: "chunk" },
-        Load { count: 1, bytes_each: bytes / 4, how: "line" },
-        Load { count: 8, bytes_each: bytes / 16, how: "line" },
+        Load::new(&pipes, 1, bytes, "chunk"),
+        Load::new(&pipes, 8, bytes / 8, "chunk"),
+        Load::new(&pipes, 1, bytes / 4, "line"),
+        Load::new(&pipes, 8, bytes / 16, "line"),
     ];
     for load in &loads {
         throughput(scene, &pipes, load);
@@ -129,13 +140,11 @@ fn to_console(scene: &Scene, pipes: &Path, load: &Load) -> Speed {
     let began = Instant::now();
     let mut musterd = Running(command.spawn().expect("musterd was built"));
     let mut stdout = musterd.0.stdout.take().expect("it is piped");
-    // Every line has `p0000 | ` in front, and that is not what was written.
-    let (mut payload, mut buffer) = (0, vec![0; 1 << 18]);
-    while payload < load.bytes() {
+    let (mut left, mut buffer) = (load.shown, vec![0; 1 << 18]);
+    while left > 0 {
         let read = stdout.read(&mut buffer).expect("musterd writes");
-        assert!(read > 0, "musterd ended after {payload} bytes");
-        let lines = buffer[..read].iter().filter(|&&byte| byte == b'\n').count();
-        payload += read.saturating_sub("p0000 | ".len() * lines) as u64;
+        assert!(read > 0, "musterd ended {left} bytes before the end");
+        left = left.checked_sub(read as u64).expect("it writes no more than that");
     }
     let seconds = began.elapsed().as_secs_f64();
     Speed::of(load.bytes(), seconds, cpu_seconds(&musterd))

@@ -25,9 +25,9 @@ use super::rate::Rate;
 use super::syslog::courier::Courier;
 use crate::notify::ReadyMatcher;
 
-/// A pipe from which full reads come is made larger, so that its writer waits less often.
+/// A pipe that is well filled at every look is made larger, so that its writer waits less often.
 const LARGE_PIPE: usize = 256 * 1024;
-const FULL_READ: usize = 60 * 1024;
+const FULL_READ: usize = 24 * 1024;
 const FULL_READS: u8 = 3;
 
 /// What is read at once of a program that shall wait.
