@@ -3,12 +3,11 @@
 mod harness;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
 
-use harness::{Daemon, Setting};
-use nix::pty::{Winsize, openpty};
+use harness::{Daemon, Setting, Terminal, in_front_of};
+use nix::pty::Winsize;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
 const WEB: &str = "[program.web]\ncommand = \"sleep 1000\"\nautostart = false\nstartsecs = 0\n";
@@ -90,9 +89,8 @@ fn a_daemon_that_is_killed_is_told_from_one_that_ends() {
 
 /// A terminal of this size, `musterctl` in front of it, and what it has shown.
 struct Session {
-    keyboard: File,
+    terminal: Terminal,
     device: File,
-    screen: Arc<Mutex<String>>,
     child: Child,
 }
 
@@ -102,38 +100,18 @@ impl Session {
     }
 
     fn start_with(daemon: &Daemon, words: &[&str], size: Winsize, variables: &[(&str, &str)]) -> Session {
-        let terminal = openpty(Some(&size), None).expect("a terminal can be made");
-        let (keyboard, device) = (File::from(terminal.master), File::from(terminal.slave));
-        let clone = |file: &File| file.try_clone().expect("a descriptor is left");
-        let own = daemon.ctl_command(words);
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").arg("--wait").arg(own.get_program()).args(own.get_args()).env("TERM", "xterm");
-        command.envs(variables.iter().copied());
-        command.stdin(clone(&device)).stdout(clone(&device)).stderr(clone(&device));
-        let child = command.spawn().expect("setsid can be executed");
-        let screen = Arc::new(Mutex::new(String::new()));
-        let (mut source, sink) = (clone(&keyboard), Arc::clone(&screen));
-        std::thread::spawn(move || {
-            let mut piece = [0; 4096];
-            while let Ok(count @ 1..) = source.read(&mut piece) {
-                sink.lock().expect("nobody panics with it").push_str(&String::from_utf8_lossy(&piece[..count]));
-            }
-        });
-        Session { keyboard, device, screen, child }
+        let (terminal, device) = Terminal::open(Some(&size));
+        let mut command = in_front_of(&device, &["--wait"], &daemon.ctl_command(words));
+        let child = command.env("TERM", "xterm").envs(variables.iter().copied()).spawn();
+        Session { terminal, device, child: child.expect("setsid can be executed") }
     }
 
     fn type_in(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("the terminal is open");
+        self.terminal.type_in(keys);
     }
 
-    /// Waits until the screen shows this, and forgets what came before and it.
     fn shows(&self, what: &str) {
-        harness::wait_for(&format!("the screen shows {what:?}"), || {
-            let mut screen = self.screen.lock().expect("nobody panics with it");
-            let at = screen.find(what)?;
-            screen.drain(..at + what.len());
-            Some(())
-        });
+        self.terminal.shows(what);
     }
 
     fn is_raw(&self) -> bool {

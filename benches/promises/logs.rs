@@ -47,9 +47,10 @@ impl Load {
     fn new(pipes: &Path, count: usize, bytes_each: u64, how: &'static str) -> Load {
         let written = Command::new(pipes).args(["write", &bytes_each.to_string(), how]).output();
         let text = written.expect("it was compiled").stdout;
-        let lines = text.iter().filter(|&&byte| byte == b'\n').count() + usize::from(!text.ends_with(b"\n"));
+        // A last line without an end gets one.
         let end = u64::from(!text.ends_with(b"\n"));
-        let shown = count as u64 * (bytes_each + end + ("p0000 | ".len() * lines) as u64);
+        let lines = text.iter().filter(|&&byte| byte == b'\n').count() as u64 + end;
+        let shown = count as u64 * (bytes_each + end + "p0000 | ".len() as u64 * lines);
         Load { count, bytes_each, how, shown }
     }
 

@@ -22,6 +22,7 @@ pub mod puppet;
 mod server;
 mod signals;
 mod talk;
+mod terminal;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -37,6 +38,7 @@ pub use processes::{Process, below, everyone, exists, find};
 pub use server::Server;
 pub use signals::{number_of, send, send_fast};
 pub use talk::{Ended, ended};
+pub use terminal::{Terminal, in_front_of};
 
 /// How long anything may take that happens at once on a quiet machine. Nothing waits for so long unless it fails.
 pub const PATIENCE: Duration = Duration::from_secs(40);

@@ -1,13 +1,8 @@
 //! At a terminal: who reads from it, what Ctrl-C and Ctrl-Z do, and that nobody takes it from a shell.
 
-use std::fs::File;
-use std::io::{Read, Write};
 use std::process::{Child, Command};
-use std::sync::{Arc, Mutex};
 
-use nix::pty::openpty;
-
-use crate::harness::{self, skip, wait_for, wait_until};
+use crate::harness::{self, Terminal, in_front_of, skip, wait_for, wait_until};
 use crate::inits::{Init, end, installed};
 
 const CTRL_C: &str = "\x03";
@@ -16,54 +11,33 @@ const CTRL_Z: &str = "\x1a";
 
 /// A terminal, and what runs in front of it as the leader of its session.
 struct Session {
-    keyboard: File,
-    screen: Arc<Mutex<String>>,
+    terminal: Terminal,
     child: Child,
     device: String,
 }
 
 impl Session {
     fn start(words: &Command) -> Session {
-        let terminal = openpty(None, None).expect("a terminal can be made");
-        let (keyboard, device) = (File::from(terminal.master), File::from(terminal.slave));
+        let (terminal, device) = Terminal::open(None);
         let name = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&device)));
-        let clone = |file: &File| file.try_clone().expect("a descriptor is left");
-        let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(words.get_program()).args(words.get_args());
+        let mut command = in_front_of(&device, &[], words);
         command.envs(words.get_envs().filter_map(|(name, value)| Some((name, value?))));
         // A prompt that is easy to tell from everything else, and no start-up files.
         command.env("PS1", "ready$ ").env("TERM", "dumb").env_remove("PROMPT_COMMAND");
-        command.stdin(clone(&device)).stdout(clone(&device)).stderr(clone(&device));
         let child = command.spawn().expect("setsid can be executed");
-        let screen = Arc::new(Mutex::new(String::new()));
-        let (mut source, sink) = (clone(&keyboard), Arc::clone(&screen));
-        // Ends with an error once nobody has the terminal open.
-        std::thread::spawn(move || {
-            let mut piece = [0; 4096];
-            while let Ok(count @ 1..) = source.read(&mut piece) {
-                sink.lock().expect("nobody panics with it").push_str(&String::from_utf8_lossy(&piece[..count]));
-            }
-        });
-        let device = name.expect("/proc shows it").to_string_lossy().into_owned();
-        Session { keyboard, screen, child, device }
+        Session { terminal, child, device: name.expect("/proc shows it").to_string_lossy().into_owned() }
     }
 
     fn text(&self) -> String {
-        self.screen.lock().expect("nobody panics with it").clone()
+        self.terminal.text()
     }
 
     fn type_in(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("the terminal is open");
+        self.terminal.type_in(keys);
     }
 
-    /// Waits until the screen shows this, and forgets what came before and it.
     fn shows(&self, what: &str) {
-        wait_for(&format!("the screen shows {what:?}"), || {
-            let mut screen = self.screen.lock().expect("nobody panics with it");
-            let at = screen.find(what)?;
-            screen.drain(..at + what.len());
-            Some(())
-        });
+        self.terminal.shows(what);
     }
 
     fn wait(&mut self) -> String {

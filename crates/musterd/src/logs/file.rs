@@ -16,6 +16,7 @@ use memchr::{memchr, memchr_iter, memrchr};
 use muster_core::spec::Rotation;
 use tracing::{info, warn};
 
+use super::TELL_AGAIN;
 use super::compress::Compressor;
 use super::counters::Counters;
 use super::lines::LONGEST;
@@ -24,8 +25,8 @@ use super::rotate::Names;
 /// How soon a file that failed is tried again, and how often a healthy one is looked at from outside.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often a loss that goes on is told, and how soon a rotation that failed is tried again.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
+/// How soon a rotation that failed is tried again.
+const ROTATE_AGAIN: Duration = Duration::from_secs(60);
 
 const DEFAULT_MODE: u32 = 0o644;
 
@@ -223,7 +224,7 @@ impl LogFile {
             Err(error) => {
                 let path = self.names.path.display();
                 warn!(file = %path, %error, "cannot rotate a log file, it goes on growing");
-                self.rotate_not_before = Some(now + TELL_AGAIN);
+                self.rotate_not_before = Some(now + ROTATE_AGAIN);
             }
         }
     }

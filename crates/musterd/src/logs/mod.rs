@@ -66,6 +66,9 @@ pub(crate) use self::drain::PATIENCE as DRAIN_PATIENCE;
 const REMEMBERED: usize = 256 * 1024;
 const REMEMBERED_WITH_FILE: usize = 32 * 1024;
 
+/// How often a loss that goes on is told.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
 /// Which of a process's two output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {

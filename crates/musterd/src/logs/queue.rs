@@ -229,12 +229,12 @@ impl Queue {
         let rest = chunk.bytes.get(least..).unwrap_or_default();
         let end = memchr(b'\n', rest).map_or(chunk.bytes.len(), |end| least + end + 1);
         let count = |bytes| memchr_iter(b'\n', bytes).count() as u64;
-        if end == chunk.bytes.len() || count(&chunk.bytes) != chunk.lines {
+        let (lane, lines, others) = (chunk.lane, count(&chunk.bytes[..end]), count(&chunk.bytes[end..]));
+        if end == chunk.bytes.len() || lines + others != chunk.lines {
             return self.drop_chunk(place);
         }
-        let (lane, lines) = (chunk.lane, count(&chunk.bytes[..end]));
         chunk.bytes.drain(..end);
-        chunk.lines -= lines;
+        chunk.lines = others;
         self.total -= end;
         self.lanes[lane].busy().queued -= end;
         self.lanes[lane].lose(lines, end);

@@ -1,10 +1,9 @@
 //! What is told of a receiver that does not take lines: when it begins, once a minute, and when it is over.
 
 use std::ops::{Add, AddAssign};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How often a loss that goes on is told.
-const TELL_AGAIN: Duration = Duration::from_secs(60);
+use crate::logs::TELL_AGAIN;
 
 /// Lines that did not arrive, and the bytes of their messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +73,7 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const ONE: Loss = Loss { lines: 1, bytes: 10 };
 
