@@ -1,4 +1,5 @@
-//! Moving what programs write: into files with rotation, and to the console with names, against bare loops in C.
+//! Moving what programs write: into files with rotation, and to the console with names, against bare loops in C,
+//! and beside supervisord and s6-log where they are installed.
 //!
 //! `MUSTER_BENCH_MB` is how much is moved at once (400). Where: the temporary directory (`TMPDIR`).
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::peers::{self, Peer};
 use super::scene::{Running, Scene, compile, median, now_ns, report, signal};
 
 const ROUNDS: usize = 5;
@@ -26,11 +28,10 @@ impl Speed {
         Speed { mb_per_second: bytes as f64 / 1e6 / seconds, cpu_per_gb: cpu / (bytes as f64 / 1e9) }
     }
 
-    fn median(all: &[Speed]) -> Speed {
-        Speed {
-            mb_per_second: median(all.iter().map(|speed| speed.mb_per_second).collect()),
-            cpu_per_gb: median(all.iter().map(|speed| speed.cpu_per_gb).collect()),
-        }
+    /// The fastest of some rounds: everything that a machine does besides makes a round slower, none faster. (A virtual
+    /// machine that gives free memory back to its host pays for what files take anew: that alone can double the time.)
+    fn best(all: &[Speed]) -> Speed {
+        *all.iter().max_by(|a, b| a.mb_per_second.total_cmp(&b.mb_per_second)).expect("there is a round")
     }
 }
 
@@ -89,7 +90,9 @@ fn throughput(scene: &Scene, pipes: &Path, load: &Load) {
         splice.push(bare_loop(scene, pipes, "splice", load));
         console.push(to_console(scene, pipes, load));
     }
-    let [copy, splice, files, console] = [&copy, &splice, &files, &console].map(|speeds| Speed::median(speeds));
+    let peers =
+        peers::installed().map(|peer| (peer.name, peer_into_files(scene, pipes, load, &peer))).collect::<Vec<_>>();
+    let [copy, splice, files, console] = [&copy, &splice, &files, &console].map(|speeds| Speed::best(speeds));
     let fastest = copy.mb_per_second.max(splice.mb_per_second);
     let cheapest = if copy.mb_per_second >= splice.mb_per_second { copy.cpu_per_gb } else { splice.cpu_per_gb };
     println!(
@@ -106,6 +109,24 @@ fn throughput(scene: &Scene, pipes: &Path, load: &Load) {
     let speed = console.mb_per_second / fastest;
     let measured = format!("{:.0} MB/s: {speed:.2} ×, {:.2} s/GB", console.mb_per_second, console.cpu_per_gb);
     report("  to the console with names", measured, "0.5 × the speed", speed >= 0.5);
+    for (name, mb_per_second) in peers {
+        println!("       {name} into files, rotated at 50 MB: {mb_per_second:.0} MB/s");
+    }
+}
+
+/// How many MB a second somebody else moves once it has begun; the faster of two rounds. What has no newline at its end may
+/// not be written.
+fn peer_into_files(scene: &Scene, pipes: &Path, load: &Load, peer: &Peer) -> f64 {
+    let round = || {
+        let directory = Place::new(scene);
+        let writer = [&pipes.display().to_string(), "write", &load.bytes_each.to_string(), load.how];
+        let _running = (peer.start)(&directory.0, load.count, &writer);
+        wait_until(|| directory.size() > 0);
+        let began = Instant::now();
+        wait_until(|| directory.size() + 200 * load.count as u64 >= load.bytes());
+        load.bytes() as f64 / 1e6 / began.elapsed().as_secs_f64()
+    };
+    round().max(round())
 }
 
 fn bare_loop(scene: &Scene, pipes: &Path, kind: &str, load: &Load) -> Speed {
@@ -233,9 +254,19 @@ impl Place {
         Place(path)
     }
 
+    /// How much is in the logs here and in directories of logs.
     fn size(&self) -> u64 {
-        let entries = fs::read_dir(&self.0).expect("it is there");
-        entries.filter_map(|entry| entry.ok()?.metadata().ok()).map(|file| file.len()).sum()
+        Place::size_of(&self.0)
+    }
+
+    fn size_of(directory: &Path) -> u64 {
+        let Ok(entries) = fs::read_dir(directory) else { return 0 };
+        let size = |entry: fs::DirEntry| match entry.metadata() {
+            Ok(about) if about.is_dir() => Place::size_of(&entry.path()),
+            Ok(about) => about.len(),
+            Err(_) => 0,
+        };
+        entries.filter_map(Result::ok).map(size).sum()
     }
 }
 
@@ -249,7 +280,8 @@ fn wait_until(is_so: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(120);
     while !is_so() {
         assert!(Instant::now() < patience, "musterd does not get on");
-        std::thread::sleep(Duration::from_millis(2));
+        // To look is work, too, and there are few processors.
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -8,6 +8,7 @@ mod api;
 mod footprint;
 mod graph;
 mod logs;
+mod peers;
 mod probes;
 mod scene;
 mod speed;

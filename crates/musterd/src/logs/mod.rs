@@ -21,12 +21,14 @@ mod lines;
 pub(crate) mod memory;
 mod milestones;
 pub(crate) mod older;
+mod pace;
 mod pump;
 mod queue;
 mod rate;
 pub(crate) mod ring;
 mod rotate;
 mod segments;
+mod siphon;
 mod stream;
 mod syslog;
 

@@ -21,7 +21,9 @@ use tracing::error;
 use super::Consoles;
 use super::drain::Notice;
 use super::files::Files;
+use super::pace::{GATHERING, Pace};
 use super::queue::Waiter;
+use super::siphon::Siphon;
 use super::stream::{Moment, Scratch, Stream};
 
 const BUFFER: usize = 256 * 1024;
@@ -29,14 +31,6 @@ const ORDERS: u64 = u64::MAX;
 
 /// While everything is being stopped, pipes end by the hundred: so long after a look they are left to gather.
 const ENDING: Duration = Duration::from_millis(5);
-
-/// Lines that come one by one and without a pause are left to gather for so long: reading each at once would cost its
-/// writer a wake-up and us three system calls a line.
-const GATHERING: Duration = Duration::from_micros(50);
-const SMALL_READ: usize = 4096;
-const SMALL_GATHERED: usize = 60 * 1024;
-const WITHOUT_PAUSE: Duration = Duration::from_micros(60);
-const TURNS_WITHOUT_PAUSE: u32 = 64;
 
 /// After so long without anything to read, the beginning of a line goes out and memory is given back.
 const REST: Duration = Duration::from_secs(1);
@@ -81,6 +75,7 @@ impl Pump {
             is_ending: false,
             pace: Pace::default(),
             fast: None,
+            siphon: None,
             buffer: Vec::new(),
             scratch: Scratch::default(),
         };
@@ -142,34 +137,10 @@ struct Worker {
     /// The one stream that comes without a pause. It is not in the epoll set meanwhile: each write into a watched pipe costs
     /// its writer a call of epoll's. It is read at every turn instead, until it pauses.
     fast: Option<u64>,
+    /// What the fast stream is read with.
+    siphon: Option<Siphon>,
     buffer: Vec<u8>,
     scratch: Scratch,
-}
-
-/// Whether what comes in comes in small pieces without a pause.
-#[derive(Debug, Default)]
-struct Pace {
-    last: Option<Instant>,
-    turns: u32,
-    read: usize,
-}
-
-impl Pace {
-    /// A turn begins now.
-    fn begin(&mut self, now: Instant) {
-        let is_soon = self.last.is_some_and(|last| now.saturating_duration_since(last) < WITHOUT_PAUSE + 2 * GATHERING);
-        // What has been left to gather is larger for that.
-        let small = if self.is_fast() { SMALL_GATHERED } else { SMALL_READ };
-        let is_small = (1..small).contains(&self.read);
-        // One pause or one large piece does not make a stream a slow one.
-        self.turns = if is_soon && is_small { (self.turns + 1).min(4 * TURNS_WITHOUT_PAUSE) } else { self.turns / 2 };
-        self.last = Some(now);
-        self.read = 0;
-    }
-
-    fn is_fast(&self) -> bool {
-        self.turns >= TURNS_WITHOUT_PAUSE
-    }
 }
 
 impl Worker {
@@ -227,7 +198,9 @@ impl Worker {
             false if self.pace.is_fast() => GATHERING,
             false => return None,
         };
-        self.orders.recv_timeout(pause).ok().and_then(|order| self.take(order))
+        let order = self.orders.recv_timeout(pause).ok();
+        self.pace.has_gathered(Instant::now());
+        order.and_then(|order| self.take(order))
     }
 
     /// From now on this stream is read at every turn.
@@ -236,6 +209,8 @@ impl Worker {
             && self.epoll.delete(&stream.pipe).is_ok()
         {
             self.fast = Some(token);
+            // Without one it is read directly.
+            self.siphon = self.siphon.take().or_else(|| Siphon::of_size(BUFFER).ok());
         }
     }
 
@@ -314,15 +289,25 @@ impl Worker {
         if self.buffer.is_empty() {
             self.buffer = vec![0; BUFFER];
         }
-        let most = stream.most_at_once(BUFFER);
-        match stream.pipe.read(&mut self.buffer[..most]) {
+        let buffer = &mut self.buffer[..stream.most_at_once(BUFFER)];
+        let siphoned =
+            self.siphon.as_mut().filter(|_| self.fast == Some(token)).map(|it| it.read(&stream.pipe, buffer));
+        let read = match siphoned {
+            Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                self.siphon = None;
+                stream.pipe.read(buffer)
+            }
+            Some(read) => read,
+            None => stream.pipe.read(buffer),
+        };
+        match read {
             Ok(0) => {
                 self.close(token, moment);
                 None
             }
             Ok(count) => {
                 stream.take(&self.buffer[..count], moment, &mut self.files, &mut self.scratch);
-                self.pace.read += count;
+                self.pace.has_read(count);
                 if stream.is_busy(count) && self.large_pipes < LARGE_PIPES && stream.enlarge() {
                     self.large_pipes += 1;
                 }
@@ -401,6 +386,7 @@ impl Worker {
         for stream in self.streams.values_mut().filter(|stream| stream.is_holding()) {
             stream.write_held(now, &mut self.files);
         }
+        self.siphon = None;
         self.buffer = Vec::new();
         self.scratch.shrink();
     }
