@@ -149,11 +149,16 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let below = self.below();
-        below.iter().for_each(|process| harness::send(process.pid, 9));
+        // Whoever is stopped starts nobody else: what is made between a look and the end of its parent would be left behind.
+        let pids = || self.below().iter().map(|process| process.pid).collect::<Vec<_>>();
+        let (mut known, mut below) = (Vec::new(), pids());
+        while known != below {
+            below.iter().for_each(|&pid| harness::send(pid, 19));
+            (known, below) = (below, pids());
+        }
+        kill(below);
         let _ = self.child.kill();
         let _ = self.child.wait();
-        below.iter().for_each(|process| harness::send(process.pid, 9));
     }
 }
 
