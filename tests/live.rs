@@ -4,10 +4,12 @@ mod harness;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use harness::{Daemon, Setting, Terminal, in_front_of};
 use nix::pty::Winsize;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
 const WEB: &str = "[program.web]\ncommand = \"sleep 1000\"\nautostart = false\nstartsecs = 0\n";
@@ -85,6 +87,19 @@ fn a_daemon_that_is_killed_is_told_from_one_that_ends() {
     viewer.shows("0 of 1 running");
     daemon.signal(9);
     assert_eq!(viewer.ends(), Some(7));
+}
+
+#[test]
+fn an_interrupt_ends_also_a_viewer_that_was_started_with_interrupts_blocked() {
+    let daemon = Setting::supervising(WEB).start();
+    let interrupt = SigSet::from(Signal::SIGINT);
+    interrupt.thread_block().expect("there is such a signal");
+    let mut viewer = Viewer::of(&daemon, &["events"]);
+    interrupt.thread_unblock().expect("there is such a signal");
+    viewer.shows("0 of 1 running");
+    harness::send(viewer.child.id() as i32, 2);
+    let ended = harness::wait_for("musterctl ends", || viewer.child.try_wait().expect("it is our child"));
+    assert_eq!(ended.signal(), Some(2));
 }
 
 /// A terminal of this size, `musterctl` in front of it, and what it has shown.

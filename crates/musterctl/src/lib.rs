@@ -28,6 +28,8 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
+use nix::sys::signal::{SigSet, Signal};
+
 use crate::session::Surroundings;
 
 /// The whole program, with the arguments of this process.
@@ -38,6 +40,8 @@ pub fn main() -> ExitCode {
 /// The whole program with these arguments, the first of which is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args: Vec<OsString> = args.into_iter().collect();
+    // `shell` keeps them from itself while a command is carried out, and by inheritance from the command.
+    let _ = [Signal::SIGINT, Signal::SIGQUIT].into_iter().collect::<SigSet>().thread_unblock();
     // Somebody sits at a terminal and has not said what to do.
     if names_no_command(&args) && io::stdin().is_terminal() && io::stdout().is_terminal() {
         args.push("shell".into());

@@ -106,10 +106,9 @@ fn execute(words: &[String], session: &Session<'_>) -> Result<(), Failure> {
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     // One file may be several programs, told apart by the name.
     command.arg0("musterctl").arg("--socket").arg(session.client.target.path()).args(words);
-    let mut child = command.spawn().map_err(failed)?;
-    // Not before: the new process would have them blocked as well. Whoever is faster than this ends the shell, too.
+    // The new process has them blocked as well until it lets them through by itself.
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&interrupt), Some(&mut before)).map_err(|error| failed(error.into()))?;
-    let ended = child.wait();
+    let ended = command.status();
     while let Ok(Some(_)) = signals.read_signal() {}
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).map_err(|error| failed(error.into()))?;
     // The command has said itself what went wrong.
