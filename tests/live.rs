@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-use harness::{Daemon, Setting, Terminal, in_front_of};
+use harness::{Daemon, Setting, Terminal, heeding_all_signals, in_front_of};
 use nix::pty::Winsize;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -22,7 +22,8 @@ struct Viewer {
 
 impl Viewer {
     fn of(daemon: &Daemon, words: &[&str]) -> Viewer {
-        let mut child = daemon.ctl_command(words).stdout(Stdio::piped()).spawn().expect("musterctl can be executed");
+        let mut command = heeding_all_signals(&daemon.ctl_command(words));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it can be executed");
         let lines = BufReader::new(child.stdout.take().expect("it was asked for"));
         Viewer { child, lines }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::{Ended, ended};
+use harness::{Ended, ended, heeding_all_signals};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -109,7 +109,7 @@ fn an_interrupted_rehearsal_leaves_no_process_behind() {
     let text =
         "until = \"1h\"\nstop_at = \"1h\"\n[runs]\nweb = \"hang ignore-term\"\n[program.web]\nstopwaitsecs = 0.1\n";
     let (directory, path) = file("long.toml", text);
-    let mut rehearsal = musterd(&["rehearse", "--scenario", &path.to_string_lossy()])
+    let mut rehearsal = heeding_all_signals(&musterd(&["rehearse", "--scenario", &path.to_string_lossy()]))
         .env("TMPDIR", directory.path())
         .stdout(std::process::Stdio::null())
         .spawn()

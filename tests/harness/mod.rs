@@ -36,7 +36,7 @@ pub use log::{Line, Log};
 pub use place::{Place, both_places, can_enclose, enclosed, is_root, own_uid};
 pub use processes::{Process, below, everyone, exists, find};
 pub use server::Server;
-pub use signals::{number_of, send, send_fast};
+pub use signals::{heeding_all_signals, number_of, send, send_fast};
 pub use talk::{Ended, ended};
 pub use terminal::{Terminal, in_front_of};
 

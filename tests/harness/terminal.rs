@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use nix::pty::{Winsize, openpty};
 
-use super::wait_for;
+use super::{heeding_all_signals, wait_for};
 
 /// What a person has of a terminal. What was shown is kept until it was looked for.
 pub struct Terminal {
@@ -55,6 +55,7 @@ impl Terminal {
 pub fn in_front_of(device: &File, options: &[&str], words: &Command) -> Command {
     let mut command = Command::new("setsid");
     command.arg("--ctty").args(options).arg(words.get_program()).args(words.get_args());
+    let mut command = heeding_all_signals(&command);
     command.stdin(clone(device)).stdout(clone(device)).stderr(clone(device));
     command
 }

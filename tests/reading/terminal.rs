@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Child, Stdio};
 
-use super::harness::{Daemon, Setting, ended, send, wait_until};
+use super::harness::{Daemon, Setting, ended, heeding_all_signals, send, wait_until};
 use super::log::script;
 
 /// A program that answers what it reads.
@@ -16,7 +16,7 @@ fn post(daemon: &Daemon, name: &str, body: &str) -> (u16, serde_json::Value) {
 }
 
 fn foreground(daemon: &Daemon, name: &str) -> Child {
-    let mut command = daemon.ctl_command(&["fg", name]);
+    let mut command = heeding_all_signals(&daemon.ctl_command(&["fg", name]));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it can be executed")
 }
 

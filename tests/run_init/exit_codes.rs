@@ -1,6 +1,6 @@
 //! The exit code: the command's, or what a shell would say.
 
-use crate::harness::write_executable;
+use crate::harness::{heeding_all_signals, write_executable};
 use crate::inits::{Init, outcome};
 
 const ALL: [Init; 3] = [Init::Own, Init::Tini, Init::Dumb];
@@ -9,7 +9,7 @@ fn end(init: Init, options: &[&str], command: &[&str]) -> String {
     let mut with = options.to_vec();
     with.push("--");
     with.extend(command);
-    outcome(&mut init.with(&with)).end
+    outcome(&mut heeding_all_signals(&init.with(&with))).end
 }
 
 fn shell(init: Init, options: &[&str], script: &str) -> String {
