@@ -1,0 +1,1 @@
+//! Programs and resources that would keep PID 1 from its work.

@@ -1,0 +1,1 @@
+//! Clients that may only read, and what their requests may cost the daemon.

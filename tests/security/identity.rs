@@ -1,0 +1,1 @@
+//! Messages and processes that claim to belong to another program.

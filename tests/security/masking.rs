@@ -1,0 +1,1 @@
+//! Secrets and control characters: what is shown, and to whom.
