@@ -14,6 +14,8 @@ mod cmd;
 mod complete;
 mod events;
 mod failure;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod live;
 mod logs;
 mod output;

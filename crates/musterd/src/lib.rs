@@ -16,6 +16,8 @@ mod doctor;
 mod effective;
 mod event_loop;
 mod feed;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod journal;
 mod logs;

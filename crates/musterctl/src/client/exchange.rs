@@ -151,7 +151,7 @@ pub(super) struct Head {
     pub(super) size: usize,
 }
 
-fn read_answer(source: &mut impl Read) -> Result<Answer, ExchangeError> {
+pub(super) fn read_answer(source: &mut impl Read) -> Result<Answer, ExchangeError> {
     let mut buffer = Buffer { source, bytes: Vec::with_capacity(4096), used: 0 };
     loop {
         let head = buffer.read_head()?;

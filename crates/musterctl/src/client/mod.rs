@@ -28,6 +28,12 @@ pub(crate) use target::Target;
 /// time for a machine under load; and shorter than the time Docker and Kubernetes give a health check by default.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Reads an answer from memory, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn read_foreign(mut bytes: &[u8]) {
+    let _ = exchange::read_answer(&mut bytes);
+}
+
 /// Knows where the daemon is.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {

@@ -10,6 +10,8 @@ mod answer;
 mod body;
 mod config;
 mod events;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod log_body;
 mod logs;
 mod look;

@@ -173,13 +173,14 @@ async fn talk(
             answer.map(|answer| answer.map(|body| body.holding(busy)))
         }
     });
-    hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_PATIENCE)
-        .max_buf_size(MAX_HEAD)
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
+    protocol().serve_connection(TokioIo::new(stream), service).await
+}
+
+/// HTTP/1.1 with its limits. Must be used within a runtime that has timers.
+pub(crate) fn protocol() -> hyper::server::conn::http1::Builder {
+    let mut protocol = hyper::server::conn::http1::Builder::new();
+    protocol.timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE).max_buf_size(MAX_HEAD).half_close(true);
+    protocol
 }
 
 /// Takes a connection off the list, however its task ends.

@@ -15,6 +15,8 @@ mod drain;
 mod file;
 mod files;
 pub(crate) mod follow;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 pub(crate) mod joiner;
 mod json;
 mod lines;

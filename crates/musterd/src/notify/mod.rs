@@ -6,7 +6,7 @@
 
 mod home;
 mod log;
-mod message;
+pub(crate) mod message;
 
 use std::collections::HashMap;
 use std::io;

@@ -6,7 +6,7 @@
 
 mod connect;
 mod exec;
-mod http;
+pub(crate) mod http;
 mod redirect;
 mod tcp;
 #[cfg(test)]

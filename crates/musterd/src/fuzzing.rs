@@ -1,0 +1,21 @@
+//! Doors for the fuzz targets in `tests/fuzz`: each takes foreign bytes to the code that parses them in the daemon.
+//!
+//! Compiled for them only (`cfg(fuzzing)`), so that nothing else becomes public.
+
+pub use crate::http::fuzzing::http_request;
+pub use crate::logs::fuzzing::log_lines;
+use crate::notify::message::Message;
+use crate::probes;
+
+/// A datagram of sd_notify.
+pub fn notification(bytes: &[u8]) {
+    if let Some(message) = Message::parse(bytes) {
+        let texts = [message.status, message.error];
+        assert!(texts.iter().flatten().all(|text| !text.contains(char::is_control)));
+    }
+}
+
+/// What a probed server answers.
+pub fn probe_answer(bytes: &[u8]) {
+    probes::http::read_foreign(bytes);
+}

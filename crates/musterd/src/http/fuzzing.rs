@@ -1,0 +1,51 @@
+//! The door of the fuzz targets to the server: a connection as the control socket has it, with bytes from outside.
+
+use std::convert::Infallible;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use muster_api::Route;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+use super::{body, server};
+
+/// Everything a client sends until it hangs up. Each request is routed, and its body read.
+pub fn http_request(bytes: &[u8]) {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .expect("a runtime can be made");
+    }
+    RUNTIME.with(|runtime| runtime.block_on(talk(bytes)));
+}
+
+async fn talk(bytes: &[u8]) {
+    let (mut client, daemon) = duplex(64 * 1024);
+    let connection = server::protocol().serve_connection(TokioIo::new(daemon), service_fn(answer));
+    let client = async {
+        let (mut answers, mut requests) = tokio::io::split(&mut client);
+        let sending = async {
+            // The daemon may close before it has read everything.
+            let _ = requests.write_all(bytes).await;
+            let _ = requests.shutdown().await;
+        };
+        let mut received = Vec::new();
+        let receiving = answers.read_to_end(&mut received);
+        let _ = tokio::join!(sending, receiving);
+    };
+    let _ = tokio::join!(connection, client);
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let told = match Route::parse(request.method().as_str(), target) {
+        Ok(route) => route.path(),
+        Err(_) => String::new(),
+    };
+    let body = body::read::<serde_json::Value>(request.into_body()).await;
+    Ok(Response::new(Full::from(format!("{told} {}", body.is_ok()))))
+}

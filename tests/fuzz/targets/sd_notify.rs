@@ -1,0 +1,5 @@
+//! Datagrams of sd_notify as programs send them.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| musterd::fuzzing::notification(bytes));
