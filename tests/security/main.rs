@@ -7,6 +7,7 @@ mod harness;
 
 mod availability;
 mod clients;
+mod configuration;
 mod files;
 mod identity;
 mod masking;

@@ -66,7 +66,7 @@ pub(crate) fn load_with<T>(
     source: &Source<'_>,
     take: impl FnOnce(&mut [Document<'_>], &Surroundings<'_>) -> T,
 ) -> (Loaded, T) {
-    let (shelf, report, env_files) = (Shelf::default(), Report::default(), EnvFiles::default());
+    let (shelf, report, env_files) = (Shelf::default(), Report::default(), EnvFiles::opened_by(source.open));
     let mut looked_at = Vec::new();
     let (spec, commands_at, taken) = build(source, &shelf, &report, &env_files, &mut looked_at, take);
     looked_at.extend(env_files.looked_at());
@@ -83,11 +83,11 @@ fn build<T>(
     source: &Source<'_>,
     shelf: &Shelf,
     report: &Report,
-    env_files: &EnvFiles,
+    env_files: &EnvFiles<'_>,
     looked_at: &mut Vec<LookedAt>,
     take: impl FnOnce(&mut [Document<'_>], &Surroundings<'_>) -> T,
 ) -> (Spec, Vec<Place>, T) {
-    let mut documents = read_all(source.paths, shelf, report, looked_at);
+    let mut documents = read_all(source, shelf, report, looked_at);
     let files = shelf.files();
     let outer = Variables { own: BTreeMap::new(), outer: source.variables };
     let outputs = Outputs::default();

@@ -12,20 +12,24 @@ use std::rc::Rc;
 use crate::diagnostic::{Diagnostic, Excerpt, Severity, line_and_column};
 use crate::field::Field;
 use crate::mask::MASK;
-use crate::source::{LookedAt, ReadError, read_text};
+use crate::source::{LookedAt, Opener, ReadError, Role, read_text};
 use crate::walk::environment::is_variable_name;
 
 /// The variables of one file, in order.
 pub(crate) type Entries = Vec<(String, String)>;
 
 /// The files read so far: one that many programs name is read once.
-#[derive(Default)]
-pub(crate) struct EnvFiles {
+pub(crate) struct EnvFiles<'a> {
+    open: &'a Opener,
     known: RefCell<HashMap<PathBuf, Option<Rc<Entries>>>>,
     order: RefCell<Vec<PathBuf>>,
 }
 
-impl EnvFiles {
+impl EnvFiles<'_> {
+    pub(crate) fn opened_by(open: &Opener) -> EnvFiles<'_> {
+        EnvFiles { open, known: RefCell::default(), order: RefCell::default() }
+    }
+
     /// The variables of the file that a value names; tells what is wrong with it.
     pub(crate) fn read_for(&self, field: &Field<'_>) -> Option<Rc<Entries>> {
         let text = field.text()?;
@@ -60,7 +64,7 @@ impl EnvFiles {
     }
 
     fn read(&self, field: &Field<'_>, path: &Path, may_be_missing: bool) -> Option<Entries> {
-        let text = match read_text(path) {
+        let text = match read_text(self.open, path, Role::Environment) {
             Ok(text) => text,
             Err(ReadError::Missing) if may_be_missing => return None,
             Err(error) => {

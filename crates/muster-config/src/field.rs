@@ -27,7 +27,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) files: &'a [&'a File],
     pub(crate) variables: &'a Variables<'a>,
     pub(crate) host: &'a str,
-    pub(crate) env_files: &'a EnvFiles,
+    pub(crate) env_files: &'a EnvFiles<'a>,
     pub(crate) outputs: &'a Outputs,
 }
 

@@ -40,4 +40,4 @@ pub use diagnostic::{Diagnostic, Excerpt, Severity};
 pub use interpolate::Problem;
 pub use mask::is_secret;
 pub use schema::json_schema;
-pub use source::{DefaultPath, LookedAt, Source, default_path};
+pub use source::{DefaultPath, LookedAt, Opener, Role, Source, default_path, open_any};

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Finding, Place, Report, on_boundaries};
 use crate::include;
 use crate::mask::masked;
-use crate::source::{File, LookedAt, ReadError, Shelf, is_supervisords, read_text};
+use crate::source::{File, LookedAt, Opener, ReadError, Role, Shelf, Source, is_supervisords, read_text};
 
 /// A parsed file.
 pub(crate) struct Document<'t> {
@@ -29,28 +29,30 @@ const MOST_FILES: usize = 10_000;
 
 /// Reads everything a source names.
 pub(crate) fn read_all<'t>(
-    paths: &[PathBuf],
+    source: &Source<'_>,
     shelf: &'t Shelf,
     report: &Report,
     looked_at: &mut Vec<LookedAt>,
 ) -> Vec<Document<'t>> {
     let documents = Vec::new();
-    let mut reader = Reader { shelf, count: 0, documents, report, looked_at, open: Vec::new(), known: HashMap::new() };
-    if paths.is_empty() {
+    let (open, known) = (Vec::new(), HashMap::new());
+    let mut reader = Reader { opener: source.open, shelf, count: 0, documents, report, looked_at, open, known };
+    if source.paths.is_empty() {
         let place = reader.unread(Path::new("muster.toml"));
         report.add(Finding::error(place, "no configuration file was named"));
     }
-    for path in paths {
+    for path in source.paths {
         if path.is_dir() {
             reader.read_directory(path);
         } else {
-            reader.read_file(path, None);
+            reader.read_file(path, None, Role::Named);
         }
     }
     reader.documents
 }
 
 struct Reader<'t, 'r> {
+    opener: &'r Opener,
     shelf: &'t Shelf,
     count: usize,
     documents: Vec<Document<'t>>,
@@ -84,19 +86,19 @@ impl<'t> Reader<'t, '_> {
             self.report.add(finding.hint("name the file itself if it is called otherwise"));
         }
         for path in files {
-            self.read_file(&path, None);
+            self.read_file(&path, None, Role::Included { by: directory });
         }
     }
 
     /// Reads a file, and then what it includes. `from` is where its name stands, if another file names it.
-    fn read_file(&mut self, path: &Path, from: Option<Place>) {
+    fn read_file(&mut self, path: &Path, from: Option<Place>, role: Role<'_>) {
         if is_supervisords(path) {
             let finding = self.about(path, from, "supervisord configurations are not supported yet");
             self.report.add(finding.hint("name a TOML file: its name ends in .toml"));
             return;
         }
         self.looked_at.push(LookedAt::File(path.to_owned()));
-        let text = match read_text(path) {
+        let text = match read_text(self.opener, path, role) {
             Ok(text) => text,
             Err(error) => return self.cannot_read(path, from, error),
         };
@@ -115,16 +117,16 @@ impl<'t> Reader<'t, '_> {
         let includes = includes(id, &table, self.report);
         self.documents.push(Document { id, table });
         for (place, pattern) in includes {
-            self.read_included(&file.directory, &pattern, place);
+            self.read_included(file, &pattern, place);
         }
         self.open.pop();
     }
 
-    fn read_included(&mut self, directory: &Path, pattern: &str, place: Place) {
-        let (found, listed) = include::expand(directory, pattern);
+    fn read_included(&mut self, by: &File, pattern: &str, place: Place) {
+        let (found, listed) = include::expand(&by.directory, pattern);
         self.looked_at.extend(listed.into_iter().map(LookedAt::Directory));
         for path in found {
-            self.read_file(&path, Some(place));
+            self.read_file(&path, Some(place), Role::Included { by: &by.path });
         }
     }
 

@@ -16,6 +16,30 @@ pub struct Source<'a> {
     pub variables: &'a dyn Fn(&str) -> Option<String>,
     /// The host's name, for `{host}`.
     pub host: &'a str,
+    /// Opens the files that are read.
+    pub open: &'a Opener,
+}
+
+/// Opens a file for a load: with whose rights, and which kinds of files will do, is for the caller to say.
+pub type Opener = dyn Fn(&Path, Role<'_>) -> io::Result<fs::File>;
+
+/// What a file is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role<'a> {
+    /// A configuration that was named when the daemon was started.
+    Named,
+    /// A configuration that another file includes, or that is in a directory that was named.
+    Included {
+        /// That file or directory.
+        by: &'a Path,
+    },
+    /// An environment file.
+    Environment,
+}
+
+/// An [`Opener`] that trusts every file, for tools and tests.
+pub fn open_any(path: &Path, _: Role<'_>) -> io::Result<fs::File> {
+    fs::File::open(path)
 }
 
 /// Which configuration is used when none is named.
@@ -133,9 +157,9 @@ impl Shelf {
 const LARGEST: u64 = 16 << 20;
 
 /// Reads a file of text; the error is in the user's words.
-pub(crate) fn read_text(path: &Path) -> Result<String, ReadError> {
+pub(crate) fn read_text(open: &Opener, path: &Path, role: Role<'_>) -> Result<String, ReadError> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(ReadError::of)?;
+    let file = open(path, role).map_err(ReadError::of)?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(ReadError::of)?;
     if bytes.len() as u64 > LARGEST {
         return Err(ReadError::Other("larger than 16 MiB".to_owned()));
@@ -166,6 +190,8 @@ impl ReadError {
     fn of(error: io::Error) -> ReadError {
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::Missing,
+            // The opener's own words.
+            _ if error.get_ref().is_some() => ReadError::Other(error.to_string()),
             kind => ReadError::Other(kind.to_string()),
         }
     }

@@ -22,7 +22,7 @@ fn repository(path: &str) -> PathBuf {
 }
 
 fn load_file(path: PathBuf) -> Loaded {
-    load(&Source { paths: &[path], variables: &|_| None, host: "box" })
+    load(&Source { paths: &[path], variables: &|_| None, host: "box", open: &muster_config::open_any })
 }
 
 fn clean_spec(path: PathBuf) -> Spec {

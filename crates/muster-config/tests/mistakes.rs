@@ -42,7 +42,7 @@ fn said_about(directory: &Path, text: &str) -> String {
     let path = directory.join("c.toml");
     fs::write(&path, text.replace("\\0", "\0")).unwrap();
     let paths = [path];
-    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box" });
+    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });
     let rendered = loaded.render(false);
     for diagnostic in &loaded.diagnostics {
         let place = format!("{}:{}:{}:", diagnostic.file.display(), diagnostic.line, diagnostic.column);
@@ -76,7 +76,7 @@ fn every_mistake_has_its_place_its_words_and_its_hint() {
 #[test]
 fn a_missing_file_is_told_with_its_name() {
     let paths = [PathBuf::from("/no/such/muster.toml")];
-    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box" });
+    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });
     assert!(loaded.spec.is_none() && loaded.files.is_empty());
     assert_eq!(
         loaded.render(false),
@@ -90,7 +90,7 @@ fn the_line_is_underlined_and_the_hint_follows() {
     let path = directory.path().join("shop.toml");
     fs::write(&path, "[program.web]\ncommand = \"x\"\nstopwaitsecs = -5\n").unwrap();
     let paths = [path.clone()];
-    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box" });
+    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });
     let expected = "error: shop.toml:3:16: program \"web\": stopwaitsecs must not be negative: -5
   |
 3 | stopwaitsecs = -5

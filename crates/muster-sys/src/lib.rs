@@ -18,4 +18,5 @@ pub mod reap;
 pub mod signal;
 pub mod spawn;
 pub mod tree;
+pub mod trusted;
 pub mod user;

@@ -4,9 +4,7 @@
 //! first program (so that a second daemon starts nothing), the programs last.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +31,7 @@ use crate::http::server::Server;
 use crate::http::socket::{Socket, SocketError};
 use crate::logs::memory::Memory;
 use crate::logs::{Consoles, Logs};
+use crate::pidfile::Pidfile;
 use crate::reload::{self, Configuration, Sources};
 use crate::shared::{ORDERS, Shared};
 use crate::telemetry;
@@ -190,25 +189,4 @@ fn adopt_orphans() {
 fn seed() -> u64 {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since_epoch.map_or(0, |span| span.as_nanos() as u64) ^ u64::from(std::process::id())
-}
-
-/// The pid file, removed when dropped.
-struct Pidfile(PathBuf);
-
-impl Pidfile {
-    fn write(path: &Path) -> Option<Pidfile> {
-        match fs::write(path, format!("{}\n", std::process::id())) {
-            Ok(()) => Some(Pidfile(path.to_owned())),
-            Err(error) => {
-                warn!(pidfile = %path.display(), %error, "cannot write the pid file");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Pidfile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }

@@ -3,10 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use muster_config::{Diagnostic, Loaded, Severity, Source};
+use muster_config::{Diagnostic, Loaded, Opener, Severity, Source};
 use serde_json::json;
 
 use crate::cli::Format;
+use crate::config_files;
 
 /// What is named, or the first default that exists.
 pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
@@ -18,10 +19,10 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
 }
 
 /// Reads it.
-pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
+pub(crate) fn load(paths: &[PathBuf], open: &Opener) -> Loaded {
     let variables = |name: &str| std::env::var(name).ok();
     let host = nix::unistd::gethostname().unwrap_or_default();
-    muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy() })
+    muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy(), open })
 }
 
 fn nothing_found(tried: &[PathBuf]) -> String {
@@ -36,7 +37,7 @@ fn nothing_found(tried: &[PathBuf]) -> String {
 /// `musterd check`: reports, and gives the exit code.
 pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
     let mut loaded = match find(paths) {
-        Ok(paths) => load(&paths),
+        Ok(paths) => load(&paths, &config_files::open),
         Err(message) => {
             complain(&message);
             return 2;

@@ -11,6 +11,7 @@ mod check;
 mod children;
 mod cli;
 mod clock;
+mod config_files;
 mod deaths;
 mod doctor;
 mod effective;
@@ -22,6 +23,7 @@ mod http;
 mod journal;
 mod logs;
 mod notify;
+mod pidfile;
 mod probes;
 mod publish;
 mod rehearse;
@@ -94,7 +96,7 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn supervise(config: &[std::path::PathBuf]) -> u8 {
     let (paths, loaded) = match check::find(config) {
-        Ok(paths) => (paths.clone(), check::load(&paths)),
+        Ok(paths) => (paths.clone(), check::load(&paths, &config_files::open)),
         Err(message) => {
             check::complain(&message);
             return 2;

@@ -22,7 +22,7 @@ use crate::build::{Loaded, load_with};
 use crate::diagnostic::{Finding, Place, locate};
 use crate::field::{Field, Owner, Surroundings};
 use crate::read::Document;
-use crate::source::{Source, directory_of, read_text, resolve};
+use crate::source::{Opener, Role, Source, directory_of, read_text, resolve};
 use crate::units::{LONGEST, parse_duration};
 use crate::words::nearest;
 
@@ -55,11 +55,16 @@ pub struct LoadedScenario {
 
 const KEYS: [&str; 7] = ["title", "config", "runs", "stop_at", "until", "scale", "expect"];
 
-/// Reads a scenario; `variables` and `host` as for a configuration.
-pub fn load_scenario(path: &Path, variables: &dyn Fn(&str) -> Option<String>, host: &str) -> LoadedScenario {
-    let mut paths = configs(path);
+/// Reads a scenario; `variables`, `host` and `open` as for a configuration.
+pub fn load_scenario(
+    path: &Path,
+    variables: &dyn Fn(&str) -> Option<String>,
+    host: &str,
+    open: &Opener,
+) -> LoadedScenario {
+    let mut paths = configs(path, open);
     paths.push(path.to_owned());
-    let source = Source { paths: &paths, variables, host };
+    let source = Source { paths: &paths, variables, host, open };
     let (mut loaded, scenario) = load_with(&source, |documents, around| take_scenario(path, documents, around));
     let scenario = scenario.unwrap_or_default();
     check_programs(&mut loaded, &scenario);
@@ -67,8 +72,8 @@ pub fn load_scenario(path: &Path, variables: &dyn Fn(&str) -> Option<String>, ho
 }
 
 /// The files that `config` names. Whatever is wrong with it is told when the whole is read.
-fn configs(path: &Path) -> Vec<PathBuf> {
-    let Ok(text) = read_text(path) else { return Vec::new() };
+fn configs(path: &Path, open: &Opener) -> Vec<PathBuf> {
+    let Ok(text) = read_text(open, path, Role::Named) else { return Vec::new() };
     let (table, _) = DeTable::parse_recoverable(&text);
     let Some(value) = table.get_ref().get("config") else { return Vec::new() };
     let directory = directory_of(path);

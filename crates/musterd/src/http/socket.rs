@@ -4,13 +4,14 @@
 //! stale and taken over, a lock that is held means that another daemon lives. The socket appears under its name only when
 //! its owner and mode are set, so nobody can connect too early.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, lchown};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use muster_core::spec::{ControlSpec, UserSpec};
+use muster_sys::trusted::{Access, Creation, Missing, Place as Judged, Refusal, Trust};
 use muster_sys::user::Accounts;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::net::UnixListener;
@@ -64,9 +65,10 @@ impl Socket {
             )));
         }
         let owner = look_up_owner(spec.owner.as_ref(), accounts)?;
-        make_directory(path)?;
+        // In a directory that others can change they could have any file chmodded and chowned.
+        let judged = Judged::resolve(path, &Trust::own(), Missing::Make).map_err(|error| unusable(path, &error))?;
         let lock = suffixed(path, ".lock");
-        let held = take_lock(&lock, path)?;
+        let held = take_lock(&judged, &lock, path)?;
         let place = Place { path: path.to_owned(), lock, _held: held };
         if UnixStream::connect(path).is_ok() {
             // Somebody listens there who does not know the lock.
@@ -90,11 +92,11 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> SocketError {
-    SocketError::Unusable(format!(
-        "{}: {}",
-        path.display(),
-        muster_sys::spawn::reason(error.raw_os_error().unwrap_or(0))
-    ))
+    let reason = match Refusal::of(error) {
+        Some(refusal) => refusal.to_string(),
+        None => muster_sys::spawn::reason(error.raw_os_error().unwrap_or(0)),
+    };
+    SocketError::Unusable(format!("{}: {reason}", path.display()))
 }
 
 fn look_up_owner(owner: Option<&UserSpec>, accounts: &mut Accounts) -> Result<Option<(u32, u32)>, SocketError> {
@@ -105,30 +107,28 @@ fn look_up_owner(owner: Option<&UserSpec>, accounts: &mut Accounts) -> Result<Op
     Ok(Some((account.uid, account.gid)))
 }
 
-/// An image made from nothing has no /run, and a fresh tmpfs there has no directories.
-fn make_directory(socket: &Path) -> Result<(), SocketError> {
-    match socket.parent() {
-        Some(directory) if !directory.exists() => {
-            fs::create_dir_all(directory).map_err(|error| unusable(directory, &error))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Holds the lock that is under this name, not one that was removed while we waited for it.
-fn take_lock(lock: &Path, socket: &Path) -> Result<Flock<File>, SocketError> {
+fn take_lock(judged: &Judged, lock: &Path, socket: &Path) -> Result<Flock<File>, SocketError> {
+    let creation = Creation { mode: 0o600, owner: None };
     loop {
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).mode(0o600).open(lock).map_err(|error| unusable(lock, &error))?;
-        let held = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        let opened = match judged.create(".lock", Access::Write, creation) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                judged.open_sibling(".lock", Access::Write, creation.mode)
+            }
+            created => created,
+        };
+        let opened = match opened {
+            // Its holder has ended meanwhile and removed it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(|error| unusable(lock, &error))?,
+        };
+        let held = match Flock::lock(opened.file, FlockArg::LockExclusiveNonblock) {
             Ok(held) => held,
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Err(SocketError::Taken(socket.to_owned())),
             Err((_, error)) => return Err(unusable(lock, &error.into())),
         };
-        let ours = held.metadata().map_err(|error| unusable(lock, &error))?;
-        match fs::metadata(lock) {
-            Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => return Ok(held),
-            _ => continue,
+        if judged.inode(".lock").is_ok_and(|there| there == Some(opened.inode)) {
+            return Ok(held);
         }
     }
 }
@@ -142,7 +142,7 @@ fn listen(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<UnixL
     let listener = UnixListener::bind(&new)?;
     let finished = (|| {
         if let Some((uid, gid)) = owner {
-            chown(&new, Some(uid), Some(gid))?;
+            lchown(&new, Some(uid), Some(gid))?;
         }
         fs::set_permissions(&new, Permissions::from_mode(mode))?;
         fs::rename(&new, path)
@@ -156,6 +156,7 @@ fn listen(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<UnixL
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     fn spec() -> ControlSpec {
         let none = Vec::new;

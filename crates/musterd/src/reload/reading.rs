@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::New;
 use super::watch::{Look, look};
 use crate::check;
+use crate::config_files;
 use crate::http::access::Access;
 
 /// Parsing recurses no deeper than TOML's own limit of nested tables.
@@ -30,7 +31,7 @@ pub(crate) struct Reading {
 /// Reads it to be put in force.
 pub(super) async fn read(paths: Vec<PathBuf>) -> Result<Reading, Problem> {
     on_a_thread(move || {
-        let mut loaded = check::load(&paths);
+        let mut loaded = check::load(&paths, &config_files::open_again);
         let diagnostics = diagnostics(&loaded);
         let access = |spec: &muster_core::spec::Spec| Access::new(&spec.control, &mut Accounts::default());
         let new = loaded.spec.take().map(|spec| New { access: access(&spec), spec, files: loaded.files });
@@ -42,7 +43,7 @@ pub(super) async fn read(paths: Vec<PathBuf>) -> Result<Reading, Problem> {
 /// Reads it to tell what is wrong with it, and looks for commands and directories too.
 pub(crate) async fn check(paths: Vec<PathBuf>) -> Result<ConfigReport, Problem> {
     on_a_thread(move || {
-        let mut loaded = check::load(&paths);
+        let mut loaded = check::load(&paths, &config_files::open_again);
         loaded.lint(&|name| std::env::var(name).ok());
         let count = |severity| {
             let count = loaded.diagnostics.iter().filter(|found| found.severity == severity).count();

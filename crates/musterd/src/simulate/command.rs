@@ -13,6 +13,7 @@ use super::cli::SimulateArgs;
 use super::world::{Plan, simulate};
 use super::{compare, json, scenarios, story, svg};
 use crate::check::{self, complain, say};
+use crate::config_files;
 
 /// How far to look where nobody says so and nothing ends it before.
 pub(super) const HORIZON: Duration = Duration::from_secs(3600);
@@ -56,7 +57,7 @@ fn tell(args: &SimulateArgs) -> Result<(), String> {
 
 /// The configuration; its mistakes have been told when there is none.
 fn read(args: &SimulateArgs) -> Result<Spec, String> {
-    let loaded = check::load(&check::find(&args.config)?);
+    let loaded = check::load(&check::find(&args.config)?, &config_files::open);
     match loaded.spec {
         Some(spec) => Ok(spec),
         None => {

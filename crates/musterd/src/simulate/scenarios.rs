@@ -19,6 +19,7 @@ use super::timeline::Timeline;
 use super::world::{Plan, simulate};
 use super::{json as data, svg};
 use crate::check::{complain, say};
+use crate::config_files;
 
 /// The plan of a scenario; the command line may say otherwise.
 pub(crate) fn plan_of(scenario: &Scenario) -> Plan {
@@ -29,7 +30,8 @@ pub(crate) fn plan_of(scenario: &Scenario) -> Plan {
 pub(crate) fn read(path: &Path) -> Option<(Spec, Scenario)> {
     let variables = |name: &str| std::env::var(name).ok();
     let host = nix::unistd::gethostname().unwrap_or_default();
-    let LoadedScenario { mut loaded, scenario } = load_scenario(path, &variables, &host.to_string_lossy());
+    let LoadedScenario { mut loaded, scenario } =
+        load_scenario(path, &variables, &host.to_string_lossy(), &config_files::open);
     let spec = loaded.spec.take();
     if spec.is_none() {
         let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

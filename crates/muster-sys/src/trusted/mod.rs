@@ -1,0 +1,58 @@
+//! Files at paths that a less privileged user may shape: opened, created, renamed and removed without trusting them.
+//!
+//! A path is resolved once, component by component ([`walk`]). Every directory on it is judged by its owner and mode, and
+//! only an administrator's symbolic links are followed ([`judge`]). The result is a [`Place`]: the descriptor of the real
+//! directory and a name in it. Everything that follows is relative to that descriptor, never follows a link and never
+//! blocks. In a directory that the program's user can write to, the work is done with that user's rights ([`identity`]),
+//! so that the kernel refuses what the user may not do.
+//!
+//! Each step names a single component with `O_NOFOLLOW`, which leaves openat2(2) nothing to add. Needs neither /proc nor
+//! a capability. Decides nothing about content: what a refusal means is up to the caller.
+
+mod acl;
+mod identity;
+mod judge;
+mod place;
+mod walk;
+
+use std::fmt;
+use std::io;
+
+pub use identity::Identity;
+pub use judge::Trust;
+pub use place::{Access, Creation, Inode, Opened, Place};
+pub use walk::Missing;
+
+/// A path that is not safe to use: what is wrong, and what helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong, with the path concerned.
+    pub reason: String,
+    /// What the administrator can do about it.
+    pub hint: &'static str,
+}
+
+impl Refusal {
+    fn new(reason: String, hint: &'static str) -> Refusal {
+        Refusal { reason, hint }
+    }
+
+    /// The refusal behind an error of this module, if it is one.
+    pub fn of(error: &io::Error) -> Option<&Refusal> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; hint: {}", self.reason, self.hint)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<Refusal> for io::Error {
+    fn from(refusal: Refusal) -> io::Error {
+        io::Error::new(io::ErrorKind::PermissionDenied, refusal)
+    }
+}

@@ -1,0 +1,222 @@
+//! The way to a path, one component at a time, each directory judged before it is entered.
+
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::identity::with_rights_of;
+use super::judge::{self, About, Verdict};
+use super::{Identity, Refusal, Trust, acl};
+use crate::fd::{change_owner, check};
+
+/// As many symbolic links as the kernel follows.
+const MOST_LINKS: u32 = 40;
+
+/// What to do about directories that do not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Fail with `NotFound`.
+    Fail,
+    /// Make them, mode 0755, owned by the program's user if there is one.
+    Make,
+}
+
+/// A directory that was judged.
+#[derive(Clone, Debug)]
+pub(super) struct Level {
+    pub(super) directory: Arc<File>,
+    pub(super) path: PathBuf,
+    pub(super) verdict: Verdict,
+    /// With whose rights work is done here.
+    pub(super) rights: Option<Identity>,
+}
+
+/// Gives the real directory of a path and the name in it, which may or may not exist and is no symbolic link now.
+pub(super) fn walk(path: &Path, trust: &Trust, missing: Missing) -> io::Result<(Level, OsString)> {
+    let mut walk = Walk { trust, missing, levels: Vec::new(), rest: Vec::new(), links_left: MOST_LINKS };
+    walk.begin(path)?;
+    walk.go()
+}
+
+struct Walk<'a> {
+    trust: &'a Trust,
+    missing: Missing,
+    levels: Vec<Level>,
+    /// Components that are still to be walked, the last one first.
+    rest: Vec<OsString>,
+    links_left: u32,
+}
+
+impl Walk<'_> {
+    /// Puts a path before the rest; an absolute one begins at the root again.
+    fn begin(&mut self, path: &Path) -> io::Result<()> {
+        let names = path.components().filter_map(|component| match component {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsString::from("..")),
+            _ => None,
+        });
+        self.rest.extend(names.rev());
+        if path.is_absolute() {
+            self.levels.clear();
+            self.enter_base(c"/", Path::new("/"))?;
+        } else if self.levels.is_empty() {
+            self.enter_base(c".", Path::new(""))?;
+        }
+        Ok(())
+    }
+
+    fn enter_base(&mut self, name: &CStr, path: &Path) -> io::Result<()> {
+        // SAFETY: AT_FDCWD is always valid and never closed.
+        let here = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
+        let directory = open_at(here, name, libc::O_PATH | libc::O_DIRECTORY)?;
+        self.enter(directory, path.to_owned())
+    }
+
+    fn go(mut self) -> io::Result<(Level, OsString)> {
+        loop {
+            let Some(name) = self.rest.pop() else {
+                return Err(io::Error::from_raw_os_error(libc::EISDIR));
+            };
+            if name == ".." {
+                self.leave()?;
+                continue;
+            }
+            let (here, is_last) = (self.here()?, self.rest.is_empty());
+            let path = here.path.join(&name);
+            match here.look(&name)? {
+                Some(file) if file.metadata()?.is_symlink() => self.follow(&here, &file, &path)?,
+                _ if is_last => return Ok((here, name)),
+                Some(directory) => self.enter(directory, path)?,
+                None if self.missing == Missing::Make => {
+                    let made = here.make_directory(&name, self.trust)?;
+                    self.enter(made, path)?;
+                }
+                None => return Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+    }
+
+    fn here(&self) -> io::Result<Level> {
+        self.levels.last().cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Judges a directory as seen from the last one.
+    fn enter(&mut self, directory: File, path: PathBuf) -> io::Result<()> {
+        let about = directory.metadata()?;
+        if !about.is_dir() {
+            return Err(io::Error::from_raw_os_error(libc::ENOTDIR));
+        }
+        let top = Verdict { works_as: None, is_shared: false, is_superior: true };
+        let parent = self.levels.last().map_or(&top, |level| &level.verdict);
+        let verdict = judge::directory(&path, About::of(&about), parent, self.trust)?;
+        // What a group may do may be the mask of a list.
+        if about.mode() & 0o1020 == 0o020 && acl::lets_others_write(directory.as_fd(), self.trust)? {
+            let reason = format!("the access control list of directory {} lets others write to it", path.display());
+            return Err(Refusal::new(reason, "take that right away: setfacl -b").into());
+        }
+        let known = self.levels.last().and_then(|level| level.rights.clone());
+        let rights = verdict.works_as.map(|uid| {
+            let users = self.trust.user.clone().or(known).filter(|user| user.uid == uid);
+            users.unwrap_or_else(|| Identity::of_owner(uid))
+        });
+        self.levels.push(Level { directory: Arc::new(directory), path, verdict, rights });
+        Ok(())
+    }
+
+    /// `..`: back to where it came from, and above the directory that it began in.
+    fn leave(&mut self) -> io::Result<()> {
+        if self.levels.len() > 1 {
+            self.levels.pop();
+            return Ok(());
+        }
+        let here = self.here()?;
+        let parent = open_at(here.directory.as_fd(), c"..", libc::O_PATH | libc::O_DIRECTORY)?;
+        self.levels.clear();
+        self.enter(parent, if here.path == Path::new("/") { here.path } else { here.path.join("..") })
+    }
+
+    fn follow(&mut self, here: &Level, link: &File, path: &Path) -> io::Result<()> {
+        judge::link(path, About::of(&link.metadata()?), &here.verdict, self.trust)?;
+        self.links_left = self.links_left.checked_sub(1).ok_or_else(|| io::Error::from_raw_os_error(libc::ELOOP))?;
+        let target = read_link(link.as_fd())?;
+        // /proc/PID/fd: the text stands for something that has no path.
+        if here.path.starts_with("/proc") && target.is_relative() && target.as_os_str().as_bytes().contains(&b'[') {
+            let reason = format!("{} is an open descriptor without a path", path.display());
+            return Err(Refusal::new(reason, "use \"console\" for the daemon's own output").into());
+        }
+        self.begin(&target)
+    }
+}
+
+impl Level {
+    /// The file of this name, opened for being looked at only; `None` if there is none.
+    pub(super) fn look(&self, name: &OsStr) -> io::Result<Option<File>> {
+        let name = c_name(name)?;
+        let opened = with_rights_of(self.rights.as_ref(), || open_at(self.directory.as_fd(), &name, libc::O_PATH));
+        match opened {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make_directory(&self, name: &OsStr, trust: &Trust) -> io::Result<File> {
+        let name = c_name(name)?;
+        let (made, directory) = with_rights_of(self.rights.as_ref(), || {
+            // SAFETY: `name` is a C string that lives through the call.
+            let made = check(unsafe { libc::mkdirat(self.directory.as_raw_fd(), name.as_ptr(), 0o700) });
+            match made {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+            let directory = open_at(self.directory.as_fd(), &name, libc::O_RDONLY | libc::O_DIRECTORY)?;
+            Ok((made.is_ok(), directory))
+        })?;
+        if made {
+            if let (Some(user), None) = (&trust.user, &self.rights) {
+                change_owner(directory.as_fd(), user.uid, user.gid)?;
+            }
+            // SAFETY: fchmod touches no memory of ours.
+            check(unsafe { libc::fchmod(directory.as_raw_fd(), 0o755) })?;
+        }
+        Ok(directory)
+    }
+}
+
+impl About {
+    pub(super) fn of(file: &Metadata) -> About {
+        About { uid: file.uid(), gid: file.gid(), mode: file.mode(), links: file.nlink() }
+    }
+}
+
+pub(super) fn c_name(name: &OsStr) -> io::Result<CString> {
+    CString::new(name.as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// Opens one name in a directory, following no link and waiting for nothing.
+pub(super) fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> io::Result<File> {
+    let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    loop {
+        // SAFETY: `name` is a C string that lives through the call.
+        match check(unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, 0o600) }) {
+            // SAFETY: the descriptor was made just now and belongs to nobody else.
+            Ok(fd) => return Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) })),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn read_link(link: BorrowedFd<'_>) -> io::Result<PathBuf> {
+    let mut target = vec![0_u8; libc::PATH_MAX as usize];
+    // SAFETY: the kernel writes at most `target.len()` bytes into `target`, and the name is an empty C string.
+    let count = unsafe { libc::readlinkat(link.as_raw_fd(), c"".as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+    let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+    target.truncate(count);
+    Ok(PathBuf::from(OsString::from_vec(target)))
+}

@@ -1,0 +1,85 @@
+//! The daemon's pid file.
+//!
+//! Only in a directory of root's or the daemon's own user: others could make the daemon overwrite or remove what they
+//! like. It appears whole, and only the file that was written is removed at the end.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use muster_sys::trusted::{Access, Creation, Inode, Missing, Place, Trust};
+use tracing::warn;
+
+/// The pid file, removed when dropped.
+pub(crate) struct Pidfile {
+    place: Place,
+    inode: Inode,
+}
+
+impl Pidfile {
+    /// Writes it, or logs why there is none: programs run without it all the same.
+    pub(crate) fn write(path: &Path) -> Option<Pidfile> {
+        match try_write(path) {
+            Ok(pidfile) => Some(pidfile),
+            Err(error) => {
+                warn!(pidfile = %path.display(), %error, "cannot write the pid file");
+                None
+            }
+        }
+    }
+}
+
+fn try_write(path: &Path) -> io::Result<Pidfile> {
+    let place = Place::resolve(path, &Trust::own(), Missing::Make)?;
+    let (mut opened, temporary) = place.create_temporary("", Access::Write, Creation::default())?;
+    let written = writeln!(opened.file, "{}", std::process::id()).and_then(|()| place.rename(&temporary, ""));
+    if written.is_err() {
+        let _ = place.remove(&temporary);
+    }
+    written.map(|_| Pidfile { inode: opened.inode, place })
+}
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        if self.place.inode("").is_ok_and(|there| there == Some(self.inode)) {
+            let _ = self.place.remove("");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{chown, symlink};
+
+    #[test]
+    fn it_is_written_whole_and_only_ours_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("run/muster.pid");
+        let pidfile = Pidfile::write(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        assert_eq!(fs::read_dir(directory.path().join("run")).unwrap().count(), 1, "no temporary file is left");
+        drop(pidfile);
+        assert!(!path.exists());
+        let pidfile = Pidfile::write(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "another daemon's\n").unwrap();
+        drop(pidfile);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn neither_a_link_nor_a_directory_of_another_user_is_used() {
+        if !nix::unistd::geteuid().is_root() {
+            return eprintln!("SKIPPED: needs root");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (home, victim) = (directory.path().join("home"), directory.path().join("victim"));
+        fs::write(&victim, "precious").unwrap();
+        fs::create_dir(&home).unwrap();
+        symlink(&victim, home.join("muster.pid")).unwrap();
+        chown(&home, Some(4242), Some(4242)).unwrap();
+        assert!(Pidfile::write(&home.join("muster.pid")).is_none());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+}
