@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::mask;
+use crate::secrets::{Noted, Secrets};
 use crate::source::File;
 
 /// How bad it is.
@@ -129,6 +130,8 @@ pub(crate) struct Report {
     told: RefCell<HashSet<(Place, String)>>,
     elsewhere: RefCell<Vec<Diagnostic>>,
     torn: RefCell<Vec<Place>>,
+    /// The secrets that were read: none of them is in a message.
+    pub(crate) noted: Noted,
 }
 
 impl Report {
@@ -140,9 +143,22 @@ impl Report {
         if self.torn.borrow().iter().any(in_torn_text) {
             return;
         }
+        let finding = self.masked(finding);
         if self.told.borrow_mut().insert((finding.place, finding.message.clone())) {
             self.findings.borrow_mut().push(finding);
         }
+    }
+
+    /// A program's or group's name stays, whatever it is.
+    fn masked(&self, finding: Finding) -> Finding {
+        if self.noted.is_empty() {
+            return finding;
+        }
+        let is_owned = finding.message.starts_with("program \"") || finding.message.starts_with("group \"");
+        let owner = if is_owned { finding.message.find("\": ").map_or(0, |at| at + 3) } else { 0 };
+        let (owner, message) = finding.message.split_at(owner);
+        let message = format!("{owner}{}", self.noted.mask(message));
+        Finding { message, hint: finding.hint.map(|hint| self.noted.mask(&hint)), ..finding }
     }
 
     /// Notes a mistake in a file that is not TOML, already with its line.
@@ -168,6 +184,11 @@ impl Report {
         !self.torn.borrow().is_empty()
     }
 
+    /// How many errors were found.
+    pub(crate) fn errors(&self) -> usize {
+        self.findings.borrow().iter().filter(|finding| finding.severity == Severity::Error).count()
+    }
+
     /// Whether there is an error, not counting warnings.
     pub(crate) fn has_errors(&self) -> bool {
         let found = self.findings.borrow().iter().any(|finding| finding.severity == Severity::Error);
@@ -175,12 +196,12 @@ impl Report {
     }
 
     /// Everything in the order of files and lines.
-    pub(crate) fn into_diagnostics(self, files: &[File]) -> Vec<Diagnostic> {
+    pub(crate) fn into_diagnostics(self, files: &[File]) -> (Vec<Diagnostic>, Secrets) {
         let mut findings = self.findings.into_inner();
         findings.sort_by_key(|finding| (finding.place.file, finding.place.start));
         let mut diagnostics: Vec<Diagnostic> = findings.into_iter().map(|finding| locate(finding, files)).collect();
         diagnostics.extend(self.elsewhere.into_inner());
-        diagnostics
+        (diagnostics, self.noted.into_secrets())
     }
 }
 

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use crate::diagnostic::{Diagnostic, Excerpt, Severity, line_and_column};
 use crate::field::Field;
-use crate::mask::MASK;
+use crate::mask::{MASK, is_secret};
 use crate::source::{LookedAt, ReadError, read_text};
 use crate::walk::environment::is_variable_name;
 
@@ -76,6 +76,11 @@ impl EnvFiles {
             self.order.borrow_mut().push(path.to_owned());
         }
         let (entries, mistakes) = parse(&text);
+        let noted = &field.around.report.noted;
+        let is_all_secret = is_secret(&path.to_string_lossy());
+        for (name, value) in &entries {
+            if is_all_secret { noted.keep(value) } else { noted.keep_variable(name, value) }
+        }
         for mistake in mistakes {
             field.around.report.add_elsewhere(mistake.locate(path, &text));
         }

@@ -7,6 +7,7 @@
 //! values, never on a file's text.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// What a name stands for.
 pub(crate) struct Found {
@@ -40,6 +41,8 @@ pub(crate) struct Interpolated<'t> {
     pub(crate) text: Cow<'t, str>,
     /// Whether a secret went into it.
     pub(crate) secret: bool,
+    /// The parts that were put in the place of variables.
+    pub(crate) variables: Vec<Range<usize>>,
 }
 
 /// Whether anything in a text could be replaced.
@@ -50,11 +53,12 @@ pub(crate) fn is_plain(text: &str) -> bool {
 /// Replaces every name in a text.
 pub(crate) fn interpolate<'t>(text: &'t str, names: &dyn Names) -> Result<Interpolated<'t>, Problem> {
     if is_plain(text) {
-        return Ok(Interpolated { text: Cow::Borrowed(text), secret: false });
+        return Ok(Interpolated { text: Cow::Borrowed(text), secret: false, variables: Vec::new() });
     }
-    let mut output = Output { text: String::with_capacity(text.len()), secret: false, open: Vec::new() };
+    let mut output =
+        Output { text: String::with_capacity(text.len()), secret: false, open: Vec::new(), variables: Vec::new() };
     output.append(text, names, 0)?;
-    Ok(Interpolated { text: Cow::Owned(output.text), secret: output.secret })
+    Ok(Interpolated { text: Cow::Owned(output.text), secret: output.secret, variables: output.variables })
 }
 
 /// Defaults within defaults nest; nobody writes more than a few.
@@ -71,6 +75,7 @@ struct Output {
     text: String,
     secret: bool,
     open: Vec<Open>,
+    variables: Vec<Range<usize>>,
 }
 
 impl Output {
@@ -83,7 +88,12 @@ impl Output {
             self.text.push_str(&rest[..at]);
             rest = &rest[at..];
             let taken = if let Some(inner) = rest.strip_prefix("${") {
-                2 + self.variable(inner, names, depth)?
+                let start = self.text.len();
+                let taken = 2 + self.variable(inner, names, depth)?;
+                if depth == 0 {
+                    self.variables.push(start..self.text.len());
+                }
+                taken
             } else if rest.starts_with('$') {
                 self.dollar(rest)
             } else {

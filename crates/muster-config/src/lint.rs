@@ -12,6 +12,7 @@ use muster_core::spec::{InstanceSpec, ProcessSpec};
 use crate::build::Loaded;
 use crate::diagnostic::{Finding, Place, Severity, locate};
 use crate::field::Owner;
+use crate::secrets::Secrets;
 
 impl Loaded {
     /// Adds warnings about commands that cannot be run and directories that do not exist. Needs the spec, so it does
@@ -21,7 +22,7 @@ impl Loaded {
         let mut findings: Vec<Finding> = Vec::new();
         for (program, &place) in spec.programs.iter().zip(&self.commands_at) {
             for instance in &program.instances {
-                let new = lint_instance(&program.name, instance, place, variables);
+                let new = lint_instance(&program.name, instance, place, variables, &self.disguises.secrets);
                 findings.extend(new.into_iter().filter(|finding| !findings.contains(finding)).collect::<Vec<_>>());
             }
         }
@@ -34,9 +35,10 @@ fn lint_instance(
     instance: &InstanceSpec,
     place: Place,
     variables: &dyn Fn(&str) -> Option<String>,
+    secrets: &Secrets,
 ) -> Vec<Finding> {
     let warning = |(message, hint): (String, String)| {
-        Owner::Program(program).finding(Severity::Warning, place, message).hint(hint)
+        Owner::Program(program).finding(Severity::Warning, place, secrets.mask(&message)).hint(secrets.mask(&hint))
     };
     let process = &instance.process;
     let command = command_problem(process, variables);

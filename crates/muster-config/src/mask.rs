@@ -8,12 +8,28 @@ use std::ops::Range;
 /// What stands for a secret.
 pub(crate) const MASK: &str = "***";
 
-/// Whether the value under this name looks secret: `*PASSWORD*`, `*TOKEN*`, `*SECRET*`, `*KEY*`, in any case, and the header
-/// `Authorization`.
+/// Whether the value under this name looks secret: `*PASSWORD*`, `*TOKEN*`, `*SECRET*`, `*KEY*` and the like in any case,
+/// `PASS`, `AUTH` and the like as a word of it, and the headers `Authorization` and `Cookie`.
 pub fn is_secret(name: &str) -> bool {
-    const MARKS: [&[u8]; 5] = [b"PASSWORD", b"TOKEN", b"SECRET", b"KEY", b"AUTHORIZATION"];
+    const MARKS: [&[u8]; 9] = [
+        b"PASSWORD",
+        b"PASSWD",
+        b"PASSPHRASE",
+        b"TOKEN",
+        b"SECRET",
+        b"KEY",
+        b"AUTHORIZATION",
+        b"CREDENTIAL",
+        b"COOKIE",
+    ];
+    const WORDS: [&str; 9] = ["PASS", "PW", "PSW", "PWD", "AUTH", "SIG", "SIGNATURE", "JWT", "DSN"];
     let contains = |mark: &[u8]| name.as_bytes().windows(mark.len()).any(|part| part.eq_ignore_ascii_case(mark));
-    MARKS.into_iter().any(contains)
+    if MARKS.into_iter().any(contains) {
+        return true;
+    }
+    let is_word = |part: &str| WORDS.iter().any(|word| part.eq_ignore_ascii_case(word));
+    // A shell's PWD and OLDPWD are directories.
+    !name.eq_ignore_ascii_case("PWD") && name.split(|c: char| !c.is_ascii_alphanumeric()).any(is_word)
 }
 
 /// A text with every `NAME=value` of a secret name masked.
@@ -216,7 +232,13 @@ mod tests {
             ("MY_SECRET_2", true),
             ("PORT", false),
             ("", false),
-            ("PASS", false),
+            ("DB_PASS", true),
+            ("SMTP_PASSWD", true),
+            ("MYSQL_PWD", true),
+            ("PWD", false),
+            ("OLDPWD", false),
+            ("BYPASS", false),
+            ("AUTHOR", false),
         ] {
             assert_eq!(is_secret(name), expected, "{name}");
         }

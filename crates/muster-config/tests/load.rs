@@ -67,7 +67,16 @@ fn the_daemon_and_its_socket_have_their_defaults_and_their_keys() {
 fn commands_are_split_first_and_interpolated_after() {
     for (command, expected) in [
         ("\"a 'b c' d\"", &["a", "b c", "d"][..]),
-        ("\"a ${TRICK} # b\"", &["a", "two words {name} ${PORT}", "#", "b"]),
+        // Unquoted, as many words as it has; in quotes one; what a variable holds is not looked at again.
+        ("\"a ${TRICK} # b\"", &["a", "two", "words", "{name}", "${PORT}", "#", "b"]),
+        ("'a \"${TRICK}\" b'", &["a", "two words {name} ${PORT}", "b"]),
+        ("\"a '${TRICK}' b\"", &["a", "two words {name} ${PORT}", "b"]),
+        ("[\"a\", \"${TRICK}\", \"${EMPTY}\"]", &["a", "two words {name} ${PORT}", ""]),
+        ("\"a ${EMPTY} b${EMPTY} '${EMPTY}'\"", &["a", "b", ""]),
+        ("\"a ${NO:-} ${NO:-b c} '${NO:-d e}'\"", &["a", "b", "c", "d e"]),
+        ("\"a ${NO:-'b c'} x${TRICK}y\"", &["a", "b c", "xtwo", "words", "{name}", "${PORT}y"]),
+        ("\"a --x=${PORT}${EMPTY}/{name}\"", &["a", "--x=8080/web"]),
+        ("'a $${PORT} \\${PORT} \"\\${PORT}\"'", &["a", "${PORT}", "${PORT}", "${PORT}"]),
         ("[\"a b\", \"{name}\", \"$1\", \"\"]", &["a b", "web", "$1", ""]),
         ("\"\"\"a \\\n  b\n  c\"\"\"", &["a", "b", "c"]),
         ("\"awk '{print $1}' {{x}} $$\"", &["awk", "{print $1}", "{x}", "$"]),

@@ -25,6 +25,7 @@ mod publish;
 mod rehearse;
 mod reload;
 pub mod run;
+mod secrets;
 mod shared;
 mod simulate;
 mod story;
@@ -100,6 +101,6 @@ fn supervise(config: &[std::path::PathBuf]) -> u8 {
     };
     check::write_diagnostics(&loaded);
     // Everything else of it, the texts of the files above all, is not needed any more.
-    let Loaded { spec, files, looked_at, .. } = loaded;
-    spec.map_or(2, |spec| boot::supervise(spec, Sources::absolute(paths, files, looked_at)))
+    let Loaded { spec, files, looked_at, disguises, .. } = loaded;
+    spec.map_or(2, |spec| boot::supervise(spec, Sources::absolute(paths, files, looked_at).disguised_by(disguises)))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_core::spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
 use toml::de::DeValue;
 
-use crate::command;
+use crate::command::{self, Word};
 use crate::diagnostic::{Place, Report, Severity};
 use crate::env_file::Entries;
 use crate::field::{Field, Owner, Text};
@@ -209,7 +209,8 @@ fn is_captured(output: &OutputSpec) -> bool {
     streams.into_iter().flatten().any(|target| matches!(target, Target::Capture(_)))
 }
 
-/// Splits first and interpolates after, so that a value never becomes two arguments.
+/// Splits first and interpolates after. As in a shell, an unquoted variable becomes as many words as it has, and none if it
+/// is empty; one in quotes stays one word, whatever is in it.
 fn split_and_interpolate(field: &Field<'_>, text: &str) -> Option<Vec<String>> {
     if text.contains('\0') {
         field.error("must not contain a NUL character");
@@ -230,8 +231,26 @@ fn split_and_interpolate(field: &Field<'_>, text: &str) -> Option<Vec<String>> {
         };
         field.warning(problem, hint);
     }
-    let words: Vec<_> = words.iter().map(|word| field.interpolated_owned(&word.text)).collect();
-    words.into_iter().collect()
+    // All of them are read before the first mistake ends it, so that every mistake is told.
+    let words: Vec<_> = words.iter().map(|word| expand(field, word)).collect();
+    words.into_iter().collect::<Option<Vec<_>>>().map(|words| words.concat())
+}
+
+/// The words that one word of a command comes to.
+fn expand(field: &Field<'_>, word: &Word) -> Option<Vec<String>> {
+    let mut words: Vec<String> = vec![String::new()];
+    for piece in &word.pieces {
+        let mut parts = field.interpolated_words(&piece.text, piece.quoted)?.into_iter();
+        words.last_mut()?.push_str(&parts.next()?);
+        words.extend(parts);
+    }
+    // Only quotes make an empty word.
+    let count = words.len();
+    words.retain(|text| !text.is_empty());
+    if words.is_empty() && count > 0 && word.quoted {
+        words.push(String::new());
+    }
+    Some(words)
 }
 
 fn into_strings(texts: Vec<Text<'_>>) -> Vec<String> {

@@ -33,7 +33,12 @@ pub(super) async fn read(paths: Vec<PathBuf>) -> Result<Reading, Problem> {
         let mut loaded = check::load(&paths);
         let diagnostics = diagnostics(&loaded);
         let access = |spec: &muster_core::spec::Spec| Access::new(&spec.control, &mut Accounts::default());
-        let new = loaded.spec.take().map(|spec| New { access: access(&spec), spec, files: loaded.files });
+        let new = loaded.spec.take().map(|spec| New {
+            access: access(&spec),
+            spec,
+            files: loaded.files,
+            disguises: loaded.disguises,
+        });
         Reading { new, looks: look(loaded.looked_at), diagnostics }
     })
     .await
