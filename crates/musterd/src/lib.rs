@@ -65,8 +65,18 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(code);
     }
     muster_sys::boot::seal_inherited_descriptors();
+    let first = arguments.get(1).cloned().unwrap_or_default();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
+        // `docker run IMAGE bash`: the command takes the place of the daemon's arguments.
+        Err(message) if is_a_command(&message, &first) => {
+            let command = first.display();
+            check::complain(&format!(
+                "musterd: not a command of musterd: {first:?}\n\
+                 hint: docker run --entrypoint {command} IMAGE runs it instead of musterd, musterd run -- {command} below it"
+            ));
+            return ExitCode::from(2);
+        }
         Err(message) => {
             // Help goes to stdout and an error to stderr; whether anyone reads it changes nothing.
             let _ = message.print();
@@ -89,6 +99,14 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Rehearse(arguments)) => rehearse::rehearse_command(&arguments),
         Some(Command::Run { arguments }) => run::main(&arguments),
     })
+}
+
+/// Whether the first argument is probably a program that is to be run, and not a misspelt command.
+fn is_a_command(error: &clap::Error, first: &OsString) -> bool {
+    use clap::error::{ContextKind, ErrorKind};
+    let is_unknown = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
+    let is_misspelt = error.get(ContextKind::SuggestedSubcommand).is_some();
+    is_unknown && !is_misspelt && !first.is_empty() && !first.to_string_lossy().starts_with('-')
 }
 
 fn supervise(config: &[std::path::PathBuf]) -> u8 {
