@@ -44,8 +44,19 @@ pub struct Loaded {
     pub looked_at: Vec<LookedAt>,
     /// The texts, for what is found later.
     pub(crate) texts: Vec<File>,
-    /// Where each program's command stands, in the order of the programs.
-    pub(crate) commands_at: Vec<Place>,
+    /// Where some of each program's keys stand, in the order of the programs.
+    pub(crate) places: Vec<Places>,
+    /// Where `[http]` names users.
+    pub(crate) clients_at: Option<Place>,
+}
+
+/// Where keys stand about which the machine has a word to say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    pub(crate) command: Place,
+    pub(crate) user: Place,
+    pub(crate) groups: Place,
+    pub(crate) directory: Place,
 }
 
 /// A program, and where what is said about it later stands.
@@ -56,7 +67,7 @@ pub(crate) struct Built<'t> {
     pub(crate) spec: ProgramSpec,
     /// Each instance's output, with its places.
     pub(crate) outputs: Vec<OutputDraft>,
-    pub(crate) command_at: Place,
+    pub(crate) places: Places,
 }
 
 /// Reads a configuration, all of it, and tells every mistake. Never panics, prints or exits.
@@ -72,7 +83,8 @@ pub(crate) fn load_with<T>(
     let (shelf, report, env_files) = (Shelf::default(), Report::default(), EnvFiles::default());
     let mut looked_at = Vec::new();
     let mut disguises = Disguises::default();
-    let (spec, commands_at, taken) = build(source, &shelf, &report, &env_files, (&mut looked_at, &mut disguises), take);
+    let (spec, (places, clients_at), taken) =
+        build(source, &shelf, &report, &env_files, (&mut looked_at, &mut disguises), take);
     looked_at.extend(env_files.looked_at());
     looked_at.sort();
     looked_at.dedup();
@@ -82,7 +94,7 @@ pub(crate) fn load_with<T>(
     let files = read.chain(env_files.into_files()).collect();
     let (diagnostics, secrets) = report.into_diagnostics(&texts);
     disguises.secrets = secrets;
-    (Loaded { spec, files, diagnostics, disguises, looked_at, texts, commands_at }, taken)
+    (Loaded { spec, files, diagnostics, disguises, looked_at, texts, places, clients_at }, taken)
 }
 
 fn build<T>(
@@ -92,7 +104,7 @@ fn build<T>(
     env_files: &EnvFiles,
     (looked_at, disguises): (&mut Vec<LookedAt>, &mut Disguises),
     take: impl FnOnce(&mut [Document<'_>], &Surroundings<'_>) -> T,
-) -> (Spec, Vec<Place>, T) {
+) -> (Spec, (Vec<Places>, Option<Place>), T) {
     let mut documents = read_all(source.paths, shelf, report, looked_at);
     let files = shelf.files();
     let outer = Variables { own: BTreeMap::new(), outer: source.variables, noted: &report.noted, is_disguised: false };
@@ -112,9 +124,9 @@ fn build<T>(
     if programs.is_empty() && !report.has_errors() {
         report.add(no_programs());
     }
-    let commands_at = programs.iter().map(|built| built.command_at).collect();
+    let places = programs.iter().map(|built| built.places).collect();
     let programs = programs.into_iter().map(|built| Arc::new(built.spec)).collect();
-    (Spec { daemon: daemon.spec, control: control.spec, programs }, commands_at, taken)
+    (Spec { daemon: daemon.spec, control: control.spec, programs }, (places, control.users_at), taken)
 }
 
 fn no_programs() -> Finding {
@@ -158,6 +170,7 @@ fn read_control(entries: &[Entry<'_>], around: &Surroundings<'_>, hidden: &mut V
             hidden.extend(around.report.noted.take_used().then_some(entry.key.name));
         }
     }
+    draft.finish(around.report);
     draft
 }
 
@@ -240,13 +253,20 @@ fn build_program<'t>(
         }
     }
     rules.check(owner, around.report);
-    let several = (rules.numprocs, varies);
-    let (instances, outputs, command_at) = build_instances(name, several, entries, daemon, around, disguises);
-    if command_at.is_none() && !around.report.is_torn(program.at.file) {
+    let several = (rules.numprocs, rules.numprocs_start, varies);
+    let (instances, outputs, parts) = build_instances(name, several, entries, daemon, around, disguises);
+    let is_missing = parts.command_at.is_none() && !around.report.was_misnamed(owner, "", "command");
+    if is_missing && !around.report.is_torn(program.at.file) {
         let finding = owner.finding(Severity::Error, program.at, "command is missing");
         around.report.add(finding.hint("command = \"…\" says what to run"));
     }
-    let command_at = command_at.unwrap_or(program.at);
+    let command_at = parts.command_at.unwrap_or(program.at);
+    let places = Places {
+        command: command_at,
+        user: parts.user_at.unwrap_or(command_at),
+        groups: parts.groups_at.unwrap_or(command_at),
+        directory: parts.directory_at.unwrap_or(command_at),
+    };
     if let Some(command) = instances.first().map(|instance| &instance.process.command)
         && let Some(habit) = foreground::leaves_foreground(command)
     {
@@ -269,14 +289,14 @@ fn build_program<'t>(
         reload_signal: rules.reload_signal,
         instances,
     };
-    Built { owner, at: program.at, rules, spec, outputs, command_at }
+    Built { owner, at: program.at, rules, spec, outputs, places }
 }
 
-type Instances = (Vec<Arc<InstanceSpec>>, Vec<OutputDraft>, Option<Place>);
+type Instances = (Vec<Arc<InstanceSpec>>, Vec<OutputDraft>, Parts);
 
 fn build_instances(
     program: &str,
-    (numprocs, varies): (u32, bool),
+    (numprocs, first, varies): (u32, u32, bool),
     entries: &[Entry<'_>],
     daemon: &DaemonDraft,
     around: &Surroundings<'_>,
@@ -286,9 +306,9 @@ fn build_instances(
     let mut outputs = Vec::new();
     let mut parts = Parts::default();
     let mut has_secrets = false;
-    for index in 0..numprocs {
+    for index in first..first.saturating_add(numprocs) {
         let name = if numprocs == 1 { program.to_owned() } else { format!("{program}:{index}") };
-        if index == 0 || varies {
+        if index == first || varies {
             let words = InstanceWords { name: &name, index, numprocs };
             around.report.noted.take_used();
             parts = read_parts(program, words, entries, around);
@@ -303,7 +323,7 @@ fn build_instances(
         }
         instances.push(real);
     }
-    (instances, outputs, parts.command_at)
+    (instances, outputs, parts)
 }
 
 /// Reads an instance once more with a mask for each secret. A key that cannot be read so is hidden.

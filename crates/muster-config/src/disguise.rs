@@ -149,7 +149,8 @@ impl Reader {
         }
         // `-p8080` is a port, to all but those whose -p is known to be a password.
         let is_secret = is_certain || !rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
-        is_secret.then(|| vec![offset + letter.len_utf8()..offset + name.len()])
+        let value = offset + letter.len_utf8()..offset + name.len();
+        is_secret.then(|| vec![value])
     }
 }
 

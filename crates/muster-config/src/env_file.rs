@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use crate::diagnostic::{Diagnostic, Excerpt, Severity, line_and_column};
 use crate::field::Field;
+use crate::habits;
 use crate::mask::{MASK, is_secret};
 use crate::source::{LookedAt, ReadError, read_text};
 use crate::walk::environment::is_variable_name;
@@ -35,6 +36,10 @@ impl EnvFiles {
         };
         if path.is_empty() {
             field.expected_with_hint("a path", "env_file = [\"web.env\"]");
+            return None;
+        }
+        if let Some(scheme) = habits::scheme(path) {
+            field.text_expected("a path", &text, Some(format!("{scheme}:// is no file")));
             return None;
         }
         let path = field.resolved(path);

@@ -13,6 +13,7 @@ use toml::de::DeValue;
 
 use crate::diagnostic::{Finding, Place, Report, Severity};
 use crate::env_file::EnvFiles;
+use crate::habits;
 use crate::interpolate::{Interpolated, interpolate, is_plain};
 use crate::keys::{Key, Table};
 use crate::mask::{MASK, is_secret, masked};
@@ -202,6 +203,7 @@ impl<'a> Field<'a> {
 
     /// Replaces what is to be replaced in a part of this value's text.
     pub(crate) fn interpolated(&self, text: &'a str) -> Option<Text<'a>> {
+        self.warn_of_foreign_words(text);
         let done = if is_plain(text) {
             Text { text: Cow::Borrowed(text), secret: false }
         } else {
@@ -223,6 +225,12 @@ impl<'a> Field<'a> {
         Some(done)
     }
 
+    fn warn_of_foreign_words(&self, text: &str) {
+        if let Some((problem, hint)) = habits::foreign_words(text) {
+            self.warning(masked(&problem), hint);
+        }
+    }
+
     /// Notes where a secret went.
     fn note(&self, done: &Interpolated<'_>) {
         if done.secret && !self.around.variables.is_disguised {
@@ -233,6 +241,7 @@ impl<'a> Field<'a> {
     /// The words that a piece of a command comes to: what is put in the place of an unquoted variable is split at its
     /// blanks, as a shell does. The flag says for each but the first whether it begins a word of its own.
     pub(crate) fn interpolated_words(&self, text: &str, is_quoted: bool) -> Option<Vec<String>> {
+        self.warn_of_foreign_words(text);
         let done = match interpolate(text, &self.scope(&self.here())) {
             Ok(done) => done,
             Err(problem) => {
@@ -280,6 +289,10 @@ impl<'a> Field<'a> {
     /// A path, relative to the file it is written in; `None` within for an empty text, which stands for none.
     pub(crate) fn optional_path(&self) -> Option<Option<PathBuf>> {
         let text = self.text()?;
+        if let Some(scheme) = habits::scheme(&text.text) {
+            self.text_expected("a path", &text, Some(format!("{scheme}:// is no file")));
+            return None;
+        }
         Some((!text.text.is_empty()).then(|| self.resolved(&text.text)))
     }
 

@@ -419,7 +419,10 @@ fn lint_looks_for_commands_and_directories() {
     ]);
     let mut loaded = here.load(&["c.toml"]);
     assert!(loaded.diagnostics.is_empty(), "a load does not look");
-    loaded.lint(&|name| (name == "PATH").then(|| "/usr/bin:/bin".to_owned()));
+    loaded.lint(&mut muster_config::Machine {
+        variables: &|name| (name == "PATH").then(|| "/usr/bin:/bin".to_owned()),
+        look_up: &mut |_| None,
+    });
     let lines: Vec<String> = loaded.diagnostics.iter().map(|d| here.short(&d.headline())).collect();
     assert_eq!(
         lines,
@@ -428,7 +431,7 @@ fn lint_looks_for_commands_and_directories() {
             "c.toml:4:11: program \"b\": command \"/no/such\" cannot be found: no such file",
             "c.toml:6:11: program \"c\": command \"c.toml\" is not executable",
             "c.toml:8:11: program \"d\": command \"/tmp\" is a directory",
-            "c.toml:10:11: program \"e\": directory /no/such cannot be used: no such directory",
+            "c.toml:11:13: program \"e\": directory /no/such cannot be used: no such directory",
             "c.toml:16:11: program \"g\": command \"sh\" is not in PATH",
         ]
     );

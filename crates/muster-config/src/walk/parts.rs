@@ -42,6 +42,9 @@ pub(crate) struct Parts {
     watchdog: Option<Duration>,
     probes: Vec<ProbeDraft>,
     pub(crate) command_at: Option<Place>,
+    pub(crate) user_at: Option<Place>,
+    pub(crate) groups_at: Option<Place>,
+    pub(crate) directory_at: Option<Place>,
 }
 
 impl Parts {
@@ -108,17 +111,20 @@ impl Parts {
     }
 
     pub(crate) fn user(&mut self, field: &Field<'_>) {
+        self.user_at = Some(field.place());
         if let Some(user) = read_user(field) {
             self.user = user;
         }
     }
 
     pub(crate) fn groups(&mut self, field: &Field<'_>) {
+        self.groups_at = Some(field.place());
         let groups: Vec<String> = field.items().iter().filter_map(read_user_name).collect();
         self.groups = (!groups.is_empty()).then_some(groups);
     }
 
     pub(crate) fn directory(&mut self, field: &Field<'_>) {
+        self.directory_at = Some(field.place());
         if let Some(path) = field.optional_path() {
             self.directory = path;
         }
@@ -201,7 +207,31 @@ pub(crate) fn read_command(field: &Field<'_>, example: &str) -> Option<Vec<Strin
         field.error_with_hint("is empty", "name the program to run first");
         return None;
     }
+    warn_of_doubled_dollars(field, &words);
     Some(words)
+}
+
+/// `$$` in a script is its pid to a shell, and one `$` here.
+fn warn_of_doubled_dollars(field: &Field<'_>, words: &[String]) {
+    let name = words[0].rsplit('/').next().unwrap_or_default();
+    let is_shell = ["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"].contains(&name);
+    let takes_script = words.iter().skip(1).any(|word| word.starts_with('-') && word.ends_with('c'));
+    if !is_shell || !takes_script {
+        return;
+    }
+    let texts: Vec<&str> = match field.value.get_ref() {
+        DeValue::String(text) => vec![text],
+        DeValue::Array(items) => items.iter().filter_map(|item| item.get_ref().as_str()).collect(),
+        _ => Vec::new(),
+    };
+    let is_meant_for_the_shell = |text: &str| {
+        let run = |at: usize| text[at..].bytes().take_while(|&byte| byte == b'$').count();
+        let starts = text.match_indices('$').filter(|&(at, _)| !text[..at].ends_with('$'));
+        starts.map(|(at, _)| (at, run(at))).any(|(at, length)| length == 2 && !text[at + 2..].starts_with(['{', '(']))
+    };
+    if texts.into_iter().any(is_meant_for_the_shell) {
+        field.warning("has a $$, which is one $ to the shell and not its pid", "$$$$ gives the shell its $$");
+    }
 }
 
 fn is_captured(output: &OutputSpec) -> bool {

@@ -74,7 +74,6 @@ mod tests {
         let mut text = String::new();
         let mut line = Line { writer: Escaped(Writer::new(&mut text)), is_empty: true, result: Ok(()) };
         fields.iter().for_each(|(name, value)| line.put(name, value).unwrap());
-        drop(line);
         text
     }
 
