@@ -15,7 +15,7 @@ muster is musterd and musterctl in one file: link it under these names, or give 
   muster musterd --help
   muster musterctl --help
 
-Called tini or dumb-init, it is a replacement for these.
+Called tini, docker-init, podman-init, catatonit or dumb-init, it is a replacement for these.
 ";
 
 fn main() -> ExitCode {

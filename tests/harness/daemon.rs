@@ -162,7 +162,8 @@ impl Setting {
     fn configuration(&self, socket: &Path) -> String {
         let has_socket = self.http.contains("socket =");
         let socket = if has_socket { String::new() } else { format!("socket = {socket:?}\n") };
-        format!("[musterd]\nlogformat = \"json\"\n{}[http]\n{socket}{}{}", self.musterd, self.http, self.programs)
+        let format = if self.musterd.contains("logformat =") { "" } else { "logformat = \"json\"\n" };
+        format!("[musterd]\n{format}{}[http]\n{socket}{}{}", self.musterd, self.http, self.programs)
     }
 }
 

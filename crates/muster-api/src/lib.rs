@@ -25,6 +25,7 @@ mod route;
 mod schema;
 mod state;
 mod timestamp;
+pub mod visible;
 mod why;
 
 pub use action::{ActionReport, ActionResult, Outcome, ShutdownBody, SignalBody, SignalScope};

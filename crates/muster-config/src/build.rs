@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use muster_core::spec::{InstanceSpec, ProgramSpec, Spec};
+use muster_core::spec::{InstanceSpec, ProcessSpec, ProgramSpec, Spec};
 use toml::de::DeValue;
 
 use crate::check;
@@ -19,6 +19,7 @@ use crate::foreground;
 use crate::interpolate::is_plain;
 use crate::keys::Reader;
 use crate::read::{Document, read_all};
+use crate::secrets::{Disguise, Disguises};
 use crate::sections::{Entry, Named, Sections, sort};
 use crate::source::{File, LookedAt, Shelf, Source};
 use crate::variables::{InstanceWords, Variables};
@@ -37,12 +38,25 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Every mistake, in the order of files and lines.
     pub diagnostics: Vec<Diagnostic>,
+    /// What of it is not to be shown as it is.
+    pub disguises: Disguises,
     /// Everything that was looked at: with a change of any of it, another load may say something else.
     pub looked_at: Vec<LookedAt>,
     /// The texts, for what is found later.
     pub(crate) texts: Vec<File>,
-    /// Where each program's command stands, in the order of the programs.
-    pub(crate) commands_at: Vec<Place>,
+    /// Where some of each program's keys stand, in the order of the programs.
+    pub(crate) places: Vec<Places>,
+    /// Where `[http]` names users.
+    pub(crate) clients_at: Option<Place>,
+}
+
+/// Where keys stand about which the machine has a word to say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    pub(crate) command: Place,
+    pub(crate) user: Place,
+    pub(crate) groups: Place,
+    pub(crate) directory: Place,
 }
 
 /// A program, and where what is said about it later stands.
@@ -53,7 +67,7 @@ pub(crate) struct Built<'t> {
     pub(crate) spec: ProgramSpec,
     /// Each instance's output, with its places.
     pub(crate) outputs: Vec<OutputDraft>,
-    pub(crate) command_at: Place,
+    pub(crate) places: Places,
 }
 
 /// Reads a configuration, all of it, and tells every mistake. Never panics, prints or exits.
@@ -68,7 +82,9 @@ pub(crate) fn load_with<T>(
 ) -> (Loaded, T) {
     let (shelf, report, env_files) = (Shelf::default(), Report::default(), EnvFiles::opened_by(source.open));
     let mut looked_at = Vec::new();
-    let (spec, commands_at, taken) = build(source, &shelf, &report, &env_files, &mut looked_at, take);
+    let mut disguises = Disguises::default();
+    let (spec, (places, clients_at), taken) =
+        build(source, &shelf, &report, &env_files, (&mut looked_at, &mut disguises), take);
     looked_at.extend(env_files.looked_at());
     looked_at.sort();
     looked_at.dedup();
@@ -76,7 +92,9 @@ pub(crate) fn load_with<T>(
     let spec = if report.has_errors() { None } else { Some(spec) };
     let read = texts.iter().filter(|file| file.was_read).map(|file| file.path.clone());
     let files = read.chain(env_files.into_files()).collect();
-    (Loaded { spec, files, diagnostics: report.into_diagnostics(&texts), looked_at, texts, commands_at }, taken)
+    let (diagnostics, secrets) = report.into_diagnostics(&texts);
+    disguises.secrets = secrets;
+    (Loaded { spec, files, diagnostics, disguises, looked_at, texts, places, clients_at }, taken)
 }
 
 fn build<T>(
@@ -84,31 +102,31 @@ fn build<T>(
     shelf: &Shelf,
     report: &Report,
     env_files: &EnvFiles<'_>,
-    looked_at: &mut Vec<LookedAt>,
+    (looked_at, disguises): (&mut Vec<LookedAt>, &mut Disguises),
     take: impl FnOnce(&mut [Document<'_>], &Surroundings<'_>) -> T,
-) -> (Spec, Vec<Place>, T) {
+) -> (Spec, (Vec<Places>, Option<Place>), T) {
     let mut documents = read_all(source, shelf, report, looked_at);
     let files = shelf.files();
-    let outer = Variables { own: BTreeMap::new(), outer: source.variables };
+    let outer = Variables { own: BTreeMap::new(), outer: source.variables, noted: &report.noted, is_disguised: false };
     let outputs = Outputs::default();
     let around =
         Surroundings { report, files: &files, variables: &outer, host: source.host, env_files, outputs: &outputs };
     let taken = take(&mut documents, &around);
     let sections = sort(&documents, report);
-    let daemon = read_daemon(&sections.musterd, &around);
-    let variables = Variables { own: daemon.environment.clone(), outer: source.variables };
+    let daemon = read_daemon(&sections.musterd, &around, &mut disguises.musterd);
+    let variables = Variables { own: daemon.environment.clone(), ..outer };
     let around = Surroundings { variables: &variables, ..around };
-    let control = read_control(&sections.http, &around);
-    let mut programs = build_programs(&sections, &daemon, &around);
+    let control = read_control(&sections.http, &around, &mut disguises.http);
+    let mut programs = build_programs(&sections, &daemon, &around, disguises);
     check::groups(&sections.groups, &mut programs, report);
     depend::resolve(&mut programs, &sections.groups, report);
     check::all(&programs, &daemon, report);
     if programs.is_empty() && !report.has_errors() {
         report.add(no_programs());
     }
-    let commands_at = programs.iter().map(|built| built.command_at).collect();
+    let places = programs.iter().map(|built| built.places).collect();
     let programs = programs.into_iter().map(|built| Arc::new(built.spec)).collect();
-    (Spec { daemon: daemon.spec, control: control.spec, programs }, commands_at, taken)
+    (Spec { daemon: daemon.spec, control: control.spec, programs }, (places, control.users_at), taken)
 }
 
 fn no_programs() -> Finding {
@@ -130,23 +148,29 @@ fn field<'a>(entry: &Entry<'a>, around: &'a Surroundings<'a>, program: Option<&'
     }
 }
 
-fn read_daemon(entries: &[Entry<'_>], around: &Surroundings<'_>) -> DaemonDraft {
+/// Names the keys that a secret went into.
+fn read_daemon(entries: &[Entry<'_>], around: &Surroundings<'_>, hidden: &mut Vec<&'static str>) -> DaemonDraft {
     let mut draft = DaemonDraft::default();
     for entry in in_force(entries) {
         if let Reader::Daemon(read) = entry.key.reader {
+            around.report.noted.take_used();
             read(&mut draft, &field(entry, around, None));
+            hidden.extend(around.report.noted.take_used().then_some(entry.key.name));
         }
     }
     draft
 }
 
-fn read_control(entries: &[Entry<'_>], around: &Surroundings<'_>) -> ControlDraft {
+fn read_control(entries: &[Entry<'_>], around: &Surroundings<'_>, hidden: &mut Vec<&'static str>) -> ControlDraft {
     let mut draft = ControlDraft::default();
     for entry in in_force(entries) {
         if let Reader::Control(read) = entry.key.reader {
+            around.report.noted.take_used();
             read(&mut draft, &field(entry, around, None));
+            hidden.extend(around.report.noted.take_used().then_some(entry.key.name));
         }
     }
+    draft.finish(around.report);
     draft
 }
 
@@ -156,7 +180,12 @@ fn in_force<'e, 't>(entries: &'e [Entry<'t>]) -> impl Iterator<Item = &'e Entry<
     entries.iter().enumerate().filter(stays).map(|(_, entry)| entry)
 }
 
-fn build_programs<'t>(sections: &Sections<'t>, daemon: &DaemonDraft, around: &Surroundings<'_>) -> Vec<Built<'t>> {
+fn build_programs<'t>(
+    sections: &Sections<'t>,
+    daemon: &DaemonDraft,
+    around: &Surroundings<'_>,
+    disguises: &mut Disguises,
+) -> Vec<Built<'t>> {
     check_replaced(&sections.defaults, around);
     let mut entries = Vec::new();
     let mut programs = Vec::with_capacity(sections.programs.len());
@@ -165,7 +194,7 @@ fn build_programs<'t>(sections: &Sections<'t>, daemon: &DaemonDraft, around: &Su
         entries.clear();
         entries.extend_from_slice(&sections.defaults);
         entries.extend_from_slice(&program.entries);
-        programs.push(build_program(name, program, &entries, daemon, around));
+        programs.push(build_program((name, program), &entries, daemon, around, disguises));
     }
     programs
 }
@@ -201,29 +230,43 @@ fn is_constant(value: &DeValue<'_>) -> bool {
 }
 
 fn build_program<'t>(
-    name: &'t str,
-    program: &Named<'t>,
+    (name, program): (&'t str, &Named<'t>),
     entries: &[Entry<'_>],
     daemon: &DaemonDraft,
     around: &Surroundings<'_>,
+    disguises: &mut Disguises,
 ) -> Built<'t> {
     let owner = Owner::Program(name);
     let mut rules = Rules::default();
     let mut varies = false;
     for entry in in_force(entries) {
         match entry.key.reader {
-            Reader::Rules(read) => read(&mut rules, &field(entry, around, Some(name))),
+            Reader::Rules(read) => {
+                around.report.noted.take_used();
+                read(&mut rules, &field(entry, around, Some(name)));
+                if around.report.noted.take_used() {
+                    disguises.rules.push((name.to_owned(), entry.key.name));
+                }
+            }
             Reader::Parts(_) => varies |= !is_constant(entry.value.get_ref()),
             _ => {}
         }
     }
     rules.check(owner, around.report);
-    let (instances, outputs, command_at) = build_instances(name, rules.numprocs, varies, entries, daemon, around);
-    if command_at.is_none() && !around.report.is_torn(program.at.file) {
+    let several = (rules.numprocs, rules.numprocs_start, varies);
+    let (instances, outputs, parts) = build_instances(name, several, entries, daemon, around, disguises);
+    let is_missing = parts.command_at.is_none() && !around.report.was_misnamed(owner, "", "command");
+    if is_missing && !around.report.is_torn(program.at.file) {
         let finding = owner.finding(Severity::Error, program.at, "command is missing");
         around.report.add(finding.hint("command = \"…\" says what to run"));
     }
-    let command_at = command_at.unwrap_or(program.at);
+    let command_at = parts.command_at.unwrap_or(program.at);
+    let places = Places {
+        command: command_at,
+        user: parts.user_at.unwrap_or(command_at),
+        groups: parts.groups_at.unwrap_or(command_at),
+        directory: parts.directory_at.unwrap_or(command_at),
+    };
     if let Some(command) = instances.first().map(|instance| &instance.process.command)
         && let Some(habit) = foreground::leaves_foreground(command)
     {
@@ -246,33 +289,67 @@ fn build_program<'t>(
         reload_signal: rules.reload_signal,
         instances,
     };
-    Built { owner, at: program.at, rules, spec, outputs, command_at }
+    Built { owner, at: program.at, rules, spec, outputs, places }
 }
 
-type Instances = (Vec<Arc<InstanceSpec>>, Vec<OutputDraft>, Option<Place>);
+type Instances = (Vec<Arc<InstanceSpec>>, Vec<OutputDraft>, Parts);
 
 fn build_instances(
     program: &str,
-    numprocs: u32,
-    varies: bool,
+    (numprocs, first, varies): (u32, u32, bool),
     entries: &[Entry<'_>],
     daemon: &DaemonDraft,
     around: &Surroundings<'_>,
+    disguises: &mut Disguises,
 ) -> Instances {
     let mut instances = Vec::with_capacity(numprocs as usize);
     let mut outputs = Vec::new();
     let mut parts = Parts::default();
-    for index in 0..numprocs {
+    let mut has_secrets = false;
+    for index in first..first.saturating_add(numprocs) {
         let name = if numprocs == 1 { program.to_owned() } else { format!("{program}:{index}") };
-        if index == 0 || varies {
+        if index == first || varies {
             let words = InstanceWords { name: &name, index, numprocs };
+            around.report.noted.take_used();
             parts = read_parts(program, words, entries, around);
+            has_secrets = around.report.noted.take_used();
         }
         let process = parts.process(&daemon.environment);
         outputs.push(parts.output.clone());
-        instances.push(Arc::new(parts.instance(name, index, process, around.outputs)));
+        let words = InstanceWords { name: &name, index, numprocs };
+        let real = Arc::new(parts.instance(name.clone(), index, process, around.outputs));
+        if has_secrets {
+            disguises.instances.push(disguise(&real, program, words, entries, around));
+        }
+        instances.push(real);
     }
-    (instances, outputs, parts.command_at)
+    (instances, outputs, parts)
+}
+
+/// Reads an instance once more with a mask for each secret. A key that cannot be read so is hidden.
+fn disguise(
+    real: &Arc<InstanceSpec>,
+    program: &str,
+    words: InstanceWords<'_>,
+    entries: &[Entry<'_>],
+    around: &Surroundings<'_>,
+) -> Disguise {
+    let variables = Variables { own: around.variables.own.clone(), is_disguised: true, ..*around.variables };
+    let (report, outputs) = (Report::default(), Outputs::default());
+    let around = Surroundings { report: &report, variables: &variables, outputs: &outputs, ..*around };
+    let (mut parts, mut hidden) = (Parts::default(), Vec::new());
+    // Environments are never shown, and a file's name with a mask in it is no file's.
+    let shown = |entry: &&Entry<'_>| !matches!(entry.key.name, "env_file" | "environment");
+    for entry in in_force(entries).filter(shown) {
+        if let Reader::Parts(read) = entry.key.reader {
+            let errors = report.errors();
+            read(&mut parts, &Field { instance: Some(words), ..field(entry, &around, Some(program)) });
+            hidden.extend((report.errors() > errors).then_some(entry.key.name));
+        }
+    }
+    let process = ProcessSpec { environment: real.process.environment.clone(), ..parts.process(&BTreeMap::new()) };
+    let shown = parts.instance(real.name.clone(), real.index, process, &outputs);
+    Disguise { real: Arc::clone(real), shown, hidden }
 }
 
 fn read_parts(program: &str, words: InstanceWords<'_>, entries: &[Entry<'_>], around: &Surroundings<'_>) -> Parts {

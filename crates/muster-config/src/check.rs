@@ -30,7 +30,7 @@ pub(crate) fn groups(groups: &BTreeMap<&str, Named<'_>>, programs: &mut [Built<'
         }
         // A later file's list replaces an earlier one's.
         let Some(entry) = group.entries.last() else {
-            if !report.is_torn(group.at.file) {
+            if !report.is_torn(group.at.file) && !report.was_misnamed(owner, "", "programs") {
                 let finding = owner.finding(Severity::Error, group.at, "programs is missing");
                 report.add(finding.hint("programs = [\"…\"] says who is in it"));
             }
@@ -64,7 +64,7 @@ fn join(owner: Owner<'_>, group: &str, program: &str, place: Place, programs: &m
         // A program in text that does not parse may be the one that is meant.
         if !report.is_any_torn() {
             let finding = owner.finding(Severity::Error, place, format_args!("there is no program {program:?}"));
-            report.add(with_nearest(finding, program, programs));
+            report.add(if report.is_long() { finding } else { with_nearest(finding, program, programs) });
         }
         return;
     };

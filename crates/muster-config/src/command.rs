@@ -5,12 +5,53 @@
 //! by [`shell_only`], so that it can be said aloud.
 
 /// One word of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Word {
     /// Its text, quotes removed.
     pub(crate) text: String,
     /// Whether any of it was quoted.
     pub(crate) quoted: bool,
+    /// The same in pieces that were quoted or were not.
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// A part of a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) text: String,
+    pub(crate) quoted: bool,
+}
+
+impl Word {
+    fn push(&mut self, c: char, quoted: bool) {
+        self.text.push(c);
+        match self.pieces.last_mut() {
+            Some(last) if last.quoted == quoted => last.text.push(c),
+            _ => self.pieces.push(Piece { text: c.to_string(), quoted }),
+        }
+    }
+
+    /// A character after a backslash. A dollar sign stays one: it is doubled, as it would be written without a shell's rules,
+    /// and takes the brace after it along.
+    fn escaped(&mut self, c: char, characters: &mut std::str::Chars<'_>) {
+        self.quote();
+        self.push(c, true);
+        if c == '$' {
+            self.push('$', true);
+            if characters.as_str().starts_with('{') {
+                characters.next();
+                self.push('{', true);
+            }
+        }
+    }
+
+    /// Begins to be quoted, even if nothing is in the quotes.
+    fn quote(&mut self) {
+        self.quoted = true;
+        if !self.pieces.last().is_some_and(|last| last.quoted) {
+            self.pieces.push(Piece { text: String::new(), quoted: true });
+        }
+    }
 }
 
 /// Why a command cannot be split.
@@ -45,8 +86,15 @@ pub(crate) fn split(text: &str) -> Result<Vec<Word>, Unclosed> {
             words.extend(current.take());
             continue;
         }
-        let word = current.get_or_insert_with(|| Word { text: String::new(), quoted: false });
+        let word = current.get_or_insert_with(Word::default);
         match c {
+            '$' if characters.as_str().starts_with('$') => {
+                // `$$` is a dollar sign, whatever follows.
+                characters.next();
+                word.push('$', false);
+                word.push('$', false);
+            }
+            '$' if characters.as_str().starts_with('{') => variable(&mut characters, word)?,
             '\'' => single_quoted(&mut characters, word)?,
             '"' => double_quoted(&mut characters, word)?,
             '\\' => match characters.next() {
@@ -54,41 +102,92 @@ pub(crate) fn split(text: &str) -> Result<Vec<Word>, Unclosed> {
                 // A backslash at the end of a line joins it with the next.
                 Some('\n') if word.text.is_empty() && !word.quoted => current = None,
                 Some('\n') => {}
-                Some(escaped) => {
-                    word.text.push(escaped);
-                    word.quoted = true;
-                }
+                Some(escaped) => word.escaped(escaped, &mut characters),
             },
-            plain => word.text.push(plain),
+            plain => word.push(plain, false),
         }
     }
     words.extend(current);
     Ok(words)
 }
 
+/// `${NAME:-a default}`: blanks within belong to it. Quotes within make it one word, as those around it do.
+fn variable(characters: &mut std::str::Chars<'_>, word: &mut Word) -> Result<(), Unclosed> {
+    let Some(length) = variable_length(characters.as_str()) else {
+        // Told when it is interpolated.
+        word.push('$', false);
+        return Ok(());
+    };
+    let (inner, rest) = characters.as_str().split_at(length);
+    *characters = rest.chars();
+    let mut within = Word::default();
+    let mut inner = inner.chars();
+    while let Some(c) = inner.next() {
+        match c {
+            '\'' => single_quoted(&mut inner, &mut within)?,
+            '"' => double_quoted(&mut inner, &mut within)?,
+            '\\' => {
+                within.quote();
+                within.push(inner.next().ok_or(Unclosed::Backslash)?, true);
+            }
+            plain => within.push(plain, false),
+        }
+    }
+    // A piece of its own: what is before it may not be quoted.
+    word.text.push('$');
+    word.text.push_str(&within.text);
+    let text = format!("${}", within.text);
+    match word.pieces.last_mut() {
+        Some(last) if !within.quoted && !last.quoted => last.text.push_str(&text),
+        _ => word.pieces.push(Piece { text, quoted: within.quoted }),
+    }
+    word.quoted |= within.quoted;
+    Ok(())
+}
+
+/// How far `{NAME…}` goes: to the brace that closes it, past those in quotes and in other variables.
+fn variable_length(text: &str) -> Option<usize> {
+    let (mut depth, mut quote) = (0_usize, None);
+    for (at, c) in text.char_indices() {
+        match (c, quote) {
+            (c, Some(open)) if c == open => quote = None,
+            (_, Some(_)) => {}
+            ('\'' | '"', None) => quote = Some(c),
+            ('{', None) => depth += 1,
+            ('}', None) if depth == 1 => return Some(at + 1),
+            ('}', None) => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
 fn single_quoted(characters: &mut std::str::Chars<'_>, word: &mut Word) -> Result<(), Unclosed> {
-    word.quoted = true;
+    word.quote();
     for c in characters.by_ref() {
         if c == '\'' {
             return Ok(());
         }
-        word.text.push(c);
+        word.push(c, true);
     }
     Err(Unclosed::SingleQuote)
 }
 
 fn double_quoted(characters: &mut std::str::Chars<'_>, word: &mut Word) -> Result<(), Unclosed> {
-    word.quoted = true;
+    word.quote();
     while let Some(c) = characters.next() {
         match c {
             '"' => return Ok(()),
             '\\' => match characters.next() {
                 None => return Err(Unclosed::DoubleQuote),
                 Some('\n') => {}
-                Some(escaped @ ('"' | '\\' | '$' | '`')) => word.text.push(escaped),
-                Some(other) => word.text.extend(['\\', other]),
+                Some(escaped @ ('"' | '\\' | '$' | '`')) => word.escaped(escaped, characters),
+                Some(other) => {
+                    word.push('\\', true);
+                    word.push(other, true);
+                }
             },
-            plain => word.text.push(plain),
+            plain => word.push(plain, true),
         }
     }
     Err(Unclosed::DoubleQuote)

@@ -61,7 +61,9 @@ fn is_known(
     // A program in text that does not parse may be the one that is meant.
     if !report.is_any_torn() {
         let finding = error(format!("there is no program {name:?}"));
-        report.add(match hint(name, programs, groups) {
+        // Looking for what was meant takes its time, and nobody reads so many hints.
+        let hint = if report.is_long() { None } else { hint(name, programs, groups) };
+        report.add(match hint {
             Some(hint) => finding.hint(hint),
             None => finding,
         });

@@ -5,11 +5,13 @@
 //! a wrong value in `[defaults]` does not appear for every program.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::PathBuf;
 
+use crate::field::Owner;
 use crate::mask;
+use crate::secrets::{Noted, Secrets};
 use crate::source::File;
 
 /// How bad it is.
@@ -129,6 +131,9 @@ pub(crate) struct Report {
     told: RefCell<HashSet<(Place, String)>>,
     elsewhere: RefCell<Vec<Diagnostic>>,
     torn: RefCell<Vec<Place>>,
+    misnamed: RefCell<HashMap<String, Vec<String>>>,
+    /// The secrets that were read: none of them is in a message.
+    pub(crate) noted: Noted,
 }
 
 impl Report {
@@ -140,9 +145,35 @@ impl Report {
         if self.torn.borrow().iter().any(in_torn_text) {
             return;
         }
+        let finding = self.masked(finding);
         if self.told.borrow_mut().insert((finding.place, finding.message.clone())) {
             self.findings.borrow_mut().push(finding);
         }
+    }
+
+    /// Notes an unknown key, and what was probably meant by it.
+    pub(crate) fn add_misnamed(&self, owner: Owner<'_>, table: &str, hint: &str) {
+        self.misnamed.borrow_mut().entry(format!("{owner}{table}")).or_default().push(hint.to_owned());
+    }
+
+    /// Whether a key that is missing was probably written, under another name: one mistake is told once.
+    pub(crate) fn was_misnamed(&self, owner: Owner<'_>, table: &str, name: &str) -> bool {
+        let table = format!("{owner}{table}");
+        let is_word =
+            |hint: &str| hint.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == name);
+        self.misnamed.borrow().get(&table).is_some_and(|hints| hints.iter().any(|hint| is_word(hint)))
+    }
+
+    /// A program's or group's name stays, whatever it is.
+    fn masked(&self, finding: Finding) -> Finding {
+        if self.noted.is_empty() {
+            return finding;
+        }
+        let is_owned = finding.message.starts_with("program \"") || finding.message.starts_with("group \"");
+        let owner = if is_owned { finding.message.find("\": ").map_or(0, |at| at + 3) } else { 0 };
+        let (owner, message) = finding.message.split_at(owner);
+        let message = format!("{owner}{}", self.noted.mask(message));
+        Finding { message, hint: finding.hint.map(|hint| self.noted.mask(&hint)), ..finding }
     }
 
     /// Notes a mistake in a file that is not TOML, already with its line.
@@ -168,6 +199,16 @@ impl Report {
         !self.torn.borrow().is_empty()
     }
 
+    /// Whether there are more than anybody is told one by one.
+    pub(crate) fn is_long(&self) -> bool {
+        self.findings.borrow().len() > 2 * MOST
+    }
+
+    /// How many errors were found.
+    pub(crate) fn errors(&self) -> usize {
+        self.findings.borrow().iter().filter(|finding| finding.severity == Severity::Error).count()
+    }
+
     /// Whether there is an error, not counting warnings.
     pub(crate) fn has_errors(&self) -> bool {
         let found = self.findings.borrow().iter().any(|finding| finding.severity == Severity::Error);
@@ -175,21 +216,78 @@ impl Report {
     }
 
     /// Everything in the order of files and lines.
-    pub(crate) fn into_diagnostics(self, files: &[File]) -> Vec<Diagnostic> {
+    pub(crate) fn into_diagnostics(self, files: &[File]) -> (Vec<Diagnostic>, Secrets) {
         let mut findings = self.findings.into_inner();
         findings.sort_by_key(|finding| (finding.place.file, finding.place.start));
-        let mut diagnostics: Vec<Diagnostic> = findings.into_iter().map(|finding| locate(finding, files)).collect();
+        let (shown, more) = first_of(findings);
+        let mut layouts: HashMap<usize, Layout> = HashMap::new();
+        let mut diagnostics = Vec::with_capacity(shown.len());
+        for finding in shown.into_iter().chain(more) {
+            let file = &files[finding.place.file];
+            let layout = layouts.entry(finding.place.file).or_insert_with(|| Layout::of(&file.text));
+            diagnostics.push(locate_in(finding, file, layout));
+        }
         diagnostics.extend(self.elsewhere.into_inner());
-        diagnostics
+        (diagnostics, self.noted.into_secrets())
+    }
+}
+
+/// How many errors, and how many warnings, are told one by one. Who has more mends these first.
+pub(crate) const MOST: usize = 100;
+
+/// The first errors and warnings, and one that counts the rest.
+fn first_of(findings: Vec<Finding>) -> (Vec<Finding>, Option<Finding>) {
+    let (mut shown, mut errors, mut warnings, mut at) = (Vec::new(), 0_usize, 0_usize, None);
+    for finding in findings {
+        let count = if finding.severity == Severity::Error { &mut errors } else { &mut warnings };
+        *count += 1;
+        if *count <= MOST {
+            shown.push(finding);
+        } else {
+            at = at.or(Some(finding.place));
+        }
+    }
+    let more = at.map(|place| {
+        let counts = [(errors, "error"), (warnings, "warning")].map(|(count, what)| (count.saturating_sub(MOST), what));
+        let counts = counts.into_iter().filter(|&(count, _)| count > 0);
+        let words: Vec<_> =
+            counts.map(|(count, what)| format!("{count} more {what}{}", if count == 1 { "" } else { "s" })).collect();
+        let message = format!("and {} from here on", words.join(" and "));
+        let severity = if errors > MOST { Severity::Error } else { Severity::Warning };
+        Finding { severity, ..Finding::error(place, message) }
+    });
+    (shown, more)
+}
+
+/// Where the lines of a text begin, and where its secrets are.
+struct Layout {
+    lines: Vec<usize>,
+    secrets: Vec<Range<usize>>,
+}
+
+impl Layout {
+    fn of(text: &str) -> Layout {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Layout { lines, secrets: mask::secret_ranges(text) }
+    }
+
+    /// Line and column, both from 1, of a byte; a column counts characters.
+    fn line_and_column(&self, text: &str, at: usize) -> (usize, usize) {
+        let line = self.lines.partition_point(|&start| start <= at);
+        (line, text[self.lines[line - 1]..at].chars().count() + 1)
     }
 }
 
 /// Works out line, column and excerpt.
 pub(crate) fn locate(finding: Finding, files: &[File]) -> Diagnostic {
     let file = &files[finding.place.file];
+    locate_in(finding, file, &Layout::of(&file.text))
+}
+
+fn locate_in(finding: Finding, file: &File, layout: &Layout) -> Diagnostic {
     let text = file.text.as_str();
     let Range { start, end } = on_boundaries(text, finding.place.start..finding.place.end);
-    let (line, column) = line_and_column(text, start);
+    let (line, column) = layout.line_and_column(text, start);
     Diagnostic {
         severity: finding.severity,
         file: file.path.clone(),
@@ -199,7 +297,7 @@ pub(crate) fn locate(finding: Finding, files: &[File]) -> Diagnostic {
         hint: finding.hint,
         program: finding.program,
         span: start..end,
-        excerpt: excerpt(file, start..end, line),
+        excerpt: excerpt(file, start..end, line, &layout.secrets),
     }
 }
 
@@ -213,7 +311,7 @@ pub(crate) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
 /// A span over more lines than this is shown by its first line: a long table says no more for being long.
 const MOST_LINES: usize = 5;
 
-fn excerpt(file: &File, span: Range<usize>, line: usize) -> Option<Excerpt> {
+fn excerpt(file: &File, span: Range<usize>, line: usize, secrets: &[Range<usize>]) -> Option<Excerpt> {
     let text = file.text.as_str();
     if text.is_empty() {
         return None;
@@ -223,7 +321,7 @@ fn excerpt(file: &File, span: Range<usize>, line: usize) -> Option<Excerpt> {
     let is_long = text[span.clone()].matches('\n').count() >= MOST_LINES;
     let end = if is_long { first_line_end } else { span.end };
     let lines = line_start..end_of_line(text, end.max(line_start));
-    let (masked, span) = mask::masked_excerpt(text, lines, span.start..end);
+    let (masked, span) = mask::masked_excerpt(text, lines, secrets, span.start..end);
     Some(Excerpt { text: masked, first_line: line, span })
 }
 

@@ -11,7 +11,8 @@ use std::rc::Rc;
 
 use crate::diagnostic::{Diagnostic, Excerpt, Severity, line_and_column};
 use crate::field::Field;
-use crate::mask::MASK;
+use crate::habits;
+use crate::mask::{MASK, is_secret};
 use crate::source::{LookedAt, Opener, ReadError, Role, read_text};
 use crate::walk::environment::is_variable_name;
 
@@ -39,6 +40,10 @@ impl EnvFiles<'_> {
         };
         if path.is_empty() {
             field.expected_with_hint("a path", "env_file = [\"web.env\"]");
+            return None;
+        }
+        if let Some(scheme) = habits::scheme(path) {
+            field.text_expected("a path", &text, Some(format!("{scheme}:// is no file")));
             return None;
         }
         let path = field.resolved(path);
@@ -80,6 +85,11 @@ impl EnvFiles<'_> {
             self.order.borrow_mut().push(path.to_owned());
         }
         let (entries, mistakes) = parse(&text);
+        let noted = &field.around.report.noted;
+        let is_all_secret = is_secret(&path.to_string_lossy());
+        for (name, value) in &entries {
+            if is_all_secret { noted.keep(value) } else { noted.keep_variable(name, value) }
+        }
         for mistake in mistakes {
             field.around.report.add_elsewhere(mistake.locate(path, &text));
         }

@@ -13,7 +13,8 @@ use toml::de::DeValue;
 
 use crate::diagnostic::{Finding, Place, Report, Severity};
 use crate::env_file::EnvFiles;
-use crate::interpolate::{interpolate, is_plain};
+use crate::habits;
+use crate::interpolate::{Interpolated, interpolate, is_plain};
 use crate::keys::{Key, Table};
 use crate::mask::{MASK, is_secret, masked};
 use crate::source::{File, resolve};
@@ -202,11 +203,15 @@ impl<'a> Field<'a> {
 
     /// Replaces what is to be replaced in a part of this value's text.
     pub(crate) fn interpolated(&self, text: &'a str) -> Option<Text<'a>> {
+        self.warn_of_foreign_words(text);
         let done = if is_plain(text) {
             Text { text: Cow::Borrowed(text), secret: false }
         } else {
             match interpolate(text, &self.scope(&self.here())) {
-                Ok(done) => Text { text: done.text, secret: done.secret },
+                Ok(done) => {
+                    self.note(&done);
+                    Text { text: done.text, secret: done.secret }
+                }
                 Err(problem) => {
                     self.error_with_hint(problem.message, problem.hint);
                     return None;
@@ -220,10 +225,49 @@ impl<'a> Field<'a> {
         Some(done)
     }
 
-    /// As [`Field::interpolated`], for text that does not live as long as the value.
-    pub(crate) fn interpolated_owned(&self, text: &str) -> Option<String> {
-        let here: Field<'_> = *self;
-        here.interpolated(text).map(|done| done.text.into_owned())
+    fn warn_of_foreign_words(&self, text: &str) {
+        if let Some((problem, hint)) = habits::foreign_words(text) {
+            self.warning(masked(&problem), hint);
+        }
+    }
+
+    /// Notes where a secret went.
+    fn note(&self, done: &Interpolated<'_>) {
+        if done.secret && !self.around.variables.is_disguised {
+            self.around.report.noted.note_around(&done.text);
+        }
+    }
+
+    /// The words that a piece of a command comes to: what is put in the place of an unquoted variable is split at its
+    /// blanks, as a shell does. The flag says for each but the first whether it begins a word of its own.
+    pub(crate) fn interpolated_words(&self, text: &str, is_quoted: bool) -> Option<Vec<String>> {
+        self.warn_of_foreign_words(text);
+        let done = match interpolate(text, &self.scope(&self.here())) {
+            Ok(done) => done,
+            Err(problem) => {
+                self.error_with_hint(problem.message, problem.hint);
+                return None;
+            }
+        };
+        self.note(&done);
+        if done.text.contains('\0') {
+            self.error("must not contain a NUL character");
+            return None;
+        }
+        if is_quoted {
+            return Some(vec![done.text.into_owned()]);
+        }
+        let (mut words, mut at) = (vec![String::new()], 0);
+        for span in &done.variables {
+            let last = words.last_mut().expect("there is always one");
+            last.push_str(&done.text[at..span.start]);
+            let mut parts = done.text[span.clone()].split(|c: char| c.is_ascii_whitespace());
+            last.push_str(parts.next().unwrap_or_default());
+            words.extend(parts.map(str::to_owned));
+            at = span.end;
+        }
+        words.last_mut().expect("there is always one").push_str(&done.text[at..]);
+        Some(words)
     }
 
     /// Text; anything else is a mistake.
@@ -245,6 +289,10 @@ impl<'a> Field<'a> {
     /// A path, relative to the file it is written in; `None` within for an empty text, which stands for none.
     pub(crate) fn optional_path(&self) -> Option<Option<PathBuf>> {
         let text = self.text()?;
+        if let Some(scheme) = habits::scheme(&text.text) {
+            self.text_expected("a path", &text, Some(format!("{scheme}:// is no file")));
+            return None;
+        }
         Some((!text.text.is_empty()).then(|| self.resolved(&text.text)))
     }
 

@@ -7,6 +7,7 @@
 //! values, never on a file's text.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// What a name stands for.
 pub(crate) struct Found {
@@ -40,6 +41,8 @@ pub(crate) struct Interpolated<'t> {
     pub(crate) text: Cow<'t, str>,
     /// Whether a secret went into it.
     pub(crate) secret: bool,
+    /// The parts that were put in the place of variables.
+    pub(crate) variables: Vec<Range<usize>>,
 }
 
 /// Whether anything in a text could be replaced.
@@ -50,11 +53,12 @@ pub(crate) fn is_plain(text: &str) -> bool {
 /// Replaces every name in a text.
 pub(crate) fn interpolate<'t>(text: &'t str, names: &dyn Names) -> Result<Interpolated<'t>, Problem> {
     if is_plain(text) {
-        return Ok(Interpolated { text: Cow::Borrowed(text), secret: false });
+        return Ok(Interpolated { text: Cow::Borrowed(text), secret: false, variables: Vec::new() });
     }
-    let mut output = Output { text: String::with_capacity(text.len()), secret: false, open: Vec::new() };
+    let mut output =
+        Output { text: String::with_capacity(text.len()), secret: false, open: Vec::new(), variables: Vec::new() };
     output.append(text, names, 0)?;
-    Ok(Interpolated { text: Cow::Owned(output.text), secret: output.secret })
+    Ok(Interpolated { text: Cow::Owned(output.text), secret: output.secret, variables: output.variables })
 }
 
 /// Defaults within defaults nest; nobody writes more than a few.
@@ -71,6 +75,7 @@ struct Output {
     text: String,
     secret: bool,
     open: Vec<Open>,
+    variables: Vec<Range<usize>>,
 }
 
 impl Output {
@@ -83,7 +88,12 @@ impl Output {
             self.text.push_str(&rest[..at]);
             rest = &rest[at..];
             let taken = if let Some(inner) = rest.strip_prefix("${") {
-                2 + self.variable(inner, names, depth)?
+                let start = self.text.len();
+                let taken = 2 + self.variable(inner, names, depth)?;
+                if depth == 0 {
+                    self.variables.push(start..self.text.len());
+                }
+                taken
             } else if rest.starts_with('$') {
                 self.dollar(rest)
             } else {
@@ -116,6 +126,10 @@ impl Output {
         if let Some(word) = word_in_braces(rest) {
             self.text.push_str(&names.word(word)?);
             return Ok(word.len() + 2);
+        }
+        if let Some((word, arithmetic, length)) = number_in_braces(rest) {
+            self.text.push_str(&arithmetic.of(&names.word(word)?)?);
+            return Ok(length);
         }
         if rest.starts_with('{') {
             self.literal('{', Some(Open::Single));
@@ -176,6 +190,55 @@ fn word_in_braces(rest: &str) -> Option<&str> {
     is_identifier.then_some(word)
 }
 
+/// What is made of a number: `{instance+8000}`, `{instance:02}`, `{instance-1:3}`.
+struct Arithmetic {
+    plus: i64,
+    width: usize,
+    has_zeros: bool,
+}
+
+impl Arithmetic {
+    fn of(&self, number: &str) -> Result<String, Problem> {
+        let sum = number.parse::<i64>().ok().and_then(|number| number.checked_add(self.plus));
+        let Some(sum) = sum.filter(|sum| *sum >= 0) else {
+            return Err(problem(format!("comes to less than 0 with {number}"), "add more, or take less away"));
+        };
+        let width = self.width;
+        Ok(if self.has_zeros { format!("{sum:0width$}") } else { format!("{sum:width$}") })
+    }
+}
+
+/// A number's word with what is to be made of it, and the length of all of it.
+fn number_in_braces(rest: &str) -> Option<(&str, Arithmetic, usize)> {
+    let inner = rest.strip_prefix('{')?;
+    let inner = &inner[..inner.find('}')?];
+    let word = ["instance", "numprocs"].into_iter().find(|word| inner.starts_with(word))?;
+    let (sum, width) = match inner[word.len()..].split_once(':') {
+        Some((sum, width)) => (sum, Some(width)),
+        None => (&inner[word.len()..], None),
+    };
+    let is_number = |text: &str| !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let plus = match sum.split_at_checked(1) {
+        None => 0,
+        Some(("+", number)) if is_number(number) => number.parse().ok()?,
+        Some(("-", number)) if is_number(number) => -number.parse::<i64>().ok()?,
+        Some(_) => return None,
+    };
+    let has_zeros = width.is_some_and(|width| width.starts_with('0'));
+    let width = match width {
+        None => 0,
+        // supervisord's and Python's `02d`.
+        Some(width) => {
+            let width = width.strip_suffix('d').unwrap_or(width);
+            if !is_number(width) || width.len() > 2 {
+                return None;
+            }
+            width.parse().ok()?
+        }
+    };
+    Some((&inner[..word.len()], Arithmetic { plus, width, has_zeros }, inner.len() + 2))
+}
+
 /// Where the `}` is that closes a variable, past those of variables and words within its default.
 fn closing_brace(inner: &str) -> Option<usize> {
     let mut depth = 0_usize;
@@ -232,6 +295,9 @@ mod tests {
         }
 
         fn word(&self, word: &str) -> Result<String, Problem> {
+            if word == "instance" {
+                return Ok("3".to_owned());
+            }
             if word == "name" { Ok("web:3".to_owned()) } else { Err(problem(format!("unknown {word}"), "")) }
         }
     }
@@ -261,6 +327,8 @@ mod tests {
             (r#"{"a":{"b":"{name}"}}"#, r#"{"a":{"b":"web:3"}}"#),
             (r#"{"a": {{name}} }"#, r#"{"a": {name} }"#),
             ("{} {a b} {1}", "{} {a b} {1}"),
+            ("{instance+8000} {instance:02} {instance-1:03} {instance:02d}", "8003 03 002 03"),
+            ("{instance:x} {instance+} {name:02} {a:1}", "{instance:x} {instance+} {name:02} {a:1}"),
             // What a variable holds is not looked at again.
             ("${BRACES}", "{name}"),
         ] {
@@ -276,6 +344,7 @@ mod tests {
             ("${NO:?set it}", "needs the environment variable NO: set it"),
             ("${EMPTY:?}", "needs the environment variable EMPTY, which is not set or empty"),
             ("${PORT", "has a ${ without its }"),
+            ("{instance-4}", "comes to less than 0 with 3"),
             ("${1}", "has an interpolation that is not ${NAME}, ${NAME:-default} or ${NAME:?message}: ${1}"),
             ("${PORT%x}", "has an interpolation that is not ${NAME}, ${NAME:-default} or ${NAME:?message}: ${PORT%x}"),
         ] {

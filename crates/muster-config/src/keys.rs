@@ -322,8 +322,15 @@ pub static KEYS: &[Key] = &[
         "the control socket; empty is none",
         Reader::Control(ControlDraft::socket),
     ),
-    key(Table::Http, "mode", "octal text", "\"0600\"", "its file mode", Reader::Control(ControlDraft::mode))
-        .because("control is as good as root's: nobody else, unless said"),
+    key(
+        Table::Http,
+        "mode",
+        "octal text",
+        "\"0600\"",
+        "its file mode; 0666 if users are listed below, since the kernel says who connects",
+        Reader::Control(ControlDraft::mode),
+    )
+    .because("control is as good as root's: nobody else, unless said"),
     key(
         Table::Http,
         "owner",
@@ -436,6 +443,9 @@ pub static KEYS: &[Key] = &[
     rules("numprocs", "number", "1", "how many instances, named `web:0`, `web:1` …; 1 to 1000", Rules::numprocs)
         .shaped(Shape::Whole(1, 1000))
         .because("1000: a typing error should not become ten million processes"),
+    rules("numprocs_start", "number", "0", "the number of the first instance", Rules::numprocs_start)
+        .shaped(Shape::Whole(0, 1_000_000))
+        .because("supervisord's"),
     rules(
         "essential",
         "boolean",

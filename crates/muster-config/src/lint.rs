@@ -1,29 +1,72 @@
-//! What only the file system can tell: commands that are not there, directories that do not exist.
+//! What only the machine can tell: commands that are not there, directories and users that do not exist.
 //!
 //! For `musterd check`. A load does not do this: a daemon's start should not wait for a thousand look-ups, and what is
-//! missing now may be there when the program starts. So these are warnings.
+//! missing now may be there when the program starts. So these are warnings, but for what could never be meant.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use muster_core::spec::{InstanceSpec, ProcessSpec};
+use muster_core::spec::{InstanceSpec, ProcessSpec, UserSpec};
 
-use crate::build::Loaded;
-use crate::diagnostic::{Finding, Place, Severity, locate};
+use crate::build::{Loaded, Places};
+use crate::diagnostic::{Finding, MOST, Place, Severity, locate};
 use crate::field::Owner;
+use crate::secrets::Secrets;
+
+/// Somebody whom a configuration names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who<'a> {
+    /// Whom a program runs as.
+    User(&'a UserSpec),
+    /// A supplementary group.
+    Group(&'a str),
+    /// A user of the control socket.
+    Client(&'a str),
+}
+
+/// What is wrong with somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// The machine, as far as a look at it needs more than the file system.
+pub struct Machine<'a> {
+    /// The daemon's environment, for its `PATH`.
+    pub variables: &'a dyn Fn(&str) -> Option<String>,
+    /// Looks users and groups up.
+    pub look_up: &'a mut dyn FnMut(Who<'_>) -> Option<Unfit>,
+}
 
 impl Loaded {
-    /// Adds warnings about commands that cannot be run and directories that do not exist. Needs the spec, so it does
-    /// nothing where there are errors. `variables` is the daemon's environment, for its `PATH`.
-    pub fn lint(&mut self, variables: &dyn Fn(&str) -> Option<String>) {
+    /// Adds what the machine says of commands, directories and users. Needs the spec, so it does nothing where there are
+    /// errors.
+    pub fn lint(&mut self, machine: &mut Machine<'_>) {
         let Some(spec) = &self.spec else { return };
         let mut findings: Vec<Finding> = Vec::new();
-        for (program, &place) in spec.programs.iter().zip(&self.commands_at) {
+        let mut told = HashSet::new();
+        let clients = spec.control.allow_users.iter().chain(&spec.control.readonly_users);
+        let unfit = clients.filter_map(|user| (machine.look_up)(Who::Client(user)));
+        for (unfit, place) in unfit.zip(self.clients_at.into_iter().cycle()) {
+            findings.push(finding(Owner::Table("http"), place, unfit));
+        }
+        for (program, places) in spec.programs.iter().zip(&self.places) {
             for instance in &program.instances {
-                let new = lint_instance(&program.name, instance, place, variables);
-                findings.extend(new.into_iter().filter(|finding| !findings.contains(finding)).collect::<Vec<_>>());
+                let new = lint_instance(&program.name, instance, places, machine, &self.disguises.secrets);
+                findings.extend(new.into_iter().filter(|finding| told.insert(finding.clone())));
             }
+        }
+        if findings.len() > MOST {
+            let (more, place) = (findings.len() - MOST, findings[MOST].place);
+            findings.truncate(MOST);
+            findings.push(Finding::warning(place, format!("and {more} more like these")));
         }
         self.diagnostics.extend(findings.into_iter().map(|finding| locate(finding, &self.texts)));
     }
@@ -32,16 +75,32 @@ impl Loaded {
 fn lint_instance(
     program: &str,
     instance: &InstanceSpec,
-    place: Place,
-    variables: &dyn Fn(&str) -> Option<String>,
+    places: &Places,
+    machine: &mut Machine<'_>,
+    secrets: &Secrets,
 ) -> Vec<Finding> {
-    let warning = |(message, hint): (String, String)| {
-        Owner::Program(program).finding(Severity::Warning, place, message).hint(hint)
+    let owner = Owner::Program(program);
+    let masked = |unfit: Unfit| Unfit {
+        message: secrets.mask(&unfit.message),
+        hint: secrets.mask(&unfit.hint),
+        severity: unfit.severity,
+    };
+    let warning = |place: Place, (message, hint): (String, String)| {
+        finding(owner, place, masked(Unfit { severity: Severity::Warning, message, hint }))
     };
     let process = &instance.process;
-    let command = command_problem(process, variables);
+    let command = command_problem(process, machine.variables).map(|problem| warning(places.command, problem));
     let directory = process.directory.as_deref().and_then(directory_problem);
-    command.into_iter().chain(directory).map(warning).collect()
+    let directory = directory.map(|problem| warning(places.directory, problem));
+    let user = process.user.as_ref().and_then(|user| (machine.look_up)(Who::User(user)));
+    let user = user.map(|unfit| finding(owner, places.user, masked(unfit)));
+    let groups = process.groups.iter().flatten().filter_map(|group| (machine.look_up)(Who::Group(group)));
+    let groups = groups.map(|unfit| finding(owner, places.groups, masked(unfit)));
+    command.into_iter().chain(directory).chain(user).chain(groups).collect()
+}
+
+fn finding(owner: Owner<'_>, place: Place, unfit: Unfit) -> Finding {
+    owner.finding(unfit.severity, place, unfit.message).hint(unfit.hint)
 }
 
 type Problem = (String, String);

@@ -8,12 +8,28 @@ use std::ops::Range;
 /// What stands for a secret.
 pub(crate) const MASK: &str = "***";
 
-/// Whether the value under this name looks secret: `*PASSWORD*`, `*TOKEN*`, `*SECRET*`, `*KEY*`, in any case, and the header
-/// `Authorization`.
+/// Whether the value under this name looks secret: `*PASSWORD*`, `*TOKEN*`, `*SECRET*`, `*KEY*` and the like in any case,
+/// `PASS`, `AUTH` and the like as a word of it, and the headers `Authorization` and `Cookie`.
 pub fn is_secret(name: &str) -> bool {
-    const MARKS: [&[u8]; 5] = [b"PASSWORD", b"TOKEN", b"SECRET", b"KEY", b"AUTHORIZATION"];
+    const MARKS: [&[u8]; 9] = [
+        b"PASSWORD",
+        b"PASSWD",
+        b"PASSPHRASE",
+        b"TOKEN",
+        b"SECRET",
+        b"KEY",
+        b"AUTHORIZATION",
+        b"CREDENTIAL",
+        b"COOKIE",
+    ];
+    const WORDS: [&str; 9] = ["PASS", "PW", "PSW", "PWD", "AUTH", "SIG", "SIGNATURE", "JWT", "DSN"];
     let contains = |mark: &[u8]| name.as_bytes().windows(mark.len()).any(|part| part.eq_ignore_ascii_case(mark));
-    MARKS.into_iter().any(contains)
+    if MARKS.into_iter().any(contains) {
+        return true;
+    }
+    let is_word = |part: &str| WORDS.iter().any(|word| part.eq_ignore_ascii_case(word));
+    // A shell's PWD and OLDPWD are directories.
+    !name.eq_ignore_ascii_case("PWD") && name.split(|c: char| !c.is_ascii_alphanumeric()).any(is_word)
 }
 
 /// A text with every `NAME=value` of a secret name masked.
@@ -24,8 +40,16 @@ pub(crate) fn masked(text: &str) -> String {
 }
 
 /// Some lines of a file with its secrets masked, and where a span of the file lies in them.
-pub(crate) fn masked_excerpt(text: &str, lines: Range<usize>, span: Range<usize>) -> (String, Range<usize>) {
-    apply(text, lines, &secret_ranges(text), span)
+pub(crate) fn masked_excerpt(
+    text: &str,
+    lines: Range<usize>,
+    secrets: &[Range<usize>],
+    span: Range<usize>,
+) -> (String, Range<usize>) {
+    // They are in order: only those of these lines are looked at.
+    let first = secrets.partition_point(|range| range.end <= lines.start);
+    let last = secrets.partition_point(|range| range.start < lines.end);
+    apply(text, lines, &secrets[first..last.max(first)], span)
 }
 
 /// Copies `part` of `text` with `ranges` masked, and moves `span` along.
@@ -65,7 +89,7 @@ fn moved(at: usize, part_start: usize, ranges: &[Range<usize>], within: usize) -
 }
 
 /// Where the values of secret names are in a TOML text, in order.
-fn secret_ranges(text: &str) -> Vec<Range<usize>> {
+pub(crate) fn secret_ranges(text: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let bytes = text.as_bytes();
     let (mut at, mut key_is_secret) = (0, false);
@@ -204,7 +228,7 @@ mod tests {
     use super::*;
 
     fn whole(text: &str) -> String {
-        masked_excerpt(text, 0..text.len(), 0..0).0
+        masked_excerpt(text, 0..text.len(), &secret_ranges(text), 0..0).0
     }
 
     #[test]
@@ -216,7 +240,13 @@ mod tests {
             ("MY_SECRET_2", true),
             ("PORT", false),
             ("", false),
-            ("PASS", false),
+            ("DB_PASS", true),
+            ("SMTP_PASSWD", true),
+            ("MYSQL_PWD", true),
+            ("PWD", false),
+            ("OLDPWD", false),
+            ("BYPASS", false),
+            ("AUTHOR", false),
         ] {
             assert_eq!(is_secret(name), expected, "{name}");
         }
@@ -248,10 +278,10 @@ mod tests {
     fn the_underlined_part_moves_with_the_mask() {
         let text = "a = { TOKEN = \"abcdef\", b = 5 }";
         let at = text.find('5').unwrap();
-        let (masked, span) = masked_excerpt(text, 0..text.len(), at..at + 1);
+        let (masked, span) = masked_excerpt(text, 0..text.len(), &secret_ranges(text), at..at + 1);
         assert_eq!((masked.as_str(), &masked[span]), ("a = { TOKEN = ***, b = 5 }", "5"));
         let value = text.find("\"abc").unwrap();
-        let (masked, span) = masked_excerpt(text, 0..text.len(), value..value + 8);
+        let (masked, span) = masked_excerpt(text, 0..text.len(), &secret_ranges(text), value..value + 8);
         assert_eq!(&masked[span], MASK);
     }
 }

@@ -198,6 +198,12 @@ fn include_pattern(id: usize, item: &Spanned<DeValue<'_>>, report: &Report) -> O
 fn parse<'t>(id: usize, file: &'t File, report: &Report) -> DeTable<'t> {
     let (table, errors) = DeTable::parse_recoverable(&file.text);
     let text = file.text.as_str();
+    if let Some(finding) = errors.first().and_then(|_| other_language(id, text)) {
+        // What TOML makes of it says nothing.
+        report.add(finding);
+        report.tear(Place::new(id, 0..text.len().max(1)));
+        return DeTable::new();
+    }
     let mut torn: Vec<Range<usize>> = Vec::new();
     for error in &errors {
         let span = on_boundaries(text, error.span().unwrap_or(0..0));
@@ -212,6 +218,26 @@ fn parse<'t>(id: usize, file: &'t File, report: &Report) -> DeTable<'t> {
         report.tear(Place::new(id, range));
     }
     table.into_inner()
+}
+
+/// JSON or YAML by mistake: one error for all of it.
+fn other_language(id: usize, text: &str) -> Option<Finding> {
+    let lines = || text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    let first = lines().next()?.trim();
+    let looks_like_toml = |line: &str| line.starts_with('[') || line.contains(" = ");
+    let is_pair = |line: &str| {
+        let line = line.trim_start().trim_start_matches("- ");
+        let word = line.find(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c)).unwrap_or(0);
+        word > 0 && (line[word..].trim_end() == ":" || line[word..].starts_with(": "))
+    };
+    let is_json = first.starts_with('{') || first == "[";
+    let is_yaml = first == "---" || (is_pair(first) && !lines().any(looks_like_toml));
+    let language = if is_json { "JSON" } else { "YAML" };
+    let at = text.find(first).unwrap_or(0);
+    (is_json || is_yaml).then(|| {
+        let finding = Finding::error(Place::new(id, at..at + first.len()), format!("this is {language}, and not TOML"));
+        finding.hint("write [program.NAME], and below it command = \"…\"; a comment begins with #")
+    })
 }
 
 /// The text that a syntax error makes unreliable: its line, and for the header of a table all that stands under it.

@@ -164,12 +164,22 @@ pub(crate) fn read_text(open: &Opener, path: &Path, role: Role<'_>) -> Result<St
     if bytes.len() as u64 > LARGEST {
         return Err(ReadError::Other("larger than 16 MiB".to_owned()));
     }
+    // A line ends in \n whatever the editor, also in the middle of a value.
+    if bytes.contains(&b'\r') {
+        bytes = without_carriage_returns(&bytes);
+    }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let mut bytes = error.into_bytes();
         bytes.truncate(valid);
         ReadError::NotUtf8 { before: String::from_utf8(bytes).unwrap_or_default() }
     })
+}
+
+/// CRLF as LF; a carriage return anywhere else stays.
+fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
+    let is_kept = |(at, byte): &(usize, &u8)| **byte != b'\r' || bytes.get(at + 1) != Some(&b'\n');
+    bytes.iter().enumerate().filter(is_kept).map(|(_, &byte)| byte).collect()
 }
 
 /// Why a file could not be read.
@@ -232,6 +242,13 @@ mod tests {
         let none = first_existing(paths[..1].iter().cloned());
         assert_eq!((none.found, none.tried.len()), (None, 1));
         assert_eq!(default_path(&|_| None).tried[0], Path::new("/etc/muster/muster.toml"));
+    }
+
+    #[test]
+    fn lines_end_in_lf_whatever_the_editor() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "a = \"\"\"x\r\ny\"\"\"\r\nb\rc\r\r\n").unwrap();
+        assert_eq!(read_text(file.path()).unwrap(), "a = \"\"\"x\ny\"\"\"\nb\rc\r\n");
     }
 
     #[test]

@@ -5,8 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::disguise::{mask_text, secrets_in};
 use crate::interpolate::{Found, Names, Problem};
-use crate::mask::is_secret;
+use crate::mask::{MASK, is_secret};
+use crate::secrets::Noted;
 
 /// The environment that `${NAME}` reads.
 pub(crate) struct Variables<'a> {
@@ -14,16 +16,37 @@ pub(crate) struct Variables<'a> {
     pub(crate) own: BTreeMap<String, (String, bool)>,
     /// The daemon's environment.
     pub(crate) outer: &'a dyn Fn(&str) -> Option<String>,
+    /// Where secrets are noted.
+    pub(crate) noted: &'a Noted,
+    /// Whether a mask is given for each secret, to be shown.
+    pub(crate) is_disguised: bool,
 }
 
 impl Variables<'_> {
     /// A variable's value.
     pub(crate) fn get(&self, name: &str) -> Option<Found> {
-        match self.own.get(name) {
-            Some((value, secret)) => Some(Found { value: value.clone(), secret: *secret }),
-            None => (self.outer)(name).map(|value| Found { value, secret: is_secret(name) }),
-        }
+        let found = match self.own.get(name) {
+            Some((value, secret)) => Found { value: value.clone(), secret: *secret },
+            None => (self.outer)(name).map(|value| Found { value, secret: is_secret(name) })?,
+        };
+        Some(if self.is_disguised { disguised(found) } else { self.noted(found) })
     }
+
+    /// A value may hold a secret whatever its name is: an address with a password in it.
+    fn noted(&self, found: Found) -> Found {
+        if found.secret {
+            self.noted.note(&found.value);
+            return found;
+        }
+        let within = secrets_in(&found.value);
+        within.iter().for_each(|secret| self.noted.note(secret));
+        Found { secret: !within.is_empty(), ..found }
+    }
+}
+
+fn disguised(found: Found) -> Found {
+    let value = if found.value.is_empty() || !found.secret { mask_text(&found.value) } else { MASK.to_owned() };
+    Found { value, ..found }
 }
 
 /// Which instance reads.

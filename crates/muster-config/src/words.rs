@@ -32,7 +32,11 @@ pub(crate) fn known_key(
         None => {
             let finding = owner.finding(Severity::Error, place, format_args!("unknown key {path:?}"));
             match hint(table, name, value.get_ref()) {
-                Some(hint) => finding.hint(hint),
+                Some(hint) => {
+                    let within = path.strip_suffix(name).unwrap_or_default();
+                    report.add_misnamed(owner, within, &hint);
+                    finding.hint(hint)
+                }
                 None => finding,
             }
         }
@@ -281,7 +285,6 @@ fn supervisords(word: &str, value: &DeValue<'_>) -> Option<String> {
         "stopasgroup" => "stop_scope = \"group\" sends stopsignal to every process group".to_owned(),
         "killasgroup" => "SIGKILL always gets every process of the tree: leave it out".to_owned(),
         "process_name" => "instances are named web:0, web:1 …: leave it out".to_owned(),
-        "numprocs_start" => "instances are numbered from 0: leave it out".to_owned(),
         "minfds" => format!("rlimits = {{ nofile = {} }}", shown(value, "65536")),
         "minprocs" => format!("rlimits = {{ nproc = {} }}", shown(value, "4096")),
         "programs" | "group" => "a group names its programs: [group.NAME] with programs = [\"…\"]".to_owned(),

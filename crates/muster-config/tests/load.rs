@@ -67,7 +67,16 @@ fn the_daemon_and_its_socket_have_their_defaults_and_their_keys() {
 fn commands_are_split_first_and_interpolated_after() {
     for (command, expected) in [
         ("\"a 'b c' d\"", &["a", "b c", "d"][..]),
-        ("\"a ${TRICK} # b\"", &["a", "two words {name} ${PORT}", "#", "b"]),
+        // Unquoted, as many words as it has; in quotes one; what a variable holds is not looked at again.
+        ("\"a ${TRICK} # b\"", &["a", "two", "words", "{name}", "${PORT}", "#", "b"]),
+        ("'a \"${TRICK}\" b'", &["a", "two words {name} ${PORT}", "b"]),
+        ("\"a '${TRICK}' b\"", &["a", "two words {name} ${PORT}", "b"]),
+        ("[\"a\", \"${TRICK}\", \"${EMPTY}\"]", &["a", "two words {name} ${PORT}", ""]),
+        ("\"a ${EMPTY} b${EMPTY} '${EMPTY}'\"", &["a", "b", ""]),
+        ("\"a ${NO:-} ${NO:-b c} '${NO:-d e}'\"", &["a", "b", "c", "d e"]),
+        ("\"a ${NO:-'b c'} x${TRICK}y\"", &["a", "b c", "xtwo", "words", "{name}", "${PORT}y"]),
+        ("\"a --x=${PORT}${EMPTY}/{name}\"", &["a", "--x=8080/web"]),
+        ("'a $${PORT} \\${PORT} \"\\${PORT}\"'", &["a", "${PORT}", "${PORT}", "${PORT}"]),
         ("[\"a b\", \"{name}\", \"$1\", \"\"]", &["a b", "web", "$1", ""]),
         ("\"\"\"a \\\n  b\n  c\"\"\"", &["a", "b", "c"]),
         ("\"awk '{print $1}' {{x}} $$\"", &["awk", "{print $1}", "{x}", "$"]),
@@ -410,7 +419,10 @@ fn lint_looks_for_commands_and_directories() {
     ]);
     let mut loaded = here.load(&["c.toml"]);
     assert!(loaded.diagnostics.is_empty(), "a load does not look");
-    loaded.lint(&|name| (name == "PATH").then(|| "/usr/bin:/bin".to_owned()));
+    loaded.lint(&mut muster_config::Machine {
+        variables: &|name| (name == "PATH").then(|| "/usr/bin:/bin".to_owned()),
+        look_up: &mut |_| None,
+    });
     let lines: Vec<String> = loaded.diagnostics.iter().map(|d| here.short(&d.headline())).collect();
     assert_eq!(
         lines,
@@ -419,7 +431,7 @@ fn lint_looks_for_commands_and_directories() {
             "c.toml:4:11: program \"b\": command \"/no/such\" cannot be found: no such file",
             "c.toml:6:11: program \"c\": command \"c.toml\" is not executable",
             "c.toml:8:11: program \"d\": command \"/tmp\" is a directory",
-            "c.toml:10:11: program \"e\": directory /no/such cannot be used: no such directory",
+            "c.toml:11:13: program \"e\": directory /no/such cannot be used: no such directory",
             "c.toml:16:11: program \"g\": command \"sh\" is not in PATH",
         ]
     );

@@ -74,6 +74,21 @@ fn every_mistake_has_its_place_its_words_and_its_hint() {
 }
 
 #[test]
+fn of_many_mistakes_the_first_are_told_and_the_rest_is_counted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c.toml");
+    let programs =
+        (0..10_000).map(|n| format!("[program.p{n}]\ncommand = \"x\"\nnonsense = 1\ndepends_on = [\"q{n}\"]\n"));
+    fs::write(&path, programs.collect::<String>()).unwrap();
+    let paths = [path];
+    let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });
+    assert!(loaded.spec.is_none());
+    assert_eq!(loaded.diagnostics.len(), 101);
+    assert_eq!(loaded.diagnostics[100].message, "and 19900 more errors from here on");
+    assert_eq!((loaded.diagnostics[0].line, loaded.diagnostics[100].line), (3, 203));
+}
+
+#[test]
 fn a_missing_file_is_told_with_its_name() {
     let paths = [PathBuf::from("/no/such/muster.toml")];
     let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });

@@ -13,7 +13,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use muster_config::{Severity, Source, load};
+use muster_config::{Machine, Severity, Source, load};
 
 /// SplitMix64: small, and the same everywhere.
 struct Random(u64);
@@ -99,7 +99,7 @@ fn check(path: &Path, text: &[u8]) {
     fs::write(path, text).unwrap();
     let paths = [path.to_owned()];
     let mut loaded = load(&Source { paths: &paths, variables: &|_| None, host: "box", open: &muster_config::open_any });
-    loaded.lint(&|_| None);
+    loaded.lint(&mut Machine { variables: &|_| None, look_up: &mut |_| None });
     let has_errors = loaded.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     assert_eq!(loaded.spec.is_none(), has_errors);
     for diagnostic in &loaded.diagnostics {

@@ -255,12 +255,12 @@ pub enum Stdin {
     Pipe,
 }
 
-/// The values of the environment are secrets, and effects are logged at the level `trace`.
+/// The values of the environment are secrets, and arguments may be: effects are logged at the level `trace`.
 impl fmt::Debug for ProcessSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
         let mut debug = f.debug_struct("ProcessSpec");
-        debug.field("command", &self.command).field("environment", &names).finish_non_exhaustive()
+        debug.field("command", &self.command.first()).field("environment", &names).finish_non_exhaustive()
     }
 }
 

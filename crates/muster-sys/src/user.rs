@@ -41,6 +41,8 @@ pub enum LookupError {
     NoSuchGroup(String),
     /// A number that no user or group can have.
     InvalidNumber(String),
+    /// A number without an entry and without a group of its own: it would be root's group.
+    NoGroup(String),
     /// A file that is there but cannot be read.
     Unreadable(PathBuf, io::Error),
 }
@@ -51,6 +53,11 @@ impl fmt::Display for LookupError {
             LookupError::NoSuchUser(name) => write!(f, "no such user: {name:?}"),
             LookupError::NoSuchGroup(name) => write!(f, "no such group: {name:?}"),
             LookupError::InvalidNumber(number) => write!(f, "not a user or group number: {number}"),
+            LookupError::NoGroup(number) => write!(
+                f,
+                "user {number} has no entry in /etc/passwd, and without a group it would run with root's (0): \
+                 name one, user = \"{number}:{number}\""
+            ),
             LookupError::Unreadable(path, error) => write!(f, "cannot read {}: {error}", path.display()),
         }
     }
@@ -98,9 +105,20 @@ impl Accounts {
 
     /// Who `spec` is.
     ///
-    /// A number without an entry stands for itself; its group is then `own_gid`, the caller's, unless one is named.
-    /// That is what Docker does with `USER 1000`.
+    /// A number without an entry stands for itself; its group is then `own_gid`, the caller's, unless one is named. Docker
+    /// does so with `USER 1000`, which leaves it root's group; here that must be written, as `1000:0`. A user that the caller
+    /// is already changes nothing and needs no group.
     pub fn account(&mut self, spec: &UserSpec, own_gid: u32) -> Result<Account, LookupError> {
+        let account = self.owner(spec, own_gid)?;
+        let gets_roots_group = spec.group.is_none() && account.gid == 0 && account.uid != 0;
+        if gets_roots_group && account.uid != own_uid() && self.name(account.uid).is_none() {
+            return Err(LookupError::NoGroup(spec.user.clone()));
+        }
+        Ok(account)
+    }
+
+    /// As [`account`](Self::account), of something that is only to belong to this user.
+    pub fn owner(&mut self, spec: &UserSpec, own_gid: u32) -> Result<Account, LookupError> {
         let entry = self.find_user(&spec.user)?;
         let uid = match &entry {
             Some(entry) => entry.uid,
@@ -165,6 +183,11 @@ impl Accounts {
         }
         Ok(groups.into_iter().collect())
     }
+}
+
+fn own_uid() -> u32 {
+    // SAFETY: geteuid(2) takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
 }
 
 /// A user or group number, or `None` for a text that is a name. The largest number means "nobody in particular" to the
@@ -292,6 +315,20 @@ mod tests {
         let mut nothing = Accounts::in_files("/nonexistent/passwd", "/nonexistent/group");
         let both = nothing.account(&spec("12", Some("34")), 0).unwrap();
         assert_eq!((both.uid, both.gid, both.groups), (12, 34, vec![34]));
+    }
+
+    #[test]
+    fn a_number_without_an_entry_never_gets_roots_group_unasked() {
+        let (_directory, mut accounts) = files(&format!("{PASSWD}wheel:x:70:0::/:\n"), GROUP);
+        let refused = accounts.account(&spec("4242", None), 0).unwrap_err().to_string();
+        assert!(refused.contains("user = \"4242:4242\""), "{refused}");
+        for (user, group, gid) in [("4242", Some("0"), 0), ("4242", Some("root"), 0), ("4242", Some("7"), 7)] {
+            assert_eq!(accounts.account(&spec(user, group), 0).unwrap().gid, gid);
+        }
+        assert_eq!(accounts.account(&spec("wheel", None), 0).unwrap().gid, 0, "its entry says so");
+        assert_eq!(accounts.account(&spec("0", None), 0).unwrap().gid, 0);
+        assert_eq!(accounts.account(&spec("4242", None), 5).unwrap().gid, 5);
+        assert_eq!(accounts.owner(&spec("4242", None), 0).unwrap().gid, 0, "only to belong to it");
     }
 
     #[test]

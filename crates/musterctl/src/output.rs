@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 use muster_api::State;
+use muster_api::visible::{self, colour_length, is_unseen};
 
 /// The style of headings.
 pub(crate) const HEADING: Style = Style::new().bold();
@@ -31,10 +32,40 @@ pub(crate) fn paint(line: &mut String, coloured: bool, style: Style, text: &str)
     }
 }
 
-/// `text` without control characters: names, commands and reasons come from configuration files and processes, and
-/// must not move the cursor or retitle the window.
+/// `text` without what a terminal would obey or could not show: names, commands and reasons come from configuration files
+/// and processes, and must not move the cursor, retitle the window or turn the line around.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    text.chars().map(seen).collect()
+}
+
+/// The character, or U+FFFD for one that cannot be seen.
+pub(crate) fn seen(character: char) -> char {
+    if is_unseen(character) { '\u{fffd}' } else { character }
+}
+
+/// What a command prints, as a terminal may be sent it: lines, tabs and the colours that the command chose.
+pub(crate) fn terminal_text(text: String, is_json: bool) -> String {
+    if is_json {
+        return visible::json(&text);
+    }
+    if !text.contains(|character| is_unseen(character) && character != '\n') {
+        return text;
+    }
+    let (mut shown, mut rest) = (String::with_capacity(text.len()), text.as_str());
+    while let Some(next) = rest.chars().next() {
+        let length = match colour_length(rest.as_bytes()) {
+            Some(length) => {
+                shown.push_str(&rest[..length]);
+                length
+            }
+            None => {
+                shown.push(if matches!(next, '\n' | '\t') { next } else { seen(next) });
+                next.len_utf8()
+            }
+        };
+        rest = &rest[length..];
+    }
+    shown
 }
 
 /// One cell of a table.
@@ -114,5 +145,6 @@ mod tests {
     #[test]
     fn control_characters_are_not_obeyed() {
         assert_eq!(printable("a\u{1b}[2Jb\nc\u{9b}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
+        assert_eq!(printable("\u{202e}a\u{2066}\u{2028}\u{200b}"), "\u{fffd}a\u{fffd}\u{fffd}\u{fffd}");
     }
 }

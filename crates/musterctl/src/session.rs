@@ -15,7 +15,7 @@ use muster_api::DEFAULT_SOCKET;
 use crate::cli::Cli;
 use crate::client::{Client, Target};
 use crate::failure::{Exit, Failure};
-use crate::output::{BAD, HINT, paint};
+use crate::output::{BAD, HINT, paint, terminal_text};
 
 /// What a command line meets.
 pub(crate) struct Surroundings<'a> {
@@ -99,7 +99,9 @@ pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Sur
         coloured: around.out_is_terminal && !around.colourless,
     };
     let ended = cli.command.run(&mut session);
-    let Session { out, failures, .. } = session;
+    let Session { out, failures, json, .. } = session;
+    // Whatever a command forgot: a terminal is sent nothing that it would obey.
+    let out = if around.out_is_terminal { terminal_text(out, json) } else { out };
     conclude(&out, &failures, ended, around)
 }
 
@@ -141,6 +143,7 @@ fn tell_failure(failure: &Failure, around: &mut Surroundings<'_>) -> Exit {
         paint(&mut text, coloured, HINT, "hint:");
         let _ = writeln!(text, " {hint}");
     }
+    let text = if around.err_is_terminal { terminal_text(text, false) } else { text };
     // Where even stderr is gone, the exit code is all that can be told.
     let _ = around.err.write_all(text.as_bytes());
     failure.exit

@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use muster_config::{Diagnostic, Loaded, Opener, Severity, Source};
+use muster_config::{Diagnostic, Loaded, Machine, Opener, Severity, Source, Unfit, Who};
+use muster_sys::user::{Accounts, LookupError};
 use serde_json::json;
 
 use crate::cli::Format;
@@ -25,6 +26,36 @@ pub(crate) fn load(paths: &[PathBuf], open: &Opener) -> Loaded {
     muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy(), open })
 }
 
+/// Adds what this machine says of the commands, directories and users.
+pub(crate) fn look_at_machine(loaded: &mut Loaded) {
+    let (mut accounts, own_gid) = (Accounts::default(), nix::unistd::getegid().as_raw());
+    let mut look_up = |who: Who<'_>| {
+        let looked_up = match who {
+            Who::User(user) => accounts.account(user, own_gid).map(drop),
+            Who::Group(group) => accounts.gid(group).map(drop),
+            Who::Client(user) => accounts.uid(user).map(drop),
+        };
+        looked_up.err().and_then(unfit)
+    };
+    loaded.lint(&mut Machine { variables: &|name| std::env::var(name).ok(), look_up: &mut look_up });
+}
+
+fn unfit(error: LookupError) -> Option<Unfit> {
+    let hint = match &error {
+        // It would be root's group on every machine where the number has no entry.
+        LookupError::NoGroup(number) => {
+            let hint = format!("user = \"{number}:{number}\"");
+            return Some(Unfit { severity: Severity::Error, message: error.to_string(), hint });
+        }
+        LookupError::NoSuchUser(_) => "it must be there when the program starts: useradd, or adduser, in the image",
+        LookupError::NoSuchGroup(_) => "it must be there when the program starts: groupadd, or addgroup, in the image",
+        LookupError::InvalidNumber(_) | LookupError::Unreadable(..) => {
+            "names and numbers of /etc/passwd and /etc/group"
+        }
+    };
+    Some(Unfit { severity: Severity::Warning, message: error.to_string(), hint: hint.to_owned() })
+}
+
 fn nothing_found(tried: &[PathBuf]) -> String {
     let tried: Vec<String> = tried.iter().map(|path| path.display().to_string()).collect();
     format!(
@@ -43,7 +74,7 @@ pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
             return 2;
         }
     };
-    loaded.lint(&|name| std::env::var(name).ok());
+    look_at_machine(&mut loaded);
     let count = |severity| loaded.diagnostics.iter().filter(|found| found.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     match format {

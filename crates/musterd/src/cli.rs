@@ -11,7 +11,7 @@ use crate::simulate::cli::{RehearseArgs, SimulateArgs};
 #[command(
     name = "musterd",
     version,
-    about,
+    about = "The supervisor for containers that run more than one program",
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = true,
     after_help = "\
@@ -22,11 +22,12 @@ Examples:
   musterd run -- nginx -g 'daemon off;'    be the init of one program
 
 Without -c the first of these is read: $MUSTER_CONFIG, /etc/muster/muster.toml, /etc/muster.toml, ./muster.toml.
-While it runs: TERM, INT or QUIT stop everything in order, twice at once; HUP reads the configuration again; USR1 writes the
-status to the log; USR2 opens log files anew. musterctl does the rest.
 
-Exit codes: 0 stopped as asked, or all programs ended well; the failed program's own code (128+n for signal n, 127 not
-found, 126 not executable) when an essential one ended or all ended; 1 the daemon could not go on; 2 usage or
+While it runs: TERM, INT or QUIT stop everything in order, twice at once; HUP reads the configuration again; USR1 \
+writes the status to the log; USR2 opens log files anew. musterctl does the rest.
+
+Exit codes: 0 stopped as asked, or all programs ended well; the failed program's own code (128+n for signal n, 127 \
+not found, 126 not executable) when an essential one ended or all ended; 1 the daemon could not go on; 2 usage or \
 configuration; 3 another daemon serves the socket."
 )]
 pub(crate) struct Cli {

@@ -1,9 +1,11 @@
 //! The effective configuration of an instance under the keys of the configuration file, for the API.
 //!
-//! Values of the environment are secrets: only their names are shown.
+//! Values of the environment and of headers are secrets: only their names are shown. What came from other secrets has a mask in
+//! its place for everybody, and what is written out like a password has one for those who may only look.
 
 use std::time::Duration;
 
+use muster_config::{mask_text, mask_words};
 use muster_core::Instance;
 use muster_core::restart::{Backoff, Growth, Limit, Reset, RestartWhen};
 use muster_core::spec::{
@@ -12,10 +14,16 @@ use muster_core::spec::{
 };
 use serde_json::{Map, Value, json};
 
-/// Everything that is configured for this instance.
-pub(crate) fn configuration(instance: &Instance) -> Value {
+use crate::reload::InForce;
+use crate::secrets::Reader;
+
+/// Everything that is configured for this instance, as this reader may see it.
+pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) -> Value {
     let program = instance.program();
-    let (process, output) = (&instance.spec().process, &instance.spec().output);
+    let known = [&in_force.disguises, &in_force.earlier];
+    let disguise = known.iter().flat_map(|all| &all.instances).find(|disguise| disguise.real == *instance.spec());
+    let spec = disguise.map_or(&**instance.spec(), |disguise| &disguise.shown);
+    let (process, output) = (&spec.process, &spec.output);
     let mut keys = Map::new();
     let mut put = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
     put("command", json!(process.command));
@@ -37,13 +45,44 @@ pub(crate) fn configuration(instance: &Instance) -> Value {
     put("stop_scope", json!(if program.stop.scope == StopScope::Group { "group" } else { "main" }));
     put("reloadsignal", json!(program.reload_signal.map(|signal| signal.to_string())));
     put_process(&mut keys, process);
-    put_checks(&mut keys, instance.spec());
+    put_checks(&mut keys, spec);
     keys.insert("logs".to_owned(), logs(output));
+    let rules = known.iter().flat_map(|all| &all.rules).filter(|(of, _)| *of == program.name).map(|(_, key)| *key);
+    let hidden = disguise.into_iter().flat_map(|disguise| disguise.hidden.iter().copied());
+    masked(keys, rules.chain(hidden), reader)
+}
+
+/// With these keys hidden, and everything that looks secret where the reader may only look.
+fn masked(mut keys: Map<String, Value>, hidden: impl Iterator<Item = &'static str>, reader: Reader) -> Value {
+    for key in hidden {
+        keys.insert(key.to_owned(), json!("***"));
+    }
+    if reader == Reader::Look {
+        keys.iter_mut().for_each(|(key, value)| mask_value(key, value));
+    }
     Value::Object(keys)
 }
 
+fn mask_value(key: &str, value: &mut Value) {
+    match value {
+        Value::String(text) => *text = mask_text(text),
+        Value::Array(items) if matches!(key, "command" | "exec") => {
+            let words: Vec<String> = items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect();
+            *value = json!(mask_words(&words));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| mask_value(key, item)),
+        Value::Object(keys) => keys.iter_mut().for_each(|(key, value)| mask_value(key, value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// `[musterd]`.
-pub(crate) fn daemon(daemon: &DaemonSpec) -> Value {
+pub(crate) fn daemon(in_force: &InForce, reader: Reader) -> Value {
+    let keys = daemon_keys(&in_force.daemon);
+    masked(keys.as_object().cloned().unwrap_or_default(), in_force.disguises.musterd.iter().copied(), reader)
+}
+
+fn daemon_keys(daemon: &DaemonSpec) -> Value {
     json!({
         "loglevel": level(daemon.log_level),
         "logformat": if daemon.log_format == LogFormat::Json { "json" } else { "text" },
@@ -61,7 +100,12 @@ pub(crate) fn daemon(daemon: &DaemonSpec) -> Value {
 }
 
 /// `[http]`.
-pub(crate) fn control(control: &ControlSpec) -> Value {
+pub(crate) fn control(in_force: &InForce, reader: Reader) -> Value {
+    let keys = control_keys(&in_force.control);
+    masked(keys.as_object().cloned().unwrap_or_default(), in_force.disguises.http.iter().copied(), reader)
+}
+
+fn control_keys(control: &ControlSpec) -> Value {
     json!({
         "socket": control.socket,
         "mode": format!("{:04o}", control.mode),

@@ -23,6 +23,7 @@ use crate::logs::console::Console;
 use crate::probes::{Finished, Probes};
 use crate::publish::publish;
 use crate::reload;
+use crate::secrets;
 use crate::shared::{Order, Shared};
 
 /// How soon SIGKILL is sent again to a tree that grows as fast as it is killed.
@@ -314,7 +315,7 @@ impl EventLoop {
     /// Until nothing is left to tell the core, and nothing to sweep.
     fn settle(&mut self) {
         loop {
-            while let Some(input) = self.inputs.pop_front() {
+            while let Some(input) = self.inputs.pop_front().map(secrets::masked) {
                 trace!(?input);
                 let now = self.shared.clock.now();
                 self.shared.supervisor.borrow_mut().handle_input(now, input);

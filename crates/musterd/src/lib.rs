@@ -29,6 +29,7 @@ mod publish;
 mod rehearse;
 mod reload;
 pub mod run;
+mod secrets;
 mod shared;
 mod simulate;
 mod story;
@@ -68,8 +69,18 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::from(code);
     }
     muster_sys::boot::seal_inherited_descriptors();
+    let first = arguments.get(1).cloned().unwrap_or_default();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
+        // `docker run IMAGE bash`: the command takes the place of the daemon's arguments.
+        Err(message) if is_a_command(&message, &first) => {
+            let command = first.display();
+            check::complain(&format!(
+                "musterd: not a command of musterd: {first:?}\n\
+                 hint: docker run --entrypoint {command} IMAGE runs it instead of musterd, musterd run -- {command} below it"
+            ));
+            return ExitCode::from(2);
+        }
         Err(message) => {
             // Help goes to stdout and an error to stderr; whether anyone reads it changes nothing.
             let _ = message.print();
@@ -94,6 +105,14 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     })
 }
 
+/// Whether the first argument is probably a program that is to be run, and not a misspelt command.
+fn is_a_command(error: &clap::Error, first: &OsString) -> bool {
+    use clap::error::{ContextKind, ErrorKind};
+    let is_unknown = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
+    let is_misspelt = error.get(ContextKind::SuggestedSubcommand).is_some();
+    is_unknown && !is_misspelt && !first.is_empty() && !first.to_string_lossy().starts_with('-')
+}
+
 fn supervise(config: &[std::path::PathBuf]) -> u8 {
     let (paths, loaded) = match check::find(config) {
         Ok(paths) => (paths.clone(), check::load(&paths, &config_files::open)),
@@ -104,6 +123,6 @@ fn supervise(config: &[std::path::PathBuf]) -> u8 {
     };
     check::write_diagnostics(&loaded);
     // Everything else of it, the texts of the files above all, is not needed any more.
-    let Loaded { spec, files, looked_at, .. } = loaded;
-    spec.map_or(2, |spec| boot::supervise(spec, Sources::absolute(paths, files, looked_at)))
+    let Loaded { spec, files, looked_at, disguises, .. } = loaded;
+    spec.map_or(2, |spec| boot::supervise(spec, Sources::absolute(paths, files, looked_at).disguised_by(disguises)))
 }

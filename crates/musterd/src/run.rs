@@ -39,11 +39,12 @@ pub enum Compat {
 }
 
 impl Compat {
-    /// The init that goes by this name: `tini`, `tini-static`, `docker-init` or `dumb-init`, with or without a path.
+    /// The init that goes by this name: `tini`, `docker-init`, `podman-init`, `catatonit` or `dumb-init`, with or
+    /// without a path. What podman asks of its init, tini does.
     pub fn called(argv0: &OsStr) -> Option<Compat> {
         let name = argv0.as_bytes().rsplit(|&byte| byte == b'/').next()?;
         match name {
-            b"tini" | b"tini-static" | b"docker-init" => Some(Compat::Tini),
+            b"tini" | b"tini-static" | b"docker-init" | b"podman-init" | b"catatonit" => Some(Compat::Tini),
             b"dumb-init" => Some(Compat::DumbInit),
             _ => None,
         }
@@ -93,6 +94,8 @@ mod tests {
             ("/sbin/tini", Some(Compat::Tini)),
             ("tini-static", Some(Compat::Tini)),
             ("/usr/bin/docker-init", Some(Compat::Tini)),
+            ("/run/podman-init", Some(Compat::Tini)),
+            ("/usr/libexec/podman/catatonit", Some(Compat::Tini)),
             ("dumb-init", Some(Compat::DumbInit)),
             ("/tini/musterd", None),
             ("", None),

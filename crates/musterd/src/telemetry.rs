@@ -3,12 +3,16 @@
 //! The writer never blocks, never fails and never panics: messages go into the console's bounded queue. Without that, a
 //! broken or unread stderr would end or freeze PID 1.
 
+mod fields;
+
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use muster_api::visible;
 use muster_core::spec::{DaemonSpec, LogFormat, LogLevel};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -17,9 +21,11 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::fields::Fields;
 use crate::logs::Source;
 use crate::logs::console::Console;
 use crate::logs::memory::Memory;
+use crate::secrets;
 
 /// How much of its own messages the daemon remembers.
 const REMEMBERED: usize = 64 * 1024;
@@ -29,6 +35,7 @@ const REMEMBERED: usize = 64 * 1024;
 struct Destination {
     place: Place,
     memory: Arc<Memory>,
+    is_json: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -44,11 +51,12 @@ pub(crate) fn start(spec: &DaemonSpec, stderr: &Console) -> io::Result<Arc<Memor
         None => Place::Console(stderr.clone()),
     };
     let memory = Memory::of_size(REMEMBERED);
-    let destination = Destination { place, memory: Arc::clone(&memory) };
-    let colour = spec.log_file.is_none() && io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let is_json = spec.log_format == LogFormat::Json;
+    let destination = Destination { place, memory: Arc::clone(&memory), is_json };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(destination)
-        .with_ansi(colour)
+        .fmt_fields(Fields)
+        .with_ansi(false)
         .with_target(false)
         // Its default is to print to stderr when writing fails, and that panics when stderr fails too.
         .log_internal_errors(false);
@@ -97,13 +105,23 @@ pub(crate) struct Message<'a> {
 
 impl Write for Message<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // As text, `fields` has escaped everything; JSON itself lets some through that a terminal would obey.
+        let written = bytes.len();
+        let mut line = Cow::Borrowed(bytes);
+        if self.destination.is_json && !line.is_ascii() {
+            line = Cow::Owned(visible::json(&String::from_utf8_lossy(&line)).into_bytes());
+        }
+        if let Some(masked) = std::str::from_utf8(&line).ok().and_then(secrets::mask_line) {
+            line = Cow::Owned(masked.into_bytes());
+        }
+        let bytes = &*line;
         match &self.destination.place {
             Place::Console(console) => console.append(bytes),
             // A message that cannot be written is lost; there is nobody to tell.
             Place::File(file) => drop((&**file).write_all(bytes)),
         }
         self.destination.memory.push(Source::Stderr, 0, SystemTime::now(), bytes);
-        Ok(bytes.len())
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

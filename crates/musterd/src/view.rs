@@ -9,6 +9,7 @@ use muster_core::restart::Limit;
 use muster_core::spec::ProbeKind;
 use muster_core::{Goal, Health, Instance, PastRun, Readiness, RunEnd, State, Time};
 
+use crate::secrets::Reader;
 use crate::shared::Shared;
 use crate::story;
 
@@ -63,7 +64,7 @@ pub(crate) fn health_word(health: Health) -> &'static str {
 }
 
 /// One instance with everything that is known of it.
-pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time) -> api::ProgramDetail {
+pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Reader) -> api::ProgramDetail {
     let current = instance.run_began().zip(instance.run()).map(|(began, run)| api::Run {
         run: run.0,
         pid: shared.children.borrow().pid_of(run),
@@ -82,7 +83,7 @@ pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time) -> api::Pr
     let past = instance.past().rev().map(|past| story::past_run(shared, instance, past));
     api::ProgramDetail {
         program: program(shared, instance, now),
-        configuration: crate::effective::configuration(instance),
+        configuration: crate::effective::configuration(instance, &shared.configuration.in_force(), reader),
         runs: current.into_iter().chain(past).collect(),
     }
 }

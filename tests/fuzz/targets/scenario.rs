@@ -8,7 +8,7 @@ use muster_config::scenario::load_scenario;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let path = scratch::file("scenario.toml", bytes);
-    let scenario = load_scenario(&path, &scratch::variable, "host");
+    let scenario = load_scenario(&path, &scratch::variable, "host", &muster_config::open_any);
     for diagnostic in scenario.loaded.diagnostics.iter().take(2) {
         assert!(!diagnostic.text().is_empty());
     }

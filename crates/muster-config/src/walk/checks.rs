@@ -43,7 +43,8 @@ pub(crate) fn read_http(field: &Field<'_>) -> Option<CheckSpec> {
                     read(&mut draft, child);
                 }
             });
-            if !entries.contains_key("url") {
+            let is_misnamed = || field.around.report.was_misnamed(field.owner, &format!("{}.", field.path()), "url");
+            if !entries.contains_key("url") && !is_misnamed() {
                 field.error_with_hint("has no url", "http = { url = \"http://127.0.0.1:8000/healthz\" }");
             }
         }

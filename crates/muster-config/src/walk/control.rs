@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use muster_core::spec::ControlSpec;
 
-use crate::field::Field;
+use crate::diagnostic::{Place, Report, Severity};
+use crate::field::{Field, Owner};
 use crate::walk::users::{read_user, read_user_name};
 
 /// What `[http]` has said so far.
 pub(crate) struct ControlDraft {
     pub(crate) spec: ControlSpec,
+    /// Where users are named.
+    pub(crate) users_at: Option<Place>,
+    mode_at: Option<Place>,
 }
 
 /// `sockaddr_un` has room for 107 bytes and a zero: unix(7).
@@ -24,15 +28,45 @@ impl Default for ControlDraft {
             allow_users: Vec::new(),
             readonly_users: Vec::new(),
         };
-        ControlDraft { spec }
+        ControlDraft { spec, users_at: None, mode_at: None }
     }
 }
 
 impl ControlDraft {
+    /// Users that are let in must be able to connect: the mode follows from the lists, unless it is said.
+    pub(crate) fn finish(&mut self, report: &Report) {
+        if self.spec.allow_users.is_empty() && self.spec.readonly_users.is_empty() {
+            if let Some(place) = self.mode_at.filter(|_| self.spec.mode & 0o002 != 0) {
+                let message =
+                    format!("mode lets every user connect, of whom only root may do anything: {:04o}", self.spec.mode);
+                let finding = Owner::Table("http").finding(Severity::Warning, place, message);
+                report.add(finding.hint("allow_users and readonly_users say who may; the mode follows from them"));
+            }
+            return;
+        }
+        match self.mode_at {
+            None => self.spec.mode = 0o666,
+            Some(place) if self.spec.mode & 0o066 == 0 => {
+                let mode = self.spec.mode;
+                let message =
+                    format!("mode = \"{mode:04o}\" lets nobody but its owner connect: the lists of users do nothing");
+                let finding = Owner::Table("http").finding(Severity::Warning, place, message);
+                report.add(finding.hint("leave the mode out: it follows from the lists"));
+            }
+            Some(_) => {}
+        }
+    }
+
     pub(crate) fn socket(&mut self, field: &Field<'_>) {
         let Some(path) = field.optional_path() else { return };
         if path.as_ref().is_some_and(|path| path.as_os_str().len() > LONGEST_SOCKET) {
-            field.error(format_args!("must not be longer than {LONGEST_SOCKET} bytes: {}", field.shown()));
+            let whole = path.map(|path| path.display().to_string()).unwrap_or_default();
+            let is_relative = field.value.get_ref().as_str().is_some_and(|text| !text.starts_with(['/', '$', '{']));
+            let made = if is_relative { ", made absolute with the directory of this file" } else { "" };
+            let length = whole.len();
+            let problem =
+                format_args!("is {length} bytes long{made}, and a socket has room for {LONGEST_SOCKET}: {whole:?}");
+            field.error_with_hint(problem, "socket = \"/run/muster.sock\" is short enough everywhere");
             return;
         }
         self.spec.socket = path;
@@ -40,10 +74,7 @@ impl ControlDraft {
 
     pub(crate) fn mode(&mut self, field: &Field<'_>) {
         let Some(mode) = field.octal() else { return };
-        if mode & 0o002 != 0 {
-            let problem = format_args!("lets every user control the programs: {}", field.shown());
-            field.warning(problem, "0660 with an owner, or allow_users, chooses who may");
-        }
+        self.mode_at = Some(field.place());
         self.spec.mode = mode & 0o777;
     }
 
@@ -54,10 +85,12 @@ impl ControlDraft {
     }
 
     pub(crate) fn allow_users(&mut self, field: &Field<'_>) {
+        self.users_at = Some(field.place());
         self.spec.allow_users = field.items().iter().filter_map(read_user_name).collect();
     }
 
     pub(crate) fn readonly_users(&mut self, field: &Field<'_>) {
+        self.users_at = self.users_at.or(Some(field.place()));
         self.spec.readonly_users = field.items().iter().filter_map(read_user_name).collect();
     }
 }

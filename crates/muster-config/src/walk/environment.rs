@@ -28,6 +28,12 @@ pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<Strin
         }
         if let Some(text) = variable.text() {
             let secret = text.secret || is_secret(name);
+            let noted = &field.around.report.noted;
+            if secret {
+                noted.keep(&text.text)
+            } else {
+                noted.keep_variable(name, &text.text)
+            }
             variables.insert(name.clone().into_owned(), (text.text.into_owned(), secret));
         }
     }

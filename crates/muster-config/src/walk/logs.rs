@@ -195,6 +195,11 @@ fn read_sink(field: &Field<'_>, text: &Text<'_>) -> Option<Sink> {
     match text.text.as_ref() {
         "console" => Some(Sink::Console),
         "syslog" => Some(Sink::Syslog),
+        path if crate::habits::scheme(path).is_some() => {
+            let hint = crate::habits::scheme(path).map(crate::habits::instead_of);
+            field.text_expected(EXPECTED, text, hint);
+            None
+        }
         path if path.contains('/') => {
             if ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2"].contains(&path) {
                 let hint = "\"console\" captures the output, \"inherit\" passes the descriptor on";

@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_core::spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
 use toml::de::DeValue;
 
-use crate::command;
+use crate::command::{self, Word};
 use crate::diagnostic::{Place, Report, Severity};
 use crate::env_file::Entries;
 use crate::field::{Field, Owner, Text};
@@ -42,6 +42,9 @@ pub(crate) struct Parts {
     watchdog: Option<Duration>,
     probes: Vec<ProbeDraft>,
     pub(crate) command_at: Option<Place>,
+    pub(crate) user_at: Option<Place>,
+    pub(crate) groups_at: Option<Place>,
+    pub(crate) directory_at: Option<Place>,
 }
 
 impl Parts {
@@ -108,17 +111,20 @@ impl Parts {
     }
 
     pub(crate) fn user(&mut self, field: &Field<'_>) {
+        self.user_at = Some(field.place());
         if let Some(user) = read_user(field) {
             self.user = user;
         }
     }
 
     pub(crate) fn groups(&mut self, field: &Field<'_>) {
+        self.groups_at = Some(field.place());
         let groups: Vec<String> = field.items().iter().filter_map(read_user_name).collect();
         self.groups = (!groups.is_empty()).then_some(groups);
     }
 
     pub(crate) fn directory(&mut self, field: &Field<'_>) {
+        self.directory_at = Some(field.place());
         if let Some(path) = field.optional_path() {
             self.directory = path;
         }
@@ -201,7 +207,31 @@ pub(crate) fn read_command(field: &Field<'_>, example: &str) -> Option<Vec<Strin
         field.error_with_hint("is empty", "name the program to run first");
         return None;
     }
+    warn_of_doubled_dollars(field, &words);
     Some(words)
+}
+
+/// `$$` in a script is its pid to a shell, and one `$` here.
+fn warn_of_doubled_dollars(field: &Field<'_>, words: &[String]) {
+    let name = words[0].rsplit('/').next().unwrap_or_default();
+    let is_shell = ["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"].contains(&name);
+    let takes_script = words.iter().skip(1).any(|word| word.starts_with('-') && word.ends_with('c'));
+    if !is_shell || !takes_script {
+        return;
+    }
+    let texts: Vec<&str> = match field.value.get_ref() {
+        DeValue::String(text) => vec![text],
+        DeValue::Array(items) => items.iter().filter_map(|item| item.get_ref().as_str()).collect(),
+        _ => Vec::new(),
+    };
+    let is_meant_for_the_shell = |text: &str| {
+        let run = |at: usize| text[at..].bytes().take_while(|&byte| byte == b'$').count();
+        let starts = text.match_indices('$').filter(|&(at, _)| !text[..at].ends_with('$'));
+        starts.map(|(at, _)| (at, run(at))).any(|(at, length)| length == 2 && !text[at + 2..].starts_with(['{', '(']))
+    };
+    if texts.into_iter().any(is_meant_for_the_shell) {
+        field.warning("has a $$, which is one $ to the shell and not its pid", "$$$$ gives the shell its $$");
+    }
 }
 
 fn is_captured(output: &OutputSpec) -> bool {
@@ -209,7 +239,8 @@ fn is_captured(output: &OutputSpec) -> bool {
     streams.into_iter().flatten().any(|target| matches!(target, Target::Capture(_)))
 }
 
-/// Splits first and interpolates after, so that a value never becomes two arguments.
+/// Splits first and interpolates after. As in a shell, an unquoted variable becomes as many words as it has, and none if it
+/// is empty; one in quotes stays one word, whatever is in it.
 fn split_and_interpolate(field: &Field<'_>, text: &str) -> Option<Vec<String>> {
     if text.contains('\0') {
         field.error("must not contain a NUL character");
@@ -230,8 +261,26 @@ fn split_and_interpolate(field: &Field<'_>, text: &str) -> Option<Vec<String>> {
         };
         field.warning(problem, hint);
     }
-    let words: Vec<_> = words.iter().map(|word| field.interpolated_owned(&word.text)).collect();
-    words.into_iter().collect()
+    // All of them are read before the first mistake ends it, so that every mistake is told.
+    let words: Vec<_> = words.iter().map(|word| expand(field, word)).collect();
+    words.into_iter().collect::<Option<Vec<_>>>().map(|words| words.concat())
+}
+
+/// The words that one word of a command comes to.
+fn expand(field: &Field<'_>, word: &Word) -> Option<Vec<String>> {
+    let mut words: Vec<String> = vec![String::new()];
+    for piece in &word.pieces {
+        let mut parts = field.interpolated_words(&piece.text, piece.quoted)?.into_iter();
+        words.last_mut()?.push_str(&parts.next()?);
+        words.extend(parts);
+    }
+    // Only quotes make an empty word.
+    let count = words.len();
+    words.retain(|text| !text.is_empty());
+    if words.is_empty() && count > 0 && word.quoted {
+        words.push(String::new());
+    }
+    Some(words)
 }
 
 fn into_strings(texts: Vec<Text<'_>>) -> Vec<String> {

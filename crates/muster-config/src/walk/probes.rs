@@ -107,7 +107,8 @@ impl ProbeDraft {
     /// What its keys say together and none of them alone.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         let path = format!("probes.{}", self.name);
-        if !self.has_check {
+        let misnamed = |kind: &str| report.was_misnamed(owner, &format!("{path}."), kind);
+        if !self.has_check && !checks::KINDS.into_iter().any(misnamed) {
             let finding = owner.finding(Severity::Error, self.at, format_args!("{path} checks nothing"));
             report.add(finding.hint("one of http = \"http://…\", tcp = \"host:port\", exec = [\"…\"]"));
         }

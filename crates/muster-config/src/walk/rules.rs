@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_core::restart::{Limit, RestartPolicy, RestartWhen};
+use muster_core::restart::{Limit, Reset, RestartPolicy, RestartWhen};
 use muster_core::signal::Signal;
 use muster_core::spec::{Kind, StopScope, StopSpec, StopStep};
 use toml::de::DeValue;
@@ -27,6 +27,7 @@ pub(crate) struct Rules {
     pub(crate) exit_codes: Vec<u8>,
     pub(crate) priority: i64,
     pub(crate) numprocs: u32,
+    pub(crate) numprocs_start: u32,
     pub(crate) essential: bool,
     signals: Vec<Signal>,
     patience: Duration,
@@ -55,6 +56,7 @@ impl Default for Rules {
             exit_codes: vec![0],
             priority: 999,
             numprocs: 1,
+            numprocs_start: 0,
             essential: false,
             signals: vec![Signal::TERM],
             patience: Duration::from_secs(10),
@@ -105,6 +107,19 @@ impl Rules {
             let (max, delay) = (show_duration(backoff.max), show_duration(backoff.delay));
             let message = format!("backoff has a max of {max}, which is shorter than its delay of {delay}");
             report.add(owner.finding(Severity::Error, place, message).hint("max is where a growing delay ends"));
+        }
+        let restarts = self.when != RestartWhen::Never;
+        let is_endless = self.restart_policy().limit == Limit::Unlimited;
+        if let Some(place) = self.backoff_at.filter(|_| restarts && is_endless && backoff.delay.is_zero()) {
+            let message =
+                "backoff has no delay and startretries no limit: what fails at once is started again without a pause";
+            report
+                .add(owner.finding(Severity::Warning, place, message).hint("delay = \"100ms\", or startretries = 10"));
+        }
+        let is_reset_at_once = matches!(backoff.reset, Reset::AfterUp(span) if span.is_zero());
+        if let Some(place) = self.backoff_at.filter(|_| restarts && !is_endless && is_reset_at_once) {
+            let message = "reset_after = 0 forgets every failure of a run that came up: startretries never ends it";
+            report.add(owner.finding(Severity::Warning, place, message).hint("leave it out for the default"));
         }
         let disagree = self.docker_limit.map(Limit::Retries).zip(self.retries).is_some_and(|(one, other)| one != other);
         if let Some(place) = self.retries_at.filter(|_| disagree) {
@@ -222,6 +237,12 @@ impl Rules {
         }
     }
 
+    pub(crate) fn numprocs_start(&mut self, field: &Field<'_>) {
+        if let Some(first) = field.integer(0..=HIGHEST_START).and_then(|n| u32::try_from(n).ok()) {
+            self.numprocs_start = first;
+        }
+    }
+
     pub(crate) fn essential(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.essential = flag;
@@ -270,6 +291,9 @@ impl Rules {
         }
     }
 }
+
+/// Numbers of instances stand in ports and names; larger ones are a typing error.
+pub(crate) const HIGHEST_START: i64 = 1_000_000;
 
 const POLICY_WORDS: &str = "\"no\", \"on-failure\", \"always\" or \"unless-stopped\"";
 

@@ -30,6 +30,7 @@ impl Here {
         let variables = |name: &str| match name {
             "PORT" => Some("8080".to_owned()),
             "WORKERS" => Some("3".to_owned()),
+            "EMPTY" => Some(String::new()),
             "PATH" => Some("/usr/bin:/bin".to_owned()),
             "TRICK" => Some("two words {name} ${PORT}".to_owned()),
             _ => None,

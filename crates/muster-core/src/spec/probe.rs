@@ -2,6 +2,7 @@
 //!
 //! Values only. [`crate::health`] counts the answers, the shell asks the questions.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::InstanceSpec;
@@ -20,7 +21,7 @@ pub enum ReadySpec {
 }
 
 /// Something that succeeds or fails.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum CheckSpec {
     /// A connection to `host:port` can be made.
     Tcp(String),
@@ -31,12 +32,31 @@ pub enum CheckSpec {
 }
 
 /// A GET.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct HttpCheck {
     /// Of what: `http://host:port/path`.
     pub url: String,
     /// With which headers, besides the usual ones. `Host` replaces the one that follows from the address.
     pub headers: Vec<(String, String)>,
+}
+
+/// Arguments may be secrets, and inputs and effects are logged at the level `trace`.
+impl fmt::Debug for CheckSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CheckSpec::Tcp(address) => f.debug_tuple("Tcp").field(address).finish(),
+            CheckSpec::Http(check) => f.debug_tuple("Http").field(check).finish(),
+            CheckSpec::Exec(command) => f.debug_tuple("Exec").field(&command.first()).finish(),
+        }
+    }
+}
+
+/// The values of headers are secrets.
+impl fmt::Debug for HttpCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("HttpCheck").field("url", &self.url).field("headers", &names).finish()
+    }
 }
 
 /// What a probe is for, as in Kubernetes.

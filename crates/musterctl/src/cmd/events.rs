@@ -2,7 +2,7 @@
 
 use std::io;
 
-use muster_api::Event;
+use muster_api::{Event, visible};
 
 use crate::events::Events;
 use crate::failure::{Exit, Failure};
@@ -25,7 +25,11 @@ pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
         let Some((event, json)) = events.next().map_err(|error| session.client.broken(error))? else {
             return Ok(Exit::Well);
         };
-        let text = if session.json { json } else { line(&event) };
+        let text = match session.json {
+            true if session.out_is_terminal => visible::json(&json),
+            true => json,
+            false => line(&event),
+        };
         match writeln!(session.live, "{text}").and_then(|()| session.live.flush()) {
             Ok(()) => {}
             // Who read has seen enough.

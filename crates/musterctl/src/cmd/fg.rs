@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use muster_api::{LogFormat, LogQuery, Problem, ProblemKind, ProgramDetail, Route, State};
+use muster_api::{LogFormat, LogQuery, Problem, ProblemKind, ProgramDetail, Route, State, visible};
 
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
@@ -49,7 +49,8 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
             Ok(count) => count,
             Err(error) => return Err(session.client.broken(error)),
         };
-        let written = session.live.write_all(&buffer[..count]).and_then(|()| session.live.flush());
+        let shown = if session.out_is_terminal { harmless(&buffer[..count]) } else { buffer[..count].to_vec() };
+        let written = session.live.write_all(&shown).and_then(|()| session.live.flush());
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Well),
             Err(error) => {
@@ -59,6 +60,18 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
             Ok(()) => {}
         }
     }
+}
+
+/// A piece of output as the terminal may be sent it. A colour code that the piece ends within is shown, not obeyed.
+fn harmless(piece: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::with_capacity(piece.len());
+    for (index, line) in piece.split(|&byte| byte == b'\n').enumerate() {
+        if index > 0 {
+            shown.push(b'\n');
+        }
+        visible::put_visible(line, &mut shown);
+    }
+    shown
 }
 
 /// Sends what is typed, until that ends. The program's output goes on.

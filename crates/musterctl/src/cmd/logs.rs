@@ -2,7 +2,7 @@
 
 use std::io;
 
-use muster_api::{LogFormat, LogQuery, LogStream, Program, Route, Since};
+use muster_api::{LogFormat, LogQuery, LogStream, Program, Route, Since, visible};
 
 use crate::failure::{Exit, Failure};
 use crate::logs::merge::Logs;
@@ -91,10 +91,10 @@ pub(super) fn instances(names: &[String], session: &Session) -> Result<Vec<Strin
 /// Prints these logs as they come.
 pub(super) fn show(routes: &[Route], mut printer: Printer, session: &mut Session) -> Result<Exit, Failure> {
     let logs = Logs::open(&session.client, routes)?;
-    let is_json = session.json;
+    let (is_json, is_terminal) = (session.json, session.out_is_terminal);
     let ended = logs.for_each(|entries| {
         let write = |entry| {
-            let text = if is_json { to_json(entry) } else { printer.print(entry) };
+            let text = if is_json { to_json(entry, is_terminal) } else { printer.print(entry) };
             session.live.write_all(&text)
         };
         let written = entries.iter().try_for_each(write);
@@ -110,10 +110,9 @@ pub(super) fn show(routes: &[Route], mut printer: Printer, session: &mut Session
     }
 }
 
-fn to_json(entry: &muster_api::LogEntry) -> Vec<u8> {
-    let mut text = serde_json::to_vec(entry).expect("our bodies are plain structs, which always make JSON");
-    text.push(b'\n');
-    text
+fn to_json(entry: &muster_api::LogEntry, is_terminal: bool) -> Vec<u8> {
+    let text = serde_json::to_string(entry).expect("our bodies are plain structs, which always make JSON") + "\n";
+    if is_terminal { visible::json(&text).into_bytes() } else { text.into_bytes() }
 }
 
 #[cfg(test)]

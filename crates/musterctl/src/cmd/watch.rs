@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use muster_api::{Program, State};
+use muster_api::{Program, State, visible};
 
 use super::status::{columns, lines, selected};
 use crate::failure::{Exit, Failure};
@@ -34,7 +34,8 @@ pub(super) fn run(names: &[String], session: &mut Session<'_>) -> Result<Exit, F
     loop {
         let text = match (session.out_is_terminal, session.json) {
             (true, false) => screen(&older(&programs, since.elapsed()), session.coloured),
-            (_, is_json) => shown.changed(&programs, is_json),
+            (true, true) => visible::json(&shown.changed(&programs, true)),
+            (false, is_json) => shown.changed(&programs, is_json),
         };
         if put(session, &text)? {
             return Ok(Exit::Well);

@@ -5,9 +5,10 @@
 //! another.
 
 use anstyle::{AnsiColor, Color, Style};
+use muster_api::visible::colour_length;
 use muster_api::{EntryKind, LogEntry};
 
-use crate::output::{BAD, HINT, paint};
+use crate::output::{BAD, HINT, paint, printable, seen};
 
 /// Names longer than this are not padded to.
 const WIDEST: usize = 24;
@@ -95,7 +96,7 @@ impl Printer {
         }
         if let Some(place) = self.names.iter().position(|name| *name == entry.program) {
             let style = Style::new().fg_color(Some(Color::Ansi(COLOURS[place % COLOURS.len()])));
-            paint(text, self.coloured, style, &format!("{:<width$}", entry.program, width = self.width));
+            paint(text, self.coloured, style, &format!("{:<width$}", printable(&entry.program), width = self.width));
             let is_error = entry.stream.as_deref() == Some("stderr");
             let mark_style = if is_error { BAD } else { Style::new().dimmed() };
             text.push(' ');
@@ -111,7 +112,7 @@ fn harmless(bytes: &[u8], coloured: bool) -> String {
     let text = text.strip_suffix('\r').unwrap_or(&text);
     let (mut shown, mut rest, mut has_colour) = (String::with_capacity(text.len()), text, false);
     while let Some(next) = rest.chars().next() {
-        match colour_length(rest) {
+        match colour_length(rest.as_bytes()) {
             Some(length) => {
                 if coloured {
                     shown.push_str(&rest[..length]);
@@ -120,7 +121,7 @@ fn harmless(bytes: &[u8], coloured: bool) -> String {
                 rest = &rest[length..];
             }
             None => {
-                shown.push(if next.is_control() && next != '\t' { '\u{fffd}' } else { next });
+                shown.push(if next == '\t' { next } else { seen(next) });
                 rest = &rest[next.len_utf8()..];
             }
         }
@@ -129,13 +130,6 @@ fn harmless(bytes: &[u8], coloured: bool) -> String {
         shown.push_str("\u{1b}[0m");
     }
     shown
-}
-
-/// How long the colour code is that the text begins with: `ESC [`, numbers, `m`.
-fn colour_length(text: &str) -> Option<usize> {
-    let numbers = text.strip_prefix("\u{1b}[")?;
-    let end = numbers.find(|character: char| !(character.is_ascii_digit() || character == ';' || character == ':'))?;
-    numbers[end..].starts_with('m').then_some(end + 3)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use muster_core::spec::ControlSpec;
 use muster_sys::user::Accounts;
 use tracing::warn;
 
+use crate::secrets::Reader;
+
 /// Who may do what.
 #[derive(Debug)]
 pub(crate) struct Access {
@@ -38,10 +40,18 @@ impl Access {
         }
     }
 
+    fn may_control(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.own || self.may_control.contains(&uid)
+    }
+
+    /// As whom this user is shown things.
+    pub(super) fn reader(&self, uid: u32) -> Reader {
+        if self.may_control(uid) { Reader::Control } else { Reader::Look }
+    }
+
     /// Whether this user may use this method, or why not.
     pub(super) fn check(&self, uid: u32, method: Method) -> Result<(), Problem> {
-        let may_control = uid == 0 || uid == self.own || self.may_control.contains(&uid);
-        if may_control || (method == Method::Get && self.may_look.contains(&uid)) {
+        if self.may_control(uid) || (method == Method::Get && self.may_look.contains(&uid)) {
             return Ok(());
         }
         let (what, key) = match method {

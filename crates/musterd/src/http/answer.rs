@@ -28,12 +28,13 @@ pub(super) async fn answer(shared: Rc<Shared>, uid: u32, request: Request<Incomi
 }
 
 async fn dispatch(shared: &Rc<Shared>, route: Route, uid: u32, request: Request<Incoming>) -> Answer {
+    let reader = shared.access.borrow().reader(uid);
     let answered = match route {
         Route::Info => Ok(look::info(shared)),
         Route::Programs { select } => look::programs(shared, select.as_deref()),
-        Route::Program { name } => look::program(shared, &name),
-        Route::ProgramProcesses { select } => look::processes(shared, Some(&select)),
-        Route::Processes => look::processes(shared, None),
+        Route::Program { name } => look::program(shared, &name, reader),
+        Route::ProgramProcesses { select } => look::processes(shared, Some(&select), reader),
+        Route::Processes => look::processes(shared, None, reader),
         Route::Logs { name, query } => logs::read(shared, &name, &query),
         Route::ClearLogs { name } => logs::clear(shared, &name).await,
         Route::DaemonLog { query } => logs::read_daemons(shared, &query),
@@ -48,7 +49,7 @@ async fn dispatch(shared: &Rc<Shared>, route: Route, uid: u32, request: Request<
         Route::Wait { select, until, timeout } => action::wait(shared, &select, until, timeout).await,
         Route::Why { name } => look::why(shared, &name),
         Route::Events => events::follow(shared, request.headers()),
-        Route::Config => Ok(config::in_force(shared)),
+        Route::Config => Ok(config::in_force(shared, reader)),
         Route::CheckConfig => config::check(shared).await,
         Route::Reload { dry_run } => config::reload(shared, dry_run).await,
         Route::Shutdown => action::shutdown(shared, request.into_body()).await,

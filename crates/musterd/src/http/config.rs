@@ -9,19 +9,20 @@ use serde_json::{Map, Value};
 use super::response::{self, Answer};
 use crate::effective;
 use crate::reload::{self, Origin};
+use crate::secrets::Reader;
 use crate::shared::Shared;
 
 /// What is in force.
-pub(super) fn in_force(shared: &Shared) -> Answer {
+pub(super) fn in_force(shared: &Shared, reader: Reader) -> Answer {
     let in_force = shared.configuration.in_force();
     let supervisor = shared.supervisor.borrow();
     let instances = supervisor.snapshot().iter();
     let programs: Map<String, Value> =
-        instances.map(|it| (it.name().to_owned(), effective::configuration(it))).collect();
+        instances.map(|it| (it.name().to_owned(), effective::configuration(it, &in_force, reader))).collect();
     let config = Config {
         files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
-        musterd: effective::daemon(&in_force.daemon),
-        http: effective::control(&in_force.control),
+        musterd: effective::daemon(&in_force, reader),
+        http: effective::control(&in_force, reader),
         programs: Value::Object(programs),
     };
     response::json(StatusCode::OK, &config)

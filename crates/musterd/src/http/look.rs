@@ -7,6 +7,7 @@ use muster_core::{Goal, Instance, Selector, State};
 
 use super::action::parse_selector;
 use super::response::{self, Answer};
+use crate::secrets::{Reader, masked_process};
 use crate::shared::Shared;
 use crate::story;
 use crate::view;
@@ -64,10 +65,10 @@ fn chosen<'a>(
     Ok(ids.into_iter().map(|id| supervisor.instance(id)).collect())
 }
 
-pub(super) fn program(shared: &Shared, name: &str) -> Result<Answer, Problem> {
+pub(super) fn program(shared: &Shared, name: &str, reader: Reader) -> Result<Answer, Problem> {
     let supervisor = shared.supervisor.borrow();
     let instance = supervisor.find(name).ok_or_else(|| no_such_instance(&supervisor, name))?;
-    Ok(response::json(StatusCode::OK, &view::detail(shared, instance, shared.clock.now())))
+    Ok(response::json(StatusCode::OK, &view::detail(shared, instance, shared.clock.now(), reader)))
 }
 
 pub(super) fn why(shared: &Shared, name: &str) -> Result<Answer, Problem> {
@@ -89,18 +90,19 @@ pub(super) fn readiness(shared: &Shared) -> Answer {
     response::json(status, &ready)
 }
 
-pub(super) fn processes(shared: &Shared, select: Option<&str>) -> Result<Answer, Problem> {
+pub(super) fn processes(shared: &Shared, select: Option<&str>, reader: Reader) -> Result<Answer, Problem> {
     let selector = select.map(parse_selector).transpose()?;
     let supervisor = shared.supervisor.borrow();
     let mut children = shared.children.borrow_mut();
     let chosen = chosen(&supervisor, selector.as_ref())?;
+    let masked = |all: Vec<api::ProcessInfo>| all.into_iter().map(|it| masked_process(it, reader)).collect();
     let programs = chosen.into_iter().map(|instance| api::InstanceProcesses {
         name: instance.name().to_owned(),
         state: view::state(instance.state()),
         run: instance.last_run().map(|run| run.0),
-        processes: instance.run().map_or_else(Vec::new, |run| children.processes(run)),
+        processes: masked(instance.run().map_or_else(Vec::new, |run| children.processes(run))),
     });
     let programs = programs.collect();
-    let strays = if select.is_none() { children.strays() } else { Vec::new() };
+    let strays = if select.is_none() { masked(children.strays()) } else { Vec::new() };
     Ok(response::json(StatusCode::OK, &api::Processes { programs, strays }))
 }

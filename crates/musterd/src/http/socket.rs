@@ -102,7 +102,7 @@ fn unusable(path: &Path, error: &io::Error) -> SocketError {
 fn look_up_owner(owner: Option<&UserSpec>, accounts: &mut Accounts) -> Result<Option<(u32, u32)>, SocketError> {
     let Some(owner) = owner else { return Ok(None) };
     let account = accounts
-        .account(owner, nix::unistd::getegid().as_raw())
+        .owner(owner, nix::unistd::getegid().as_raw())
         .map_err(|error| SocketError::Misconfigured(format!("[http] owner: {error}")))?;
     Ok(Some((account.uid, account.gid)))
 }

@@ -2,14 +2,14 @@
 //!
 //! A line is passed on when it is complete, so that lines of several programs never mix. Of a line that does not end, at
 //! most [`LONGEST`] bytes are kept: it goes out in parts, and the parts after the first are marked (`web + rest`, or
-//! `"part":2`). Bytes are never changed: colours, carriage returns, NULs and invalid UTF-8 pass as they are; what JSON
-//! cannot hold is in [`json`](super::json).
+//! `"part":2`). As text, a line keeps its colours and nothing else that a terminal would obey ([`visible`]): it could
+//! forge or hide other programs' lines. Raw bytes are never changed; what JSON cannot hold is in [`json`](super::json).
 
 use std::ops::Range;
 use std::time::SystemTime;
 
 use memchr::{memchr_iter, memrchr};
-use muster_api::Timestamp;
+use muster_api::{Timestamp, visible};
 use muster_core::spec::LineFormat;
 
 use super::Source;
@@ -117,10 +117,13 @@ impl Lines {
         // Room for some lines more, so that it is rarely made larger on the way.
         out.reserve(bytes.len() + bytes.len() / 4);
         let (mut start, mut count) = (0, 0);
+        let is_plain = visible::is_plain(bytes);
         for end in memchr_iter(b'\n', bytes) {
             match &self.form {
                 // Nearly all lines of a program that writes much.
-                Form::Text { prefix, .. } if self.partial.is_empty() && self.parts == 0 && end - start <= LONGEST => {
+                Form::Text { prefix, .. }
+                    if is_plain && self.partial.is_empty() && self.parts == 0 && end - start <= LONGEST =>
+                {
                     out.extend_from_slice(&stamp);
                     prefix.put(out);
                     append(out, bytes, start..end + 1);
@@ -228,7 +231,7 @@ fn put(form: &Form, line: &[u8], part: Option<Part>, stamp: &[u8], out: &mut Vec
                 Some(part) if part.number > 1 => prefix.put_continued(out),
                 _ => prefix.put(out),
             }
-            out.extend_from_slice(line);
+            visible::put_visible(line, out);
             out.push(b'\n');
         }
         Form::Json { head } => json::put(head, line, part, stamp, out),
@@ -280,8 +283,10 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_of_a_line_is_changed() {
-        assert_eq!(told(&[b"\x1b[31mred\r\0\xff\n"]), "web | \x1b[31mred\r\0\u{ff}\n");
+    fn text_keeps_colours_and_obeys_nothing_else_and_raw_bytes_stay() {
+        assert_eq!(told(&[b"\x1b[31mred\r\0\xff\n"]), "web | \x1b[31mred\\r\\x00\u{ff}\n");
+        assert_eq!(told(&[b"\x1b[8mx\x1b]0;t\x07\r\n"]), "web | \\x1b[8mx\\x1b]0;t\\x07\r\n");
+        assert_eq!(told(&[b"\x1b[3", b"1mred\x1b", b"[2J\n"]), "web | \x1b[31mred\\x1b[2J\n", "read in pieces");
         assert_eq!(told_raw(&[b"\x1b[31mred\r\0\xff\n"]), "\x1b[31mred\r\0\u{ff}\n");
     }
 

@@ -1,7 +1,8 @@
 //! The HTTP probe: a GET, as the kubelet makes it.
 //!
 //! A status from 200 to 399 passes. Redirects are followed on the same host, at most ten; one that leads elsewhere passes
-//! as it is. The server is asked to close the connection, so that the TIME_WAIT is not ours, and no more of its answer is
+//! as it is. The configured headers may hold a token: they are sent to the configured origin only, and not again after a
+//! redirect has left it. The server is asked to close the connection, so that the TIME_WAIT is not ours, and no more of its answer is
 //! read than is needed. The caller limits the time for all of it, and says when it will be over.
 
 use std::time::Duration;
@@ -38,11 +39,18 @@ struct Answer {
 /// GETs the address until there is an answer that is no redirect to the same host.
 pub(crate) async fn check(resolver: &Resolver, check: &HttpCheck, deadline: Instant) -> Result<String, String> {
     let mut url = Url::parse(&check.url).map_err(|problem| format!("the address {}", problem.message))?;
+    let mut headers = check.headers.as_slice();
     for _ in 0..=MOST_REDIRECTS {
-        let answer = get(resolver, &url, check, deadline).await?;
+        let answer = get(resolver, &url, headers, deadline).await?;
         let is_redirect = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
         match answer.location.as_deref().filter(|_| is_redirect).map(|location| redirect(&url, location)) {
-            Some(Redirect::Here(next)) => url = next,
+            Some(Redirect::Here(next)) => {
+                // The host is the same and the scheme is always http: the port is the rest of the origin.
+                if next.port != url.port {
+                    headers = &[];
+                }
+                url = next;
+            }
             Some(Redirect::Elsewhere) | None => return judge(&url, &answer),
         }
     }
@@ -59,10 +67,15 @@ fn judge(url: &Url, answer: &Answer) -> Result<String, String> {
     Err(if body.is_empty() { format!("{url}: {told}") } else { format!("{url}: {told}: {body}") })
 }
 
-async fn get(resolver: &Resolver, url: &Url, check: &HttpCheck, deadline: Instant) -> Result<Answer, String> {
+async fn get(
+    resolver: &Resolver,
+    url: &Url,
+    headers: &[(String, String)],
+    deadline: Instant,
+) -> Result<Answer, String> {
     let mut stream = resolver.connect(&url.host, url.port).await?;
     let failed = |what: &str, error: &std::io::Error| format!("{url}: cannot {what}: {}", words(error));
-    stream.write_all(&request(url, check)).await.map_err(|error| failed("send the request", &error))?;
+    stream.write_all(&request(url, headers)).await.map_err(|error| failed("send the request", &error))?;
     let mut bytes = Vec::new();
     loop {
         if let Some(head) = Head::parse(&bytes).map_err(|error| format!("{url}: {error}"))? {
@@ -81,13 +94,13 @@ async fn get(resolver: &Resolver, url: &Url, check: &HttpCheck, deadline: Instan
 }
 
 /// The caller's headers win over ours.
-fn request(url: &Url, check: &HttpCheck) -> Vec<u8> {
-    let has = |name: &str| check.headers.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
+fn request(url: &Url, headers: &[(String, String)]) -> Vec<u8> {
+    let has = |name: &str| headers.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
     let mut text = format!("GET {} HTTP/1.1\r\n", url.target);
     let authority = url.authority();
     let agent = concat!("musterd/", env!("CARGO_PKG_VERSION"));
     let ours = [("Host", authority.as_str()), ("User-Agent", agent), ("Accept", "*/*"), ("Connection", "close")];
-    let theirs = check.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let theirs = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in ours.into_iter().filter(|(name, _)| !has(name)).chain(theirs) {
         text.extend([name, ": ", value, "\r\n"]);
     }
@@ -231,8 +244,7 @@ mod tests {
     fn configured_headers_are_sent_and_win_over_ours() {
         let url = Url::parse("http://[::1]:8000/x?y").unwrap();
         let headers = [("host".to_owned(), "shop".to_owned()), ("X-Probe".to_owned(), "1".to_owned())];
-        let check = HttpCheck { url: url.to_string(), headers: headers.to_vec() };
-        let text = String::from_utf8(request(&url, &check)).unwrap();
+        let text = String::from_utf8(request(&url, &headers)).unwrap();
         let agent = concat!("User-Agent: musterd/", env!("CARGO_PKG_VERSION"));
         let expected =
             ["GET /x?y HTTP/1.1", agent, "Accept: */*", "Connection: close", "host: shop", "X-Probe: 1", "", ""];

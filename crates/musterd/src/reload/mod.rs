@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
-use muster_config::LookedAt;
+use muster_config::{Disguises, LookedAt};
 use muster_core::spec::{ControlSpec, DaemonSpec, Spec};
 use muster_core::{Input, Instance, Outcome, Plan, RequestId};
 use tokio::sync::{Mutex, Notify, oneshot};
@@ -24,6 +24,7 @@ use tracing::{error, warn};
 
 pub(crate) use self::daemon::settings;
 use self::watch::Look;
+use crate::secrets;
 use crate::shared::{Order, Shared};
 
 /// How many reloads may wait for their turn. Who comes after that is told that the daemon is busy.
@@ -48,9 +49,20 @@ pub(crate) struct Sources {
     paths: Vec<PathBuf>,
     files: Vec<PathBuf>,
     looks: Vec<Look>,
+    disguises: Disguises,
 }
 
 impl Sources {
+    /// What of it is not to be shown.
+    pub(crate) fn disguises(&self) -> &Disguises {
+        &self.disguises
+    }
+
+    /// With what of it is not to be shown.
+    pub(crate) fn disguised_by(self, disguises: Disguises) -> Sources {
+        Sources { disguises, ..self }
+    }
+
     /// The same wherever the daemon's working directory will be.
     pub(crate) fn absolute(paths: Vec<PathBuf>, files: Vec<PathBuf>, looked_at: Vec<LookedAt>) -> Sources {
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
@@ -62,6 +74,7 @@ impl Sources {
             paths: paths.into_iter().map(absolute).collect(),
             files: files.into_iter().map(absolute).collect(),
             looks: watch::look(looked_at.into_iter().map(of_look).collect()),
+            disguises: Disguises::default(),
         }
     }
 }
@@ -71,6 +84,24 @@ pub(crate) struct InForce {
     pub(crate) daemon: DaemonSpec,
     pub(crate) control: ControlSpec,
     pub(crate) files: Vec<PathBuf>,
+    /// What of it is not to be shown as it is.
+    pub(crate) disguises: Disguises,
+    /// The same of the configuration before: some programs may still run by it.
+    pub(crate) earlier: Disguises,
+}
+
+impl InForce {
+    /// The keys of the daemon's own that only a restart changes stay as they were, and so does what is hidden of them.
+    fn put_disguises(&mut self, new: Disguises) {
+        let was = std::mem::replace(&mut self.disguises, new);
+        self.disguises.musterd.extend(was.musterd.iter().copied());
+        self.disguises.http.extend(was.http.iter().copied());
+        for keys in [&mut self.disguises.musterd, &mut self.disguises.http] {
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        self.earlier = was;
+    }
 }
 
 /// What was read and is to be put in force.
@@ -78,6 +109,7 @@ pub(crate) struct InForce {
 pub(crate) struct New {
     pub(crate) spec: Spec,
     pub(crate) files: Vec<PathBuf>,
+    pub(crate) disguises: Disguises,
     pub(crate) access: crate::http::access::Access,
 }
 
@@ -96,7 +128,13 @@ impl Configuration {
     pub(crate) fn new(sources: Sources, daemon: DaemonSpec, control: ControlSpec) -> Configuration {
         Configuration {
             paths: sources.paths,
-            in_force: RefCell::new(InForce { daemon, control, files: sources.files }),
+            in_force: RefCell::new(InForce {
+                daemon,
+                control,
+                files: sources.files,
+                disguises: sources.disguises,
+                earlier: Disguises::default(),
+            }),
             looks: RefCell::new(sources.looks),
             turn: Mutex::new(()),
             waiting: Cell::new(0),
@@ -114,11 +152,13 @@ impl Configuration {
 /// Puts what was read in force: what of it is the daemon's own here, the rest by what the core is told. Called by the loop,
 /// so that both happen in one step.
 pub(crate) fn put_in_force(shared: &Shared, request: RequestId, new: New) -> Input {
-    let New { spec, files, access } = new;
+    let New { spec, files, disguises, access } = new;
     if !shared.supervisor.borrow().is_shutting_down() {
         let mut in_force = shared.configuration.in_force.borrow_mut();
         daemon::take(&mut in_force, &spec);
         in_force.files = files;
+        secrets::learn(&disguises, &spec.programs);
+        in_force.put_disguises(disguises);
         *shared.access.borrow_mut() = access;
         let instances = spec.programs.iter().flat_map(|program| &program.instances);
         let children = shared.children.borrow();

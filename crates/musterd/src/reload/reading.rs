@@ -34,7 +34,12 @@ pub(super) async fn read(paths: Vec<PathBuf>) -> Result<Reading, Problem> {
         let mut loaded = check::load(&paths, &config_files::open_again);
         let diagnostics = diagnostics(&loaded);
         let access = |spec: &muster_core::spec::Spec| Access::new(&spec.control, &mut Accounts::default());
-        let new = loaded.spec.take().map(|spec| New { access: access(&spec), spec, files: loaded.files });
+        let new = loaded.spec.take().map(|spec| New {
+            access: access(&spec),
+            spec,
+            files: loaded.files,
+            disguises: loaded.disguises,
+        });
         Reading { new, looks: look(loaded.looked_at), diagnostics }
     })
     .await
@@ -44,7 +49,7 @@ pub(super) async fn read(paths: Vec<PathBuf>) -> Result<Reading, Problem> {
 pub(crate) async fn check(paths: Vec<PathBuf>) -> Result<ConfigReport, Problem> {
     on_a_thread(move || {
         let mut loaded = check::load(&paths, &config_files::open_again);
-        loaded.lint(&|name| std::env::var(name).ok());
+        check::look_at_machine(&mut loaded);
         let count = |severity| {
             let count = loaded.diagnostics.iter().filter(|found| found.severity == severity).count();
             u32::try_from(count).unwrap_or(u32::MAX)

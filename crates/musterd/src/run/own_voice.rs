@@ -3,6 +3,8 @@
 //! All on standard error: standard output is the command's alone. At the usual verbosity only what went wrong is said.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
 
 use muster_core::Exit;
 use muster_sys::foreground::{Onward, Step};
@@ -88,6 +90,9 @@ impl OwnVoice {
         if step != Step::Exec {
             return Onward::Continue;
         }
+        if errno == ENOENT && command.as_encoded_bytes().contains(&b'/') && say_interpreter(command) {
+            return Onward::Exit(127);
+        }
         say_before_exec(format_args!(
             "musterd run: cannot run {}: {}\n",
             command.display(),
@@ -95,6 +100,27 @@ impl OwnVoice {
         ));
         Onward::Exit(if errno == ENOENT { 127 } else { 126 })
     }
+}
+
+/// How much of a `#!` line is looked at, as the kernel does.
+const LINE: usize = 256;
+
+/// A script that is there and cannot be executed lacks its interpreter. Says so without allocating; false where it is none.
+fn say_interpreter(script: &OsStr) -> bool {
+    let mut head = [0; LINE];
+    let Ok(length) = File::open(script).and_then(|mut file| file.read(&mut head)) else { return false };
+    let Some(line) = head[..length].strip_prefix(b"#!") else { return false };
+    let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default().trim_ascii_start();
+    let interpreter = line.split(|byte| b" \t".contains(byte)).next().unwrap_or_default();
+    let (interpreter, why) = match interpreter.strip_suffix(b"\r") {
+        Some(interpreter) => (interpreter, ": the #! line ends with a carriage return, as files from Windows do"),
+        None => (interpreter, ""),
+    };
+    let (script, interpreter) = (script.display(), interpreter.escape_ascii());
+    say_before_exec(format_args!(
+        "musterd run: cannot run {script}: its interpreter {interpreter} does not exist{why}\n"
+    ));
+    true
 }
 
 fn reason(errno: i32) -> String {

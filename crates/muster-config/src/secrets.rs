@@ -1,0 +1,231 @@
+//! Secrets that came from variables and files, and where they went.
+//!
+//! While a configuration is read, [`Noted`] keeps the value of each variable that looks secret. Where one goes into a value
+//! of the configuration is known exactly: the value is read a second time with a mask in its place, and that copy is what
+//! is shown ([`Disguise`]). In text that others made of it, an error or a process's command line, [`Secrets`] finds it again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use muster_core::spec::InstanceSpec;
+
+use crate::disguise::secrets_in;
+use crate::mask::{MASK, is_secret};
+
+/// Shorter values could be anything: they are found only where they stand alone.
+const SHORT: usize = 4;
+/// So many are kept, the longest: more could only come from reloads with ever new values.
+const MOST: usize = 4096;
+
+/// What is noted during a load.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    values: RefCell<BTreeSet<String>>,
+    was_used: Cell<bool>,
+}
+
+impl Noted {
+    /// A secret is read.
+    pub(crate) fn note(&self, value: &str) {
+        self.was_used.set(true);
+        if !value.is_empty() {
+            self.values.borrow_mut().insert(value.to_owned());
+        }
+    }
+
+    /// A secret is known that went into no value so far. A short one is too much like anything else.
+    pub(crate) fn keep(&self, value: &str) {
+        if value.len() >= SHORT {
+            self.values.borrow_mut().insert(value.to_owned());
+        }
+    }
+
+    /// What a variable holds, by its name or by what it looks like.
+    pub(crate) fn keep_variable(&self, name: &str, value: &str) {
+        if is_secret(name) {
+            self.keep(value);
+        } else {
+            secrets_in(value).into_iter().for_each(|secret| self.keep(secret));
+        }
+    }
+
+    /// A text that a secret went into: a short one is known by what is around it.
+    pub(crate) fn note_around(&self, text: &str) {
+        let is_short = |value: &String| value.len() < SHORT && text.contains(value.as_str());
+        if text.len() >= SHORT && self.values.borrow().iter().any(is_short) {
+            self.keep(text);
+        }
+    }
+
+    /// Whether one was read since the last time this was asked.
+    pub(crate) fn take_used(&self) -> bool {
+        self.was_used.replace(false)
+    }
+
+    pub(crate) fn into_secrets(self) -> Secrets {
+        let mut secrets = Secrets::default();
+        secrets.add(self.values.into_inner());
+        secrets
+    }
+
+    /// What is known so far.
+    pub(crate) fn mask(&self, text: &str) -> String {
+        let mut secrets = Secrets::default();
+        secrets.add(self.values.borrow().iter().cloned());
+        secrets.mask(text)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.borrow().is_empty()
+    }
+}
+
+/// Values that are not to be shown.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// The longest first, so that one within another is no part left over.
+    values: Vec<String>,
+}
+
+impl Secrets {
+    /// More of them.
+    pub fn add(&mut self, values: impl IntoIterator<Item = String>) {
+        for value in values {
+            // As a command line shows it, and as a message shows text in quotes.
+            let quoted = format!("{value:?}");
+            let quoted = quoted[1..quoted.len() - 1].to_owned();
+            for form in [value.trim().to_owned(), quoted] {
+                if !form.is_empty() && !is_common(&form) {
+                    self.values.push(form);
+                }
+            }
+        }
+        self.values.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        self.values.dedup();
+        self.values.truncate(MOST);
+    }
+
+    /// What looks secret of an environment.
+    pub fn of_environment(variables: impl IntoIterator<Item = (String, String)>) -> Secrets {
+        let noted = Noted::default();
+        variables.into_iter().for_each(|(name, value)| noted.keep_variable(&name, &value));
+        noted.into_secrets()
+    }
+
+    /// Those of another, too.
+    pub fn merge(&mut self, other: Secrets) {
+        self.add(other.values);
+    }
+
+    /// Those that this keeps.
+    pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Secrets {
+        Secrets { values: self.values.iter().filter(|value| keep(value)).cloned().collect() }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// A text with every one of them masked.
+    pub fn mask(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for value in &self.values {
+            if text.contains(value.as_str()) {
+                text = without(&text, value);
+            }
+        }
+        text
+    }
+}
+
+/// What is so common that it tells nothing, and would be masked everywhere.
+fn is_common(value: &str) -> bool {
+    value.len() < SHORT && value.bytes().all(|byte| byte.is_ascii_digit())
+        || ["true", "false", "none", "null", "yes", "no", "on", "off", "***"].contains(&value)
+}
+
+fn without(text: &str, value: &str) -> String {
+    let mut copy = String::with_capacity(text.len());
+    let mut at = 0;
+    for (start, _) in text.match_indices(value) {
+        let end = start + value.len();
+        let touches = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let stands_alone = !touches(text[..start].chars().next_back()) && !touches(text[end..].chars().next());
+        if value.len() >= SHORT || stands_alone {
+            copy.push_str(&text[at..start]);
+            copy.push_str(MASK);
+            at = end;
+        }
+    }
+    copy.push_str(&text[at..]);
+    copy
+}
+
+/// What of an instance is shown instead of its configuration.
+#[derive(Clone, Debug)]
+pub struct Disguise {
+    /// The configuration that it stands for.
+    pub real: Arc<InstanceSpec>,
+    /// The same with a mask in the place of each secret.
+    pub shown: InstanceSpec,
+    /// The keys that could not be read with a mask in them: nothing of them is shown.
+    pub hidden: Vec<&'static str>,
+}
+
+/// Everything of a configuration that is not to be shown as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Disguises {
+    /// Instances with secrets in them.
+    pub instances: Vec<Disguise>,
+    /// Keys of programs' rules with secrets in them, by the program's name.
+    pub rules: Vec<(String, &'static str)>,
+    /// Keys of `[musterd]` with secrets in them.
+    pub musterd: Vec<&'static str>,
+    /// Keys of `[http]` with secrets in them.
+    pub http: Vec<&'static str>,
+    /// The values of all secrets.
+    pub secrets: Secrets,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(values: &[&str]) -> Secrets {
+        let mut secrets = Secrets::default();
+        secrets.add(values.iter().map(|&value| value.to_owned()));
+        secrets
+    }
+
+    #[test]
+    fn a_secret_is_found_wherever_it_went() {
+        let all = secrets(&["hunter2", "hunter2222", "ab", "quo\"te", "true", "1"]);
+        for (text, expected) in [
+            ("app --x hunter2", "app --x ***"),
+            ("xhunter2222y", "x***y"),
+            ("ab cab ab=1", "*** cab ***=1"),
+            ("\"quo\\\"te\" quo\"te", "\"***\" ***"),
+            ("true 1", "true 1"),
+        ] {
+            assert_eq!(all.mask(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_short_secret_is_known_by_what_is_around_it() {
+        let noted = Noted::default();
+        noted.note("x7");
+        noted.note_around("--pin=x7y");
+        let secrets = noted.into_secrets();
+        assert_eq!(secrets.mask("app --pin=x7y x7 ax7"), "app *** *** ax7");
+    }
+
+    #[test]
+    fn their_number_has_a_bound() {
+        let mut secrets = Secrets::default();
+        secrets.add((0..10 * MOST).map(|number| format!("secret-{number}")));
+        assert!(secrets.values.len() <= MOST);
+    }
+}

@@ -1,0 +1,83 @@
+//! What the daemon knows to be secret, and who is shown what of it.
+//!
+//! A secret that came from a variable or file is shown to nobody. What is written out in the configuration, an argument
+//! `--password X` say, is shown to those who may control programs, since they must be able to repeat what is run. Text that
+//! carries an argument or address along, a failed check or spawn, is masked once, on its way into the core: everything that
+//! tells of it later (log, events, `why`, status) has it from there. The log masks what remains, on whatever thread.
+
+use std::collections::HashSet;
+use std::sync::RwLock;
+
+use muster_api::ProcessInfo;
+use muster_config::{Disguises, Secrets, mask_text};
+use muster_core::Input;
+use muster_core::spec::ProgramSpec;
+
+/// In the log, where constant words and programs' names stand, shorter values are too much like them.
+const SHORTEST_IN_LOG: usize = 6;
+
+#[derive(Default)]
+struct Known {
+    all: Secrets,
+    in_log: Secrets,
+}
+
+static KNOWN: RwLock<Option<Known>> = RwLock::new(None);
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Somebody who may control programs.
+    Control,
+    /// Somebody who may only look.
+    Look,
+}
+
+/// Takes in the secrets of a configuration, those of the daemon's environment among them. Earlier ones stay: processes may
+/// still have them.
+pub(crate) fn learn(disguises: &Disguises, programs: &[std::sync::Arc<ProgramSpec>]) {
+    let mut known = KNOWN.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let known = known.get_or_insert_with(|| {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Known { all: Secrets::of_environment(std::env::vars_os().filter_map(text)), in_log: Secrets::default() }
+    });
+    known.all.merge(disguises.secrets.clone());
+    let instances = programs.iter().flat_map(|program| program.instances.iter().map(|it| it.name.as_str()));
+    let groups = programs.iter().flat_map(|program| program.groups.iter().map(String::as_str));
+    let names: HashSet<&str> =
+        programs.iter().map(|program| program.name.as_str()).chain(instances).chain(groups).collect();
+    known.in_log = known.all.filtered(|value| value.len() >= SHORTEST_IN_LOG && !names.contains(value));
+}
+
+fn with_known<T>(read: impl FnOnce(&Known) -> T) -> Option<T> {
+    KNOWN.read().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref().map(read)
+}
+
+/// Text with the known secrets masked.
+pub(crate) fn mask(text: &str) -> String {
+    with_known(|known| known.all.mask(text)).unwrap_or_else(|| text.to_owned())
+}
+
+/// A line of the log with the known secrets masked; `None` if there is none in it.
+pub(crate) fn mask_line(line: &str) -> Option<String> {
+    with_known(|known| known.in_log.mask(line)).filter(|masked| masked != line)
+}
+
+/// What happened, without the secrets that its words carry along.
+pub(crate) fn masked(mut input: Input) -> Input {
+    match &mut input {
+        Input::SpawnFailed { error, .. } => error.message = mask_text(&mask(&error.message)),
+        Input::ProbeFinished { outcome, .. } => outcome.detail = mask_text(&mask(&outcome.detail)),
+        _ => {}
+    }
+    input
+}
+
+/// A process as this reader may see it.
+pub(crate) fn masked_process(process: ProcessInfo, reader: Reader) -> ProcessInfo {
+    let command = mask(&process.command);
+    let command = if reader == Reader::Look { mask_text(&command) } else { command };
+    ProcessInfo { command, ..process }
+}
