@@ -3,15 +3,19 @@
 //! A [`Verdict`] is made with every decision and kept with the run it is about. It holds numbers only and allocates
 //! nothing; the words are made when somebody asks for them. [`crate::restart`] decides, this tells.
 
+mod span;
+
 use std::fmt;
 use std::time::Duration;
 
 use crate::effect::ShutdownReason;
 use crate::exit::{Exit, RunEnd};
 use crate::name::InstanceId;
-use crate::program::PastRun;
-use crate::restart::{Limit, Preset, RestartWhen};
+use crate::program::{Instance, PastRun};
+use crate::restart::{Changed, Exceeded, Jitter, Judged, Limit, Preset, RestartWhen};
 use crate::supervisor::Supervisor;
+
+pub use span::Span;
 
 /// What came of an end, and by which rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,6 +33,8 @@ pub enum Verdict {
     },
     /// It is started again.
     Again(Again),
+    /// It could not be spawned, and under this policy such a run is the last (`start_failures = "final"`).
+    NeverStarted,
     /// It would be started again, but the limit is used up.
     GivenUp {
         /// The limit.
@@ -47,7 +53,15 @@ pub enum Verdict {
 pub struct Again {
     /// The delay before the next run, jitter included.
     pub delay: Duration,
-    /// Which restart in a row it is, from 1; 0 where it is not counted.
+    /// The shortest that jitter could have made it.
+    pub delay_min: Duration,
+    /// The longest that jitter could have made it.
+    pub delay_max: Duration,
+    /// How far apart starts must be, where that made the delay longer.
+    pub min_interval: Option<Duration>,
+    /// The window of a rate limit, where the next run waits for its end.
+    pub waits_out: Option<Duration>,
+    /// How many of the restarts that the limit counts are used with it, from 1; 0 where it is not counted.
     pub attempt: u32,
     /// How many there may be.
     pub limit: Limit,
@@ -55,16 +69,18 @@ pub struct Again {
     pub start_in_window: u32,
     /// Where the delay comes from.
     pub rule: DelayRule,
-    /// What jitter added to it.
-    pub jitter: Duration,
-    /// The system whose delays these are, where they are exactly a preset's.
-    pub preset: Option<Preset>,
+    /// What chance does to it.
+    pub jitter: Jitter,
+    /// The system whose rules were asked for by name, and what of its delays was configured otherwise.
+    pub preset: Option<(Preset, Changed)>,
     /// Why the count went back to zero with this end, if it did and was not zero before.
     pub reset: Option<CountReset>,
     /// The word of `restart`.
     pub when: RestartWhen,
     /// Whether the end was a success, which only `always` and `unless-stopped` restart.
     pub success: bool,
+    /// Whether it is restarted only because a run that never came up counts as failed, whatever its status and `restart`.
+    pub is_failed_start: bool,
 }
 
 /// Where a delay comes from.
@@ -74,6 +90,19 @@ pub enum DelayRule {
     AtOnceAfterRunning,
     /// The first restart comes without delay.
     FirstAtOnce,
+    /// The first delay, not counted: the end was a success.
+    AfterSuccess(Duration),
+    /// One of several steps of equal ratio from `delay` to `max`.
+    Steps {
+        /// The first delay.
+        delay: Duration,
+        /// The last one.
+        max: Duration,
+        /// Which step.
+        step: u32,
+        /// Of how many.
+        of: u32,
+    },
     /// `delay × factor^step`, at most `max`.
     Power {
         /// The first delay.
@@ -108,6 +137,15 @@ pub enum CountReset {
     },
     /// The run had been RUNNING.
     WasRunning,
+    /// The run had lasted so long, whether it came up or not.
+    Lasted {
+        /// How long it lasted.
+        uptime: Duration,
+        /// How long was enough.
+        over: Duration,
+        /// Whether it had to last longer than that.
+        beyond: bool,
+    },
 }
 
 impl Verdict {
@@ -148,9 +186,12 @@ impl fmt::Display for Verdict {
             // No policy but "no" leaves a failure, which came above.
             Verdict::Final { when, success: false } => write!(f, "not restarted: restart = \"{}\"", when.name()),
             Verdict::Again(again) => again.fmt(f),
+            Verdict::NeverStarted => {
+                f.write_str("given up: it could not be started, and start_failures = \"final\" retries no start")
+            }
             Verdict::GivenUp { limit, used, window, reset } => {
                 match limit {
-                    Limit::Rate { starts, within } => write!(
+                    Limit::Rate { starts, within, .. } => write!(
                         f,
                         "given up: {} allowed in {}, {used} used in the last {}",
                         Counted(*starts, "start"),
@@ -158,7 +199,11 @@ impl fmt::Display for Verdict {
                         Span(*window)
                     )?,
                     Limit::Retries(0) => f.write_str("given up: startretries = 0")?,
-                    _ => write!(f, "given up: all {used} retries used up")?,
+                    Limit::Retries(retries) if used != retries => {
+                        write!(f, "given up: {} so far, startretries = {retries}", Counted(*used, "restart"))?;
+                    }
+                    Limit::Retries(1) => f.write_str("given up: its one retry is used up")?,
+                    Limit::Retries(_) | Limit::Unlimited => write!(f, "given up: all {used} retries used up")?,
                 }
                 write_reset(f, *reset)
             }
@@ -168,51 +213,106 @@ impl fmt::Display for Verdict {
 
 impl fmt::Display for Again {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.attempt, self.limit) {
-            (0, _) => f.write_str("restarted")?,
-            (_, Limit::Rate { starts, within }) => {
-                write!(f, "start {} of {starts} in {}", self.start_in_window, Span(within))?;
-            }
-            (attempt, Limit::Retries(limit)) => write!(f, "attempt {attempt} of {limit}")?,
-            (attempt, Limit::Unlimited) => write!(f, "attempt {attempt}, no limit")?,
-        }
+        self.write_count(f)?;
         match self.rule {
-            DelayRule::AtOnceAfterRunning => f.write_str(" at once: it had been RUNNING")?,
-            DelayRule::FirstAtOnce => f.write_str(", at once: the first restart has no delay")?,
-            DelayRule::Power { delay, factor, step, capped } => {
-                write!(f, ", next delay ")?;
-                if factor == 1.0 {
-                    write!(f, "{}", Span(delay))?;
-                } else {
-                    write!(f, "{} × {factor}^{step}", Span(delay))?;
+            DelayRule::AtOnceAfterRunning => match self.min_interval {
+                None => f.write_str(" at once: it had been RUNNING")?,
+                Some(apart) => {
+                    write!(
+                        f,
+                        " after {}: it had been RUNNING, and starts are {} apart",
+                        Span(self.delay),
+                        Span(apart)
+                    )?;
                 }
-                self.write_sum(f, capped, factor != 1.0)?;
+            },
+            DelayRule::FirstAtOnce => f.write_str(", at once: the first restart has no delay")?,
+            DelayRule::AfterSuccess(delay) => write!(f, ", next delay {}", Span(delay))?,
+            DelayRule::Power { delay, factor: 1.0, .. } => write!(f, ", next delay {}", Span(delay))?,
+            DelayRule::Power { delay, factor, step, capped } => {
+                write!(f, ", next delay {} × {factor}^{step}", Span(delay))?;
+                write_product(f, capped, delay.mul_f64(factor.powi(i32::try_from(step).unwrap_or(i32::MAX)).min(1e9)))?;
             }
             DelayRule::Linear { delay, times, capped } => {
                 write!(f, ", next delay {} × {times}", Span(delay))?;
-                self.write_sum(f, capped, true)?;
+                write_product(f, capped, delay.saturating_mul(times))?;
+            }
+            DelayRule::Steps { delay, max, step, of } => {
+                write!(f, ", next delay step {step} of {of} from {} to {}", Span(delay), Span(max))?;
+                if matches!(self.jitter, Jitter::Add(0.0)) {
+                    write!(f, " = {}", Span(self.delay))?;
+                }
             }
         }
-        if let Some(preset) = self.preset {
-            write!(f, " (as {})", preset.name())?;
+        self.write_chance(f)?;
+        if let Some(within) = self.waits_out {
+            write!(f, ", but waits {} until the window of {} is over", Span(self.delay), Span(within))?;
         }
-        if self.success {
-            write!(f, "; restart = \"{}\" restarts a success, too", self.when.name())?;
+        if let Some((preset, changed)) = self.preset {
+            write!(f, " (preset {}", preset.name())?;
+            changed
+                .keys()
+                .enumerate()
+                .try_for_each(|(n, key)| write!(f, "{} {key}", if n == 0 { "," } else { " and" }))?;
+            f.write_str(if changed == Changed::default() { ")" } else { " changed)" })?;
+        }
+        match (self.success, self.rule) {
+            (true, DelayRule::AfterSuccess(_)) => {
+                write!(f, ": a success is no failure, and restart = \"{}\" restarts it", self.when.name())?;
+            }
+            (true, _) => write!(f, "; restart = \"{}\" restarts a success, too", self.when.name())?,
+            (false, _) => {}
+        }
+        if self.is_failed_start {
+            f.write_str("; an end before RUNNING is a failed start, whatever its status")?;
         }
         write_reset(f, self.reset)
     }
 }
 
 impl Again {
-    fn write_sum(&self, f: &mut fmt::Formatter<'_>, capped: Option<Duration>, is_product: bool) -> fmt::Result {
-        if let Some(max) = capped {
-            write!(f, ", capped at max {}", Span(max))?;
+    /// Which restart it is, of how many.
+    fn write_count(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.attempt, self.limit) {
+            (_, Limit::Rate { starts, within, judged: Judged::AtStart, then: Exceeded::Fatal })
+                if self.start_in_window > starts =>
+            {
+                let allowed = Counted(starts, "start");
+                write!(f, "start {} in {}, with {allowed} allowed", self.start_in_window, Span(within))
+            }
+            (_, Limit::Rate { starts, within, .. }) => {
+                write!(f, "start {} of {starts} in {}", self.start_in_window, Span(within))
+            }
+            (0, _) => f.write_str("restarted"),
+            (attempt, Limit::Retries(limit)) => write!(f, "attempt {attempt} of {limit}"),
+            (attempt, Limit::Unlimited) => write!(f, "attempt {attempt}, no limit"),
         }
-        if !self.jitter.is_zero() {
-            write!(f, " + {} of jitter", Span(self.jitter))?;
+    }
+
+    /// Whether chance has a say in the delay.
+    pub fn is_random(&self) -> bool {
+        self.delay_min != self.delay_max
+    }
+
+    fn write_chance(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (least, most) = (Span(self.delay_min), Span(self.delay_max));
+        match self.jitter {
+            _ if !self.is_random() => Ok(()),
+            Jitter::Add(_) | Jitter::UpTo(_) => {
+                let added = Span(self.delay_max.saturating_sub(self.delay_min));
+                write!(f, ", + up to {added} of jitter; here {}", Span(self.delay))
+            }
+            Jitter::Full | Jitter::Equal | Jitter::Decorrelated => {
+                write!(f, ", by jitter from {least} to {most}; here {}", Span(self.delay))
+            }
         }
-        let is_shown = (is_product && capped.is_none()) || !self.jitter.is_zero();
-        if is_shown { write!(f, " = {}", Span(self.delay)) } else { Ok(()) }
+    }
+}
+
+fn write_product(f: &mut fmt::Formatter<'_>, capped: Option<Duration>, product: Duration) -> fmt::Result {
+    match capped {
+        Some(max) => write!(f, ", capped at max {}", Span(max)),
+        None => write!(f, " = {}", Span(product)),
     }
 }
 
@@ -223,35 +323,9 @@ fn write_reset(f: &mut fmt::Formatter<'_>, reset: Option<CountReset>) -> fmt::Re
         Some(CountReset::Up { uptime, reset_after }) => {
             write!(f, "; counter reset: was up {} ≥ reset_after {}", Span(uptime), Span(reset_after))
         }
-    }
-}
-
-/// A span as the configuration would write it: `500ms`, `2s`, `15.5s`, `300s`, `10m`, `1h30m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = (self.0.as_nanos() + 500_000) / 1_000_000;
-        match ms {
-            0 => f.write_str("0s"),
-            1..1000 => write!(f, "{ms}ms"),
-            // Up to ten minutes seconds are what people count in.
-            1000..600_000 => {
-                let (whole, rest) = (ms / 1000, ms % 1000);
-                match (rest, rest % 100, rest % 10) {
-                    (0, ..) => write!(f, "{whole}s"),
-                    (_, 0, _) => write!(f, "{whole}.{}s", rest / 100),
-                    (.., 0) => write!(f, "{whole}.{:02}s", rest / 10),
-                    _ => write!(f, "{whole}.{rest:03}s"),
-                }
-            }
-            _ => {
-                let seconds = ms / 1000;
-                let parts =
-                    [(seconds / 86400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-                parts.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, unit)| write!(f, "{count}{unit}"))
-            }
+        Some(CountReset::Lasted { uptime, over, beyond }) => {
+            let sign = if beyond { ">" } else { "≥" };
+            write!(f, "; delay reset: lasted {} {sign} {}", Span(uptime), Span(over))
         }
     }
 }
@@ -289,6 +363,7 @@ impl Supervisor {
             ShutdownReason::Command => "stopped by musterctl".to_owned(),
             ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", self.instance(*id).name()),
             ShutdownReason::Done if code == 0 => "every program has ended well".to_owned(),
+            ShutdownReason::Done if self.exit_cause(reason).is_none() => self.explain_vain_wait(),
             ShutdownReason::Essential(_) | ShutdownReason::Done => {
                 let end = self.exit_cause(reason).and_then(|id| {
                     let instance = self.instance(id);
@@ -311,12 +386,16 @@ impl Supervisor {
         match reason {
             ShutdownReason::Signal(_) | ShutdownReason::Command => None,
             ShutdownReason::Essential(id) | ShutdownReason::Probe(id) => Some(*id),
-            ShutdownReason::Done => {
-                let failed = self.snapshot().iter().filter(|instance| instance.program().autostart);
-                let failed = failed.filter_map(|instance| Some((instance, instance.past().next_back()?)));
-                let first = failed.filter(|(_, past)| !past.success).min_by_key(|(_, past)| (past.ended, past.run));
-                first.map(|(instance, _)| instance.id())
-            }
+            ShutdownReason::Done => self.first_failure().map(|(id, _)| id),
+        }
+    }
+
+    /// Nothing has failed, and not everything has ended.
+    fn explain_vain_wait(&self) -> String {
+        let has_waited = |instance: &&Instance| instance.program().autostart && instance.final_end().is_none();
+        match self.snapshot().iter().find(has_waited) {
+            Some(instance) => format!("{:?} waited for what cannot come any more", instance.name()),
+            None => "nothing is left to do".to_owned(),
         }
     }
 }
@@ -336,7 +415,8 @@ mod tests {
         let (mut tally, mut now, mut told) = (Tally::default(), Time::ZERO, Vec::new());
         for _ in 0..count {
             tally.count_start(policy.limit, now);
-            let ended = Ended { at: now, uptime: Duration::ZERO, was_running: false, success: false };
+            let ended =
+                Ended { at: now, uptime: Duration::ZERO, was_spawned: true, was_running: false, success: false };
             let verdict = policy.judge(&mut tally, ended, 0.0);
             told.push(verdict.to_string());
             let Verdict::Again(again) = verdict else { break };
@@ -346,7 +426,7 @@ mod tests {
     }
 
     fn as_preset(preset: Preset) -> RestartPolicy {
-        RestartPolicy { when: RestartWhen::OnFailure, limit: preset.limit(), backoff: preset.backoff() }
+        preset.policy(RestartWhen::OnFailure)
     }
 
     #[test]
@@ -363,30 +443,61 @@ mod tests {
     fn presets_are_told_in_their_own_rules() {
         assert_eq!(
             told(as_preset(Preset::Docker), 2)[1],
-            "attempt 2, no limit, next delay 100ms × 2^1 = 200ms (as docker)"
+            "attempt 2, no limit, next delay 100ms × 2^1 = 200ms (preset docker)"
         );
         let kubernetes = told(as_preset(Preset::Kubernetes), 2);
-        assert_eq!(kubernetes[0], "attempt 1, no limit, at once: the first restart has no delay (as kubernetes)");
-        assert_eq!(kubernetes[1], "attempt 2, no limit, next delay 10s × 2^0 = 10s (as kubernetes)");
+        assert_eq!(kubernetes[0], "attempt 1, no limit, at once: the first restart has no delay (preset kubernetes)");
+        assert_eq!(kubernetes[1], "attempt 2, no limit, next delay 10s × 2^0 = 10s (preset kubernetes)");
         assert_eq!(
             told(as_preset(Preset::Supervisord), 2)[1],
-            "attempt 2 of 3, next delay 1s × 2 = 2s (as supervisord)"
+            "attempt 2 of 3, next delay 1s × 2 = 2s (preset supervisord)"
         );
         let systemd = told(as_preset(Preset::Systemd), 9);
-        assert_eq!(systemd[0], "start 2 of 5 in 10s, next delay 100ms (as systemd)");
-        assert_eq!(systemd[4], "given up: 5 starts allowed in 10s, 5 used in the last 500ms");
+        assert_eq!(systemd[0], "start 2 of 5 in 10s, next delay 100ms (preset systemd)");
+        assert_eq!(systemd[4], "start 6 in 10s, with 5 starts allowed, next delay 100ms (preset systemd)");
+        // It is refused when its time has come.
+        let (mut tally, policy) = (Tally::default(), as_preset(Preset::Systemd));
+        (0..5).for_each(|_| tally.count_start(policy.limit, Time::ZERO));
+        let ended =
+            Ended { at: Time::ZERO, uptime: Duration::ZERO, was_spawned: true, was_running: false, success: false };
+        policy.judge(&mut tally, ended, 0.0);
+        let refused = policy.refuse_start(&tally, Time::from_origin(ms(100))).expect("five starts were allowed");
+        assert_eq!(refused.to_string(), "given up: 5 starts allowed in 10s, 5 used in the last 100ms");
     }
 
     #[test]
-    fn what_is_no_presets_any_more_is_not_told_as_one() {
-        let backoff = Backoff { max: Duration::from_secs(30), ..Preset::Docker.backoff() };
-        let told = told(RestartPolicy { backoff, ..as_preset(Preset::Docker) }, 1);
-        assert_eq!(told, ["attempt 1, no limit, next delay 100ms × 2^0 = 100ms"]);
+    fn a_preset_is_named_where_it_was_asked_for_and_with_what_was_changed() {
+        let original = as_preset(Preset::Docker);
+        let changed = |backoff: Backoff| told(RestartPolicy { backoff, ..original }, 1).remove(0);
+        let slower = Backoff { max: Duration::from_secs(30), ..original.backoff };
+        let expected = "attempt 1, no limit, next delay 100ms × 2^0 = 100ms (preset docker, max changed)";
+        assert_eq!(changed(slower), expected);
+        let both = Backoff { delay: ms(200), ..slower };
+        assert!(changed(both).ends_with("(preset docker, delay and max changed)"));
+        let unnamed = RestartPolicy { preset: None, ..original };
+        assert_eq!(told(unnamed, 1), ["attempt 1, no limit, next delay 100ms × 2^0 = 100ms"]);
+    }
+
+    #[test]
+    fn numbers_are_told_in_good_english() {
+        let given_up = |limit, used| {
+            Verdict::GivenUp { limit: Limit::Retries(limit), used, window: Duration::ZERO, reset: None }.to_string()
+        };
+        assert_eq!(given_up(0, 0), "given up: startretries = 0");
+        assert_eq!(given_up(1, 1), "given up: its one retry is used up");
+        assert_eq!(given_up(8, 8), "given up: all 8 retries used up");
+        assert_eq!(given_up(2, 5), "given up: 5 restarts so far, startretries = 2");
     }
 
     #[test]
     fn a_reset_is_told_where_there_was_something_to_reset() {
-        let ended = Ended { at: Time::ZERO, uptime: Duration::from_secs(12), was_running: true, success: false };
+        let ended = Ended {
+            at: Time::ZERO,
+            uptime: Duration::from_secs(12),
+            was_spawned: true,
+            was_running: true,
+            success: false,
+        };
         let counted = || {
             let mut tally = Tally::default();
             let failed = Ended { uptime: Duration::ZERO, was_running: false, ..ended };
@@ -399,36 +510,52 @@ mod tests {
         let first = RestartPolicy::DEFAULT.judge(&mut Tally::default(), ended, 0.0);
         assert_eq!(first.to_string(), "attempt 1 of 10, next delay 500ms × 2^0 = 500ms");
         let supervisord = as_preset(Preset::Supervisord).judge(&mut counted(), ended, 0.0);
-        assert_eq!(supervisord.to_string(), "restarted at once: it had been RUNNING (as supervisord)");
+        assert_eq!(supervisord.to_string(), "restarted at once: it had been RUNNING (preset supervisord)");
     }
 
     #[test]
-    fn jitter_and_successes_are_told() {
-        let ended = Ended { at: Time::ZERO, uptime: Duration::ZERO, was_running: false, success: true };
-        let backoff = Backoff { jitter: 0.5, ..Backoff::DEFAULT };
-        let always = RestartPolicy { when: RestartWhen::Always, backoff, ..RestartPolicy::DEFAULT };
-        let expected = "attempt 1 of 10, next delay 500ms × 2^0 + 250ms of jitter = 750ms; restart = \"always\" restarts a success, too";
+    fn jitter_is_told_as_a_range_with_what_came_of_it() {
+        let ended =
+            Ended { at: Time::ZERO, uptime: Duration::ZERO, was_spawned: true, was_running: false, success: false };
+        let told = |jitter| {
+            let backoff = Backoff { jitter, delay: Duration::from_secs(1), ..Backoff::DEFAULT };
+            let policy = RestartPolicy { backoff, ..RestartPolicy::DEFAULT };
+            let mut tally = Tally::default();
+            policy.judge(&mut tally, ended, 0.0);
+            policy.judge(&mut tally, ended, 0.5).to_string()
+        };
+        let sum = "attempt 2 of 10, next delay 1s × 2^1 = 2s";
+        for (jitter, words) in [
+            (Jitter::Add(0.0), ""),
+            (Jitter::Add(0.5), ", + up to 1s of jitter; here 2.5s"),
+            (Jitter::UpTo(ms(300)), ", + up to 300ms of jitter; here 2.15s"),
+            (Jitter::Full, ", by jitter from 0s to 2s; here 1s"),
+            (Jitter::Equal, ", by jitter from 1s to 2s; here 1.5s"),
+            (Jitter::Decorrelated, ", by jitter from 1s to 3s; here 2s"),
+        ] {
+            assert_eq!(told(jitter), format!("{sum}{words}"));
+        }
+    }
+
+    #[test]
+    fn successes_are_told() {
+        let ended =
+            Ended { at: Time::ZERO, uptime: Duration::ZERO, was_spawned: true, was_running: false, success: true };
+        let always = RestartPolicy { when: RestartWhen::Always, ..RestartPolicy::DEFAULT };
+        let expected = "restarted, next delay 500ms: a success is no failure, and restart = \"always\" restarts it";
         assert_eq!(always.judge(&mut Tally::default(), ended, 1.0).to_string(), expected);
+        let docker = Preset::Docker.policy(RestartWhen::Always).judge(&mut Tally::default(), ended, 1.0);
+        let expected = "attempt 1, no limit, next delay 100ms × 2^0 = 100ms (preset docker); \
+                        restart = \"always\" restarts a success, too";
+        assert_eq!(docker.to_string(), expected);
+        let never = Preset::Supervisord.policy(RestartWhen::Never).judge(&mut Tally::default(), ended, 1.0);
+        let expected = "attempt 1 of 3, next delay 1s × 1 = 1s (preset supervisord); \
+                        an end before RUNNING is a failed start, whatever its status";
+        assert_eq!(never.to_string(), expected);
         let on_failure = RestartPolicy::DEFAULT.judge(&mut Tally::default(), ended, 0.0);
         assert_eq!(
             on_failure.to_string(),
             "not restarted: a success, and restart = \"on-failure\" restarts failures only"
         );
-    }
-
-    #[test]
-    fn spans_are_written_as_the_configuration_has_them() {
-        for (span, expected) in [
-            (ms(0), "0s"),
-            (ms(500), "500ms"),
-            (ms(15_500), "15.5s"),
-            (ms(300_000), "300s"),
-            (ms(600_000), "10m"),
-            (ms(5_400_000), "1h30m"),
-            (ms(86_400_000), "1d"),
-            (Duration::from_micros(999_600), "1s"),
-        ] {
-            assert_eq!(Span(span).to_string(), expected);
-        }
     }
 }

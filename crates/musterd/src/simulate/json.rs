@@ -36,7 +36,8 @@ pub(crate) fn timeline(timeline: &Timeline, spec: &Spec) -> Value {
             "decided": lane.last.as_ref().map(|(_, decided)| decided),
         })).collect::<Vec<_>>(),
         "ended_at": seconds(timeline.ended),
-        "cut_short": timeline.is_cut,
+        "cut_short": timeline.cut_short().is_some(),
+        "seed": timeline.seed,
         "exit_code": timeline.exit.as_ref().map(|exit| exit.code),
         "reason": timeline.exit.as_ref().map(|exit| &exit.words),
         "because_of": timeline.exit.as_ref().and_then(|exit| exit.cause).map(|id| &timeline.lane(id).name),
@@ -56,6 +57,8 @@ fn add_change(value: &mut Value, change: &Change) {
     });
     if let Some(Verdict::Again(again)) = change.verdict {
         value["delay"] = json!(again.delay.as_secs_f64());
+        value["delay_min"] = json!(again.delay_min.as_secs_f64());
+        value["delay_max"] = json!(again.delay_max.as_secs_f64());
         value["attempt"] = json!(again.attempt);
         value["limit"] = match again.limit {
             Limit::Retries(limit) => json!(limit),
