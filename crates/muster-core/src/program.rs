@@ -6,6 +6,7 @@
 
 mod checks;
 mod configure;
+mod ending;
 mod stopping;
 mod view;
 
@@ -28,6 +29,8 @@ use crate::state::{Goal, State};
 use crate::stop::{StopPlan, total_patience};
 use crate::time::Time;
 use crate::timers::{Slot, Timers};
+
+pub(crate) use ending::FinalEnd;
 
 /// How long a new process may take to execute its program before it counts as hung and is killed: a working directory
 /// or a program on a dead network file system never answers. No upstream default exists; a minute is systemd's order
@@ -79,15 +82,6 @@ pub struct PastRun {
     pub cause: Option<StopCause>,
     /// What was decided about it, and by which rule.
     pub verdict: Verdict,
-}
-
-/// An end that the policy does not follow with another run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FinalEnd {
-    pub(crate) at: Time,
-    pub(crate) run: RunId,
-    pub(crate) code: u8,
-    pub(crate) success: bool,
 }
 
 /// Where an instance puts what is to be done, while it handles one input.
@@ -376,20 +370,6 @@ impl Instance {
         turn.effects.push_back(Effect::Spawn { run, instance: self.id, spec: Arc::clone(&self.spec) });
     }
 
-    /// The policy would go on, but its limit does not let the next run begin.
-    fn refuse(&mut self, turn: &mut Turn<'_>, verdict: Verdict) {
-        let Some(past) = self.past.back_mut() else { return };
-        past.verdict = verdict;
-        let (run, code) = (past.run, past.end.shell_code());
-        self.give_up(turn, run, code, verdict);
-    }
-
-    fn give_up(&mut self, turn: &mut Turn<'_>, run: RunId, code: u8, verdict: Verdict) {
-        self.final_end = Some(FinalEnd::failure(turn.now, run, code));
-        self.enter(turn, State::Fatal);
-        turn.effects.push_back(Effect::Publish(Event::Final { instance: self.id, run, verdict }));
-    }
-
     /// Either it has been up for `startsecs`, or it never came to execute its program.
     fn start_deadline(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
@@ -470,38 +450,25 @@ impl Instance {
                 let (delay, attempt, limit) = (again.delay, again.attempt, self.program.restart.retries());
                 self.enter(turn, State::Backoff);
                 self.timers.arm(Slot::Delay, turn.now + delay);
+                let verdict = Box::new(verdict);
                 let event = Event::Retry { instance: self.id, delay, attempt, limit, verdict };
                 turn.effects.push_back(Effect::Publish(event));
             }
             _ if has_exited && verdict.decision() == Decision::Stay => {
                 self.final_end = Some(FinalEnd { at: turn.now, run, code, success });
                 self.enter(turn, State::Exited);
-                turn.effects.push_back(Effect::Publish(Event::Final { instance: self.id, run, verdict }));
+                turn.effects.push_back(Effect::Publish(Event::Final {
+                    instance: self.id,
+                    run,
+                    verdict: Box::new(verdict),
+                }));
             }
             _ => self.give_up(turn, run, code, verdict),
         }
     }
 }
 
-impl FinalEnd {
-    /// What has failed for good is never told as a success, however its last run ended.
-    fn failure(at: Time, run: RunId, code: u8) -> FinalEnd {
-        FinalEnd { at, run, code: if code == 0 { 1 } else { code }, success: false }
-    }
-}
-
 impl ProgramSpec {
-    /// Whether this end is what the program was meant to come to.
-    pub fn counts_as_success(&self, end: &RunEnd) -> bool {
-        match end {
-            RunEnd::Exited(Exit::Code(code)) => self.exit_codes.contains(code),
-            RunEnd::Exited(Exit::Signal { signal, .. }) => {
-                self.kind == Kind::Service && self.restart.clean_signals.contains(*signal)
-            }
-            RunEnd::NotSpawned(_) => false,
-        }
-    }
-
     /// How long stopping it may take before SIGKILL.
     pub fn patience(&self) -> Duration {
         total_patience(&self.stop)

@@ -179,7 +179,7 @@ impl Recorder {
                 return self.ended[instance.0 as usize] = Some((end.clone(), *uptime));
             }
             Event::Retry { instance, verdict, .. } | Event::Final { instance, verdict, .. } => {
-                return self.with_latest(*instance, |change| change.verdict = Some(*verdict));
+                return self.with_latest(*instance, |change| change.verdict = Some(**verdict));
             }
             Event::Killed { instance, waited, cut_short, .. } => {
                 let asked = self.asked[instance.0 as usize].clone();
