@@ -395,6 +395,40 @@ fn a_day_of_a_crash_looping_program_takes_an_instant() {
     });
 }
 
+/// Written as it happens, hours need no more memory than a minute.
+#[test]
+fn hours_as_data_take_little_memory() {
+    let (directory, path) = file(
+        "muster.toml",
+        "[program.web]\ncommand = \"web\"\nstartretries = \"unlimited\"\nbackoff = { max = \"1s\" }\n",
+    );
+    let config = path.to_string_lossy();
+    let output = directory.path().join("day.json");
+    let words = ["simulate", "-c", &config, "--runs", "1@1s ×*", "--until", "6h", "--json"];
+    let mut day = musterd(&words)
+        .stdout(fs::File::create(&output).expect("the directory is ours"))
+        .spawn()
+        .expect("it can be executed");
+    let mut most = 0;
+    let status = loop {
+        let status = fs::read_to_string(format!("/proc/{}/status", day.id())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        most = most.max(peak.unwrap_or(0));
+        if let Some(status) = day.try_wait().expect("it is our child") {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert!(status.success());
+    let text = fs::read_to_string(&output).expect("it was written");
+    let value: Value = serde_json::from_str(&text).expect("--json writes JSON");
+    assert!(text.starts_with("{\"timeline\":["), "{}", &text[..100]);
+    let count = value["timeline"].as_array().map_or(0, Vec::len);
+    assert!(count > 20_000 && value["programs"][0]["runs"].as_u64().is_some_and(|runs| runs > 10_000), "{count}");
+    assert!((1..20_000).contains(&most), "{most} kB for {count} changes");
+}
+
 #[test]
 fn what_is_asked_wrongly_is_told_with_what_to_write() {
     let config = ["simulate", "-c", "config/examples/shop.toml"];

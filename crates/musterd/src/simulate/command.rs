@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, BufWriter};
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,6 +52,12 @@ fn tell(args: &SimulateArgs) -> Result<bool, String> {
     if !args.compare.is_empty() {
         say(compare::side_by_side(&spec, &plan, &only, &args.compare)?.trim_end());
         return Ok(true);
+    }
+    if args.json && args.svg.is_none() {
+        let mut output = BufWriter::new(io::stdout().lock());
+        let timeline = json::write(&spec, &plan, &mut output);
+        // A reader that has enough is no failure.
+        return Ok(timeline.is_ok_and(|timeline| timeline.cut_short().is_none()));
     }
     let timeline = simulate(&spec, &plan);
     if let Some(path) = &args.svg {

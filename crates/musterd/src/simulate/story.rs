@@ -33,7 +33,8 @@ pub(crate) fn lines(timeline: &Timeline, spec: &Spec) -> Vec<Line> {
     timeline.moments.iter().map(|moment| line(moment, timeline, spec)).collect()
 }
 
-fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
+/// A moment as a line. Of the timeline only what is known from the beginning is looked at.
+pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
     let at = moment.at;
     let of = |instance| timeline.lane(instance).name.clone();
     match &moment.what {
@@ -86,11 +87,11 @@ fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
             let signal = signal.map(|signal| format!("{signal} to it, and its end is a failure")).unwrap_or_default();
             told(at, of(*instance), "failing", cause.to_string(), signal)
         }
-        What::ShutdownBegan { reason, timeout } => Line {
+        What::ShutdownBegan { reason, timeout, waits_in_vain } => Line {
             at,
             who: String::new(),
             state: "stopping".to_owned(),
-            happened: began_because(reason, timeline),
+            happened: began_because(reason, *waits_in_vain, timeline),
             decided: format!("everything is stopped within shutdown_timeout {}", Span(*timeout)),
         },
         What::Exited(exit) => Line {
@@ -107,7 +108,7 @@ fn told(at: Time, who: String, state: &str, happened: String, decided: String) -
     Line { at, who, state: state.to_owned(), happened, decided }
 }
 
-fn began_because(reason: &ShutdownReason, timeline: &Timeline) -> String {
+fn began_because(reason: &ShutdownReason, waits_in_vain: bool, timeline: &Timeline) -> String {
     match reason {
         ShutdownReason::Signal(signal) => format!("the container gets {signal}"),
         ShutdownReason::Command => "musterctl shutdown".to_owned(),
@@ -115,14 +116,10 @@ fn began_because(reason: &ShutdownReason, timeline: &Timeline) -> String {
             format!("{:?} is essential and has ended for good", timeline.lane(*id).name)
         }
         ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", timeline.lane(*id).name),
-        ShutdownReason::Done if timeline.exit.as_ref().is_some_and(|exit| exit.code == 0) => {
-            "every autostarted program has ended for good".to_owned()
+        ShutdownReason::Done if waits_in_vain => {
+            "every autostarted program has ended for good or waits in vain".to_owned()
         }
-        ShutdownReason::Done => {
-            let waits = timeline.moments.iter().any(|moment| matches!(moment.what, What::WaitsInVain { .. }));
-            let vain = if waits { " or waits in vain" } else { "" };
-            format!("every autostarted program has ended for good{vain}")
-        }
+        ShutdownReason::Done => "every autostarted program has ended for good".to_owned(),
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) enum What {
     /// A run is stopped because it has failed by the daemon's own judgement.
     Failing { instance: InstanceId, cause: StopCause, signal: Option<Signal> },
     /// Everything is being stopped.
-    ShutdownBegan { reason: ShutdownReason, timeout: Duration },
+    ShutdownBegan { reason: ShutdownReason, timeout: Duration, waits_in_vain: bool },
     /// The container exits.
     Exited(Ending),
 }
@@ -131,6 +131,8 @@ pub(crate) struct Lane {
 /// Makes moments of events.
 pub(super) struct Recorder {
     moments: Vec<Moment>,
+    /// How many were handed on and forgotten.
+    handed_on: usize,
     runs: Vec<usize>,
     ended: Vec<Option<(RunEnd, Duration)>>,
     /// The latest change of each instance.
@@ -148,6 +150,7 @@ impl Recorder {
         let count = supervisor.snapshot().len();
         Recorder {
             moments: Vec::new(),
+            handed_on: 0,
             runs: vec![0; count],
             ended: vec![None; count],
             latest: vec![None; count],
@@ -160,7 +163,18 @@ impl Recorder {
 
     /// How much has happened.
     pub(super) fn count(&self) -> usize {
-        self.moments.len()
+        self.handed_on + self.moments.len()
+    }
+
+    /// Hands on and forgets what there is, when nothing more will be added to it.
+    pub(super) fn hand_on(&mut self, listener: &mut dyn FnMut(&Moment)) {
+        self.handed_on += self.moments.len();
+        for moment in self.moments.drain(..) {
+            if let What::Changed(change) = &moment.what {
+                self.latest[change.instance.0 as usize] = None;
+            }
+            listener(&moment);
+        }
     }
 
     /// Whose run ends at this moment on which one of its deadlines falls, too.
@@ -201,7 +215,9 @@ impl Recorder {
                 What::Failing { instance: *instance, cause: cause.clone(), signal: None }
             }
             Event::ShutdownBegan { reason, timeout } => {
-                What::ShutdownBegan { reason: reason.clone(), timeout: *timeout }
+                let mut instances = supervisor.snapshot().iter();
+                let waits_in_vain = instances.any(|instance| instance.state() == State::Waiting);
+                What::ShutdownBegan { reason: reason.clone(), timeout: *timeout, waits_in_vain }
             }
             Event::ShutdownEnded { reason, code, .. } => {
                 let (words, cause) = (supervisor.explain_exit(reason, *code), supervisor.exit_cause(reason));

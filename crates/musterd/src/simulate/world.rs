@@ -15,7 +15,7 @@ use muster_core::{
     Supervisor, Time,
 };
 
-use super::timeline::{Over, Recorder, Timeline};
+use super::timeline::{Moment, Over, Recorder, Timeline};
 
 /// So much may happen before nobody looks any further, and so much of it at one moment: without any delay between an end
 /// and a start, time would never go on.
@@ -60,6 +60,9 @@ struct Run {
     is_over: bool,
 }
 
+/// Hears of each moment when it is over.
+pub(crate) type Listener<'a> = &'a mut dyn FnMut(&Moment);
+
 struct World<'a> {
     supervisor: Supervisor,
     plan: &'a Plan,
@@ -76,36 +79,63 @@ struct World<'a> {
     /// How much has happened at this moment.
     at_once: usize,
     exit: Option<u8>,
+    listener: Option<Listener<'a>>,
 }
 
 /// Lets a configuration run after a plan, and tells everything that came of it.
 pub(crate) fn simulate(spec: &Spec, plan: &Plan) -> Timeline {
-    let settings =
-        Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
-    let supervisor = Supervisor::new(settings, &spec.programs, plan.seed);
-    let scripts = supervisor
-        .snapshot()
-        .iter()
-        .map(|instance| plan.scripts.get(instance.name()).or_else(|| plan.scripts.get(&instance.program().name)));
-    let mut world = World {
-        scripts: scripts.collect(),
-        counts: vec![0; supervisor.snapshot().len()],
-        recorder: Recorder::of(&supervisor),
-        supervisor,
-        plan,
-        runs: HashMap::new(),
-        coming: BTreeMap::new(),
-        next_coming: 0,
-        inputs: VecDeque::from([Input::Booted]),
-        births: VecDeque::new(),
-        at_once: 0,
-        exit: None,
-    };
-    let (ended, over) = world.run();
-    world.recorder.finish(&world.supervisor, plan.seed, ended, over)
+    World::of(spec, plan, None).play()
 }
 
-impl World<'_> {
+/// The same, with every moment handed on as it is over and kept no longer: the timeline has none.
+pub(crate) fn simulate_to(spec: &Spec, plan: &Plan, listener: Listener<'_>) -> Timeline {
+    World::of(spec, plan, Some(listener)).play()
+}
+
+/// A timeline before anything has happened.
+pub(crate) fn nothing_yet(spec: &Spec, plan: &Plan) -> Timeline {
+    let World { recorder, supervisor, .. } = World::of(spec, plan, None);
+    recorder.finish(&supervisor, plan.seed, Time::ZERO, Over::AtRest)
+}
+
+impl<'a> World<'a> {
+    fn of(spec: &Spec, plan: &'a Plan, listener: Option<Listener<'a>>) -> World<'a> {
+        let settings =
+            Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
+        let supervisor = Supervisor::new(settings, &spec.programs, plan.seed);
+        let scripts = supervisor
+            .snapshot()
+            .iter()
+            .map(|instance| plan.scripts.get(instance.name()).or_else(|| plan.scripts.get(&instance.program().name)));
+        World {
+            scripts: scripts.collect(),
+            counts: vec![0; supervisor.snapshot().len()],
+            recorder: Recorder::of(&supervisor),
+            supervisor,
+            plan,
+            runs: HashMap::new(),
+            coming: BTreeMap::new(),
+            next_coming: 0,
+            inputs: VecDeque::from([Input::Booted]),
+            births: VecDeque::new(),
+            at_once: 0,
+            exit: None,
+            listener,
+        }
+    }
+
+    fn play(mut self) -> Timeline {
+        let (ended, over) = self.run();
+        self.hand_on();
+        self.recorder.finish(&self.supervisor, self.plan.seed, ended, over)
+    }
+
+    fn hand_on(&mut self) {
+        if let Some(listener) = &mut self.listener {
+            self.recorder.hand_on(listener);
+        }
+    }
+
     /// Until the container exits, the time is up, or nothing will ever happen again. Tells when, and which.
     fn run(&mut self) -> (Time, Over) {
         let until = Time::from_origin(self.plan.until);
@@ -126,6 +156,9 @@ impl World<'_> {
             let Some(next) = coming.into_iter().chain(deadline).min() else { return (now, Over::AtRest) };
             if next > until {
                 return (until, Over::TimeUp);
+            }
+            if next > now {
+                self.hand_on();
             }
             self.at_once = if next > now { 0 } else { self.at_once + 1 };
             now = now.max(next);
