@@ -109,6 +109,70 @@ fn an_essential_program_is_tried_as_configured_before_its_end_counts() {
     assert_eq!(last.message, "exit: the essential program \"main\" ended: exit status 7");
 }
 
+/// A container in which nothing can happen any more looks alive to everybody and does nothing.
+#[test]
+fn when_nothing_can_happen_any_more_the_first_failure_is_the_daemons() {
+    let once = |name: &str, script: &str, more: &str| {
+        format!(
+            "[program.{name}]\ncommand = [\"sh\", \"-c\", {script:?}]\ntype = \"oneshot\"\nrestart = \"no\"\n{more}"
+        )
+    };
+    let after = |name: &str, on: &str, condition: &str| {
+        once(name, "exit 0", &format!("depends_on = {{ {on} = {condition:?} }}\n"))
+    };
+    let probe = "startsecs = 0\n[program.web.probes.live]\nexec = [\"false\"]\nfailure_threshold = 1\n\
+                 period = \"20ms\"\non_failure = \"stop\"\n";
+    let cases = [
+        ("a failed migration", once("migrate", "exit 3", "") + &after("app", "migrate", "completed"), 3),
+        (
+            "and what waits for what waits",
+            once("migrate", "exit 3", "") + &after("app", "migrate", "completed") + &after("web", "app", "completed"),
+            3,
+        ),
+        (
+            "a condition that a success excludes",
+            "[program.setup]\ncommand = \"true\"\n".to_owned() + &after("app", "setup", "ready"),
+            1,
+        ),
+        (
+            "a migration that cannot be started",
+            {
+                let migrate = "[program.migrate]\ncommand = \"/no/such/file\"\nrestart = \"no\"\n";
+                migrate.to_owned() + &after("app", "migrate", "completed")
+            },
+            127,
+        ),
+        ("a probe that stops it for good", format!("[program.web]\ncommand = \"sleep 1000\"\n{probe}"), 143),
+        (
+            "essential on failure",
+            once("migrate", "exit 4", "essential = \"on-failure\"\n") + "[program.db]\ncommand = \"sleep 1000\"\n",
+            4,
+        ),
+        (
+            "essential on failure, and well",
+            once("migrate", "exit 0", "essential = \"on-failure\"\n") + &after("app", "migrate", "completed"),
+            0,
+        ),
+    ];
+    let start = |(what, programs, code): (&str, String, i32)| {
+        (what.to_owned(), code, Setting::supervising(programs).musterd("exit_when_done = true").launch())
+    };
+    check_all(cases.into_iter().map(start).collect());
+}
+
+#[test]
+fn what_waits_for_what_was_stopped_by_hand_keeps_the_container() {
+    let programs = "[program.db]\ncommand = \"sleep 1000\"\nready = { log = \"never\" }\n\
+                    [program.app]\ncommand = \"true\"\ndepends_on = { db = \"ready\" }\nrestart = \"no\"\n";
+    let mut daemon = Setting::supervising(programs).musterd("exit_when_done = true").start();
+    daemon.wait_for_state("app", "WAITING");
+    daemon.ctl_well(&["stop", "db"]);
+    assert_eq!(daemon.state("app"), "WAITING");
+    assert_eq!(daemon.ended(), None);
+    daemon.terminate();
+    assert_eq!(daemon.wait(), End::Code(0));
+}
+
 #[test]
 fn asked_to_stop_it_exits_with_0_whatever_the_programs_do() {
     let programs = r#"

@@ -212,7 +212,10 @@ fn a_probe_that_cannot_be_executed_fails_with_its_reason() {
 fn on_failure_stop_keeps_it_down_and_shutdown_ends_everything() {
     let failing = "exec = \"false\"\nfailure_threshold = 1\n";
     let daemon = probed(&format!("{failing}on_failure = \"stop\"")).start();
-    daemon.wait_for_state("web", "STOPPED");
+    let web = daemon.wait_for_state("web", "STOPPED");
+    let description = web["description"].as_str().unwrap_or_default();
+    assert!(description.starts_with("probe \"check\" failed: "), "{description}");
+    assert!(description.contains("; stopped for it 0:00:0"), "{description}");
     let mut daemon = probed(&format!("{failing}on_failure = \"shutdown\"")).launch();
     daemon.wait();
     daemon.assert_nothing_is_left();

@@ -88,6 +88,38 @@ fn one_limit_counts_failed_spawns_early_ends_and_crashes_alike() {
     }
 }
 
+/// What is told is what happened, not what a later configuration would have allowed.
+#[test]
+fn the_restarts_before_it_was_given_up_are_counted_and_not_configured() {
+    let program = |retries: u32| {
+        Setting::supervising(format!(
+            "[program.bad]\ncommand = \"false\"\nbackoff = {{ delay = 0 }}\nstartretries = {retries}\n"
+        ))
+    };
+    let daemon = program(2).start();
+    let told = "exit status 1; gave up after 2 restarts";
+    assert_eq!(daemon.wait_for_state("bad", "FATAL")["description"], told);
+    for retries in [5, 1, 0] {
+        daemon.rewrite(&program(retries));
+        daemon.ctl_well(&["update"]);
+        assert_eq!(daemon.program("bad")["startretries"], retries);
+        assert_eq!(daemon.program("bad")["description"], told, "startretries = {retries}");
+    }
+}
+
+/// A worker that exits with 0 after each batch of work.
+#[test]
+fn successes_are_followed_by_another_run_without_growth_or_limit() {
+    let program = "[program.worker]\ncommand = \"true\"\nrestart = \"always:1\"\nbackoff = { delay = \"20ms\" }\n";
+    let daemon = Setting::supervising(program).start();
+    daemon.log.wait_for_many(20, "worker", "starting");
+    let worker = daemon.program("worker");
+    assert_eq!(worker["failures"], 0, "{worker}");
+    assert_ne!(worker["state"], "FATAL");
+    let words = "restarted, next delay 20ms: a success is no failure, and restart = \"always\" restarts it";
+    assert_eq!(worker["runs"][1]["verdict"], words);
+}
+
 #[test]
 fn without_a_limit_it_goes_on() {
     let daemon = Setting::supervising(

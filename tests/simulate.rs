@@ -152,13 +152,122 @@ fn a_failed_expectation_is_shown_with_what_happened_instead() {
             "{path}:4: expected {{ exit_code = 1, within = \"2s\" }}\n    but the container exits with 1 after 2.1s: \"web\" failed first: exit status 1\n"
         ),
         "      2.000  >>> expected { exit_code = 1, within = \"2s\" }, but the container exits".to_owned(),
-        "1 scenarios, 0 as expected, 1 not\n".to_owned(),
+        "1 scenario, 0 as expected, 1 not\n".to_owned(),
     ] {
         assert!(ended.out.contains(&line), "{line:?} is not in\n{}", ended.out);
     }
     let mark = ended.out.find(">>> expected { exit_code").expect("it was found above");
     let last_end = ended.out.find("given up: all 2 retries used up").expect("the story is told");
     assert!(mark < last_end, "it stands where it was expected, before the end at 2.1 s");
+}
+
+/// What is not checked is not told as if it were.
+#[test]
+fn a_scenario_that_checks_nothing_is_not_as_expected() {
+    let story = "[runs]\nweb = \"1@200ms ×*\"\n[program.web]\nstartretries = 2\n";
+    let (_directory, nothing) = file("nothing.toml", story);
+    let words = ["simulate", "--scenario", &nothing.to_string_lossy(), "config/scenarios/restart-no.toml"];
+    let ended = run(&words);
+    let summary = "2 scenarios, 1 as expected, 0 not, 1 without anything expected\n";
+    assert!(ended.code == Some(0) && ended.out.ends_with(summary), "{ended:?}");
+    assert!(ended.out.starts_with("none  "), "{}", ended.out);
+    let strict = run(&[&words[..], &["--strict"]].concat());
+    assert!(strict.code == Some(1) && strict.out.ends_with(summary), "{strict:?}");
+    let (_directory, empty) = file("empty.toml", &format!("expect = []\n{story}"));
+    let ended = run(&["simulate", "--scenario", &empty.to_string_lossy()]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let words = "1:10: expect is empty: nothing is checked";
+    assert!(ended.err.contains(words) && ended.err.contains("leave it out, or say what must hold"), "{}", ended.err);
+}
+
+/// Nothing can be said of what comes after the end of a story that was cut short.
+#[test]
+fn a_story_that_is_cut_short_meets_no_expectation() {
+    let story = "[runs]\nweb = \"1@0 ×*\"\n[program.web]\nstartretries = \"unlimited\"\nbackoff = { delay = 0 }\n";
+    let (directory, path) = file("endless.toml", &format!("expect = [{{ running = true }}]\n{story}"));
+    let ended = run(&["simulate", "--scenario", &path.to_string_lossy()]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let words = "\ncut short at 0s after 10000 changes at one moment: restarts without delay\n";
+    assert!(ended.out.starts_with("incomplete  ") && ended.out.contains(words), "{}", ended.out);
+    assert!(ended.out.ends_with("1 scenario, 0 as expected, 0 not, 1 cut short\n"), "{}", ended.out);
+    let ended = run(&["rehearse", "--scenario", &path.to_string_lossy()]);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let config = directory.path().join("muster.toml");
+    let program = "[program.web]\ncommand = \"web\"\nstartretries = \"unlimited\"\nbackoff = { delay = 0 }\n";
+    fs::write(&config, program).expect("the directory is ours");
+    let config = config.to_string_lossy();
+    let ended = run(&["simulate", "-c", &config, "--runs", "1@0 ×*"]);
+    assert!(ended.code == Some(1) && ended.out.contains(words), "{ended:?}");
+}
+
+#[test]
+fn each_signal_of_a_ladder_has_its_line() {
+    let ended = run(&["simulate", "--verbose", "--scenario", "config/scenarios/stop-by-two-signals.toml"]);
+    for line in ["gets SIGINT (1 of 2)", "gets SIGTERM (2 of 2)"] {
+        assert!(ended.out.contains(line), "{line} is not in\n{}", ended.out);
+    }
+    let text = "stop_at = \"2s\"\n[runs]\nweb = \"hang ignore-term\"\n[program.web]\n\
+                stopsignal = [\"INT\", \"TERM\", \"QUIT\"]\nstopwaitsecs = 1\n";
+    let (_directory, path) = file("ladder.toml", text);
+    let ended = run(&["simulate", "--verbose", "--scenario", &path.to_string_lossy()]);
+    for line in [
+        "2.000  web      STOPPING  gets SIGINT (1 of 3)",
+        "3.000  web      STOPPING  gets SIGTERM (2 of 3)",
+        "waits up to 1s more",
+        "4.000  web      STOPPING  gets SIGQUIT (3 of 3)",
+        "5.000  web      STOPPING  did not stop within 3s (INT, TERM, QUIT)",
+    ] {
+        assert!(ended.out.contains(line), "{line} is not in\n{}", ended.out);
+    }
+}
+
+#[test]
+fn a_jittered_delay_is_told_with_its_range_and_seed() {
+    let (_directory, path) =
+        file("muster.toml", "[program.web]\ncommand = \"web\"\nbackoff = { delay = \"1s\", jitter = 0.5 }\n");
+    let path = path.to_string_lossy();
+    let words = |seed| ["simulate", "-c", &path, "--runs", "1@200ms ×3", "--seed", seed].map(str::to_owned).to_vec();
+    let told = |seed| ended(&mut musterd(&words(seed))).out;
+    let first = told("1");
+    assert!(first.contains("next delay 1s × 2^1 = 2s, + up to 1s of jitter; here 2."), "{first}");
+    assert!(first.contains("(seed 1)"), "{first}");
+    assert_eq!(first, told("1"));
+    assert_ne!(first, told("2"));
+    let json: Value = serde_json::from_str(&ended(&mut musterd(&[words("1"), vec!["--json".to_owned()]].concat())).out)
+        .expect("--json writes JSON");
+    let range: Vec<(f64, f64)> = json["timeline"]
+        .as_array()
+        .expect("it is a list")
+        .iter()
+        .filter_map(|moment| Some((moment["delay_min"].as_f64()?, moment["delay_max"].as_f64()?)))
+        .collect();
+    assert_eq!(range, [(1.0, 1.5), (2.0, 3.0), (4.0, 6.0)]);
+}
+
+/// Only who asks for a preset by name reads of one.
+#[test]
+fn a_preset_is_named_where_it_was_asked_for() {
+    for (backoff, expected) in [
+        ("{ delay = \"100ms\" }", "next delay 100ms × 2^0 = 100ms\n"),
+        ("\"docker\"", "next delay 100ms × 2^0 = 100ms (preset docker)\n"),
+        ("{ preset = \"docker\", max = \"5s\" }", "next delay 100ms × 2^0 = 100ms (preset docker, max changed)\n"),
+    ] {
+        let text = format!("[program.web]\ncommand = \"web\"\nbackoff = {backoff}\n");
+        let (_directory, path) = file("muster.toml", &text);
+        let ended = run(&["simulate", "-c", &path.to_string_lossy(), "--runs", "1@200ms"]);
+        assert!(ended.out.contains(expected), "{expected} is not in\n{}", ended.out);
+    }
+}
+
+#[test]
+fn the_end_of_a_story_is_told_as_it_is() {
+    let (_directory, path) = file("muster.toml", "[program.web]\ncommand = \"web\"\ntype = \"oneshot\"\n");
+    let words = ["simulate", "-c", &path.to_string_lossy(), "--until", "20s", "--runs"];
+    let rest = run(&[&words[..], &["1@3s, hang"]].concat());
+    assert!(rest.out.contains("nothing happens after 3.5s, and the container is still running: 1 RUNNING"), "{rest:?}");
+    assert!(rest.out.contains("RUNNING   executed") && !rest.out.contains("startsecs"), "{rest:?}");
+    let cut = run(&[&words[..], &["1@1m"]].concat());
+    assert!(cut.out.contains("after 20s the container is still running: 1 RUNNING"), "{cut:?}");
 }
 
 #[test]
@@ -284,6 +393,40 @@ fn a_day_of_a_crash_looping_program_takes_an_instant() {
         assert!(ended.out.contains("more rounds like these"), "{}", ended.out);
         if took < bound { Ok(()) } else { Err(format!("it took {took:?}")) }
     });
+}
+
+/// Written as it happens, hours need no more memory than a minute.
+#[test]
+fn hours_as_data_take_little_memory() {
+    let (directory, path) = file(
+        "muster.toml",
+        "[program.web]\ncommand = \"web\"\nstartretries = \"unlimited\"\nbackoff = { max = \"1s\" }\n",
+    );
+    let config = path.to_string_lossy();
+    let output = directory.path().join("day.json");
+    let words = ["simulate", "-c", &config, "--runs", "1@1s ×*", "--until", "6h", "--json"];
+    let mut day = musterd(&words)
+        .stdout(fs::File::create(&output).expect("the directory is ours"))
+        .spawn()
+        .expect("it can be executed");
+    let mut most = 0;
+    let status = loop {
+        let status = fs::read_to_string(format!("/proc/{}/status", day.id())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        most = most.max(peak.unwrap_or(0));
+        if let Some(status) = day.try_wait().expect("it is our child") {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert!(status.success());
+    let text = fs::read_to_string(&output).expect("it was written");
+    let value: Value = serde_json::from_str(&text).expect("--json writes JSON");
+    assert!(text.starts_with("{\"timeline\":["), "{}", &text[..100]);
+    let count = value["timeline"].as_array().map_or(0, Vec::len);
+    assert!(count > 20_000 && value["programs"][0]["runs"].as_u64().is_some_and(|runs| runs > 10_000), "{count}");
+    assert!((1..20_000).contains(&most), "{most} kB for {count} changes");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use muster_core::spec::{Rotation, Sink, Target};
+use muster_core::spec::{Essential, Kind, Rotation, Sink, Target};
 use toml::de::DeValue;
 
 use crate::build::Built;
@@ -18,6 +18,23 @@ use crate::words::nearest_name;
 pub(crate) fn all(programs: &[Built<'_>], daemon: &DaemonDraft, report: &Report) {
     stopping::check_budget(programs, daemon, report);
     shared_files(programs, report);
+    essential_jobs(programs, report);
+}
+
+/// Warns of a oneshot whose success ends the container before those can start that depend on it.
+fn essential_jobs(programs: &[Built<'_>], report: &Report) {
+    for built in programs {
+        let job = &built.spec;
+        if job.kind != Kind::Oneshot || job.essential != Essential::Yes {
+            continue;
+        }
+        let waits = |other: &&Built<'_>| other.spec.depends_on.iter().any(|on| on.program == job.name);
+        let Some(other) = programs.iter().find(waits) else { continue };
+        let message =
+            format_args!("essential = true ends the container when it completes, before {:?} starts", other.spec.name);
+        let finding = built.owner.finding(Severity::Warning, built.rules.essential_at.unwrap_or(built.at), message);
+        report.add(finding.hint("essential = \"on-failure\" ends it only if the oneshot fails"));
+    }
 }
 
 /// Puts programs into their groups.

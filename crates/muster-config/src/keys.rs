@@ -385,11 +385,38 @@ pub static KEYS: &[Key] = &[
         "startretries",
         "number or \"unlimited\"",
         "10",
-        "how many failures in a row are followed by another start before the program is FATAL",
+        "how many failures in a row are followed by another start before the program is FATAL; a success is no failure",
         Rules::startretries,
     )
     .shaped(Shape::Special(shape::startretries))
     .because("with the default backoff about four minutes of trying"),
+    rules(
+        "startretries_forget",
+        "word",
+        "\"with-delay\"",
+        "when the count of failures begins anew: `with-delay`, or `never` but by a manual start, as in Docker",
+        Rules::startretries_forget,
+    )
+    .shaped(Shape::Words(&["with-delay", "never"])),
+    rules(
+        "start_failures",
+        "word",
+        "\"policy\"",
+        "what becomes of a run that never came up: `policy` treats it like any other end; `retry` retries every end \
+         before RUNNING up to `startretries`, whatever its status and `restart`, as in supervisord; `final` gives up \
+         what cannot be spawned, as in Docker",
+        Rules::start_failures,
+    )
+    .shaped(Shape::Words(&["policy", "retry", "final"])),
+    rules(
+        "restart_limit",
+        "table",
+        "",
+        "instead of `startretries`: `{ starts = 5, within = \"10s\" }` allows so many starts in a window that the first \
+         of them opens; then FATAL, or with `then = \"wait\"` the next start waits until the window is over",
+        Rules::restart_limit,
+    )
+    .shaped(Shape::Special(shape::restart_limit)),
     rules("startsecs", "duration", "1", "how long a run must last to count as RUNNING; 0 is at once", Rules::startsecs)
         .because("supervisord's"),
     rules("exitcodes", "list of numbers", "[0]", "the exit statuses, 0 to 255, that are a success", Rules::exitcodes)
@@ -398,8 +425,8 @@ pub static KEYS: &[Key] = &[
         "backoff",
         "table or preset",
         "{ delay = \"500ms\", factor = 2, max = \"60s\", jitter = 0, reset_after = \"10s\" }",
-        "the delay before another start; `docker`, `kubernetes`, `supervisord` and `systemd` are presets, `{ \
-         preset = \"docker\", max = \"30s\" }` changes one",
+        "the delay before another start; `docker`, `kubernetes`, `supervisord` and `systemd` are presets, which bring \
+         their whole policy, `{ preset = \"docker\", max = \"30s\" }` changes one",
         Rules::backoff,
     )
     .shaped(Shape::Special(shape::backoff))
@@ -448,11 +475,12 @@ pub static KEYS: &[Key] = &[
         .because("supervisord's"),
     rules(
         "essential",
-        "boolean",
+        "boolean or \"on-failure\"",
         "false",
-        "the container ends, with its exit code, when it ends for good",
+        "the container ends, with its exit code, when it ends for good; `on-failure`: unless that is a success",
         Rules::essential,
-    ),
+    )
+    .shaped(Shape::Special(shape::essential)),
     rules(
         "stopsignal",
         "signal or list",
@@ -815,8 +843,8 @@ pub static KEYS: &[Key] = &[
         "preset",
         "word",
         "",
-        "start from another system's: `docker`, `kubernetes`, `supervisord`, `systemd`; sets `startretries` \
-         too, unless that is given",
+        "another system's whole policy: `docker`, `kubernetes`, `supervisord`, `systemd`; every key that is given \
+         beside it counts instead",
         Reader::Backoff(BackoffDraft::preset),
     )
     .shaped(Shape::Words(shape::PRESETS)),
@@ -830,17 +858,28 @@ pub static KEYS: &[Key] = &[
         Reader::Backoff(BackoffDraft::factor),
     )
     .shaped(Shape::Number(1.0, 1000.0)),
+    key(
+        Table::Backoff,
+        "steps",
+        "number",
+        "",
+        "instead of `factor`: in so many steps of equal ratio from `delay` to `max`, as systemd's RestartSteps",
+        Reader::Backoff(BackoffDraft::steps),
+    )
+    .shaped(Shape::Whole(1, 1000)),
     key(Table::Backoff, "max", "duration", "\"60s\"", "where it stops growing", Reader::Backoff(BackoffDraft::max))
         .because("Docker's"),
     key(
         Table::Backoff,
         "jitter",
-        "number",
+        "number, word or table",
         "0",
-        "up to this part of the delay is added at random, 0 to 1",
+        "up to this part of the delay is added at random, 0 to 1; or `{ up_to = \"2s\" }` up to so much; or the delay \
+         is anything up to the one worked out (`full`), from half of it (`equal`), from the first delay to three times \
+         the last one (`decorrelated`)",
         Reader::Backoff(BackoffDraft::jitter),
     )
-    .shaped(Shape::Number(0.0, 1.0)),
+    .shaped(Shape::Special(shape::jitter)),
     key(
         Table::Backoff,
         "reset_after",

@@ -101,6 +101,40 @@ pub(crate) fn startretries() -> Value {
     json!({ "anyOf": [whole(0, i64::from(u32::MAX)), { "const": "unlimited" }, reference("interpolated")] })
 }
 
+/// `restart_limit`: so many starts within a time.
+pub(crate) fn restart_limit() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "starts": or_interpolated(whole(1, i64::from(u32::MAX))),
+            "within": reference("duration"),
+            "then": or_interpolated(json!({ "enum": ["fatal", "wait"] })),
+        },
+        "required": ["starts", "within"],
+        "additionalProperties": false,
+    })
+}
+
+/// `essential`: a flag, or only after a failure.
+pub(crate) fn essential() -> Value {
+    json!({ "anyOf": [{ "type": "boolean" }, { "const": "on-failure" }, reference("interpolated")] })
+}
+
+/// `jitter` of `backoff`: a part of the delay, a span, or a way to choose the whole delay.
+pub(crate) fn jitter() -> Value {
+    json!({ "anyOf": [
+        { "type": "number", "minimum": 0.0, "maximum": 1.0 },
+        { "enum": ["full", "equal", "decorrelated"] },
+        {
+            "type": "object",
+            "properties": { "up_to": reference("duration") },
+            "required": ["up_to"],
+            "additionalProperties": false,
+        },
+        reference("interpolated"),
+    ]})
+}
+
 /// `exitcodes`.
 pub(crate) fn exitcodes() -> Value {
     one_or_several(&or_interpolated(whole(0, 255)))

@@ -248,7 +248,7 @@ mod tests {
     fn lines_end_in_lf_whatever_the_editor() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "a = \"\"\"x\r\ny\"\"\"\r\nb\rc\r\r\n").unwrap();
-        assert_eq!(read_text(file.path()).unwrap(), "a = \"\"\"x\ny\"\"\"\nb\rc\r\n");
+        assert_eq!(read_text(&open_any, file.path(), Role::Named).unwrap(), "a = \"\"\"x\ny\"\"\"\nb\rc\r\n");
     }
 
     #[test]

@@ -15,18 +15,20 @@ use std::time::Duration;
 
 use common::{Here, environment, instance, only, pairs, pairs_of, program, seconds, spec};
 use muster_config::LookedAt;
-use muster_core::restart::{Backoff, Growth, Limit, Preset, Reset, RestartPolicy, RestartWhen};
+use muster_core::restart::{
+    Backoff, Exceeded, Forget, Growth, Jitter, Judged, Limit, Preset, Reset, RestartPolicy, RestartWhen, StartFailures,
+};
 use muster_core::signal::Signal;
 use muster_core::spec::{
-    Kind, LineFormat, LogFormat, LogLevel, OutputSpec, Overflow, RateLimit, Resource, Rlimit, Rotation, Sink,
-    StopScope, Target, UserSpec,
+    Essential, Kind, LineFormat, LogFormat, LogLevel, OutputSpec, Overflow, RateLimit, Resource, Rlimit, Rotation,
+    Sink, StopScope, Target, UserSpec,
 };
 
 #[test]
 fn a_program_with_a_command_alone_has_the_defaults() {
     let web = only("");
     assert_eq!((web.kind, web.autostart, web.restart), (Kind::Service, true, RestartPolicy::DEFAULT));
-    assert_eq!((web.startsecs, web.exit_codes, web.priority, web.essential), (seconds(1), vec![0], 999, false));
+    assert_eq!((web.startsecs, web.exit_codes, web.priority, web.essential), (seconds(1), vec![0], 999, Essential::No));
     assert_eq!((web.stop.steps.len(), web.stop.steps[0].signal), (1, Signal::TERM));
     assert_eq!((web.stop.steps[0].patience, web.stop.scope), (seconds(10), StopScope::Main));
     assert_eq!((web.reload_signal, web.groups.len()), (Some(Signal::HUP), 0));
@@ -114,12 +116,24 @@ fn restart_words_and_numbers_become_a_policy() {
         ("restart = \"always\"", RestartWhen::Always, Limit::Retries(10)),
         ("restart = \"unless-stopped\"", RestartWhen::UnlessStopped, Limit::Retries(10)),
         ("restart = \"on-failure:3\"", RestartWhen::OnFailure, Limit::Retries(3)),
-        ("restart = \"always:0\"", RestartWhen::Always, Limit::Retries(0)),
+        ("restart = \"always:7\"", RestartWhen::Always, Limit::Retries(7)),
         ("startretries = \"unlimited\"", RestartWhen::OnFailure, Limit::Unlimited),
         ("startretries = \"${WORKERS}\"", RestartWhen::OnFailure, Limit::Retries(3)),
         ("backoff = \"docker\"", RestartWhen::OnFailure, Limit::Unlimited),
-        ("backoff = \"systemd\"", RestartWhen::OnFailure, Limit::Rate { starts: 5, within: seconds(10) }),
+        ("backoff = \"systemd\"", RestartWhen::OnFailure, Preset::Systemd.limit()),
         ("backoff = \"docker\"\nstartretries = 4", RestartWhen::OnFailure, Limit::Retries(4)),
+        ("backoff = \"docker\"\nrestart = \"on-failure:0\"", RestartWhen::OnFailure, Limit::Unlimited),
+        ("backoff = \"docker\"\nrestart = \"on-failure:2\"", RestartWhen::OnFailure, Limit::Retries(2)),
+        (
+            "restart_limit = { starts = 3, within = \"1m\" }",
+            RestartWhen::OnFailure,
+            Limit::Rate { starts: 3, within: seconds(60), judged: Judged::AtEnd, then: Exceeded::Fatal },
+        ),
+        (
+            "backoff = \"systemd\"\nrestart_limit = { starts = 3, within = 60, then = \"wait\" }",
+            RestartWhen::OnFailure,
+            Limit::Rate { starts: 3, within: seconds(60), judged: Judged::AtStart, then: Exceeded::WaitOut },
+        ),
     ] {
         let policy = only(keys).restart;
         assert_eq!((policy.when, policy.limit), (when, limit), "{keys}");
@@ -137,17 +151,45 @@ fn backoff_is_a_preset_with_changes() {
                 delay: seconds(1),
                 growth: Growth::Factor(3.0),
                 max: seconds(120),
-                jitter: 0.5,
-                first_at_once: false,
+                jitter: Jitter::Add(0.5),
                 reset: Reset::AfterUp(seconds(5)),
+                ..own
             },
         ),
         ("backoff = \"kubernetes\"", Preset::Kubernetes.backoff()),
         ("backoff = { max = \"30s\", preset = \"docker\" }", Backoff { max: seconds(30), ..Preset::Docker.backoff() }),
         ("backoff.preset = \"supervisord\"", Preset::Supervisord.backoff()),
+        ("backoff.steps = 9", Backoff { growth: Growth::Steps(9), ..own }),
+        ("backoff.jitter = \"full\"", Backoff { jitter: Jitter::Full, ..own }),
+        ("backoff.jitter = \"equal\"", Backoff { jitter: Jitter::Equal, ..own }),
+        ("backoff.jitter = \"decorrelated\"", Backoff { jitter: Jitter::Decorrelated, ..own }),
+        ("backoff.jitter = { up_to = \"2s\" }", Backoff { jitter: Jitter::UpTo(seconds(2)), ..own }),
     ] {
         assert_eq!(only(keys).restart.backoff, expected, "{keys}");
     }
+}
+
+/// A preset is the whole policy of its system, and what is written beside it counts instead.
+#[test]
+fn a_preset_brings_its_whole_policy() {
+    for (name, preset) in Preset::ALL {
+        let policy = only(&format!("backoff = {name:?}\nrestart = \"always\"")).restart;
+        assert_eq!(policy, preset.policy(RestartWhen::Always), "{name}");
+    }
+    let changed = only(
+        "backoff = \"docker\"\nstartretries_forget = \"with-delay\"\nstart_failures = \"policy\"\nstartretries = 3",
+    );
+    let expected = RestartPolicy {
+        limit: Limit::Retries(3),
+        forget: Forget::WithDelay,
+        start_failures: StartFailures::Policy,
+        ..Preset::Docker.policy(RestartWhen::OnFailure)
+    };
+    assert_eq!(changed.restart, expected);
+    let own = only("startretries_forget = \"never\"\nstart_failures = \"retry\"").restart;
+    assert_eq!((own.forget, own.start_failures), (Forget::Never, StartFailures::Retry));
+    assert_eq!(only("essential = \"on-failure\"").essential, Essential::OnFailure);
+    assert_eq!(only("essential = true").essential, Essential::Yes);
 }
 
 #[test]

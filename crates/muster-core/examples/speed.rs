@@ -13,8 +13,8 @@ use std::time::Instant;
 use muster_core::random::Random;
 use muster_core::restart::RestartPolicy;
 use muster_core::spec::{
-    Dependency, DependencyCondition, InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope, StopSpec,
-    StopStep, Target,
+    Dependency, DependencyCondition, Essential, InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope,
+    StopSpec, StopStep, Target,
 };
 use muster_core::{Effect, Exit, Input, RequestId, RunId, Settings, ShutdownReason, Signal, Supervisor, Time, Verb};
 
@@ -137,7 +137,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: i64::from(priority),
-        essential: false,
+        essential: Essential::No,
         stop: StopSpec { steps: vec![stop], scope: StopScope::Main },
         reload_signal: None,
         instances: vec![Arc::new(instance)],

@@ -52,7 +52,7 @@ impl StopCause {
 impl fmt::Display for StopCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StopCause::Asked(Asker::Command) => f.write_str("asked to"),
+            StopCause::Asked(Asker::Command) => f.write_str("stopped by a command"),
             StopCause::Asked(Asker::Reload) => f.write_str("the configuration changed"),
             StopCause::Asked(Asker::RestartWith) => f.write_str("a program with which it restarts was started anew"),
             StopCause::Shutdown => f.write_str("everything is being stopped"),

@@ -256,7 +256,7 @@ pub enum Event {
         /// How many there may be; `None` is without limit or not counted so.
         limit: Option<u32>,
         /// The rule behind it.
-        verdict: Verdict,
+        verdict: Box<Verdict>,
     },
     /// The policy decided that an end is final.
     Final {
@@ -265,7 +265,7 @@ pub enum Event {
         /// Which run it was.
         run: RunId,
         /// The rule behind it.
-        verdict: Verdict,
+        verdict: Box<Verdict>,
     },
     /// A run became ready, or is no longer.
     Ready {

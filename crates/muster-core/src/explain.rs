@@ -1,17 +1,21 @@
 //! Why the policy decided as it did: the rule behind a decision as data, and the sentence that says it.
 //!
 //! A [`Verdict`] is made with every decision and kept with the run it is about. It holds numbers only and allocates
-//! nothing; the words are made when somebody asks for them. [`crate::restart`] decides, this tells.
+//! nothing; the words are made when somebody asks for them ([`words`]). [`crate::restart`] decides, this tells.
 
-use std::fmt;
+mod span;
+mod words;
+
 use std::time::Duration;
 
 use crate::effect::ShutdownReason;
 use crate::exit::{Exit, RunEnd};
 use crate::name::InstanceId;
-use crate::program::PastRun;
-use crate::restart::{Limit, Preset, RestartWhen};
+use crate::program::{Instance, PastRun};
+use crate::restart::{Changed, Jitter, Limit, Preset, RestartWhen};
 use crate::supervisor::Supervisor;
+
+pub use span::Span;
 
 /// What came of an end, and by which rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,6 +33,8 @@ pub enum Verdict {
     },
     /// It is started again.
     Again(Again),
+    /// It could not be spawned, and under this policy such a run is the last (`start_failures = "final"`).
+    NeverStarted,
     /// It would be started again, but the limit is used up.
     GivenUp {
         /// The limit.
@@ -47,7 +53,15 @@ pub enum Verdict {
 pub struct Again {
     /// The delay before the next run, jitter included.
     pub delay: Duration,
-    /// Which restart in a row it is, from 1; 0 where it is not counted.
+    /// The shortest that jitter could have made it.
+    pub delay_min: Duration,
+    /// The longest that jitter could have made it.
+    pub delay_max: Duration,
+    /// How far apart starts must be, where that made the delay longer.
+    pub min_interval: Option<Duration>,
+    /// The window of a rate limit, where the next run waits for its end.
+    pub waits_out: Option<Duration>,
+    /// How many of the restarts that the limit counts are used with it, from 1; 0 where it is not counted.
     pub attempt: u32,
     /// How many there may be.
     pub limit: Limit,
@@ -55,16 +69,18 @@ pub struct Again {
     pub start_in_window: u32,
     /// Where the delay comes from.
     pub rule: DelayRule,
-    /// What jitter added to it.
-    pub jitter: Duration,
-    /// The system whose delays these are, where they are exactly a preset's.
-    pub preset: Option<Preset>,
+    /// What chance does to it.
+    pub jitter: Jitter,
+    /// The system whose rules were asked for by name, and what of its delays was configured otherwise.
+    pub preset: Option<(Preset, Changed)>,
     /// Why the count went back to zero with this end, if it did and was not zero before.
     pub reset: Option<CountReset>,
     /// The word of `restart`.
     pub when: RestartWhen,
     /// Whether the end was a success, which only `always` and `unless-stopped` restart.
     pub success: bool,
+    /// Whether it is restarted only because a run that never came up counts as failed, whatever its status and `restart`.
+    pub is_failed_start: bool,
 }
 
 /// Where a delay comes from.
@@ -74,6 +90,19 @@ pub enum DelayRule {
     AtOnceAfterRunning,
     /// The first restart comes without delay.
     FirstAtOnce,
+    /// The first delay, not counted: the end was a success.
+    AfterSuccess(Duration),
+    /// One of several steps of equal ratio from `delay` to `max`.
+    Steps {
+        /// The first delay.
+        delay: Duration,
+        /// The last one.
+        max: Duration,
+        /// Which step.
+        step: u32,
+        /// Of how many.
+        of: u32,
+    },
     /// `delay × factor^step`, at most `max`.
     Power {
         /// The first delay.
@@ -108,6 +137,15 @@ pub enum CountReset {
     },
     /// The run had been RUNNING.
     WasRunning,
+    /// The run had lasted so long, whether it came up or not.
+    Lasted {
+        /// How long it lasted.
+        uptime: Duration,
+        /// How long was enough.
+        over: Duration,
+        /// Whether it had to last longer than that.
+        beyond: bool,
+    },
 }
 
 impl Verdict {
@@ -136,134 +174,6 @@ impl Preset {
     }
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Verdict::Stopped => f.write_str("not restarted: it was being stopped"),
-            Verdict::Held => f.write_str("starts again as soon as those that are restarted with it are down"),
-            Verdict::Final { when: RestartWhen::Never, .. } => f.write_str("not restarted: restart = \"no\""),
-            Verdict::Final { when, success: true } => {
-                write!(f, "not restarted: a success, and restart = \"{}\" restarts failures only", when.name())
-            }
-            // No policy but "no" leaves a failure, which came above.
-            Verdict::Final { when, success: false } => write!(f, "not restarted: restart = \"{}\"", when.name()),
-            Verdict::Again(again) => again.fmt(f),
-            Verdict::GivenUp { limit, used, window, reset } => {
-                match limit {
-                    Limit::Rate { starts, within } => write!(
-                        f,
-                        "given up: {} allowed in {}, {used} used in the last {}",
-                        Counted(*starts, "start"),
-                        Span(*within),
-                        Span(*window)
-                    )?,
-                    Limit::Retries(0) => f.write_str("given up: startretries = 0")?,
-                    _ => write!(f, "given up: all {used} retries used up")?,
-                }
-                write_reset(f, *reset)
-            }
-        }
-    }
-}
-
-impl fmt::Display for Again {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.attempt, self.limit) {
-            (0, _) => f.write_str("restarted")?,
-            (_, Limit::Rate { starts, within }) => {
-                write!(f, "start {} of {starts} in {}", self.start_in_window, Span(within))?;
-            }
-            (attempt, Limit::Retries(limit)) => write!(f, "attempt {attempt} of {limit}")?,
-            (attempt, Limit::Unlimited) => write!(f, "attempt {attempt}, no limit")?,
-        }
-        match self.rule {
-            DelayRule::AtOnceAfterRunning => f.write_str(" at once: it had been RUNNING")?,
-            DelayRule::FirstAtOnce => f.write_str(", at once: the first restart has no delay")?,
-            DelayRule::Power { delay, factor, step, capped } => {
-                write!(f, ", next delay ")?;
-                if factor == 1.0 {
-                    write!(f, "{}", Span(delay))?;
-                } else {
-                    write!(f, "{} × {factor}^{step}", Span(delay))?;
-                }
-                self.write_sum(f, capped, factor != 1.0)?;
-            }
-            DelayRule::Linear { delay, times, capped } => {
-                write!(f, ", next delay {} × {times}", Span(delay))?;
-                self.write_sum(f, capped, true)?;
-            }
-        }
-        if let Some(preset) = self.preset {
-            write!(f, " (as {})", preset.name())?;
-        }
-        if self.success {
-            write!(f, "; restart = \"{}\" restarts a success, too", self.when.name())?;
-        }
-        write_reset(f, self.reset)
-    }
-}
-
-impl Again {
-    fn write_sum(&self, f: &mut fmt::Formatter<'_>, capped: Option<Duration>, is_product: bool) -> fmt::Result {
-        if let Some(max) = capped {
-            write!(f, ", capped at max {}", Span(max))?;
-        }
-        if !self.jitter.is_zero() {
-            write!(f, " + {} of jitter", Span(self.jitter))?;
-        }
-        let is_shown = (is_product && capped.is_none()) || !self.jitter.is_zero();
-        if is_shown { write!(f, " = {}", Span(self.delay)) } else { Ok(()) }
-    }
-}
-
-fn write_reset(f: &mut fmt::Formatter<'_>, reset: Option<CountReset>) -> fmt::Result {
-    match reset {
-        // What had been RUNNING is restarted at once, which has been told.
-        None | Some(CountReset::WasRunning) => Ok(()),
-        Some(CountReset::Up { uptime, reset_after }) => {
-            write!(f, "; counter reset: was up {} ≥ reset_after {}", Span(uptime), Span(reset_after))
-        }
-    }
-}
-
-/// A span as the configuration would write it: `500ms`, `2s`, `15.5s`, `300s`, `10m`, `1h30m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = (self.0.as_nanos() + 500_000) / 1_000_000;
-        match ms {
-            0 => f.write_str("0s"),
-            1..1000 => write!(f, "{ms}ms"),
-            // Up to ten minutes seconds are what people count in.
-            1000..600_000 => {
-                let (whole, rest) = (ms / 1000, ms % 1000);
-                match (rest, rest % 100, rest % 10) {
-                    (0, ..) => write!(f, "{whole}s"),
-                    (_, 0, _) => write!(f, "{whole}.{}s", rest / 100),
-                    (.., 0) => write!(f, "{whole}.{:02}s", rest / 10),
-                    _ => write!(f, "{whole}.{rest:03}s"),
-                }
-            }
-            _ => {
-                let seconds = ms / 1000;
-                let parts =
-                    [(seconds / 86400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
-                parts.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, unit)| write!(f, "{count}{unit}"))
-            }
-        }
-    }
-}
-
-struct Counted(u32, &'static str);
-
-impl fmt::Display for Counted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}", self.0, self.1, if self.0 == 1 { "" } else { "s" })
-    }
-}
-
 impl PastRun {
     /// What was decided about it and why, in words that know how it ended.
     pub fn explain(&self, exit_codes: &[u8]) -> String {
@@ -289,6 +199,7 @@ impl Supervisor {
             ShutdownReason::Command => "stopped by musterctl".to_owned(),
             ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", self.instance(*id).name()),
             ShutdownReason::Done if code == 0 => "every program has ended well".to_owned(),
+            ShutdownReason::Done if self.exit_cause(reason).is_none() => self.explain_vain_wait(),
             ShutdownReason::Essential(_) | ShutdownReason::Done => {
                 let end = self.exit_cause(reason).and_then(|id| {
                     let instance = self.instance(id);
@@ -311,124 +222,16 @@ impl Supervisor {
         match reason {
             ShutdownReason::Signal(_) | ShutdownReason::Command => None,
             ShutdownReason::Essential(id) | ShutdownReason::Probe(id) => Some(*id),
-            ShutdownReason::Done => {
-                let failed = self.snapshot().iter().filter(|instance| instance.program().autostart);
-                let failed = failed.filter_map(|instance| Some((instance, instance.past().next_back()?)));
-                let first = failed.filter(|(_, past)| !past.success).min_by_key(|(_, past)| (past.ended, past.run));
-                first.map(|(instance, _)| instance.id())
-            }
+            ShutdownReason::Done => self.first_failure().map(|(id, _)| id),
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::restart::{Backoff, Ended, RestartPolicy, Tally};
-    use crate::time::Time;
-
-    const fn ms(n: u64) -> Duration {
-        Duration::from_millis(n)
-    }
-
-    /// What each of several quick failures is answered with.
-    fn told(policy: RestartPolicy, count: u32) -> Vec<String> {
-        let (mut tally, mut now, mut told) = (Tally::default(), Time::ZERO, Vec::new());
-        for _ in 0..count {
-            tally.count_start(policy.limit, now);
-            let ended = Ended { at: now, uptime: Duration::ZERO, was_running: false, success: false };
-            let verdict = policy.judge(&mut tally, ended, 0.0);
-            told.push(verdict.to_string());
-            let Verdict::Again(again) = verdict else { break };
-            now = now + again.delay;
-        }
-        told
-    }
-
-    fn as_preset(preset: Preset) -> RestartPolicy {
-        RestartPolicy { when: RestartWhen::OnFailure, limit: preset.limit(), backoff: preset.backoff() }
-    }
-
-    #[test]
-    fn a_delay_is_told_with_its_sum() {
-        let policy = RestartPolicy { limit: Limit::Retries(8), ..RestartPolicy::DEFAULT };
-        let told = told(policy, 9);
-        assert_eq!(told[0], "attempt 1 of 8, next delay 500ms × 2^0 = 500ms");
-        assert_eq!(told[2], "attempt 3 of 8, next delay 500ms × 2^2 = 2s");
-        assert_eq!(told[7], "attempt 8 of 8, next delay 500ms × 2^7, capped at max 60s");
-        assert_eq!(told[8], "given up: all 8 retries used up");
-    }
-
-    #[test]
-    fn presets_are_told_in_their_own_rules() {
-        assert_eq!(
-            told(as_preset(Preset::Docker), 2)[1],
-            "attempt 2, no limit, next delay 100ms × 2^1 = 200ms (as docker)"
-        );
-        let kubernetes = told(as_preset(Preset::Kubernetes), 2);
-        assert_eq!(kubernetes[0], "attempt 1, no limit, at once: the first restart has no delay (as kubernetes)");
-        assert_eq!(kubernetes[1], "attempt 2, no limit, next delay 10s × 2^0 = 10s (as kubernetes)");
-        assert_eq!(
-            told(as_preset(Preset::Supervisord), 2)[1],
-            "attempt 2 of 3, next delay 1s × 2 = 2s (as supervisord)"
-        );
-        let systemd = told(as_preset(Preset::Systemd), 9);
-        assert_eq!(systemd[0], "start 2 of 5 in 10s, next delay 100ms (as systemd)");
-        assert_eq!(systemd[4], "given up: 5 starts allowed in 10s, 5 used in the last 500ms");
-    }
-
-    #[test]
-    fn what_is_no_presets_any_more_is_not_told_as_one() {
-        let backoff = Backoff { max: Duration::from_secs(30), ..Preset::Docker.backoff() };
-        let told = told(RestartPolicy { backoff, ..as_preset(Preset::Docker) }, 1);
-        assert_eq!(told, ["attempt 1, no limit, next delay 100ms × 2^0 = 100ms"]);
-    }
-
-    #[test]
-    fn a_reset_is_told_where_there_was_something_to_reset() {
-        let ended = Ended { at: Time::ZERO, uptime: Duration::from_secs(12), was_running: true, success: false };
-        let counted = || {
-            let mut tally = Tally::default();
-            let failed = Ended { uptime: Duration::ZERO, was_running: false, ..ended };
-            RestartPolicy::DEFAULT.judge(&mut tally, failed, 0.0);
-            tally
-        };
-        let verdict = RestartPolicy::DEFAULT.judge(&mut counted(), ended, 0.0);
-        let expected = "attempt 1 of 10, next delay 500ms × 2^0 = 500ms; counter reset: was up 12s ≥ reset_after 10s";
-        assert_eq!(verdict.to_string(), expected);
-        let first = RestartPolicy::DEFAULT.judge(&mut Tally::default(), ended, 0.0);
-        assert_eq!(first.to_string(), "attempt 1 of 10, next delay 500ms × 2^0 = 500ms");
-        let supervisord = as_preset(Preset::Supervisord).judge(&mut counted(), ended, 0.0);
-        assert_eq!(supervisord.to_string(), "restarted at once: it had been RUNNING (as supervisord)");
-    }
-
-    #[test]
-    fn jitter_and_successes_are_told() {
-        let ended = Ended { at: Time::ZERO, uptime: Duration::ZERO, was_running: false, success: true };
-        let backoff = Backoff { jitter: 0.5, ..Backoff::DEFAULT };
-        let always = RestartPolicy { when: RestartWhen::Always, backoff, ..RestartPolicy::DEFAULT };
-        let expected = "attempt 1 of 10, next delay 500ms × 2^0 + 250ms of jitter = 750ms; restart = \"always\" restarts a success, too";
-        assert_eq!(always.judge(&mut Tally::default(), ended, 1.0).to_string(), expected);
-        let on_failure = RestartPolicy::DEFAULT.judge(&mut Tally::default(), ended, 0.0);
-        assert_eq!(
-            on_failure.to_string(),
-            "not restarted: a success, and restart = \"on-failure\" restarts failures only"
-        );
-    }
-
-    #[test]
-    fn spans_are_written_as_the_configuration_has_them() {
-        for (span, expected) in [
-            (ms(0), "0s"),
-            (ms(500), "500ms"),
-            (ms(15_500), "15.5s"),
-            (ms(300_000), "300s"),
-            (ms(600_000), "10m"),
-            (ms(5_400_000), "1h30m"),
-            (ms(86_400_000), "1d"),
-            (Duration::from_micros(999_600), "1s"),
-        ] {
-            assert_eq!(Span(span).to_string(), expected);
+    /// Nothing has failed, and not everything has ended.
+    fn explain_vain_wait(&self) -> String {
+        let has_waited = |instance: &&Instance| instance.program().autostart && instance.final_end().is_none();
+        match self.snapshot().iter().find(has_waited) {
+            Some(instance) => format!("{:?} waited for what cannot come any more", instance.name()),
+            None => "nothing is left to do".to_owned(),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod checks;
 mod configure;
+mod ending;
 mod stopping;
 mod view;
 
@@ -28,6 +29,8 @@ use crate::state::{Goal, State};
 use crate::stop::{StopPlan, total_patience};
 use crate::time::Time;
 use crate::timers::{Slot, Timers};
+
+pub(crate) use ending::FinalEnd;
 
 /// How long a new process may take to execute its program before it counts as hung and is killed: a working directory
 /// or a program on a dead network file system never answers. No upstream default exists; a minute is systemd's order
@@ -81,15 +84,6 @@ pub struct PastRun {
     pub verdict: Verdict,
 }
 
-/// An end that the policy does not follow with another run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FinalEnd {
-    pub(crate) at: Time,
-    pub(crate) run: RunId,
-    pub(crate) code: u8,
-    pub(crate) success: bool,
-}
-
 /// Where an instance puts what is to be done, while it handles one input.
 pub(crate) struct Turn<'a> {
     pub(crate) now: Time,
@@ -119,6 +113,8 @@ pub struct Instance {
     is_held: bool,
     is_leaving: bool,
     was_stopped_by_hand: bool,
+    /// Whether the end of its run is final, because it is stopped for what a probe found.
+    fails_for_good: bool,
     /// Whose part it is to be stopped together with others.
     pub(crate) batch: Option<BatchId>,
 }
@@ -162,6 +158,7 @@ impl Instance {
             is_held: false,
             is_leaving: false,
             was_stopped_by_hand: false,
+            fails_for_good: false,
             batch: None,
         }
     }
@@ -174,6 +171,11 @@ impl Instance {
         self.was_stopped_by_hand = true;
     }
 
+    /// It is stopped for what a probe found, and not started again.
+    pub(crate) fn mark_failed_for_good(&mut self) {
+        self.fails_for_good = true;
+    }
+
     /// When something of it is due, if nothing happens before.
     pub fn earliest_deadline(&self) -> Option<Time> {
         self.timers.earliest()
@@ -183,13 +185,14 @@ impl Instance {
     pub(crate) fn start(&mut self, turn: &mut Turn<'_>) {
         let was_wanted = std::mem::replace(&mut self.goal, Goal::Up) == Goal::Up;
         self.was_stopped_by_hand = false;
+        self.fails_for_good = false;
         match self.state {
             State::Stopped | State::Exited | State::Fatal | State::Backoff => {
-                self.tally = Tally::default();
+                self.tally.start_by_hand(self.program.restart.limit);
                 self.final_end = None;
                 self.begin_run_or_wait(turn);
             }
-            State::Waiting | State::Stopping => self.tally = Tally::default(),
+            State::Waiting | State::Stopping => self.tally.start_by_hand(self.program.restart.limit),
             // Its turn to be stopped had not come yet. Who waits for that must hear that it will not.
             State::Starting | State::Running if !was_wanted => self.tell_change(turn),
             State::Starting | State::Running => {}
@@ -198,7 +201,7 @@ impl Instance {
 
     /// Somebody wants another run of it; the supervisor stops the one there is. What went before is forgiven.
     pub(crate) fn restart(&mut self, turn: &mut Turn<'_>) {
-        self.tally = Tally::default();
+        self.tally.start_by_hand(self.program.restart.limit);
         self.start(turn);
     }
 
@@ -354,6 +357,9 @@ impl Instance {
     }
 
     fn begin_run(&mut self, turn: &mut Turn<'_>) {
+        if let Some(verdict) = self.program.restart.refuse_start(&self.tally, turn.now) {
+            return self.refuse(turn, verdict);
+        }
         *turn.next_run += 1;
         let run = RunId(*turn.next_run);
         self.run = Some(Run::begin(run, Arc::clone(&self.spec), turn.now));
@@ -411,7 +417,12 @@ impl Instance {
                 self.enter(turn, State::Waiting);
             }
             (State::Starting | State::Running, Goal::Up) => self.follow_policy(turn, past),
-            _ => self.remember(past),
+            _ => {
+                if self.fails_for_good {
+                    self.final_end = Some(FinalEnd::failure(turn.now, past.run, past.end.shell_code()));
+                }
+                self.remember(past);
+            }
         }
     }
 
@@ -426,6 +437,7 @@ impl Instance {
         let ended = Ended {
             at: turn.now,
             uptime: past.ended.since(past.began),
+            was_spawned: matches!(past.end, RunEnd::Exited(_)),
             was_running: self.state == State::Running,
             success: past.success,
         };
@@ -435,28 +447,28 @@ impl Instance {
         self.remember(PastRun { verdict, ..past });
         match verdict {
             Verdict::Again(again) => {
-                let (delay, attempt, limit) = (again.delay, self.tally.failures, self.program.restart.retries());
+                let (delay, attempt, limit) = (again.delay, again.attempt, self.program.restart.retries());
                 self.enter(turn, State::Backoff);
                 self.timers.arm(Slot::Delay, turn.now + delay);
+                let verdict = Box::new(verdict);
                 let event = Event::Retry { instance: self.id, delay, attempt, limit, verdict };
                 turn.effects.push_back(Effect::Publish(event));
             }
-            _ => {
-                let is_exit = has_exited && verdict.decision() == Decision::Stay;
+            _ if has_exited && verdict.decision() == Decision::Stay => {
                 self.final_end = Some(FinalEnd { at: turn.now, run, code, success });
-                self.enter(turn, if is_exit { State::Exited } else { State::Fatal });
-                turn.effects.push_back(Effect::Publish(Event::Final { instance: self.id, run, verdict }));
+                self.enter(turn, State::Exited);
+                turn.effects.push_back(Effect::Publish(Event::Final {
+                    instance: self.id,
+                    run,
+                    verdict: Box::new(verdict),
+                }));
             }
+            _ => self.give_up(turn, run, code, verdict),
         }
     }
 }
 
 impl ProgramSpec {
-    /// Whether this end is what the program was meant to come to.
-    pub fn counts_as_success(&self, end: &RunEnd) -> bool {
-        matches!(end, RunEnd::Exited(Exit::Code(code)) if self.exit_codes.contains(code))
-    }
-
     /// How long stopping it may take before SIGKILL.
     pub fn patience(&self) -> Duration {
         total_patience(&self.stop)

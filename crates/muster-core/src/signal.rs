@@ -89,6 +89,31 @@ impl Signal {
     }
 }
 
+/// Several signals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalSet(u64);
+
+impl SignalSet {
+    /// None at all.
+    pub const NONE: SignalSet = SignalSet(0);
+
+    /// These.
+    pub const fn of(signals: &[Signal]) -> SignalSet {
+        let mut bits = 0;
+        let mut next = 0;
+        while next < signals.len() {
+            bits |= 1 << (signals[next].0 - 1);
+            next += 1;
+        }
+        SignalSet(bits)
+    }
+
+    /// Whether this is one of them.
+    pub const fn contains(self, signal: Signal) -> bool {
+        self.0 & (1 << (signal.0 - 1)) != 0
+    }
+}
+
 impl FromStr for Signal {
     type Err = UnknownSignal;
 

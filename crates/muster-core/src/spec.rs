@@ -112,6 +112,28 @@ pub enum Kind {
     Oneshot,
 }
 
+/// Whether the container ends with a program that has ended for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Essential {
+    /// It does not.
+    No,
+    /// It does, however the program ended.
+    Yes,
+    /// It does if the program failed; after a success everything goes on.
+    OnFailure,
+}
+
+impl Essential {
+    /// Whether such an end is the container's end.
+    pub const fn ends_with(self, success: bool) -> bool {
+        match self {
+            Essential::No => false,
+            Essential::Yes => true,
+            Essential::OnFailure => !success,
+        }
+    }
+}
+
 /// Who gets the stop signal first. SIGKILL always gets the whole tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopScope {
@@ -163,7 +185,7 @@ pub struct ProgramSpec {
     /// Start order, ascending; stop order is the reverse.
     pub priority: i64,
     /// Whether the container ends with it.
-    pub essential: bool,
+    pub essential: Essential,
     /// How it is stopped.
     pub stop: StopSpec,
     /// What `musterctl reload NAME` sends; `None` restarts instead.

@@ -355,6 +355,7 @@ impl Supervisor {
         let Some(id) = self.runs.get(&run).copied().filter(|_| !self.is_shutting_down()) else { return };
         match reaction {
             Some(OnFailure::Stop) => {
+                self.instance_mut(id).mark_failed_for_good();
                 self.lower_goals(now, &[id]);
                 self.begin_batch(now, &[id], Purpose::Stop(Asker::Command));
             }
@@ -415,23 +416,10 @@ impl Supervisor {
     /// An instance changed: perhaps it has ended for good, and its end is the container's end.
     fn follow_essential_end(&mut self, now: Time, id: InstanceId) {
         let instance = self.instance(id);
-        let is_essential = instance.program().essential && instance.goal() == Goal::Up && self.shutdown.is_none();
-        if let Some(end) = instance.final_end().filter(|_| is_essential) {
+        let is_its_own = instance.goal() == Goal::Up || instance.was_stopped_for_failure();
+        let ends_all = |end: &FinalEnd| instance.program().essential.ends_with(end.success);
+        if let Some(end) = instance.final_end().filter(|end| is_its_own && self.shutdown.is_none() && ends_all(end)) {
             self.begin_shutdown(now, ShutdownReason::Essential(id), None, end.code);
         }
-    }
-
-    /// The container's exit code if nothing is left to do: every autostarted program, of which there is one at least, has
-    /// ended for good by itself, and nothing else runs or is about to. The first failure's code, or 0.
-    fn done_code(&self) -> Option<u8> {
-        if !self.settings.exit_when_done || self.shutdown.is_some() || self.live > 0 || self.unsettled > 0 {
-            return None;
-        }
-        let autostarted =
-            self.instances.iter().filter(|instance| instance.program().autostart && !instance.is_leaving());
-        // What was stopped by hand has no such end: it is there to be started again.
-        let ends: Vec<FinalEnd> = autostarted.map(Instance::final_end).collect::<Option<_>>()?;
-        let first_failure = ends.iter().filter(|end| !end.success).min_by_key(|end| (end.at, end.run));
-        (!ends.is_empty()).then(|| first_failure.map_or(0, |end| end.code))
     }
 }

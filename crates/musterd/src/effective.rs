@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use muster_config::{mask_text, mask_words};
 use muster_core::Instance;
-use muster_core::restart::{Backoff, Growth, Limit, Reset, RestartWhen};
+use muster_core::restart::{
+    Exceeded, Forget, Growth, Jitter, Limit, Preset, Reset, RestartPolicy, RestartWhen, StartFailures,
+};
 use muster_core::spec::{
-    CheckSpec, ControlSpec, DaemonSpec, InstanceSpec, Kind, LineFormat, LogFormat, LogLevel, OnFailure, OutputSpec,
-    Overflow, ProbeKind, ProbeSpec, ProcessSpec, ReadySpec, Sink, Stdin, StopScope, Target, UserSpec,
+    CheckSpec, ControlSpec, DaemonSpec, Essential, InstanceSpec, Kind, LineFormat, LogFormat, LogLevel, OnFailure,
+    OutputSpec, Overflow, ProbeKind, ProbeSpec, ProcessSpec, ReadySpec, Sink, Stdin, StopScope, Target, UserSpec,
 };
 use serde_json::{Map, Value, json};
 
@@ -31,15 +33,25 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
     put("autostart", json!(program.autostart));
     put("restart", json!(restart(program.restart.when)));
     put("startretries", startretries(program.restart.limit));
+    put("startretries_forget", json!(if program.restart.forget == Forget::Never { "never" } else { "with-delay" }));
+    put("start_failures", json!(start_failures(program.restart.start_failures)));
+    put("restart_limit", restart_limit(program.restart.limit));
     put("startsecs", seconds(program.startsecs));
     put("exitcodes", json!(program.exit_codes));
-    put("backoff", backoff(&program.restart.backoff));
+    put("backoff", backoff(&program.restart));
     let depends_on = program.depends_on.iter().map(|on| (on.program.clone(), json!(on.condition.name())));
     put("depends_on", Value::Object(depends_on.collect()));
     put("restart_with", json!(program.restart_with));
     put("priority", json!(program.priority));
     put("numprocs", json!(program.instances.len()));
-    put("essential", json!(program.essential));
+    put(
+        "essential",
+        match program.essential {
+            Essential::No => json!(false),
+            Essential::Yes => json!(true),
+            Essential::OnFailure => json!("on-failure"),
+        },
+    );
     put("stopsignal", program.stop.steps.iter().map(|step| step.signal.to_string()).collect());
     put("stopwaitsecs", program.stop.steps.iter().map(|step| seconds(step.patience)).collect());
     put("stop_scope", json!(if program.stop.scope == StopScope::Group { "group" } else { "main" }));
@@ -216,20 +228,55 @@ fn startretries(limit: Limit) -> Value {
     match limit {
         Limit::Unlimited => json!("unlimited"),
         Limit::Retries(retries) => json!(retries),
-        Limit::Rate { starts, within } => json!({"starts": starts, "within": seconds(within)}),
+        Limit::Rate { .. } => Value::Null,
     }
 }
 
-fn backoff(backoff: &Backoff) -> Value {
+fn restart_limit(limit: Limit) -> Value {
+    match limit {
+        Limit::Rate { starts, within, judged: _, then } => json!({
+            "starts": starts,
+            "within": seconds(within),
+            "then": if then == Exceeded::WaitOut { "wait" } else { "fatal" },
+        }),
+        Limit::Unlimited | Limit::Retries(_) => Value::Null,
+    }
+}
+
+fn start_failures(rule: StartFailures) -> &'static str {
+    match rule {
+        StartFailures::Policy => "policy",
+        StartFailures::Retry => "retry",
+        StartFailures::Final => "final",
+    }
+}
+
+fn backoff(policy: &RestartPolicy) -> Value {
+    let backoff = &policy.backoff;
+    let (factor, steps) = match backoff.growth {
+        Growth::Factor(factor) => (json!(factor), Value::Null),
+        Growth::Linear => (json!("linear"), Value::Null),
+        Growth::Steps(steps) => (Value::Null, json!(steps)),
+    };
     json!({
+        "preset": policy.preset.map(Preset::name),
         "delay": seconds(backoff.delay),
-        "factor": match backoff.growth { Growth::Factor(factor) => json!(factor), Growth::Linear => json!("linear") },
+        "factor": factor,
+        "steps": steps,
         "max": seconds(backoff.max),
-        "jitter": backoff.jitter,
+        "jitter": match backoff.jitter {
+            Jitter::Add(part) => json!(part),
+            Jitter::UpTo(span) => json!({"up_to": seconds(span)}),
+            Jitter::Full => json!("full"),
+            Jitter::Equal => json!("equal"),
+            Jitter::Decorrelated => json!("decorrelated"),
+        },
         "first_at_once": backoff.first_at_once,
         "reset_after": match backoff.reset {
             Reset::AfterUp(span) => seconds(span),
+            Reset::SinceStart { over, .. } => seconds(over),
             Reset::OnRunning => json!("running"),
+            Reset::Never => Value::Null,
         },
     })
 }

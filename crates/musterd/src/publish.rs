@@ -17,9 +17,9 @@ pub(crate) fn publish(shared: &Shared, event: Event) {
             (Some(instance), Some(run), What::Ended(Box::new(ended)))
         }
         Event::Retry { instance, delay, attempt, limit, verdict } => {
-            (Some(instance), None, What::Retry { delay, attempt, limit, verdict: Box::new(verdict) })
+            (Some(instance), None, What::Retry { delay, attempt, limit, verdict })
         }
-        Event::Final { instance, run, verdict } => (Some(instance), Some(run), What::Final(Box::new(verdict))),
+        Event::Final { instance, run, verdict } => (Some(instance), Some(run), What::Final(verdict)),
         Event::Ready { instance, run, is_ready } => (Some(instance), Some(run), What::Ready(is_ready)),
         Event::Health { instance, run, health, probe, detail } => {
             let probe = supervisor.instance(instance).spec().check(probe).map_or("", |check| check.name).into();

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use muster_api as api;
+use muster_core::explain::Again;
 use muster_core::restart::Limit;
 use muster_core::spec::ProbeKind;
-use muster_core::{Goal, Health, Instance, PastRun, Readiness, RunEnd, State, Time};
+use muster_core::{Goal, Health, Instance, PastRun, Readiness, RunEnd, State, Time, Verdict};
 
 use crate::secrets::Reader;
 use crate::shared::Shared;
@@ -164,7 +165,7 @@ fn describe(shared: &Shared, instance: &Instance, pid: Option<u32>, now: Time) -
             format!("{pid}, uptime {}{}", clock_face(up), said(shared, instance))
         }
         State::Backoff => match instance.next_start().filter(|&at| at > now) {
-            Some(at) => format!("{reason}; next start in {}, {}", span(at.since(now)), attempt(instance)),
+            Some(at) => format!("{reason}; next start in {}{}", span(at.since(now)), attempt(instance)),
             None => format!("{reason}; its last run left processes behind, which are being stopped"),
         },
         State::Stopping if instance.has_leftovers() => {
@@ -178,6 +179,9 @@ fn describe(shared: &Shared, instance: &Instance, pid: Option<u32>, now: Time) -
             format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id()).join(" and "))
         }
         State::Stopped if instance.past().next_back().is_none() => "not started".to_owned(),
+        State::Stopped if instance.was_stopped_for_failure() => {
+            format!("{reason}; stopped for it {} ago", clock_face(in_state))
+        }
         State::Stopped => format!("stopped {} ago", clock_face(in_state)),
         State::Exited => format!("{reason}, {} ago", clock_face(in_state)),
         State::Fatal => format!("{reason}; {}", gave_up(instance)),
@@ -199,22 +203,28 @@ fn said(shared: &Shared, instance: &Instance) -> String {
     notes.chain(status).map(|note| format!(", {note}")).collect()
 }
 
+/// Which restart comes next, where it is counted.
 fn attempt(instance: &Instance) -> String {
-    let failures = instance.failures(instance.since());
-    match instance.program().restart.limit {
-        Limit::Retries(retries) => format!("attempt {failures} of {retries}"),
-        _ => format!("attempt {failures}"),
+    match instance.past().next_back().map(|past| past.verdict) {
+        Some(Verdict::Again(again)) if again.attempt == 0 => String::new(),
+        Some(Verdict::Again(Again { attempt, limit: Limit::Retries(retries), .. })) => {
+            format!(", attempt {attempt} of {retries}")
+        }
+        Some(Verdict::Again(again)) => format!(", attempt {}", again.attempt),
+        _ => String::new(),
     }
 }
 
+/// What its last run led to, which another configuration since then does not change.
 fn gave_up(instance: &Instance) -> String {
-    match (instance.program().restart.when, instance.program().restart.limit) {
-        (muster_core::restart::RestartWhen::Never, _) => "not restarted (restart = \"no\")".to_owned(),
-        (_, Limit::Retries(retries)) => format!("gave up after {}", count(retries, "restart")),
-        (_, Limit::Rate { starts, within }) => {
-            format!("gave up after {} within {}", count(starts, "start"), span(within))
+    match instance.past().next_back().map(|past| past.verdict) {
+        Some(Verdict::Final { .. }) => "not restarted (restart = \"no\")".to_owned(),
+        Some(Verdict::NeverStarted) => "gave up, because start_failures = \"final\"".to_owned(),
+        Some(Verdict::GivenUp { limit: Limit::Rate { within, .. }, used, .. }) => {
+            format!("gave up after {} within {}", count(used, "start"), span(within))
         }
-        (_, Limit::Unlimited) => "gave up".to_owned(),
+        Some(Verdict::GivenUp { used, .. }) => format!("gave up after {}", count(used, "restart")),
+        _ => "gave up".to_owned(),
     }
 }
 

@@ -72,6 +72,9 @@ pub(super) fn read(field: &Field<'_>) -> Vec<Expectation> {
         field.error_with_hint("must be a list", "expect = [{ at = \"15.5s\", program = \"web\", state = \"FATAL\" }]");
         return Vec::new();
     };
+    if items.is_empty() {
+        field.error_with_hint("is empty: nothing is checked", "leave it out, or say what must hold");
+    }
     items.iter().filter_map(|item| read_one(&field.child("", item))).collect()
 }
 

@@ -37,11 +37,38 @@ pub struct Scenario {
     pub stop_at: Option<Duration>,
     /// When the simulation ends if nothing ends it before.
     pub until: Option<Duration>,
+    /// Where chance begins.
+    pub seed: Option<u64>,
+    /// What comes first where a deadline and the end of a run fall on the same moment.
+    pub ties: Ties,
     /// By which factor times are shortened for a rehearsal.
     pub scale: Option<f64>,
     /// What must come of it.
     pub expect: Vec<Expectation>,
     runs_at: BTreeMap<String, Place>,
+}
+
+/// What comes first where a deadline and the end of a run fall on the same moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ties {
+    /// The deadline: a run of exactly `startsecs` was RUNNING.
+    #[default]
+    Deadline,
+    /// The end.
+    Exit,
+}
+
+impl Ties {
+    /// Each with its word.
+    pub const ALL: [(&'static str, Ties); 2] = [("deadline", Ties::Deadline), ("exit", Ties::Exit)];
+
+    /// Its word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Ties::Deadline => "deadline",
+            Ties::Exit => "exit",
+        }
+    }
 }
 
 /// A scenario with its configuration; no spec where there is any mistake.
@@ -53,7 +80,7 @@ pub struct LoadedScenario {
     pub scenario: Scenario,
 }
 
-const KEYS: [&str; 7] = ["title", "config", "runs", "stop_at", "until", "scale", "expect"];
+const KEYS: [&str; 9] = ["title", "config", "runs", "stop_at", "until", "seed", "ties", "scale", "expect"];
 
 /// Reads a scenario; `variables`, `host` and `open` as for a configuration.
 pub fn load_scenario(
@@ -135,6 +162,8 @@ impl Scenario {
             "title" => self.title = field.text().map(|text| text.text.into_owned()).unwrap_or_default(),
             "stop_at" => self.stop_at = field.duration(),
             "until" => self.until = field.duration(),
+            "seed" => self.seed = field.integer(0..=i64::MAX).map(i64::unsigned_abs),
+            "ties" => self.ties = field.choice(&Ties::ALL).unwrap_or_default(),
             "scale" => self.scale = field.number(0.0001..=1.0),
             "runs" => self.read_runs(field),
             "expect" => self.expect = expect::read(field),

@@ -1,6 +1,6 @@
 //! `backoff`: a preset's name, or a table of delays that may begin with a preset.
 
-use muster_core::restart::{Backoff, Growth, Limit, Preset, Reset};
+use muster_core::restart::{Backoff, Growth, Jitter, Preset, Reset};
 use toml::de::DeValue;
 
 use crate::field::Field;
@@ -9,13 +9,13 @@ use crate::keys::{Reader, Table};
 /// What `backoff` has said so far.
 pub(crate) struct BackoffDraft {
     pub(crate) backoff: Backoff,
-    /// The limit that comes with a preset.
-    pub(crate) limit: Option<Limit>,
+    /// The system whose whole policy was asked for by name.
+    pub(crate) preset: Option<Preset>,
 }
 
 impl Default for BackoffDraft {
     fn default() -> BackoffDraft {
-        BackoffDraft { backoff: Backoff::DEFAULT, limit: None }
+        BackoffDraft { backoff: Backoff::DEFAULT, preset: None }
     }
 }
 
@@ -44,12 +44,18 @@ impl BackoffDraft {
                 read(self, child);
             }
         });
+        if let Some(steps) = entries.get("steps") {
+            self.steps(&field.child("steps", steps));
+            if let Some(factor) = entries.get("factor") {
+                field.child("factor", factor).warning("has no effect beside steps", "keep one of the two");
+            }
+        }
     }
 
     pub(crate) fn preset(&mut self, field: &Field<'_>) {
         if let Some(preset) = field.choice(&Preset::ALL) {
             self.backoff = preset.backoff();
-            self.limit = Some(preset.limit());
+            self.preset = Some(preset);
         }
     }
 
@@ -65,6 +71,12 @@ impl BackoffDraft {
         }
     }
 
+    pub(crate) fn steps(&mut self, field: &Field<'_>) {
+        if let Some(steps) = field.integer(1..=1000).and_then(|steps| u32::try_from(steps).ok()) {
+            self.backoff.growth = Growth::Steps(steps);
+        }
+    }
+
     pub(crate) fn max(&mut self, field: &Field<'_>) {
         if let Some(max) = field.duration() {
             self.backoff.max = max;
@@ -72,7 +84,21 @@ impl BackoffDraft {
     }
 
     pub(crate) fn jitter(&mut self, field: &Field<'_>) {
-        if let Some(jitter) = field.number(0.0..=1.0) {
+        const WORDS: [(&str, Jitter); 3] =
+            [("full", Jitter::Full), ("equal", Jitter::Equal), ("decorrelated", Jitter::Decorrelated)];
+        let jitter = match field.value.get_ref() {
+            DeValue::Table(entries) => match entries.get("up_to").filter(|_| entries.len() == 1) {
+                Some(span) => field.child("up_to", span).duration().map(Jitter::UpTo),
+                None => {
+                    field.error_with_hint("must be a table with up_to alone", "jitter = { up_to = \"2s\" }");
+                    None
+                }
+            },
+            // Anything else that is text may be a number that a variable holds.
+            DeValue::String(word) if word.chars().next().is_some_and(char::is_alphabetic) => field.choice(&WORDS),
+            _ => field.number(0.0..=1.0).map(Jitter::Add),
+        };
+        if let Some(jitter) = jitter {
             self.backoff.jitter = jitter;
         }
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use muster_core::restart::{Limit, Reset, RestartPolicy, RestartWhen};
+use muster_core::restart::{Exceeded, Forget, Judged, Limit, Preset, Reset, RestartPolicy, RestartWhen, StartFailures};
 use muster_core::signal::Signal;
-use muster_core::spec::{Kind, StopScope, StopSpec, StopStep};
+use muster_core::spec::{Essential, Kind, StopScope, StopSpec, StopStep};
 use toml::de::DeValue;
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -14,6 +14,14 @@ use crate::walk::backoff::BackoffDraft;
 use crate::walk::depend::{self, Mention};
 use crate::words::{nearest, nearest_in_case};
 
+/// `restart_limit`, as far as it was read.
+#[derive(Clone, Copy)]
+struct RateDraft {
+    starts: u32,
+    within: Duration,
+    then: Exceeded,
+}
+
 /// What a program's rules are so far.
 pub(crate) struct Rules {
     pub(crate) kind: Kind,
@@ -22,13 +30,16 @@ pub(crate) struct Rules {
     /// From `restart = "always:5"`.
     docker_limit: Option<u32>,
     retries: Option<Limit>,
+    rate: Option<RateDraft>,
+    forget: Option<Forget>,
+    start_failures: Option<StartFailures>,
     backoff: BackoffDraft,
     pub(crate) startsecs: Duration,
     pub(crate) exit_codes: Vec<u8>,
     pub(crate) priority: i64,
     pub(crate) numprocs: u32,
     pub(crate) numprocs_start: u32,
-    pub(crate) essential: bool,
+    pub(crate) essential: Essential,
     signals: Vec<Signal>,
     patience: Duration,
     scope: StopScope,
@@ -51,13 +62,16 @@ impl Default for Rules {
             when: RestartPolicy::DEFAULT.when,
             docker_limit: None,
             retries: None,
+            rate: None,
+            forget: None,
+            start_failures: None,
             backoff: BackoffDraft::default(),
             startsecs: Duration::from_secs(1),
             exit_codes: vec![0],
             priority: 999,
             numprocs: 1,
             numprocs_start: 0,
-            essential: false,
+            essential: Essential::No,
             signals: vec![Signal::TERM],
             patience: Duration::from_secs(10),
             scope: StopScope::Main,
@@ -84,14 +98,33 @@ const POLICIES: [(&str, RestartWhen); 4] = [
 const MOST_INSTANCES: i64 = 1000;
 
 impl Rules {
-    /// The whole policy. An explicit number of retries beats the one that comes with a preset.
+    /// The whole policy. What is written beats what comes with a preset.
     pub(crate) fn restart_policy(&self) -> RestartPolicy {
-        let limit = self.docker_limit.map(Limit::Retries).or(self.retries).or(self.backoff.limit);
+        let original = match self.backoff.preset {
+            Some(preset) => preset.policy(self.when),
+            None => RestartPolicy { when: self.when, ..RestartPolicy::DEFAULT },
+        };
+        let rate = self.rate.map(|RateDraft { starts, within, then }| {
+            let judged = match original.limit {
+                Limit::Rate { judged, .. } => judged,
+                Limit::Unlimited | Limit::Retries(_) => Judged::AtEnd,
+            };
+            Limit::Rate { starts, within, judged, then }
+        });
         RestartPolicy {
-            when: self.when,
-            limit: limit.unwrap_or(RestartPolicy::DEFAULT.limit),
+            limit: rate.or(self.docker_limit()).or(self.retries).unwrap_or(original.limit),
             backoff: self.backoff.backoff,
+            forget: self.forget.unwrap_or(original.forget),
+            start_failures: self.start_failures.unwrap_or(original.start_failures),
+            ..original
         }
+    }
+
+    /// The number in `restart = "on-failure:5"`. To Docker, 0 is without limit.
+    fn docker_limit(&self) -> Option<Limit> {
+        let is_docker = self.backoff.preset == Some(Preset::Docker);
+        self.docker_limit
+            .map(|retries| if is_docker && retries == 0 { Limit::Unlimited } else { Limit::Retries(retries) })
     }
 
     /// How it is stopped.
@@ -121,12 +154,23 @@ impl Rules {
             let message = "reset_after = 0 forgets every failure of a run that came up: startretries never ends it";
             report.add(owner.finding(Severity::Warning, place, message).hint("leave it out for the default"));
         }
-        let disagree = self.docker_limit.map(Limit::Retries).zip(self.retries).is_some_and(|(one, other)| one != other);
+        let disagree = self.docker_limit().zip(self.retries).is_some_and(|(one, other)| one != other);
         if let Some(place) = self.retries_at.filter(|_| disagree) {
             let message = "startretries and the number in restart disagree";
             report.add(owner.finding(Severity::Error, place, message).hint("keep one of them"));
         }
-        if let Some(place) = self.essential_at.filter(|_| self.essential && !self.autostart) {
+        if let Some(place) = self.retries_at.filter(|_| self.rate.is_some()) {
+            let message = "startretries has no effect beside restart_limit";
+            report.add(owner.finding(Severity::Warning, place, message).hint("leave out one of the two"));
+        }
+        let is_none = self.docker_limit() == Some(Limit::Retries(0));
+        if let Some(place) = self.restart_at.filter(|_| is_none && self.retries.is_none()) {
+            let message = "restart with :0 is no restart at all; to Docker, 0 is without limit";
+            let hint = "startretries = \"unlimited\", or backoff = \"docker\"; \"no\" if no restart is meant";
+            report.add(owner.finding(Severity::Warning, place, message).hint(hint));
+        }
+        let is_essential = self.essential != Essential::No;
+        if let Some(place) = self.essential_at.filter(|_| is_essential && !self.autostart) {
             let message =
                 "essential, but autostart is false: as long as nobody starts it, its end cannot end the container";
             report.add(owner.finding(Severity::Warning, place, message).hint("leave out one of the two"));
@@ -244,10 +288,61 @@ impl Rules {
     }
 
     pub(crate) fn essential(&mut self, field: &Field<'_>) {
-        if let Some(flag) = field.flag() {
-            self.essential = flag;
+        let is_word = matches!(field.value.get_ref(), DeValue::String(text) if text == "on-failure");
+        let is_flag = |text: &str| {
+            let flags = ["true", "yes", "on", "1", "false", "no", "off", "0"];
+            flags.contains(&text.to_ascii_lowercase().as_str()) || !crate::interpolate::is_plain(text)
+        };
+        let essential = if is_word {
+            Some(Essential::OnFailure)
+        } else if matches!(field.value.get_ref(), DeValue::String(text) if !is_flag(text)) {
+            field.expected_with_hint("true, false or \"on-failure\"", "essential = \"on-failure\"");
+            None
+        } else {
+            field.flag().map(|flag| if flag { Essential::Yes } else { Essential::No })
+        };
+        if let Some(essential) = essential {
+            self.essential = essential;
             self.essential_at = Some(field.place());
         }
+    }
+
+    pub(crate) fn restart_limit(&mut self, field: &Field<'_>) {
+        const EXAMPLE: &str = "restart_limit = { starts = 5, within = \"10s\" }";
+        let DeValue::Table(entries) = field.value.get_ref() else {
+            field.expected_with_hint("a table", EXAMPLE);
+            return;
+        };
+        let (mut starts, mut within, mut then) = (None, None, Some(Exceeded::Fatal));
+        for (name, value) in entries {
+            let child = field.child(name.get_ref(), value);
+            match name.get_ref().as_ref() {
+                "starts" => {
+                    starts = child.integer(1..=i64::from(u32::MAX)).and_then(|starts| u32::try_from(starts).ok())
+                }
+                "within" => within = child.duration(),
+                "then" => then = child.choice(&[("fatal", Exceeded::Fatal), ("wait", Exceeded::WaitOut)]),
+                _ => child.error_with_hint("is not a key of restart_limit", "it has starts, within and then"),
+            }
+        }
+        let missing = ["starts", "within"].into_iter().find(|key| !entries.contains_key(*key));
+        if let Some(key) = missing {
+            field.error_with_hint(format_args!("lacks {key}"), EXAMPLE);
+        }
+        if let Some((starts, (within, then))) = starts.zip(within.zip(then)) {
+            self.rate = Some(RateDraft { starts, within, then });
+        }
+    }
+
+    pub(crate) fn startretries_forget(&mut self, field: &Field<'_>) {
+        let words = [("with-delay", Forget::WithDelay), ("never", Forget::Never)];
+        self.forget = field.choice(&words).or(self.forget);
+    }
+
+    pub(crate) fn start_failures(&mut self, field: &Field<'_>) {
+        let words =
+            [("policy", StartFailures::Policy), ("retry", StartFailures::Retry), ("final", StartFailures::Final)];
+        self.start_failures = field.choice(&words).or(self.start_failures);
     }
 
     pub(crate) fn stopsignal(&mut self, field: &Field<'_>) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{Instance, PastRun};
 use crate::health::{Health, Readiness};
 use crate::name::{InstanceId, RunId};
-use crate::restart::Reset;
 use crate::spec::{InstanceSpec, Kind, ProgramSpec};
 use crate::state::{Goal, State};
 use crate::time::Time;
@@ -72,13 +71,12 @@ impl Instance {
         self.timers.get(Slot::Delay)
     }
 
-    /// Consecutive ends that led to a restart, as the policy would count them at `now`.
+    /// Restarts as the policy's limit would count them at `now`.
     pub fn failures(&self, now: Time) -> u32 {
         let up = self.run_began().filter(|_| self.state == State::Running).map(|began| now.since(began));
-        match (self.program.restart.backoff.reset, up) {
-            (Reset::AfterUp(span), Some(up)) if up >= span => 0,
-            (Reset::OnRunning, Some(_)) => 0,
-            _ => self.tally.failures,
+        match up {
+            Some(up) if self.program.restart.would_reset(up) => 0,
+            _ => self.program.restart.used(&self.tally),
         }
     }
 
@@ -95,6 +93,16 @@ impl Instance {
     /// Whether the operator stopped it after its last start.
     pub fn was_stopped_by_hand(&self) -> bool {
         self.was_stopped_by_hand
+    }
+
+    /// Whether it is down because it was never started or somebody stopped it: it did not end by itself.
+    pub(crate) fn is_left_down(&self) -> bool {
+        self.state == State::Stopped && self.final_end.is_none()
+    }
+
+    /// Whether it is down for good because of what a probe found (`on_failure = "stop"`).
+    pub fn was_stopped_for_failure(&self) -> bool {
+        self.state == State::Stopped && self.final_end.is_some()
     }
 
     /// Whether it is what others need it for: ready, or done.

@@ -6,9 +6,10 @@ use super::Supervisor;
 use crate::batch::Purpose;
 use crate::effect::{Effect, Event, ShutdownReason};
 use crate::name::InstanceId;
-use crate::program::Instance;
+use crate::program::{FinalEnd, Instance};
 use crate::shutdown::{Shutdown, Wish};
 use crate::signal::Signal;
+use crate::state::State;
 use crate::time::Time;
 
 impl Supervisor {
@@ -95,5 +96,46 @@ impl Supervisor {
         let (event, code) = shutdown.into_account(left);
         self.effects.push_back(Effect::Publish(event));
         self.effects.push_back(Effect::Exit { code });
+    }
+}
+
+/// When nothing is left to do.
+impl Supervisor {
+    /// The container's exit code if nothing is left to do: every autostarted program, of which there is one at least, has
+    /// ended for good by itself or waits for what cannot come any more, and nothing else runs or is about to. The first
+    /// failure's code, or 0.
+    pub(super) fn done_code(&self) -> Option<u8> {
+        if !self.settings.exit_when_done || self.shutdown.is_some() || self.live > 0 {
+            return None;
+        }
+        // With no run left, what waits is waited for by others that wait, and the first of them for one that has ended.
+        let waits = |instance: &Instance| instance.state() == State::Waiting;
+        if self.unsettled > 0 && !self.instances.iter().all(|one| one.state().is_final() || waits(one)) {
+            return None;
+        }
+        // What was stopped by hand is there to be started again, and then what waits for it goes on.
+        let needs_a_hand = |one: &Instance| {
+            self.graph.missing(self.place(one.id())).any(|(need, _)| self.instances[need].is_left_down())
+        };
+        if self.instances.iter().any(|one| waits(one) && needs_a_hand(one)) {
+            return None;
+        }
+        let mut autostarted =
+            self.instances.iter().filter(|one| one.program().autostart && !one.is_leaving()).peekable();
+        autostarted.peek()?;
+        let is_done = autostarted.all(|one| one.final_end().is_some() || waits(one));
+        let is_vain = self.instances.iter().any(waits);
+        is_done.then(|| self.first_failure().map_or(u8::from(is_vain), |(_, end)| end.code))
+    }
+
+    /// The first of the final ends that was a failure, and whose it is. What does not start with the daemon counts only
+    /// where others have waited for it in vain.
+    pub(crate) fn first_failure(&self) -> Option<(InstanceId, FinalEnd)> {
+        let is_missed = |one: &Instance| {
+            self.graph.dependents(self.place(one.id())).any(|place| self.instances[place].final_end().is_none())
+        };
+        let counts = |one: &&Instance| !one.is_leaving() && (one.program().autostart || is_missed(one));
+        let ends = self.instances.iter().filter(counts).filter_map(|one| Some((one.id(), one.final_end()?)));
+        ends.filter(|(_, end)| !end.success).min_by_key(|(_, end)| (end.at, end.run))
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use muster_core::restart::{RestartPolicy, RestartWhen};
 use muster_core::spec::{
-    CheckSpec, Dependency, DependencyCondition, InstanceSpec, Kind, OutputSpec, ProbeKind, ProbeSpec, ProcessSpec,
-    ProgramSpec, ReadySpec, StopScope, StopSpec, StopStep, Target,
+    CheckSpec, Dependency, DependencyCondition, Essential, InstanceSpec, Kind, OutputSpec, ProbeKind, ProbeSpec,
+    ProcessSpec, ProgramSpec, ReadySpec, StopScope, StopSpec, StopStep, Target,
 };
 use muster_core::{Exit, RunEnd, Settings, Signal, SpawnError, SpawnStep, Time};
 
@@ -38,7 +38,7 @@ pub fn program(name: &str) -> ProgramSpec {
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: 999,
-        essential: false,
+        essential: Essential::No,
         stop: stop_with(&[(Signal::TERM, s(10))]),
         reload_signal: Some(Signal::HUP),
         instances: vec![Arc::new(instance(name.to_owned(), 0))],

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::program::EXEC_DEADLINE;
-use muster_core::restart::RestartWhen;
+use muster_core::restart::{Judged, Limit, RestartWhen};
 use muster_core::spec::{DependencyCondition, InstanceSpec, Kind, OnFailure, ProgramSpec, StopStep};
 use muster_core::stop::KILL_RETRY;
 use muster_core::{
@@ -197,10 +197,14 @@ fn patience(steps: &[StopStep]) -> Duration {
 }
 
 /// The transition table, and what follows from leftovers: what is wanted again while they die is WAITING.
-fn is_a_transition(from: State, to: State) -> bool {
+fn is_a_transition(from: State, to: State, program: &ProgramSpec) -> bool {
     use State::{Backoff, Exited, Fatal, Running, Starting, Stopped, Stopping, Waiting};
     match from {
         Stopped | Exited | Fatal | Backoff if matches!(to, Waiting | Starting) => true,
+        // A limit that is looked at when the next run is to begin.
+        Backoff | Waiting if to == Fatal => {
+            matches!(program.restart.limit, Limit::Rate { judged: Judged::AtStart, .. })
+        }
         Backoff => matches!(to, Stopping | Stopped),
         Waiting => matches!(to, Starting | Stopping | Stopped),
         Starting => matches!(to, Running | Backoff | Exited | Fatal | Stopping | Waiting),

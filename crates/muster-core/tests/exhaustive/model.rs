@@ -12,7 +12,7 @@ use muster_core::spec::StopStep;
 use muster_core::stop::KILL_RETRY;
 use muster_core::{Done, Exit, Failure, RunEnd, Scope, Signal, SpawnError, State, Time};
 
-use crate::policy::{Delays, Past};
+use crate::policy::{Delays, End, Next, Past};
 
 /// What the promises depend on.
 #[derive(Clone, Debug)]
@@ -127,6 +127,7 @@ pub struct Model {
     past: Past,
     has_ended_well: bool,
     verdict: Option<u8>,
+    last_code: u8,
     closing: Option<Closing>,
     wishes: Vec<(u64, Wish)>,
     pub runs: u64,
@@ -148,6 +149,7 @@ impl Model {
             past: Past::default(),
             has_ended_well: false,
             verdict: None,
+            last_code: 0,
             closing: None,
             wishes: Vec::new(),
             runs: 0,
@@ -369,7 +371,7 @@ impl Model {
         }
         let word = if self.body == Body::Nothing { Done::Started } else { Done::Restarted };
         self.wish_up(request, self.runs + 1, word);
-        self.past = Past::default();
+        self.past.is_forgiven(&self.rules.delays);
         self.is_wanted = true;
         if self.has_main() {
             self.ask_to_stop(None);
@@ -407,15 +409,15 @@ impl Model {
         self.is_wanted = true;
         match self.body {
             Body::Main { .. } if !self.is_being_stopped => {}
-            Body::Main { .. } => self.past = Past::default(),
+            Body::Main { .. } => self.past.is_forgiven(&self.rules.delays),
             Body::Leftovers => {
-                self.past = Past::default();
+                self.past.is_forgiven(&self.rules.delays);
                 if self.rest != Rest::Down {
                     self.rest = Rest::Queued;
                 }
             }
             Body::Nothing => {
-                self.past = Past::default();
+                self.past.is_forgiven(&self.rules.delays);
                 self.spawn();
             }
         }
@@ -540,6 +542,17 @@ impl Model {
 
 /// What happens to processes.
 impl Model {
+    /// A start that nobody asked for, which some limits look at only now.
+    fn spawn_by_itself(&mut self) {
+        if self.past.refuses_start(&self.rules.delays, self.now) {
+            self.rest = Rest::GivenUp;
+            self.verdict = Some(self.last_code.max(1));
+            self.come_to_an_end();
+        } else {
+            self.spawn();
+        }
+    }
+
     fn spawn(&mut self) {
         self.runs += 1;
         self.body = Body::Main { born: self.now, executed: None, is_up: false };
@@ -579,7 +592,8 @@ impl Model {
     }
 
     pub fn exited(&mut self, exit: Exit) {
-        self.end(RunEnd::Exited(exit), exit == Exit::Code(0));
+        let is_clean = exit == Exit::Code(0) || matches!(exit, Exit::Signal { signal, .. } if self.is_clean(signal));
+        self.end(RunEnd::Exited(exit), is_clean);
         match &self.demise {
             None => self.begin_demise(None),
             Some(demise) => {
@@ -590,6 +604,10 @@ impl Model {
         if self.rules.is_essential && self.verdict.is_some() && self.is_wanted && self.closing.is_none() {
             self.close(self.verdict.unwrap_or(0), false);
         }
+    }
+
+    fn is_clean(&self, signal: Signal) -> bool {
+        matches!(self.rules.delays, Delays::Systemd(_)) && !self.rules.is_oneshot && signal == Signal::TERM
     }
 
     fn end(&mut self, end: RunEnd, is_expected: bool) {
@@ -603,20 +621,20 @@ impl Model {
             self.rest = Rest::Down;
             return;
         }
-        let wants_more = match self.rules.when {
-            RestartWhen::Never => false,
-            RestartWhen::OnFailure => !is_success,
-            RestartWhen::Always | RestartWhen::UnlessStopped => true,
-        };
         let up_for = self.now.since(born);
-        let delay = self.past.delay_after_end(&self.rules.delays, self.now, up_for, is_up, wants_more);
-        self.rest = match delay {
-            Some(delay) => Rest::Again { at: self.now + delay, is_ripe: false },
-            None if !wants_more && matches!(end, RunEnd::Exited(_)) => Rest::Ended,
-            None => Rest::GivenUp,
+        let was_spawned = matches!(end, RunEnd::Exited(_));
+        let facts = End { up_for, was_running: is_up, is_success, was_spawned };
+        let next = self.past.next_after(&self.rules.delays, self.rules.when, facts);
+        self.rest = match next {
+            Next::RunAfter(delay) => Rest::Again { at: self.now + delay, is_ripe: false },
+            Next::Nothing if was_spawned => Rest::Ended,
+            Next::Nothing | Next::GivenUp => Rest::GivenUp,
         };
-        if delay.is_none() {
-            self.verdict = Some(end.shell_code());
+        self.last_code = end.shell_code();
+        match self.rest {
+            Rest::Ended => self.verdict = Some(end.shell_code()),
+            Rest::GivenUp => self.verdict = Some(end.shell_code().max(1)),
+            _ => {}
         }
         let (runs, answer) = (self.runs, Failure::Ended(end));
         self.has_ended_well = is_success;
@@ -633,7 +651,7 @@ impl Model {
         self.demise = None;
         match self.rest {
             Rest::Down | Rest::Queued => self.is_empty(),
-            Rest::Again { at, is_ripe } if is_ripe || at <= self.now => self.spawn(),
+            Rest::Again { at, is_ripe } if is_ripe || at <= self.now => self.spawn_by_itself(),
             Rest::Again { .. } => {}
             Rest::Ended | Rest::GivenUp => {
                 self.is_empty();
@@ -692,7 +710,7 @@ impl Model {
         {
             self.rest = Rest::Again { at, is_ripe: true };
             if self.body == Body::Nothing {
-                self.spawn();
+                self.spawn_by_itself();
             }
             return;
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_core::Time;
-use muster_core::restart::{Backoff, Limit, Preset, Reset};
+use muster_core::restart::{Backoff, Exceeded, Judged, Limit, Preset, Reset, RestartPolicy, RestartWhen};
 
 use crate::common::programs::{ms, s};
 
@@ -14,9 +14,11 @@ pub enum Delays {
     Ours(u32),
     /// The same with delays that are no delays.
     AtOnce(u32),
-    /// 100 ms doubling, anew after 10 s up, for ever.
+    /// 100 ms doubling, anew after a run of 10 s, for ever.
     Docker,
-    /// At once, then 10 s doubling, anew after 10 min up, for ever.
+    /// The same, so many times in a life.
+    DockerOf(u32),
+    /// At once, then 10 s doubling, anew after more than 10 min, for ever.
     Kubernetes,
     /// 1, 2, 3 s for starts that fail, so many times; what was RUNNING at once and for ever.
     Supervisord(u32),
@@ -26,18 +28,26 @@ pub enum Delays {
 
 impl Delays {
     /// What the core is told of it.
-    pub fn limit_and_backoff(self) -> (Limit, Backoff) {
-        let preset = |preset: Preset| (preset.limit(), preset.backoff());
+    pub fn policy(self, when: RestartWhen) -> RestartPolicy {
         match self {
-            Delays::Ours(retries) => (Limit::Retries(retries), Backoff::DEFAULT),
+            Delays::Ours(retries) => RestartPolicy { when, limit: Limit::Retries(retries), ..RestartPolicy::DEFAULT },
             Delays::AtOnce(retries) => {
                 let backoff = Backoff { delay: ms(0), reset: Reset::AfterUp(s(1)), ..Backoff::DEFAULT };
-                (Limit::Retries(retries), backoff)
+                RestartPolicy { when, limit: Limit::Retries(retries), backoff, ..RestartPolicy::DEFAULT }
             }
-            Delays::Docker => preset(Preset::Docker),
-            Delays::Kubernetes => preset(Preset::Kubernetes),
-            Delays::Supervisord(retries) => (Limit::Retries(retries), Preset::Supervisord.backoff()),
-            Delays::Systemd(starts) => (Limit::Rate { starts, within: s(10) }, Preset::Systemd.backoff()),
+            Delays::Docker => Preset::Docker.policy(when),
+            Delays::DockerOf(retries) => {
+                RestartPolicy { limit: Limit::Retries(retries), ..Preset::Docker.policy(when) }
+            }
+            Delays::Kubernetes => Preset::Kubernetes.policy(when),
+            Delays::Supervisord(retries) => {
+                RestartPolicy { limit: Limit::Retries(retries), ..Preset::Supervisord.policy(when) }
+            }
+            Delays::Systemd(starts) => {
+                let (judged, then) = (Judged::AtStart, Exceeded::Fatal);
+                let limit = Limit::Rate { starts, within: s(10), judged, then };
+                RestartPolicy { limit, ..Preset::Systemd.policy(when) }
+            }
         }
     }
 
@@ -45,18 +55,10 @@ impl Delays {
         match self {
             Delays::Ours(_) => [ms(500), s(1), s(2), s(4), s(8)][failures as usize],
             Delays::AtOnce(_) => ms(0),
-            Delays::Docker => [ms(100), ms(200), ms(400), ms(800), ms(1600)][failures as usize],
+            Delays::Docker | Delays::DockerOf(_) => [ms(100), ms(200), ms(400), ms(800), ms(1600)][failures as usize],
             Delays::Kubernetes => [s(0), s(10), s(20), s(40), s(80)][failures as usize],
             Delays::Supervisord(_) => [s(1), s(2), s(3), s(4), s(5)][failures as usize],
             Delays::Systemd(_) => ms(100),
-        }
-    }
-
-    fn starts_anew_after(self) -> Duration {
-        match self {
-            Delays::Kubernetes => s(600),
-            Delays::AtOnce(_) => s(1),
-            _ => s(10),
         }
     }
 }
@@ -65,55 +67,102 @@ impl Delays {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Past {
     pub failures: u32,
+    /// The same, and never anew.
+    in_life: u32,
     /// The starts within the window that the first of them opened.
     starts: Vec<Time>,
 }
 
+/// An end that nobody asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    pub up_for: Duration,
+    pub was_running: bool,
+    pub is_success: bool,
+    pub was_spawned: bool,
+}
+
+/// What follows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Next {
+    RunAfter(Duration),
+    Nothing,
+    GivenUp,
+}
+
 impl Past {
+    /// Somebody starts it by hand.
+    pub fn is_forgiven(&mut self, delays: &Delays) {
+        let starts = std::mem::take(&mut self.starts);
+        *self = Past::default();
+        if matches!(delays, Delays::Systemd(_)) {
+            self.starts = starts;
+        }
+    }
+
     pub fn note_start(&mut self, delays: &Delays, now: Time) {
         if matches!(delays, Delays::Systemd(_)) {
-            if self.starts.first().is_some_and(|first| now.since(*first) >= s(10)) {
+            if self.starts.first().is_some_and(|first| now.since(*first) > s(10)) {
                 self.starts.clear();
             }
             self.starts.push(now);
         }
     }
 
-    /// How long to wait for the next run; `None` is no further run.
-    pub fn delay_after_end(
-        &mut self,
-        delays: &Delays,
-        now: Time,
-        up_for: Duration,
-        was_running: bool,
-        wants_more: bool,
-    ) -> Option<Duration> {
+    /// Whether a start that nobody asked for comes to nothing.
+    pub fn refuses_start(&self, delays: &Delays, now: Time) -> bool {
+        match *delays {
+            Delays::Systemd(starts) => {
+                let is_within = self.starts.first().is_some_and(|first| now.since(*first) <= s(10));
+                is_within && self.starts.len() >= starts as usize
+            }
+            _ => false,
+        }
+    }
+
+    /// How many restarts the limit has seen.
+    pub fn counted(&self, delays: &Delays) -> u32 {
+        if matches!(delays, Delays::Docker | Delays::DockerOf(_)) { self.in_life } else { self.failures }
+    }
+
+    pub fn next_after(&mut self, delays: &Delays, when: RestartWhen, end: End) -> Next {
+        let End { up_for, was_running, is_success, was_spawned } = end;
         let is_anew = match delays {
             Delays::Supervisord(_) => was_running,
-            _ => was_running && up_for >= delays.starts_anew_after(),
+            Delays::Docker | Delays::DockerOf(_) => up_for >= s(10),
+            Delays::Kubernetes => up_for > s(600),
+            Delays::Systemd(_) => false,
+            Delays::AtOnce(_) => was_running && up_for >= s(1),
+            Delays::Ours(_) => was_running && up_for >= s(10),
         };
         if is_anew {
             self.failures = 0;
         }
-        if !wants_more {
-            return None;
-        }
-        if let (Delays::Supervisord(_), true) = (delays, was_running) {
-            return Some(Duration::ZERO);
-        }
-        let delay = delays.after(self.failures);
-        let is_used_up = match *delays {
-            Delays::Ours(retries) | Delays::AtOnce(retries) | Delays::Supervisord(retries) => self.failures >= retries,
-            Delays::Systemd(starts) => {
-                let window = self.starts.first().is_some_and(|first| (now + delay).since(*first) < s(10));
-                window && self.starts.len() >= starts as usize
-            }
-            Delays::Docker | Delays::Kubernetes => false,
+        let never_came_up = matches!(delays, Delays::Supervisord(_)) && !was_running;
+        let wants_more = match when {
+            RestartWhen::Never => never_came_up,
+            RestartWhen::OnFailure => never_came_up || !is_success,
+            RestartWhen::Always | RestartWhen::UnlessStopped => true,
         };
-        if is_used_up {
-            return None;
+        match *delays {
+            _ if !wants_more => Next::Nothing,
+            Delays::Docker | Delays::DockerOf(_) if !was_spawned => Next::GivenUp,
+            Delays::Supervisord(_) if was_running => Next::RunAfter(s(1).saturating_sub(up_for)),
+            Delays::Ours(_) | Delays::AtOnce(_) if is_success => {
+                self.failures = 0;
+                Next::RunAfter(delays.after(0))
+            }
+            Delays::Ours(most) | Delays::AtOnce(most) | Delays::Supervisord(most) | Delays::DockerOf(most)
+                if self.counted(delays) >= most =>
+            {
+                Next::GivenUp
+            }
+            _ => {
+                let delay = delays.after(self.failures);
+                self.failures += 1;
+                self.in_life += 1;
+                Next::RunAfter(delay)
+            }
         }
-        self.failures += 1;
-        Some(delay)
     }
 }

@@ -7,8 +7,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::restart::RestartPolicy;
-use muster_core::spec::{Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, StopScope, StopSpec};
+use muster_core::spec::{Essential, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, StopScope, StopSpec};
 use muster_core::{
     Awaited, Done, Effect, Exit, Failure, Goal, Input, InstanceId, Outcome, ProbeOutcome, RequestId, RunId, Settings,
     ShutdownReason, Signal, State, Supervisor, Time, Verb,
@@ -108,12 +107,11 @@ struct BadEnd {
 }
 
 fn opening(rules: &Rules) -> Scene {
-    let (limit, backoff) = rules.delays.limit_and_backoff();
     let spec = ProgramSpec {
         kind: if rules.is_oneshot { Kind::Oneshot } else { Kind::Service },
-        restart: RestartPolicy { when: rules.when, limit, backoff },
+        restart: rules.delays.policy(rules.when),
         startsecs: rules.startsecs,
-        essential: rules.is_essential,
+        essential: if rules.is_essential { Essential::Yes } else { Essential::No },
         stop: StopSpec { steps: rules.steps.clone(), scope: StopScope::Main },
         ..program("web")
     };
@@ -262,7 +260,7 @@ impl Scene {
                 Input::Exited { run, exit: Exit::Code(0) }
             }
             Step::Fails => {
-                let exit = if run.0 % 2 == 1 { Exit::Code(1) } else { killed_by(Signal::QUIT) };
+                let exit = if run.0 % 2 == 1 { Exit::Code(1) } else { killed_by(Signal::TERM) };
                 model.exited(exit);
                 Input::Exited { run, exit }
             }

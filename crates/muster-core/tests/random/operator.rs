@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::random::Random;
-use muster_core::restart::{Backoff, Limit, Preset, RestartPolicy, RestartWhen};
+use muster_core::restart::{
+    Backoff, Exceeded, Forget, Growth, Jitter, Judged, Limit, Preset, RestartPolicy, RestartWhen, StartFailures,
+};
 use muster_core::spec::{
-    CheckSpec, Dependency, DependencyCondition, Kind, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec,
+    CheckSpec, Dependency, DependencyCondition, Essential, Kind, OnFailure, ProbeKind, ProbeSpec, ProgramSpec,
+    ReadySpec,
 };
 use muster_core::{Awaited, Scope, Settings, Signal, Verb};
 
@@ -158,7 +161,7 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         restart: policy(dice),
         startsecs: dice.one_of(&[ms(0), ms(100), s(1), s(5)]),
         priority: dice.one_of(&[1, 1, 10, 999, 999, 999]),
-        essential: dice.one_in(60),
+        essential: if dice.one_in(60) { dice.one_of(&[Essential::Yes, Essential::OnFailure]) } else { Essential::No },
         stop: stop_with(dice.one_of(&STOPS)),
         ..program(&format!("p{number}"))
     };
@@ -178,13 +181,20 @@ fn policy(dice: &mut Dice) -> RestartPolicy {
         RestartWhen::UnlessStopped,
     ]);
     let preset = dice.one_of(&Preset::ALL).1;
-    let ours = Backoff { jitter: 0.3, ..Backoff::DEFAULT };
-    let (limit, backoff) = match dice.below(3) {
-        0 => (preset.limit(), preset.backoff()),
-        1 => (Limit::Retries(dice.below(4) as u32), ours),
+    let jitter =
+        dice.one_of(&[Jitter::Add(0.3), Jitter::UpTo(ms(50)), Jitter::Full, Jitter::Equal, Jitter::Decorrelated]);
+    let ours = Backoff { jitter, ..Backoff::DEFAULT };
+    let rate = |judged, then| Limit::Rate { starts: 3, within: s(5), judged, then };
+    let (limit, backoff) = match dice.below(5) {
+        0 => return preset.policy(when),
+        1 => (rate(Judged::AtEnd, Exceeded::WaitOut), ours),
+        2 => (rate(Judged::AtStart, Exceeded::Fatal), Backoff { growth: Growth::Steps(4), ..ours }),
+        3 => (Limit::Retries(dice.below(4) as u32), ours),
         _ => (Limit::Retries(10), Backoff { delay: ms(0), ..ours }),
     };
-    RestartPolicy { when, limit, backoff }
+    let forget = dice.one_of(&[Forget::WithDelay, Forget::Never]);
+    let start_failures = dice.one_of(&[StartFailures::Policy, StartFailures::Retry, StartFailures::Final]);
+    RestartPolicy { when, limit, backoff, forget, start_failures, ..RestartPolicy::DEFAULT }
 }
 
 /// A command and whom it is for.

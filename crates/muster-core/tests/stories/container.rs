@@ -1,11 +1,11 @@
 //! The container's exit code: who ends it, and with what.
 
-use muster_core::restart::{Limit, RestartPolicy, RestartWhen};
-use muster_core::spec::{Kind, ProgramSpec};
+use muster_core::restart::{Limit, Preset, RestartPolicy, RestartWhen};
+use muster_core::spec::{Dependency, DependencyCondition, Essential, Kind, ProgramSpec};
 use muster_core::supervisor::is_ready;
 use muster_core::{Event, Exit, Input, Settings, ShutdownReason, Signal};
 
-use crate::common::programs::{SETTINGS, forbidden, killed_by, missing, ms, quick, s, when};
+use crate::common::programs::{SETTINGS, forbidden, killed_by, missing, ms, program, quick, s, when};
 use crate::stage::Stage;
 
 const UNTIL_DONE: Settings = Settings { exit_when_done: true, ..SETTINGS };
@@ -15,7 +15,11 @@ fn job(name: &str) -> ProgramSpec {
 }
 
 fn vital(name: &str) -> ProgramSpec {
-    ProgramSpec { essential: true, ..job(name) }
+    ProgramSpec { essential: Essential::Yes, ..job(name) }
+}
+
+fn on(other: &str, condition: DependencyCondition, spec: ProgramSpec) -> ProgramSpec {
+    ProgramSpec { depends_on: vec![Dependency { program: other.to_owned(), condition }], ..spec }
 }
 
 /// What follows the end of this program alone, without what was swept.
@@ -53,7 +57,7 @@ fn when_all_is_done_the_exit_code_is_the_programs() {
 #[test]
 fn an_essential_program_ends_everything_only_when_it_has_ended_for_good() {
     let restart = RestartPolicy { limit: Limit::Retries(1), ..RestartPolicy::DEFAULT };
-    let mut stage = Stage::booted([ProgramSpec { essential: true, restart, ..quick("app") }, quick("db")]);
+    let mut stage = Stage::booted([ProgramSpec { essential: Essential::Yes, restart, ..quick("app") }, quick("db")]);
     stage.exits("app", 1);
     stage.stands("app BACKOFF, db RUNNING");
     stage.after(ms(500));
@@ -88,7 +92,7 @@ fn a_signal_during_an_essential_end_changes_neither_its_code_nor_its_patience() 
 
 #[test]
 fn an_essential_program_that_is_stopped_or_restarted_by_hand_ends_nothing() {
-    let mut stage = Stage::booted([ProgramSpec { essential: true, ..quick("app") }, quick("db")]);
+    let mut stage = Stage::booted([ProgramSpec { essential: Essential::Yes, ..quick("app") }, quick("db")]);
     stage.restart("app");
     stage.is_killed("app", Signal::TERM);
     stage.spawned("app");
@@ -102,7 +106,7 @@ fn an_essential_program_that_is_stopped_or_restarted_by_hand_ends_nothing() {
 #[test]
 fn asked_to_stop_the_exit_code_is_0_whatever_the_programs_say() {
     for reason in [ShutdownReason::Signal(Signal::TERM), ShutdownReason::Command] {
-        let mut stage = Stage::booted([ProgramSpec { essential: true, ..quick("app") }]);
+        let mut stage = Stage::booted([ProgramSpec { essential: Essential::Yes, ..quick("app") }]);
         stage.hand(Input::ShutdownAsked { reason, timeout: None });
         stage.exits("app", 1);
         assert_eq!(stage.exit_code(), Some(0));
@@ -235,4 +239,84 @@ fn ready_is_when_every_autostarted_program_is_up_or_has_ended_well() {
     assert!(!stage.core.is_ready());
     let failed: Vec<&str> = stage.core.snapshot().iter().filter(|one| !is_ready(one)).map(|one| one.name()).collect();
     assert_eq!(failed, ["web"]);
+}
+
+/// A migration that fails keeps its application from starting, and nothing runs that could change that.
+#[test]
+fn what_waits_in_vain_counts_as_ended() {
+    let app = || on("migrate", DependencyCondition::Completed, job("app"));
+    let web = || on("app", DependencyCondition::Ready, quick("web"));
+    let mut stage = Stage::with(UNTIL_DONE, [job("migrate"), app()]).boot();
+    stage.exits("migrate", 3);
+    assert_eq!(stage.exit_code(), Some(3));
+    let mut stage = Stage::with(UNTIL_DONE, [job("migrate"), app(), web()]).boot();
+    stage.exits("migrate", 3);
+    assert_eq!(stage.exit_code(), Some(3));
+    let mut stage = Stage::with(SETTINGS, [job("migrate"), app()]).boot();
+    stage.exits("migrate", 3);
+    stage.after(s(100));
+    assert_eq!(stage.exit_code(), None);
+}
+
+#[test]
+fn a_wait_in_vain_is_a_failure_also_where_nothing_else_is() {
+    // It completed, and will never run.
+    let app = on("setup", DependencyCondition::Healthy, job("app"));
+    let mut stage = Stage::with(UNTIL_DONE, [job("setup"), app]).boot();
+    stage.exits("setup", 0);
+    assert_eq!(stage.exit_code(), Some(1));
+    // What does not start with the daemon counts where it is missed.
+    let setup = ProgramSpec { autostart: false, ..job("setup") };
+    let app = on("setup", DependencyCondition::Completed, job("app"));
+    let mut stage = Stage::with(UNTIL_DONE, [setup, app]).boot();
+    stage.exits("setup", 9);
+    assert_eq!(stage.exit_code(), Some(9));
+}
+
+#[test]
+fn nobody_waits_in_vain_for_what_is_still_to_come_or_was_stopped_by_hand() {
+    let app = || on("migrate", DependencyCondition::Completed, job("app"));
+    let retried = ProgramSpec { restart: RestartPolicy::DEFAULT, ..job("migrate") };
+    let mut stage = Stage::with(UNTIL_DONE, [retried, app()]).boot();
+    stage.exits("migrate", 1);
+    stage.stands("app WAITING, migrate BACKOFF");
+    assert_eq!(stage.exit_code(), None);
+    let mut stage = Stage::with(UNTIL_DONE, [job("migrate"), app()]).boot();
+    stage.stop("migrate");
+    stage.is_killed("migrate", Signal::TERM);
+    stage.stands("app WAITING, migrate STOPPED");
+    assert_eq!(stage.exit_code(), None);
+    let mut stage = Stage::with(UNTIL_DONE, [job("migrate"), app(), job("other")]).boot();
+    stage.exits("migrate", 1);
+    stage.stands("app WAITING, migrate EXITED, other RUNNING");
+    assert_eq!(stage.exit_code(), None);
+    stage.exits("other", 7);
+    assert_eq!(stage.exit_code(), Some(1));
+}
+
+#[test]
+fn essential_on_failure_ends_the_container_with_a_failure_only() {
+    let migrate = || ProgramSpec { essential: Essential::OnFailure, ..job("migrate") };
+    for (code, expected) in [(0, None), (3, Some(3))] {
+        let mut stage = Stage::booted([migrate(), quick("db")]);
+        stage.exits("migrate", code);
+        if expected.is_some() {
+            stage.is_killed("db", Signal::TERM);
+        }
+        assert_eq!(stage.exit_code(), expected);
+    }
+}
+
+/// Given up is no success, whatever the last exit status was.
+#[test]
+fn what_gave_up_on_successes_has_failed() {
+    let restart = Preset::Supervisord.policy(RestartWhen::Always);
+    let mut stage = Stage::with(UNTIL_DONE, [ProgramSpec { restart, ..program("web") }]).boot();
+    for delay in [1, 2, 3] {
+        stage.exits("web", 0);
+        stage.after(s(delay));
+        stage.spawned("web");
+    }
+    stage.exits("web", 0);
+    assert_eq!(stage.exit_code(), Some(1));
 }

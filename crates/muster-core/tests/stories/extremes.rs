@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_core::restart::{Backoff, Growth, Limit, RestartPolicy, RestartWhen};
+use muster_core::restart::{Backoff, Growth, Jitter, Limit, RestartPolicy, RestartWhen};
 use muster_core::spec::ProgramSpec;
 use muster_core::{Settings, Signal, Time};
 
@@ -12,8 +12,9 @@ use crate::stage::Stage;
 const FOR_EVER: Duration = Duration::MAX;
 
 fn extreme(span: Duration) -> ProgramSpec {
-    let backoff = Backoff { delay: span, max: span, jitter: 1.0, ..Backoff::DEFAULT };
-    let restart = RestartPolicy { when: RestartWhen::Always, limit: Limit::Unlimited, backoff };
+    let backoff = Backoff { delay: span, max: span, jitter: Jitter::Add(1.0), ..Backoff::DEFAULT };
+    let restart =
+        RestartPolicy { when: RestartWhen::Always, limit: Limit::Unlimited, backoff, ..RestartPolicy::DEFAULT };
     let stop = stop_with(&[(Signal::INT, span), (Signal::TERM, span)]);
     ProgramSpec { startsecs: span, restart, stop, ..quick("web") }
 }

@@ -1,14 +1,14 @@
 //! Restart policies through the whole of the rules: which ends are followed by another run, when, and how often.
 
 use muster_core::Signal;
-use muster_core::restart::{Backoff, Limit, Preset, RestartPolicy, RestartWhen};
-use muster_core::spec::ProgramSpec;
+use muster_core::restart::{Backoff, Jitter, Limit, Preset, RestartPolicy, RestartWhen};
+use muster_core::spec::{Kind, ProgramSpec};
 
 use crate::common::programs::{missing, ms, program, quick, s, when};
 use crate::stage::Stage;
 
 fn preset(preset: Preset, when: RestartWhen) -> RestartPolicy {
-    RestartPolicy { when, limit: preset.limit(), backoff: preset.backoff() }
+    preset.policy(when)
 }
 
 /// The delays after one quick failure after the other, in milliseconds, until it gives up, at most `n`.
@@ -25,6 +25,9 @@ fn delays(restart: RestartPolicy, n: usize) -> Vec<u128> {
         let delay = web.next_start().map_or(ms(0), |at| at.since(stage.now));
         delays.push(delay.as_millis());
         stage.after(delay);
+        if stage.core.find("web").expect("it is on the stage").state().is_final() {
+            break;
+        }
         stage.spawned("web");
     }
     delays
@@ -73,7 +76,8 @@ fn supervisord_restarts_what_was_running_at_once_and_without_limit() {
 #[test]
 fn systemd_allows_five_starts_in_ten_seconds() {
     let restart = preset(Preset::Systemd, RestartWhen::Always);
-    assert_eq!(delays(restart, 9), [100, 100, 100, 100]);
+    // The fifth delay is waited for, and the sixth start is refused.
+    assert_eq!(delays(restart, 5), [100; 5]);
     // A little slower, and it goes on for ever.
     let mut stage = Stage::booted([ProgramSpec { restart, ..quick("web") }]);
     for _ in 0..50 {
@@ -88,7 +92,7 @@ fn systemd_allows_five_starts_in_ten_seconds() {
 /// What counts is when the next start would be, not when the run ended.
 #[test]
 fn systemds_window_is_over_when_the_next_start_lies_after_it() {
-    for (fifth_end, state) in [(ms(9_899), "web FATAL"), (ms(9_900), "web BACKOFF")] {
+    for (fifth_end, state) in [(ms(9_900), "web FATAL"), (ms(9_901), "web STARTING")] {
         let mut stage =
             Stage::booted([ProgramSpec { restart: preset(Preset::Systemd, RestartWhen::Always), ..quick("web") }]);
         for _ in 0..4 {
@@ -98,26 +102,97 @@ fn systemds_window_is_over_when_the_next_start_lies_after_it() {
         }
         stage.after(fifth_end - ms(400));
         stage.exits("web", 1);
+        stage.stands("web BACKOFF");
+        stage.after(ms(100));
         stage.stands(state);
     }
 }
 
 #[test]
-fn a_manual_start_opens_systemds_window_anew() {
+fn a_manual_start_counts_in_systemds_window() {
     let restart = preset(Preset::Systemd, RestartWhen::Always);
     let mut stage = Stage::booted([ProgramSpec { restart, ..quick("web") }]);
-    for round in 0..2 {
-        for _ in 0..4 {
-            stage.exits("web", 1);
-            stage.after(ms(100));
-            stage.spawned("web");
-        }
+    for _ in 0..4 {
         stage.exits("web", 1);
+        stage.after(ms(100));
+        stage.spawned("web");
+    }
+    for _ in 0..3 {
+        stage.exits("web", 1);
+        stage.stands("web BACKOFF");
+        stage.after(ms(100));
         stage.stands("web FATAL");
-        if round == 0 {
-            stage.start("web");
-            stage.spawned("web");
-        }
+        // Who starts it by hand is obeyed.
+        stage.start("web");
+        stage.spawned("web");
+    }
+    stage.after(s(10));
+    stage.exits("web", 1);
+    stage.after(ms(100));
+    stage.stands("web STARTING");
+}
+
+#[test]
+fn what_is_refused_after_a_wait_is_fatal_too() {
+    let restart = preset(Preset::Systemd, RestartWhen::Always);
+    let mut stage = Stage::booted([ProgramSpec { restart, ..quick("web") }]);
+    for _ in 0..4 {
+        stage.exits("web", 1);
+        stage.after(ms(100));
+        stage.spawned("web");
+    }
+    stage.main_ends("web", muster_core::Exit::Code(1));
+    stage.after(ms(200));
+    stage.stands("web BACKOFF");
+    stage.tree_gone("web");
+    stage.stands("web FATAL");
+}
+
+#[test]
+fn systemd_takes_death_of_some_signals_for_a_success() {
+    let of = |restart, kind| ProgramSpec { restart, kind, ..quick("web") };
+    let systemd = preset(Preset::Systemd, RestartWhen::OnFailure);
+    for (spec, signal, state) in [
+        (of(systemd, Kind::Service), Signal::TERM, "web EXITED"),
+        (of(systemd, Kind::Service), Signal::PIPE, "web EXITED"),
+        (of(systemd, Kind::Service), Signal::KILL, "web BACKOFF"),
+        (of(systemd, Kind::Oneshot), Signal::TERM, "web BACKOFF"),
+        (of(RestartPolicy::DEFAULT, Kind::Service), Signal::TERM, "web BACKOFF"),
+    ] {
+        let mut stage = Stage::booted([spec]);
+        stage.is_killed("web", signal);
+        stage.stands(state);
+    }
+}
+
+#[test]
+fn a_start_that_fails_is_the_last_under_docker_and_retried_under_supervisord() {
+    for (preset, when, state) in [
+        (Preset::Docker, RestartWhen::Always, "web FATAL"),
+        (Preset::Supervisord, RestartWhen::Never, "web BACKOFF"),
+        (Preset::Systemd, RestartWhen::Never, "web FATAL"),
+    ] {
+        let mut stage = Stage::of([ProgramSpec { restart: preset.policy(when), ..program("web") }]);
+        stage.start("web");
+        stage.spawn_fails("web", missing());
+        stage.stands(state);
+    }
+    let restart = Preset::Supervisord.policy(RestartWhen::Never);
+    let mut stage = Stage::booted([ProgramSpec { restart, ..program("web") }]);
+    stage.exits("web", 0);
+    stage.stands("web BACKOFF");
+}
+
+/// A worker that exits with 0 after each batch of work.
+#[test]
+fn always_goes_on_after_successes_for_ever() {
+    let mut stage = Stage::booted([ProgramSpec { restart: when(RestartWhen::Always), ..quick("web") }]);
+    for _ in 0..100 {
+        stage.after(s(5));
+        stage.exits("web", 0);
+        assert_eq!((stage.next_start_in("web"), stage.failures("web")), (500, 0));
+        stage.after(ms(500));
+        stage.spawned("web");
     }
 }
 
@@ -201,7 +276,7 @@ fn what_was_asked_for_is_never_followed_by_another_run() {
 
 #[test]
 fn jitter_spreads_the_delays_and_the_seed_repeats_them() {
-    let backoff = Backoff { jitter: 0.5, ..Backoff::DEFAULT };
+    let backoff = Backoff { jitter: Jitter::Add(0.5), ..Backoff::DEFAULT };
     let told = delays(RestartPolicy { backoff, ..RestartPolicy::DEFAULT }, 5);
     let nominal = [500, 1000, 2000, 4000, 8000];
     assert!(told.iter().zip(nominal).all(|(&told, nominal)| (nominal..=nominal * 3 / 2).contains(&told)), "{told:?}");

@@ -24,6 +24,9 @@ use crate::failure::{Exit, Failure};
 use crate::live::{Live, News};
 use crate::session::Session;
 
+/// How long a message stays at least; the next figures after that take it away.
+const MESSAGE: Duration = Duration::from_secs(10);
+
 /// How often figures are asked for.
 const FIGURES: Duration = Duration::from_secs(2);
 
@@ -43,6 +46,7 @@ struct Top<'a> {
     next_figures: Instant,
     selected: usize,
     message: String,
+    message_since: Instant,
     page: Page,
     is_over: bool,
 }
@@ -97,6 +101,7 @@ impl<'a> Top<'a> {
             next_figures: Instant::now(),
             selected: 0,
             message: String::new(),
+            message_since: Instant::now(),
             page: Page::Programs,
             is_over: false,
         };
@@ -120,6 +125,9 @@ impl<'a> Top<'a> {
         self.figures.update(&String::from_utf8_lossy(&answer.body), Instant::now());
         self.info = self.client.ask(&Route::Info)?.read(&[200])?;
         self.next_figures = Instant::now() + FIGURES;
+        if self.message_since.elapsed() >= MESSAGE {
+            self.message.clear();
+        }
         // Uptimes go on, too.
         let elapsed = self.asked.elapsed().as_secs_f64();
         self.asked = Instant::now();
@@ -142,7 +150,6 @@ impl<'a> Top<'a> {
 
     fn take_keys(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         for key in keys::parse(bytes) {
-            self.message.clear();
             self.take_key(key)?;
         }
         Ok(())
@@ -178,6 +185,7 @@ impl<'a> Top<'a> {
         let Some(name) = self.name() else { return Ok(()) };
         let route = Route::Action { verb, select: name.clone(), wait: Duration::ZERO };
         let answer = self.client.ask(&route)?;
+        self.message_since = Instant::now();
         self.message = match answer.status {
             200 | 202 => format!("{} {name}: accepted", verb.name()),
             _ => format!("{} {name}: {}", verb.name(), answer.problem()),
@@ -189,10 +197,12 @@ impl<'a> Top<'a> {
         let Top { info, programs, figures, selected, message, .. } = self;
         Ok(match &self.page {
             Page::Programs => Table { info, programs, figures, selected: *selected, message }.draw(screen),
-            Page::Logs(name) => view::text(&format!("{name}: what it wrote last"), &self.log(name, screen)?, screen),
+            Page::Logs(name) => {
+                view::text(&format!("{name}: what it wrote last"), &self.log(name, screen)?, message, screen)
+            }
             Page::Why(name) => {
                 let why: Why = self.client.ask(&Route::Why { name: name.clone() })?.read(&[200])?;
-                view::text(&why.summary, &why.story, screen)
+                view::text(&why.summary, &why.story, message, screen)
             }
         })
     }

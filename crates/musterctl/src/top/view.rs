@@ -64,17 +64,20 @@ impl Table<'_> {
     }
 
     fn row(&self, program: &Program, is_selected: bool, screen: Screen) -> String {
+        // Without a process there is nothing to measure; the last figures are of one that is gone.
         let figure = self.figures.of(&program.name);
+        let (cpu, memory) =
+            (figure.cpu.filter(|_| program.pid.is_some()), figure.memory.filter(|_| program.pid.is_some()));
         let name = cut(&printable(&program.name), self.name_width());
         let pid = program.pid.map(|pid| pid.to_string()).unwrap_or_default();
         let uptime = program.uptime.map(span::format_uptime).unwrap_or_default();
-        let cpu = figure.cpu.map(|cpu| format!("{:.1}%", cpu * 100.0)).unwrap_or_default();
-        let memory = figure.memory.map(bytes).unwrap_or_default();
-        let description = if program.state == State::Running { "" } else { &program.description };
+        let cpu = cpu.map(|cpu| format!("{:.1}%", cpu * 100.0)).unwrap_or_default();
+        let memory = memory.map(bytes).unwrap_or_default();
+        let description = without_columns(&program.description);
         let before = format!("{name:<width$}  ", width = self.name_width());
         let state = format!("{:<9}", program.state.name());
         let after =
-            format!(" {pid:>7} {uptime:>16} {cpu:>7} {memory:>8} {:>8}  {}", figure.restarts, printable(description));
+            format!(" {pid:>7} {uptime:>16} {cpu:>7} {memory:>8} {:>8}  {}", figure.restarts, printable(&description));
         let whole = cut(&format!("{before}{state}{after}"), screen.width);
         if is_selected {
             return format!("{SELECTED}{whole:<width$}{PLAIN}", width = screen.width);
@@ -89,6 +92,22 @@ impl Table<'_> {
             _ => whole,
         }
     }
+}
+
+/// What a description says besides the pid and uptime, which have columns of their own.
+fn without_columns(description: &str) -> String {
+    let mut parts = description.split(", ").peekable();
+    let mut left: Vec<&str> = Vec::new();
+    while let Some(part) = parts.next() {
+        let is_pid = part.strip_prefix("pid ").is_some_and(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()));
+        // `uptime 2 days, 3:04:05`
+        if part.starts_with("uptime ") && (part.ends_with(" day") || part.ends_with(" days")) {
+            parts.next();
+        } else if !is_pid && !part.starts_with("uptime ") {
+            left.push(part);
+        }
+    }
+    left.join(", ")
 }
 
 fn titles(name_width: usize) -> String {
@@ -116,14 +135,14 @@ fn first_row(selected: usize, all: usize, room: usize) -> usize {
     middle.min(all.saturating_sub(room))
 }
 
-/// Lines of text, the last ones that fit; long ones are cut.
-pub(crate) fn text(title: &str, lines: &[String], screen: Screen) -> String {
+/// Lines of text, the last ones that fit; long ones are cut. Below them, what came of the last key.
+pub(crate) fn text(title: &str, lines: &[String], message: &str, screen: Screen) -> String {
     let room = rows(screen.height) + 1;
     let shown = &lines[lines.len().saturating_sub(room)..];
     let mut all = vec![heading(&cut(&printable(title), screen.width), screen.coloured)];
     all.extend(shown.iter().map(|line| cut(&printable(line), screen.width)));
     all.resize(room + 1, String::new());
-    all.push(cut(HELP_TEXT, screen.width));
+    all.push(cut(if message.is_empty() { HELP_TEXT } else { message }, screen.width));
     finish(&all)
 }
 
@@ -193,6 +212,31 @@ mod tests {
         assert!(lines[2].contains("RUNNING") && lines[2].contains(" 12 ") && lines[2].contains("0:00:05"));
         assert!(lines[3].starts_with("db    FATAL") && !lines[3].contains('\x1b'), "{}", lines[3]);
         assert_eq!(lines.last().map(String::as_str), Some(HELP));
+    }
+
+    #[test]
+    fn what_has_a_column_is_not_repeated() {
+        for (description, left) in [
+            ("pid 12, uptime 0:00:05", ""),
+            ("pid 12, uptime 2 days, 3:04:05, not ready, warming up, slowly", "not ready, warming up, slowly"),
+            ("pid 12, stopping for 2s", "stopping for 2s"),
+            ("exit status 1; next start in 2s, attempt 3 of 10", "exit status 1; next start in 2s, attempt 3 of 10"),
+        ] {
+            assert_eq!(without_columns(description), left);
+        }
+    }
+
+    #[test]
+    fn what_has_no_process_has_no_memory() {
+        let sample = "muster_program_memory_bytes{name=\"NAME\",program=\"x\",group=\"x\"} 5242880\n";
+        let mut figures = Figures::default();
+        let samples = sample.replace("NAME", "web") + &sample.replace("NAME", "db");
+        figures.update(&samples, std::time::Instant::now());
+        let (info, programs) = (info(), [program("web"), down("db", State::Backoff, "exit status 1")]);
+        let table = Table { info: &info, programs: &programs, figures: &figures, selected: 9, message: "" };
+        let text = table.draw(PLAIN_80);
+        let rows: Vec<&str> = text.split("\r\n").collect();
+        assert!(rows[2].contains("5.0M") && !rows[3].contains("5.0M"), "{rows:?}");
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub(crate) fn rehearse_command(args: &RehearseArgs) -> u8 {
         }
     }
     let agreed = outcomes.iter().filter(|(_, outcome)| outcome.code == 0).count();
-    say(&format!("{} scenarios, {agreed} as simulated, {} not", outcomes.len(), outcomes.len() - agreed));
+    let scenarios = if outcomes.len() == 1 { "scenario" } else { "scenarios" };
+    say(&format!("{} {scenarios}, {agreed} as simulated, {} not", outcomes.len(), outcomes.len() - agreed));
     outcomes.iter().map(|(_, outcome)| outcome.code).max().unwrap_or(2)
 }
 
@@ -84,6 +85,9 @@ fn play(path: &Path, args: &RehearseArgs) -> Result<Agreement, String> {
     let factor = args.scale.unwrap_or(1.0) * scenario.scale.unwrap_or(1.0);
     let plan = plan_scaled(&scenarios::plan_of(&scenario), factor);
     let timeline = simulate(&scaled(&spec, factor), &plan);
+    if let Some(words) = timeline.cut_short() {
+        return Err(format!("its simulation is {words}"));
+    }
     Stage { path, factor, plan: &plan, timeline: &timeline }.play(args.tolerance)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_core::restart::{Limit, Reset, RestartPolicy};
+use muster_core::restart::{Jitter, Limit, Reset, RestartPolicy};
 use muster_core::spec::{InstanceSpec, ProbeSpec, ProgramSpec, Spec, StopSpec, StopStep};
 
 use crate::simulate::world::Plan;
@@ -21,6 +21,7 @@ pub(super) fn plan_scaled(plan: &Plan, factor: f64) -> Plan {
         scripts: plan.scripts.iter().map(|(name, script)| (name.clone(), script.scaled(factor))).collect(),
         stop_at: plan.stop_at.map(|at| span(at, factor)),
         until: span(plan.until, factor),
+        ..*plan
     }
 }
 
@@ -55,11 +56,16 @@ fn policy_scaled(policy: RestartPolicy, factor: f64) -> RestartPolicy {
     let mut scaled = policy;
     scaled.backoff.delay = span(policy.backoff.delay, factor);
     scaled.backoff.max = span(policy.backoff.max, factor);
-    if let Reset::AfterUp(up) = policy.backoff.reset {
-        scaled.backoff.reset = Reset::AfterUp(span(up, factor));
+    scaled.backoff.min_interval = span(policy.backoff.min_interval, factor);
+    match &mut scaled.backoff.reset {
+        Reset::AfterUp(up) | Reset::SinceStart { over: up, .. } => *up = span(*up, factor),
+        Reset::OnRunning | Reset::Never => {}
     }
-    if let Limit::Rate { starts, within } = policy.limit {
-        scaled.limit = Limit::Rate { starts, within: span(within, factor) };
+    if let Jitter::UpTo(most) = &mut scaled.backoff.jitter {
+        *most = span(*most, factor);
+    }
+    if let Limit::Rate { within, .. } = &mut scaled.limit {
+        *within = span(*within, factor);
     }
     scaled
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use muster_config::scenario::read_duration;
+use muster_config::scenario::{Ties, read_duration};
 
 /// `musterd simulate`.
 #[derive(Debug, Args)]
@@ -24,6 +24,12 @@ pub(crate) struct SimulateArgs {
     /// When to look no further
     #[arg(long, value_name = "TIME", value_parser = read_duration)]
     pub(crate) until: Option<Duration>,
+    /// Where chance begins: the same seed gives the same jitter
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// What comes first where a deadline and the end of a run fall on the same moment: deadline, exit
+    #[arg(long, value_name = "WHICH", value_parser = read_ties)]
+    pub(crate) ties: Option<Ties>,
     /// As one object
     #[arg(long)]
     pub(crate) json: bool,
@@ -39,6 +45,9 @@ pub(crate) struct SimulateArgs {
     /// With --scenario: write a JUnit report there
     #[arg(long, value_name = "FILE", requires = "scenario")]
     pub(crate) junit: Option<PathBuf>,
+    /// With --scenario: a scenario that expects nothing is a failure
+    #[arg(long, requires = "scenario")]
+    pub(crate) strict: bool,
     /// With --scenario: tell each story, also where all is as expected
     #[arg(long, requires = "scenario")]
     pub(crate) verbose: bool,
@@ -65,6 +74,11 @@ pub(crate) struct RehearseArgs {
     /// Tell every event, expected and found
     #[arg(long)]
     pub(crate) verbose: bool,
+}
+
+fn read_ties(text: &str) -> Result<Ties, String> {
+    let found = Ties::ALL.iter().find(|(name, _)| *name == text).map(|&(_, ties)| ties);
+    found.ok_or_else(|| "deadline or exit".to_owned())
 }
 
 fn read_scale(text: &str) -> Result<f64, String> {

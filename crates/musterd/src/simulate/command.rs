@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, BufWriter};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::config_files;
 /// How far to look where nobody says so and nothing ends it before.
 pub(super) const HORIZON: Duration = Duration::from_secs(3600);
 
+/// Where chance begins where nobody says so.
+pub(super) const SEED: u64 = 1;
+
 /// `musterd simulate`: gives the exit code.
 pub(crate) fn simulate_command(args: &SimulateArgs) -> u8 {
     muster_sys::boot::give_signals_back();
@@ -25,7 +29,7 @@ pub(crate) fn simulate_command(args: &SimulateArgs) -> u8 {
         return scenarios::check_scenarios(args);
     }
     match tell(args) {
-        Ok(()) => 0,
+        Ok(is_complete) => u8::from(!is_complete),
         Err(message) => {
             if !message.is_empty() {
                 complain(&message);
@@ -35,13 +39,26 @@ pub(crate) fn simulate_command(args: &SimulateArgs) -> u8 {
     }
 }
 
-fn tell(args: &SimulateArgs) -> Result<(), String> {
+/// Gives whether the story was told to its end.
+fn tell(args: &SimulateArgs) -> Result<bool, String> {
     let spec = read(args)?;
     let (only, scripts) = read_runs(args, &spec)?;
-    let plan = Plan { scripts, stop_at: args.stop_at, until: args.until.unwrap_or(HORIZON) };
+    let plan = Plan {
+        scripts,
+        stop_at: args.stop_at,
+        until: args.until.unwrap_or(HORIZON),
+        seed: args.seed.unwrap_or(SEED),
+        ties: args.ties.unwrap_or_default(),
+    };
     if !args.compare.is_empty() {
         say(compare::side_by_side(&spec, &plan, &only, &args.compare)?.trim_end());
-        return Ok(());
+        return Ok(true);
+    }
+    if args.json && args.svg.is_none() {
+        let mut output = BufWriter::new(io::stdout().lock());
+        let timeline = json::write(&spec, &plan, &mut output);
+        // A reader that has enough is no failure.
+        return Ok(timeline.is_ok_and(|timeline| timeline.cut_short().is_none()));
     }
     let timeline = simulate(&spec, &plan);
     if let Some(path) = &args.svg {
@@ -52,7 +69,7 @@ fn tell(args: &SimulateArgs) -> Result<(), String> {
     } else {
         say(&format!("{}\n{}", story::table(&timeline, &spec, &only), story::account(&timeline).trim_end()));
     }
-    Ok(())
+    Ok(timeline.cut_short().is_none())
 }
 
 /// The configuration; its mistakes have been told when there is none.

@@ -1,6 +1,7 @@
 //! `--compare`: the same runs under other systems' policies, side by side.
 //!
-//! Only what a preset is about differs: the delays and the limit. Everything else of the program stays as configured.
+//! Only what a preset is about differs: the delays, the limit, and what counts as a failure. Everything else of the program
+//! stays as configured, also `restart`.
 
 use std::fmt::Write;
 
@@ -46,8 +47,7 @@ fn with_preset(spec: &Spec, name: &str, preset: Preset) -> Spec {
         if !is_meant {
             return program.clone();
         }
-        let mut restart = program.restart;
-        (restart.backoff, restart.limit) = (preset.backoff(), preset.limit());
+        let restart = preset.policy(program.restart.when);
         ProgramSpec { restart, ..ProgramSpec::clone(program) }.into()
     });
     Spec { programs: programs.collect(), ..spec.clone() }

@@ -1,31 +1,60 @@
 //! A timeline as data, for `--json`: the same lines as the table, with numbers as numbers.
 
+use std::io::{self, Write};
+
 use muster_core::explain::Verdict;
 use muster_core::restart::Limit;
 use muster_core::spec::Spec;
 use muster_core::{Exit, RunEnd, Time};
 use serde_json::{Value, json};
 
-use super::story::lines;
-use super::timeline::{Change, Timeline, What};
+use super::story::line;
+use super::timeline::{Change, Moment, Timeline, What};
+use super::world::{Plan, nothing_yet, simulate_to};
 
 /// The whole of it.
 pub(crate) fn timeline(timeline: &Timeline, spec: &Spec) -> Value {
-    let moments = timeline.moments.iter().zip(lines(timeline, spec)).map(|(moment, line)| {
-        let mut value = json!({
-            "at": seconds(moment.at),
-            "program": if line.who.is_empty() { Value::Null } else { json!(line.who) },
-            "state": line.state,
-            "happened": line.happened,
-            "decided": line.decided,
-        });
-        if let What::Changed(change) = &moment.what {
-            add_change(&mut value, change);
+    let mut value = rest(timeline);
+    value["timeline"] = timeline.moments.iter().map(|moment| object(moment, timeline, spec)).collect();
+    value
+}
+
+/// Simulates and writes the same as it happens, so that no length of time needs more memory. Gives what came of it.
+pub(crate) fn write(spec: &Spec, plan: &Plan, output: &mut dyn Write) -> io::Result<Timeline> {
+    let frame = nothing_yet(spec, plan);
+    output.write_all(b"{\"timeline\":[")?;
+    let (mut separator, mut outcome) = ("", Ok(()));
+    let timeline = simulate_to(spec, plan, &mut |moment| {
+        if outcome.is_ok() {
+            outcome = write!(output, "{separator}{}", object(moment, &frame, spec));
+            separator = ",";
         }
-        value
     });
+    outcome?;
+    let rest = rest(&timeline).to_string();
+    writeln!(output, "],{}", rest.strip_prefix('{').unwrap_or(&rest))?;
+    output.flush()?;
+    Ok(timeline)
+}
+
+fn object(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Value {
+    let line = line(moment, timeline, spec);
+    let mut value = json!({
+        "at": seconds(moment.at),
+        "program": if line.who.is_empty() { Value::Null } else { json!(line.who) },
+        "state": line.state,
+        "happened": line.happened,
+        "decided": line.decided,
+    });
+    if let What::Changed(change) = &moment.what {
+        add_change(&mut value, change);
+    }
+    value
+}
+
+/// All but the timeline.
+fn rest(timeline: &Timeline) -> Value {
     json!({
-        "timeline": moments.collect::<Vec<_>>(),
         "programs": timeline.instances.iter().map(|lane| json!({
             "name": lane.name,
             "state": lane.state.name(),
@@ -36,7 +65,8 @@ pub(crate) fn timeline(timeline: &Timeline, spec: &Spec) -> Value {
             "decided": lane.last.as_ref().map(|(_, decided)| decided),
         })).collect::<Vec<_>>(),
         "ended_at": seconds(timeline.ended),
-        "cut_short": timeline.is_cut,
+        "cut_short": timeline.cut_short().is_some(),
+        "seed": timeline.seed,
         "exit_code": timeline.exit.as_ref().map(|exit| exit.code),
         "reason": timeline.exit.as_ref().map(|exit| &exit.words),
         "because_of": timeline.exit.as_ref().and_then(|exit| exit.cause).map(|id| &timeline.lane(id).name),
@@ -56,6 +86,8 @@ fn add_change(value: &mut Value, change: &Change) {
     });
     if let Some(Verdict::Again(again)) = change.verdict {
         value["delay"] = json!(again.delay.as_secs_f64());
+        value["delay_min"] = json!(again.delay_min.as_secs_f64());
+        value["delay_max"] = json!(again.delay_max.as_secs_f64());
         value["attempt"] = json!(again.attempt);
         value["limit"] = match again.limit {
             Limit::Retries(limit) => json!(limit),

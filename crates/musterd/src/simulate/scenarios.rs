@@ -11,7 +11,7 @@ use muster_core::spec::Spec;
 use serde_json::json;
 
 use super::cli::SimulateArgs;
-use super::command::{HORIZON, write};
+use super::command::{HORIZON, SEED, write};
 use super::expect::{Miss, misses};
 use super::junit::{self, Case};
 use super::story::{account, table, table_with_marks};
@@ -23,7 +23,13 @@ use crate::config_files;
 
 /// The plan of a scenario; the command line may say otherwise.
 pub(crate) fn plan_of(scenario: &Scenario) -> Plan {
-    Plan { scripts: scenario.runs.clone(), stop_at: scenario.stop_at, until: scenario.until.unwrap_or(HORIZON) }
+    Plan {
+        scripts: scenario.runs.clone(),
+        stop_at: scenario.stop_at,
+        until: scenario.until.unwrap_or(HORIZON),
+        seed: scenario.seed.unwrap_or(SEED),
+        ties: scenario.ties,
+    }
 }
 
 /// Reads a scenario, or tells its mistakes.
@@ -47,6 +53,7 @@ pub(super) fn check_scenarios(args: &SimulateArgs) -> u8 {
         return 2;
     }
     let mut cases = Vec::new();
+    let mut verdicts = Vec::new();
     let mut objects = Vec::new();
     let mut is_unread = false;
     for path in &args.scenario {
@@ -58,15 +65,23 @@ pub(super) fn check_scenarios(args: &SimulateArgs) -> u8 {
         let plan = Plan {
             stop_at: args.stop_at.or(scenario.stop_at),
             until: args.until.or(scenario.until).unwrap_or(HORIZON),
+            seed: args.seed.or(scenario.seed).unwrap_or(SEED),
+            ties: args.ties.unwrap_or(scenario.ties),
             ..plan_of(&scenario)
         };
         let timeline = simulate(&spec, &plan);
         let misses = misses(&scenario.expect, &timeline);
-        let failure = if misses.is_empty() { String::new() } else { failure(path, &timeline, &spec, &misses) };
+        let verdict = Verdict::of(&scenario, &misses, &timeline, args.strict);
+        let failure = match verdict {
+            Verdict::Holds | Verdict::Nothing { strict: false } => String::new(),
+            Verdict::Nothing { strict: true } => "it expects nothing\n".to_owned(),
+            Verdict::Incomplete => format!("{}\n", timeline.cut_short().unwrap_or_default()),
+            Verdict::Broken => failure(path, &timeline, &spec, &misses),
+        };
         if args.json {
-            objects.push(object(path, &scenario, &misses, data::timeline(&timeline, &spec)));
+            objects.push(object(path, &scenario, verdict, &misses, data::timeline(&timeline, &spec)));
         } else {
-            tell(path, &scenario, &timeline, &spec, &failure, args.verbose);
+            tell(path, &scenario, &timeline, &spec, (verdict, &failure), args.verbose);
         }
         if let Some(svg) = &args.svg
             && let Err(message) = write(svg, &svg::drawing(&timeline))
@@ -75,6 +90,7 @@ pub(super) fn check_scenarios(args: &SimulateArgs) -> u8 {
             return 2;
         }
         let (file, title) = (path.display().to_string(), scenario.title);
+        verdicts.push(verdict);
         cases.push(Case { file, title, seconds: began.elapsed().as_secs_f64(), failure });
     }
     if args.json {
@@ -88,7 +104,7 @@ pub(super) fn check_scenarios(args: &SimulateArgs) -> u8 {
     }
     let failed = cases.iter().filter(|case| !case.failure.is_empty()).count();
     if !args.json {
-        say(&format!("{} scenarios, {} as expected, {failed} not", cases.len(), cases.len() - failed));
+        say(&summary(&verdicts));
     }
     match (is_unread, failed) {
         (true, _) => 2,
@@ -97,15 +113,70 @@ pub(super) fn check_scenarios(args: &SimulateArgs) -> u8 {
     }
 }
 
-fn tell(path: &Path, scenario: &Scenario, timeline: &Timeline, spec: &Spec, failure: &str, verbose: bool) {
+/// What came of a scenario.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Holds,
+    Broken,
+    /// So much happened that nobody looked any further, and nothing can be said of what comes afterwards.
+    Incomplete,
+    /// Nothing was expected.
+    Nothing {
+        strict: bool,
+    },
+}
+
+impl Verdict {
+    fn of(scenario: &Scenario, misses: &[Miss], timeline: &Timeline, strict: bool) -> Verdict {
+        match () {
+            () if timeline.cut_short().is_some() => Verdict::Incomplete,
+            () if !misses.is_empty() => Verdict::Broken,
+            () if scenario.expect.is_empty() => Verdict::Nothing { strict },
+            () => Verdict::Holds,
+        }
+    }
+
+    /// Its word, before the name of the file.
+    const fn word(self) -> &'static str {
+        match self {
+            Verdict::Holds => "ok",
+            Verdict::Broken => "FAIL",
+            Verdict::Incomplete => "incomplete",
+            Verdict::Nothing { .. } => "none",
+        }
+    }
+}
+
+/// How many there were of each.
+fn summary(verdicts: &[Verdict]) -> String {
+    let count = |word: &str| verdicts.iter().filter(|verdict| verdict.word() == word).count();
+    let scenarios = if verdicts.len() == 1 { "scenario" } else { "scenarios" };
+    let mut text = format!("{} {scenarios}, {} as expected, {} not", verdicts.len(), count("ok"), count("FAIL"));
+    for (word, words) in [("incomplete", "cut short"), ("none", "without anything expected")] {
+        if count(word) > 0 {
+            let _ = write!(text, ", {} {words}", count(word));
+        }
+    }
+    text
+}
+
+fn tell(
+    path: &Path,
+    scenario: &Scenario,
+    timeline: &Timeline,
+    spec: &Spec,
+    (verdict, failure): (Verdict, &str),
+    verbose: bool,
+) {
     let title = if scenario.title.is_empty() { String::new() } else { format!(": {}", scenario.title) };
+    let word = verdict.word();
     if failure.is_empty() {
-        say(&format!("ok    {}{title}", path.display()));
+        say(&format!("{word:<4}  {}{title}", path.display()));
         if verbose {
             say(&format!("\n{}\n{}", table(timeline, spec, &[]), account(timeline)));
         }
     } else {
-        say(&format!("FAIL  {}{title}\n{failure}", path.display()));
+        say(&format!("{word:<4}  {}{title}\n{failure}", path.display()));
     }
 }
 
@@ -129,11 +200,18 @@ fn marked(timeline: &Timeline, spec: &Spec, misses: &[Miss]) -> String {
     table_with_marks(timeline, spec, &[], &marks)
 }
 
-fn object(path: &Path, scenario: &Scenario, misses: &[Miss], simulation: serde_json::Value) -> serde_json::Value {
+fn object(
+    path: &Path,
+    scenario: &Scenario,
+    verdict: Verdict,
+    misses: &[Miss],
+    simulation: serde_json::Value,
+) -> serde_json::Value {
     json!({
         "file": path,
         "title": scenario.title,
-        "ok": misses.is_empty(),
+        "ok": matches!(verdict, Verdict::Holds | Verdict::Nothing { strict: false }),
+        "verdict": verdict.word().to_lowercase(),
         "misses": misses.iter().map(|miss| json!({
             "line": miss.line,
             "expected": miss.expected,

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use muster_core::explain::Span;
 use muster_core::health::Health;
-use muster_core::spec::{ProgramSpec, Spec};
-use muster_core::{Exit, RunEnd, ShutdownReason, State, Time};
+use muster_core::spec::{Kind, ProgramSpec, Spec};
+use muster_core::{Exit, RunEnd, ShutdownReason, Signal, State, Time, Verdict};
 
-use super::timeline::{Change, Ending, Lane, Moment, Timeline, What};
+use super::timeline::{Change, Ending, Lane, Moment, Over, Timeline, What};
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,20 +33,32 @@ pub(crate) fn lines(timeline: &Timeline, spec: &Spec) -> Vec<Line> {
     timeline.moments.iter().map(|moment| line(moment, timeline, spec)).collect()
 }
 
-fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
+/// A moment as a line. Of the timeline only what is known from the beginning is looked at.
+pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
     let at = moment.at;
     let of = |instance| timeline.lane(instance).name.clone();
     match &moment.what {
         What::Changed(change) => {
             let lane = timeline.lane(change.instance);
-            let (happened, decided) = (happened(change, lane, spec), decided(change, lane));
+            let (happened, mut decided) = (happened(change, lane, spec), decided(change, lane, timeline.seed));
+            if let Some(first) = change.tie {
+                let separator = if decided.is_empty() { "" } else { "; " };
+                decided.push_str(&format!("{separator}tie: {} first", first.name()));
+            }
             Line { at, who: lane.name.clone(), state: change.to.to_string(), happened, decided }
         }
-        What::Killed { instance, waited, cut_short } => Line {
+        What::Asked { instance, signal, nth, of: count, patience } => Line {
             at,
             who: of(*instance),
             state: "STOPPING".to_owned(),
-            happened: format!("did not stop within {}", Span(*waited)),
+            happened: format!("gets {signal} ({nth} of {count})"),
+            decided: patience.map(|span| format!("waits up to {} more", Span(span))).unwrap_or_default(),
+        },
+        What::Killed { instance, waited, cut_short, asked } => Line {
+            at,
+            who: of(*instance),
+            state: "STOPPING".to_owned(),
+            happened: format!("did not stop within {}{}", Span(*waited), in_turn(asked)),
             decided: match cut_short {
                 true => "SIGKILL to its whole tree: the shutdown budget leaves it no more time".to_owned(),
                 false => "SIGKILL to its whole tree: stopwaitsecs is over".to_owned(),
@@ -75,11 +87,11 @@ fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
             let signal = signal.map(|signal| format!("{signal} to it, and its end is a failure")).unwrap_or_default();
             told(at, of(*instance), "failing", cause.to_string(), signal)
         }
-        What::ShutdownBegan { reason, timeout } => Line {
+        What::ShutdownBegan { reason, timeout, waits_in_vain } => Line {
             at,
             who: String::new(),
             state: "stopping".to_owned(),
-            happened: began_because(reason, timeline),
+            happened: began_because(reason, *waits_in_vain, timeline),
             decided: format!("everything is stopped within shutdown_timeout {}", Span(*timeout)),
         },
         What::Exited(exit) => Line {
@@ -96,7 +108,7 @@ fn told(at: Time, who: String, state: &str, happened: String, decided: String) -
     Line { at, who, state: state.to_owned(), happened, decided }
 }
 
-fn began_because(reason: &ShutdownReason, timeline: &Timeline) -> String {
+fn began_because(reason: &ShutdownReason, waits_in_vain: bool, timeline: &Timeline) -> String {
     match reason {
         ShutdownReason::Signal(signal) => format!("the container gets {signal}"),
         ShutdownReason::Command => "musterctl shutdown".to_owned(),
@@ -104,6 +116,9 @@ fn began_because(reason: &ShutdownReason, timeline: &Timeline) -> String {
             format!("{:?} is essential and has ended for good", timeline.lane(*id).name)
         }
         ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", timeline.lane(*id).name),
+        ShutdownReason::Done if waits_in_vain => {
+            "every autostarted program has ended for good or waits in vain".to_owned()
+        }
         ShutdownReason::Done => "every autostarted program has ended for good".to_owned(),
     }
 }
@@ -120,6 +135,7 @@ fn happened(change: &Change, lane: &Lane, spec: &Spec) -> String {
         State::Starting => format!("run {} begins", change.run),
         State::Running => program().map_or_else(String::new, |program| came_up(program)),
         State::Stopping => match change.signal {
+            Some(signal) if change.signals > 1 => format!("gets {signal} (1 of {})", change.signals),
             Some(signal) => format!("gets {signal}"),
             None => "its turn to stop has come".to_owned(),
         },
@@ -133,7 +149,9 @@ fn happened(change: &Change, lane: &Lane, spec: &Spec) -> String {
 /// What made it RUNNING.
 fn came_up(program: &ProgramSpec) -> String {
     let must_say = program.instances.first().is_some_and(|instance| instance.ready.is_some());
-    match (must_say, program.startsecs) {
+    // A oneshot is RUNNING as it runs.
+    let startsecs = if program.kind == Kind::Oneshot { Duration::ZERO } else { program.startsecs };
+    match (must_say, startsecs) {
         (false, Duration::ZERO) => "executed".to_owned(),
         (true, Duration::ZERO) => "ready".to_owned(),
         (false, startsecs) => format!("up for startsecs {}", Span(startsecs)),
@@ -141,7 +159,25 @@ fn came_up(program: &ProgramSpec) -> String {
     }
 }
 
-fn decided(change: &Change, lane: &Lane) -> String {
+/// The signals of a ladder.
+fn in_turn(asked: &[Signal]) -> String {
+    let names: Vec<String> = asked.iter().map(|signal| signal.to_string().replacen("SIG", "", 1)).collect();
+    if names.len() > 1 { format!(" ({})", names.join(", ")) } else { String::new() }
+}
+
+/// A verdict, with the seed where chance had a say.
+fn judged(verdict: &Verdict, seed: u64) -> String {
+    let words = verdict.to_string();
+    match verdict {
+        Verdict::Again(again) if again.is_random() => {
+            let here = format!("here {}", Span(again.delay));
+            words.replacen(&here, &format!("{here} (seed {seed})"), 1)
+        }
+        _ => words,
+    }
+}
+
+fn decided(change: &Change, lane: &Lane, seed: u64) -> String {
     let Some(verdict) = change.verdict else {
         return change.patience.map(|patience| format!("waits up to {} for it", Span(patience))).unwrap_or_default();
     };
@@ -151,7 +187,7 @@ fn decided(change: &Change, lane: &Lane) -> String {
             let codes: Vec<String> = lane.exit_codes.iter().map(u8::to_string).collect();
             format!("{verdict}; {code} is in exitcodes [{}]", codes.join(", "))
         }
-        _ => verdict.to_string(),
+        _ => judged(&verdict, seed),
     }
 }
 
@@ -293,8 +329,8 @@ pub(crate) fn account(timeline: &Timeline) -> String {
         let _ = writeln!(text, "{}", end_of(lane));
     }
     let after = Span(timeline.ended.since_origin());
-    if timeline.is_cut {
-        let _ = writeln!(text, "so much happens by {after} that nobody looked any further: a restart needs a delay");
+    if let Some(words) = timeline.cut_short() {
+        let _ = writeln!(text, "{words}");
         return text;
     }
     match &timeline.exit {
@@ -308,7 +344,16 @@ pub(crate) fn account(timeline: &Timeline) -> String {
             let _ = writeln!(text, "  why {}: {}", exit.code, code_rule(timeline, exit));
         }
         None => {
-            let _ = writeln!(text, "after {after} the container is still running: {}", still(timeline));
+            let _ = match timeline.over {
+                Over::AtRest => {
+                    writeln!(
+                        text,
+                        "nothing happens after {after}, and the container is still running: {}",
+                        still(timeline)
+                    )
+                }
+                _ => writeln!(text, "after {after} the container is still running: {}", still(timeline)),
+            };
         }
     }
     text
@@ -330,11 +375,18 @@ fn code_rule(timeline: &Timeline, exit: &Ending) -> String {
         _ if matches!(exit.reason, ShutdownReason::Probe(_)) => {
             "a probe with on_failure = \"shutdown\" failed".to_owned()
         }
+        // It was given up, which is no success.
+        Some(RunEnd::Exited(Exit::Code(0))) if exit.code != 0 => {
+            "given up is a failure, whatever the last status".to_owned()
+        }
         Some(RunEnd::Exited(Exit::Code(_))) => "that run's own exit status".to_owned(),
         Some(RunEnd::Exited(Exit::Signal { signal, .. })) => format!("128 + {} for {signal}", signal.number()),
         Some(RunEnd::NotSpawned(_)) if exit.code == 127 => "the program was not found, as in a shell".to_owned(),
         Some(RunEnd::NotSpawned(_)) => "the program could not be executed, as in a shell".to_owned(),
-        None if exit.reason == ShutdownReason::Done => "each program's last end was a success".to_owned(),
+        None if exit.reason == ShutdownReason::Done && exit.code == 0 => {
+            "each program's last end was a success".to_owned()
+        }
+        None if exit.reason == ShutdownReason::Done => "nothing failed, and not everything could run".to_owned(),
         None => "it was asked to stop, whatever its programs' codes".to_owned(),
     }
 }

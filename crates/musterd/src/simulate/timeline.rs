@@ -5,7 +5,11 @@
 
 use std::time::Duration;
 
+use muster_core::explain::Span;
+
+use muster_config::scenario::Ties;
 use muster_core::health::Health;
+use muster_core::spec::Essential;
 use muster_core::{Event, InstanceId, RunEnd, ShutdownReason, Signal, State, StopCause, Supervisor, Time, Verdict};
 
 /// Something that happened.
@@ -23,7 +27,9 @@ pub(crate) enum What {
     /// An instance changed its state.
     Changed(Box<Change>),
     /// A run did not stop in time and gets SIGKILL.
-    Killed { instance: InstanceId, waited: Duration, cut_short: bool },
+    Killed { instance: InstanceId, waited: Duration, cut_short: bool, asked: Vec<Signal> },
+    /// A run that is being stopped gets another of its stop signals.
+    Asked { instance: InstanceId, signal: Signal, nth: usize, of: usize, patience: Option<Duration> },
     /// An instance waits for what will not come by itself.
     WaitsInVain { instance: InstanceId, on: Vec<String> },
     /// A run became ready, or is no longer.
@@ -35,7 +41,7 @@ pub(crate) enum What {
     /// A run is stopped because it has failed by the daemon's own judgement.
     Failing { instance: InstanceId, cause: StopCause, signal: Option<Signal> },
     /// Everything is being stopped.
-    ShutdownBegan { reason: ShutdownReason, timeout: Duration },
+    ShutdownBegan { reason: ShutdownReason, timeout: Duration, waits_in_vain: bool },
     /// The container exits.
     Exited(Ending),
 }
@@ -52,12 +58,16 @@ pub(crate) struct Change {
     pub(crate) ended: Option<(RunEnd, Duration)>,
     /// The stop signal it got with this change.
     pub(crate) signal: Option<Signal>,
+    /// How many stop signals the program has.
+    pub(crate) signals: usize,
     /// How long it is given to act on it.
     pub(crate) patience: Option<Duration>,
     /// What was decided.
     pub(crate) verdict: Option<Verdict>,
     /// What it waits for.
     pub(crate) waits_for: Vec<String>,
+    /// What came first, where a deadline and the end of the run fell on this moment.
+    pub(crate) tie: Option<Ties>,
 }
 
 /// The container's exit.
@@ -82,8 +92,25 @@ pub(crate) struct Timeline {
     pub(crate) exit: Option<Ending>,
     /// Each instance at the end.
     pub(crate) instances: Vec<Lane>,
-    /// Whether so much happened that nobody looked any further.
-    pub(crate) is_cut: bool,
+    /// Why it ends there.
+    pub(crate) over: Over,
+    /// Where chance began.
+    pub(crate) seed: u64,
+}
+
+/// Why a simulation is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The container exited.
+    Exited,
+    /// Nothing will happen any more.
+    AtRest,
+    /// There was no more time to look at.
+    TimeUp,
+    /// More than so much happened.
+    Cut(usize),
+    /// More than so much happened at one moment.
+    CutAtOnce(usize),
 }
 
 /// One instance over all the time.
@@ -104,12 +131,18 @@ pub(crate) struct Lane {
 /// Makes moments of events.
 pub(super) struct Recorder {
     moments: Vec<Moment>,
+    /// How many were handed on and forgotten.
+    handed_on: usize,
     runs: Vec<usize>,
     ended: Vec<Option<(RunEnd, Duration)>>,
     /// The latest change of each instance.
     latest: Vec<Option<usize>>,
     exit: Option<Ending>,
-    is_cut: bool,
+    /// The stop signals that each instance's run has got.
+    asked: Vec<Vec<Signal>>,
+    /// The instances with a tie at this moment.
+    tied: Vec<InstanceId>,
+    ties: Ties,
 }
 
 impl Recorder {
@@ -117,22 +150,36 @@ impl Recorder {
         let count = supervisor.snapshot().len();
         Recorder {
             moments: Vec::new(),
+            handed_on: 0,
             runs: vec![0; count],
             ended: vec![None; count],
             latest: vec![None; count],
             exit: None,
-            is_cut: false,
+            asked: vec![Vec::new(); count],
+            tied: Vec::new(),
+            ties: Ties::Deadline,
         }
     }
 
     /// How much has happened.
     pub(super) fn count(&self) -> usize {
-        self.moments.len()
+        self.handed_on + self.moments.len()
     }
 
-    /// Nobody looks any further.
-    pub(super) fn cut(&mut self) {
-        self.is_cut = true;
+    /// Hands on and forgets what there is, when nothing more will be added to it.
+    pub(super) fn hand_on(&mut self, listener: &mut dyn FnMut(&Moment)) {
+        self.handed_on += self.moments.len();
+        for moment in self.moments.drain(..) {
+            if let What::Changed(change) = &moment.what {
+                self.latest[change.instance.0 as usize] = None;
+            }
+            listener(&moment);
+        }
+    }
+
+    /// Whose run ends at this moment on which one of its deadlines falls, too.
+    pub(super) fn note_ties(&mut self, tied: &[InstanceId], ties: Ties) {
+        (self.tied, self.ties) = (tied.to_vec(), ties);
     }
 
     pub(super) fn record(&mut self, at: Time, event: &Event, supervisor: &Supervisor) {
@@ -146,10 +193,11 @@ impl Recorder {
                 return self.ended[instance.0 as usize] = Some((end.clone(), *uptime));
             }
             Event::Retry { instance, verdict, .. } | Event::Final { instance, verdict, .. } => {
-                return self.with_latest(*instance, |change| change.verdict = Some(*verdict));
+                return self.with_latest(*instance, |change| change.verdict = Some(**verdict));
             }
             Event::Killed { instance, waited, cut_short, .. } => {
-                What::Killed { instance: *instance, waited: *waited, cut_short: *cut_short }
+                let asked = self.asked[instance.0 as usize].clone();
+                What::Killed { instance: *instance, waited: *waited, cut_short: *cut_short, asked }
             }
             Event::Waiting { instance, on } => What::WaitsInVain { instance: *instance, on: on.clone() },
             Event::Ready { instance, is_ready, .. } => What::Ready { instance: *instance, is_ready: *is_ready },
@@ -167,7 +215,9 @@ impl Recorder {
                 What::Failing { instance: *instance, cause: cause.clone(), signal: None }
             }
             Event::ShutdownBegan { reason, timeout } => {
-                What::ShutdownBegan { reason: reason.clone(), timeout: *timeout }
+                let mut instances = supervisor.snapshot().iter();
+                let waits_in_vain = instances.any(|instance| instance.state() == State::Waiting);
+                What::ShutdownBegan { reason: reason.clone(), timeout: *timeout, waits_in_vain }
             }
             Event::ShutdownEnded { reason, code, .. } => {
                 let (words, cause) = (supervisor.explain_exit(reason, *code), supervisor.exit_cause(reason));
@@ -185,7 +235,10 @@ impl Recorder {
         let index = instance.0 as usize;
         if to == State::Starting {
             self.runs[index] += 1;
+            self.asked[index].clear();
         }
+        let tied = self.tied.iter().position(|tied| *tied == instance);
+        let tie = tied.map(|position| self.tied.remove(position)).map(|_| self.ties);
         self.latest[index] = Some(self.moments.len());
         let (run, ended) = (self.runs[index], self.ended[index].take());
         let change = Change {
@@ -195,9 +248,11 @@ impl Recorder {
             run,
             ended,
             signal: None,
+            signals: 1,
             patience: None,
             verdict: None,
             waits_for: Vec::new(),
+            tie,
         };
         self.moments.push(Moment { at, what: What::Changed(Box::new(change)) });
     }
@@ -209,8 +264,16 @@ impl Recorder {
         }
     }
 
-    /// A stop signal is told with the change to STOPPING that it belongs to.
+    /// A stop signal is told with the change to STOPPING that it belongs to, and those after it by themselves.
     pub(super) fn note_signal(&mut self, at: Time, instance: &muster_core::Instance, signal: Signal) {
+        let asked = &mut self.asked[instance.id().0 as usize];
+        asked.push(signal);
+        let (nth, of) = (asked.len(), instance.program().stop.steps.len());
+        let patience = instance.earliest_deadline().map(|deadline| deadline.since(at));
+        if nth > 1 {
+            let what = What::Asked { instance: instance.id(), signal, nth, of, patience };
+            return self.moments.push(Moment { at, what });
+        }
         // The signal for a run that failed comes right after it was told.
         if let Some(Moment { what: What::Failing { instance: failing, signal: sent, .. }, .. }) =
             self.moments.last_mut()
@@ -219,15 +282,14 @@ impl Recorder {
             *sent = Some(signal);
             return;
         }
-        let patience = instance.earliest_deadline().map(|deadline| deadline.since(at));
         self.with_latest(instance.id(), |change| {
             if change.to == State::Stopping && change.signal.is_none() {
-                (change.signal, change.patience) = (Some(signal), patience);
+                (change.signal, change.signals, change.patience) = (Some(signal), of, patience);
             }
         });
     }
 
-    pub(super) fn finish(self, supervisor: &Supervisor, ended: Time) -> Timeline {
+    pub(super) fn finish(self, supervisor: &Supervisor, seed: u64, ended: Time, over: Over) -> Timeline {
         let lane = |(instance, runs): (&muster_core::Instance, &usize)| {
             let codes = &instance.program().exit_codes;
             let last = instance.past().next_back().map(|past| (past.end.clone(), past.explain(codes)));
@@ -237,12 +299,12 @@ impl Recorder {
                 state: instance.state(),
                 runs: *runs,
                 exit_codes: codes.clone(),
-                is_essential: instance.program().essential,
+                is_essential: instance.program().essential != Essential::No,
                 last,
             }
         };
         let instances = supervisor.snapshot().iter().zip(&self.runs).map(lane).collect();
-        Timeline { moments: self.moments, ended, exit: self.exit, instances, is_cut: self.is_cut }
+        Timeline { moments: self.moments, ended, exit: self.exit, instances, over, seed }
     }
 }
 
@@ -252,6 +314,16 @@ fn probe_name(supervisor: &Supervisor, instance: InstanceId, probe: usize) -> St
 }
 
 impl Timeline {
+    /// Why it says nothing of what comes afterwards, if so much happened that nobody looked any further.
+    pub(crate) fn cut_short(&self) -> Option<String> {
+        let (count, words) = match self.over {
+            Over::Exited | Over::AtRest | Over::TimeUp => return None,
+            Over::CutAtOnce(count) => (count, "at one moment: restarts without delay"),
+            Over::Cut(count) => (count, "in all: look at less time (--until)"),
+        };
+        Some(format!("cut short at {} after {count} changes {words}", Span(self.ended.since_origin())))
+    }
+
     /// The lane of an instance.
     pub(crate) fn lane(&self, instance: InstanceId) -> &Lane {
         &self.instances[instance.0 as usize]

@@ -1,20 +1,21 @@
 //! A world without processes: the daemon's own [`Supervisor`] under a virtual clock, and programs that follow a script.
 //!
 //! Nothing takes time here but what the script says: a spawn is done at once, a tree is gone with its main process. Where
-//! a deadline and an event fall on the same moment the deadline comes first: a run of exactly `startsecs` was RUNNING.
+//! a deadline and an event fall on the same moment the deadline comes first, unless the plan has it the other way: a run
+//! of exactly `startsecs` was RUNNING. Executing a program takes longer than ending a process, if only by a hair.
 //! Reads no clock and no file. What happened is kept in a [`Timeline`].
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use muster_config::scenario::{Missing, Outcome, PlannedRun, Script};
+use muster_config::scenario::{Missing, Outcome, PlannedRun, Script, Ties};
 use muster_core::spec::{InstanceSpec, ProbeKind, ReadySpec, Spec};
 use muster_core::{
     Effect, Exit, Input, InstanceId, ProbeOutcome, RunId, Settings, ShutdownReason, Signal, SpawnError, SpawnStep,
     Supervisor, Time,
 };
 
-use super::timeline::{Recorder, Timeline};
+use super::timeline::{Moment, Over, Recorder, Timeline};
 
 /// So much may happen before nobody looks any further, and so much of it at one moment: without any delay between an end
 /// and a start, time would never go on.
@@ -30,6 +31,10 @@ pub(crate) struct Plan {
     pub(crate) stop_at: Option<Duration>,
     /// When to look no further.
     pub(crate) until: Duration,
+    /// Where chance begins: jitter is the same for the same seed.
+    pub(crate) seed: u64,
+    /// What comes first where a deadline and an end of its run fall on the same moment.
+    pub(crate) ties: Ties,
 }
 
 /// What comes to pass at a moment.
@@ -55,6 +60,9 @@ struct Run {
     is_over: bool,
 }
 
+/// Hears of each moment when it is over.
+pub(crate) type Listener<'a> = &'a mut dyn FnMut(&Moment);
+
 struct World<'a> {
     supervisor: Supervisor,
     plan: &'a Plan,
@@ -65,42 +73,71 @@ struct World<'a> {
     coming: BTreeMap<(Time, u64), Coming>,
     next_coming: u64,
     inputs: VecDeque<Input>,
+    /// What new processes say, after everything else of the moment.
+    births: VecDeque<Input>,
     recorder: Recorder,
     /// How much has happened at this moment.
     at_once: usize,
     exit: Option<u8>,
+    listener: Option<Listener<'a>>,
 }
 
 /// Lets a configuration run after a plan, and tells everything that came of it.
 pub(crate) fn simulate(spec: &Spec, plan: &Plan) -> Timeline {
-    let settings =
-        Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
-    // Jitter must be the same each time.
-    let supervisor = Supervisor::new(settings, &spec.programs, 0);
-    let scripts = supervisor
-        .snapshot()
-        .iter()
-        .map(|instance| plan.scripts.get(instance.name()).or_else(|| plan.scripts.get(&instance.program().name)));
-    let mut world = World {
-        scripts: scripts.collect(),
-        counts: vec![0; supervisor.snapshot().len()],
-        recorder: Recorder::of(&supervisor),
-        supervisor,
-        plan,
-        runs: HashMap::new(),
-        coming: BTreeMap::new(),
-        next_coming: 0,
-        inputs: VecDeque::from([Input::Booted]),
-        at_once: 0,
-        exit: None,
-    };
-    let ended = world.run();
-    world.recorder.finish(&world.supervisor, ended)
+    World::of(spec, plan, None).play()
 }
 
-impl World<'_> {
-    /// Until the container exits, the time is up, or nothing will ever happen again. Tells when.
-    fn run(&mut self) -> Time {
+/// The same, with every moment handed on as it is over and kept no longer: the timeline has none.
+pub(crate) fn simulate_to(spec: &Spec, plan: &Plan, listener: Listener<'_>) -> Timeline {
+    World::of(spec, plan, Some(listener)).play()
+}
+
+/// A timeline before anything has happened.
+pub(crate) fn nothing_yet(spec: &Spec, plan: &Plan) -> Timeline {
+    let World { recorder, supervisor, .. } = World::of(spec, plan, None);
+    recorder.finish(&supervisor, plan.seed, Time::ZERO, Over::AtRest)
+}
+
+impl<'a> World<'a> {
+    fn of(spec: &Spec, plan: &'a Plan, listener: Option<Listener<'a>>) -> World<'a> {
+        let settings =
+            Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
+        let supervisor = Supervisor::new(settings, &spec.programs, plan.seed);
+        let scripts = supervisor
+            .snapshot()
+            .iter()
+            .map(|instance| plan.scripts.get(instance.name()).or_else(|| plan.scripts.get(&instance.program().name)));
+        World {
+            scripts: scripts.collect(),
+            counts: vec![0; supervisor.snapshot().len()],
+            recorder: Recorder::of(&supervisor),
+            supervisor,
+            plan,
+            runs: HashMap::new(),
+            coming: BTreeMap::new(),
+            next_coming: 0,
+            inputs: VecDeque::from([Input::Booted]),
+            births: VecDeque::new(),
+            at_once: 0,
+            exit: None,
+            listener,
+        }
+    }
+
+    fn play(mut self) -> Timeline {
+        let (ended, over) = self.run();
+        self.hand_on();
+        self.recorder.finish(&self.supervisor, self.plan.seed, ended, over)
+    }
+
+    fn hand_on(&mut self) {
+        if let Some(listener) = &mut self.listener {
+            self.recorder.hand_on(listener);
+        }
+    }
+
+    /// Until the container exits, the time is up, or nothing will ever happen again. Tells when, and which.
+    fn run(&mut self) -> (Time, Over) {
         let until = Time::from_origin(self.plan.until);
         if let Some(stop_at) = self.plan.stop_at {
             self.expect(Time::from_origin(stop_at), Coming::Stop);
@@ -108,19 +145,26 @@ impl World<'_> {
         let mut now = Time::ZERO;
         self.settle(now);
         while self.exit.is_none() {
-            if self.at_once > MOST_AT_ONCE || self.recorder.count() > MOST_MOMENTS {
-                self.recorder.cut();
-                return now;
+            if self.at_once > MOST_AT_ONCE {
+                return (now, Over::CutAtOnce(MOST_AT_ONCE));
+            }
+            if self.recorder.count() > MOST_MOMENTS {
+                return (now, Over::Cut(MOST_MOMENTS));
             }
             let coming = self.coming.first_key_value().map(|(&(at, _), _)| at);
             let deadline = self.supervisor.poll_timeout();
-            let Some(next) = coming.into_iter().chain(deadline).min() else { return now };
+            let Some(next) = coming.into_iter().chain(deadline).min() else { return (now, Over::AtRest) };
             if next > until {
-                return until;
+                return (until, Over::TimeUp);
+            }
+            if next > now {
+                self.hand_on();
             }
             self.at_once = if next > now { 0 } else { self.at_once + 1 };
             now = now.max(next);
-            if deadline.is_some_and(|deadline| deadline <= now) {
+            let is_tie = self.note_tie(now);
+            let is_other_first = is_tie && self.plan.ties == Ties::Exit;
+            if deadline.is_some_and(|deadline| deadline <= now) && !is_other_first {
                 self.supervisor.handle_timeout(now);
                 self.drain(now);
             } else if let Some((_, coming)) = self.coming.pop_first() {
@@ -128,7 +172,22 @@ impl World<'_> {
             }
             self.settle(now);
         }
-        now
+        (now, Over::Exited)
+    }
+
+    /// Whether a run ends at this moment on which a deadline of its instance falls, too.
+    fn note_tie(&mut self, now: Time) -> bool {
+        let of = |coming: &Coming| match coming {
+            Coming::Exit { run, .. } if self.runs.get(run).is_some_and(|known| !known.is_over) => {
+                self.supervisor.instance_of(*run)
+            }
+            _ => None,
+        };
+        let ending = self.coming.range(..=(now, u64::MAX)).filter_map(|(_, coming)| of(coming));
+        let tied = ending.filter(|instance| instance.earliest_deadline().is_some_and(|at| at <= now));
+        let tied: Vec<InstanceId> = tied.map(muster_core::Instance::id).collect();
+        self.recorder.note_ties(&tied, self.plan.ties);
+        !tied.is_empty()
     }
 
     fn expect(&mut self, at: Time, coming: Coming) {
@@ -167,7 +226,9 @@ impl World<'_> {
 
     /// One input, then every effect, until nothing is left to tell.
     fn settle(&mut self, now: Time) {
-        while let Some(input) = self.inputs.pop_front().filter(|_| self.at_once <= MOST_AT_ONCE) {
+        while self.at_once <= MOST_AT_ONCE
+            && let Some(input) = self.inputs.pop_front().or_else(|| self.births.pop_front())
+        {
             self.at_once += 1;
             self.supervisor.handle_input(now, input);
             self.drain(now);
@@ -215,17 +276,17 @@ impl World<'_> {
             Outcome::SpawnError(missing) => {
                 let command = spec.process.command.first();
                 let error = spawn_error(missing, command.map_or("", String::as_str));
-                return self.inputs.push_back(Input::SpawnFailed { run, error });
+                return self.births.push_back(Input::SpawnFailed { run, error });
             }
             Outcome::Ends { exit, after } => self.expect(now + after, Coming::Exit { run, exit }),
             Outcome::Hangs => {}
         }
         self.runs.insert(run, Run { began: now, planned, is_over: false });
-        self.inputs.push_back(Input::Spawned { run });
+        self.births.push_back(Input::Spawned { run });
         // A check is asked, and all others tell by themselves.
         let tells = spec.ready.as_ref().is_some_and(|rule| !matches!(rule, ReadySpec::Check(_)));
         match self.runs[&run].planned.ready.filter(|_| tells) {
-            Some(Duration::ZERO) => self.inputs.push_back(Input::Ready { run }),
+            Some(Duration::ZERO) => self.births.push_back(Input::Ready { run }),
             Some(after) => self.expect(now + after, Coming::Ready { run }),
             None => {}
         }
@@ -286,7 +347,8 @@ mod tests {
         let spec = read.loaded.spec.as_ref().unwrap_or_else(|| panic!("{}", read.loaded.render(false)));
         let (scripts, stop_at) = (read.scenario.runs.clone(), read.scenario.stop_at);
         let until = read.scenario.until.unwrap_or(Duration::from_secs(3600));
-        let timeline = simulate(spec, &Plan { scripts, stop_at, until });
+        let (seed, ties) = (read.scenario.seed.unwrap_or(1), read.scenario.ties);
+        let timeline = simulate(spec, &Plan { scripts, stop_at, until, seed, ties });
         assert_eq!(misses(&read.scenario.expect, &timeline), [], "{:#?}", timeline.moments);
         timeline
     }
@@ -325,12 +387,44 @@ mod tests {
     fn what_goes_round_without_end_is_cut_short() {
         for runs in ["1@0 ×*", "spawn-error ×*"] {
             let timeline = check(&format!(
-                "expect = [{{ running = true }}]\n[runs]\nweb = {runs:?}\n\
+                "[runs]\nweb = {runs:?}\n\
                  [program.web]\nstartretries = \"unlimited\"\nbackoff = {{ delay = 0 }}\n"
             ));
-            assert!(timeline.is_cut, "{runs}");
+            let told = timeline.cut_short().expect(runs);
+            assert_eq!(told, "cut short at 0s after 10000 changes at one moment: restarts without delay");
             assert_eq!(timeline.ended, Time::ZERO);
         }
+    }
+
+    /// A run of exactly `startsecs`, where the end comes first, was not RUNNING.
+    #[test]
+    fn ties_are_told_and_can_be_the_other_way_round() {
+        let text = |ties: &str| {
+            format!("ties = {ties:?}\nuntil = \"10s\"\n[runs]\nweb = \"1@1s\"\n[program.web]\nrestart = \"no\"\n")
+        };
+        let states = |ties: &str| {
+            let timeline = check(&text(ties));
+            let told: Vec<String> = timeline.changes().map(|(_, change)| change.to.to_string()).collect();
+            let tied: Vec<bool> = timeline.changes().map(|(_, change)| change.tie.is_some()).collect();
+            (told.join(" "), tied)
+        };
+        assert_eq!(states("deadline"), ("STARTING RUNNING EXITED".to_owned(), vec![false, true, false]));
+        assert_eq!(states("exit"), ("STARTING EXITED".to_owned(), vec![false, true]));
+    }
+
+    /// What is restarted with another that it depends on is down before that one has executed its program.
+    #[test]
+    fn executing_takes_longer_than_ending() {
+        let timeline = check(
+            "until = \"5s\"\n[runs]\ndb = \"1@1s\"\n[program.db]\nstartsecs = 0\n\
+             [program.web]\nstartsecs = 0\ndepends_on = [\"db\"]\nrestart_with = [\"db\"]\n",
+        );
+        let web: Vec<String> = timeline
+            .changes()
+            .filter(|(_, change)| timeline.lane(change.instance).name == "web")
+            .map(|(_, change)| change.to.to_string())
+            .collect();
+        assert_eq!(web, ["WAITING", "STARTING", "RUNNING", "STOPPING", "STOPPED", "WAITING", "STARTING", "RUNNING"]);
     }
 
     #[test]

@@ -235,7 +235,7 @@ impl Witness {
             Event::State { instance, from, to } => {
                 let one = &mut self.watched[instance.0 as usize];
                 promise!(one.state == *from, "{instance:?} goes from {from} to {to}, but it was {}", one.state);
-                promise!(is_a_transition(*from, *to), "{instance:?} goes from {from} to {to}");
+                promise!(is_a_transition(*from, *to, &one.program), "{instance:?} goes from {from} to {to}");
                 one.state = *to;
             }
             Event::Ended { instance, end: _, expected, cause, .. } => {
