@@ -3,6 +3,7 @@
 //! Only in a directory of root's or the daemon's own user: others could make the daemon overwrite or remove what they
 //! like. It appears whole, and only the file that was written is removed at the end.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -13,6 +14,8 @@ use tracing::warn;
 pub(crate) struct Pidfile {
     place: Place,
     inode: Inode,
+    /// While it is open, no other file can have its inode.
+    _file: File,
 }
 
 impl Pidfile {
@@ -35,7 +38,7 @@ fn try_write(path: &Path) -> io::Result<Pidfile> {
     if written.is_err() {
         let _ = place.remove(&temporary);
     }
-    written.map(|_| Pidfile { inode: opened.inode, place })
+    written.map(|_| Pidfile { inode: opened.inode, place, _file: opened.file })
 }
 
 impl Drop for Pidfile {
