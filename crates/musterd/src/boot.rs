@@ -34,7 +34,6 @@ use crate::http::socket::{Socket, SocketError};
 use crate::logs::memory::Memory;
 use crate::logs::{Consoles, Logs};
 use crate::reload::{self, Configuration, Sources};
-use crate::secrets;
 use crate::shared::{ORDERS, Shared};
 use crate::telemetry;
 
@@ -117,7 +116,6 @@ async fn run(
     let pidfile = spec.daemon.pidfile.clone();
     let control = spec.control.socket.clone();
     let syslog = spec.daemon.syslog.clone();
-    secrets::learn(sources.disguises(), &spec.programs);
     // The programs are the core's from now on; what is kept here would outlive every reload.
     let Spec { daemon, control: control_spec, programs } = spec;
     drop(programs);

@@ -8,6 +8,7 @@ use muster_sys::user::{Accounts, LookupError};
 use serde_json::json;
 
 use crate::cli::Format;
+use crate::secrets;
 
 /// What is named, or the first default that exists.
 pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
@@ -22,7 +23,9 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
 pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
     let variables = |name: &str| std::env::var(name).ok();
     let host = nix::unistd::gethostname().unwrap_or_default();
-    muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy() })
+    let loaded = muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy() });
+    secrets::learn(&loaded.disguises, loaded.spec.as_ref());
+    loaded
 }
 
 /// Adds what this machine says of the commands, directories and users.
