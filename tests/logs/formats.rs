@@ -3,7 +3,7 @@
 use nix::pty::openpty;
 use serde_json::{Value, json};
 
-use super::harness::{self, Setting};
+use super::harness::{self, Setting, wait_until};
 use super::{script, wait_for_output};
 
 #[test]
@@ -95,4 +95,20 @@ fn lines_beyond_the_rate_limit_are_left_out_counted_and_marked() {
     assert!((100..200).contains(&kept), "{kept} were kept");
     let file = std::fs::read_to_string(daemon.path("web.log")).expect("it is there");
     assert_eq!(file.lines().count(), kept, "a file has the same lines and no mark");
+}
+
+#[test]
+fn timestamps_are_in_local_time_where_tz_is_set() {
+    for (zone, ending) in [("XYZ-5:30", "+05:30"), ("UTC0", "Z"), ("", "Z")] {
+        let programs = "[program.web]\ncommand = \"echo hello\"\nlogs = { timestamps = true }\n";
+        let daemon = Setting::supervising(programs)
+            .musterd("logformat = \"text\"\nexit_when_done = false")
+            .env("TZ", zone)
+            .start();
+        wait_until("the line is there", || String::from_utf8_lossy(&daemon.output()).contains("hello"));
+        for text in [String::from_utf8_lossy(&daemon.output()).into_owned(), daemon.log.text()] {
+            let stamp = text.split_whitespace().next().unwrap_or_default();
+            assert!(stamp.starts_with("20") && stamp.ends_with(ending), "{zone}: {text}");
+        }
+    }
 }

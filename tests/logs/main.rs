@@ -97,9 +97,13 @@ fn bytes_go_into_files_unchanged() {
 }
 
 #[test]
-fn console_lines_keep_their_bytes() {
-    let daemon = Setting::supervising(script("raw", r"printf 'a\000b\377\033[31mred\r\n\n \n'", "")).start();
-    let expected = b"raw | a\0b\xff\x1b[31mred\r\nraw | \nraw |  \n";
+fn console_lines_keep_their_text_and_colours_and_raw_ones_their_bytes() {
+    let lines = r"printf 'a\000b\377\033[31mred\033[2J\r\n\n \n'";
+    let daemon = Setting::supervising(script("text", lines, "")).start();
+    let expected = b"text | a\\x00b\xff\x1b[31mred\\x1b[2J\r\ntext | \ntext |  \n";
+    wait_for_output(&daemon, "the text is there", |output| output == expected);
+    let daemon = Setting::supervising(script("raw", lines, "format = \"raw\"")).start();
+    let expected = b"a\0b\xff\x1b[31mred\x1b[2J\r\n\n \n";
     wait_for_output(&daemon, "the bytes are there", |output| output == expected);
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::harness::write_executable;
 use crate::inits::{Init, Outcome, link, outcome, without_heeded};
 
 const TINI_HELP: &str = include_str!("expected/tini-help.txt");
@@ -124,4 +125,40 @@ fn run_answers_on_standard_output_and_complains_on_standard_error() {
     assert_eq!(says(Init::Own, &[]), expected("exit 2", "", &complaint));
     let complaint = format!("musterd run: -e takes 0 to 255: \"x\"\n{hint}");
     assert_eq!(says(Init::Own, &["-e", "x", "true"]), expected("exit 2", "", &complaint));
+}
+
+#[test]
+fn a_script_without_its_interpreter_is_named() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    for (name, line, interpreter) in [
+        (
+            "windows",
+            "#!/bin/sh\r",
+            "/bin/sh does not exist: the #! line ends with a carriage return, as files from Windows do",
+        ),
+        ("missing", "#! /no/such -x", "/no/such does not exist"),
+    ] {
+        let script = directory.path().join(name);
+        write_executable(&script, format!("{line}\necho never\n").as_bytes());
+        let script = script.display().to_string();
+        let complaint = format!("musterd run: cannot run {script}: its interpreter {interpreter}\n");
+        assert_eq!(says(Init::Own, &["--", &script]), expected("exit 127", "", &complaint));
+    }
+    let complaint = "musterd run: cannot run /no/such: no such file or directory\n";
+    assert_eq!(says(Init::Own, &["--", "/no/such"]), expected("exit 127", "", complaint));
+}
+
+#[test]
+fn a_command_in_the_place_of_the_daemons_own_is_told_what_to_write() {
+    let musterd = |words: &[&str]| outcome(Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
+    let told = musterd(&["bash", "-l"]);
+    assert_eq!((told.end.as_str(), told.stdout.as_str()), ("exit 2", ""));
+    assert!(
+        told.stderr.contains("--entrypoint bash") && told.stderr.contains("musterd run -- bash"),
+        "{}",
+        told.stderr
+    );
+    assert!(musterd(&["chek"]).stderr.contains("check"), "a misspelt command is none");
+    let help = musterd(&["--help"]).stdout;
+    assert!(help.starts_with("The supervisor for containers"), "{help}");
 }

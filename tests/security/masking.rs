@@ -56,7 +56,7 @@ fn a_secret_variable_is_shown_nowhere_wherever_it_went() {
     let server = Server::answering(503);
     let programs = format!(
         "[program.web]
-         command = [\"sh\", \"-c\", \"sleep 1000; :\", \"x\", \"--token\", \"${{APP_TOKEN}}\", \"pre${{APP_TOKEN}}post\", \"${{PIN_KEY}}-\"]
+         command = [\"sh\", \"-c\", \"sleep 1000; :\", \"x\", \"--token\", \"${{APP_TOKEN}}\", \"pre${{APP_TOKEN}}post\", \"${{UNSET_PASSWORD:-d3fault}}\", \"${{PIN_KEY}}-\"]
          directory = \"{{here}}/${{APP_TOKEN}}\"
          environment = {{ OTHER = \"${{APP_TOKEN}}\", CHILD_SECRET = \"child-s3cret\" }}
          logs = {{ stdout = \"{{here}}/${{APP_TOKEN}}.log\" }}
@@ -127,7 +127,7 @@ fn a_secret_variable_is_shown_nowhere_wherever_it_went() {
         shown.push((words[0], ended.out + &ended.err));
     }
     for (place, text) in &shown {
-        for secret in ["t0psecret", "q9-", "\"q9", "child-s3cret", "inher1ted", "url-pass"] {
+        for secret in ["t0psecret", "d3fault", "q9-", "\"q9", "child-s3cret", "inher1ted", "url-pass"] {
             assert!(!text.contains(secret), "{place} shows {secret}: {text}");
         }
     }

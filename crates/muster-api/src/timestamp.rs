@@ -46,6 +46,18 @@ impl Timestamp {
         Ok(Timestamp::from_unix_ms(seconds.0 + ms - parse_offset(offset)? * 60_000))
     }
 
+    /// As written where local time is so many seconds ahead of UTC: `2026-11-23T01:34:05.120+01:00`. Whole minutes count.
+    pub fn in_zone(self, offset: i32) -> String {
+        let minutes = offset / 60;
+        let mut text = Timestamp::from_unix_ms(self.0 + i64::from(minutes) * 60_000).to_string();
+        if minutes != 0 {
+            let (sign, ahead) = if minutes < 0 { ('-', -minutes) } else { ('+', minutes) };
+            text.truncate(LENGTH - 1);
+            text.push_str(&format!("{sign}{:02}:{:02}", ahead / 60, ahead % 60));
+        }
+        text
+    }
+
     fn write(self) -> [u8; LENGTH] {
         let (days, ms) = (self.0.div_euclid(DAY_MS), self.0.rem_euclid(DAY_MS));
         let (year, month, day) = civil_from_days(days);
@@ -210,6 +222,20 @@ mod tests {
         for days in days_from_civil(1600, 1, 1)..days_from_civil(2400, 12, 31) {
             let time = Timestamp::from_unix_ms(days * DAY_MS + (days * 7919).rem_euclid(DAY_MS));
             assert_eq!(time.to_string().parse(), Ok(time));
+        }
+    }
+
+    #[test]
+    fn local_times_say_how_far_they_are_ahead() {
+        let time = Timestamp::from_unix_ms(1_795_435_200_120);
+        for (offset, expected) in [
+            (0, "2026-11-23T12:00:00.120Z"),
+            (3600, "2026-11-23T13:00:00.120+01:00"),
+            (-12_600, "2026-11-23T08:30:00.120-03:30"),
+            (50_400, "2026-11-24T02:00:00.120+14:00"),
+        ] {
+            assert_eq!(time.in_zone(offset), expected);
+            assert_eq!(Timestamp::parse_rfc3339(expected), Ok(time));
         }
     }
 

@@ -134,21 +134,30 @@ pub fn put_visible(line: &[u8], out: &mut Vec<u8>) {
 fn put_odd(bytes: &[u8], out: &mut Vec<u8>) -> usize {
     let chunk = bytes[..bytes.len().min(4)].utf8_chunks().next();
     let character = chunk.as_ref().and_then(|chunk| chunk.valid().chars().next());
-    let mut escape = String::new();
     match character {
         Some(seen) if !is_unseen(seen) => out.extend_from_slice(&bytes[..seen.len_utf8()]),
-        Some(unseen) => {
-            // Writing to a String cannot fail.
-            let _ = put_escape(unseen, &mut escape);
-            out.extend_from_slice(escape.as_bytes());
-        }
-        None if (0x80..0xa0).contains(&bytes[0]) => {
-            let _ = write!(escape, "\\x{:02x}", bytes[0]);
-            out.extend_from_slice(escape.as_bytes());
-        }
+        // Whole files of zeros are written to a console: these are quick.
+        Some('\0'..='\u{7f}') if bytes[0] != b'\r' => put_byte(bytes[0], out),
+        // Writing to a Vec cannot fail.
+        Some(unseen) => drop(put_escape(unseen, &mut Bytes(out))),
+        None if (0x80..0xa0).contains(&bytes[0]) => put_byte(bytes[0], out),
         None => out.push(bytes[0]),
     }
     character.map_or(1, char::len_utf8)
+}
+
+fn put_byte(byte: u8, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(&[b'\\', b'x', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+}
+
+struct Bytes<'v>(&'v mut Vec<u8>);
+
+impl Write for Bytes<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 #[cfg(test)]

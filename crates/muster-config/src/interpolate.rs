@@ -9,6 +9,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::mask::is_secret;
+
 /// What a name stands for.
 pub(crate) struct Found {
     /// Its value.
@@ -21,6 +23,10 @@ pub(crate) struct Found {
 pub(crate) trait Names {
     /// The value of a variable, if it is set.
     fn variable(&self, name: &str) -> Option<Found>;
+    /// What is put in the place of a secret variable that is not set: its default is as secret.
+    fn secret_default(&self, value: String) -> Found {
+        Found { value, secret: true }
+    }
     /// The value of a word; an error says in the user's words why there is none.
     fn word(&self, word: &str) -> Result<String, Problem>;
 }
@@ -55,8 +61,7 @@ pub(crate) fn interpolate<'t>(text: &'t str, names: &dyn Names) -> Result<Interp
     if is_plain(text) {
         return Ok(Interpolated { text: Cow::Borrowed(text), secret: false, variables: Vec::new() });
     }
-    let mut output =
-        Output { text: String::with_capacity(text.len()), secret: false, open: Vec::new(), variables: Vec::new() };
+    let mut output = Output { text: String::with_capacity(text.len()), ..Output::default() };
     output.append(text, names, 0)?;
     Ok(Interpolated { text: Cow::Owned(output.text), secret: output.secret, variables: output.variables })
 }
@@ -71,6 +76,7 @@ enum Open {
     Doubled,
 }
 
+#[derive(Default)]
 struct Output {
     text: String,
     secret: bool,
@@ -164,6 +170,11 @@ impl Output {
         } else if let Some(default) = operation.strip_prefix(":-") {
             match found.filter(|found| !found.value.is_empty()) {
                 Some(found) => self.push_found(found),
+                None if is_secret(name) => {
+                    let mut within = Output::default();
+                    within.append(default, names, depth + 1)?;
+                    self.push_found(names.secret_default(within.text));
+                }
                 None => self.append(default, names, depth + 1)?,
             }
         } else if let Some(message) = operation.strip_prefix(":?") {
@@ -358,5 +369,7 @@ mod tests {
     fn a_secret_marks_the_value_it_goes_into() {
         assert!(interpolate("x${DB_PASSWORD}", &Fixed).unwrap().secret);
         assert!(!interpolate("x${PORT}", &Fixed).unwrap().secret);
+        assert!(interpolate("${NO_PASSWORD:-x}", &Fixed).unwrap().secret);
+        assert_eq!(interpolate("${NO_PASSWORD:-a${PORT}}", &Fixed).unwrap().text, "a8080");
     }
 }

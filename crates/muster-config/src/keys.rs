@@ -774,7 +774,7 @@ pub static KEYS: &[Key] = &[
         "timestamps",
         "boolean",
         "false",
-        "the time in front of each line on the console, taken when it was read; `json` always has it",
+        "the time in front of each line on the console, taken when it was read, local if `TZ` is set; `json` always has it, in UTC",
         Reader::Logs(OutputDraft::timestamps),
     ),
     key(

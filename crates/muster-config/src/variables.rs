@@ -77,6 +77,11 @@ impl Names for Scope<'_> {
         self.variables.get(name)
     }
 
+    fn secret_default(&self, value: String) -> Found {
+        let found = Found { value, secret: true };
+        if self.variables.is_disguised { disguised(found) } else { self.variables.noted(found) }
+    }
+
     fn word(&self, word: &str) -> Result<String, Problem> {
         let instance = self.instance;
         let found = match word {

@@ -11,6 +11,7 @@ pub mod fd;
 pub mod footprint;
 pub mod foreground;
 pub mod limits;
+pub mod local_time;
 pub mod notify;
 pub mod oom;
 pub mod pollset;

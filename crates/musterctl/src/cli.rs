@@ -22,7 +22,7 @@ Examples:
   musterctl wait migrate --for exited
   docker exec CONTAINER musterctl status
 
-Exit codes: 0 well, 1 an operation failed, 2 usage, 3 status shows something that is not RUNNING,
+Exit codes: 0 well, 1 an operation failed, 2 usage, 3 status shows something that is not RUNNING, \
 4 no such program, 5 not allowed, 7 no daemon answers, 124 timed out.";
 
 /// Look at and control a running musterd.
@@ -164,6 +164,21 @@ mod tests {
         root.build();
         let options: BTreeSet<String> = root.get_arguments().filter_map(shown).collect();
         assert_eq!(listed(before), options);
+    }
+
+    /// The terminal's width decides where a paragraph is broken, once.
+    #[test]
+    fn no_paragraph_of_the_help_is_broken_by_hand() {
+        let root = Cli::command();
+        for command in std::iter::once(&root).chain(root.get_subcommands()) {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<&str> = after.lines().collect();
+            let is_text = |line: &str| !line.is_empty() && !line.starts_with([' ', '#']);
+            for pair in lines.windows(2) {
+                let is_broken = is_text(pair[0]) && is_text(pair[1]) && !pair[0].ends_with(':');
+                assert!(!is_broken, "{}: {:?}", command.get_name(), pair);
+            }
+        }
     }
 
     #[test]

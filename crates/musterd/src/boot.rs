@@ -33,7 +33,6 @@ use crate::logs::memory::Memory;
 use crate::logs::{Consoles, Logs};
 use crate::pidfile::Pidfile;
 use crate::reload::{self, Configuration, Sources};
-use crate::secrets;
 use crate::shared::{ORDERS, Shared};
 use crate::telemetry;
 
@@ -116,7 +115,6 @@ async fn run(
     let pidfile = spec.daemon.pidfile.clone();
     let control = spec.control.socket.clone();
     let syslog = spec.daemon.syslog.clone();
-    secrets::learn(sources.disguises(), &spec.programs);
     // The programs are the core's from now on; what is kept here would outlive every reload.
     let Spec { daemon, control: control_spec, programs } = spec;
     drop(programs);

@@ -11,7 +11,7 @@ use std::sync::RwLock;
 use muster_api::ProcessInfo;
 use muster_config::{Disguises, Secrets, mask_text};
 use muster_core::Input;
-use muster_core::spec::ProgramSpec;
+use muster_core::spec::Spec;
 
 /// In the log, where constant words and programs' names stand, shorter values are too much like them.
 const SHORTEST_IN_LOG: usize = 6;
@@ -34,8 +34,8 @@ pub(crate) enum Reader {
 }
 
 /// Takes in the secrets of a configuration, those of the daemon's environment among them. Earlier ones stay: processes may
-/// still have them.
-pub(crate) fn learn(disguises: &Disguises, programs: &[std::sync::Arc<ProgramSpec>]) {
+/// still have them. `spec` is what was read, where it has no error.
+pub(crate) fn learn(disguises: &Disguises, spec: Option<&Spec>) {
     let mut known = KNOWN.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let known = known.get_or_insert_with(|| {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -44,6 +44,7 @@ pub(crate) fn learn(disguises: &Disguises, programs: &[std::sync::Arc<ProgramSpe
         Known { all: Secrets::of_environment(std::env::vars_os().filter_map(text)), in_log: Secrets::default() }
     });
     known.all.merge(disguises.secrets.clone());
+    let Some(Spec { programs, .. }) = spec else { return };
     let instances = programs.iter().flat_map(|program| program.instances.iter().map(|it| it.name.as_str()));
     let groups = programs.iter().flat_map(|program| program.groups.iter().map(String::as_str));
     let names: HashSet<&str> =

@@ -12,12 +12,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use muster_api::visible;
+use muster_api::{Timestamp, visible};
 use muster_core::spec::{DaemonSpec, LogFormat, LogLevel};
+use muster_sys::local_time;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -56,6 +59,7 @@ pub(crate) fn start(spec: &DaemonSpec, stderr: &Console) -> io::Result<Arc<Memor
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(destination)
         .fmt_fields(Fields)
+        .with_timer(Clock { is_local: !is_json })
         .with_ansi(false)
         .with_target(false)
         // Its default is to print to stderr when writing fails, and that panics when stderr fails too.
@@ -70,6 +74,21 @@ pub(crate) fn start(spec: &DaemonSpec, stderr: &Console) -> io::Result<Arc<Memor
     // The default hook prints to stderr itself, and would wait there for a reader that does not read.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "this is a bug of musterd, please report it")));
     Ok(memory)
+}
+
+/// In local time as text where `TZ` is set, otherwise in UTC.
+struct Clock {
+    is_local: bool,
+}
+
+impl FormatTime for Clock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        let now = Timestamp::from(SystemTime::now());
+        match local_time::offset(now.unix_ms().div_euclid(1000)) {
+            offset if self.is_local && offset != 0 => writer.write_str(&now.in_zone(offset)),
+            _ => tracing_subscriber::fmt::time::SystemTime.format_time(writer),
+        }
+    }
 }
 
 /// `RUST_LOG` wins over the configuration, as in every Rust program: `debug`, or `warn,musterd::http=trace`.
@@ -108,7 +127,7 @@ impl Write for Message<'_> {
         // As text, `fields` has escaped everything; JSON itself lets some through that a terminal would obey.
         let written = bytes.len();
         let mut line = Cow::Borrowed(bytes);
-        if self.destination.is_json && !line.is_ascii() {
+        if self.destination.is_json && line.iter().any(|&byte| byte >= 0x7f) {
             line = Cow::Owned(visible::json(&String::from_utf8_lossy(&line)).into_bytes());
         }
         if let Some(masked) = std::str::from_utf8(&line).ok().and_then(secrets::mask_line) {

@@ -201,7 +201,9 @@ fn read_sink(field: &Field<'_>, text: &Text<'_>) -> Option<Sink> {
             None
         }
         path if path.contains('/') => {
-            if ["/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2"].contains(&path) {
+            let is_own = |prefix: &str| path.strip_prefix(prefix).is_some_and(|fd| ["1", "2"].contains(&fd));
+            let is_own = ["/dev/fd/", "/proc/self/fd/", "/proc/1/fd/"].into_iter().any(is_own);
+            if is_own || ["/dev/stdout", "/dev/stderr"].contains(&path) {
                 let hint = "\"console\" captures the output, \"inherit\" passes the descriptor on";
                 field.warning(format_args!("is opened as a file of its own: {path:?}"), hint);
             }

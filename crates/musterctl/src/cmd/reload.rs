@@ -9,7 +9,7 @@ use crate::session::Session;
 /// Have programs read their own configuration.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each gets its `reloadsignal`, HUP unless configured; one that has none is restarted.
+Each gets its `reloadsignal`, HUP unless configured; one that has none is restarted. \
 The configuration of musterd itself is read again by `musterctl update`.
 
 Examples:

@@ -8,8 +8,8 @@ use crate::session::Session;
 /// Read the configuration again and change what differs, and nothing else.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Added programs start, removed ones stop, changed ones are restarted where their process is concerned and changed in place
-where it is not. With any error in the configuration nothing changes. Returns as soon as it is decided: `musterctl wait`
+Added programs start, removed ones stop, changed ones are restarted where their process is concerned and changed in place \
+where it is not. With any error in the configuration nothing changes. Returns as soon as it is decided: `musterctl wait` \
 waits for programs.
 
 Examples:

@@ -1,8 +1,10 @@
 //! A line of a program as a JSON object: `{"time":…,"program":"web","stream":"stdout","run":7,"line":"…"}`.
 //!
-//! A line that is a JSON object itself is nested as it is, not escaped. Bytes that are no UTF-8 cannot stand in JSON: such
-//! a line has U+FFFD in their place, and all of it once more in base64 as `bytes`, so that nothing is lost.
+//! A line that is a JSON object itself is nested as it is. Characters that a terminal would obey or not show are `\u`
+//! escapes, which leaves it the same JSON. Bytes that are no UTF-8 cannot stand in JSON: such a line has U+FFFD in their
+//! place, and all of it once more in base64 as `bytes`, so that nothing is lost.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use serde::de::IgnoredAny;
@@ -29,7 +31,7 @@ pub(super) fn put(head: &[u8], line: &[u8], part: Option<Part>, time: &[u8], out
     out.extend_from_slice(head);
     out.extend_from_slice(b",\"line\":");
     match std::str::from_utf8(line) {
-        Ok(text) if part.is_none() && is_object(text) => out.extend_from_slice(text.trim().as_bytes()),
+        Ok(text) if part.is_none() && is_object(text) => out.extend_from_slice(visible(text.trim()).as_bytes()),
         Ok(text) => put_text(text, out),
         Err(_) => {
             put_text(&String::from_utf8_lossy(line), out);
@@ -64,7 +66,15 @@ fn is_object(text: &str) -> bool {
     text.starts_with('{') && text.ends_with('}') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
+/// JSON without what a terminal would obey. Control characters of ASCII are escapes in it already; a carriage return can only
+/// stand between its tokens.
+fn visible(json: &str) -> Cow<'_, str> {
+    let json = if json.contains('\r') { Cow::Owned(json.replace('\r', " ")) } else { Cow::Borrowed(json) };
+    if json.bytes().any(|byte| byte >= 0x7f) { Cow::Owned(muster_api::visible::json(&json)) } else { json }
+}
+
 fn put_text(text: &str, out: &mut Vec<u8>) {
+    let start = out.len();
     out.push(b'"');
     let mut plain = 0;
     for (place, &byte) in text.as_bytes().iter().enumerate() {
@@ -83,6 +93,11 @@ fn put_text(text: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&text.as_bytes()[plain..]);
     out.push(b'"');
+    if text.bytes().any(|byte| byte >= 0x7f) {
+        let escaped = String::from_utf8_lossy(&out[start..]).into_owned();
+        out.truncate(start);
+        out.extend_from_slice(muster_api::visible::json(&escaped).as_bytes());
+    }
 }
 
 /// RFC 4648, with padding.
@@ -125,6 +140,15 @@ mod tests {
             ["", "\0\u{1}\u{1f}\u{7f}", "\t\r\\\"", "\u{1b}[31mred\u{1b}[0m", "grüße 🦀", "{ no object", "{} {}", "[1]"]
         {
             assert_eq!(object(line.as_bytes()).1["line"], json!(line));
+        }
+    }
+
+    #[test]
+    fn a_terminal_has_nothing_to_obey_in_it() {
+        for line in ["\u{9b}2J \u{202e}x \u{7f}\u{1b}[2J", "{\"a\":\"\u{9b}\u{202e}\",\r\"b\":1}"] {
+            let (text, value) = object(line.as_bytes());
+            assert!(!text.trim_end().chars().any(muster_api::visible::is_unseen), "{text:?}");
+            assert!(value["line"] == json!(line) || value["line"] == serde_json::from_str::<Value>(line).unwrap());
         }
     }
 

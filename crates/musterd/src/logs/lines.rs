@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use memchr::{memchr_iter, memrchr};
 use muster_api::{Timestamp, visible};
 use muster_core::spec::LineFormat;
+use muster_sys::local_time;
 
 use super::Source;
 use super::json;
@@ -204,7 +205,10 @@ impl Lines {
     /// The time as it is written in front of a line, and nothing where none is.
     fn stamp(&self, at: SystemTime) -> Vec<u8> {
         match self.form {
-            Form::Text { timestamps: true, .. } => format!("{} ", Timestamp::from(at)).into_bytes(),
+            Form::Text { timestamps: true, .. } => {
+                let at = Timestamp::from(at);
+                format!("{} ", at.in_zone(local_time::offset(at.unix_ms().div_euclid(1000)))).into_bytes()
+            }
             Form::Json { .. } => Timestamp::from(at).to_string().into_bytes(),
             Form::Text { .. } | Form::Raw => Vec::new(),
         }

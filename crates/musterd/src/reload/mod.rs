@@ -17,14 +17,13 @@ use std::sync::Arc;
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
 use muster_config::{Disguises, LookedAt};
-use muster_core::spec::{ControlSpec, DaemonSpec, Spec};
+use muster_core::spec::{ControlSpec, DaemonSpec, InstanceSpec, Spec};
 use muster_core::{Input, Instance, Outcome, Plan, RequestId};
 use tokio::sync::{Mutex, Notify, oneshot};
 use tracing::{error, warn};
 
 pub(crate) use self::daemon::settings;
 use self::watch::Look;
-use crate::secrets;
 use crate::shared::{Order, Shared};
 
 /// How many reloads may wait for their turn. Who comes after that is told that the daemon is busy.
@@ -53,11 +52,6 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// What of it is not to be shown.
-    pub(crate) fn disguises(&self) -> &Disguises {
-        &self.disguises
-    }
-
     /// With what of it is not to be shown.
     pub(crate) fn disguised_by(self, disguises: Disguises) -> Sources {
         Sources { disguises, ..self }
@@ -86,13 +80,13 @@ pub(crate) struct InForce {
     pub(crate) files: Vec<PathBuf>,
     /// What of it is not to be shown as it is.
     pub(crate) disguises: Disguises,
-    /// The same of the configuration before: some programs may still run by it.
+    /// The same of configurations before, as far as programs still run by them.
     pub(crate) earlier: Disguises,
 }
 
 impl InForce {
     /// The keys of the daemon's own that only a restart changes stay as they were, and so does what is hidden of them.
-    fn put_disguises(&mut self, new: Disguises) {
+    fn put_disguises(&mut self, new: Disguises, is_in_use: impl Fn(&Arc<InstanceSpec>) -> bool) {
         let was = std::mem::replace(&mut self.disguises, new);
         self.disguises.musterd.extend(was.musterd.iter().copied());
         self.disguises.http.extend(was.http.iter().copied());
@@ -100,7 +94,9 @@ impl InForce {
             keys.sort_unstable();
             keys.dedup();
         }
-        self.earlier = was;
+        self.earlier.instances.extend(was.instances);
+        self.earlier.instances.retain(|disguise| is_in_use(&disguise.real));
+        self.earlier.rules = was.rules;
     }
 }
 
@@ -157,8 +153,9 @@ pub(crate) fn put_in_force(shared: &Shared, request: RequestId, new: New) -> Inp
         let mut in_force = shared.configuration.in_force.borrow_mut();
         daemon::take(&mut in_force, &spec);
         in_force.files = files;
-        secrets::learn(&disguises, &spec.programs);
-        in_force.put_disguises(disguises);
+        let supervisor = shared.supervisor.borrow();
+        in_force.put_disguises(disguises, |real| supervisor.snapshot().iter().any(|instance| instance.spec() == real));
+        drop(supervisor);
         *shared.access.borrow_mut() = access;
         let instances = spec.programs.iter().flat_map(|program| &program.instances);
         let children = shared.children.borrow();

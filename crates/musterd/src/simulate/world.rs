@@ -330,6 +330,7 @@ fn spawn_error(missing: Missing, command: &str) -> SpawnError {
         Missing::NotFound => (2, "no such file"),
         Missing::NotExecutable => (13, "permission denied"),
     };
+    let command = crate::secrets::mask(command);
     SpawnError { step: SpawnStep::Exec, errno, message: format!("{command}: {words}") }
 }
 

@@ -1,0 +1,45 @@
+//! How far local time is ahead of UTC, where `TZ` says that there is one.
+//!
+//! Without `TZ` times are in UTC: containers that want more say so. The C library knows the zones, from /usr/share/zoneinfo
+//! or from the rules that `TZ` itself can hold. No zone changes but at a quarter of an hour, so that the answer is kept
+//! until then, and a line of a log costs nothing.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// A quarter of an hour.
+const SLOT: i64 = 900;
+/// More than any zone is ahead or behind, in seconds: the offset is kept in so many bits.
+const BITS: u32 = 20;
+const MIDDLE: i64 = 1 << (BITS - 1);
+
+/// The seconds that local time is ahead of UTC at this time, in seconds since 1970; 0 without `TZ`.
+pub fn offset(unix: i64) -> i32 {
+    static HAS_ZONE: OnceLock<bool> = OnceLock::new();
+    if !HAS_ZONE.get_or_init(|| std::env::var_os("TZ").is_some_and(|zone| !zone.is_empty())) {
+        return 0;
+    }
+    static KEPT: AtomicI64 = AtomicI64::new(i64::MIN);
+    let slot = unix.div_euclid(SLOT);
+    let kept = KEPT.load(Ordering::Relaxed);
+    if kept >> BITS == slot {
+        return i32::try_from((kept & (2 * MIDDLE - 1)) - MIDDLE).unwrap_or(0);
+    }
+    let offset = ask(unix);
+    KEPT.store(slot << BITS | (i64::from(offset) + MIDDLE), Ordering::Relaxed);
+    offset
+}
+
+fn ask(unix: i64) -> i32 {
+    // `time_t` is 64 bits wide wherever musterd is built.
+    let time: libc::time_t = unix;
+    // SAFETY: a `tm` of zeros is a valid one: numbers, and a pointer that localtime_r(3) sets.
+    let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both point to what they are said to. The environment is not changed after the start, so reading TZ races
+    // with nothing.
+    let result = unsafe { libc::localtime_r(&raw const time, &raw mut local) };
+    if result.is_null() {
+        return 0;
+    }
+    i32::try_from(local.tm_gmtoff).ok().filter(|offset| i64::from(*offset).abs() < MIDDLE).unwrap_or(0)
+}
