@@ -804,6 +804,24 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Table::Logs,
+        "mode",
+        "octal text",
+        "\"0644\"",
+        "the mode of log files that are made, at most `0666`; rotated and compressed files have it, too",
+        Reader::Logs(OutputDraft::mode),
+    ),
+    key(
+        Table::Logs,
+        "owner",
+        "user",
+        "\"\"",
+        "who owns log files that are made: `user`, `user:group`, or numbers; empty is the program's user in a directory of \
+         that user's, and the daemon's elsewhere",
+        Reader::Logs(OutputDraft::owner),
+    )
+    .shaped(Shape::Special(shape::optional_user)),
+    key(
+        Table::Logs,
         "buffer_size",
         "size",
         "\"1MB\"",

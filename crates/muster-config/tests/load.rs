@@ -256,11 +256,14 @@ fn output_goes_where_it_is_sent() {
 #[test]
 fn how_output_is_written_is_read() {
     let keys = "logs = { format = \"json\", timestamps = true, max_size = \"10MB\", max_files = 3, compress = true, \
-                buffer_size = \"64KB\", overflow = \"block\", rate_limit = \"100 / m\", memory = 0 }";
+                buffer_size = \"64KB\", overflow = \"block\", rate_limit = \"100 / m\", memory = 0, \
+                mode = \"0640\", owner = \"web:adm\" }";
     let expected = OutputSpec {
         format: LineFormat::Json,
         timestamps: true,
         rotation: Rotation { max_size: 10 << 20, max_files: 3, compress: true },
+        file_mode: 0o640,
+        file_owner: Some(UserSpec { user: "web".to_owned(), group: Some("adm".to_owned()) }),
         buffer_size: 64 << 10,
         memory: Some(0),
         overflow: Overflow::Block,

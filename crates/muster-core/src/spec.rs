@@ -363,6 +363,10 @@ pub struct OutputSpec {
     pub timestamps: bool,
     /// How its files are rotated.
     pub rotation: Rotation,
+    /// The mode of files that are made.
+    pub file_mode: u32,
+    /// Who owns files that are made; `None` leaves it to who makes them.
+    pub file_owner: Option<UserSpec>,
     /// How much of a stream waits for a reader that does not read, in bytes.
     pub buffer_size: usize,
     /// What happens when that is full.
@@ -383,6 +387,8 @@ impl Default for OutputSpec {
             format: LineFormat::Text,
             timestamps: false,
             rotation: Rotation { max_size: 50 << 20, max_files: 10, compress: false },
+            file_mode: 0o644,
+            file_owner: None,
             buffer_size: 1 << 20,
             overflow: Overflow::Drop,
             rate_limit: None,

@@ -8,11 +8,8 @@ use muster_sys::user::{Accounts, LookupError};
 use serde_json::json;
 
 use crate::cli::Format;
-<<<<<<< HEAD
 use crate::config_files;
-=======
 use crate::secrets;
->>>>>>> 3898fe444c4b159b7dc1070ceba835bd715eca50
 
 /// What is named, or the first default that exists.
 pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
@@ -27,13 +24,9 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
 pub(crate) fn load(paths: &[PathBuf], open: &Opener) -> Loaded {
     let variables = |name: &str| std::env::var(name).ok();
     let host = nix::unistd::gethostname().unwrap_or_default();
-<<<<<<< HEAD
-    muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy(), open })
-=======
-    let loaded = muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy() });
+    let loaded = muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy(), open });
     secrets::learn(&loaded.disguises, loaded.spec.as_ref());
     loaded
->>>>>>> 3898fe444c4b159b7dc1070ceba835bd715eca50
 }
 
 /// Adds what this machine says of the commands, directories and users.

@@ -306,6 +306,8 @@ fn logs(output: &OutputSpec) -> Value {
         "max_size": output.rotation.max_size,
         "max_files": output.rotation.max_files,
         "compress": output.rotation.compress,
+        "mode": format!("{:04o}", output.file_mode),
+        "owner": output.file_owner.as_ref().map(user),
         "buffer_size": output.buffer_size,
         "memory": crate::logs::remembered(output),
         "overflow": match output.overflow {

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 use crate::diagnostic::Place;
 use crate::field::{Field, Text};
 use crate::keys::{Reader, Table};
+use crate::walk::users::read_user;
 
 /// What `logs` has said so far.
 #[derive(Clone, Default)]
@@ -97,6 +98,22 @@ impl OutputDraft {
     pub(crate) fn compress(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.spec.rotation.compress = flag;
+        }
+    }
+
+    pub(crate) fn mode(&mut self, field: &Field<'_>) {
+        let Some(mode) = field.octal() else { return };
+        if mode & !0o666 == 0 {
+            self.spec.file_mode = mode;
+        } else {
+            let problem = format_args!("must give rights to read and write only: {}", field.shown());
+            field.error_with_hint(problem, "\"0644\" is the default, \"0666\" the most");
+        }
+    }
+
+    pub(crate) fn owner(&mut self, field: &Field<'_>) {
+        if let Some(owner) = read_user(field) {
+            self.spec.file_owner = owner;
         }
     }
 
@@ -201,11 +218,14 @@ fn read_sink(field: &Field<'_>, text: &Text<'_>) -> Option<Sink> {
             None
         }
         path if path.contains('/') => {
-            let is_own = |prefix: &str| path.strip_prefix(prefix).is_some_and(|fd| ["1", "2"].contains(&fd));
-            let is_own = ["/dev/fd/", "/proc/self/fd/", "/proc/1/fd/"].into_iter().any(is_own);
-            if is_own || ["/dev/stdout", "/dev/stderr"].contains(&path) {
-                let hint = "\"console\" captures the output, \"inherit\" passes the descriptor on";
-                field.warning(format_args!("is opened as a file of its own: {path:?}"), hint);
+            let is_own = ["/proc/self/fd/", "/proc/1/fd/", "/dev/fd/"]
+                .iter()
+                .any(|directory| matches!(path.strip_prefix(directory), Some("1" | "2")));
+            if is_own || matches!(path, "/dev/stdout" | "/dev/stderr") {
+                let hint = "\"console\" is the name for it; \"inherit\" passes the descriptor on";
+                field.warning(format_args!("means the console: {path:?}"), hint);
+            } else if ["/proc/", "/sys/"].iter().any(|top| path.starts_with(top)) {
+                field.warning(format_args!("is not a place for files: {path:?}"), "\"console\", or a path elsewhere");
             }
             Some(Sink::File(field.resolved(path)))
         }

@@ -1,25 +1,28 @@
 //! A log file: what streams write, as it is.
 //!
-//! Opened when there is something to write, and opened again after an error, at most once a second. A file that cannot be
+//! Opened when a stream is attached to it, and opened again after an error, at most once a second. A file that cannot be
 //! written loses bytes and never stops the program: what was lost is counted, and told when it begins, once a minute, and
-//! when it is over. A file that somebody else has moved, removed or emptied is noticed within a second of writing. It is
-//! rotated at the end of a line; [`rotate`](super::rotate) has the names.
+//! when it is over. One that is not safe to use is refused, and its lines are given back to be shown elsewhere. A file that
+//! somebody else has moved, removed or emptied is noticed within a second of writing. It is rotated at the end of a line;
+//! [`rotate`](super::rotate) has the names.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use memchr::{memchr, memchr_iter, memrchr};
-use muster_core::spec::Rotation;
+use memchr::{memchr, memrchr};
+use muster_sys::trusted::{Inode, Refusal};
 use tracing::{info, warn};
 
 use super::TELL_AGAIN;
-use super::compress::Compressor;
+use super::compress::{Compressor, Job};
 use super::counters::Counters;
 use super::lines::LONGEST;
+use super::loss::Loss;
+use super::open::Open;
+use super::policy::FilePolicy;
 use super::rotate::Names;
 
 /// How soon a file that failed is tried again, and how often a healthy one is looked at from outside.
@@ -28,42 +31,26 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How soon a rotation that failed is tried again.
 const ROTATE_AGAIN: Duration = Duration::from_secs(60);
 
-const DEFAULT_MODE: u32 = 0o644;
+/// A file that is full again and again without anything being written to it is not rotated any more for a while.
+const IDLE_ROTATIONS: u32 = 2;
 
 /// A log file.
 #[derive(Debug)]
 pub(super) struct LogFile {
     names: Names,
     compressor: Arc<Compressor>,
+    /// Held while this file and its predecessors change their names.
+    numbers: Arc<Mutex<()>>,
     open: Option<Open>,
-    /// The next file is made like the one before.
-    mode: u32,
     loss: Option<Loss>,
+    /// The file is not safe to use, which was told; it is tried again at this time.
+    refused_until: Option<Instant>,
     /// When a loss was last told, and what has been lost since without a word.
     told_at: Option<Instant>,
     untold: (u64, u64),
     rotate_not_before: Option<Instant>,
     /// What was written last, and what was lost last, was the end of a line.
     ends_line: bool,
-}
-
-#[derive(Debug)]
-struct Open {
-    file: File,
-    identity: (u64, u64),
-    size: u64,
-    is_regular: bool,
-    looked_at: Instant,
-}
-
-/// What has been lost since it could last be written.
-#[derive(Debug)]
-struct Loss {
-    lines: u64,
-    bytes: u64,
-    ends_line: bool,
-    retry_at: Instant,
-    is_told: bool,
 }
 
 /// Bytes on their way to a file: whole lines, or a part of one that is very long.
@@ -76,13 +63,14 @@ pub(super) struct Piece<'a> {
 }
 
 impl LogFile {
-    pub(super) fn at(path: &Path, rotation: Rotation, compressor: &Arc<Compressor>) -> LogFile {
+    pub(super) fn at(path: &Path, policy: impl Into<FilePolicy>, compressor: &Arc<Compressor>) -> LogFile {
         LogFile {
-            names: Names::new(path, rotation),
+            names: Names::new(path, policy),
             compressor: Arc::clone(compressor),
+            numbers: Arc::default(),
             open: None,
-            mode: DEFAULT_MODE,
             loss: None,
+            refused_until: None,
             told_at: None,
             untold: (0, 0),
             rotate_not_before: None,
@@ -91,26 +79,55 @@ impl LogFile {
     }
 
     /// As another run of its program has it configured.
-    pub(super) fn set_rotation(&mut self, rotation: Rotation) {
-        self.names.rotation = rotation;
+    pub(super) fn set_policy(&mut self, policy: FilePolicy) {
+        self.names.policy = policy;
+    }
+
+    /// Opens the file before there is anything to write, so that it is there, and any error is told now.
+    pub(super) fn prepare(&mut self, now: Instant) {
+        match self.open_if_closed(now) {
+            // A FIFO may get its reader in time for the first byte.
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENXIO) => {}
+            Err(error) if Refusal::of(&error).is_some() => self.refuse(now, &error),
+            Err(error) => self.fail(now, &error),
+            Ok(()) => {}
+        }
     }
 
     /// Lets go of the file that is open; the next bytes open it anew.
     pub(super) fn reopen(&mut self, now: Instant) {
         self.open = None;
+        self.refused_until = self.refused_until.map(|_| now);
         if let Some(loss) = &mut self.loss {
             loss.retry_at = now;
         }
     }
 
-    /// Appends bytes, or counts them as lost.
-    pub(super) fn append(&mut self, piece: Piece<'_>) {
+    /// Appends bytes, or counts them as lost. Gives back those that are refused: they are to be shown elsewhere.
+    pub(super) fn append<'a>(&mut self, piece: Piece<'a>) -> &'a [u8] {
+        if self.refused_until.is_some_and(|at| piece.now < at) {
+            return piece.bytes;
+        }
         let mut rest = self.after_loss(piece);
+        let mut idle = 0;
         while !rest.is_empty() {
-            if let Err(error) = self.append_some(&mut rest, piece.now) {
-                return self.lose(rest, piece, &error);
+            let before = rest.len();
+            match self.append_some(&mut rest, piece.now) {
+                Err(error) if Refusal::of(&error).is_some() => {
+                    self.refuse(piece.now, &error);
+                    return rest;
+                }
+                Err(error) => {
+                    self.lose(rest, piece, &error);
+                    break;
+                }
+                Ok(()) => idle = if rest.len() == before { idle + 1 } else { 0 },
+            }
+            if idle > IDLE_ROTATIONS {
+                self.rotate_not_before = Some(piece.now + ROTATE_AGAIN);
             }
         }
+        &[]
     }
 
     /// While it cannot be written, everything is lost until it is time to try again, and then up to the end of a line.
@@ -135,11 +152,7 @@ impl LogFile {
     /// Writes what goes into the current file, and rotates it when it is full.
     fn append_some(&mut self, rest: &mut &[u8], now: Instant) -> io::Result<()> {
         self.look_from_outside(now);
-        if self.open.is_none() {
-            let opened = Open::new(&self.names.path, self.mode, now)?;
-            self.mode = opened.file.metadata().map_or(DEFAULT_MODE, |file| file.mode() & 0o7777);
-            self.open = Some(opened);
-        }
+        self.open_if_closed(now)?;
         if self.loss.is_some() && !self.ends_line {
             // The line of which the end was lost must not take in the next one.
             self.write(&mut &b"\n"[..])?;
@@ -161,13 +174,24 @@ impl LogFile {
         Ok(())
     }
 
+    fn open_if_closed(&mut self, now: Instant) -> io::Result<()> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        self.open = Some(Open::new(&self.names, now)?);
+        if self.refused_until.take().is_some() {
+            info!(file = %self.names.path.display(), "a log file that was refused is used again");
+        }
+        Ok(())
+    }
+
     /// How many of these bytes go into the current file, and whether the next file follows.
     fn cut(&self, bytes: &[u8], now: Instant) -> (usize, bool) {
         let Some(open) = &self.open else { return (bytes.len(), false) };
-        let limit = self.names.rotation.max_size;
+        let limit = self.names.policy.rotation.max_size;
         let room = usize::try_from(limit.saturating_sub(open.size)).unwrap_or(usize::MAX);
         let is_held_back = self.rotate_not_before.is_some_and(|at| now < at);
-        if limit == 0 || bytes.len() <= room || !open.is_regular || is_held_back {
+        if limit == 0 || bytes.len() <= room || !open.is_rotatable() || is_held_back {
             return (bytes.len(), false);
         }
         match memrchr(b'\n', &bytes[..room]) {
@@ -185,7 +209,7 @@ impl LogFile {
     fn write(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         while !bytes.is_empty() {
-            match open.file.write(bytes) {
+            match open.opened.file.write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     self.ends_line = bytes[written - 1] == b'\n';
@@ -202,12 +226,14 @@ impl LogFile {
     /// Somebody may have moved the file away, or emptied it. One look a second, and none while nothing is written.
     fn look_from_outside(&mut self, now: Instant) {
         let Some(open) = &mut self.open else { return };
-        if !open.is_regular || now < open.looked_at + RETRY {
+        if !open.opened.is_regular || now < open.looked_at + RETRY {
             return;
         }
         open.looked_at = now;
         match std::fs::metadata(&self.names.path) {
-            Ok(file) if (file.dev(), file.ino()) == open.identity => open.size = file.size(),
+            Ok(file) if (Inode { device: file.dev(), number: file.ino() }) == open.opened.inode => {
+                open.size = file.size()
+            }
             _ => {
                 info!(file = %self.names.path.display(), "a log file was moved or removed, it is opened anew");
                 self.open = None;
@@ -216,10 +242,14 @@ impl LogFile {
     }
 
     fn rotate(&mut self, now: Instant) {
-        match self.compressor.shift(&self.names) {
-            Ok(()) => {
+        let Some(open) = &self.open else { return };
+        let (place, policy, names) = (open.place.clone(), self.names.policy, Arc::clone(&self.numbers));
+        match (Job { place, policy, names }).shift(open.opened.inode, &self.compressor) {
+            Ok(is_rotated) => {
                 self.open = None;
-                self.rotate_not_before = None;
+                if is_rotated {
+                    self.rotate_not_before = None;
+                }
             }
             Err(error) => {
                 let path = self.names.path.display();
@@ -229,22 +259,38 @@ impl LogFile {
         }
     }
 
-    fn lose(&mut self, lost: &[u8], piece: Piece<'_>, error: &io::Error) {
+    /// The file is not safe to use. Told once, until it is.
+    fn refuse(&mut self, now: Instant, error: &io::Error) {
         self.open = None;
-        let retry_at = piece.now + RETRY;
+        if self.refused_until.is_none() {
+            let (reason, hint) = Refusal::of(error).map_or(("", ""), |refusal| (refusal.reason.as_str(), refusal.hint));
+            let path = self.names.path.display();
+            warn!(file = %path, reason, hint, "a log file is refused, its lines go to the console");
+        }
+        self.refused_until = Some(now + RETRY);
+    }
+
+    fn lose(&mut self, lost: &[u8], piece: Piece<'_>, error: &io::Error) {
+        self.fail(piece.now, error);
+        if let Some(loss) = &mut self.loss {
+            loss.add(lost, piece.counters);
+        }
+    }
+
+    fn fail(&mut self, now: Instant, error: &io::Error) {
+        self.open = None;
+        let retry_at = now + RETRY;
         // A disk that is full again and again is told once a minute.
-        let is_told = self.loss.is_some() || self.told_at.is_none_or(|at| piece.now >= at + TELL_AGAIN);
+        let is_told = self.loss.is_some() || self.told_at.is_none_or(|at| now >= at + TELL_AGAIN);
         let (lines, bytes) = self.untold;
         let new = Loss { lines, bytes, ends_line: true, retry_at, is_told };
         if self.loss.is_none() && is_told {
-            self.told_at = Some(piece.now);
+            self.told_at = Some(now);
             let path = self.names.path.display();
             warn!(file = %path, %error, "cannot write a log file, its lines are lost until it works again");
         }
         self.untold = (0, 0);
-        let loss = self.loss.get_or_insert(new);
-        loss.retry_at = retry_at;
-        loss.add(lost, piece.counters);
+        self.loss.get_or_insert(new).retry_at = retry_at;
     }
 
     fn tell_recovery(&mut self) {
@@ -266,40 +312,12 @@ impl LogFile {
     }
 }
 
-impl Loss {
-    fn add(&mut self, lost: &[u8], counters: &Counters) {
-        let Some(&last) = lost.last() else { return };
-        let lines = memchr_iter(b'\n', lost).count() as u64;
-        self.lines += lines;
-        self.bytes += lost.len() as u64;
-        self.ends_line = last == b'\n';
-        counters.count_dropped(lines, lost.len());
-    }
-}
-
-impl Open {
-    /// Opens for appending without ever waiting: a FIFO that nobody reads is an error, not a hang. A directory is made when
-    /// the one above it is there.
-    fn new(path: &Path, mode: u32, now: Instant) -> io::Result<Open> {
-        let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(mode).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY);
-        let file = match (options.open(path), path.parent()) {
-            (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-                std::fs::create_dir(parent)?;
-                options.open(path)?
-            }
-            (result, _) => result?,
-        };
-        let about = file.metadata()?;
-        let (identity, is_regular) = ((about.dev(), about.ino()), about.is_file());
-        Ok(Open { file, identity, size: about.size(), is_regular, looked_at: now })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
+
+    use muster_core::spec::Rotation;
     use tempfile::TempDir;
 
     const NEVER: Rotation = Rotation { max_size: 0, max_files: 0, compress: false };
@@ -416,19 +434,35 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_counted_and_the_file_recovers_at_the_beginning_of_a_line() {
-        let mut scene = Scene::of("web.log", 0, 0);
-        let path = scene.directory.path().join("web.log");
-        fs::create_dir(&path).unwrap();
+        let mut scene = Scene::of("log/web.log", 0, 0);
+        let path = scene.directory.path().join("log");
+        fs::write(&path, "").unwrap();
         scene.append("lost\n");
         scene.append("lost, too\nlost be");
         assert_eq!(scene.lost(), (2, 22));
-        fs::remove_dir(&path).unwrap();
+        fs::remove_file(&path).unwrap();
         scene.append("cause it is not yet time,");
         scene.pass(1);
         scene.append(" and its end\nkept\n");
         assert_eq!(scene.lost(), (3, 60));
-        assert_eq!(scene.read("web.log"), "kept\n");
+        assert_eq!(scene.read("log/web.log"), "kept\n");
         assert!(scene.log.loss.is_none());
+    }
+
+    #[test]
+    fn what_is_refused_is_given_back_and_counts_as_nothing_lost() {
+        let mut scene = Scene::of("web.log", 0, 0);
+        let path = scene.directory.path().join("web.log");
+        fs::create_dir(&path).unwrap();
+        scene.log.prepare(scene.now);
+        let counters = Counters::default();
+        let piece = |now| Piece { bytes: b"line\n", counters: &counters, now };
+        assert_eq!(scene.log.append(piece(scene.now)), b"line\n");
+        fs::remove_dir(&path).unwrap();
+        assert_eq!(scene.log.append(piece(scene.now)), b"line\n", "it is not tried again at once");
+        scene.pass(1);
+        assert_eq!(scene.log.append(piece(scene.now)), b"");
+        assert_eq!((scene.read("web.log"), scene.lost()), ("line\n".into(), (0, 0)));
     }
 
     #[test]

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use muster_core::spec::Rotation;
-
 use super::compress::Compressor;
 use super::file::{LogFile, Piece};
+use super::policy::FilePolicy;
 
 /// The files, by their paths.
 #[derive(Debug, Default)]
@@ -24,13 +23,14 @@ struct Shared {
 }
 
 impl Files {
-    /// One more stream writes to this file.
-    pub(super) fn attach(&mut self, path: &Path, rotation: Rotation) {
+    /// One more stream writes to this file, which is there from now on.
+    pub(super) fn attach(&mut self, path: &Path, policy: FilePolicy) {
         let compressor = &self.compressor;
-        let open = || Shared { file: LogFile::at(path, rotation, compressor), streams: 0 };
+        let open = || Shared { file: LogFile::at(path, policy, compressor), streams: 0 };
         let shared = self.files.entry(path.to_owned()).or_insert_with(open);
         shared.streams += 1;
-        shared.file.set_rotation(rotation);
+        shared.file.set_policy(policy);
+        shared.file.prepare(Instant::now());
     }
 
     /// One stream less does.
@@ -43,15 +43,14 @@ impl Files {
         }
     }
 
-    pub(super) fn append(&mut self, path: &Path, piece: Piece<'_>) {
-        if let Some(shared) = self.files.get_mut(path) {
-            shared.file.append(piece);
-        }
+    /// Gives back what the file refused.
+    pub(super) fn append<'a>(&mut self, path: &Path, piece: Piece<'a>) -> &'a [u8] {
+        self.files.get_mut(path).map_or(&[], |shared| shared.file.append(piece))
     }
 
-    pub(super) fn change_rotation(&mut self, path: &Path, rotation: Rotation) {
+    pub(super) fn change_policy(&mut self, path: &Path, policy: FilePolicy) {
         if let Some(shared) = self.files.get_mut(path) {
-            shared.file.set_rotation(rotation);
+            shared.file.set_policy(policy);
         }
     }
 

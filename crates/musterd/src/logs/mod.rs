@@ -20,10 +20,13 @@ pub(crate) mod fuzzing;
 pub(crate) mod joiner;
 mod json;
 mod lines;
+mod loss;
 pub(crate) mod memory;
 mod milestones;
 pub(crate) mod older;
+mod open;
 mod pace;
+mod policy;
 mod pump;
 mod queue;
 mod rate;
@@ -44,7 +47,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use muster_core::RunId;
-use muster_core::spec::{InstanceSpec, LineFormat, OutputSpec, Overflow, Rotation, Sink, SyslogSpec, Target};
+use muster_core::spec::{InstanceSpec, LineFormat, OutputSpec, Overflow, Sink, SyslogSpec, Target};
+use muster_sys::user::Accounts;
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -55,6 +59,7 @@ use self::follow::{Follower, Hubs};
 use self::lines::Style;
 use self::memory::{LastLine, Memory, Wanted};
 use self::older::{FileLog, Older, Readers, Wish};
+use self::policy::{FilePolicy, is_own_output};
 use self::pump::Pump;
 use self::queue::{Gap, LaneId, LaneSpec};
 use self::rate::Rate;
@@ -106,13 +111,14 @@ pub(crate) struct Logs {
     syslog: Receiver,
     /// Streams whose messages name a process that is about to be made.
     nameless: RefCell<Vec<Nameless>>,
+    accounts: RefCell<Accounts>,
 }
 
 /// A stream that goes to syslog, before the pid of its run is known. Nothing is read of it until then.
 #[derive(Debug)]
 struct Nameless {
     stream: Stream,
-    rotation: Rotation,
+    policy: FilePolicy,
     instance: String,
 }
 
@@ -136,6 +142,7 @@ impl Logs {
             readers: Readers::default(),
             syslog: Receiver::new(syslog),
             nameless: RefCell::default(),
+            accounts: RefCell::default(),
         })
     }
 
@@ -156,10 +163,23 @@ impl Logs {
             let rate = Rate::new(limit, Instant::now());
             Box::new(Limited { limit, rate, gap: gap(run, spec, source) })
         };
-        let files = sinks.iter().filter_map(|sink| match sink {
+        let is_shown = |sink: &Sink| match sink {
+            Sink::Console => true,
+            Sink::File(path) => is_own_output(path),
+            Sink::Syslog => false,
+        };
+        // A program whose user does not exist never starts, and needs no files.
+        let known = FilePolicy::of(spec, &mut self.accounts.borrow_mut()).ok();
+        let policy = known.unwrap_or_else(|| FilePolicy::from(spec.output.rotation));
+        let files = sinks.iter().filter(|sink| known.is_some() && !is_shown(sink)).filter_map(|sink| match sink {
             Sink::Console | Sink::Syslog => None,
             Sink::File(path) => Some(path.clone()),
         });
+        let files = files.collect::<Box<[PathBuf]>>();
+        let is_shown = sinks.iter().any(is_shown);
+        let is_spare = !is_shown && !files.is_empty();
+        let shown = (is_shown || is_spare).then(|| self.show(run, spec, source, kept));
+        let (shown, spare) = if is_spare { (None, shown.map(Box::new)) } else { (shown, None) };
         let stream = Stream {
             run: run.0,
             pipe: File::from(reading),
@@ -167,8 +187,9 @@ impl Logs {
             recorder: Recorder { memory: Arc::clone(&kept.memory), source, run: run.0 },
             counters: Arc::clone(&kept.counters),
             limited: spec.output.rate_limit.map(limited),
-            shown: sinks.contains(&Sink::Console).then(|| self.show(run, spec, source, kept)),
-            files: files.collect::<Box<[PathBuf]>>(),
+            shown,
+            spare,
+            files,
             syslog: None,
             held: Vec::new(),
             full_reads: 0,
@@ -176,22 +197,22 @@ impl Logs {
         };
         if sinks.contains(&Sink::Syslog) {
             let instance = spec.name.clone();
-            self.nameless.borrow_mut().push(Nameless { stream, rotation: spec.output.rotation, instance });
+            self.nameless.borrow_mut().push(Nameless { stream, policy, instance });
         } else {
-            self.pump.attach(stream, spec.output.rotation);
+            self.pump.attach(stream, policy);
         }
         Ok(writing)
     }
 
     /// The process for which pipes were opened last has this pid, or could not be made.
     pub(crate) fn begin(&self, pid: Option<u32>) {
-        for Nameless { mut stream, rotation, instance } in self.nameless.take() {
+        for Nameless { mut stream, policy, instance } in self.nameless.take() {
             let origin = (stream.recorder.source, pid);
             match self.syslog.get() {
                 Ok(way) => stream.syslog = Some(Box::new(Courier::new(way, &instance, origin, &stream.counters))),
                 Err(error) => warn!(program = %instance, %error, "cannot start the thread for syslog, lines are lost"),
             }
-            self.pump.attach(stream, rotation);
+            self.pump.attach(stream, policy);
         }
     }
 
@@ -282,10 +303,11 @@ impl Logs {
 
     /// The limits of an instance's files are others now, for the run that there is, too.
     pub(crate) fn change_rotation(&self, spec: &InstanceSpec) {
+        let Ok(policy) = FilePolicy::of(spec, &mut self.accounts.borrow_mut()) else { return };
         let sinks = [Some(&spec.output.stdout), spec.output.stderr.as_ref()].into_iter().flatten().filter_map(captured);
         for sink in sinks.flatten() {
             if let Sink::File(path) = sink {
-                self.pump.change_rotation(path.clone(), spec.output.rotation);
+                self.pump.change_policy(path.clone(), policy);
             }
         }
     }

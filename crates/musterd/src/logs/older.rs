@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use muster_core::spec::{InstanceSpec, Sink, Target};
+use muster_sys::user::Accounts;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracing::warn;
 
 use super::Source;
 use super::memory::{Edge, Wanted};
+use super::policy::{FilePolicy, is_own_output};
 use super::rotate::Names;
 use super::segments::{Segment, Segments};
 
@@ -54,7 +56,11 @@ pub(super) fn file_of(spec: &InstanceSpec, wanted: Wanted) -> Option<FileLog> {
         (Wanted::Both | Wanted::Only(Source::Stderr), _, Some(path)) => (path, Wanted::Only(Source::Stderr)),
         _ => return None,
     };
-    Some(FileLog { names: Names::new(&path, spec.output.rotation), streams })
+    if is_own_output(&path) {
+        return None;
+    }
+    let policy = FilePolicy::of(spec, &mut Accounts::default()).ok()?;
+    Some(FileLog { names: Names::new(&path, policy), streams })
 }
 
 /// A log file with its predecessors.

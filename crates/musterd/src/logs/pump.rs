@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use muster_core::spec::Rotation;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tracing::error;
@@ -22,6 +21,7 @@ use super::Consoles;
 use super::drain::Notice;
 use super::files::Files;
 use super::pace::{GATHERING, Pace};
+use super::policy::FilePolicy;
 use super::queue::Waiter;
 use super::siphon::Siphon;
 use super::stream::{Moment, Scratch, Stream};
@@ -39,10 +39,10 @@ const REST: Duration = Duration::from_secs(1);
 const LARGE_PIPES: usize = 64;
 
 enum Order {
-    Attach(Box<Stream>, Rotation),
+    Attach(Box<Stream>, FilePolicy),
     Drain { runs: Vec<u64>, notice: Notice },
     Resume(u64),
-    ChangeRotation(PathBuf, Rotation),
+    ChangePolicy(PathBuf, FilePolicy),
     Reopen,
     Gather,
     Finish { done: Sender<()>, deadline: Instant },
@@ -83,8 +83,8 @@ impl Pump {
         Ok(pump)
     }
 
-    pub(super) fn attach(&self, stream: Stream, rotation: Rotation) {
-        self.order(Order::Attach(Box::new(stream), rotation));
+    pub(super) fn attach(&self, stream: Stream, policy: FilePolicy) {
+        self.order(Order::Attach(Box::new(stream), policy));
     }
 
     /// The main processes of these runs have ended: what they left in their pipes is delivered, and the notice is given.
@@ -97,8 +97,8 @@ impl Pump {
         self.order(Order::Gather);
     }
 
-    pub(super) fn change_rotation(&self, path: PathBuf, rotation: Rotation) {
-        self.order(Order::ChangeRotation(path, rotation));
+    pub(super) fn change_policy(&self, path: PathBuf, policy: FilePolicy) {
+        self.order(Order::ChangePolicy(path, policy));
     }
 
     pub(super) fn reopen(&self) {
@@ -238,10 +238,10 @@ impl Worker {
     /// Carries out one order. The last one gives whom to tell that it is done.
     fn take(&mut self, order: Order) -> Option<Sender<()>> {
         match order {
-            Order::Attach(stream, rotation) => self.attach(stream, rotation),
+            Order::Attach(stream, policy) => self.attach(stream, policy),
             Order::Drain { runs, notice } => self.drain(&runs, notice),
             Order::Resume(token) => self.watch(token),
-            Order::ChangeRotation(path, rotation) => self.files.change_rotation(&path, rotation),
+            Order::ChangePolicy(path, policy) => self.files.change_policy(&path, policy),
             Order::Reopen => self.files.reopen(Instant::now()),
             Order::Gather => self.is_ending = true,
             Order::Finish { done, deadline } => {
@@ -252,10 +252,10 @@ impl Worker {
         None
     }
 
-    fn attach(&mut self, stream: Box<Stream>, rotation: Rotation) {
+    fn attach(&mut self, stream: Box<Stream>, policy: FilePolicy) {
         let token = self.next_token;
         self.next_token += 1;
-        stream.files.iter().for_each(|path| self.files.attach(path, rotation));
+        stream.files.iter().for_each(|path| self.files.attach(path, policy));
         self.runs.entry(stream.run).or_default().push(token);
         self.streams.insert(token, stream);
         self.watch(token);

@@ -1,95 +1,78 @@
 //! The names of rotated files: `web.log.1` is the newest, `web.log.2` the one before, each perhaps with `.gz`.
 //!
-//! Renaming is all that happens here. A file is never empty under its own name for longer than it takes to open it anew, and
+//! Renaming is all that happens here, in the real directory of the file and with its user's rights: see
+//! [`muster_sys::trusted`]. A file is never empty under its own name for longer than it takes to open it anew, and
 //! whatever moment the machine stops at, every byte is in one of the files.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use muster_core::spec::Rotation;
+use muster_sys::trusted::{Inode, Missing, Place};
 
-/// A log file's path and those of its predecessors.
+use super::policy::FilePolicy;
+
+/// Files of a higher number are from another configuration at most, and are not looked for.
+const MOST_NUMBERS: u32 = 2_000;
+
+/// A log file's path, as configured, and how it is kept.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     pub(super) path: PathBuf,
-    pub(super) rotation: Rotation,
+    pub(super) policy: FilePolicy,
 }
 
 impl Names {
-    pub(super) fn new(path: &Path, rotation: Rotation) -> Names {
-        Names { path: path.to_owned(), rotation }
+    pub(super) fn new(path: &Path, policy: impl Into<FilePolicy>) -> Names {
+        Names { path: path.to_owned(), policy: policy.into() }
     }
 
-    fn with(&self, suffix: &str) -> PathBuf {
-        let mut name = OsString::from(&self.path);
-        name.push(suffix);
-        PathBuf::from(name)
+    /// The real directory and name of the file now.
+    pub(super) fn place(&self, missing: Missing) -> io::Result<Place> {
+        Place::resolve(&self.path, &self.policy.trust(), missing)
     }
+}
 
-    pub(super) fn plain(&self, number: u32) -> PathBuf {
-        self.with(&format!(".{number}"))
+pub(super) fn plain(number: u32) -> String {
+    format!(".{number}")
+}
+
+pub(super) fn compressed(number: u32) -> String {
+    format!(".{number}.gz")
+}
+
+/// Makes room for a new file: every file moves on by one number, and those beyond the last are removed. `false` if the
+/// file that is full is not there any more.
+pub(super) fn shift(place: &Place, rotation: Rotation, full: Inode) -> io::Result<bool> {
+    if place.inode("")? != Some(full) {
+        return Ok(false);
     }
-
-    pub(super) fn compressed(&self, number: u32) -> PathBuf {
-        self.with(&format!(".{number}.gz"))
+    let kept = rotation.max_files;
+    remove_beyond(place, kept)?;
+    if kept == 0 {
+        return place.remove("");
     }
-
-    /// Where a file is compressed to before it has a name of its own.
-    pub(super) fn unfinished(&self) -> PathBuf {
-        self.with(".gz.unfinished")
-    }
-
-    /// Makes room for a new file under the path: every file moves on by one number, and those beyond the last are removed.
-    pub(super) fn shift(&self) -> io::Result<()> {
-        let kept = self.rotation.max_files;
-        self.remove_beyond(kept)?;
-        if kept == 0 {
-            return ignore_missing(std::fs::remove_file(&self.path));
+    for number in (1..kept).rev() {
+        let moved = place.rename(&plain(number), &plain(number + 1))?;
+        let moved_compressed = place.rename(&compressed(number), &compressed(number + 1))?;
+        if moved && moved_compressed {
+            // It was compressed, and the machine stopped before the original could be removed.
+            place.remove(&plain(number + 1))?;
         }
-        for number in (1..kept).rev() {
-            let moved = rename(&self.plain(number), &self.plain(number + 1))?;
-            let moved_compressed = rename(&self.compressed(number), &self.compressed(number + 1))?;
-            if moved && moved_compressed {
-                // It was compressed, and the machine stopped before the original could be removed.
-                ignore_missing(std::fs::remove_file(self.plain(number + 1)))?;
-            }
+    }
+    place.rename("", &plain(1))
+}
+
+/// Removes the oldest file that is kept, whose place is needed, and any that there were when more were kept.
+fn remove_beyond(place: &Place, kept: u32) -> io::Result<()> {
+    for number in kept.max(1)..kept.saturating_add(MOST_NUMBERS) {
+        let was_plain = place.remove(&plain(number))?;
+        let was_compressed = place.remove(&compressed(number))?;
+        if !was_plain && !was_compressed && number > kept {
+            break;
         }
-        rename(&self.path, &self.plain(1)).map(drop)
     }
-
-    /// Removes the oldest file that is kept, whose place is needed, and any that there were when more were kept.
-    fn remove_beyond(&self, kept: u32) -> io::Result<()> {
-        for number in kept.max(1).. {
-            let plain = removed(&self.plain(number))?;
-            let compressed = removed(&self.compressed(number))?;
-            if !plain && !compressed && number > kept {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn removed(path: &Path) -> io::Result<bool> {
-    existing(std::fs::remove_file(path))
-}
-
-fn rename(from: &Path, to: &Path) -> io::Result<bool> {
-    existing(std::fs::rename(from, to))
-}
-
-/// Whether it was there.
-fn existing(result: io::Result<()>) -> io::Result<bool> {
-    match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
-    existing(result).map(drop)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -104,7 +87,9 @@ mod tests {
             fs::write(directory.path().join(name), text).unwrap();
         }
         let rotation = Rotation { max_size: 1, max_files, compress: false };
-        Names::new(&directory.path().join("log"), rotation).shift().unwrap();
+        let place = Names::new(&directory.path().join("log"), rotation).place(Missing::Fail).unwrap();
+        let full = place.inode("").unwrap().unwrap();
+        assert!(shift(&place, rotation, full).unwrap());
         let mut after: Vec<_> = fs::read_dir(directory.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -148,5 +133,19 @@ mod tests {
     #[test]
     fn of_a_file_that_is_there_twice_the_compressed_one_is_kept() {
         check(3, &[("log", "b"), ("log.1", "a"), ("log.1.gz", "z")], &[("log.1", "b"), ("log.2.gz", "z")]);
+    }
+
+    #[test]
+    fn another_file_under_the_name_stays_where_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let rotation = Rotation { max_size: 1, max_files: 3, compress: false };
+        let place = Names::new(&directory.path().join("log"), rotation).place(Missing::Fail).unwrap();
+        fs::write(directory.path().join("log"), "ours").unwrap();
+        let full = place.inode("").unwrap().unwrap();
+        fs::rename(directory.path().join("log"), directory.path().join("moved")).unwrap();
+        assert!(!shift(&place, rotation, full).unwrap(), "it is gone");
+        fs::write(directory.path().join("log"), "another").unwrap();
+        assert!(!shift(&place, rotation, full).unwrap());
+        assert_eq!(fs::read_to_string(directory.path().join("log")).unwrap(), "another");
     }
 }

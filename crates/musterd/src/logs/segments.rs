@@ -2,17 +2,18 @@
 //!
 //! Each is opened when it is needed, the newest first, so that a rotation meanwhile moves nothing away from under the reader;
 //! one that is met again under its next number is passed over. Compressed ones are read from their beginning as often as it
-//! takes. All of this may block: it is for a thread of its own.
+//! takes. What a program put in their place is passed over: it could be another user's file. A disk may be slow: this is
+//! for a thread of its own.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 
 use flate2::bufread::MultiGzDecoder;
 use memchr::{memchr_iter, memmem};
+use muster_sys::trusted::{Access, Inode, Missing, Place, Refusal};
 
-use super::rotate::Names;
+use super::rotate::{Names, compressed, plain};
 
 const BLOCK: usize = 64 * 1024;
 
@@ -26,40 +27,43 @@ pub(super) struct Segment {
 /// The files of a log, the newest first.
 pub(super) struct Segments<'a> {
     names: &'a Names,
+    /// Resolved when the first is opened.
+    place: Option<Place>,
     number: u32,
-    seen: Vec<(u64, u64)>,
+    seen: Vec<Inode>,
 }
 
 impl Segments<'_> {
     pub(super) fn of(names: &Names) -> Segments<'_> {
-        Segments { names, number: 0, seen: Vec::new() }
+        Segments { names, place: None, number: 0, seen: Vec::new() }
     }
 
     fn open_next(&mut self) -> io::Result<Option<Segment>> {
         let number = self.number;
         self.number += 1;
         if number == 0 {
-            return self.open(&self.names.path.clone(), false);
+            return self.open("", false);
         }
-        match self.open(&self.names.plain(number), false)? {
+        match self.open(&plain(number), false)? {
             Some(plain) => Ok(Some(plain)),
-            None => self.open(&self.names.compressed(number), true),
+            None => self.open(&compressed(number), true),
         }
     }
 
-    fn open(&mut self, path: &Path, is_compressed: bool) -> io::Result<Option<Segment>> {
-        let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
-        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file?,
+    fn open(&mut self, suffix: &str, is_compressed: bool) -> io::Result<Option<Segment>> {
+        let opened = {
+            let mode = self.names.policy.creation.mode;
+            self.place().and_then(|place| place.open_sibling(suffix, Access::Read, mode))
         };
-        let about = file.metadata()?;
-        let identity = (about.dev(), about.ino());
-        if !about.is_file() || self.seen.contains(&identity) {
+        let opened = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || Refusal::of(&error).is_some() => return Ok(None),
+            opened => opened?,
+        };
+        if self.seen.contains(&opened.inode) {
             return Ok(None);
         }
-        self.seen.push(identity);
-        let mut segment = Segment { file, is_compressed, size: about.size() };
+        self.seen.push(opened.inode);
+        let mut segment = Segment { file: opened.file, is_compressed, size: opened.size };
         if is_compressed {
             segment.size = 0;
             let mut size = 0;
@@ -71,6 +75,13 @@ impl Segments<'_> {
         }
         Ok(Some(segment))
     }
+
+    fn place(&mut self) -> io::Result<&Place> {
+        match &mut self.place {
+            Some(place) => Ok(place),
+            unresolved => Ok(unresolved.insert(self.names.place(Missing::Fail)?)),
+        }
+    }
 }
 
 impl Iterator for Segments<'_> {
@@ -78,7 +89,7 @@ impl Iterator for Segments<'_> {
 
     fn next(&mut self) -> Option<io::Result<Segment>> {
         // A number may be missing where the file was given its next one a moment ago; two in a row are the end.
-        let last = self.names.rotation.max_files.max(1).saturating_add(1);
+        let last = self.names.policy.rotation.max_files.max(1).saturating_add(1);
         for _ in 0..2 {
             if self.number > last {
                 return None;

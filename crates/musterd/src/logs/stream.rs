@@ -75,6 +75,8 @@ pub(super) struct Stream {
     pub(super) counters: Arc<Counters>,
     pub(super) limited: Option<Box<Limited>>,
     pub(super) shown: Option<Shown>,
+    /// Where lines are shown that a file refused, if they are shown nowhere else.
+    pub(super) spare: Option<Box<Shown>>,
     pub(super) files: Box<[PathBuf]>,
     pub(super) syslog: Option<Box<Courier>>,
     /// The beginning of a line on its way to files.
@@ -168,10 +170,16 @@ impl Stream {
         }
     }
 
-    fn append(&self, bytes: &[u8], now: Instant, files: &mut Files) {
+    fn append(&mut self, bytes: &[u8], now: Instant, files: &mut Files) {
         let piece = Piece { bytes, counters: &self.counters, now };
-        if !bytes.is_empty() {
-            self.files.iter().for_each(|path| files.append(path, piece));
+        if bytes.is_empty() {
+            return;
+        }
+        let refused = self.files.iter().map(|path| files.append(path, piece)).max_by_key(|refused| refused.len());
+        if let (Some(spare), Some(refused @ [_, ..])) = (&mut self.spare, refused) {
+            let mut scratch = Scratch::default();
+            let count = spare.lines.push(refused, SystemTime::now(), &mut scratch.lines);
+            spare.push(count, &mut scratch);
         }
     }
 
@@ -209,7 +217,7 @@ impl Stream {
         self.recorder.end(moment.at);
         self.write_held(moment.now, files);
         self.send_partial(moment.at);
-        if let Some(shown) = &mut self.shown {
+        if let Some(shown) = self.shown.as_mut().or(self.spare.as_deref_mut()) {
             shown.lines.end(moment.at, &mut scratch.lines);
             shown.push(1, scratch);
         }
