@@ -56,6 +56,24 @@ const CASES: [Case; 7] = [
 /// How long, in seconds, supervisord may be late by looking only once a second, and by the machine's load.
 const LATE: f64 = 6.0;
 
+/// Only who asks for a preset by name reads of one.
+#[test]
+fn a_preset_is_named_where_it_was_asked_for() {
+    for (backoff, expected) in [
+        ("{ delay = \"100ms\" }", "next delay 100ms × 2^0 = 100ms\n"),
+        ("\"docker\"", "next delay 100ms × 2^0 = 100ms (preset docker)\n"),
+        ("{ preset = \"docker\", max = \"5s\" }", "next delay 100ms × 2^0 = 100ms (preset docker, max changed)\n"),
+    ] {
+        let text = format!("[program.web]\ncommand = \"web\"\nbackoff = {backoff}\n");
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let path = directory.path().join("muster.toml");
+        fs::write(&path, text).expect("the directory is ours");
+        let words = ["simulate", "-c", &path.to_string_lossy(), "--runs", "1@200ms"];
+        let told = ended(Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
+        assert!(told.out.contains(expected), "{expected} is not in\n{}", told.out);
+    }
+}
+
 /// supervisord itself, ended when it is dropped.
 struct Supervisord(Child);
 

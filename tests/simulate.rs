@@ -223,7 +223,7 @@ fn each_signal_of_a_ladder_has_its_line() {
 
 #[test]
 fn a_jittered_delay_is_told_with_its_range_and_seed() {
-    let (_directory, path) =
+    let (directory, path) =
         file("muster.toml", "[program.web]\ncommand = \"web\"\nbackoff = { delay = \"1s\", jitter = 0.5 }\n");
     let path = path.to_string_lossy();
     let words = |seed| ["simulate", "-c", &path, "--runs", "1@200ms ×3", "--seed", seed].map(str::to_owned).to_vec();
@@ -233,6 +233,12 @@ fn a_jittered_delay_is_told_with_its_range_and_seed() {
     assert!(first.contains("(seed 1)"), "{first}");
     assert_eq!(first, told("1"));
     assert_ne!(first, told("2"));
+    let drawn = directory.path().join("jitter.svg");
+    let words_and_picture = [words("1"), vec!["--svg".to_owned(), drawn.to_string_lossy().into_owned()]].concat();
+    assert_eq!(ended(&mut musterd(&words_and_picture)).code, Some(0));
+    let svg = fs::read_to_string(&drawn).expect("it was written");
+    assert_well_formed(&svg);
+    assert!(svg.contains("<title>by jitter from 2s to 3s</title>"), "{svg}");
     let json: Value = serde_json::from_str(&ended(&mut musterd(&[words("1"), vec!["--json".to_owned()]].concat())).out)
         .expect("--json writes JSON");
     let range: Vec<(f64, f64)> = json["timeline"]
@@ -242,21 +248,6 @@ fn a_jittered_delay_is_told_with_its_range_and_seed() {
         .filter_map(|moment| Some((moment["delay_min"].as_f64()?, moment["delay_max"].as_f64()?)))
         .collect();
     assert_eq!(range, [(1.0, 1.5), (2.0, 3.0), (4.0, 6.0)]);
-}
-
-/// Only who asks for a preset by name reads of one.
-#[test]
-fn a_preset_is_named_where_it_was_asked_for() {
-    for (backoff, expected) in [
-        ("{ delay = \"100ms\" }", "next delay 100ms × 2^0 = 100ms\n"),
-        ("\"docker\"", "next delay 100ms × 2^0 = 100ms (preset docker)\n"),
-        ("{ preset = \"docker\", max = \"5s\" }", "next delay 100ms × 2^0 = 100ms (preset docker, max changed)\n"),
-    ] {
-        let text = format!("[program.web]\ncommand = \"web\"\nbackoff = {backoff}\n");
-        let (_directory, path) = file("muster.toml", &text);
-        let ended = run(&["simulate", "-c", &path.to_string_lossy(), "--runs", "1@200ms"]);
-        assert!(ended.out.contains(expected), "{expected} is not in\n{}", ended.out);
-    }
 }
 
 #[test]

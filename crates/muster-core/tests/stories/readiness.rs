@@ -366,7 +366,7 @@ fn a_stop_that_was_asked_for_is_remembered_with_who_asked() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.exits("web", 0);
-    assert_eq!(last_cause(&stage, "web").as_deref(), Some("asked to"));
+    assert_eq!(last_cause(&stage, "web").as_deref(), Some("stopped by a command"));
     stage.start("web");
     stage.spawned("web");
     stage.exits("web", 1);

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use muster_core::explain::Span;
-use muster_core::{State, Time};
+use muster_core::{State, Time, Verdict};
 
 use super::story::{account, clock};
 use super::timeline::{Timeline, What};
@@ -164,6 +164,7 @@ fn draw_lane(svg: &mut String, axis: &Axis, timeline: &Timeline, index: usize) {
         let end = if is_last && timeline.exit.is_none() { WIDTH - RIGHT } else { axis.x(stay.to) };
         draw_stay(svg, stay.state, x, y, end - x, is_last);
     }
+    draw_bands(svg, axis, timeline, index, y);
     draw_ends(svg, axis, timeline, index, y);
 }
 
@@ -201,6 +202,26 @@ fn draw_stay(svg: &mut String, state: State, x: f64, y: f64, width: f64, is_last
             "<text x=\"{:.1}\" y=\"{:.0}\" font-size=\"10\" text-anchor=\"end\">{state}</text>",
             (x + width).min(WIDTH - RIGHT) - 2.0,
             y - 3.0
+        );
+    }
+}
+
+/// Within which time the next run could have begun, as a band at the foot of the lane where jitter has a say.
+fn draw_bands(svg: &mut String, axis: &Axis, timeline: &Timeline, index: usize, y: f64) {
+    for (at, change) in timeline.changes().filter(|(_, change)| change.instance.0 as usize == index) {
+        let Some(Verdict::Again(again)) = change.verdict.filter(|_| at <= timeline.ended) else { continue };
+        if !again.is_random() {
+            continue;
+        }
+        let (from, to) = (axis.x(at + again.delay_min), axis.x(at + again.delay_max));
+        let _ = writeln!(
+            svg,
+            "<rect class=\"jitter\" x=\"{from:.1}\" y=\"{:.0}\" width=\"{:.1}\" height=\"4\" fill=\"none\" stroke=\"#000\" \
+             stroke-width=\"0.7\"><title>by jitter from {} to {}</title></rect>",
+            y + BAR - 4.0,
+            (to - from).max(0.8),
+            Span(again.delay_min),
+            Span(again.delay_max)
         );
     }
 }
