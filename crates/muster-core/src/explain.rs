@@ -74,6 +74,10 @@ pub enum DelayRule {
     AtOnceAfterRunning,
     /// The first restart comes without delay.
     FirstAtOnce,
+    /// The least delay after a start that failed, where the policy has a shorter one.
+    FailedStart,
+    /// The daemon had nothing left to start it with, which is not counted.
+    Shortage,
     /// `delay × factor^step`, at most `max`.
     Power {
         /// The first delay.
@@ -178,6 +182,12 @@ impl fmt::Display for Again {
         }
         match self.rule {
             DelayRule::AtOnceAfterRunning => f.write_str(" at once: it had been RUNNING")?,
+            DelayRule::FailedStart => {
+                write!(f, ", next delay {}: the least after a start that failed", Span(self.delay))?;
+            }
+            DelayRule::Shortage => {
+                write!(f, " in {}: the daemon lacked the means to start it, which is not counted", Span(self.delay))?;
+            }
             DelayRule::FirstAtOnce => f.write_str(", at once: the first restart has no delay")?,
             DelayRule::Power { delay, factor, step, capped } => {
                 write!(f, ", next delay ")?;

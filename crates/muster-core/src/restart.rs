@@ -84,6 +84,13 @@ pub struct RestartPolicy {
     pub backoff: Backoff,
 }
 
+/// The least delay after a start that failed before there was a process. Without it a program with no delay and no limit
+/// would be attempted again as fast as the daemon can, and keep it from everything else.
+pub const FAILED_START_FLOOR: Duration = Duration::from_millis(100);
+
+/// The longest delay between attempts while the daemon lacks what it needs to make a process.
+const SHORTAGE_MAX: Duration = Duration::from_secs(5);
+
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
@@ -203,6 +210,8 @@ impl Preset {
 pub struct Tally {
     /// Consecutive ends that led to a restart.
     pub failures: u32,
+    /// Attempts in a row that failed for want of the daemon's own means.
+    pub(crate) shortages: u32,
     window_opened: Option<Time>,
     starts_in_window: u32,
 }
@@ -275,6 +284,37 @@ impl RestartPolicy {
         let Ended { success, .. } = ended;
         let (attempt, limit, when, preset) = (tally.failures, self.limit, self.when, self.backoff.preset());
         Verdict::Again(Again { delay, attempt, limit, start_in_window, rule, jitter, preset, reset, when, success })
+    }
+
+    /// What comes after a start that failed before there was a process: as [`RestartPolicy::judge`] says, but not at once.
+    pub fn judge_failed_start(&self, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
+        match self.judge(tally, ended, random) {
+            Verdict::Again(again) if again.delay < FAILED_START_FLOOR => {
+                let (delay, jitter) = (FAILED_START_FLOOR, Duration::ZERO);
+                Verdict::Again(Again { delay, jitter, rule: DelayRule::FailedStart, ..again })
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// What comes after the daemon lacked the means to start it: it is attempted again, whatever the policy says of
+    /// failures, and the attempt is not counted.
+    pub fn judge_shortage(&self, tally: &mut Tally) -> Verdict {
+        let step = tally.shortages.min(6);
+        tally.shortages = tally.shortages.saturating_add(1);
+        tally.starts_in_window = tally.starts_in_window.saturating_sub(1);
+        Verdict::Again(Again {
+            delay: (FAILED_START_FLOOR * 2_u32.pow(step)).min(SHORTAGE_MAX),
+            attempt: 0,
+            limit: self.limit,
+            start_in_window: tally.starts_in_window,
+            rule: DelayRule::Shortage,
+            jitter: Duration::ZERO,
+            preset: None,
+            reset: None,
+            when: self.when,
+            success: false,
+        })
     }
 
     fn resets(&self, ended: Ended) -> Option<CountReset> {
@@ -471,6 +511,34 @@ mod tests {
         for failures in [0, 1, 1023, 1024, u32::MAX] {
             assert_eq!(at_once.nominal_delay(failures), Duration::ZERO, "{failures}");
         }
+    }
+
+    const NEVER_BEGAN: Ended = Ended { at: Time::ZERO, uptime: Duration::ZERO, was_running: false, success: false };
+
+    #[test]
+    fn a_start_that_failed_is_never_attempted_again_at_once() {
+        let at_once = Backoff { delay: Duration::ZERO, ..Backoff::DEFAULT };
+        let policy = RestartPolicy { limit: Limit::Unlimited, backoff: at_once, ..RestartPolicy::DEFAULT };
+        let verdict = policy.judge_failed_start(&mut Tally::default(), NEVER_BEGAN, 0.0);
+        assert_eq!(verdict.decision(), Decision::Restart { delay: FAILED_START_FLOOR });
+        let expected = "attempt 1, no limit, next delay 100ms: the least after a start that failed";
+        assert_eq!(verdict.to_string(), expected);
+        let longer = RestartPolicy::DEFAULT.judge_failed_start(&mut Tally::default(), NEVER_BEGAN, 0.0);
+        assert_eq!(longer, RestartPolicy::DEFAULT.judge(&mut Tally::default(), NEVER_BEGAN, 0.0));
+    }
+
+    #[test]
+    fn a_shortage_is_waited_for_and_never_counted() {
+        let policy = RestartPolicy { when: RestartWhen::Never, limit: Limit::Retries(0), ..RestartPolicy::DEFAULT };
+        let mut tally = Tally::default();
+        let delays: Vec<u128> = (0..9)
+            .map(|_| match policy.judge_shortage(&mut tally).decision() {
+                Decision::Restart { delay } => delay.as_millis(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(delays, [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+        assert_eq!(tally.failures, 0);
     }
 
     #[test]

@@ -610,6 +610,9 @@ impl Model {
         };
         let up_for = self.now.since(born);
         let delay = self.past.delay_after_end(&self.rules.delays, self.now, up_for, is_up, wants_more);
+        // A start that failed is not attempted again at once, whatever the policy.
+        let is_unborn = matches!(end, RunEnd::NotSpawned(_));
+        let delay = delay.map(|delay| if is_unborn { delay.max(Duration::from_millis(100)) } else { delay });
         self.rest = match delay {
             Some(delay) => Rest::Again { at: self.now + delay, is_ripe: false },
             None if !wants_more && matches!(end, RunEnd::Exited(_)) => Rest::Ended,
