@@ -7,12 +7,11 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use muster_core::spec::{ControlSpec, UserSpec};
 use muster_sys::user::Accounts;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use tokio::net::UnixListener;
 
 /// The longest path a Unix socket can have: unix(7), sun_path is 108 bytes with the closing NUL.
@@ -68,7 +67,7 @@ impl Socket {
         let lock = suffixed(path, ".lock");
         let held = take_lock(&lock, path)?;
         let place = Place { path: path.to_owned(), lock, _held: held };
-        if UnixStream::connect(path).is_ok() {
+        if muster_sys::fd::has_listener(path) {
             // Somebody listens there who does not know the lock.
             std::mem::forget(place);
             return Err(SocketError::Taken(path.to_owned()));
@@ -119,7 +118,9 @@ fn make_directory(socket: &Path) -> Result<(), SocketError> {
 fn take_lock(lock: &Path, socket: &Path) -> Result<Flock<File>, SocketError> {
     loop {
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).mode(0o600).open(lock).map_err(|error| unusable(lock, &error))?;
+        // A FIFO in its place would be waited for, and a link would lead anywhere.
+        options.write(true).create(true).mode(0o600).custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits());
+        let file = options.open(lock).map_err(|error| unusable(lock, &error))?;
         let held = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(held) => held,
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => return Err(SocketError::Taken(socket.to_owned())),
@@ -156,6 +157,7 @@ fn listen(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<UnixL
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream;
 
     fn spec() -> ControlSpec {
         let none = Vec::new;
@@ -195,6 +197,25 @@ mod tests {
             let _other = std::os::unix::net::UnixListener::bind(path).unwrap();
             assert!(matches!(open(path), Err(SocketError::Taken(_))));
             assert!(UnixStream::connect(path).is_ok());
+        });
+    }
+
+    /// It hung the start for ever: connect(2) waits for room in the queue.
+    #[test]
+    fn a_listener_that_accepts_nobody_is_not_waited_for() {
+        in_runtime(|path| {
+            let _listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+            // Connections that were closed keep their places in the queue, of which the kernel has 4096 at most.
+            assert!((0..5000).all(|_| muster_sys::fd::has_listener(path)));
+            assert!(matches!(open(path), Err(SocketError::Taken(_))));
+        });
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_the_lock_is_not_waited_for() {
+        in_runtime(|path| {
+            nix::unistd::mkfifo(&suffixed(path, ".lock"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+            assert!(matches!(open(path), Err(SocketError::Unusable(_))));
         });
     }
 
