@@ -1,1 +1,51 @@
 //! Programs and resources that would keep PID 1 from its work.
+
+use std::time::{Duration, Instant};
+
+use crate::harness::{End, Setting};
+
+/// 459 098 attempts in 6 s, no API, no reaping, and SIGTERM without effect.
+#[test]
+fn starts_that_fail_without_delay_and_limit_do_not_keep_the_loop() {
+    let programs = "[program.nobody]\ncommand = \"true\"\nuser = \"no-such-user-here\"\nstartretries = \"unlimited\"\n\
+                    backoff = { delay = \"0s\" }\n";
+    let mut daemon = Setting::supervising(programs).start();
+    let began = Instant::now();
+    let lines = daemon.log.wait_for_many(5, "nobody", "will be started again");
+    assert!(began.elapsed() >= Duration::from_millis(200), "five attempts took {:?}", began.elapsed());
+    assert!(lines[0].field("why").is_some_and(|why| why.contains("the least after a start that failed")));
+    assert_eq!(daemon.client.get("/livez").status, 200);
+    daemon.terminate();
+    assert_eq!(daemon.wait(), End::Code(0));
+}
+
+/// A descriptor that the daemon does not have is no failure of the program: `restart = "no"` and it is attempted again.
+#[test]
+fn what_the_daemon_lacks_is_not_counted_as_a_programs_failure() {
+    let program = |n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\nrestart = \"no\"\nstartsecs = 0\n");
+    let programs: String = (0..60).map(program).collect();
+    let daemon = Setting::supervising(programs).wrapped(&["prlimit", "--nofile=80:80", "--"]).launch();
+    let again = daemon.log.wait_for("it is attempted again", |line| {
+        line.message == "will be started again" && line.field("why").is_some_and(|why| why.contains("not counted"))
+    });
+    assert_eq!(again.field("attempt").as_deref(), Some("0"));
+}
+
+/// The whole daemon is stopped for longer than the patience with a program that is stopping. What `docker pause` does is the same.
+#[test]
+fn time_that_the_daemon_was_stopped_counts_against_nobody() {
+    let programs = "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 1; done\"]\n\
+                    stopwaitsecs = 3\nstartsecs = 0\n";
+    let mut daemon = Setting::supervising(programs).musterd("shutdown_timeout = \"20s\"").start();
+    daemon.log.wait_for_program("slow", "running");
+    daemon.terminate();
+    daemon.log.wait_for("it is asked to stop", |line| line.message == "asked to stop");
+    daemon.signal(19);
+    let stopped = Instant::now();
+    crate::harness::wait_until("the pause is longer than the patience", || stopped.elapsed() > Duration::from_secs(4));
+    daemon.signal(18);
+    let resumed = Instant::now();
+    daemon.log.wait_for("it is told", |line| line.message.starts_with("the daemon was not running for a while"));
+    daemon.wait();
+    assert!(resumed.elapsed() > Duration::from_secs(2), "killed {:?} after the pause", resumed.elapsed());
+}

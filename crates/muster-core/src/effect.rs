@@ -91,6 +91,18 @@ pub enum Input {
         /// The answer.
         outcome: ProbeOutcome,
     },
+    /// A check that was asked for could not be made, by no fault of the run: it counts for nothing and is made again.
+    ProbeNotMade {
+        /// Of which run.
+        run: RunId,
+        /// Which check.
+        probe: usize,
+    },
+    /// The daemon was not running for so long (stopped, frozen, suspended, starved): every deadline moves by that.
+    TimeLost {
+        /// How long.
+        by: Duration,
+    },
     /// The run says that it lives.
     WatchdogPinged {
         /// Which run.
@@ -181,7 +193,7 @@ pub enum Effect {
         /// Which signal.
         signal: Signal,
     },
-    /// Carry out a check; answer with `ProbeFinished`, exactly once unless the run ends or `StopProbes` comes before.
+    /// Carry out a check; answer with `ProbeFinished` or `ProbeNotMade`, exactly once unless the run ends or `StopProbes` comes before.
     StartProbe {
         /// Of which run.
         run: RunId,
@@ -349,6 +361,11 @@ pub enum Event {
         reason: ShutdownReason,
         /// The budget for all of it.
         timeout: Duration,
+    },
+    /// These have used up their share of the budget and go on, while the next ones get their stop signal.
+    ShutdownOverlaps {
+        /// Which.
+        living: Vec<InstanceId>,
     },
     /// A second signal: SIGKILL to everything.
     ShutdownHurried,

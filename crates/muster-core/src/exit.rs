@@ -110,8 +110,20 @@ pub struct SpawnError {
 }
 
 const ENOENT: i32 = 2;
+/// EAGAIN, ENOMEM, ENFILE, EMFILE, ENOBUFS.
+const SHORTAGES: [i32; 5] = [11, 12, 23, 24, 105];
+
+/// Whether this error number means that the daemon, or the machine, has run out of something for the moment.
+pub fn is_shortage(errno: i32) -> bool {
+    SHORTAGES.contains(&errno)
+}
 
 impl SpawnError {
+    /// Whether the daemon lacked descriptors, memory or processes to make this one: nothing the program can be blamed for.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self.step, SpawnStep::Prepare | SpawnStep::Fork) && is_shortage(self.errno)
+    }
+
     /// What a shell would exit with: 127 for "not found", 126 for "cannot execute".
     pub fn shell_code(&self) -> u8 {
         if self.step == SpawnStep::Exec && self.errno == ENOENT { 127 } else { 126 }
@@ -157,6 +169,15 @@ impl fmt::Display for RunEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_the_daemon_itself_lacks_is_a_shortage() {
+        let error = |step, errno| SpawnError { step, errno, message: String::new() };
+        assert!(error(SpawnStep::Prepare, 24).is_shortage() && error(SpawnStep::Fork, 11).is_shortage());
+        assert!(!error(SpawnStep::Prepare, ENOENT).is_shortage());
+        assert!(!error(SpawnStep::User, 11).is_shortage(), "the program's own RLIMIT_NPROC");
+        assert!(!error(SpawnStep::Exec, 12).is_shortage());
+    }
 
     #[test]
     fn exit_codes_are_the_shells() {

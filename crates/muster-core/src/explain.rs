@@ -103,6 +103,10 @@ pub enum DelayRule {
         /// Of how many.
         of: u32,
     },
+    /// The least delay after a start that failed, where the policy has a shorter one.
+    FailedStart,
+    /// The daemon had nothing left to start it with, which is not counted.
+    Shortage,
     /// `delay × factor^step`, at most `max`.
     Power {
         /// The first delay.

@@ -149,6 +149,21 @@ impl Checks {
         Some(answer)
     }
 
+    /// A check could not be made. It is due again after a period, a second at most.
+    pub(crate) fn not_made(&mut self, spec: &InstanceSpec, place: usize, now: Time) {
+        let period = spec.probes.get(place).map_or(EAGER_MAX, |probe| probe.period);
+        if let Some(check) = self.checks.get_mut(place).filter(|check| check.is_under_way) {
+            check.is_under_way = false;
+            check.due = Some(now + period.clamp(EAGER_FIRST, EAGER_MAX));
+        }
+    }
+
+    /// Moves every check that is due by this much.
+    pub(crate) fn lose(&mut self, by: Duration) {
+        self.executed = self.executed + by;
+        self.checks.iter_mut().filter_map(|check| check.due.as_mut()).for_each(|due| *due = *due + by);
+    }
+
     /// Sets those going that may begin and never have.
     fn admit(&mut self, spec: &InstanceSpec, now: Time) {
         let has_started_up = self.has_started_up(spec);
@@ -284,6 +299,18 @@ mod tests {
         assert_eq!(checks.finished(&spec, 0, true, at(0)), None);
         assert_eq!(checks.finished(&spec, 7, true, at(0)), None);
         assert_eq!(checks.health(&spec), Health::Unknown);
+    }
+
+    #[test]
+    fn a_check_that_could_not_be_made_counts_for_nothing_and_is_made_again() {
+        let spec = spec(&[ProbeSpec { failure_threshold: 1, ..probe(ProbeKind::Liveness) }]);
+        let mut checks = Checks::begin(&spec, at(0)).expect("there is a probe");
+        checks.not_made(&spec, 0, at(0));
+        assert_eq!(checks.next_due(), Some(at(0)), "it was not under way");
+        assert_eq!(checks.take_due(at(0)), Some(0));
+        checks.not_made(&spec, 0, at(10));
+        assert_eq!((checks.health(&spec), checks.next_due()), (Health::Unknown, Some(at(1010))));
+        assert_eq!(answer(&mut checks, &spec, 1010, true).map(|answer| answer.failures), Some(0));
     }
 
     #[test]

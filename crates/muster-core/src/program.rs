@@ -243,6 +243,7 @@ impl Instance {
     pub(crate) fn executed(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = self.run.as_mut().filter(|run| !run.is_executed) else { return };
         run.is_executed = true;
+        self.tally.shortages = 0;
         if self.state != State::Starting || run.stop.is_some() {
             return;
         }
@@ -441,7 +442,12 @@ impl Instance {
             was_running: self.state == State::Running,
             success: past.success,
         };
-        let verdict = self.program.restart.judge(&mut self.tally, ended, turn.random.next_unit());
+        let (policy, random) = (&self.program.restart, turn.random.next_unit());
+        let verdict = match &past.end {
+            RunEnd::NotSpawned(error) if error.is_shortage() => policy.judge_shortage(&mut self.tally),
+            RunEnd::NotSpawned(_) => policy.judge_failed_start(&mut self.tally, ended, random),
+            RunEnd::Exited(_) => policy.judge(&mut self.tally, ended, random),
+        };
         let (run, success, code) = (past.run, past.success, past.end.shell_code());
         let has_exited = matches!(past.end, RunEnd::Exited(_));
         self.remember(PastRun { verdict, ..past });

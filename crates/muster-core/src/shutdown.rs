@@ -22,6 +22,17 @@ pub(crate) struct Wish {
     pub(crate) critical: Duration,
 }
 
+/// One that is being stopped and that others come after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Share {
+    /// When this counts.
+    at: Time,
+    /// Whether its share is used up then, or only its own patience: once it got SIGKILL there is nothing to wait for.
+    pub(crate) is_used_up: bool,
+    pub(crate) batch: BatchId,
+    pub(crate) id: InstanceId,
+}
+
 /// A shutdown under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
@@ -35,8 +46,8 @@ pub(crate) struct Shutdown {
     wishes: Vec<Option<Wish>>,
     /// When the wave under way must be over.
     wave_end: Time,
-    /// When those that are being stopped have had their time.
-    check: Option<(BatchId, Time)>,
+    /// When the shares of those that are being stopped are used up, the earliest first.
+    shares: BTreeSet<Share>,
     killed: BTreeSet<InstanceId>,
     slowest: Option<(InstanceId, Duration)>,
 }
@@ -67,7 +78,7 @@ impl Shutdown {
             wants: wants_of(&wishes),
             wishes,
             wave_end: now,
-            check: None,
+            shares: BTreeSet::new(),
             killed: BTreeSet::new(),
             slowest: None,
         }
@@ -80,7 +91,8 @@ impl Shutdown {
 
     /// Whoever is left shares another budget from now on. What happened so far stays in the account.
     pub(crate) fn share_anew(&mut self, now: Time, timeout: Duration, wishes: Vec<Option<Wish>>) {
-        (self.began, self.timeout, self.wave_end, self.check) = (now, timeout, now, None);
+        (self.began, self.timeout, self.wave_end) = (now, timeout, now);
+        self.shares.clear();
         (self.wants, self.wishes) = (wants_of(&wishes), wishes);
     }
 
@@ -132,21 +144,45 @@ impl Shutdown {
         RESERVE_MAX.min(self.timeout / 10)
     }
 
-    /// Some are being stopped that others come after, and have this long.
-    pub(crate) fn note_stopping(&mut self, now: Time, batch: BatchId, share: Duration) {
-        let at = now + share + self.reserve();
-        let at = self.check.map_or(at, |(_, earlier)| earlier.min(at));
-        self.check = Some((batch, at));
+    /// How long whoever is asked now may take before SIGKILL. A share says when the next ones are asked, never when one is
+    /// killed: time that is left belongs to everybody.
+    pub(crate) fn time_left(&self, now: Time) -> Duration {
+        self.last_kill().since(now)
     }
 
-    /// The batch of those who have had their time, perhaps.
-    pub(crate) fn take_overdue(&mut self, now: Time) -> Option<BatchId> {
-        self.check.take_if(|(_, at)| *at <= now).map(|(batch, _)| batch)
+    /// This one is being stopped, and others come after it: they are asked when it is gone, when it has been killed and had
+    /// a moment to go, or when its share is used up.
+    pub(crate) fn note_stopping(
+        &mut self,
+        now: Time,
+        batch: BatchId,
+        id: InstanceId,
+        share: Duration,
+        patience: Duration,
+    ) {
+        // With time to spare the kernel gets a moment for those who are killed at the end of their patience.
+        let moment = if share < patience { Duration::ZERO } else { self.reserve() };
+        for (span, is_used_up) in [(share.min(patience), false), (share, true)] {
+            self.shares.insert(Share { at: now + span + moment, is_used_up, batch, id });
+        }
+    }
+
+    /// One that has had its time, perhaps long gone.
+    pub(crate) fn take_overdue(&mut self, now: Time) -> Option<Share> {
+        let &share = self.shares.first().filter(|share| share.at <= now)?;
+        self.shares.remove(&share);
+        Some(share)
     }
 
     /// When there is next something to do.
     pub(crate) fn deadline(&self) -> Time {
-        self.check.map_or(self.end(), |(_, at)| at.min(self.end()))
+        self.shares.first().map_or(self.end(), |share| share.at.min(self.end()))
+    }
+
+    /// Time passed that nobody had.
+    pub(crate) fn lose(&mut self, by: Duration) {
+        (self.began, self.wave_end) = (self.began + by, self.wave_end + by);
+        self.shares = self.shares.iter().map(|&share| Share { at: share.at + by, ..share }).collect();
     }
 
     pub(crate) fn note_killed(&mut self, id: InstanceId) {

@@ -96,6 +96,12 @@ impl StopPlan {
         }
     }
 
+    /// Time passed that nobody had: the rest of the plan moves by that.
+    pub fn lose(&mut self, by: Duration) {
+        self.deadline = self.deadline + by;
+        self.kill_at = self.kill_at.map(|at| at + by);
+    }
+
     /// When the patience with the last of its signals is over.
     fn end(&self) -> Time {
         let end = self.deadline + patience_of(&self.steps[self.next..]);

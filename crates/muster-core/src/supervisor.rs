@@ -131,6 +131,10 @@ impl Supervisor {
             Input::Ready { run } => self.tell_run(now, run, |instance, turn| instance.became_ready(turn)),
             Input::Extended { run, by } => self.tell_run(now, run, |instance, turn| instance.extended(turn, by)),
             Input::ProbeFinished { run, probe, outcome } => self.take_answer(now, run, probe, outcome),
+            Input::ProbeNotMade { run, probe } => {
+                self.tell_run(now, run, |instance, turn| instance.check_not_made(turn, probe));
+            }
+            Input::TimeLost { by } => self.lose(now, by),
             Input::WatchdogPinged { run } => {
                 self.tell_run(now, run, |instance, turn| instance.watchdog_pinged(turn));
             }
@@ -333,6 +337,17 @@ impl Supervisor {
         let Some(&(_, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) else { return false };
         self.tell(now, id, |instance, turn| while instance.handle_deadline(turn) {});
         true
+    }
+
+    /// Every deadline moves by the time that the daemon did not have.
+    fn lose(&mut self, now: Time, by: Duration) {
+        let all: Vec<InstanceId> = self.instances.iter().map(Instance::id).collect();
+        for id in all {
+            self.tell(now, id, |instance, _| instance.lose(by));
+        }
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.lose(by);
+        }
     }
 
     fn in_start_order(&self, ids: impl IntoIterator<Item = InstanceId>) -> Vec<InstanceId> {

@@ -3,6 +3,8 @@
 //! Arming a slot replaces what was there, and leaving a state empties all slots, so an old deadline can never act on a
 //! new run. Knows nothing of clocks: callers pass times.
 
+use std::time::Duration;
+
 use crate::time::Time;
 
 /// What a deadline of an instance is for.
@@ -59,6 +61,11 @@ impl Timers {
         self.slots = Default::default();
     }
 
+    /// Moves everything by this much.
+    pub fn lose(&mut self, by: Duration) {
+        self.slots.iter_mut().flatten().for_each(|at| *at = *at + by);
+    }
+
     /// The earliest deadline.
     pub fn earliest(&self) -> Option<Time> {
         self.slots.iter().flatten().min().copied()
@@ -76,7 +83,6 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn at(seconds: u64) -> Time {
         Time::from_origin(Duration::from_secs(seconds))

@@ -102,6 +102,8 @@ pub struct Received {
     /// Who sent it. `None`: the kernel itself (a terminal), or a process outside of this pid namespace, as
     /// `docker kill` is.
     pub sender_pid: Option<Pid>,
+    /// Whether a process outside of this pid namespace sent it with kill(2), as container engines do.
+    pub is_from_outside: bool,
     /// The sender's user id; 0 where the kernel sent it.
     pub sender_uid: u32,
 }
@@ -170,7 +172,8 @@ impl AsFd for Signals {
 fn received(record: &libc::signalfd_siginfo) -> Option<Received> {
     let signal = Signal::from_number(i32::try_from(record.ssi_signo).ok()?)?;
     let sender_pid = i32::try_from(record.ssi_pid).ok().filter(|&pid| pid > 0).map(Pid);
-    Some(Received { signal, sender_pid, sender_uid: record.ssi_uid })
+    let is_from_outside = record.ssi_code == libc::SI_USER && record.ssi_pid == 0;
+    Some(Received { signal, sender_pid, is_from_outside, sender_uid: record.ssi_uid })
 }
 
 /// Sends a signal to one process. Fails with `ESRCH` when it is gone, `EPERM` when it is not ours to signal.

@@ -9,12 +9,14 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Event, Input, Instance, Outcome, RequestId, RunId, Scope, ShutdownReason, Signal, State};
+use muster_core::{
+    Effect, Event, Input, Instance, Outcome, ProbeOutcome, RequestId, RunId, Scope, ShutdownReason, Signal, State,
+};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, error, info, trace};
+use tracing::{debug, error, info, trace, warn};
 
 use crate::children::commands::is_command;
 use crate::journal;
@@ -33,6 +35,16 @@ const KILL_AGAIN: Duration = Duration::from_millis(10);
 /// while the others get their signal are taken in by then, not one after another when all are dead and no other
 /// processor has anything to do. What that means for the core it hears after the last effect, as always.
 const REAP_AFTER: usize = 64;
+
+/// So long effects are carried out before the loop looks at its sources again. What is left goes on right after that.
+const TURN: Duration = Duration::from_millis(10);
+
+/// So many signals are taken in a row: real-time signals queue, and whoever sends them without end must not have the loop
+/// for itself.
+const SIGNALS_A_TURN: usize = 64;
+
+/// How much later than asked the loop must wake up for that time not to count. Less is what a busy machine does.
+const LATE: Duration = Duration::from_millis(250);
 
 /// The event loop.
 pub(crate) struct EventLoop {
@@ -60,6 +72,8 @@ pub(crate) struct EventLoop {
     to_wake: Vec<RunId>,
     /// How many programs are still to come up before the code that started them is given back.
     to_come_up: usize,
+    /// Whether as many signals were taken as may be in a row, and the others come first now.
+    has_many_signals: bool,
     exit: Option<u8>,
 }
 
@@ -86,6 +100,7 @@ enum Happened {
     Probe(Finished),
     Order(Order),
     Drained,
+    Nothing,
 }
 
 impl EventLoop {
@@ -118,6 +133,7 @@ impl EventLoop {
             kill_again: None,
             to_wake: Vec::new(),
             to_come_up,
+            has_many_signals: false,
             exit: None,
         }
     }
@@ -125,14 +141,32 @@ impl EventLoop {
     /// Supervises until the core says that it is over, and gives the container's exit code, and until when there is time.
     pub(crate) async fn run(mut self) -> (u8, Option<Instant>) {
         self.inputs.push_back(Input::Booted);
+        let mut looked_at = Instant::now();
+        let mut longest = Duration::ZERO;
         loop {
-            self.settle();
+            let is_settled = self.settle();
             self.console.release();
+            longest = longest.max(looked_at.elapsed());
+            if !is_settled {
+                // Connections and probes have their turn, too.
+                tokio::task::yield_now().await;
+                looked_at = Instant::now();
+                if let Ok(Some(received)) = self.signals.get_ref().next() {
+                    self.handle_signals(received);
+                }
+                continue;
+            }
             if let Some(code) = self.exit {
                 self.send_deferred(u64::MAX);
+                debug!(milliseconds = longest.as_millis(), "the longest turn of the loop");
                 return (code, self.budget);
             }
+            let (asked, rested) = (self.next_deadline(), looked_at);
             let happened = self.wait().await;
+            looked_at = Instant::now();
+            if asked.is_some_and(|at| looked_at.saturating_duration_since(at) > LATE) {
+                self.lose(looked_at.saturating_duration_since(rested));
+            }
             // Whatever is logged on the way to the next rest is written at once.
             self.console.hold();
             match happened {
@@ -152,6 +186,7 @@ impl EventLoop {
                     error!(%error, "cannot wait for events any more");
                     return (1, None);
                 }
+                Happened::Nothing => {}
                 Happened::Drained => {
                     let delivered = *self.drained.borrow_and_update();
                     self.send_deferred(delivered);
@@ -168,10 +203,11 @@ impl EventLoop {
             set.ready(&mut tokens)?;
             if tokens.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(tokens) }
         };
+        let is_crowded = std::mem::take(&mut self.has_many_signals);
         let signals = |signals: &Signals| signals.next()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
         tokio::select! {
             biased;
-            received = self.signals.read_with(signals) => Happened::Signal(received),
+            received = self.signals.read_with(signals), if !is_crowded => Happened::Signal(received),
             tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
             () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,
             Some(finished) = self.results.recv() => Happened::Probe(finished),
@@ -179,7 +215,19 @@ impl EventLoop {
             Some(order) = self.orders.recv() => Happened::Order(order),
             // The last: who talks without end keeps nothing waiting.
             tokens = self.voices.read_with(ready) => Happened::Voices(tokens),
+            () = tokio::task::yield_now(), if is_crowded => Happened::Nothing,
         }
+    }
+
+    /// The loop woke up much later than it asked to: the daemon was stopped, frozen, suspended or starved, and its programs
+    /// most likely with it. Nobody is judged by that time. How much of it was lost before the deadline cannot be known, so
+    /// everything has as long from now on as it had when the loop went to rest.
+    fn lose(&mut self, by: Duration) {
+        warn!(milliseconds = by.as_millis(), "the daemon was not running for a while; every deadline moves by that");
+        let now = self.shared.clock.now();
+        self.shared.supervisor.borrow_mut().handle_input(now, Input::TimeLost { by });
+        self.budget = self.budget.and_then(|end| end.checked_add(by));
+        self.deferred.iter_mut().for_each(|deferred| deferred.until += by);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -218,17 +266,23 @@ impl EventLoop {
         self.send_deferred(delivered);
         let now = self.shared.clock.now();
         self.shared.supervisor.borrow_mut().handle_timeout(now);
-        self.drain_effects();
     }
 
     /// Takes every signal that has come. Children are reaped once, after all of them.
     fn handle_signals(&mut self, first: Received) {
         let mut has_children = false;
         let mut next = Some(first);
-        while let Some(received) = next {
+        for _ in 0..SIGNALS_A_TURN {
+            let Some(received) = next.take() else { break };
             has_children |= received.signal == Signal::CHLD;
             self.handle_signal(received);
             next = self.signals.get_ref().next().ok().flatten();
+        }
+        if let Some(last) = next {
+            // It has been read, so it must be heard.
+            has_children |= last.signal == Signal::CHLD;
+            self.handle_signal(last);
+            self.has_many_signals = true;
         }
         if has_children {
             self.reap();
@@ -238,6 +292,8 @@ impl EventLoop {
     fn handle_signal(&mut self, received: Received) {
         const RTMIN_PLUS_3: i32 = 37;
         const PWR: i32 = 30;
+        /// PIPE, CONT, TSTP, TTIN, TTOU and URG: nobody means an end by them.
+        const NEVER_A_STOP: [i32; 6] = [13, 18, 20, 21, 22, 23];
         let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
         match signal {
             Signal::CHLD => {}
@@ -253,6 +309,8 @@ impl EventLoop {
                 info!(sender, "log files are opened anew");
                 self.shared.children.borrow().logs().reopen();
             }
+            // The image's STOPSIGNAL, sent by an engine from outside: WINCH of httpd, for one.
+            _ if received.is_from_outside && !NEVER_A_STOP.contains(&signal.number()) => self.ask_shutdown(received),
             _ => debug!(%signal, sender, "ignored a signal"),
         }
     }
@@ -285,7 +343,7 @@ impl EventLoop {
         while let Some(finished) = next {
             if let Some((run, probe, outcome, command)) = self.probes.finish(finished) {
                 self.kill(command);
-                self.inputs.push_back(Input::ProbeFinished { run, probe, outcome });
+                self.inputs.push_back(answered(run, probe, outcome));
             }
             next = self.results.try_recv().ok();
         }
@@ -312,40 +370,49 @@ impl EventLoop {
         });
     }
 
-    /// Until nothing is left to tell the core, and nothing to sweep.
-    fn settle(&mut self) {
+    /// Until nothing is left to carry out, to tell the core and to sweep, or the turn is over: false then.
+    ///
+    /// The core's contract holds either way: it hears the next input when every effect of the last one is carried out.
+    fn settle(&mut self) -> bool {
+        let end = Instant::now() + TURN;
         loop {
-            while let Some(input) = self.inputs.pop_front().map(secrets::masked) {
-                trace!(?input);
-                let now = self.shared.clock.now();
-                self.shared.supervisor.borrow_mut().handle_input(now, input);
-                self.drain_effects();
+            if !self.drain_effects(end) {
+                return false;
             }
-            self.take_gone_trees();
             if self.inputs.is_empty() {
-                return self.send_sweeps();
+                self.take_gone_trees();
             }
+            let Some(input) = self.inputs.pop_front().map(secrets::masked) else {
+                self.send_sweeps();
+                return true;
+            };
+            trace!(?input);
+            let now = self.shared.clock.now();
+            self.shared.supervisor.borrow_mut().handle_input(now, input);
         }
     }
 
-    fn drain_effects(&mut self) {
+    /// False when the turn is over before the effects are.
+    fn drain_effects(&mut self, end: Instant) -> bool {
         let mut carried_out: usize = 0;
-        loop {
+        let is_drained = loop {
             // The borrow must end before the effect is carried out, which reads the supervisor itself.
             let effect = self.shared.supervisor.borrow_mut().poll_effect();
-            match effect {
-                Some(effect) => self.carry_out(effect),
-                None => break,
-            }
+            let Some(effect) = effect else { break true };
+            self.carry_out(effect);
             carried_out += 1;
             if carried_out.is_multiple_of(REAP_AFTER) {
                 self.reap();
             }
-        }
+            if Instant::now() >= end {
+                break false;
+            }
+        };
         if !self.to_wake.is_empty() {
             self.shared.children.borrow_mut().wake(&self.to_wake);
             self.to_wake.clear();
         }
+        is_drained
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -371,7 +438,7 @@ impl EventLoop {
             Effect::StartProbe { run, probe, spec, .. } => {
                 let mut children = self.shared.children.borrow_mut();
                 if let Some(outcome) = self.probes.start(run, probe, &spec, &mut children) {
-                    self.inputs.push_back(Input::ProbeFinished { run, probe, outcome });
+                    self.inputs.push_back(answered(run, probe, outcome));
                 }
             }
             Effect::StopProbes { run } => {
@@ -437,5 +504,12 @@ impl EventLoop {
                 self.kill_again = Some(Instant::now() + KILL_AGAIN);
             }
         }
+    }
+}
+
+fn answered(run: RunId, probe: usize, outcome: Option<ProbeOutcome>) -> Input {
+    match outcome {
+        Some(outcome) => Input::ProbeFinished { run, probe, outcome },
+        None => Input::ProbeNotMade { run, probe },
     }
 }

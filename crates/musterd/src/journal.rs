@@ -91,6 +91,10 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
                 "another configuration is in force"
             );
         }
+        Event::ShutdownOverlaps { living } => {
+            let names = living.iter().map(|&id| name(id)).collect::<Vec<_>>().join(",");
+            warn!(programs = names, "the time to stop is short: the next programs are asked while these are stopping");
+        }
         Event::ShutdownHurried => warn!("asked to stop again: SIGKILL to everything"),
         Event::ShutdownEnded { reason, code, killed, left, slowest } => {
             let names = |ids: &[InstanceId]| ids.iter().map(|&id| name(id)).collect::<Vec<_>>().join(",");

@@ -25,6 +25,7 @@ pub(crate) fn publish(shared: &Shared, event: Event) {
             let probe = supervisor.instance(instance).spec().check(probe).map_or("", |check| check.name).into();
             (Some(instance), Some(run), What::Health(Box::new(Healthy { health, probe, detail })))
         }
+        Event::ShutdownOverlaps { .. } => return,
         // Each failing check would push out what matters. What comes of them is told.
         Event::ProbeFailed { .. } => return,
         Event::Failing { instance, run, cause } => (Some(instance), Some(run), What::Failing(Box::new(cause))),

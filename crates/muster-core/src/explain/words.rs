@@ -59,6 +59,12 @@ impl fmt::Display for Again {
                 }
             },
             DelayRule::FirstAtOnce => f.write_str(", at once: the first restart has no delay")?,
+            DelayRule::FailedStart => {
+                write!(f, ", next delay {}: the least after a start that failed", Span(self.delay))?;
+            }
+            DelayRule::Shortage => {
+                write!(f, " in {}: the daemon lacked the means to start it, which is not counted", Span(self.delay))?;
+            }
             DelayRule::AfterSuccess(delay) => write!(f, ", next delay {}", Span(delay))?,
             DelayRule::Power { delay, factor: 1.0, .. } => write!(f, ", next delay {}", Span(delay))?,
             DelayRule::Power { delay, factor, step, capped } => {

@@ -92,6 +92,22 @@ impl Instance {
         (reaction != OnFailure::Restart).then_some(reaction)
     }
 
+    /// Time passed that the daemon did not have: whatever is awaited may take as much longer.
+    pub(crate) fn lose(&mut self, by: Duration) {
+        self.timers.lose(by);
+        let Some(run) = &mut self.run else { return };
+        run.stop.iter_mut().for_each(|plan| plan.lose(by));
+        run.checks.iter_mut().for_each(|checks| checks.lose(by));
+    }
+
+    /// A check could not be made: it is made again soon, as if it had not been begun.
+    pub(crate) fn check_not_made(&mut self, turn: &mut Turn<'_>, place: usize) {
+        if let Some(checks) = self.run.as_mut().and_then(|run| run.checks.as_mut()) {
+            checks.not_made(&self.spec, place, turn.now);
+            self.arm_checks();
+        }
+    }
+
     /// Whether its run can serve.
     pub fn ready(&self) -> Readiness {
         let Some(run) = &self.run else { return Readiness::Unknown };

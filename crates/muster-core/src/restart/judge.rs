@@ -12,6 +12,13 @@ use crate::time::Time;
 /// How much later than its window's end a start is that waits for it: a window closes when more than its length has passed.
 const JUST_AFTER: Duration = Duration::from_micros(1);
 
+/// The least delay after a start that failed before there was a process. Without it a program with no delay and no limit
+/// would be attempted again as fast as the daemon can, and keep it from everything else.
+const FAILED_START_FLOOR: Duration = Duration::from_millis(100);
+
+/// The longest delay between attempts while the daemon lacks what it needs to make a process.
+const SHORTAGE_MAX: Duration = Duration::from_secs(5);
+
 /// What an instance remembers of its past ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -19,6 +26,8 @@ pub struct Tally {
     pub failures: u32,
     /// The same since the last manual start, whatever was forgiven since.
     ever: u32,
+    /// Attempts in a row that failed for want of the daemon's own means.
+    pub(crate) shortages: u32,
     last_delay: Duration,
     window_opened: Option<Time>,
     starts_in_window: u32,
@@ -68,6 +77,38 @@ impl RestartPolicy {
         let is_only_a_failed_start = is_failed_start && (ended.success || self.when == RestartWhen::Never);
         let again = self.again(is_only_a_failed_start);
         self.go_on(tally, ended, random, Again { success, rule, reset, ..again })
+    }
+
+    /// What comes after a start that failed before there was a process: as [`RestartPolicy::judge`] says, but not at once.
+    pub fn judge_failed_start(&self, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
+        match self.judge(tally, ended, random) {
+            Verdict::Again(again) if again.delay < FAILED_START_FLOOR => Verdict::Again(Again {
+                delay: FAILED_START_FLOOR,
+                delay_min: FAILED_START_FLOOR,
+                delay_max: FAILED_START_FLOOR,
+                rule: DelayRule::FailedStart,
+                ..again
+            }),
+            verdict => verdict,
+        }
+    }
+
+    /// What comes after the daemon lacked the means to start it: it is attempted again, whatever the policy says of
+    /// failures, and the attempt is not counted.
+    pub fn judge_shortage(&self, tally: &mut Tally) -> Verdict {
+        let step = tally.shortages.min(6);
+        tally.shortages = tally.shortages.saturating_add(1);
+        tally.starts_in_window = tally.starts_in_window.saturating_sub(1);
+        let delay = (FAILED_START_FLOOR * 2_u32.pow(step)).min(SHORTAGE_MAX);
+        Verdict::Again(Again {
+            delay,
+            delay_min: delay,
+            delay_max: delay,
+            start_in_window: tally.starts_in_window,
+            rule: DelayRule::Shortage,
+            preset: None,
+            ..self.again(false)
+        })
     }
 
     /// There will be another run, unless too many have begun within a window.
@@ -432,5 +473,44 @@ mod tests {
             Backoff { growth: crate::restart::Growth::Steps(2), max: seconds(10), ..Preset::Systemd.backoff() };
         let policy = RestartPolicy { backoff, limit: Limit::Unlimited, ..Preset::Systemd.policy(RestartWhen::Always) };
         assert_eq!(story(policy, [(3_600_000, true, true); 4]).0, [100, 1000, 10_000, 10_000]);
+    }
+}
+
+#[cfg(test)]
+mod failed_starts {
+    use super::*;
+    use crate::restart::Backoff;
+
+    fn ended(was_spawned: bool) -> Ended {
+        Ended { at: Time::ZERO, uptime: Duration::ZERO, was_spawned, was_running: false, success: false }
+    }
+
+    fn at_once() -> RestartPolicy {
+        let backoff = Backoff { delay: Duration::ZERO, ..Backoff::DEFAULT };
+        RestartPolicy { limit: Limit::Unlimited, backoff, ..RestartPolicy::DEFAULT }
+    }
+
+    #[test]
+    fn a_start_that_failed_is_never_attempted_again_at_once() {
+        let (policy, mut tally) = (at_once(), Tally::default());
+        for _ in 0..100 {
+            let decision = policy.judge_failed_start(&mut tally, ended(false), 0.5).decision();
+            assert_eq!(decision, Decision::Restart { delay: FAILED_START_FLOOR });
+        }
+        assert_eq!(policy.decide(&mut tally, ended(true), 0.5), Decision::Restart { delay: Duration::ZERO });
+    }
+
+    #[test]
+    fn a_shortage_is_waited_for_and_never_counted() {
+        let policy = RestartPolicy { when: RestartWhen::Never, ..at_once() };
+        let mut tally = Tally::default();
+        let delays: Vec<u128> = (0..9)
+            .map(|_| match policy.judge_shortage(&mut tally).decision() {
+                Decision::Restart { delay } => delay.as_millis(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(delays, [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+        assert_eq!(tally.failures, 0);
     }
 }

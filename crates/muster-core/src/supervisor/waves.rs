@@ -3,14 +3,14 @@
 //! [`crate::batch`] knows who is in which wave; here waves begin, end, and are passed over when a shutdown has no more time for
 //! them.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Supervisor;
 use crate::batch::{BatchId, Next, Purpose};
-use crate::effect::Effect;
+use crate::effect::{Effect, Event};
 use crate::name::InstanceId;
 use crate::order::{Wave, stop_waves};
+use crate::program::Instance;
 use crate::signal::Signal;
 use crate::time::Time;
 
@@ -78,35 +78,44 @@ impl Supervisor {
         if is_shutdown && are_last {
             self.effects.push_back(Effect::SignalStrays { signal: Signal::TERM });
         }
-        let mut longest = Duration::ZERO;
         for &id in members {
             let (place, patience) = (self.place(id), self.instance(id).patience(now));
-            let shutdown = self.shutdown.as_ref().filter(|_| is_shutdown);
-            let budget = shutdown.map(|shutdown| shutdown.share_of(now, place, patience));
-            longest = longest.max(budget.unwrap_or_default().min(patience));
+            let shutdown = self.shutdown.as_mut().filter(|_| is_shutdown);
+            let budget = shutdown.map(|shutdown| {
+                if !are_last {
+                    let share = shutdown.share_of(now, place, patience);
+                    shutdown.note_stopping(now, batch, id, share, patience);
+                }
+                shutdown.time_left(now)
+            });
             self.tell(now, id, |instance, turn| instance.stop_run(turn, budget, purpose.cause()));
-        }
-        if let Some(shutdown) = self.shutdown.as_mut().filter(|_| is_shutdown && !are_last && !members.is_empty()) {
-            shutdown.note_stopping(now, batch, longest);
         }
     }
 
-    /// A shutdown's members that have had SIGKILL and their time must not cost the others their stop signal: what the
-    /// kernel then still keeps of them does nothing any more. False when there are none.
+    /// A shutdown's members that have used up their share must not cost the others their stop signal: those are asked while
+    /// these go on for as long as they are configured to, within the budget. False when there are none.
     pub(super) fn pass_over(&mut self, now: Time) -> bool {
-        let Some(batch) = self.shutdown.as_mut().and_then(|shutdown| shutdown.take_overdue(now)) else { return false };
-        let current: Vec<InstanceId> = self.batches.current(batch).collect();
-        let (killed, living): (Vec<_>, Vec<_>) = current.into_iter().partition(|&id| self.instance(id).was_killed());
-        // Some were begun later than others, or the daemon was late and gave them their patience all the same.
-        let next = living.iter().filter_map(|&id| self.instance(id).earliest_deadline()).min();
-        for id in killed {
-            self.batches.is_down(batch, id);
+        let (mut overdue, mut is_any): (BTreeMap<BatchId, Vec<InstanceId>>, bool) = (BTreeMap::new(), false);
+        while let Some(share) = self.shutdown.as_mut().and_then(|shutdown| shutdown.take_overdue(now)) {
+            is_any = true;
+            if share.is_used_up || self.get(share.id).is_some_and(Instance::was_killed) {
+                overdue.entry(share.batch).or_default().push(share.id);
+            }
         }
-        if let Some((at, shutdown)) = next.zip(self.shutdown.as_mut()).filter(|_| self.batches.has_more(batch)) {
-            shutdown.note_stopping(at, batch, Duration::ZERO);
+        for (batch, mut late) in overdue {
+            let current: BTreeSet<InstanceId> = self.batches.current(batch).collect();
+            late.retain(|id| current.contains(id));
+            for &id in late {
+                self.batches.is_down(batch, id);
+            }
+            let living = late.into_iter().filter(|&id| !self.instance(id).was_killed());
+            let living: Vec<InstanceId> = living.collect();
+            if !living.is_empty() && self.batches.has_more(batch) {
+                self.effects.push_back(Effect::Publish(Event::ShutdownOverlaps { living }));
+            }
+            self.advance_batch(now, batch);
         }
-        self.advance_batch(now, batch);
-        true
+        is_any
     }
 
     pub(super) fn end_batch(&mut self, now: Time, batch: BatchId) {

@@ -625,8 +625,10 @@ impl Model {
         let was_spawned = matches!(end, RunEnd::Exited(_));
         let facts = End { up_for, was_running: is_up, is_success, was_spawned };
         let next = self.past.next_after(&self.rules.delays, self.rules.when, facts);
+        // A start that failed is not attempted again at once, whatever the policy.
+        let floor = if was_spawned { Duration::ZERO } else { Duration::from_millis(100) };
         self.rest = match next {
-            Next::RunAfter(delay) => Rest::Again { at: self.now + delay, is_ripe: false },
+            Next::RunAfter(delay) => Rest::Again { at: self.now + delay.max(floor), is_ripe: false },
             Next::Nothing if was_spawned => Rest::Ended,
             Next::Nothing | Next::GivenUp => Rest::GivenUp,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_core::spec::ProgramSpec;
 use muster_core::{Awaited, Event, Exit, Input, InstanceId, Settings, ShutdownReason, Signal, Verb};
 
-use crate::common::programs::{SETTINGS, after, killed_by, ms, program, quick, ranked, s, stop_with};
+use crate::common::programs::{SETTINGS, after, ms, program, quick, ranked, s, stop_with};
 use crate::stage::Stage;
 
 const NAMES: [&str; 10] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"];
@@ -109,7 +109,8 @@ fn three_that_need_four_seconds_each_are_stopped_side_by_side() {
     assert_eq!((stage.exit_code(), stage.now.since_origin()), (Some(0), s(4)));
 }
 
-/// Ten seconds of patience each, nine for all: everyone gets its signal and a tenth of the time.
+/// Ten seconds of patience each, nine for all: everyone is asked after a tenth of the time at the latest, and nobody is killed
+/// before the time of all is over.
 #[test]
 fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
     let mut stage = one_after_the_other(s(10));
@@ -120,18 +121,60 @@ fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
         stage.after(ms(889));
         stage.did_nothing();
         stage.after(ms(1));
-        stage.did(&format!("sweep {name} with KILL"));
-        let run = stage.core.find(name).and_then(|one| one.run()).unwrap();
-        stage.hand(Input::Exited { run, exit: killed_by(Signal::KILL) });
-        stage.did(&format!("sweep {name} with KILL"));
-        stage.hand(Input::TreeGone { run });
     }
-    stage.did("KILL strays, exit 0");
     assert_eq!(stage.now.since_origin(), ms(8900));
+    let swept: Vec<String> = NAMES.iter().map(|name| format!("sweep {name} with KILL")).collect();
+    stage.did(&swept.join(", "));
+    NAMES.into_iter().for_each(|name| stage.is_killed(name, Signal::KILL));
+    assert_eq!(stage.exit_code(), Some(0));
     let killed: Vec<InstanceId> = (0..10).map(InstanceId).collect();
     assert!(
         matches!(end_of(&stage), Event::ShutdownEnded { killed: told, left, .. } if *told == killed && left.is_empty())
     );
+}
+
+/// Four priorities and nine seconds, of which the first two need four each: the first was killed after 2.2 s, and everything was
+/// over after 6.7 s.
+#[test]
+fn who_needs_longer_than_its_share_ends_by_itself_where_there_is_time() {
+    let mut stage = Stage::booted([ranked("d", 1), ranked("c", 2), ranked("b", 3), ranked("a", 4)]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM a");
+    stage.after(ms(2225));
+    stage.did("TERM b");
+    stage.after(ms(1775));
+    stage.did_nothing();
+    stage.is_killed("a", Signal::TERM);
+    stage.did("sweep a with TERM");
+    stage.after(ms(450));
+    stage.did("TERM c");
+    stage.after(ms(1775));
+    stage.is_killed("b", Signal::TERM);
+    stage.is_killed("c", Signal::TERM);
+    stage.did("sweep b with TERM, sweep c with TERM, TERM strays, TERM d");
+    stage.is_killed("d", Signal::TERM);
+    let Event::ShutdownEnded { killed, left, .. } = end_of(&stage) else { panic!("it has ended") };
+    assert!(killed.is_empty() && left.is_empty(), "{killed:?} {left:?}");
+}
+
+/// The container was paused for a minute: the budget, the patience and the delays begin where they were.
+#[test]
+fn time_that_the_daemon_did_not_have_is_nobodys() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM strays, TERM web");
+    stage.after(s(5));
+    stage.now = stage.now + s(60);
+    stage.hand(Input::TimeLost { by: s(60) });
+    stage.did_nothing();
+    stage.after(ms(3899));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep web with KILL");
+    stage.after(ms(99));
+    assert_eq!(stage.exit_code(), None);
+    stage.after(ms(1));
+    assert_eq!(stage.exit_code(), Some(0));
 }
 
 #[test]
@@ -258,13 +301,12 @@ fn a_later_command_with_less_time_shortens_it_for_everybody() {
     stage.after(ms(863));
     stage.did_nothing();
     stage.after(ms(1));
-    stage.did("sweep app with KILL");
-    stage.is_killed("app", Signal::KILL);
-    stage.did("sweep app with KILL, TERM strays, TERM db");
+    stage.did("TERM strays, TERM db");
     stage.after(ms(1036));
-    stage.did("sweep db with KILL");
+    stage.did("sweep db with KILL, sweep app with KILL");
+    stage.is_killed("app", Signal::KILL);
     stage.is_killed("db", Signal::KILL);
-    stage.did("sweep db with KILL, KILL strays, exit 0");
+    stage.did("sweep app with KILL, sweep db with KILL, KILL strays, exit 0");
     assert_eq!(stage.now.since_origin(), ms(11_900));
 }
 
@@ -389,8 +431,8 @@ fn more_time_to_stop_is_taken_from_nobody() {
     stage.asks_for("app", Duration::MAX);
     stage.after(ms(29_999));
     stage.did("TERM app");
-    stage.after(ms(1));
-    stage.did("sweep app with KILL");
+    stage.after(ms(101));
+    stage.did("TERM strays, TERM db");
     // A program that is being stopped already has no greater claim for having asked for more.
     let mut stage = Stage::with(Settings { shutdown_timeout: ms(10_100), ..SETTINGS }, waves()).boot();
     stage.stop("app");
@@ -400,7 +442,9 @@ fn more_time_to_stop_is_taken_from_nobody() {
     stage.after(ms(4_999));
     stage.did_nothing();
     stage.after(ms(1));
-    stage.did("sweep app with KILL");
+    stage.did("TERM strays, TERM db");
+    stage.after(ms(5_000));
+    stage.did("sweep db with KILL, sweep app with KILL");
 }
 
 #[test]
@@ -412,10 +456,8 @@ fn more_time_to_stop_leaves_those_who_are_needed_theirs() {
     stage.asks_for("app", Duration::MAX);
     stage.after(ms(14_999));
     stage.did("TERM app");
-    stage.after(ms(1));
-    stage.did("sweep app with KILL");
-    stage.is_killed("app", Signal::KILL);
-    stage.forget_deeds();
+    stage.after(ms(101));
+    stage.did("TERM strays, TERM db");
     stage.after(ms(10_000));
     stage.did("sweep db with KILL");
 }

@@ -7,7 +7,6 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, lchown};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use muster_core::spec::{ControlSpec, UserSpec};
@@ -70,7 +69,7 @@ impl Socket {
         let lock = suffixed(path, ".lock");
         let held = take_lock(&judged, &lock, path)?;
         let place = Place { path: path.to_owned(), lock, _held: held };
-        if UnixStream::connect(path).is_ok() {
+        if muster_sys::fd::has_listener(path) {
             // Somebody listens there who does not know the lock.
             std::mem::forget(place);
             return Err(SocketError::Taken(path.to_owned()));
@@ -157,6 +156,7 @@ fn listen(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<UnixL
 mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::UnixStream;
 
     fn spec() -> ControlSpec {
         let none = Vec::new;
@@ -196,6 +196,25 @@ mod tests {
             let _other = std::os::unix::net::UnixListener::bind(path).unwrap();
             assert!(matches!(open(path), Err(SocketError::Taken(_))));
             assert!(UnixStream::connect(path).is_ok());
+        });
+    }
+
+    /// It hung the start for ever: connect(2) waits for room in the queue.
+    #[test]
+    fn a_listener_that_accepts_nobody_is_not_waited_for() {
+        in_runtime(|path| {
+            let _listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+            // Connections that were closed keep their places in the queue, of which the kernel has 4096 at most.
+            assert!((0..5000).all(|_| muster_sys::fd::has_listener(path)));
+            assert!(matches!(open(path), Err(SocketError::Taken(_))));
+        });
+    }
+
+    #[test]
+    fn a_fifo_in_the_place_of_the_lock_is_not_waited_for() {
+        in_runtime(|path| {
+            nix::unistd::mkfifo(&suffixed(path, ".lock"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+            assert!(matches!(open(path), Err(SocketError::Unusable(_))));
         });
     }
 

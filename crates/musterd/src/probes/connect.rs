@@ -4,12 +4,13 @@
 //! thread that lives as long as the question, one for each name however many ask, and what comes of it is not kept. A
 //! name server that does not answer costs one thread, and the probes that wait for it fail when their time is up.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 
+use muster_core::exit::is_shortage;
 use muster_sys::spawn::reason;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -26,9 +27,25 @@ type Found = Result<Vec<IpAddr>, String>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resolver {
     under_way: Rc<RefCell<HashMap<String, watch::Receiver<Option<Found>>>>>,
+    /// Whether the daemon lacked what it needs to connect: descriptors, memory, threads.
+    lacks: Rc<Cell<bool>>,
 }
 
 impl Resolver {
+    /// The same resolver for another check, with a flag of its own.
+    pub(super) fn for_a_check(&self) -> Resolver {
+        Resolver { under_way: Rc::clone(&self.under_way), lacks: Rc::default() }
+    }
+
+    /// Tells later whether the daemon lacked what it needs.
+    pub(super) fn lacks(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.lacks)
+    }
+
+    fn note(&self, error: &io::Error) {
+        self.lacks.set(self.lacks.get() || error.raw_os_error().is_some_and(is_shortage));
+    }
+
     /// Connects to the first address of the host that accepts.
     pub(crate) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, String> {
         let mut failure = None;
@@ -36,7 +53,10 @@ impl Resolver {
             match TcpStream::connect(SocketAddr::new(address, port)).await {
                 Ok(stream) => return Ok(stream),
                 // Where none accepts, the first is the one that was meant.
-                Err(error) => drop(failure.get_or_insert(error)),
+                Err(error) => {
+                    self.note(&error);
+                    failure.get_or_insert(error);
+                }
             }
         }
         let why = failure.map_or_else(|| "it has no address".to_owned(), |error| words(&error));
@@ -78,7 +98,9 @@ impl Resolver {
         let name = host.to_owned();
         let thread = std::thread::Builder::new().name("lookup".to_owned()).stack_size(LOOKUP_STACK);
         let started = thread.spawn(move || drop(tell.send(Some(look_up_blocking(&name)))));
-        started.map_err(|error| format!("cannot look up {host:?}: {}", words(&error)))?;
+        started
+            .inspect_err(|error| self.note(error))
+            .map_err(|error| format!("cannot look up {host:?}: {}", words(&error)))?;
         under_way.insert(host.to_owned(), answer.clone());
         Ok(answer)
     }

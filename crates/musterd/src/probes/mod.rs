@@ -12,8 +12,10 @@ mod tcp;
 #[cfg(test)]
 mod testing;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
 use muster_core::spec::{CheckSpec, InstanceSpec};
@@ -21,6 +23,7 @@ use muster_core::{ProbeOutcome, RunId};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
+use tracing::debug;
 
 use self::connect::Resolver;
 pub(crate) use self::exec::Command;
@@ -40,8 +43,12 @@ type Key = (RunId, usize);
 pub(crate) struct Finished {
     run: RunId,
     probe: usize,
-    outcome: ProbeOutcome,
+    /// `None` where the check could not be made, by no fault of the program.
+    outcome: Option<ProbeOutcome>,
 }
+
+/// How much later than its deadline a check may be ended and still count: after that the daemon, and not the program, was away.
+const AWAY: Duration = Duration::from_millis(250);
 
 /// Checks under way.
 #[derive(Debug)]
@@ -67,44 +74,52 @@ impl Probes {
         (probes, results)
     }
 
-    /// Starts a check. An outcome is returned where there is nothing to wait for.
+    /// Starts a check. Where there is nothing to wait for, what came of it is returned: see [`Finished`].
     pub(crate) fn start(
         &mut self,
         run: RunId,
         probe: usize,
         spec: &InstanceSpec,
         children: &mut Children,
-    ) -> Option<ProbeOutcome> {
+    ) -> Option<Option<ProbeOutcome>> {
         let Some(due) = spec.check(probe) else {
-            return Some(outcome(Err("there is no such probe".to_owned())));
+            return counted(outcome(Err("there is no such probe".to_owned())));
         };
         let deadline = Instant::now() + due.timeout;
         let late = late(due.timeout);
         let key = (run, probe);
-        let resolver = self.resolver.clone();
+        let resolver = self.resolver.for_a_check();
+        let lacks = resolver.lacks();
         match due.check.clone() {
             CheckSpec::Tcp(address) => {
-                self.launch(key, None, within(deadline, late, async move { tcp::check(&resolver, &address).await }));
+                self.launch(
+                    key,
+                    None,
+                    (deadline, lacks),
+                    within(deadline, late, async move { tcp::check(&resolver, &address).await }),
+                );
             }
             CheckSpec::Http(check) => {
                 let get = async move { http::check(&resolver, &check, deadline).await };
-                self.launch(key, None, within(deadline, late, get));
+                self.launch(key, None, (deadline, lacks), within(deadline, late, get));
             }
             CheckSpec::Exec(command) => {
                 if self.commands.values().any(|of| *of == key) {
-                    return Some(outcome(Err("the command of an earlier check cannot be killed".to_owned())));
+                    return counted(outcome(Err("the command of an earlier check cannot be killed".to_owned())));
                 }
                 match children.spawn_command(spec, &command) {
                     Ok((id, command)) => {
                         self.commands.insert(id, key);
                         let check = exec::check(command, deadline);
-                        self.launch(
-                            key,
-                            Some(id),
-                            async move { check.await.map_err(|told| told.replacen(LATE, &late, 1)) },
-                        );
+                        self.launch(key, Some(id), (deadline, lacks), async move {
+                            check.await.map_err(|told| told.replacen(LATE, &late, 1))
+                        });
                     }
-                    Err(error) => return Some(outcome(Err(error.message))),
+                    Err(error) if error.is_shortage() => {
+                        debug!(%run, probe, %error, "a check could not be made, and is made again");
+                        return Some(None);
+                    }
+                    Err(error) => return counted(outcome(Err(error.message))),
                 }
             }
         }
@@ -115,11 +130,18 @@ impl Probes {
         &mut self,
         (run, probe): Key,
         command: Option<RunId>,
+        (deadline, lacks): (Instant, Rc<Cell<bool>>),
         check: impl Future<Output = Result<String, String>> + 'static,
     ) {
         let tell = self.tell.clone();
         let task = tokio::task::spawn_local(async move {
             let outcome = outcome(check.await);
+            let is_away = Instant::now().saturating_duration_since(deadline) > AWAY;
+            let was_made = outcome.success || !(is_away || lacks.get());
+            if !was_made {
+                debug!(%run, probe, detail = outcome.detail, "a check could not be made, and is made again");
+            }
+            let outcome = was_made.then_some(outcome);
             // Nobody takes it when the daemon is at its end.
             let _ = tell.send(Finished { run, probe, outcome }).await;
         });
@@ -127,7 +149,7 @@ impl Probes {
     }
 
     /// Takes a result in, unless its run is over. The second is a command that is to be killed.
-    pub(crate) fn finish(&mut self, finished: Finished) -> Option<(RunId, usize, ProbeOutcome, Option<RunId>)> {
+    pub(crate) fn finish(&mut self, finished: Finished) -> Option<(RunId, usize, Option<ProbeOutcome>, Option<RunId>)> {
         let Finished { run, probe, outcome } = finished;
         let running = self.running.remove(&(run, probe))?;
         Some((run, probe, outcome, running.command.filter(|command| self.commands.contains_key(command))))
@@ -160,6 +182,11 @@ async fn within(
 
 fn late(timeout: Duration) -> String {
     format!("{LATE} after {}", crate::view::span(timeout))
+}
+
+/// An outcome that is there at once.
+fn counted(outcome: ProbeOutcome) -> Option<Option<ProbeOutcome>> {
+    Some(Some(outcome))
 }
 
 fn outcome(result: Result<String, String>) -> ProbeOutcome {

@@ -131,18 +131,26 @@ impl Witness {
             return Ok(());
         }
         if is_first {
-            self.sees_first_signal(run)?;
+            self.sees_first_signal(now, run)?;
         }
         self.sees_step(now, run, signal)
     }
 
-    pub(super) fn sees_first_signal(&self, run: RunId) -> Result<(), Broken> {
+    pub(super) fn sees_first_signal(&self, now: Time, run: RunId) -> Result<(), Broken> {
         let mut all = self.watched.iter();
         let Some(one) = all.find(|one| one.run.as_ref().is_some_and(|it| it.id == run)) else { return Ok(()) };
         let Some(batch) = one.batch else { return Err(format!("nobody asked to stop {run:?}")) };
-        let is_given_up = |run: &Run| self.closing.is_some() && run.killed.is_some();
+        // A shutdown asks the next while these are still about it, where it has less time than everybody wants, or where
+        // these have had all of theirs and asked for more.
+        let is_short = !self.is_budget_ample();
+        let has_had_its_time = |one: &Watched, run: &Run| {
+            let first = run.asked.first();
+            first.is_some_and(|&first| is_short || now + SLACK >= first + patience(&one.steps))
+        };
+        let is_given_up =
+            |one: &Watched, run: &Run| self.closing.is_some() && (run.killed.is_some() || has_had_its_time(one, run));
         let mut before = self.members(batch).filter(|member| self.goes_before(batch, member, one));
-        let first = before.find(|member| member.run.as_ref().is_some_and(|run| !is_given_up(run)));
+        let first = before.find(|member| member.run.as_ref().is_some_and(|run| !is_given_up(member, run)));
         let first = first.map(|first| (&first.spec.name, &first.run));
         promise!(first.is_none(), "{run:?} is stopped before what must go down before it: {first:?}");
         Ok(())
@@ -184,9 +192,9 @@ impl Witness {
     }
 
     pub(super) fn sees_kill(&mut self, now: Time, run: RunId) -> Result<(), Broken> {
-        let (is_closing, is_hurried, is_over) =
-            (self.closing.is_some(), self.is_hurried, self.closing.is_some_and(|end| end <= now));
-        let is_ample = self.is_budget_ample();
+        let (is_hurried, is_over) = (self.is_hurried, self.closing.is_some_and(|end| end <= now));
+        // No more than a moment is kept back at the end of a budget.
+        let is_spent = self.closing.is_some_and(|end| now + SLACK + MOMENT >= end);
         let Some(one) = self.of_run(run) else { return Err(format!("SIGKILL to {run:?}, of which nothing is left")) };
         let total = patience(&one.steps);
         let steps = one.steps.len();
@@ -194,7 +202,7 @@ impl Witness {
         let is_asked_in_vain =
             run.asked.len() == steps && run.asked.first().is_some_and(|&first| now + SLACK >= first + total);
         let is_hung = !run.is_executed && run.asked.is_empty() && now >= run.born + EXEC_DEADLINE;
-        let is_cut_short = is_closing && !run.asked.is_empty() && !is_ample;
+        let is_cut_short = is_spent && !run.asked.is_empty();
         let is_again = run.killed.is_some_and(|killed| !run.has_main || now >= killed + KILL_RETRY);
         promise!(
             is_again || is_asked_in_vain || is_hung || is_cut_short || is_hurried || is_over,

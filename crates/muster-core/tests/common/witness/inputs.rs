@@ -3,6 +3,11 @@
 use super::*;
 
 impl Witness {
+    /// The budget's end moves by time that nobody had.
+    fn loses(&mut self, by: std::time::Duration) {
+        self.closing = self.closing.map(|end| end + by);
+    }
+
     pub fn hears(&mut self, input: &Input, core: &Supervisor) {
         if self.has_exited.is_some() {
             return;
@@ -42,7 +47,7 @@ impl Witness {
                 let one = self.of_run(*run).filter(|one| one.run.as_ref().is_some_and(|run| !run.has_main));
                 one.into_iter().for_each(|one| one.run = None);
             }
-            Input::ProbeFinished { run, probe, .. } => {
+            Input::ProbeFinished { run, probe, .. } | Input::ProbeNotMade { run, probe } => {
                 let run = self.of_run(*run).and_then(|one| one.run.as_mut());
                 run.into_iter().for_each(|run| run.under_way.retain(|it| it != probe));
             }
@@ -53,6 +58,7 @@ impl Witness {
                     self.coming = Some(programs.clone());
                 }
             }
+            Input::TimeLost { by } => self.loses(*by),
             Input::Ready { .. }
             | Input::Extended { .. }
             | Input::WatchdogPinged { .. }
