@@ -29,12 +29,16 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
         let part: Processes = session.client.ask(&route)?.read(&[200])?;
         all.programs.extend(part.programs);
         all.strays.extend(part.strays);
+        all.omitted += part.omitted;
     }
     if session.json {
         session.print_json(&all);
     } else {
         let text = table(["PROGRAM", "PID", "STATE", "MEMORY", "CPU", "COMMAND"], &rows(&all), session.coloured);
         session.out.push_str(&text);
+        if all.omitted > 0 {
+            session.out.push_str(&format!("{} more processes are not shown\n", all.omitted));
+        }
     }
     Ok(Exit::Well)
 }

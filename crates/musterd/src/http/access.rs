@@ -8,6 +8,8 @@ use muster_core::spec::ControlSpec;
 use muster_sys::user::Accounts;
 use tracing::warn;
 
+use super::tickets::Rank;
+
 /// Who may do what.
 #[derive(Debug)]
 pub(crate) struct Access {
@@ -38,10 +40,20 @@ impl Access {
         }
     }
 
+    /// Who comes first where there is not enough for all.
+    pub(super) fn rank(&self, uid: u32) -> Rank {
+        if uid == 0 || uid == self.own {
+            Rank::Root
+        } else if self.may_control.contains(&uid) {
+            Rank::Controller
+        } else {
+            Rank::Onlooker
+        }
+    }
+
     /// Whether this user may use this method, or why not.
     pub(super) fn check(&self, uid: u32, method: Method) -> Result<(), Problem> {
-        let may_control = uid == 0 || uid == self.own || self.may_control.contains(&uid);
-        if may_control || (method == Method::Get && self.may_look.contains(&uid)) {
+        if self.rank(uid) > Rank::Onlooker || (method == Method::Get && self.may_look.contains(&uid)) {
             return Ok(());
         }
         let (what, key) = match method {
