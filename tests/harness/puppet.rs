@@ -40,8 +40,25 @@ fn a_part_is_played() {
         "keeper" => keeper(words),
         "witness" => witness(),
         "teller" => teller(words),
+        "asker" => asker(words),
         _ => panic!("there is no such part: {part}"),
     }
+}
+
+/// `COUNT PATH SOCKET`: asks the daemon on so many connections and reads no answer, until its stdin ends.
+fn asker(words: &str) -> ! {
+    use std::io::Write;
+    let words: Vec<&str> = words.split(' ').collect();
+    let request = format!("GET {} HTTP/1.1\r\nhost: x\r\n\r\n", words[1]);
+    let connect = |_| {
+        let mut stream = std::os::unix::net::UnixStream::connect(words[2]).ok()?;
+        stream.write_all(request.as_bytes()).ok().map(|()| stream)
+    };
+    let held: Vec<_> = (0..words[0].parse().expect("a number")).filter_map(connect).collect();
+    println!("asked");
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    drop(held);
+    std::process::exit(0);
 }
 
 /// Blocks every signal that can be blocked and sleeps: whatever it was sent stays visible in /proc. The test runner's

@@ -1,1 +1,167 @@
 //! Clients that may only read, and what their requests may cost the daemon.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Daemon, Setting, is_root, puppet, skip, wait_until};
+
+/// A user who may only look.
+const ONLOOKER: u32 = 12_346;
+
+/// How late the daemon may be where it does something else for somebody, on a machine that is busy.
+const LATE: Duration = Duration::from_secs(1);
+
+fn get(stream: &mut UnixStream, path: &str) {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).expect("the daemon reads");
+}
+
+/// How long the daemon takes to say that it is alive, at worst, as long as `is_going_on`.
+fn latest_while(daemon: &Daemon, is_going_on: impl Fn() -> bool) -> Duration {
+    let mut latest = Duration::ZERO;
+    while is_going_on() {
+        let began = Instant::now();
+        assert_eq!(daemon.client.get("/livez").status, 200);
+        latest = latest.max(began.elapsed());
+    }
+    latest
+}
+
+/// So many children, with this argument.
+fn family(children: usize, argument_bytes: usize) -> String {
+    let script = format!(
+        "x=$(head -c {argument_bytes} /dev/zero | tr '\\\\0' x); i=0; while [ $i -lt {children} ]; do \
+         (exec -a \\\"$x\\\" sleep 1000) & i=$((i+1)); done; wait"
+    );
+    format!("[program.family]\ncommand = [\"bash\", \"-c\", \"{script}\"]\n")
+}
+
+#[test]
+fn long_command_lines_are_cut_and_cost_no_memory() {
+    let daemon = Setting::supervising(family(200, 100_000)).start();
+    let before = daemon.memory("VmHWM");
+    let mut answer = daemon.client.get("/v1/processes");
+    wait_until("all children are there", || {
+        answer = daemon.client.get("/v1/processes");
+        answer.body.matches("xxxx…").count() >= 200
+    });
+    let json = answer.json();
+    let processes = json["programs"][0]["processes"].as_array().expect("a list").clone();
+    let longest = processes.iter().filter_map(|process| Some(process["command"].as_str()?.len())).max();
+    assert!(longest.is_some_and(|bytes| bytes < 4200), "{longest:?}");
+    let grown = daemon.memory("VmHWM").saturating_sub(before);
+    assert!(grown < 16 * 1024, "{grown} kB for an answer of {} bytes", answer.body.len());
+}
+
+#[test]
+fn the_daemon_is_alive_while_it_lists_thousands_of_processes() {
+    let programs = "[program.one]\ncommand = \"sleep 1000\"\nnumprocs = 400\n".to_owned() + &family(1000, 10);
+    let daemon = Setting::supervising(programs).start();
+    wait_until("they run", || daemon.client.get("/v1/processes").body.matches("\"pid\":").count() >= 1400);
+    for path in ["/v1/processes", "/v1/programs", "/v1/config", "/metrics"] {
+        let latest = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| (0..5).for_each(|_| assert_eq!(daemon.client.get(path).status, 200)));
+            latest_while(&daemon, || !asking.is_finished())
+        });
+        assert!(latest < LATE, "{path}: {latest:?}");
+    }
+}
+
+/// Connections of somebody who may only look, each with a request whose answer is not read.
+fn onlookers(daemon: &Daemon, count: usize, path: &str) -> Holder {
+    let (words, variables) = puppet::command(&format!("asker {count} {path} {}", daemon.socket().display()));
+    let uid = ONLOOKER.to_string();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--clear-groups", "--reuid", &uid, "--regid", &uid, "--"]).args(words).envs(variables);
+    let mut child =
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().expect("setpriv");
+    let mut told = child.stdout.take().expect("it is piped");
+    let mut text = Vec::new();
+    while !text.ends_with(b"asked\n") {
+        let mut byte = [0];
+        assert_eq!(told.read(&mut byte).expect("it can be read"), 1, "it asks: {}", String::from_utf8_lossy(&text));
+        text.push(byte[0]);
+    }
+    Holder(child)
+}
+
+struct Holder(std::process::Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn open_to_onlookers(programs: &str) -> Option<Daemon> {
+    if !is_root() {
+        skip("only root can be another user");
+        return None;
+    }
+    let daemon =
+        Setting::supervising(programs).http(&format!("mode = \"0666\"\nreadonly_users = [\"{ONLOOKER}\"]")).start();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(daemon.path(""), open).expect("the directory is ours");
+    Some(daemon)
+}
+
+#[test]
+fn answers_that_an_onlooker_does_not_read_keep_nobody_out() {
+    let many = "[program.p]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = 1000\n";
+    let Some(daemon) = open_to_onlookers(many) else { return };
+    let before = daemon.memory("RssAnon");
+    for path in ["/metrics", "/v1/programs", "/v1/config", "/v1/processes", "/v1/events", "/v1/logs?follow=true"] {
+        let _held = onlookers(&daemon, 300, path);
+        let began = Instant::now();
+        assert_eq!(daemon.client.get("/livez").status, 200, "during {path}");
+        let alive = began.elapsed();
+        for asked in ["/v1/programs", "/metrics"] {
+            assert_eq!(daemon.client.get(asked).status, 200, "{asked} during {path}");
+        }
+        eprintln!("{path}: alive {alive:?}");
+        assert!(alive < LATE, "{path}: {alive:?}");
+        let grown = daemon.memory("RssAnon").saturating_sub(before);
+        assert!(grown < 128 * 1024, "{path}: {grown} kB");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_needed_is_taken_and_a_large_one_refused_in_order() {
+    let daemon = Setting::supervising("[program.web]\ncommand = \"sleep 1000\"\n").start();
+    for path in ["/v1/programs/web/start", "/v1/programs/nobody/start", "/v1/reload?dry_run=true", "/nowhere"] {
+        for (length, is_large) in [(2, false), (60_000, false), (70_000, true), (4_000_000, true)] {
+            let mut stream = daemon.client.connect().expect("it listens");
+            let head =
+                format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all(head.as_bytes()).expect("the head is taken");
+            // The daemon has had its chance to answer before the body comes.
+            assert_eq!(daemon.client.get("/livez").status, 200);
+            stream.write_all(&vec![b' '; length]).unwrap_or_else(|error| panic!("{path}, {length}: {error}"));
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{path}, {length}: {error}"));
+            assert_eq!(answer.starts_with("HTTP/1.1 413"), is_large, "{path}, {length}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn a_search_for_old_lines_ends_with_its_client() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("log");
+    std::fs::File::create(&file).and_then(|file| file.set_len(4 << 40)).expect("it is sparse");
+    let daemon =
+        Setting::supervising(format!("[program.web]\ncommand = \"sleep 1000\"\nlogs = {{ stdout = {file:?} }}\n"))
+            .start();
+    daemon.wait_for_running("web");
+    for _ in 0..20 {
+        let mut stream = daemon.client.connect().expect("it listens");
+        get(&mut stream, "/v1/programs/web/logs?lines=10");
+    }
+    wait_until("the readers are gone", || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("it runs");
+        let names = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        names.filter(|name| name.starts_with("logs-older")).count() == 0
+    });
+    assert_ne!(daemon.client.get("/v1/programs/web/logs?lines=1").status, 503);
+}

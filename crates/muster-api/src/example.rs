@@ -36,7 +36,7 @@ pub(crate) fn of(schema: &str) -> Option<Value> {
         "Alive" => serde_json::to_value(Alive { alive: true }),
         "Ready" => serde_json::to_value(Ready { ready: false, missing: vec![missing()] }),
         "Missing" => serde_json::to_value(missing()),
-        "Processes" => serde_json::to_value(Processes { programs: vec![tree()], strays: vec![process()] }),
+        "Processes" => serde_json::to_value(Processes { programs: vec![tree()], strays: vec![process()], omitted: 0 }),
         "InstanceProcesses" => serde_json::to_value(tree()),
         "ProcessInfo" => serde_json::to_value(process()),
         "Why" => serde_json::to_value(why()),

@@ -14,6 +14,9 @@ pub struct Processes {
     pub programs: Vec<InstanceProcesses>,
     /// Processes under the daemon that belong to no program; empty where instances were selected.
     pub strays: Vec<ProcessInfo>,
+    /// How many more processes there are: an answer has 20 000 at most.
+    #[serde(default)]
+    pub omitted: u64,
 }
 
 /// The tree of one instance.

@@ -188,7 +188,11 @@ fn processes() -> Vec<(&'static str, Value)> {
         ("memory", count()),
         ("cpu", number()),
     ]);
-    let trees = [("programs", list(reference("InstanceProcesses"))), ("strays", list(reference("ProcessInfo")))];
+    let trees = [
+        ("programs", list(reference("InstanceProcesses"))),
+        ("strays", list(reference("ProcessInfo"))),
+        ("omitted", count()),
+    ];
     vec![("Processes", object(&trees)), ("InstanceProcesses", tree), ("ProcessInfo", process)]
 }
 

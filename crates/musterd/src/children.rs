@@ -5,7 +5,7 @@
 //! else. Whatever is left of a tree is found by [`muster_sys::tree`].
 
 pub(crate) mod commands;
-mod list;
+pub(crate) mod list;
 mod main_process;
 mod output;
 pub(crate) mod stdin;
@@ -16,7 +16,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-use muster_api::ProcessInfo;
 use muster_core::program::HISTORY;
 use muster_core::spec::{InstanceSpec, ProcessSpec, Stdin, Target};
 use muster_core::{Exit, Input, RunId, Scope, Signal, SpawnError, SpawnStep};
@@ -30,7 +29,6 @@ use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use self::commands::{Commands, is_command};
-use self::list::process_info;
 use self::main_process::Main;
 use self::output::Output;
 use self::stdin::StdinPipe;
@@ -418,9 +416,9 @@ impl Children {
         }
     }
 
-    /// The tree of a run.
-    pub(crate) fn processes(&mut self, run: RunId) -> Vec<ProcessInfo> {
-        self.trees.processes(run).into_iter().map(process_info).collect()
+    /// The trees of these runs, and with `strays` what belongs to no program, to be listed on another thread.
+    pub(crate) fn listing(&mut self, runs: &[RunId], strays: bool) -> tree::Listing {
+        self.trees.listing(runs, strays)
     }
 
     /// What the trees of these runs use.
@@ -431,11 +429,6 @@ impl Children {
     /// What the daemon itself uses.
     pub(crate) fn own_usage(&mut self) -> Option<tree::Usage> {
         self.trees.own_usage()
-    }
-
-    /// What belongs to no program.
-    pub(crate) fn strays(&mut self) -> Vec<ProcessInfo> {
-        self.trees.strays().into_iter().map(process_info).collect()
     }
 
     /// The logs: what is remembered of them, and following.

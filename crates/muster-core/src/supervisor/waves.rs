@@ -105,7 +105,7 @@ impl Supervisor {
         for (batch, mut late) in overdue {
             let current: BTreeSet<InstanceId> = self.batches.current(batch).collect();
             late.retain(|id| current.contains(id));
-            for &id in late {
+            for &id in &late {
                 self.batches.is_down(batch, id);
             }
             let living = late.into_iter().filter(|&id| !self.instance(id).was_killed());

@@ -6,8 +6,9 @@ use std::time::Duration;
 use muster_core::RunId;
 
 use super::Trees;
+use super::owner::Owner;
 use super::proc::{Proc, Stat};
-use super::walk::Whom;
+use super::walk::{self, Root, Whom};
 use crate::signal::Pid;
 
 /// A process, as it was a moment ago.
@@ -106,6 +107,19 @@ impl Trees {
         self.list(Whom::Strays)
     }
 
+    /// Where the trees of these runs begin, and with `strays` those of no run, to be listed on another thread.
+    pub fn listing(&mut self, runs: &[RunId], strays: bool) -> Listing {
+        self.look();
+        let mut roots = self.roots(Whom::Runs(runs));
+        if strays {
+            let parent = self.proc.this();
+            let nobodys = self.adopted.iter().filter(|(_, owner)| matches!(owner, Owner::Nobody { .. }));
+            roots.extend(nobodys.map(|(&pid, _)| Root { pid, parent, run: None }));
+        }
+        let (is_usable, lists_children) = (self.proc.is_usable(), self.proc.lists_children());
+        Listing { roots, strays, is_usable, lists_children }
+    }
+
     /// What the living processes of these runs use, one answer for each run that has any. One look for all of them, and no
     /// command lines: an order of magnitude cheaper than asking for the processes.
     pub fn usage(&mut self, runs: &[RunId]) -> Vec<(RunId, Usage)> {
@@ -129,6 +143,34 @@ impl Trees {
         let members = self.find(whom);
         let units = Units::of_this_kernel();
         members.iter().map(|member| units.process(&member.stat, &mut self.proc)).collect()
+    }
+}
+
+/// A list of processes that is still to be made. To make it takes as long as there are processes, so it is done on a thread
+/// other than the one that supervises: see [`Trees::listing`].
+#[derive(Debug)]
+pub struct Listing {
+    roots: Vec<Root>,
+    strays: bool,
+    is_usable: bool,
+    lists_children: bool,
+}
+
+impl Listing {
+    /// Hands out each process with its run, parents before their children, until `each` wants no more. May block.
+    pub fn walk(self, each: &mut dyn FnMut(Option<RunId>, Process) -> bool) {
+        let mut proc = Proc::new();
+        proc.restrict(self.is_usable, self.lists_children);
+        let mut roots = self.roots;
+        if self.strays {
+            roots.extend(walk::injected(&mut proc));
+        }
+        let units = Units::of_this_kernel();
+        for member in walk::walk(&mut proc, &roots) {
+            if !each(member.run, units.process(&member.stat, &mut proc)) {
+                break;
+            }
+        }
     }
 }
 

@@ -18,6 +18,9 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// A file of /proc that the caller did not bound is read up to here: environments and command lines.
 const LONGEST_FILE: u64 = 1 << 20;
 
+/// Of a command line only so much is read: it may have megabytes, and those who ask may ask for thousands of them.
+const LONGEST_COMMAND: u64 = 4096;
+
 /// From <linux/sched.h>: a thread of the kernel's own. Only a PID 1 outside of any container ever meets one.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
@@ -206,16 +209,23 @@ impl Proc {
         value.map_or(Variable::Unset, Variable::Set)
     }
 
-    /// The command line with its arguments, or its name in brackets when it has none.
+    /// The command line with its arguments, or its name in brackets when it has none. One that is longer than 4 KiB is cut
+    /// and ends with an ellipsis.
     pub(crate) fn command(&mut self, stat: &Stat) -> String {
         let pid = stat.pid;
-        let readable = self.read(format_args!("/proc/{pid}/cmdline"));
+        let readable = self.read_up_to(LONGEST_COMMAND + 1, format_args!("/proc/{pid}/cmdline"));
+        let is_cut = self.bytes.len() as u64 > LONGEST_COMMAND;
+        self.bytes.truncate(LONGEST_COMMAND as usize);
         let line = if readable { self.bytes.trim_ascii_end() } else { &[] };
         let line = line.strip_suffix(&[0]).unwrap_or(line);
         if line.is_empty() {
             return format!("[{}]", stat.comm);
         }
-        line.split(|&byte| byte == 0).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ")
+        let mut line = line.split(|&byte| byte == 0).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
+        if is_cut {
+            line.push('…');
+        }
+        line
     }
 
     /// The hard limit of this name in /proc/PID/limits, which every user may read. `None` when it is unlimited.
@@ -239,13 +249,17 @@ impl Proc {
 
     /// Reads a whole file into the buffer; whether that succeeded.
     fn read(&mut self, path: std::fmt::Arguments<'_>) -> bool {
+        self.read_up_to(LONGEST_FILE, path)
+    }
+
+    fn read_up_to(&mut self, most: u64, path: std::fmt::Arguments<'_>) -> bool {
         self.bytes.clear();
         if !self.usable {
             return false;
         }
         self.path.clear();
         self.path.write_fmt(path).is_ok()
-            && File::open(&self.path).and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut self.bytes)).is_ok()
+            && File::open(&self.path).and_then(|file| file.take(most).read_to_end(&mut self.bytes)).is_ok()
     }
 }
 

@@ -64,7 +64,7 @@ impl Trees {
             Whom::Strays => {
                 let strays = self.adopted.iter().filter(|(_, owner)| matches!(owner, Owner::Nobody { .. }));
                 let mut roots: Vec<Root> = strays.map(|(&pid, _)| Root { pid, parent, run: None }).collect();
-                roots.extend(self.injected());
+                roots.extend(injected(&mut self.proc));
                 roots
             }
         }
@@ -75,23 +75,23 @@ impl Trees {
         Some(Root { pid: about.leader, parent: self.proc.this(), run: Some(run) })
     }
 
-    /// What came into our pid namespace from outside, as `docker exec` does: its parent has no number here. Only PID 1
-    /// answers for those; anyone else may share the namespace with strangers.
-    fn injected(&mut self) -> Vec<Root> {
-        let this = self.proc.this();
-        if this != 1 {
-            return Vec::new();
-        }
-        let scan = self.proc.scan();
-        let injected = scan.iter().filter(|stat| stat.parent == 0 && stat.pid != this && !stat.is_kernel_thread());
-        injected.map(|stat| Root { pid: stat.pid, parent: 0, run: None }).collect()
-    }
-
     /// Keeps in mind who was seen in which tree, until it comes to us as an orphan.
     pub(super) fn remember(&mut self, members: &[Member]) {
         let below = members.iter().filter(|member| !member.is_child);
         self.observed.extend(below.filter_map(|member| Some((member.stat.pid, (member.stat.start, member.run?)))));
     }
+}
+
+/// What came into our pid namespace from outside, as `docker exec` does: its parent has no number here. Only PID 1
+/// answers for those; anyone else may share the namespace with strangers.
+pub(super) fn injected(proc: &mut Proc) -> Vec<Root> {
+    let this = proc.this();
+    if this != 1 {
+        return Vec::new();
+    }
+    let scan = proc.scan();
+    let injected = scan.iter().filter(|stat| stat.parent == 0 && stat.pid != this && !stat.is_kernel_thread());
+    injected.map(|stat| Root { pid: stat.pid, parent: 0, run: None }).collect()
 }
 
 /// Breadth first, so that parents come before their children.

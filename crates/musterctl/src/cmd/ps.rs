@@ -29,12 +29,16 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
         let part: Processes = session.client.ask(&route)?.read(&[200])?;
         all.programs.extend(part.programs);
         all.strays.extend(part.strays);
+        all.omitted += part.omitted;
     }
     if session.json {
         session.print_json(&all);
     } else {
         let text = table(["PROGRAM", "PID", "STATE", "MEMORY", "CPU", "COMMAND"], &rows(&all), session.coloured);
         session.out.push_str(&text);
+        if all.omitted > 0 {
+            session.out.push_str(&format!("{} more processes are not shown\n", all.omitted));
+        }
     }
     Ok(Exit::Well)
 }
@@ -129,6 +133,7 @@ mod tests {
         let all = Processes {
             programs: vec![tree("db", State::Stopped, vec![]), tree("web", State::Running, web)],
             strays: vec![process(99, 1, "[kworker]")],
+            omitted: 0,
         };
         let daemon = Daemon::answering([answer(200, &all)]);
         let ended = daemon.run("ps");
@@ -147,7 +152,11 @@ web           10   sleeping  1.0M    0.25s  nginx: master
 
     #[test]
     fn selected_trees_are_asked_for_by_name() {
-        let all = Processes { programs: vec![tree("web", State::Running, vec![process(10, 1, "x")])], strays: vec![] };
+        let all = Processes {
+            programs: vec![tree("web", State::Running, vec![process(10, 1, "x")])],
+            strays: vec![],
+            omitted: 0,
+        };
         let daemon = Daemon::answering([answer(200, &all)]);
         let ended = daemon.run("ps web --json");
         assert_eq!(serde_json::from_str::<Processes>(&ended.out).unwrap(), all);

@@ -4,7 +4,7 @@ use muster_api::{ProcessInfo, ProcessState};
 use muster_sys::signal::Pid;
 use muster_sys::tree;
 
-pub(super) fn process_info(process: tree::Process) -> ProcessInfo {
+pub(crate) fn process_info(process: tree::Process) -> ProcessInfo {
     let number = |pid: Pid| u32::try_from(pid.0).unwrap_or(0);
     ProcessInfo {
         pid: number(process.pid),

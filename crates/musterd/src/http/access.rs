@@ -8,6 +8,7 @@ use muster_core::spec::ControlSpec;
 use muster_sys::user::Accounts;
 use tracing::warn;
 
+use super::tickets::Rank;
 use crate::secrets::Reader;
 
 /// Who may do what.
@@ -40,18 +41,25 @@ impl Access {
         }
     }
 
-    fn may_control(&self, uid: u32) -> bool {
-        uid == 0 || uid == self.own || self.may_control.contains(&uid)
-    }
-
     /// As whom this user is shown things.
     pub(super) fn reader(&self, uid: u32) -> Reader {
-        if self.may_control(uid) { Reader::Control } else { Reader::Look }
+        if self.rank(uid) > Rank::Onlooker { Reader::Control } else { Reader::Look }
+    }
+
+    /// Who comes first where there is not enough for all.
+    pub(super) fn rank(&self, uid: u32) -> Rank {
+        if uid == 0 || uid == self.own {
+            Rank::Root
+        } else if self.may_control.contains(&uid) {
+            Rank::Controller
+        } else {
+            Rank::Onlooker
+        }
     }
 
     /// Whether this user may use this method, or why not.
     pub(super) fn check(&self, uid: u32, method: Method) -> Result<(), Problem> {
-        if self.may_control(uid) || (method == Method::Get && self.may_look.contains(&uid)) {
+        if self.rank(uid) > Rank::Onlooker || (method == Method::Get && self.may_look.contains(&uid)) {
             return Ok(());
         }
         let (what, key) = match method {

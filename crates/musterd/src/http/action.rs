@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::body::Incoming;
 use muster_api as api;
 use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody, SignalScope};
 use muster_core::{Awaited, Done, Failure, InstanceId, Outcome, RequestId, Scope, Selector, Signal, Verb};
@@ -22,7 +21,7 @@ pub(super) async fn act(
     uid: u32,
     (verb, select): (api::Verb, &str),
     wait: Duration,
-    body: Incoming,
+    body: &[u8],
 ) -> Result<Answer, Problem> {
     let selector = parse_selector(select)?;
     let verb = match verb {
@@ -30,7 +29,7 @@ pub(super) async fn act(
         api::Verb::Stop => Verb::Stop,
         api::Verb::Restart => Verb::Restart,
         api::Verb::Reload => Verb::Reload,
-        api::Verb::Signal => parse_signal(body::read(body).await?)?,
+        api::Verb::Signal => parse_signal(body::parse(body)?)?,
     };
     note_asker(shared, uid, &selector, verb);
     let results = command(shared, selector, verb, wait).await?;
@@ -87,8 +86,8 @@ fn finish(results: Vec<api::ActionResult>, status: StatusCode) -> Result<Answer,
 }
 
 /// Stops everything and exits.
-pub(super) async fn shutdown(shared: &Rc<Shared>, body: Incoming) -> Result<Answer, Problem> {
-    let body: ShutdownBody = body::read(body).await?.unwrap_or_default();
+pub(super) async fn shutdown(shared: &Rc<Shared>, body: &[u8]) -> Result<Answer, Problem> {
+    let body: ShutdownBody = body::parse(body)?.unwrap_or_default();
     let timeout = body
         .timeout
         .map(Duration::try_from_secs_f64)

@@ -2,57 +2,143 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::time::Instant;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::{Request, StatusCode};
-use muster_api::{Alive, Route};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
+use hyper::{HeaderMap, Request, StatusCode};
+use muster_api::{Alive, Problem, Route, Verb};
+use tracing::debug;
 
 use super::response::{self, Answer};
-use super::{action, config, events, logs, look, metrics, stdin};
+use super::tickets::{Asker, Desk};
+use super::{action, body, config, events, logs, look, metrics, processes, stdin};
 use crate::shared::Shared;
 
+/// How much of a path the request log shows.
+const SHOWN: usize = 256;
+
 /// Answers one request of this user.
-pub(super) async fn answer(shared: Rc<Shared>, uid: u32, request: Request<Incoming>) -> Result<Answer, Infallible> {
-    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-    let answer = match Route::parse(request.method().as_str(), target) {
-        Err(error) => response::route_error(error),
-        Ok(route) => {
-            let allowed = shared.access.borrow().check(uid, route.method());
-            match allowed {
-                Err(problem) => response::problem(&problem),
-                Ok(()) => dispatch(&shared, route, uid, request).await,
-            }
+pub(super) async fn answer(
+    shared: Rc<Shared>,
+    desk: Desk,
+    uid: u32,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    let began = Instant::now();
+    let (head, mut incoming) = request.into_parts();
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    let route = route(&shared, uid, head.method.as_str(), target);
+    // Whatever becomes of the request, its body has to be taken, or the client fails to write it.
+    let bytes = if route.as_ref().is_ok_and(reads_body) {
+        body::collect(&mut incoming).await
+    } else {
+        body::ignore(&mut incoming).await.map(|()| Bytes::new())
+    };
+    let answer = match (route, bytes) {
+        (_, Err(problem)) => refuse_body(&problem, &head.headers, incoming),
+        (Err(refused), _) => *refused,
+        (Ok(route), Ok(bytes)) => {
+            let asker = Asker { uid, rank: shared.access.borrow().rank(uid) };
+            dispatch(&shared, &desk, route, asker, &head.headers, &bytes).await
         }
     };
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let (method, path) = (head.method.as_str(), &target[..target.floor_char_boundary(SHOWN)]);
+    debug!(uid, method, path, status = answer.status().as_u16(), duration_ms, "answered a request");
     Ok(answer)
 }
 
-async fn dispatch(shared: &Rc<Shared>, route: Route, uid: u32, request: Request<Incoming>) -> Answer {
-    let reader = shared.access.borrow().reader(uid);
-    let answered = match route {
+fn route(shared: &Shared, uid: u32, method: &str, target: &str) -> Result<Route, Box<Answer>> {
+    let route = Route::parse(method, target).map_err(|error| Box::new(response::route_error(error)))?;
+    let allowed = shared.access.borrow().check(uid, route.method());
+    allowed.map(|()| route).map_err(|problem| Box::new(response::problem(&problem)))
+}
+
+fn reads_body(route: &Route) -> bool {
+    matches!(route, Route::Stdin { .. } | Route::Shutdown | Route::Action { verb: Verb::Signal, .. })
+}
+
+/// The connection is closed afterwards, when the client has had the time to read why.
+fn refuse_body(problem: &Problem, headers: &HeaderMap, rest: Incoming) -> Answer {
+    let mut answer = response::problem(problem);
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if !headers.contains_key(EXPECT) {
+        tokio::task::spawn_local(body::linger(rest));
+    }
+    answer
+}
+
+/// Whether the answer grows with the number of programs.
+fn is_large(route: &Route) -> bool {
+    matches!(
+        route,
+        Route::Programs { .. }
+            | Route::ProgramProcesses { .. }
+            | Route::Processes
+            | Route::Metrics
+            | Route::Config
+            | Route::CheckConfig
+            | Route::Readyz
+            | Route::OpenApi
+    )
+}
+
+async fn dispatch(
+    shared: &Rc<Shared>,
+    desk: &Desk,
+    route: Route,
+    asker: Asker,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Answer {
+    let ticket = is_large(&route).then(|| desk.answers.take(asker, "ask for large answers")).transpose();
+    let ticket = match ticket {
+        Ok(ticket) => ticket,
+        Err(problem) => return response::problem(&problem),
+    };
+    let answered = handle(shared, desk, route, asker, headers, body).await;
+    let answer = answered.unwrap_or_else(|problem| response::problem(&problem));
+    match ticket {
+        Some(ticket) => answer.map(|body| body.with_ticket(ticket)),
+        None => answer,
+    }
+}
+
+async fn handle(
+    shared: &Rc<Shared>,
+    desk: &Desk,
+    route: Route,
+    asker: Asker,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Answer, Problem> {
+    let reader = shared.access.borrow().reader(asker.uid);
+    match route {
         Route::Info => Ok(look::info(shared)),
-        Route::Programs { select } => look::programs(shared, select.as_deref()),
+        Route::Programs { select } => look::programs(shared, select.as_deref()).await,
         Route::Program { name } => look::program(shared, &name, reader),
-        Route::ProgramProcesses { select } => look::processes(shared, Some(&select), reader),
-        Route::Processes => look::processes(shared, None, reader),
-        Route::Logs { name, query } => logs::read(shared, &name, &query),
+        Route::ProgramProcesses { select } => processes::processes(shared, &desk.walk, Some(&select), reader).await,
+        Route::Processes => processes::processes(shared, &desk.walk, None, reader).await,
+        Route::Logs { name, query } => logs::read(shared, (desk, asker), &name, &query),
         Route::ClearLogs { name } => logs::clear(shared, &name).await,
-        Route::DaemonLog { query } => logs::read_daemons(shared, &query),
-        Route::Stdin { name } => stdin::write(shared, &name, request.into_body()).await,
+        Route::DaemonLog { query } => logs::read_daemons(shared, (desk, asker), &query),
+        Route::Stdin { name } => stdin::write(shared, &name, body).await,
         Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
         Route::Readyz => Ok(look::readiness(shared)),
         Route::Metrics => Ok(metrics::metrics(shared)),
         Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
-        Route::Action { verb, select, wait } => {
-            action::act(shared, uid, (verb, &select), wait, request.into_body()).await
-        }
+        Route::Action { verb, select, wait } => action::act(shared, asker.uid, (verb, &select), wait, body).await,
         Route::Wait { select, until, timeout } => action::wait(shared, &select, until, timeout).await,
         Route::Why { name } => look::why(shared, &name),
-        Route::Events => events::follow(shared, request.headers()),
-        Route::Config => Ok(config::in_force(shared, reader)),
+        Route::Events => {
+            let ticket = desk.listeners.take(asker, "follow the events")?;
+            Ok(events::follow(shared, headers)?.map(|body| body.with_ticket(ticket)))
+        }
+        Route::Config => config::in_force(shared, reader).await,
         Route::CheckConfig => config::check(shared).await,
         Route::Reload { dry_run } => config::reload(shared, dry_run).await,
-        Route::Shutdown => action::shutdown(shared, request.into_body()).await,
-    };
-    answered.unwrap_or_else(|problem| response::problem(&problem))
+        Route::Shutdown => action::shutdown(shared, body).await,
+    }
 }

@@ -4,35 +4,75 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use muster_api::{MAX_BODY, Problem, ProblemKind};
 use serde::de::DeserializeOwned;
 
 /// How long a body may take to arrive. hyper's own timeout covers headers only.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Reads a body, or tells why it is none.
-pub(super) async fn read<T: DeserializeOwned>(body: Incoming) -> Result<Option<T>, Problem> {
-    let bytes = collect(body).await?;
+/// How much of a body that nothing is done with is taken, so that a client that writes head and body apart can do so.
+const MOST_IGNORED: u64 = 64 * 1024;
+
+/// How much of a refused body is still taken, and for how long: a client that is not done with writing would not see why.
+const MOST_REFUSED: u64 = 16 << 20;
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Parses a body, or tells why it is none.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, Problem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    let parsed = serde_json::from_slice(&bytes);
+    let parsed = serde_json::from_slice(bytes);
     parsed.map(Some).map_err(|error| Problem::new(ProblemKind::BadBody, format!("the request's body: {error}")))
 }
 
 /// Reads a body whatever it is.
-pub(super) async fn collect(body: Incoming) -> Result<Bytes, Problem> {
-    let collecting = Limited::new(body, MAX_BODY).collect();
-    let collected = tokio::time::timeout(PATIENCE, collecting).await.map_err(|_| {
-        Problem::new(ProblemKind::RequestTimeout, format!("the request's body did not arrive within {PATIENCE:?}"))
-    })?;
-    let whole = collected.map_err(|error| {
+pub(super) async fn collect(body: &mut Incoming) -> Result<Bytes, Problem> {
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_large(MAX_BODY as u64));
+    }
+    let whole = in_time(Limited::new(body, MAX_BODY).collect()).await?.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            Problem::new(ProblemKind::BodyTooLarge, format!("a request's body may have {MAX_BODY} bytes at most"))
+            too_large(MAX_BODY as u64)
         } else {
             Problem::new(ProblemKind::BadBody, format!("the request's body did not arrive whole: {error}"))
         }
     })?;
     Ok(whole.to_bytes())
+}
+
+/// Takes a small body that is not needed, and refuses a large one.
+pub(super) async fn ignore(body: &mut Incoming) -> Result<(), Problem> {
+    if body.size_hint().lower() > MOST_IGNORED {
+        return Err(too_large(MOST_IGNORED));
+    }
+    if in_time(skip(body, MOST_IGNORED)).await? { Ok(()) } else { Err(too_large(MOST_IGNORED)) }
+}
+
+/// Goes on taking a body that was refused, for a while.
+pub(super) async fn linger(mut body: Incoming) {
+    let _ = tokio::time::timeout(REFUSAL_PATIENCE, skip(&mut body, MOST_REFUSED)).await;
+}
+
+/// Whether that was all of it.
+async fn skip(body: &mut Incoming, most: u64) -> bool {
+    let mut taken = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        taken += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+        if taken > most {
+            return false;
+        }
+    }
+    true
+}
+
+async fn in_time<T>(reading: impl Future<Output = T>) -> Result<T, Problem> {
+    tokio::time::timeout(PATIENCE, reading).await.map_err(|_| {
+        Problem::new(ProblemKind::RequestTimeout, format!("the request's body did not arrive within {PATIENCE:?}"))
+    })
+}
+
+fn too_large(most: u64) -> Problem {
+    Problem::new(ProblemKind::BodyTooLarge, format!("the body of this request may have {most} bytes at most"))
 }

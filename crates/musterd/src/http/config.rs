@@ -4,28 +4,40 @@ use std::rc::Rc;
 
 use hyper::StatusCode;
 use muster_api::{Config, Problem};
+use muster_core::Instance;
 use serde_json::{Map, Value};
 
 use super::response::{self, Answer};
+use super::slices;
 use crate::effective;
 use crate::reload::{self, Origin};
 use crate::secrets::Reader;
 use crate::shared::Shared;
 
 /// What is in force.
-pub(super) fn in_force(shared: &Shared, reader: Reader) -> Answer {
+pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, Problem> {
     let in_force = shared.configuration.in_force();
-    let supervisor = shared.supervisor.borrow();
-    let instances = supervisor.snapshot().iter();
-    let programs: Map<String, Value> =
-        instances.map(|it| (it.name().to_owned(), effective::configuration(it, &in_force, reader))).collect();
     let config = Config {
         files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
         musterd: effective::daemon(&in_force, reader),
         http: effective::control(&in_force, reader),
-        programs: Value::Object(programs),
+        programs: Value::Object(Map::new()),
     };
-    response::json(StatusCode::OK, &config)
+    drop(in_force);
+    // The programs come last, one after the other.
+    let head = serde_json::to_string(&config).unwrap_or_default();
+    let open = head.strip_suffix("}}").unwrap_or_default().as_bytes();
+    let ids: Vec<_> = shared.supervisor.borrow().snapshot().iter().map(Instance::id).collect();
+    let text = slices::list(open, ids, b"}}", |id, text| {
+        let supervisor = shared.supervisor.borrow();
+        // A reload may have removed it since.
+        let Some(instance) = supervisor.get(id) else { return Ok(()) };
+        serde_json::to_writer(&mut *text, instance.name())?;
+        text.push(b':');
+        let in_force = shared.configuration.in_force();
+        serde_json::to_writer(text, &effective::configuration(instance, &in_force, reader))
+    });
+    slices::answer(text.await)
 }
 
 /// What is wrong with the files.

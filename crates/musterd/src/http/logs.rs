@@ -13,6 +13,7 @@ use super::look::no_such_instance;
 use super::response::{self, Answer};
 use super::server::most_followers;
 use super::stream::Body;
+use super::tickets::{Asker, Desk};
 use crate::logs::Source;
 use crate::logs::clear::empty_files;
 use crate::logs::memory::{Memory, Wanted};
@@ -23,17 +24,20 @@ use crate::shared::Shared;
 const OWN: &str = "musterd";
 
 /// What an instance wrote.
-pub(super) fn read(shared: &Rc<Shared>, name: &str, query: &LogQuery) -> Result<Answer, Problem> {
+pub(super) fn read(shared: &Rc<Shared>, who: Who<'_>, name: &str, query: &LogQuery) -> Result<Answer, Problem> {
     let spec = spec_of(shared, name)?;
     let memory = shared.children.borrow().logs().memory_for(&spec);
-    answer(shared, &Log { hub: name, name, spec: Some(&spec) }, memory, query)
+    answer(shared, who, &Log { hub: name, name, spec: Some(&spec) }, memory, query)
 }
 
 /// The daemon's own messages. Nothing is called as emptily as its hub.
-pub(super) fn read_daemons(shared: &Rc<Shared>, query: &LogQuery) -> Result<Answer, Problem> {
+pub(super) fn read_daemons(shared: &Rc<Shared>, who: Who<'_>, query: &LogQuery) -> Result<Answer, Problem> {
     let memory = Arc::clone(&shared.own_log);
-    answer(shared, &Log { hub: "", name: OWN, spec: None }, memory, query)
+    answer(shared, who, &Log { hub: "", name: OWN, spec: None }, memory, query)
 }
+
+/// Who asks, and what there is for each.
+type Who<'a> = (&'a Desk, Asker);
 
 /// Whose log it is.
 struct Log<'a> {
@@ -42,7 +46,13 @@ struct Log<'a> {
     spec: Option<&'a InstanceSpec>,
 }
 
-fn answer(shared: &Rc<Shared>, log: &Log<'_>, memory: Arc<Memory>, query: &LogQuery) -> Result<Answer, Problem> {
+fn answer(
+    shared: &Rc<Shared>,
+    (desk, asker): Who<'_>,
+    log: &Log<'_>,
+    memory: Arc<Memory>,
+    query: &LogQuery,
+) -> Result<Answer, Problem> {
     let wanted = match query.stream {
         LogStream::Both => Wanted::Both,
         LogStream::Stdout => Wanted::Only(Source::Stdout),
@@ -52,12 +62,19 @@ fn answer(shared: &Rc<Shared>, log: &Log<'_>, memory: Arc<Memory>, query: &LogQu
     let logs = children.logs();
     let too_many = |what: &str| Problem::new(ProblemKind::Busy, format!("too many clients {what} already"));
     let most = most_followers(shared.supervisor.borrow().snapshot().len());
+    let mut tickets = Vec::new();
+    if query.follow {
+        tickets.push(desk.followers.take(asker, "follow logs")?);
+    }
     let follower = query.follow.then(|| logs.follow(log.hub, &memory, most).ok_or_else(|| too_many("follow logs")));
     let follower = follower.transpose()?;
     let since = query.since.map(moment);
     let lines = query.lines.or(if since.is_some() { None } else { Some(muster_api::DEFAULT_LINES) });
     let located = memory.locate(wanted, lines, since);
     let file = log.spec.filter(|_| !located.is_satisfied).and_then(|spec| logs.file_of(spec, wanted));
+    if file.is_some() {
+        tickets.push(desk.searches.take(asker, "read log files")?);
+    }
     let older = file.map(|file| {
         let (streams, lines) = (file.streams, lines.map(|lines| lines - located.lines));
         let wish = Wish { file, edge: memory.edge(streams, since), lines };
@@ -69,7 +86,7 @@ fn answer(shared: &Rc<Shared>, log: &Log<'_>, memory: Arc<Memory>, query: &LogQu
     }
     let media_type = if query.format == LogFormat::Json { JSON_LINES } else { BYTES };
     let body = if query.follow { Body::streaming(body) } else { Body::in_pieces(body) };
-    Ok(response::streaming(media_type, body))
+    Ok(response::streaming(media_type, tickets.into_iter().fold(body, Body::with_ticket)))
 }
 
 fn moment(since: Since) -> SystemTime {

@@ -3,11 +3,12 @@
 use hyper::StatusCode;
 use muster_api as api;
 use muster_api::Problem;
-use muster_core::{Goal, Instance, Selector, State};
+use muster_core::{Goal, Instance, State};
 
 use super::action::parse_selector;
 use super::response::{self, Answer};
-use crate::secrets::{Reader, masked_process};
+use super::slices;
+use crate::secrets::Reader;
 use crate::shared::Shared;
 use crate::story;
 use crate::view;
@@ -47,21 +48,27 @@ fn is_in_first_start(instance: &Instance) -> bool {
     is_first && matches!(instance.state(), State::Waiting | State::Starting)
 }
 
-pub(super) fn programs(shared: &Shared, select: Option<&str>) -> Result<Answer, Problem> {
-    let selector = select.map(parse_selector).transpose()?;
-    let supervisor = shared.supervisor.borrow();
+pub(super) async fn programs(shared: &Shared, select: Option<&str>) -> Result<Answer, Problem> {
+    let chosen: Vec<_> = chosen(&shared.supervisor.borrow(), select)?.into_iter().map(Instance::id).collect();
     let now = shared.clock.now();
-    let chosen = chosen(&supervisor, selector.as_ref())?;
-    let programs: Vec<api::Program> = chosen.into_iter().map(|instance| view::program(shared, instance, now)).collect();
-    Ok(response::json(StatusCode::OK, &programs))
+    let text = slices::list(b"[", chosen, b"]", |id, text| {
+        let supervisor = shared.supervisor.borrow();
+        // A reload may have removed it since.
+        let Some(instance) = supervisor.get(id) else { return Ok(()) };
+        serde_json::to_writer(text, &view::program(shared, instance, now))
+    });
+    slices::answer(text.await)
 }
 
-fn chosen<'a>(
+/// The selected instances, or all.
+pub(super) fn chosen<'a>(
     supervisor: &'a muster_core::Supervisor,
-    selector: Option<&Selector>,
+    select: Option<&str>,
 ) -> Result<Vec<&'a Instance>, Problem> {
-    let Some(selector) = selector else { return Ok(supervisor.snapshot().iter().collect()) };
-    let ids = supervisor.select(selector).map_err(|pattern| Problem::no_such_program(vec![pattern.to_owned()]))?;
+    let Some(selector) = select.map(parse_selector).transpose()? else {
+        return Ok(supervisor.snapshot().iter().collect());
+    };
+    let ids = supervisor.select(&selector).map_err(|pattern| Problem::no_such_program(vec![pattern.to_owned()]))?;
     Ok(ids.into_iter().map(|id| supervisor.instance(id)).collect())
 }
 
@@ -88,21 +95,4 @@ pub(super) fn readiness(shared: &Shared) -> Answer {
     let ready = view::readiness(shared, shared.clock.now());
     let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     response::json(status, &ready)
-}
-
-pub(super) fn processes(shared: &Shared, select: Option<&str>, reader: Reader) -> Result<Answer, Problem> {
-    let selector = select.map(parse_selector).transpose()?;
-    let supervisor = shared.supervisor.borrow();
-    let mut children = shared.children.borrow_mut();
-    let chosen = chosen(&supervisor, selector.as_ref())?;
-    let masked = |all: Vec<api::ProcessInfo>| all.into_iter().map(|it| masked_process(it, reader)).collect();
-    let programs = chosen.into_iter().map(|instance| api::InstanceProcesses {
-        name: instance.name().to_owned(),
-        state: view::state(instance.state()),
-        run: instance.last_run().map(|run| run.0),
-        processes: masked(instance.run().map_or_else(Vec::new, |run| children.processes(run))),
-    });
-    let programs = programs.collect();
-    let strays = if select.is_none() { masked(children.strays()) } else { Vec::new() };
-    Ok(response::json(StatusCode::OK, &api::Processes { programs, strays }))
 }

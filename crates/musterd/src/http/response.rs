@@ -1,7 +1,5 @@
 //! Answers: JSON, streams, and errors as RFC 9457 problems.
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use muster_api::{JSON, PROBLEM_JSON, Problem, ProblemKind, RouteError};
@@ -20,6 +18,11 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     }
 }
 
+/// JSON that is written already.
+pub(super) fn json_text(status: StatusCode, text: Vec<u8>) -> Answer {
+    with_type(status, JSON, text)
+}
+
 /// A body that is made while it is sent.
 pub(super) fn streaming(media_type: &'static str, body: Body) -> Answer {
     let mut answer = Response::new(body);
@@ -30,7 +33,7 @@ pub(super) fn streaming(media_type: &'static str, body: Body) -> Answer {
 
 /// No body.
 pub(super) fn nothing(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Body::Whole(Full::default()));
+    let mut answer = Response::new(Body::whole(Vec::new()));
     *answer.status_mut() = status;
     answer
 }
@@ -56,7 +59,7 @@ pub(super) fn route_error(error: RouteError) -> Answer {
 }
 
 fn with_type(status: StatusCode, media_type: &'static str, text: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Body::Whole(Full::new(Bytes::from(text))));
+    let mut answer = Response::new(Body::whole(text));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     answer

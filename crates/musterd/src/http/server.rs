@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 
 use super::answer;
 use super::stream::Busy;
+use super::tickets::{Desk, Rank};
 use crate::shared::Shared;
 
 /// How many connections there are at most. Each costs two descriptors and about 10 KB while it is open.
@@ -60,6 +61,8 @@ struct Connection {
     since: Instant,
     is_busy: Rc<Cell<bool>>,
     is_following: Rc<Cell<bool>>,
+    uid: u32,
+    rank: Rank,
 }
 
 /// The server of the control socket.
@@ -72,7 +75,8 @@ impl Server {
     /// Accepts from now on. Must be called within a local runtime.
     pub(crate) fn start(listener: UnixListener, shared: Rc<Shared>) -> Server {
         let connections = Connections::at_most(spare_descriptors(shared.supervisor.borrow().snapshot().len()));
-        let accepting = tokio::task::spawn_local(accept_for_ever(listener, shared, connections.clone()));
+        let desk = Desk::new(MOST_FOLLOWERS);
+        let accepting = tokio::task::spawn_local(accept_for_ever(listener, shared, desk, connections.clone()));
         Server { connections, accepting: accepting.abort_handle() }
     }
 
@@ -89,15 +93,17 @@ impl Server {
     }
 }
 
-async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, connections: Connections) {
+async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, desk: Desk, connections: Connections) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                connections.make_room();
-                serve(stream, &shared, &connections);
+                serve(stream, &shared, &desk, &connections);
                 // In a burst, those that were closed must go before the next one is taken: until their tasks have had
-                // their turn their descriptors are open. And who has just come is heard before it can be closed.
-                tokio::task::yield_now().await;
+                // their turn their descriptors are open. And who has just come is heard before it can be closed. Where
+                // there is room for more the next is taken at once, however much others make the loop do in a turn.
+                if connections.is_nearly_full() {
+                    tokio::task::yield_now().await;
+                }
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection on the control socket");
@@ -113,18 +119,24 @@ fn is_no_newcomer(connection: &Connection) -> bool {
     connection.since.elapsed() >= ACCEPT_PAUSE
 }
 
-fn serve(stream: UnixStream, shared: &Rc<Shared>, connections: &Connections) {
+fn serve(stream: UnixStream, shared: &Rc<Shared>, desk: &Desk, connections: &Connections) {
     let Ok(uid) = stream.peer_cred().map(|peer| peer.uid()) else { return };
+    let rank = shared.access.borrow().rank(uid);
+    if !connections.make_room(rank) {
+        return;
+    }
     let id = connections.new_id();
     let (is_busy, is_following) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
     let task = tokio::task::spawn_local({
+        let desk = desk.clone();
         let shared = Rc::clone(shared);
         let closing = Closing { connections: connections.clone(), id };
         let (is_busy, is_following) = (Rc::clone(&is_busy), Rc::clone(&is_following));
         async move {
             let _closing = closing;
-            let hanging_up = hang_up(&stream, &is_following);
-            let talking = talk(stream, shared, uid, is_busy, &is_following);
+            let is_streaming = Cell::new(false);
+            let hanging_up = hang_up(&stream, &is_streaming);
+            let talking = talk(stream, (shared, desk), uid, is_busy, (&is_following, &is_streaming));
             // In this order: whether it follows is known when it has talked.
             tokio::select! {
                 biased;
@@ -135,17 +147,18 @@ fn serve(stream: UnixStream, shared: &Rc<Shared>, connections: &Connections) {
             }
         }
     });
-    let connection = Connection { task: task.abort_handle(), since: Instant::now(), is_busy, is_following };
+    let connection = Connection { task: task.abort_handle(), since: Instant::now(), is_busy, is_following, uid, rank };
     connections.open.borrow_mut().insert(id, connection);
 }
 
-/// Ready when a client that follows has gone away. Nothing is sent to it while nothing happens, so it would not be noticed;
+/// Ready when a client has gone away that gets its answer piece by piece: it follows, or its answer is still being looked
+/// for. Nothing is sent to it while there is nothing, so it would not be noticed;
 /// and a client that has only finished sending is still there. The end of both directions is told (`EPOLLHUP`, epoll_ctl(2))
 /// to who asks for nothing else.
-fn hang_up<'a>(stream: &UnixStream, is_following: &'a Cell<bool>) -> impl Future<Output = ()> + use<'a> {
+fn hang_up<'a>(stream: &UnixStream, is_streaming: &'a Cell<bool>) -> impl Future<Output = ()> + use<'a> {
     let copy = stream.as_fd().try_clone_to_owned();
     async move {
-        poll_fn(|_| if is_following.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| if is_streaming.get() { Poll::Ready(()) } else { Poll::Pending }).await;
         // Where there is no descriptor for this it is noticed when something is sent.
         let Ok(watched) = copy.and_then(Watched::for_hanging_up) else {
             return std::future::pending().await;
@@ -158,17 +171,18 @@ fn hang_up<'a>(stream: &UnixStream, is_following: &'a Cell<bool>) -> impl Future
 
 async fn talk(
     stream: UnixStream,
-    shared: Rc<Shared>,
+    (shared, desk): (Rc<Shared>, Desk),
     uid: u32,
     is_busy: Rc<Cell<bool>>,
-    is_following: &Cell<bool>,
+    (is_following, is_streaming): (&Cell<bool>, &Cell<bool>),
 ) -> Result<(), hyper::Error> {
     let service = service_fn(|request| {
-        let answering = answer::answer(Rc::clone(&shared), uid, request);
+        let answering = answer::answer(Rc::clone(&shared), desk.clone(), uid, request);
         let is_busy = Rc::clone(&is_busy);
         async move {
             let busy = Busy::mark(&is_busy);
             let answer = answering.await;
+            is_streaming.set(answer.as_ref().is_ok_and(|answer| answer.body().is_stream()) || is_streaming.get());
             is_following.set(answer.as_ref().is_ok_and(|answer| answer.body().is_endless()));
             answer.map(|answer| answer.map(|body| body.holding(busy)))
         }
@@ -217,25 +231,38 @@ impl Connections {
         self.next.get()
     }
 
-    fn make_room(&self) {
-        let is_counted = |connection: &&Connection| !connection.is_following.get();
-        if self.open.borrow().values().filter(is_counted).count() >= self.most {
-            self.close_idlest(|_| true);
-        }
+    /// How many count, which are those that do not follow.
+    fn counted(&self) -> usize {
+        self.open.borrow().values().filter(|connection| !connection.is_following.get()).count()
     }
 
-    /// Of those that may be closed, closes the oldest connection that waits for a request, or else the oldest that does not
-    /// follow, or the oldest of all.
-    fn close_idlest(&self, may_be_closed: impl Fn(&Connection) -> bool) {
+    fn is_nearly_full(&self) -> bool {
+        self.counted() + 1 >= self.most
+    }
+
+    /// Closes a connection if there are too many. False where all that are open come before this one.
+    fn make_room(&self, newcomer: Rank) -> bool {
+        self.counted() < self.most || self.close_idlest(|connection| connection.rank <= newcomer)
+    }
+
+    /// Of those that may be closed, closes one that does not follow, of the lowest rank there is: the oldest that waits for a
+    /// request, or else the oldest of the user who has the most. Gives whether there was one.
+    fn close_idlest(&self, may_be_closed: impl Fn(&Connection) -> bool) -> bool {
         let mut open = self.open.borrow_mut();
-        let candidates = || open.iter().filter(|(_, connection)| may_be_closed(connection));
-        let idle = candidates().find(|(_, connection)| !connection.is_busy.get());
-        let counted = || candidates().find(|(_, connection)| !connection.is_following.get());
-        let Some(id) = idle.or_else(counted).or_else(|| candidates().next()).map(|(&id, _)| id) else { return };
+        let mut of_user: BTreeMap<u32, usize> = BTreeMap::new();
+        open.values().for_each(|connection| *of_user.entry(connection.uid).or_default() += 1);
+        let candidates = open.iter().filter(|(_, connection)| may_be_closed(connection));
+        let chosen = candidates.min_by_key(|(id, connection)| {
+            let is_busy = connection.is_busy.get();
+            let share = if is_busy { usize::MAX - of_user[&connection.uid] } else { 0 };
+            (connection.is_following.get(), connection.rank, is_busy, share, **id)
+        });
+        let Some(id) = chosen.map(|(&id, _)| id) else { return false };
         // It is off the list at once, so that a burst of connections closes as many others.
         if let Some(connection) = open.remove(&id) {
             connection.task.abort();
         }
+        true
     }
 }
 
@@ -249,7 +276,10 @@ mod tests {
         let since = Instant::now().checked_sub(age).expect("this machine runs for longer");
         let (is_busy, is_following) = (Rc::default(), Rc::default());
         let id = connections.new_id();
-        connections.open.borrow_mut().insert(id, Connection { task, since, is_busy, is_following });
+        connections
+            .open
+            .borrow_mut()
+            .insert(id, Connection { task, since, is_busy, is_following, uid: 0, rank: Rank::Root });
         id
     }
 

@@ -4,11 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::body::Incoming;
 use muster_api::{Problem, ProblemKind, StdinReport};
 use muster_core::spec::Stdin;
 
-use super::body;
 use super::look::no_such_instance;
 use super::response::{self, Answer};
 use crate::children::stdin::{StdinPipe, Unwritten};
@@ -18,11 +16,10 @@ use crate::shared::Shared;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes the body.
-pub(super) async fn write(shared: &Rc<Shared>, name: &str, body: Incoming) -> Result<Answer, Problem> {
+pub(super) async fn write(shared: &Rc<Shared>, name: &str, bytes: &[u8]) -> Result<Answer, Problem> {
     let pipe = pipe_of(shared, name)?;
-    let bytes = body::collect(body).await?;
     let written = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    match pipe.write(&bytes, PATIENCE).await {
+    match pipe.write(bytes, PATIENCE).await {
         Ok(()) => Ok(response::json(StatusCode::OK, &StdinReport { written })),
         Err((part, unwritten)) => Err(problem(name, part, bytes.len(), unwritten)),
     }

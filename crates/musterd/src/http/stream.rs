@@ -10,8 +10,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::{Frame, SizeHint};
+
+use super::tickets::Ticket;
+
+/// How much of a whole body is handed over at a time. The rest waits here and not in the connection's buffer, so that it is
+/// known whether the client takes it.
+const AT_ONCE: usize = 32 * 1024;
 
 /// Makes the pieces of a body, one when asked.
 pub(super) trait Pieces {
@@ -21,8 +26,15 @@ pub(super) trait Pieces {
 
 /// The body of an answer.
 pub(super) enum Body {
-    Whole(Full<Bytes>),
-    Stream { pieces: Box<dyn Pieces>, is_endless: bool, _busy: Option<Busy> },
+    Whole { rest: Bytes, held: Held },
+    Stream { pieces: Box<dyn Pieces>, is_endless: bool, held: Held },
+}
+
+/// What is given back when the body is sent or the client is gone.
+#[derive(Default)]
+pub(super) struct Held {
+    busy: Option<Busy>,
+    tickets: Vec<Ticket>,
 }
 
 /// The connection is busy as long as this is there.
@@ -42,25 +54,47 @@ impl Drop for Busy {
 }
 
 impl Body {
+    /// Is there already.
+    pub(super) fn whole(text: impl Into<Bytes>) -> Body {
+        Body::Whole { rest: text.into(), held: Held::default() }
+    }
+
     /// Goes on until the client goes away. Whoever makes one bounds how many there are.
     pub(super) fn streaming(pieces: impl Pieces + 'static) -> Body {
-        Body::Stream { pieces: Box::new(pieces), is_endless: true, _busy: None }
+        Body::Stream { pieces: Box::new(pieces), is_endless: true, held: Held::default() }
     }
 
     /// Comes to an end by itself, and is too large to be made at once.
     pub(super) fn in_pieces(pieces: impl Pieces + 'static) -> Body {
-        Body::Stream { pieces: Box::new(pieces), is_endless: false, _busy: None }
+        Body::Stream { pieces: Box::new(pieces), is_endless: false, held: Held::default() }
     }
 
     pub(super) fn is_endless(&self) -> bool {
         matches!(self, Body::Stream { is_endless: true, .. })
     }
 
-    /// A stream keeps its connection busy to its end. What is whole is as good as sent.
-    pub(super) fn holding(self, busy: Busy) -> Body {
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Body::Stream { .. })
+    }
+
+    /// A stream keeps its connection busy to its end, and so does what is large. What is small is as good as sent.
+    pub(super) fn holding(mut self, busy: Busy) -> Body {
+        let is_small = matches!(&self, Body::Whole { rest, .. } if rest.len() <= AT_ONCE);
+        if !is_small {
+            self.held().busy = Some(busy);
+        }
+        self
+    }
+
+    /// Gives the ticket back when it is sent.
+    pub(super) fn with_ticket(mut self, ticket: Ticket) -> Body {
+        self.held().tickets.push(ticket);
+        self
+    }
+
+    fn held(&mut self) -> &mut Held {
         match self {
-            Body::Whole(body) => Body::Whole(body),
-            Body::Stream { pieces, is_endless, .. } => Body::Stream { pieces, is_endless, _busy: Some(busy) },
+            Body::Whole { held, .. } | Body::Stream { held, .. } => held,
         }
     }
 }
@@ -74,21 +108,25 @@ impl hyper::body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
-            Body::Whole(body) => Pin::new(body).poll_frame(context),
+            Body::Whole { rest, .. } if rest.is_empty() => Poll::Ready(None),
+            Body::Whole { rest, .. } => {
+                let some = rest.split_to(rest.len().min(AT_ONCE));
+                Poll::Ready(Some(Ok(Frame::data(some))))
+            }
             Body::Stream { pieces, .. } => pieces.poll_piece(context).map(|piece| Some(Ok(Frame::data(piece?)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Body::Whole(body) => body.is_end_stream(),
+            Body::Whole { rest, .. } => rest.is_empty(),
             Body::Stream { .. } => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Body::Whole(body) => body.size_hint(),
+            Body::Whole { rest, .. } => SizeHint::with_exact(rest.len() as u64),
             Body::Stream { .. } => SizeHint::default(),
         }
     }

@@ -3,7 +3,8 @@
 //! A thread of its own finds where in the files the remembered output begins, goes back from there as far as it was asked to,
 //! and sends what it finds in bounded pieces. What memory and files have in common is recognised by its bytes, since lines
 //! may be on their way to the file or lost on it, and other programs may write to it. There are at most [`MOST`] such
-//! threads, and one ends when its client takes nothing for [`PATIENCE`].
+//! threads. One ends when its client is gone or takes nothing for [`PATIENCE`], and a search that becomes too long ends with what
+//! it has found.
 
 use std::cell::Cell;
 use std::io;
@@ -17,19 +18,23 @@ use muster_core::spec::{InstanceSpec, Sink, Target};
 use muster_sys::user::Accounts;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Source;
 use super::memory::{Edge, Wanted};
 use super::policy::{FilePolicy, is_own_output};
 use super::rotate::Names;
-use super::segments::{Segment, Segments};
+use super::segments::{Effort, Segment, Segments};
 
 /// How many clients can read files at the same time.
-pub(super) const MOST: usize = 8;
+pub(crate) const MOST: usize = 8;
 
 /// How long a client may take nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a search may take and how much it may read before the first byte is sent.
+const SEARCH: Duration = Duration::from_secs(10);
+const MOST_SEARCHED: u64 = 2 << 30;
 
 /// How far from where it should be the beginning of what is remembered is looked for.
 const WINDOW: u64 = 1 << 20;
@@ -135,14 +140,17 @@ struct Sending {
 
 impl Sending {
     fn run(&self, wish: &Wish) {
-        if let Err(error) = self.send(wish) {
+        if let Err(error) = self.send(wish).or_else(|error| if self.sender.is_closed() { Ok(()) } else { Err(error) }) {
             warn!(file = %wish.file.names.path.display(), %error, "cannot read a log file for a client");
         }
     }
 
     fn send(&self, wish: &Wish) -> io::Result<()> {
-        let ranges = find(wish)?;
-        self.left.store(ranges.iter().map(|range| range.to - range.from).sum(), Ordering::Release);
+        let sender = self.sender.clone();
+        let effort = Effort::bounded(move || !sender.is_closed(), SEARCH, MOST_SEARCHED);
+        let Found { ranges, unsearched } = find(wish, effort)?;
+        let found: u64 = ranges.iter().map(|range| range.to - range.from).sum();
+        self.left.store(found + unsearched, Ordering::Release);
         for Range { segment, from, to } in ranges {
             let is_taken = segment.read(from, to, &mut |bytes| {
                 let sent = self.sender.send_timeout(Bytes::copy_from_slice(bytes), PATIENCE);
@@ -167,14 +175,40 @@ struct Range {
     to: u64,
 }
 
-/// The parts of the files that are wanted, the oldest first.
-fn find(wish: &Wish) -> io::Result<Vec<Range>> {
+/// What a search has come to.
+struct Found {
+    /// The parts of the files that are wanted, the oldest first.
+    ranges: Vec<Range>,
+    /// How many bytes of a file were not looked through, since the search had become too long.
+    unsearched: u64,
+}
+
+/// Looks for the parts of the files that are wanted.
+fn find(wish: &Wish, effort: Effort) -> io::Result<Found> {
+    let mut found = Found { ranges: Vec::new(), unsearched: 0 };
+    match search(wish, effort, &mut found) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            let file = wish.file.names.path.display();
+            debug!(%file, "a search through log files took too long and ends with what it has found");
+            found.unsearched = found.unsearched.max(1);
+        }
+        searched => {
+            searched?;
+            found.unsearched = 0;
+        }
+    }
+    found.ranges.reverse();
+    Ok(found)
+}
+
+/// Goes back through the files. The size of the one that it is in counts as not searched.
+fn search(wish: &Wish, effort: Effort, all: &mut Found) -> io::Result<()> {
     let Edge { mut bytes, ref needle, mut before } = wish.edge;
     let mut lines = wish.lines;
     let mut is_in_memory = bytes > 0;
-    let mut ranges = Vec::new();
-    for segment in Segments::of(&wish.file.names) {
+    for segment in Segments::of(&wish.file.names, effort) {
         let segment = segment?;
+        all.unsearched = segment.size();
         let mut to = segment.size();
         if is_in_memory {
             match beginning(&segment, bytes, needle)? {
@@ -194,13 +228,12 @@ fn find(wish: &Wish) -> io::Result<Vec<Range>> {
             let (start, found) = segment.last_lines(from, to, left)?;
             (from, lines) = (start, Some(left - found));
         }
-        ranges.push(Range { segment, from, to });
+        all.ranges.push(Range { segment, from, to });
         if from > 0 || lines == Some(0) || before == Some(0) {
             break;
         }
     }
-    ranges.reverse();
-    Ok(ranges)
+    Ok(())
 }
 
 /// Where in this file memory begins, if it does: so many bytes before the end, or where its first bytes are.
@@ -223,7 +256,7 @@ fn beginning(segment: &Segment, bytes: u64, needle: &[u8]) -> io::Result<Option<
 fn next_line(segment: &Segment, from: u64, to: u64) -> io::Result<u64> {
     let mut place = from - 1;
     let mut is_found = false;
-    segment.read(place, to, &mut |bytes| {
+    segment.search(place, to, &mut |bytes| {
         match memchr::memchr(b'\n', bytes) {
             Some(end) => (place, is_found) = (place + end as u64 + 1, true),
             None => place += bytes.len() as u64,
@@ -246,7 +279,7 @@ mod tests {
         let names = Names::new(&directory.path().join("log"), rotation);
         let mut text = Vec::new();
         for Range { segment, from, to } in
-            find(&Wish { file: FileLog { names, streams: Wanted::Both }, edge, lines }).unwrap()
+            find(&Wish { file: FileLog { names, streams: Wanted::Both }, edge, lines }, freely()).unwrap().ranges
         {
             segment
                 .read(from, to, &mut |bytes| {
@@ -256,6 +289,25 @@ mod tests {
                 .unwrap();
         }
         String::from_utf8(text).unwrap()
+    }
+
+    fn freely() -> Effort {
+        Effort::bounded(|| true, PATIENCE, u64::MAX)
+    }
+
+    #[test]
+    fn a_search_that_becomes_too_long_ends_with_what_it_has_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        std::fs::write(&path, "new\n").unwrap();
+        std::fs::File::create(directory.path().join("log.1")).unwrap().set_len(1 << 42).unwrap();
+        let rotation = Rotation { max_size: 0, max_files: 9, compress: false };
+        let file = || FileLog { names: Names::new(&path, rotation), streams: Wanted::Both };
+        let wish = Wish { file: file(), edge: edge("", None), lines: Some(5) };
+        let found = find(&wish, Effort::bounded(|| true, PATIENCE, 8 << 20)).unwrap();
+        assert_eq!((found.ranges.len(), found.unsearched), (1, 1 << 42));
+        let gone = find(&wish, Effort::bounded(|| false, PATIENCE, u64::MAX));
+        assert_eq!(gone.err().map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
     }
 
     fn edge(remembered: &str, before: Option<u64>) -> Edge {

@@ -5,9 +5,12 @@
 //! takes. What a program put in their place is passed over: it could be another user's file. A disk may be slow: this is
 //! for a thread of its own.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use flate2::bufread::MultiGzDecoder;
 use memchr::{memchr_iter, memmem};
@@ -17,8 +20,47 @@ use super::rotate::{Names, compressed, plain};
 
 const BLOCK: usize = 64 * 1024;
 
+/// How much a search may cost. Files are as large as whoever wrote them likes, and a compressed one may be a thousand times
+/// larger than it looks.
+pub(super) struct Effort {
+    is_wanted: Box<dyn Fn() -> bool>,
+    until: Instant,
+    left: Cell<u64>,
+}
+
+impl Effort {
+    /// As long as it is wanted, for this time and so many bytes.
+    pub(super) fn bounded(is_wanted: impl Fn() -> bool + 'static, time: Duration, bytes: u64) -> Effort {
+        Effort { is_wanted: Box::new(is_wanted), until: Instant::now() + time, left: Cell::new(bytes) }
+    }
+
+    /// Counts what was read. An error when that was too much.
+    fn spend(&self, bytes: usize) -> io::Result<()> {
+        let left = self.left.get().checked_sub(bytes as u64);
+        self.left.set(left.unwrap_or(0));
+        if left.is_none() || Instant::now() > self.until {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the search took too long"));
+        }
+        if (self.is_wanted)() { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    }
+
+    /// Reads to the end.
+    fn skip(&self, source: &mut dyn Read) -> io::Result<()> {
+        let mut block = vec![0; BLOCK];
+        loop {
+            match source.read(&mut block) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.spend(count)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 /// One file of a log.
 pub(super) struct Segment {
+    effort: Rc<Effort>,
     file: File,
     is_compressed: bool,
     size: u64,
@@ -26,6 +68,7 @@ pub(super) struct Segment {
 
 /// The files of a log, the newest first.
 pub(super) struct Segments<'a> {
+    effort: Rc<Effort>,
     names: &'a Names,
     /// Resolved when the first is opened.
     place: Option<Place>,
@@ -34,8 +77,8 @@ pub(super) struct Segments<'a> {
 }
 
 impl Segments<'_> {
-    pub(super) fn of(names: &Names) -> Segments<'_> {
-        Segments { names, place: None, number: 0, seen: Vec::new() }
+    pub(super) fn of(names: &Names, effort: Effort) -> Segments<'_> {
+        Segments { effort: Rc::new(effort), names, place: None, number: 0, seen: Vec::new() }
     }
 
     fn open_next(&mut self) -> io::Result<Option<Segment>> {
@@ -63,11 +106,12 @@ impl Segments<'_> {
             return Ok(None);
         }
         self.seen.push(opened.inode);
-        let mut segment = Segment { file: opened.file, is_compressed, size: opened.size };
+        let mut segment =
+            Segment { effort: Rc::clone(&self.effort), file: opened.file, is_compressed, size: opened.size };
         if is_compressed {
             segment.size = 0;
             let mut size = 0;
-            segment.read(0, u64::MAX, &mut |bytes| {
+            segment.search(0, u64::MAX, &mut |bytes| {
                 size += bytes.len() as u64;
                 true
             })?;
@@ -110,13 +154,23 @@ impl Segment {
         self.size
     }
 
+    /// The same as [`Self::read`], as a part of the search.
+    pub(super) fn search(&self, from: u64, to: u64, out: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
+        let mut spent = Ok(());
+        let finished = self.read(from, to, &mut |bytes| {
+            spent = self.effort.spend(bytes.len());
+            spent.is_ok() && out(bytes)
+        })?;
+        spent.map(|()| finished)
+    }
+
     /// Hands out the bytes from here to there, until `out` has enough. Gives whether it went on to the end.
     pub(super) fn read(&self, from: u64, to: u64, out: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
         let mut file = &self.file;
         let mut source: Box<dyn Read + '_> = if self.is_compressed {
             file.seek(SeekFrom::Start(0))?;
             let mut decoder = MultiGzDecoder::new(BufReader::with_capacity(BLOCK, file));
-            io::copy(&mut decoder.by_ref().take(from), &mut io::sink())?;
+            self.effort.skip(&mut decoder.by_ref().take(from))?;
             Box::new(decoder.take(to - from))
         } else {
             file.seek(SeekFrom::Start(from))?;
@@ -154,6 +208,7 @@ impl Segment {
             let start = end.saturating_sub(BLOCK as u64).max(from);
             let block = &mut block[..(end - start) as usize];
             self.file.read_exact_at(block, start)?;
+            self.effort.spend(block.len())?;
             for place in memchr_iter(b'\n', block).rev() {
                 let next = start + place as u64 + 1;
                 if next < to {
@@ -190,7 +245,7 @@ impl Segment {
     /// Every place after `from` where a line begins.
     fn for_each_start(&self, from: u64, to: u64, then: &mut dyn FnMut(u64) -> bool) -> io::Result<()> {
         let mut position = from;
-        let finished = self.read(from, to, &mut |bytes| {
+        let finished = self.search(from, to, &mut |bytes| {
             let mut starts = memchr_iter(b'\n', bytes).map(|place| position + place as u64 + 1);
             let goes_on = starts.by_ref().filter(|&start| start < to).all(&mut *then);
             position += bytes.len() as u64;
@@ -207,7 +262,7 @@ impl Segment {
             return Ok(None);
         }
         let mut bytes = Vec::new();
-        self.read(from, to, &mut |block| {
+        self.search(from, to, &mut |block| {
             bytes.extend_from_slice(block);
             true
         })?;
@@ -229,6 +284,10 @@ mod tests {
     use flate2::write::GzEncoder;
     use muster_core::spec::Rotation;
     use tempfile::TempDir;
+
+    fn freely() -> Effort {
+        Effort::bounded(|| true, Duration::from_secs(3600), u64::MAX)
+    }
 
     fn directory(files: &[(&str, &str)]) -> (TempDir, Names) {
         let directory = tempfile::tempdir().unwrap();
@@ -262,7 +321,7 @@ mod tests {
     fn files_are_read_newest_first_compressed_or_not() {
         let (_directory, names) =
             directory(&[("log", "4\n"), ("log.1", "3\n"), ("log.2.gz", "2\n"), ("log.4.gz", "1\n")]);
-        let found: Vec<String> = Segments::of(&names)
+        let found: Vec<String> = Segments::of(&names, freely())
             .map(|segment| segment.map(|segment| text(&segment, 0, segment.size())).unwrap())
             .collect();
         assert_eq!(found, ["4\n", "3\n", "2\n", "1\n"]);
@@ -273,7 +332,7 @@ mod tests {
         let long = format!("{}\n", "x".repeat(BLOCK));
         let content = format!("one\ntwo\n{long}{long}three\nfour\n");
         let (_directory, names) = directory(&[("log", &content), ("log.1.gz", &content)]);
-        for segment in Segments::of(&names) {
+        for segment in Segments::of(&names, freely()) {
             let segment = segment.unwrap();
             for (lines, expected, found) in [
                 (0, "", 0),
@@ -294,7 +353,7 @@ mod tests {
     #[test]
     fn a_line_is_found_where_it_is_nearest() {
         let (_directory, names) = directory(&[("log", "same\nother\nsame\nsame more\nx same\n")]);
-        let segment = Segments::of(&names).next().unwrap().unwrap();
+        let segment = Segments::of(&names, freely()).next().unwrap().unwrap();
         let find = |needle: &str, near, window| segment.find_line(needle.as_bytes(), near, window).unwrap();
         assert_eq!(find("same\n", 0, 100), Some(0));
         assert_eq!(find("same\n", 30, 100), Some(11));

@@ -1,7 +1,7 @@
 //! The TCP probe: whether somebody accepts connections.
 //!
-//! The connection is reset and not closed, as HAProxy's checks do: a close would leave a port in TIME_WAIT for a minute at
-//! each check, and a server that is asked nothing has nothing to lose.
+//! The connection is closed and not reset: many servers take a reset as an error and log one at each check. A port in
+//! TIME_WAIT for a minute is the lesser evil.
 
 use muster_config::address::HostPort;
 
@@ -13,8 +13,8 @@ pub(crate) async fn check(resolver: &Resolver, address: &str) -> Result<String, 
         HostPort::parse(address).map_err(|problem| format!("{}: {address:?}", problem.message))?;
     let port = port.ok_or_else(|| format!("a TCP probe needs host:port: {address:?}"))?;
     let stream = resolver.connect(&host, port).await?;
-    // Without it there is a TIME_WAIT more.
-    let _ = stream.set_zero_linger();
+    // What the server has said already would make a reset of the close.
+    let _ = stream.try_read(&mut [0; 4096]);
     Ok(format!("{address} accepts connections"))
 }
 
@@ -30,6 +30,8 @@ mod tests {
             let address = listener.local_addr().unwrap().to_string();
             let resolver = Resolver::default();
             assert_eq!(check(&resolver, &address).await, Ok(format!("{address} accepts connections")));
+            let (mut accepted, _) = listener.accept().unwrap();
+            assert_eq!(std::io::Read::read(&mut accepted, &mut [0]).unwrap(), 0, "an orderly end, not a reset");
             drop(listener);
             let error = check(&resolver, &address).await.unwrap_err();
             assert!(error.starts_with("cannot connect to 127.0.0.1 port "), "{error}");

@@ -1,0 +1,150 @@
+//! `GET /v1/processes`: what is looked for in /proc is looked for on a thread.
+//!
+//! The loop only says where the trees begin. The thread reads them, bounds what it has found and writes the answer; where
+//! the client has gone away meanwhile it ends. There is at most one such thread, and further requests wait for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use muster_api::{InstanceProcesses, Problem, ProblemKind, ProcessInfo, Processes};
+use muster_core::RunId;
+use muster_sys::tree::{Listing, Process};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::look;
+use super::response::{self, Answer};
+use crate::children::list::process_info;
+use crate::secrets::{Reader, masked_process};
+use crate::shared::Shared;
+use crate::view;
+
+/// How many processes an answer has.
+const MOST: usize = 20_000;
+
+/// How many bytes of command lines it has. When they are used up, further ones are cut at [`SHORT`].
+const MOST_TEXT: usize = 4 << 20;
+const SHORT: usize = 64;
+
+/// Lists the processes of the selected instances, and without a selection also those of none.
+pub(super) async fn processes(
+    shared: &Shared,
+    turn: &Arc<Semaphore>,
+    select: Option<&str>,
+    reader: Reader,
+) -> Result<Answer, Problem> {
+    let internal = |why: String| Problem::new(ProblemKind::Internal, format!("cannot list processes: {why}"));
+    let turn = Arc::clone(turn).acquire_owned().await.map_err(|error| internal(error.to_string()))?;
+    let found = Found::of(shared, select)?;
+    let (sender, answer) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("processes".to_owned());
+    let started = thread.spawn(move || {
+        let _turn = turn;
+        let found = found.fill(reader, &|| !sender.is_closed());
+        // The client may have disconnected.
+        let _ = sender.send(serde_json::to_vec(&found));
+    });
+    started.map_err(|error| internal(error.to_string()))?;
+    let text = answer.await.map_err(|_| internal("the thread that does it failed".to_owned()))?;
+    Ok(response::json_text(StatusCode::OK, text.map_err(|error| internal(error.to_string()))?))
+}
+
+/// What is listed, before and while it is.
+struct Found {
+    listing: Listing,
+    answer: Processes,
+    /// Which of the programs has which run.
+    places: HashMap<RunId, usize>,
+}
+
+impl Found {
+    fn of(shared: &Shared, select: Option<&str>) -> Result<Found, Problem> {
+        let supervisor = shared.supervisor.borrow();
+        let chosen = look::chosen(&supervisor, select)?;
+        let places = chosen.iter().enumerate().filter_map(|(place, it)| Some((it.run()?, place))).collect();
+        let runs: Vec<RunId> = chosen.iter().filter_map(|instance| instance.run()).collect();
+        let programs = chosen.into_iter().map(|instance| InstanceProcesses {
+            name: instance.name().to_owned(),
+            state: view::state(instance.state()),
+            run: instance.last_run().map(|run| run.0),
+            processes: Vec::new(),
+        });
+        let answer = Processes { programs: programs.collect(), strays: Vec::new(), omitted: 0 };
+        Ok(Found { listing: shared.children.borrow_mut().listing(&runs, select.is_none()), answer, places })
+    }
+
+    /// Fills in the processes, as long as they are wanted.
+    fn fill(self, reader: Reader, is_wanted: &dyn Fn() -> bool) -> Processes {
+        let Found { listing, mut answer, places } = self;
+        let mut bounds = Bounds::default();
+        listing.walk(&mut |run, process| {
+            match bounds.admit(process, reader) {
+                Some(info) => match run {
+                    None => answer.strays.push(info),
+                    Some(run) => {
+                        let program = places.get(&run).and_then(|&place| answer.programs.get_mut(place));
+                        program.into_iter().for_each(|program| program.processes.push(info.clone()));
+                    }
+                },
+                None => answer.omitted += 1,
+            }
+            is_wanted()
+        });
+        answer
+    }
+}
+
+/// What has been admitted to an answer.
+#[derive(Default)]
+struct Bounds {
+    processes: usize,
+    text: usize,
+}
+
+impl Bounds {
+    fn admit(&mut self, process: Process, reader: Reader) -> Option<ProcessInfo> {
+        if self.processes == MOST {
+            return None;
+        }
+        self.processes += 1;
+        let mut info = masked_process(process_info(process), reader);
+        if self.text + info.command.len() > MOST_TEXT && info.command.len() > SHORT {
+            info.command.truncate(info.command.floor_char_boundary(SHORT));
+            info.command.push('…');
+            // It was as long as its command line.
+            info.command.shrink_to_fit();
+        }
+        self.text += info.command.len();
+        Some(info)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use muster_sys::signal::Pid;
+    use muster_sys::tree::ProcessState;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_bounded_in_processes_and_in_text() {
+        let process = Process {
+            pid: Pid(7),
+            ppid: Pid(1),
+            command: "é".repeat(2000),
+            state: ProcessState::Sleeping,
+            rss_bytes: 0,
+            cpu_time: Duration::ZERO,
+            age: Duration::ZERO,
+        };
+        let mut bounds = Bounds::default();
+        let admitted: Vec<ProcessInfo> =
+            (0..MOST + 5).map_while(|_| bounds.admit(process.clone(), Reader::Control)).collect();
+        assert_eq!(admitted.len(), MOST);
+        assert_eq!(admitted[0].command, process.command);
+        assert_eq!(admitted[MOST - 1].command, "é".repeat(SHORT / 2) + "…");
+        assert!(admitted.iter().map(|info| info.command.len()).sum::<usize>() < MOST_TEXT + MOST * (SHORT + 3));
+    }
+}

@@ -1,0 +1,69 @@
+//! Long answers, written a slice at a time: the loop has its turn in between.
+
+use std::time::{Duration, Instant};
+
+use hyper::StatusCode;
+use muster_api::{Problem, ProblemKind};
+
+use super::response::{self, Answer};
+
+/// How long the loop may be kept at a time.
+const SLICE: Duration = Duration::from_millis(3);
+
+/// Writes a JSON list, or the part of an object, of what `write` makes of each item. An item may write nothing.
+pub(super) async fn list<T>(
+    open: &[u8],
+    items: impl IntoIterator<Item = T>,
+    close: &[u8],
+    mut write: impl FnMut(T, &mut Vec<u8>) -> serde_json::Result<()>,
+) -> serde_json::Result<Vec<u8>> {
+    let mut text = open.to_vec();
+    let mut is_first = true;
+    let mut began = Instant::now();
+    for item in items {
+        let before = text.len();
+        if !is_first {
+            text.push(b',');
+        }
+        let start = text.len();
+        write(item, &mut text)?;
+        if text.len() == start {
+            text.truncate(before);
+        } else {
+            is_first = false;
+        }
+        if began.elapsed() >= SLICE {
+            tokio::task::yield_now().await;
+            began = Instant::now();
+        }
+    }
+    text.extend_from_slice(close);
+    Ok(text)
+}
+
+/// The answer with what was written.
+pub(super) fn answer(text: serde_json::Result<Vec<u8>>) -> Result<Answer, Problem> {
+    let text =
+        text.map_err(|error| Problem::new(ProblemKind::Internal, format!("cannot write the answer: {error}")))?;
+    Ok(response::json_text(StatusCode::OK, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_that_write_nothing_leave_no_comma() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let written = |items: &[&str]| {
+            let items = items.to_vec();
+            let text = runtime.block_on(list(b"[", items, b"]", |item, text| {
+                text.extend_from_slice(item.as_bytes());
+                Ok(())
+            }));
+            String::from_utf8(text.unwrap()).unwrap()
+        };
+        assert_eq!(written(&[]), "[]");
+        assert_eq!(written(&["", "1", "", "2", ""]), "[1,2]");
+    }
+}

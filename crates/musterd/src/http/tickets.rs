@@ -1,0 +1,142 @@
+//! What one client can have of the daemon, so that enough is left for the others.
+//!
+//! Whatever costs memory or time while it is under way, such as a large answer that is not read or a search through log
+//! files, needs a ticket. Users who may only look have a part of each kind of ticket, each of them a smaller one; users who
+//! control programs have more, and root is the last to be refused. A ticket is given back when it is dropped.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use muster_api::{Problem, ProblemKind};
+use tokio::sync::Semaphore;
+
+/// What a user may do, as far as it decides who comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// Whoever may look, or nothing at all.
+    Onlooker,
+    /// Whoever may control programs.
+    Controller,
+    Root,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    pub(super) uid: u32,
+    pub(super) rank: Rank,
+}
+
+/// The tickets of one kind.
+#[derive(Clone, Debug)]
+pub(super) struct Tickets {
+    most: usize,
+    /// How many each user has.
+    taken: Rc<RefCell<BTreeMap<u32, (Rank, usize)>>>,
+}
+
+/// The right to do one thing.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    taken: Rc<RefCell<BTreeMap<u32, (Rank, usize)>>>,
+    uid: u32,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut taken = self.taken.borrow_mut();
+        if let Some((_, count)) = taken.get_mut(&self.uid) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.uid);
+            }
+        }
+    }
+}
+
+impl Tickets {
+    pub(super) fn at_most(most: usize) -> Tickets {
+        Tickets { most, taken: Rc::default() }
+    }
+
+    /// A ticket, or why there is none. `what` is what is done with it, such as "follow logs".
+    pub(super) fn take(&self, asker: Asker, what: &str) -> Result<Ticket, Problem> {
+        let (of_one, of_all) = match asker.rank {
+            Rank::Onlooker => (self.most / 8, self.most / 4),
+            Rank::Controller => (self.most / 2, self.most * 3 / 4),
+            Rank::Root => (self.most, self.most),
+        };
+        let mut taken = self.taken.borrow_mut();
+        let own = taken.get(&asker.uid).map_or(0, |(_, count)| *count);
+        // Those who come first are not counted against those who come after them, as long as there are tickets at all.
+        let all: usize = taken.values().map(|(_, count)| count).sum();
+        let of_rank: usize = taken.values().filter(|(rank, _)| *rank <= asker.rank).map(|(_, count)| count).sum();
+        if own >= of_one.max(1) || of_rank >= of_all.max(1) || all >= self.most {
+            let problem = Problem::new(ProblemKind::Busy, format!("too many clients {what} already"));
+            return Err(
+                problem.with_hint(format!("user id {} has {own} such requests open: read their answers", asker.uid))
+            );
+        }
+        taken.entry(asker.uid).or_insert((asker.rank, 0)).1 += 1;
+        Ok(Ticket { taken: Rc::clone(&self.taken), uid: asker.uid })
+    }
+}
+
+/// Every kind of ticket.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    /// Answers that grow with the number of programs.
+    pub(super) answers: Tickets,
+    /// Followers of the events. Each may hold a list of all programs.
+    pub(super) listeners: Tickets,
+    /// Followers of logs.
+    pub(super) followers: Tickets,
+    /// Searches through log files, each with a thread.
+    pub(super) searches: Tickets,
+    /// Whose turn it is to look through /proc.
+    pub(super) walk: Arc<Semaphore>,
+}
+
+impl Desk {
+    pub(super) fn new(followers: usize) -> Desk {
+        Desk {
+            answers: Tickets::at_most(32),
+            listeners: Tickets::at_most(64),
+            followers: Tickets::at_most(followers),
+            searches: Tickets::at_most(crate::logs::older::MOST),
+            walk: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(tickets: &Tickets, uid: u32, rank: Rank) -> Vec<Ticket> {
+        std::iter::from_fn(|| tickets.take(Asker { uid, rank }, "ask").ok()).collect()
+    }
+
+    #[test]
+    fn onlookers_leave_tickets_to_controllers_and_both_to_root() {
+        let tickets = Tickets::at_most(16);
+        let one = take(&tickets, 1001, Rank::Onlooker);
+        let two = take(&tickets, 1002, Rank::Onlooker);
+        let three = take(&tickets, 1003, Rank::Onlooker);
+        assert_eq!((one.len(), two.len(), three.len()), (2, 2, 0));
+        let controller = take(&tickets, 1004, Rank::Controller);
+        assert_eq!(controller.len(), 8);
+        assert_eq!(take(&tickets, 0, Rank::Root).len(), 4);
+        drop(one);
+        assert_eq!(take(&tickets, 1003, Rank::Onlooker).len(), 2, "what is given back can be taken");
+    }
+
+    #[test]
+    fn everyone_gets_one_where_there_are_few() {
+        for rank in [Rank::Onlooker, Rank::Controller, Rank::Root] {
+            assert_eq!(take(&Tickets::at_most(1), 7, rank).len(), 1, "{rank:?}");
+        }
+    }
+}
