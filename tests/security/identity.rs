@@ -1,1 +1,119 @@
 //! Messages and processes that claim to belong to another program.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::harness::{self, Setting, puppet, skip, wait_until};
+
+const NOT_ITS_OWN: &str = "ignored a message of a process that is not the program's";
+
+/// Waits for what it needs to know, takes the victim's tag as far as it can, speaks for it, and leaves orphans with its marker.
+const ATTACK: &str = r#"
+cd DIRECTORY
+while [ ! -e go ]; do sleep 0.02; done
+. ./go
+# Kept for the end: its own main process must not be stopped by what it does.
+for limit in locks=$LOCKS:$LOCKS rss=$RSS:$RSS; do prlimit --pid $$ --$limit; done
+for text in READY=1 WATCHDOG=trigger MAINPID=$$ WATCHDOG_USEC=1; do systemd-notify $text; done
+setsid sh -c 'systemd-notify MAINPID=$$ READY=1; exit 0'
+(MUSTER_RUN=$VICTIM setsid sh -c 'systemd-notify READY=1 MAINPID=$$; echo $$ > orphan; exec sleep 1000' &)
+(env -i setsid sh -c 'exec sleep 1000' &)
+while [ ! -s orphan ]; do sleep 0.02; done
+: > done
+exec sleep 1000
+"#;
+
+fn shared_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    directory
+}
+
+fn variable(pid: i32, name: &str) -> String {
+    let environment = fs::read(format!("/proc/{pid}/environ")).expect("root reads every environment");
+    let environment = String::from_utf8_lossy(&environment).into_owned();
+    let value = environment.split('\0').find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
+    value.expect("the daemon has set it").to_owned()
+}
+
+fn hard_limit(pid: i32, name: &str) -> String {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("everybody reads limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel lists it");
+    line.split_whitespace().nth(1).expect("a soft and a hard one").to_owned()
+}
+
+fn attack(directory: &Path, user: &str) -> String {
+    let script = directory.join("attack.sh");
+    fs::write(&script, ATTACK.replace("DIRECTORY", &directory.display().to_string())).expect("it is ours");
+    format!("[program.attacker]\ncommand = [\"/bin/sh\", \"{}\"]\nuser = \"{user}\"\nstartsecs = 0\n", script.display())
+}
+
+#[test]
+fn nobody_speaks_for_a_program_of_another_user() {
+    if !harness::is_root() {
+        return skip("programs of two users need root");
+    }
+    // The tag of the victim is lower than that of the attacker, or higher.
+    [1, 1000].into_iter().for_each(speak_for_a_victim_with_this_priority);
+}
+
+fn speak_for_a_victim_with_this_priority(priority: u32) {
+    let directory = shared_directory();
+    let victim = format!(
+        "[program.victim]\ncommand = \"sleep 1000\"\nuser = \"daemon\"\nready = \"notify\"\nwatchdog = \"10m\"\n\
+         startsecs = 0\nstart_timeout = \"10m\"\npriority = {priority}\n"
+    );
+    let mut daemon = Setting::supervising(format!("{victim}{}", attack(directory.path(), "nobody"))).start();
+    daemon.wait_for_running("attacker");
+    let pid = daemon.pid_of("victim");
+    wait_until("the victim is executed", || {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n")
+    });
+    let go = format!(
+        "export NOTIFY_SOCKET='{}' LOCKS={} RSS={} VICTIM='{}'\n",
+        variable(pid, "NOTIFY_SOCKET"),
+        hard_limit(pid, "Max file locks"),
+        hard_limit(pid, "Max resident set"),
+        variable(pid, "MUSTER_RUN"),
+    );
+    fs::write(directory.path().join("go.unfinished"), go).expect("it is ours");
+    fs::rename(directory.path().join("go.unfinished"), directory.path().join("go")).expect("it is ours");
+    wait_until("the attack is over", || directory.path().join("done").exists());
+    // systemd-notify waits until its message has been taken in.
+    assert!(!daemon.log.saying(NOT_ITS_OWN).is_empty(), "{}", daemon.story());
+    assert_eq!(daemon.state("victim"), "STARTING", "{}", daemon.story());
+    assert_eq!(daemon.pid_of("victim"), pid, "{}", daemon.story());
+    let processes = daemon.ctl_well(&["--json", "ps", "victim"]);
+    assert_eq!(processes.matches("\"pid\"").count(), 1, "{processes}");
+    // No orphan of the attacker is waited for.
+    daemon.ctl_well(&["stop", "victim"]);
+    assert!(daemon.log.saying("did not stop in time").is_empty(), "{}", daemon.story());
+    daemon.finish();
+}
+
+#[test]
+fn what_a_program_can_make_the_daemon_say_is_limited() {
+    for text in ["ERRNO=2", "BUSERROR=org.example.Broken", "FDSTORE=1", "MAINPID=1"] {
+        let mut texts = vec![text; 300];
+        texts.extend(["READY=1", "STATUS=all is said"]);
+        let texts = serde_json::to_string(&texts).expect("it is a list of texts");
+        let more = "ready = \"notify\"\nstartsecs = 0\n";
+        let daemon = Setting::supervising(puppet::program("web", &format!("teller {texts}"), more)).start();
+        wait_until("all is said", || daemon.program("web")["status"] == "all is said");
+        let said = daemon.log.lines().iter().filter(|line| line.field("suppressed").is_some()).count();
+        assert_eq!(said, 5, "{text}: {}", daemon.story());
+    }
+}
+
+#[test]
+fn a_program_that_is_stopping_by_itself_is_not_watched_any_more() {
+    let texts =
+        serde_json::to_string(&["READY=1", "STOPPING=1\nWATCHDOG_USEC=100000", "sleep 2", "exit 7"]).expect("texts");
+    let more = "ready = \"notify\"\nwatchdog = \"500ms\"\nstartsecs = 0\nrestart = \"no\"\n";
+    let daemon = Setting::supervising(puppet::program("web", &format!("teller {texts}"), more))
+        .musterd("exit_when_done = false")
+        .start();
+    let web = daemon.wait_for_state("web", "EXITED");
+    assert_eq!(web["exit"]["code"], 7, "{}", daemon.story());
+}

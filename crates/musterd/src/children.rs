@@ -104,7 +104,7 @@ impl Children {
     pub(crate) fn spawn(&mut self, run: RunId, spec: &InstanceSpec) -> Result<(), SpawnError> {
         let marker = format!("{}.{run}", self.marker_prefix);
         let uid = self.uid_of(spec);
-        let made = self.notify.open(run, spec, uid).map_err(|error| SpawnError {
+        let made = self.notify.open(run, spec).map_err(|error| SpawnError {
             step: SpawnStep::Prepare,
             errno: error.raw_os_error().unwrap_or(0),
             message: notify::words(&error),
@@ -119,6 +119,7 @@ impl Children {
         }
         self.runs.insert(pid, run);
         self.trees.begin(run, pid, marker);
+        self.trees.note_user(run, uid);
         self.children.insert(run, Child::new(spawning, stdin));
         self.remember_pid(run, pid);
         info!(program = %spec.name, %run, %pid, "starting");
@@ -156,7 +157,7 @@ impl Children {
         self.children.get(&run).and_then(|child| child.stdin.clone())
     }
 
-    /// Who a program will be, for the messages that it sends. A user that does not exist is told when it is spawned.
+    /// Who a program will be, by which its messages and orphans are known. A user that does not exist is told when it is spawned.
     fn uid_of(&mut self, spec: &InstanceSpec) -> u32 {
         let user = spec.process.user.as_ref().and_then(|user| self.spawner.accounts().uid(&user.user).ok());
         user.unwrap_or_else(|| nix::unistd::geteuid().as_raw())
@@ -169,7 +170,7 @@ impl Children {
         spec: &InstanceSpec,
         command: &[String],
     ) -> Result<(RunId, Command), SpawnError> {
-        let id = self.commands.next_id();
+        let (id, uid) = (self.commands.next_id(), self.uid_of(spec));
         let marker = format!("{}.{id}", self.marker_prefix);
         let process = ProcessSpec { command: command.to_vec(), ..spec.process.clone() };
         let (output, writing) = muster_sys::fd::output_pipe().map_err(no_pipe)?;
@@ -185,6 +186,7 @@ impl Children {
         let pid = spawning.pid;
         self.runs.insert(pid, id);
         self.trees.begin(id, pid, marker);
+        self.trees.note_user(id, uid);
         // What became of it is told by its end, so nobody watches the beginning.
         self.children.insert(id, Child::new(spawning, None));
         let (tell, ended) = oneshot::channel();
@@ -226,7 +228,8 @@ impl Children {
 
     /// Another configuration comes: forgets what is remembered of instances that are gone, and makes room for new ones.
     pub(crate) fn adapt(&mut self, is_there: impl Fn(&str) -> bool, instances: usize) {
-        self.logs.retain(is_there);
+        self.logs.retain(&is_there);
+        self.notify.retain(&is_there);
         self.most_known = self.most_known.max(instances * (HISTORY + 1));
     }
 

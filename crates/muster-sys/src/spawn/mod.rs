@@ -59,8 +59,8 @@ pub struct Launch<'a> {
     pub markers: &'a [(&'a str, &'a str)],
     /// A variable that is set to its pid, which nobody else can know in time.
     pub own_pid: Option<&'a str>,
-    /// A limit by which [`crate::tree`] knows the process and all that descends from it. Left out where the
-    /// program limits the same resource itself.
+    /// A limit by which [`crate::tree`] knows the process and all that descends from it, set with its counterpart. Left out
+    /// where the program limits the same resource itself.
     pub tag: Option<Rlimit>,
     /// Where its stdout goes.
     pub stdout: Stdio<'a>,

@@ -269,15 +269,16 @@ fn push_candidates(arena: &mut Arena, command: &str, environment: &Environment) 
     (candidates, Some(path))
 }
 
-/// The configured limits, after the limit of descriptors that the daemon has raised for itself and the run's tag, which
-/// gives way to a configured limit of the same resource.
+/// The configured limits, after the limit of descriptors that the daemon has raised for itself and the run's tag with its
+/// counterpart, which give way to a configured limit of the same resource.
 fn limits(process: &ProcessSpec, tag: Option<Rlimit>, original: OriginalLimits) -> (Vec<Resource>, Vec<Limit>) {
     let given_back = (Resource::Nofile, LimitValues { soft: original.nofile_soft, hard: original.nofile_hard });
     let unlimited = |value: Option<u64>| value.unwrap_or(libc::RLIM_INFINITY);
     let values =
         |limit: &Rlimit| (limit.resource, LimitValues { soft: unlimited(limit.soft), hard: unlimited(limit.hard) });
     let is_configured = |resource| process.rlimits.iter().any(|limit| limit.resource == resource);
-    let own = [Some(given_back), tag.as_ref().map(values)].into_iter().flatten();
+    let counterpart = tag.as_ref().and_then(crate::tree::counterpart);
+    let own = [Some(given_back), tag.as_ref().map(values), counterpart.as_ref().map(values)].into_iter().flatten();
     let all = own.filter(|(resource, _)| !is_configured(*resource)).chain(process.rlimits.iter().map(values));
     all.map(|(resource, values)| (resource, Limit { resource: limits::number(resource), values })).unzip()
 }

@@ -52,12 +52,22 @@ impl Trees {
         // Who lives and began then has had the number all the while.
         let lives = self.proc.stat(pid.0).is_some_and(|stat| stat.is_alive() && stat.start == start);
         let held = Held { pid: pid.0, start, descriptor };
-        (is_of_run && lives && !held.has_ended()).then_some(held)
+        let is_held = is_of_run && lives && !held.has_ended();
+        if is_held {
+            // Later, as an orphan, it is still the run's, whatever it says of itself.
+            self.note_descendant(pid.0, start, run);
+        }
+        is_held.then_some(held)
     }
 
     /// The child of ours that it hangs below, or itself if it is one. `None` when it has ended, unless we are to reap it.
     pub fn child_above(&mut self, held: &Held) -> Option<Pid> {
         (0..MOST_LOOKS).find_map(|_| self.climb(held))
+    }
+
+    /// Whether this child of ours is one of this run.
+    pub fn is_child_of(&mut self, run: RunId, child: Pid) -> bool {
+        self.whose(child) == Whose::Run(run)
     }
 
     fn climb(&mut self, held: &Held) -> Option<Pid> {

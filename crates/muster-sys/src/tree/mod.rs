@@ -18,13 +18,13 @@ mod signal;
 mod tag;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use muster_core::RunId;
 use muster_core::spec::Rlimit;
+use muster_core::{RunId, Signal};
 
 use crate::signal::Pid;
 use cgroup::Cgroups;
@@ -35,6 +35,7 @@ pub use owner::Whose;
 use proc::Proc;
 pub use signal::{Scope, Signalled};
 use tag::Tags;
+pub(crate) use tag::counterpart;
 
 /// The name of the variable in a program's environment that says which run it is of.
 pub const MARKER: &str = "MUSTER_RUN";
@@ -97,6 +98,10 @@ pub struct Trees {
     adopted: HashMap<i32, Owner>,
     /// Descendants that were seen while their ancestry was, and their start times.
     observed: HashMap<i32, (u64, RunId)>,
+    /// Who of a run got which signal with its group last, by pid and start time.
+    signalled: HashMap<RunId, (Signal, HashSet<(i32, u64)>)>,
+    /// When so many are observed, those that have ended are forgotten.
+    most_observed: usize,
     /// Scratch for the list of our children, kept for its capacity.
     children: Vec<i32>,
 }
@@ -112,6 +117,8 @@ struct Run {
     is_tagged: Option<bool>,
     /// How many of [`Trees::adopted`] are its own.
     adopted: usize,
+    /// The users that processes of it are known to have been.
+    users: Vec<u32>,
 }
 
 impl Default for Trees {
@@ -135,6 +142,8 @@ impl Trees {
             tagged: HashMap::new(),
             adopted: HashMap::new(),
             observed: HashMap::new(),
+            signalled: HashMap::new(),
+            most_observed: walk::LEAST_OBSERVED,
             children: Vec::new(),
         }
     }
@@ -185,8 +194,16 @@ impl Trees {
         let marker = Arc::<str>::from(marker);
         self.markers.insert(Arc::clone(&marker), run);
         self.tagged.extend(self.tags.of(run).map(|tag| (tag, run)));
-        let begun =
-            Run { leader: leader.0, is_leader_alive: true, is_number_ours: true, marker, is_tagged: None, adopted: 0 };
+        let begun = Run {
+            leader: leader.0,
+            is_leader_alive: true,
+            is_number_ours: true,
+            marker,
+            is_tagged: None,
+            adopted: 0,
+            // SAFETY: getuid cannot fail.
+            users: vec![unsafe { libc::getuid() }],
+        };
         self.runs.insert(run, begun);
     }
 
@@ -248,6 +265,7 @@ impl Trees {
             self.tagged.remove(&tag);
         }
         self.observed.retain(|_, (_, of)| *of != run);
+        self.signalled.remove(&run);
         if ended.adopted > 0 {
             self.adopted.retain(|_, owner| *owner != Owner::Run(run));
         }
@@ -291,7 +309,7 @@ impl Trees {
 
     /// Should a reaped child not have been reported: it must not keep its run alive for ever.
     fn drop_vanished(&mut self, children: &[i32]) {
-        let present: std::collections::HashSet<i32> = children.iter().copied().collect();
+        let present: HashSet<i32> = children.iter().copied().collect();
         let vanished: Vec<i32> = self.adopted.keys().copied().filter(|pid| !present.contains(pid)).collect();
         for pid in vanished {
             self.forget_adopted(pid);
@@ -308,7 +326,7 @@ impl Trees {
         let Some(about) = self.runs.get_mut(&run) else { return false };
         if about.is_tagged.is_none() && about.is_leader_alive {
             let worn = self.tags.worn_by(about.leader, &mut self.proc);
-            about.is_tagged = Some(worn.is_some() && worn == self.tags.of(run));
+            about.is_tagged = Some(worn.is_some_and(|worn| worn.is_proof && Some(worn.tag) == self.tags.of(run)));
         }
         about.is_tagged == Some(true)
     }

@@ -1,7 +1,10 @@
-//! Whose an orphan is: the evidence, the strongest first.
+//! Whose a process is: its ancestry, and for orphans the evidence, the strongest first.
 //!
-//! An orphan is a direct child of the daemon that it did not spawn. Its ancestry is lost, so it is known by what it
-//! inherited: see [`super::tag`] for the best of it. Asked once for each orphan; [`super::Trees`] remembers the answer.
+//! A process below one of our children is that child's run's, whatever it says of itself. An orphan is a direct child of
+//! the daemon that it did not spawn. Its ancestry is lost, so it is known by what was seen of it earlier and by what it
+//! inherited. Its session, its tag with the counterpart and its cgroup cannot be chosen by a program, so they are proof. A
+//! tag alone and the marker in its environment can be, so they are hints: they count only for a process of a user that
+//! the run has had. Asked once for each orphan; [`super::Trees`] remembers the answer.
 
 use std::io;
 
@@ -37,6 +40,26 @@ impl Owner {
 /// How far up a process is followed to a child of ours.
 pub(super) const MOST_ANCESTORS: usize = 64;
 
+/// Who moves up the tree while it is looked at is looked at again, so often.
+const MOST_LOOKS_UP: usize = 3;
+
+/// So many users of a run are remembered.
+const MOST_USERS: usize = 16;
+
+/// So many processes of a run are asked for their user.
+const MOST_LOOKED_AT: usize = 64;
+
+/// What is above a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Over {
+    /// This child of ours, or it is that child.
+    Child(i32),
+    /// None of ours.
+    Nobody,
+    /// That cannot be seen: it has ended, is hidden, or is too deep.
+    Unknown,
+}
+
 /// Whose a process is, as far as that can be seen now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
@@ -49,25 +72,59 @@ pub enum Whose {
 }
 
 impl Trees {
-    /// Whose this process is that has just said something, wherever in a tree it may be. The usual answers cost one
-    /// system call or none.
+    /// Whose this process is that has just said something, wherever in a tree it may be.
     pub fn whose(&mut self, pid: Pid) -> Whose {
         let pid = pid.0;
         if let Some(run) = self.by_child(pid) {
             return Whose::Run(run);
         }
-        if let Some(tag) = self.tags.worn_by(pid, &mut self.proc) {
-            return self.tagged.get(&tag).map_or(Whose::Nobody, |&run| Whose::Run(run));
+        let whose = match self.child_over(pid) {
+            Over::Child(child) => {
+                self.meet(child);
+                self.by_child(child)
+            }
+            Over::Nobody => None,
+            // Without its ancestry it is believed nothing that it could have chosen.
+            Over::Unknown if is_gone(pid) => return Whose::Gone,
+            Over::Unknown => match self.by_proof(pid) {
+                Some(Owner::Run(run)) => Some(run),
+                _ => None,
+            },
+        };
+        whose.map_or(Whose::Nobody, Whose::Run)
+    }
+
+    /// Whether a process of this run is or is known to have been this user, so that one that has ended may have been too.
+    pub fn has_had_user(&mut self, run: RunId, user: u32) -> bool {
+        self.note_users(run);
+        self.runs.get(&run).is_some_and(|about| about.users.contains(&user))
+    }
+
+    /// A process of this run will be this user.
+    pub fn note_user(&mut self, run: RunId, user: u32) {
+        if let Some(about) = self.runs.get_mut(&run)
+            && about.users.len() < MOST_USERS
+            && !about.users.contains(&user)
+        {
+            about.users.push(user);
         }
-        // SAFETY: signal 0 is sent to nobody.
-        let is_gone =
-            unsafe { libc::kill(pid, 0) } == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
-        if is_gone {
-            return Whose::Gone;
-        }
-        match self.by_ancestor(pid).map_or_else(|| self.owner_of(pid, None), Owner::Run) {
-            Owner::Run(run) => Whose::Run(run),
-            Owner::Nobody { .. } => Whose::Nobody,
+    }
+
+    /// Looks at the users of the first processes of its tree.
+    fn note_users(&mut self, run: RunId) {
+        let Some(about) = self.runs.get(&run) else { return };
+        let mut waiting: Vec<i32> = about.is_leader_alive.then_some(about.leader).into_iter().collect();
+        waiting.extend(self.adopted.iter().filter(|(_, owner)| **owner == Owner::Run(run)).map(|(&pid, _)| pid));
+        let mut next = 0;
+        while next < waiting.len().min(MOST_LOOKED_AT) {
+            let pid = waiting[next];
+            next += 1;
+            if let Some(stat) = self.proc.stat(pid) {
+                self.proc.children(&stat, &mut waiting);
+            }
+            if let Some(user) = self.proc.user(pid) {
+                self.note_user(run, user);
+            }
         }
     }
 
@@ -79,44 +136,72 @@ impl Trees {
         }
     }
 
-    fn by_ancestor(&mut self, pid: i32) -> Option<RunId> {
-        let mut at = pid;
-        for _ in 0..MOST_ANCESTORS {
-            at = self.proc.stat(at)?.parent;
-            if at <= 1 || at == self.proc.this() {
-                return None;
-            }
-            if let Some(run) = self.by_child(at) {
-                return Some(run);
+    /// The child of ours that a process hangs below, or itself if it is one.
+    fn child_over(&mut self, pid: i32) -> Over {
+        let this = self.proc.this();
+        for _ in 0..MOST_LOOKS_UP {
+            if let over @ (Over::Child(_) | Over::Nobody) = self.climb_from(pid, this) {
+                return over;
             }
         }
-        None
+        Over::Unknown
+    }
+
+    fn climb_from(&mut self, pid: i32, this: i32) -> Over {
+        let mut at = pid;
+        for _ in 0..MOST_ANCESTORS {
+            match self.proc.stat(at).map(|stat| stat.parent) {
+                Some(parent) if parent == this => return Over::Child(at),
+                Some(parent) if parent <= 1 => return Over::Nobody,
+                Some(parent) => at = parent,
+                None => return Over::Unknown,
+            }
+        }
+        Over::Unknown
     }
 
     /// `before` is what an earlier look had found.
     pub(super) fn owner_of(&mut self, pid: i32, before: Option<Owner>) -> Owner {
-        if let Some(run) = self.observed_as(pid) {
-            return Owner::Run(run);
+        if let Some(owner) = self.by_proof(pid) {
+            return owner;
         }
         // A tag of ours is never inherited from outside: whoever wears that of a forgotten run is nobody's.
-        if let Some(tag) = self.tags.worn_by(pid, &mut self.proc) {
-            return self.tagged.get(&tag).map_or(FOREIGN, |&run| Owner::Run(run));
-        }
-        if let Some(run) = self.by_number(session_of(pid)).or_else(|| self.by_number(group_of(pid))) {
-            return Owner::Run(run);
-        }
-        if let Some(run) = self.cgroups.run_of(pid, &mut self.proc) {
-            return Owner::Run(run);
+        if let Some(worn) = self.tags.worn_by(pid, &mut self.proc) {
+            return self.tagged.get(&worn.tag).copied().map_or(FOREIGN, |run| self.if_it_may_be(pid, run));
         }
         match self.proc.variable(pid, MARKER) {
             // A marker of no run of ours is that of a musterd inside of a program. Its daemon's tag, session or
             // ancestry would have told whose it is.
-            Variable::Set(marker) => self.markers.get(marker.as_str()).map_or(FOREIGN, |&run| Owner::Run(run)),
+            Variable::Set(marker) => {
+                self.markers.get(marker.as_str()).copied().map_or(FOREIGN, |run| self.if_it_may_be(pid, run))
+            }
             Variable::Unset => FOREIGN,
             Variable::Unknown => match before {
                 Some(Owner::Nobody { looks }) => Owner::Nobody { looks: looks + 1 },
                 _ => Owner::Nobody { looks: 0 },
             },
+        }
+    }
+
+    /// By what a program cannot choose.
+    fn by_proof(&mut self, pid: i32) -> Option<Owner> {
+        if let Some(run) = self.observed_as(pid) {
+            return Some(Owner::Run(run));
+        }
+        if let Some(run) = self.by_number(session_of(pid)).or_else(|| self.by_number(group_of(pid))) {
+            return Some(Owner::Run(run));
+        }
+        if let Some(worn) = self.tags.worn_by(pid, &mut self.proc).filter(|worn| worn.is_proof) {
+            return Some(self.tagged.get(&worn.tag).map_or(FOREIGN, |&run| Owner::Run(run)));
+        }
+        self.cgroups.run_of(pid, &mut self.proc).map(Owner::Run)
+    }
+
+    /// A hint counts only where the run has had its user: anybody can give it.
+    fn if_it_may_be(&mut self, pid: i32, run: RunId) -> Owner {
+        match self.proc.user(pid) {
+            Some(user) if self.has_had_user(run, user) => Owner::Run(run),
+            _ => FOREIGN,
         }
     }
 
@@ -136,6 +221,11 @@ impl Trees {
         let run = self.leaders.get(&number)?;
         self.runs.get(run).is_some_and(|about| about.is_number_ours).then_some(*run)
     }
+}
+
+fn is_gone(pid: i32) -> bool {
+    // SAFETY: signal 0 is sent to nobody.
+    unsafe { libc::kill(pid, 0) == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) }
 }
 
 pub(super) fn session_of(pid: i32) -> i32 {

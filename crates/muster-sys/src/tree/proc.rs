@@ -238,6 +238,16 @@ impl Proc {
         limits.split_ascii_whitespace().nth(1)?.parse().ok()
     }
 
+    /// The real user of a process, from /proc/PID/status, which every user may read.
+    pub(crate) fn user(&mut self, pid: i32) -> Option<u32> {
+        if !self.read(format_args!("/proc/{pid}/status")) {
+            return None;
+        }
+        // The name of the program is a line of its own, with its newlines escaped.
+        let line = self.bytes.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+        std::str::from_utf8(line).ok()?.split_ascii_whitespace().next()?.parse().ok()
+    }
+
     /// The path of a process's cgroup in the unified hierarchy.
     pub(crate) fn cgroup(&mut self, pid: i32) -> Option<String> {
         if !self.read(format_args!("/proc/{pid}/cgroup")) {

@@ -109,15 +109,40 @@ impl Trees {
                 let members = self.find(Whom::Runs(runs));
                 self.remember(&members);
                 self.deliver_by_group(&members, signal, wakes, &mut delivery);
+                self.note_signalled(runs, signal, &members);
             }
             Scope::Tree if signal == Signal::KILL => delivery = self.kill(Whom::Runs(runs)),
             Scope::Tree => {
-                let members = self.find(Whom::Runs(runs));
+                let mut members = self.find(Whom::Runs(runs));
                 self.remember(&members);
+                if wakes {
+                    self.leave_out_signalled(runs, signal, &mut members);
+                }
                 self.deliver_each(&members, signal, wakes, &mut delivery);
             }
         }
         delivery.result()
+    }
+
+    /// Keeps in mind who got a signal with its group. SIGCONT follows other signals and takes the place of none.
+    fn note_signalled(&mut self, runs: &[RunId], signal: Signal, members: &[Member]) {
+        if signal == Signal::CONT {
+            return;
+        }
+        for &run in runs.iter().filter(|run| self.runs.contains_key(run)) {
+            let its_own = members.iter().filter(|member| member.run == Some(run));
+            let signalled = its_own.map(|member| (member.stat.pid, member.stat.start)).collect();
+            self.signalled.insert(run, (signal, signalled));
+        }
+    }
+
+    /// The first stop signal to the rest of a tree, after its main process has ended, is not for those who got the same one
+    /// with their group: a server that is asked a second time forces its end and loses its work.
+    fn leave_out_signalled(&mut self, runs: &[RunId], signal: Signal, members: &mut Vec<Member>) {
+        for run in runs {
+            let Some((_, had)) = self.signalled.remove(run).filter(|(before, _)| *before == signal) else { continue };
+            members.retain(|member| member.run != Some(*run) || !had.contains(&(member.stat.pid, member.stat.start)));
+        }
     }
 
     fn deliver_to_leaders(&mut self, runs: &[RunId], signal: Signal, wakes: bool, delivery: &mut Delivery) {

@@ -3,8 +3,12 @@
 //!
 //! `RLIMIT_LOCKS` limits nothing since Linux 2.4.25 (getrlimit(2)), is inherited by every child whatever it does, can
 //! be lowered by anyone and raised by hardly anyone, and every process's limits can be read by all. So each run gets a
-//! value of its own, huge and never met otherwise, as soft and hard limit. Who belongs to which run is decided in
-//! [`super::owner`]; why this exists is told in docs/design/0003-trees.md.
+//! value of its own, huge and never met otherwise, as soft and hard limit.
+//!
+//! A value that may be lowered could be lowered to that of another run. So `RLIMIT_RSS`, which limits nothing since Linux
+//! 2.4.30, holds the counterpart: the smaller the tag, the larger that one. Whoever lowers the first would have to raise
+//! the second, which takes CAP_SYS_RESOURCE of the first user namespace. A tag without its counterpart is a hint, no proof.
+//! Who belongs to which run is decided in [`super::owner`]; why this exists is told in docs/design/0003-trees.md.
 
 use std::io;
 
@@ -26,6 +30,31 @@ const UNLIMITED: u64 = u64::MAX;
 
 /// How the limit is called in /proc/PID/limits.
 const NAME_IN_PROC: &str = "Max file locks";
+
+/// The same for the limit of the counterpart.
+const COUNTERPART_IN_PROC: &str = "Max resident set";
+
+/// A tag as a process wears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Worn {
+    pub(crate) tag: u64,
+    /// Whether the counterpart is there too, so that the process cannot have chosen the tag itself.
+    pub(crate) is_proof: bool,
+}
+
+/// The limit that goes with a tag, so that the tag cannot be lowered to another. `None` where the daemon's own limit leaves
+/// no room for it: then the tag stays a hint.
+pub(crate) fn counterpart(tag: &Rlimit) -> Option<Rlimit> {
+    let value = counter(tag.hard?);
+    let has_room = hard_limit(0, Resource::Rss).is_ok_and(|limit| limit >= value);
+    has_room.then_some(Rlimit { resource: Resource::Rss, soft: Some(value), hard: Some(value) })
+}
+
+/// Falls where tags rise. Below the tag of an outer daemon there is room for those of an inner one, and so there is here.
+fn counter(tag: u64) -> u64 {
+    let falling = TOP | !tag & (TOP - 1);
+    if tag & INNER_MASK == INNER_MASK { falling | INNER_MASK } else { falling }
+}
 
 /// Where the tags of this daemon lie. The first is anywhere, so that two daemons in one pid namespace do not take each
 /// other's processes for their own.
@@ -89,26 +118,34 @@ impl Tags {
     }
 
     /// The tag that a process wears now. One syscall where the process is ours to ask, /proc otherwise.
-    pub(crate) fn worn_by(self, pid: i32, proc: &mut Proc) -> Option<u64> {
+    pub(crate) fn worn_by(self, pid: i32, proc: &mut Proc) -> Option<Worn> {
         if self == Tags::Off {
             return None;
         }
-        let limit = hard_limit(pid).ok().or_else(|| proc.hard_limit(pid, NAME_IN_PROC))?;
-        self.read(limit)
+        let limit = hard_limit(pid, Resource::Locks).ok().or_else(|| proc.hard_limit(pid, NAME_IN_PROC))?;
+        let tag = self.read(limit)?;
+        let beside = hard_limit(pid, Resource::Rss).ok().or_else(|| proc.hard_limit(pid, COUNTERPART_IN_PROC));
+        Some(Worn { tag, is_proof: beside.is_some_and(|beside| self.is_counterpart(tag, beside)) })
+    }
+
+    /// Inner daemons use the low bits of both.
+    fn is_counterpart(self, tag: u64, beside: u64) -> bool {
+        let low = if matches!(self, Tags::Outer { .. }) { INNER_MASK } else { 0 };
+        beside | low == counter(tag) | low
     }
 }
 
 fn own_hard_limit() -> io::Result<u64> {
-    hard_limit(0)
+    hard_limit(0, Resource::Locks)
 }
 
 /// prlimit(2): allowed for processes of the same user and group, and with CAP_SYS_RESOURCE for all.
-fn hard_limit(pid: i32) -> io::Result<u64> {
+fn hard_limit(pid: i32, resource: Resource) -> io::Result<u64> {
     let mut now = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
     let unchanged: *const libc::rlimit64 = std::ptr::null();
     // SAFETY: a null pointer as the new limit asks only; `now` has room for the two numbers that are written.
     let result =
-        unsafe { libc::syscall(libc::SYS_prlimit64, pid, crate::limits::number(Resource::Locks), unchanged, &mut now) };
+        unsafe { libc::syscall(libc::SYS_prlimit64, pid, crate::limits::number(resource), unchanged, &mut now) };
     if result == 0 { Ok(now.rlim_max) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -161,6 +198,27 @@ mod tests {
         }
         assert_eq!(inner.read(worn), None, "a sibling of the inner daemon is not its own");
         assert_eq!(inner.read(outer.of(RunId(6)).unwrap()), None);
+    }
+
+    /// The reason why there is a counterpart: limits can be lowered, never raised.
+    #[test]
+    fn nobody_can_lower_both_limits_to_those_of_another_run() {
+        for seed in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {
+            let outer = Tags::below(UNLIMITED, seed);
+            let inner = Tags::below(outer.of(RunId(5)).unwrap(), seed);
+            for tags in [outer, inner] {
+                for (one, other) in [(1, 2), (2, 1), (7, 70_000), (70_000, 7)] {
+                    let (from, to) = (tags.of(RunId(one)).unwrap(), tags.of(RunId(other)).unwrap());
+                    assert!(tags.is_counterpart(from, counter(from)));
+                    assert!(!tags.is_counterpart(to, counter(from)), "{from:#x} {to:#x}");
+                    assert!(to > from || counter(to) > counter(from), "{from:#x} {to:#x}");
+                }
+                assert!(outer.is_counterpart(
+                    outer.read(tags.of(RunId(5)).unwrap()).unwrap(),
+                    counter(tags.of(RunId(5)).unwrap())
+                ));
+            }
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ use super::Trees;
 use super::owner::{self, Owner};
 use super::proc::{Proc, Stat};
 
+/// So many descendants are remembered before those that have ended are looked for.
+pub(super) const LEAST_OBSERVED: usize = 4096;
+
 /// Whose processes are looked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whom<'a> {
@@ -77,8 +80,22 @@ impl Trees {
 
     /// Keeps in mind who was seen in which tree, until it comes to us as an orphan.
     pub(super) fn remember(&mut self, members: &[Member]) {
-        let below = members.iter().filter(|member| !member.is_child);
-        self.observed.extend(below.filter_map(|member| Some((member.stat.pid, (member.stat.start, member.run?)))));
+        for member in members.iter().filter(|member| !member.is_child) {
+            if let Some(run) = member.run {
+                self.note_descendant(member.stat.pid, member.stat.start, run);
+            }
+        }
+    }
+
+    /// Keeps one in mind. When too many are, those that have ended are forgotten.
+    pub(super) fn note_descendant(&mut self, pid: i32, start: u64, run: RunId) {
+        if self.observed.len() >= self.most_observed {
+            let proc = &mut self.proc;
+            self.observed.retain(|&pid, &mut (start, _)| proc.stat(pid).is_some_and(|stat| stat.start == start));
+            // All that are left live, so there is room for as many again before the next look at each.
+            self.most_observed = (2 * self.observed.len()).max(LEAST_OBSERVED);
+        }
+        self.observed.insert(pid, (start, run));
     }
 }
 

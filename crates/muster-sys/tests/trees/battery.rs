@@ -41,6 +41,23 @@ crate::scenarios! {
         world.kill(run);
     }
 
+    ALL_WAYS fn each_process_gets_the_stop_signal_of_its_group_once(world) {
+        let directory = tempfile::tempdir().unwrap();
+        let told = directory.path().join("told");
+        let counts = format!(r#"trap "echo TERM >> {0}" TERM; echo begins >> {0}; while :; do sleep 0.01; done"#, told.display());
+        let run = world.run(&format!("sh -c '{counts}' & setsid sh -c '{counts}' & exec sleep 1000"));
+        let lines = |word: &str| std::fs::read_to_string(&told).map_or(0, |text| text.lines().filter(|line| *line == word).count());
+        world.wait_until("both listen", |_| lines("begins") == 2);
+        world.trees.stop(run, TERM, Scope::Group).unwrap();
+        world.wait_until("the leader is dead", |world| world.is_leader_dead(run) && lines("TERM") == 2);
+        world.trees.stop(run, TERM, Scope::Tree).unwrap();
+        // A second TERM would be handled before what comes after it.
+        world.trees.signal(run, Signal::USR1, Scope::Tree).unwrap();
+        world.wait_until("USR1 has ended them", |world| world.trees.gone(&[run]) == [run]);
+        assert_eq!(lines("TERM"), 2);
+        world.trees.end(run);
+    }
+
     ALL_WAYS fn a_stopped_leader_gets_its_signal(world) {
         let run = world.run("sleep 1000 & wait");
         world.wait_for(run, 2, 1);

@@ -6,7 +6,7 @@ use muster_sys::tree::{Scope, Trees, Whose};
 
 use crate::isolation::skip;
 use crate::processes::{below, everyone, exec_shell, fork, sleep_for_ever};
-use crate::world::{TERM, World};
+use crate::world::{TERM, World, counterpart};
 
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
 
@@ -96,6 +96,55 @@ crate::scenarios! {
         world.kill(run);
     }
 
+    WITH_ALL_THERE_IS fn nobody_speaks_for_another_run_by_its_tag(world) {
+        // SAFETY: takes nothing.
+        if unsafe { libc::getuid() } != 0 {
+            return skip("an attacker of another user needs root");
+        }
+        let victim = world.run("sleep 1000 & wait");
+        let tag = world.trees.tag(victim).unwrap().hard.unwrap();
+        let attacker = world.run_process(move || {
+            let wear_tag = || {
+                // SAFETY: takes numbers; the limits live through the calls. As in a container, no capability is left.
+                unsafe {
+                    if libc::setuid(60_001) != 0 {
+                        libc::_exit(3);
+                    }
+                    libc::setsid();
+                    let limit = libc::rlimit64 { rlim_cur: tag, rlim_max: tag };
+                    libc::setrlimit64(libc::RLIMIT_LOCKS, &limit);
+                    let limit = libc::rlimit64 { rlim_cur: counterpart(tag), rlim_max: counterpart(tag) };
+                    libc::setrlimit64(libc::RLIMIT_RSS, &limit);
+                }
+            };
+            // One below its run, and one that has become an orphan.
+            fork(|| {
+                wear_tag();
+                sleep_for_ever()
+            });
+            fork(|| {
+                wear_tag();
+                fork(|| sleep_for_ever());
+            });
+            sleep_for_ever()
+        });
+        world.wait_until("all are there", |world| world.survivors().len() >= 5 && world.trees.processes(attacker).len() >= 2);
+        assert_eq!(world.trees.processes(victim).len(), 2, "none has come to the victim");
+        let below = world.trees.processes(attacker)[1].pid;
+        assert_eq!(world.trees.whose(below), Whose::Run(attacker));
+        for stray in world.trees.strays() {
+            assert_ne!(world.trees.whose(stray.pid), Whose::Run(victim), "{stray:?}");
+        }
+        assert!(world.trees.hold(victim, below).is_none(), "it is no main process of the victim");
+        // What has ended is believed only as a user that the run has had.
+        assert!(world.trees.has_had_user(attacker, 60_001) && !world.trees.has_had_user(victim, 60_001));
+        world.kill(attacker);
+        world.kill(victim);
+        world.without_stray();
+        world.trees.signal_strays(Signal::KILL);
+        world.wait_until("the strays are dead", |world| world.survivors().is_empty());
+    }
+
     ALL_WAYS fn a_program_in_the_daemons_own_group_is_stopped_without_the_daemon(world) {
         for scope in [Scope::Group, Scope::Tree] {
             let run = world.run_beside("sleep 1000 & wait");
@@ -136,6 +185,8 @@ fn nested(world: &mut World, observed: bool) {
                 if let Some(tag) = inner_tag {
                     let limit = libc::rlimit64 { rlim_cur: tag, rlim_max: tag };
                     assert_eq!(libc::setrlimit64(libc::RLIMIT_LOCKS, &limit), 0);
+                    let limit = libc::rlimit64 { rlim_cur: counterpart(tag), rlim_max: counterpart(tag) };
+                    assert_eq!(libc::setrlimit64(libc::RLIMIT_RSS, &limit), 0);
                 }
             }
             exec_shell(&format!("(setsid sh -c '{DEAF}' &); exit 0"));

@@ -31,6 +31,13 @@ pub(crate) struct World {
     other_run: RunId,
 }
 
+/// What the daemon sets beside a tag: it falls where tags rise, and leaves the low bits to an inner daemon.
+pub(crate) fn counterpart(tag: u64) -> u64 {
+    let (top, low) = (1_u64 << 60, (1_u64 << 24) - 1);
+    let falling = top | !tag & (top - 1);
+    if tag & low == low { falling | low } else { falling }
+}
+
 /// How a main process is started.
 #[derive(Default)]
 struct Start {
@@ -107,6 +114,8 @@ impl World {
                 if let Some(tag) = start.tag {
                     let limit = libc::rlimit64 { rlim_cur: tag, rlim_max: tag };
                     assert_eq!(libc::setrlimit64(libc::RLIMIT_LOCKS, &limit), 0);
+                    let counterpart = libc::rlimit64 { rlim_cur: counterpart(tag), rlim_max: counterpart(tag) };
+                    assert_eq!(libc::setrlimit64(libc::RLIMIT_RSS, &counterpart), 0);
                 }
                 if let Some(cgroup) = start.cgroup {
                     assert_eq!(libc::write(cgroup, c"0".as_ptr().cast(), 1), 1);

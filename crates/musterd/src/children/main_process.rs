@@ -55,8 +55,7 @@ impl Children {
         }
         let above = main.as_ref().map(|main| main.above);
         let Some(child) = self.children.get_mut(&run) else { return };
-        let (program, before) = (self.notify.name_of(run), child.main_pid());
-        info!(%program, %run, %pid, %before, "has another main process (MAINPID)");
+        self.notify.tell_main(run, pid, child.main_pid());
         let replaced = std::mem::replace(&mut child.main, main).filter(|main| main.is_ours());
         replaced.map(|replaced| self.runs.remove(&replaced.held.pid()));
         above.map(|above| self.runs.insert(above, run));
@@ -70,6 +69,10 @@ impl Children {
     fn hold_main(&mut self, run: RunId, pid: Pid) -> Option<Box<Main>> {
         let held = self.trees.hold(run, pid)?;
         let above = self.trees.child_above(&held)?;
+        // It may have moved since it was held.
+        if !self.trees.is_child_of(run, above) {
+            return None;
+        }
         Some(Box::new(Main { held, above }))
     }
 
@@ -81,9 +84,18 @@ impl Children {
         }
         for (&run, child) in &mut self.children {
             let Some(main) = child.main.as_mut().filter(|main| !main.is_ours()) else { continue };
-            if let Some(above) = self.trees.child_above(&main.held).filter(|&above| above != main.above) {
+            let Some(above) = self.trees.child_above(&main.held).filter(|&above| above != main.above) else { continue };
+            if self.trees.is_child_of(run, above) {
                 main.above = above;
                 self.runs.insert(above, run);
+            } else {
+                // Another run's process is never taken for this one's: neither its end nor its signals are.
+                let (program, pid) = (self.notify.name_of(run), main.held.pid());
+                warn!(%program, %run, %pid, "its main process is no longer its own, the run goes on without it");
+                if self.runs.get(&child.pid) != Some(&run) {
+                    child.pid = main.above;
+                }
+                child.main = None;
             }
         }
     }
@@ -96,7 +108,8 @@ impl Children {
         if main.held.pid() == pid {
             return false;
         }
-        let Some(above) = self.trees.child_above(&main.held) else {
+        let above = self.trees.child_above(&main.held).filter(|&above| self.trees.is_child_of(run, above));
+        let Some(above) = above else {
             return pid != main.above || self.falls_back(run, pid);
         };
         main.above = above;

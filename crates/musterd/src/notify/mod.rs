@@ -5,6 +5,7 @@
 //! keeps the others waiting. What a run says of its state is kept for onlookers; what matters becomes an input of the core.
 
 mod home;
+mod limit;
 mod log;
 pub(crate) mod message;
 
@@ -13,6 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use muster_core::spec::{InstanceSpec, ReadySpec};
 use muster_core::{Input, RunId};
@@ -22,9 +24,10 @@ use muster_sys::pollset::PollSet;
 use muster_sys::signal::Pid;
 use muster_sys::tree::{Trees, Whose};
 use muster_sys::{fd, spawn};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use self::home::Home;
+use self::limit::{Limits, Notice};
 pub(crate) use self::log::ReadyMatcher;
 use self::message::{Message, Watchdog};
 
@@ -39,17 +42,6 @@ pub(crate) struct Told {
     pub(crate) status: Option<String>,
     pub(crate) is_reloading: bool,
     pub(crate) is_stopping: bool,
-    /// What was already complained about.
-    has_been_warned: Warned,
-}
-
-/// Each is said once a run: a program repeats itself.
-#[derive(Clone, Copy, Debug, Default)]
-struct Warned {
-    of_strangers: bool,
-    of_garbage: bool,
-    of_store: bool,
-    of_main_pid: bool,
 }
 
 /// What a run has told.
@@ -75,7 +67,6 @@ pub(crate) struct Channel {
 #[derive(Debug)]
 struct Teller {
     name: String,
-    uid: u32,
     socket: Option<NotifySocket>,
     pipe: Option<OwnedFd>,
     told: Told,
@@ -86,23 +77,24 @@ pub(crate) struct Notify {
     home: Home,
     set: Rc<Watched<PollSet>>,
     tellers: HashMap<RunId, Teller>,
+    limits: Limits,
 }
 
 impl Notify {
     /// `unique` names this daemon among all.
     pub(crate) fn new(control_socket: Option<&Path>, unique: String, set: Rc<Watched<PollSet>>) -> Notify {
-        Notify { home: Home::new(control_socket, unique), set, tellers: HashMap::new() }
+        Notify { home: Home::new(control_socket, unique), set, tellers: HashMap::new(), limits: Limits::default() }
     }
 
-    /// Makes ready for what this run may tell. `uid` is who it will be.
-    pub(crate) fn open(&mut self, run: RunId, spec: &InstanceSpec, uid: u32) -> io::Result<Channel> {
+    /// Makes ready for what this run may tell.
+    pub(crate) fn open(&mut self, run: RunId, spec: &InstanceSpec) -> io::Result<Channel> {
         let wants_socket = spec.ready == Some(ReadySpec::Notify) || spec.watchdog.is_some();
         let wants_pipe = matches!(spec.ready, Some(ReadySpec::Fd(_) | ReadySpec::Log(_)));
         if !wants_socket && !wants_pipe {
             return Ok(Channel::default());
         }
         let told = Told::default();
-        let teller = Teller { name: spec.name.clone(), uid, socket: None, pipe: None, told };
+        let teller = Teller { name: spec.name.clone(), socket: None, pipe: None, told };
         self.tellers.insert(run, teller);
         let mut channel = Channel::default();
         let opened = if wants_socket { self.open_socket(run, spec, &mut channel) } else { Ok(()) };
@@ -168,10 +160,25 @@ impl Notify {
 
     /// What a run takes for its main process cannot be that.
     pub(crate) fn refuse_main(&mut self, run: RunId, pid: Pid) {
-        let Some(teller) = self.tellers.get_mut(&run) else { return };
-        if !std::mem::replace(&mut teller.told.has_been_warned.of_main_pid, true) {
-            warn!(program = %teller.name, %run, %pid, "ignored a MAINPID that is no living process of the program");
+        let Some(teller) = self.tellers.get(&run) else { return };
+        if let Some(suppressed) = self.limits.pass(&teller.name, Notice::MainPidRefused, Instant::now()) {
+            let program = &teller.name;
+            warn!(%program, %run, %pid, suppressed, "ignored a MAINPID that is no living process of the program");
         }
+    }
+
+    /// The run has another main process than before.
+    pub(crate) fn tell_main(&mut self, run: RunId, pid: Pid, before: Pid) {
+        let Some(teller) = self.tellers.get(&run) else { return };
+        if let Some(suppressed) = self.limits.pass(&teller.name, Notice::MainPid, Instant::now()) {
+            let program = &teller.name;
+            info!(%program, %run, %pid, %before, suppressed, "has another main process (MAINPID)");
+        }
+    }
+
+    /// Forgets the limits of instances that are gone.
+    pub(crate) fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
+        self.limits.retain(is_there);
     }
 
     /// Takes in what a run has told since the last look, or the first of it. `ended` is a process of it that was reaped just
@@ -188,7 +195,12 @@ impl Notify {
         for _ in 0..MESSAGES_A_TURN {
             let Some(Ok(received)) = teller.socket.as_ref().map(|socket| socket.receive(&mut buffer)) else { break };
             if teller.is_from_program(run, &received, ended, trees) {
-                teller.handle(run, &buffer[..received.length], &received, &mut heard);
+                teller.handle(run, &buffer[..received.length], &received, &mut heard, &mut self.limits);
+            } else if let Some((suppressed, sender)) =
+                self.limits.pass(&teller.name, Notice::Stranger, Instant::now()).zip(received.sender)
+            {
+                let (program, pid, uid) = (&teller.name, sender.pid, sender.uid);
+                warn!(%program, %run, %pid, uid, suppressed, "ignored a message of a process that is not the program's");
             }
             // Only now its descriptors are closed, for which a sender with BARRIER=1 waits.
             drop(received);
@@ -212,18 +224,22 @@ fn is_over(pipe: &OwnedFd, run: RunId, inputs: &mut Vec<Input>) -> bool {
 }
 
 impl Teller {
-    fn handle(&mut self, run: RunId, bytes: &[u8], received: &Received, heard: &mut Heard) {
+    fn handle(&mut self, run: RunId, bytes: &[u8], received: &Received, heard: &mut Heard, limits: &mut Limits) {
         let message = if received.is_truncated { None } else { Message::parse(bytes) };
         let Some(message) = message else {
-            if !std::mem::replace(&mut self.told.has_been_warned.of_garbage, true) {
-                warn!(program = %self.name, %run, "ignored a message that is too long, or none of sd_notify");
+            if let Some(suppressed) = limits.pass(&self.name, Notice::Garbage, Instant::now()) {
+                warn!(program = %self.name, %run, suppressed, "ignored a message that is too long, or none of sd_notify");
             }
             return;
         };
-        self.note(run, &message, received);
+        self.note(run, &message, received, limits);
         heard.main_pid = message.main_pid.map(Pid).or(heard.main_pid);
         let inputs = &mut heard.inputs;
-        if let Some(interval) = message.watchdog_interval {
+        if message.is_stopping {
+            // It has said its last: as with systemd, nobody waits for a sign of life.
+            inputs.push(Input::WatchdogChanged { run, interval: Duration::ZERO });
+        }
+        if let Some(interval) = message.watchdog_interval.filter(|_| !self.told.is_stopping) {
             inputs.push(Input::WatchdogChanged { run, interval });
         }
         if let Some(by) = message.extend {
@@ -240,41 +256,46 @@ impl Teller {
     }
 
     /// Only the processes of the run may speak for it. One that has ended, as a shell's `systemd-notify --no-block` has,
-    /// cannot be looked at any more; then it must have been the program's user, or root.
-    fn is_from_program(&mut self, run: RunId, received: &Received, ended: Option<Pid>, trees: &mut Trees) -> bool {
+    /// cannot be looked at any more; then it must have been root, or a user that a process of the run has been.
+    fn is_from_program(&self, run: RunId, received: &Received, ended: Option<Pid>, trees: &mut Trees) -> bool {
         let Some(sender) = received.sender else { return false };
-        let is_from_program = sender.pid.0 > 0
+        sender.pid.0 > 0
             && (ended == Some(sender.pid)
                 || match trees.whose(sender.pid) {
                     Whose::Run(of) => of == run,
                     Whose::Nobody => false,
-                    Whose::Gone => [0, self.uid].contains(&sender.uid),
-                });
-        if !is_from_program && !std::mem::replace(&mut self.told.has_been_warned.of_strangers, true) {
-            let (pid, uid) = (sender.pid, sender.uid);
-            warn!(program = %self.name, %run, %pid, uid, "ignored a message of a process that is not the program's");
-        }
-        is_from_program
+                    Whose::Gone => sender.uid == 0 || trees.has_had_user(run, sender.uid),
+                })
     }
 
     /// Keeps what onlookers may want to know.
-    fn note(&mut self, run: RunId, message: &Message, received: &Received) {
-        let program = &self.name;
+    fn note(&mut self, run: RunId, message: &Message, received: &Received, limits: &mut Limits) {
+        let (program, now) = (&self.name, Instant::now());
+        let mut pass = |notice| limits.pass(program, notice, now);
         if let Some(status) = &message.status {
-            debug!(%program, %run, status, "says");
+            if let Some(suppressed) = pass(Notice::Status) {
+                debug!(%program, %run, status, suppressed, "says");
+            }
             self.told.status = Some(status.clone()).filter(|status| !status.is_empty());
         }
-        if let Some(error) = &message.error {
-            warn!(%program, %run, error, "says why it fails");
+        if let Some(error) = &message.error
+            && let Some(suppressed) = pass(Notice::Error)
+        {
+            warn!(%program, %run, error, suppressed, "says why it fails");
         }
-        if message.is_reloading && !self.told.is_reloading {
-            debug!(%program, %run, "reloading");
+        if message.is_reloading
+            && !self.told.is_reloading
+            && let Some(suppressed) = pass(Notice::Reloading)
+        {
+            debug!(%program, %run, suppressed, "reloading");
         }
         self.told.is_reloading = message.is_reloading || self.told.is_reloading && !message.is_ready;
         self.told.is_stopping |= message.is_stopping;
-        if message.wants_store && !std::mem::replace(&mut self.told.has_been_warned.of_store, true) {
+        if message.wants_store
+            && let Some(suppressed) = pass(Notice::Store)
+        {
             let descriptors = received.descriptors.len();
-            warn!(%program, %run, descriptors, "does not keep descriptors for programs (FDSTORE=1), they were closed");
+            warn!(%program, %run, descriptors, suppressed, "does not keep descriptors for programs (FDSTORE=1), they were closed");
         }
     }
 }
