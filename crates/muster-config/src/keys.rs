@@ -769,7 +769,7 @@ pub static KEYS: &[Key] = &[
         "buffer_size",
         "size",
         "\"1MB\"",
-        "how much of a program's output waits for a console that nobody reads, 4 KiB to 1 GiB",
+        "how much of a program's output waits for a console that nobody reads, or for a file whose disk or reader stands still, 4 KiB to 1 GiB",
         Reader::Logs(OutputDraft::buffer_size),
     ),
     key(

@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use memchr::{memchr, memchr_iter, memrchr};
 use muster_core::spec::Rotation;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use tracing::{info, warn};
 
 use super::TELL_AGAIN;
@@ -103,13 +105,34 @@ impl LogFile {
         }
     }
 
-    /// Appends bytes, or counts them as lost.
-    pub(super) fn append(&mut self, piece: Piece<'_>) {
+    /// Appends bytes, or counts them as lost. Returns what its reader has no room for now, which is not lost: see
+    /// [`LogFile::wait_for_room`].
+    pub(super) fn append<'a>(&mut self, piece: Piece<'a>) -> &'a [u8] {
         let mut rest = self.after_loss(piece);
         while !rest.is_empty() {
-            if let Err(error) = self.append_some(&mut rest, piece.now) {
-                return self.lose(rest, piece, &error);
+            match self.append_some(&mut rest, piece.now) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.open.is_some() => return rest,
+                Err(error) => {
+                    self.lose(rest, piece, &error);
+                    return &[];
+                }
             }
+        }
+        rest
+    }
+
+    /// The device that the file is on, if it is open and on one.
+    pub(super) fn device(&self) -> Option<u64> {
+        self.open.as_ref().filter(|open| open.is_regular).map(|open| open.identity.0)
+    }
+
+    /// Waits until the reader of a FIFO or of a terminal has made room, or has gone.
+    pub(super) fn wait_for_room(&self) {
+        if let Some(open) = &self.open {
+            let mut wanted = [PollFd::new(open.file.as_fd(), PollFlags::POLLOUT)];
+            // An error shows at the next write.
+            let _ = nix::poll::poll(&mut wanted, PollTimeout::NONE);
         }
     }
 
@@ -322,7 +345,8 @@ mod tests {
         }
 
         fn append(&mut self, text: &str) {
-            self.log.append(Piece { bytes: text.as_bytes(), counters: &self.counters, now: self.now });
+            let rest = self.log.append(Piece { bytes: text.as_bytes(), counters: &self.counters, now: self.now });
+            assert_eq!(rest, b"", "there is room");
         }
 
         fn pass(&mut self, seconds: u64) {

@@ -2,11 +2,13 @@
 //!
 //! It lives on threads of its own that never touch supervision: one that reads every pipe ([`pump`]), and one for each
 //! console stream that writes ([`console`]), because a console's reader may stop reading for ever and a disk may be slow.
+//! A log file that stands still gets a thread of its own for as long as it does ([`late`], [`backlog`]).
 //! What goes to syslog is sent by one more, where there is any ([`syslog`]).
 //! Rotated files are compressed by a thread that is there only as long as it has work ([`compress`]).
 //! What was read last is remembered for those who look ([`memory`]) and follow ([`follow`]).
 //! Supervision hands a pipe over and forgets it. Everything that queues here has a bound and counts what it drops.
 
+mod backlog;
 pub(crate) mod clear;
 mod compress;
 pub(crate) mod console;
@@ -17,6 +19,7 @@ mod files;
 pub(crate) mod follow;
 pub(crate) mod joiner;
 mod json;
+mod late;
 mod lines;
 pub(crate) mod memory;
 mod milestones;
@@ -46,6 +49,7 @@ use muster_core::spec::{InstanceSpec, LineFormat, OutputSpec, Overflow, Rotation
 use tokio::sync::watch;
 use tracing::warn;
 
+use self::backlog::Origin;
 use self::console::Console;
 use self::counters::{Counters, Counts};
 use self::drain::Drains;
@@ -163,10 +167,14 @@ impl Logs {
             pipe: File::from(reading),
             matcher: matcher.map(Box::new),
             recorder: Recorder { memory: Arc::clone(&kept.memory), source, run: run.0 },
-            counters: Arc::clone(&kept.counters),
+            origin: Origin {
+                counters: Arc::clone(&kept.counters),
+                bound: spec.output.buffer_size,
+                is_blocking: spec.output.overflow == Overflow::Block,
+            },
             limited: spec.output.rate_limit.map(limited),
             shown: sinks.contains(&Sink::Console).then(|| self.show(run, spec, source, kept)),
-            files: files.collect::<Box<[PathBuf]>>(),
+            files: files.collect::<Arc<[PathBuf]>>(),
             syslog: None,
             held: Vec::new(),
             full_reads: 0,
@@ -186,7 +194,9 @@ impl Logs {
         for Nameless { mut stream, rotation, instance } in self.nameless.take() {
             let origin = (stream.recorder.source, pid);
             match self.syslog.get() {
-                Ok(way) => stream.syslog = Some(Box::new(Courier::new(way, &instance, origin, &stream.counters))),
+                Ok(way) => {
+                    stream.syslog = Some(Box::new(Courier::new(way, &instance, origin, &stream.origin.counters)))
+                }
                 Err(error) => warn!(program = %instance, %error, "cannot start the thread for syslog, lines are lost"),
             }
             self.pump.attach(stream, rotation);
@@ -199,11 +209,10 @@ impl Logs {
             Source::Stderr => &self.consoles.stderr,
         };
         let output = &spec.output;
-        let is_blocking = output.overflow == Overflow::Block;
         let lane = LaneSpec {
             gap: gap(run, spec, source),
             bound: output.buffer_size,
-            is_blocking,
+            is_blocking: output.overflow == Overflow::Block,
             counters: Some(Arc::clone(&kept.counters)),
         };
         let place = &mut kept.lanes[source as usize];
@@ -212,7 +221,7 @@ impl Logs {
         let colour = console.is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let style = Style { format: output.format, timestamps: output.timestamps, colour };
         let lines = style.lines_of(&spec.name, source, run.0);
-        Shown { console: console.clone(), lane, lines, is_blocking }
+        Shown { console: console.clone(), lane, lines }
     }
 
     /// Forgets the instances that are not wanted any more: they were removed from the configuration, and are down.
