@@ -57,7 +57,7 @@ impl Watch {
             let turn = self.turn.load(SeqCst);
             if turn != seen.0 {
                 seen = (turn, Instant::now());
-            } else if turn % 2 == 0 {
+            } else if turn.is_multiple_of(2) {
                 self.sleep(turn);
                 seen = (self.turn.load(SeqCst), Instant::now());
             } else if seen.1.elapsed() >= LATE {
