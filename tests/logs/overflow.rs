@@ -128,3 +128,39 @@ fn an_unread_console_does_not_keep_the_daemon_from_ending() {
     let took = daemon.finish();
     assert!(took < Duration::from_secs(4), "it took {took:?}");
 }
+
+#[test]
+fn a_fifo_is_a_slow_reader_and_not_a_broken_file() {
+    let (mut waits, mut drops) = (Reader::new(), Reader::new());
+    let program = |name: &str, reader: &Reader, more: &str| {
+        format!(
+            "[program.{name}]\ntype = \"oneshot\"\n\
+             command = [\"sh\", \"-c\", \"i=0; while [ $i -lt 100000 ]; do echo $i; i=$((i+1)); done\"]\n\
+             logs = {{ stdout = \"{}\", {more} }}\n",
+            reader.path.display()
+        )
+    };
+    let programs = program("waits", &waits, "overflow = \"block\", buffer_size = \"16KB\"")
+        + &program("drops", &drops, "buffer_size = \"100KB\"")
+        + "[program.other]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
+    let mut daemon = Setting::supervising(programs).start();
+    let pid = daemon.pid_of("waits");
+    harness::wait_until("it waits in its write", || {
+        std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place| place.contains("pipe_write"))
+    });
+    daemon.wait_for_state("drops", "EXITED");
+    assert_eq!(daemon.client.request("POST", "/v1/programs/other/restart", "").status / 100, 2);
+    let numbers = |text: &str| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<usize>>();
+    let text = waits.read_until("everything", |text| text.ends_with("\n99999\n"));
+    assert_eq!(numbers(&text), (0..100_000).collect::<Vec<_>>());
+    daemon.wait_for_state("waits", "EXITED");
+    // The oldest that waited are missing, and counted; the newest are there.
+    let text = drops.read_until("the newest", |text| text.ends_with("\n99999\n"));
+    let told = daemon
+        .log
+        .wait_for("the loss is told", |line| line.message == "a log file keeps up again, some lines were lost");
+    let lost: usize = told.field("lost_lines").and_then(|number| number.parse().ok()).expect("a number");
+    let kept = numbers(&text);
+    assert!(kept.is_sorted() && kept.len() + lost == 100_000, "{} kept, {lost} lost", kept.len());
+    daemon.finish();
+}

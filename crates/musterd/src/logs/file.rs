@@ -7,6 +7,7 @@
 //! [`rotate`](super::rotate) has the names.
 
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use memchr::{memchr, memrchr};
 use muster_sys::trusted::{Inode, Refusal};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use tracing::{info, warn};
 
 use super::TELL_AGAIN;
@@ -62,6 +64,16 @@ pub(super) struct Piece<'a> {
     pub(super) now: Instant,
 }
 
+/// What of a piece did not go into the file and is not lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left<'a> {
+    Nothing,
+    /// A reader has no room for it now: see [`LogFile::wait_for_room`].
+    NoRoom(&'a [u8]),
+    /// The file is not safe to use: it is to be shown elsewhere.
+    Refused(&'a [u8]),
+}
+
 impl LogFile {
     pub(super) fn at(path: &Path, policy: impl Into<FilePolicy>, compressor: &Arc<Compressor>) -> LogFile {
         LogFile {
@@ -103,10 +115,10 @@ impl LogFile {
         }
     }
 
-    /// Appends bytes, or counts them as lost. Gives back those that are refused: they are to be shown elsewhere.
-    pub(super) fn append<'a>(&mut self, piece: Piece<'a>) -> &'a [u8] {
+    /// Appends bytes, or counts them as lost; says what did not go in and is not lost.
+    pub(super) fn append<'a>(&mut self, piece: Piece<'a>) -> Left<'a> {
         if self.refused_until.is_some_and(|at| piece.now < at) {
-            return piece.bytes;
+            return Left::Refused(piece.bytes);
         }
         let mut rest = self.after_loss(piece);
         let mut idle = 0;
@@ -115,7 +127,10 @@ impl LogFile {
             match self.append_some(&mut rest, piece.now) {
                 Err(error) if Refusal::of(&error).is_some() => {
                     self.refuse(piece.now, &error);
-                    return rest;
+                    return Left::Refused(rest);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.open.is_some() => {
+                    return Left::NoRoom(rest);
                 }
                 Err(error) => {
                     self.lose(rest, piece, &error);
@@ -127,7 +142,21 @@ impl LogFile {
                 self.rotate_not_before = Some(piece.now + ROTATE_AGAIN);
             }
         }
-        &[]
+        Left::Nothing
+    }
+
+    /// The device that the file is on, if it is open and on one.
+    pub(super) fn device(&self) -> Option<u64> {
+        self.open.as_ref().filter(|open| open.opened.is_regular).map(|open| open.opened.inode.device)
+    }
+
+    /// Waits until the reader of a FIFO or of a terminal has made room, or has gone.
+    pub(super) fn wait_for_room(&self) {
+        if let Some(open) = &self.open {
+            let mut wanted = [PollFd::new(open.opened.file.as_fd(), PollFlags::POLLOUT)];
+            // An error shows at the next write.
+            let _ = nix::poll::poll(&mut wanted, PollTimeout::NONE);
+        }
     }
 
     /// While it cannot be written, everything is lost until it is time to try again, and then up to the end of a line.
@@ -340,7 +369,8 @@ mod tests {
         }
 
         fn append(&mut self, text: &str) {
-            self.log.append(Piece { bytes: text.as_bytes(), counters: &self.counters, now: self.now });
+            let rest = self.log.append(Piece { bytes: text.as_bytes(), counters: &self.counters, now: self.now });
+            assert_eq!(rest, Left::Nothing, "there is room");
         }
 
         fn pass(&mut self, seconds: u64) {
@@ -457,11 +487,11 @@ mod tests {
         scene.log.prepare(scene.now);
         let counters = Counters::default();
         let piece = |now| Piece { bytes: b"line\n", counters: &counters, now };
-        assert_eq!(scene.log.append(piece(scene.now)), b"line\n");
+        assert_eq!(scene.log.append(piece(scene.now)), Left::Refused(b"line\n"));
         fs::remove_dir(&path).unwrap();
-        assert_eq!(scene.log.append(piece(scene.now)), b"line\n", "it is not tried again at once");
+        assert_eq!(scene.log.append(piece(scene.now)), Left::Refused(b"line\n"), "it is not tried again at once");
         scene.pass(1);
-        assert_eq!(scene.log.append(piece(scene.now)), b"");
+        assert_eq!(scene.log.append(piece(scene.now)), Left::Nothing);
         assert_eq!((scene.read("web.log"), scene.lost()), ("line\n".into(), (0, 0)));
     }
 

@@ -1,60 +1,176 @@
 //! All log files that streams write to, each open once, however many streams share it.
+//!
+//! A file is [`Here`](Place::Here), or with the thread that writes to it just now, or it is late and has a thread of its own
+//! and a [`backlog`](super::backlog) until it is on time again.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
+use super::backlog::{Backlog, Origin, Room};
 use super::compress::Compressor;
-use super::file::{LogFile, Piece};
+use super::file::LogFile;
 use super::policy::FilePolicy;
+use super::queue::Waiter;
 
 /// The files, by their paths.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     files: HashMap<PathBuf, Shared>,
+    /// Whether there may be late ones.
+    has_late: bool,
     compressor: Arc<Compressor>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    file: LogFile,
+    place: Place,
     streams: usize,
 }
 
+/// Where a file is.
+#[derive(Debug)]
+enum Place {
+    Here(Box<LogFile>),
+    /// The thread that reads the pipes writes to it.
+    Lent,
+    /// It has a thread of its own.
+    Late(Arc<Backlog>),
+}
+
 impl Files {
-    /// One more stream writes to this file, which is there from now on.
+    /// One more stream writes to this file.
     pub(super) fn attach(&mut self, path: &Path, policy: FilePolicy) {
         let compressor = &self.compressor;
-        let open = || Shared { file: LogFile::at(path, policy, compressor), streams: 0 };
+        let open = || Shared { place: Place::Here(Box::new(LogFile::at(path, policy, compressor))), streams: 0 };
         let shared = self.files.entry(path.to_owned()).or_insert_with(open);
         shared.streams += 1;
-        shared.file.set_policy(policy);
-        shared.file.prepare(Instant::now());
+        if let Place::Late(backlog) = &shared.place {
+            backlog.leave(false);
+        }
+        self.change_policy(path, policy);
     }
 
-    /// One stream less does.
-    pub(super) fn detach(&mut self, path: &Path) {
-        let Some(shared) = self.files.get_mut(path) else { return };
+    /// One stream less does. Gives the file if that was the last one: it is to be closed.
+    pub(super) fn detach(&mut self, path: &Path) -> Option<Box<LogFile>> {
+        let shared = self.files.get_mut(path)?;
         shared.streams -= 1;
-        if shared.streams == 0 {
-            shared.file.end();
-            self.files.remove(path);
+        if shared.streams > 0 {
+            return None;
+        }
+        if let Place::Late(backlog) = &shared.place {
+            backlog.leave(true);
+        }
+        self.settle(path)
+    }
+
+    /// The thread of this file has ended. Gives the file if no stream writes to it any more.
+    pub(super) fn settle(&mut self, path: &Path) -> Option<Box<LogFile>> {
+        let shared = self.files.get_mut(path)?;
+        shared.take_back();
+        match &shared.place {
+            Place::Here(_) if shared.streams == 0 => {}
+            Place::Here(_) | Place::Lent | Place::Late(_) => return None,
+        }
+        match self.files.remove(path)?.place {
+            Place::Here(file) => Some(file),
+            Place::Lent | Place::Late(_) => None,
         }
     }
 
-    /// Gives back what the file refused.
-    pub(super) fn append<'a>(&mut self, path: &Path, piece: Piece<'a>) -> &'a [u8] {
-        self.files.get_mut(path).map_or(&[], |shared| shared.file.append(piece))
+    /// Lends a file to be written to, unless it is late.
+    pub(super) fn lend(&mut self, path: &Path) -> Option<Box<LogFile>> {
+        let shared = self.files.get_mut(path)?;
+        shared.take_back();
+        match std::mem::replace(&mut shared.place, Place::Lent) {
+            Place::Here(file) => Some(file),
+            other => {
+                shared.place = other;
+                None
+            }
+        }
+    }
+
+    /// A file that was lent is back.
+    pub(super) fn put_back(&mut self, path: &Path, file: Box<LogFile>) {
+        if let Some(shared) = self.files.get_mut(path) {
+            shared.place = Place::Here(file);
+        }
+    }
+
+    /// A file that was lent is late.
+    pub(super) fn begin_late(&mut self, path: &Path, backlog: Arc<Backlog>) {
+        self.has_late = true;
+        match self.files.get_mut(path) {
+            Some(shared) => shared.place = Place::Late(backlog),
+            // It was being closed for good.
+            None => backlog.leave(true),
+        }
+    }
+
+    /// Whether another file on this device stands still: then this one will, too, and need not be tried.
+    pub(super) fn is_on_late_device(&mut self, file: &LogFile) -> bool {
+        if !self.has_late {
+            return false;
+        }
+        let device = file.device();
+        let is_there = device.is_some() && self.late().any(|backlog| backlog.device() == device);
+        let has_late = self.late().next().is_some();
+        self.has_late = has_late;
+        is_there
+    }
+
+    /// Queues bytes for a late file; not when it has come back meanwhile.
+    pub(super) fn push(&self, path: &Path, pieces: &[&[u8]], origin: &Origin) -> bool {
+        match self.files.get(path) {
+            Some(Shared { place: Place::Late(backlog), .. }) => backlog.push(pieces, origin),
+            _ => true,
+        }
+    }
+
+    /// Whether there is room for more. If not, the waiter is called when there is.
+    pub(super) fn room(&self, path: &Path, origin: &Origin, waiter: impl FnOnce() -> Waiter) -> Room {
+        match self.files.get(path).filter(|_| self.has_late) {
+            Some(Shared { place: Place::Late(backlog), .. }) => backlog.room(origin, waiter),
+            _ => Room::Some,
+        }
     }
 
     pub(super) fn change_policy(&mut self, path: &Path, policy: FilePolicy) {
-        if let Some(shared) = self.files.get_mut(path) {
-            shared.file.set_policy(policy);
+        let shared = self.files.get_mut(path).map(|shared| {
+            shared.take_back();
+            &mut shared.place
+        });
+        match shared {
+            Some(Place::Here(file)) => file.set_policy(policy),
+            Some(Place::Late(backlog)) => backlog.set_policy(policy),
+            Some(Place::Lent) | None => {}
         }
     }
 
-    pub(super) fn reopen(&mut self, now: Instant) {
-        self.files.values_mut().for_each(|shared| shared.file.reopen(now));
+    /// Late files are reopened by their threads; gives the others.
+    pub(super) fn reopen(&mut self) -> Vec<PathBuf> {
+        self.files.values_mut().for_each(Shared::take_back);
+        self.late().for_each(|backlog| backlog.reopen());
+        let here = self.files.iter().filter(|(_, shared)| matches!(shared.place, Place::Here(_)));
+        here.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// What waits for files that are late.
+    pub(super) fn late(&self) -> impl Iterator<Item = &Arc<Backlog>> {
+        self.files.values().filter_map(|shared| match &shared.place {
+            Place::Late(backlog) => Some(backlog),
+            Place::Here(_) | Place::Lent => None,
+        })
+    }
+}
+
+impl Shared {
+    fn take_back(&mut self) {
+        if let Place::Late(backlog) = &self.place
+            && let Some(file) = backlog.take_back()
+        {
+            self.place = Place::Here(file);
+        }
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! It lives on threads of its own that never touch supervision: one that reads every pipe ([`pump`]), and one for each
 //! console stream that writes ([`console`]), because a console's reader may stop reading for ever and a disk may be slow.
+//! A log file that stands still gets a thread of its own for as long as it does ([`late`], [`backlog`]).
 //! What goes to syslog is sent by one more, where there is any ([`syslog`]).
 //! Rotated files are compressed by a thread that is there only as long as it has work ([`compress`]).
 //! What was read last is remembered for those who look ([`memory`]) and follow ([`follow`]).
 //! Supervision hands a pipe over and forgets it. Everything that queues here has a bound and counts what it drops.
 
+mod backlog;
 pub(crate) mod clear;
 mod compress;
 pub(crate) mod console;
@@ -19,6 +21,7 @@ pub(crate) mod follow;
 pub(crate) mod fuzzing;
 pub(crate) mod joiner;
 mod json;
+mod late;
 mod lines;
 mod loss;
 pub(crate) mod memory;
@@ -52,6 +55,7 @@ use muster_sys::user::Accounts;
 use tokio::sync::watch;
 use tracing::warn;
 
+use self::backlog::Origin;
 use self::console::Console;
 use self::counters::{Counters, Counts};
 use self::drain::Drains;
@@ -63,7 +67,7 @@ use self::policy::{FilePolicy, is_own_output};
 use self::pump::Pump;
 use self::queue::{Gap, LaneId, LaneSpec};
 use self::rate::Rate;
-use self::stream::{Limited, Shown, Stream};
+use self::stream::{Limited, Shown, Spare, Stream};
 use self::syslog::courier::Courier;
 use self::syslog::{LAST_STALL, Receiver};
 use crate::notify::ReadyMatcher;
@@ -175,20 +179,24 @@ impl Logs {
             Sink::Console | Sink::Syslog => None,
             Sink::File(path) => Some(path.clone()),
         });
-        let files = files.collect::<Box<[PathBuf]>>();
+        let files = files.collect::<Arc<[PathBuf]>>();
         let is_shown = sinks.iter().any(is_shown);
         let is_spare = !is_shown && !files.is_empty();
         let shown = (is_shown || is_spare).then(|| self.show(run, spec, source, kept));
-        let (shown, spare) = if is_spare { (None, shown.map(Box::new)) } else { (shown, None) };
+        let (shown, spare) = if is_spare { (None, shown.map(Spare::new)) } else { (shown, None) };
         let stream = Stream {
             run: run.0,
             pipe: File::from(reading),
             matcher: matcher.map(Box::new),
             recorder: Recorder { memory: Arc::clone(&kept.memory), source, run: run.0 },
-            counters: Arc::clone(&kept.counters),
+            origin: Origin {
+                counters: Arc::clone(&kept.counters),
+                bound: spec.output.buffer_size,
+                is_blocking: spec.output.overflow == Overflow::Block,
+                spare,
+            },
             limited: spec.output.rate_limit.map(limited),
             shown,
-            spare,
             files,
             syslog: None,
             held: Vec::new(),
@@ -209,7 +217,9 @@ impl Logs {
         for Nameless { mut stream, policy, instance } in self.nameless.take() {
             let origin = (stream.recorder.source, pid);
             match self.syslog.get() {
-                Ok(way) => stream.syslog = Some(Box::new(Courier::new(way, &instance, origin, &stream.counters))),
+                Ok(way) => {
+                    stream.syslog = Some(Box::new(Courier::new(way, &instance, origin, &stream.origin.counters)))
+                }
                 Err(error) => warn!(program = %instance, %error, "cannot start the thread for syslog, lines are lost"),
             }
             self.pump.attach(stream, policy);
@@ -222,11 +232,10 @@ impl Logs {
             Source::Stderr => &self.consoles.stderr,
         };
         let output = &spec.output;
-        let is_blocking = output.overflow == Overflow::Block;
         let lane = LaneSpec {
             gap: gap(run, spec, source),
             bound: output.buffer_size,
-            is_blocking,
+            is_blocking: output.overflow == Overflow::Block,
             counters: Some(Arc::clone(&kept.counters)),
         };
         let place = &mut kept.lanes[source as usize];
@@ -235,7 +244,7 @@ impl Logs {
         let colour = console.is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let style = Style { format: output.format, timestamps: output.timestamps, colour };
         let lines = style.lines_of(&spec.name, source, run.0);
-        Shown { console: console.clone(), lane, lines, is_blocking }
+        Shown { console: console.clone(), lane, lines }
     }
 
     /// Forgets the instances that are not wanted any more: they were removed from the configuration, and are down.

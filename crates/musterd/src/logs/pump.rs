@@ -4,10 +4,17 @@
 //! thread. Each turn reads at most one buffer of each ready pipe, so that a program that writes without end keeps nobody
 //! else waiting. A pipe is closed at its end of file, which comes when the last process that holds it is gone. What is done
 //! with what was read is in [`stream`](super::stream).
+//!
+//! Files are written by the same thread, without a copy. Any file may stand still, so the thread lays down everything it
+//! has, but for the file, before it writes, and takes it up again afterwards ([`driver`]). When a write is late
+//! ([`late`](super::late)) a new thread takes it up instead and goes on, and the file is left to the thread that is in the
+//! write, with a [`backlog`](super::backlog).
 
-use std::collections::HashMap;
+mod driver;
+mod succession;
+
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -17,10 +24,12 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tracing::error;
 
+use self::driver::Driver;
 use super::Consoles;
+use super::backlog::{Origin, Room};
 use super::drain::Notice;
 use super::files::Files;
-use super::pace::{GATHERING, Pace};
+use super::pace::Pace;
 use super::policy::FilePolicy;
 use super::queue::Waiter;
 use super::siphon::Siphon;
@@ -40,12 +49,20 @@ const LARGE_PIPES: usize = 64;
 
 enum Order {
     Attach(Box<Stream>, FilePolicy),
-    Drain { runs: Vec<u64>, notice: Notice },
+    Drain {
+        runs: Vec<u64>,
+        notice: Notice,
+    },
     Resume(u64),
+    /// The thread of a file has ended.
+    Settle(PathBuf),
     ChangePolicy(PathBuf, FilePolicy),
     Reopen,
     Gather,
-    Finish { done: Sender<()>, deadline: Instant },
+    Finish {
+        done: Sender<()>,
+        deadline: Instant,
+    },
 }
 
 /// The handle of the thread. Clones lead to the same.
@@ -62,7 +79,7 @@ impl Pump {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&*bell, EpollEvent::new(EpollFlags::EPOLLIN, ORDERS))?;
         let pump = Pump { orders, bell };
-        let worker = Worker {
+        let worker = Box::new(Worker {
             epoll,
             own: pump.clone(),
             orders: received,
@@ -78,8 +95,14 @@ impl Pump {
             siphon: None,
             buffer: Vec::new(),
             scratch: Scratch::default(),
-        };
-        std::thread::Builder::new().name("logs".to_owned()).spawn(move || worker.run())?;
+            chores: VecDeque::new(),
+            is_watched: false,
+            lent: None,
+            draining: None,
+            patient: Vec::new(),
+        });
+        let driver = Driver::of(worker);
+        std::thread::Builder::new().name("logs".to_owned()).spawn(move || driver.run())?;
         Ok(pump)
     }
 
@@ -141,66 +164,66 @@ struct Worker {
     siphon: Option<Siphon>,
     buffer: Vec<u8>,
     scratch: Scratch,
+    /// What is done before anything else is read, in this order, by whichever thread holds this.
+    chores: VecDeque<Chore>,
+    /// Whether there is a thread that notices late writes.
+    is_watched: bool,
+    /// What is being written to just now.
+    lent: Option<Lent>,
+    /// The stream of which the pipe is being drained.
+    draining: Option<u64>,
+    /// Streams that wait for a late file, but not for ever.
+    patient: Vec<(Instant, u64)>,
+}
+
+/// A step that may have to write to a file.
+enum Chore {
+    Write {
+        files: Arc<[PathBuf]>,
+        index: usize,
+        bytes: Vec<u8>,
+        origin: Origin,
+    },
+    Detach(PathBuf),
+    Settle(PathBuf),
+    Prepare(PathBuf),
+    Reopen(PathBuf),
+    /// Reads and delivers what the pipe of this stream holds now.
+    Drain(u64),
+    Notify(Notice),
+    /// The same, up to this moment, and the stream ends.
+    Finish(u64, Instant),
+    Close(u64),
+    /// Waits for late files until then, and tells that everything is done.
+    Done(Instant, Sender<()>),
+}
+
+/// A file that is being written to, and how many bytes.
+struct Lent {
+    files: Arc<[PathBuf]>,
+    index: usize,
+    bytes: usize,
+    ends_line: bool,
+    device: Option<u64>,
 }
 
 impl Worker {
-    fn run(mut self) {
-        let mut events = [EpollEvent::empty(); 64];
-        loop {
-            let timeout = match self.fast {
-                Some(_) => EpollTimeout::ZERO,
-                None if self.has_something_to_give_back() => rest(),
-                None => EpollTimeout::NONE,
-            };
-            let ready = match self.epoll.wait(&mut events, timeout) {
-                Ok(0) if self.fast.is_none() => {
-                    self.give_back();
-                    continue;
-                }
-                Ok(ready) => ready,
-                Err(nix::errno::Errno::EINTR) => continue,
-                Err(error) => return error!(%error, "cannot wait for the output of programs, it is lost from now on"),
-            };
-            if let Some(done) = self.turn(&events[..ready], ready == events.len()) {
-                let _ = done.send(());
-                return;
-            }
-        }
+    fn attach(&mut self, stream: Box<Stream>, policy: FilePolicy) {
+        let token = self.next_token;
+        self.next_token += 1;
+        stream.files.iter().for_each(|path| self.files.attach(path, policy));
+        self.runs.entry(stream.run).or_default().push(token);
+        self.streams.insert(token, stream);
+        self.watch(token);
     }
 
-    /// One look at everything that is ready. The last one gives whom to tell that it was.
-    fn turn(&mut self, events: &[EpollEvent], are_there_more: bool) -> Option<Sender<()>> {
-        let moment = Moment::now();
-        self.pace.begin(moment.now);
-        self.read_fast(moment);
-        for event in events {
-            match event.data() {
-                ORDERS => {
-                    if let Some(done) = self.take_orders() {
-                        return Some(done);
-                    }
-                }
-                // Nobody can write to it any more, and nothing is left to read.
-                token if event.events() == EpollFlags::EPOLLHUP => self.close(token, moment),
-                token if self.park(token) => {}
-                token => drop(self.read_once(token, moment)),
-            }
+    fn watch(&mut self, token: u64) {
+        let Some(stream) = self.streams.get(&token).filter(|_| self.fast != Some(token)) else { return };
+        match self.epoll.add(&stream.pipe, EpollEvent::new(EpollFlags::EPOLLIN, token)) {
+            // There may be more than one reason to read it again.
+            Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
+            Err(error) => error!(%error, "cannot watch the output of a program, it is lost"),
         }
-        if let [event] = events
-            && event.data() != ORDERS
-            && self.pace.is_fast()
-            && self.fast.is_none()
-        {
-            self.begin_fast(event.data());
-        }
-        let pause = match self.is_ending && !are_there_more {
-            true => ENDING,
-            false if self.pace.is_fast() => GATHERING,
-            false => return None,
-        };
-        let order = self.orders.recv_timeout(pause).ok();
-        self.pace.has_gathered(Instant::now());
-        order.and_then(|order| self.take(order))
     }
 
     /// From now on this stream is read at every turn.
@@ -214,82 +237,31 @@ impl Worker {
         }
     }
 
-    /// Reads the stream that comes without a pause, and watches it again when it pauses.
-    fn read_fast(&mut self, moment: Moment) {
-        let Some(token) = self.fast else { return };
-        if self.park(token) {
-            self.fast = None;
-        } else if self.read_once(token, moment).is_none() || !self.pace.is_fast() {
-            self.fast = None;
-            self.watch(token);
-        }
-    }
-
-    fn take_orders(&mut self) -> Option<Sender<()>> {
-        let _ = self.own.bell.read();
-        while let Ok(order) = self.orders.try_recv() {
-            if let Some(done) = self.take(order) {
-                return Some(done);
-            }
-        }
-        None
-    }
-
-    /// Carries out one order. The last one gives whom to tell that it is done.
-    fn take(&mut self, order: Order) -> Option<Sender<()>> {
-        match order {
-            Order::Attach(stream, policy) => self.attach(stream, policy),
-            Order::Drain { runs, notice } => self.drain(&runs, notice),
-            Order::Resume(token) => self.watch(token),
-            Order::ChangePolicy(path, policy) => self.files.change_policy(&path, policy),
-            Order::Reopen => self.files.reopen(Instant::now()),
-            Order::Gather => self.is_ending = true,
-            Order::Finish { done, deadline } => {
-                self.finish(deadline);
-                return Some(done);
-            }
-        }
-        None
-    }
-
-    fn attach(&mut self, stream: Box<Stream>, policy: FilePolicy) {
-        let token = self.next_token;
-        self.next_token += 1;
-        stream.files.iter().for_each(|path| self.files.attach(path, policy));
-        self.runs.entry(stream.run).or_default().push(token);
-        self.streams.insert(token, stream);
-        self.watch(token);
-    }
-
-    fn watch(&mut self, token: u64) {
-        let Some(stream) = self.streams.get(&token) else { return };
-        if let Err(error) = self.epoll.add(&stream.pipe, EpollEvent::new(EpollFlags::EPOLLIN, token)) {
-            error!(%error, "cannot watch the output of a program, it is lost");
-        }
-    }
-
-    /// A program that shall wait for its console's reader is not read while that one does not. True when it waits.
+    /// A program that shall wait for its console's reader or its file is not read meanwhile. True when it waits.
     fn park(&mut self, token: u64) -> bool {
         let Some(stream) = self.streams.get(&token) else { return false };
         let resume = || -> Waiter {
             let own = self.own.clone();
             Box::new(move || own.order(Order::Resume(token)))
         };
-        if stream.has_room(resume) {
-            return false;
+        match stream.room(&self.files, resume) {
+            Room::Some => return false,
+            Room::None => {}
+            Room::NoneUntil(moment) => self.patient.push((moment, token)),
         }
         // A pipe that has ended would be told at every turn, wanted or not: it must leave the set.
         let _ = self.epoll.delete(&stream.pipe);
         true
     }
 
-    /// Takes in what one read gives, and tells how much that was. `None` when there is nothing for now.
-    fn read_once(&mut self, token: u64, moment: Moment) -> Option<usize> {
+    /// Reads once, into a buffer that is the caller's from now on.
+    fn read(&mut self, token: u64) -> Option<(io::Result<usize>, Vec<u8>)> {
         let stream = self.streams.get_mut(&token)?;
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; BUFFER];
+        let mut whole = std::mem::take(&mut self.buffer);
+        if whole.is_empty() {
+            whole = vec![0; BUFFER];
         }
-        let buffer = &mut self.buffer[..stream.most_at_once(BUFFER)];
+        let buffer = &mut whole[..stream.most_at_once(BUFFER)];
         let siphoned =
             self.siphon.as_mut().filter(|_| self.fast == Some(token)).map(|it| it.read(&stream.pipe, buffer));
         let read = match siphoned {
@@ -300,34 +272,19 @@ impl Worker {
             Some(read) => read,
             None => stream.pipe.read(buffer),
         };
-        match read {
-            Ok(0) => {
-                self.close(token, moment);
-                None
-            }
-            Ok(count) => {
-                stream.take(&self.buffer[..count], moment, &mut self.files, &mut self.scratch);
-                self.pace.has_read(count);
-                if stream.is_busy(count) && self.large_pipes < LARGE_PIPES && stream.enlarge() {
-                    self.large_pipes += 1;
-                }
-                Some(count)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(0),
-            Err(_) => {
-                self.close(token, moment);
-                None
-            }
-        }
+        Some((read, whole))
     }
 
+    /// Ends a stream; what is left to be written of it becomes chores.
     fn close(&mut self, token: u64, moment: Moment) {
         let Some(mut stream) = self.streams.remove(&token) else { return };
         // Closing takes it out of the set only if no process shares the reading end, which none does; say it all the same.
         let _ = self.epoll.delete(&stream.pipe);
-        stream.end(moment, &mut self.files, &mut self.scratch);
-        stream.files.iter().for_each(|path| self.files.detach(path));
+        let held = stream.end(moment, &mut self.scratch);
+        for path in stream.files.iter().rev() {
+            self.chores.push_front(Chore::Detach(path.clone()));
+        }
+        write_first(&mut self.chores, &stream, &held);
         self.large_pipes -= usize::from(stream.is_large);
         if let Some(tokens) = self.runs.get_mut(&stream.run) {
             tokens.retain(|&other| other != token);
@@ -337,43 +294,23 @@ impl Worker {
         }
     }
 
-    /// Delivers what these runs wrote before their ends.
-    fn drain(&mut self, runs: &[u64], notice: Notice) {
-        let moment = Moment::now();
-        let tokens: Vec<u64> = runs.iter().filter_map(|run| self.runs.get(run)).flatten().copied().collect();
-        tokens.into_iter().for_each(|token| self.drain_stream(token, moment));
-        let Consoles { stdout, stderr } = &self.consoles;
-        stderr.drain_is_over(notice.number());
-        stdout.notify(notice.clone());
-        stderr.notify(notice);
+    /// A thread that has taken over goes on where the other one was.
+    fn resume(&mut self) {
+        if let Some(token) = self.draining.take() {
+            let is_write = |chore: &Chore| matches!(chore, Chore::Write { .. });
+            let place = self.chores.iter().position(|chore| !is_write(chore)).unwrap_or(self.chores.len());
+            self.chores.insert(place, Chore::Drain(token));
+        }
+        // There may be orders of which the bell has been heard.
+        let _ = self.own.bell.write(1);
     }
 
-    /// Reads as much as the pipe holds now. Somebody else may go on writing to it, so its end is not waited for.
-    fn drain_stream(&mut self, token: u64, moment: Moment) {
-        let Some(stream) = self.streams.get(&token) else { return };
-        let mut left = muster_sys::fd::readable(stream.pipe.as_fd()).unwrap_or(0);
-        while left > 0
-            && let Some(count) = self.read_once(token, moment)
-        {
-            left = left.saturating_sub(count);
-        }
-        // Where nobody else holds the pipe this is its end, and its last line is a whole one.
-        self.read_once(token, moment);
-        if let Some(stream) = self.streams.get_mut(&token) {
-            stream.deliver(moment, &mut self.files, &mut self.scratch);
-        }
-    }
-
-    /// Reads what every pipe holds now, and ends every line. The process ends after this, and the pipes with it.
-    fn finish(&mut self, deadline: Instant) {
-        let moment = Moment::now();
-        let tokens: Vec<u64> = self.streams.keys().copied().collect();
-        for token in tokens {
-            if Instant::now() < deadline {
-                self.drain_stream(token, moment);
-            }
-            self.close(token, moment);
-        }
+    /// Reads again what has waited long enough, and tells how long to wait for the next.
+    fn end_patience(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        let over: Vec<_> = self.patient.extract_if(.., |(moment, _)| *moment <= now).collect();
+        over.into_iter().for_each(|(_, token)| self.watch(token));
+        self.patient.iter().map(|(moment, _)| moment.saturating_duration_since(now)).min()
     }
 
     fn has_something_to_give_back(&self) -> bool {
@@ -382,9 +319,10 @@ impl Worker {
 
     /// Nothing has come for a while: what waits for the end of its line goes to its file, and memory is given back.
     fn give_back(&mut self) {
-        let now = Instant::now();
+        let chores = &mut self.chores;
         for stream in self.streams.values_mut().filter(|stream| stream.is_holding()) {
-            stream.write_held(now, &mut self.files);
+            let held = stream.take_held();
+            write_first(chores, stream, &held);
         }
         self.siphon = None;
         self.buffer = Vec::new();
@@ -392,6 +330,14 @@ impl Worker {
     }
 }
 
-fn rest() -> EpollTimeout {
-    EpollTimeout::try_from(REST).unwrap_or(EpollTimeout::NONE)
+/// What is left of a stream goes to its files before anything else is done.
+fn write_first(chores: &mut VecDeque<Chore>, stream: &Stream, bytes: &[u8]) {
+    for index in (0..stream.files.len()).rev().filter(|_| !bytes.is_empty()) {
+        let (files, origin) = (Arc::clone(&stream.files), stream.origin.clone());
+        chores.push_front(Chore::Write { files, index, bytes: bytes.to_vec(), origin });
+    }
+}
+
+fn after(time: Duration) -> EpollTimeout {
+    EpollTimeout::try_from(time + Duration::from_millis(1)).unwrap_or(EpollTimeout::NONE)
 }

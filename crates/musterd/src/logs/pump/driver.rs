@@ -1,0 +1,488 @@
+//! The thread that has the worker, and how it passes from one thread to the next.
+//!
+//! Before each write to a file the worker is laid into a slot; afterwards the thread takes it out again, if it is still its
+//! own. Whoever ends the write first, by the [`Watch`], has the worker: when that is a successor, the thread that was in the
+//! write finds [`Superseded`] and does nothing but write that one file from then on. So everything that is still to be done
+//! must be in the worker at each write: what is read is level-triggered, and the rest are chores.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
+use std::time::Instant;
+
+use memchr::memchr_iter;
+use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
+use tracing::{error, warn};
+
+use super::super::Consoles;
+use super::super::backlog::{Backlog, Origin, Waiting};
+use super::super::file::{Left, LogFile, Piece};
+use super::super::late::Ticket;
+
+use super::super::pace::GATHERING;
+use super::super::stream::{ForFiles, Moment};
+use super::succession::{Shared, Superseded, lock, succeed};
+use super::{Chore, ENDING, LARGE_PIPES, Lent, ORDERS, Order, Pump, REST, Worker, after};
+
+/// The thread that has the worker.
+pub(super) struct Driver {
+    shared: Arc<Shared>,
+    pump: Pump,
+    /// Empty in a write, and for good once superseded.
+    worker: Option<Box<Worker>>,
+}
+
+/// The files of a stream.
+type Paths = Arc<[PathBuf]>;
+
+type Flow<T> = Result<T, Box<Superseded>>;
+
+impl Deref for Driver {
+    type Target = Worker;
+
+    fn deref(&self) -> &Worker {
+        self.worker.as_ref().expect("it is here except within a write")
+    }
+}
+
+impl DerefMut for Driver {
+    fn deref_mut(&mut self) -> &mut Worker {
+        self.worker.as_mut().expect("it is here except within a write")
+    }
+}
+
+impl Driver {
+    pub(super) fn of(worker: Box<Worker>) -> Driver {
+        Driver { shared: Arc::default(), pump: worker.own.clone(), worker: Some(worker) }
+    }
+
+    pub(super) fn run(mut self) {
+        match self.pump() {
+            Ok(Some(done)) => {
+                // Whoever waits for it may have lost patience.
+                let _ = done.send(());
+            }
+            Ok(None) => {}
+            Err(superseded) => superseded.serve(&self.shared, &self.pump),
+        }
+    }
+
+    /// Reads and writes until the last order. Gives whom to tell that it was carried out.
+    fn pump(&mut self) -> Flow<Option<Sender<()>>> {
+        let mut events = [EpollEvent::empty(); 64];
+        if let Some(done) = self.do_chores()? {
+            return Ok(Some(done));
+        }
+        loop {
+            let timeout = match self.fast {
+                Some(_) => EpollTimeout::ZERO,
+                None => {
+                    let patience = if self.patient.is_empty() { None } else { self.end_patience() };
+                    let rest = self.has_something_to_give_back().then_some(REST);
+                    rest.into_iter().chain(patience).min().map_or(EpollTimeout::NONE, after)
+                }
+            };
+            let ready = match self.epoll.wait(&mut events, timeout) {
+                Ok(0) if self.fast.is_none() => {
+                    self.give_back();
+                    self.do_chores()?;
+                    continue;
+                }
+                Ok(ready) => ready,
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(error) => {
+                    error!(%error, "cannot wait for the output of programs, it is lost from now on");
+                    return Ok(None);
+                }
+            };
+            if let Some(done) = self.turn(&events[..ready], ready == events.len())? {
+                return Ok(Some(done));
+            }
+        }
+    }
+
+    /// One look at everything that is ready. The last one gives whom to tell that it was.
+    fn turn(&mut self, events: &[EpollEvent], are_there_more: bool) -> Flow<Option<Sender<()>>> {
+        let moment = Moment::now();
+        self.pace.begin(moment.now);
+        self.read_fast(moment)?;
+        for event in events {
+            match event.data() {
+                ORDERS => {
+                    if let Some(done) = self.take_orders()? {
+                        return Ok(Some(done));
+                    }
+                }
+                // Nobody can write to it any more, and nothing is left to read.
+                token if event.events() == EpollFlags::EPOLLHUP => self.close(token, moment),
+                token if self.park(token) => {}
+                token => drop(self.read_once(token, moment)?),
+            }
+            self.do_chores()?;
+        }
+        if let [event] = events
+            && event.data() != ORDERS
+            && self.pace.is_fast()
+            && self.fast.is_none()
+        {
+            self.begin_fast(event.data());
+        }
+        let pause = match self.is_ending && !are_there_more {
+            true => ENDING,
+            false if self.pace.is_fast() => GATHERING,
+            false => return Ok(None),
+        };
+        let order = self.orders.recv_timeout(pause).ok();
+        self.pace.has_gathered(Instant::now());
+        match order {
+            Some(order) => self.take(order),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads the stream that comes without a pause, and watches it again when it pauses.
+    fn read_fast(&mut self, moment: Moment) -> Flow<()> {
+        let Some(token) = self.fast else { return Ok(()) };
+        if self.park(token) {
+            self.fast = None;
+        } else if self.read_once(token, moment)?.is_none() || !self.pace.is_fast() {
+            self.fast = None;
+            self.watch(token);
+        }
+        Ok(())
+    }
+
+    fn take_orders(&mut self) -> Flow<Option<Sender<()>>> {
+        let _ = self.own.bell.read();
+        while let Ok(order) = self.orders.try_recv() {
+            if let Some(done) = self.take(order)? {
+                return Ok(Some(done));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Carries out one order. The last one gives whom to tell that it is done.
+    fn take(&mut self, order: Order) -> Flow<Option<Sender<()>>> {
+        match order {
+            Order::Attach(stream, policy) => {
+                if !stream.files.is_empty() {
+                    self.begin_watching();
+                }
+                let files = Arc::clone(&stream.files);
+                self.attach(stream, policy);
+                self.chores.extend(files.iter().cloned().map(Chore::Prepare));
+            }
+            Order::Drain { runs, notice } => {
+                let tokens: Vec<u64> = runs.iter().filter_map(|run| self.runs.get(run)).flatten().copied().collect();
+                self.chores.extend(tokens.into_iter().map(Chore::Drain));
+                self.chores.push_back(Chore::Notify(notice));
+            }
+            Order::Resume(token) => self.watch(token),
+            Order::Settle(path) => self.chores.push_back(Chore::Settle(path)),
+            Order::ChangePolicy(path, policy) => self.files.change_policy(&path, policy),
+            Order::Reopen => {
+                let here = self.files.reopen();
+                self.chores.extend(here.into_iter().map(Chore::Reopen));
+            }
+            Order::Gather => self.is_ending = true,
+            Order::Finish { done, deadline } => {
+                let tokens: Vec<u64> = self.streams.keys().copied().collect();
+                self.chores.extend(tokens.into_iter().map(|token| Chore::Finish(token, deadline)));
+                self.chores.push_back(Chore::Done(deadline, done));
+            }
+        }
+        self.do_chores()
+    }
+
+    /// Does what was laid down to be done, in order.
+    fn do_chores(&mut self) -> Flow<Option<Sender<()>>> {
+        while let Some(chore) = self.chores.pop_front() {
+            match chore {
+                Chore::Write { files, index, bytes, origin } => {
+                    self.write(&files, index, [&bytes, &[]], &origin, Instant::now())?;
+                }
+                Chore::Detach(path) => {
+                    let last = self.files.detach(&path);
+                    self.end_file(&path, last)?;
+                }
+                Chore::Settle(path) => {
+                    let last = self.files.settle(&path);
+                    self.end_file(&path, last)?;
+                }
+                Chore::Reopen(path) => self.visit(&path, |file| file.reopen(Instant::now()))?,
+                Chore::Prepare(path) => self.visit(&path, |file| file.prepare(Instant::now()))?,
+                Chore::Drain(token) => {
+                    self.draining = Some(token);
+                    self.drain_stream(token, Moment::now())?;
+                    self.draining = None;
+                }
+                Chore::Notify(notice) => {
+                    let Consoles { stdout, stderr } = &self.consoles;
+                    stderr.drain_is_over(notice.number());
+                    stdout.notify(notice.clone());
+                    stderr.notify(notice);
+                }
+                Chore::Finish(token, deadline) => {
+                    self.chores.push_front(Chore::Close(token));
+                    if Instant::now() < deadline {
+                        self.chores.push_front(Chore::Drain(token));
+                    }
+                }
+                Chore::Close(token) => self.close(token, Moment::now()),
+                Chore::Done(deadline, done) => {
+                    self.wait_for_late_files(deadline);
+                    return Ok(Some(done));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads as much as the pipe holds now. Somebody else may go on writing to it, so its end is not waited for.
+    fn drain_stream(&mut self, token: u64, moment: Moment) -> Flow<()> {
+        let Some(stream) = self.streams.get(&token) else { return Ok(()) };
+        let mut left = muster_sys::fd::readable(stream.pipe.as_fd()).unwrap_or(0);
+        while left > 0
+            && let Some(count) = self.read_once(token, moment)?
+        {
+            left = left.saturating_sub(count);
+        }
+        // Where nobody else holds the pipe this is its end, and its last line is a whole one.
+        self.read_once(token, moment)?;
+        let worker = &mut **self;
+        let Some(stream) = worker.streams.get_mut(&token) else { return Ok(()) };
+        let held = stream.deliver(moment, &mut worker.scratch);
+        let (files, origin) = (Arc::clone(&stream.files), stream.origin.clone());
+        self.write_to_all(&files, [&held, &[]], &origin, moment.now)
+    }
+
+    /// Takes in what one read gives, and tells how much that was. `None` when there is nothing for now.
+    fn read_once(&mut self, token: u64, moment: Moment) -> Flow<Option<usize>> {
+        let Some((read, buffer)) = self.read(token) else { return Ok(None) };
+        let taken = match read {
+            Ok(0) => None,
+            Ok(count) => {
+                self.take_in(token, &buffer[..count], moment)?;
+                Some(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.buffer = buffer;
+                return Ok(None);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Some(0),
+            Err(_) => None,
+        };
+        self.buffer = buffer;
+        if taken.is_none() {
+            self.close(token, moment);
+        }
+        Ok(taken)
+    }
+
+    fn take_in(&mut self, token: u64, read: &[u8], moment: Moment) -> Flow<()> {
+        let worker = &mut **self;
+        let Some(stream) = worker.streams.get_mut(&token) else { return Ok(()) };
+        let passed = stream.take(read, moment, &mut worker.scratch);
+        worker.pace.has_read(read.len());
+        if stream.is_busy(read.len()) && worker.large_pipes < LARGE_PIPES && stream.enlarge() {
+            worker.large_pipes += 1;
+        }
+        let bytes = passed.as_deref().unwrap_or(read);
+        let ForFiles { head, body } = stream.cut(bytes);
+        if !head.is_empty() || !body.is_empty() {
+            let (files, origin) = (Arc::clone(&stream.files), stream.origin.clone());
+            self.write_to_all(&files, [&head, &bytes[body]], &origin, moment.now)?;
+            if head.capacity() > 0
+                && let Some(stream) = self.streams.get_mut(&token)
+            {
+                stream.reuse(head);
+            }
+        }
+        if let Some(passed) = passed {
+            self.scratch.put_passed(passed);
+        }
+        Ok(())
+    }
+
+    /// Writes to every file of a stream. All but the first are chores, because the first one may not come back.
+    fn write_to_all(&mut self, files: &Paths, pieces: [&[u8]; 2], origin: &Origin, now: Instant) -> Flow<()> {
+        if files.is_empty() || pieces.iter().all(|piece| piece.is_empty()) {
+            return Ok(());
+        }
+        for index in (1..files.len()).rev() {
+            let (files, bytes, origin) = (Arc::clone(files), pieces.concat(), origin.clone());
+            self.chores.push_front(Chore::Write { files, index, bytes, origin });
+        }
+        self.write(files, 0, pieces, origin, now)?;
+        for _ in 1..files.len() {
+            if let Some(Chore::Write { files, index, bytes, origin }) = self.chores.pop_front() {
+                self.write(&files, index, [&bytes, &[]], &origin, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes to one file, or queues for it when it is late.
+    fn write(&mut self, files: &Paths, index: usize, pieces: [&[u8]; 2], origin: &Origin, now: Instant) -> Flow<()> {
+        let path = &files[index];
+        let file = loop {
+            if let Some(file) = self.files.lend(path) {
+                break file;
+            }
+            if self.files.push(path, &pieces, origin) {
+                return Ok(());
+            }
+        };
+        let ends_line = pieces.iter().rev().find_map(|piece| piece.last()).is_none_or(|&last| last == b'\n');
+        if self.files.is_on_late_device(&file) {
+            self.give_away(path, file, &pieces.concat(), ends_line, origin);
+            return Ok(());
+        }
+        let bytes = pieces.iter().map(|piece| piece.len()).sum();
+        self.lent = Some(Lent { files: Arc::clone(files), index, bytes, ends_line, device: file.device() });
+        let (file, left) = self.lay_down(file, origin, |file| append(file, pieces, origin, now))?;
+        if left.is_empty() {
+            self.files.put_back(path, file);
+        } else {
+            self.give_away(path, file, &left, ends_line, origin);
+        }
+        Ok(())
+    }
+
+    /// Has something done with a file while the worker is in its slot.
+    fn lay_down(
+        &mut self,
+        mut file: Box<LogFile>,
+        origin: &Origin,
+        work: impl FnOnce(&mut LogFile) -> Vec<u8>,
+    ) -> Flow<(Box<LogFile>, Vec<u8>)> {
+        *lock(&self.shared.slot) = self.worker.take();
+        let ticket = self.shared.watch.begin();
+        let left = work(&mut file);
+        if !self.shared.watch.end(ticket) {
+            return Err(Box::new(Superseded { file, ticket, rest: Waiting::new(&left, origin) }));
+        }
+        self.worker = lock(&self.shared.slot).take();
+        Ok((file, left))
+    }
+
+    /// A reader takes less than it is given, or a disk stands still: the file gets a thread that waits.
+    fn give_away(&mut self, path: &Path, file: Box<LogFile>, left: &[u8], ends_line: bool, origin: &Origin) {
+        let (give, given) = mpsc::channel::<(Box<LogFile>, Waiting)>();
+        let backlog = Backlog::new(path.to_owned(), left.len(), ends_line, None);
+        let (serving, own, for_thread) = (Arc::clone(&backlog), self.pump.clone(), path.to_owned());
+        let thread = std::thread::Builder::new().name("logs-late".to_owned()).spawn(move || {
+            if let Ok((file, first)) = given.recv() {
+                serving.serve(file, &first, false);
+                own.order(Order::Settle(for_thread));
+            }
+        });
+        match thread {
+            Ok(_) => {
+                self.files.begin_late(path, backlog);
+                let _ = give.send((file, Waiting::new(left, origin)));
+            }
+            Err(error) => {
+                let lines = memchr_iter(b'\n', left).count() as u64;
+                origin.counters.count_dropped(lines, left.len());
+                self.files.put_back(path, file);
+                warn!(file = %path.display(), %error, "cannot start a thread for a log file without room, lines are lost");
+            }
+        }
+    }
+
+    /// Has something done with a file that streams write to, unless it is late.
+    fn visit(&mut self, path: &Path, work: impl FnOnce(&mut LogFile)) -> Flow<()> {
+        let Some(file) = self.files.lend(path) else { return Ok(()) };
+        let file = self.without_bytes(path, file, work)?;
+        self.files.put_back(path, file);
+        Ok(())
+    }
+
+    /// No stream writes to this file any more. Closing a file can take long, too.
+    fn end_file(&mut self, path: &Path, last: Option<Box<LogFile>>) -> Flow<()> {
+        let Some(file) = last else { return Ok(()) };
+        self.without_bytes(path, file, |file| {
+            file.reopen(Instant::now());
+            file.end();
+        })?;
+        Ok(())
+    }
+
+    /// Has something done with a file that is not writing.
+    fn without_bytes(
+        &mut self,
+        path: &Path,
+        file: Box<LogFile>,
+        work: impl FnOnce(&mut LogFile),
+    ) -> Flow<Box<LogFile>> {
+        let origin = Origin { counters: Arc::default(), bound: 0, is_blocking: false, spare: None };
+        self.lent = Some(Lent {
+            files: Arc::from([path.to_owned()]),
+            index: 0,
+            bytes: 0,
+            ends_line: true,
+            device: file.device(),
+        });
+        let (file, _) = self.lay_down(file, &origin, |file| {
+            work(file);
+            Vec::new()
+        })?;
+        Ok(file)
+    }
+
+    /// A file that stands still is not waited for.
+    fn wait_for_late_files(&self, deadline: Instant) {
+        let began = Instant::now();
+        for backlog in self.files.late() {
+            backlog.wait_or_tell(began, deadline);
+        }
+    }
+
+    /// There is a thread that notices late writes, from the first file on.
+    fn begin_watching(&mut self) {
+        if self.is_watched {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        let watching = move || shared.watch.run(|ticket| take_over(&shared, ticket));
+        match std::thread::Builder::new().name("logs-watch".to_owned()).spawn(watching) {
+            Ok(_) => self.is_watched = true,
+            Err(error) => warn!(%error, "cannot start the thread that notices slow disks, one can stop all output"),
+        }
+    }
+}
+
+/// Writes as much as there is room for, and gives the rest. What the file refuses is shown elsewhere.
+fn append(file: &mut LogFile, pieces: [&[u8]; 2], origin: &Origin, now: Instant) -> Vec<u8> {
+    let mut left = Vec::new();
+    for bytes in pieces {
+        if !left.is_empty() {
+            left.extend_from_slice(bytes);
+            continue;
+        }
+        match file.append(Piece { bytes, counters: &origin.counters, now }) {
+            Left::Nothing => {}
+            Left::NoRoom(rest) => left.extend_from_slice(rest),
+            Left::Refused(rest) => origin.show_refused(rest),
+        }
+    }
+    left
+}
+
+/// A write is late: a new thread goes on with everything else, unless the write has ended meanwhile.
+fn take_over(shared: &Arc<Shared>, ticket: Ticket) {
+    let own = Arc::clone(shared);
+    let thread = std::thread::Builder::new().name("logs".to_owned()).spawn(move || {
+        if let Some(worker) = succeed(&own, ticket) {
+            Driver { shared: own, pump: worker.own.clone(), worker: Some(worker) }.run();
+        }
+    });
+    if let Err(error) = thread {
+        warn!(%error, "cannot start a thread while a log file stands still, no output is read until it goes on");
+    }
+}

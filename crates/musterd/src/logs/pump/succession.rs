@@ -1,0 +1,65 @@
+//! How the worker passes from a thread that stands in a write to the next.
+//!
+//! It lies in a slot during every write to a file. The watching thread ends a late write in the name of a successor, which
+//! takes the worker; the thread that was in the write finds that out when it is back, and then owns nothing but the file.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tracing::warn;
+
+use super::super::backlog::{Backlog, Waiting};
+use super::super::file::LogFile;
+use super::super::late::{Ticket, Watch};
+use super::{Lent, Order, Pump, Worker};
+
+/// Where the worker lies while its thread writes.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) slot: Mutex<Option<Box<Worker>>>,
+    pub(super) watch: Watch,
+    /// For threads that find themselves superseded: what waits for their file.
+    backlogs: Mutex<HashMap<Ticket, Arc<Backlog>>>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Another thread has the worker. This one has a file, and what could not be written to it yet.
+pub(super) struct Superseded {
+    pub(super) file: Box<LogFile>,
+    pub(super) ticket: Ticket,
+    pub(super) rest: Waiting,
+}
+
+/// Takes the worker from the thread that is in this write, unless the write has ended.
+pub(super) fn succeed(shared: &Shared, ticket: Ticket) -> Option<Box<Worker>> {
+    // The thread that is in the write looks for its backlog as soon as it is back.
+    let mut backlogs = lock(&shared.backlogs);
+    if !shared.watch.end(ticket) {
+        return None;
+    }
+    let mut worker = lock(&shared.slot).take()?;
+    let Lent { files, index, bytes, ends_line, device } = worker.lent.take()?;
+    let path = &files[index];
+    let backlog = Backlog::new(path.clone(), bytes, ends_line, device);
+    worker.files.begin_late(path, Arc::clone(&backlog));
+    backlogs.insert(ticket, backlog);
+    drop(backlogs);
+    warn!(file = %path.display(), "a log file stands still, what comes for it waits");
+    worker.resume();
+    Some(worker)
+}
+
+impl Superseded {
+    /// Goes on with the one file until it is on time again.
+    pub(super) fn serve(self, shared: &Shared, pump: &Pump) {
+        let Superseded { file, ticket, rest } = self;
+        let backlog = lock(&shared.backlogs).remove(&ticket);
+        if let Some(backlog) = backlog {
+            backlog.serve(file, &rest, true);
+            pump.order(Order::Settle(backlog.path().to_owned()));
+        }
+    }
+}
