@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
@@ -117,4 +118,74 @@ fn no_socket_is_made_where_a_user_could_exchange_it() {
     let about = fs::metadata(&victim).expect("it is there");
     assert_eq!((about.uid(), about.len()), (0, 8));
     assert!(!home.join("muster.sock").exists());
+}
+
+/// How much processor time the daemon has used, in ticks.
+fn ticks(daemon: &Daemon) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).expect("it runs");
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+}
+
+/// A daemon whose own messages go to this file.
+fn logging_to(file: &Path, more: &str) -> Setting {
+    let keys = format!("loglevel = \"debug\"\nlogfile = \"{}\"\n{more}", file.display());
+    Setting::supervising(SLEEPER).musterd(&keys)
+}
+
+#[test]
+fn the_daemons_log_file_is_rotated_and_opened_anew_after_usr2() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let file = directory.path().join("logs/musterd.log");
+    let daemon = logging_to(&file, "logfile_max_size = \"4KB\"\nlogfile_max_files = 2").start();
+    daemon.wait_for_running("web");
+    harness::wait_until("it is rotated", || {
+        daemon.ctl_well(&["restart", "web"]);
+        file.with_file_name("musterd.log.2").exists()
+    });
+    assert!(!file.with_file_name("musterd.log.3").exists());
+    let moved = file.with_file_name("moved");
+    fs::rename(&file, &moved).expect("it is ours");
+    daemon.signal(12);
+    harness::wait_until("there is a new one", || {
+        fs::read_to_string(&file).is_ok_and(|text| text.contains("log files are opened anew"))
+    });
+}
+
+#[test]
+fn the_daemons_log_file_cannot_grow_beyond_a_limit_and_stopping_goes_on() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let file = directory.path().join("musterd.log");
+    let mut daemon = logging_to(&file, "").within(&["prlimit", "--fsize=2048", "--"]).start();
+    daemon.wait_for_running("web");
+    harness::wait_until("it is full", || {
+        daemon.ctl_well(&["restart", "web"]);
+        fs::metadata(&file).is_ok_and(|about| about.len() >= 2000)
+    });
+    let before = ticks(&daemon);
+    daemon.ctl_well(&["restart", "web"]);
+    assert!(ticks(&daemon) - before < 50, "it goes round in circles");
+    assert!(daemon.finish() < Duration::from_secs(15));
+}
+
+#[test]
+fn the_daemons_log_file_is_not_one_that_a_user_could_exchange() {
+    let Some((directory, home)) = home() else { return };
+    let victim = directory.path().join("victim");
+    fs::write(&victim, "precious").expect("it can be written");
+    symlink(&victim, home.join("musterd.log")).expect("a link can be made");
+    for (path, reason) in [
+        (home.join("musterd.log"), "belongs to another user, uid 4242"),
+        (directory.path().join("musterd.log/x"), "not a directory"),
+    ] {
+        fs::write(directory.path().join("musterd.log"), "").expect("it can be written");
+        let text = format!("[musterd]\nlogfile = \"{}\"\n{SLEEPER}", path.display());
+        let main = directory.path().join("main.toml");
+        fs::write(&main, text).expect("it can be written");
+        let ended =
+            Command::new(env!("CARGO_BIN_EXE_musterd")).arg("-c").arg(&main).output().expect("it can be started");
+        let said = String::from_utf8_lossy(&ended.stderr).to_lowercase();
+        assert!(!ended.status.success() && said.contains("[musterd] logfile") && said.contains(reason), "{said}");
+    }
+    assert_eq!(fs::read_to_string(&victim).expect("it is there"), "precious");
 }

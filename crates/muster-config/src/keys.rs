@@ -225,6 +225,31 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Table::Musterd,
+        "logfile_max_size",
+        "size",
+        "\"50MB\"",
+        "a `logfile` that gets larger is rotated, as programs' log files are; 0 is never",
+        Reader::Daemon(DaemonDraft::logfile_max_size),
+    ),
+    key(
+        Table::Musterd,
+        "logfile_max_files",
+        "number",
+        "10",
+        "how many rotated files are kept beside it",
+        Reader::Daemon(DaemonDraft::logfile_max_files),
+    )
+    .shaped(Shape::Whole(0, 1000)),
+    key(
+        Table::Musterd,
+        "logfile_compress",
+        "boolean",
+        "false",
+        "compress them with gzip, in the background",
+        Reader::Daemon(DaemonDraft::logfile_compress),
+    ),
+    key(
+        Table::Musterd,
         "shutdown_timeout",
         "duration",
         "\"9s\"",

@@ -150,9 +150,8 @@ fn musterd_word(word: &str, value: &DeValue<'_>) -> Option<String> {
         "minprocs" => {
             format!("a limit is set for programs: [defaults] rlimits = {{ nproc = {} }}", shown(value, "4096"))
         }
-        "logfile_maxbytes" | "logfile_backups" => {
-            "the daemon's own messages are not rotated; logfile = \"-\" leaves them to the container".to_owned()
-        }
+        "logfile_maxbytes" => "it is called logfile_max_size".to_owned(),
+        "logfile_backups" => "it is called logfile_max_files".to_owned(),
         "log_level" | "level" | "verbosity" => "it is called loglevel".to_owned(),
         "log_format" => "it is called logformat".to_owned(),
         "pid_file" | "pid" => "it is called pidfile".to_owned(),

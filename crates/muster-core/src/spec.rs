@@ -63,6 +63,8 @@ pub struct DaemonSpec {
     pub log_format: LogFormat,
     /// Where to; `None` is stderr.
     pub log_file: Option<PathBuf>,
+    /// How that file is rotated.
+    pub log_rotation: Rotation,
     /// The one budget for stopping everything.
     pub shutdown_timeout: Duration,
     /// Whether to exit when every autostarted program has ended for good by itself.
@@ -386,7 +388,7 @@ impl Default for OutputSpec {
             stderr: Some(console()),
             format: LineFormat::Text,
             timestamps: false,
-            rotation: Rotation { max_size: 50 << 20, max_files: 10, compress: false },
+            rotation: Rotation::DEFAULT,
             file_mode: 0o644,
             file_owner: None,
             buffer_size: 1 << 20,
@@ -417,6 +419,11 @@ pub struct Rotation {
     pub max_files: u32,
     /// Whether these are compressed.
     pub compress: bool,
+}
+
+impl Rotation {
+    /// At 50 MiB, with ten earlier files.
+    pub const DEFAULT: Rotation = Rotation { max_size: 50 << 20, max_files: 10, compress: false };
 }
 
 /// What happens when nobody reads.

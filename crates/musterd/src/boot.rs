@@ -64,8 +64,8 @@ fn start(spec: Spec, sources: Sources) -> io::Result<u8> {
     let clock = Clock::start();
     let limits = muster_sys::limits::raise_descriptor_limit()?;
     enter_surroundings(&spec)?;
-    let consoles = Consoles::start()?;
-    let own_log = telemetry::start(&spec.daemon, &consoles.stderr)?;
+    let mut consoles = Consoles::start()?;
+    let own_log = telemetry::start(&spec.daemon, &mut consoles)?;
     let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
     let runtime = runtime.map_err(needs("epoll_create1 and eventfd2"))?;
     runtime.block_on(run(spec, sources, clock, limits, consoles, own_log))

@@ -306,8 +306,9 @@ impl EventLoop {
             }
             Signal::USR1 => journal::dump(&self.shared),
             Signal::USR2 => {
-                info!(sender, "log files are opened anew");
                 self.shared.children.borrow().logs().reopen();
+                // In the new one already, where it goes to a file.
+                info!(sender, "log files are opened anew");
             }
             // The image's STOPSIGNAL, sent by an engine from outside: WINCH of httpd, for one.
             _ if received.is_from_outside && !NEVER_A_STOP.contains(&signal.number()) => self.ask_shutdown(received),

@@ -1,14 +1,12 @@
 //! The daemon's own messages: tracing, as text or JSON, to stderr or a file.
 //!
-//! The writer never blocks, never fails and never panics: messages go into the console's bounded queue. Without that, a
+//! The writer never blocks, never fails and never panics: messages go into a bounded queue, for a file too. Without that, a
 //! broken or unread stderr would end or freeze PID 1.
 
 mod fields;
 
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -25,9 +23,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::fields::Fields;
+use crate::logs::Consoles;
 use crate::logs::Source;
 use crate::logs::console::Console;
 use crate::logs::memory::Memory;
+use crate::logs::own_file::OwnFile;
 use crate::secrets;
 
 /// How much of its own messages the daemon remembers.
@@ -36,26 +36,23 @@ const REMEMBERED: usize = 64 * 1024;
 /// Where messages go; and they are remembered, for those who ask later.
 #[derive(Clone, Debug)]
 struct Destination {
-    place: Place,
+    console: Console,
     memory: Arc<Memory>,
     is_json: bool,
 }
 
-#[derive(Clone, Debug)]
-enum Place {
-    Console(Console),
-    File(Arc<File>),
-}
-
 /// Begins to write messages as the configuration says. Gives what is remembered of them.
-pub(crate) fn start(spec: &DaemonSpec, stderr: &Console) -> io::Result<Arc<Memory>> {
-    let place = match &spec.log_file {
-        Some(path) => Place::File(Arc::new(open(path)?)),
-        None => Place::Console(stderr.clone()),
-    };
+pub(crate) fn start(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Arc<Memory>> {
+    if let Some(path) = &spec.log_file {
+        let opened = OwnFile::open(path, spec.log_rotation, consoles.stderr.clone());
+        let unusable =
+            |error: io::Error| io::Error::new(error.kind(), format!("[musterd] logfile: {}: {error}", path.display()));
+        consoles.own_log = Some(Console::to_file(opened.map_err(unusable)?)?);
+    }
+    let console = consoles.own_log.as_ref().unwrap_or(&consoles.stderr).clone();
     let memory = Memory::of_size(REMEMBERED);
     let is_json = spec.log_format == LogFormat::Json;
-    let destination = Destination { place, memory: Arc::clone(&memory), is_json };
+    let destination = Destination { console, memory: Arc::clone(&memory), is_json };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(destination)
         .fmt_fields(Fields)
@@ -105,10 +102,6 @@ fn filter(level: LogLevel) -> Targets {
     })
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
-}
-
 impl<'a> MakeWriter<'a> for Destination {
     type Writer = Message<'a>;
 
@@ -134,11 +127,7 @@ impl Write for Message<'_> {
             line = Cow::Owned(masked.into_bytes());
         }
         let bytes = &*line;
-        match &self.destination.place {
-            Place::Console(console) => console.append(bytes),
-            // A message that cannot be written is lost; there is nobody to tell.
-            Place::File(file) => drop((&**file).write_all(bytes)),
-        }
+        self.destination.console.append(bytes);
         self.destination.memory.push(Source::Stderr, 0, SystemTime::now(), bytes);
         Ok(written)
     }

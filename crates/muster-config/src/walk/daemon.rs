@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_core::spec::{DaemonSpec, LogFormat, LogLevel, SyslogFacility, SyslogFormat, SyslogSpec};
+use muster_core::spec::{DaemonSpec, LogFormat, LogLevel, Rotation, SyslogFacility, SyslogFormat, SyslogSpec};
 
 use crate::diagnostic::Place;
 use crate::field::Field;
@@ -25,6 +25,7 @@ impl Default for DaemonDraft {
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
             log_file: None,
+            log_rotation: Rotation::DEFAULT,
             shutdown_timeout: Duration::from_secs(9),
             exit_when_done: true,
             pidfile: None,
@@ -77,6 +78,24 @@ impl DaemonDraft {
         let Some(text) = field.text() else { return };
         let is_stderr = text.text.is_empty() || text.text == "-";
         self.spec.log_file = (!is_stderr).then(|| field.resolved(&text.text));
+    }
+
+    pub(crate) fn logfile_max_size(&mut self, field: &Field<'_>) {
+        if let Some(size) = field.size() {
+            self.spec.log_rotation.max_size = size;
+        }
+    }
+
+    pub(crate) fn logfile_max_files(&mut self, field: &Field<'_>) {
+        if let Some(count) = field.integer(0..=1000).and_then(|count| u32::try_from(count).ok()) {
+            self.spec.log_rotation.max_files = count;
+        }
+    }
+
+    pub(crate) fn logfile_compress(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.spec.log_rotation.compress = flag;
+        }
     }
 
     pub(crate) fn shutdown_timeout(&mut self, field: &Field<'_>) {

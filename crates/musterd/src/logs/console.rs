@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use nix::sys::stat::fstat;
 
 use super::Consoles;
 use super::drain::{Notice, PATIENCE};
+use super::own_file::OwnFile;
 use super::queue::{Gap, LaneId, LaneSpec, OWN, Queue, Waiter};
 
 /// How many bytes of the daemon's own lines wait for a reader at most.
@@ -49,6 +51,8 @@ const NOTICES: usize = 64;
 pub(crate) struct Console {
     shared: Arc<Shared>,
     is_terminal: bool,
+    /// Only that of a log file: set to have it opened anew.
+    reopening: Option<Arc<AtomicBool>>,
 }
 
 struct Shared {
@@ -89,6 +93,38 @@ impl std::fmt::Debug for Shared {
 impl Console {
     /// Starts the thread that writes to this descriptor.
     pub(crate) fn start(name: &str, descriptor: OwnedFd) -> io::Result<Console> {
+        let file = File::from(descriptor);
+        let is_terminal = file.is_terminal();
+        let mut is_large = false;
+        Console::writing_by(name, is_terminal, move |shared, batch| {
+            if !is_large && batch.iter().map(Vec::len).sum::<usize>() >= MUCH {
+                // A reader who gets more at a time is woken less often: this doubles what goes through. Whatever is no pipe,
+                // or may not be larger, stays as it is.
+                let _ = fcntl(&file, FcntlArg::F_SETPIPE_SZ(LARGE_PIPE));
+                is_large = true;
+            }
+            // Who cannot be written to has lost these lines; there is nobody left to tell.
+            let _ = shared.write_patiently(&file, batch);
+        })
+    }
+
+    /// Starts the thread that writes the daemon's own messages to its log file.
+    pub(crate) fn to_file(mut file: OwnFile) -> io::Result<Console> {
+        let reopening = file.reopening();
+        let console = Console::writing_by("own-log", false, move |shared, batch| {
+            for lines in batch {
+                file.write(lines);
+                shared.note_progress(lines.len());
+            }
+        })?;
+        Ok(Console { reopening: Some(reopening), ..console })
+    }
+
+    fn writing_by(
+        name: &str,
+        is_terminal: bool,
+        mut write: impl FnMut(&Shared, &[Vec<u8>]) + Send + 'static,
+    ) -> io::Result<Console> {
         let own = LaneSpec {
             gap: Gap::Text { name: "musterd".to_owned() },
             bound: OWN_BOUND,
@@ -109,10 +145,21 @@ impl Console {
             filled: Condvar::new(),
             emptied: Condvar::new(),
         });
-        let file = File::from(descriptor);
-        let console = Console { shared: Arc::clone(&shared), is_terminal: file.is_terminal() };
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || shared.write_for_ever(&file))?;
+        let console = Console { shared: Arc::clone(&shared), is_terminal, reopening: None };
+        let work = move || {
+            let mut batch = Vec::new();
+            loop {
+                shared.take(&mut batch);
+                write(&shared, &batch);
+            }
+        };
+        std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
         Ok(console)
+    }
+
+    /// The file that it writes to was moved away: the next line makes a new one.
+    pub(super) fn reopen(&self) {
+        self.reopening.iter().for_each(|reopening| reopening.store(true, Ordering::Release));
     }
 
     /// Queues whole lines of the daemon itself. Never waits for the reader.
@@ -287,22 +334,6 @@ impl Shared {
         }
     }
 
-    fn write_for_ever(&self, file: &File) {
-        let mut batch = Vec::new();
-        let mut is_large = false;
-        loop {
-            self.take(&mut batch);
-            if !is_large && batch.iter().map(Vec::len).sum::<usize>() >= MUCH {
-                // A reader who gets more at a time is woken less often: this doubles what goes through. Whatever is no pipe,
-                // or may not be larger, stays as it is.
-                let _ = fcntl(file, FcntlArg::F_SETPIPE_SZ(LARGE_PIPE));
-                is_large = true;
-            }
-            // Who cannot be written to has lost these lines; there is nobody left to tell.
-            let _ = self.write_patiently(file, &batch);
-        }
-    }
-
     fn take(&self, batch: &mut Vec<Vec<u8>>) {
         let mut state = self.lock();
         state.is_writing = false;
@@ -378,7 +409,7 @@ impl Consoles {
         let is_same = lead_to_same_place(&stdout, &stderr);
         let stderr = Console::start("console-err", stderr)?;
         let stdout = if is_same { stderr.clone() } else { Console::start("console-out", stdout)? };
-        Ok(Consoles { stdout, stderr })
+        Ok(Consoles { stdout, stderr, own_log: None })
     }
 }
 

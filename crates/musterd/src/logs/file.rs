@@ -203,7 +203,7 @@ impl LogFile {
         Ok(())
     }
 
-    fn open_if_closed(&mut self, now: Instant) -> io::Result<()> {
+    pub(super) fn open_if_closed(&mut self, now: Instant) -> io::Result<()> {
         if self.open.is_some() {
             return Ok(());
         }

@@ -28,6 +28,7 @@ pub(crate) mod memory;
 mod milestones;
 pub(crate) mod older;
 mod open;
+pub(crate) mod own_file;
 mod pace;
 mod policy;
 mod pump;
@@ -98,6 +99,8 @@ impl Source {
 pub(crate) struct Consoles {
     pub(crate) stdout: Console,
     pub(crate) stderr: Console,
+    /// That of the daemon's own messages, where they go to a file.
+    pub(crate) own_log: Option<Console>,
 }
 
 /// The whole data plane.
@@ -324,6 +327,7 @@ impl Logs {
     /// Opens every file anew when there is next something to write: somebody moved it away.
     pub(crate) fn reopen(&self) {
         self.pump.reopen();
+        self.consoles.own_log.iter().for_each(Console::reopen);
     }
 
     /// Everything is being stopped: many pipes will end at the same time.
@@ -342,7 +346,8 @@ impl Logs {
         let deadline = Instant::now() + patience;
         self.pump.finish(patience);
         self.syslog.finish(deadline.max(Instant::now() + LAST_STALL));
-        for console in [&self.consoles.stdout, &self.consoles.stderr] {
+        let Consoles { stdout, stderr, own_log } = &self.consoles;
+        for console in [Some(stdout), Some(stderr), own_log.as_ref()].into_iter().flatten() {
             console.flush(deadline.saturating_duration_since(Instant::now()), stall);
         }
     }

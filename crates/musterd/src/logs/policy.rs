@@ -14,12 +14,14 @@ pub(super) struct FilePolicy {
     pub(super) rotation: Rotation,
     /// The user and group of the program, if it has one.
     user: Option<(u32, u32)>,
+    /// It is the daemon's own file, in which no program has a part.
+    is_own: bool,
     pub(super) creation: Creation,
 }
 
 impl From<Rotation> for FilePolicy {
     fn from(rotation: Rotation) -> FilePolicy {
-        FilePolicy { rotation, user: None, creation: Creation::default() }
+        FilePolicy { rotation, user: None, is_own: false, creation: Creation::default() }
     }
 }
 
@@ -31,10 +33,18 @@ impl FilePolicy {
         let user = spec.process.user.as_ref().map(&mut find).transpose()?;
         let OutputSpec { rotation, file_mode: mode, .. } = *spec.output;
         let owner = spec.output.file_owner.as_ref().map(find).transpose()?;
-        Ok(FilePolicy { rotation, user, creation: Creation { mode, owner } })
+        Ok(FilePolicy { rotation, user, is_own: false, creation: Creation { mode, owner } })
+    }
+
+    /// That of the daemon's own log file.
+    pub(super) fn own(rotation: Rotation) -> FilePolicy {
+        FilePolicy { is_own: true, ..FilePolicy::from(rotation) }
     }
 
     pub(super) fn trust(&self) -> Trust {
+        if self.is_own {
+            return Trust::own();
+        }
         let user = self.user.map(|(uid, gid)| Identity { uid, gid, groups: vec![gid] });
         Trust::program(user).with_file_owner(self.creation.owner.map(|(uid, _)| uid))
     }

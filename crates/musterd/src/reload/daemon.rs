@@ -26,6 +26,7 @@ pub(super) fn needs_restart(in_force: &InForce, new: &Spec) -> Vec<String> {
         ("[musterd] loglevel", daemon.log_level != new.daemon.log_level),
         ("[musterd] logformat", daemon.log_format != new.daemon.log_format),
         ("[musterd] logfile", daemon.log_file != new.daemon.log_file),
+        ("[musterd] logfile_max_size", daemon.log_rotation != new.daemon.log_rotation),
         ("[musterd] pidfile", daemon.pidfile != new.daemon.pidfile),
         ("[musterd] umask", daemon.umask != new.daemon.umask),
         ("[musterd] directory", daemon.directory != new.daemon.directory),

@@ -386,15 +386,18 @@ mod tests {
 
     #[test]
     fn what_goes_round_without_end_is_cut_short() {
-        for runs in ["1@0 ×*", "spawn-error ×*"] {
-            let timeline = check(&format!(
-                "[runs]\nweb = {runs:?}\n\
+        let timeline = |until: &str, runs: &str| {
+            check(&format!(
+                "{until}[runs]\nweb = {runs:?}\n\
                  [program.web]\nstartretries = \"unlimited\"\nbackoff = {{ delay = 0 }}\n"
-            ));
-            let told = timeline.cut_short().expect(runs);
-            assert_eq!(told, "cut short at 0s after 10000 changes at one moment: restarts without delay");
-            assert_eq!(timeline.ended, Time::ZERO);
-        }
+            ))
+        };
+        let at_once = timeline("", "1@0 ×*");
+        let told = at_once.cut_short().expect("it goes round at one moment");
+        assert_eq!(told, "cut short at 0s after 10000 changes at one moment: restarts without delay");
+        assert_eq!(at_once.ended, Time::ZERO);
+        // A start that failed is not attempted again at once.
+        assert_eq!(timeline("until = \"5s\"\n", "spawn-error ×*").cut_short(), None);
     }
 
     /// A run of exactly `startsecs`, where the end comes first, was not RUNNING.

@@ -221,7 +221,7 @@ impl Driver {
                     self.draining = None;
                 }
                 Chore::Notify(notice) => {
-                    let Consoles { stdout, stderr } = &self.consoles;
+                    let Consoles { stdout, stderr, .. } = &self.consoles;
                     stderr.drain_is_over(notice.number());
                     stdout.notify(notice.clone());
                     stderr.notify(notice);
