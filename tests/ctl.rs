@@ -68,7 +68,9 @@ fn exit_codes_are_the_promised_ones() {
         (vec!["--version"], 0),
         (vec!["no-such-command"], 2),
         (vec!["start"], 2),
-        (vec!["wait", "web"], 2),
+        (vec!["wait"], 2),
+        (vec!["wait", "web"], 0),
+        (vec!["wait", "web", "idle", "bad"], 1),
         (vec!["stop", "web", "--timeout", "soon"], 2),
     ] {
         let ended = daemon.ctl(&words);
@@ -278,4 +280,100 @@ fn the_one_file_of_images_is_either_by_its_name() {
         assert_eq!(by_argument.out, version.out);
     }
     assert_eq!(ended(&mut Command::new(muster)).code, Some(2));
+}
+
+/// Nothing of it waits out its patience: one that does would end with 124.
+const LONG: &str = "1000";
+
+#[test]
+fn one_that_gave_up_ends_the_wait_for_all() {
+    let programs = "
+[program.slow]
+command = \"sleep 1000\"
+startsecs = 900
+[program.bad]
+command = [\"sh\", \"-c\", \"sleep 0.3; exit 3\"]
+startsecs = 60
+startretries = 0
+";
+    let daemon = Setting::supervising(programs).start();
+    for awaited in ["running", "ready", "healthy"] {
+        let ended = daemon.ctl(&["wait", "all", "--for", awaited, "--timeout", LONG]);
+        assert_eq!(ended.code, Some(1), "{awaited}: {ended:?}");
+        assert_eq!(ended.out, "bad: ERROR (exit status 3)\nslow: ERROR (not done: STARTING)\n", "{awaited}");
+    }
+    // What has ended was waited for, and the other may still end.
+    let ended = daemon.ctl(&["wait", "all", "--for", "exited", "--timeout", "0.2"]);
+    assert_eq!(ended.code, Some(124), "{ended:?}");
+}
+
+#[test]
+fn what_has_done_its_work_is_there() {
+    let programs = "
+[program.migrate]
+command = \"true\"
+type = \"oneshot\"
+[program.batch]
+command = \"true\"
+startsecs = 0
+restart = \"no\"
+[program.web]
+command = \"sleep 1000\"
+startsecs = 0
+depends_on = { migrate = \"completed\" }
+";
+    let daemon = Setting::supervising(programs).start();
+    let printed = daemon.ctl_well(&["wait", "all", "--for", "running", "--timeout", LONG]);
+    assert_eq!(printed, "batch: EXITED\nmigrate: EXITED\nweb: RUNNING\n");
+    for awaited in [&["--for", "ready"][..], &["--for", "healthy"], &[]] {
+        let printed = daemon.ctl_well(&[&["wait", "migrate", "web", "--timeout", LONG][..], awaited].concat());
+        assert_eq!(printed, "migrate: EXITED\nweb: RUNNING\n", "{awaited:?}");
+        // It serves nobody any more.
+        assert_eq!(daemon.ctl(&[&["wait", "batch", "--timeout", LONG][..], awaited].concat()).code, Some(1));
+    }
+}
+
+#[test]
+fn a_wait_for_what_will_not_come_says_why_at_once() {
+    let programs = "
+[program.db]
+command = \"false\"
+startretries = 0
+autostart = false
+[program.mid]
+command = \"sleep 1000\"
+startsecs = 0
+autostart = false
+depends_on = { db = \"started\" }
+[program.app]
+command = \"sleep 1000\"
+startsecs = 0
+autostart = false
+depends_on = { mid = \"started\" }
+";
+    let daemon = Setting::supervising(programs).start();
+    let fatal = "waiting for db to run, which is FATAL";
+    let through_mid = "waiting for mid to run, which waits for db to run, which is FATAL";
+    for (words, line) in [
+        (["start", "mid"], format!("mid: ERROR ({fatal})\n")),
+        (["start", "app"], format!("app: ERROR ({through_mid})\n")),
+        (["restart", "app"], format!("app: ERROR ({through_mid})\n")),
+        (["wait", "mid"], format!("mid: ERROR ({fatal})\n")),
+        (["wait", "app"], format!("app: ERROR ({through_mid})\n")),
+    ] {
+        let ended = daemon.ctl(&[&words[..], &["--timeout", LONG]].concat());
+        assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (Some(1), line.as_str(), ""), "{words:?}");
+    }
+    // It goes on waiting, and a wait that is over for want of time says what for.
+    assert_eq!(daemon.state("app"), "WAITING");
+    daemon.ctl_well(&["stop", "all"]);
+    let slow = "command = [\"sh\", \"-c\", \"exec sleep 1000\"]\nstartsecs = 900\nautostart = false";
+    daemon.rewrite(&Setting::supervising(
+        programs.replace("command = \"false\"\nstartretries = 0\nautostart = false", slow),
+    ));
+    daemon.ctl_well(&["update"]);
+    let ended = daemon.ctl(&["start", "mid", "--timeout", "0.2"]);
+    assert_eq!(ended.out, "mid: ERROR (not done: WAITING, waiting for db to run)\n");
+    assert!(ended.err.starts_with("error: timed out after 200ms: 1 of 1 not done\n"), "{}", ended.err);
+    assert_eq!(ended.code, Some(124));
 }

@@ -233,6 +233,14 @@ fn a_shell_completes_commands_and_names_and_outlives_what_it_carries_out() {
     let daemon = Setting::supervising(WEB).start();
     let state = tempfile::tempdir().expect("a temporary directory can be made");
     let mut shell = Session::start_with(&daemon, &[], SMALL, &[("XDG_STATE_HOME", &state.path().to_string_lossy())]);
+    // It begins with the status.
+    shell.shows("NAME");
+    shell.shows("musterctl> ");
+    shell.type_in("status | grep web\r");
+    shell.shows("no pipes");
+    shell.shows("musterctl> ");
+    shell.type_in("help start\r");
+    shell.shows("Start programs");
     shell.shows("musterctl> ");
     shell.type_in("sta\t\t");
     shell.shows("status");

@@ -150,7 +150,7 @@ impl Verb {
 /// What can be waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WaitFor {
-    /// RUNNING.
+    /// RUNNING, or EXITED with success.
     Running,
     /// Able to serve: RUNNING and, where it says so, ready; a oneshot that has ended well.
     Ready,

@@ -47,3 +47,4 @@ pub use mask::is_secret;
 pub use schema::json_schema;
 pub use secrets::{Disguise, Disguises, Secrets};
 pub use source::{DefaultPath, LookedAt, Opener, Role, Source, default_path, open_any};
+pub use words::nearest_name;

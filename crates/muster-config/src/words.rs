@@ -57,7 +57,7 @@ pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> O
 }
 
 /// As [`nearest`], for names that users choose: short ones may be a letter, or a swap of two, away.
-pub(crate) fn nearest_name<'w>(name: &str, known: impl Iterator<Item = &'w str> + Clone) -> Option<&'w str> {
+pub fn nearest_name<'w>(name: &str, known: impl Iterator<Item = &'w str> + Clone) -> Option<&'w str> {
     let is_short_and_close =
         |known: &&str| known.len().min(name.len()) >= 2 && strsim::damerau_levenshtein(known, name) == 1;
     nearest(name, known.clone()).or_else(|| { known }.find(is_short_and_close))

@@ -43,7 +43,7 @@ pub enum Verb {
 /// What can be waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
-    /// RUNNING.
+    /// RUNNING, or EXITED with success.
     Running,
     /// Able to serve: RUNNING and, where it says so, ready; a oneshot that has ended well.
     Ready,
@@ -53,6 +53,13 @@ pub enum Awaited {
     Exited,
     /// Not running, for whatever reason.
     Stopped,
+}
+
+impl Awaited {
+    /// Whether it is waited to come up, and not to end.
+    pub fn is_up(self) -> bool {
+        matches!(self, Awaited::Running | Awaited::Ready | Awaited::Healthy)
+    }
 }
 
 /// The answer to a request.
@@ -102,6 +109,8 @@ pub enum Failure {
     Pending,
     /// It waits, and this is for what.
     Waiting(Vec<String>),
+    /// It waits for this, which will not come by itself.
+    InVain(Vec<String>),
 }
 
 /// What an instance must come to.
@@ -174,8 +183,10 @@ fn judge_up(done: Done, change: &Change) -> Option<Result<Done, Failure>> {
 }
 
 fn judge_awaited(awaited: Awaited, change: &Change) -> Option<Result<Done, Failure>> {
+    // It has done what it was there for, as `status` and `health` see it too.
+    let has_done_it = change.state == State::Exited && matches!(change.last_end, Some((_, true)));
     let reached = match awaited {
-        Awaited::Running => change.state == State::Running,
+        Awaited::Running => change.state == State::Running || has_done_it,
         Awaited::Ready => change.is_ready,
         Awaited::Healthy => change.is_healthy,
         Awaited::Exited => matches!(change.state, State::Exited | State::Fatal),
@@ -198,6 +209,18 @@ struct Request {
 }
 
 impl Request {
+    fn settle(&mut self, instance: InstanceId, result: Result<Done, Failure>) {
+        self.pending.remove(&instance);
+        self.results.insert(instance, result);
+    }
+
+    /// Whether nothing more is to be waited for: everything is known, or one of those that are only watched has failed, and
+    /// so has the whole.
+    fn is_over(&self) -> bool {
+        let is_watched = |condition: &Condition| matches!(condition, Condition::Awaited(_));
+        self.pending.is_empty() || self.results.values().any(Result::is_err) && self.pending.values().all(is_watched)
+    }
+
     fn give_up(mut self, why: impl Fn(InstanceId) -> Failure) -> Outcome {
         let missed = self.pending.into_keys().map(|instance| (instance, Err(why(instance))));
         self.results.extend(missed);
@@ -223,13 +246,14 @@ impl Requests {
         pending: BTreeMap<InstanceId, Condition>,
         results: BTreeMap<InstanceId, Result<Done, Failure>>,
     ) -> Option<Finished> {
-        if pending.is_empty() {
-            return Some((id, outcome(results)));
+        let request = Request { pending, results };
+        if request.is_over() {
+            return Some((id, request.give_up(|_| Failure::Pending)));
         }
-        for &instance in pending.keys() {
+        for &instance in request.pending.keys() {
             self.waiting.entry(instance).or_default().push(id);
         }
-        self.requests.insert(id, Request { pending, results });
+        self.requests.insert(id, request);
         None
     }
 
@@ -247,14 +271,12 @@ impl Requests {
         let Some(request) = self.requests.get_mut(&id) else { return true };
         let Some(condition) = request.pending.get(&change.instance) else { return true };
         let Some(result) = condition.judge(change) else { return false };
-        request.pending.remove(&change.instance);
-        request.results.insert(change.instance, result);
+        request.settle(change.instance, result);
         true
     }
 
     fn take_if_complete(&mut self, id: RequestId) -> Option<Finished> {
-        let complete = self.requests.get(&id).is_some_and(|request| request.pending.is_empty());
-        complete.then(|| self.requests.remove(&id)).flatten().map(|request| (id, outcome(request.results)))
+        if self.requests.get(&id).is_some_and(Request::is_over) { self.expire(id, |_| Failure::Pending) } else { None }
     }
 
     /// Ends a request as it stands, and says of each instance why. `None` where it has been replied to.
@@ -266,10 +288,21 @@ impl Requests {
         Some((id, request.give_up(why)))
     }
 
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
     /// An instance that was to come up will not do so by itself.
     pub fn fail_start(&mut self, instance: InstanceId, why: &Failure) -> Vec<Finished> {
         let is_start = |condition: Condition| matches!(condition, Condition::Up { .. });
         self.fail(instance, is_start, why)
+    }
+
+    /// An instance that is watched until it is up will not come up by itself.
+    pub fn fail_watch(&mut self, instance: InstanceId, why: &Failure) -> Vec<Finished> {
+        let is_up = |condition: Condition| matches!(condition, Condition::Awaited(awaited) if awaited.is_up());
+        self.fail(instance, is_up, why)
     }
 
     /// An instance is configured no more, and nothing will come of what is asked of it.
@@ -283,8 +316,7 @@ impl Requests {
         for id in interested {
             let Some(request) = self.requests.get_mut(&id) else { continue };
             if request.pending.get(&instance).is_some_and(|&condition| concerns(condition)) {
-                request.pending.remove(&instance);
-                request.results.insert(instance, Err(why.clone()));
+                request.settle(instance, Err(why.clone()));
                 self.forget(instance, id);
                 finished.extend(self.take_if_complete(id));
             }

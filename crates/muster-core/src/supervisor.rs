@@ -207,9 +207,14 @@ impl Supervisor {
         self.instances.get(*self.places.get(id.0 as usize)? as usize)
     }
 
-    /// The instance of this name.
+    /// The instance of this name, or of this `GROUP:NAME`.
     pub fn find(&self, name: &str) -> Option<&Instance> {
-        self.names.get(name).map(|&id| self.instance(id))
+        let known = |name: &str| self.names.get(name).map(|&id| self.instance(id));
+        let in_group = || {
+            let (group, name) = name.split_once(':')?;
+            known(name).filter(|instance| is_member(group, instance))
+        };
+        known(name).or_else(in_group)
     }
 
     /// Whose run this is, as long as anything of it is left.
@@ -222,9 +227,15 @@ impl Supervisor {
     pub fn select<'a>(&self, selector: &'a Selector) -> Result<Vec<InstanceId>, &'a str> {
         let mut chosen = BTreeSet::new();
         for pattern in selector.patterns() {
-            let matching =
-                self.instances.iter().filter(|instance| !instance.is_leaving() && is_chosen(pattern, instance));
-            let mut matching = matching.map(Instance::id).peekable();
+            let ids = |is_meant: fn(&str, &Instance) -> bool| {
+                let matching = self.instances.iter().filter(move |it| !it.is_leaving() && is_meant(pattern, it));
+                matching.map(Instance::id).peekable()
+            };
+            let mut matching = ids(is_chosen);
+            // A name that is no program's may be a group's.
+            if matching.peek().is_none() {
+                matching = ids(is_member);
+            }
             // "all" is everybody even where there is nobody.
             if matching.peek().is_none() && pattern != "all" {
                 return Err(pattern);
@@ -261,6 +272,10 @@ pub fn is_ready(instance: &Instance) -> bool {
         State::Exited => ended_well(),
         _ => false,
     }
+}
+
+fn is_member(group: &str, instance: &Instance) -> bool {
+    instance.program().groups.iter().any(|own| own == group)
 }
 
 fn is_chosen(pattern: &str, instance: &Instance) -> bool {

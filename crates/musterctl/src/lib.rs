@@ -16,6 +16,7 @@ mod events;
 mod failure;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod habits;
 mod live;
 mod logs;
 mod output;

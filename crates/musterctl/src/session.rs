@@ -15,6 +15,7 @@ use muster_api::DEFAULT_SOCKET;
 use crate::cli::Cli;
 use crate::client::{Client, Target};
 use crate::failure::{Exit, Failure};
+use crate::habits;
 use crate::output::{BAD, HINT, paint, terminal_text};
 
 /// What a command line meets.
@@ -45,6 +46,8 @@ pub(crate) struct Session<'a> {
     pub(crate) live: &'a mut dyn Write,
     /// Failures that did not end the command.
     pub(crate) failures: Vec<Failure>,
+    /// What to say at the end of a command that went well.
+    pub(crate) hints: Vec<String>,
     /// Whether data is wanted as JSON.
     pub(crate) json: bool,
     /// Whether a person reads at a terminal.
@@ -81,9 +84,10 @@ impl Session<'_> {
 
 /// Carries out a command line, the first argument of which is the program's name.
 pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Surroundings<'_>) -> Exit {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return tell_clap(&error, around),
+        Err(error) => return tell_clap(&error, &args, around),
     };
     let target = match find_daemon(cli.socket.as_deref(), around.socket.as_deref()) {
         Ok(target) => target,
@@ -94,15 +98,18 @@ pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Sur
         out: String::new(),
         live: &mut *around.out,
         failures: Vec::new(),
+        hints: Vec::new(),
         json: cli.json,
         out_is_terminal: around.out_is_terminal,
         coloured: around.out_is_terminal && !around.colourless,
     };
     let ended = cli.command.run(&mut session);
-    let Session { out, failures, json, .. } = session;
+    let Session { out, failures, hints, json, .. } = session;
     // Whatever a command forgot: a terminal is sent nothing that it would obey.
     let out = if around.out_is_terminal { terminal_text(out, json) } else { out };
-    conclude(&out, &failures, ended, around)
+    let exit = conclude(&out, &failures, ended, around);
+    hints.iter().for_each(|hint| tell_hint(hint, around));
+    exit
 }
 
 fn find_daemon(option: Option<&OsStr>, variable: Option<&OsStr>) -> Result<Target, Failure> {
@@ -149,15 +156,27 @@ fn tell_failure(failure: &Failure, around: &mut Surroundings<'_>) -> Exit {
     failure.exit
 }
 
+fn tell_hint(hint: &str, around: &mut Surroundings<'_>) {
+    let mut text = String::new();
+    paint(&mut text, around.err_is_terminal && !around.colourless, HINT, "hint:");
+    let text = format!("{text} {hint}\n");
+    let text = if around.err_is_terminal { terminal_text(text, false) } else { text };
+    let _ = around.err.write_all(text.as_bytes());
+}
+
 /// Help and version go to stdout and are no error; everything else that clap says is one of usage.
-fn tell_clap(error: &clap::Error, around: &mut Surroundings<'_>) -> Exit {
+fn tell_clap(error: &clap::Error, args: &[OsString], around: &mut Surroundings<'_>) -> Exit {
     let text = error.render();
     let is_error = error.use_stderr();
     let (writer, terminal) =
         if is_error { (&mut around.err, around.err_is_terminal) } else { (&mut around.out, around.out_is_terminal) };
     let text = if terminal && !around.colourless { text.ansi().to_string() } else { text.to_string() };
     let _ = writer.write_all(text.as_bytes()).and_then(|()| writer.flush());
-    if is_error { Exit::Usage } else { Exit::Well }
+    if is_error {
+        habits::hint(error, args).iter().for_each(|hint| tell_hint(hint, around));
+        return Exit::Usage;
+    }
+    Exit::Well
 }
 
 #[cfg(test)]

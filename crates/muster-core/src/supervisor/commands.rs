@@ -62,7 +62,9 @@ impl Supervisor {
             Verb::Reload => self.wanted(id, Verb::Restart),
             Verb::Await(awaited) => {
                 let condition = Condition::Awaited(awaited);
-                condition.judge(&instance.change()).map_or(Ok(condition), Err)
+                let known = condition.judge(&instance.change());
+                let in_vain = || self.watched_in_vain(id).filter(|_| awaited.is_up()).map(Err);
+                known.or_else(in_vain).map_or(Ok(condition), Err)
             }
         }
     }

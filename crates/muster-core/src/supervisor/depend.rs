@@ -7,6 +7,8 @@
 //! and `docker compose up` do. What is there but not yet so far is waited for; what has met its condition (a oneshot that
 //! has completed) is not started again. A stop concerns whom it names, and nobody else.
 
+use std::collections::HashSet;
+
 use super::Supervisor;
 use crate::batch::Purpose;
 use crate::cause::{Asker, StopCause};
@@ -74,22 +76,75 @@ impl Supervisor {
         }
         let place = self.place(change.instance);
         let state = self.instances[place].state();
-        let concerned: Vec<usize> = match state {
+        let mut concerned: Vec<usize> = match state {
             State::Waiting => vec![place],
             _ if state.is_final() => self.graph.dependents(place).collect(),
             _ => return,
         };
-        for place in concerned {
-            let waits = self.instances[place].state() == State::Waiting;
-            let is_vain = |(need, _): (usize, DependencyCondition)| self.instances[need].state().is_final();
-            if waits && self.graph.missing(place).any(is_vain) {
-                let instance = self.instances[place].id();
-                let on = self.waiting_for(instance);
-                self.effects.push_back(Effect::Publish(Event::Waiting { instance, on: on.clone() }));
-                let finished = self.requests.fail_start(instance, &Failure::Waiting(on));
-                self.reply_all(finished);
+        let mut seen: HashSet<usize> = concerned.iter().copied().collect();
+        let mut next = 0;
+        while let Some(&place) = concerned.get(next) {
+            next += 1;
+            if self.instances[place].state() != State::Waiting {
+                continue;
+            }
+            let instance = self.instances[place].id();
+            let is_down = |(need, _): (usize, DependencyCondition)| self.instances[need].state().is_final();
+            if self.graph.missing(place).any(is_down) {
+                self.effects.push_back(Effect::Publish(Event::Waiting { instance, on: self.waiting_for(instance) }));
+            }
+            if self.requests.is_empty() {
+                continue;
+            }
+            let Some(on) = self.vain(place, State::is_final) else { continue };
+            let mut finished = self.requests.fail_start(instance, &Failure::InVain(on));
+            if let Some(on) = self.vain(place, has_ended) {
+                finished.extend(self.requests.fail_watch(instance, &Failure::InVain(on)));
+            }
+            self.reply_all(finished);
+            // Those that wait for one that waits in vain do so as well.
+            concerned.extend(self.graph.dependents(place).filter(|&other| seen.insert(other)));
+        }
+    }
+
+    /// Why an instance is watched in vain until it is up. What was stopped by command may be started by one.
+    pub(super) fn watched_in_vain(&self, id: InstanceId) -> Option<Failure> {
+        self.vain(self.place(id), has_ended).map(Failure::InVain)
+    }
+
+    /// What an instance that is WAITING waits for and what will not come by itself, because something on the way is down
+    /// in this sense.
+    fn vain(&self, place: usize, is_down: fn(State) -> bool) -> Option<Vec<String>> {
+        if !self.graph.has_needs() || self.instances[place].state() != State::Waiting {
+            return None;
+        }
+        let mut vain = Vec::new();
+        for (need, condition) in self.graph.missing(place) {
+            let described = self.describe_need(need, condition);
+            if is_down(self.instances[need].state()) {
+                vain.push(described);
+            } else if let Some(root) = self.root_of_vain_wait(need, is_down) {
+                vain.push(format!("{described}, which waits for {root}"));
             }
         }
+        Some(vain).filter(|vain| !vain.is_empty())
+    }
+
+    /// Something that is down on the way of an instance, if that waits.
+    fn root_of_vain_wait(&self, place: usize, is_down: fn(State) -> bool) -> Option<String> {
+        let (mut to_visit, mut seen) = (vec![place], HashSet::new());
+        while let Some(place) = to_visit.pop() {
+            if self.instances[place].state() != State::Waiting || !seen.insert(place) {
+                continue;
+            }
+            for (need, condition) in self.graph.missing(place) {
+                if is_down(self.instances[need].state()) {
+                    return Some(self.describe_need(need, condition));
+                }
+                to_visit.push(need);
+            }
+        }
+        None
     }
 
     /// What an instance that is WAITING waits for, in words.
@@ -164,4 +219,9 @@ impl Supervisor {
         }
         self.begin_batch(now, &others, Purpose::Restart(Asker::RestartWith));
     }
+}
+
+/// Ended by itself, and not by a command that another one may follow.
+fn has_ended(state: State) -> bool {
+    matches!(state, State::Exited | State::Fatal)
 }

@@ -189,6 +189,10 @@ impl Model {
         self.rules.is_oneshot && self.state() == State::Exited && self.has_ended_well
     }
 
+    pub fn has_ended_well(&self) -> bool {
+        self.has_ended_well
+    }
+
     pub fn is_wanted(&self) -> bool {
         self.is_wanted
     }

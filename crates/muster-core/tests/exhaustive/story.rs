@@ -393,7 +393,7 @@ impl Scene {
     fn wait_for(&mut self, request: u64, awaited: Awaited) -> Result<(), String> {
         let (state, is_gone) = (self.model.state(), !self.model.has_main() && !self.model.has_leftovers());
         let is_there = match awaited {
-            Awaited::Running => state == State::Running,
+            Awaited::Running => state == State::Running || state == State::Exited && self.model.has_ended_well(),
             Awaited::Ready => self.model.is_ready() || self.model.is_done(),
             Awaited::Healthy => self.model.is_healthy() || self.model.is_done(),
             Awaited::Exited => matches!(state, State::Exited | State::Fatal),

@@ -378,7 +378,7 @@ fn wait_for_running() {
 /// A script must not sit out its whole timeout for a program that has given up or is finished.
 #[test]
 fn wait_for_running_fails_as_soon_as_it_has_ended_for_good() {
-    for (state, code) in [("FATAL", 1), ("EXITED", 0)] {
+    for (state, code, answer) in [("FATAL", 1, "web failed: exit status 1"), ("EXITED", 0, "web Reached")] {
         let limit = Limit::Retries(0);
         let mut stage = Stage::booted([ProgramSpec {
             restart: RestartPolicy { limit, ..RestartPolicy::DEFAULT },
@@ -389,7 +389,7 @@ fn wait_for_running_fails_as_soon_as_it_has_ended_for_good() {
         stage.stands(&format!("web {state}"));
         let after = stage.wait_for(Awaited::Running, "web");
         for request in [before, after] {
-            stage.answered(request, &format!("web failed: exit status {code}"));
+            stage.answered(request, answer);
         }
     }
 }

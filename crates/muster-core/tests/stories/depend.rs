@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use muster_core::spec::DependencyCondition::{Completed, Exited, Healthy, Ready, Started};
 use muster_core::spec::{Kind, ProbeKind, ProgramSpec};
-use muster_core::{Effect, Event, Exit, Input, Settings, ShutdownReason, Signal, Supervisor, Time};
+use muster_core::{Awaited, Effect, Event, Exit, Input, Settings, ShutdownReason, Signal, Supervisor, Time};
 
 use crate::common::programs::{
     SETTINGS, after, job, missing, ms, needs, notifying, probe, probed, program, quick, ranked, restarted_with, s,
@@ -203,8 +203,25 @@ fn a_start_that_waits_in_vain_is_told_at_once() {
     let answer = stage.start("app");
     stage.not_answered(answer);
     stage.spawn_fails("db", missing());
-    stage.answered(answer, "app waits for db to run, which is FATAL");
+    stage.answered(answer, "app waits in vain for db to run, which is FATAL");
     stage.stands("app WAITING, db FATAL");
+}
+
+#[test]
+fn who_waits_in_vain_through_others_is_told_as_well() {
+    let chain = || [after(program("app"), &["mid"]), after(program("mid"), &["db"]), program("db")];
+    let mut stage = Stage::of(chain().map(|program| never(off(program))));
+    let answer = stage.start("app");
+    let watch = stage.wait_for(Awaited::Ready, "app");
+    stage.not_answered(watch);
+    stage.spawn_fails("db", missing());
+    let why = "app waits in vain for mid to run, which waits for db to run, which is FATAL";
+    stage.answered(answer, why);
+    stage.answered(watch, why);
+    let late = stage.wait_for(Awaited::Running, "app");
+    stage.answered(late, why);
+    let stopped = stage.wait_for(Awaited::Stopped, "app");
+    stage.not_answered(stopped);
 }
 
 #[test]

@@ -234,6 +234,7 @@ impl Stage {
         let of_one = |(id, result): (InstanceId, Result<Done, Failure>)| match result {
             Ok(done) => format!("{} {done:?}", name(id)),
             Err(Failure::Waiting(on)) => format!("{} waits for {}", name(id), on.join(" and ")),
+            Err(Failure::InVain(on)) => format!("{} waits in vain for {}", name(id), on.join(" and ")),
             Err(Failure::Ended(end)) => format!("{} failed: {end}", name(id)),
             Err(failure) => format!("{} {failure:?}!", name(id)),
         };

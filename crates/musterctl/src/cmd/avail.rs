@@ -2,13 +2,14 @@
 
 use muster_api::{Program, Route};
 
+use super::status::name_with_group;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
 /// List what is configured, how it starts, and its priority.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The columns are supervisorctl's: name, in use, auto or manual, priority of group and program.
+The columns are supervisorctl's: name, with its group in front if it has one, in use, auto or manual, priority of group and program.
 
 Examples:
   musterctl avail")]
@@ -16,7 +17,7 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let mut programs: Vec<Program> = session.client.ask(&Route::Programs { select: None })?.read(&[200])?;
-    programs.sort_by(|one, other| one.name.cmp(&other.name));
+    programs.sort_by(|one, other| name_with_group(one).cmp(&name_with_group(other)));
     if session.json {
         session.print_json(&programs.iter().map(data).collect::<Vec<_>>());
     } else {
@@ -27,7 +28,7 @@ pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
 
 /// `'%-32s %-9s %-9s %d:%d'`. Groups have no priority of their own here, so the program's stands in both places.
 fn line(program: &Program) -> String {
-    let Program { name, priority, .. } = program;
+    let (name, priority) = (name_with_group(program), program.priority);
     let start = if program.autostart { "auto" } else { "manual" };
     format!("{name:<32} {:<9} {start:<9} {priority}:{priority}", "in use")
 }
@@ -57,6 +58,14 @@ web                              in use    auto      999:999
 ";
         let ended = Daemon::answering([answer(200, &some())]).run("avail");
         assert_eq!((ended.out.as_str(), ended.code), (expected, 0));
+    }
+
+    #[test]
+    fn a_group_is_part_of_the_name() {
+        let member = Program { group: "front".to_owned(), ..program("web") };
+        let ended = Daemon::answering([answer(200, &[program("zoo"), program("goo"), member])]).run("avail");
+        let names: Vec<&str> = ended.out.lines().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(names, ["front:web", "goo", "zoo"]);
     }
 
     #[test]

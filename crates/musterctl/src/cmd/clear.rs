@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let mut exit = Exit::Well;
-    for name in logs::instances(&args.names, session)? {
+    for name in logs::instances(&args.names, &session.client)? {
         let answer = session.client.ask(&Route::ClearLogs { name: name.clone() })?;
         if answer.status == 204 {
             session.line(format!("{name}: cleared"));

@@ -4,6 +4,7 @@ use std::io;
 
 use muster_api::{LogFormat, LogQuery, LogStream, Program, Route, Since, visible};
 
+use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::logs::merge::Logs;
 use crate::logs::printer::Printer;
@@ -15,18 +16,22 @@ use crate::session::Session;
 #[command(
     visible_alias = "tail",
     after_help = "\
-Several programs are shown in the order of time, each line with its program's name in front.
+Several programs are shown in the order of time, each line with its program's name in front. As in supervisorctl, -1000 is \
+for the last 1000 lines, and a stream may be named last.
 
 Examples:
+  musterctl logs
   musterctl logs web
   musterctl logs -f web db
   musterctl logs all --since 5m
   musterctl tail -n 20 'worker:*' --stderr
+  musterctl tail -1000 web
+  musterctl tail -f web stderr
   musterctl logs web --json | jq .line"
 )]
 pub(crate) struct Args {
-    /// Which: names, web:*, GROUP:*, all, globs.
-    #[arg(value_name = "NAME", required = true)]
+    /// Which: names, web:*, GROUP:*, all, globs [default: all].
+    #[arg(value_name = "NAME", allow_negative_numbers = true)]
     names: Vec<String>,
 
     /// Go on with what is written from now on, until Ctrl-C.
@@ -59,29 +64,58 @@ fn parse_since(text: &str) -> Result<Since, String> {
 }
 
 impl Args {
-    fn query(&self) -> LogQuery {
-        let stream = match (self.stdout, self.stderr) {
-            (true, _) => LogStream::Stdout,
-            (_, true) => LogStream::Stderr,
+    /// What supervisorctl's users write among the names: `-1000`, and `stdout` or `stderr` at the end.
+    fn with_habits(&self) -> Result<(Vec<String>, LogQuery), Failure> {
+        let (mut names, mut lines) = (Vec::new(), self.lines);
+        for name in &self.names {
+            match name.strip_prefix('-') {
+                Some(count) => lines = Some(parse_last(count)?),
+                None => names.push(name.clone()),
+            }
+        }
+        let named = match names.last().map(String::as_str) {
+            Some("stdout") if names.len() > 1 => Some(LogStream::Stdout),
+            Some("stderr") if names.len() > 1 => Some(LogStream::Stderr),
+            _ => None,
+        };
+        let stream = match (named, self.stdout, self.stderr) {
+            (Some(stream), false, false) => stream,
+            (_, true, _) => LogStream::Stdout,
+            (_, _, true) => LogStream::Stderr,
             _ => LogStream::Both,
         };
-        LogQuery { stream, lines: self.lines, since: self.since, follow: self.follow, format: LogFormat::Json }
+        if named == Some(stream) {
+            names.pop();
+        }
+        if names.is_empty() {
+            names.push("all".to_owned());
+        }
+        let query = LogQuery { stream, lines, since: self.since, follow: self.follow, format: LogFormat::Json };
+        Ok((names, query))
     }
 }
 
+/// The number in `-1000`.
+pub(super) fn parse_last(count: &str) -> Result<u64, Failure> {
+    let refused =
+        |_| Failure::new(Exit::Usage, format!("not a number of lines: \"-{count}\"")).with_hint("such as -n 1000");
+    count.parse().map_err(refused)
+}
+
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
-    let names = instances(&args.names, session)?;
-    let route = |name: &String| Route::Logs { name: name.clone(), query: args.query() };
+    let (names, query) = args.with_habits()?;
+    let names = instances(&names, &session.client)?;
+    let route = |name: &String| Route::Logs { name: name.clone(), query: query.clone() };
     let routes: Vec<Route> = names.iter().map(route).collect();
     let printer = Printer::new(&names, args.timestamps, session.out_is_terminal, session.coloured);
     show(&routes, printer, session)
 }
 
 /// The names of the instances that these names choose.
-pub(super) fn instances(names: &[String], session: &Session) -> Result<Vec<String>, Failure> {
+pub(super) fn instances(names: &[String], client: &Client) -> Result<Vec<String>, Failure> {
     let mut instances = Vec::new();
     for select in selection::chunks(names) {
-        let part: Vec<Program> = session.client.ask(&Route::Programs { select: Some(select) })?.read(&[200])?;
+        let part: Vec<Program> = client.ask(&Route::Programs { select: Some(select) })?.read(&[200])?;
         instances.extend(part.into_iter().map(|program| program.name));
     }
     instances.dedup();
@@ -147,6 +181,31 @@ mod tests {
     }
 
     #[test]
+    fn supervisorctls_habits_are_understood() {
+        for (line, select, asked) in [
+            ("tail -1000 web", "web", "lines=1000&format=json"),
+            ("tail -f -5 web", "web", "lines=5&follow=true&format=json"),
+            ("tail -f web stderr", "web", "stream=stderr&follow=true&format=json"),
+            ("tail web stdout", "web", "stream=stdout&format=json"),
+            ("tail -5 stderr", "stderr", "lines=5&format=json"),
+            ("tail web stderr --stdout", "web,stderr", "stream=stdout&format=json"),
+            ("logs", "all", "format=json"),
+            ("logs -f", "all", "follow=true&format=json"),
+        ] {
+            let daemon = Daemon::answering([answer(200, &[program("web")]), log(&[line_of("web")])]);
+            let ended = daemon.run(line);
+            assert_eq!((ended.out.as_str(), ended.code), ("one\n", 0), "{line}: {}", ended.err);
+            let expected = [format!("GET /v1/programs?select={select}"), format!("GET /v1/programs/web/logs?{asked}")];
+            assert_eq!(daemon.asked_lines(), expected, "{line}");
+        }
+        assert_eq!(Setting::default().run("tail -1.5 web").code, 2);
+    }
+
+    fn line_of(program: &str) -> LogEntry {
+        line(program, 1, "one")
+    }
+
+    #[test]
     fn several_programs_are_in_the_order_of_time_before_and_after() {
         let live = |program| LogEntry::of(EntryKind::Live, program);
         let db = log(&[line("db", 1, "first"), line("db", 3, "third"), live("db"), line("db", 5, "fifth")]);
@@ -173,7 +232,6 @@ mod tests {
         let broken = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n".to_owned();
         let ended = Daemon::answering([answer(200, &[program("web")]), broken]).run("logs web");
         assert_eq!(ended.code, 7, "{}", ended.err);
-        assert_eq!(Setting::default().run("logs").code, 2);
         assert_eq!(Setting::default().run("logs web --since noon").code, 2);
     }
 }

@@ -21,10 +21,16 @@ pub(crate) struct Args {
     /// How many of the last lines [default: 100].
     #[arg(short = 'n', long, value_name = "COUNT")]
     lines: Option<u64>,
+
+    /// supervisorctl's spelling of it: -1000.
+    #[arg(value_name = "LAST", hide = true, allow_negative_numbers = true, conflicts_with = "lines")]
+    last: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
-    let query = LogQuery { lines: args.lines, follow: args.follow, format: LogFormat::Json, ..LogQuery::default() };
+    let last = args.last.as_ref().map(|last| logs::parse_last(last.strip_prefix('-').unwrap_or(last))).transpose()?;
+    let query =
+        LogQuery { lines: args.lines.or(last), follow: args.follow, format: LogFormat::Json, ..LogQuery::default() };
     let printer = Printer::new(&[], false, session.out_is_terminal, session.coloured);
     logs::show(&[Route::DaemonLog { query }], printer, session)
 }
@@ -41,6 +47,9 @@ mod tests {
         let daemon = Daemon::answering([answer(200, &entry)]);
         let ended = daemon.run("maintail -n 5");
         assert_eq!((ended.out.as_str(), ended.code), ("musterd is up\n", 0));
+        assert_eq!(daemon.asked_lines(), ["GET /v1/logs?lines=5&format=json"]);
+        let daemon = Daemon::answering([answer(200, &entry)]);
+        assert_eq!(daemon.run("maintail -5").code, 0);
         assert_eq!(daemon.asked_lines(), ["GET /v1/logs?lines=5&format=json"]);
     }
 }

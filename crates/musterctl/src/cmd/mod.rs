@@ -15,6 +15,7 @@ pub(crate) mod man;
 pub(crate) mod pid;
 pub(crate) mod ps;
 pub(crate) mod reload;
+mod renew;
 pub(crate) mod report;
 pub(crate) mod reread;
 pub(crate) mod restart;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use muster_api::{ActionReport, ActionResult, Outcome, Route, Verb};
 
+use super::renew;
 use crate::client::Answer;
 use crate::failure::{Exit, Failure};
 use crate::output::printable;
@@ -33,9 +34,13 @@ pub(crate) struct Request {
 /// Asks for this verb on all the names and prints what became of it.
 pub(crate) fn act(verb: Verb, request: &Request, session: &mut Session) -> Result<Exit, Failure> {
     let wait = if request.no_wait { Duration::ZERO } else { request.timeout };
-    report(&request.names, wait, session, |session, select, wait| {
+    let ended = report(&request.names, wait, session, |session, select, wait| {
         session.client.ask(&Route::Action { verb, select, wait })
-    })
+    });
+    match verb {
+        Verb::Start | Verb::Restart => renew::hint(&request.names, ended, session),
+        Verb::Stop | Verb::Reload | Verb::Signal => ended,
+    }
 }
 
 /// Asks for each part of the names and prints what became of all of them. The parts share one patience.
@@ -52,15 +57,24 @@ pub(crate) fn report(
         let left = if place == 0 { patience } else { deadline.saturating_duration_since(Instant::now()) };
         let part = ask(session, select, left).and_then(|answer| read(&answer, patience));
         let (results, failure) = part.unwrap_or_else(|failure| (Vec::new(), Some(failure)));
+        // Of those that are only watched one that fails ends the wait, and leaves others not done.
+        let is_over = judge(&results) == Exit::Failed && results.iter().any(|it| it.outcome == Outcome::Pending);
         report.results.extend(results);
         if let Some(failure) = failure {
             ended = Err(failure);
+        }
+        if is_over || ended.is_err() {
             break;
         }
     }
+    print(&report, ended, session)
+}
+
+/// Prints what became of each, and chooses the exit code.
+pub(super) fn print(report: &ActionReport, ended: Result<(), Failure>, session: &mut Session) -> Result<Exit, Failure> {
     // Where nothing is known of any program, the error alone speaks.
     if session.json && (ended.is_ok() || !report.results.is_empty()) {
-        session.print_json(&report);
+        session.print_json(report);
     } else if !session.json {
         report.results.iter().for_each(|result| session.line(line(result)));
     }
@@ -68,16 +82,22 @@ pub(crate) fn report(
 }
 
 /// The results in an answer, and why there are not more. A wait that was too short has both.
-fn read(answer: &Answer, patience: Duration) -> Result<(Vec<ActionResult>, Option<Failure>), Failure> {
+pub(super) fn read(answer: &Answer, patience: Duration) -> Result<(Vec<ActionResult>, Option<Failure>), Failure> {
     if answer.status != 504 {
         let report: ActionReport = answer.read(&[200, 202])?;
         return Ok((report.results, None));
     }
     let results = answer.problem().results;
+    let failure = too_late(&results, patience);
+    Ok((results, failure))
+}
+
+/// Why the wait is over though some are pending.
+pub(super) fn too_late(results: &[ActionResult], patience: Duration) -> Option<Failure> {
     let pending = results.iter().filter(|result| result.outcome == Outcome::Pending).count();
     let message = format!("timed out after {}: {pending} of {} not done", span::format(patience), results.len());
     let failure = Failure::new(Exit::TimedOut, message).with_hint("the daemon goes on; `--timeout` waits longer");
-    Ok((results, Some(failure)))
+    (pending > 0).then_some(failure)
 }
 
 fn judge(results: &[ActionResult]) -> Exit {
@@ -91,7 +111,8 @@ fn line(result: &ActionResult) -> String {
     match (outcome, error) {
         (Outcome::Error, Some(error)) => format!("{name}: ERROR ({})", printable(error)),
         (Outcome::Error, None) => format!("{name}: ERROR ({state})"),
-        (Outcome::Pending, _) => format!("{name}: ERROR (not done: {state})"),
+        (Outcome::Pending, Some(why)) => format!("{name}: ERROR (not done: {state}, {})", printable(why)),
+        (Outcome::Pending, None) => format!("{name}: ERROR (not done: {state})"),
         (Outcome::Reached, _) => format!("{name}: {state}"),
         _ => format!("{name}: {}", outcome.name()),
     }

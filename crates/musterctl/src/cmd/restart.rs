@@ -2,6 +2,7 @@
 
 use muster_api::Verb;
 
+use super::renew;
 use super::report::{Request, act};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
@@ -9,17 +10,26 @@ use crate::session::Session;
 /// Stop programs if they run, start them, and wait until they run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What does not run is started.
+What does not run is started. With --update everything that differs is changed as by `musterctl update`, and each of these \
+programs is restarted once.
 
 Examples:
   musterctl restart web
+  musterctl restart --update web
   musterctl restart 'worker:*' db --timeout 1m
   musterctl restart all --no-wait")]
 pub(crate) struct Args {
     #[command(flatten)]
     request: Request,
+
+    /// Read the configuration again first and change what differs, as `update` does.
+    #[arg(long)]
+    update: bool,
 }
 
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
+    if args.update {
+        return renew::restart_updated(&args.request, session);
+    }
     act(Verb::Restart, &args.request, session)
 }

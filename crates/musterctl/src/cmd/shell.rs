@@ -30,7 +30,7 @@ const LINES_REMEMBERED: usize = 1000;
 /// Type commands one after another, with completion of commands and names (Tab) and history.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The same as musterctl without a command on a terminal. `help` lists the commands, `exit` or Ctrl-D ends it.
+The same as musterctl without a command on a terminal. Begins with the status. `help` lists the commands, `exit` or Ctrl-D ends it.
 
 Examples:
   musterctl shell
@@ -49,14 +49,18 @@ pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let history = history_file();
     // A file that is not there yet, or not ours, is no history.
     let _ = history.as_ref().map(|path| editor.load_history(path));
+    // As supervisorctl's shell does: the first thing that is wanted here.
+    execute(&["status".to_owned()], session)?;
     loop {
         match editor.readline("musterctl> ") {
             Ok(line) => {
-                let words = split(&line);
-                match words.first().map(String::as_str) {
-                    None => continue,
-                    Some("exit" | "quit") => break,
-                    _ => execute(&words, session)?,
+                match split(&line) {
+                    Err(operator) => eprintln!("{}", no_operators(operator)),
+                    Ok(words) => match words.first().map(String::as_str) {
+                        None => continue,
+                        Some("exit" | "quit") => break,
+                        _ => execute(&words, session)?,
+                    },
                 }
                 let _ = history.as_ref().map(|path| editor.append_history(path));
             }
@@ -77,8 +81,17 @@ fn history_file() -> Option<PathBuf> {
     Some(directory.join("history"))
 }
 
-/// The words of a line: split at blanks, but not within quotes.
-fn split(line: &str) -> Vec<String> {
+/// What a shell would do with this character is not done here.
+fn no_operators(operator: char) -> String {
+    format!(
+        "error: this shell has no pipes, redirections or lists of commands: '{operator}'\n\
+         hint: they work at the system's shell: musterctl status | grep web"
+    )
+}
+
+/// The words of a line: split at blanks, but not within quotes. Or a character, outside quotes, that means something to
+/// the system's shell and that no name has.
+fn split(line: &str) -> Result<Vec<String>, char> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for character in line.chars() {
         match (quote, character) {
@@ -88,17 +101,26 @@ fn split(line: &str) -> Vec<String> {
                 word.get_or_insert_default();
             }
             (None, blank) if blank.is_whitespace() => words.extend(word.take()),
+            (None, '|' | '>' | '<' | '&' | ';') => return Err(character),
             _ => word.get_or_insert_default().push(character),
         }
     }
     words.extend(word);
-    words
+    Ok(words)
 }
 
 /// Carries out a command line in a process of its own, and waits for its end. Ctrl-C is for that process.
 fn execute(words: &[String], session: &Session<'_>) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(Exit::Failed, format!("cannot execute musterctl: {error}"));
-    let words = if words == ["help"] { &["--help".to_owned()][..] } else { words };
+    // supervisorctl's `help` and `help status`.
+    let help: Vec<String>;
+    let words = match words {
+        [first, commands @ ..] if first == "help" => {
+            help = commands.iter().take(1).cloned().chain(["--help".to_owned()]).collect();
+            &help
+        }
+        _ => words,
+    };
     let interrupt: SigSet = [Signal::SIGINT, Signal::SIGQUIT].into_iter().collect();
     let mut before = SigSet::empty();
     let signals = SignalFd::with_flags(&interrupt, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
@@ -167,8 +189,20 @@ mod tests {
             ("stop 'worker:*' \"a b\"", &["stop", "worker:*", "a b"]),
             ("x ''", &["x", ""]),
             ("it's open", &["its open"]),
+            ("logs 'a|b' \"c;d\"", &["logs", "a|b", "c;d"]),
         ] {
-            assert_eq!(split(line), words, "{line:?}");
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(split(line), Ok(words), "{line:?}");
+        }
+        for (line, operator) in [
+            ("status | grep web", '|'),
+            ("status|grep web", '|'),
+            ("avail > /tmp/x", '>'),
+            ("stop web; start web", ';'),
+            ("stop web && start web", '&'),
+            ("fg web < file", '<'),
+        ] {
+            assert_eq!(split(line), Err(operator), "{line:?}");
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Away from a terminal the lines are supervisorctl's to the byte, so that what reads those reads these.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use muster_api::{Problem, ProblemKind, Program, Route, State};
@@ -23,7 +24,7 @@ Examples:
   musterctl status --watch
   musterctl status --json | jq '.[] | select(.state != \"RUNNING\") | .name'")]
 pub(crate) struct Args {
-    /// Only these: names, web:*, GROUP:*, globs.
+    /// Only these: names, groups, web:*, globs.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
@@ -108,25 +109,42 @@ fn show(programs: &[Program], session: &mut Session) {
 /// supervisorctl's lines: `'%(name)-33s%(state)-10s%(desc)s'`, the first column three wider than the longest name and
 /// never narrower than 33. Blanks at the end of a line are part of it.
 pub(super) fn lines(programs: &[Program]) -> String {
-    let longest = programs.iter().map(|program| program.name.chars().count()).max().unwrap_or_default();
+    let names: Vec<Cow<'_, str>> = programs.iter().map(name_with_group).collect();
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
     let width = longest.max(30) + 3;
     let mut text = String::with_capacity(programs.len() * (width + 50));
-    for Program { name, state, description, .. } in programs {
+    for (name, Program { state, description, .. }) in names.iter().zip(programs) {
         let written = writeln!(text, "{name:<width$}{state:<10}{}", printable(description));
         written.expect("writing to a String cannot fail");
     }
     text
 }
 
-pub(super) fn columns(programs: &[Program], coloured: bool) -> String {
-    let rows: Vec<[Cell; 5]> = programs.iter().map(row).collect();
-    table(["NAME", "STATE", "PID", "UPTIME", ""], &rows, coloured)
+/// supervisorctl's name of a program: with its group, unless that is the program's own.
+pub(super) fn name_with_group(program: &Program) -> Cow<'_, str> {
+    match group(program) {
+        "" => Cow::Borrowed(&program.name),
+        group => Cow::Owned(format!("{group}:{}", program.name)),
+    }
 }
 
-fn row(program: &Program) -> [Cell; 5] {
+/// The group that is not just the program's own.
+fn group(program: &Program) -> &str {
+    if program.group == program.program { "" } else { &program.group }
+}
+
+pub(super) fn columns(programs: &[Program], coloured: bool) -> String {
+    let rows: Vec<[Cell; 6]> = programs.iter().map(row).collect();
+    // A column without a heading and without text is none.
+    let has_groups = programs.iter().any(|program| !group(program).is_empty());
+    table(["NAME", if has_groups { "GROUP" } else { "" }, "STATE", "PID", "UPTIME", ""], &rows, coloured)
+}
+
+fn row(program: &Program) -> [Cell; 6] {
     let uptime = program.uptime.filter(|_| program.pid.is_some());
     [
         Cell::plain(&program.name),
+        Cell::plain(group(program)),
         Cell::styled(program.state.name(), state_style(program.state)),
         Cell::plain(program.pid.map(|pid| pid.to_string()).unwrap_or_default()),
         Cell::plain(uptime.map(span::format_uptime).unwrap_or_default()),
@@ -184,6 +202,15 @@ web                              RUNNING   pid 12, uptime 0:00:05
 ";
         assert_eq!((ended.out.as_str(), ended.err.as_str(), ended.code), (expected, "", 3));
         assert_eq!(daemon.asked_lines(), ["GET /v1/programs"]);
+    }
+
+    /// Source: supervisor 4.2.5, options.py, `make_namespec`.
+    #[test]
+    fn groups_are_shown_where_there_are_any() {
+        let member = || Program { group: "front".to_owned(), ..program("web") };
+        assert_eq!(lines(&[member()]), "front:web                        RUNNING   pid 12, uptime 0:00:05\n");
+        let expected = "NAME  GROUP  STATE    PID  UPTIME\ndb           RUNNING  12   0:00:05\nweb   front  RUNNING  12   0:00:05\n";
+        assert_eq!(columns(&[program("db"), member()], false), expected);
     }
 
     #[test]

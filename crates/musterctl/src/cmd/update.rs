@@ -34,6 +34,16 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Well)
 }
 
+/// What is said of a reload, without what concerns these instances.
+pub(super) fn lines_without(report: &ReloadReport, names: &[String]) -> Vec<String> {
+    let mut rest = report.clone();
+    for list in [&mut rest.added, &mut rest.removed, &mut rest.restarted, &mut rest.changed] {
+        list.retain(|name| !names.contains(name));
+    }
+    let warnings = rest.diagnostics.iter().flat_map(failure::lines);
+    if rest.is_empty() { warnings.collect() } else { warnings.chain(lines(&rest)).collect() }
+}
+
 fn lines(report: &ReloadReport) -> Vec<String> {
     let would = if report.dry_run { "would be " } else { "" };
     let of =

@@ -13,15 +13,16 @@ use crate::span;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 What to wait for:
-  running   RUNNING
+  running   RUNNING, or EXITED with success
   ready     RUNNING and, where it has a readiness rule or probe, ready; a oneshot that has ended well
   healthy   its liveness and readiness probes have passed and do not fail; without any, ready
   stopped   nothing of it runs: STOPPED, EXITED or FATAL
   exited    it has ended for good by itself: EXITED or FATAL
-For the first three, a program that is EXITED or FATAL ends the wait with exit code 1.
+For the first three, exit code 1 as soon as one of the programs has ended for good otherwise, or waits for one that has.
 
 Examples:
-  musterctl wait web db --for ready --timeout 1m
+  musterctl wait all --timeout 1m
+  musterctl wait web db --for healthy
   musterctl wait migrate --for exited")]
 pub(crate) struct Args {
     /// Which: names, web:*, GROUP:*, all, globs.
@@ -29,7 +30,7 @@ pub(crate) struct Args {
     names: Vec<String>,
 
     /// What to wait for: running, ready, healthy, stopped or exited.
-    #[arg(long = "for", value_name = "WHAT", value_parser = parse_wait_for)]
+    #[arg(long = "for", value_name = "WHAT", default_value = "ready", value_parser = parse_wait_for)]
     until: WaitFor,
 
     /// How long to wait: 30s, 1m30s, 500ms.
@@ -63,6 +64,30 @@ mod tests {
     }
 
     #[test]
+    fn ready_is_what_is_waited_for_where_nothing_is_said() {
+        let daemon = Daemon::answering([report(200, &[("web", Outcome::Reached, State::Running, None)])]);
+        assert_eq!(daemon.run("wait web").code, 0);
+        assert_eq!(daemon.asked_lines(), ["GET /v1/programs/web/wait?for=ready&timeout=30"]);
+    }
+
+    /// The others are as far as they are.
+    #[test]
+    fn one_that_failed_ends_the_wait_for_all() {
+        let results = [
+            ("db", Outcome::Pending, State::Starting, None),
+            ("web", Outcome::Error, State::Fatal, Some("exit status 1")),
+        ];
+        let daemon = Daemon::answering([report(200, &results)]);
+        let ended = daemon.run(&format!("wait db web {}", ["name"; 1000].join(" ")));
+        assert_eq!(
+            (ended.out.as_str(), ended.code),
+            ("db: ERROR (not done: STARTING)\nweb: ERROR (exit status 1)\n", 1)
+        );
+        assert_eq!(ended.err, "");
+        assert_eq!(daemon.asked_lines().len(), 1, "what follows need not be asked for");
+    }
+
+    #[test]
     fn what_cannot_be_reached_is_exit_code_1_and_what_is_late_124() {
         let fatal = [("web", Outcome::Error, State::Fatal, Some("exit status 1; gave up after 10 retries"))];
         let ended = Daemon::answering([report(200, &fatal)]).run("wait web --for running");
@@ -78,6 +103,5 @@ mod tests {
         let ended = Setting::default().run("wait web --for gone");
         assert_eq!(ended.code, 2);
         assert!(ended.err.contains("it must be running, ready, healthy, stopped or exited"), "{}", ended.err);
-        assert_eq!(Setting::default().run("wait web").code, 2);
     }
 }

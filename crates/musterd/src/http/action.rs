@@ -74,6 +74,10 @@ pub(super) async fn wait(
             result.outcome = api::Outcome::Pending;
         }
     }
+    // One that failed has ended the wait for all.
+    if results.iter().any(|result| result.outcome == api::Outcome::Error) {
+        return Ok(response::json(StatusCode::OK, &api::ActionReport { results }));
+    }
     finish(results, StatusCode::OK)
 }
 
@@ -155,7 +159,7 @@ async fn command(
     match outcome {
         Outcome::Reloaded(_) => Ok(Vec::new()),
         Outcome::ShuttingDown => Err(Problem::new(ProblemKind::ShuttingDown, "the daemon is shutting down")),
-        Outcome::NoSuchProgram(pattern) => Err(Problem::no_such_program(vec![pattern])),
+        Outcome::NoSuchProgram(pattern) => Err(look::no_such_program(&shared.supervisor.borrow(), &pattern)),
         Outcome::Results(results) => {
             Ok(results.into_iter().filter_map(|(id, result)| action_result(shared, id, result, waits)).collect())
         }
@@ -190,7 +194,8 @@ fn action_result(
         Err(Failure::Pending) if waited => (api::Outcome::Pending, None),
         Err(Failure::Pending) => (api::Outcome::Accepted, None),
         Err(Failure::Waiting(_)) if !waited => (api::Outcome::Accepted, None),
-        Err(Failure::Waiting(on)) => (api::Outcome::Pending, Some(format!("waiting for {}", on.join(" and ")))),
+        Err(Failure::Waiting(on)) => (api::Outcome::Pending, Some(waiting_for(&on))),
+        Err(Failure::InVain(on)) => (api::Outcome::Error, Some(waiting_for(&on))),
         Err(Failure::NotRunning) => (api::Outcome::NotRunning, None),
         Err(Failure::Ended(end)) => (api::Outcome::Error, Some(end.to_string())),
         Err(Failure::Cancelled) => (api::Outcome::Error, Some("somebody asked for the opposite meanwhile".to_owned())),
@@ -204,6 +209,10 @@ fn action_result(
         pid: run.and_then(|run| shared.children.borrow().pid_of(run)),
         error,
     })
+}
+
+fn waiting_for(on: &[String]) -> String {
+    format!("waiting for {}", on.join(" and "))
 }
 
 fn done_word(done: Done) -> api::Outcome {

@@ -3,6 +3,7 @@
 use hyper::StatusCode;
 use muster_api as api;
 use muster_api::Problem;
+use muster_config::nearest_name;
 use muster_core::{Goal, Instance, State};
 
 use super::action::parse_selector;
@@ -68,7 +69,7 @@ pub(super) fn chosen<'a>(
     let Some(selector) = select.map(parse_selector).transpose()? else {
         return Ok(supervisor.snapshot().iter().collect());
     };
-    let ids = supervisor.select(&selector).map_err(|pattern| Problem::no_such_program(vec![pattern.to_owned()]))?;
+    let ids = supervisor.select(&selector).map_err(|pattern| no_such_program(supervisor, pattern))?;
     Ok(ids.into_iter().map(|id| supervisor.instance(id)).collect())
 }
 
@@ -86,9 +87,34 @@ pub(super) fn why(shared: &Shared, name: &str) -> Result<Answer, Problem> {
 
 /// A program with several instances is not one of them.
 pub(super) fn no_such_instance(supervisor: &muster_core::Supervisor, name: &str) -> Problem {
-    let problem = Problem::no_such_program(vec![name.to_owned()]);
     let several = supervisor.snapshot().iter().any(|instance| instance.program().name == name);
-    if several { problem.with_hint(format!("it has several instances: {name}:0, {name}:1, …")) } else { problem }
+    if several {
+        let problem = Problem::no_such_program(vec![name.to_owned()]);
+        return problem.with_hint(format!("it has several instances: {name}:0, {name}:1, …"));
+    }
+    no_such_program(supervisor, name)
+}
+
+/// Longer words are not mistyped names, and would take long to compare with many.
+const LONGEST_MISTYPED: usize = 64;
+
+/// This part of a selection chooses nothing. Says which name was probably meant.
+pub(super) fn no_such_program(supervisor: &muster_core::Supervisor, pattern: &str) -> Problem {
+    let problem = Problem::no_such_program(vec![pattern.to_owned()]);
+    let (word, of_all) = pattern.strip_suffix(":*").map_or((pattern, ""), |owner| (owner, ":*"));
+    if word.len() > LONGEST_MISTYPED || word.contains(['*', '?']) {
+        return problem;
+    }
+    let instances = supervisor.snapshot().iter().filter(|instance| !instance.is_leaving());
+    let names = instances.flat_map(|instance| {
+        let program = instance.program();
+        let groups = program.groups.iter().map(String::as_str);
+        [program.name.as_str(), instance.name()].into_iter().chain(groups)
+    });
+    match nearest_name(word, names) {
+        Some(name) => problem.with_hint(format!("did you mean \"{name}{of_all}\"?")),
+        None => problem,
+    }
 }
 
 pub(super) fn readiness(shared: &Shared) -> Answer {

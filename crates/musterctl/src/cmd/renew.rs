@@ -1,0 +1,160 @@
+//! `restart --update`, and the hint that it might be wanted.
+//!
+//! The reload restarts what differs, so only the rest of the chosen programs is restarted by command: each gets one restart.
+//! Whether those of the reload run again is seen from the number of their run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use muster_api::{ActionReport, ActionResult, Goal, Outcome, Program, ReloadReport, Route, State, Verb};
+
+use super::report::{Request, print, read, too_late};
+use super::{logs, update};
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::live::{Live, News};
+use crate::selection;
+use crate::session::Session;
+
+/// A hint is not worth more time than this.
+const PATIENCE_FOR_HINTS: Duration = Duration::from_secs(2);
+
+/// So many names are in a hint.
+const NAMES_IN_HINTS: usize = 5;
+
+/// The run of each instance.
+type Runs = BTreeMap<String, Option<u64>>;
+
+/// Reads the configuration again, changes what differs, and restarts the chosen programs, each once.
+pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> Result<Exit, Failure> {
+    let patience = if request.no_wait { Duration::ZERO } else { request.timeout };
+    let deadline = Instant::now() + patience;
+    let live = Live::follow(&session.client, || {})?;
+    let all: Vec<Program> = session.client.ask(&Route::Programs { select: None })?.read(&[200])?;
+    let before: Runs = all.into_iter().map(|program| (program.name, program.run)).collect();
+    let report: ReloadReport = session.client.ask(&Route::Reload { dry_run: false })?.read(&[200])?;
+    let chosen = logs::instances(&request.names, &session.client)?;
+    if !session.json {
+        update::lines_without(&report, &chosen).iter().for_each(|line| session.line(line));
+    }
+    // What the reload left down, since it does not start by itself or was stopped, is started by command.
+    let new: BTreeSet<&String> = report.restarted.iter().chain(&report.added).collect();
+    let up = programs(&chosen, &session.client)?.into_iter().filter(|it| it.goal == Goal::Up).map(|it| it.name);
+    let up: BTreeSet<String> = up.collect();
+    let (renewed, others): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|name| new.contains(name) && up.contains(name));
+    let mut results = Vec::new();
+    for select in selection::chunks(&others) {
+        let wait = deadline.saturating_duration_since(Instant::now());
+        let answer = session.client.ask(&Route::Action { verb: Verb::Restart, select, wait })?;
+        results.extend(read(&answer, patience)?.0);
+    }
+    results.extend(wait_for(&renewed, &before, &live, deadline, &session.client)?);
+    let pending = results.iter_mut().filter(|result| result.outcome == Outcome::Pending);
+    let ended = if request.no_wait {
+        pending.for_each(|result| result.outcome = Outcome::Accepted);
+        Ok(())
+    } else {
+        too_late(&results, patience).map_or(Ok(()), Err)
+    };
+    print(&ActionReport { results }, ended, session)
+}
+
+fn programs(names: &[String], client: &Client) -> Result<Vec<Program>, Failure> {
+    let mut programs = Vec::new();
+    for select in selection::chunks(names) {
+        let part: Vec<Program> = client.ask(&Route::Programs { select: Some(select) })?.read(&[200])?;
+        programs.extend(part);
+    }
+    Ok(programs)
+}
+
+/// What has become of these since the reload: at the deadline, or when all of it is known.
+fn wait_for(
+    names: &[String],
+    before: &Runs,
+    live: &Live,
+    deadline: Instant,
+    client: &Client,
+) -> Result<Vec<ActionResult>, Failure> {
+    loop {
+        let now = programs(names, client)?;
+        let results: Vec<ActionResult> = now.into_iter().map(|program| result(program, before)).collect();
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || results.iter().all(|result| result.outcome != Outcome::Pending) {
+            return Ok(results);
+        }
+        match live.wait(left) {
+            News::Changed | News::Nothing => {}
+            News::Ended(None) => return Err(Failure::new(Exit::NoDaemon, "the daemon went away")),
+            News::Ended(Some(error)) => return Err(client.broken(error)),
+        }
+    }
+}
+
+fn result(program: Program, before: &Runs) -> ActionResult {
+    let is_later = program.run > before.get(&program.name).copied().flatten();
+    let has_ended_well = program.exit.as_ref().is_some_and(|exit| exit.success);
+    let (outcome, error) = match program.state {
+        _ if program.goal == Goal::Down => {
+            (Outcome::Error, Some("somebody asked for the opposite meanwhile".to_owned()))
+        }
+        State::Running if is_later => (Outcome::Restarted, None),
+        State::Exited if is_later && has_ended_well => (Outcome::Restarted, None),
+        State::Backoff | State::Exited | State::Fatal if is_later => {
+            (Outcome::Error, program.exit.map(|exit| exit.reason))
+        }
+        State::Waiting if !program.waiting_for.is_empty() => {
+            (Outcome::Pending, Some(format!("waiting for {}", program.waiting_for.join(" and "))))
+        }
+        _ => (Outcome::Pending, None),
+    };
+    ActionResult { name: program.name, outcome, state: program.state, pid: program.pid, error }
+}
+
+/// After a start or restart: says so where the files of the configuration have something else for these programs than what
+/// runs. Where that cannot be found out, nothing is said.
+pub(super) fn hint(names: &[String], ended: Result<Exit, Failure>, session: &mut Session<'_>) -> Result<Exit, Failure> {
+    let is_unknown = matches!(&ended, Err(failure) if failure.exit == Exit::NoSuchProgram);
+    if ended.is_err() && !is_unknown {
+        return ended;
+    }
+    let client = Client::new(session.client.target.clone(), PATIENCE_FOR_HINTS);
+    let answer = client.ask(&Route::Reload { dry_run: true });
+    let Ok(report) = answer.and_then(|answer| answer.read::<ReloadReport>(&[200])) else { return ended };
+    if is_unknown {
+        let is_named = |added: &&String| names.contains(added) || names.iter().any(|name| is_program_of(name, added));
+        let new = report.added.iter().find(is_named);
+        return ended.map_err(|failure| match new {
+            Some(name) => failure.with_hint(format!(
+                "{name} is in the configuration files and not active yet; `musterctl update` applies what changed"
+            )),
+            None => failure,
+        });
+    }
+    if report.restarted.is_empty() && report.changed.is_empty() {
+        return ended;
+    }
+    let chosen: BTreeSet<String> = logs::instances(names, &client).unwrap_or_default().into_iter().collect();
+    let of = |names: &[String]| names.iter().filter(|name| chosen.contains(*name)).cloned().collect::<Vec<_>>();
+    let (restarted, changed) = (of(&report.restarted), of(&report.changed));
+    let differ = |names: &[String]| format!("the configuration files differ from what runs: {}", listed(names));
+    if !restarted.is_empty() {
+        session.hints.push(format!("{}; `musterctl restart --update` applies what changed", differ(&restarted)));
+    } else if !changed.is_empty() {
+        session.hints.push(format!("{}; `musterctl update` applies what changed", differ(&changed)));
+    }
+    ended
+}
+
+fn is_program_of(name: &str, instance: &str) -> bool {
+    instance.split_once(':').is_some_and(|(program, _)| program == name)
+}
+
+fn listed(names: &[String]) -> String {
+    let shown = names.iter().take(NAMES_IN_HINTS).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_IN_HINTS) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

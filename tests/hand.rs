@@ -1,0 +1,122 @@
+//! `musterctl` in the hand: groups, mistyped names, habits from supervisorctl, and restarts after an edit.
+
+mod harness;
+
+use harness::Setting;
+
+/// Nothing waits out its patience: one that does would end with 124.
+const LONG: &str = "1000";
+
+const GROUPED: &str = "
+[program.web]
+command = [\"sh\", \"-c\", \"echo out; echo err >&2; exec sleep 1000\"]
+startsecs = 0
+[program.cache]
+command = [\"sh\", \"-c\", \"echo cached; exec sleep 1000\"]
+startsecs = 0
+[program.db]
+command = \"sleep 1000\"
+startsecs = 0
+[group.front]
+programs = [\"web\", \"cache\"]
+";
+
+#[test]
+fn a_groups_name_is_enough_and_what_is_shown_can_be_typed() {
+    let daemon = Setting::supervising(GROUPED).start();
+    daemon.ctl_well(&["wait", "all", "--for", "running", "--timeout", LONG]);
+    let names = |words: &[&str]| {
+        let printed = daemon.ctl_well(words);
+        printed.lines().filter_map(|line| Some(line.split([' ', ':']).next()?.to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&["status", "front"]), ["front", "front"]);
+    assert_eq!(names(&["avail"]), ["db", "front", "front"]);
+    for words in
+        [vec!["status", "front:web"], vec!["why", "front:web"], vec!["pid", "front:web"], vec!["logs", "front:web"]]
+    {
+        daemon.ctl_well(&words);
+    }
+    let stopped = daemon.ctl_well(&["stop", "front"]);
+    assert_eq!(stopped.lines().count(), 2, "{stopped}");
+    assert_eq!(daemon.state("db"), "RUNNING");
+    assert_eq!(daemon.ctl(&["why", "back:web"]).code, Some(4));
+}
+
+#[test]
+fn a_mistyped_name_is_answered_with_the_one_that_was_meant() {
+    let daemon = Setting::supervising(GROUPED).start();
+    for (words, hint) in [
+        (vec!["start", "wbe"], "did you mean \"web\"?"),
+        (vec!["status", "cahce"], "did you mean \"cache\"?"),
+        (vec!["logs", "Web"], "did you mean \"web\"?"),
+        (vec!["why", "dbb"], "did you mean \"db\"?"),
+        (vec!["wait", "frunt"], "did you mean \"front\"?"),
+        (vec!["stop", "frnot:*"], "did you mean \"front:*\"?"),
+        (vec!["restart", "postgres"], "`musterctl avail` lists the programs"),
+    ] {
+        let ended = daemon.ctl(&words);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(4), ""), "{words:?}: {ended:?}");
+        assert!(ended.err.ends_with(&format!("\nhint: {hint}\n")), "{words:?}: {}", ended.err);
+    }
+}
+
+#[test]
+fn logs_are_asked_for_as_supervisorctls_users_do() {
+    let daemon = Setting::supervising(GROUPED).start();
+    harness::wait_until("all have written", || daemon.ctl_well(&["logs"]).lines().count() == 3);
+    let all = daemon.ctl_well(&["logs"]);
+    assert!(all.contains("cache | cached\n") && all.contains("web | out\n") && all.contains("web | err\n"), "{all}");
+    assert_eq!(daemon.ctl_well(&["tail", "web", "stderr"]), "err\n");
+    assert_eq!(daemon.ctl_well(&["tail", "-1", "cache"]), "cached\n");
+    assert_eq!(daemon.ctl_well(&["tail", "-1000", "web", "stdout"]), "out\n");
+    assert_eq!(daemon.ctl_well(&["maintail", "-1"]).lines().count(), 1);
+}
+
+fn web_that_says(word: &str, more: &str) -> Setting {
+    let words = format!("command = [\"sh\", \"-c\", \"echo {word}; exec sleep 1000\"]\nstartsecs = 0\n");
+    Setting::supervising(format!("[program.web]\n{words}[program.db]\ncommand = \"sleep 1000\"\nstartsecs = 0\n{more}"))
+}
+
+const NEW: &str = "[program.new]\ncommand = \"sleep 1000\"\nautostart = false\nstartsecs = 0\n";
+
+#[test]
+fn a_restart_with_an_update_is_one_restart() {
+    let daemon = web_that_says("one", "").start();
+    daemon.ctl_well(&["wait", "all", "--for", "running", "--timeout", LONG]);
+    let run = |name: &str| daemon.program(name)["run"].as_u64().unwrap_or_default();
+    let runs =
+        |name: &str| daemon.client.get(&format!("/v1/programs/{name}")).json()["runs"].as_array().map_or(0, Vec::len);
+    let db = run("db");
+    daemon.rewrite(&web_that_says("two", NEW));
+    let printed = daemon.ctl_well(&["restart", "--update", "web", "--timeout", LONG]);
+    assert_eq!(printed, "new: added\nweb: restarted\n");
+    assert_eq!((run("db"), runs("web")), (db, 2), "db is not concerned, and web had one restart");
+    harness::wait_until("it has its new command", || daemon.ctl_well(&["logs", "web"]).ends_with("two\n"));
+    // Nothing differs any more: what is named is restarted all the same, also what does not start by itself.
+    let printed = daemon.ctl_well(&["restart", "--update", "web", "db", "new", "--timeout", LONG]);
+    assert_eq!(printed.lines().filter(|line| line.ends_with(": restarted")).count(), 2, "{printed}");
+    assert!(printed.contains("new: started\n"), "{printed}");
+    assert_eq!((runs("web"), runs("db"), runs("new")), (3, 2, 1));
+    // A mistake changes nothing.
+    daemon.rewrite(&web_that_says("three", "[program.x]\n"));
+    assert_eq!(daemon.ctl(&["restart", "--update", "web"]).code, Some(1));
+    assert_eq!(runs("web"), 3);
+}
+
+#[test]
+fn a_start_or_restart_says_that_the_files_differ() {
+    let daemon = web_that_says("one", "").start();
+    daemon.ctl_well(&["wait", "all", "--for", "running", "--timeout", LONG]);
+    assert_eq!(daemon.ctl(&["restart", "web"]).err, "");
+    daemon.rewrite(&web_that_says("two", NEW));
+    let hint =
+        "hint: the configuration files differ from what runs: web; `musterctl restart --update` applies what changed\n";
+    for words in [["start", "web"], ["restart", "web"], ["restart", "all"]] {
+        let ended = daemon.ctl(&words);
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), hint), "{words:?}");
+    }
+    assert_eq!(daemon.ctl(&["restart", "db"]).err, "", "it is as in the files");
+    let ended = daemon.ctl(&["start", "new"]);
+    assert_eq!(ended.code, Some(4));
+    assert!(ended.err.contains("not active yet; `musterctl update`"), "{}", ended.err);
+}
