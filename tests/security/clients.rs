@@ -4,10 +4,13 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Daemon, Setting, is_root, puppet, skip, wait_until};
+use crate::harness::{Daemon, Server, Setting, is_root, puppet, skip, wait_until};
 
 /// A user who may only look.
 const ONLOOKER: u32 = 12_346;
+
+/// A user who may control programs.
+const CONTROLLER: u32 = 12_347;
 
 /// How late the daemon may be where it does something else for somebody, on a machine that is busy.
 const LATE: Duration = Duration::from_secs(1);
@@ -95,12 +98,17 @@ impl Drop for Holder {
 }
 
 fn open_to_onlookers(programs: &str) -> Option<Daemon> {
+    open_to_others(Setting::supervising(programs))
+}
+
+/// The socket lets a user in who may only look, and one who may control programs.
+fn open_to_others(setting: Setting) -> Option<Daemon> {
     if !is_root() {
         skip("only root can be another user");
         return None;
     }
-    let daemon =
-        Setting::supervising(programs).http(&format!("mode = \"0666\"\nreadonly_users = [\"{ONLOOKER}\"]")).start();
+    let users = format!("readonly_users = [\"{ONLOOKER}\"]\nallow_users = [\"{CONTROLLER}\"]");
+    let daemon = setting.http(&format!("mode = \"0666\"\n{users}")).start();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(daemon.path(""), open).expect("the directory is ours");
     Some(daemon)
@@ -123,6 +131,51 @@ fn answers_that_an_onlooker_does_not_read_keep_nobody_out() {
         assert!(alive < LATE, "{path}: {alive:?}");
         let grown = daemon.memory("RssAnon").saturating_sub(before);
         assert!(grown < 128 * 1024, "{path}: {grown} kB");
+    }
+}
+
+/// `musterctl` of a user who may control programs, and how long it took.
+fn control(daemon: &Daemon, words: &[&str]) -> Duration {
+    let uid = CONTROLLER.to_string();
+    let ctl = daemon.ctl_command(words);
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--clear-groups", "--reuid", &uid, "--regid", &uid, "--"]).arg(ctl.get_program());
+    let began = Instant::now();
+    let output = command.args(ctl.get_args()).output().expect("setpriv");
+    let took = began.elapsed();
+    assert!(output.status.success(), "{words:?}: {}\n{}", String::from_utf8_lossy(&output.stderr), daemon.story());
+    took
+}
+
+/// 64 event listeners were allowed whatever the limit; the API timed out, and a program was killed since its probe met EMFILE.
+#[test]
+fn clients_take_no_descriptor_that_programs_and_probes_need() {
+    let server = Server::answering(200);
+    let probe = |name: &str, check: &str| {
+        format!("[program.web.probes.{name}]\n{check}\nperiod = \"30ms\"\ntimeout = \"20s\"\nfailure_threshold = 1\n")
+    };
+    let programs = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\n".to_owned()
+        + &probe("exec", "exec = [\"true\"]")
+        + &probe("http", &format!("http = \"{}\"", server.url("/")))
+        + &probe("tcp", &format!("tcp = \"127.0.0.1:{}\"", server.port))
+        + "[program.late]\ncommand = \"sleep 1000\"\nautostart = false\nstartsecs = 0\n";
+    for limit in [64, 120, 150, 200, 1024] {
+        let words = format!("--nofile={limit}:{limit}");
+        let Some(daemon) = open_to_others(Setting::supervising(&programs).wrapped(&["prlimit", &words, "--"])) else {
+            return;
+        };
+        let web = daemon.wait_for_running("web");
+        let floods = ["/v1/events", "/v1/logs?follow=true", "/v1/programs/web/logs?follow=true", "/metrics", "-"];
+        let _held = floods.map(|path| onlookers(&daemon, 300, path));
+        let before = server.hits();
+        wait_until("probes go on", || server.hits() >= before + 40);
+        let status = control(&daemon, &["status", "web"]);
+        control(&daemon, &["start", "late"]);
+        eprintln!("{limit} descriptors: status after {status:?}");
+        assert!(status < LATE, "{limit}: {status:?}");
+        assert_eq!(daemon.pid_of("web"), web, "{limit}: a healthy program was restarted\n{}", daemon.story());
+        let log = daemon.log.text();
+        assert!(!log.contains("oo many open files"), "{limit}: {log}");
     }
 }
 

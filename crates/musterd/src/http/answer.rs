@@ -134,7 +134,7 @@ async fn handle(
         Route::Why { name } => look::why(shared, &name),
         Route::Events => {
             let ticket = desk.listeners.take(asker, "follow the events")?;
-            Ok(events::follow(shared, headers)?.map(|body| body.with_ticket(ticket)))
+            Ok(events::follow(shared, headers).map(|body| body.with_ticket(ticket)))
         }
         Route::Config => config::in_force(shared, reader).await,
         Route::CheckConfig => config::check(shared).await,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use muster_api as api;
-use muster_api::{EVENT_STREAM, Happening, Problem, ProblemKind};
+use muster_api::{EVENT_STREAM, Happening};
 use muster_core::Time;
 use tokio::time::{Instant, Sleep};
 
@@ -32,12 +32,11 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// A comment, which every client passes over.
 const KEEP_ALIVE: &[u8] = b":\n\n";
 
-pub(super) fn follow(shared: &Rc<Shared>, headers: &HeaderMap) -> Result<Answer, Problem> {
-    let busy = || Problem::new(ProblemKind::Busy, "too many clients follow the events already");
-    let id = shared.feed.borrow_mut().listen().ok_or_else(busy)?;
+pub(super) fn follow(shared: &Rc<Shared>, headers: &HeaderMap) -> Answer {
+    let id = shared.feed.borrow_mut().listen();
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let listener = Listener { shared: Rc::clone(shared), id, last, silence: Box::pin(tokio::time::sleep(SILENCE)) };
-    Ok(response::streaming(EVENT_STREAM, Body::streaming(listener)))
+    response::streaming(EVENT_STREAM, Body::streaming(listener))
 }
 
 struct Listener {
