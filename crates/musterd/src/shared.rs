@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::deaths::Deaths;
 use crate::feed::Feed;
 use crate::http::access::Access;
+use crate::http::slices::Turns;
 use crate::logs::memory::Memory;
 use crate::reload::{self, Configuration};
 use crate::tally::Tallies;
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Rc<Cell<Budget>>,
     /// It was made anew.
     pub(crate) divided: Notify,
+    /// Who writes a part of a long answer next.
+    pub(crate) turns: Turns,
     /// The daemon's own messages.
     pub(crate) own_log: Arc<Memory>,
     next_request: Cell<u64>,
@@ -86,6 +89,7 @@ impl Shared {
             tallies: RefCell::default(),
             budget,
             divided: Notify::new(),
+            turns: Turns::default(),
             own_log,
             next_request: Cell::new(0),
         }

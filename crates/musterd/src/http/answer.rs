@@ -126,7 +126,7 @@ async fn handle(
         Route::DaemonLog { query } => logs::read_daemons(shared, (desk, asker), &query),
         Route::Stdin { name } => stdin::write(shared, &name, body).await,
         Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
-        Route::Readyz => Ok(look::readiness(shared)),
+        Route::Readyz => look::readiness(shared).await,
         Route::Metrics => Ok(metrics::metrics(shared)),
         Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
         Route::Action { verb, select, wait } => action::act(shared, asker.uid, (verb, &select), wait, body).await,
