@@ -45,11 +45,15 @@ fn a_part_is_played() {
     }
 }
 
-/// `COUNT PATH SOCKET`: asks the daemon on so many connections and reads no answer, until its stdin ends.
+/// `COUNT PATH SOCKET`: asks the daemon on so many connections and reads no answer, until its stdin ends. The path `-` asks
+/// nothing. Before a path, `HEAD:` asks for nothing but the head of an answer, and `xN:` asks N times in a row.
 fn asker(words: &str) -> ! {
     use std::io::Write;
     let words: Vec<&str> = words.split(' ').collect();
-    let request = format!("GET {} HTTP/1.1\r\nhost: x\r\n\r\n", words[1]);
+    let (times, path) = words[1].strip_prefix('x').and_then(|rest| rest.split_once(':')).unwrap_or(("1", words[1]));
+    let (method, path) = path.strip_prefix("HEAD:").map_or(("GET", path), |path| ("HEAD", path));
+    let times = if path == "-" { 0 } else { times.parse().expect("a number") };
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\n\r\n").repeat(times);
     let connect = |_| {
         let mut stream = std::os::unix::net::UnixStream::connect(words[2]).ok()?;
         stream.write_all(request.as_bytes()).ok().map(|()| stream)

@@ -91,7 +91,8 @@ fn followers_leave_enough_descriptors_to_programs() {
     let daemon = Setting::supervising(programs).wrapped(&["prlimit", "--nofile=160", "--"]).start();
     daemon.wait_for_running("web");
     let path = "/v1/programs/web/logs?follow=true";
-    let _one = Stream::of(&daemon, path);
+    // A quarter of what supervision leaves, two descriptors each.
+    let _some: Vec<Stream> = (0..14).map(|_| Stream::of(&daemon, path)).collect();
     let answer = daemon.client.get(path);
     assert_eq!((answer.status, answer.json()["type"].clone()), (503, "urn:muster:busy".into()));
     daemon.ctl_well(&["start", "late"]);

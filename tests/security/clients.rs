@@ -4,13 +4,30 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Daemon, Setting, is_root, puppet, skip, wait_until};
+use crate::harness::{Daemon, Server, Setting, is_root, puppet, skip, wait_until};
 
 /// A user who may only look.
 const ONLOOKER: u32 = 12_346;
 
+/// A user who may control programs.
+const CONTROLLER: u32 = 12_347;
+
 /// How late the daemon may be where it does something else for somebody, on a machine that is busy.
 const LATE: Duration = Duration::from_secs(1);
+
+/// How long the daemon keeps somebody waiting with this: the time of its loop on a processor, since on a busy machine the clock
+/// tells more of the others. Waiting for nothing shows on the clock.
+fn kept_waiting(daemon: &Daemon, ask: impl FnOnce()) -> Duration {
+    let on_processor = || {
+        let text = std::fs::read_to_string(format!("/proc/{}/schedstat", daemon.pid())).unwrap_or_default();
+        text.split(' ').next().and_then(|ns| ns.parse().ok()).map(Duration::from_nanos)
+    };
+    let (began, before) = (Instant::now(), on_processor());
+    ask();
+    let (took, after) = (began.elapsed(), on_processor());
+    assert!(took < 20 * LATE, "{took:?}\n{}", daemon.story());
+    before.zip(after).map_or(took, |(before, after)| after - before)
+}
 
 fn get(stream: &mut UnixStream, path: &str) {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).expect("the daemon reads");
@@ -20,9 +37,7 @@ fn get(stream: &mut UnixStream, path: &str) {
 fn latest_while(daemon: &Daemon, is_going_on: impl Fn() -> bool) -> Duration {
     let mut latest = Duration::ZERO;
     while is_going_on() {
-        let began = Instant::now();
-        assert_eq!(daemon.client.get("/livez").status, 200);
-        latest = latest.max(began.elapsed());
+        latest = latest.max(kept_waiting(daemon, || assert_eq!(daemon.client.get("/livez").status, 200)));
     }
     latest
 }
@@ -95,12 +110,17 @@ impl Drop for Holder {
 }
 
 fn open_to_onlookers(programs: &str) -> Option<Daemon> {
+    open_to_others(Setting::supervising(programs))
+}
+
+/// The socket lets a user in who may only look, and one who may control programs.
+fn open_to_others(setting: Setting) -> Option<Daemon> {
     if !is_root() {
         skip("only root can be another user");
         return None;
     }
-    let daemon =
-        Setting::supervising(programs).http(&format!("mode = \"0666\"\nreadonly_users = [\"{ONLOOKER}\"]")).start();
+    let users = format!("readonly_users = [\"{ONLOOKER}\"]\nallow_users = [\"{CONTROLLER}\"]");
+    let daemon = setting.http(&format!("mode = \"0666\"\n{users}")).start();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(daemon.path(""), open).expect("the directory is ours");
     Some(daemon)
@@ -111,18 +131,70 @@ fn answers_that_an_onlooker_does_not_read_keep_nobody_out() {
     let many = "[program.p]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = 1000\n";
     let Some(daemon) = open_to_onlookers(many) else { return };
     let before = daemon.memory("RssAnon");
-    for path in ["/metrics", "/v1/programs", "/v1/config", "/v1/processes", "/v1/events", "/v1/logs?follow=true"] {
-        let _held = onlookers(&daemon, 300, path);
-        let began = Instant::now();
-        assert_eq!(daemon.client.get("/livez").status, 200, "during {path}");
-        let alive = began.elapsed();
+    let large =
+        ["/metrics", "/v1/programs", "/v1/config", "/v1/processes", "/v1/events", "/v1/logs?follow=true", "/readyz"];
+    let queries =
+        ["/v1/programs?select=", "/v1/logs?since=", "/nowhere?"].map(|path| path.to_owned() + &"a".repeat(30_000));
+    let many_times = ["x20:/metrics", "x20:/v1/programs", "x20:HEAD:/metrics", "x20:HEAD:/v1/config", "x200:/v1/info"];
+    let paths = large.into_iter().chain(queries.iter().map(String::as_str)).chain(many_times);
+    for path in paths {
+        let shown = &path[..path.len().min(30)];
+        // Those that ask for more than they get are as much work with fewer connections.
+        let _held = onlookers(&daemon, if large.contains(&path) { 300 } else { 50 }, path);
+        let alive = kept_waiting(&daemon, || assert_eq!(daemon.client.get("/livez").status, 200, "during {shown}"));
         for asked in ["/v1/programs", "/metrics"] {
-            assert_eq!(daemon.client.get(asked).status, 200, "{asked} during {path}");
+            assert_eq!(daemon.client.get(asked).status, 200, "{asked} during {shown}");
         }
-        eprintln!("{path}: alive {alive:?}");
-        assert!(alive < LATE, "{path}: {alive:?}");
+        eprintln!("{shown}: alive {alive:?}");
+        assert!(alive < LATE, "{shown}: {alive:?}");
         let grown = daemon.memory("RssAnon").saturating_sub(before);
-        assert!(grown < 128 * 1024, "{path}: {grown} kB");
+        assert!(grown < 128 * 1024, "{shown}: {grown} kB");
+    }
+}
+
+/// `musterctl` of a user who may control programs, and how long the daemon kept it waiting.
+fn control(daemon: &Daemon, words: &[&str]) -> Duration {
+    let uid = CONTROLLER.to_string();
+    let ctl = daemon.ctl_command(words);
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--clear-groups", "--reuid", &uid, "--regid", &uid, "--"]).arg(ctl.get_program());
+    kept_waiting(daemon, || {
+        let output = command.args(ctl.get_args()).output().expect("setpriv");
+        assert!(output.status.success(), "{words:?}: {}\n{}", String::from_utf8_lossy(&output.stderr), daemon.story());
+    })
+}
+
+/// 64 event listeners were allowed whatever the limit; the API timed out, and a program was killed since its probe met EMFILE.
+#[test]
+fn clients_take_no_descriptor_that_programs_and_probes_need() {
+    let server = Server::answering(200);
+    let probe = |name: &str, check: &str| {
+        format!("[program.web.probes.{name}]\n{check}\nperiod = \"30ms\"\ntimeout = \"20s\"\nfailure_threshold = 1\n")
+    };
+    let programs = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\n".to_owned()
+        + &probe("exec", "exec = [\"true\"]")
+        + &probe("http", &format!("http = \"{}\"", server.url("/")))
+        + &probe("tcp", &format!("tcp = \"127.0.0.1:{}\"", server.port))
+        + "[program.late]\ncommand = \"sleep 1000\"\nautostart = false\nstartsecs = 0\n";
+    for limit in [64, 120, 150, 200, 1024] {
+        let words = format!("--nofile={limit}:{limit}");
+        let Some(daemon) = open_to_others(Setting::supervising(&programs).wrapped(&["prlimit", &words, "--"])) else {
+            return;
+        };
+        let web = daemon.wait_for_running("web");
+        let floods = ["/v1/events", "/v1/logs?follow=true", "/v1/programs/web/logs?follow=true", "/metrics", "-"];
+        let _held = floods.map(|path| onlookers(&daemon, 300, path));
+        // They have been let in, as far as they are.
+        assert_eq!(daemon.client.get("/livez").status, 200);
+        let before = server.hits();
+        wait_until("probes go on", || server.hits() >= before + 40);
+        let status = control(&daemon, &["status", "web"]);
+        control(&daemon, &["start", "late"]);
+        eprintln!("{limit} descriptors: status after {status:?}");
+        assert!(status < LATE, "{limit}: {status:?}");
+        assert_eq!(daemon.pid_of("web"), web, "{limit}: a healthy program was restarted\n{}", daemon.story());
+        let log = daemon.log.text();
+        assert!(!log.contains("oo many open files"), "{limit}: {log}");
     }
 }
 
@@ -145,19 +217,53 @@ fn a_body_that_is_not_needed_is_taken_and_a_large_one_refused_in_order() {
     }
 }
 
+/// The connections of one who may only look are all there are, idle and busy ones. Others come in and are served.
+#[test]
+fn an_onlooker_who_has_all_connections_keeps_nobody_out() {
+    let many = "[program.p]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = 200\nstartsecs = 0\n";
+    let Some(daemon) = open_to_onlookers(many) else { return };
+    let _held = ["/v1/config", "/v1/processes", "-", "-"].map(|path| onlookers(&daemon, 300, path));
+    // They have been let in, as far as they are.
+    assert_eq!(daemon.client.get("/livez").status, 200);
+    for number in 0..10 {
+        let took = control(&daemon, &["start", &format!("p:{number}")]);
+        assert!(took < LATE, "{took:?}");
+    }
+}
+
 #[test]
 fn a_search_for_old_lines_ends_with_its_client() {
+    search_and_leave(|directory| {
+        let file = std::fs::File::create(directory.join("log"));
+        file.and_then(|file| file.set_len(4 << 40)).expect("it is sparse");
+    });
+}
+
+/// A few megabytes that become 32 GiB without a line's end.
+#[test]
+fn a_search_through_a_gzip_bomb_ends_with_its_client() {
+    search_and_leave(|directory| {
+        let script = "head -c 67108864 /dev/zero | gzip >one; for n in $(seq 512); do cat one; done >log.1.gz; rm one";
+        let made = std::process::Command::new("sh").args(["-c", script]).current_dir(directory).status();
+        assert!(made.expect("there is a shell").success());
+    });
+}
+
+fn search_and_leave(fill: impl Fn(&std::path::Path)) {
     let directory = tempfile::tempdir().expect("a directory");
+    fill(directory.path());
     let file = directory.path().join("log");
-    std::fs::File::create(&file).and_then(|file| file.set_len(4 << 40)).expect("it is sparse");
     let daemon =
-        Setting::supervising(format!("[program.web]\ncommand = \"sleep 1000\"\nlogs = {{ stdout = {file:?} }}\n"))
-            .start();
+        open_to_onlookers(&format!("[program.web]\ncommand = \"sleep 1000\"\nlogs = {{ stdout = {file:?} }}\n"));
+    let Some(daemon) = daemon else { return };
     daemon.wait_for_running("web");
+    let path = "/v1/programs/web/logs?lines=10";
+    let others = onlookers(&daemon, 20, path);
     for _ in 0..20 {
         let mut stream = daemon.client.connect().expect("it listens");
-        get(&mut stream, "/v1/programs/web/logs?lines=10");
+        get(&mut stream, path);
     }
+    drop(others);
     wait_until("the readers are gone", || {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("it runs");
         let names = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use muster_core::spec::InstanceSpec;
@@ -128,6 +129,53 @@ impl Secrets {
         self.values.is_empty()
     }
 
+    /// The beginning of a longer text, with every one of them masked, and what may be the beginning of one at its end.
+    pub fn mask_beginning(&self, text: &str) -> String {
+        // A character that was cut is shown as another one.
+        let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        let longest = self.values.iter().filter_map(|value| {
+            let ends = value.char_indices().map(|(end, c)| end + c.len_utf8()).rev();
+            ends.map(|end| &value[..end]).find(|part| whole.ends_with(part)).map(str::len)
+        });
+        let start = longest.max().map(|length| self.before_those_around(whole, whole.len() - length));
+        start.map_or_else(|| self.mask(text), |start| self.mask(&whole[..start]) + MASK)
+    }
+
+    /// The end of a longer text, with every one of them masked, and what may be the end of one at its beginning.
+    pub fn mask_end(&self, text: &str) -> String {
+        let whole = text.trim_start_matches(char::REPLACEMENT_CHARACTER);
+        let longest = self.values.iter().filter_map(|value| {
+            value.char_indices().map(|(start, _)| &value[start..]).find(|part| whole.starts_with(part)).map(str::len)
+        });
+        let end = longest.max().map(|end| self.behind_those_around(whole, end));
+        end.map_or_else(|| self.mask(text), |end| MASK.to_owned() + &self.mask(&whole[end..]))
+    }
+
+    /// Where the first of them begins that goes over this place, and those that go over its beginning.
+    fn before_those_around(&self, text: &str, mut place: usize) -> usize {
+        while let Some(start) = self.around(text, place).map(|found| found.start).min() {
+            place = start;
+        }
+        place
+    }
+
+    fn behind_those_around(&self, text: &str, mut place: usize) -> usize {
+        while let Some(end) = self.around(text, place).map(|found| found.end).max() {
+            place = end;
+        }
+        place
+    }
+
+    /// Those that begin before this place and end after it.
+    fn around<'a>(&'a self, text: &'a str, place: usize) -> impl Iterator<Item = Range<usize>> + 'a {
+        let all = self.values.iter().flat_map(move |value| {
+            let near = text.floor_char_boundary(place.saturating_sub(value.len()));
+            let far = text.ceil_char_boundary(text.len().min(place + value.len()));
+            text[near..far].match_indices(value.as_str()).map(move |(at, found)| near + at..near + at + found.len())
+        });
+        all.filter(move |found| found.start < place && place < found.end)
+    }
+
     /// A text with every one of them masked.
     pub fn mask(&self, text: &str) -> String {
         let mut text = text.to_owned();
@@ -210,6 +258,30 @@ mod tests {
             ("true 1", "true 1"),
         ] {
             assert_eq!(all.mask(text), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_secret_that_was_cut_is_masked() {
+        let all = secrets(&["hunter2", "two words", "2xyz", "pässword"]);
+        for (text, expected) in [
+            ("app --x hunter", "app --x ***"),
+            ("app --x h", "app --x ***"),
+            ("app hunter2", "app ***"),
+            ("app hunter2x", "app ***"),
+            ("app hunter2 and two wo", "app *** and ***"),
+            ("app p\u{fffd}", "app ***"),
+            ("app --port 8", "app --port 8"),
+        ] {
+            assert_eq!(all.mask_beginning(text), expected);
+        }
+        for (text, expected) in [
+            ("unter2 said", "*** said"),
+            ("words hunter2", "*** ***"),
+            ("\u{fffd}ssword x", "*** x"),
+            ("8 tries", "8 tries"),
+        ] {
+            assert_eq!(all.mask_end(text), expected);
         }
     }
 

@@ -16,8 +16,6 @@ use muster_core::{Health, Plan, RunEnd, RunId, State, StopCause, Time, Verdict};
 const FEWEST: usize = 1024;
 /// And how many for each instance: starting or stopping all of them at once must not be a gap to anyone.
 const EACH: usize = 4;
-/// How many listeners there may be. Each may hold one snapshot of everything that it has not taken yet.
-const LISTENERS: usize = 64;
 
 /// One event.
 #[derive(Debug)]
@@ -152,14 +150,11 @@ impl Feed {
         self.listeners.len()
     }
 
-    /// One more listener, if there is room for it.
-    pub(crate) fn listen(&mut self) -> Option<u64> {
-        if self.listeners.len() >= LISTENERS {
-            return None;
-        }
+    /// One more listener. Whoever adds one bounds how many there are.
+    pub(crate) fn listen(&mut self) -> u64 {
         self.next_listener += 1;
         self.listeners.insert(self.next_listener, None);
-        Some(self.next_listener)
+        self.next_listener
     }
 
     /// Wakes this listener with the next event.
@@ -216,15 +211,6 @@ mod tests {
         for id in [0, 998, 1003, u64::MAX] {
             assert_eq!(numbers(&feed, id), Err(Missed(None)), "{id}");
         }
-    }
-
-    #[test]
-    fn listeners_are_bounded() {
-        let mut feed = filled(0);
-        let ids: Vec<u64> = (0..LISTENERS).map_while(|_| feed.listen()).collect();
-        assert_eq!((ids.len(), feed.listen()), (LISTENERS, None));
-        feed.leave(ids[3]);
-        assert!(feed.listen().is_some());
     }
 
     /// The ring of a thousand programs, full, must stay small beside them.

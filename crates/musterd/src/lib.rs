@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod budget;
 mod check;
 mod children;
 mod cli;

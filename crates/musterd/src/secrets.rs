@@ -16,6 +16,9 @@ use muster_core::spec::Spec;
 /// In the log, where constant words and programs' names stand, shorter values are too much like them.
 const SHORTEST_IN_LOG: usize = 6;
 
+/// What stands for a secret.
+const MASK: &str = "***";
+
 #[derive(Default)]
 struct Known {
     all: Secrets,
@@ -76,9 +79,62 @@ pub(crate) fn masked(mut input: Input) -> Input {
     input
 }
 
+/// What somebody wrote, of which only the beginning is there.
+pub(crate) fn mask_beginning(text: &str) -> String {
+    with_known(|known| known.all.mask_beginning(text)).unwrap_or_else(|| text.to_owned())
+}
+
+/// What somebody wrote, of which only the end is there.
+pub(crate) fn mask_end(text: &str) -> String {
+    with_known(|known| known.all.mask_end(text)).unwrap_or_else(|| text.to_owned())
+}
+
 /// A process as this reader may see it.
 pub(crate) fn masked_process(process: ProcessInfo, reader: Reader) -> ProcessInfo {
-    let command = mask(&process.command);
-    let command = if reader == Reader::Look { mask_text(&command) } else { command };
+    let command = match process.command.strip_suffix('…') {
+        None => shown(mask(&process.command), reader),
+        Some(beginning) => {
+            let known = mask_beginning(beginning);
+            shown(if reader == Reader::Look { without_last_word(&known) } else { known }, reader) + "…"
+        }
+    };
     ProcessInfo { command, ..process }
+}
+
+fn shown(command: String, reader: Reader) -> String {
+    if reader == Reader::Look { mask_text(&command) } else { command }
+}
+
+/// Of a word that was cut it is not known whether a secret is in it: `user:password` would have gone on with an `@`.
+fn without_last_word(command: &str) -> String {
+    let words = command.rfind(char::is_whitespace).map_or("", |space| &command[..=space]);
+    format!("{words}{MASK}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_api::ProcessState;
+
+    #[test]
+    fn nothing_of_a_word_that_was_cut_is_shown_to_those_who_only_look() {
+        let process = |command: &str| ProcessInfo {
+            pid: 7,
+            ppid: 1,
+            command: command.to_owned(),
+            state: ProcessState::Running,
+            memory: 0,
+            cpu: 0.0,
+        };
+        for (command, expected) in [
+            ("app postgres://me:hunt…", "app ***…"),
+            ("app --password hunt…", "app --password ***…"),
+            ("app --password=hunt…", "app ***…"),
+            ("app…", "***…"),
+            ("app --fast", "app --fast"),
+        ] {
+            assert_eq!(masked_process(process(command), Reader::Look).command, expected);
+            assert_eq!(masked_process(process(command), Reader::Control).command, command);
+        }
+    }
 }

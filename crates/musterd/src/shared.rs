@@ -4,19 +4,23 @@
 //! sent to the loop as an [`Order`]. No borrow is ever held over an await.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::Timestamp;
 use muster_core::request::Outcome;
 use muster_core::{RequestId, Selector, Supervisor, Time, Verb};
+use muster_sys::limits::OriginalLimits;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::budget::Budget;
 use crate::children::Children;
 use crate::clock::Clock;
 use crate::deaths::Deaths;
 use crate::feed::Feed;
 use crate::http::access::Access;
+use crate::http::slices::Turns;
 use crate::logs::memory::Memory;
 use crate::reload::{self, Configuration};
 use crate::tally::Tallies;
@@ -48,6 +52,12 @@ pub(crate) struct Shared {
     pub(crate) feed: RefCell<Feed>,
     pub(crate) deaths: RefCell<Deaths>,
     pub(crate) tallies: RefCell<Tallies>,
+    /// How much clients can have.
+    pub(crate) budget: Rc<Cell<Budget>>,
+    /// It was made anew.
+    pub(crate) divided: Notify,
+    /// Who writes a part of a long answer next.
+    pub(crate) turns: Turns,
     /// The daemon's own messages.
     pub(crate) own_log: Arc<Memory>,
     next_request: Cell<u64>,
@@ -63,6 +73,8 @@ impl Shared {
         orders: mpsc::Sender<Order>,
         own_log: Arc<Memory>,
     ) -> Shared {
+        let instances = supervisor.snapshot().iter().map(|instance| &**instance.spec());
+        let budget = Rc::new(Cell::new(Budget::of(descriptors(), instances)));
         let began = Timestamp::from(clock.date(Time::ZERO)).unix_ms();
         let feed = Feed::beginning_with(first_event(began), supervisor.snapshot().len());
         Shared {
@@ -75,6 +87,9 @@ impl Shared {
             feed: RefCell::new(feed),
             deaths: RefCell::new(Deaths::new()),
             tallies: RefCell::default(),
+            budget,
+            divided: Notify::new(),
+            turns: Turns::default(),
             own_log,
             next_request: Cell::new(0),
         }
@@ -84,6 +99,11 @@ impl Shared {
         self.next_request.set(self.next_request.get() + 1);
         RequestId(self.next_request.get())
     }
+}
+
+/// How many descriptors there can be. A limit that cannot be read is the least usual one.
+pub(crate) fn descriptors() -> u64 {
+    OriginalLimits::current().map_or(1024, |limits| limits.nofile_soft)
 }
 
 /// The number of a life's first event. A life that lasts a millisecond may have a thousand events before the next one's

@@ -90,14 +90,11 @@ pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Re
 }
 
 /// What keeps the whole from being ready.
-pub(crate) fn readiness(shared: &Shared, now: Time) -> api::Ready {
-    let supervisor = shared.supervisor.borrow();
-    let missing = supervisor.unready().map(|instance| {
-        let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
-        let name = instance.name().to_owned();
-        api::Missing { name, state: state(instance.state()), reason: why_not_ready(shared, instance, pid, now) }
-    });
-    api::Ready { ready: supervisor.is_ready(), missing: missing.collect() }
+/// What keeps the whole from being ready.
+pub(crate) fn missing(shared: &Shared, instance: &Instance, now: Time) -> api::Missing {
+    let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
+    let reason = why_not_ready(shared, instance, pid, now);
+    api::Missing { name: instance.name().to_owned(), state: state(instance.state()), reason }
 }
 
 pub(crate) fn state(state: State) -> api::State {

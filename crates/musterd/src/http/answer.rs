@@ -126,7 +126,7 @@ async fn handle(
         Route::DaemonLog { query } => logs::read_daemons(shared, (desk, asker), &query),
         Route::Stdin { name } => stdin::write(shared, &name, body).await,
         Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
-        Route::Readyz => Ok(look::readiness(shared)),
+        Route::Readyz => look::readiness(shared).await,
         Route::Metrics => Ok(metrics::metrics(shared)),
         Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
         Route::Action { verb, select, wait } => action::act(shared, asker.uid, (verb, &select), wait, body).await,
@@ -134,7 +134,7 @@ async fn handle(
         Route::Why { name } => look::why(shared, &name),
         Route::Events => {
             let ticket = desk.listeners.take(asker, "follow the events")?;
-            Ok(events::follow(shared, headers)?.map(|body| body.with_ticket(ticket)))
+            Ok(events::follow(shared, headers).map(|body| body.with_ticket(ticket)))
         }
         Route::Config => config::in_force(shared, reader).await,
         Route::CheckConfig => config::check(shared).await,

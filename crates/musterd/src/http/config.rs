@@ -28,7 +28,7 @@ pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, 
     let head = serde_json::to_string(&config).unwrap_or_default();
     let open = head.strip_suffix("}}").unwrap_or_default().as_bytes();
     let ids: Vec<_> = shared.supervisor.borrow().snapshot().iter().map(Instance::id).collect();
-    let text = slices::list(open, ids, b"}}", |id, text| {
+    let text = slices::list(&shared.turns, open, ids, b"}}", |id, text| {
         let supervisor = shared.supervisor.borrow();
         // A reload may have removed it since.
         let Some(instance) = supervisor.get(id) else { return Ok(()) };
@@ -37,7 +37,7 @@ pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, 
         let in_force = shared.configuration.in_force();
         serde_json::to_writer(text, &effective::configuration(instance, &in_force, reader))
     });
-    slices::answer(text.await)
+    slices::answer(StatusCode::OK, text.await)
 }
 
 /// What is wrong with the files.

@@ -12,11 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use muster_api as api;
-use muster_api::{EVENT_STREAM, Happening, Problem, ProblemKind};
-use muster_core::Time;
+use muster_api::{EVENT_STREAM, Happening};
+use muster_core::{Instance, InstanceId, Time};
 use tokio::time::{Instant, Sleep};
 
 use super::response::{self, Answer};
+use super::slices::{SLICE, Waiting};
 use super::stream::{Body, Pieces};
 use crate::feed::{Missed, Told, What};
 use crate::shared::Shared;
@@ -32,12 +33,18 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// A comment, which every client passes over.
 const KEEP_ALIVE: &[u8] = b":\n\n";
 
-pub(super) fn follow(shared: &Rc<Shared>, headers: &HeaderMap) -> Result<Answer, Problem> {
-    let busy = || Problem::new(ProblemKind::Busy, "too many clients follow the events already");
-    let id = shared.feed.borrow_mut().listen().ok_or_else(busy)?;
+pub(super) fn follow(shared: &Rc<Shared>, headers: &HeaderMap) -> Answer {
+    let id = shared.feed.borrow_mut().listen();
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let listener = Listener { shared: Rc::clone(shared), id, last, silence: Box::pin(tokio::time::sleep(SILENCE)) };
-    Ok(response::streaming(EVENT_STREAM, Body::streaming(listener)))
+    let listener = Listener {
+        shared: Rc::clone(shared),
+        id,
+        last,
+        silence: Box::pin(tokio::time::sleep(SILENCE)),
+        snapshot: None,
+        turn: None,
+    };
+    response::streaming(EVENT_STREAM, Body::streaming(listener))
 }
 
 struct Listener {
@@ -47,11 +54,27 @@ struct Listener {
     /// The number of its last event; `None` before the first snapshot.
     last: Option<u64>,
     silence: Pin<Box<Sleep>>,
+    /// A snapshot is being written, or waits for the turn in which it is begun.
+    snapshot: Option<Writing>,
+    turn: Option<Waiting>,
+}
+
+/// A snapshot that is being written.
+struct Writing {
+    text: Vec<u8>,
+    end: Vec<u8>,
+    /// Who is not in it yet, the next one last.
+    left: Vec<InstanceId>,
+    /// The number of the last event before it.
+    number: u64,
 }
 
 impl Pieces for Listener {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let piece = self.next_piece();
+        let piece = match self.last {
+            Some(_) => self.next_piece(),
+            None => std::task::ready!(self.poll_snapshot(context)),
+        };
         if !piece.is_empty() {
             self.silence.as_mut().reset(Instant::now() + SILENCE);
             return Poll::Ready(Some(Bytes::from(piece)));
@@ -70,17 +93,11 @@ impl Pieces for Listener {
 }
 
 impl Listener {
-    /// What it has not had yet; nothing if there is nothing.
+    /// What it has not had yet; nothing if there is nothing. After a gap a snapshot is to follow.
     fn next_piece(&mut self) -> Vec<u8> {
         let feed = self.shared.feed.borrow();
         let mut piece = Vec::new();
-        let now = self.shared.clock.now();
-        let newest = feed.newest();
-        let Some(last) = self.last else {
-            self.last = Some(newest);
-            snapshot(&self.shared, newest, now).write_to(&mut piece);
-            return piece;
-        };
+        let Some(last) = self.last else { return piece };
         match feed.after(last) {
             Ok(told) => {
                 for (id, told) in told.take(MOST_IN_PIECE) {
@@ -89,12 +106,64 @@ impl Listener {
                 }
             }
             Err(Missed(missed)) => {
-                numbered(&self.shared, newest, now, Happening::Gap { missed }).write_to(&mut piece);
-                snapshot(&self.shared, newest, now).write_to(&mut piece);
-                self.last = Some(newest);
+                let now = self.shared.clock.now();
+                numbered(&self.shared, feed.newest(), now, Happening::Gap { missed }).write_to(&mut piece);
+                self.last = None;
             }
         }
         piece
+    }
+
+    /// Writes everything as it is now, a slice in a turn. What happens meanwhile is told after it, so a program that is
+    /// written later may already be as such an event says.
+    fn poll_snapshot(&mut self, context: &mut Context<'_>) -> Poll<Vec<u8>> {
+        loop {
+            let turns = &self.shared.turns;
+            let turn = self.turn.get_or_insert_with(|| turns.waiting());
+            std::task::ready!(turn.as_mut().poll(context));
+            self.turn = None;
+            let now = self.shared.clock.now();
+            let supervisor = self.shared.supervisor.borrow();
+            let writing = self.snapshot.get_or_insert_with(|| {
+                let number = self.shared.feed.borrow().newest();
+                let left = supervisor.snapshot().iter().rev().map(Instance::id).collect();
+                Writing::begin(&numbered(&self.shared, number, now, Happening::Snapshot { programs: Vec::new() }), left)
+            });
+            writing.slice(|id| Some(view::program(&self.shared, supervisor.get(id)?, now)));
+            if writing.left.is_empty()
+                && let Some(Writing { mut text, end, number, .. }) = self.snapshot.take()
+            {
+                text.extend_from_slice(&end);
+                self.last = Some(number);
+                return Poll::Ready(text);
+            }
+        }
+    }
+}
+
+impl Writing {
+    /// `empty` is a snapshot of nothing.
+    fn begin(empty: &api::Event, left: Vec<InstanceId>) -> Writing {
+        let mut text = Vec::new();
+        empty.write_to(&mut text);
+        let list = text.iter().rposition(|&byte| byte == b']').unwrap_or(text.len());
+        let end = text.split_off(list);
+        Writing { text, end, left, number: empty.id }
+    }
+
+    /// Writes programs until the time is up. One may be gone.
+    fn slice(&mut self, program: impl Fn(InstanceId) -> Option<api::Program>) {
+        let began = std::time::Instant::now();
+        while began.elapsed() < SLICE
+            && let Some(id) = self.left.pop()
+        {
+            let Some(program) = program(id) else { continue };
+            if self.text.last() != Some(&b'[') {
+                self.text.push(b',');
+            }
+            serde_json::to_writer(&mut self.text, &program)
+                .expect("strings and numbers always make JSON, and memory takes it");
+        }
     }
 }
 
@@ -106,12 +175,6 @@ impl Drop for Listener {
 
 fn numbered(shared: &Shared, id: u64, at: Time, what: Happening) -> api::Event {
     api::Event { id, at: view::date(shared, at), what }
-}
-
-fn snapshot(shared: &Shared, id: u64, now: Time) -> api::Event {
-    let supervisor = shared.supervisor.borrow();
-    let programs = supervisor.snapshot().iter().map(|instance| view::program(shared, instance, now)).collect();
-    numbered(shared, id, now, Happening::Snapshot { programs })
 }
 
 fn event(shared: &Shared, id: u64, told: &Told) -> api::Event {

@@ -11,7 +11,6 @@ use muster_core::spec::InstanceSpec;
 use super::log_body::{LogBody, Writer};
 use super::look::no_such_instance;
 use super::response::{self, Answer};
-use super::server::most_followers;
 use super::stream::Body;
 use super::tickets::{Asker, Desk};
 use crate::logs::Source;
@@ -61,7 +60,7 @@ fn answer(
     let children = shared.children.borrow();
     let logs = children.logs();
     let too_many = |what: &str| Problem::new(ProblemKind::Busy, format!("too many clients {what} already"));
-    let most = most_followers(shared.supervisor.borrow().snapshot().len());
+    let most = desk.followers.most();
     let mut tickets = Vec::new();
     if query.follow {
         tickets.push(desk.followers.take(asker, "follow logs")?);

@@ -52,13 +52,13 @@ fn is_in_first_start(instance: &Instance) -> bool {
 pub(super) async fn programs(shared: &Shared, select: Option<&str>) -> Result<Answer, Problem> {
     let chosen: Vec<_> = chosen(&shared.supervisor.borrow(), select)?.into_iter().map(Instance::id).collect();
     let now = shared.clock.now();
-    let text = slices::list(b"[", chosen, b"]", |id, text| {
+    let text = slices::list(&shared.turns, b"[", chosen, b"]", |id, text| {
         let supervisor = shared.supervisor.borrow();
         // A reload may have removed it since.
         let Some(instance) = supervisor.get(id) else { return Ok(()) };
         serde_json::to_writer(text, &view::program(shared, instance, now))
     });
-    slices::answer(text.await)
+    slices::answer(StatusCode::OK, text.await)
 }
 
 /// The selected instances, or all.
@@ -117,8 +117,17 @@ pub(super) fn no_such_program(supervisor: &muster_core::Supervisor, pattern: &st
     }
 }
 
-pub(super) fn readiness(shared: &Shared) -> Answer {
-    let ready = view::readiness(shared, shared.clock.now());
-    let status = if ready.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    response::json(status, &ready)
+pub(super) async fn readiness(shared: &Shared) -> Result<Answer, Problem> {
+    let unready: Vec<_> = shared.supervisor.borrow().unready().map(Instance::id).collect();
+    let is_ready = shared.supervisor.borrow().is_ready();
+    let now = shared.clock.now();
+    let open = format!("{{\"ready\":{is_ready},\"missing\":[");
+    let text = slices::list(&shared.turns, open.as_bytes(), unready, b"]}", |id, text| {
+        let supervisor = shared.supervisor.borrow();
+        // A reload may have removed it since.
+        let Some(instance) = supervisor.get(id) else { return Ok(()) };
+        serde_json::to_writer(text, &view::missing(shared, instance, now))
+    });
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    slices::answer(status, text.await)
 }

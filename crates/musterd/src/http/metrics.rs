@@ -1,21 +1,23 @@
 //! `GET /metrics`: the text format of Prometheus, version 0.0.4.
 //!
 //! What the trees of a thousand programs use is read from /proc, which takes milliseconds: so it is read of a few runs at a
-//! time, and the loop has its turn in between. Then comes one family of samples after another, each whole, as the format
-//! wants it. Nothing is counted here; `tally.rs` and the logs do that.
+//! time, and the loop has its turn in between. Then comes one family of samples after another, without others between them,
+//! as the format wants it, in slices as well. Nothing is counted here; `tally.rs` and the logs do that.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
-use std::pin::Pin;
+use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use muster_api::METRICS;
-use muster_core::{Health, Instance, Readiness, RunId};
+use muster_core::{Health, Instance, InstanceId, Readiness, RunId};
 use muster_sys::tree::Usage;
 
 use super::response::{self, Answer};
+use super::slices::{SLICE, Waiting};
 use super::stream::{Body, Pieces};
 use crate::logs::counters::Counts;
 use crate::shared::Shared;
@@ -24,6 +26,12 @@ use crate::view;
 
 /// How many runs are looked at in one turn: about a millisecond is spent on them.
 const RUNS_AT_ONCE: usize = 32;
+
+/// After how many instances the time is looked at.
+const INSTANCES_AT_ONCE: usize = 16;
+
+/// How much is handed over at once.
+const ENOUGH: usize = 32 * 1024;
 
 /// What a family is about.
 #[derive(Clone, Copy)]
@@ -234,8 +242,17 @@ fn seconds(at: muster_api::Timestamp) -> f64 {
 pub(super) fn metrics(shared: &Rc<Shared>) -> Answer {
     let runs = shared.supervisor.borrow().snapshot().iter().filter_map(Instance::run).collect();
     shared.tallies.borrow_mut().retain(|id| shared.supervisor.borrow().get(id).is_some());
-    let exposition =
-        Exposition { shared: Rc::clone(shared), unread: runs, usage: HashMap::new(), families: 0, pause: None };
+    let instances = shared.supervisor.borrow().snapshot().iter().map(Instance::id).collect();
+    let exposition = Exposition {
+        shared: Rc::clone(shared),
+        unread: runs,
+        usage: HashMap::new(),
+        instances,
+        families: 0,
+        next: 0,
+        has_heading: false,
+        turn: None,
+    };
     response::streaming(METRICS, Body::in_pieces(exposition))
 }
 
@@ -245,58 +262,78 @@ struct Exposition {
     /// Runs that are still to be looked at.
     unread: Vec<RunId>,
     usage: HashMap<RunId, Usage>,
+    /// All instances when it began.
+    instances: Vec<InstanceId>,
     /// How many families have been sent.
     families: usize,
-    pause: Option<Pause>,
+    /// The next instance of the family after those, and whether the family has its heading.
+    next: usize,
+    has_heading: bool,
+    turn: Option<Waiting>,
 }
-
-type Pause = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Pieces for Exposition {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        // Everybody else has a turn before the next step. To wake oneself would not do: the runtime looks for new connections
-        // only after dozens of turns of those that are awake.
-        if let Some(pause) = &mut self.pause {
-            std::task::ready!(pause.as_mut().poll(context));
+        if self.families == FAMILIES.len() {
+            return Poll::Ready(None);
         }
-        let mut pause: Pause = Box::pin(tokio::task::yield_now());
-        if !self.unread.is_empty() {
+        loop {
+            let turns = &self.shared.turns;
+            let turn = self.turn.get_or_insert_with(|| turns.waiting());
+            std::task::ready!(turn.as_mut().poll(context));
+            self.turn = None;
+            if self.unread.is_empty() {
+                return Poll::Ready(Some(Bytes::from(self.slice())));
+            }
             let some = self.unread.split_off(self.unread.len().saturating_sub(RUNS_AT_ONCE));
             self.usage.extend(self.shared.children.borrow_mut().usage(&some));
-            let _ = pause.as_mut().poll(context);
-            self.pause = Some(pause);
-            return Poll::Pending;
         }
-        self.pause = Some(pause);
-        let Some(family) = FAMILIES.get(self.families) else { return Poll::Ready(None) };
-        self.families += 1;
-        Poll::Ready(Some(Bytes::from(self.write(family))))
     }
 }
 
 impl Exposition {
-    fn write(&self, family: &Family) -> String {
+    /// What can be written in one turn.
+    fn slice(&mut self) -> String {
         let mut text = String::new();
-        let supervisor = self.shared.supervisor.borrow();
-        let mut samples = Samples { family, text: &mut text, instance: None, has_heading: false };
-        match family.subject {
-            Subject::Daemon(sample) => sample(&self.shared, &mut samples),
-            Subject::Instances(sample) => supervisor.snapshot().iter().for_each(|instance| {
-                samples.instance = Some(instance);
-                sample(&self.shared, instance, &mut samples);
-            }),
-            Subject::Usage(figure) => supervisor.snapshot().iter().for_each(|instance| {
-                samples.instance = Some(instance);
-                let usage = instance.run().and_then(|run| self.usage.get(&run));
-                samples.maybe(usage.map(figure));
-            }),
-            Subject::Output(figure) => supervisor.snapshot().iter().for_each(|instance| {
-                samples.instance = Some(instance);
-                let counts = self.shared.children.borrow().logs().counters(instance.name());
-                samples.maybe(counts.as_ref().map(figure));
-            }),
+        let began = Instant::now();
+        while let Some(family) = FAMILIES.get(self.families) {
+            let whom = if let Subject::Daemon(_) = family.subject { 1 } else { self.instances.len() };
+            while self.next < whom {
+                if began.elapsed() >= SLICE || text.len() >= ENOUGH {
+                    return text;
+                }
+                let to = whom.min(self.next + INSTANCES_AT_ONCE);
+                self.write(family, self.next..to, &mut text);
+                self.next = to;
+            }
+            (self.families, self.next, self.has_heading) = (self.families + 1, 0, false);
         }
         text
+    }
+
+    fn write(&mut self, family: &Family, which: Range<usize>, text: &mut String) {
+        let supervisor = self.shared.supervisor.borrow();
+        let mut samples = Samples { family, text, instance: None, has_heading: self.has_heading };
+        if let Subject::Daemon(sample) = family.subject {
+            sample(&self.shared, &mut samples);
+        }
+        // A reload may have removed some since.
+        for instance in self.instances[which].iter().filter_map(|&id| supervisor.get(id)) {
+            samples.instance = Some(instance);
+            match family.subject {
+                Subject::Daemon(_) => break,
+                Subject::Instances(sample) => sample(&self.shared, instance, &mut samples),
+                Subject::Usage(figure) => {
+                    let usage = instance.run().and_then(|run| self.usage.get(&run));
+                    samples.maybe(usage.map(figure));
+                }
+                Subject::Output(figure) => {
+                    let counts = self.shared.children.borrow().logs().counters(instance.name());
+                    samples.maybe(counts.as_ref().map(figure));
+                }
+            }
+        }
+        self.has_heading = samples.has_heading;
     }
 }
 

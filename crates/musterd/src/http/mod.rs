@@ -19,7 +19,7 @@ mod metrics;
 mod processes;
 mod response;
 pub(crate) mod server;
-mod slices;
+pub(crate) mod slices;
 pub(crate) mod socket;
 mod stdin;
 mod stream;

@@ -1,6 +1,6 @@
 //! Accepting connections, with bounds on all of them.
 //!
-//! There are at most [`MOST`] connections, and fewer where programs need the descriptors. When one more comes, the one
+//! There are so many connections as the [`Budget`] has, and fewer where programs need the descriptors. When one more comes, the one
 //! that has been idle for longest is closed, so a flood of connections that say nothing keeps nobody out. Those who follow
 //! something are bounded by what they follow and not counted here. A client that is slow to send is closed by a timeout,
 //! one that follows and goes away at once; a panic in one connection ends that connection.
@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use muster_sys::async_fd::Watched;
-use muster_sys::limits::OriginalLimits;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
@@ -24,20 +23,8 @@ use tracing::{debug, warn};
 use super::answer;
 use super::stream::Busy;
 use super::tickets::{Desk, Rank};
+use crate::budget::Budget;
 use crate::shared::Shared;
-
-/// How many connections there are at most. Each costs two descriptors and about 10 KB while it is open.
-const MOST: usize = 256;
-
-/// How many may follow logs besides. Each costs some 40 KB more while it does not read.
-const MOST_FOLLOWERS: usize = 512;
-
-/// How many there are even where programs leave no descriptors: somebody must be able to stop them.
-const FEWEST: usize = 4;
-
-/// What is kept for the daemon itself, and for each instance: two pipes, and three more while it is being started.
-const OWN_DESCRIPTORS: usize = 32;
-const DESCRIPTORS_EACH: usize = 5;
 
 /// How long a client may take to send a request's headers, and keep a connection open without a request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
@@ -51,7 +38,8 @@ const MAX_HEAD: usize = 32 * 1024;
 /// All open connections, by age.
 #[derive(Clone)]
 struct Connections {
-    most: usize,
+    /// How many there may be: a reload may change it.
+    budget: Rc<Cell<Budget>>,
     open: Rc<RefCell<BTreeMap<u64, Connection>>>,
     next: Rc<Cell<u64>>,
 }
@@ -74,8 +62,8 @@ pub(crate) struct Server {
 impl Server {
     /// Accepts from now on. Must be called within a local runtime.
     pub(crate) fn start(listener: UnixListener, shared: Rc<Shared>) -> Server {
-        let connections = Connections::at_most(spare_descriptors(shared.supervisor.borrow().snapshot().len()));
-        let desk = Desk::new(MOST_FOLLOWERS);
+        let connections = Connections::within(Rc::clone(&shared.budget));
+        let desk = Desk::of(&shared.budget);
         let accepting = tokio::task::spawn_local(accept_for_ever(listener, shared, desk, connections.clone()));
         Server { connections, accepting: accepting.abort_handle() }
     }
@@ -95,7 +83,14 @@ impl Server {
 
 async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, desk: Desk, connections: Connections) {
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.divided.notified() => {
+                connections.close_surplus();
+                continue;
+            }
+        };
+        match accepted {
             Ok((stream, _)) => {
                 serve(stream, &shared, &desk, &connections);
                 // In a burst, those that were closed must go before the next one is taken: until their tasks have had
@@ -209,21 +204,9 @@ impl Drop for Closing {
     }
 }
 
-/// How many may follow logs: as many connections as leave enough descriptors for the others and for supervision.
-pub(super) fn most_followers(instances: usize) -> usize {
-    spare_descriptors(instances).saturating_sub(MOST).clamp(1, MOST_FOLLOWERS)
-}
-
-/// How many connections leave enough descriptors for supervision: clients must not keep programs from being started.
-fn spare_descriptors(instances: usize) -> usize {
-    let limit = OriginalLimits::current().map_or(1024, |limits| limits.nofile_soft);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    limit.saturating_sub(OWN_DESCRIPTORS + DESCRIPTORS_EACH * instances) / 2
-}
-
 impl Connections {
-    fn at_most(wished: usize) -> Connections {
-        Connections { most: wished.clamp(FEWEST, MOST), open: Rc::default(), next: Rc::default() }
+    fn within(budget: Rc<Cell<Budget>>) -> Connections {
+        Connections { budget, open: Rc::default(), next: Rc::default() }
     }
 
     fn new_id(&self) -> u64 {
@@ -237,12 +220,17 @@ impl Connections {
     }
 
     fn is_nearly_full(&self) -> bool {
-        self.counted() + 1 >= self.most
+        self.counted() + 1 >= self.budget.get().connections
     }
 
     /// Closes a connection if there are too many. False where all that are open come before this one.
     fn make_room(&self, newcomer: Rank) -> bool {
-        self.counted() < self.most || self.close_idlest(|connection| connection.rank <= newcomer)
+        self.counted() < self.budget.get().connections || self.close_idlest(|connection| connection.rank <= newcomer)
+    }
+
+    /// Closes those that there is no room for any more.
+    fn close_surplus(&self) {
+        while self.counted() > self.budget.get().connections && self.close_idlest(|it| !it.is_following.get()) {}
     }
 
     /// Of those that may be closed, closes one that does not follow, of the lowest rank there is: the oldest that waits for a
@@ -288,7 +276,7 @@ mod tests {
     fn who_has_come_only_now_is_not_closed_where_there_are_no_descriptors() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            let connections = Connections::at_most(10);
+            let connections = Connections::within(Rc::new(Cell::new(Budget::of(0, []))));
             silent(&connections, ACCEPT_PAUSE);
             let new = silent(&connections, Duration::ZERO);
             connections.close_idlest(is_no_newcomer);

@@ -4,13 +4,15 @@
 //! files, needs a ticket. Users who may only look have a part of each kind of ticket, each of them a smaller one; users who
 //! control programs have more, and root is the last to be refused. A ticket is given back when it is dropped.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::{Problem, ProblemKind};
 use tokio::sync::Semaphore;
+
+use crate::budget::Budget;
 
 /// What a user may do, as far as it decides who comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +34,9 @@ pub(super) struct Asker {
 /// The tickets of one kind.
 #[derive(Clone, Debug)]
 pub(super) struct Tickets {
-    most: usize,
+    /// How many there are: a reload may change it.
+    budget: Rc<Cell<Budget>>,
+    most: fn(&Budget) -> usize,
     /// How many each user has.
     taken: Rc<RefCell<BTreeMap<u32, (Rank, usize)>>>,
 }
@@ -57,23 +61,29 @@ impl Drop for Ticket {
 }
 
 impl Tickets {
-    pub(super) fn at_most(most: usize) -> Tickets {
-        Tickets { most, taken: Rc::default() }
+    fn of(budget: &Rc<Cell<Budget>>, most: fn(&Budget) -> usize) -> Tickets {
+        Tickets { budget: Rc::clone(budget), most, taken: Rc::default() }
+    }
+
+    /// How many there are.
+    pub(super) fn most(&self) -> usize {
+        (self.most)(&self.budget.get())
     }
 
     /// A ticket, or why there is none. `what` is what is done with it, such as "follow logs".
     pub(super) fn take(&self, asker: Asker, what: &str) -> Result<Ticket, Problem> {
+        let most = self.most();
         let (of_one, of_all) = match asker.rank {
-            Rank::Onlooker => (self.most / 8, self.most / 4),
-            Rank::Controller => (self.most / 2, self.most * 3 / 4),
-            Rank::Root => (self.most, self.most),
+            Rank::Onlooker => (most / 8, most / 4),
+            Rank::Controller => (most / 2, most * 3 / 4),
+            Rank::Root => (most, most),
         };
         let mut taken = self.taken.borrow_mut();
         let own = taken.get(&asker.uid).map_or(0, |(_, count)| *count);
         // Those who come first are not counted against those who come after them, as long as there are tickets at all.
         let all: usize = taken.values().map(|(_, count)| count).sum();
         let of_rank: usize = taken.values().filter(|(rank, _)| *rank <= asker.rank).map(|(_, count)| count).sum();
-        if own >= of_one.max(1) || of_rank >= of_all.max(1) || all >= self.most {
+        if own >= of_one.max(1) || of_rank >= of_all.max(1) || all >= most {
             let problem = Problem::new(ProblemKind::Busy, format!("too many clients {what} already"));
             return Err(
                 problem.with_hint(format!("user id {} has {own} such requests open: read their answers", asker.uid))
@@ -100,12 +110,12 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(followers: usize) -> Desk {
+    pub(super) fn of(budget: &Rc<Cell<Budget>>) -> Desk {
         Desk {
-            answers: Tickets::at_most(32),
-            listeners: Tickets::at_most(64),
-            followers: Tickets::at_most(followers),
-            searches: Tickets::at_most(crate::logs::older::MOST),
+            answers: Tickets::of(budget, |budget| budget.answers),
+            listeners: Tickets::of(budget, |budget| budget.listeners),
+            followers: Tickets::of(budget, |budget| budget.followers),
+            searches: Tickets::of(budget, |budget| budget.searches),
             walk: Arc::new(Semaphore::new(1)),
         }
     }
@@ -115,13 +125,18 @@ impl Desk {
 mod tests {
     use super::*;
 
+    fn at_most(answers: usize) -> Tickets {
+        let budget = Budget { answers, ..Budget::of(0, []) };
+        Tickets::of(&Rc::new(Cell::new(budget)), |budget| budget.answers)
+    }
+
     fn take(tickets: &Tickets, uid: u32, rank: Rank) -> Vec<Ticket> {
         std::iter::from_fn(|| tickets.take(Asker { uid, rank }, "ask").ok()).collect()
     }
 
     #[test]
     fn onlookers_leave_tickets_to_controllers_and_both_to_root() {
-        let tickets = Tickets::at_most(16);
+        let tickets = at_most(16);
         let one = take(&tickets, 1001, Rank::Onlooker);
         let two = take(&tickets, 1002, Rank::Onlooker);
         let three = take(&tickets, 1003, Rank::Onlooker);
@@ -136,7 +151,7 @@ mod tests {
     #[test]
     fn everyone_gets_one_where_there_are_few() {
         for rank in [Rank::Onlooker, Rank::Controller, Rank::Root] {
-            assert_eq!(take(&Tickets::at_most(1), 7, rank).len(), 1, "{rank:?}");
+            assert_eq!(take(&at_most(1), 7, rank).len(), 1, "{rank:?}");
         }
     }
 }

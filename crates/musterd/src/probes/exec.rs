@@ -4,10 +4,12 @@
 //! directory, and tells how it ended. Here its output is read, of which the end is kept, and the time is watched. Whoever
 //! it leaves behind is killed by the loop.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use muster_core::exit::is_shortage;
 use muster_core::{Exit, SpawnError};
 use muster_sys::async_fd::Watched;
 use muster_sys::fd;
@@ -15,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::LATE;
+use crate::secrets;
 
 /// So much of the end of the output is kept.
 const TAIL: usize = 1024;
@@ -30,10 +33,13 @@ pub(crate) struct Command {
     pub(crate) ended: oneshot::Receiver<Result<Exit, SpawnError>>,
 }
 
-/// Waits for the end of the command or of the time.
-pub(crate) async fn check(command: Command, deadline: Instant) -> Result<String, String> {
+/// Waits for the end of the command or of the time, and notes where the daemon lacked what the check needs.
+pub(crate) async fn check(command: Command, deadline: Instant, lacks: &Cell<bool>) -> Result<String, String> {
     let Command { output, mut ended } = command;
-    let output = Watched::for_reading(output).map_err(|error| format!("cannot watch its output: {error}"))?;
+    let output = Watched::for_reading(output).map_err(|error| {
+        lacks.set(error.raw_os_error().is_some_and(is_shortage));
+        format!("cannot watch its output: {error}")
+    })?;
     let mut tail = Tail::default();
     let mut is_open = true;
     loop {
@@ -41,7 +47,7 @@ pub(crate) async fn check(command: Command, deadline: Instant) -> Result<String,
             biased;
             end = &mut ended => {
                 let _ = (0..LAST_READS).find(|_| !matches!(tail.read(output.get_ref()), Ok(1..)));
-                return judge(end, &tail);
+                return judge(end, &tail, lacks);
             }
             () = sleep_until(deadline) => return Err(tail.after(LATE.to_owned())),
             read = output.read_with(|output| tail.read(output)), if is_open => is_open = matches!(read, Ok(1..)),
@@ -49,11 +55,18 @@ pub(crate) async fn check(command: Command, deadline: Instant) -> Result<String,
     }
 }
 
-fn judge(end: Result<Result<Exit, SpawnError>, oneshot::error::RecvError>, tail: &Tail) -> Result<String, String> {
+fn judge(
+    end: Result<Result<Exit, SpawnError>, oneshot::error::RecvError>,
+    tail: &Tail,
+    lacks: &Cell<bool>,
+) -> Result<String, String> {
     match end {
         Ok(Ok(Exit::Code(0))) => Ok(tail.after(Exit::Code(0).to_string())),
         Ok(Ok(exit)) => Err(tail.after(exit.to_string())),
-        Ok(Err(error)) => Err(error.message),
+        Ok(Err(error)) => {
+            lacks.set(error.is_shortage());
+            Err(error.message)
+        }
         // Only when the daemon ends.
         Err(_) => Err("it was given up".to_owned()),
     }
@@ -63,6 +76,8 @@ fn judge(end: Result<Result<Exit, SpawnError>, oneshot::error::RecvError>, tail:
 #[derive(Debug, Default)]
 struct Tail {
     bytes: VecDeque<u8>,
+    /// More was written than is kept.
+    is_cut: bool,
 }
 
 impl Tail {
@@ -70,7 +85,9 @@ impl Tail {
         let mut piece = [0; 4096];
         let count = fd::read(output.as_fd(), &mut piece)?;
         self.bytes.extend(&piece[count.saturating_sub(TAIL)..count]);
-        self.bytes.drain(..self.bytes.len().saturating_sub(TAIL));
+        let too_many = self.bytes.len().saturating_sub(TAIL);
+        self.is_cut |= too_many > 0 || count > TAIL;
+        self.bytes.drain(..too_many);
         Ok(count)
     }
 
@@ -78,6 +95,7 @@ impl Tail {
     fn after(&self, what: String) -> String {
         let (front, back) = self.bytes.as_slices();
         let text = [String::from_utf8_lossy(front), String::from_utf8_lossy(back)].concat();
+        let text = if self.is_cut { secrets::mask_end(&text) } else { text };
         if text.trim().is_empty() { what } else { format!("{what}: {}", text.trim()) }
     }
 }
@@ -104,7 +122,7 @@ mod tests {
             writing.write_all(written).unwrap();
             tell.send(Ok(exit)).unwrap();
             // Somebody still holds the pipe.
-            check(command, Instant::now() + PATIENCE).await
+            check(command, Instant::now() + PATIENCE, &Cell::default()).await
         })
     }
 
@@ -112,6 +130,19 @@ mod tests {
     fn exit_status_0_passes_and_the_output_tells_why_not() {
         assert_eq!(checked(b"", Exit::Code(0)), Ok("exit status 0".to_owned()));
         assert_eq!(checked(b" no response\n", Exit::Code(2)), Err("exit status 2: no response".to_owned()));
+    }
+
+    /// Such as the fork of a script's interpreter where there may be no more processes.
+    #[test]
+    fn what_the_daemon_lacked_is_noted() {
+        const EMFILE: i32 = nix::errno::Errno::EMFILE as i32;
+        const ENOENT: i32 = nix::errno::Errno::ENOENT as i32;
+        for (errno, is_lacking) in [(EMFILE, true), (ENOENT, false)] {
+            let lacks = Cell::default();
+            let error = SpawnError { step: muster_core::SpawnStep::Prepare, errno, message: "no".to_owned() };
+            let told = judge(Ok(Err(error)), &Tail::default(), &lacks);
+            assert_eq!((told, lacks.get()), (Err("no".to_owned()), is_lacking));
+        }
     }
 
     #[test]
@@ -127,7 +158,7 @@ mod tests {
         in_runtime(async {
             let (command, mut writing, _tell) = command();
             writing.write_all(b"connecting\n").unwrap();
-            let told = check(command, Instant::now() + Duration::from_millis(20)).await;
+            let told = check(command, Instant::now() + Duration::from_millis(20), &Cell::default()).await;
             assert_eq!(told, Err(format!("{LATE}: connecting")));
         });
     }

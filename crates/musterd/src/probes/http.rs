@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Resolver, words};
 use super::redirect::{Redirect, redirect};
+use crate::secrets;
 
 /// As in Go's client, which the kubelet uses.
 const MOST_REDIRECTS: usize = 10;
@@ -63,7 +64,10 @@ fn judge(url: &Url, answer: &Answer) -> Result<String, String> {
         return Ok(told);
     }
     let body = String::from_utf8_lossy(&answer.body);
-    let body: String = body.trim().chars().take(TOLD_BODY).collect();
+    let body = match body.trim().char_indices().nth(TOLD_BODY) {
+        None => body.trim().to_owned(),
+        Some((end, _)) => secrets::mask_beginning(&body.trim()[..end]),
+    };
     Err(if body.is_empty() { format!("{url}: {told}") } else { format!("{url}: {told}: {body}") })
 }
 

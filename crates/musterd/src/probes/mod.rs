@@ -110,9 +110,10 @@ impl Probes {
                 match children.spawn_command(spec, &command) {
                     Ok((id, command)) => {
                         self.commands.insert(id, key);
-                        let check = exec::check(command, deadline);
+                        let noted = Rc::clone(&lacks);
                         self.launch(key, Some(id), (deadline, lacks), async move {
-                            check.await.map_err(|told| told.replacen(LATE, &late, 1))
+                            let checked = exec::check(command, deadline, &noted).await;
+                            checked.map_err(|told| told.replacen(LATE, &late, 1))
                         });
                     }
                     Err(error) if error.is_shortage() => {

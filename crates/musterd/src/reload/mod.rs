@@ -17,14 +17,15 @@ use std::sync::Arc;
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
 use muster_config::{Disguises, LookedAt};
-use muster_core::spec::{ControlSpec, DaemonSpec, InstanceSpec, Spec};
+use muster_core::spec::{ControlSpec, DaemonSpec, InstanceSpec, ProgramSpec, Spec};
 use muster_core::{Input, Instance, Outcome, Plan, RequestId};
 use tokio::sync::{Mutex, Notify, oneshot};
 use tracing::{error, warn};
 
 pub(crate) use self::daemon::settings;
 use self::watch::Look;
-use crate::shared::{Order, Shared};
+use crate::budget::Budget;
+use crate::shared::{Order, Shared, descriptors};
 
 /// How many reloads may wait for their turn. Who comes after that is told that the daemon is busy.
 const MOST_WAITING: usize = 32;
@@ -162,6 +163,7 @@ pub(crate) fn put_in_force(shared: &Shared, request: RequestId, new: New) -> Inp
         instances.for_each(|instance| children.logs().change_rotation(instance));
         drop(children);
         adapt(shared, spec.programs.iter().map(|program| program.instances.len()).sum());
+        divide(shared, &spec.programs);
     }
     Input::Reloaded { request: Some(request), programs: spec.programs, settings: daemon::settings(&spec.daemon) }
 }
@@ -228,6 +230,17 @@ fn adapt(shared: &Shared, instances: usize) {
     let there: HashSet<&str> = supervisor.snapshot().iter().map(Instance::name).collect();
     shared.children.borrow_mut().adapt(|name| there.contains(name), there.len().max(instances));
     shared.feed.borrow_mut().make_room(instances);
+}
+
+/// Divides the descriptors anew. Instances that are removed have theirs until they have ended.
+fn divide(shared: &Shared, programs: &[Arc<ProgramSpec>]) {
+    let coming = || programs.iter().flat_map(|program| &program.instances).map(|instance| &**instance);
+    let names: HashSet<&str> = coming().map(|instance| instance.name.as_str()).collect();
+    let supervisor = shared.supervisor.borrow();
+    let leaving = supervisor.snapshot().iter().filter(|instance| !names.contains(instance.name()));
+    let all = coming().chain(leaving.map(|instance| &**instance.spec()));
+    shared.budget.set(Budget::of(descriptors(), all));
+    shared.divided.notify_one();
 }
 
 fn refused(diagnostics: Vec<Diagnostic>) -> Problem {

@@ -1,0 +1,123 @@
+//! How many descriptors each class of work may have, from one limit.
+//!
+//! Supervision comes first: what the daemon itself, its programs, their probes and log files need is set aside. The rest is
+//! divided among clients, so that all of them together never take a descriptor that a program or probe needs. The budget
+//! is made at the start, and again when a reload changes what there is to supervise.
+
+use muster_core::spec::{CheckSpec, InstanceSpec, OutputSpec, ReadySpec, Sink, Stdin, Target};
+
+/// What the daemon has open itself, and what it opens for a moment: /proc, the configuration, a rotation, a lookup.
+const OWN: usize = 32;
+
+/// Each instance: the pipes of its output, and three more while it is being started.
+const STARTING: usize = 3;
+
+/// Each connection: its socket, and a copy by which it is known that the client has gone.
+const CONNECTION: usize = 2;
+
+/// Each search through log files: the directory, the file, and one on its way from one file to the next.
+const SEARCH: usize = 3;
+
+/// How many connections there are at most. Each costs about 10 KB while it is open.
+const MOST_CONNECTIONS: usize = 256;
+
+/// How many there are even where programs leave no descriptors: somebody must be able to stop them.
+const FEWEST_CONNECTIONS: usize = 4;
+
+/// How many may follow logs besides. Each costs some 40 KB more while it does not read.
+const MOST_FOLLOWERS: usize = 512;
+
+/// How many may follow the events. Each may hold one snapshot of everything that it has not taken yet.
+const MOST_LISTENERS: usize = 64;
+
+/// How many may be answered at a time with what grows with the number of programs.
+const MOST_ANSWERS: usize = 32;
+
+/// How much of everything clients can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// Connections that do not follow.
+    pub(crate) connections: usize,
+    /// Those who follow logs.
+    pub(crate) followers: usize,
+    /// Those who follow the events.
+    pub(crate) listeners: usize,
+    /// Searches through log files, each with a thread.
+    pub(crate) searches: usize,
+    /// Large answers. They need no descriptors but those of their connections.
+    pub(crate) answers: usize,
+}
+
+impl Budget {
+    /// Divides so many descriptors, where this is to be supervised.
+    pub(crate) fn of<'a>(limit: u64, instances: impl IntoIterator<Item = &'a InstanceSpec>) -> Budget {
+        let needed: usize = OWN + instances.into_iter().map(needed_by).sum::<usize>();
+        let rest = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(needed);
+        let share = |part: usize, each: usize, fewest: usize, most: usize| (rest / part / each).clamp(fewest, most);
+        Budget {
+            connections: share(2, CONNECTION, FEWEST_CONNECTIONS, MOST_CONNECTIONS),
+            followers: share(4, CONNECTION, 1, MOST_FOLLOWERS),
+            listeners: share(8, CONNECTION, 1, MOST_LISTENERS),
+            searches: share(8, SEARCH, 1, crate::logs::older::MOST),
+            answers: MOST_ANSWERS,
+        }
+    }
+}
+
+/// What one instance needs, at most.
+fn needed_by(spec: &InstanceSpec) -> usize {
+    let ready = match &spec.ready {
+        Some(ReadySpec::Check(check)) => of_check(check),
+        Some(_) => 1,
+        None => 0,
+    };
+    let probes: usize = spec.probes.iter().map(|probe| of_check(&probe.check)).sum();
+    let stdin = usize::from(spec.process.stdin == Stdin::Pipe);
+    STARTING + of_output(&spec.output) + stdin + ready + probes
+}
+
+/// A command has a pipe, of which the other end is open for a moment, and what tells whether it could be executed.
+fn of_check(check: &CheckSpec) -> usize {
+    match check {
+        CheckSpec::Exec(_) => 3,
+        CheckSpec::Http(_) | CheckSpec::Tcp(_) => 1,
+    }
+}
+
+/// A pipe for each stream; a log file is open with its directory.
+fn of_output(output: &OutputSpec) -> usize {
+    let of_target = |target: &Target| match target {
+        Target::Capture(sinks) => 1 + 2 * sinks.iter().filter(|sink| matches!(sink, Sink::File(_))).count(),
+        _ => 0,
+    };
+    of_target(&output.stdout) + output.stderr.as_ref().map_or(0, of_target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Budget {
+        /// The most descriptors that clients can have.
+        fn descriptors(&self) -> usize {
+            CONNECTION * (self.connections + self.followers + self.listeners) + SEARCH * self.searches
+        }
+    }
+
+    #[test]
+    fn clients_get_what_supervision_leaves() {
+        for limit in [64, 120, 150, 200, 1024, 4096] {
+            let budget = Budget::of(limit, []);
+            assert!(OWN + budget.descriptors() <= limit as usize, "{limit}: {budget:?}");
+        }
+        let most = Budget { connections: 256, followers: 512, listeners: 64, searches: 8, answers: 32 };
+        assert_eq!(Budget::of(1 << 20, []), most);
+        assert_eq!(Budget::of(u64::MAX, []), most);
+    }
+
+    #[test]
+    fn somebody_can_always_connect() {
+        let fewest = Budget { connections: 4, followers: 1, listeners: 1, searches: 1, answers: 32 };
+        assert_eq!(Budget::of(0, []), fewest);
+    }
+}
