@@ -4,11 +4,12 @@
 //! sent to the loop as an [`Order`]. No borrow is ever held over an await.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use muster_api::Timestamp;
 use muster_core::request::Outcome;
-use muster_core::{RequestId, Selector, Supervisor, Time, Verb};
+use muster_core::{InstanceId, RequestId, Selector, Supervisor, Time, Verb};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) feed: RefCell<Feed>,
     pub(crate) deaths: RefCell<Deaths>,
     pub(crate) tallies: RefCell<Tallies>,
+    /// How often it was told of an instance that SIGKILL has not ended it.
+    pub(crate) stuck: RefCell<HashMap<InstanceId, u32>>,
     /// The daemon's own messages.
     pub(crate) own_log: Arc<Memory>,
     next_request: Cell<u64>,
@@ -75,6 +78,7 @@ impl Shared {
             feed: RefCell::new(feed),
             deaths: RefCell::new(Deaths::new()),
             tallies: RefCell::default(),
+            stuck: RefCell::default(),
             own_log,
             next_request: Cell::new(0),
         }
