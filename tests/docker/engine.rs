@@ -1,12 +1,12 @@
 //! The Docker engine and the images under test.
 //!
 //! Images are built once per test run, by the same scripts that the README tells people to use. Without `MUSTER_DOCKER=1`
-//! every test returns at once and the run says that it skipped them; with it, a missing engine is a failure.
+//! every test returns at once and says that it was skipped; with it, a missing engine is a failure.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Once, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The label by which containers of this suite can be told from others.
 pub(crate) const LABEL: &str = "muster-test";
@@ -16,14 +16,13 @@ static MACHINE: RwLock<()> = RwLock::new(());
 
 /// Whether the tests of this suite are wanted.
 pub(crate) fn is_wanted() -> bool {
-    static TOLD: Once = Once::new();
     let wanted = std::env::var_os("MUSTER_DOCKER").is_some_and(|value| value == "1");
     if !wanted {
-        TOLD.call_once(|| {
-            // Not a print macro: the test runner would swallow it.
-            let _ = std::io::stderr()
-                .write_all(b"SKIPPED: every test in containers; MUSTER_DOCKER=1 runs them (docker and root needed)\n");
-        });
+        // Not a print macro: the test runner would swallow it.
+        let test = std::thread::current();
+        let test = test.name().unwrap_or("a test");
+        let why = "MUSTER_DOCKER=1 runs the tests in containers (docker and root needed)";
+        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
     }
     wanted
 }

@@ -547,7 +547,7 @@ pub static KEYS: &[Key] = &[
         Parts::user,
     )
     .shaped(Shape::Special(shape::optional_user)),
-    parts("groups", "list of groups", "[]", "supplementary groups; empty is the user's own", Parts::groups),
+    parts("groups", "list of groups", "[]", "supplementary groups, by name or number; empty is the user's own. Those that the daemon was given (`docker run --group-add`) are kept where they are named", Parts::groups),
     parts("directory", "path", "\"\"", "the working directory; empty is the daemon's", Parts::directory),
     parts("umask", "octal text", "\"\"", "the umask; empty is the daemon's", Parts::umask)
         .shaped(Shape::Special(shape::optional_octal)),

@@ -34,6 +34,7 @@ use crate::logs::{Consoles, Logs};
 use crate::pidfile::Pidfile;
 use crate::reload::{self, Configuration, Sources};
 use crate::shared::{ORDERS, Shared};
+use crate::surroundings;
 use crate::telemetry;
 
 /// How long answers and log lines that are on their way may take at the end.
@@ -104,6 +105,7 @@ async fn run(
     adopt_orphans();
     let trees = Trees::new();
     trees.abilities().lacks().into_iter().for_each(|lack| warn!("{lack}"));
+    surroundings::lacks(&spec.programs, limits, &mut accounts).into_iter().for_each(|lack| warn!("{lack}"));
     let statuses = Rc::new(Watched::for_reading(PollSet::new()?)?);
     let signals = Watched::for_reading(Signals::new().map_err(needs("signalfd4"))?)?;
     let voices = Rc::new(Watched::for_reading(PollSet::new()?)?);

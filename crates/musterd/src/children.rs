@@ -10,7 +10,7 @@ mod main_process;
 mod output;
 pub(crate) mod stdin;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -71,6 +71,8 @@ pub(crate) struct Children {
     /// Makes `MUSTER_RUN` of this daemon unlike that of any other on the same machine.
     marker_prefix: String,
     commands: Commands,
+    /// Of whom it was told that they cannot be signalled.
+    refused: HashSet<RunId>,
     notify: Notify,
 }
 
@@ -97,6 +99,7 @@ impl Children {
             notify: Notify::new(control_socket, marker_prefix.clone(), voices),
             marker_prefix,
             commands: Commands::default(),
+            refused: HashSet::new(),
         }
     }
 
@@ -379,6 +382,7 @@ impl Children {
         for &run in &gone {
             self.trees.end(run);
             self.commands.forget(run);
+            self.refused.remove(&run);
         }
         gone
     }
@@ -400,7 +404,12 @@ impl Children {
                 sent.is_unfinished
             }
             Err(error) => {
-                warn!(?runs, %signal, %error, "cannot signal the processes of a program");
+                // It is attempted again every second; once is enough to be told.
+                let known = self.refused.len();
+                self.refused.extend(runs);
+                if self.refused.len() > known {
+                    warn!(?runs, %signal, %error, "cannot signal the processes of a program");
+                }
                 false
             }
         }

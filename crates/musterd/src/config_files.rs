@@ -68,7 +68,7 @@ mod tests {
     fn is_root() -> bool {
         let is_root = nix::unistd::geteuid().is_root();
         if !is_root {
-            eprintln!("SKIPPED: needs root");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: needs root\n");
         }
         is_root
     }

@@ -8,10 +8,12 @@ use std::path::Path;
 
 use muster_api::DEFAULT_SOCKET;
 use muster_sys::limits::OriginalLimits;
+use muster_sys::rights::Rights;
 use muster_sys::tree::{Abilities, Trees};
 use serde_json::json;
 
 use crate::check::say;
+use crate::surroundings;
 
 /// One thing that was looked at.
 struct Finding {
@@ -41,6 +43,7 @@ fn examine() -> Vec<Finding> {
     vec![
         process(&abilities),
         user(),
+        groups(),
         finding("/proc", abilities.proc, "of this pid namespace", "missing: trees are followed by process groups only"),
         finding("children lists", abilities.children_lists, "in /proc", "missing: /proc is searched instead"),
         finding(
@@ -76,13 +79,21 @@ fn process(abilities: &Abilities) -> Finding {
 }
 
 fn user() -> Finding {
-    let uid = nix::unistd::geteuid();
-    let found = if uid.is_root() {
-        "root: programs may have users of their own".to_owned()
+    let (is_well, found) = surroundings::user(&Rights::own(), surroundings::mapped_users());
+    Finding { what: "user", is_well, found }
+}
+
+/// `docker run --group-add`, `supplementalGroups`: whoever gives the daemon groups means its programs.
+fn groups() -> Finding {
+    let own = Rights::own();
+    let added: Vec<String> = own.groups.iter().filter(|&&group| group != own.gid).map(u32::to_string).collect();
+    let found = if added.is_empty() {
+        "none but its own".to_owned()
     } else {
-        format!("user id {uid}: programs run as this user, and `user` can only name it")
+        let added = added.join(", ");
+        format!("{added}: programs with a `user` have that user's instead, unless `groups` names them by number")
     };
-    Finding { what: "user", is_well: true, found }
+    Finding { what: "groups", is_well: true, found }
 }
 
 fn cgroup(abilities: &Abilities) -> Finding {
@@ -93,12 +104,10 @@ fn cgroup(abilities: &Abilities) -> Finding {
     Finding { what: "cgroup", is_well: true, found }
 }
 
-/// Two for each program's output, one for each client, and some of its own.
 fn descriptors() -> Finding {
-    const OWN: u64 = 300;
     match OriginalLimits::current() {
         Ok(limits) => {
-            let programs = limits.nofile_hard.saturating_sub(OWN) / 2;
+            let programs = surroundings::programs_within(limits.nofile_hard);
             let most = if programs > 1_000_000 { "any number of".to_owned() } else { programs.to_string() };
             Finding {
                 what: "descriptors",

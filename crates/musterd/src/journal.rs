@@ -12,6 +12,10 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
     let supervisor = shared.supervisor.borrow();
     let name = |id: InstanceId| supervisor.instance(id).name();
     match event {
+        Event::State { instance, from: State::Stopping, to } => {
+            shared.stuck.borrow_mut().remove(instance);
+            write_state(shared, *instance, State::Stopping, *to);
+        }
         Event::State { instance, from, to } => write_state(shared, *instance, *from, *to),
         // One that was stopped before it came to be is none of the operator's worries.
         Event::Ended { instance, run, end: RunEnd::NotSpawned(error), expected: false, .. } => {
@@ -45,7 +49,13 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
             warn!(program = %name(*instance), %run, signal = "SIGKILL", waited = span(*waited), "{why}");
         }
         Event::Stuck { instance, run, since } => {
-            warn!(program = %name(*instance), %run, stopping = span(*since), "still there after SIGKILL");
+            let mut stuck = shared.stuck.borrow_mut();
+            let times = stuck.entry(*instance).or_insert(0);
+            *times += 1;
+            // Ever more seldom: nobody learns anything new from it.
+            if u32::is_power_of_two(*times) {
+                warn!(program = %name(*instance), %run, stopping = span(*since), "still there after SIGKILL");
+            }
         }
         Event::ShutdownBegan { reason, timeout } => {
             let timeout = span(*timeout);

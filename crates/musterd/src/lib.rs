@@ -34,6 +34,7 @@ mod secrets;
 mod shared;
 mod simulate;
 mod story;
+mod surroundings;
 mod tally;
 mod telemetry;
 mod view;

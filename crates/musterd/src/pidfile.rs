@@ -74,7 +74,8 @@ mod tests {
     #[test]
     fn neither_a_link_nor_a_directory_of_another_user_is_used() {
         if !nix::unistd::geteuid().is_root() {
-            return eprintln!("SKIPPED: needs root");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: needs root\n");
+            return;
         }
         let directory = tempfile::tempdir().unwrap();
         let (home, victim) = (directory.path().join("home"), directory.path().join("victim"));

@@ -29,6 +29,7 @@ use muster_core::{SpawnError, SpawnStep};
 
 use crate::fd;
 use crate::limits::OriginalLimits;
+use crate::rights::{Capability, Rights};
 use crate::signal::{Pid, SignalSet, not_default, set_blocked};
 use crate::user::{Accounts, LookupError};
 
@@ -166,16 +167,21 @@ impl Spawner {
             }
             None => None,
         };
-        let Some(user) = &process.user else { return Ok(Identity { groups, ..Identity::default() }) };
-        // SAFETY: these cannot fail and touch no memory.
-        let (own_uid, own_gid) = unsafe { (libc::geteuid(), libc::getegid()) };
-        let account = self.accounts.account(user, own_gid).map_err(lookup)?;
-        // Without privilege a daemon may still run programs as who it is, which setgroups(2) would refuse.
-        if own_uid != 0 && (account.uid, account.gid) == (own_uid, own_gid) {
-            return Ok(Identity { groups, account: Some(account), ..Identity::default() });
+        if process.user.is_none() && groups.is_none() {
+            return Ok(Identity::default());
+        }
+        let own = Rights::own();
+        // Taking the groups that it has changes nothing, and setgroups(2) would refuse it without privilege.
+        let change = |groups: Option<Vec<u32>>| groups.filter(|groups| !own.has_exactly(groups));
+        let Some(user) = &process.user else { return Ok(Identity { groups: change(groups), ..Identity::default() }) };
+        let account = self.accounts.account(user, own.gid).map_err(lookup)?;
+        // Without privilege a daemon, be it root, may still run programs as who it is.
+        let is_mighty = own.uid == 0 && own.has(Capability::Setgid);
+        if !is_mighty && (account.uid, account.gid) == (own.uid, own.gid) {
+            return Ok(Identity { groups: change(groups), account: Some(account), ..Identity::default() });
         }
         Ok(Identity {
-            groups: groups.or_else(|| Some(account.groups.clone())),
+            groups: change(groups.or_else(|| Some(account.groups.clone()))),
             gid: Some(account.gid),
             uid: Some(account.uid),
             account: Some(account),

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use muster_core::spec::UserSpec;
 
-use crate::fd::check;
+use crate::rights::groups;
 use crate::user::{Account, Accounts};
 
 /// A user with all its groups.
@@ -136,24 +136,6 @@ fn set_fsgid(gid: u32) -> bool {
     fsgid() == gid
 }
 
-fn groups() -> io::Result<Vec<u32>> {
-    loop {
-        // SAFETY: with a length of 0 nothing is written.
-        let count = check(unsafe { libc::getgroups(0, std::ptr::null_mut()) })?;
-        let mut groups = vec![0; usize::try_from(count).unwrap_or(0)];
-        // SAFETY: the kernel writes at most `count` numbers, and there is room for as many.
-        match check(unsafe { libc::getgroups(count, groups.as_mut_ptr()) }) {
-            Ok(count) => {
-                groups.truncate(usize::try_from(count).unwrap_or(0));
-                return Ok(groups);
-            }
-            // There are more groups by now.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 fn set_groups(groups: &[u32]) -> io::Result<()> {
     // SAFETY: the kernel reads `groups.len()` numbers from `groups`.
     match unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) } {
@@ -174,7 +156,8 @@ mod tests {
     fn rights_are_assumed_for_the_work_only_and_by_one_thread_only() {
         let before = own();
         if before.uid != 0 {
-            return eprintln!("SKIPPED: needs root");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: needs root\n");
+            return;
         }
         let user = Identity { uid: 4_242, gid: 4_343, groups: vec![4_343, 4_444] };
         let inside = with_rights_of(Some(&user), || {

@@ -272,7 +272,7 @@ mod tests {
     fn scene() -> Option<TempDir> {
         // SAFETY: geteuid touches no memory.
         if unsafe { libc::geteuid() } != 0 {
-            eprintln!("SKIPPED: needs root");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: needs root\n");
             return None;
         }
         let scene = tempfile::tempdir().unwrap();

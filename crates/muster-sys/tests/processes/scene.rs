@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -118,9 +119,9 @@ pub(crate) fn assert_no_children() {
     assert_eq!(fs::read_to_string(children).unwrap_or_default(), "", "a test left children");
 }
 
-/// Says loudly that something was not checked here.
+/// Says loudly that something was not checked here: written past the test runner's capture.
 pub(crate) fn skipped(what: &str, reason: &str) {
-    eprintln!("SKIPPED: {what}: {reason}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {reason}");
 }
 
 pub(crate) fn is_root() -> bool {

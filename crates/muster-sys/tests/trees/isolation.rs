@@ -4,6 +4,7 @@
 //! and that process forks the world, which then has one thread as the daemon has. It stays outside with a witness.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::Command;
 
 use muster_sys::signal::Pid;
@@ -60,7 +61,7 @@ fn perform_elsewhere(name: &str) {
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (stdout, stderr) = (said(&output.stdout), said(&output.stderr));
     for skipped in stderr.lines().filter(|line| line.starts_with("SKIPPED")) {
-        eprintln!("{skipped}");
+        let _ = writeln!(std::io::stderr(), "{skipped}");
     }
     assert!(output.status.success() && stdout.contains("1 passed"), "{}\n{stdout}\n{stderr}", output.status);
 }
@@ -167,9 +168,9 @@ fn end_everyone_below() {
     }
 }
 
-/// Says that a test could not be made here, and why: never silently.
+/// Says that a test could not be made here, and why. Written past the test runner's capture: never silently.
 pub(crate) fn skip(why: &str) {
-    eprintln!("SKIPPED: {why}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
 /// Declares tests, each in a world of its own.

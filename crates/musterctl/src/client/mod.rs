@@ -173,15 +173,23 @@ hint: is musterd running? `--socket` or $MUSTER_SOCKET points elsewhere
         }
     }
 
-    /// Root may connect whatever the mode says, so there is nothing to see for it.
+    /// Root may connect whatever the mode says, so it gives that power up for this test.
     #[test]
     fn a_socket_of_someone_else_is_not_allowed() {
+        const NAME: &str = "client::tests::a_socket_of_someone_else_is_not_allowed";
+        const WITHOUT_POWER: &str = "MUSTER_TEST_WITHOUT_POWER";
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         let _listener = UnixListener::bind(&path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
         if UnixStream::connect(&path).is_ok() {
-            eprintln!("SKIPPED: this user may connect to every socket; run as another one than root");
+            assert!(std::env::var_os(WITHOUT_POWER).is_none(), "without CAP_DAC_OVERRIDE the mode counts");
+            let mut command = std::process::Command::new("setpriv");
+            command.args(["--bounding-set=-dac_override", "--inh-caps=-dac_override", "--"]);
+            command.arg(std::env::current_exe().unwrap()).args([NAME, "--exact"]).env(WITHOUT_POWER, "1");
+            let output = command.output().expect("setpriv of util-linux is there");
+            let text = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && text.contains("1 passed"), "{text}");
             return;
         }
         let ended = run_on(&path, LONG);

@@ -1,0 +1,131 @@
+//! Who the daemon is, and what it may do to the identity of others: ids, groups, and three capabilities.
+//!
+//! Root is not always mighty: a container's root may lack what makes it so (`docker run --cap-drop ALL`). And others may
+//! have it (`setpriv --ambient-caps`). So the capabilities are asked, not the number.
+
+use std::io;
+
+use crate::fd::check;
+
+/// A capability that supervising programs of other users takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// Signals to processes of other users.
+    Kill,
+    /// Other groups.
+    Setgid,
+    /// Another user.
+    Setuid,
+}
+
+impl Capability {
+    /// Its name, as capabilities(7) has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Capability::Kill => "CAP_KILL",
+            Capability::Setgid => "CAP_SETGID",
+            Capability::Setuid => "CAP_SETUID",
+        }
+    }
+
+    /// From <linux/capability.h>.
+    fn number(self) -> u32 {
+        match self {
+            Capability::Kill => 5,
+            Capability::Setgid => 6,
+            Capability::Setuid => 7,
+        }
+    }
+}
+
+/// What the calling thread is and may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// The effective user id.
+    pub uid: u32,
+    /// The effective group id.
+    pub gid: u32,
+    /// The supplementary groups, sorted.
+    pub groups: Vec<u32>,
+    capabilities: u32,
+}
+
+impl Rights {
+    /// Those in force now.
+    pub fn own() -> Rights {
+        // SAFETY: these cannot fail and touch no memory.
+        let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+        let mut groups = groups().unwrap_or_default();
+        groups.sort_unstable();
+        groups.dedup();
+        Rights { uid, gid, groups, capabilities: capabilities() }
+    }
+
+    /// Whether this capability is in force.
+    pub fn has(&self, capability: Capability) -> bool {
+        self.capabilities & (1 << capability.number()) != 0
+    }
+
+    /// Whether these are the supplementary groups, so that taking them would change nothing.
+    pub(crate) fn has_exactly(&self, groups: &[u32]) -> bool {
+        let mut groups = groups.to_vec();
+        groups.sort_unstable();
+        groups.dedup();
+        self.groups == groups
+    }
+}
+
+/// The supplementary groups of this thread.
+pub(crate) fn groups() -> io::Result<Vec<u32>> {
+    loop {
+        // SAFETY: with a length of 0 nothing is written.
+        let count = check(unsafe { libc::getgroups(0, std::ptr::null_mut()) })?;
+        let mut groups = vec![0; usize::try_from(count).unwrap_or(0)];
+        // SAFETY: the kernel writes at most `count` numbers, and there is room for as many.
+        match check(unsafe { libc::getgroups(count, groups.as_mut_ptr()) }) {
+            Ok(count) => {
+                groups.truncate(usize::try_from(count).unwrap_or(0));
+                return Ok(groups);
+            }
+            // There are more groups by now.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The first 32 capabilities that are in force; all that is asked here is among them. None where the call is not allowed.
+fn capabilities() -> u32 {
+    /// `_LINUX_CAPABILITY_VERSION_3`, and 0 for the calling thread.
+    const HEADER: [u32; 2] = [0x2008_0522, 0];
+    // Twice effective, permitted and inheritable: the lower 32 of each come first.
+    let mut header = HEADER;
+    let mut sets = [[0u32; 3]; 2];
+    // SAFETY: the kernel reads the header, may write its version there, and writes two times three numbers.
+    let got = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
+    if got == 0 { sets[0][0] } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_what_the_kernel_tells_in_proc() {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let own = Rights::own();
+        assert_eq!((own.uid.to_string(), own.gid.to_string()), (field("Uid:")[1].clone(), field("Gid:")[1].clone()));
+        let mut groups: Vec<u32> = field("Groups:").iter().map(|group| group.parse().unwrap()).collect();
+        assert!(own.has_exactly(&groups));
+        groups.push(u32::MAX - 1);
+        assert!(!own.has_exactly(&groups));
+        let effective = u64::from_str_radix(&field("CapEff:")[0], 16).unwrap();
+        for (capability, number) in [(Capability::Kill, 5), (Capability::Setgid, 6), (Capability::Setuid, 7)] {
+            assert_eq!(own.has(capability), effective & (1 << number) != 0, "{}", capability.name());
+        }
+    }
+}

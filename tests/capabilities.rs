@@ -1,0 +1,115 @@
+//! Less than root's rights: what then still works, and that the rest is said once, at start and by `musterd doctor`.
+
+mod harness;
+
+use std::process::Command;
+
+use harness::{Daemon, Setting, ended, is_root, skip, wait_until};
+
+/// Root as `docker run --cap-drop ALL` leaves it.
+const POWERLESS: [&str; 4] = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
+/// Root that may become others, and has no power over them then.
+const WITHOUT_KILL: [&str; 4] = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", "--"];
+
+/// What `musterd doctor` says of one thing.
+fn doctor(wrapper: &[&str], what: &str) -> String {
+    let mut command = Command::new(wrapper[0]);
+    let out = ended(command.args(&wrapper[1..]).args([env!("CARGO_BIN_EXE_musterd"), "doctor"])).out;
+    let line = out.lines().find(|line| line.get(5..).is_some_and(|rest| rest.starts_with(what)));
+    line.unwrap_or_else(|| panic!("no line about {what}:\n{out}")).to_owned()
+}
+
+fn has_said(daemon: &Daemon, words: &str) -> usize {
+    daemon.log.lines().iter().filter(|line| line.message.contains(words)).count()
+}
+
+#[test]
+fn root_without_capabilities_runs_programs_as_root_and_says_what_it_cannot() {
+    if !is_root() {
+        return skip("only root can give up capabilities");
+    }
+    let told = doctor(&POWERLESS, "user");
+    assert!(told.starts_with("note") && told.contains("root without CAP_SETUID and CAP_SETGID"), "{told}");
+    assert!(told.ends_with("docker run --cap-add SETUID --cap-add SETGID --cap-add KILL"), "{told}");
+    let root = "[program.root]\ncommand = \"sleep 1000\"\nstartsecs = 0\nuser = \"root\"\n\
+                [program.numbers]\ncommand = \"sleep 1000\"\nstartsecs = 0\nuser = \"0:0\"\n";
+    for groups in ["--clear-groups", "--groups=0", "--groups=4711,4712"] {
+        let mut wrapper = POWERLESS.to_vec();
+        wrapper.insert(1, groups);
+        let mut daemon = Setting::supervising(root).wrapped(&wrapper).start();
+        daemon.wait_for_running("root");
+        let pid = daemon.wait_for_running("numbers");
+        let own = harness::find(daemon.pid()).and_then(|daemon| daemon.status("Groups"));
+        assert_eq!(harness::find(pid).and_then(|program| program.status("Groups")), own, "{groups}");
+        assert_eq!(has_said(&daemon, "CAP_"), 0, "{}", daemon.story());
+        daemon.finish();
+    }
+    let other = format!("{root}[program.other]\ncommand = \"sleep 1000\"\nuser = \"65534\"\nrestart = \"no\"\n");
+    let mut daemon = Setting::supervising(other).wrapped(&POWERLESS).start();
+    daemon.wait_for_running("root");
+    wait_until("the other program fails", || daemon.state("other") != "STARTING");
+    assert_eq!(
+        has_said(&daemon, "without CAP_SETUID and CAP_SETGID programs cannot have another user, as \"other\""),
+        1
+    );
+    daemon.finish();
+}
+
+#[test]
+fn without_the_right_to_kill_it_is_said_at_start_and_not_for_ever() {
+    if !is_root() {
+        return skip("only root can give up capabilities");
+    }
+    let told = doctor(&WITHOUT_KILL, "user");
+    assert!(told.starts_with("note") && told.contains("root without CAP_KILL"), "{told}");
+    assert!(doctor(&["env"], "user").ends_with("root: programs may have users of their own"));
+    let own = "[program.own]\ncommand = \"sleep 1000\"\nuser = \"root\"\n";
+    let mut daemon = Setting::supervising(own).wrapped(&WITHOUT_KILL).start();
+    assert_eq!(has_said(&daemon, "CAP_KILL"), 0, "nobody needs it: {}", daemon.story());
+    daemon.finish();
+    let other = "[program.other]\ncommand = \"sleep 1000\"\nuser = \"65534\"\nstartsecs = 0\nstopwaitsecs = 0\n";
+    let daemon = Setting::supervising(other).wrapped(&WITHOUT_KILL).start();
+    daemon.wait_for_running("other");
+    assert_eq!(has_said(&daemon, "without CAP_KILL programs of other users cannot be stopped, such as \"other\""), 1);
+    daemon.ctl(&["stop", "--no-wait", "other"]);
+    // It is attempted again each second, and told after the first, second and fourth time.
+    wait_until("it was attempted four times", || has_said(&daemon, "still there after SIGKILL") == 3);
+    assert_eq!(has_said(&daemon, "cannot signal the processes of a program"), 1, "{}", daemon.story());
+    let stuck = daemon.log.saying("still there after SIGKILL");
+    assert!(stuck[2].field("stopping").is_some_and(|span| span >= "4s".to_owned()), "{}", daemon.story());
+}
+
+#[test]
+fn groups_of_the_daemon_are_kept_by_number() {
+    if !is_root() {
+        return skip("only root can have other groups");
+    }
+    let wrapper = ["setpriv", "--groups=4711,4712", "--"];
+    let told = doctor(&wrapper, "groups");
+    assert!(told.contains(" 4711, 4712: ") && told.contains("unless `groups` names them by number"), "{told}");
+    assert!(doctor(&["setpriv", "--clear-groups", "--"], "groups").ends_with("none but its own"));
+    let programs = "[program.kept]\ncommand = \"sleep 1000\"\nstartsecs = 0\nuser = \"65534\"\ngroups = [\"4711\"]\n\
+                    [program.lost]\ncommand = \"sleep 1000\"\nstartsecs = 0\nuser = \"65534\"\n\
+                    [program.same]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
+    let mut daemon = Setting::supervising(programs).wrapped(&wrapper).start();
+    for (name, groups) in [("kept", "4711"), ("lost", "65534"), ("same", "4711 4712")] {
+        let pid = daemon.wait_for_running(name);
+        let found = harness::find(pid).and_then(|program| program.status("Groups")).unwrap_or_default();
+        assert_eq!(found.trim(), groups, "{name}");
+    }
+    daemon.finish();
+}
+
+#[test]
+fn too_few_descriptors_are_told_at_start() {
+    let many = "[program.many]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = ";
+    let limit = ["prlimit", "--nofile=1024:1024", "--"];
+    let mut daemon = Setting::supervising(format!("{many}1000\n")).wrapped(&limit).start();
+    let told = "the hard limit of 1024 descriptors is enough for 362 programs, and there are 1000: raise it to 2300";
+    assert_eq!(has_said(&daemon, told), 1, "{}", daemon.story());
+    daemon.finish();
+    let mut daemon = Setting::supervising(format!("{many}300\n")).wrapped(&limit).start();
+    assert_eq!(has_said(&daemon, "descriptors"), 0, "{}", daemon.story());
+    daemon.finish();
+    assert!(doctor(&limit, "descriptors").ends_with("up to 1024: enough for 362 programs"));
+}

@@ -1,0 +1,188 @@
+//! The pages keep their word: every command line on them is understood, and what the first pages show is what one sees.
+
+mod harness;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::{Setting, ended, is_root, send, write_executable};
+use tempfile::TempDir;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(page: &str) -> String {
+    fs::read_to_string(root().join(page)).expect("the page is there")
+}
+
+/// Every page for users.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![root().join("README.md"), root().join("docker/README.md")];
+    let mut directories = vec![root().join("docs")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("it is there") {
+            let path = entry.expect("it can be read").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
+}
+
+/// The blocks of a page in this language, without their fences.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language_of_block) = line.trim_start().strip_prefix("```") {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
+            if language_of_block == language {
+                found.push(block.iter().map(|line| format!("{line}\n")).collect());
+            }
+        }
+    }
+    found
+}
+
+/// The lines of a page that one is meant to type and that have a command of ours.
+fn typed(text: &str) -> Vec<String> {
+    let console = blocks(text, "console").into_iter().flat_map(|block| {
+        block.lines().filter_map(|line| line.trim_start().strip_prefix("$ ").map(str::to_owned)).collect::<Vec<_>>()
+    });
+    let scripts = ["sh", "bash"].into_iter().flat_map(|language| blocks(text, language));
+    let scripts = scripts.flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>());
+    let steps = blocks(text, "yaml").into_iter().flat_map(|block| {
+        block
+            .lines()
+            .filter_map(|line| line.trim_start().strip_prefix("- run: ").map(str::to_owned))
+            .collect::<Vec<_>>()
+    });
+    let starts = ["musterd ", "musterctl ", "docker ", "podman ", "kubectl "];
+    let is_ours = |line: &String| {
+        let has_command = line.contains("musterd") || line.contains("musterctl");
+        // A synopsis is not for typing.
+        has_command && !line.contains(" [") && starts.iter().any(|start| line.starts_with(start))
+    };
+    console.chain(scripts).chain(steps).filter(is_ours).collect()
+}
+
+/// A directory with our commands, and with engines that run what they are told to run in a container right here.
+fn commands() -> TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = |name: &str| directory.path().join(name);
+    symlink(env!("CARGO_BIN_EXE_musterd"), path("musterd")).expect("the directory is ours");
+    symlink(env!("CARGO_BIN_EXE_musterctl"), path("musterctl")).expect("the directory is ours");
+    let engine = b"#!/bin/sh\nwhile [ $# -gt 0 ]; do\n\
+                  case $1 in musterd|musterctl|sh) exec \"$@\" ;; esac\nshift\ndone\n";
+    for name in ["docker", "podman", "kubectl"] {
+        write_executable(&path(name), engine);
+    }
+    directory
+}
+
+/// A line in a shell, where there is neither a configuration nor a daemon.
+fn shell(line: &str, commands: &Path, place: &Path) -> harness::Ended {
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", commands.display());
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).current_dir(place).env("PATH", path).env("MUSTER_CONFIG", place.join("muster.toml"));
+    ended(command.env("MUSTER_SOCKET", place.join("sock")))
+}
+
+/// Whether a command line parser took no offence.
+fn is_understood(ended: &harness::Ended) -> bool {
+    !ended.err.contains("For more information, try '--help'") && !ended.err.contains("not a command of")
+}
+
+#[test]
+fn every_command_line_on_the_pages_is_understood() {
+    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be made"));
+    let mut tried = 0;
+    for page in pages() {
+        for line in typed(&fs::read_to_string(&page).expect("it can be read")) {
+            let ended = shell(&line, commands.path(), place.path());
+            assert!(is_understood(&ended), "{}: {line}\n{}", page.display(), ended.err);
+            tried += 1;
+        }
+    }
+    // As many as there are, about: a test that no longer finds the lines must not pass.
+    assert!(tried >= 20, "only {tried} lines were found");
+}
+
+#[test]
+fn the_check_of_the_command_lines_finds_mistakes() {
+    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be made"));
+    for line in
+        ["musterctl statsu", "docker exec shop musterctl stop", "musterd check --colour", "docker run x musterd up"]
+    {
+        assert!(!is_understood(&shell(line, commands.path(), place.path())), "{line}");
+    }
+    let found =
+        typed("```console\n$ musterctl status\nweb\n$ ls\n```\n```yaml\n- run: musterd check\n```\nmusterd x\n");
+    assert_eq!(found, ["musterctl status", "musterd check"]);
+}
+
+#[test]
+fn the_tutorial_is_what_one_sees() {
+    let page = read("docs/tutorial.md");
+    let mut programs = blocks(&page, "toml").swap_remove(0);
+    if !is_root() {
+        programs = programs.replace("user = \"www-data\"\n", "");
+    }
+    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be made"));
+    for name in ["redis-server", "nginx", "gunicorn"] {
+        // Where everybody may execute it, and read the way to it.
+        write_executable(&commands.path().join(name), b"#!/bin/sh\nexec sleep 1000\n");
+    }
+    let everybody: fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(commands.path(), everybody).expect("the directory is ours");
+    fs::write(place.path().join("muster.toml"), &programs).expect("the directory is ours");
+    let line = "musterd check -c muster.toml";
+    let shown = shell(line, commands.path(), place.path());
+    assert!(page.contains(&format!("$ {line}\n{}", shown.out)), "the page shows another answer than {shown:?}");
+    let misspelt =
+        shell(&format!("sed -i s/stopsignal/stopsginal/ muster.toml; {line}"), commands.path(), place.path());
+    assert!(misspelt.err.contains("stopsignal") || misspelt.out.contains("stopsignal"), "{misspelt:?}");
+
+    let path = format!("{}:/usr/bin:/bin", commands.path().display());
+    let mut daemon = Setting::supervising(programs).env("PATH", &path).start();
+    for name in ["app", "nginx", "redis"] {
+        daemon.wait_for_running(name);
+    }
+    let words = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect()
+    };
+    let status = page.split("$ docker exec shop musterctl status\n").nth(1).expect("the page shows the status");
+    assert_eq!(words(&daemon.ctl_well(&["status"])), words(status)[..3]);
+    // After kill -9: first it waits for its next start, then it runs.
+    send(daemon.pid_of("nginx"), 9);
+    daemon.wait_for_state("nginx", "BACKOFF");
+    let killed = page.split("kill -9").nth(1).expect("the page kills nginx");
+    let killed = killed.split_once('\n').expect("there is more").1;
+    let states: Vec<&str> = killed.lines().take(5).filter_map(|line| line.split_whitespace().nth(1)).collect();
+    let at = |state: &str| states.iter().position(|&shown| shown == state);
+    assert!(at("BACKOFF").is_some() && at("BACKOFF") < at("RUNNING"), "the page shows {states:?}");
+    let line = daemon.ctl_well(&["wait", "--for", "running", "nginx"]);
+    assert!(killed.contains("musterctl wait --for running nginx"), "the page waits: {line}");
+    daemon.wait_for_running("nginx");
+    daemon.finish();
+}
+
+#[test]
+fn the_scenarios_for_ci_hold_with_the_default_policy() {
+    let page = read("docs/how-to/test-your-restart-policy-in-ci.md");
+    let [configuration, first, second] = <[String; 3]>::try_from(blocks(&page, "toml")).expect("three blocks");
+    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be made"));
+    fs::create_dir(place.path().join("tests")).expect("the directory is ours");
+    for (name, text) in [("muster.toml", configuration), ("tests/first.toml", first), ("tests/second.toml", second)] {
+        fs::write(place.path().join(name), text).expect("the directory is ours");
+    }
+    let shown = shell("musterd simulate --scenario tests/*.toml", commands.path(), place.path());
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    assert!(shown.out.ends_with("2 scenarios, 2 as expected, 0 not\n"), "{shown:?}");
+}
