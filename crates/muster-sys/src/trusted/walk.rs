@@ -9,9 +9,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::acl::{self, Writers};
 use super::identity::with_rights_of;
 use super::judge::{self, About, Verdict};
-use super::{Identity, Refusal, Trust, acl};
+use super::{Identity, Refusal, Trust};
 use crate::fd::{change_owner, check};
 
 /// As many symbolic links as the kernel follows.
@@ -113,11 +114,19 @@ impl Walk<'_> {
         }
         let top = Verdict { works_as: None, is_shared: false, is_superior: true };
         let parent = self.levels.last().map_or(&top, |level| &level.verdict);
-        let verdict = judge::directory(&path, About::of(&about), parent, self.trust)?;
+        let primary_group = || Identity::primary_group(about.uid());
+        let mut verdict = judge::directory(&path, About::of(&about), parent, self.trust, primary_group)?;
         // What a group may do may be the mask of a list.
-        if about.mode() & 0o1020 == 0o020 && acl::lets_others_write(directory.as_fd(), self.trust)? {
-            let reason = format!("the access control list of directory {} lets others write to it", path.display());
-            return Err(Refusal::new(reason, "take that right away: setfacl -b").into());
+        if about.mode() & 0o1020 == 0o020 {
+            match acl::writers(directory.as_fd(), self.trust)? {
+                Writers::Others => {
+                    let path = path.display();
+                    let reason = format!("the access control list of directory {path} lets others write to it");
+                    return Err(Refusal::new(reason, "take that right away: setfacl -b").into());
+                }
+                Writers::User(uid) => verdict.give_to(uid),
+                Writers::Nobody => {}
+            }
         }
         let known = self.levels.last().and_then(|level| level.rights.clone());
         let rights = verdict.works_as.map(|uid| {
@@ -175,14 +184,15 @@ impl Level {
                 _ => {}
             }
             let directory = open_at(self.directory.as_fd(), &name, libc::O_RDONLY | libc::O_DIRECTORY)?;
+            if made.is_ok() {
+                // With the same rights: by now the user may have put another directory under the name.
+                // SAFETY: fchmod touches no memory of ours.
+                check(unsafe { libc::fchmod(directory.as_raw_fd(), 0o755) })?;
+            }
             Ok((made.is_ok(), directory))
         })?;
-        if made {
-            if let (Some(user), None) = (&trust.user, &self.rights) {
-                change_owner(directory.as_fd(), user.uid, user.gid)?;
-            }
-            // SAFETY: fchmod touches no memory of ours.
-            check(unsafe { libc::fchmod(directory.as_raw_fd(), 0o755) })?;
+        if let (true, Some(user), None) = (made, &trust.user, &self.rights) {
+            change_owner(directory.as_fd(), user.uid, user.gid)?;
         }
         Ok(directory)
     }
