@@ -115,9 +115,14 @@ impl Walk<'_> {
         let top = Verdict { works_as: None, is_shared: false, is_superior: true };
         let parent = self.levels.last().map_or(&top, |level| &level.verdict);
         let primary_group = || Identity::primary_group(about.uid());
-        let mut verdict = judge::directory(&path, About::of(&about), parent, self.trust, primary_group)?;
+        let mut judged = About::of(&about);
+        if is_read_only(directory.as_fd()) {
+            // Nobody can write there: configuration that Kubernetes mounts has the mode 0777.
+            judged.mode &= !0o022;
+        }
+        let mut verdict = judge::directory(&path, judged, parent, self.trust, primary_group)?;
         // What a group may do may be the mask of a list.
-        if about.mode() & 0o1020 == 0o020 {
+        if judged.mode & 0o1020 == 0o020 {
             match acl::writers(directory.as_fd(), self.trust)? {
                 Writers::Others => {
                     let path = path.display();
@@ -220,6 +225,15 @@ pub(super) fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether the mount is, or its file system. Only who may mount could change it.
+fn is_read_only(directory: BorrowedFd<'_>) -> bool {
+    // SAFETY: all zeros are a valid statvfs.
+    let mut about: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one statvfs into `about`.
+    let asked = unsafe { libc::fstatvfs(directory.as_raw_fd(), &raw mut about) };
+    asked == 0 && about.f_flag & libc::ST_RDONLY != 0
 }
 
 fn read_link(link: BorrowedFd<'_>) -> io::Result<PathBuf> {
