@@ -189,3 +189,47 @@ fn the_daemons_log_file_is_not_one_that_a_user_could_exchange() {
     }
     assert_eq!(fs::read_to_string(&victim).expect("it is there"), "precious");
 }
+
+#[test]
+fn what_a_user_put_under_an_included_name_is_neither_read_nor_shown() {
+    let kinds: [(&str, fn(&Path, &Path)); 2] = [
+        ("a link", |secret, part| symlink(secret, part).expect("it is new")),
+        ("another name", |secret, part| fs::hard_link(secret, part).expect("it is new")),
+    ];
+    for (kind, put) in kinds {
+        let Some((directory, home)) = home() else { return };
+        let secret = directory.path().join("secret");
+        fs::write(&secret, "root-only = \"words of root\"\n").expect("it can be written");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        put(&secret, &home.join("part.toml"));
+        let text = format!("include = [\"{}/*.toml\"]\n{SLEEPER}", home.display());
+        let shown = refused(&directory.path().join("muster.toml"), &text);
+        assert!(shown.contains("part.toml") && !shown.contains("words of root"), "{kind}: {shown}");
+    }
+}
+
+#[test]
+fn a_directory_that_everybody_can_write_to_is_believed_only_on_a_read_only_mount() {
+    if !harness::is_root() {
+        return harness::skip("needs root, to mount");
+    }
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let parts = directory.path().join("parts");
+    fs::create_dir_all(parts.join("..data")).expect("a directory can be made");
+    fs::write(parts.join("..data/web.toml"), SLEEPER).expect("it can be written");
+    symlink("..data/web.toml", parts.join("web.toml")).expect("it is new");
+    for path in [&parts, &parts.join("..data")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    }
+    let main = directory.path().join("muster.toml");
+    let shown = refused(&main, &format!("include = [\"{}/*.toml\"]\n", parts.display()));
+    assert!(shown.contains("everybody can replace files"), "{shown}");
+    let check = format!("mount --bind -o ro $1 $1 && exec {} check -c $2", env!("CARGO_BIN_EXE_musterd"));
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &check, "sh"]).arg(&parts).arg(&main);
+    let ended = command.output().expect("it can be started");
+    if String::from_utf8_lossy(&ended.stderr).contains("permission denied") {
+        return harness::skip("may not mount");
+    }
+    assert!(ended.status.success(), "{ended:?}");
+}

@@ -1,8 +1,8 @@
 //! Opening the files of a configuration, without trusting or waiting for what is not the administrator's.
 //!
 //! The configuration that was named at the start is believed, whatever it is. A file that it includes speaks with the same
-//! authority, so it must belong to root, the daemon's user, or the owner of the file that includes it. An environment file
-//! only gives values: it is read with the rights of the user whose directory it is in, which shuts out links to files that
+//! authority, so it and its directories must belong to root, the daemon's user, or the owner of the file that includes it.
+//! An environment file only gives values: it is read with the rights of the user whose directory it is in, which shuts out links to files that
 //! this user could not read. Nothing here blocks once the daemon runs: a FIFO would end reloading.
 
 use std::fs::{self, File, OpenOptions};
@@ -41,16 +41,28 @@ fn regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
+/// The way there is judged like a log file's: whoever can put a link or another name of root's file into the directory would
+/// choose what is read, and the error would show it.
 fn included(path: &Path, by: &Path) -> io::Result<File> {
-    let file = regular(path)?;
-    let (owner, own) = (file.metadata()?.uid(), nix::unistd::geteuid().as_raw());
-    if owner == 0 || owner == own || fs::metadata(by).is_ok_and(|includer| includer.uid() == owner) {
-        return Ok(file);
+    let (includer, own) = (fs::metadata(by)?.uid(), nix::unistd::geteuid().as_raw());
+    let is_trusted = |uid| uid == 0 || uid == own || uid == includer;
+    let by = by.display();
+    let judge = |owner| match owner {
+        owner if is_trusted(owner) => Ok(()),
+        owner => Err(io::Error::other(format!(
+            "it belongs to another user (uid {owner}) than {by}, and would have its authority; give it to the same owner or to root",
+        ))),
+    };
+    judge(fs::metadata(path)?.uid())?;
+    let place = Place::resolve(path, &Trust::program(None).with_file_owner(Some(includer)), Missing::Fail)?;
+    if let Some(user) = place.works_as().filter(|user| !is_trusted(*user)) {
+        return Err(io::Error::other(format!(
+            "uid {user} can put any file in its place, which would have the authority of {by}; move it to a directory of the same owner or of root",
+        )));
     }
-    Err(io::Error::other(format!(
-        "it belongs to another user (uid {owner}) than {}, and would have its authority; give it to the same owner or to root",
-        by.display()
-    )))
+    let opened = place.open(Access::Read, None)?;
+    judge(opened.file.metadata()?.uid())?;
+    if opened.is_regular { Ok(opened.file) } else { Err(not_regular()) }
 }
 
 fn not_regular() -> io::Error {
@@ -106,6 +118,32 @@ mod tests {
             let opened = open(&part, Role::Included { by: &main });
             assert_eq!(opened.is_ok(), expected, "{owner_of_main} {owner_of_part} {opened:?}");
         }
+    }
+
+    #[test]
+    fn who_could_choose_the_included_file_has_no_authority() {
+        if !is_root() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let (main, home, roots) =
+            (directory.path().join("main.toml"), directory.path().join("home"), directory.path().join("roots"));
+        fs::create_dir(&home).unwrap();
+        for path in [&main, &roots] {
+            fs::write(path, "key = \"secret\"\n").unwrap();
+        }
+        chown(&home, Some(4242), Some(4242)).unwrap();
+        let part = home.join("part.toml");
+        let is_opened = || open_again(&part, Role::Included { by: &main }).is_ok();
+        symlink(&roots, &part).unwrap();
+        assert!(!is_opened(), "a link");
+        fs::remove_file(&part).unwrap();
+        fs::hard_link(&roots, &part).unwrap();
+        assert!(!is_opened(), "another name");
+        fs::remove_file(&roots).unwrap();
+        assert!(!is_opened(), "root's file that was moved there");
+        chown(&home, Some(0), Some(0)).unwrap();
+        assert!(is_opened());
     }
 
     #[test]

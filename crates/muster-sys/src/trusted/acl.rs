@@ -5,30 +5,51 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::Trust;
+use super::{Identity, Trust};
 
 const USER: u16 = 0x02;
 const GROUP: u16 = 0x08;
 const MAY_WRITE: u16 = 2;
 
-/// Whether a list lets a user or group write that is not trusted. A directory that cannot be read is taken for one.
-pub(super) fn lets_others_write(directory: BorrowedFd<'_>, trust: &Trust) -> io::Result<bool> {
-    Ok(read(directory)?.is_some_and(|list| names_others(&list, trust)))
+/// Who may write to a directory by its list, besides root and the daemon's user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writers {
+    Nobody,
+    /// The program's user, and nobody else.
+    User(u32),
+    /// Somebody who is not trusted.
+    Others,
 }
 
-fn names_others(list: &[u8], trust: &Trust) -> bool {
+/// Whom the list of a directory lets write. One that cannot be read is an error.
+pub(super) fn writers(directory: BorrowedFd<'_>, trust: &Trust) -> io::Result<Writers> {
+    Ok(read(directory)?.map_or(Writers::Nobody, |list| named(&list, trust)))
+}
+
+fn named(list: &[u8], trust: &Trust) -> Writers {
     let user = trust.user.as_ref();
-    list.get(4..).unwrap_or_default().chunks_exact(8).any(|entry| {
+    let mut writers = Writers::Nobody;
+    for entry in list.get(4..).unwrap_or_default().chunks_exact(8) {
         let tag = u16::from_ne_bytes([entry[0], entry[1]]);
         let permissions = u16::from_ne_bytes([entry[2], entry[3]]);
         let id = u32::from_ne_bytes([entry[4], entry[5], entry[6], entry[7]]);
-        let is_trusted = match tag {
-            USER => trust.is_superior(id) || user.is_some_and(|user| user.uid == id),
-            GROUP => id == 0 || id == trust.own_gid || user.is_some_and(|user| user.gid == id),
-            _ => true,
+        let (is_superior, is_users) = match tag {
+            USER => (trust.is_superior(id), user.is_some_and(|user| user.uid == id)),
+            GROUP => {
+                let is_superior = id == 0 || id == trust.own_gid;
+                let is_in = |user: &Identity| user.gid == id || is_superior && user.groups.contains(&id);
+                (is_superior, user.is_some_and(is_in))
+            }
+            _ => continue,
         };
-        permissions & MAY_WRITE != 0 && !is_trusted
-    })
+        match user {
+            _ if permissions & MAY_WRITE == 0 => {}
+            Some(user) if is_users => writers = Writers::User(user.uid),
+            _ if is_superior => {}
+            _ => return Writers::Others,
+        }
+    }
+    writers
 }
 
 fn read(directory: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
@@ -55,19 +76,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_named_user_or_group_with_the_right_to_write_is_another() {
-        let trust = Trust::own();
-        let list = |entries: &[(u16, u16, u32)]| {
+    fn a_named_user_or_group_with_the_right_to_write_is_another_or_the_programs() {
+        let check = |trust: &Trust, entries: &[(u16, u16, u32)], expected| {
             let mut list = 2_u32.to_ne_bytes().to_vec();
             for (tag, permissions, id) in entries {
                 list.extend([tag.to_ne_bytes(), permissions.to_ne_bytes()].concat());
                 list.extend(id.to_ne_bytes());
             }
-            names_others(&list, &trust)
+            assert_eq!(named(&list, trust), expected, "{entries:?}");
         };
-        assert!(list(&[(0x01, 7, u32::MAX), (USER, 7, 4_242)]));
-        assert!(list(&[(GROUP, 2, 4_242)]));
-        assert!(!list(&[(USER, 5, 4_242), (GROUP, 7, 0), (USER, 7, 0), (0x04, 7, u32::MAX), (0x20, 5, u32::MAX)]));
-        assert!(!list(&[]));
+        let own = Trust { own_uid: 0, own_gid: 0, ..Trust::own() };
+        check(&own, &[(0x01, 7, u32::MAX), (USER, 7, 4_242)], Writers::Others);
+        check(&own, &[(GROUP, 2, 4_242)], Writers::Others);
+        let superiors = [(USER, 5, 4_242), (GROUP, 7, 0), (USER, 7, 0), (0x04, 7, u32::MAX), (0x20, 5, u32::MAX)];
+        check(&own, &superiors, Writers::Nobody);
+        check(&own, &[], Writers::Nobody);
+        let user = Identity { uid: 4_242, gid: 4_343, groups: vec![4_343, 0] };
+        let users = Trust { user: Some(user), ..own };
+        for entry in [(USER, 7, 4_242), (GROUP, 2, 4_343), (GROUP, 7, 0)] {
+            check(&users, &[entry, (USER, 7, 0)], Writers::User(4_242));
+            check(&users, &[entry, (USER, 7, 4_444)], Writers::Others);
+        }
+        check(&users, &[(USER, 5, 4_242)], Writers::Nobody);
     }
 }

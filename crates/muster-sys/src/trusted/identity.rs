@@ -34,6 +34,12 @@ impl From<&Account> for Identity {
 }
 
 impl Identity {
+    /// The primary group of a user, if there is an entry for it in /etc/passwd.
+    pub(super) fn primary_group(uid: u32) -> Option<u32> {
+        let gid = Identity::of_owner(uid).gid;
+        (gid != NO_GROUP).then_some(gid)
+    }
+
     /// The user that owns a directory, with the groups that /etc/group gives it.
     pub(super) fn of_owner(uid: u32) -> Identity {
         let spec = UserSpec { user: uid.to_string(), group: None };

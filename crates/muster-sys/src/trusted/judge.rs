@@ -88,11 +88,28 @@ pub(super) struct Verdict {
     pub(super) is_superior: bool,
 }
 
+impl Verdict {
+    /// This user can write to the directory, too.
+    pub(super) fn give_to(&mut self, uid: u32) {
+        self.works_as = Some(uid);
+        self.is_superior = false;
+    }
+}
+
 const OWNERS: &str = "let it belong to root or to the user of the program";
 const WRITERS: &str = "take the right to write from others: chmod go-w";
 
-/// A directory, as seen from its parent's verdict.
-pub(super) fn directory(path: &Path, about: About, parent: &Verdict, trust: &Trust) -> Result<Verdict, Refusal> {
+/// `nogroup`: nobody's own.
+const NO_GROUP: u32 = 65_534;
+
+/// A directory, as seen from its parent's verdict. `primary_group` is that of its owner, by /etc/passwd.
+pub(super) fn directory(
+    path: &Path,
+    about: About,
+    parent: &Verdict,
+    trust: &Trust,
+    primary_group: impl FnOnce() -> Option<u32>,
+) -> Result<Verdict, Refusal> {
     let user = trust.user.as_ref();
     let is_superior = trust.is_superior(about.uid);
     let shown = path.display();
@@ -116,7 +133,11 @@ pub(super) fn directory(path: &Path, about: About, parent: &Verdict, trust: &Tru
         return Err(Refusal::new(format!("everybody can replace files in directory {shown}"), WRITERS));
     }
     if for_group && !is_sticky {
-        if !(about.gid == 0 || about.gid == trust.own_gid || user.is_some_and(is_users_group)) {
+        let is_superiors = about.gid == 0 || about.gid == trust.own_gid;
+        // Many systems give every user a group of its own, with the same number.
+        let is_owners =
+            || about.gid != NO_GROUP && !is_superior && (about.gid == about.uid || primary_group() == Some(about.gid));
+        if !is_superiors && !user.is_some_and(is_users_group) && !is_owners() {
             let reason = format!("group {} can replace files in directory {shown}", about.gid);
             return Err(Refusal::new(reason, WRITERS));
         }
@@ -204,6 +225,8 @@ mod tests {
     const ROOT: u32 = 0;
     const USER: u32 = 1000;
     const OTHER: u32 = 2000;
+    /// The primary group of whoever owns a directory.
+    const PRIMARY: u32 = 3000;
 
     fn trust(user: bool) -> Trust {
         let user = user.then(|| Identity { uid: USER, gid: USER, groups: vec![USER, 44] });
@@ -227,7 +250,7 @@ mod tests {
         expected: Option<(u32, bool)>,
     ) {
         let about = about(uid, gid, libc::S_IFDIR | mode);
-        let found = directory(Path::new("/d"), about, &parent, &trust(has_user));
+        let found = directory(Path::new("/d"), about, &parent, &trust(has_user), || Some(PRIMARY));
         let found = found.ok().map(|found| (found.works_as.unwrap_or(0), found.is_shared));
         assert_eq!(found, expected, "user {has_user} parent {parent:?} uid {uid} gid {gid} mode {mode:o}");
     }
@@ -251,6 +274,14 @@ mod tests {
             (false, (OTHER, OTHER, 0o755), Some((OTHER, false))),
             (false, (OTHER, OTHER, 0o777), None),
             (false, (ROOT, OTHER, 0o2775), None),
+            (true, (USER, PRIMARY, 0o775), Some((USER, false))),
+            (true, (ROOT, PRIMARY, 0o775), None),
+            (true, (OTHER, OTHER, 0o775), None),
+            (false, (OTHER, OTHER, 0o2775), Some((OTHER, false))),
+            (false, (OTHER, PRIMARY, 0o775), Some((OTHER, false))),
+            (false, (OTHER, OTHER, 0o777), None),
+            (false, (OTHER, USER, 0o775), None),
+            (false, (NO_GROUP, NO_GROUP, 0o775), None),
         ] {
             check_directory(has_user, top(), directory, expected);
         }

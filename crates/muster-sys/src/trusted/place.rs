@@ -398,6 +398,37 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_lets_the_user_write_leaves_only_the_users_rights() {
+        let Some(scene) = scene() else { return };
+        let (shared, secret) = (directory(&scene, "shared", 0, 0o755), scene.path().join("secret"));
+        let entries: [(u16, u16, u32); 5] =
+            [(1, 7, u32::MAX), (2, 7, USER), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)];
+        let mut list = 2_u32.to_ne_bytes().to_vec();
+        for (tag, permissions, id) in entries {
+            list.extend([tag.to_ne_bytes(), permissions.to_ne_bytes()].concat());
+            list.extend(id.to_ne_bytes());
+        }
+        let path = CString::new(shared.to_str().unwrap()).unwrap();
+        let name = c"system.posix_acl_access".as_ptr();
+        // SAFETY: both are C strings, and the kernel reads `list.len()` bytes from `list`.
+        let set = unsafe { libc::setxattr(path.as_ptr(), name, list.as_ptr().cast(), list.len(), 0) };
+        if set != 0 {
+            return eprintln!("SKIPPED: needs a file system with access control lists");
+        }
+        file(&secret, 0, 0o600);
+        fs::hard_link(&secret, shared.join("log")).unwrap();
+        let place = Place::resolve(&shared.join("log"), &trust(), Missing::Fail).unwrap();
+        assert_eq!(place.works_as(), Some(USER));
+        assert!(place.open_sibling("", Access::Read, 0o644).is_err(), "another name of a secret");
+        fs::remove_file(shared.join("log")).unwrap();
+        symlink(&secret, shared.join("log")).unwrap();
+        assert!(append(&shared.join("log"), &trust()).is_err(), "root's link, moved there");
+        fs::remove_file(shared.join("log")).unwrap();
+        append(&shared.join("log"), &trust()).unwrap();
+        assert_eq!(owner_and_mode(&shared.join("log")), (USER, 0o644));
+    }
+
+    #[test]
     fn a_fifo_is_used_only_where_the_path_names_it() {
         let Some(scene) = scene() else { return };
         let users = directory(&scene, "user", USER, 0o755);

@@ -9,9 +9,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::acl::{self, Writers};
 use super::identity::with_rights_of;
 use super::judge::{self, About, Verdict};
-use super::{Identity, Refusal, Trust, acl};
+use super::{Identity, Refusal, Trust};
 use crate::fd::{change_owner, check};
 
 /// As many symbolic links as the kernel follows.
@@ -113,11 +114,24 @@ impl Walk<'_> {
         }
         let top = Verdict { works_as: None, is_shared: false, is_superior: true };
         let parent = self.levels.last().map_or(&top, |level| &level.verdict);
-        let verdict = judge::directory(&path, About::of(&about), parent, self.trust)?;
+        let primary_group = || Identity::primary_group(about.uid());
+        let mut judged = About::of(&about);
+        if is_read_only(directory.as_fd()) {
+            // Nobody can write there: configuration that Kubernetes mounts has the mode 0777.
+            judged.mode &= !0o022;
+        }
+        let mut verdict = judge::directory(&path, judged, parent, self.trust, primary_group)?;
         // What a group may do may be the mask of a list.
-        if about.mode() & 0o1020 == 0o020 && acl::lets_others_write(directory.as_fd(), self.trust)? {
-            let reason = format!("the access control list of directory {} lets others write to it", path.display());
-            return Err(Refusal::new(reason, "take that right away: setfacl -b").into());
+        if judged.mode & 0o1020 == 0o020 {
+            match acl::writers(directory.as_fd(), self.trust)? {
+                Writers::Others => {
+                    let path = path.display();
+                    let reason = format!("the access control list of directory {path} lets others write to it");
+                    return Err(Refusal::new(reason, "take that right away: setfacl -b").into());
+                }
+                Writers::User(uid) => verdict.give_to(uid),
+                Writers::Nobody => {}
+            }
         }
         let known = self.levels.last().and_then(|level| level.rights.clone());
         let rights = verdict.works_as.map(|uid| {
@@ -175,14 +189,15 @@ impl Level {
                 _ => {}
             }
             let directory = open_at(self.directory.as_fd(), &name, libc::O_RDONLY | libc::O_DIRECTORY)?;
+            if made.is_ok() {
+                // With the same rights: by now the user may have put another directory under the name.
+                // SAFETY: fchmod touches no memory of ours.
+                check(unsafe { libc::fchmod(directory.as_raw_fd(), 0o755) })?;
+            }
             Ok((made.is_ok(), directory))
         })?;
-        if made {
-            if let (Some(user), None) = (&trust.user, &self.rights) {
-                change_owner(directory.as_fd(), user.uid, user.gid)?;
-            }
-            // SAFETY: fchmod touches no memory of ours.
-            check(unsafe { libc::fchmod(directory.as_raw_fd(), 0o755) })?;
+        if let (true, Some(user), None) = (made, &trust.user, &self.rights) {
+            change_owner(directory.as_fd(), user.uid, user.gid)?;
         }
         Ok(directory)
     }
@@ -210,6 +225,15 @@ pub(super) fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether the mount is, or its file system. Only who may mount could change it.
+fn is_read_only(directory: BorrowedFd<'_>) -> bool {
+    // SAFETY: all zeros are a valid statvfs.
+    let mut about: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one statvfs into `about`.
+    let asked = unsafe { libc::fstatvfs(directory.as_raw_fd(), &raw mut about) };
+    asked == 0 && about.f_flag & libc::ST_RDONLY != 0
 }
 
 fn read_link(link: BorrowedFd<'_>) -> io::Result<PathBuf> {

@@ -16,14 +16,15 @@ use crate::shared::Shared;
 
 /// What is in force.
 pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, Problem> {
-    let in_force = shared.configuration.in_force();
-    let config = Config {
-        files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
-        musterd: effective::daemon(&in_force, reader),
-        http: effective::control(&in_force, reader),
-        programs: Value::Object(Map::new()),
+    let config = {
+        let in_force = shared.configuration.in_force();
+        Config {
+            files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
+            musterd: effective::daemon(&in_force, reader),
+            http: effective::control(&in_force, reader),
+            programs: Value::Object(Map::new()),
+        }
     };
-    drop(in_force);
     // The programs come last, one after the other.
     let head = serde_json::to_string(&config).unwrap_or_default();
     let open = head.strip_suffix("}}").unwrap_or_default().as_bytes();

@@ -22,7 +22,7 @@ use super::TELL_AGAIN;
 use super::compress::{Compressor, Job};
 use super::counters::Counters;
 use super::lines::LONGEST;
-use super::loss::Loss;
+use super::loss::{Loss, Refusals};
 use super::open::Open;
 use super::policy::FilePolicy;
 use super::rotate::Names;
@@ -47,6 +47,8 @@ pub(super) struct LogFile {
     loss: Option<Loss>,
     /// The file is not safe to use, which was told; it is tried again at this time.
     refused_until: Option<Instant>,
+    /// When a refusal was last told, how many have not been told since, and whether the last one was.
+    refusals: Refusals,
     /// When a loss was last told, and what has been lost since without a word.
     told_at: Option<Instant>,
     untold: (u64, u64),
@@ -83,6 +85,7 @@ impl LogFile {
             open: None,
             loss: None,
             refused_until: None,
+            refusals: Refusals::default(),
             told_at: None,
             untold: (0, 0),
             rotate_not_before: None,
@@ -208,7 +211,7 @@ impl LogFile {
             return Ok(());
         }
         self.open = Some(Open::new(&self.names, now)?);
-        if self.refused_until.take().is_some() {
+        if self.refused_until.take().is_some() && self.refusals.is_told {
             info!(file = %self.names.path.display(), "a log file that was refused is used again");
         }
         Ok(())
@@ -291,10 +294,16 @@ impl LogFile {
     /// The file is not safe to use. Told once, until it is.
     fn refuse(&mut self, now: Instant, error: &io::Error) {
         self.open = None;
-        if self.refused_until.is_none() {
+        let is_new = self.refused_until.is_none();
+        if is_new && self.refusals.is_to_be_told(now) {
             let (reason, hint) = Refusal::of(error).map_or(("", ""), |refusal| (refusal.reason.as_str(), refusal.hint));
             let path = self.names.path.display();
-            warn!(file = %path, reason, hint, "a log file is refused, its lines go to the console");
+            let suppressed = std::mem::take(&mut self.refusals.untold);
+            if suppressed == 0 {
+                warn!(file = %path, reason, hint, "a log file is refused, its lines go to the console");
+            } else {
+                warn!(file = %path, reason, hint, suppressed, "a log file is refused again and again");
+            }
         }
         self.refused_until = Some(now + RETRY);
     }
@@ -493,6 +502,26 @@ mod tests {
         scene.pass(1);
         assert_eq!(scene.log.append(piece(scene.now)), Left::Nothing);
         assert_eq!((scene.read("web.log"), scene.lost()), ("line\n".into(), (0, 0)));
+    }
+
+    #[test]
+    fn a_file_that_is_refused_again_and_again_is_told_once_a_minute() {
+        let mut scene = Scene::of("web.log", 0, 0);
+        let path = scene.directory.path().join("web.log");
+        let mut told = Vec::new();
+        for second in 0..=120 {
+            fs::create_dir(&path).unwrap();
+            scene.log.reopen(scene.now);
+            scene.log.prepare(scene.now);
+            if scene.log.refusals.is_told {
+                told.push(second);
+            }
+            fs::remove_dir(&path).unwrap();
+            scene.pass(1);
+            scene.append("line\n");
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!((told, scene.log.refusals.untold), (vec![0, 60, 120], 0));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use memchr::memchr_iter;
 
+use super::TELL_AGAIN;
 use super::counters::Counters;
 
 /// What has been lost since it could last be written.
@@ -24,5 +25,26 @@ impl Loss {
         self.bytes += lost.len() as u64;
         self.ends_line = last == b'\n';
         counters.count_dropped(lines, lost.len());
+    }
+}
+
+/// What was told of refusals: a program's user can bring one about whenever it likes.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    told_at: Option<Instant>,
+    pub(super) untold: u64,
+    pub(super) is_told: bool,
+}
+
+impl Refusals {
+    /// Whether this one is told: one a minute, which counts those before it.
+    pub(super) fn is_to_be_told(&mut self, now: Instant) -> bool {
+        self.is_told = self.told_at.is_none_or(|at| now >= at + TELL_AGAIN);
+        if self.is_told {
+            self.told_at = Some(now);
+        } else {
+            self.untold += 1;
+        }
+        self.is_told
     }
 }

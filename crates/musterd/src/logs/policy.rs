@@ -14,6 +14,8 @@ pub(super) struct FilePolicy {
     pub(super) rotation: Rotation,
     /// The user and group of the program, if it has one.
     user: Option<(u32, u32)>,
+    /// That user is in group 0 as well, and can write where that group can.
+    is_in_group_0: bool,
     /// It is the daemon's own file, in which no program has a part.
     is_own: bool,
     pub(super) creation: Creation,
@@ -21,7 +23,7 @@ pub(super) struct FilePolicy {
 
 impl From<Rotation> for FilePolicy {
     fn from(rotation: Rotation) -> FilePolicy {
-        FilePolicy { rotation, user: None, is_own: false, creation: Creation::default() }
+        FilePolicy { rotation, user: None, is_in_group_0: false, is_own: false, creation: Creation::default() }
     }
 }
 
@@ -29,11 +31,13 @@ impl FilePolicy {
     /// That of an instance. Fails for users and groups that do not exist.
     pub(super) fn of(spec: &InstanceSpec, accounts: &mut Accounts) -> Result<FilePolicy, LookupError> {
         let own_gid = nix::unistd::getegid().as_raw();
-        let mut find = |user| accounts.account(user, own_gid).map(|account| (account.uid, account.gid));
+        let mut find = |user| accounts.account(user, own_gid);
         let user = spec.process.user.as_ref().map(&mut find).transpose()?;
+        let is_in_group_0 = user.as_ref().is_some_and(|user| user.groups.contains(&0));
+        let user = user.map(|user| (user.uid, user.gid));
         let OutputSpec { rotation, file_mode: mode, .. } = *spec.output;
-        let owner = spec.output.file_owner.as_ref().map(find).transpose()?;
-        Ok(FilePolicy { rotation, user, is_own: false, creation: Creation { mode, owner } })
+        let owner = spec.output.file_owner.as_ref().map(find).transpose()?.map(|owner| (owner.uid, owner.gid));
+        Ok(FilePolicy { rotation, user, is_in_group_0, is_own: false, creation: Creation { mode, owner } })
     }
 
     /// That of the daemon's own log file.
@@ -45,7 +49,10 @@ impl FilePolicy {
         if self.is_own {
             return Trust::own();
         }
-        let user = self.user.map(|(uid, gid)| Identity { uid, gid, groups: vec![gid] });
+        let user = self.user.map(|(uid, gid)| {
+            let groups = if self.is_in_group_0 { vec![gid, 0] } else { vec![gid] };
+            Identity { uid, gid, groups }
+        });
         Trust::program(user).with_file_owner(self.creation.owner.map(|(uid, _)| uid))
     }
 }
