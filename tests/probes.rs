@@ -233,19 +233,19 @@ fn waiting_connections_to(port: u16) -> BTreeSet<String> {
 
 #[test]
 fn probes_leave_no_connections_behind() {
-    let server = Server::answering(200);
+    let (server, tcp) = (Server::answering(200), Server::answering(200));
     // Somebody else's client had this port before, and that connection's server is here, too.
     let others = waiting_connections_to(server.port);
     let daemon = Setting::supervising(format!(
         "[program.web]\ncommand = \"sleep 1000\"\n\
-         [program.web.probes.tcp]\ntcp = \"127.0.0.1:{0}\"\nperiod = \"10ms\"\n\
-         [program.web.probes.http]\nhttp = \"http://127.0.0.1:{0}/\"\nperiod = \"10ms\"\n",
-        server.port
+         [program.web.probes.tcp]\ntcp = \"127.0.0.1:{}\"\nperiod = \"10ms\"\n\
+         [program.web.probes.http]\nhttp = \"http://127.0.0.1:{}/\"\nperiod = \"10ms\"\n",
+        tcp.port, server.port
     ))
     .start();
     wait_until("it was asked 200 times", || server.hits() >= 200);
     // The server closes first after HTTP, and has the TIME_WAIT then; none is on the daemon's side, where it would use up
-    // ports.
+    // ports. A TCP probe must close first: a reset instead would be an error to many servers.
     let waiting = waiting_connections_to(server.port);
     assert_eq!(waiting.difference(&others).collect::<Vec<_>>(), [] as [&String; 0]);
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map_or(0, Iterator::count);
