@@ -9,6 +9,7 @@ mod availability;
 mod clients;
 mod configuration;
 mod files;
+mod floods;
 mod identity;
 mod masking;
 mod stalls;

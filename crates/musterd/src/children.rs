@@ -15,6 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use muster_core::program::HISTORY;
 use muster_core::spec::{InstanceSpec, ProcessSpec, Stdin, Target};
@@ -36,8 +37,14 @@ use crate::logs::{Logs, Source, captured};
 use crate::notify::{self, Channel, Notify, ReadyMatcher, Told};
 use crate::probes::Command;
 
-/// How often SIGKILL to what belongs to no program is repeated at the end, as long as there is any.
-const LOOKS_FOR_STRAYS: usize = 20;
+/// How long it may take at the end to stop and kill whoever is left, which is beyond the time for stopping.
+const LAST_HUNT: Duration = Duration::from_millis(1500);
+
+/// So long children are reaped in a row: those of a fork bomb may end as fast as they are reaped.
+const REAPING: Duration = Duration::from_millis(10);
+
+/// After so many that were reaped the time is looked at.
+const REAPED_AT_ONCE: usize = 32;
 
 /// A run whose main process has not been reaped.
 struct Child {
@@ -294,12 +301,16 @@ impl Children {
     }
 
     /// Reaps everything that has ended, and tells what that means for runs. What they wrote is asked to be delivered before
-    /// anything is told of it.
-    pub(crate) fn reap(&mut self, inputs: &mut VecDeque<Input>) -> io::Result<()> {
+    /// anything is told of it. False when there may be more of them: nothing else will say so.
+    pub(crate) fn reap(&mut self, inputs: &mut VecDeque<Input>) -> io::Result<bool> {
+        let end = Instant::now() + REAPING;
+        let (mut count, mut is_over) = (0_usize, false);
         let mut was_orphan = false;
         let mut ended = Vec::new();
         self.look_for_mains();
-        while let Some(reaped) = reap_next()? {
+        while !is_over && let Some(reaped) = reap_next()? {
+            count += 1;
+            is_over = count.is_multiple_of(REAPED_AT_ONCE) && Instant::now() >= end;
             self.trees.reaped(reaped.pid);
             match self.runs.remove(&reaped.pid) {
                 Some(run) if self.has_ended_with(run, &reaped, inputs) => ended.push(run),
@@ -316,7 +327,7 @@ impl Children {
         if !ended.is_empty() {
             self.logs.drain(ended);
         }
-        Ok(())
+        Ok(!is_over)
     }
 
     /// Commands of probes that have ended since the last call. What they have left behind is to be killed.
@@ -415,16 +426,14 @@ impl Children {
         }
     }
 
-    /// Signals what belongs to no program.
+    /// Signals what belongs to no program. SIGKILL is the end of everything: it is for whoever is left.
     pub(crate) fn signal_strays(&mut self, signal: Signal) {
-        let count = self.trees.signal_strays(signal);
-        if count == 0 {
-            return;
-        }
-        info!(%signal, processes = count, "signalled processes that belong to no program");
-        if signal == Signal::KILL {
-            // Some may have forked meanwhile. Who is still dying then dies without us.
-            let _ = (0..LOOKS_FOR_STRAYS).find(|_| self.trees.signal_strays(signal) == 0);
+        let count = match signal {
+            Signal::KILL => self.trees.kill_all_that_is_left(Instant::now() + LAST_HUNT),
+            _ => self.trees.signal_strays(signal),
+        };
+        if count > 0 {
+            info!(%signal, processes = count, "signalled processes that belong to no program");
         }
     }
 

@@ -62,6 +62,7 @@ fn examine() -> Vec<Finding> {
         descriptors(),
         socket(),
         processes(),
+        stop_signal(),
     ]
 }
 
@@ -144,4 +145,11 @@ fn processes() -> Finding {
         None => "no limit is told".to_owned(),
     };
     Finding { what: "processes", is_well: true, found }
+}
+
+/// Which signal an engine sends is a matter of the image, which cannot be seen from inside.
+fn stop_signal() -> Finding {
+    let found = "whatever the engine sends is a stop, except HUP, USR1 and USR2: an image with one of those as its \
+                 STOPSIGNAL (haproxy has USR1) needs STOPSIGNAL SIGTERM in the Dockerfile";
+    Finding { what: "stop signal", is_well: true, found: found.to_owned() }
 }

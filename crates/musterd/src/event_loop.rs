@@ -4,6 +4,9 @@
 //! One thread, and a closed list of sources: a deadline, signals (SIGCHLD among them), news of processes being spawned,
 //! results of probes, what programs tell, and orders from connections. Log bytes and HTTP bodies are moved elsewhere and never touch this.
 
+mod signals;
+mod sweeps;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
@@ -16,9 +19,9 @@ use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, error, info, trace, warn};
+use tracing::{debug, error, trace, warn};
 
-use crate::children::commands::is_command;
+use self::sweeps::Sweep;
 use crate::journal;
 use crate::logs::DRAIN_PATIENCE;
 use crate::logs::console::Console;
@@ -28,9 +31,6 @@ use crate::reload;
 use crate::secrets;
 use crate::shared::{Order, Shared};
 
-/// How soon SIGKILL is sent again to a tree that grows as fast as it is killed.
-const KILL_AGAIN: Duration = Duration::from_millis(10);
-
 /// After how many effects in a row children are reaped. Of a thousand programs that are stopped together, those that die
 /// while the others get their signal are taken in by then, not one after another when all are dead and no other
 /// processor has anything to do. What that means for the core it hears after the last effect, as always.
@@ -39,9 +39,8 @@ const REAP_AFTER: usize = 64;
 /// So long effects are carried out before the loop looks at its sources again. What is left goes on right after that.
 const TURN: Duration = Duration::from_millis(10);
 
-/// So many signals are taken in a row: real-time signals queue, and whoever sends them without end must not have the loop
-/// for itself.
-const SIGNALS_A_TURN: usize = 64;
+/// After so many turns everybody is asked. Until then who comes first in the list of sources may have all of them.
+const TURNS_OF_SOME: u32 = 8;
 
 /// How much later than asked the loop must wake up for that time not to count. Less is what a busy machine does.
 const LATE: Duration = Duration::from_millis(250);
@@ -74,6 +73,12 @@ pub(crate) struct EventLoop {
     to_come_up: usize,
     /// Whether as many signals were taken as may be in a row, and the others come first now.
     has_many_signals: bool,
+    /// Whether there may be children to reap of which no signal will tell.
+    is_reaping: bool,
+    /// Whether the core has effects that are still to be carried out, before it may hear anything else.
+    has_effects: bool,
+    /// How many turns there were since everybody was asked.
+    turns: u32,
     exit: Option<u8>,
 }
 
@@ -84,12 +89,6 @@ struct Deferred {
     until: Instant,
     reply: oneshot::Sender<Outcome>,
     outcome: Outcome,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Sweep {
-    unsent: Option<Signal>,
-    is_killing: bool,
 }
 
 enum Happened {
@@ -134,6 +133,9 @@ impl EventLoop {
             to_wake: Vec::new(),
             to_come_up,
             has_many_signals: false,
+            is_reaping: false,
+            has_effects: false,
+            turns: 0,
             exit: None,
         }
     }
@@ -154,6 +156,7 @@ impl EventLoop {
                 if let Ok(Some(received)) = self.signals.get_ref().next() {
                     self.handle_signals(received);
                 }
+                self.ask_everybody();
                 continue;
             }
             if let Some(code) = self.exit {
@@ -161,10 +164,11 @@ impl EventLoop {
                 debug!(milliseconds = longest.as_millis(), "the longest turn of the loop");
                 return (code, self.budget);
             }
-            let (asked, rested) = (self.next_deadline(), looked_at);
+            // What the daemon itself has spent on its work was not lost.
+            let (asked, rested) = (self.next_deadline(), Instant::now());
             let happened = self.wait().await;
             looked_at = Instant::now();
-            if asked.is_some_and(|at| looked_at.saturating_duration_since(at) > LATE) {
+            if asked.is_some_and(|at| looked_at.saturating_duration_since(at.max(rested)) > LATE) {
                 self.lose(looked_at.saturating_duration_since(rested));
             }
             // Whatever is logged on the way to the next rest is written at once.
@@ -186,12 +190,43 @@ impl EventLoop {
                     error!(%error, "cannot wait for events any more");
                     return (1, None);
                 }
+                Happened::Nothing if std::mem::take(&mut self.is_reaping) => self.reap(),
                 Happened::Nothing => {}
                 Happened::Drained => {
                     let delivered = *self.drained.borrow_and_update();
                     self.send_deferred(delivered);
                 }
             }
+            self.ask_everybody();
+        }
+    }
+
+    /// Children that end, or start, as fast as that is taken in would be all that the loop hears of. So now and then each of
+    /// the others has its turn, as far as the core may be told.
+    fn ask_everybody(&mut self) {
+        self.turns += 1;
+        if self.turns < TURNS_OF_SOME || self.has_effects {
+            return;
+        }
+        self.turns = 0;
+        let mut tokens = Vec::new();
+        // If one of these cannot be asked, the loop is told that when it waits.
+        if self.statuses.get_ref().ready(&mut tokens).is_ok() {
+            let known = self.shared.children.borrow_mut().take_outcomes(&tokens);
+            self.inputs.extend(known);
+        }
+        if self.next_deadline().is_some_and(|at| at <= Instant::now()) {
+            self.handle_deadline();
+        }
+        if let Ok(finished) = self.results.try_recv() {
+            self.handle_results(finished);
+        }
+        if let Ok(order) = self.orders.try_recv() {
+            self.handle_order(order);
+        }
+        tokens.clear();
+        if self.voices.get_ref().ready(&mut tokens).is_ok() {
+            self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs);
         }
     }
 
@@ -215,7 +250,7 @@ impl EventLoop {
             Some(order) = self.orders.recv() => Happened::Order(order),
             // The last: who talks without end keeps nothing waiting.
             tokens = self.voices.read_with(ready) => Happened::Voices(tokens),
-            () = tokio::task::yield_now(), if is_crowded => Happened::Nothing,
+            () = tokio::task::yield_now(), if is_crowded || self.is_reaping => Happened::Nothing,
         }
     }
 
@@ -268,74 +303,14 @@ impl EventLoop {
         self.shared.supervisor.borrow_mut().handle_timeout(now);
     }
 
-    /// Takes every signal that has come. Children are reaped once, after all of them.
-    fn handle_signals(&mut self, first: Received) {
-        let mut has_children = false;
-        let mut next = Some(first);
-        for _ in 0..SIGNALS_A_TURN {
-            let Some(received) = next.take() else { break };
-            has_children |= received.signal == Signal::CHLD;
-            self.handle_signal(received);
-            next = self.signals.get_ref().next().ok().flatten();
-        }
-        if let Some(last) = next {
-            // It has been read, so it must be heard.
-            has_children |= last.signal == Signal::CHLD;
-            self.handle_signal(last);
-            self.has_many_signals = true;
-        }
-        if has_children {
-            self.reap();
-        }
-    }
-
-    fn handle_signal(&mut self, received: Received) {
-        const RTMIN_PLUS_3: i32 = 37;
-        const PWR: i32 = 30;
-        /// PIPE, CONT, TSTP, TTIN, TTOU and URG: nobody means an end by them.
-        const NEVER_A_STOP: [i32; 6] = [13, 18, 20, 21, 22, 23];
-        let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
-        match signal {
-            Signal::CHLD => {}
-            Signal::TERM | Signal::INT | Signal::QUIT => self.ask_shutdown(received),
-            // What systemd-nspawn and LXC send to an init to make it stop.
-            _ if [RTMIN_PLUS_3, PWR].contains(&signal.number()) => self.ask_shutdown(received),
-            Signal::HUP => {
-                info!(sender, "asked to reload");
-                reload::on_signal(&self.shared);
-            }
-            Signal::USR1 => journal::dump(&self.shared),
-            Signal::USR2 => {
-                self.shared.children.borrow().logs().reopen();
-                // In the new one already, where it goes to a file.
-                info!(sender, "log files are opened anew");
-            }
-            // The image's STOPSIGNAL, sent by an engine from outside: WINCH of httpd, for one.
-            _ if received.is_from_outside && !NEVER_A_STOP.contains(&signal.number()) => self.ask_shutdown(received),
-            _ => debug!(%signal, sender, "ignored a signal"),
-        }
-    }
-
-    fn ask_shutdown(&mut self, received: Received) {
-        let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
-        info!(%signal, sender, uid = received.sender_uid, "asked to stop");
-        self.inputs.push_back(Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None });
-    }
-
     fn reap(&mut self) {
-        if let Err(error) = self.shared.children.borrow_mut().reap(&mut self.inputs) {
-            error!(%error, "cannot reap children");
+        match self.shared.children.borrow_mut().reap(&mut self.inputs) {
+            Ok(is_done) => self.is_reaping = !is_done,
+            Err(error) => error!(%error, "cannot reap children"),
         }
         let ended = self.shared.children.borrow_mut().take_ended_commands();
         self.kill(ended);
-        self.kill_what_grew();
-    }
-
-    /// A tree may have grown since its last SIGKILL: whoever is left of it when this is settled gets another.
-    fn kill_what_grew(&mut self) {
-        for sweep in self.sweeps.values_mut().filter(|sweep| sweep.is_killing) {
-            sweep.unsent = Some(Signal::KILL);
-        }
+        self.look_for_growth();
     }
 
     /// Takes every result that has come.
@@ -348,12 +323,6 @@ impl EventLoop {
             }
             next = self.results.try_recv().ok();
         }
-    }
-
-    /// What is left of these trees is killed, and looked after until nothing is.
-    fn kill(&mut self, commands: impl IntoIterator<Item = RunId>) {
-        let killing = Sweep { unsent: Some(Signal::KILL), is_killing: true };
-        self.sweeps.extend(commands.into_iter().map(|command| (command, killing)));
     }
 
     fn handle_order(&mut self, order: Order) {
@@ -377,7 +346,12 @@ impl EventLoop {
     fn settle(&mut self) -> bool {
         let end = Instant::now() + TURN;
         loop {
-            if !self.drain_effects(end) {
+            self.has_effects = !self.drain_effects(end);
+            if self.has_effects {
+                return false;
+            }
+            if !self.inputs.is_empty() && Instant::now() >= end {
+                self.send_sweeps();
                 return false;
             }
             if self.inputs.is_empty() {
@@ -473,38 +447,6 @@ impl EventLoop {
             muster_sys::footprint::release_startup_code();
         }
         self.to_come_up = self.to_come_up.saturating_sub(1);
-    }
-
-    /// Tells the core of trees of which nothing is left; one look serves all that ended together.
-    fn take_gone_trees(&mut self) {
-        if self.sweeps.is_empty() {
-            return;
-        }
-        let mut children = self.shared.children.borrow_mut();
-        let ended: Vec<RunId> = self.sweeps.keys().copied().filter(|&run| !children.has_main(run)).collect();
-        for run in children.take_gone(&ended) {
-            self.sweeps.remove(&run);
-            if is_command(run) {
-                self.probes.command_gone(run);
-            } else {
-                self.inputs.push_back(Input::TreeGone { run });
-            }
-        }
-    }
-
-    /// Signals what is still there of the trees that are to go, all that get the same signal at once.
-    fn send_sweeps(&mut self) {
-        let mut by_signal: BTreeMap<Signal, Vec<RunId>> = BTreeMap::new();
-        for (&run, sweep) in &mut self.sweeps {
-            if let Some(signal) = sweep.unsent.take() {
-                by_signal.entry(signal).or_default().push(run);
-            }
-        }
-        for (signal, runs) in by_signal {
-            if self.shared.children.borrow_mut().sweep(&runs, signal) {
-                self.kill_again = Some(Instant::now() + KILL_AGAIN);
-            }
-        }
     }
 }
 

@@ -102,6 +102,8 @@ pub struct Trees {
     signalled: HashMap<RunId, (Signal, HashSet<(i32, u64)>)>,
     /// When so many are observed, those that have ended are forgotten.
     most_observed: usize,
+    /// Whom SIGKILL is on its way to, where that takes more than one call.
+    hunt: Option<freeze::Hunt>,
     /// Scratch for the list of our children, kept for its capacity.
     children: Vec<i32>,
 }
@@ -144,6 +146,7 @@ impl Trees {
             observed: HashMap::new(),
             signalled: HashMap::new(),
             most_observed: walk::LEAST_OBSERVED,
+            hunt: None,
             children: Vec::new(),
         }
     }
@@ -210,6 +213,9 @@ impl Trees {
     /// A child was reaped, whoever it was: from now on its pid may be anyone's. Constant time.
     pub fn reaped(&mut self, pid: Pid) {
         self.forget_adopted(pid.0);
+        if let Some(hunt) = &mut self.hunt {
+            hunt.forget(pid.0);
+        }
         if !self.observed.is_empty() {
             self.observed.remove(&pid.0);
         }

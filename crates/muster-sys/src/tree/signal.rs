@@ -6,12 +6,16 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::time::{Duration, Instant};
 
 use muster_core::{RunId, Signal};
 
 use super::walk::{Member, Whom};
 use super::{Trees, blind, pidfd};
 use crate::signal::{Pid, send, send_group};
+
+/// How long SIGKILL to those of no run may take.
+const MOST_FOR_STRAYS: Duration = Duration::from_secs(1);
 
 /// Who of a run is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,8 +35,8 @@ pub struct Signalled {
     pub count: usize,
     /// How many are not ours to signal: a set-user-id program, when the daemon is not root.
     pub refused: usize,
-    /// Whether SIGKILL to a tree must be repeated soon, whatever else happens: the tree grows so fast that its
-    /// processes were only stopped, and none was killed yet.
+    /// Whether SIGKILL to a tree must be repeated soon, whatever else happens: the tree is so large, or grows so fast, that
+    /// so far its processes were only stopped, or some of them killed.
     pub is_unfinished: bool,
 }
 
@@ -81,9 +85,28 @@ impl Trees {
     fn kill_strays(&mut self) -> usize {
         let count = self.find(Whom::Strays).iter().filter(|member| member.stat.is_alive()).count();
         match self.signal_everyone(Signal::KILL) {
-            0 => self.kill(Whom::Strays).sent.count,
+            0 => self.kill_until(Whom::Strays, Instant::now() + MOST_FOR_STRAYS).0,
             _ => count,
         }
+    }
+
+    /// The end of everything: whoever is left below the daemon, of a run or not, is frozen and killed before this returns,
+    /// as far as that can be done until then. How many of them belonged to no run.
+    ///
+    /// PID 1 needs no freezing: kill(2) with -1 reaches everybody in one step of the kernel, and none of them forks after it.
+    pub fn kill_all_that_is_left(&mut self, until: Instant) -> usize {
+        if self.proc.this() == 1 {
+            let strays = self.find(Whom::Strays).iter().filter(|member| member.stat.is_alive()).count();
+            // SAFETY: kill touches no memory of ours. It fails only where there is nobody.
+            unsafe { libc::kill(-1, libc::SIGKILL) };
+            return strays;
+        }
+        if !self.proc.is_usable() {
+            let runs: Vec<RunId> = self.runs.keys().copied().collect();
+            self.deliver_blindly(&runs, Signal::KILL, false, &mut Delivery::default());
+            return 0;
+        }
+        self.kill_until(Whom::Everyone, until).1
     }
 
     /// Continues those main processes of these runs that are stopped. Where none is, which is nearly always, that costs one

@@ -22,6 +22,8 @@ pub(crate) enum Whom<'a> {
     Runs(&'a [RunId]),
     /// Those of nobody: see [`Trees::strays`].
     Strays,
+    /// All below the daemon.
+    Everyone,
 }
 
 /// Where a tree begins.
@@ -68,6 +70,12 @@ impl Trees {
                 let strays = self.adopted.iter().filter(|(_, owner)| matches!(owner, Owner::Nobody { .. }));
                 let mut roots: Vec<Root> = strays.map(|(&pid, _)| Root { pid, parent, run: None }).collect();
                 roots.extend(injected(&mut self.proc));
+                roots
+            }
+            Whom::Everyone => {
+                let runs: Vec<RunId> = self.runs.keys().copied().collect();
+                let mut roots = self.roots(Whom::Runs(&runs));
+                roots.extend(self.roots(Whom::Strays));
                 roots
             }
         }

@@ -124,7 +124,7 @@ crate::scenarios! {
             world.wait_for(run, 2, 1);
         }
         assert_eq!(world.trees.gone(&runs), []);
-        world.trees.signal_all(&runs[..5], Signal::KILL, Scope::Tree).unwrap();
+        while world.trees.signal_all(&runs[..5], Signal::KILL, Scope::Tree).unwrap().is_unfinished {}
         world.wait_until("the first five are gone", |world| world.trees.gone(&runs) == runs[..5]);
         for &run in &runs[5..] {
             assert_eq!(world.trees.processes(run).len(), 2, "the others live on");

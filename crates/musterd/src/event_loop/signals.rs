@@ -1,0 +1,72 @@
+//! Signals to the daemon: what each of them means.
+
+use muster_core::{Input, ShutdownReason, Signal};
+use muster_sys::signal::{Pid, Received};
+use tracing::{debug, info};
+
+use super::EventLoop;
+use crate::{journal, reload};
+
+/// So many signals are taken in a row: real-time signals queue, and whoever sends them without end must not have the loop
+/// for itself.
+const SIGNALS_A_TURN: usize = 64;
+
+impl EventLoop {
+    /// Takes every signal that has come. Children are reaped once, after all of them.
+    pub(super) fn handle_signals(&mut self, first: Received) {
+        let mut has_children = std::mem::take(&mut self.is_reaping);
+        let mut next = Some(first);
+        for _ in 0..SIGNALS_A_TURN {
+            let Some(received) = next.take() else { break };
+            has_children |= received.signal == Signal::CHLD;
+            self.handle_signal(received);
+            next = self.signals.get_ref().next().ok().flatten();
+        }
+        if let Some(last) = next {
+            // It has been read, so it must be heard.
+            has_children |= last.signal == Signal::CHLD;
+            self.handle_signal(last);
+            self.has_many_signals = true;
+        }
+        if has_children {
+            self.reap();
+        }
+    }
+
+    fn handle_signal(&mut self, received: Received) {
+        const RTMIN_PLUS_3: i32 = 37;
+        const PWR: i32 = 30;
+        const XFSZ: i32 = 25;
+        /// PIPE, CONT, TSTP, TTIN, TTOU and URG: nobody means an end by them.
+        const NEVER_A_STOP: [i32; 6] = [13, 18, 20, 21, 22, 23];
+        let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
+        // What a write of our own has caused: to log that would be the next write.
+        let is_our_own = !received.is_from_outside && sender.is_none_or(|pid| pid == Pid::this().0);
+        match signal {
+            Signal::CHLD => {}
+            _ if is_our_own && [XFSZ, Signal::PIPE.number()].contains(&signal.number()) => {}
+            Signal::TERM | Signal::INT | Signal::QUIT => self.ask_shutdown(received),
+            // What systemd-nspawn and LXC send to an init to make it stop.
+            _ if [RTMIN_PLUS_3, PWR].contains(&signal.number()) => self.ask_shutdown(received),
+            Signal::HUP => {
+                info!(sender, "asked to reload");
+                reload::on_signal(&self.shared);
+            }
+            Signal::USR1 => journal::dump(&self.shared),
+            Signal::USR2 => {
+                self.shared.children.borrow().logs().reopen();
+                // In the new one already, where it goes to a file.
+                info!(sender, "log files are opened anew");
+            }
+            // The image's STOPSIGNAL, sent by an engine from outside: WINCH of httpd, for one.
+            _ if received.is_from_outside && !NEVER_A_STOP.contains(&signal.number()) => self.ask_shutdown(received),
+            _ => debug!(%signal, sender, "ignored a signal"),
+        }
+    }
+
+    fn ask_shutdown(&mut self, received: Received) {
+        let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
+        info!(%signal, sender, uid = received.sender_uid, "asked to stop");
+        self.inputs.push_back(Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None });
+    }
+}
