@@ -76,7 +76,7 @@ fn without_the_right_to_kill_it_is_said_at_start_and_not_for_ever() {
     wait_until("it was attempted four times", || has_said(&daemon, "still there after SIGKILL") == 3);
     assert_eq!(has_said(&daemon, "cannot signal the processes of a program"), 1, "{}", daemon.story());
     let stuck = daemon.log.saying("still there after SIGKILL");
-    assert!(stuck[2].field("stopping").is_some_and(|span| span >= "4s".to_owned()), "{}", daemon.story());
+    assert!(stuck[2].field("stopping").is_some_and(|span| !span.starts_with(['1', '2', '3'])), "{}", daemon.story());
 }
 
 #[test]

@@ -165,7 +165,12 @@ fn every_command_of_musterd_works_at_a_terminal() {
     run_all(env!("CARGO_BIN_EXE_musterd"), &lines, |words| {
         // setsid(1) keeps the directory, and so does env(1).
         let mut command = Command::new("env");
-        command.arg("-C").arg(directory.path()).arg(env!("CARGO_BIN_EXE_musterd")).args(words);
+        command
+            .arg("-C")
+            .arg(directory.path())
+            .arg("PATH=/usr/bin:/bin")
+            .arg(env!("CARGO_BIN_EXE_musterd"))
+            .args(words);
         command
     });
 }

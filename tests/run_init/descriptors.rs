@@ -33,7 +33,12 @@ fn a_pipe_that_the_command_closes_is_closed() {
 #[test]
 fn the_init_keeps_the_three_standard_streams() {
     for init in [Init::Own, Init::Tini, Init::Dumb] {
-        let running = Running::start(init.with(&["--"]).args(["sh", "-c", "echo up; sleep 1000"]));
+        let words = init.with(&["--"]);
+        // In a session of its own it has no terminal, whatever the tests have; with one it keeps a descriptor for it.
+        let mut command = Command::new("setsid");
+        command.arg(words.get_program()).args(words.get_args());
+        command.envs(words.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let running = Running::start(command.args(["sh", "-c", "echo up; sleep 1000"]));
         running.line("up");
         let pid = running.pid();
         wait_until(&format!("{init:?} has closed what is the command's"), || {

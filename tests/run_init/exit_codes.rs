@@ -68,14 +68,16 @@ fn what_cannot_be_executed_says_why() {
         (plain, denied, 126, 2),
         ("/", denied, 126, 2),
     ] {
-        let own = outcome(&mut Init::Own.with(&[command]));
+        // A directory of the path that one may not search would be another reason.
+        let path = "/usr/bin:/bin";
+        let own = outcome(Init::Own.with(&[command]).env("PATH", path));
         assert_eq!(own.end, format!("exit {shells}"), "{command}");
         let small = format!("{}{}", why[..1].to_lowercase(), &why[1..]);
         assert_eq!(own.stderr, format!("musterd run: cannot run {command}: {small}\n"));
-        let tini = outcome(&mut Init::Tini.with(&["-s", command]));
+        let tini = outcome(Init::Tini.with(&["-s", command]).env("PATH", path));
         assert_eq!(tini.end, format!("exit {shells}"), "{command}");
         assert!(tini.stderr.ends_with(&format!(")] exec {command} failed: {why}\n")), "{}", tini.stderr);
-        let dumb = outcome(&mut Init::Dumb.with(&[command]));
+        let dumb = outcome(Init::Dumb.with(&[command]).env("PATH", path));
         assert_eq!(dumb.end, format!("exit {dumbs}"), "{command}");
         assert_eq!(dumb.stderr, format!("[dumb-init] {command}: {why}\n"));
     }
