@@ -16,17 +16,8 @@ use crate::shared::Shared;
 
 /// What is in force.
 pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, Problem> {
-    let config = {
-        let in_force = shared.configuration.in_force();
-        Config {
-            files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
-            musterd: effective::daemon(&in_force, reader),
-            http: effective::control(&in_force, reader),
-            programs: Value::Object(Map::new()),
-        }
-    };
+    let head = head(shared, reader);
     // The programs come last, one after the other.
-    let head = serde_json::to_string(&config).unwrap_or_default();
     let open = head.strip_suffix("}}").unwrap_or_default().as_bytes();
     let ids: Vec<_> = shared.supervisor.borrow().snapshot().iter().map(Instance::id).collect();
     let text = slices::list(&shared.turns, open, ids, b"}}", |id, text| {
@@ -39,6 +30,18 @@ pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, 
         serde_json::to_writer(text, &effective::configuration(instance, &in_force, reader))
     });
     slices::answer(StatusCode::OK, text.await)
+}
+
+/// Everything but the programs.
+fn head(shared: &Shared, reader: Reader) -> String {
+    let in_force = shared.configuration.in_force();
+    let config = Config {
+        files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
+        musterd: effective::daemon(&in_force, reader),
+        http: effective::control(&in_force, reader),
+        programs: Value::Object(Map::new()),
+    };
+    serde_json::to_string(&config).unwrap_or_default()
 }
 
 /// What is wrong with the files.
