@@ -192,7 +192,8 @@ fn the_daemons_log_file_is_not_one_that_a_user_could_exchange() {
 
 #[test]
 fn what_a_user_put_under_an_included_name_is_neither_read_nor_shown() {
-    let kinds: [(&str, fn(&Path, &Path)); 2] = [
+    type Kind = (&'static str, fn(&Path, &Path));
+    let kinds: [Kind; 2] = [
         ("a link", |secret, part| symlink(secret, part).expect("it is new")),
         ("another name", |secret, part| fs::hard_link(secret, part).expect("it is new")),
     ];

@@ -94,7 +94,8 @@ fn a_prepared_file_gives_neither_its_mode_nor_its_owner_to_the_next() {
 
 #[test]
 fn a_link_to_a_secret_is_neither_written_nor_read_nor_emptied() {
-    let kinds: [(&str, fn(&Scene)); 4] = [
+    type Kind = (&'static str, fn(&Scene));
+    let kinds: [Kind; 4] = [
         ("symbolic link", |scene| symlink(scene.at("secret"), scene.at("theirs/app.log")).expect("it is new")),
         ("link that is theirs", |scene| {
             symlink(scene.at("secret"), scene.at("theirs/app.log")).expect("it is new");

@@ -7,6 +7,7 @@
 pub(crate) mod commands;
 pub(crate) mod list;
 mod main_process;
+mod markers;
 mod output;
 pub(crate) mod stdin;
 
@@ -31,6 +32,7 @@ use tracing::{debug, info, warn};
 
 use self::commands::{Commands, is_command};
 use self::main_process::Main;
+use self::markers::{marker_prefix, markers};
 use self::output::Output;
 use self::stdin::StdinPipe;
 use crate::logs::{Logs, Source, captured};
@@ -465,19 +467,6 @@ impl Child {
     }
 }
 
-/// What tells a program, and others, which it is.
-fn markers<'a>(spec: &'a InstanceSpec, run: &'a str, index: &'a str) -> [(&'a str, &'a str); 6] {
-    let program = spec.name.split_once(':').map_or(spec.name.as_str(), |(program, _)| program);
-    [
-        ("MUSTER_PROGRAM", program),
-        ("MUSTER_INSTANCE", index),
-        (tree::MARKER, run),
-        ("SUPERVISOR_ENABLED", "1"),
-        ("SUPERVISOR_PROCESS_NAME", spec.name.as_str()),
-        ("SUPERVISOR_GROUP_NAME", program),
-    ]
-}
-
 /// A process that was killed before it could execute its program says by which signal.
 fn with_exit(error: SpawnError, exit: Exit) -> SpawnError {
     match exit {
@@ -498,10 +487,4 @@ fn open_stdin(spec: &InstanceSpec) -> Result<Option<(OwnedFd, StdinPipe)>, Spawn
 fn no_pipe(error: io::Error) -> SpawnError {
     let message = format!("cannot make a pipe for it: {error}");
     SpawnError { step: SpawnStep::Prepare, errno: error.raw_os_error().unwrap_or(0), message }
-}
-
-/// The boot id and the daemon's own pid and start tell its runs from those of an earlier daemon in the same container.
-fn marker_prefix() -> String {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    format!("{}-{:x}", std::process::id(), since_epoch.map_or(0, |span| span.as_micros()))
 }
