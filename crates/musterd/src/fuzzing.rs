@@ -3,7 +3,7 @@
 //! Compiled for them only (`cfg(fuzzing)`), so that nothing else becomes public.
 
 pub use crate::http::fuzzing::http_request;
-pub use crate::logs::fuzzing::log_lines;
+pub use crate::logs::fuzzing::{log_lines, old_log};
 use crate::notify::message::Message;
 use crate::probes;
 

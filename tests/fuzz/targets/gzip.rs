@@ -2,4 +2,9 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| musterd::fuzzing::compressed_log(bytes));
+mod scratch;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    scratch::file("app.log.1.gz", bytes);
+    musterd::fuzzing::old_log(&scratch::directory().join("app.log"));
+});

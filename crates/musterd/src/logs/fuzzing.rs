@@ -1,11 +1,14 @@
 //! The doors of the fuzz targets to the log code.
 
-use std::time::SystemTime;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-use muster_core::spec::LineFormat;
+use muster_core::spec::{LineFormat, Rotation};
 
 use super::Source;
 use super::lines::Style;
+use super::rotate::Names;
+use super::segments::{Effort, Segments};
 
 /// What a program writes, cut into pieces: the first two bytes choose the format and how it is cut.
 pub fn log_lines(bytes: &[u8]) {
@@ -31,5 +34,19 @@ pub fn log_lines(bytes: &[u8]) {
             serde_json::from_slice::<serde::de::IgnoredAny>(line).expect("each line is an object");
         }),
         LineFormat::Text => assert!(out.is_empty() || out.ends_with(b"\n")),
+    }
+}
+
+/// The log at this path, with its rotated files, as a client reads it: its last lines, and the place of one.
+pub fn old_log(path: &Path) {
+    let names = Names::new(path, Rotation { max_size: 0, max_files: 2, compress: true });
+    let effort = Effort::bounded(|| true, Duration::from_secs(5), 64 << 20);
+    for segment in Segments::of(&names, effort).flatten() {
+        if let Ok((start, count)) = segment.last_lines(0, segment.size(), 3) {
+            assert!(start <= segment.size() && count <= 3);
+        }
+        if let Ok(Some(place)) = segment.find_line(b"two\n", segment.size() / 2, 1 << 20) {
+            assert!(place < segment.size());
+        }
     }
 }
