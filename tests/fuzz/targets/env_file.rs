@@ -10,7 +10,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     scratch::file("app.env", bytes);
     let text = "[program.app]\ncommand = \"app\"\nenv_file = \"app.env\"\n";
     let paths = [scratch::file("muster.toml", text.as_bytes())];
-    let loaded = load(&Source { paths: &paths, variables: &scratch::variable, host: "host", open: &muster_config::open_any });
+    let loaded =
+        load(&Source { paths: &paths, variables: &scratch::variable, host: "host", open: &muster_config::open_any });
     for diagnostic in loaded.diagnostics.iter().take(2) {
         assert!(!diagnostic.text().is_empty());
     }
