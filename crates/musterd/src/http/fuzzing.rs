@@ -46,6 +46,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         Ok(route) => route.path(),
         Err(_) => String::new(),
     };
-    let body = body::read::<serde_json::Value>(request.into_body()).await;
-    Ok(Response::new(Full::from(format!("{told} {}", body.is_ok()))))
+    let body = body::collect(&mut request.into_body()).await;
+    let is_read = body.is_ok_and(|bytes| body::parse::<serde_json::Value>(&bytes).is_ok());
+    Ok(Response::new(Full::from(format!("{told} {is_read}"))))
 }
