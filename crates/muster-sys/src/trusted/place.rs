@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -249,11 +249,15 @@ fn existing(result: io::Result<()>) -> io::Result<bool> {
     }
 }
 
+/// From getrandom(2), or from its device where a seccomp profile takes the call away.
 fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
     // SAFETY: the kernel writes at most 8 bytes into `bytes`, and so few come whole once the pool is ready.
     let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if count == 8 { Ok(u64::from_ne_bytes(bytes)) } else { Err(io::Error::last_os_error()) }
+    if count != 8 {
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    }
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 #[cfg(test)]
