@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use muster_core::spec::{InstanceSpec, ProcessSpec, ProgramSpec, Spec};
+use muster_spec::{InstanceSpec, ProcessSpec, ProgramSpec, Spec};
 use toml::de::DeValue;
 
 use crate::check;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use muster_core::spec::{Essential, Kind, Rotation, Sink, Target};
+use muster_spec::{Essential, Kind, Rotation, Sink, Target};
 use toml::de::DeValue;
 
 use crate::build::Built;

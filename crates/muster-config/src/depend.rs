@@ -5,8 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_core::restart::RestartWhen;
-use muster_core::spec::{Dependency, DependencyCondition, Kind, ProbeKind, ProgramSpec};
+use muster_spec::{Dependency, DependencyCondition, Kind, ProbeKind, ProgramSpec, RestartWhen};
 
 use crate::build::Built;
 use crate::diagnostic::{Finding, Report, Severity};

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use muster_core::name::glob_matches;
+use muster_spec::glob_matches;
 
 /// Whether a pattern names files by their likeness and may therefore name none.
 fn is_pattern(text: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Configuration text to [`muster_core::spec::Spec`], with every mistake of every file at once, each in its place.
+//! Configuration text to [`muster_spec::Spec`], with every mistake of every file at once, each in its place.
 //!
 //! [`load`] reads files and nothing else: it prints nothing, asks nobody (the environment is passed in) and never ends
 //! the process. The way of the text: [`source`](Source) finds and reads the files, `sections` sorts their tables and

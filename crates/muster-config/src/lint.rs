@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use muster_core::spec::{InstanceSpec, ProcessSpec, UserSpec};
+use muster_spec::{InstanceSpec, ProcessSpec, UserSpec};
 
 use crate::build::{Loaded, Places};
 use crate::diagnostic::{Finding, MOST, Place, Severity, locate};

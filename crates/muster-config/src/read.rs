@@ -311,7 +311,7 @@ fn unquoted_hint(value: &str) -> Option<String> {
 fn header_hint(header: &str) -> Option<String> {
     let (kind, name) = header.split_once(':')?;
     let (kind, name) = (kind.trim(), name.trim());
-    let name = if muster_core::name::is_valid_name(name) { name } else { "NAME" };
+    let name = if muster_spec::is_valid_name(name) { name } else { "NAME" };
     match kind {
         "program" | "group" => {
             Some(format!("write [{kind}.{name}]: in TOML the parts of a table's name are joined by a dot"))

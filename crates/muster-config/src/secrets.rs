@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use muster_core::spec::InstanceSpec;
+use muster_spec::InstanceSpec;
 
 use crate::disguise::secrets_in;
 use crate::mask::{MASK, is_secret};

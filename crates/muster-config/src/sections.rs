@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_core::name::is_valid_name;
+use muster_spec::is_valid_name;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

@@ -5,7 +5,7 @@
 //! [`Shape`] in the registry. Whatever is interpolated may be given as text, so every shape lets such text through: the
 //! schema never refuses what a load accepts.
 
-use muster_core::signal::Signal;
+use muster_spec::Signal;
 use serde_json::{Value, json};
 
 use crate::keys::{Key, Table};
@@ -164,7 +164,7 @@ pub(crate) fn limit() -> Value {
 pub(crate) fn rlimits() -> Value {
     let both = reference(&table_name(Table::Rlimit));
     let mut resources = serde_json::Map::new();
-    for resource in muster_core::spec::Resource::ALL {
+    for resource in muster_spec::Resource::ALL {
         let name = resource.name().to_owned();
         resources.insert(name, json!({ "anyOf": [reference("size"), { "enum": ["unlimited", "infinity"] }, both] }));
     }
@@ -197,7 +197,7 @@ pub(crate) fn syslog() -> Value {
 
 /// `syslog_facility`: one of the known ones.
 pub(crate) fn syslog_facility() -> Value {
-    let names = muster_core::spec::SyslogFacility::ALL.map(|(name, _)| name);
+    let names = muster_spec::SyslogFacility::ALL.map(|(name, _)| name);
     or_interpolated(json!({ "enum": names }))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A foreign word's hint is written with the user's own value where that can be translated, so that it can be pasted.
 
-use muster_core::name::is_valid_name;
+use muster_spec::is_valid_name;
 use toml::Spanned;
 use toml::de::DeValue;
 

@@ -12,9 +12,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Here, instance, only, pairs_of, program, seconds, spec};
-use muster_core::spec::{
-    CheckSpec, DependencyCondition, HttpCheck, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec,
-};
+use muster_spec::{CheckSpec, DependencyCondition, HttpCheck, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec};
 
 /// What a program waits for, as `db:ready`.
 fn awaited(program: &ProgramSpec) -> Vec<String> {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use muster_config::keys::{self, Table};
 use muster_config::{Loaded, Source, load};
-use muster_core::spec::{InstanceSpec, ProbeSpec, ProgramSpec, Spec};
+use muster_spec::{InstanceSpec, ProbeSpec, ProgramSpec, Spec};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)

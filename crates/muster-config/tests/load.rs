@@ -15,13 +15,10 @@ use std::time::Duration;
 
 use common::{Here, environment, instance, only, pairs, pairs_of, program, seconds, spec};
 use muster_config::LookedAt;
-use muster_core::restart::{
-    Backoff, Exceeded, Forget, Growth, Jitter, Judged, Limit, Preset, Reset, RestartPolicy, RestartWhen, StartFailures,
-};
-use muster_core::signal::Signal;
-use muster_core::spec::{
-    Essential, Kind, LineFormat, LogFormat, LogLevel, OutputSpec, Overflow, RateLimit, Resource, Rlimit, Rotation,
-    Sink, StopScope, Target, UserSpec,
+use muster_spec::{
+    Backoff, Essential, Exceeded, Forget, Growth, Jitter, Judged, Kind, Limit, LineFormat, LogFormat, LogLevel,
+    OutputSpec, Overflow, Preset, RateLimit, Reset, Resource, RestartPolicy, RestartWhen, Rlimit, Rotation, Signal,
+    Sink, StartFailures, StopScope, Target, UserSpec,
 };
 
 #[test]

@@ -11,12 +11,11 @@ use std::time::Duration;
 use std::time::Instant;
 
 use muster_core::random::Random;
-use muster_core::restart::RestartPolicy;
-use muster_core::spec::{
-    Dependency, DependencyCondition, Essential, InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec, StopScope,
-    StopSpec, StopStep, Target,
+use muster_core::{Effect, Input, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb};
+use muster_spec::{
+    Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec,
+    RestartPolicy, RunId, Signal, StopScope, StopSpec, StopStep, Target,
 };
-use muster_core::{Effect, Exit, Input, RequestId, RunId, Settings, ShutdownReason, Signal, Supervisor, Time, Verb};
 
 fn main() {
     println!("{:>9} {:>9} {:>9}  what, and how long in ms", "instances", "waves", "edges");

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use muster_spec::InstanceId;
+
 use crate::cause::{Asker, StopCause};
-use crate::name::InstanceId;
 use crate::order::{Group, Wave};
 
 /// Which batch.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::explain::Span;
+use muster_spec::Span;
 
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,16 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_spec::{Exit, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, Signal, SpawnError, State};
+
 use crate::cause::StopCause;
-use crate::exit::{Exit, RunEnd, SpawnError};
 use crate::explain::Verdict;
 use crate::health::{Health, ProbeOutcome};
-use crate::name::{InstanceId, RunId, Selector};
 use crate::plan::Plan;
 use crate::request::{Outcome, RequestId, Verb};
-use crate::signal::Signal;
-use crate::spec::{InstanceSpec, ProgramSpec};
-use crate::state::State;
 use crate::supervisor::Settings;
 
 /// What happened.

@@ -3,19 +3,15 @@
 //! A [`Verdict`] is made with every decision and kept with the run it is about. It holds numbers only and allocates
 //! nothing; the words are made when somebody asks for them ([`words`]). [`crate::restart`] decides, this tells.
 
-mod span;
 mod words;
 
 use std::time::Duration;
 
-use crate::effect::ShutdownReason;
-use crate::exit::{Exit, RunEnd};
-use crate::name::InstanceId;
-use crate::program::{Instance, PastRun};
-use crate::restart::{Changed, Jitter, Limit, Preset, RestartWhen};
-use crate::supervisor::Supervisor;
+use muster_spec::{Changed, Exit, InstanceId, Jitter, Limit, Preset, RestartWhen, RunEnd};
 
-pub use span::Span;
+use crate::effect::ShutdownReason;
+use crate::program::{Instance, PastRun};
+use crate::supervisor::Supervisor;
 
 /// What came of an end, and by which rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -156,25 +152,6 @@ impl Verdict {
     /// Whether the policy was asked at all.
     pub const fn is_policys(&self) -> bool {
         !matches!(self, Verdict::Stopped | Verdict::Held)
-    }
-}
-
-impl RestartWhen {
-    /// Its word in the configuration.
-    pub const fn name(self) -> &'static str {
-        match self {
-            RestartWhen::Never => "no",
-            RestartWhen::OnFailure => "on-failure",
-            RestartWhen::Always => "always",
-            RestartWhen::UnlessStopped => "unless-stopped",
-        }
-    }
-}
-
-impl Preset {
-    /// Its name in the configuration.
-    pub fn name(self) -> &'static str {
-        Preset::ALL.iter().find(|(_, preset)| *preset == self).map_or("", |(name, _)| name)
     }
 }
 

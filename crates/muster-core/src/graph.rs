@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_spec::{Dependency, DependencyCondition, Goal, Kind, ProgramSpec, State};
+
 use crate::health::{Health, Readiness};
 use crate::program::Instance;
-use crate::spec::{Dependency, DependencyCondition, Kind, ProgramSpec};
-use crate::state::{Goal, State};
 
 /// Which of the five conditions an instance meets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use crate::spec::{InstanceSpec, ProbeKind, ReadySpec};
+use muster_spec::{InstanceSpec, ProbeKind, ReadySpec};
+
 use crate::time::Time;
 
 /// The answer of one check.
@@ -198,7 +199,7 @@ impl Checks {
 
     /// Whether the run is well. A readiness probe that has never passed says nothing about that.
     pub(crate) fn health(&self, spec: &InstanceSpec) -> Health {
-        let fails = |(probe, check): (&crate::spec::ProbeSpec, &Check)| {
+        let fails = |(probe, check): (&muster_spec::ProbeSpec, &Check)| {
             check.passes == Some(false) && (probe.kind != ProbeKind::Readiness || check.has_passed)
         };
         let mut probes = spec.probes.iter().zip(&self.checks);
@@ -249,7 +250,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::spec::{CheckSpec, OutputSpec, ProbeSpec, ProcessSpec, Target};
+    use muster_spec::{CheckSpec, OutputSpec, ProbeSpec, ProcessSpec, Target};
 
     fn at(ms: u64) -> Time {
         Time::from_origin(Duration::from_millis(ms))

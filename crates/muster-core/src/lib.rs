@@ -1,7 +1,7 @@
 //! The rules of supervision, and nothing else.
 //!
 //! The core is told the time and what happened ([`Input`]) and answers with what to do ([`Effect`]). It has no
-//! dependency, no I/O, no clock and no pid, so everything that can be known about restarting, stopping, ordering and
+//! I/O, no clock and no pid, so everything that can be known about restarting, stopping, ordering and
 //! giving up is tested here in microseconds, in every order.
 //!
 //! Start reading at [`program`] (one instance: goal, state, transitions), then [`supervisor`] (all of them together).
@@ -13,11 +13,9 @@ mod batch;
 mod budget;
 pub mod cause;
 pub mod effect;
-pub mod exit;
 pub mod explain;
 mod graph;
 pub mod health;
-pub mod name;
 pub mod order;
 pub mod plan;
 pub mod program;
@@ -25,9 +23,6 @@ pub mod random;
 pub mod request;
 pub mod restart;
 mod shutdown;
-pub mod signal;
-pub mod spec;
-pub mod state;
 pub mod stop;
 pub mod supervisor;
 pub mod time;
@@ -35,15 +30,11 @@ pub mod timers;
 
 pub use cause::{Asker, StopCause};
 pub use effect::{Effect, Event, Input, Scope, ShutdownReason};
-pub use exit::{Exit, RunEnd, SpawnError, SpawnStep};
 pub use explain::Verdict;
 pub use health::{Health, ProbeOutcome, Readiness};
-pub use name::{InstanceId, RunId, Selector};
 pub use plan::Plan;
 pub use program::{Instance, PastRun};
 pub use request::{Awaited, Done, Failure, Outcome, RequestId, Verb};
-pub use signal::Signal;
-pub use spec::Spec;
-pub use state::{Goal, State};
+
 pub use supervisor::{Settings, Supervisor};
 pub use time::Time;

@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 
+use muster_spec::InstanceId;
+
 use crate::graph::Graph;
-use crate::name::InstanceId;
 
 /// A part of a wave that stops at the same time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

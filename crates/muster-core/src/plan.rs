@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::spec::{InstanceSpec, OutputSpec, ProgramSpec};
+use muster_spec::{InstanceSpec, OutputSpec, ProgramSpec};
 
 /// What a reload does, or would do. Names of instances, in the order of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

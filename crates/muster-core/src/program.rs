@@ -14,19 +14,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_spec::{Exit, Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, SpawnError, State};
+
 use crate::batch::BatchId;
 use crate::cause::StopCause;
 use crate::effect::{Effect, Event};
-use crate::exit::{Exit, RunEnd, SpawnError};
 use crate::explain::Verdict;
 use crate::health::{Checks, Health};
-use crate::name::{InstanceId, RunId};
 use crate::random::Random;
 use crate::request::Change;
-use crate::restart::{Decision, Ended, Tally};
-use crate::spec::{InstanceSpec, Kind, ProgramSpec};
-use crate::state::{Goal, State};
-use crate::stop::{StopPlan, total_patience};
+use crate::restart::{self, Decision, Ended, Tally};
+use crate::stop::StopPlan;
 use crate::time::Time;
 use crate::timers::{Slot, Timers};
 
@@ -358,7 +356,7 @@ impl Instance {
     }
 
     fn begin_run(&mut self, turn: &mut Turn<'_>) {
-        if let Some(verdict) = self.program.restart.refuse_start(&self.tally, turn.now) {
+        if let Some(verdict) = restart::refuse_start(&self.program.restart, &self.tally, turn.now) {
             return self.refuse(turn, verdict);
         }
         *turn.next_run += 1;
@@ -444,9 +442,9 @@ impl Instance {
         };
         let (policy, random) = (&self.program.restart, turn.random.next_unit());
         let verdict = match &past.end {
-            RunEnd::NotSpawned(error) if error.is_shortage() => policy.judge_shortage(&mut self.tally),
-            RunEnd::NotSpawned(_) => policy.judge_failed_start(&mut self.tally, ended, random),
-            RunEnd::Exited(_) => policy.judge(&mut self.tally, ended, random),
+            RunEnd::NotSpawned(error) if error.is_shortage() => restart::judge_shortage(policy, &mut self.tally),
+            RunEnd::NotSpawned(_) => restart::judge_failed_start(policy, &mut self.tally, ended, random),
+            RunEnd::Exited(_) => restart::judge(policy, &mut self.tally, ended, random),
         };
         let (run, success, code) = (past.run, past.success, past.end.shell_code());
         let has_exited = matches!(past.end, RunEnd::Exited(_));
@@ -471,12 +469,5 @@ impl Instance {
             }
             _ => self.give_up(turn, run, code, verdict),
         }
-    }
-}
-
-impl ProgramSpec {
-    /// How long stopping it may take before SIGKILL.
-    pub fn patience(&self) -> Duration {
-        total_patience(&self.stop)
     }
 }

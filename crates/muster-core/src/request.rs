@@ -7,12 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use muster_spec::{Goal, InstanceId, RunEnd, RunId, Signal, State};
+
 use crate::effect::Scope;
-use crate::exit::RunEnd;
-use crate::name::{InstanceId, RunId};
 use crate::plan::Plan;
-use crate::signal::Signal;
-use crate::state::{Goal, State};
 
 /// Which request, in the shell's numbering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use muster_spec::InstanceId;
+
 use crate::batch::BatchId;
 use crate::budget::Wants;
 use crate::effect::{Event, ShutdownReason};
-use crate::name::InstanceId;
 use crate::time::Time;
 
 /// What is kept of the budget for the time after the last SIGKILL: the kernel must take the processes down, and the daemon

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use crate::signal::Signal;
-use crate::spec::{StopSpec, StopStep};
+use muster_spec::{Signal, StopSpec, StopStep};
+
 use crate::time::Time;
 
 /// How long after a SIGKILL that has not ended everything it is sent again. A process in uninterruptible sleep dies only
@@ -39,7 +39,7 @@ pub struct StopPlan {
 impl StopPlan {
     /// Begins the plan. With a `budget` shorter than the configured patience, every step is shortened alike.
     pub fn begin(spec: &StopSpec, now: Time, budget: Option<Duration>) -> StopPlan {
-        let total = total_patience(spec);
+        let total = spec.patience();
         let mut steps = spec.steps.clone();
         let is_cut_short = budget.is_some_and(|budget| budget < total);
         if let Some(budget) = budget.filter(|&budget| budget < total) {
@@ -141,11 +141,6 @@ impl StopPlan {
     }
 }
 
-/// How long a program may take to stop before SIGKILL, all its signals together.
-pub fn total_patience(spec: &StopSpec) -> Duration {
-    patience_of(&spec.steps)
-}
-
 fn patience_of(steps: &[StopStep]) -> Duration {
     steps.iter().fold(Duration::ZERO, |total, step| total.saturating_add(step.patience))
 }
@@ -153,7 +148,7 @@ fn patience_of(steps: &[StopStep]) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::StopScope;
+    use muster_spec::StopScope;
 
     fn at(ms: u64) -> Time {
         Time::from_origin(Duration::from_millis(ms))

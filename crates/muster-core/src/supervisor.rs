@@ -14,19 +14,18 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_spec::{Goal, InstanceId, OnFailure, ProgramSpec, RunId, Selector, State, pattern_matches};
+
 use crate::batch::{Batches, Purpose};
 use crate::cause::Asker;
 use crate::effect::{Effect, Input, ShutdownReason};
 use crate::graph::{Graph, Met};
 use crate::health::{Health, ProbeOutcome, Readiness};
-use crate::name::{InstanceId, RunId, Selector, pattern_matches};
 use crate::order::start_order;
 use crate::program::{FinalEnd, Instance, Turn};
 use crate::random::Random;
 use crate::request::{Change, Failure, Outcome, RequestId, Requests};
 use crate::shutdown::Shutdown;
-use crate::spec::{OnFailure, ProgramSpec};
-use crate::state::{Goal, State};
 use crate::time::Time;
 
 /// With what the daemon exits when a probe with `on_failure = "shutdown"` has failed.

@@ -7,8 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use muster_core::Exit;
-use muster_core::spec::ProcessSpec;
+use muster_spec::{Exit, ProcessSpec};
 use muster_sys::limits::OriginalLimits;
 use muster_sys::reap::reap_next;
 use muster_sys::signal::Pid;

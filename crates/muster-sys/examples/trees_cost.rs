@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use muster_core::{RunId, Signal};
+use muster_spec::{RunId, Signal};
 use muster_sys::reap::reap_next;
 use muster_sys::signal::Pid;
 use muster_sys::tree::{Scope, Trees};

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use muster_core::Signal;
+use muster_spec::Signal;
 
 use crate::fd::check;
 pub use crate::limits::raise_descriptor_limit;

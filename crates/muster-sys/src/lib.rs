@@ -17,6 +17,7 @@ pub mod oom;
 pub mod pollset;
 pub mod reap;
 pub mod rights;
+pub mod say;
 pub mod signal;
 pub mod spawn;
 pub mod tree;

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use muster_core::spec::Resource;
+use muster_spec::Resource;
 
 use crate::fd::check;
 

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use muster_core::{Exit, Signal};
+use muster_spec::{Exit, Signal};
 
 use crate::signal::Pid;
 

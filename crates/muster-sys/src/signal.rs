@@ -10,7 +10,7 @@ use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use muster_core::Signal;
+use muster_spec::Signal;
 
 use crate::fd::check;
 

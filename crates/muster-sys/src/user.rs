@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use muster_core::spec::UserSpec;
+use muster_spec::UserSpec;
 
 /// Everything that becoming a user takes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_core::Supervisor;
-use muster_core::spec::Spec;
+use muster_logs::{Consoles, Logs, Memory};
+use muster_spec::Spec;
 use muster_sys::async_fd::Watched;
 use muster_sys::limits::OriginalLimits;
 use muster_sys::pollset::PollSet;
@@ -22,20 +23,18 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::check::complain;
 use crate::children::Children;
 use crate::clock::Clock;
 use crate::event_loop::EventLoop;
 use crate::http::access::Access;
 use crate::http::server::Server;
 use crate::http::socket::{Socket, SocketError};
-use crate::logs::memory::Memory;
-use crate::logs::{Consoles, Logs};
 use crate::pidfile::Pidfile;
 use crate::reload::{self, Configuration, Sources};
 use crate::shared::{ORDERS, Shared};
 use crate::surroundings;
 use crate::telemetry;
+use muster_sys::say::complain;
 
 /// How long answers and log lines that are on their way may take at the end.
 const LAST_MOMENT: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@
 //! divided among clients, so that all of them together never take a descriptor that a program or probe needs. The budget
 //! is made at the start, and again when a reload changes what there is to supervise.
 
-use muster_core::spec::{CheckSpec, InstanceSpec, OutputSpec, ReadySpec, Sink, Stdin, Target};
+use muster_spec::{CheckSpec, InstanceSpec, OutputSpec, ReadySpec, Sink, Stdin, Target};
 
 /// What the daemon has open itself, and what it opens for a moment: /proc, the configuration, a rotation, a lookup.
 const OWN: usize = 32;
@@ -58,7 +58,7 @@ impl Budget {
             connections: share(2, CONNECTION, FEWEST_CONNECTIONS, MOST_CONNECTIONS),
             followers: share(4, CONNECTION, 1, MOST_FOLLOWERS),
             listeners: share(8, CONNECTION, 1, MOST_LISTENERS),
-            searches: share(8, SEARCH, 1, crate::logs::older::MOST),
+            searches: share(8, SEARCH, 1, muster_logs::MOST_SEARCHES),
             answers: MOST_ANSWERS,
         }
     }

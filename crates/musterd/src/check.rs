@@ -1,9 +1,10 @@
 //! Reading the configuration, for supervising and for `musterd check`.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use muster_config::{Diagnostic, Loaded, Machine, Opener, Severity, Source, Unfit, Who};
+use muster_sys::say::{complain, say};
 use muster_sys::user::{Accounts, LookupError};
 use serde_json::json;
 
@@ -124,14 +125,4 @@ fn as_json(loaded: &Loaded) -> String {
     };
     let all: Vec<_> = loaded.diagnostics.iter().map(diagnostic).collect();
     json!({"files": loaded.files, "diagnostics": all}).to_string()
-}
-
-/// A line on stdout; a reader that is gone is no reason to fail.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
-}
-
-/// A line on stderr, from before there is a log.
-pub(crate) fn complain(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
 }

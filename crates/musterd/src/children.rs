@@ -19,8 +19,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use muster_core::program::HISTORY;
-use muster_core::spec::{InstanceSpec, ProcessSpec, Stdin, Target};
-use muster_core::{Exit, Input, RunId, Scope, Signal, SpawnError, SpawnStep};
+use muster_core::{Input, Scope};
+use muster_logs::{Logs, ReadyMatcher, Source, captured};
+use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Stdin, Target};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, reap_next};
@@ -35,8 +36,8 @@ use self::main_process::Main;
 use self::markers::{marker_prefix, markers};
 use self::output::Output;
 use self::stdin::StdinPipe;
-use crate::logs::{Logs, Source, captured};
-use crate::notify::{self, Channel, Notify, ReadyMatcher, Told};
+
+use crate::notify::{self, Channel, Notify, Told};
 use crate::probes::Command;
 
 /// How long it may take at the end to stop and kill whoever is left, which is beyond the time for stopping.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::simulate::cli::{RehearseArgs, SimulateArgs};
+use muster_simulate::{RehearseArgs, SimulateArgs};
 
 /// The supervisor for containers that run more than one program.
 #[derive(Debug, Parser)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_core::{Exit, RunEnd, RunId, Signal};
+use muster_spec::{Exit, RunEnd, RunId, Signal};
 use muster_sys::oom::Kills;
 
 /// How many runs are remembered at most, in either way.

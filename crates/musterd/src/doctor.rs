@@ -12,8 +12,8 @@ use muster_sys::rights::Rights;
 use muster_sys::tree::{Abilities, Trees};
 use serde_json::json;
 
-use crate::check::say;
 use crate::surroundings;
+use muster_sys::say::say;
 
 /// One thing that was looked at.
 struct Finding {

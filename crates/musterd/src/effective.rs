@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use muster_config::{mask_text, mask_words};
 use muster_core::Instance;
-use muster_core::restart::{
-    Exceeded, Forget, Growth, Jitter, Limit, Preset, Reset, RestartPolicy, RestartWhen, StartFailures,
-};
-use muster_core::spec::{
-    CheckSpec, ControlSpec, DaemonSpec, Essential, InstanceSpec, Kind, LineFormat, LogFormat, LogLevel, OnFailure,
-    OutputSpec, Overflow, ProbeKind, ProbeSpec, ProcessSpec, ReadySpec, Sink, Stdin, StopScope, Target, UserSpec,
+use muster_spec::{
+    CheckSpec, ControlSpec, DaemonSpec, Essential, Exceeded, Forget, Growth, InstanceSpec, Jitter, Kind, Limit,
+    LineFormat, LogFormat, LogLevel, OnFailure, OutputSpec, Overflow, Preset, ProbeKind, ProbeSpec, ProcessSpec,
+    ReadySpec, Reset, RestartPolicy, RestartWhen, Sink, StartFailures, Stdin, StopScope, Target, UserSpec,
 };
 use serde_json::{Map, Value, json};
 
@@ -312,7 +310,7 @@ fn logs(output: &OutputSpec) -> Value {
         "mode": format!("{:04o}", output.file_mode),
         "owner": output.file_owner.as_ref().map(user),
         "buffer_size": output.buffer_size,
-        "memory": crate::logs::remembered(output),
+        "memory": muster_logs::remembered(output),
         "overflow": match output.overflow {
             Overflow::Drop => "drop",
             Overflow::Block => "block",

@@ -12,9 +12,9 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::{
-    Effect, Event, Input, Instance, Outcome, ProbeOutcome, RequestId, RunId, Scope, ShutdownReason, Signal, State,
-};
+use muster_core::{Effect, Event, Input, Instance, Outcome, ProbeOutcome, RequestId, Scope, ShutdownReason};
+use muster_logs::{Console, DRAIN_PATIENCE};
+use muster_spec::{RunId, Signal, State};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
@@ -23,8 +23,6 @@ use tracing::{debug, error, trace, warn};
 
 use self::sweeps::Sweep;
 use crate::journal;
-use crate::logs::DRAIN_PATIENCE;
-use crate::logs::console::Console;
 use crate::probes::{Finished, Probes};
 use crate::publish::publish;
 use crate::reload;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use muster_core::spec::InstanceSpec;
-use muster_core::{Health, Plan, RunEnd, RunId, State, StopCause, Time, Verdict};
+use muster_core::{Health, Plan, StopCause, Time, Verdict};
+use muster_spec::{InstanceSpec, RunEnd, RunId, State};
 
 /// How many events are remembered at least.
 const FEWEST: usize = 1024;

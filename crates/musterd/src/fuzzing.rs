@@ -3,9 +3,9 @@
 //! Compiled for them only (`cfg(fuzzing)`), so that nothing else becomes public.
 
 pub use crate::http::fuzzing::http_request;
-pub use crate::logs::fuzzing::{log_lines, old_log};
 use crate::notify::message::Message;
 use crate::probes;
+pub use muster_logs::fuzzing::{log_lines, old_log};
 
 /// A datagram of sd_notify.
 pub fn notification(bytes: &[u8]) {

@@ -1,6 +1,7 @@
 //! What the core tells onlookers, as messages for the operator at three in the morning.
 
-use muster_core::{Event, Health, Instance, InstanceId, PastRun, RunEnd, ShutdownReason, State};
+use muster_core::{Event, Health, Instance, PastRun, ShutdownReason};
+use muster_spec::{InstanceId, RunEnd, State};
 use tracing::{debug, error, info, warn};
 
 use crate::deaths::OutOfMemory;

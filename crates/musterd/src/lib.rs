@@ -22,17 +22,13 @@ mod feed;
 pub mod fuzzing;
 mod http;
 mod journal;
-mod logs;
 mod notify;
 mod pidfile;
 mod probes;
 mod publish;
-mod rehearse;
 mod reload;
-pub mod run;
 mod secrets;
 mod shared;
-mod simulate;
 mod story;
 mod surroundings;
 mod tally;
@@ -44,9 +40,20 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use muster_config::Loaded;
+use muster_simulate::Host;
+use muster_sys::say::{complain, say};
 
 use cli::{Cli, Command};
 use reload::Sources;
+
+/// What simulations and rehearsals take from the daemon.
+const HOST: Host = Host {
+    load: |paths| Ok(check::load(&check::find(paths)?, &config_files::open)),
+    open: config_files::open,
+    report: check::write_diagnostics,
+    mask: secrets::mask,
+    supervise: |spec| boot::supervise(spec, Sources::default()),
+};
 
 /// The program `musterd`.
 pub fn main() -> ExitCode {
@@ -61,13 +68,13 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     muster_sys::boot::take_signals();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     // The init of one program has its own way with options, and nothing to do with the rest.
-    if let Some(compat) = arguments.first().and_then(|name| run::Compat::called(name)) {
-        return ExitCode::from(run::main_as(compat, &arguments));
+    if let Some(compat) = arguments.first().and_then(|name| muster_init::Compat::called(name)) {
+        return ExitCode::from(muster_init::main_as(compat, &arguments));
     }
     if arguments.get(1).is_some_and(|first| first == "run") {
-        return ExitCode::from(run::main(&arguments[2..]));
+        return ExitCode::from(muster_init::main(&arguments[2..]));
     }
-    if let Some(code) = rehearse::part(&arguments) {
+    if let Some(code) = muster_simulate::part(HOST, &arguments) {
         return ExitCode::from(code);
     }
     muster_sys::boot::seal_inherited_descriptors();
@@ -77,7 +84,7 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         // `docker run IMAGE bash`: the command takes the place of the daemon's arguments.
         Err(message) if is_a_command(&message, &first) => {
             let command = first.display();
-            check::complain(&format!(
+            complain(&format!(
                 "musterd: not a command of musterd: {first:?}\n\
                  hint: docker run --entrypoint {command} IMAGE runs it instead of musterd, musterd run -- {command} below it"
             ));
@@ -94,16 +101,16 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check { config, format, strict }) => check::check(&config, format, strict),
         Some(Command::Doctor { json }) => doctor::doctor(json),
         Some(Command::Schema) => {
-            check::say(muster_config::json_schema().trim_end());
+            say(muster_config::json_schema().trim_end());
             0
         }
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "musterd", &mut std::io::stdout());
             0
         }
-        Some(Command::Simulate(arguments)) => simulate::simulate_command(&arguments),
-        Some(Command::Rehearse(arguments)) => rehearse::rehearse_command(&arguments),
-        Some(Command::Run { arguments }) => run::main(&arguments),
+        Some(Command::Simulate(arguments)) => muster_simulate::simulate_command(HOST, &arguments),
+        Some(Command::Rehearse(arguments)) => muster_simulate::rehearse_command(HOST, &arguments),
+        Some(Command::Run { arguments }) => muster_init::main(&arguments),
     })
 }
 
@@ -119,7 +126,7 @@ fn supervise(config: &[std::path::PathBuf]) -> u8 {
     let (paths, loaded) = match check::find(config) {
         Ok(paths) => (paths.clone(), check::load(&paths, &config_files::open)),
         Err(message) => {
-            check::complain(&message);
+            complain(&message);
             return 2;
         }
     };

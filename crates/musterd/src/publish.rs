@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use muster_core::{Event, Instance, RunId, State};
+use muster_core::{Event, Instance};
+use muster_spec::{RunId, State};
 
 use crate::feed::{EndedRun, Healthy, Told, What};
 use crate::shared::Shared;

@@ -11,7 +11,7 @@ use std::sync::RwLock;
 use muster_api::ProcessInfo;
 use muster_config::{Disguises, Secrets, mask_text};
 use muster_core::Input;
-use muster_core::spec::Spec;
+use muster_spec::Spec;
 
 /// In the log, where constant words and programs' names stand, shorter values are too much like them.
 const SHORTEST_IN_LOG: usize = 6;

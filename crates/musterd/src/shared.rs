@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use muster_api::Timestamp;
 use muster_core::request::Outcome;
-use muster_core::{InstanceId, RequestId, Selector, Supervisor, Time, Verb};
+use muster_core::{RequestId, Supervisor, Time, Verb};
+use muster_logs::Memory;
+use muster_spec::{InstanceId, Selector};
 use muster_sys::limits::OriginalLimits;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -22,7 +24,6 @@ use crate::deaths::Deaths;
 use crate::feed::Feed;
 use crate::http::access::Access;
 use crate::http::slices::Turns;
-use crate::logs::memory::Memory;
 use crate::reload::{self, Configuration};
 use crate::tally::Tallies;
 

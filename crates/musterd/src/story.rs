@@ -5,11 +5,11 @@
 
 use muster_api as api;
 use muster_api::EndedBy;
-use muster_core::{Asker, Exit, Instance, PastRun, RunEnd, Signal, State, StopCause, Supervisor, Time};
+use muster_core::{Asker, Instance, PastRun, StopCause, Supervisor, Time};
+use muster_logs::{LastLine, Source};
+use muster_spec::{Exit, RunEnd, Signal, State};
 
 use crate::deaths::{OutOfMemory, Request};
-use crate::logs::Source;
-use crate::logs::memory::LastLine;
 use crate::shared::Shared;
 use crate::view::{self, date, span};
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use muster_core::spec::ProgramSpec;
+use muster_spec::ProgramSpec;
 use muster_sys::limits::OriginalLimits;
 use muster_sys::rights::{Capability, Rights};
 use muster_sys::user::Accounts;

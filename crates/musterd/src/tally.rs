@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 
-use muster_core::{Event, Exit, InstanceId, RunEnd, RunId, State, StopCause};
+use muster_core::{Event, StopCause};
+use muster_spec::{Exit, InstanceId, RunEnd, RunId, State};
 
 use crate::deaths::{Deaths, OutOfMemory};
 
@@ -90,7 +91,8 @@ fn reason(run: RunId, end: &RunEnd, expected: bool, cause: Option<&StopCause>, d
 mod tests {
     use std::time::Duration;
 
-    use muster_core::{Asker, Signal, SpawnError, SpawnStep};
+    use muster_core::Asker;
+    use muster_spec::{Signal, SpawnError, SpawnStep};
 
     use super::*;
 

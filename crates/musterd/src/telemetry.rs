@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use muster_api::{Timestamp, visible};
-use muster_core::spec::{DaemonSpec, LogFormat, LogLevel};
+use muster_logs::{Console, Consoles, Memory, OwnFile, Source};
+use muster_spec::{DaemonSpec, LogFormat, LogLevel};
 use muster_sys::local_time;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -23,11 +24,6 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::fields::Fields;
-use crate::logs::Consoles;
-use crate::logs::Source;
-use crate::logs::console::Console;
-use crate::logs::memory::Memory;
-use crate::logs::own_file::OwnFile;
 use crate::secrets;
 
 /// How much of its own messages the daemon remembers.

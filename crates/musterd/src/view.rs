@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use muster_api as api;
 use muster_core::explain::Again;
-use muster_core::restart::Limit;
-use muster_core::spec::ProbeKind;
-use muster_core::{Goal, Health, Instance, PastRun, Readiness, RunEnd, State, Time, Verdict};
+use muster_core::{Health, Instance, PastRun, Readiness, Time, Verdict};
+use muster_spec::{Goal, Limit, ProbeKind, RunEnd, State};
 
 use crate::secrets::Reader;
 use crate::shared::Shared;
@@ -127,8 +126,8 @@ pub(crate) fn exit(past: &PastRun) -> api::ExitInfo {
 
 pub(crate) fn exit_info(end: &RunEnd, success: bool) -> api::ExitInfo {
     let (code, signal) = match end {
-        RunEnd::Exited(muster_core::Exit::Code(code)) => (Some(*code), None),
-        RunEnd::Exited(muster_core::Exit::Signal { signal, .. }) => (None, Some(signal.to_string())),
+        RunEnd::Exited(muster_spec::Exit::Code(code)) => (Some(*code), None),
+        RunEnd::Exited(muster_spec::Exit::Signal { signal, .. }) => (None, Some(signal.to_string())),
         RunEnd::NotSpawned(_) => (None, None),
     };
     api::ExitInfo { code, signal, success, reason: end.to_string() }

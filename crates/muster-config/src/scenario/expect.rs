@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_core::State;
+use muster_spec::State;
 use toml::Spanned;
 use toml::de::DeValue;
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use muster_core::{Exit, Signal};
+use muster_spec::{Exit, Signal};
 
 use super::script::{Missing, OnStop, Outcome, PlannedRun, Repeat, ScriptError};
 use crate::units::parse_duration;

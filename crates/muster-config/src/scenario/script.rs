@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use muster_core::{Exit, Signal};
+use muster_spec::{Exit, Signal};
 
 use super::grammar::parse_run;
 

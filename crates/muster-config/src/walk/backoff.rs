@@ -1,6 +1,6 @@
 //! `backoff`: a preset's name, or a table of delays that may begin with a preset.
 
-use muster_core::restart::{Backoff, Growth, Jitter, Preset, Reset};
+use muster_spec::{Backoff, Growth, Jitter, Preset, Reset};
 use toml::de::DeValue;
 
 use crate::field::Field;

@@ -1,6 +1,6 @@
 //! `tcp`, `http` and `exec`: what probes and `ready` check.
 
-use muster_core::spec::{CheckSpec, HttpCheck};
+use muster_spec::{CheckSpec, HttpCheck};
 use toml::de::DeValue;
 
 use crate::address::{self, check_authority};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use muster_core::spec::ControlSpec;
+use muster_spec::ControlSpec;
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::field::{Field, Owner};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_core::spec::{DaemonSpec, LogFormat, LogLevel, Rotation, SyslogFacility, SyslogFormat, SyslogSpec};
+use muster_spec::{DaemonSpec, LogFormat, LogLevel, Rotation, SyslogFacility, SyslogFormat, SyslogSpec};
 
 use crate::diagnostic::Place;
 use crate::field::Field;

@@ -1,8 +1,7 @@
 //! `depends_on` and `restart_with`: what a program says of others. Whether they are there is looked at in `depend`, when all
 //! programs are known.
 
-use muster_core::name::is_valid_name;
-use muster_core::spec::DependencyCondition;
+use muster_spec::{DependencyCondition, is_valid_name};
 use toml::de::DeValue;
 
 use crate::diagnostic::Place;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_core::name::is_valid_name;
+use muster_spec::is_valid_name;
 use toml::de::DeValue;
 
 use crate::diagnostic::Severity;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::spec::{LineFormat, OutputSpec, Overflow, RateLimit, Sink, Target};
+use muster_spec::{LineFormat, OutputSpec, Overflow, RateLimit, Sink, Target};
 use toml::de::DeValue;
 
 use crate::diagnostic::Place;

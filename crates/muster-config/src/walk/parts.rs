@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use muster_core::spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
+use muster_spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
 use toml::de::DeValue;
 
 use crate::command::{self, Word};

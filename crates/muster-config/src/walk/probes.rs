@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use muster_core::name::is_valid_name;
-use muster_core::spec::{CheckSpec, OnFailure, ProbeKind, ProbeSpec};
+use muster_spec::{CheckSpec, OnFailure, ProbeKind, ProbeSpec, is_valid_name};
 use toml::de::DeValue;
 
 use crate::diagnostic::{Place, Report, Severity};

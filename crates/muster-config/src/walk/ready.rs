@@ -1,6 +1,6 @@
 //! `ready`: how a run tells that it is ready.
 
-use muster_core::spec::{CheckSpec, ReadySpec};
+use muster_spec::{CheckSpec, ReadySpec};
 use regex_lite::Regex;
 use toml::de::DeValue;
 

@@ -1,6 +1,6 @@
 //! `rlimits = { nofile = 65536, core = { soft = 0, hard = "unlimited" } }`.
 
-use muster_core::spec::{Resource, Rlimit};
+use muster_spec::{Resource, Rlimit};
 use toml::de::DeValue;
 
 use crate::field::Field;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use muster_core::restart::{Exceeded, Forget, Judged, Limit, Preset, Reset, RestartPolicy, RestartWhen, StartFailures};
-use muster_core::signal::Signal;
-use muster_core::spec::{Essential, Kind, StopScope, StopSpec, StopStep};
+use muster_spec::{
+    Essential, Exceeded, Forget, Judged, Kind, Limit, Preset, Reset, RestartPolicy, RestartWhen, Signal, StartFailures,
+    StopScope, StopSpec, StopStep,
+};
 use toml::de::DeValue;
 
 use crate::diagnostic::{Place, Report, Severity};

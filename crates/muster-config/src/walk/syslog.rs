@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use muster_core::spec::SyslogAddress;
+use muster_spec::SyslogAddress;
 
 use crate::address::HostPort;
 use crate::field::{Field, Text};

@@ -1,6 +1,6 @@
 //! Users and groups, by name or number. Whether they exist is found out when they are needed: an image may create them.
 
-use muster_core::spec::UserSpec;
+use muster_spec::UserSpec;
 use toml::de::DeValue;
 
 use crate::field::Field;

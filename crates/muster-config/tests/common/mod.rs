@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use muster_config::{Loaded, Source, load};
-use muster_core::spec::{InstanceSpec, ProgramSpec, Spec};
+use muster_spec::{InstanceSpec, ProgramSpec, Spec};
 
 /// A directory with files in it.
 pub(crate) struct Here(pub(crate) tempfile::TempDir);

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Again, CountReset, DelayRule, Span, Verdict};
-use crate::restart::{Changed, Exceeded, Jitter, Judged, Limit, RestartWhen};
+use muster_spec::{Changed, Exceeded, Jitter, Judged, Limit, RestartWhen, Span};
+
+use super::{Again, CountReset, DelayRule, Verdict};
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -179,8 +180,9 @@ impl fmt::Display for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restart::{Backoff, Ended, Preset, RestartPolicy, Tally};
+    use crate::restart::{self, Ended, Tally};
     use crate::time::Time;
+    use muster_spec::{Backoff, Preset, RestartPolicy};
 
     const fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -193,7 +195,7 @@ mod tests {
             tally.count_start(policy.limit, now);
             let ended =
                 Ended { at: now, uptime: Duration::ZERO, was_spawned: true, was_running: false, success: false };
-            let verdict = policy.judge(&mut tally, ended, 0.0);
+            let verdict = restart::judge(&policy, &mut tally, ended, 0.0);
             told.push(verdict.to_string());
             let Verdict::Again(again) = verdict else { break };
             now = now + again.delay;
@@ -236,8 +238,9 @@ mod tests {
         (0..5).for_each(|_| tally.count_start(policy.limit, Time::ZERO));
         let ended =
             Ended { at: Time::ZERO, uptime: Duration::ZERO, was_spawned: true, was_running: false, success: false };
-        policy.judge(&mut tally, ended, 0.0);
-        let refused = policy.refuse_start(&tally, Time::from_origin(ms(100))).expect("five starts were allowed");
+        restart::judge(&policy, &mut tally, ended, 0.0);
+        let refused =
+            restart::refuse_start(&policy, &tally, Time::from_origin(ms(100))).expect("five starts were allowed");
         assert_eq!(refused.to_string(), "given up: 5 starts allowed in 10s, 5 used in the last 100ms");
     }
 
@@ -277,15 +280,15 @@ mod tests {
         let counted = || {
             let mut tally = Tally::default();
             let failed = Ended { uptime: Duration::ZERO, was_running: false, ..ended };
-            RestartPolicy::DEFAULT.judge(&mut tally, failed, 0.0);
+            restart::judge(&RestartPolicy::DEFAULT, &mut tally, failed, 0.0);
             tally
         };
-        let verdict = RestartPolicy::DEFAULT.judge(&mut counted(), ended, 0.0);
+        let verdict = restart::judge(&RestartPolicy::DEFAULT, &mut counted(), ended, 0.0);
         let expected = "attempt 1 of 10, next delay 500ms × 2^0 = 500ms; counter reset: was up 12s ≥ reset_after 10s";
         assert_eq!(verdict.to_string(), expected);
-        let first = RestartPolicy::DEFAULT.judge(&mut Tally::default(), ended, 0.0);
+        let first = restart::judge(&RestartPolicy::DEFAULT, &mut Tally::default(), ended, 0.0);
         assert_eq!(first.to_string(), "attempt 1 of 10, next delay 500ms × 2^0 = 500ms");
-        let supervisord = as_preset(Preset::Supervisord).judge(&mut counted(), ended, 0.0);
+        let supervisord = restart::judge(&as_preset(Preset::Supervisord), &mut counted(), ended, 0.0);
         assert_eq!(supervisord.to_string(), "restarted at once: it had been RUNNING (preset supervisord)");
     }
 
@@ -297,8 +300,8 @@ mod tests {
             let backoff = Backoff { jitter, delay: Duration::from_secs(1), ..Backoff::DEFAULT };
             let policy = RestartPolicy { backoff, ..RestartPolicy::DEFAULT };
             let mut tally = Tally::default();
-            policy.judge(&mut tally, ended, 0.0);
-            policy.judge(&mut tally, ended, 0.5).to_string()
+            restart::judge(&policy, &mut tally, ended, 0.0);
+            restart::judge(&policy, &mut tally, ended, 0.5).to_string()
         };
         let sum = "attempt 2 of 10, next delay 1s × 2^1 = 2s";
         for (jitter, words) in [
@@ -319,16 +322,16 @@ mod tests {
             Ended { at: Time::ZERO, uptime: Duration::ZERO, was_spawned: true, was_running: false, success: true };
         let always = RestartPolicy { when: RestartWhen::Always, ..RestartPolicy::DEFAULT };
         let expected = "restarted, next delay 500ms: a success is no failure, and restart = \"always\" restarts it";
-        assert_eq!(always.judge(&mut Tally::default(), ended, 1.0).to_string(), expected);
-        let docker = Preset::Docker.policy(RestartWhen::Always).judge(&mut Tally::default(), ended, 1.0);
+        assert_eq!(restart::judge(&always, &mut Tally::default(), ended, 1.0).to_string(), expected);
+        let docker = restart::judge(&Preset::Docker.policy(RestartWhen::Always), &mut Tally::default(), ended, 1.0);
         let expected = "attempt 1, no limit, next delay 100ms × 2^0 = 100ms (preset docker); \
                         restart = \"always\" restarts a success, too";
         assert_eq!(docker.to_string(), expected);
-        let never = Preset::Supervisord.policy(RestartWhen::Never).judge(&mut Tally::default(), ended, 1.0);
+        let never = restart::judge(&Preset::Supervisord.policy(RestartWhen::Never), &mut Tally::default(), ended, 1.0);
         let expected = "attempt 1 of 3, next delay 1s × 1 = 1s (preset supervisord); \
                         an end before RUNNING is a failed start, whatever its status";
         assert_eq!(never.to_string(), expected);
-        let on_failure = RestartPolicy::DEFAULT.judge(&mut Tally::default(), ended, 0.0);
+        let on_failure = restart::judge(&RestartPolicy::DEFAULT, &mut Tally::default(), ended, 0.0);
         assert_eq!(
             on_failure.to_string(),
             "not restarted: a success, and restart = \"on-failure\" restarts failures only"

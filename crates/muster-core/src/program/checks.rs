@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
+use muster_spec::{OnFailure, ProbeKind, State};
+
 use super::Instance;
 use crate::cause::StopCause;
 use crate::effect::{Effect, Event};
 use crate::health::{Checks, Health, ProbeOutcome, Readiness};
 use crate::program::Turn;
-use crate::spec::{OnFailure, ProbeKind};
-use crate::state::State;
 use crate::stop::StopPlan;
 use crate::timers::Slot;
 

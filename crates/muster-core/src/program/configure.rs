@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use muster_spec::{InstanceSpec, ProgramSpec};
+
 use super::Instance;
 use crate::effect::Effect;
 use crate::health::{Checks, Health};
 use crate::program::Turn;
-use crate::spec::{InstanceSpec, ProgramSpec};
 
 impl Instance {
     /// From now on it goes by another configuration. The run, its counters and its history stay; whoever wants another

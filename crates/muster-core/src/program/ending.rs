@@ -1,12 +1,10 @@
 //! Ends that are final: which are a success, and what follows when an instance is given up.
 
+use muster_spec::{RunId, State};
+
 use super::{Instance, Turn};
 use crate::effect::{Effect, Event};
-use crate::exit::{Exit, RunEnd};
 use crate::explain::Verdict;
-use crate::name::RunId;
-use crate::spec::{Kind, ProgramSpec};
-use crate::state::State;
 use crate::time::Time;
 
 /// An end that the policy does not follow with another run.
@@ -38,18 +36,5 @@ impl FinalEnd {
     /// What has failed for good is never told as a success, however its last run ended.
     pub(super) fn failure(at: Time, run: RunId, code: u8) -> FinalEnd {
         FinalEnd { at, run, code: if code == 0 { 1 } else { code }, success: false }
-    }
-}
-
-impl ProgramSpec {
-    /// Whether this end is what the program was meant to come to.
-    pub fn counts_as_success(&self, end: &RunEnd) -> bool {
-        match end {
-            RunEnd::Exited(Exit::Code(code)) => self.exit_codes.contains(code),
-            RunEnd::Exited(Exit::Signal { signal, .. }) => {
-                self.kind == Kind::Service && self.restart.clean_signals.contains(*signal)
-            }
-            RunEnd::NotSpawned(_) => false,
-        }
     }
 }

@@ -5,12 +5,11 @@
 
 use std::time::Duration;
 
+use muster_spec::{Signal, State, StopScope};
+
 use super::{Instance, Turn};
 use crate::cause::StopCause;
 use crate::effect::{Effect, Event, Scope};
-use crate::signal::Signal;
-use crate::spec::StopScope;
-use crate::state::State;
 use crate::stop::{Step, StopPlan};
 use crate::time::Time;
 use crate::timers::Slot;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use muster_spec::{Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunId, State};
+
 use super::{Instance, PastRun};
 use crate::health::{Health, Readiness};
-use crate::name::{InstanceId, RunId};
-use crate::spec::{InstanceSpec, Kind, ProgramSpec};
-use crate::state::{Goal, State};
+use crate::restart;
 use crate::time::Time;
 use crate::timers::Slot;
 
@@ -75,8 +75,8 @@ impl Instance {
     pub fn failures(&self, now: Time) -> u32 {
         let up = self.run_began().filter(|_| self.state == State::Running).map(|began| now.since(began));
         match up {
-            Some(up) if self.program.restart.would_reset(up) => 0,
-            _ => self.program.restart.used(&self.tally),
+            Some(up) if restart::would_reset(&self.program.restart, up) => 0,
+            _ => restart::used(&self.program.restart, &self.tally),
         }
     }
 

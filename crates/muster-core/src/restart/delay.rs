@@ -5,72 +5,71 @@
 
 use std::time::Duration;
 
-use super::{Backoff, Growth, Jitter};
+use muster_spec::{Backoff, Growth, Jitter};
+
 use crate::explain::DelayRule;
 
-impl Backoff {
-    /// The nominal delay after `failures` earlier failures, before jitter.
-    pub fn nominal_delay(&self, failures: u32) -> Duration {
-        match self.step(failures) {
-            None => Duration::ZERO,
-            Some(step) => self.delay_of(step),
+/// The nominal delay after `failures` earlier failures, before jitter.
+pub fn nominal(backoff: &Backoff, failures: u32) -> Duration {
+    match step(backoff, failures) {
+        None => Duration::ZERO,
+        Some(step) => delay_of(backoff, step),
+    }
+}
+
+/// How often the delay has grown; none where there is no delay yet.
+fn step(backoff: &Backoff, failures: u32) -> Option<u32> {
+    if backoff.first_at_once { failures.checked_sub(1) } else { Some(failures) }
+}
+
+fn delay_of(backoff: &Backoff, step: u32) -> Duration {
+    let first = backoff.delay.as_secs_f64();
+    let grown = match backoff.growth {
+        Growth::Factor(factor) => first * factor.powi(i32::try_from(step).unwrap_or(i32::MAX)),
+        Growth::Linear => first * (f64::from(step) + 1.0),
+        Growth::Steps(steps) if step < steps => {
+            first * (backoff.max.as_secs_f64() / first).powf(f64::from(step) / f64::from(steps))
+        }
+        Growth::Steps(_) => backoff.max.as_secs_f64(),
+    };
+    // The comparison also takes care of a product too large for a Duration, infinite included. That of nothing and an
+    // infinite factor is no number, and nothing all the same.
+    if backoff.delay.is_zero() {
+        Duration::ZERO
+    } else if grown < backoff.max.as_secs_f64() {
+        Duration::try_from_secs_f64(grown).map_or(backoff.max, whole_micros)
+    } else {
+        backoff.max
+    }
+}
+
+/// How the nominal delay after `failures` earlier failures comes about.
+pub(super) fn rule(backoff: &Backoff, failures: u32) -> DelayRule {
+    let Some(step) = step(backoff, failures) else { return DelayRule::FirstAtOnce };
+    // A delay that is the cap by itself was not cut.
+    let capped = (delay_of(backoff, step) == backoff.max && backoff.delay < backoff.max).then_some(backoff.max);
+    match backoff.growth {
+        Growth::Factor(factor) => DelayRule::Power { delay: backoff.delay, factor, step, capped },
+        Growth::Linear => DelayRule::Linear { delay: backoff.delay, times: step.saturating_add(1), capped },
+        Growth::Steps(steps) => {
+            DelayRule::Steps { delay: backoff.delay, max: backoff.max, step: step.min(steps), of: steps }
         }
     }
+}
 
-    /// How often the delay has grown; none where there is no delay yet.
-    fn step(&self, failures: u32) -> Option<u32> {
-        if self.first_at_once { failures.checked_sub(1) } else { Some(failures) }
-    }
-
-    fn delay_of(&self, step: u32) -> Duration {
-        let first = self.delay.as_secs_f64();
-        let grown = match self.growth {
-            Growth::Factor(factor) => first * factor.powi(i32::try_from(step).unwrap_or(i32::MAX)),
-            Growth::Linear => first * (f64::from(step) + 1.0),
-            Growth::Steps(steps) if step < steps => {
-                first * (self.max.as_secs_f64() / first).powf(f64::from(step) / f64::from(steps))
-            }
-            Growth::Steps(_) => self.max.as_secs_f64(),
-        };
-        // The comparison also takes care of a product too large for a Duration, infinite included. That of nothing and an
-        // infinite factor is no number, and nothing all the same.
-        if self.delay.is_zero() {
-            Duration::ZERO
-        } else if grown < self.max.as_secs_f64() {
-            Duration::try_from_secs_f64(grown).map_or(self.max, whole_micros)
-        } else {
-            self.max
-        }
-    }
-
-    /// How the nominal delay after `failures` earlier failures comes about.
-    pub(super) fn rule(&self, failures: u32) -> DelayRule {
-        let Some(step) = self.step(failures) else { return DelayRule::FirstAtOnce };
-        // A delay that is the cap by itself was not cut.
-        let capped = (self.delay_of(step) == self.max && self.delay < self.max).then_some(self.max);
-        match self.growth {
-            Growth::Factor(factor) => DelayRule::Power { delay: self.delay, factor, step, capped },
-            Growth::Linear => DelayRule::Linear { delay: self.delay, times: step.saturating_add(1), capped },
-            Growth::Steps(steps) => {
-                DelayRule::Steps { delay: self.delay, max: self.max, step: step.min(steps), of: steps }
-            }
-        }
-    }
-
-    /// The shortest and the longest that chance may make of a nominal delay; `last` was the delay before, zero if none was.
-    pub(super) fn range(&self, nominal: Duration, last: Duration) -> (Duration, Duration) {
-        let added = |span: Duration| (nominal, nominal.saturating_add(span));
-        match self.jitter {
-            Jitter::UpTo(span) => added(span),
-            Jitter::Add(part) => added(scaled(nominal, part)),
-            // What comes at once comes at once.
-            _ if nominal.is_zero() => (nominal, nominal),
-            Jitter::Full => (Duration::ZERO, nominal),
-            Jitter::Equal => (whole_micros(nominal / 2), nominal),
-            Jitter::Decorrelated => {
-                let most = last.max(self.delay).saturating_mul(3).min(self.max);
-                (self.delay, most.max(self.delay))
-            }
+/// The shortest and the longest that chance may make of a nominal delay; `last` was the delay before, zero if none was.
+pub(super) fn range(backoff: &Backoff, nominal: Duration, last: Duration) -> (Duration, Duration) {
+    let added = |span: Duration| (nominal, nominal.saturating_add(span));
+    match backoff.jitter {
+        Jitter::UpTo(span) => added(span),
+        Jitter::Add(part) => added(scaled(nominal, part)),
+        // What comes at once comes at once.
+        _ if nominal.is_zero() => (nominal, nominal),
+        Jitter::Full => (Duration::ZERO, nominal),
+        Jitter::Equal => (whole_micros(nominal / 2), nominal),
+        Jitter::Decorrelated => {
+            let most = last.max(backoff.delay).saturating_mul(3).min(backoff.max);
+            (backoff.delay, most.max(backoff.delay))
         }
     }
 }
@@ -93,7 +92,7 @@ fn whole_micros(span: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restart::Preset;
+    use muster_spec::Preset;
 
     const fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -105,7 +104,7 @@ mod tests {
         for growth in [Growth::Factor(2.0), Growth::Linear, Growth::Steps(3)] {
             let at_once = Backoff { delay: Duration::ZERO, growth, ..Backoff::DEFAULT };
             for failures in [0, 1, 1023, 1024, u32::MAX] {
-                assert_eq!(at_once.nominal_delay(failures), Duration::ZERO, "{growth:?} {failures}");
+                assert_eq!(nominal(&at_once, failures), Duration::ZERO, "{growth:?} {failures}");
             }
         }
     }
@@ -113,8 +112,8 @@ mod tests {
     #[test]
     fn no_number_of_failures_overflows() {
         let growing = Backoff { max: Duration::MAX, ..Backoff::DEFAULT };
-        assert_eq!(growing.nominal_delay(u32::MAX), Duration::MAX);
-        assert_eq!(Preset::Systemd.backoff().nominal_delay(u32::MAX), ms(100));
+        assert_eq!(nominal(&growing, u32::MAX), Duration::MAX);
+        assert_eq!(nominal(&Preset::Systemd.backoff(), u32::MAX), ms(100));
     }
 
     /// Source: systemd 254, service.c, `service_restart_usec_next`, with RestartSec=100ms, RestartMaxDelaySec=60s and
@@ -122,14 +121,14 @@ mod tests {
     #[test]
     fn steps_have_equal_ratios() {
         let backoff = Backoff { growth: Growth::Steps(9), ..Preset::Systemd.backoff() };
-        let told = (0..12).map(|failures| (backoff.nominal_delay(failures).as_secs_f64() * 1000.0).round());
+        let told = (0..12).map(|failures| (nominal(&backoff, failures).as_secs_f64() * 1000.0).round());
         let expected = [100, 204, 414, 843, 1717, 3495, 7114, 14_481, 29_476, 60_000, 60_000, 60_000];
         assert_eq!(told.collect::<Vec<_>>(), expected.map(f64::from));
     }
 
     #[test]
     fn each_jitter_has_its_range() {
-        let range = |jitter, nominal, last| Backoff { jitter, ..Backoff::DEFAULT }.range(ms(nominal), ms(last));
+        let drawn = |jitter, nominal, last| range(&Backoff { jitter, ..Backoff::DEFAULT }, ms(nominal), ms(last));
         for (jitter, nominal, last, expected) in [
             (Jitter::Add(0.0), 1000, 0, (1000, 1000)),
             (Jitter::Add(0.25), 1000, 0, (1000, 1250)),
@@ -142,14 +141,14 @@ mod tests {
             (Jitter::Decorrelated, 1000, 40_000, (500, 60_000)),
             (Jitter::Decorrelated, 0, 700, (0, 0)),
         ] {
-            assert_eq!(range(jitter, nominal, last), (ms(expected.0), ms(expected.1)), "{jitter:?} of {nominal} ms");
+            assert_eq!(drawn(jitter, nominal, last), (ms(expected.0), ms(expected.1)), "{jitter:?} of {nominal} ms");
         }
     }
 
     #[test]
     fn delays_are_whole_microseconds() {
         let third = Backoff { delay: ms(100), growth: Growth::Factor(1.0 / 0.3), ..Backoff::DEFAULT };
-        assert_eq!(third.nominal_delay(1), Duration::from_micros(333_333));
+        assert_eq!(nominal(&third, 1), Duration::from_micros(333_333));
         assert_eq!(chosen((ms(100), ms(101)), 0.123_456_7), Duration::from_micros(100_123));
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::delay::chosen;
-use super::{
-    Decision, Ended, Exceeded, Forget, Judged, Limit, Reset, RestartPolicy, RestartWhen, StartFailures, Successes,
-};
+use muster_spec::{Exceeded, Forget, Judged, Limit, Reset, RestartPolicy, RestartWhen, StartFailures, Successes};
+
+use super::delay::{self, chosen};
+use super::{Decision, Ended};
 use crate::explain::{Again, CountReset, DelayRule, Verdict};
 use crate::time::Time;
 
@@ -35,194 +35,192 @@ pub struct Tally {
     is_automatic: bool,
 }
 
-impl RestartPolicy {
-    /// What comes after this end. `random` is anywhere from 0 to 1.
-    pub fn decide(&self, tally: &mut Tally, ended: Ended, random: f64) -> Decision {
-        self.judge(tally, ended, random).decision()
-    }
+/// What comes after this end. `random` is anywhere from 0 to 1.
+pub fn decide(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64) -> Decision {
+    judge(policy, tally, ended, random).decision()
+}
 
-    /// What comes after this end, and by which rule. `random` is anywhere from 0 to 1.
-    pub fn judge(&self, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
-        let reset = self.resets(ended).filter(|_| tally.failures > 0 || self.backoff.reset == Reset::OnRunning);
-        if reset.is_some() {
-            tally.forgive();
-        }
-        let is_failed_start = self.start_failures == StartFailures::Retry && !ended.was_running;
-        let success = ended.success && !is_failed_start;
-        let wanted = match self.when {
-            _ if is_failed_start => true,
-            RestartWhen::Never => false,
-            RestartWhen::OnFailure => !success,
-            RestartWhen::Always | RestartWhen::UnlessStopped => true,
-        };
-        if !wanted {
-            return Verdict::Final { when: self.when, success };
-        }
-        if self.start_failures == StartFailures::Final && !ended.was_spawned {
-            return Verdict::NeverStarted;
-        }
-        let rule = match reset {
-            Some(CountReset::WasRunning) => DelayRule::AtOnceAfterRunning,
-            _ if success && self.successes == Successes::Forgive => DelayRule::AfterSuccess(self.backoff.delay),
-            _ => self.backoff.rule(tally.failures),
-        };
-        let is_counted = !matches!(rule, DelayRule::AtOnceAfterRunning | DelayRule::AfterSuccess(_));
-        if let DelayRule::AfterSuccess(_) = rule {
-            tally.forgive();
-        }
-        if is_counted && self.retries().is_some_and(|retries| self.used(tally) >= retries) {
-            return Verdict::GivenUp { limit: self.limit, used: self.used(tally), window: Duration::ZERO, reset };
-        }
-        // What `restart` alone would have left alone.
-        let is_only_a_failed_start = is_failed_start && (ended.success || self.when == RestartWhen::Never);
-        let again = self.again(is_only_a_failed_start);
-        self.go_on(tally, ended, random, Again { success, rule, reset, ..again })
+/// What comes after this end, and by which rule. `random` is anywhere from 0 to 1.
+pub fn judge(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
+    let reset = resets(policy, ended).filter(|_| tally.failures > 0 || policy.backoff.reset == Reset::OnRunning);
+    if reset.is_some() {
+        tally.forgive();
     }
-
-    /// What comes after a start that failed before there was a process: as [`RestartPolicy::judge`] says, but not at once.
-    pub fn judge_failed_start(&self, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
-        match self.judge(tally, ended, random) {
-            Verdict::Again(again) if again.delay < FAILED_START_FLOOR => Verdict::Again(Again {
-                delay: FAILED_START_FLOOR,
-                delay_min: FAILED_START_FLOOR,
-                delay_max: FAILED_START_FLOOR,
-                rule: DelayRule::FailedStart,
-                ..again
-            }),
-            verdict => verdict,
-        }
+    let is_failed_start = policy.start_failures == StartFailures::Retry && !ended.was_running;
+    let success = ended.success && !is_failed_start;
+    let wanted = match policy.when {
+        _ if is_failed_start => true,
+        RestartWhen::Never => false,
+        RestartWhen::OnFailure => !success,
+        RestartWhen::Always | RestartWhen::UnlessStopped => true,
+    };
+    if !wanted {
+        return Verdict::Final { when: policy.when, success };
     }
-
-    /// What comes after the daemon lacked the means to start it: it is attempted again, whatever the policy says of
-    /// failures, and the attempt is not counted.
-    pub fn judge_shortage(&self, tally: &mut Tally) -> Verdict {
-        let step = tally.shortages.min(6);
-        tally.shortages = tally.shortages.saturating_add(1);
-        tally.starts_in_window = tally.starts_in_window.saturating_sub(1);
-        let delay = (FAILED_START_FLOOR * 2_u32.pow(step)).min(SHORTAGE_MAX);
-        Verdict::Again(Again {
-            delay,
-            delay_min: delay,
-            delay_max: delay,
-            start_in_window: tally.starts_in_window,
-            rule: DelayRule::Shortage,
-            preset: None,
-            ..self.again(false)
-        })
+    if policy.start_failures == StartFailures::Final && !ended.was_spawned {
+        return Verdict::NeverStarted;
     }
+    let rule = match reset {
+        Some(CountReset::WasRunning) => DelayRule::AtOnceAfterRunning,
+        _ if success && policy.successes == Successes::Forgive => DelayRule::AfterSuccess(policy.backoff.delay),
+        _ => delay::rule(&policy.backoff, tally.failures),
+    };
+    let is_counted = !matches!(rule, DelayRule::AtOnceAfterRunning | DelayRule::AfterSuccess(_));
+    if let DelayRule::AfterSuccess(_) = rule {
+        tally.forgive();
+    }
+    if is_counted && policy.retries().is_some_and(|retries| used(policy, tally) >= retries) {
+        return Verdict::GivenUp { limit: policy.limit, used: used(policy, tally), window: Duration::ZERO, reset };
+    }
+    // What `restart` alone would have left alone.
+    let is_only_a_failed_start = is_failed_start && (ended.success || policy.when == RestartWhen::Never);
+    let again = again(policy, is_only_a_failed_start);
+    go_on(policy, tally, ended, random, Again { success, rule, reset, ..again })
+}
 
-    /// There will be another run, unless too many have begun within a window.
-    fn go_on(&self, tally: &mut Tally, ended: Ended, random: f64, again: Again) -> Verdict {
-        let nominal = match again.rule {
-            DelayRule::AtOnceAfterRunning => Duration::ZERO,
-            DelayRule::AfterSuccess(delay) => delay.min(self.backoff.max),
-            _ => self.backoff.nominal_delay(tally.failures),
-        };
-        let range = self.backoff.range(nominal, tally.last_delay);
-        let drawn = chosen(range, random);
-        let least = self.backoff.min_interval.saturating_sub(ended.uptime);
-        let mut again = Again {
-            delay: drawn.max(least),
-            delay_min: range.0.max(least),
-            delay_max: range.1.max(least),
-            min_interval: (least > drawn).then_some(self.backoff.min_interval),
+/// What comes after a start that failed before there was a process: as [`judge`] says, but not at once.
+pub fn judge_failed_start(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
+    match judge(policy, tally, ended, random) {
+        Verdict::Again(again) if again.delay < FAILED_START_FLOOR => Verdict::Again(Again {
+            delay: FAILED_START_FLOOR,
+            delay_min: FAILED_START_FLOOR,
+            delay_max: FAILED_START_FLOOR,
+            rule: DelayRule::FailedStart,
             ..again
-        };
-        again.start_in_window = tally.next_in_window(self.limit, ended.at + again.delay);
-        if let Limit::Rate { starts, within, judged, then } = self.limit
-            && again.start_in_window > starts
-        {
-            let opened = tally.window_opened.unwrap_or_default();
-            match (then, judged) {
-                (Exceeded::Fatal, Judged::AtEnd) => {
-                    return self.over_the_rate(tally, ended.at + again.delay, again.reset);
-                }
-                (Exceeded::Fatal, Judged::AtStart) => {}
-                (Exceeded::WaitOut, _) => {
-                    let delay = (opened + within + JUST_AFTER).since(ended.at);
-                    again.waits_out = Some(within);
-                    (again.delay, again.delay_min, again.delay_max) = (delay, delay, delay);
-                    again.start_in_window = 1;
-                }
+        }),
+        verdict => verdict,
+    }
+}
+
+/// What comes after the daemon lacked the means to start it: it is attempted again, whatever the policy says of
+/// failures, and the attempt is not counted.
+pub fn judge_shortage(policy: &RestartPolicy, tally: &mut Tally) -> Verdict {
+    let step = tally.shortages.min(6);
+    tally.shortages = tally.shortages.saturating_add(1);
+    tally.starts_in_window = tally.starts_in_window.saturating_sub(1);
+    let delay = (FAILED_START_FLOOR * 2_u32.pow(step)).min(SHORTAGE_MAX);
+    Verdict::Again(Again {
+        delay,
+        delay_min: delay,
+        delay_max: delay,
+        start_in_window: tally.starts_in_window,
+        rule: DelayRule::Shortage,
+        preset: None,
+        ..again(policy, false)
+    })
+}
+
+/// There will be another run, unless too many have begun within a window.
+fn go_on(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64, again: Again) -> Verdict {
+    let nominal = match again.rule {
+        DelayRule::AtOnceAfterRunning => Duration::ZERO,
+        DelayRule::AfterSuccess(delay) => delay.min(policy.backoff.max),
+        _ => delay::nominal(&policy.backoff, tally.failures),
+    };
+    let range = delay::range(&policy.backoff, nominal, tally.last_delay);
+    let drawn = chosen(range, random);
+    let least = policy.backoff.min_interval.saturating_sub(ended.uptime);
+    let mut again = Again {
+        delay: drawn.max(least),
+        delay_min: range.0.max(least),
+        delay_max: range.1.max(least),
+        min_interval: (least > drawn).then_some(policy.backoff.min_interval),
+        ..again
+    };
+    again.start_in_window = tally.next_in_window(policy.limit, ended.at + again.delay);
+    if let Limit::Rate { starts, within, judged, then } = policy.limit
+        && again.start_in_window > starts
+    {
+        let opened = tally.window_opened.unwrap_or_default();
+        match (then, judged) {
+            (Exceeded::Fatal, Judged::AtEnd) => {
+                return over_the_rate(policy, tally, ended.at + again.delay, again.reset);
+            }
+            (Exceeded::Fatal, Judged::AtStart) => {}
+            (Exceeded::WaitOut, _) => {
+                let delay = (opened + within + JUST_AFTER).since(ended.at);
+                again.waits_out = Some(within);
+                (again.delay, again.delay_min, again.delay_max) = (delay, delay, delay);
+                again.start_in_window = 1;
             }
         }
-        tally.last_delay = drawn;
-        tally.is_automatic = true;
-        if !matches!(again.rule, DelayRule::AtOnceAfterRunning | DelayRule::AfterSuccess(_)) {
-            tally.failures = tally.failures.saturating_add(1);
-            tally.ever = tally.ever.saturating_add(1);
-            again.attempt = self.used(tally);
+    }
+    tally.last_delay = drawn;
+    tally.is_automatic = true;
+    if !matches!(again.rule, DelayRule::AtOnceAfterRunning | DelayRule::AfterSuccess(_)) {
+        tally.failures = tally.failures.saturating_add(1);
+        tally.ever = tally.ever.saturating_add(1);
+        again.attempt = used(policy, tally);
+    }
+    Verdict::Again(again)
+}
+
+/// What is known of another run before its delay is.
+fn again(policy: &RestartPolicy, is_failed_start: bool) -> Again {
+    Again {
+        delay: Duration::ZERO,
+        delay_min: Duration::ZERO,
+        delay_max: Duration::ZERO,
+        min_interval: None,
+        waits_out: None,
+        attempt: 0,
+        limit: policy.limit,
+        start_in_window: 0,
+        rule: DelayRule::FirstAtOnce,
+        jitter: policy.backoff.jitter,
+        preset: policy.preset.map(|preset| (preset, policy.backoff.changed_from(preset))),
+        reset: None,
+        when: policy.when,
+        success: false,
+        is_failed_start,
+    }
+}
+
+/// Whether the policy's own start may not begin now, because of a limit that is looked at only now.
+pub fn refuse_start(policy: &RestartPolicy, tally: &Tally, now: Time) -> Option<Verdict> {
+    match policy.limit {
+        Limit::Rate { starts, judged: Judged::AtStart, then: Exceeded::Fatal, .. } => {
+            let is_over = tally.is_automatic && tally.next_in_window(policy.limit, now) > starts;
+            is_over.then(|| over_the_rate(policy, tally, now, None))
         }
-        Verdict::Again(again)
+        _ => None,
     }
+}
 
-    /// What is known of another run before its delay is.
-    fn again(&self, is_failed_start: bool) -> Again {
-        Again {
-            delay: Duration::ZERO,
-            delay_min: Duration::ZERO,
-            delay_max: Duration::ZERO,
-            min_interval: None,
-            waits_out: None,
-            attempt: 0,
-            limit: self.limit,
-            start_in_window: 0,
-            rule: DelayRule::FirstAtOnce,
-            jitter: self.backoff.jitter,
-            preset: self.preset.map(|preset| (preset, self.backoff.changed_from(preset))),
-            reset: None,
-            when: self.when,
-            success: false,
-            is_failed_start,
+fn over_the_rate(policy: &RestartPolicy, tally: &Tally, next_start: Time, reset: Option<CountReset>) -> Verdict {
+    let window = tally.window_opened.map_or(Duration::ZERO, |opened| next_start.since(opened));
+    Verdict::GivenUp { limit: policy.limit, used: tally.starts_in_window, window, reset }
+}
+
+/// How many of the retries are used.
+pub fn used(policy: &RestartPolicy, tally: &Tally) -> u32 {
+    match policy.forget {
+        Forget::WithDelay => tally.failures,
+        Forget::Never => tally.ever,
+    }
+}
+
+fn resets(policy: &RestartPolicy, ended: Ended) -> Option<CountReset> {
+    let uptime = ended.uptime;
+    match policy.backoff.reset {
+        // What never came up was not up, however long it tried: a program that never gets ready would never be given
+        // up if its start may take longer than this.
+        Reset::AfterUp(reset_after) => {
+            (ended.was_running && uptime >= reset_after).then_some(CountReset::Up { uptime, reset_after })
         }
-    }
-
-    /// Whether the policy's own start may not begin now, because of a limit that is looked at only now.
-    pub fn refuse_start(&self, tally: &Tally, now: Time) -> Option<Verdict> {
-        match self.limit {
-            Limit::Rate { starts, judged: Judged::AtStart, then: Exceeded::Fatal, .. } => {
-                let is_over = tally.is_automatic && tally.next_in_window(self.limit, now) > starts;
-                is_over.then(|| self.over_the_rate(tally, now, None))
-            }
-            _ => None,
+        Reset::OnRunning => ended.was_running.then_some(CountReset::WasRunning),
+        Reset::SinceStart { over, beyond } => {
+            let is_long = if beyond { uptime > over } else { uptime >= over };
+            is_long.then_some(CountReset::Lasted { uptime, over, beyond })
         }
+        Reset::Never => None,
     }
+}
 
-    fn over_the_rate(&self, tally: &Tally, next_start: Time, reset: Option<CountReset>) -> Verdict {
-        let window = tally.window_opened.map_or(Duration::ZERO, |opened| next_start.since(opened));
-        Verdict::GivenUp { limit: self.limit, used: tally.starts_in_window, window, reset }
-    }
-
-    /// How many of the retries are used.
-    pub fn used(&self, tally: &Tally) -> u32 {
-        match self.forget {
-            Forget::WithDelay => tally.failures,
-            Forget::Never => tally.ever,
-        }
-    }
-
-    fn resets(&self, ended: Ended) -> Option<CountReset> {
-        let uptime = ended.uptime;
-        match self.backoff.reset {
-            // What never came up was not up, however long it tried: a program that never gets ready would never be given
-            // up if its start may take longer than this.
-            Reset::AfterUp(reset_after) => {
-                (ended.was_running && uptime >= reset_after).then_some(CountReset::Up { uptime, reset_after })
-            }
-            Reset::OnRunning => ended.was_running.then_some(CountReset::WasRunning),
-            Reset::SinceStart { over, beyond } => {
-                let is_long = if beyond { uptime > over } else { uptime >= over };
-                is_long.then_some(CountReset::Lasted { uptime, over, beyond })
-            }
-            Reset::Never => None,
-        }
-    }
-
-    /// Whether a run that is RUNNING for so long would reset the count if it ended now.
-    pub fn would_reset(&self, up: Duration) -> bool {
-        let ended = Ended { at: Time::ZERO, uptime: up, was_spawned: true, was_running: true, success: false };
-        self.resets(ended).is_some() && self.forget == Forget::WithDelay
-    }
+/// Whether a run that is RUNNING for so long would reset the count if it ended now.
+pub fn would_reset(policy: &RestartPolicy, up: Duration) -> bool {
+    let ended = Ended { at: Time::ZERO, uptime: up, was_spawned: true, was_running: true, success: false };
+    resets(policy, ended).is_some() && policy.forget == Forget::WithDelay
 }
 
 impl Verdict {
@@ -274,7 +272,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::restart::{Backoff, Preset};
+    use muster_spec::{Backoff, Preset};
 
     const fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -294,13 +292,13 @@ mod tests {
     fn story(policy: RestartPolicy, runs: impl IntoIterator<Item = Past>) -> (Vec<u128>, &'static str) {
         let (mut tally, mut now, mut delays) = (Tally::default(), Time::ZERO, Vec::new());
         for (uptime, was_running, success) in runs {
-            if policy.refuse_start(&tally, now).is_some() {
+            if refuse_start(&policy, &tally, now).is_some() {
                 return (delays, "refused");
             }
             tally.count_start(policy.limit, now);
             now = now + ms(uptime);
             let ended = Ended { at: now, uptime: ms(uptime), was_spawned: true, was_running, success };
-            match policy.decide(&mut tally, ended, 0.0) {
+            match decide(&policy, &mut tally, ended, 0.0) {
                 Decision::Restart { delay } => delays.push(delay.as_millis()),
                 Decision::Stay => return (delays, "stays"),
                 Decision::GiveUp => return (delays, "given up"),
@@ -319,7 +317,7 @@ mod tests {
     fn docker_doubles_from_100_ms_and_counts_a_whole_life() {
         let docker = Preset::Docker.policy(RestartWhen::OnFailure);
         assert_eq!(story(docker, quick(8)), (vec![100, 200, 400, 800, 1600, 3200, 6400, 12800], "goes on"));
-        assert_eq!(docker.backoff.nominal_delay(10), seconds(60));
+        assert_eq!(delay::nominal(&docker.backoff, 10), seconds(60));
         // The delay falls back after 10 s, the count does not; successes grow it, too.
         let two = RestartPolicy { limit: Limit::Retries(2), ..docker };
         assert_eq!(story(two, [(11_000, true, false); 5]), (vec![100, 100], "given up"));
@@ -333,7 +331,7 @@ mod tests {
     fn what_docker_cannot_start_is_left_alone() {
         let unspawned = Ended { was_spawned: false, ..FAILED };
         for when in [RestartWhen::OnFailure, RestartWhen::Always, RestartWhen::UnlessStopped] {
-            let verdict = Preset::Docker.policy(when).judge(&mut Tally::default(), unspawned, 0.0);
+            let verdict = judge(&Preset::Docker.policy(when), &mut Tally::default(), unspawned, 0.0);
             assert_eq!((verdict, verdict.decision()), (Verdict::NeverStarted, Decision::GiveUp));
         }
     }
@@ -390,11 +388,11 @@ mod tests {
         let mut tally = Tally::default();
         for _ in 0..9 {
             tally.start_by_hand(policy.limit);
-            assert_eq!(policy.refuse_start(&tally, Time::ZERO), None);
+            assert_eq!(refuse_start(&policy, &tally, Time::ZERO), None);
             tally.count_start(policy.limit, Time::ZERO);
         }
-        policy.judge(&mut tally, FAILED, 0.0);
-        assert!(policy.refuse_start(&tally, Time::ZERO + ms(100)).is_some());
+        judge(&policy, &mut tally, FAILED, 0.0);
+        assert!(refuse_start(&policy, &tally, Time::ZERO + ms(100)).is_some());
         let native = RestartPolicy { limit: rate(Judged::AtEnd, Exceeded::Fatal), ..policy };
         tally.start_by_hand(native.limit);
         assert_eq!(tally, Tally::default());
@@ -437,9 +435,9 @@ mod tests {
         let policy = RestartPolicy::DEFAULT;
         let mut tally = Tally { failures: 9, ..Tally::default() };
         let end = |uptime| Ended { uptime, was_running: true, ..FAILED };
-        assert_eq!(policy.decide(&mut tally, end(seconds(9)), 0.0), Decision::Restart { delay: seconds(60) });
-        assert_eq!(policy.decide(&mut tally, end(seconds(9)), 0.0), Decision::GiveUp);
-        assert_eq!(policy.decide(&mut tally, end(seconds(10)), 0.0), Decision::Restart { delay: ms(500) });
+        assert_eq!(decide(&policy, &mut tally, end(seconds(9)), 0.0), Decision::Restart { delay: seconds(60) });
+        assert_eq!(decide(&policy, &mut tally, end(seconds(9)), 0.0), Decision::GiveUp);
+        assert_eq!(decide(&policy, &mut tally, end(seconds(10)), 0.0), Decision::Restart { delay: ms(500) });
         assert_eq!(tally.failures, 1);
     }
 
@@ -447,7 +445,7 @@ mod tests {
     fn a_run_that_never_came_up_resets_nothing_however_long_it_tried() {
         let mut tally = Tally { failures: 10, ..Tally::default() };
         let ended = Ended { uptime: seconds(60), ..FAILED };
-        assert_eq!(RestartPolicy::DEFAULT.decide(&mut tally, ended, 0.0), Decision::GiveUp);
+        assert_eq!(decide(&RestartPolicy::DEFAULT, &mut tally, ended, 0.0), Decision::GiveUp);
     }
 
     #[test]
@@ -461,7 +459,7 @@ mod tests {
             let policy = RestartPolicy { when, ..RestartPolicy::DEFAULT };
             for (success, restarts) in [(true, after_success), (false, after_failure)] {
                 let ended = Ended { was_running: true, success, ..FAILED };
-                let decision = policy.decide(&mut Tally::default(), ended, 0.0);
+                let decision = decide(&policy, &mut Tally::default(), ended, 0.0);
                 assert_eq!(decision != Decision::Stay, restarts, "{when:?} after success = {success}");
             }
         }
@@ -469,8 +467,7 @@ mod tests {
 
     #[test]
     fn steps_never_fall_back_under_systemd() {
-        let backoff =
-            Backoff { growth: crate::restart::Growth::Steps(2), max: seconds(10), ..Preset::Systemd.backoff() };
+        let backoff = Backoff { growth: muster_spec::Growth::Steps(2), max: seconds(10), ..Preset::Systemd.backoff() };
         let policy = RestartPolicy { backoff, limit: Limit::Unlimited, ..Preset::Systemd.policy(RestartWhen::Always) };
         assert_eq!(story(policy, [(3_600_000, true, true); 4]).0, [100, 1000, 10_000, 10_000]);
     }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use muster_spec::{Goal, InstanceId, RunId, Selector, State};
+
 use super::Supervisor;
 use crate::batch::Purpose;
 use crate::cause::Asker;
 use crate::effect::{Effect, Scope};
-use crate::name::{InstanceId, RunId, Selector};
 use crate::program::Instance;
 use crate::request::{Awaited, Condition, Done, Failure, Outcome, RequestId, Verb};
-use crate::state::{Goal, State};
 use crate::time::Time;
 
 impl Supervisor {

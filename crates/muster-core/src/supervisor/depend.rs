@@ -9,15 +9,14 @@
 
 use std::collections::HashSet;
 
+use muster_spec::{DependencyCondition, Goal, InstanceId, State};
+
 use super::Supervisor;
 use crate::batch::Purpose;
 use crate::cause::{Asker, StopCause};
 use crate::effect::{Effect, Event};
-use crate::name::InstanceId;
 use crate::program::Instance;
 use crate::request::{Change, Failure};
-use crate::spec::DependencyCondition;
-use crate::state::{Goal, State};
 use crate::time::Time;
 
 impl Supervisor {

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use muster_spec::{InstanceId, Signal, State};
+
 use super::Supervisor;
 use crate::batch::Purpose;
 use crate::effect::{Effect, Event, ShutdownReason};
-use crate::name::InstanceId;
 use crate::program::{FinalEnd, Instance};
 use crate::shutdown::{Shutdown, Wish};
-use crate::signal::Signal;
-use crate::state::State;
 use crate::time::Time;
 
 impl Supervisor {

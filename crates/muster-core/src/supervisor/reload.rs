@@ -8,18 +8,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use muster_spec::{Goal, InstanceId, InstanceSpec, ProgramSpec, RestartWhen, State};
+
 use super::{NOWHERE, Settings, Supervisor};
 use crate::batch::Purpose;
 use crate::cause::Asker;
 use crate::effect::{Effect, Event};
 use crate::graph::{Graph, Met};
-use crate::name::InstanceId;
 use crate::plan::{Difference, Plan, difference, plan};
 use crate::program::Instance;
 use crate::request::{Outcome, RequestId};
-use crate::restart::RestartWhen;
-use crate::spec::{InstanceSpec, ProgramSpec};
-use crate::state::{Goal, State};
 use crate::time::Time;
 
 /// What a reload does to whom.

@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use muster_spec::{InstanceId, Signal};
+
 use super::Supervisor;
 use crate::batch::{BatchId, Next, Purpose};
 use crate::effect::{Effect, Event};
-use crate::name::InstanceId;
 use crate::order::{Wave, stop_waves};
 use crate::program::Instance;
-use crate::signal::Signal;
 use crate::time::Time;
 
 impl Supervisor {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_core::spec::{DependencyCondition, ProgramSpec};
+use muster_spec::{DependencyCondition, ProgramSpec};
 
 #[derive(Clone, Debug, Default)]
 pub struct Kinship {

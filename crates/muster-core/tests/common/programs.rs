@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::restart::{RestartPolicy, RestartWhen};
-use muster_core::spec::{
-    CheckSpec, Dependency, DependencyCondition, Essential, InstanceSpec, Kind, OutputSpec, ProbeKind, ProbeSpec,
-    ProcessSpec, ProgramSpec, ReadySpec, StopScope, StopSpec, StopStep, Target,
+use muster_core::{Settings, Time};
+use muster_spec::{
+    CheckSpec, Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, OutputSpec, ProbeKind, ProbeSpec,
+    ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal, SpawnError, SpawnStep, StopScope,
+    StopSpec, StopStep, Target,
 };
-use muster_core::{Exit, RunEnd, Settings, Signal, SpawnError, SpawnStep, Time};
 
 pub const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::program::EXEC_DEADLINE;
-use muster_core::restart::{Judged, Limit, RestartWhen};
-use muster_core::spec::{DependencyCondition, InstanceSpec, Kind, OnFailure, ProgramSpec, StopStep};
 use muster_core::stop::KILL_RETRY;
-use muster_core::{
-    Effect, Event, Goal, Health, Input, Instance, InstanceId, RequestId, RunId, Settings, Signal, State, Supervisor,
-    Time, Verb,
+use muster_core::{Effect, Event, Health, Input, Instance, RequestId, Settings, Supervisor, Time, Verb};
+use muster_spec::{
+    DependencyCondition, Goal, InstanceId, InstanceSpec, Judged, Kind, Limit, OnFailure, ProgramSpec, RestartWhen,
+    RunId, Signal, State, StopStep,
 };
 
 use crate::common::kinship::Kinship;

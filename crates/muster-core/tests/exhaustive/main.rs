@@ -15,12 +15,9 @@ mod two;
 
 use std::time::Duration;
 
-use muster_core::Signal;
-use muster_core::restart::RestartWhen;
-use muster_core::spec::StopStep;
-
 use common::programs::{ms, s};
 use model::Rules;
+use muster_spec::{RestartWhen, Signal, StopStep};
 use policy::Delays;
 use story::tell_all;
 

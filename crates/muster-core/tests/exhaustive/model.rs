@@ -7,10 +7,9 @@
 use std::time::Duration;
 
 use muster_core::program::EXEC_DEADLINE;
-use muster_core::restart::RestartWhen;
-use muster_core::spec::StopStep;
 use muster_core::stop::KILL_RETRY;
-use muster_core::{Done, Exit, Failure, RunEnd, Scope, Signal, SpawnError, State, Time};
+use muster_core::{Done, Failure, Scope, Time};
+use muster_spec::{Exit, RestartWhen, RunEnd, Signal, SpawnError, State, StopStep};
 
 use crate::policy::{Delays, End, Next, Past};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_core::Time;
-use muster_core::restart::{Backoff, Exceeded, Judged, Limit, Preset, Reset, RestartPolicy, RestartWhen};
+use muster_spec::{Backoff, Exceeded, Judged, Limit, Preset, Reset, RestartPolicy, RestartWhen};
 
 use crate::common::programs::{ms, s};
 

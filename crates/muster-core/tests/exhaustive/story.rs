@@ -7,10 +7,13 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::spec::{Essential, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, StopScope, StopSpec};
 use muster_core::{
-    Awaited, Done, Effect, Exit, Failure, Goal, Input, InstanceId, Outcome, ProbeOutcome, RequestId, RunId, Settings,
-    ShutdownReason, Signal, State, Supervisor, Time, Verb,
+    Awaited, Done, Effect, Failure, Input, Outcome, ProbeOutcome, RequestId, Settings, ShutdownReason, Supervisor,
+    Time, Verb,
+};
+use muster_spec::{
+    Essential, Exit, Goal, InstanceId, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RunId, Signal, State,
+    StopScope, StopSpec,
 };
 
 use crate::common::programs::{killed_by, missing, ms, probe, program, s, with};

@@ -8,11 +8,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use muster_core::restart::RestartWhen;
-use muster_core::spec::{DependencyCondition, ProbeKind, ProbeSpec, ProgramSpec};
-use muster_core::{
-    Effect, Exit, Goal, Input, Instance, InstanceId, ProbeOutcome, RequestId, RunId, ShutdownReason, Signal, State,
-    Supervisor, Time, Verb,
+use muster_core::{Effect, Input, Instance, ProbeOutcome, RequestId, ShutdownReason, Supervisor, Time, Verb};
+use muster_spec::{
+    DependencyCondition, Exit, Goal, InstanceId, ProbeKind, ProbeSpec, ProgramSpec, RestartWhen, RunId, Signal, State,
 };
 
 use crate::common::programs::{

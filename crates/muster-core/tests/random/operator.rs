@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::random::Random;
-use muster_core::restart::{
-    Backoff, Exceeded, Forget, Growth, Jitter, Judged, Limit, Preset, RestartPolicy, RestartWhen, StartFailures,
+use muster_core::{Awaited, Scope, Settings, Verb};
+use muster_spec::{
+    Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, Growth, Jitter, Judged, Kind,
+    Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,
+    StartFailures,
 };
-use muster_core::spec::{
-    CheckSpec, Dependency, DependencyCondition, Essential, Kind, OnFailure, ProbeKind, ProbeSpec, ProgramSpec,
-    ReadySpec,
-};
-use muster_core::{Awaited, Scope, Settings, Signal, Verb};
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
 use crate::common::witness::OPERATORS_SIGNAL;

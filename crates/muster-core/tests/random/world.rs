@@ -6,11 +6,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::spec::ProgramSpec;
-use muster_core::{
-    Effect, Exit, Input, ProbeOutcome, RequestId, RunId, Settings, ShutdownReason, Signal, State, Supervisor, Time,
-    Verb,
-};
+use muster_core::{Effect, Input, ProbeOutcome, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb};
+use muster_spec::{Exit, ProgramSpec, RunId, Signal, State};
 
 use crate::common::programs::{killed_by, missing, ms, s};
 use crate::common::witness::Witness;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use muster_core::restart::{Limit, RestartPolicy, RestartWhen};
-use muster_core::spec::{CheckSpec, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec};
-use muster_core::{Awaited, Exit, Input, Instance, ProbeOutcome, RequestId, Scope, Signal, Verb};
+use muster_core::{Awaited, Input, Instance, ProbeOutcome, RequestId, Scope, Verb};
+use muster_spec::{
+    CheckSpec, Exit, Kind, Limit, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,
+};
 
 use crate::common::programs::{killed_by, missing, ms, program, quick, s, several, when};
 use crate::common::witness::OPERATORS_SIGNAL;

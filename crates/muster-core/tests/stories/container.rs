@@ -1,9 +1,11 @@
 //! The container's exit code: who ends it, and with what.
 
-use muster_core::restart::{Limit, Preset, RestartPolicy, RestartWhen};
-use muster_core::spec::{Dependency, DependencyCondition, Essential, Kind, ProgramSpec};
 use muster_core::supervisor::is_ready;
-use muster_core::{Event, Exit, Input, Settings, ShutdownReason, Signal};
+use muster_core::{Event, Input, Settings, ShutdownReason};
+use muster_spec::{
+    Dependency, DependencyCondition, Essential, Exit, Kind, Limit, Preset, ProgramSpec, RestartPolicy, RestartWhen,
+    Signal,
+};
 
 use crate::common::programs::{SETTINGS, forbidden, killed_by, missing, ms, program, quick, s, when};
 use crate::stage::Stage;

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use muster_core::spec::DependencyCondition::{Completed, Exited, Healthy, Ready, Started};
-use muster_core::spec::{Kind, ProbeKind, ProgramSpec};
-use muster_core::{Awaited, Effect, Event, Exit, Input, Settings, ShutdownReason, Signal, Supervisor, Time};
+use muster_core::{Awaited, Effect, Event, Input, Settings, ShutdownReason, Supervisor, Time};
+use muster_spec::{
+    DependencyCondition::Completed, DependencyCondition::Exited, DependencyCondition::Healthy,
+    DependencyCondition::Ready, DependencyCondition::Started, Exit, Kind, ProbeKind, ProgramSpec, Signal,
+};
 
 use crate::common::programs::{
     SETTINGS, after, job, missing, ms, needs, notifying, probe, probed, program, quick, ranked, restarted_with, s,
@@ -17,7 +19,7 @@ fn off(program: ProgramSpec) -> ProgramSpec {
 }
 
 fn never(program: ProgramSpec) -> ProgramSpec {
-    ProgramSpec { restart: crate::common::programs::when(muster_core::restart::RestartWhen::Never), ..program }
+    ProgramSpec { restart: crate::common::programs::when(muster_spec::RestartWhen::Never), ..program }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Several programs: the order of starting, the waves of stopping, and restarting together.
 
-use muster_core::spec::ProgramSpec;
-use muster_core::{Exit, Input, Signal};
+use muster_core::Input;
+use muster_spec::{Exit, ProgramSpec, Signal};
 
 use crate::common::programs::{killed_by, program, quick, ranked, s, several};
 use crate::stage::Stage;

@@ -1,8 +1,6 @@
 //! Restart policies through the whole of the rules: which ends are followed by another run, when, and how often.
 
-use muster_core::Signal;
-use muster_core::restart::{Backoff, Jitter, Limit, Preset, RestartPolicy, RestartWhen};
-use muster_core::spec::{Kind, ProgramSpec};
+use muster_spec::{Backoff, Jitter, Kind, Limit, Preset, ProgramSpec, RestartPolicy, RestartWhen, Signal};
 
 use crate::common::programs::{missing, ms, program, quick, s, when};
 use crate::stage::Stage;
@@ -141,7 +139,7 @@ fn what_is_refused_after_a_wait_is_fatal_too() {
         stage.after(ms(100));
         stage.spawned("web");
     }
-    stage.main_ends("web", muster_core::Exit::Code(1));
+    stage.main_ends("web", muster_spec::Exit::Code(1));
     stage.after(ms(200));
     stage.stands("web BACKOFF");
     stage.tree_gone("web");

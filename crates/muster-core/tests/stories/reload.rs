@@ -1,8 +1,7 @@
 //! Another configuration under what runs: what is touched, and above all what is not.
 
-use muster_core::restart::RestartWhen;
-use muster_core::spec::{ProbeKind, ProgramSpec};
-use muster_core::{Awaited, Event, Input, Settings, Signal};
+use muster_core::{Awaited, Event, Input, Settings};
+use muster_spec::{ProbeKind, ProgramSpec, RestartWhen, Signal};
 
 use crate::common::programs::{
     SETTINGS, after, job, ms, probe, probed, program, quick, restarted_with, s, several, stop_with, when, with,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use muster_core::spec::ProgramSpec;
-use muster_core::{Awaited, Event, Exit, Input, InstanceId, Settings, ShutdownReason, Signal, Verb};
+use muster_core::{Awaited, Event, Input, Settings, ShutdownReason, Verb};
+use muster_spec::{Exit, InstanceId, ProgramSpec, Signal};
 
 use crate::common::programs::{SETTINGS, after, ms, program, quick, ranked, s, stop_with};
 use crate::stage::Stage;

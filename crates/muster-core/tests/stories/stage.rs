@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::exit::SpawnError;
-use muster_core::spec::ProgramSpec;
 use muster_core::{
-    Awaited, Done, Effect, Event, Exit, Failure, Input, Instance, InstanceId, Outcome, Plan, ProbeOutcome, RequestId,
-    RunId, Scope, Settings, ShutdownReason, Signal, Supervisor, Time, Verb,
+    Awaited, Done, Effect, Event, Failure, Input, Instance, Outcome, Plan, ProbeOutcome, RequestId, Scope, Settings,
+    ShutdownReason, Supervisor, Time, Verb,
 };
+use muster_spec::{Exit, InstanceId, ProgramSpec, RunId, Signal, SpawnError};
 
 use crate::common::programs::{SETTINGS, killed_by};
 use crate::common::witness::Witness;

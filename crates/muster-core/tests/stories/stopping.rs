@@ -1,7 +1,7 @@
 //! Stopping one program: its signals, its patience, its whole tree, and what is left of it after any end.
 
-use muster_core::spec::{ProgramSpec, StopScope, StopSpec};
-use muster_core::{Effect, Event, Exit, Input, RequestId, Scope, Signal, Verb};
+use muster_core::{Effect, Event, Input, RequestId, Scope, Verb};
+use muster_spec::{Exit, ProgramSpec, Signal, StopScope, StopSpec};
 
 use crate::common::programs::{killed_by, ms, quick, s, stop_with};
 use crate::stage::Stage;

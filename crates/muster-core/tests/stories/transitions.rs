@@ -1,8 +1,7 @@
 //! Every row of the transition table, and the start that meets leftovers.
 
-use muster_core::restart::{Backoff, Limit, RestartPolicy, RestartWhen};
-use muster_core::spec::{Kind, ProgramSpec};
-use muster_core::{Event, Signal, State};
+use muster_core::Event;
+use muster_spec::{Backoff, Kind, Limit, ProgramSpec, RestartPolicy, RestartWhen, Signal, State};
 
 use crate::common::programs::{killed_by, missing, ms, program, quick, s, several, when};
 use crate::stage::Stage;
@@ -218,7 +217,7 @@ fn backoff_with_leftovers_is_stopping_until_they_are_gone() {
 #[test]
 fn a_start_that_meets_leftovers_waits_until_they_are_gone() {
     let mut stage = Stage::booted([quick("web")]);
-    stage.main_ends("web", muster_core::Exit::Code(0));
+    stage.main_ends("web", muster_spec::Exit::Code(0));
     stage.stands("web EXITED");
     let start = stage.start("web");
     stage.stands("web WAITING");
@@ -279,7 +278,7 @@ fn a_late_exit_of_an_old_run_touches_nothing() {
     stage.after(ms(500));
     stage.spawned("web");
     stage.did("sweep web with TERM, spawn web");
-    for exit in [muster_core::Exit::Code(1), killed_by(Signal::KILL)] {
+    for exit in [muster_spec::Exit::Code(1), killed_by(Signal::KILL)] {
         stage.hand(muster_core::Input::Exited { run: old, exit });
         stage.hand(muster_core::Input::TreeGone { run: old });
         stage.did_nothing();

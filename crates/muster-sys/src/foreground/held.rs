@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use muster_core::Signal;
+use muster_spec::Signal;
 
 use super::errno;
 use super::inherited::is_ignored;

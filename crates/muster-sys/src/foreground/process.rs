@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 
-use muster_core::Signal;
+use muster_spec::Signal;
 
 use super::{errno, held};
 use crate::fd::check;

@@ -7,8 +7,7 @@
 
 use std::io;
 
-use muster_core::spec::Resource;
-use muster_core::{SpawnError, SpawnStep};
+use muster_spec::{Resource, SpawnError, SpawnStep};
 
 use super::child::{NO_CANDIDATE, Stage};
 use super::elf;

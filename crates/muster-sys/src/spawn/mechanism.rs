@@ -7,7 +7,7 @@
 use std::ffi::{CStr, c_int};
 use std::mem::MaybeUninit;
 
-use muster_core::spec::ProcessSpec;
+use muster_spec::ProcessSpec;
 
 use super::plan::Identity;
 use super::raw;

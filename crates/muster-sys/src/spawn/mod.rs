@@ -24,9 +24,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
-use muster_core::spec::{ProcessSpec, Rlimit};
-use muster_core::{SpawnError, SpawnStep};
-
 use crate::fd;
 use crate::limits::OriginalLimits;
 use crate::rights::{Capability, Rights};
@@ -36,6 +33,7 @@ use crate::user::{Accounts, LookupError};
 use child::Passed;
 pub use explain::reason;
 pub use mechanism::Mechanism;
+use muster_spec::{ProcessSpec, Rlimit, SpawnError, SpawnStep};
 use plan::{Defaults, Identity, Plan};
 use pool::{InFlight, Pool};
 

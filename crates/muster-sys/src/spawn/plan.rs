@@ -8,8 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::rc::Rc;
 
-use muster_core::spec::{ProcessSpec, Resource, Rlimit};
-use muster_core::{SpawnError, SpawnStep};
+use muster_spec::{ProcessSpec, Resource, Rlimit, SpawnError, SpawnStep};
 
 use super::Launch;
 use super::arena::{Arena, Place};

@@ -10,7 +10,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering;
 
-use muster_core::SpawnError;
+use muster_spec::SpawnError;
 
 use super::child::{Orders, Stage};
 use super::explain;

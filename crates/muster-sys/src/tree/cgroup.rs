@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use muster_core::RunId;
+use muster_spec::RunId;
 
 use super::proc::Proc;
 use crate::signal::Pid;

@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use muster_core::Signal;
+use muster_spec::Signal;
 
 use super::Trees;
 use super::proc::Stat;

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use muster_core::{RunId, Signal};
+use muster_spec::{RunId, Signal};
 
 use super::owner::{MOST_ANCESTORS, Whose};
 use super::{Trees, pidfd};

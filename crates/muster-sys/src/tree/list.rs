@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_core::RunId;
+use muster_spec::RunId;
 
 use super::Trees;
 use super::owner::Owner;

@@ -23,13 +23,11 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use muster_core::spec::Rlimit;
-use muster_core::{RunId, Signal};
-
 use crate::signal::Pid;
 use cgroup::Cgroups;
 pub use held::Held;
 pub use list::{Listing, Process, ProcessState, Usage};
+use muster_spec::{Rlimit, RunId, Signal};
 use owner::Owner;
 pub use owner::Whose;
 use proc::Proc;

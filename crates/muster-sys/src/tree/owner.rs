@@ -8,7 +8,7 @@
 
 use std::io;
 
-use muster_core::RunId;
+use muster_spec::RunId;
 
 use super::proc::Variable;
 use super::{MARKER, Trees};

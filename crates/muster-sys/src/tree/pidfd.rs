@@ -8,7 +8,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use muster_core::Signal;
+use muster_spec::Signal;
 
 use super::proc::Proc;
 use crate::fd::check;

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use muster_core::{RunId, Signal};
+use muster_spec::{RunId, Signal};
 
 use super::walk::{Member, Whom};
 use super::{Trees, blind, pidfd};

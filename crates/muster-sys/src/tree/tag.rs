@@ -12,8 +12,7 @@
 
 use std::io;
 
-use muster_core::RunId;
-use muster_core::spec::{Resource, Rlimit};
+use muster_spec::{Resource, Rlimit, RunId};
 
 use super::proc::Proc;
 

@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use muster_core::RunId;
+use muster_spec::RunId;
 
 use super::Trees;
 use super::owner::{self, Owner};

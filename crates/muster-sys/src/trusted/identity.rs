@@ -8,7 +8,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use muster_core::spec::UserSpec;
+use muster_spec::UserSpec;
 
 use crate::rights::groups;
 use crate::user::{Account, Accounts};

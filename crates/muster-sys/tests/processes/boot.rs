@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
-use muster_core::Exit;
+use muster_spec::Exit;
 use muster_sys::boot;
 use muster_sys::limits::OriginalLimits;
 use muster_sys::signal::{Signals, send};
@@ -132,7 +132,7 @@ fn assert_every_signal_is_read() {
     let unblockable = [libc::SIGKILL, libc::SIGSTOP];
     let sent = (1..=64).filter(|number| !unblockable.contains(number));
     for number in sent.clone() {
-        send(muster_sys::signal::Pid::this(), muster_core::Signal::from_number(number).unwrap()).unwrap();
+        send(muster_sys::signal::Pid::this(), muster_spec::Signal::from_number(number).unwrap()).unwrap();
     }
     let mut read = Vec::new();
     while let Some(received) = signals.next().unwrap() {
@@ -255,6 +255,6 @@ fn subreaper() {
     let orphan = until("the orphan is adopted", || {
         std::fs::read_to_string(&children).unwrap().trim().parse().ok().map(muster_sys::signal::Pid)
     });
-    send(orphan, muster_core::Signal::KILL).unwrap();
+    send(orphan, muster_spec::Signal::KILL).unwrap();
     wait_for(orphan);
 }

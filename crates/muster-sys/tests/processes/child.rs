@@ -5,8 +5,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 
-use muster_core::Exit;
-use muster_core::spec::{Resource, Rlimit};
+use muster_spec::{Exit, Resource, Rlimit};
 use muster_sys::fd;
 use muster_sys::signal::Pid;
 use muster_sys::spawn::{Launch, Spawner, Stdio};

@@ -4,8 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use muster_core::spec::{ProcessSpec, Resource, Rlimit};
-use muster_core::{Exit, Signal, SpawnError, SpawnStep};
+use muster_spec::{Exit, ProcessSpec, Resource, Rlimit, Signal, SpawnError, SpawnStep};
 use muster_sys::limits::OriginalLimits;
 use muster_sys::signal;
 use muster_sys::spawn::Spawner;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use muster_core::{Exit, Signal, SpawnStep};
+use muster_spec::{Exit, Signal, SpawnStep};
 use muster_sys::pollset::PollSet;
 use muster_sys::signal;
 use muster_sys::spawn::{Spawner, Spawning};
@@ -32,7 +32,7 @@ fn each(check: impl Fn(&mut Spawner)) {
 
 /// A child that SIGSTOP, which cannot be blocked, has caught before it executed `process`. A race, so it is tried until
 /// it is won.
-fn caught(spawner: &mut Spawner, process: &muster_core::spec::ProcessSpec) -> Spawning {
+fn caught(spawner: &mut Spawner, process: &muster_spec::ProcessSpec) -> Spawning {
     until("a child is stopped before it executes", || {
         let mut spawning = start(spawner, process).unwrap();
         signal::send(spawning.pid, Signal::STOP).unwrap();
@@ -55,7 +55,7 @@ fn many_quick_runs(spawner: &mut Spawner) {
     assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
 }
 
-fn kill(mut spawning: Spawning) -> muster_core::SpawnError {
+fn kill(mut spawning: Spawning) -> muster_spec::SpawnError {
     signal::send(spawning.pid, Signal::KILL).unwrap();
     assert_eq!(wait_for(spawning.pid), Exit::Signal { signal: Signal::KILL, core_dumped: false });
     let error = spawning.outcome().unwrap().unwrap_err();

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use muster_core::spec::{Resource, Rlimit};
-use muster_core::{Exit, Signal};
+use muster_spec::{Exit, Resource, Rlimit, Signal};
 use muster_sys::reap::reap_next;
 use muster_sys::signal::{self, Pid, Signals};
 use muster_sys::spawn::{Mechanism, Spawner, Spawning};

@@ -8,8 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use muster_core::spec::{ProcessSpec, UserSpec};
-use muster_core::{Exit, SpawnError};
+use muster_spec::{Exit, ProcessSpec, SpawnError, UserSpec};
 use muster_sys::limits::OriginalLimits;
 use muster_sys::reap::reap_next;
 use muster_sys::signal::Pid;

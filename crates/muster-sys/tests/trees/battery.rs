@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use muster_core::{Exit, Signal};
+use muster_spec::{Exit, Signal};
 use muster_sys::tree::Scope;
 
 use crate::isolation::{skip, wait_for_end};
@@ -180,10 +180,10 @@ fn can_become(uid: u32) -> bool {
     wait_for_end(fork(|| assert_eq!(unsafe { libc::setuid(uid) }, 0))) == 0
 }
 
-fn stopped(world: &mut World, run: muster_core::RunId) -> usize {
+fn stopped(world: &mut World, run: muster_spec::RunId) -> usize {
     world.trees.processes(run).iter().filter(|process| process.state.name() == "stopped").count()
 }
 
-fn wait_for_stopped(world: &mut World, run: muster_core::RunId, count: usize) {
+fn wait_for_stopped(world: &mut World, run: muster_spec::RunId, count: usize) {
     world.wait_until("they are stopped", |world| stopped(world, run) == count);
 }

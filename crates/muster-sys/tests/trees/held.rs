@@ -1,6 +1,6 @@
 //! One process of a run that is held: told from strangers, followed up the tree, signalled as long as it is there.
 
-use muster_core::{RunId, Signal};
+use muster_spec::{RunId, Signal};
 use muster_sys::signal::Pid;
 use muster_sys::tree::ProcessState;
 

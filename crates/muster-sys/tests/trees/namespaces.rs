@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use muster_core::Signal;
+use muster_spec::Signal;
 use muster_sys::signal::Pid;
 use muster_sys::tree::Scope;
 

@@ -1,6 +1,6 @@
 //! Who belongs to nobody, and who only seems to.
 
-use muster_core::{Exit, Signal};
+use muster_spec::{Exit, Signal};
 use muster_sys::signal::Pid;
 use muster_sys::tree::{Scope, Trees, Whose};
 
@@ -165,7 +165,7 @@ crate::scenarios! {
         for scope in [Scope::Main, Scope::Group, Scope::Tree] {
             for signal in [TERM, Signal::KILL] {
                 assert_eq!(world.trees.stop(run, signal, scope).unwrap().count, 0);
-                assert_eq!(world.trees.stop(muster_core::RunId(999), signal, scope).unwrap().count, 0);
+                assert_eq!(world.trees.stop(muster_spec::RunId(999), signal, scope).unwrap().count, 0);
             }
         }
         world.trees.end(run);
@@ -176,7 +176,7 @@ crate::scenarios! {
 fn nested(world: &mut World, observed: bool) {
     let run = world.run_process(|| {
         muster_sys::boot::become_subreaper().unwrap();
-        let inner_tag = Trees::new().tag(muster_core::RunId(1)).map(|tag| tag.hard.unwrap());
+        let inner_tag = Trees::new().tag(muster_spec::RunId(1)).map(|tag| tag.hard.unwrap());
         fork(|| {
             // SAFETY: single-threaded, and the limit lives through the call.
             unsafe {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use muster_core::{Exit, RunId, Signal};
+use muster_spec::{Exit, RunId, Signal};
 use muster_sys::reap::reap_next;
 use muster_sys::signal::Pid;
 use muster_sys::tree::{Abilities, MARKER, ProcessState, Scope, Trees};

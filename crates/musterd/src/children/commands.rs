@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use muster_core::{Exit, RunId, SpawnError};
+use muster_spec::{Exit, RunId, SpawnError};
 use tokio::sync::oneshot;
 
 /// Runs are counted from 1. Modulo 2^24 - 1 this is a little above 2^23.

@@ -7,7 +7,8 @@
 
 use std::collections::VecDeque;
 
-use muster_core::{Input, RunId, Signal};
+use muster_core::Input;
+use muster_spec::{RunId, Signal};
 use muster_sys::reap::Reaped;
 use muster_sys::signal::{self, Pid};
 use muster_sys::tree::Held;

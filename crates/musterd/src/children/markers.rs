@@ -1,6 +1,6 @@
 //! What every process of a run finds in its environment: which program, instance and run it belongs to.
 
-use muster_core::spec::InstanceSpec;
+use muster_spec::InstanceSpec;
 use muster_sys::tree;
 
 /// What tells a program, and others, which it is.

@@ -1,6 +1,7 @@
 //! Signals to the daemon: what each of them means.
 
-use muster_core::{Input, ShutdownReason, Signal};
+use muster_core::{Input, ShutdownReason};
+use muster_spec::Signal;
 use muster_sys::signal::{Pid, Received};
 use tracing::{debug, info};
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use muster_core::{Input, RunId, Signal};
+use muster_core::Input;
+use muster_spec::{RunId, Signal};
 
 use super::EventLoop;
 use crate::children::commands::is_command;

@@ -4,7 +4,7 @@
 //! configured to, or nothing. The socket's file mode decides before that who can connect at all.
 
 use muster_api::{Method, Problem, ProblemKind};
-use muster_core::spec::ControlSpec;
+use muster_spec::ControlSpec;
 use muster_sys::user::Accounts;
 use tracing::warn;
 

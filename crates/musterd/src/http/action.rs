@@ -6,7 +6,8 @@ use std::time::Duration;
 use hyper::StatusCode;
 use muster_api as api;
 use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody, SignalScope};
-use muster_core::{Awaited, Done, Failure, InstanceId, Outcome, RequestId, Scope, Selector, Signal, Verb};
+use muster_core::{Awaited, Done, Failure, Outcome, RequestId, Scope, Verb};
+use muster_spec::{InstanceId, Selector, Signal};
 use tokio::sync::oneshot;
 
 use super::response::{self, Answer};
@@ -104,7 +105,7 @@ pub(super) async fn shutdown(shared: &Rc<Shared>, body: &[u8]) -> Result<Answer,
 }
 
 pub(super) fn parse_selector(text: &str) -> Result<Selector, Problem> {
-    text.parse().map_err(|error: muster_core::name::InvalidSelector| {
+    text.parse().map_err(|error: muster_spec::InvalidSelector| {
         Problem::new(ProblemKind::BadParameter, error.to_string())
             .with_hint("such as web, web:0, web:*, w*, all, or several with commas")
     })
@@ -115,7 +116,7 @@ fn parse_signal(body: Option<SignalBody>) -> Result<Verb, Problem> {
         Problem::new(ProblemKind::BadBody, "which signal is missing")
             .with_hint(r#"send a body such as {"signal": "HUP"}"#)
     })?;
-    let signal: Signal = body.signal.parse().map_err(|error: muster_core::signal::UnknownSignal| {
+    let signal: Signal = body.signal.parse().map_err(|error: muster_spec::UnknownSignal| {
         Problem::new(ProblemKind::BadBody, error.to_string()).with_hint("such as HUP, SIGUSR1, 10 or RTMIN+3")
     })?;
     let scope = match body.scope {

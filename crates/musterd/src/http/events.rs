@@ -13,7 +13,8 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use muster_api as api;
 use muster_api::{EVENT_STREAM, Happening};
-use muster_core::{Instance, InstanceId, Time};
+use muster_core::{Instance, Time};
+use muster_spec::InstanceId;
 use tokio::time::{Instant, Sleep};
 
 use super::response::{self, Answer};

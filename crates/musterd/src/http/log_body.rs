@@ -9,14 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use muster_api::{EntryKind, LogEntry, LogFormat, Timestamp};
+use muster_logs::{Batch, Cursor, Follower, Joiner, Line, Located, Memory, Older, Piece, Source, Wanted};
 
 use super::stream::Pieces;
-use crate::logs::Source;
-use crate::logs::follow::Follower;
-use crate::logs::joiner::{Joiner, Line};
-use crate::logs::memory::{Batch, Cursor, Located, Memory, Wanted};
-use crate::logs::older::Older;
-use crate::logs::ring::Piece;
 
 /// What is sent at a time, about.
 const ENOUGH: usize = 16 * 1024;

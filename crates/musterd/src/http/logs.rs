@@ -6,17 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use hyper::StatusCode;
 use muster_api::{BYTES, JSON_LINES, LogFormat, LogQuery, LogStream, Problem, ProblemKind, Since};
-use muster_core::spec::InstanceSpec;
+use muster_logs::{Memory, Source, Wanted, Wish, empty_files};
+use muster_spec::InstanceSpec;
 
 use super::log_body::{LogBody, Writer};
 use super::look::no_such_instance;
 use super::response::{self, Answer};
 use super::stream::Body;
 use super::tickets::{Asker, Desk};
-use crate::logs::Source;
-use crate::logs::clear::empty_files;
-use crate::logs::memory::{Memory, Wanted};
-use crate::logs::older::Wish;
 use crate::shared::Shared;
 
 /// How the daemon's own log is called among those of programs.

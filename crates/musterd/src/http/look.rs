@@ -4,7 +4,8 @@ use hyper::StatusCode;
 use muster_api as api;
 use muster_api::Problem;
 use muster_config::nearest_name;
-use muster_core::{Goal, Instance, State};
+use muster_core::Instance;
+use muster_spec::{Goal, State};
 
 use super::action::parse_selector;
 use super::response::{self, Answer};

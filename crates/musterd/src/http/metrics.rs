@@ -13,13 +13,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use muster_api::METRICS;
-use muster_core::{Health, Instance, InstanceId, Readiness, RunId};
+use muster_core::{Health, Instance, Readiness};
+use muster_logs::Counts;
+use muster_spec::{InstanceId, RunId};
 use muster_sys::tree::Usage;
 
 use super::response::{self, Answer};
 use super::slices::{SLICE, Waiting};
 use super::stream::{Body, Pieces};
-use crate::logs::counters::Counts;
 use crate::shared::Shared;
 use crate::tally::REASONS;
 use crate::view;
@@ -121,7 +122,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         "gauge",
         "Whether it is RUNNING.",
         Instances(|_, instance, samples| {
-            samples.plain(flag(instance.state() == muster_core::State::Running));
+            samples.plain(flag(instance.state() == muster_spec::State::Running));
         }),
     ),
     family(

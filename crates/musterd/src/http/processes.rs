@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use muster_api::{InstanceProcesses, Problem, ProblemKind, ProcessInfo, Processes};
-use muster_core::RunId;
+use muster_spec::RunId;
 use muster_sys::tree::{Listing, Process};
 use tokio::sync::{Semaphore, oneshot};
 

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
-use muster_core::spec::{ControlSpec, UserSpec};
+use muster_spec::{ControlSpec, UserSpec};
 use muster_sys::trusted::{Access, Creation, Missing, Place as Judged, Refusal, Trust};
 use muster_sys::user::Accounts;
 use nix::fcntl::{Flock, FlockArg};

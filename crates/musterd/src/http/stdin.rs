@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use muster_api::{Problem, ProblemKind, StdinReport};
-use muster_core::spec::Stdin;
+use muster_spec::Stdin;
 
 use super::look::no_such_instance;
 use super::response::{self, Answer};

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use muster_core::RunId;
+use muster_spec::RunId;
 use muster_sys::notify::NotifySocket;
 use tracing::debug;
 

@@ -6,7 +6,6 @@
 
 mod home;
 mod limit;
-mod log;
 pub(crate) mod message;
 
 use std::collections::HashMap;
@@ -16,8 +15,9 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::spec::{InstanceSpec, ReadySpec};
-use muster_core::{Input, RunId};
+use muster_core::Input;
+use muster_logs::ReadyMatcher;
+use muster_spec::{InstanceSpec, ReadySpec, RunId};
 use muster_sys::async_fd::Watched;
 use muster_sys::notify::{NotifySocket, Received};
 use muster_sys::pollset::PollSet;
@@ -28,7 +28,7 @@ use tracing::{debug, info, warn};
 
 use self::home::Home;
 use self::limit::{Limits, Notice};
-pub(crate) use self::log::ReadyMatcher;
+
 use self::message::{Message, Watchdog};
 
 /// systemd takes as much; what is longer is refused there and here.

@@ -10,7 +10,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 
-use muster_core::exit::is_shortage;
+use muster_spec::is_shortage;
 use muster_sys::spawn::reason;
 use tokio::net::TcpStream;
 use tokio::sync::watch;

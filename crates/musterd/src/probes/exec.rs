@@ -9,8 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use muster_core::exit::is_shortage;
-use muster_core::{Exit, SpawnError};
+use muster_spec::{Exit, SpawnError, is_shortage};
 use muster_sys::async_fd::Watched;
 use muster_sys::fd;
 use tokio::sync::oneshot;
@@ -139,7 +138,7 @@ mod tests {
         const ENOENT: i32 = nix::errno::Errno::ENOENT as i32;
         for (errno, is_lacking) in [(EMFILE, true), (ENOENT, false)] {
             let lacks = Cell::default();
-            let error = SpawnError { step: muster_core::SpawnStep::Prepare, errno, message: "no".to_owned() };
+            let error = SpawnError { step: muster_spec::SpawnStep::Prepare, errno, message: "no".to_owned() };
             let told = judge(Ok(Err(error)), &Tail::default(), &lacks);
             assert_eq!((told, lacks.get()), (Err("no".to_owned()), is_lacking));
         }

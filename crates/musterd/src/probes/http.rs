@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use muster_config::address::Url;
-use muster_core::spec::HttpCheck;
+use muster_spec::HttpCheck;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};

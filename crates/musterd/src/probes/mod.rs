@@ -18,8 +18,8 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use muster_core::spec::{CheckSpec, InstanceSpec};
-use muster_core::{ProbeOutcome, RunId};
+use muster_core::ProbeOutcome;
+use muster_spec::{CheckSpec, InstanceSpec, RunId};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};

@@ -1,7 +1,7 @@
 //! The daemon's own keys at a reload: which are put in force, and which only a restart can.
 
 use muster_core::Settings;
-use muster_core::spec::{DaemonSpec, Spec};
+use muster_spec::{DaemonSpec, Spec};
 
 use super::InForce;
 

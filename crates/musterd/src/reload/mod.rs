@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
 use muster_config::{Disguises, LookedAt};
-use muster_core::spec::{ControlSpec, DaemonSpec, InstanceSpec, ProgramSpec, Spec};
 use muster_core::{Input, Instance, Outcome, Plan, RequestId};
+use muster_spec::{ControlSpec, DaemonSpec, InstanceSpec, ProgramSpec, Spec};
 use tokio::sync::{Mutex, Notify, oneshot};
 use tracing::{error, warn};
 

@@ -33,7 +33,7 @@ pub(super) async fn read(paths: Vec<PathBuf>) -> Result<Reading, Problem> {
     on_a_thread(move || {
         let mut loaded = check::load(&paths, &config_files::open_again);
         let diagnostics = diagnostics(&loaded);
-        let access = |spec: &muster_core::spec::Spec| Access::new(&spec.control, &mut Accounts::default());
+        let access = |spec: &muster_spec::Spec| Access::new(&spec.control, &mut Accounts::default());
         let new = loaded.spec.take().map(|spec| New {
             access: access(&spec),
             spec,

@@ -1,7 +1,8 @@
 //! Tests of the module above.
 
+use muster_spec::Backoff;
+
 use super::*;
-use crate::restart::Backoff;
 
 fn ended(was_spawned: bool) -> Ended {
     Ended { at: Time::ZERO, uptime: Duration::ZERO, was_spawned, was_running: false, success: false }
@@ -16,10 +17,10 @@ fn at_once() -> RestartPolicy {
 fn a_start_that_failed_is_never_attempted_again_at_once() {
     let (policy, mut tally) = (at_once(), Tally::default());
     for _ in 0..100 {
-        let decision = policy.judge_failed_start(&mut tally, ended(false), 0.5).decision();
+        let decision = judge_failed_start(&policy, &mut tally, ended(false), 0.5).decision();
         assert_eq!(decision, Decision::Restart { delay: FAILED_START_FLOOR });
     }
-    assert_eq!(policy.decide(&mut tally, ended(true), 0.5), Decision::Restart { delay: Duration::ZERO });
+    assert_eq!(decide(&policy, &mut tally, ended(true), 0.5), Decision::Restart { delay: Duration::ZERO });
 }
 
 #[test]
@@ -27,7 +28,7 @@ fn a_shortage_is_waited_for_and_never_counted() {
     let policy = RestartPolicy { when: RestartWhen::Never, ..at_once() };
     let mut tally = Tally::default();
     let delays: Vec<u128> = (0..9)
-        .map(|_| match policy.judge_shortage(&mut tally).decision() {
+        .map(|_| match judge_shortage(&policy, &mut tally).decision() {
             Decision::Restart { delay } => delay.as_millis(),
             other => panic!("{other:?}"),
         })

@@ -1,0 +1,56 @@
+//! Emptying the log files of an instance.
+//!
+//! They are cut to nothing where they are, so that whoever has one open goes on writing to it: appending begins at the new
+//! end. A disk may be slow or gone, so a thread does it. A file that is not the program's to write is not emptied.
+
+use std::io;
+
+use muster_spec::{InstanceSpec, Sink, Target};
+use muster_sys::trusted::{Access, Missing};
+use muster_sys::user::Accounts;
+use tokio::sync::oneshot;
+
+use super::policy::{FilePolicy, is_own_output};
+use super::rotate::Names;
+
+/// Empties every file that this instance writes to; the error names the first that cannot be emptied.
+pub async fn empty_files(spec: &InstanceSpec) -> Result<(), String> {
+    let files = files(spec)?;
+    if files.is_empty() {
+        return Ok(());
+    }
+    let (done, is_done) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("logs-clear".to_owned());
+    let work = move || {
+        // Who has gone away wants no answer.
+        let _ = done.send(files.iter().try_for_each(empty));
+    };
+    thread.spawn(work).map_err(|error| format!("cannot start a thread: {error}"))?;
+    is_done.await.unwrap_or_else(|_| Err("the thread that empties log files has ended".to_owned()))
+}
+
+fn files(spec: &InstanceSpec) -> Result<Vec<Names>, String> {
+    let targets = [Some(&spec.output.stdout), spec.output.stderr.as_ref()];
+    let sinks = targets.into_iter().flatten().filter_map(|target| match target {
+        Target::Capture(sinks) => Some(sinks),
+        _ => None,
+    });
+    let paths = sinks.flatten().filter_map(|sink| match sink {
+        Sink::File(path) if !is_own_output(path) => Some(path),
+        _ => None,
+    });
+    let policy = FilePolicy::of(spec, &mut Accounts::default()).map_err(|error| error.to_string());
+    paths.map(|path| Ok(Names::new(path, policy.clone()?))).collect()
+}
+
+fn empty(names: &Names) -> Result<(), String> {
+    let opened = names.place(Missing::Fail).and_then(|place| place.open(Access::Write, None));
+    let emptied = match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => Err(error),
+        // A device or a FIFO holds nothing.
+        Ok(opened) if !opened.is_regular => Ok(()),
+        Ok(opened) => opened.file.set_len(0),
+    };
+    emptied.map_err(|error| format!("cannot empty {}: {error}", names.path.display()))
+}

@@ -1,0 +1,424 @@
+//! One of the daemon's own console streams, written by a thread of its own.
+//!
+//! Whoever has lines puts them into a bounded [`queue`](super::queue) and goes on; only the thread ever waits for the reader.
+//! What does not fit is dropped and counted, and the reader is told in its place. A write that fails (the reader is gone,
+//! the disk is full) loses lines and nothing else: nothing here panics or prints.
+//!
+//! The daemon's own lines go the same way. While what a run has left behind is still being read ([`drain`](super::drain)),
+//! they wait for it: a run's last line comes before the line that tells its end.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IoSlice, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::stat::fstat;
+
+use super::Consoles;
+use super::drain::{Notice, PATIENCE};
+use super::own_file::OwnFile;
+use super::queue::{Gap, LaneId, LaneSpec, OWN, Queue, Waiter};
+
+/// How many bytes of the daemon's own lines wait for a reader at most.
+const OWN_BOUND: usize = 1 << 20;
+
+/// Lines that are held back for more of them go out when they are so many bytes.
+const HELD: usize = 16 * 1024;
+
+/// How much the thread takes at once.
+const BATCH: usize = 256 * 1024;
+
+/// When so much waits the pipe of the console is made so large.
+const MUCH: usize = 64 * 1024;
+const LARGE_PIPE: i32 = 256 * 1024;
+
+/// After so long without lines the memory that a burst has needed is given back.
+const REST: Duration = Duration::from_secs(1);
+
+/// A reader who has not read anything for so long is not waited for.
+const STUCK: Duration = Duration::from_millis(100);
+
+/// How many notices wait; one more and the oldest is given at once.
+const NOTICES: usize = 64;
+
+/// A console stream. Clones lead to the same queue.
+#[derive(Clone, Debug)]
+pub struct Console {
+    shared: Arc<Shared>,
+    is_terminal: bool,
+    /// Only that of a log file: set to have it opened anew.
+    reopening: Option<Arc<AtomicBool>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    filled: Condvar,
+    emptied: Condvar,
+}
+
+struct State {
+    queue: Queue,
+    is_writing: bool,
+    is_held: bool,
+    /// How many bytes were ever written, and when some were last.
+    written: u64,
+    written_at: Instant,
+    /// Up to which place of the queue everything is written or lost.
+    done: u64,
+    notices: VecDeque<(u64, Notice)>,
+    own: Own,
+}
+
+/// The daemon's lines that wait until what runs have left behind is read.
+#[derive(Debug, Default)]
+struct Own {
+    /// The latest drain that was asked for, and the latest that is over.
+    asked: u64,
+    over: u64,
+    asked_at: Option<Instant>,
+    lines: Vec<(u64, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Console {
+    /// Starts the thread that writes to this descriptor.
+    pub fn start(name: &str, descriptor: OwnedFd) -> io::Result<Console> {
+        let file = File::from(descriptor);
+        let is_terminal = file.is_terminal();
+        let mut is_large = false;
+        Console::writing_by(name, is_terminal, move |shared, batch| {
+            if !is_large && batch.iter().map(Vec::len).sum::<usize>() >= MUCH {
+                // A reader who gets more at a time is woken less often: this doubles what goes through. Whatever is no pipe,
+                // or may not be larger, stays as it is.
+                let _ = fcntl(&file, FcntlArg::F_SETPIPE_SZ(LARGE_PIPE));
+                is_large = true;
+            }
+            // Who cannot be written to has lost these lines; there is nobody left to tell.
+            let _ = shared.write_patiently(&file, batch);
+        })
+    }
+
+    /// Starts the thread that writes the daemon's own messages to its log file.
+    pub fn to_file(mut file: OwnFile) -> io::Result<Console> {
+        let reopening = file.reopening();
+        let console = Console::writing_by("own-log", false, move |shared, batch| {
+            for lines in batch {
+                file.write(lines);
+                shared.note_progress(lines.len());
+            }
+        })?;
+        Ok(Console { reopening: Some(reopening), ..console })
+    }
+
+    fn writing_by(
+        name: &str,
+        is_terminal: bool,
+        mut write: impl FnMut(&Shared, &[Vec<u8>]) + Send + 'static,
+    ) -> io::Result<Console> {
+        let own = LaneSpec {
+            gap: Gap::Text { name: "musterd".to_owned() },
+            bound: OWN_BOUND,
+            is_blocking: false,
+            counters: None,
+        };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                queue: Queue::new(own),
+                is_writing: false,
+                is_held: false,
+                written: 0,
+                written_at: Instant::now(),
+                done: 0,
+                notices: VecDeque::new(),
+                own: Own::default(),
+            }),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+        });
+        let console = Console { shared: Arc::clone(&shared), is_terminal, reopening: None };
+        let work = move || {
+            let mut batch = Vec::new();
+            loop {
+                shared.take(&mut batch);
+                write(&shared, &batch);
+            }
+        };
+        std::thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        Ok(console)
+    }
+
+    /// The file that it writes to was moved away: the next line makes a new one.
+    pub(super) fn reopen(&self) {
+        self.reopening.iter().for_each(|reopening| reopening.store(true, Ordering::Release));
+    }
+
+    /// Queues whole lines of the daemon itself. Never waits for the reader.
+    pub fn append(&self, lines: &[u8]) {
+        let mut state = self.shared.lock();
+        if state.own.is_waiting() {
+            let is_first = state.own.lines.is_empty();
+            state.own.keep(lines);
+            if is_first {
+                // The thread must know that there is something to let go when the patience is over.
+                self.shared.filled.notify_one();
+            }
+            return;
+        }
+        state.push_own(lines);
+        self.shared.ring(&state);
+    }
+
+    /// A lane for a stream of a program, or the one there is, changed.
+    pub(super) fn lane(&self, existing: Option<LaneId>, spec: LaneSpec) -> LaneId {
+        let mut state = self.shared.lock();
+        match existing {
+            Some(lane) => {
+                state.queue.change_lane(lane, spec);
+                lane
+            }
+            None => state.queue.add_lane(spec),
+        }
+    }
+
+    /// Queues whole lines of a program, and leaves an empty buffer for the next. Never waits for the reader.
+    pub(super) fn push(&self, lane: LaneId, lines: &mut Vec<u8>, count: u64) {
+        let mut state = self.shared.lock();
+        state.queue.push(lane, lines, count);
+        self.shared.ring(&state);
+    }
+
+    /// Whether there is room for more of a program. If not, the waiter is called when there is.
+    pub(super) fn has_room(&self, lane: LaneId, waiter: impl FnOnce() -> Waiter) -> bool {
+        self.shared.lock().queue.has_room(lane, waiter)
+    }
+
+    /// Gives this notice when everything that is queued now has been written, or at once when nobody reads.
+    pub(super) fn notify(&self, notice: Notice) {
+        let mut state = self.shared.lock();
+        let end = state.queue.end();
+        let is_stuck = state.is_writing && state.written_at.elapsed() > STUCK;
+        if is_stuck || !state.is_busy() {
+            return drop(notice);
+        }
+        state.notices.push_back((end, notice));
+        if state.notices.len() > NOTICES {
+            state.notices.pop_front();
+        }
+    }
+
+    /// The daemon's lines that come from now on wait until this drain is over.
+    pub(super) fn await_drain(&self, number: u64) {
+        let mut state = self.shared.lock();
+        state.own.asked = number;
+        state.own.asked_at.get_or_insert_with(Instant::now);
+    }
+
+    /// This drain and those before it are over.
+    pub(super) fn drain_is_over(&self, number: u64) {
+        let mut state = self.shared.lock();
+        state.let_own_go(number);
+        self.shared.ring(&state);
+    }
+
+    /// Lines that follow can wait for each other: whoever handles many things at once wakes the thread once for all of
+    /// them, with [`Console::release`].
+    pub fn hold(&self) {
+        self.shared.lock().is_held = true;
+    }
+
+    /// What was held back goes out.
+    pub fn release(&self) {
+        let mut state = self.shared.lock();
+        state.is_held = false;
+        self.shared.ring(&state);
+    }
+
+    /// Waits until everything queued so far has been written, or `patience` is over, or nobody has read anything for so
+    /// long as `stall`.
+    pub fn flush(&self, patience: Duration, stall: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut state = self.shared.lock();
+        state.is_held = false;
+        let asked = state.own.asked;
+        state.let_own_go(asked);
+        self.shared.ring(&state);
+        while state.is_busy() {
+            let written = state.written;
+            let left = deadline.saturating_duration_since(Instant::now()).min(stall);
+            if left.is_zero() {
+                return;
+            }
+            let (guard, waited) = self.shared.emptied.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+            state = guard;
+            if waited.timed_out() && state.written == written {
+                return;
+            }
+        }
+    }
+
+    /// Whether it is a terminal that a person looks at.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+}
+
+impl Own {
+    fn is_waiting(&self) -> bool {
+        self.asked > self.over
+    }
+
+    fn keep(&mut self, lines: &[u8]) {
+        match self.lines.last_mut() {
+            Some((number, kept)) if *number == self.asked => kept.extend_from_slice(lines),
+            _ => self.lines.push((self.asked, lines.to_vec())),
+        }
+    }
+}
+
+impl State {
+    fn push_own(&mut self, lines: &[u8]) {
+        let count = memchr::memchr_iter(b'\n', lines).count() as u64;
+        self.queue.push(OWN, &mut lines.to_vec(), count);
+    }
+
+    fn let_own_go(&mut self, over: u64) {
+        self.own.over = self.own.over.max(over);
+        let waiting = self.own.lines.iter().position(|(number, _)| *number > self.own.over);
+        let free: Vec<_> = self.own.lines.drain(..waiting.unwrap_or(self.own.lines.len())).collect();
+        free.iter().for_each(|(_, lines)| self.push_own(lines));
+        self.own.asked_at = self.own.is_waiting().then(Instant::now);
+    }
+
+    /// Whether there is something to write now.
+    fn is_due(&self) -> bool {
+        !self.queue.is_empty() && (!self.is_held || self.queue.total() >= HELD)
+    }
+
+    fn is_busy(&self) -> bool {
+        self.is_writing || !self.queue.is_empty()
+    }
+
+    /// When the daemon's lines have waited long enough.
+    fn patience_left(&self) -> Option<Duration> {
+        let waits = self.own.is_waiting() && !self.own.lines.is_empty();
+        self.own.asked_at.filter(|_| waits).map(|since| PATIENCE.saturating_sub(since.elapsed()))
+    }
+
+    fn give_notices(&mut self) {
+        while self.notices.front().is_some_and(|(place, _)| *place <= self.done) {
+            self.notices.pop_front();
+        }
+    }
+}
+
+impl Shared {
+    /// A thread that panicked while it held the lock left the queue as it was, which is good enough to go on.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the thread if it has something to do and does not know it yet.
+    fn ring(&self, state: &State) {
+        if state.is_due() && !state.is_writing {
+            self.filled.notify_one();
+        }
+    }
+
+    fn take(&self, batch: &mut Vec<Vec<u8>>) {
+        let mut state = self.lock();
+        state.is_writing = false;
+        batch.drain(..).for_each(|buffer| state.queue.recycle(buffer));
+        state.done = state.queue.first_place();
+        if state.queue.is_empty() {
+            self.emptied.notify_all();
+        }
+        state.give_notices();
+        while !state.is_due() {
+            state = self.wait(state);
+        }
+        state.is_writing = true;
+        state.written_at = Instant::now();
+        let waiters = state.queue.take(BATCH, batch);
+        drop(state);
+        waiters.into_iter().for_each(|waiter| waiter());
+    }
+
+    fn wait<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        match state.patience_left() {
+            Some(left) if left.is_zero() => {
+                let asked = state.own.asked;
+                state.let_own_go(asked);
+                state
+            }
+            Some(left) => self.filled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            None if state.queue.has_spare() => {
+                let (mut state, waited) = self.filled.wait_timeout(state, REST).unwrap_or_else(PoisonError::into_inner);
+                if waited.timed_out() && state.queue.is_empty() {
+                    state.queue.rest();
+                }
+                state
+            }
+            None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Writes everything. Another process that shares the stream may have made it non-blocking: then waits for room.
+    fn write_patiently(&self, mut file: &File, batch: &[Vec<u8>]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|buffer| IoSlice::new(buffer)).collect();
+        let mut rest = &mut slices[..];
+        while !rest.is_empty() {
+            match file.write_vectored(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut rest, written);
+                    self.note_progress(written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let mut wanted = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+                    nix::poll::poll(&mut wanted, PollTimeout::NONE)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn note_progress(&self, written: usize) {
+        let mut state = self.lock();
+        state.written += written as u64;
+        state.written_at = Instant::now();
+    }
+}
+
+impl Consoles {
+    /// Starts writing to the daemon's own stdout and stderr, with one queue where both lead to the same place.
+    pub fn start() -> io::Result<Consoles> {
+        let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+        let stderr = io::stderr().as_fd().try_clone_to_owned()?;
+        let is_same = lead_to_same_place(&stdout, &stderr);
+        let stderr = Console::start("console-err", stderr)?;
+        let stdout = if is_same { stderr.clone() } else { Console::start("console-out", stdout)? };
+        Ok(Consoles { stdout, stderr, own_log: None })
+    }
+}
+
+fn lead_to_same_place(a: &OwnedFd, b: &OwnedFd) -> bool {
+    match (fstat(a), fstat(b)) {
+        (Ok(a), Ok(b)) => (a.st_dev, a.st_ino, a.st_rdev) == (b.st_dev, b.st_ino, b.st_rdev),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

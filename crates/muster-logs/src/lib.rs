@@ -1,0 +1,428 @@
+//! The data plane: what programs write, on its way to the console and to files.
+//!
+//! It lives on threads of its own that never touch supervision: one that reads every pipe ([`pump`]), and one for each
+//! console stream that writes ([`console`]), because a console's reader may stop reading for ever and a disk may be slow.
+//! A log file that stands still gets a thread of its own for as long as it does ([`late`], [`backlog`]).
+//! What goes to syslog is sent by one more, where there is any ([`syslog`]).
+//! Rotated files are compressed by a thread that is there only as long as it has work ([`compress`]).
+//! What was read last is remembered for those who look ([`memory`]) and follow ([`follow`]).
+//! Supervision hands a pipe over and forgets it. Everything that queues here has a bound and counts what it drops.
+
+#![forbid(unsafe_code)]
+
+mod backlog;
+mod clear;
+mod compress;
+mod console;
+mod counters;
+mod drain;
+mod file;
+mod files;
+mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod joiner;
+mod json;
+mod late;
+mod lines;
+mod loss;
+mod memory;
+mod milestones;
+mod older;
+mod open;
+mod own_file;
+mod pace;
+mod policy;
+mod pump;
+mod queue;
+mod rate;
+mod ready;
+mod ring;
+mod rotate;
+mod segments;
+mod siphon;
+mod stream;
+mod syslog;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use muster_spec::{InstanceSpec, LineFormat, OutputSpec, Overflow, RunId, Sink, SyslogSpec, Target};
+use muster_sys::user::Accounts;
+use tokio::sync::watch;
+use tracing::warn;
+
+use self::backlog::Origin;
+use self::counters::Counters;
+use self::drain::Drains;
+use self::follow::Hubs;
+use self::lines::Style;
+use self::older::{FileLog, Readers};
+use self::policy::{FilePolicy, is_own_output};
+use self::pump::Pump;
+use self::queue::{Gap, LaneId, LaneSpec};
+use self::rate::Rate;
+use self::stream::{Limited, Shown, Spare, Stream};
+use self::syslog::courier::Courier;
+use self::syslog::{LAST_STALL, Receiver};
+
+pub use self::clear::empty_files;
+pub use self::console::Console;
+pub use self::counters::Counts;
+pub use self::drain::PATIENCE as DRAIN_PATIENCE;
+pub use self::follow::Follower;
+pub use self::joiner::{Joiner, Line};
+pub use self::memory::{Batch, Cursor, LastLine, Located, Memory, Wanted};
+pub use self::older::{MOST as MOST_SEARCHES, Older, Wish};
+pub use self::own_file::OwnFile;
+pub use self::ready::ReadyMatcher;
+pub use self::ring::Piece;
+
+/// How much of an instance's output is remembered in memory; and how much where it can be read from a file, which is
+/// enough for the last lines of a run.
+const REMEMBERED: usize = 256 * 1024;
+const REMEMBERED_WITH_FILE: usize = 32 * 1024;
+
+/// How often a loss that goes on is told.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
+/// Which of a process's two output streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Source {
+    /// Both, in the order of their descriptors.
+    pub const BOTH: [Source; 2] = [Source::Stdout, Source::Stderr];
+}
+
+/// The daemon's own two console streams. They are one where both lead to the same place, so that lines never mix.
+#[derive(Clone, Debug)]
+pub struct Consoles {
+    /// The console of standard output.
+    pub stdout: Console,
+    /// The console of standard error.
+    pub stderr: Console,
+    /// That of the daemon's own messages, where they go to a file.
+    pub own_log: Option<Console>,
+}
+
+/// The whole data plane.
+#[derive(Debug)]
+pub struct Logs {
+    consoles: Consoles,
+    pump: Pump,
+    drains: Drains,
+    /// By the name of the instance, from its first run on or since somebody asked for it.
+    kept: RefCell<HashMap<String, Kept>>,
+    /// Places in the consoles' queues of instances that are gone, for others.
+    spare_lanes: RefCell<[Vec<LaneId>; 2]>,
+    hubs: Hubs,
+    readers: Readers,
+    syslog: Receiver,
+    /// Streams whose messages name a process that is about to be made.
+    nameless: RefCell<Vec<Nameless>>,
+    accounts: RefCell<Accounts>,
+}
+
+/// A stream that goes to syslog, before the pid of its run is known. Nothing is read of it until then.
+#[derive(Debug)]
+struct Nameless {
+    stream: Stream,
+    policy: FilePolicy,
+    instance: String,
+}
+
+/// What outlives the runs of an instance: what it wrote last, its counters, and its places in the consoles' queues.
+#[derive(Debug)]
+struct Kept {
+    memory: Arc<Memory>,
+    counters: Arc<Counters>,
+    lanes: [Option<LaneId>; 2],
+}
+
+impl Logs {
+    /// Starts the threads that read pipes and write consoles.
+    pub fn start(consoles: Consoles, syslog: SyslogSpec) -> io::Result<Logs> {
+        Ok(Logs {
+            pump: Pump::start(consoles.clone())?,
+            consoles,
+            drains: Drains::new(),
+            kept: RefCell::default(),
+            spare_lanes: RefCell::default(),
+            hubs: Hubs::default(),
+            readers: Readers::default(),
+            syslog: Receiver::new(syslog),
+            nameless: RefCell::default(),
+            accounts: RefCell::default(),
+        })
+    }
+
+    /// A pipe whose lines go to these sinks. The caller gives the writing end to a process and closes its own copy. Where
+    /// one is given, `matcher` sees every line first.
+    pub fn open_pipe(
+        &self,
+        run: RunId,
+        spec: &InstanceSpec,
+        source: Source,
+        sinks: &[Sink],
+        matcher: Option<ReadyMatcher>,
+    ) -> io::Result<OwnedFd> {
+        let (reading, writing) = muster_sys::fd::output_pipe()?;
+        let mut kept = self.kept.borrow_mut();
+        let kept = keep(&mut kept, spec);
+        let limited = |limit| {
+            let rate = Rate::new(limit, Instant::now());
+            Box::new(Limited { limit, rate, gap: gap(run, spec, source) })
+        };
+        let is_shown = |sink: &Sink| match sink {
+            Sink::Console => true,
+            Sink::File(path) => is_own_output(path),
+            Sink::Syslog => false,
+        };
+        // A program whose user does not exist never starts, and needs no files.
+        let known = FilePolicy::of(spec, &mut self.accounts.borrow_mut()).ok();
+        let policy = known.unwrap_or_else(|| FilePolicy::from(spec.output.rotation));
+        let files = sinks.iter().filter(|sink| known.is_some() && !is_shown(sink)).filter_map(|sink| match sink {
+            Sink::Console | Sink::Syslog => None,
+            Sink::File(path) => Some(path.clone()),
+        });
+        let files = files.collect::<Arc<[PathBuf]>>();
+        let is_shown = sinks.iter().any(is_shown);
+        let is_spare = !is_shown && !files.is_empty();
+        let shown = (is_shown || is_spare).then(|| self.show(run, spec, source, kept));
+        let (shown, spare) = if is_spare { (None, shown.map(Spare::new)) } else { (shown, None) };
+        let stream = Stream {
+            run: run.0,
+            pipe: File::from(reading),
+            matcher: matcher.map(Box::new),
+            recorder: Recorder { memory: Arc::clone(&kept.memory), source, run: run.0 },
+            origin: Origin {
+                counters: Arc::clone(&kept.counters),
+                bound: spec.output.buffer_size,
+                is_blocking: spec.output.overflow == Overflow::Block,
+                spare,
+            },
+            limited: spec.output.rate_limit.map(limited),
+            shown,
+            files,
+            syslog: None,
+            held: Vec::new(),
+            full_reads: 0,
+            is_large: false,
+        };
+        if sinks.contains(&Sink::Syslog) {
+            let instance = spec.name.clone();
+            self.nameless.borrow_mut().push(Nameless { stream, policy, instance });
+        } else {
+            self.pump.attach(stream, policy);
+        }
+        Ok(writing)
+    }
+
+    /// The process for which pipes were opened last has this pid, or could not be made.
+    pub fn begin(&self, pid: Option<u32>) {
+        for Nameless { mut stream, policy, instance } in self.nameless.take() {
+            let origin = (stream.recorder.source, pid);
+            match self.syslog.get() {
+                Ok(way) => {
+                    stream.syslog = Some(Box::new(Courier::new(way, &instance, origin, &stream.origin.counters)))
+                }
+                Err(error) => warn!(program = %instance, %error, "cannot start the thread for syslog, lines are lost"),
+            }
+            self.pump.attach(stream, policy);
+        }
+    }
+
+    fn show(&self, run: RunId, spec: &InstanceSpec, source: Source, kept: &mut Kept) -> Shown {
+        let console = match source {
+            Source::Stdout => &self.consoles.stdout,
+            Source::Stderr => &self.consoles.stderr,
+        };
+        let output = &spec.output;
+        let lane = LaneSpec {
+            gap: gap(run, spec, source),
+            bound: output.buffer_size,
+            is_blocking: output.overflow == Overflow::Block,
+            counters: Some(Arc::clone(&kept.counters)),
+        };
+        let place = &mut kept.lanes[source as usize];
+        let known = place.or_else(|| self.spare_lanes.borrow_mut()[source as usize].pop());
+        let lane = *place.insert(console.lane(known, lane));
+        let colour = console.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let style = Style { format: output.format, timestamps: output.timestamps, colour };
+        let lines = style.lines_of(&spec.name, source, run.0);
+        Shown { console: console.clone(), lane, lines }
+    }
+
+    /// Forgets the instances that are not wanted any more: they were removed from the configuration, and are down.
+    pub fn retain(&self, is_wanted: impl Fn(&str) -> bool) {
+        let mut spare = self.spare_lanes.borrow_mut();
+        for (_, gone) in self.kept.borrow_mut().extract_if(|name, _| !is_wanted(name)) {
+            for source in Source::BOTH {
+                spare[source as usize].extend(gone.lanes[source as usize]);
+            }
+        }
+    }
+
+    /// What has become of an instance's output since the daemon's start, over all runs. Never waits.
+    pub fn counters(&self, instance: &str) -> Option<Counts> {
+        self.kept.borrow().get(instance).map(|kept| kept.counters.counts())
+    }
+
+    /// The main processes of these runs have ended: what they wrote is delivered before the daemon's lines that follow.
+    pub fn drain(&self, runs: Vec<RunId>) {
+        let notice = self.drains.begin();
+        self.consoles.stderr.await_drain(notice.number());
+        self.pump.drain(runs.into_iter().map(|run| run.0).collect(), notice);
+    }
+
+    /// The drain that has not been delivered yet, if any.
+    pub fn pending_drain(&self) -> Option<u64> {
+        self.drains.pending()
+    }
+
+    /// Tells which drain was delivered last.
+    pub fn watch_drains(&self) -> watch::Receiver<u64> {
+        self.drains.watch()
+    }
+
+    /// What is remembered of an instance.
+    pub fn memory_for(&self, spec: &InstanceSpec) -> Arc<Memory> {
+        Arc::clone(&keep(&mut self.kept.borrow_mut(), spec).memory)
+    }
+
+    /// Somebody who follows an instance, or the daemon's own log under an empty name; `None` if there are so many already.
+    pub fn follow(&self, instance: &str, memory: &Arc<Memory>, most: usize) -> Option<Follower> {
+        self.hubs.follow(instance, memory, most)
+    }
+
+    /// Which file has what is older than memory.
+    pub fn file_of(&self, spec: &InstanceSpec, wanted: Wanted) -> Option<FileLog> {
+        older::file_of(spec, wanted)
+    }
+
+    /// Begins to read what is older than memory; `None` if too many do.
+    pub fn read_older(&self, wish: Wish) -> Option<Older> {
+        self.readers.read(wish)
+    }
+
+    /// Those who follow take what is there and end.
+    pub fn end_following(&self) {
+        self.hubs.close();
+    }
+
+    /// The last lines that a run wrote, up to 20.
+    pub fn last_lines(&self, instance: &str, run: RunId) -> Vec<LastLine> {
+        let memory = self.kept.borrow().get(instance).map(|kept| Arc::clone(&kept.memory));
+        memory.map_or_else(Vec::new, |memory| memory.last_lines(run.0))
+    }
+
+    /// The limits of an instance's files are others now, for the run that there is, too.
+    pub fn change_rotation(&self, spec: &InstanceSpec) {
+        let Ok(policy) = FilePolicy::of(spec, &mut self.accounts.borrow_mut()) else { return };
+        let sinks = [Some(&spec.output.stdout), spec.output.stderr.as_ref()].into_iter().flatten().filter_map(captured);
+        for sink in sinks.flatten() {
+            if let Sink::File(path) = sink {
+                self.pump.change_policy(path.clone(), policy);
+            }
+        }
+    }
+
+    /// Opens every file anew when there is next something to write: somebody moved it away.
+    pub fn reopen(&self) {
+        self.pump.reopen();
+        self.consoles.own_log.iter().for_each(Console::reopen);
+    }
+
+    /// Everything is being stopped: many pipes will end at the same time.
+    pub fn gather(&self) {
+        self.pump.gather();
+    }
+
+    /// Takes in what the pipes still hold, for no longer than `patience`: those who follow see it. Nothing is read after that.
+    pub fn finish_reading(&self, patience: Duration) {
+        self.pump.finish(patience);
+    }
+
+    /// Takes in what the pipes still hold and writes out what is queued, for no longer than `patience`, and not when
+    /// nobody reads anything for so long as `stall`.
+    pub fn finish(&self, patience: Duration, stall: Duration) {
+        let deadline = Instant::now() + patience;
+        self.pump.finish(patience);
+        self.syslog.finish(deadline.max(Instant::now() + LAST_STALL));
+        let Consoles { stdout, stderr, own_log } = &self.consoles;
+        for console in [Some(stdout), Some(stderr), own_log.as_ref()].into_iter().flatten() {
+            console.flush(deadline.saturating_duration_since(Instant::now()), stall);
+        }
+    }
+}
+
+/// What is kept of an instance, made at the first call. As much is remembered as this spec says.
+fn keep<'a>(kept: &'a mut HashMap<String, Kept>, spec: &InstanceSpec) -> &'a mut Kept {
+    let size = remembered(&spec.output);
+    if let Some(known) = kept.get(&spec.name) {
+        known.memory.set_size(size);
+    }
+    kept.entry(spec.name.clone()).or_insert_with(|| Kept {
+        memory: Memory::of_size(size),
+        counters: Arc::default(),
+        lanes: [None; 2],
+    })
+}
+
+/// How it is told on the console that lines of this stream are missing.
+fn gap(run: RunId, spec: &InstanceSpec, source: Source) -> Gap {
+    match spec.output.format {
+        LineFormat::Json => Gap::Json { head: json::head(&spec.name, source, run.0) },
+        LineFormat::Text | LineFormat::Raw => Gap::Text { name: spec.name.clone() },
+    }
+}
+
+/// Hands on to the memory of its instance what is read from one stream of one run.
+#[derive(Debug)]
+pub struct Recorder {
+    memory: Arc<Memory>,
+    source: Source,
+    run: u64,
+}
+
+impl Recorder {
+    /// Keeps what was written at this time.
+    pub fn record(&self, bytes: &[u8], at: SystemTime) {
+        self.memory.push(self.source, self.run, at, bytes);
+    }
+
+    /// The pipe has ended.
+    pub fn end(&self, at: SystemTime) {
+        self.memory.end(self.source, self.run, at);
+    }
+}
+
+/// How much of an instance's output is remembered.
+pub fn remembered(output: &OutputSpec) -> usize {
+    let is_in_file = |target: &Target| {
+        let sinks = captured(target).unwrap_or_default();
+        sinks.iter().any(|sink| matches!(sink, Sink::File(_)))
+    };
+    let all_in_files = is_in_file(&output.stdout) && output.stderr.as_ref().is_none_or(is_in_file);
+    output.memory.unwrap_or(if all_in_files { REMEMBERED_WITH_FILE } else { REMEMBERED })
+}
+
+/// Whether a target needs a pipe, and to which sinks.
+pub fn captured(target: &Target) -> Option<&[Sink]> {
+    match target {
+        Target::Capture(sinks) => Some(sinks),
+        Target::Inherit | Target::Discard => None,
+    }
+}

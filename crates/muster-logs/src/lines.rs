@@ -1,0 +1,367 @@
+//! Bytes into whole lines as the console shows them: `web | line`, an object a line, or the bytes themselves.
+//!
+//! A line is passed on when it is complete, so that lines of several programs never mix. Of a line that does not end, at
+//! most [`LONGEST`] bytes are kept: it goes out in parts, and the parts after the first are marked (`web + rest`, or
+//! `"part":2`). As text, a line keeps its colours and nothing else that a terminal would obey ([`visible`]): it could
+//! forge or hide other programs' lines. Raw bytes are never changed; what JSON cannot hold is in [`json`](super::json).
+
+use std::ops::Range;
+use std::time::SystemTime;
+
+use memchr::{memchr_iter, memrchr};
+use muster_api::{Timestamp, visible};
+use muster_spec::LineFormat;
+use muster_sys::local_time;
+
+use super::Source;
+use super::json;
+
+/// The longest line, in bytes, that goes out in one piece.
+pub(super) const LONGEST: usize = 64 * 1024;
+
+/// The lines of one stream of one run.
+#[derive(Debug)]
+pub(super) struct Lines {
+    form: Form,
+    partial: Vec<u8>,
+    /// How many parts of the line that is not complete have gone out.
+    parts: u64,
+}
+
+/// What is put around a line.
+#[derive(Debug)]
+enum Form {
+    Text { prefix: Prefix, timestamps: bool },
+    Json { head: Vec<u8> },
+    Raw,
+}
+
+/// How lines of a stream look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    pub(super) format: LineFormat,
+    pub(super) timestamps: bool,
+    pub(super) colour: bool,
+}
+
+impl Style {
+    /// Lines of a stream that is not shown on the console, only counted.
+    pub(super) fn lines_of(self, name: &str, source: Source, run: u64) -> Lines {
+        let form = match self.format {
+            LineFormat::Text => Form::Text { prefix: Prefix::of(name, self.colour), timestamps: self.timestamps },
+            LineFormat::Json => Form::Json { head: json::head(name, source, run) },
+            LineFormat::Raw => Form::Raw,
+        };
+        Lines { form, partial: Vec::new(), parts: 0 }
+    }
+}
+
+/// The name and what follows it, and then zeros up to a whole number of blocks.
+#[derive(Debug)]
+struct Prefix {
+    padded: Box<[u8]>,
+    length: usize,
+}
+
+impl Prefix {
+    /// The name, in a colour that is always the same for it. Whatever the line before left switched on is switched off.
+    fn of(name: &str, colour: bool) -> Prefix {
+        let text = if colour {
+            let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+            format!("\x1b[0;{}m{name} |\x1b[0m ", 31 + sum % 6)
+        } else {
+            format!("{name} | ")
+        };
+        let (length, mut padded) = (text.len(), text.into_bytes());
+        padded.resize(length.next_multiple_of(BLOCK), 0);
+        Prefix { padded: padded.into_boxed_slice(), length }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        append(out, &self.padded, 0..self.length);
+    }
+
+    /// What stands before the second and later parts of a line.
+    fn put_continued(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        self.put(out);
+        if let Some(mark) = memrchr(b'|', &out[start..]) {
+            out[start + mark] = b'+';
+        }
+    }
+}
+
+/// Short pieces are copied in blocks of a fixed size, and what is too much is cut off again. For a line this costs a
+/// fraction of a call of memcpy, which some C libraries begin slowly.
+const BLOCK: usize = 32;
+const FEW_BLOCKS: usize = 8;
+
+fn append(out: &mut Vec<u8>, bytes: &[u8], piece: Range<usize>) {
+    let blocks = piece.len().div_ceil(BLOCK);
+    match bytes.get(piece.start..piece.start + blocks * BLOCK) {
+        Some(whole) if blocks <= FEW_BLOCKS => {
+            let length = out.len() + piece.len();
+            whole.as_chunks::<BLOCK>().0.iter().for_each(|block| out.extend_from_slice(block));
+            out.truncate(length);
+        }
+        _ => out.extend_from_slice(&bytes[piece]),
+    }
+}
+
+impl Lines {
+    /// Takes the next bytes in and appends every line that is complete with them to `out`. Gives how many were.
+    pub(super) fn push(&mut self, bytes: &[u8], at: SystemTime, out: &mut Vec<u8>) -> u64 {
+        if let Form::Raw = self.form {
+            return self.push_raw(bytes, out);
+        }
+        let stamp = self.stamp(at);
+        // Room for some lines more, so that it is rarely made larger on the way.
+        out.reserve(bytes.len() + bytes.len() / 4);
+        let (mut start, mut count) = (0, 0);
+        let is_plain = visible::is_plain(bytes);
+        for end in memchr_iter(b'\n', bytes) {
+            match &self.form {
+                // Nearly all lines of a program that writes much.
+                Form::Text { prefix, .. }
+                    if is_plain && self.partial.is_empty() && self.parts == 0 && end - start <= LONGEST =>
+                {
+                    out.extend_from_slice(&stamp);
+                    prefix.put(out);
+                    append(out, bytes, start..end + 1);
+                }
+                _ => self.put_rest(&bytes[start..end], &stamp, out),
+            }
+            start = end + 1;
+            count += 1;
+        }
+        self.keep(&bytes[start..], &stamp, out);
+        count
+    }
+
+    /// Nothing is put between lines, so that all complete ones go out at once.
+    fn push_raw(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> u64 {
+        let complete = memrchr(b'\n', bytes).map_or(0, |end| end + 1);
+        let (lines, rest) = bytes.split_at(complete);
+        if !lines.is_empty() {
+            out.append(&mut self.partial);
+            out.extend_from_slice(lines);
+        }
+        self.keep(rest, &[], out);
+        memchr_iter(b'\n', lines).count() as u64
+    }
+
+    /// What was kept and what ends it are a line.
+    fn put_rest(&mut self, end: &[u8], stamp: &[u8], out: &mut Vec<u8>) {
+        if self.partial.is_empty() && end.len() <= LONGEST {
+            put(&self.form, end, part(self.parts, true), stamp, out);
+        } else {
+            self.keep(end, stamp, out);
+            put(&self.form, &self.partial, part(self.parts, true), stamp, out);
+            self.partial.clear();
+        }
+        self.parts = 0;
+    }
+
+    /// Keeps the beginning of a line, and passes it on in parts once it is too long to be kept.
+    fn keep(&mut self, mut bytes: &[u8], stamp: &[u8], out: &mut Vec<u8>) {
+        while self.partial.len() + bytes.len() > LONGEST {
+            let (fits, rest) = bytes.split_at(LONGEST - self.partial.len());
+            self.partial.extend_from_slice(fits);
+            self.put_part(stamp, out);
+            bytes = rest;
+        }
+        self.partial.extend_from_slice(bytes);
+    }
+
+    /// What there is of a line that is not complete goes out, marked as a part of it. The rest may come later.
+    pub(super) fn put_partial(&mut self, at: SystemTime, out: &mut Vec<u8>) {
+        if !self.partial.is_empty() {
+            let stamp = self.stamp(at);
+            self.put_part(&stamp, out);
+        }
+    }
+
+    /// The stream has ended: a last line without an end goes out with one.
+    pub(super) fn end(&mut self, at: SystemTime, out: &mut Vec<u8>) {
+        let is_open = !self.partial.is_empty() || self.parts > 0;
+        if !self.partial.is_empty() {
+            let stamp = self.stamp(at);
+            self.put_rest(&[], &stamp, out);
+        }
+        if is_open && matches!(self.form, Form::Raw) {
+            out.push(b'\n');
+        }
+        self.parts = 0;
+        // A single line can be large, and the next stream has its own.
+        self.partial = Vec::new();
+    }
+
+    fn put_part(&mut self, stamp: &[u8], out: &mut Vec<u8>) {
+        put(&self.form, &self.partial, part(self.parts, false), stamp, out);
+        self.partial.clear();
+        self.parts += 1;
+    }
+
+    /// The time as it is written in front of a line, and nothing where none is.
+    fn stamp(&self, at: SystemTime) -> Vec<u8> {
+        match self.form {
+            Form::Text { timestamps: true, .. } => {
+                let at = Timestamp::from(at);
+                format!("{} ", at.in_zone(local_time::offset(at.unix_ms().div_euclid(1000)))).into_bytes()
+            }
+            Form::Json { .. } => Timestamp::from(at).to_string().into_bytes(),
+            Form::Text { .. } | Form::Raw => Vec::new(),
+        }
+    }
+}
+
+/// A piece of a line that does not go out whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// From 1.
+    pub(super) number: u64,
+    pub(super) is_last: bool,
+}
+
+fn part(parts_before: u64, is_last: bool) -> Option<Part> {
+    (parts_before > 0 || !is_last).then_some(Part { number: parts_before + 1, is_last })
+}
+
+fn put(form: &Form, line: &[u8], part: Option<Part>, stamp: &[u8], out: &mut Vec<u8>) {
+    match form {
+        Form::Text { prefix, .. } => {
+            out.extend_from_slice(stamp);
+            match part {
+                Some(part) if part.number > 1 => prefix.put_continued(out),
+                _ => prefix.put(out),
+            }
+            visible::put_visible(line, out);
+            out.push(b'\n');
+        }
+        Form::Json { head } => json::put(head, line, part, stamp, out),
+        // Its end is put by who knows that it is there.
+        Form::Raw => out.extend_from_slice(line),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn noon() -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(1_795_435_200_120)
+    }
+
+    fn lines(format: LineFormat) -> Lines {
+        Style { format, timestamps: false, colour: false }.lines_of("web", Source::Stdout, 7)
+    }
+
+    /// What comes out of a stream that is read in these pieces, and how many lines are counted.
+    fn told_by(mut lines: Lines, pieces: &[&[u8]]) -> (String, u64) {
+        let mut out = Vec::new();
+        let count = pieces.iter().map(|piece| lines.push(piece, noon(), &mut out)).sum();
+        lines.end(noon(), &mut out);
+        (out.iter().map(|&byte| char::from(byte)).collect(), count)
+    }
+
+    fn told(pieces: &[&[u8]]) -> String {
+        told_by(lines(LineFormat::Text), pieces).0
+    }
+
+    fn told_raw(pieces: &[&[u8]]) -> String {
+        told_by(lines(LineFormat::Raw), pieces).0
+    }
+
+    #[test]
+    fn lines_are_whole_however_they_are_read() {
+        let expected = "web | one\nweb | \nweb | two\n";
+        assert_eq!(told(&[b"one\n\ntwo\n"]), expected);
+        assert_eq!(told(&[b"on", b"e", b"\n\nt", b"wo", b"\n"]), expected);
+        assert_eq!(told(&[b"one\n\ntwo"]), expected, "a last line without an end");
+        assert_eq!(told_raw(&[b"on", b"e", b"\n\nt", b"wo", b"\n"]), "one\n\ntwo\n");
+        assert_eq!(told_raw(&[b"one\n\ntwo"]), "one\n\ntwo\n");
+        for format in [LineFormat::Text, LineFormat::Raw, LineFormat::Json] {
+            assert_eq!(told_by(lines(format), &[b"a\nb", b"\n\nc\nd"]).1, 4);
+        }
+    }
+
+    #[test]
+    fn text_keeps_colours_and_obeys_nothing_else_and_raw_bytes_stay() {
+        assert_eq!(told(&[b"\x1b[31mred\r\0\xff\n"]), "web | \x1b[31mred\\r\\x00\u{ff}\n");
+        assert_eq!(told(&[b"\x1b[8mx\x1b]0;t\x07\r\n"]), "web | \\x1b[8mx\\x1b]0;t\\x07\r\n");
+        assert_eq!(told(&[b"\x1b[3", b"1mred\x1b", b"[2J\n"]), "web | \x1b[31mred\\x1b[2J\n", "read in pieces");
+        assert_eq!(told_raw(&[b"\x1b[31mred\r\0\xff\n"]), "\x1b[31mred\r\0\u{ff}\n");
+    }
+
+    #[test]
+    fn nothing_comes_out_before_a_line_is_complete() {
+        for format in [LineFormat::Text, LineFormat::Raw, LineFormat::Json] {
+            let (mut lines, mut out) = (lines(format), Vec::new());
+            lines.push(b"no end yet", noon(), &mut out);
+            assert_eq!(out, b"");
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_goes_out_in_marked_parts() {
+        let long = vec![b'x'; 2 * LONGEST + 10];
+        let mut expected = String::new();
+        for (mark, length) in [('|', LONGEST), ('+', LONGEST), ('+', 10)] {
+            expected.push_str(&format!("web {mark} {}\n", "x".repeat(length)));
+        }
+        expected.push_str("web | short\n");
+        assert_eq!(told(&[&long, b"\nshort\n"]), expected);
+        let at_once = [&long[..], b"\nshort\n"].concat();
+        assert_eq!(told(&[&at_once]), expected, "it is no shorter when it is read at once");
+        assert_eq!(told_raw(&[&at_once]).as_bytes(), at_once);
+        let (mut lines, mut out) = (lines(LineFormat::Text), Vec::new());
+        lines.push(&long, noon(), &mut out);
+        assert!(lines.partial.len() <= LONGEST);
+    }
+
+    #[test]
+    fn what_there_is_of_a_line_can_go_out_and_the_rest_is_marked() {
+        let (mut lines, mut out) = (lines(LineFormat::Text), Vec::new());
+        lines.push(b"half", noon(), &mut out);
+        lines.put_partial(noon(), &mut out);
+        lines.put_partial(noon(), &mut out);
+        lines.push(b" and rest\nnext\n", noon(), &mut out);
+        assert_eq!(out, b"web | half\nweb +  and rest\nweb | next\n");
+        let (mut lines, mut out) = (super::tests::lines(LineFormat::Raw), Vec::new());
+        lines.push(b"half", noon(), &mut out);
+        lines.put_partial(noon(), &mut out);
+        lines.end(noon(), &mut out);
+        lines.end(noon(), &mut out);
+        assert_eq!(out, b"half\n");
+    }
+
+    #[test]
+    fn the_time_stands_in_front_when_it_is_wanted() {
+        let style = Style { format: LineFormat::Text, timestamps: true, colour: false };
+        let (told, _) = told_by(style.lines_of("web", Source::Stdout, 7), &[b"a\nb\n"]);
+        assert_eq!(told, "2026-11-23T12:00:00.120Z web | a\n2026-11-23T12:00:00.120Z web | b\n");
+    }
+
+    #[test]
+    fn a_terminal_shows_names_in_colour_and_no_line_bleeds_into_the_next() {
+        let style = Style { format: LineFormat::Text, timestamps: false, colour: true };
+        let (told, _) = told_by(style.lines_of("web", Source::Stdout, 7), &[b"\x1b[1mbold\n"]);
+        let rest = told.strip_prefix("\x1b[0;3").and_then(|told| told.strip_suffix("mweb |\x1b[0m \x1b[1mbold\n"));
+        assert!(rest.is_some_and(|colour| colour.len() == 1), "{told:?}");
+    }
+
+    #[test]
+    fn json_is_an_object_a_line_and_says_what_is_a_part() {
+        let (told, _) = told_by(lines(LineFormat::Json), &[b"one\n{\"level\": \"info\"}\n"]);
+        let head =
+            "{\"time\":\"2026-11-23T12:00:00.120Z\",\"program\":\"web\",\"stream\":\"stdout\",\"run\":7,\"line\":";
+        assert_eq!(told, format!("{head}\"one\"}}\n{head}{{\"level\": \"info\"}}}}\n"));
+        let (told, _) = told_by(lines(LineFormat::Json), &[&[b'x'; LONGEST + 1], b"\n"]);
+        let ends: Vec<&str> = told
+            .lines()
+            .map(|line| &line[line.rfind('"').map_or(0, |end| line[..end].rfind('"').unwrap_or(end))..])
+            .collect();
+        assert_eq!(ends, ["\"part\":1}", "\"last\":true}"]);
+    }
+}

@@ -1,0 +1,353 @@
+//! What is older than memory, from the log files.
+//!
+//! A thread of its own finds where in the files the remembered output begins, goes back from there as far as it was asked to,
+//! and sends what it finds in bounded pieces. What memory and files have in common is recognised by its bytes, since lines
+//! may be on their way to the file or lost on it, and other programs may write to it. There are at most [`MOST`] such
+//! threads. One ends when its client is gone or takes nothing for [`PATIENCE`], and a search that becomes too long ends with what
+//! it has found.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use muster_spec::{InstanceSpec, Sink, Target};
+use muster_sys::user::Accounts;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tracing::{debug, warn};
+
+use super::Source;
+use super::memory::{Edge, Wanted};
+use super::policy::{FilePolicy, is_own_output};
+use super::rotate::Names;
+use super::segments::{Effort, Segment, Segments};
+
+/// How many clients can read files at the same time.
+pub const MOST: usize = 8;
+
+/// How long a client may take nothing.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a search may take and how much it may read before the first byte is sent.
+const SEARCH: Duration = Duration::from_secs(10);
+const MOST_SEARCHED: u64 = 2 << 30;
+
+/// How far from where it should be the beginning of what is remembered is looked for.
+const WINDOW: u64 = 1 << 20;
+
+/// How much waits for the client, in blocks.
+const AHEAD: usize = 2;
+
+/// Which file has the older lines of these streams, and which streams it has. Where each stream has a file of its own, what
+/// is older than memory is that of stdout: lines in files have no times by which to put two of them together.
+pub(super) fn file_of(spec: &InstanceSpec, wanted: Wanted) -> Option<FileLog> {
+    let file = |target: &Target| match target {
+        Target::Capture(sinks) => sinks.iter().find_map(|sink| match sink {
+            Sink::File(path) => Some(path.clone()),
+            _ => None,
+        }),
+        _ => None,
+    };
+    let stdout = file(&spec.output.stdout);
+    let stderr = spec.output.stderr.as_ref().and_then(file);
+    let is_one = spec.output.stderr.is_none() || stdout == stderr;
+    let (path, streams) = match (wanted, stdout, stderr) {
+        (_, Some(path), _) if is_one => (path, Wanted::Both),
+        (Wanted::Both | Wanted::Only(Source::Stdout), Some(path), _) => (path, Wanted::Only(Source::Stdout)),
+        (Wanted::Both | Wanted::Only(Source::Stderr), _, Some(path)) => (path, Wanted::Only(Source::Stderr)),
+        _ => return None,
+    };
+    if is_own_output(&path) {
+        return None;
+    }
+    let policy = FilePolicy::of(spec, &mut Accounts::default()).ok()?;
+    Some(FileLog { names: Names::new(&path, policy), streams })
+}
+
+/// A log file with its predecessors.
+#[derive(Debug)]
+pub struct FileLog {
+    names: Names,
+    /// The streams that go there.
+    pub streams: Wanted,
+}
+
+/// How many threads there are.
+#[derive(Debug, Default)]
+pub(super) struct Readers(Rc<Cell<usize>>);
+
+#[derive(Debug)]
+struct Slot(Rc<Cell<usize>>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// What is sought.
+#[derive(Debug)]
+pub struct Wish {
+    /// The file to search.
+    pub file: FileLog,
+    /// Where memory begins.
+    pub edge: Edge,
+    /// How many lines before that at most.
+    pub lines: Option<u64>,
+}
+
+/// Older output on its way.
+#[derive(Debug)]
+pub struct Older {
+    /// What was found, the latest first.
+    pub blocks: Receiver<Bytes>,
+    /// How many bytes have not been sent yet.
+    left: Arc<AtomicU64>,
+    _slot: Slot,
+}
+
+impl Older {
+    /// How many bytes will never come: the client took too long, or a file could not be read.
+    pub fn missed(&self) -> u64 {
+        self.left.load(Ordering::Acquire)
+    }
+}
+
+impl Readers {
+    /// Begins to read. `None` where too many do already, or no thread can be had.
+    pub(super) fn read(&self, wish: Wish) -> Option<Older> {
+        if self.0.get() >= MOST {
+            return None;
+        }
+        self.0.set(self.0.get() + 1);
+        let slot = Slot(Rc::clone(&self.0));
+        let (sender, blocks) = mpsc::channel(AHEAD);
+        let left = Arc::new(AtomicU64::new(0));
+        let sending = Sending { sender, left: Arc::clone(&left), runtime: Handle::current() };
+        let thread = std::thread::Builder::new().name("logs-older".to_owned());
+        thread.spawn(move || sending.run(&wish)).ok()?;
+        Some(Older { blocks, left, _slot: slot })
+    }
+}
+
+struct Sending {
+    sender: Sender<Bytes>,
+    left: Arc<AtomicU64>,
+    runtime: Handle,
+}
+
+impl Sending {
+    fn run(&self, wish: &Wish) {
+        if let Err(error) = self.send(wish).or_else(|error| if self.sender.is_closed() { Ok(()) } else { Err(error) }) {
+            warn!(file = %wish.file.names.path.display(), %error, "cannot read a log file for a client");
+        }
+    }
+
+    fn send(&self, wish: &Wish) -> io::Result<()> {
+        let sender = self.sender.clone();
+        let effort = Effort::bounded(move || !sender.is_closed(), SEARCH, MOST_SEARCHED);
+        let Found { ranges, unsearched } = find(wish, effort)?;
+        let found: u64 = ranges.iter().map(|range| range.to - range.from).sum();
+        self.left.store(found + unsearched, Ordering::Release);
+        for Range { segment, from, to } in ranges {
+            let is_taken = segment.read(from, to, &mut |bytes| {
+                let sent = self.sender.send_timeout(Bytes::copy_from_slice(bytes), PATIENCE);
+                let is_taken = self.runtime.block_on(sent).is_ok();
+                if is_taken {
+                    self.left.fetch_sub(bytes.len() as u64, Ordering::AcqRel);
+                }
+                is_taken
+            })?;
+            if !is_taken {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A part of a file.
+struct Range {
+    segment: Segment,
+    from: u64,
+    to: u64,
+}
+
+/// What a search has come to.
+struct Found {
+    /// The parts of the files that are wanted, the oldest first.
+    ranges: Vec<Range>,
+    /// How many bytes of a file were not looked through, since the search had become too long.
+    unsearched: u64,
+}
+
+/// Looks for the parts of the files that are wanted.
+fn find(wish: &Wish, effort: Effort) -> io::Result<Found> {
+    let mut found = Found { ranges: Vec::new(), unsearched: 0 };
+    match search(wish, effort, &mut found) {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            let file = wish.file.names.path.display();
+            debug!(%file, "a search through log files took too long and ends with what it has found");
+            found.unsearched = found.unsearched.max(1);
+        }
+        searched => {
+            searched?;
+            found.unsearched = 0;
+        }
+    }
+    found.ranges.reverse();
+    Ok(found)
+}
+
+/// Goes back through the files. The size of the one that it is in counts as not searched.
+fn search(wish: &Wish, effort: Effort, all: &mut Found) -> io::Result<()> {
+    let Edge { mut bytes, ref needle, mut before } = wish.edge;
+    let mut lines = wish.lines;
+    let mut is_in_memory = bytes > 0;
+    for segment in Segments::of(&wish.file.names, effort) {
+        let segment = segment?;
+        all.unsearched = segment.size();
+        let mut to = segment.size();
+        if is_in_memory {
+            match beginning(&segment, bytes, needle)? {
+                Some(place) => (to, is_in_memory) = (place, false),
+                None => {
+                    bytes = bytes.saturating_sub(segment.size());
+                    continue;
+                }
+            }
+        }
+        let mut from = to.saturating_sub(before.unwrap_or(to));
+        before = before.map(|before| before - (to - from));
+        if from > 0 {
+            from = next_line(&segment, from, to)?;
+        }
+        if let Some(left) = lines {
+            let (start, found) = segment.last_lines(from, to, left)?;
+            (from, lines) = (start, Some(left - found));
+        }
+        all.ranges.push(Range { segment, from, to });
+        if from > 0 || lines == Some(0) || before == Some(0) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Where in this file memory begins, if it does: so many bytes before the end, or where its first bytes are.
+fn beginning(segment: &Segment, bytes: u64, needle: &[u8]) -> io::Result<Option<u64>> {
+    let near = segment.size().saturating_sub(bytes);
+    if bytes > segment.size() + WINDOW {
+        return Ok(None);
+    }
+    // The last of what is remembered may be on its way to the file: then the first line has to be enough.
+    let first_line = &needle[..memchr::memchr(b'\n', needle).map_or(needle.len(), |end| end + 1)];
+    for needle in [needle, first_line] {
+        if let Some(place) = segment.find_line(needle, near, WINDOW)? {
+            return Ok(Some(place));
+        }
+    }
+    Ok((bytes <= segment.size()).then_some(near))
+}
+
+/// Where the next line begins, if this place is in the middle of one.
+fn next_line(segment: &Segment, from: u64, to: u64) -> io::Result<u64> {
+    let mut place = from - 1;
+    let mut is_found = false;
+    segment.search(place, to, &mut |bytes| {
+        match memchr::memchr(b'\n', bytes) {
+            Some(end) => (place, is_found) = (place + end as u64 + 1, true),
+            None => place += bytes.len() as u64,
+        }
+        !is_found
+    })?;
+    Ok(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_spec::Rotation;
+
+    /// What is found before memory in these files, oldest first.
+    fn found(files: &[(&str, &str)], edge: Edge, lines: Option<u64>) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(name, text)| std::fs::write(directory.path().join(name), text).unwrap());
+        let rotation = Rotation { max_size: 0, max_files: 9, compress: false };
+        let names = Names::new(&directory.path().join("log"), rotation);
+        let mut text = Vec::new();
+        for Range { segment, from, to } in
+            find(&Wish { file: FileLog { names, streams: Wanted::Both }, edge, lines }, freely()).unwrap().ranges
+        {
+            segment
+                .read(from, to, &mut |bytes| {
+                    text.extend_from_slice(bytes);
+                    true
+                })
+                .unwrap();
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    fn freely() -> Effort {
+        Effort::bounded(|| true, PATIENCE, u64::MAX)
+    }
+
+    #[test]
+    fn a_search_that_becomes_too_long_ends_with_what_it_has_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        std::fs::write(&path, "new\n").unwrap();
+        std::fs::File::create(directory.path().join("log.1")).unwrap().set_len(1 << 42).unwrap();
+        let rotation = Rotation { max_size: 0, max_files: 9, compress: false };
+        let file = || FileLog { names: Names::new(&path, rotation), streams: Wanted::Both };
+        let wish = Wish { file: file(), edge: edge("", None), lines: Some(5) };
+        let found = find(&wish, Effort::bounded(|| true, PATIENCE, 8 << 20)).unwrap();
+        assert_eq!((found.ranges.len(), found.unsearched), (1, 1 << 42));
+        let gone = find(&wish, Effort::bounded(|| false, PATIENCE, u64::MAX));
+        assert_eq!(gone.err().map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
+    }
+
+    fn edge(remembered: &str, before: Option<u64>) -> Edge {
+        Edge { bytes: remembered.len() as u64, needle: remembered.as_bytes().to_vec(), before }
+    }
+
+    const FILES: &[(&str, &str)] = &[("log", "5\n6\n7\n"), ("log.1", "3\n4\n"), ("log.2", "1\n2\n")];
+
+    #[test]
+    fn lines_before_memory_are_found_across_files() {
+        assert_eq!(found(FILES, edge("7\n", None), Some(1)), "6\n");
+        assert_eq!(found(FILES, edge("7\n", None), Some(3)), "4\n5\n6\n");
+        assert_eq!(found(FILES, edge("4\n5\n6\n7\n", None), Some(2)), "2\n3\n");
+        assert_eq!(found(FILES, edge("7\n", None), Some(99)), "1\n2\n3\n4\n5\n6\n");
+        assert_eq!(found(FILES, edge("", None), Some(2)), "6\n7\n");
+        assert_eq!(found(FILES, edge("1\n2\n3\n4\n5\n6\n7\n", None), Some(5)), "");
+    }
+
+    #[test]
+    fn no_more_than_so_many_bytes_are_gone_back_and_only_whole_lines() {
+        assert_eq!(found(FILES, edge("7\n", Some(0)), None), "");
+        assert_eq!(found(FILES, edge("7\n", Some(3)), None), "6\n");
+        assert_eq!(found(FILES, edge("7\n", Some(6)), None), "4\n5\n6\n");
+        assert_eq!(found(FILES, edge("7\n", Some(99)), Some(2)), "5\n6\n");
+    }
+
+    #[test]
+    fn what_is_remembered_is_recognised_where_the_file_has_more_or_less() {
+        // The last line is on its way to the file.
+        assert_eq!(found(&[("log", "old\nfirst\nsecond\n")], edge("first\nsecond\nthird\n", None), Some(9)), "old\n");
+        // More has been written since memory was looked at.
+        let files = [("log", "old\nfirst\nsecond\nthird\nfourth\n")];
+        let edge = Edge { needle: b"second\n".to_vec(), ..edge("second\nthird\n", None) };
+        assert_eq!(found(&files, edge, Some(9)), "old\nfirst\n");
+    }
+
+    #[test]
+    fn without_a_file_there_is_nothing() {
+        assert_eq!(found(&[], edge("x\n", None), Some(9)), "");
+    }
+}

@@ -1,0 +1,142 @@
+//! The command: what its arguments mean, and where its answer goes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufWriter};
+use std::path::Path;
+use std::time::Duration;
+
+use muster_config::scenario::Script;
+use muster_spec::{Spec, is_valid_name};
+
+use crate::Host;
+use crate::cli::SimulateArgs;
+use crate::world::{Plan, simulate};
+use crate::{compare, json, scenarios, story, svg};
+use muster_sys::say::{complain, say};
+
+/// How far to look where nobody says so and nothing ends it before.
+pub(super) const HORIZON: Duration = Duration::from_secs(3600);
+
+/// Where chance begins where nobody says so.
+pub(super) const SEED: u64 = 1;
+
+/// `musterd simulate`: gives the exit code.
+pub fn simulate_command(host: Host, args: &SimulateArgs) -> u8 {
+    muster_sys::boot::give_signals_back();
+    if !args.scenario.is_empty() {
+        return scenarios::check_scenarios(host, args);
+    }
+    match tell(host, args) {
+        Ok(is_complete) => u8::from(!is_complete),
+        Err(message) => {
+            if !message.is_empty() {
+                complain(&message);
+            }
+            2
+        }
+    }
+}
+
+/// Gives whether the story was told to its end.
+fn tell(host: Host, args: &SimulateArgs) -> Result<bool, String> {
+    let spec = read(host, args)?;
+    let (only, scripts) = read_runs(args, &spec)?;
+    let plan = Plan {
+        scripts,
+        stop_at: args.stop_at,
+        until: args.until.unwrap_or(HORIZON),
+        seed: args.seed.unwrap_or(SEED),
+        ties: args.ties.unwrap_or_default(),
+        mask: host.mask,
+    };
+    if !args.compare.is_empty() {
+        say(compare::side_by_side(&spec, &plan, &only, &args.compare)?.trim_end());
+        return Ok(true);
+    }
+    if args.json && args.svg.is_none() {
+        let mut output = BufWriter::new(io::stdout().lock());
+        let timeline = json::write(&spec, &plan, &mut output);
+        // A reader that has enough is no failure.
+        return Ok(timeline.is_ok_and(|timeline| timeline.cut_short().is_none()));
+    }
+    let timeline = simulate(&spec, &plan);
+    if let Some(path) = &args.svg {
+        write(path, &svg::drawing(&timeline))?;
+    }
+    if args.json {
+        say(&json::timeline(&timeline, &spec).to_string());
+    } else {
+        say(&format!("{}\n{}", story::table(&timeline, &spec, &only), story::account(&timeline).trim_end()));
+    }
+    Ok(timeline.cut_short().is_none())
+}
+
+/// The configuration; its mistakes have been told when there is none.
+fn read(host: Host, args: &SimulateArgs) -> Result<Spec, String> {
+    let loaded = (host.load)(&args.config)?;
+    match loaded.spec {
+        Some(spec) => Ok(spec),
+        None => {
+            (host.report)(&loaded);
+            Err(String::new())
+        }
+    }
+}
+
+type Runs = (Vec<String>, BTreeMap<String, Script>);
+
+/// Which programs are named, and their scripts.
+fn read_runs(args: &SimulateArgs, spec: &Spec) -> Result<Runs, String> {
+    let mut only = Vec::new();
+    let mut scripts = BTreeMap::new();
+    let mut put = |name: &str, text: &str| {
+        let script = Script::parse(text)
+            .map_err(|error| format!("musterd: runs of {name:?}: {}\nhint: {}", error.message, error.hint))?;
+        scripts.insert(known(name, spec)?, script);
+        Ok::<(), String>(())
+    };
+    for word in &args.programs {
+        let (name, runs) = word.split_once('=').map_or((word.as_str(), None), |(name, runs)| (name, Some(runs)));
+        only.push(known(name, spec)?);
+        runs.map_or(Ok(()), |runs| put(name, runs))?;
+    }
+    for word in &args.runs {
+        match word.split_once('=').filter(|(name, _)| is_name(name)) {
+            Some((name, runs)) => put(name, runs)?,
+            None => put(&the_one(args, spec)?, word)?,
+        }
+    }
+    Ok((only, scripts))
+}
+
+fn is_name(name: &str) -> bool {
+    name.split(':').all(is_valid_name)
+}
+
+/// The one program that runs without a name can be meant of.
+fn the_one(args: &SimulateArgs, spec: &Spec) -> Result<String, String> {
+    match (args.programs.as_slice(), spec.programs.as_slice()) {
+        ([name], _) => Ok(name.split('=').next().unwrap_or(name).to_owned()),
+        ([], [program]) => Ok(program.name.clone()),
+        _ => Err("musterd: whose runs? several programs are meant\nhint: --runs NAME=\"1@200ms ×5\"".to_owned()),
+    }
+}
+
+fn known(name: &str, spec: &Spec) -> Result<String, String> {
+    let has = |program: &muster_spec::ProgramSpec| {
+        program.name == name || program.instances.iter().any(|instance| instance.name == name)
+    };
+    match spec.programs.iter().find(|program| has(program)) {
+        Some(_) => Ok(name.to_owned()),
+        None => {
+            let names: Vec<&str> = spec.programs.iter().map(|program| program.name.as_str()).collect();
+            Err(format!("musterd: there is no program {name:?}\nhint: there are {}", names.join(", ")))
+        }
+    }
+}
+
+/// A file for the user, or what kept it from being written.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("musterd: cannot write {}: {error}", path.display()))
+}

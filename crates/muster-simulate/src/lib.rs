@@ -1,0 +1,46 @@
+//! `musterd simulate` and `musterd rehearse`: what a configuration would do, when, and why.
+//!
+//! A simulation starts nothing: the decisions are made by the daemon's own core under a virtual clock ([`world`]); what
+//! happened ([`timeline`]) is told in words ([`story`]), as data ([`json`]), as a picture ([`svg`]), or held against what a
+//! scenario expects ([`expect`]). [`rehearse`] plays the same scenarios with real processes and real time.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod command;
+mod compare;
+mod expect;
+mod json;
+mod junit;
+mod rehearse;
+mod scenarios;
+mod story;
+mod svg;
+mod timeline;
+mod world;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use muster_config::{Loaded, Role};
+use muster_spec::Spec;
+
+pub use cli::{RehearseArgs, SimulateArgs};
+pub use command::simulate_command;
+pub use rehearse::{part, rehearse_command};
+
+/// What the daemon's executable provides, so that a simulation reads the same configurations and hides the same secrets.
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    /// Finds and reads a configuration; an error is the message that there is none.
+    pub load: fn(&[PathBuf]) -> Result<Loaded, String>,
+    /// Opens a file that belongs to a configuration.
+    pub open: fn(&Path, Role<'_>) -> io::Result<File>,
+    /// Writes the mistakes of a configuration to stderr.
+    pub report: fn(&Loaded),
+    /// Masks the secrets that are known.
+    pub mask: fn(&str) -> String,
+    /// Supervises for real; returns the exit code.
+    pub supervise: fn(Spec) -> u8,
+}

@@ -1,0 +1,286 @@
+//! The command: each scenario simulated, played, and compared, several at the same time.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use muster_config::scenario::{self, PlannedRun};
+use muster_spec::{Signal, Span};
+use muster_sys::signal::Pid;
+
+use super::STAGE;
+use super::agree::{Agreement, compare, events};
+use super::observe::{Event, Line, Occurrence, read};
+use super::puppet::Wardrobe;
+use super::scale::{plan_scaled, scaled};
+use crate::Host;
+use crate::cli::RehearseArgs;
+use crate::scenarios;
+use crate::timeline::Timeline;
+use crate::world::{Plan, simulate};
+use muster_sys::say::say;
+
+/// How long after the last event of the simulation to look for more.
+const AFTERWARDS: Duration = Duration::from_millis(300);
+/// How much longer than the simulation the whole may take before it is ended.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `musterd rehearse`: gives the exit code.
+pub fn rehearse_command(host: Host, args: &RehearseArgs) -> u8 {
+    muster_sys::boot::give_signals_back();
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(path) = args.scenario.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let outcome = rehearse(host, path, args, 1);
+            let is_last = outcome.code != 1 || args.retries == 0;
+            say(if is_last { &outcome.story } else { &outcome.again });
+            outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((path, outcome));
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..args.jobs.clamp(1, args.scenario.len())).for_each(|_| drop(scope.spawn(work)));
+    });
+    let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // What was late among others may be in time alone.
+    for (path, outcome) in outcomes.iter_mut().filter(|(_, outcome)| outcome.code == 1) {
+        for attempt in 2..args.retries.saturating_add(2) {
+            *outcome = rehearse(host, path, args, attempt);
+            let is_last = outcome.code != 1 || attempt > args.retries;
+            say(if is_last { &outcome.story } else { &outcome.again });
+            if is_last {
+                break;
+            }
+        }
+    }
+    let agreed = outcomes.iter().filter(|(_, outcome)| outcome.code == 0).count();
+    let scenarios = if outcomes.len() == 1 { "scenario" } else { "scenarios" };
+    say(&format!("{} {scenarios}, {agreed} as simulated, {} not", outcomes.len(), outcomes.len() - agreed));
+    outcomes.iter().map(|(_, outcome)| outcome.code).max().unwrap_or(2)
+}
+
+/// What came of an attempt.
+struct Outcome {
+    /// 0 as simulated, 1 otherwise, 2 could not be played.
+    code: u8,
+    /// What to tell if it was the last attempt.
+    story: String,
+    /// What to tell if another follows.
+    again: String,
+}
+
+/// One scenario, played once.
+fn rehearse(host: Host, path: &Path, args: &RehearseArgs, attempt: u32) -> Outcome {
+    match play(host, path, args) {
+        Ok(agreement) => told(path, &agreement, attempt, args.verbose),
+        Err(error) => Outcome { code: 2, story: format!("FAIL  {}: {error}", path.display()), again: String::new() },
+    }
+}
+
+fn play(host: Host, path: &Path, args: &RehearseArgs) -> Result<Agreement, String> {
+    let (spec, scenario) = scenarios::read(host, path).ok_or("see its mistakes above")?;
+    let factor = args.scale.unwrap_or(1.0) * scenario.scale.unwrap_or(1.0);
+    let plan = plan_scaled(&scenarios::plan_of(host, &scenario), factor);
+    let timeline = simulate(&scaled(&spec, factor), &plan);
+    if let Some(words) = timeline.cut_short() {
+        return Err(format!("its simulation is {words}"));
+    }
+    Stage { path, factor, plan: &plan, timeline: &timeline }.play(args.tolerance)
+}
+
+fn told(path: &Path, agreement: &Agreement, attempt: u32, verbose: bool) -> Outcome {
+    let path = path.display();
+    let times = if attempt > 1 { format!(", at attempt {attempt}") } else { String::new() };
+    let Some(first) = agreement.differences.first() else {
+        let mut story = format!(
+            "ok    {path}: {} events, each within {} after what it follows from, {} of drift{times}",
+            agreement.events,
+            Span(agreement.latest),
+            Span(agreement.drift)
+        );
+        if verbose {
+            story.push_str(&table(agreement));
+        }
+        return Outcome { code: 0, story, again: String::new() };
+    };
+    let again = format!("again {path}: {}{times}", first.trim_start());
+    let differences = agreement.differences.iter().map(|difference| format!("\n  {difference}")).collect::<String>();
+    let story = format!("FAIL  {path}: reality is not as simulated{times}{differences}{}", table(agreement));
+    Outcome { code: 1, story, again }
+}
+
+/// Every event, when it was expected and when it came.
+fn table(agreement: &Agreement) -> String {
+    let lines = agreement.told.iter().map(|line| format!("\n  {line}"));
+    ["\n  expected     found     lateness  event".to_owned()].into_iter().chain(lines).collect()
+}
+
+/// A scenario about to be played.
+struct Stage<'a> {
+    path: &'a Path,
+    factor: f64,
+    plan: &'a Plan,
+    timeline: &'a Timeline,
+}
+
+/// What the daemon said.
+#[derive(Default)]
+struct Report {
+    up: Option<Duration>,
+    events: Vec<Event>,
+    last_words: Option<String>,
+}
+
+impl Stage<'_> {
+    fn play(&self, tolerance: Duration) -> Result<Agreement, String> {
+        let directory = Directory::make().map_err(|error| format!("cannot make a directory: {error}"))?;
+        self.lay_out(&directory.0).map_err(|error| format!("cannot lay out the puppets: {error}"))?;
+        let mut daemon = self.start(&directory.0).map_err(|error| format!("cannot start the daemon: {error}"))?;
+        let report = self.watch(&mut daemon, &directory.0);
+        end(&mut daemon);
+        let code = daemon.wait().map_err(|error| format!("cannot wait for the daemon: {error}"))?.code();
+        let cut_off = self.timeline.exit.is_none().then_some(self.timeline.ended.since_origin());
+        let mut agreement = compare(&events(self.timeline), &report.events, tolerance, cut_off);
+        agreement.differences.extend(self.other_end(&report, code));
+        Ok(agreement)
+    }
+
+    /// The runs of each instance, as many as the simulation has and some more.
+    fn lay_out(&self, directory: &Path) -> std::io::Result<()> {
+        for lane in &self.timeline.instances {
+            let script = self.plan.scripts.get(&lane.name).or_else(|| self.plan.scripts.get(&lane.program));
+            let run = |number| script.map_or_else(PlannedRun::default, |script| script.run(number));
+            let runs: Vec<PlannedRun> = (0..lane.runs + 20).map(run).collect();
+            Wardrobe::of(directory, &lane.name).fill(&runs)?;
+        }
+        Ok(())
+    }
+
+    fn start(&self, directory: &Path) -> std::io::Result<Child> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(STAGE).arg(self.path).arg(self.factor.to_string()).arg(directory);
+        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn()
+    }
+
+    /// Reads what the daemon says until it ends, or until nothing more is expected of it.
+    fn watch(&self, daemon: &mut Child, directory: &Path) -> Report {
+        let mut report = Report::default();
+        let Some(stderr) = daemon.stderr.take() else { return report };
+        let (sender, lines) = mpsc::channel();
+        // It ends with the daemon, which holds the other end.
+        std::thread::spawn(move || {
+            let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+            lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
+        });
+        let mut stop_at = None;
+        let began = Instant::now();
+        let length = self.timeline.ended.since_origin();
+        // Without an exit it is over when nothing more happens; the daemon is then ended by us.
+        let last = self.timeline.moments.last().map_or(Duration::ZERO, |moment| moment.at.since_origin());
+        let over = if self.timeline.exit.is_some() { length + PATIENCE } else { last + AFTERWARDS };
+        let mut until = began + length + PATIENCE;
+        loop {
+            let next = stop_at.map_or(until, |at: Instant| at.min(until));
+            match lines.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(line) => match read(&line) {
+                    Some(Line::Up(at)) => {
+                        report.up = Some(at);
+                        let up = instant_of(at);
+                        until = up + over;
+                        stop_at = self.plan.stop_at.map(|at| up + at);
+                    }
+                    Some(Line::Event(mut event)) => {
+                        let up = report.up.unwrap_or(event.at);
+                        event.at = event.at.saturating_sub(up);
+                        self.dress_next(&report.events, &event, directory);
+                        report.events.push(event);
+                    }
+                    Some(Line::LastWords(words)) => report.last_words = Some(words),
+                    Some(Line::Other) | None => {}
+                },
+                Err(mpsc::RecvTimeoutError::Timeout) if stop_at.is_some_and(|at| at <= Instant::now()) => {
+                    stop_at = None;
+                    send(daemon, Signal::TERM);
+                }
+                Err(_) => return report,
+            }
+        }
+    }
+
+    /// After a run that did not come about the next one may need its program again. With no delay at all before it the
+    /// daemon may be quicker, and the rehearsal then says that it differs.
+    fn dress_next(&self, before: &[Event], event: &Event, directory: &Path) {
+        if event.what != Occurrence::State("BACKOFF".to_owned()) {
+            return;
+        }
+        let is_start =
+            |earlier: &&Event| earlier.name == event.name && earlier.what == Occurrence::State("STARTING".to_owned());
+        let runs = before.iter().filter(is_start).count();
+        let wardrobe = Wardrobe::of(directory, &event.name);
+        if runs > 0 && matches!(wardrobe.run(runs - 1).outcome, scenario::Outcome::SpawnError(_)) {
+            // What cannot be done here shows as a difference.
+            let _ = wardrobe.dress(Some(&wardrobe.run(runs)));
+        }
+    }
+
+    /// How the container's end differs, if it does.
+    fn other_end(&self, report: &Report, code: Option<i32>) -> Vec<String> {
+        let Some(exit) = &self.timeline.exit else { return Vec::new() };
+        let mut differences = Vec::new();
+        if code != Some(i32::from(exit.code)) {
+            differences.push(format!("exit code: expected {}, found {code:?}", exit.code));
+        }
+        // A path that is in the reason is the puppet's.
+        let is_same = |words: &String| *words == exit.words || exit.words.contains("spawn error");
+        if !report.last_words.as_ref().is_some_and(is_same) {
+            differences.push(format!("reason: expected {:?}, found {:?}", exit.words, report.last_words));
+        }
+        differences
+    }
+}
+
+/// The monotonic time of a wall-clock time that has just been.
+fn instant_of(since_epoch: Duration) -> Instant {
+    let ago = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(since_epoch);
+    Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
+}
+
+/// Ends a daemon that is still there: twice is at once.
+fn end(daemon: &mut Child) {
+    for _ in 0..2 {
+        if matches!(daemon.try_wait(), Ok(None)) {
+            send(daemon, Signal::TERM);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn send(daemon: &Child, signal: Signal) {
+    if let Ok(pid) = i32::try_from(daemon.id()) {
+        // It may just have ended.
+        let _ = muster_sys::signal::send(Pid(pid), signal);
+    }
+}
+
+/// A directory that is removed at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn make() -> std::io::Result<Directory> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("musterd-rehearse.{}.{number}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Directory(path))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,37 @@
+//! `musterd rehearse`: a scenario with real processes, real signals and real time, held against its simulation.
+//!
+//! The daemon is this executable with its own event loop ([`stage`]), the programs are this executable too, doing what the
+//! scenario says ([`puppet`]). What the daemon logs ([`observe`]) is compared event by event with what `simulate` says
+//! ([`agree`]); times may be shortened ([`scale`]).
+
+mod agree;
+mod command;
+mod observe;
+mod puppet;
+mod scale;
+mod stage;
+
+use std::ffi::OsString;
+
+use crate::Host;
+
+pub use command::rehearse_command;
+
+/// What the rehearsal calls itself with: never typed by a person.
+const PUPPET: &str = "__puppet";
+const STAGE: &str = "__stage";
+const ASK: &str = "__ask";
+
+/// The exit code, if these arguments are from a rehearsal.
+pub fn part(host: Host, arguments: &[OsString]) -> Option<u8> {
+    let first = arguments.get(1)?.to_str()?;
+    let rest: Vec<&str> = arguments[2..].iter().filter_map(|argument| argument.to_str()).collect();
+    match (first, rest.as_slice()) {
+        (PUPPET, [directory, name]) => Some(puppet::play(directory.as_ref(), name)),
+        (ASK, [directory, name, kind]) => Some(puppet::ask(directory.as_ref(), name, kind)),
+        (STAGE, [scenario, scale, directory]) => {
+            Some(stage::supervise(host, scenario.as_ref(), scale.parse().unwrap_or(1.0), directory.as_ref()))
+        }
+        _ => None,
+    }
+}

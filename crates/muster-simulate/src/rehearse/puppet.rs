@@ -1,0 +1,246 @@
+//! A program that does what a scenario says: the process in place of each command.
+//!
+//! Which run it plays it learns from a file that each run counts up. Signals are blocked, as in all of musterd, and read one
+//! by one, so that a stop signal does what the scenario says and nothing else. It is small and quick: it is part of the
+//! time that is measured.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use muster_config::scenario::{Missing, Outcome, PlannedRun, Script};
+use muster_spec::{Exit, ProbeKind};
+use muster_sys::signal::Signals;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::world::passes;
+
+/// What a puppet finds of its program: `DIRECTORY/NAME/`.
+pub(super) struct Wardrobe(PathBuf);
+
+impl Wardrobe {
+    pub(super) fn of(directory: &Path, name: &str) -> Wardrobe {
+        Wardrobe(directory.join(name))
+    }
+
+    /// What the daemon executes: a link to this executable, except where a run is not to come about.
+    pub(super) fn program(&self) -> PathBuf {
+        self.0.join("program")
+    }
+
+    /// Lays everything out before the first run.
+    pub(super) fn fill(&self, runs: &[PlannedRun]) -> std::io::Result<()> {
+        fs::create_dir_all(&self.0)?;
+        let lines: Vec<String> = runs.iter().map(PlannedRun::to_string).collect();
+        fs::write(self.0.join("runs"), lines.join("\n"))?;
+        fs::write(self.0.join("count"), "0")?;
+        self.dress(runs.first())
+    }
+
+    /// What this run is.
+    pub(super) fn run(&self, number: usize) -> PlannedRun {
+        let runs = fs::read_to_string(self.0.join("runs")).unwrap_or_default();
+        let line = runs.lines().nth(number);
+        line.and_then(|line| Script::parse(line).ok()).map_or_else(PlannedRun::default, |script| script.run(0))
+    }
+
+    /// Makes the program what the next run needs it to be.
+    pub(super) fn dress(&self, next: Option<&PlannedRun>) -> std::io::Result<()> {
+        let program = self.program();
+        let is_absent = |result: std::io::Result<()>| match result {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        match next.map(|planned| planned.outcome) {
+            Some(Outcome::SpawnError(Missing::NotFound)) => is_absent(fs::remove_file(&program)),
+            Some(Outcome::SpawnError(Missing::NotExecutable)) => {
+                is_absent(fs::remove_file(&program))?;
+                fs::write(&program, "")?;
+                fs::set_permissions(&program, fs::Permissions::from_mode(0o644))
+            }
+            _ => {
+                is_absent(fs::remove_file(&program))?;
+                symlink(std::env::current_exe()?, &program)
+            }
+        }
+    }
+
+    /// Tells probes that this run has begun.
+    fn note_begin(&self, number: usize) -> std::io::Result<()> {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let text = format!("{number} {}", since_epoch.as_micros());
+        // Whoever reads meanwhile must not see half of it.
+        fs::write(self.0.join("began.new"), text)?;
+        fs::rename(self.0.join("began.new"), self.0.join("began"))
+    }
+
+    /// The run that goes on, and how long it has.
+    fn begun(&self) -> Option<(PlannedRun, Duration)> {
+        let text = fs::read_to_string(self.0.join("began")).ok()?;
+        let (number, micros) = text.split_once(' ')?;
+        let began = Duration::from_micros(micros.parse().ok()?);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Some((self.run(number.parse().ok()?), now.saturating_sub(began)))
+    }
+
+    /// Tells probes that there is no run.
+    fn forget_begin(&self) {
+        // There may have been none to tell.
+        let _ = fs::remove_file(self.0.join("began"));
+    }
+
+    /// The number of the run that begins, and counts it.
+    fn take_number(&self) -> usize {
+        let count = self.0.join("count");
+        let number = fs::read_to_string(&count).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        // Runs that are not to come about cannot count themselves.
+        let mut next = number + 1;
+        while matches!(self.run(next).outcome, Outcome::SpawnError(_)) {
+            next += 1;
+        }
+        // If it cannot be written the next run plays this one again, and the rehearsal tells that it differs.
+        let _ = fs::write(&count, next.to_string());
+        number
+    }
+}
+
+/// Plays the next run of this instance, and gives its exit status.
+pub(super) fn play(directory: &Path, name: &str) -> u8 {
+    let began = Instant::now();
+    let Ok(signals) = Signals::new() else { return 125 };
+    let wardrobe = Wardrobe::of(directory, name);
+    let number = first_number(&wardrobe);
+    let planned = wardrobe.run(number);
+    let is_followed = wardrobe.run(number + 1);
+    let fails_next = matches!(is_followed.outcome, Outcome::SpawnError(_));
+    if wardrobe.note_begin(number).is_err() || (fails_next && wardrobe.dress(Some(&is_followed)).is_err()) {
+        return 125;
+    }
+    let mut end = match planned.outcome {
+        Outcome::Ends { exit, after } => Some((began + after, exit)),
+        Outcome::Hangs | Outcome::SpawnError(_) => None,
+    };
+    let mut words = Words::of(&planned, began);
+    loop {
+        words.say(Instant::now());
+        if let Some((at, exit)) = end
+            && at <= Instant::now()
+        {
+            wardrobe.forget_begin();
+            return leave(exit);
+        }
+        wait(&signals, end.map(|(at, _)| at).into_iter().chain(words.next()).min());
+        while let Ok(Some(received)) = signals.next() {
+            if let Some((exit, after)) = planned.reaction(received.signal) {
+                let at = Instant::now() + after;
+                end = Some(end.filter(|(sooner, _)| *sooner <= at).unwrap_or((at, exit)));
+            }
+        }
+    }
+}
+
+/// What a puppet has to say of itself, and when: sd_notify(3).
+struct Words<'a> {
+    planned: &'a PlannedRun,
+    began: Instant,
+    socket: Option<String>,
+    ready: Option<Instant>,
+    ping: Option<(Instant, Duration)>,
+}
+
+impl Words<'_> {
+    fn of(planned: &PlannedRun, began: Instant) -> Words<'_> {
+        let socket = std::env::var("NOTIFY_SOCKET").ok();
+        let watchdog = std::env::var("WATCHDOG_USEC").ok().and_then(|micros| micros.parse().ok());
+        let every = watchdog.map(|micros: u64| Duration::from_micros(micros) / 2);
+        let ready = planned.ready.filter(|_| socket.is_some()).map(|after| began + after);
+        Words { planned, began, socket, ready, ping: every.map(|every| (began, every)) }
+    }
+
+    /// When there is next something to say.
+    fn next(&self) -> Option<Instant> {
+        self.ready.into_iter().chain(self.ping.map(|(at, _)| at)).min()
+    }
+
+    fn say(&mut self, now: Instant) {
+        if self.ready.take_if(|at| *at <= now).is_some() {
+            self.send("READY=1");
+        }
+        while let Some((at, every)) = self.ping.filter(|(at, _)| *at <= now) {
+            let lives = self.planned.lives_after(at - self.began);
+            self.ping = Some((at + every, every)).filter(|_| lives && !every.is_zero());
+            if lives {
+                self.send("WATCHDOG=1");
+            }
+        }
+    }
+
+    fn send(&self, message: &str) {
+        let Some(path) = &self.socket else { return };
+        let Ok(socket) = UnixDatagram::unbound() else { return };
+        // A word that does not arrive shows as a difference.
+        let _ = match path.strip_prefix('@') {
+            Some(name) => SocketAddr::from_abstract_name(name)
+                .and_then(|address| socket.send_to_addr(message.as_bytes(), &address)),
+            None => socket.send_to(message.as_bytes(), path),
+        };
+    }
+}
+
+/// The answer to a probe of this kind: 0 is well.
+pub(super) fn ask(directory: &Path, name: &str, kind: &str) -> u8 {
+    let wardrobe = Wardrobe::of(directory, name);
+    let kind = match kind {
+        "liveness" => Some(ProbeKind::Liveness),
+        "readiness" => Some(ProbeKind::Readiness),
+        "startup" => Some(ProbeKind::Startup),
+        _ => None,
+    };
+    // The run has been executed, or there would be no probe; it may not have come so far as to say so.
+    for _ in 0..500 {
+        match wardrobe.begun() {
+            Some((planned, age)) => return u8::from(!passes(&planned, age, kind)),
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    1
+}
+
+fn first_number(wardrobe: &Wardrobe) -> usize {
+    let number = wardrobe.take_number();
+    // The very first runs may not have come about either.
+    let mut played = number;
+    while matches!(wardrobe.run(played).outcome, Outcome::SpawnError(_)) {
+        played = wardrobe.take_number();
+    }
+    played
+}
+
+/// Until a signal has come, or until then.
+fn wait(signals: &Signals, until: Option<Instant>) {
+    let left = until.map(|at| at.saturating_duration_since(Instant::now()));
+    // A millisecond is what poll(2) knows; the last part of one is waited for in small steps.
+    let timeout = match left {
+        None => PollTimeout::NONE,
+        Some(left) if left < Duration::from_millis(1) => {
+            std::thread::sleep(left);
+            return;
+        }
+        Some(left) => PollTimeout::try_from(left.as_millis().min(60_000)).unwrap_or(PollTimeout::ZERO),
+    };
+    let _ = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], timeout);
+}
+
+fn leave(exit: Exit) -> u8 {
+    match exit {
+        Exit::Code(code) => code,
+        Exit::Signal { signal, .. } => {
+            muster_sys::boot::die_of(signal);
+            125
+        }
+    }
+}

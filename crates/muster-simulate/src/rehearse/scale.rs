@@ -1,0 +1,77 @@
+//! The same configuration with every time shortened, so that minutes can be rehearsed in seconds.
+
+use std::time::Duration;
+
+use muster_spec::{
+    InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Reset, RestartPolicy, Spec, StopSpec, StopStep,
+};
+
+use crate::world::Plan;
+
+/// Every time of a configuration multiplied.
+pub(super) fn scaled(spec: &Spec, factor: f64) -> Spec {
+    let mut scaled = spec.clone();
+    scaled.daemon.shutdown_timeout = span(spec.daemon.shutdown_timeout, factor);
+    scaled.programs = spec.programs.iter().map(|program| program_scaled(program, factor).into()).collect();
+    scaled
+}
+
+/// Every time of a plan multiplied.
+pub(super) fn plan_scaled(plan: &Plan, factor: f64) -> Plan {
+    Plan {
+        scripts: plan.scripts.iter().map(|(name, script)| (name.clone(), script.scaled(factor))).collect(),
+        stop_at: plan.stop_at.map(|at| span(at, factor)),
+        until: span(plan.until, factor),
+        ..*plan
+    }
+}
+
+fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
+    let steps = program.stop.steps.iter();
+    let steps = steps.map(|step| StopStep { patience: span(step.patience, factor), ..*step }).collect();
+    ProgramSpec {
+        restart: policy_scaled(program.restart, factor),
+        startsecs: span(program.startsecs, factor),
+        stop: StopSpec { steps, ..program.stop.clone() },
+        instances: program.instances.iter().map(|instance| instance_scaled(instance, factor).into()).collect(),
+        ..program.clone()
+    }
+}
+
+/// How long a check may take is left alone: it takes as long as it takes.
+fn instance_scaled(instance: &InstanceSpec, factor: f64) -> InstanceSpec {
+    let probe_scaled = |probe: &ProbeSpec| ProbeSpec {
+        period: span(probe.period, factor),
+        initial_delay: span(probe.initial_delay, factor),
+        ..probe.clone()
+    };
+    InstanceSpec {
+        start_timeout: span(instance.start_timeout, factor),
+        watchdog: instance.watchdog.map(|interval| span(interval, factor)),
+        probes: instance.probes.iter().map(probe_scaled).collect(),
+        ..instance.clone()
+    }
+}
+
+fn policy_scaled(policy: RestartPolicy, factor: f64) -> RestartPolicy {
+    let mut scaled = policy;
+    scaled.backoff.delay = span(policy.backoff.delay, factor);
+    scaled.backoff.max = span(policy.backoff.max, factor);
+    scaled.backoff.min_interval = span(policy.backoff.min_interval, factor);
+    match &mut scaled.backoff.reset {
+        Reset::AfterUp(up) | Reset::SinceStart { over: up, .. } => *up = span(*up, factor),
+        Reset::OnRunning | Reset::Never => {}
+    }
+    if let Jitter::UpTo(most) = &mut scaled.backoff.jitter {
+        *most = span(*most, factor);
+    }
+    if let Limit::Rate { within, .. } = &mut scaled.limit {
+        *within = span(*within, factor);
+    }
+    scaled
+}
+
+/// What has no end keeps none.
+fn span(span: Duration, factor: f64) -> Duration {
+    Duration::try_from_secs_f64(span.as_secs_f64() * factor).ok().filter(|_| span != Duration::MAX).unwrap_or(span)
+}

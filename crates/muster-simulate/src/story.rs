@@ -1,0 +1,450 @@
+//! A timeline in words: a table of what happened and why, and what it came to.
+//!
+//! Written for a reader who knows neither the configuration nor musterd: each line says what happened, what was decided,
+//! and by which rule. Long stories that repeat themselves are told in short. Pure: text in, text out.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use muster_core::health::Health;
+use muster_core::{ShutdownReason, Time, Verdict};
+use muster_spec::{Exit, Kind, ProgramSpec, RunEnd, Signal, Span, Spec, State};
+
+use crate::timeline::{Change, Ending, Lane, Moment, Over, Timeline, What};
+
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) at: Time,
+    /// The instance, or empty for the container.
+    pub(crate) who: String,
+    /// The state it leads to, or what becomes of the container.
+    pub(crate) state: String,
+    pub(crate) happened: String,
+    pub(crate) decided: String,
+}
+
+/// After this many rounds of one instance that differ in nothing but time, the rest is told in a line.
+const ROUNDS: usize = 12;
+
+/// Every moment as a line.
+pub(crate) fn lines(timeline: &Timeline, spec: &Spec) -> Vec<Line> {
+    timeline.moments.iter().map(|moment| line(moment, timeline, spec)).collect()
+}
+
+/// A moment as a line. Of the timeline only what is known from the beginning is looked at.
+pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
+    let at = moment.at;
+    let of = |instance| timeline.lane(instance).name.clone();
+    match &moment.what {
+        What::Changed(change) => {
+            let lane = timeline.lane(change.instance);
+            let (happened, mut decided) = (happened(change, lane, spec), decided(change, lane, timeline.seed));
+            if let Some(first) = change.tie {
+                let separator = if decided.is_empty() { "" } else { "; " };
+                decided.push_str(&format!("{separator}tie: {} first", first.name()));
+            }
+            Line { at, who: lane.name.clone(), state: change.to.to_string(), happened, decided }
+        }
+        What::Asked { instance, signal, nth, of: count, patience } => Line {
+            at,
+            who: of(*instance),
+            state: "STOPPING".to_owned(),
+            happened: format!("gets {signal} ({nth} of {count})"),
+            decided: patience.map(|span| format!("waits up to {} more", Span(span))).unwrap_or_default(),
+        },
+        What::Killed { instance, waited, cut_short, asked } => Line {
+            at,
+            who: of(*instance),
+            state: "STOPPING".to_owned(),
+            happened: format!("did not stop within {}{}", Span(*waited), in_turn(asked)),
+            decided: match cut_short {
+                true => "SIGKILL to its whole tree: the shutdown budget leaves it no more time".to_owned(),
+                false => "SIGKILL to its whole tree: stopwaitsecs is over".to_owned(),
+            },
+        },
+        What::WaitsInVain { instance, on } => {
+            let waits = format!("still waits for {}", on.join(" and "));
+            told(at, of(*instance), "WAITING", waits, "this will not come by itself".to_owned())
+        }
+        What::Ready { instance, is_ready } => {
+            let words = if *is_ready { "ready" } else { "not ready" };
+            told(at, of(*instance), words, String::new(), String::new())
+        }
+        What::Health { instance, health, probe } => {
+            let (state, words) = match health {
+                Health::Unhealthy => ("unhealthy", format!("probe {probe:?} fails")),
+                Health::Healthy | Health::Unknown => ("healthy", "every probe passes".to_owned()),
+            };
+            told(at, of(*instance), state, words, String::new())
+        }
+        What::ProbeFailed { instance, probe, failures, of: limit } => {
+            let limit = limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
+            told(at, of(*instance), "", format!("probe {probe:?} fails: {failures}{limit} in a row"), String::new())
+        }
+        What::Failing { instance, cause, signal } => {
+            let signal = signal.map(|signal| format!("{signal} to it, and its end is a failure")).unwrap_or_default();
+            told(at, of(*instance), "failing", cause.to_string(), signal)
+        }
+        What::ShutdownBegan { reason, timeout, waits_in_vain } => Line {
+            at,
+            who: String::new(),
+            state: "stopping".to_owned(),
+            happened: began_because(reason, *waits_in_vain, timeline),
+            decided: format!("everything is stopped within shutdown_timeout {}", Span(*timeout)),
+        },
+        What::Exited(exit) => Line {
+            at,
+            who: String::new(),
+            state: format!("exit {}", exit.code),
+            happened: exit.words.clone(),
+            decided: String::new(),
+        },
+    }
+}
+
+fn told(at: Time, who: String, state: &str, happened: String, decided: String) -> Line {
+    Line { at, who, state: state.to_owned(), happened, decided }
+}
+
+fn began_because(reason: &ShutdownReason, waits_in_vain: bool, timeline: &Timeline) -> String {
+    match reason {
+        ShutdownReason::Signal(signal) => format!("the container gets {signal}"),
+        ShutdownReason::Command => "musterctl shutdown".to_owned(),
+        ShutdownReason::Essential(id) => {
+            format!("{:?} is essential and has ended for good", timeline.lane(*id).name)
+        }
+        ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", timeline.lane(*id).name),
+        ShutdownReason::Done if waits_in_vain => {
+            "every autostarted program has ended for good or waits in vain".to_owned()
+        }
+        ShutdownReason::Done => "every autostarted program has ended for good".to_owned(),
+    }
+}
+
+fn happened(change: &Change, lane: &Lane, spec: &Spec) -> String {
+    if let Some((end, uptime)) = &change.ended {
+        return match end {
+            RunEnd::NotSpawned(_) => format!("run {}: {end}", change.run),
+            RunEnd::Exited(_) => format!("run {}: {end} after {}", change.run, Span(*uptime)),
+        };
+    }
+    let program = || spec.programs.iter().find(|program| program.name == lane.program);
+    match change.to {
+        State::Starting => format!("run {} begins", change.run),
+        State::Running => program().map_or_else(String::new, |program| came_up(program)),
+        State::Stopping => match change.signal {
+            Some(signal) if change.signals > 1 => format!("gets {signal} (1 of {})", change.signals),
+            Some(signal) => format!("gets {signal}"),
+            None => "its turn to stop has come".to_owned(),
+        },
+        State::Stopped => "nothing of it is left".to_owned(),
+        State::Waiting if change.waits_for.is_empty() => "waits".to_owned(),
+        State::Waiting => format!("waits for {}", change.waits_for.join(" and ")),
+        State::Backoff | State::Exited | State::Fatal => String::new(),
+    }
+}
+
+/// What made it RUNNING.
+fn came_up(program: &ProgramSpec) -> String {
+    let must_say = program.instances.first().is_some_and(|instance| instance.ready.is_some());
+    // A oneshot is RUNNING as it runs.
+    let startsecs = if program.kind == Kind::Oneshot { Duration::ZERO } else { program.startsecs };
+    match (must_say, startsecs) {
+        (false, Duration::ZERO) => "executed".to_owned(),
+        (true, Duration::ZERO) => "ready".to_owned(),
+        (false, startsecs) => format!("up for startsecs {}", Span(startsecs)),
+        (true, startsecs) => format!("ready, and up for startsecs {}", Span(startsecs)),
+    }
+}
+
+/// The signals of a ladder.
+fn in_turn(asked: &[Signal]) -> String {
+    let names: Vec<String> = asked.iter().map(|signal| signal.to_string().replacen("SIG", "", 1)).collect();
+    if names.len() > 1 { format!(" ({})", names.join(", ")) } else { String::new() }
+}
+
+/// A verdict, with the seed where chance had a say.
+fn judged(verdict: &Verdict, seed: u64) -> String {
+    let words = verdict.to_string();
+    match verdict {
+        Verdict::Again(again) if again.is_random() => {
+            let here = format!("here {}", Span(again.delay));
+            words.replacen(&here, &format!("{here} (seed {seed})"), 1)
+        }
+        _ => words,
+    }
+}
+
+fn decided(change: &Change, lane: &Lane, seed: u64) -> String {
+    let Some(verdict) = change.verdict else {
+        return change.patience.map(|patience| format!("waits up to {} for it", Span(patience))).unwrap_or_default();
+    };
+    match (&change.ended, change.to) {
+        // A success is told with the statuses that count as one.
+        (Some((RunEnd::Exited(Exit::Code(code)), _)), State::Exited) if lane.exit_codes.contains(code) => {
+            let codes: Vec<String> = lane.exit_codes.iter().map(u8::to_string).collect();
+            format!("{verdict}; {code} is in exitcodes [{}]", codes.join(", "))
+        }
+        _ => judged(&verdict, seed),
+    }
+}
+
+/// Leaves out the middle of a story that only repeats itself: who, state and decision are the same again and again.
+fn shortened(lines: Vec<Line>) -> Vec<Shown> {
+    let mut shown: Vec<Shown> = Vec::new();
+    let mut index = 0;
+    while index < lines.len() {
+        let rounds = rounds_at(&lines[index..]);
+        match rounds {
+            Some((length, count)) if count > ROUNDS => {
+                let kept = 2 * length;
+                shown.extend(lines[index..index + kept].iter().cloned().map(Shown::Line));
+                let last = &lines[index + length * count - 1];
+                shown.push(Shown::Rounds { count: count - 2, until: last.at });
+                index += length * count;
+            }
+            _ => {
+                shown.push(Shown::Line(lines[index].clone()));
+                index += 1;
+            }
+        }
+    }
+    shown
+}
+
+enum Shown {
+    Line(Line),
+    /// So many times more the same.
+    Rounds {
+        count: usize,
+        until: Time,
+    },
+}
+
+/// How long a round is that begins here, at most four lines, and how often it comes.
+fn rounds_at(lines: &[Line]) -> Option<(usize, usize)> {
+    let same = |a: &Line, b: &Line| {
+        a.who == b.who
+            && a.state == b.state
+            && shape(&a.happened) == shape(&b.happened)
+            && shape(&a.decided) == shape(&b.decided)
+    };
+    let count = |length: usize| {
+        let (first, rest) = lines.split_at_checked(length)?;
+        let repeats = rest.chunks_exact(length).take_while(|round| round.iter().zip(first).all(|(a, b)| same(a, b)));
+        Some((length, repeats.count() + 1))
+    };
+    (1..=4).filter_map(count).find(|(_, count)| *count > ROUNDS)
+}
+
+/// Words without the numbers that count runs and attempts.
+fn shape(words: &str) -> String {
+    let mut shape = String::new();
+    for word in words.split(' ') {
+        let is_counted = shape.ends_with("run ") || shape.ends_with("attempt ") || word.contains('^');
+        shape.push_str(if is_counted { "#" } else { word });
+        shape.push(' ');
+    }
+    shape
+}
+
+/// The whole story as a table. With `only`, of these programs and the container.
+pub(crate) fn table(timeline: &Timeline, spec: &Spec, only: &[String]) -> String {
+    table_with_marks(timeline, spec, only, &[])
+}
+
+/// That a run is ready is told with RUNNING where it comes to be both at once.
+fn is_told_before(line: &Line, before: Option<&Line>) -> bool {
+    let is_same = |before: &Line| before.who == line.who && before.at == line.at && before.state == "RUNNING";
+    line.state == "ready" && before.is_some_and(is_same)
+}
+
+/// The same with remarks in their places, which must be in order.
+pub(crate) fn table_with_marks(timeline: &Timeline, spec: &Spec, only: &[String], marks: &[(Time, String)]) -> String {
+    let is_told = |line: &Line| {
+        only.is_empty()
+            || line.who.is_empty()
+            || only.iter().any(|name| *name == line.who || is_instance(name, &line.who))
+    };
+    let mut told: Vec<Line> = Vec::new();
+    for line in lines(timeline, spec).into_iter().filter(is_told) {
+        if !is_told_before(&line, told.last()) {
+            told.push(line);
+        }
+    }
+    let width = |of: fn(&Line) -> usize, least: usize| told.iter().map(of).max().unwrap_or(0).max(least);
+    let who = width(|line| line.who.chars().count(), "program".len());
+    let state = width(|line| line.state.len(), "STARTING".len());
+    let happened = width(|line| line.happened.chars().count(), 13);
+    let mut text = String::new();
+    let mut put = |at: &str, cells: [&str; 4]| {
+        let line = format!("{at:>11}  {:<who$}  {:<state$}  {:<happened$}  {}", cells[0], cells[1], cells[2], cells[3]);
+        let _ = writeln!(text, "{}", line.trim_end());
+    };
+    put("time", ["program", "state", "what happened", "what was decided, and why"]);
+    let mut marks = marks.iter().peekable();
+    for shown in shortened(told) {
+        let at = match &shown {
+            Shown::Line(line) => line.at,
+            Shown::Rounds { until, .. } => *until,
+        };
+        while let Some((at, mark)) = marks.next_if(|(mark, _)| *mark < at) {
+            put(&clock(*at), [mark, "", "", ""]);
+        }
+        match shown {
+            Shown::Line(line) => put(&clock(line.at), [&line.who, &line.state, &line.happened, &line.decided]),
+            Shown::Rounds { count, until } => {
+                let words = format!("… {count} more rounds like these, until {}", clock(until).trim());
+                put("", [&words, "", "", ""]);
+            }
+        }
+    }
+    for (at, mark) in marks {
+        put(&clock(*at), [mark, "", "", ""]);
+    }
+    text
+}
+
+fn is_instance(program: &str, instance: &str) -> bool {
+    instance.strip_prefix(program).is_some_and(|rest| rest.starts_with(':'))
+}
+
+/// A moment as the table shows it: seconds with milliseconds, or hours where there are any.
+pub(crate) fn clock(at: Time) -> String {
+    let ms = (at.since_origin().as_nanos() + 500_000) / 1_000_000;
+    let (hours, minutes, seconds, rest) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
+    match (hours, ms / 1000) {
+        (0, total) if total < 600 => format!("{total}.{rest:03}"),
+        (0, _) => format!("{minutes}:{seconds:02}.{rest:03}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}.{rest:03}"),
+    }
+}
+
+/// What it came to: each program, and the container's end with its reason.
+pub(crate) fn account(timeline: &Timeline) -> String {
+    let mut text = String::new();
+    for lane in &timeline.instances {
+        let _ = writeln!(text, "{}", end_of(lane));
+    }
+    let after = Span(timeline.ended.since_origin());
+    if let Some(words) = timeline.cut_short() {
+        let _ = writeln!(text, "{words}");
+        return text;
+    }
+    match &timeline.exit {
+        Some(exit) => {
+            let _ = writeln!(text, "the container exits with {} after {after}: {}", exit.code, exit.words);
+            if let Some(lane) = exit.cause.map(|id| timeline.lane(id))
+                && let Some((_, explained)) = &lane.last
+            {
+                let _ = writeln!(text, "  why {:?} was not started again: {explained}", lane.name);
+            }
+            let _ = writeln!(text, "  why {}: {}", exit.code, code_rule(timeline, exit));
+        }
+        None => {
+            let _ = match timeline.over {
+                Over::AtRest => {
+                    writeln!(
+                        text,
+                        "nothing happens after {after}, and the container is still running: {}",
+                        still(timeline)
+                    )
+                }
+                _ => writeln!(text, "after {after} the container is still running: {}", still(timeline)),
+            };
+        }
+    }
+    text
+}
+
+fn end_of(lane: &Lane) -> String {
+    let plural = |count: usize, thing: &str| format!("{count} {thing}{}", if count == 1 { "" } else { "s" });
+    let runs = plural(lane.runs, "run");
+    let restarts = plural(lane.runs.saturating_sub(1), "restart");
+    let essential = if lane.is_essential { ", essential" } else { "" };
+    let last = lane.last.as_ref().map(|(end, _)| format!(", the last end was {end}")).unwrap_or_default();
+    format!("{}: {} after {runs}, {restarts}{last}{essential}", lane.name, lane.state)
+}
+
+/// Where the number comes from.
+fn code_rule(timeline: &Timeline, exit: &Ending) -> String {
+    let end = exit.cause.and_then(|id| timeline.lane(id).last.as_ref()).map(|(end, _)| end);
+    match end {
+        _ if matches!(exit.reason, ShutdownReason::Probe(_)) => {
+            "a probe with on_failure = \"shutdown\" failed".to_owned()
+        }
+        // It was given up, which is no success.
+        Some(RunEnd::Exited(Exit::Code(0))) if exit.code != 0 => {
+            "given up is a failure, whatever the last status".to_owned()
+        }
+        Some(RunEnd::Exited(Exit::Code(_))) => "that run's own exit status".to_owned(),
+        Some(RunEnd::Exited(Exit::Signal { signal, .. })) => format!("128 + {} for {signal}", signal.number()),
+        Some(RunEnd::NotSpawned(_)) if exit.code == 127 => "the program was not found, as in a shell".to_owned(),
+        Some(RunEnd::NotSpawned(_)) => "the program could not be executed, as in a shell".to_owned(),
+        None if exit.reason == ShutdownReason::Done && exit.code == 0 => {
+            "each program's last end was a success".to_owned()
+        }
+        None if exit.reason == ShutdownReason::Done => "nothing failed, and not everything could run".to_owned(),
+        None => "it was asked to stop, whatever its programs' codes".to_owned(),
+    }
+}
+
+fn still(timeline: &Timeline) -> String {
+    let of = |state: State| timeline.instances.iter().filter(|lane| lane.state == state).count();
+    let counted: Vec<String> =
+        State::ALL.into_iter().filter(|&state| of(state) > 0).map(|state| format!("{} {state}", of(state))).collect();
+    counted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(ms: u64, state: &str, happened: &str, decided: &str) -> Line {
+        let at = Time::from_origin(Duration::from_millis(ms));
+        let text = |words: &str| words.to_owned();
+        Line { at, who: text("web"), state: text(state), happened: text(happened), decided: text(decided) }
+    }
+
+    #[test]
+    fn rounds_that_differ_in_their_numbers_only_are_told_in_short() {
+        let mut lines = vec![line(0, "STARTING", "run 0 begins", "")];
+        for n in 1..=20 {
+            let (ended, decided) =
+                (format!("run {n}: exit status 1"), format!("attempt {n}, next delay 1s × 2^{n}, capped"));
+            lines.push(line(n, "BACKOFF", &ended, &decided));
+            lines.push(line(n, "STARTING", &format!("run {n} begins"), ""));
+        }
+        let shown = shortened(lines);
+        let rounds: Vec<(usize, Time)> = shown
+            .iter()
+            .filter_map(|shown| match shown {
+                Shown::Rounds { count, until } => Some((*count, *until)),
+                Shown::Line(_) => None,
+            })
+            .collect();
+        assert_eq!(rounds, [(18, Time::from_origin(Duration::from_millis(20)))]);
+        assert_eq!(shown.len(), 6, "the first, two rounds, and the rest in a line");
+    }
+
+    #[test]
+    fn rounds_that_differ_are_told() {
+        let lines: Vec<Line> = (0..40).map(|n| line(n, "BACKOFF", "ended", &format!("next delay {n}s"))).collect();
+        assert_eq!(shortened(lines).len(), 40);
+    }
+
+    #[test]
+    fn moments_are_written_to_the_millisecond() {
+        for (ms, expected) in [
+            (0, "0.000"),
+            (15_500, "15.500"),
+            (599_999, "599.999"),
+            (600_000, "10:00.000"),
+            (3_725_010, "1:02:05.010"),
+            (86_400_000, "24:00:00.000"),
+        ] {
+            assert_eq!(clock(Time::from_origin(Duration::from_millis(ms))), expected);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! What happened, moment by moment: one row for each change of a state, with how it came about and what was decided.
+//!
+//! The core tells an end, the state it leads to and the decision as three events; here they are one [`Moment`]. Holds data
+//! only; [`super::story`] has the words.
+
+use std::time::Duration;
+
+use muster_config::scenario::Ties;
+use muster_core::health::Health;
+use muster_core::{Event, ShutdownReason, StopCause, Supervisor, Time, Verdict};
+use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Moment {
+    /// When.
+    pub(crate) at: Time,
+    /// What.
+    pub(crate) what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    /// An instance changed its state.
+    Changed(Box<Change>),
+    /// A run did not stop in time and gets SIGKILL.
+    Killed { instance: InstanceId, waited: Duration, cut_short: bool, asked: Vec<Signal> },
+    /// A run that is being stopped gets another of its stop signals.
+    Asked { instance: InstanceId, signal: Signal, nth: usize, of: usize, patience: Option<Duration> },
+    /// An instance waits for what will not come by itself.
+    WaitsInVain { instance: InstanceId, on: Vec<String> },
+    /// A run became ready, or is no longer.
+    Ready { instance: InstanceId, is_ready: bool },
+    /// A run turned out to be well, or not.
+    Health { instance: InstanceId, health: Health, probe: String },
+    /// A check failed.
+    ProbeFailed { instance: InstanceId, probe: String, failures: u32, of: Option<u32> },
+    /// A run is stopped because it has failed by the daemon's own judgement.
+    Failing { instance: InstanceId, cause: StopCause, signal: Option<Signal> },
+    /// Everything is being stopped.
+    ShutdownBegan { reason: ShutdownReason, timeout: Duration, waits_in_vain: bool },
+    /// The container exits.
+    Exited(Ending),
+}
+
+/// A change of a state.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) instance: InstanceId,
+    pub(crate) from: State,
+    pub(crate) to: State,
+    /// The number of the instance's latest run, from 1; 0 before the first.
+    pub(crate) run: usize,
+    /// How the run ended, if it did with or before this change.
+    pub(crate) ended: Option<(RunEnd, Duration)>,
+    /// The stop signal it got with this change.
+    pub(crate) signal: Option<Signal>,
+    /// How many stop signals the program has.
+    pub(crate) signals: usize,
+    /// How long it is given to act on it.
+    pub(crate) patience: Option<Duration>,
+    /// What was decided.
+    pub(crate) verdict: Option<Verdict>,
+    /// What it waits for.
+    pub(crate) waits_for: Vec<String>,
+    /// What came first, where a deadline and the end of the run fell on this moment.
+    pub(crate) tie: Option<Ties>,
+}
+
+/// The container's exit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ending {
+    pub(crate) code: u8,
+    pub(crate) reason: ShutdownReason,
+    /// The reason in words: the daemon's last line.
+    pub(crate) words: String,
+    /// Whose end it is.
+    pub(crate) cause: Option<InstanceId>,
+}
+
+/// Everything that happened.
+#[derive(Clone, Debug)]
+pub(crate) struct Timeline {
+    /// In the order in which it happened.
+    pub(crate) moments: Vec<Moment>,
+    /// When it was over: the container's exit, the end of the time to look at, or when nothing was left to happen.
+    pub(crate) ended: Time,
+    /// The container's exit, if it exited.
+    pub(crate) exit: Option<Ending>,
+    /// Each instance at the end.
+    pub(crate) instances: Vec<Lane>,
+    /// Why it ends there.
+    pub(crate) over: Over,
+    /// Where chance began.
+    pub(crate) seed: u64,
+}
+
+/// Why a simulation is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The container exited.
+    Exited,
+    /// Nothing will happen any more.
+    AtRest,
+    /// There was no more time to look at.
+    TimeUp,
+    /// More than so much happened.
+    Cut(usize),
+    /// More than so much happened at one moment.
+    CutAtOnce(usize),
+}
+
+/// One instance over all the time.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    pub(crate) name: String,
+    /// Its program's name.
+    pub(crate) program: String,
+    /// Where it was at the end.
+    pub(crate) state: State,
+    pub(crate) runs: usize,
+    pub(crate) exit_codes: Vec<u8>,
+    pub(crate) is_essential: bool,
+    /// How its last run that ended did, and what was decided about it.
+    pub(crate) last: Option<(RunEnd, String)>,
+}
+
+/// Makes moments of events.
+pub(super) struct Recorder {
+    moments: Vec<Moment>,
+    /// How many were handed on and forgotten.
+    handed_on: usize,
+    runs: Vec<usize>,
+    ended: Vec<Option<(RunEnd, Duration)>>,
+    /// The latest change of each instance.
+    latest: Vec<Option<usize>>,
+    exit: Option<Ending>,
+    /// The stop signals that each instance's run has got.
+    asked: Vec<Vec<Signal>>,
+    /// The instances with a tie at this moment.
+    tied: Vec<InstanceId>,
+    ties: Ties,
+}
+
+impl Recorder {
+    pub(super) fn of(supervisor: &Supervisor) -> Recorder {
+        let count = supervisor.snapshot().len();
+        Recorder {
+            moments: Vec::new(),
+            handed_on: 0,
+            runs: vec![0; count],
+            ended: vec![None; count],
+            latest: vec![None; count],
+            exit: None,
+            asked: vec![Vec::new(); count],
+            tied: Vec::new(),
+            ties: Ties::Deadline,
+        }
+    }
+
+    /// How much has happened.
+    pub(super) fn count(&self) -> usize {
+        self.handed_on + self.moments.len()
+    }
+
+    /// Hands on and forgets what there is, when nothing more will be added to it.
+    pub(super) fn hand_on(&mut self, listener: &mut dyn FnMut(&Moment)) {
+        self.handed_on += self.moments.len();
+        for moment in self.moments.drain(..) {
+            if let What::Changed(change) = &moment.what {
+                self.latest[change.instance.0 as usize] = None;
+            }
+            listener(&moment);
+        }
+    }
+
+    /// Whose run ends at this moment on which one of its deadlines falls, too.
+    pub(super) fn note_ties(&mut self, tied: &[InstanceId], ties: Ties) {
+        (self.tied, self.ties) = (tied.to_vec(), ties);
+    }
+
+    pub(super) fn record(&mut self, at: Time, event: &Event, supervisor: &Supervisor) {
+        let what = match event {
+            Event::State { instance, from, to } => {
+                self.record_change(at, *instance, *from, *to);
+                let waits_for = if *to == State::Waiting { supervisor.waiting_for(*instance) } else { Vec::new() };
+                return self.with_latest(*instance, |change| change.waits_for = waits_for);
+            }
+            Event::Ended { instance, end, uptime, .. } => {
+                return self.ended[instance.0 as usize] = Some((end.clone(), *uptime));
+            }
+            Event::Retry { instance, verdict, .. } | Event::Final { instance, verdict, .. } => {
+                return self.with_latest(*instance, |change| change.verdict = Some(**verdict));
+            }
+            Event::Killed { instance, waited, cut_short, .. } => {
+                let asked = self.asked[instance.0 as usize].clone();
+                What::Killed { instance: *instance, waited: *waited, cut_short: *cut_short, asked }
+            }
+            Event::Waiting { instance, on } => What::WaitsInVain { instance: *instance, on: on.clone() },
+            Event::Ready { instance, is_ready, .. } => What::Ready { instance: *instance, is_ready: *is_ready },
+            Event::Health { instance, health, probe, .. } => {
+                let probe = probe_name(supervisor, *instance, *probe);
+                What::Health { instance: *instance, health: *health, probe }
+            }
+            Event::ProbeFailed { instance, probe, failures, .. } => What::ProbeFailed {
+                instance: *instance,
+                probe: probe_name(supervisor, *instance, *probe),
+                failures: *failures,
+                of: supervisor.instance(*instance).spec().probes.get(*probe).map(|probe| probe.failure_threshold),
+            },
+            Event::Failing { instance, cause, .. } => {
+                What::Failing { instance: *instance, cause: cause.clone(), signal: None }
+            }
+            Event::ShutdownBegan { reason, timeout } => {
+                let mut instances = supervisor.snapshot().iter();
+                let waits_in_vain = instances.any(|instance| instance.state() == State::Waiting);
+                What::ShutdownBegan { reason: reason.clone(), timeout: *timeout, waits_in_vain }
+            }
+            Event::ShutdownEnded { reason, code, .. } => {
+                let (words, cause) = (supervisor.explain_exit(reason, *code), supervisor.exit_cause(reason));
+                let ending = Ending { code: *code, reason: reason.clone(), words, cause };
+                self.exit = Some(ending.clone());
+                What::Exited(ending)
+            }
+            // Nothing is asked twice here, and no process outlives SIGKILL.
+            _ => return,
+        };
+        self.moments.push(Moment { at, what });
+    }
+
+    fn record_change(&mut self, at: Time, instance: InstanceId, from: State, to: State) {
+        let index = instance.0 as usize;
+        if to == State::Starting {
+            self.runs[index] += 1;
+            self.asked[index].clear();
+        }
+        let tied = self.tied.iter().position(|tied| *tied == instance);
+        let tie = tied.map(|position| self.tied.remove(position)).map(|_| self.ties);
+        self.latest[index] = Some(self.moments.len());
+        let (run, ended) = (self.runs[index], self.ended[index].take());
+        let change = Change {
+            instance,
+            from,
+            to,
+            run,
+            ended,
+            signal: None,
+            signals: 1,
+            patience: None,
+            verdict: None,
+            waits_for: Vec::new(),
+            tie,
+        };
+        self.moments.push(Moment { at, what: What::Changed(Box::new(change)) });
+    }
+
+    fn with_latest(&mut self, instance: InstanceId, act: impl FnOnce(&mut Change)) {
+        let latest = self.latest[instance.0 as usize];
+        if let Some(What::Changed(change)) = latest.map(|index| &mut self.moments[index].what) {
+            act(change);
+        }
+    }
+
+    /// A stop signal is told with the change to STOPPING that it belongs to, and those after it by themselves.
+    pub(super) fn note_signal(&mut self, at: Time, instance: &muster_core::Instance, signal: Signal) {
+        let asked = &mut self.asked[instance.id().0 as usize];
+        asked.push(signal);
+        let (nth, of) = (asked.len(), instance.program().stop.steps.len());
+        let patience = instance.earliest_deadline().map(|deadline| deadline.since(at));
+        if nth > 1 {
+            let what = What::Asked { instance: instance.id(), signal, nth, of, patience };
+            return self.moments.push(Moment { at, what });
+        }
+        // The signal for a run that failed comes right after it was told.
+        if let Some(Moment { what: What::Failing { instance: failing, signal: sent, .. }, .. }) =
+            self.moments.last_mut()
+            && *failing == instance.id()
+        {
+            *sent = Some(signal);
+            return;
+        }
+        self.with_latest(instance.id(), |change| {
+            if change.to == State::Stopping && change.signal.is_none() {
+                (change.signal, change.signals, change.patience) = (Some(signal), of, patience);
+            }
+        });
+    }
+
+    pub(super) fn finish(self, supervisor: &Supervisor, seed: u64, ended: Time, over: Over) -> Timeline {
+        let lane = |(instance, runs): (&muster_core::Instance, &usize)| {
+            let codes = &instance.program().exit_codes;
+            let last = instance.past().next_back().map(|past| (past.end.clone(), past.explain(codes)));
+            Lane {
+                name: instance.name().to_owned(),
+                program: instance.program().name.clone(),
+                state: instance.state(),
+                runs: *runs,
+                exit_codes: codes.clone(),
+                is_essential: instance.program().essential != Essential::No,
+                last,
+            }
+        };
+        let instances = supervisor.snapshot().iter().zip(&self.runs).map(lane).collect();
+        Timeline { moments: self.moments, ended, exit: self.exit, instances, over, seed }
+    }
+}
+
+fn probe_name(supervisor: &Supervisor, instance: InstanceId, probe: usize) -> String {
+    let check = supervisor.instance(instance).spec().check(probe);
+    check.map_or_else(String::new, |check| check.name.to_owned())
+}
+
+impl Timeline {
+    /// Why it says nothing of what comes afterwards, if so much happened that nobody looked any further.
+    pub(crate) fn cut_short(&self) -> Option<String> {
+        let (count, words) = match self.over {
+            Over::Exited | Over::AtRest | Over::TimeUp => return None,
+            Over::CutAtOnce(count) => (count, "at one moment: restarts without delay"),
+            Over::Cut(count) => (count, "in all: look at less time (--until)"),
+        };
+        Some(format!("cut short at {} after {count} changes {words}", Span(self.ended.since_origin())))
+    }
+
+    /// The lane of an instance.
+    pub(crate) fn lane(&self, instance: InstanceId) -> &Lane {
+        &self.instances[instance.0 as usize]
+    }
+
+    /// Every change of a state, with its time.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (Time, &Change)> {
+        self.moments.iter().filter_map(|moment| match &moment.what {
+            What::Changed(change) => Some((moment.at, change.as_ref())),
+            _ => None,
+        })
+    }
+}

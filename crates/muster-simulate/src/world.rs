@@ -1,0 +1,438 @@
+//! A world without processes: the daemon's own [`Supervisor`] under a virtual clock, and programs that follow a script.
+//!
+//! Nothing takes time here but what the script says: a spawn is done at once, a tree is gone with its main process. Where
+//! a deadline and an event fall on the same moment the deadline comes first, unless the plan has it the other way: a run
+//! of exactly `startsecs` was RUNNING. Executing a program takes longer than ending a process, if only by a hair.
+//! Reads no clock and no file. What happened is kept in a [`Timeline`].
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use muster_config::scenario::{Missing, Outcome, PlannedRun, Script, Ties};
+use muster_core::{Effect, Input, ProbeOutcome, Settings, ShutdownReason, Supervisor, Time};
+use muster_spec::{Exit, InstanceId, InstanceSpec, ProbeKind, ReadySpec, RunId, Signal, SpawnError, SpawnStep, Spec};
+
+use crate::timeline::{Moment, Over, Recorder, Timeline};
+
+/// So much may happen before nobody looks any further, and so much of it at one moment: without any delay between an end
+/// and a start, time would never go on.
+const MOST_MOMENTS: usize = 500_000;
+const MOST_AT_ONCE: usize = 10_000;
+
+/// What happens to a configuration, from outside and inside.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// What the runs come to, by instance or program. Who is not here runs for ever.
+    pub(crate) scripts: BTreeMap<String, Script>,
+    /// When the container gets SIGTERM.
+    pub(crate) stop_at: Option<Duration>,
+    /// When to look no further.
+    pub(crate) until: Duration,
+    /// Where chance begins: jitter is the same for the same seed.
+    pub(crate) seed: u64,
+    /// What comes first where a deadline and an end of its run fall on the same moment.
+    pub(crate) ties: Ties,
+    /// Masks secrets in what is told of commands.
+    pub(crate) mask: fn(&str) -> String,
+}
+
+/// What comes to pass at a moment.
+enum Coming {
+    Exit {
+        run: RunId,
+        exit: Exit,
+    },
+    Ready {
+        run: RunId,
+    },
+    /// A word for the watchdog, and another after so long.
+    Ping {
+        run: RunId,
+        every: Duration,
+    },
+    Stop,
+}
+
+struct Run {
+    began: Time,
+    planned: PlannedRun,
+    is_over: bool,
+}
+
+/// Hears of each moment when it is over.
+pub(crate) type Listener<'a> = &'a mut dyn FnMut(&Moment);
+
+struct World<'a> {
+    supervisor: Supervisor,
+    plan: &'a Plan,
+    scripts: Vec<Option<&'a Script>>,
+    /// How many runs each instance has had.
+    counts: Vec<usize>,
+    runs: HashMap<RunId, Run>,
+    coming: BTreeMap<(Time, u64), Coming>,
+    next_coming: u64,
+    inputs: VecDeque<Input>,
+    /// What new processes say, after everything else of the moment.
+    births: VecDeque<Input>,
+    recorder: Recorder,
+    /// How much has happened at this moment.
+    at_once: usize,
+    exit: Option<u8>,
+    listener: Option<Listener<'a>>,
+}
+
+/// Lets a configuration run after a plan, and tells everything that came of it.
+pub(crate) fn simulate(spec: &Spec, plan: &Plan) -> Timeline {
+    World::of(spec, plan, None).play()
+}
+
+/// The same, with every moment handed on as it is over and kept no longer: the timeline has none.
+pub(crate) fn simulate_to(spec: &Spec, plan: &Plan, listener: Listener<'_>) -> Timeline {
+    World::of(spec, plan, Some(listener)).play()
+}
+
+/// A timeline before anything has happened.
+pub(crate) fn nothing_yet(spec: &Spec, plan: &Plan) -> Timeline {
+    let World { recorder, supervisor, .. } = World::of(spec, plan, None);
+    recorder.finish(&supervisor, plan.seed, Time::ZERO, Over::AtRest)
+}
+
+impl<'a> World<'a> {
+    fn of(spec: &Spec, plan: &'a Plan, listener: Option<Listener<'a>>) -> World<'a> {
+        let settings =
+            Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
+        let supervisor = Supervisor::new(settings, &spec.programs, plan.seed);
+        let scripts = supervisor
+            .snapshot()
+            .iter()
+            .map(|instance| plan.scripts.get(instance.name()).or_else(|| plan.scripts.get(&instance.program().name)));
+        World {
+            scripts: scripts.collect(),
+            counts: vec![0; supervisor.snapshot().len()],
+            recorder: Recorder::of(&supervisor),
+            supervisor,
+            plan,
+            runs: HashMap::new(),
+            coming: BTreeMap::new(),
+            next_coming: 0,
+            inputs: VecDeque::from([Input::Booted]),
+            births: VecDeque::new(),
+            at_once: 0,
+            exit: None,
+            listener,
+        }
+    }
+
+    fn play(mut self) -> Timeline {
+        let (ended, over) = self.run();
+        self.hand_on();
+        self.recorder.finish(&self.supervisor, self.plan.seed, ended, over)
+    }
+
+    fn hand_on(&mut self) {
+        if let Some(listener) = &mut self.listener {
+            self.recorder.hand_on(listener);
+        }
+    }
+
+    /// Until the container exits, the time is up, or nothing will ever happen again. Tells when, and which.
+    fn run(&mut self) -> (Time, Over) {
+        let until = Time::from_origin(self.plan.until);
+        if let Some(stop_at) = self.plan.stop_at {
+            self.expect(Time::from_origin(stop_at), Coming::Stop);
+        }
+        let mut now = Time::ZERO;
+        self.settle(now);
+        while self.exit.is_none() {
+            if self.at_once > MOST_AT_ONCE {
+                return (now, Over::CutAtOnce(MOST_AT_ONCE));
+            }
+            if self.recorder.count() > MOST_MOMENTS {
+                return (now, Over::Cut(MOST_MOMENTS));
+            }
+            let coming = self.coming.first_key_value().map(|(&(at, _), _)| at);
+            let deadline = self.supervisor.poll_timeout();
+            let Some(next) = coming.into_iter().chain(deadline).min() else { return (now, Over::AtRest) };
+            if next > until {
+                return (until, Over::TimeUp);
+            }
+            if next > now {
+                self.hand_on();
+            }
+            self.at_once = if next > now { 0 } else { self.at_once + 1 };
+            now = now.max(next);
+            let is_tie = self.note_tie(now);
+            let is_other_first = is_tie && self.plan.ties == Ties::Exit;
+            if deadline.is_some_and(|deadline| deadline <= now) && !is_other_first {
+                self.supervisor.handle_timeout(now);
+                self.drain(now);
+            } else if let Some((_, coming)) = self.coming.pop_first() {
+                self.happen(now, coming);
+            }
+            self.settle(now);
+        }
+        (now, Over::Exited)
+    }
+
+    /// Whether a run ends at this moment on which a deadline of its instance falls, too.
+    fn note_tie(&mut self, now: Time) -> bool {
+        let of = |coming: &Coming| match coming {
+            Coming::Exit { run, .. } if self.runs.get(run).is_some_and(|known| !known.is_over) => {
+                self.supervisor.instance_of(*run)
+            }
+            _ => None,
+        };
+        let ending = self.coming.range(..=(now, u64::MAX)).filter_map(|(_, coming)| of(coming));
+        let tied = ending.filter(|instance| instance.earliest_deadline().is_some_and(|at| at <= now));
+        let tied: Vec<InstanceId> = tied.map(muster_core::Instance::id).collect();
+        self.recorder.note_ties(&tied, self.plan.ties);
+        !tied.is_empty()
+    }
+
+    fn expect(&mut self, at: Time, coming: Coming) {
+        self.next_coming += 1;
+        self.coming.insert((at, self.next_coming), coming);
+    }
+
+    fn happen(&mut self, now: Time, coming: Coming) {
+        match coming {
+            Coming::Exit { run, exit } => self.end(run, exit),
+            Coming::Ready { run } => self.inputs.push_back(Input::Ready { run }),
+            Coming::Ping { run, every } => self.ping(now, run, every),
+            Coming::Stop => {
+                let reason = ShutdownReason::Signal(Signal::TERM);
+                self.inputs.push_back(Input::ShutdownAsked { reason, timeout: None });
+            }
+        }
+    }
+
+    /// A main process ends, unless it has.
+    fn end(&mut self, run: RunId, exit: Exit) {
+        if let Some(known) = self.runs.get_mut(&run).filter(|known| !known.is_over) {
+            known.is_over = true;
+            self.inputs.push_back(Input::Exited { run, exit });
+        }
+    }
+
+    /// As a program does that is told to say that it lives: twice as often as it must.
+    fn ping(&mut self, now: Time, run: RunId, every: Duration) {
+        let lives = |known: &&Run| !known.is_over && known.planned.lives_after(now.since(known.began));
+        if self.runs.get(&run).filter(lives).is_some() {
+            self.inputs.push_back(Input::WatchdogPinged { run });
+            self.expect(now + every, Coming::Ping { run, every });
+        }
+    }
+
+    /// One input, then every effect, until nothing is left to tell.
+    fn settle(&mut self, now: Time) {
+        while self.at_once <= MOST_AT_ONCE
+            && let Some(input) = self.inputs.pop_front().or_else(|| self.births.pop_front())
+        {
+            self.at_once += 1;
+            self.supervisor.handle_input(now, input);
+            self.drain(now);
+        }
+    }
+
+    fn drain(&mut self, now: Time) {
+        while let Some(effect) = self.supervisor.poll_effect() {
+            self.carry_out(now, effect);
+        }
+    }
+
+    fn carry_out(&mut self, now: Time, effect: Effect) {
+        match effect {
+            Effect::Spawn { run, instance, spec } => self.spawn(now, run, instance, &spec),
+            Effect::Signal { run, signal, .. } => {
+                if let Some(instance) = self.supervisor.instance_of(run) {
+                    self.recorder.note_signal(now, instance, signal);
+                }
+                self.signal(now, run, signal);
+            }
+            Effect::Sweep { run, signal } => {
+                if self.runs.get(&run).is_some_and(|run| run.is_over) {
+                    self.runs.remove(&run);
+                    self.inputs.push_back(Input::TreeGone { run });
+                } else {
+                    self.signal(now, run, signal);
+                }
+            }
+            Effect::Publish(event) => self.recorder.record(now, &event, &self.supervisor),
+            Effect::Exit { code } => self.exit = Some(code),
+            // A stopped process cannot be in a script, strays are nobody's, and nobody asks.
+            Effect::Wake { .. } | Effect::SignalStrays { .. } | Effect::Reply { .. } => {}
+            Effect::StartProbe { run, probe, spec, .. } => self.answer(now, run, probe, &spec),
+            // Every probe has been answered when it was asked.
+            Effect::StopProbes { .. } => {}
+        }
+    }
+
+    fn spawn(&mut self, now: Time, run: RunId, instance: InstanceId, spec: &InstanceSpec) {
+        let index = instance.0 as usize;
+        let planned = self.scripts[index].map_or_else(PlannedRun::default, |script| script.run(self.counts[index]));
+        self.counts[index] += 1;
+        match planned.outcome {
+            Outcome::SpawnError(missing) => {
+                let command = spec.process.command.first();
+                let error = spawn_error(missing, command.map_or("", String::as_str), self.plan.mask);
+                return self.births.push_back(Input::SpawnFailed { run, error });
+            }
+            Outcome::Ends { exit, after } => self.expect(now + after, Coming::Exit { run, exit }),
+            Outcome::Hangs => {}
+        }
+        self.runs.insert(run, Run { began: now, planned, is_over: false });
+        self.births.push_back(Input::Spawned { run });
+        // A check is asked, and all others tell by themselves.
+        let tells = spec.ready.as_ref().is_some_and(|rule| !matches!(rule, ReadySpec::Check(_)));
+        match self.runs[&run].planned.ready.filter(|_| tells) {
+            Some(Duration::ZERO) => self.births.push_back(Input::Ready { run }),
+            Some(after) => self.expect(now + after, Coming::Ready { run }),
+            None => {}
+        }
+        if let Some(every) = spec.watchdog.map(|interval| interval / 2).filter(|every| !every.is_zero()) {
+            self.ping(now, run, every);
+        }
+    }
+
+    /// A probe finds what the script says, at once.
+    fn answer(&mut self, now: Time, run: RunId, probe: usize, spec: &InstanceSpec) {
+        let Some(known) = self.runs.get(&run).filter(|known| !known.is_over) else { return };
+        let success = passes(&known.planned, now.since(known.began), spec.probes.get(probe).map(|probe| probe.kind));
+        let detail = if success { "well" } else { "not well, as the script says" }.to_owned();
+        self.inputs.push_back(Input::ProbeFinished { run, probe, outcome: ProbeOutcome { success, detail } });
+    }
+
+    fn signal(&mut self, now: Time, run: RunId, signal: Signal) {
+        let Some(known) = self.runs.get(&run) else { return };
+        if let Some((exit, after)) = known.planned.reaction(signal) {
+            if after.is_zero() {
+                self.end(run, exit);
+            } else {
+                self.expect(now + after, Coming::Exit { run, exit });
+            }
+        }
+    }
+}
+
+/// What a probe of this kind, or else the check of a readiness rule, finds of a run of this age.
+pub(crate) fn passes(planned: &PlannedRun, age: Duration, kind: Option<ProbeKind>) -> bool {
+    match kind {
+        None | Some(ProbeKind::Startup) => planned.is_ready_after(age),
+        Some(ProbeKind::Readiness) => planned.is_ready_after(age) && planned.is_well_after(age),
+        Some(ProbeKind::Liveness) => planned.is_well_after(age),
+    }
+}
+
+/// What the daemon would say of it.
+fn spawn_error(missing: Missing, command: &str, mask: fn(&str) -> String) -> SpawnError {
+    let (errno, words) = match missing {
+        Missing::NotFound => (2, "no such file"),
+        Missing::NotExecutable => (13, "permission denied"),
+    };
+    let command = mask(command);
+    SpawnError { step: SpawnStep::Exec, errno, message: format!("{command}: {words}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expect::misses;
+
+    /// A scenario's file, simulated; what it expects must come to pass.
+    fn check(text: &str) -> Timeline {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let path = directory.path().join("scenario.toml");
+        std::fs::write(&path, text).expect("the directory is ours");
+        let read = muster_config::scenario::load_scenario(&path, &|_| None, "host", &muster_config::open_any);
+        let spec = read.loaded.spec.as_ref().unwrap_or_else(|| panic!("{}", read.loaded.render(false)));
+        let (scripts, stop_at) = (read.scenario.runs.clone(), read.scenario.stop_at);
+        let until = read.scenario.until.unwrap_or(Duration::from_secs(3600));
+        let (seed, ties) = (read.scenario.seed.unwrap_or(1), read.scenario.ties);
+        let timeline = simulate(spec, &Plan { scripts, stop_at, until, seed, ties, mask: str::to_owned });
+        assert_eq!(misses(&read.scenario.expect, &timeline), [], "{:#?}", timeline.moments);
+        timeline
+    }
+
+    #[test]
+    fn who_is_in_no_script_runs_for_ever_and_stops_at_once() {
+        let timeline = check(
+            "stop_at = \"1h\"\nuntil = \"2h\"\nexpect = [{ program = \"web\", restarts = 0 }, { exit_code = 0, at = \"1h\" }]\n\
+             [program.web]\n",
+        );
+        assert_eq!(timeline.moments.len(), 6);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_where_nothing_will_happen() {
+        let timeline = check("expect = [{ running = true }]\n[program.web]\n");
+        assert_eq!(timeline.ended, Time::from_origin(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_run_of_exactly_startsecs_was_running() {
+        check(
+            "expect = [{ program = \"web\", state = \"RUNNING\", within = \"1s\" }]\n[runs]\nweb = \"1@1s\"\n[program.web]\n",
+        );
+    }
+
+    #[test]
+    fn whoever_exits_while_it_is_being_stopped_ends_once() {
+        check(
+            "stop_at = \"2s\"\nexpect = [{ program = \"web\", killed = false }, { exit_code = 0, at = \"2.5s\" }]\n\
+             [runs]\nweb = \"3@2.5s stop@5s\"\n[program.web]\n",
+        );
+    }
+
+    #[test]
+    fn what_goes_round_without_end_is_cut_short() {
+        let timeline = |until: &str, runs: &str| {
+            check(&format!(
+                "{until}[runs]\nweb = {runs:?}\n\
+                 [program.web]\nstartretries = \"unlimited\"\nbackoff = {{ delay = 0 }}\n"
+            ))
+        };
+        let at_once = timeline("", "1@0 ×*");
+        let told = at_once.cut_short().expect("it goes round at one moment");
+        assert_eq!(told, "cut short at 0s after 10000 changes at one moment: restarts without delay");
+        assert_eq!(at_once.ended, Time::ZERO);
+        // A start that failed is not attempted again at once.
+        assert_eq!(timeline("until = \"5s\"\n", "spawn-error ×*").cut_short(), None);
+    }
+
+    /// A run of exactly `startsecs`, where the end comes first, was not RUNNING.
+    #[test]
+    fn ties_are_told_and_can_be_the_other_way_round() {
+        let text = |ties: &str| {
+            format!("ties = {ties:?}\nuntil = \"10s\"\n[runs]\nweb = \"1@1s\"\n[program.web]\nrestart = \"no\"\n")
+        };
+        let states = |ties: &str| {
+            let timeline = check(&text(ties));
+            let told: Vec<String> = timeline.changes().map(|(_, change)| change.to.to_string()).collect();
+            let tied: Vec<bool> = timeline.changes().map(|(_, change)| change.tie.is_some()).collect();
+            (told.join(" "), tied)
+        };
+        assert_eq!(states("deadline"), ("STARTING RUNNING EXITED".to_owned(), vec![false, true, false]));
+        assert_eq!(states("exit"), ("STARTING EXITED".to_owned(), vec![false, true]));
+    }
+
+    /// What is restarted with another that it depends on is down before that one has executed its program.
+    #[test]
+    fn executing_takes_longer_than_ending() {
+        let timeline = check(
+            "until = \"5s\"\n[runs]\ndb = \"1@1s\"\n[program.db]\nstartsecs = 0\n\
+             [program.web]\nstartsecs = 0\ndepends_on = [\"db\"]\nrestart_with = [\"db\"]\n",
+        );
+        let web: Vec<String> = timeline
+            .changes()
+            .filter(|(_, change)| timeline.lane(change.instance).name == "web")
+            .map(|(_, change)| change.to.to_string())
+            .collect();
+        assert_eq!(web, ["WAITING", "STARTING", "RUNNING", "STOPPING", "STOPPED", "WAITING", "STARTING", "RUNNING"]);
+    }
+
+    #[test]
+    fn the_same_is_simulated_each_time() {
+        let text = "[runs]\nweb = \"1@1s ×*\"\n[program.web]\nbackoff = { jitter = 1 }\n";
+        assert_eq!(check(text).moments, check(text).moments);
+    }
+}

@@ -1,0 +1,21 @@
+//! Values that every other crate speaks in: names, signals, exits, time spans, policies and the [`Spec`] itself.
+//!
+//! Nothing here decides anything: `muster-core` has the rules, `muster-config` makes these values from text.
+
+#![forbid(unsafe_code)]
+
+mod exit;
+mod name;
+mod restart;
+mod signal;
+mod span;
+mod spec;
+mod state;
+
+pub use exit::*;
+pub use name::*;
+pub use restart::*;
+pub use signal::*;
+pub use span::Span;
+pub use spec::*;
+pub use state::{Goal, State};

@@ -1,0 +1,13 @@
+//! Lines on the standard streams, from before there is a log. A reader that is gone is no reason to fail.
+
+use std::io::{self, Write};
+
+/// Writes a line to stdout.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Writes a line to stderr.
+pub fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
