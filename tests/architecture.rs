@@ -1,6 +1,6 @@
 //! What can be read off the source: who may depend on whom, where `unsafe` may stand, and that documents hold together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -102,6 +102,60 @@ fn the_values_depend_on_nothing_and_the_core_on_them_alone() {
         let section = after.split("\n[").next().unwrap_or_default();
         assert_eq!(section.trim(), expected);
     }
+}
+
+/// The modules of a crate that the files of each module import, by the names of the files at its root.
+fn imports(source: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in files(source, &["rs"]) {
+        let below = path.strip_prefix(source).expect("it was found there").with_extension("");
+        let module = below.iter().next().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let text = read(&root().join(&path));
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        let named = code.split("crate::").skip(1).filter_map(|after| after.split(|c: char| !is_word(c)).next());
+        let others =
+            named.filter(|name| *name != module && root().join(source).join(name).with_extension("rs").exists());
+        imports.entry(module.clone()).or_default().extend(others.map(str::to_owned));
+    }
+    imports
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+/// What is left of a graph after everything was taken away, again and again, that imports nothing of what is left.
+fn circles(mut imports: BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    loop {
+        let free: Vec<String> =
+            imports.iter().filter(|(_, others)| others.is_empty()).map(|(name, _)| name.clone()).collect();
+        if free.is_empty() {
+            return imports.into_keys().collect();
+        }
+        imports.retain(|name, _| !free.contains(name));
+        imports.values_mut().for_each(|others| others.retain(|other| !free.contains(other)));
+    }
+}
+
+#[test]
+fn the_files_of_the_core_import_each_other_one_way() {
+    let mut found = imports("crates/muster-core/src");
+    // The root names every module.
+    found.remove("lib");
+    assert!(found.len() > 15, "the modules were not found");
+    assert_eq!(circles(found), Vec::<String>::new());
+}
+
+#[test]
+fn the_finder_of_circles_finds_them() {
+    let graph = |arrows: &[(&str, &[&str])]| {
+        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        arrows.iter().map(|&(name, others)| (name.to_owned(), set(others))).collect()
+    };
+    assert_eq!(circles(graph(&[("a", &["b"]), ("b", &["c"]), ("c", &[])])), Vec::<String>::new());
+    assert_eq!(circles(graph(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])])), ["a", "b", "c"]);
 }
 
 /// Whether the line has the word as code: not in a comment, not in a string, and not where it only declares what is

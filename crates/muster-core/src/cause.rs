@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::Span;
+use muster_spec::{InstanceId, Signal, Span};
 
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,4 +65,19 @@ impl fmt::Display for StopCause {
             StopCause::ExecTimeout => f.write_str("its program was not executed in time"),
         }
     }
+}
+
+/// Why everything must stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShutdownReason {
+    /// The daemon got this signal.
+    Signal(Signal),
+    /// `musterctl shutdown`.
+    Command,
+    /// An essential instance ended for good.
+    Essential(InstanceId),
+    /// A probe of this instance failed, and that is to end everything.
+    Probe(InstanceId),
+    /// Every autostarted program has ended for good.
+    Done,
 }

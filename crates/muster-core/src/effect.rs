@@ -6,14 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{Exit, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, Signal, SpawnError, State};
+use muster_spec::{
+    Exit, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, Signal, SignalScope, SpawnError, State,
+};
 
+use crate::cause::ShutdownReason;
 use crate::cause::StopCause;
-use crate::explain::Verdict;
 use crate::health::{Health, ProbeOutcome};
 use crate::plan::Plan;
 use crate::request::{Outcome, RequestId, Verb};
-use crate::supervisor::Settings;
+use crate::restart::Verdict;
+use crate::settings::Settings;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,32 +131,6 @@ pub enum Input {
     },
 }
 
-/// Why everything must stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShutdownReason {
-    /// The daemon got this signal.
-    Signal(Signal),
-    /// `musterctl shutdown`.
-    Command,
-    /// An essential instance ended for good.
-    Essential(InstanceId),
-    /// A probe of this instance failed, and that is to end everything.
-    Probe(InstanceId),
-    /// Every autostarted program has ended for good.
-    Done,
-}
-
-/// Who is signalled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The main process.
-    Main,
-    /// Every process group of the tree.
-    Group,
-    /// Every process of the tree.
-    Tree,
-}
-
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -173,14 +150,14 @@ pub enum Effect {
         /// Which signal.
         signal: Signal,
         /// To whom of it.
-        scope: Scope,
+        scope: SignalScope,
     },
     /// Continue those of a run that are stopped (SIGSTOP), so that they can act on the stop signal that went before.
     Wake {
         /// Which run.
         run: RunId,
         /// Who of it.
-        scope: Scope,
+        scope: SignalScope,
     },
     /// Signal every process of the tree, whether its main process lives or not, and continue those that are stopped; answer
     /// with `TreeGone` as soon as the main process has ended and nothing is left, which may be at once.

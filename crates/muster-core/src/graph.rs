@@ -8,34 +8,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{Dependency, DependencyCondition, Goal, Kind, ProgramSpec, State};
-
-use crate::health::{Health, Readiness};
-use crate::program::Instance;
+use muster_spec::{Dependency, DependencyCondition, ProgramSpec};
 
 /// Which of the five conditions an instance meets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Met(u8);
 
 impl Met {
-    fn has(self, condition: DependencyCondition) -> bool {
-        self.0 & 1 << condition as u8 != 0
+    /// Those of the conditions that hold.
+    pub(crate) fn where_holds(holds: impl Fn(DependencyCondition) -> bool) -> Met {
+        let bit = |condition: DependencyCondition| u8::from(holds(condition)) << condition as u8;
+        Met(DependencyCondition::ALL.into_iter().fold(0, |bits, (_, condition)| bits | bit(condition)))
     }
 
-    /// What an instance meets as it is now.
-    pub(crate) fn by(instance: &Instance) -> Met {
-        use DependencyCondition::{Completed, Exited, Healthy, Ready, Started};
-        let is_to_go = instance.goal() == Goal::Down || instance.is_held() || instance.is_failing();
-        let is_up = instance.state() == State::Running && !is_to_go;
-        let has_ended = matches!(instance.state(), State::Exited | State::Fatal);
-        let is_done = instance.state() == State::Exited && instance.final_end().is_some_and(|end| end.success);
-        let is_finished_job = is_done && instance.program().kind == Kind::Oneshot;
-        let met = |condition: DependencyCondition, holds: bool| u8::from(holds) << condition as u8;
-        Met(met(Started, is_up || is_done)
-            | met(Ready, is_finished_job || is_up && instance.ready() == Readiness::Ready)
-            | met(Healthy, is_up && instance.health() == Health::Healthy)
-            | met(Completed, is_done)
-            | met(Exited, has_ended))
+    fn has(self, condition: DependencyCondition) -> bool {
+        self.0 & 1 << condition as u8 != 0
     }
 }
 

@@ -19,10 +19,10 @@ use muster_spec::{Exit, Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEn
 use crate::batch::BatchId;
 use crate::cause::StopCause;
 use crate::effect::{Effect, Event};
-use crate::explain::Verdict;
 use crate::health::{Checks, Health};
 use crate::random::Random;
 use crate::request::Change;
+use crate::restart::Verdict;
 use crate::restart::{self, Decision, Ended, Tally};
 use crate::stop::StopPlan;
 use crate::time::Time;

@@ -7,9 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use muster_spec::{Goal, InstanceId, RunEnd, RunId, Signal, State};
+use muster_spec::{Goal, InstanceId, RunEnd, RunId, Signal, SignalScope, State};
 
-use crate::effect::Scope;
 use crate::plan::Plan;
 
 /// Which request, in the shell's numbering.
@@ -30,7 +29,7 @@ pub enum Verb {
         /// Which.
         signal: Signal,
         /// To whom of them.
-        scope: Scope,
+        scope: SignalScope,
     },
     /// Send those that run their own signal for reading their configuration, and restart those that have none.
     Reload,

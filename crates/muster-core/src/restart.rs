@@ -6,12 +6,15 @@
 
 pub mod delay;
 mod judge;
+mod verdict;
+mod words;
 
 use std::time::Duration;
 
 use crate::time::Time;
 
 pub use judge::{Tally, decide, judge, judge_failed_start, judge_shortage, refuse_start, used, would_reset};
+pub use verdict::{Again, CountReset, DelayRule, Verdict};
 
 /// An end of a run, as the policy sees it.
 #[derive(Clone, Copy, Debug)]

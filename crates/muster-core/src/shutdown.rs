@@ -7,7 +7,8 @@ use muster_spec::InstanceId;
 
 use crate::batch::BatchId;
 use crate::budget::Wants;
-use crate::effect::{Event, ShutdownReason};
+use crate::cause::ShutdownReason;
+use crate::effect::Event;
 use crate::time::Time;
 
 /// What is kept of the budget for the time after the last SIGKILL: the kernel must take the processes down, and the daemon

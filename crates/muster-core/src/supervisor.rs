@@ -18,13 +18,15 @@ use muster_spec::{Goal, InstanceId, OnFailure, ProgramSpec, RunId, Selector, Sta
 
 use crate::batch::{Batches, Purpose};
 use crate::cause::Asker;
-use crate::effect::{Effect, Input, ShutdownReason};
-use crate::graph::{Graph, Met};
+use crate::cause::ShutdownReason;
+use crate::effect::{Effect, Input};
+use crate::graph::Graph;
 use crate::health::{Health, ProbeOutcome, Readiness};
 use crate::order::start_order;
 use crate::program::{FinalEnd, Instance, Turn};
 use crate::random::Random;
 use crate::request::{Change, Failure, Outcome, RequestId, Requests};
+use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::time::Time;
 
@@ -36,15 +38,6 @@ const NOWHERE: u32 = u32::MAX;
 
 /// How many effects and changes there is room for while nothing happens.
 const AT_REST: usize = 16;
-
-/// What the core must know of the daemon's configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The one budget for stopping everything.
-    pub shutdown_timeout: Duration,
-    /// Whether to exit when every autostarted program has ended for good by itself.
-    pub exit_when_done: bool,
-}
 
 /// The rules of all programs.
 #[derive(Clone, Debug)]
@@ -324,7 +317,7 @@ impl Supervisor {
             *armed = deadline;
         }
         if self.graph.has_needs() {
-            self.graph.observe(place, Met::by(&self.instances[place]));
+            self.graph.observe(place, depend::conditions_met(&self.instances[place]));
         }
     }
 

@@ -175,6 +175,17 @@ impl fmt::Display for UnknownSignal {
 
 impl std::error::Error for UnknownSignal {}
 
+/// The processes of a run that get a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SignalScope {
+    /// The main process alone.
+    Main,
+    /// Every process group of the tree: where a group can be signalled at once, no fork escapes the signal.
+    Group,
+    /// Every process of the tree, one by one, the main process first. With SIGKILL: until no new one appears.
+    Tree,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use muster_spec::{RunId, Signal};
+use muster_spec::{RunId, Signal, SignalScope};
 use muster_sys::reap::reap_next;
 use muster_sys::signal::Pid;
-use muster_sys::tree::{Scope, Trees};
+use muster_sys::tree::Trees;
 
 fn main() {
     muster_sys::boot::become_subreaper().expect("every process may adopt its orphans");
@@ -38,12 +38,12 @@ fn with_others(others: u64) {
     row("look: no new orphan", median(|| trees.look()));
     row("observe: a program with its tag", median(|| trees.observe(runs[0])));
     row("observe: a program without", median(|| trees.observe(untagged)));
-    row("stop: a signal to the main process", median(|| drop(trees.stop(runs[0], Signal::CONT, Scope::Main))));
-    row("signal: CONT to the groups", median(|| drop(trees.signal(runs[0], Signal::CONT, Scope::Group))));
-    row("signal: CONT to the tree", median(|| drop(trees.signal(runs[0], Signal::CONT, Scope::Tree))));
+    row("stop: a signal to the main process", median(|| drop(trees.stop(runs[0], Signal::CONT, SignalScope::Main))));
+    row("signal: CONT to the groups", median(|| drop(trees.signal(runs[0], Signal::CONT, SignalScope::Group))));
+    row("signal: CONT to the tree", median(|| drop(trees.signal(runs[0], Signal::CONT, SignalScope::Tree))));
     let all = runs.iter().copied().chain([untagged]).collect::<Vec<_>>();
     let (elapsed, started) = (std::time::Instant::now(), cpu_time());
-    trees.signal_all(&all, Signal::KILL, Scope::Tree).expect("they are ours");
+    trees.signal_all(&all, Signal::KILL, SignalScope::Tree).expect("they are ours");
     row("signal_all: KILL to all trees, in all", cpu_time() - started);
     row("  the same, elapsed", elapsed.elapsed());
     reap_all(&mut trees);
@@ -71,7 +71,7 @@ fn end_of_a_tree(size: usize, script: &str) {
         std::thread::sleep(Duration::from_millis(20));
     }
     let (elapsed, started) = (std::time::Instant::now(), cpu_time());
-    let sent = trees.signal(run, Signal::KILL, Scope::Tree).expect("they are ours");
+    let sent = trees.signal(run, Signal::KILL, SignalScope::Tree).expect("they are ours");
     let (took, elapsed_then) = (cpu_time() - started, elapsed.elapsed());
     assert_eq!(sent.count, size, "all in one call");
     reap_all(&mut trees);

@@ -18,10 +18,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use muster_core::Input;
 use muster_core::program::HISTORY;
-use muster_core::{Input, Scope};
 use muster_logs::{Logs, ReadyMatcher, Source, captured};
-use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Stdin, Target};
+use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SignalScope, SpawnError, SpawnStep, Stdin, Target};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, reap_next};
@@ -376,14 +376,14 @@ impl Children {
     }
 
     /// Signals a run whose main process has not been reaped.
-    pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: Scope) {
+    pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: SignalScope) {
         if !self.has_main(run) {
             return;
         }
         let sent = match scope {
-            Scope::Main => self.signal_main(run, signal),
-            Scope::Group => self.trees.signal(run, signal, tree::Scope::Group).map(drop),
-            Scope::Tree => self.trees.signal(run, signal, tree::Scope::Tree).map(drop),
+            SignalScope::Main => self.signal_main(run, signal),
+            SignalScope::Group => self.trees.signal(run, signal, SignalScope::Group).map(drop),
+            SignalScope::Tree => self.trees.signal(run, signal, SignalScope::Tree).map(drop),
         };
         if let Err(error) = sent {
             warn!(%run, pid = self.pid_of(run), %signal, %error, "cannot signal a program");
@@ -409,8 +409,8 @@ impl Children {
     /// Signals every process of these runs' trees, with one look at all of them. True when SIGKILL must be repeated soon.
     pub(crate) fn sweep(&mut self, runs: &[RunId], signal: Signal) -> bool {
         let sent = match signal {
-            Signal::KILL => self.trees.signal_all(runs, signal, tree::Scope::Tree),
-            _ => self.trees.stop_all(runs, signal, tree::Scope::Tree),
+            Signal::KILL => self.trees.signal_all(runs, signal, SignalScope::Tree),
+            _ => self.trees.stop_all(runs, signal, SignalScope::Tree),
         };
         match sent {
             Ok(sent) => {

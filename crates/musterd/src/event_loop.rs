@@ -12,9 +12,9 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Event, Input, Instance, Outcome, ProbeOutcome, RequestId, Scope, ShutdownReason};
+use muster_core::{Effect, Event, Input, Instance, Outcome, ProbeOutcome, RequestId, ShutdownReason};
 use muster_logs::{Console, DRAIN_PATIENCE};
-use muster_spec::{RunId, Signal, State};
+use muster_spec::{RunId, Signal, SignalScope, State};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
@@ -401,7 +401,7 @@ impl EventLoop {
                 children.observe(run);
                 children.signal(run, signal, scope);
             }
-            Effect::Wake { run, scope: Scope::Main } => self.to_wake.push(run),
+            Effect::Wake { run, scope: SignalScope::Main } => self.to_wake.push(run),
             Effect::Wake { run, scope } => self.shared.children.borrow_mut().signal(run, Signal::CONT, scope),
             Effect::Sweep { run, signal } => {
                 let sweep = self.sweeps.entry(run).or_default();

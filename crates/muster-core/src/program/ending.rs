@@ -4,7 +4,7 @@ use muster_spec::{RunId, State};
 
 use super::{Instance, Turn};
 use crate::effect::{Effect, Event};
-use crate::explain::Verdict;
+use crate::restart::Verdict;
 use crate::time::Time;
 
 /// An end that the policy does not follow with another run.

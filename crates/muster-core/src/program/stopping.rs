@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use muster_spec::{Signal, State, StopScope};
+use muster_spec::{Signal, SignalScope, State, StopScope};
 
 use super::{Instance, Turn};
 use crate::cause::StopCause;
-use crate::effect::{Effect, Event, Scope};
+use crate::effect::{Effect, Event};
 use crate::stop::{Step, StopPlan};
 use crate::time::Time;
 use crate::timers::Slot;
@@ -97,8 +97,8 @@ impl Instance {
         match plan.advance(turn.now) {
             Step::Ask(signal) if run.main_lives => {
                 let scope = match self.program.stop.scope {
-                    StopScope::Main => Scope::Main,
-                    StopScope::Group => Scope::Group,
+                    StopScope::Main => SignalScope::Main,
+                    StopScope::Group => SignalScope::Group,
                 };
                 turn.effects.push_back(Effect::Signal { run: run.id, signal, scope });
                 turn.effects.push_back(Effect::Wake { run: run.id, scope });

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use muster_spec::{Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunId, State};
+use muster_spec::{Exit, Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, State};
 
 use super::{Instance, PastRun};
 use crate::health::{Health, Readiness};
 use crate::restart;
+use crate::restart::Verdict;
 use crate::time::Time;
 use crate::timers::Slot;
 
@@ -132,6 +133,23 @@ impl PastRun {
         match self.cause.as_ref().filter(|cause| cause.is_failure()) {
             Some(cause) => format!("{cause} ({})", self.end),
             None => self.end.to_string(),
+        }
+    }
+}
+
+impl PastRun {
+    /// What was decided about it and why, in words that know how it ended.
+    pub fn explain(&self, exit_codes: &[u8]) -> String {
+        let success = match (&self.end, self.verdict) {
+            (RunEnd::Exited(Exit::Code(code)), Verdict::Final { success: true, .. }) => Some(code),
+            _ => None,
+        };
+        match success {
+            Some(code) => {
+                let codes: Vec<String> = exit_codes.iter().map(u8::to_string).collect();
+                format!("exit status {code} is in exitcodes [{}]: {}", codes.join(", "), self.verdict)
+            }
+            None => self.verdict.to_string(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_spec::{Backoff, Growth, Jitter};
 
-use crate::explain::DelayRule;
+use crate::restart::DelayRule;
 
 /// The nominal delay after `failures` earlier failures, before jitter.
 pub fn nominal(backoff: &Backoff, failures: u32) -> Duration {

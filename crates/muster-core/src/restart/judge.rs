@@ -6,7 +6,7 @@ use muster_spec::{Exceeded, Forget, Judged, Limit, Reset, RestartPolicy, Restart
 
 use super::delay::{self, chosen};
 use super::{Decision, Ended};
-use crate::explain::{Again, CountReset, DelayRule, Verdict};
+use crate::restart::{Again, CountReset, DelayRule, Verdict};
 use crate::time::Time;
 
 /// How much later than its window's end a start is that waits for it: a window closes when more than its length has passed.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use muster_spec::{Goal, InstanceId, RunId, Selector, State};
+use muster_spec::{Goal, InstanceId, RunId, Selector, SignalScope, State};
 
 use super::Supervisor;
 use crate::batch::Purpose;
 use crate::cause::Asker;
-use crate::effect::{Effect, Scope};
+use crate::effect::Effect;
 use crate::program::Instance;
 use crate::request::{Awaited, Condition, Done, Failure, Outcome, RequestId, Verb};
 use crate::time::Time;
@@ -110,7 +110,7 @@ impl Supervisor {
             let instance = self.instance(id);
             let Some(run) = instance.run().filter(|_| reads_configuration(instance)) else { continue };
             match instance.program().reload_signal {
-                Some(signal) => self.effects.push_back(Effect::Signal { run, signal, scope: Scope::Main }),
+                Some(signal) => self.effects.push_back(Effect::Signal { run, signal, scope: SignalScope::Main }),
                 None => without_signal.push(id),
             }
         }

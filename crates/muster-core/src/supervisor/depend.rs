@@ -9,12 +9,14 @@
 
 use std::collections::HashSet;
 
-use muster_spec::{DependencyCondition, Goal, InstanceId, State};
+use muster_spec::{DependencyCondition, Goal, InstanceId, Kind, State};
 
 use super::Supervisor;
 use crate::batch::Purpose;
 use crate::cause::{Asker, StopCause};
 use crate::effect::{Effect, Event};
+use crate::graph::Met;
+use crate::health::{Health, Readiness};
 use crate::program::Instance;
 use crate::request::{Change, Failure};
 use crate::time::Time;
@@ -223,4 +225,20 @@ impl Supervisor {
 /// Ended by itself, and not by a command that another one may follow.
 fn has_ended(state: State) -> bool {
     matches!(state, State::Exited | State::Fatal)
+}
+
+/// The conditions that an instance meets as it is now.
+pub(super) fn conditions_met(instance: &Instance) -> Met {
+    let is_to_go = instance.goal() == Goal::Down || instance.is_held() || instance.is_failing();
+    let is_up = instance.state() == State::Running && !is_to_go;
+    let has_ended = matches!(instance.state(), State::Exited | State::Fatal);
+    let is_done = instance.state() == State::Exited && instance.final_end().is_some_and(|end| end.success);
+    let is_finished_job = is_done && instance.program().kind == Kind::Oneshot;
+    Met::where_holds(|condition| match condition {
+        DependencyCondition::Started => is_up || is_done,
+        DependencyCondition::Ready => is_finished_job || is_up && instance.ready() == Readiness::Ready,
+        DependencyCondition::Healthy => is_up && instance.health() == Health::Healthy,
+        DependencyCondition::Completed => is_done,
+        DependencyCondition::Exited => has_ended,
+    })
 }

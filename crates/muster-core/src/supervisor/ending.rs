@@ -6,7 +6,8 @@ use muster_spec::{InstanceId, Signal, State};
 
 use super::Supervisor;
 use crate::batch::Purpose;
-use crate::effect::{Effect, Event, ShutdownReason};
+use crate::cause::ShutdownReason;
+use crate::effect::{Effect, Event};
 use crate::program::{FinalEnd, Instance};
 use crate::shutdown::{Shutdown, Wish};
 use crate::time::Time;
@@ -136,5 +137,50 @@ impl Supervisor {
         let counts = |one: &&Instance| !one.is_leaving() && (one.program().autostart || is_missed(one));
         let ends = self.instances.iter().filter(counts).filter_map(|one| Some((one.id(), one.final_end()?)));
         ends.filter(|(_, end)| !end.success).min_by_key(|(_, end)| (end.at, end.run))
+    }
+}
+
+impl Supervisor {
+    /// Why the container ends with this exit code, in words: the daemon's last line.
+    pub fn explain_exit(&self, reason: &ShutdownReason, code: u8) -> String {
+        match reason {
+            ShutdownReason::Signal(signal) => format!("stopped by {signal}"),
+            ShutdownReason::Command => "stopped by musterctl".to_owned(),
+            ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", self.instance(*id).name()),
+            ShutdownReason::Done if code == 0 => "every program has ended well".to_owned(),
+            ShutdownReason::Done if self.exit_cause(reason).is_none() => self.explain_vain_wait(),
+            ShutdownReason::Essential(_) | ShutdownReason::Done => {
+                let end = self.exit_cause(reason).and_then(|id| {
+                    let instance = self.instance(id);
+                    instance.past().next_back().map(|past| (instance.name(), past.end.to_string()))
+                });
+                match (end, reason) {
+                    (Some((name, end)), ShutdownReason::Essential(_)) => {
+                        format!("the essential program {name:?} ended: {end}")
+                    }
+                    (Some((name, end)), _) => format!("{name:?} failed first: {end}"),
+                    (None, _) => String::new(),
+                }
+            }
+        }
+    }
+
+    /// Whose end is the container's end, and gives it its exit code: the essential one's, or the first failure's where all
+    /// have ended.
+    pub fn exit_cause(&self, reason: &ShutdownReason) -> Option<InstanceId> {
+        match reason {
+            ShutdownReason::Signal(_) | ShutdownReason::Command => None,
+            ShutdownReason::Essential(id) | ShutdownReason::Probe(id) => Some(*id),
+            ShutdownReason::Done => self.first_failure().map(|(id, _)| id),
+        }
+    }
+
+    /// Nothing has failed, and not everything has ended.
+    fn explain_vain_wait(&self) -> String {
+        let has_waited = |instance: &&Instance| instance.program().autostart && instance.final_end().is_none();
+        match self.snapshot().iter().find(has_waited) {
+            Some(instance) => format!("{:?} waited for what cannot come any more", instance.name()),
+            None => "nothing is left to do".to_owned(),
+        }
     }
 }

@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use muster_spec::{Goal, InstanceId, InstanceSpec, ProgramSpec, RestartWhen, State};
 
-use super::{NOWHERE, Settings, Supervisor};
+use super::{NOWHERE, Supervisor, depend};
 use crate::batch::Purpose;
 use crate::cause::Asker;
 use crate::effect::{Effect, Event};
-use crate::graph::{Graph, Met};
+use crate::graph::Graph;
 use crate::plan::{Difference, Plan, difference, plan};
 use crate::program::Instance;
 use crate::request::{Outcome, RequestId};
+use crate::settings::Settings;
 use crate::time::Time;
 
 /// What a reload does to whom.
@@ -188,7 +189,7 @@ impl Supervisor {
             self.places[instance.id().0 as usize] = place;
         }
         for place in 0..self.instances.len() {
-            self.graph.observe(place, Met::by(&self.instances[place]));
+            self.graph.observe(place, depend::conditions_met(&self.instances[place]));
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use muster_core::program::EXEC_DEADLINE;
 use muster_core::stop::KILL_RETRY;
-use muster_core::{Done, Failure, Scope, Time};
-use muster_spec::{Exit, RestartWhen, RunEnd, Signal, SpawnError, State, StopStep};
+use muster_core::{Done, Failure, Time};
+use muster_spec::{Exit, RestartWhen, RunEnd, Signal, SignalScope, SpawnError, State, StopStep};
 
 use crate::policy::{Delays, End, Next, Past};
 
@@ -38,8 +38,8 @@ pub struct Rules {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
     Spawn(u64),
-    Signal(u64, Signal, Scope),
-    Wake(u64, Scope),
+    Signal(u64, Signal, SignalScope),
+    Wake(u64, SignalScope),
     Sweep(u64, Signal),
     Strays(Signal),
     Exit(u8),
@@ -530,8 +530,8 @@ impl Model {
             let (_, signal) = demise.to_come.remove(0);
             demise.asking = Some(signal);
             if has_main {
-                self.acts.push(Act::Signal(run, signal, Scope::Main));
-                self.acts.push(Act::Wake(run, Scope::Main));
+                self.acts.push(Act::Signal(run, signal, SignalScope::Main));
+                self.acts.push(Act::Wake(run, SignalScope::Main));
             } else {
                 self.acts.push(Act::Sweep(run, signal));
             }

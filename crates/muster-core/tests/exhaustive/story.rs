@@ -377,7 +377,7 @@ impl Scene {
     }
 
     fn signal_and_wait(&mut self) -> Result<(), String> {
-        let (request, run, scope) = (1000, self.model.runs, muster_core::Scope::Tree);
+        let (request, run, scope) = (1000, self.model.runs, muster_spec::SignalScope::Tree);
         let told = self.ask(command(request, Verb::Signal { signal: OPERATORS_SIGNAL, scope }))?;
         let ought = if self.model.has_main() {
             vec![Act::Signal(run, OPERATORS_SIGNAL, scope), Act::Reply(request, Ok(Done::Signalled))]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::random::Random;
-use muster_core::{Awaited, Scope, Settings, Verb};
+use muster_core::{Awaited, Settings, Verb};
 use muster_spec::{
     Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, Growth, Jitter, Judged, Kind,
     Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,
-    StartFailures,
+    SignalScope, StartFailures,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
@@ -207,7 +207,7 @@ pub fn command(dice: &mut Dice) -> (Verb, String) {
         5 => format!("p{one},p{}", dice.below(20)),
         _ => format!("p{one}"),
     };
-    let signal = Verb::Signal { signal: OPERATORS_SIGNAL, scope: Scope::Main };
+    let signal = Verb::Signal { signal: OPERATORS_SIGNAL, scope: SignalScope::Main };
     let verb = match dice.below(10) {
         0..=2 => Verb::Start,
         3..=5 => Verb::Stop,

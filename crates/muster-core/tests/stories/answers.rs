@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use muster_core::{Awaited, Input, Instance, ProbeOutcome, RequestId, Scope, Verb};
+use muster_core::{Awaited, Input, Instance, ProbeOutcome, RequestId, Verb};
 use muster_spec::{
     CheckSpec, Exit, Kind, Limit, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,
+    SignalScope,
 };
 
 use crate::common::programs::{killed_by, missing, ms, program, quick, s, several, when};
@@ -133,7 +134,7 @@ fn signal_in_every_state() {
         ("STOPPING", "web Signalled"),
     ] {
         let mut stage = in_state(state);
-        let request = stage.ask(Verb::Signal { signal: Signal::USR1, scope: Scope::Main }, "web");
+        let request = stage.ask(Verb::Signal { signal: Signal::USR1, scope: SignalScope::Main }, "web");
         stage.answered(request, answer);
         stage.did(if answer == "web Signalled" { "USR1 web" } else { "" });
         stage.stands(&format!("web {state}"));

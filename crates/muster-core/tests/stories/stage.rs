@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::{
-    Awaited, Done, Effect, Event, Failure, Input, Instance, Outcome, Plan, ProbeOutcome, RequestId, Scope, Settings,
+    Awaited, Done, Effect, Event, Failure, Input, Instance, Outcome, Plan, ProbeOutcome, RequestId, Settings,
     ShutdownReason, Supervisor, Time, Verb,
 };
-use muster_spec::{Exit, InstanceId, ProgramSpec, RunId, Signal, SpawnError};
+use muster_spec::{Exit, InstanceId, ProgramSpec, RunId, Signal, SignalScope, SpawnError};
 
 use crate::common::programs::{SETTINGS, killed_by};
 use crate::common::witness::Witness;
@@ -203,7 +203,7 @@ impl Stage {
             }
             // It follows every polite signal, and the stories do not repeat it; `stopping.rs` checks it once.
             Effect::Wake { .. } => {}
-            Effect::Signal { run, signal, scope: Scope::Main } => {
+            Effect::Signal { run, signal, scope: SignalScope::Main } => {
                 self.deeds.push(format!("{} {}", bare(signal), self.name(run)));
             }
             Effect::Signal { run, signal, scope } => {

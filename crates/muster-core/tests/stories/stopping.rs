@@ -1,7 +1,7 @@
 //! Stopping one program: its signals, its patience, its whole tree, and what is left of it after any end.
 
-use muster_core::{Effect, Event, Input, RequestId, Scope, Verb};
-use muster_spec::{Exit, ProgramSpec, Signal, StopScope, StopSpec};
+use muster_core::{Effect, Event, Input, RequestId, Verb};
+use muster_spec::{Exit, ProgramSpec, Signal, SignalScope, StopScope, StopSpec};
 
 use crate::common::programs::{killed_by, ms, quick, s, stop_with};
 use crate::stage::Stage;
@@ -30,7 +30,7 @@ fn a_stopped_process_is_continued_so_that_it_can_act_on_the_signal() {
     let effects: Vec<Effect> = std::iter::from_fn(|| stage.core.poll_effect()).collect();
     let signals: Vec<&Effect> =
         effects.iter().filter(|effect| matches!(effect, Effect::Signal { .. } | Effect::Wake { .. })).collect();
-    let scope = Scope::Main;
+    let scope = SignalScope::Main;
     assert_eq!(signals, [&Effect::Signal { run, signal: Signal::TERM, scope }, &Effect::Wake { run, scope }]);
 }
 

@@ -31,7 +31,7 @@ use muster_spec::{Rlimit, RunId, Signal};
 use owner::Owner;
 pub use owner::Whose;
 use proc::Proc;
-pub use signal::{Scope, Signalled};
+pub use signal::Signalled;
 use tag::Tags;
 pub(crate) use tag::counterpart;
 

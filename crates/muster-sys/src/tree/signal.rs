@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use muster_spec::{RunId, Signal};
+use muster_spec::{RunId, Signal, SignalScope};
 
 use super::walk::{Member, Whom};
 use super::{Trees, blind, pidfd};
@@ -16,17 +16,6 @@ use crate::signal::{Pid, send, send_group};
 
 /// How long SIGKILL to those of no run may take.
 const MOST_FOR_STRAYS: Duration = Duration::from_secs(1);
-
-/// Who of a run is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// The main process alone.
-    Main,
-    /// Every process group of the tree: where a group can be signalled at once, no fork escapes the signal.
-    Group,
-    /// Every process of the tree, one by one, the main process first. With SIGKILL: until no new one appears.
-    Tree,
-}
 
 /// What came of a signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,25 +32,25 @@ pub struct Signalled {
 impl Trees {
     /// Sends a signal to a run, as it is. An error only when nobody could be signalled and somebody was there.
     ///
-    /// SIGKILL with [`Scope::Tree`] is not the end: call again as long as the run is not [`Trees::gone`], whenever
+    /// SIGKILL with [`SignalScope::Tree`] is not the end: call again as long as the run is not [`Trees::gone`], whenever
     /// children were reaped, and soon where it was not finished.
-    pub fn signal(&mut self, run: RunId, signal: Signal, scope: Scope) -> io::Result<Signalled> {
+    pub fn signal(&mut self, run: RunId, signal: Signal, scope: SignalScope) -> io::Result<Signalled> {
         self.signal_all(&[run], signal, scope)
     }
 
     /// The same to several runs, with one look at their trees.
-    pub fn signal_all(&mut self, runs: &[RunId], signal: Signal, scope: Scope) -> io::Result<Signalled> {
+    pub fn signal_all(&mut self, runs: &[RunId], signal: Signal, scope: SignalScope) -> io::Result<Signalled> {
         self.dispatch(runs, signal, scope, false)
     }
 
     /// Sends a signal that is meant to end a run, and SIGCONT after it to those who are stopped: they would not get it
     /// before somebody continued them.
-    pub fn stop(&mut self, run: RunId, signal: Signal, scope: Scope) -> io::Result<Signalled> {
+    pub fn stop(&mut self, run: RunId, signal: Signal, scope: SignalScope) -> io::Result<Signalled> {
         self.stop_all(&[run], signal, scope)
     }
 
     /// The same to several runs, with one look at their trees.
-    pub fn stop_all(&mut self, runs: &[RunId], signal: Signal, scope: Scope) -> io::Result<Signalled> {
+    pub fn stop_all(&mut self, runs: &[RunId], signal: Signal, scope: SignalScope) -> io::Result<Signalled> {
         self.dispatch(runs, signal, scope, true)
     }
 
@@ -123,19 +112,19 @@ impl Trees {
         }
     }
 
-    fn dispatch(&mut self, runs: &[RunId], signal: Signal, scope: Scope, wakes: bool) -> io::Result<Signalled> {
+    fn dispatch(&mut self, runs: &[RunId], signal: Signal, scope: SignalScope, wakes: bool) -> io::Result<Signalled> {
         let mut delivery = Delivery::default();
         match scope {
-            Scope::Main => self.deliver_to_leaders(runs, signal, wakes, &mut delivery),
+            SignalScope::Main => self.deliver_to_leaders(runs, signal, wakes, &mut delivery),
             _ if !self.proc.is_usable() => self.deliver_blindly(runs, signal, wakes, &mut delivery),
-            Scope::Group => {
+            SignalScope::Group => {
                 let members = self.find(Whom::Runs(runs));
                 self.remember(&members);
                 self.deliver_by_group(&members, signal, wakes, &mut delivery);
                 self.note_signalled(runs, signal, &members);
             }
-            Scope::Tree if signal == Signal::KILL => delivery = self.kill(Whom::Runs(runs)),
-            Scope::Tree => {
+            SignalScope::Tree if signal == Signal::KILL => delivery = self.kill(Whom::Runs(runs)),
+            SignalScope::Tree => {
                 let mut members = self.find(Whom::Runs(runs));
                 self.remember(&members);
                 if wakes {

@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use muster_spec::{Exit, Signal};
-use muster_sys::tree::Scope;
+use muster_spec::{Exit, Signal, SignalScope};
 
 use crate::isolation::{skip, wait_for_end};
 use crate::processes::fork;
@@ -48,11 +47,11 @@ crate::scenarios! {
         let run = world.run(&format!("sh -c '{counts}' & setsid sh -c '{counts}' & exec sleep 1000"));
         let lines = |word: &str| std::fs::read_to_string(&told).map_or(0, |text| text.lines().filter(|line| *line == word).count());
         world.wait_until("both listen", |_| lines("begins") == 2);
-        world.trees.stop(run, TERM, Scope::Group).unwrap();
+        world.trees.stop(run, TERM, SignalScope::Group).unwrap();
         world.wait_until("the leader is dead", |world| world.is_leader_dead(run) && lines("TERM") == 2);
-        world.trees.stop(run, TERM, Scope::Tree).unwrap();
+        world.trees.stop(run, TERM, SignalScope::Tree).unwrap();
         // A second TERM would be handled before what comes after it.
-        world.trees.signal(run, Signal::USR1, Scope::Tree).unwrap();
+        world.trees.signal(run, Signal::USR1, SignalScope::Tree).unwrap();
         world.wait_until("USR1 has ended them", |world| world.trees.gone(&[run]) == [run]);
         assert_eq!(lines("TERM"), 2);
         world.trees.end(run);
@@ -61,17 +60,17 @@ crate::scenarios! {
     ALL_WAYS fn a_stopped_leader_gets_its_signal(world) {
         let run = world.run("sleep 1000 & wait");
         world.wait_for(run, 2, 1);
-        world.trees.signal(run, Signal::STOP, Scope::Main).unwrap();
+        world.trees.signal(run, Signal::STOP, SignalScope::Main).unwrap();
         wait_for_stopped(world, run, 1);
         let started = Instant::now();
-        world.trees.stop(run, TERM, Scope::Main).unwrap();
+        world.trees.stop(run, TERM, SignalScope::Main).unwrap();
         world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
         assert_eq!(world.ended[&world.leader(run).0], Exit::Signal { signal: TERM, core_dumped: false });
         world.finish(run, started + GRACE);
     }
 
     ALL_WAYS fn stopped_members_get_their_signal_in_every_scope(world) {
-        for scope in [Scope::Group, Scope::Tree] {
+        for scope in [SignalScope::Group, SignalScope::Tree] {
             let run = world.run("sleep 1000 & setsid sleep 1000 & (setsid sleep 1000 &) ; wait");
             world.wait_for(run, 4, 3);
             world.trees.signal(run, Signal::STOP, scope).unwrap();
@@ -86,11 +85,11 @@ crate::scenarios! {
     ALL_WAYS fn a_signal_that_is_not_for_stopping_continues_nobody(world) {
         let run = world.run("sleep 1000 & wait");
         world.wait_for(run, 2, 1);
-        world.trees.signal(run, Signal::STOP, Scope::Tree).unwrap();
+        world.trees.signal(run, Signal::STOP, SignalScope::Tree).unwrap();
         wait_for_stopped(world, run, 2);
-        world.trees.signal(run, TERM, Scope::Tree).unwrap();
+        world.trees.signal(run, TERM, SignalScope::Tree).unwrap();
         assert_eq!(stopped(world, run), 2);
-        world.trees.signal(run, Signal::CONT, Scope::Tree).unwrap();
+        world.trees.signal(run, Signal::CONT, SignalScope::Tree).unwrap();
         world.finish(run, Instant::now() + GRACE);
     }
 
@@ -104,7 +103,7 @@ crate::scenarios! {
     ALL_WAYS fn a_pipeline_ends_as_a_whole(world) {
         let run = world.run("sleep 1000 | cat | cat | cat");
         world.wait_for(run, 5, 1);
-        let sent = world.trees.stop(run, TERM, Scope::Group).unwrap();
+        let sent = world.trees.stop(run, TERM, SignalScope::Group).unwrap();
         assert_eq!(sent.count, 5);
         world.wait_until("the group is dead", |world| world.is_leader_dead(run) && world.trees.gone(&[run]) == [run]);
         world.trees.end(run);
@@ -124,7 +123,7 @@ crate::scenarios! {
             world.wait_for(run, 2, 1);
         }
         assert_eq!(world.trees.gone(&runs), []);
-        while world.trees.signal_all(&runs[..5], Signal::KILL, Scope::Tree).unwrap().is_unfinished {}
+        while world.trees.signal_all(&runs[..5], Signal::KILL, SignalScope::Tree).unwrap().is_unfinished {}
         world.wait_until("the first five are gone", |world| world.trees.gone(&runs) == runs[..5]);
         for &run in &runs[5..] {
             assert_eq!(world.trees.processes(run).len(), 2, "the others live on");
@@ -139,7 +138,7 @@ crate::scenarios! {
         assert_eq!(world.trees.gone(&[run]), [run]);
         world.trees.end(run);
         assert_eq!(world.trees.gone(&[run]), [run], "a forgotten run has nothing");
-        assert_eq!(world.trees.signal(run, Signal::KILL, Scope::Tree).unwrap().count, 0);
+        assert_eq!(world.trees.signal(run, Signal::KILL, SignalScope::Tree).unwrap().count, 0);
     }
 
     WITH_ALL_THERE_IS fn a_fork_bomb_under_a_limit_of_processes_loses(world) {

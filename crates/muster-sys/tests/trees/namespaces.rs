@@ -2,9 +2,8 @@
 
 use std::fs;
 
-use muster_spec::Signal;
+use muster_spec::{Signal, SignalScope};
 use muster_sys::signal::Pid;
-use muster_sys::tree::Scope;
 
 use crate::isolation::{Without, perform_in_new_namespace};
 use crate::processes::exec_shell;
@@ -78,7 +77,7 @@ fn the_number_of_a_dead_main_process_may_be_given_away() {
         let stranger = with_pid(leader, || Witness::new("with the pid of a dead main process"));
         assert_eq!(stranger.pid, leader);
         assert_eq!(world.trees.gone(&[run]), []);
-        for scope in [Scope::Main, Scope::Group] {
+        for scope in [SignalScope::Main, SignalScope::Group] {
             world.trees.stop(run, Signal::USR1, scope).unwrap();
         }
         world.kill(run);
@@ -99,7 +98,7 @@ fn a_process_that_proc_hides_is_ended_all_the_same() {
     let name = "namespaces::a_process_that_proc_hides_is_ended_all_the_same";
     perform_in_new_namespace(name, Without::Nothing, |world| {
         hide_other_users();
-        for scope in [Scope::Main, Scope::Group, Scope::Tree] {
+        for scope in [SignalScope::Main, SignalScope::Group, SignalScope::Tree] {
             let run = world.run_process(|| {
                 // SAFETY: takes a number.
                 assert_eq!(unsafe { libc::setuid(65534) }, 0);

@@ -1,8 +1,8 @@
 //! Who belongs to nobody, and who only seems to.
 
-use muster_spec::{Exit, Signal};
+use muster_spec::{Exit, Signal, SignalScope};
 use muster_sys::signal::Pid;
-use muster_sys::tree::{Scope, Trees, Whose};
+use muster_sys::tree::{Trees, Whose};
 
 use crate::isolation::skip;
 use crate::processes::{below, everyone, exec_shell, fork, sleep_for_ever};
@@ -146,7 +146,7 @@ crate::scenarios! {
     }
 
     ALL_WAYS fn a_program_in_the_daemons_own_group_is_stopped_without_the_daemon(world) {
-        for scope in [Scope::Group, Scope::Tree] {
+        for scope in [SignalScope::Group, SignalScope::Tree] {
             let run = world.run_beside("sleep 1000 & wait");
             world.wait_for(run, 2, 1);
             assert_eq!(world.trees.stop(run, TERM, scope).unwrap().count, 2);
@@ -162,7 +162,7 @@ crate::scenarios! {
         let run = world.run("exit 7");
         world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
         assert_eq!(world.ended[&world.leader(run).0], Exit::Code(7));
-        for scope in [Scope::Main, Scope::Group, Scope::Tree] {
+        for scope in [SignalScope::Main, SignalScope::Group, SignalScope::Tree] {
             for signal in [TERM, Signal::KILL] {
                 assert_eq!(world.trees.stop(run, signal, scope).unwrap().count, 0);
                 assert_eq!(world.trees.stop(muster_spec::RunId(999), signal, scope).unwrap().count, 0);
@@ -198,7 +198,7 @@ fn nested(world: &mut World, observed: bool) {
     if observed {
         world.trees.observe(run);
     }
-    world.trees.signal(run, Signal::KILL, Scope::Main).unwrap();
+    world.trees.signal(run, Signal::KILL, SignalScope::Main).unwrap();
     world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
     assert_eq!(world.trees.gone(&[run]), []);
     world.kill(run);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use muster_spec::{Exit, RunId, Signal};
+use muster_spec::{Exit, RunId, Signal, SignalScope};
 use muster_sys::reap::reap_next;
 use muster_sys::signal::Pid;
-use muster_sys::tree::{Abilities, MARKER, ProcessState, Scope, Trees};
+use muster_sys::tree::{Abilities, MARKER, ProcessState, Trees};
 
 use crate::isolation::Without;
 use crate::processes::{below, everyone, exec_shell, fork};
@@ -172,7 +172,7 @@ impl World {
     /// Stops a run as the daemon does: its main process by TERM, what is left after it by TERM, all by KILL.
     pub(crate) fn stop(&mut self, run: RunId) {
         self.trees.observe(run);
-        self.trees.stop(run, TERM, Scope::Main).unwrap();
+        self.trees.stop(run, TERM, SignalScope::Main).unwrap();
         self.finish(run, Instant::now() + GRACE);
     }
 
@@ -185,12 +185,12 @@ impl World {
                     return true;
                 }
                 if !is_swept {
-                    world.trees.stop(run, TERM, Scope::Tree).unwrap();
+                    world.trees.stop(run, TERM, SignalScope::Tree).unwrap();
                     is_swept = true;
                 }
             }
             if Instant::now() >= deadline {
-                world.trees.signal(run, Signal::KILL, Scope::Tree).unwrap();
+                world.trees.signal(run, Signal::KILL, SignalScope::Tree).unwrap();
             }
             false
         });

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use muster_api as api;
-use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody, SignalScope};
-use muster_core::{Awaited, Done, Failure, Outcome, RequestId, Scope, Verb};
-use muster_spec::{InstanceId, Selector, Signal};
+use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody};
+use muster_core::{Awaited, Done, Failure, Outcome, RequestId, Verb};
+use muster_spec::{InstanceId, Selector, Signal, SignalScope};
 use tokio::sync::oneshot;
 
 use super::response::{self, Answer};
@@ -120,9 +120,9 @@ fn parse_signal(body: Option<SignalBody>) -> Result<Verb, Problem> {
         Problem::new(ProblemKind::BadBody, error.to_string()).with_hint("such as HUP, SIGUSR1, 10 or RTMIN+3")
     })?;
     let scope = match body.scope {
-        SignalScope::Main => Scope::Main,
-        SignalScope::Group => Scope::Group,
-        SignalScope::Tree => Scope::Tree,
+        api::SignalScope::Main => SignalScope::Main,
+        api::SignalScope::Group => SignalScope::Group,
+        api::SignalScope::Tree => SignalScope::Tree,
     };
     Ok(Verb::Signal { signal, scope })
 }

@@ -1,17 +1,11 @@
 //! Why the policy decided as it did: the rule behind a decision as data, and the sentence that says it.
 //!
 //! A [`Verdict`] is made with every decision and kept with the run it is about. It holds numbers only and allocates
-//! nothing; the words are made when somebody asks for them ([`words`]). [`crate::restart`] decides, this tells.
-
-mod words;
+//! nothing; the words are made when they are asked for ([`super::words`]).
 
 use std::time::Duration;
 
-use muster_spec::{Changed, Exit, InstanceId, Jitter, Limit, Preset, RestartWhen, RunEnd};
-
-use crate::effect::ShutdownReason;
-use crate::program::{Instance, PastRun};
-use crate::supervisor::Supervisor;
+use muster_spec::{Changed, Jitter, Limit, Preset, RestartWhen};
 
 /// What came of an end, and by which rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -152,67 +146,5 @@ impl Verdict {
     /// Whether the policy was asked at all.
     pub const fn is_policys(&self) -> bool {
         !matches!(self, Verdict::Stopped | Verdict::Held)
-    }
-}
-
-impl PastRun {
-    /// What was decided about it and why, in words that know how it ended.
-    pub fn explain(&self, exit_codes: &[u8]) -> String {
-        let success = match (&self.end, self.verdict) {
-            (RunEnd::Exited(Exit::Code(code)), Verdict::Final { success: true, .. }) => Some(code),
-            _ => None,
-        };
-        match success {
-            Some(code) => {
-                let codes: Vec<String> = exit_codes.iter().map(u8::to_string).collect();
-                format!("exit status {code} is in exitcodes [{}]: {}", codes.join(", "), self.verdict)
-            }
-            None => self.verdict.to_string(),
-        }
-    }
-}
-
-impl Supervisor {
-    /// Why the container ends with this exit code, in words: the daemon's last line.
-    pub fn explain_exit(&self, reason: &ShutdownReason, code: u8) -> String {
-        match reason {
-            ShutdownReason::Signal(signal) => format!("stopped by {signal}"),
-            ShutdownReason::Command => "stopped by musterctl".to_owned(),
-            ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", self.instance(*id).name()),
-            ShutdownReason::Done if code == 0 => "every program has ended well".to_owned(),
-            ShutdownReason::Done if self.exit_cause(reason).is_none() => self.explain_vain_wait(),
-            ShutdownReason::Essential(_) | ShutdownReason::Done => {
-                let end = self.exit_cause(reason).and_then(|id| {
-                    let instance = self.instance(id);
-                    instance.past().next_back().map(|past| (instance.name(), past.end.to_string()))
-                });
-                match (end, reason) {
-                    (Some((name, end)), ShutdownReason::Essential(_)) => {
-                        format!("the essential program {name:?} ended: {end}")
-                    }
-                    (Some((name, end)), _) => format!("{name:?} failed first: {end}"),
-                    (None, _) => String::new(),
-                }
-            }
-        }
-    }
-
-    /// Whose end is the container's end, and gives it its exit code: the essential one's, or the first failure's where all
-    /// have ended.
-    pub fn exit_cause(&self, reason: &ShutdownReason) -> Option<InstanceId> {
-        match reason {
-            ShutdownReason::Signal(_) | ShutdownReason::Command => None,
-            ShutdownReason::Essential(id) | ShutdownReason::Probe(id) => Some(*id),
-            ShutdownReason::Done => self.first_failure().map(|(id, _)| id),
-        }
-    }
-
-    /// Nothing has failed, and not everything has ended.
-    fn explain_vain_wait(&self) -> String {
-        let has_waited = |instance: &&Instance| instance.program().autostart && instance.final_end().is_none();
-        match self.snapshot().iter().find(has_waited) {
-            Some(instance) => format!("{:?} waited for what cannot come any more", instance.name()),
-            None => "nothing is left to do".to_owned(),
-        }
     }
 }

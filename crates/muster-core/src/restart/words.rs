@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_spec::{Changed, Exceeded, Jitter, Judged, Limit, RestartWhen, Span};
 
-use super::{Again, CountReset, DelayRule, Verdict};
+use super::verdict::{Again, CountReset, DelayRule, Verdict};
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
