@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::field::Owner;
 use crate::mask;
+use crate::ranges::Ranges;
 use crate::secrets::{Noted, Secrets};
 use crate::source::File;
 
@@ -130,7 +131,8 @@ pub(crate) struct Report {
     findings: RefCell<Vec<Finding>>,
     told: RefCell<HashSet<(Place, String)>>,
     elsewhere: RefCell<Vec<Diagnostic>>,
-    torn: RefCell<Vec<Place>>,
+    /// By file.
+    torn: RefCell<HashMap<usize, Ranges>>,
     misnamed: RefCell<HashMap<String, Vec<String>>>,
     /// The secrets that were read: none of them is in a message.
     pub(crate) noted: Noted,
@@ -139,13 +141,10 @@ pub(crate) struct Report {
 impl Report {
     /// Notes a mistake, unless it is known already or lies where the syntax is broken.
     pub(crate) fn add(&self, finding: Finding) {
-        let in_torn_text = |torn: &Place| {
-            torn.file == finding.place.file && torn.start <= finding.place.start && finding.place.start < torn.end
-        };
-        if self.torn.borrow().iter().any(in_torn_text) {
+        let is_torn = |torn: &Ranges| torn.contains(finding.place.start);
+        if self.torn.borrow().get(&finding.place.file).is_some_and(is_torn) {
             return;
         }
-        let finding = self.masked(finding);
         if self.told.borrow_mut().insert((finding.place, finding.message.clone())) {
             self.findings.borrow_mut().push(finding);
         }
@@ -164,34 +163,19 @@ impl Report {
         self.misnamed.borrow().get(&table).is_some_and(|hints| hints.iter().any(|hint| is_word(hint)))
     }
 
-    /// A program's or group's name stays, whatever it is.
-    fn masked(&self, finding: Finding) -> Finding {
-        if self.noted.is_empty() {
-            return finding;
-        }
-        let is_owned = finding.message.starts_with("program \"") || finding.message.starts_with("group \"");
-        let owner = if is_owned { finding.message.find("\": ").map_or(0, |at| at + 3) } else { 0 };
-        let (owner, message) = finding.message.split_at(owner);
-        let message = format!("{owner}{}", self.noted.mask(message));
-        Finding { message, hint: finding.hint.map(|hint| self.noted.mask(&hint)), ..finding }
-    }
-
-    /// Notes a mistake in a file that is not TOML, already with its line.
-    pub(crate) fn add_elsewhere(&self, diagnostic: Diagnostic) {
-        let mut elsewhere = self.elsewhere.borrow_mut();
-        if !elsewhere.contains(&diagnostic) {
-            elsewhere.push(diagnostic);
-        }
+    /// Adds the mistakes of a file that is not TOML, already located.
+    pub(crate) fn add_elsewhere(&self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        self.elsewhere.borrow_mut().extend(diagnostics);
     }
 
     /// Declares text whose syntax is broken: what is found in it from now on is a consequence and not told.
-    pub(crate) fn tear(&self, place: Place) {
-        self.torn.borrow_mut().push(place);
+    pub(crate) fn tear(&self, file: usize, torn: Ranges) {
+        self.torn.borrow_mut().entry(file).or_default().extend(torn);
     }
 
     /// Whether a file has text whose syntax is broken.
     pub(crate) fn is_torn(&self, file: usize) -> bool {
-        self.torn.borrow().iter().any(|torn| torn.file == file)
+        self.torn.borrow().contains_key(&file)
     }
 
     /// Whether any file has.
@@ -217,77 +201,108 @@ impl Report {
 
     /// Everything in the order of files and lines.
     pub(crate) fn into_diagnostics(self, files: &[File]) -> (Vec<Diagnostic>, Secrets) {
-        let mut findings = self.findings.into_inner();
-        findings.sort_by_key(|finding| (finding.place.file, finding.place.start));
-        let (shown, more) = first_of(findings);
-        let mut layouts: HashMap<usize, Layout> = HashMap::new();
-        let mut diagnostics = Vec::with_capacity(shown.len());
-        for finding in shown.into_iter().chain(more) {
-            let file = &files[finding.place.file];
-            let layout = layouts.entry(finding.place.file).or_insert_with(|| Layout::of(&file.text));
-            diagnostics.push(locate_in(finding, file, layout));
-        }
+        let secrets = self.noted.into_secrets();
+        let mut diagnostics = locate_first(self.findings.into_inner(), files, &secrets);
         diagnostics.extend(self.elsewhere.into_inner());
-        (diagnostics, self.noted.into_secrets())
+        (diagnostics, secrets)
     }
 }
 
 /// How many errors, and how many warnings, are told one by one. Who has more mends these first.
 pub(crate) const MOST: usize = 100;
 
-/// The first errors and warnings, and one that counts the rest.
-fn first_of(findings: Vec<Finding>) -> (Vec<Finding>, Option<Finding>) {
-    let (mut shown, mut errors, mut warnings, mut at) = (Vec::new(), 0_usize, 0_usize, None);
+/// The first errors and warnings, their secrets masked, and one that counts the rest.
+fn first_of(findings: Vec<Finding>, secrets: &Secrets) -> (Vec<Finding>, Option<Finding>) {
+    let (mut shown, mut errors, mut warnings, mut at) = (Vec::<Finding>::new(), 0_usize, 0_usize, None);
     for finding in findings {
         let count = if finding.severity == Severity::Error { &mut errors } else { &mut warnings };
-        *count += 1;
-        if *count <= MOST {
-            shown.push(finding);
-        } else {
+        if *count >= MOST {
+            *count += 1;
             at = at.or(Some(finding.place));
+            continue;
+        }
+        let finding = masked(finding, secrets);
+        let mut here = shown.iter().rev().take_while(|earlier| earlier.place == finding.place);
+        // Messages that differed only in a secret are one.
+        if !here.any(|earlier| earlier.message == finding.message) {
+            *count += 1;
+            shown.push(finding);
         }
     }
     let more = at.map(|place| {
-        let counts = [(errors, "error"), (warnings, "warning")].map(|(count, what)| (count.saturating_sub(MOST), what));
-        let counts = counts.into_iter().filter(|&(count, _)| count > 0);
-        let words: Vec<_> =
-            counts.map(|(count, what)| format!("{count} more {what}{}", if count == 1 { "" } else { "s" })).collect();
-        let message = format!("and {} from here on", words.join(" and "));
         let severity = if errors > MOST { Severity::Error } else { Severity::Warning };
-        Finding { severity, ..Finding::error(place, message) }
+        Finding { severity, ..Finding::error(place, and_more(errors, warnings)) }
     });
     (shown, more)
 }
 
-/// Where the lines of a text begin, and where its secrets are.
+/// Counts the errors and warnings after the first ones.
+pub(crate) fn and_more(errors: usize, warnings: usize) -> String {
+    let counts = [(errors, "error"), (warnings, "warning")].map(|(count, what)| (count.saturating_sub(MOST), what));
+    let counts = counts.into_iter().filter(|&(count, _)| count > 0);
+    let words: Vec<_> =
+        counts.map(|(count, what)| format!("{count} more {what}{}", if count == 1 { "" } else { "s" })).collect();
+    format!("and {} from here on", words.join(" and "))
+}
+
+/// Where the lines of a text begin.
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(crate) fn of(text: &str) -> Lines {
+        Lines(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
+    }
+
+    /// Line and column, both from 1, of a byte; a column counts characters.
+    pub(crate) fn line_and_column(&self, text: &str, at: usize) -> (usize, usize) {
+        let line = self.0.partition_point(|&start| start <= at);
+        (line, text[self.start(line)..at].chars().count() + 1)
+    }
+
+    /// The first byte of a line, counted from 1.
+    pub(crate) fn start(&self, line: usize) -> usize {
+        self.0[line - 1]
+    }
+}
+
+/// Where the lines and the secrets of a text are: worked out once for all mistakes in it.
 struct Layout {
-    lines: Vec<usize>,
+    lines: Lines,
     secrets: Vec<Range<usize>>,
 }
 
 impl Layout {
     fn of(text: &str) -> Layout {
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Layout { lines, secrets: mask::secret_ranges(text) }
-    }
-
-    /// Line and column, both from 1, of a byte; a column counts characters.
-    fn line_and_column(&self, text: &str, at: usize) -> (usize, usize) {
-        let line = self.lines.partition_point(|&start| start <= at);
-        (line, text[self.lines[line - 1]..at].chars().count() + 1)
+        Layout { lines: Lines::of(text), secrets: mask::secret_ranges(text) }
     }
 }
 
-/// Works out line, column and excerpt.
-pub(crate) fn locate(finding: Finding, files: &[File]) -> Diagnostic {
-    let file = &files[finding.place.file];
-    locate_in(finding, file, &Layout::of(&file.text))
+/// The first of these mistakes in the order of files and lines, with line, column and excerpt, and without any secret.
+pub(crate) fn locate_first(mut findings: Vec<Finding>, files: &[File], secrets: &Secrets) -> Vec<Diagnostic> {
+    findings.sort_by_key(|finding| (finding.place.file, finding.place.start));
+    let (shown, more) = first_of(findings, secrets);
+    let mut layouts: HashMap<usize, Layout> = HashMap::new();
+    let locate = |finding: Finding| {
+        let file = &files[finding.place.file];
+        let layout = layouts.entry(finding.place.file).or_insert_with(|| Layout::of(&file.text));
+        locate_in(finding, file, layout)
+    };
+    shown.into_iter().chain(more).map(locate).collect()
+}
+
+/// A program's or group's name stays, whatever it is.
+fn masked(finding: Finding, secrets: &Secrets) -> Finding {
+    let is_owned = finding.message.starts_with("program \"") || finding.message.starts_with("group \"");
+    let owner = if is_owned { finding.message.find("\": ").map_or(0, |at| at + 3) } else { 0 };
+    let (owner, message) = finding.message.split_at(owner);
+    let message = format!("{owner}{}", secrets.mask(message));
+    Finding { message, hint: finding.hint.map(|hint| secrets.mask(&hint)), ..finding }
 }
 
 fn locate_in(finding: Finding, file: &File, layout: &Layout) -> Diagnostic {
     let text = file.text.as_str();
     let Range { start, end } = on_boundaries(text, finding.place.start..finding.place.end);
-    let (line, column) = layout.line_and_column(text, start);
+    let (line, column) = layout.lines.line_and_column(text, start);
     Diagnostic {
         severity: finding.severity,
         file: file.path.clone(),
@@ -299,13 +314,6 @@ fn locate_in(finding: Finding, file: &File, layout: &Layout) -> Diagnostic {
         span: start..end,
         excerpt: excerpt(file, start..end, line, &layout.secrets),
     }
-}
-
-/// Line and column, both from 1, of a byte; a column counts characters.
-pub(crate) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let before = &text[..at];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
 /// A span over more lines than this is shown by its first line: a long table says no more for being long.

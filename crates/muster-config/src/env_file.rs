@@ -5,11 +5,11 @@
 //! hold secrets, and a `$` in a password should stay one. For the same reason messages never show a value.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::diagnostic::{Diagnostic, Excerpt, Severity, line_and_column};
+use crate::diagnostic::{Diagnostic, Excerpt, Lines, MOST, Severity, and_more};
 use crate::field::Field;
 use crate::habits;
 use crate::mask::{MASK, is_secret};
@@ -90,9 +90,7 @@ impl EnvFiles<'_> {
         for (name, value) in &entries {
             if is_all_secret { noted.keep(value) } else { noted.keep_variable(name, value) }
         }
-        for mistake in mistakes {
-            field.around.report.add_elsewhere(mistake.locate(path, &text));
-        }
+        field.around.report.add_elsewhere(located(&mistakes, path, &text));
         Some(entries)
     }
 }
@@ -106,9 +104,9 @@ struct Mistake {
 }
 
 impl Mistake {
-    fn locate(&self, path: &Path, text: &str) -> Diagnostic {
-        let (line, column) = line_and_column(text, self.at);
-        let shown = masked_line(text.lines().nth(line - 1).unwrap_or_default());
+    fn locate(&self, path: &Path, text: &str, lines: &Lines) -> Diagnostic {
+        let (line, column) = lines.line_and_column(text, self.at);
+        let shown = masked_line(text[lines.start(line)..].lines().next().unwrap_or_default());
         Diagnostic {
             severity: Severity::Error,
             file: path.to_owned(),
@@ -123,6 +121,23 @@ impl Mistake {
     }
 }
 
+/// The first mistakes of a file, and one that counts the rest.
+fn located(mistakes: &[Mistake], path: &Path, text: &str) -> Vec<Diagnostic> {
+    if mistakes.is_empty() {
+        return Vec::new();
+    }
+    let lines = Lines::of(text);
+    let mut located: Vec<_> = mistakes.iter().take(MOST).map(|mistake| mistake.locate(path, text, &lines)).collect();
+    if let Some(next) = mistakes.get(MOST) {
+        located.push(Diagnostic {
+            message: and_more(mistakes.len(), 0),
+            hint: None,
+            ..next.locate(path, text, &lines)
+        });
+    }
+    located
+}
+
 /// A line without its value. One without an equals sign may be the rest of a value, and is hidden whole.
 fn masked_line(line: &str) -> String {
     match line.split_once('=') {
@@ -134,21 +149,24 @@ fn masked_line(line: &str) -> String {
 const FORM: &str = "lines have the form NAME=VALUE";
 
 fn parse(text: &str) -> (Entries, Vec<Mistake>) {
-    let (mut entries, mut mistakes) = (Entries::new(), Vec::new());
+    // By name, with the place in the order: the last line of a name counts.
+    let (mut latest, mut order, mut mistakes) = (HashMap::new(), BTreeMap::new(), Vec::new());
     let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let mut reader = LineReader { text, at: start };
     while reader.at < text.len() {
         match reader.entry() {
             Ok(Some((name, value))) => {
-                entries.retain(|(known, _)| *known != name);
-                entries.push((name, value));
+                if let Some(earlier) = latest.insert(name.clone(), reader.at) {
+                    order.remove(&earlier);
+                }
+                order.insert(reader.at, (name, value));
             }
             Ok(None) => {}
             Err(mistake) => mistakes.push(mistake),
         }
         reader.skip_line();
     }
-    (entries, mistakes)
+    (order.into_values().collect(), mistakes)
 }
 
 struct LineReader<'t> {

@@ -23,6 +23,7 @@ mod interpolate;
 pub mod keys;
 mod lint;
 mod mask;
+mod ranges;
 mod read;
 mod render;
 mod scalars;

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use muster_spec::{InstanceSpec, ProcessSpec, UserSpec};
 
 use crate::build::{Loaded, Places};
-use crate::diagnostic::{Finding, MOST, Place, Severity, locate};
+use crate::diagnostic::{Finding, Place, Severity, locate_first};
 use crate::field::Owner;
-use crate::secrets::Secrets;
 
 /// Somebody whom a configuration names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,43 +58,27 @@ impl Loaded {
         }
         for (program, places) in spec.programs.iter().zip(&self.places) {
             for instance in &program.instances {
-                let new = lint_instance(&program.name, instance, places, machine, &self.disguises.secrets);
+                let new = lint_instance(&program.name, instance, places, machine);
                 findings.extend(new.into_iter().filter(|finding| told.insert(finding.clone())));
             }
         }
-        if findings.len() > MOST {
-            let (more, place) = (findings.len() - MOST, findings[MOST].place);
-            findings.truncate(MOST);
-            findings.push(Finding::warning(place, format!("and {more} more like these")));
-        }
-        self.diagnostics.extend(findings.into_iter().map(|finding| locate(finding, &self.texts)));
+        self.diagnostics.extend(locate_first(findings, &self.texts, &self.disguises.secrets));
     }
 }
 
-fn lint_instance(
-    program: &str,
-    instance: &InstanceSpec,
-    places: &Places,
-    machine: &mut Machine<'_>,
-    secrets: &Secrets,
-) -> Vec<Finding> {
+fn lint_instance(program: &str, instance: &InstanceSpec, places: &Places, machine: &mut Machine<'_>) -> Vec<Finding> {
     let owner = Owner::Program(program);
-    let masked = |unfit: Unfit| Unfit {
-        message: secrets.mask(&unfit.message),
-        hint: secrets.mask(&unfit.hint),
-        severity: unfit.severity,
-    };
     let warning = |place: Place, (message, hint): (String, String)| {
-        finding(owner, place, masked(Unfit { severity: Severity::Warning, message, hint }))
+        finding(owner, place, Unfit { severity: Severity::Warning, message, hint })
     };
     let process = &instance.process;
     let command = command_problem(process, machine.variables).map(|problem| warning(places.command, problem));
     let directory = process.directory.as_deref().and_then(directory_problem);
     let directory = directory.map(|problem| warning(places.directory, problem));
     let user = process.user.as_ref().and_then(|user| (machine.look_up)(Who::User(user)));
-    let user = user.map(|unfit| finding(owner, places.user, masked(unfit)));
+    let user = user.map(|unfit| finding(owner, places.user, unfit));
     let groups = process.groups.iter().flatten().filter_map(|group| (machine.look_up)(Who::Group(group)));
-    let groups = groups.map(|unfit| finding(owner, places.groups, masked(unfit)));
+    let groups = groups.map(|unfit| finding(owner, places.groups, unfit));
     command.into_iter().chain(directory).chain(user).chain(groups).collect()
 }
 

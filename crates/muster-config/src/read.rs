@@ -14,6 +14,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Finding, Place, Report, on_boundaries};
 use crate::include;
 use crate::mask::masked;
+use crate::ranges::Ranges;
 use crate::source::{File, LookedAt, Opener, ReadError, Role, Shelf, Source, is_supervisords, read_text};
 
 /// A parsed file.
@@ -201,21 +202,23 @@ fn parse<'t>(id: usize, file: &'t File, report: &Report) -> DeTable<'t> {
     if let Some(finding) = errors.first().and_then(|_| other_language(id, text)) {
         // What TOML makes of it says nothing.
         report.add(finding);
-        report.tear(Place::new(id, 0..text.len().max(1)));
+        let mut torn = Ranges::default();
+        torn.insert(0..text.len().max(1));
+        report.tear(id, torn);
         return DeTable::new();
     }
-    let mut torn: Vec<Range<usize>> = Vec::new();
+    let mut torn = Ranges::default();
     for error in &errors {
         let span = on_boundaries(text, error.span().unwrap_or(0..0));
         // The parser goes on in the middle of a line it did not understand: its first complaint is the user's mistake.
-        if torn.iter().any(|range| range.contains(&span.start)) {
+        if torn.contains(span.start) {
             continue;
         }
         report.add(syntax_error(id, text, span.clone(), error.message()));
-        torn.push(torn_by(text, span.start, error.message()));
+        torn.insert(torn_by(text, span.start, error.message()));
     }
-    for range in torn {
-        report.tear(Place::new(id, range));
+    if !errors.is_empty() {
+        report.tear(id, torn);
     }
     table.into_inner()
 }

@@ -69,17 +69,6 @@ impl Noted {
         secrets.add(self.values.into_inner());
         secrets
     }
-
-    /// What is known so far.
-    pub(crate) fn mask(&self, text: &str) -> String {
-        let mut secrets = Secrets::default();
-        secrets.add(self.values.borrow().iter().cloned());
-        secrets.mask(text)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.values.borrow().is_empty()
-    }
 }
 
 /// Values that are not to be shown.

@@ -31,7 +31,8 @@ pub(crate) fn known_key(
         }
         None => {
             let finding = owner.finding(Severity::Error, place, format_args!("unknown key {path:?}"));
-            match hint(table, name, value.get_ref()) {
+            // Looking for what was meant takes its time, and nobody reads so many hints.
+            match if report.is_long() { None } else { hint(table, name, value.get_ref()) } {
                 Some(hint) => {
                     let within = path.strip_suffix(name).unwrap_or_default();
                     report.add_misnamed(owner, within, &hint);
@@ -58,8 +59,11 @@ pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> O
 
 /// As [`nearest`], for names that users choose: short ones may be a letter, or a swap of two, away.
 pub fn nearest_name<'w>(name: &str, known: impl Iterator<Item = &'w str> + Clone) -> Option<&'w str> {
-    let is_short_and_close =
-        |known: &&str| known.len().min(name.len()) >= 2 && strsim::damerau_levenshtein(known, name) == 1;
+    let is_short_and_close = |known: &&str| {
+        known.len().min(name.len()) >= 2
+            && least_distance(known, name) <= 1
+            && strsim::damerau_levenshtein(known, name) == 1
+    };
     nearest(name, known.clone()).or_else(|| { known }.find(is_short_and_close))
 }
 
@@ -72,8 +76,24 @@ fn closest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w s
     let word = word.replace('-', "_");
     let distance = |known: &str| strsim::damerau_levenshtein(&word, &known.replace('-', "_"));
     let is_close = |(known, distance): &(&str, usize)| *distance <= known.len().max(word.len()) / 3;
-    let near = known.map(|known| (known, distance(known))).filter(is_close);
+    // Most words are out without the work of comparing them.
+    let is_near = |known: &&str| least_distance(&word, known) <= known.len().max(word.len()) / 3;
+    let near = known.filter(is_near).map(|known| (known, distance(known))).filter(is_close);
     near.min_by_key(|&(_, distance)| distance).map(|(known, _)| known)
+}
+
+/// No more than the number of edits between two words: the letters that one has and the other has not. `-` and `_` are one.
+fn least_distance(one: &str, other: &str) -> usize {
+    if !one.is_ascii() || !other.is_ascii() {
+        return 0;
+    }
+    let mut counts = [0_isize; 128];
+    let letter = |byte: u8| usize::from(if byte == b'-' { b'_' } else { byte });
+    one.bytes().for_each(|byte| counts[letter(byte)] += 1);
+    other.bytes().for_each(|byte| counts[letter(byte)] -= 1);
+    let only_in_one: isize = counts.iter().filter(|&&count| count > 0).sum();
+    let only_in_other: isize = counts.iter().filter(|&&count| count < 0).map(|count| -count).sum();
+    only_in_one.max(only_in_other).unsigned_abs()
 }
 
 /// `"a", "b" or "c"`.
@@ -418,6 +438,18 @@ fn quoted(value: &DeValue<'_>, example: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_is_never_nearer_than_its_letters_say() {
+        let words = ["", "a", "ab", "ba", "web-1", "web_2", "command", "comand", "dnammoc", "größe", "grosse", "x"];
+        for one in words {
+            for other in words {
+                let distance = strsim::damerau_levenshtein(&one.replace('-', "_"), &other.replace('-', "_"));
+                assert!(least_distance(one, other) <= distance, "{one} {other}");
+            }
+        }
+        assert_eq!(least_distance("command", "xyz"), 7);
+    }
 
     #[test]
     fn the_nearest_word_is_near() {

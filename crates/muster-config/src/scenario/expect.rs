@@ -6,7 +6,7 @@ use muster_spec::State;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::diagnostic::{Finding, Place};
+use crate::diagnostic::{Finding, Lines, Place};
 use crate::field::Field;
 use crate::words::nearest;
 
@@ -75,10 +75,11 @@ pub(super) fn read(field: &Field<'_>) -> Vec<Expectation> {
     if items.is_empty() {
         field.error_with_hint("is empty: nothing is checked", "leave it out, or say what must hold");
     }
-    items.iter().filter_map(|item| read_one(&field.child("", item))).collect()
+    let lines = Lines::of(&field.around.files[field.file].text);
+    items.iter().filter_map(|item| read_one(&field.child("", item), &lines)).collect()
 }
 
-fn read_one(field: &Field<'_>) -> Option<Expectation> {
+fn read_one(field: &Field<'_>, lines: &Lines) -> Option<Expectation> {
     let DeValue::Table(entries) = field.value.get_ref() else {
         field.error_with_hint("must be a list of tables", "{ exit_code = 1, within = \"20s\" }");
         return None;
@@ -87,7 +88,7 @@ fn read_one(field: &Field<'_>) -> Option<Expectation> {
     let file = &field.around.files[field.file].text;
     let mut found = Expectation {
         text: file.get(span.clone()).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "),
-        line: file[..span.start].matches('\n').count() + 1,
+        line: lines.line_and_column(file, span.start).0,
         program: None,
         at: None,
         within: None,

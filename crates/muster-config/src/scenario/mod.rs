@@ -8,10 +8,11 @@ mod expect;
 mod grammar;
 mod script;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use muster_core::spec::Spec;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -19,7 +20,7 @@ pub use expect::{Expectation, Expected};
 pub use script::{Missing, OnStop, Outcome, PlannedRun, Script, ScriptError};
 
 use crate::build::{Loaded, load_with};
-use crate::diagnostic::{Finding, Place, locate};
+use crate::diagnostic::{Finding, MOST, Place, locate_first};
 use crate::field::{Field, Owner, Surroundings};
 use crate::read::Document;
 use crate::source::{Opener, Role, Source, directory_of, read_text, resolve};
@@ -215,24 +216,33 @@ fn within(field: &Field<'_>, error: &ScriptError) -> Place {
 fn check_programs(loaded: &mut Loaded, scenario: &Scenario) {
     let Some(spec) = &loaded.spec else { return };
     let instances = spec.programs.iter().flat_map(|program| &program.instances).map(|instance| instance.name.as_str());
-    let known: Vec<&str> = spec.programs.iter().map(|program| program.name.as_str()).chain(instances).collect();
+    let known: HashSet<&str> = spec.programs.iter().map(|program| program.name.as_str()).chain(instances).collect();
     let named = scenario.runs_at.iter().map(|(name, at)| (name, *at));
     let expected =
         scenario.expect.iter().filter_map(|expected| Some((expected.program.as_ref()?, expected.program_at)));
-    let findings: Vec<Finding> = named
-        .chain(expected)
-        .filter(|(name, _)| !known.contains(&name.as_str()))
-        .map(|(name, at)| {
-            let finding = Finding::error(at, format!("there is no program {name:?}"));
-            match nearest(name, known.iter().copied()) {
-                Some(word) => finding.hint(format!("did you mean {word:?}?")),
-                None => finding.hint(format!("there are {}", known.join(", "))),
-            }
-        })
-        .collect();
-    if !findings.is_empty() {
-        loaded.spec = None;
-        loaded.diagnostics.extend(findings.into_iter().map(|finding| locate(finding, &loaded.texts)));
+    let unknown: Vec<_> = named.chain(expected).filter(|(name, _)| !known.contains(name.as_str())).collect();
+    if unknown.is_empty() {
+        return;
+    }
+    let is_long = unknown.len() > 2 * MOST;
+    let findings = unknown.into_iter().map(|(name, at)| {
+        let finding = Finding::error(at, format!("there is no program {name:?}"));
+        if is_long { finding } else { finding.hint(meant_by(name, spec)) }
+    });
+    let located = locate_first(findings.collect(), &loaded.texts, &loaded.disguises.secrets);
+    loaded.diagnostics.extend(located);
+    loaded.spec = None;
+}
+
+/// What is said of a name that no program has: one that is nearly the same, or which there are.
+fn meant_by(name: &str, spec: &Spec) -> String {
+    const MOST_NAMES: usize = 10;
+    let programs = spec.programs.iter().map(|program| program.name.as_str());
+    let instances = spec.programs.iter().flat_map(|program| &program.instances).map(|instance| instance.name.as_str());
+    match nearest(name, programs.clone().chain(instances)) {
+        Some(word) => format!("did you mean {word:?}?"),
+        None if spec.programs.len() > MOST_NAMES => format!("there are {} programs", spec.programs.len()),
+        None => format!("there are {}", programs.collect::<Vec<_>>().join(", ")),
     }
 }
 

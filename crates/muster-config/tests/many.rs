@@ -1,0 +1,160 @@
+//! The time of a load grows with the size of the files, whatever is in them: a megabyte of mistakes of one kind, for each
+//! kind of file.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use muster_config::scenario::load_scenario;
+use muster_config::{Diagnostic, Loaded, Machine, Severity, Source, Unfit, load, open_any};
+
+/// Processor seconds for a megabyte, without optimisation. What is quadratic takes minutes.
+const ENOUGH: f64 = 10.0;
+
+const SIZE: usize = 1 << 20;
+
+/// A megabyte of lines.
+fn lines(line: impl Fn(usize) -> String) -> String {
+    let mut text = String::with_capacity(SIZE + 100);
+    for number in 0.. {
+        if text.len() >= SIZE {
+            break;
+        }
+        writeln!(text, "{}", line(number)).unwrap();
+    }
+    text
+}
+
+/// The processor time of this thread, whatever else the machine does.
+fn processor_seconds() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {
+    let before = processor_seconds();
+    let answer = work();
+    let spent = processor_seconds() - before;
+    assert!(spent < ENOUGH, "{name}: {spent:.2} s of processor time");
+    answer
+}
+
+fn loaded(directory: &Path) -> Loaded {
+    let paths: [PathBuf; 1] = [directory.join("muster.toml")];
+    load(&Source { paths: &paths, variables: &|_| None, host: "host", open: &open_any })
+}
+
+/// The mistakes are there, and not more of them than somebody reads.
+fn check(name: &str, diagnostics: &[Diagnostic], message: &str) {
+    let first = diagnostics.first().unwrap_or_else(|| panic!("{name}: no mistake"));
+    assert!(first.message.contains(message), "{name}: {}", first.message);
+    assert!((2..=300).contains(&diagnostics.len()), "{name}: {}", diagnostics.len());
+    assert!(diagnostics.iter().any(|found| found.message.contains(" more ")), "{name}: the rest is not counted");
+    assert!(diagnostics.iter().all(|found| found.text().len() < 10_000), "{name}: a mistake is told at length");
+}
+
+#[test]
+fn a_configuration_full_of_mistakes_is_read_in_linear_time() {
+    let directory = tempfile::tempdir().unwrap();
+    type Line = fn(usize) -> String;
+    let kinds: [(&str, &str, Line, &str); 7] = [
+        ("values", "", |n| format!("[program.a{n}]\ncommand = \"x\"\nnumprocs = -1"), "numprocs must be from"),
+        ("unknown keys", "[program.a]\ncommand = \"x\"\n", |n| format!("key{n} = 1"), "key0"),
+        ("unknown tables", "", |n| format!("[table{n}]"), "table0"),
+        ("syntax", "[program.a]\n", |n| format!("key{n} = = 1"), "not TOML"),
+        ("torn headers", "", |n| format!("[program a{n}]\ncommand = \"x\""), "not TOML"),
+        ("unknown programs", "", |n| format!("[program.a{n}]\ncommand = \"x\"\ndepends_on = [\"b{n}\"]"), "depends_on"),
+        ("twice", "[program.a]\n", |_| "command = \"x\"".to_owned(), "there twice"),
+    ];
+    for (name, head, line, message) in kinds {
+        fs::write(directory.path().join("muster.toml"), format!("{head}{}", lines(line))).unwrap();
+        let loaded = timed(name, || loaded(directory.path()));
+        check(name, &loaded.diagnostics, message);
+    }
+}
+
+#[test]
+fn a_scenario_full_of_mistakes_is_read_in_linear_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("scenario.toml");
+    let program = "[program.web]\ncommand = \"x\"\n";
+    type Line = fn(usize) -> String;
+    let kinds: [(&str, &str, Line, &str); 4] = [
+        ("runs of unknown programs", "[runs]\n", |n| format!("a{n} = \"0@1s\""), "there is no program"),
+        ("runs that are none", "[runs]\n", |n| format!("a{n} = \"x\""), "runs.a0"),
+        (
+            "many programs",
+            "[runs]\nx1 = \"0@1s\"\nx2 = \"0@1s\"\n",
+            |n| format!("[program.a{n}]"),
+            "there is no program",
+        ),
+        (
+            "expectations of unknown programs",
+            "",
+            |n| format!("[[expect]]\nprogram = \"a{n}\"\nstate = \"RUNNING\""),
+            "there is no program",
+        ),
+    ];
+    for (name, head, line, message) in kinds {
+        fs::write(&path, format!("{head}{}{program}", lines(line))).unwrap();
+        let scenario = timed(name, || load_scenario(&path, &|_| None, "host", &open_any));
+        if name == "many programs" {
+            let told: usize = scenario.loaded.diagnostics.iter().map(|found| found.text().len()).sum();
+            assert!(told < 10_000, "{told}");
+        } else {
+            check(name, &scenario.loaded.diagnostics, message);
+        }
+    }
+}
+
+#[test]
+fn an_environment_file_full_of_mistakes_is_read_in_linear_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = "[program.web]\ncommand = \"x\"\nenv_file = \"app.env\"\n";
+    fs::write(directory.path().join("muster.toml"), program).unwrap();
+    type Line = fn(usize) -> String;
+    let kinds: [(&str, Line, &str); 4] = [
+        ("no variables", |_| "x".to_owned(), "not a variable"),
+        ("no names", |n| format!("{n} x=1"), "not a name"),
+        ("open quotes", |n| format!("A{n}='x' 'y"), "text after the closing quote"),
+        ("variables", |n| format!("A{n}=1"), ""),
+    ];
+    for (name, line, message) in kinds {
+        fs::write(directory.path().join("app.env"), lines(line)).unwrap();
+        let loaded = timed(name, || loaded(directory.path()));
+        if message.is_empty() {
+            assert!(loaded.spec.is_some(), "{name}");
+        } else {
+            check(name, &loaded.diagnostics, message);
+        }
+    }
+}
+
+#[test]
+fn many_secrets_and_many_mistakes_are_not_multiplied() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("app.env"), lines(|n| format!("TOKEN_{n}=secret-{n}"))).unwrap();
+    let programs = lines(|n| format!("[program.a{n}]\ncommand = \"x\"\nnumprocs = -1"));
+    let reader = "[program.first]\ncommand = \"x\"\nenv_file = \"app.env\"\n";
+    fs::write(directory.path().join("muster.toml"), format!("{reader}{programs}")).unwrap();
+    let loaded = timed("secrets", || loaded(directory.path()));
+    check("secrets", &loaded.diagnostics, "numprocs");
+}
+
+#[test]
+fn users_that_there_are_not_are_looked_up_and_told_in_linear_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let programs = lines(|n| format!("[program.a{n}]\ncommand = \"/bin/true\"\nuser = \"u{n}\""));
+    fs::write(directory.path().join("muster.toml"), programs).unwrap();
+    let unfit = |_: muster_config::Who<'_>| {
+        Some(Unfit { severity: Severity::Warning, message: "no such user".to_owned(), hint: "make it".to_owned() })
+    };
+    let loaded = timed("users", || {
+        let mut loaded = loaded(directory.path());
+        loaded.lint(&mut Machine { variables: &|_| None, look_up: &mut { unfit } });
+        loaded
+    });
+    check("users", &loaded.diagnostics, "no such user");
+}
