@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
 
-use crate::harness::{Daemon, Setting, send_fast, wait_until};
+use crate::harness::{Daemon, Setting, send_fast, wait_for, wait_until};
 
 /// How long the daemon was stopped by each of them.
 const LINGER: Duration = Duration::from_secs(60);
@@ -65,19 +65,18 @@ fn open_descriptors(daemon: &Daemon) -> usize {
     fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("it runs").count()
 }
 
-fn notify_socket(daemon: &Daemon) -> UnixDatagram {
-    let pid = daemon.pid_of("web");
-    let mut address = String::new();
-    wait_until("the program is executed", || {
+/// What `NOTIFY_SOCKET` is for this program.
+pub(crate) fn notify_address(daemon: &Daemon, program: &str) -> String {
+    let pid = daemon.pid_of(program);
+    wait_for("the program is executed", || {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let environment = String::from_utf8_lossy(&environment).into_owned();
-        address = environment
-            .split('\0')
-            .find_map(|entry| entry.strip_prefix("NOTIFY_SOCKET="))
-            .unwrap_or_default()
-            .to_owned();
-        !address.is_empty()
-    });
+        environment.split('\0').find_map(|entry| Some(entry.strip_prefix("NOTIFY_SOCKET=")?.to_owned()))
+    })
+}
+
+fn notify_socket(daemon: &Daemon) -> UnixDatagram {
+    let address = notify_address(daemon, "web");
     let socket = UnixDatagram::unbound().expect("a socket can be made");
     match address.strip_prefix('@') {
         Some(name) => {

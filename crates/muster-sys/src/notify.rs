@@ -17,6 +17,7 @@ use std::path::Path;
 use crate::fd::{check, uninterrupted};
 use crate::release::{Exposed, without_waiting};
 use crate::signal::Pid;
+use crate::trusted::random;
 
 /// Who sent a message, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +55,12 @@ impl NotifySocket {
         Ok(socket)
     }
 
-    /// Makes a socket that needs no file: unix(7), "abstract". Its name is written with an `@` in front.
-    pub fn abstract_named(name: &str) -> io::Result<NotifySocket> {
-        NotifySocket::from(UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)?)
+    /// Makes a socket that needs no file: unix(7), "abstract". Its name, written with an `@` in front, begins like this and
+    /// cannot be guessed, since everyone can take one that is free.
+    pub fn abstract_below(prefix: &str) -> io::Result<(NotifySocket, String)> {
+        let name = random().map_or_else(|_| prefix.to_owned(), |random| format!("{prefix}-{random:016x}"));
+        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+        Ok((NotifySocket::from(socket)?, name))
     }
 
     fn from(socket: UnixDatagram) -> io::Result<NotifySocket> {
@@ -214,12 +218,13 @@ mod tests {
     }
 
     #[test]
-    fn an_abstract_socket_needs_no_file() {
-        let name = format!("muster-test-{}", std::process::id());
-        let socket = NotifySocket::abstract_named(&name).unwrap();
+    fn an_abstract_socket_needs_no_file_and_its_name_cannot_be_taken() {
+        let prefix = format!("muster-test-{}", std::process::id());
+        let (socket, name) = NotifySocket::abstract_below(&prefix).unwrap();
         let sender = UnixDatagram::unbound().unwrap();
         sender.send_to_addr(b"x", &SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         assert_eq!(socket.receive(&mut [0; 4]).unwrap().length, 1);
-        assert!(NotifySocket::abstract_named(&name).is_err(), "nobody else can take the name");
+        let (_second, other) = NotifySocket::abstract_below(&prefix).unwrap();
+        assert!(other != name && other.starts_with(&prefix));
     }
 }
