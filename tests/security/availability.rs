@@ -49,3 +49,27 @@ fn time_that_the_daemon_was_stopped_counts_against_nobody() {
     daemon.wait();
     assert!(resumed.elapsed() > Duration::from_secs(2), "killed {:?} after the pause", resumed.elapsed());
 }
+
+/// Each run left a process behind that hid from the daemon and held its pipes: in the end no program could be started.
+#[test]
+fn hidden_processes_of_ended_runs_do_not_take_all_descriptors() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let hidden = directory.path().join("hidden");
+    // Nothing is left that links it to its run: see docs/explanation/security.md.
+    let script = format!(
+        "prlimit --pid $$$$ --locks=9:9 --rss=9:9; (env -i setsid sh -c 'echo > {0}; exec sleep 1000' &); \
+         while [ ! -s {0} ]; do sleep 0.01; done; rm {0}; exit 1",
+        hidden.display()
+    );
+    let programs = format!(
+        "[program.leaves]\ncommand = [\"sh\", \"-c\", {script:?}]\nstartsecs = 0\nstartretries = \"unlimited\"\n\
+         backoff = {{ delay = \"0s\" }}\n[program.other]\ncommand = \"sleep 1000\"\nstartsecs = 0\n"
+    );
+    let daemon = Setting::supervising(programs).wrapped(&["prlimit", "--nofile=64:64", "--"]).start();
+    daemon.log.wait_for_many(40, "leaves", "will be started again");
+    daemon.ctl_well(&["restart", "other"]);
+    let log = daemon.log.text();
+    assert!(!log.contains("oo many open files"), "{}", daemon.story());
+    // What was left behind at last is still read, and none of it is killed for being read no longer.
+    assert!(daemon.processes().len() >= 40, "{}", daemon.story());
+}

@@ -78,6 +78,7 @@ fn the_daemon_is_alive_while_it_lists_thousands_of_processes() {
             let asking = scope.spawn(|| (0..5).for_each(|_| assert_eq!(daemon.client.get(path).status, 200)));
             latest_while(&daemon, || !asking.is_finished())
         });
+        eprintln!("{path}: alive after {latest:?}");
         assert!(latest < LATE, "{path}: {latest:?}");
     }
 }

@@ -231,3 +231,64 @@ fn a_file_that_cannot_be_made_is_told_before_anything_is_written() {
         line.message == "cannot write a log file, its lines are lost until it works again"
     });
 }
+
+/// What the attacker does to one of its files, by a number.
+fn shuffle(theirs: &Path, secret: &Path, number: u64) {
+    let rotated = |number: u64| theirs.join(format!("app.log.{}", number % 6));
+    let some = match (number >> 8) % 4 {
+        0 => theirs.join("app.log"),
+        1 => theirs.join("app.log.gz.unfinished"),
+        2 => theirs.join(format!("app.log.{}.gz", (number >> 12) % 6)),
+        _ => rotated(number >> 12),
+    };
+    let there = || fs::symlink_metadata(&some).map(|about| about.file_type());
+    // Whatever fails has been changed by the daemon meanwhile.
+    let _ = match number % 8 {
+        0 => symlink(secret, &some),
+        1 => fs::hard_link(secret, &some),
+        2 => nix::unistd::mkfifo(&some, nix::sys::stat::Mode::S_IRWXU).map_err(Into::into),
+        3 => fs::create_dir(&some),
+        4 => fs::rename(&some, rotated(number >> 20)),
+        5 if there().is_ok_and(|kind| kind.is_file()) && fs::metadata(&some).is_ok_and(|about| about.nlink() == 1) => {
+            fs::File::options().write(true).open(&some).and_then(|file| file.set_len((number >> 20) % 40_000))
+        }
+        _ if there().is_ok_and(|kind| kind.is_dir()) => fs::remove_dir(&some),
+        _ => fs::remove_file(&some),
+    };
+    let _ = std::os::unix::fs::lchown(&some, Some(ATTACKER), Some(ATTACKER)).and_then(|()| {
+        // The secret has two names now, and stays root's.
+        if fs::symlink_metadata(&some)?.nlink() > 1 { chown(secret, Some(0), Some(0)) } else { Ok(()) }
+    });
+}
+
+#[test]
+fn an_attacker_that_shuffles_its_log_files_all_the_time_gains_nothing() {
+    let Some(scene) = Scene::new() else { return };
+    let script = "i=0; while :; do echo $i 0123456789012345678901234567890123456789; i=$((i+1)); done";
+    let program =
+        scene.program(script, "theirs/app.log", "max_size = \"10KB\", max_files = 5, compress = true, memory = 0");
+    let daemon = Setting::supervising(program).start();
+    wait_for_text(&scene.at("theirs/app.log"), " 0123456789");
+    let mut number = 0x9e37_79b9_7f4a_7c15_u64;
+    for round in 0..4000 {
+        number ^= number << 13;
+        number ^= number >> 7;
+        number ^= number << 17;
+        shuffle(&scene.at("theirs"), &scene.at("secret"), number);
+        if round % 400 == 0 {
+            daemon.ctl(&["clear", "app"]);
+            let shown = daemon.ctl(&["logs", "app"]);
+            assert!(!format!("{shown:?}").contains("root's words"), "{shown:?}");
+            daemon.signal(12);
+        }
+    }
+    assert_eq!(scene.secret(), "root's words\n");
+    let about = fs::metadata(scene.at("secret")).expect("it is there");
+    assert_eq!((about.uid(), about.mode() & 0o7777), (0, 0o600));
+    // Left alone with an empty directory, it goes on.
+    fs::remove_dir_all(scene.at("theirs")).expect("we are root");
+    fs::create_dir(scene.at("theirs")).expect("it is new");
+    chown(scene.at("theirs"), Some(ATTACKER), Some(ATTACKER)).expect("we are root");
+    wait_for_text(&scene.at("theirs/app.log"), " 0123456789");
+    assert_eq!(daemon.client.get("/livez").status, 200);
+}

@@ -1,9 +1,12 @@
 //! Messages and processes that claim to belong to another program.
 
 use std::fs;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 
+use crate::descriptors::notify_address;
 use crate::harness::{self, Setting, puppet, skip, wait_until};
 
 const NOT_ITS_OWN: &str = "ignored a message of a process that is not the program's";
@@ -116,4 +119,27 @@ fn a_program_that_is_stopping_by_itself_is_not_watched_any_more() {
         .start();
     let web = daemon.wait_for_state("web", "EXITED");
     assert_eq!(web["exit"]["code"], 7, "{}", daemon.story());
+}
+
+/// Runs are counted, so a program that knew its own socket's name had taken those of the runs to come: they failed.
+#[test]
+fn nobody_takes_the_sockets_of_runs_to_come() {
+    // Where other users cannot get to the control socket's directory, sockets have names in place of files.
+    let web = "[program.web]\ncommand = \"sleep 1000\"\nready = \"notify\"\nstartsecs = 0\n";
+    let close = "chmod 700 \"$(dirname \"$3\")\"; exec \"$@\"";
+    let daemon = Setting::supervising(web).wrapped(&["sh", "-c", close, "sh"]).start();
+    let first = daemon.wait_for_state("web", "STARTING")["pid"].clone();
+    let address = notify_address(&daemon, "web");
+    let Some((names, _)) = address.strip_prefix('@').and_then(|name| name.rsplit_once('/')) else {
+        return skip("the sockets have files where the daemon is not root");
+    };
+    let take =
+        |run| SocketAddr::from_abstract_name(format!("{names}/{run}")).and_then(|name| UnixDatagram::bind_addr(&name));
+    let _taken: Vec<_> = (0..100).map(take).collect();
+    daemon.client.post("/v1/programs/web/restart?wait=0");
+    wait_until("it is restarted", || {
+        let web = daemon.program("web");
+        web["pid"].is_number() && web["pid"] != first
+    });
+    assert!(daemon.log.saying("cannot spawn").is_empty(), "{}", daemon.story());
 }

@@ -8,6 +8,7 @@ mod harness;
 mod availability;
 mod clients;
 mod configuration;
+mod descriptors;
 mod files;
 mod floods;
 mod identity;

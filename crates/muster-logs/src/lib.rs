@@ -397,7 +397,16 @@ pub struct Recorder {
     run: u64,
 }
 
+/// Stands for an instance as long as anything is recorded of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct InstanceId(usize);
+
 impl Recorder {
+    /// Whose output it is.
+    pub(crate) fn instance(&self) -> InstanceId {
+        InstanceId(Arc::as_ptr(&self.memory).addr())
+    }
+
     /// Keeps what was written at this time.
     pub fn record(&self, bytes: &[u8], at: SystemTime) {
         self.memory.push(self.source, self.run, at, bytes);

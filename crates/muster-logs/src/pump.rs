@@ -13,6 +13,7 @@
 mod driver;
 mod succession;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -22,10 +23,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use tracing::error;
+use tracing::{error, warn};
 
 use self::driver::Driver;
-use super::Consoles;
 use super::backlog::{Origin, Room};
 use super::drain::Notice;
 use super::files::Files;
@@ -34,6 +34,7 @@ use super::policy::FilePolicy;
 use super::queue::Waiter;
 use super::siphon::Siphon;
 use super::stream::{Moment, Scratch, Stream};
+use super::{Consoles, InstanceId};
 
 const BUFFER: usize = 256 * 1024;
 const ORDERS: u64 = u64::MAX;
@@ -43,6 +44,9 @@ const ENDING: Duration = Duration::from_millis(5);
 
 /// After so long without anything to read, the beginning of a line goes out and memory is given back.
 const REST: Duration = Duration::from_secs(1);
+
+/// So many ended runs of an instance are still read, where processes that they left behind hold their pipes.
+const MOST_ENDED: usize = 4;
 
 /// So many pipes are made larger at most: an unprivileged user's pipes may have 64 MiB together, its programs' among them.
 const LARGE_PIPES: usize = 64;
@@ -86,6 +90,7 @@ impl Pump {
             consoles,
             streams: HashMap::new(),
             runs: HashMap::new(),
+            instances: HashMap::new(),
             files: Files::default(),
             next_token: 0,
             large_pipes: 0,
@@ -152,6 +157,8 @@ struct Worker {
     streams: HashMap<u64, Box<Stream>>,
     /// The streams of a run.
     runs: HashMap<u64, Vec<u64>>,
+    /// The runs of an instance that have streams, the oldest first.
+    instances: HashMap<InstanceId, VecDeque<u64>>,
     files: Files,
     next_token: u64,
     large_pipes: usize,
@@ -213,8 +220,26 @@ impl Worker {
         self.next_token += 1;
         stream.files.iter().for_each(|path| self.files.attach(path, policy));
         self.runs.entry(stream.run).or_default().push(token);
+        self.leave_oldest(stream.recorder.instance(), stream.run);
         self.streams.insert(token, stream);
         self.watch(token);
+    }
+
+    /// A program can leave processes behind at each of its ends that hold its pipes and belong to no run any more. It must
+    /// not take the descriptors of all others with that, so the oldest are not read any longer.
+    fn leave_oldest(&mut self, instance: InstanceId, new: u64) {
+        let runs = self.instances.entry(instance).or_default();
+        if runs.back() == Some(&new) {
+            return;
+        }
+        runs.push_back(new);
+        if runs.len() <= 1 + MOST_ENDED {
+            return;
+        }
+        let Some(run) = runs.pop_front() else { return };
+        warn!(run, "does not read any more what processes write that an ended run has left behind");
+        let tokens = self.runs.get(&run).into_iter().flatten();
+        self.chores.extend(tokens.flat_map(|&token| [Chore::Drain(token), Chore::Close(token)]));
     }
 
     fn watch(&mut self, token: u64) {
@@ -290,6 +315,16 @@ impl Worker {
             tokens.retain(|&other| other != token);
             if tokens.is_empty() {
                 self.runs.remove(&stream.run);
+                self.forget_run(stream.recorder.instance(), stream.run);
+            }
+        }
+    }
+
+    fn forget_run(&mut self, instance: InstanceId, run: u64) {
+        if let Entry::Occupied(mut entry) = self.instances.entry(instance) {
+            entry.get_mut().retain(|&other| other != run);
+            if entry.get().is_empty() {
+                entry.remove();
             }
         }
     }

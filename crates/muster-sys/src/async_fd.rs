@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::pollset::PollSet;
+use crate::release::Exposed;
 use crate::signal::Signals;
 
 /// A type whose descriptor is one and the same while the value lives and is not mutably borrowed.
@@ -24,6 +25,8 @@ pub unsafe trait Steady: AsFd + 'static {}
 
 // SAFETY: each owns one descriptor, opened when the value was made and closed when it is dropped.
 unsafe impl Steady for OwnedFd {}
+// SAFETY: as above; what is inside is only taken out to be dropped.
+unsafe impl Steady for Exposed<OwnedFd> {}
 // SAFETY: as above.
 unsafe impl Steady for File {}
 // SAFETY: as above.

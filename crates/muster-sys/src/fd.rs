@@ -33,7 +33,7 @@ pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Calls it again as long as a signal came in between.
-fn uninterrupted(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
+pub(crate) fn uninterrupted(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
     loop {
         let count = call();
         match usize::try_from(count) {

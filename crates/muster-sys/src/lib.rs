@@ -16,6 +16,7 @@ pub mod notify;
 pub mod oom;
 pub mod pollset;
 pub mod reap;
+pub mod release;
 pub mod rights;
 pub mod say;
 pub mod signal;

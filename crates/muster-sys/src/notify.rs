@@ -1,23 +1,23 @@
 //! The sockets on which programs tell about themselves: sd_notify(3).
 //!
 //! One socket for each run, so whose message it is is known by where it came. The kernel adds who sent it
-//! (`SO_PASSCRED`). Descriptors that come along are received, so that they can be closed when the message has been taken
-//! in, which is what `BARRIER=1` waits for. Knows nothing of what messages mean; `musterd` does.
+//! (`SO_PASSCRED`). Descriptors that come along are never received: they are closed with the message, when it has been taken
+//! in, which is what `BARRIER=1` waits for, and [`crate::release`] sees to it that nobody waits for that. Knows nothing of
+//! what messages mean; `musterd` does.
 
 use std::fs;
 use std::io;
 use std::mem::{size_of, zeroed};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 
-use crate::fd::check;
+use crate::fd::{check, uninterrupted};
+use crate::release::{Exposed, without_waiting};
 use crate::signal::Pid;
-
-/// The most that the kernel passes with one message: `SCM_MAX_FD`.
-const MOST_DESCRIPTORS: usize = 253;
+use crate::trusted::random;
 
 /// Who sent a message, as the kernel says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub struct Sender {
     pub uid: u32,
 }
 
-/// A message. Dropping it closes the descriptors that came with it.
-#[derive(Debug)]
+/// A message, as it waits to be taken off the socket: [`NotifySocket::take_off`].
+#[derive(Clone, Copy, Debug)]
 pub struct Received {
     /// How much of the buffer it fills.
     pub length: usize,
@@ -37,14 +37,14 @@ pub struct Received {
     pub is_truncated: bool,
     /// Who sent it. Always there, unless the kernel has no room to say so.
     pub sender: Option<Sender>,
-    /// What came with it.
-    pub descriptors: Vec<OwnedFd>,
+    /// Whether descriptors came with it.
+    pub has_descriptors: bool,
 }
 
 /// A socket for one run.
 #[derive(Debug)]
 pub struct NotifySocket {
-    socket: UnixDatagram,
+    socket: Exposed<UnixDatagram>,
 }
 
 impl NotifySocket {
@@ -55,9 +55,12 @@ impl NotifySocket {
         Ok(socket)
     }
 
-    /// Makes a socket that needs no file: unix(7), "abstract". Its name is written with an `@` in front.
-    pub fn abstract_named(name: &str) -> io::Result<NotifySocket> {
-        NotifySocket::from(UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name)?)?)
+    /// Makes a socket that needs no file: unix(7), "abstract". Its name, written with an `@` in front, begins like this and
+    /// cannot be guessed, since everyone can take one that is free.
+    pub fn abstract_below(prefix: &str) -> io::Result<(NotifySocket, String)> {
+        let name = random().map_or_else(|_| prefix.to_owned(), |random| format!("{prefix}-{random:016x}"));
+        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+        Ok((NotifySocket::from(socket)?, name))
     }
 
     fn from(socket: UnixDatagram) -> io::Result<NotifySocket> {
@@ -67,67 +70,64 @@ impl NotifySocket {
         let option = (&raw const on).cast();
         // SAFETY: the kernel reads one number from `on`.
         check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, option, size) })?;
-        Ok(NotifySocket { socket })
+        Ok(NotifySocket { socket: Exposed::new(socket) })
     }
 
-    /// Takes the next message; `WouldBlock` when there is none.
+    /// Looks at the next message, `WouldBlock` when there is none. It is there until it is taken off.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        // In words of the size that alignment needs.
-        let mut control = [0_u64; (control_bytes()).div_ceil(size_of::<u64>())];
+        // In words of the size that alignment needs. There is room for the credentials, which the kernel writes first.
+        let mut control = [0_u64; CONTROL_BYTES.div_ceil(size_of::<u64>())];
         let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         // SAFETY: all-zero bytes are a valid msghdr; C libraries pad it differently, so it cannot be written out.
         let mut header: libc::msghdr = unsafe { zeroed() };
         header.msg_iov = &mut part;
         header.msg_iovlen = 1;
         header.msg_control = control.as_mut_ptr().cast();
-        header.msg_controllen = size_of_val(&control) as _;
+        header.msg_controllen = CONTROL_BYTES as _;
         // SAFETY: the header leads to `part`, `buffer` and `control`, which all live through the call.
-        let length = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &mut header, libc::MSG_CMSG_CLOEXEC) };
+        let length = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &mut header, libc::MSG_PEEK) };
         let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
         let is_truncated = header.msg_flags & libc::MSG_TRUNC != 0;
-        let mut received = Received { length, is_truncated, sender: None, descriptors: Vec::new() };
+        let has_descriptors = header.msg_flags & libc::MSG_CTRUNC != 0;
         // SAFETY: the kernel has just filled what the header leads to.
-        unsafe { take_control(&header, &mut received) };
-        Ok(received)
+        let sender = unsafe { sender(&header) };
+        Ok(Received { length, is_truncated, sender, has_descriptors })
+    }
+
+    /// Takes this message, the next one, off the socket and closes the descriptors that came with it.
+    pub fn take_off(&self, message: &Received) {
+        // SAFETY: there is no room that the kernel could write to.
+        let take = || unsafe { libc::recv(self.socket.as_raw_fd(), std::ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
+        // It is there: nobody else reads.
+        let _ = match message.has_descriptors {
+            true => without_waiting(|| uninterrupted(take)),
+            false => uninterrupted(take),
+        };
     }
 }
 
-const fn control_bytes() -> usize {
-    // SAFETY: CMSG_SPACE only calculates.
-    unsafe {
-        libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) as usize
-            + libc::CMSG_SPACE((MOST_DESCRIPTORS * size_of::<libc::c_int>()) as u32) as usize
-    }
-}
+// SAFETY: CMSG_SPACE only calculates.
+const CONTROL_BYTES: usize = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) as usize };
 
-/// Takes in what came along.
+/// Who sent it, as the kernel says.
 ///
 /// # Safety
-/// `header` was filled by recvmsg(2), and everything it leads to is still there. To be called once: the descriptors are
-/// taken over.
-unsafe fn take_control(header: &libc::msghdr, received: &mut Received) {
+/// `header` was filled by recvmsg(2), and everything it leads to is still there.
+unsafe fn sender(header: &libc::msghdr) -> Option<Sender> {
     // SAFETY: the CMSG functions stay within the control bytes, which the kernel has filled; data may be unaligned.
     unsafe {
         let mut next = libc::CMSG_FIRSTHDR(header);
         while !next.is_null() {
             let length = (*next).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-            let data = libc::CMSG_DATA(next);
-            match ((*next).cmsg_level, (*next).cmsg_type) {
-                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if length >= size_of::<libc::ucred>() => {
-                    let sender = data.cast::<libc::ucred>().read_unaligned();
-                    received.sender = Some(Sender { pid: Pid(sender.pid), uid: sender.uid });
-                }
-                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
-                    for number in 0..length / size_of::<libc::c_int>() {
-                        let descriptor = data.cast::<libc::c_int>().add(number).read_unaligned();
-                        received.descriptors.push(OwnedFd::from_raw_fd(descriptor));
-                    }
-                }
-                _ => {}
+            let is_sender = ((*next).cmsg_level, (*next).cmsg_type) == (libc::SOL_SOCKET, libc::SCM_CREDENTIALS);
+            if is_sender && length >= size_of::<libc::ucred>() {
+                let sender = libc::CMSG_DATA(next).cast::<libc::ucred>().read_unaligned();
+                return Some(Sender { pid: Pid(sender.pid), uid: sender.uid });
             }
             next = libc::CMSG_NXTHDR(header, next);
         }
     }
+    None
 }
 
 impl AsFd for NotifySocket {
@@ -140,6 +140,7 @@ impl AsFd for NotifySocket {
 mod tests {
     use super::*;
     use std::io::Read;
+    use std::os::fd::OwnedFd;
     use std::path::PathBuf;
 
     fn socket() -> (NotifySocket, PathBuf, tempfile::TempDir) {
@@ -181,7 +182,9 @@ mod tests {
         assert_eq!((&buffer[..received.length], received.is_truncated), (&b"READY=1"[..], false));
         // SAFETY: getuid cannot fail.
         let own = Sender { pid: Pid::this(), uid: unsafe { libc::getuid() } };
-        assert_eq!((received.sender, received.descriptors.len()), (Some(own), 0));
+        assert_eq!((received.sender, received.has_descriptors), (Some(own), false));
+        socket.take_off(&received);
+        assert_eq!(socket.receive(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
     }
 
@@ -193,12 +196,12 @@ mod tests {
         assert!(send_with(&path, b"BARRIER=1", Some(&writer)));
         drop(writer);
         let received = socket.receive(&mut [0; 64]).unwrap();
-        assert_eq!(received.descriptors.len(), 1);
+        assert!(received.has_descriptors && received.sender.is_some());
         let reader = OwnedFd::from(reader);
         crate::fd::set_nonblocking(reader.as_fd()).unwrap();
         let mut reader = fs::File::from(reader);
         assert_eq!(reader.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        drop(received);
+        socket.take_off(&received);
         assert_eq!(reader.read(&mut [0]).unwrap(), 0, "the other end is closed");
     }
 
@@ -210,16 +213,18 @@ mod tests {
         let received = socket.receive(&mut buffer).unwrap();
         assert!(received.is_truncated && received.sender.is_some());
         assert_eq!(buffer, [b'x'; 16]);
+        socket.take_off(&received);
         assert_eq!(socket.receive(&mut buffer).unwrap_err().kind(), io::ErrorKind::WouldBlock, "the rest is lost");
     }
 
     #[test]
-    fn an_abstract_socket_needs_no_file() {
-        let name = format!("muster-test-{}", std::process::id());
-        let socket = NotifySocket::abstract_named(&name).unwrap();
+    fn an_abstract_socket_needs_no_file_and_its_name_cannot_be_taken() {
+        let prefix = format!("muster-test-{}", std::process::id());
+        let (socket, name) = NotifySocket::abstract_below(&prefix).unwrap();
         let sender = UnixDatagram::unbound().unwrap();
         sender.send_to_addr(b"x", &SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         assert_eq!(socket.receive(&mut [0; 4]).unwrap().length, 1);
-        assert!(NotifySocket::abstract_named(&name).is_err(), "nobody else can take the name");
+        let (_second, other) = NotifySocket::abstract_below(&prefix).unwrap();
+        assert!(other != name && other.starts_with(&prefix));
     }
 }

@@ -1,6 +1,6 @@
 //! Signals in and out: a signalfd for what is sent to the daemon, kill(2) for what the daemon sends.
 //!
-//! Nothing here installs a handler. Signals are blocked once, by [`crate::boot::take_signals`], and then read like
+//! Nothing here installs a handler (only [`crate::release`] has one, that does nothing). Signals are blocked once, by [`crate::boot::take_signals`], and then read like
 //! any other message, with their sender. What they mean is decided in `musterd`.
 
 use std::cell::RefCell;

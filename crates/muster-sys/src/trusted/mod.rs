@@ -20,6 +20,7 @@ use std::io;
 
 pub use identity::Identity;
 pub use judge::Trust;
+pub(crate) use place::random;
 pub use place::{Access, Creation, Inode, Opened, Place};
 pub use walk::Missing;
 

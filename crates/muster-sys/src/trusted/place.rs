@@ -250,7 +250,7 @@ fn existing(result: io::Result<()>) -> io::Result<bool> {
 }
 
 /// From getrandom(2), or from its device where a seccomp profile takes the call away.
-fn random() -> io::Result<u64> {
+pub(crate) fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
     // SAFETY: the kernel writes at most 8 bytes into `bytes`, and so few come whole once the pool is ready.
     let count = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };

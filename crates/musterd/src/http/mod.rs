@@ -8,6 +8,7 @@ pub(crate) mod access;
 mod action;
 mod answer;
 mod body;
+mod client_stream;
 mod config;
 mod events;
 #[cfg(fuzzing)]

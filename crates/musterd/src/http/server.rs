@@ -16,11 +16,13 @@ use std::time::{Duration, Instant};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use muster_sys::async_fd::Watched;
-use tokio::net::{UnixListener, UnixStream};
+use muster_sys::release::Exposed;
+use tokio::net::UnixListener;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use super::answer;
+use super::client_stream::ClientStream;
 use super::stream::Busy;
 use super::tickets::{Desk, Rank};
 use crate::budget::Budget;
@@ -64,7 +66,8 @@ impl Server {
     pub(crate) fn start(listener: UnixListener, shared: Rc<Shared>) -> Server {
         let connections = Connections::within(Rc::clone(&shared.budget));
         let desk = Desk::of(&shared.budget);
-        let accepting = tokio::task::spawn_local(accept_for_ever(listener, shared, desk, connections.clone()));
+        let accepting =
+            tokio::task::spawn_local(accept_for_ever(Exposed::new(listener), shared, desk, connections.clone()));
         Server { connections, accepting: accepting.abort_handle() }
     }
 
@@ -81,7 +84,7 @@ impl Server {
     }
 }
 
-async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, desk: Desk, connections: Connections) {
+async fn accept_for_ever(listener: Exposed<UnixListener>, shared: Rc<Shared>, desk: Desk, connections: Connections) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -92,7 +95,7 @@ async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, desk: Desk,
         };
         match accepted {
             Ok((stream, _)) => {
-                serve(stream, &shared, &desk, &connections);
+                serve(ClientStream::from(stream), &shared, &desk, &connections);
                 // In a burst, those that were closed must go before the next one is taken: until their tasks have had
                 // their turn their descriptors are open. And who has just come is heard before it can be closed. Where
                 // there is room for more the next is taken at once, however much others make the loop do in a turn.
@@ -114,8 +117,8 @@ fn is_no_newcomer(connection: &Connection) -> bool {
     connection.since.elapsed() >= ACCEPT_PAUSE
 }
 
-fn serve(stream: UnixStream, shared: &Rc<Shared>, desk: &Desk, connections: &Connections) {
-    let Ok(uid) = stream.peer_cred().map(|peer| peer.uid()) else { return };
+fn serve(stream: ClientStream, shared: &Rc<Shared>, desk: &Desk, connections: &Connections) {
+    let Ok(uid) = stream.uid() else { return };
     let rank = shared.access.borrow().rank(uid);
     if !connections.make_room(rank) {
         return;
@@ -150,8 +153,8 @@ fn serve(stream: UnixStream, shared: &Rc<Shared>, desk: &Desk, connections: &Con
 /// for. Nothing is sent to it while there is nothing, so it would not be noticed;
 /// and a client that has only finished sending is still there. The end of both directions is told (`EPOLLHUP`, epoll_ctl(2))
 /// to who asks for nothing else.
-fn hang_up<'a>(stream: &UnixStream, is_streaming: &'a Cell<bool>) -> impl Future<Output = ()> + use<'a> {
-    let copy = stream.as_fd().try_clone_to_owned();
+fn hang_up<'a>(stream: &ClientStream, is_streaming: &'a Cell<bool>) -> impl Future<Output = ()> + use<'a> {
+    let copy = stream.as_fd().try_clone_to_owned().map(Exposed::new);
     async move {
         poll_fn(|_| if is_streaming.get() { Poll::Ready(()) } else { Poll::Pending }).await;
         // Where there is no descriptor for this it is noticed when something is sent.
@@ -165,7 +168,7 @@ fn hang_up<'a>(stream: &UnixStream, is_streaming: &'a Cell<bool>) -> impl Future
 }
 
 async fn talk(
-    stream: UnixStream,
+    stream: ClientStream,
     (shared, desk): (Rc<Shared>, Desk),
     uid: u32,
     is_busy: Rc<Cell<bool>>,

@@ -6,10 +6,12 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use muster_spec::{ControlSpec, UserSpec};
+use muster_sys::release::refuse_descriptors;
 use muster_sys::trusted::{Access, Creation, Missing, Place as Judged, Refusal, Trust};
 use muster_sys::user::Accounts;
 use nix::fcntl::{Flock, FlockArg};
@@ -139,6 +141,7 @@ fn listen(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<UnixL
         _ => {}
     }
     let listener = UnixListener::bind(&new)?;
+    refuse_descriptors(listener.as_fd());
     let finished = (|| {
         if let Some((uid, gid)) = owner {
             lchown(&new, Some(uid), Some(gid))?;

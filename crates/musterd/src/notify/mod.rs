@@ -203,7 +203,9 @@ impl Notify {
                 warn!(%program, %run, %pid, uid, suppressed, "ignored a message of a process that is not the program's");
             }
             // Only now its descriptors are closed, for which a sender with BARRIER=1 waits.
-            drop(received);
+            if let Some(socket) = &teller.socket {
+                socket.take_off(&received);
+            }
         }
         heard
     }
@@ -294,8 +296,8 @@ impl Teller {
         if message.wants_store
             && let Some(suppressed) = pass(Notice::Store)
         {
-            let descriptors = received.descriptors.len();
-            warn!(%program, %run, descriptors, suppressed, "does not keep descriptors for programs (FDSTORE=1), they were closed");
+            let with_descriptors = received.has_descriptors;
+            warn!(%program, %run, with_descriptors, suppressed, "does not keep descriptors for programs (FDSTORE=1), they were closed");
         }
     }
 }

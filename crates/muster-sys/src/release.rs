@@ -1,0 +1,166 @@
+//! Releasing what others have sent to a socket of the daemon's, without waiting for it.
+//!
+//! Whoever closes a file for the last time may have to wait: a TCP socket with `SO_LINGER` and bytes that its peer does not
+//! read keeps its closer for as long as its maker wanted (socket(7)). Descriptors that arrive on a Unix socket are closed by
+//! the one who receives them, or who closes the socket before they are received: unix(7), `SCM_RIGHTS`. They may be Unix
+//! sockets themselves, with more of the kind inside. So everyone who may write to a socket could stop the daemon.
+//!
+//! Such a wait ends when a signal comes. [`without_waiting`] has a timer send one to the thread every half millisecond, and
+//! the kernel closes everything that one call has left over while it is pending. Descriptors are never received, so they
+//! take no place in the daemon's table and no file system is asked to flush.
+
+use std::cell::OnceCell;
+use std::io;
+use std::mem::zeroed;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Once;
+
+use crate::fd::{check, uninterrupted};
+use crate::signal::{blocked, set_blocked};
+
+/// Sent by the timer. Blocked at all other times, so one that somebody else sends is read like the others.
+const WAKING: libc::c_int = libc::SIGVTALRM;
+
+const INTERVAL_NS: libc::c_long = 500_000;
+
+/// From <linux/signal.h>; libc lacks it for musl.
+const SIGEV_THREAD_ID: libc::c_int = 4;
+
+/// From <asm-generic/socket.h>, since Linux 6.16.
+const SO_PASSRIGHTS: libc::c_int = 83;
+
+/// Does something that may close what others have sent. It must do with calls that end early because of a signal.
+pub fn without_waiting<R>(act: impl FnOnce() -> R) -> R {
+    thread_local! {
+        static TIMER: OnceCell<Option<Timer>> = const { OnceCell::new() };
+    }
+    // At the end of a thread, when its timer is gone already, there is no harm in waiting.
+    let timer = TIMER.try_with(|timer| timer.get_or_init(|| Timer::new().ok()).as_ref().map(|timer| timer.id));
+    let Some(id) = timer.ok().flatten() else { return act() };
+    let before = blocked().and_then(|before| set_blocked(before.without(&[WAKING])));
+    set_timer(id, INTERVAL_NS);
+    let result = act();
+    // What it has sent by now is delivered before this returns, so none is left over to be read as a message.
+    set_timer(id, 0);
+    if let Ok(before) = before {
+        let _ = set_blocked(before);
+    }
+    result
+}
+
+/// A timer of the thread that made it.
+struct Timer {
+    id: libc::c_int,
+}
+
+impl Timer {
+    fn new() -> io::Result<Timer> {
+        static HANDLED: Once = Once::new();
+        HANDLED.call_once(handle);
+        // SAFETY: all-zero bytes are a valid sigevent.
+        let mut event: libc::sigevent = unsafe { zeroed() };
+        event.sigev_notify = SIGEV_THREAD_ID;
+        event.sigev_signo = WAKING;
+        // SAFETY: gettid always succeeds and touches no memory.
+        event.sigev_notify_thread_id = unsafe { libc::syscall(libc::SYS_gettid) } as libc::c_int;
+        let mut id: libc::c_int = 0;
+        // SAFETY: both pointers are to what timer_create(2) says of the kernel's own call, and live through it.
+        let made = unsafe { libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, &raw mut event, &raw mut id) };
+        if made == -1 { Err(io::Error::last_os_error()) } else { Ok(Timer { id }) }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        // SAFETY: the timer is ours.
+        unsafe { libc::syscall(libc::SYS_timer_delete, self.id) };
+    }
+}
+
+/// Every so often from now on, or never for 0.
+fn set_timer(id: libc::c_int, nanoseconds: libc::c_long) {
+    // The kernel's itimerspec: the interval and the first time, in seconds and nanoseconds each.
+    let times: [libc::c_long; 4] = [0, nanoseconds, 0, nanoseconds];
+    let unwanted: *mut libc::c_long = std::ptr::null_mut();
+    // SAFETY: `times` lives through the call; the old times are not asked for. Fails for no arguments that are given here.
+    unsafe { libc::syscall(libc::SYS_timer_settime, id, 0, times.as_ptr(), unwanted) };
+}
+
+fn handle() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: all-zero bytes are a valid sigaction. The handler touches nothing; calls are not restarted after it.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        libc::sigaction(WAKING, &raw const action, std::ptr::null_mut());
+    }
+}
+
+/// Forbids that descriptors are sent to this Unix socket or to those that are accepted from it. Does nothing on a kernel
+/// older than Linux 6.16.
+pub fn refuse_descriptors(socket: BorrowedFd<'_>) {
+    let off: libc::c_int = 0;
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel reads one number from `off`.
+    let set =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, (&raw const off).cast(), size) };
+    // Where the kernel does not know it, those that read from the socket are prepared for descriptors.
+    let _ = check(set);
+}
+
+/// Reads from a Unix socket, `WouldBlock` when there is nothing. Descriptors that come with the bytes are an error.
+pub fn read_without_descriptors(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: all-zero bytes are a valid msghdr.
+    let mut header: libc::msghdr = unsafe { zeroed() };
+    header.msg_iov = &mut part;
+    header.msg_iovlen = 1;
+    // SAFETY: the header leads to `part` and `buffer`, which live through the call.
+    let receive = || unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, libc::MSG_DONTWAIT) };
+    let count = without_waiting(|| uninterrupted(receive))?;
+    if header.msg_flags & libc::MSG_CTRUNC != 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors are not accepted"));
+    }
+    Ok(count)
+}
+
+/// A socket in which there may be descriptors of others that nobody has received. Dropping it never waits for them.
+#[derive(Debug)]
+pub struct Exposed<T>(Option<T>);
+
+impl<T> Exposed<T> {
+    /// To be wrapped as soon as the socket is there.
+    pub fn new(socket: T) -> Exposed<T> {
+        Exposed(Some(socket))
+    }
+}
+
+impl<T> std::ops::Deref for Exposed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("only dropping takes it out")
+    }
+}
+
+impl<T> std::ops::DerefMut for Exposed<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("only dropping takes it out")
+    }
+}
+
+impl<T: AsFd> AsFd for Exposed<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        (**self).as_fd()
+    }
+}
+
+impl<T> Drop for Exposed<T> {
+    fn drop(&mut self) {
+        let socket = self.0.take();
+        without_waiting(|| drop(socket));
+    }
+}
+
+#[cfg(test)]
+mod tests;
