@@ -13,3 +13,4 @@ mod floods;
 mod identity;
 mod masking;
 mod stalls;
+mod turns;

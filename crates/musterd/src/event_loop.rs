@@ -143,16 +143,13 @@ impl EventLoop {
     /// Supervises until the core says that it is over, and gives the container's exit code, and until when there is time.
     pub(crate) async fn run(mut self) -> (u8, Option<Instant>) {
         self.inputs.push_back(Input::Booted);
-        let mut looked_at = Instant::now();
-        let mut longest = Duration::ZERO;
         loop {
             let is_settled = self.settle();
             self.console.release();
-            longest = longest.max(looked_at.elapsed());
             if !is_settled {
                 // Connections and probes have their turn, too.
                 tokio::task::yield_now().await;
-                looked_at = Instant::now();
+                self.shared.loop_turns.clock().look();
                 if let Ok(Some(received)) = self.signals.get_ref().next() {
                     self.handle_signals(received);
                 }
@@ -161,13 +158,14 @@ impl EventLoop {
             }
             if let Some(code) = self.exit {
                 self.send_deferred(u64::MAX);
+                let longest = self.shared.loop_turns.clock().longest();
                 debug!(milliseconds = longest.as_millis(), "the longest turn of the loop");
                 return (code, self.budget);
             }
             // What the daemon itself has spent on its work was not lost.
             let (asked, rested) = (self.next_deadline(), Instant::now());
             let happened = self.wait().await;
-            looked_at = Instant::now();
+            let looked_at = Instant::now();
             if asked.is_some_and(|at| looked_at.saturating_duration_since(at.max(rested)) > LATE) {
                 self.lose(looked_at.saturating_duration_since(rested));
             }
@@ -242,6 +240,7 @@ impl EventLoop {
         let signals = |signals: &Signals| signals.next()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
         tokio::select! {
             biased;
+            never = self.shared.loop_turns.looking() => match never {},
             received = self.signals.read_with(signals), if !is_crowded => Happened::Signal(received),
             tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
             () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,

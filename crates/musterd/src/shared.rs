@@ -25,6 +25,7 @@ use crate::http::slices::Turns;
 use crate::logs::memory::Memory;
 use crate::reload::{self, Configuration};
 use crate::tally::Tallies;
+use crate::turn_clock::LoopTurns;
 
 /// How many orders may wait for the loop. A connection that finds the queue full waits, and nobody else with it.
 pub(crate) const ORDERS: usize = 256;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Rc<Cell<Budget>>,
     /// It was made anew.
     pub(crate) divided: Notify,
+    /// How long the loop goes without a look at its sources.
+    pub(crate) loop_turns: Rc<LoopTurns>,
     /// Who writes a part of a long answer next.
     pub(crate) turns: Turns,
     /// How often it was told of an instance that SIGKILL has not ended it.
@@ -68,7 +71,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(
-        clock: Clock,
+        (clock, loop_turns): (Clock, LoopTurns),
         supervisor: Supervisor,
         children: Children,
         configuration: Configuration,
@@ -92,6 +95,7 @@ impl Shared {
             tallies: RefCell::default(),
             budget,
             divided: Notify::new(),
+            loop_turns: Rc::new(loop_turns),
             turns: Turns::default(),
             stuck: RefCell::default(),
             own_log,

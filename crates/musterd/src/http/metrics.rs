@@ -93,6 +93,14 @@ pub(crate) const FAMILIES: &[Family] = &[
         }),
     ),
     family(
+        "muster_loop_longest_turn_seconds",
+        "gauge",
+        "The longest time that the daemon went without a look at its signals while it had work to do.",
+        Daemon(|shared, samples| {
+            samples.plain(shared.loop_turns.clock().longest().as_secs_f64());
+        }),
+    ),
+    family(
         "process_cpu_seconds_total",
         "counter",
         "CPU time that the daemon itself has used.",
