@@ -69,6 +69,8 @@ pub(crate) struct EventLoop {
     kill_again: Option<Instant>,
     /// Runs that got a stop signal this turn, and cannot act on it while they are stopped.
     to_wake: Vec<RunId>,
+    /// The next effect, where it waits for a signal that is on its way to a tree.
+    held: Option<Effect>,
     /// How many programs are still to come up before the code that started them is given back.
     to_come_up: usize,
     /// Whether as many signals were taken as may be in a row, and the others come first now.
@@ -131,6 +133,7 @@ impl EventLoop {
             sweeps: BTreeMap::new(),
             kill_again: None,
             to_wake: Vec::new(),
+            held: None,
             to_come_up,
             has_many_signals: false,
             is_reaping: false,
@@ -371,7 +374,14 @@ impl EventLoop {
         let mut carried_out: usize = 0;
         let is_drained = loop {
             // The borrow must end before the effect is carried out, which reads the supervisor itself.
-            let effect = self.shared.supervisor.borrow_mut().poll_effect();
+            let effect = self.held.take().or_else(|| self.shared.supervisor.borrow_mut().poll_effect());
+            if !self.is_its_turn(effect.as_ref()) {
+                self.held = effect;
+                if !self.shared.children.borrow_mut().go_on_sending(end) || Instant::now() >= end {
+                    break false;
+                }
+                continue;
+            }
             let Some(effect) = effect else { break true };
             self.carry_out(effect);
             carried_out += 1;
@@ -382,11 +392,17 @@ impl EventLoop {
                 break false;
             }
         };
-        if !self.to_wake.is_empty() {
+        if !self.to_wake.is_empty() && !self.shared.children.borrow().is_sending() {
             self.shared.children.borrow_mut().wake(&self.to_wake);
             self.to_wake.clear();
         }
         is_drained
+    }
+
+    /// Whether an effect, or the end of all of them, need not wait for a signal that is on its way to a tree.
+    fn is_its_turn(&self, effect: Option<&Effect>) -> bool {
+        let children = self.shared.children.borrow();
+        effect.map_or(!children.is_sending(), |effect| children.may_precede_sending(effect))
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -398,12 +414,10 @@ impl EventLoop {
                 }
             }
             Effect::Signal { run, signal, scope } => {
-                let mut children = self.shared.children.borrow_mut();
-                children.observe(run);
-                children.signal(run, signal, scope);
+                self.shared.children.borrow_mut().signal(run, signal, scope);
             }
             Effect::Wake { run, scope: Scope::Main } => self.to_wake.push(run),
-            Effect::Wake { run, scope } => self.shared.children.borrow_mut().signal(run, Signal::CONT, scope),
+            Effect::Wake { run, scope } => self.shared.children.borrow_mut().wake_tree(run, scope),
             Effect::Sweep { run, signal } => {
                 let sweep = self.sweeps.entry(run).or_default();
                 sweep.unsent = Some(signal);
