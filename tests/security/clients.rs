@@ -84,7 +84,7 @@ fn the_daemon_is_alive_while_it_lists_thousands_of_processes() {
 }
 
 /// Connections of somebody who may only look, each with a request whose answer is not read.
-fn onlookers(daemon: &Daemon, count: usize, path: &str) -> Holder {
+pub(super) fn onlookers(daemon: &Daemon, count: usize, path: &str) -> Holder {
     let (words, variables) = puppet::command(&format!("asker {count} {path} {}", daemon.socket().display()));
     let uid = ONLOOKER.to_string();
     let mut command = std::process::Command::new("setpriv");
@@ -101,7 +101,7 @@ fn onlookers(daemon: &Daemon, count: usize, path: &str) -> Holder {
     Holder(child)
 }
 
-struct Holder(std::process::Child);
+pub(super) struct Holder(std::process::Child);
 
 impl Drop for Holder {
     fn drop(&mut self) {

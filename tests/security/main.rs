@@ -14,3 +14,4 @@ mod floods;
 mod identity;
 mod masking;
 mod stalls;
+mod turns;

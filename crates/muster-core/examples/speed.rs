@@ -10,8 +10,7 @@ use std::time::Duration;
 #[allow(clippy::disallowed_types)]
 use std::time::Instant;
 
-use muster_core::random::Random;
-use muster_core::{Effect, Input, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb};
+use muster_core::{Effect, Input, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb, random::Random};
 use muster_spec::{
     Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec,
     RestartPolicy, RunId, Signal, StopScope, StopSpec, StopStep, Target,

@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use muster_core::Time;
-use muster_core::restart::Verdict;
+use muster_core::{Time, restart::Verdict};
 use muster_spec::{Exit, Limit, RunEnd, Spec};
 use serde_json::{Value, json};
 

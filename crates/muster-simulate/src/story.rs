@@ -6,8 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use muster_core::health::Health;
-use muster_core::{ShutdownReason, Time, Verdict};
+use muster_core::{ShutdownReason, Time, Verdict, health::Health};
 use muster_spec::{Exit, Kind, ProgramSpec, RunEnd, Signal, Span, Spec, State};
 
 use crate::timeline::{Change, Ending, Lane, Moment, Over, Timeline, What};

@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use muster_config::scenario::Ties;
-use muster_core::health::Health;
-use muster_core::{Event, ShutdownReason, StopCause, Supervisor, Time, Verdict};
+use muster_core::{Event, ShutdownReason, StopCause, Supervisor, Time, Verdict, health::Health};
 use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
 
 /// Something that happened.

@@ -15,11 +15,12 @@ use muster_spec::Spec;
 use muster_sys::async_fd::Watched;
 use muster_sys::limits::OriginalLimits;
 use muster_sys::pollset::PollSet;
+use muster_sys::say::complain;
 use muster_sys::signal::Signals;
 use muster_sys::spawn::Spawner;
 use muster_sys::tree::Trees;
 use muster_sys::user::Accounts;
-use tokio::runtime::{Builder, LocalOptions};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
@@ -34,7 +35,7 @@ use crate::reload::{self, Configuration, Sources};
 use crate::shared::{ORDERS, Shared};
 use crate::surroundings;
 use crate::telemetry;
-use muster_sys::say::complain;
+use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};
 
 /// How long answers and log lines that are on their way may take at the end.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
@@ -66,9 +67,17 @@ fn start(spec: Spec, sources: Sources) -> io::Result<u8> {
     enter_surroundings(&spec)?;
     let mut consoles = Consoles::start()?;
     let own_log = telemetry::start(&spec.daemon, &mut consoles)?;
-    let runtime = Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default());
-    let runtime = runtime.map_err(needs("epoll_create1 and eventfd2"))?;
-    runtime.block_on(run(spec, sources, clock, limits, consoles, own_log))
+    let turns = TurnClock::start();
+    let runtime = runtime(&turns).map_err(needs("epoll_create1 and eventfd2"))?;
+    runtime.block_on(run(spec, sources, (clock, LoopTurns::new(turns)), limits, consoles, own_log))
+}
+
+fn runtime(turns: &Arc<TurnClock>) -> io::Result<LocalRuntime> {
+    let (resting, waking) = (Arc::clone(turns), Arc::clone(turns));
+    let mut builder = Builder::new_current_thread();
+    builder.enable_io().enable_time().event_interval(TASKS_A_LOOK);
+    builder.on_thread_park(move || resting.rest()).on_thread_unpark(move || waking.wake());
+    builder.build_local(LocalOptions::default())
 }
 
 /// Older kernels have these calls, too; only a seccomp profile of one's own can take them away.
@@ -88,7 +97,7 @@ fn enter_surroundings(spec: &Spec) -> io::Result<()> {
 async fn run(
     spec: Spec,
     sources: Sources,
-    clock: Clock,
+    clocks: (Clock, LoopTurns),
     limits: OriginalLimits,
     consoles: Consoles,
     own_log: Arc<Memory>,
@@ -127,12 +136,12 @@ async fn run(
     let both = (Rc::clone(&statuses), Rc::clone(&voices));
     let children = Children::new(spawner, trees, logs, both, control.as_deref(), instances);
     let (orders, received) = mpsc::channel(ORDERS);
-    let shared = Rc::new(Shared::new(clock, supervisor, children, configuration, access, orders, own_log));
+    let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, access, orders, own_log));
     let place = socket.map(|socket| {
         let (listener, place) = socket.into_parts();
         (Server::start(listener, Rc::clone(&shared)), place)
     });
-    tokio::task::spawn_local(reload::watch::watch(Rc::clone(&shared)));
+    tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), reload::watch::watch(Rc::clone(&shared))));
     let pidfile = pidfile.as_deref().and_then(Pidfile::write);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), programs = instances, "musterd is up");
     // Nobody reads a command line or, for now, a configuration any more.

@@ -9,8 +9,12 @@ pub(crate) mod list;
 mod main_process;
 mod markers;
 mod output;
+mod sending;
 pub(crate) mod stdin;
 
+use muster_core::{Input, program::HISTORY};
+use muster_logs::{Logs, ReadyMatcher, Source, captured};
+use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Stdin, Target};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,16 +22,12 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::Input;
-use muster_core::program::HISTORY;
-use muster_logs::{Logs, ReadyMatcher, Source, captured};
-use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SignalScope, SpawnError, SpawnStep, Stdin, Target};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, reap_next};
 use muster_sys::signal::Pid;
 use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
-use muster_sys::tree::{self, Trees};
+use muster_sys::tree::{self, Errand, Trees};
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
@@ -35,16 +35,17 @@ use self::commands::{Commands, is_command};
 use self::main_process::Main;
 use self::markers::{marker_prefix, markers};
 use self::output::Output;
+use self::sending::Sending;
 use self::stdin::StdinPipe;
 
 use crate::notify::{self, Channel, Notify, Told};
 use crate::probes::Command;
 
-/// How long it may take at the end to stop and kill whoever is left, which is beyond the time for stopping.
-const LAST_HUNT: Duration = Duration::from_millis(1500);
+/// How long it is looked at a time whose the orphans are that have come.
+const LOOKING: Duration = Duration::from_millis(3);
 
 /// So long children are reaped in a row: those of a fork bomb may end as fast as they are reaped.
-const REAPING: Duration = Duration::from_millis(10);
+const REAPING: Duration = Duration::from_millis(5);
 
 /// After so many that were reaped the time is looked at.
 const REAPED_AT_ONCE: usize = 32;
@@ -83,6 +84,10 @@ pub(crate) struct Children {
     commands: Commands,
     /// Of whom it was told that they cannot be signalled.
     refused: HashSet<RunId>,
+    /// A signal that the core ordered and that is on its way.
+    sending: Option<Sending>,
+    /// Signals to the rest of trees that are to go.
+    asking: VecDeque<Errand>,
     notify: Notify,
 }
 
@@ -110,6 +115,8 @@ impl Children {
             marker_prefix,
             commands: Commands::default(),
             refused: HashSet::new(),
+            sending: None,
+            asking: VecDeque::new(),
         }
     }
 
@@ -325,7 +332,7 @@ impl Children {
         }
         if was_orphan {
             // Others may have come with it, and what tells whose they are may not be there for ever.
-            self.trees.look();
+            self.trees.look_until(Some(Instant::now() + LOOKING));
         }
         if !ended.is_empty() {
             self.logs.drain(ended);
@@ -370,29 +377,9 @@ impl Children {
         outcome.err()
     }
 
-    /// Remembers the trees of runs that are about to be signalled, as long as their ancestry can be seen.
-    pub(crate) fn observe(&mut self, run: RunId) {
-        self.trees.observe(run);
-    }
-
-    /// Signals a run whose main process has not been reaped.
-    pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: SignalScope) {
-        if !self.has_main(run) {
-            return;
-        }
-        let sent = match scope {
-            SignalScope::Main => self.signal_main(run, signal),
-            SignalScope::Group => self.trees.signal(run, signal, SignalScope::Group).map(drop),
-            SignalScope::Tree => self.trees.signal(run, signal, SignalScope::Tree).map(drop),
-        };
-        if let Err(error) = sent {
-            warn!(%run, pid = self.pid_of(run), %signal, %error, "cannot signal a program");
-        }
-    }
-
     /// Which of these runs have no process left. They are forgotten.
     pub(crate) fn take_gone(&mut self, runs: &[RunId]) -> Vec<RunId> {
-        let gone = self.trees.gone(runs);
+        let gone = self.trees.gone_by(runs, Some(Instant::now() + LOOKING));
         for &run in &gone {
             self.trees.end(run);
             self.commands.forget(run);
@@ -406,48 +393,23 @@ impl Children {
         self.children.contains_key(&run)
     }
 
-    /// Signals every process of these runs' trees, with one look at all of them. True when SIGKILL must be repeated soon.
-    pub(crate) fn sweep(&mut self, runs: &[RunId], signal: Signal) -> bool {
-        let sent = match signal {
-            Signal::KILL => self.trees.signal_all(runs, signal, SignalScope::Tree),
-            _ => self.trees.stop_all(runs, signal, SignalScope::Tree),
-        };
-        match sent {
-            Ok(sent) => {
-                debug!(?runs, %signal, processes = sent.count, refused = sent.refused, "signalled trees");
-                sent.is_unfinished
-            }
-            Err(error) => {
-                // It is attempted again every second; once is enough to be told.
-                let known = self.refused.len();
-                self.refused.extend(runs);
-                if self.refused.len() > known {
-                    warn!(?runs, %signal, %error, "cannot signal the processes of a program");
-                }
-                false
-            }
-        }
-    }
-
-    /// Signals what belongs to no program. SIGKILL is the end of everything: it is for whoever is left.
-    pub(crate) fn signal_strays(&mut self, signal: Signal) {
-        let count = match signal {
-            Signal::KILL => self.trees.kill_all_that_is_left(Instant::now() + LAST_HUNT),
-            _ => self.trees.signal_strays(signal),
-        };
-        if count > 0 {
-            info!(%signal, processes = count, "signalled processes that belong to no program");
-        }
-    }
-
     /// The trees of these runs, and with `strays` what belongs to no program, to be listed on another thread.
     pub(crate) fn listing(&mut self, runs: &[RunId], strays: bool) -> tree::Listing {
-        self.trees.listing(runs, strays)
+        self.trees.listing(runs, strays, Some(Instant::now() + LOOKING))
     }
 
-    /// What the trees of these runs use.
-    pub(crate) fn usage(&mut self, runs: &[RunId]) -> Vec<(RunId, tree::Usage)> {
-        self.trees.usage(runs)
+    /// What the trees of these runs use, to be measured in slices.
+    pub(crate) fn measure(&mut self, runs: &[RunId]) -> tree::Measuring {
+        self.trees.measure(runs, Some(Instant::now() + LOOKING))
+    }
+
+    /// What the trees use, when all of it has been measured.
+    pub(crate) fn go_on_measuring(
+        &mut self,
+        measuring: &mut tree::Measuring,
+        until: Instant,
+    ) -> Option<Vec<(RunId, tree::Usage)>> {
+        self.trees.go_on_measuring(measuring, Some(until))
     }
 
     /// What the daemon itself uses.

@@ -67,6 +67,8 @@ pub(crate) struct EventLoop {
     kill_again: Option<Instant>,
     /// Runs that got a stop signal this turn, and cannot act on it while they are stopped.
     to_wake: Vec<RunId>,
+    /// The next effect, where it waits for a signal that is on its way to a tree.
+    held: Option<Effect>,
     /// How many programs are still to come up before the code that started them is given back.
     to_come_up: usize,
     /// Whether as many signals were taken as may be in a row, and the others come first now.
@@ -129,6 +131,7 @@ impl EventLoop {
             sweeps: BTreeMap::new(),
             kill_again: None,
             to_wake: Vec::new(),
+            held: None,
             to_come_up,
             has_many_signals: false,
             is_reaping: false,
@@ -141,16 +144,13 @@ impl EventLoop {
     /// Supervises until the core says that it is over, and gives the container's exit code, and until when there is time.
     pub(crate) async fn run(mut self) -> (u8, Option<Instant>) {
         self.inputs.push_back(Input::Booted);
-        let mut looked_at = Instant::now();
-        let mut longest = Duration::ZERO;
         loop {
             let is_settled = self.settle();
             self.console.release();
-            longest = longest.max(looked_at.elapsed());
             if !is_settled {
                 // Connections and probes have their turn, too.
                 tokio::task::yield_now().await;
-                looked_at = Instant::now();
+                self.shared.loop_turns.clock().look();
                 if let Ok(Some(received)) = self.signals.get_ref().next() {
                     self.handle_signals(received);
                 }
@@ -159,13 +159,14 @@ impl EventLoop {
             }
             if let Some(code) = self.exit {
                 self.send_deferred(u64::MAX);
+                let longest = self.shared.loop_turns.clock().longest();
                 debug!(milliseconds = longest.as_millis(), "the longest turn of the loop");
                 return (code, self.budget);
             }
             // What the daemon itself has spent on its work was not lost.
             let (asked, rested) = (self.next_deadline(), Instant::now());
             let happened = self.wait().await;
-            looked_at = Instant::now();
+            let looked_at = Instant::now();
             if asked.is_some_and(|at| looked_at.saturating_duration_since(at.max(rested)) > LATE) {
                 self.lose(looked_at.saturating_duration_since(rested));
             }
@@ -240,6 +241,7 @@ impl EventLoop {
         let signals = |signals: &Signals| signals.next()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
         tokio::select! {
             biased;
+            never = self.shared.loop_turns.looking() => match never {},
             received = self.signals.read_with(signals), if !is_crowded => Happened::Signal(received),
             tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
             () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,
@@ -370,7 +372,14 @@ impl EventLoop {
         let mut carried_out: usize = 0;
         let is_drained = loop {
             // The borrow must end before the effect is carried out, which reads the supervisor itself.
-            let effect = self.shared.supervisor.borrow_mut().poll_effect();
+            let effect = self.held.take().or_else(|| self.shared.supervisor.borrow_mut().poll_effect());
+            if !self.is_its_turn(effect.as_ref()) {
+                self.held = effect;
+                if !self.shared.children.borrow_mut().go_on_sending(end) || Instant::now() >= end {
+                    break false;
+                }
+                continue;
+            }
             let Some(effect) = effect else { break true };
             self.carry_out(effect);
             carried_out += 1;
@@ -381,11 +390,17 @@ impl EventLoop {
                 break false;
             }
         };
-        if !self.to_wake.is_empty() {
+        if !self.to_wake.is_empty() && !self.shared.children.borrow().is_sending() {
             self.shared.children.borrow_mut().wake(&self.to_wake);
             self.to_wake.clear();
         }
         is_drained
+    }
+
+    /// Whether an effect, or the end of all of them, need not wait for a signal that is on its way to a tree.
+    fn is_its_turn(&self, effect: Option<&Effect>) -> bool {
+        let children = self.shared.children.borrow();
+        effect.map_or(!children.is_sending(), |effect| children.may_precede_sending(effect))
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -397,12 +412,10 @@ impl EventLoop {
                 }
             }
             Effect::Signal { run, signal, scope } => {
-                let mut children = self.shared.children.borrow_mut();
-                children.observe(run);
-                children.signal(run, signal, scope);
+                self.shared.children.borrow_mut().signal(run, signal, scope);
             }
             Effect::Wake { run, scope: SignalScope::Main } => self.to_wake.push(run),
-            Effect::Wake { run, scope } => self.shared.children.borrow_mut().signal(run, Signal::CONT, scope),
+            Effect::Wake { run, scope } => self.shared.children.borrow_mut().wake_tree(run, scope),
             Effect::Sweep { run, signal } => {
                 let sweep = self.sweeps.entry(run).or_default();
                 sweep.unsent = Some(signal);

@@ -33,6 +33,7 @@ mod story;
 mod surroundings;
 mod tally;
 mod telemetry;
+mod turn_clock;
 mod view;
 
 use std::ffi::OsString;

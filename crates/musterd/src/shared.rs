@@ -9,8 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::Timestamp;
-use muster_core::request::Outcome;
-use muster_core::{RequestId, Supervisor, Time, Verb};
+use muster_core::{RequestId, Supervisor, Time, Verb, request::Outcome};
 use muster_logs::Memory;
 use muster_spec::{InstanceId, Selector};
 use muster_sys::limits::OriginalLimits;
@@ -26,6 +25,7 @@ use crate::http::access::Access;
 use crate::http::slices::Turns;
 use crate::reload::{self, Configuration};
 use crate::tally::Tallies;
+use crate::turn_clock::LoopTurns;
 
 /// How many orders may wait for the loop. A connection that finds the queue full waits, and nobody else with it.
 pub(crate) const ORDERS: usize = 256;
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Rc<Cell<Budget>>,
     /// It was made anew.
     pub(crate) divided: Notify,
+    /// How long the loop goes without a look at its sources.
+    pub(crate) loop_turns: Rc<LoopTurns>,
     /// Who writes a part of a long answer next.
     pub(crate) turns: Turns,
     /// How often it was told of an instance that SIGKILL has not ended it.
@@ -69,7 +71,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(
-        clock: Clock,
+        (clock, loop_turns): (Clock, LoopTurns),
         supervisor: Supervisor,
         children: Children,
         configuration: Configuration,
@@ -93,6 +95,7 @@ impl Shared {
             tallies: RefCell::default(),
             budget,
             divided: Notify::new(),
+            loop_turns: Rc::new(loop_turns),
             turns: Turns::default(),
             stuck: RefCell::default(),
             own_log,

@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use muster_api as api;
-use muster_core::restart::Again;
-use muster_core::{Health, Instance, PastRun, Readiness, Time, Verdict};
+use muster_core::{Health, Instance, PastRun, Readiness, Time, Verdict, restart::Again};
 use muster_spec::{Goal, Limit, ProbeKind, RunEnd, State};
 
 use crate::secrets::Reader;

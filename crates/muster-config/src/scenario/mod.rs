@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_core::spec::Spec;
+use muster_spec::Spec;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::program::EXEC_DEADLINE;
-use muster_core::stop::KILL_RETRY;
-use muster_core::{Effect, Event, Health, Input, Instance, RequestId, Settings, Supervisor, Time, Verb};
+use muster_core::{
+    Effect, Event, Health, Input, Instance, RequestId, Settings, Supervisor, Time, Verb, program::EXEC_DEADLINE,
+    stop::KILL_RETRY,
+};
 use muster_spec::{
     DependencyCondition, Goal, InstanceId, InstanceSpec, Judged, Kind, Limit, OnFailure, ProgramSpec, RestartWhen,
     RunId, Signal, State, StopStep,

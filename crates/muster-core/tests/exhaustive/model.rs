@@ -6,9 +6,7 @@
 
 use std::time::Duration;
 
-use muster_core::program::EXEC_DEADLINE;
-use muster_core::stop::KILL_RETRY;
-use muster_core::{Done, Failure, Time};
+use muster_core::{Done, Failure, Time, program::EXEC_DEADLINE, stop::KILL_RETRY};
 use muster_spec::{Exit, RestartWhen, RunEnd, Signal, SignalScope, SpawnError, State, StopStep};
 
 use crate::policy::{Delays, End, Next, Past};

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::random::Random;
-use muster_core::{Awaited, Settings, Verb};
+use muster_core::{Awaited, Settings, Verb, random::Random};
 use muster_spec::{
     Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, Growth, Jitter, Judged, Kind,
     Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,

@@ -1,7 +1,6 @@
 //! The container's exit code: who ends it, and with what.
 
-use muster_core::supervisor::is_ready;
-use muster_core::{Event, Input, Settings, ShutdownReason};
+use muster_core::{Event, Input, Settings, ShutdownReason, supervisor::is_ready};
 use muster_spec::{
     Dependency, DependencyCondition, Essential, Exit, Kind, Limit, Preset, ProgramSpec, RestartPolicy, RestartWhen,
     Signal,

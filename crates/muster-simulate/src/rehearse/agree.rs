@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use muster_core::{Verdict, health::Health};
+
 use super::observe::{Event, Occurrence};
 use crate::timeline::{Timeline, What};
-use muster_core::Verdict;
-use muster_core::health::Health;
 
 /// What came of a rehearsal.
 #[derive(Debug, Default)]

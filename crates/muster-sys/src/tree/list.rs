@@ -1,14 +1,13 @@
 //! Trees for people to look at: pid, parent, command, state, memory, cpu.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_spec::RunId;
 
 use super::Trees;
-use super::owner::Owner;
 use super::proc::{Proc, Stat};
-use super::walk::{self, Root, Whom};
+use super::walk::{Root, Walk, Whom};
 use crate::signal::Pid;
 
 /// A process, as it was a moment ago.
@@ -107,14 +106,12 @@ impl Trees {
         self.list(Whom::Strays)
     }
 
-    /// Where the trees of these runs begin, and with `strays` those of no run, to be listed on another thread.
-    pub fn listing(&mut self, runs: &[RunId], strays: bool) -> Listing {
-        self.look();
+    /// Where the trees of these runs begin, as far as that is found out until then, and with `strays` those of no run, to be listed on another thread.
+    pub fn listing(&mut self, runs: &[RunId], strays: bool, until: Option<Instant>) -> Listing {
+        self.look_until(until);
         let mut roots = self.roots(Whom::Runs(runs));
         if strays {
-            let parent = self.proc.this();
-            let nobodys = self.adopted.iter().filter(|(_, owner)| matches!(owner, Owner::Nobody { .. }));
-            roots.extend(nobodys.map(|(&pid, _)| Root { pid, parent, run: None }));
+            roots.extend(self.roots(Whom::Strays));
         }
         let (is_usable, lists_children) = (self.proc.is_usable(), self.proc.lists_children());
         Listing { roots, strays, is_usable, lists_children }
@@ -123,14 +120,32 @@ impl Trees {
     /// What the living processes of these runs use, one answer for each run that has any. One look for all of them, and no
     /// command lines: an order of magnitude cheaper than asking for the processes.
     pub fn usage(&mut self, runs: &[RunId]) -> Vec<(RunId, Usage)> {
-        let members = self.find(Whom::Runs(runs));
+        let mut measuring = self.measure(runs, None);
+        self.go_on_measuring(&mut measuring, None).unwrap_or_default()
+    }
+
+    /// The same in slices. New orphans are looked for until then only: they are counted the next time.
+    pub fn measure(&mut self, runs: &[RunId], until: Option<Instant>) -> Measuring {
+        self.look_until(until);
+        Measuring(self.walk_to(Whom::Runs(runs)))
+    }
+
+    /// What was found, when all of them have been looked at.
+    pub fn go_on_measuring(
+        &mut self,
+        measuring: &mut Measuring,
+        until: Option<Instant>,
+    ) -> Option<Vec<(RunId, Usage)>> {
+        if !measuring.0.go_on(&mut self.proc, until) {
+            return None;
+        }
         let units = Units::of_this_kernel();
         let mut usage: BTreeMap<RunId, Usage> = BTreeMap::new();
-        for member in members.iter().filter(|member| member.stat.is_alive()) {
+        for member in measuring.0.members.iter().filter(|member| member.stat.is_alive()) {
             let Some(run) = member.run else { continue };
             usage.entry(run).or_default().add(units.usage(&member.stat));
         }
-        usage.into_iter().collect()
+        Some(usage.into_iter().collect())
     }
 
     /// What this process uses itself. `None` without /proc.
@@ -145,6 +160,10 @@ impl Trees {
         members.iter().map(|member| units.process(&member.stat, &mut self.proc)).collect()
     }
 }
+
+/// What some runs use, as far as it is known: see [`Trees::measure`].
+#[derive(Debug)]
+pub struct Measuring(Walk);
 
 /// A list of processes that is still to be made. To make it takes as long as there are processes, so it is done on a thread
 /// other than the one that supervises: see [`Trees::listing`].
@@ -161,12 +180,10 @@ impl Listing {
     pub fn walk(self, each: &mut dyn FnMut(Option<RunId>, Process) -> bool) {
         let mut proc = Proc::new();
         proc.restrict(self.is_usable, self.lists_children);
-        let mut roots = self.roots;
-        if self.strays {
-            roots.extend(walk::injected(&mut proc));
-        }
         let units = Units::of_this_kernel();
-        for member in walk::walk(&mut proc, &roots) {
+        let mut walk = Walk::new(&mut proc, &self.roots, self.strays);
+        walk.go_on(&mut proc, None);
+        for member in walk.members {
             if !each(member.run, units.process(&member.stat, &mut proc)) {
                 break;
             }

@@ -8,6 +8,7 @@
 
 mod blind;
 mod cgroup;
+mod errand;
 mod freeze;
 mod held;
 mod list;
@@ -22,11 +23,14 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::signal::Pid;
 use cgroup::Cgroups;
+pub use errand::Errand;
+pub use freeze::LastHunt;
 pub use held::Held;
-pub use list::{Listing, Process, ProcessState, Usage};
+pub use list::{Listing, Measuring, Process, ProcessState, Usage};
 use muster_spec::{Rlimit, RunId, Signal};
 use owner::Owner;
 pub use owner::Whose;
@@ -98,8 +102,9 @@ pub struct Trees {
     observed: HashMap<i32, (u64, RunId)>,
     /// Who of a run got which signal with its group last, by pid and start time.
     signalled: HashMap<RunId, (Signal, HashSet<(i32, u64)>)>,
-    /// When so many are observed, those that have ended are forgotten.
+    /// When so many are observed, those that have ended are forgotten: these are still to be looked at.
     most_observed: usize,
+    unverified: Vec<i32>,
     /// Whom SIGKILL is on its way to, where that takes more than one call.
     hunt: Option<freeze::Hunt>,
     /// Scratch for the list of our children, kept for its capacity.
@@ -144,6 +149,7 @@ impl Trees {
             observed: HashMap::new(),
             signalled: HashMap::new(),
             most_observed: walk::LEAST_OBSERVED,
+            unverified: Vec::new(),
             hunt: None,
             children: Vec::new(),
         }
@@ -235,24 +241,44 @@ impl Trees {
     /// Which of these runs have no process left. One read for all of them, so ask once for all that ended in the same
     /// wake-up, after everything was reaped. A run that was never begun, or is forgotten, has none.
     pub fn gone(&mut self, ended: &[RunId]) -> Vec<RunId> {
-        if ended.is_empty() {
+        self.gone_by(ended, None)
+    }
+
+    /// The same, looking until then: where orphans have come of which it is not yet known whose they are, none.
+    pub fn gone_by(&mut self, ended: &[RunId], until: Option<Instant>) -> Vec<RunId> {
+        if ended.is_empty() || !self.look_until(until) {
             return Vec::new();
         }
-        self.look();
         ended.iter().copied().filter(|&run| self.is_gone(run)).collect()
     }
 
     /// Finds out whose the orphans are that have come since the last look. Cheap, and worth it whenever an orphan was
     /// reaped: others may have come at the same time, and what tells whose they are may not be there for ever.
     pub fn look(&mut self) {
+        self.look_until(None);
+    }
+
+    /// The same until then; whether it is known of all. The next look goes on with the others.
+    pub fn look_until(&mut self, until: Option<Instant>) -> bool {
         let mut children = std::mem::take(&mut self.children);
+        let mut is_complete = true;
         if self.proc.own_children(&mut children).is_some() {
-            let seen = children.iter().filter(|&&pid| self.meet(pid)).count();
-            if seen < self.adopted.len() {
+            let mut seen = 0;
+            for &pid in &children {
+                let is_known = self.is_known(pid);
+                seen += usize::from(self.meet(pid));
+                // The time is looked at after each that was asked: those that are known cost next to nothing.
+                if !is_known && until.is_some_and(|until| Instant::now() >= until) {
+                    is_complete = false;
+                    break;
+                }
+            }
+            if is_complete && seen < self.adopted.len() {
                 self.drop_vanished(&children);
             }
         }
         self.children = children;
+        is_complete
     }
 
     /// A run is over and done with: forgets it. Also after a spawn that failed.
@@ -279,6 +305,11 @@ impl Trees {
         let Some(about) = self.runs.get(&run) else { return true };
         let is_hidden = !self.proc.is_usable() && about.is_number_ours && blind::has_children_in_group(about.leader);
         !about.is_leader_alive && about.adopted == 0 && !is_hidden && !self.cgroups.is_populated(run)
+    }
+
+    /// Whether it is known whose this child of ours is.
+    fn is_known(&self, pid: i32) -> bool {
+        self.by_child(pid).is_some() || self.adopted.get(&pid).is_some_and(|owner| !owner.is_worth_asking_again())
     }
 
     /// Takes note of one of our children; whether it is one of [`Trees::adopted`].
@@ -326,7 +357,8 @@ impl Trees {
         }
     }
 
-    fn wears_tag(&mut self, run: RunId) -> bool {
+    /// Whether the main process of this run was seen to wear its tag, so that its processes are known as its own for ever.
+    pub fn wears_tag(&mut self, run: RunId) -> bool {
         let Some(about) = self.runs.get_mut(&run) else { return false };
         if about.is_tagged.is_none() && about.is_leader_alive {
             let worn = self.tags.worn_by(about.leader, &mut self.proc);

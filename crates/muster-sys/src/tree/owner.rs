@@ -128,7 +128,7 @@ impl Trees {
         }
     }
 
-    fn by_child(&self, pid: i32) -> Option<RunId> {
+    pub(super) fn by_child(&self, pid: i32) -> Option<RunId> {
         let led = self.leaders.get(&pid).filter(|run| self.runs.get(run).is_some_and(|run| run.is_leader_alive));
         match (led, self.adopted.get(&pid)) {
             (Some(&run), _) | (None, Some(&Owner::Run(run))) => Some(run),

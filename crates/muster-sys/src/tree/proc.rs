@@ -188,11 +188,16 @@ impl Proc {
 
     /// Every process that can be seen. Not a moment's picture: a process may come, go and move while it is taken.
     pub(crate) fn scan(&mut self) -> Vec<Stat> {
+        self.pids().into_iter().filter_map(|pid| self.stat(pid)).collect()
+    }
+
+    /// The numbers of every process that can be seen.
+    pub(crate) fn pids(&self) -> Vec<i32> {
         if !self.usable {
             return Vec::new();
         }
-        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-        entries.flatten().filter_map(|entry| number_of(&entry)).filter_map(|pid| self.stat(pid)).collect()
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| number_of(&entry)).collect()
     }
 
     /// A variable of the environment that the process was started with. `Unknown` when the kernel does not show it:

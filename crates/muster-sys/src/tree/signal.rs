@@ -4,15 +4,19 @@
 //! not being reaped, all others by [`super::pidfd`]. A whole group is only signalled at once while a child of ours pins
 //! its number. SIGKILL to a whole tree is [`super::freeze`].
 
-use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
 use muster_spec::{RunId, Signal, SignalScope};
 
+use super::errand::Errand;
+use super::owner::Owner;
 use super::walk::{Member, Whom};
 use super::{Trees, blind, pidfd};
 use crate::signal::{Pid, send, send_group};
+
+/// How long those may be counted that are killed all at once.
+const MOST_FOR_COUNTING: Duration = Duration::from_millis(10);
 
 /// How long SIGKILL to those of no run may take.
 const MOST_FOR_STRAYS: Duration = Duration::from_secs(1);
@@ -63,39 +67,19 @@ impl Trees {
         if signal == Signal::KILL {
             return self.kill_strays();
         }
-        let members = self.find(Whom::Strays);
-        let mut delivery = Delivery::default();
-        self.deliver_each(&members, signal, true, &mut delivery);
-        delivery.sent.count
+        let mut errand = Errand::to_strays(signal);
+        self.go_on(&mut errand, None);
+        errand.result().map_or(0, |sent| sent.count)
     }
 
     /// A PID 1 with no runs any more may kill everybody at once, and must: nsenter(1) stops itself when its child is
     /// stopped, so after a freeze it would never reap that child, and no PID 1 can end before its pid namespace is empty.
     fn kill_strays(&mut self) -> usize {
-        let count = self.find(Whom::Strays).iter().filter(|member| member.stat.is_alive()).count();
+        let count = self.count_strays();
         match self.signal_everyone(Signal::KILL) {
-            0 => self.kill_until(Whom::Strays, Instant::now() + MOST_FOR_STRAYS).0,
+            0 => self.kill_until(Whom::Strays, Instant::now() + MOST_FOR_STRAYS),
             _ => count,
         }
-    }
-
-    /// The end of everything: whoever is left below the daemon, of a run or not, is frozen and killed before this returns,
-    /// as far as that can be done until then. How many of them belonged to no run.
-    ///
-    /// PID 1 needs no freezing: kill(2) with -1 reaches everybody in one step of the kernel, and none of them forks after it.
-    pub fn kill_all_that_is_left(&mut self, until: Instant) -> usize {
-        if self.proc.this() == 1 {
-            let strays = self.find(Whom::Strays).iter().filter(|member| member.stat.is_alive()).count();
-            // SAFETY: kill touches no memory of ours. It fails only where there is nobody.
-            unsafe { libc::kill(-1, libc::SIGKILL) };
-            return strays;
-        }
-        if !self.proc.is_usable() {
-            let runs: Vec<RunId> = self.runs.keys().copied().collect();
-            self.deliver_blindly(&runs, Signal::KILL, false, &mut Delivery::default());
-            return 0;
-        }
-        self.kill_until(Whom::Everyone, until).1
     }
 
     /// Continues those main processes of these runs that are stopped. Where none is, which is nearly always, that costs one
@@ -117,27 +101,19 @@ impl Trees {
         match scope {
             SignalScope::Main => self.deliver_to_leaders(runs, signal, wakes, &mut delivery),
             _ if !self.proc.is_usable() => self.deliver_blindly(runs, signal, wakes, &mut delivery),
-            SignalScope::Group => {
-                let members = self.find(Whom::Runs(runs));
-                self.remember(&members);
-                self.deliver_by_group(&members, signal, wakes, &mut delivery);
-                self.note_signalled(runs, signal, &members);
-            }
             SignalScope::Tree if signal == Signal::KILL => delivery = self.kill(Whom::Runs(runs)),
-            SignalScope::Tree => {
-                let mut members = self.find(Whom::Runs(runs));
-                self.remember(&members);
-                if wakes {
-                    self.leave_out_signalled(runs, signal, &mut members);
-                }
-                self.deliver_each(&members, signal, wakes, &mut delivery);
+            SignalScope::Group | SignalScope::Tree => {
+                let errand = if wakes { Errand::to_the_rest } else { Errand::to };
+                let mut errand = errand(runs.to_vec(), signal, scope);
+                self.go_on(&mut errand, None);
+                return errand.result();
             }
         }
         delivery.result()
     }
 
     /// Keeps in mind who got a signal with its group. SIGCONT follows other signals and takes the place of none.
-    fn note_signalled(&mut self, runs: &[RunId], signal: Signal, members: &[Member]) {
+    pub(super) fn note_signalled(&mut self, runs: &[RunId], signal: Signal, members: &[Member]) {
         if signal == Signal::CONT {
             return;
         }
@@ -150,7 +126,7 @@ impl Trees {
 
     /// The first stop signal to the rest of a tree, after its main process has ended, is not for those who got the same one
     /// with their group: a server that is asked a second time forces its end and loses its work.
-    fn leave_out_signalled(&mut self, runs: &[RunId], signal: Signal, members: &mut Vec<Member>) {
+    pub(super) fn leave_out_signalled(&mut self, runs: &[RunId], signal: Signal, members: &mut Vec<Member>) {
         for run in runs {
             let Some((_, had)) = self.signalled.remove(run).filter(|(before, _)| *before == signal) else { continue };
             members.retain(|member| member.run != Some(*run) || !had.contains(&(member.stat.pid, member.stat.start)));
@@ -167,35 +143,8 @@ impl Trees {
         }
     }
 
-    pub(super) fn deliver_each(&mut self, members: &[Member], signal: Signal, wakes: bool, delivery: &mut Delivery) {
-        for member in members.iter().filter(|member| member.stat.is_alive()) {
-            let sent = self.deliver(member, signal);
-            delivery.note(sent);
-            if wakes && member.stat.is_stopped() {
-                let _ = self.deliver(member, Signal::CONT);
-            }
-        }
-    }
-
-    fn deliver_by_group(&mut self, members: &[Member], signal: Signal, wakes: bool, delivery: &mut Delivery) {
-        let mut signalled = HashSet::new();
-        for pin in members.iter().filter(|member| is_pin(member)) {
-            if signalled.insert(pin.stat.group) {
-                let sent = send_group(Pid(pin.stat.group), signal).map(|()| false);
-                delivery.note(sent);
-            }
-        }
-        let (at_once, one_by_one): (Vec<Member>, Vec<Member>) =
-            members.iter().cloned().partition(|member| signalled.contains(&member.stat.group));
-        delivery.sent.count += at_once.iter().filter(|member| member.stat.is_alive()).count();
-        for stopped in at_once.iter().filter(|member| wakes && member.stat.is_stopped()) {
-            let _ = self.deliver(stopped, Signal::CONT);
-        }
-        self.deliver_each(&one_by_one, signal, wakes, delivery);
-    }
-
     /// Without /proc there is only the group of the main process.
-    fn deliver_blindly(&mut self, runs: &[RunId], signal: Signal, wakes: bool, delivery: &mut Delivery) {
+    pub(super) fn deliver_blindly(&mut self, runs: &[RunId], signal: Signal, wakes: bool, delivery: &mut Delivery) {
         for run in runs {
             let Some(about) = self.runs.get(run).filter(|about| about.is_number_ours) else { continue };
             if !blind::has_children_in_group(about.leader) {
@@ -213,7 +162,7 @@ impl Trees {
 
     /// Nobody is told from anybody here, so this is only for a PID 1 that has no runs any more: kill(2) with -1 means all
     /// of the pid namespace but ourselves. How many they were is not told.
-    fn signal_everyone(&self, signal: Signal) -> usize {
+    pub(super) fn signal_everyone(&self, signal: Signal) -> usize {
         let is_alone = self.proc.this() == 1 && self.runs.is_empty();
         // SAFETY: kill touches no memory of ours.
         usize::from(is_alone && unsafe { libc::kill(-1, signal.number()) } == 0)
@@ -223,8 +172,29 @@ impl Trees {
         self.runs.get(&run).filter(|about| about.is_leader_alive).map(|about| Pid(about.leader))
     }
 
+    /// Whether this child of ours, found a while ago, has not been reaped since.
+    pub(super) fn is_still_ours(&self, member: &Member) -> bool {
+        let pid = member.stat.pid;
+        match member.run {
+            Some(run) => self.by_child(pid) == Some(run),
+            None => matches!(self.adopted.get(&pid), Some(Owner::Nobody { .. })),
+        }
+    }
+
+    /// How many belong to no run, as far as they are found in a moment: nothing depends on it.
+    pub(super) fn count_strays(&mut self) -> usize {
+        let until = Some(Instant::now() + MOST_FOR_COUNTING);
+        self.look_until(until);
+        let mut walk = self.walk_to(Whom::Strays);
+        walk.go_on(&mut self.proc, until);
+        walk.members.iter().filter(|member| member.stat.is_alive()).count()
+    }
+
     /// Signals one process that was found in a tree, if it is still that process; whether it was.
     pub(super) fn deliver(&mut self, member: &Member, signal: Signal) -> io::Result<bool> {
+        if member.is_child && !self.is_still_ours(member) {
+            return Ok(false);
+        }
         if !member.is_child {
             return pidfd::send_to(&mut self.proc, self.with_pidfds, member.stat.pid, member.stat.start, signal);
         }
@@ -239,10 +209,13 @@ impl Trees {
 /// group is in a session that was made within the tree, so it has no strangers. A program that stayed in the daemon's
 /// own session may share its group with whoever started the daemon.
 pub(super) fn is_pin(member: &Member) -> bool {
+    if !member.is_child {
+        return false;
+    }
     let pid = member.stat.pid;
     // SAFETY: getsid and getpgid take numbers.
     let (own_session, session, group) = unsafe { (libc::getsid(0), libc::getsid(pid), libc::getpgid(pid)) };
-    member.is_child && session != own_session && session == member.stat.session && group == member.stat.group
+    session != own_session && session == member.stat.session && group == member.stat.group
 }
 
 /// What becomes of a signal while it is sent around.
@@ -265,7 +238,7 @@ impl Delivery {
         }
     }
 
-    fn result(self) -> io::Result<Signalled> {
+    pub(super) fn result(self) -> io::Result<Signalled> {
         match self.refusal {
             Some(error) if self.sent.count == 0 => Err(error),
             _ => Ok(self.sent),

@@ -5,6 +5,7 @@
 //! while he is looked for is found by the next walk, as an orphan. Signals nobody.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Instant;
 
 use muster_spec::RunId;
 
@@ -14,6 +15,12 @@ use super::proc::{Proc, Stat};
 
 /// So many descendants are remembered before those that have ended are looked for.
 pub(super) const LEAST_OBSERVED: usize = 4096;
+
+/// How many of them are looked at for each new one.
+const VERIFIED_AT_ONCE: usize = 4;
+
+/// After so many processes the time is looked at.
+const CHUNK: usize = 8;
 
 /// Whose processes are looked for.
 #[derive(Clone, Copy, Debug)]
@@ -47,11 +54,18 @@ impl Trees {
     /// Everyone in the trees, parents before their children.
     pub(super) fn find(&mut self, whom: Whom<'_>) -> Vec<Member> {
         self.look();
-        let roots = self.roots(whom);
-        walk(&mut self.proc, &roots)
+        let mut walk = self.walk_to(whom);
+        walk.go_on(&mut self.proc, None);
+        walk.members
     }
 
-    /// The tops of the trees, as of the last look.
+    /// The same, still to be walked.
+    pub(super) fn walk_to(&mut self, whom: Whom<'_>) -> Walk {
+        let roots = self.roots(whom);
+        Walk::new(&mut self.proc, &roots, !matches!(whom, Whom::Runs(_)))
+    }
+
+    /// The tops of the trees, as of the last look, but for those that came from outside: see [`injected`].
     pub(super) fn roots(&mut self, whom: Whom<'_>) -> Vec<Root> {
         let parent = self.proc.this();
         match whom {
@@ -68,9 +82,7 @@ impl Trees {
             }
             Whom::Strays => {
                 let strays = self.adopted.iter().filter(|(_, owner)| matches!(owner, Owner::Nobody { .. }));
-                let mut roots: Vec<Root> = strays.map(|(&pid, _)| Root { pid, parent, run: None }).collect();
-                roots.extend(injected(&mut self.proc));
-                roots
+                strays.map(|(&pid, _)| Root { pid, parent, run: None }).collect()
             }
             Whom::Everyone => {
                 let runs: Vec<RunId> = self.runs.keys().copied().collect();
@@ -95,13 +107,22 @@ impl Trees {
         }
     }
 
-    /// Keeps one in mind. When too many are, those that have ended are forgotten.
+    /// Keeps one in mind. When too many are, those that have ended are looked for and forgotten, a few with each that comes.
     pub(super) fn note_descendant(&mut self, pid: i32, start: u64, run: RunId) {
-        if self.observed.len() >= self.most_observed {
+        if self.observed.len() >= self.most_observed && self.unverified.is_empty() {
+            self.unverified.extend(self.observed.keys());
+            self.most_observed = usize::MAX;
+        }
+        for pid in self.unverified.split_off(self.unverified.len().saturating_sub(VERIFIED_AT_ONCE)) {
             let proc = &mut self.proc;
-            self.observed.retain(|&pid, &mut (start, _)| proc.stat(pid).is_some_and(|stat| stat.start == start));
-            // All that are left live, so there is room for as many again before the next look at each.
-            self.most_observed = (2 * self.observed.len()).max(LEAST_OBSERVED);
+            if self.observed.get(&pid).is_some_and(|&(start, _)| proc.stat(pid).is_none_or(|stat| stat.start != start))
+            {
+                self.observed.remove(&pid);
+            }
+            if self.unverified.is_empty() {
+                // All that are left lived a while ago, so there is room for as many again before the next look at each.
+                self.most_observed = (2 * self.observed.len()).max(LEAST_OBSERVED);
+            }
         }
         self.observed.insert(pid, (start, run));
     }
@@ -110,32 +131,90 @@ impl Trees {
 /// What came into our pid namespace from outside, as `docker exec` does: its parent has no number here. Only PID 1
 /// answers for those; anyone else may share the namespace with strangers.
 pub(super) fn injected(proc: &mut Proc) -> Vec<Root> {
-    let this = proc.this();
-    if this != 1 {
+    if proc.this() != 1 {
         return Vec::new();
     }
     let scan = proc.scan();
-    let injected = scan.iter().filter(|stat| stat.parent == 0 && stat.pid != this && !stat.is_kernel_thread());
-    injected.map(|stat| Root { pid: stat.pid, parent: 0, run: None }).collect()
+    scan.iter().filter(|stat| is_injected(stat, 1)).map(root_of_injected).collect()
 }
 
-/// Breadth first, so that parents come before their children.
-pub(crate) fn walk(proc: &mut Proc, roots: &[Root]) -> Vec<Member> {
-    let mut families = Families::of(proc);
-    let mut members = Vec::with_capacity(roots.len());
-    let mut seen: HashSet<i32> = HashSet::with_capacity(roots.len());
-    let mut waiting: VecDeque<Root> = roots.iter().copied().collect();
-    let mut children = Vec::new();
-    while let Some(next) = waiting.pop_front() {
-        if !seen.insert(next.pid) {
-            continue;
+fn is_injected(stat: &Stat, this: i32) -> bool {
+    stat.parent == 0 && stat.pid != this && !stat.is_kernel_thread()
+}
+
+fn root_of_injected(stat: &Stat) -> Root {
+    Root { pid: stat.pid, parent: 0, run: None }
+}
+
+/// A walk through trees that may rest in between. Breadth first, so that parents come before their children. What moves
+/// or ends meanwhile is found or missed as in any walk.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    /// Who is still to be read before it is known who has which children, or who came from outside.
+    unread: Vec<i32>,
+    finds_injected: bool,
+    families: Families,
+    waiting: VecDeque<Root>,
+    seen: HashSet<i32>,
+    /// Who was found so far.
+    pub(crate) members: Vec<Member>,
+}
+
+impl Walk {
+    /// Below these roots, and with `finds_injected` also below what came into the pid namespace from outside.
+    pub(crate) fn new(proc: &mut Proc, roots: &[Root], finds_injected: bool) -> Walk {
+        let finds_injected = finds_injected && proc.this() == 1;
+        let lists_children = proc.lists_children();
+        Walk {
+            unread: if finds_injected || !lists_children { proc.pids() } else { Vec::new() },
+            finds_injected,
+            families: if lists_children { Families::Listed } else { Families::Scanned(HashMap::new()) },
+            waiting: roots.iter().copied().collect(),
+            seen: HashSet::with_capacity(roots.len()),
+            members: Vec::with_capacity(roots.len()),
         }
-        let Some(member) = identify(proc, next) else { continue };
-        families.children(proc, &member.stat, &mut children);
-        waiting.extend(children.drain(..).map(|pid| Root { pid, parent: next.pid, run: next.run }));
-        members.push(member);
     }
-    members
+
+    /// Walks on until then. True when all have been found.
+    pub(crate) fn go_on(&mut self, proc: &mut Proc, until: Option<Instant>) -> bool {
+        for count in 1.. {
+            if !self.read_one(proc) && !self.find_one(proc) {
+                return true;
+            }
+            if usize::is_multiple_of(count, CHUNK) && until.is_some_and(|until| Instant::now() >= until) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What these runs have is looked for no longer.
+    pub(crate) fn leave_out(&mut self, is_left_out: impl Fn(RunId) -> bool) {
+        self.waiting.retain(|root| !root.run.is_some_and(&is_left_out));
+    }
+
+    fn read_one(&mut self, proc: &mut Proc) -> bool {
+        let Some(pid) = self.unread.pop() else { return false };
+        let Some(stat) = proc.stat(pid) else { return true };
+        if self.finds_injected && is_injected(&stat, proc.this()) {
+            self.waiting.push_back(root_of_injected(&stat));
+        }
+        self.families.note(&stat);
+        true
+    }
+
+    fn find_one(&mut self, proc: &mut Proc) -> bool {
+        let Some(next) = self.waiting.pop_front() else { return false };
+        if self.seen.insert(next.pid)
+            && let Some(member) = identify(proc, next)
+        {
+            let mut children = Vec::new();
+            self.families.children(proc, &member.stat, &mut children);
+            self.waiting.extend(children.into_iter().map(|pid| Root { pid, parent: next.pid, run: next.run }));
+            self.members.push(member);
+        }
+        true
+    }
 }
 
 /// Who this pid is, if it is still the child that it was found as. Our own is, even where /proc does not show it.
@@ -150,6 +229,7 @@ pub(crate) fn identify(proc: &mut Proc, root: Root) -> Option<Member> {
 }
 
 /// Who has which children: asked one by one where the kernel lists them, from one scan of everyone otherwise.
+#[derive(Debug)]
 pub(crate) enum Families {
     Listed,
     Scanned(HashMap<i32, Vec<i32>>),
@@ -160,11 +240,15 @@ impl Families {
         if proc.lists_children() {
             return Families::Listed;
         }
-        let mut families: HashMap<i32, Vec<i32>> = HashMap::new();
-        for stat in proc.scan() {
+        let mut families = Families::Scanned(HashMap::new());
+        proc.scan().iter().for_each(|stat| families.note(stat));
+        families
+    }
+
+    fn note(&mut self, stat: &Stat) {
+        if let Families::Scanned(families) = self {
             families.entry(stat.parent).or_default().push(stat.pid);
         }
-        Families::Scanned(families)
     }
 
     pub(crate) fn children(&mut self, proc: &mut Proc, of: &Stat, children: &mut Vec<i32>) {

@@ -8,6 +8,7 @@ mod isolation;
 mod namespaces;
 mod processes;
 mod random;
+mod slices;
 mod strays;
 mod witness;
 mod world;

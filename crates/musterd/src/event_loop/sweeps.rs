@@ -12,8 +12,11 @@ use crate::children::commands::is_command;
 /// How soon SIGKILL is sent again to a tree of which some have died, in case it has grown meanwhile.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
 
-/// How soon a SIGKILL goes on that is not through with a tree. Everybody else has their turn meanwhile.
+/// How soon a signal goes on that is not through with a tree. Everybody else has their turn meanwhile.
 const KILL_ON: Duration = Duration::from_millis(1);
+
+/// How long trees are asked at a time.
+const ASKING: Duration = Duration::from_millis(5);
 
 /// What is still to be sent to a tree.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,6 +76,9 @@ impl EventLoop {
             if self.shared.children.borrow_mut().sweep(&runs, signal) {
                 self.kill_again = Some(Instant::now() + KILL_ON);
             }
+        }
+        if !self.shared.children.borrow_mut().go_on_asking(Instant::now() + ASKING) {
+            self.kill_again = Some(Instant::now() + KILL_ON);
         }
     }
 }

@@ -4,6 +4,9 @@
 //! time, and the loop has its turn in between. Then comes one family of samples after another, without others between them,
 //! as the format wants it, in slices as well. Nothing is counted here; `tally.rs` and the logs do that.
 
+use muster_core::{Health, Instance, Readiness};
+use muster_logs::Counts;
+use muster_spec::{InstanceId, RunId};
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::ops::Range;
@@ -13,10 +16,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use muster_api::METRICS;
-use muster_core::{Health, Instance, Readiness};
-use muster_logs::Counts;
-use muster_spec::{InstanceId, RunId};
-use muster_sys::tree::Usage;
+use muster_sys::tree::{Measuring, Usage};
 
 use super::response::{self, Answer};
 use super::slices::{SLICE, Waiting};
@@ -91,6 +91,14 @@ pub(crate) const FAMILIES: &[Family] = &[
         "Clients that follow the events.",
         Daemon(|shared, samples| {
             samples.plain(shared.feed.borrow().listeners() as f64);
+        }),
+    ),
+    family(
+        "muster_loop_longest_turn_seconds",
+        "gauge",
+        "The longest time that the daemon went without a look at its signals while it had work to do.",
+        Daemon(|shared, samples| {
+            samples.plain(shared.loop_turns.clock().longest().as_secs_f64());
         }),
     ),
     family(
@@ -247,6 +255,7 @@ pub(super) fn metrics(shared: &Rc<Shared>) -> Answer {
     let exposition = Exposition {
         shared: Rc::clone(shared),
         unread: runs,
+        measuring: None,
         usage: HashMap::new(),
         instances,
         families: 0,
@@ -262,6 +271,8 @@ struct Exposition {
     shared: Rc<Shared>,
     /// Runs that are still to be looked at.
     unread: Vec<RunId>,
+    /// Those that are being looked at.
+    measuring: Option<Measuring>,
     usage: HashMap<RunId, Usage>,
     /// All instances when it began.
     instances: Vec<InstanceId>,
@@ -283,16 +294,28 @@ impl Pieces for Exposition {
             let turn = self.turn.get_or_insert_with(|| turns.waiting());
             std::task::ready!(turn.as_mut().poll(context));
             self.turn = None;
-            if self.unread.is_empty() {
+            if self.unread.is_empty() && self.measuring.is_none() {
                 return Poll::Ready(Some(Bytes::from(self.slice())));
             }
-            let some = self.unread.split_off(self.unread.len().saturating_sub(RUNS_AT_ONCE));
-            self.usage.extend(self.shared.children.borrow_mut().usage(&some));
+            self.measure();
         }
     }
 }
 
 impl Exposition {
+    /// Looks at processes for a turn.
+    fn measure(&mut self) {
+        let mut children = self.shared.children.borrow_mut();
+        let mut measuring = self.measuring.take().unwrap_or_else(|| {
+            let some = self.unread.split_off(self.unread.len().saturating_sub(RUNS_AT_ONCE));
+            children.measure(&some)
+        });
+        match children.go_on_measuring(&mut measuring, Instant::now() + SLICE) {
+            Some(usage) => self.usage.extend(usage),
+            None => self.measuring = Some(measuring),
+        }
+    }
+
     /// What can be written in one turn.
     fn slice(&mut self) -> String {
         let mut text = String::new();

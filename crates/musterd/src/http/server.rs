@@ -27,6 +27,7 @@ use super::stream::Busy;
 use super::tickets::{Desk, Rank};
 use crate::budget::Budget;
 use crate::shared::Shared;
+use crate::turn_clock::beside;
 
 /// How long a client may take to send a request's headers, and keep a connection open without a request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
@@ -66,8 +67,10 @@ impl Server {
     pub(crate) fn start(listener: UnixListener, shared: Rc<Shared>) -> Server {
         let connections = Connections::within(Rc::clone(&shared.budget));
         let desk = Desk::of(&shared.budget);
-        let accepting =
-            tokio::task::spawn_local(accept_for_ever(Exposed::new(listener), shared, desk, connections.clone()));
+        let accepting = tokio::task::spawn_local(beside(
+            Rc::clone(&shared.loop_turns),
+            accept_for_ever(Exposed::new(listener), shared, desk, connections.clone()),
+        ));
         Server { connections, accepting: accepting.abort_handle() }
     }
 
@@ -125,7 +128,7 @@ fn serve(stream: ClientStream, shared: &Rc<Shared>, desk: &Desk, connections: &C
     }
     let id = connections.new_id();
     let (is_busy, is_following) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
-    let task = tokio::task::spawn_local({
+    let task = tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), {
         let desk = desk.clone();
         let shared = Rc::clone(shared);
         let closing = Closing { connections: connections.clone(), id };
@@ -144,7 +147,7 @@ fn serve(stream: ClientStream, shared: &Rc<Shared>, desk: &Desk, connections: &C
                 () = hanging_up => {}
             }
         }
-    });
+    }));
     let connection = Connection { task: task.abort_handle(), since: Instant::now(), is_busy, is_following, uid, rank };
     connections.open.borrow_mut().insert(id, connection);
 }

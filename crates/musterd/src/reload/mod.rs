@@ -26,6 +26,7 @@ pub(crate) use self::daemon::settings;
 use self::watch::Look;
 use crate::budget::Budget;
 use crate::shared::{Order, Shared, descriptors};
+use crate::turn_clock::beside;
 
 /// How many reloads may wait for their turn. Who comes after that is told that the daemon is busy.
 const MOST_WAITING: usize = 32;
@@ -186,13 +187,13 @@ async fn in_turn<T: 'static>(
     }
     waiting.set(waiting.get() + 1);
     let shared = Rc::clone(shared);
-    let task = tokio::task::spawn_local(async move {
+    let task = tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), async move {
         let _turn = shared.configuration.turn.lock().await;
         shared.configuration.waiting.set(shared.configuration.waiting.get() - 1);
         let answer = work(Rc::clone(&shared)).await;
         shared.configuration.turned.notify_one();
         answer
-    });
+    }));
     task.await.unwrap_or_else(|_| Err(Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit")))
 }
 

@@ -1,0 +1,188 @@
+//! Signals to more than a main process: in slices, so that the loop looks at its sources in between.
+//!
+//! What the core orders is carried out one after the other. Orders of the same signal that follow each other are one walk
+//! through all their trees; what follows with another meaning waits until that is done. Sweeps of trees that are to go wait
+//! for nobody and nobody for them.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use muster_core::Effect;
+use muster_spec::{RunId, Signal, SignalScope};
+use muster_sys::tree::{Errand, LastHunt};
+use tracing::{debug, info, warn};
+
+use super::Children;
+
+/// How long it may take at the end to stop and kill whoever is left, which is beyond the time for stopping.
+const LAST_HUNT: Duration = Duration::from_millis(1500);
+
+/// What the core ordered and is not done yet.
+#[derive(Debug)]
+pub(super) enum Sending {
+    /// More of the same may follow.
+    Gathering { runs: Vec<RunId>, signal: Signal, scope: SignalScope, woken: HashSet<RunId> },
+    /// On its way.
+    Signal(Errand, SignalScope),
+    /// SIGKILL to whoever is left at the very end.
+    LastHunt(LastHunt),
+}
+
+impl Children {
+    /// Carries out a signal to a run whose main process has not been reaped. A main process alone gets it at once; for the
+    /// rest see [`Children::go_on_sending`].
+    pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: SignalScope) {
+        if !self.has_main(run) {
+            return;
+        }
+        if scope == SignalScope::Main && self.trees.wears_tag(run) {
+            return self.signal_main_of(run, signal);
+        }
+        match &mut self.sending {
+            Some(Sending::Gathering { runs, .. }) => runs.push(run),
+            _ => {
+                let (runs, woken) = (vec![run], HashSet::new());
+                self.sending = Some(Sending::Gathering { runs, signal, scope, woken });
+            }
+        }
+    }
+
+    /// Continues the stopped processes of a run that has just been asked to stop.
+    pub(crate) fn wake_tree(&mut self, run: RunId, scope: SignalScope) {
+        match &mut self.sending {
+            Some(Sending::Gathering { woken, .. }) => drop(woken.insert(run)),
+            _ => self.signal(run, Signal::CONT, scope),
+        }
+    }
+
+    /// Whether this may be carried out before what is not done yet.
+    pub(crate) fn may_precede_sending(&self, effect: &Effect) -> bool {
+        let Some(sending) = &self.sending else { return true };
+        let Sending::Gathering { runs, signal: gathered, scope: meant, woken } = sending else { return false };
+        match effect {
+            Effect::Signal { run, signal, scope } => signal == gathered && scope == meant && !runs.contains(run),
+            Effect::Wake { run, scope } => scope == meant && runs.last() == Some(run) && !woken.contains(run),
+            Effect::Publish(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether something that the core ordered is not done yet.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sending.is_some()
+    }
+
+    /// Goes on with what the core ordered until then; whether it is done.
+    pub(crate) fn go_on_sending(&mut self, until: Instant) -> bool {
+        self.sending = match self.sending.take() {
+            None => None,
+            Some(Sending::Gathering { mut runs, signal, scope, woken }) => {
+                runs.retain(|&run| self.has_main(run));
+                let errand = Errand::to(runs, signal, tree_scope(scope)).waking(woken);
+                self.go_on_with(errand, scope, until)
+            }
+            Some(Sending::Signal(errand, scope)) => self.go_on_with(errand, scope, until),
+            Some(Sending::LastHunt(mut hunt)) => match self.trees.go_on_hunting(&mut hunt, until) {
+                None => Some(Sending::LastHunt(hunt)),
+                Some(strays) => {
+                    tell_of_strays(Signal::KILL, strays);
+                    None
+                }
+            },
+        };
+        self.sending.is_none()
+    }
+
+    fn go_on_with(&mut self, mut errand: Errand, scope: SignalScope, until: Instant) -> Option<Sending> {
+        if !self.trees.go_on(&mut errand, Some(until)) {
+            return Some(Sending::Signal(errand, scope));
+        }
+        let (runs, signal) = (errand.runs().to_vec(), errand.signal());
+        if scope == SignalScope::Main {
+            runs.into_iter().for_each(|run| self.signal_main_of(run, signal));
+            return None;
+        }
+        match errand.result() {
+            Ok(sent) if runs.is_empty() => tell_of_strays(signal, sent.count),
+            Ok(_) => {}
+            Err(error) => warn!(?runs, %signal, %error, "cannot signal the processes of a program"),
+        }
+        None
+    }
+
+    fn signal_main_of(&mut self, run: RunId, signal: Signal) {
+        if !self.has_main(run) {
+            return;
+        }
+        if let Err(error) = self.signal_main(run, signal) {
+            warn!(%run, pid = self.pid_of(run), %signal, %error, "cannot signal a program");
+        }
+    }
+
+    /// Signals what belongs to no program. SIGKILL is the end of everything: it is for whoever is left.
+    pub(crate) fn signal_strays(&mut self, signal: Signal) {
+        self.sending = Some(match signal {
+            Signal::KILL => Sending::LastHunt(LastHunt::until(Instant::now() + LAST_HUNT)),
+            _ => Sending::Signal(Errand::to_strays(signal), SignalScope::Tree),
+        });
+    }
+
+    /// Signals every process of these runs' trees, with one look at all of them: SIGKILL for a while, and true when it must be
+    /// repeated soon; all others by [`Children::go_on_asking`].
+    pub(crate) fn sweep(&mut self, runs: &[RunId], signal: Signal) -> bool {
+        if signal != Signal::KILL {
+            self.asking.push_back(Errand::to_the_rest(runs.to_vec(), signal, SignalScope::Tree));
+            return false;
+        }
+        self.asking.iter_mut().for_each(|errand| errand.leave_out(runs));
+        match self.trees.signal_all(runs, signal, SignalScope::Tree) {
+            Ok(sent) => {
+                debug!(?runs, %signal, processes = sent.count, refused = sent.refused, "signalled trees");
+                sent.is_unfinished
+            }
+            Err(error) => {
+                self.tell_of_refusal(runs, signal, &error);
+                false
+            }
+        }
+    }
+
+    /// Goes on asking trees until then; whether all have been asked.
+    pub(crate) fn go_on_asking(&mut self, until: Instant) -> bool {
+        while let Some(mut errand) = self.asking.pop_front() {
+            if !self.trees.go_on(&mut errand, Some(until)) {
+                self.asking.push_front(errand);
+                return false;
+            }
+            let (runs, signal) = (errand.runs().to_vec(), errand.signal());
+            match errand.result() {
+                Ok(sent) => debug!(?runs, %signal, processes = sent.count, refused = sent.refused, "signalled trees"),
+                Err(error) => self.tell_of_refusal(&runs, signal, &error),
+            }
+        }
+        true
+    }
+
+    /// It is attempted again every second; once is enough to be told.
+    fn tell_of_refusal(&mut self, runs: &[RunId], signal: Signal, error: &std::io::Error) {
+        let known = self.refused.len();
+        self.refused.extend(runs);
+        if self.refused.len() > known {
+            warn!(?runs, %signal, %error, "cannot signal the processes of a program");
+        }
+    }
+}
+
+fn tree_scope(scope: SignalScope) -> SignalScope {
+    match scope {
+        SignalScope::Main => SignalScope::Main,
+        SignalScope::Group => SignalScope::Group,
+        SignalScope::Tree => SignalScope::Tree,
+    }
+}
+
+fn tell_of_strays(signal: Signal, count: usize) {
+    if count > 0 {
+        info!(%signal, processes = count, "signalled processes that belong to no program");
+    }
+}
