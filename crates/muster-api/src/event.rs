@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::program::{ExitInfo, Program};
+use crate::program::{ExitInfo, LeftBehind, Program};
 use crate::state::State;
 use crate::timestamp::Timestamp;
 
@@ -147,6 +147,15 @@ pub enum Happening {
         /// Whether that was less than it is configured to have.
         cut_short: bool,
     },
+    /// Processes outlived the main process of their run, and got the stop signal or SIGKILL.
+    LeftBehind {
+        /// Of which instance.
+        name: String,
+        /// Which run.
+        run: u64,
+        /// Which processes.
+        left: LeftBehind,
+    },
     /// SIGKILL has been sent before and there are still processes.
     Stuck {
         /// Of which instance.
@@ -197,6 +206,7 @@ impl Happening {
             Happening::Waiting { .. } => "waiting",
             Happening::Configured { .. } => "configured",
             Happening::Killed { .. } => "killed",
+            Happening::LeftBehind { .. } => "left_behind",
             Happening::Stuck { .. } => "stuck",
             Happening::Shutdown { .. } => "shutdown",
             Happening::ShutdownHurried => "shutdown_hurried",
@@ -246,6 +256,7 @@ impl fmt::Display for Happening {
                 let why = if *cut_short { "no more time was left" } else { "it did not stop in time" };
                 write!(f, "{name}: SIGKILL after {}, {why}", Seconds(*waited))
             }
+            Happening::LeftBehind { name, left, .. } => write!(f, "{name}: {}", left.words),
             Happening::Stuck { name, stopping, .. } => {
                 write!(f, "{name}: still there after SIGKILL, stopping for {}", Seconds(*stopping))
             }

@@ -10,6 +10,7 @@ use crate::cause::StopCause;
 use crate::exit::{Exit, RunEnd, SpawnError};
 use crate::explain::Verdict;
 use crate::health::{Health, ProbeOutcome};
+use crate::leftover::LeftBehind;
 use crate::name::{InstanceId, RunId, Selector};
 use crate::plan::Plan;
 use crate::request::{Outcome, RequestId, Verb};
@@ -69,6 +70,13 @@ pub enum Input {
     TreeGone {
         /// Which run.
         run: RunId,
+    },
+    /// The answer to [`Effect::NameLeftovers`], where there were any.
+    LeftBehind {
+        /// By which run.
+        run: RunId,
+        /// Which.
+        left: LeftBehind,
     },
     /// The run says that it is ready.
     Ready {
@@ -192,6 +200,14 @@ pub enum Effect {
         run: RunId,
         /// Which signal.
         signal: Signal,
+    },
+    /// The main process has ended, and a [`Effect::Sweep`] follows that is to be told: answer with `LeftBehind`, unless nothing
+    /// is left of the tree.
+    NameLeftovers {
+        /// Which run.
+        run: RunId,
+        /// Whether they are killed now, or asked.
+        killed: bool,
     },
     /// Carry out a check; answer with `ProbeFinished` or `ProbeNotMade`, exactly once unless the run ends or `StopProbes` comes before.
     StartProbe {
@@ -345,6 +361,17 @@ pub enum Event {
         waited: Duration,
         /// Whether the shutdown budget or a second signal left it less than it is configured to have.
         cut_short: bool,
+        /// Whether its main process had ended before, and only what it left behind is killed.
+        left_behind: bool,
+    },
+    /// What a run left behind has been found, and is asked to end or killed.
+    LeftBehind {
+        /// Of which instance.
+        instance: InstanceId,
+        /// Which run.
+        run: RunId,
+        /// What it left behind.
+        left: Box<LeftBehind>,
     },
     /// SIGKILL has been sent before and there are still processes.
     Stuck {

@@ -20,6 +20,7 @@ use crate::effect::{Effect, Event};
 use crate::exit::{Exit, RunEnd, SpawnError};
 use crate::explain::Verdict;
 use crate::health::{Checks, Health};
+use crate::leftover::LeftBehind;
 use crate::name::{InstanceId, RunId};
 use crate::random::Random;
 use crate::request::Change;
@@ -82,6 +83,8 @@ pub struct PastRun {
     pub cause: Option<StopCause>,
     /// What was decided about it, and by which rule.
     pub verdict: Verdict,
+    /// Which processes it left behind, where any had to be signalled.
+    pub left_behind: Option<Box<LeftBehind>>,
 }
 
 /// Where an instance puts what is to be done, while it handles one input.
@@ -399,6 +402,7 @@ impl Instance {
             cause,
             end,
             verdict: Verdict::Stopped,
+            left_behind: None,
         };
         turn.effects.push_back(Effect::Publish(Event::Ended {
             instance: self.id,
@@ -478,5 +482,10 @@ impl ProgramSpec {
     /// How long stopping it may take before SIGKILL.
     pub fn patience(&self) -> Duration {
         total_patience(&self.stop)
+    }
+
+    /// How long what is left of a run that ended by itself may take before SIGKILL.
+    pub fn leftover_wait(&self) -> Duration {
+        self.stop.leftover_wait.min(self.patience())
     }
 }

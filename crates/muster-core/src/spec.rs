@@ -161,6 +161,13 @@ pub struct StopSpec {
     pub steps: Vec<StopStep>,
     /// Who gets them.
     pub scope: StopScope,
+    /// How long what is left of a run that ended by itself may take, all signals together; no longer than after a stop.
+    pub leftover_wait: Duration,
+}
+
+impl StopSpec {
+    /// How long leftovers may take, if nothing else is configured.
+    pub const LEFTOVER_WAIT: Duration = Duration::from_secs(2);
 }
 
 /// One program: its rules, and what each of its instances runs.

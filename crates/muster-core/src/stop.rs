@@ -53,6 +53,12 @@ impl StopPlan {
         StopPlan { steps, next: 0, began: now, deadline: now, kill_at, is_killing: false, is_cut_short }
     }
 
+    /// Begins the plan for what is left of a run that ended by itself: the next run waits for it.
+    pub fn begin_for_leftovers(spec: &StopSpec, now: Time) -> StopPlan {
+        // Without a moment at which it is cut off: handled late, every signal is still sent.
+        StopPlan { kill_at: None, is_cut_short: false, ..StopPlan::begin(spec, now, Some(spec.leftover_wait)) }
+    }
+
     /// A plan that kills at once, after a wait that began then: a polite one that was cut short, or another.
     pub fn kill(began: Time, is_cut_short: bool) -> StopPlan {
         StopPlan { steps: Vec::new(), next: 0, began, deadline: began, kill_at: None, is_killing: false, is_cut_short }
@@ -161,7 +167,11 @@ mod tests {
 
     fn spec(steps: &[(Signal, u64)]) -> StopSpec {
         let step = |&(signal, seconds)| StopStep { signal, patience: Duration::from_secs(seconds) };
-        StopSpec { steps: steps.iter().map(step).collect(), scope: StopScope::Main }
+        StopSpec {
+            steps: steps.iter().map(step).collect(),
+            scope: StopScope::Main,
+            leftover_wait: StopSpec::LEFTOVER_WAIT,
+        }
     }
 
     /// Walks a plan from deadline to deadline until it kills, and tells when it sent what.
@@ -192,6 +202,22 @@ mod tests {
         let ample = StopPlan::begin(&patient, at(0), Some(Duration::from_secs(60)));
         assert!(!ample.is_cut_short());
         assert_eq!(story(ample), [(0, Step::Ask(Signal::INT)), (2000, Step::Ask(Signal::TERM)), (8000, Step::Kill)]);
+    }
+
+    #[test]
+    fn leftovers_have_a_wait_of_their_own_and_never_more_than_the_patience() {
+        let of = |steps: &[(Signal, u64)], wait: u64| {
+            let spec = StopSpec { leftover_wait: Duration::from_secs(wait), ..spec(steps) };
+            let plan = StopPlan::begin_for_leftovers(&spec, at(0));
+            assert!(!plan.is_cut_short());
+            story(plan)
+        };
+        let (ask, kill) = (Step::Ask, Step::Kill);
+        assert_eq!(of(&[(Signal::TERM, 10)], 2), [(0, ask(Signal::TERM)), (2000, kill)]);
+        assert_eq!(of(&[(Signal::TERM, 1)], 2), [(0, ask(Signal::TERM)), (1000, kill)]);
+        assert_eq!(of(&[(Signal::TERM, 10)], 0), [(0, ask(Signal::TERM)), (0, kill)]);
+        let two = [(0, ask(Signal::INT)), (500, ask(Signal::TERM)), (2000, kill)];
+        assert_eq!(of(&[(Signal::INT, 2), (Signal::TERM, 6)], 2), two);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use muster_core::leftover::{LeftBehind, MOST_NAMED};
 use muster_core::program::HISTORY;
 use muster_core::spec::{InstanceSpec, ProcessSpec, Stdin, Target};
 use muster_core::{Exit, Input, RunId, Scope, Signal, SpawnError, SpawnStep};
@@ -442,6 +443,15 @@ impl Children {
     /// The trees of these runs, and with `strays` what belongs to no program, to be listed on another thread.
     pub(crate) fn listing(&mut self, runs: &[RunId], strays: bool) -> tree::Listing {
         self.trees.listing(runs, strays)
+    }
+
+    /// What is left of these runs, those of which anything is.
+    pub(crate) fn left_of(&mut self, runs: &[RunId]) -> Vec<(RunId, LeftBehind)> {
+        let as_told = |(run, tree::Names { count, first })| {
+            let named = first.into_iter().filter_map(|(name, pid)| Some((name, u32::try_from(pid.0).ok()?)));
+            (run, LeftBehind { named: named.collect(), count, ..LeftBehind::default() })
+        };
+        self.trees.names(runs, MOST_NAMED).into_iter().map(as_told).collect()
     }
 
     /// What the trees of these runs use.

@@ -357,10 +357,11 @@ impl EventLoop {
             if self.inputs.is_empty() {
                 self.take_gone_trees();
             }
-            let Some(input) = self.inputs.pop_front().map(secrets::masked) else {
+            if self.inputs.is_empty() {
+                // Who they are that are signalled may be news for the core.
                 self.send_sweeps();
-                return true;
-            };
+            }
+            let Some(input) = self.inputs.pop_front().map(secrets::masked) else { return true };
             trace!(?input);
             let now = self.shared.clock.now();
             self.shared.supervisor.borrow_mut().handle_input(now, input);
@@ -410,6 +411,7 @@ impl EventLoop {
                 sweep.unsent = Some(signal);
                 sweep.is_killing |= signal == Signal::KILL;
             }
+            Effect::NameLeftovers { run, killed } => self.sweeps.entry(run).or_default().to_name = Some(killed),
             Effect::StartProbe { run, probe, spec, .. } => {
                 let mut children = self.shared.children.borrow_mut();
                 if let Some(outcome) = self.probes.start(run, probe, &spec, &mut children) {

@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use muster_core::spec::InstanceSpec;
-use muster_core::{Health, Plan, RunEnd, RunId, State, StopCause, Time, Verdict};
+use muster_core::{Health, LeftBehind, Plan, RunEnd, RunId, State, StopCause, Time, Verdict};
 
 /// How many events are remembered at least.
 const FEWEST: usize = 1024;
@@ -41,6 +41,7 @@ pub(crate) enum What {
     Waiting(Vec<String>),
     Configured(Arc<Plan>),
     Killed { waited: Duration, cut_short: bool },
+    LeftBehind(Box<LeftBehind>),
     Stuck { since: Duration },
     Shutdown { reason: Box<str>, timeout: Duration },
     ShutdownHurried,

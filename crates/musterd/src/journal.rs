@@ -44,9 +44,16 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
         Event::Final { instance, run, verdict } => {
             debug!(program = %name(*instance), %run, why = %verdict, "will not be started again");
         }
-        Event::Killed { instance, run, waited, cut_short } => {
-            let why = if *cut_short { "the shutdown left it no more time" } else { "did not stop in time" };
+        Event::Killed { instance, run, waited, cut_short, left_behind } => {
+            let why = match (cut_short, left_behind) {
+                (true, _) => "the shutdown left it no more time",
+                (false, false) => "did not stop in time",
+                (false, true) => "what it left behind did not stop in time",
+            };
             warn!(program = %name(*instance), %run, signal = "SIGKILL", waited = span(*waited), "{why}");
+        }
+        Event::LeftBehind { instance, run, left } => {
+            warn!(program = %name(*instance), %run, "{}", left.of_run(*run));
         }
         Event::Stuck { instance, run, since } => {
             let mut stuck = shared.stuck.borrow_mut();

@@ -8,7 +8,7 @@ use muster_api as api;
 use muster_core::explain::Again;
 use muster_core::restart::Limit;
 use muster_core::spec::ProbeKind;
-use muster_core::{Goal, Health, Instance, PastRun, Readiness, RunEnd, State, Time, Verdict};
+use muster_core::{Goal, Health, Instance, LeftBehind, PastRun, Readiness, RunEnd, RunId, State, Time, Verdict};
 
 use crate::secrets::Reader;
 use crate::shared::Shared;
@@ -79,6 +79,7 @@ pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Re
         out_of_memory: None,
         spawn_error: None,
         verdict: None,
+        left_behind: None,
         last_lines: Vec::new(),
     });
     let past = instance.past().rev().map(|past| story::past_run(shared, instance, past));
@@ -123,6 +124,16 @@ pub(crate) fn date(shared: &Shared, at: Time) -> api::Timestamp {
 
 pub(crate) fn exit(past: &PastRun) -> api::ExitInfo {
     api::ExitInfo { reason: past.reason(), ..exit_info(&past.end, past.success) }
+}
+
+pub(crate) fn left_behind(left: &LeftBehind, run: RunId) -> api::LeftBehind {
+    let process = |(name, pid): &(String, u32)| api::LeftProcess { name: name.clone(), pid: *pid };
+    api::LeftBehind {
+        killed: left.killed,
+        count: left.count as u64,
+        processes: left.named.iter().map(process).collect(),
+        words: left.of_run(run).to_string(),
+    }
 }
 
 pub(crate) fn exit_info(end: &RunEnd, success: bool) -> api::ExitInfo {

@@ -16,7 +16,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use expect::{Expectation, Expected};
-pub use script::{Missing, OnStop, Outcome, PlannedRun, Script, ScriptError};
+pub use script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script, ScriptError};
 
 use crate::build::{Loaded, load_with};
 use crate::diagnostic::{Finding, Place, locate};

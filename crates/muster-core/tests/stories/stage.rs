@@ -7,8 +7,8 @@ use std::time::Duration;
 use muster_core::exit::SpawnError;
 use muster_core::spec::ProgramSpec;
 use muster_core::{
-    Awaited, Done, Effect, Event, Exit, Failure, Input, Instance, InstanceId, Outcome, Plan, ProbeOutcome, RequestId,
-    RunId, Scope, Settings, ShutdownReason, Signal, Supervisor, Time, Verb,
+    Awaited, Done, Effect, Event, Exit, Failure, Input, Instance, InstanceId, LeftBehind, Outcome, Plan, ProbeOutcome,
+    RequestId, RunId, Scope, Settings, ShutdownReason, Signal, Supervisor, Time, Verb,
 };
 
 use crate::common::programs::{SETTINGS, killed_by};
@@ -23,6 +23,8 @@ pub struct Stage {
     deeds: Vec<String>,
     answers: BTreeMap<RequestId, String>,
     pub events: Vec<Event>,
+    /// Each time that leftovers were to be named: whether they were killed.
+    pub to_name: Vec<bool>,
 }
 
 impl Stage {
@@ -41,6 +43,7 @@ impl Stage {
             deeds: Vec::new(),
             answers: BTreeMap::new(),
             events: Vec::new(),
+            to_name: Vec::new(),
         }
     }
 
@@ -117,6 +120,10 @@ impl Stage {
 
     pub fn tree_gone(&mut self, name: &str) {
         self.hand(Input::TreeGone { run: self.run(name) });
+    }
+
+    pub fn names(&mut self, name: &str, left: LeftBehind) {
+        self.hand(Input::LeftBehind { run: self.run(name), left });
     }
 
     /// It ends, and nothing of its tree is left.
@@ -217,6 +224,7 @@ impl Stage {
                 let name = spec.check(probe).expect("only what is configured is checked").name;
                 self.deeds.push(format!("check {name} of {}", self.name(run)));
             }
+            Effect::NameLeftovers { killed, .. } => self.to_name.push(killed),
             Effect::StopProbes { run } => self.deeds.push(format!("stop checking {}", self.name(run))),
             Effect::SignalStrays { signal } => self.deeds.push(format!("{} strays", bare(signal))),
             Effect::Reply { request, outcome } => drop(self.answers.insert(request, self.words(outcome))),

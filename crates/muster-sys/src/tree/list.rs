@@ -87,6 +87,15 @@ pub struct Usage {
     pub cpu_time: Duration,
 }
 
+/// Some processes by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// How many they are.
+    pub count: usize,
+    /// The first of them, parents before their children.
+    pub first: Vec<(String, Pid)>,
+}
+
 impl Usage {
     fn add(&mut self, other: Usage) {
         self.processes += other.processes;
@@ -131,6 +140,22 @@ impl Trees {
             usage.entry(run).or_default().add(units.usage(&member.stat));
         }
         usage.into_iter().collect()
+    }
+
+    /// How many living processes these runs have, and the names and pids of the first `most` of each, one answer for each run
+    /// that has any. One look for all of them.
+    pub fn names(&mut self, runs: &[RunId], most: usize) -> Vec<(RunId, Names)> {
+        let members = self.find(Whom::Runs(runs));
+        let mut names: BTreeMap<RunId, Names> = BTreeMap::new();
+        for member in members.into_iter().filter(|member| member.stat.is_alive()) {
+            let Some(run) = member.run else { continue };
+            let of_run = names.entry(run).or_default();
+            of_run.count += 1;
+            if of_run.first.len() < most {
+                of_run.first.push((member.stat.comm, Pid(member.stat.pid)));
+            }
+        }
+        names.into_iter().collect()
     }
 
     /// What this process uses itself. `None` without /proc.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use muster_api as api;
 use muster_api::{EVENT_STREAM, Happening};
-use muster_core::{Instance, InstanceId, Time};
+use muster_core::{Instance, InstanceId, RunId, Time};
 use tokio::time::{Instant, Sleep};
 
 use super::response::{self, Answer};
@@ -217,6 +217,9 @@ fn event(shared: &Shared, id: u64, told: &Told) -> api::Event {
             changed: plan.changed.clone(),
             unchanged: plan.unchanged as u64,
         },
+        What::LeftBehind(left) => {
+            Happening::LeftBehind { name, run: of_run, left: view::left_behind(left, told.run.unwrap_or(RunId(0))) }
+        }
         What::Killed { waited, cut_short } => {
             Happening::Killed { name, run: of_run, waited: waited.as_secs_f64(), cut_short: *cut_short }
         }

@@ -19,6 +19,7 @@ pub(crate) use command::rehearse_command;
 const PUPPET: &str = "__puppet";
 const STAGE: &str = "__stage";
 const ASK: &str = "__ask";
+const LEFTOVER: &str = "__leftover";
 
 /// The exit code, if these arguments are from a rehearsal.
 pub(crate) fn part(arguments: &[OsString]) -> Option<u8> {
@@ -26,6 +27,7 @@ pub(crate) fn part(arguments: &[OsString]) -> Option<u8> {
     let rest: Vec<&str> = arguments[2..].iter().filter_map(|argument| argument.to_str()).collect();
     match (first, rest.as_slice()) {
         (PUPPET, [directory, name]) => Some(puppet::play(directory.as_ref(), name)),
+        (LEFTOVER, [_, does]) => Some(puppet::outlive(does)),
         (ASK, [directory, name, kind]) => Some(puppet::ask(directory.as_ref(), name, kind)),
         (STAGE, [scenario, scale, directory]) => {
             Some(stage::supervise(scenario.as_ref(), scale.parse().unwrap_or(1.0), directory.as_ref()))

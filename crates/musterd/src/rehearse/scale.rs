@@ -31,7 +31,7 @@ fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
     ProgramSpec {
         restart: policy_scaled(program.restart, factor),
         startsecs: span(program.startsecs, factor),
-        stop: StopSpec { steps, ..program.stop.clone() },
+        stop: StopSpec { steps, leftover_wait: span(program.stop.leftover_wait, factor), ..program.stop.clone() },
         instances: program.instances.iter().map(|instance| instance_scaled(instance, factor).into()).collect(),
         ..program.clone()
     }

@@ -1,6 +1,7 @@
 //! A world without processes: the daemon's own [`Supervisor`] under a virtual clock, and programs that follow a script.
 //!
-//! Nothing takes time here but what the script says: a spawn is done at once, a tree is gone with its main process. Where
+//! Nothing takes time here but what the script says: a spawn is done at once, a tree is gone with its main process or the
+//! leftover that the script gives it. Where
 //! a deadline and an event fall on the same moment the deadline comes first, unless the plan has it the other way: a run
 //! of exactly `startsecs` was RUNNING. Executing a program takes longer than ending a process, if only by a hair.
 //! Reads no clock and no file. What happened is kept in a [`Timeline`].
@@ -8,11 +9,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use muster_config::scenario::{Missing, Outcome, PlannedRun, Script, Ties};
+use muster_config::scenario::{Leftover, Missing, Outcome, PlannedRun, Script, Ties};
 use muster_core::spec::{InstanceSpec, ProbeKind, ReadySpec, Spec};
 use muster_core::{
-    Effect, Exit, Input, InstanceId, ProbeOutcome, RunId, Settings, ShutdownReason, Signal, SpawnError, SpawnStep,
-    Supervisor, Time,
+    Effect, Exit, Input, InstanceId, LeftBehind, ProbeOutcome, RunId, Settings, ShutdownReason, Signal, SpawnError,
+    SpawnStep, Supervisor, Time,
 };
 
 use super::timeline::{Moment, Over, Recorder, Timeline};
@@ -51,6 +52,10 @@ enum Coming {
         run: RunId,
         every: Duration,
     },
+    /// What a run left behind ends.
+    LeftoverEnd {
+        run: RunId,
+    },
     Stop,
 }
 
@@ -58,6 +63,8 @@ struct Run {
     began: Time,
     planned: PlannedRun,
     is_over: bool,
+    /// Whether what it leaves behind has been asked to end.
+    is_leftover_asked: bool,
 }
 
 /// Hears of each moment when it is over.
@@ -200,6 +207,7 @@ impl<'a> World<'a> {
             Coming::Exit { run, exit } => self.end(run, exit),
             Coming::Ready { run } => self.inputs.push_back(Input::Ready { run }),
             Coming::Ping { run, every } => self.ping(now, run, every),
+            Coming::LeftoverEnd { run } => self.gone(run),
             Coming::Stop => {
                 let reason = ShutdownReason::Signal(Signal::TERM);
                 self.inputs.push_back(Input::ShutdownAsked { reason, timeout: None });
@@ -252,10 +260,15 @@ impl<'a> World<'a> {
             }
             Effect::Sweep { run, signal } => {
                 if self.runs.get(&run).is_some_and(|run| run.is_over) {
-                    self.runs.remove(&run);
-                    self.inputs.push_back(Input::TreeGone { run });
+                    self.sweep(now, run, signal);
                 } else {
                     self.signal(now, run, signal);
+                }
+            }
+            Effect::NameLeftovers { run, killed } => {
+                if self.runs.get(&run).is_some_and(|known| known.planned.leftover.is_some()) {
+                    let left = LeftBehind { count: 1, killed, ..LeftBehind::default() };
+                    self.inputs.push_back(Input::LeftBehind { run, left });
                 }
             }
             Effect::Publish(event) => self.recorder.record(now, &event, &self.supervisor),
@@ -265,6 +278,26 @@ impl<'a> World<'a> {
             Effect::StartProbe { run, probe, spec, .. } => self.answer(now, run, probe, &spec),
             // Every probe has been answered when it was asked.
             Effect::StopProbes { .. } => {}
+        }
+    }
+
+    /// What is left of a run whose main process has ended, if anything is.
+    fn sweep(&mut self, now: Time, run: RunId, signal: Signal) {
+        let Some(known) = self.runs.get_mut(&run) else { return };
+        let is_first = !std::mem::replace(&mut known.is_leftover_asked, true);
+        match known.planned.leftover.filter(|_| signal != Signal::KILL) {
+            Some(Leftover::Ignores) => {}
+            Some(Leftover::Ends { after }) if is_first && !after.is_zero() => {
+                self.expect(now + after, Coming::LeftoverEnd { run });
+            }
+            Some(Leftover::Ends { .. }) if !is_first => {}
+            Some(Leftover::Ends { .. }) | None => self.gone(run),
+        }
+    }
+
+    fn gone(&mut self, run: RunId) {
+        if self.runs.remove(&run).is_some() {
+            self.inputs.push_back(Input::TreeGone { run });
         }
     }
 
@@ -281,7 +314,7 @@ impl<'a> World<'a> {
             Outcome::Ends { exit, after } => self.expect(now + after, Coming::Exit { run, exit }),
             Outcome::Hangs => {}
         }
-        self.runs.insert(run, Run { began: now, planned, is_over: false });
+        self.runs.insert(run, Run { began: now, planned, is_over: false, is_leftover_asked: false });
         self.births.push_back(Input::Spawned { run });
         // A check is asked, and all others tell by themselves.
         let tells = spec.ready.as_ref().is_some_and(|rule| !matches!(rule, ReadySpec::Check(_)));
