@@ -156,7 +156,7 @@ pub enum Happening {
         /// Which processes.
         left: LeftBehind,
     },
-    /// SIGKILL has been sent before and there are still processes.
+    /// SIGKILL has been sent before and there are still processes: said after one, two, four seconds and so on.
     Stuck {
         /// Of which instance.
         name: String,
@@ -174,7 +174,7 @@ pub enum Happening {
     },
     /// Asked to stop again: SIGKILL to everything.
     ShutdownHurried,
-    /// Everything has stopped. The last event.
+    /// The daemon exits. The last event.
     Exiting {
         /// Why, in words.
         reason: String,
@@ -258,13 +258,13 @@ impl fmt::Display for Happening {
             }
             Happening::LeftBehind { name, left, .. } => write!(f, "{name}: {}", left.words),
             Happening::Stuck { name, stopping, .. } => {
-                write!(f, "{name}: still there after SIGKILL, stopping for {}", Seconds(*stopping))
+                write!(f, "{name}: still there, stopping for {}", Seconds(*stopping))
             }
             Happening::Shutdown { reason, timeout } => {
                 write!(f, "stopping everything within {}: {reason}", Seconds(*timeout))
             }
             Happening::ShutdownHurried => f.write_str("asked to stop again: SIGKILL to everything"),
-            Happening::Exiting { reason, code } => write!(f, "everything has stopped, exit code {code}: {reason}"),
+            Happening::Exiting { reason, code } => write!(f, "the daemon exits with code {code}: {reason}"),
             Happening::Gap { missed: Some(missed) } => write!(f, "{missed} events are missing here"),
             Happening::Gap { missed: None } => f.write_str("events are missing here"),
             Happening::Unknown => f.write_str("an event of a kind that a later version of musterd knows"),

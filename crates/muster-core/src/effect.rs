@@ -373,7 +373,7 @@ pub enum Event {
         /// What it left behind.
         left: Box<LeftBehind>,
     },
-    /// SIGKILL has been sent before and there are still processes.
+    /// SIGKILL has been sent before and there are still processes. Published after one, two, four, eight seconds and so on.
     Stuck {
         /// Which instance.
         instance: InstanceId,
@@ -404,7 +404,7 @@ pub enum Event {
         code: u8,
         /// Who had to be killed.
         killed: Vec<InstanceId>,
-        /// Who could not be stopped at all.
+        /// Whose processes were still there.
         left: Vec<InstanceId>,
         /// The one that took longest to stop, and how long, where there was anything to stop.
         slowest: Option<(InstanceId, Duration)>,

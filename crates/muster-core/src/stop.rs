@@ -32,7 +32,8 @@ pub struct StopPlan {
     began: Time,
     deadline: Time,
     kill_at: Option<Time>,
-    is_killing: bool,
+    /// How often SIGKILL has been sent.
+    kills: u32,
     is_cut_short: bool,
 }
 
@@ -50,7 +51,7 @@ impl StopPlan {
             steps.iter_mut().for_each(|step| step.patience = scaled(step.patience).unwrap_or(step.patience));
         }
         let kill_at = budget.map(|budget| now + budget);
-        StopPlan { steps, next: 0, began: now, deadline: now, kill_at, is_killing: false, is_cut_short }
+        StopPlan { steps, next: 0, began: now, deadline: now, kill_at, kills: 0, is_cut_short }
     }
 
     /// Begins the plan for what is left of a run that ended by itself: the next run waits for it.
@@ -61,7 +62,7 @@ impl StopPlan {
 
     /// A plan that kills at once, after a wait that began then: a polite one that was cut short, or another.
     pub fn kill(began: Time, is_cut_short: bool) -> StopPlan {
-        StopPlan { steps: Vec::new(), next: 0, began, deadline: began, kill_at: None, is_killing: false, is_cut_short }
+        StopPlan { steps: Vec::new(), next: 0, began, deadline: began, kill_at: None, kills: 0, is_cut_short }
     }
 
     /// Takes the next step and sets the deadline after it.
@@ -76,7 +77,7 @@ impl StopPlan {
                 Step::Ask(step.signal)
             }
             None => {
-                self.is_killing = true;
+                self.kills = self.kills.saturating_add(1);
                 self.deadline = now + KILL_RETRY;
                 Step::Kill
             }
@@ -86,7 +87,7 @@ impl StopPlan {
     /// Makes SIGKILL come no later than `at`.
     pub fn hurry(&mut self, at: Time) {
         let end = self.end();
-        if !self.is_killing {
+        if !self.is_killing() {
             self.is_cut_short |= at < end;
             self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
             self.deadline = self.deadline.min(at);
@@ -117,7 +118,7 @@ impl StopPlan {
     /// How much longer it may take before SIGKILL. What the run has asked for beyond its configuration is no claim: others
     /// need not be shortened for it.
     pub fn patience_left(&self, now: Time) -> Duration {
-        if self.is_killing { Duration::ZERO } else { self.end().since(now).min(patience_of(&self.steps)) }
+        if self.is_killing() { Duration::ZERO } else { self.end().since(now).min(patience_of(&self.steps)) }
     }
 
     /// When the next step is due.
@@ -133,7 +134,7 @@ impl StopPlan {
     /// The signal of the step last taken, as long as SIGKILL has not been.
     pub fn asking(&self) -> Option<Signal> {
         let last = self.next.checked_sub(1)?;
-        self.steps.get(last).map(|step| step.signal).filter(|_| !self.is_killing)
+        self.steps.get(last).map(|step| step.signal).filter(|_| !self.is_killing())
     }
 
     /// Whether it leaves the run less time than is configured.
@@ -143,7 +144,12 @@ impl StopPlan {
 
     /// Whether SIGKILL has been sent.
     pub fn is_killing(&self) -> bool {
-        self.is_killing
+        self.kills > 0
+    }
+
+    /// How often SIGKILL has been sent.
+    pub fn kills(&self) -> u32 {
+        self.kills
     }
 }
 

@@ -9,16 +9,16 @@ pub(crate) mod list;
 mod main_process;
 mod markers;
 mod output;
+pub(crate) mod refused;
 pub(crate) mod stdin;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::leftover::{LeftBehind, MOST_NAMED};
 use muster_core::program::HISTORY;
 use muster_core::spec::{InstanceSpec, ProcessSpec, Stdin, Target};
 use muster_core::{Exit, Input, RunId, Scope, Signal, SpawnError, SpawnStep};
@@ -35,6 +35,7 @@ use self::commands::{Commands, is_command};
 use self::main_process::Main;
 use self::markers::{marker_prefix, markers};
 use self::output::Output;
+use self::refused::Refusals;
 use self::stdin::StdinPipe;
 use crate::logs::{Logs, Source, captured};
 use crate::notify::{self, Channel, Notify, ReadyMatcher, Told};
@@ -81,8 +82,7 @@ pub(crate) struct Children {
     /// Makes `MUSTER_RUN` of this daemon unlike that of any other on the same machine.
     marker_prefix: String,
     commands: Commands,
-    /// Of whom it was told that they cannot be signalled.
-    refused: HashSet<RunId>,
+    refused: Refusals,
     notify: Notify,
 }
 
@@ -109,7 +109,7 @@ impl Children {
             notify: Notify::new(control_socket, marker_prefix.clone(), voices),
             marker_prefix,
             commands: Commands::default(),
-            refused: HashSet::new(),
+            refused: Refusals::default(),
         }
     }
 
@@ -386,7 +386,7 @@ impl Children {
             Scope::Tree => self.trees.signal(run, signal, tree::Scope::Tree).map(drop),
         };
         if let Err(error) = sent {
-            warn!(%run, pid = self.pid_of(run), %signal, %error, "cannot signal a program");
+            self.note_refused(&[run], signal, Some(&error));
         }
     }
 
@@ -396,7 +396,7 @@ impl Children {
         for &run in &gone {
             self.trees.end(run);
             self.commands.forget(run);
-            self.refused.remove(&run);
+            self.refused.forget(run);
         }
         gone
     }
@@ -415,15 +415,13 @@ impl Children {
         match sent {
             Ok(sent) => {
                 debug!(?runs, %signal, processes = sent.count, refused = sent.refused, "signalled trees");
+                if sent.refused > 0 {
+                    self.note_refused(runs, signal, None);
+                }
                 sent.is_unfinished
             }
             Err(error) => {
-                // It is attempted again every second; once is enough to be told.
-                let known = self.refused.len();
-                self.refused.extend(runs);
-                if self.refused.len() > known {
-                    warn!(?runs, %signal, %error, "cannot signal the processes of a program");
-                }
+                self.note_refused(runs, signal, Some(&error));
                 false
             }
         }
@@ -443,15 +441,6 @@ impl Children {
     /// The trees of these runs, and with `strays` what belongs to no program, to be listed on another thread.
     pub(crate) fn listing(&mut self, runs: &[RunId], strays: bool) -> tree::Listing {
         self.trees.listing(runs, strays)
-    }
-
-    /// What is left of these runs, those of which anything is.
-    pub(crate) fn left_of(&mut self, runs: &[RunId]) -> Vec<(RunId, LeftBehind)> {
-        let as_told = |(run, tree::Names { count, first })| {
-            let named = first.into_iter().filter_map(|(name, pid)| Some((name, u32::try_from(pid.0).ok()?)));
-            (run, LeftBehind { named: named.collect(), count, ..LeftBehind::default() })
-        };
-        self.trees.names(runs, MOST_NAMED).into_iter().map(as_told).collect()
     }
 
     /// What the trees of these runs use.

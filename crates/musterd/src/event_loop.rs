@@ -403,6 +403,8 @@ impl EventLoop {
                 let mut children = self.shared.children.borrow_mut();
                 children.observe(run);
                 children.signal(run, signal, scope);
+                drop(children);
+                self.tell_refused();
             }
             Effect::Wake { run, scope: Scope::Main } => self.to_wake.push(run),
             Effect::Wake { run, scope } => self.shared.children.borrow_mut().signal(run, Signal::CONT, scope),

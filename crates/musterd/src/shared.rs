@@ -4,13 +4,12 @@
 //! sent to the loop as an [`Order`]. No borrow is ever held over an await.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::Timestamp;
 use muster_core::request::Outcome;
-use muster_core::{InstanceId, RequestId, Selector, Supervisor, Time, Verb};
+use muster_core::{RequestId, Selector, Supervisor, Time, Verb};
 use muster_sys::limits::OriginalLimits;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -59,8 +58,6 @@ pub(crate) struct Shared {
     pub(crate) divided: Notify,
     /// Who writes a part of a long answer next.
     pub(crate) turns: Turns,
-    /// How often it was told of an instance that SIGKILL has not ended it.
-    pub(crate) stuck: RefCell<HashMap<InstanceId, u32>>,
     /// The daemon's own messages.
     pub(crate) own_log: Arc<Memory>,
     next_request: Cell<u64>,
@@ -93,7 +90,6 @@ impl Shared {
             budget,
             divided: Notify::new(),
             turns: Turns::default(),
-            stuck: RefCell::default(),
             own_log,
             next_request: Cell::new(0),
         }

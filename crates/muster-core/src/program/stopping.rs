@@ -110,13 +110,15 @@ impl Instance {
             Step::Ask(signal) => turn.effects.push_back(Effect::Sweep { run: run.id, signal }),
             Step::Kill => {
                 let (instance, id, cut_short, left_behind) = (self.id, run.id, plan.is_cut_short(), !run.main_lives);
-                turn.effects.push_back(Effect::Publish(if was_killing {
-                    Event::Stuck { instance, run: id, since: waited }
-                } else {
-                    Event::Killed { instance, run: id, waited, cut_short, left_behind }
-                }));
-                if left_behind && !was_killing {
-                    turn.effects.push_back(Effect::NameLeftovers { run: id, killed: true });
+                if !was_killing {
+                    let event = Event::Killed { instance, run: id, waited, cut_short, left_behind };
+                    turn.effects.push_back(Effect::Publish(event));
+                    if left_behind {
+                        turn.effects.push_back(Effect::NameLeftovers { run: id, killed: true });
+                    }
+                } else if (plan.kills() - 1).is_power_of_two() {
+                    // Ever more seldom: nobody learns anything new from it.
+                    turn.effects.push_back(Effect::Publish(Event::Stuck { instance, run: id, since: waited }));
                 }
                 turn.effects.push_back(Effect::Sweep { run: id, signal: Signal::KILL });
             }

@@ -9,7 +9,7 @@ use super::Trees;
 use super::owner::Owner;
 use super::proc::{Proc, Stat};
 use super::walk::{self, Root, Whom};
-use crate::signal::Pid;
+use crate::signal::{Pid, may_signal};
 
 /// A process, as it was a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +94,19 @@ pub struct Names {
     pub count: usize,
     /// The first of them, parents before their children.
     pub first: Vec<(String, Pid)>,
+    /// The first that may not be signalled; those are not counted.
+    pub refused: Option<Refused>,
+}
+
+/// A process that the daemon has no permission to signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub pid: Pid,
+    /// Its real user, where /proc tells.
+    pub user: Option<u32>,
 }
 
 impl Usage {
@@ -142,7 +155,7 @@ impl Trees {
         usage.into_iter().collect()
     }
 
-    /// How many living processes these runs have, and the names and pids of the first `most` of each, one answer for each run
+    /// How many living processes that may be signalled these runs have, and the names and pids of the first `most` of each, one answer for each run
     /// that has any. One look for all of them.
     pub fn names(&mut self, runs: &[RunId], most: usize) -> Vec<(RunId, Names)> {
         let members = self.find(Whom::Runs(runs));
@@ -150,6 +163,13 @@ impl Trees {
         for member in members.into_iter().filter(|member| member.stat.is_alive()) {
             let Some(run) = member.run else { continue };
             let of_run = names.entry(run).or_default();
+            if !may_signal(Pid(member.stat.pid)) {
+                if of_run.refused.is_none() {
+                    let user = self.proc.user(member.stat.pid);
+                    of_run.refused = Some(Refused { name: member.stat.comm, pid: Pid(member.stat.pid), user });
+                }
+                continue;
+            }
             of_run.count += 1;
             if of_run.first.len() < most {
                 of_run.first.push((member.stat.comm, Pid(member.stat.pid)));

@@ -29,7 +29,7 @@ use muster_core::{RunId, Signal};
 use crate::signal::Pid;
 use cgroup::Cgroups;
 pub use held::Held;
-pub use list::{Listing, Names, Process, ProcessState, Usage};
+pub use list::{Listing, Names, Process, ProcessState, Refused, Usage};
 use owner::Owner;
 pub use owner::Whose;
 use proc::Proc;

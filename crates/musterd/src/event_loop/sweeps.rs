@@ -7,6 +7,7 @@ use muster_core::{Input, LeftBehind, RunId, Signal};
 
 use super::EventLoop;
 use crate::children::commands::is_command;
+use crate::journal;
 
 /// How soon SIGKILL is sent again to a tree of which some have died, in case it has grown meanwhile.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
@@ -90,5 +91,12 @@ impl EventLoop {
                 self.kill_again = Some(Instant::now() + KILL_ON);
             }
         }
+        self.tell_refused();
+    }
+
+    /// Logs who has been found that may not be signalled.
+    pub(super) fn tell_refused(&self) {
+        let refused = self.shared.children.borrow_mut().take_refused();
+        refused.iter().for_each(|(run, refused)| journal::write_refused(&self.shared, *run, refused));
     }
 }
