@@ -47,6 +47,9 @@ pub struct Program {
     pub exit: Option<ExitInfo>,
     /// What it waits for, in WAITING.
     pub waiting_for: Vec<String>,
+    /// Whether something of that will not come by itself. An older daemon does not say.
+    #[serde(default)]
+    pub waits_in_vain: bool,
     /// Whether it starts with the daemon.
     pub autostart: bool,
     /// Its place in the start order.

@@ -121,6 +121,7 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("next_start_at", or_null(reference("Time"))),
         ("exit", or_null(reference("ExitInfo"))),
         ("waiting_for", list(string())),
+        ("waits_in_vain", boolean()),
         ("autostart", boolean()),
         ("priority", json!({"type": "integer"})),
         ("description", string()),

@@ -39,6 +39,7 @@ pub(crate) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         next_start_at: instance.next_start().map(|at| date(shared, at)),
         exit: instance.past().next_back().map(exit),
         waiting_for: shared.supervisor.borrow().waiting_for(instance.id()),
+        waits_in_vain: shared.supervisor.borrow().waits_in_vain(instance.id()),
         autostart: program.autostart,
         priority: program.priority,
         description: describe(shared, instance, pid, now),
