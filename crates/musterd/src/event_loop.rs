@@ -12,6 +12,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use muster_core::time::LATE;
 use muster_core::{
     Effect, Event, Input, Instance, Outcome, ProbeOutcome, RequestId, RunId, Scope, ShutdownReason, Signal, State,
 };
@@ -41,9 +42,6 @@ const TURN: Duration = Duration::from_millis(10);
 
 /// After so many turns everybody is asked. Until then who comes first in the list of sources may have all of them.
 const TURNS_OF_SOME: u32 = 8;
-
-/// How much later than asked the loop must wake up for that time not to count. Less is what a busy machine does.
-const LATE: Duration = Duration::from_millis(250);
 
 /// The event loop.
 pub(crate) struct EventLoop {

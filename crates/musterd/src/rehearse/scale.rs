@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_config::scenario::Pause;
 use muster_core::restart::{Jitter, Limit, Reset, RestartPolicy};
 use muster_core::spec::{InstanceSpec, ProbeSpec, ProgramSpec, Spec, StopSpec, StopStep};
 
@@ -21,6 +22,7 @@ pub(super) fn plan_scaled(plan: &Plan, factor: f64) -> Plan {
         scripts: plan.scripts.iter().map(|(name, script)| (name.clone(), script.scaled(factor))).collect(),
         stop_at: plan.stop_at.map(|at| span(at, factor)),
         until: span(plan.until, factor),
+        pauses: plan.pauses.iter().map(|it| Pause { at: span(it.at, factor), span: span(it.span, factor) }).collect(),
         ..*plan
     }
 }

@@ -96,6 +96,11 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
             let signal = signal.map(|signal| format!("{signal} to it, and its end is a failure")).unwrap_or_default();
             told(at, of(*instance), "failing", cause.to_string(), signal)
         }
+        What::Paused { span, lost } => {
+            let decided = lost.map(|by| format!("no deadline counts that: each moves by {}", Span(by)));
+            let happened = format!("musterd did not run for {}", Span(*span));
+            told(at, String::new(), "paused", happened, decided.unwrap_or_default())
+        }
         What::ShutdownBegan { reason, timeout, waits_in_vain } => Line {
             at,
             who: String::new(),

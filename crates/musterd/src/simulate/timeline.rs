@@ -44,6 +44,8 @@ pub(crate) enum What {
     ProbeFailed { instance: InstanceId, probe: String, failures: u32, of: Option<u32> },
     /// A run is stopped because it has failed by the daemon's own judgement.
     Failing { instance: InstanceId, cause: StopCause, signal: Option<Signal> },
+    /// The daemon itself did not run for so long; every deadline moves by that, if any was missed.
+    Paused { span: Duration, lost: Option<Duration> },
     /// Everything is being stopped.
     ShutdownBegan { reason: ShutdownReason, timeout: Duration, waits_in_vain: bool },
     /// The container exits.
@@ -254,6 +256,10 @@ impl Recorder {
             _ => return,
         };
         self.moments.push(Moment { at, what });
+    }
+
+    pub(super) fn note_pause(&mut self, end: Time, span: Duration, lost: Option<Duration>) {
+        self.moments.push(Moment { at: end, what: What::Paused { span, lost } });
     }
 
     fn leftovers(&self, of: &Instance) -> Leftovers {
