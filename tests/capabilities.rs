@@ -2,9 +2,13 @@
 
 mod harness;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
-use harness::{Daemon, Setting, ended, is_root, skip, wait_until};
+use harness::{Daemon, End, Listener, Setting, ended, is_root, skip, wait_until};
 
 /// Root as `docker run --cap-drop ALL` leaves it.
 const POWERLESS: [&str; 4] = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
@@ -71,12 +75,76 @@ fn without_the_right_to_kill_it_is_said_at_start_and_not_for_ever() {
     let daemon = Setting::supervising(other).wrapped(&WITHOUT_KILL).start();
     daemon.wait_for_running("other");
     assert_eq!(has_said(&daemon, "without CAP_KILL programs of other users cannot be stopped, such as \"other\""), 1);
+    let mut listener = Listener::of(&daemon, None);
     daemon.ctl(&["stop", "--no-wait", "other"]);
-    // It is attempted again each second, and told after the first, second and fourth time.
-    wait_until("it was attempted four times", || has_said(&daemon, "still there after SIGKILL") == 3);
-    assert_eq!(has_said(&daemon, "cannot signal the processes of a program"), 1, "{}", daemon.story());
-    let stuck = daemon.log.saying("still there after SIGKILL");
-    assert!(stuck[2].field("stopping").is_some_and(|span| !span.starts_with(['1', '2', '3'])), "{}", daemon.story());
+    // It is attempted again each second, and published after the first, second and fourth time.
+    let attempts = listener.until(|event| event["kind"] == "stuck" && event["stopping"].as_f64() >= Some(3.9));
+    let attempts: Vec<f64> = attempts
+        .iter()
+        .filter(|event| event["kind"] == "stuck")
+        .filter_map(|event| event["stopping"].as_f64())
+        .collect();
+    assert_eq!(attempts.len(), 3, "{attempts:?}");
+    let no_permission = "no permission to signal a process: it has another user, and musterd lacks CAP_KILL";
+    let said = daemon.log.saying(no_permission);
+    assert_eq!(said.len(), 1, "{}", daemon.story());
+    let fields = ["program", "process", "user"].map(|name| said[0].field(name).unwrap_or_default());
+    assert_eq!(fields, ["other", "\"sleep\"", "65534"]);
+    assert_eq!(has_said(&daemon, "SIGKILL"), 0, "nothing was killed: {}", daemon.story());
+}
+
+/// A copy of setpriv(1) with root's set-user-id bit; `None` where the file system or the process ignores that bit.
+fn setpriv_of_root(directory: &Path) -> Option<String> {
+    let copy = directory.join("setpriv");
+    let found = ended(Command::new("sh").args(["-c", "command -v setpriv"])).out;
+    fs::copy(found.trim(), &copy).expect("setpriv of util-linux is there");
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).expect("it is ours");
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let copy = copy.to_string_lossy().into_owned();
+    let mut command = Command::new("setpriv");
+    command.args(["--clear-groups", "--reuid", "65534", "--", &copy, "--reuid", "0", "true"]);
+    (ended(&mut command).code == Some(0)).then_some(copy)
+}
+
+/// A daemon of a plain user told twice a second that it could not kill what had become root's, and in the end both that
+/// everything had stopped and that this could not be stopped.
+#[test]
+fn a_program_that_became_root_below_a_user_is_told_once_and_the_last_words_are_true() {
+    if !is_root() {
+        return skip("only root can make a set-user-id program");
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let Some(setpriv) = setpriv_of_root(directory.path()) else {
+        return skip("set-user-id bits have no effect here");
+    };
+    let raised = format!("{setpriv} --reuid 0 --clear-groups sleep 1000");
+    let programs = format!(
+        "[program.raised]\ncommand = \"{raised}\"\nstartsecs = 0\nstopwaitsecs = \"100ms\"\n\
+         [program.leaves]\ncommand = [\"sh\", \"-c\", \"{raised} & sleep 1000\"]\nstartsecs = 0\nstopwaitsecs = \"100ms\"\n\
+         [program.plain]\ncommand = \"sleep 1000\"\nstartsecs = 0\n"
+    );
+    let limits = "shutdown_timeout = \"2500ms\"";
+    let mut daemon = Setting::supervising(programs).musterd(limits).owned_by(65534).start();
+    let is_root = |process: &harness::Process| process.status("Uid").is_some_and(|uids| uids.starts_with('0'));
+    let is_raised = |process: &harness::Process| process.comm == "sleep" && is_root(process);
+    wait_until("both are root's", || daemon.processes().iter().filter(|process| is_raised(process)).count() == 2);
+    daemon.terminate();
+    assert_eq!(daemon.wait(), End::Code(0), "{}", daemon.story());
+    let no_permission = "no permission to signal a process: it has another user, and musterd lacks CAP_KILL";
+    let said = daemon.log.saying(no_permission);
+    let programs: BTreeSet<String> = said.iter().filter_map(|line| line.field("program")).collect();
+    assert_eq!((said.len(), programs), (2, ["leaves", "raised"].map(str::to_owned).into()), "{}", daemon.story());
+    for line in &said {
+        let fields = ["process", "user"].map(|name| line.field(name).unwrap_or_default());
+        assert_eq!(fields, ["\"sleep\"", "0"], "{}", daemon.story());
+    }
+    let last = daemon.log.saying("could not be stopped: no permission to signal all of their processes");
+    assert_eq!(last.len(), 1, "{}", daemon.story());
+    let programs = last[0].field("programs").unwrap_or_default();
+    assert_eq!(programs.split(',').collect::<BTreeSet<_>>(), ["leaves", "raised"].into(), "{}", daemon.story());
+    for untrue in ["everything has stopped", "had to be killed", "after SIGKILL", "killed 1 process", "still there"] {
+        assert_eq!(has_said(&daemon, untrue), 0, "{untrue}: {}", daemon.story());
+    }
 }
 
 #[test]

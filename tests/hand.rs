@@ -103,6 +103,34 @@ fn a_restart_with_an_update_is_one_restart() {
     assert_eq!(runs("web"), 3);
 }
 
+/// `restart --update` waited for all of its patience where `start` said at once that it would be in vain.
+#[test]
+fn every_command_that_waits_in_vain_says_so_at_once() {
+    let app_after = |db: &str, word: &str| {
+        Setting::supervising(format!(
+            "[program.app]\ncommand = [\"sleep\", \"{word}\"]\nstartsecs = 0\ndepends_on = [\"db\"]\n\
+             [program.db]\ncommand = {db:?}\nstartsecs = 0\nstartretries = 0\n"
+        ))
+    };
+    let daemon = app_after("sleep 1000", "1000").start();
+    daemon.ctl_well(&["wait", "all", "--for", "running", "--timeout", LONG]);
+    daemon.rewrite(&app_after("/no/such/program", "1001"));
+    let told = "app: ERROR (waiting for db to run, which is FATAL)\n";
+    let commands = ["restart --update app", "restart --update app", "restart app", "start app", "wait app"];
+    for command in commands {
+        // Whoever waits out its patience ends with 124.
+        let words: Vec<&str> = command.split(' ').chain(["--timeout", "30"]).collect();
+        let ended = daemon.ctl(&words);
+        assert_eq!((ended.code, ended.out.contains(told)), (Some(1), true), "{command}: {ended:?}");
+    }
+    // What a program needs and was stopped by hand is started with it, by either way to restart.
+    daemon.rewrite(&app_after("sleep 1000", "1001"));
+    daemon.ctl_well(&["restart", "--update", "app", "--timeout", LONG]);
+    daemon.ctl_well(&["stop", "db", "--timeout", LONG]);
+    daemon.rewrite(&app_after("sleep 1000", "1002"));
+    assert!(daemon.ctl_well(&["restart", "--update", "app", "--timeout", LONG]).contains("app: restarted\n"));
+}
+
 #[test]
 fn a_start_or_restart_says_that_the_files_differ() {
     let daemon = web_that_says("one", "").start();

@@ -88,7 +88,7 @@ fn what_waits_for_leftovers_of_its_last_run_is_waiting_and_says_so() {
     let deaf = r#"trap "" TERM; while :; do sleep 1000; done"#;
     let program = format!(
         "[program.web]\ncommand = [\"sh\", \"-c\", '''setsid sh -c '{deaf}' & sleep 1000''']\n\
-         stopwaitsecs = 1000\nstartsecs = 0\nbackoff = {{ delay = 0 }}\n"
+         stopwaitsecs = 1000\nleftover_wait = 1000\nstartsecs = 0\nbackoff = {{ delay = 0 }}\n"
     );
     let daemon = Setting::supervising(program).start();
     let main = daemon.wait_for_running("web");

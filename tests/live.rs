@@ -77,7 +77,7 @@ fn events_are_shown_as_they_happen_and_as_json() {
     viewer.shows("web: RUNNING (pid ");
     json.shows("\"to\":\"RUNNING\"");
     daemon.finish();
-    viewer.shows("everything has stopped, exit code 0: stopped by SIGTERM");
+    viewer.shows("the daemon exits with code 0: stopped by SIGTERM");
     assert_eq!((viewer.ends(), json.ends()), (Some(0), Some(0)));
 }
 

@@ -12,6 +12,7 @@ mod limits;
 mod memory;
 mod notify;
 mod orphans;
+mod pause;
 mod presets;
 mod scratch;
 mod services;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::program::{ExitInfo, Program};
+use crate::program::{ExitInfo, LeftBehind, Program};
 use crate::state::State;
 use crate::timestamp::Timestamp;
 
@@ -147,7 +147,16 @@ pub enum Happening {
         /// Whether that was less than it is configured to have.
         cut_short: bool,
     },
-    /// SIGKILL has been sent before and there are still processes.
+    /// Processes outlived the main process of their run, and got the stop signal or SIGKILL.
+    LeftBehind {
+        /// Of which instance.
+        name: String,
+        /// Which run.
+        run: u64,
+        /// Which processes.
+        left: LeftBehind,
+    },
+    /// SIGKILL has been sent before and there are still processes: said after one, two, four seconds and so on.
     Stuck {
         /// Of which instance.
         name: String,
@@ -165,7 +174,7 @@ pub enum Happening {
     },
     /// Asked to stop again: SIGKILL to everything.
     ShutdownHurried,
-    /// Everything has stopped. The last event.
+    /// The daemon exits. The last event.
     Exiting {
         /// Why, in words.
         reason: String,
@@ -197,6 +206,7 @@ impl Happening {
             Happening::Waiting { .. } => "waiting",
             Happening::Configured { .. } => "configured",
             Happening::Killed { .. } => "killed",
+            Happening::LeftBehind { .. } => "left_behind",
             Happening::Stuck { .. } => "stuck",
             Happening::Shutdown { .. } => "shutdown",
             Happening::ShutdownHurried => "shutdown_hurried",
@@ -246,14 +256,15 @@ impl fmt::Display for Happening {
                 let why = if *cut_short { "no more time was left" } else { "it did not stop in time" };
                 write!(f, "{name}: SIGKILL after {}, {why}", Seconds(*waited))
             }
+            Happening::LeftBehind { name, left, .. } => write!(f, "{name}: {}", left.words),
             Happening::Stuck { name, stopping, .. } => {
-                write!(f, "{name}: still there after SIGKILL, stopping for {}", Seconds(*stopping))
+                write!(f, "{name}: still there, stopping for {}", Seconds(*stopping))
             }
             Happening::Shutdown { reason, timeout } => {
                 write!(f, "stopping everything within {}: {reason}", Seconds(*timeout))
             }
             Happening::ShutdownHurried => f.write_str("asked to stop again: SIGKILL to everything"),
-            Happening::Exiting { reason, code } => write!(f, "everything has stopped, exit code {code}: {reason}"),
+            Happening::Exiting { reason, code } => write!(f, "the daemon exits with code {code}: {reason}"),
             Happening::Gap { missed: Some(missed) } => write!(f, "{missed} events are missing here"),
             Happening::Gap { missed: None } => f.write_str("events are missing here"),
             Happening::Unknown => f.write_str("an event of a kind that a later version of musterd knows"),

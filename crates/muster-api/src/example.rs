@@ -12,7 +12,7 @@ use crate::event::{Event, Happening};
 use crate::log::{EntryKind, LogEntry, StdinReport};
 use crate::problem::Problem;
 use crate::process::{InstanceProcesses, ProcessInfo, ProcessState, Processes};
-use crate::program::{ExitInfo, Program, ProgramDetail, Run};
+use crate::program::{ExitInfo, LeftBehind, LeftProcess, Program, ProgramDetail, Run};
 use crate::state::{Goal, State};
 use crate::timestamp::Timestamp;
 use crate::why::{EndedBy, OutputLine, SpawnFailure, Why};
@@ -41,6 +41,8 @@ pub(crate) fn of(schema: &str) -> Option<Value> {
         "ProcessInfo" => serde_json::to_value(process()),
         "Why" => serde_json::to_value(why()),
         "SpawnFailure" => serde_json::to_value(spawn_failure()),
+        "LeftBehind" => serde_json::to_value(left_behind()),
+        "LeftProcess" => serde_json::to_value(left_process()),
         "OutputLine" => serde_json::to_value(output_line()),
         "LogEntry" => serde_json::to_value(entry()),
         "StdinReport" => serde_json::to_value(StdinReport { written: 6 }),
@@ -101,6 +103,7 @@ fn program() -> Program {
         next_start_at: Some(after(5)),
         exit: Some(exit()),
         waiting_for: vec!["db (healthy)".to_owned()],
+        waits_in_vain: false,
         autostart: true,
         priority: 999,
         description: "terminated by SIGKILL; next start in 2s, attempt 4 of 10".to_owned(),
@@ -121,12 +124,22 @@ fn run() -> Run {
         out_of_memory: Some(false),
         spawn_error: Some(spawn_failure()),
         verdict: Some("attempt 3 of 10, next delay 500ms × 2^2 = 2s".to_owned()),
+        left_behind: Some(left_behind()),
         last_lines: vec![output_line()],
     }
 }
 
 fn spawn_failure() -> SpawnFailure {
     SpawnFailure { step: "exec".to_owned(), errno: 2, message: "/usr/sbin/ngin: no such file".to_owned() }
+}
+
+fn left_behind() -> LeftBehind {
+    let words = "killed 1 process that run 7 left behind: \"sleep\" (pid 77); does it daemonize?".to_owned();
+    LeftBehind { killed: true, count: 1, processes: vec![left_process()], words }
+}
+
+fn left_process() -> LeftProcess {
+    LeftProcess { name: "sleep".to_owned(), pid: 77 }
 }
 
 fn output_line() -> OutputLine {
@@ -222,6 +235,7 @@ pub(crate) fn events() -> Vec<Event> {
             unchanged: 4,
         },
         Happening::Killed { name: name(), run: 7, waited: 10.5, cut_short: false },
+        Happening::LeftBehind { name: name(), run: 7, left: left_behind() },
         Happening::Stuck { name: name(), run: 7, stopping: 11.5 },
         Happening::Shutdown { reason: reason(), timeout: 9.5 },
         Happening::ShutdownHurried,

@@ -39,7 +39,7 @@ pub use log::{
 pub use openapi::openapi;
 pub use problem::{Problem, ProblemKind};
 pub use process::{InstanceProcesses, ProcessInfo, ProcessState, Processes};
-pub use program::{ExitInfo, Program, ProgramDetail, Run};
+pub use program::{ExitInfo, LeftBehind, LeftProcess, Program, ProgramDetail, Run};
 pub use route::{MAX_WAIT, Route, RouteError, Verb, WaitFor};
 pub use state::{Goal, State};
 pub use timestamp::Timestamp;

@@ -47,6 +47,9 @@ pub struct Program {
     pub exit: Option<ExitInfo>,
     /// What it waits for, in WAITING.
     pub waiting_for: Vec<String>,
+    /// Whether something of that will not come by itself. An older daemon does not say.
+    #[serde(default)]
+    pub waits_in_vain: bool,
     /// Whether it starts with the daemon.
     pub autostart: bool,
     /// Its place in the start order.
@@ -107,6 +110,30 @@ pub struct Run {
     pub spawn_error: Option<SpawnFailure>,
     /// What was decided about its end, and by which rule.
     pub verdict: Option<String>,
+    /// Which processes it left behind; `null` where there was nothing to tell of.
+    pub left_behind: Option<LeftBehind>,
     /// The last lines it wrote, 20 at most; empty while it has not ended.
     pub last_lines: Vec<OutputLine>,
+}
+
+/// Processes that outlived the main process of their run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftBehind {
+    /// Whether they got SIGKILL; otherwise they got the stop signal.
+    pub killed: bool,
+    /// How many there were.
+    pub count: u64,
+    /// The first five of them.
+    pub processes: Vec<LeftProcess>,
+    /// All of it in words.
+    pub words: String,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftProcess {
+    /// Its name, as the kernel knows it: at most 15 bytes.
+    pub name: String,
+    /// Its number.
+    pub pid: u32,
 }

@@ -121,6 +121,7 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("next_start_at", or_null(reference("Time"))),
         ("exit", or_null(reference("ExitInfo"))),
         ("waiting_for", list(string())),
+        ("waits_in_vain", boolean()),
         ("autostart", boolean()),
         ("priority", json!({"type": "integer"})),
         ("description", string()),
@@ -144,6 +145,7 @@ fn programs() -> Vec<(&'static str, Value)> {
         ("out_of_memory", or_null(boolean())),
         ("spawn_error", or_null(reference("SpawnFailure"))),
         ("verdict", or_null(string())),
+        ("left_behind", or_null(reference("LeftBehind"))),
         ("last_lines", list(reference("OutputLine"))),
     ]);
     let more = object(&[("configuration", json!({"type": "object"})), ("runs", list(reference("Run")))]);
@@ -216,7 +218,14 @@ fn stories() -> Vec<(&'static str, Value)> {
         ("text", string()),
         ("is_cut", boolean()),
     ]);
-    vec![("Why", why), ("SpawnFailure", failure), ("OutputLine", line)]
+    let left = object(&[
+        ("killed", boolean()),
+        ("count", count()),
+        ("processes", list(reference("LeftProcess"))),
+        ("words", string()),
+    ]);
+    let process = object(&[("name", string()), ("pid", count())]);
+    vec![("Why", why), ("SpawnFailure", failure), ("OutputLine", line), ("LeftBehind", left), ("LeftProcess", process)]
 }
 
 fn logs() -> Vec<(&'static str, Value)> {

@@ -532,6 +532,15 @@ pub static KEYS: &[Key] = &[
     )
     .shaped(Shape::Words(&["main", "group"])),
     rules(
+        "leftover_wait",
+        "duration",
+        "2",
+        "how long what is left of a run that ended by itself has between the stop signal and SIGKILL; the next run waits \
+         for that. At most as long as a stop may take",
+        Rules::leftover_wait,
+    )
+    .because("a restart should not wait as long as a stop may take"),
+    rules(
         "reloadsignal",
         "signal",
         "\"HUP\"",

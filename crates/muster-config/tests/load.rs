@@ -192,12 +192,14 @@ fn a_preset_brings_its_whole_policy() {
 #[test]
 fn stopping_has_signals_patience_and_scope() {
     let web = only(
-        "stopsignal = [\"int\", \"SIGRTMIN+3\", 15]\nstopwaitsecs = 0.5\nstop_scope = \"group\"\nreloadsignal = \"\"",
+        "stopsignal = [\"int\", \"SIGRTMIN+3\", 15]\nstopwaitsecs = 0.5\nstop_scope = \"group\"\nreloadsignal = \"\"\nleftover_wait = \"3s\"",
     );
     let half = Duration::from_millis(500);
     let steps: Vec<_> = web.stop.steps.iter().map(|step| (step.signal.number(), step.patience)).collect();
     assert_eq!(steps, [(2, half), (37, half), (15, half)]);
     assert_eq!((web.stop.scope, web.reload_signal), (StopScope::Group, None));
+    assert_eq!(web.stop.leftover_wait, Duration::from_secs(3));
+    assert_eq!(only("").stop.leftover_wait, Duration::from_secs(2));
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         restart_with: Vec::new(),
         priority: i64::from(priority),
         essential: Essential::No,
-        stop: StopSpec { steps: vec![stop], scope: StopScope::Main },
+        stop: StopSpec { steps: vec![stop], scope: StopScope::Main, leftover_wait: StopSpec::LEFTOVER_WAIT },
         reload_signal: None,
         instances: vec![Arc::new(instance)],
     }

@@ -10,9 +10,9 @@ use muster_spec::{
     Exit, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, Signal, SignalScope, SpawnError, State,
 };
 
-use crate::cause::ShutdownReason;
-use crate::cause::StopCause;
+use crate::cause::{ShutdownReason, StopCause};
 use crate::health::{Health, ProbeOutcome};
+use crate::leftover::LeftBehind;
 use crate::plan::Plan;
 use crate::request::{Outcome, RequestId, Verb};
 use crate::restart::Verdict;
@@ -69,6 +69,13 @@ pub enum Input {
     TreeGone {
         /// Which run.
         run: RunId,
+    },
+    /// The answer to [`Effect::NameLeftovers`], where there were any.
+    LeftBehind {
+        /// By which run.
+        run: RunId,
+        /// Which.
+        left: LeftBehind,
     },
     /// The run says that it is ready.
     Ready {
@@ -166,6 +173,14 @@ pub enum Effect {
         run: RunId,
         /// Which signal.
         signal: Signal,
+    },
+    /// The main process has ended, and a [`Effect::Sweep`] follows that is to be told: answer with `LeftBehind`, unless nothing
+    /// is left of the tree.
+    NameLeftovers {
+        /// Which run.
+        run: RunId,
+        /// Whether they are killed now, or asked.
+        killed: bool,
     },
     /// Carry out a check; answer with `ProbeFinished` or `ProbeNotMade`, exactly once unless the run ends or `StopProbes` comes before.
     StartProbe {
@@ -319,8 +334,19 @@ pub enum Event {
         waited: Duration,
         /// Whether the shutdown budget or a second signal left it less than it is configured to have.
         cut_short: bool,
+        /// Whether its main process had ended before, and only what it left behind is killed.
+        left_behind: bool,
     },
-    /// SIGKILL has been sent before and there are still processes.
+    /// What a run left behind has been found, and is asked to end or killed.
+    LeftBehind {
+        /// Of which instance.
+        instance: InstanceId,
+        /// Which run.
+        run: RunId,
+        /// What it left behind.
+        left: Box<LeftBehind>,
+    },
+    /// SIGKILL has been sent before and there are still processes. Published after one, two, four, eight seconds and so on.
     Stuck {
         /// Which instance.
         instance: InstanceId,
@@ -351,7 +377,7 @@ pub enum Event {
         code: u8,
         /// Who had to be killed.
         killed: Vec<InstanceId>,
-        /// Who could not be stopped at all.
+        /// Whose processes were still there.
         left: Vec<InstanceId>,
         /// The one that took longest to stop, and how long, where there was anything to stop.
         slowest: Option<(InstanceId, Duration)>,

@@ -20,10 +20,10 @@ use crate::batch::BatchId;
 use crate::cause::StopCause;
 use crate::effect::{Effect, Event};
 use crate::health::{Checks, Health};
+use crate::leftover::LeftBehind;
 use crate::random::Random;
 use crate::request::Change;
-use crate::restart::Verdict;
-use crate::restart::{self, Decision, Ended, Tally};
+use crate::restart::{self, Decision, Ended, Tally, Verdict};
 use crate::stop::StopPlan;
 use crate::time::Time;
 use crate::timers::{Slot, Timers};
@@ -80,6 +80,8 @@ pub struct PastRun {
     pub cause: Option<StopCause>,
     /// What was decided about it, and by which rule.
     pub verdict: Verdict,
+    /// Which processes it left behind, where any had to be signalled.
+    pub left_behind: Option<Box<LeftBehind>>,
 }
 
 /// Where an instance puts what is to be done, while it handles one input.
@@ -397,6 +399,7 @@ impl Instance {
             cause,
             end,
             verdict: Verdict::Stopped,
+            left_behind: None,
         };
         turn.effects.push_back(Effect::Publish(Event::Ended {
             instance: self.id,

@@ -32,7 +32,8 @@ pub struct StopPlan {
     began: Time,
     deadline: Time,
     kill_at: Option<Time>,
-    is_killing: bool,
+    /// How often SIGKILL has been sent.
+    kills: u32,
     is_cut_short: bool,
 }
 
@@ -50,12 +51,18 @@ impl StopPlan {
             steps.iter_mut().for_each(|step| step.patience = scaled(step.patience).unwrap_or(step.patience));
         }
         let kill_at = budget.map(|budget| now + budget);
-        StopPlan { steps, next: 0, began: now, deadline: now, kill_at, is_killing: false, is_cut_short }
+        StopPlan { steps, next: 0, began: now, deadline: now, kill_at, kills: 0, is_cut_short }
+    }
+
+    /// Begins the plan for what is left of a run that ended by itself: the next run waits for it.
+    pub fn begin_for_leftovers(spec: &StopSpec, now: Time) -> StopPlan {
+        // Without a moment at which it is cut off: handled late, every signal is still sent.
+        StopPlan { kill_at: None, is_cut_short: false, ..StopPlan::begin(spec, now, Some(spec.leftover_wait)) }
     }
 
     /// A plan that kills at once, after a wait that began then: a polite one that was cut short, or another.
     pub fn kill(began: Time, is_cut_short: bool) -> StopPlan {
-        StopPlan { steps: Vec::new(), next: 0, began, deadline: began, kill_at: None, is_killing: false, is_cut_short }
+        StopPlan { steps: Vec::new(), next: 0, began, deadline: began, kill_at: None, kills: 0, is_cut_short }
     }
 
     /// Takes the next step and sets the deadline after it.
@@ -70,7 +77,7 @@ impl StopPlan {
                 Step::Ask(step.signal)
             }
             None => {
-                self.is_killing = true;
+                self.kills = self.kills.saturating_add(1);
                 self.deadline = now + KILL_RETRY;
                 Step::Kill
             }
@@ -80,7 +87,7 @@ impl StopPlan {
     /// Makes SIGKILL come no later than `at`.
     pub fn hurry(&mut self, at: Time) {
         let end = self.end();
-        if !self.is_killing {
+        if !self.is_killing() {
             self.is_cut_short |= at < end;
             self.kill_at = Some(self.kill_at.map_or(at, |earlier| earlier.min(at)));
             self.deadline = self.deadline.min(at);
@@ -111,7 +118,7 @@ impl StopPlan {
     /// How much longer it may take before SIGKILL. What the run has asked for beyond its configuration is no claim: others
     /// need not be shortened for it.
     pub fn patience_left(&self, now: Time) -> Duration {
-        if self.is_killing { Duration::ZERO } else { self.end().since(now).min(patience_of(&self.steps)) }
+        if self.is_killing() { Duration::ZERO } else { self.end().since(now).min(patience_of(&self.steps)) }
     }
 
     /// When the next step is due.
@@ -127,7 +134,7 @@ impl StopPlan {
     /// The signal of the step last taken, as long as SIGKILL has not been.
     pub fn asking(&self) -> Option<Signal> {
         let last = self.next.checked_sub(1)?;
-        self.steps.get(last).map(|step| step.signal).filter(|_| !self.is_killing)
+        self.steps.get(last).map(|step| step.signal).filter(|_| !self.is_killing())
     }
 
     /// Whether it leaves the run less time than is configured.
@@ -137,7 +144,12 @@ impl StopPlan {
 
     /// Whether SIGKILL has been sent.
     pub fn is_killing(&self) -> bool {
-        self.is_killing
+        self.kills > 0
+    }
+
+    /// How often SIGKILL has been sent.
+    pub fn kills(&self) -> u32 {
+        self.kills
     }
 }
 
@@ -156,7 +168,11 @@ mod tests {
 
     fn spec(steps: &[(Signal, u64)]) -> StopSpec {
         let step = |&(signal, seconds)| StopStep { signal, patience: Duration::from_secs(seconds) };
-        StopSpec { steps: steps.iter().map(step).collect(), scope: StopScope::Main }
+        StopSpec {
+            steps: steps.iter().map(step).collect(),
+            scope: StopScope::Main,
+            leftover_wait: StopSpec::LEFTOVER_WAIT,
+        }
     }
 
     /// Walks a plan from deadline to deadline until it kills, and tells when it sent what.
@@ -187,6 +203,22 @@ mod tests {
         let ample = StopPlan::begin(&patient, at(0), Some(Duration::from_secs(60)));
         assert!(!ample.is_cut_short());
         assert_eq!(story(ample), [(0, Step::Ask(Signal::INT)), (2000, Step::Ask(Signal::TERM)), (8000, Step::Kill)]);
+    }
+
+    #[test]
+    fn leftovers_have_a_wait_of_their_own_and_never_more_than_the_patience() {
+        let of = |steps: &[(Signal, u64)], wait: u64| {
+            let spec = StopSpec { leftover_wait: Duration::from_secs(wait), ..spec(steps) };
+            let plan = StopPlan::begin_for_leftovers(&spec, at(0));
+            assert!(!plan.is_cut_short());
+            story(plan)
+        };
+        let (ask, kill) = (Step::Ask, Step::Kill);
+        assert_eq!(of(&[(Signal::TERM, 10)], 2), [(0, ask(Signal::TERM)), (2000, kill)]);
+        assert_eq!(of(&[(Signal::TERM, 1)], 2), [(0, ask(Signal::TERM)), (1000, kill)]);
+        assert_eq!(of(&[(Signal::TERM, 10)], 0), [(0, ask(Signal::TERM)), (0, kill)]);
+        let two = [(0, ask(Signal::INT)), (500, ask(Signal::TERM)), (2000, kill)];
+        assert_eq!(of(&[(Signal::INT, 2), (Signal::TERM, 6)], 2), two);
     }
 
     #[test]

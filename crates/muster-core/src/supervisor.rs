@@ -120,6 +120,9 @@ impl Supervisor {
             }
             Input::Exited { run, exit } => self.tell_run(now, run, |instance, turn| instance.exited(turn, exit)),
             Input::TreeGone { run } => self.tell_run(now, run, |instance, turn| instance.tree_gone(turn)),
+            Input::LeftBehind { run, left } => {
+                self.tell_run(now, run, |instance, turn| instance.note_left_behind(turn, run, left));
+            }
             Input::Ready { run } => self.tell_run(now, run, |instance, turn| instance.became_ready(turn)),
             Input::Extended { run, by } => self.tell_run(now, run, |instance, turn| instance.extended(turn, by)),
             Input::ProbeFinished { run, probe, outcome } => self.take_answer(now, run, probe, outcome),

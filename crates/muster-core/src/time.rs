@@ -7,6 +7,9 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+/// How much later than asked the daemon must wake up for that time not to count. Less is what a busy machine does.
+pub const LATE: Duration = Duration::from_millis(250);
+
 /// A point on the monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(Duration);

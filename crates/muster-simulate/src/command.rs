@@ -45,6 +45,7 @@ fn tell(host: Host, args: &SimulateArgs) -> Result<bool, String> {
     let plan = Plan {
         scripts,
         stop_at: args.stop_at,
+        pauses: Vec::new(),
         until: args.until.unwrap_or(HORIZON),
         seed: args.seed.unwrap_or(SEED),
         ties: args.ties.unwrap_or_default(),

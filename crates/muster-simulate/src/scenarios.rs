@@ -25,6 +25,7 @@ pub(crate) fn plan_of(host: Host, scenario: &Scenario) -> Plan {
     Plan {
         scripts: scenario.runs.clone(),
         stop_at: scenario.stop_at,
+        pauses: scenario.pauses.clone(),
         until: scenario.until.unwrap_or(HORIZON),
         seed: scenario.seed.unwrap_or(SEED),
         ties: scenario.ties,

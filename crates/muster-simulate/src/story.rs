@@ -52,16 +52,25 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
             happened: format!("gets {signal} ({nth} of {count})"),
             decided: patience.map(|span| format!("waits up to {} more", Span(span))).unwrap_or_default(),
         },
-        What::Killed { instance, waited, cut_short, asked } => Line {
-            at,
-            who: of(*instance),
-            state: "STOPPING".to_owned(),
-            happened: format!("did not stop within {}{}", Span(*waited), in_turn(asked)),
-            decided: match cut_short {
-                true => "SIGKILL to its whole tree: the shutdown budget leaves it no more time".to_owned(),
-                false => "SIGKILL to its whole tree: stopwaitsecs is over".to_owned(),
-            },
-        },
+        What::Killed { instance, waited, cut_short, asked, leftovers } => {
+            let (state, whose, to) = match leftovers {
+                Some(left) => (left.state.name(), format!("what run {} left behind ", left.run), "it"),
+                None => ("STOPPING", String::new(), "its whole tree"),
+            };
+            let why = match leftovers.and_then(|left| left.wait) {
+                _ if *cut_short => "the shutdown budget leaves it no more time",
+                Some((_, true)) => "leftover_wait is over",
+                Some((_, false)) | None => "stopwaitsecs is over",
+            };
+            let happened = format!("{whose}did not stop within {}{}", Span(*waited), in_turn(asked));
+            told(at, of(*instance), state, happened, format!("SIGKILL to {to}: {why}"))
+        }
+        What::LeftBehind { instance, leftovers, signal } => {
+            let happened = format!("run {} leaves a process behind", leftovers.run);
+            let wait = leftovers.wait.map(|(wait, _)| format!(", waits up to {} for it", Span(wait)));
+            let decided = format!("{signal} to it{}", wait.unwrap_or_default());
+            told(at, of(*instance), leftovers.state.name(), happened, decided)
+        }
         What::WaitsInVain { instance, on } => {
             let waits = format!("still waits for {}", on.join(" and "));
             told(at, of(*instance), "WAITING", waits, "this will not come by itself".to_owned())
@@ -84,6 +93,11 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
         What::Failing { instance, cause, signal } => {
             let signal = signal.map(|signal| format!("{signal} to it, and its end is a failure")).unwrap_or_default();
             told(at, of(*instance), "failing", cause.to_string(), signal)
+        }
+        What::Paused { span, lost } => {
+            let decided = lost.map(|by| format!("no deadline counts that: each moves by {}", Span(by)));
+            let happened = format!("musterd did not run for {}", Span(*span));
+            told(at, String::new(), "paused", happened, decided.unwrap_or_default())
         }
         What::ShutdownBegan { reason, timeout, waits_in_vain } => Line {
             at,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use muster_config::scenario::Ties;
-use muster_core::{Event, ShutdownReason, StopCause, Supervisor, Time, Verdict, health::Health};
+use muster_core::{Event, Instance, ShutdownReason, StopCause, Supervisor, Time, Verdict, health::Health};
 use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
 
 /// Something that happened.
@@ -24,7 +24,9 @@ pub(crate) enum What {
     /// An instance changed its state.
     Changed(Box<Change>),
     /// A run did not stop in time and gets SIGKILL.
-    Killed { instance: InstanceId, waited: Duration, cut_short: bool, asked: Vec<Signal> },
+    Killed { instance: InstanceId, waited: Duration, cut_short: bool, asked: Vec<Signal>, leftovers: Option<Leftovers> },
+    /// What a run left behind is asked to end, and how long it has for that.
+    LeftBehind { instance: InstanceId, leftovers: Leftovers, signal: Signal },
     /// A run that is being stopped gets another of its stop signals.
     Asked { instance: InstanceId, signal: Signal, nth: usize, of: usize, patience: Option<Duration> },
     /// An instance waits for what will not come by itself.
@@ -37,10 +39,23 @@ pub(crate) enum What {
     ProbeFailed { instance: InstanceId, probe: String, failures: u32, of: Option<u32> },
     /// A run is stopped because it has failed by the daemon's own judgement.
     Failing { instance: InstanceId, cause: StopCause, signal: Option<Signal> },
+    /// The daemon itself did not run for so long; every deadline moves by that, if any was missed.
+    Paused { span: Duration, lost: Option<Duration> },
     /// Everything is being stopped.
     ShutdownBegan { reason: ShutdownReason, timeout: Duration, waits_in_vain: bool },
     /// The container exits.
     Exited(Ending),
+}
+
+/// What a run left behind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Leftovers {
+    /// The number of the run, from 1.
+    pub(crate) run: usize,
+    /// Where the instance is meanwhile.
+    pub(crate) state: State,
+    /// How long they have, where the run ended by itself, and whether that is `leftover_wait`.
+    pub(crate) wait: Option<(Duration, bool)>,
 }
 
 /// A change of a state.
@@ -192,9 +207,19 @@ impl Recorder {
             Event::Retry { instance, verdict, .. } | Event::Final { instance, verdict, .. } => {
                 return self.with_latest(*instance, |change| change.verdict = Some(**verdict));
             }
-            Event::Killed { instance, waited, cut_short, .. } => {
+            Event::Killed { instance, waited, cut_short, left_behind, .. } => {
                 let asked = self.asked[instance.0 as usize].clone();
-                What::Killed { instance: *instance, waited: *waited, cut_short: *cut_short, asked }
+                let leftovers = left_behind.then(|| self.leftovers(supervisor.instance(*instance)));
+                What::Killed { instance: *instance, waited: *waited, cut_short: *cut_short, asked, leftovers }
+            }
+            // That they are killed is told with the end of their time.
+            Event::LeftBehind { instance, left, .. } if !left.killed => {
+                let of = supervisor.instance(*instance);
+                What::LeftBehind {
+                    instance: *instance,
+                    leftovers: self.leftovers(of),
+                    signal: of.program().stop.steps[0].signal,
+                }
             }
             Event::Waiting { instance, on } => What::WaitsInVain { instance: *instance, on: on.clone() },
             Event::Ready { instance, is_ready, .. } => What::Ready { instance: *instance, is_ready: *is_ready },
@@ -226,6 +251,22 @@ impl Recorder {
             _ => return,
         };
         self.moments.push(Moment { at, what });
+    }
+
+    pub(super) fn note_pause(&mut self, end: Time, span: Duration, lost: Option<Duration>) {
+        self.moments.push(Moment { at: end, what: What::Paused { span, lost } });
+    }
+
+    fn leftovers(&self, of: &Instance) -> Leftovers {
+        let (program, past) = (of.program(), of.past().next_back());
+        let is_by_itself = past.is_some_and(|past| !past.was_stopping && past.cause.is_none());
+        let wait = program.leftover_wait();
+        let is_shorter = wait < program.patience();
+        Leftovers {
+            run: self.runs[of.id().0 as usize],
+            state: of.state(),
+            wait: is_by_itself.then_some((wait, is_shorter)),
+        }
     }
 
     fn record_change(&mut self, at: Time, instance: InstanceId, from: State, to: State) {

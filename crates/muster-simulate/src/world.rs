@@ -1,6 +1,7 @@
 //! A world without processes: the daemon's own [`Supervisor`] under a virtual clock, and programs that follow a script.
 //!
-//! Nothing takes time here but what the script says: a spawn is done at once, a tree is gone with its main process. Where
+//! Nothing takes time here but what the script says: a spawn is done at once, a tree is gone with its main process or the
+//! leftover that the script gives it. Where
 //! a deadline and an event fall on the same moment the deadline comes first, unless the plan has it the other way: a run
 //! of exactly `startsecs` was RUNNING. Executing a program takes longer than ending a process, if only by a hair.
 //! Reads no clock and no file. What happened is kept in a [`Timeline`].
@@ -8,8 +9,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use muster_config::scenario::{Missing, Outcome, PlannedRun, Script, Ties};
-use muster_core::{Effect, Input, ProbeOutcome, Settings, ShutdownReason, Supervisor, Time};
+use muster_config::scenario::{Leftover, Missing, Outcome, Pause, PlannedRun, Script, Ties};
+use muster_core::{Effect, Input, LeftBehind, ProbeOutcome, Settings, ShutdownReason, Supervisor, Time, time::LATE};
 use muster_spec::{Exit, InstanceId, InstanceSpec, ProbeKind, ReadySpec, RunId, Signal, SpawnError, SpawnStep, Spec};
 
 use crate::timeline::{Moment, Over, Recorder, Timeline};
@@ -26,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) scripts: BTreeMap<String, Script>,
     /// When the container gets SIGTERM.
     pub(crate) stop_at: Option<Duration>,
+    /// When the daemon itself does not run, in the order of time.
+    pub(crate) pauses: Vec<Pause>,
     /// When to look no further.
     pub(crate) until: Duration,
     /// Where chance begins: jitter is the same for the same seed.
@@ -50,6 +53,10 @@ enum Coming {
         run: RunId,
         every: Duration,
     },
+    /// What a run left behind ends.
+    LeftoverEnd {
+        run: RunId,
+    },
     Stop,
 }
 
@@ -57,6 +64,8 @@ struct Run {
     began: Time,
     planned: PlannedRun,
     is_over: bool,
+    /// Whether what it leaves behind has been asked to end.
+    is_leftover_asked: bool,
 }
 
 /// Hears of each moment when it is over.
@@ -78,6 +87,10 @@ struct World<'a> {
     /// How much has happened at this moment.
     at_once: usize,
     exit: Option<u8>,
+    /// How many of the pauses are over.
+    paused: usize,
+    /// Whether it has just woken from a pause: then what happened meanwhile comes before what is due.
+    is_waking: bool,
     listener: Option<Listener<'a>>,
 }
 
@@ -119,6 +132,8 @@ impl<'a> World<'a> {
             births: VecDeque::new(),
             at_once: 0,
             exit: None,
+            paused: 0,
+            is_waking: false,
             listener,
         }
     }
@@ -153,6 +168,7 @@ impl<'a> World<'a> {
             let coming = self.coming.first_key_value().map(|(&(at, _), _)| at);
             let deadline = self.supervisor.poll_timeout();
             let Some(next) = coming.into_iter().chain(deadline).min() else { return (now, Over::AtRest) };
+            let next = self.awake_at(now, next, deadline);
             if next > until {
                 return (until, Over::TimeUp);
             }
@@ -161,17 +177,46 @@ impl<'a> World<'a> {
             }
             self.at_once = if next > now { 0 } else { self.at_once + 1 };
             now = now.max(next);
-            let is_tie = self.note_tie(now);
-            let is_other_first = is_tie && self.plan.ties == Ties::Exit;
+            let is_tie = !self.is_waking && self.note_tie(now);
+            let is_due = self.is_waking && self.coming.first_key_value().is_some_and(|(&(at, _), _)| at <= now);
+            self.is_waking = is_due;
+            let is_other_first = is_due || is_tie && self.plan.ties == Ties::Exit;
+            let deadline = self.supervisor.poll_timeout();
             if deadline.is_some_and(|deadline| deadline <= now) && !is_other_first {
                 self.supervisor.handle_timeout(now);
                 self.drain(now);
-            } else if let Some((_, coming)) = self.coming.pop_first() {
-                self.happen(now, coming);
+            } else if let Some(((at, _), coming)) = self.coming.pop_first() {
+                self.happen(at, coming);
             }
             self.settle(now);
         }
         (now, Over::Exited)
+    }
+
+    /// When the daemon takes notice of what happens, or is due, at this time: when it runs again, if it is paused then. Where
+    /// it is late by that for what it asked for, everything moves by as long as it has rested, as in the event loop.
+    fn awake_at(&mut self, rested: Time, next: Time, asked: Option<Time>) -> Time {
+        while let Some(pause) = self.plan.pauses.get(self.paused) {
+            let (begin, end) = (Time::from_origin(pause.at), Time::from_origin(pause.at + pause.span));
+            if next < begin || end > Time::from_origin(self.plan.until) {
+                break;
+            }
+            self.paused += 1;
+            let is_noticed = next < end;
+            let is_late = is_noticed && asked.is_some_and(|asked| end.since(asked.max(rested)) > LATE);
+            let lost = is_late.then(|| end.since(rested));
+            self.hand_on();
+            self.recorder.note_pause(end, pause.span, lost);
+            if let Some(by) = lost {
+                self.supervisor.handle_input(end, Input::TimeLost { by });
+                self.drain(end);
+            }
+            if is_noticed {
+                self.is_waking = true;
+                return end;
+            }
+        }
+        next
     }
 
     /// Whether a run ends at this moment on which a deadline of its instance falls, too.
@@ -194,11 +239,13 @@ impl<'a> World<'a> {
         self.coming.insert((at, self.next_coming), coming);
     }
 
-    fn happen(&mut self, now: Time, coming: Coming) {
+    /// What was to come at this time comes; the daemon may take notice later.
+    fn happen(&mut self, at: Time, coming: Coming) {
         match coming {
             Coming::Exit { run, exit } => self.end(run, exit),
             Coming::Ready { run } => self.inputs.push_back(Input::Ready { run }),
-            Coming::Ping { run, every } => self.ping(now, run, every),
+            Coming::Ping { run, every } => self.ping(at, run, every),
+            Coming::LeftoverEnd { run } => self.gone(run),
             Coming::Stop => {
                 let reason = ShutdownReason::Signal(Signal::TERM);
                 self.inputs.push_back(Input::ShutdownAsked { reason, timeout: None });
@@ -251,10 +298,15 @@ impl<'a> World<'a> {
             }
             Effect::Sweep { run, signal } => {
                 if self.runs.get(&run).is_some_and(|run| run.is_over) {
-                    self.runs.remove(&run);
-                    self.inputs.push_back(Input::TreeGone { run });
+                    self.sweep(now, run, signal);
                 } else {
                     self.signal(now, run, signal);
+                }
+            }
+            Effect::NameLeftovers { run, killed } => {
+                if self.runs.get(&run).is_some_and(|known| known.planned.leftover.is_some()) {
+                    let left = LeftBehind { count: 1, killed, ..LeftBehind::default() };
+                    self.inputs.push_back(Input::LeftBehind { run, left });
                 }
             }
             Effect::Publish(event) => self.recorder.record(now, &event, &self.supervisor),
@@ -264,6 +316,26 @@ impl<'a> World<'a> {
             Effect::StartProbe { run, probe, spec, .. } => self.answer(now, run, probe, &spec),
             // Every probe has been answered when it was asked.
             Effect::StopProbes { .. } => {}
+        }
+    }
+
+    /// What is left of a run whose main process has ended, if anything is.
+    fn sweep(&mut self, now: Time, run: RunId, signal: Signal) {
+        let Some(known) = self.runs.get_mut(&run) else { return };
+        let is_first = !std::mem::replace(&mut known.is_leftover_asked, true);
+        match known.planned.leftover.filter(|_| signal != Signal::KILL) {
+            Some(Leftover::Ignores) => {}
+            Some(Leftover::Ends { after }) if is_first && !after.is_zero() => {
+                self.expect(now + after, Coming::LeftoverEnd { run });
+            }
+            Some(Leftover::Ends { .. }) if !is_first => {}
+            Some(Leftover::Ends { .. }) | None => self.gone(run),
+        }
+    }
+
+    fn gone(&mut self, run: RunId) {
+        if self.runs.remove(&run).is_some() {
+            self.inputs.push_back(Input::TreeGone { run });
         }
     }
 
@@ -280,7 +352,7 @@ impl<'a> World<'a> {
             Outcome::Ends { exit, after } => self.expect(now + after, Coming::Exit { run, exit }),
             Outcome::Hangs => {}
         }
-        self.runs.insert(run, Run { began: now, planned, is_over: false });
+        self.runs.insert(run, Run { began: now, planned, is_over: false, is_leftover_asked: false });
         self.births.push_back(Input::Spawned { run });
         // A check is asked, and all others tell by themselves.
         let tells = spec.ready.as_ref().is_some_and(|rule| !matches!(rule, ReadySpec::Check(_)));
@@ -334,105 +406,4 @@ fn spawn_error(missing: Missing, command: &str, mask: fn(&str) -> String) -> Spa
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::expect::misses;
-
-    /// A scenario's file, simulated; what it expects must come to pass.
-    fn check(text: &str) -> Timeline {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let path = directory.path().join("scenario.toml");
-        std::fs::write(&path, text).expect("the directory is ours");
-        let read = muster_config::scenario::load_scenario(&path, &|_| None, "host", &muster_config::open_any);
-        let spec = read.loaded.spec.as_ref().unwrap_or_else(|| panic!("{}", read.loaded.render(false)));
-        let (scripts, stop_at) = (read.scenario.runs.clone(), read.scenario.stop_at);
-        let until = read.scenario.until.unwrap_or(Duration::from_secs(3600));
-        let (seed, ties) = (read.scenario.seed.unwrap_or(1), read.scenario.ties);
-        let timeline = simulate(spec, &Plan { scripts, stop_at, until, seed, ties, mask: str::to_owned });
-        assert_eq!(misses(&read.scenario.expect, &timeline), [], "{:#?}", timeline.moments);
-        timeline
-    }
-
-    #[test]
-    fn who_is_in_no_script_runs_for_ever_and_stops_at_once() {
-        let timeline = check(
-            "stop_at = \"1h\"\nuntil = \"2h\"\nexpect = [{ program = \"web\", restarts = 0 }, { exit_code = 0, at = \"1h\" }]\n\
-             [program.web]\n",
-        );
-        assert_eq!(timeline.moments.len(), 6);
-    }
-
-    #[test]
-    fn nothing_is_waited_for_where_nothing_will_happen() {
-        let timeline = check("expect = [{ running = true }]\n[program.web]\n");
-        assert_eq!(timeline.ended, Time::from_origin(Duration::from_secs(1)));
-    }
-
-    #[test]
-    fn a_run_of_exactly_startsecs_was_running() {
-        check(
-            "expect = [{ program = \"web\", state = \"RUNNING\", within = \"1s\" }]\n[runs]\nweb = \"1@1s\"\n[program.web]\n",
-        );
-    }
-
-    #[test]
-    fn whoever_exits_while_it_is_being_stopped_ends_once() {
-        check(
-            "stop_at = \"2s\"\nexpect = [{ program = \"web\", killed = false }, { exit_code = 0, at = \"2.5s\" }]\n\
-             [runs]\nweb = \"3@2.5s stop@5s\"\n[program.web]\n",
-        );
-    }
-
-    #[test]
-    fn what_goes_round_without_end_is_cut_short() {
-        let timeline = |until: &str, runs: &str| {
-            check(&format!(
-                "{until}[runs]\nweb = {runs:?}\n\
-                 [program.web]\nstartretries = \"unlimited\"\nbackoff = {{ delay = 0 }}\n"
-            ))
-        };
-        let at_once = timeline("", "1@0 ×*");
-        let told = at_once.cut_short().expect("it goes round at one moment");
-        assert_eq!(told, "cut short at 0s after 10000 changes at one moment: restarts without delay");
-        assert_eq!(at_once.ended, Time::ZERO);
-        // A start that failed is not attempted again at once.
-        assert_eq!(timeline("until = \"5s\"\n", "spawn-error ×*").cut_short(), None);
-    }
-
-    /// A run of exactly `startsecs`, where the end comes first, was not RUNNING.
-    #[test]
-    fn ties_are_told_and_can_be_the_other_way_round() {
-        let text = |ties: &str| {
-            format!("ties = {ties:?}\nuntil = \"10s\"\n[runs]\nweb = \"1@1s\"\n[program.web]\nrestart = \"no\"\n")
-        };
-        let states = |ties: &str| {
-            let timeline = check(&text(ties));
-            let told: Vec<String> = timeline.changes().map(|(_, change)| change.to.to_string()).collect();
-            let tied: Vec<bool> = timeline.changes().map(|(_, change)| change.tie.is_some()).collect();
-            (told.join(" "), tied)
-        };
-        assert_eq!(states("deadline"), ("STARTING RUNNING EXITED".to_owned(), vec![false, true, false]));
-        assert_eq!(states("exit"), ("STARTING EXITED".to_owned(), vec![false, true]));
-    }
-
-    /// What is restarted with another that it depends on is down before that one has executed its program.
-    #[test]
-    fn executing_takes_longer_than_ending() {
-        let timeline = check(
-            "until = \"5s\"\n[runs]\ndb = \"1@1s\"\n[program.db]\nstartsecs = 0\n\
-             [program.web]\nstartsecs = 0\ndepends_on = [\"db\"]\nrestart_with = [\"db\"]\n",
-        );
-        let web: Vec<String> = timeline
-            .changes()
-            .filter(|(_, change)| timeline.lane(change.instance).name == "web")
-            .map(|(_, change)| change.to.to_string())
-            .collect();
-        assert_eq!(web, ["WAITING", "STARTING", "RUNNING", "STOPPING", "STOPPED", "WAITING", "STARTING", "RUNNING"]);
-    }
-
-    #[test]
-    fn the_same_is_simulated_each_time() {
-        let text = "[runs]\nweb = \"1@1s ×*\"\n[program.web]\nbackoff = { jitter = 1 }\n";
-        assert_eq!(check(text).moments, check(text).moments);
-    }
-}
+mod tests;

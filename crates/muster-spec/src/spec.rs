@@ -162,6 +162,13 @@ pub struct StopSpec {
     pub steps: Vec<StopStep>,
     /// Who gets them.
     pub scope: StopScope,
+    /// How long what is left of a run that ended by itself may take, all signals together; no longer than after a stop.
+    pub leftover_wait: Duration,
+}
+
+impl StopSpec {
+    /// How long leftovers may take, if nothing else is configured.
+    pub const LEFTOVER_WAIT: Duration = Duration::from_secs(2);
 }
 
 impl StopSpec {
@@ -219,6 +226,11 @@ impl ProgramSpec {
     /// How long stopping it may take before SIGKILL.
     pub fn patience(&self) -> Duration {
         self.stop.patience()
+    }
+
+    /// How long what is left of a run that ended by itself may take before SIGKILL.
+    pub fn leftover_wait(&self) -> Duration {
+        self.stop.leftover_wait.min(self.patience())
     }
 }
 

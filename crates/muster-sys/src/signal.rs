@@ -185,6 +185,13 @@ pub fn send(pid: Pid, signal: Signal) -> io::Result<()> {
     check(unsafe { libc::kill(pid.0, signal.number()) }).map(drop)
 }
 
+/// Whether we may signal this process. One that is gone keeps nobody from it.
+pub fn may_signal(pid: Pid) -> bool {
+    // SAFETY: signal 0 is sent to nobody, and only what would be said is asked.
+    pid.0 <= 0
+        || check(unsafe { libc::kill(pid.0, 0) }).err().and_then(|error| error.raw_os_error()) != Some(libc::EPERM)
+}
+
 /// Sends a signal to every process of a group, named by its leader. Refuses 1 and less: -1 is everybody.
 pub fn send_group(leader: Pid, signal: Signal) -> io::Result<()> {
     if leader.0 <= 1 {

@@ -206,6 +206,7 @@ pub(crate) fn program(name: &str) -> Program {
         next_start_at: None,
         exit: None,
         waiting_for: Vec::new(),
+        waits_in_vain: false,
         autostart: true,
         priority: 999,
         description: "pid 12, uptime 0:00:05".to_owned(),

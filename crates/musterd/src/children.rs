@@ -9,19 +9,20 @@ pub(crate) mod list;
 mod main_process;
 mod markers;
 mod output;
+pub(crate) mod refused;
 mod sending;
 pub(crate) mod stdin;
 
-use muster_core::{Input, program::HISTORY};
-use muster_logs::{Logs, ReadyMatcher, Source, captured};
-use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Stdin, Target};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use muster_core::{Input, program::HISTORY};
+use muster_logs::{Logs, ReadyMatcher, Source, captured};
+use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Stdin, Target};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, reap_next};
@@ -35,9 +36,9 @@ use self::commands::{Commands, is_command};
 use self::main_process::Main;
 use self::markers::{marker_prefix, markers};
 use self::output::Output;
+use self::refused::Refusals;
 use self::sending::Sending;
 use self::stdin::StdinPipe;
-
 use crate::notify::{self, Channel, Notify, Told};
 use crate::probes::Command;
 
@@ -82,8 +83,7 @@ pub(crate) struct Children {
     /// Makes `MUSTER_RUN` of this daemon unlike that of any other on the same machine.
     marker_prefix: String,
     commands: Commands,
-    /// Of whom it was told that they cannot be signalled.
-    refused: HashSet<RunId>,
+    refused: Refusals,
     /// A signal that the core ordered and that is on its way.
     sending: Option<Sending>,
     /// Signals to the rest of trees that are to go.
@@ -114,7 +114,7 @@ impl Children {
             notify: Notify::new(control_socket, marker_prefix.clone(), voices),
             marker_prefix,
             commands: Commands::default(),
-            refused: HashSet::new(),
+            refused: Refusals::default(),
             sending: None,
             asking: VecDeque::new(),
         }
@@ -383,7 +383,7 @@ impl Children {
         for &run in &gone {
             self.trees.end(run);
             self.commands.forget(run);
-            self.refused.remove(&run);
+            self.refused.forget(run);
         }
         gone
     }

@@ -53,6 +53,7 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
     put("stopsignal", program.stop.steps.iter().map(|step| step.signal.to_string()).collect());
     put("stopwaitsecs", program.stop.steps.iter().map(|step| seconds(step.patience)).collect());
     put("stop_scope", json!(if program.stop.scope == StopScope::Group { "group" } else { "main" }));
+    put("leftover_wait", seconds(program.stop.leftover_wait));
     put("reloadsignal", json!(program.reload_signal.map(|signal| signal.to_string())));
     put_process(&mut keys, process);
     put_checks(&mut keys, spec);

@@ -12,7 +12,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Event, Input, Instance, Outcome, ProbeOutcome, RequestId, ShutdownReason};
+use muster_core::{Effect, Event, Input, Instance, Outcome, ProbeOutcome, RequestId, ShutdownReason, time::LATE};
 use muster_logs::{Console, DRAIN_PATIENCE};
 use muster_spec::{RunId, Signal, SignalScope, State};
 use muster_sys::async_fd::Watched;
@@ -22,12 +22,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, trace, warn};
 
 use self::sweeps::Sweep;
-use crate::journal;
 use crate::probes::{Finished, Probes};
 use crate::publish::publish;
-use crate::reload;
-use crate::secrets;
 use crate::shared::{Order, Shared};
+use crate::{journal, reload, secrets};
 
 /// After how many effects in a row children are reaped. Of a thousand programs that are stopped together, those that die
 /// while the others get their signal are taken in by then, not one after another when all are dead and no other
@@ -39,9 +37,6 @@ const TURN: Duration = Duration::from_millis(10);
 
 /// After so many turns everybody is asked. Until then who comes first in the list of sources may have all of them.
 const TURNS_OF_SOME: u32 = 8;
-
-/// How much later than asked the loop must wake up for that time not to count. Less is what a busy machine does.
-const LATE: Duration = Duration::from_millis(250);
 
 /// The event loop.
 pub(crate) struct EventLoop {
@@ -357,10 +352,11 @@ impl EventLoop {
             if self.inputs.is_empty() {
                 self.take_gone_trees();
             }
-            let Some(input) = self.inputs.pop_front().map(secrets::masked) else {
+            if self.inputs.is_empty() {
+                // Who they are that are signalled may be news for the core.
                 self.send_sweeps();
-                return true;
-            };
+            }
+            let Some(input) = self.inputs.pop_front().map(secrets::masked) else { return true };
             trace!(?input);
             let now = self.shared.clock.now();
             self.shared.supervisor.borrow_mut().handle_input(now, input);
@@ -375,7 +371,9 @@ impl EventLoop {
             let effect = self.held.take().or_else(|| self.shared.supervisor.borrow_mut().poll_effect());
             if !self.is_its_turn(effect.as_ref()) {
                 self.held = effect;
-                if !self.shared.children.borrow_mut().go_on_sending(end) || Instant::now() >= end {
+                let is_sent = self.shared.children.borrow_mut().go_on_sending(end);
+                self.tell_refused();
+                if !is_sent || Instant::now() >= end {
                     break false;
                 }
                 continue;
@@ -413,6 +411,7 @@ impl EventLoop {
             }
             Effect::Signal { run, signal, scope } => {
                 self.shared.children.borrow_mut().signal(run, signal, scope);
+                self.tell_refused();
             }
             Effect::Wake { run, scope: SignalScope::Main } => self.to_wake.push(run),
             Effect::Wake { run, scope } => self.shared.children.borrow_mut().wake_tree(run, scope),
@@ -421,6 +420,7 @@ impl EventLoop {
                 sweep.unsent = Some(signal);
                 sweep.is_killing |= signal == Signal::KILL;
             }
+            Effect::NameLeftovers { run, killed } => self.sweeps.entry(run).or_default().to_name = Some(killed),
             Effect::StartProbe { run, probe, spec, .. } => {
                 let mut children = self.shared.children.borrow_mut();
                 if let Some(outcome) = self.probes.start(run, probe, &spec, &mut children) {

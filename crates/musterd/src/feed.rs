@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use muster_core::{Health, Plan, StopCause, Time, Verdict};
+use muster_core::{Health, LeftBehind, Plan, StopCause, Time, Verdict};
 use muster_spec::{InstanceSpec, RunEnd, RunId, State};
 
 /// How many events are remembered at least.
@@ -41,6 +41,7 @@ pub(crate) enum What {
     Waiting(Vec<String>),
     Configured(Arc<Plan>),
     Killed { waited: Duration, cut_short: bool },
+    LeftBehind(Box<LeftBehind>),
     Stuck { since: Duration },
     Shutdown { reason: Box<str>, timeout: Duration },
     ShutdownHurried,

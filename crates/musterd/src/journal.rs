@@ -1,7 +1,9 @@
 //! What the core tells onlookers, as messages for the operator at three in the morning.
 
 use muster_core::{Event, Health, Instance, PastRun, ShutdownReason};
-use muster_spec::{InstanceId, RunEnd, State};
+use muster_spec::{InstanceId, RunEnd, RunId, State};
+use muster_sys::rights::{Capability, Rights};
+use muster_sys::tree::Refused;
 use tracing::{debug, error, info, warn};
 
 use crate::deaths::OutOfMemory;
@@ -13,10 +15,6 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
     let supervisor = shared.supervisor.borrow();
     let name = |id: InstanceId| supervisor.instance(id).name();
     match event {
-        Event::State { instance, from: State::Stopping, to } => {
-            shared.stuck.borrow_mut().remove(instance);
-            write_state(shared, *instance, State::Stopping, *to);
-        }
         Event::State { instance, from, to } => write_state(shared, *instance, *from, *to),
         // One that was stopped before it came to be is none of the operator's worries.
         Event::Ended { instance, run, end: RunEnd::NotSpawned(error), expected: false, .. } => {
@@ -45,18 +43,23 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
         Event::Final { instance, run, verdict } => {
             debug!(program = %name(*instance), %run, why = %verdict, "will not be started again");
         }
-        Event::Killed { instance, run, waited, cut_short } => {
-            let why = if *cut_short { "the shutdown left it no more time" } else { "did not stop in time" };
+        Event::Killed { instance, run, waited, cut_short, left_behind } => {
+            let is_refused = shared.children.borrow().is_refused(*run);
+            let why = match (cut_short, left_behind) {
+                _ if is_refused => "did not stop in time, and not all of it may be killed",
+                (true, _) => "the shutdown left it no more time",
+                (false, false) => "did not stop in time",
+                (false, true) => "what it left behind did not stop in time",
+            };
             warn!(program = %name(*instance), %run, signal = "SIGKILL", waited = span(*waited), "{why}");
         }
+        Event::LeftBehind { instance, run, left } => {
+            warn!(program = %name(*instance), %run, "{}", left.of_run(*run));
+        }
+        // Why has been told: nothing of it was killed.
+        Event::Stuck { run, .. } if shared.children.borrow().is_refused(*run) => {}
         Event::Stuck { instance, run, since } => {
-            let mut stuck = shared.stuck.borrow_mut();
-            let times = stuck.entry(*instance).or_insert(0);
-            *times += 1;
-            // Ever more seldom: nobody learns anything new from it.
-            if u32::is_power_of_two(*times) {
-                warn!(program = %name(*instance), %run, stopping = span(*since), "still there after SIGKILL");
-            }
+            warn!(program = %name(*instance), %run, stopping = span(*since), "still there after SIGKILL");
         }
         Event::ShutdownBegan { reason, timeout } => {
             let timeout = span(*timeout);
@@ -108,19 +111,41 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
         }
         Event::ShutdownHurried => warn!("asked to stop again: SIGKILL to everything"),
         Event::ShutdownEnded { reason, code, killed, left, slowest } => {
+            let is_refused = |id: &InstanceId| {
+                let run = supervisor.instance(*id).run();
+                run.is_some_and(|run| shared.children.borrow().is_refused(run))
+            };
+            let (refused, late): (Vec<InstanceId>, Vec<InstanceId>) = left.iter().partition(|id| is_refused(id));
+            let killed: Vec<InstanceId> = killed.iter().copied().filter(|id| !refused.contains(id)).collect();
             let names = |ids: &[InstanceId]| ids.iter().map(|&id| name(id)).collect::<Vec<_>>().join(",");
-            if let Some((slowest, took)) = slowest {
-                info!(slowest = name(*slowest), needed = span(*took), "everything has stopped");
+            if let Some((slowest, took)) = slowest.filter(|_| left.is_empty()) {
+                info!(slowest = name(slowest), needed = span(took), "everything has stopped");
             }
             if !killed.is_empty() {
-                warn!(programs = names(killed), "had to be killed");
+                warn!(programs = names(&killed), "had to be killed");
             }
-            if !left.is_empty() {
-                error!(programs = names(left), "could not be stopped at all");
+            if !late.is_empty() {
+                error!(programs = names(&late), "still there when the time was up");
+            }
+            if !refused.is_empty() {
+                error!(
+                    programs = names(&refused),
+                    "could not be stopped: no permission to signal all of their processes"
+                );
             }
             write_last_words(shared, reason, *code);
         }
     }
+}
+
+/// A process that cannot be stopped, and why.
+pub(crate) fn write_refused(shared: &Shared, run: RunId, refused: &Refused) {
+    let supervisor = shared.supervisor.borrow();
+    let program = supervisor.instance_of(run).map_or("", Instance::name);
+    let Refused { name, pid, user } = refused;
+    let why =
+        if Rights::own().has(Capability::Kill) { "" } else { ": it has another user, and musterd lacks CAP_KILL" };
+    warn!(%program, %run, %pid, process = ?name, user, "no permission to signal a process{why}");
 }
 
 fn probe_name(instance: &Instance, probe: usize) -> &str {

@@ -32,7 +32,8 @@ pub(crate) fn publish(shared: &Shared, event: Event) {
         Event::Failing { instance, run, cause } => (Some(instance), Some(run), What::Failing(Box::new(cause))),
         Event::Waiting { instance, on } => (Some(instance), None, What::Waiting(on)),
         Event::Configured { plan } => (None, None, What::Configured(plan)),
-        Event::Killed { instance, run, waited, cut_short } => {
+        Event::LeftBehind { instance, run, left } => (Some(instance), Some(run), What::LeftBehind(left)),
+        Event::Killed { instance, run, waited, cut_short, .. } => {
             (Some(instance), Some(run), What::Killed { waited, cut_short })
         }
         Event::Stuck { instance, run, since } => (Some(instance), Some(run), What::Stuck { since }),

@@ -74,6 +74,7 @@ pub(crate) fn masked(mut input: Input) -> Input {
     match &mut input {
         Input::SpawnFailed { error, .. } => error.message = mask_text(&mask(&error.message)),
         Input::ProbeFinished { outcome, .. } => outcome.detail = mask_text(&mask(&outcome.detail)),
+        Input::LeftBehind { left, .. } => left.named.iter_mut().for_each(|(name, _)| *name = mask(name)),
         _ => {}
     }
     input

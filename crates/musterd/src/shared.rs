@@ -4,16 +4,15 @@
 //! sent to the loop as an [`Order`]. No borrow is ever held over an await.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_api::Timestamp;
 use muster_core::{RequestId, Supervisor, Time, Verb, request::Outcome};
 use muster_logs::Memory;
-use muster_spec::{InstanceId, Selector};
+use muster_spec::Selector;
 use muster_sys::limits::OriginalLimits;
-use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::budget::Budget;
@@ -62,8 +61,6 @@ pub(crate) struct Shared {
     pub(crate) loop_turns: Rc<LoopTurns>,
     /// Who writes a part of a long answer next.
     pub(crate) turns: Turns,
-    /// How often it was told of an instance that SIGKILL has not ended it.
-    pub(crate) stuck: RefCell<HashMap<InstanceId, u32>>,
     /// The daemon's own messages.
     pub(crate) own_log: Arc<Memory>,
     next_request: Cell<u64>,
@@ -97,7 +94,6 @@ impl Shared {
             divided: Notify::new(),
             loop_turns: Rc::new(loop_turns),
             turns: Turns::default(),
-            stuck: RefCell::default(),
             own_log,
             next_request: Cell::new(0),
         }

@@ -77,6 +77,7 @@ pub(crate) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> 
             message: error.message.clone(),
         }),
         verdict: Some(past.explain(&instance.program().exit_codes)),
+        left_behind: past.left_behind.as_ref().map(|left| view::left_behind(left, past.run)),
         last_lines: last_lines(shared, instance, past),
     }
 }
@@ -126,6 +127,7 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
         }
         None => story.extend(tell_signal(shared, past)),
     }
+    story.extend(past.left_behind.as_ref().map(|left| left.of_run(past.run).to_string()));
     if matches!(past.cause, Some(StopCause::Shutdown)) && supervisor.is_shutting_down() {
         story.push("the daemon is about to exit".to_owned());
     }

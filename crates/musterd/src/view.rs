@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use muster_api as api;
-use muster_core::{Health, Instance, PastRun, Readiness, Time, Verdict, restart::Again};
-use muster_spec::{Goal, Limit, ProbeKind, RunEnd, State};
+use muster_core::{Health, Instance, LeftBehind, PastRun, Readiness, Time, Verdict, restart::Again};
+use muster_spec::{Goal, Limit, ProbeKind, RunEnd, RunId, State};
 
 use crate::secrets::Reader;
 use crate::shared::Shared;
@@ -37,6 +37,7 @@ pub(crate) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         next_start_at: instance.next_start().map(|at| date(shared, at)),
         exit: instance.past().next_back().map(exit),
         waiting_for: shared.supervisor.borrow().waiting_for(instance.id()),
+        waits_in_vain: shared.supervisor.borrow().waits_in_vain(instance.id()),
         autostart: program.autostart,
         priority: program.priority,
         description: describe(shared, instance, pid, now),
@@ -77,6 +78,7 @@ pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Re
         out_of_memory: None,
         spawn_error: None,
         verdict: None,
+        left_behind: None,
         last_lines: Vec::new(),
     });
     let past = instance.past().rev().map(|past| story::past_run(shared, instance, past));
@@ -121,6 +123,16 @@ pub(crate) fn date(shared: &Shared, at: Time) -> api::Timestamp {
 
 pub(crate) fn exit(past: &PastRun) -> api::ExitInfo {
     api::ExitInfo { reason: past.reason(), ..exit_info(&past.end, past.success) }
+}
+
+pub(crate) fn left_behind(left: &LeftBehind, run: RunId) -> api::LeftBehind {
+    let process = |(name, pid): &(String, u32)| api::LeftProcess { name: name.clone(), pid: *pid };
+    api::LeftBehind {
+        killed: left.killed,
+        count: left.count as u64,
+        processes: left.named.iter().map(process).collect(),
+        words: left.of_run(run).to_string(),
+    }
 }
 
 pub(crate) fn exit_info(end: &RunEnd, success: bool) -> api::ExitInfo {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_spec::{Exit, Signal};
 
-use super::script::{Missing, OnStop, Outcome, PlannedRun, Repeat, ScriptError};
+use super::script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Repeat, ScriptError};
 use crate::units::parse_duration;
 use crate::words::nearest;
 
@@ -33,6 +33,7 @@ pub(super) fn parse_run(text: &str, range: Range<usize>) -> Result<(PlannedRun, 
             Word::Silent(after) => planned.silent = Some(after),
             Word::OnStop(on_stop) => planned.on_stop = on_stop,
             Word::Ignored(signal) => planned.ignored.push(signal),
+            Word::Leftover(leftover) => planned.leftover = Some(leftover),
             Word::Repeat(found) => repeat = found,
         }
         if let Some(times) = times {
@@ -62,10 +63,11 @@ enum Word {
     Silent(Duration),
     OnStop(OnStop),
     Ignored(Signal),
+    Leftover(Leftover),
     Repeat(Repeat),
 }
 
-const WORDS: [&str; 11] = [
+const WORDS: [&str; 12] = [
     "sig:KILL@1s",
     "spawn-error",
     "ready@1s",
@@ -77,6 +79,7 @@ const WORDS: [&str; 11] = [
     "never-ready",
     "unhealthy@5s",
     "silent@5s",
+    "leftover@3s",
 ];
 
 impl Word {
@@ -120,12 +123,20 @@ impl Word {
             };
             return Ok(Word::OnStop(OnStop::Exits { code, after }));
         }
+        if let Some(does) = name.strip_prefix("leftover:") {
+            if does != "ignore" {
+                let hint = "leftover@3s ends 3 s after the stop signal, leftover:ignore only by SIGKILL";
+                return Err(wrong(at, "not what a leftover does", word, hint));
+            }
+            return untimed(Word::Leftover(Leftover::Ignores));
+        }
         match name {
             "ready" => Ok(Word::Ready(Some(after))),
             "never-ready" => untimed(Word::Ready(None)),
             "unhealthy" => Ok(Word::Unhealthy(after)),
             "silent" => Ok(Word::Silent(after)),
             "stop" => Ok(Word::OnStop(OnStop::Dies { after })),
+            "leftover" => Ok(Word::Leftover(Leftover::Ends { after })),
             "hang" => untimed(Word::Outcome(Outcome::Hangs)),
             "ignore-term" => untimed(Word::OnStop(OnStop::Ignores)),
             "spawn-error" | "spawn-error:not-found" => untimed(Word::Outcome(Outcome::SpawnError(Missing::NotFound))),

@@ -4,6 +4,7 @@
 //! `config` names, or in both (what stands in the scenario wins). Mistakes are told like a configuration's, all at once and
 //! with their places. What is done with a scenario is the daemon's `simulate` and `rehearse`.
 
+mod act;
 mod expect;
 mod grammar;
 mod script;
@@ -16,8 +17,9 @@ use muster_spec::Spec;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use act::Pause;
 pub use expect::{Expectation, Expected};
-pub use script::{Missing, OnStop, Outcome, PlannedRun, Script, ScriptError};
+pub use script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script, ScriptError};
 
 use crate::build::{Loaded, load_with};
 use crate::diagnostic::{Finding, MOST, Place, locate_first};
@@ -36,6 +38,8 @@ pub struct Scenario {
     pub runs: BTreeMap<String, Script>,
     /// When the container is asked to stop.
     pub stop_at: Option<Duration>,
+    /// When the daemon itself does not run, in the order of time.
+    pub pauses: Vec<Pause>,
     /// When the simulation ends if nothing ends it before.
     pub until: Option<Duration>,
     /// Where chance begins.
@@ -81,7 +85,7 @@ pub struct LoadedScenario {
     pub scenario: Scenario,
 }
 
-const KEYS: [&str; 9] = ["title", "config", "runs", "stop_at", "until", "seed", "ties", "scale", "expect"];
+const KEYS: [&str; 10] = ["title", "config", "runs", "act", "stop_at", "until", "seed", "ties", "scale", "expect"];
 
 /// Reads a scenario; `variables`, `host` and `open` as for a configuration.
 pub fn load_scenario(
@@ -161,6 +165,7 @@ impl Scenario {
     fn read(&mut self, name: &str, field: &Field<'_>) {
         match name {
             "title" => self.title = field.text().map(|text| text.text.into_owned()).unwrap_or_default(),
+            "act" => self.pauses = act::read(field),
             "stop_at" => self.stop_at = field.duration(),
             "until" => self.until = field.duration(),
             "seed" => self.seed = field.integer(0..=i64::MAX).map(i64::unsigned_abs),

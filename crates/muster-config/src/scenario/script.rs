@@ -40,6 +40,20 @@ pub struct PlannedRun {
     pub on_stop: OnStop,
     /// Signals that it ignores besides.
     pub ignored: Vec<Signal>,
+    /// The process that outlives it, if one does.
+    pub leftover: Option<Leftover>,
+}
+
+/// What a process does that outlives the main process of its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leftover {
+    /// It ends so long after its first stop signal.
+    Ends {
+        /// How long after.
+        after: Duration,
+    },
+    /// It ignores every signal but SIGKILL.
+    Ignores,
 }
 
 /// How a run ends by itself.
@@ -113,6 +127,7 @@ impl Default for PlannedRun {
             silent: None,
             on_stop: OnStop::Dies { after: Duration::ZERO },
             ignored: Vec::new(),
+            leftover: None,
         }
     }
 }
@@ -172,7 +187,12 @@ impl PlannedRun {
             OnStop::Ignores => OnStop::Ignores,
         };
         let (ready, unhealthy) = (self.ready.map(scale), self.unhealthy.map(scale));
-        PlannedRun { outcome, ready, unhealthy, silent: self.silent.map(scale), on_stop, ignored: self.ignored.clone() }
+        let leftover = self.leftover.map(|leftover| match leftover {
+            Leftover::Ends { after } => Leftover::Ends { after: scale(after) },
+            Leftover::Ignores => Leftover::Ignores,
+        });
+        let (silent, ignored) = (self.silent.map(scale), self.ignored.clone());
+        PlannedRun { outcome, ready, unhealthy, silent, on_stop, ignored, leftover }
     }
 
     /// Whether it is ready so long after its start.
@@ -235,6 +255,11 @@ impl fmt::Display for PlannedRun {
         }
         self.unhealthy.iter().try_for_each(|at| write!(f, " unhealthy@{}us", at.as_micros()))?;
         self.silent.iter().try_for_each(|at| write!(f, " silent@{}us", at.as_micros()))?;
+        match self.leftover {
+            Some(Leftover::Ends { after }) => write!(f, " leftover@{}us", after.as_micros())?,
+            Some(Leftover::Ignores) => f.write_str(" leftover:ignore")?,
+            None => {}
+        }
         self.ignored.iter().try_for_each(|signal| write!(f, " ignore:{}", signal.number()))
     }
 }
@@ -299,6 +324,8 @@ mod tests {
             "spawn-error:not-executable",
             "hang stop:3@2s ignore:INT",
             "hang never-ready unhealthy@3s silent@1s",
+            "1@1s leftover@3s",
+            "hang leftover:ignore",
         ] {
             let planned = Script::parse(text).unwrap().run(0);
             assert_eq!(Script::parse(&planned.to_string()).unwrap().run(0), planned, "{planned}");
@@ -308,8 +335,8 @@ mod tests {
     #[test]
     fn no_text_is_too_much_for_it() {
         let pieces = [
-            "1", "@", "×", "x", "*", ",", " ", "sig:", "KILL", "hang", "ready", "stop:", "9", "ms", "ü", "ignore:",
-            "-", ".",
+            "1", "@", "×", "x", "*", ",", " ", "sig:", "KILL", "hang", "ready", "stop:", "leftover", "9", "ms", "ü",
+            "ignore:", "-", ".",
         ];
         let mut random = muster_core::random::Random::seeded(7);
         let mut is_read = 0;
@@ -341,6 +368,7 @@ mod tests {
             ("1,,2", 2, "there is no run: \"1,,2\""),
             ("hang@3s", 0, "takes no time: \"hang@3s\""),
             ("ignore:KILL", 0, "nobody can ignore it: \"ignore:KILL\""),
+            ("1@1s leftover:deaf", 5, "not what a leftover does: \"leftover:deaf\""),
             ("1 ×*, 2", 4, "nothing can follow runs that are repeated for ever: \"×*\""),
         ] {
             let error = Script::parse(text).unwrap_err();

@@ -44,6 +44,7 @@ pub(crate) struct Rules {
     signals: Vec<Signal>,
     patience: Duration,
     scope: StopScope,
+    leftover_wait: Duration,
     pub(crate) reload_signal: Option<Signal>,
     pub(crate) depends_on: Vec<Mention>,
     pub(crate) restart_with: Vec<Mention>,
@@ -76,6 +77,7 @@ impl Default for Rules {
             signals: vec![Signal::TERM],
             patience: Duration::from_secs(10),
             scope: StopScope::Main,
+            leftover_wait: StopSpec::LEFTOVER_WAIT,
             reload_signal: Some(Signal::HUP),
             depends_on: Vec::new(),
             restart_with: Vec::new(),
@@ -131,7 +133,8 @@ impl Rules {
     /// How it is stopped.
     pub(crate) fn stop(&self) -> StopSpec {
         let step = |&signal| StopStep { signal, patience: self.patience };
-        StopSpec { steps: self.signals.iter().map(step).collect(), scope: self.scope }
+        let steps = self.signals.iter().map(step).collect();
+        StopSpec { steps, scope: self.scope, leftover_wait: self.leftover_wait }
     }
 
     /// What its keys say together and none of them alone.
@@ -368,6 +371,12 @@ impl Rules {
     pub(crate) fn stop_scope(&mut self, field: &Field<'_>) {
         if let Some(scope) = field.choice(&[("main", StopScope::Main), ("group", StopScope::Group)]) {
             self.scope = scope;
+        }
+    }
+
+    pub(crate) fn leftover_wait(&mut self, field: &Field<'_>) {
+        if let Some(duration) = field.duration() {
+            self.leftover_wait = duration;
         }
     }
 

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use muster_spec::{Signal, SignalScope, State, StopScope};
+use muster_spec::{RunId, Signal, SignalScope, State, StopScope};
 
 use super::{Instance, Turn};
 use crate::cause::StopCause;
 use crate::effect::{Effect, Event};
+use crate::leftover::LeftBehind;
 use crate::stop::{Step, StopPlan};
 use crate::time::Time;
 use crate::timers::Slot;
@@ -84,7 +85,8 @@ impl Instance {
                 self.rearm_stop();
             }
             None => {
-                run.stop = Some(StopPlan::begin(&self.program.stop, turn.now, None));
+                run.stop = Some(StopPlan::begin_for_leftovers(&self.program.stop, turn.now));
+                turn.effects.push_back(Effect::NameLeftovers { run: run.id, killed: false });
                 self.take_stop_step(turn);
             }
         }
@@ -105,12 +107,17 @@ impl Instance {
             }
             Step::Ask(signal) => turn.effects.push_back(Effect::Sweep { run: run.id, signal }),
             Step::Kill => {
-                let (instance, id, cut_short) = (self.id, run.id, plan.is_cut_short());
-                turn.effects.push_back(Effect::Publish(if was_killing {
-                    Event::Stuck { instance, run: id, since: waited }
-                } else {
-                    Event::Killed { instance, run: id, waited, cut_short }
-                }));
+                let (instance, id, cut_short, left_behind) = (self.id, run.id, plan.is_cut_short(), !run.main_lives);
+                if !was_killing {
+                    let event = Event::Killed { instance, run: id, waited, cut_short, left_behind };
+                    turn.effects.push_back(Effect::Publish(event));
+                    if left_behind {
+                        turn.effects.push_back(Effect::NameLeftovers { run: id, killed: true });
+                    }
+                } else if (plan.kills() - 1).is_power_of_two() {
+                    // Ever more seldom: nobody learns anything new from it.
+                    turn.effects.push_back(Effect::Publish(Event::Stuck { instance, run: id, since: waited }));
+                }
                 turn.effects.push_back(Effect::Sweep { run: id, signal: Signal::KILL });
             }
         }
@@ -122,6 +129,15 @@ impl Instance {
         if let Some(plan) = self.run.as_ref().and_then(|run| run.stop.as_ref()) {
             self.timers.arm(Slot::Stop, plan.deadline());
         }
+    }
+
+    /// It is known what the run left behind.
+    pub(crate) fn note_left_behind(&mut self, turn: &mut Turn<'_>, run: RunId, left: LeftBehind) {
+        let Some(past) = self.past.iter_mut().rev().find(|past| past.run == run) else { return };
+        let left = LeftBehind { by_itself: !past.was_stopping && past.cause.is_none(), ..left };
+        past.left_behind = Some(Box::new(left.clone()));
+        let event = Event::LeftBehind { instance: self.id, run, left: Box::new(left) };
+        turn.effects.push_back(Effect::Publish(event));
     }
 
     pub(super) fn disarm_stop(&mut self) {

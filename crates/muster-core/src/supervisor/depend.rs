@@ -113,6 +113,12 @@ impl Supervisor {
         self.vain(self.place(id), has_ended).map(Failure::InVain)
     }
 
+    /// Whether an instance waits for what will not come by itself.
+    pub fn waits_in_vain(&self, id: InstanceId) -> bool {
+        self.get(id)
+            .is_some_and(|it| it.state() == State::Waiting && self.vain(self.place(id), State::is_final).is_some())
+    }
+
     /// What an instance that is WAITING waits for and what will not come by itself, because something on the way is down
     /// in this sense.
     fn vain(&self, place: usize, is_down: fn(State) -> bool) -> Option<Vec<String>> {

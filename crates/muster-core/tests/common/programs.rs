@@ -117,7 +117,7 @@ pub fn when(when: RestartWhen) -> RestartPolicy {
 
 pub fn stop_with(steps: &[(Signal, Duration)]) -> StopSpec {
     let step = |&(signal, patience)| StopStep { signal, patience };
-    StopSpec { steps: steps.iter().map(step).collect(), scope: StopScope::Main }
+    StopSpec { steps: steps.iter().map(step).collect(), scope: StopScope::Main, leftover_wait: StopSpec::LEFTOVER_WAIT }
 }
 
 fn instance(name: String, index: u32) -> InstanceSpec {

@@ -52,6 +52,8 @@ struct Run {
     has_main: bool,
     asked: Vec<Time>,
     killed: Option<Time>,
+    /// What its leftovers get, where it ended by itself: another patience.
+    shortened: Option<Arc<[StopStep]>>,
     /// Whether it has failed by the rules' own judgement.
     is_failing: bool,
     is_ready: bool,
@@ -92,6 +94,12 @@ impl Watched {
             run: None,
             batch: None,
         }
+    }
+
+    /// What its run is stopped with.
+    fn plan(&self) -> Arc<[StopStep]> {
+        let shortened = self.run.as_ref().and_then(|run| run.shortened.clone());
+        shortened.unwrap_or_else(|| Arc::clone(&self.steps))
     }
 
     fn meets(&self, condition: DependencyCondition) -> bool {
@@ -194,6 +202,16 @@ impl Witness {
 
 fn patience(steps: &[StopStep]) -> Duration {
     steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.patience))
+}
+
+/// The same signals in at most this time.
+fn within(steps: &[StopStep], wait: Duration) -> Arc<[StopStep]> {
+    let total = patience(steps);
+    if total <= wait {
+        return steps.into();
+    }
+    let part = wait.as_secs_f64() / steps.iter().map(|step| step.patience.as_secs_f64()).sum::<f64>();
+    steps.iter().map(|step| StopStep { patience: step.patience.mul_f64(part), ..*step }).collect()
 }
 
 /// The transition table, and what follows from leftovers: what is wanted again while they die is WAITING.

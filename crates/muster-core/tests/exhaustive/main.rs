@@ -42,6 +42,7 @@ fn rules(when: RestartWhen, delays: Delays) -> Rules {
         startsecs: s(1),
         is_oneshot: false,
         steps: one_step(),
+        leftover_wait: s(2),
         shutdown_timeout: s(9),
         exit_when_done: false,
         is_essential: false,

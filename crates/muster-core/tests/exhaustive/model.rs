@@ -19,6 +19,8 @@ pub struct Rules {
     pub startsecs: Duration,
     pub is_oneshot: bool,
     pub steps: Vec<StopStep>,
+    /// How long what a run leaves behind may take, when nobody asked it to end.
+    pub leftover_wait: Duration,
     pub shutdown_timeout: Duration,
     pub exit_when_done: bool,
     pub is_essential: bool,
@@ -596,7 +598,7 @@ impl Model {
         let is_clean = exit == Exit::Code(0) || matches!(exit, Exit::Signal { signal, .. } if self.is_clean(signal));
         self.end(RunEnd::Exited(exit), is_clean);
         match &self.demise {
-            None => self.begin_demise(None),
+            None => self.begin_demise(Some(self.rules.leftover_wait)),
             Some(demise) => {
                 let signal = demise.asking.filter(|_| !demise.has_killed).unwrap_or(Signal::KILL);
                 self.acts.push(Act::Sweep(self.runs, signal));

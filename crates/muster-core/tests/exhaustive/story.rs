@@ -115,7 +115,7 @@ fn opening(rules: &Rules) -> Scene {
         restart: rules.delays.policy(rules.when),
         startsecs: rules.startsecs,
         essential: if rules.is_essential { Essential::Yes } else { Essential::No },
-        stop: StopSpec { steps: rules.steps.clone(), scope: StopScope::Main },
+        stop: StopSpec { steps: rules.steps.clone(), scope: StopScope::Main, leftover_wait: rules.leftover_wait },
         ..program("web")
     };
     let period = rules.checked.unwrap_or_default();
@@ -451,7 +451,11 @@ fn act(effect: Effect) -> Option<Act> {
         Effect::Reply { request, outcome: Outcome::Results(results) } => {
             results.into_iter().next().map(|(_, result)| Act::Reply(request.0, result))
         }
-        Effect::Reply { .. } | Effect::Publish(_) | Effect::StartProbe { .. } | Effect::StopProbes { .. } => None,
+        Effect::Reply { .. }
+        | Effect::Publish(_)
+        | Effect::StartProbe { .. }
+        | Effect::StopProbes { .. }
+        | Effect::NameLeftovers { .. } => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_core::{Awaited, Event, Input, Settings, ShutdownReason, Verb};
-use muster_spec::{Exit, InstanceId, ProgramSpec, Signal};
+use muster_spec::{Exit, InstanceId, ProgramSpec, Signal, StopSpec};
 
 use crate::common::programs::{SETTINGS, after, ms, program, quick, ranked, s, stop_with};
 use crate::stage::Stage;
@@ -341,7 +341,8 @@ fn a_stop_under_way_is_shortened_and_not_begun_anew() {
 
 #[test]
 fn leftovers_are_within_the_budget_too() {
-    let mut stage = Stage::booted([quick("web")]);
+    let stop = StopSpec { leftover_wait: s(60), ..stop_with(&[(Signal::TERM, s(60))]) };
+    let mut stage = Stage::booted([ProgramSpec { stop, ..quick("web") }]);
     stage.main_ends("web", Exit::Code(1));
     stage.after(s(1));
     stage.signal_to_daemon(Signal::TERM);

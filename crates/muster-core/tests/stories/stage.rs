@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::{
-    Awaited, Done, Effect, Event, Failure, Input, Instance, Outcome, Plan, ProbeOutcome, RequestId, Settings,
-    ShutdownReason, Supervisor, Time, Verb,
+    Awaited, Done, Effect, Event, Failure, Input, Instance, LeftBehind, Outcome, Plan, ProbeOutcome, RequestId,
+    Settings, ShutdownReason, Supervisor, Time, Verb,
 };
 use muster_spec::{Exit, InstanceId, ProgramSpec, RunId, Signal, SignalScope, SpawnError};
 
@@ -22,6 +22,8 @@ pub struct Stage {
     deeds: Vec<String>,
     answers: BTreeMap<RequestId, String>,
     pub events: Vec<Event>,
+    /// Each time that leftovers were to be named: whether they were killed.
+    pub to_name: Vec<bool>,
 }
 
 impl Stage {
@@ -40,6 +42,7 @@ impl Stage {
             deeds: Vec::new(),
             answers: BTreeMap::new(),
             events: Vec::new(),
+            to_name: Vec::new(),
         }
     }
 
@@ -116,6 +119,10 @@ impl Stage {
 
     pub fn tree_gone(&mut self, name: &str) {
         self.hand(Input::TreeGone { run: self.run(name) });
+    }
+
+    pub fn names(&mut self, name: &str, left: LeftBehind) {
+        self.hand(Input::LeftBehind { run: self.run(name), left });
     }
 
     /// It ends, and nothing of its tree is left.
@@ -216,6 +223,7 @@ impl Stage {
                 let name = spec.check(probe).expect("only what is configured is checked").name;
                 self.deeds.push(format!("check {name} of {}", self.name(run)));
             }
+            Effect::NameLeftovers { killed, .. } => self.to_name.push(killed),
             Effect::StopProbes { run } => self.deeds.push(format!("stop checking {}", self.name(run))),
             Effect::SignalStrays { signal } => self.deeds.push(format!("{} strays", bare(signal))),
             Effect::Reply { request, outcome } => drop(self.answers.insert(request, self.words(outcome))),

@@ -1,6 +1,6 @@
 //! Stopping one program: its signals, its patience, its whole tree, and what is left of it after any end.
 
-use muster_core::{Effect, Event, Input, RequestId, Verb};
+use muster_core::{Effect, Event, Input, LeftBehind, RequestId, Verb};
 use muster_spec::{Exit, ProgramSpec, Signal, SignalScope, StopScope, StopSpec};
 
 use crate::common::programs::{killed_by, ms, quick, s, stop_with};
@@ -117,13 +117,80 @@ fn leftovers_of_a_crash_are_gone_before_the_next_run() {
     let mut stage = Stage::booted([quick("web")]);
     stage.main_ends("web", killed_by(Signal::KILL));
     stage.did("sweep web with TERM");
-    stage.after(s(5));
+    stage.after(ms(1_999));
     stage.did_nothing();
     stage.stands("web BACKOFF");
-    stage.after(s(5));
+    stage.after(ms(1));
     stage.did("sweep web with KILL");
     stage.tree_gone("web");
     stage.did("spawn web");
+}
+
+/// Not longer than a stop may take, and as long as is configured.
+#[test]
+fn leftovers_of_a_crash_have_leftover_wait_and_at_most_stopwaitsecs() {
+    for (wait, patience, expected) in [(s(2), ms(500), ms(500)), (s(7), s(10), s(7)), (s(20), s(10), s(10))] {
+        let stop = StopSpec { leftover_wait: wait, ..stop_with(&[(Signal::TERM, patience)]) };
+        let mut stage = Stage::booted([ProgramSpec { stop, ..quick("web") }]);
+        stage.main_ends("web", Exit::Code(1));
+        stage.after(expected - ms(1));
+        stage.did("sweep web with TERM");
+        stage.after(ms(1));
+        stage.did("sweep web with KILL");
+        let event = stage.events.iter().find(|event| matches!(event, Event::Killed { .. }));
+        let is_told = matches!(event, Some(Event::Killed { cut_short: false, left_behind: true, .. }));
+        assert!(is_told, "{event:?}");
+    }
+}
+
+#[test]
+fn leftovers_of_a_crash_get_every_stop_signal_in_their_shorter_time() {
+    let mut stage = Stage::booted([with_stop(&[(Signal::INT, s(2)), (Signal::TERM, s(6))])]);
+    stage.main_ends("web", Exit::Code(1));
+    stage.did("sweep web with INT");
+    stage.after(ms(500));
+    stage.did("sweep web with TERM");
+    stage.after(ms(1_499));
+    stage.did_nothing();
+    stage.after(ms(1));
+    stage.did("sweep web with KILL");
+}
+
+/// Which processes they were is asked of whoever can see them, and kept with the run.
+#[test]
+fn what_a_run_left_behind_is_named_when_it_is_asked_and_when_it_is_killed() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.main_ends("web", Exit::Code(1));
+    let left = |killed| LeftBehind { named: vec![("sleep".to_owned(), 77)], count: 1, killed, by_itself: false };
+    assert_eq!(stage.to_name, [false]);
+    stage.names("web", left(false));
+    stage.after(s(2));
+    assert_eq!(stage.to_name, [false, true]);
+    stage.names("web", left(true));
+    stage.after(s(1));
+    assert_eq!(stage.to_name, [false, true], "SIGKILL is sent again, and told once");
+    let words = |event: &Event| match event {
+        Event::LeftBehind { run, left, .. } => Some(left.of_run(*run).to_string()),
+        _ => None,
+    };
+    let told: Vec<String> = stage.events.iter().filter_map(words).collect();
+    let of_it = "1 process that run 1 left behind: \"sleep\" (pid 77); does it daemonize?";
+    assert_eq!(told, [format!("sent the stop signal to {of_it}"), format!("killed {of_it}")]);
+    let web = stage.core.find("web").unwrap();
+    assert_eq!(web.past().next_back().and_then(|past| past.left_behind.as_ref()).map(|left| left.killed), Some(true));
+}
+
+#[test]
+fn what_is_left_of_a_stop_is_named_only_when_it_is_killed() {
+    let mut stage = Stage::booted([quick("web")]);
+    stage.stop("web");
+    stage.main_ends("web", Exit::Code(0));
+    assert_eq!(stage.to_name, []);
+    stage.after(s(10));
+    assert_eq!(stage.to_name, [true]);
+    stage.names("web", LeftBehind { count: 7, killed: true, ..LeftBehind::default() });
+    let told = stage.events.iter().any(|event| matches!(event, Event::LeftBehind { left, .. } if !left.by_itself));
+    assert!(told, "nobody asks whether it daemonizes: {:?}", stage.events);
 }
 
 #[test]
@@ -143,7 +210,7 @@ fn leftovers_of_an_end_for_good_are_stopped_too() {
     let mut stage = Stage::booted([quick("job")]);
     stage.main_ends("job", Exit::Code(0));
     stage.stands("job EXITED");
-    stage.after(s(10));
+    stage.after(s(2));
     stage.did("sweep job with TERM, sweep job with KILL");
     stage.tree_gone("job");
     stage.stands("job EXITED");
@@ -154,9 +221,9 @@ fn leftovers_of_an_end_for_good_are_stopped_too() {
 fn a_stop_during_a_crashs_sweep_does_not_begin_the_patience_anew() {
     let mut stage = Stage::booted([quick("web")]);
     stage.main_ends("web", Exit::Code(1));
-    stage.after(s(6));
+    stage.after(ms(1_200));
     let stop = stage.stop("web");
-    stage.after(s(4));
+    stage.after(ms(800));
     stage.did("sweep web with TERM, sweep web with KILL");
     stage.tree_gone("web");
     stage.answered(stop, "web Stopped");

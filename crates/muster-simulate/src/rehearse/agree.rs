@@ -48,7 +48,11 @@ pub(super) fn events(timeline: &Timeline) -> Vec<Event> {
             }
             What::Failing { instance, .. } => put(*instance, Occurrence::Failing),
             What::ProbeFailed { instance, failures, .. } => put(*instance, Occurrence::CheckFailed(*failures)),
-            What::Asked { .. } | What::ShutdownBegan { .. } | What::Exited(_) => {}
+            What::Asked { .. }
+            | What::Paused { .. }
+            | What::LeftBehind { .. }
+            | What::ShutdownBegan { .. }
+            | What::Exited(_) => {}
         }
     }
     events

@@ -1,5 +1,6 @@
 //! The command: each scenario simulated, played, and compared, several at the same time.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -176,7 +177,7 @@ impl Stage<'_> {
             let lines = BufReader::new(stderr).lines().map_while(Result::ok);
             lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
         });
-        let mut stop_at = None;
+        let mut signals: VecDeque<(Instant, Signal)> = VecDeque::new();
         let began = Instant::now();
         let length = self.timeline.ended.since_origin();
         // Without an exit it is over when nothing more happens; the daemon is then ended by us.
@@ -184,14 +185,14 @@ impl Stage<'_> {
         let over = if self.timeline.exit.is_some() { length + PATIENCE } else { last + AFTERWARDS };
         let mut until = began + length + PATIENCE;
         loop {
-            let next = stop_at.map_or(until, |at: Instant| at.min(until));
+            let next = signals.front().map_or(until, |&(at, _)| at.min(until));
             match lines.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(line) => match read(&line) {
                     Some(Line::Up(at)) => {
                         report.up = Some(at);
                         let up = instant_of(at);
                         until = up + over;
-                        stop_at = self.plan.stop_at.map(|at| up + at);
+                        signals = self.signals().into_iter().map(|(at, signal)| (up + at, signal)).collect();
                     }
                     Some(Line::Event(mut event)) => {
                         let up = report.up.unwrap_or(event.at);
@@ -202,13 +203,24 @@ impl Stage<'_> {
                     Some(Line::LastWords(words)) => report.last_words = Some(words),
                     Some(Line::Other) | None => {}
                 },
-                Err(mpsc::RecvTimeoutError::Timeout) if stop_at.is_some_and(|at| at <= Instant::now()) => {
-                    stop_at = None;
-                    send(daemon, Signal::TERM);
-                }
-                Err(_) => return report,
+                Err(mpsc::RecvTimeoutError::Timeout) => match signals.pop_front_if(|(at, _)| *at <= Instant::now()) {
+                    Some((_, signal)) => send(daemon, signal),
+                    None => return report,
+                },
+                Err(mpsc::RecvTimeoutError::Disconnected) => return report,
             }
         }
+    }
+
+    /// What the daemon gets from outside, and when after it is up.
+    fn signals(&self) -> Vec<(Duration, Signal)> {
+        let pauses = self.plan.pauses.iter();
+        let mut signals: Vec<(Duration, Signal)> = pauses
+            .flat_map(|pause| [(pause.at, Signal::STOP), (pause.at + pause.span, Signal::CONT)])
+            .chain(self.plan.stop_at.map(|at| (at, Signal::TERM)))
+            .collect();
+        signals.sort_by_key(|&(at, _)| at);
+        signals
     }
 
     /// After a run that did not come about the next one may need its program again. With no delay at all before it the
@@ -254,6 +266,8 @@ fn end(daemon: &mut Child) {
     for _ in 0..2 {
         if matches!(daemon.try_wait(), Ok(None)) {
             send(daemon, Signal::TERM);
+            // It may be paused.
+            send(daemon, Signal::CONT);
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -21,6 +21,7 @@ pub use command::rehearse_command;
 const PUPPET: &str = "__puppet";
 const STAGE: &str = "__stage";
 const ASK: &str = "__ask";
+const LEFTOVER: &str = "__leftover";
 
 /// The exit code, if these arguments are from a rehearsal.
 pub fn part(host: Host, arguments: &[OsString]) -> Option<u8> {
@@ -28,6 +29,7 @@ pub fn part(host: Host, arguments: &[OsString]) -> Option<u8> {
     let rest: Vec<&str> = arguments[2..].iter().filter_map(|argument| argument.to_str()).collect();
     match (first, rest.as_slice()) {
         (PUPPET, [directory, name]) => Some(puppet::play(directory.as_ref(), name)),
+        (LEFTOVER, [_, does]) => Some(puppet::outlive(does)),
         (ASK, [directory, name, kind]) => Some(puppet::ask(directory.as_ref(), name, kind)),
         (STAGE, [scenario, scale, directory]) => {
             Some(stage::supervise(host, scenario.as_ref(), scale.parse().unwrap_or(1.0), directory.as_ref()))

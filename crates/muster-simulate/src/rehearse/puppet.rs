@@ -12,11 +12,12 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use muster_config::scenario::{Missing, Outcome, PlannedRun, Script};
+use muster_config::scenario::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script};
 use muster_spec::{Exit, ProbeKind};
 use muster_sys::signal::Signals;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::LEFTOVER;
 use crate::world::passes;
 
 /// What a puppet finds of its program: `DIRECTORY/NAME/`.
@@ -124,6 +125,9 @@ pub(super) fn play(directory: &Path, name: &str) -> u8 {
         Outcome::Ends { exit, after } => Some((began + after, exit)),
         Outcome::Hangs | Outcome::SpawnError(_) => None,
     };
+    if planned.leftover.is_some_and(|leftover| !leave_behind(directory, leftover)) {
+        return 125;
+    }
     let mut words = Words::of(&planned, began);
     loop {
         words.say(Instant::now());
@@ -141,6 +145,40 @@ pub(super) fn play(directory: &Path, name: &str) -> u8 {
             }
         }
     }
+}
+
+/// Begins the process that outlives this one. It is there, and deaf to signals as far as it must be, before this one ends:
+/// signals are blocked in both.
+fn leave_behind(directory: &Path, leftover: Leftover) -> bool {
+    let Ok(this) = std::env::current_exe() else { return false };
+    let word = match leftover {
+        Leftover::Ends { after } => after.as_micros().to_string(),
+        Leftover::Ignores => "ignore".to_owned(),
+    };
+    let mut command = std::process::Command::new(this);
+    command.arg(LEFTOVER).arg(directory).arg(word).spawn().is_ok()
+}
+
+/// Plays what a run has left behind: until so many microseconds after the first stop signal, or until SIGKILL.
+pub(super) fn outlive(word: &str) -> u8 {
+    let Ok(signals) = Signals::new() else { return 125 };
+    let planned = match word.parse() {
+        Ok(micros) => PlannedRun {
+            on_stop: OnStop::Exits { code: 0, after: Duration::from_micros(micros) },
+            ..PlannedRun::default()
+        },
+        Err(_) => PlannedRun { on_stop: OnStop::Ignores, ..PlannedRun::default() },
+    };
+    let mut end: Option<Instant> = None;
+    while end.is_none_or(|at| at > Instant::now()) {
+        wait(&signals, end);
+        while let Ok(Some(received)) = signals.next() {
+            if let Some((_, after)) = planned.reaction(received.signal) {
+                end.get_or_insert(Instant::now() + after);
+            }
+        }
+    }
+    0
 }
 
 /// What a puppet has to say of itself, and when: sd_notify(3).

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use muster_config::scenario::Pause;
 use muster_spec::{
     InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Reset, RestartPolicy, Spec, StopSpec, StopStep,
 };
@@ -22,6 +23,7 @@ pub(super) fn plan_scaled(plan: &Plan, factor: f64) -> Plan {
         scripts: plan.scripts.iter().map(|(name, script)| (name.clone(), script.scaled(factor))).collect(),
         stop_at: plan.stop_at.map(|at| span(at, factor)),
         until: span(plan.until, factor),
+        pauses: plan.pauses.iter().map(|it| Pause { at: span(it.at, factor), span: span(it.span, factor) }).collect(),
         ..*plan
     }
 }
@@ -32,7 +34,7 @@ fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
     ProgramSpec {
         restart: policy_scaled(program.restart, factor),
         startsecs: span(program.startsecs, factor),
-        stop: StopSpec { steps, ..program.stop.clone() },
+        stop: StopSpec { steps, leftover_wait: span(program.stop.leftover_wait, factor), ..program.stop.clone() },
         instances: program.instances.iter().map(|instance| instance_scaled(instance, factor).into()).collect(),
         ..program.clone()
     }

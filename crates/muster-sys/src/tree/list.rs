@@ -8,7 +8,7 @@ use muster_spec::RunId;
 use super::Trees;
 use super::proc::{Proc, Stat};
 use super::walk::{Root, Walk, Whom};
-use crate::signal::Pid;
+use crate::signal::{Pid, may_signal};
 
 /// A process, as it was a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +86,28 @@ pub struct Usage {
     pub cpu_time: Duration,
 }
 
+/// Some processes by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// How many they are.
+    pub count: usize,
+    /// The first of them, parents before their children.
+    pub first: Vec<(String, Pid)>,
+    /// The first that may not be signalled; those are not counted.
+    pub refused: Option<Refused>,
+}
+
+/// A process that the daemon has no permission to signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub pid: Pid,
+    /// Its real user, where /proc tells.
+    pub user: Option<u32>,
+}
+
 impl Usage {
     fn add(&mut self, other: Usage) {
         self.processes += other.processes;
@@ -146,6 +168,29 @@ impl Trees {
             usage.entry(run).or_default().add(units.usage(&member.stat));
         }
         Some(usage.into_iter().collect())
+    }
+
+    /// How many living processes that may be signalled these runs have, and the names and pids of the first `most` of each, one answer for each run
+    /// that has any. One look for all of them.
+    pub fn names(&mut self, runs: &[RunId], most: usize) -> Vec<(RunId, Names)> {
+        let members = self.find(Whom::Runs(runs));
+        let mut names: BTreeMap<RunId, Names> = BTreeMap::new();
+        for member in members.into_iter().filter(|member| member.stat.is_alive()) {
+            let Some(run) = member.run else { continue };
+            let of_run = names.entry(run).or_default();
+            if !may_signal(Pid(member.stat.pid)) {
+                if of_run.refused.is_none() {
+                    let user = self.proc.user(member.stat.pid);
+                    of_run.refused = Some(Refused { name: member.stat.comm, pid: Pid(member.stat.pid), user });
+                }
+                continue;
+            }
+            of_run.count += 1;
+            if of_run.first.len() < most {
+                of_run.first.push((member.stat.comm, Pid(member.stat.pid)));
+            }
+        }
+        names.into_iter().collect()
     }
 
     /// What this process uses itself. `None` without /proc.

@@ -25,18 +25,20 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::signal::Pid;
 use cgroup::Cgroups;
+use muster_spec::{Rlimit, RunId, Signal};
+use owner::Owner;
+use proc::Proc;
+use tag::Tags;
+
+use crate::signal::Pid;
+
 pub use errand::Errand;
 pub use freeze::LastHunt;
 pub use held::Held;
-pub use list::{Listing, Measuring, Process, ProcessState, Usage};
-use muster_spec::{Rlimit, RunId, Signal};
-use owner::Owner;
+pub use list::{Listing, Measuring, Names, Process, ProcessState, Refused, Usage};
 pub use owner::Whose;
-use proc::Proc;
 pub use signal::Signalled;
-use tag::Tags;
 pub(crate) use tag::counterpart;
 
 /// The name of the variable in a program's environment that says which run it is of.

@@ -77,8 +77,19 @@ fn wait_for(
     deadline: Instant,
     client: &Client,
 ) -> Result<Vec<ActionResult>, Failure> {
+    let mut started = BTreeSet::new();
     loop {
-        let now = programs(names, client)?;
+        let mut now = programs(names, client)?;
+        // As after any restart what they need is started, once; a reload starts nothing that it did not change.
+        let vain = now.iter().filter(|program| program.waits_in_vain && deadline > Instant::now());
+        let vain: Vec<String> =
+            vain.map(|program| program.name.clone()).filter(|name| started.insert(name.clone())).collect();
+        if !vain.is_empty() {
+            for select in selection::chunks(&vain) {
+                client.ask(&Route::Action { verb: Verb::Start, select, wait: Duration::ZERO })?;
+            }
+            now = programs(names, client)?;
+        }
         let results: Vec<ActionResult> = now.into_iter().map(|program| result(program, before)).collect();
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() || results.iter().all(|result| result.outcome != Outcome::Pending) {
@@ -103,6 +114,9 @@ fn result(program: Program, before: &Runs) -> ActionResult {
         State::Exited if is_later && has_ended_well => (Outcome::Restarted, None),
         State::Backoff | State::Exited | State::Fatal if is_later => {
             (Outcome::Error, program.exit.map(|exit| exit.reason))
+        }
+        State::Waiting if program.waits_in_vain => {
+            (Outcome::Error, Some(format!("waiting for {}", program.waiting_for.join(" and "))))
         }
         State::Waiting if !program.waiting_for.is_empty() => {
             (Outcome::Pending, Some(format!("waiting for {}", program.waiting_for.join(" and "))))

@@ -89,6 +89,7 @@ mod tests {
             out_of_memory: None,
             spawn_error: None,
             verdict: None,
+            left_behind: None,
             last_lines: vec![line("stdout", "starting", false), line("stderr", "cannot \u{1b}[1mbind", true)],
         };
         Why {

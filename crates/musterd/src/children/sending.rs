@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use muster_core::Effect;
 use muster_spec::{RunId, Signal, SignalScope};
-use muster_sys::tree::{Errand, LastHunt};
-use tracing::{debug, info, warn};
+use muster_sys::tree::{Errand, LastHunt, Signalled};
+use tracing::{debug, info};
 
 use super::Children;
 
@@ -78,7 +78,7 @@ impl Children {
             None => None,
             Some(Sending::Gathering { mut runs, signal, scope, woken }) => {
                 runs.retain(|&run| self.has_main(run));
-                let errand = Errand::to(runs, signal, tree_scope(scope)).waking(woken);
+                let errand = Errand::to(runs, signal, scope).waking(woken);
                 self.go_on_with(errand, scope, until)
             }
             Some(Sending::Signal(errand, scope)) => self.go_on_with(errand, scope, until),
@@ -104,8 +104,9 @@ impl Children {
         }
         match errand.result() {
             Ok(sent) if runs.is_empty() => tell_of_strays(signal, sent.count),
+            Ok(sent) if sent.refused > 0 => self.note_refused(&runs, signal, None),
             Ok(_) => {}
-            Err(error) => warn!(?runs, %signal, %error, "cannot signal the processes of a program"),
+            Err(error) => self.note_refused(&runs, signal, Some(&error)),
         }
         None
     }
@@ -115,7 +116,7 @@ impl Children {
             return;
         }
         if let Err(error) = self.signal_main(run, signal) {
-            warn!(%run, pid = self.pid_of(run), %signal, %error, "cannot signal a program");
+            self.note_refused(&[run], signal, Some(&error));
         }
     }
 
@@ -137,11 +138,11 @@ impl Children {
         self.asking.iter_mut().for_each(|errand| errand.leave_out(runs));
         match self.trees.signal_all(runs, signal, SignalScope::Tree) {
             Ok(sent) => {
-                debug!(?runs, %signal, processes = sent.count, refused = sent.refused, "signalled trees");
+                self.note_sent(runs, signal, sent);
                 sent.is_unfinished
             }
             Err(error) => {
-                self.tell_of_refusal(runs, signal, &error);
+                self.note_refused(runs, signal, Some(&error));
                 false
             }
         }
@@ -156,28 +157,18 @@ impl Children {
             }
             let (runs, signal) = (errand.runs().to_vec(), errand.signal());
             match errand.result() {
-                Ok(sent) => debug!(?runs, %signal, processes = sent.count, refused = sent.refused, "signalled trees"),
-                Err(error) => self.tell_of_refusal(&runs, signal, &error),
+                Ok(sent) => self.note_sent(&runs, signal, sent),
+                Err(error) => self.note_refused(&runs, signal, Some(&error)),
             }
         }
         true
     }
 
-    /// It is attempted again every second; once is enough to be told.
-    fn tell_of_refusal(&mut self, runs: &[RunId], signal: Signal, error: &std::io::Error) {
-        let known = self.refused.len();
-        self.refused.extend(runs);
-        if self.refused.len() > known {
-            warn!(?runs, %signal, %error, "cannot signal the processes of a program");
+    fn note_sent(&mut self, runs: &[RunId], signal: Signal, sent: Signalled) {
+        debug!(?runs, %signal, processes = sent.count, refused = sent.refused, "signalled trees");
+        if sent.refused > 0 {
+            self.note_refused(runs, signal, None);
         }
-    }
-}
-
-fn tree_scope(scope: SignalScope) -> SignalScope {
-    match scope {
-        SignalScope::Main => SignalScope::Main,
-        SignalScope::Group => SignalScope::Group,
-        SignalScope::Tree => SignalScope::Tree,
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use muster_core::Input;
+use muster_core::{Input, LeftBehind};
 use muster_spec::{RunId, Signal};
 
 use super::EventLoop;
 use crate::children::commands::is_command;
+use crate::journal;
 
 /// How soon SIGKILL is sent again to a tree of which some have died, in case it has grown meanwhile.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
@@ -23,6 +24,8 @@ const ASKING: Duration = Duration::from_millis(5);
 pub(super) struct Sweep {
     pub(super) unsent: Option<Signal>,
     pub(super) is_killing: bool,
+    /// Whether the core wants to know first who they are, and whether they are killed then.
+    pub(super) to_name: Option<bool>,
 }
 
 impl EventLoop {
@@ -43,8 +46,22 @@ impl EventLoop {
 
     /// What is left of these trees is killed, and looked after until nothing is.
     pub(super) fn kill(&mut self, commands: impl IntoIterator<Item = RunId>) {
-        let killing = Sweep { unsent: Some(Signal::KILL), is_killing: true };
+        let killing = Sweep { unsent: Some(Signal::KILL), is_killing: true, to_name: None };
         self.sweeps.extend(commands.into_iter().map(|command| (command, killing)));
+    }
+
+    /// Tells the core who they are that are about to be signalled, where it wants to know.
+    fn name_leftovers(&mut self) {
+        let wanted = self.sweeps.iter_mut().filter_map(|(&run, sweep)| Some((run, sweep.to_name.take()?)));
+        let wanted: BTreeMap<RunId, bool> = wanted.collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let runs: Vec<RunId> = wanted.keys().copied().collect();
+        for (run, left) in self.shared.children.borrow_mut().left_of(&runs) {
+            let left = LeftBehind { killed: wanted[&run], ..left };
+            self.inputs.push_back(Input::LeftBehind { run, left });
+        }
     }
 
     /// Tells the core of trees of which nothing is left; one look serves all that ended together.
@@ -66,6 +83,7 @@ impl EventLoop {
 
     /// Signals what is still there of the trees that are to go, all that get the same signal at once.
     pub(super) fn send_sweeps(&mut self) {
+        self.name_leftovers();
         let mut by_signal: BTreeMap<Signal, Vec<RunId>> = BTreeMap::new();
         for (&run, sweep) in &mut self.sweeps {
             if let Some(signal) = sweep.unsent.take() {
@@ -80,5 +98,12 @@ impl EventLoop {
         if !self.shared.children.borrow_mut().go_on_asking(Instant::now() + ASKING) {
             self.kill_again = Some(Instant::now() + KILL_ON);
         }
+        self.tell_refused();
+    }
+
+    /// Logs who has been found that may not be signalled.
+    pub(super) fn tell_refused(&self) {
+        let refused = self.shared.children.borrow_mut().take_refused();
+        refused.iter().for_each(|(run, refused)| journal::write_refused(&self.shared, *run, refused));
     }
 }

@@ -14,7 +14,7 @@ use hyper::HeaderMap;
 use muster_api as api;
 use muster_api::{EVENT_STREAM, Happening};
 use muster_core::{Instance, Time};
-use muster_spec::InstanceId;
+use muster_spec::{InstanceId, RunId};
 use tokio::time::{Instant, Sleep};
 
 use super::response::{self, Answer};
@@ -218,6 +218,9 @@ fn event(shared: &Shared, id: u64, told: &Told) -> api::Event {
             changed: plan.changed.clone(),
             unchanged: plan.unchanged as u64,
         },
+        What::LeftBehind(left) => {
+            Happening::LeftBehind { name, run: of_run, left: view::left_behind(left, told.run.unwrap_or(RunId(0))) }
+        }
         What::Killed { waited, cut_short } => {
             Happening::Killed { name, run: of_run, waited: waited.as_secs_f64(), cut_short: *cut_short }
         }

@@ -11,6 +11,11 @@ impl Witness {
             Effect::Wake { run, .. } => self.sees_main(*run, "waking").map(drop),
             Effect::Sweep { run, signal: Signal::KILL } => self.sees_kill(now, *run),
             Effect::Sweep { run, signal } => self.sees_sweep(now, *run, *signal),
+            Effect::NameLeftovers { run, .. } => {
+                let run = self.of_run(*run).and_then(|one| one.run.as_ref());
+                promise!(run.is_some_and(|run| !run.has_main), "{run:?} has a main process, or is gone: no leftovers");
+                Ok(())
+            }
             Effect::StartProbe { run, probe, .. } => self.sees_check(*run, *probe),
             Effect::StopProbes { run } => {
                 let Some(one) = self.watched.iter_mut().find(|one| one.run.as_ref().is_some_and(|it| it.id == *run))
@@ -69,6 +74,7 @@ impl Witness {
             has_main: true,
             asked: Vec::new(),
             killed: None,
+            shortened: None,
             is_failing: false,
             is_ready: false,
             is_healthy: false,
@@ -170,7 +176,7 @@ impl Witness {
     pub(super) fn sees_step(&mut self, now: Time, run: RunId, signal: Signal) -> Result<(), Broken> {
         let is_closing = self.closing.is_some();
         let Some(one) = self.of_run(run) else { return Err(format!("{signal} to {run:?}, of which nothing is left")) };
-        let steps = Arc::clone(&one.steps);
+        let steps = one.plan();
         let Some(run) = &mut one.run else { return Ok(()) };
         let done = run.asked.len();
         promise!(steps.get(done).is_some_and(|step| step.signal == signal), "{signal} is not step {done} of {run:?}");
@@ -196,8 +202,7 @@ impl Witness {
         // No more than a moment is kept back at the end of a budget.
         let is_spent = self.closing.is_some_and(|end| now + SLACK + MOMENT >= end);
         let Some(one) = self.of_run(run) else { return Err(format!("SIGKILL to {run:?}, of which nothing is left")) };
-        let total = patience(&one.steps);
-        let steps = one.steps.len();
+        let (total, steps) = (patience(&one.plan()), one.steps.len());
         let Some(run) = &mut one.run else { return Ok(()) };
         let is_asked_in_vain =
             run.asked.len() == steps && run.asked.first().is_some_and(|&first| now + SLACK >= first + total);
@@ -286,7 +291,7 @@ impl Witness {
                 let is_urgent = self.closing.is_some();
                 let Some(one) = self.of_run(*run) else { return Err(format!("{run:?} is killed, and gone")) };
                 let (total, was_asked) =
-                    (patience(&one.steps), one.run.as_ref().is_some_and(|run| !run.asked.is_empty()));
+                    (patience(&one.plan()), one.run.as_ref().is_some_and(|run| !run.asked.is_empty()));
                 let is_short = was_asked && *waited + SLACK < total;
                 promise!(*cut_short || !is_short, "{run:?} had {waited:?} of {total:?}, and that is not told");
                 promise!(is_urgent || !*cut_short, "{run:?} is cut short without need");

@@ -40,8 +40,13 @@ impl Witness {
             }
             Input::SpawnFailed { run, .. } => self.of_run(*run).into_iter().for_each(|one| one.run = None),
             Input::Exited { run, .. } => {
-                let run = self.of_run(*run).and_then(|one| one.run.as_mut());
-                run.into_iter().for_each(|run| run.has_main = false);
+                let Some(one) = self.of_run(*run) else { return };
+                let steps = within(&one.steps, one.program.stop.leftover_wait);
+                if let Some(run) = one.run.as_mut().filter(|run| run.has_main) {
+                    run.has_main = false;
+                    let is_by_itself = run.asked.is_empty() && run.killed.is_none();
+                    run.shortened = is_by_itself.then_some(steps);
+                }
             }
             Input::TreeGone { run } => {
                 let one = self.of_run(*run).filter(|one| one.run.as_ref().is_some_and(|run| !run.has_main));
@@ -60,6 +65,7 @@ impl Witness {
             }
             Input::TimeLost { by } => self.loses(*by),
             Input::Ready { .. }
+            | Input::LeftBehind { .. }
             | Input::Extended { .. }
             | Input::WatchdogPinged { .. }
             | Input::WatchdogTripped { .. }

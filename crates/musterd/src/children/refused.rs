@@ -1,0 +1,66 @@
+//! Processes that the daemon has no permission to signal: a set-user-id program below a daemon that is not root, a program
+//! of another user below one without CAP_KILL.
+//!
+//! Each run is named once, with the process that refused: the signals go on being sent, and the reason stays the same.
+
+use std::collections::HashSet;
+use std::io;
+
+use muster_core::{leftover::LeftBehind, leftover::MOST_NAMED};
+use muster_spec::{RunId, Signal};
+use muster_sys::tree::{Names, Refused};
+use tracing::warn;
+
+use super::Children;
+
+/// The runs of which it is known, and those of them that are still to be told.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    known: HashSet<RunId>,
+    untold: Vec<(RunId, Refused)>,
+}
+
+impl Refusals {
+    pub(super) fn forget(&mut self, run: RunId) {
+        self.known.remove(&run);
+    }
+}
+
+impl Children {
+    /// Whether a process of this run may not be signalled.
+    pub(crate) fn is_refused(&self, run: RunId) -> bool {
+        self.refused.known.contains(&run)
+    }
+
+    /// What became known since the last call.
+    pub(crate) fn take_refused(&mut self) -> Vec<(RunId, Refused)> {
+        std::mem::take(&mut self.refused.untold)
+    }
+
+    /// Not everybody of these runs could be signalled.
+    pub(super) fn note_refused(&mut self, runs: &[RunId], signal: Signal, error: Option<&io::Error>) {
+        let new: Vec<RunId> = runs.iter().copied().filter(|run| !self.refused.known.contains(run)).collect();
+        if new.is_empty() {
+            return;
+        }
+        let found: Vec<(RunId, Refused)> =
+            self.trees.names(&new, 0).into_iter().filter_map(|(run, names)| Some((run, names.refused?))).collect();
+        if let Some(error) = error.filter(|_| found.is_empty()) {
+            // Whatever keeps us from it, it will do so each time.
+            self.refused.known.extend(&new);
+            warn!(runs = ?new, %signal, %error, "cannot signal the processes of a program");
+        }
+        self.refused.known.extend(found.iter().map(|(run, _)| *run));
+        self.refused.untold.extend(found);
+    }
+
+    /// What is left of these runs and can be signalled, those of which anything is.
+    pub(crate) fn left_of(&mut self, runs: &[RunId]) -> Vec<(RunId, LeftBehind)> {
+        let as_told = |(run, Names { count, first, .. })| {
+            let named = first.into_iter().filter_map(|(name, pid)| Some((name, u32::try_from(pid.0).ok()?)));
+            (run, LeftBehind { named: named.collect(), count, ..LeftBehind::default() })
+        };
+        let all = self.trees.names(runs, MOST_NAMED).into_iter();
+        all.filter(|(_, names)| names.count > 0).map(as_told).collect()
+    }
+}
