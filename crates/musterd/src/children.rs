@@ -444,11 +444,6 @@ impl Children {
         self.trees.listing(runs, strays)
     }
 
-    /// What the trees of these runs use.
-    pub(crate) fn usage(&mut self, runs: &[RunId]) -> Vec<(RunId, tree::Usage)> {
-        self.trees.usage(runs)
-    }
-
     /// What the daemon itself uses.
     pub(crate) fn own_usage(&mut self) -> Option<tree::Usage> {
         self.trees.own_usage()

@@ -8,7 +8,7 @@ use muster_core::RunId;
 use super::Trees;
 use super::owner::Owner;
 use super::proc::{Proc, Stat};
-use super::walk::{self, Root, Whom};
+use super::walk::{self, Member, Root, Whom};
 use crate::signal::Pid;
 
 /// A process, as it was a moment ago.
@@ -120,19 +120,6 @@ impl Trees {
         Listing { roots, strays, is_usable, lists_children }
     }
 
-    /// What the living processes of these runs use, one answer for each run that has any. One look for all of them, and no
-    /// command lines: an order of magnitude cheaper than asking for the processes.
-    pub fn usage(&mut self, runs: &[RunId]) -> Vec<(RunId, Usage)> {
-        let members = self.find(Whom::Runs(runs));
-        let units = Units::of_this_kernel();
-        let mut usage: BTreeMap<RunId, Usage> = BTreeMap::new();
-        for member in members.iter().filter(|member| member.stat.is_alive()) {
-            let Some(run) = member.run else { continue };
-            usage.entry(run).or_default().add(units.usage(&member.stat));
-        }
-        usage.into_iter().collect()
-    }
-
     /// What this process uses itself. `None` without /proc.
     pub fn own_usage(&mut self) -> Option<Usage> {
         let stat = self.proc.stat(self.proc.this())?;
@@ -159,18 +146,35 @@ pub struct Listing {
 impl Listing {
     /// Hands out each process with its run, parents before their children, until `each` wants no more. May block.
     pub fn walk(self, each: &mut dyn FnMut(Option<RunId>, Process) -> bool) {
+        let units = Units::of_this_kernel();
+        let (members, mut proc) = self.members();
+        for member in members {
+            if !each(member.run, units.process(&member.stat, &mut proc)) {
+                break;
+            }
+        }
+    }
+
+    /// What the living processes use, one answer for each run that has any, without command lines: an order of magnitude
+    /// cheaper than the list. May block.
+    pub fn usage(self) -> Vec<(RunId, Usage)> {
+        let units = Units::of_this_kernel();
+        let mut usage: BTreeMap<RunId, Usage> = BTreeMap::new();
+        for member in self.members().0.iter().filter(|member| member.stat.is_alive()) {
+            let Some(run) = member.run else { continue };
+            usage.entry(run).or_default().add(units.usage(&member.stat));
+        }
+        usage.into_iter().collect()
+    }
+
+    fn members(self) -> (Vec<Member>, Proc) {
         let mut proc = Proc::new();
         proc.restrict(self.is_usable, self.lists_children);
         let mut roots = self.roots;
         if self.strays {
             roots.extend(walk::injected(&mut proc));
         }
-        let units = Units::of_this_kernel();
-        for member in walk::walk(&mut proc, &roots) {
-            if !each(member.run, units.process(&member.stat, &mut proc)) {
-                break;
-            }
-        }
+        (walk::walk(&mut proc, &roots), proc)
     }
 }
 

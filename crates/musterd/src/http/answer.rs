@@ -127,7 +127,7 @@ async fn handle(
         Route::Stdin { name } => stdin::write(shared, &name, body).await,
         Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
         Route::Readyz => look::readiness(shared).await,
-        Route::Metrics => Ok(metrics::metrics(shared)),
+        Route::Metrics => Ok(metrics::metrics(shared, &desk.walk).await),
         Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
         Route::Action { verb, select, wait } => action::act(shared, asker.uid, (verb, &select), wait, body).await,
         Route::Wait { select, until, timeout } => action::wait(shared, &select, until, timeout).await,

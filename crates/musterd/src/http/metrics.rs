@@ -1,13 +1,14 @@
 //! `GET /metrics`: the text format of Prometheus, version 0.0.4.
 //!
-//! What the trees of a thousand programs use is read from /proc, which takes milliseconds: so it is read of a few runs at a
-//! time, and the loop has its turn in between. Then comes one family of samples after another, without others between them,
-//! as the format wants it, in slices as well. Nothing is counted here; `tally.rs` and the logs do that.
+//! What the trees of all programs use is read from /proc, on a thread, since a program can have any number of processes.
+//! Then comes one family of samples after another, without others between them, as the format wants it, in slices: the loop
+//! has its turn in between. Nothing is counted here; `tally.rs` and the logs do that.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -15,7 +16,9 @@ use bytes::Bytes;
 use muster_api::METRICS;
 use muster_core::{Health, Instance, InstanceId, Readiness, RunId};
 use muster_sys::tree::Usage;
+use tokio::sync::Semaphore;
 
+use super::processes;
 use super::response::{self, Answer};
 use super::slices::{SLICE, Waiting};
 use super::stream::{Body, Pieces};
@@ -23,9 +26,6 @@ use crate::logs::counters::Counts;
 use crate::shared::Shared;
 use crate::tally::REASONS;
 use crate::view;
-
-/// How many runs are looked at in one turn: about a millisecond is spent on them.
-const RUNS_AT_ONCE: usize = 32;
 
 /// After how many instances the time is looked at.
 const INSTANCES_AT_ONCE: usize = 16;
@@ -239,14 +239,13 @@ fn seconds(at: muster_api::Timestamp) -> f64 {
     at.unix_ms() as f64 / 1000.0
 }
 
-pub(super) fn metrics(shared: &Rc<Shared>) -> Answer {
-    let runs = shared.supervisor.borrow().snapshot().iter().filter_map(Instance::run).collect();
+pub(super) async fn metrics(shared: &Rc<Shared>, walk: &Arc<Semaphore>) -> Answer {
+    let usage = processes::usage(shared, walk).await;
     shared.tallies.borrow_mut().retain(|id| shared.supervisor.borrow().get(id).is_some());
     let instances = shared.supervisor.borrow().snapshot().iter().map(Instance::id).collect();
     let exposition = Exposition {
         shared: Rc::clone(shared),
-        unread: runs,
-        usage: HashMap::new(),
+        usage,
         instances,
         families: 0,
         next: 0,
@@ -259,8 +258,6 @@ pub(super) fn metrics(shared: &Rc<Shared>) -> Answer {
 /// An answer in the making.
 struct Exposition {
     shared: Rc<Shared>,
-    /// Runs that are still to be looked at.
-    unread: Vec<RunId>,
     usage: HashMap<RunId, Usage>,
     /// All instances when it began.
     instances: Vec<InstanceId>,
@@ -277,17 +274,11 @@ impl Pieces for Exposition {
         if self.families == FAMILIES.len() {
             return Poll::Ready(None);
         }
-        loop {
-            let turns = &self.shared.turns;
-            let turn = self.turn.get_or_insert_with(|| turns.waiting());
-            std::task::ready!(turn.as_mut().poll(context));
-            self.turn = None;
-            if self.unread.is_empty() {
-                return Poll::Ready(Some(Bytes::from(self.slice())));
-            }
-            let some = self.unread.split_off(self.unread.len().saturating_sub(RUNS_AT_ONCE));
-            self.usage.extend(self.shared.children.borrow_mut().usage(&some));
-        }
+        let turns = &self.shared.turns;
+        let turn = self.turn.get_or_insert_with(|| turns.waiting());
+        std::task::ready!(turn.as_mut().poll(context));
+        self.turn = None;
+        Poll::Ready(Some(Bytes::from(self.slice())))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `GET /v1/processes`: what is looked for in /proc is looked for on a thread.
+//! `GET /v1/processes`, and what `/metrics` tells of processes: what is looked for in /proc is looked for on a thread.
 //!
 //! The loop only says where the trees begin. The thread reads them, bounds what it has found and writes the answer; where
 //! the client has gone away meanwhile it ends. There is at most one such thread, and further requests wait for it.
@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use muster_api::{InstanceProcesses, Problem, ProblemKind, ProcessInfo, Processes};
-use muster_core::RunId;
-use muster_sys::tree::{Listing, Process};
+use muster_core::{Instance, RunId};
+use muster_sys::tree::{Listing, Process, Usage};
 use tokio::sync::{Semaphore, oneshot};
+use tracing::debug;
 
 use super::look;
 use super::response::{self, Answer};
@@ -47,6 +48,27 @@ pub(super) async fn processes(
     started.map_err(|error| internal(error.to_string()))?;
     let text = answer.await.map_err(|_| internal("the thread that does it failed".to_owned()))?;
     Ok(response::json_text(StatusCode::OK, text.map_err(|error| internal(error.to_string()))?))
+}
+
+/// What the processes of every run use. Nothing where no thread can be had.
+pub(super) async fn usage(shared: &Shared, turn: &Arc<Semaphore>) -> HashMap<RunId, Usage> {
+    // Never closed.
+    let Ok(turn) = Arc::clone(turn).acquire_owned().await else { return HashMap::new() };
+    let runs: Vec<RunId> = shared.supervisor.borrow().snapshot().iter().filter_map(Instance::run).collect();
+    let listing = shared.children.borrow_mut().listing(&runs, false);
+    let (sender, answer) = oneshot::channel();
+    let started = std::thread::Builder::new().name("processes".to_owned()).spawn(move || {
+        let _turn = turn;
+        // The client may have disconnected.
+        let _ = sender.send(listing.usage().into_iter().collect());
+    });
+    match started {
+        Ok(_) => answer.await.unwrap_or_default(),
+        Err(error) => {
+            debug!(%error, "cannot look for what processes use");
+            HashMap::new()
+        }
+    }
 }
 
 /// What is listed, before and while it is.
