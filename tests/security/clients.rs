@@ -79,7 +79,8 @@ fn the_daemon_is_alive_while_it_lists_thousands_of_processes() {
             latest_while(&daemon, || !asking.is_finished())
         });
         eprintln!("{path}: alive after {latest:?}");
-        assert!(latest < LATE, "{path}: {latest:?}");
+        // Looking through /proc on the loop takes more than 140 ms of a processor here, and nothing that is left takes 10.
+        assert!(latest < Duration::from_millis(70), "{path}: {latest:?}");
     }
 }
 
