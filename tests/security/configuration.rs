@@ -259,7 +259,7 @@ fn a_directory_that_everybody_can_write_to_is_believed_only_on_a_read_only_mount
     let main = directory.path().join("muster.toml");
     let shown = refused(&main, &format!("include = [\"{}/*.toml\"]\n", parts.display()));
     assert!(shown.contains("everybody can replace files"), "{shown}");
-    let check = format!("mount --bind -o ro $1 $1 && exec {} check -c $2", env!("CARGO_BIN_EXE_musterd"));
+    let check = format!("mount --bind -o ro $1 $1 && exec '{}' check -c $2", env!("CARGO_BIN_EXE_musterd"));
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", &check, "sh"]).arg(&parts).arg(&main);
     let ended = command.output().expect("it can be started");
