@@ -116,7 +116,7 @@ fn a_reader_that_goes_away_is_no_panic() {
     let ctl = env!("CARGO_BIN_EXE_musterctl");
     let socket = daemon.socket();
     for words in ["status", "status --json", "ps --json", "--help", "completions bash", "avail"] {
-        let script = format!("{{ {ctl} -s {} {words}; echo $? >&2; }} | head -1 >/dev/null", socket.display());
+        let script = format!("{{ '{ctl}' -s {} {words}; echo $? >&2; }} | head -1 >/dev/null", socket.display());
         let ended = ended(Command::new("sh").args(["-c", &script]));
         assert!(!ended.err.contains("panicked"), "{words}: {}", ended.err);
         let code: i32 = ended.err.trim().parse().unwrap_or_else(|_| panic!("{words} said more: {}", ended.err));

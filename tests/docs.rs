@@ -3,9 +3,10 @@
 mod harness;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use harness::{Setting, ended, is_root, send, write_executable};
 use tempfile::TempDir;
@@ -112,6 +113,42 @@ fn every_command_line_on_the_pages_is_understood() {
     }
     // As many as there are, about: a test that no longer finds the lines must not pass.
     assert!(tried >= 20, "only {tried} lines were found");
+}
+
+/// Every line with curl is asked of a daemon that has the programs they name.
+#[test]
+fn every_request_on_the_pages_is_understood() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        return harness::skip("needs curl");
+    }
+    let programs: String = ["web", "db", "nginx"]
+        .map(|name| format!("[program.{name}]\ncommand = \"sleep 1000\"\nstartsecs = 0\nstdin = \"pipe\"\n"))
+        .concat();
+    let migrate = "[program.migrate]\ntype = \"oneshot\"\ncommand = \"true\"\n";
+    let daemon = Setting::supervising(programs + migrate).start();
+    daemon.wait_for_running("nginx");
+    let lines = pages().into_iter().flat_map(|page| blocks(&fs::read_to_string(page).expect("it is there"), "sh"));
+    let lines: Vec<String> = lines.flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let mut requests: Vec<&String> =
+        lines.iter().filter(|line| line.starts_with("curl ") && line.contains("/run/muster.sock")).collect();
+    // What ends the daemon comes last.
+    requests.sort_by_key(|line| line.contains("/v1/shutdown"));
+    for line in &requests {
+        let asked = line.replace("/run/muster.sock", &daemon.socket().display().to_string());
+        let asked = asked.replacen("curl ", "exec curl -sS -D - -o /dev/null ", 1);
+        let mut curl =
+            Command::new("sh").args(["-c", &asked]).stdout(Stdio::piped()).spawn().expect("there is a shell");
+        let mut first = String::new();
+        let out = curl.stdout.take().expect("it is a pipe");
+        BufReader::new(out).read_line(&mut first).expect("it can be read");
+        // Some answers have no end.
+        let _ = curl.kill();
+        curl.wait().expect("it is ours");
+        let status: u16 = first.split(' ').nth(1).and_then(|code| code.trim().parse().ok()).unwrap_or_default();
+        // A program may be stopped by an earlier line.
+        assert!(matches!(status, 200..=299 | 409 | 503), "{line}\n{first}");
+    }
+    assert!(requests.len() >= 20, "only {} requests were found", requests.len());
 }
 
 #[test]

@@ -284,11 +284,14 @@ fn every_state_takes_a_reload() {
 fn keys_of_the_daemon_change_or_say_that_they_need_a_restart() {
     let daemon = Setting::supervising(program("web", "")).start();
     let setting = Setting::supervising(program("web", ""))
-        .musterd("exit_when_done = false\nshutdown_timeout = \"3s\"\numask = \"077\"\nloglevel = \"debug\"")
+        .musterd("exit_when_done = false\nshutdown_timeout = \"3s\"\numask = \"077\"\nlogfile_max_files = 3\nlogfile_compress = true")
         .http("mode = \"0660\"\nallow_users = [\"1234\"]");
     daemon.rewrite(&setting);
     let report = reload(&daemon);
-    assert_eq!(said(&report), "needs_restart: [musterd] loglevel [musterd] umask [http] mode");
+    assert_eq!(
+        said(&report),
+        "needs_restart: [musterd] logfile_max_files [musterd] logfile_compress [musterd] umask [http] mode"
+    );
     let config = daemon.client.get("/v1/config").json();
     assert_eq!((&config["musterd"]["shutdown_timeout"], &config["musterd"]["umask"]), (&json!(3.0), &json!("022")));
     assert_eq!((&config["http"]["allow_users"], &config["http"]["mode"]), (&json!(["1234"]), &json!("0600")));

@@ -18,4 +18,5 @@ mod scratch;
 mod services;
 mod stack;
 mod stopping;
+mod terminal;
 mod trees;

@@ -11,12 +11,8 @@ fn a_pipe_that_the_command_closes_is_closed() {
     for init in [Init::Own, Init::Tini, Init::Dumb] {
         // The command closes descriptors 8 and 9 and lives on; this shell hands them over, and reads one to its end.
         let words = init.with(&["--"]);
-        let line = std::iter::once(words.get_program()).chain(words.get_args()).map(|word| word.to_string_lossy());
-        let line: Vec<_> = line.collect();
-        let script = format!(
-            "{} sh -c 'echo through >&9; exec 8>&- 9>&-; exec sleep 1000' 9>&1 8>&9 >/dev/null",
-            line.join(" ")
-        );
+        let line = crate::inits::line(&words);
+        let script = format!("{line} sh -c 'echo through >&9; exec 8>&- 9>&-; exec sleep 1000' 9>&1 8>&9 >/dev/null");
         let mut shell = Command::new("sh").args(["-c", &format!("exec {script}")]).stdout(Stdio::piped()).spawn();
         let shell = shell.as_mut().expect("there is a shell");
         let mut text = String::new();
@@ -52,12 +48,11 @@ fn the_init_keeps_the_three_standard_streams() {
 fn standard_streams_that_are_closed_harm_nobody() {
     for init in [Init::Own, Init::Tini, Init::Dumb] {
         let words = init.with(&["--"]);
-        let line: Vec<_> =
-            std::iter::once(words.get_program()).chain(words.get_args()).map(|one| one.to_string_lossy()).collect();
+        let line = crate::inits::line(&words);
         for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
-            let script = format!("exec {} sh -c 'exit 5' {closed}", line.join(" "));
+            let script = format!("exec {line} sh -c 'exit 5' {closed}");
             assert_eq!(outcome(Command::new("sh").args(["-c", &script])).end, "exit 5", "{init:?} {closed}");
-            let script = format!("exec {} /does/not/exist {closed}", line.join(" "));
+            let script = format!("exec {line} /does/not/exist {closed}");
             let expected = if init == Init::Dumb { "exit 2" } else { "exit 127" };
             assert_eq!(outcome(Command::new("sh").args(["-c", &script])).end, expected, "{init:?} {closed}");
         }
@@ -68,9 +63,8 @@ fn standard_streams_that_are_closed_harm_nobody() {
 fn nobody_who_reads_its_words_ends_the_init() {
     for (init, options) in [(Init::Own, "-vvvv"), (Init::Tini, "-vvvv"), (Init::Dumb, "-v")] {
         let words = init.with(&[options, "--"]);
-        let line: Vec<_> =
-            std::iter::once(words.get_program()).chain(words.get_args()).map(|one| one.to_string_lossy()).collect();
-        let script = format!("exec {} sh -c 'exit 5' >/dev/full 2>&1", line.join(" "));
+        let line = crate::inits::line(&words);
+        let script = format!("exec {line} sh -c 'exit 5' >/dev/full 2>&1");
         assert_eq!(outcome(Command::new("sh").args(["-c", &script])).end, "exit 5", "{init:?}");
     }
 }

@@ -68,6 +68,16 @@ pub(crate) fn link(name: &str) -> PathBuf {
     links.path().join(name)
 }
 
+/// A command as it is typed in a shell.
+pub(crate) fn line(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .map(|word| if word.contains(' ') { format!("'{word}'") } else { word.into_owned() })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 /// How a command ended, and what it wrote.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {

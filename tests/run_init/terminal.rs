@@ -144,19 +144,11 @@ fn shell() -> Option<Session> {
     Some(session)
 }
 
-fn line(command: &mut Command) -> String {
-    std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 #[test]
 fn ctrl_z_gives_the_shell_the_terminal_and_fg_gives_it_back() {
     for options in [&[][..], &["-g"]] {
         let Some(mut session) = shell() else { return };
-        session.type_in(&format!("{}\n", line(Init::Own.with(options).args(["cat"]))));
+        session.type_in(&format!("{}\n", crate::inits::line(Init::Own.with(options).args(["cat"]))));
         session.shows("cat\r\n");
         for round in ["one", "two"] {
             session.type_in(&format!("{round}\n"));
@@ -179,7 +171,7 @@ fn ctrl_z_gives_the_shell_the_terminal_and_fg_gives_it_back() {
 #[test]
 fn an_init_in_the_background_leaves_the_terminal_to_the_shell() {
     let Some(mut session) = shell() else { return };
-    session.type_in(&format!("{} &\n", line(Init::Own.with(&[]).args(["cat"]))));
+    session.type_in(&format!("{} &\n", crate::inits::line(Init::Own.with(&[]).args(["cat"]))));
     session.shows("ready$ ");
     // It reads although it is in the background, so it stops, and its init with it: that is what the shell sees.
     let leader = session.child.id() as i32;
@@ -217,7 +209,7 @@ fn ctrl_z_does_nothing_where_no_shell_waits() {
 
 #[test]
 fn who_started_the_init_has_the_terminal_back_afterwards() {
-    let script = format!("{}; read line; echo got:$line", line(Init::Own.with(&[]).args(["true"])));
+    let script = format!("{}; read line; echo got:$line", crate::inits::line(Init::Own.with(&[]).args(["true"])));
     let mut session = Session::start(Command::new("sh").args(["-c", &script]));
     session.type_in("hello\n");
     session.shows("got:hello");

@@ -75,9 +75,43 @@ fn an_environment_file_that_is_a_users_link_to_a_secret_gives_nothing_away() {
     fs::write(&secret, "KEY=swordfish\n").expect("it can be written");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
     symlink(&secret, home.join("app.env")).expect("a link can be made");
-    let text = format!("{SLEEPER}env_file = \"{}\"\n", home.join("app.env").display());
+    let text = format!("{SLEEPER}user = \"4242:4242\"\nenv_file = \"{}\"\n", home.join("app.env").display());
     let said = refused(&directory.path().join("main.toml"), &text);
     assert!(said.contains("symbolic link") && !said.contains("swordfish"), "{said}");
+}
+
+#[test]
+fn a_strangers_environment_file_is_refused_and_the_programs_own_users_is_read() {
+    let Some((directory, home)) = home() else { return };
+    let (file, main) = (home.join("app.env"), directory.path().join("main.toml"));
+    fs::write(&file, "LD_PRELOAD=/home/attacker/evil.so\n").expect("it can be written");
+    give(&file);
+    let text = |user: &str| format!("{SLEEPER}env_file = \"{}\"\n{user}", file.display());
+    for user in ["", "user = \"0:0\"\n", "user = \"4343:4343\"\n"] {
+        let said = refused(&main, &text(user));
+        assert!(said.contains("belongs to another user, uid 4242") && said.contains("must belong to root"), "{said}");
+    }
+    // Root's file that anybody may write is as good as a stranger's.
+    let open = directory.path().join("open.env");
+    fs::write(&open, "A=1\n").expect("it can be written");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).expect("it is ours");
+    let said = refused(&main, &format!("{SLEEPER}env_file = \"{}\"\n", open.display()));
+    assert!(said.contains("everybody can write to"), "{said}");
+    // The key `user` stands after env_file, and in another program that may not read it there is no error from this one.
+    fs::write(&file, "COLOUR=blue\n").expect("it can be written");
+    let print = format!(
+        "[program.web]\ncommand = \"sh -c 'echo $COLOUR; exec sleep 1000'\"\nenv_file = \"{}\"\nuser = \"4242:4242\"\n",
+        file.display()
+    );
+    let daemon = Setting::supervising(&*print).start();
+    daemon.wait_for_running("web");
+    harness::wait_until("it says what it was given", || daemon.ctl_well(&["logs", "web"]).contains("blue"));
+    // And one that a reload brings: nothing changes.
+    let both = format!("{print}[program.root]\ncommand = \"sleep 1000\"\nenv_file = \"{}\"\n", file.display());
+    daemon.rewrite(&Setting::supervising(&*both));
+    let (status, said) = reload(&daemon);
+    assert_eq!(status, 422, "{said}");
+    assert!(said.contains("belongs to another user, uid 4242"), "{said}");
 }
 
 #[test]
@@ -227,7 +261,7 @@ fn a_directory_that_everybody_can_write_to_is_believed_only_on_a_read_only_mount
     let main = directory.path().join("muster.toml");
     let shown = refused(&main, &format!("include = [\"{}/*.toml\"]\n", parts.display()));
     assert!(shown.contains("everybody can replace files"), "{shown}");
-    let check = format!("mount --bind -o ro $1 $1 && exec {} check -c $2", env!("CARGO_BIN_EXE_musterd"));
+    let check = format!("mount --bind -o ro $1 $1 && exec '{}' check -c $2", env!("CARGO_BIN_EXE_musterd"));
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", &check, "sh"]).arg(&parts).arg(&main);
     let ended = command.output().expect("it can be started");

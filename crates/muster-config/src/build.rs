@@ -354,7 +354,10 @@ fn disguise(
 
 fn read_parts(program: &str, words: InstanceWords<'_>, entries: &[Entry<'_>], around: &Surroundings<'_>) -> Parts {
     let mut parts = Parts::default();
-    for entry in in_force(entries) {
+    // Whose files are believed depends on the user, wherever in the file it stands.
+    let is_file = |entry: &&Entry<'_>| entry.key.name == "env_file";
+    let (files, others): (Vec<&Entry<'_>>, Vec<&Entry<'_>>) = in_force(entries).partition(is_file);
+    for entry in others.into_iter().chain(files) {
         if let Reader::Parts(read) = entry.key.reader {
             read(&mut parts, &Field { instance: Some(words), ..field(entry, around, Some(program)) });
         }

@@ -5,15 +5,18 @@
 //! hold secrets, and a `$` in a password should stay one. For the same reason messages never show a value.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+use muster_spec::UserSpec;
 
 use crate::diagnostic::{Diagnostic, Excerpt, Lines, MOST, Severity, and_more};
 use crate::field::Field;
 use crate::habits;
 use crate::mask::{MASK, is_secret};
 use crate::source::{LookedAt, Opener, ReadError, Role, read_text};
+
 use crate::walk::environment::is_variable_name;
 
 /// The variables of one file, in order.
@@ -24,15 +27,17 @@ pub(crate) struct EnvFiles<'a> {
     open: &'a Opener,
     known: RefCell<HashMap<PathBuf, Option<Rc<Entries>>>>,
     order: RefCell<Vec<PathBuf>>,
+    /// For whom each was judged: the file that names it, and the user of the program.
+    judged: RefCell<HashSet<(PathBuf, usize, Option<UserSpec>)>>,
 }
 
 impl EnvFiles<'_> {
     pub(crate) fn opened_by(open: &Opener) -> EnvFiles<'_> {
-        EnvFiles { open, known: RefCell::default(), order: RefCell::default() }
+        EnvFiles { open, known: RefCell::default(), order: RefCell::default(), judged: RefCell::default() }
     }
 
-    /// The variables of the file that a value names; tells what is wrong with it.
-    pub(crate) fn read_for(&self, field: &Field<'_>) -> Option<Rc<Entries>> {
+    /// The variables of the file that a value names, for a program of this user; tells what is wrong with it.
+    pub(crate) fn read_for(&self, field: &Field<'_>, user: Option<&UserSpec>) -> Option<Rc<Entries>> {
         let text = field.text()?;
         let (path, may_be_missing) = match text.text.strip_prefix('?') {
             Some(path) => (path, true),
@@ -47,13 +52,20 @@ impl EnvFiles<'_> {
             return None;
         }
         let path = field.resolved(path);
-        if let Some(known) = self.known.borrow().get(&path) {
-            // A missing file is remembered without a value, and allowed to one and not to another.
-            if known.is_some() || may_be_missing {
-                return known.clone();
-            }
+        let role = Role::Environment { by: &field.around.files[field.file].path, user };
+        let is_judged = !self.judged.borrow_mut().insert((path.clone(), field.file, user.cloned()));
+        // A file without variables here is missing, which one program allows and another does not, or it was refused.
+        if let Some(Some(known)) = self.known.borrow().get(&path) {
+            let judged = if is_judged { Ok(()) } else { (self.open)(&path, role).map(drop) };
+            return match judged {
+                Ok(()) => Some(Rc::clone(known)),
+                Err(error) => {
+                    cannot_read(field, &path, &ReadError::of(error));
+                    None
+                }
+            };
         }
-        let entries = self.read(field, &path, may_be_missing).map(Rc::new);
+        let entries = self.read(field, &path, role, may_be_missing).map(Rc::new);
         self.known.borrow_mut().insert(path, entries.clone());
         entries
     }
@@ -68,16 +80,12 @@ impl EnvFiles<'_> {
         self.order.into_inner()
     }
 
-    fn read(&self, field: &Field<'_>, path: &Path, may_be_missing: bool) -> Option<Entries> {
-        let text = match read_text(self.open, path, Role::Environment) {
+    fn read(&self, field: &Field<'_>, path: &Path, role: Role<'_>, may_be_missing: bool) -> Option<Entries> {
+        let text = match read_text(self.open, path, role) {
             Ok(text) => text,
             Err(ReadError::Missing) if may_be_missing => return None,
             Err(error) => {
-                let problem = format!("cannot be read: {}: {}", path.display(), error.describe());
-                match error {
-                    ReadError::Missing => field.error_with_hint(problem, "a ? in front allows it to be missing"),
-                    _ => field.error(problem),
-                }
+                cannot_read(field, path, &error);
                 return None;
             }
         };
@@ -92,6 +100,15 @@ impl EnvFiles<'_> {
         }
         field.around.report.add_elsewhere(located(&mistakes, path, &text));
         Some(entries)
+    }
+}
+
+fn cannot_read(field: &Field<'_>, path: &Path, error: &ReadError) {
+    let problem = format!("cannot be read: {}: {}", path.display(), error.describe());
+    match (error, error.hint()) {
+        (ReadError::Missing, _) => field.error_with_hint(problem, "a ? in front allows it to be missing"),
+        (_, Some(hint)) => field.error_with_hint(problem, hint),
+        _ => field.error(problem),
     }
 }
 

@@ -47,5 +47,5 @@ pub use lint::{Machine, Unfit, Who};
 pub use mask::is_secret;
 pub use schema::json_schema;
 pub use secrets::{Disguise, Disguises, Secrets};
-pub use source::{DefaultPath, LookedAt, Opener, Role, Source, default_path, open_any};
+pub use source::{DefaultPath, LookedAt, Opener, Role, Source, Untrusted, default_path, open_any};
 pub use words::nearest_name;

@@ -141,8 +141,8 @@ impl<'t> Reader<'t, '_> {
         }
         let reason = format!("cannot read {}: {}", path.display(), error.describe());
         let finding = self.about(path, from, reason);
-        let is_directory = path.is_dir();
-        self.report.add(if is_directory { finding.hint("DIRECTORY/*.toml names the files in it") } else { finding });
+        let hint = error.hint().or_else(|| path.is_dir().then_some("DIRECTORY/*.toml names the files in it"));
+        self.report.add(Finding { hint: hint.map(str::to_owned), ..finding });
     }
 
     fn is_cycle(&mut self, path: &Path, identity: &Path, from: Option<Place>) -> bool {

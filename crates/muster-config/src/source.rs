@@ -4,9 +4,12 @@
 //! source always gives the same answer. Files that are included are found in `include`.
 
 use std::cell::OnceCell;
+use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use muster_spec::UserSpec;
 
 /// What to load.
 pub struct Source<'a> {
@@ -34,8 +37,30 @@ pub enum Role<'a> {
         by: &'a Path,
     },
     /// An environment file.
-    Environment,
+    Environment {
+        /// The configuration that names it.
+        by: &'a Path,
+        /// The user of the program that gets its variables.
+        user: Option<&'a UserSpec>,
+    },
 }
+
+/// The error of an [`Opener`] for a file that somebody could have written or chosen who is not trusted.
+#[derive(Clone, Debug)]
+pub struct Untrusted {
+    /// What is wrong.
+    pub reason: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl fmt::Display for Untrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Untrusted {}
 
 /// An [`Opener`] that trusts every file, for tools and tests.
 pub fn open_any(path: &Path, _: Role<'_>) -> io::Result<fs::File> {
@@ -192,12 +217,17 @@ pub(crate) enum ReadError {
         /// The text up to there.
         before: String,
     },
+    /// Somebody could have written or chosen it who is not trusted.
+    Untrusted(Untrusted),
     /// Anything else.
     Other(String),
 }
 
 impl ReadError {
-    fn of(error: io::Error) -> ReadError {
+    pub(crate) fn of(error: io::Error) -> ReadError {
+        if let Some(untrusted) = error.get_ref().and_then(|inner| inner.downcast_ref::<Untrusted>()) {
+            return ReadError::Untrusted(untrusted.clone());
+        }
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::Missing,
             // The opener's own words.
@@ -206,11 +236,20 @@ impl ReadError {
         }
     }
 
+    /// What helps, as far as it is known.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        match self {
+            ReadError::Untrusted(untrusted) => Some(&untrusted.hint),
+            _ => None,
+        }
+    }
+
     /// In the user's words.
     pub(crate) fn describe(&self) -> &str {
         match self {
             ReadError::Missing => "no such file",
             ReadError::NotUtf8 { .. } => "not UTF-8 text",
+            ReadError::Untrusted(untrusted) => &untrusted.reason,
             ReadError::Other(reason) => reason,
         }
     }

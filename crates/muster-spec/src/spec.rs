@@ -98,7 +98,7 @@ pub struct ControlSpec {
 }
 
 /// A user and perhaps a group as configured: names or numbers, looked up when they are needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UserSpec {
     /// The user's name or number.
     pub user: String,

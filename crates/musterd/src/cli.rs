@@ -123,23 +123,17 @@ pub(crate) enum Format {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/harness/help.rs"]
+mod help;
+
+#[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     use super::*;
 
-    /// The terminal's width decides where a paragraph is broken, once.
     #[test]
     fn no_paragraph_of_the_help_is_broken_by_hand() {
-        let root = Cli::command();
-        for command in std::iter::once(&root).chain(root.get_subcommands()) {
-            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let lines: Vec<&str> = after.lines().collect();
-            let is_text = |line: &str| !line.is_empty() && !line.starts_with([' ', '#']);
-            for pair in lines.windows(2) {
-                let is_broken = is_text(pair[0]) && is_text(pair[1]) && !pair[0].ends_with(':');
-                assert!(!is_broken, "{}: {:?}", command.get_name(), pair);
-            }
-        }
+        help::check(&Cli::command());
     }
 }

@@ -2,16 +2,20 @@
 //!
 //! The configuration that was named at the start is believed, whatever it is. A file that it includes speaks with the same
 //! authority, so it and its directories must belong to root, the daemon's user, or the owner of the file that includes it.
-//! An environment file only gives values: it is read with the rights of the user whose directory it is in, which shuts out links to files that
-//! this user could not read. Nothing here blocks once the daemon runs: a FIFO would end reloading.
+//! An environment file can name a `PATH` and an `LD_PRELOAD`, which is to execute anything as the program's user. So it may
+//! also belong to that user, and in a directory of that user's it is read with that user's rights, which shuts out links to
+//! files that the user could not read. Neither may be writable by anybody else. Nothing here blocks once the daemon runs: a
+//! FIFO would end reloading.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use muster_config::Role;
-use muster_sys::trusted::{Access, Missing, Place, Trust};
+use muster_config::{Role, Untrusted};
+use muster_spec::UserSpec;
+use muster_sys::trusted::{Identity, Missing, Place, Refusal, Trust};
+use muster_sys::user::Accounts;
 
 /// Opens a file before the daemon runs. The configuration itself may come from a pipe: `musterd -c <(generate)`.
 pub(crate) fn open(path: &Path, role: Role<'_>) -> io::Result<File> {
@@ -26,11 +30,7 @@ pub(crate) fn open_again(path: &Path, role: Role<'_>) -> io::Result<File> {
     match role {
         Role::Named => regular(path),
         Role::Included { by } => included(path, by),
-        Role::Environment => {
-            let place = Place::resolve(path, &Trust::program(None), Missing::Fail)?;
-            let opened = place.open(Access::Read, None)?;
-            if opened.is_regular { Ok(opened.file) } else { Err(not_regular()) }
-        }
+        Role::Environment { by, user } => environment(path, by, user),
     }
 }
 
@@ -60,9 +60,42 @@ fn included(path: &Path, by: &Path) -> io::Result<File> {
             "uid {user} can put any file in its place, which would have the authority of {by}; move it to a directory of the same owner or of root",
         )));
     }
-    let opened = place.open(Access::Read, None)?;
-    judge(opened.file.metadata()?.uid())?;
-    if opened.is_regular { Ok(opened.file) } else { Err(not_regular()) }
+    let file = place.open_guarded()?;
+    judge(file.metadata()?.uid())?;
+    Ok(file)
+}
+
+/// Root and the daemon's user are believed by all programs. The others are tried when a file is not theirs: a look-up of
+/// the user costs more than most files.
+fn environment(path: &Path, by: &Path, user: Option<&UserSpec>) -> io::Result<File> {
+    let open = |trust: &Trust| Place::resolve(path, trust, Missing::Fail)?.open_guarded();
+    let mut refused = match open(&Trust::own()) {
+        Err(error) if Refusal::of(&error).is_some() => error,
+        opened => return opened,
+    };
+    let own_gid = nix::unistd::getegid().as_raw();
+    let account = user.and_then(|user| Accounts::default().owner(user, own_gid).ok());
+    let includer = fs::metadata(by).ok().map(|about| about.uid());
+    let others = [includer.map(Identity::of_owner), account.as_ref().map(Identity::from)];
+    for identity in others.into_iter().flatten() {
+        match open(&Trust::only(identity)) {
+            Err(error) => refused = error,
+            opened => return opened,
+        }
+    }
+    let Some(refusal) = Refusal::of(&refused) else { return Err(refused) };
+    if refusal.reason.ends_with("not a regular file") {
+        return Err(not_regular());
+    }
+    let users = user.map(|user| format!(", {:?}", user.user)).unwrap_or_default();
+    Err(io::Error::other(Untrusted {
+        reason: refusal.reason.clone(),
+        hint: format!(
+            "whoever writes it can have the program load any code: it and its directories must belong to root{users} \
+             or the owner of {}, and be writable by nobody else (chown, chmod go-w)",
+            by.display()
+        ),
+    }))
 }
 
 fn not_regular() -> io::Error {
@@ -72,7 +105,7 @@ fn not_regular() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{chown, symlink};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
@@ -90,13 +123,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let fifo = directory.path().join("fifo");
         mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-        for role in [Role::Named, Role::Included { by: directory.path() }, Role::Environment] {
+        let environment = Role::Environment { by: directory.path(), user: None };
+        for role in [Role::Named, Role::Included { by: directory.path() }, environment] {
             for path in [&*fifo, directory.path(), Path::new("/dev/zero")] {
                 let refused = open_again(path, role).unwrap_err().to_string();
                 assert!(refused.contains("regular file"), "{role:?} {}: {refused}", path.display());
             }
         }
-        for role in [Role::Included { by: directory.path() }, Role::Environment] {
+        for role in [Role::Included { by: directory.path() }, environment] {
             assert!(open(&fifo, role).is_err(), "{role:?}");
         }
     }
@@ -146,33 +180,92 @@ mod tests {
         assert!(is_opened());
     }
 
-    #[test]
-    fn an_environment_file_is_read_with_the_rights_of_its_directorys_owner() {
+    /// A directory of root's that everybody may enter, and one of user 4242's in it.
+    fn home() -> Option<(tempfile::TempDir, std::path::PathBuf)> {
         if !is_root() {
-            return;
+            return None;
         }
         let directory = tempfile::tempdir().unwrap();
-        let (home, secret) = (directory.path().join("home"), directory.path().join("secret"));
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let home = directory.path().join("home");
         fs::create_dir(&home).unwrap();
-        fs::write(&secret, "KEY=value\n").unwrap();
         chown(&home, Some(4242), Some(4242)).unwrap();
-        nix::sys::stat::fchmodat(
-            nix::fcntl::AT_FDCWD,
-            directory.path(),
-            Mode::from_bits_truncate(0o755),
-            nix::sys::stat::FchmodatFlags::FollowSymlink,
-        )
-        .unwrap();
-        let file = home.join("app.env");
+        Some((directory, home))
+    }
+
+    fn user(uid: u32) -> UserSpec {
+        UserSpec { user: uid.to_string(), group: Some(uid.to_string()) }
+    }
+
+    #[test]
+    fn an_environment_file_is_read_with_the_rights_of_its_directorys_owner() {
+        let Some((directory, home)) = home() else { return };
+        let (secret, file, user) = (directory.path().join("secret"), home.join("app.env"), user(4242));
+        let role = Role::Environment { by: directory.path(), user: Some(&user) };
+        fs::write(&secret, "KEY=value\n").unwrap();
         fs::write(&file, "A=1\n").unwrap();
         chown(&file, Some(4242), Some(4242)).unwrap();
-        assert!(open_again(&file, Role::Environment).is_ok());
+        assert!(open_again(&file, role).is_ok());
         fs::remove_file(&file).unwrap();
         symlink(&secret, &file).unwrap();
-        assert!(open_again(&file, Role::Environment).is_err(), "a link of the user's");
+        assert!(open_again(&file, role).is_err(), "a link of the user's");
         fs::remove_file(&file).unwrap();
         fs::hard_link(&secret, &file).unwrap();
-        assert!(open_again(&file, Role::Environment).is_err(), "another name of root's file");
-        assert!(open_again(&secret, Role::Environment).is_ok());
+        assert!(open_again(&file, role).is_err(), "another name of root's file");
+        assert!(open_again(&secret, role).is_ok());
+    }
+
+    #[test]
+    fn an_environment_file_belongs_to_root_the_programs_user_or_the_configurations_owner() {
+        let Some((directory, home)) = home() else { return };
+        let main = directory.path().join("main.toml");
+        fs::write(&main, "").unwrap();
+        let programs = [None, Some(user(4242)), Some(user(4343)), Some(user(0))];
+        for (place, owner, mode, owner_of_main, expected) in [
+            (directory.path(), 0, 0o644, 0, [true, true, true, true]),
+            (directory.path(), 4242, 0o600, 0, [false, true, false, false]),
+            (&home, 4242, 0o600, 0, [false, true, false, false]),
+            (&home, 4242, 0o664, 0, [false, true, false, false]),
+            (&home, 4242, 0o600, 4242, [true, true, true, true]),
+            (directory.path(), 4242, 0o600, 4242, [true, true, true, true]),
+            (&home, 4343, 0o644, 0, [false, false, false, false]),
+            (directory.path(), 0, 0o666, 4242, [false, false, false, false]),
+            (directory.path(), 4242, 0o646, 4242, [false, false, false, false]),
+        ] {
+            let file = place.join("app.env");
+            fs::write(&file, "A=1\n").unwrap();
+            chown(&file, Some(owner), Some(owner)).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            chown(&main, Some(owner_of_main), None).unwrap();
+            let opened = programs.each_ref().map(|user| {
+                let role = Role::Environment { by: &main, user: user.as_ref() };
+                open_again(&file, role).map_err(|error| error.to_string())
+            });
+            let is_opened = opened.each_ref().map(Result::is_ok);
+            let shown = file.display();
+            assert_eq!(is_opened, expected, "{shown} of {owner} with {mode:o}, main of {owner_of_main}: {opened:?}");
+            fs::remove_file(&file).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_to_is_not_included() {
+        let Some((directory, _)) = home() else { return };
+        let (main, part) = (directory.path().join("main.toml"), directory.path().join("part.toml"));
+        for (owner, group, mode, expected) in [
+            (0, 0, 0o664, true),
+            (4242, 4242, 0o664, true),
+            (0, 4242, 0o664, false),
+            (0, 0, 0o646, false),
+            (4242, 4343, 0o664, false),
+        ] {
+            for path in [&main, &part] {
+                fs::write(path, "").unwrap();
+                chown(path, Some(owner), Some(group)).unwrap();
+            }
+            fs::set_permissions(&part, fs::Permissions::from_mode(mode)).unwrap();
+            let opened = open_again(&part, Role::Included { by: &main });
+            assert_eq!(opened.is_ok(), expected, "{owner}:{group} {mode:o} {opened:?}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use muster_spec::{DaemonSpec, LogFormat, LogLevel, Rotation, SyslogFacility, Sys
 use crate::diagnostic::Place;
 use crate::field::Field;
 use crate::walk::environment::read_environment;
+use crate::walk::rotation;
 use crate::walk::syslog::read_address;
 
 /// What `[musterd]` has said so far.
@@ -81,21 +82,15 @@ impl DaemonDraft {
     }
 
     pub(crate) fn logfile_max_size(&mut self, field: &Field<'_>) {
-        if let Some(size) = field.size() {
-            self.spec.log_rotation.max_size = size;
-        }
+        rotation::max_size(&mut self.spec.log_rotation, field);
     }
 
     pub(crate) fn logfile_max_files(&mut self, field: &Field<'_>) {
-        if let Some(count) = field.integer(0..=1000).and_then(|count| u32::try_from(count).ok()) {
-            self.spec.log_rotation.max_files = count;
-        }
+        rotation::max_files(&mut self.spec.log_rotation, field);
     }
 
     pub(crate) fn logfile_compress(&mut self, field: &Field<'_>) {
-        if let Some(flag) = field.flag() {
-            self.spec.log_rotation.compress = flag;
-        }
+        rotation::compress(&mut self.spec.log_rotation, field);
     }
 
     pub(crate) fn shutdown_timeout(&mut self, field: &Field<'_>) {

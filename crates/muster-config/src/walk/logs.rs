@@ -10,6 +10,7 @@ use toml::de::DeValue;
 use crate::diagnostic::Place;
 use crate::field::{Field, Text};
 use crate::keys::{Reader, Table};
+use crate::walk::rotation;
 use crate::walk::users::read_user;
 
 /// What `logs` has said so far.
@@ -84,21 +85,15 @@ impl OutputDraft {
     }
 
     pub(crate) fn max_size(&mut self, field: &Field<'_>) {
-        if let Some(size) = field.size() {
-            self.spec.rotation.max_size = size;
-        }
+        rotation::max_size(&mut self.spec.rotation, field);
     }
 
     pub(crate) fn max_files(&mut self, field: &Field<'_>) {
-        if let Some(count) = field.integer(0..=1000).and_then(|count| u32::try_from(count).ok()) {
-            self.spec.rotation.max_files = count;
-        }
+        rotation::max_files(&mut self.spec.rotation, field);
     }
 
     pub(crate) fn compress(&mut self, field: &Field<'_>) {
-        if let Some(flag) = field.flag() {
-            self.spec.rotation.compress = flag;
-        }
+        rotation::compress(&mut self.spec.rotation, field);
     }
 
     pub(crate) fn mode(&mut self, field: &Field<'_>) {

@@ -14,6 +14,7 @@ pub(crate) mod parts;
 pub(crate) mod probes;
 pub(crate) mod ready;
 pub(crate) mod rlimits;
+pub(crate) mod rotation;
 pub(crate) mod rules;
 pub(crate) mod syslog;
 pub(crate) mod users;

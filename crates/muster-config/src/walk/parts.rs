@@ -159,7 +159,7 @@ impl Parts {
 
     pub(crate) fn env_file(&mut self, field: &Field<'_>) {
         let items = field.items();
-        self.files = items.iter().filter_map(|item| item.around.env_files.read_for(item)).collect();
+        self.files = items.iter().filter_map(|item| item.around.env_files.read_for(item, self.user.as_ref())).collect();
     }
 
     pub(crate) fn clean_environment(&mut self, field: &Field<'_>) {

@@ -3,7 +3,7 @@
 //! With a list, the group bits of the mode are the mask of what all named users and groups may do: see acl(5).
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::{Identity, Trust};
 
@@ -23,7 +23,14 @@ pub(super) enum Writers {
 
 /// Whom the list of a directory lets write. One that cannot be read is an error.
 pub(super) fn writers(directory: BorrowedFd<'_>, trust: &Trust) -> io::Result<Writers> {
-    Ok(read(directory)?.map_or(Writers::Nobody, |list| named(&list, trust)))
+    // The descriptor of a walk can only be walked from: it must be opened for reading.
+    let opened = super::walk::open_at(directory, c".", libc::O_RDONLY | libc::O_DIRECTORY)?;
+    writers_of_open(opened.as_fd(), trust)
+}
+
+/// As [`writers`], for what is open for reading.
+pub(super) fn writers_of_open(opened: BorrowedFd<'_>, trust: &Trust) -> io::Result<Writers> {
+    Ok(read(opened)?.map_or(Writers::Nobody, |list| named(&list, trust)))
 }
 
 fn named(list: &[u8], trust: &Trust) -> Writers {
@@ -52,10 +59,8 @@ fn named(list: &[u8], trust: &Trust) -> Writers {
     writers
 }
 
-fn read(directory: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
+fn read(opened: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
     let mut list = vec![0; 64 * 1024];
-    // The descriptor of a walk can only be walked from: it must be opened for reading.
-    let opened = super::walk::open_at(directory, c".", libc::O_RDONLY | libc::O_DIRECTORY)?;
     let name = c"system.posix_acl_access".as_ptr();
     // SAFETY: `name` is a C string, and the kernel writes at most `list.len()` bytes into `list`.
     let count = unsafe { libc::fgetxattr(opened.as_raw_fd(), name, list.as_mut_ptr().cast(), list.len()) };

@@ -40,8 +40,8 @@ impl Identity {
         (gid != NO_GROUP).then_some(gid)
     }
 
-    /// The user that owns a directory, with the groups that /etc/group gives it.
-    pub(super) fn of_owner(uid: u32) -> Identity {
+    /// The user that owns a file or directory, with the groups that /etc/group gives it.
+    pub fn of_owner(uid: u32) -> Identity {
         let spec = UserSpec { user: uid.to_string(), group: None };
         match Accounts::default().account(&spec, NO_GROUP) {
             // A user that is named like another's number is not the owner.

@@ -36,6 +36,12 @@ impl Trust {
         Trust { accepts_strangers: user.is_none(), user, ..own }
     }
 
+    /// For files whose content is believed: root, the daemon's user and this one, and nobody else.
+    pub fn only(user: Identity) -> Trust {
+        let own = Trust::own();
+        Trust { user: Some(user).filter(|user| !own.is_superior(user.uid)), ..own }
+    }
+
     /// Files that are given to this user when they are made may belong to it.
     pub fn with_file_owner(self, uid: Option<u32>) -> Trust {
         Trust { file_owner: uid, ..self }
@@ -134,9 +140,7 @@ pub(super) fn directory(
     }
     if for_group && !is_sticky {
         let is_superiors = about.gid == 0 || about.gid == trust.own_gid;
-        // Many systems give every user a group of its own, with the same number.
-        let is_owners =
-            || about.gid != NO_GROUP && !is_superior && (about.gid == about.uid || primary_group() == Some(about.gid));
+        let is_owners = || is_private_group(about, trust, primary_group);
         if !is_superiors && !user.is_some_and(is_users_group) && !is_owners() {
             let reason = format!("group {} can replace files in directory {shown}", about.gid);
             return Err(Refusal::new(reason, WRITERS));
@@ -216,6 +220,35 @@ pub(super) fn file(
         return refuse(format!("{shown} was not made by the daemon, its mode is {:04o}", about.mode & 0o7777), FILES);
     }
     Ok(())
+}
+
+/// A file whose content is believed: only its owner and those who are trusted may write to it. `primary_group` is that
+/// of its owner, by /etc/passwd.
+pub(super) fn guarded(
+    path: &Path,
+    about: About,
+    trust: &Trust,
+    primary_group: impl FnOnce() -> Option<u32>,
+) -> Result<(), Refusal> {
+    let shown = path.display();
+    if about.mode & 0o002 != 0 {
+        return Err(Refusal::new(format!("everybody can write to {shown}"), WRITERS));
+    }
+    let is_trusted = about.gid == 0
+        || about.gid == trust.own_gid
+        || trust.user.as_ref().is_some_and(|user| user.gid == about.gid)
+        || is_private_group(about, trust, primary_group);
+    if about.mode & 0o020 != 0 && !is_trusted {
+        return Err(Refusal::new(format!("group {} can write to {shown}", about.gid), WRITERS));
+    }
+    Ok(())
+}
+
+/// Many systems give every user a group of its own, with the same number.
+fn is_private_group(about: About, trust: &Trust, primary_group: impl FnOnce() -> Option<u32>) -> bool {
+    about.gid != NO_GROUP
+        && !trust.is_superior(about.uid)
+        && (about.gid == about.uid || primary_group() == Some(about.gid))
 }
 
 #[cfg(test)]

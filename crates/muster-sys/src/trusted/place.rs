@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::acl::{self, Writers};
 use super::identity::with_rights_of;
 use super::judge::{self, About, Expected};
-use super::walk::{Level, c_name, open_at, walk};
+use super::walk::{Level, c_name, is_read_only, open_at, walk};
 use super::{Identity, Missing, Refusal, Trust};
 use crate::fd::{change_owner, check};
 
@@ -127,6 +128,22 @@ impl Place {
     /// Opens a sibling that exists. It must be a regular file, and is never waited for.
     pub fn open_sibling(&self, suffix: &str, access: Access, mode: u32) -> io::Result<Opened> {
         self.open_existing(suffix, access, false, mode)
+    }
+
+    /// Opens a regular file whose content is believed: nobody may write to it but its owner and those whom the place trusts.
+    pub fn open_guarded(&self) -> io::Result<File> {
+        let file = self.open_sibling("", Access::Read, Creation::default().mode)?.file;
+        if is_read_only(file.as_fd()) {
+            return Ok(file);
+        }
+        let about = About::of(&file.metadata()?);
+        judge::guarded(&self.path(), about, &self.trust, || Identity::primary_group(about.uid))?;
+        // What a group may do may be the mask of a list.
+        if about.mode & 0o020 != 0 && acl::writers_of_open(file.as_fd(), &self.trust)? == Writers::Others {
+            let reason = format!("the access control list of {} lets others write to it", self.path().display());
+            return Err(Refusal::new(reason, "take that right away: setfacl -b").into());
+        }
+        Ok(file)
     }
 
     fn open_existing(&self, suffix: &str, access: Access, may_be_special: bool, mode: u32) -> io::Result<Opened> {

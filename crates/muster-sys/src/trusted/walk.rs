@@ -228,11 +228,11 @@ pub(super) fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int
 }
 
 /// Whether the mount is, or its file system. Only who may mount could change it.
-fn is_read_only(directory: BorrowedFd<'_>) -> bool {
+pub(super) fn is_read_only(opened: BorrowedFd<'_>) -> bool {
     // SAFETY: all zeros are a valid statvfs.
     let mut about: libc::statvfs = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel writes one statvfs into `about`.
-    let asked = unsafe { libc::fstatvfs(directory.as_raw_fd(), &raw mut about) };
+    let asked = unsafe { libc::fstatvfs(opened.as_raw_fd(), &raw mut about) };
     asked == 0 && about.f_flag & libc::ST_RDONLY != 0
 }
 

@@ -1,7 +1,7 @@
 //! The daemon's own keys at a reload: which are put in force, and which only a restart can.
 
 use muster_core::Settings;
-use muster_spec::{DaemonSpec, Spec};
+use muster_spec::{ControlSpec, DaemonSpec, Rotation, Spec};
 
 use super::InForce;
 
@@ -21,21 +21,38 @@ pub(super) fn take(in_force: &mut InForce, new: &Spec) {
 
 /// The keys whose value is another than the one the daemon was started with, and that only a restart puts in force.
 pub(super) fn needs_restart(in_force: &InForce, new: &Spec) -> Vec<String> {
-    let (daemon, control) = (&in_force.daemon, &in_force.control);
+    // Without `..`: a new key does not compile before it is said here or in `take`.
+    let DaemonSpec {
+        log_level,
+        log_format,
+        log_file,
+        log_rotation: Rotation { max_size, max_files, compress },
+        pidfile,
+        umask,
+        directory,
+        syslog,
+        shutdown_timeout: _,
+        exit_when_done: _,
+        watch: _,
+    } = &in_force.daemon;
+    let ControlSpec { socket, mode, owner, allow_users: _, readonly_users: _ } = &in_force.control;
+    let (daemon, rotation, control) = (&new.daemon, &new.daemon.log_rotation, &new.control);
     let keys = [
-        ("[musterd] loglevel", daemon.log_level != new.daemon.log_level),
-        ("[musterd] logformat", daemon.log_format != new.daemon.log_format),
-        ("[musterd] logfile", daemon.log_file != new.daemon.log_file),
-        ("[musterd] logfile_max_size", daemon.log_rotation != new.daemon.log_rotation),
-        ("[musterd] pidfile", daemon.pidfile != new.daemon.pidfile),
-        ("[musterd] umask", daemon.umask != new.daemon.umask),
-        ("[musterd] directory", daemon.directory != new.daemon.directory),
-        ("[musterd] syslog", daemon.syslog.address != new.daemon.syslog.address),
-        ("[musterd] syslog_format", daemon.syslog.format() != new.daemon.syslog.format()),
-        ("[musterd] syslog_facility", daemon.syslog.facility != new.daemon.syslog.facility),
-        ("[http] socket", control.socket != new.control.socket),
-        ("[http] mode", control.mode != new.control.mode),
-        ("[http] owner", control.owner != new.control.owner),
+        ("[musterd] loglevel", *log_level != daemon.log_level),
+        ("[musterd] logformat", *log_format != daemon.log_format),
+        ("[musterd] logfile", *log_file != daemon.log_file),
+        ("[musterd] logfile_max_size", *max_size != rotation.max_size),
+        ("[musterd] logfile_max_files", *max_files != rotation.max_files),
+        ("[musterd] logfile_compress", *compress != rotation.compress),
+        ("[musterd] pidfile", *pidfile != daemon.pidfile),
+        ("[musterd] umask", *umask != daemon.umask),
+        ("[musterd] directory", *directory != daemon.directory),
+        ("[musterd] syslog", syslog.address != daemon.syslog.address),
+        ("[musterd] syslog_format", syslog.format() != daemon.syslog.format()),
+        ("[musterd] syslog_facility", syslog.facility != daemon.syslog.facility),
+        ("[http] socket", *socket != control.socket),
+        ("[http] mode", *mode != control.mode),
+        ("[http] owner", *owner != control.owner),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
 }
