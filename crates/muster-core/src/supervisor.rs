@@ -146,8 +146,20 @@ impl Supervisor {
 
     /// Time has passed: acts on every deadline up to `now`.
     pub fn handle_timeout(&mut self, now: Time) {
-        while !self.has_exited && (self.take_deadline(now) || self.pass_over(now)) {
+        self.handle_deadlines(now, usize::MAX);
+    }
+
+    /// Acts on so many deadlines up to `now` at most, the earliest first. What is left is due at once, as
+    /// [`Supervisor::poll_timeout`] says; drain the effects before, as always.
+    pub fn handle_deadlines(&mut self, now: Time, most: usize) {
+        for _ in 0..most {
+            if self.has_exited || !(self.take_deadline(now) || self.pass_over(now)) {
+                break;
+            }
             self.settle(now);
+        }
+        if self.deadlines.first().is_some_and(|&(at, _)| at <= now) {
+            return;
         }
         if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.end() <= now) {
             self.finish(now);

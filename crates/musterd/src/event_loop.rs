@@ -4,6 +4,7 @@
 //! One thread, and a closed list of sources: a deadline, signals (SIGCHLD among them), news of processes being spawned,
 //! results of probes, what programs tell, and orders from connections. Log bytes and HTTP bodies are moved elsewhere and never touch this.
 
+mod settling;
 mod signals;
 mod sweeps;
 
@@ -25,15 +26,14 @@ use self::sweeps::Sweep;
 use crate::probes::{Finished, Probes};
 use crate::publish::publish;
 use crate::shared::{Order, Shared};
-use crate::{journal, reload, secrets};
+use crate::{journal, reload};
 
-/// After how many effects in a row children are reaped. Of a thousand programs that are stopped together, those that die
-/// while the others get their signal are taken in by then, not one after another when all are dead and no other
-/// processor has anything to do. What that means for the core it hears after the last effect, as always.
-const REAP_AFTER: usize = 64;
+/// How many deadlines are acted on in a row: those of a thousand programs that were started together are due together.
+const DEADLINES_A_TURN: usize = 32;
 
-/// So long effects are carried out before the loop looks at its sources again. What is left goes on right after that.
-const TURN: Duration = Duration::from_millis(10);
+/// While so many inputs wait for the core, nothing is taken in but signals and orders: children wait as zombies, and
+/// messages in their sockets.
+const MOST_WAITING: usize = 256;
 
 /// After so many turns everybody is asked. Until then who comes first in the list of sources may have all of them.
 const TURNS_OF_SOME: u32 = 8;
@@ -51,6 +51,10 @@ pub(crate) struct EventLoop {
     probes: Probes,
     results: mpsc::Receiver<Finished>,
     inputs: VecDeque<Input>,
+    /// Of them what somebody ordered: it takes turns with the others, so it does not wait behind all that programs do.
+    ordered: VecDeque<Input>,
+    /// Whether the last input was one of those.
+    was_ordered: bool,
     replies: HashMap<RequestId, oneshot::Sender<Outcome>>,
     /// Replies that wait until what was written before is delivered.
     deferred: VecDeque<Deferred>,
@@ -119,6 +123,8 @@ impl EventLoop {
             probes,
             results,
             inputs: VecDeque::new(),
+            ordered: VecDeque::new(),
+            was_ordered: false,
             replies: HashMap::new(),
             deferred: VecDeque::new(),
             drained,
@@ -199,7 +205,13 @@ impl EventLoop {
     /// the others has its turn, as far as the core may be told.
     fn ask_everybody(&mut self) {
         self.turns += 1;
-        if self.turns < TURNS_OF_SOME || self.has_effects {
+        if self.has_effects {
+            return;
+        }
+        if let Ok(order) = self.orders.try_recv() {
+            self.handle_order(order);
+        }
+        if self.turns < TURNS_OF_SOME || self.inputs.len() >= MOST_WAITING {
             return;
         }
         self.turns = 0;
@@ -214,9 +226,6 @@ impl EventLoop {
         }
         if let Ok(finished) = self.results.try_recv() {
             self.handle_results(finished);
-        }
-        if let Ok(order) = self.orders.try_recv() {
-            self.handle_order(order);
         }
         tokens.clear();
         if self.voices.get_ref().ready(&mut tokens).is_ok() {
@@ -238,11 +247,11 @@ impl EventLoop {
             biased;
             never = self.shared.loop_turns.looking() => match never {},
             received = self.signals.read_with(signals), if !is_crowded => Happened::Signal(received),
+            Some(order) = self.orders.recv() => Happened::Order(order),
             tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
             () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,
             Some(finished) = self.results.recv() => Happened::Probe(finished),
             Ok(()) = self.drained.changed(), if !self.deferred.is_empty() => Happened::Drained,
-            Some(order) = self.orders.recv() => Happened::Order(order),
             // The last: who talks without end keeps nothing waiting.
             tokens = self.voices.read_with(ready) => Happened::Voices(tokens),
             () = tokio::task::yield_now(), if is_crowded || self.is_reaping => Happened::Nothing,
@@ -295,10 +304,14 @@ impl EventLoop {
         let delivered = *self.drained.borrow_and_update();
         self.send_deferred(delivered);
         let now = self.shared.clock.now();
-        self.shared.supervisor.borrow_mut().handle_timeout(now);
+        self.shared.supervisor.borrow_mut().handle_deadlines(now, DEADLINES_A_TURN);
     }
 
     fn reap(&mut self) {
+        if self.inputs.len() >= MOST_WAITING {
+            self.is_reaping = true;
+            return;
+        }
         match self.shared.children.borrow_mut().reap(&mut self.inputs) {
             Ok(is_done) => self.is_reaping = !is_done,
             Err(error) => error!(%error, "cannot reap children"),
@@ -321,7 +334,7 @@ impl EventLoop {
     }
 
     fn handle_order(&mut self, order: Order) {
-        self.inputs.push_back(match order {
+        self.ordered.push_back(match order {
             Order::Command { request, select, verb, wait, reply } => {
                 self.replies.insert(request, reply);
                 Input::Commanded { request, select, verb, wait }
@@ -333,72 +346,6 @@ impl EventLoop {
             }
             Order::Shutdown { timeout } => Input::ShutdownAsked { reason: ShutdownReason::Command, timeout },
         });
-    }
-
-    /// Until nothing is left to carry out, to tell the core and to sweep, or the turn is over: false then.
-    ///
-    /// The core's contract holds either way: it hears the next input when every effect of the last one is carried out.
-    fn settle(&mut self) -> bool {
-        let end = Instant::now() + TURN;
-        loop {
-            self.has_effects = !self.drain_effects(end);
-            if self.has_effects {
-                return false;
-            }
-            if !self.inputs.is_empty() && Instant::now() >= end {
-                self.send_sweeps();
-                return false;
-            }
-            if self.inputs.is_empty() {
-                self.take_gone_trees();
-            }
-            if self.inputs.is_empty() {
-                // Who they are that are signalled may be news for the core.
-                self.send_sweeps();
-            }
-            let Some(input) = self.inputs.pop_front().map(secrets::masked) else { return true };
-            trace!(?input);
-            let now = self.shared.clock.now();
-            self.shared.supervisor.borrow_mut().handle_input(now, input);
-        }
-    }
-
-    /// False when the turn is over before the effects are.
-    fn drain_effects(&mut self, end: Instant) -> bool {
-        let mut carried_out: usize = 0;
-        let is_drained = loop {
-            // The borrow must end before the effect is carried out, which reads the supervisor itself.
-            let effect = self.held.take().or_else(|| self.shared.supervisor.borrow_mut().poll_effect());
-            if !self.is_its_turn(effect.as_ref()) {
-                self.held = effect;
-                let is_sent = self.shared.children.borrow_mut().go_on_sending(end);
-                self.tell_refused();
-                if !is_sent || Instant::now() >= end {
-                    break false;
-                }
-                continue;
-            }
-            let Some(effect) = effect else { break true };
-            self.carry_out(effect);
-            carried_out += 1;
-            if carried_out.is_multiple_of(REAP_AFTER) {
-                self.reap();
-            }
-            if Instant::now() >= end {
-                break false;
-            }
-        };
-        if !self.to_wake.is_empty() && !self.shared.children.borrow().is_sending() {
-            self.shared.children.borrow_mut().wake(&self.to_wake);
-            self.to_wake.clear();
-        }
-        is_drained
-    }
-
-    /// Whether an effect, or the end of all of them, need not wait for a signal that is on its way to a tree.
-    fn is_its_turn(&self, effect: Option<&Effect>) -> bool {
-        let children = self.shared.children.borrow();
-        effect.map_or(!children.is_sending(), |effect| children.may_precede_sending(effect))
     }
 
     fn carry_out(&mut self, effect: Effect) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_core::{Settings, Time};
-use muster_spec::{Backoff, Growth, Jitter, Limit, ProgramSpec, RestartPolicy, RestartWhen, Signal};
+use muster_spec::{Backoff, Growth, Jitter, Limit, ProgramSpec, RestartPolicy, RestartWhen, Signal, State};
 
 use crate::common::programs::{SETTINGS, at, ms, quick, ranked, s, stop_with};
 use crate::stage::Stage;
@@ -115,6 +115,21 @@ fn an_hour_too_late_a_delay_is_over_and_a_start_has_lasted() {
     assert_eq!(stage.next_start_in("web"), 500);
     stage.oversleeps(s(3600));
     stage.did("sweep web with TERM, spawn web");
+}
+
+/// The daemon looks at its signals in between.
+#[test]
+fn deadlines_that_are_due_together_can_be_taken_one_at_a_time() {
+    let names = ["a", "b", "c"];
+    let mut stage = Stage::booted(names.map(|name| ProgramSpec { startsecs: s(1), ..quick(name) }));
+    stage.now = stage.now + s(2);
+    for left in (0..names.len()).rev() {
+        assert!(stage.core.poll_timeout().is_some_and(|at| at <= stage.now));
+        stage.core.handle_deadlines(stage.now, 1);
+        let starting = stage.core.snapshot().iter().filter(|it| it.state() == State::Starting).count();
+        assert_eq!(starting, left);
+    }
+    assert_eq!(stage.core.poll_timeout(), None);
 }
 
 /// Everyone still gets the stop signal, and nobody survives.

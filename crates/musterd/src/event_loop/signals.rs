@@ -68,6 +68,6 @@ impl EventLoop {
     fn ask_shutdown(&mut self, received: Received) {
         let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
         info!(%signal, sender, uid = received.sender_uid, "asked to stop");
-        self.inputs.push_back(Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None });
+        self.ordered.push_back(Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None });
     }
 }

@@ -41,7 +41,8 @@ pub(super) async fn answer(
         (Err(refused), _) => *refused,
         (Ok(route), Ok(bytes)) => {
             let asker = Asker { uid, rank: shared.access.borrow().rank(uid) };
-            dispatch(&shared, &desk, route, asker, &head.headers, &bytes).await
+            let asked = Asked { shared: &shared, desk: &desk, asker, headers: &head.headers, body: &bytes };
+            asked.dispatch(route).await
         }
     };
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -85,60 +86,57 @@ fn is_large(route: &Route) -> bool {
     )
 }
 
-async fn dispatch(
-    shared: &Rc<Shared>,
-    desk: &Desk,
-    route: Route,
+/// A request that is allowed: who asks, with what, and what the answer is made of.
+struct Asked<'a> {
+    shared: &'a Rc<Shared>,
+    desk: &'a Desk,
     asker: Asker,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Answer {
-    let ticket = is_large(&route).then(|| desk.answers.take(asker, "ask for large answers")).transpose();
-    let ticket = match ticket {
-        Ok(ticket) => ticket,
-        Err(problem) => return response::problem(&problem),
-    };
-    let answered = handle(shared, desk, route, asker, headers, body).await;
-    let answer = answered.unwrap_or_else(|problem| response::problem(&problem));
-    match ticket {
-        Some(ticket) => answer.map(|body| body.with_ticket(ticket)),
-        None => answer,
-    }
+    headers: &'a HeaderMap,
+    body: &'a [u8],
 }
 
-async fn handle(
-    shared: &Rc<Shared>,
-    desk: &Desk,
-    route: Route,
-    asker: Asker,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Answer, Problem> {
-    let reader = shared.access.borrow().reader(asker.uid);
-    match route {
-        Route::Info => Ok(look::info(shared)),
-        Route::Programs { select } => look::programs(shared, select.as_deref()).await,
-        Route::Program { name } => look::program(shared, &name, reader),
-        Route::ProgramProcesses { select } => processes::processes(shared, &desk.walk, Some(&select), reader).await,
-        Route::Processes => processes::processes(shared, &desk.walk, None, reader).await,
-        Route::Logs { name, query } => logs::read(shared, (desk, asker), &name, &query),
-        Route::ClearLogs { name } => logs::clear(shared, &name).await,
-        Route::DaemonLog { query } => logs::read_daemons(shared, (desk, asker), &query),
-        Route::Stdin { name } => stdin::write(shared, &name, body).await,
-        Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
-        Route::Readyz => look::readiness(shared).await,
-        Route::Metrics => Ok(metrics::metrics(shared)),
-        Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
-        Route::Action { verb, select, wait } => action::act(shared, asker.uid, (verb, &select), wait, body).await,
-        Route::Wait { select, until, timeout } => action::wait(shared, &select, until, timeout).await,
-        Route::Why { name } => look::why(shared, &name),
-        Route::Events => {
-            let ticket = desk.listeners.take(asker, "follow the events")?;
-            Ok(events::follow(shared, headers).map(|body| body.with_ticket(ticket)))
+impl Asked<'_> {
+    async fn dispatch(self, route: Route) -> Answer {
+        let ticket = is_large(&route).then(|| self.desk.answers.take(self.asker, "ask for large answers")).transpose();
+        let ticket = match ticket {
+            Ok(ticket) => ticket,
+            Err(problem) => return response::problem(&problem),
+        };
+        let answer = self.handle(route).await.unwrap_or_else(|problem| response::problem(&problem));
+        match ticket {
+            Some(ticket) => answer.map(|body| body.with_ticket(ticket)),
+            None => answer,
         }
-        Route::Config => config::in_force(shared, reader).await,
-        Route::CheckConfig => config::check(shared).await,
-        Route::Reload { dry_run } => config::reload(shared, dry_run).await,
-        Route::Shutdown => action::shutdown(shared, body).await,
+    }
+
+    async fn handle(self, route: Route) -> Result<Answer, Problem> {
+        let Asked { shared, desk, asker, headers, body } = self;
+        let reader = shared.access.borrow().reader(asker.uid);
+        match route {
+            Route::Info => Ok(look::info(shared)),
+            Route::Programs { select } => look::programs(shared, select.as_deref()).await,
+            Route::Program { name } => look::program(shared, &name, reader),
+            Route::ProgramProcesses { select } => processes::processes(shared, &desk.walk, Some(&select), reader).await,
+            Route::Processes => processes::processes(shared, &desk.walk, None, reader).await,
+            Route::Logs { name, query } => logs::read(shared, (desk, asker), &name, &query),
+            Route::ClearLogs { name } => logs::clear(shared, &name).await,
+            Route::DaemonLog { query } => logs::read_daemons(shared, (desk, asker), &query),
+            Route::Stdin { name } => stdin::write(shared, &name, body).await,
+            Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
+            Route::Readyz => look::readiness(shared).await,
+            Route::Metrics => Ok(metrics::metrics(shared)),
+            Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
+            Route::Action { verb, select, wait } => action::act(shared, asker.uid, (verb, &select), wait, body).await,
+            Route::Wait { select, until, timeout } => action::wait(shared, &select, until, timeout).await,
+            Route::Why { name } => look::why(shared, &name),
+            Route::Events => {
+                let ticket = desk.listeners.take(asker, "follow the events")?;
+                Ok(events::follow(shared, headers).map(|body| body.with_ticket(ticket)))
+            }
+            Route::Config => config::in_force(shared, reader).await,
+            Route::CheckConfig => config::check(shared).await,
+            Route::Reload { dry_run } => config::reload(shared, dry_run).await,
+            Route::Shutdown => action::shutdown(shared, body).await,
+        }
     }
 }
