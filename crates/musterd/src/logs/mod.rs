@@ -19,7 +19,9 @@ mod files;
 pub(crate) mod follow;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod idle;
 pub(crate) mod joiner;
+mod joint;
 mod json;
 mod late;
 mod lines;
@@ -61,6 +63,7 @@ use self::console::Console;
 use self::counters::{Counters, Counts};
 use self::drain::Drains;
 use self::follow::{Follower, Hubs};
+use self::idle::OpenLine;
 use self::lines::Style;
 use self::memory::{LastLine, Memory, Wanted};
 use self::older::{FileLog, Older, Readers, Wish};
@@ -203,6 +206,10 @@ impl Logs {
             files,
             syslog: None,
             held: Vec::new(),
+            is_midline: false,
+            line: OpenLine::default(),
+            long: None,
+            is_parked: false,
             full_reads: 0,
             is_large: false,
         };
@@ -385,6 +392,11 @@ pub(crate) struct Recorder {
 impl Recorder {
     pub(crate) fn record(&self, bytes: &[u8], at: SystemTime) {
         self.memory.push(self.source, self.run, at, bytes);
+    }
+
+    /// The stream is silent in the middle of a line.
+    pub(crate) fn give_out(&self) {
+        self.memory.give_out(self.source, self.run);
     }
 
     /// The pipe has ended.
