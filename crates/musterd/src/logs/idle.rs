@@ -70,8 +70,11 @@ impl OpenLine {
         }
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.since.is_some()
+    /// Whether the stream is to be queued now: a line is open, and it is not in the queue.
+    pub(super) fn enters_queue(&mut self) -> bool {
+        let enters = self.since.is_some() && !self.is_queued;
+        self.is_queued |= enters;
+        enters
     }
 
     /// Nothing of a line waits any more.

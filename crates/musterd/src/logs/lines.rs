@@ -198,7 +198,11 @@ impl Lines {
 
     /// From now on a raw line is kept up to [`LONGEST_RAW`], or not any more.
     pub(super) fn allow_long(&mut self, is_allowed: bool) {
-        self.most = if is_allowed && matches!(self.form, Form::Raw) { LONGEST_RAW } else { LONGEST };
+        self.most = if is_allowed && self.is_raw() { LONGEST_RAW } else { LONGEST };
+    }
+
+    pub(super) fn is_raw(&self) -> bool {
+        matches!(self.form, Form::Raw)
     }
 
     /// How much is kept of a line that is not complete.
@@ -224,7 +228,7 @@ impl Lines {
     /// The rest may come later.
     pub(super) fn put_partial(&mut self, at: SystemTime, out: &mut Vec<u8>) {
         // A carriage return may belong to the end of the line; anywhere else a terminal would obey it.
-        let has_return = !matches!(self.form, Form::Raw) && self.partial.last() == Some(&b'\r');
+        let has_return = !self.is_raw() && self.partial.last() == Some(&b'\r');
         let end = self.partial.len() - usize::from(has_return);
         if end == 0 {
             return;
@@ -244,6 +248,14 @@ impl Lines {
         self.partial.extend_from_slice(&partial[end..]);
     }
 
+    /// The run has ended, but not everybody who writes to its stream: as text a line that has begun ends here.
+    pub(super) fn deliver(&mut self, at: SystemTime, out: &mut Vec<u8>) {
+        self.put_partial(at, out);
+        if matches!(self.form, Form::Text { .. }) && std::mem::take(&mut self.is_open) {
+            out.push(b'\n');
+        }
+    }
+
     /// The stream has ended: a last line without an end goes out with one.
     pub(super) fn end(&mut self, at: SystemTime, out: &mut Vec<u8>) {
         if !self.partial.is_empty() || self.is_open {
@@ -258,6 +270,8 @@ impl Lines {
     /// Appends a piece of a line, up to the line's end or a part of it.
     fn put(&mut self, line: &[u8], is_last: bool, stamp: &[u8], out: &mut Vec<u8>) {
         match &self.form {
+            // Its beginning has its newline already.
+            Form::Text { .. } if line.is_empty() && self.parts > 0 && !self.is_open => {}
             Form::Text { .. } => {
                 self.put_front(stamp, out);
                 visible::put_visible(line, out);
@@ -413,6 +427,20 @@ mod tests {
         lines.end(noon(), &mut out);
         lines.end(noon(), &mut out);
         assert_eq!(out, b"half\n");
+    }
+
+    #[test]
+    fn what_a_run_leaves_of_a_line_ends_with_it_and_what_comes_later_is_marked() {
+        for (rest, expected) in [(&b"\nnext\n"[..], ""), (b" and rest\nnext\n", "web +  and rest\n")] {
+            let (mut lines, mut out) = (lines(LineFormat::Text), Vec::new());
+            lines.push(b"last ", noon(), &mut out);
+            lines.put_partial(noon(), &mut out);
+            lines.push(b"words", noon(), &mut out);
+            lines.deliver(noon(), &mut out);
+            lines.deliver(noon(), &mut out);
+            lines.push(rest, noon(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("web | last words\n{expected}web | next\n"));
+        }
     }
 
     #[test]

@@ -359,17 +359,6 @@ impl Worker {
         self.give_out_parts(moment);
     }
 
-    /// The stream has been read. If that was the middle of a line, there is a moment at which it is given out.
-    fn await_silence(&mut self, token: u64, now: Instant) {
-        if let Some(stream) = self.streams.get_mut(&token)
-            && stream.line.is_open()
-            && !stream.line.is_queued
-        {
-            stream.line.is_queued = true;
-            self.idle.push(token, now + IDLE);
-        }
-    }
-
     /// Streams that were silent in the middle of a line give out what there is of it. What goes to files becomes chores.
     fn give_out_parts(&mut self, moment: Moment) {
         while let Some(token) = self.idle.pop_due(moment.now) {

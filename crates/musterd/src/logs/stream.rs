@@ -213,15 +213,23 @@ impl Stream {
         self.held.len().max(self.shown.as_ref().map_or(0, |shown| shown.lines.kept()))
     }
 
-    /// Before so much is taken in: a line that may become longer than 64 KiB needs a permission, as long as it is there.
-    pub(super) fn allow_long(&mut self, more: usize, permissions: &Arc<()>, most: usize) {
-        let kept = self.kept();
-        if kept + more <= LONGEST {
-            if self.long.is_some() && kept == 0 {
-                self.set_long(None);
-            }
+    /// Before these bytes are taken in: to keep more than 64 KiB of a line needs a permission, for as long as it is kept.
+    pub(super) fn allow_long(&mut self, bytes: &[u8], is_alone: bool, permissions: &Arc<()>, most: usize) {
+        let is_needed = self.kept() + bytes.len() > LONGEST && {
+            let is_raw = self.shown.as_ref().is_some_and(|shown| shown.lines.is_raw());
+            let begun = memrchr(b'\n', bytes).map_or(self.kept() + bytes.len(), |end| bytes.len() - end - 1);
+            (is_raw || !is_alone) && begun > LONGEST
+        };
+        if !is_needed {
+            self.end_long();
         } else if self.long.is_none() && Arc::strong_count(permissions) <= most {
             self.set_long(Some(Arc::clone(permissions)));
+        }
+    }
+
+    fn end_long(&mut self) {
+        if self.long.is_some() {
+            self.set_long(None);
         }
     }
 
@@ -251,7 +259,11 @@ impl Stream {
     pub(super) fn give_out(&mut self, moment: Moment, scratch: &mut Scratch) -> ForFiles {
         self.matcher.take_if(|matcher| matcher.saw_silence());
         self.recorder.give_out();
-        self.show_partial(moment.at, scratch);
+        if let Some(shown) = &mut self.shown {
+            let continuation = shown.lines.continuation(moment.at);
+            shown.lines.put_partial(moment.at, &mut scratch.lines);
+            shown.push(0, continuation, scratch);
+        }
         self.take_held()
     }
 
@@ -260,18 +272,14 @@ impl Stream {
         !self.is_parked && muster_sys::fd::readable(self.pipe.as_fd()).is_ok_and(|count| count > 0)
     }
 
-    fn show_partial(&mut self, at: SystemTime, scratch: &mut Scratch) {
-        if let Some(shown) = &mut self.shown {
-            let continuation = shown.lines.continuation(at);
-            shown.lines.put_partial(at, &mut scratch.lines);
-            shown.push(0, continuation, scratch);
-        }
-    }
-
     /// Everything that was read goes out, the beginning of a line, too. More may come. Returns what goes to files.
     pub(super) fn deliver(&mut self, moment: Moment, scratch: &mut Scratch) -> ForFiles {
         self.send_partial(moment.at);
-        self.show_partial(moment.at, scratch);
+        if let Some(shown) = &mut self.shown {
+            let continuation = shown.lines.continuation(moment.at);
+            shown.lines.deliver(moment.at, &mut scratch.lines);
+            shown.push(0, continuation, scratch);
+        }
         self.take_held()
     }
 
@@ -292,6 +300,7 @@ impl Stream {
     fn take_held(&mut self) -> ForFiles {
         let held = ForFiles { head: std::mem::take(&mut self.held), body: 0..0, is_rest: self.is_midline };
         self.is_midline |= !held.head.is_empty();
+        self.end_long();
         held
     }
 

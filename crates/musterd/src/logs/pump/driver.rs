@@ -20,6 +20,7 @@ use tracing::{error, warn};
 use super::super::Consoles;
 use super::super::backlog::{Backlog, Origin, Waiting};
 use super::super::file::{Left, LogFile, Piece};
+use super::super::idle::IDLE;
 use super::super::late::Ticket;
 use super::super::pace::GATHERING;
 use super::super::stream::{ForFiles, Moment};
@@ -282,26 +283,27 @@ impl Driver {
     fn take_in(&mut self, token: u64, read: &[u8], moment: Moment) -> Flow<()> {
         let worker = &mut **self;
         let Some(stream) = worker.streams.get_mut(&token) else { return Ok(()) };
-        stream.allow_long(read.len(), &worker.long_lines, LONG_LINES);
+        let is_alone = worker.files.are_of_one_stream(&stream.files);
+        stream.allow_long(read, is_alone, &worker.long_lines, LONG_LINES);
         let passed = stream.take(read, moment, &mut worker.scratch);
         worker.pace.has_read(read.len());
         if stream.is_busy(read.len()) && worker.large_pipes < LARGE_PIPES && stream.enlarge() {
             worker.large_pipes += 1;
         }
         let bytes = passed.as_deref().unwrap_or(read);
-        let ForFiles { head, body, is_rest } = stream.cut(bytes, worker.files.are_of_one_stream(&stream.files));
+        let ForFiles { head, body, is_rest } = stream.cut(bytes, is_alone);
+        if stream.line.enters_queue() {
+            worker.idle.push(token, moment.now + IDLE);
+        }
         if !head.is_empty() || !body.is_empty() {
             let (files, origin) = (Arc::clone(&stream.files), stream.origin.clone());
             let writer = Writer { token, is_rest, origin };
-            self.await_silence(token, moment.now);
             self.write_to_all(&files, [&head, &bytes[body]], &writer, moment.now)?;
             if head.capacity() > 0
                 && let Some(stream) = self.streams.get_mut(&token)
             {
                 stream.reuse(head);
             }
-        } else {
-            self.await_silence(token, moment.now);
         }
         if let Some(passed) = passed {
             self.scratch.put_passed(passed);
