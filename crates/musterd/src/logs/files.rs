@@ -19,6 +19,8 @@ pub(super) struct Files {
     files: HashMap<PathBuf, Shared>,
     /// Whether there may be late ones.
     has_late: bool,
+    /// How many files more than one stream writes to.
+    of_several: usize,
     compressor: Arc<Compressor>,
 }
 
@@ -48,6 +50,7 @@ impl Files {
             || Shared { place: Place::Here(Box::new(LogFile::at(path, policy, compressor))), streams: 0, open: None };
         let shared = self.files.entry(path.to_owned()).or_insert_with(open);
         shared.streams += 1;
+        self.of_several += usize::from(shared.streams == 2);
         if let Place::Late(backlog) = &shared.place {
             backlog.leave(false);
         }
@@ -58,6 +61,7 @@ impl Files {
     pub(super) fn detach(&mut self, path: &Path) -> Option<Box<LogFile>> {
         let shared = self.files.get_mut(path)?;
         shared.streams -= 1;
+        self.of_several -= usize::from(shared.streams == 1);
         if shared.streams > 0 {
             return None;
         }
@@ -83,7 +87,8 @@ impl Files {
 
     /// Whether one stream alone writes to each of these.
     pub(super) fn are_of_one_stream(&self, paths: &[PathBuf]) -> bool {
-        paths.iter().all(|path| self.files.get(path).is_none_or(|shared| shared.streams == 1))
+        let is_of_one = |path: &PathBuf| self.files.get(path).is_none_or(|shared| shared.streams == 1);
+        self.of_several == 0 || paths.iter().all(is_of_one)
     }
 
     /// A stream is about to write these bytes, which may be the rest of a line that it began. Gives them as they follow what
@@ -235,5 +240,7 @@ mod tests {
         }
         let expected = "half a line\nbegun\none\ntwo\nalso\nthree\n more\nfour\n";
         assert_eq!(String::from_utf8(text.concat()).unwrap(), expected);
+        assert!(files.detach(path).is_none());
+        assert!(files.are_of_one_stream(&[path.to_owned()]));
     }
 }
