@@ -57,6 +57,14 @@ fn a_run_is_running_when_it_says_so_and_not_before() {
 }
 
 #[test]
+fn a_prompt_without_a_newline_is_matched_beside_a_busy_program() {
+    let programs = shell("repl", "printf \"starting\\nready> \"; sleep 1000", "ready = { log = \"^ready> $\" }")
+        + &shell("busy", "while :; do echo busy; sleep 0.02; done", "");
+    let daemon = Setting::supervising(programs).start();
+    assert_eq!(daemon.wait_for_state("repl", "RUNNING")["ready"], true);
+}
+
+#[test]
 fn systemd_notify_is_understood() {
     if !has_systemd_notify() {
         return;

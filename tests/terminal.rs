@@ -217,3 +217,18 @@ fn every_command_of_musterctl_works_at_a_terminal() {
     daemon.wait();
     daemon.assert_nothing_is_left();
 }
+
+#[test]
+fn a_follower_sees_a_prompt_and_progress_beside_a_busy_stream() {
+    let script = "(while :; do echo busy >&2; sleep 0.02; done) & printf \"name? \"; until [ -e {here}/go ]; do sleep 0.02; \
+                  done; echo; i=0; while :; do i=$((i+1)); printf \"$i%%\\r\"; sleep 0.05; done";
+    let script = script.replace('$', "$$");
+    let program = format!("[program.repl]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", '''{script}''']\n");
+    let daemon = Setting::supervising(program).start();
+    daemon.wait_for_running("repl");
+    let session = Session::start(&daemon.ctl_command(&["logs", "-f", "repl", "--stdout"]));
+    session.terminal.shows("name? ");
+    fs::write(daemon.path("go"), "").expect("the directory is ours");
+    session.terminal.shows("1%");
+    session.terminal.shows("30%");
+}

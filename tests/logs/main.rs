@@ -9,6 +9,7 @@ mod bytes;
 mod delivery;
 mod formats;
 mod overflow;
+mod parts;
 mod rotation;
 mod syslog;
 

@@ -26,6 +26,32 @@ fn following_goes_on_across_restarts_and_rotations() {
 }
 
 #[test]
+fn the_beginning_of_a_line_is_followed_beside_a_busy_stream_and_by_who_comes_later() {
+    let write = "printf \"name? \"; until [ -e {here}/go ]; do echo busy >&2; sleep 0.02; done; echo hello; printf last; \
+                 while :; do echo busy >&2; sleep 0.02; done";
+    let daemon = Setting::supervising(script("web", write, "startsecs = 0")).start();
+    daemon.wait_for_running("web");
+    let follow = || Stream::of(&daemon, "/v1/programs/web/logs?stream=stdout&follow=true&format=json");
+    let part = |stream: &mut Stream| loop {
+        let entry = stream.entry().expect("it goes on");
+        if entry["kind"] == "line" {
+            return (entry["line"].as_str().expect("text").to_owned(), entry["ended"] == true);
+        }
+    };
+    let mut stream = follow();
+    assert_eq!(part(&mut stream), ("name? ".to_owned(), false));
+    let mut later = follow();
+    assert_eq!(part(&mut later), ("name? ".to_owned(), false));
+    std::fs::write(daemon.path("go"), "").expect("the directory is ours");
+    for mut stream in [stream, later] {
+        assert_eq!(part(&mut stream), ("hello".to_owned(), true));
+        assert_eq!(part(&mut stream), ("last".to_owned(), false));
+    }
+    let history = daemon.client.get("/v1/programs/web/logs?stream=stdout&format=json").body;
+    assert!(history.contains("\"line\":\"name? hello\""), "what was given out in parts is one line: {history}");
+}
+
+#[test]
 fn who_follows_gets_the_last_words_and_a_proper_end() {
     let program = script("web", "trap \"echo last words; exit\" TERM; while :; do sleep 0.01; done", "startsecs = 0");
     let mut daemon = Setting::supervising(program).start();

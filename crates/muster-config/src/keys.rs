@@ -643,7 +643,8 @@ pub static KEYS: &[Key] = &[
         "log",
         "text",
         "",
-        "a line of its output that matches this regular expression, anywhere in the line",
+        "a line of its output that matches this regular expression, anywhere in the line; a line without its end, such as a \
+         prompt, is matched after 200 ms of silence",
         Reader::Ready(ReadyDraft::log),
     ),
     key(
@@ -782,7 +783,8 @@ pub static KEYS: &[Key] = &[
         "word, path or list",
         "\"console\"",
         "`console` (captured, to the daemon's own stdout with the name in front), `syslog` (a message a line), `none`, \
-         `inherit` (the daemon's descriptor itself), a path, or a list of console, syslog and paths",
+         `inherit` (the daemon's descriptor itself), a path, or a list of console, syslog and paths; a file that only this \
+         stream writes gets every byte at once, one that several share gets whole lines",
         Reader::Logs(OutputDraft::stdout),
     ),
     key(
@@ -799,7 +801,8 @@ pub static KEYS: &[Key] = &[
         "word",
         "\"text\"",
         "how lines look on the console: `text` (`web | line`), `json` (an object a line, a line that is one itself is \
-         nested), `raw` (the bytes, line by line)",
+         nested), `raw` (the bytes, line by line); the beginning of a line is shown after 200 ms of silence, as `json` with \
+         its number in `part` and the end marked by `last`",
         Reader::Logs(OutputDraft::format),
     )
     .shaped(Shape::Words(&["text", "json", "raw"])),
@@ -816,7 +819,7 @@ pub static KEYS: &[Key] = &[
         "max_size",
         "size",
         "\"50MB\"",
-        "a file that gets larger is rotated, at the end of a line; 0 is never",
+        "a file that gets larger is rotated, at the end of the line that reaches this size; 0 is never",
         Reader::Logs(OutputDraft::max_size),
     ),
     key(

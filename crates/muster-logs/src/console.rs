@@ -190,10 +190,11 @@ impl Console {
         }
     }
 
-    /// Queues whole lines of a program, and leaves an empty buffer for the next. Never waits for the reader.
-    pub(super) fn push(&self, lane: LaneId, lines: &mut Vec<u8>, count: u64) {
+    /// Queues whole lines of a program, or the beginning or the rest of one ([`Queue::push`]), and leaves an empty buffer for
+    /// the next. Never waits for the reader.
+    pub(super) fn push(&self, lane: LaneId, lines: &mut Vec<u8>, count: u64, continuation: Option<Vec<u8>>) {
         let mut state = self.shared.lock();
-        state.queue.push(lane, lines, count);
+        state.queue.push(lane, lines, count, continuation);
         self.shared.ring(&state);
     }
 
@@ -288,7 +289,7 @@ impl Own {
 impl State {
     fn push_own(&mut self, lines: &[u8]) {
         let count = memchr::memchr_iter(b'\n', lines).count() as u64;
-        self.queue.push(OWN, &mut lines.to_vec(), count);
+        self.queue.push(OWN, &mut lines.to_vec(), count, None);
     }
 
     fn let_own_go(&mut self, over: u64) {

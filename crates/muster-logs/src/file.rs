@@ -3,8 +3,8 @@
 //! Opened when a stream is attached to it, and opened again after an error, at most once a second. A file that cannot be
 //! written loses bytes and never stops the program: what was lost is counted, and told when it begins, once a minute, and
 //! when it is over. One that is not safe to use is refused, and its lines are given back to be shown elsewhere. A file that
-//! somebody else has moved, removed or emptied is noticed within a second of writing. It is rotated at the end of a line;
-//! [`rotate`](super::rotate) has the names.
+//! somebody else has moved, removed or emptied is noticed within a second of writing. It is rotated at the end of a line, and
+//! opened anew there, or after a second; [`rotate`](super::rotate) has the names.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -53,6 +53,8 @@ pub(super) struct LogFile {
     told_at: Option<Instant>,
     untold: (u64, u64),
     rotate_not_before: Option<Instant>,
+    /// It is to be opened anew at the end of the line that is being written, or at this time.
+    reopen_by: Option<Instant>,
     /// What was written last, and what was lost last, was the end of a line.
     ends_line: bool,
 }
@@ -89,6 +91,7 @@ impl LogFile {
             told_at: None,
             untold: (0, 0),
             rotate_not_before: None,
+            reopen_by: None,
             ends_line: true,
         }
     }
@@ -111,10 +114,19 @@ impl LogFile {
 
     /// Lets go of the file that is open; the next bytes open it anew.
     pub(super) fn reopen(&mut self, now: Instant) {
-        self.open = None;
+        self.let_go(now);
         self.refused_until = self.refused_until.map(|_| now);
         if let Some(loss) = &mut self.loss {
             loss.retry_at = now;
+        }
+    }
+
+    /// Lets go of the file, or of its unfinished line first: no line is torn if its rest comes soon.
+    fn let_go(&mut self, now: Instant) {
+        if self.ends_line {
+            self.open = None;
+        } else {
+            self.reopen_by.get_or_insert(now + RETRY);
         }
     }
 
@@ -183,6 +195,9 @@ impl LogFile {
 
     /// Writes what goes into the current file, and rotates it when it is full.
     fn append_some(&mut self, rest: &mut &[u8], now: Instant) -> io::Result<()> {
+        if self.reopen_by.is_some_and(|by| self.ends_line || now >= by) {
+            self.open = None;
+        }
         self.look_from_outside(now);
         self.open_if_closed(now)?;
         if self.loss.is_some() && !self.ends_line {
@@ -211,6 +226,7 @@ impl LogFile {
             return Ok(());
         }
         self.open = Some(Open::new(&self.names, now)?);
+        self.reopen_by = None;
         if self.refused_until.take().is_some() && self.refusals.is_told {
             info!(file = %self.names.path.display(), "a log file that was refused is used again");
         }
@@ -220,6 +236,9 @@ impl LogFile {
     /// How many of these bytes go into the current file, and whether the next file follows.
     fn cut(&self, bytes: &[u8], now: Instant) -> (usize, bool) {
         let Some(open) = &self.open else { return (bytes.len(), false) };
+        if self.reopen_by.is_some() {
+            return (memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1), false);
+        }
         let limit = self.names.policy.rotation.max_size;
         let room = usize::try_from(limit.saturating_sub(open.size)).unwrap_or(usize::MAX);
         let is_held_back = self.rotate_not_before.is_some_and(|at| now < at);
@@ -258,7 +277,7 @@ impl LogFile {
     /// Somebody may have moved the file away, or emptied it. One look a second, and none while nothing is written.
     fn look_from_outside(&mut self, now: Instant) {
         let Some(open) = &mut self.open else { return };
-        if !open.opened.is_regular || now < open.looked_at + RETRY {
+        if !open.opened.is_regular || now < open.looked_at + RETRY || self.reopen_by.is_some() {
             return;
         }
         open.looked_at = now;
@@ -268,7 +287,7 @@ impl LogFile {
             }
             _ => {
                 info!(file = %self.names.path.display(), "a log file was moved or removed, it is opened anew");
-                self.open = None;
+                self.let_go(now);
             }
         }
     }

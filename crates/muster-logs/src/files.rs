@@ -19,6 +19,8 @@ pub(super) struct Files {
     files: HashMap<PathBuf, Shared>,
     /// Whether there may be late ones.
     has_late: bool,
+    /// How many files more than one stream writes to.
+    of_several: usize,
     compressor: Arc<Compressor>,
 }
 
@@ -26,6 +28,8 @@ pub(super) struct Files {
 struct Shared {
     place: Place,
     streams: usize,
+    /// The stream that wrote last, if that was not the end of a line.
+    open: Option<u64>,
 }
 
 /// Where a file is.
@@ -42,9 +46,11 @@ impl Files {
     /// One more stream writes to this file.
     pub(super) fn attach(&mut self, path: &Path, policy: FilePolicy) {
         let compressor = &self.compressor;
-        let open = || Shared { place: Place::Here(Box::new(LogFile::at(path, policy, compressor))), streams: 0 };
+        let open =
+            || Shared { place: Place::Here(Box::new(LogFile::at(path, policy, compressor))), streams: 0, open: None };
         let shared = self.files.entry(path.to_owned()).or_insert_with(open);
         shared.streams += 1;
+        self.of_several += usize::from(shared.streams == 2);
         if let Place::Late(backlog) = &shared.place {
             backlog.leave(false);
         }
@@ -55,6 +61,7 @@ impl Files {
     pub(super) fn detach(&mut self, path: &Path) -> Option<Box<LogFile>> {
         let shared = self.files.get_mut(path)?;
         shared.streams -= 1;
+        self.of_several -= usize::from(shared.streams == 1);
         if shared.streams > 0 {
             return None;
         }
@@ -76,6 +83,34 @@ impl Files {
             Place::Here(file) => Some(file),
             Place::Lent | Place::Late(_) => None,
         }
+    }
+
+    /// Whether one stream alone writes to each of these.
+    pub(super) fn are_of_one_stream(&self, paths: &[PathBuf]) -> bool {
+        let is_of_one = |path: &PathBuf| self.files.get(path).is_none_or(|shared| shared.streams == 1);
+        self.of_several == 0 || paths.iter().all(is_of_one)
+    }
+
+    /// A stream is about to write these bytes, which may be the rest of a line that it began. Gives them as they follow what
+    /// the file was given before: where that was the beginning of another stream's line, a newline comes first, and the
+    /// newline of a line that was broken so is left out.
+    pub(super) fn join<'a>(
+        &mut self,
+        path: &Path,
+        stream: u64,
+        is_rest: bool,
+        [mut first, mut second]: [&'a [u8]; 2],
+    ) -> [&'a [u8]; 3] {
+        let Some(shared) = self.files.get_mut(path) else { return [b"", first, second] };
+        let is_own = shared.open == Some(stream);
+        if is_rest && !is_own {
+            let start = if first.is_empty() { &mut second } else { &mut first };
+            *start = start.strip_prefix(b"\n").unwrap_or(start);
+        }
+        let Some(last) = second.last().or(first.last()) else { return [b"", first, second] };
+        let breaks_line = shared.open.is_some() && !is_own;
+        shared.open = (*last != b'\n').then_some(stream);
+        [if breaks_line { b"\n" } else { b"" }, first, second]
     }
 
     /// Lends a file to be written to, unless it is late.
@@ -172,5 +207,40 @@ impl Shared {
         {
             self.place = Place::Here(file);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use muster_spec::Rotation;
+
+    #[test]
+    fn lines_of_streams_that_share_a_file_stay_apart() {
+        let (mut files, path) = (Files::default(), Path::new("/nowhere"));
+        let policy = FilePolicy::from(Rotation { max_size: 0, max_files: 1, compress: false });
+        files.attach(path, policy);
+        assert!(files.are_of_one_stream(&[path.to_owned()]));
+        files.attach(path, policy);
+        assert!(!files.are_of_one_stream(&[path.to_owned()]));
+        let steps: [(u64, bool, [&str; 2]); 9] = [
+            (1, false, ["", "half"]),
+            (1, true, [" a line\n", "begun"]),
+            (2, false, ["", "one\n"]),
+            (1, true, ["", "\n"]),
+            (2, false, ["", "two"]),
+            (1, false, ["", "also"]),
+            (2, true, ["", "\nthree\n"]),
+            (1, true, [" more\n", ""]),
+            (2, false, ["", "four\n"]),
+        ];
+        let mut text = Vec::new();
+        for (stream, is_rest, pieces) in steps {
+            text.push(files.join(path, stream, is_rest, pieces.map(str::as_bytes)).concat());
+        }
+        let expected = "half a line\nbegun\none\ntwo\nalso\nthree\n more\nfour\n";
+        assert_eq!(String::from_utf8(text.concat()).unwrap(), expected);
+        assert!(files.detach(path).is_none());
+        assert!(files.are_of_one_stream(&[path.to_owned()]));
     }
 }

@@ -23,6 +23,9 @@ pub fn log_lines(bytes: &[u8]) {
     let (mut out, mut count) = (Vec::new(), 0);
     for piece in bytes.chunks(usize::from(*cut) + 1) {
         count += lines.push(piece, SystemTime::UNIX_EPOCH, &mut out);
+        if choice & 0x20 != 0 {
+            lines.put_partial(SystemTime::UNIX_EPOCH, &mut out);
+        }
     }
     lines.end(SystemTime::UNIX_EPOCH, &mut out);
     assert_eq!(count, memchr::memchr_iter(b'\n', bytes).count() as u64);

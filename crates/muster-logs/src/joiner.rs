@@ -1,7 +1,8 @@
 //! Pieces of output back into lines, for those who read what is remembered.
 //!
 //! A line comes out when it is complete, with the time at which its end was read, so the lines of a stream are in the order
-//! of their times. What a reader came too late to see the beginning of is left out up to the next newline. Bytes are never
+//! of their times. One whose stream is silent is handed out as far as it is there, and its rest, which may be empty, when
+//! it comes. What a reader came too late to see the beginning of is left out up to the next newline. Bytes are never
 //! changed. A line that does not end comes out in parts of [`LONGEST`] bytes. The console has its own: `lines.rs`.
 
 use memchr::memchr;
@@ -71,6 +72,16 @@ impl Joiner {
     pub fn finish(&mut self, out: &mut dyn FnMut(Line<'_>)) {
         self.finish_one(Source::Stdout, out);
         self.finish_one(Source::Stderr, out);
+    }
+
+    /// The stream is silent: hands out what there is of its line, as a part. Its rest comes later.
+    pub(crate) fn give_out(&mut self, source: Source, out: &mut dyn FnMut(Line<'_>)) {
+        if let Some(open) = &mut self.open[source as usize]
+            && !open.text.is_empty()
+        {
+            out(Line { source, run: open.run, at: open.at, text: &open.text, is_ended: false });
+            open.text.clear();
+        }
     }
 
     fn finish_one(&mut self, source: Source, out: &mut dyn FnMut(Line<'_>)) {
@@ -152,6 +163,25 @@ mod tests {
             (Stderr, 1, false, "or\n"),
         ];
         assert_eq!(joined(&pieces), ["one|", "two|", "|", "error|", "end+"]);
+    }
+
+    #[test]
+    fn the_line_of_a_silent_stream_comes_out_in_parts() {
+        let (mut joiner, mut found) = (Joiner::default(), Vec::new());
+        let mut put = |line: Line<'_>| found.push((String::from_utf8_lossy(line.text).into_owned(), line.is_ended));
+        joiner.give_out(Stdout, &mut put);
+        joiner.push(&piece(Stdout, 1, true), b"one\nhalf", &mut put);
+        joiner.push(&piece(Stderr, 1, true), b"prompt> ", &mut put);
+        for _ in 0..2 {
+            joiner.give_out(Stdout, &mut put);
+        }
+        joiner.push(&piece(Stdout, 1, false), b" a line\nnext", &mut put);
+        joiner.give_out(Stdout, &mut put);
+        joiner.push(&piece(Stdout, 1, false), b"\n", &mut put);
+        joiner.finish(&mut put);
+        let expected =
+            [("one", true), ("half", false), (" a line", true), ("next", false), ("", true), ("prompt> ", false)];
+        assert_eq!(found, expected.map(|(text, is_ended)| (text.to_owned(), is_ended)));
     }
 
     #[test]

@@ -21,7 +21,9 @@ mod files;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod idle;
 mod joiner;
+mod joint;
 mod json;
 mod late;
 mod lines;
@@ -62,6 +64,8 @@ use self::backlog::Origin;
 use self::counters::Counters;
 use self::drain::Drains;
 use self::follow::Hubs;
+use self::follow::{Follower, Hubs};
+use self::idle::OpenLine;
 use self::lines::Style;
 use self::older::{FileLog, Readers};
 use self::policy::{FilePolicy, is_own_output};
@@ -218,6 +222,10 @@ impl Logs {
             files,
             syslog: None,
             held: Vec::new(),
+            is_midline: false,
+            line: OpenLine::default(),
+            long: None,
+            is_parked: false,
             full_reads: 0,
             is_large: false,
         };
@@ -410,6 +418,11 @@ impl Recorder {
     /// Keeps what was written at this time.
     pub fn record(&self, bytes: &[u8], at: SystemTime) {
         self.memory.push(self.source, self.run, at, bytes);
+    }
+
+    /// The stream is silent in the middle of a line.
+    pub(crate) fn give_out(&self) {
+        self.memory.give_out(self.source, self.run);
     }
 
     /// The pipe has ended.

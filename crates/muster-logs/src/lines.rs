@@ -1,8 +1,10 @@
 //! Bytes into whole lines as the console shows them: `web | line`, an object a line, or the bytes themselves.
 //!
 //! A line is passed on when it is complete, so that lines of several programs never mix. Of a line that does not end, at
-//! most [`LONGEST`] bytes are kept: it goes out in parts, and the parts after the first are marked (`web + rest`, or
-//! `"part":2`). As text, a line keeps its colours and nothing else that a terminal would obey ([`visible`]): it could
+//! most [`LONGEST`] bytes are kept ([`LONGEST_RAW`] of raw ones): it goes out in parts, and the parts after the first are
+//! marked (`web + rest`, or `"part":2`). The beginning of a line whose stream is silent is given out, too: as text and raw
+//! without a newline, so that the rest can follow it ([`Lines::continuation`] is for where something else came between).
+//! As text, a line keeps its colours and nothing else that a terminal would obey ([`visible`]): it could
 //! forge or hide other programs' lines. Raw bytes are never changed; what JSON cannot hold is in [`json`](super::json).
 
 use std::ops::Range;
@@ -19,6 +21,9 @@ use super::json;
 /// The longest line, in bytes, that goes out in one piece.
 pub(super) const LONGEST: usize = 64 * 1024;
 
+/// The longest piece of a raw line, which nothing can mark as one, and of a line in a file that several streams write.
+pub(super) const LONGEST_RAW: usize = 1024 * 1024;
+
 /// The lines of one stream of one run.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -26,6 +31,10 @@ pub(super) struct Lines {
     partial: Vec<u8>,
     /// How many parts of the line that is not complete have gone out.
     parts: u64,
+    /// The last of them had no newline: what follows belongs behind it.
+    is_open: bool,
+    /// How much of a line is kept.
+    most: usize,
 }
 
 /// What is put around a line.
@@ -52,7 +61,7 @@ impl Style {
             LineFormat::Json => Form::Json { head: json::head(name, source, run) },
             LineFormat::Raw => Form::Raw,
         };
-        Lines { form, partial: Vec::new(), parts: 0 }
+        Lines { form, partial: Vec::new(), parts: 0, is_open: false, most: LONGEST }
     }
 }
 
@@ -123,7 +132,11 @@ impl Lines {
             match &self.form {
                 // Nearly all lines of a program that writes much.
                 Form::Text { prefix, .. }
-                    if is_plain && self.partial.is_empty() && self.parts == 0 && end - start <= LONGEST =>
+                    if is_plain
+                        && self.partial.is_empty()
+                        && self.parts == 0
+                        && !self.is_open
+                        && end - start <= LONGEST =>
                 {
                     out.extend_from_slice(&stamp);
                     prefix.put(out);
@@ -145,6 +158,10 @@ impl Lines {
         if !lines.is_empty() {
             out.append(&mut self.partial);
             out.extend_from_slice(lines);
+            self.is_open = false;
+            if self.partial.capacity() > LONGEST {
+                self.partial = Vec::new();
+            }
         }
         self.keep(rest, &[], out);
         memchr_iter(b'\n', lines).count() as u64
@@ -153,53 +170,133 @@ impl Lines {
     /// What was kept and what ends it are a line.
     fn put_rest(&mut self, end: &[u8], stamp: &[u8], out: &mut Vec<u8>) {
         if self.partial.is_empty() && end.len() <= LONGEST {
-            put(&self.form, end, part(self.parts, true), stamp, out);
+            self.put(end, true, stamp, out);
         } else {
             self.keep(end, stamp, out);
-            put(&self.form, &self.partial, part(self.parts, true), stamp, out);
-            self.partial.clear();
+            let mut partial = std::mem::take(&mut self.partial);
+            self.put(&partial, true, stamp, out);
+            partial.clear();
+            self.partial = partial;
         }
         self.parts = 0;
     }
 
     /// Keeps the beginning of a line, and passes it on in parts once it is too long to be kept.
     fn keep(&mut self, mut bytes: &[u8], stamp: &[u8], out: &mut Vec<u8>) {
-        while self.partial.len() + bytes.len() > LONGEST {
-            let (fits, rest) = bytes.split_at(LONGEST - self.partial.len());
+        while self.partial.len() + bytes.len() > self.most {
+            let (fits, rest) = bytes.split_at(self.most.saturating_sub(self.partial.len()));
             self.partial.extend_from_slice(fits);
-            self.put_part(stamp, out);
+            let mut partial = std::mem::take(&mut self.partial);
+            self.put(&partial, false, stamp, out);
+            self.parts += 1;
+            partial.clear();
+            self.partial = partial;
             bytes = rest;
         }
         self.partial.extend_from_slice(bytes);
     }
 
-    /// What there is of a line that is not complete goes out, marked as a part of it. The rest may come later.
+    /// From now on a raw line is kept up to [`LONGEST_RAW`], or not any more.
+    pub(super) fn allow_long(&mut self, is_allowed: bool) {
+        self.most = if is_allowed && self.is_raw() { LONGEST_RAW } else { LONGEST };
+    }
+
+    pub(super) fn is_raw(&self) -> bool {
+        matches!(self.form, Form::Raw)
+    }
+
+    /// How much is kept of a line that is not complete.
+    pub(super) fn kept(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// What stands before the rest of a line where it cannot stand behind its beginning, which was given out: something
+    /// else was written meanwhile. `None` where what comes next begins a line.
+    pub(super) fn continuation(&self, at: SystemTime) -> Option<Vec<u8>> {
+        if !self.is_open {
+            return None;
+        }
+        let mut front = Vec::new();
+        if let Form::Text { prefix, .. } = &self.form {
+            front = self.stamp(at);
+            prefix.put_continued(&mut front);
+        }
+        Some(front)
+    }
+
+    /// What there is of a line that is not complete goes out: as JSON marked as a part of it, otherwise without a newline.
+    /// The rest may come later.
     pub(super) fn put_partial(&mut self, at: SystemTime, out: &mut Vec<u8>) {
-        if !self.partial.is_empty() {
-            let stamp = self.stamp(at);
-            self.put_part(&stamp, out);
+        // A carriage return may belong to the end of the line; anywhere else a terminal would obey it.
+        let has_return = !self.is_raw() && self.partial.last() == Some(&b'\r');
+        let end = self.partial.len() - usize::from(has_return);
+        if end == 0 {
+            return;
+        }
+        let stamp = self.stamp(at);
+        let partial = std::mem::take(&mut self.partial);
+        let line = &partial[..end];
+        match &self.form {
+            Form::Text { .. } => {
+                self.put_front(&stamp, out);
+                visible::put_visible(line, out);
+                self.is_open = true;
+            }
+            Form::Json { .. } | Form::Raw => self.put(line, false, &stamp, out),
+        }
+        self.parts += 1;
+        self.partial.extend_from_slice(&partial[end..]);
+    }
+
+    /// The run has ended, but not everybody who writes to its stream: as text a line that has begun ends here.
+    pub(super) fn deliver(&mut self, at: SystemTime, out: &mut Vec<u8>) {
+        self.put_partial(at, out);
+        if matches!(self.form, Form::Text { .. }) && std::mem::take(&mut self.is_open) {
+            out.push(b'\n');
         }
     }
 
     /// The stream has ended: a last line without an end goes out with one.
     pub(super) fn end(&mut self, at: SystemTime, out: &mut Vec<u8>) {
-        let is_open = !self.partial.is_empty() || self.parts > 0;
-        if !self.partial.is_empty() {
+        if !self.partial.is_empty() || self.is_open {
             let stamp = self.stamp(at);
             self.put_rest(&[], &stamp, out);
-        }
-        if is_open && matches!(self.form, Form::Raw) {
-            out.push(b'\n');
         }
         self.parts = 0;
         // A single line can be large, and the next stream has its own.
         self.partial = Vec::new();
     }
 
-    fn put_part(&mut self, stamp: &[u8], out: &mut Vec<u8>) {
-        put(&self.form, &self.partial, part(self.parts, false), stamp, out);
-        self.partial.clear();
-        self.parts += 1;
+    /// Appends a piece of a line, up to the line's end or a part of it.
+    fn put(&mut self, line: &[u8], is_last: bool, stamp: &[u8], out: &mut Vec<u8>) {
+        match &self.form {
+            // Its beginning has its newline already.
+            Form::Text { .. } if line.is_empty() && self.parts > 0 && !self.is_open => {}
+            Form::Text { .. } => {
+                self.put_front(stamp, out);
+                visible::put_visible(line, out);
+                out.push(b'\n');
+                self.is_open = false;
+            }
+            Form::Json { head } => json::put(head, line, part(self.parts, is_last), stamp, out),
+            Form::Raw => {
+                out.extend_from_slice(line);
+                if is_last {
+                    out.push(b'\n');
+                }
+                self.is_open = !is_last;
+            }
+        }
+    }
+
+    /// What stands before a piece of text, unless it follows one without a newline.
+    fn put_front(&self, stamp: &[u8], out: &mut Vec<u8>) {
+        if let Form::Text { prefix, .. } = &self.form
+            && !self.is_open
+        {
+            out.extend_from_slice(stamp);
+            if self.parts > 0 { prefix.put_continued(out) } else { prefix.put(out) }
+        }
     }
 
     /// The time as it is written in front of a line, and nothing where none is.
@@ -225,23 +322,6 @@ pub(super) struct Part {
 
 fn part(parts_before: u64, is_last: bool) -> Option<Part> {
     (parts_before > 0 || !is_last).then_some(Part { number: parts_before + 1, is_last })
-}
-
-fn put(form: &Form, line: &[u8], part: Option<Part>, stamp: &[u8], out: &mut Vec<u8>) {
-    match form {
-        Form::Text { prefix, .. } => {
-            out.extend_from_slice(stamp);
-            match part {
-                Some(part) if part.number > 1 => prefix.put_continued(out),
-                _ => prefix.put(out),
-            }
-            visible::put_visible(line, out);
-            out.push(b'\n');
-        }
-        Form::Json { head } => json::put(head, line, part, stamp, out),
-        // Its end is put by who knows that it is there.
-        Form::Raw => out.extend_from_slice(line),
-    }
 }
 
 #[cfg(test)]
@@ -321,19 +401,64 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_of_a_line_can_go_out_and_the_rest_is_marked() {
-        let (mut lines, mut out) = (lines(LineFormat::Text), Vec::new());
-        lines.push(b"half", noon(), &mut out);
+    fn the_beginning_of_a_line_can_go_out_and_the_rest_follows_it() {
+        for (format, continuation) in [(LineFormat::Text, "web + "), (LineFormat::Raw, "")] {
+            let (mut lines, mut out) = (lines(format), Vec::new());
+            lines.push(b"half", noon(), &mut out);
+            assert_eq!(lines.continuation(noon()), None);
+            lines.put_partial(noon(), &mut out);
+            lines.put_partial(noon(), &mut out);
+            assert_eq!(lines.continuation(noon()).as_deref(), Some(continuation.as_bytes()));
+            assert_eq!(lines.push(b" and", noon(), &mut out) + lines.push(b" rest\nnext\n", noon(), &mut out), 2);
+            assert_eq!(lines.continuation(noon()), None);
+            let front = if format == LineFormat::Raw { "" } else { "web | " };
+            assert_eq!(String::from_utf8(out).unwrap(), format!("{front}half and rest\n{front}next\n"));
+        }
+        let (mut lines, mut out) = (super::tests::lines(LineFormat::Text), Vec::new());
+        lines.push(b"10%\r", noon(), &mut out);
         lines.put_partial(noon(), &mut out);
+        lines.push(b"20%\r", noon(), &mut out);
         lines.put_partial(noon(), &mut out);
-        lines.push(b" and rest\nnext\n", noon(), &mut out);
-        assert_eq!(out, b"web | half\nweb +  and rest\nweb | next\n");
+        lines.push(b"\n", noon(), &mut out);
+        assert_eq!(out, b"web | 10%\\r20%\r\n", "no terminal obeys it");
         let (mut lines, mut out) = (super::tests::lines(LineFormat::Raw), Vec::new());
         lines.push(b"half", noon(), &mut out);
         lines.put_partial(noon(), &mut out);
         lines.end(noon(), &mut out);
         lines.end(noon(), &mut out);
         assert_eq!(out, b"half\n");
+    }
+
+    #[test]
+    fn what_a_run_leaves_of_a_line_ends_with_it_and_what_comes_later_is_marked() {
+        for (rest, expected) in [(&b"\nnext\n"[..], ""), (b" and rest\nnext\n", "web +  and rest\n")] {
+            let (mut lines, mut out) = (lines(LineFormat::Text), Vec::new());
+            lines.push(b"last ", noon(), &mut out);
+            lines.put_partial(noon(), &mut out);
+            lines.push(b"words", noon(), &mut out);
+            lines.deliver(noon(), &mut out);
+            lines.deliver(noon(), &mut out);
+            lines.push(rest, noon(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("web | last words\n{expected}web | next\n"));
+        }
+    }
+
+    #[test]
+    fn a_raw_line_is_longer_where_that_is_allowed_and_its_late_newline_makes_no_empty_line() {
+        let long = vec![b'x'; LONGEST_RAW];
+        let (mut lines, mut out) = (lines(LineFormat::Raw), Vec::new());
+        lines.allow_long(true);
+        lines.push(&long, noon(), &mut out);
+        assert_eq!(out, b"");
+        lines.push(b"y", noon(), &mut out);
+        assert!(out == long && lines.kept() == 1);
+        lines.push(b"\n", noon(), &mut out);
+        lines.end(noon(), &mut out);
+        assert!(out.ends_with(b"xy\n") && out.len() == LONGEST_RAW + 2, "one newline");
+        lines.allow_long(false);
+        out.clear();
+        lines.push(&long, noon(), &mut out);
+        assert_eq!((out.len(), lines.kept()), (LONGEST_RAW - LONGEST, LONGEST));
     }
 
     #[test]

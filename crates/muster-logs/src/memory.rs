@@ -135,6 +135,20 @@ impl Memory {
         }
     }
 
+    /// This stream is silent in the middle of a line: those who follow get what there is of it.
+    pub(crate) fn give_out(&self, source: Source, run: u64) {
+        if self.lock().is_some() {
+            self.change(|kept| kept.give_out(source, run));
+        }
+    }
+
+    /// Whether the line that is open where this reader is was given out: its stream has written nothing since, and the
+    /// reader has read everything of it.
+    pub(crate) fn is_given_out(&self, cursor: &Cursor, source: Source) -> bool {
+        let place = source as usize;
+        self.lock().as_ref().is_some_and(|kept| kept.given_out[place] == Some(cursor.passed[place]))
+    }
+
     /// Changes what is kept, and wakes who waits for it, once the lock is free again.
     fn change(&self, change: impl FnOnce(&mut Kept)) {
         let mut place = self.lock();
@@ -202,16 +216,16 @@ impl Memory {
         }
     }
 
-    /// Ready as soon as the end is not at `seen`; gives where it is. One task at a time can wait.
+    /// Ready as soon as more was written or given out than `seen`; gives how much. One task at a time can wait.
     pub(super) fn poll_beyond(&self, seen: u64, context: &mut Context<'_>) -> Poll<u64> {
         let mut place = self.lock();
         let kept = place.get_or_insert_with(|| Kept::new(self.size()));
-        match kept.ring.end() {
-            end if end == seen => {
+        match kept.progress() {
+            progress if progress == seen => {
                 kept.waker = Some(context.waker().clone());
                 Poll::Pending
             }
-            end => Poll::Ready(end),
+            progress => Poll::Ready(progress),
         }
     }
 

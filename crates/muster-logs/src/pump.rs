@@ -2,7 +2,7 @@
 //!
 //! One epoll set for all of them and one buffer for whatever is ready, so that a program costs two descriptors and no
 //! thread. Each turn reads at most one buffer of each ready pipe, so that a program that writes without end keeps nobody
-//! else waiting. A pipe is closed at its end of file, which comes when the last process that holds it is gone. What is done
+//! else waiting. A stream that is silent in the middle of a line gives out what there is of it ([`idle`](super::idle)). A pipe is closed at its end of file, which comes when the last process that holds it is gone. What is done
 //! with what was read is in [`stream`](super::stream).
 //!
 //! Files are written by the same thread, without a copy. Any file may stand still, so the thread lays down everything it
@@ -29,11 +29,12 @@ use self::driver::Driver;
 use super::backlog::{Origin, Room};
 use super::drain::Notice;
 use super::files::Files;
+use super::idle::{IDLE, IdleQueue, Verdict};
 use super::pace::Pace;
 use super::policy::FilePolicy;
 use super::queue::Waiter;
 use super::siphon::Siphon;
-use super::stream::{Moment, Scratch, Stream};
+use super::stream::{ForFiles, Moment, Scratch, Stream};
 use super::{Consoles, InstanceId};
 
 const BUFFER: usize = 256 * 1024;
@@ -42,7 +43,7 @@ const ORDERS: u64 = u64::MAX;
 /// While everything is being stopped, pipes end by the hundred: so long after a look they are left to gather.
 const ENDING: Duration = Duration::from_millis(5);
 
-/// After so long without anything to read, the beginning of a line goes out and memory is given back.
+/// After so long without anything to read, memory is given back.
 const REST: Duration = Duration::from_secs(1);
 
 /// So many ended runs of an instance are still read, where processes that they left behind hold their pipes.
@@ -50,6 +51,9 @@ const MOST_ENDED: usize = 4;
 
 /// So many pipes are made larger at most: an unprivileged user's pipes may have 64 MiB together, its programs' among them.
 const LARGE_PIPES: usize = 64;
+
+/// So many streams may keep up to 1 MiB of a line in one piece, and all others 64 KiB.
+const LONG_LINES: usize = 8;
 
 enum Order {
     Attach(Box<Stream>, FilePolicy),
@@ -105,6 +109,9 @@ impl Pump {
             lent: None,
             draining: None,
             patient: Vec::new(),
+            idle: IdleQueue::default(),
+            long_lines: Arc::default(),
+            busy_at: Instant::now(),
         });
         let driver = Driver::of(worker);
         std::thread::Builder::new().name("logs".to_owned()).spawn(move || driver.run())?;
@@ -181,6 +188,20 @@ struct Worker {
     draining: Option<u64>,
     /// Streams that wait for a late file, but not for ever.
     patient: Vec<(Instant, u64)>,
+    idle: IdleQueue,
+    /// Cloned for each stream that keeps a long line.
+    long_lines: Arc<()>,
+    /// When something was last read.
+    busy_at: Instant,
+}
+
+/// Which stream writes, and how.
+#[derive(Clone)]
+struct Writer {
+    token: u64,
+    /// It goes on with a line that it began.
+    is_rest: bool,
+    origin: Origin,
 }
 
 /// A step that may have to write to a file.
@@ -189,7 +210,7 @@ enum Chore {
         files: Arc<[PathBuf]>,
         index: usize,
         bytes: Vec<u8>,
-        origin: Origin,
+        writer: Writer,
     },
     Detach(PathBuf),
     Settle(PathBuf),
@@ -243,7 +264,9 @@ impl Worker {
     }
 
     fn watch(&mut self, token: u64) {
-        let Some(stream) = self.streams.get(&token).filter(|_| self.fast != Some(token)) else { return };
+        let is_fast = self.fast == Some(token);
+        let Some(stream) = self.streams.get_mut(&token).filter(|_| !is_fast) else { return };
+        stream.is_parked = false;
         match self.epoll.add(&stream.pipe, EpollEvent::new(EpollFlags::EPOLLIN, token)) {
             // There may be more than one reason to read it again.
             Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
@@ -264,9 +287,10 @@ impl Worker {
 
     /// A program that shall wait for its console's reader or its file is not read meanwhile. True when it waits.
     fn park(&mut self, token: u64) -> bool {
-        let Some(stream) = self.streams.get(&token) else { return false };
+        let Some(stream) = self.streams.get_mut(&token) else { return false };
+        let own = &self.own;
         let resume = || -> Waiter {
-            let own = self.own.clone();
+            let own = own.clone();
             Box::new(move || own.order(Order::Resume(token)))
         };
         match stream.room(&self.files, resume) {
@@ -274,6 +298,7 @@ impl Worker {
             Room::None => {}
             Room::NoneUntil(moment) => self.patient.push((moment, token)),
         }
+        stream.is_parked = true;
         // A pipe that has ended would be told at every turn, wanted or not: it must leave the set.
         let _ = self.epoll.delete(&stream.pipe);
         true
@@ -309,7 +334,7 @@ impl Worker {
         for path in stream.files.iter().rev() {
             self.chores.push_front(Chore::Detach(path.clone()));
         }
-        write_first(&mut self.chores, &stream, &held);
+        write_first(&mut self.chores, token, &stream, held);
         self.large_pipes -= usize::from(stream.is_large);
         if let Some(tokens) = self.runs.get_mut(&stream.run) {
             tokens.retain(|&other| other != token);
@@ -348,28 +373,55 @@ impl Worker {
         self.patient.iter().map(|(moment, _)| moment.saturating_duration_since(now)).min()
     }
 
-    fn has_something_to_give_back(&self) -> bool {
-        !self.buffer.is_empty()
+    /// How long to wait for more at most.
+    fn timeout(&mut self) -> EpollTimeout {
+        if self.fast.is_some() {
+            return EpollTimeout::ZERO;
+        }
+        let patience = if self.patient.is_empty() { None } else { self.end_patience() };
+        let rest = (!self.buffer.is_empty()).then_some(REST);
+        let moments = [rest, patience, self.idle.time_left()];
+        moments.into_iter().flatten().min().map_or(EpollTimeout::NONE, after)
     }
 
-    /// Nothing has come for a while: what waits for the end of its line goes to its file, and memory is given back.
-    fn give_back(&mut self) {
-        let chores = &mut self.chores;
-        for stream in self.streams.values_mut().filter(|stream| stream.is_holding()) {
-            let held = stream.take_held();
-            write_first(chores, stream, &held);
+    /// Nothing has come for a while: lines that are begun are given out, and after long enough memory is given back.
+    fn rest(&mut self, moment: Moment) {
+        if moment.now >= self.busy_at + REST {
+            self.siphon = None;
+            self.buffer = Vec::new();
+            self.scratch.shrink();
         }
-        self.siphon = None;
-        self.buffer = Vec::new();
-        self.scratch.shrink();
+        self.give_out_parts(moment);
+    }
+
+    /// Streams that were silent in the middle of a line give out what there is of it. What goes to files becomes chores.
+    fn give_out_parts(&mut self, moment: Moment) {
+        while let Some(token) = self.idle.pop_due(moment.now) {
+            let Some(stream) = self.streams.get_mut(&token) else { continue };
+            let verdict = match stream.line.judge(moment.now) {
+                // What it wrote has not been read yet.
+                Verdict::GiveOut if stream.has_more() => Verdict::LookAgain(moment.now + IDLE),
+                verdict => verdict,
+            };
+            stream.line.is_queued = matches!(verdict, Verdict::LookAgain(_));
+            match verdict {
+                Verdict::Closed => {}
+                Verdict::LookAgain(at) => self.idle.push(token, at),
+                Verdict::GiveOut => {
+                    stream.line.close();
+                    let held = stream.give_out(moment, &mut self.scratch);
+                    write_first(&mut self.chores, token, stream, held);
+                }
+            }
+        }
     }
 }
 
 /// What is left of a stream goes to its files before anything else is done.
-fn write_first(chores: &mut VecDeque<Chore>, stream: &Stream, bytes: &[u8]) {
-    for index in (0..stream.files.len()).rev().filter(|_| !bytes.is_empty()) {
-        let (files, origin) = (Arc::clone(&stream.files), stream.origin.clone());
-        chores.push_front(Chore::Write { files, index, bytes: bytes.to_vec(), origin });
+fn write_first(chores: &mut VecDeque<Chore>, token: u64, stream: &Stream, held: ForFiles) {
+    for index in (0..stream.files.len()).rev().filter(|_| !held.head.is_empty()) {
+        let writer = Writer { token, is_rest: held.is_rest, origin: stream.origin.clone() };
+        chores.push_front(Chore::Write { files: Arc::clone(&stream.files), index, bytes: held.head.clone(), writer });
     }
 }
 

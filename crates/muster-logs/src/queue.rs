@@ -2,7 +2,7 @@
 //!
 //! A lane is a stream of a program, or the daemon itself. It has a bound: when it is reached its oldest lines are dropped and
 //! counted, and a mark stands in their place. All lanes together have a bound, too. Nothing here waits or writes; see
-//! [`console`](super::console) for who does.
+//! [`console`](super::console) for who does, and [`joint`](super::joint) for lines that come in parts.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use memchr::{memchr, memchr_iter};
 use muster_api::Timestamp;
 
 use super::counters::Counters;
+use super::joint::Joint;
 use super::json;
 
 /// How many bytes of all lanes wait at most, whatever each of them may have.
@@ -90,6 +91,8 @@ struct Chunk {
     lane: usize,
     bytes: Vec<u8>,
     lines: u64,
+    /// Where it begins with the rest of a line: what stands before that if it cannot follow the beginning.
+    continuation: Option<Vec<u8>>,
 }
 
 /// What a lane is like.
@@ -109,12 +112,14 @@ pub(super) struct Queue {
     spare: Vec<Vec<u8>>,
     /// Whether there is a lane of which only the gap is left.
     has_bare_gap: bool,
+    joint: Joint,
 }
 
 impl Queue {
     pub(super) fn new(own: LaneSpec) -> Queue {
         let (lanes, chunks, spare) = (Vec::new(), BTreeMap::new(), Vec::new());
-        let mut queue = Queue { lanes, chunks, next_place: 0, total: 0, spare, has_bare_gap: false };
+        let mut queue =
+            Queue { lanes, chunks, next_place: 0, total: 0, spare, has_bare_gap: false, joint: Joint::default() };
         queue.add_lane(own);
         queue
     }
@@ -161,14 +166,16 @@ impl Queue {
         has_room
     }
 
-    /// Takes whole lines in, and leaves an empty buffer for the next.
-    pub(super) fn push(&mut self, lane: LaneId, lines: &mut Vec<u8>, count: u64) {
+    /// Takes whole lines in, and leaves an empty buffer for the next. With a continuation they begin with the rest of the
+    /// line that was the last of this lane.
+    pub(super) fn push(&mut self, lane: LaneId, lines: &mut Vec<u8>, count: u64, continuation: Option<Vec<u8>>) {
         if lines.is_empty() {
             return;
         }
         let last = self.chunks.last_entry().filter(|last| last.get().lane == lane.0);
         if let Some(mut last) = last
             && last.get().bytes.len() + lines.len() <= TOGETHER
+            && (last.get().bytes.last() == Some(&b'\n')) == continuation.is_none()
         {
             let chunk = last.get_mut();
             chunk.bytes.extend_from_slice(lines);
@@ -177,12 +184,12 @@ impl Queue {
             self.total += lines.len();
             lines.clear();
         } else {
-            self.push_chunk(lane, lines, count);
+            self.push_chunk(lane, lines, count, continuation);
         }
         self.keep_bound(lane);
     }
 
-    fn push_chunk(&mut self, lane: LaneId, lines: &mut Vec<u8>, count: u64) {
+    fn push_chunk(&mut self, lane: LaneId, lines: &mut Vec<u8>, count: u64, continuation: Option<Vec<u8>>) {
         // Many small chunks in large buffers would cost more than their bytes.
         let bytes = if lines.capacity() > 2 * lines.len() + OVERHEAD {
             let exact = lines.as_slice().to_vec();
@@ -192,7 +199,7 @@ impl Queue {
             std::mem::replace(lines, self.spare.pop().unwrap_or_default())
         };
         let cost = bytes.len() + OVERHEAD;
-        self.chunks.insert(self.next_place, Chunk { lane: lane.0, bytes, lines: count });
+        self.chunks.insert(self.next_place, Chunk { lane: lane.0, bytes, lines: count, continuation });
         let lane = self.lanes[lane.0].busy();
         lane.places.push_back(self.next_place);
         lane.queued += cost;
@@ -235,6 +242,7 @@ impl Queue {
         }
         chunk.bytes.drain(..end);
         chunk.lines = others;
+        chunk.continuation = None;
         self.total -= end;
         self.lanes[lane].busy().queued -= end;
         self.lanes[lane].lose(lines, end);
@@ -267,16 +275,16 @@ impl Queue {
             && let Some((&place, _)) = self.chunks.first_key_value()
             && let Some(chunk) = self.remove(place)
         {
-            let lane = &mut self.lanes[chunk.lane];
-            batch.extend(lane.take_gap());
             taken += chunk.bytes.len();
-            batch.push(chunk.bytes);
+            let lane = &mut self.lanes[chunk.lane];
+            self.joint.put_line(lane.take_gap(), batch);
+            self.joint.put(chunk.lane, chunk.bytes, chunk.continuation, batch);
             if lane.queued() <= lane.bound / 2 {
                 waiters.append(&mut lane.busy().waiters);
             }
         }
         if self.chunks.is_empty() && std::mem::take(&mut self.has_bare_gap) {
-            batch.extend(self.lanes.iter_mut().filter_map(Lane::take_gap));
+            self.lanes.iter_mut().for_each(|lane| self.joint.put_line(lane.take_gap(), batch));
         }
         waiters
     }
@@ -351,7 +359,7 @@ mod tests {
     }
 
     fn push(queue: &mut Queue, lane: LaneId, text: &str) {
-        queue.push(lane, &mut text.as_bytes().to_vec(), memchr_iter(b'\n', text.as_bytes()).count() as u64);
+        queue.push(lane, &mut text.as_bytes().to_vec(), memchr_iter(b'\n', text.as_bytes()).count() as u64, None);
     }
 
     fn taken(queue: &mut Queue) -> String {

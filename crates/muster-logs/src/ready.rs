@@ -1,7 +1,8 @@
 //! Readiness by a line of output: `ready = { log = "regex" }`.
 //!
 //! Lives on the thread that reads the pipes. A match is told like s6's readiness, by a newline on a pipe, and that is the
-//! end of matching for this run. A line is matched when it is complete; of one that does not end, pieces are.
+//! end of matching for this run. A line is matched when it is complete, and as far as it is there when its stream is silent; of
+//! one that does not end, pieces are.
 
 use std::io::{PipeWriter, Write};
 use std::os::fd::OwnedFd;
@@ -53,6 +54,17 @@ impl ReadyMatcher {
         true
     }
 
+    /// Nothing has come for a while: what there is of a line is matched as it is, a prompt for example. It is matched again
+    /// with its rest. True when there is nothing to look for any more.
+    pub(crate) fn saw_silence(&mut self) -> bool {
+        if !self.line.is_empty() && !self.found.is_told.load(Ordering::Relaxed) {
+            let line = self.line.clone();
+            self.match_line();
+            self.line = line;
+        }
+        self.found.is_told.load(Ordering::Relaxed)
+    }
+
     fn match_line(&mut self) {
         let line = String::from_utf8_lossy(&self.line);
         if self.pattern.is_match(line.strip_suffix('\r').unwrap_or(&line)) {
@@ -86,6 +98,20 @@ mod tests {
         let mut all = Vec::new();
         told.read_to_end(&mut all).unwrap();
         assert_eq!(all, b"\n");
+    }
+
+    #[test]
+    fn a_prompt_is_matched_when_its_stream_is_silent() {
+        let (mut stdout, _told) = matcher("^ready> $");
+        assert!(!stdout.saw_silence());
+        assert!(!stdout.saw(b"starting\nready"));
+        assert!(!stdout.saw_silence());
+        assert!(!stdout.saw(b"> "));
+        assert!(stdout.saw_silence());
+        let (mut stdout, _told) = super::tests::matcher("^ready to serve$");
+        assert!(!stdout.saw(b"ready to"));
+        assert!(!stdout.saw_silence());
+        assert!(stdout.saw(b" serve\n"), "the line goes on");
     }
 
     #[test]

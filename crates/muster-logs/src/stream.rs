@@ -2,8 +2,11 @@
 //!
 //! Everything passes [`Stream::take`]: it is looked through for readiness, remembered, limited, sent to syslog, shown on the
 //! console and counted, without being copied where nothing is to be added. Files come last: only writing to them can take
-//! long. They get whole lines, unchanged; the beginning of a line waits for its end, or for the end of the run. Reading,
-//! writing to files and waiting is the [`pump`](super::pump)'s.
+//! long. A file that no other stream writes gets every byte at once, unchanged. Files that several share get whole lines:
+//! the beginning of a line waits for its end, for the end of the run, or until the stream has been silent ([`idle`]). So do
+//! the console and those who follow. Reading, writing to files and waiting is the [`pump`](super::pump)'s.
+//!
+//! [`idle`]: super::idle
 
 use std::fs::File;
 use std::ops::Range;
@@ -20,7 +23,8 @@ use super::Recorder;
 use super::backlog::{Origin, Room};
 use super::console::Console;
 use super::files::Files;
-use super::lines::{LONGEST, Lines};
+use super::idle::OpenLine;
+use super::lines::{LONGEST, LONGEST_RAW, Lines};
 use super::queue::{Gap, LaneId, Waiter};
 use super::rate::Rate;
 use super::syslog::courier::Courier;
@@ -78,6 +82,13 @@ pub(super) struct Stream {
     pub(super) syslog: Option<Box<Courier>>,
     /// The beginning of a line on its way to files.
     pub(super) held: Vec<u8>,
+    /// What went to files last was no end of a line.
+    pub(super) is_midline: bool,
+    pub(super) line: OpenLine,
+    /// The permission to keep more than 64 KiB of a line.
+    pub(super) long: Option<Arc<()>>,
+    /// It is not read for now: it waits for room.
+    pub(super) is_parked: bool,
     pub(super) full_reads: u8,
     pub(super) is_large: bool,
 }
@@ -102,12 +113,14 @@ impl Scratch {
 }
 
 /// Bytes on their way to the files of a stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ForFiles {
     /// The end of a line of which the beginning was held back, with it.
     pub(super) head: Vec<u8>,
     /// What follows, of what was passed on.
     pub(super) body: Range<usize>,
+    /// They go on with a line of which the beginning has gone to the files.
+    pub(super) is_rest: bool,
 }
 
 impl Stream {
@@ -116,6 +129,7 @@ impl Stream {
     pub(super) fn take(&mut self, bytes: &[u8], moment: Moment, scratch: &mut Scratch) -> Option<Vec<u8>> {
         self.matcher.take_if(|matcher| matcher.saw(bytes));
         self.recorder.record(bytes, moment.at);
+        self.line.note(bytes, moment.now);
         let Some(limited) = self.limited.as_deref_mut() else {
             self.send(bytes, moment.at);
             let shown = self.show(bytes, moment.at, scratch);
@@ -141,15 +155,16 @@ impl Stream {
         if let (Some(limited), Some(shown)) = (&self.limited, &self.shown) {
             let why = format!("more than {} in {} s", limited.limit.lines, limited.limit.per.as_secs());
             limited.gap.put(lines, bytes, &why, &mut scratch.lines);
-            shown.console.push(shown.lane, &mut scratch.lines, 0);
+            shown.console.push(shown.lane, &mut scratch.lines, 0, None);
         }
     }
 
     /// Gives how many lines were complete with these bytes, where it had to look at them.
     fn show(&mut self, bytes: &[u8], at: SystemTime, scratch: &mut Scratch) -> Option<u64> {
         let shown = self.shown.as_mut()?;
+        let continuation = shown.lines.continuation(at);
         let count = shown.lines.push(bytes, at, &mut scratch.lines);
-        shown.push(count, scratch);
+        shown.push(count, continuation, scratch);
         Some(count)
     }
 
@@ -159,31 +174,75 @@ impl Stream {
         }
     }
 
-    /// What of these bytes goes to the files now: whole lines. What begins the next is held back.
-    pub(super) fn cut(&mut self, bytes: &[u8]) -> ForFiles {
+    /// What of these bytes goes to the files now: all of them if no other stream writes there, otherwise whole lines, and
+    /// what begins the next is held back.
+    pub(super) fn cut(&mut self, bytes: &[u8], is_alone: bool) -> ForFiles {
         if self.files.is_empty() {
-            return ForFiles { head: Vec::new(), body: 0..0 };
+            return ForFiles::default();
         }
         let (mut start, mut end) = (0, memrchr(b'\n', bytes).map_or(0, |end| end + 1));
         let mut head = Vec::new();
-        if !self.held.is_empty()
+        if is_alone {
+            head = std::mem::take(&mut self.held);
+            end = bytes.len();
+        } else if !self.held.is_empty()
             && let Some(first) = memchr(b'\n', bytes)
         {
             head = std::mem::take(&mut self.held);
             start = first + 1;
             head.extend_from_slice(&bytes[..start]);
         }
-        if self.held.len() + (bytes.len() - end) > LONGEST {
+        if self.held.len() + (bytes.len() - end) > self.most_kept() {
             head.append(&mut self.held);
             end = bytes.len();
         }
         self.held.extend_from_slice(&bytes[end..]);
-        ForFiles { head, body: start..end }
+        let is_rest = self.is_midline;
+        if let Some(&last) = bytes[start..end].last().or(head.last()) {
+            self.is_midline = last != b'\n';
+        }
+        ForFiles { head, body: start..end, is_rest }
+    }
+
+    fn most_kept(&self) -> usize {
+        if self.long.is_some() { LONGEST_RAW } else { LONGEST }
+    }
+
+    /// How much it keeps of a line that has no end yet.
+    fn kept(&self) -> usize {
+        self.held.len().max(self.shown.as_ref().map_or(0, |shown| shown.lines.kept()))
+    }
+
+    /// Before these bytes are taken in: to keep more than 64 KiB of a line needs a permission, for as long as it is kept.
+    pub(super) fn allow_long(&mut self, bytes: &[u8], is_alone: bool, permissions: &Arc<()>, most: usize) {
+        let is_needed = self.kept() + bytes.len() > LONGEST && {
+            let is_raw = self.shown.as_ref().is_some_and(|shown| shown.lines.is_raw());
+            let begun = memrchr(b'\n', bytes).map_or(self.kept() + bytes.len(), |end| bytes.len() - end - 1);
+            (is_raw || !is_alone) && begun > LONGEST
+        };
+        if !is_needed {
+            self.end_long();
+        } else if self.long.is_none() && Arc::strong_count(permissions) <= most {
+            self.set_long(Some(Arc::clone(permissions)));
+        }
+    }
+
+    fn end_long(&mut self) {
+        if self.long.is_some() {
+            self.set_long(None);
+        }
+    }
+
+    fn set_long(&mut self, permission: Option<Arc<()>>) {
+        if let Some(shown) = &mut self.shown {
+            shown.lines.allow_long(permission.is_some());
+        }
+        self.long = permission;
     }
 
     /// The buffer of a head that was written is used for the next.
     pub(super) fn reuse(&mut self, mut head: Vec<u8>) {
-        if self.held.capacity() == 0 {
+        if self.held.capacity() == 0 && head.capacity() <= 2 * LONGEST {
             head.clear();
             self.held = head;
         }
@@ -195,36 +254,54 @@ impl Stream {
         }
     }
 
-    /// Whether something waits for the end of its line on the way to a file.
-    pub(super) fn is_holding(&self) -> bool {
-        !self.held.is_empty()
+    /// The stream has been silent in the middle of a line, which is given out as far as it is there. Returns what goes to
+    /// files. A message for syslog is not a place for half a line: it waits for the end.
+    pub(super) fn give_out(&mut self, moment: Moment, scratch: &mut Scratch) -> ForFiles {
+        self.matcher.take_if(|matcher| matcher.saw_silence());
+        self.recorder.give_out();
+        if let Some(shown) = &mut self.shown {
+            let continuation = shown.lines.continuation(moment.at);
+            shown.lines.put_partial(moment.at, &mut scratch.lines);
+            shown.push(0, continuation, scratch);
+        }
+        self.take_held()
+    }
+
+    /// Whether something that it wrote is about to be read.
+    pub(super) fn has_more(&self) -> bool {
+        !self.is_parked && muster_sys::fd::readable(self.pipe.as_fd()).is_ok_and(|count| count > 0)
     }
 
     /// Everything that was read goes out, the beginning of a line, too. More may come. Returns what goes to files.
-    pub(super) fn deliver(&mut self, moment: Moment, scratch: &mut Scratch) -> Vec<u8> {
+    pub(super) fn deliver(&mut self, moment: Moment, scratch: &mut Scratch) -> ForFiles {
         self.send_partial(moment.at);
         if let Some(shown) = &mut self.shown {
-            shown.lines.put_partial(moment.at, &mut scratch.lines);
-            shown.push(1, scratch);
+            let continuation = shown.lines.continuation(moment.at);
+            shown.lines.deliver(moment.at, &mut scratch.lines);
+            shown.push(0, continuation, scratch);
         }
         self.take_held()
     }
 
     /// Nothing more comes. A last line without an end goes out with one, but to files, which are never changed. Returns
     /// what goes to files.
-    pub(super) fn end(&mut self, moment: Moment, scratch: &mut Scratch) -> Vec<u8> {
+    pub(super) fn end(&mut self, moment: Moment, scratch: &mut Scratch) -> ForFiles {
         self.recorder.end(moment.at);
         self.send_partial(moment.at);
         if let Some(shown) = &mut self.shown {
+            let continuation = shown.lines.continuation(moment.at);
             shown.lines.end(moment.at, &mut scratch.lines);
-            shown.push(1, scratch);
+            shown.push(1, continuation, scratch);
         }
         self.take_held()
     }
 
     /// The beginning of a line, which goes to the files without its end.
-    pub(super) fn take_held(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
+    fn take_held(&mut self) -> ForFiles {
+        let held = ForFiles { head: std::mem::take(&mut self.held), body: 0..0, is_rest: self.is_midline };
+        self.is_midline |= !held.head.is_empty();
+        self.end_long();
+        held
     }
 
     /// Whether more of it can be read now. If not, the waiter is called when it can.
@@ -271,7 +348,7 @@ impl Spare {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scratch = Scratch::default();
         let count = shown.lines.push(refused, SystemTime::now(), &mut scratch.lines);
-        shown.push(count, &mut scratch);
+        shown.push(count, None, &mut scratch);
     }
 }
 
@@ -281,14 +358,14 @@ impl Drop for Spare {
         let shown = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut scratch = Scratch::default();
         shown.lines.end(SystemTime::now(), &mut scratch.lines);
-        shown.push(1, &mut scratch);
+        shown.push(1, None, &mut scratch);
     }
 }
 
 impl Shown {
-    fn push(&self, count: u64, scratch: &mut Scratch) {
+    fn push(&self, count: u64, continuation: Option<Vec<u8>>, scratch: &mut Scratch) {
         if !scratch.lines.is_empty() {
-            self.console.push(self.lane, &mut scratch.lines, count);
+            self.console.push(self.lane, &mut scratch.lines, count, continuation);
         }
     }
 }

@@ -74,7 +74,7 @@ fn the_daemons_lines_wait_for_what_a_run_has_left_behind_but_not_for_ever() {
     console.append(b"ended\n");
     console.await_drain(2);
     console.append(b"ended again\n");
-    console.push(web, &mut b"last words\n".to_vec(), 1);
+    console.push(web, &mut b"last words\n".to_vec(), 1, None);
     console.drain_is_over(1);
     let mut read = [0; 17];
     reader.read_exact(&mut read).unwrap();

@@ -196,3 +196,24 @@ fn a_rotation_that_fails_costs_nothing_but_space() {
     (0..3).for_each(|_| scene.append("1234\n"));
     assert_eq!((scene.read("web.log"), scene.lost()), ("1234\n1234\n1234\n".into(), (0, 0)));
 }
+
+#[test]
+fn a_line_that_has_begun_ends_in_the_file_where_it_began_if_it_ends_soon() {
+    let mut scene = Scene::of("web.log", 0, 0);
+    let path = |name: &str| scene.directory.path().join(name);
+    let (current, moved) = (path("web.log"), path("web.log.1"));
+    scene.append("one\nha");
+    fs::rename(&current, &moved).unwrap();
+    scene.log.reopen(scene.now);
+    scene.append("lf\ntwo\nno");
+    assert_eq!((scene.read("web.log.1"), scene.read("web.log")), ("one\nhalf\n".into(), "two\nno".into()));
+
+    fs::rename(&current, &moved).unwrap();
+    scene.pass(1);
+    scene.append(" ");
+    scene.append("end");
+    assert_eq!(scene.read("web.log"), "entity not found", "it was seen from outside, and the line may end soon");
+    scene.pass(1);
+    scene.append(" yet\n");
+    assert_eq!((scene.read("web.log.1"), scene.read("web.log")), ("two\nno end".into(), " yet\n".into()));
+}

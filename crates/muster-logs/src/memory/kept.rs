@@ -29,6 +29,10 @@ pub(super) struct Kept {
     newest_run: Option<u64>,
     /// The run whose bytes came last on each stream, and whether they ended in a newline.
     line_ends: [Option<(u64, bool)>; 2],
+    /// How much each stream had written when the beginning of its last line was given out, if it was.
+    pub(super) given_out: [Option<u64>; 2],
+    /// How often that was.
+    parts: u64,
     /// The last lines of runs before the newest.
     tails: VecDeque<(u64, Vec<LastLine>)>,
     pub(super) is_followed: bool,
@@ -45,6 +49,8 @@ impl Kept {
             forgotten: None,
             newest_run: None,
             line_ends: [None; 2],
+            given_out: [None; 2],
+            parts: 0,
             tails: VecDeque::new(),
             is_followed: false,
             waker: None,
@@ -77,6 +83,19 @@ impl Kept {
         if self.newest_run.is_some_and(|newest| run < newest) {
             self.file(run);
         }
+    }
+
+    pub(super) fn give_out(&mut self, source: Source, run: u64) {
+        let place = source as usize;
+        if self.line_ends[place] == Some((run, false)) {
+            self.given_out[place] = Some(self.pushed[place]);
+            self.parts += 1;
+        }
+    }
+
+    /// Grows with everything that those who follow may want to see.
+    pub(super) fn progress(&self) -> u64 {
+        self.ring.end() + self.parts
     }
 
     fn note_run(&mut self, run: u64) {

@@ -14,18 +14,18 @@ use std::sync::mpsc::{self, Sender};
 use std::time::Instant;
 
 use memchr::memchr_iter;
-use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::epoll::{EpollEvent, EpollFlags};
 use tracing::{error, warn};
 
 use super::super::Consoles;
 use super::super::backlog::{Backlog, Origin, Waiting};
 use super::super::file::{Left, LogFile, Piece};
+use super::super::idle::IDLE;
 use super::super::late::Ticket;
-
 use super::super::pace::GATHERING;
 use super::super::stream::{ForFiles, Moment};
 use super::succession::{Shared, Superseded, lock, succeed};
-use super::{Chore, ENDING, LARGE_PIPES, Lent, ORDERS, Order, Pump, REST, Worker, after};
+use super::{Chore, ENDING, LARGE_PIPES, LONG_LINES, Lent, ORDERS, Order, Pump, Worker, Writer};
 
 /// The thread that has the worker.
 pub(super) struct Driver {
@@ -77,17 +77,10 @@ impl Driver {
             return Ok(Some(done));
         }
         loop {
-            let timeout = match self.fast {
-                Some(_) => EpollTimeout::ZERO,
-                None => {
-                    let patience = if self.patient.is_empty() { None } else { self.end_patience() };
-                    let rest = self.has_something_to_give_back().then_some(REST);
-                    rest.into_iter().chain(patience).min().map_or(EpollTimeout::NONE, after)
-                }
-            };
+            let timeout = self.timeout();
             let ready = match self.epoll.wait(&mut events, timeout) {
                 Ok(0) if self.fast.is_none() => {
-                    self.give_back();
+                    self.rest(Moment::now());
                     self.do_chores()?;
                     continue;
                 }
@@ -107,6 +100,7 @@ impl Driver {
     /// One look at everything that is ready. The last one gives whom to tell that it was.
     fn turn(&mut self, events: &[EpollEvent], are_there_more: bool) -> Flow<Option<Sender<()>>> {
         let moment = Moment::now();
+        self.busy_at = moment.now;
         self.pace.begin(moment.now);
         self.read_fast(moment)?;
         for event in events {
@@ -123,6 +117,8 @@ impl Driver {
             }
             self.do_chores()?;
         }
+        self.give_out_parts(moment);
+        self.do_chores()?;
         if let [event] = events
             && event.data() != ORDERS
             && self.pace.is_fast()
@@ -202,8 +198,8 @@ impl Driver {
     fn do_chores(&mut self) -> Flow<Option<Sender<()>>> {
         while let Some(chore) = self.chores.pop_front() {
             match chore {
-                Chore::Write { files, index, bytes, origin } => {
-                    self.write(&files, index, [&bytes, &[]], &origin, Instant::now())?;
+                Chore::Write { files, index, bytes, writer } => {
+                    self.write(&files, index, [&bytes, &[]], &writer, Instant::now())?;
                 }
                 Chore::Detach(path) => {
                     let last = self.files.detach(&path);
@@ -256,8 +252,9 @@ impl Driver {
         let worker = &mut **self;
         let Some(stream) = worker.streams.get_mut(&token) else { return Ok(()) };
         let held = stream.deliver(moment, &mut worker.scratch);
-        let (files, origin) = (Arc::clone(&stream.files), stream.origin.clone());
-        self.write_to_all(&files, [&held, &[]], &origin, moment.now)
+        let writer = Writer { token, is_rest: held.is_rest, origin: stream.origin.clone() };
+        let files = Arc::clone(&stream.files);
+        self.write_to_all(&files, [&held.head, &[]], &writer, moment.now)
     }
 
     /// Takes in what one read gives, and tells how much that was. `None` when there is nothing for now.
@@ -286,16 +283,22 @@ impl Driver {
     fn take_in(&mut self, token: u64, read: &[u8], moment: Moment) -> Flow<()> {
         let worker = &mut **self;
         let Some(stream) = worker.streams.get_mut(&token) else { return Ok(()) };
+        let is_alone = worker.files.are_of_one_stream(&stream.files);
+        stream.allow_long(read, is_alone, &worker.long_lines, LONG_LINES);
         let passed = stream.take(read, moment, &mut worker.scratch);
         worker.pace.has_read(read.len());
         if stream.is_busy(read.len()) && worker.large_pipes < LARGE_PIPES && stream.enlarge() {
             worker.large_pipes += 1;
         }
         let bytes = passed.as_deref().unwrap_or(read);
-        let ForFiles { head, body } = stream.cut(bytes);
+        let ForFiles { head, body, is_rest } = stream.cut(bytes, is_alone);
+        if stream.line.enters_queue() {
+            worker.idle.push(token, moment.now + IDLE);
+        }
         if !head.is_empty() || !body.is_empty() {
             let (files, origin) = (Arc::clone(&stream.files), stream.origin.clone());
-            self.write_to_all(&files, [&head, &bytes[body]], &origin, moment.now)?;
+            let writer = Writer { token, is_rest, origin };
+            self.write_to_all(&files, [&head, &bytes[body]], &writer, moment.now)?;
             if head.capacity() > 0
                 && let Some(stream) = self.streams.get_mut(&token)
             {
@@ -309,26 +312,30 @@ impl Driver {
     }
 
     /// Writes to every file of a stream. All but the first are chores, because the first one may not come back.
-    fn write_to_all(&mut self, files: &Paths, pieces: [&[u8]; 2], origin: &Origin, now: Instant) -> Flow<()> {
+    fn write_to_all(&mut self, files: &Paths, pieces: [&[u8]; 2], writer: &Writer, now: Instant) -> Flow<()> {
         if files.is_empty() || pieces.iter().all(|piece| piece.is_empty()) {
             return Ok(());
         }
         for index in (1..files.len()).rev() {
-            let (files, bytes, origin) = (Arc::clone(files), pieces.concat(), origin.clone());
-            self.chores.push_front(Chore::Write { files, index, bytes, origin });
+            let (files, bytes, writer) = (Arc::clone(files), pieces.concat(), writer.clone());
+            self.chores.push_front(Chore::Write { files, index, bytes, writer });
         }
-        self.write(files, 0, pieces, origin, now)?;
+        self.write(files, 0, pieces, writer, now)?;
         for _ in 1..files.len() {
-            if let Some(Chore::Write { files, index, bytes, origin }) = self.chores.pop_front() {
-                self.write(&files, index, [&bytes, &[]], &origin, now)?;
+            if let Some(Chore::Write { files, index, bytes, writer }) = self.chores.pop_front() {
+                self.write(&files, index, [&bytes, &[]], &writer, now)?;
             }
         }
         Ok(())
     }
 
     /// Writes to one file, or queues for it when it is late.
-    fn write(&mut self, files: &Paths, index: usize, pieces: [&[u8]; 2], origin: &Origin, now: Instant) -> Flow<()> {
-        let path = &files[index];
+    fn write(&mut self, files: &Paths, index: usize, pieces: [&[u8]; 2], writer: &Writer, now: Instant) -> Flow<()> {
+        let (path, origin) = (&files[index], &writer.origin);
+        let pieces = self.files.join(path, writer.token, writer.is_rest, pieces);
+        if pieces.iter().all(|piece| piece.is_empty()) {
+            return Ok(());
+        }
         let file = loop {
             if let Some(file) = self.files.lend(path) {
                 break file;
@@ -458,7 +465,7 @@ impl Driver {
 }
 
 /// Writes as much as there is room for, and gives the rest. What the file refuses is shown elsewhere.
-fn append(file: &mut LogFile, pieces: [&[u8]; 2], origin: &Origin, now: Instant) -> Vec<u8> {
+fn append(file: &mut LogFile, pieces: [&[u8]; 3], origin: &Origin, now: Instant) -> Vec<u8> {
     let mut left = Vec::new();
     for bytes in pieces {
         if !left.is_empty() {

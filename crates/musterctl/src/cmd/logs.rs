@@ -136,6 +136,7 @@ pub(super) fn show(routes: &[Route], mut printer: Printer, session: &mut Session
         let written = if entries.is_empty() { session.live.flush() } else { written };
         written.err()
     })?;
+    let ended = ended.or_else(|| session.live.write_all(printer.end()).and_then(|()| session.live.flush()).err());
     match ended {
         // Who read has seen enough.
         Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Well),

@@ -2,7 +2,8 @@
 //!
 //! Away from a terminal a line is the bytes that the program wrote. A terminal gets no half characters and obeys nothing but
 //! colours, which end with the line at the latest. Several programs get their names in front; a line is never mixed with
-//! another.
+//! another. The beginning of a line is shown as it comes, and its rest behind it; where something else came between, the rest
+//! stands on a line of its own.
 
 use anstyle::{AnsiColor, Color, Style};
 use muster_api::visible::colour_length;
@@ -25,9 +26,14 @@ pub(crate) struct Printer {
     has_times: bool,
     is_terminal: bool,
     coloured: bool,
-    /// Programs whose last piece of a line was not the last of the line.
-    begun: Vec<String>,
+    /// Streams whose last piece of a line was not the last of the line.
+    begun: Vec<Stream>,
+    /// The stream of the last piece, if nothing ended its line.
+    open: Option<Stream>,
 }
+
+/// A program, and which of its streams.
+type Stream = (String, Option<String>);
 
 impl Printer {
     /// For these programs. Names are put in front where there is more than one.
@@ -35,7 +41,7 @@ impl Printer {
         let names = if programs.len() > 1 { programs.to_vec() } else { Vec::new() };
         let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
         let width = if is_terminal { longest.min(WIDEST) } else { 0 };
-        Printer { names, width, has_times, is_terminal, coloured, begun: Vec::new() }
+        Printer { names, width, has_times, is_terminal, coloured, begun: Vec::new(), open: None }
     }
 
     /// The text of an entry.
@@ -47,44 +53,59 @@ impl Printer {
         }
     }
 
+    /// Nothing more comes. A line without an end gets one, unless the bytes are to stay as they are.
+    pub(crate) fn end(&mut self) -> &'static [u8] {
+        if self.open.take().is_some() && (self.is_terminal || self.has_front()) { b"\n" } else { b"" }
+    }
+
+    fn has_front(&self) -> bool {
+        self.has_times || !self.names.is_empty()
+    }
+
     fn print_missed(&mut self, entry: &LogEntry) -> Vec<u8> {
         let mut text = String::new();
-        if self.is_midline(&entry.program) && self.names.is_empty() {
+        if self.open.take().is_some() {
             text.push('\n');
         }
         self.put_front(&mut text, entry, '|');
         let missed = entry.missed.unwrap_or(0);
         paint(&mut text, self.coloured, HINT, &format!("({missed} bytes missed here: they were not read in time)"));
         text.push('\n');
-        self.begun.retain(|begun| *begun != entry.program);
+        self.begun.retain(|(program, _)| *program != entry.program);
         text.into_bytes()
     }
 
     fn print_line(&mut self, entry: &LogEntry) -> Vec<u8> {
-        let is_continued = self.is_midline(&entry.program);
-        self.begun.retain(|begun| *begun != entry.program);
-        if !entry.ended {
-            self.begun.push(entry.program.clone());
+        let stream = (entry.program.clone(), entry.stream.clone());
+        let is_continued = self.begun.contains(&stream);
+        let follows = self.open.as_ref() == Some(&stream);
+        self.begun.retain(|begun| *begun != stream);
+        let line = entry.text();
+        if is_continued && !follows && entry.ended && line.is_empty() {
+            // Its beginning got its newline before what came between.
+            return Vec::new();
         }
-        let has_front = self.has_times || !self.names.is_empty();
         let mut front = String::new();
-        if has_front || !is_continued {
+        if !follows {
+            front.extend(self.open.take().map(|_| '\n'));
             self.put_front(&mut front, entry, if is_continued { '+' } else { '|' });
         }
         let mut text = front.into_bytes();
         if self.is_terminal {
-            text.extend_from_slice(harmless(&entry.text(), self.coloured).as_bytes());
+            text.extend_from_slice(harmless(&line, self.coloured).as_bytes());
         } else {
-            text.extend_from_slice(&entry.text());
+            text.extend_from_slice(&line);
         }
-        if entry.ended || has_front || self.is_terminal {
+        // Progress that a terminal would draw over itself: here each state has a line.
+        let is_redrawn = self.is_terminal && line.ends_with(b"\r");
+        if entry.ended || is_redrawn {
             text.push(b'\n');
         }
+        self.open = (!entry.ended && !is_redrawn).then(|| stream.clone());
+        if !entry.ended {
+            self.begun.push(stream);
+        }
         text
-    }
-
-    fn is_midline(&self, program: &str) -> bool {
-        self.begun.iter().any(|begun| begun == program)
     }
 
     /// Time and name, where they are wanted.
@@ -166,6 +187,31 @@ mod tests {
         let mut printer = Printer::new(&names(&["db", "web"]), false, false, false);
         let entries = [line("db", b"one"), part("web", b"long"), line("db", b"two"), line("web", b"er")];
         assert_eq!(printed(&mut printer, &entries), b"db | one\nweb | long\ndb | two\nweb + er\n");
+    }
+
+    #[test]
+    fn the_beginning_of_a_line_is_there_at_once_and_its_rest_follows_it() {
+        for is_terminal in [false, true] {
+            let mut printer = Printer::new(&names(&["db", "web"]), false, is_terminal, false);
+            let pad = if is_terminal { " " } else { "" };
+            assert_eq!(printed(&mut printer, &[part("web", b"name? ")]), b"web | name? ");
+            assert_eq!(printed(&mut printer, &[line("web", b"hello")]), b"hello\n");
+            let text = printed(&mut printer, &[part("web", b"half"), line("db", b"one"), line("web", b"")]);
+            assert_eq!(String::from_utf8(text).unwrap(), format!("web | half\ndb{pad} | one\n"), "no empty line");
+            printed(&mut printer, &[part("web", b"half")]);
+            assert_eq!((printer.end(), printer.end()), (&b"\n"[..], &b""[..]));
+        }
+        let error = LogEntry { stream: Some("stderr".to_owned()), ..line("web", b"error") };
+        let mut printer = Printer::new(&names(&["web"]), false, false, false);
+        let text = printed(&mut printer, &[part("web", b"half"), error, part("web", b" a line")]);
+        assert_eq!((text.as_slice(), printer.end()), (&b"half\nerror\n a line"[..], &b""[..]), "bytes as they are");
+    }
+
+    #[test]
+    fn progress_on_a_terminal_has_a_line_for_each_state() {
+        let mut printer = Printer::new(&names(&["web"]), false, true, false);
+        let text = printed(&mut printer, &[part("web", b"10%\r"), part("web", b"20%\r"), line("web", b"done")]);
+        assert_eq!(String::from_utf8(text).unwrap(), "10%\n20%\ndone\n");
     }
 
     #[test]

@@ -230,6 +230,7 @@ impl LogBody {
                 self.live_from = before;
                 continue;
             }
+            self.give_out();
             match &self.follower {
                 Some(follower) if !follower.is_over() => {
                     follower.wait(context);
@@ -273,6 +274,15 @@ impl LogBody {
             self.joiner.finish(&mut |line| self.writer.put_line(line));
         }
         self.writer.put_live();
+    }
+
+    /// Lines whose streams are silent, as far as they are there.
+    fn give_out(&mut self) {
+        for source in Source::BOTH {
+            if self.wanted.includes(source) && self.memory.is_given_out(&self.cursor, source) {
+                self.joiner.give_out(source, &mut |line| self.writer.put_line(line));
+            }
+        }
     }
 
     fn finish(&mut self) {
