@@ -31,6 +31,7 @@ mod open;
 pub(crate) mod own_file;
 mod pace;
 mod policy;
+mod progress;
 mod pump;
 mod queue;
 mod rate;
@@ -66,7 +67,7 @@ use self::memory::{LastLine, Memory, Wanted};
 use self::older::{FileLog, Older, Readers, Wish};
 use self::policy::{FilePolicy, is_own_output};
 use self::pump::Pump;
-use self::queue::{Gap, LaneId, LaneSpec};
+use self::queue::{Full, Gap, LaneId, LaneSpec};
 use self::rate::Rate;
 use self::stream::{Limited, Shown, Spare, Stream};
 use self::syslog::courier::Courier;
@@ -238,7 +239,10 @@ impl Logs {
         let lane = LaneSpec {
             gap: gap(run, spec, source),
             bound: output.buffer_size,
-            is_blocking: output.overflow == Overflow::Block,
+            full: match output.overflow {
+                Overflow::Drop => Full::Slow,
+                Overflow::Block => Full::Block,
+            },
             counters: Some(Arc::clone(&kept.counters)),
         };
         let place = &mut kept.lanes[source as usize];

@@ -172,7 +172,7 @@ struct Worker {
     lent: Option<Lent>,
     /// The stream of which the pipe is being drained.
     draining: Option<u64>,
-    /// Streams that wait for a late file, but not for ever.
+    /// Streams that wait for the console's reader or a late file, but not for ever.
     patient: Vec<(Instant, u64)>,
 }
 
@@ -247,7 +247,10 @@ impl Worker {
         match stream.room(&self.files, resume) {
             Room::Some => return false,
             Room::None => {}
-            Room::NoneUntil(moment) => self.patient.push((moment, token)),
+            Room::NoneUntil(moment) => {
+                self.patient.retain(|(_, other)| *other != token);
+                self.patient.push((moment, token));
+            }
         }
         // A pipe that has ended would be told at every turn, wanted or not: it must leave the set.
         let _ = self.epoll.delete(&stream.pipe);

@@ -77,10 +77,10 @@ impl Driver {
             return Ok(Some(done));
         }
         loop {
+            let patience = if self.patient.is_empty() { None } else { self.end_patience() };
             let timeout = match self.fast {
                 Some(_) => EpollTimeout::ZERO,
                 None => {
-                    let patience = if self.patient.is_empty() { None } else { self.end_patience() };
                     let rest = self.has_something_to_give_back().then_some(REST);
                     rest.into_iter().chain(patience).min().map_or(EpollTimeout::NONE, after)
                 }
