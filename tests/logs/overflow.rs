@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::harness::{self, Daemon, Setting};
+use super::harness::{self, Daemon, End, Setting};
 
 /// A FIFO as the daemon's stdout. It can be written as soon as this is there, and is read only when the test does.
 struct Reader {
@@ -312,4 +312,16 @@ fn a_program_that_is_slowed_is_stopped_as_any_other() {
     assert!(began.elapsed() < Duration::from_secs(6), "stopping took {:?}", began.elapsed());
     assert_eq!(daemon.client.get("/livez").status, 200);
     daemon.finish();
+}
+
+#[test]
+fn what_waits_when_the_last_program_ends_reaches_a_slow_reader() {
+    let mut reader = Reader::new();
+    let program = burst("web", "").replace("autostart = false\n", "");
+    let mut daemon = Setting::supervising(program).musterd("").stdout(&reader.path).start();
+    // 1 MB a second: a second's worth waits when nothing is left to supervise.
+    let text = reader.read_steadily(10_000, &format!("web | {LAST}\n"));
+    let (found, lost) = (numbers(&text, "web"), lost(&text, "web"));
+    assert!(found == (FIRST..=LAST).collect::<Vec<_>>(), "{} came, {lost} lost", found.len());
+    assert_eq!(daemon.wait(), End::Code(0));
 }
