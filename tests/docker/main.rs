@@ -4,6 +4,7 @@
 //! knows musterd from within: the docker command, `musterctl` inside of containers, and the log are all there is.
 
 mod anywhere;
+mod bursts;
 mod container;
 mod engine;
 mod exit_codes;

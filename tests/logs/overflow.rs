@@ -1,12 +1,13 @@
 //! A console that nobody reads: supervision goes on, memory is bounded, the loss is marked and counted.
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::harness::{self, Setting};
+use super::harness::{self, Daemon, End, Setting};
 
 /// A FIFO as the daemon's stdout. It can be written as soon as this is there, and is read only when the test does.
 struct Reader {
@@ -36,6 +37,48 @@ impl Reader {
             is_enough(&text).then(|| text.into_owned())
         })
     }
+
+    /// Takes so many bytes at each tick of 10 ms, whether they are there or not, until what was read ends with this.
+    fn read_steadily(&mut self, at_once: usize, until: &str) -> String {
+        let (mut read, mut piece, began) = (Vec::new(), vec![0; at_once], Instant::now());
+        for tick in 1.. {
+            let mut left = at_once;
+            while left > 0
+                && let Ok(count @ 1..) = self.file.read(&mut piece[..left])
+            {
+                read.extend_from_slice(&piece[..count]);
+                left -= count;
+            }
+            if read.ends_with(until.as_bytes()) {
+                break;
+            }
+            assert!(began.elapsed() < harness::PATIENCE, "only {} bytes came", read.len());
+            std::thread::sleep((tick * TICK).saturating_sub(began.elapsed()));
+        }
+        String::from_utf8(read).expect("it is text")
+    }
+}
+
+const TICK: Duration = Duration::from_millis(10);
+
+/// A oneshot that writes 5 MB at once: the numbers from one to two million and a bit, a line each.
+fn burst(name: &str, logs: &str) -> String {
+    let command = "command = [\"seq\", \"1000001\", \"1625000\"]";
+    format!("[program.{name}]\ntype = \"oneshot\"\nautostart = false\n{command}\nlogs = {{ {logs} }}\n")
+}
+
+const FIRST: usize = 1_000_001;
+const LAST: usize = 1_625_000;
+
+/// The numbers that are there, of this program.
+fn numbers(text: &str, name: &str) -> Vec<usize> {
+    let prefix = format!("{name} | ");
+    text.lines().filter_map(|line| line.strip_prefix(&prefix)?.parse().ok()).collect()
+}
+
+fn start(daemon: &Daemon, name: &str) {
+    let started = daemon.client.request("POST", &format!("/v1/programs/{name}/start"), "");
+    assert_eq!(started.status / 100, 2, "{started:?}");
 }
 
 /// Lines that were marked as lost, of this program.
@@ -163,4 +206,122 @@ fn a_fifo_is_a_slow_reader_and_not_a_broken_file() {
     let kept = numbers(&text);
     assert!(kept.is_sorted() && kept.len() + lost == 100_000, "{} kept, {lost} lost", kept.len());
     daemon.finish();
+}
+
+#[test]
+fn a_burst_costs_nothing_when_somebody_reads() {
+    // 20 MB and 2 MB a second.
+    for at_once in [200_000, 20_000] {
+        let mut reader = Reader::new();
+        let mut daemon = Setting::supervising(burst("web", "")).stdout(&reader.path).start();
+        start(&daemon, "web");
+        let text = reader.read_steadily(at_once, &format!("web | {LAST}\n"));
+        let found = numbers(&text, "web");
+        let lost = lost(&text, "web");
+        assert!(found == (FIRST..=LAST).collect::<Vec<_>>(), "{} came, {lost} lost at {at_once}", found.len());
+        daemon.finish();
+    }
+}
+
+#[test]
+fn many_bursts_at_once_cost_nothing_when_somebody_reads() {
+    const COUNT: usize = 150_000;
+    let mut reader = Reader::new();
+    let names: Vec<String> = (0..24).map(|number| format!("p{number}")).collect();
+    let command = format!("until [ -e {{here}}/go ]; do sleep 0.02; done; exec seq 10000001 {}", 10_000_000 + COUNT);
+    let programs: String = names
+        .iter()
+        .map(|name| format!("[program.{name}]\ntype = \"oneshot\"\ncommand = [\"sh\", \"-c\", '''{command}''']\n"))
+        .collect();
+    let over = "[program.over]\nautostart = false\ntype = \"oneshot\"\ncommand = [\"echo\", \"all\"]\n";
+    let mut daemon = Setting::supervising(programs + over).stdout(&reader.path).start();
+    std::fs::write(daemon.path("go"), "").expect("the directory is ours");
+    let client = daemon.client.clone();
+    let last = std::thread::spawn(move || {
+        for name in names {
+            let ended = client.request("GET", &format!("/v1/programs/{name}/wait?for=exited&timeout=30"), "");
+            assert_eq!(ended.status, 200, "{ended:?}");
+        }
+        client.request("POST", "/v1/programs/over/start", "")
+    });
+    // 10 MB a second, of 50 MB in 24 queues.
+    let text = reader.read_steadily(100_000, "over | all\n");
+    assert_eq!(last.join().expect("they have ended").status / 100, 2);
+    let mut last = HashMap::new();
+    for line in text.lines().filter(|line| *line != "over | all") {
+        let (name, number) = line.split_once(" | ").expect("it has a name");
+        let last = last.entry(name).or_insert(10_000_000);
+        *last += 1;
+        assert!(number.parse() == Ok(*last), "{line:?} in place of {last}");
+    }
+    assert_eq!(last.len(), 24);
+    assert!(last.values().all(|&last| last == 10_000_000 + COUNT), "{last:?}");
+    daemon.finish();
+}
+
+#[test]
+fn a_reader_that_takes_next_to_nothing_holds_nobody() {
+    let mut reader = Reader::new();
+    let quiet = "[program.quiet]\nautostart = false\ntype = \"oneshot\"\ncommand = [\"echo\", \"hello\"]\n\
+                 logs = { stdout = [\"console\", \"{here}/quiet.log\"] }\n";
+    let mut daemon = Setting::supervising(burst("web", "") + quiet).stdout(&reader.path).start();
+    let began = Instant::now();
+    start(&daemon, "web");
+    let client = daemon.client.clone();
+    let ended = std::thread::spawn(move || {
+        client.request("GET", "/v1/programs/web/wait?for=exited&timeout=30", "");
+        Instant::now()
+    });
+    // 40 kB a second: the 5 MB would take two minutes.
+    let (mut piece, mut tick) = ([0; 400], 0);
+    let mut read = Vec::new();
+    while !ended.is_finished() {
+        if let Ok(count) = reader.file.read(&mut piece) {
+            read.extend_from_slice(&piece[..count]);
+        }
+        tick += 1;
+        std::thread::sleep((tick * TICK).saturating_sub(began.elapsed()));
+    }
+    let took = ended.join().expect("it has ended") - began;
+    assert!(took < Duration::from_secs(8), "the program was held for {took:?}");
+    // Others are not held either, nor is supervision.
+    start(&daemon, "quiet");
+    harness::wait_until("another one's file has its line", || {
+        std::fs::read_to_string(daemon.path("quiet.log")).is_ok_and(|text| text == "hello\n")
+    });
+    assert_eq!(daemon.client.get("/livez").status, 200);
+    let rest = reader.read_until("the newest", |text| text.contains("quiet | hello\n"));
+    let text = String::from_utf8(read).expect("it is text") + &rest;
+    assert_eq!(numbers(&text, "web").len() + lost(&text, "web"), LAST - FIRST + 1, "every line is there or counted");
+    daemon.finish();
+}
+
+#[test]
+fn a_program_that_is_slowed_is_stopped_as_any_other() {
+    let reader = Reader::new();
+    let program = "[program.web]\nstartsecs = 0\nstopwaitsecs = 10\n\
+                   command = [\"sh\", \"-c\", \"trap 'echo goodbye; exit 0' TERM; while :; do echo 0123456789012345678901234567890123456789; done\"]\n";
+    let mut daemon = Setting::supervising(program).stdout(&reader.path).start();
+    let pid = daemon.pid_of("web");
+    harness::wait_until("it waits in its write", || {
+        std::fs::read_to_string(format!("/proc/{pid}/wchan")).is_ok_and(|place| place.contains("pipe_write"))
+    });
+    let began = Instant::now();
+    let stopped = daemon.client.request("POST", "/v1/programs/web/stop", "");
+    assert_eq!(stopped.status / 100, 2, "{stopped:?}");
+    assert!(began.elapsed() < Duration::from_secs(6), "stopping took {:?}", began.elapsed());
+    assert_eq!(daemon.client.get("/livez").status, 200);
+    daemon.finish();
+}
+
+#[test]
+fn what_waits_when_the_last_program_ends_reaches_a_slow_reader() {
+    let mut reader = Reader::new();
+    let program = burst("web", "").replace("autostart = false\n", "");
+    let mut daemon = Setting::supervising(program).musterd("").stdout(&reader.path).start();
+    // 1 MB a second: a second's worth waits when nothing is left to supervise.
+    let text = reader.read_steadily(10_000, &format!("web | {LAST}\n"));
+    let (found, lost) = (numbers(&text, "web"), lost(&text, "web"));
+    assert!(found == (FIRST..=LAST).collect::<Vec<_>>(), "{} came, {lost} lost", found.len());
+    assert_eq!(daemon.wait(), End::Code(0));
 }

@@ -862,7 +862,7 @@ pub static KEYS: &[Key] = &[
         "buffer_size",
         "size",
         "\"1MB\"",
-        "how much of a program's output waits for a console that nobody reads, or for a file whose disk or reader stands still, 4 KiB to 1 GiB",
+        "how much of a program's output waits for a slow reader of the console, or for a slow file, 4 KiB to 1 GiB",
         Reader::Logs(OutputDraft::buffer_size),
     ),
     key(
@@ -870,9 +870,9 @@ pub static KEYS: &[Key] = &[
         "overflow",
         "word",
         "\"drop\"",
-        "what happens when that is full: `drop` (the oldest lines go and are counted, and the gap is marked on the console; \
-         for a file only after it has taken nothing for 2 s, until then the program waits) or `block` (the program waits \
-         in its write)",
+        "what happens when that is full: `drop` (the program waits in its write; when the console or the file takes less \
+         than 128 KiB in 2 s, the oldest lines go and are counted, and the gap is marked on the console) or `block` (the \
+         program waits in its write, however long)",
         Reader::Logs(OutputDraft::overflow),
     )
     .shaped(Shape::Words(&["drop", "block"])),

@@ -2,9 +2,10 @@
 //!
 //! The thread that reads the pipes never waits for a file: when one is late ([`late`](super::late)), or has no room for
 //! now (a FIFO), it goes to a thread of its own, together with what was being written, and lines queue here. How much waits
-//! is bounded by the `buffer_size` of the program that writes. Then the program waits, and when the file has taken nothing for
-//! [`PATIENCE`], `overflow` decides: it goes on waiting, or the oldest bytes go, up to the end of a line, and are counted. When everything is written and the file is on time again, it goes
-//! back and the thread ends. There are at most as many such threads as files.
+//! is bounded by the `buffer_size` of the program that writes. Then the program waits, and when the file makes too little
+//! [`progress`](super::progress), `overflow` decides: it goes on waiting, or the oldest bytes go, up to the end of a line, and
+//! are counted. When everything is written and the file is on time again, it goes back and the thread ends. There are at most
+//! as many such threads as files.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use super::counters::Counters;
 use super::file::{Left, LogFile, Piece};
 use super::late::LATE;
 use super::policy::FilePolicy;
+use super::progress::Progress;
 use super::queue::Waiter;
 use super::stream::Spare;
 
@@ -27,10 +29,6 @@ const TOGETHER: usize = 64 * 1024;
 
 /// A file that takes nothing for so long is not waited for when the daemon ends.
 const STALL: Duration = Duration::from_secs(1);
-
-/// A file that takes nothing for so long costs lines of programs that do not wait for ever. Until then they are slowed: a
-/// disk that is slow and not dead costs nothing but time.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How much more than the bound may come until a program waits.
 const SPARE: usize = 512 * 1024;
@@ -70,8 +68,8 @@ struct State {
     /// How many bytes wait, and how many are being written.
     queued: usize,
     in_hand: usize,
-    /// When some were written or lost last.
-    progress_at: Option<Instant>,
+    /// What was written or lost last, if anything.
+    progress: Option<Progress>,
     policy: Option<FilePolicy>,
     is_reopened: bool,
     /// Nobody writes to the file any more, for now.
@@ -133,6 +131,9 @@ impl Backlog {
         if state.returned.is_some() {
             return false;
         }
+        if state.left() == 0 {
+            state.progress = Some(Progress::begin(Instant::now()));
+        }
         pieces.iter().for_each(|bytes| state.push(bytes, origin));
         state.room = origin.bound / 2;
         // What was read before the program is made to wait, and what runs leave behind, fits all the same.
@@ -166,9 +167,9 @@ impl Backlog {
         if origin.is_blocking { Room::None } else { Room::NoneUntil(until) }
     }
 
-    /// When the file has stood still for so long that programs go on and lose lines.
+    /// When the file will have taken so little for so long that programs go on and lose lines.
     fn patience_ends(&self, state: &State) -> Instant {
-        state.progress_at.unwrap_or(self.began).max(self.began) + PATIENCE
+        state.progress.unwrap_or(Progress::begin(self.began)).patience_ends()
     }
 
     pub(super) fn set_policy(&self, policy: FilePolicy) {
@@ -213,7 +214,7 @@ impl Backlog {
     fn wait(&self, began: Instant, deadline: Instant) -> usize {
         let mut state = self.lock();
         while state.left() > 0 {
-            let progress = state.progress_at.unwrap_or(began).max(began);
+            let progress = state.progress.map_or(began, |progress| progress.last_at().max(began));
             let left = deadline.min(progress + STALL).saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -255,12 +256,12 @@ impl Backlog {
                 }
             };
             took += now.elapsed();
-            self.lock().is_progressing(rest.len());
+            self.lock().has_left(rest.len(), self.began);
             if !rest.is_empty() {
                 file.wait_for_room();
             }
         }
-        self.lock().is_progressing(0);
+        self.lock().has_left(0, self.began);
         self.changed.notify_all();
         took
     }
@@ -312,10 +313,9 @@ impl State {
     }
 
     /// So much is left of what is being written.
-    fn is_progressing(&mut self, left: usize) {
-        if left < self.in_hand {
-            self.progress_at = Some(Instant::now());
-        }
+    fn has_left(&mut self, left: usize, began: Instant) {
+        let progress = self.progress.get_or_insert(Progress::begin(began));
+        progress.note(self.in_hand.saturating_sub(left), Instant::now());
         self.in_hand = left;
     }
 

@@ -1,7 +1,8 @@
 //! One of the daemon's own console streams, written by a thread of its own.
 //!
 //! Whoever has lines puts them into a bounded [`queue`](super::queue) and goes on; only the thread ever waits for the reader.
-//! What does not fit is dropped and counted, and the reader is told in its place. A write that fails (the reader is gone,
+//! A program that writes more is not read for as long as the reader makes [`progress`](super::progress). What does not fit
+//! is dropped and counted, and the reader is told in its place. A write that fails (the reader is gone,
 //! the disk is full) loses lines and nothing else: nothing here panics or prints.
 //!
 //! The daemon's own lines go the same way. While what a run has left behind is still being read ([`drain`](super::drain)),
@@ -20,9 +21,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::stat::fstat;
 
 use super::Consoles;
+use super::backlog::Room;
 use super::drain::{Notice, PATIENCE};
 use super::own_file::OwnFile;
-use super::queue::{Gap, LaneId, LaneSpec, OWN, Queue, Waiter};
+use super::progress::{ENOUGH, Progress};
+use super::queue::{Full, Gap, LaneId, LaneSpec, OWN, Queue, Waiter};
 
 /// How many bytes of the daemon's own lines wait for a reader at most.
 const OWN_BOUND: usize = 1 << 20;
@@ -68,6 +71,7 @@ struct State {
     /// How many bytes were ever written, and when some were last.
     written: u64,
     written_at: Instant,
+    progress: Progress,
     /// Up to which place of the queue everything is written or lost.
     done: u64,
     notices: VecDeque<(u64, Notice)>,
@@ -128,16 +132,18 @@ impl Console {
         let own = LaneSpec {
             gap: Gap::Text { name: "musterd".to_owned() },
             bound: OWN_BOUND,
-            is_blocking: false,
+            full: Full::Drop,
             counters: None,
         };
+        let now = Instant::now();
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 queue: Queue::new(own),
                 is_writing: false,
                 is_held: false,
                 written: 0,
-                written_at: Instant::now(),
+                written_at: now,
+                progress: Progress::begin(now),
                 done: 0,
                 notices: VecDeque::new(),
                 own: Own::default(),
@@ -194,13 +200,16 @@ impl Console {
     /// the next. Never waits for the reader.
     pub(super) fn push(&self, lane: LaneId, lines: &mut Vec<u8>, count: u64, continuation: Option<Vec<u8>>) {
         let mut state = self.shared.lock();
-        state.queue.push(lane, lines, count, continuation);
+        let until = state.reader_is_waited_for();
+        state.queue.push(lane, until, lines, count, continuation);
         self.shared.ring(&state);
     }
 
-    /// Whether there is room for more of a program. If not, the waiter is called when there is.
-    pub(super) fn has_room(&self, lane: LaneId, waiter: impl FnOnce() -> Waiter) -> bool {
-        self.shared.lock().queue.has_room(lane, waiter)
+    /// Whether more of a program may come. If not, the waiter is called when it may.
+    pub(super) fn room(&self, lane: LaneId, waiter: impl FnOnce() -> Waiter) -> Room {
+        let mut state = self.shared.lock();
+        let until = state.progress.patience_ends();
+        state.queue.room(lane, until, waiter)
     }
 
     /// Gives this notice when everything that is queued now has been written, or at once when nobody reads.
@@ -289,7 +298,8 @@ impl Own {
 impl State {
     fn push_own(&mut self, lines: &[u8]) {
         let count = memchr::memchr_iter(b'\n', lines).count() as u64;
-        self.queue.push(OWN, &mut lines.to_vec(), count, None);
+        let until = self.reader_is_waited_for();
+        self.queue.push(OWN, until, &mut lines.to_vec(), count, None);
     }
 
     fn let_own_go(&mut self, over: u64) {
@@ -298,6 +308,14 @@ impl State {
         let free: Vec<_> = self.own.lines.drain(..waiting.unwrap_or(self.own.lines.len())).collect();
         free.iter().for_each(|(_, lines)| self.push_own(lines));
         self.own.asked_at = self.own.is_waiting().then(Instant::now);
+    }
+
+    /// Until when, if it takes nothing. Asked before something is queued: a reader who had everything begins anew.
+    fn reader_is_waited_for(&mut self) -> Instant {
+        if !self.is_busy() {
+            self.progress = Progress::begin(Instant::now());
+        }
+        self.progress.patience_ends()
     }
 
     /// Whether there is something to write now.
@@ -375,10 +393,13 @@ impl Shared {
 
     /// Writes everything. Another process that shares the stream may have made it non-blocking: then waits for room.
     fn write_patiently(&self, mut file: &File, batch: &[Vec<u8>]) -> io::Result<()> {
-        let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|buffer| IoSlice::new(buffer)).collect();
+        let pieces = batch.iter().flat_map(|buffer| buffer.chunks(ENOUGH / 2));
+        let mut slices: Vec<IoSlice<'_>> = pieces.map(IoSlice::new).collect();
         let mut rest = &mut slices[..];
         while !rest.is_empty() {
-            match file.write_vectored(rest) {
+            // A write comes back only when everything is written, and so often it must be known that the reader goes on.
+            let count = count_of_first(rest, ENOUGH);
+            match file.write_vectored(&rest[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     IoSlice::advance_slices(&mut rest, written);
@@ -399,7 +420,19 @@ impl Shared {
         let mut state = self.lock();
         state.written += written as u64;
         state.written_at = Instant::now();
+        let now = state.written_at;
+        state.progress.note(written, now);
     }
+}
+
+/// How many of these there are until they would be more than so many bytes; one at least.
+fn count_of_first(slices: &[IoSlice<'_>], most: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |slice: &&IoSlice<'_>| {
+        bytes += slice.len();
+        bytes <= most
+    };
+    slices.iter().take_while(fits).count().max(1)
 }
 
 impl Consoles {

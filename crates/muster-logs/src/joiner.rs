@@ -75,7 +75,7 @@ impl Joiner {
     }
 
     /// The stream is silent: hands out what there is of its line, as a part. Its rest comes later.
-    pub(crate) fn give_out(&mut self, source: Source, out: &mut dyn FnMut(Line<'_>)) {
+    pub fn give_out(&mut self, source: Source, out: &mut dyn FnMut(Line<'_>)) {
         if let Some(open) = &mut self.open[source as usize]
             && !open.text.is_empty()
         {

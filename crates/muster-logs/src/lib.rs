@@ -35,6 +35,7 @@ mod open;
 mod own_file;
 mod pace;
 mod policy;
+mod progress;
 mod pump;
 mod queue;
 mod rate;
@@ -64,13 +65,12 @@ use self::backlog::Origin;
 use self::counters::Counters;
 use self::drain::Drains;
 use self::follow::Hubs;
-use self::follow::{Follower, Hubs};
 use self::idle::OpenLine;
 use self::lines::Style;
 use self::older::{FileLog, Readers};
 use self::policy::{FilePolicy, is_own_output};
 use self::pump::Pump;
-use self::queue::{Gap, LaneId, LaneSpec};
+use self::queue::{Full, Gap, LaneId, LaneSpec};
 use self::rate::Rate;
 use self::stream::{Limited, Shown, Spare, Stream};
 use self::syslog::courier::Courier;
@@ -261,7 +261,10 @@ impl Logs {
         let lane = LaneSpec {
             gap: gap(run, spec, source),
             bound: output.buffer_size,
-            is_blocking: output.overflow == Overflow::Block,
+            full: match output.overflow {
+                Overflow::Drop => Full::Slow,
+                Overflow::Block => Full::Block,
+            },
             counters: Some(Arc::clone(&kept.counters)),
         };
         let place = &mut kept.lanes[source as usize];

@@ -144,7 +144,7 @@ impl Memory {
 
     /// Whether the line that is open where this reader is was given out: its stream has written nothing since, and the
     /// reader has read everything of it.
-    pub(crate) fn is_given_out(&self, cursor: &Cursor, source: Source) -> bool {
+    pub fn is_given_out(&self, cursor: &Cursor, source: Source) -> bool {
         let place = source as usize;
         self.lock().as_ref().is_some_and(|kept| kept.given_out[place] == Some(cursor.passed[place]))
     }

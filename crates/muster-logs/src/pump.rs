@@ -186,7 +186,7 @@ struct Worker {
     lent: Option<Lent>,
     /// The stream of which the pipe is being drained.
     draining: Option<u64>,
-    /// Streams that wait for a late file, but not for ever.
+    /// Streams that wait for the console's reader or a late file, but not for ever.
     patient: Vec<(Instant, u64)>,
     idle: IdleQueue,
     /// Cloned for each stream that keeps a long line.
@@ -296,7 +296,10 @@ impl Worker {
         match stream.room(&self.files, resume) {
             Room::Some => return false,
             Room::None => {}
-            Room::NoneUntil(moment) => self.patient.push((moment, token)),
+            Room::NoneUntil(moment) => {
+                self.patient.retain(|(_, other)| *other != token);
+                self.patient.push((moment, token));
+            }
         }
         stream.is_parked = true;
         // A pipe that has ended would be told at every turn, wanted or not: it must leave the set.
@@ -375,10 +378,11 @@ impl Worker {
 
     /// How long to wait for more at most.
     fn timeout(&mut self) -> EpollTimeout {
+        // The end of a wait is noticed also while another program is read without a pause.
+        let patience = if self.patient.is_empty() { None } else { self.end_patience() };
         if self.fast.is_some() {
             return EpollTimeout::ZERO;
         }
-        let patience = if self.patient.is_empty() { None } else { self.end_patience() };
         let rest = (!self.buffer.is_empty()).then_some(REST);
         let moments = [rest, patience, self.idle.time_left()];
         moments.into_iter().flatten().min().map_or(EpollTimeout::NONE, after)

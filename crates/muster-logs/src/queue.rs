@@ -1,22 +1,29 @@
 //! What waits for one console stream: whole lines, in the order in which they came, each of a lane.
 //!
-//! A lane is a stream of a program, or the daemon itself. It has a bound: when it is reached its oldest lines are dropped and
-//! counted, and a mark stands in their place. All lanes together have a bound, too. Nothing here waits or writes; see
-//! [`console`](super::console) for who does, and [`joint`](super::joint) for lines that come in parts.
+//! A lane is a stream of a program, or the daemon itself. It has a bound, and all lanes together have one, too. When one is
+//! reached whoever fills the lane is to wait, if [`Full`] says so; otherwise its oldest lines are dropped and counted, and a
+//! mark stands in their place. Nothing here waits or writes; see [`console`](super::console) for who does, and
+//! [`joint`](super::joint) for lines that come in parts.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use memchr::{memchr, memchr_iter};
 use muster_api::Timestamp;
 
+use super::backlog::Room;
 use super::counters::Counters;
 use super::joint::Joint;
 use super::json;
 
-/// How many bytes of all lanes wait at most, whatever each of them may have.
+/// How many bytes of all lanes wait at most, whatever each of them may have. Blocking lanes have their own bounds only.
 const TOTAL: usize = 16 << 20;
+
+/// When so many wait everyone who is slowed waits, and until so few do: what is between them and the total is for those who
+/// are being read meanwhile, and for what runs leave behind.
+const CROWDED: usize = TOTAL / 4 * 3;
+const UNCROWDED: usize = TOTAL / 2;
 
 /// Lines of a lane that follow one another are kept together up to so many bytes.
 const TOGETHER: usize = 16 * 1024;
@@ -67,11 +74,21 @@ const UNREAD: &str = "nobody read them in time";
 /// Told when there is room again.
 pub(super) type Waiter = Box<dyn FnOnce() + Send>;
 
+/// What happens when a lane is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Its oldest lines are dropped at once.
+    Drop,
+    /// Whoever fills it waits for room as long as the reader makes progress. Then its oldest lines are dropped.
+    Slow,
+    /// Whoever fills it waits for room, so nothing of it is dropped for the sake of the others.
+    Block,
+}
+
 struct Lane {
     gap: Gap,
     bound: usize,
-    /// Whoever fills it waits for room, so nothing of it is dropped for the sake of the others.
-    is_blocking: bool,
+    full: Full,
     counters: Option<Arc<Counters>>,
     /// Most lanes are empty at most times, and there are two for every program.
     busy: Option<Box<Busy>>,
@@ -99,7 +116,7 @@ struct Chunk {
 pub(super) struct LaneSpec {
     pub(super) gap: Gap,
     pub(super) bound: usize,
-    pub(super) is_blocking: bool,
+    pub(super) full: Full,
     pub(super) counters: Option<Arc<Counters>>,
 }
 
@@ -108,8 +125,12 @@ pub(super) struct Queue {
     lanes: Vec<Lane>,
     chunks: BTreeMap<u64, Chunk>,
     next_place: u64,
+    /// How many bytes wait, and how many of them in lanes that do not block.
     total: usize,
+    losable: usize,
     spare: Vec<Vec<u8>>,
+    /// Who waits because all lanes together are too many.
+    crowd: Vec<Waiter>,
     /// Whether there is a lane of which only the gap is left.
     has_bare_gap: bool,
     joint: Joint,
@@ -117,23 +138,26 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(own: LaneSpec) -> Queue {
-        let (lanes, chunks, spare) = (Vec::new(), BTreeMap::new(), Vec::new());
+        let (lanes, chunks, spare, crowd) = (Vec::new(), BTreeMap::new(), Vec::new(), Vec::new());
+        let joint = Joint::default();
         let mut queue =
-            Queue { lanes, chunks, next_place: 0, total: 0, spare, has_bare_gap: false, joint: Joint::default() };
+            Queue { lanes, chunks, next_place: 0, total: 0, losable: 0, spare, crowd, has_bare_gap: false, joint };
         queue.add_lane(own);
         queue
     }
 
     pub(super) fn add_lane(&mut self, spec: LaneSpec) -> LaneId {
-        let LaneSpec { gap, bound, is_blocking, counters } = spec;
-        self.lanes.push(Lane { gap, bound, is_blocking, counters, busy: None });
+        let LaneSpec { gap, bound, full, counters } = spec;
+        self.lanes.push(Lane { gap, bound, full, counters, busy: None });
         LaneId(self.lanes.len() - 1)
     }
 
     /// The lane is as another run has it configured, of the same program or of one that came after it was gone.
     pub(super) fn change_lane(&mut self, lane: LaneId, spec: LaneSpec) {
         let lane = &mut self.lanes[lane.0];
-        (lane.gap, lane.bound, lane.is_blocking) = (spec.gap, spec.bound, spec.is_blocking);
+        self.losable -= lane.losable(lane.queued());
+        (lane.gap, lane.bound, lane.full) = (spec.gap, spec.bound, spec.full);
+        self.losable += lane.losable(lane.queued());
         lane.counters = spec.counters;
     }
 
@@ -156,19 +180,35 @@ impl Queue {
         self.chunks.first_key_value().map_or(self.next_place, |(&place, _)| place)
     }
 
-    /// Whether a lane has room. If not, the waiter is called when it has.
-    pub(super) fn has_room(&mut self, lane: LaneId, waiter: impl FnOnce() -> Waiter) -> bool {
+    /// Whether more may come of a lane, of which the reader is waited for until this moment if it takes nothing. If not, the
+    /// waiter is called when it may.
+    pub(super) fn room(&mut self, lane: LaneId, until: Instant, waiter: impl FnOnce() -> Waiter) -> Room {
+        let is_crowded = self.losable >= CROWDED;
         let lane = &mut self.lanes[lane.0];
-        let has_room = lane.queued() < lane.bound;
-        if !has_room {
+        let is_full = lane.queued() >= lane.bound;
+        let room = match lane.full {
+            Full::Block if is_full => Room::None,
+            Full::Slow if (is_full || is_crowded) && Instant::now() < until => Room::NoneUntil(until),
+            Full::Block | Full::Slow | Full::Drop => return Room::Some,
+        };
+        if is_full {
             lane.busy().waiters.push(waiter());
+        } else {
+            self.crowd.push(waiter());
         }
-        has_room
+        room
     }
 
     /// Takes whole lines in, and leaves an empty buffer for the next. With a continuation they begin with the rest of the
-    /// line that was the last of this lane.
-    pub(super) fn push(&mut self, lane: LaneId, lines: &mut Vec<u8>, count: u64, continuation: Option<Vec<u8>>) {
+    /// line that was the last of this lane. The reader is waited for until this moment.
+    pub(super) fn push(
+        &mut self,
+        lane: LaneId,
+        until: Instant,
+        lines: &mut Vec<u8>,
+        count: u64,
+        continuation: Option<Vec<u8>>,
+    ) {
         if lines.is_empty() {
             return;
         }
@@ -180,13 +220,12 @@ impl Queue {
             let chunk = last.get_mut();
             chunk.bytes.extend_from_slice(lines);
             chunk.lines += count;
-            self.lanes[lane.0].busy().queued += lines.len();
-            self.total += lines.len();
+            self.add(lane.0, lines.len());
             lines.clear();
         } else {
             self.push_chunk(lane, lines, count, continuation);
         }
-        self.keep_bound(lane);
+        self.keep_bound(lane, until);
     }
 
     fn push_chunk(&mut self, lane: LaneId, lines: &mut Vec<u8>, count: u64, continuation: Option<Vec<u8>>) {
@@ -200,19 +239,19 @@ impl Queue {
         };
         let cost = bytes.len() + OVERHEAD;
         self.chunks.insert(self.next_place, Chunk { lane: lane.0, bytes, lines: count, continuation });
-        let lane = self.lanes[lane.0].busy();
-        lane.places.push_back(self.next_place);
-        lane.queued += cost;
-        self.total += cost;
+        self.lanes[lane.0].busy().places.push_back(self.next_place);
+        self.add(lane.0, cost);
         self.next_place += 1;
     }
 
     /// Drops the oldest lines of a lane that has too many, and the oldest of all when all together are too many.
-    fn keep_bound(&mut self, lane: LaneId) {
-        // Who waits for room may come with one more piece, which can become much longer on its way; and runs that end leave
-        // something behind.
+    fn keep_bound(&mut self, lane: LaneId, until: Instant) {
         let bound = match &self.lanes[lane.0] {
-            lane if lane.is_blocking => 2 * lane.bound + PIECE,
+            lane if lane.queued() <= lane.bound => lane.bound,
+            // Who waits for room may come with one more piece, which can become much longer on its way; and runs that end
+            // leave something behind.
+            lane if lane.full == Full::Block => 2 * lane.bound + PIECE,
+            lane if lane.full == Full::Slow && Instant::now() < until => 2 * lane.bound + PIECE,
             lane => lane.bound,
         };
         while let Some(busy) = &self.lanes[lane.0].busy
@@ -223,8 +262,8 @@ impl Queue {
             let (place, least) = (busy.places[0], (busy.queued - bound).max(bound / 8));
             self.drop_lines(place, least);
         }
-        while self.total > TOTAL {
-            let droppable = |(_, chunk): &(&u64, &Chunk)| !self.lanes[chunk.lane].is_blocking;
+        while self.losable > TOTAL {
+            let droppable = |(_, chunk): &(&u64, &Chunk)| self.lanes[chunk.lane].full != Full::Block;
             let Some((&place, _)) = self.chunks.iter().find(droppable) else { break };
             self.drop_chunk(place);
         }
@@ -243,8 +282,7 @@ impl Queue {
         chunk.bytes.drain(..end);
         chunk.lines = others;
         chunk.continuation = None;
-        self.total -= end;
-        self.lanes[lane].busy().queued -= end;
+        self.subtract(lane, end);
         self.lanes[lane].lose(lines, end);
     }
 
@@ -258,13 +296,24 @@ impl Queue {
 
     fn remove(&mut self, place: u64) -> Option<Chunk> {
         let chunk = self.chunks.remove(&place)?;
-        let lane = self.lanes[chunk.lane].busy();
         // A lane's places are in order, and only its oldest is ever removed.
-        lane.places.pop_front();
-        let cost = chunk.bytes.len() + OVERHEAD;
-        lane.queued -= cost;
-        self.total -= cost;
+        self.lanes[chunk.lane].busy().places.pop_front();
+        self.subtract(chunk.lane, chunk.bytes.len() + OVERHEAD);
         Some(chunk)
+    }
+
+    fn add(&mut self, lane: usize, bytes: usize) {
+        let lane = &mut self.lanes[lane];
+        lane.busy().queued += bytes;
+        self.total += bytes;
+        self.losable += lane.losable(bytes);
+    }
+
+    fn subtract(&mut self, lane: usize, bytes: usize) {
+        let lane = &mut self.lanes[lane];
+        lane.busy().queued -= bytes;
+        self.total -= bytes;
+        self.losable -= lane.losable(bytes);
     }
 
     /// Moves what waits longest into `batch`, about so many bytes of it, each gap with its mark. Gives who waited for room
@@ -282,6 +331,9 @@ impl Queue {
             if lane.queued() <= lane.bound / 2 {
                 waiters.append(&mut lane.busy().waiters);
             }
+        }
+        if self.losable <= UNCROWDED {
+            waiters.append(&mut self.crowd);
         }
         if self.chunks.is_empty() && std::mem::take(&mut self.has_bare_gap) {
             self.lanes.iter_mut().for_each(|lane| self.joint.put_line(lane.take_gap(), batch));
@@ -326,6 +378,11 @@ impl Lane {
         self.busy.as_ref().map_or(0, |busy| busy.queued)
     }
 
+    /// How many of these bytes of it may be lost.
+    fn losable(&self, bytes: usize) -> usize {
+        if self.full == Full::Block { 0 } else { bytes }
+    }
+
     fn lose(&mut self, lines: u64, bytes: usize) {
         if let Some(counters) = &self.counters {
             counters.count_dropped(lines, bytes);
@@ -347,133 +404,4 @@ impl Lane {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lane(name: &str, bound: usize, is_blocking: bool) -> LaneSpec {
-        LaneSpec { gap: Gap::Text { name: name.to_owned() }, bound, is_blocking, counters: None }
-    }
-
-    fn queue() -> Queue {
-        Queue::new(lane("musterd", 1 << 20, false))
-    }
-
-    fn push(queue: &mut Queue, lane: LaneId, text: &str) {
-        queue.push(lane, &mut text.as_bytes().to_vec(), memchr_iter(b'\n', text.as_bytes()).count() as u64, None);
-    }
-
-    fn taken(queue: &mut Queue) -> String {
-        let mut batch = Vec::new();
-        queue.take(usize::MAX, &mut batch);
-        String::from_utf8(batch.concat()).unwrap()
-    }
-
-    #[test]
-    fn lines_of_all_lanes_come_in_the_order_in_which_they_came() {
-        let mut queue = queue();
-        let (web, db) = (queue.add_lane(lane("web", 4096, false)), queue.add_lane(lane("db", 4096, false)));
-        for (lane, text) in [(web, "1\n"), (web, "2\n"), (db, "3\n"), (OWN, "4\n"), (web, "5\n")] {
-            push(&mut queue, lane, text);
-        }
-        assert_eq!(taken(&mut queue), "1\n2\n3\n4\n5\n");
-        assert!(queue.is_empty());
-        assert_eq!(queue.total(), 0);
-    }
-
-    #[test]
-    fn the_oldest_lines_of_a_full_lane_go_and_the_gap_is_marked_where_it_is() {
-        let mut queue = queue();
-        let (web, db) = (queue.add_lane(lane("web", 40_000, false)), queue.add_lane(lane("db", 40_000, false)));
-        let line = |number: usize| format!("{number:09999}\n");
-        push(&mut queue, db, "first\n");
-        for number in 0..10 {
-            push(&mut queue, web, &line(number));
-        }
-        push(&mut queue, db, "last\n");
-        let expected = format!(
-            "first\nmusterd | web: 7 lines (70000 bytes) lost here: {UNREAD}\n{}{}{}last\n",
-            line(7),
-            line(8),
-            line(9)
-        );
-        assert!(taken(&mut queue) == expected);
-        push(&mut queue, web, "more\n");
-        assert_eq!(taken(&mut queue), "more\n", "a gap is told once");
-    }
-
-    #[test]
-    fn one_piece_that_is_larger_than_the_bound_is_kept() {
-        let mut queue = queue();
-        let web = queue.add_lane(lane("web", 4096, false));
-        let line = format!("{}\n", "x".repeat(60_000));
-        push(&mut queue, web, &line);
-        assert!(taken(&mut queue) == line);
-    }
-
-    #[test]
-    fn of_what_was_read_together_only_as_much_goes_as_must() {
-        let mut queue = queue();
-        let web = queue.add_lane(lane("web", 64 * 1024, false));
-        let lines =
-            |numbers: std::ops::Range<usize>| numbers.map(|number| format!("{number:099}\n")).collect::<String>();
-        push(&mut queue, web, &lines(0..650));
-        push(&mut queue, web, &lines(650..700));
-        let text = taken(&mut queue);
-        let (gap, kept) = text.split_once('\n').unwrap();
-        let lost: usize = gap.split(' ').nth(3).unwrap().parse().unwrap();
-        assert!((50..100).contains(&lost), "{gap}");
-        assert!(kept == lines(lost..700));
-    }
-
-    #[test]
-    fn all_lanes_together_have_a_bound() {
-        let mut queue = queue();
-        let piece = format!("{}\n", "x".repeat(99_999));
-        for _ in 0..40 {
-            let lane = queue.add_lane(lane("web", 1 << 20, false));
-            (0..10).for_each(|_| push(&mut queue, lane, &piece));
-        }
-        assert!(queue.total() <= TOTAL && queue.total() > TOTAL - 200_000, "{}", queue.total());
-        let told = taken(&mut queue);
-        let (kept, gaps) = (
-            told.lines().filter(|line| line.starts_with('x')).count(),
-            told.lines().filter(|line| line.contains("lost here")).count(),
-        );
-        let lost: usize = told.lines().filter_map(|line| line.split(' ').nth(3)?.parse::<usize>().ok()).sum();
-        assert!(kept + lost == 400 && gaps > 20, "{kept} kept, {lost} lost, {gaps} gaps");
-    }
-
-    #[test]
-    fn who_fills_a_blocking_lane_waits_and_is_told_when_there_is_room() {
-        let mut queue = queue();
-        let web = queue.add_lane(lane("web", 50_000, true));
-        let (told, news) = std::sync::mpsc::channel();
-        let mut pushed = 0;
-        while queue.has_room(web, || {
-            let told = told.clone();
-            Box::new(move || told.send(()).unwrap())
-        }) {
-            push(&mut queue, web, &format!("{}\n", "x".repeat(9_999)));
-            pushed += 1;
-        }
-        assert_eq!(pushed, 5);
-        let mut batch = Vec::new();
-        assert!(queue.take(10_000, &mut batch).is_empty(), "there is hardly room yet");
-        let waiters = queue.take(20_000, &mut batch);
-        assert_eq!(waiters.len(), 1);
-        waiters.into_iter().for_each(|waiter| waiter());
-        assert_eq!(news.try_iter().count(), 1);
-    }
-
-    #[test]
-    fn small_lines_of_many_lanes_are_charged_what_they_cost() {
-        let mut queue = queue();
-        let (web, db) = (queue.add_lane(lane("web", 100_000, false)), queue.add_lane(lane("db", 100_000, false)));
-        for _ in 0..10_000 {
-            push(&mut queue, web, "x\n");
-            push(&mut queue, db, "x\n");
-        }
-        let kept = queue.chunks.values().map(|chunk| chunk.bytes.capacity() + OVERHEAD).sum::<usize>();
-        assert!(kept <= 200_000, "{kept}");
-    }
-}
+mod tests;

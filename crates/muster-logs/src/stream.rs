@@ -306,12 +306,9 @@ impl Stream {
 
     /// Whether more of it can be read now. If not, the waiter is called when it can.
     pub(super) fn room(&self, files: &Files, waiter: impl Fn() -> Waiter) -> Room {
-        let waits = |shown: &&Shown| self.origin.is_blocking && !shown.console.has_room(shown.lane, &waiter);
-        if self.shown.as_ref().is_some_and(|shown| waits(&shown)) {
-            return Room::None;
-        }
-        let rooms = self.files.iter().map(|path| files.room(path, &self.origin, &waiter));
-        rooms.into_iter().find(|room| *room != Room::Some).unwrap_or(Room::Some)
+        let console = self.shown.iter().map(|shown| shown.console.room(shown.lane, &waiter));
+        let mut rooms = console.chain(self.files.iter().map(|path| files.room(path, &self.origin, &waiter)));
+        rooms.find(|room| *room != Room::Some).unwrap_or(Room::Some)
     }
 
     /// How much is read of it at once. Who waits for room may come too late by that much.

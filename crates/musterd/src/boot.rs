@@ -37,6 +37,9 @@ use crate::surroundings;
 use crate::telemetry;
 use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};
 
+/// A reader of the console who takes nothing for so long is not waited for at the end, as little as a disk.
+const STALL: Duration = Duration::from_secs(1);
+
 /// How long answers and log lines that are on their way may take at the end.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
 
@@ -150,7 +153,9 @@ async fn run(
     let (code, budget) = EventLoop::new(Rc::clone(&shared), signals, (statuses, voices), received, console).run().await;
 
     // Disks and readers that are slow get what is left of the time for stopping; a reader who does not read does not.
-    let end = budget.unwrap_or_else(Instant::now).max(Instant::now() + LAST_MOMENT);
+    // Where nobody asked for an end, since every program has ended, that is all of it.
+    let unasked = || Instant::now().checked_add(shared.configuration.in_force().daemon.shutdown_timeout);
+    let end = budget.or_else(unasked).unwrap_or_else(Instant::now).max(Instant::now() + LAST_MOMENT);
     let patience = || end.saturating_duration_since(Instant::now());
     // Who follows gets the last words before the connections end.
     shared.children.borrow().logs().finish_reading(patience());
@@ -162,7 +167,7 @@ async fn run(
     }
     drop(pidfile);
     shared.children.borrow().finish_notifications();
-    shared.children.borrow().logs().finish(patience().max(LAST_MOMENT), LAST_MOMENT);
+    shared.children.borrow().logs().finish(patience().max(LAST_MOMENT), STALL);
     // The kernel takes everything back at once. Giving back each of a thousand programs would only make the end later.
     std::process::exit(i32::from(code))
 }

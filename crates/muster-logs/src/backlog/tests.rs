@@ -2,6 +2,7 @@
 
 use muster_spec::Rotation;
 
+use super::super::progress::{ENOUGH, PATIENCE};
 use super::*;
 
 fn origin(bound: usize, is_blocking: bool) -> Origin {
@@ -48,7 +49,7 @@ fn the_oldest_bytes_go_up_to_the_end_of_a_line_and_are_counted() {
 
 #[test]
 fn nothing_of_a_program_that_waits_is_dropped_and_it_is_told_when_there_is_room() {
-    let (backlog, web, db) = (stuck(0, true), origin(TOGETHER, true), origin(TOGETHER, false));
+    let (backlog, web, db) = (stuck(1, true), origin(TOGETHER, true), origin(TOGETHER, false));
     let (told, news) = std::sync::mpsc::channel();
     let waiter = || -> Waiter { Box::new(move || told.send(()).unwrap()) };
     backlog.push(&[&[b'w'; TOGETHER]], &web);
@@ -65,7 +66,7 @@ fn nothing_of_a_program_that_waits_is_dropped_and_it_is_told_when_there_is_room(
 
 #[test]
 fn a_program_that_does_not_wait_for_ever_is_slowed_first() {
-    let (backlog, web) = (Backlog::new("x".into(), 0, true, None), origin(TOGETHER, false));
+    let (backlog, web) = (Backlog::new("x".into(), 1, true, None), origin(TOGETHER, false));
     (0..5).for_each(|_| assert!(backlog.push(&[&[b'w'; TOGETHER]], &web)));
     let room = backlog.room(&web, || Box::new(|| {}));
     assert_eq!(room, Room::NoneUntil(backlog.began + PATIENCE));
@@ -111,4 +112,15 @@ fn a_file_that_was_late_goes_back_only_after_a_write_in_time() {
     assert!(backlog.next(false).is_none());
     backlog.leave(true);
     assert!(backlog.next(true).is_none(), "nothing comes any more");
+}
+
+#[test]
+fn a_file_that_takes_next_to_nothing_is_waited_for_no_longer_than_one_that_takes_nothing() {
+    let (backlog, web) = (stuck(ENOUGH, true), origin(TOGETHER, false));
+    (0..2).for_each(|_| assert!(backlog.push(&[&[b'w'; TOGETHER]], &web)));
+    backlog.lock().has_left(ENOUGH - 1, backlog.began);
+    assert_eq!(backlog.room(&web, || unreachable!()), Room::Some, "one byte changes nothing");
+    backlog.lock().has_left(0, backlog.began);
+    assert!(backlog.push(&[&[b'w'; TOGETHER]], &web));
+    assert!(matches!(backlog.room(&web, || Box::new(|| {})), Room::NoneUntil(until) if until > Instant::now()));
 }
