@@ -12,4 +12,5 @@ mod files;
 mod floods;
 mod identity;
 mod masking;
+mod said;
 mod stalls;

@@ -9,6 +9,7 @@ pub(crate) mod list;
 mod main_process;
 mod markers;
 mod output;
+mod said;
 pub(crate) mod stdin;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -28,13 +29,14 @@ use muster_sys::signal::Pid;
 use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
 use muster_sys::tree::{self, Trees};
 use tokio::sync::oneshot;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use self::commands::{Commands, is_command};
 use self::main_process::Main;
 use self::markers::{marker_prefix, markers};
 use self::output::Output;
 use self::stdin::StdinPipe;
+use crate::limit::{Limits, Notice, unless_none};
 use crate::logs::{Logs, Source, captured};
 use crate::notify::{self, Channel, Notify, ReadyMatcher, Told};
 use crate::probes::Command;
@@ -83,6 +85,7 @@ pub(crate) struct Children {
     /// Of whom it was told that they cannot be signalled.
     refused: HashSet<RunId>,
     notify: Notify,
+    limits: Limits,
 }
 
 impl Children {
@@ -94,7 +97,7 @@ impl Children {
         control_socket: Option<&Path>,
         instances: usize,
     ) -> Children {
-        let marker_prefix = marker_prefix();
+        let (marker_prefix, limits) = (marker_prefix(), Limits::default());
         Children {
             spawner,
             trees,
@@ -105,10 +108,11 @@ impl Children {
             has_mains: false,
             known_pids: BTreeMap::new(),
             most_known: instances * (HISTORY + 1),
-            notify: Notify::new(control_socket, marker_prefix.clone(), voices),
+            notify: Notify::new(control_socket, marker_prefix.clone(), voices, limits.clone()),
             marker_prefix,
             commands: Commands::default(),
             refused: HashSet::new(),
+            limits,
         }
     }
 
@@ -126,15 +130,18 @@ impl Children {
         let (spawning, stdin) = spawned.inspect_err(|_| self.notify.close(run))?;
         let pid = spawning.pid;
         // A set that takes no more descriptors costs the early news; reaping the process tells the same later.
-        if let Err(error) = self.statuses.get_ref().add(spawning.as_fd(), run.0) {
-            warn!(program = %spec.name, %run, %error, "cannot watch a new process, it counts as started when it ends");
+        if let Err(error) = self.statuses.get_ref().add(spawning.as_fd(), run.0)
+            && let Some(suppressed) = self.limits.pass(&spec.name, Notice::Unwatched)
+        {
+            let (program, suppressed) = (&spec.name, unless_none(suppressed));
+            warn!(%program, %run, %error, suppressed, "cannot watch a new process, it counts as started when it ends");
         }
         self.runs.insert(pid, run);
         self.trees.begin(run, pid, marker);
         self.trees.note_user(run, uid);
         self.children.insert(run, Child::new(spawning, stdin));
         self.remember_pid(run, pid);
-        info!(program = %spec.name, %run, %pid, "starting");
+        self.say_start(run, spec, pid);
         Ok(())
     }
 
@@ -241,7 +248,7 @@ impl Children {
     /// Another configuration comes: forgets what is remembered of instances that are gone, and makes room for new ones.
     pub(crate) fn adapt(&mut self, is_there: impl Fn(&str) -> bool, instances: usize) {
         self.logs.retain(&is_there);
-        self.notify.retain(&is_there);
+        self.limits.retain(&is_there);
         self.most_known = self.most_known.max(instances * (HISTORY + 1));
     }
 
@@ -318,7 +325,7 @@ impl Children {
                 Some(run) if self.has_ended_with(run, &reaped, inputs) => ended.push(run),
                 _ => {
                     was_orphan = true;
-                    debug!(pid = %reaped.pid, exit = %reaped.exit, "reaped an orphan");
+                    self.say_orphan(&reaped);
                 }
             }
         }
@@ -385,7 +392,7 @@ impl Children {
             Scope::Tree => self.trees.signal(run, signal, tree::Scope::Tree).map(drop),
         };
         if let Err(error) = sent {
-            warn!(%run, pid = self.pid_of(run), %signal, %error, "cannot signal a program");
+            self.say_refused(Some(run), &[run], signal, &error);
         }
     }
 
@@ -421,7 +428,7 @@ impl Children {
                 let known = self.refused.len();
                 self.refused.extend(runs);
                 if self.refused.len() > known {
-                    warn!(?runs, %signal, %error, "cannot signal the processes of a program");
+                    self.say_refused(None, runs, signal, &error);
                 }
                 false
             }
@@ -435,7 +442,7 @@ impl Children {
             _ => self.trees.signal_strays(signal),
         };
         if count > 0 {
-            info!(%signal, processes = count, "signalled processes that belong to no program");
+            tracing::info!(%signal, processes = count, "signalled processes that belong to no program");
         }
     }
 

@@ -4,13 +4,12 @@
 //! sent to the loop as an [`Order`]. No borrow is ever held over an await.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::Timestamp;
 use muster_core::request::Outcome;
-use muster_core::{InstanceId, RequestId, Selector, Supervisor, Time, Verb};
+use muster_core::{RequestId, Selector, Supervisor, Time, Verb};
 use muster_sys::limits::OriginalLimits;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -22,6 +21,7 @@ use crate::deaths::Deaths;
 use crate::feed::Feed;
 use crate::http::access::Access;
 use crate::http::slices::Turns;
+use crate::limit::Limits;
 use crate::logs::memory::Memory;
 use crate::reload::{self, Configuration};
 use crate::tally::Tallies;
@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) feed: RefCell<Feed>,
     pub(crate) deaths: RefCell<Deaths>,
+    /// On what programs and clients can make the daemon say.
+    pub(crate) limits: Limits,
     pub(crate) tallies: RefCell<Tallies>,
     /// How much clients can have.
     pub(crate) budget: Rc<Cell<Budget>>,
@@ -59,8 +61,6 @@ pub(crate) struct Shared {
     pub(crate) divided: Notify,
     /// Who writes a part of a long answer next.
     pub(crate) turns: Turns,
-    /// How often it was told of an instance that SIGKILL has not ended it.
-    pub(crate) stuck: RefCell<HashMap<InstanceId, u32>>,
     /// The daemon's own messages.
     pub(crate) own_log: Arc<Memory>,
     next_request: Cell<u64>,
@@ -79,6 +79,7 @@ impl Shared {
         let instances = supervisor.snapshot().iter().map(|instance| &**instance.spec());
         let budget = Rc::new(Cell::new(Budget::of(descriptors(), instances)));
         let began = Timestamp::from(clock.date(Time::ZERO)).unix_ms();
+        let limits = children.limits().clone();
         let feed = Feed::beginning_with(first_event(began), supervisor.snapshot().len());
         Shared {
             clock,
@@ -89,11 +90,11 @@ impl Shared {
             orders,
             feed: RefCell::new(feed),
             deaths: RefCell::new(Deaths::new()),
+            limits,
             tallies: RefCell::default(),
             budget,
             divided: Notify::new(),
             turns: Turns::default(),
-            stuck: RefCell::default(),
             own_log,
             next_request: Cell::new(0),
         }

@@ -14,6 +14,7 @@ use muster_sys::tree::Held;
 use tracing::{info, warn};
 
 use super::{Child, Children};
+use crate::limit::{Notice, unless_none};
 
 /// A main process that is not the first process of its run.
 pub(super) struct Main {
@@ -115,7 +116,10 @@ impl Children {
         main.above = above;
         self.runs.insert(above, run);
         let (program, main) = (self.notify.name_of(run), main.held.pid());
-        info!(%program, %run, %pid, %exit, %main, "a process ended, and the run goes on with its main one");
+        if let Some(suppressed) = self.limits.pass(program, Notice::MainMoved) {
+            let suppressed = unless_none(suppressed);
+            info!(%program, %run, %pid, %exit, %main, suppressed, "a process ended, and the run goes on with its main one");
+        }
         true
     }
 
@@ -126,7 +130,10 @@ impl Children {
         let is_there = self.runs.get(&first) == Some(&run);
         if is_there {
             child.main = None;
-            warn!(%program, %run, main = %first, "its main process is gone, and the run goes on with its first one");
+            if let Some(suppressed) = self.limits.pass(program, Notice::MainGone) {
+                let suppressed = unless_none(suppressed);
+                warn!(%program, %run, main = %first, suppressed, "its main process is gone, and the run goes on with its first one");
+            }
         }
         self.remember_pid(run, if is_there { first } else { ended });
         is_there

@@ -24,6 +24,7 @@ use super::answer;
 use super::stream::Busy;
 use super::tickets::{Desk, Rank};
 use crate::budget::Budget;
+use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 
 /// How long a client may take to send a request's headers, and keep a connection open without a request.
@@ -101,7 +102,9 @@ async fn accept_for_ever(listener: UnixListener, shared: Rc<Shared>, desk: Desk,
                 }
             }
             Err(error) => {
-                warn!(%error, "cannot accept a connection on the control socket");
+                if let Some(suppressed) = shared.limits.pass(DAEMON, Notice::Accepting).map(unless_none) {
+                    warn!(%error, suppressed, "cannot accept a connection on the control socket");
+                }
                 connections.close_idlest(is_no_newcomer);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -124,7 +127,7 @@ fn serve(stream: UnixStream, shared: &Rc<Shared>, desk: &Desk, connections: &Con
     let (is_busy, is_following) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
     let task = tokio::task::spawn_local({
         let desk = desk.clone();
-        let shared = Rc::clone(shared);
+        let (shared, limits) = (Rc::clone(shared), shared.limits.clone());
         let closing = Closing { connections: connections.clone(), id };
         let (is_busy, is_following) = (Rc::clone(&is_busy), Rc::clone(&is_following));
         async move {
@@ -135,8 +138,10 @@ fn serve(stream: UnixStream, shared: &Rc<Shared>, desk: &Desk, connections: &Con
             // In this order: whether it follows is known when it has talked.
             tokio::select! {
                 biased;
-                ended = talking => if let Err(error) = ended {
-                    debug!(%error, uid, "a connection to the control socket ended badly");
+                ended = talking => if let Err(error) = ended
+                    && let Some(suppressed) = limits.pass(DAEMON, Notice::Connection).map(unless_none)
+                {
+                    debug!(%error, uid, suppressed, "a connection to the control socket ended badly");
                 },
                 () = hanging_up => {}
             }
