@@ -27,7 +27,7 @@ use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, reap_next};
 use muster_sys::signal::Pid;
 use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
-use muster_sys::tree::{self, Trees};
+use muster_sys::tree::{self, Held, Trees};
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
@@ -84,6 +84,8 @@ pub(crate) struct Children {
     commands: Commands,
     /// Of whom it was told that they cannot be signalled.
     refused: HashSet<RunId>,
+    /// Main processes that runs have lost, until those are gone.
+    lost: HashMap<RunId, Held>,
     notify: Notify,
     limits: Limits,
 }
@@ -112,6 +114,7 @@ impl Children {
             marker_prefix,
             commands: Commands::default(),
             refused: HashSet::new(),
+            lost: HashMap::new(),
             limits,
         }
     }
@@ -271,6 +274,7 @@ impl Children {
     }
 
     fn take_outcome(&mut self, run: RunId) -> Option<Input> {
+        self.unwatch_lost(run);
         let child = self.children.get_mut(&run)?;
         match child.spawning.as_mut()?.outcome()? {
             Ok(()) => {
@@ -316,7 +320,10 @@ impl Children {
         let (mut count, mut is_over) = (0_usize, false);
         let mut was_orphan = false;
         let mut ended = Vec::new();
-        self.look_for_mains();
+        for run in self.look_for_mains() {
+            self.lose_main(run, inputs);
+            ended.push(run);
+        }
         while !is_over && let Some(reaped) = reap_next()? {
             count += 1;
             is_over = count.is_multiple_of(REAPED_AT_ONCE) && Instant::now() >= end;
@@ -358,6 +365,10 @@ impl Children {
         } else {
             // What it said before its end counts.
             self.hear(run, Some(reaped.pid), inputs);
+            if self.has_lost_main(run) {
+                self.lose_main(run, inputs);
+                return true;
+            }
             if self.goes_on_without(run, reaped) {
                 return false;
             }
@@ -381,10 +392,13 @@ impl Children {
         self.trees.observe(run);
     }
 
-    /// Signals a run whose main process has not been reaped.
-    pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: Scope) {
+    /// Signals a run whose main process has not been reaped, unless it turns out to be lost: then what is left is to be swept.
+    pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: Scope, inputs: &mut VecDeque<Input>) {
         if !self.has_main(run) {
             return;
+        }
+        if self.has_lost_main(run) {
+            return self.lose_main(run, inputs);
         }
         let sent = match scope {
             Scope::Main => self.signal_main(run, signal),
@@ -398,8 +412,11 @@ impl Children {
 
     /// Which of these runs have no process left. They are forgotten.
     pub(crate) fn take_gone(&mut self, runs: &[RunId]) -> Vec<RunId> {
-        let gone = self.trees.gone(runs);
+        let mut gone = self.trees.gone(runs);
+        gone.retain(|&run| !self.has_lost(run));
         for &run in &gone {
+            self.unwatch_lost(run);
+            self.lost.remove(&run);
             self.trees.end(run);
             self.commands.forget(run);
             self.refused.remove(&run);
@@ -418,6 +435,7 @@ impl Children {
             Signal::KILL => self.trees.signal_all(runs, signal, tree::Scope::Tree),
             _ => self.trees.stop_all(runs, signal, tree::Scope::Tree),
         };
+        self.signal_lost(runs, signal);
         match sent {
             Ok(sent) => {
                 debug!(?runs, %signal, processes = sent.count, refused = sent.refused, "signalled trees");
@@ -444,21 +462,6 @@ impl Children {
         if count > 0 {
             tracing::info!(%signal, processes = count, "signalled processes that belong to no program");
         }
-    }
-
-    /// The trees of these runs, and with `strays` what belongs to no program, to be listed on another thread.
-    pub(crate) fn listing(&mut self, runs: &[RunId], strays: bool) -> tree::Listing {
-        self.trees.listing(runs, strays)
-    }
-
-    /// What the trees of these runs use.
-    pub(crate) fn usage(&mut self, runs: &[RunId]) -> Vec<(RunId, tree::Usage)> {
-        self.trees.usage(runs)
-    }
-
-    /// What the daemon itself uses.
-    pub(crate) fn own_usage(&mut self) -> Option<tree::Usage> {
-        self.trees.own_usage()
     }
 
     /// The logs: what is remembered of them, and following.

@@ -403,10 +403,12 @@ impl EventLoop {
             Effect::Signal { run, signal, scope } => {
                 let mut children = self.shared.children.borrow_mut();
                 children.observe(run);
-                children.signal(run, signal, scope);
+                children.signal(run, signal, scope, &mut self.inputs);
             }
             Effect::Wake { run, scope: Scope::Main } => self.to_wake.push(run),
-            Effect::Wake { run, scope } => self.shared.children.borrow_mut().signal(run, Signal::CONT, scope),
+            Effect::Wake { run, scope } => {
+                self.shared.children.borrow_mut().signal(run, Signal::CONT, scope, &mut self.inputs);
+            }
             Effect::Sweep { run, signal } => {
                 let sweep = self.sweeps.entry(run).or_default();
                 sweep.unsent = Some(signal);

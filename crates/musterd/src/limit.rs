@@ -42,6 +42,7 @@ pub(crate) enum Notice {
     // By its processes.
     MainMoved,
     MainGone,
+    MainLost,
     Refused,
     Unwatched,
     Orphan,

@@ -1,8 +1,28 @@
 //! Processes in the words of the API.
 
 use muster_api::{ProcessInfo, ProcessState};
+use muster_core::RunId;
 use muster_sys::signal::Pid;
 use muster_sys::tree;
+
+use super::Children;
+
+impl Children {
+    /// The trees of these runs, and with `strays` what belongs to no program, to be listed on another thread.
+    pub(crate) fn listing(&mut self, runs: &[RunId], strays: bool) -> tree::Listing {
+        self.trees.listing(runs, strays)
+    }
+
+    /// What the trees of these runs use.
+    pub(crate) fn usage(&mut self, runs: &[RunId]) -> Vec<(RunId, tree::Usage)> {
+        self.trees.usage(runs)
+    }
+
+    /// What the daemon itself uses.
+    pub(crate) fn own_usage(&mut self) -> Option<tree::Usage> {
+        self.trees.own_usage()
+    }
+}
 
 pub(crate) fn process_info(process: tree::Process) -> ProcessInfo {
     let number = |pid: Pid| u32::try_from(pid.0).unwrap_or(0);

@@ -235,6 +235,7 @@ fn draw_ends(svg: &mut String, axis: &Axis, timeline: &Timeline, index: usize, y
         let words = match end {
             muster_core::RunEnd::Exited(muster_core::Exit::Code(code)) => format!("✕ {code}"),
             muster_core::RunEnd::Exited(muster_core::Exit::Signal { signal, .. }) => format!("✕ {signal}"),
+            muster_core::RunEnd::MainLost => "✕ main process lost".to_owned(),
             muster_core::RunEnd::NotSpawned(_) => "✕ spawn error".to_owned(),
         };
         if x >= free {

@@ -39,7 +39,7 @@ impl Witness {
                 run.into_iter().for_each(|run| run.is_executed = true);
             }
             Input::SpawnFailed { run, .. } => self.of_run(*run).into_iter().for_each(|one| one.run = None),
-            Input::Exited { run, .. } => {
+            Input::Exited { run, .. } | Input::MainLost { run } => {
                 let run = self.of_run(*run).and_then(|one| one.run.as_mut());
                 run.into_iter().for_each(|run| run.has_main = false);
             }
