@@ -128,7 +128,10 @@ fn ten_thousand_idle_connections_keep_nobody_out() {
 fn idle_connections_and_a_program_that_needs_descriptors_get_along() {
     let programs = WEB.to_owned()
         + "[program.pipes]\ncommand = [\"sh\", \"-c\", \"echo hello; exit 1\"]\nstartsecs = 0\nstartretries = \"unlimited\"\nbackoff = { delay = \"5ms\", max = \"5ms\" }\n";
-    let daemon = Setting::supervising(programs).wrapped(&["prlimit", "--nofile=48:48", "--"]).start();
+    let daemon = Setting::supervising(programs)
+        .musterd("loglevel = \"debug\"")
+        .wrapped(&["prlimit", "--nofile=48:48", "--"])
+        .start();
     let held: Vec<_> = (0..200).map(|_| daemon.client.connect()).collect();
     let before = daemon.settled_log().iter().filter(|line| line.says("pipes", "starting")).count();
     daemon.log.wait_for_many(before + 20, "pipes", "starting");

@@ -377,7 +377,8 @@ fn a_program_of_another_user_gets_the_descriptor_as_well() {
 #[test]
 fn runs_that_are_over_leave_no_descriptor_and_no_socket() {
     let again = "restart = \"always\"\nstartretries = \"unlimited\"\nready = \"notify\"\nwatchdog = \"1h\"";
-    let daemon = Setting::supervising(teller("web", &["READY=1", "exit 0"], again)).start();
+    let daemon = Setting::supervising(teller("web", &["READY=1", "exit 0"], again));
+    let daemon = daemon.musterd("loglevel = \"debug\"").start();
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map_or(0, Iterator::count);
     daemon.log.wait_for_many(10, "web", "ready");
     let early = descriptors();

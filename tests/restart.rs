@@ -18,6 +18,9 @@ struct Pause {
     with_run: u128,
 }
 
+/// Runs without pause are logged one by one only for those who want to see everything.
+const EVERY_RUN: &str = "loglevel = \"debug\"";
+
 fn pauses(daemon: &Daemon, program: &str) -> Vec<Pause> {
     let lines = daemon.settled_log();
     let times =
@@ -125,6 +128,7 @@ fn without_a_limit_it_goes_on() {
     let daemon = Setting::supervising(
         "[program.bad]\ncommand = \"false\"\nstartretries = \"unlimited\"\nbackoff = { delay = \"1ms\", max = \"1ms\" }\n",
     )
+    .musterd(EVERY_RUN)
     .start();
     daemon.log.wait_for_many(100, "bad", "ended unexpectedly");
     let bad = daemon.program("bad");
@@ -160,7 +164,7 @@ fn a_restart_under_load_leaves_no_descriptor_behind() {
     let program = "[program.web]\ncommand = [\"sh\", \"-c\", \"sleep 1000 & exit 1\"]\nstartsecs = 0\n\
                    startretries = \"unlimited\"\nbackoff = { delay = 0 }\n\
                    [program.still]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
-    let daemon = Setting::supervising(program).start();
+    let daemon = Setting::supervising(program).musterd(EVERY_RUN).start();
     daemon.log.wait_for_many(20, "web", "starting");
     let descriptors = || harness::find(daemon.pid()).map_or(0, |process| process.descriptors().len());
     let before = (0..20).map(|_| descriptors()).max().unwrap_or_default();

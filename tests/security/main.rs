@@ -13,5 +13,6 @@ mod files;
 mod floods;
 mod identity;
 mod masking;
+mod said;
 mod stalls;
 mod turns;

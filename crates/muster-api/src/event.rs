@@ -181,7 +181,8 @@ pub enum Happening {
         /// The container's exit code.
         code: u8,
     },
-    /// Events are missing here, because the client was too slow or away for too long. A snapshot follows.
+    /// Events are missing here: the client was too slow or away for too long, or programs caused too many. A snapshot
+    /// follows.
     Gap {
         /// How many; `null` where the client's last one is of another life of the daemon.
         missed: Option<u64>,

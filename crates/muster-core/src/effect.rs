@@ -65,6 +65,11 @@ pub enum Input {
         /// How.
         exit: Exit,
     },
+    /// The process that was recorded as this run's main one is not its own any more, and nothing else stands for the run.
+    MainLost {
+        /// Which run.
+        run: RunId,
+    },
     /// The main process has ended and nothing of the tree is left.
     TreeGone {
         /// Which run.
@@ -167,7 +172,7 @@ pub enum Effect {
         scope: SignalScope,
     },
     /// Signal every process of the tree, whether its main process lives or not, and continue those that are stopped; answer
-    /// with `TreeGone` as soon as the main process has ended and nothing is left, which may be at once.
+    /// with `TreeGone` as soon as the main process has ended or is lost and nothing is left, which may be at once.
     Sweep {
         /// Which run.
         run: RunId,

@@ -272,6 +272,14 @@ impl Instance {
         }
     }
 
+    /// Nobody will hear how the main process ends. What is left of the tree is stopped the same way.
+    pub(crate) fn main_lost(&mut self, turn: &mut Turn<'_>) {
+        if self.run_began().is_some() {
+            self.end_run(turn, RunEnd::MainLost);
+            self.sweep_leftovers(turn);
+        }
+    }
+
     /// Nothing of the tree is left.
     pub(crate) fn tree_gone(&mut self, turn: &mut Turn<'_>) {
         if self.run.as_ref().is_none_or(|run| run.main_lives) {
@@ -439,7 +447,7 @@ impl Instance {
         let ended = Ended {
             at: turn.now,
             uptime: past.ended.since(past.began),
-            was_spawned: matches!(past.end, RunEnd::Exited(_)),
+            was_spawned: !matches!(past.end, RunEnd::NotSpawned(_)),
             was_running: self.state == State::Running,
             success: past.success,
         };
@@ -447,10 +455,10 @@ impl Instance {
         let verdict = match &past.end {
             RunEnd::NotSpawned(error) if error.is_shortage() => restart::judge_shortage(policy, &mut self.tally),
             RunEnd::NotSpawned(_) => restart::judge_failed_start(policy, &mut self.tally, ended, random),
-            RunEnd::Exited(_) => restart::judge(policy, &mut self.tally, ended, random),
+            RunEnd::Exited(_) | RunEnd::MainLost => restart::judge(policy, &mut self.tally, ended, random),
         };
         let (run, success, code) = (past.run, past.success, past.end.shell_code());
-        let has_exited = matches!(past.end, RunEnd::Exited(_));
+        let has_exited = !matches!(past.end, RunEnd::NotSpawned(_));
         self.remember(PastRun { verdict, ..past });
         match verdict {
             Verdict::Again(again) => {

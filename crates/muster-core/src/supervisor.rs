@@ -119,6 +119,7 @@ impl Supervisor {
                 self.tell_run(now, run, |instance, turn| instance.not_spawned(turn, error));
             }
             Input::Exited { run, exit } => self.tell_run(now, run, |instance, turn| instance.exited(turn, exit)),
+            Input::MainLost { run } => self.tell_run(now, run, |instance, turn| instance.main_lost(turn)),
             Input::TreeGone { run } => self.tell_run(now, run, |instance, turn| instance.tree_gone(turn)),
             Input::LeftBehind { run, left } => {
                 self.tell_run(now, run, |instance, turn| instance.note_left_behind(turn, run, left));

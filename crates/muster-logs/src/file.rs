@@ -49,6 +49,8 @@ pub(super) struct LogFile {
     refused_until: Option<Instant>,
     /// When a refusal was last told, how many have not been told since, and whether the last one was.
     refusals: Refusals,
+    /// What was told of it being moved or removed.
+    moves: Refusals,
     /// When a loss was last told, and what has been lost since without a word.
     told_at: Option<Instant>,
     untold: (u64, u64),
@@ -88,6 +90,7 @@ impl LogFile {
             loss: None,
             refused_until: None,
             refusals: Refusals::default(),
+            moves: Refusals::default(),
             told_at: None,
             untold: (0, 0),
             rotate_not_before: None,
@@ -286,7 +289,10 @@ impl LogFile {
                 open.size = file.size()
             }
             _ => {
-                info!(file = %self.names.path.display(), "a log file was moved or removed, it is opened anew");
+                if self.moves.is_to_be_told(now) {
+                    let (file, suppressed) = (self.names.path.display(), self.moves.take_untold());
+                    info!(%file, suppressed, "a log file was moved or removed, it is opened anew");
+                }
                 self.let_go(now);
             }
         }

@@ -49,11 +49,13 @@ impl Joint {
 
 #[cfg(test)]
 mod tests {
-    use super::super::queue::{Gap, LaneId, LaneSpec, OWN, Queue};
+    use super::super::queue::{Full, Gap, LaneId, LaneSpec, OWN, Queue};
+    use std::time::Instant;
+
     use memchr::memchr_iter;
 
     fn lane(name: &str) -> LaneSpec {
-        LaneSpec { gap: Gap::Text { name: name.to_owned() }, bound: 4096, is_blocking: false, counters: None }
+        LaneSpec { gap: Gap::Text { name: name.to_owned() }, bound: 4096, full: Full::Drop, counters: None }
     }
 
     fn taken(queue: &mut Queue) -> String {
@@ -75,7 +77,7 @@ mod tests {
                 _ => (OWN, None),
             };
             let count = memchr_iter(b'\n', text.as_bytes()).count() as u64;
-            queue.push(lane, &mut text.as_bytes().to_vec(), count, front);
+            queue.push(lane, Instant::now(), &mut text.as_bytes().to_vec(), count, front);
             if is_taken_between {
                 told += &taken(&mut queue);
             }
@@ -118,12 +120,12 @@ mod tests {
     fn a_mark_for_lost_lines_stands_on_a_line_of_its_own() {
         let mut queue = Queue::new(lane("musterd"));
         let web = queue.add_lane(lane("web"));
-        queue.push(web, &mut b"web | half".to_vec(), 0, None);
+        queue.push(web, Instant::now(), &mut b"web | half".to_vec(), 0, None);
         assert_eq!(taken(&mut queue), "web | half");
         let line = [&[b'x'; 4000], &b"\n"[..]].concat();
-        queue.push(web, &mut [b" a line\n", &line[..]].concat(), 2, Some(b"web + ".to_vec()));
+        queue.push(web, Instant::now(), &mut [b" a line\n", &line[..]].concat(), 2, Some(b"web + ".to_vec()));
         for _ in 0..8 {
-            queue.push(web, &mut line.repeat(4), 4, None);
+            queue.push(web, Instant::now(), &mut line.repeat(4), 4, None);
         }
         let told = taken(&mut queue);
         assert!(told.starts_with("\nmusterd | web: "), "{}", &told[..60]);

@@ -28,7 +28,7 @@ impl Loss {
     }
 }
 
-/// What was told of refusals: a program's user can bring one about whenever it likes.
+/// What was told of refusals, or of something else that a program's user or a client can bring about at any time.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     told_at: Option<Instant>,
@@ -46,5 +46,10 @@ impl Refusals {
             self.untold += 1;
         }
         self.is_told
+    }
+
+    /// How many were not told since the last one that was, for a field that is left out where it is none.
+    pub(super) fn take_untold(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.untold)).filter(|untold| *untold > 0)
     }
 }

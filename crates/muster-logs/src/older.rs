@@ -9,9 +9,9 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use muster_spec::{InstanceSpec, Sink, Target};
@@ -21,6 +21,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracing::{debug, warn};
 
 use super::Source;
+use super::loss::Refusals;
 use super::memory::{Edge, Wanted};
 use super::policy::{FilePolicy, is_own_output};
 use super::rotate::Names;
@@ -76,9 +77,12 @@ pub struct FileLog {
     pub streams: Wanted,
 }
 
-/// How many threads there are.
+/// How many threads there are, and what was told of files that they could not read: a client can ask again and again.
 #[derive(Debug, Default)]
-pub(super) struct Readers(Rc<Cell<usize>>);
+pub(super) struct Readers {
+    count: Rc<Cell<usize>>,
+    failures: Arc<Mutex<Refusals>>,
+}
 
 #[derive(Debug)]
 struct Slot(Rc<Cell<usize>>);
@@ -120,14 +124,19 @@ impl Older {
 impl Readers {
     /// Begins to read. `None` where too many do already, or no thread can be had.
     pub(super) fn read(&self, wish: Wish) -> Option<Older> {
-        if self.0.get() >= MOST {
+        if self.count.get() >= MOST {
             return None;
         }
-        self.0.set(self.0.get() + 1);
-        let slot = Slot(Rc::clone(&self.0));
+        self.count.set(self.count.get() + 1);
+        let slot = Slot(Rc::clone(&self.count));
         let (sender, blocks) = mpsc::channel(AHEAD);
         let left = Arc::new(AtomicU64::new(0));
-        let sending = Sending { sender, left: Arc::clone(&left), runtime: Handle::current() };
+        let sending = Sending {
+            sender,
+            left: Arc::clone(&left),
+            runtime: Handle::current(),
+            failures: Arc::clone(&self.failures),
+        };
         let thread = std::thread::Builder::new().name("logs-older".to_owned());
         thread.spawn(move || sending.run(&wish)).ok()?;
         Some(Older { blocks, left, _slot: slot })
@@ -138,12 +147,17 @@ struct Sending {
     sender: Sender<Bytes>,
     left: Arc<AtomicU64>,
     runtime: Handle,
+    failures: Arc<Mutex<Refusals>>,
 }
 
 impl Sending {
     fn run(&self, wish: &Wish) {
         if let Err(error) = self.send(wish).or_else(|error| if self.sender.is_closed() { Ok(()) } else { Err(error) }) {
-            warn!(file = %wish.file.names.path.display(), %error, "cannot read a log file for a client");
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            if failures.is_to_be_told(Instant::now()) {
+                let (file, suppressed) = (wish.file.names.path.display(), failures.take_untold());
+                warn!(%file, %error, suppressed, "cannot read a log file for a client");
+            }
         }
     }
 

@@ -78,7 +78,7 @@ fn add_change(value: &mut Value, change: &Change) {
         let (code, signal) = match end {
             RunEnd::Exited(Exit::Code(code)) => (json!(code), Value::Null),
             RunEnd::Exited(Exit::Signal { signal, .. }) => (Value::Null, json!(signal.to_string())),
-            RunEnd::NotSpawned(_) => (Value::Null, Value::Null),
+            RunEnd::MainLost | RunEnd::NotSpawned(_) => (Value::Null, Value::Null),
         };
         json!({"code": code, "signal": signal, "reason": end.to_string(), "uptime": uptime.as_secs_f64()})
     });

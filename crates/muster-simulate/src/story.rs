@@ -139,7 +139,7 @@ fn happened(change: &Change, lane: &Lane, spec: &Spec) -> String {
     if let Some((end, uptime)) = &change.ended {
         return match end {
             RunEnd::NotSpawned(_) => format!("run {}: {end}", change.run),
-            RunEnd::Exited(_) => format!("run {}: {end} after {}", change.run, Span(*uptime)),
+            RunEnd::Exited(_) | RunEnd::MainLost => format!("run {}: {end} after {}", change.run, Span(*uptime)),
         };
     }
     let program = || spec.programs.iter().find(|program| program.name == lane.program);
@@ -393,6 +393,7 @@ fn code_rule(timeline: &Timeline, exit: &Ending) -> String {
         }
         Some(RunEnd::Exited(Exit::Code(_))) => "that run's own exit status".to_owned(),
         Some(RunEnd::Exited(Exit::Signal { signal, .. })) => format!("128 + {} for {signal}", signal.number()),
+        Some(RunEnd::MainLost) => "1 where the run's own exit status is not known".to_owned(),
         Some(RunEnd::NotSpawned(_)) if exit.code == 127 => "the program was not found, as in a shell".to_owned(),
         Some(RunEnd::NotSpawned(_)) => "the program could not be executed, as in a shell".to_owned(),
         None if exit.reason == ShutdownReason::Done && exit.code == 0 => {

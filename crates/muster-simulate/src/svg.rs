@@ -235,6 +235,7 @@ fn draw_ends(svg: &mut String, axis: &Axis, timeline: &Timeline, index: usize, y
         let words = match end {
             muster_spec::RunEnd::Exited(muster_spec::Exit::Code(code)) => format!("✕ {code}"),
             muster_spec::RunEnd::Exited(muster_spec::Exit::Signal { signal, .. }) => format!("✕ {signal}"),
+            muster_spec::RunEnd::MainLost => "✕ main process lost".to_owned(),
             muster_spec::RunEnd::NotSpawned(_) => "✕ spawn error".to_owned(),
         };
         if x >= free {

@@ -143,6 +143,8 @@ impl std::error::Error for SpawnError {}
 pub enum RunEnd {
     /// Its main process ended.
     Exited(Exit),
+    /// The process that was recorded as its main one was not its own any more, so how that ended is not known.
+    MainLost,
     /// It could not be spawned.
     NotSpawned(SpawnError),
 }
@@ -152,6 +154,7 @@ impl RunEnd {
     pub fn shell_code(&self) -> u8 {
         match self {
             RunEnd::Exited(exit) => exit.shell_code(),
+            RunEnd::MainLost => 1,
             RunEnd::NotSpawned(error) => error.shell_code(),
         }
     }
@@ -161,6 +164,7 @@ impl fmt::Display for RunEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RunEnd::Exited(exit) => exit.fmt(f),
+            RunEnd::MainLost => f.write_str("its main process is no longer its own"),
             RunEnd::NotSpawned(error) => write!(f, "spawn error: {error}"),
         }
     }

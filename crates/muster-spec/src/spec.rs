@@ -219,7 +219,7 @@ impl ProgramSpec {
             RunEnd::Exited(Exit::Signal { signal, .. }) => {
                 self.kind == Kind::Service && self.restart.clean_signals.contains(*signal)
             }
-            RunEnd::NotSpawned(_) => false,
+            RunEnd::MainLost | RunEnd::NotSpawned(_) => false,
         }
     }
 

@@ -10,6 +10,7 @@ mod main_process;
 mod markers;
 mod output;
 pub(crate) mod refused;
+mod said;
 mod sending;
 pub(crate) mod stdin;
 
@@ -28,9 +29,9 @@ use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, reap_next};
 use muster_sys::signal::Pid;
 use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
-use muster_sys::tree::{self, Errand, Trees};
+use muster_sys::tree::{Errand, Held, Trees};
 use tokio::sync::oneshot;
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use self::commands::{Commands, is_command};
 use self::main_process::Main;
@@ -39,6 +40,7 @@ use self::output::Output;
 use self::refused::Refusals;
 use self::sending::Sending;
 use self::stdin::StdinPipe;
+use crate::limit::{Limits, Notice, unless_none};
 use crate::notify::{self, Channel, Notify, Told};
 use crate::probes::Command;
 
@@ -88,7 +90,10 @@ pub(crate) struct Children {
     sending: Option<Sending>,
     /// Signals to the rest of trees that are to go.
     asking: VecDeque<Errand>,
+    /// Main processes that runs have lost, until those are gone.
+    lost: HashMap<RunId, Held>,
     notify: Notify,
+    limits: Limits,
 }
 
 impl Children {
@@ -100,7 +105,7 @@ impl Children {
         control_socket: Option<&Path>,
         instances: usize,
     ) -> Children {
-        let marker_prefix = marker_prefix();
+        let (marker_prefix, limits) = (marker_prefix(), Limits::default());
         Children {
             spawner,
             trees,
@@ -111,12 +116,14 @@ impl Children {
             has_mains: false,
             known_pids: BTreeMap::new(),
             most_known: instances * (HISTORY + 1),
-            notify: Notify::new(control_socket, marker_prefix.clone(), voices),
+            notify: Notify::new(control_socket, marker_prefix.clone(), voices, limits.clone()),
             marker_prefix,
             commands: Commands::default(),
             refused: Refusals::default(),
             sending: None,
             asking: VecDeque::new(),
+            lost: HashMap::new(),
+            limits,
         }
     }
 
@@ -134,15 +141,18 @@ impl Children {
         let (spawning, stdin) = spawned.inspect_err(|_| self.notify.close(run))?;
         let pid = spawning.pid;
         // A set that takes no more descriptors costs the early news; reaping the process tells the same later.
-        if let Err(error) = self.statuses.get_ref().add(spawning.as_fd(), run.0) {
-            warn!(program = %spec.name, %run, %error, "cannot watch a new process, it counts as started when it ends");
+        if let Err(error) = self.statuses.get_ref().add(spawning.as_fd(), run.0)
+            && let Some(suppressed) = self.limits.pass(&spec.name, Notice::Unwatched)
+        {
+            let (program, suppressed) = (&spec.name, unless_none(suppressed));
+            warn!(%program, %run, %error, suppressed, "cannot watch a new process, it counts as started when it ends");
         }
         self.runs.insert(pid, run);
         self.trees.begin(run, pid, marker);
         self.trees.note_user(run, uid);
         self.children.insert(run, Child::new(spawning, stdin));
         self.remember_pid(run, pid);
-        info!(program = %spec.name, %run, %pid, "starting");
+        self.say_start(run, spec, pid);
         Ok(())
     }
 
@@ -249,7 +259,7 @@ impl Children {
     /// Another configuration comes: forgets what is remembered of instances that are gone, and makes room for new ones.
     pub(crate) fn adapt(&mut self, is_there: impl Fn(&str) -> bool, instances: usize) {
         self.logs.retain(&is_there);
-        self.notify.retain(&is_there);
+        self.limits.retain(&is_there);
         self.most_known = self.most_known.max(instances * (HISTORY + 1));
     }
 
@@ -272,6 +282,7 @@ impl Children {
     }
 
     fn take_outcome(&mut self, run: RunId) -> Option<Input> {
+        self.unwatch_lost(run);
         let child = self.children.get_mut(&run)?;
         match child.spawning.as_mut()?.outcome()? {
             Ok(()) => {
@@ -317,7 +328,10 @@ impl Children {
         let (mut count, mut is_over) = (0_usize, false);
         let mut was_orphan = false;
         let mut ended = Vec::new();
-        self.look_for_mains();
+        for run in self.look_for_mains() {
+            self.lose_main(run, inputs);
+            ended.push(run);
+        }
         while !is_over && let Some(reaped) = reap_next()? {
             count += 1;
             is_over = count.is_multiple_of(REAPED_AT_ONCE) && Instant::now() >= end;
@@ -326,7 +340,7 @@ impl Children {
                 Some(run) if self.has_ended_with(run, &reaped, inputs) => ended.push(run),
                 _ => {
                     was_orphan = true;
-                    debug!(pid = %reaped.pid, exit = %reaped.exit, "reaped an orphan");
+                    self.say_orphan(&reaped);
                 }
             }
         }
@@ -359,6 +373,10 @@ impl Children {
         } else {
             // What it said before its end counts.
             self.hear(run, Some(reaped.pid), inputs);
+            if self.has_lost_main(run) {
+                self.lose_main(run, inputs);
+                return true;
+            }
             if self.goes_on_without(run, reaped) {
                 return false;
             }
@@ -379,8 +397,11 @@ impl Children {
 
     /// Which of these runs have no process left. They are forgotten.
     pub(crate) fn take_gone(&mut self, runs: &[RunId]) -> Vec<RunId> {
-        let gone = self.trees.gone_by(runs, Some(Instant::now() + LOOKING));
+        let mut gone = self.trees.gone_by(runs, Some(Instant::now() + LOOKING));
+        gone.retain(|&run| !self.has_lost(run));
         for &run in &gone {
+            self.unwatch_lost(run);
+            self.lost.remove(&run);
             self.trees.end(run);
             self.commands.forget(run);
             self.refused.forget(run);
@@ -391,30 +412,6 @@ impl Children {
     /// Whether the main process of a run has not been reaped.
     pub(crate) fn has_main(&self, run: RunId) -> bool {
         self.children.contains_key(&run)
-    }
-
-    /// The trees of these runs, and with `strays` what belongs to no program, to be listed on another thread.
-    pub(crate) fn listing(&mut self, runs: &[RunId], strays: bool) -> tree::Listing {
-        self.trees.listing(runs, strays, Some(Instant::now() + LOOKING))
-    }
-
-    /// What the trees of these runs use, to be measured in slices.
-    pub(crate) fn measure(&mut self, runs: &[RunId]) -> tree::Measuring {
-        self.trees.measure(runs, Some(Instant::now() + LOOKING))
-    }
-
-    /// What the trees use, when all of it has been measured.
-    pub(crate) fn go_on_measuring(
-        &mut self,
-        measuring: &mut tree::Measuring,
-        until: Instant,
-    ) -> Option<Vec<(RunId, tree::Usage)>> {
-        self.trees.go_on_measuring(measuring, Some(until))
-    }
-
-    /// What the daemon itself uses.
-    pub(crate) fn own_usage(&mut self) -> Option<tree::Usage> {
-        self.trees.own_usage()
     }
 
     /// The logs: what is remembered of them, and following.

@@ -109,7 +109,7 @@ impl EventLoop {
         orders: mpsc::Receiver<Order>,
         console: Console,
     ) -> EventLoop {
-        let (probes, results) = Probes::new();
+        let (probes, results) = Probes::new(shared.limits.clone());
         let drained = shared.children.borrow().logs().watch_drains();
         let autostarts = |instance: &&Instance| instance.program().autostart;
         let to_come_up = shared.supervisor.borrow().snapshot().iter().filter(autostarts).count();
@@ -272,7 +272,8 @@ impl EventLoop {
     fn next_deadline(&self) -> Option<Instant> {
         let core = self.shared.supervisor.borrow().poll_timeout().and_then(|at| self.shared.clock.instant(at));
         let deferred = self.deferred.front().map(|first| first.until);
-        core.into_iter().chain(self.kill_again).chain(deferred).min()
+        let gap = self.shared.feed.borrow().gap_due();
+        core.into_iter().chain(self.kill_again).chain(deferred).chain(gap).min()
     }
 
     /// Sends the replies that waited for this drain or an earlier one, and those that have waited long enough.
@@ -304,6 +305,7 @@ impl EventLoop {
         let delivered = *self.drained.borrow_and_update();
         self.send_deferred(delivered);
         let now = self.shared.clock.now();
+        self.shared.feed.borrow_mut().tell_gap(now, Instant::now());
         self.shared.supervisor.borrow_mut().handle_deadlines(now, DEADLINES_A_TURN);
     }
 
@@ -357,11 +359,11 @@ impl EventLoop {
                 }
             }
             Effect::Signal { run, signal, scope } => {
-                self.shared.children.borrow_mut().signal(run, signal, scope);
+                self.shared.children.borrow_mut().signal(run, signal, scope, &mut self.inputs);
                 self.tell_refused();
             }
             Effect::Wake { run, scope: SignalScope::Main } => self.to_wake.push(run),
-            Effect::Wake { run, scope } => self.shared.children.borrow_mut().wake_tree(run, scope),
+            Effect::Wake { run, scope } => self.shared.children.borrow_mut().wake_tree(run, scope, &mut self.inputs),
             Effect::Sweep { run, signal } => {
                 let sweep = self.sweeps.entry(run).or_default();
                 sweep.unsent = Some(signal);
@@ -392,8 +394,9 @@ impl EventLoop {
                     self.shared.deaths.borrow_mut().look_into(*run, end);
                 }
                 self.shared.tallies.borrow_mut().count(&event, &self.shared.deaths.borrow());
-                journal::write(&self.shared, &event);
-                publish(&self.shared, event);
+                let said = self.shared.limits.pass_event(&self.shared.supervisor.borrow(), &event);
+                journal::write(&self.shared, &event, said);
+                publish(&self.shared, event, said.is_some());
             }
             Effect::Exit { code } => self.exit = Some(code),
         }

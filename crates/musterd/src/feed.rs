@@ -3,19 +3,26 @@
 //! One bounded ring for everybody: an event is put in once, as small as it is, and turned into words only when somebody
 //! takes it. Each listener knows how far it has come and takes what came after that; one that is slower than the ring
 //! finds a gap, and nothing is ever queued for it. Without listeners an event costs its place in the ring.
+//!
+//! Each instance has a share of the ring. When the ring is full, an instance with more than its share loses its own oldest
+//! event, so no program pushes out what happened to others. Events that a limit suppresses are counted and become a gap,
+//! once a minute while somebody listens.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use muster_core::{Health, LeftBehind, Plan, StopCause, Time, Verdict};
-use muster_spec::{InstanceSpec, RunEnd, RunId, State};
+use muster_spec::{InstanceId, InstanceSpec, RunEnd, RunId, State};
 
 /// How many events are remembered at least.
 const FEWEST: usize = 1024;
 /// And how many for each instance: starting or stopping all of them at once must not be a gap to anyone.
 const EACH: usize = 4;
+
+/// How long suppressed events are counted before listeners are told.
+const GAP_AFTER: Duration = Duration::from_secs(60);
 
 /// One event.
 #[derive(Debug)]
@@ -46,6 +53,7 @@ pub(crate) enum What {
     Shutdown { reason: Box<str>, timeout: Duration },
     ShutdownHurried,
     Exiting { reason: Box<str>, code: u8 },
+    Gap { missed: u64 },
 }
 
 /// How a run ended.
@@ -68,8 +76,18 @@ pub(crate) struct Healthy {
 /// The last events, and who waits for the next.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    ring: VecDeque<Told>,
+    /// By ascending numbers. What an instance lost of its share is `None` until those before it are gone.
+    ring: VecDeque<Place>,
+    /// How many of the places are `None`.
+    holes: usize,
     room: usize,
+    share: usize,
+    /// The numbers of each instance's events; those of none are the daemon's.
+    shares: HashMap<Option<InstanceId>, VecDeque<u64>>,
+    /// Those with more than their share.
+    crowded: BTreeSet<Option<InstanceId>>,
+    /// The highest number that was forgotten.
+    forgotten: u64,
     /// The number of the first event of all.
     first: u64,
     /// The number of the next event.
@@ -77,6 +95,17 @@ pub(crate) struct Feed {
     listeners: BTreeMap<u64, Option<Waker>>,
     next_listener: u64,
     is_over: bool,
+    /// How many events were suppressed since listeners were told, and since when.
+    suppressed: u64,
+    suppressed_since: Option<Instant>,
+}
+
+/// An event's place in the ring.
+#[derive(Debug)]
+struct Place {
+    id: u64,
+    of: Option<InstanceId>,
+    told: Option<Told>,
 }
 
 /// A listener has not had these events, and they are forgotten: so many, if that can be known.
@@ -87,29 +116,99 @@ impl Feed {
     /// Nothing has happened yet. Of two lives of a daemon the later one must begin with a higher number, so that a
     /// listener of the earlier one is not taken for one of its own.
     pub(crate) fn beginning_with(first: u64, instances: usize) -> Feed {
+        let room = room_for(instances);
         Feed {
             ring: VecDeque::new(),
-            room: FEWEST.max(EACH * instances),
+            holes: 0,
+            room,
+            share: room / (instances + 1),
+            shares: HashMap::new(),
+            crowded: BTreeSet::new(),
+            forgotten: 0,
             first,
             next: first,
             listeners: BTreeMap::new(),
             next_listener: 0,
             is_over: false,
+            suppressed: 0,
+            suppressed_since: None,
         }
     }
 
     /// There are so many instances now. What there was room for stays.
     pub(crate) fn make_room(&mut self, instances: usize) {
-        self.room = self.room.max(EACH * instances);
+        self.room = self.room.max(room_for(instances));
+        self.share = self.room / (instances + 1);
+        let is_crowded = |(of, ids): (&Option<InstanceId>, &VecDeque<u64>)| (ids.len() > self.share).then_some(*of);
+        self.crowded = self.shares.iter().filter_map(is_crowded).collect();
     }
 
-    pub(crate) fn publish(&mut self, told: Told) {
-        if self.ring.len() == self.room {
-            self.ring.pop_front();
+    /// One more event, of this instance or of the daemon.
+    pub(crate) fn publish(&mut self, of: Option<InstanceId>, told: Told) {
+        if self.ring.len() - self.holes == self.room {
+            self.forget_one(of);
         }
-        self.ring.push_back(told);
+        let ids = self.shares.entry(of).or_default();
+        ids.push_back(self.next);
+        if ids.len() > self.share {
+            self.crowded.insert(of);
+        }
+        self.ring.push_back(Place { id: self.next, of, told: Some(told) });
         self.next += 1;
         self.wake_all();
+    }
+
+    /// An event of this instance needs room: it takes it from itself, from one with more than its share, or from the oldest.
+    fn forget_one(&mut self, of: Option<InstanceId>) {
+        let has_share = self.shares.get(&of).is_some_and(|ids| ids.len() >= self.share);
+        let crowded = || self.crowded.first().copied();
+        let oldest = || self.ring.front().map(|place| place.of);
+        if let Some(loser) = if has_share { Some(of) } else { crowded().or_else(oldest) } {
+            self.forget_oldest_of(loser);
+        }
+    }
+
+    fn forget_oldest_of(&mut self, of: Option<InstanceId>) {
+        let Some(ids) = self.shares.get_mut(&of) else { return };
+        let Some(id) = ids.pop_front() else { return };
+        if ids.len() <= self.share {
+            self.crowded.remove(&of);
+        }
+        if ids.is_empty() {
+            self.shares.remove(&of);
+        }
+        self.forgotten = self.forgotten.max(id);
+        let at = self.ring.partition_point(|place| place.id < id);
+        self.ring[at].told = None;
+        self.holes += 1;
+        while self.ring.pop_front_if(|place| place.told.is_none()).is_some() {
+            self.holes -= 1;
+        }
+        // Where the oldest event is of a quiet instance, the holes behind it must not add up.
+        if self.holes > self.room {
+            self.ring.retain(|place| place.told.is_some());
+            self.holes = 0;
+        }
+    }
+
+    /// An event was suppressed.
+    pub(crate) fn suppress(&mut self, now: Instant) {
+        self.suppressed += 1;
+        self.suppressed_since.get_or_insert(now);
+    }
+
+    /// When listeners are to be told that events were suppressed.
+    pub(crate) fn gap_due(&self) -> Option<Instant> {
+        self.suppressed_since.filter(|_| !self.listeners.is_empty()).map(|since| since + GAP_AFTER)
+    }
+
+    /// Tells listeners of suppressed events, if it is time to.
+    pub(crate) fn tell_gap(&mut self, at: Time, now: Instant) {
+        if self.gap_due().is_some_and(|due| due <= now) {
+            self.suppressed_since = None;
+            let what = What::Gap { missed: std::mem::take(&mut self.suppressed) };
+            self.publish(None, Told { at, who: None, run: None, what });
+        }
     }
 
     /// Nothing will happen any more: listeners take what is left, and leave.
@@ -133,17 +232,17 @@ impl Feed {
 
     /// What came after the event of this number, with numbers.
     pub(crate) fn after(&self, id: u64) -> Result<impl Iterator<Item = (u64, &Told)>, Missed> {
-        let oldest = self.next - self.ring.len() as u64;
         let is_ours = id < self.next && self.first <= id + 1;
         if !is_ours {
             return Err(Missed(None));
         }
-        if id + 1 < oldest {
-            return Err(Missed(Some(oldest - id - 1)));
+        let later = self.ring.partition_point(|place| place.id <= id);
+        let later = self.ring.range(later..).filter_map(|place| Some((place.id, place.told.as_ref()?)));
+        if id < self.forgotten {
+            let kept = later.count() as u64;
+            return Err(Missed(Some(self.next - 1 - id - kept)));
         }
-        // The difference is at most the length of the ring.
-        let known = (id + 1 - oldest) as usize;
-        Ok((id + 1..).zip(self.ring.range(known..)))
+        Ok(later)
     }
 
     /// How many listeners there are.
@@ -168,6 +267,11 @@ impl Feed {
     }
 }
 
+/// How many events are remembered of so many instances and the daemon.
+fn room_for(instances: usize) -> usize {
+    FEWEST.max(EACH * (instances + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,7 +283,7 @@ mod tests {
 
     fn filled(count: u64) -> Feed {
         let mut feed = Feed::beginning_with(1000, 1);
-        (0..count).for_each(|number| feed.publish(told(number)));
+        (0..count).for_each(|number| feed.publish(None, told(number)));
         feed
     }
 
@@ -212,6 +316,68 @@ mod tests {
         for id in [0, 998, 1003, u64::MAX] {
             assert_eq!(numbers(&feed, id), Err(Missed(None)), "{id}");
         }
+    }
+
+    fn of(instance: u32) -> Option<InstanceId> {
+        Some(InstanceId(instance))
+    }
+
+    #[test]
+    fn a_flood_of_one_instance_pushes_out_its_own_events_only() {
+        let mut feed = Feed::beginning_with(1000, 3);
+        for instance in [1, 2, 1, 2] {
+            feed.publish(of(instance), told(0));
+        }
+        (0..100_000).for_each(|number| feed.publish(of(3), told(number)));
+        feed.publish(of(1), told(0));
+        let kept = |instance| feed.ring.iter().filter(|place| place.of == of(instance) && place.told.is_some()).count();
+        assert_eq!((kept(1), kept(2), kept(3)), (3, 2, FEWEST - 5));
+        assert!(feed.ring.len() <= 2 * feed.room + 1 && feed.ring.capacity() <= 4 * feed.room, "{}", feed.ring.len());
+        let missed = 100_005 - FEWEST as u64;
+        assert_eq!(numbers(&feed, 1003), Err(Missed(Some(missed))), "of the 100 001 after it");
+        assert_eq!(numbers(&feed, 999), Err(Missed(Some(missed))), "none of the four before the flood is missing");
+        assert_eq!(numbers(&feed, 1000 + 100_000), Ok((101_001..=101_004).collect()));
+    }
+
+    #[test]
+    fn who_has_not_had_its_share_gets_it_back_from_those_with_more() {
+        let mut feed = Feed::beginning_with(1000, 3);
+        (0..5000).for_each(|number| feed.publish(of(3), told(number)));
+        let share = FEWEST / 4;
+        for instance in [1, 2] {
+            (0..1000).for_each(|number| feed.publish(of(instance), told(number)));
+        }
+        let kept = |feed: &Feed, instance| feed.shares.get(&of(instance)).map_or(0, VecDeque::len);
+        assert_eq!([1, 2, 3].map(|instance| kept(&feed, instance)), [share, share, FEWEST - 2 * share]);
+        feed.make_room(FEWEST);
+        assert_eq!(feed.crowded.len(), 3, "with more instances a share is smaller");
+        (0..10_000).for_each(|number| feed.publish(of(number % 100), told(0)));
+        assert_eq!(feed.ring.len() - feed.holes, feed.room);
+        assert_eq!(feed.shares.values().map(VecDeque::len).sum::<usize>(), feed.room);
+    }
+
+    #[test]
+    fn suppressed_events_are_a_gap_once_a_minute_while_somebody_listens() {
+        let (mut feed, start) = (filled(1), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        (0..100).for_each(|_| feed.suppress(at(0)));
+        assert_eq!(feed.gap_due(), None, "nobody listens");
+        let listener = feed.listen();
+        assert_eq!(feed.gap_due(), Some(at(60)));
+        feed.tell_gap(Time::ZERO, at(59));
+        assert_eq!(feed.newest(), 1000);
+        feed.tell_gap(Time::ZERO, at(60));
+        let missed = |feed: &Feed, id| match feed.after(id).map(|mut after| after.next().map(|(_, told)| &told.what)) {
+            Ok(Some(What::Gap { missed })) => *missed,
+            other => panic!("no gap: {other:?}"),
+        };
+        assert_eq!((missed(&feed, 1000), feed.gap_due()), (100, None));
+        feed.suppress(at(61));
+        feed.leave(listener);
+        assert_eq!(feed.gap_due(), None);
+        feed.listen();
+        feed.tell_gap(Time::ZERO, at(500));
+        assert_eq!(missed(&feed, 1001), 1);
     }
 
     /// The ring of a thousand programs, full, must stay small beside them.

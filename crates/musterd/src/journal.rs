@@ -4,21 +4,27 @@ use muster_core::{Event, Health, Instance, PastRun, ShutdownReason};
 use muster_spec::{InstanceId, RunEnd, RunId, State};
 use muster_sys::rights::{Capability, Rights};
 use muster_sys::tree::Refused;
-use tracing::{debug, error, info, warn};
+use tracing::{Level, debug, error, info, warn};
 
 use crate::deaths::OutOfMemory;
+use crate::limit::{Notice, unless_none};
 use crate::shared::Shared;
 use crate::view::{self, span};
 
-/// Writes one event to the log.
-pub(crate) fn write(shared: &Shared, event: &Event) {
+/// Writes one event to the log. `said` is the number suppressed before it, or nothing if it is to be suppressed itself: then
+/// it is only for those who want to see everything.
+pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
+    if said.is_none() && !tracing::enabled!(Level::DEBUG) {
+        return;
+    }
+    let suppressed = said.and_then(unless_none);
     let supervisor = shared.supervisor.borrow();
     let name = |id: InstanceId| supervisor.instance(id).name();
     match event {
         Event::State { instance, from, to } => write_state(shared, *instance, *from, *to),
         // One that was stopped before it came to be is none of the operator's worries.
         Event::Ended { instance, run, end: RunEnd::NotSpawned(error), expected: false, .. } => {
-            error!(program = %name(*instance), %run, "cannot spawn: {error}");
+            error!(program = %name(*instance), %run, suppressed, "cannot spawn: {error}");
         }
         Event::Ended { instance, run, end, uptime, expected, cause } => {
             let (program, uptime) = (name(*instance), span(*uptime));
@@ -26,13 +32,13 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
                 // Told with "stopped", which comes as soon as nothing of its tree is left.
                 debug!(%program, %run, %end, uptime, "ended");
             } else if *expected {
-                info!(%program, %run, %end, uptime, "ended");
+                info!(%program, %run, %end, uptime, suppressed, "ended");
             } else if let Some(cause) = cause {
-                warn!(%program, %run, %end, uptime, %cause, "ended by us");
+                warn!(%program, %run, %end, uptime, %cause, suppressed, "ended by us");
             } else if let Some(OutOfMemory::Killed(kills)) = shared.deaths.borrow().memory(*run) {
-                warn!(%program, %run, %end, uptime, kills, "ended unexpectedly, out of memory");
+                warn!(%program, %run, %end, uptime, kills, suppressed, "ended unexpectedly, out of memory");
             } else {
-                warn!(%program, %run, %end, uptime, "ended unexpectedly");
+                warn!(%program, %run, %end, uptime, suppressed, "ended unexpectedly");
             }
         }
         Event::Retry { instance, delay, attempt, limit, verdict } => {
@@ -59,7 +65,8 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
         // Why has been told: nothing of it was killed.
         Event::Stuck { run, .. } if shared.children.borrow().is_refused(*run) => {}
         Event::Stuck { instance, run, since } => {
-            warn!(program = %name(*instance), %run, stopping = span(*since), "still there after SIGKILL");
+            let stopping = span(*since);
+            warn!(program = %name(*instance), %run, stopping, suppressed, "still there after SIGKILL");
         }
         Event::ShutdownBegan { reason, timeout } => {
             let timeout = span(*timeout);
@@ -75,26 +82,29 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
                 }
             }
         }
-        Event::Ready { instance, run, is_ready: true } => info!(program = %name(*instance), %run, "ready"),
-        Event::Ready { instance, run, is_ready: false } => warn!(program = %name(*instance), %run, "not ready"),
+        Event::Ready { instance, run, is_ready: true } => info!(program = %name(*instance), %run, suppressed, "ready"),
+        Event::Ready { instance, run, is_ready: false } => {
+            warn!(program = %name(*instance), %run, suppressed, "not ready")
+        }
         Event::Health { instance, run, health, probe, detail } => {
             let probe = probe_name(supervisor.instance(*instance), *probe);
             match health {
-                Health::Unhealthy => warn!(program = %name(*instance), %run, probe, %detail, "unhealthy"),
-                _ => info!(program = %name(*instance), %run, probe, "healthy"),
+                Health::Unhealthy => warn!(program = %name(*instance), %run, probe, %detail, suppressed, "unhealthy"),
+                _ => info!(program = %name(*instance), %run, probe, suppressed, "healthy"),
             }
         }
         Event::ProbeFailed { instance, run, probe, failures, detail } => {
             let probe = probe_name(supervisor.instance(*instance), *probe);
-            debug!(program = %name(*instance), %run, probe, failures, %detail, "a check failed");
+            debug!(program = %name(*instance), %run, probe, failures, %detail, suppressed, "a check failed");
         }
         Event::Failing { instance, run, cause } => {
             warn!(program = %name(*instance), %run, %cause, "failed, and is stopped for it");
         }
         Event::Waiting { instance, on } => {
-            warn!(program = %name(*instance), waiting_for = on.join(" and "), "waits for what will not come by itself");
+            let waiting_for = on.join(" and ");
+            warn!(program = %name(*instance), waiting_for, suppressed, "waits for what will not come by itself");
         }
-        Event::Configured { plan } if plan.is_empty() => info!("the configuration is as it was"),
+        Event::Configured { plan } if plan.is_empty() => info!(suppressed, "the configuration is as it was"),
         Event::Configured { plan } => {
             info!(
                 added = plan.added.join(","),
@@ -142,10 +152,12 @@ pub(crate) fn write(shared: &Shared, event: &Event) {
 pub(crate) fn write_refused(shared: &Shared, run: RunId, refused: &Refused) {
     let supervisor = shared.supervisor.borrow();
     let program = supervisor.instance_of(run).map_or("", Instance::name);
+    let Some(suppressed) = shared.children.borrow().limits().pass(program, Notice::Refused) else { return };
+    let suppressed = unless_none(suppressed);
     let Refused { name, pid, user } = refused;
     let why =
         if Rights::own().has(Capability::Kill) { "" } else { ": it has another user, and musterd lacks CAP_KILL" };
-    warn!(%program, %run, %pid, process = ?name, user, "no permission to signal a process{why}");
+    warn!(%program, %run, %pid, process = ?name, user, suppressed, "no permission to signal a process{why}");
 }
 
 fn probe_name(instance: &Instance, probe: usize) -> &str {

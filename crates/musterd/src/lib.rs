@@ -22,6 +22,7 @@ mod feed;
 pub mod fuzzing;
 mod http;
 mod journal;
+mod limit;
 mod notify;
 mod pidfile;
 mod probes;

@@ -1,6 +1,7 @@
 //! From the core's events to what [`crate::feed`] keeps of them: as little as it takes to tell them later.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use muster_core::{Event, Instance};
 use muster_spec::{RunId, State};
@@ -8,8 +9,11 @@ use muster_spec::{RunId, State};
 use crate::feed::{EndedRun, Healthy, Told, What};
 use crate::shared::Shared;
 
-/// Puts one event where onlookers find it.
-pub(crate) fn publish(shared: &Shared, event: Event) {
+/// Puts one event where onlookers find it, or counts it if a limit suppresses it.
+pub(crate) fn publish(shared: &Shared, event: Event, is_said: bool) {
+    if !is_said && !matches!(event, Event::ProbeFailed { .. }) {
+        return shared.feed.borrow_mut().suppress(Instant::now());
+    }
     let supervisor = shared.supervisor.borrow();
     let (who, run, what) = match event {
         Event::State { instance, from, to } => (Some(instance), None, What::State { from, to }),
@@ -53,7 +57,7 @@ pub(crate) fn publish(shared: &Shared, event: Event) {
         run: run.or_else(|| instance.and_then(|instance| run_in_question(instance, &what))),
         what,
     };
-    shared.feed.borrow_mut().publish(told);
+    shared.feed.borrow_mut().publish(who, told);
 }
 
 /// The run that a change of state is about. Where one that could not be spawned is followed at once, the next one has begun

@@ -22,6 +22,7 @@ use crate::deaths::Deaths;
 use crate::feed::Feed;
 use crate::http::access::Access;
 use crate::http::slices::Turns;
+use crate::limit::Limits;
 use crate::reload::{self, Configuration};
 use crate::tally::Tallies;
 use crate::turn_clock::LoopTurns;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) feed: RefCell<Feed>,
     pub(crate) deaths: RefCell<Deaths>,
+    /// On what programs and clients can make the daemon say.
+    pub(crate) limits: Limits,
     pub(crate) tallies: RefCell<Tallies>,
     /// How much clients can have.
     pub(crate) budget: Rc<Cell<Budget>>,
@@ -79,6 +82,7 @@ impl Shared {
         let instances = supervisor.snapshot().iter().map(|instance| &**instance.spec());
         let budget = Rc::new(Cell::new(Budget::of(descriptors(), instances)));
         let began = Timestamp::from(clock.date(Time::ZERO)).unix_ms();
+        let limits = children.limits().clone();
         let feed = Feed::beginning_with(first_event(began), supervisor.snapshot().len());
         Shared {
             clock,
@@ -89,6 +93,7 @@ impl Shared {
             orders,
             feed: RefCell::new(feed),
             deaths: RefCell::new(Deaths::new()),
+            limits,
             tallies: RefCell::default(),
             budget,
             divided: Notify::new(),

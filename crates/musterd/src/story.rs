@@ -53,7 +53,7 @@ pub(crate) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> 
     let memory = shared.deaths.borrow().memory(past.run);
     let (core_dumped, spawn_error) = match &past.end {
         RunEnd::Exited(Exit::Signal { core_dumped, .. }) => (*core_dumped, None),
-        RunEnd::Exited(Exit::Code(_)) => (false, None),
+        RunEnd::Exited(Exit::Code(_)) | RunEnd::MainLost => (false, None),
         RunEnd::NotSpawned(error) => (false, Some(error)),
     };
     api::Run {
@@ -98,6 +98,7 @@ fn ended_by(shared: &Shared, past: &PastRun) -> EndedBy {
     match &past.end {
         RunEnd::NotSpawned(_) => EndedBy::NotSpawned,
         _ if past.cause.is_some() => EndedBy::Musterd,
+        RunEnd::MainLost => EndedBy::Musterd,
         RunEnd::Exited(Exit::Code(_)) => EndedBy::Itself,
         RunEnd::Exited(Exit::Signal { signal, .. }) => match deaths.memory(past.run) {
             Some(OutOfMemory::Killed(_)) => EndedBy::OutOfMemory,
@@ -119,6 +120,12 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
             vec![format!("run {} of {began} never began: step {step:?} failed{number}: {error}", past.run)]
         }
         RunEnd::Exited(exit) => vec![format!("run {} began at {began} and ended after {up}: {exit}", past.run)],
+        RunEnd::MainLost => vec![
+            format!("run {} began at {began} and was given up after {up}: {}", past.run, past.end),
+            "the process that it named by MAINPID went where musterd cannot tell any more that it is the run's, so \
+             nobody would hear how it ends; musterd stopped what was left of the run"
+                .to_owned(),
+        ],
     };
     match &past.cause {
         Some(cause) => {

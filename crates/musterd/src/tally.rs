@@ -10,7 +10,7 @@ use muster_spec::{Exit, InstanceId, RunEnd, RunId, State};
 use crate::deaths::{Deaths, OutOfMemory};
 
 /// Why a run ended, in the words of `muster_program_exits_total`.
-pub(crate) const REASONS: [&str; 10] = [
+pub(crate) const REASONS: [&str; 11] = [
     "success",
     "failure",
     "signal",
@@ -20,6 +20,7 @@ pub(crate) const REASONS: [&str; 10] = [
     "watchdog",
     "start_timeout",
     "exec_timeout",
+    "main_lost",
     "spawn_error",
 ];
 
@@ -73,6 +74,7 @@ fn reason(run: RunId, end: &RunEnd, expected: bool, cause: Option<&StopCause>, d
         (Some(StopCause::ExecTimeout), _) => "exec_timeout",
         (Some(StopCause::Asked(_) | StopCause::Shutdown), _) => "stopped",
         (None, RunEnd::NotSpawned(_)) => "spawn_error",
+        (None, RunEnd::MainLost) => "main_lost",
         (None, RunEnd::Exited(Exit::Code(_))) => {
             if expected {
                 "success"
@@ -112,6 +114,7 @@ mod tests {
             (signal(), false, Some(StopCause::Watchdog { silent: None }), "watchdog"),
             (signal(), false, Some(StopCause::StartTimeout), "start_timeout"),
             (signal(), false, Some(StopCause::ExecTimeout), "exec_timeout"),
+            (RunEnd::MainLost, false, None, "main_lost"),
             (RunEnd::NotSpawned(error), false, None, "spawn_error"),
         ];
         let (mut tallies, deaths) = (Tallies::default(), Deaths::new());

@@ -139,7 +139,7 @@ pub(crate) fn exit_info(end: &RunEnd, success: bool) -> api::ExitInfo {
     let (code, signal) = match end {
         RunEnd::Exited(muster_spec::Exit::Code(code)) => (Some(*code), None),
         RunEnd::Exited(muster_spec::Exit::Signal { signal, .. }) => (None, Some(signal.to_string())),
-        RunEnd::NotSpawned(_) => (None, None),
+        RunEnd::MainLost | RunEnd::NotSpawned(_) => (None, None),
     };
     api::ExitInfo { code, signal, success, reason: end.to_string() }
 }

@@ -351,6 +351,7 @@ impl Scene {
             inputs.push(Input::Spawned { run });
             inputs.push(Input::SpawnFailed { run, error: missing() });
             inputs.push(Input::Exited { run, exit: Exit::Code(0) });
+            inputs.push(Input::MainLost { run });
             inputs.push(Input::TreeGone { run });
             inputs.push(Input::Ready { run });
             inputs.push(Input::Extended { run, by: MORE_TIME });
@@ -367,6 +368,7 @@ impl Scene {
         } else {
             inputs.push(Input::Spawned { run });
             inputs.push(Input::Exited { run, exit: Exit::Code(7) });
+            inputs.push(Input::MainLost { run });
             inputs.push(Input::Extended { run, by: MORE_TIME });
         }
         if self.model.is_executed() {

@@ -232,6 +232,11 @@ impl World {
                 self.hand(Input::SpawnFailed { run, error: missing() })
             }
             Fate::Ends(code) if being.has_main => self.main_ends(run, Exit::Code(code)),
+            // The daemon may lose sight of it before.
+            Fate::DiesBy(11) if being.has_main && run.0.is_multiple_of(4) => {
+                being.has_main = false;
+                self.hand(Input::MainLost { run })
+            }
             Fate::DiesBy(number) if being.has_main => {
                 self.main_ends(run, killed_by(Signal::from_number(i32::from(number)).unwrap_or(Signal::KILL)))
             }
@@ -274,7 +279,10 @@ impl World {
         self.core.handle_input(self.now, input.clone());
         self.drain()?;
         // What concerns a process may be told twice, and the second time is late.
-        let is_news = matches!(input, Input::Exited { .. } | Input::TreeGone { .. } | Input::SpawnFailed { .. });
+        let is_news = matches!(
+            input,
+            Input::Exited { .. } | Input::MainLost { .. } | Input::TreeGone { .. } | Input::SpawnFailed { .. }
+        );
         if is_news && self.dice.one_in(10) {
             self.core.handle_input(self.now, input.clone());
             if let Some(effect) = self.core.poll_effect() {

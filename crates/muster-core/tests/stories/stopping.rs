@@ -194,6 +194,40 @@ fn what_is_left_of_a_stop_is_named_only_when_it_is_killed() {
 }
 
 #[test]
+fn a_run_whose_main_process_is_lost_has_failed_is_swept_and_starts_again() {
+    let mut stage = Stage::booted([with_stop(&[(Signal::INT, s(2)), (Signal::TERM, s(3))])]);
+    stage.hand(Input::MainLost { run: stage.run("web") });
+    stage.did("sweep web with INT");
+    stage.stands("web BACKOFF");
+    let web = stage.core.find("web").expect("it is configured");
+    let past = web.past().next_back().expect("its run is over");
+    assert_eq!((past.success, past.end.shell_code()), (false, 1));
+    assert_eq!(past.reason(), "its main process is no longer its own");
+    // Who is said to have ended later was nobody's main process any more.
+    stage.main_ends("web", Exit::Code(0));
+    stage.did_nothing();
+    stage.after(s(2));
+    stage.did("sweep web with TERM");
+    stage.after(s(3));
+    stage.did("sweep web with KILL");
+    stage.tree_gone("web");
+    stage.did("spawn web");
+}
+
+#[test]
+fn a_run_whose_main_process_is_lost_costs_a_shutdown_nothing_when_it_is_gone() {
+    let never = ProgramSpec { stop: stop_with(&[(Signal::TERM, s(3600))]), ..quick("web") };
+    let mut stage = Stage::booted([never]);
+    stage.stop("web");
+    stage.did("TERM web");
+    stage.hand(Input::MainLost { run: stage.run("web") });
+    stage.did("sweep web with TERM");
+    stage.signal_to_daemon(Signal::TERM);
+    stage.tree_gone("web");
+    assert_eq!(stage.exit_code(), Some(0));
+}
+
+#[test]
 fn leftovers_that_are_gone_early_do_not_shorten_the_delay() {
     let mut stage = Stage::booted([quick("web")]);
     stage.main_ends("web", Exit::Code(1));

@@ -4,7 +4,9 @@
 //! takes the worker; the thread that was in the write finds that out when it is back, and then owns nothing but the file.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tracing::warn;
 
@@ -12,6 +14,7 @@ use super::super::backlog::{Backlog, Waiting};
 use super::super::file::LogFile;
 use super::super::late::{Ticket, Watch};
 use super::{Lent, Order, Pump, Worker};
+use crate::TELL_AGAIN;
 
 /// Where the worker lies while its thread writes.
 #[derive(Default)]
@@ -20,6 +23,16 @@ pub(super) struct Shared {
     pub(super) watch: Watch,
     /// For threads that find themselves superseded: what waits for their file.
     backlogs: Mutex<HashMap<Ticket, Arc<Backlog>>>,
+    /// Which files were said to stand still, and when: a reader that stops and goes on is said once a minute.
+    said: Mutex<HashMap<PathBuf, Instant>>,
+}
+
+impl Shared {
+    fn is_to_be_said(&self, path: &Path, now: Instant) -> bool {
+        let mut said = lock(&self.said);
+        said.retain(|_, at| now < *at + TELL_AGAIN);
+        !said.contains_key(path) && said.insert(path.to_owned(), now).is_none()
+    }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,7 +60,9 @@ pub(super) fn succeed(shared: &Shared, ticket: Ticket) -> Option<Box<Worker>> {
     worker.files.begin_late(path, Arc::clone(&backlog));
     backlogs.insert(ticket, backlog);
     drop(backlogs);
-    warn!(file = %path.display(), "a log file stands still, what comes for it waits");
+    if shared.is_to_be_said(path, Instant::now()) {
+        warn!(file = %path.display(), "a log file stands still, what comes for it waits");
+    }
     worker.resume();
     Some(worker)
 }

@@ -1,10 +1,11 @@
 //! A process of a run that is known by more than its number: the one that says it is the main one.
 //!
 //! It need not be our child, so its parent may reap it and the kernel give its number to a stranger. It is held by a pidfd
-//! where the kernel has them, and by its start time. Nobody is told when it ends: ask before it is used.
+//! where the kernel has them, and by its start time. Nobody is told when it ends, except who watches its descriptor: ask
+//! before it is used.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use muster_spec::{RunId, Signal};
 
@@ -27,6 +28,11 @@ impl Held {
     /// Its number.
     pub fn pid(&self) -> Pid {
         Pid(self.pid)
+    }
+
+    /// Readable when it has ended. `None` without pidfds.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.descriptor.as_ref().map(AsFd::as_fd)
     }
 
     /// Whether it has ended. Without pidfds: whether nobody has its number any more.

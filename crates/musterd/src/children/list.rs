@@ -1,8 +1,39 @@
 //! Processes in the words of the API.
 
+use std::time::Instant;
+
 use muster_api::{ProcessInfo, ProcessState};
+use muster_spec::RunId;
 use muster_sys::signal::Pid;
 use muster_sys::tree;
+
+use super::{Children, LOOKING};
+
+impl Children {
+    /// The trees of these runs, and with `strays` what belongs to no program, to be listed on another thread.
+    pub(crate) fn listing(&mut self, runs: &[RunId], strays: bool) -> tree::Listing {
+        self.trees.listing(runs, strays, Some(Instant::now() + LOOKING))
+    }
+
+    /// What the trees of these runs use, to be measured in slices.
+    pub(crate) fn measure(&mut self, runs: &[RunId]) -> tree::Measuring {
+        self.trees.measure(runs, Some(Instant::now() + LOOKING))
+    }
+
+    /// What the trees use, when all of it has been measured.
+    pub(crate) fn go_on_measuring(
+        &mut self,
+        measuring: &mut tree::Measuring,
+        until: Instant,
+    ) -> Option<Vec<(RunId, tree::Usage)>> {
+        self.trees.go_on_measuring(measuring, Some(until))
+    }
+
+    /// What the daemon itself uses.
+    pub(crate) fn own_usage(&mut self) -> Option<tree::Usage> {
+        self.trees.own_usage()
+    }
+}
 
 pub(crate) fn process_info(process: tree::Process) -> ProcessInfo {
     let number = |pid: Pid| u32::try_from(pid.0).unwrap_or(0);

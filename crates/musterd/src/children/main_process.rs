@@ -4,6 +4,9 @@
 //! that is not yet, because whoever started it lives, has one of ours above it, as a rule the run's first process. When that
 //! ends, the main process comes to us and is the run from then on. Where the main process ends before, unheard, the run
 //! goes on with who is above it.
+//!
+//! A main process that lives, but below a child of ours that is not known to be the run's, stands for the run no longer:
+//! nobody here would hear how it ends. The core is told that it is lost, and what is left of the run is swept, it included.
 
 use std::collections::VecDeque;
 
@@ -15,6 +18,7 @@ use muster_sys::tree::Held;
 use tracing::{info, warn};
 
 use super::{Child, Children};
+use crate::limit::{Notice, unless_none};
 
 /// A main process that is not the first process of its run.
 pub(super) struct Main {
@@ -77,11 +81,12 @@ impl Children {
         Some(Box::new(Main { held, above }))
     }
 
-    /// Finds main processes that have become our children since the last look. To be called before anything is reaped: then
-    /// a number is known to be theirs.
-    pub(super) fn look_for_mains(&mut self) {
+    /// Finds main processes that have become our children since the last look, and runs that have lost theirs. To be called
+    /// before anything is reaped: then a number is known to be theirs.
+    pub(super) fn look_for_mains(&mut self) -> Vec<RunId> {
+        let mut lost = Vec::new();
         if !self.has_mains {
-            return;
+            return lost;
         }
         for (&run, child) in &mut self.children {
             let Some(main) = child.main.as_mut().filter(|main| !main.is_ours()) else { continue };
@@ -90,15 +95,57 @@ impl Children {
                 main.above = above;
                 self.runs.insert(above, run);
             } else {
-                // Another run's process is never taken for this one's: neither its end nor its signals are.
-                let (program, pid) = (self.notify.name_of(run), main.held.pid());
-                warn!(%program, %run, %pid, "its main process is no longer its own, the run goes on without it");
-                if self.runs.get(&child.pid) != Some(&run) {
-                    child.pid = main.above;
-                }
-                child.main = None;
+                lost.push(run);
             }
         }
+        lost
+    }
+
+    /// Gives up a run whose main process lives, but stands for it no longer: its end is not another run's, nor the other way
+    /// round. It is still the process that was held as the run's, so it is swept with what is left.
+    pub(super) fn lose_main(&mut self, run: RunId, inputs: &mut VecDeque<Input>) {
+        let Some(child) = self.children.remove(&run) else { return };
+        let Some(main) = child.main else { return };
+        let (program, pid) = (self.notify.name_of(run), main.held.pid());
+        if let Some(suppressed) = self.limits.pass(program, Notice::MainLost).map(unless_none) {
+            warn!(%program, %run, %pid, suppressed, "its main process is no longer its own, what is left of the run is stopped");
+        }
+        self.notify.close(run);
+        self.runs.retain(|_, of| *of != run);
+        if let Some(descriptor) = main.held.descriptor() {
+            // Where it cannot be watched it is looked at when a stop signal's patience is over.
+            let _ = self.statuses.get_ref().add(descriptor, run.0);
+        }
+        self.lost.insert(run, main.held);
+        inputs.push_back(Input::MainLost { run });
+    }
+
+    /// A lost main process has ended: there is no more to watch for.
+    pub(super) fn unwatch_lost(&mut self, run: RunId) {
+        if let Some(descriptor) = self.lost.get(&run).and_then(Held::descriptor) {
+            let _ = self.statuses.get_ref().remove(descriptor);
+        }
+    }
+
+    /// Signals the lost main processes of these runs.
+    pub(super) fn signal_lost(&mut self, runs: &[RunId], signal: Signal) {
+        for held in runs.iter().filter_map(|run| self.lost.get(run)) {
+            // One that cannot be signalled is told with the rest of its run.
+            let _ = self.trees.send(held, signal);
+            self.trees.wake(held);
+        }
+    }
+
+    /// Whether this run's lost main process is still there.
+    pub(super) fn has_lost(&self, run: RunId) -> bool {
+        self.lost.get(&run).is_some_and(|held| !held.has_ended())
+    }
+
+    /// Whether the main process of a run lives, and nothing that stands for it is known to be the run's.
+    pub(super) fn has_lost_main(&mut self, run: RunId) -> bool {
+        let Some(main) = self.children.get(&run).and_then(|child| child.main.as_ref()) else { return false };
+        let above = self.trees.child_above(&main.held);
+        !main.held.has_ended() && above.is_some_and(|above| !self.trees.is_child_of(run, above))
     }
 
     /// Whether a run goes on without this process of it, which was reaped.
@@ -116,7 +163,10 @@ impl Children {
         main.above = above;
         self.runs.insert(above, run);
         let (program, main) = (self.notify.name_of(run), main.held.pid());
-        info!(%program, %run, %pid, %exit, %main, "a process ended, and the run goes on with its main one");
+        if let Some(suppressed) = self.limits.pass(program, Notice::MainMoved) {
+            let suppressed = unless_none(suppressed);
+            info!(%program, %run, %pid, %exit, %main, suppressed, "a process ended, and the run goes on with its main one");
+        }
         true
     }
 
@@ -127,7 +177,10 @@ impl Children {
         let is_there = self.runs.get(&first) == Some(&run);
         if is_there {
             child.main = None;
-            warn!(%program, %run, main = %first, "its main process is gone, and the run goes on with its first one");
+            if let Some(suppressed) = self.limits.pass(program, Notice::MainGone) {
+                let suppressed = unless_none(suppressed);
+                warn!(%program, %run, main = %first, suppressed, "its main process is gone, and the run goes on with its first one");
+            }
         }
         self.remember_pid(run, if is_there { first } else { ended });
         is_there

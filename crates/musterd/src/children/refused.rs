@@ -9,7 +9,6 @@ use std::io;
 use muster_core::{leftover::LeftBehind, leftover::MOST_NAMED};
 use muster_spec::{RunId, Signal};
 use muster_sys::tree::{Names, Refused};
-use tracing::warn;
 
 use super::Children;
 
@@ -48,7 +47,7 @@ impl Children {
         if let Some(error) = error.filter(|_| found.is_empty()) {
             // Whatever keeps us from it, it will do so each time.
             self.refused.known.extend(&new);
-            warn!(runs = ?new, %signal, %error, "cannot signal the processes of a program");
+            self.say_refused(None, &new, signal, error);
         }
         self.refused.known.extend(found.iter().map(|(run, _)| *run));
         self.refused.untold.extend(found);

@@ -4,10 +4,10 @@
 //! through all their trees; what follows with another meaning waits until that is done. Sweeps of trees that are to go wait
 //! for nobody and nobody for them.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use muster_core::Effect;
+use muster_core::{Effect, Input};
 use muster_spec::{RunId, Signal, SignalScope};
 use muster_sys::tree::{Errand, LastHunt, Signalled};
 use tracing::{debug, info};
@@ -31,9 +31,14 @@ pub(super) enum Sending {
 impl Children {
     /// Carries out a signal to a run whose main process has not been reaped. A main process alone gets it at once; for the
     /// rest see [`Children::go_on_sending`].
-    pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: SignalScope) {
+    ///
+    /// Unless the main process turns out to be lost: then what is left is to be swept.
+    pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: SignalScope, inputs: &mut VecDeque<Input>) {
         if !self.has_main(run) {
             return;
+        }
+        if self.has_lost_main(run) {
+            return self.lose_main(run, inputs);
         }
         if scope == SignalScope::Main && self.trees.wears_tag(run) {
             return self.signal_main_of(run, signal);
@@ -48,10 +53,10 @@ impl Children {
     }
 
     /// Continues the stopped processes of a run that has just been asked to stop.
-    pub(crate) fn wake_tree(&mut self, run: RunId, scope: SignalScope) {
+    pub(crate) fn wake_tree(&mut self, run: RunId, scope: SignalScope, inputs: &mut VecDeque<Input>) {
         match &mut self.sending {
             Some(Sending::Gathering { woken, .. }) => drop(woken.insert(run)),
-            _ => self.signal(run, Signal::CONT, scope),
+            _ => self.signal(run, Signal::CONT, scope, inputs),
         }
     }
 
@@ -131,6 +136,7 @@ impl Children {
     /// Signals every process of these runs' trees, with one look at all of them: SIGKILL for a while, and true when it must be
     /// repeated soon; all others by [`Children::go_on_asking`].
     pub(crate) fn sweep(&mut self, runs: &[RunId], signal: Signal) -> bool {
+        self.signal_lost(runs, signal);
         if signal != Signal::KILL {
             self.asking.push_back(Errand::to_the_rest(runs.to_vec(), signal, SignalScope::Tree));
             return false;

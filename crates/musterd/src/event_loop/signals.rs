@@ -3,9 +3,10 @@
 use muster_core::{Input, ShutdownReason};
 use muster_spec::Signal;
 use muster_sys::signal::{Pid, Received};
-use tracing::{debug, info};
+use tracing::{Level, debug, info};
 
 use super::EventLoop;
+use crate::limit::{Notice, unless_none};
 use crate::{journal, reload};
 
 /// So many signals are taken in a row: real-time signals queue, and whoever sends them without end must not have the loop
@@ -50,24 +51,45 @@ impl EventLoop {
             // What systemd-nspawn and LXC send to an init to make it stop.
             _ if [RTMIN_PLUS_3, PWR].contains(&signal.number()) => self.ask_shutdown(received),
             Signal::HUP => {
-                info!(sender, "asked to reload");
+                if let Some(suppressed) = self.pass(received, Notice::Signal) {
+                    info!(sender, suppressed, "asked to reload");
+                }
                 reload::on_signal(&self.shared);
             }
-            Signal::USR1 => journal::dump(&self.shared),
+            Signal::USR1 => {
+                if self.pass(received, Notice::Dump).is_some() {
+                    journal::dump(&self.shared);
+                }
+            }
             Signal::USR2 => {
                 self.shared.children.borrow().logs().reopen();
                 // In the new one already, where it goes to a file.
-                info!(sender, "log files are opened anew");
+                if let Some(suppressed) = self.pass(received, Notice::Reopened) {
+                    info!(sender, suppressed, "log files are opened anew");
+                }
             }
             // The image's STOPSIGNAL, sent by an engine from outside: WINCH of httpd, for one.
             _ if received.is_from_outside && !NEVER_A_STOP.contains(&signal.number()) => self.ask_shutdown(received),
-            _ => debug!(%signal, sender, "ignored a signal"),
+            _ => {
+                if tracing::enabled!(Level::DEBUG)
+                    && let Some(suppressed) = self.pass(received, Notice::Ignored)
+                {
+                    debug!(%signal, sender, suppressed, "ignored a signal");
+                }
+            }
         }
+    }
+
+    /// The number suppressed, for a field that is left out where it is none, if what this signal does is to be said.
+    fn pass(&self, received: Received, notice: Notice) -> Option<Option<u64>> {
+        self.shared.children.borrow_mut().pass_signal(received.sender_pid, notice).map(unless_none)
     }
 
     fn ask_shutdown(&mut self, received: Received) {
         let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
-        info!(%signal, sender, uid = received.sender_uid, "asked to stop");
+        if let Some(suppressed) = self.pass(received, Notice::Stop) {
+            info!(%signal, sender, uid = received.sender_uid, suppressed, "asked to stop");
+        }
         self.ordered.push_back(Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None });
     }
 }

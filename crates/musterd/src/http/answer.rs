@@ -12,8 +12,9 @@ use muster_api::{Alive, Problem, Route, Verb};
 use tracing::debug;
 
 use super::response::{self, Answer};
-use super::tickets::{Asker, Desk};
+use super::tickets::{Asker, Desk, Rank};
 use super::{action, body, config, events, logs, look, metrics, processes, stdin};
+use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 
 /// How much of a path the request log shows.
@@ -26,7 +27,8 @@ pub(super) async fn answer(
     uid: u32,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
-    let began = Instant::now();
+    let (began, limits) = (Instant::now(), shared.limits.clone());
+    let may_control = shared.access.borrow().rank(uid) > Rank::Onlooker;
     let (head, mut incoming) = request.into_parts();
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     let route = route(&shared, uid, head.method.as_str(), target);
@@ -47,7 +49,12 @@ pub(super) async fn answer(
     };
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (method, path) = (head.method.as_str(), &target[..target.floor_char_boundary(SHOWN)]);
-    debug!(uid, method, path, status = answer.status().as_u16(), duration_ms, "answered a request");
+    // Who may control may fill the log as well.
+    let said = if may_control { Some(0) } else { limits.pass(DAEMON, Notice::Answer) };
+    if let Some(suppressed) = said.map(unless_none) {
+        let status = answer.status().as_u16();
+        debug!(uid, method, path, status, duration_ms, suppressed, "answered a request");
+    }
     Ok(answer)
 }
 

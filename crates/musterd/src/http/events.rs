@@ -103,7 +103,10 @@ impl Listener {
             Ok(told) => {
                 for (id, told) in told.take(MOST_IN_PIECE) {
                     event(&self.shared, id, told).write_to(&mut piece);
-                    self.last = Some(id);
+                    self.last = Some(id).filter(|_| !matches!(told.what, What::Gap { .. }));
+                    if self.last.is_none() {
+                        break;
+                    }
                 }
             }
             Err(Missed(missed)) => {
@@ -229,6 +232,7 @@ fn event(shared: &Shared, id: u64, told: &Told) -> api::Event {
             Happening::Shutdown { reason: reason.to_string(), timeout: timeout.as_secs_f64() }
         }
         What::ShutdownHurried => Happening::ShutdownHurried,
+        What::Gap { missed } => Happening::Gap { missed: Some(*missed) },
         What::Exiting { reason, code } => Happening::Exiting { reason: reason.to_string(), code: *code },
     };
     numbered(shared, id, told.at, what)

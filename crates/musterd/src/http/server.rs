@@ -26,6 +26,7 @@ use super::client_stream::ClientStream;
 use super::stream::Busy;
 use super::tickets::{Desk, Rank};
 use crate::budget::Budget;
+use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 use crate::turn_clock::beside;
 
@@ -107,7 +108,9 @@ async fn accept_for_ever(listener: Exposed<UnixListener>, shared: Rc<Shared>, de
                 }
             }
             Err(error) => {
-                warn!(%error, "cannot accept a connection on the control socket");
+                if let Some(suppressed) = shared.limits.pass(DAEMON, Notice::Accepting).map(unless_none) {
+                    warn!(%error, suppressed, "cannot accept a connection on the control socket");
+                }
                 connections.close_idlest(is_no_newcomer);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -130,7 +133,7 @@ fn serve(stream: ClientStream, shared: &Rc<Shared>, desk: &Desk, connections: &C
     let (is_busy, is_following) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
     let task = tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), {
         let desk = desk.clone();
-        let shared = Rc::clone(shared);
+        let (shared, limits) = (Rc::clone(shared), shared.limits.clone());
         let closing = Closing { connections: connections.clone(), id };
         let (is_busy, is_following) = (Rc::clone(&is_busy), Rc::clone(&is_following));
         async move {
@@ -141,8 +144,10 @@ fn serve(stream: ClientStream, shared: &Rc<Shared>, desk: &Desk, connections: &C
             // In this order: whether it follows is known when it has talked.
             tokio::select! {
                 biased;
-                ended = talking => if let Err(error) = ended {
-                    debug!(%error, uid, "a connection to the control socket ended badly");
+                ended = talking => if let Err(error) = ended
+                    && let Some(suppressed) = limits.pass(DAEMON, Notice::Connection).map(unless_none)
+                {
+                    debug!(%error, uid, suppressed, "a connection to the control socket ended badly");
                 },
                 () = hanging_up => {}
             }

@@ -5,7 +5,6 @@
 //! keeps the others waiting. What a run says of its state is kept for onlookers; what matters becomes an input of the core.
 
 mod home;
-mod limit;
 pub(crate) mod message;
 
 use std::collections::HashMap;
@@ -13,7 +12,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use muster_core::Input;
 use muster_logs::ReadyMatcher;
@@ -27,9 +26,8 @@ use muster_sys::{fd, spawn};
 use tracing::{debug, info, warn};
 
 use self::home::Home;
-use self::limit::{Limits, Notice};
-
 use self::message::{Message, Watchdog};
+use crate::limit::{Limits, Notice};
 
 /// systemd takes as much; what is longer is refused there and here.
 const LONGEST_MESSAGE: usize = 4096;
@@ -82,8 +80,13 @@ pub(crate) struct Notify {
 
 impl Notify {
     /// `unique` names this daemon among all.
-    pub(crate) fn new(control_socket: Option<&Path>, unique: String, set: Rc<Watched<PollSet>>) -> Notify {
-        Notify { home: Home::new(control_socket, unique), set, tellers: HashMap::new(), limits: Limits::default() }
+    pub(crate) fn new(
+        control_socket: Option<&Path>,
+        unique: String,
+        set: Rc<Watched<PollSet>>,
+        limits: Limits,
+    ) -> Notify {
+        Notify { home: Home::new(control_socket, unique), set, tellers: HashMap::new(), limits }
     }
 
     /// Makes ready for what this run may tell.
@@ -161,7 +164,7 @@ impl Notify {
     /// What a run takes for its main process cannot be that.
     pub(crate) fn refuse_main(&mut self, run: RunId, pid: Pid) {
         let Some(teller) = self.tellers.get(&run) else { return };
-        if let Some(suppressed) = self.limits.pass(&teller.name, Notice::MainPidRefused, Instant::now()) {
+        if let Some(suppressed) = self.limits.pass(&teller.name, Notice::MainPidRefused) {
             let program = &teller.name;
             warn!(%program, %run, %pid, suppressed, "ignored a MAINPID that is no living process of the program");
         }
@@ -170,15 +173,10 @@ impl Notify {
     /// The run has another main process than before.
     pub(crate) fn tell_main(&mut self, run: RunId, pid: Pid, before: Pid) {
         let Some(teller) = self.tellers.get(&run) else { return };
-        if let Some(suppressed) = self.limits.pass(&teller.name, Notice::MainPid, Instant::now()) {
+        if let Some(suppressed) = self.limits.pass(&teller.name, Notice::MainPid) {
             let program = &teller.name;
             info!(%program, %run, %pid, %before, suppressed, "has another main process (MAINPID)");
         }
-    }
-
-    /// Forgets the limits of instances that are gone.
-    pub(crate) fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.limits.retain(is_there);
     }
 
     /// Takes in what a run has told since the last look, or the first of it. `ended` is a process of it that was reaped just
@@ -195,9 +193,9 @@ impl Notify {
         for _ in 0..MESSAGES_A_TURN {
             let Some(Ok(received)) = teller.socket.as_ref().map(|socket| socket.receive(&mut buffer)) else { break };
             if teller.is_from_program(run, &received, ended, trees) {
-                teller.handle(run, &buffer[..received.length], &received, &mut heard, &mut self.limits);
+                teller.handle(run, &buffer[..received.length], &received, &mut heard, &self.limits);
             } else if let Some((suppressed, sender)) =
-                self.limits.pass(&teller.name, Notice::Stranger, Instant::now()).zip(received.sender)
+                self.limits.pass(&teller.name, Notice::Stranger).zip(received.sender)
             {
                 let (program, pid, uid) = (&teller.name, sender.pid, sender.uid);
                 warn!(%program, %run, %pid, uid, suppressed, "ignored a message of a process that is not the program's");
@@ -226,10 +224,10 @@ fn is_over(pipe: &OwnedFd, run: RunId, inputs: &mut Vec<Input>) -> bool {
 }
 
 impl Teller {
-    fn handle(&mut self, run: RunId, bytes: &[u8], received: &Received, heard: &mut Heard, limits: &mut Limits) {
+    fn handle(&mut self, run: RunId, bytes: &[u8], received: &Received, heard: &mut Heard, limits: &Limits) {
         let message = if received.is_truncated { None } else { Message::parse(bytes) };
         let Some(message) = message else {
-            if let Some(suppressed) = limits.pass(&self.name, Notice::Garbage, Instant::now()) {
+            if let Some(suppressed) = limits.pass(&self.name, Notice::Garbage) {
                 warn!(program = %self.name, %run, suppressed, "ignored a message that is too long, or none of sd_notify");
             }
             return;
@@ -271,9 +269,9 @@ impl Teller {
     }
 
     /// Keeps what onlookers may want to know.
-    fn note(&mut self, run: RunId, message: &Message, received: &Received, limits: &mut Limits) {
-        let (program, now) = (&self.name, Instant::now());
-        let mut pass = |notice| limits.pass(program, notice, now);
+    fn note(&mut self, run: RunId, message: &Message, received: &Received, limits: &Limits) {
+        let program = &self.name;
+        let pass = |notice| limits.pass(program, notice);
         if let Some(status) = &message.status {
             if let Some(suppressed) = pass(Notice::Status) {
                 debug!(%program, %run, status, suppressed, "says");

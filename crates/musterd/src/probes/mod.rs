@@ -28,6 +28,7 @@ use tracing::debug;
 use self::connect::Resolver;
 pub(crate) use self::exec::Command;
 use crate::children::Children;
+use crate::limit::{Limits, Notice, unless_none};
 
 /// Results that the loop has not taken yet; a check that finds the queue full waits.
 const RESULTS: usize = 256;
@@ -58,6 +59,7 @@ pub(crate) struct Probes {
     commands: HashMap<RunId, Key>,
     resolver: Resolver,
     tell: mpsc::Sender<Finished>,
+    limits: Limits,
 }
 
 #[derive(Debug)]
@@ -68,9 +70,10 @@ struct Running {
 
 impl Probes {
     /// Nothing under way, and where results come out.
-    pub(crate) fn new() -> (Probes, mpsc::Receiver<Finished>) {
+    pub(crate) fn new(limits: Limits) -> (Probes, mpsc::Receiver<Finished>) {
         let (tell, results) = mpsc::channel(RESULTS);
-        let probes = Probes { running: HashMap::new(), commands: HashMap::new(), resolver: Resolver::default(), tell };
+        let probes =
+            Probes { running: HashMap::new(), commands: HashMap::new(), resolver: Resolver::default(), tell, limits };
         (probes, results)
     }
 
@@ -87,13 +90,13 @@ impl Probes {
         };
         let deadline = Instant::now() + due.timeout;
         let late = late(due.timeout);
-        let key = (run, probe);
+        let (key, name) = ((run, probe), spec.name.as_str());
         let resolver = self.resolver.for_a_check();
         let lacks = resolver.lacks();
         match due.check.clone() {
             CheckSpec::Tcp(address) => {
                 self.launch(
-                    key,
+                    (key, name),
                     None,
                     (deadline, lacks),
                     within(deadline, late, async move { tcp::check(&resolver, &address).await }),
@@ -101,7 +104,7 @@ impl Probes {
             }
             CheckSpec::Http(check) => {
                 let get = async move { http::check(&resolver, &check, deadline).await };
-                self.launch(key, None, (deadline, lacks), within(deadline, late, get));
+                self.launch((key, name), None, (deadline, lacks), within(deadline, late, get));
             }
             CheckSpec::Exec(command) => {
                 if self.commands.values().any(|of| *of == key) {
@@ -111,13 +114,13 @@ impl Probes {
                     Ok((id, command)) => {
                         self.commands.insert(id, key);
                         let noted = Rc::clone(&lacks);
-                        self.launch(key, Some(id), (deadline, lacks), async move {
+                        self.launch((key, name), Some(id), (deadline, lacks), async move {
                             let checked = exec::check(command, deadline, &noted).await;
                             checked.map_err(|told| told.replacen(LATE, &late, 1))
                         });
                     }
                     Err(error) if error.is_shortage() => {
-                        debug!(%run, probe, %error, "a check could not be made, and is made again");
+                        say_not_made(&self.limits, name, run, probe, &error.message);
                         return Some(None);
                     }
                     Err(error) => return counted(outcome(Err(error.message))),
@@ -129,18 +132,18 @@ impl Probes {
 
     fn launch(
         &mut self,
-        (run, probe): Key,
+        ((run, probe), name): (Key, &str),
         command: Option<RunId>,
         (deadline, lacks): (Instant, Rc<Cell<bool>>),
         check: impl Future<Output = Result<String, String>> + 'static,
     ) {
-        let tell = self.tell.clone();
+        let (tell, limits, name) = (self.tell.clone(), self.limits.clone(), name.to_owned());
         let task = tokio::task::spawn_local(async move {
             let outcome = outcome(check.await);
             let is_away = Instant::now().saturating_duration_since(deadline) > AWAY;
             let was_made = outcome.success || !(is_away || lacks.get());
             if !was_made {
-                debug!(%run, probe, detail = outcome.detail, "a check could not be made, and is made again");
+                say_not_made(&limits, &name, run, probe, &outcome.detail);
             }
             let outcome = was_made.then_some(outcome);
             // Nobody takes it when the daemon is at its end.
@@ -170,6 +173,12 @@ impl Probes {
     /// Nothing is left of a command.
     pub(crate) fn command_gone(&mut self, command: RunId) {
         self.commands.remove(&command);
+    }
+}
+
+fn say_not_made(limits: &Limits, program: &str, run: RunId, probe: usize, detail: &str) {
+    if let Some(suppressed) = limits.pass(program, Notice::CheckNotMade).map(unless_none) {
+        debug!(program, %run, probe, detail, suppressed, "a check could not be made, and is made again");
     }
 }
 

@@ -25,6 +25,7 @@ use tracing::{error, warn};
 pub(crate) use self::daemon::settings;
 use self::watch::Look;
 use crate::budget::Budget;
+use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::{Order, Shared, descriptors};
 use crate::turn_clock::beside;
 
@@ -279,16 +280,18 @@ pub(crate) fn on_signal(shared: &Rc<Shared>) {
         if matches!(&answer, Err(problem) if problem.kind == ProblemKind::Busy) {
             shared.configuration.is_signal_waiting.set(false);
         }
-        tell(&answer, Origin::Signal);
+        tell(&shared, &answer, Origin::Signal);
     });
 }
 
 /// Writes what came of a reload that nobody waits for.
-fn tell(answer: &Result<ReloadReport, Problem>, origin: Origin) {
+fn tell(shared: &Shared, answer: &Result<ReloadReport, Problem>, origin: Origin) {
     let diagnostics = match answer {
+        Ok(report) if report.diagnostics.is_empty() && report.needs_restart.is_empty() => return,
         Ok(report) => &report.diagnostics,
         Err(problem) => &problem.diagnostics,
     };
+    let Some(suppressed) = shared.limits.pass(DAEMON, Notice::Reloaded).map(unless_none) else { return };
     for found in diagnostics {
         let place = format!("{}:{}:{}", found.file, found.line, found.column);
         let hint = found.hint.as_deref();
@@ -303,7 +306,9 @@ fn tell(answer: &Result<ReloadReport, Problem>, origin: Origin) {
                 warn!(%key, "changed, and needs a restart of the daemon");
             }
         }
-        Err(problem) if origin == Origin::Files => error!("a file of the configuration has changed, but {problem}"),
-        Err(problem) => error!("reload: {problem}"),
+        Err(problem) if origin == Origin::Files => {
+            error!(suppressed, "a file of the configuration has changed, but {problem}");
+        }
+        Err(problem) => error!(suppressed, "reload: {problem}"),
     }
 }

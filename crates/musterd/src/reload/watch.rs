@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::{Origin, reading, reload, tell};
+use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 
 /// So long must nothing change before it is read: an editor writes a file in several steps, and people save twice.
@@ -86,8 +87,10 @@ pub(crate) async fn watch(shared: Rc<Shared>) {
             }
         }
         watcher.silence().await;
-        info!("files of the configuration have changed");
-        tell(&reload(&shared, Origin::Files, false).await, Origin::Files);
+        if let Some(suppressed) = shared.limits.pass(DAEMON, Notice::FilesChanged).map(unless_none) {
+            info!(suppressed, "files of the configuration have changed");
+        }
+        tell(&shared, &reload(&shared, Origin::Files, false).await, Origin::Files);
     }
 }
 

@@ -39,7 +39,7 @@ impl Witness {
                 run.into_iter().for_each(|run| run.is_executed = true);
             }
             Input::SpawnFailed { run, .. } => self.of_run(*run).into_iter().for_each(|one| one.run = None),
-            Input::Exited { run, .. } => {
+            Input::Exited { run, .. } | Input::MainLost { run } => {
                 let Some(one) = self.of_run(*run) else { return };
                 let steps = within(&one.steps, one.program.stop.leftover_wait);
                 if let Some(run) = one.run.as_mut().filter(|run| run.has_main) {

@@ -1,0 +1,291 @@
+//! Limits on what a program, or a client, can make the daemon say: a burst of a kind, then one a minute, with the number
+//! suppressed.
+//!
+//! One limit for each instance and kind of notice, not for each run: a restart begins no new burst. What is not said for a
+//! minute gives back one notice of the burst. A run is said or suppressed as a whole, from its start to its end, so that
+//! what is logged of a program that restarts without pause is whole stories. Knows no clock: callers pass `now`. Bounded by
+//! the number of instances and kinds, since [`Limits::retain`] forgets instances that left.
+
+pub(crate) mod events;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use muster_spec::RunId;
+
+/// Whose limits those are that belong to no program: signals, connections, orphans.
+pub(crate) const DAEMON: &str = "";
+
+/// The number of notices of a kind before the limit holds.
+const BURST: u32 = 5;
+
+/// For runs and for what their probes find: a restart policy that backs off comes to a pace below one a minute within it.
+const LONG_BURST: u32 = 20;
+
+/// From then on there is one in this time.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// What a program or a client can make the daemon say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Notice {
+    // By messages.
+    Status,
+    Error,
+    Reloading,
+    Garbage,
+    Store,
+    Stranger,
+    MainPid,
+    MainPidRefused,
+    // By its processes.
+    MainMoved,
+    MainGone,
+    MainLost,
+    Refused,
+    Unwatched,
+    Orphan,
+    // By what its probes find.
+    CheckFailed,
+    CheckNotMade,
+    Ready,
+    Health,
+    // By its end.
+    GaveUp,
+    Final,
+    Waiting,
+    // By signals and requests.
+    Signal,
+    Ignored,
+    Stop,
+    Reopened,
+    Dump,
+    Unchanged,
+    Reloaded,
+    FilesChanged,
+    Connection,
+    Accepting,
+    Answer,
+}
+
+impl Notice {
+    const fn burst(self) -> u32 {
+        match self {
+            Notice::CheckFailed
+            | Notice::Ready
+            | Notice::Health
+            | Notice::GaveUp
+            | Notice::Final
+            | Notice::Waiting
+            | Notice::Dump
+            | Notice::Reloaded
+            | Notice::FilesChanged
+            | Notice::Answer => LONG_BURST,
+            _ => BURST,
+        }
+    }
+}
+
+/// The limit of one kind of notice.
+#[derive(Debug, Default)]
+struct Limiter {
+    /// The number of notices of the burst that were said and not given back yet.
+    used: u32,
+    /// Since when the next one is being given back.
+    since: Option<Instant>,
+    suppressed: u64,
+}
+
+impl Limiter {
+    /// Takes one of the burst, if there is one.
+    fn take(&mut self, burst: u32, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let rested = now.saturating_duration_since(since).as_secs() / INTERVAL.as_secs();
+        let given_back = u32::try_from(rested).unwrap_or(u32::MAX).min(self.used);
+        self.used -= given_back;
+        self.since = Some(if self.used == 0 { now } else { since + INTERVAL * given_back });
+        let is_there = self.used < burst;
+        self.used += u32::from(is_there);
+        is_there
+    }
+
+    /// The number suppressed since the last one that was said, if this one is to be said.
+    fn pass(&mut self, burst: u32, now: Instant) -> Option<u64> {
+        if self.take(burst, now) {
+            return Some(std::mem::take(&mut self.suppressed));
+        }
+        self.suppressed = self.suppressed.saturating_add(1);
+        None
+    }
+}
+
+/// Which runs of an instance are said.
+#[derive(Debug, Default)]
+struct Runs {
+    limiter: Limiter,
+    /// The last one that is, and how many before it are not.
+    said: Option<(RunId, u64)>,
+    /// The last one that is not.
+    suppressed: Option<RunId>,
+}
+
+impl Runs {
+    /// Like [`Limiter::pass`]. A run that was suppressed and is still there when there may be one again is said from then on.
+    fn pass(&mut self, run: RunId, now: Instant) -> Option<u64> {
+        if let Some((said, before)) = self.said.filter(|&(said, _)| run <= said) {
+            return Some(if run == said { before } else { 0 });
+        }
+        if self.limiter.take(LONG_BURST, now) {
+            return Some(self.say(run));
+        }
+        if self.suppressed.replace(run) != Some(run) {
+            self.limiter.suppressed = self.limiter.suppressed.saturating_add(1);
+        }
+        None
+    }
+
+    /// This run is said, whatever the limit is.
+    fn say(&mut self, run: RunId) -> u64 {
+        let suppressed = std::mem::take(&mut self.limiter.suppressed);
+        let before = suppressed.saturating_sub(u64::from(self.suppressed == Some(run)));
+        self.said = Some((run, before));
+        before
+    }
+}
+
+/// The limits of one instance.
+#[derive(Debug, Default)]
+struct Of {
+    runs: Runs,
+    /// How often SIGKILL has not ended its run.
+    stuck: u32,
+    notices: Vec<(Notice, Limiter)>,
+}
+
+impl Of {
+    fn limiter(&mut self, notice: Notice) -> &mut Limiter {
+        let place = self.notices.iter().position(|(kind, _)| *kind == notice).unwrap_or_else(|| {
+            self.notices.push((notice, Limiter::default()));
+            self.notices.len() - 1
+        });
+        &mut self.notices[place].1
+    }
+}
+
+/// The limits of all instances, by their names. Clones are the same limits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Limits(Rc<RefCell<HashMap<String, Of>>>);
+
+impl Limits {
+    /// The number of notices of this kind that were suppressed since the last one that was said, if this one is to be said.
+    pub(crate) fn pass(&self, name: &str, notice: Notice) -> Option<u64> {
+        self.pass_at(name, notice, Instant::now())
+    }
+
+    /// The same for something about a run: the number of runs before it that were suppressed.
+    pub(crate) fn pass_run(&self, name: &str, run: RunId) -> Option<u64> {
+        self.of(name, |of| of.runs.pass(run, Instant::now()))
+    }
+
+    /// A run that somebody asked for is said, whatever the limit is.
+    fn say_run(&self, name: &str, run: RunId) -> u64 {
+        self.of(name, |of| of.runs.say(run))
+    }
+
+    fn pass_at(&self, name: &str, notice: Notice, now: Instant) -> Option<u64> {
+        self.of(name, |of| of.limiter(notice).pass(notice.burst(), now))
+    }
+
+    fn of<T>(&self, name: &str, act: impl FnOnce(&mut Of) -> T) -> T {
+        let mut limits = self.0.borrow_mut();
+        if !limits.contains_key(name) {
+            limits.insert(name.to_owned(), Of::default());
+        }
+        act(limits.get_mut(name).expect("it was put there a moment ago"))
+    }
+
+    /// SIGKILL has not ended a run. That is said ever more seldom: nobody learns anything new from it.
+    fn pass_stuck(&self, name: &str) -> Option<u64> {
+        self.of(name, |of| {
+            of.stuck = of.stuck.saturating_add(1);
+            of.stuck.is_power_of_two().then_some(0)
+        })
+    }
+
+    /// A run that was being stopped has ended.
+    fn end_stuck(&self, name: &str) {
+        self.of(name, |of| of.stuck = 0);
+    }
+
+    /// Forgets the instances that are gone.
+    pub(crate) fn retain(&self, is_there: impl Fn(&str) -> bool) {
+        self.0.borrow_mut().retain(|name, _| name == DAEMON || is_there(name));
+    }
+}
+
+/// The number suppressed, for a field that is left out where it is none.
+pub(crate) fn unless_none(suppressed: u64) -> Option<u64> {
+    (suppressed > 0).then_some(suppressed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_then_one_a_minute_with_the_count() {
+        let (limits, start) = (Limits::default(), Instant::now());
+        let pass = |name, notice, seconds| limits.pass_at(name, notice, start + Duration::from_secs(seconds));
+        for _ in 0..BURST {
+            assert_eq!(pass("web", Notice::Error, 0), Some(0));
+        }
+        for second in 0..60 {
+            assert_eq!(pass("web", Notice::Error, second), None);
+        }
+        assert_eq!(pass("web", Notice::Error, 60), Some(60));
+        assert_eq!(pass("web", Notice::Error, 60), None);
+        assert_eq!(pass("web", Notice::Stranger, 61), Some(0), "another kind has its own limit");
+        assert_eq!(pass("db", Notice::Error, 61), Some(0), "and so has another program");
+        assert_eq!(pass("web", Notice::Error, 1000), Some(1));
+        limits.retain(|name| name == "db");
+        assert_eq!(limits.0.borrow().len(), 1);
+    }
+
+    #[test]
+    fn a_day_of_a_flood_is_one_a_minute_and_quiet_gives_the_burst_back() {
+        let (limits, start) = (Limits::default(), Instant::now());
+        let pass = |second| limits.pass_at("web", Notice::Error, start + Duration::from_secs(second));
+        let said: Vec<u64> = (0..86_400).filter_map(pass).collect();
+        assert_eq!(said.len(), 5 + 86_400 / 60 - 1);
+        assert_eq!(said.iter().sum::<u64>() + said.len() as u64 + 59, 86_400, "each is said or counted");
+        let again = (0..100).filter_map(|_| pass(86_400 + 600)).count();
+        assert_eq!(again, 5, "and no more than a burst");
+    }
+
+    #[test]
+    fn a_run_is_said_or_suppressed_as_a_whole() {
+        let (mut runs, start) = (Runs::default(), Instant::now());
+        let mut pass = |run, second| runs.pass(RunId(run), start + Duration::from_secs(second));
+        for run in 1..=u64::from(LONG_BURST) {
+            assert_eq!((pass(run, 0), pass(run, 1)), (Some(0), Some(0)), "{run}");
+        }
+        assert_eq!((pass(21, 1), pass(21, 2), pass(22, 3), pass(23, 4)), (None, None, None, None));
+        assert_eq!(pass(23, 61), Some(2), "it is said from now on, and the two before it are counted");
+        assert_eq!((pass(23, 62), pass(22, 62), pass(24, 63)), (Some(2), Some(0), None));
+        assert_eq!(pass(25, 121), Some(1));
+    }
+
+    /// A policy that backs off, as Docker's and Kubernetes' do up to one and to five minutes, is never suppressed.
+    #[test]
+    fn restarts_that_back_off_are_all_said() {
+        for (first, most) in [(0.1, 60.0), (10.0, 300.0), (1.0, 60.0)] {
+            let (mut runs, start, mut at, mut delay) = (Runs::default(), Instant::now(), 0.0, first);
+            for run in 1..1000 {
+                assert_eq!(runs.pass(RunId(run), start + Duration::from_secs_f64(at)), Some(0), "{first} {most} {run}");
+                at += delay;
+                delay = f64::min(delay * 2.0, most);
+            }
+        }
+    }
+}

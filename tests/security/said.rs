@@ -1,0 +1,142 @@
+//! What programs can make the daemon say again and again: each kind is limited, in the log and to those who follow events.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::harness::{Daemon, Listener, Setting, puppet, wait_until};
+
+/// How many notices of a kind there are at once, and how many runs.
+const BURST: usize = 5;
+const RUNS: usize = 20;
+
+/// Programs that fail, flap and shout as fast as they can.
+const FLOODS: &str = r#"
+[program.ends]
+command = "true"
+restart = "always"
+startsecs = 0
+startretries = "unlimited"
+backoff = { delay = 0 }
+
+[program.none]
+command = "/no/such/file"
+startretries = "unlimited"
+backoff = { delay = 0 }
+
+[program.flaps]
+command = "sleep 1000"
+startsecs = 0
+[program.flaps.probes.ready]
+kind = "readiness"
+exec = ["sh", "-c", "FLIP", "ready"]
+period = "10ms"
+timeout = "20s"
+failure_threshold = 1
+
+[program.flaps.probes.alive]
+kind = "liveness"
+exec = ["sh", "-c", "FLIP", "alive"]
+period = "10ms"
+timeout = "20s"
+failure_threshold = 1
+on_failure = "none"
+
+[program.signals]
+command = ["sh", "-c", 'n=0; while :; do kill -HUP $$PPID; kill -USR1 $$PPID; kill -USR2 $$PPID; n=$$((n+1)); test $$n -lt 2000 || : > {here}/signalled; done']
+startsecs = 0
+
+[program.witness]
+command = "sleep 1000"
+startsecs = 0
+"#;
+
+/// Answers the other way each time, and counts.
+const FLIP: &str =
+    "echo >> {here}/$0.count; if [ -e {here}/$0.on ]; then rm {here}/$0.on; exit 1; else : > {here}/$0.on; fi";
+
+fn lines(daemon: &Daemon, path: &str) -> usize {
+    std::fs::read_to_string(daemon.path(path)).map_or(0, |text| text.lines().count())
+}
+
+/// How many lines of the log say the same of the same program.
+fn said(daemon: &Daemon) -> BTreeMap<(String, String), usize> {
+    let mut said = BTreeMap::new();
+    // What a reload finds in the configuration is said with the reload, all of it.
+    for line in daemon.settled_log().into_iter().filter(|line| line.field("place").is_none()) {
+        let program = line.field("program").unwrap_or_default();
+        // What failed stands in the message.
+        let message = line.message.split(": ").next().unwrap_or_default().to_owned();
+        *said.entry((program, message)).or_insert(0) += 1;
+    }
+    said
+}
+
+#[test]
+fn no_program_can_fill_the_log_or_the_events() {
+    let began = Instant::now();
+    let daemon = Setting::supervising(FLOODS.replace("FLIP", FLIP)).musterd("exit_when_done = false").start();
+    daemon.wait_for_running("witness");
+    let first = Listener::of(&daemon, Some("no number")).next()["id"].to_string();
+    wait_until("all of them have done it very often", || {
+        let runs = daemon.program("ends")["run"].as_u64() > Some(2000);
+        let is_signalled = daemon.path("signalled").exists();
+        runs && is_signalled && lines(&daemon, "ready.count") > 100 && lines(&daemon, "alive.count") > 100
+    });
+    daemon.ctl_well(&["stop", "all"]);
+    // One more a minute, and one for a minute that has begun.
+    let more = began.elapsed().as_secs() as usize / 60 + 1;
+
+    let said = said(&daemon);
+    let programs = 5;
+    for ((program, message), &count) in &said {
+        let most = match message.as_str() {
+            "status" => programs * RUNS,
+            _ => RUNS,
+        };
+        assert!(count <= most + more, "{program}: {message:?} was said {count} times: {said:#?}");
+    }
+    let count = |program: &str, message: &str| said.get(&(program.to_owned(), message.to_owned())).copied();
+    for (program, message) in [("ends", "starting"), ("ends", "ended"), ("none", "cannot spawn")] {
+        assert!(count(program, message) >= Some(RUNS), "{program}: the first are said: {said:#?}");
+    }
+    assert!(count("flaps", "unhealthy") >= Some(RUNS / 2), "{said:#?}");
+    for message in ["asked to reload", "log files are opened anew", "the configuration is as it was"] {
+        // One that was not a program's makes the log complete.
+        assert!(count("", message) <= Some(BURST + more + 1), "{message}: {said:#?}");
+    }
+    assert_eq!(count("ends", "stopped").or(count("ends", "stopping")), Some(1), "what was asked for is: {said:#?}");
+
+    let mut listener = Listener::of(&daemon, Some(&first));
+    let is_stopped = |event: &Value| event["name"] == "witness" && event["to"] == "STOPPED";
+    let mut events = BTreeMap::new();
+    for event in listener.until(is_stopped) {
+        assert_ne!(event["kind"], "gap", "nothing was pushed out");
+        *events.entry((event["name"].to_string(), event["kind"].to_string())).or_insert(0) += 1;
+    }
+    for ((name, kind), &count) in &events {
+        // A run comes to a few states.
+        let most = if kind.contains("state") { 5 * (RUNS + more) } else { RUNS + more + 1 };
+        assert!(count <= most, "{name} had {count} events {kind}: {events:#?}");
+    }
+    assert!(events.get(&("\"ends\"".to_owned(), "\"ended\"".to_owned())) > Some(&0), "the first are told: {events:#?}");
+}
+
+/// A server that upgrades itself without pause: each successor says that it is the main process and outlives the one before.
+#[test]
+fn a_program_that_is_upgraded_without_pause_is_not_reported_without_pause() {
+    let mut words = vec!["READY=1\nSTATUS=all is said".to_owned()];
+    for _ in 0..8 {
+        let next = serde_json::to_string(&words).expect("it is a list of texts");
+        words =
+            vec!["MAINPID=%PID".to_owned(), format!("child {next}"), "MAINPID=%CHILD".to_owned(), "exit 0".to_owned()];
+    }
+    let words = serde_json::to_string(&words).expect("it is a list of texts");
+    let more = "ready = \"notify\"\nstartsecs = 0\nrestart = \"no\"\n";
+    let daemon = Setting::supervising(puppet::program("web", &format!("teller {words}"), more)).start();
+    wait_until("all is said", || daemon.program("web")["status"] == "all is said");
+    for (_, count) in said(&daemon) {
+        assert!(count <= BURST + 1, "{}", daemon.story());
+    }
+}
