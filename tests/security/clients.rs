@@ -166,6 +166,53 @@ fn control(daemon: &Daemon, words: &[&str]) -> Duration {
     })
 }
 
+/// curl of a user who may at most look, which has the head of an answer that does not end.
+fn follower(daemon: &Daemon, path: &str) -> Holder {
+    let uid = ONLOOKER.to_string();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--clear-groups", "--reuid", &uid, "--regid", &uid, "--", "curl", "-sNi", "--unix-socket"]);
+    command.arg(daemon.socket()).arg(format!("http://localhost{path}")).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("setpriv");
+    let mut head = [0; 12];
+    child.stdout.as_mut().expect("it is piped").read_exact(&mut head).expect("there is an answer");
+    assert_eq!(&head, b"HTTP/1.1 200", "{path}");
+    Holder(child)
+}
+
+/// What follows goes on without another request, so the right to it is looked at when a reload may have taken it away.
+#[test]
+fn a_follower_whose_right_a_reload_takes_away_is_cut_off() {
+    if !is_root() || std::process::Command::new("curl").arg("--version").output().is_err() {
+        return skip("only root can ask as another user, with curl");
+    }
+    let programs = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
+    for (path, before, after) in [
+        ("/v1/events", format!("readonly_users = [\"{ONLOOKER}\"]"), String::new()),
+        ("/v1/logs?follow=true", format!("readonly_users = [\"{ONLOOKER}\"]"), String::new()),
+        ("/v1/events", format!("allow_users = [\"{ONLOOKER}\"]"), format!("readonly_users = [\"{ONLOOKER}\"]")),
+    ] {
+        let setting = |users: &str| Setting::supervising(programs).http(&format!("mode = \"0666\"\n{users}"));
+        let daemon = setting(&before).start();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(daemon.path(""), open).expect("the directory is ours");
+        let mut follower = follower(&daemon, path);
+        let mut own = UnixStream::connect(daemon.socket()).expect("the socket is there");
+        get(&mut own, path);
+        daemon.rewrite(&setting(&after));
+        assert_eq!(daemon.client.post("/v1/config/reload").status, 200);
+        wait_until("its connection is closed", || follower.0.try_wait().expect("it is ours").is_some());
+        own.set_read_timeout(Some(Duration::from_millis(1))).expect("a timeout can be set");
+        let mut bytes = [0; 64 * 1024];
+        loop {
+            match own.read(&mut bytes) {
+                Ok(0) => panic!("root's connection was closed, too: {path}"),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+    }
+}
+
 /// 64 event listeners were allowed whatever the limit; the API timed out, and a program was killed since its probe met EMFILE.
 #[test]
 fn clients_take_no_descriptor_that_programs_and_probes_need() {

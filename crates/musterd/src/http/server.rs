@@ -15,12 +15,14 @@ use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use muster_api::Method;
 use muster_sys::async_fd::Watched;
 use muster_sys::release::Exposed;
 use tokio::net::UnixListener;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
+use super::access::Access;
 use super::answer;
 use super::client_stream::ClientStream;
 use super::stream::Busy;
@@ -94,6 +96,7 @@ async fn accept_for_ever(listener: Exposed<UnixListener>, shared: Rc<Shared>, de
             accepted = listener.accept() => accepted,
             () = shared.divided.notified() => {
                 connections.close_surplus();
+                connections.close_barred(&shared.access.borrow());
                 continue;
             }
         };
@@ -242,6 +245,19 @@ impl Connections {
     /// Closes those that there is no room for any more.
     fn close_surplus(&self) {
         while self.counted() > self.budget.get().connections && self.close_idlest(|it| !it.is_following.get()) {}
+    }
+
+    /// Closes those that follow and are no longer allowed what they were when they came: a reload takes rights away at once.
+    fn close_barred(&self, access: &Access) {
+        self.open.borrow_mut().retain(|_, connection| {
+            let is_barred = connection.is_following.get()
+                && (access.rank(connection.uid) < connection.rank
+                    || access.check(connection.uid, Method::Get).is_err());
+            if is_barred {
+                connection.task.abort();
+            }
+            !is_barred
+        });
     }
 
     /// Of those that may be closed, closes one that does not follow, of the lowest rank there is: the oldest that waits for a
