@@ -65,7 +65,9 @@ fn hidden_processes_of_ended_runs_do_not_take_all_descriptors() {
         "[program.leaves]\ncommand = [\"sh\", \"-c\", {script:?}]\nstartsecs = 0\nstartretries = \"unlimited\"\n\
          backoff = {{ delay = \"0s\" }}\n[program.other]\ncommand = \"sleep 1000\"\nstartsecs = 0\n"
     );
-    let daemon = Setting::supervising(programs).wrapped(&["prlimit", "--nofile=64:64", "--"]).start();
+    // At this level every run is told.
+    let setting = Setting::supervising(programs).musterd("loglevel = \"debug\"");
+    let daemon = setting.wrapped(&["prlimit", "--nofile=64:64", "--"]).start();
     daemon.log.wait_for_many(40, "leaves", "will be started again");
     daemon.ctl_well(&["restart", "other"]);
     let log = daemon.log.text();

@@ -13,6 +13,11 @@ use toml::de::DeValue;
 use crate::check;
 use crate::depend;
 use crate::diagnostic::{Diagnostic, Finding, Place, Report, Severity};
+use crate::drafts::control::ControlDraft;
+use crate::drafts::daemon::DaemonDraft;
+use crate::drafts::instance::Parts;
+use crate::drafts::logs::{OutputDraft, Outputs};
+use crate::drafts::program::Rules;
 use crate::env_file::EnvFiles;
 use crate::field::{Field, Owner, Surroundings};
 use crate::foreground;
@@ -23,11 +28,6 @@ use crate::secrets::{Disguise, Disguises};
 use crate::sections::{Entry, Named, Sections, sort};
 use crate::source::{File, LookedAt, Shelf, Source};
 use crate::variables::{InstanceWords, Variables};
-use crate::walk::control::ControlDraft;
-use crate::walk::daemon::DaemonDraft;
-use crate::walk::logs::{OutputDraft, Outputs};
-use crate::walk::parts::Parts;
-use crate::walk::rules::Rules;
 
 /// What came of a load.
 #[derive(Debug)]

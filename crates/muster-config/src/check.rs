@@ -8,10 +8,10 @@ use toml::de::DeValue;
 
 use crate::build::Built;
 use crate::diagnostic::{Finding, Place, Report, Severity};
+use crate::drafts::daemon::DaemonDraft;
 use crate::field::Owner;
 use crate::sections::Named;
 use crate::stopping;
-use crate::walk::daemon::DaemonDraft;
 use crate::words::nearest_name;
 
 /// Everything but groups.

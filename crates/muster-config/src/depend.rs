@@ -9,8 +9,8 @@ use muster_spec::{Dependency, DependencyCondition, Kind, ProbeKind, ProgramSpec,
 
 use crate::build::Built;
 use crate::diagnostic::{Finding, Report, Severity};
+use crate::drafts::depend::Mention;
 use crate::sections::Named;
-use crate::walk::depend::Mention;
 use crate::words::nearest_name;
 
 /// Looks every mention up and puts those that hold into the programs' specs.

@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::field::Owner;
-use crate::mask;
 use crate::ranges::Ranges;
+use crate::redact;
 use crate::secrets::{Noted, Secrets};
 use crate::source::File;
 
@@ -273,7 +273,7 @@ struct Layout {
 
 impl Layout {
     fn of(text: &str) -> Layout {
-        Layout { lines: Lines::of(text), secrets: mask::secret_ranges(text) }
+        Layout { lines: Lines::of(text), secrets: redact::secret_ranges(text) }
     }
 }
 
@@ -329,7 +329,7 @@ fn excerpt(file: &File, span: Range<usize>, line: usize, secrets: &[Range<usize>
     let is_long = text[span.clone()].matches('\n').count() >= MOST_LINES;
     let end = if is_long { first_line_end } else { span.end };
     let lines = line_start..end_of_line(text, end.max(line_start));
-    let (masked, span) = mask::masked_excerpt(text, lines, secrets, span.start..end);
+    let (masked, span) = redact::masked_excerpt(text, lines, secrets, span.start..end);
     Some(Excerpt { text: masked, first_line: line, span })
 }
 

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use crate::mask::{MASK, is_secret};
+use crate::redact::{MASK, is_secret};
 
 /// The words of a command with their secrets masked.
 pub fn mask_words(words: &[String]) -> Vec<String> {

@@ -14,10 +14,10 @@ use muster_spec::UserSpec;
 use crate::diagnostic::{Diagnostic, Excerpt, Lines, MOST, Severity, and_more};
 use crate::field::Field;
 use crate::habits;
-use crate::mask::{MASK, is_secret};
+use crate::redact::{MASK, is_secret};
 use crate::source::{LookedAt, Opener, ReadError, Role, read_text};
 
-use crate::walk::environment::is_variable_name;
+use crate::drafts::environment::is_variable_name;
 
 /// The variables of one file, in order.
 pub(crate) type Entries = Vec<(String, String)>;

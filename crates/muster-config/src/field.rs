@@ -12,14 +12,14 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::diagnostic::{Finding, Place, Report, Severity};
+use crate::drafts::logs::Outputs;
 use crate::env_file::EnvFiles;
 use crate::habits;
 use crate::interpolate::{Interpolated, interpolate, is_plain};
 use crate::keys::{Key, Table};
-use crate::mask::{MASK, is_secret, masked};
+use crate::redact::{MASK, is_secret, masked};
 use crate::source::{File, resolve};
 use crate::variables::{InstanceWords, Scope, Variables};
-use crate::walk::logs::Outputs;
 use crate::words;
 
 /// What every value of a load has in common.

@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::mask::is_secret;
+use crate::redact::is_secret;
 
 /// What a name stands for.
 pub(crate) struct Found {

@@ -4,18 +4,18 @@
 //! reference page and the annotated `config/muster.toml` (both compared with this list by a test). A new key is a line
 //! here and a reader in `walk`. Long because it is a list.
 
+use crate::drafts::backoff::BackoffDraft;
+use crate::drafts::checks::HttpDraft;
+use crate::drafts::control::ControlDraft;
+use crate::drafts::daemon::DaemonDraft;
+use crate::drafts::instance::Parts;
+use crate::drafts::logs::OutputDraft;
+use crate::drafts::probes::ProbeDraft;
+use crate::drafts::program::Rules;
+use crate::drafts::ready::ReadyDraft;
+use crate::drafts::rlimits::Bounds;
 use crate::field::Field;
 use crate::shape::{self, Shape};
-use crate::walk::backoff::BackoffDraft;
-use crate::walk::checks::HttpDraft;
-use crate::walk::control::ControlDraft;
-use crate::walk::daemon::DaemonDraft;
-use crate::walk::logs::OutputDraft;
-use crate::walk::parts::Parts;
-use crate::walk::probes::ProbeDraft;
-use crate::walk::ready::ReadyDraft;
-use crate::walk::rlimits::Bounds;
-use crate::walk::rules::Rules;
 
 /// A table of the configuration that keys stand in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

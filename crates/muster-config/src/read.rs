@@ -13,8 +13,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Finding, Place, Report, on_boundaries};
 use crate::include;
-use crate::mask::masked;
 use crate::ranges::Ranges;
+use crate::redact::masked;
 use crate::source::{File, LookedAt, Opener, ReadError, Role, Shelf, Source, is_supervisords, read_text};
 
 /// A parsed file.

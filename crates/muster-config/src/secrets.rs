@@ -12,7 +12,7 @@ use std::sync::Arc;
 use muster_spec::InstanceSpec;
 
 use crate::disguise::secrets_in;
-use crate::mask::{MASK, is_secret};
+use crate::redact::{MASK, is_secret};
 
 /// Shorter values could be anything: they are found only where they stand alone.
 const SHORT: usize = 4;

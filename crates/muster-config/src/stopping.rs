@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::build::Built;
 use crate::diagnostic::{Finding, Place, Report};
+use crate::drafts::daemon::DaemonDraft;
 use crate::units::show_duration;
-use crate::walk::daemon::DaemonDraft;
 
 /// A step of stopping everything: whoever it is that the others wait for.
 #[derive(Clone, Copy)]

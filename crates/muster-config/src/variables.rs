@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::disguise::{mask_text, secrets_in};
 use crate::interpolate::{Found, Names, Problem};
-use crate::mask::{MASK, is_secret};
+use crate::redact::{MASK, is_secret};
 use crate::secrets::Noted;
 
 /// The environment that `${NAME}` reads.

@@ -421,7 +421,7 @@ fn syslog(stream: &str, value: &DeValue<'_>) -> String {
 /// A simple value as it was written, or an example.
 fn shown(value: &DeValue<'_>, example: &str) -> String {
     match value {
-        DeValue::String(text) => format!("{:?}", crate::mask::masked(text)),
+        DeValue::String(text) => format!("{:?}", crate::redact::masked(text)),
         DeValue::Integer(number) => number.to_string(),
         _ => example.to_owned(),
     }

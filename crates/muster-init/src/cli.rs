@@ -10,13 +10,13 @@ use std::time::Duration;
 use muster_spec::Signal;
 
 use super::Compat;
-use super::character::Character;
 use super::exit_codes::ExitCodes;
 use super::getopt::{Grammar, Long, Operands, Scan};
-use super::own_voice::OwnVoice;
+use super::own_reporter::OwnVoice;
 use super::plan::{Home, Parsed, Plan, Scope};
+use super::quirks::Character;
+use super::reporter::{Stream, Voice};
 use super::rewrites::{Rewrite, Rewrites};
-use super::voice::{Stream, Voice};
 
 const HELP: &str = include_str!("help.txt");
 

@@ -11,13 +11,13 @@ use std::os::unix::ffi::OsStrExt;
 use muster_spec::{Exit, Signal};
 use muster_sys::foreground::{Onward, Step};
 
-use super::character::Character;
 use super::exit_codes::ExitCodes;
 use super::getopt::{Grammar, Long, Operands, Scan};
-use super::glibc_words::error_words;
+use super::glibc_strings::error_words;
 use super::plan::{Home, Parsed, Plan, Scope};
+use super::quirks::Character;
+use super::reporter::{Event, Failure, Stream, Voice, print, say_before_exec};
 use super::rewrites::{Rewrite, Rewrites};
-use super::voice::{Event, Failure, Stream, Voice, print, say_before_exec};
 
 const VERSION: &str = "dumb-init v1.2.5";
 

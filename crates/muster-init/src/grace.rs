@@ -7,11 +7,11 @@
 use std::time::{Duration, Instant};
 
 use muster_spec::Signal;
-use muster_sys::foreground::{Held, descendants, has_children, send_to_all};
+use muster_sys::foreground::{BlockedSignals, descendants, has_children, send_to_all};
 use muster_sys::reap::reap_next;
 use muster_sys::signal::{Pid, send};
 
-use super::voice::{Event, Voice};
+use super::reporter::{Event, Voice};
 
 /// A process may have forked while we looked for it, so killing is repeated this often.
 const KILL_AGAIN: Duration = Duration::from_millis(100);
@@ -64,7 +64,7 @@ impl<'a> Grace<'a> {
     }
 
     /// The command has ended and is reaped: waits for everyone else, and sees to it that they end.
-    pub(super) fn clear_leftovers(mut self, held: Held, warns: bool) {
+    pub(super) fn clear_leftovers(mut self, held: BlockedSignals, warns: bool) {
         if self.limit.is_none() || !self.reap(warns) {
             return;
         }

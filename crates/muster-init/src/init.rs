@@ -9,19 +9,19 @@ use std::io;
 use muster_spec::{Exit, Signal};
 use muster_sys::boot::become_subreaper;
 use muster_sys::foreground::{
-    Held, Launch, Place, Terminal, close_stray_descriptors, has_children, is_subreaper, launch, leads_session,
-    leave_terminal, parent, set_parent_death_signal, stop_if_a_shell_waits, stop_this, stopped_by,
+    BlockedSignals, Launch, Place, Terminal, close_stray_descriptors, has_children, is_subreaper, launch,
+    leads_session, leave_terminal, parent, set_parent_death_signal, stop_if_a_shell_waits, stop_this, stopped_by,
 };
 use muster_sys::reap::reap_next;
 use muster_sys::signal::{Pid, send, send_group};
 
 use super::grace::Grace;
 use super::plan::{Home, Plan, Scope};
+use super::reporter::{Event, Failure};
 use super::rewrites::Rewrite;
-use super::voice::{Event, Failure};
 
 /// Runs the command and returns the exit code to end with.
-pub(super) fn run(plan: &Plan, held: Held) -> u8 {
+pub(super) fn run(plan: &Plan, held: BlockedSignals) -> u8 {
     let held = held.but(&plan.character.lets_through());
     match Init::start(plan, held) {
         Ok(init) => init.attend(),
@@ -31,7 +31,7 @@ pub(super) fn run(plan: &Plan, held: Held) -> u8 {
 
 struct Init<'a> {
     plan: &'a Plan,
-    held: Held,
+    held: BlockedSignals,
     command: Pid,
     /// SIGHUP and SIGCONT that only tell us of the terminal we let go: the next of each is not for the command.
     hand_off: Vec<Signal>,
@@ -41,7 +41,7 @@ struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    fn start(plan: &'a Plan, held: Held) -> Result<Init<'a>, Failure> {
+    fn start(plan: &'a Plan, held: BlockedSignals) -> Result<Init<'a>, Failure> {
         bind_to_parent(plan.parent_death)?;
         become_reaper(plan)?;
         let hand_off = if plan.home == Home::Session { leave_own_terminal(plan, held) } else { Vec::new() };
@@ -226,7 +226,7 @@ fn bind_to_parent(signal: Option<Signal>) -> Result<(), Failure> {
     let before = parent();
     set_parent_death_signal(signal).map_err(|error| Failure::ParentDeath(errno(&error)))?;
     if parent() != before {
-        // It ended before the kernel knew of our wish. Held back, the signal reaches the command like any other.
+        // It ended before the kernel knew of our wish. BlockedSignals back, the signal reaches the command like any other.
         let _ = send(Pid::this(), signal);
     }
     Ok(())
@@ -246,7 +246,7 @@ fn become_reaper(plan: &Plan) -> Result<(), Failure> {
 
 /// Lets go of the terminal, so that the command's session can have it. Returns the signals that this has sent to us: to
 /// us if we lead the session, and only while our group is in front.
-fn leave_own_terminal(plan: &Plan, held: Held) -> Vec<Signal> {
+fn leave_own_terminal(plan: &Plan, held: BlockedSignals) -> Vec<Signal> {
     match leave_terminal() {
         Ok(()) => {
             let leads_session = leads_session();

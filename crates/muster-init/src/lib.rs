@@ -6,28 +6,28 @@
 //! there; under their names, or with `--compat`, it is either of them to the letter.
 //!
 //! A command line becomes a [`plan::Plan`] ([`cli`], [`tini`], [`dumb_init`]); [`init`] carries it out and tells what
-//! happens as events; a [`voice::Voice`] puts those into words.
+//! happens as events; a [`reporter::Voice`] puts those into words.
 
 #![forbid(unsafe_code)]
 
-mod character;
 mod cli;
 mod dumb_init;
 mod exit_codes;
 mod getopt;
-mod glibc_words;
+mod glibc_strings;
 mod grace;
 mod init;
-mod own_voice;
+mod own_reporter;
 mod plan;
+mod quirks;
+mod reporter;
 mod rewrites;
 mod tini;
-mod voice;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use muster_sys::foreground::Held;
+use muster_sys::foreground::BlockedSignals;
 
 use plan::Parsed;
 
@@ -55,7 +55,7 @@ impl Compat {
 
 /// `musterd run ARGUMENTS`: returns the exit code.
 pub fn main(arguments: &[OsString]) -> u8 {
-    let held = Held::all();
+    let held = BlockedSignals::all();
     let parsed = match cli::compat(arguments) {
         Ok(Some((Compat::Tini, rest))) => tini::parse(OsStr::new("tini"), rest),
         Ok(Some((Compat::DumbInit, rest))) => dumb_init::parse(OsStr::new("dumb-init"), rest),
@@ -67,7 +67,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
 
 /// Called by another init's name: `argv` with that name in front. Returns the exit code.
 pub fn main_as(compat: Compat, argv: &[OsString]) -> u8 {
-    let held = Held::all();
+    let held = BlockedSignals::all();
     let (name, arguments) = argv.split_first().map_or((OsStr::new(""), argv), |(name, rest)| (name.as_os_str(), rest));
     let parsed = match compat {
         Compat::Tini => tini::parse(name, arguments),
@@ -76,11 +76,11 @@ pub fn main_as(compat: Compat, argv: &[OsString]) -> u8 {
     carry_out(parsed, held)
 }
 
-fn carry_out(parsed: Parsed, held: Held) -> u8 {
+fn carry_out(parsed: Parsed, held: BlockedSignals) -> u8 {
     match parsed {
         Parsed::Run(plan) => init::run(&plan, held),
         Parsed::Say { stream, text, code } => {
-            voice::print(stream, &text);
+            reporter::print(stream, &text);
             code
         }
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use muster_spec::Signal;
 
-use super::character::Character;
 use super::exit_codes::ExitCodes;
+use super::quirks::Character;
+use super::reporter::{Stream, Voice};
 use super::rewrites::Rewrites;
-use super::voice::{Stream, Voice};
 
 /// What came of a command line.
 pub(super) enum Parsed {

@@ -12,13 +12,13 @@ use muster_spec::{Exit, Signal};
 use muster_sys::foreground::{Onward, Step};
 use muster_sys::signal::Pid;
 
-use super::character::Character;
 use super::exit_codes::ExitCodes;
 use super::getopt::{Grammar, Operands, Scan};
-use super::glibc_words::{SignalWords, error_words};
+use super::glibc_strings::{SignalWords, error_words};
 use super::plan::{Home, Parsed, Plan, Scope};
+use super::quirks::Character;
+use super::reporter::{Event, Failure, Stream, Voice, print, say_before_exec};
 use super::rewrites::Rewrites;
-use super::voice::{Event, Failure, Stream, Voice, print, say_before_exec};
 
 /// Docker and others look for `tini version ` and a version behind it.
 const VERSION: &str = "tini version 0.19.0";

@@ -15,7 +15,7 @@ use flate2::write::GzEncoder;
 use muster_sys::trusted::{Access, Inode, Opened, Place, Refusal};
 use tracing::{debug, warn};
 
-use super::lines::LONGEST;
+use super::console_format::LONGEST;
 use super::policy::FilePolicy;
 use super::rotate::{self, compressed, plain};
 

@@ -20,8 +20,8 @@ use tracing::{info, warn};
 
 use super::TELL_AGAIN;
 use super::compress::{Compressor, Job};
+use super::console_format::LONGEST;
 use super::counters::Counters;
-use super::lines::LONGEST;
 use super::loss::{Loss, Refusals};
 use super::open::Open;
 use super::policy::FilePolicy;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use muster_spec::{LineFormat, Rotation};
 
 use super::Source;
-use super::lines::Style;
+use super::console_format::Style;
 use super::rotate::Names;
 use super::segments::{Effort, Segments};
 

@@ -10,7 +10,7 @@ use std::io::Write;
 use serde::de::IgnoredAny;
 
 use super::Source;
-use super::lines::Part;
+use super::console_format::Part;
 
 /// What stands between the time and the line; the same for every line of a stream.
 pub(super) fn head(name: &str, source: Source, run: u64) -> Vec<u8> {

@@ -12,8 +12,10 @@
 
 mod backlog;
 mod clear;
+mod coalesce;
 mod compress;
 mod console;
+mod console_format;
 mod counters;
 mod drain;
 mod file;
@@ -21,19 +23,17 @@ mod files;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod history;
 mod idle;
-mod joiner;
 mod joint;
 mod json;
 mod late;
-mod lines;
+mod line_assembler;
 mod loss;
 mod memory;
-mod milestones;
-mod older;
+mod offset_index;
 mod open;
 mod own_file;
-mod pace;
 mod policy;
 mod progress;
 mod pump;
@@ -43,7 +43,7 @@ mod ready;
 mod ring;
 mod rotate;
 mod segments;
-mod siphon;
+mod splice;
 mod stream;
 mod syslog;
 
@@ -62,18 +62,18 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use self::backlog::Origin;
+use self::console_format::Style;
 use self::counters::Counters;
 use self::drain::Drains;
 use self::follow::Hubs;
+use self::history::{FileLog, Readers};
 use self::idle::OpenLine;
-use self::lines::Style;
-use self::older::{FileLog, Readers};
 use self::policy::{FilePolicy, is_own_output};
 use self::pump::Pump;
 use self::queue::{Full, Gap, LaneId, LaneSpec};
 use self::rate::Rate;
 use self::stream::{Limited, Shown, Spare, Stream};
-use self::syslog::courier::Courier;
+use self::syslog::encoder::Courier;
 use self::syslog::{LAST_STALL, Receiver};
 
 pub use self::clear::empty_files;
@@ -81,9 +81,9 @@ pub use self::console::Console;
 pub use self::counters::Counts;
 pub use self::drain::PATIENCE as DRAIN_PATIENCE;
 pub use self::follow::Follower;
-pub use self::joiner::{Joiner, Line};
+pub use self::history::{MOST as MOST_SEARCHES, Older, Wish};
+pub use self::line_assembler::{Joiner, Line};
 pub use self::memory::{Batch, Cursor, LastLine, Located, Memory, Wanted};
-pub use self::older::{MOST as MOST_SEARCHES, Older, Wish};
 pub use self::own_file::OwnFile;
 pub use self::ready::ReadyMatcher;
 pub use self::ring::Piece;
@@ -320,7 +320,7 @@ impl Logs {
 
     /// Which file has what is older than memory.
     pub fn file_of(&self, spec: &InstanceSpec, wanted: Wanted) -> Option<FileLog> {
-        older::file_of(spec, wanted)
+        history::file_of(spec, wanted)
     }
 
     /// Begins to read what is older than memory; `None` if too many do.

@@ -17,7 +17,7 @@ use std::time::SystemTime;
 
 use self::kept::Kept;
 use super::Source;
-use super::joiner::Line;
+use super::line_assembler::Line;
 use super::ring::Piece;
 
 /// How much of a line is remembered with its run.

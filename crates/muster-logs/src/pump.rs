@@ -27,13 +27,13 @@ use tracing::{error, warn};
 
 use self::driver::Driver;
 use super::backlog::{Origin, Room};
+use super::coalesce::Pace;
 use super::drain::Notice;
 use super::files::Files;
 use super::idle::{IDLE, IdleQueue, Verdict};
-use super::pace::Pace;
 use super::policy::FilePolicy;
 use super::queue::Waiter;
-use super::siphon::Siphon;
+use super::splice::Siphon;
 use super::stream::{ForFiles, Moment, Scratch, Stream};
 use super::{Consoles, InstanceId};
 

@@ -22,12 +22,12 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::Recorder;
 use super::backlog::{Origin, Room};
 use super::console::Console;
+use super::console_format::{LONGEST, LONGEST_RAW, Lines};
 use super::files::Files;
 use super::idle::OpenLine;
-use super::lines::{LONGEST, LONGEST_RAW, Lines};
 use super::queue::{Gap, LaneId, Waiter};
 use super::rate::Rate;
-use super::syslog::courier::Courier;
+use super::syslog::encoder::Courier;
 use crate::ready::ReadyMatcher;
 
 /// A pipe that is well filled at every look is made larger, so that its writer waits less often.

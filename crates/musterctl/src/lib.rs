@@ -20,12 +20,14 @@ mod habits;
 mod live;
 mod logs;
 mod output;
+mod report;
 mod selection;
 mod session;
 mod span;
 #[cfg(test)]
 mod testing;
 mod top;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};

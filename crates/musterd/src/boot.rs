@@ -30,11 +30,11 @@ use crate::event_loop::EventLoop;
 use crate::http::access::Access;
 use crate::http::server::Server;
 use crate::http::socket::{Socket, SocketError};
+use crate::logging;
 use crate::pidfile::Pidfile;
 use crate::reload::{self, Configuration, Sources};
 use crate::shared::{ORDERS, Shared};
 use crate::surroundings;
-use crate::telemetry;
 use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};
 
 /// A reader of the console who takes nothing for so long is not waited for at the end, as little as a disk.
@@ -69,7 +69,7 @@ fn start(spec: Spec, sources: Sources) -> io::Result<u8> {
     let limits = muster_sys::limits::raise_descriptor_limit()?;
     enter_surroundings(&spec)?;
     let mut consoles = Consoles::start()?;
-    let own_log = telemetry::start(&spec.daemon, &mut consoles)?;
+    let own_log = logging::start(&spec.daemon, &mut consoles)?;
     let turns = TurnClock::start();
     let runtime = runtime(&turns).map_err(needs("epoll_create1 and eventfd2"))?;
     runtime.block_on(run(spec, sources, (clock, LoopTurns::new(turns)), limits, consoles, own_log))

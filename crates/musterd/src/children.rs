@@ -29,7 +29,7 @@ use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, reap_next};
 use muster_sys::signal::Pid;
 use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
-use muster_sys::tree::{Errand, Held, Trees};
+use muster_sys::tree::{Errand, ProcessHandle, Trees};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -91,7 +91,7 @@ pub(crate) struct Children {
     /// Signals to the rest of trees that are to go.
     asking: VecDeque<Errand>,
     /// Main processes that runs have lost, until those are gone.
-    lost: HashMap<RunId, Held>,
+    lost: HashMap<RunId, ProcessHandle>,
     notify: Notify,
     limits: Limits,
 }

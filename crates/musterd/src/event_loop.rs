@@ -26,7 +26,7 @@ use self::sweeps::Sweep;
 use crate::probes::{Finished, Probes};
 use crate::publish::publish;
 use crate::shared::{Order, Shared};
-use crate::{journal, reload};
+use crate::{log_events, reload};
 
 /// How many deadlines are acted on in a row: those of a thousand programs that were started together are due together.
 const DEADLINES_A_TURN: usize = 32;
@@ -395,7 +395,7 @@ impl EventLoop {
                 }
                 self.shared.tallies.borrow_mut().count(&event, &self.shared.deaths.borrow());
                 let said = self.shared.limits.pass_event(&self.shared.supervisor.borrow(), &event);
-                journal::write(&self.shared, &event, said);
+                log_events::write(&self.shared, &event, said);
                 publish(&self.shared, event, said.is_some());
             }
             Effect::Exit { code } => self.exit = Some(code),

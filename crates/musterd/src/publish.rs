@@ -1,4 +1,4 @@
-//! From the core's events to what [`crate::feed`] keeps of them: as little as it takes to tell them later.
+//! From the core's events to what [`crate::event_ring`] keeps of them: as little as it takes to tell them later.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use muster_core::{Event, Instance};
 use muster_spec::{RunId, State};
 
-use crate::feed::{EndedRun, Healthy, Told, What};
+use crate::event_ring::{EndedRun, Healthy, Told, What};
 use crate::shared::Shared;
 
 /// Puts one event where onlookers find it, or counts it if a limit suppresses it.

@@ -18,13 +18,13 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::budget::Budget;
 use crate::children::Children;
 use crate::clock::Clock;
-use crate::deaths::Deaths;
-use crate::feed::Feed;
+use crate::event_ring::Feed;
+use crate::exit_evidence::Deaths;
 use crate::http::access::Access;
 use crate::http::slices::Turns;
 use crate::limit::Limits;
+use crate::program_counters::Tallies;
 use crate::reload::{self, Configuration};
-use crate::tally::Tallies;
 use crate::turn_clock::LoopTurns;
 
 /// How many orders may wait for the loop. A connection that finds the queue full waits, and nobody else with it.

@@ -10,7 +10,7 @@ use muster_spec::{Goal, Limit, ProbeKind, RunEnd, RunId, State};
 
 use crate::secrets::Reader;
 use crate::shared::Shared;
-use crate::story;
+use crate::why;
 
 /// One instance as the list shows it.
 pub(crate) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::Program {
@@ -81,10 +81,10 @@ pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Re
         left_behind: None,
         last_lines: Vec::new(),
     });
-    let past = instance.past().rev().map(|past| story::past_run(shared, instance, past));
+    let past = instance.past().rev().map(|past| why::past_run(shared, instance, past));
     api::ProgramDetail {
         program: program(shared, instance, now),
-        configuration: crate::effective::configuration(instance, &shared.configuration.in_force(), reader),
+        configuration: crate::effective_config::configuration(instance, &shared.configuration.in_force(), reader),
         runs: current.into_iter().chain(past).collect(),
     }
 }

@@ -6,8 +6,8 @@ use std::task::Waker;
 use memchr::{memchr, memchr_iter};
 
 use super::super::Source;
-use super::super::joiner::{Joiner, Line};
-use super::super::milestones::Milestones;
+use super::super::line_assembler::{Joiner, Line};
+use super::super::offset_index::Milestones;
 use super::super::ring::{Piece, Ring};
 use super::{BATCH, Batch, Cursor, Edge, LastLine, Located, Wanted};
 

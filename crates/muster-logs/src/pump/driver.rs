@@ -19,10 +19,10 @@ use tracing::{error, warn};
 
 use super::super::Consoles;
 use super::super::backlog::{Backlog, Origin, Waiting};
+use super::super::coalesce::GATHERING;
 use super::super::file::{Left, LogFile, Piece};
 use super::super::idle::IDLE;
 use super::super::late::Ticket;
-use super::super::pace::GATHERING;
 use super::super::stream::{ForFiles, Moment};
 use super::succession::{Shared, Superseded, lock, succeed};
 use super::{Chore, ENDING, LARGE_PIPES, LONG_LINES, Lent, ORDERS, Order, Pump, Worker, Writer};

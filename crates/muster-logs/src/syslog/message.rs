@@ -13,7 +13,7 @@ use muster_spec::{SyslogAddress, SyslogFormat, SyslogSpec};
 use syslog_fmt::v5424::{self, Config, Formatter, Timestamp};
 use syslog_fmt::{Facility, Severity};
 
-use super::trouble::Loss;
+use super::outage::Loss;
 use crate::Source;
 use crate::counters::Counters;
 

@@ -1,16 +1,16 @@
 //! Lines on their way to a syslog receiver.
 //!
-//! The thread that reads the pipes makes messages of lines ([`courier`]) and puts them into a bounded [`spool`]; a thread of
-//! its own, which is there from the first program with `stdout = "syslog"` on, sends them ([`wire`]). Only that one ever
+//! The thread that reads the pipes makes messages of lines ([`encoder`]) and puts them into a bounded [`spool`]; a thread of
+//! its own, which is there from the first program with `stdout = "syslog"` on, sends them ([`transport`]). Only that one ever
 //! waits: for a name to be looked up, for a connection, for a receiver that does not read. Meanwhile the oldest messages make
-//! room for new ones; what was lost is counted and told ([`trouble`]). While there is nothing to send it sleeps without a
+//! room for new ones; what was lost is counted and told ([`outage`]). While there is nothing to send it sleeps without a
 //! timer.
 
-pub(super) mod courier;
+pub(super) mod encoder;
 mod message;
+mod outage;
 mod spool;
-mod trouble;
-mod wire;
+mod transport;
 
 use std::cell::OnceCell;
 use std::io;
@@ -21,9 +21,9 @@ use muster_spec::SyslogSpec;
 use tracing::warn;
 
 use self::message::Batch;
+use self::outage::{Loss, Trouble};
 use self::spool::Spool;
-use self::trouble::{Loss, Trouble};
-use self::wire::{Fault, Wire};
+use self::transport::{Fault, Wire};
 
 /// How long a receiver that was not there is left alone: at first, and at most.
 const FIRST_DELAY: Duration = Duration::from_millis(250);

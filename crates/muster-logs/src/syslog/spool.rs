@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::message::Batch;
-use super::trouble::Loss;
+use super::outage::Loss;
 
 /// How many bytes of messages wait at most, of all programs together.
 const MOST: usize = 1 << 20;

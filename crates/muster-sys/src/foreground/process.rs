@@ -6,7 +6,7 @@ use std::io;
 
 use muster_spec::Signal;
 
-use super::{errno, held};
+use super::{blocked_signals, errno};
 use crate::fd::check;
 use crate::signal::Pid;
 
@@ -66,7 +66,7 @@ pub fn stop_this() {
 pub fn stop_if_a_shell_waits(whole_group: bool) -> io::Result<()> {
     // SAFETY: memory is not touched; 0 stands for the group of this process.
     check(unsafe { libc::kill(if whole_group { 0 } else { libc::getpid() }, libc::SIGTSTP) })?;
-    held::let_through(Signal::TSTP)
+    blocked_signals::let_through(Signal::TSTP)
 }
 
 /// Sends `signal` to every process there is, but for this one. Does nothing unless this is PID 1: anywhere else the

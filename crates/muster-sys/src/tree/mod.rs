@@ -6,15 +6,15 @@
 //! remembered until it is reaped, as long as its pid cannot be anyone else's. `signal` reaches them, `held` one of
 //! them, `list` shows them. Never reaps and never decides when. The reasons are in docs/design/0003-trees.md.
 
-mod blind;
 mod cgroup;
 mod errand;
 mod freeze;
-mod held;
 mod list;
+mod no_proc;
 mod owner;
 mod pidfd;
 mod proc;
+mod process_handle;
 mod signal;
 mod tag;
 mod walk;
@@ -35,9 +35,9 @@ use crate::signal::Pid;
 
 pub use errand::Errand;
 pub use freeze::LastHunt;
-pub use held::Held;
 pub use list::{Listing, Measuring, Names, Process, ProcessState, Refused, Usage};
 pub use owner::Whose;
+pub use process_handle::ProcessHandle;
 pub use signal::Signalled;
 pub(crate) use tag::counterpart;
 
@@ -305,7 +305,7 @@ impl Trees {
 
     fn is_gone(&mut self, run: RunId) -> bool {
         let Some(about) = self.runs.get(&run) else { return true };
-        let is_hidden = !self.proc.is_usable() && about.is_number_ours && blind::has_children_in_group(about.leader);
+        let is_hidden = !self.proc.is_usable() && about.is_number_ours && no_proc::has_children_in_group(about.leader);
         !about.is_leader_alive && about.adopted == 0 && !is_hidden && !self.cgroups.is_populated(run)
     }
 

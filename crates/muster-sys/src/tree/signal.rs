@@ -12,7 +12,7 @@ use muster_spec::{RunId, Signal, SignalScope};
 use super::errand::Errand;
 use super::owner::Owner;
 use super::walk::{Member, Whom};
-use super::{Trees, blind, pidfd};
+use super::{Trees, no_proc, pidfd};
 use crate::signal::{Pid, send, send_group};
 
 /// How long those may be counted that are killed all at once.
@@ -85,11 +85,11 @@ impl Trees {
     /// Continues those main processes of these runs that are stopped. Where none is, which is nearly always, that costs one
     /// question for all of them.
     pub fn wake_leaders(&mut self, runs: &[RunId]) {
-        if !blind::is_any_child_stopped() {
+        if !no_proc::is_any_child_stopped() {
             return;
         }
         for leader in runs.iter().filter_map(|&run| self.living_leader(run)) {
-            if blind::is_child_stopped(leader.0) {
+            if no_proc::is_child_stopped(leader.0) {
                 // It was there just now, and nobody reaps but us.
                 let _ = send(leader, Signal::CONT);
             }
@@ -136,7 +136,7 @@ impl Trees {
     fn deliver_to_leaders(&mut self, runs: &[RunId], signal: Signal, wakes: bool, delivery: &mut Delivery) {
         for leader in runs.iter().filter_map(|&run| self.living_leader(run)) {
             delivery.note(send(leader, signal).map(|()| true));
-            if wakes && blind::is_child_stopped(leader.0) {
+            if wakes && no_proc::is_child_stopped(leader.0) {
                 // It was there to be signalled just now, and nobody reaps but us.
                 let _ = send(leader, Signal::CONT);
             }
@@ -147,7 +147,7 @@ impl Trees {
     pub(super) fn deliver_blindly(&mut self, runs: &[RunId], signal: Signal, wakes: bool, delivery: &mut Delivery) {
         for run in runs {
             let Some(about) = self.runs.get(run).filter(|about| about.is_number_ours) else { continue };
-            if !blind::has_children_in_group(about.leader) {
+            if !no_proc::has_children_in_group(about.leader) {
                 self.deliver_to_leaders(&[*run], signal, wakes, delivery);
                 continue;
             }

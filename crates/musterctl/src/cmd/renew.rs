@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use muster_api::{ActionReport, ActionResult, Goal, Outcome, Program, ReloadReport, Route, State, Verb};
 
-use super::report::{Request, print, read, too_late};
 use super::{logs, update};
 use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::live::{Live, News};
+use crate::report::{Request, print, read, too_late};
 use crate::selection;
 use crate::session::Session;
 
@@ -128,7 +128,7 @@ fn result(program: Program, before: &Runs) -> ActionResult {
 
 /// After a start or restart: says so where the files of the configuration have something else for these programs than what
 /// runs. Where that cannot be found out, nothing is said.
-pub(super) fn hint(names: &[String], ended: Result<Exit, Failure>, session: &mut Session<'_>) -> Result<Exit, Failure> {
+pub(crate) fn hint(names: &[String], ended: Result<Exit, Failure>, session: &mut Session<'_>) -> Result<Exit, Failure> {
     let is_unknown = matches!(&ended, Err(failure) if failure.exit == Exit::NoSuchProgram);
     if ended.is_err() && !is_unknown {
         return ended;

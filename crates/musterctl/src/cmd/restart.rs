@@ -3,8 +3,8 @@
 use muster_api::Verb;
 
 use super::renew;
-use super::report::{Request, act};
 use crate::failure::{Exit, Failure};
+use crate::report::{Request, act};
 use crate::session::Session;
 
 /// Stop programs if they run, start them, and wait until they run.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use muster_api::{Route, SignalBody, SignalScope, Verb};
 
-use super::report::report;
 use crate::failure::{Exit, Failure};
+use crate::report::report;
 use crate::session::Session;
 
 /// Send a signal to programs that run.

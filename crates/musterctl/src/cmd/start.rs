@@ -2,8 +2,8 @@
 
 use muster_api::Verb;
 
-use super::report::{Request, act};
 use crate::failure::{Exit, Failure};
+use crate::report::{Request, act};
 use crate::session::Session;
 
 /// Start programs that do not run, and wait until they do.

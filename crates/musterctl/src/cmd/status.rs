@@ -35,7 +35,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     if args.watch {
-        return super::watch::run(&args.names, session);
+        return crate::watch::run(&args.names, session);
     }
     if args.names.is_empty() {
         let answer = session.client.ask(&Route::Programs { select: None })?;
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
 }
 
 /// The instances that these names choose, or all. Names that choose none are told.
-pub(super) fn selected(names: &[String], session: &mut Session) -> Result<Vec<Program>, Failure> {
+pub(crate) fn selected(names: &[String], session: &mut Session) -> Result<Vec<Program>, Failure> {
     if names.is_empty() {
         return session.client.ask(&Route::Programs { select: None })?.read(&[200]);
     }
@@ -108,7 +108,7 @@ fn show(programs: &[Program], session: &mut Session) {
 
 /// supervisorctl's lines: `'%(name)-33s%(state)-10s%(desc)s'`, the first column three wider than the longest name and
 /// never narrower than 33. Blanks at the end of a line are part of it.
-pub(super) fn lines(programs: &[Program]) -> String {
+pub(crate) fn lines(programs: &[Program]) -> String {
     let names: Vec<Cow<'_, str>> = programs.iter().map(name_with_group).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
     let width = longest.max(30) + 3;
@@ -133,7 +133,7 @@ fn group(program: &Program) -> &str {
     if program.group == program.program { "" } else { &program.group }
 }
 
-pub(super) fn columns(programs: &[Program], coloured: bool) -> String {
+pub(crate) fn columns(programs: &[Program], coloured: bool) -> String {
     let rows: Vec<[Cell; 6]> = programs.iter().map(row).collect();
     // A column without a heading and without text is none.
     let has_groups = programs.iter().any(|program| !group(program).is_empty());

@@ -2,8 +2,8 @@
 
 use muster_api::Verb;
 
-use super::report::{Request, act};
 use crate::failure::{Exit, Failure};
+use crate::report::{Request, act};
 use crate::session::Session;
 
 /// Stop programs with all their processes, and wait until they are gone.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use muster_api::{Route, WaitFor};
 
-use super::report::{TIMEOUT, report};
 use crate::failure::{Exit, Failure};
+use crate::report::{TIMEOUT, report};
 use crate::session::Session;
 use crate::span;
 

@@ -14,7 +14,7 @@ use muster_core::Input;
 use muster_spec::{RunId, Signal};
 use muster_sys::reap::Reaped;
 use muster_sys::signal::{self, Pid};
-use muster_sys::tree::Held;
+use muster_sys::tree::ProcessHandle;
 use tracing::{info, warn};
 
 use super::{Child, Children};
@@ -22,7 +22,7 @@ use crate::limit::{Notice, unless_none};
 
 /// A main process that is not the first process of its run.
 pub(super) struct Main {
-    held: Held,
+    held: ProcessHandle,
     /// The child of ours that it hangs below, or itself.
     above: Pid,
 }
@@ -122,7 +122,7 @@ impl Children {
 
     /// A lost main process has ended: there is no more to watch for.
     pub(super) fn unwatch_lost(&mut self, run: RunId) {
-        if let Some(descriptor) = self.lost.get(&run).and_then(Held::descriptor) {
+        if let Some(descriptor) = self.lost.get(&run).and_then(ProcessHandle::descriptor) {
             let _ = self.statuses.get_ref().remove(descriptor);
         }
     }

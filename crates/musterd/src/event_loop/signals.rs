@@ -7,7 +7,7 @@ use tracing::{Level, debug, info};
 
 use super::EventLoop;
 use crate::limit::{Notice, unless_none};
-use crate::{journal, reload};
+use crate::{log_events, reload};
 
 /// So many signals are taken in a row: real-time signals queue, and whoever sends them without end must not have the loop
 /// for itself.
@@ -58,7 +58,7 @@ impl EventLoop {
             }
             Signal::USR1 => {
                 if self.pass(received, Notice::Dump).is_some() {
-                    journal::dump(&self.shared);
+                    log_events::dump(&self.shared);
                 }
             }
             Signal::USR2 => {

@@ -8,7 +8,7 @@ use muster_spec::{RunId, Signal};
 
 use super::EventLoop;
 use crate::children::commands::is_command;
-use crate::journal;
+use crate::log_events;
 
 /// How soon SIGKILL is sent again to a tree of which some have died, in case it has grown meanwhile.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
@@ -104,6 +104,6 @@ impl EventLoop {
     /// Logs who has been found that may not be signalled.
     pub(super) fn tell_refused(&self) {
         let refused = self.shared.children.borrow_mut().take_refused();
-        refused.iter().for_each(|(run, refused)| journal::write_refused(&self.shared, *run, refused));
+        refused.iter().for_each(|(run, refused)| log_events::write_refused(&self.shared, *run, refused));
     }
 }

@@ -11,8 +11,8 @@ use muster_spec::{InstanceId, Selector, Signal, SignalScope};
 use tokio::sync::oneshot;
 
 use super::response::{self, Answer};
-use super::{body, look};
-use crate::deaths::{Asked, Request};
+use super::{body, queries};
+use crate::exit_evidence::{Asked, Request};
 use crate::shared::{Order, Shared};
 use crate::view;
 
@@ -99,7 +99,7 @@ pub(super) async fn shutdown(shared: &Rc<Shared>, body: &[u8]) -> Result<Answer,
         .transpose()
         .map_err(|_| Problem::new(ProblemKind::BadBody, "\"timeout\" must be a number of seconds, 0 or more"))?;
     send(shared, Order::Shutdown { timeout }).await?;
-    let mut answer = look::info(shared);
+    let mut answer = queries::info(shared);
     *answer.status_mut() = StatusCode::ACCEPTED;
     Ok(answer)
 }
@@ -160,7 +160,7 @@ async fn command(
     match outcome {
         Outcome::Reloaded(_) => Ok(Vec::new()),
         Outcome::ShuttingDown => Err(Problem::new(ProblemKind::ShuttingDown, "the daemon is shutting down")),
-        Outcome::NoSuchProgram(pattern) => Err(look::no_such_program(&shared.supervisor.borrow(), &pattern)),
+        Outcome::NoSuchProgram(pattern) => Err(queries::no_such_program(&shared.supervisor.borrow(), &pattern)),
         Outcome::Results(results) => {
             Ok(results.into_iter().filter_map(|(id, result)| action_result(shared, id, result, waits)).collect())
         }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::response::{self, Answer};
 use super::slices;
-use crate::effective;
+use crate::effective_config;
 use crate::reload::{self, Origin};
 use crate::secrets::Reader;
 use crate::shared::Shared;
@@ -27,7 +27,7 @@ pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, 
         serde_json::to_writer(&mut *text, instance.name())?;
         text.push(b':');
         let in_force = shared.configuration.in_force();
-        serde_json::to_writer(text, &effective::configuration(instance, &in_force, reader))
+        serde_json::to_writer(text, &effective_config::configuration(instance, &in_force, reader))
     });
     slices::answer(StatusCode::OK, text.await)
 }
@@ -37,8 +37,8 @@ fn head(shared: &Shared, reader: Reader) -> String {
     let in_force = shared.configuration.in_force();
     let config = Config {
         files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
-        musterd: effective::daemon(&in_force, reader),
-        http: effective::control(&in_force, reader),
+        musterd: effective_config::daemon(&in_force, reader),
+        http: effective_config::control(&in_force, reader),
         programs: Value::Object(Map::new()),
     };
     serde_json::to_string(&config).unwrap_or_default()

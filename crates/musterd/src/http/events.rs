@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep};
 use super::response::{self, Answer};
 use super::slices::{SLICE, Waiting};
 use super::stream::{Body, Pieces};
-use crate::feed::{Missed, Told, What};
+use crate::event_ring::{Missed, Told, What};
 use crate::shared::Shared;
 use crate::view;
 

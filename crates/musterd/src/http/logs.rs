@@ -10,7 +10,7 @@ use muster_logs::{Memory, Source, Wanted, Wish, empty_files};
 use muster_spec::InstanceSpec;
 
 use super::log_body::{LogBody, Writer};
-use super::look::no_such_instance;
+use super::queries::no_such_instance;
 use super::response::{self, Answer};
 use super::stream::Body;
 use super::tickets::{Asker, Desk};

@@ -2,7 +2,7 @@
 //!
 //! What the trees of a thousand programs use is read from /proc, which takes milliseconds: so it is read of a few runs at a
 //! time, and the loop has its turn in between. Then comes one family of samples after another, without others between them,
-//! as the format wants it, in slices as well. Nothing is counted here; `tally.rs` and the logs do that.
+//! as the format wants it, in slices as well. Nothing is counted here; `program_counters.rs` and the logs do that.
 
 use muster_core::{Health, Instance, Readiness};
 use muster_logs::Counts;
@@ -21,8 +21,8 @@ use muster_sys::tree::{Measuring, Usage};
 use super::response::{self, Answer};
 use super::slices::{SLICE, Waiting};
 use super::stream::{Body, Pieces};
+use crate::program_counters::REASONS;
 use crate::shared::Shared;
-use crate::tally::REASONS;
 use crate::view;
 
 /// How many runs are looked at in one turn: about a millisecond is spent on them.

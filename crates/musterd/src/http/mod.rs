@@ -6,7 +6,6 @@
 
 pub(crate) mod access;
 mod action;
-mod answer;
 mod body;
 mod client_stream;
 mod config;
@@ -15,10 +14,11 @@ mod events;
 pub(crate) mod fuzzing;
 mod log_body;
 mod logs;
-mod look;
 mod metrics;
 mod processes;
+mod queries;
 mod response;
+mod router;
 pub(crate) mod server;
 pub(crate) mod slices;
 pub(crate) mod socket;

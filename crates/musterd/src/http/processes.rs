@@ -12,7 +12,7 @@ use muster_spec::RunId;
 use muster_sys::tree::{Listing, Process};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::look;
+use super::queries;
 use super::response::{self, Answer};
 use crate::children::list::process_info;
 use crate::secrets::{Reader, masked_process};
@@ -60,7 +60,7 @@ struct Found {
 impl Found {
     fn of(shared: &Shared, select: Option<&str>) -> Result<Found, Problem> {
         let supervisor = shared.supervisor.borrow();
-        let chosen = look::chosen(&supervisor, select)?;
+        let chosen = queries::chosen(&supervisor, select)?;
         let places = chosen.iter().enumerate().filter_map(|(place, it)| Some((it.run()?, place))).collect();
         let runs: Vec<RunId> = chosen.iter().filter_map(|instance| instance.run()).collect();
         let programs = chosen.into_iter().map(|instance| InstanceProcesses {

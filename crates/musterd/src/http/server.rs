@@ -23,8 +23,8 @@ use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
 use super::access::Access;
-use super::answer;
 use super::client_stream::ClientStream;
+use super::router;
 use super::stream::Busy;
 use super::tickets::{Desk, Rank};
 use crate::budget::Budget;
@@ -186,7 +186,7 @@ async fn talk(
     (is_following, is_streaming): (&Cell<bool>, &Cell<bool>),
 ) -> Result<(), hyper::Error> {
     let service = service_fn(|request| {
-        let answering = answer::answer(Rc::clone(&shared), desk.clone(), uid, request);
+        let answering = router::answer(Rc::clone(&shared), desk.clone(), uid, request);
         let is_busy = Rc::clone(&is_busy);
         async move {
             let busy = Busy::mark(&is_busy);

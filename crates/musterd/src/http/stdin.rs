@@ -7,7 +7,7 @@ use hyper::StatusCode;
 use muster_api::{Problem, ProblemKind, StdinReport};
 use muster_spec::Stdin;
 
-use super::look::no_such_instance;
+use super::queries::no_such_instance;
 use super::response::{self, Answer};
 use crate::children::stdin::{StdinPipe, Unwritten};
 use crate::shared::Shared;

@@ -8,10 +8,10 @@ use muster_spec::{LineFormat, OutputSpec, Overflow, RateLimit, Sink, Target};
 use toml::de::DeValue;
 
 use crate::diagnostic::Place;
+use crate::drafts::rotation;
+use crate::drafts::users::read_user;
 use crate::field::{Field, Text};
 use crate::keys::{Reader, Table};
-use crate::walk::rotation;
-use crate::walk::users::read_user;
 
 /// What `logs` has said so far.
 #[derive(Clone, Default)]

@@ -6,9 +6,9 @@ use muster_spec::{CheckSpec, OnFailure, ProbeKind, ProbeSpec, is_valid_name};
 use toml::de::DeValue;
 
 use crate::diagnostic::{Place, Report, Severity};
+use crate::drafts::checks;
 use crate::field::{Field, Owner};
 use crate::keys::{Reader, Table};
-use crate::walk::checks;
 
 /// What a probe is so far.
 #[derive(Clone)]

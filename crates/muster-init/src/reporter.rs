@@ -13,7 +13,7 @@ use muster_sys::foreground::{Onward, Step, write_stderr};
 use muster_sys::signal::Pid;
 
 use super::dumb_init::DumbInitVoice;
-use super::own_voice::OwnVoice;
+use super::own_reporter::OwnVoice;
 use super::tini::TiniVoice;
 
 /// One of the two streams.

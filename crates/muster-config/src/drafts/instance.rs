@@ -10,14 +10,14 @@ use toml::de::DeValue;
 
 use crate::command::{self, Word};
 use crate::diagnostic::{Place, Report, Severity};
+use crate::drafts::environment::read_environment;
+use crate::drafts::logs::{OutputDraft, Outputs};
+use crate::drafts::probes::{ProbeDraft, read_probes};
+use crate::drafts::ready::ReadyDraft;
+use crate::drafts::rlimits::read_rlimits;
+use crate::drafts::users::{read_user, read_user_name};
 use crate::env_file::Entries;
 use crate::field::{Field, Owner, Text};
-use crate::walk::environment::read_environment;
-use crate::walk::logs::{OutputDraft, Outputs};
-use crate::walk::probes::{ProbeDraft, read_probes};
-use crate::walk::ready::ReadyDraft;
-use crate::walk::rlimits::read_rlimits;
-use crate::walk::users::{read_user, read_user_name};
 
 /// What one instance is made of so far.
 #[derive(Default)]
@@ -254,7 +254,7 @@ fn split_and_interpolate(field: &Field<'_>, text: &str) -> Option<Vec<String>> {
         }
     };
     if let Some(word) = command::shell_only(&words) {
-        let problem = format_args!("is not run by a shell, so this stays as it is: {}", crate::mask::masked(word));
+        let problem = format_args!("is not run by a shell, so this stays as it is: {}", crate::redact::masked(word));
         let hint = match word.contains('$') {
             true => "${NAME} is replaced without a shell",
             false => "command = [\"sh\", \"-c\", \"…\"] runs one",

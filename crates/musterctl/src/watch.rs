@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use muster_api::{Program, State, visible};
 
-use super::status::{columns, lines, selected};
+use crate::cmd::status::{columns, lines, selected};
 use crate::failure::{Exit, Failure};
 use crate::live::{Live, News};
 use crate::session::Session;
@@ -20,7 +20,7 @@ const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
 const CLEAR_ALL: &str = "\x1b[2J";
 
-pub(super) fn run(names: &[String], session: &mut Session<'_>) -> Result<Exit, Failure> {
+pub(crate) fn run(names: &[String], session: &mut Session<'_>) -> Result<Exit, Failure> {
     let live = Live::follow(&session.client, || {})?;
     let mut shown = Shown::default();
     let mut programs = selected(names, session)?;

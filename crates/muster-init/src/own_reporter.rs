@@ -10,8 +10,8 @@ use muster_spec::Exit;
 use muster_sys::foreground::{Onward, Step};
 use muster_sys::signal::Pid;
 
-use super::glibc_words::error_words;
-use super::voice::{Event, Failure, Stream, print, say_before_exec};
+use super::glibc_strings::error_words;
+use super::reporter::{Event, Failure, Stream, print, say_before_exec};
 
 /// How much is said: 0 what ends us, 1 what went wrong, 2 what happens to the command, 3 and more everything.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,9 @@ use muster_spec::{CheckSpec, HttpCheck};
 use toml::de::DeValue;
 
 use crate::address::{self, check_authority};
+use crate::drafts::instance::read_command;
 use crate::field::Field;
 use crate::keys::{Reader, Table};
-use crate::walk::parts::read_command;
 
 /// The words of the three kinds.
 pub(crate) const KINDS: [&str; 3] = ["http", "tcp", "exec"];

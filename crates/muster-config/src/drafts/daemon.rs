@@ -6,10 +6,10 @@ use std::time::Duration;
 use muster_spec::{DaemonSpec, LogFormat, LogLevel, Rotation, SyslogFacility, SyslogFormat, SyslogSpec};
 
 use crate::diagnostic::Place;
+use crate::drafts::environment::read_environment;
+use crate::drafts::rotation;
+use crate::drafts::syslog::read_address;
 use crate::field::Field;
-use crate::walk::environment::read_environment;
-use crate::walk::rotation;
-use crate::walk::syslog::read_address;
 
 /// What `[musterd]` has said so far.
 pub(crate) struct DaemonDraft {

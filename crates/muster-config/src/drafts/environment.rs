@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use crate::diagnostic::Severity;
 use crate::field::Field;
-use crate::mask::{MASK, is_secret};
+use crate::redact::{MASK, is_secret};
 
 /// Reads variables over those already there; each value with whether it is a secret.
 pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<String, (String, bool)>) {

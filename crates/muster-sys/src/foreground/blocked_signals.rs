@@ -1,7 +1,7 @@
 //! Signals held back, and taken one at a time.
 //!
 //! An init must not lose a signal, so nothing is left to handlers: all are blocked, from the first statement of `main`
-//! on, and wait in the kernel until [`Held::wait`] takes them.
+//! on, and wait in the kernel until [`BlockedSignals::wait`] takes them.
 
 use std::io;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::signal::{KERNEL_SET_BYTES, SignalSet, blocked, set_blocked};
 
 /// The signals that are held back from this thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held(SignalSet);
+pub struct BlockedSignals(SignalSet);
 
-impl Held {
+impl BlockedSignals {
     /// Holds back every signal there is (the kernel lets KILL and STOP through all the same), and undoes what the
     /// starter may have done to SIGCHLD: ignored, children would vanish without a word of how they ended.
     ///
     /// Also those of faulty instructions: a real fault kills in spite of it (signal(7)), and one that somebody sent is
     /// a message like any other.
-    pub fn all() -> Held {
-        let held = Held(SignalSet::ALL);
+    pub fn all() -> BlockedSignals {
+        let held = BlockedSignals(SignalSet::ALL);
         held.apply();
         set_default(libc::SIGCHLD);
         held
@@ -31,14 +31,14 @@ impl Held {
 
     /// Lets these through again, with their default action unless they are ignored.
     #[must_use]
-    pub fn but(self, signals: &[Signal]) -> Held {
+    pub fn but(self, signals: &[Signal]) -> BlockedSignals {
         if signals.is_empty() {
             return self;
         }
         let numbers: Vec<i32> = signals.iter().map(|signal| signal.number()).collect();
         // Rust's runtime handles two of the faults, to tell a stack overflow, and would swallow one that was sent.
         numbers.iter().filter(|&&number| !is_ignored(number)).for_each(|&number| set_default(number));
-        let held = Held(self.0.without(&numbers));
+        let held = BlockedSignals(self.0.without(&numbers));
         held.apply();
         held
     }
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_signal_waits_until_it_is_taken() {
         let before = blocked().unwrap();
-        let held = Held::all();
+        let held = BlockedSignals::all();
         for number in [15, 33, 64] {
             let signal = Signal::from_number(number).unwrap();
             assert!(!held.has(signal));

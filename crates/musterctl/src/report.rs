@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use muster_api::{ActionReport, ActionResult, Outcome, Route, Verb};
 
-use super::renew;
 use crate::client::Answer;
+use crate::cmd::renew;
 use crate::failure::{Exit, Failure};
 use crate::output::printable;
 use crate::selection;

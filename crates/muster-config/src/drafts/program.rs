@@ -9,10 +9,10 @@ use muster_spec::{
 use toml::de::DeValue;
 
 use crate::diagnostic::{Place, Report, Severity};
+use crate::drafts::backoff::BackoffDraft;
+use crate::drafts::depend::{self, Mention};
 use crate::field::{Field, Owner, Text};
 use crate::units::show_duration;
-use crate::walk::backoff::BackoffDraft;
-use crate::walk::depend::{self, Mention};
 use crate::words::{nearest, nearest_in_case};
 
 /// `restart_limit`, as far as it was read.

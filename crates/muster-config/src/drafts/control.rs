@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use muster_spec::ControlSpec;
 
 use crate::diagnostic::{Place, Report, Severity};
+use crate::drafts::users::{read_user, read_user_name};
 use crate::field::{Field, Owner};
-use crate::walk::users::{read_user, read_user_name};
 
 /// What `[http]` has said so far.
 pub(crate) struct ControlDraft {

@@ -8,7 +8,7 @@
 use memchr::memchr;
 
 use super::Source;
-use super::lines::LONGEST;
+use super::console_format::LONGEST;
 use super::ring::Piece;
 
 /// A line, or a part of a long one.

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::response::{self, Answer};
 use super::tickets::{Asker, Desk, Rank};
-use super::{action, body, config, events, logs, look, metrics, processes, stdin};
+use super::{action, body, config, events, logs, metrics, processes, queries, stdin};
 use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 
@@ -120,9 +120,9 @@ impl Asked<'_> {
         let Asked { shared, desk, asker, headers, body } = self;
         let reader = shared.access.borrow().reader(asker.uid);
         match route {
-            Route::Info => Ok(look::info(shared)),
-            Route::Programs { select } => look::programs(shared, select.as_deref()).await,
-            Route::Program { name } => look::program(shared, &name, reader),
+            Route::Info => Ok(queries::info(shared)),
+            Route::Programs { select } => queries::programs(shared, select.as_deref()).await,
+            Route::Program { name } => queries::program(shared, &name, reader),
             Route::ProgramProcesses { select } => processes::processes(shared, &desk.walk, Some(&select), reader).await,
             Route::Processes => processes::processes(shared, &desk.walk, None, reader).await,
             Route::Logs { name, query } => logs::read(shared, (desk, asker), &name, &query),
@@ -130,12 +130,12 @@ impl Asked<'_> {
             Route::DaemonLog { query } => logs::read_daemons(shared, (desk, asker), &query),
             Route::Stdin { name } => stdin::write(shared, &name, body).await,
             Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
-            Route::Readyz => look::readiness(shared).await,
+            Route::Readyz => queries::readiness(shared).await,
             Route::Metrics => Ok(metrics::metrics(shared)),
             Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
             Route::Action { verb, select, wait } => action::act(shared, asker.uid, (verb, &select), wait, body).await,
             Route::Wait { select, until, timeout } => action::wait(shared, &select, until, timeout).await,
-            Route::Why { name } => look::why(shared, &name),
+            Route::Why { name } => queries::why(shared, &name),
             Route::Events => {
                 let ticket = desk.listeners.take(asker, "follow the events")?;
                 Ok(events::follow(shared, headers).map(|body| body.with_ticket(ticket)))

@@ -5,9 +5,9 @@ use regex_lite::Regex;
 use toml::de::DeValue;
 
 use crate::diagnostic::Place;
+use crate::drafts::checks;
 use crate::field::Field;
 use crate::keys::{Reader, Table};
-use crate::walk::checks;
 
 /// What `ready` has said so far.
 #[derive(Clone, Default)]

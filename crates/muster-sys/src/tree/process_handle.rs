@@ -18,13 +18,13 @@ const MOST_LOOKS: usize = 3;
 
 /// A process of a run, wherever in its tree.
 #[derive(Debug)]
-pub struct Held {
+pub struct ProcessHandle {
     pid: i32,
     start: u64,
     descriptor: Option<OwnedFd>,
 }
 
-impl Held {
+impl ProcessHandle {
     /// Its number.
     pub fn pid(&self) -> Pid {
         Pid(self.pid)
@@ -51,13 +51,13 @@ fn is_there(pid: i32) -> bool {
 
 impl Trees {
     /// Holds a process, if it lives and is one of this run. `None` without /proc, where that cannot be seen.
-    pub fn hold(&mut self, run: RunId, pid: Pid) -> Option<Held> {
+    pub fn hold(&mut self, run: RunId, pid: Pid) -> Option<ProcessHandle> {
         let descriptor = if self.with_pidfds { Some(pidfd::open(pid.0).ok()?) } else { None };
         let start = self.proc.stat(pid.0)?.start;
         let is_of_run = self.whose(pid) == Whose::Run(run);
         // Who lives and began then has had the number all the while.
         let lives = self.proc.stat(pid.0).is_some_and(|stat| stat.is_alive() && stat.start == start);
-        let held = Held { pid: pid.0, start, descriptor };
+        let held = ProcessHandle { pid: pid.0, start, descriptor };
         let is_held = is_of_run && lives && !held.has_ended();
         if is_held {
             // Later, as an orphan, it is still the run's, whatever it says of itself.
@@ -67,7 +67,7 @@ impl Trees {
     }
 
     /// The child of ours that it hangs below, or itself if it is one. `None` when it has ended, unless we are to reap it.
-    pub fn child_above(&mut self, held: &Held) -> Option<Pid> {
+    pub fn child_above(&mut self, held: &ProcessHandle) -> Option<Pid> {
         (0..MOST_LOOKS).find_map(|_| self.climb(held))
     }
 
@@ -76,7 +76,7 @@ impl Trees {
         self.whose(child) == Whose::Run(run)
     }
 
-    fn climb(&mut self, held: &Held) -> Option<Pid> {
+    fn climb(&mut self, held: &ProcessHandle) -> Option<Pid> {
         let this = self.proc.this();
         let mut at = self.proc.stat(held.pid).filter(|stat| stat.start == held.start)?;
         if at.parent != this && !at.is_alive() {
@@ -92,7 +92,7 @@ impl Trees {
     }
 
     /// Signals it, if it is still there; whether it was.
-    pub fn send(&mut self, held: &Held, signal: Signal) -> io::Result<bool> {
+    pub fn send(&mut self, held: &ProcessHandle, signal: Signal) -> io::Result<bool> {
         match &held.descriptor {
             Some(descriptor) => pidfd::send_through(descriptor, signal),
             None => pidfd::send_to(&mut self.proc, false, held.pid, held.start, signal),
@@ -100,7 +100,7 @@ impl Trees {
     }
 
     /// Continues it if it is stopped.
-    pub fn wake(&mut self, held: &Held) {
+    pub fn wake(&mut self, held: &ProcessHandle) {
         if self.proc.stat(held.pid).is_some_and(|stat| stat.is_stopped()) {
             let _ = self.send(held, Signal::CONT);
         }

@@ -6,7 +6,7 @@ use muster_sys::rights::{Capability, Rights};
 use muster_sys::tree::Refused;
 use tracing::{Level, debug, error, info, warn};
 
-use crate::deaths::OutOfMemory;
+use crate::exit_evidence::OutOfMemory;
 use crate::limit::{Notice, unless_none};
 use crate::shared::Shared;
 use crate::view::{self, span};

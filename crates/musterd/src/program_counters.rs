@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use muster_core::{Event, StopCause};
 use muster_spec::{Exit, InstanceId, RunEnd, RunId, State};
 
-use crate::deaths::{Deaths, OutOfMemory};
+use crate::exit_evidence::{Deaths, OutOfMemory};
 
 /// Why a run ended, in the words of `muster_program_exits_total`.
 pub(crate) const REASONS: [&str; 11] = [

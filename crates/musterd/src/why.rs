@@ -1,6 +1,6 @@
 //! Why an instance is where it is: what happened, who brought it about, what was decided, what comes next.
 //!
-//! Pure reading. The core knows what it decided and why it ended a run; [`crate::deaths`] knows who asked and whether memory
+//! Pure reading. The core knows what it decided and why it ended a run; [`crate::exit_evidence`] knows who asked and whether memory
 //! ran out; the logs know what a run wrote last. Where nobody can know, the words say so.
 
 use muster_api as api;
@@ -9,7 +9,7 @@ use muster_core::{Asker, Instance, PastRun, StopCause, Supervisor, Time};
 use muster_logs::{LastLine, Source};
 use muster_spec::{Exit, RunEnd, Signal, State};
 
-use crate::deaths::{OutOfMemory, Request};
+use crate::exit_evidence::{OutOfMemory, Request};
 use crate::shared::Shared;
 use crate::view::{self, date, span};
 

@@ -12,8 +12,8 @@ use super::response::{self, Answer};
 use super::slices;
 use crate::secrets::Reader;
 use crate::shared::Shared;
-use crate::story;
 use crate::view;
+use crate::why;
 
 pub(super) fn info(shared: &Shared) -> Answer {
     let supervisor = shared.supervisor.borrow();
@@ -83,7 +83,7 @@ pub(super) fn program(shared: &Shared, name: &str, reader: Reader) -> Result<Ans
 pub(super) fn why(shared: &Shared, name: &str) -> Result<Answer, Problem> {
     let supervisor = shared.supervisor.borrow();
     let instance = supervisor.find(name).ok_or_else(|| no_such_instance(&supervisor, name))?;
-    Ok(response::json(StatusCode::OK, &story::why(shared, instance, shared.clock.now())))
+    Ok(response::json(StatusCode::OK, &why::why(shared, instance, shared.clock.now())))
 }
 
 /// A program with several instances is not one of them.
