@@ -73,7 +73,8 @@ fn the_daemon_is_alive_while_it_lists_thousands_of_processes() {
     let programs = "[program.one]\ncommand = \"sleep 1000\"\nnumprocs = 400\n".to_owned() + &family(1000, 10);
     let daemon = Setting::supervising(programs).start();
     wait_until("they run", || daemon.client.get("/v1/processes").body.matches("\"pid\":").count() >= 1400);
-    for path in ["/v1/processes", "/v1/programs", "/v1/config", "/metrics"] {
+    // /metrics is looked through on the loop, in slices: `turns` measures those.
+    for path in ["/v1/processes", "/v1/programs", "/v1/config"] {
         let latest = std::thread::scope(|scope| {
             let asking = scope.spawn(|| (0..5).for_each(|_| assert_eq!(daemon.client.get(path).status, 200)));
             latest_while(&daemon, || !asking.is_finished())

@@ -206,10 +206,9 @@ fn a_run_whose_main_process_is_lost_has_failed_is_swept_and_starts_again() {
     // Who is said to have ended later was nobody's main process any more.
     stage.main_ends("web", Exit::Code(0));
     stage.did_nothing();
+    // What is left has the patience of leftovers.
     stage.after(s(2));
-    stage.did("sweep web with TERM");
-    stage.after(s(3));
-    stage.did("sweep web with KILL");
+    stage.did("sweep web with TERM, sweep web with KILL");
     stage.tree_gone("web");
     stage.did("spawn web");
 }
