@@ -74,7 +74,9 @@ pub fn colour_length(bytes: &[u8]) -> Option<usize> {
 
 /// Whether one of the numbers is 8, which hides what follows. The numbers after 38, 48 and 58 are parts of a colour.
 fn conceals(numbers: &[u8]) -> bool {
-    let number = |text: &[u8]| text.iter().fold(0_u32, |sum, digit| sum.saturating_mul(10) + u32::from(digit - b'0'));
+    let number = |text: &[u8]| {
+        text.iter().fold(0_u32, |sum, digit| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
+    };
     let mut parts = numbers.split(|&byte| byte == b';');
     while let Some(part) = parts.next() {
         let mut within = part.split(|&byte| byte == b':');
@@ -200,6 +202,7 @@ mod tests {
             ("\x1b[38;5;8m", Some(9)),
             ("\x1b[38;2;8;8;8;1m", Some(15)),
             ("\x1b[38:5:8m", Some(9)),
+            ("\x1b[888888888888m", Some(15)),
             ("\x1b[8m", None),
             ("\x1b[0008m", None),
             ("\x1b[1;8m", None),
