@@ -6,6 +6,38 @@
 //!
 //! Start reading at [`program`] (one instance: goal, state, transitions), then [`supervisor`] (all of them together).
 //! The daemon's shell around it is the `musterd` crate.
+//!
+//! # The contract
+//!
+//! One input, then every effect, then wait. The shell never waits between an input and its effects, and tells the core the
+//! time with every call. This is all of a shell's loop:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use muster_core::{Effect, Input, Settings, ShutdownReason, Supervisor, Time};
+//! use muster_spec::Signal;
+//!
+//! let settings = Settings { shutdown_timeout: Duration::from_secs(9), exit_when_done: false };
+//! let mut supervisor = Supervisor::new(settings, &[], 1);
+//! let shutdown = Input::ShutdownAsked { reason: ShutdownReason::Signal(Signal::TERM), timeout: None };
+//! let (mut inputs, now) = (vec![shutdown, Input::Booted], Time::ZERO);
+//! let code = 'ended: loop {
+//!     match inputs.pop() {
+//!         Some(input) => supervisor.handle_input(now, input),
+//!         None => supervisor.handle_timeout(now),
+//!     }
+//!     while let Some(effect) = supervisor.poll_effect() {
+//!         match effect {
+//!             Effect::Exit { code } => break 'ended code,
+//!             // Spawn, signal, reply; what comes of it is an input.
+//!             _ => {}
+//!         }
+//!     }
+//!     // Wait here until something happens, but no longer than until `supervisor.poll_timeout()`.
+//! };
+//! assert_eq!(code, 0);
+//! ```
 
 #![forbid(unsafe_code)]
 
