@@ -4,6 +4,10 @@
 //! reference page and the annotated `config/muster.toml` (both compared with this list by a test). A new key is a line
 //! here and a reader in `walk`. Long because it is a list.
 
+use muster_spec::{
+    Forget, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, ProbeKind, StartFailures, Stdin, StopScope,
+};
+
 use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::checks::HttpDraft;
 use crate::drafts::control::ControlDraft;
@@ -205,7 +209,7 @@ pub static KEYS: &[Key] = &[
         "how much the daemon tells: error, warn, info, debug, trace",
         Reader::Daemon(DaemonDraft::loglevel),
     )
-    .shaped(Shape::Words(&["error", "warn", "info", "debug", "trace"])),
+    .shaped(Shape::Words(&LogLevel::WORDS)),
     key(
         Table::Musterd,
         "logformat",
@@ -214,7 +218,7 @@ pub static KEYS: &[Key] = &[
         "its own messages as `text`, or as `json`, one object a line",
         Reader::Daemon(DaemonDraft::logformat),
     )
-    .shaped(Shape::Words(&["text", "json"])),
+    .shaped(Shape::Words(&LogFormat::WORDS)),
     key(
         Table::Musterd,
         "logfile",
@@ -395,7 +399,7 @@ pub static KEYS: &[Key] = &[
         Parts::command,
     ),
     rules("type", "word", "\"service\"", "`service` is meant to go on running, `oneshot` to end well", Rules::kind)
-        .shaped(Shape::Words(&["service", "oneshot"])),
+        .shaped(Shape::Words(&Kind::WORDS)),
     rules("autostart", "boolean", "true", "start with the daemon", Rules::autostart),
     rules(
         "restart",
@@ -422,7 +426,7 @@ pub static KEYS: &[Key] = &[
         "when the count of failures begins anew: `with-delay`, or `never` but by a manual start, as in Docker",
         Rules::startretries_forget,
     )
-    .shaped(Shape::Words(&["with-delay", "never"])),
+    .shaped(Shape::Words(&Forget::WORDS)),
     rules(
         "start_failures",
         "word",
@@ -432,7 +436,7 @@ pub static KEYS: &[Key] = &[
          what cannot be spawned, as in Docker",
         Rules::start_failures,
     )
-    .shaped(Shape::Words(&["policy", "retry", "final"])),
+    .shaped(Shape::Words(&StartFailures::WORDS)),
     rules(
         "restart_limit",
         "table",
@@ -530,7 +534,7 @@ pub static KEYS: &[Key] = &[
          gets the whole tree",
         Rules::stop_scope,
     )
-    .shaped(Shape::Words(&["main", "group"])),
+    .shaped(Shape::Words(&StopScope::WORDS)),
     rules(
         "leftover_wait",
         "duration",
@@ -626,7 +630,7 @@ pub static KEYS: &[Key] = &[
         "what it reads: `none` is /dev/null, `pipe` what `musterctl fg` and the API write to it",
         Parts::stdin,
     )
-    .shaped(Shape::Words(&["none", "pipe"])),
+    .shaped(Shape::Words(&Stdin::WORDS)),
     later(Table::Program, "track", "how its processes are found"),
     parts("logs", "table", "{}", "where its output goes", Parts::logs).shaped(Shape::Special(shape::logs)),
     key(
@@ -706,7 +710,7 @@ pub static KEYS: &[Key] = &[
          up, which the others wait for",
         Reader::Probe(ProbeDraft::kind),
     )
-    .shaped(Shape::Words(&["liveness", "readiness", "startup"])),
+    .shaped(Shape::Words(&ProbeKind::WORDS)),
     key(Table::Probe, "period", "duration", "\"10s\"", "how often", Reader::Probe(ProbeDraft::period))
         .because("this and the following are Kubernetes'"),
     key(
@@ -752,7 +756,7 @@ pub static KEYS: &[Key] = &[
          readiness probe is always `none`",
         Reader::Probe(ProbeDraft::on_failure),
     )
-    .shaped(Shape::Words(&["restart", "stop", "shutdown", "none"])),
+    .shaped(Shape::Words(&OnFailure::WORDS)),
     key(
         Table::HttpCheck,
         "url",
@@ -805,7 +809,7 @@ pub static KEYS: &[Key] = &[
          its number in `part` and the end marked by `last`",
         Reader::Logs(OutputDraft::format),
     )
-    .shaped(Shape::Words(&["text", "json", "raw"])),
+    .shaped(Shape::Words(&LineFormat::WORDS)),
     key(
         Table::Logs,
         "timestamps",
@@ -875,7 +879,7 @@ pub static KEYS: &[Key] = &[
          program waits in its write, however long)",
         Reader::Logs(OutputDraft::overflow),
     )
-    .shaped(Shape::Words(&["drop", "block"])),
+    .shaped(Shape::Words(&Overflow::WORDS)),
     key(
         Table::Logs,
         "memory",

@@ -5,7 +5,7 @@
 //! [`Shape`] in the registry. Whatever is interpolated may be given as text, so every shape lets such text through: the
 //! schema never refuses what a load accepts.
 
-use muster_spec::Signal;
+use muster_spec::{Exceeded, RestartWhen, Signal};
 use serde_json::{Value, json};
 
 use crate::keys::{Key, Table};
@@ -90,7 +90,7 @@ pub(crate) fn whole(low: i64, high: i64) -> Value {
 /// `restart`: a policy, or Docker's spelling with a number.
 pub(crate) fn restart() -> Value {
     json!({ "anyOf": [
-        { "enum": ["no", "on-failure", "always", "unless-stopped"] },
+        { "enum": RestartWhen::WORDS },
         { "type": "string", "pattern": "^(on-failure|always):[0-9]+$" },
         reference("interpolated"),
     ]})
@@ -108,7 +108,7 @@ pub(crate) fn restart_limit() -> Value {
         "properties": {
             "starts": or_interpolated(whole(1, i64::from(u32::MAX))),
             "within": reference("duration"),
-            "then": or_interpolated(json!({ "enum": ["fatal", "wait"] })),
+            "then": or_interpolated(json!({ "enum": Exceeded::WORDS })),
         },
         "required": ["starts", "within"],
         "additionalProperties": false,

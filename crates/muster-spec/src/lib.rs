@@ -11,6 +11,7 @@ mod signal;
 mod span;
 mod spec;
 mod state;
+mod words;
 
 pub use exit::*;
 pub use name::*;

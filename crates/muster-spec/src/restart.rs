@@ -211,15 +211,3 @@ impl RestartPolicy {
         }
     }
 }
-
-impl RestartWhen {
-    /// Its word in the configuration.
-    pub const fn name(self) -> &'static str {
-        match self {
-            RestartWhen::Never => "no",
-            RestartWhen::OnFailure => "on-failure",
-            RestartWhen::Always => "always",
-            RestartWhen::UnlessStopped => "unless-stopped",
-        }
-    }
-}

@@ -8,9 +8,8 @@ use std::time::Duration;
 use muster_config::{mask_text, mask_words};
 use muster_core::Instance;
 use muster_spec::{
-    CheckSpec, ControlSpec, DaemonSpec, Essential, Exceeded, Forget, Growth, InstanceSpec, Jitter, Kind, Limit,
-    LineFormat, LogFormat, LogLevel, OnFailure, OutputSpec, Overflow, Preset, ProbeKind, ProbeSpec, ProcessSpec,
-    ReadySpec, Reset, RestartPolicy, RestartWhen, Sink, StartFailures, Stdin, StopScope, Target, UserSpec,
+    CheckSpec, ControlSpec, DaemonSpec, Essential, Growth, InstanceSpec, Jitter, Limit, OutputSpec, Preset, ProbeSpec,
+    ProcessSpec, ProgramSpec, ReadySpec, Reset, RestartPolicy, Sink, Target, UserSpec,
 };
 use serde_json::{Map, Value, json};
 
@@ -19,7 +18,24 @@ use crate::secrets::Reader;
 
 /// Everything that is configured for this instance, as this reader may see it.
 pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) -> Value {
-    let program = instance.program();
+    // Without `..`: a new key does not compile before it is shown.
+    let program: &ProgramSpec = instance.program();
+    let ProgramSpec {
+        kind,
+        autostart,
+        restart,
+        startsecs,
+        exit_codes,
+        depends_on,
+        restart_with,
+        priority,
+        essential,
+        stop,
+        reload_signal,
+        instances,
+        name: _,
+        groups: _,
+    } = program;
     let known = [&in_force.disguises, &in_force.earlier];
     let disguise = known.iter().flat_map(|all| &all.instances).find(|disguise| disguise.real == *instance.spec());
     let spec = disguise.map_or(&**instance.spec(), |disguise| &disguise.shown);
@@ -27,34 +43,34 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
     let mut keys = Map::new();
     let mut put = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
     put("command", json!(process.command));
-    put("type", json!(if program.kind == Kind::Oneshot { "oneshot" } else { "service" }));
-    put("autostart", json!(program.autostart));
-    put("restart", json!(restart(program.restart.when)));
-    put("startretries", startretries(program.restart.limit));
-    put("startretries_forget", json!(if program.restart.forget == Forget::Never { "never" } else { "with-delay" }));
-    put("start_failures", json!(start_failures(program.restart.start_failures)));
-    put("restart_limit", restart_limit(program.restart.limit));
-    put("startsecs", seconds(program.startsecs));
-    put("exitcodes", json!(program.exit_codes));
-    put("backoff", backoff(&program.restart));
-    let depends_on = program.depends_on.iter().map(|on| (on.program.clone(), json!(on.condition.name())));
+    put("type", json!(kind.name()));
+    put("autostart", json!(autostart));
+    put("restart", json!(restart.when.name()));
+    put("startretries", startretries(restart.limit));
+    put("startretries_forget", json!(restart.forget.name()));
+    put("start_failures", json!(restart.start_failures.name()));
+    put("restart_limit", restart_limit(restart.limit));
+    put("startsecs", seconds(*startsecs));
+    put("exitcodes", json!(exit_codes));
+    put("backoff", backoff(restart));
+    let depends_on = depends_on.iter().map(|on| (on.program.clone(), json!(on.condition.name())));
     put("depends_on", Value::Object(depends_on.collect()));
-    put("restart_with", json!(program.restart_with));
-    put("priority", json!(program.priority));
-    put("numprocs", json!(program.instances.len()));
+    put("restart_with", json!(restart_with));
+    put("priority", json!(priority));
+    put("numprocs", json!(instances.len()));
     put(
         "essential",
-        match program.essential {
+        match essential {
             Essential::No => json!(false),
             Essential::Yes => json!(true),
             Essential::OnFailure => json!("on-failure"),
         },
     );
-    put("stopsignal", program.stop.steps.iter().map(|step| step.signal.to_string()).collect());
-    put("stopwaitsecs", program.stop.steps.iter().map(|step| seconds(step.patience)).collect());
-    put("stop_scope", json!(if program.stop.scope == StopScope::Group { "group" } else { "main" }));
-    put("leftover_wait", seconds(program.stop.leftover_wait));
-    put("reloadsignal", json!(program.reload_signal.map(|signal| signal.to_string())));
+    put("stopsignal", stop.steps.iter().map(|step| step.signal.to_string()).collect());
+    put("stopwaitsecs", stop.steps.iter().map(|step| seconds(step.patience)).collect());
+    put("stop_scope", json!(stop.scope.name()));
+    put("leftover_wait", seconds(stop.leftover_wait));
+    put("reloadsignal", json!(reload_signal.map(|signal| signal.to_string())));
     put_process(&mut keys, process);
     put_checks(&mut keys, spec);
     keys.insert("logs".to_owned(), logs(output));
@@ -94,22 +110,35 @@ pub(crate) fn daemon(in_force: &InForce, reader: Reader) -> Value {
 }
 
 fn daemon_keys(daemon: &DaemonSpec) -> Value {
+    let DaemonSpec {
+        log_level,
+        log_format,
+        log_file,
+        log_rotation,
+        shutdown_timeout,
+        exit_when_done,
+        pidfile,
+        umask,
+        directory,
+        watch,
+        syslog,
+    } = daemon;
     json!({
-        "loglevel": level(daemon.log_level),
-        "logformat": if daemon.log_format == LogFormat::Json { "json" } else { "text" },
-        "logfile": daemon.log_file.as_ref().map_or(json!("-"), |path| json!(path)),
-        "logfile_max_size": daemon.log_rotation.max_size,
-        "logfile_max_files": daemon.log_rotation.max_files,
-        "logfile_compress": daemon.log_rotation.compress,
-        "shutdown_timeout": seconds(daemon.shutdown_timeout),
-        "exit_when_done": daemon.exit_when_done,
-        "pidfile": daemon.pidfile,
-        "umask": format!("{:03o}", daemon.umask),
-        "directory": daemon.directory,
-        "watch": daemon.watch,
-        "syslog": daemon.syslog.address.to_string(),
-        "syslog_format": daemon.syslog.format().name(),
-        "syslog_facility": daemon.syslog.facility.name(),
+        "loglevel": log_level.name(),
+        "logformat": log_format.name(),
+        "logfile": log_file.as_ref().map_or(json!("-"), |path| json!(path)),
+        "logfile_max_size": log_rotation.max_size,
+        "logfile_max_files": log_rotation.max_files,
+        "logfile_compress": log_rotation.compress,
+        "shutdown_timeout": seconds(*shutdown_timeout),
+        "exit_when_done": exit_when_done,
+        "pidfile": pidfile,
+        "umask": format!("{:03o}", umask),
+        "directory": directory,
+        "watch": watch,
+        "syslog": syslog.address.to_string(),
+        "syslog_format": syslog.format().name(),
+        "syslog_facility": syslog.facility.name(),
     })
 }
 
@@ -120,23 +149,14 @@ pub(crate) fn control(in_force: &InForce, reader: Reader) -> Value {
 }
 
 fn control_keys(control: &ControlSpec) -> Value {
+    let ControlSpec { socket, mode, owner, allow_users, readonly_users } = control;
     json!({
-        "socket": control.socket,
-        "mode": format!("{:04o}", control.mode),
-        "owner": control.owner.as_ref().map(user),
-        "allow_users": control.allow_users,
-        "readonly_users": control.readonly_users,
+        "socket": socket,
+        "mode": format!("{:04o}", mode),
+        "owner": owner.as_ref().map(user),
+        "allow_users": allow_users,
+        "readonly_users": readonly_users,
     })
-}
-
-fn level(level: LogLevel) -> &'static str {
-    match level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "warn",
-        LogLevel::Info => "info",
-        LogLevel::Debug => "debug",
-        LogLevel::Trace => "trace",
-    }
 }
 
 fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
@@ -147,7 +167,7 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("umask", json!(process.umask.map(|umask| format!("{umask:03o}"))));
     put("nice", json!(process.nice));
     put("oom_score_adj", json!(process.oom_score_adj));
-    put("stdin", json!(if process.stdin == Stdin::Pipe { "pipe" } else { "none" }));
+    put("stdin", json!(process.stdin.name()));
     put("clean_environment", json!(process.clean_environment));
     let hidden = process.environment.iter().map(|(name, _)| (name.clone(), json!("***")));
     put("environment", Value::Object(hidden.collect()));
@@ -192,38 +212,14 @@ fn check(spec: &CheckSpec) -> Map<String, Value> {
 fn probe(spec: &ProbeSpec) -> Value {
     let mut keys = check(&spec.check);
     let mut put = |key: &str, value: Value| drop(keys.insert(key.to_owned(), value));
-    put(
-        "kind",
-        json!(match spec.kind {
-            ProbeKind::Liveness => "liveness",
-            ProbeKind::Readiness => "readiness",
-            ProbeKind::Startup => "startup",
-        }),
-    );
+    put("kind", json!(spec.kind.name()));
     put("period", seconds(spec.period));
     put("timeout", seconds(spec.timeout));
     put("initial_delay", seconds(spec.initial_delay));
     put("success_threshold", json!(spec.success_threshold));
     put("failure_threshold", json!(spec.failure_threshold));
-    put(
-        "on_failure",
-        json!(match spec.on_failure {
-            OnFailure::Restart => "restart",
-            OnFailure::Stop => "stop",
-            OnFailure::Shutdown => "shutdown",
-            OnFailure::None => "none",
-        }),
-    );
+    put("on_failure", json!(spec.on_failure.name()));
     Value::Object(keys)
-}
-
-fn restart(when: RestartWhen) -> &'static str {
-    match when {
-        RestartWhen::Never => "no",
-        RestartWhen::OnFailure => "on-failure",
-        RestartWhen::Always => "always",
-        RestartWhen::UnlessStopped => "unless-stopped",
-    }
 }
 
 fn startretries(limit: Limit) -> Value {
@@ -239,17 +235,9 @@ fn restart_limit(limit: Limit) -> Value {
         Limit::Rate { starts, within, judged: _, then } => json!({
             "starts": starts,
             "within": seconds(within),
-            "then": if then == Exceeded::WaitOut { "wait" } else { "fatal" },
+            "then": then.name(),
         }),
         Limit::Unlimited | Limit::Retries(_) => Value::Null,
-    }
-}
-
-fn start_failures(rule: StartFailures) -> &'static str {
-    match rule {
-        StartFailures::Policy => "policy",
-        StartFailures::Retry => "retry",
-        StartFailures::Final => "final",
     }
 }
 
@@ -299,11 +287,7 @@ fn logs(output: &OutputSpec) -> Value {
     json!({
         "stdout": target(&output.stdout),
         "stderr": output.stderr.as_ref().map_or(json!("stdout"), target),
-        "format": match output.format {
-            LineFormat::Text => "text",
-            LineFormat::Json => "json",
-            LineFormat::Raw => "raw",
-        },
+        "format": output.format.name(),
         "timestamps": output.timestamps,
         "max_size": output.rotation.max_size,
         "max_files": output.rotation.max_files,
@@ -312,10 +296,7 @@ fn logs(output: &OutputSpec) -> Value {
         "owner": output.file_owner.as_ref().map(user),
         "buffer_size": output.buffer_size,
         "memory": muster_logs::remembered(output),
-        "overflow": match output.overflow {
-            Overflow::Drop => "drop",
-            Overflow::Block => "block",
-        },
+        "overflow": output.overflow.name(),
         "rate_limit": output.rate_limit.map(|limit| format!("{}/{}", limit.lines, rate_unit(limit.per))),
     })
 }

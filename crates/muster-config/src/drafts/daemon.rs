@@ -39,14 +39,6 @@ impl Default for DaemonDraft {
     }
 }
 
-const LEVELS: [(&str, LogLevel); 5] = [
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
-];
-
 /// supervisord's levels that are called otherwise.
 const FOREIGN_LEVELS: [(&str, &str); 4] =
     [("warning", "warn"), ("critical", "error"), ("blather", "trace"), ("notice", "info")];
@@ -55,7 +47,7 @@ impl DaemonDraft {
     pub(crate) fn loglevel(&mut self, field: &Field<'_>) {
         let Some(text) = field.text() else { return };
         let word = text.text.to_ascii_lowercase();
-        if let Some(&(_, level)) = LEVELS.iter().find(|(name, _)| *name == word) {
+        if let Some(&(_, level)) = LogLevel::ALL.iter().find(|(name, _)| *name == word) {
             self.spec.log_level = level;
         } else if let Some((_, ours)) = FOREIGN_LEVELS.iter().find(|(name, _)| *name == word) {
             field.expected_with_hint("error, warn, info, debug or trace", format!("loglevel = {ours:?}"));
@@ -65,12 +57,12 @@ impl DaemonDraft {
                 "one level for everything: error, warn, info, debug or trace",
             );
         } else {
-            field.choice(&LEVELS);
+            field.choice(&LogLevel::ALL);
         }
     }
 
     pub(crate) fn logformat(&mut self, field: &Field<'_>) {
-        if let Some(format) = field.choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]) {
+        if let Some(format) = field.choice(&LogFormat::ALL) {
             self.spec.log_format = format;
         }
     }

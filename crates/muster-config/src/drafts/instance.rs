@@ -144,7 +144,7 @@ impl Parts {
     }
 
     pub(crate) fn stdin(&mut self, field: &Field<'_>) {
-        if let Some(stdin) = field.choice(&[("none", Stdin::Nothing), ("pipe", Stdin::Pipe)]) {
+        if let Some(stdin) = field.choice(&Stdin::ALL) {
             self.stdin = stdin;
         }
     }

@@ -72,8 +72,7 @@ impl OutputDraft {
     }
 
     pub(crate) fn format(&mut self, field: &Field<'_>) {
-        let formats = [("text", LineFormat::Text), ("json", LineFormat::Json), ("raw", LineFormat::Raw)];
-        if let Some(format) = field.choice(&formats) {
+        if let Some(format) = field.choice(&LineFormat::ALL) {
             self.spec.format = format;
         }
     }
@@ -135,7 +134,7 @@ impl OutputDraft {
     }
 
     pub(crate) fn overflow(&mut self, field: &Field<'_>) {
-        if let Some(overflow) = field.choice(&[("drop", Overflow::Drop), ("block", Overflow::Block)]) {
+        if let Some(overflow) = field.choice(&Overflow::ALL) {
             self.spec.overflow = overflow;
         }
     }

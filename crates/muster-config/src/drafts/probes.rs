@@ -31,15 +31,6 @@ pub(crate) struct ProbeDraft {
 const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 
-const KINDS: [(&str, ProbeKind); 3] =
-    [("liveness", ProbeKind::Liveness), ("readiness", ProbeKind::Readiness), ("startup", ProbeKind::Startup)];
-const ON_FAILURE: [(&str, OnFailure); 4] = [
-    ("restart", OnFailure::Restart),
-    ("stop", OnFailure::Stop),
-    ("shutdown", OnFailure::Shutdown),
-    ("none", OnFailure::None),
-];
-
 /// Reads the probes of a program over those already there.
 pub(crate) fn read_probes(field: &Field<'_>, probes: &mut Vec<ProbeDraft>) {
     let DeValue::Table(entries) = field.value.get_ref() else {
@@ -112,7 +103,7 @@ impl ProbeDraft {
             report.add(finding.hint("one of http = \"http://…\", tcp = \"host:port\", exec = [\"…\"]"));
         }
         if let Some((count @ 2.., place)) = self.success_threshold.filter(|_| self.kind != ProbeKind::Readiness) {
-            let kind = name_of(&KINDS, self.kind);
+            let kind = name_of(&ProbeKind::ALL, self.kind);
             let message =
                 format_args!("{path}.success_threshold must be 1 for a {kind} probe, as in Kubernetes: {count}");
             let finding = owner.finding(Severity::Error, place, message);
@@ -122,7 +113,7 @@ impl ProbeDraft {
             && self.kind == ProbeKind::Readiness
             && action != OnFailure::None
         {
-            let action = name_of(&ON_FAILURE, action);
+            let action = name_of(&OnFailure::ALL, action);
             let message = format_args!("{path}.on_failure: a readiness probe never does this: {action:?}");
             let finding = owner.finding(Severity::Error, place, message);
             report.add(finding.hint("kind = \"liveness\" does; without on_failure it only says \"not ready\""));
@@ -161,7 +152,7 @@ impl ProbeDraft {
     }
 
     pub(crate) fn kind(&mut self, field: &Field<'_>) {
-        if let Some(kind) = field.choice(&KINDS) {
+        if let Some(kind) = field.choice(&ProbeKind::ALL) {
             self.kind = kind;
         }
     }
@@ -187,7 +178,7 @@ impl ProbeDraft {
     }
 
     pub(crate) fn on_failure(&mut self, field: &Field<'_>) {
-        self.on_failure = field.choice(&ON_FAILURE).map(|action| (action, field.place())).or(self.on_failure);
+        self.on_failure = field.choice(&OnFailure::ALL).map(|action| (action, field.place())).or(self.on_failure);
     }
 }
 

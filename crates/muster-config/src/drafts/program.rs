@@ -90,13 +90,6 @@ impl Default for Rules {
     }
 }
 
-const POLICIES: [(&str, RestartWhen); 4] = [
-    ("no", RestartWhen::Never),
-    ("on-failure", RestartWhen::OnFailure),
-    ("always", RestartWhen::Always),
-    ("unless-stopped", RestartWhen::UnlessStopped),
-];
-
 /// More instances of one program than this are a typing error.
 const MOST_INSTANCES: i64 = 1000;
 
@@ -194,7 +187,7 @@ impl Rules {
     }
 
     pub(crate) fn kind(&mut self, field: &Field<'_>) {
-        if let Some(kind) = field.choice(&[("service", Kind::Service), ("oneshot", Kind::Oneshot)]) {
+        if let Some(kind) = field.choice(&Kind::ALL) {
             self.kind = kind;
         }
     }
@@ -217,7 +210,7 @@ impl Rules {
             Some((word, retries)) => (word, Some(retries)),
             None => (text.text.as_ref(), None),
         };
-        let policy = POLICIES.iter().find(|(name, _)| *name == word).map(|&(_, when)| when);
+        let policy = RestartWhen::ALL.iter().find(|(name, _)| *name == word).map(|&(_, when)| when);
         let counts = matches!(policy, Some(RestartWhen::OnFailure | RestartWhen::Always));
         let limit = retries.map(|retries| retries.parse::<u32>().ok().filter(|_| counts));
         match (policy, limit) {
@@ -325,7 +318,7 @@ impl Rules {
                     starts = child.integer(1..=i64::from(u32::MAX)).and_then(|starts| u32::try_from(starts).ok())
                 }
                 "within" => within = child.duration(),
-                "then" => then = child.choice(&[("fatal", Exceeded::Fatal), ("wait", Exceeded::WaitOut)]),
+                "then" => then = child.choice(&Exceeded::ALL),
                 _ => child.error_with_hint("is not a key of restart_limit", "it has starts, within and then"),
             }
         }
@@ -339,14 +332,11 @@ impl Rules {
     }
 
     pub(crate) fn startretries_forget(&mut self, field: &Field<'_>) {
-        let words = [("with-delay", Forget::WithDelay), ("never", Forget::Never)];
-        self.forget = field.choice(&words).or(self.forget);
+        self.forget = field.choice(&Forget::ALL).or(self.forget);
     }
 
     pub(crate) fn start_failures(&mut self, field: &Field<'_>) {
-        let words =
-            [("policy", StartFailures::Policy), ("retry", StartFailures::Retry), ("final", StartFailures::Final)];
-        self.start_failures = field.choice(&words).or(self.start_failures);
+        self.start_failures = field.choice(&StartFailures::ALL).or(self.start_failures);
     }
 
     pub(crate) fn stopsignal(&mut self, field: &Field<'_>) {
@@ -369,7 +359,7 @@ impl Rules {
     }
 
     pub(crate) fn stop_scope(&mut self, field: &Field<'_>) {
-        if let Some(scope) = field.choice(&[("main", StopScope::Main), ("group", StopScope::Group)]) {
+        if let Some(scope) = field.choice(&StopScope::ALL) {
             self.scope = scope;
         }
     }
@@ -409,7 +399,7 @@ fn no_policy(field: &Field<'_>, text: &Text<'_>) {
         "unexpected" | "on_failure" | "onfailure" | "failure" | "on-abnormal" => "restart = \"on-failure\"",
         "unless_stopped" => "restart = \"unless-stopped\"",
         word if word.contains(':') => "\"on-failure:5\" and \"always:5\" take a number of retries",
-        word => match nearest(word, POLICIES.iter().map(|&(name, _)| name)) {
+        word => match nearest(word, RestartWhen::ALL.iter().map(|&(name, _)| name)) {
             Some("no") => "restart = \"no\"",
             Some("always") => "restart = \"always\"",
             Some("unless-stopped") => "restart = \"unless-stopped\"",

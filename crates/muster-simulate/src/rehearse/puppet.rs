@@ -232,12 +232,7 @@ impl Words<'_> {
 /// The answer to a probe of this kind: 0 is well.
 pub(super) fn ask(directory: &Path, name: &str, kind: &str) -> u8 {
     let wardrobe = Wardrobe::of(directory, name);
-    let kind = match kind {
-        "liveness" => Some(ProbeKind::Liveness),
-        "readiness" => Some(ProbeKind::Readiness),
-        "startup" => Some(ProbeKind::Startup),
-        _ => None,
-    };
+    let kind = ProbeKind::ALL.iter().find(|(word, _)| *word == kind).map(|(_, kind)| *kind);
     // The run has been executed, or there would be no probe; it may not have come so far as to say so.
     for _ in 0..500 {
         match wardrobe.begun() {

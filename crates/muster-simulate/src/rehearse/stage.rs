@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use muster_spec::{
-    CheckSpec, InstanceSpec, LogFormat, LogLevel, OutputSpec, ProbeKind, ProbeSpec, ProcessSpec, ProgramSpec,
-    ReadySpec, Resource, Rlimit, Signal, Spec, Target,
+    CheckSpec, InstanceSpec, LogFormat, LogLevel, OutputSpec, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, Resource,
+    Rlimit, Signal, Spec, Target,
 };
 
 use super::puppet::Wardrobe;
@@ -60,14 +60,7 @@ fn played(instance: &InstanceSpec, directory: &Path) -> InstanceSpec {
         probes: instance
             .probes
             .iter()
-            .map(|probe| {
-                let kind = match probe.kind {
-                    ProbeKind::Liveness => "liveness",
-                    ProbeKind::Readiness => "readiness",
-                    ProbeKind::Startup => "startup",
-                };
-                ProbeSpec { check: asked(instance, directory, kind), ..probe.clone() }
-            })
+            .map(|probe| ProbeSpec { check: asked(instance, directory, probe.kind.name()), ..probe.clone() })
             .collect(),
         ..instance.clone()
     }

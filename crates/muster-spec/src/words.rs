@@ -1,0 +1,39 @@
+//! Words of the configuration: each enum that is written as one word has its list here, once.
+
+use crate::restart::{Exceeded, Forget, RestartWhen, StartFailures};
+use crate::spec::{Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, ProbeKind, Stdin, StopScope};
+
+macro_rules! words {
+    ($($kind:ident { $($word:literal => $variant:ident),+ $(,)? })+) => {
+        $(impl $kind {
+            /// The words, in the order in which messages list them.
+            pub const WORDS: [&'static str; [$($word),+].len()] = [$($word),+];
+
+            /// Each word with what it means.
+            pub const ALL: [(&'static str, $kind); [$($word),+].len()] = [$(($word, $kind::$variant)),+];
+
+            /// Its word in the configuration.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($kind::$variant => $word),+
+                }
+            }
+        })+
+    };
+}
+
+words! {
+    RestartWhen { "no" => Never, "on-failure" => OnFailure, "always" => Always, "unless-stopped" => UnlessStopped }
+    Forget { "with-delay" => WithDelay, "never" => Never }
+    StartFailures { "policy" => Policy, "retry" => Retry, "final" => Final }
+    Exceeded { "fatal" => Fatal, "wait" => WaitOut }
+    Kind { "service" => Service, "oneshot" => Oneshot }
+    StopScope { "main" => Main, "group" => Group }
+    Stdin { "none" => Nothing, "pipe" => Pipe }
+    ProbeKind { "liveness" => Liveness, "readiness" => Readiness, "startup" => Startup }
+    OnFailure { "restart" => Restart, "stop" => Stop, "shutdown" => Shutdown, "none" => None }
+    LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace }
+    LogFormat { "text" => Text, "json" => Json }
+    LineFormat { "text" => Text, "json" => Json, "raw" => Raw }
+    Overflow { "drop" => Drop, "block" => Block }
+}
