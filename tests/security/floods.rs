@@ -124,6 +124,27 @@ fn no_flood_keeps_the_loop_from_its_signals() {
     the_loop_hears_signals_beside("real-time signals", &many(2, "signals", signals), nothing);
 }
 
+/// Two hundred programs that end at once once kept orders, news of starts and deadlines waiting for 9 to 45 s.
+#[test]
+fn no_flood_of_ends_keeps_orders_and_deadlines_waiting() {
+    let flood = many(
+        200,
+        "ends",
+        "command = \"true\"\nstartsecs = 0\nstartretries = \"unlimited\"\nbackoff = { delay = \"0s\" }\nrestart = \"always\"",
+    );
+    let deaf = "[program.deaf]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 0.1; done\"]\nstartsecs = 0\n\
+                stopwaitsecs = 1\nautostart = false\n";
+    let daemon = Setting::supervising(deaf.to_owned() + &flood).start();
+    for verb in ["start", "stop"] {
+        let began = std::time::Instant::now();
+        let answer = daemon.client.request("POST", &format!("/v1/programs/deaf/{verb}?wait=30"), "");
+        let took = began.elapsed();
+        assert_eq!(answer.status, 200, "{verb}: {answer:?}");
+        eprintln!("{verb} took {took:?}");
+        assert!(took < Duration::from_secs(6), "{verb} took {took:?}");
+    }
+}
+
 #[test]
 fn orders_without_end_do_not_keep_the_loop_from_its_signals() {
     let programs = many(50, "web", "command = \"sleep 1000\"\nstartsecs = 0\nautostart = false");

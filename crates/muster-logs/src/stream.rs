@@ -267,9 +267,9 @@ impl Stream {
         self.take_held()
     }
 
-    /// Whether something that it wrote is about to be read.
+    /// Whether something that it wrote is still to be read, now or when there is room for it: that is no silence.
     pub(super) fn has_more(&self) -> bool {
-        !self.is_parked && muster_sys::fd::readable(self.pipe.as_fd()).is_ok_and(|count| count > 0)
+        muster_sys::fd::readable(self.pipe.as_fd()).is_ok_and(|count| count > 0)
     }
 
     /// Everything that was read goes out, the beginning of a line, too. More may come. Returns what goes to files.

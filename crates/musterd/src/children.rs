@@ -395,9 +395,9 @@ impl Children {
         outcome.err()
     }
 
-    /// Which of these runs have no process left. They are forgotten.
-    pub(crate) fn take_gone(&mut self, runs: &[RunId]) -> Vec<RunId> {
-        let mut gone = self.trees.gone_by(runs, Some(Instant::now() + LOOKING));
+    /// Which of these runs have no process left. They are forgotten. `None` where that took too long: it is to be asked again.
+    pub(crate) fn take_gone(&mut self, runs: &[RunId]) -> Option<Vec<RunId>> {
+        let mut gone = self.trees.gone_by(runs, Some(Instant::now() + LOOKING))?;
         gone.retain(|&run| !self.has_lost(run));
         for &run in &gone {
             self.unwatch_lost(run);
@@ -406,7 +406,7 @@ impl Children {
             self.commands.forget(run);
             self.refused.forget(run);
         }
-        gone
+        Some(gone)
     }
 
     /// Whether the main process of a run has not been reaped.

@@ -205,24 +205,36 @@ impl EventLoop {
     /// the others has its turn, as far as the core may be told.
     fn ask_everybody(&mut self) {
         self.turns += 1;
-        if self.has_effects {
-            return;
-        }
-        if let Ok(order) = self.orders.try_recv() {
+        // While effects are left, nothing may be told the core; what is queued for it does no harm.
+        if !self.has_effects
+            && let Ok(order) = self.orders.try_recv()
+        {
             self.handle_order(order);
         }
-        if self.turns < TURNS_OF_SOME || self.inputs.len() >= MOST_WAITING {
+        if self.turns < TURNS_OF_SOME {
             return;
         }
         self.turns = 0;
+        if self.inputs.len() < MOST_WAITING {
+            self.ask_programs();
+        }
+        if !self.has_effects && self.next_deadline().is_some_and(|at| at <= Instant::now()) {
+            self.handle_deadline();
+        }
+        if !self.deferred.is_empty() {
+            let delivered = *self.drained.borrow_and_update();
+            self.send_deferred(delivered);
+        }
+    }
+
+    /// Takes in what new processes, probes and programs tell.
+    fn ask_programs(&mut self) {
         let mut tokens = Vec::new();
         // If one of these cannot be asked, the loop is told that when it waits.
         if self.statuses.get_ref().ready(&mut tokens).is_ok() {
             let known = self.shared.children.borrow_mut().take_outcomes(&tokens);
-            self.inputs.extend(known);
-        }
-        if self.next_deadline().is_some_and(|at| at <= Instant::now()) {
-            self.handle_deadline();
+            // Before what else is waiting: a program that runs is RUNNING, whatever others do meanwhile.
+            known.into_iter().rev().for_each(|input| self.inputs.push_front(input));
         }
         if let Ok(finished) = self.results.try_recv() {
             self.handle_results(finished);

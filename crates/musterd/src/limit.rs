@@ -158,8 +158,6 @@ impl Runs {
 #[derive(Debug, Default)]
 struct Of {
     runs: Runs,
-    /// How often SIGKILL has not ended its run.
-    stuck: u32,
     notices: Vec<(Notice, Limiter)>,
 }
 
@@ -203,19 +201,6 @@ impl Limits {
             limits.insert(name.to_owned(), Of::default());
         }
         act(limits.get_mut(name).expect("it was put there a moment ago"))
-    }
-
-    /// SIGKILL has not ended a run. That is said ever more seldom: nobody learns anything new from it.
-    fn pass_stuck(&self, name: &str) -> Option<u64> {
-        self.of(name, |of| {
-            of.stuck = of.stuck.saturating_add(1);
-            of.stuck.is_power_of_two().then_some(0)
-        })
-    }
-
-    /// A run that was being stopped has ended.
-    fn end_stuck(&self, name: &str) {
-        self.of(name, |of| of.stuck = 0);
     }
 
     /// Forgets the instances that are gone.

@@ -170,12 +170,14 @@ impl Trees {
         Some(usage.into_iter().collect())
     }
 
-    /// How many living processes that may be signalled these runs have, and the names and pids of the first `most` of each, one answer for each run
-    /// that has any. One look for all of them.
-    pub fn names(&mut self, runs: &[RunId], most: usize) -> Vec<(RunId, Names)> {
-        let members = self.find(Whom::Runs(runs));
+    /// How many living processes that may be signalled these runs have, and the names and pids of the first `most` of each, one
+    /// answer for each run that has any. One look for all of them, which ends then: there may be more.
+    pub fn names(&mut self, runs: &[RunId], most: usize, until: Instant) -> Vec<(RunId, Names)> {
+        self.look_until(Some(until));
+        let mut walk = self.walk_to(Whom::Runs(runs));
+        walk.go_on(&mut self.proc, Some(until));
         let mut names: BTreeMap<RunId, Names> = BTreeMap::new();
-        for member in members.into_iter().filter(|member| member.stat.is_alive()) {
+        for member in walk.members.into_iter().filter(|member| member.stat.is_alive()) {
             let Some(run) = member.run else { continue };
             let of_run = names.entry(run).or_default();
             if !may_signal(Pid(member.stat.pid)) {

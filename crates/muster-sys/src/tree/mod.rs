@@ -243,15 +243,15 @@ impl Trees {
     /// Which of these runs have no process left. One read for all of them, so ask once for all that ended in the same
     /// wake-up, after everything was reaped. A run that was never begun, or is forgotten, has none.
     pub fn gone(&mut self, ended: &[RunId]) -> Vec<RunId> {
-        self.gone_by(ended, None)
+        self.gone_by(ended, None).unwrap_or_default()
     }
 
-    /// The same, looking until then: where orphans have come of which it is not yet known whose they are, none.
-    pub fn gone_by(&mut self, ended: &[RunId], until: Option<Instant>) -> Vec<RunId> {
-        if ended.is_empty() || !self.look_until(until) {
-            return Vec::new();
+    /// The same, looking until then; `None` where orphans have come of which it is not yet known whose they are: ask again.
+    pub fn gone_by(&mut self, ended: &[RunId], until: Option<Instant>) -> Option<Vec<RunId>> {
+        if !ended.is_empty() && !self.look_until(until) {
+            return None;
         }
-        ended.iter().copied().filter(|&run| self.is_gone(run)).collect()
+        Some(ended.iter().copied().filter(|&run| self.is_gone(run)).collect())
     }
 
     /// Finds out whose the orphans are that have come since the last look. Cheap, and worth it whenever an orphan was

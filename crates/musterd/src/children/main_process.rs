@@ -110,6 +110,10 @@ impl Children {
         if let Some(suppressed) = self.limits.pass(program, Notice::MainLost).map(unless_none) {
             warn!(%program, %run, %pid, suppressed, "its main process is no longer its own, what is left of the run is stopped");
         }
+        if let Some(spawning) = &child.spawning {
+            self.unwatch(spawning);
+        }
+        self.logs.drain(vec![run]);
         self.notify.close(run);
         self.runs.retain(|_, of| *of != run);
         if let Some(descriptor) = main.held.descriptor() {

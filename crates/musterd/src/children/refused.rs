@@ -5,12 +5,16 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::time::{Duration, Instant};
 
 use muster_core::{leftover::LeftBehind, leftover::MOST_NAMED};
 use muster_spec::{RunId, Signal};
 use muster_sys::tree::{Names, Refused};
 
 use super::Children;
+
+/// How long it is looked at a time who they are.
+const NAMING: Duration = Duration::from_millis(5);
 
 /// The runs of which it is known, and those of them that are still to be told.
 #[derive(Debug, Default)]
@@ -42,8 +46,12 @@ impl Children {
         if new.is_empty() {
             return;
         }
-        let found: Vec<(RunId, Refused)> =
-            self.trees.names(&new, 0).into_iter().filter_map(|(run, names)| Some((run, names.refused?))).collect();
+        let found: Vec<(RunId, Refused)> = self
+            .trees
+            .names(&new, 0, Instant::now() + NAMING)
+            .into_iter()
+            .filter_map(|(run, names)| Some((run, names.refused?)))
+            .collect();
         if let Some(error) = error.filter(|_| found.is_empty()) {
             // Whatever keeps us from it, it will do so each time.
             self.refused.known.extend(&new);
@@ -59,7 +67,7 @@ impl Children {
             let named = first.into_iter().filter_map(|(name, pid)| Some((name, u32::try_from(pid.0).ok()?)));
             (run, LeftBehind { named: named.collect(), count, ..LeftBehind::default() })
         };
-        let all = self.trees.names(runs, MOST_NAMED).into_iter();
+        let all = self.trees.names(runs, MOST_NAMED, Instant::now() + NAMING).into_iter();
         all.filter(|(_, names)| names.count > 0).map(as_told).collect()
     }
 }

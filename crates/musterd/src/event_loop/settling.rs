@@ -25,10 +25,13 @@ impl EventLoop {
         loop {
             self.has_effects = !self.drain_effects(end);
             if self.has_effects {
+                // Sweeps wait for nobody.
+                self.send_sweeps();
                 return false;
             }
             let is_empty = self.inputs.is_empty() && self.ordered.is_empty();
             if !is_empty && Instant::now() >= end {
+                self.take_gone_trees();
                 self.send_sweeps();
                 return false;
             }
@@ -79,7 +82,9 @@ impl EventLoop {
                 self.reap();
             }
             if Instant::now() >= end {
-                break false;
+                // With the last effect all is done, however late: the sources must have their turn then.
+                self.held = self.shared.supervisor.borrow_mut().poll_effect();
+                break self.held.is_none() && !self.shared.children.borrow().is_sending();
             }
         };
         if !self.to_wake.is_empty() && !self.shared.children.borrow().is_sending() {

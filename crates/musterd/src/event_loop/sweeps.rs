@@ -71,7 +71,11 @@ impl EventLoop {
         }
         let mut children = self.shared.children.borrow_mut();
         let ended: Vec<RunId> = self.sweeps.keys().copied().filter(|&run| !children.has_main(run)).collect();
-        for run in children.take_gone(&ended) {
+        let Some(gone) = children.take_gone(&ended) else {
+            self.kill_again.get_or_insert_with(|| Instant::now() + KILL_ON);
+            return;
+        };
+        for run in gone {
             self.sweeps.remove(&run);
             if is_command(run) {
                 self.probes.command_gone(run);

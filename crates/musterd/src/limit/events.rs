@@ -34,7 +34,7 @@ impl Limits {
             }
             Event::ProbeFailed { instance, .. } => limited(instance, Notice::CheckFailed),
             Event::Waiting { instance, .. } => limited(instance, Notice::Waiting),
-            Event::Stuck { instance, .. } => self.pass_stuck(supervisor.instance(*instance).name()),
+            Event::Stuck { instance, run, .. } => of_run(instance, run),
             Event::Configured { plan } if plan.is_empty() => self.pass(DAEMON, Notice::Unchanged),
             Event::Configured { .. }
             | Event::ShutdownBegan { .. }
@@ -46,9 +46,6 @@ impl Limits {
 
     fn pass_state(&self, instance: &Instance, from: State, to: State) -> Option<u64> {
         let name = instance.name();
-        if from == State::Stopping {
-            self.end_stuck(name);
-        }
         let past = instance.past().next_back();
         let cause = instance.cause().or_else(|| past.and_then(|past| past.cause.as_ref()));
         let is_down = matches!(from, State::Stopped | State::Exited | State::Fatal);
