@@ -103,6 +103,22 @@ fn a_restart_with_an_update_is_one_restart() {
     assert_eq!(runs("web"), 3);
 }
 
+#[test]
+fn a_restart_with_an_update_of_an_unknown_name_changes_nothing_and_of_a_removed_one_says_what_it_did() {
+    let daemon = web_that_says("one", NEW).start();
+    daemon.ctl_well(&["wait", "web", "db", "--for", "running", "--timeout", LONG]);
+    let web = daemon.pid_of("web");
+    let command = "command = \"sleep 1001\"\nstartsecs = 0\n";
+    daemon.rewrite(&Setting::supervising(format!("[program.web]\n{command}{NEW}")));
+    let ended = daemon.ctl(&["restart", "--update", "web", "webb"]);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(4), ""), "{ended:?}");
+    assert!(ended.err.contains("\"webb\""), "{ended:?}");
+    assert_eq!(daemon.pid_of("web"), web, "nothing was done");
+    let ended = daemon.ctl(&["restart", "--update", "db"]);
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    assert!(ended.out.contains("db: removed\n") && ended.out.contains("web: restarted\n"), "{ended:?}");
+}
+
 /// `restart --update` waited for all of its patience where `start` said at once that it would be in vain.
 #[test]
 fn every_command_that_waits_in_vain_says_so_at_once() {
@@ -147,4 +163,18 @@ fn a_start_or_restart_says_that_the_files_differ() {
     let ended = daemon.ctl(&["start", "new"]);
     assert_eq!(ended.code, Some(4));
     assert!(ended.err.contains("not active yet; `musterctl update`"), "{}", ended.err);
+}
+
+#[test]
+fn a_command_of_an_image_is_not_a_command_of_musterd_and_an_option_is_no_command() {
+    let said = |words: &[&str]| {
+        let ended = harness::ended(std::process::Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
+        assert_eq!(ended.code, Some(2), "{words:?}: {ended:?}");
+        ended.err
+    };
+    assert!(said(&["bash", "-c", "true"]).contains("docker run --entrypoint bash IMAGE"));
+    for words in [["check", "-x"], ["simulate", "--foo"], ["doctor", "--bad"]] {
+        let err = said(&words);
+        assert!(err.contains(&format!("'{}'", words[1])) && !err.contains("--entrypoint"), "{err}");
+    }
 }

@@ -285,7 +285,7 @@ impl EventLoop {
         let core = self.shared.supervisor.borrow().poll_timeout().and_then(|at| self.shared.clock.instant(at));
         let deferred = self.deferred.front().map(|first| first.until);
         let gap = self.shared.feed.borrow().gap_due();
-        core.into_iter().chain(self.kill_again).chain(deferred).chain(gap).min()
+        core.into_iter().chain(self.kill_again).chain(deferred).chain(gap).chain(self.shared.limits.due()).min()
     }
 
     /// Sends the replies that waited for this drain or an earlier one, and those that have waited long enough.
@@ -318,6 +318,9 @@ impl EventLoop {
         self.send_deferred(delivered);
         let now = self.shared.clock.now();
         self.shared.feed.borrow_mut().tell_gap(now, Instant::now());
+        if self.shared.limits.due().is_some_and(|due| due <= Instant::now()) {
+            log_events::write_lasting(&self.shared);
+        }
         self.shared.supervisor.borrow_mut().handle_deadlines(now, DEADLINES_A_TURN);
     }
 

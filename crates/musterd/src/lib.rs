@@ -118,10 +118,13 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Whether the first argument is probably a program that is to be run, and not a misspelt command.
 fn is_a_command(error: &clap::Error, first: &OsString) -> bool {
-    use clap::error::{ContextKind, ErrorKind};
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
     let is_unknown = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
     let is_misspelt = error.get(ContextKind::SuggestedSubcommand).is_some();
-    is_unknown && !is_misspelt && !first.is_empty() && !first.to_string_lossy().starts_with('-')
+    // And not an option of a command that there is.
+    let meant = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg].into_iter().find_map(|kind| error.get(kind));
+    let is_it = matches!(meant, Some(ContextValue::String(word)) if *word == first.to_string_lossy());
+    is_unknown && is_it && !is_misspelt && !first.is_empty() && !first.to_string_lossy().starts_with('-')
 }
 
 fn supervise(config: &[std::path::PathBuf]) -> u8 {

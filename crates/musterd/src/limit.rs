@@ -8,12 +8,13 @@
 
 pub(crate) mod events;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use muster_spec::RunId;
+use tracing::info;
 
 /// Whose limits those are that belong to no program: signals, connections, orphans.
 pub(crate) const DAEMON: &str = "";
@@ -126,8 +127,10 @@ struct Runs {
     limiter: Limiter,
     /// The last one that is, and how many before it are not.
     said: Option<(RunId, u64)>,
-    /// The last one that is not.
-    suppressed: Option<RunId>,
+    /// The last one that is not, and when it was first suppressed.
+    suppressed: Option<(RunId, Instant)>,
+    /// Whether it was said that runs are suppressed.
+    is_told: bool,
 }
 
 impl Runs {
@@ -139,7 +142,8 @@ impl Runs {
         if self.limiter.take(LONG_BURST, now) {
             return Some(self.say(run));
         }
-        if self.suppressed.replace(run) != Some(run) {
+        if self.suppressed.is_none_or(|(suppressed, _)| suppressed != run) {
+            self.suppressed = Some((run, now));
             self.limiter.suppressed = self.limiter.suppressed.saturating_add(1);
         }
         None
@@ -148,7 +152,8 @@ impl Runs {
     /// This run is said, whatever the limit is.
     fn say(&mut self, run: RunId) -> u64 {
         let suppressed = std::mem::take(&mut self.limiter.suppressed);
-        let before = suppressed.saturating_sub(u64::from(self.suppressed == Some(run)));
+        let is_it = self.suppressed.take_if(|(suppressed, _)| *suppressed == run).is_some();
+        let before = suppressed.saturating_sub(u64::from(is_it));
         self.said = Some((run, before));
         before
     }
@@ -173,7 +178,11 @@ impl Of {
 
 /// The limits of all instances, by their names. Clones are the same limits.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Limits(Rc<RefCell<HashMap<String, Of>>>);
+pub(crate) struct Limits {
+    of: Rc<RefCell<HashMap<String, Of>>>,
+    /// When suppressed runs are looked at: one that lasts is worth saying.
+    look_at: Rc<Cell<Option<Instant>>>,
+}
 
 impl Limits {
     /// The number of notices of this kind that were suppressed since the last one that was said, if this one is to be said.
@@ -183,7 +192,43 @@ impl Limits {
 
     /// The same for something about a run: the number of runs before it that were suppressed.
     pub(crate) fn pass_run(&self, name: &str, run: RunId) -> Option<u64> {
-        self.of(name, |of| of.runs.pass(run, Instant::now()))
+        let now = Instant::now();
+        let (said, is_news) = self.of(name, |of| {
+            let said = of.runs.pass(run, now);
+            (said, said.is_none() && !std::mem::replace(&mut of.runs.is_told, true))
+        });
+        if is_news {
+            info!(program = %name, "starts too often for each run to be logged: one a minute is, until one lasts a minute");
+        }
+        if said.is_none() && self.look_at.get().is_none() {
+            self.look_at.set(Some(now + INTERVAL));
+        }
+        said
+    }
+
+    /// When [`Limits::lasting`] is to be called.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.look_at.get()
+    }
+
+    /// The suppressed runs that have lasted a minute, each with the name of its instance and the number suppressed before it.
+    /// They are said from now on. `running` is the run of an instance that is RUNNING.
+    pub(crate) fn lasting(&self, now: Instant, running: impl Fn(&str) -> Option<RunId>) -> Vec<(String, RunId, u64)> {
+        let (mut lasting, mut next) = (Vec::new(), None::<Instant>);
+        for (name, of) in self.of.borrow_mut().iter_mut() {
+            let Some((run, since)) = of.runs.suppressed else { continue };
+            if running(name) != Some(run) {
+                continue;
+            }
+            if since + INTERVAL <= now {
+                of.runs.is_told = false;
+                lasting.push((name.clone(), run, of.runs.say(run)));
+            } else {
+                next = Some(next.map_or(since + INTERVAL, |next| next.min(since + INTERVAL)));
+            }
+        }
+        self.look_at.set(next);
+        lasting
     }
 
     /// A run that somebody asked for is said, whatever the limit is.
@@ -196,7 +241,7 @@ impl Limits {
     }
 
     fn of<T>(&self, name: &str, act: impl FnOnce(&mut Of) -> T) -> T {
-        let mut limits = self.0.borrow_mut();
+        let mut limits = self.of.borrow_mut();
         if !limits.contains_key(name) {
             limits.insert(name.to_owned(), Of::default());
         }
@@ -205,7 +250,7 @@ impl Limits {
 
     /// Forgets the instances that are gone.
     pub(crate) fn retain(&self, is_there: impl Fn(&str) -> bool) {
-        self.0.borrow_mut().retain(|name, _| name == DAEMON || is_there(name));
+        self.of.borrow_mut().retain(|name, _| name == DAEMON || is_there(name));
     }
 }
 
@@ -234,7 +279,7 @@ mod tests {
         assert_eq!(pass("db", Notice::Error, 61), Some(0), "and so has another program");
         assert_eq!(pass("web", Notice::Error, 1000), Some(1));
         limits.retain(|name| name == "db");
-        assert_eq!(limits.0.borrow().len(), 1);
+        assert_eq!(limits.of.borrow().len(), 1);
     }
 
     #[test]
@@ -272,5 +317,23 @@ mod tests {
                 delay = f64::min(delay * 2.0, most);
             }
         }
+    }
+
+    #[test]
+    fn a_run_that_lasts_after_many_that_were_suppressed_is_said() {
+        let limits = Limits::default();
+        let runs = 40;
+        (1..=runs).for_each(|run| _ = limits.pass_run("web", RunId(run)));
+        let due = limits.due().expect("some were suppressed");
+        let later = Instant::now() + INTERVAL;
+        assert!(due <= later);
+        // One that has been replaced, or does not run, is none.
+        assert_eq!(limits.lasting(Instant::now(), |_| Some(RunId(runs))), []);
+        assert!(limits.due().is_some(), "it may last yet");
+        assert_eq!(limits.lasting(later, |_| Some(RunId(runs - 1))), []);
+        assert_eq!(limits.due(), None);
+        let suppressed = runs - u64::from(LONG_BURST) - 1;
+        assert_eq!(limits.lasting(later, |_| Some(RunId(runs))), [("web".to_owned(), RunId(runs), suppressed)]);
+        assert_eq!(limits.lasting(later, |_| Some(RunId(runs))), [], "once");
     }
 }

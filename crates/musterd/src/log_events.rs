@@ -1,5 +1,7 @@
 //! What the core tells onlookers, as messages for the operator at three in the morning.
 
+use std::time::Instant;
+
 use muster_core::{Event, Health, Instance, PastRun, ShutdownReason};
 use muster_spec::{InstanceId, RunEnd, RunId, State};
 use muster_sys::rights::{Capability, Rights};
@@ -8,6 +10,7 @@ use tracing::{Level, debug, error, info, warn};
 
 use crate::exit_evidence::OutOfMemory;
 use crate::limit::{Notice, unless_none};
+use crate::publish::publish;
 use crate::shared::Shared;
 use crate::view::{self, span};
 
@@ -144,6 +147,22 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
                 );
             }
             write_last_words(shared, reason, *code);
+        }
+    }
+}
+
+/// Programs that are RUNNING after so many short runs that they were no longer logged.
+pub(crate) fn write_lasting(shared: &Shared) {
+    let running = |name: &str| {
+        let supervisor = shared.supervisor.borrow();
+        let instance = supervisor.find(name).filter(|instance| instance.state() == State::Running)?;
+        instance.last_run()
+    };
+    for (name, run, suppressed) in shared.limits.lasting(Instant::now(), running) {
+        info!(program = %name, %run, suppressed, "running, after runs that were not logged");
+        let id = shared.supervisor.borrow().find(&name).map(Instance::id);
+        if let Some(instance) = id {
+            publish(shared, Event::State { instance, from: State::Starting, to: State::Running }, true);
         }
     }
 }

@@ -32,8 +32,14 @@ pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> R
     let live = Live::follow(&session.client, || {})?;
     let all: Vec<Program> = session.client.ask(&Route::Programs { select: None })?.read(&[200])?;
     let before: Runs = all.into_iter().map(|program| (program.name, program.run)).collect();
+    find_all(&request.names, &session.client)?;
     let report: ReloadReport = session.client.ask(&Route::Reload { dry_run: false })?.read(&[200])?;
-    let chosen = logs::instances(&request.names, &session.client)?;
+    let chosen = logs::instances(&request.names, &session.client).inspect_err(|_| {
+        // What was asked for is gone with the reload, and that has happened.
+        if !session.json {
+            update::lines_without(&report, &[]).iter().for_each(|line| session.line(line));
+        }
+    })?;
     if !session.json {
         update::lines_without(&report, &chosen).iter().for_each(|line| session.line(line));
     }
@@ -58,6 +64,22 @@ pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> R
         too_late(&results, patience).map_or(Ok(()), Err)
     };
     print(&ActionReport { results }, ended, session)
+}
+
+/// Fails for a name that chooses nothing, neither now nor in the configuration that is about to be active: then nothing is done.
+fn find_all(names: &[String], client: &Client) -> Result<(), Failure> {
+    let mut planned: Option<ReloadReport> = None;
+    for name in names {
+        let Err(failure) = logs::instances(std::slice::from_ref(name), client) else { continue };
+        let planned = match &mut planned {
+            Some(planned) => planned,
+            none => none.insert(client.ask(&Route::Reload { dry_run: true })?.read(&[200])?),
+        };
+        if !planned.added.iter().any(|added| added == name || is_program_of(name, added)) {
+            return Err(failure);
+        }
+    }
+    Ok(())
 }
 
 fn programs(names: &[String], client: &Client) -> Result<Vec<Program>, Failure> {
