@@ -257,7 +257,8 @@ fn a_run_whose_main_process_is_not_its_own_any_more_stops_without_a_wait() {
         let left = escape(&daemon);
         daemon.terminate();
         assert_eq!(daemon.wait(), End::Code(0));
-        assert_eq!(daemon.log.saying(LOST).len(), 1, "{}", daemon.story());
+        // If it gets its TERM as a process of no program first, it has ended before anybody looks.
+        assert!(daemon.log.saying(LOST).len() <= 1, "{}", daemon.story());
         assert!(!was_killed(&daemon) && !left.iter().any(|&pid| harness::exists(pid)), "{}", daemon.story());
     }
 }
