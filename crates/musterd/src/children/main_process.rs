@@ -103,6 +103,7 @@ impl Children {
 
     /// Gives up a run whose main process lives, but stands for it no longer: its end is not another run's, nor the other way
     /// round. It is still the process that was held as the run's, so it is swept with what is left.
+    /// The caller has what the run wrote delivered, as after any end.
     pub(super) fn lose_main(&mut self, run: RunId, inputs: &mut VecDeque<Input>) {
         let Some(child) = self.children.remove(&run) else { return };
         let Some(main) = child.main else { return };
@@ -113,7 +114,6 @@ impl Children {
         if let Some(spawning) = &child.spawning {
             self.unwatch(spawning);
         }
-        self.logs.drain(vec![run]);
         self.notify.close(run);
         self.runs.retain(|_, of| *of != run);
         if let Some(descriptor) = main.held.descriptor() {

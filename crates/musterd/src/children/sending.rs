@@ -38,7 +38,8 @@ impl Children {
             return;
         }
         if self.has_lost_main(run) {
-            return self.lose_main(run, inputs);
+            self.lose_main(run, inputs);
+            return self.logs.drain(vec![run]);
         }
         if scope == SignalScope::Main && self.trees.wears_tag(run) {
             return self.signal_main_of(run, signal);
