@@ -106,6 +106,7 @@ fn timestamps_are_in_local_time_where_tz_is_set() {
             .env("TZ", zone)
             .start();
         wait_until("the line is there", || String::from_utf8_lossy(&daemon.output()).contains("hello"));
+        wait_until("the log has a line", || daemon.log.text().contains('\n'));
         for text in [String::from_utf8_lossy(&daemon.output()).into_owned(), daemon.log.text()] {
             let stamp = text.split_whitespace().next().unwrap_or_default();
             assert!(stamp.starts_with("20") && stamp.ends_with(ending), "{zone}: {text}");
