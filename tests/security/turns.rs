@@ -11,10 +11,6 @@ use crate::harness::{self, Daemon, Setting, in_time, puppet, wait_until};
 /// What the loop promises is 50 ms. The same work takes the debug build up to five times as long.
 const PROMISED: Duration = Duration::from_millis(if cfg!(debug_assertions) { 250 } else { 50 });
 
-/// Where hundreds of programs are started at once. A single start may wait for as long as that: its process shares the daemon's
-/// memory until it executes its program, and hundreds of others want the processors as well.
-const WITH_STARTS: Duration = Duration::from_millis(500);
-
 fn many(count: usize, lines: &str) -> String {
     format!("[program.many]\nnumprocs = {count}\nstartsecs = 0\n{lines}\n")
 }
@@ -56,17 +52,13 @@ fn running(daemon: &Daemon) -> usize {
 }
 
 fn check(what: &str, setting: impl Fn() -> Setting, play: impl Fn(&Daemon)) {
-    check_within(PROMISED, what, setting, play);
-}
-
-fn check_within(most: Duration, what: &str, setting: impl Fn() -> Setting, play: impl Fn(&Daemon)) {
     in_time(|| {
         let daemon = undisturbed(setting()).start();
         let at_first = longest_turn(&daemon);
         play(&daemon);
         let longest = longest_turn(&daemon);
         println!("{what}: {longest:?} at most without a look ({at_first:?} when it first answered)");
-        if longest < most { Ok(()) } else { Err(format!("{what}: {longest:?}")) }
+        if longest < PROMISED { Ok(()) } else { Err(format!("{what}: {longest:?}")) }
     });
 }
 
@@ -74,9 +66,8 @@ fn check_within(most: Duration, what: &str, setting: impl Fn() -> Setting, play:
 fn many_programs_start_reload_and_stop() {
     let settings = |argument| Setting::supervising(many(500, &format!("command = \"sleep {argument}\"")));
     let all_run = |daemon: &Daemon| wait_until("all run", || running(daemon) == 500);
-    check_within(WITH_STARTS, "start of 500", || settings(100_000), all_run);
-    check_within(
-        WITH_STARTS,
+    check("start of 500", || settings(100_000), all_run);
+    check(
         "reload of 500",
         || settings(100_000),
         |daemon| {
@@ -88,8 +79,7 @@ fn many_programs_start_reload_and_stop() {
             });
         },
     );
-    check_within(
-        WITH_STARTS,
+    check(
         "stop of 500",
         || settings(100_000),
         |daemon| {
@@ -113,8 +103,7 @@ fn many_programs_end_at_once() {
         let waits = |it: &harness::Process| it.descriptors().values().any(|path| path.ends_with("/gate"));
         wait_until("all wait", || daemon.processes().iter().filter(|it| waits(it)).count() == 200);
     };
-    check_within(
-        WITH_STARTS,
+    check(
         "200 end at once",
         || Setting::supervising(many(200, waiting)),
         |daemon| {
@@ -123,8 +112,7 @@ fn many_programs_end_at_once() {
         },
     );
     let again = "command = \"true\"\nstartretries = \"unlimited\"\nbackoff = { delay = \"0s\" }\nrestart = \"always\"";
-    check_within(
-        WITH_STARTS,
+    check(
         "200 that end again and again",
         || Setting::supervising(many(200, again)),
         |daemon| {

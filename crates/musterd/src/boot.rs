@@ -24,6 +24,7 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
+use crate::budget;
 use crate::children::Children;
 use crate::clock::Clock;
 use crate::event_loop::EventLoop;
@@ -67,6 +68,8 @@ pub(crate) fn supervise(spec: Spec, sources: Sources) -> u8 {
 fn start(spec: Spec, sources: Sources) -> io::Result<u8> {
     let clock = Clock::start();
     let limits = muster_sys::limits::raise_descriptor_limit()?;
+    let descriptors = budget::needed(spec.programs.iter().flat_map(|program| program.instances.iter().map(|it| &**it)));
+    muster_sys::fd::reserve_descriptors(descriptors as u64);
     enter_surroundings(&spec)?;
     let mut consoles = Consoles::start()?;
     let own_log = logging::start(&spec.daemon, &mut consoles)?;

@@ -51,7 +51,7 @@ pub(crate) struct Budget {
 impl Budget {
     /// Divides so many descriptors, where this is to be supervised.
     pub(crate) fn of<'a>(limit: u64, instances: impl IntoIterator<Item = &'a InstanceSpec>) -> Budget {
-        let needed: usize = OWN + instances.into_iter().map(needed_by).sum::<usize>();
+        let needed = needed(instances);
         let rest = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(needed);
         let share = |part: usize, each: usize, fewest: usize, most: usize| (rest / part / each).clamp(fewest, most);
         Budget {
@@ -62,6 +62,11 @@ impl Budget {
             answers: MOST_ANSWERS,
         }
     }
+}
+
+/// What supervising these takes, at most.
+pub(crate) fn needed<'a>(instances: impl IntoIterator<Item = &'a InstanceSpec>) -> usize {
+    OWN + instances.into_iter().map(needed_by).sum::<usize>()
 }
 
 /// What one instance needs, at most.

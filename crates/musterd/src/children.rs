@@ -276,6 +276,11 @@ impl Children {
         pid.and_then(|pid| u32::try_from(pid.0).ok())
     }
 
+    /// The number of processes that have not executed their program yet.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.spawner.in_flight()
+    }
+
     /// What has become known of new processes since the last look.
     pub(crate) fn take_outcomes(&mut self, ready: &[u64]) -> Vec<Input> {
         ready.iter().filter_map(|&token| self.take_outcome(RunId(token))).collect()

@@ -6,6 +6,7 @@
 
 mod settling;
 mod signals;
+mod starts;
 mod sweeps;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -22,6 +23,7 @@ use muster_sys::signal::{Received, Signals};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, trace, warn};
 
+use self::starts::Starts;
 use self::sweeps::Sweep;
 use crate::probes::{Finished, Probes};
 use crate::publish::publish;
@@ -68,6 +70,7 @@ pub(crate) struct EventLoop {
     to_wake: Vec<RunId>,
     /// The next effect, where it waits for a signal that is on its way to a tree.
     held: Option<Effect>,
+    starts: Starts,
     /// How many programs are still to come up before the code that started them is given back.
     to_come_up: usize,
     /// Whether as many signals were taken as may be in a row, and the others come first now.
@@ -133,6 +136,7 @@ impl EventLoop {
             kill_again: None,
             to_wake: Vec::new(),
             held: None,
+            starts: Starts::new(),
             to_come_up,
             has_many_signals: false,
             is_reaping: false,
@@ -150,7 +154,11 @@ impl EventLoop {
             self.console.release();
             if !is_settled {
                 // Connections and probes have their turn, too.
-                tokio::task::yield_now().await;
+                if self.starts.is_waiting() {
+                    self.wait_to_start().await;
+                } else {
+                    tokio::task::yield_now().await;
+                }
                 self.shared.loop_turns.clock().look();
                 if let Ok(Some(received)) = self.signals.get_ref().next() {
                     self.handle_signals(received);
@@ -229,30 +237,33 @@ impl EventLoop {
 
     /// Takes in what new processes, probes and programs tell.
     fn ask_programs(&mut self) {
-        let mut tokens = Vec::new();
-        // If one of these cannot be asked, the loop is told that when it waits.
-        if self.statuses.get_ref().ready(&mut tokens).is_ok() {
-            let known = self.shared.children.borrow_mut().take_outcomes(&tokens);
-            // Before what else is waiting: a program that runs is RUNNING, whatever others do meanwhile.
-            known.into_iter().rev().for_each(|input| self.inputs.push_front(input));
-        }
+        self.take_statuses();
         if let Ok(finished) = self.results.try_recv() {
             self.handle_results(finished);
         }
-        tokens.clear();
+        let mut tokens = Vec::new();
         if self.voices.get_ref().ready(&mut tokens).is_ok() {
             self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs);
         }
     }
 
+    /// Takes in what has become of new processes. A set that cannot be read is reported when the loop waits for it.
+    fn take_statuses(&mut self) {
+        let mut tokens = Vec::new();
+        if self.statuses.get_ref().ready(&mut tokens).is_ok() {
+            self.take_outcomes(&tokens);
+        }
+    }
+
+    fn take_outcomes(&mut self, tokens: &[u64]) {
+        let known = self.shared.children.borrow_mut().take_outcomes(tokens);
+        // Before what else is waiting: a program that runs is RUNNING, whatever others do meanwhile.
+        known.into_iter().rev().for_each(|input| self.inputs.push_front(input));
+    }
+
     async fn wait(&mut self) -> Happened {
         let deadline = self.next_deadline();
         let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
-        let ready = |set: &PollSet| {
-            let mut tokens = Vec::new();
-            set.ready(&mut tokens)?;
-            if tokens.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(tokens) }
-        };
         let is_crowded = std::mem::take(&mut self.has_many_signals);
         let signals = |signals: &Signals| signals.next()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
         tokio::select! {
@@ -424,6 +435,13 @@ impl EventLoop {
         }
         self.to_come_up = self.to_come_up.saturating_sub(1);
     }
+}
+
+/// The tokens of members that are ready: at least one.
+fn ready(set: &PollSet) -> io::Result<Vec<u64>> {
+    let mut tokens = Vec::new();
+    set.ready(&mut tokens)?;
+    if tokens.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(tokens) }
 }
 
 fn answered(run: RunId, probe: usize, outcome: Option<ProbeOutcome>) -> Input {

@@ -111,6 +111,18 @@ impl Spawner {
         &mut self.accounts
     }
 
+    /// The number of processes that have not executed their program yet, as far as their outcomes were taken.
+    ///
+    /// Up to [`AT_ONCE`](Spawner::AT_ONCE) of them share memory that is kept. Each further one maps and unmaps its own, and
+    /// the kernel then makes the daemon wait for processes that share its memory and that no processor runs: up to 200 ms
+    /// where hundreds start at once.
+    pub fn in_flight(&self) -> usize {
+        self.pool.borrow_mut().in_flight()
+    }
+
+    /// How many processes may be on the way to their program without a cost; see [`Spawner::in_flight`].
+    pub const AT_ONCE: usize = pool::IDLE_SLOTS;
+
     /// Makes every process in this way, for measurements and tests. Without it the way is chosen for each spawn.
     pub fn force_mechanism(&mut self, mechanism: Mechanism) {
         self.mechanism = Some(mechanism);
@@ -144,7 +156,7 @@ impl Spawner {
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let (status, told) = fd::pipe_with(flags).map_err(|error| prepare("cannot make a pipe", &error))?;
         let told = passed.lift(told)?;
-        let flight = InFlight::new(status, slot, plan);
+        let flight = self.pool.borrow_mut().depart(status, slot, plan);
         let made = make_process(mechanism, &flight);
         drop(told);
         match made {

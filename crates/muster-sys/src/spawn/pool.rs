@@ -18,8 +18,8 @@ use super::plan::Plan;
 use super::slot::Slot;
 use crate::fd;
 
-/// So many idle slots are kept; each holds one or two pages.
-const IDLE_SLOTS: usize = 32;
+/// How many idle slots are kept; each holds one or two pages.
+pub(super) const IDLE_SLOTS: usize = 32;
 
 /// The memory of one child, from before it is made until it no longer needs it. Dropping it leaks the memory, which is
 /// always sound; [`Pool::give_back`] is where it belongs.
@@ -31,10 +31,6 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn new(status: OwnedFd, slot: Slot, plan: Plan) -> InFlight {
-        InFlight { status, is_over: Cell::new(false), slot: ManuallyDrop::new(slot), plan: ManuallyDrop::new(plan) }
-    }
-
     pub(super) fn orders(&self) -> &Orders {
         &self.plan.orders
     }
@@ -88,6 +84,7 @@ impl AsFd for InFlight {
 pub(super) struct Pool {
     idle: Vec<Slot>,
     forgotten: Vec<InFlight>,
+    in_flight: usize,
 }
 
 impl Pool {
@@ -100,6 +97,18 @@ impl Pool {
             }
             None => Slot::new(),
         }
+    }
+
+    /// Hands a slot to a child that is about to be made.
+    pub(super) fn depart(&mut self, status: OwnedFd, slot: Slot, plan: Plan) -> InFlight {
+        self.in_flight += 1;
+        InFlight { status, is_over: Cell::new(false), slot: ManuallyDrop::new(slot), plan: ManuallyDrop::new(plan) }
+    }
+
+    /// The number of children that may still use their slot.
+    pub(super) fn in_flight(&mut self) -> usize {
+        self.recycle_forgotten();
+        self.in_flight
     }
 
     pub(super) fn give_back(&mut self, flight: InFlight) {
@@ -120,9 +129,9 @@ impl Pool {
     }
 
     fn keep(&mut self, flight: InFlight) {
-        if let Some(slot) = flight.recycle()
-            && self.idle.len() < IDLE_SLOTS
-        {
+        let Some(slot) = flight.recycle() else { return };
+        self.in_flight -= 1;
+        if self.idle.len() < IDLE_SLOTS {
             self.idle.push(slot);
         }
     }

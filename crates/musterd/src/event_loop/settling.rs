@@ -76,6 +76,10 @@ impl EventLoop {
                 continue;
             }
             let Some(effect) = effect else { break true };
+            if matches!(effect, Effect::Spawn { .. }) && !self.may_start() {
+                self.held = Some(effect);
+                break false;
+            }
             self.carry_out(effect);
             carried_out += 1;
             if carried_out.is_multiple_of(REAP_AFTER) {

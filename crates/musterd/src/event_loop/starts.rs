@@ -1,0 +1,99 @@
+//! How many processes may be on the way to their program at a time.
+//!
+//! A process shares the daemon's memory until it executes its program. Where hundreds do at once and no processor runs
+//! them, the kernel makes the daemon wait for them, signals unseen. So a start waits until an earlier one is over. A program
+//! that hangs before its exec, on a slow file system for example, delays the others by one [`PATIENCE`] and then no longer counts.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use muster_sys::signal::Signals;
+use muster_sys::spawn::Spawner;
+
+use super::{EventLoop, ready};
+
+/// How long a start waits for an earlier one.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// What is known of the processes on the way to their program.
+#[derive(Debug)]
+pub(super) struct Starts {
+    /// How many there may be: more than [`Spawner::AT_ONCE`] after some of them took longer than [`PATIENCE`].
+    allowed: usize,
+    /// A start waits, until then at most.
+    waits_until: Option<Instant>,
+}
+
+impl Starts {
+    pub(super) fn new() -> Starts {
+        Starts { allowed: Spawner::AT_ONCE, waits_until: None }
+    }
+
+    /// Whether another process may be made now, where this many are on the way.
+    fn may_start(&mut self, in_flight: usize, now: Instant) -> bool {
+        if in_flight < Spawner::AT_ONCE {
+            self.allowed = Spawner::AT_ONCE;
+        }
+        if in_flight >= self.allowed {
+            let until = *self.waits_until.get_or_insert_with(|| now + PATIENCE);
+            if now < until {
+                return false;
+            }
+            self.allowed = in_flight + Spawner::AT_ONCE;
+        }
+        self.waits_until = None;
+        true
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waits_until.is_some()
+    }
+}
+
+impl EventLoop {
+    pub(super) fn may_start(&mut self) -> bool {
+        let in_flight = |event_loop: &EventLoop| event_loop.shared.children.borrow().in_flight();
+        if in_flight(self) >= self.starts.allowed {
+            self.take_statuses();
+            self.reap();
+        }
+        self.starts.may_start(in_flight(self), Instant::now())
+    }
+
+    /// Waits until one of the processes has executed its program or a signal came, for what is left of the patience.
+    pub(super) async fn wait_to_start(&mut self) {
+        let Some(until) = self.starts.waits_until else { return };
+        let signals = |signals: &Signals| signals.next()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
+        tokio::select! {
+            biased;
+            Ok(received) = self.signals.read_with(signals) => self.handle_signals(received),
+            Ok(tokens) = self.statuses.read_with(ready) => self.take_outcomes(&tokens),
+            () = tokio::time::sleep_until(until.into()) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANY: usize = Spawner::AT_ONCE;
+
+    #[test]
+    fn a_start_waits_for_an_earlier_one_and_not_for_one_that_hangs() {
+        let (mut starts, now) = (Starts::new(), Instant::now());
+        assert!(starts.may_start(MANY - 1, now) && !starts.is_waiting());
+        assert!(!starts.may_start(MANY, now) && starts.is_waiting());
+        assert!(!starts.may_start(MANY, now + PATIENCE / 2));
+        // One is over: no more waiting, and the next wait is a whole one again.
+        assert!(starts.may_start(MANY - 1, now + PATIENCE / 2) && !starts.is_waiting());
+        let later = now + PATIENCE;
+        assert!(!starts.may_start(MANY, later));
+        // All of them hang: as many again may start at once.
+        let late = later + PATIENCE;
+        assert!((MANY..2 * MANY).all(|in_flight| starts.may_start(in_flight, late)));
+        assert!(!starts.may_start(2 * MANY, late));
+        // They went on after all.
+        assert!(starts.may_start(0, late) && !starts.may_start(MANY, late));
+    }
+}
