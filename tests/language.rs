@@ -41,13 +41,10 @@ const WORDS: [&str; 28] = [
 const BEGINNINGS: [&str; 11] =
     ["Who", "Whose", "Whom", "What", "So many", "So much", "So long", "For so long", "With what", "By what", "To whom"];
 
-/// Directories whose language has not been reworked yet. One without a hit must leave the list.
-const NOT_YET: [&str; 18] = [
-    "CHANGELOG.md",
-    "README.md",
-    "SECURITY.md",
+/// Directories and files whose language has not been reworked yet. One without a hit must leave the list. The table of
+/// keys on the configuration page is written from `crates/muster-config/src/keys.rs`.
+const NOT_YET: [&str; 14] = [
     "benches",
-    "config",
     "crates/muster-api",
     "crates/muster-config",
     "crates/muster-core",
@@ -58,8 +55,8 @@ const NOT_YET: [&str; 18] = [
     "crates/muster-sys",
     "crates/musterctl",
     "crates/musterd",
-    "docker",
-    "docs",
+    "docs/contributing.md",
+    "docs/reference/configuration.md",
     "tests",
 ];
 
