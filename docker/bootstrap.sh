@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes a minimal Debian image where no registry can be reached, and prints its name.
+# Builds a minimal Debian image without access to a registry, and prints its name.
 #
-# The packages come from where this machine's own apt gets Debian. It takes minutes the first time; the result is kept in
-# ${MUSTER_CACHE:-/var/cache/muster} and only imported after that. Needs root and debootstrap.
+# The packages come from the Debian mirror of this machine's own apt. The first run takes minutes; the result is kept in
+# ${MUSTER_CACHE:-/var/cache/muster}, and later runs only import it. Needs root and debootstrap.
 set -eu
 
 suite=bookworm
@@ -30,7 +30,7 @@ make_tarball() {
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
     mkdir -p "$cache"
     tar -C "$root" -cf "$tarball.new" .
-    # Never half a tarball under the name that is looked for.
+    # Never leave a partial tarball under the final name.
     mv "$tarball.new" "$tarball"
 }
 

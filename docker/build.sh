@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the static executable, and the images of this directory with it.
+# Builds the static executable and the images of this directory.
 #
 #   docker/build.sh [binary|scratch|services]...     default: all three
 #
@@ -9,7 +9,7 @@
 #                           Debian without a registry, see bootstrap.sh
 #   MUSTER_TAG=latest       the images are called muster-scratch:TAG and muster-services:TAG
 #
-# The executable and its links are left in docker/build/LIBC/, ready to be copied into any image.
+# The executable and its links are placed in docker/build/LIBC/, ready to be copied into any image.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -28,12 +28,12 @@ out=docker/build/$libc
 
 build_binary() {
     # musl is linked statically unless told otherwise, glibc only when told. Naming the target keeps the flag away from
-    # build scripts and procedural macros, which cannot be static.
-    if [ "$libc" = gnu ]; then export RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}"; fi
+    # musl links statically by default, glibc only on request. Naming the target keeps the flag away from build scripts and
+    # procedural macros, which cannot be static.
     cargo build --locked --profile "$profile" --target "$target" --bin muster
     targets=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
     mkdir -p "$out"
-    # A rename: whoever runs the old file keeps it.
+    # Rename, so that running processes keep the old file.
     cp "$targets/$target/$profile/muster" "$out/.muster.new"
     mv "$out/.muster.new" "$out/muster"
     ln -sf muster "$out/musterd"
@@ -55,7 +55,7 @@ for part; do
         build_image -t "muster-services:$tag" -f docker/services/Dockerfile --build-arg BASE="$base"
         ;;
     *)
-        echo "docker/build.sh: what is \"$part\"? binary, scratch or services" >&2
+        echo "docker/build.sh: unknown part, expected binary, scratch or services: \"$part\"" >&2
         exit 2
         ;;
     esac

@@ -41,7 +41,7 @@ class Visit(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    # Threads that are joined at the end: no visitor is cut off.
+    # Threads are joined at the end, so that no request is cut off.
     daemon_threads = False
 
 
@@ -50,7 +50,7 @@ def main():
 
     def stop(number, frame):
         log(f"app: {signal.Signals(number).name}, finishing what is on its way")
-        # shutdown() waits for the loop that this handler interrupts, so it needs a thread of its own.
+        # shutdown() waits for the loop that this handler interrupts, so it needs its own thread.
         threading.Thread(target=server.shutdown).start()
 
     signal.signal(signal.SIGTERM, stop)

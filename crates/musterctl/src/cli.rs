@@ -1,6 +1,6 @@
-//! The command line: options that every command takes, and the list of commands.
+//! The command line: global options and the list of commands.
 //!
-//! Each command's own arguments and doings are in a file of its own under `cmd/`. To add one: that file, a variant here,
+//! Each command's arguments and implementation are in its own file under `cmd/`. To add one: that file, a variant here,
 //! and a section in `docs/reference/musterctl.md`, which a test compares with this.
 
 use std::ffi::OsString;
@@ -15,17 +15,17 @@ const AFTER_HELP: &str = "\
 Names: an instance (web:0), a program (web: all its instances), web:*, GROUP:*, all, or a glob such as 'w*'.
 
 Examples:
-  musterctl status                    what runs, and why the rest does not
+  musterctl status                    the state of all programs
   musterctl restart web               stop and start, and wait until it runs
   musterctl stop 'worker:*' --timeout 1m
-  musterctl logs -f web db            what they write, in the order of time
+  musterctl logs -f web db            follow their output, in chronological order
   musterctl wait migrate --for exited
   docker exec CONTAINER musterctl status
 
-Exit codes: 0 well, 1 an operation failed, 2 usage, 3 status shows something that is not RUNNING, \
-4 no such program, 5 not allowed, 7 no daemon answers, 124 timed out.";
+Exit codes: 0 success, 1 an operation failed, 2 usage, 3 status shows a program that is not RUNNING, \
+4 no such program, 5 permission denied, 7 no daemon, 124 timeout.";
 
-/// Look at and control a running musterd.
+/// Inspect and control a running musterd.
 #[derive(Debug, Parser)]
 #[command(name = "musterctl", version, after_help = AFTER_HELP, subcommand_required = true)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
@@ -34,7 +34,7 @@ pub(crate) struct Cli {
     #[arg(short, long, global = true, value_name = "SOCKET")]
     pub(crate) socket: Option<OsString>,
 
-    /// Print data as JSON, as the API has it.
+    /// Print data as JSON, in the format of the API.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -42,7 +42,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Status(cmd::status::Args),
@@ -75,7 +75,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Carries it out.
+    /// Runs the command.
     pub(crate) fn run(&self, session: &mut Session) -> Result<Exit, Failure> {
         match self {
             Command::Status(args) => cmd::status::run(args, session),

@@ -43,7 +43,7 @@ class Shop(BaseHTTPRequestHandler):
 
 def main():
     server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Shop)
-    # shutdown() waits for the loop that this handler interrupts, so it needs a thread of its own.
+    # shutdown() waits for the loop that this handler interrupts, so it needs its own thread.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
     server.serve_forever()
     server.server_close()

@@ -48,5 +48,5 @@ def main():
 try:
     main()
 except psycopg2.Error as error:
-    # The database is gone. The next run waits for it.
+    # The database is gone; exit and let the next run wait for it.
     sys.exit(f"{NAME}: {error}".strip())

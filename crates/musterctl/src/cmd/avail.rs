@@ -6,10 +6,10 @@ use super::status::name_with_group;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
-/// List what is configured, how it starts, and its priority.
+/// List the configured programs, how they start, and their priority.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The columns are supervisorctl's: name, with its group in front if it has one, in use, auto or manual, priority of group and program.
+The columns are supervisorctl's: name, with its group in front if it has one; in use; auto or manual; priority of group and program.
 
 Examples:
   musterctl avail")]

@@ -6,7 +6,7 @@ use super::logs;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
-/// Forget what programs wrote so far, and empty their log files.
+/// Discard the output of programs so far, and empty their log files.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Rotated log files stay.
@@ -15,7 +15,7 @@ Examples:
   musterctl clear web
   musterctl clear all")]
 pub(crate) struct Args {
-    /// Which: names, web:*, GROUP:*, all, globs.
+    /// The programs: names, web:*, GROUP:*, all, globs.
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 }

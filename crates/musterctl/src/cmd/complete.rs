@@ -6,10 +6,10 @@ use crate::complete::{Place, candidates, place};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
-/// Print the candidates for the last word of a command line, each with a tab and what it is.
+/// Print the candidates for the last word of a command line, each with a tab and its description.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The words of the command line up to the cursor, the first of which is `musterctl`.
+    /// The words of the command line up to the cursor, beginning with `musterctl`.
     #[arg(value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<String>,
 }

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
-/// Print a script that makes a shell complete commands, options and program names.
+/// Print a shell script that completes commands, options and program names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,7 +17,7 @@ Examples:
   musterctl completions fish > ~/.config/fish/completions/musterctl.fish
   source <(musterctl completions bash)")]
 pub(crate) struct Args {
-    /// For which shell.
+    /// The shell.
     #[arg(value_enum, value_name = "SHELL")]
     shell: Shell,
 }

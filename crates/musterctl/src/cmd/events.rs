@@ -9,10 +9,10 @@ use crate::failure::{Exit, Failure};
 use crate::output::printable;
 use crate::session::Session;
 
-/// Show what happens as it happens: states, ends, restarts, readiness, health.
+/// Show events as they happen: states, exits, restarts, readiness, health.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Goes on until Ctrl-C, or until the daemon exits.
+Continues until Ctrl-C or until the daemon exits.
 
 Examples:
   musterctl events

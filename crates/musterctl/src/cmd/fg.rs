@@ -8,19 +8,19 @@ use crate::client::Client;
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
-/// How much of what was written before is shown, so that one sees where one is.
+/// How much earlier output is shown first, for context.
 const LINES: u64 = 10;
 
-/// Show what a program writes as it comes, and send it what is typed.
+/// Show the output of a program as it arrives, and send it what you type.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Ctrl-C comes back and leaves the program running. What is typed is sent where the program has `stdin = \"pipe\"`.
+Ctrl-C detaches and leaves the program running. Input is sent if the program has `stdin = \"pipe\"`.
 
 Examples:
   musterctl fg repl
   echo reload | musterctl fg repl")]
 pub(crate) struct Args {
-    /// Which instance.
+    /// The instance.
     #[arg(value_name = "NAME")]
     name: String,
 }

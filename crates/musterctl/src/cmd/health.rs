@@ -6,7 +6,7 @@ use crate::failure::{Exit, Failure};
 use crate::output::printable;
 use crate::session::Session;
 
-/// Exit with 0 if everything is there that starts with the daemon.
+/// Exit with 0 if all autostarted programs are up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Otherwise it prints what is missing and exits with 1.

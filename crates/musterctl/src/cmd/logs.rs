@@ -11,13 +11,13 @@ use crate::logs::printer::Printer;
 use crate::selection;
 use crate::session::Session;
 
-/// Show what programs wrote last, and follow what they write.
+/// Show the latest output of programs, and follow it.
 #[derive(Debug, clap::Args)]
 #[command(
     visible_alias = "tail",
     after_help = "\
-Several programs are shown in the order of time, each line with its program's name in front. As in supervisorctl, -1000 is \
-for the last 1000 lines, and a stream may be named last.
+Several programs are shown in chronological order, each line prefixed with its program's name. As in supervisorctl, -1000 shows \
+the last 1000 lines, and a stream may be named last.
 
 Examples:
   musterctl logs
@@ -30,31 +30,31 @@ Examples:
   musterctl logs web --json | jq .line"
 )]
 pub(crate) struct Args {
-    /// Which: names, web:*, GROUP:*, all, globs [default: all].
+    /// The programs: names, web:*, GROUP:*, all, globs [default: all].
     #[arg(value_name = "NAME", allow_negative_numbers = true)]
     names: Vec<String>,
 
-    /// Go on with what is written from now on, until Ctrl-C.
+    /// Continue with new output until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
 
-    /// How many of the last lines of each program [default: 100, or all there are since `--since`].
+    /// Number of lines of each program [default: 100, or all available since `--since`].
     #[arg(short = 'n', long, value_name = "COUNT")]
     lines: Option<u64>,
 
-    /// Only what was written since: 5m, 1h30m, or a time such as 2026-11-23T00:34:05Z.
+    /// Only output since then: 5m, 1h30m, or a time such as 2026-11-23T00:34:05Z.
     #[arg(long, value_name = "WHEN", value_parser = parse_since)]
     since: Option<Since>,
 
-    /// Only what went to standard error.
+    /// Only standard error.
     #[arg(long, conflicts_with = "stdout")]
     stderr: bool,
 
-    /// Only what went to standard output.
+    /// Only standard output.
     #[arg(long)]
     stdout: bool,
 
-    /// The time in front of each line.
+    /// Prefix each line with its time.
     #[arg(short, long)]
     timestamps: bool,
 }

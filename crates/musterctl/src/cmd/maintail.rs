@@ -14,15 +14,15 @@ Examples:
   musterctl maintail
   musterctl maintail -f -n 20")]
 pub(crate) struct Args {
-    /// Go on with what is written from now on, until Ctrl-C.
+    /// Continue with new messages until Ctrl-C.
     #[arg(short, long)]
     follow: bool,
 
-    /// How many of the last lines [default: 100].
+    /// Number of lines [default: 100].
     #[arg(short = 'n', long, value_name = "COUNT")]
     lines: Option<u64>,
 
-    /// supervisorctl's spelling of it: -1000.
+    /// supervisorctl's syntax: -1000.
     #[arg(value_name = "LAST", hide = true, allow_negative_numbers = true, conflicts_with = "lines")]
     last: Option<String>,
 }

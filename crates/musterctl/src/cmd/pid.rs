@@ -9,14 +9,14 @@ use crate::session::Session;
 /// Print the pid of the daemon, or the pids of programs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-One pid a line, in the order of the programs. A program that does not run is an error and prints nothing.
+One pid per line, in the order of the programs. A program that is not running is an error and prints nothing.
 
 Examples:
   musterctl pid
   musterctl pid web
   nsenter -t \"$(musterctl pid web)\" -n ss -ltn")]
 pub(crate) struct Args {
-    /// Which: names, web:*, GROUP:*, all, globs.
+    /// The programs: names, web:*, GROUP:*, all, globs.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

@@ -12,7 +12,7 @@ use crate::session::Session;
 /// Show the process tree of programs with memory and CPU time.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without names also strays are shown: processes that belong to no program.
+Without names, strays are shown too: processes that belong to no program.
 
 Examples:
   musterctl ps

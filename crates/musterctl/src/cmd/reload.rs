@@ -6,11 +6,11 @@ use crate::failure::{Exit, Failure};
 use crate::report::{Request, act};
 use crate::session::Session;
 
-/// Have programs read their own configuration.
+/// Make programs reload their own configuration.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each gets its `reloadsignal`, HUP unless configured; one that has none is restarted. \
-The configuration of musterd itself is read again by `musterctl update`.
+Each gets its `reloadsignal`, HUP by default; a program without one is restarted. \
+To reload the configuration of musterd itself, use `musterctl update`.
 
 Examples:
   musterctl reload nginx

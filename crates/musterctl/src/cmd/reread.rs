@@ -5,10 +5,10 @@ use muster_api::{ReloadReport, Route};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
-/// Read the configuration again and show what differs from what runs. Changes nothing.
+/// Reload the configuration and show the differences from the active one, without applying them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The lines are supervisorctl's. `musterctl update` carries it out, `musterctl update --dry-run` tells more.
+The lines are supervisorctl's. `musterctl update` applies them, `musterctl update --dry-run` shows more detail.
 
 Examples:
   musterctl reread

@@ -7,10 +7,10 @@ use crate::failure::{Exit, Failure};
 use crate::report::{Request, act};
 use crate::session::Session;
 
-/// Stop programs if they run, start them, and wait until they run.
+/// Stop programs if they are running, start them, and wait until they run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-What does not run is started. With --update everything that differs is changed as by `musterctl update`, and each of these \
+Programs that are not running are started. With --update all differences are applied as by `musterctl update`, and each of these \
 programs is restarted once.
 
 Examples:
@@ -22,7 +22,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     request: Request,
 
-    /// Read the configuration again first and change what differs, as `update` does.
+    /// Reload the configuration first and apply the differences, as `update` does.
     #[arg(long)]
     update: bool,
 }

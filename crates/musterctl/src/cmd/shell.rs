@@ -27,10 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 const LINES_REMEMBERED: usize = 1000;
 
-/// Type commands one after another, with completion of commands and names (Tab) and history.
+/// Enter commands interactively, with completion of commands and names (Tab) and history.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The same as musterctl without a command on a terminal. Begins with the status. `help` lists the commands, `exit` or Ctrl-D ends it.
+The same as musterctl without a command on a terminal. Begins with the status. `help` lists the commands, `exit` or Ctrl-D leaves the shell.
 
 Examples:
   musterctl shell

@@ -8,17 +8,17 @@ use crate::failure::{Exit, Failure};
 use crate::session::Session;
 use crate::span;
 
-/// Stop everything in order and end the daemon, and with it the container.
+/// Stop everything in order and exit the daemon, and with it the container.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Returns as soon as the daemon has accepted it. The daemon then exits with 0.
+Returns as soon as the daemon has accepted the request. The daemon then exits with 0.
 
 Examples:
   musterctl shutdown
   musterctl shutdown --timeout 5s")]
 pub(crate) struct Args {
-    /// The budget for all of it, instead of the configured shutdown_timeout. While everything is being stopped already, it
-    /// counts if it is less than what is left.
+    /// The time budget, instead of the configured shutdown_timeout. During a shutdown it applies only if it is less than what
+    /// remains.
     #[arg(long, value_name = "SPAN", value_parser = span::parse)]
     timeout: Option<Duration>,
 }

@@ -9,10 +9,10 @@ use crate::failure::{Exit, Failure};
 use crate::report::report;
 use crate::session::Session;
 
-/// Send a signal to programs that run.
+/// Send a signal to running programs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A signal changes nothing of what the daemon wants: a program that dies of it is restarted as its policy says.
+A signal does not change the goal: a program that it terminates is restarted according to its policy.
 
 Examples:
   musterctl signal HUP nginx
@@ -23,11 +23,11 @@ pub(crate) struct Args {
     #[arg(value_name = "SIGNAL")]
     signal: String,
 
-    /// Which: names, web:*, GROUP:*, all, globs.
+    /// The programs: names, web:*, GROUP:*, all, globs.
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 
-    /// Who gets it: the main process, its process group, or every process of the program.
+    /// The recipient: the main process, its process group, or every process of the program.
     #[arg(long, value_enum, default_value = "main")]
     scope: Scope,
 }

@@ -6,10 +6,10 @@ use crate::failure::{Exit, Failure};
 use crate::report::{Request, act};
 use crate::session::Session;
 
-/// Start programs that do not run, and wait until they do.
+/// Start programs that are not running, and wait until they run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Starting what runs is no error.
+Starting a running program is not an error.
 
 Examples:
   musterctl start web

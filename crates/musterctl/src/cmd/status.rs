@@ -13,10 +13,10 @@ use crate::selection;
 use crate::session::Session;
 use crate::span;
 
-/// Show the state of programs: what runs since when, and why the rest does not.
+/// Show the state of programs: how long they have been running, or why they are not.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit code 3 if something shown is not RUNNING; EXITED with success does not count.
+Exit code 3 if a program shown is not RUNNING; EXITED with success does not count.
 
 Examples:
   musterctl status
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
-    /// Go on showing it as it changes, until Ctrl-C.
+    /// Keep showing changes until Ctrl-C.
     #[arg(short, long)]
     watch: bool,
 }

@@ -6,10 +6,10 @@ use crate::failure::{Exit, Failure};
 use crate::report::{Request, act};
 use crate::session::Session;
 
-/// Stop programs with all their processes, and wait until they are gone.
+/// Stop programs with all their processes, and wait until they have exited.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Stopping what does not run is no error. A stopped program stays down until it is started.
+Stopping a program that is not running is not an error. A stopped program stays down until it is started.
 
 Examples:
   musterctl stop web

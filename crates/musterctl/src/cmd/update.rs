@@ -5,11 +5,11 @@ use muster_api::{ReloadReport, Route};
 use crate::failure::{self, Exit, Failure};
 use crate::session::Session;
 
-/// Read the configuration again and change what differs, and nothing else.
+/// Reload the configuration and apply the differences.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Added programs start, removed ones stop, changed ones are restarted where their process is concerned and changed in place \
-where it is not. With any error in the configuration nothing changes. Returns as soon as it is decided: `musterctl wait` \
+Added programs start, removed ones stop; changed ones are restarted if the change affects their process, and changed in place \
+otherwise. On any error in the configuration nothing changes. Returns once the plan is decided; `musterctl wait` \
 waits for programs.
 
 Examples:
@@ -17,7 +17,7 @@ Examples:
   musterctl update --dry-run
   musterctl update && musterctl wait all --for running")]
 pub(crate) struct Args {
-    /// Only say what would be done.
+    /// Only print what would be done.
     #[arg(long)]
     dry_run: bool,
 }

@@ -8,7 +8,7 @@ use crate::session::Session;
 /// Print the version of the daemon.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-That of musterctl itself is printed by `musterctl --version`.
+`musterctl --version` prints the version of musterctl itself.
 
 Examples:
   musterctl version

@@ -14,22 +14,22 @@ use crate::span;
 #[command(after_help = "\
 What to wait for:
   running   RUNNING, or EXITED with success
-  ready     RUNNING and, where it has a readiness rule or probe, ready; a oneshot that has ended well
-  healthy   its liveness and readiness probes have passed and do not fail; without any, ready
-  stopped   nothing of it runs: STOPPED, EXITED or FATAL
-  exited    it has ended for good by itself: EXITED or FATAL
-For the first three, exit code 1 as soon as one of the programs has ended for good otherwise, or waits for one that has.
+  ready     RUNNING and, if it has a readiness rule or probe, ready; a oneshot that exited successfully
+  healthy   its liveness and readiness probes have passed and are not failing; without any, ready
+  stopped   none of its processes runs: STOPPED, EXITED or FATAL
+  exited    it exited and will not be restarted: EXITED or FATAL
+For the first three, exit code 1 as soon as one of the programs exited and will not be restarted, or depends on such a program.
 
 Examples:
   musterctl wait all --timeout 1m
   musterctl wait web db --for healthy
   musterctl wait migrate --for exited")]
 pub(crate) struct Args {
-    /// Which: names, web:*, GROUP:*, all, globs.
+    /// The programs: names, web:*, GROUP:*, all, globs.
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 
-    /// What to wait for: running, ready, healthy, stopped or exited.
+    /// The condition: running, ready, healthy, stopped or exited.
     #[arg(long = "for", value_name = "WHAT", default_value = "ready", value_parser = parse_wait_for)]
     until: WaitFor,
 

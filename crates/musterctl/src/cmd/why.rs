@@ -6,14 +6,14 @@ use crate::failure::{Exit, Failure};
 use crate::output::{HEADING, paint, printable};
 use crate::session::Session;
 
-/// Tell why programs are where they are: what happened, what was decided, what comes next.
+/// Explain the state of programs: what happened, what was decided, what comes next.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   musterctl why web
   musterctl why worker:3 --json | jq .run.ended_by")]
 pub(crate) struct Args {
-    /// Which: an instance, or a program with one.
+    /// An instance, or a program with only one.
     #[arg(value_name = "NAME", required = true)]
     names: Vec<String>,
 }
