@@ -12,10 +12,10 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::diagnostic::{Finding, Place, Report, Severity};
+use crate::dialect::toml::interpolate::{Interpolated, interpolate, is_plain};
 use crate::drafts::logs::Outputs;
 use crate::env_file::EnvFiles;
 use crate::habits;
-use crate::interpolate::{Interpolated, interpolate, is_plain};
 use crate::keys::{Key, Table};
 use crate::redact::{MASK, is_secret, masked};
 use crate::source::{File, resolve};

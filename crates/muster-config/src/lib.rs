@@ -10,9 +10,9 @@
 pub mod address;
 mod build;
 mod check;
-mod command;
 mod depend;
 mod diagnostic;
+mod dialect;
 mod disguise;
 mod drafts;
 mod env_file;
@@ -20,7 +20,6 @@ mod field;
 mod foreground;
 mod habits;
 mod include;
-mod interpolate;
 pub mod keys;
 mod lint;
 mod ranges;
@@ -41,8 +40,8 @@ mod words;
 
 pub use build::{Loaded, load};
 pub use diagnostic::{Diagnostic, Excerpt, Severity};
+pub use dialect::toml::interpolate::Problem;
 pub use disguise::{mask_text, mask_words};
-pub use interpolate::Problem;
 pub use lint::{Machine, Unfit, Who};
 pub use redact::is_secret;
 pub use schema::json_schema;

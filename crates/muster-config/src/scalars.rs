@@ -10,8 +10,8 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::diagnostic::Severity;
+use crate::dialect::toml::interpolate::is_plain;
 use crate::field::{Field, Text};
-use crate::interpolate::is_plain;
 use crate::units::{LONGEST, parse_duration, parse_octal, parse_size, seconds_to_duration, show_duration};
 use crate::words;
 

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::dialect::toml::interpolate::{Found, Names, Problem};
 use crate::disguise::{mask_text, secrets_in};
-use crate::interpolate::{Found, Names, Problem};
 use crate::redact::{MASK, is_secret};
 use crate::secrets::Noted;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use muster_spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
 use toml::de::DeValue;
 
-use crate::command::{self, Word};
 use crate::diagnostic::{Place, Report, Severity};
+use crate::dialect::toml::command::{self, Word};
 use crate::drafts::environment::read_environment;
 use crate::drafts::logs::{OutputDraft, Outputs};
 use crate::drafts::probes::{ProbeDraft, read_probes};

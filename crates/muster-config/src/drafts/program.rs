@@ -228,7 +228,8 @@ impl Rules {
         let unlimited = matches!(field.value.get_ref(), DeValue::String(text) if text == "unlimited");
         self.retries = if unlimited {
             Some(Limit::Unlimited)
-        } else if matches!(field.value.get_ref(), DeValue::String(text) if crate::interpolate::is_plain(text)) {
+        } else if matches!(field.value.get_ref(), DeValue::String(text) if crate::dialect::toml::interpolate::is_plain(text))
+        {
             field.expected_with_hint("a number or \"unlimited\"", "startretries = 10");
             None
         } else {
@@ -288,7 +289,7 @@ impl Rules {
         let is_word = matches!(field.value.get_ref(), DeValue::String(text) if text == "on-failure");
         let is_flag = |text: &str| {
             let flags = ["true", "yes", "on", "1", "false", "no", "off", "0"];
-            flags.contains(&text.to_ascii_lowercase().as_str()) || !crate::interpolate::is_plain(text)
+            flags.contains(&text.to_ascii_lowercase().as_str()) || !crate::dialect::toml::interpolate::is_plain(text)
         };
         let essential = if is_word {
             Some(Essential::OnFailure)

@@ -1,0 +1,4 @@
+//! TOML, with `{word}` and `${VARIABLE}` in its values.
+
+pub(crate) mod command;
+pub(crate) mod interpolate;
