@@ -125,6 +125,15 @@ impl Finding {
     }
 }
 
+/// A mistake, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, to be read after the key's name.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
 /// All mistakes found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {

@@ -1,8 +1,8 @@
 //! Configuration text to [`muster_spec::Spec`], with every mistake of every file at once, each in its place.
 //!
-//! [`load`] reads files and nothing else: it prints nothing, asks nobody (the environment is passed in) and never ends
-//! the process. The way of the text: [`source`](Source) finds and reads the files, `sections` sorts their tables and
-//! finds unknown keys, `walk` turns values into rules, `build` makes the programs and checks what several of them must
+//! [`load`] only reads files: it prints nothing, takes the environment as an argument, and never ends the process.
+//! [`source`](Source) and `read` find the files, `dialect` parses each into the tree of `value`, `sections` sorts the
+//! tables and reports unknown keys, `drafts` reads values, and `build` makes programs and checks what several of them must
 //! agree on. The one list of keys is [`keys`]; start reading there.
 
 #![forbid(unsafe_code)]
@@ -35,12 +35,12 @@ mod shape;
 mod source;
 mod stopping;
 mod units;
+mod value;
 mod variables;
 mod words;
 
 pub use build::{Loaded, load};
-pub use diagnostic::{Diagnostic, Excerpt, Severity};
-pub use dialect::toml::interpolate::Problem;
+pub use diagnostic::{Diagnostic, Excerpt, Problem, Severity};
 pub use disguise::{mask_text, mask_words};
 pub use lint::{Machine, Unfit, Who};
 pub use redact::is_secret;

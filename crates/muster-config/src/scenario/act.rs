@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use crate::diagnostic::{Finding, Place};
 use crate::field::Field;
+use crate::value::Content;
 use crate::words::nearest;
 
 /// A time in which the daemon itself does not run: it was stopped, frozen or starved. Its programs go on.
@@ -22,7 +21,7 @@ const EXAMPLE: &str = "act = [{ at = \"80s\", do = \"pause\", for = \"15s\" }]";
 
 /// Reads a list of them, in the order of their times.
 pub(super) fn read(field: &Field<'_>) -> Vec<Pause> {
-    let DeValue::Array(items) = field.value.get_ref() else {
+    let Content::List(items) = &field.value.content else {
         field.error_with_hint("must be a list", EXAMPLE);
         return Vec::new();
     };
@@ -35,14 +34,14 @@ pub(super) fn read(field: &Field<'_>) -> Vec<Pause> {
 }
 
 fn read_one(field: &Field<'_>) -> Option<Pause> {
-    let DeValue::Table(entries) = field.value.get_ref() else {
+    let Content::Table(entries) = &field.value.content else {
         field.error_with_hint("must be a list of tables", EXAMPLE);
         return None;
     };
     let (mut at, mut span, mut action) = (None, None, None);
     for (name, value) in entries {
-        let child = field.child(name.get_ref(), value);
-        match name.get_ref().as_ref() {
+        let child = field.child(name.as_str(), value);
+        match name.as_str() {
             "at" => at = child.duration(),
             "for" => span = child.duration(),
             "do" => action = child.choice(&[("pause", ())]),

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use muster_spec::State;
-use toml::Spanned;
-use toml::de::DeValue;
 
 use crate::diagnostic::{Finding, Lines, Place};
 use crate::field::Field;
+use crate::value::{Content, Name};
 use crate::words::nearest;
 
 /// One expectation: what must be so, of whom, and when. All that it says must hold.
@@ -68,7 +67,7 @@ const KEYS: [&str; 12] = [
 
 /// Reads a list of them.
 pub(super) fn read(field: &Field<'_>) -> Vec<Expectation> {
-    let DeValue::Array(items) = field.value.get_ref() else {
+    let Content::List(items) = &field.value.content else {
         field.error_with_hint("must be a list", "expect = [{ at = \"15.5s\", program = \"web\", state = \"FATAL\" }]");
         return Vec::new();
     };
@@ -80,7 +79,7 @@ pub(super) fn read(field: &Field<'_>) -> Vec<Expectation> {
 }
 
 fn read_one(field: &Field<'_>, lines: &Lines) -> Option<Expectation> {
-    let DeValue::Table(entries) = field.value.get_ref() else {
+    let Content::Table(entries) = &field.value.content else {
         field.error_with_hint("must be a list of tables", "{ exit_code = 1, within = \"20s\" }");
         return None;
     };
@@ -96,15 +95,15 @@ fn read_one(field: &Field<'_>, lines: &Lines) -> Option<Expectation> {
         program_at: field.place(),
     };
     for (name, value) in entries {
-        read_key(&mut found, name, &field.child(name.get_ref(), value));
+        read_key(&mut found, name, &field.child(name.as_str(), value));
     }
     check(&found, field);
     Some(found)
 }
 
-fn read_key(found: &mut Expectation, name: &Spanned<std::borrow::Cow<'_, str>>, field: &Field<'_>) {
+fn read_key(found: &mut Expectation, name: &Name<'_>, field: &Field<'_>) {
     let place = Place::new(field.file, name.span());
-    let expected = match name.get_ref().as_ref() {
+    let expected = match name.as_str() {
         "at" => return found.at = field.duration(),
         "within" => return found.within = field.duration(),
         "program" => {
@@ -142,8 +141,7 @@ fn durations(field: &Field<'_>) -> Option<Vec<Duration>> {
 fn check(found: &Expectation, field: &Field<'_>) {
     // What was meant and is wrong has been told.
     let is_something = |name: &str| !["at", "within", "program"].contains(&name);
-    let says_something =
-        field.value.get_ref().as_table().is_some_and(|keys| keys.keys().any(|key| is_something(key.get_ref())));
+    let says_something = field.value.as_table().is_some_and(|keys| keys.keys().any(|key| is_something(key.as_str())));
     if !says_something {
         field.error_with_hint("says nothing", format!("one of {}", KEYS[3..].join(", ")));
     }

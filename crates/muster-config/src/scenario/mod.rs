@@ -14,8 +14,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_spec::Spec;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 pub use act::Pause;
 pub use expect::{Expectation, Expected};
@@ -23,10 +21,12 @@ pub use script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script, ScriptE
 
 use crate::build::{Loaded, load_with};
 use crate::diagnostic::{Finding, MOST, Place, locate_first};
+use crate::dialect;
 use crate::field::{Field, Owner, Surroundings};
 use crate::read::Document;
 use crate::source::{Opener, Role, Source, directory_of, read_text, resolve};
 use crate::units::{LONGEST, parse_duration};
+use crate::value::{Content, Entries, Name, Value, Written};
 use crate::words::nearest;
 
 /// What is to happen, and what is expected of it.
@@ -106,12 +106,12 @@ pub fn load_scenario(
 /// The files that `config` names. Whatever is wrong with it is told when the whole is read.
 fn configs(path: &Path, open: &Opener) -> Vec<PathBuf> {
     let Ok(text) = read_text(open, path, Role::Named) else { return Vec::new() };
-    let (table, _) = DeTable::parse_recoverable(&text);
-    let Some(value) = table.get_ref().get("config") else { return Vec::new() };
+    let table = dialect::toml::parse_loosely(&text);
+    let Some(value) = table.get("config") else { return Vec::new() };
     let directory = directory_of(path);
-    let named: Vec<&str> = match value.get_ref() {
-        DeValue::Array(items) => items.iter().filter_map(|item| item.get_ref().as_str()).collect(),
-        value => value.as_str().into_iter().collect(),
+    let named: Vec<&str> = match &value.content {
+        Content::List(items) => items.iter().filter_map(|item| item.as_str()).collect(),
+        _ => value.as_str().into_iter().collect(),
     };
     named.into_iter().map(|name| shorter(resolve(&directory, name))).collect()
 }
@@ -148,15 +148,14 @@ fn take_scenario(path: &Path, documents: &mut [Document<'_>], around: &Surroundi
 }
 
 /// No command of a scenario is executed, so none need be written: the program's name does.
-fn default_commands(table: &mut DeTable<'_>) {
-    let Some(DeValue::Table(programs)) = table.get_mut("program").map(Spanned::get_mut) else { return };
+fn default_commands(table: &mut Entries<'_>) {
+    let Some(Content::Table(programs)) = table.get_mut("program").map(|value| &mut value.content) else { return };
     for (name, program) in programs.iter_mut() {
-        let at = name.span();
-        if let DeValue::Table(keys) = program.get_mut()
+        if let Content::Table(keys) = &mut program.content
             && !keys.contains_key("command")
         {
-            let command = Spanned::new(at.clone(), DeValue::String(name.get_ref().clone()));
-            keys.insert(Spanned::new(at, "command".into()), command);
+            let text = Content::Text(Written::plain(name.as_str().to_owned().into()));
+            keys.insert(Name::new("command".into(), name.span()), Value::new(text, name.span()));
         }
     }
 }
@@ -179,15 +178,15 @@ impl Scenario {
     }
 
     fn read_runs(&mut self, field: &Field<'_>) {
-        let DeValue::Table(entries) = field.value.get_ref() else {
+        let Content::Table(entries) = &field.value.content else {
             field.error_with_hint("must be a table", "[runs] with web = \"1@200ms ×5\"");
             return;
         };
         for (name, value) in entries {
-            let script = field.child(name.get_ref(), value);
-            self.runs_at.insert(name.get_ref().to_string(), Place::new(field.file, name.span()));
+            let script = field.child(name.as_str(), value);
+            self.runs_at.insert(name.as_str().to_owned(), Place::new(field.file, name.span()));
             if let Some(script) = read_script(&script) {
-                self.runs.insert(name.get_ref().to_string(), script);
+                self.runs.insert(name.as_str().to_owned(), script);
             }
         }
     }
@@ -209,8 +208,7 @@ fn read_script(field: &Field<'_>) -> Option<Script> {
 fn within(field: &Field<'_>, error: &ScriptError) -> Place {
     let span = field.value.span();
     let text = &field.around.files[field.file].text;
-    let is_verbatim =
-        field.value.get_ref().as_str().is_some_and(|value| text.get(span.start + 1..span.end - 1) == Some(value));
+    let is_verbatim = field.value.as_str().is_some_and(|value| text.get(span.start + 1..span.end - 1) == Some(value));
     if !is_verbatim {
         return field.place();
     }
