@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
+use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::diagnostic::{Finding, Place, Report, Severity};
@@ -15,7 +16,7 @@ use crate::habits;
 use crate::keys::{Key, Table};
 use crate::redact::{MASK, is_secret, masked};
 use crate::source::{File, resolve};
-use crate::value::{Content, Value};
+use crate::value::{Content, Name, Value};
 use crate::variables::{InstanceWords, Variables};
 use crate::words;
 
@@ -74,7 +75,7 @@ impl<'a> Owner<'a> {
 
 /// A value, and everything that reading it takes.
 #[derive(Clone, Copy)]
-pub(crate) struct Field<'a> {
+pub struct Field<'a> {
     pub(crate) around: &'a Surroundings<'a>,
     pub(crate) owner: Owner<'a>,
     /// The program that reads it, which for a value of `[defaults]` is not its owner.
@@ -89,20 +90,50 @@ pub(crate) struct Field<'a> {
 
 /// Text as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Text<'a> {
-    pub(crate) text: Cow<'a, str>,
+pub struct Text<'a> {
+    /// The text, names replaced.
+    pub text: Cow<'a, str>,
     /// Whether a secret is part of it.
-    pub(crate) secret: bool,
+    pub secret: bool,
 }
 
 impl<'a> Field<'a> {
     /// Where the value stands.
-    pub(crate) fn place(&self) -> Place {
+    pub fn place(&self) -> Place {
         Place::new(self.file, self.value.span())
     }
 
+    /// Its key.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The value as the file has it, quotes and all.
+    pub fn written(&self) -> &'a str {
+        self.around.files[self.file].text.get(self.value.span()).unwrap_or_default()
+    }
+
+    /// The number of the line it begins in, from 1.
+    pub fn line(&self) -> usize {
+        let file = self.around.files[self.file];
+        file.lines().line_and_column(&file.text, self.value.span().start).0
+    }
+
+    /// The place of some bytes of its text; of the whole value where the file does not have that text as it is.
+    pub fn place_within(&self, part: Range<usize>) -> Place {
+        let is_verbatim = self.value.as_str().is_some_and(|text| {
+            let written = self.written();
+            written.get(1..written.len().saturating_sub(1)) == Some(text)
+        });
+        if !is_verbatim {
+            return self.place();
+        }
+        let first = self.value.span().start + 1;
+        Place::new(self.file, first + part.start..first + part.end)
+    }
+
     /// The key with those above it: `logs.stdout`.
-    pub(crate) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         match self.parent {
             Some(parent) if self.name.is_empty() => parent.path(),
             Some(parent) => format!("{}.{}", parent.path(), self.name),
@@ -115,13 +146,18 @@ impl<'a> Field<'a> {
         Field { parent: Some(self), name, key: None, value, ..*self }
     }
 
+    /// Reports a mistake.
+    pub fn report(&self, finding: Finding) {
+        self.around.report.add(finding);
+    }
+
     /// Tells an error: `program "web": KEY problem`.
     pub(crate) fn error(&self, problem: impl Display) {
         self.tell(Severity::Error, problem, None);
     }
 
     /// Tells an error and what to do.
-    pub(crate) fn error_with_hint(&self, problem: impl Display, hint: impl Into<String>) {
+    pub fn error_with_hint(&self, problem: impl Display, hint: impl Into<String>) {
         self.tell(Severity::Error, problem, Some(hint.into()));
     }
 
@@ -182,7 +218,7 @@ impl<'a> Field<'a> {
     }
 
     /// Text; anything else is a mistake.
-    pub(crate) fn text(&self) -> Option<Text<'a>> {
+    pub fn text(&self) -> Option<Text<'a>> {
         match &self.value.content {
             Content::Text(text) => self.interpolated(text.as_str()),
             Content::Integer(_) | Content::Float(_) | Content::Boolean(_) => {
@@ -213,15 +249,33 @@ impl<'a> Field<'a> {
     }
 
     /// The elements of a list, or the value itself as the only one. Their mistakes bear this key's name.
-    pub(crate) fn items(&'a self) -> Vec<Field<'a>> {
+    pub fn items(&'a self) -> Vec<Field<'a>> {
         match &self.value.content {
             Content::List(items) => items.iter().map(|item| self.child("", item)).collect(),
             _ => vec![*self],
         }
     }
 
+    /// The elements of a list; `None` for anything else.
+    pub fn list(&'a self) -> Option<Vec<Field<'a>>> {
+        matches!(self.value.content, Content::List(_)).then(|| self.items())
+    }
+
+    /// The values of a table, each with the place of its name; `None` for anything else.
+    pub fn entries(&'a self) -> Option<impl Iterator<Item = (Place, Field<'a>)>> {
+        let entry = |(name, value): (&'a Name<'a>, &'a Value<'a>)| {
+            (Place::new(self.file, name.span()), self.child(name.as_str(), value))
+        };
+        Some(self.value.as_table()?.iter().map(entry))
+    }
+
+    /// Whether it is a table with this key.
+    pub fn has(&self, key: &str) -> bool {
+        self.value.as_table().is_some_and(|entries| entries.contains_key(key))
+    }
+
     /// The texts of a list, or of a single text.
-    pub(crate) fn texts(&'a self) -> Option<Vec<Text<'a>>> {
+    pub fn texts(&'a self) -> Option<Vec<Text<'a>>> {
         // All of them are read before the first mistake ends it, so that every mistake is told.
         let texts: Vec<_> = self.items().iter().map(Field::text).collect();
         texts.into_iter().collect()

@@ -24,6 +24,7 @@ pub mod keys;
 mod lint;
 mod ranges;
 mod read;
+pub mod reading;
 mod redact;
 mod render;
 mod scalars;

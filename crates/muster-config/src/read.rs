@@ -109,7 +109,7 @@ impl<'t> Reader<'t, '_> {
             return;
         }
         self.open.push((path.to_owned(), identity));
-        let (id, file) = self.shelve(File { text, was_read: true, ..File::unread(path) });
+        let (id, file) = self.shelve(File::read(path, text));
         let table = dialect::toml::parse(id, file, self.report);
         let includes = includes(id, &table, self.report);
         self.documents.push(Document { id, table });
@@ -130,7 +130,7 @@ impl<'t> Reader<'t, '_> {
     fn cannot_read(&mut self, path: &Path, from: Option<Place>, error: ReadError) {
         if let ReadError::NotUtf8 { before } = error {
             let at = before.len();
-            let (id, _) = self.shelve(File { text: before, was_read: true, ..File::unread(path) });
+            let (id, _) = self.shelve(File::read(path, before));
             let place = Place::new(id, at..at);
             self.report.add(Finding::error(place, "not UTF-8 text from here on"));
             return;

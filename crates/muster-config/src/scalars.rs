@@ -23,7 +23,7 @@ impl<'a> Field<'a> {
     }
 
     /// True or false.
-    pub(crate) fn flag(&self) -> Option<bool> {
+    pub fn flag(&self) -> Option<bool> {
         const EXPECTED: &str = "true or false";
         if let Some(flag) = self.value.as_bool() {
             return Some(flag);
@@ -49,7 +49,7 @@ impl<'a> Field<'a> {
     }
 
     /// A whole number within bounds.
-    pub(crate) fn integer(&self, bounds: RangeInclusive<i64>) -> Option<i64> {
+    pub fn integer(&self, bounds: RangeInclusive<i64>) -> Option<i64> {
         let number = match &self.value.content {
             Content::Integer(number) => number.value(),
             Content::Text(raw) => match self.computed() {
@@ -96,7 +96,7 @@ impl<'a> Field<'a> {
     }
 
     /// A number within bounds.
-    pub(crate) fn number(&self, bounds: RangeInclusive<f64>) -> Option<f64> {
+    pub fn number(&self, bounds: RangeInclusive<f64>) -> Option<f64> {
         let number: Option<f64> = match &self.value.content {
             Content::Integer(number) => number.value().map(|n| n as f64),
             Content::Float(number) => number.parse().ok(),
@@ -114,7 +114,7 @@ impl<'a> Field<'a> {
     }
 
     /// A span of time, zero included.
-    pub(crate) fn duration(&self) -> Option<Duration> {
+    pub fn duration(&self) -> Option<Duration> {
         const EXPECTED: &str = "a duration";
         const SPELLING: &str = "a number of seconds, or text such as \"500ms\", \"2m\", \"1h30m\"";
         let seconds: Option<f64> = match &self.value.content {
@@ -204,7 +204,7 @@ impl<'a> Field<'a> {
     }
 
     /// One of several words.
-    pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+    pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let found = choices.iter().find(|(word, _)| *word == text.text).map(|&(_, value)| value);
         if found.is_none() {

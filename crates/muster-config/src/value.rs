@@ -113,6 +113,11 @@ impl<'t> Written<'t> {
         Written { text, is_template: false }
     }
 
+    /// A name, taken as text that means itself.
+    pub(crate) fn of_name(name: &Name<'t>) -> Written<'t> {
+        Written::plain(name.text.clone())
+    }
+
     /// Text with names in it that its dialect replaces when it is read.
     pub(crate) fn template(text: Cow<'t, str>) -> Written<'t> {
         Written { text, is_template: true }

@@ -52,7 +52,7 @@ fn hint(table: Table, name: &str, value: &Value<'_>) -> Option<String> {
 }
 
 /// The word that was probably meant: few letters differ, in relation to its length. Known words are in small letters.
-pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+pub fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     closest(&word.to_ascii_lowercase(), known)
 }
 

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use muster_spec::State;
 
-use crate::diagnostic::{Finding, Lines, Place};
-use crate::field::Field;
-use crate::value::{Content, Name};
-use crate::words::nearest;
+use crate::reading::{Field, Finding, Place, nearest};
 
 /// One expectation: what must be so, of whom, and when. All that it says must hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +21,7 @@ pub struct Expectation {
     pub within: Option<Duration>,
     /// What must be so.
     pub expected: Vec<Expected>,
-    pub(crate) program_at: Place,
+    pub(super) program_at: Place,
 }
 
 /// What must be so.
@@ -67,43 +64,39 @@ const KEYS: [&str; 12] = [
 
 /// Reads a list of them.
 pub(super) fn read(field: &Field<'_>) -> Vec<Expectation> {
-    let Content::List(items) = &field.value.content else {
+    let Some(items) = field.list() else {
         field.error_with_hint("must be a list", "expect = [{ at = \"15.5s\", program = \"web\", state = \"FATAL\" }]");
         return Vec::new();
     };
     if items.is_empty() {
         field.error_with_hint("is empty: nothing is checked", "leave it out, or say what must hold");
     }
-    let lines = Lines::of(&field.around.files[field.file].text);
-    items.iter().filter_map(|item| read_one(&field.child("", item), &lines)).collect()
+    items.iter().filter_map(read_one).collect()
 }
 
-fn read_one(field: &Field<'_>, lines: &Lines) -> Option<Expectation> {
-    let Content::Table(entries) = &field.value.content else {
+fn read_one(field: &Field<'_>) -> Option<Expectation> {
+    let Some(entries) = field.entries() else {
         field.error_with_hint("must be a list of tables", "{ exit_code = 1, within = \"20s\" }");
         return None;
     };
-    let span = field.value.span();
-    let file = &field.around.files[field.file].text;
     let mut found = Expectation {
-        text: file.get(span.clone()).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "),
-        line: lines.line_and_column(file, span.start).0,
+        text: field.written().split_whitespace().collect::<Vec<_>>().join(" "),
+        line: field.line(),
         program: None,
         at: None,
         within: None,
         expected: Vec::new(),
         program_at: field.place(),
     };
-    for (name, value) in entries {
-        read_key(&mut found, name, &field.child(name.as_str(), value));
+    for (place, child) in entries {
+        read_key(&mut found, place, &child);
     }
     check(&found, field);
     Some(found)
 }
 
-fn read_key(found: &mut Expectation, name: &Name<'_>, field: &Field<'_>) {
-    let place = Place::new(field.file, name.span());
-    let expected = match name.as_str() {
+fn read_key(found: &mut Expectation, place: Place, field: &Field<'_>) {
+    let expected = match field.name() {
         "at" => return found.at = field.duration(),
         "within" => return found.within = field.duration(),
         "program" => {
@@ -122,7 +115,7 @@ fn read_key(found: &mut Expectation, name: &Name<'_>, field: &Field<'_>) {
         unknown => {
             let finding = Finding::error(place, format!("{} is not something to expect", field.path()));
             let hint = nearest(unknown, KEYS.into_iter()).map(|key| format!("did you mean {key}?"));
-            field.around.report.add(finding.hint(hint.unwrap_or_else(|| format!("there are {}", KEYS.join(", ")))));
+            field.report(finding.hint(hint.unwrap_or_else(|| format!("there are {}", KEYS.join(", ")))));
             None
         }
     };
