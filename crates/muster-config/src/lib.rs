@@ -28,7 +28,6 @@ pub mod reading;
 mod redact;
 mod render;
 mod scalars;
-pub mod scenario;
 mod schema;
 mod secrets;
 mod sections;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::reading::{Field, Finding, nearest};
+use muster_config::reading::{Field, Finding, nearest};
 
 /// A time in which the daemon itself does not run: it was stopped, frozen or starved. Its programs go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,14 +13,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use muster_config::reading::{Field, Finding, LONGEST, MOST, Place, load_with, named_files, nearest, parse_duration};
+use muster_config::{Loaded, Opener, Source};
 use muster_spec::Spec;
 
 pub use act::Pause;
 pub use expect::{Expectation, Expected};
 pub use script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script, ScriptError};
-
-use crate::reading::{Field, Finding, LONGEST, MOST, Place, load_with, named_files, nearest, parse_duration};
-use crate::{Loaded, Opener, Source};
 
 /// What is to happen, and what is expected of it.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use muster_config::reading::{Field, Finding, Place, nearest};
 use muster_spec::State;
-
-use crate::reading::{Field, Finding, Place, nearest};
 
 /// One expectation: what must be so, of whom, and when. All that it says must hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,7 +133,7 @@ fn durations(field: &Field<'_>) -> Option<Vec<Duration>> {
 fn check(found: &Expectation, field: &Field<'_>) {
     // What was meant and is wrong has been told.
     let is_something = |name: &str| !["at", "within", "program"].contains(&name);
-    let says_something = field.value.as_table().is_some_and(|keys| keys.keys().any(|key| is_something(key.as_str())));
+    let says_something = field.entries().is_some_and(|mut keys| keys.any(|(_, key)| is_something(key.name())));
     if !says_something {
         field.error_with_hint("says nothing", format!("one of {}", KEYS[3..].join(", ")));
     }
