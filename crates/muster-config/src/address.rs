@@ -6,7 +6,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use crate::interpolate::Problem;
+use crate::diagnostic::Problem;
 
 /// An `http://` address.
 #[derive(Clone, Debug, PartialEq, Eq)]

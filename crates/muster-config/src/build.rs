@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster_spec::{InstanceSpec, ProcessSpec, ProgramSpec, Spec};
-use toml::de::DeValue;
 
 use crate::check;
 use crate::depend;
@@ -21,7 +20,6 @@ use crate::drafts::program::Rules;
 use crate::env_file::EnvFiles;
 use crate::field::{Field, Owner, Surroundings};
 use crate::foreground;
-use crate::interpolate::is_plain;
 use crate::keys::Reader;
 use crate::read::{Document, read_all};
 use crate::secrets::{Disguise, Disguises};
@@ -208,7 +206,7 @@ fn check_replaced(entries: &[Entry<'_>], around: &Surroundings<'_>) {
         is_default || entries[index + 1..].iter().any(|later| later.replaces(entry))
     };
     for (_, entry) in entries.iter().enumerate().filter(is_replaced) {
-        if entry.key.name == "env_file" || !is_constant(entry.value.get_ref()) {
+        if entry.key.name == "env_file" || !entry.value.is_constant() {
             continue;
         }
         match entry.key.reader {
@@ -216,16 +214,6 @@ fn check_replaced(entries: &[Entry<'_>], around: &Surroundings<'_>) {
             Reader::Parts(read) => read(&mut Parts::default(), &field(entry, around, None)),
             _ => {}
         }
-    }
-}
-
-/// Whether nothing in a value is interpolated.
-fn is_constant(value: &DeValue<'_>) -> bool {
-    match value {
-        DeValue::String(text) => is_plain(text),
-        DeValue::Array(items) => items.iter().all(|item| is_constant(item.get_ref())),
-        DeValue::Table(entries) => entries.iter().all(|(_, value)| is_constant(value.get_ref())),
-        _ => true,
     }
 }
 
@@ -248,7 +236,7 @@ fn build_program<'t>(
                     disguises.rules.push((name.to_owned(), entry.key.name));
                 }
             }
-            Reader::Parts(_) => varies |= !is_constant(entry.value.get_ref()),
+            Reader::Parts(_) => varies |= !entry.value.is_constant(),
             _ => {}
         }
     }

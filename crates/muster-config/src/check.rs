@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use muster_spec::{Essential, Kind, Rotation, Sink, Target};
-use toml::de::DeValue;
 
 use crate::build::Built;
 use crate::diagnostic::{Finding, Place, Report, Severity};
@@ -12,6 +11,7 @@ use crate::drafts::daemon::DaemonDraft;
 use crate::field::Owner;
 use crate::sections::Named;
 use crate::stopping;
+use crate::value::Content;
 use crate::words::nearest_name;
 
 /// Everything but groups.
@@ -53,7 +53,7 @@ pub(crate) fn groups(groups: &BTreeMap<&str, Named<'_>>, programs: &mut [Built<'
             }
             continue;
         };
-        let DeValue::Array(members) = entry.value.get_ref() else {
+        let Content::List(members) = &entry.value.content else {
             let finding = owner.finding(
                 Severity::Error,
                 Place::new(entry.file, entry.value.span()),
@@ -68,7 +68,7 @@ pub(crate) fn groups(groups: &BTreeMap<&str, Named<'_>>, programs: &mut [Built<'
         }
         for member in members {
             let place = Place::new(entry.file, member.span());
-            match member.get_ref().as_str() {
+            match member.as_str() {
                 Some(program) => join(owner, name, program, place, programs, report),
                 None => report.add(owner.finding(Severity::Error, place, "programs must be a list of names")),
             }

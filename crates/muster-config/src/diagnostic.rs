@@ -70,7 +70,7 @@ pub struct Excerpt {
 
 /// A range of bytes in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub struct Place {
     /// The file's number, in the order of reading.
     pub(crate) file: usize,
     /// The first byte.
@@ -93,7 +93,7 @@ impl Place {
 
 /// A mistake while files are still being read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Finding {
+pub struct Finding {
     pub(crate) severity: Severity,
     pub(crate) place: Place,
     pub(crate) message: String,
@@ -103,7 +103,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     /// An error that is about no program.
-    pub(crate) fn error(place: Place, message: impl Into<String>) -> Finding {
+    pub fn error(place: Place, message: impl Into<String>) -> Finding {
         Finding { severity: Severity::Error, place, message: message.into(), hint: None, program: None }
     }
 
@@ -113,7 +113,7 @@ impl Finding {
     }
 
     /// The same with what to do.
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Finding {
+    pub fn hint(mut self, hint: impl Into<String>) -> Finding {
         self.hint = Some(hint.into());
         self
     }
@@ -123,6 +123,15 @@ impl Finding {
         self.program = Some(program.to_owned());
         self
     }
+}
+
+/// A mistake, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, to be read after the key's name.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
 }
 
 /// All mistakes found so far.
@@ -209,7 +218,7 @@ impl Report {
 }
 
 /// How many errors, and how many warnings, are told one by one. Who has more mends these first.
-pub(crate) const MOST: usize = 100;
+pub const MOST: usize = 100;
 
 /// The first errors and warnings, their secrets masked, and one that counts the rest.
 fn first_of(findings: Vec<Finding>, secrets: &Secrets) -> (Vec<Finding>, Option<Finding>) {
@@ -246,6 +255,7 @@ pub(crate) fn and_more(errors: usize, warnings: usize) -> String {
 }
 
 /// Where the lines of a text begin.
+#[derive(Debug)]
 pub(crate) struct Lines(Vec<usize>);
 
 impl Lines {

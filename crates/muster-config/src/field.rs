@@ -1,25 +1,23 @@
 //! A value of the configuration under its key, and the ways to read it.
 //!
 //! A [`Field`] knows whom it belongs to and where it stands, so that whoever reads it only says what it expects: every
-//! reading method tells its own mistakes and answers `None` then. Text is interpolated as it is read. Numbers and their
+//! reading method tells its own mistakes and answers `None` then. The names in a text are replaced as it is read, by its dialect. Numbers and their
 //! like are read in `scalars`.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
+use std::ops::Range;
 use std::path::PathBuf;
-
-use toml::Spanned;
-use toml::de::DeValue;
 
 use crate::diagnostic::{Finding, Place, Report, Severity};
 use crate::drafts::logs::Outputs;
 use crate::env_file::EnvFiles;
 use crate::habits;
-use crate::interpolate::{Interpolated, interpolate, is_plain};
 use crate::keys::{Key, Table};
 use crate::redact::{MASK, is_secret, masked};
 use crate::source::{File, resolve};
-use crate::variables::{InstanceWords, Scope, Variables};
+use crate::value::{Content, Name, Value};
+use crate::variables::{InstanceWords, Variables};
 use crate::words;
 
 /// What every value of a load has in common.
@@ -77,7 +75,7 @@ impl<'a> Owner<'a> {
 
 /// A value, and everything that reading it takes.
 #[derive(Clone, Copy)]
-pub(crate) struct Field<'a> {
+pub struct Field<'a> {
     pub(crate) around: &'a Surroundings<'a>,
     pub(crate) owner: Owner<'a>,
     /// The program that reads it, which for a value of `[defaults]` is not its owner.
@@ -87,25 +85,55 @@ pub(crate) struct Field<'a> {
     pub(crate) name: &'a str,
     pub(crate) key: Option<&'static Key>,
     pub(crate) file: usize,
-    pub(crate) value: &'a Spanned<DeValue<'a>>,
+    pub(crate) value: &'a Value<'a>,
 }
 
 /// Text as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Text<'a> {
-    pub(crate) text: Cow<'a, str>,
+pub struct Text<'a> {
+    /// The text, names replaced.
+    pub text: Cow<'a, str>,
     /// Whether a secret is part of it.
-    pub(crate) secret: bool,
+    pub secret: bool,
 }
 
 impl<'a> Field<'a> {
     /// Where the value stands.
-    pub(crate) fn place(&self) -> Place {
+    pub fn place(&self) -> Place {
         Place::new(self.file, self.value.span())
     }
 
+    /// Its key.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The value as the file has it, quotes and all.
+    pub fn written(&self) -> &'a str {
+        self.around.files[self.file].text.get(self.value.span()).unwrap_or_default()
+    }
+
+    /// The number of the line it begins in, from 1.
+    pub fn line(&self) -> usize {
+        let file = self.around.files[self.file];
+        file.lines().line_and_column(&file.text, self.value.span().start).0
+    }
+
+    /// The place of some bytes of its text; of the whole value where the file does not have that text as it is.
+    pub fn place_within(&self, part: Range<usize>) -> Place {
+        let is_verbatim = self.value.as_str().is_some_and(|text| {
+            let written = self.written();
+            written.get(1..written.len().saturating_sub(1)) == Some(text)
+        });
+        if !is_verbatim {
+            return self.place();
+        }
+        let first = self.value.span().start + 1;
+        Place::new(self.file, first + part.start..first + part.end)
+    }
+
     /// The key with those above it: `logs.stdout`.
-    pub(crate) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         match self.parent {
             Some(parent) if self.name.is_empty() => parent.path(),
             Some(parent) => format!("{}.{}", parent.path(), self.name),
@@ -114,8 +142,13 @@ impl<'a> Field<'a> {
     }
 
     /// A value within this one, under a key of its own.
-    pub(crate) fn child(&'a self, name: &'a str, value: &'a Spanned<DeValue<'a>>) -> Field<'a> {
+    pub(crate) fn child(&'a self, name: &'a str, value: &'a Value<'a>) -> Field<'a> {
         Field { parent: Some(self), name, key: None, value, ..*self }
+    }
+
+    /// Reports a mistake.
+    pub fn report(&self, finding: Finding) {
+        self.around.report.add(finding);
     }
 
     /// Tells an error: `program "web": KEY problem`.
@@ -124,7 +157,7 @@ impl<'a> Field<'a> {
     }
 
     /// Tells an error and what to do.
-    pub(crate) fn error_with_hint(&self, problem: impl Display, hint: impl Into<String>) {
+    pub fn error_with_hint(&self, problem: impl Display, hint: impl Into<String>) {
         self.tell(Severity::Error, problem, Some(hint.into()));
     }
 
@@ -165,116 +198,30 @@ impl<'a> Field<'a> {
         if text.secret || self.is_secret() { MASK.to_owned() } else { format!("{:?}", masked(&text.text)) }
     }
 
-    /// The value as it was written, or what it came to where it was interpolated; a mask where it is secret.
+    /// The value as written, its names replaced; a mask where it is secret.
     pub(crate) fn shown(&self) -> String {
         if self.is_secret() {
             return MASK.to_owned();
         }
-        match self.value.get_ref() {
-            DeValue::String(text) => match interpolate(text, &self.scope(&self.here())) {
+        match &self.value.content {
+            Content::Text(text) => match self.replaced(text.as_str()) {
                 Ok(done) => self.shown_text(&Text { text: done.text, secret: done.secret }),
-                Err(_) => format!("{:?}", masked(text)),
+                Err(_) => format!("{:?}", masked(text.as_str())),
             },
-            DeValue::Integer(number) => number.to_string(),
-            DeValue::Float(number) => number.to_string(),
-            DeValue::Boolean(flag) => flag.to_string(),
-            DeValue::Datetime(datetime) => datetime.to_string(),
-            DeValue::Array(_) => "a list".to_owned(),
-            DeValue::Table(_) => "a table".to_owned(),
+            Content::Integer(number) => number.to_string(),
+            Content::Float(number) => number.to_string(),
+            Content::Boolean(flag) => flag.to_string(),
+            Content::Date(datetime) => datetime.to_string(),
+            Content::List(_) => "a list".to_owned(),
+            Content::Table(_) => "a table".to_owned(),
         }
-    }
-
-    fn here(&self) -> Cow<'a, str> {
-        self.around.files[self.file].directory.to_string_lossy()
-    }
-
-    fn scope<'s>(&self, here: &'s str) -> Scope<'s>
-    where
-        'a: 's,
-    {
-        Scope {
-            variables: self.around.variables,
-            host: self.around.host,
-            here,
-            program: self.program,
-            instance: self.instance,
-        }
-    }
-
-    /// Replaces what is to be replaced in a part of this value's text.
-    pub(crate) fn interpolated(&self, text: &'a str) -> Option<Text<'a>> {
-        self.warn_of_foreign_words(text);
-        let done = if is_plain(text) {
-            Text { text: Cow::Borrowed(text), secret: false }
-        } else {
-            match interpolate(text, &self.scope(&self.here())) {
-                Ok(done) => {
-                    self.note(&done);
-                    Text { text: done.text, secret: done.secret }
-                }
-                Err(problem) => {
-                    self.error_with_hint(problem.message, problem.hint);
-                    return None;
-                }
-            }
-        };
-        if done.text.contains('\0') {
-            self.error("must not contain a NUL character");
-            return None;
-        }
-        Some(done)
-    }
-
-    fn warn_of_foreign_words(&self, text: &str) {
-        if let Some((problem, hint)) = habits::foreign_words(text) {
-            self.warning(masked(&problem), hint);
-        }
-    }
-
-    /// Notes where a secret went.
-    fn note(&self, done: &Interpolated<'_>) {
-        if done.secret && !self.around.variables.is_disguised {
-            self.around.report.noted.note_around(&done.text);
-        }
-    }
-
-    /// The words that a piece of a command comes to: what is put in the place of an unquoted variable is split at its
-    /// blanks, as a shell does. The flag says for each but the first whether it begins a word of its own.
-    pub(crate) fn interpolated_words(&self, text: &str, is_quoted: bool) -> Option<Vec<String>> {
-        self.warn_of_foreign_words(text);
-        let done = match interpolate(text, &self.scope(&self.here())) {
-            Ok(done) => done,
-            Err(problem) => {
-                self.error_with_hint(problem.message, problem.hint);
-                return None;
-            }
-        };
-        self.note(&done);
-        if done.text.contains('\0') {
-            self.error("must not contain a NUL character");
-            return None;
-        }
-        if is_quoted {
-            return Some(vec![done.text.into_owned()]);
-        }
-        let (mut words, mut at) = (vec![String::new()], 0);
-        for span in &done.variables {
-            let last = words.last_mut().expect("there is always one");
-            last.push_str(&done.text[at..span.start]);
-            let mut parts = done.text[span.clone()].split(|c: char| c.is_ascii_whitespace());
-            last.push_str(parts.next().unwrap_or_default());
-            words.extend(parts.map(str::to_owned));
-            at = span.end;
-        }
-        words.last_mut().expect("there is always one").push_str(&done.text[at..]);
-        Some(words)
     }
 
     /// Text; anything else is a mistake.
-    pub(crate) fn text(&self) -> Option<Text<'a>> {
-        match self.value.get_ref() {
-            DeValue::String(text) => self.interpolated(text),
-            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
+    pub fn text(&self) -> Option<Text<'a>> {
+        match &self.value.content {
+            Content::Text(text) => self.interpolated(text.as_str()),
+            Content::Integer(_) | Content::Float(_) | Content::Boolean(_) => {
                 let assignment = if self.name.is_empty() { String::new() } else { format!("{} = ", self.name) };
                 self.expected_with_hint("text", format!("put it in quotes: {assignment}\"{}\"", self.shown()));
                 None
@@ -302,15 +249,33 @@ impl<'a> Field<'a> {
     }
 
     /// The elements of a list, or the value itself as the only one. Their mistakes bear this key's name.
-    pub(crate) fn items(&'a self) -> Vec<Field<'a>> {
-        match self.value.get_ref() {
-            DeValue::Array(items) => items.iter().map(|item| self.child("", item)).collect(),
+    pub fn items(&'a self) -> Vec<Field<'a>> {
+        match &self.value.content {
+            Content::List(items) => items.iter().map(|item| self.child("", item)).collect(),
             _ => vec![*self],
         }
     }
 
+    /// The elements of a list; `None` for anything else.
+    pub fn list(&'a self) -> Option<Vec<Field<'a>>> {
+        matches!(self.value.content, Content::List(_)).then(|| self.items())
+    }
+
+    /// The values of a table, each with the place of its name; `None` for anything else.
+    pub fn entries(&'a self) -> Option<impl Iterator<Item = (Place, Field<'a>)>> {
+        let entry = |(name, value): (&'a Name<'a>, &'a Value<'a>)| {
+            (Place::new(self.file, name.span()), self.child(name.as_str(), value))
+        };
+        Some(self.value.as_table()?.iter().map(entry))
+    }
+
+    /// Whether it is a table with this key.
+    pub fn has(&self, key: &str) -> bool {
+        self.value.as_table().is_some_and(|entries| entries.contains_key(key))
+    }
+
     /// The texts of a list, or of a single text.
-    pub(crate) fn texts(&'a self) -> Option<Vec<Text<'a>>> {
+    pub fn texts(&'a self) -> Option<Vec<Text<'a>>> {
         // All of them are read before the first mistake ends it, so that every mistake is told.
         let texts: Vec<_> = self.items().iter().map(Field::text).collect();
         texts.into_iter().collect()
@@ -318,16 +283,16 @@ impl<'a> Field<'a> {
 
     /// Reads each key of a table that the registry knows; tells those that it does not.
     pub(crate) fn each_key(&'a self, table: Table, mut read: impl FnMut(&'static Key, &Field<'_>)) {
-        let DeValue::Table(entries) = self.value.get_ref() else {
+        let Content::Table(entries) = &self.value.content else {
             self.expected("a table");
             return;
         };
         for (name, value) in entries {
             let place = Place::new(self.file, name.span());
-            let field = self.child(name.get_ref(), value);
+            let field = self.child(name.as_str(), value);
             let path = field.path();
             if let Some(key) =
-                words::known_key(table, &path, name.get_ref(), value, place, self.owner, self.around.report)
+                words::known_key(table, &path, name.as_str(), value, place, self.owner, self.around.report)
             {
                 read(key, &Field { key: Some(key), ..field });
             }

@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn hint(command: &str) -> Option<String> {
-        let words = crate::command::split(command).unwrap();
+        let words = crate::dialect::toml::command::split(command).unwrap();
         let words: Vec<String> = words.into_iter().map(|word| word.text).collect();
         leaves_foreground(&words).map(Habit::hint)
     }

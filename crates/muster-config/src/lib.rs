@@ -1,8 +1,8 @@
 //! Configuration text to [`muster_spec::Spec`], with every mistake of every file at once, each in its place.
 //!
-//! [`load`] reads files and nothing else: it prints nothing, asks nobody (the environment is passed in) and never ends
-//! the process. The way of the text: [`source`](Source) finds and reads the files, `sections` sorts their tables and
-//! finds unknown keys, `walk` turns values into rules, `build` makes the programs and checks what several of them must
+//! [`load`] only reads files: it prints nothing, takes the environment as an argument, and never ends the process.
+//! [`source`](Source) and `read` find the files, `dialect` parses each into the tree of `value`, `sections` sorts the
+//! tables and reports unknown keys, `drafts` reads values, and `build` makes programs and checks what several of them must
 //! agree on. The one list of keys is [`keys`]; start reading there.
 
 #![forbid(unsafe_code)]
@@ -10,9 +10,9 @@
 pub mod address;
 mod build;
 mod check;
-mod command;
 mod depend;
 mod diagnostic;
+mod dialect;
 mod disguise;
 mod drafts;
 mod env_file;
@@ -20,15 +20,14 @@ mod field;
 mod foreground;
 mod habits;
 mod include;
-mod interpolate;
 pub mod keys;
 mod lint;
 mod ranges;
 mod read;
+pub mod reading;
 mod redact;
 mod render;
 mod scalars;
-pub mod scenario;
 mod schema;
 mod secrets;
 mod sections;
@@ -36,13 +35,13 @@ mod shape;
 mod source;
 mod stopping;
 mod units;
+mod value;
 mod variables;
 mod words;
 
 pub use build::{Loaded, load};
-pub use diagnostic::{Diagnostic, Excerpt, Severity};
+pub use diagnostic::{Diagnostic, Excerpt, Problem, Severity};
 pub use disguise::{mask_text, mask_words};
-pub use interpolate::Problem;
 pub use lint::{Machine, Unfit, Who};
 pub use redact::is_secret;
 pub use schema::json_schema;

@@ -1,31 +1,31 @@
 //! Numbers, durations and other single values of a [`Field`], within their bounds.
 //!
-//! A number or a boolean may be given as text if that text has an interpolation (`numprocs = "${WORKERS:-2}"`); plain
+//! A number or a boolean may be given as text if that text is a template (`numprocs = "${WORKERS:-2}"`); plain
 //! text in its place is a mistake, with the hint to leave out the quotes.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use crate::diagnostic::Severity;
 use crate::field::{Field, Text};
-use crate::interpolate::is_plain;
 use crate::units::{LONGEST, parse_duration, parse_octal, parse_size, seconds_to_duration, show_duration};
+use crate::value::Content;
 use crate::words;
 
 impl<'a> Field<'a> {
-    /// The text of a value that should be a number or a boolean, if it was interpolated.
+    /// The text that a template comes to, for a value that should be a number or a boolean.
     fn computed(&self) -> Option<Option<Text<'a>>> {
-        let raw = self.value.get_ref().as_str()?;
-        if is_plain(raw) { None } else { Some(self.interpolated(raw)) }
+        match &self.value.content {
+            Content::Text(text) if text.literal().is_none() => Some(self.text()),
+            _ => None,
+        }
     }
 
     /// True or false.
-    pub(crate) fn flag(&self) -> Option<bool> {
+    pub fn flag(&self) -> Option<bool> {
         const EXPECTED: &str = "true or false";
-        if let Some(flag) = self.value.get_ref().as_bool() {
+        if let Some(flag) = self.value.as_bool() {
             return Some(flag);
         }
         if let Some(computed) = self.computed() {
@@ -36,7 +36,7 @@ impl<'a> Field<'a> {
             }
             return flag;
         }
-        let guess = match self.value.get_ref().as_str().unwrap_or_default().to_ascii_lowercase().as_str() {
+        let guess = match self.value.as_str().unwrap_or_default().to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "1" => Some(true),
             "false" | "no" | "off" | "0" => Some(false),
             _ => None,
@@ -49,13 +49,13 @@ impl<'a> Field<'a> {
     }
 
     /// A whole number within bounds.
-    pub(crate) fn integer(&self, bounds: RangeInclusive<i64>) -> Option<i64> {
-        let number = match self.value.get_ref() {
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok(),
-            DeValue::String(raw) => match self.computed() {
+    pub fn integer(&self, bounds: RangeInclusive<i64>) -> Option<i64> {
+        let number = match &self.value.content {
+            Content::Integer(number) => number.value(),
+            Content::Text(raw) => match self.computed() {
                 Some(computed) => computed?.text.trim().parse().ok(),
                 None => {
-                    self.no_number(raw);
+                    self.no_number(raw.as_str());
                     return None;
                 }
             },
@@ -96,11 +96,11 @@ impl<'a> Field<'a> {
     }
 
     /// A number within bounds.
-    pub(crate) fn number(&self, bounds: RangeInclusive<f64>) -> Option<f64> {
-        let number: Option<f64> = match self.value.get_ref() {
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n as f64),
-            DeValue::Float(number) => number.as_str().parse().ok(),
-            DeValue::String(_) => match self.computed() {
+    pub fn number(&self, bounds: RangeInclusive<f64>) -> Option<f64> {
+        let number: Option<f64> = match &self.value.content {
+            Content::Integer(number) => number.value().map(|n| n as f64),
+            Content::Float(number) => number.parse().ok(),
+            Content::Text(_) => match self.computed() {
                 Some(computed) => computed?.text.trim().parse().ok(),
                 None => None,
             },
@@ -114,13 +114,13 @@ impl<'a> Field<'a> {
     }
 
     /// A span of time, zero included.
-    pub(crate) fn duration(&self) -> Option<Duration> {
+    pub fn duration(&self) -> Option<Duration> {
         const EXPECTED: &str = "a duration";
         const SPELLING: &str = "a number of seconds, or text such as \"500ms\", \"2m\", \"1h30m\"";
-        let seconds: Option<f64> = match self.value.get_ref() {
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n as f64),
-            DeValue::Float(number) => number.as_str().parse().ok(),
-            DeValue::String(_) => {
+        let seconds: Option<f64> = match &self.value.content {
+            Content::Integer(number) => number.value().map(|n| n as f64),
+            Content::Float(number) => number.parse().ok(),
+            Content::Text(_) => {
                 let text = self.text()?;
                 let duration = parse_duration(&text.text);
                 if duration.is_none() && text.text.trim_start().starts_with('-') {
@@ -156,8 +156,8 @@ impl<'a> Field<'a> {
     /// A number of bytes or things: a whole number, or a size in text.
     pub(crate) fn size(&self) -> Option<u64> {
         const SPELLING: &str = "a number, or text such as \"10MB\" or \"1GiB\", 1024-based";
-        match self.value.get_ref() {
-            DeValue::String(_) => {
+        match &self.value.content {
+            Content::Text(_) => {
                 let text = self.text()?;
                 let size = parse_size(&text.text);
                 if size.is_none() {
@@ -165,7 +165,7 @@ impl<'a> Field<'a> {
                 }
                 size
             }
-            DeValue::Integer(_) => self.integer(0..=i64::MAX).map(i64::unsigned_abs),
+            Content::Integer(_) => self.integer(0..=i64::MAX).map(i64::unsigned_abs),
             _ => {
                 self.expected_with_hint("a size", SPELLING);
                 None
@@ -176,8 +176,8 @@ impl<'a> Field<'a> {
     /// An octal number: text, or an integer that is written as one.
     pub(crate) fn octal(&self) -> Option<u32> {
         const EXPECTED: &str = "an octal number in quotes";
-        match self.value.get_ref() {
-            DeValue::String(_) => {
+        match &self.value.content {
+            Content::Text(_) => {
                 let text = self.text()?;
                 let number = parse_octal(text.text.trim());
                 if number.is_none() {
@@ -185,15 +185,15 @@ impl<'a> Field<'a> {
                 }
                 number
             }
-            DeValue::Integer(number) if number.radix() == 8 => {
-                let parsed = u32::from_str_radix(number.as_str(), 8).ok().filter(|&mode| mode <= 0o7777);
+            Content::Integer(number) if number.radix == 8 => {
+                let parsed = u32::from_str_radix(&number.digits, 8).ok().filter(|&mode| mode <= 0o7777);
                 if parsed.is_none() {
                     self.expected(EXPECTED);
                 }
                 parsed
             }
-            DeValue::Integer(number) => {
-                self.expected_with_hint(EXPECTED, format!("{} = \"0{}\"", self.name, number.as_str()));
+            Content::Integer(number) => {
+                self.expected_with_hint(EXPECTED, format!("{} = \"0{}\"", self.name, number.digits));
                 None
             }
             _ => {
@@ -204,7 +204,7 @@ impl<'a> Field<'a> {
     }
 
     /// One of several words.
-    pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+    pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let found = choices.iter().find(|(word, _)| *word == text.text).map(|&(_, value)| value);
         if found.is_none() {

@@ -6,13 +6,12 @@
 use std::collections::BTreeMap;
 
 use muster_spec::is_valid_name;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Finding, Place, Report, Severity};
 use crate::field::Owner;
 use crate::keys::{Key, Table};
 use crate::read::Document;
+use crate::value::{Content, Entries, Name, Value};
 use crate::words::known_key;
 
 /// A key with its value and whose it is.
@@ -21,13 +20,13 @@ pub(crate) struct Entry<'t> {
     pub(crate) key: &'static Key,
     pub(crate) owner: Owner<'t>,
     pub(crate) file: usize,
-    pub(crate) value: &'t Spanned<DeValue<'t>>,
+    pub(crate) value: &'t Value<'t>,
 }
 
 impl Entry<'_> {
     /// Whether it leaves nothing of an earlier value: tables are written over key by key, everything else as a whole.
     pub(crate) fn replaces(&self, earlier: &Entry<'_>) -> bool {
-        std::ptr::eq(self.key, earlier.key) && !matches!(self.value.get_ref(), DeValue::Table(_))
+        std::ptr::eq(self.key, earlier.key) && !matches!(self.value.content, Content::Table(_))
     }
 }
 
@@ -66,11 +65,11 @@ struct Sorter<'t, 's> {
 }
 
 impl<'t> Sorter<'t, '_> {
-    fn root(&mut self, table: &'t DeTable<'t>) {
+    fn root(&mut self, table: &'t Entries<'t>) {
         for (name, value) in table {
             let place = Place::new(self.file, name.span());
             let Some(key) =
-                known_key(Table::Root, name.get_ref(), name.get_ref(), value, place, Owner::Root, self.report)
+                known_key(Table::Root, name.as_str(), name.as_str(), value, place, Owner::Root, self.report)
             else {
                 continue;
             };
@@ -99,10 +98,10 @@ impl<'t> Sorter<'t, '_> {
         self.report.add(Finding::error(place, message).hint(hint));
     }
 
-    fn table(&self, table: Table, owner: Owner<'t>, value: &'t Spanned<DeValue<'t>>) -> Option<Vec<Entry<'t>>> {
-        let DeValue::Table(entries) = value.get_ref() else {
+    fn table(&self, table: Table, owner: Owner<'t>, value: &'t Value<'t>) -> Option<Vec<Entry<'t>>> {
+        let Content::Table(entries) = &value.content else {
             let place = Place::new(self.file, value.span());
-            let is_list = matches!(value.get_ref(), DeValue::Array(_));
+            let is_list = matches!(value.content, Content::List(_));
             let message = if is_list { "must be one table, not a list: single brackets" } else { "must be a table" };
             let finding = owner.finding(Severity::Error, place, message);
             self.report.add(match owner {
@@ -111,25 +110,24 @@ impl<'t> Sorter<'t, '_> {
             });
             return None;
         };
-        let known = |(name, value): (&'t Spanned<_>, &'t Spanned<DeValue<'t>>)| {
-            let name: &Spanned<std::borrow::Cow<'t, str>> = name;
+        let known = |(name, value): (&'t Name<'t>, &'t Value<'t>)| {
             let place = Place::new(self.file, name.span());
-            let key = known_key(table, name.get_ref(), name.get_ref(), value, place, owner, self.report)?;
+            let key = known_key(table, name.as_str(), name.as_str(), value, place, owner, self.report)?;
             Some(Entry { key, owner, file: self.file, value })
         };
         Some(entries.iter().filter_map(known).collect())
     }
 
     /// `[program.NAME]` or `[group.NAME]`, every one of them.
-    fn named(&mut self, table: Table, word: &str, value: &'t Spanned<DeValue<'t>>) {
-        let DeValue::Table(members) = value.get_ref() else {
+    fn named(&mut self, table: Table, word: &str, value: &'t Value<'t>) {
+        let Content::Table(members) = &value.content else {
             let place = Place::new(self.file, value.span());
             return self.error(place, format!("{word} must be tables by name"), format!("[{word}.NAME]"));
         };
         for (name, value) in members {
             let place = Place::new(self.file, name.span());
-            let name: &'t str = name.get_ref();
-            let is_key = crate::keys::find(table, name).is_some() && !matches!(value.get_ref(), DeValue::Table(_));
+            let name: &'t str = name.as_str();
+            let is_key = crate::keys::find(table, name).is_some() && !matches!(value.content, Content::Table(_));
             if is_key {
                 self.error(
                     place,

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use muster_spec::UserSpec;
 
+use crate::diagnostic::Lines;
+
 /// What to load.
 pub struct Source<'a> {
     /// Files and directories, in the order given; later ones win by key.
@@ -121,12 +123,24 @@ pub(crate) struct File {
     pub(crate) text: String,
     /// Whether it could be.
     pub(crate) was_read: bool,
+    lines: OnceCell<Lines>,
 }
 
 impl File {
     /// A file of which there is only the name.
     pub(crate) fn unread(path: &Path) -> File {
-        File { path: path.to_owned(), directory: directory_of(path), text: String::new(), was_read: false }
+        File { was_read: false, ..File::read(path, String::new()) }
+    }
+
+    /// A file with its text.
+    pub(crate) fn read(path: &Path, text: String) -> File {
+        let directory = directory_of(path);
+        File { path: path.to_owned(), directory, text, was_read: true, lines: OnceCell::new() }
+    }
+
+    /// Where its lines begin.
+    pub(crate) fn lines(&self) -> &Lines {
+        self.lines.get_or_init(|| Lines::of(&self.text))
     }
 }
 

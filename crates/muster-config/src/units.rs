@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// Nothing that is waited for lasts longer than ten years; what does is a typing error.
-pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A duration in text: a number of seconds, or numbers with the units `ms`, `s`, `m`, `h`, `d`, as in `1h30m`.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     if let Some(seconds) = decimal(text) {
         return seconds_to_duration(seconds);

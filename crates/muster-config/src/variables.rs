@@ -1,14 +1,21 @@
-//! The words and variables that an interpolation may name, for one reader of a value.
+//! The environment variables that values may name: `[musterd] environment` first, then the daemon's own environment.
 //!
-//! A value belongs to the daemon, to a program, or to an instance of one, and that decides which `{word}`s it has.
-//! Variables are `[musterd] environment` first and then the daemon's own environment.
+//! Reading a variable notes its value if it is a secret, so that no message shows it; for a copy to be shown, a mask is
+//! returned instead.
 
 use std::collections::BTreeMap;
 
 use crate::disguise::{mask_text, secrets_in};
-use crate::interpolate::{Found, Names, Problem};
 use crate::redact::{MASK, is_secret};
 use crate::secrets::Noted;
+
+/// What a name stands for.
+pub(crate) struct Found {
+    /// Its value.
+    pub(crate) value: String,
+    /// Whether it must not be shown.
+    pub(crate) secret: bool,
+}
 
 /// The environment that `${NAME}` reads.
 pub(crate) struct Variables<'a> {
@@ -33,7 +40,7 @@ impl Variables<'_> {
     }
 
     /// A value may hold a secret whatever its name is: an address with a password in it.
-    fn noted(&self, found: Found) -> Found {
+    pub(crate) fn noted(&self, found: Found) -> Found {
         if found.secret {
             self.noted.note(&found.value);
             return found;
@@ -44,7 +51,7 @@ impl Variables<'_> {
     }
 }
 
-fn disguised(found: Found) -> Found {
+pub(crate) fn disguised(found: Found) -> Found {
     let value = if found.value.is_empty() || !found.secret { mask_text(&found.value) } else { MASK.to_owned() };
     Found { value, ..found }
 }
@@ -58,68 +65,4 @@ pub(crate) struct InstanceWords<'a> {
     pub(crate) index: u32,
     /// How many there are.
     pub(crate) numprocs: u32,
-}
-
-/// The names one value may use.
-pub(crate) struct Scope<'a> {
-    pub(crate) variables: &'a Variables<'a>,
-    pub(crate) host: &'a str,
-    pub(crate) here: &'a str,
-    pub(crate) program: Option<&'a str>,
-    pub(crate) instance: Option<InstanceWords<'a>>,
-}
-
-/// Every word, for the documentation and for hints.
-const WORDS: [&str; 6] = ["name", "program", "instance", "numprocs", "here", "host"];
-
-impl Names for Scope<'_> {
-    fn variable(&self, name: &str) -> Option<Found> {
-        self.variables.get(name)
-    }
-
-    fn secret_default(&self, value: String) -> Found {
-        let found = Found { value, secret: true };
-        if self.variables.is_disguised { disguised(found) } else { self.variables.noted(found) }
-    }
-
-    fn word(&self, word: &str) -> Result<String, Problem> {
-        let instance = self.instance;
-        let found = match word {
-            "here" => Some(self.here.to_owned()),
-            "host" => Some(self.host.to_owned()),
-            "program" => self.program.map(str::to_owned),
-            "name" => instance.map(|instance| instance.name.to_owned()),
-            "instance" => instance.map(|instance| instance.index.to_string()),
-            "numprocs" => instance.map(|instance| instance.numprocs.to_string()),
-            unknown => return Err(unknown_word(unknown)),
-        };
-        found.ok_or_else(|| self.no_such_word_here(word))
-    }
-}
-
-impl Scope<'_> {
-    fn no_such_word_here(&self, word: &str) -> Problem {
-        match self.program {
-            Some(_) => Problem {
-                message: format!("is one value for all instances and cannot use {{{word}}}"),
-                hint: "{program}, {here}, {host} and ${VARIABLE} can be used here".to_owned(),
-            },
-            None => Problem {
-                message: format!("belongs to no program and cannot use {{{word}}}"),
-                hint: "{here}, {host} and ${VARIABLE} can be used here".to_owned(),
-            },
-        }
-    }
-}
-
-fn unknown_word(word: &str) -> Problem {
-    let close = WORDS.iter().find(|known| strsim::damerau_levenshtein(known, word) <= 2);
-    let suggestion = match close {
-        Some(known) => format!("did you mean {{{known}}}? "),
-        None => String::new(),
-    };
-    Problem {
-        message: format!("has an unknown {{{word}}}"),
-        hint: format!("{suggestion}write {{{{{word}}}}} for the braces themselves"),
-    }
 }

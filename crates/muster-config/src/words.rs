@@ -3,19 +3,18 @@
 //! A foreign word's hint is written with the user's own value where that can be translated, so that it can be pasted.
 
 use muster_spec::is_valid_name;
-use toml::Spanned;
-use toml::de::DeValue;
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::field::Owner;
 use crate::keys::{self, Key, Table};
+use crate::value::{Content, Value};
 
 /// The supported key of this name; tells why there is none.
 pub(crate) fn known_key(
     table: Table,
     path: &str,
     name: &str,
-    value: &Spanned<DeValue<'_>>,
+    value: &Value<'_>,
     place: Place,
     owner: Owner<'_>,
     report: &Report,
@@ -32,7 +31,7 @@ pub(crate) fn known_key(
         None => {
             let finding = owner.finding(Severity::Error, place, format_args!("unknown key {path:?}"));
             // Looking for what was meant takes its time, and nobody reads so many hints.
-            match if report.is_long() { None } else { hint(table, name, value.get_ref()) } {
+            match if report.is_long() { None } else { hint(table, name, value) } {
                 Some(hint) => {
                     let within = path.strip_suffix(name).unwrap_or_default();
                     report.add_misnamed(owner, within, &hint);
@@ -46,14 +45,14 @@ pub(crate) fn known_key(
     None
 }
 
-fn hint(table: Table, name: &str, value: &DeValue<'_>) -> Option<String> {
+fn hint(table: Table, name: &str, value: &Value<'_>) -> Option<String> {
     foreign(table, &name.to_ascii_lowercase(), value)
         .or_else(|| nearest_key(table, name))
         .or_else(|| in_another_table(table, name))
 }
 
 /// The word that was probably meant: few letters differ, in relation to its length. Known words are in small letters.
-pub(crate) fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+pub fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     closest(&word.to_ascii_lowercase(), known)
 }
 
@@ -119,7 +118,7 @@ fn in_another_table(table: Table, name: &str) -> Option<String> {
 }
 
 /// What a foreign word is called here.
-fn foreign(table: Table, word: &str, value: &DeValue<'_>) -> Option<String> {
+fn foreign(table: Table, word: &str, value: &Value<'_>) -> Option<String> {
     match table {
         Table::Root => root_word(word),
         Table::Musterd => musterd_word(word, value),
@@ -156,7 +155,7 @@ fn root_word(word: &str) -> Option<String> {
     })
 }
 
-fn musterd_word(word: &str, value: &DeValue<'_>) -> Option<String> {
+fn musterd_word(word: &str, value: &Value<'_>) -> Option<String> {
     Some(match word {
         "nodaemon" | "daemonize" | "silent" | "nocleanup" | "strip_ansi" | "identifier" => {
             "musterd always runs in the foreground and needs no such setting: leave it out".to_owned()
@@ -182,7 +181,7 @@ fn musterd_word(word: &str, value: &DeValue<'_>) -> Option<String> {
     })
 }
 
-fn http_word(word: &str, value: &DeValue<'_>) -> Option<String> {
+fn http_word(word: &str, value: &Value<'_>) -> Option<String> {
     Some(match word {
         "file" | "path" => format!("it is called socket: socket = {}", shown(value, "\"/run/muster.sock\"")),
         "chmod" => format!("it is called mode: mode = {}", quoted(value, "0600")),
@@ -226,7 +225,7 @@ fn ready_word(word: &str) -> Option<String> {
 }
 
 /// Kubernetes' fields and those of Docker's health checks.
-fn probe_word(word: &str, value: &DeValue<'_>) -> Option<String> {
+fn probe_word(word: &str, value: &Value<'_>) -> Option<String> {
     Some(match word {
         "httpget" | "http_get" | "url" => "it is called http: http = \"http://127.0.0.1:8000/healthz\"".to_owned(),
         "tcpsocket" | "tcp_socket" | "port" | "connect" => "it is called tcp: tcp = \"127.0.0.1:5432\"".to_owned(),
@@ -271,14 +270,14 @@ fn logs_word(word: &str) -> Option<String> {
 }
 
 /// Words for a program, by where they come from.
-fn program_word(word: &str, value: &DeValue<'_>) -> Option<String> {
+fn program_word(word: &str, value: &Value<'_>) -> Option<String> {
     supervisords(word, value)
         .or_else(|| supervisords_events(word))
         .or_else(|| dockers(word, value))
         .or_else(|| systemds(word))
 }
 
-fn supervisords(word: &str, value: &DeValue<'_>) -> Option<String> {
+fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
     Some(match word {
         "autorestart" | "auto_restart" => format!("supervisord's {word} is {}", restart_from(value)),
         "auto_start" | "start" => "it is called autostart".to_owned(),
@@ -326,7 +325,7 @@ fn supervisords_events(word: &str) -> Option<String> {
     (is_events || is_listener).then(|| "there are no event listeners: see essential and exit_when_done".to_owned())
 }
 
-fn dockers(word: &str, value: &DeValue<'_>) -> Option<String> {
+fn dockers(word: &str, value: &Value<'_>) -> Option<String> {
     Some(match word {
         "entrypoint" | "cmd" | "exec" | "run" | "args" => {
             format!("it is called command: command = {}", shown(value, "\"…\""))
@@ -378,7 +377,7 @@ fn systemds(word: &str) -> Option<String> {
 }
 
 /// `autorestart`'s value as ours.
-fn restart_from(value: &DeValue<'_>) -> &'static str {
+fn restart_from(value: &Value<'_>) -> &'static str {
     match (truth(value), value.as_str()) {
         (Some(true), _) => "restart = \"always\"",
         (Some(false), _) => "restart = \"no\"",
@@ -387,7 +386,7 @@ fn restart_from(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn truth(value: &DeValue<'_>) -> Option<bool> {
+fn truth(value: &Value<'_>) -> Option<bool> {
     let text = value.as_str().map(str::to_ascii_lowercase);
     match (value.as_bool(), text.as_deref()) {
         (Some(flag), _) => Some(flag),
@@ -398,7 +397,7 @@ fn truth(value: &DeValue<'_>) -> Option<bool> {
 }
 
 /// A supervisord log file as ours.
-fn log(stream: &str, value: &DeValue<'_>) -> String {
+fn log(stream: &str, value: &Value<'_>) -> String {
     let target = value.as_str().unwrap_or("AUTO");
     match target.to_ascii_lowercase().as_str() {
         "none" => format!("logs.{stream} = \"none\""),
@@ -411,7 +410,7 @@ fn log(stream: &str, value: &DeValue<'_>) -> String {
 }
 
 /// supervisord sends the lines to syslog and to the file.
-fn syslog(stream: &str, value: &DeValue<'_>) -> String {
+fn syslog(stream: &str, value: &Value<'_>) -> String {
     match truth(value) {
         Some(false) => "nothing goes to syslog unless a stream says so: leave it out".to_owned(),
         _ => format!("logs.{stream} = \"syslog\", or [\"console\", \"syslog\"] for both"),
@@ -419,18 +418,18 @@ fn syslog(stream: &str, value: &DeValue<'_>) -> String {
 }
 
 /// A simple value as it was written, or an example.
-fn shown(value: &DeValue<'_>, example: &str) -> String {
-    match value {
-        DeValue::String(text) => format!("{:?}", crate::redact::masked(text)),
-        DeValue::Integer(number) => number.to_string(),
+fn shown(value: &Value<'_>, example: &str) -> String {
+    match &value.content {
+        Content::Text(text) => format!("{:?}", crate::redact::masked(text.as_str())),
+        Content::Integer(number) => number.to_string(),
         _ => example.to_owned(),
     }
 }
 
-fn quoted(value: &DeValue<'_>, example: &str) -> String {
-    match value {
-        DeValue::String(text) => format!("{text:?}"),
-        DeValue::Integer(number) => format!("\"{number}\""),
+fn quoted(value: &Value<'_>, example: &str) -> String {
+    match &value.content {
+        Content::Text(text) => format!("{:?}", text.as_str()),
+        Content::Integer(number) => format!("\"{number}\""),
         _ => format!("{example:?}"),
     }
 }

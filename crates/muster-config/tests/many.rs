@@ -7,7 +7,6 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use muster_config::scenario::load_scenario;
 use muster_config::{Diagnostic, Loaded, Machine, Severity, Source, Unfit, load, open_any};
 
 /// Processor seconds for as much, without optimisation. What is quadratic takes half a minute and more.
@@ -72,40 +71,6 @@ fn a_configuration_full_of_mistakes_is_read_in_linear_time() {
         fs::write(directory.path().join("muster.toml"), format!("{head}{}", lines(line))).unwrap();
         let loaded = timed(name, || loaded(directory.path()));
         check(name, &loaded.diagnostics, message);
-    }
-}
-
-#[test]
-fn a_scenario_full_of_mistakes_is_read_in_linear_time() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("scenario.toml");
-    let program = "[program.web]\ncommand = \"x\"\n";
-    type Line = fn(usize) -> String;
-    let kinds: [(&str, &str, Line, &str); 4] = [
-        ("runs of unknown programs", "[runs]\n", |n| format!("a{n} = \"0@1s\""), "there is no program"),
-        ("runs that are none", "[runs]\n", |n| format!("a{n} = \"x\""), "runs.a0"),
-        (
-            "many programs",
-            "[runs]\nx1 = \"0@1s\"\nx2 = \"0@1s\"\n",
-            |n| format!("[program.a{n}]"),
-            "there is no program",
-        ),
-        (
-            "expectations of unknown programs",
-            "",
-            |n| format!("[[expect]]\nprogram = \"a{n}\"\nstate = \"RUNNING\""),
-            "there is no program",
-        ),
-    ];
-    for (name, head, line, message) in kinds {
-        fs::write(&path, format!("{head}{}{program}", lines(line))).unwrap();
-        let scenario = timed(name, || load_scenario(&path, &|_| None, "host", &open_any));
-        if name == "many programs" {
-            let told: usize = scenario.loaded.diagnostics.iter().map(|found| found.text().len()).sum();
-            assert!(told < 10_000, "{told}");
-        } else {
-            check(name, &scenario.loaded.diagnostics, message);
-        }
     }
 }
 

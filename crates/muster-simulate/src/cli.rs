@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use muster_config::scenario::{Ties, read_duration};
+
+use crate::scenario::{Ties, read_duration};
 
 /// `musterd simulate`.
 #[derive(Debug, Args)]

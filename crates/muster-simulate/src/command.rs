@@ -6,11 +6,11 @@ use std::io::{self, BufWriter};
 use std::path::Path;
 use std::time::Duration;
 
-use muster_config::scenario::Script;
 use muster_spec::{Spec, is_valid_name};
 
 use crate::Host;
 use crate::cli::SimulateArgs;
+use crate::scenario::Script;
 use crate::world::{Plan, simulate};
 use crate::{compare, json, scenarios, story, svg};
 use muster_sys::say::{complain, say};

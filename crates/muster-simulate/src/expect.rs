@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use muster_config::scenario::{Expectation, Expected};
 use muster_core::Time;
 use muster_spec::{Span, State};
 
+use crate::scenario::{Expectation, Expected};
 use crate::timeline::{Lane, Timeline, What};
 
 /// An expectation that does not hold.

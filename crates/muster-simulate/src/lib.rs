@@ -13,6 +13,7 @@ mod expect;
 mod json;
 mod junit;
 mod rehearse;
+pub mod scenario;
 mod scenarios;
 mod story;
 mod svg;

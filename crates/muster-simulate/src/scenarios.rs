@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use muster_config::scenario::{LoadedScenario, Scenario, load_scenario};
 use muster_core::Time;
 use muster_spec::Spec;
 use serde_json::json;
@@ -14,6 +13,7 @@ use crate::cli::SimulateArgs;
 use crate::command::{HORIZON, SEED, write};
 use crate::expect::{Miss, misses};
 use crate::junit::{self, Case};
+use crate::scenario::{LoadedScenario, Scenario, load_scenario};
 use crate::story::{account, table, table_with_marks};
 use crate::timeline::Timeline;
 use crate::world::{Plan, simulate};

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use muster_config::scenario::Ties;
 use muster_core::{Event, Instance, ShutdownReason, StopCause, Supervisor, Time, Verdict, health::Health};
 use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
+
+use crate::scenario::Ties;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,10 +9,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
-use muster_config::scenario::{Leftover, Missing, Outcome, Pause, PlannedRun, Script, Ties};
 use muster_core::{Effect, Input, LeftBehind, ProbeOutcome, Settings, ShutdownReason, Supervisor, Time, time::LATE};
 use muster_spec::{Exit, InstanceId, InstanceSpec, ProbeKind, ReadySpec, RunId, Signal, SpawnError, SpawnStep, Spec};
 
+use crate::scenario::{Leftover, Missing, Outcome, Pause, PlannedRun, Script, Ties};
 use crate::timeline::{Moment, Over, Recorder, Timeline};
 
 /// So much may happen before nobody looks any further, and so much of it at one moment: without any delay between an end

@@ -4,7 +4,7 @@
 
 mod scratch;
 
-use muster_config::scenario::load_scenario;
+use muster_simulate::scenario::load_scenario;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let path = scratch::file("scenario.toml", bytes);

@@ -1,10 +1,10 @@
 //! `backoff`: a preset's name, or a table of delays that may begin with a preset.
 
 use muster_spec::{Backoff, Growth, Jitter, Preset, Reset};
-use toml::de::DeValue;
 
 use crate::field::Field;
 use crate::keys::{Reader, Table};
+use crate::value::Content;
 
 /// What `backoff` has said so far.
 pub(crate) struct BackoffDraft {
@@ -22,8 +22,8 @@ impl Default for BackoffDraft {
 impl BackoffDraft {
     /// Reads the whole value. A table changes what is there, so a program can change one delay of `[defaults]`.
     pub(crate) fn read(&mut self, field: &Field<'_>) {
-        let DeValue::Table(entries) = field.value.get_ref() else {
-            if matches!(field.value.get_ref(), DeValue::String(_)) {
+        let Content::Table(entries) = &field.value.content else {
+            if matches!(field.value.content, Content::Text(_)) {
                 self.preset(field);
             } else {
                 field.expected_with_hint(
@@ -86,8 +86,8 @@ impl BackoffDraft {
     pub(crate) fn jitter(&mut self, field: &Field<'_>) {
         const WORDS: [(&str, Jitter); 3] =
             [("full", Jitter::Full), ("equal", Jitter::Equal), ("decorrelated", Jitter::Decorrelated)];
-        let jitter = match field.value.get_ref() {
-            DeValue::Table(entries) => match entries.get("up_to").filter(|_| entries.len() == 1) {
+        let jitter = match &field.value.content {
+            Content::Table(entries) => match entries.get("up_to").filter(|_| entries.len() == 1) {
                 Some(span) => field.child("up_to", span).duration().map(Jitter::UpTo),
                 None => {
                     field.error_with_hint("must be a table with up_to alone", "jitter = { up_to = \"2s\" }");
@@ -95,7 +95,9 @@ impl BackoffDraft {
                 }
             },
             // Anything else that is text may be a number that a variable holds.
-            DeValue::String(word) if word.chars().next().is_some_and(char::is_alphabetic) => field.choice(&WORDS),
+            Content::Text(word) if word.as_str().chars().next().is_some_and(char::is_alphabetic) => {
+                field.choice(&WORDS)
+            }
             _ => field.number(0.0..=1.0).map(Jitter::Add),
         };
         if let Some(jitter) = jitter {

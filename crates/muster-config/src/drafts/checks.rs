@@ -1,20 +1,20 @@
 //! `tcp`, `http` and `exec`: what probes and `ready` check.
 
 use muster_spec::{CheckSpec, HttpCheck};
-use toml::de::DeValue;
 
 use crate::address::{self, check_authority};
 use crate::drafts::instance::read_command;
 use crate::field::Field;
 use crate::keys::{Reader, Table};
+use crate::value::Content;
 
 /// The words of the three kinds.
 pub(crate) const KINDS: [&str; 3] = ["http", "tcp", "exec"];
 
 /// `"127.0.0.1:5432"`.
 pub(crate) fn read_tcp(field: &Field<'_>) -> Option<CheckSpec> {
-    if let DeValue::Integer(port) = field.value.get_ref() {
-        field.expected_with_hint("host:port", format!("tcp = \"127.0.0.1:{}\"", port.as_str()));
+    if let Content::Integer(port) = &field.value.content {
+        field.expected_with_hint("host:port", format!("tcp = \"127.0.0.1:{}\"", port.digits));
         return None;
     }
     let text = field.text()?;
@@ -36,8 +36,8 @@ pub(crate) fn read_exec(field: &Field<'_>) -> Option<CheckSpec> {
 /// An address, or a table with headers.
 pub(crate) fn read_http(field: &Field<'_>) -> Option<CheckSpec> {
     let mut draft = HttpDraft::default();
-    match field.value.get_ref() {
-        DeValue::Table(entries) => {
+    match &field.value.content {
+        Content::Table(entries) => {
             field.each_key(Table::HttpCheck, |key, child| {
                 if let Reader::HttpCheck(read) = key.reader {
                     read(&mut draft, child);
@@ -48,7 +48,7 @@ pub(crate) fn read_http(field: &Field<'_>) -> Option<CheckSpec> {
                 field.error_with_hint("has no url", "http = { url = \"http://127.0.0.1:8000/healthz\" }");
             }
         }
-        DeValue::String(_) => draft.url(field),
+        Content::Text(_) => draft.url(field),
         _ => field.expected_with_hint("an address or a table", "http = \"http://127.0.0.1:8000/healthz\""),
     }
     Some(CheckSpec::Http(HttpCheck { url: draft.url?, headers: draft.headers }))
@@ -76,20 +76,20 @@ impl HttpDraft {
     }
 
     pub(crate) fn headers(&mut self, field: &Field<'_>) {
-        let DeValue::Table(entries) = field.value.get_ref() else {
+        let Content::Table(entries) = &field.value.content else {
             field.expected_with_hint("a table of text", "headers = { Accept = \"text/plain\" }");
             return;
         };
         for (name, value) in entries {
-            let header = field.child(name.get_ref(), value);
-            if !address::is_header_name(name.get_ref()) {
-                field.error(format_args!("has a name that no header has: {:?}", name.get_ref()));
-            } else if name.get_ref().eq_ignore_ascii_case("host") {
+            let header = field.child(name.as_str(), value);
+            if !address::is_header_name(name.as_str()) {
+                field.error(format_args!("has a name that no header has: {:?}", name.as_str()));
+            } else if name.as_str().eq_ignore_ascii_case("host") {
                 header.error_with_hint("has a key of its own", "host = \"…\", beside url and headers");
-            } else if SENT.iter().any(|sent| name.get_ref().eq_ignore_ascii_case(sent)) {
+            } else if SENT.iter().any(|sent| name.as_str().eq_ignore_ascii_case(sent)) {
                 header.error("is musterd's own to send");
             } else if let Some(value) = header_value(&header) {
-                self.put(name.get_ref(), value);
+                self.put(name.as_str(), value);
             }
         }
     }

@@ -61,7 +61,7 @@ impl ControlDraft {
         let Some(path) = field.optional_path() else { return };
         if path.as_ref().is_some_and(|path| path.as_os_str().len() > LONGEST_SOCKET) {
             let whole = path.map(|path| path.display().to_string()).unwrap_or_default();
-            let is_relative = field.value.get_ref().as_str().is_some_and(|text| !text.starts_with(['/', '$', '{']));
+            let is_relative = field.value.as_str().is_some_and(|text| !text.starts_with(['/', '$', '{']));
             let made = if is_relative { ", made absolute with the directory of this file" } else { "" };
             let length = whole.len();
             let problem =

@@ -2,10 +2,10 @@
 //! programs are known.
 
 use muster_spec::{DependencyCondition, is_valid_name};
-use toml::de::DeValue;
 
 use crate::diagnostic::Place;
 use crate::field::Field;
+use crate::value::Content;
 
 /// Another program's name in a program's configuration.
 #[derive(Clone, Debug)]
@@ -25,20 +25,20 @@ impl Mention {
 
 /// Reads `depends_on` over what is there: a list replaces it, a table adds to it.
 pub(crate) fn read_depends_on(field: &Field<'_>, mentions: &mut Vec<Mention>) {
-    match field.value.get_ref() {
-        DeValue::Table(entries) => {
+    match &field.value.content {
+        Content::Table(entries) => {
             for (name, value) in entries {
-                let child = field.child(name.get_ref(), value);
+                let child = field.child(name.as_str(), value);
                 let Some(condition) = child.choice(&DependencyCondition::ALL) else { continue };
                 let at = Place::new(field.file, name.span());
-                let mention = Mention::new(field, name.get_ref().clone().into_owned(), condition, at);
+                let mention = Mention::new(field, name.as_str().to_owned(), condition, at);
                 match mentions.iter_mut().find(|known| known.program == mention.program) {
                     Some(known) => *known = mention,
                     None => mentions.push(mention),
                 }
             }
         }
-        DeValue::Array(_) | DeValue::String(_) => *mentions = read_names(field),
+        Content::List(_) | Content::Text(_) => *mentions = read_names(field),
         _ => field.expected_with_hint("a list or a table", "depends_on = { db = \"ready\" }"),
     }
 }

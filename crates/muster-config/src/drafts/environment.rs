@@ -3,26 +3,26 @@
 use std::collections::BTreeMap;
 
 use muster_spec::is_valid_name;
-use toml::de::DeValue;
 
 use crate::diagnostic::Severity;
 use crate::field::Field;
 use crate::redact::{MASK, is_secret};
+use crate::value::Content;
 
 /// Reads variables over those already there; each value with whether it is a secret.
 pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<String, (String, bool)>) {
-    let DeValue::Table(entries) = field.value.get_ref() else {
+    let Content::Table(entries) = &field.value.content else {
         no_table(field);
         return;
     };
     for (name, value) in entries {
-        let name = name.get_ref();
+        let name = name.as_str();
         let variable = field.child(name, value);
         if !is_variable_name(name) {
             variable.error("is not a name a variable can have");
             continue;
         }
-        if !matches!(value.get_ref(), DeValue::String(_)) {
+        if !matches!(value.content, Content::Text(_)) {
             not_text(&variable);
             continue;
         }
@@ -34,7 +34,7 @@ pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<Strin
             } else {
                 noted.keep_variable(name, &text.text)
             }
-            variables.insert(name.clone().into_owned(), (text.text.into_owned(), secret));
+            variables.insert(name.to_owned(), (text.text.into_owned(), secret));
         }
     }
 }
@@ -46,8 +46,8 @@ pub(crate) fn is_variable_name(name: &str) -> bool {
 
 fn not_text(variable: &Field<'_>) {
     let shown = if is_secret(variable.name) { MASK.to_owned() } else { variable.shown() };
-    let hint = match variable.value.get_ref() {
-        DeValue::Array(_) | DeValue::Table(_) => "a variable holds text: NAME = \"value\"".to_owned(),
+    let hint = match &variable.value.content {
+        Content::List(_) | Content::Table(_) => "a variable holds text: NAME = \"value\"".to_owned(),
         _ => format!("put it in quotes: {} = \"{shown}\"", variable.name),
     };
     variable.error_with_hint(format_args!("must be text: {shown}"), hint);
@@ -55,9 +55,9 @@ fn not_text(variable: &Field<'_>) {
 
 /// supervisord writes `A="1",B="2"`; Docker Compose takes a list of `A=1`.
 fn no_table(field: &Field<'_>) {
-    let first = match field.value.get_ref() {
-        DeValue::String(text) => Some(text.as_ref()),
-        DeValue::Array(items) => items.iter().next().and_then(|item| item.get_ref().as_str()),
+    let first = match &field.value.content {
+        Content::Text(text) => Some(text.as_str()),
+        Content::List(items) => items.iter().next().and_then(|item| item.as_str()),
         _ => None,
     };
     let name =

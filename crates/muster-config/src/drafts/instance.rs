@@ -6,9 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use muster_spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
-use toml::de::DeValue;
 
-use crate::command::{self, Word};
 use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::environment::read_environment;
 use crate::drafts::logs::{OutputDraft, Outputs};
@@ -17,7 +15,8 @@ use crate::drafts::ready::ReadyDraft;
 use crate::drafts::rlimits::read_rlimits;
 use crate::drafts::users::{read_user, read_user_name};
 use crate::env_file::Entries;
-use crate::field::{Field, Owner, Text};
+use crate::field::{Field, Owner};
+use crate::value::Content;
 
 /// What one instance is made of so far.
 #[derive(Default)]
@@ -131,7 +130,7 @@ impl Parts {
     }
 
     pub(crate) fn umask(&mut self, field: &Field<'_>) {
-        let unset = matches!(field.value.get_ref(), DeValue::String(text) if text.is_empty());
+        let unset = field.value.literal() == Some("");
         self.umask = if unset { None } else { field.octal().map(|umask| umask & 0o777) };
     }
 
@@ -195,94 +194,19 @@ impl Parts {
 
 /// A program and its arguments, as text or as a list.
 pub(crate) fn read_command(field: &Field<'_>, example: &str) -> Option<Vec<String>> {
-    let words = match field.value.get_ref() {
-        DeValue::String(text) => split_and_interpolate(field, text),
-        DeValue::Array(_) => field.texts().map(into_strings),
-        _ => {
-            field.expected_with_hint("text or a list of texts", example);
-            None
-        }
-    }?;
+    if !matches!(field.value.content, Content::Text(_) | Content::List(_)) {
+        field.expected_with_hint("text or a list of texts", example);
+        return None;
+    }
+    let words = field.words()?;
     if words.first().is_none_or(String::is_empty) {
         field.error_with_hint("is empty", "name the program to run first");
         return None;
     }
-    warn_of_doubled_dollars(field, &words);
     Some(words)
-}
-
-/// `$$` in a script is its pid to a shell, and one `$` here.
-fn warn_of_doubled_dollars(field: &Field<'_>, words: &[String]) {
-    let name = words[0].rsplit('/').next().unwrap_or_default();
-    let is_shell = ["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"].contains(&name);
-    let takes_script = words.iter().skip(1).any(|word| word.starts_with('-') && word.ends_with('c'));
-    if !is_shell || !takes_script {
-        return;
-    }
-    let texts: Vec<&str> = match field.value.get_ref() {
-        DeValue::String(text) => vec![text],
-        DeValue::Array(items) => items.iter().filter_map(|item| item.get_ref().as_str()).collect(),
-        _ => Vec::new(),
-    };
-    let is_meant_for_the_shell = |text: &str| {
-        let run = |at: usize| text[at..].bytes().take_while(|&byte| byte == b'$').count();
-        let starts = text.match_indices('$').filter(|&(at, _)| !text[..at].ends_with('$'));
-        starts.map(|(at, _)| (at, run(at))).any(|(at, length)| length == 2 && !text[at + 2..].starts_with(['{', '(']))
-    };
-    if texts.into_iter().any(is_meant_for_the_shell) {
-        field.warning("has a $$, which is one $ to the shell and not its pid", "$$$$ gives the shell its $$");
-    }
 }
 
 fn is_captured(output: &OutputSpec) -> bool {
     let streams = [Some(&output.stdout), output.stderr.as_ref()];
     streams.into_iter().flatten().any(|target| matches!(target, Target::Capture(_)))
-}
-
-/// Splits first and interpolates after. As in a shell, an unquoted variable becomes as many words as it has, and none if it
-/// is empty; one in quotes stays one word, whatever is in it.
-fn split_and_interpolate(field: &Field<'_>, text: &str) -> Option<Vec<String>> {
-    if text.contains('\0') {
-        field.error("must not contain a NUL character");
-        return None;
-    }
-    let words = match command::split(text) {
-        Ok(words) => words,
-        Err(unclosed) => {
-            field.error_with_hint(unclosed.describe(), "a list needs no quoting: command = [\"…\", \"…\"]");
-            return None;
-        }
-    };
-    if let Some(word) = command::shell_only(&words) {
-        let problem = format_args!("is not run by a shell, so this stays as it is: {}", crate::redact::masked(word));
-        let hint = match word.contains('$') {
-            true => "${NAME} is replaced without a shell",
-            false => "command = [\"sh\", \"-c\", \"…\"] runs one",
-        };
-        field.warning(problem, hint);
-    }
-    // All of them are read before the first mistake ends it, so that every mistake is told.
-    let words: Vec<_> = words.iter().map(|word| expand(field, word)).collect();
-    words.into_iter().collect::<Option<Vec<_>>>().map(|words| words.concat())
-}
-
-/// The words that one word of a command comes to.
-fn expand(field: &Field<'_>, word: &Word) -> Option<Vec<String>> {
-    let mut words: Vec<String> = vec![String::new()];
-    for piece in &word.pieces {
-        let mut parts = field.interpolated_words(&piece.text, piece.quoted)?.into_iter();
-        words.last_mut()?.push_str(&parts.next()?);
-        words.extend(parts);
-    }
-    // Only quotes make an empty word.
-    let count = words.len();
-    words.retain(|text| !text.is_empty());
-    if words.is_empty() && count > 0 && word.quoted {
-        words.push(String::new());
-    }
-    Some(words)
-}
-
-fn into_strings(texts: Vec<Text<'_>>) -> Vec<String> {
-    texts.into_iter().map(|text| text.text.into_owned()).collect()
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{LineFormat, OutputSpec, Overflow, RateLimit, Sink, Target};
-use toml::de::DeValue;
 
 use crate::diagnostic::Place;
 use crate::drafts::rotation;
 use crate::drafts::users::read_user;
 use crate::field::{Field, Text};
 use crate::keys::{Reader, Table};
+use crate::value::Content;
 
 /// What `logs` has said so far.
 #[derive(Clone, Default)]
@@ -42,7 +42,7 @@ impl Outputs {
 impl OutputDraft {
     /// Reads the whole table.
     pub(crate) fn read(&mut self, field: &Field<'_>) {
-        if matches!(field.value.get_ref(), DeValue::String(_) | DeValue::Array(_)) {
+        if matches!(field.value.content, Content::Text(_) | Content::List(_)) {
             field.expected_with_hint("a table", format!("logs = {{ stdout = {} }}", field.shown()));
             return;
         }
@@ -55,7 +55,7 @@ impl OutputDraft {
 
     pub(crate) fn stdout(&mut self, field: &Field<'_>) {
         self.stdout_at = Some(field.place());
-        if matches!(field.value.get_ref(), DeValue::String(text) if text == "stderr") {
+        if field.value.literal() == Some("stderr") {
             field.error_with_hint("cannot be merged into stderr", "logs.stderr = \"stdout\" merges the two");
         } else if let Some(target) = read_target(field) {
             self.spec.stdout = target;
@@ -64,7 +64,7 @@ impl OutputDraft {
 
     pub(crate) fn stderr(&mut self, field: &Field<'_>) {
         self.stderr_at = Some(field.place());
-        if matches!(field.value.get_ref(), DeValue::String(text) if text == "stdout") {
+        if field.value.literal() == Some("stdout") {
             self.spec.stderr = None;
         } else if let Some(target) = read_target(field) {
             self.spec.stderr = Some(target);
@@ -165,7 +165,7 @@ fn parse_rate(text: &str) -> Option<RateLimit> {
 }
 
 fn read_target(field: &Field<'_>) -> Option<Target> {
-    if let DeValue::Array(_) = field.value.get_ref() {
+    if let Content::List(_) = &field.value.content {
         return read_sinks(field);
     }
     let text = field.text()?;

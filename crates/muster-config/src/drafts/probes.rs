@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use muster_spec::{CheckSpec, OnFailure, ProbeKind, ProbeSpec, is_valid_name};
-use toml::de::DeValue;
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::checks;
 use crate::field::{Field, Owner};
 use crate::keys::{Reader, Table};
+use crate::value::Content;
 
 /// What a probe is so far.
 #[derive(Clone)]
@@ -33,29 +33,29 @@ const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// Reads the probes of a program over those already there.
 pub(crate) fn read_probes(field: &Field<'_>, probes: &mut Vec<ProbeDraft>) {
-    let DeValue::Table(entries) = field.value.get_ref() else {
+    let Content::Table(entries) = &field.value.content else {
         field.expected_with_hint("tables by name", EXAMPLE);
         return;
     };
     for (name, value) in entries {
-        let probe = field.child(name.get_ref(), value);
-        if !matches!(value.get_ref(), DeValue::Table(_)) {
+        let probe = field.child(name.as_str(), value);
+        if !matches!(value.content, Content::Table(_)) {
             probe.expected_with_hint("a table", EXAMPLE);
             continue;
         }
-        if !is_valid_name(name.get_ref()) {
+        if !is_valid_name(name.as_str()) {
             let at = Place::new(field.file, name.span());
             let finding = field.owner.finding(
                 Severity::Error,
                 at,
-                format_args!("{}: not a name: {:?}", field.path(), name.get_ref()),
+                format_args!("{}: not a name: {:?}", field.path(), name.as_str()),
             );
             field.around.report.add(finding.hint("names are made of letters, digits, `_`, `-` and `.`"));
             continue;
         }
         let at = Place::new(field.file, name.span());
-        let index = probes.iter().position(|known| known.name == *name.get_ref()).unwrap_or_else(|| {
-            probes.push(ProbeDraft::new(name.get_ref(), at));
+        let index = probes.iter().position(|known| known.name == name.as_str()).unwrap_or_else(|| {
+            probes.push(ProbeDraft::new(name.as_str(), at));
             probes.len() - 1
         });
         probes[index].read(&probe);
@@ -82,7 +82,7 @@ impl ProbeDraft {
     }
 
     fn read(&mut self, field: &Field<'_>) {
-        let DeValue::Table(entries) = field.value.get_ref() else { return };
+        let Content::Table(entries) = &field.value.content else { return };
         let given: Vec<&str> = checks::KINDS.into_iter().filter(|kind| entries.contains_key(*kind)).collect();
         if given.len() > 1 {
             field.error_with_hint(format_args!("checks several things: {}", given.join(", ")), "make a probe of each");

@@ -6,13 +6,13 @@ use muster_spec::{
     Essential, Exceeded, Forget, Judged, Kind, Limit, Preset, Reset, RestartPolicy, RestartWhen, Signal, StartFailures,
     StopScope, StopSpec, StopStep,
 };
-use toml::de::DeValue;
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::depend::{self, Mention};
 use crate::field::{Field, Owner, Text};
 use crate::units::show_duration;
+use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
 
 /// `restart_limit`, as far as it was read.
@@ -200,7 +200,7 @@ impl Rules {
 
     pub(crate) fn restart(&mut self, field: &Field<'_>) {
         self.restart_at = Some(field.place());
-        if let Some(flag) = field.value.get_ref().as_bool() {
+        if let Some(flag) = field.value.as_bool() {
             let hint = if flag { "restart = \"always\"" } else { "restart = \"no\"" };
             field.expected_with_hint(POLICY_WORDS, hint);
             return;
@@ -225,10 +225,10 @@ impl Rules {
 
     pub(crate) fn startretries(&mut self, field: &Field<'_>) {
         self.retries_at = Some(field.place());
-        let unlimited = matches!(field.value.get_ref(), DeValue::String(text) if text == "unlimited");
+        let unlimited = field.value.literal() == Some("unlimited");
         self.retries = if unlimited {
             Some(Limit::Unlimited)
-        } else if matches!(field.value.get_ref(), DeValue::String(text) if crate::interpolate::is_plain(text)) {
+        } else if field.value.literal().is_some() {
             field.expected_with_hint("a number or \"unlimited\"", "startretries = 10");
             None
         } else {
@@ -243,7 +243,7 @@ impl Rules {
     }
 
     pub(crate) fn exitcodes(&mut self, field: &Field<'_>) {
-        if let DeValue::String(text) = field.value.get_ref()
+        if let Some(text) = field.value.as_str()
             && text.contains(',')
         {
             field.expected_with_hint("a list of numbers", format!("exitcodes = [{}]", text.replace(',', ", ")));
@@ -285,14 +285,14 @@ impl Rules {
     }
 
     pub(crate) fn essential(&mut self, field: &Field<'_>) {
-        let is_word = matches!(field.value.get_ref(), DeValue::String(text) if text == "on-failure");
+        let is_word = field.value.literal() == Some("on-failure");
         let is_flag = |text: &str| {
             let flags = ["true", "yes", "on", "1", "false", "no", "off", "0"];
-            flags.contains(&text.to_ascii_lowercase().as_str()) || !crate::interpolate::is_plain(text)
+            flags.contains(&text.to_ascii_lowercase().as_str())
         };
         let essential = if is_word {
             Some(Essential::OnFailure)
-        } else if matches!(field.value.get_ref(), DeValue::String(text) if !is_flag(text)) {
+        } else if field.value.literal().is_some_and(|text| !is_flag(text)) {
             field.expected_with_hint("true, false or \"on-failure\"", "essential = \"on-failure\"");
             None
         } else {
@@ -306,14 +306,14 @@ impl Rules {
 
     pub(crate) fn restart_limit(&mut self, field: &Field<'_>) {
         const EXAMPLE: &str = "restart_limit = { starts = 5, within = \"10s\" }";
-        let DeValue::Table(entries) = field.value.get_ref() else {
+        let Content::Table(entries) = &field.value.content else {
             field.expected_with_hint("a table", EXAMPLE);
             return;
         };
         let (mut starts, mut within, mut then) = (None, None, Some(Exceeded::Fatal));
         for (name, value) in entries {
-            let child = field.child(name.get_ref(), value);
-            match name.get_ref().as_ref() {
+            let child = field.child(name.as_str(), value);
+            match name.as_str() {
                 "starts" => {
                     starts = child.integer(1..=i64::from(u32::MAX)).and_then(|starts| u32::try_from(starts).ok())
                 }
@@ -379,7 +379,7 @@ impl Rules {
     }
 
     pub(crate) fn reloadsignal(&mut self, field: &Field<'_>) {
-        if matches!(field.value.get_ref(), DeValue::String(text) if text.is_empty()) {
+        if field.value.literal() == Some("") {
             self.reload_signal = None;
         } else if let Some(signal) = read_signal(field) {
             self.reload_signal = Some(signal);
@@ -410,8 +410,8 @@ fn no_policy(field: &Field<'_>, text: &Text<'_>) {
 }
 
 fn read_signal(field: &Field<'_>) -> Option<Signal> {
-    let signal = match field.value.get_ref() {
-        DeValue::Integer(_) => {
+    let signal = match &field.value.content {
+        Content::Integer(_) => {
             let number = field.integer(1..=64)?;
             i32::try_from(number).ok().and_then(Signal::from_number)
         }
@@ -419,7 +419,7 @@ fn read_signal(field: &Field<'_>) -> Option<Signal> {
     };
     if signal.is_none() {
         const USUAL: [&str; 8] = ["TERM", "INT", "QUIT", "HUP", "KILL", "USR1", "USR2", "WINCH"];
-        let word = field.value.get_ref().as_str().unwrap_or_default().to_ascii_uppercase();
+        let word = field.value.as_str().unwrap_or_default().to_ascii_uppercase();
         let close = nearest_in_case(word.strip_prefix("SIG").unwrap_or(&word), &USUAL);
         let spellings = "\"TERM\", \"SIGQUIT\", \"RTMIN+3\", or a number from 1 to 64";
         field.expected_with_hint(

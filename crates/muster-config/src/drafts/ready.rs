@@ -2,12 +2,12 @@
 
 use muster_spec::{CheckSpec, ReadySpec};
 use regex_lite::Regex;
-use toml::de::DeValue;
 
 use crate::diagnostic::Place;
 use crate::drafts::checks;
 use crate::field::Field;
 use crate::keys::{Reader, Table};
+use crate::value::Content;
 
 /// What `ready` has said so far.
 #[derive(Clone, Default)]
@@ -27,7 +27,7 @@ impl ReadyDraft {
     /// Reads the whole value.
     pub(crate) fn read(&mut self, field: &Field<'_>) {
         self.at = Some(field.place());
-        let DeValue::Table(entries) = field.value.get_ref() else { return self.word(field) };
+        let Content::Table(entries) = &field.value.content else { return self.word(field) };
         if entries.len() != 1 {
             let problem =
                 if entries.is_empty() { "is empty" } else { "must have one way to become ready, not several" };
@@ -42,7 +42,7 @@ impl ReadyDraft {
     }
 
     fn word(&mut self, field: &Field<'_>) {
-        if !matches!(field.value.get_ref(), DeValue::String(_)) {
+        if !matches!(field.value.content, Content::Text(_)) {
             field.expected_with_hint(EXPECTED, "ready = \"notify\" is sd_notify's READY=1");
             return;
         }

@@ -1,10 +1,10 @@
 //! `rlimits = { nofile = 65536, core = { soft = 0, hard = "unlimited" } }`.
 
 use muster_spec::{Resource, Rlimit};
-use toml::de::DeValue;
 
 use crate::field::Field;
 use crate::keys::{Reader, Table};
+use crate::value::Content;
 use crate::words::nearest;
 
 /// A number, or `None` for unlimited.
@@ -29,12 +29,12 @@ impl Bounds {
 
 /// Reads limits over those already there.
 pub(crate) fn read_rlimits(field: &Field<'_>, limits: &mut Vec<Rlimit>) {
-    let DeValue::Table(entries) = field.value.get_ref() else {
+    let Content::Table(entries) = &field.value.content else {
         field.expected_with_hint("a table", "rlimits = { nofile = 65536 }");
         return;
     };
     for (name, value) in entries {
-        let child = field.child(name.get_ref(), value);
+        let child = field.child(name.as_str(), value);
         let Some(resource) = find_resource(&child) else { continue };
         let Some(limit) = read_bounds(&child, resource) else { continue };
         match limits.iter_mut().find(|known| known.resource == resource) {
@@ -67,7 +67,7 @@ fn find_resource(field: &Field<'_>) -> Option<Resource> {
 
 fn read_bounds(field: &Field<'_>, resource: Resource) -> Option<Rlimit> {
     let mut bounds = Bounds::default();
-    if let DeValue::Table(_) = field.value.get_ref() {
+    if let Content::Table(_) = &field.value.content {
         field.each_key(Table::Rlimit, |key, child| {
             if let Reader::Rlimit(read) = key.reader {
                 read(&mut bounds, child);
@@ -90,8 +90,8 @@ fn read_bounds(field: &Field<'_>, resource: Resource) -> Option<Rlimit> {
 }
 
 fn read_limit(field: &Field<'_>) -> Option<Limit> {
-    match field.value.get_ref() {
-        DeValue::String(text) if text == "unlimited" || text == "infinity" => Some(None),
+    match field.value.literal() {
+        Some("unlimited" | "infinity") => Some(None),
         _ => field.size().map(Some),
     }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use muster_spec::SyslogAddress;
 
 use crate::address::HostPort;
+use crate::diagnostic::Problem;
 use crate::field::{Field, Text};
-use crate::interpolate::Problem;
 
 /// RFC 5426, section 3.3; for TCP there is no registered port, and RFC 6587, section 3.3, found this one in use.
 const PORT: u16 = 514;

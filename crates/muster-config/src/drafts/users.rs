@@ -1,9 +1,9 @@
 //! Users and groups, by name or number. Whether they exist is found out when they are needed: an image may create them.
 
 use muster_spec::UserSpec;
-use toml::de::DeValue;
 
 use crate::field::Field;
+use crate::value::Content;
 
 /// `name`, `name:group`, a number, `number:number`; `None` within for an empty text.
 pub(crate) fn read_user(field: &Field<'_>) -> Option<Option<UserSpec>> {
@@ -34,8 +34,8 @@ pub(crate) fn read_user_name(field: &Field<'_>) -> Option<String> {
 }
 
 fn name_or_number(field: &Field<'_>) -> Option<String> {
-    match field.value.get_ref() {
-        DeValue::Integer(_) => field.integer(0..=HIGHEST_ID).map(|id| id.to_string()),
+    match &field.value.content {
+        Content::Integer(_) => field.integer(0..=HIGHEST_ID).map(|id| id.to_string()),
         _ => field.text().map(|text| text.text.into_owned()),
     }
 }

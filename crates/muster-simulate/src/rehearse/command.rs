@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use muster_config::scenario::{self, PlannedRun};
 use muster_spec::{Signal, Span};
 use muster_sys::signal::Pid;
 
@@ -19,6 +18,7 @@ use super::puppet::Wardrobe;
 use super::scale::{plan_scaled, scaled};
 use crate::Host;
 use crate::cli::RehearseArgs;
+use crate::scenario::{self, PlannedRun};
 use crate::scenarios;
 use crate::timeline::Timeline;
 use crate::world::{Plan, simulate};

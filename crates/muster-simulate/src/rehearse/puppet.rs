@@ -12,12 +12,12 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use muster_config::scenario::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script};
 use muster_spec::{Exit, ProbeKind};
 use muster_sys::signal::Signals;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::LEFTOVER;
+use crate::scenario::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script};
 use crate::world::passes;
 
 /// What a puppet finds of its program: `DIRECTORY/NAME/`.

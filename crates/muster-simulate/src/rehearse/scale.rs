@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use muster_config::scenario::Pause;
 use muster_spec::{
     InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Reset, RestartPolicy, Spec, StopSpec, StopStep,
 };
 
+use crate::scenario::Pause;
 use crate::world::Plan;
 
 /// Every time of a configuration multiplied.

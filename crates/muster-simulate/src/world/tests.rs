@@ -9,7 +9,7 @@ fn check(text: &str) -> Timeline {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let path = directory.path().join("scenario.toml");
     std::fs::write(&path, text).expect("the directory is ours");
-    let read = muster_config::scenario::load_scenario(&path, &|_| None, "host", &muster_config::open_any);
+    let read = crate::scenario::load_scenario(&path, &|_| None, "host", &muster_config::open_any);
     let spec = read.loaded.spec.as_ref().unwrap_or_else(|| panic!("{}", read.loaded.render(false)));
     let (scripts, stop_at) = (read.scenario.runs.clone(), read.scenario.stop_at);
     let until = read.scenario.until.unwrap_or(Duration::from_secs(3600));

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use toml::de::DeValue;
-
-use crate::diagnostic::{Finding, Place};
-use crate::field::Field;
-use crate::words::nearest;
+use muster_config::reading::{Field, Finding, nearest};
 
 /// A time in which the daemon itself does not run: it was stopped, frozen or starved. Its programs go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +18,11 @@ const EXAMPLE: &str = "act = [{ at = \"80s\", do = \"pause\", for = \"15s\" }]";
 
 /// Reads a list of them, in the order of their times.
 pub(super) fn read(field: &Field<'_>) -> Vec<Pause> {
-    let DeValue::Array(items) = field.value.get_ref() else {
+    let Some(items) = field.list() else {
         field.error_with_hint("must be a list", EXAMPLE);
         return Vec::new();
     };
-    let mut pauses: Vec<Pause> = items.iter().filter_map(|item| read_one(&field.child("", item))).collect();
+    let mut pauses: Vec<Pause> = items.iter().filter_map(read_one).collect();
     pauses.sort_by_key(|pause| pause.at);
     if pauses.windows(2).any(|two| two[1].at < two[0].at + two[0].span) {
         field.error_with_hint("has pauses that overlap", "make one of them, or begin the second after the first");
@@ -35,26 +31,24 @@ pub(super) fn read(field: &Field<'_>) -> Vec<Pause> {
 }
 
 fn read_one(field: &Field<'_>) -> Option<Pause> {
-    let DeValue::Table(entries) = field.value.get_ref() else {
+    let Some(entries) = field.entries() else {
         field.error_with_hint("must be a list of tables", EXAMPLE);
         return None;
     };
     let (mut at, mut span, mut action) = (None, None, None);
-    for (name, value) in entries {
-        let child = field.child(name.get_ref(), value);
-        match name.get_ref().as_ref() {
+    for (place, child) in entries {
+        match child.name() {
             "at" => at = child.duration(),
             "for" => span = child.duration(),
             "do" => action = child.choice(&[("pause", ())]),
             unknown => {
-                let place = Place::new(field.file, name.span());
                 let finding = Finding::error(place, format!("{} is not a key of an act", child.path()));
                 let hint = nearest(unknown, KEYS.into_iter()).map(|key| format!("did you mean {key}?"));
-                field.around.report.add(finding.hint(hint.unwrap_or_else(|| format!("there are {}", KEYS.join(", ")))));
+                field.report(finding.hint(hint.unwrap_or_else(|| format!("there are {}", KEYS.join(", ")))));
             }
         }
     }
-    for key in KEYS.into_iter().filter(|key| !entries.contains_key(*key)) {
+    for key in KEYS.into_iter().filter(|key| !field.has(key)) {
         field.error_with_hint(format_args!("lacks {key}"), EXAMPLE);
     }
     action?;

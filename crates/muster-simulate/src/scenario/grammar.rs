@@ -3,11 +3,10 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use muster_config::reading::{nearest, parse_duration};
 use muster_spec::{Exit, Signal};
 
 use super::script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Repeat, ScriptError};
-use crate::units::parse_duration;
-use crate::words::nearest;
 
 /// One run between commas, at these bytes of the whole script.
 pub(super) fn parse_run(text: &str, range: Range<usize>) -> Result<(PlannedRun, Repeat), ScriptError> {

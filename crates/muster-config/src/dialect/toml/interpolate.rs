@@ -9,15 +9,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::diagnostic::Problem;
 use crate::redact::is_secret;
-
-/// What a name stands for.
-pub(crate) struct Found {
-    /// Its value.
-    pub(crate) value: String,
-    /// Whether it must not be shown.
-    pub(crate) secret: bool,
-}
+use crate::variables::Found;
 
 /// Where `{word}` and `${VARIABLE}` get their values.
 pub(crate) trait Names {
@@ -29,15 +23,6 @@ pub(crate) trait Names {
     }
     /// The value of a word; an error says in the user's words why there is none.
     fn word(&self, word: &str) -> Result<String, Problem>;
-}
-
-/// A mistake, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// What is wrong, to be read after the key's name.
-    pub message: String,
-    /// What to do.
-    pub hint: String,
 }
 
 /// A value with its names replaced.

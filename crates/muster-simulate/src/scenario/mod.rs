@@ -13,21 +13,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use muster_config::reading::{Field, Finding, LONGEST, MOST, Place, load_with, named_files, nearest, parse_duration};
+use muster_config::{Loaded, Opener, Source};
 use muster_spec::Spec;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 pub use act::Pause;
 pub use expect::{Expectation, Expected};
 pub use script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script, ScriptError};
-
-use crate::build::{Loaded, load_with};
-use crate::diagnostic::{Finding, MOST, Place, locate_first};
-use crate::field::{Field, Owner, Surroundings};
-use crate::read::Document;
-use crate::source::{Opener, Role, Source, directory_of, read_text, resolve};
-use crate::units::{LONGEST, parse_duration};
-use crate::words::nearest;
 
 /// What is to happen, and what is expected of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -94,26 +86,19 @@ pub fn load_scenario(
     host: &str,
     open: &Opener,
 ) -> LoadedScenario {
-    let mut paths = configs(path, open);
+    let mut paths: Vec<PathBuf> = named_files(path, "config", open).into_iter().map(shorter).collect();
     paths.push(path.to_owned());
     let source = Source { paths: &paths, variables, host, open };
-    let (mut loaded, scenario) = load_with(&source, |documents, around| take_scenario(path, documents, around));
+    let (mut loaded, scenario) = load_with(&source, path, |document| {
+        let mut scenario = Scenario::default();
+        document.take(&KEYS, |name, field| scenario.read(name, field));
+        // No command of a scenario is executed, so none need be written.
+        document.default_commands();
+        scenario
+    });
     let scenario = scenario.unwrap_or_default();
     check_programs(&mut loaded, &scenario);
     LoadedScenario { loaded, scenario }
-}
-
-/// The files that `config` names. Whatever is wrong with it is told when the whole is read.
-fn configs(path: &Path, open: &Opener) -> Vec<PathBuf> {
-    let Ok(text) = read_text(open, path, Role::Named) else { return Vec::new() };
-    let (table, _) = DeTable::parse_recoverable(&text);
-    let Some(value) = table.get_ref().get("config") else { return Vec::new() };
-    let directory = directory_of(path);
-    let named: Vec<&str> = match value.get_ref() {
-        DeValue::Array(items) => items.iter().filter_map(|item| item.get_ref().as_str()).collect(),
-        value => value.as_str().into_iter().collect(),
-    };
-    named.into_iter().map(|name| shorter(resolve(&directory, name))).collect()
 }
 
 /// Relative to where we are, if it lies below: that is how messages should name it.
@@ -121,44 +106,6 @@ fn shorter(path: PathBuf) -> PathBuf {
     let here = std::env::current_dir().ok();
     let below = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
     below.unwrap_or(path)
-}
-
-/// Takes the scenario's keys out of its document, so that what is left is a configuration.
-fn take_scenario(path: &Path, documents: &mut [Document<'_>], around: &Surroundings<'_>) -> Option<Scenario> {
-    let document = documents.iter_mut().find(|document| around.files[document.id].path == path)?;
-    let mut scenario = Scenario::default();
-    let file = document.id;
-    let taken: Vec<_> = KEYS.iter().filter_map(|&key| Some((key, document.table.remove(key)?))).collect();
-    for (name, value) in &taken {
-        let field = Field {
-            around,
-            owner: Owner::Root,
-            program: None,
-            instance: None,
-            parent: None,
-            name,
-            key: None,
-            file,
-            value,
-        };
-        scenario.read(name, &field);
-    }
-    default_commands(&mut document.table);
-    Some(scenario)
-}
-
-/// No command of a scenario is executed, so none need be written: the program's name does.
-fn default_commands(table: &mut DeTable<'_>) {
-    let Some(DeValue::Table(programs)) = table.get_mut("program").map(Spanned::get_mut) else { return };
-    for (name, program) in programs.iter_mut() {
-        let at = name.span();
-        if let DeValue::Table(keys) = program.get_mut()
-            && !keys.contains_key("command")
-        {
-            let command = Spanned::new(at.clone(), DeValue::String(name.get_ref().clone()));
-            keys.insert(Spanned::new(at, "command".into()), command);
-        }
-    }
 }
 
 impl Scenario {
@@ -179,15 +126,15 @@ impl Scenario {
     }
 
     fn read_runs(&mut self, field: &Field<'_>) {
-        let DeValue::Table(entries) = field.value.get_ref() else {
+        let Some(entries) = field.entries() else {
             field.error_with_hint("must be a table", "[runs] with web = \"1@200ms ×5\"");
             return;
         };
-        for (name, value) in entries {
-            let script = field.child(name.get_ref(), value);
-            self.runs_at.insert(name.get_ref().to_string(), Place::new(field.file, name.span()));
+        for (place, script) in entries {
+            let name = script.name().to_owned();
+            self.runs_at.insert(name.clone(), place);
             if let Some(script) = read_script(&script) {
-                self.runs.insert(name.get_ref().to_string(), script);
+                self.runs.insert(name, script);
             }
         }
     }
@@ -199,22 +146,10 @@ fn read_script(field: &Field<'_>) -> Option<Script> {
         Ok(script) => Some(script),
         Err(error) => {
             let message = format!("{}: {}", field.path(), error.message);
-            field.around.report.add(Finding::error(within(field, &error), message).hint(error.hint));
+            field.report(Finding::error(field.place_within(error.at), message).hint(error.hint));
             None
         }
     }
-}
-
-/// Where a mistake stands, if the script is one plain text; the whole value otherwise.
-fn within(field: &Field<'_>, error: &ScriptError) -> Place {
-    let span = field.value.span();
-    let text = &field.around.files[field.file].text;
-    let is_verbatim =
-        field.value.get_ref().as_str().is_some_and(|value| text.get(span.start + 1..span.end - 1) == Some(value));
-    if !is_verbatim {
-        return field.place();
-    }
-    Place::new(field.file, span.start + 1 + error.at.start..span.start + 1 + error.at.end)
 }
 
 /// Names of programs that there are not. The configuration tells only after it was read.
@@ -234,9 +169,8 @@ fn check_programs(loaded: &mut Loaded, scenario: &Scenario) {
         let finding = Finding::error(at, format!("there is no program {name:?}"));
         if is_long { finding } else { finding.hint(meant_by(name, spec)) }
     });
-    let located = locate_first(findings.collect(), &loaded.texts, &loaded.disguises.secrets);
-    loaded.diagnostics.extend(located);
-    loaded.spec = None;
+    let findings = findings.collect();
+    loaded.reject(findings);
 }
 
 /// What is said of a name that no program has: one that is nearly the same, or which there are.

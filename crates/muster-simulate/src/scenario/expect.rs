@@ -2,13 +2,8 @@
 
 use std::time::Duration;
 
+use muster_config::reading::{Field, Finding, Place, nearest};
 use muster_spec::State;
-use toml::Spanned;
-use toml::de::DeValue;
-
-use crate::diagnostic::{Finding, Lines, Place};
-use crate::field::Field;
-use crate::words::nearest;
 
 /// One expectation: what must be so, of whom, and when. All that it says must hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +20,7 @@ pub struct Expectation {
     pub within: Option<Duration>,
     /// What must be so.
     pub expected: Vec<Expected>,
-    pub(crate) program_at: Place,
+    pub(super) program_at: Place,
 }
 
 /// What must be so.
@@ -68,43 +63,39 @@ const KEYS: [&str; 12] = [
 
 /// Reads a list of them.
 pub(super) fn read(field: &Field<'_>) -> Vec<Expectation> {
-    let DeValue::Array(items) = field.value.get_ref() else {
+    let Some(items) = field.list() else {
         field.error_with_hint("must be a list", "expect = [{ at = \"15.5s\", program = \"web\", state = \"FATAL\" }]");
         return Vec::new();
     };
     if items.is_empty() {
         field.error_with_hint("is empty: nothing is checked", "leave it out, or say what must hold");
     }
-    let lines = Lines::of(&field.around.files[field.file].text);
-    items.iter().filter_map(|item| read_one(&field.child("", item), &lines)).collect()
+    items.iter().filter_map(read_one).collect()
 }
 
-fn read_one(field: &Field<'_>, lines: &Lines) -> Option<Expectation> {
-    let DeValue::Table(entries) = field.value.get_ref() else {
+fn read_one(field: &Field<'_>) -> Option<Expectation> {
+    let Some(entries) = field.entries() else {
         field.error_with_hint("must be a list of tables", "{ exit_code = 1, within = \"20s\" }");
         return None;
     };
-    let span = field.value.span();
-    let file = &field.around.files[field.file].text;
     let mut found = Expectation {
-        text: file.get(span.clone()).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "),
-        line: lines.line_and_column(file, span.start).0,
+        text: field.written().split_whitespace().collect::<Vec<_>>().join(" "),
+        line: field.line(),
         program: None,
         at: None,
         within: None,
         expected: Vec::new(),
         program_at: field.place(),
     };
-    for (name, value) in entries {
-        read_key(&mut found, name, &field.child(name.get_ref(), value));
+    for (place, child) in entries {
+        read_key(&mut found, place, &child);
     }
     check(&found, field);
     Some(found)
 }
 
-fn read_key(found: &mut Expectation, name: &Spanned<std::borrow::Cow<'_, str>>, field: &Field<'_>) {
-    let place = Place::new(field.file, name.span());
-    let expected = match name.get_ref().as_ref() {
+fn read_key(found: &mut Expectation, place: Place, field: &Field<'_>) {
+    let expected = match field.name() {
         "at" => return found.at = field.duration(),
         "within" => return found.within = field.duration(),
         "program" => {
@@ -123,7 +114,7 @@ fn read_key(found: &mut Expectation, name: &Spanned<std::borrow::Cow<'_, str>>, 
         unknown => {
             let finding = Finding::error(place, format!("{} is not something to expect", field.path()));
             let hint = nearest(unknown, KEYS.into_iter()).map(|key| format!("did you mean {key}?"));
-            field.around.report.add(finding.hint(hint.unwrap_or_else(|| format!("there are {}", KEYS.join(", ")))));
+            field.report(finding.hint(hint.unwrap_or_else(|| format!("there are {}", KEYS.join(", ")))));
             None
         }
     };
@@ -142,8 +133,7 @@ fn durations(field: &Field<'_>) -> Option<Vec<Duration>> {
 fn check(found: &Expectation, field: &Field<'_>) {
     // What was meant and is wrong has been told.
     let is_something = |name: &str| !["at", "within", "program"].contains(&name);
-    let says_something =
-        field.value.get_ref().as_table().is_some_and(|keys| keys.keys().any(|key| is_something(key.get_ref())));
+    let says_something = field.entries().is_some_and(|mut keys| keys.any(|(_, key)| is_something(key.name())));
     if !says_something {
         field.error_with_hint("says nothing", format!("one of {}", KEYS[3..].join(", ")));
     }

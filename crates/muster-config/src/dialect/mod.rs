@@ -1,0 +1,3 @@
+//! The languages a configuration can be written in, one directory each.
+
+pub(crate) mod toml;
