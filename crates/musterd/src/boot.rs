@@ -24,15 +24,16 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
+use crate::access::Access;
 use crate::children::Children;
 use crate::clock::Clock;
+use crate::configuration::{Configuration, Sources};
 use crate::event_loop::EventLoop;
-use crate::http::access::Access;
 use crate::http::server::Server;
 use crate::http::socket::{Socket, SocketError};
 use crate::logging;
 use crate::pidfile::Pidfile;
-use crate::reload::{self, Configuration, Sources};
+use crate::reload;
 use crate::shared::{ORDERS, Shared};
 use crate::surroundings;
 use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod boot;
 mod budget;
 mod check;
@@ -13,6 +14,7 @@ mod children;
 mod cli;
 mod clock;
 mod config_files;
+mod configuration;
 mod doctor;
 mod effective_config;
 mod event_loop;
@@ -34,6 +36,7 @@ mod secrets;
 mod shared;
 mod surroundings;
 mod turn_clock;
+mod turns;
 mod view;
 mod why;
 
@@ -46,7 +49,7 @@ use muster_simulate::Host;
 use muster_sys::say::{complain, say};
 
 use cli::{Cli, Command};
-use reload::Sources;
+use configuration::Sources;
 
 /// What simulations and rehearsals take from the daemon.
 const HOST: Host = Host {

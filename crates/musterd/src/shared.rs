@@ -15,17 +15,17 @@ use muster_spec::Selector;
 use muster_sys::limits::OriginalLimits;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::access::Access;
 use crate::budget::Budget;
 use crate::children::Children;
 use crate::clock::Clock;
+use crate::configuration::{self, Configuration};
 use crate::event_ring::Feed;
 use crate::exit_evidence::Deaths;
-use crate::http::access::Access;
-use crate::http::slices::Turns;
 use crate::limit::Limits;
 use crate::program_counters::Tallies;
-use crate::reload::{self, Configuration};
 use crate::turn_clock::LoopTurns;
+use crate::turns::Turns;
 
 /// How many orders may wait for the loop. A connection that finds the queue full waits, and nobody else with it.
 pub(crate) const ORDERS: usize = 256;
@@ -38,7 +38,7 @@ pub(crate) enum Order {
     /// Whoever asked waits no longer.
     Expire { request: RequestId },
     /// Put another configuration in force.
-    Configure { request: RequestId, new: Box<reload::New>, reply: oneshot::Sender<Outcome> },
+    Configure { request: RequestId, new: Box<configuration::New>, reply: oneshot::Sender<Outcome> },
     /// Stop everything and exit.
     Shutdown { timeout: Option<Duration> },
 }

@@ -18,10 +18,10 @@ use muster_spec::{InstanceId, RunId};
 use tokio::time::{Instant, Sleep};
 
 use super::response::{self, Answer};
-use super::slices::{SLICE, Waiting};
 use super::stream::{Body, Pieces};
 use crate::event_ring::{Missed, Told, What};
 use crate::shared::Shared;
+use crate::turns::{SLICE, Waiting};
 use crate::view;
 
 /// How many events go into one piece.

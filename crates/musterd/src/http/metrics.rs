@@ -19,10 +19,10 @@ use muster_api::METRICS;
 use muster_sys::tree::{Measuring, Usage};
 
 use super::response::{self, Answer};
-use super::slices::{SLICE, Waiting};
 use super::stream::{Body, Pieces};
 use crate::program_counters::REASONS;
 use crate::shared::Shared;
+use crate::turns::{SLICE, Waiting};
 use crate::view;
 
 /// How many runs are looked at in one turn: about a millisecond is spent on them.

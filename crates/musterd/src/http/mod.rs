@@ -1,10 +1,9 @@
 //! The control API over HTTP/1.1 on a Unix socket.
 //!
-//! `socket` makes the socket and takes over a stale one, `server` accepts and bounds connections, `access` decides who may
-//! do what, `answer` routes a request to its handler. Handlers look at [`crate::shared::Shared`] and send orders to the
+//! `socket` makes the socket and takes over a stale one, `server` accepts and bounds connections, [`crate::access`] decides
+//! who may do what, `router` finds the handler of a request. Handlers look at [`crate::shared::Shared`] and send orders to the
 //! event loop; none of them touches supervision itself.
 
-pub(crate) mod access;
 mod action;
 mod body;
 mod client_stream;
@@ -20,7 +19,7 @@ mod queries;
 mod response;
 mod router;
 pub(crate) mod server;
-pub(crate) mod slices;
+mod slices;
 pub(crate) mod socket;
 mod stdin;
 mod stream;

@@ -12,8 +12,9 @@ use muster_api::{Alive, Problem, Route, Verb};
 use tracing::debug;
 
 use super::response::{self, Answer};
-use super::tickets::{Asker, Desk, Rank};
+use super::tickets::{Asker, Desk};
 use super::{action, body, config, events, logs, metrics, processes, queries, stdin};
+use crate::access::Rank;
 use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 

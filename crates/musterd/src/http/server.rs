@@ -22,11 +22,12 @@ use tokio::net::UnixListener;
 use tokio::task::AbortHandle;
 use tracing::{debug, warn};
 
-use super::access::Access;
 use super::client_stream::ClientStream;
 use super::router;
 use super::stream::Busy;
-use super::tickets::{Desk, Rank};
+use super::tickets::Desk;
+use crate::access::Access;
+use crate::access::Rank;
 use crate::budget::Budget;
 use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;

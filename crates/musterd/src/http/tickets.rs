@@ -12,17 +12,8 @@ use std::sync::Arc;
 use muster_api::{Problem, ProblemKind};
 use tokio::sync::Semaphore;
 
+use crate::access::Rank;
 use crate::budget::Budget;
-
-/// What a user may do, as far as it decides who comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Rank {
-    /// Whoever may look, or nothing at all.
-    Onlooker,
-    /// Whoever may control programs.
-    Controller,
-    Root,
-}
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]

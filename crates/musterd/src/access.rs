@@ -8,8 +8,17 @@ use muster_spec::ControlSpec;
 use muster_sys::user::Accounts;
 use tracing::warn;
 
-use super::tickets::Rank;
 use crate::secrets::Reader;
+
+/// What a user may do, as far as it decides who comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// Whoever may look, or nothing at all.
+    Onlooker,
+    /// Whoever may control programs.
+    Controller,
+    Root,
+}
 
 /// Who may do what.
 #[derive(Debug)]
@@ -42,12 +51,12 @@ impl Access {
     }
 
     /// As whom this user is shown things.
-    pub(super) fn reader(&self, uid: u32) -> Reader {
+    pub(crate) fn reader(&self, uid: u32) -> Reader {
         if self.rank(uid) > Rank::Onlooker { Reader::Control } else { Reader::Look }
     }
 
     /// Who comes first where there is not enough for all.
-    pub(super) fn rank(&self, uid: u32) -> Rank {
+    pub(crate) fn rank(&self, uid: u32) -> Rank {
         if uid == 0 || uid == self.own {
             Rank::Root
         } else if self.may_control.contains(&uid) {
@@ -58,7 +67,7 @@ impl Access {
     }
 
     /// Whether this user may use this method, or why not.
-    pub(super) fn check(&self, uid: u32, method: Method) -> Result<(), Problem> {
+    pub(crate) fn check(&self, uid: u32, method: Method) -> Result<(), Problem> {
         if self.rank(uid) > Rank::Onlooker || (method == Method::Get && self.may_look.contains(&uid)) {
             return Ok(());
         }
