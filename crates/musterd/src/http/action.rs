@@ -11,10 +11,10 @@ use muster_spec::{InstanceId, Selector, Signal, SignalScope};
 use tokio::sync::oneshot;
 
 use super::response::{self, Answer};
+use super::view;
 use super::{body, queries};
 use crate::exit_evidence::{Asked, Request};
 use crate::shared::{Order, Shared};
-use crate::view;
 
 /// start, stop, restart, signal.
 pub(super) async fn act(

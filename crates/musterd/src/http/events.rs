@@ -19,10 +19,10 @@ use tokio::time::{Instant, Sleep};
 
 use super::response::{self, Answer};
 use super::stream::{Body, Pieces};
+use super::view;
 use crate::event_ring::{Missed, Told, What};
 use crate::shared::Shared;
 use crate::turns::{SLICE, Waiting};
-use crate::view;
 
 /// How many events go into one piece.
 const MOST_IN_PIECE: usize = 128;

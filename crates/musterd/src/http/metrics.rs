@@ -20,10 +20,10 @@ use muster_sys::tree::{Measuring, Usage};
 
 use super::response::{self, Answer};
 use super::stream::{Body, Pieces};
+use super::view;
 use crate::program_counters::REASONS;
 use crate::shared::Shared;
 use crate::turns::{SLICE, Waiting};
-use crate::view;
 
 /// How many runs are looked at in one turn: about a millisecond is spent on them.
 const RUNS_AT_ONCE: usize = 32;

@@ -24,3 +24,4 @@ pub(crate) mod socket;
 mod stdin;
 mod stream;
 mod tickets;
+mod view;

@@ -14,10 +14,10 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::queries;
 use super::response::{self, Answer};
+use super::view;
 use crate::children::list::process_info;
 use crate::secrets::{Reader, masked_process};
 use crate::shared::Shared;
-use crate::view;
 
 /// How many processes an answer has.
 const MOST: usize = 20_000;

@@ -10,10 +10,9 @@ use muster_spec::{Goal, State};
 use super::action::parse_selector;
 use super::response::{self, Answer};
 use super::slices;
+use super::view::{self, why};
 use crate::secrets::Reader;
 use crate::shared::Shared;
-use crate::view;
-use crate::why;
 
 pub(super) fn info(shared: &Shared) -> Answer {
     let supervisor = shared.supervisor.borrow();

@@ -191,7 +191,7 @@ async fn within(
 }
 
 fn late(timeout: Duration) -> String {
-    format!("{LATE} after {}", crate::view::span(timeout))
+    format!("{LATE} after {}", crate::spans::span(timeout))
 }
 
 /// An outcome that is there at once.
