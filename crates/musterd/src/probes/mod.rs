@@ -26,7 +26,6 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use self::connect::Resolver;
-pub(crate) use self::exec::Command;
 use crate::children::Children;
 use crate::limit::{Limits, Notice, unless_none};
 
