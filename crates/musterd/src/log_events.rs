@@ -76,7 +76,7 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
             let timeout = span(*timeout);
             match reason {
                 ShutdownReason::Signal(signal) => info!(%signal, timeout, "stopping everything"),
-                ShutdownReason::Command => info!(timeout, "stopping everything: asked by musterctl"),
+                ShutdownReason::Command(by) => info!(timeout, uid = by.uid, "stopping everything: asked by musterctl"),
                 ShutdownReason::Done => info!("every program has ended"),
                 ShutdownReason::Probe(id) => {
                     error!(program = %name(*id), timeout, "a probe failed for good, stopping everything");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_api::Timestamp;
-use muster_core::{RequestId, Supervisor, Time, Verb, request::Outcome};
+use muster_core::{Principal, RequestId, Supervisor, Time, Verb, request::Outcome};
 use muster_logs::Memory;
 use muster_spec::Selector;
 use muster_sys::limits::OriginalLimits;
@@ -34,13 +34,25 @@ pub(crate) const ORDERS: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Do something to instances.
-    Command { request: RequestId, select: Selector, verb: Verb, wait: bool, reply: oneshot::Sender<Outcome> },
+    Command {
+        request: RequestId,
+        select: Selector,
+        verb: Verb,
+        wait: bool,
+        by: Principal,
+        reply: oneshot::Sender<Outcome>,
+    },
     /// Whoever asked waits no longer.
     Expire { request: RequestId },
     /// Put another configuration in force.
-    Configure { request: RequestId, new: Box<configuration::New>, reply: oneshot::Sender<Outcome> },
+    Configure {
+        request: RequestId,
+        by: Option<Principal>,
+        new: Box<configuration::New>,
+        reply: oneshot::Sender<Outcome>,
+    },
     /// Stop everything and exit.
-    Shutdown { timeout: Option<Duration> },
+    Shutdown { timeout: Option<Duration>, by: Principal },
 }
 
 /// What the event loop and the connections share.

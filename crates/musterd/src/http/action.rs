@@ -6,20 +6,19 @@ use std::time::Duration;
 use hyper::StatusCode;
 use muster_api as api;
 use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody};
-use muster_core::{Awaited, Done, Failure, Outcome, RequestId, Verb};
+use muster_core::{Awaited, Done, Failure, Outcome, Principal, RequestId, Verb};
 use muster_spec::{InstanceId, Selector, Signal, SignalScope};
 use tokio::sync::oneshot;
 
 use super::response::{self, Answer};
 use super::view;
 use super::{body, queries};
-use crate::exit_evidence::{Asked, Request};
 use crate::shared::{Order, Shared};
 
 /// start, stop, restart, signal.
 pub(super) async fn act(
     shared: &Rc<Shared>,
-    uid: u32,
+    by: Principal,
     (verb, select): (api::Verb, &str),
     wait: Duration,
     body: &[u8],
@@ -32,31 +31,16 @@ pub(super) async fn act(
         api::Verb::Reload => Verb::Reload,
         api::Verb::Signal => parse_signal(body::parse(body)?)?,
     };
-    note_asker(shared, uid, &selector, verb);
-    let results = command(shared, selector, verb, wait).await?;
+    let results = command(shared, by, selector, verb, wait).await?;
     let is_accepted = results.iter().any(|result| result.outcome == api::Outcome::Accepted);
     let status = if is_accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
     finish(results, status)
 }
 
-/// Remembers who asked, for the story of the runs that this may end.
-fn note_asker(shared: &Shared, uid: u32, selector: &Selector, verb: Verb) {
-    let what = match verb {
-        Verb::Stop => Request::Stop,
-        Verb::Restart => Request::Restart,
-        Verb::Signal { signal, .. } => Request::Signal(signal),
-        _ => return,
-    };
-    let supervisor = shared.supervisor.borrow();
-    let chosen = supervisor.select(selector).unwrap_or_default();
-    let runs = chosen.into_iter().filter_map(|id| supervisor.instance(id).run());
-    let mut deaths = shared.deaths.borrow_mut();
-    runs.for_each(|run| deaths.ask(run, Asked { what, uid }));
-}
-
 /// Answers when the instances are where they are wanted.
 pub(super) async fn wait(
     shared: &Rc<Shared>,
+    by: Principal,
     select: &str,
     until: api::WaitFor,
     timeout: Duration,
@@ -68,7 +52,7 @@ pub(super) async fn wait(
         api::WaitFor::Exited => Awaited::Exited,
         api::WaitFor::Stopped => Awaited::Stopped,
     };
-    let mut results = command(shared, parse_selector(select)?, Verb::Await(awaited), timeout).await?;
+    let mut results = command(shared, by, parse_selector(select)?, Verb::Await(awaited), timeout).await?;
     for result in &mut results {
         // A look without waiting found it elsewhere: that is a wait that timed out.
         if result.outcome == api::Outcome::Accepted {
@@ -91,14 +75,14 @@ fn finish(results: Vec<api::ActionResult>, status: StatusCode) -> Result<Answer,
 }
 
 /// Stops everything and exits.
-pub(super) async fn shutdown(shared: &Rc<Shared>, body: &[u8]) -> Result<Answer, Problem> {
+pub(super) async fn shutdown(shared: &Rc<Shared>, by: Principal, body: &[u8]) -> Result<Answer, Problem> {
     let body: ShutdownBody = body::parse(body)?.unwrap_or_default();
     let timeout = body
         .timeout
         .map(Duration::try_from_secs_f64)
         .transpose()
         .map_err(|_| Problem::new(ProblemKind::BadBody, "\"timeout\" must be a number of seconds, 0 or more"))?;
-    send(shared, Order::Shutdown { timeout }).await?;
+    send(shared, Order::Shutdown { timeout, by }).await?;
     let mut answer = queries::info(shared);
     *answer.status_mut() = StatusCode::ACCEPTED;
     Ok(answer)
@@ -135,6 +119,7 @@ async fn send(shared: &Rc<Shared>, order: Order) -> Result<(), Problem> {
 /// Has the loop carry something out, and waits for the reply no longer than `patience`.
 async fn command(
     shared: &Rc<Shared>,
+    by: Principal,
     select: Selector,
     verb: Verb,
     patience: Duration,
@@ -145,7 +130,7 @@ async fn command(
     // A connection that is closed takes its request with it, however far that has come. A client that only hangs up is not
     // noticed while it waits: one that has finished sending looks the same, and gets its answer.
     let _abandoned = Abandon { shared: Rc::clone(shared), request };
-    send(shared, Order::Command { request, select, verb, wait: waits, reply }).await?;
+    send(shared, Order::Command { request, select, verb, wait: waits, by, reply }).await?;
     let gone = |_| Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit");
     let outcome = match waits {
         false => replied.await.map_err(gone)?,

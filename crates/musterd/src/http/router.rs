@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{HeaderMap, Request, StatusCode};
 use muster_api::{Alive, Problem, Route, Verb};
+use muster_core::Principal;
 use tracing::debug;
 
 use super::response::{self, Answer};
@@ -120,6 +121,7 @@ impl Asked<'_> {
     async fn handle(self, route: Route) -> Result<Answer, Problem> {
         let Asked { shared, desk, asker, headers, body } = self;
         let reader = shared.access.borrow().reader(asker.uid);
+        let by = Principal { uid: asker.uid };
         match route {
             Route::Info => Ok(queries::info(shared)),
             Route::Programs { select } => queries::programs(shared, select.as_deref()).await,
@@ -134,8 +136,8 @@ impl Asked<'_> {
             Route::Readyz => queries::readiness(shared).await,
             Route::Metrics => Ok(metrics::metrics(shared)),
             Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
-            Route::Action { verb, select, wait } => action::act(shared, asker.uid, (verb, &select), wait, body).await,
-            Route::Wait { select, until, timeout } => action::wait(shared, &select, until, timeout).await,
+            Route::Action { verb, select, wait } => action::act(shared, by, (verb, &select), wait, body).await,
+            Route::Wait { select, until, timeout } => action::wait(shared, by, &select, until, timeout).await,
             Route::Why { name } => queries::why(shared, &name),
             Route::Events => {
                 let ticket = desk.listeners.take(asker, "follow the events")?;
@@ -143,8 +145,8 @@ impl Asked<'_> {
             }
             Route::Config => config::in_force(shared, reader).await,
             Route::CheckConfig => config::check(shared).await,
-            Route::Reload { dry_run } => config::reload(shared, dry_run).await,
-            Route::Shutdown => action::shutdown(shared, body).await,
+            Route::Reload { dry_run } => config::reload(shared, by, dry_run).await,
+            Route::Shutdown => action::shutdown(shared, by, body).await,
         }
     }
 }

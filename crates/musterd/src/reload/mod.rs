@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
-use muster_core::{Input, Instance, Outcome, Plan, RequestId};
+use muster_core::{Input, Instance, Outcome, Plan, Principal, RequestId};
 use muster_spec::ProgramSpec;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
@@ -36,13 +36,13 @@ pub(crate) enum Origin {
     Signal,
     /// The files have changed: likewise.
     Files,
-    /// Somebody on the socket, who is answered.
-    Socket,
+    /// A client, which is answered.
+    Client(Principal),
 }
 
 /// Puts what was read in force: what of it is the daemon's own here, the rest by what the core is told. Called by the loop,
 /// so that both happen in one step.
-pub(crate) fn put_in_force(shared: &Shared, request: RequestId, new: New) -> Input {
+pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Principal>), new: New) -> Input {
     let New { spec, files, disguises, access } = new;
     if !shared.supervisor.borrow().is_shutting_down() {
         let mut in_force = shared.configuration.in_force.borrow_mut();
@@ -59,7 +59,8 @@ pub(crate) fn put_in_force(shared: &Shared, request: RequestId, new: New) -> Inp
         adapt(shared, spec.programs.iter().map(|program| program.instances.len()).sum());
         divide(shared, &spec.programs);
     }
-    Input::Reloaded { request: Some(request), programs: spec.programs, settings: daemon::settings(&spec.daemon) }
+    let settings = daemon::settings(&spec.daemon);
+    Input::Reloaded { request: Some(request), by, programs: spec.programs, settings }
 }
 
 /// Reads everything again and puts it in force, and tells what that did; or only what it would do.
@@ -102,15 +103,19 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> R
     let files = new.files.iter().map(|path| path.display().to_string()).collect();
     let plan = match dry_run {
         true => Arc::new(shared.supervisor.borrow().plan(&new.spec.programs)),
-        false => hand_over(shared, new).await?,
+        false => hand_over(shared, new, origin).await?,
     };
     Ok(ReloadReport { dry_run, files, needs_restart, diagnostics: reading.diagnostics, ..of(&plan) })
 }
 
-async fn hand_over(shared: &Rc<Shared>, new: New) -> Result<Arc<Plan>, Problem> {
+async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<Plan>, Problem> {
     let gone = || Problem::new(ProblemKind::ShuttingDown, "the daemon is shutting down");
     let (reply, replied) = oneshot::channel();
-    let order = Order::Configure { request: shared.new_request(), new: Box::new(new), reply };
+    let by = match origin {
+        Origin::Client(principal) => Some(principal),
+        Origin::Signal | Origin::Files => None,
+    };
+    let order = Order::Configure { request: shared.new_request(), by, new: Box::new(new), reply };
     shared.orders.send(order).await.map_err(|_| gone())?;
     match replied.await {
         Ok(Outcome::Reloaded(plan)) => Ok(plan),

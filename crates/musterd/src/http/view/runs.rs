@@ -7,7 +7,7 @@ use muster_logs::{LastLine, Source};
 use muster_spec::{Exit, RunEnd};
 
 use super::{date, exit, left_behind};
-use crate::exit_evidence::{OutOfMemory, Request};
+use crate::exit_evidence::OutOfMemory;
 use crate::shared::Shared;
 
 /// Signals that a process gets for what it did itself, as a rule: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, and
@@ -30,7 +30,7 @@ pub(super) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> 
         uptime: past.ended.since(past.began).as_secs_f64(),
         exit: Some(exit(past)),
         ended_by: Some(ended_by(shared, past)),
-        cause: past.cause.as_ref().map(|cause| cause_words(shared, past, cause)),
+        cause: past.cause.as_ref().map(cause_words),
         core_dumped,
         out_of_memory: match memory {
             Some(OutOfMemory::Killed(_)) => Some(true),
@@ -68,22 +68,19 @@ fn ended_by(shared: &Shared, past: &PastRun) -> EndedBy {
         RunEnd::Exited(Exit::Code(_)) => EndedBy::Itself,
         RunEnd::Exited(Exit::Signal { signal, .. }) => match deaths.memory(past.run) {
             Some(OutOfMemory::Killed(_)) => EndedBy::OutOfMemory,
-            _ if deaths.asked(past.run).is_some_and(|asked| asked.what == Request::Signal(*signal)) => EndedBy::Musterd,
+            _ if past.signalled_by(*signal).is_some() => EndedBy::Musterd,
             _ if FAULTS.contains(&signal.number()) => EndedBy::Itself,
             _ => EndedBy::SomebodyElse,
         },
     }
 }
 
-pub(super) fn cause_words(shared: &Shared, past: &PastRun, cause: &StopCause) -> String {
-    let asked = shared.deaths.borrow().asked(past.run);
-    match (cause, asked) {
-        (StopCause::Asked(Asker::Command), Some(asked)) => match asked.what {
-            Request::Stop => format!("user id {} asked for a stop", asked.uid),
-            Request::Restart => format!("user id {} asked for a restart", asked.uid),
-            Request::Signal(_) => "somebody asked for a stop".to_owned(),
-        },
-        (StopCause::Asked(Asker::Command), None) => "somebody asked for a stop".to_owned(),
+/// Why musterd ended a run. Names the client that asked for it.
+pub(super) fn cause_words(cause: &StopCause) -> String {
+    match cause {
+        StopCause::Asked(Asker::Stop(by)) => format!("{by} asked for a stop"),
+        StopCause::Asked(Asker::Restart(by)) => format!("{by} asked for a restart"),
+        StopCause::Asked(Asker::Reload(Some(by))) => format!("{cause}, and {by} asked for a reload"),
         _ => cause.to_string(),
     }
 }

@@ -1,7 +1,7 @@
 //! Why an instance is where it is: what happened, who brought it about, what was decided, what comes next.
 //!
-//! Pure reading. The core knows what it decided and why it ended a run; [`crate::exit_evidence`] knows who asked and whether memory
-//! ran out; the logs know what a run wrote last. Where nobody can know, the words say so.
+//! Pure reading. The core knows what it decided, why it ended a run and who asked for that; [`crate::exit_evidence`] knows
+//! whether memory ran out; the logs know what a run wrote last. Where nobody can know, the words say so.
 
 use muster_api as api;
 use muster_core::{Instance, PastRun, StopCause, Supervisor, Time};
@@ -9,7 +9,7 @@ use muster_spec::{Exit, RunEnd, Signal, State};
 
 use super::runs::{FAULTS, cause_words, past_run};
 use super::{date, program};
-use crate::exit_evidence::{OutOfMemory, Request};
+use crate::exit_evidence::OutOfMemory;
 use crate::shared::Shared;
 use crate::spans::span;
 
@@ -64,7 +64,7 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
     };
     match &past.cause {
         Some(cause) => {
-            story.push(format!("musterd ended it: {}", cause_words(shared, past, cause)));
+            story.push(format!("musterd ended it: {}", cause_words(cause)));
             story.extend(escalated(past, cause));
         }
         None => story.extend(tell_signal(shared, past)),
@@ -90,9 +90,8 @@ fn escalated(past: &PastRun, cause: &StopCause) -> Option<String> {
 fn tell_signal(shared: &Shared, past: &PastRun) -> Option<String> {
     let RunEnd::Exited(Exit::Signal { signal, .. }) = past.end else { return None };
     let deaths = shared.deaths.borrow();
-    let asked = deaths.asked(past.run).filter(|asked| asked.what == Request::Signal(signal));
-    if let Some(asked) = asked {
-        return Some(format!("user id {} had musterd send {signal} to it", asked.uid));
+    if let Some(by) = past.signalled_by(signal) {
+        return Some(format!("{by} had musterd send {signal} to it"));
     }
     Some(match deaths.memory(past.run) {
         Some(OutOfMemory::Killed(1)) => {
