@@ -7,7 +7,7 @@ use std::time::Duration;
 use muster_spec::{InstanceId, Signal, Span};
 
 /// A client that asks the daemon for something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Principal {
     /// Its user id, as the kernel reports it.
     pub uid: u32,

@@ -1,9 +1,11 @@
-//! Who may do what on the control socket, by the credentials the kernel vouches for (SO_PEERCRED, unix(7)).
+//! Who may do what over the API. A listener says once who its client is; what that client may do is looked up for every
+//! request, since a reload can change it. Each endpoint declares the right that it needs.
 //!
 //! root and the daemon's own user may do everything, and so may the configured users; others may look if they are
 //! configured to, or nothing. The socket's file mode decides before that who can connect at all.
 
-use muster_api::{Method, Problem, ProblemKind};
+use muster_api::{Problem, ProblemKind, Right};
+use muster_core::Principal;
 use muster_spec::ControlSpec;
 use muster_sys::user::Accounts;
 use tracing::warn;
@@ -18,6 +20,13 @@ pub(crate) enum Rank {
     /// Whoever may control programs.
     Controller,
     Root,
+}
+
+/// A client, and how much of the daemon it can have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    pub(crate) principal: Principal,
+    pub(crate) rank: Rank,
 }
 
 /// Who may do what.
@@ -50,33 +59,42 @@ impl Access {
         }
     }
 
-    /// As whom this user is shown things.
-    pub(crate) fn reader(&self, uid: u32) -> Reader {
-        if self.rank(uid) > Rank::Onlooker { Reader::Control } else { Reader::Look }
+    /// The client whose user id the kernel reports for its socket.
+    pub(crate) fn identify(uid: u32) -> Principal {
+        Principal { uid }
     }
 
-    /// Who comes first where there is not enough for all.
-    pub(crate) fn rank(&self, uid: u32) -> Rank {
-        if uid == 0 || uid == self.own {
+    /// What this client can have, as it is configured now.
+    pub(crate) fn client(&self, principal: Principal) -> Client {
+        let rank = if principal.uid == 0 || principal.uid == self.own {
             Rank::Root
-        } else if self.may_control.contains(&uid) {
+        } else if self.may_control.contains(&principal.uid) {
             Rank::Controller
         } else {
             Rank::Onlooker
-        }
+        };
+        Client { principal, rank }
     }
 
-    /// Whether this user may use this method, or why not.
-    pub(crate) fn check(&self, uid: u32, method: Method) -> Result<(), Problem> {
-        if self.rank(uid) > Rank::Onlooker || (method == Method::Get && self.may_look.contains(&uid)) {
+    /// Whether this client has a right, or why not.
+    pub(crate) fn check(&self, principal: Principal, needed: Right) -> Result<(), Problem> {
+        let may_look = || self.may_look.contains(&principal.uid);
+        if self.client(principal).rank > Rank::Onlooker || (needed == Right::Look && may_look()) {
             return Ok(());
         }
-        let (what, key) = match method {
-            Method::Get => ("look", "readonly_users or allow_users"),
-            Method::Post | Method::Delete => ("control programs", "allow_users"),
+        let (what, key) = match needed {
+            Right::Look => ("look", "readonly_users or allow_users"),
+            Right::Control => ("control programs", "allow_users"),
         };
-        Err(Problem::new(ProblemKind::NotAllowed, format!("user id {uid} may not {what}"))
+        Err(Problem::new(ProblemKind::NotAllowed, format!("{principal} may not {what}"))
             .with_hint(format!("{key} in [http] of the configuration lets users in; root always is")))
+    }
+}
+
+impl Client {
+    /// As whom it is shown things.
+    pub(crate) fn reader(self) -> Reader {
+        if self.rank > Rank::Onlooker { Reader::Control } else { Reader::Look }
     }
 }
 
@@ -90,8 +108,9 @@ mod tests {
         for (uid, may_look, may_control) in
             [(0, true, true), (1000, true, true), (1001, true, true), (1002, true, false), (1003, false, false)]
         {
-            assert_eq!(access.check(uid, Method::Get).is_ok(), may_look, "{uid} looks");
-            assert_eq!(access.check(uid, Method::Post).is_ok(), may_control, "{uid} controls");
+            let principal = Principal { uid };
+            assert_eq!(access.check(principal, Right::Look).is_ok(), may_look, "{uid} looks");
+            assert_eq!(access.check(principal, Right::Control).is_ok(), may_control, "{uid} controls");
         }
     }
 }

@@ -30,7 +30,8 @@ use crate::clock::Clock;
 use crate::configuration::{Configuration, Sources};
 use crate::event_loop::EventLoop;
 use crate::http::server::Server;
-use crate::http::socket::{Socket, SocketError};
+use crate::listen::unix::Listening;
+use crate::listen::unix::socket::{Socket, SocketError};
 use crate::logging;
 use crate::pidfile::Pidfile;
 use crate::reload;
@@ -141,9 +142,9 @@ async fn run(
     let children = Children::new(spawner, trees, logs, both, control.as_deref(), instances);
     let (orders, received) = mpsc::channel(ORDERS);
     let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, access, orders, own_log));
-    let place = socket.map(|socket| {
-        let (listener, place) = socket.into_parts();
-        (Server::start(listener, Rc::clone(&shared)), place)
+    let listening = socket.map(|socket| {
+        let server = Server::start(Rc::clone(&shared));
+        (Listening::start(socket, &shared, &server), server)
     });
     tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), reload::watch::watch(Rc::clone(&shared))));
     let pidfile = pidfile.as_deref().and_then(Pidfile::write);
@@ -162,7 +163,8 @@ async fn run(
     shared.children.borrow().logs().finish_reading(patience());
     shared.children.borrow().logs().end_following();
     shared.feed.borrow_mut().close();
-    if let Some((server, place)) = place {
+    if let Some((listening, server)) = listening {
+        let place = listening.stop();
         server.finish(LAST_MOMENT).await;
         drop(place);
     }

@@ -25,6 +25,7 @@ mod exit_evidence;
 pub mod fuzzing;
 mod http;
 mod limit;
+mod listen;
 mod log_events;
 mod logging;
 mod notify;

@@ -13,7 +13,8 @@ use super::log_body::{LogBody, Writer};
 use super::queries::no_such_instance;
 use super::response::{self, Answer};
 use super::stream::Body;
-use super::tickets::{Asker, Desk};
+use super::tickets::Desk;
+use crate::access::Client;
 use crate::shared::Shared;
 
 /// How the daemon's own log is called among those of programs.
@@ -33,7 +34,7 @@ pub(super) fn read_daemons(shared: &Rc<Shared>, who: Who<'_>, query: &LogQuery) 
 }
 
 /// Who asks, and what there is for each.
-type Who<'a> = (&'a Desk, Asker);
+type Who<'a> = (&'a Desk, Client);
 
 /// Whose log it is.
 struct Log<'a> {
@@ -44,7 +45,7 @@ struct Log<'a> {
 
 fn answer(
     shared: &Rc<Shared>,
-    (desk, asker): Who<'_>,
+    (desk, client): Who<'_>,
     log: &Log<'_>,
     memory: Arc<Memory>,
     query: &LogQuery,
@@ -60,7 +61,7 @@ fn answer(
     let most = desk.followers.most();
     let mut tickets = Vec::new();
     if query.follow {
-        tickets.push(desk.followers.take(asker, "follow logs")?);
+        tickets.push(desk.followers.take(client, "follow logs")?);
     }
     let follower = query.follow.then(|| logs.follow(log.hub, &memory, most).ok_or_else(|| too_many("follow logs")));
     let follower = follower.transpose()?;
@@ -69,7 +70,7 @@ fn answer(
     let located = memory.locate(wanted, lines, since);
     let file = log.spec.filter(|_| !located.is_satisfied).and_then(|spec| logs.file_of(spec, wanted));
     if file.is_some() {
-        tickets.push(desk.searches.take(asker, "read log files")?);
+        tickets.push(desk.searches.take(client, "read log files")?);
     }
     let older = file.map(|file| {
         let (streams, lines) = (file.streams, lines.map(|lines| lines - located.lines));

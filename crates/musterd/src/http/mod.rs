@@ -1,12 +1,11 @@
-//! The control API over HTTP/1.1 on a Unix socket.
+//! The control API over HTTP/1.1.
 //!
-//! `socket` makes the socket and takes over a stale one, `server` accepts and bounds connections, [`crate::access`] decides
+//! [`crate::listen`] accepts clients, `server` serves and bounds their connections, [`crate::access`] decides
 //! who may do what, `router` finds the handler of a request. Handlers look at [`crate::shared::Shared`] and send orders to the
 //! event loop; none of them touches supervision itself.
 
 mod action;
 mod body;
-mod client_stream;
 mod config;
 mod events;
 #[cfg(fuzzing)]
@@ -20,7 +19,6 @@ mod response;
 mod router;
 pub(crate) mod server;
 mod slices;
-pub(crate) mod socket;
 mod stdin;
 mod stream;
 mod tickets;
