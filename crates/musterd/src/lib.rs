@@ -29,6 +29,7 @@ mod listen;
 mod log_events;
 mod logging;
 mod notify;
+mod operations;
 mod pidfile;
 mod probes;
 mod program_counters;
@@ -38,6 +39,7 @@ mod secrets;
 mod shared;
 mod spans;
 mod surroundings;
+mod tickets;
 mod turn_clock;
 mod turns;
 

@@ -19,7 +19,5 @@ mod response;
 mod router;
 pub(crate) mod server;
 mod slices;
-mod stdin;
 mod stream;
-mod tickets;
 mod view;

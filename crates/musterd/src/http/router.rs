@@ -8,16 +8,17 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{HeaderMap, Request, StatusCode};
-use muster_api::{Alive, Problem, Route, Verb};
+use muster_api::{Alive, Problem, Route, StdinReport, Verb};
 use muster_core::Principal;
 use tracing::debug;
 
 use super::response::{self, Answer};
-use super::tickets::Desk;
-use super::{action, body, config, events, logs, metrics, processes, queries, stdin};
+use super::{action, body, config, events, logs, metrics, processes, queries};
 use crate::access::{Client, Rank};
 use crate::limit::{DAEMON, Notice, unless_none};
+use crate::operations;
 use crate::shared::Shared;
+use crate::tickets::Desk;
 
 /// How much of a path the request log shows.
 const SHOWN: usize = 256;
@@ -127,10 +128,21 @@ impl Asked<'_> {
             Route::Program { name } => queries::program(shared, &name, reader),
             Route::ProgramProcesses { select } => processes::processes(shared, &desk.walk, Some(&select), reader).await,
             Route::Processes => processes::processes(shared, &desk.walk, None, reader).await,
-            Route::Logs { name, query } => logs::read(shared, (desk, client), &name, &query),
-            Route::ClearLogs { name } => logs::clear(shared, &name).await,
-            Route::DaemonLog { query } => logs::read_daemons(shared, (desk, client), &query),
-            Route::Stdin { name } => stdin::write(shared, &name, body).await,
+            Route::Logs { name, query } => {
+                Ok(logs::answer(&name, &query, operations::logs::read(shared, (desk, client), &name, &query)?))
+            }
+            Route::ClearLogs { name } => {
+                operations::logs::clear(shared, &name).await?;
+                Ok(response::nothing(StatusCode::NO_CONTENT))
+            }
+            Route::DaemonLog { query } => {
+                let reading = operations::logs::read_daemons(shared, (desk, client), &query)?;
+                Ok(logs::answer(logs::OWN, &query, reading))
+            }
+            Route::Stdin { name } => {
+                let written = operations::stdin::write(shared, &name, body).await?;
+                Ok(response::json(StatusCode::OK, &StdinReport { written }))
+            }
             Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
             Route::Readyz => queries::readiness(shared).await,
             Route::Metrics => Ok(metrics::metrics(shared)),

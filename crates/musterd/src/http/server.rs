@@ -22,11 +22,11 @@ use tracing::debug;
 
 use super::router;
 use super::stream::Busy;
-use super::tickets::Desk;
 use crate::access::{Access, Rank};
 use crate::budget::Budget;
 use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
+use crate::tickets::Desk;
 use crate::turn_clock::beside;
 
 /// How long a client may take to send a request's headers, and keep a connection open without a request.

@@ -18,7 +18,7 @@ use crate::budget::Budget;
 
 /// The tickets of one kind.
 #[derive(Clone, Debug)]
-pub(super) struct Tickets {
+pub(crate) struct Tickets {
     /// How many there are: a reload may change it.
     budget: Rc<Cell<Budget>>,
     most: fn(&Budget) -> usize,
@@ -28,7 +28,7 @@ pub(super) struct Tickets {
 
 /// The right to do one thing.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     taken: Rc<RefCell<BTreeMap<Principal, (Rank, usize)>>>,
     principal: Principal,
 }
@@ -51,12 +51,12 @@ impl Tickets {
     }
 
     /// How many there are.
-    pub(super) fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         (self.most)(&self.budget.get())
     }
 
     /// A ticket, or why there is none. `what` is what is done with it, such as "follow logs".
-    pub(super) fn take(&self, client: Client, what: &str) -> Result<Ticket, Problem> {
+    pub(crate) fn take(&self, client: Client, what: &str) -> Result<Ticket, Problem> {
         let most = self.most();
         let (of_one, of_all) = match client.rank {
             Rank::Onlooker => (most / 8, most / 4),
@@ -81,21 +81,21 @@ impl Tickets {
 
 /// Every kind of ticket.
 #[derive(Clone, Debug)]
-pub(super) struct Desk {
+pub(crate) struct Desk {
     /// Answers that grow with the number of programs.
-    pub(super) answers: Tickets,
+    pub(crate) answers: Tickets,
     /// Followers of the events. Each may hold a list of all programs.
-    pub(super) listeners: Tickets,
+    pub(crate) listeners: Tickets,
     /// Followers of logs.
-    pub(super) followers: Tickets,
+    pub(crate) followers: Tickets,
     /// Searches through log files, each with a thread.
-    pub(super) searches: Tickets,
+    pub(crate) searches: Tickets,
     /// Whose turn it is to look through /proc.
-    pub(super) walk: Arc<Semaphore>,
+    pub(crate) walk: Arc<Semaphore>,
 }
 
 impl Desk {
-    pub(super) fn of(budget: &Rc<Cell<Budget>>) -> Desk {
+    pub(crate) fn of(budget: &Rc<Cell<Budget>>) -> Desk {
         Desk {
             answers: Tickets::of(budget, |budget| budget.answers),
             listeners: Tickets::of(budget, |budget| budget.listeners),
