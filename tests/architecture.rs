@@ -111,15 +111,29 @@ fn imports(source: &str) -> BTreeMap<String, BTreeSet<String>> {
         let below = path.strip_prefix(source).expect("it was found there").with_extension("");
         let module = below.iter().next().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let text = read(&root().join(&path));
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        let code = code.join("\n");
-        let named = code.split("crate::").skip(1).filter_map(|after| after.split(|c: char| !is_word(c)).next());
-        let others =
-            named.filter(|name| *name != module && root().join(source).join(name).with_extension("rs").exists());
-        imports.entry(module.clone()).or_default().extend(others.map(str::to_owned));
+        let others = names_from_the_root(&text).into_iter().filter(|name| *name != module && is_module(source, name));
+        imports.entry(module.clone()).or_default().extend(others);
     }
     imports
+}
+
+fn is_module(source: &str, name: &str) -> bool {
+    let at = root().join(source).join(name);
+    at.with_extension("rs").exists() || at.join("mod.rs").exists()
+}
+
+/// Every name that stands after `crate::` in code that is no test, also those in braces.
+fn names_from_the_root(text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let mut names = Vec::new();
+    for after in code.join("\n").split("crate::").skip(1) {
+        let group = after.strip_prefix('{').and_then(|group| group.split('}').next());
+        let each = group.unwrap_or(after).split(',').take(if group.is_some() { usize::MAX } else { 1 });
+        let words = each.filter_map(|name| name.trim().split(|c: char| !is_word(c)).next());
+        names.extend(words.filter(|word| !word.is_empty()).map(str::to_owned));
+    }
+    names
 }
 
 fn is_word(character: char) -> bool {
@@ -146,6 +160,24 @@ fn the_files_of_the_core_import_each_other_one_way() {
     found.remove("lib");
     assert!(found.len() > 15, "the modules were not found");
     assert_eq!(circles(found), Vec::<String>::new());
+}
+
+#[test]
+fn the_modules_of_the_daemon_import_each_other_one_way() {
+    let mut found = imports("crates/musterd/src");
+    // The root names every module.
+    found.remove("lib");
+    assert!(
+        found["boot"].contains("event_loop") && found["event_loop"].contains("shared"),
+        "the imports were not found"
+    );
+    assert_eq!(circles(found), Vec::<String>::new());
+}
+
+#[test]
+fn the_finder_of_imports_finds_them() {
+    let text = "use crate::a::B;\n// crate::comment\nlet x = crate::c();\nuse crate::{d,\n e::F};\n#[cfg(test)]\nmod tests { use crate::t; }";
+    assert_eq!(names_from_the_root(text), ["a", "c", "d", "e"]);
 }
 
 #[test]

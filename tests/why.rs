@@ -155,6 +155,17 @@ fn a_stop_and_a_restart_name_who_asked() {
 }
 
 #[test]
+fn a_reload_that_restarts_a_program_names_who_asked_for_it() {
+    let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
+    daemon.ctl_well(&["start", "web"]);
+    daemon.rewrite(&Setting::supervising("[program.web]\ncommand = \"sleep 999\"\nstartsecs = 0\n"));
+    assert_eq!(daemon.client.post("/v1/config/reload").status, 200);
+    let why = why(&daemon, "RUNNING");
+    let asked = format!("the configuration changed, and user id {} asked for a reload", harness::own_uid());
+    check(&daemon, &why, "musterd", &[&asked]);
+}
+
+#[test]
 fn a_stop_that_took_sigkill_says_so() {
     let keys = shell("trap '' TERM; while :; do sleep 1; done") + "\nstartsecs = 0\nstopwaitsecs = 0.2";
     let daemon = daemon(&keys);

@@ -10,6 +10,7 @@ use crate::event::EVENT_STREAM;
 use crate::log::{JSON_LINES, LogQuery};
 use crate::problem::ProblemKind;
 use crate::query::Query;
+use crate::right::Right;
 use crate::route::{Route, RouteError, Verb, WaitFor};
 
 /// The methods that routes have. `HEAD` is taken wherever `GET` is.
@@ -74,6 +75,8 @@ pub struct Endpoint {
     pub operation: &'static str,
     /// Its method.
     pub method: Method,
+    /// The right that a client needs for it.
+    pub needs: Right,
     /// Its path, with at most one parameter in braces.
     pub path: &'static str,
     /// What it does, in a line.
@@ -167,6 +170,7 @@ pub const COMMON_PROBLEMS: &[ProblemKind] = &[
 const LOOK: Endpoint = Endpoint {
     operation: "",
     method: Method::Get,
+    needs: Right::Look,
     path: "",
     summary: "",
     query: &[],
@@ -176,13 +180,9 @@ const LOOK: Endpoint = Endpoint {
     problems: &[],
     build: |_, _| Err(RouteError::NotFound),
 };
-const ACT: Endpoint = Endpoint {
-    method: Method::Post,
-    query: &[WAIT],
-    answers: &[(200, "ActionReport"), (202, "ActionReport")],
-    problems: ACTED,
-    ..LOOK
-};
+const CONTROL: Endpoint = Endpoint { method: Method::Post, needs: Right::Control, ..LOOK };
+const ACT: Endpoint =
+    Endpoint { query: &[WAIT], answers: &[(200, "ActionReport"), (202, "ActionReport")], problems: ACTED, ..CONTROL };
 
 /// Every route.
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -293,18 +293,17 @@ pub const ENDPOINTS: &[Endpoint] = &[
         answers: &[(204, "Nothing")],
         problems: SELECTED,
         build: |name, _| Ok(Route::ClearLogs { name }),
-        ..LOOK
+        ..CONTROL
     },
     Endpoint {
         operation: "writeStdin",
-        method: Method::Post,
         path: "/v1/programs/{name}/stdin",
         summary: "Write to the standard input of an instance with `stdin = \"pipe\"`",
         body: Some(("Bytes", true)),
         answers: &[(200, "StdinReport")],
         problems: WRITTEN,
         build: |name, _| Ok(Route::Stdin { name }),
-        ..LOOK
+        ..CONTROL
     },
     Endpoint {
         operation: "readDaemonLog",
@@ -353,34 +352,31 @@ pub const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         operation: "checkConfig",
-        method: Method::Post,
         path: "/v1/config/check",
         summary: "Every mistake in the files as they are now; nothing is changed",
         answers: &[(200, "ConfigReport")],
         build: |_, _| Ok(Route::CheckConfig),
-        ..LOOK
+        ..CONTROL
     },
     Endpoint {
         operation: "reloadConfig",
-        method: Method::Post,
         path: "/v1/config/reload",
         summary: "Read the configuration anew and change what differs",
         query: &[DRY_RUN],
         answers: &[(200, "ReloadReport")],
         problems: RELOADED,
         build: |_, query| Ok(Route::Reload { dry_run: query.take_flag("dry_run")? }),
-        ..LOOK
+        ..CONTROL
     },
     Endpoint {
         operation: "shutDown",
-        method: Method::Post,
         path: "/v1/shutdown",
         summary: "Stop everything in order and exit",
         body: Some(("ShutdownBody", false)),
         answers: &[(202, "Info")],
         problems: SHUT_DOWN,
         build: |_, _| Ok(Route::Shutdown),
-        ..LOOK
+        ..CONTROL
     },
     Endpoint {
         operation: "getHealth",

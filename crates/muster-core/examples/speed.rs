@@ -10,7 +10,9 @@ use std::time::Duration;
 #[allow(clippy::disallowed_types)]
 use std::time::Instant;
 
-use muster_core::{Effect, Input, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb, random::Random};
+use muster_core::{
+    Effect, Input, Principal, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb, random::Random,
+};
 use muster_spec::{
     Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec,
     RestartPolicy, RunId, Signal, StopScope, StopSpec, StopStep, Target,
@@ -105,7 +107,7 @@ impl Shell {
 
     fn command(&mut self, verb: Verb) {
         let select = "all".parse().expect("the word for everybody");
-        self.hand(Input::Commanded { request: RequestId(1), select, verb, wait: true });
+        self.hand(Input::Commanded { request: RequestId(1), select, verb, wait: true, by: Principal { uid: 0 } });
     }
 }
 

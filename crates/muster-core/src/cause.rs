@@ -6,13 +6,30 @@ use std::time::Duration;
 
 use muster_spec::{InstanceId, Signal, Span};
 
-/// Who asked.
+/// A client that asks the daemon for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Principal {
+    /// Its user id, as the kernel reports it.
+    pub uid: u32,
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "user id {}", self.uid)
+    }
+}
+
+/// What was asked for, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
-    /// A command: stop or restart.
-    Command,
-    /// A reload that removed or changed the program.
-    Reload,
+    /// A command to stop it.
+    Stop(Principal),
+    /// A command to restart it.
+    Restart(Principal),
+    /// A reload that removed or changed the program; a client's, or the daemon's own when files change or a signal comes.
+    Reload(Option<Principal>),
+    /// A probe whose failure stops the program.
+    Probe,
     /// A program with which this one restarts was started anew.
     RestartWith,
 }
@@ -52,8 +69,9 @@ impl StopCause {
 impl fmt::Display for StopCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StopCause::Asked(Asker::Command) => f.write_str("stopped by a command"),
-            StopCause::Asked(Asker::Reload) => f.write_str("the configuration changed"),
+            StopCause::Asked(Asker::Stop(_) | Asker::Restart(_)) => f.write_str("stopped by a command"),
+            StopCause::Asked(Asker::Probe) => f.write_str("a probe failed"),
+            StopCause::Asked(Asker::Reload(_)) => f.write_str("the configuration changed"),
             StopCause::Asked(Asker::RestartWith) => f.write_str("a program with which it restarts was started anew"),
             StopCause::Shutdown => f.write_str("everything is being stopped"),
             StopCause::Probe { name, detail } => write!(f, "probe {name:?} failed: {detail}"),
@@ -72,8 +90,8 @@ impl fmt::Display for StopCause {
 pub enum ShutdownReason {
     /// The daemon got this signal.
     Signal(Signal),
-    /// `musterctl shutdown`.
-    Command,
+    /// A client asked for it: `musterctl shutdown`.
+    Command(Principal),
     /// An essential instance ended for good.
     Essential(InstanceId),
     /// A probe of this instance failed, and that is to end everything.

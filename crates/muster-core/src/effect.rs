@@ -10,7 +10,7 @@ use muster_spec::{
     Exit, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, Signal, SignalScope, SpawnError, State,
 };
 
-use crate::cause::{ShutdownReason, StopCause};
+use crate::cause::{Principal, ShutdownReason, StopCause};
 use crate::health::{Health, ProbeOutcome};
 use crate::leftover::LeftBehind;
 use crate::plan::Plan;
@@ -33,6 +33,8 @@ pub enum Input {
         verb: Verb,
         /// Whether the reply comes when it is done, or when it is accepted.
         wait: bool,
+        /// Who asks.
+        by: Principal,
     },
     /// Who asked waits no longer: reply with how far it came.
     RequestExpired {
@@ -136,6 +138,8 @@ pub enum Input {
     Reloaded {
         /// Under which number the reply is wanted, if anybody waits for it.
         request: Option<RequestId>,
+        /// The client that asked for it, if one did.
+        by: Option<Principal>,
         /// All programs, as they are to be.
         programs: Vec<Arc<ProgramSpec>>,
         /// What else the core must know.

@@ -61,7 +61,7 @@ pub mod supervisor;
 pub mod time;
 pub mod timers;
 
-pub use cause::{Asker, ShutdownReason, StopCause};
+pub use cause::{Asker, Principal, ShutdownReason, StopCause};
 pub use effect::{Effect, Event, Input};
 pub use health::{Health, ProbeOutcome, Readiness};
 pub use leftover::LeftBehind;

@@ -14,10 +14,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{Exit, Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, SpawnError, State};
+use muster_spec::{Exit, Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, Signal, SpawnError, State};
 
 use crate::batch::BatchId;
-use crate::cause::StopCause;
+use crate::cause::{Principal, StopCause};
 use crate::effect::{Effect, Event};
 use crate::health::{Checks, Health};
 use crate::leftover::LeftBehind;
@@ -50,6 +50,8 @@ struct Run {
     stop: Option<StopPlan>,
     /// Why we end it ourselves.
     cause: Option<StopCause>,
+    /// The signal that a client had sent to it last.
+    signalled: Option<(Signal, Principal)>,
     /// Whether its readiness rule has been met.
     said_ready: bool,
     /// Whether it was ready when that was last looked at, and whether it ever was.
@@ -78,6 +80,8 @@ pub struct PastRun {
     pub was_stopping: bool,
     /// Why, if we ended it ourselves.
     pub cause: Option<StopCause>,
+    /// The signal that a client had sent to it last, and the client.
+    pub signalled: Option<(Signal, Principal)>,
     /// What was decided about it, and by which rule.
     pub verdict: Verdict,
     /// Which processes it left behind, where any had to be signalled.
@@ -129,6 +133,7 @@ impl Run {
             main_lives: true,
             stop: None,
             cause: None,
+            signalled: None,
             said_ready: false,
             was_ready_now: false,
             was_ready: false,
@@ -405,6 +410,7 @@ impl Instance {
             success: !has_failed && (was_stopping || self.program.counts_as_success(&end)),
             was_stopping,
             cause,
+            signalled: run.signalled,
             end,
             verdict: Verdict::Stopped,
             left_behind: None,

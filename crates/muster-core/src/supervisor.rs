@@ -111,7 +111,9 @@ impl Supervisor {
         self.forget_those_that_left();
         match input {
             Input::Booted => self.boot(now),
-            Input::Commanded { request, select, verb, wait } => self.command(now, request, &select, verb, wait),
+            Input::Commanded { request, select, verb, wait, by } => {
+                self.command(now, (request, by), &select, verb, wait);
+            }
             Input::RequestExpired { request } => self.expire(request),
             Input::ShutdownAsked { reason, timeout } => self.ask_shutdown(now, reason, timeout),
             Input::Spawned { run } => self.tell_run(now, run, |instance, turn| instance.executed(turn)),
@@ -140,7 +142,7 @@ impl Supervisor {
             Input::WatchdogChanged { run, interval } => {
                 self.tell_run(now, run, |instance, turn| instance.watchdog_changed(turn, interval));
             }
-            Input::Reloaded { request, programs, settings } => self.reload(now, request, programs, settings),
+            Input::Reloaded { request, by, programs, settings } => self.reload(now, (request, by), programs, settings),
         }
         self.settle(now);
     }
@@ -395,7 +397,7 @@ impl Supervisor {
             Some(OnFailure::Stop) => {
                 self.instance_mut(id).mark_failed_for_good();
                 self.lower_goals(now, &[id]);
-                self.begin_batch(now, &[id], Purpose::Stop(Asker::Command));
+                self.begin_batch(now, &[id], Purpose::Stop(Asker::Probe));
             }
             Some(OnFailure::Shutdown) => {
                 self.begin_shutdown(now, ShutdownReason::Probe(id), None, PROBE_SHUTDOWN_CODE);

@@ -123,7 +123,7 @@ fn told(at: Time, who: String, state: &str, happened: String, decided: String) -
 fn began_because(reason: &ShutdownReason, waits_in_vain: bool, timeline: &Timeline) -> String {
     match reason {
         ShutdownReason::Signal(signal) => format!("the container gets {signal}"),
-        ShutdownReason::Command => "musterctl shutdown".to_owned(),
+        ShutdownReason::Command(_) => "musterctl shutdown".to_owned(),
         ShutdownReason::Essential(id) => {
             format!("{:?} is essential and has ended for good", timeline.lane(*id).name)
         }

@@ -24,16 +24,18 @@ use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
+use crate::access::Access;
 use crate::budget;
 use crate::children::Children;
 use crate::clock::Clock;
+use crate::configuration::{Configuration, Sources};
 use crate::event_loop::EventLoop;
-use crate::http::access::Access;
 use crate::http::server::Server;
-use crate::http::socket::{Socket, SocketError};
+use crate::listen::unix::Listening;
+use crate::listen::unix::socket::{Socket, SocketError};
 use crate::logging;
 use crate::pidfile::Pidfile;
-use crate::reload::{self, Configuration, Sources};
+use crate::reload;
 use crate::shared::{ORDERS, Shared};
 use crate::surroundings;
 use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};
@@ -143,9 +145,9 @@ async fn run(
     let children = Children::new(spawner, trees, logs, both, control.as_deref(), instances);
     let (orders, received) = mpsc::channel(ORDERS);
     let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, access, orders, own_log));
-    let place = socket.map(|socket| {
-        let (listener, place) = socket.into_parts();
-        (Server::start(listener, Rc::clone(&shared)), place)
+    let listening = socket.map(|socket| {
+        let server = Server::start(Rc::clone(&shared));
+        (Listening::start(socket, &shared, &server), server)
     });
     tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), reload::watch::watch(Rc::clone(&shared))));
     let pidfile = pidfile.as_deref().and_then(Pidfile::write);
@@ -164,7 +166,8 @@ async fn run(
     shared.children.borrow().logs().finish_reading(patience());
     shared.children.borrow().logs().end_following();
     shared.feed.borrow_mut().close();
-    if let Some((server, place)) = place {
+    if let Some((listening, server)) = listening {
+        let place = listening.stop();
         server.finish(LAST_MOMENT).await;
         drop(place);
     }

@@ -33,7 +33,7 @@ use muster_sys::tree::{Errand, ProcessHandle, Trees};
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use self::commands::{Commands, is_command};
+use self::commands::{Command, Commands, is_command};
 use self::main_process::Main;
 use self::markers::{marker_prefix, markers};
 use self::output::Output;
@@ -42,7 +42,6 @@ use self::sending::Sending;
 use self::stdin::StdinPipe;
 use crate::limit::{Limits, Notice, unless_none};
 use crate::notify::{self, Channel, Notify, Told};
-use crate::probes::Command;
 
 /// How long it is looked at a time whose the orphans are that have come.
 const LOOKING: Duration = Duration::from_millis(3);

@@ -13,7 +13,7 @@ use muster_spec::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::reload::InForce;
+use crate::configuration::InForce;
 use crate::secrets::Reader;
 
 /// Everything that is configured for this instance, as this reader may see it.

@@ -363,16 +363,16 @@ impl EventLoop {
 
     fn handle_order(&mut self, order: Order) {
         self.ordered.push_back(match order {
-            Order::Command { request, select, verb, wait, reply } => {
+            Order::Command { request, select, verb, wait, by, reply } => {
                 self.replies.insert(request, reply);
-                Input::Commanded { request, select, verb, wait }
+                Input::Commanded { request, select, verb, wait, by }
             }
             Order::Expire { request } => Input::RequestExpired { request },
-            Order::Configure { request, new, reply } => {
+            Order::Configure { request, by, new, reply } => {
                 self.replies.insert(request, reply);
-                reload::put_in_force(&self.shared, request, *new)
+                reload::put_in_force(&self.shared, (request, by), *new)
             }
-            Order::Shutdown { timeout } => Input::ShutdownAsked { reason: ShutdownReason::Command, timeout },
+            Order::Shutdown { timeout, by } => Input::ShutdownAsked { reason: ShutdownReason::Command(by), timeout },
         });
     }
 
@@ -416,8 +416,11 @@ impl EventLoop {
                 if matches!(event, Event::State { to: State::Running, .. }) {
                     self.note_start();
                 }
-                if let Event::Ended { run, end, expected: false, cause: None, .. } = &event {
-                    self.shared.deaths.borrow_mut().look_into(*run, end);
+                if let Event::Ended { instance, run, end, expected: false, cause: None, .. } = &event {
+                    let supervisor = self.shared.supervisor.borrow();
+                    let past = supervisor.instance(*instance).past().next_back().filter(|past| past.run == *run);
+                    let signalled = past.and_then(|past| past.signalled).map(|(signal, _)| signal);
+                    self.shared.deaths.borrow_mut().look_into(*run, end, signalled);
                 }
                 self.shared.tallies.borrow_mut().count(&event, &self.shared.deaths.borrow());
                 let said = self.shared.limits.pass_event(&self.shared.supervisor.borrow(), &event);

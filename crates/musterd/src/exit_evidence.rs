@@ -1,4 +1,4 @@
-//! What is known of the ends of runs beyond what the core knows: who asked for them, and whether memory ran out.
+//! What is known of the ends of runs beyond what the core knows: whether memory ran out.
 //!
 //! Kept for onlookers only, bounded by the number of runs that are remembered. The kernel's counter is read when a run dies
 //! by a SIGKILL that we did not send, and then only: it tells how many were killed since the last look, not whom.
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use muster_spec::{Exit, RunEnd, RunId, Signal};
 use muster_sys::oom::Kills;
 
-/// How many runs are remembered at most, in either way.
+/// How many runs are remembered at most.
 const MOST: usize = 4096;
 
 /// Whether the kernel killed for want of memory about when a run died.
@@ -22,49 +22,23 @@ pub(crate) enum OutOfMemory {
     Untold,
 }
 
-/// What somebody asked for that ends a run, or may end it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
-    pub(crate) what: Request,
-    /// The user who asked.
-    pub(crate) uid: u32,
-}
-
-/// What was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
-    Stop,
-    Restart,
-    Signal(Signal),
-}
-
 /// What is remembered.
 #[derive(Debug)]
 pub(crate) struct Deaths {
     kills: Kills,
     memory: BTreeMap<RunId, OutOfMemory>,
-    asked: BTreeMap<RunId, Asked>,
 }
 
 impl Deaths {
     pub(crate) fn new() -> Deaths {
-        Deaths { kills: Kills::of_own_cgroup(), memory: BTreeMap::new(), asked: BTreeMap::new() }
+        Deaths { kills: Kills::of_own_cgroup(), memory: BTreeMap::new() }
     }
 
-    /// Somebody asks for something that may end this run.
-    pub(crate) fn ask(&mut self, run: RunId, asked: Asked) {
-        remember(&mut self.asked, run, asked);
-    }
-
-    /// Who asked for something last that may have ended this run.
-    pub(crate) fn asked(&self, run: RunId) -> Option<Asked> {
-        self.asked.get(&run).copied()
-    }
-
-    /// A run ended, not because we ended it. Whether memory had run out.
-    pub(crate) fn look_into(&mut self, run: RunId, end: &RunEnd) -> Option<OutOfMemory> {
+    /// A run ended, not because we ended it. Whether memory had run out. `signalled` is the signal that a client had sent
+    /// to the run last.
+    pub(crate) fn look_into(&mut self, run: RunId, end: &RunEnd, signalled: Option<Signal>) -> Option<OutOfMemory> {
         let RunEnd::Exited(Exit::Signal { signal: Signal::KILL, .. }) = end else { return None };
-        if self.asked(run).is_some_and(|asked| asked.what == Request::Signal(Signal::KILL)) {
+        if signalled == Some(Signal::KILL) {
             return None;
         }
         let found = match self.kills.since_last_look() {
@@ -100,12 +74,11 @@ mod tests {
     #[test]
     fn only_a_sigkill_that_nobody_asked_for_is_looked_into() {
         let mut deaths = Deaths::new();
-        deaths.ask(RunId(1), Asked { what: Request::Signal(Signal::KILL), uid: 0 });
-        assert_eq!(deaths.look_into(RunId(1), &killed_by(Signal::KILL)), None);
-        assert_eq!(deaths.look_into(RunId(2), &killed_by(Signal::TERM)), None);
-        assert_eq!(deaths.look_into(RunId(2), &RunEnd::Exited(Exit::Code(137))), None);
-        deaths.ask(RunId(3), Asked { what: Request::Signal(Signal::HUP), uid: 0 });
-        assert!(deaths.look_into(RunId(3), &killed_by(Signal::KILL)).is_some(), "HUP did not kill it");
+        assert_eq!(deaths.look_into(RunId(1), &killed_by(Signal::KILL), Some(Signal::KILL)), None);
+        assert_eq!(deaths.look_into(RunId(2), &killed_by(Signal::TERM), None), None);
+        assert_eq!(deaths.look_into(RunId(2), &RunEnd::Exited(Exit::Code(137)), None), None);
+        let found = deaths.look_into(RunId(3), &killed_by(Signal::KILL), Some(Signal::HUP));
+        assert!(found.is_some(), "HUP did not kill it");
     }
 
     #[test]

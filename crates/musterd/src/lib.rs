@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod boot;
 mod budget;
 mod check;
@@ -13,6 +14,8 @@ mod children;
 mod cli;
 mod clock;
 mod config_files;
+mod configuration;
+mod describe;
 mod doctor;
 mod effective_config;
 mod event_loop;
@@ -22,9 +25,11 @@ mod exit_evidence;
 pub mod fuzzing;
 mod http;
 mod limit;
+mod listen;
 mod log_events;
 mod logging;
 mod notify;
+mod operations;
 mod pidfile;
 mod probes;
 mod program_counters;
@@ -32,10 +37,11 @@ mod publish;
 mod reload;
 mod secrets;
 mod shared;
+mod spans;
 mod surroundings;
+mod tickets;
 mod turn_clock;
-mod view;
-mod why;
+mod turns;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -46,7 +52,7 @@ use muster_simulate::Host;
 use muster_sys::say::{complain, say};
 
 use cli::{Cli, Command};
-use reload::Sources;
+use configuration::Sources;
 
 /// What simulations and rehearsals take from the daemon.
 const HOST: Host = Host {

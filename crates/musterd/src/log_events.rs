@@ -8,11 +8,12 @@ use muster_sys::rights::{Capability, Rights};
 use muster_sys::tree::Refused;
 use tracing::{Level, debug, error, info, warn};
 
+use crate::describe::describe;
 use crate::exit_evidence::OutOfMemory;
 use crate::limit::{Notice, unless_none};
 use crate::publish::publish;
 use crate::shared::Shared;
-use crate::view::{self, span};
+use crate::spans::span;
 
 /// Writes one event to the log. `said` is the number suppressed before it, or nothing if it is to be suppressed itself: then
 /// it is only for those who want to see everything.
@@ -75,7 +76,7 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
             let timeout = span(*timeout);
             match reason {
                 ShutdownReason::Signal(signal) => info!(%signal, timeout, "stopping everything"),
-                ShutdownReason::Command => info!(timeout, "stopping everything: asked by musterctl"),
+                ShutdownReason::Command(by) => info!(timeout, uid = by.uid, "stopping everything: asked by musterctl"),
                 ShutdownReason::Done => info!("every program has ended"),
                 ShutdownReason::Probe(id) => {
                     error!(program = %name(*id), timeout, "a probe failed for good, stopping everything");
@@ -202,7 +203,7 @@ fn write_state(shared: &Shared, id: InstanceId, from: State, to: State) {
         },
         State::Stopping => info!(%program, "stopping"),
         State::Fatal => {
-            error!(%program, description = %view::program(shared, instance, shared.clock.now()).description, "gave up");
+            error!(%program, description = %describe(shared, instance, shared.clock.now()), "gave up");
         }
         State::Starting | State::Waiting | State::Backoff | State::Exited => debug!(%program, %from, %to, "state"),
     }
@@ -220,7 +221,7 @@ pub(crate) fn dump(shared: &Shared) {
     let supervisor = shared.supervisor.borrow();
     let now = shared.clock.now();
     for instance in supervisor.snapshot() {
-        let program = view::program(shared, instance, now);
-        info!(program = %program.name, state = %instance.state(), description = %program.description, "status");
+        let description = describe(shared, instance, now);
+        info!(program = %instance.name(), state = %instance.state(), %description, "status");
     }
 }

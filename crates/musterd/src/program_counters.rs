@@ -93,7 +93,7 @@ fn reason(run: RunId, end: &RunEnd, expected: bool, cause: Option<&StopCause>, d
 mod tests {
     use std::time::Duration;
 
-    use muster_core::Asker;
+    use muster_core::{Asker, Principal};
     use muster_spec::{Signal, SpawnError, SpawnStep};
 
     use super::*;
@@ -108,7 +108,7 @@ mod tests {
             (code(0), true, None, "success"),
             (code(1), false, None, "failure"),
             (signal(), false, None, "signal"),
-            (signal(), true, Some(StopCause::Asked(Asker::Command)), "stopped"),
+            (signal(), true, Some(StopCause::Asked(Asker::Stop(Principal { uid: 0 }))), "stopped"),
             (code(0), true, Some(StopCause::Shutdown), "stopped"),
             (code(0), false, Some(probe), "probe"),
             (signal(), false, Some(StopCause::Watchdog { silent: None }), "watchdog"),

@@ -9,23 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_api::Timestamp;
-use muster_core::{RequestId, Supervisor, Time, Verb, request::Outcome};
+use muster_core::{Principal, RequestId, Supervisor, Time, Verb, request::Outcome};
 use muster_logs::Memory;
 use muster_spec::Selector;
 use muster_sys::limits::OriginalLimits;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::access::Access;
 use crate::budget::Budget;
 use crate::children::Children;
 use crate::clock::Clock;
+use crate::configuration::{self, Configuration};
 use crate::event_ring::Feed;
 use crate::exit_evidence::Deaths;
-use crate::http::access::Access;
-use crate::http::slices::Turns;
 use crate::limit::Limits;
 use crate::program_counters::Tallies;
-use crate::reload::{self, Configuration};
 use crate::turn_clock::LoopTurns;
+use crate::turns::Turns;
 
 /// How many orders may wait for the loop. A connection that finds the queue full waits, and nobody else with it.
 pub(crate) const ORDERS: usize = 256;
@@ -34,13 +34,25 @@ pub(crate) const ORDERS: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Do something to instances.
-    Command { request: RequestId, select: Selector, verb: Verb, wait: bool, reply: oneshot::Sender<Outcome> },
+    Command {
+        request: RequestId,
+        select: Selector,
+        verb: Verb,
+        wait: bool,
+        by: Principal,
+        reply: oneshot::Sender<Outcome>,
+    },
     /// Whoever asked waits no longer.
     Expire { request: RequestId },
     /// Put another configuration in force.
-    Configure { request: RequestId, new: Box<reload::New>, reply: oneshot::Sender<Outcome> },
+    Configure {
+        request: RequestId,
+        by: Option<Principal>,
+        new: Box<configuration::New>,
+        reply: oneshot::Sender<Outcome>,
+    },
     /// Stop everything and exit.
-    Shutdown { timeout: Option<Duration> },
+    Shutdown { timeout: Option<Duration>, by: Principal },
 }
 
 /// What the event loop and the connections share.

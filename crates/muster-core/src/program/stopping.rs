@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_spec::{RunId, Signal, SignalScope, State, StopScope};
 
 use super::{Instance, Turn};
-use crate::cause::StopCause;
+use crate::cause::{Principal, StopCause};
 use crate::effect::{Effect, Event};
 use crate::leftover::LeftBehind;
 use crate::stop::{Step, StopPlan};
@@ -46,6 +46,14 @@ impl Instance {
         } else {
             self.take_stop_step(turn);
         }
+    }
+
+    /// Notes who has a signal sent to its run. Gives the run, where it has begun.
+    pub(crate) fn note_signal(&mut self, signal: Signal, by: Principal) -> Option<RunId> {
+        self.run_began()?;
+        let run = self.run.as_mut()?;
+        run.signalled = Some((signal, by));
+        Some(run.id)
     }
 
     /// SIGKILL to everything of it, now.

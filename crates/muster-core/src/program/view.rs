@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use muster_spec::{Exit, Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, State};
+use muster_spec::{Exit, Goal, InstanceId, InstanceSpec, Kind, ProgramSpec, RunEnd, RunId, Signal, State};
 
 use super::{Instance, PastRun};
+use crate::cause::Principal;
 use crate::health::{Health, Readiness};
 use crate::restart;
 use crate::restart::Verdict;
@@ -138,6 +139,11 @@ impl PastRun {
 }
 
 impl PastRun {
+    /// The client that had this signal sent to it, if no other signal was sent for a client since.
+    pub fn signalled_by(&self, signal: Signal) -> Option<Principal> {
+        self.signalled.filter(|(sent, _)| *sent == signal).map(|(_, by)| by)
+    }
+
     /// What was decided about it and why, in words that know how it ended.
     pub fn explain(&self, exit_codes: &[u8]) -> String {
         let success = match (&self.end, self.verdict) {

@@ -6,14 +6,21 @@ use muster_spec::{Goal, InstanceId, RunId, Selector, SignalScope, State};
 
 use super::Supervisor;
 use crate::batch::Purpose;
-use crate::cause::Asker;
+use crate::cause::{Asker, Principal};
 use crate::effect::Effect;
 use crate::program::Instance;
 use crate::request::{Awaited, Condition, Done, Failure, Outcome, RequestId, Verb};
 use crate::time::Time;
 
 impl Supervisor {
-    pub(super) fn command(&mut self, now: Time, request: RequestId, select: &Selector, verb: Verb, wait: bool) {
+    pub(super) fn command(
+        &mut self,
+        now: Time,
+        (request, by): (RequestId, Principal),
+        select: &Selector,
+        verb: Verb,
+        wait: bool,
+    ) {
         let ids = match self.select(select) {
             Ok(ids) => ids,
             Err(pattern) => {
@@ -31,7 +38,7 @@ impl Supervisor {
         }
         let finished = self.requests.begin(request, pending, results);
         self.reply_all(finished);
-        self.carry_out(now, &ids, verb);
+        self.carry_out(now, &ids, verb, by);
         if !wait {
             self.settle(now);
             self.expire(request);
@@ -69,7 +76,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn carry_out(&mut self, now: Time, ids: &[InstanceId], verb: Verb) {
+    fn carry_out(&mut self, now: Time, ids: &[InstanceId], verb: Verb, by: Principal) {
         match verb {
             Verb::Start | Verb::Restart if self.is_shutting_down() => {}
             Verb::Start => self.start(now, ids),
@@ -81,7 +88,7 @@ impl Supervisor {
                     return;
                 }
                 self.lower_goals(now, ids);
-                self.begin_batch(now, ids, Purpose::Stop(Asker::Command));
+                self.begin_batch(now, ids, Purpose::Stop(Asker::Stop(by)));
             }
             Verb::Restart => match *ids {
                 [id] if !self.instance(id).is_live() => self.start(now, ids),
@@ -89,22 +96,23 @@ impl Supervisor {
                     let ids = self.with_those_that_restart_with(ids);
                     self.hold_for_restart(now, &ids);
                     self.keep_what_is_needed(now, &ids);
-                    self.begin_batch(now, &ids, Purpose::Restart(Asker::Command));
+                    self.begin_batch(now, &ids, Purpose::Restart(Asker::Restart(by)));
                     let needed = self.needed_by(&ids);
                     self.start_these(now, needed);
                 }
             },
             Verb::Signal { signal, scope } => {
-                let running = ids.iter().map(|&id| self.instance(id)).filter(|it| it.run_began().is_some());
-                let runs: Vec<RunId> = running.filter_map(Instance::run).collect();
-                self.effects.extend(runs.into_iter().map(|run| Effect::Signal { run, signal, scope }));
+                for &id in ids {
+                    let run = self.instance_mut(id).note_signal(signal, by);
+                    self.effects.extend(run.map(|run| Effect::Signal { run, signal, scope }));
+                }
             }
-            Verb::Reload => self.have_read_configuration(now, ids),
+            Verb::Reload => self.have_read_configuration(now, ids, by),
             Verb::Await(_) => {}
         }
     }
 
-    fn have_read_configuration(&mut self, now: Time, ids: &[InstanceId]) {
+    fn have_read_configuration(&mut self, now: Time, ids: &[InstanceId], by: Principal) {
         let mut without_signal = Vec::new();
         for &id in ids {
             let instance = self.instance(id);
@@ -115,7 +123,7 @@ impl Supervisor {
             }
         }
         if !without_signal.is_empty() {
-            self.carry_out(now, &without_signal, Verb::Restart);
+            self.carry_out(now, &without_signal, Verb::Restart, by);
         }
     }
 

@@ -145,7 +145,7 @@ impl Supervisor {
     pub fn explain_exit(&self, reason: &ShutdownReason, code: u8) -> String {
         match reason {
             ShutdownReason::Signal(signal) => format!("stopped by {signal}"),
-            ShutdownReason::Command => "stopped by musterctl".to_owned(),
+            ShutdownReason::Command(_) => "stopped by musterctl".to_owned(),
             ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", self.instance(*id).name()),
             ShutdownReason::Done if code == 0 => "every program has ended well".to_owned(),
             ShutdownReason::Done if self.exit_cause(reason).is_none() => self.explain_vain_wait(),
@@ -169,7 +169,7 @@ impl Supervisor {
     /// have ended.
     pub fn exit_cause(&self, reason: &ShutdownReason) -> Option<InstanceId> {
         match reason {
-            ShutdownReason::Signal(_) | ShutdownReason::Command => None,
+            ShutdownReason::Signal(_) | ShutdownReason::Command(_) => None,
             ShutdownReason::Essential(id) | ShutdownReason::Probe(id) => Some(*id),
             ShutdownReason::Done => self.first_failure().map(|(id, _)| id),
         }

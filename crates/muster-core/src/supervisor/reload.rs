@@ -12,7 +12,7 @@ use muster_spec::{Goal, InstanceId, InstanceSpec, ProgramSpec, RestartWhen, Stat
 
 use super::{NOWHERE, Supervisor, depend};
 use crate::batch::Purpose;
-use crate::cause::Asker;
+use crate::cause::{Asker, Principal};
 use crate::effect::{Effect, Event};
 use crate::graph::Graph;
 use crate::plan::{Difference, Plan, difference, plan};
@@ -43,7 +43,7 @@ impl Supervisor {
     pub(super) fn reload(
         &mut self,
         now: Time,
-        request: Option<RequestId>,
+        (request, by): (Option<RequestId>, Option<Principal>),
         programs: Vec<Arc<ProgramSpec>>,
         settings: Settings,
     ) {
@@ -56,7 +56,7 @@ impl Supervisor {
         self.settings = settings;
         if !plan.is_empty() {
             let steps = self.steps(&programs, &plan);
-            self.converge(now, programs, steps);
+            self.converge(now, programs, steps, by);
         }
     }
 
@@ -115,7 +115,7 @@ impl Supervisor {
         }
     }
 
-    fn converge(&mut self, now: Time, programs: Vec<Arc<ProgramSpec>>, steps: Steps) {
+    fn converge(&mut self, now: Time, programs: Vec<Arc<ProgramSpec>>, steps: Steps, by: Option<Principal>) {
         let Steps { members, removed, restarted, started } = steps;
         let stopping: Vec<InstanceId> = removed.iter().chain(&restarted).copied().collect();
         // By the order of the old configuration, in which they were started.
@@ -133,7 +133,7 @@ impl Supervisor {
         }
         let wanted = [restarted, started.clone()].concat();
         self.keep_what_is_needed(now, &wanted);
-        self.begin_waves(now, &stopping, waves, Purpose::Restart(Asker::Reload));
+        self.begin_waves(now, &stopping, waves, Purpose::Restart(Asker::Reload(by)));
         let mut to_start = self.needed_by(&wanted);
         to_start.extend(started);
         self.start_these(now, to_start);

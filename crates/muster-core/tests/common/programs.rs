@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_core::{Settings, Time};
+use muster_core::{Principal, Settings, Time};
 use muster_spec::{
     CheckSpec, Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, OutputSpec, ProbeKind, ProbeSpec,
     ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal, SpawnError, SpawnStep, StopScope,
@@ -24,6 +24,9 @@ pub const fn at(span: Duration) -> Time {
 
 /// The configuration's defaults, except that the daemon does not exit by itself.
 pub const SETTINGS: Settings = Settings { shutdown_timeout: s(9), exit_when_done: false };
+
+/// Asks for everything here.
+pub const ROOT: Principal = Principal { uid: 0 };
 
 /// A service with the configuration's defaults.
 pub fn program(name: &str) -> ProgramSpec {

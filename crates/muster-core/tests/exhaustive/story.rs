@@ -16,7 +16,7 @@ use muster_spec::{
     StopScope, StopSpec,
 };
 
-use crate::common::programs::{killed_by, missing, ms, probe, program, s, with};
+use crate::common::programs::{ROOT, killed_by, missing, ms, probe, program, s, with};
 use crate::common::witness::{OPERATORS_SIGNAL, Witness};
 use crate::model::{Act, Model, Rules};
 
@@ -439,7 +439,7 @@ impl Scene {
 
 fn command(request: u64, verb: Verb) -> Input {
     let select = "web".parse().expect("a plain name is a selector");
-    Input::Commanded { request: RequestId(request), select, verb, wait: true }
+    Input::Commanded { request: RequestId(request), select, verb, wait: true, by: ROOT }
 }
 
 fn act(effect: Effect) -> Option<Act> {

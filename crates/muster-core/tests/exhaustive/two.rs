@@ -14,7 +14,7 @@ use muster_spec::{
 };
 
 use crate::common::programs::{
-    SETTINGS, needs, notifying, probe, probed, quick, restarted_with, s, several, when, with, with_command,
+    ROOT, SETTINGS, needs, notifying, probe, probed, quick, restarted_with, s, several, when, with, with_command,
 };
 use crate::common::witness::Witness;
 
@@ -104,7 +104,7 @@ impl Scene {
             Step::Asked(verb, select) => {
                 self.requests += 1;
                 let select = select.parse().expect("a selector");
-                Input::Commanded { request: RequestId(self.requests), select, verb, wait: true }
+                Input::Commanded { request: RequestId(self.requests), select, verb, wait: true, by: ROOT }
             }
             Step::TermComes => Input::ShutdownAsked { reason: ShutdownReason::Signal(Signal::TERM), timeout: None },
             Step::IsSpawned(id) => Input::Spawned { run: run(id) },
@@ -120,7 +120,7 @@ impl Scene {
             Step::IsReconfigured(which) => {
                 self.requests += 1;
                 let (request, programs) = (Some(RequestId(self.requests)), self.configurations[which].clone());
-                Input::Reloaded { request, programs, settings: SETTINGS }
+                Input::Reloaded { request, by: None, programs, settings: SETTINGS }
             }
             Step::TimePasses => {
                 self.now = self.core.poll_timeout().unwrap_or(self.now);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use muster_core::{Effect, Input, ProbeOutcome, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb};
 use muster_spec::{Exit, ProgramSpec, RunId, Signal, State};
 
-use crate::common::programs::{killed_by, missing, ms, s};
+use crate::common::programs::{ROOT, killed_by, missing, ms, s};
 use crate::common::witness::Witness;
 use crate::operator::{self, Dice};
 
@@ -107,7 +107,7 @@ impl World {
         let programs = operator::edited(&mut self.dice, &self.programs);
         self.counter += 1;
         let request = Some(RequestId(self.counter)).filter(|_| self.dice.one_in(2));
-        let input = Input::Reloaded { request, programs: programs.clone(), settings: self.settings };
+        let input = Input::Reloaded { request, by: None, programs: programs.clone(), settings: self.settings };
         if !self.core.is_shutting_down() {
             self.programs = programs;
         }
@@ -123,7 +123,7 @@ impl World {
             self.fate(patience, Fate::Expires, request.0);
         }
         let select = select.parse().map_err(|error| format!("{error}"))?;
-        self.hand(Input::Commanded { request, select, verb, wait })
+        self.hand(Input::Commanded { request, select, verb, wait, by: ROOT })
     }
 
     /// Nobody wants anything any more. All must come to rest, and every request to its answer.

@@ -6,7 +6,7 @@ use muster_spec::{
     Signal,
 };
 
-use crate::common::programs::{SETTINGS, forbidden, killed_by, missing, ms, program, quick, s, when};
+use crate::common::programs::{ROOT, SETTINGS, forbidden, killed_by, missing, ms, program, quick, s, when};
 use crate::stage::Stage;
 
 const UNTIL_DONE: Settings = Settings { exit_when_done: true, ..SETTINGS };
@@ -106,7 +106,7 @@ fn an_essential_program_that_is_stopped_or_restarted_by_hand_ends_nothing() {
 
 #[test]
 fn asked_to_stop_the_exit_code_is_0_whatever_the_programs_say() {
-    for reason in [ShutdownReason::Signal(Signal::TERM), ShutdownReason::Command] {
+    for reason in [ShutdownReason::Signal(Signal::TERM), ShutdownReason::Command(ROOT)] {
         let mut stage = Stage::booted([ProgramSpec { essential: Essential::Yes, ..quick("app") }]);
         stage.hand(Input::ShutdownAsked { reason, timeout: None });
         stage.exits("app", 1);

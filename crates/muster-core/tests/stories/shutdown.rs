@@ -5,7 +5,7 @@ use std::time::Duration;
 use muster_core::{Awaited, Event, Input, Settings, ShutdownReason, Verb};
 use muster_spec::{Exit, InstanceId, ProgramSpec, Signal, StopSpec};
 
-use crate::common::programs::{SETTINGS, after, ms, program, quick, ranked, s, stop_with};
+use crate::common::programs::{ROOT, SETTINGS, after, ms, program, quick, ranked, s, stop_with};
 use crate::stage::Stage;
 
 const NAMES: [&str; 10] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"];
@@ -88,7 +88,7 @@ fn every_state_accepts_a_shutdown() {
 #[test]
 fn without_any_time_everything_is_killed_and_the_daemon_sees_it_gone() {
     let mut stage = Stage::booted([quick("web")]);
-    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command, timeout: Some(s(0)) });
+    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout: Some(s(0)) });
     stage.after(s(0));
     stage.did("TERM strays, TERM web, sweep web with KILL");
     stage.after(ms(1));
@@ -269,8 +269,8 @@ fn a_second_signal_kills_everything_now() {
 #[test]
 fn the_first_signal_of_a_shutdown_by_command_is_no_second_signal() {
     let mut stage = Stage::booted([quick("web")]);
-    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command, timeout: None });
-    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command, timeout: None });
+    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout: None });
+    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout: None });
     stage.signal_to_daemon(Signal::TERM);
     stage.did("TERM strays, TERM web");
     stage.signal_to_daemon(Signal::TERM);
@@ -280,7 +280,7 @@ fn the_first_signal_of_a_shutdown_by_command_is_no_second_signal() {
 #[test]
 fn a_command_may_bring_its_own_budget() {
     let mut stage = Stage::booted([quick("web")]);
-    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command, timeout: Some(s(2)) });
+    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout: Some(s(2)) });
     stage.after(ms(1900));
     stage.did("TERM strays, TERM web, sweep web with KILL");
     stage.after(ms(100));
@@ -292,7 +292,7 @@ fn a_command_may_bring_its_own_budget() {
 fn a_later_command_with_less_time_shortens_it_for_everybody() {
     let patient = |name, priority| ProgramSpec { stop: stop_with(&[(Signal::TERM, s(60))]), ..ranked(name, priority) };
     let mut stage = Stage::booted([patient("db", 1), patient("app", 2)]);
-    let ask = |timeout| Input::ShutdownAsked { reason: ShutdownReason::Command, timeout };
+    let ask = |timeout| Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout };
     stage.hand(ask(Some(s(200))));
     stage.after(s(10));
     stage.did("TERM app");
@@ -313,7 +313,7 @@ fn a_later_command_with_less_time_shortens_it_for_everybody() {
 #[test]
 fn a_later_command_with_no_time_kills_what_is_left_and_one_with_more_changes_nothing() {
     let mut stage = Stage::booted([ranked("db", 1), ranked("app", 2)]);
-    let ask = |timeout| Input::ShutdownAsked { reason: ShutdownReason::Command, timeout };
+    let ask = |timeout| Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout };
     stage.hand(ask(None));
     stage.after(s(1));
     stage.did("TERM app");

@@ -10,7 +10,7 @@ use muster_core::{
 };
 use muster_spec::{Exit, InstanceId, ProgramSpec, RunId, Signal, SignalScope, SpawnError};
 
-use crate::common::programs::{SETTINGS, killed_by};
+use crate::common::programs::{ROOT, SETTINGS, killed_by};
 use crate::common::witness::Witness;
 
 pub struct Stage {
@@ -108,7 +108,7 @@ impl Stage {
         self.requests += 1;
         let request = RequestId(self.requests);
         let programs = programs.map(Arc::new).to_vec();
-        self.hand(Input::Reloaded { request: Some(request), programs, settings: SETTINGS });
+        self.hand(Input::Reloaded { request: Some(request), by: None, programs, settings: SETTINGS });
         request
     }
 
@@ -166,7 +166,7 @@ impl Stage {
         self.requests += 1;
         let request = RequestId(self.requests);
         let select = select.parse().expect("a selector");
-        self.hand(Input::Commanded { request, select, verb, wait });
+        self.hand(Input::Commanded { request, select, verb, wait, by: ROOT });
         request
     }
 

@@ -1,9 +1,10 @@
 //! Stopping one program: its signals, its patience, its whole tree, and what is left of it after any end.
 
-use muster_core::{Effect, Event, Input, LeftBehind, RequestId, Verb};
+use muster_core::{Asker, Effect, Event, Input, LeftBehind, Principal, RequestId, StopCause, Verb};
 use muster_spec::{Exit, ProgramSpec, Signal, SignalScope, StopScope, StopSpec};
 
-use crate::common::programs::{killed_by, ms, quick, s, stop_with};
+use crate::common::programs::{ROOT, killed_by, ms, quick, s, stop_with};
+use crate::common::witness::OPERATORS_SIGNAL;
 use crate::stage::Stage;
 
 fn with_stop(steps: &[(Signal, std::time::Duration)]) -> ProgramSpec {
@@ -26,12 +27,27 @@ fn a_stopped_process_is_continued_so_that_it_can_act_on_the_signal() {
     let mut stage = Stage::booted([quick("web")]);
     let run = stage.core.find("web").and_then(|web| web.run()).unwrap();
     let (request, select) = (RequestId(1), "web".parse().unwrap());
-    stage.core.handle_input(stage.now, Input::Commanded { request, select, verb: Verb::Stop, wait: true });
+    stage.core.handle_input(stage.now, Input::Commanded { request, select, verb: Verb::Stop, wait: true, by: ROOT });
     let effects: Vec<Effect> = std::iter::from_fn(|| stage.core.poll_effect()).collect();
     let signals: Vec<&Effect> =
         effects.iter().filter(|effect| matches!(effect, Effect::Signal { .. } | Effect::Wake { .. })).collect();
     let scope = SignalScope::Main;
     assert_eq!(signals, [&Effect::Signal { run, signal: Signal::TERM, scope }, &Effect::Wake { run, scope }]);
+}
+
+#[test]
+fn a_run_that_ended_tells_which_client_had_it_stopped_and_signalled() {
+    let mut stage = Stage::booted([quick("web")]);
+    let alice = Principal { uid: 1000 };
+    let (signal, scope) = (OPERATORS_SIGNAL, SignalScope::Main);
+    for (request, verb, by) in [(1, Verb::Signal { signal, scope }, alice), (2, Verb::Stop, ROOT)] {
+        let (request, select) = (RequestId(request), "web".parse().unwrap());
+        stage.hand(Input::Commanded { request, select, verb, wait: true, by });
+    }
+    stage.exits("web", 0);
+    let past = stage.core.find("web").and_then(|web| web.past().next_back()).unwrap();
+    assert_eq!(past.cause, Some(StopCause::Asked(Asker::Stop(ROOT))));
+    assert_eq!((past.signalled_by(signal), past.signalled_by(Signal::TERM)), (Some(alice), None));
 }
 
 #[test]

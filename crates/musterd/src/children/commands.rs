@@ -5,6 +5,7 @@
 //! inside of a program of another one tells its trees apart by 24 bits.
 
 use std::collections::{BTreeSet, HashMap};
+use std::os::fd::OwnedFd;
 
 use muster_spec::{Exit, RunId, SpawnError};
 use tokio::sync::oneshot;
@@ -13,6 +14,15 @@ use tokio::sync::oneshot;
 const FIRST: u64 = (1 << 35) + (1 << 23);
 
 type Ended = Result<Exit, SpawnError>;
+
+/// A command on its way.
+#[derive(Debug)]
+pub(crate) struct Command {
+    /// Where its output can be read, both streams in one.
+    pub(crate) output: OwnedFd,
+    /// How it ended, or why it could not be executed.
+    pub(crate) ended: oneshot::Receiver<Ended>,
+}
 
 /// Whether this is a command of a probe and no run.
 pub(crate) fn is_command(id: RunId) -> bool {

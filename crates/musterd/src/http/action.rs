@@ -1,4 +1,4 @@
-//! Handlers that change something: they send an order to the event loop and wait for its reply.
+//! Commands over HTTP: bodies and words of the API in, [`crate::operations::command`], and words of the API out.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -6,25 +6,23 @@ use std::time::Duration;
 use hyper::StatusCode;
 use muster_api as api;
 use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody};
-use muster_core::{Awaited, Done, Failure, Outcome, RequestId, Verb};
-use muster_spec::{InstanceId, Selector, Signal, SignalScope};
-use tokio::sync::oneshot;
+use muster_core::{Awaited, Done, Failure, Principal, Verb};
+use muster_spec::{InstanceId, Signal, SignalScope};
 
 use super::response::{self, Answer};
+use super::view;
 use super::{body, queries};
-use crate::exit_evidence::{Asked, Request};
-use crate::shared::{Order, Shared};
-use crate::view;
+use crate::operations::command::{Commanded, command, shut_down};
+use crate::shared::Shared;
 
 /// start, stop, restart, signal.
 pub(super) async fn act(
     shared: &Rc<Shared>,
-    uid: u32,
+    by: Principal,
     (verb, select): (api::Verb, &str),
     wait: Duration,
     body: &[u8],
 ) -> Result<Answer, Problem> {
-    let selector = parse_selector(select)?;
     let verb = match verb {
         api::Verb::Start => Verb::Start,
         api::Verb::Stop => Verb::Stop,
@@ -32,31 +30,16 @@ pub(super) async fn act(
         api::Verb::Reload => Verb::Reload,
         api::Verb::Signal => parse_signal(body::parse(body)?)?,
     };
-    note_asker(shared, uid, &selector, verb);
-    let results = command(shared, selector, verb, wait).await?;
+    let results = results(shared, command(shared, by, select, verb, wait).await?);
     let is_accepted = results.iter().any(|result| result.outcome == api::Outcome::Accepted);
     let status = if is_accepted { StatusCode::ACCEPTED } else { StatusCode::OK };
     finish(results, status)
 }
 
-/// Remembers who asked, for the story of the runs that this may end.
-fn note_asker(shared: &Shared, uid: u32, selector: &Selector, verb: Verb) {
-    let what = match verb {
-        Verb::Stop => Request::Stop,
-        Verb::Restart => Request::Restart,
-        Verb::Signal { signal, .. } => Request::Signal(signal),
-        _ => return,
-    };
-    let supervisor = shared.supervisor.borrow();
-    let chosen = supervisor.select(selector).unwrap_or_default();
-    let runs = chosen.into_iter().filter_map(|id| supervisor.instance(id).run());
-    let mut deaths = shared.deaths.borrow_mut();
-    runs.for_each(|run| deaths.ask(run, Asked { what, uid }));
-}
-
 /// Answers when the instances are where they are wanted.
 pub(super) async fn wait(
     shared: &Rc<Shared>,
+    by: Principal,
     select: &str,
     until: api::WaitFor,
     timeout: Duration,
@@ -68,7 +51,7 @@ pub(super) async fn wait(
         api::WaitFor::Exited => Awaited::Exited,
         api::WaitFor::Stopped => Awaited::Stopped,
     };
-    let mut results = command(shared, parse_selector(select)?, Verb::Await(awaited), timeout).await?;
+    let mut results = results(shared, command(shared, by, select, Verb::Await(awaited), timeout).await?);
     for result in &mut results {
         // A look without waiting found it elsewhere: that is a wait that timed out.
         if result.outcome == api::Outcome::Accepted {
@@ -91,24 +74,17 @@ fn finish(results: Vec<api::ActionResult>, status: StatusCode) -> Result<Answer,
 }
 
 /// Stops everything and exits.
-pub(super) async fn shutdown(shared: &Rc<Shared>, body: &[u8]) -> Result<Answer, Problem> {
+pub(super) async fn shutdown(shared: &Rc<Shared>, by: Principal, body: &[u8]) -> Result<Answer, Problem> {
     let body: ShutdownBody = body::parse(body)?.unwrap_or_default();
     let timeout = body
         .timeout
         .map(Duration::try_from_secs_f64)
         .transpose()
         .map_err(|_| Problem::new(ProblemKind::BadBody, "\"timeout\" must be a number of seconds, 0 or more"))?;
-    send(shared, Order::Shutdown { timeout }).await?;
+    shut_down(shared, by, timeout).await?;
     let mut answer = queries::info(shared);
     *answer.status_mut() = StatusCode::ACCEPTED;
     Ok(answer)
-}
-
-pub(super) fn parse_selector(text: &str) -> Result<Selector, Problem> {
-    text.parse().map_err(|error: muster_spec::InvalidSelector| {
-        Problem::new(ProblemKind::BadParameter, error.to_string())
-            .with_hint("such as web, web:0, web:*, w*, all, or several with commas")
-    })
 }
 
 fn parse_signal(body: Option<SignalBody>) -> Result<Verb, Problem> {
@@ -127,58 +103,9 @@ fn parse_signal(body: Option<SignalBody>) -> Result<Verb, Problem> {
     Ok(Verb::Signal { signal, scope })
 }
 
-async fn send(shared: &Rc<Shared>, order: Order) -> Result<(), Problem> {
-    let gone = |_| Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit");
-    shared.orders.send(order).await.map_err(gone)
-}
-
-/// Has the loop carry something out, and waits for the reply no longer than `patience`.
-async fn command(
-    shared: &Rc<Shared>,
-    select: Selector,
-    verb: Verb,
-    patience: Duration,
-) -> Result<Vec<api::ActionResult>, Problem> {
-    let request = shared.new_request();
-    let (reply, mut replied) = oneshot::channel();
-    let waits = !patience.is_zero();
-    // A connection that is closed takes its request with it, however far that has come. A client that only hangs up is not
-    // noticed while it waits: one that has finished sending looks the same, and gets its answer.
-    let _abandoned = Abandon { shared: Rc::clone(shared), request };
-    send(shared, Order::Command { request, select, verb, wait: waits, reply }).await?;
-    let gone = |_| Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit");
-    let outcome = match waits {
-        false => replied.await.map_err(gone)?,
-        true => match tokio::time::timeout(patience, &mut replied).await {
-            Ok(outcome) => outcome.map_err(gone)?,
-            Err(_) => {
-                send(shared, Order::Expire { request }).await?;
-                replied.await.map_err(gone)?
-            }
-        },
-    };
-    match outcome {
-        Outcome::Reloaded(_) => Ok(Vec::new()),
-        Outcome::ShuttingDown => Err(Problem::new(ProblemKind::ShuttingDown, "the daemon is shutting down")),
-        Outcome::NoSuchProgram(pattern) => Err(queries::no_such_program(&shared.supervisor.borrow(), &pattern)),
-        Outcome::Results(results) => {
-            Ok(results.into_iter().filter_map(|(id, result)| action_result(shared, id, result, waits)).collect())
-        }
-    }
-}
-
-/// Tells the loop, when it is dropped, that nobody waits for a reply any more. An expired request that was replied to is
-/// nothing to the loop.
-struct Abandon {
-    shared: Rc<Shared>,
-    request: RequestId,
-}
-
-impl Drop for Abandon {
-    fn drop(&mut self) {
-        // Where the queue is full the request stays until its instances come to rest, which is bounded as well.
-        let _ = self.shared.orders.try_send(Order::Expire { request: self.request });
-    }
+/// The results in the words of the API, without those of instances that a reload has removed since.
+fn results(shared: &Shared, Commanded { results, was_awaited }: Commanded) -> Vec<api::ActionResult> {
+    results.into_iter().filter_map(|(id, result)| action_result(shared, id, result, was_awaited)).collect()
 }
 
 fn action_result(

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use hyper::StatusCode;
 use muster_api::{Config, Problem};
-use muster_core::Instance;
+use muster_core::{Instance, Principal};
 use serde_json::{Map, Value};
 
 use super::response::{self, Answer};
@@ -50,6 +50,6 @@ pub(super) async fn check(shared: &Rc<Shared>) -> Result<Answer, Problem> {
 }
 
 /// Reads the files again and changes what differs.
-pub(super) async fn reload(shared: &Rc<Shared>, dry_run: bool) -> Result<Answer, Problem> {
-    Ok(response::json(StatusCode::OK, &reload::reload(shared, Origin::Socket, dry_run).await?))
+pub(super) async fn reload(shared: &Rc<Shared>, by: Principal, dry_run: bool) -> Result<Answer, Problem> {
+    Ok(response::json(StatusCode::OK, &reload::reload(shared, Origin::Client(by), dry_run).await?))
 }

@@ -18,11 +18,11 @@ use muster_spec::{InstanceId, RunId};
 use tokio::time::{Instant, Sleep};
 
 use super::response::{self, Answer};
-use super::slices::{SLICE, Waiting};
 use super::stream::{Body, Pieces};
+use super::view;
 use crate::event_ring::{Missed, Told, What};
 use crate::shared::Shared;
-use crate::view;
+use crate::turns::{SLICE, Waiting};
 
 /// How many events go into one piece.
 const MOST_IN_PIECE: usize = 128;

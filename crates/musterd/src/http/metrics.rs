@@ -19,11 +19,11 @@ use muster_api::METRICS;
 use muster_sys::tree::{Measuring, Usage};
 
 use super::response::{self, Answer};
-use super::slices::{SLICE, Waiting};
 use super::stream::{Body, Pieces};
+use super::view;
 use crate::program_counters::REASONS;
 use crate::shared::Shared;
-use crate::view;
+use crate::turns::{SLICE, Waiting};
 
 /// How many runs are looked at in one turn: about a millisecond is spent on them.
 const RUNS_AT_ONCE: usize = 32;

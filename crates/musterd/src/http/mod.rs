@@ -1,13 +1,11 @@
-//! The control API over HTTP/1.1 on a Unix socket.
+//! The control API over HTTP/1.1.
 //!
-//! `socket` makes the socket and takes over a stale one, `server` accepts and bounds connections, `access` decides who may
-//! do what, `answer` routes a request to its handler. Handlers look at [`crate::shared::Shared`] and send orders to the
+//! [`crate::listen`] accepts clients, `server` serves and bounds their connections, [`crate::access`] decides
+//! who may do what, `router` finds the handler of a request. Handlers look at [`crate::shared::Shared`] and send orders to the
 //! event loop; none of them touches supervision itself.
 
-pub(crate) mod access;
 mod action;
 mod body;
-mod client_stream;
 mod config;
 mod events;
 #[cfg(fuzzing)]
@@ -20,8 +18,6 @@ mod queries;
 mod response;
 mod router;
 pub(crate) mod server;
-pub(crate) mod slices;
-pub(crate) mod socket;
-mod stdin;
+mod slices;
 mod stream;
-mod tickets;
+mod view;

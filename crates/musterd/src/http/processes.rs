@@ -12,12 +12,12 @@ use muster_spec::RunId;
 use muster_sys::tree::{Listing, Process};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::queries;
 use super::response::{self, Answer};
+use super::view;
 use crate::children::list::process_info;
+use crate::operations::select;
 use crate::secrets::{Reader, masked_process};
 use crate::shared::Shared;
-use crate::view;
 
 /// How many processes an answer has.
 const MOST: usize = 20_000;
@@ -58,9 +58,9 @@ struct Found {
 }
 
 impl Found {
-    fn of(shared: &Shared, select: Option<&str>) -> Result<Found, Problem> {
+    fn of(shared: &Shared, selection: Option<&str>) -> Result<Found, Problem> {
         let supervisor = shared.supervisor.borrow();
-        let chosen = queries::chosen(&supervisor, select)?;
+        let chosen = select::chosen(&supervisor, selection)?;
         let places = chosen.iter().enumerate().filter_map(|(place, it)| Some((it.run()?, place))).collect();
         let runs: Vec<RunId> = chosen.iter().filter_map(|instance| instance.run()).collect();
         let programs = chosen.into_iter().map(|instance| InstanceProcesses {
@@ -70,7 +70,7 @@ impl Found {
             processes: Vec::new(),
         });
         let answer = Processes { programs: programs.collect(), strays: Vec::new(), omitted: 0 };
-        Ok(Found { listing: shared.children.borrow_mut().listing(&runs, select.is_none()), answer, places })
+        Ok(Found { listing: shared.children.borrow_mut().listing(&runs, selection.is_none()), answer, places })
     }
 
     /// Fills in the processes, as long as they are wanted.

@@ -3,17 +3,15 @@
 use hyper::StatusCode;
 use muster_api as api;
 use muster_api::Problem;
-use muster_config::nearest_name;
 use muster_core::Instance;
 use muster_spec::{Goal, State};
 
-use super::action::parse_selector;
 use super::response::{self, Answer};
 use super::slices;
+use super::view::{self, why};
+use crate::operations::select;
 use crate::secrets::Reader;
 use crate::shared::Shared;
-use crate::view;
-use crate::why;
 
 pub(super) fn info(shared: &Shared) -> Answer {
     let supervisor = shared.supervisor.borrow();
@@ -50,8 +48,9 @@ fn is_in_first_start(instance: &Instance) -> bool {
     is_first && matches!(instance.state(), State::Waiting | State::Starting)
 }
 
-pub(super) async fn programs(shared: &Shared, select: Option<&str>) -> Result<Answer, Problem> {
-    let chosen: Vec<_> = chosen(&shared.supervisor.borrow(), select)?.into_iter().map(Instance::id).collect();
+pub(super) async fn programs(shared: &Shared, selection: Option<&str>) -> Result<Answer, Problem> {
+    let chosen: Vec<_> =
+        select::chosen(&shared.supervisor.borrow(), selection)?.into_iter().map(Instance::id).collect();
     let now = shared.clock.now();
     let text = slices::list(&shared.turns, b"[", chosen, b"]", |id, text| {
         let supervisor = shared.supervisor.borrow();
@@ -62,60 +61,16 @@ pub(super) async fn programs(shared: &Shared, select: Option<&str>) -> Result<An
     slices::answer(StatusCode::OK, text.await)
 }
 
-/// The selected instances, or all.
-pub(super) fn chosen<'a>(
-    supervisor: &'a muster_core::Supervisor,
-    select: Option<&str>,
-) -> Result<Vec<&'a Instance>, Problem> {
-    let Some(selector) = select.map(parse_selector).transpose()? else {
-        return Ok(supervisor.snapshot().iter().collect());
-    };
-    let ids = supervisor.select(&selector).map_err(|pattern| no_such_program(supervisor, pattern))?;
-    Ok(ids.into_iter().map(|id| supervisor.instance(id)).collect())
-}
-
 pub(super) fn program(shared: &Shared, name: &str, reader: Reader) -> Result<Answer, Problem> {
     let supervisor = shared.supervisor.borrow();
-    let instance = supervisor.find(name).ok_or_else(|| no_such_instance(&supervisor, name))?;
+    let instance = select::one(&supervisor, name)?;
     Ok(response::json(StatusCode::OK, &view::detail(shared, instance, shared.clock.now(), reader)))
 }
 
 pub(super) fn why(shared: &Shared, name: &str) -> Result<Answer, Problem> {
     let supervisor = shared.supervisor.borrow();
-    let instance = supervisor.find(name).ok_or_else(|| no_such_instance(&supervisor, name))?;
+    let instance = select::one(&supervisor, name)?;
     Ok(response::json(StatusCode::OK, &why::why(shared, instance, shared.clock.now())))
-}
-
-/// A program with several instances is not one of them.
-pub(super) fn no_such_instance(supervisor: &muster_core::Supervisor, name: &str) -> Problem {
-    let several = supervisor.snapshot().iter().any(|instance| instance.program().name == name);
-    if several {
-        let problem = Problem::no_such_program(vec![name.to_owned()]);
-        return problem.with_hint(format!("it has several instances: {name}:0, {name}:1, …"));
-    }
-    no_such_program(supervisor, name)
-}
-
-/// Longer words are not mistyped names, and would take long to compare with many.
-const LONGEST_MISTYPED: usize = 64;
-
-/// This part of a selection chooses nothing. Says which name was probably meant.
-pub(super) fn no_such_program(supervisor: &muster_core::Supervisor, pattern: &str) -> Problem {
-    let problem = Problem::no_such_program(vec![pattern.to_owned()]);
-    let (word, of_all) = pattern.strip_suffix(":*").map_or((pattern, ""), |owner| (owner, ":*"));
-    if word.len() > LONGEST_MISTYPED || word.contains(['*', '?']) {
-        return problem;
-    }
-    let instances = supervisor.snapshot().iter().filter(|instance| !instance.is_leaving());
-    let names = instances.flat_map(|instance| {
-        let program = instance.program();
-        let groups = program.groups.iter().map(String::as_str);
-        [program.name.as_str(), instance.name()].into_iter().chain(groups)
-    });
-    match nearest_name(word, names) {
-        Some(name) => problem.with_hint(format!("did you mean \"{name}{of_all}\"?")),
-        None => problem,
-    }
 }
 
 pub(super) async fn readiness(shared: &Shared) -> Result<Answer, Problem> {

@@ -8,14 +8,17 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::{HeaderMap, Request, StatusCode};
-use muster_api::{Alive, Problem, Route, Verb};
+use muster_api::{Alive, Problem, Route, StdinReport, Verb};
+use muster_core::Principal;
 use tracing::debug;
 
 use super::response::{self, Answer};
-use super::tickets::{Asker, Desk, Rank};
-use super::{action, body, config, events, logs, metrics, processes, queries, stdin};
+use super::{action, body, config, events, logs, metrics, processes, queries};
+use crate::access::{Client, Rank};
 use crate::limit::{DAEMON, Notice, unless_none};
+use crate::operations;
 use crate::shared::Shared;
+use crate::tickets::Desk;
 
 /// How much of a path the request log shows.
 const SHOWN: usize = 256;
@@ -24,14 +27,14 @@ const SHOWN: usize = 256;
 pub(super) async fn answer(
     shared: Rc<Shared>,
     desk: Desk,
-    uid: u32,
+    principal: Principal,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     let (began, limits) = (Instant::now(), shared.limits.clone());
-    let may_control = shared.access.borrow().rank(uid) > Rank::Onlooker;
+    let may_control = shared.access.borrow().client(principal).rank > Rank::Onlooker;
     let (head, mut incoming) = request.into_parts();
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-    let route = route(&shared, uid, head.method.as_str(), target);
+    let route = route(&shared, principal, head.method.as_str(), target);
     // Whatever becomes of the request, its body has to be taken, or the client fails to write it.
     let bytes = if route.as_ref().is_ok_and(reads_body) {
         body::collect(&mut incoming).await
@@ -42,8 +45,8 @@ pub(super) async fn answer(
         (_, Err(problem)) => refuse_body(&problem, &head.headers, incoming),
         (Err(refused), _) => *refused,
         (Ok(route), Ok(bytes)) => {
-            let asker = Asker { uid, rank: shared.access.borrow().rank(uid) };
-            let asked = Asked { shared: &shared, desk: &desk, asker, headers: &head.headers, body: &bytes };
+            let client = shared.access.borrow().client(principal);
+            let asked = Asked { shared: &shared, desk: &desk, client, headers: &head.headers, body: &bytes };
             asked.dispatch(route).await
         }
     };
@@ -53,14 +56,14 @@ pub(super) async fn answer(
     let said = if may_control { Some(0) } else { limits.pass(DAEMON, Notice::Answer) };
     if let Some(suppressed) = said.map(unless_none) {
         let status = answer.status().as_u16();
-        debug!(uid, method, path, status, duration_ms, suppressed, "answered a request");
+        debug!(uid = principal.uid, method, path, status, duration_ms, suppressed, "answered a request");
     }
     Ok(answer)
 }
 
-fn route(shared: &Shared, uid: u32, method: &str, target: &str) -> Result<Route, Box<Answer>> {
+fn route(shared: &Shared, principal: Principal, method: &str, target: &str) -> Result<Route, Box<Answer>> {
     let route = Route::parse(method, target).map_err(|error| Box::new(response::route_error(error)))?;
-    let allowed = shared.access.borrow().check(uid, route.method());
+    let allowed = shared.access.borrow().check(principal, route.endpoint().needs);
     allowed.map(|()| route).map_err(|problem| Box::new(response::problem(&problem)))
 }
 
@@ -97,14 +100,14 @@ fn is_large(route: &Route) -> bool {
 struct Asked<'a> {
     shared: &'a Rc<Shared>,
     desk: &'a Desk,
-    asker: Asker,
+    client: Client,
     headers: &'a HeaderMap,
     body: &'a [u8],
 }
 
 impl Asked<'_> {
     async fn dispatch(self, route: Route) -> Answer {
-        let ticket = is_large(&route).then(|| self.desk.answers.take(self.asker, "ask for large answers")).transpose();
+        let ticket = is_large(&route).then(|| self.desk.answers.take(self.client, "ask for large answers")).transpose();
         let ticket = match ticket {
             Ok(ticket) => ticket,
             Err(problem) => return response::problem(&problem),
@@ -117,33 +120,44 @@ impl Asked<'_> {
     }
 
     async fn handle(self, route: Route) -> Result<Answer, Problem> {
-        let Asked { shared, desk, asker, headers, body } = self;
-        let reader = shared.access.borrow().reader(asker.uid);
+        let Asked { shared, desk, client, headers, body } = self;
+        let (by, reader) = (client.principal, client.reader());
         match route {
             Route::Info => Ok(queries::info(shared)),
             Route::Programs { select } => queries::programs(shared, select.as_deref()).await,
             Route::Program { name } => queries::program(shared, &name, reader),
             Route::ProgramProcesses { select } => processes::processes(shared, &desk.walk, Some(&select), reader).await,
             Route::Processes => processes::processes(shared, &desk.walk, None, reader).await,
-            Route::Logs { name, query } => logs::read(shared, (desk, asker), &name, &query),
-            Route::ClearLogs { name } => logs::clear(shared, &name).await,
-            Route::DaemonLog { query } => logs::read_daemons(shared, (desk, asker), &query),
-            Route::Stdin { name } => stdin::write(shared, &name, body).await,
+            Route::Logs { name, query } => {
+                Ok(logs::answer(&name, &query, operations::logs::read(shared, (desk, client), &name, &query)?))
+            }
+            Route::ClearLogs { name } => {
+                operations::logs::clear(shared, &name).await?;
+                Ok(response::nothing(StatusCode::NO_CONTENT))
+            }
+            Route::DaemonLog { query } => {
+                let reading = operations::logs::read_daemons(shared, (desk, client), &query)?;
+                Ok(logs::answer(logs::OWN, &query, reading))
+            }
+            Route::Stdin { name } => {
+                let written = operations::stdin::write(shared, &name, body).await?;
+                Ok(response::json(StatusCode::OK, &StdinReport { written }))
+            }
             Route::Healthz | Route::Livez => Ok(response::json(StatusCode::OK, &Alive { alive: true })),
             Route::Readyz => queries::readiness(shared).await,
             Route::Metrics => Ok(metrics::metrics(shared)),
             Route::OpenApi => Ok(response::json(StatusCode::OK, &muster_api::openapi())),
-            Route::Action { verb, select, wait } => action::act(shared, asker.uid, (verb, &select), wait, body).await,
-            Route::Wait { select, until, timeout } => action::wait(shared, &select, until, timeout).await,
+            Route::Action { verb, select, wait } => action::act(shared, by, (verb, &select), wait, body).await,
+            Route::Wait { select, until, timeout } => action::wait(shared, by, &select, until, timeout).await,
             Route::Why { name } => queries::why(shared, &name),
             Route::Events => {
-                let ticket = desk.listeners.take(asker, "follow the events")?;
+                let ticket = desk.listeners.take(client, "follow the events")?;
                 Ok(events::follow(shared, headers).map(|body| body.with_ticket(ticket)))
             }
             Route::Config => config::in_force(shared, reader).await,
             Route::CheckConfig => config::check(shared).await,
-            Route::Reload { dry_run } => config::reload(shared, dry_run).await,
-            Route::Shutdown => action::shutdown(shared, body).await,
+            Route::Reload { dry_run } => config::reload(shared, by, dry_run).await,
+            Route::Shutdown => action::shutdown(shared, by, body).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Accepting connections, with bounds on all of them.
+//! Connections of clients, with bounds on all of them, whichever listener accepted them.
 //!
 //! There are so many connections as the [`Budget`] has, and fewer where programs need the descriptors. When one more comes, the one
 //! that has been idle for longest is closed, so a flood of connections that say nothing keeps nobody out. Those who follow
@@ -8,35 +8,32 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use muster_api::Method;
-use muster_sys::async_fd::Watched;
-use muster_sys::release::Exposed;
-use tokio::net::UnixListener;
+use muster_api::Right;
+use muster_core::Principal;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::access::Access;
-use super::client_stream::ClientStream;
 use super::router;
 use super::stream::Busy;
-use super::tickets::{Desk, Rank};
+use crate::access::{Access, Rank};
 use crate::budget::Budget;
 use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
+use crate::tickets::Desk;
 use crate::turn_clock::beside;
 
 /// How long a client may take to send a request's headers, and keep a connection open without a request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long to leave the listener alone when no descriptor is left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long to leave a listener alone when no descriptor is left.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 32 * 1024;
@@ -55,138 +52,130 @@ struct Connection {
     since: Instant,
     is_busy: Rc<Cell<bool>>,
     is_following: Rc<Cell<bool>>,
-    uid: u32,
+    principal: Principal,
     rank: Rank,
 }
 
-/// The server of the control socket.
+/// Serves the clients of all listeners.
+#[derive(Clone)]
 pub(crate) struct Server {
+    shared: Rc<Shared>,
+    desk: Desk,
     connections: Connections,
-    accepting: AbortHandle,
+}
+
+/// A client that a listener has accepted.
+pub(crate) struct Accepted<S, H> {
+    pub(crate) stream: S,
+    pub(crate) principal: Principal,
+    /// Ready when the client has closed both directions. Polled only when nothing else would show it.
+    pub(crate) hung_up: H,
 }
 
 impl Server {
-    /// Accepts from now on. Must be called within a local runtime.
-    pub(crate) fn start(listener: UnixListener, shared: Rc<Shared>) -> Server {
+    /// Serves from now on whom listeners accept. Must be called within a local runtime.
+    pub(crate) fn start(shared: Rc<Shared>) -> Server {
         let connections = Connections::within(Rc::clone(&shared.budget));
-        let desk = Desk::of(&shared.budget);
-        let accepting = tokio::task::spawn_local(beside(
-            Rc::clone(&shared.loop_turns),
-            accept_for_ever(Exposed::new(listener), shared, desk, connections.clone()),
-        ));
-        Server { connections, accepting: accepting.abort_handle() }
+        let server = Server { desk: Desk::of(&shared.budget), connections, shared };
+        let adapting = server.clone().adapt_for_ever();
+        tokio::task::spawn_local(beside(Rc::clone(&server.shared.loop_turns), adapting));
+        server
     }
 
-    /// Accepts nobody any more, and gives answers that are on their way a moment to be sent.
+    /// After each reload, closes the connections that the new configuration has no room for, or takes rights from.
+    async fn adapt_for_ever(self) {
+        loop {
+            self.shared.divided.notified().await;
+            self.connections.close_surplus();
+            self.connections.close_barred(&self.shared.access.borrow());
+        }
+    }
+
+    /// Gives answers that are on their way a moment to be sent. Listeners must have stopped.
     pub(crate) async fn finish(self, patience: Duration) {
-        self.accepting.abort();
         let all_idle = async {
             while self.connections.open.borrow().values().any(|connection| connection.is_busy.get()) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        // Who does not take its answer in time goes without.
+        // A client that does not take its answer in time goes without.
         let _ = tokio::time::timeout(patience, all_idle).await;
     }
-}
 
-async fn accept_for_ever(listener: Exposed<UnixListener>, shared: Rc<Shared>, desk: Desk, connections: Connections) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shared.divided.notified() => {
-                connections.close_surplus();
-                connections.close_barred(&shared.access.borrow());
-                continue;
-            }
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                serve(ClientStream::from(stream), &shared, &desk, &connections);
-                // In a burst, those that were closed must go before the next one is taken: until their tasks have had
-                // their turn their descriptors are open. And who has just come is heard before it can be closed. Where
-                // there is room for more the next is taken at once, however much others make the loop do in a turn.
-                if connections.is_nearly_full() {
-                    tokio::task::yield_now().await;
-                }
-            }
-            Err(error) => {
-                if let Some(suppressed) = shared.limits.pass(DAEMON, Notice::Accepting).map(unless_none) {
-                    warn!(%error, suppressed, "cannot accept a connection on the control socket");
-                }
-                connections.close_idlest(is_no_newcomer);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+    /// Whether another connection may have to close one.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        self.connections.counted() + 1 >= self.connections.budget.get().connections
+    }
+
+    /// Closes a connection, where there is no descriptor to accept another.
+    pub(crate) fn make_descriptor_free(&self) {
+        self.connections.close_idlest(is_no_newcomer);
+    }
+
+    /// Serves a client until it is gone, beside everything else.
+    pub(crate) fn serve<S, H>(&self, accepted: Accepted<S, H>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        H: Future<Output = ()> + 'static,
+    {
+        let Accepted { stream, principal, hung_up } = accepted;
+        let Server { shared, desk, connections } = self.clone();
+        let rank = shared.access.borrow().client(principal).rank;
+        if !connections.make_room(rank) {
+            return;
         }
+        let id = connections.new_id();
+        let (is_busy, is_following) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
+        let (limits, loop_turns) = (shared.limits.clone(), Rc::clone(&shared.loop_turns));
+        let closing = Closing { connections: connections.clone(), id };
+        let task = tokio::task::spawn_local(beside(loop_turns, {
+            let (is_busy, is_following) = (Rc::clone(&is_busy), Rc::clone(&is_following));
+            async move {
+                let _closing = closing;
+                let is_streaming = Cell::new(false);
+                let hanging_up = hang_up(hung_up, &is_streaming);
+                let talking = talk(stream, (shared, desk), principal, is_busy, (&is_following, &is_streaming));
+                // In this order: whether it follows is known when it has talked.
+                tokio::select! {
+                    biased;
+                    ended = talking => if let Err(error) = ended
+                        && let Some(suppressed) = limits.pass(DAEMON, Notice::Connection).map(unless_none)
+                    {
+                        let uid = principal.uid;
+                        debug!(%error, uid, suppressed, "a connection to the control socket ended badly");
+                    },
+                    () = hanging_up => {}
+                }
+            }
+        }));
+        let (task, since) = (task.abort_handle(), Instant::now());
+        let connection = Connection { task, since, is_busy, is_following, principal, rank };
+        connections.open.borrow_mut().insert(id, connection);
     }
 }
 
-/// Who has come only now is about to ask. If it does not, it can be closed after the next pause.
+/// A client that has only just come is about to ask. If it does not, it can be closed after the next pause.
 fn is_no_newcomer(connection: &Connection) -> bool {
     connection.since.elapsed() >= ACCEPT_PAUSE
 }
 
-fn serve(stream: ClientStream, shared: &Rc<Shared>, desk: &Desk, connections: &Connections) {
-    let Ok(uid) = stream.uid() else { return };
-    let rank = shared.access.borrow().rank(uid);
-    if !connections.make_room(rank) {
-        return;
-    }
-    let id = connections.new_id();
-    let (is_busy, is_following) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(false)));
-    let task = tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), {
-        let desk = desk.clone();
-        let (shared, limits) = (Rc::clone(shared), shared.limits.clone());
-        let closing = Closing { connections: connections.clone(), id };
-        let (is_busy, is_following) = (Rc::clone(&is_busy), Rc::clone(&is_following));
-        async move {
-            let _closing = closing;
-            let is_streaming = Cell::new(false);
-            let hanging_up = hang_up(&stream, &is_streaming);
-            let talking = talk(stream, (shared, desk), uid, is_busy, (&is_following, &is_streaming));
-            // In this order: whether it follows is known when it has talked.
-            tokio::select! {
-                biased;
-                ended = talking => if let Err(error) = ended
-                    && let Some(suppressed) = limits.pass(DAEMON, Notice::Connection).map(unless_none)
-                {
-                    debug!(%error, uid, suppressed, "a connection to the control socket ended badly");
-                },
-                () = hanging_up => {}
-            }
-        }
-    }));
-    let connection = Connection { task: task.abort_handle(), since: Instant::now(), is_busy, is_following, uid, rank };
-    connections.open.borrow_mut().insert(id, connection);
-}
-
 /// Ready when a client has gone away that gets its answer piece by piece: it follows, or its answer is still being looked
-/// for. Nothing is sent to it while there is nothing, so it would not be noticed;
-/// and a client that has only finished sending is still there. The end of both directions is told (`EPOLLHUP`, epoll_ctl(2))
-/// to who asks for nothing else.
-fn hang_up<'a>(stream: &ClientStream, is_streaming: &'a Cell<bool>) -> impl Future<Output = ()> + use<'a> {
-    let copy = stream.as_fd().try_clone_to_owned().map(Exposed::new);
-    async move {
-        poll_fn(|_| if is_streaming.get() { Poll::Ready(()) } else { Poll::Pending }).await;
-        // Where there is no descriptor for this it is noticed when something is sent.
-        let Ok(watched) = copy.and_then(Watched::for_hanging_up) else {
-            return std::future::pending().await;
-        };
-        if watched.hung_up().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
+/// for. Nothing is sent to it while there is nothing, so it would not be noticed; and a client that has only finished
+/// sending is still there.
+async fn hang_up(hung_up: impl Future<Output = ()>, is_streaming: &Cell<bool>) {
+    poll_fn(|_| if is_streaming.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+    hung_up.await;
 }
 
 async fn talk(
-    stream: ClientStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     (shared, desk): (Rc<Shared>, Desk),
-    uid: u32,
+    principal: Principal,
     is_busy: Rc<Cell<bool>>,
     (is_following, is_streaming): (&Cell<bool>, &Cell<bool>),
 ) -> Result<(), hyper::Error> {
     let service = service_fn(|request| {
-        let answering = router::answer(Rc::clone(&shared), desk.clone(), uid, request);
+        let answering = router::answer(Rc::clone(&shared), desk.clone(), principal, request);
         let is_busy = Rc::clone(&is_busy);
         async move {
             let busy = Busy::mark(&is_busy);
@@ -233,10 +222,6 @@ impl Connections {
         self.open.borrow().values().filter(|connection| !connection.is_following.get()).count()
     }
 
-    fn is_nearly_full(&self) -> bool {
-        self.counted() + 1 >= self.budget.get().connections
-    }
-
     /// Closes a connection if there are too many. False where all that are open come before this one.
     fn make_room(&self, newcomer: Rank) -> bool {
         self.counted() < self.budget.get().connections || self.close_idlest(|connection| connection.rank <= newcomer)
@@ -251,8 +236,8 @@ impl Connections {
     fn close_barred(&self, access: &Access) {
         self.open.borrow_mut().retain(|_, connection| {
             let is_barred = connection.is_following.get()
-                && (access.rank(connection.uid) < connection.rank
-                    || access.check(connection.uid, Method::Get).is_err());
+                && (access.client(connection.principal).rank < connection.rank
+                    || access.check(connection.principal, Right::Look).is_err());
             if is_barred {
                 connection.task.abort();
             }
@@ -264,12 +249,12 @@ impl Connections {
     /// request, or else the oldest of the user who has the most. Gives whether there was one.
     fn close_idlest(&self, may_be_closed: impl Fn(&Connection) -> bool) -> bool {
         let mut open = self.open.borrow_mut();
-        let mut of_user: BTreeMap<u32, usize> = BTreeMap::new();
-        open.values().for_each(|connection| *of_user.entry(connection.uid).or_default() += 1);
+        let mut of_client: BTreeMap<Principal, usize> = BTreeMap::new();
+        open.values().for_each(|connection| *of_client.entry(connection.principal).or_default() += 1);
         let candidates = open.iter().filter(|(_, connection)| may_be_closed(connection));
         let chosen = candidates.min_by_key(|(id, connection)| {
             let is_busy = connection.is_busy.get();
-            let share = if is_busy { usize::MAX - of_user[&connection.uid] } else { 0 };
+            let share = if is_busy { usize::MAX - of_client[&connection.principal] } else { 0 };
             (connection.is_following.get(), connection.rank, is_busy, share, **id)
         });
         let Some(id) = chosen.map(|(&id, _)| id) else { return false };
@@ -291,10 +276,10 @@ mod tests {
         let since = Instant::now().checked_sub(age).expect("this machine runs for longer");
         let (is_busy, is_following) = (Rc::default(), Rc::default());
         let id = connections.new_id();
-        connections
-            .open
-            .borrow_mut()
-            .insert(id, Connection { task, since, is_busy, is_following, uid: 0, rank: Rank::Root });
+        connections.open.borrow_mut().insert(
+            id,
+            Connection { task, since, is_busy, is_following, principal: Principal { uid: 0 }, rank: Rank::Root },
+        );
         id
     }
 

@@ -9,10 +9,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use crate::tickets::Ticket;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-
-use super::tickets::Ticket;
 
 /// How much of a whole body is handed over at a time. The rest waits here and not in the connection's buffer, so that it is
 /// known whether the client takes it.

@@ -68,5 +68,8 @@ impl Limits {
 
 /// Whether it takes the right to control to end a run for this.
 fn is_asked_for(cause: &StopCause) -> bool {
-    matches!(cause, StopCause::Asked(Asker::Command | Asker::Reload) | StopCause::Shutdown)
+    matches!(
+        cause,
+        StopCause::Asked(Asker::Stop(_) | Asker::Restart(_) | Asker::Probe | Asker::Reload(_)) | StopCause::Shutdown
+    )
 }

@@ -16,21 +16,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::LATE;
+use crate::children::commands::Command;
 use crate::secrets;
 
 /// So much of the end of the output is kept.
 const TAIL: usize = 1024;
 /// What is written right before the end is read in so many pieces at most: others may go on writing.
 const LAST_READS: usize = 64;
-
-/// A command on its way.
-#[derive(Debug)]
-pub(crate) struct Command {
-    /// Where its output can be read, both streams in one.
-    pub(crate) output: OwnedFd,
-    /// How it ended, or why it could not be executed.
-    pub(crate) ended: oneshot::Receiver<Result<Exit, SpawnError>>,
-}
 
 /// Waits for the end of the command or of the time, and notes where the daemon lacked what the check needs.
 pub(crate) async fn check(command: Command, deadline: Instant, lacks: &Cell<bool>) -> Result<String, String> {

@@ -26,7 +26,6 @@ use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use self::connect::Resolver;
-pub(crate) use self::exec::Command;
 use crate::children::Children;
 use crate::limit::{Limits, Notice, unless_none};
 
@@ -191,7 +190,7 @@ async fn within(
 }
 
 fn late(timeout: Duration) -> String {
-    format!("{LATE} after {}", crate::view::span(timeout))
+    format!("{LATE} after {}", crate::spans::span(timeout))
 }
 
 /// An outcome that is there at once.

@@ -3,7 +3,7 @@
 use muster_core::Settings;
 use muster_spec::{ControlSpec, DaemonSpec, Rotation, Spec};
 
-use super::InForce;
+use crate::configuration::InForce;
 
 /// What the core has to know of them.
 pub(crate) fn settings(daemon: &DaemonSpec) -> Settings {

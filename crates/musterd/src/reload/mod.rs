@@ -9,108 +9,25 @@ mod daemon;
 mod reading;
 pub(crate) mod watch;
 
-use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
-use muster_config::{Disguises, LookedAt};
-use muster_core::{Input, Instance, Outcome, Plan, RequestId};
-use muster_spec::{ControlSpec, DaemonSpec, InstanceSpec, ProgramSpec, Spec};
-use tokio::sync::{Mutex, Notify, oneshot};
+use muster_core::{Input, Instance, Outcome, Plan, Principal, RequestId};
+use muster_spec::ProgramSpec;
+use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 pub(crate) use self::daemon::settings;
-use self::watch::Look;
 use crate::budget::Budget;
+use crate::configuration::New;
 use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::{Order, Shared, descriptors};
 use crate::turn_clock::beside;
 
 /// How many reloads may wait for their turn. Who comes after that is told that the daemon is busy.
 const MOST_WAITING: usize = 32;
-
-/// The configuration: where it comes from, and what of it is in force.
-pub(crate) struct Configuration {
-    paths: Vec<PathBuf>,
-    in_force: RefCell<InForce>,
-    looks: RefCell<Vec<Look>>,
-    /// Reading and putting in force is one turn.
-    turn: Mutex<()>,
-    waiting: Cell<usize>,
-    is_signal_waiting: Cell<bool>,
-    /// Rings after each turn, for [`watch`].
-    turned: Notify,
-}
-
-/// Where the configuration comes from.
-#[derive(Default)]
-pub(crate) struct Sources {
-    paths: Vec<PathBuf>,
-    files: Vec<PathBuf>,
-    looks: Vec<Look>,
-    disguises: Disguises,
-}
-
-impl Sources {
-    /// With what of it is not to be shown.
-    pub(crate) fn disguised_by(self, disguises: Disguises) -> Sources {
-        Sources { disguises, ..self }
-    }
-
-    /// The same wherever the daemon's working directory will be.
-    pub(crate) fn absolute(paths: Vec<PathBuf>, files: Vec<PathBuf>, looked_at: Vec<LookedAt>) -> Sources {
-        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
-        let of_look = |look| match look {
-            LookedAt::File(path) => LookedAt::File(absolute(path)),
-            LookedAt::Directory(path) => LookedAt::Directory(absolute(path)),
-        };
-        Sources {
-            paths: paths.into_iter().map(absolute).collect(),
-            files: files.into_iter().map(absolute).collect(),
-            looks: watch::look(looked_at.into_iter().map(of_look).collect()),
-            disguises: Disguises::default(),
-        }
-    }
-}
-
-/// What is in force. Of the daemon's keys those that only a restart puts in force have the values they had at the start.
-pub(crate) struct InForce {
-    pub(crate) daemon: DaemonSpec,
-    pub(crate) control: ControlSpec,
-    pub(crate) files: Vec<PathBuf>,
-    /// What of it is not to be shown as it is.
-    pub(crate) disguises: Disguises,
-    /// The same of configurations before, as far as programs still run by them.
-    pub(crate) earlier: Disguises,
-}
-
-impl InForce {
-    /// The keys of the daemon's own that only a restart changes stay as they were, and so does what is hidden of them.
-    fn put_disguises(&mut self, new: Disguises, is_in_use: impl Fn(&Arc<InstanceSpec>) -> bool) {
-        let was = std::mem::replace(&mut self.disguises, new);
-        self.disguises.musterd.extend(was.musterd.iter().copied());
-        self.disguises.http.extend(was.http.iter().copied());
-        for keys in [&mut self.disguises.musterd, &mut self.disguises.http] {
-            keys.sort_unstable();
-            keys.dedup();
-        }
-        self.earlier.instances.extend(was.instances);
-        self.earlier.instances.retain(|disguise| is_in_use(&disguise.real));
-        self.earlier.rules = was.rules;
-    }
-}
-
-/// What was read and is to be put in force.
-#[derive(Debug)]
-pub(crate) struct New {
-    pub(crate) spec: Spec,
-    pub(crate) files: Vec<PathBuf>,
-    pub(crate) disguises: Disguises,
-    pub(crate) access: crate::http::access::Access,
-}
 
 /// Who wants a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,38 +36,13 @@ pub(crate) enum Origin {
     Signal,
     /// The files have changed: likewise.
     Files,
-    /// Somebody on the socket, who is answered.
-    Socket,
-}
-
-impl Configuration {
-    pub(crate) fn new(sources: Sources, daemon: DaemonSpec, control: ControlSpec) -> Configuration {
-        Configuration {
-            paths: sources.paths,
-            in_force: RefCell::new(InForce {
-                daemon,
-                control,
-                files: sources.files,
-                disguises: sources.disguises,
-                earlier: Disguises::default(),
-            }),
-            looks: RefCell::new(sources.looks),
-            turn: Mutex::new(()),
-            waiting: Cell::new(0),
-            is_signal_waiting: Cell::new(false),
-            turned: Notify::new(),
-        }
-    }
-
-    /// What is in force now. The borrow must not be held over an await.
-    pub(crate) fn in_force(&self) -> std::cell::Ref<'_, InForce> {
-        self.in_force.borrow()
-    }
+    /// A client, which is answered.
+    Client(Principal),
 }
 
 /// Puts what was read in force: what of it is the daemon's own here, the rest by what the core is told. Called by the loop,
 /// so that both happen in one step.
-pub(crate) fn put_in_force(shared: &Shared, request: RequestId, new: New) -> Input {
+pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Principal>), new: New) -> Input {
     let New { spec, files, disguises, access } = new;
     if !shared.supervisor.borrow().is_shutting_down() {
         let mut in_force = shared.configuration.in_force.borrow_mut();
@@ -167,7 +59,8 @@ pub(crate) fn put_in_force(shared: &Shared, request: RequestId, new: New) -> Inp
         adapt(shared, spec.programs.iter().map(|program| program.instances.len()).sum());
         divide(shared, &spec.programs);
     }
-    Input::Reloaded { request: Some(request), programs: spec.programs, settings: daemon::settings(&spec.daemon) }
+    let settings = daemon::settings(&spec.daemon);
+    Input::Reloaded { request: Some(request), by, programs: spec.programs, settings }
 }
 
 /// Reads everything again and puts it in force, and tells what that did; or only what it would do.
@@ -210,15 +103,19 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> R
     let files = new.files.iter().map(|path| path.display().to_string()).collect();
     let plan = match dry_run {
         true => Arc::new(shared.supervisor.borrow().plan(&new.spec.programs)),
-        false => hand_over(shared, new).await?,
+        false => hand_over(shared, new, origin).await?,
     };
     Ok(ReloadReport { dry_run, files, needs_restart, diagnostics: reading.diagnostics, ..of(&plan) })
 }
 
-async fn hand_over(shared: &Rc<Shared>, new: New) -> Result<Arc<Plan>, Problem> {
+async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<Plan>, Problem> {
     let gone = || Problem::new(ProblemKind::ShuttingDown, "the daemon is shutting down");
     let (reply, replied) = oneshot::channel();
-    let order = Order::Configure { request: shared.new_request(), new: Box::new(new), reply };
+    let by = match origin {
+        Origin::Client(principal) => Some(principal),
+        Origin::Signal | Origin::Files => None,
+    };
+    let order = Order::Configure { request: shared.new_request(), by, new: Box::new(new), reply };
     shared.orders.send(order).await.map_err(|_| gone())?;
     match replied.await {
         Ok(Outcome::Reloaded(plan)) => Ok(plan),

@@ -9,11 +9,11 @@ use muster_config::{Loaded, Severity};
 use muster_sys::user::Accounts;
 use tokio::sync::oneshot;
 
-use super::New;
-use super::watch::{Look, look};
+use crate::access::Access;
 use crate::check;
 use crate::config_files;
-use crate::http::access::Access;
+use crate::configuration::New;
+use crate::configuration::look::{Look, look};
 
 /// Parsing recurses no deeper than TOML's own limit of nested tables.
 const STACK: usize = 2 << 20;

@@ -9,7 +9,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::{Origin, reading, reload, tell};
+use crate::configuration::look::Look;
 use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 
@@ -31,27 +31,6 @@ const QUIET: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(5);
 /// As in the kernel: more links one after another lead nowhere.
 const MOST_LINKS: usize = 40;
-
-/// Something that was looked at, and how it was then.
-#[derive(Clone, Debug)]
-pub(crate) struct Look {
-    at: LookedAt,
-    seen: Option<Seen>,
-}
-
-/// Device, inode, time of the last change, size: what differs if something was written or replaced.
-type Seen = (u64, u64, i64, i64, u64);
-
-/// Each of these as it is now.
-pub(crate) fn look(all: Vec<LookedAt>) -> Vec<Look> {
-    all.into_iter().map(|at| Look { seen: seen(&at), at }).collect()
-}
-
-fn seen(at: &LookedAt) -> Option<Seen> {
-    let (LookedAt::File(path) | LookedAt::Directory(path)) = at;
-    let about = fs::metadata(path).ok()?;
-    Some((about.dev(), about.ino(), about.mtime(), about.mtime_nsec(), about.size()))
-}
 
 /// Watches as long as the configuration says so. Ends with the daemon.
 pub(crate) async fn watch(shared: Rc<Shared>) {
@@ -131,7 +110,7 @@ impl Watcher {
                 let _ = inotify.rm_watch(descriptor);
             }
             // What changed before it was watched sent no event.
-            Ok::<_, io::Error>((interests, looks.iter().any(|look| seen(&look.at) != look.seen)))
+            Ok::<_, io::Error>((interests, looks.iter().any(Look::has_changed)))
         });
         let (interests, has_changed) = followed.await.map_err(io::Error::other)??;
         self.interests = interests;

@@ -19,7 +19,7 @@ impl Witness {
                 self.is_started(&ids);
             }
             Input::Booted => {}
-            Input::Commanded { request, select, verb, wait } => {
+            Input::Commanded { request, select, verb, wait, .. } => {
                 self.open.insert(*request);
                 if !wait {
                     self.must_be_answered.push(*request);

@@ -10,51 +10,36 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::{Problem, ProblemKind};
+use muster_core::Principal;
 use tokio::sync::Semaphore;
 
+use crate::access::{Client, Rank};
 use crate::budget::Budget;
-
-/// What a user may do, as far as it decides who comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Rank {
-    /// Whoever may look, or nothing at all.
-    Onlooker,
-    /// Whoever may control programs.
-    Controller,
-    Root,
-}
-
-/// Who asks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asker {
-    pub(super) uid: u32,
-    pub(super) rank: Rank,
-}
 
 /// The tickets of one kind.
 #[derive(Clone, Debug)]
-pub(super) struct Tickets {
+pub(crate) struct Tickets {
     /// How many there are: a reload may change it.
     budget: Rc<Cell<Budget>>,
     most: fn(&Budget) -> usize,
     /// How many each user has.
-    taken: Rc<RefCell<BTreeMap<u32, (Rank, usize)>>>,
+    taken: Rc<RefCell<BTreeMap<Principal, (Rank, usize)>>>,
 }
 
 /// The right to do one thing.
 #[derive(Debug)]
-pub(super) struct Ticket {
-    taken: Rc<RefCell<BTreeMap<u32, (Rank, usize)>>>,
-    uid: u32,
+pub(crate) struct Ticket {
+    taken: Rc<RefCell<BTreeMap<Principal, (Rank, usize)>>>,
+    principal: Principal,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         let mut taken = self.taken.borrow_mut();
-        if let Some((_, count)) = taken.get_mut(&self.uid) {
+        if let Some((_, count)) = taken.get_mut(&self.principal) {
             *count -= 1;
             if *count == 0 {
-                taken.remove(&self.uid);
+                taken.remove(&self.principal);
             }
         }
     }
@@ -66,51 +51,51 @@ impl Tickets {
     }
 
     /// How many there are.
-    pub(super) fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         (self.most)(&self.budget.get())
     }
 
     /// A ticket, or why there is none. `what` is what is done with it, such as "follow logs".
-    pub(super) fn take(&self, asker: Asker, what: &str) -> Result<Ticket, Problem> {
+    pub(crate) fn take(&self, client: Client, what: &str) -> Result<Ticket, Problem> {
         let most = self.most();
-        let (of_one, of_all) = match asker.rank {
+        let (of_one, of_all) = match client.rank {
             Rank::Onlooker => (most / 8, most / 4),
             Rank::Controller => (most / 2, most * 3 / 4),
             Rank::Root => (most, most),
         };
         let mut taken = self.taken.borrow_mut();
-        let own = taken.get(&asker.uid).map_or(0, |(_, count)| *count);
+        let own = taken.get(&client.principal).map_or(0, |(_, count)| *count);
         // Those who come first are not counted against those who come after them, as long as there are tickets at all.
         let all: usize = taken.values().map(|(_, count)| count).sum();
-        let of_rank: usize = taken.values().filter(|(rank, _)| *rank <= asker.rank).map(|(_, count)| count).sum();
+        let of_rank: usize = taken.values().filter(|(rank, _)| *rank <= client.rank).map(|(_, count)| count).sum();
         if own >= of_one.max(1) || of_rank >= of_all.max(1) || all >= most {
             let problem = Problem::new(ProblemKind::Busy, format!("too many clients {what} already"));
             return Err(
-                problem.with_hint(format!("user id {} has {own} such requests open: read their answers", asker.uid))
+                problem.with_hint(format!("{} has {own} such requests open: read their answers", client.principal))
             );
         }
-        taken.entry(asker.uid).or_insert((asker.rank, 0)).1 += 1;
-        Ok(Ticket { taken: Rc::clone(&self.taken), uid: asker.uid })
+        taken.entry(client.principal).or_insert((client.rank, 0)).1 += 1;
+        Ok(Ticket { taken: Rc::clone(&self.taken), principal: client.principal })
     }
 }
 
 /// Every kind of ticket.
 #[derive(Clone, Debug)]
-pub(super) struct Desk {
+pub(crate) struct Desk {
     /// Answers that grow with the number of programs.
-    pub(super) answers: Tickets,
+    pub(crate) answers: Tickets,
     /// Followers of the events. Each may hold a list of all programs.
-    pub(super) listeners: Tickets,
+    pub(crate) listeners: Tickets,
     /// Followers of logs.
-    pub(super) followers: Tickets,
+    pub(crate) followers: Tickets,
     /// Searches through log files, each with a thread.
-    pub(super) searches: Tickets,
+    pub(crate) searches: Tickets,
     /// Whose turn it is to look through /proc.
-    pub(super) walk: Arc<Semaphore>,
+    pub(crate) walk: Arc<Semaphore>,
 }
 
 impl Desk {
-    pub(super) fn of(budget: &Rc<Cell<Budget>>) -> Desk {
+    pub(crate) fn of(budget: &Rc<Cell<Budget>>) -> Desk {
         Desk {
             answers: Tickets::of(budget, |budget| budget.answers),
             listeners: Tickets::of(budget, |budget| budget.listeners),
@@ -131,7 +116,7 @@ mod tests {
     }
 
     fn take(tickets: &Tickets, uid: u32, rank: Rank) -> Vec<Ticket> {
-        std::iter::from_fn(|| tickets.take(Asker { uid, rank }, "ask").ok()).collect()
+        std::iter::from_fn(|| tickets.take(Client { principal: Principal { uid }, rank }, "ask").ok()).collect()
     }
 
     #[test]

@@ -3,31 +3,28 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::StatusCode;
-use muster_api::{Problem, ProblemKind, StdinReport};
+use muster_api::{Problem, ProblemKind};
 use muster_spec::Stdin;
 
-use super::queries::no_such_instance;
-use super::response::{self, Answer};
+use super::select;
 use crate::children::stdin::{StdinPipe, Unwritten};
 use crate::shared::Shared;
 
 /// How long a program may not read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Writes the body.
-pub(super) async fn write(shared: &Rc<Shared>, name: &str, bytes: &[u8]) -> Result<Answer, Problem> {
+/// Writes all of these bytes, and gives how many they are.
+pub(crate) async fn write(shared: &Rc<Shared>, name: &str, bytes: &[u8]) -> Result<u64, Problem> {
     let pipe = pipe_of(shared, name)?;
-    let written = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     match pipe.write(bytes, PATIENCE).await {
-        Ok(()) => Ok(response::json(StatusCode::OK, &StdinReport { written })),
+        Ok(()) => Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
         Err((part, unwritten)) => Err(problem(name, part, bytes.len(), unwritten)),
     }
 }
 
 fn pipe_of(shared: &Shared, name: &str) -> Result<Rc<StdinPipe>, Problem> {
     let supervisor = shared.supervisor.borrow();
-    let instance = supervisor.find(name).ok_or_else(|| no_such_instance(&supervisor, name))?;
+    let instance = select::one(&supervisor, name)?;
     let none = |detail: String| Problem::new(ProblemKind::NoStdin, detail);
     if instance.spec().process.stdin != Stdin::Pipe {
         return Err(none(format!("{name} reads /dev/null"))

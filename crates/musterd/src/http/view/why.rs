@@ -1,21 +1,17 @@
 //! Why an instance is where it is: what happened, who brought it about, what was decided, what comes next.
 //!
-//! Pure reading. The core knows what it decided and why it ended a run; [`crate::exit_evidence`] knows who asked and whether memory
-//! ran out; the logs know what a run wrote last. Where nobody can know, the words say so.
+//! Pure reading. The core knows what it decided, why it ended a run and who asked for that; [`crate::exit_evidence`] knows
+//! whether memory ran out; the logs know what a run wrote last. Where nobody can know, the words say so.
 
 use muster_api as api;
-use muster_api::EndedBy;
-use muster_core::{Asker, Instance, PastRun, StopCause, Supervisor, Time};
-use muster_logs::{LastLine, Source};
+use muster_core::{Instance, PastRun, StopCause, Supervisor, Time};
 use muster_spec::{Exit, RunEnd, Signal, State};
 
-use crate::exit_evidence::{OutOfMemory, Request};
+use super::runs::{FAULTS, cause_words, past_run};
+use super::{date, program};
+use crate::exit_evidence::OutOfMemory;
 use crate::shared::Shared;
-use crate::view::{self, date, span};
-
-/// Signals that a process gets for what it did itself, as a rule: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, and
-/// SIGSYS from a seccomp filter. These numbers are the same on every architecture that musterd is built for.
-const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
+use crate::spans::span;
 
 /// How many runs before the last one the story tells of.
 const BEFORE: usize = 3;
@@ -23,7 +19,7 @@ const BEFORE: usize = 3;
 /// The story of one instance.
 pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
     let supervisor = shared.supervisor.borrow();
-    let program = view::program(shared, instance, now);
+    let program = program(shared, instance, now);
     let next = next(&supervisor, instance, now);
     let mut ended = instance.past().rev();
     let last = ended.next();
@@ -48,67 +44,6 @@ pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
     }
 }
 
-/// A run that has ended, with everything that is known of it.
-pub(crate) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> api::Run {
-    let memory = shared.deaths.borrow().memory(past.run);
-    let (core_dumped, spawn_error) = match &past.end {
-        RunEnd::Exited(Exit::Signal { core_dumped, .. }) => (*core_dumped, None),
-        RunEnd::Exited(Exit::Code(_)) | RunEnd::MainLost => (false, None),
-        RunEnd::NotSpawned(error) => (false, Some(error)),
-    };
-    api::Run {
-        run: past.run.0,
-        pid: shared.children.borrow().pid_of(past.run),
-        started_at: date(shared, past.began),
-        ended_at: Some(date(shared, past.ended)),
-        uptime: past.ended.since(past.began).as_secs_f64(),
-        exit: Some(view::exit(past)),
-        ended_by: Some(ended_by(shared, past)),
-        cause: past.cause.as_ref().map(|cause| cause_words(shared, past, cause)),
-        core_dumped,
-        out_of_memory: match memory {
-            Some(OutOfMemory::Killed(_)) => Some(true),
-            Some(OutOfMemory::No) => Some(false),
-            Some(OutOfMemory::Untold) | None => None,
-        },
-        spawn_error: spawn_error.map(|error| api::SpawnFailure {
-            step: error.step.name().to_owned(),
-            errno: error.errno,
-            message: error.message.clone(),
-        }),
-        verdict: Some(past.explain(&instance.program().exit_codes)),
-        left_behind: past.left_behind.as_ref().map(|left| view::left_behind(left, past.run)),
-        last_lines: last_lines(shared, instance, past),
-    }
-}
-
-fn last_lines(shared: &Shared, instance: &Instance, past: &PastRun) -> Vec<api::OutputLine> {
-    let lines = shared.children.borrow().logs().last_lines(instance.name(), past.run);
-    let line = |line: LastLine| api::OutputLine {
-        time: api::Timestamp::from_unix_ms(i64::try_from(line.at / 1000).unwrap_or(i64::MAX)),
-        stream: if line.source == Source::Stdout { "stdout" } else { "stderr" }.to_owned(),
-        text: String::from_utf8_lossy(&line.text).into_owned(),
-        is_cut: line.is_cut,
-    };
-    lines.into_iter().map(line).collect()
-}
-
-fn ended_by(shared: &Shared, past: &PastRun) -> EndedBy {
-    let deaths = shared.deaths.borrow();
-    match &past.end {
-        RunEnd::NotSpawned(_) => EndedBy::NotSpawned,
-        _ if past.cause.is_some() => EndedBy::Musterd,
-        RunEnd::MainLost => EndedBy::Musterd,
-        RunEnd::Exited(Exit::Code(_)) => EndedBy::Itself,
-        RunEnd::Exited(Exit::Signal { signal, .. }) => match deaths.memory(past.run) {
-            Some(OutOfMemory::Killed(_)) => EndedBy::OutOfMemory,
-            _ if deaths.asked(past.run).is_some_and(|asked| asked.what == Request::Signal(*signal)) => EndedBy::Musterd,
-            _ if FAULTS.contains(&signal.number()) => EndedBy::Itself,
-            _ => EndedBy::SomebodyElse,
-        },
-    }
-}
-
 /// What happened to it, in sentences.
 fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<String> {
     let began = date(shared, past.began);
@@ -129,7 +64,7 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
     };
     match &past.cause {
         Some(cause) => {
-            story.push(format!("musterd ended it: {}", cause_words(shared, past, cause)));
+            story.push(format!("musterd ended it: {}", cause_words(cause)));
             story.extend(escalated(past, cause));
         }
         None => story.extend(tell_signal(shared, past)),
@@ -151,26 +86,12 @@ fn escalated(past: &PastRun, cause: &StopCause) -> Option<String> {
     (was_killed && is_polite).then(|| "it did not stop in time (stopwaitsecs), and got SIGKILL".to_owned())
 }
 
-fn cause_words(shared: &Shared, past: &PastRun, cause: &StopCause) -> String {
-    let asked = shared.deaths.borrow().asked(past.run);
-    match (cause, asked) {
-        (StopCause::Asked(Asker::Command), Some(asked)) => match asked.what {
-            Request::Stop => format!("user id {} asked for a stop", asked.uid),
-            Request::Restart => format!("user id {} asked for a restart", asked.uid),
-            Request::Signal(_) => "somebody asked for a stop".to_owned(),
-        },
-        (StopCause::Asked(Asker::Command), None) => "somebody asked for a stop".to_owned(),
-        _ => cause.to_string(),
-    }
-}
-
 /// Who sent the signal that ended it, where it was one and we did not end it.
 fn tell_signal(shared: &Shared, past: &PastRun) -> Option<String> {
     let RunEnd::Exited(Exit::Signal { signal, .. }) = past.end else { return None };
     let deaths = shared.deaths.borrow();
-    let asked = deaths.asked(past.run).filter(|asked| asked.what == Request::Signal(signal));
-    if let Some(asked) = asked {
-        return Some(format!("user id {} had musterd send {signal} to it", asked.uid));
+    if let Some(by) = past.signalled_by(signal) {
+        return Some(format!("{by} had musterd send {signal} to it"));
     }
     Some(match deaths.memory(past.run) {
         Some(OutOfMemory::Killed(1)) => {

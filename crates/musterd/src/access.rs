@@ -1,0 +1,116 @@
+//! Who may do what over the API. A listener says once who its client is; what that client may do is looked up for every
+//! request, since a reload can change it. Each endpoint declares the right that it needs.
+//!
+//! root and the daemon's own user may do everything, and so may the configured users; others may look if they are
+//! configured to, or nothing. The socket's file mode decides before that who can connect at all.
+
+use muster_api::{Problem, ProblemKind, Right};
+use muster_core::Principal;
+use muster_spec::ControlSpec;
+use muster_sys::user::Accounts;
+use tracing::warn;
+
+use crate::secrets::Reader;
+
+/// What a user may do, as far as it decides who comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// Whoever may look, or nothing at all.
+    Onlooker,
+    /// Whoever may control programs.
+    Controller,
+    Root,
+}
+
+/// A client, and how much of the daemon it can have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    pub(crate) principal: Principal,
+    pub(crate) rank: Rank,
+}
+
+/// Who may do what.
+#[derive(Debug)]
+pub(crate) struct Access {
+    own: u32,
+    may_control: Vec<u32>,
+    may_look: Vec<u32>,
+}
+
+impl Access {
+    /// Looks the configured users up, once. One that does not exist is told and gets nothing.
+    pub(crate) fn new(spec: &ControlSpec, accounts: &mut Accounts) -> Access {
+        let mut look_up = |users: &[String]| {
+            users
+                .iter()
+                .filter_map(|user| match accounts.uid(user) {
+                    Ok(uid) => Some(uid),
+                    Err(error) => {
+                        warn!(%error, "a user of the control socket is unknown and gets no access");
+                        None
+                    }
+                })
+                .collect()
+        };
+        Access {
+            own: nix::unistd::geteuid().as_raw(),
+            may_control: look_up(&spec.allow_users),
+            may_look: look_up(&spec.readonly_users),
+        }
+    }
+
+    /// The client whose user id the kernel reports for its socket.
+    pub(crate) fn identify(uid: u32) -> Principal {
+        Principal { uid }
+    }
+
+    /// What this client can have, as it is configured now.
+    pub(crate) fn client(&self, principal: Principal) -> Client {
+        let rank = if principal.uid == 0 || principal.uid == self.own {
+            Rank::Root
+        } else if self.may_control.contains(&principal.uid) {
+            Rank::Controller
+        } else {
+            Rank::Onlooker
+        };
+        Client { principal, rank }
+    }
+
+    /// Whether this client has a right, or why not.
+    pub(crate) fn check(&self, principal: Principal, needed: Right) -> Result<(), Problem> {
+        let may_look = || self.may_look.contains(&principal.uid);
+        if self.client(principal).rank > Rank::Onlooker || (needed == Right::Look && may_look()) {
+            return Ok(());
+        }
+        let (what, key) = match needed {
+            Right::Look => ("look", "readonly_users or allow_users"),
+            Right::Control => ("control programs", "allow_users"),
+        };
+        Err(Problem::new(ProblemKind::NotAllowed, format!("{principal} may not {what}"))
+            .with_hint(format!("{key} in [http] of the configuration lets users in; root always is")))
+    }
+}
+
+impl Client {
+    /// As whom it is shown things.
+    pub(crate) fn reader(self) -> Reader {
+        if self.rank > Rank::Onlooker { Reader::Control } else { Reader::Look }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_and_controlling_are_two_things() {
+        let access = Access { own: 1000, may_control: vec![1001], may_look: vec![1002] };
+        for (uid, may_look, may_control) in
+            [(0, true, true), (1000, true, true), (1001, true, true), (1002, true, false), (1003, false, false)]
+        {
+            let principal = Principal { uid };
+            assert_eq!(access.check(principal, Right::Look).is_ok(), may_look, "{uid} looks");
+            assert_eq!(access.check(principal, Right::Control).is_ok(), may_control, "{uid} controls");
+        }
+    }
+}

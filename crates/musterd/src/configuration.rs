@@ -1,0 +1,123 @@
+//! The configuration: where it comes from, what of it is active, and what was read to take its place.
+//!
+//! Only state: [`crate::reload`] reads and replaces it, connections show it.
+
+pub(crate) mod look;
+
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use muster_config::{Disguises, LookedAt};
+use muster_spec::{ControlSpec, DaemonSpec, InstanceSpec, Spec};
+use tokio::sync::{Mutex, Notify};
+
+use self::look::{Look, look};
+use crate::access::Access;
+
+/// The configuration: where it comes from, and what of it is in force.
+pub(crate) struct Configuration {
+    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) in_force: RefCell<InForce>,
+    /// Everything whose change may change what is read, as it was.
+    pub(crate) looks: RefCell<Vec<Look>>,
+    /// Held while it is read and put in force: reloads take turns.
+    pub(crate) turn: Mutex<()>,
+    /// The number of reloads that wait for their turn.
+    pub(crate) waiting: Cell<usize>,
+    pub(crate) is_signal_waiting: Cell<bool>,
+    /// Notified after each turn, for the watcher of the files.
+    pub(crate) turned: Notify,
+}
+
+/// Where the configuration comes from.
+#[derive(Default)]
+pub(crate) struct Sources {
+    paths: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    looks: Vec<Look>,
+    disguises: Disguises,
+}
+
+impl Sources {
+    /// With what of it is not to be shown.
+    pub(crate) fn disguised_by(self, disguises: Disguises) -> Sources {
+        Sources { disguises, ..self }
+    }
+
+    /// The same wherever the daemon's working directory will be.
+    pub(crate) fn absolute(paths: Vec<PathBuf>, files: Vec<PathBuf>, looked_at: Vec<LookedAt>) -> Sources {
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let of_look = |look| match look {
+            LookedAt::File(path) => LookedAt::File(absolute(path)),
+            LookedAt::Directory(path) => LookedAt::Directory(absolute(path)),
+        };
+        Sources {
+            paths: paths.into_iter().map(absolute).collect(),
+            files: files.into_iter().map(absolute).collect(),
+            looks: look(looked_at.into_iter().map(of_look).collect()),
+            disguises: Disguises::default(),
+        }
+    }
+}
+
+/// What is in force. Of the daemon's keys those that only a restart puts in force have the values they had at the start.
+pub(crate) struct InForce {
+    pub(crate) daemon: DaemonSpec,
+    pub(crate) control: ControlSpec,
+    pub(crate) files: Vec<PathBuf>,
+    /// What of it is not to be shown as it is.
+    pub(crate) disguises: Disguises,
+    /// The same of configurations before, as far as programs still run by them.
+    pub(crate) earlier: Disguises,
+}
+
+impl InForce {
+    /// The keys of the daemon's own that only a restart changes stay as they were, and so does what is hidden of them.
+    pub(crate) fn put_disguises(&mut self, new: Disguises, is_in_use: impl Fn(&Arc<InstanceSpec>) -> bool) {
+        let was = std::mem::replace(&mut self.disguises, new);
+        self.disguises.musterd.extend(was.musterd.iter().copied());
+        self.disguises.http.extend(was.http.iter().copied());
+        for keys in [&mut self.disguises.musterd, &mut self.disguises.http] {
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        self.earlier.instances.extend(was.instances);
+        self.earlier.instances.retain(|disguise| is_in_use(&disguise.real));
+        self.earlier.rules = was.rules;
+    }
+}
+
+/// What was read and is to be put in force.
+#[derive(Debug)]
+pub(crate) struct New {
+    pub(crate) spec: Spec,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) disguises: Disguises,
+    pub(crate) access: Access,
+}
+
+impl Configuration {
+    pub(crate) fn new(sources: Sources, daemon: DaemonSpec, control: ControlSpec) -> Configuration {
+        Configuration {
+            paths: sources.paths,
+            in_force: RefCell::new(InForce {
+                daemon,
+                control,
+                files: sources.files,
+                disguises: sources.disguises,
+                earlier: Disguises::default(),
+            }),
+            looks: RefCell::new(sources.looks),
+            turn: Mutex::new(()),
+            waiting: Cell::new(0),
+            is_signal_waiting: Cell::new(false),
+            turned: Notify::new(),
+        }
+    }
+
+    /// What is in force now. The borrow must not be held over an await.
+    pub(crate) fn in_force(&self) -> std::cell::Ref<'_, InForce> {
+        self.in_force.borrow()
+    }
+}

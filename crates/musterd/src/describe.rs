@@ -1,0 +1,124 @@
+//! What an instance is doing, in a line for people: in the log, and wherever the API has a `description`.
+//!
+//! Pure reading: nothing here decides, changes or waits.
+
+use std::time::Duration;
+
+use muster_core::{Health, Instance, PastRun, Readiness, Time, Verdict, restart::Again};
+use muster_spec::{Limit, ProbeKind, State};
+
+use crate::shared::Shared;
+use crate::spans::span;
+
+/// Describes an instance as supervisorctl would, or in more detail.
+pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> String {
+    let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
+    let reason = instance.past().next_back().map(PastRun::reason).unwrap_or_default();
+    let in_state = now.since(instance.since());
+    match instance.state() {
+        State::Running | State::Starting if instance.is_failing() => {
+            let why = instance.cause().map(ToString::to_string).unwrap_or_default();
+            format!("being stopped: {why}")
+        }
+        State::Running | State::Starting => {
+            let pid = pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"));
+            let up = instance.run_began().map_or(Duration::ZERO, |began| now.since(began));
+            format!("{pid}, uptime {}{}", clock_face(up), said(shared, instance))
+        }
+        State::Backoff => match instance.next_start().filter(|&at| at > now) {
+            Some(at) => format!("{reason}; next start in {}{}", span(at.since(now)), attempt(instance)),
+            None => format!("{reason}; its last run left processes behind, which are being stopped"),
+        },
+        State::Stopping if instance.has_leftovers() => {
+            format!("{reason}; stopping the processes it left behind for {}", span(in_state))
+        }
+        State::Stopping => match pid {
+            Some(pid) => format!("pid {pid}, stopping for {}", span(in_state)),
+            None => format!("stopping for {}", span(in_state)),
+        },
+        State::Waiting => {
+            format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id()).join(" and "))
+        }
+        State::Stopped if instance.past().next_back().is_none() => "not started".to_owned(),
+        State::Stopped if instance.was_stopped_for_failure() => {
+            format!("{reason}; stopped for it {} ago", clock_face(in_state))
+        }
+        State::Stopped => format!("stopped {} ago", clock_face(in_state)),
+        State::Exited => format!("{reason}, {} ago", clock_face(in_state)),
+        State::Fatal => format!("{reason}; {}", gave_up(instance)),
+    }
+}
+
+/// What is known of a run besides that it is up.
+fn said(shared: &Shared, instance: &Instance) -> String {
+    let children = shared.children.borrow();
+    let told = instance.run().and_then(|run| children.told(run));
+    let notes = [
+        (ready(instance) == Some(false), "not ready"),
+        (instance.health() == Health::Unhealthy, "unhealthy"),
+        (told.is_some_and(|told| told.is_reloading), "reloading"),
+        (told.is_some_and(|told| told.is_stopping), "stopping"),
+    ];
+    let notes = notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note);
+    let status = told.and_then(|told| told.status.as_deref());
+    notes.chain(status).map(|note| format!(", {note}")).collect()
+}
+
+/// Which restart comes next, where it is counted.
+fn attempt(instance: &Instance) -> String {
+    match instance.past().next_back().map(|past| past.verdict) {
+        Some(Verdict::Again(again)) if again.attempt == 0 => String::new(),
+        Some(Verdict::Again(Again { attempt, limit: Limit::Retries(retries), .. })) => {
+            format!(", attempt {attempt} of {retries}")
+        }
+        Some(Verdict::Again(again)) => format!(", attempt {}", again.attempt),
+        _ => String::new(),
+    }
+}
+
+/// What its last run led to, which another configuration since then does not change.
+fn gave_up(instance: &Instance) -> String {
+    match instance.past().next_back().map(|past| past.verdict) {
+        Some(Verdict::Final { .. }) => "not restarted (restart = \"no\")".to_owned(),
+        Some(Verdict::NeverStarted) => "gave up, because start_failures = \"final\"".to_owned(),
+        Some(Verdict::GivenUp { limit: Limit::Rate { within, .. }, used, .. }) => {
+            format!("gave up after {} within {}", count(used, "start"), span(within))
+        }
+        Some(Verdict::GivenUp { used, .. }) => format!("gave up after {}", count(used, "restart")),
+        _ => "gave up".to_owned(),
+    }
+}
+
+fn count(number: u32, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+/// `0:00:05`, or `2 days, 3:04:05`, as supervisorctl shows an uptime.
+fn clock_face(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let clock = format!("{}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    match seconds / 86_400 {
+        0 => clock,
+        1 => format!("1 day, {clock}"),
+        days => format!("{days} days, {clock}"),
+    }
+}
+
+/// Only a run can be ready, and only one that has a way to say so is asked.
+pub(crate) fn ready(instance: &Instance) -> Option<bool> {
+    let spec = instance.spec();
+    let says = spec.ready.is_some() || spec.probes.iter().any(|probe| probe.kind == ProbeKind::Readiness);
+    (says && instance.is_live()).then(|| instance.ready() == Readiness::Ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptimes_look_as_in_supervisorctl() {
+        for (seconds, text) in [(5, "0:00:05"), (90_061, "1 day, 1:01:01"), (200_000, "2 days, 7:33:20")] {
+            assert_eq!(clock_face(Duration::from_secs(seconds)), text);
+        }
+    }
+}

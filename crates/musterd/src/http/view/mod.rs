@@ -1,0 +1,150 @@
+//! The core's instances in the words of the API.
+//!
+//! Pure reading: nothing here decides, changes or waits.
+
+mod runs;
+pub(super) mod why;
+
+use muster_api as api;
+use muster_core::{Health, Instance, LeftBehind, PastRun, Time};
+use muster_spec::{Goal, RunEnd, RunId, State};
+
+use crate::describe::{describe, ready};
+use crate::secrets::Reader;
+use crate::shared::Shared;
+
+/// One instance as the list shows it.
+pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::Program {
+    let program = instance.program();
+    let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
+    let began = instance.run_began();
+    let limit = retries(instance);
+    api::Program {
+        name: instance.name().to_owned(),
+        program: program.name.clone(),
+        group: program.groups.first().unwrap_or(&program.name).clone(),
+        goal: goal(instance.goal()),
+        state: state(instance.state()),
+        code: u16::from(instance.state().code()),
+        ready: ready(instance),
+        health: health(instance),
+        status: instance.run().and_then(|run| shared.children.borrow().told(run)?.status.clone()),
+        pid: pid.filter(|_| began.is_some()),
+        run: instance.last_run().map(|run| run.0),
+        started_at: began.map(|at| date(shared, at)),
+        uptime: began.map(|at| now.since(at).as_secs_f64()),
+        failures: instance.failures(now),
+        startretries: limit,
+        next_start_at: instance.next_start().map(|at| date(shared, at)),
+        exit: instance.past().next_back().map(exit),
+        waiting_for: shared.supervisor.borrow().waiting_for(instance.id()),
+        waits_in_vain: shared.supervisor.borrow().waits_in_vain(instance.id()),
+        autostart: program.autostart,
+        priority: program.priority,
+        description: describe(shared, instance, now),
+    }
+}
+
+fn health(instance: &Instance) -> Option<String> {
+    (!instance.spec().probes.is_empty() && instance.is_live()).then(|| health_word(instance.health()).to_owned())
+}
+
+pub(super) fn health_word(health: Health) -> &'static str {
+    match health {
+        Health::Unknown => "unknown",
+        Health::Healthy => "healthy",
+        Health::Unhealthy => "unhealthy",
+    }
+}
+
+/// One instance with everything that is known of it.
+pub(super) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Reader) -> api::ProgramDetail {
+    let current = instance.run_began().zip(instance.run()).map(|(began, run)| api::Run {
+        run: run.0,
+        pid: shared.children.borrow().pid_of(run),
+        started_at: date(shared, began),
+        ended_at: None,
+        uptime: now.since(began).as_secs_f64(),
+        exit: None,
+        ended_by: None,
+        cause: None,
+        core_dumped: false,
+        out_of_memory: None,
+        spawn_error: None,
+        verdict: None,
+        left_behind: None,
+        last_lines: Vec::new(),
+    });
+    let past = instance.past().rev().map(|past| runs::past_run(shared, instance, past));
+    api::ProgramDetail {
+        program: program(shared, instance, now),
+        configuration: crate::effective_config::configuration(instance, &shared.configuration.in_force(), reader),
+        runs: current.into_iter().chain(past).collect(),
+    }
+}
+
+/// What keeps the whole from being ready.
+pub(super) fn missing(shared: &Shared, instance: &Instance, now: Time) -> api::Missing {
+    let reason = why_not_ready(shared, instance, now);
+    api::Missing { name: instance.name().to_owned(), state: state(instance.state()), reason }
+}
+
+pub(super) fn state(state: State) -> api::State {
+    match state {
+        State::Stopped => api::State::Stopped,
+        State::Waiting => api::State::Waiting,
+        State::Starting => api::State::Starting,
+        State::Running => api::State::Running,
+        State::Backoff => api::State::Backoff,
+        State::Stopping => api::State::Stopping,
+        State::Exited => api::State::Exited,
+        State::Fatal => api::State::Fatal,
+    }
+}
+
+fn goal(goal: Goal) -> api::Goal {
+    match goal {
+        Goal::Up => api::Goal::Up,
+        Goal::Down => api::Goal::Down,
+    }
+}
+
+pub(super) fn date(shared: &Shared, at: Time) -> api::Timestamp {
+    shared.clock.date(at).into()
+}
+
+pub(super) fn exit(past: &PastRun) -> api::ExitInfo {
+    api::ExitInfo { reason: past.reason(), ..exit_info(&past.end, past.success) }
+}
+
+pub(super) fn left_behind(left: &LeftBehind, run: RunId) -> api::LeftBehind {
+    let process = |(name, pid): &(String, u32)| api::LeftProcess { name: name.clone(), pid: *pid };
+    api::LeftBehind {
+        killed: left.killed,
+        count: left.count as u64,
+        processes: left.named.iter().map(process).collect(),
+        words: left.of_run(run).to_string(),
+    }
+}
+
+pub(super) fn exit_info(end: &RunEnd, success: bool) -> api::ExitInfo {
+    let (code, signal) = match end {
+        RunEnd::Exited(muster_spec::Exit::Code(code)) => (Some(*code), None),
+        RunEnd::Exited(muster_spec::Exit::Signal { signal, .. }) => (None, Some(signal.to_string())),
+        RunEnd::MainLost | RunEnd::NotSpawned(_) => (None, None),
+    };
+    api::ExitInfo { code, signal, success, reason: end.to_string() }
+}
+
+fn retries(instance: &Instance) -> Option<u32> {
+    instance.program().restart.retries()
+}
+
+fn why_not_ready(shared: &Shared, instance: &Instance, now: Time) -> String {
+    match instance.state() {
+        _ if instance.is_failing() => instance.cause().map(ToString::to_string).unwrap_or_default(),
+        _ if instance.health() == Health::Unhealthy => "unhealthy".to_owned(),
+        State::Running => "not ready".to_owned(),
+        _ => describe(shared, instance, now),
+    }
+}

@@ -1,0 +1,86 @@
+//! Runs that have ended, in the words of the API.
+
+use muster_api as api;
+use muster_api::EndedBy;
+use muster_core::{Asker, Instance, PastRun, StopCause};
+use muster_logs::{LastLine, Source};
+use muster_spec::{Exit, RunEnd};
+
+use super::{date, exit, left_behind};
+use crate::exit_evidence::OutOfMemory;
+use crate::shared::Shared;
+
+/// Signals that a process gets for what it did itself, as a rule: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, and
+/// SIGSYS from a seccomp filter. These numbers are the same on every architecture that musterd is built for.
+pub(super) const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
+
+/// A run that has ended, with everything that is known of it.
+pub(super) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> api::Run {
+    let memory = shared.deaths.borrow().memory(past.run);
+    let (core_dumped, spawn_error) = match &past.end {
+        RunEnd::Exited(Exit::Signal { core_dumped, .. }) => (*core_dumped, None),
+        RunEnd::Exited(Exit::Code(_)) | RunEnd::MainLost => (false, None),
+        RunEnd::NotSpawned(error) => (false, Some(error)),
+    };
+    api::Run {
+        run: past.run.0,
+        pid: shared.children.borrow().pid_of(past.run),
+        started_at: date(shared, past.began),
+        ended_at: Some(date(shared, past.ended)),
+        uptime: past.ended.since(past.began).as_secs_f64(),
+        exit: Some(exit(past)),
+        ended_by: Some(ended_by(shared, past)),
+        cause: past.cause.as_ref().map(cause_words),
+        core_dumped,
+        out_of_memory: match memory {
+            Some(OutOfMemory::Killed(_)) => Some(true),
+            Some(OutOfMemory::No) => Some(false),
+            Some(OutOfMemory::Untold) | None => None,
+        },
+        spawn_error: spawn_error.map(|error| api::SpawnFailure {
+            step: error.step.name().to_owned(),
+            errno: error.errno,
+            message: error.message.clone(),
+        }),
+        verdict: Some(past.explain(&instance.program().exit_codes)),
+        left_behind: past.left_behind.as_ref().map(|left| left_behind(left, past.run)),
+        last_lines: last_lines(shared, instance, past),
+    }
+}
+
+fn last_lines(shared: &Shared, instance: &Instance, past: &PastRun) -> Vec<api::OutputLine> {
+    let lines = shared.children.borrow().logs().last_lines(instance.name(), past.run);
+    let line = |line: LastLine| api::OutputLine {
+        time: api::Timestamp::from_unix_ms(i64::try_from(line.at / 1000).unwrap_or(i64::MAX)),
+        stream: if line.source == Source::Stdout { "stdout" } else { "stderr" }.to_owned(),
+        text: String::from_utf8_lossy(&line.text).into_owned(),
+        is_cut: line.is_cut,
+    };
+    lines.into_iter().map(line).collect()
+}
+
+fn ended_by(shared: &Shared, past: &PastRun) -> EndedBy {
+    let deaths = shared.deaths.borrow();
+    match &past.end {
+        RunEnd::NotSpawned(_) => EndedBy::NotSpawned,
+        _ if past.cause.is_some() => EndedBy::Musterd,
+        RunEnd::MainLost => EndedBy::Musterd,
+        RunEnd::Exited(Exit::Code(_)) => EndedBy::Itself,
+        RunEnd::Exited(Exit::Signal { signal, .. }) => match deaths.memory(past.run) {
+            Some(OutOfMemory::Killed(_)) => EndedBy::OutOfMemory,
+            _ if past.signalled_by(*signal).is_some() => EndedBy::Musterd,
+            _ if FAULTS.contains(&signal.number()) => EndedBy::Itself,
+            _ => EndedBy::SomebodyElse,
+        },
+    }
+}
+
+/// Why musterd ended a run. Names the client that asked for it.
+pub(super) fn cause_words(cause: &StopCause) -> String {
+    match cause {
+        StopCause::Asked(Asker::Stop(by)) => format!("{by} asked for a stop"),
+        StopCause::Asked(Asker::Restart(by)) => format!("{by} asked for a restart"),
+        StopCause::Asked(Asker::Reload(Some(by))) => format!("{cause}, and {by} asked for a reload"),
+        _ => cause.to_string(),
+    }
+}

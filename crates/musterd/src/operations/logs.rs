@@ -1,0 +1,105 @@
+//! Logs: reading what an instance wrote and what it writes, and forgetting it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use muster_api::{LogQuery, LogStream, Problem, ProblemKind, Since};
+use muster_logs::{Follower, Located, Memory, Older, Source, Wanted, Wish, empty_files};
+use muster_spec::InstanceSpec;
+
+use super::select;
+use crate::access::Client;
+use crate::shared::Shared;
+use crate::tickets::{Desk, Ticket};
+
+/// Who asks, and what there is for each.
+pub(crate) type Who<'a> = (&'a Desk, Client);
+
+/// A log that is about to be read.
+pub(crate) struct Reading {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) wanted: Wanted,
+    /// Where in the memory it begins.
+    pub(crate) located: Located,
+    /// Where it goes on with what is written from now on.
+    pub(crate) follower: Option<Follower>,
+    /// What is older than the memory, from files, and of which streams.
+    pub(crate) older: Option<(Older, Wanted)>,
+    /// To be held until it has been read.
+    pub(crate) tickets: Vec<Ticket>,
+}
+
+/// What an instance wrote.
+pub(crate) fn read(shared: &Rc<Shared>, who: Who<'_>, name: &str, query: &LogQuery) -> Result<Reading, Problem> {
+    let spec = spec_of(shared, name)?;
+    let memory = shared.children.borrow().logs().memory_for(&spec);
+    reading(shared, who, (name, Some(&spec)), memory, query)
+}
+
+/// The daemon's own messages. No instance has an empty name as their hub has.
+pub(crate) fn read_daemons(shared: &Rc<Shared>, who: Who<'_>, query: &LogQuery) -> Result<Reading, Problem> {
+    reading(shared, who, ("", None), Arc::clone(&shared.own_log), query)
+}
+
+fn reading(
+    shared: &Rc<Shared>,
+    (desk, client): Who<'_>,
+    (hub, spec): (&str, Option<&InstanceSpec>),
+    memory: Arc<Memory>,
+    query: &LogQuery,
+) -> Result<Reading, Problem> {
+    let wanted = match query.stream {
+        LogStream::Both => Wanted::Both,
+        LogStream::Stdout => Wanted::Only(Source::Stdout),
+        LogStream::Stderr => Wanted::Only(Source::Stderr),
+    };
+    let children = shared.children.borrow();
+    let logs = children.logs();
+    let too_many = |what: &str| Problem::new(ProblemKind::Busy, format!("too many clients {what} already"));
+    let most = desk.followers.most();
+    let mut tickets = Vec::new();
+    if query.follow {
+        tickets.push(desk.followers.take(client, "follow logs")?);
+    }
+    let follower = query.follow.then(|| logs.follow(hub, &memory, most).ok_or_else(|| too_many("follow logs")));
+    let follower = follower.transpose()?;
+    let since = query.since.map(moment);
+    let lines = query.lines.or(if since.is_some() { None } else { Some(muster_api::DEFAULT_LINES) });
+    let located = memory.locate(wanted, lines, since);
+    let file = spec.filter(|_| !located.is_satisfied).and_then(|spec| logs.file_of(spec, wanted));
+    if file.is_some() {
+        tickets.push(desk.searches.take(client, "read log files")?);
+    }
+    let older = file.map(|file| {
+        let (streams, lines) = (file.streams, lines.map(|lines| lines - located.lines));
+        let wish = Wish { file, edge: memory.edge(streams, since), lines };
+        logs.read_older(wish).map(|older| (older, streams)).ok_or_else(|| too_many("read log files"))
+    });
+    let older = older.transpose()?;
+    drop(children);
+    Ok(Reading { memory, wanted, located, follower, older, tickets })
+}
+
+fn moment(since: Since) -> SystemTime {
+    let moment = match since {
+        Since::Ago(span) => SystemTime::now().checked_sub(span),
+        Since::At(at) => {
+            let ms = u64::try_from(at.unix_ms()).unwrap_or(0);
+            SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
+        }
+    };
+    moment.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Forgets what an instance wrote, and empties its files.
+pub(crate) async fn clear(shared: &Rc<Shared>, name: &str) -> Result<(), Problem> {
+    let spec = spec_of(shared, name)?;
+    shared.children.borrow().logs().memory_for(&spec).clear();
+    empty_files(&spec).await.map_err(|error| Problem::new(ProblemKind::Internal, error))
+}
+
+fn spec_of(shared: &Shared, name: &str) -> Result<Arc<InstanceSpec>, Problem> {
+    let supervisor = shared.supervisor.borrow();
+    Ok(select::one(&supervisor, name)?.spec().clone())
+}

@@ -1,0 +1,65 @@
+//! Turns of the loop for long work: each slice of it is done in a turn of its own, one slice in a turn, however many wait.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+/// How long the loop may be kept at a time.
+pub(crate) const SLICE: Duration = Duration::from_millis(3);
+
+/// Whose turn it is. Who waits first is first.
+#[derive(Clone, Debug)]
+pub(crate) struct Turns(Rc<Semaphore>);
+
+/// Somebody who waits for a turn in a body.
+pub(crate) type Waiting = Pin<Box<dyn Future<Output = ()>>>;
+
+impl Default for Turns {
+    fn default() -> Turns {
+        Turns(Rc::new(Semaphore::new(1)))
+    }
+}
+
+impl Turns {
+    /// Waits for a turn of the loop in which nobody else does a slice. The slice must be done at once.
+    pub(crate) async fn next(&self) {
+        // Never closed.
+        let _turn = self.0.acquire().await;
+        // To wake oneself would not do: the runtime looks for new connections only after dozens of turns of those that are
+        // awake.
+        tokio::task::yield_now().await;
+    }
+
+    pub(crate) fn waiting(&self) -> Waiting {
+        let turns = self.clone();
+        Box::pin(async move { turns.next().await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_slice_in_a_turn_of_the_loop() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (turns, done) = (Turns::default(), Rc::new(std::cell::Cell::new(0)));
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            for _ in 0..8 {
+                let (turns, done) = (turns.clone(), Rc::clone(&done));
+                tokio::task::spawn_local(async move {
+                    turns.next().await;
+                    done.set(done.get() + 1);
+                });
+            }
+            let mut before = 0;
+            while before < 8 {
+                tokio::task::yield_now().await;
+                assert!(done.get() <= before + 1, "{} at a time", done.get() - before);
+                before = done.get();
+            }
+        });
+    }
+}
