@@ -1,7 +1,7 @@
 //! Addresses of hosts: `http://host:port/path`, `host:port`; and the name of a header.
 //!
-//! The one reader of them, for what is configured and for where a server redirects to. As strict as a request line needs it:
-//! what passes here can stand in a request as it is. Says what is wrong in the user's words.
+//! Parses both configured addresses and the targets of redirects, as strictly as a request line requires: an address that
+//! passes can be sent in a request unchanged. Errors are worded for the user.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -13,7 +13,7 @@ use crate::diagnostic::Problem;
 pub struct Url {
     /// A name or a number, without the brackets of IPv6.
     pub host: String,
-    /// 80 where none is written.
+    /// The port; 80 by default.
     pub port: u16,
     /// Path and query, beginning with `/`.
     pub target: String,
@@ -24,7 +24,7 @@ pub struct Url {
 pub struct HostPort {
     /// A name or a number, without the brackets of IPv6.
     pub host: String,
-    /// `None` where none is written.
+    /// `None` if the address has none.
     pub port: Option<u16>,
 }
 
@@ -48,7 +48,7 @@ impl Url {
         Ok(Url { host, port: port.unwrap_or(80), target: format!("{slash}{target}") })
     }
 
-    /// What goes into the `Host` header.
+    /// The value of the `Host` header.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == 80 { host } else { format!("{host}:{}", self.port) }
@@ -94,7 +94,7 @@ impl HostPort {
     }
 }
 
-/// Host and port; a colon within brackets is IPv6's own.
+/// Splits host and port; a colon within brackets belongs to an IPv6 address.
 fn split(text: &str) -> (&str, Option<&str>) {
     let host_end = if text.starts_with('[') { text.find(']').map_or(text.len(), |end| end + 1) } else { 0 };
     match text[host_end..].split_once(':') {

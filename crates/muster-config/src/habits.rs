@@ -1,8 +1,8 @@
-//! Words of other systems within values: what they would be replaced with there, and what is written here.
+//! Placeholders of other systems within values, and their equivalents here.
 
 use std::fmt::Write;
 
-/// What of a value is probably another system's word: the problem, and what to write instead.
+/// The first placeholder of another system in a value: the problem and the hint.
 pub(crate) fn foreign_words(text: &str) -> Option<(String, String)> {
     supervisords(text).or_else(|| templates(text))
 }
@@ -54,7 +54,7 @@ pub(crate) fn scheme(text: &str) -> Option<&str> {
     is_scheme.then_some(scheme)
 }
 
-/// What to write instead of an address.
+/// The hint for an address where a path is expected.
 pub(crate) fn instead_of(scheme: &str) -> String {
     match scheme {
         "syslog" | "tcp" | "udp" | "unix" => {

@@ -1,8 +1,7 @@
-//! Reads the files of a source, and what they include, into parsed documents in the order in which they count.
+//! Reads the files of a source, and those they include, into parsed documents in order of precedence.
 //!
-//! A file comes before those it includes, so what is included wins by key. Every file is read once; one that includes
-//! itself, over however many others, is a mistake. Syntax errors are told here, all of them; the text around each is
-//! torn, which means that nothing more is said about it.
+//! A file comes before those it includes, so an included file wins by key. Every file is read once; a cycle of includes is
+//! an error. All syntax errors are reported; the text around each is marked as torn, and nothing more is reported there.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ pub(crate) struct Document<'t> {
     pub(crate) table: Entries<'t>,
 }
 
-/// More files than this are a loop that nobody saw.
+/// More files than this are taken for a runaway include.
 const MOST_FILES: usize = 10_000;
 
 /// Reads everything a source names.
@@ -55,7 +54,7 @@ struct Reader<'t, 'r> {
     documents: Vec<Document<'t>>,
     report: &'r Report,
     looked_at: &'r mut Vec<LookedAt>,
-    /// The files that are including one another right now: their names and identities.
+    /// The chain of files being included: their names and identities.
     open: Vec<(PathBuf, PathBuf)>,
     /// Every file read, by its identity.
     known: HashMap<PathBuf, PathBuf>,
@@ -69,7 +68,7 @@ impl<'t> Reader<'t, '_> {
         (self.count - 1, file)
     }
 
-    /// A place for a mistake about a path that has no text.
+    /// A place for a finding about a path without text.
     fn unread(&mut self, path: &Path) -> Place {
         Place::start_of(self.shelve(File::unread(path)).0)
     }
@@ -87,7 +86,7 @@ impl<'t> Reader<'t, '_> {
         }
     }
 
-    /// Reads a file, and then what it includes. `from` is where its name stands, if another file names it.
+    /// Reads a file, then those it includes. `from` is the place of its name, if another file includes it.
     fn read_file(&mut self, path: &Path, from: Option<Place>, role: Role<'_>) {
         if is_supervisords(path) {
             let finding = self.about(path, from, "supervisord configurations are not supported yet");
@@ -158,7 +157,7 @@ impl<'t> Reader<'t, '_> {
         true
     }
 
-    /// An error about a path, at the place that names it, or at the path itself.
+    /// An error about a path, at the place that names it or else at the path itself.
     fn about(&mut self, path: &Path, from: Option<Place>, message: impl Into<String>) -> Finding {
         let place = from.unwrap_or_else(|| self.unread(path));
         let message = message.into();

@@ -1,7 +1,7 @@
-//! The tables of all documents, sorted by what they are about, with unknown keys told.
+//! Sorts the tables of all documents by program, group and daemon section, and reports unknown keys.
 //!
-//! Entries stand in the order in which they count: those of later files after those of earlier ones. Which of them
-//! are in force is decided when a program is built, since `[defaults]` come before the program's own.
+//! Entries are in order of precedence: those of later files come after those of earlier ones. Which of them are active is
+//! decided when a program is built, since `[defaults]` come before the program's own.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::read::Document;
 use crate::value::{Content, Entries, Name, Value};
 use crate::words::known_key;
 
-/// A key with its value and whose it is.
+/// A key with its value and owner.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'t> {
     pub(crate) key: &'static Key,
@@ -24,21 +24,21 @@ pub(crate) struct Entry<'t> {
 }
 
 impl Entry<'_> {
-    /// Whether it leaves nothing of an earlier value: tables are written over key by key, everything else as a whole.
+    /// Whether it replaces an earlier value completely: tables are merged key by key, other values are replaced.
     pub(crate) fn replaces(&self, earlier: &Entry<'_>) -> bool {
         std::ptr::eq(self.key, earlier.key) && !matches!(self.value.content, Content::Table(_))
     }
 }
 
-/// A program or group over all files.
+/// A program or group, merged over all files.
 pub(crate) struct Named<'t> {
-    /// Where its name stands first.
+    /// The first place of its name.
     pub(crate) at: Place,
     /// Its keys.
     pub(crate) entries: Vec<Entry<'t>>,
 }
 
-/// Everything that was configured.
+/// The whole configuration, sorted.
 #[derive(Default)]
 pub(crate) struct Sections<'t> {
     pub(crate) musterd: Vec<Entry<'t>>,
@@ -88,7 +88,7 @@ impl<'t> Sorter<'t, '_> {
                 }
                 "program" => self.named(Table::Program, "program", value),
                 "group" => self.named(Table::Group, "group", value),
-                // What is included was read before.
+                // `include` was handled when the files were read.
                 _ => {}
             }
         }
@@ -118,7 +118,7 @@ impl<'t> Sorter<'t, '_> {
         Some(entries.iter().filter_map(known).collect())
     }
 
-    /// `[program.NAME]` or `[group.NAME]`, every one of them.
+    /// Sorts all `[program.NAME]` or `[group.NAME]` tables.
     fn named(&mut self, table: Table, word: &str, value: &'t Value<'t>) {
         let Content::Table(members) = &value.content else {
             let place = Place::new(self.file, value.span());

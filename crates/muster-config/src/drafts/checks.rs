@@ -8,7 +8,7 @@ use crate::field::Field;
 use crate::keys::{Reader, Table};
 use crate::value::Content;
 
-/// The words of the three kinds.
+/// The three kinds of checks.
 pub(crate) const KINDS: [&str; 3] = ["http", "tcp", "exec"];
 
 /// `"127.0.0.1:5432"`.
@@ -28,7 +28,7 @@ pub(crate) fn read_tcp(field: &Field<'_>) -> Option<CheckSpec> {
     }
 }
 
-/// A command, as a program's.
+/// A command, as for a program.
 pub(crate) fn read_exec(field: &Field<'_>) -> Option<CheckSpec> {
     read_command(field, "exec = [\"pg_isready\", \"-q\"]").map(CheckSpec::Exec)
 }
@@ -54,7 +54,7 @@ pub(crate) fn read_http(field: &Field<'_>) -> Option<CheckSpec> {
     Some(CheckSpec::Http(HttpCheck { url: draft.url?, headers: draft.headers }))
 }
 
-/// What `http = { … }` has said so far.
+/// The state of `http = { … }` while its keys are read.
 #[derive(Default)]
 pub(crate) struct HttpDraft {
     url: Option<String>,
@@ -111,12 +111,12 @@ impl HttpDraft {
     }
 }
 
-/// What frames a request is not to be chosen.
+/// Headers that frame a request, which musterd sets itself.
 const SENT: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
 
 fn header_value(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
-    // A line end would begin another header. The value may be a token: it is not shown.
+    // A line end would start another header. The value may be a token, so the message omits it.
     if text.text.chars().any(|c| c.is_control() || !c.is_ascii()) {
         field.error("must be plain ASCII on one line");
         return None;

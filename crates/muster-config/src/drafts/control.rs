@@ -8,10 +8,10 @@ use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::users::{read_user, read_user_name};
 use crate::field::{Field, Owner};
 
-/// What `[http]` has said so far.
+/// The state of `[http]` while its keys are read.
 pub(crate) struct ControlDraft {
     pub(crate) spec: ControlSpec,
-    /// Where users are named.
+    /// The place of the lists of users.
     pub(crate) users_at: Option<Place>,
     mode_at: Option<Place>,
 }
@@ -33,7 +33,7 @@ impl Default for ControlDraft {
 }
 
 impl ControlDraft {
-    /// Users that are let in must be able to connect: the mode follows from the lists, unless it is said.
+    /// Derives the socket's mode from the lists of users, unless it is given: users on a list must be able to connect.
     pub(crate) fn finish(&mut self, report: &Report) {
         if self.spec.allow_users.is_empty() && self.spec.readonly_users.is_empty() {
             if let Some(place) = self.mode_at.filter(|_| self.spec.mode & 0o002 != 0) {

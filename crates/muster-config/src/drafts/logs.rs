@@ -13,7 +13,7 @@ use crate::field::{Field, Text};
 use crate::keys::{Reader, Table};
 use crate::value::Content;
 
-/// What `logs` has said so far.
+/// The state of `logs` while its keys are read.
 #[derive(Clone, Default)]
 pub(crate) struct OutputDraft {
     pub(crate) spec: OutputSpec,
@@ -23,7 +23,7 @@ pub(crate) struct OutputDraft {
 
 const EXPECTED: &str = "console, syslog, none, inherit, a path, or a list of console, syslog and paths";
 
-/// What is said in `[defaults]`, or nowhere, is the same for many programs: they share it.
+/// Shares equal output specs: programs that only use `[defaults]` have the same one.
 #[derive(Default)]
 pub(crate) struct Outputs {
     last: RefCell<Option<Arc<OutputSpec>>>,
@@ -40,7 +40,7 @@ impl Outputs {
 }
 
 impl OutputDraft {
-    /// Reads the whole table.
+    /// Reads the table.
     pub(crate) fn read(&mut self, field: &Field<'_>) {
         if matches!(field.value.content, Content::Text(_) | Content::List(_)) {
             field.expected_with_hint("a table", format!("logs = {{ stdout = {} }}", field.shown()));

@@ -1,4 +1,4 @@
-//! `[program.NAME.probes.NAME]`: checks that are repeated, with Kubernetes' fields, defaults and rules.
+//! `[program.NAME.probes.NAME]`: repeated checks, with Kubernetes' fields, defaults and rules.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::field::{Field, Owner};
 use crate::keys::{Reader, Table};
 use crate::value::Content;
 
-/// What a probe is so far.
+/// The state of a probe while its keys are read.
 #[derive(Clone)]
 pub(crate) struct ProbeDraft {
     name: String,
     at: Place,
     kind: ProbeKind,
     check: Option<CheckSpec>,
-    /// Whether there is something to check, be it wrong: one mistake is enough.
+    /// Whether a check was given, even an invalid one, which has been reported.
     has_check: bool,
     period: Option<Duration>,
     timeout: Option<Duration>,
@@ -27,11 +27,11 @@ pub(crate) struct ProbeDraft {
     on_failure: Option<(OnFailure, Place)>,
 }
 
-/// More often than this would only keep the machine busy.
+/// A shorter period would only waste processor time.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 
-/// Reads the probes of a program over those already there.
+/// Reads the probes of a program, merging them with earlier ones.
 pub(crate) fn read_probes(field: &Field<'_>, probes: &mut Vec<ProbeDraft>) {
     let Content::Table(entries) = &field.value.content else {
         field.expected_with_hint("tables by name", EXAMPLE);
@@ -94,7 +94,7 @@ impl ProbeDraft {
         });
     }
 
-    /// What its keys say together and none of them alone.
+    /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         let path = format!("probes.{}", self.name);
         let misnamed = |kind: &str| report.was_misnamed(owner, &format!("{path}."), kind);
@@ -120,7 +120,7 @@ impl ProbeDraft {
         }
     }
 
-    /// The probe. One without a check was told of.
+    /// The probe; `None` without a check, which `check` reports.
     pub(crate) fn spec(&self) -> Option<ProbeSpec> {
         let default = ProbeSpec::new(self.name.clone(), self.kind, self.check.clone()?);
         Some(ProbeSpec {

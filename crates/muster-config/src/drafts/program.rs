@@ -1,4 +1,4 @@
-//! The keys of a program that hold for all its instances: when it starts, restarts and stops.
+//! The keys of a program that apply to all its instances: when it starts, restarts and stops.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::units::show_duration;
 use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
 
-/// `restart_limit`, as far as it was read.
+/// The value of `restart_limit`.
 #[derive(Clone, Copy)]
 struct RateDraft {
     starts: u32,
@@ -23,7 +23,7 @@ struct RateDraft {
     then: Exceeded,
 }
 
-/// What a program's rules are so far.
+/// The state of a program's rules while its keys are read.
 pub(crate) struct Rules {
     pub(crate) kind: Kind,
     pub(crate) autostart: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Rules {
     pub(crate) reload_signal: Option<Signal>,
     pub(crate) depends_on: Vec<Mention>,
     pub(crate) restart_with: Vec<Mention>,
-    /// Where these stand, for what is said about them later.
+    /// The places of these keys, for later checks.
     pub(crate) essential_at: Option<Place>,
     pub(crate) patience_at: Option<Place>,
     pub(crate) restart_at: Option<Place>,
@@ -90,11 +90,11 @@ impl Default for Rules {
     }
 }
 
-/// More instances of one program than this are a typing error.
+/// The most instances of a program; more are taken for a typo.
 const MOST_INSTANCES: i64 = 1000;
 
 impl Rules {
-    /// The whole policy. What is written beats what comes with a preset.
+    /// The whole policy. Explicit keys override those of a preset.
     pub(crate) fn restart_policy(&self) -> RestartPolicy {
         let original = match self.backoff.preset {
             Some(preset) => preset.policy(self.when),
@@ -116,21 +116,21 @@ impl Rules {
         }
     }
 
-    /// The number in `restart = "on-failure:5"`. To Docker, 0 is without limit.
+    /// The number in `restart = "on-failure:5"`. To Docker, 0 means unlimited.
     fn docker_limit(&self) -> Option<Limit> {
         let is_docker = self.backoff.preset == Some(Preset::Docker);
         self.docker_limit
             .map(|retries| if is_docker && retries == 0 { Limit::Unlimited } else { Limit::Retries(retries) })
     }
 
-    /// How it is stopped.
+    /// How to stop it.
     pub(crate) fn stop(&self) -> StopSpec {
         let step = |&signal| StopStep { signal, patience: self.patience };
         let steps = self.signals.iter().map(step).collect();
         StopSpec { steps, scope: self.scope, leftover_wait: self.leftover_wait }
     }
 
-    /// What its keys say together and none of them alone.
+    /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         let backoff = &self.backoff.backoff;
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
@@ -181,7 +181,7 @@ impl Rules {
         }
     }
 
-    /// How long it may take until SIGKILL.
+    /// The time until SIGKILL.
     pub(crate) fn total_patience(&self) -> Duration {
         self.patience.saturating_mul(u32::try_from(self.signals.len()).unwrap_or(u32::MAX))
     }
@@ -387,7 +387,7 @@ impl Rules {
     }
 }
 
-/// Numbers of instances stand in ports and names; larger ones are a typing error.
+/// The highest first instance number, which is used in ports and names; a larger one is taken for a typo.
 pub(crate) const HIGHEST_START: i64 = 1_000_000;
 
 const POLICY_WORDS: &str = "\"no\", \"on-failure\", \"always\" or \"unless-stopped\"";

@@ -1,4 +1,4 @@
-//! `ready`: how a run tells that it is ready.
+//! `ready`: how a run signals readiness.
 
 use muster_spec::{CheckSpec, ReadySpec};
 use regex_lite::Regex;
@@ -9,7 +9,7 @@ use crate::field::Field;
 use crate::keys::{Reader, Table};
 use crate::value::Content;
 
-/// What `ready` has said so far.
+/// The state of `ready` while it is read.
 #[derive(Clone, Default)]
 pub(crate) struct ReadyDraft {
     pub(crate) spec: Option<ReadySpec>,
@@ -20,11 +20,11 @@ const EXPECTED: &str = "\"notify\" or a table with fd, log, tcp, http or exec";
 
 /// The lowest descriptor beyond the standard ones.
 const FIRST_FD: i64 = 3;
-/// As many as a process may have open without asking for more.
+/// The highest descriptor under the default soft limit of 1024.
 const LAST_FD: i64 = 1023;
 
 impl ReadyDraft {
-    /// Reads the whole value.
+    /// Reads the value.
     pub(crate) fn read(&mut self, field: &Field<'_>) {
         self.at = Some(field.place());
         let Content::Table(entries) = &field.value.content else { return self.word(field) };

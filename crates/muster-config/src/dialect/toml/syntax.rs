@@ -1,11 +1,11 @@
-//! Syntax errors of TOML in the user's words, and how much of the text each of them makes unreliable.
+//! Explains TOML syntax errors, and determines how much of the text each makes unreliable.
 
 use std::ops::Range;
 
 use crate::diagnostic::{Finding, Place};
 use crate::redact::masked;
 
-/// JSON or YAML by mistake: one error for all of it.
+/// One error for a file that is JSON or YAML.
 pub(super) fn other_language(id: usize, text: &str) -> Option<Finding> {
     let lines = || text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
     let first = lines().next()?.trim();
@@ -25,7 +25,7 @@ pub(super) fn other_language(id: usize, text: &str) -> Option<Finding> {
     })
 }
 
-/// The text that a syntax error makes unreliable: its line, and for the header of a table all that stands under it.
+/// The text that a syntax error makes unreliable: its line, and for a table header the table below it.
 pub(super) fn torn_by(text: &str, at: usize, message: &str) -> Range<usize> {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let line_end = text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1);
@@ -38,7 +38,7 @@ pub(super) fn torn_by(text: &str, at: usize, message: &str) -> Range<usize> {
     start..end.max(start + 1)
 }
 
-/// The parser's words for a key or table that is there twice.
+/// The parser's message for a duplicate key or table.
 const DUPLICATE: &str = "duplicate key";
 
 pub(super) fn syntax_error(id: usize, text: &str, span: Range<usize>, message: &str) -> Finding {
@@ -92,7 +92,7 @@ fn unquoted_hint(value: &str) -> Option<String> {
     })
 }
 
-/// What supervisord's section is called here.
+/// The hint for a header of supervisord.
 fn header_hint(header: &str) -> Option<String> {
     let (kind, name) = header.split_once(':')?;
     let (kind, name) = (kind.trim(), name.trim());
