@@ -39,7 +39,10 @@ impl Url {
     pub fn parse(text: &str) -> Result<Url, Problem> {
         let rest = strip_scheme(text)?;
         if rest.chars().any(|c| !c.is_ascii_graphic()) {
-            return Err(problem("has a character that no address has", "write it as %20 and the like"));
+            return Err(problem(
+                "contains a character that is not allowed in an address",
+                "percent-encode it, as in %20",
+            ));
         }
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -82,13 +85,13 @@ impl HostPort {
     /// Reads `host[:port]`, with the brackets of IPv6 around a number that has colons itself.
     pub fn parse(text: &str) -> Result<HostPort, Problem> {
         if text.contains('@') {
-            return Err(problem("has a user in it", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
+            return Err(problem("contains a user", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
         }
         let (host, port) = split(text);
-        let host = host_of(host).ok_or_else(|| problem("has no host that could be asked", PLACES))?;
+        let host = host_of(host).ok_or_else(|| problem("has no valid host", PLACES))?;
         let port = port.map(|port| {
             let number = port.parse().ok().filter(|&number| number > 0 && !port.starts_with('+'));
-            number.ok_or_else(|| problem("has a port that is no number from 1 to 65535", PLACES))
+            number.ok_or_else(|| problem("has a port that is not a number from 1 to 65535", PLACES))
         });
         Ok(HostPort { host: host.to_owned(), port: port.transpose()? })
     }
@@ -116,7 +119,7 @@ fn host_of(text: &str) -> Option<&str> {
 pub(crate) fn check(url: &str) -> Result<(), Problem> {
     Url::parse(url)?;
     if url.contains('#') {
-        return Err(problem("has a #, and what follows it is never sent", "leave it out"));
+        return Err(problem("has a #: the rest would never be sent", "leave it out"));
     }
     Ok(())
 }
@@ -183,23 +186,23 @@ mod tests {
             ("localhost:80", "must begin with http://"),
             ("ftp://a/", "must begin with http://"),
             ("https://a/", "cannot be https, which is not supported"),
-            ("http://", "has no host that could be asked"),
-            ("http:///x", "has no host that could be asked"),
-            ("http://[::1", "has no host that could be asked"),
-            ("http://[1.2.3.4]/", "has no host that could be asked"),
-            ("http://::1/", "has no host that could be asked"),
-            ("http://a:b/", "has a port that is no number from 1 to 65535"),
-            ("http://a:/", "has a port that is no number from 1 to 65535"),
-            ("http://a:+1/", "has a port that is no number from 1 to 65535"),
-            ("http://a:0/", "has a port that is no number from 1 to 65535"),
-            ("http://a:65536/", "has a port that is no number from 1 to 65535"),
-            ("http://a:70000/", "has a port that is no number from 1 to 65535"),
-            ("http://a/b c", "has a character that no address has"),
-            ("http://a/\r\nHost: b", "has a character that no address has"),
-            ("http://a/ü", "has a character that no address has"),
-            ("http://a\nb/", "has a character that no address has"),
-            ("http://a/#b", "has a #, and what follows it is never sent"),
-            ("http://me:secret@a/", "has a user in it"),
+            ("http://", "has no valid host"),
+            ("http:///x", "has no valid host"),
+            ("http://[::1", "has no valid host"),
+            ("http://[1.2.3.4]/", "has no valid host"),
+            ("http://::1/", "has no valid host"),
+            ("http://a:b/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:+1/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:0/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:65536/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:70000/", "has a port that is not a number from 1 to 65535"),
+            ("http://a/b c", "contains a character that is not allowed in an address"),
+            ("http://a/\r\nHost: b", "contains a character that is not allowed in an address"),
+            ("http://a/ü", "contains a character that is not allowed in an address"),
+            ("http://a\nb/", "contains a character that is not allowed in an address"),
+            ("http://a/#b", "has a #: the rest would never be sent"),
+            ("http://me:secret@a/", "contains a user"),
         ] {
             assert_eq!(check(url).map_err(|problem| problem.message), Err(message.to_owned()), "{url}");
         }

@@ -128,7 +128,7 @@ fn build<T>(
 }
 
 fn no_programs() -> Finding {
-    Finding::error(Place::start_of(0), "there are no programs").hint("[program.NAME] with a command makes one")
+    Finding::error(Place::start_of(0), "there are no programs").hint("[program.NAME] with a command defines one")
 }
 
 /// The field of an entry that belongs to no instance.

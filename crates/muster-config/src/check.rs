@@ -42,14 +42,14 @@ pub(crate) fn groups(groups: &BTreeMap<&str, Named<'_>>, programs: &mut [Built<'
     for (name, group) in groups {
         let owner = Owner::Group(name);
         if programs.iter().any(|built| built.spec.name == *name) {
-            let finding = owner.finding(Severity::Error, group.at, "there is a program of the same name");
-            report.add(finding.hint("`musterctl restart NAME` could mean either: rename one"));
+            let finding = owner.finding(Severity::Error, group.at, "a program has the same name");
+            report.add(finding.hint("`musterctl restart NAME` would be ambiguous: rename one"));
         }
         // A list in a later file replaces that of an earlier one.
         let Some(entry) = group.entries.last() else {
             if !report.is_torn(group.at.file) && !report.was_misnamed(owner, "", "programs") {
                 let finding = owner.finding(Severity::Error, group.at, "programs is missing");
-                report.add(finding.hint("programs = [\"…\"] says who is in it"));
+                report.add(finding.hint("programs = [\"…\"] lists its members"));
             }
             continue;
         };
@@ -87,7 +87,7 @@ fn join(owner: Owner<'_>, group: &str, program: &str, place: Place, programs: &m
     };
     let joined = &mut programs[index].spec.groups;
     if joined.iter().any(|known| known == group) {
-        report.add(owner.finding(Severity::Error, place, format_args!("{program:?} is in it twice")));
+        report.add(owner.finding(Severity::Error, place, format_args!("{program:?} is listed twice")));
     } else {
         joined.push(group.to_owned());
     }
@@ -124,7 +124,7 @@ fn shared_files(programs: &[Built<'_>], report: &Report) {
                     let finding = built.owner.finding(Severity::Warning, at.unwrap_or(built.at), message);
                     report.add(finding.hint(sharing_hint(other == instance.name, other, &built.spec.name)));
                     if others_rotation != rotation {
-                        let message = format_args!("{other:?} rotates the same file otherwise: {}", path.display());
+                        let message = format_args!("{other:?} rotates the same file differently: {}", path.display());
                         let finding = built.owner.finding(Severity::Error, at.unwrap_or(built.at), message);
                         report.add(finding.hint("max_size, max_files and compress must be the same for both"));
                     }

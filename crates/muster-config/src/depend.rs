@@ -48,7 +48,7 @@ fn is_known(
     let error = |problem: String| built.owner.finding(Severity::Error, mention.at, format!("{key}: {problem}"));
     if name == built.spec.name {
         let hint = match mention.is_default {
-            true => format!("[defaults] are for all programs: {key} = [] in [program.{name}] takes it out"),
+            true => format!("[defaults] apply to all programs: {key} = [] in [program.{name}] overrides them"),
             false => "leave it out".to_owned(),
         };
         report.add(error("names the program itself".to_owned()).hint(hint));
@@ -77,7 +77,7 @@ fn hint(name: &str, programs: &[Built<'_>], groups: &BTreeMap<&str, Named<'_>>) 
     if let Some((program, _)) = name.split_once(':')
         && find(programs, program).is_some()
     {
-        return Some(format!("all instances of a program are meant at once: {program:?}"));
+        return Some(format!("a dependency covers all instances of a program: {program:?}"));
     }
     nearest_name(name, programs.iter().map(|built| built.spec.name.as_str()))
         .map(|name| format!("did you mean {name:?}?"))
@@ -95,7 +95,7 @@ fn check_condition(built: &Built<'_>, mention: &Mention, programs: &[Built<'_>],
         }
         DependencyCondition::Completed | DependencyCondition::Exited if never_ends(other) => {
             let condition = mention.condition.name();
-            let message = format!("depends_on: {name:?} is started again whenever it ends, and is never {condition:?}");
+            let message = format!("depends_on: {name:?} is restarted whenever it exits and is never {condition:?}");
             let hint = format!("type = \"oneshot\" with restart = \"on-failure\" for {name:?}, or wait for \"ready\"");
             report.add(built.owner.finding(Severity::Warning, mention.at, message).hint(hint));
         }
@@ -159,6 +159,6 @@ fn circle_finding(built: &Built<'_>, circle: &[&str]) -> Finding {
     let mention = built.rules.depends_on.iter().find(|mention| mention.program == second);
     let place = mention.map_or(built.at, |mention| mention.at);
     let path = circle.iter().chain(circle.first()).copied().collect::<Vec<_>>().join(" → ");
-    let message = format!("depends_on goes in a circle, and none of them could ever start: {path}");
-    built.owner.finding(Severity::Error, place, message).hint("take one of these dependencies out")
+    let message = format!("depends_on forms a cycle, so none of these can ever start: {path}");
+    built.owner.finding(Severity::Error, place, message).hint("remove one of these dependencies")
 }

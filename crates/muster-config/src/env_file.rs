@@ -106,7 +106,7 @@ impl EnvFiles<'_> {
 fn cannot_read(field: &Field<'_>, path: &Path, error: &ReadError) {
     let problem = format!("cannot be read: {}: {}", path.display(), error.describe());
     match (error, error.hint()) {
-        (ReadError::Missing, _) => field.error_with_hint(problem, "a ? in front allows it to be missing"),
+        (ReadError::Missing, _) => field.error_with_hint(problem, "prefix it with ? if it may be missing"),
         (_, Some(hint)) => field.error_with_hint(problem, hint),
         _ => field.error(problem),
     }
@@ -222,11 +222,11 @@ impl<'t> LineReader<'t> {
         }
         let line = self.rest().lines().next().unwrap_or_default();
         let Some((name, _)) = line.split_once('=') else {
-            return self.mistake(self.at, "not a variable: there is no =", FORM);
+            return self.mistake(self.at, "not a variable: = is missing", FORM);
         };
         let trimmed = name.trim_end();
         if !is_variable_name(trimmed) || trimmed.contains(char::is_whitespace) || trimmed.contains(['"', '\'']) {
-            return self.mistake(self.at, "not a name that a variable can have", FORM);
+            return self.mistake(self.at, "not a valid variable name", FORM);
         }
         self.at += name.len() + 1;
         self.skip_blanks();
@@ -259,7 +259,7 @@ impl<'t> LineReader<'t> {
 
     fn without_nul(&self, value: String, at: usize) -> Result<String, Mistake> {
         if value.contains('\0') {
-            return self.mistake(at, "a value cannot hold a NUL character", "leave it out");
+            return self.mistake(at, "a value cannot contain a NUL character", "leave it out");
         }
         Ok(value)
     }
@@ -267,7 +267,7 @@ impl<'t> LineReader<'t> {
     fn single_quoted(&mut self) -> Result<String, Mistake> {
         let inner = &self.rest()[1..];
         let Some(end) = inner.find('\'') else {
-            return self.mistake(self.at, "a ' without its second", "close the quote");
+            return self.mistake(self.at, "unclosed '", "close the quote");
         };
         self.at += end + 2;
         Ok(inner[..end].to_owned())
@@ -295,7 +295,7 @@ impl<'t> LineReader<'t> {
                 plain => value.push(plain),
             }
         }
-        self.mistake(self.at, "a \" without its second", "close the quote")
+        self.mistake(self.at, "unclosed \"", "close the quote")
     }
 }
 
@@ -330,11 +330,11 @@ mod tests {
     #[test]
     fn mistakes_have_their_place_and_the_other_lines_are_still_read() {
         for (text, at, message) in [
-            ("B C\nA=1", 0, "not a variable: there is no ="),
-            ("=x\nA=1", 0, "not a name that a variable can have"),
-            ("A B=x\nA=1", 0, "not a name that a variable can have"),
-            ("B='x\nA=1", 2, "a ' without its second"),
-            ("B=\"x\nA=1", 2, "a \" without its second"),
+            ("B C\nA=1", 0, "not a variable: = is missing"),
+            ("=x\nA=1", 0, "not a valid variable name"),
+            ("A B=x\nA=1", 0, "not a valid variable name"),
+            ("B='x\nA=1", 2, "unclosed '"),
+            ("B=\"x\nA=1", 2, "unclosed \""),
             ("B='x' y\nA=1", 6, "text after the closing quote"),
         ] {
             let (entries, mistakes) = parse(text);

@@ -22,9 +22,9 @@ impl Habit {
     /// The message.
     pub(crate) fn message(self) -> String {
         match self.advice {
-            Advice::Add(_) => format!("{} goes into the background by itself, which looks like an exit", self.name),
+            Advice::Add(_) => format!("{} daemonizes by default, which looks like an exit", self.name),
             Advice::LeaveOut(flag) => {
-                format!("{flag} sends {} into the background, which looks like an exit", self.name)
+                format!("{flag} makes {} daemonize, which looks like an exit", self.name)
             }
             Advice::RunInstead(_) => format!("{} keeps a server in the background and supervises it itself", self.name),
         }
@@ -33,7 +33,7 @@ impl Habit {
     /// The hint.
     pub(crate) fn hint(self) -> String {
         match self.advice {
-            Advice::Add(flag) => format!("add {flag}, unless its configuration says so already"),
+            Advice::Add(flag) => format!("add {flag}, unless its configuration already does the same"),
             Advice::LeaveOut(flag) => format!("leave out {flag}"),
             Advice::RunInstead(command) => format!("run {command} instead"),
         }

@@ -106,7 +106,7 @@ fn command_problem(process: &ProcessSpec, variables: &dyn Fn(&str) -> Option<Str
         Some(found) => executable_problem(command, found),
         None => Some((
             format!("command {command:?} is not in PATH"),
-            format!("PATH is {path}; install it, or name it with its path"),
+            format!("PATH is {path}; install it, or give its path"),
         )),
     }
 }
@@ -147,8 +147,8 @@ fn directory_problem(directory: &Path) -> Option<Problem> {
         Err(error) => {
             format!("directory {} cannot be used: {}", directory.display(), reason(&error, "no such directory"))
         }
-        Ok(about) if !about.is_dir() => format!("directory {} is no directory", directory.display()),
+        Ok(about) if !about.is_dir() => format!("directory {} is not a directory", directory.display()),
         Ok(_) => return None,
     };
-    Some((problem, "it must be there when the program starts".to_owned()))
+    Some((problem, "it must exist when the program starts".to_owned()))
 }

@@ -79,7 +79,7 @@ impl<'t> Reader<'t, '_> {
         if files.is_empty() {
             let place = self.unread(directory);
             let finding = Finding::error(place, "no *.toml files in this directory");
-            self.report.add(finding.hint("name the file itself if it is called otherwise"));
+            self.report.add(finding.hint("name the file itself if it has another extension"));
         }
         for path in files {
             self.read_file(&path, None, Role::Included { by: directory });
@@ -90,7 +90,7 @@ impl<'t> Reader<'t, '_> {
     fn read_file(&mut self, path: &Path, from: Option<Place>, role: Role<'_>) {
         if is_supervisords(path) {
             let finding = self.about(path, from, "supervisord configurations are not supported yet");
-            self.report.add(finding.hint("name a TOML file: its name ends in .toml"));
+            self.report.add(finding.hint("name a TOML file, with the extension .toml"));
             return;
         }
         self.looked_at.push(LookedAt::File(path.to_owned()));
@@ -136,7 +136,7 @@ impl<'t> Reader<'t, '_> {
         }
         let reason = format!("cannot read {}: {}", path.display(), error.describe());
         let finding = self.about(path, from, reason);
-        let hint = error.hint().or_else(|| path.is_dir().then_some("DIRECTORY/*.toml names the files in it"));
+        let hint = error.hint().or_else(|| path.is_dir().then_some("DIRECTORY/*.toml matches the files in it"));
         self.report.add(Finding { hint: hint.map(str::to_owned), ..finding });
     }
 
@@ -144,7 +144,7 @@ impl<'t> Reader<'t, '_> {
         let Some(first) = self.open.iter().position(|(_, open)| open == identity) else { return false };
         let mut names: Vec<String> = self.open[first..].iter().map(|(name, _)| name.display().to_string()).collect();
         names.push(path.display().to_string());
-        let finding = self.about(path, from, format!("files include one another in a circle: {}", names.join(" → ")));
+        let finding = self.about(path, from, format!("files include each other in a cycle: {}", names.join(" → ")));
         self.report.add(finding);
         true
     }
@@ -152,7 +152,7 @@ impl<'t> Reader<'t, '_> {
     fn is_repeated(&mut self, path: &Path, identity: &Path, from: Option<Place>) -> bool {
         let Some(earlier) = self.known.insert(identity.to_owned(), path.to_owned()) else { return false };
         let place = from.unwrap_or_else(|| self.unread(path));
-        let message = format!("{} was read before and is not read again", earlier.display());
+        let message = format!("{} was already read and is skipped", earlier.display());
         self.report.add(Finding::warning(place, message));
         true
     }
@@ -184,7 +184,7 @@ fn include_pattern(id: usize, item: &Value<'_>, report: &Report) -> Option<(Plac
     };
     if pattern.is_empty() || pattern.contains("**") || pattern.contains('\0') {
         let finding = Finding::error(place, format!("include: not a path or pattern: {pattern:?}"));
-        report.add(finding.hint("`*` and `?` stand for characters within one part of a path"));
+        report.add(finding.hint("`*` and `?` match characters within one component of a path"));
         return None;
     }
     Some((place, pattern.to_owned()))

@@ -102,7 +102,7 @@ impl<'t> Sorter<'t, '_> {
         let Content::Table(entries) = &value.content else {
             let place = Place::new(self.file, value.span());
             let is_list = matches!(value.content, Content::List(_));
-            let message = if is_list { "must be one table, not a list: single brackets" } else { "must be a table" };
+            let message = if is_list { "must be a table, not a list: use single brackets" } else { "must be a table" };
             let finding = owner.finding(Severity::Error, place, message);
             self.report.add(match owner {
                 Owner::Program(name) if !is_list => finding.hint(format!("[program.{name}] with command = \"…\"")),
@@ -122,7 +122,7 @@ impl<'t> Sorter<'t, '_> {
     fn named(&mut self, table: Table, word: &str, value: &'t Value<'t>) {
         let Content::Table(members) = &value.content else {
             let place = Place::new(self.file, value.span());
-            return self.error(place, format!("{word} must be tables by name"), format!("[{word}.NAME]"));
+            return self.error(place, format!("{word} must contain tables by name"), format!("[{word}.NAME]"));
         };
         for (name, value) in members {
             let place = Place::new(self.file, name.span());
@@ -131,13 +131,13 @@ impl<'t> Sorter<'t, '_> {
             if is_key {
                 self.error(
                     place,
-                    format!("{name:?} belongs to no {word}"),
+                    format!("{name:?} is not within a {word}"),
                     format!("put it under a name: [{word}.NAME]"),
                 );
                 continue;
             }
             if !is_valid_name(name) {
-                self.error(place, format!("{word} {name:?}: not a name"), name_hint(name));
+                self.error(place, format!("{word} {name:?}: invalid name"), name_hint(name));
                 continue;
             }
             let owner = if word == "program" { Owner::Program(name) } else { Owner::Group(name) };
@@ -152,6 +152,6 @@ impl<'t> Sorter<'t, '_> {
 fn name_hint(name: &str) -> &'static str {
     match name {
         "all" => "`all` stands for every program in musterctl",
-        _ => "names are made of letters, digits, `_`, `-` and `.`",
+        _ => "names consist of letters, digits, `_`, `-` and `.`",
     }
 }

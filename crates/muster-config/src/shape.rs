@@ -231,10 +231,7 @@ pub(crate) fn http_check() -> Value {
 /// The definitions that keys refer to.
 pub(crate) fn definitions() -> [(&'static str, Value); 6] {
     [
-        (
-            "interpolated",
-            described("text that is interpolated: ${VAR}, {name}", json!({ "type": "string", "pattern": "[${}]" })),
-        ),
+        ("interpolated", described("template text: ${VAR}, {name}", json!({ "type": "string", "pattern": "[${}]" }))),
         ("duration", described("seconds, or text such as \"500ms\", \"2m\", \"1h30m\"", duration())),
         ("size", described("bytes, or text such as \"10MB\", \"1GiB\", 1024-based", size())),
         ("octal", described("an octal number in quotes, such as \"022\"", octal())),

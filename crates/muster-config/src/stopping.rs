@@ -42,7 +42,8 @@ pub(crate) fn check_budget(programs: &[Built<'_>], daemon: &DaemonDraft, report:
         show_duration(rounded(share)),
     );
     let place = daemon.shutdown_timeout_at.unwrap_or(most_patient.at);
-    let hint = format!("[musterd] shutdown_timeout = {:?}, and `docker stop -t` a little more", whole_seconds(total));
+    let hint =
+        format!("[musterd] shutdown_timeout = {:?}, and a slightly longer `docker stop -t`", whole_seconds(total));
     report.add(Finding::warning(place, message).hint(hint));
 }
 

@@ -143,7 +143,7 @@ fn root_word(word: &str) -> Option<String> {
         "supervisord" | "muster" | "daemon" | "global" => "it is called [musterd] here".to_owned(),
         "unix_http_server" => "it is called [http] here: socket = \"/run/muster.sock\"".to_owned(),
         "inet_http_server" => "control over TCP is not supported yet; [http] has the Unix socket".to_owned(),
-        "supervisorctl" | "rpcinterface" => "nothing is needed for musterctl: leave it out".to_owned(),
+        "supervisorctl" | "rpcinterface" => "musterctl needs no such table: leave it out".to_owned(),
         "services" | "service" | "programs" | "processes" | "process" | "daemons" => {
             "a program is written [program.NAME]".to_owned()
         }
@@ -219,7 +219,7 @@ fn ready_word(word: &str) -> Option<String> {
         "port" | "socket" => "it is called tcp: { tcp = \"127.0.0.1:5432\" }".to_owned(),
         "url" => "it is called http: { http = \"http://127.0.0.1:8000/healthz\" }".to_owned(),
         "command" | "cmd" => "it is called exec".to_owned(),
-        "timeout" => "start_timeout, beside ready, says how long it may take".to_owned(),
+        "timeout" => "start_timeout, next to ready, limits how long it may take".to_owned(),
         _ => return None,
     })
 }
@@ -255,7 +255,7 @@ fn http_check_word(word: &str) -> Option<String> {
             "it is all in url: url = \"http://127.0.0.1:8000/healthz\"".to_owned()
         }
         "httpheaders" | "header" => "it is called headers: headers = { Accept = \"text/plain\" }".to_owned(),
-        "method" | "body" => "a probe is always a GET; exec = [\"curl\", …] does anything else".to_owned(),
+        "method" | "body" => "a probe is always a GET; exec = [\"curl\", …] for anything else".to_owned(),
         _ => return None,
     })
 }
@@ -289,7 +289,7 @@ fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
             format!("write {}", log("stderr", value))
         }
         "redirect_stderr" => match truth(value) {
-            Some(false) => "stderr is kept apart unless logs.stderr = \"stdout\": leave it out".to_owned(),
+            Some(false) => "stderr is separate unless logs.stderr = \"stdout\": leave it out".to_owned(),
             _ => "logs.stderr = \"stdout\" merges it".to_owned(),
         },
         "stdout_logfile_maxbytes" | "stderr_logfile_maxbytes" | "logfile_maxbytes" => {
@@ -301,7 +301,7 @@ fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
         "stdout_syslog" => syslog("stdout", value),
         "stderr_syslog" => syslog("stderr", value),
         "stopasgroup" => "stop_scope = \"group\" sends stopsignal to every process group".to_owned(),
-        "killasgroup" => "SIGKILL always gets every process of the tree: leave it out".to_owned(),
+        "killasgroup" => "SIGKILL always goes to every process of the tree: leave it out".to_owned(),
         "process_name" => "instances are named web:0, web:1 …: leave it out".to_owned(),
         "minfds" => format!("rlimits = {{ nofile = {} }}", shown(value, "65536")),
         "minprocs" => format!("rlimits = {{ nproc = {} }}", shown(value, "4096")),
@@ -309,7 +309,7 @@ fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
         "serverurl" => "programs find the control socket at [http] socket: leave it out".to_owned(),
         "startsec" | "start_secs" => "it is called startsecs".to_owned(),
         "stopwait" | "stoptimeout" | "stop_timeout" | "kill_timeout" => "it is called stopwaitsecs".to_owned(),
-        "pidfile" => "musterd knows the pid of what it runs in the foreground: leave it out".to_owned(),
+        "pidfile" => "musterd knows the pids of programs in the foreground: leave it out".to_owned(),
         "dependent_startup" | "dependent_startup_wait_for" | "depend" | "depends" | "waits-for" | "waits_for" => {
             DEPENDENCIES.to_owned()
         }
@@ -368,7 +368,7 @@ fn systemds(word: &str) -> Option<String> {
         "execreload" => "reloadsignal names the signal that reloads".to_owned(),
         "restartsec" | "restart_delay" | "restart_sec" => "backoff = { delay = \"…\" }".to_owned(),
         "timeoutstopsec" => "it is called stopwaitsecs".to_owned(),
-        "killmode" => "SIGKILL always gets the whole tree; stop_scope says who gets stopsignal".to_owned(),
+        "killmode" => "SIGKILL always goes to the whole tree; stop_scope selects what gets stopsignal".to_owned(),
         "startlimitburst" | "max_retries" | "max_restarts" => "it is called startretries".to_owned(),
         "after" | "requires" | "wants" | "before" => DEPENDENCIES.to_owned(),
         "description" | "name" => "the name is that of the table, [program.NAME]: leave it out".to_owned(),

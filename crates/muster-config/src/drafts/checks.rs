@@ -83,11 +83,11 @@ impl HttpDraft {
         for (name, value) in entries {
             let header = field.child(name.as_str(), value);
             if !address::is_header_name(name.as_str()) {
-                field.error(format_args!("has a name that no header has: {:?}", name.as_str()));
+                field.error(format_args!("has an invalid header name: {:?}", name.as_str()));
             } else if name.as_str().eq_ignore_ascii_case("host") {
                 header.error_with_hint("has a key of its own", "host = \"…\", beside url and headers");
             } else if SENT.iter().any(|sent| name.as_str().eq_ignore_ascii_case(sent)) {
-                header.error("is musterd's own to send");
+                header.error("is set by musterd itself");
             } else if let Some(value) = header_value(&header) {
                 self.put(name.as_str(), value);
             }

@@ -53,7 +53,7 @@ impl DaemonDraft {
             field.expected_with_hint("error, warn, info, debug or trace", format!("loglevel = {ours:?}"));
         } else if word.contains(['=', ',']) {
             field.error_with_hint(
-                format_args!("takes no filters yet: {}", field.shown()),
+                format_args!("does not support filters yet: {}", field.shown()),
                 "one level for everything: error, warn, info, debug or trace",
             );
         } else {

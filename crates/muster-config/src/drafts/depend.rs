@@ -50,7 +50,7 @@ pub(crate) fn read_names(field: &Field<'_>) -> Vec<Mention> {
         let Some(text) = item.text() else { continue };
         if let Some((name, condition)) = condition_in(&text.text) {
             let hint = format!("{} = {{ {name} = {condition:?} }}", field.name);
-            item.error_with_hint(format_args!("has no conditions in a list: {}", item.shown_text(&text)), hint);
+            item.error_with_hint(format_args!("cannot have a condition in a list: {}", item.shown_text(&text)), hint);
         } else if mentions.iter().any(|known| known.program == text.text) {
             item.error(format_args!("names {} twice", item.shown_text(&text)));
         } else {

@@ -19,7 +19,7 @@ pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<Strin
         let name = name.as_str();
         let variable = field.child(name, value);
         if !is_variable_name(name) {
-            variable.error("is not a name a variable can have");
+            variable.error("is not a valid variable name");
             continue;
         }
         if !matches!(value.content, Content::Text(_)) {

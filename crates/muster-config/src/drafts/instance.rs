@@ -96,8 +96,8 @@ impl Parts {
             report.add(owner.finding(Severity::Error, place, message).hint("logs.stdout = \"console\" captures it"));
         }
         if let Some(place) = self.start_timeout_at.filter(|_| self.ready.at.is_none()) {
-            let message = "start_timeout is for programs with `ready`, and does nothing without";
-            let hint = "ready = \"notify\", or { tcp = \"…\" } and the like, says how it becomes ready";
+            let message = "start_timeout has no effect without `ready`";
+            let hint = "ready = \"notify\", { tcp = \"…\" } or the like says when it is ready";
             report.add(owner.finding(Severity::Warning, place, message).hint(hint));
         }
     }

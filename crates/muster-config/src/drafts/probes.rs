@@ -48,9 +48,9 @@ pub(crate) fn read_probes(field: &Field<'_>, probes: &mut Vec<ProbeDraft>) {
             let finding = field.owner.finding(
                 Severity::Error,
                 at,
-                format_args!("{}: not a name: {:?}", field.path(), name.as_str()),
+                format_args!("{}: invalid name: {:?}", field.path(), name.as_str()),
             );
-            field.around.report.add(finding.hint("names are made of letters, digits, `_`, `-` and `.`"));
+            field.around.report.add(finding.hint("names consist of letters, digits, `_`, `-` and `.`"));
             continue;
         }
         let at = Place::new(field.file, name.span());
@@ -85,7 +85,7 @@ impl ProbeDraft {
         let Content::Table(entries) = &field.value.content else { return };
         let given: Vec<&str> = checks::KINDS.into_iter().filter(|kind| entries.contains_key(*kind)).collect();
         if given.len() > 1 {
-            field.error_with_hint(format_args!("checks several things: {}", given.join(", ")), "make a probe of each");
+            field.error_with_hint(format_args!("has several checks: {}", given.join(", ")), "use a probe for each");
         }
         field.each_key(Table::Probe, |key, child| {
             if let Reader::Probe(read) = key.reader {
@@ -99,7 +99,7 @@ impl ProbeDraft {
         let path = format!("probes.{}", self.name);
         let misnamed = |kind: &str| report.was_misnamed(owner, &format!("{path}."), kind);
         if !self.has_check && !checks::KINDS.into_iter().any(misnamed) {
-            let finding = owner.finding(Severity::Error, self.at, format_args!("{path} checks nothing"));
+            let finding = owner.finding(Severity::Error, self.at, format_args!("{path} has no check"));
             report.add(finding.hint("one of http = \"http://…\", tcp = \"host:port\", exec = [\"…\"]"));
         }
         if let Some((count @ 2.., place)) = self.success_threshold.filter(|_| self.kind != ProbeKind::Readiness) {
@@ -107,16 +107,16 @@ impl ProbeDraft {
             let message =
                 format_args!("{path}.success_threshold must be 1 for a {kind} probe, as in Kubernetes: {count}");
             let finding = owner.finding(Severity::Error, place, message);
-            report.add(finding.hint("more than one success in a row is for kind = \"readiness\""));
+            report.add(finding.hint("only kind = \"readiness\" can require several successes in a row"));
         }
         if let Some((action, place)) = self.on_failure
             && self.kind == ProbeKind::Readiness
             && action != OnFailure::None
         {
             let action = name_of(&OnFailure::ALL, action);
-            let message = format_args!("{path}.on_failure: a readiness probe never does this: {action:?}");
+            let message = format_args!("{path}.on_failure: not an action of a readiness probe: {action:?}");
             let finding = owner.finding(Severity::Error, place, message);
-            report.add(finding.hint("kind = \"liveness\" does; without on_failure it only says \"not ready\""));
+            report.add(finding.hint("kind = \"liveness\" can; a readiness probe only reports \"not ready\""));
         }
     }
 

@@ -136,19 +136,18 @@ impl Rules {
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
             let (max, delay) = (show_duration(backoff.max), show_duration(backoff.delay));
             let message = format!("backoff has a max of {max}, which is shorter than its delay of {delay}");
-            report.add(owner.finding(Severity::Error, place, message).hint("max is where a growing delay ends"));
+            report.add(owner.finding(Severity::Error, place, message).hint("max caps a growing delay"));
         }
         let restarts = self.when != RestartWhen::Never;
         let is_endless = self.restart_policy().limit == Limit::Unlimited;
         if let Some(place) = self.backoff_at.filter(|_| restarts && is_endless && backoff.delay.is_zero()) {
-            let message =
-                "backoff has no delay and startretries no limit: what fails at once is started again without a pause";
+            let message = "backoff has no delay and startretries no limit: a program that fails at once is restarted without a pause";
             report
                 .add(owner.finding(Severity::Warning, place, message).hint("delay = \"100ms\", or startretries = 10"));
         }
         let is_reset_at_once = matches!(backoff.reset, Reset::AfterUp(span) if span.is_zero());
         if let Some(place) = self.backoff_at.filter(|_| restarts && !is_endless && is_reset_at_once) {
-            let message = "reset_after = 0 forgets every failure of a run that came up: startretries never ends it";
+            let message = "reset_after = 0 forgets all failures once a run comes up, so startretries has no effect";
             report.add(owner.finding(Severity::Warning, place, message).hint("leave it out for the default"));
         }
         let disagree = self.docker_limit().zip(self.retries).is_some_and(|(one, other)| one != other);
@@ -162,19 +161,18 @@ impl Rules {
         }
         let is_none = self.docker_limit() == Some(Limit::Retries(0));
         if let Some(place) = self.restart_at.filter(|_| is_none && self.retries.is_none()) {
-            let message = "restart with :0 is no restart at all; to Docker, 0 is without limit";
-            let hint = "startretries = \"unlimited\", or backoff = \"docker\"; \"no\" if no restart is meant";
+            let message = "restart with :0 never restarts; to Docker, 0 means unlimited";
+            let hint = "startretries = \"unlimited\", or backoff = \"docker\"; \"no\" for no restarts";
             report.add(owner.finding(Severity::Warning, place, message).hint(hint));
         }
         let is_essential = self.essential != Essential::No;
         if let Some(place) = self.essential_at.filter(|_| is_essential && !self.autostart) {
-            let message =
-                "essential, but autostart is false: as long as nobody starts it, its end cannot end the container";
+            let message = "essential, but autostart is false: until it is started, its exit cannot end the container";
             report.add(owner.finding(Severity::Warning, place, message).hint("leave out one of the two"));
         }
         let repeats = matches!(self.when, RestartWhen::Always | RestartWhen::UnlessStopped);
         if let Some(place) = self.restart_at.filter(|_| self.kind == Kind::Oneshot && repeats) {
-            let message = "a oneshot that is restarted after its success runs for ever";
+            let message = "a oneshot that restarts after success runs forever";
             report.add(
                 owner.finding(Severity::Warning, place, message).hint("restart = \"on-failure\" stops after a success"),
             );
@@ -272,9 +270,9 @@ impl Rules {
         match u32::try_from(number) {
             Ok(number @ 1..) if i64::from(number) <= MOST_INSTANCES => self.numprocs = number,
             Ok(0) => {
-                field.expected_with_hint("from 1 to 1000", "autostart = false keeps a program without starting it")
+                field.expected_with_hint("from 1 to 1000", "autostart = false defines a program without starting it")
             }
-            _ => field.expected_with_hint("from 1 to 1000", "each instance is a process of its own"),
+            _ => field.expected_with_hint("from 1 to 1000", "each instance is a separate process"),
         }
     }
 

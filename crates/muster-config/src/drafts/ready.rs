@@ -30,7 +30,7 @@ impl ReadyDraft {
         let Content::Table(entries) = &field.value.content else { return self.word(field) };
         if entries.len() != 1 {
             let problem =
-                if entries.is_empty() { "is empty" } else { "must have one way to become ready, not several" };
+                if entries.is_empty() { "is empty" } else { "must have a single readiness check, not several" };
             field.error_with_hint(problem, "ready = { tcp = \"127.0.0.1:5432\" }; probes take more than one check");
             return;
         }
@@ -78,8 +78,8 @@ impl ReadyDraft {
         match Regex::new(&text.text) {
             Ok(_) => self.spec = Some(ReadySpec::Log(text.text.into_owned())),
             Err(error) => {
-                let problem = format_args!("is no regular expression, {error}: {}", field.shown_text(&text));
-                field.error_with_hint(problem, "\\ before a character takes it as it is, best in single quotes: '…'");
+                let problem = format_args!("is not a regular expression, {error}: {}", field.shown_text(&text));
+                field.error_with_hint(problem, "\\ escapes a character, best in single quotes: '…'");
             }
         }
     }

@@ -58,7 +58,7 @@ fn find_resource(field: &Field<'_>) -> Option<Resource> {
                 .map(|name| format!("did you mean {name}?")),
         };
         field.error_with_hint(
-            "is no resource limit",
+            "is not a resource limit",
             hint.unwrap_or_else(|| format!("they are {}", names().collect::<Vec<_>>().join(", "))),
         );
     }
@@ -82,7 +82,7 @@ fn read_bounds(field: &Field<'_>, resource: Resource) -> Option<Rlimit> {
     if soft.unwrap_or(u64::MAX) > hard.unwrap_or(u64::MAX) {
         field.error_with_hint(
             "has a soft limit above its hard limit",
-            "the soft limit is in force, the hard one bounds it",
+            "the soft limit applies, and the hard limit bounds it",
         );
         return None;
     }

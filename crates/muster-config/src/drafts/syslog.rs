@@ -61,7 +61,10 @@ fn unix(path: &str) -> Result<SyslogAddress, Problem> {
         return Err(problem("must have an absolute path", format!("\"unix:///{path}\"")));
     }
     if path.len() > LONGEST_PATH {
-        return Err(problem(format!("has a path that no socket can have, over {LONGEST_PATH} bytes"), "move it up"));
+        return Err(problem(
+            format!("has a path of more than {LONGEST_PATH} bytes, too long for a socket"),
+            "choose a shorter path",
+        ));
     }
     Ok(SyslogAddress::Unix(PathBuf::from(path)))
 }

@@ -68,8 +68,8 @@ impl Unclosed {
     /// The error in a message.
     pub(crate) fn describe(self) -> &'static str {
         match self {
-            Unclosed::SingleQuote => "has a ' without its second",
-            Unclosed::DoubleQuote => "has a \" without its second",
+            Unclosed::SingleQuote => "has an unclosed '",
+            Unclosed::DoubleQuote => "has an unclosed \"",
             Unclosed::Backslash => "ends in a backslash",
         }
     }

@@ -72,7 +72,7 @@ struct Output {
 impl Output {
     fn append(&mut self, text: &str, names: &dyn Names, depth: usize) -> Result<(), Problem> {
         if depth > DEEPEST {
-            return Err(problem("nests its defaults too deeply", "name a variable for the inner part"));
+            return Err(problem("nests its defaults too deeply", "use a variable for the inner part"));
         }
         let mut rest = text;
         while let Some(at) = rest.find(['$', '{', '}']) {
@@ -140,7 +140,7 @@ impl Output {
     /// Replaces a variable; `inner` begins after `${`. Returns the length consumed.
     fn variable(&mut self, inner: &str, names: &dyn Names, depth: usize) -> Result<usize, Problem> {
         let Some(end) = closing_brace(inner) else {
-            return Err(problem("has a ${ without its }", "write $$ for a dollar sign that should stay"));
+            return Err(problem("has an unclosed ${", "write $$ for a literal dollar sign"));
         };
         let body = &inner[..end];
         let name_end = body.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(body.len());
@@ -197,7 +197,10 @@ impl Arithmetic {
     fn of(&self, number: &str) -> Result<String, Problem> {
         let sum = number.parse::<i64>().ok().and_then(|number| number.checked_add(self.plus));
         let Some(sum) = sum.filter(|sum| *sum >= 0) else {
-            return Err(problem(format!("comes to less than 0 with {number}"), "add more, or take less away"));
+            return Err(problem(
+                format!("has an expression that is negative with {number}"),
+                "add more, or subtract less",
+            ));
         };
         let width = self.width;
         Ok(if self.has_zeros { format!("{sum:0width$}") } else { format!("{sum:width$}") })
@@ -339,8 +342,8 @@ mod tests {
             ("${NO}", "needs the environment variable NO, which is not set"),
             ("${NO:?set it}", "needs the environment variable NO: set it"),
             ("${EMPTY:?}", "needs the environment variable EMPTY, which is not set or empty"),
-            ("${PORT", "has a ${ without its }"),
-            ("{instance-4}", "comes to less than 0 with 3"),
+            ("${PORT", "has an unclosed ${"),
+            ("{instance-4}", "has an expression that is negative with 3"),
             ("${1}", "has an interpolation that is not ${NAME}, ${NAME:-default} or ${NAME:?message}: ${1}"),
             ("${PORT%x}", "has an interpolation that is not ${NAME}, ${NAME:-default} or ${NAME:?message}: ${PORT%x}"),
         ] {

@@ -132,7 +132,7 @@ fn split_and_interpolate(field: &Field<'_>, text: &str) -> Option<Vec<String>> {
         }
     };
     if let Some(word) = command::shell_only(&words) {
-        let problem = format_args!("is not run by a shell, so this stays as it is: {}", masked(word));
+        let problem = format_args!("is not run by a shell, so this is passed on literally: {}", masked(word));
         let hint = match word.contains('$') {
             true => "${NAME} is replaced without a shell",
             false => "command = [\"sh\", \"-c\", \"…\"] runs one",
@@ -184,6 +184,6 @@ fn warn_of_doubled_dollars(field: &Field<'_>, words: &[String]) {
         starts.map(|(at, _)| (at, run(at))).any(|(at, length)| length == 2 && !text[at + 2..].starts_with(['{', '(']))
     };
     if texts.into_iter().any(is_meant_for_the_shell) {
-        field.warning("has a $$, which is one $ to the shell and not its pid", "$$$$ gives the shell its $$");
+        field.warning("has a $$, which the shell sees as a single $ and not as its pid", "$$$$ gives the shell its $$");
     }
 }
