@@ -1,7 +1,7 @@
 //! Addresses of hosts: `http://host:port/path`, `host:port`; and the name of a header.
 //!
-//! The one reader of them, for what is configured and for where a server redirects to. As strict as a request line needs it:
-//! what passes here can stand in a request as it is. Says what is wrong in the user's words.
+//! Parses both configured addresses and the targets of redirects, as strictly as a request line requires: an address that
+//! passes can be sent in a request unchanged. Errors are worded for the user.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -13,7 +13,7 @@ use crate::diagnostic::Problem;
 pub struct Url {
     /// A name or a number, without the brackets of IPv6.
     pub host: String,
-    /// 80 where none is written.
+    /// The port; 80 by default.
     pub port: u16,
     /// Path and query, beginning with `/`.
     pub target: String,
@@ -24,7 +24,7 @@ pub struct Url {
 pub struct HostPort {
     /// A name or a number, without the brackets of IPv6.
     pub host: String,
-    /// `None` where none is written.
+    /// `None` if the address has none.
     pub port: Option<u16>,
 }
 
@@ -39,7 +39,10 @@ impl Url {
     pub fn parse(text: &str) -> Result<Url, Problem> {
         let rest = strip_scheme(text)?;
         if rest.chars().any(|c| !c.is_ascii_graphic()) {
-            return Err(problem("has a character that no address has", "write it as %20 and the like"));
+            return Err(problem(
+                "contains a character that is not allowed in an address",
+                "percent-encode it, as in %20",
+            ));
         }
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -48,7 +51,7 @@ impl Url {
         Ok(Url { host, port: port.unwrap_or(80), target: format!("{slash}{target}") })
     }
 
-    /// What goes into the `Host` header.
+    /// The value of the `Host` header.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == 80 { host } else { format!("{host}:{}", self.port) }
@@ -82,19 +85,19 @@ impl HostPort {
     /// Reads `host[:port]`, with the brackets of IPv6 around a number that has colons itself.
     pub fn parse(text: &str) -> Result<HostPort, Problem> {
         if text.contains('@') {
-            return Err(problem("has a user in it", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
+            return Err(problem("contains a user", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
         }
         let (host, port) = split(text);
-        let host = host_of(host).ok_or_else(|| problem("has no host that could be asked", PLACES))?;
+        let host = host_of(host).ok_or_else(|| problem("has no valid host", PLACES))?;
         let port = port.map(|port| {
             let number = port.parse().ok().filter(|&number| number > 0 && !port.starts_with('+'));
-            number.ok_or_else(|| problem("has a port that is no number from 1 to 65535", PLACES))
+            number.ok_or_else(|| problem("has a port that is not a number from 1 to 65535", PLACES))
         });
         Ok(HostPort { host: host.to_owned(), port: port.transpose()? })
     }
 }
 
-/// Host and port; a colon within brackets is IPv6's own.
+/// Splits host and port; a colon within brackets belongs to an IPv6 address.
 fn split(text: &str) -> (&str, Option<&str>) {
     let host_end = if text.starts_with('[') { text.find(']').map_or(text.len(), |end| end + 1) } else { 0 };
     match text[host_end..].split_once(':') {
@@ -116,7 +119,7 @@ fn host_of(text: &str) -> Option<&str> {
 pub(crate) fn check(url: &str) -> Result<(), Problem> {
     Url::parse(url)?;
     if url.contains('#') {
-        return Err(problem("has a #, and what follows it is never sent", "leave it out"));
+        return Err(problem("has a #: the rest would never be sent", "leave it out"));
     }
     Ok(())
 }
@@ -183,23 +186,23 @@ mod tests {
             ("localhost:80", "must begin with http://"),
             ("ftp://a/", "must begin with http://"),
             ("https://a/", "cannot be https, which is not supported"),
-            ("http://", "has no host that could be asked"),
-            ("http:///x", "has no host that could be asked"),
-            ("http://[::1", "has no host that could be asked"),
-            ("http://[1.2.3.4]/", "has no host that could be asked"),
-            ("http://::1/", "has no host that could be asked"),
-            ("http://a:b/", "has a port that is no number from 1 to 65535"),
-            ("http://a:/", "has a port that is no number from 1 to 65535"),
-            ("http://a:+1/", "has a port that is no number from 1 to 65535"),
-            ("http://a:0/", "has a port that is no number from 1 to 65535"),
-            ("http://a:65536/", "has a port that is no number from 1 to 65535"),
-            ("http://a:70000/", "has a port that is no number from 1 to 65535"),
-            ("http://a/b c", "has a character that no address has"),
-            ("http://a/\r\nHost: b", "has a character that no address has"),
-            ("http://a/ü", "has a character that no address has"),
-            ("http://a\nb/", "has a character that no address has"),
-            ("http://a/#b", "has a #, and what follows it is never sent"),
-            ("http://me:secret@a/", "has a user in it"),
+            ("http://", "has no valid host"),
+            ("http:///x", "has no valid host"),
+            ("http://[::1", "has no valid host"),
+            ("http://[1.2.3.4]/", "has no valid host"),
+            ("http://::1/", "has no valid host"),
+            ("http://a:b/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:+1/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:0/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:65536/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:70000/", "has a port that is not a number from 1 to 65535"),
+            ("http://a/b c", "contains a character that is not allowed in an address"),
+            ("http://a/\r\nHost: b", "contains a character that is not allowed in an address"),
+            ("http://a/ü", "contains a character that is not allowed in an address"),
+            ("http://a\nb/", "contains a character that is not allowed in an address"),
+            ("http://a/#b", "has a #: the rest would never be sent"),
+            ("http://me:secret@a/", "contains a user"),
         ] {
             assert_eq!(check(url).map_err(|problem| problem.message), Err(message.to_owned()), "{url}");
         }

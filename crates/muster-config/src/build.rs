@@ -1,7 +1,7 @@
 //! Loading as a whole: files to documents, documents to sections, sections to programs, and those to a [`Spec`].
 //!
-//! Every step goes on after a mistake, so that all of them are told at once; the spec is only handed out when there is
-//! no error. What looks at the file system beyond reading the configuration is in `lint` and not part of a load.
+//! Every step continues after an error, so that one load reports all of them; the spec is returned only if there is none.
+//! Checks against the file system and the user database are in `lint` and not part of a load.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,28 +27,28 @@ use crate::sections::{Entry, Named, Sections, sort};
 use crate::source::{File, LookedAt, Shelf, Source};
 use crate::variables::{InstanceWords, Variables};
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration; `None` when there is any error.
     pub spec: Option<Spec>,
     /// Every file that was read, in order, environment files after the configuration's.
     pub files: Vec<PathBuf>,
-    /// Every mistake, in the order of files and lines.
+    /// Every error and warning, in the order of files and lines.
     pub diagnostics: Vec<Diagnostic>,
-    /// What of it is not to be shown as it is.
+    /// The masked copies of everything that holds a secret.
     pub disguises: Disguises,
-    /// Everything that was looked at: with a change of any of it, another load may say something else.
+    /// Every file and directory that was looked at: if one of them changes, another load may have another result.
     pub looked_at: Vec<LookedAt>,
-    /// The texts, for what is found later.
+    /// The texts, for diagnostics that are added later.
     pub(crate) texts: Vec<File>,
-    /// Where some of each program's keys stand, in the order of the programs.
+    /// The places of some of each program's keys, in the order of the programs.
     pub(crate) places: Vec<Places>,
-    /// Where `[http]` names users.
+    /// The place of the users in `[http]`.
     pub(crate) clients_at: Option<Place>,
 }
 
-/// Where keys stand about which the machine has a word to say.
+/// The places of the keys that `lint` checks against the machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places {
     pub(crate) command: Place,
@@ -57,7 +57,7 @@ pub(crate) struct Places {
     pub(crate) directory: Place,
 }
 
-/// A program, and where what is said about it later stands.
+/// A program, with the places that later checks report.
 pub(crate) struct Built<'t> {
     pub(crate) owner: Owner<'t>,
     pub(crate) at: Place,
@@ -68,12 +68,12 @@ pub(crate) struct Built<'t> {
     pub(crate) places: Places,
 }
 
-/// Reads a configuration, all of it, and tells every mistake. Never panics, prints or exits.
+/// Reads a whole configuration and reports every mistake in it. Never panics, prints or exits.
 pub fn load(source: &Source<'_>) -> Loaded {
     load_with(source, |_, _| ()).0
 }
 
-/// As [`load`]; before the tables are sorted, `take` may read and remove what is no configuration.
+/// As [`load`]; before the tables are sorted, `take` may read and remove keys that are not part of the configuration.
 pub(crate) fn load_with<T>(
     source: &Source<'_>,
     take: impl FnOnce(&mut [Document<'_>], &Surroundings<'_>) -> T,
@@ -128,7 +128,7 @@ fn build<T>(
 }
 
 fn no_programs() -> Finding {
-    Finding::error(Place::start_of(0), "there are no programs").hint("[program.NAME] with a command makes one")
+    Finding::error(Place::start_of(0), "there are no programs").hint("[program.NAME] with a command defines one")
 }
 
 /// The field of an entry that belongs to no instance.
@@ -146,10 +146,10 @@ fn field<'a>(entry: &Entry<'a>, around: &'a Surroundings<'a>, program: Option<&'
     }
 }
 
-/// Names the keys that a secret went into.
+/// Reads `[musterd]`; adds the keys that a secret went into to `hidden`.
 fn read_daemon(entries: &[Entry<'_>], around: &Surroundings<'_>, hidden: &mut Vec<&'static str>) -> DaemonDraft {
     let mut draft = DaemonDraft::default();
-    for entry in in_force(entries) {
+    for entry in active(entries) {
         if let Reader::Daemon(read) = entry.key.reader {
             around.report.noted.take_used();
             read(&mut draft, &field(entry, around, None));
@@ -161,7 +161,7 @@ fn read_daemon(entries: &[Entry<'_>], around: &Surroundings<'_>, hidden: &mut Ve
 
 fn read_control(entries: &[Entry<'_>], around: &Surroundings<'_>, hidden: &mut Vec<&'static str>) -> ControlDraft {
     let mut draft = ControlDraft::default();
-    for entry in in_force(entries) {
+    for entry in active(entries) {
         if let Reader::Control(read) = entry.key.reader {
             around.report.noted.take_used();
             read(&mut draft, &field(entry, around, None));
@@ -172,8 +172,8 @@ fn read_control(entries: &[Entry<'_>], around: &Surroundings<'_>, hidden: &mut V
     draft
 }
 
-/// The entries that no later one replaces.
-fn in_force<'e, 't>(entries: &'e [Entry<'t>]) -> impl Iterator<Item = &'e Entry<'t>> {
+/// The active entries: those that no later one replaces.
+fn active<'e, 't>(entries: &'e [Entry<'t>]) -> impl Iterator<Item = &'e Entry<'t>> {
     let stays = |(index, entry): &(usize, &Entry<'t>)| !entries[index + 1..].iter().any(|later| later.replaces(entry));
     entries.iter().enumerate().filter(stays).map(|(_, entry)| entry)
 }
@@ -197,9 +197,9 @@ fn build_programs<'t>(
     programs
 }
 
-/// Reads what may not be in force as well, for its mistakes: what a later file replaces, and all of `[defaults]`.
+/// Checks entries that may not be active: those a later file replaces, and all of `[defaults]`.
 ///
-/// A value that depends on a variable is left alone: whoever replaced it may have done so because it is not there.
+/// Skips values that depend on a variable: a later file may replace one because the variable is not set.
 fn check_replaced(entries: &[Entry<'_>], around: &Surroundings<'_>) {
     let is_replaced = |(index, entry): &(usize, &Entry<'_>)| {
         let is_default = !matches!(entry.owner, Owner::Program(_));
@@ -227,7 +227,7 @@ fn build_program<'t>(
     let owner = Owner::Program(name);
     let mut rules = Rules::default();
     let mut varies = false;
-    for entry in in_force(entries) {
+    for entry in active(entries) {
         match entry.key.reader {
             Reader::Rules(read) => {
                 around.report.noted.take_used();
@@ -314,7 +314,7 @@ fn build_instances(
     (instances, outputs, parts)
 }
 
-/// Reads an instance once more with a mask for each secret. A key that cannot be read so is hidden.
+/// Reads an instance again with a mask in place of each secret. A key that fails to parse with a mask in it is hidden.
 fn disguise(
     real: &Arc<InstanceSpec>,
     program: &str,
@@ -326,9 +326,9 @@ fn disguise(
     let (report, outputs) = (Report::default(), Outputs::default());
     let around = Surroundings { report: &report, variables: &variables, outputs: &outputs, ..*around };
     let (mut parts, mut hidden) = (Parts::default(), Vec::new());
-    // Environments are never shown, and a file's name with a mask in it is no file's.
+    // Environments are never shown, and a masked file name names no file.
     let shown = |entry: &&Entry<'_>| !matches!(entry.key.name, "env_file" | "environment");
-    for entry in in_force(entries).filter(shown) {
+    for entry in active(entries).filter(shown) {
         if let Reader::Parts(read) = entry.key.reader {
             let errors = report.errors();
             read(&mut parts, &Field { instance: Some(words), ..field(entry, &around, Some(program)) });
@@ -342,9 +342,9 @@ fn disguise(
 
 fn read_parts(program: &str, words: InstanceWords<'_>, entries: &[Entry<'_>], around: &Surroundings<'_>) -> Parts {
     let mut parts = Parts::default();
-    // Whose files are believed depends on the user, wherever in the file it stands.
+    // Which files are trusted depends on `user`, which may come after `env_file`: read those last.
     let is_file = |entry: &&Entry<'_>| entry.key.name == "env_file";
-    let (files, others): (Vec<&Entry<'_>>, Vec<&Entry<'_>>) = in_force(entries).partition(is_file);
+    let (files, others): (Vec<&Entry<'_>>, Vec<&Entry<'_>>) = active(entries).partition(is_file);
     for entry in others.into_iter().chain(files) {
         if let Reader::Parts(read) = entry.key.reader {
             read(&mut parts, &Field { instance: Some(words), ..field(entry, around, Some(program)) });

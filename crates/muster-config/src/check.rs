@@ -1,4 +1,4 @@
-//! What several programs must agree on: groups, files that more than one writes; the budget for stopping is in `stopping`.
+//! Checks across programs: groups, and files that more than one program writes. The shutdown budget is in `stopping`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -14,14 +14,14 @@ use crate::stopping;
 use crate::value::Content;
 use crate::words::nearest_name;
 
-/// Everything but groups.
+/// Runs all checks except those of groups.
 pub(crate) fn all(programs: &[Built<'_>], daemon: &DaemonDraft, report: &Report) {
     stopping::check_budget(programs, daemon, report);
     shared_files(programs, report);
     essential_jobs(programs, report);
 }
 
-/// Warns of a oneshot whose success ends the container before those can start that depend on it.
+/// Warns of a oneshot whose success ends the container before its dependents can start.
 fn essential_jobs(programs: &[Built<'_>], report: &Report) {
     for built in programs {
         let job = &built.spec;
@@ -42,14 +42,14 @@ pub(crate) fn groups(groups: &BTreeMap<&str, Named<'_>>, programs: &mut [Built<'
     for (name, group) in groups {
         let owner = Owner::Group(name);
         if programs.iter().any(|built| built.spec.name == *name) {
-            let finding = owner.finding(Severity::Error, group.at, "there is a program of the same name");
-            report.add(finding.hint("`musterctl restart NAME` could mean either: rename one"));
+            let finding = owner.finding(Severity::Error, group.at, "a program has the same name");
+            report.add(finding.hint("`musterctl restart NAME` would be ambiguous: rename one"));
         }
-        // A later file's list replaces an earlier one's.
+        // A list in a later file replaces that of an earlier one.
         let Some(entry) = group.entries.last() else {
             if !report.is_torn(group.at.file) && !report.was_misnamed(owner, "", "programs") {
                 let finding = owner.finding(Severity::Error, group.at, "programs is missing");
-                report.add(finding.hint("programs = [\"…\"] says who is in it"));
+                report.add(finding.hint("programs = [\"…\"] lists its members"));
             }
             continue;
         };
@@ -78,7 +78,7 @@ pub(crate) fn groups(groups: &BTreeMap<&str, Named<'_>>, programs: &mut [Built<'
 
 fn join(owner: Owner<'_>, group: &str, program: &str, place: Place, programs: &mut [Built<'_>], report: &Report) {
     let Ok(index) = programs.binary_search_by(|built| built.spec.name.as_str().cmp(program)) else {
-        // A program in text that does not parse may be the one that is meant.
+        // The program may be defined in text that did not parse.
         if !report.is_any_torn() {
             let finding = owner.finding(Severity::Error, place, format_args!("there is no program {program:?}"));
             report.add(if report.is_long() { finding } else { with_nearest(finding, program, programs) });
@@ -87,7 +87,7 @@ fn join(owner: Owner<'_>, group: &str, program: &str, place: Place, programs: &m
     };
     let joined = &mut programs[index].spec.groups;
     if joined.iter().any(|known| known == group) {
-        report.add(owner.finding(Severity::Error, place, format_args!("{program:?} is in it twice")));
+        report.add(owner.finding(Severity::Error, place, format_args!("{program:?} is listed twice")));
     } else {
         joined.push(group.to_owned());
     }
@@ -100,8 +100,7 @@ fn with_nearest(finding: Finding, program: &str, programs: &[Built<'_>]) -> Find
     }
 }
 
-/// Warns when two streams go to one file: their lines stay whole, but nothing tells whose they are. Only one can say when
-/// the file is rotated.
+/// Warns when two streams go to one file: lines stay whole, but their origin is lost. Their rotation settings must agree.
 fn shared_files(programs: &[Built<'_>], report: &Report) {
     let mut writers: HashMap<&Path, (&str, &str, Rotation)> = HashMap::new();
     for built in programs {
@@ -125,7 +124,7 @@ fn shared_files(programs: &[Built<'_>], report: &Report) {
                     let finding = built.owner.finding(Severity::Warning, at.unwrap_or(built.at), message);
                     report.add(finding.hint(sharing_hint(other == instance.name, other, &built.spec.name)));
                     if others_rotation != rotation {
-                        let message = format_args!("{other:?} rotates the same file otherwise: {}", path.display());
+                        let message = format_args!("{other:?} rotates the same file differently: {}", path.display());
                         let finding = built.owner.finding(Severity::Error, at.unwrap_or(built.at), message);
                         report.add(finding.hint("max_size, max_files and compress must be the same for both"));
                     }

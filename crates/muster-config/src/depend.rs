@@ -1,7 +1,7 @@
-//! What programs say of one another: `depends_on` and `restart_with`, once all programs are known.
+//! Resolves `depends_on` and `restart_with` once all programs are known.
 //!
-//! Every name must be there, nobody may wait for itself over however many others, and what is waited for must be something
-//! that can come. Who is found wanting is told at the place where the name stands.
+//! Every name must exist, dependencies must not form a cycle, and each condition must be one that the dependency can meet.
+//! An error is reported where the name stands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::drafts::depend::Mention;
 use crate::sections::Named;
 use crate::words::nearest_name;
 
-/// Looks every mention up and puts those that hold into the programs' specs.
+/// Looks up every mention and adds the valid ones to the programs' specs.
 pub(crate) fn resolve(programs: &mut [Built<'_>], groups: &BTreeMap<&str, Named<'_>>, report: &Report) {
     for index in 0..programs.len() {
         let built = &programs[index];
@@ -48,7 +48,7 @@ fn is_known(
     let error = |problem: String| built.owner.finding(Severity::Error, mention.at, format!("{key}: {problem}"));
     if name == built.spec.name {
         let hint = match mention.is_default {
-            true => format!("[defaults] are for all programs: {key} = [] in [program.{name}] takes it out"),
+            true => format!("[defaults] apply to all programs: {key} = [] in [program.{name}] overrides them"),
             false => "leave it out".to_owned(),
         };
         report.add(error("names the program itself".to_owned()).hint(hint));
@@ -57,10 +57,10 @@ fn is_known(
     if find(programs, name).is_some() {
         return true;
     }
-    // A program in text that does not parse may be the one that is meant.
+    // The program may be defined in text that did not parse.
     if !report.is_any_torn() {
         let finding = error(format!("there is no program {name:?}"));
-        // Looking for what was meant takes its time, and nobody reads so many hints.
+        // The search for a similar name is slow, and a list this long needs no hints.
         let hint = if report.is_long() { None } else { hint(name, programs, groups) };
         report.add(match hint {
             Some(hint) => finding.hint(hint),
@@ -77,13 +77,13 @@ fn hint(name: &str, programs: &[Built<'_>], groups: &BTreeMap<&str, Named<'_>>) 
     if let Some((program, _)) = name.split_once(':')
         && find(programs, program).is_some()
     {
-        return Some(format!("all instances of a program are meant at once: {program:?}"));
+        return Some(format!("a dependency covers all instances of a program: {program:?}"));
     }
     nearest_name(name, programs.iter().map(|built| built.spec.name.as_str()))
         .map(|name| format!("did you mean {name:?}?"))
 }
 
-/// Whether what is waited for can come at all.
+/// Reports a condition that the dependency can never meet.
 fn check_condition(built: &Built<'_>, mention: &Mention, programs: &[Built<'_>], report: &Report) {
     let Some(other) = find(programs, &mention.program).map(|built| &built.spec) else { return };
     let name = &other.name;
@@ -95,7 +95,7 @@ fn check_condition(built: &Built<'_>, mention: &Mention, programs: &[Built<'_>],
         }
         DependencyCondition::Completed | DependencyCondition::Exited if never_ends(other) => {
             let condition = mention.condition.name();
-            let message = format!("depends_on: {name:?} is started again whenever it ends, and is never {condition:?}");
+            let message = format!("depends_on: {name:?} is restarted whenever it exits and is never {condition:?}");
             let hint = format!("type = \"oneshot\" with restart = \"on-failure\" for {name:?}, or wait for \"ready\"");
             report.add(built.owner.finding(Severity::Warning, mention.at, message).hint(hint));
         }
@@ -103,7 +103,7 @@ fn check_condition(built: &Built<'_>, mention: &Mention, programs: &[Built<'_>],
     }
 }
 
-/// Whether it has a probe that tells how it is once it is up.
+/// Whether it has a probe that reports its health once it is up.
 fn has_health(program: &ProgramSpec) -> bool {
     let tells = |kind: ProbeKind| kind != ProbeKind::Startup;
     program.instances.iter().all(|instance| instance.probes.iter().any(|probe| tells(probe.kind)))
@@ -113,7 +113,7 @@ fn never_ends(program: &ProgramSpec) -> bool {
     program.kind == Kind::Service && matches!(program.restart.when, RestartWhen::Always | RestartWhen::UnlessStopped)
 }
 
-/// Tells of programs that wait for one another in a circle. Each program is in one of the circles that are told, at most.
+/// Reports dependency cycles. Each program appears in at most one of them.
 fn circles(programs: &[Built<'_>], report: &Report) {
     let mut told: BTreeSet<&str> = BTreeSet::new();
     for built in programs {
@@ -128,7 +128,7 @@ fn circles(programs: &[Built<'_>], report: &Report) {
     }
 }
 
-/// The shortest way from a program over those it waits for back to itself: the names on it, itself first.
+/// The shortest cycle through a program: the names on it, the program first.
 fn way_back<'b>(from: &'b str, programs: &'b [Built<'_>]) -> Option<Vec<&'b str>> {
     let awaited = |name: &str| find(programs, name).map_or(&[][..], |built| &built.spec.depends_on);
     let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
@@ -159,6 +159,6 @@ fn circle_finding(built: &Built<'_>, circle: &[&str]) -> Finding {
     let mention = built.rules.depends_on.iter().find(|mention| mention.program == second);
     let place = mention.map_or(built.at, |mention| mention.at);
     let path = circle.iter().chain(circle.first()).copied().collect::<Vec<_>>().join(" → ");
-    let message = format!("depends_on goes in a circle, and none of them could ever start: {path}");
-    built.owner.finding(Severity::Error, place, message).hint("take one of these dependencies out")
+    let message = format!("depends_on forms a cycle, so none of these can ever start: {path}");
+    built.owner.finding(Severity::Error, place, message).hint("remove one of these dependencies")
 }

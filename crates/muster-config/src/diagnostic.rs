@@ -1,8 +1,8 @@
-//! A mistake and its place, and the one list in which the mistakes of a load are gathered.
+//! Diagnostics with their places, and the report that collects those of a load.
 //!
-//! While files are read, a place is a range of bytes in one of them; lines, columns and the excerpt to underline are
-//! worked out at the end, and only where something is to be told. The same mistake in the same place is told once, so
-//! a wrong value in `[defaults]` does not appear for every program.
+//! While files are read, a place is a range of bytes in one of them; lines, columns and excerpts are computed at the end,
+//! for reported findings only. The same message at the same place is reported once, so a wrong value in `[defaults]` does
+//! not appear for every program.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -15,12 +15,12 @@ use crate::redact;
 use crate::secrets::{Noted, Secrets};
 use crate::source::File;
 
-/// How bad it is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Nothing is started.
+    /// The configuration is rejected.
     Error,
-    /// Probably not what was meant.
+    /// The configuration is valid, but probably not as intended.
     Warning,
 }
 
@@ -34,10 +34,10 @@ impl Severity {
     }
 }
 
-/// A mistake in a configuration: where, what, and what to do.
+/// An error or warning about a configuration, with its place and a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Error or warning.
     pub severity: Severity,
     /// The file.
     pub file: PathBuf,
@@ -45,9 +45,9 @@ pub struct Diagnostic {
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
-    /// What is wrong, the program's name included. Never contains a secret.
+    /// The message, including the program's name. Never contains a secret.
     pub message: String,
-    /// What to do.
+    /// How to fix it.
     pub hint: Option<String>,
     /// The program it is about, if it is about one.
     pub program: Option<String>,
@@ -91,7 +91,7 @@ impl Place {
     }
 }
 
-/// A mistake while files are still being read.
+/// A diagnostic while files are still being read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
     pub(crate) severity: Severity,
@@ -102,39 +102,39 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// An error that is about no program.
+    /// An error that concerns no particular program.
     pub fn error(place: Place, message: impl Into<String>) -> Finding {
         Finding { severity: Severity::Error, place, message: message.into(), hint: None, program: None }
     }
 
-    /// A warning that is about no program.
+    /// A warning that concerns no particular program.
     pub(crate) fn warning(place: Place, message: impl Into<String>) -> Finding {
         Finding { severity: Severity::Warning, ..Finding::error(place, message) }
     }
 
-    /// The same with what to do.
+    /// Adds a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Finding {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The same about a program.
+    /// Adds the program it is about.
     pub(crate) fn about(mut self, program: &str) -> Finding {
         self.program = Some(program.to_owned());
         self
     }
 }
 
-/// A mistake, and what to do about it.
+/// An error message with a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong, to be read after the key's name.
+    /// The message, which continues after the key's name.
     pub message: String,
-    /// What to do.
+    /// How to fix it.
     pub hint: String,
 }
 
-/// All mistakes found so far.
+/// Collects the findings of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     findings: RefCell<Vec<Finding>>,
@@ -143,12 +143,12 @@ pub(crate) struct Report {
     /// By file.
     torn: RefCell<HashMap<usize, Ranges>>,
     misnamed: RefCell<HashMap<String, Vec<String>>>,
-    /// The secrets that were read: none of them is in a message.
+    /// The secrets that were read, which are masked in every message.
     pub(crate) noted: Noted,
 }
 
 impl Report {
-    /// Notes a mistake, unless it is known already or lies where the syntax is broken.
+    /// Adds a finding, unless it was added before or lies in text whose syntax is broken.
     pub(crate) fn add(&self, finding: Finding) {
         let is_torn = |torn: &Ranges| torn.contains(finding.place.start);
         if self.torn.borrow().get(&finding.place.file).is_some_and(is_torn) {
@@ -159,12 +159,12 @@ impl Report {
         }
     }
 
-    /// Notes an unknown key, and what was probably meant by it.
+    /// Records an unknown key, with the hint that suggests another one.
     pub(crate) fn add_misnamed(&self, owner: Owner<'_>, table: &str, hint: &str) {
         self.misnamed.borrow_mut().entry(format!("{owner}{table}")).or_default().push(hint.to_owned());
     }
 
-    /// Whether a key that is missing was probably written, under another name: one mistake is told once.
+    /// Whether a missing key was probably written under another name, which has been reported.
     pub(crate) fn was_misnamed(&self, owner: Owner<'_>, table: &str, name: &str) -> bool {
         let table = format!("{owner}{table}");
         let is_word =
@@ -172,12 +172,12 @@ impl Report {
         self.misnamed.borrow().get(&table).is_some_and(|hints| hints.iter().any(|hint| is_word(hint)))
     }
 
-    /// Adds the mistakes of a file that is not TOML, already located.
+    /// Adds the diagnostics of a file that is not TOML, already located.
     pub(crate) fn add_elsewhere(&self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
         self.elsewhere.borrow_mut().extend(diagnostics);
     }
 
-    /// Declares text whose syntax is broken: what is found in it from now on is a consequence and not told.
+    /// Marks text whose syntax is broken: later findings in it are consequences and dropped.
     pub(crate) fn tear(&self, file: usize, torn: Ranges) {
         self.torn.borrow_mut().entry(file).or_default().extend(torn);
     }
@@ -192,7 +192,7 @@ impl Report {
         !self.torn.borrow().is_empty()
     }
 
-    /// Whether there are more than anybody is told one by one.
+    /// Whether there are many more findings than are reported one by one.
     pub(crate) fn is_long(&self) -> bool {
         self.findings.borrow().len() > 2 * MOST
     }
@@ -202,13 +202,13 @@ impl Report {
         self.findings.borrow().iter().filter(|finding| finding.severity == Severity::Error).count()
     }
 
-    /// Whether there is an error, not counting warnings.
+    /// Whether there is an error; warnings do not count.
     pub(crate) fn has_errors(&self) -> bool {
         let found = self.findings.borrow().iter().any(|finding| finding.severity == Severity::Error);
         found || self.elsewhere.borrow().iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// Everything in the order of files and lines.
+    /// All diagnostics in the order of files and lines, and the secrets.
     pub(crate) fn into_diagnostics(self, files: &[File]) -> (Vec<Diagnostic>, Secrets) {
         let secrets = self.noted.into_secrets();
         let mut diagnostics = locate_first(self.findings.into_inner(), files, &secrets);
@@ -217,10 +217,10 @@ impl Report {
     }
 }
 
-/// How many errors, and how many warnings, are told one by one. Who has more mends these first.
+/// The number of errors, and of warnings, that are reported one by one; the rest is only counted.
 pub const MOST: usize = 100;
 
-/// The first errors and warnings, their secrets masked, and one that counts the rest.
+/// The first errors and warnings, with secrets masked, and a finding that counts the rest.
 fn first_of(findings: Vec<Finding>, secrets: &Secrets) -> (Vec<Finding>, Option<Finding>) {
     let (mut shown, mut errors, mut warnings, mut at) = (Vec::<Finding>::new(), 0_usize, 0_usize, None);
     for finding in findings {
@@ -232,7 +232,7 @@ fn first_of(findings: Vec<Finding>, secrets: &Secrets) -> (Vec<Finding>, Option<
         }
         let finding = masked(finding, secrets);
         let mut here = shown.iter().rev().take_while(|earlier| earlier.place == finding.place);
-        // Messages that differed only in a secret are one.
+        // Messages that differ only in a secret are reported once.
         if !here.any(|earlier| earlier.message == finding.message) {
             *count += 1;
             shown.push(finding);
@@ -254,7 +254,7 @@ pub(crate) fn and_more(errors: usize, warnings: usize) -> String {
     format!("and {} from here on", words.join(" and "))
 }
 
-/// Where the lines of a text begin.
+/// The offsets at which the lines of a text begin.
 #[derive(Debug)]
 pub(crate) struct Lines(Vec<usize>);
 
@@ -275,7 +275,7 @@ impl Lines {
     }
 }
 
-/// Where the lines and the secrets of a text are: worked out once for all mistakes in it.
+/// The lines and the secrets of a text, computed once for all findings in it.
 struct Layout {
     lines: Lines,
     secrets: Vec<Range<usize>>,
@@ -287,7 +287,7 @@ impl Layout {
     }
 }
 
-/// The first of these mistakes in the order of files and lines, with line, column and excerpt, and without any secret.
+/// The first findings in the order of files and lines, with line, column and excerpt, secrets masked.
 pub(crate) fn locate_first(mut findings: Vec<Finding>, files: &[File], secrets: &Secrets) -> Vec<Diagnostic> {
     findings.sort_by_key(|finding| (finding.place.file, finding.place.start));
     let (shown, more) = first_of(findings, secrets);
@@ -300,7 +300,7 @@ pub(crate) fn locate_first(mut findings: Vec<Finding>, files: &[File], secrets: 
     shown.into_iter().chain(more).map(locate).collect()
 }
 
-/// A program's or group's name stays, whatever it is.
+/// Masks secrets in a finding, but not in the name of its program or group.
 fn masked(finding: Finding, secrets: &Secrets) -> Finding {
     let is_owned = finding.message.starts_with("program \"") || finding.message.starts_with("group \"");
     let owner = if is_owned { finding.message.find("\": ").map_or(0, |at| at + 3) } else { 0 };
@@ -326,7 +326,7 @@ fn locate_in(finding: Finding, file: &File, layout: &Layout) -> Diagnostic {
     }
 }
 
-/// A span over more lines than this is shown by its first line: a long table says no more for being long.
+/// A span over more lines than this is shown by its first line only.
 const MOST_LINES: usize = 5;
 
 fn excerpt(file: &File, span: Range<usize>, line: usize, secrets: &[Range<usize>]) -> Option<Excerpt> {
@@ -348,7 +348,7 @@ fn end_of_line(text: &str, from: usize) -> usize {
     if end > from && text.as_bytes()[end - 1] == b'\r' { end - 1 } else { end }
 }
 
-/// A span within the text and on character boundaries: a parser that recovered may not care for either.
+/// A span moved into the text and onto character boundaries; spans of a recovering parser may be neither.
 pub(crate) fn on_boundaries(text: &str, span: Range<usize>) -> Range<usize> {
     let start = text.floor_char_boundary(span.start);
     start..text.floor_char_boundary(span.end).max(start)

@@ -1,8 +1,8 @@
-//! Secrets that are written out: passwords in commands, addresses and other text, found by how they are usually passed.
+//! Finds secrets written in plain text: passwords in commands, addresses and other text, by how they are usually passed.
 //!
 //! `--password X`, `--password=X`, `-pX`, `NAME=value` and `"name": "value"` of a secret name, `user:password@`, headers, and
-//! the parameters of an address. It errs on the side of hiding. What came from a variable needs no such guess: where it went
-//! is known, see [`secrets`](crate::Secrets).
+//! the parameters of an address. It errs on the side of hiding. Secrets from variables need no such guess, since their use is
+//! tracked: see [`secrets`](crate::Secrets).
 
 use std::ops::Range;
 
@@ -50,14 +50,14 @@ fn in_order(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
     joined
 }
 
-/// What the word before says of the next one.
+/// How the previous word makes the next one to be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Next {
     #[default]
     Plain,
     /// It is a secret.
     Secret,
-    /// As after `-p`: a secret, unless it looks like a port or a path.
+    /// A secret, unless it looks like a port or a path: after `-p`.
     PerhapsSecret,
     /// `user:password`, as after curl's `-u`.
     Login,
@@ -111,7 +111,7 @@ impl Reader {
         })
     }
 
-    /// The secret in an option; `None` where it is none that could hold one.
+    /// The secret in an option; `None` if the option takes none.
     fn option(&mut self, word: &str, program: &str) -> Option<Vec<Range<usize>>> {
         let start = inner(word).start;
         let text = bare(word);
@@ -147,7 +147,7 @@ impl Reader {
             self.next = if is_certain { Next::Secret } else { Next::PerhapsSecret };
             return Some(Vec::new());
         }
-        // `-p8080` is a port, to all but those whose -p is known to be a password.
+        // `-p8080` is a port, except for programs whose -p is known to take a password.
         let is_secret = is_certain || !rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
         let value = offset + letter.len_utf8()..offset + name.len();
         is_secret.then(|| vec![value])
@@ -174,7 +174,7 @@ fn is_secret_header(name: &str) -> bool {
     is_secret(name) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
-/// Where a word is without the quotes around it.
+/// The range of a word without the quotes around it.
 fn inner(word: &str) -> Range<usize> {
     let start = word.len() - word.trim_start_matches(QUOTES).len();
     let end = word.trim_end_matches(QUOTES).len();
@@ -192,7 +192,7 @@ fn bare(word: &str) -> &str {
 
 const QUOTES: [char; 3] = ['"', '\'', '`'];
 
-/// The password in `user:password` or `user%password`; ids and addresses are none.
+/// The password in `user:password` or `user%password`, but not in `uid:gid` or an address.
 fn login(word: &str, span: Range<usize>) -> Vec<Range<usize>> {
     let text = &word[span.clone()];
     let Some(at) = text.find([':', '%']).filter(|&at| !text[at..].starts_with("://")) else {
@@ -216,7 +216,7 @@ fn spans_in_text(text: &str, reader: &mut Reader) -> Vec<Range<usize>> {
     in_order(spans)
 }
 
-/// The secrets that show themselves wherever they stand: assignments and addresses.
+/// The secrets recognizable without context: assignments and addresses.
 fn spans_within(text: &str) -> Vec<Range<usize>> {
     let mut spans = logins(text);
     let bytes = text.as_bytes();
@@ -239,7 +239,7 @@ fn spans_within(text: &str) -> Vec<Range<usize>> {
     spans
 }
 
-/// The value after a name: `=value`, `: value`, `": "value"`, to the end of its quotes, or to a blank or a separator.
+/// The value after a name (`=value`, `: value`, `": "value"`), up to its closing quote, a blank or a separator.
 fn value_after(text: &str, at: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let skip = |from: usize, of: &[u8]| from + bytes[from..].iter().take_while(|byte| of.contains(byte)).count();

@@ -1,8 +1,8 @@
 //! `env_file`: lines of NAME=VALUE with dotenv's quoting.
 //!
-//! `export ` in front is allowed. Single quotes keep everything, double quotes know `\n`, `\t`, `\r`, `\"`, `\\`, `\$`,
-//! both may go over several lines; without quotes a ` #` begins a comment. Nothing is interpolated: these files often
-//! hold secrets, and a `$` in a password should stay one. For the same reason messages never show a value.
+//! `export ` in front is allowed. Single quotes keep everything; double quotes take the escapes `\n`, `\t`, `\r`, `\"`,
+//! `\\`, `\$`; both may span lines. Without quotes, ` #` begins a comment. Nothing is interpolated: these files often hold
+//! secrets, and a `$` in a password stays a `$`. For the same reason messages never show a value.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -22,12 +22,12 @@ use crate::drafts::environment::is_variable_name;
 /// The variables of one file, in order.
 pub(crate) type Entries = Vec<(String, String)>;
 
-/// The files read so far: one that many programs name is read once.
+/// The environment files read so far; each is read once, however many programs name it.
 pub(crate) struct EnvFiles<'a> {
     open: &'a Opener,
     known: RefCell<HashMap<PathBuf, Option<Rc<Entries>>>>,
     order: RefCell<Vec<PathBuf>>,
-    /// For whom each was judged: the file that names it, and the user of the program.
+    /// The combinations already checked for trust: the file that names it, and the user of the program.
     judged: RefCell<HashSet<(PathBuf, usize, Option<UserSpec>)>>,
 }
 
@@ -36,7 +36,7 @@ impl EnvFiles<'_> {
         EnvFiles { open, known: RefCell::default(), order: RefCell::default(), judged: RefCell::default() }
     }
 
-    /// The variables of the file that a value names, for a program of this user; tells what is wrong with it.
+    /// The variables of the file that a value names, for a program of this user. Reports the file's mistakes.
     pub(crate) fn read_for(&self, field: &Field<'_>, user: Option<&UserSpec>) -> Option<Rc<Entries>> {
         let text = field.text()?;
         let (path, may_be_missing) = match text.text.strip_prefix('?') {
@@ -54,7 +54,7 @@ impl EnvFiles<'_> {
         let path = field.resolved(path);
         let role = Role::Environment { by: &field.around.files[field.file].path, user };
         let is_judged = !self.judged.borrow_mut().insert((path.clone(), field.file, user.cloned()));
-        // A file without variables here is missing, which one program allows and another does not, or it was refused.
+        // A file without variables here is missing, which only some programs allow, or was refused.
         if let Some(Some(known)) = self.known.borrow().get(&path) {
             let judged = if is_judged { Ok(()) } else { (self.open)(&path, role).map(drop) };
             return match judged {
@@ -70,7 +70,7 @@ impl EnvFiles<'_> {
         entries
     }
 
-    /// Every file that was looked for, whether it was there or not.
+    /// Every file that was looked for, existing or not.
     pub(crate) fn looked_at(&self) -> Vec<LookedAt> {
         self.known.borrow().keys().cloned().map(LookedAt::File).collect()
     }
@@ -106,13 +106,13 @@ impl EnvFiles<'_> {
 fn cannot_read(field: &Field<'_>, path: &Path, error: &ReadError) {
     let problem = format!("cannot be read: {}: {}", path.display(), error.describe());
     match (error, error.hint()) {
-        (ReadError::Missing, _) => field.error_with_hint(problem, "a ? in front allows it to be missing"),
+        (ReadError::Missing, _) => field.error_with_hint(problem, "prefix it with ? if it may be missing"),
         (_, Some(hint)) => field.error_with_hint(problem, hint),
         _ => field.error(problem),
     }
 }
 
-/// A line that is no variable.
+/// A line that does not define a variable.
 #[derive(Debug, PartialEq, Eq)]
 struct Mistake {
     at: usize,
@@ -138,7 +138,7 @@ impl Mistake {
     }
 }
 
-/// The first mistakes of a file, and one that counts the rest.
+/// The first errors of a file, and one that counts the rest.
 fn located(mistakes: &[Mistake], path: &Path, text: &str) -> Vec<Diagnostic> {
     if mistakes.is_empty() {
         return Vec::new();
@@ -155,7 +155,7 @@ fn located(mistakes: &[Mistake], path: &Path, text: &str) -> Vec<Diagnostic> {
     located
 }
 
-/// A line without its value. One without an equals sign may be the rest of a value, and is hidden whole.
+/// A line without its value. A line without an equals sign may be the rest of a value and is hidden completely.
 fn masked_line(line: &str) -> String {
     match line.split_once('=') {
         Some((name, _)) => format!("{name}={MASK}"),
@@ -166,7 +166,7 @@ fn masked_line(line: &str) -> String {
 const FORM: &str = "lines have the form NAME=VALUE";
 
 fn parse(text: &str) -> (Entries, Vec<Mistake>) {
-    // By name, with the place in the order: the last line of a name counts.
+    // By name, with its position: the last line for a name wins.
     let (mut latest, mut order, mut mistakes) = (HashMap::new(), BTreeMap::new(), Vec::new());
     let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let mut reader = LineReader { text, at: start };
@@ -209,7 +209,7 @@ impl<'t> LineReader<'t> {
         Err(Mistake { at, message, hint })
     }
 
-    /// What is on the line: a variable, or nothing.
+    /// The variable on the line, if any.
     fn entry(&mut self) -> Result<Option<(String, String)>, Mistake> {
         self.skip_blanks();
         let line = self.rest().lines().next().unwrap_or_default();
@@ -222,11 +222,11 @@ impl<'t> LineReader<'t> {
         }
         let line = self.rest().lines().next().unwrap_or_default();
         let Some((name, _)) = line.split_once('=') else {
-            return self.mistake(self.at, "not a variable: there is no =", FORM);
+            return self.mistake(self.at, "not a variable: = is missing", FORM);
         };
         let trimmed = name.trim_end();
         if !is_variable_name(trimmed) || trimmed.contains(char::is_whitespace) || trimmed.contains(['"', '\'']) {
-            return self.mistake(self.at, "not a name that a variable can have", FORM);
+            return self.mistake(self.at, "not a valid variable name", FORM);
         }
         self.at += name.len() + 1;
         self.skip_blanks();
@@ -259,7 +259,7 @@ impl<'t> LineReader<'t> {
 
     fn without_nul(&self, value: String, at: usize) -> Result<String, Mistake> {
         if value.contains('\0') {
-            return self.mistake(at, "a value cannot hold a NUL character", "leave it out");
+            return self.mistake(at, "a value cannot contain a NUL character", "leave it out");
         }
         Ok(value)
     }
@@ -267,7 +267,7 @@ impl<'t> LineReader<'t> {
     fn single_quoted(&mut self) -> Result<String, Mistake> {
         let inner = &self.rest()[1..];
         let Some(end) = inner.find('\'') else {
-            return self.mistake(self.at, "a ' without its second", "close the quote");
+            return self.mistake(self.at, "unclosed '", "close the quote");
         };
         self.at += end + 2;
         Ok(inner[..end].to_owned())
@@ -295,7 +295,7 @@ impl<'t> LineReader<'t> {
                 plain => value.push(plain),
             }
         }
-        self.mistake(self.at, "a \" without its second", "close the quote")
+        self.mistake(self.at, "unclosed \"", "close the quote")
     }
 }
 
@@ -330,11 +330,11 @@ mod tests {
     #[test]
     fn mistakes_have_their_place_and_the_other_lines_are_still_read() {
         for (text, at, message) in [
-            ("B C\nA=1", 0, "not a variable: there is no ="),
-            ("=x\nA=1", 0, "not a name that a variable can have"),
-            ("A B=x\nA=1", 0, "not a name that a variable can have"),
-            ("B='x\nA=1", 2, "a ' without its second"),
-            ("B=\"x\nA=1", 2, "a \" without its second"),
+            ("B C\nA=1", 0, "not a variable: = is missing"),
+            ("=x\nA=1", 0, "not a valid variable name"),
+            ("A B=x\nA=1", 0, "not a valid variable name"),
+            ("B='x\nA=1", 2, "unclosed '"),
+            ("B=\"x\nA=1", 2, "unclosed \""),
             ("B='x' y\nA=1", 6, "text after the closing quote"),
         ] {
             let (entries, mistakes) = parse(text);

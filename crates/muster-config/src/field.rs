@@ -1,8 +1,8 @@
 //! A value of the configuration under its key, and the ways to read it.
 //!
-//! A [`Field`] knows whom it belongs to and where it stands, so that whoever reads it only says what it expects: every
-//! reading method tells its own mistakes and answers `None` then. The names in a text are replaced as it is read, by its dialect. Numbers and their
-//! like are read in `scalars`.
+//! A [`Field`] knows its owner and its place, so a reader only says what it expects: every reading method reports its own
+//! mistakes and then returns `None`. The names in a text are replaced as it is read, by its dialect. Numbers and other
+//! single values are read in `scalars`.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -20,7 +20,7 @@ use crate::value::{Content, Name, Value};
 use crate::variables::{InstanceWords, Variables};
 use crate::words;
 
-/// What every value of a load has in common.
+/// The context shared by all values of a load.
 pub(crate) struct Surroundings<'a> {
     pub(crate) report: &'a Report,
     pub(crate) files: &'a [&'a File],
@@ -30,16 +30,16 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) outputs: &'a Outputs,
 }
 
-/// Whose value it is, as messages say it.
+/// The owner of a value, as messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner<'a> {
-    /// Keys outside of every table.
+    /// The file's root, outside all tables.
     Root,
     /// `[musterd]`, `[http]` or `[defaults]`.
     Table(&'static str),
-    /// A program's.
+    /// A program.
     Program(&'a str),
-    /// A group's.
+    /// A group.
     Group(&'a str),
 }
 
@@ -55,7 +55,7 @@ impl Display for Owner<'_> {
 }
 
 impl<'a> Owner<'a> {
-    /// The program's name, where it is one.
+    /// The program's name, if the owner is one.
     pub(crate) fn program(self) -> Option<&'a str> {
         match self {
             Owner::Program(name) => Some(name),
@@ -73,12 +73,12 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// A value, and everything that reading it takes.
+/// A value with the context needed to read it.
 #[derive(Clone, Copy)]
 pub struct Field<'a> {
     pub(crate) around: &'a Surroundings<'a>,
     pub(crate) owner: Owner<'a>,
-    /// The program that reads it, which for a value of `[defaults]` is not its owner.
+    /// The program it is read for, which for a value in `[defaults]` is not its owner.
     pub(crate) program: Option<&'a str>,
     pub(crate) instance: Option<InstanceWords<'a>>,
     pub(crate) parent: Option<&'a Field<'a>>,
@@ -88,7 +88,7 @@ pub struct Field<'a> {
     pub(crate) value: &'a Value<'a>,
 }
 
-/// Text as it was read.
+/// Text as read, with names replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text<'a> {
     /// The text, names replaced.
@@ -98,7 +98,7 @@ pub struct Text<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// Where the value stands.
+    /// The place of the value.
     pub fn place(&self) -> Place {
         Place::new(self.file, self.value.span())
     }
@@ -132,7 +132,7 @@ impl<'a> Field<'a> {
         Place::new(self.file, first + part.start..first + part.end)
     }
 
-    /// The key with those above it: `logs.stdout`.
+    /// The key with its parents: `logs.stdout`.
     pub fn path(&self) -> String {
         match self.parent {
             Some(parent) if self.name.is_empty() => parent.path(),
@@ -146,22 +146,22 @@ impl<'a> Field<'a> {
         Field { parent: Some(self), name, key: None, value, ..*self }
     }
 
-    /// Reports a mistake.
+    /// Reports a finding.
     pub fn report(&self, finding: Finding) {
         self.around.report.add(finding);
     }
 
-    /// Tells an error: `program "web": KEY problem`.
+    /// Reports an error: `program "web": KEY problem`.
     pub(crate) fn error(&self, problem: impl Display) {
         self.tell(Severity::Error, problem, None);
     }
 
-    /// Tells an error and what to do.
+    /// Reports an error with a hint.
     pub fn error_with_hint(&self, problem: impl Display, hint: impl Into<String>) {
         self.tell(Severity::Error, problem, Some(hint.into()));
     }
 
-    /// Tells a warning and what to do.
+    /// Reports a warning with a hint.
     pub(crate) fn warning(&self, problem: impl Display, hint: impl Into<String>) {
         self.tell(Severity::Warning, problem, Some(hint.into()));
     }
@@ -172,17 +172,17 @@ impl<'a> Field<'a> {
         self.around.report.add(Finding { hint, ..finding });
     }
 
-    /// `KEY must be EXPECTED: "value"`.
+    /// Reports `KEY must be EXPECTED: "value"`.
     pub(crate) fn expected(&self, expected: &str) {
         self.error(format_args!("must be {expected}: {}", self.shown()));
     }
 
-    /// As [`Field::expected`], with what to do.
+    /// As [`Field::expected`], with a hint.
     pub(crate) fn expected_with_hint(&self, expected: &str, hint: impl Into<String>) {
         self.error_with_hint(format_args!("must be {expected}: {}", self.shown()), hint);
     }
 
-    /// As [`Field::expected`], for a text that was read already and may hold a secret.
+    /// As [`Field::expected`], for text that was read already and may hold a secret.
     pub(crate) fn text_expected(&self, expected: &str, text: &Text<'_>, hint: Option<String>) {
         let problem = format!("must be {expected}: {}", self.shown_text(text));
         self.tell(Severity::Error, problem, hint);
@@ -217,7 +217,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Text; anything else is a mistake.
+    /// Reads text; reports anything else.
     pub fn text(&self) -> Option<Text<'a>> {
         match &self.value.content {
             Content::Text(text) => self.interpolated(text.as_str()),
@@ -233,7 +233,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// A path, relative to the file it is written in; `None` within for an empty text, which stands for none.
+    /// Reads a path relative to the file it is written in; an empty text gives `Some(None)`.
     pub(crate) fn optional_path(&self) -> Option<Option<PathBuf>> {
         let text = self.text()?;
         if let Some(scheme) = habits::scheme(&text.text) {
@@ -248,7 +248,7 @@ impl<'a> Field<'a> {
         resolve(&self.around.files[self.file].directory, path)
     }
 
-    /// The elements of a list, or the value itself as the only one. Their mistakes bear this key's name.
+    /// The elements of a list, or the value itself as the only element. Their errors name this key.
     pub fn items(&'a self) -> Vec<Field<'a>> {
         match &self.value.content {
             Content::List(items) => items.iter().map(|item| self.child("", item)).collect(),
@@ -276,12 +276,12 @@ impl<'a> Field<'a> {
 
     /// The texts of a list, or of a single text.
     pub fn texts(&'a self) -> Option<Vec<Text<'a>>> {
-        // All of them are read before the first mistake ends it, so that every mistake is told.
+        // Read all before the first failure returns, so that every mistake is reported.
         let texts: Vec<_> = self.items().iter().map(Field::text).collect();
         texts.into_iter().collect()
     }
 
-    /// Reads each key of a table that the registry knows; tells those that it does not.
+    /// Reads each key of a table that the registry has; reports unknown ones.
     pub(crate) fn each_key(&'a self, table: Table, mut read: impl FnMut(&'static Key, &Field<'_>)) {
         let Content::Table(entries) = &self.value.content else {
             self.expected("a table");

@@ -1,13 +1,13 @@
-//! Daemons that go into the background unless told otherwise. A supervisor would see such a program end at once.
+//! Daemons that daemonize unless a flag keeps them in the foreground. A supervisor would see such a program exit at once.
 //!
-//! From their manuals, as Debian 12 ships them. Only the command is looked at: a configuration file may say the same,
-//! so what is found is a warning.
+//! The flags are from the manuals, as Debian 12 ships them. Only the command is checked: a configuration file may have the
+//! same effect as a flag, so the result is a warning.
 
 /// A program that leaves the foreground.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Habit {
     name: &'static str,
-    /// What to add to the command or to leave out.
+    /// The flag to add, or to remove.
     advice: Advice,
 }
 
@@ -19,28 +19,28 @@ enum Advice {
 }
 
 impl Habit {
-    /// What is wrong.
+    /// The message.
     pub(crate) fn message(self) -> String {
         match self.advice {
-            Advice::Add(_) => format!("{} goes into the background by itself, which looks like an exit", self.name),
+            Advice::Add(_) => format!("{} daemonizes by default, which looks like an exit", self.name),
             Advice::LeaveOut(flag) => {
-                format!("{flag} sends {} into the background, which looks like an exit", self.name)
+                format!("{flag} makes {} daemonize, which looks like an exit", self.name)
             }
             Advice::RunInstead(_) => format!("{} keeps a server in the background and supervises it itself", self.name),
         }
     }
 
-    /// What to do.
+    /// The hint.
     pub(crate) fn hint(self) -> String {
         match self.advice {
-            Advice::Add(flag) => format!("add {flag}, unless its configuration says so already"),
+            Advice::Add(flag) => format!("add {flag}, unless its configuration already does the same"),
             Advice::LeaveOut(flag) => format!("leave out {flag}"),
             Advice::RunInstead(command) => format!("run {command} instead"),
         }
     }
 }
 
-/// Daemons that fork unless one of these flags is there; the first is the one to recommend.
+/// Daemons that fork unless one of these flags is given; the first flag is the recommended one.
 const FORKS_WITHOUT: [(&str, &[&str]); 22] = [
     ("nginx", &["-g 'daemon off;'", "daemon off"]),
     ("cron", &["-f", "--foreground"]),
@@ -66,7 +66,7 @@ const FORKS_WITHOUT: [(&str, &[&str]); 22] = [
     ("dbus-daemon", &["--nofork"]),
 ];
 
-/// Daemons that stay unless one of these flags is there.
+/// Daemons that stay in the foreground unless one of these flags is given.
 const FORKS_WITH: [(&str, &[&str]); 7] = [
     ("memcached", &["-d", "--daemon"]),
     ("haproxy", &["-D"]),
@@ -77,7 +77,7 @@ const FORKS_WITH: [(&str, &[&str]); 7] = [
     ("supervisord", &[]),
 ];
 
-/// Whether a command is one of a daemon that would leave the foreground.
+/// Whether a command starts a daemon that would leave the foreground.
 pub(crate) fn leaves_foreground(command: &[String]) -> Option<Habit> {
     let (program, arguments) = command.split_first()?;
     let base = program.rsplit('/').next()?;
@@ -104,7 +104,7 @@ pub(crate) fn leaves_foreground(command: &[String]) -> Option<Habit> {
     }
 }
 
-/// Whether it is only asked for its version, its help, or to test its configuration.
+/// Whether it only prints its version or help, or tests its configuration.
 fn asks_only(arguments: &[String]) -> bool {
     const QUESTIONS: [&str; 7] = ["-v", "-V", "--version", "--help", "-h", "-t", "-T"];
     arguments.iter().any(|argument| QUESTIONS.contains(&argument.as_str()))

@@ -1,8 +1,8 @@
-//! Words of other systems within values: what they would be replaced with there, and what is written here.
+//! Placeholders of other systems within values, and their equivalents here.
 
 use std::fmt::Write;
 
-/// What of a value is probably another system's word: the problem, and what to write instead.
+/// The first placeholder of another system in a value: the problem and the hint.
 pub(crate) fn foreign_words(text: &str) -> Option<(String, String)> {
     supervisords(text).or_else(|| templates(text))
 }
@@ -31,8 +31,8 @@ fn supervisords(text: &str) -> Option<(String, String)> {
             // Writing to a String cannot fail.
             let _ = write!(ours, "${{{variable}}}");
         }
-        let hint = if ours.is_empty() { "take it out".to_owned() } else { format!("write {ours}") };
-        return Some((format!("has supervisord's {word}, which stays as it is"), hint));
+        let hint = if ours.is_empty() { "remove it".to_owned() } else { format!("write {ours}") };
+        return Some((format!("has supervisord's {word}, which is not replaced"), hint));
     }
     None
 }
@@ -43,7 +43,7 @@ fn templates(text: &str) -> Option<(String, String)> {
     let end = text[at..].find("}}")? + at + 2;
     let template = &text[at..end];
     let problem = format!("has {template:?}, in which doubled braces become single ones");
-    Some((problem, format!("a template needs them doubled again: {{{{{}}}}}", &text[at..end])))
+    Some((problem, format!("double them again for a template: {{{{{}}}}}", &text[at..end])))
 }
 
 /// `tcp://`, `fd://`, `loki://` and the like where a path is expected.
@@ -54,13 +54,13 @@ pub(crate) fn scheme(text: &str) -> Option<&str> {
     is_scheme.then_some(scheme)
 }
 
-/// What to write instead of an address.
+/// The hint for an address where a path is expected.
 pub(crate) fn instead_of(scheme: &str) -> String {
     match scheme {
         "syslog" | "tcp" | "udp" | "unix" => {
             "\"syslog\" sends lines to [musterd] syslog = \"tcp://host:port\"".to_owned()
         }
-        "file" => "a path stands without file://".to_owned(),
+        "file" => "write the path without file://".to_owned(),
         "fd" => "\"console\" is the daemon's stdout and stderr, \"inherit\" passes them on".to_owned(),
         _ => "\"console\" leaves it to the container, whose log driver can send it".to_owned(),
     }
@@ -76,9 +76,9 @@ mod tests {
             ("a %(ENV_HOME)s b", Some("write ${HOME}")),
             ("%(program_name)s_%(process_num)02d", Some("write {program}")),
             ("%(process_num)02d", Some("write {instance:02}")),
-            ("%(other)s", Some("take it out")),
+            ("%(other)s", Some("remove it")),
             ("date +%(%Y)T %(x) %()s 100%", None),
-            ("docker ps --format {{.Names}}", Some("a template needs them doubled again: {{{{.Names}}}}")),
+            ("docker ps --format {{.Names}}", Some("double them again for a template: {{{{.Names}}}}")),
             ("{{name}} {{", None),
         ] {
             assert_eq!(foreign_words(text).map(|(_, hint)| hint).as_deref(), expected, "{text}");

@@ -1,4 +1,4 @@
-//! `include = ["conf.d/*.toml"]`: which files a pattern names, in order.
+//! `include = ["conf.d/*.toml"]`: the files that a pattern matches, in order.
 //!
 //! `*` and `?` work within one part of a path, as in a shell; names that begin with a dot need one in the pattern.
 
@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use muster_spec::glob_matches;
 
-/// Whether a pattern names files by their likeness and may therefore name none.
+/// Whether a pattern has wildcards and may therefore match nothing.
 fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?'])
 }

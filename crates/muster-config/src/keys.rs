@@ -1,8 +1,8 @@
-//! The one list of keys: what each is called, what it takes, its default, its meaning, and who reads it.
+//! The one list of keys: name, type, default, meaning and reader of each.
 //!
-//! Everything that needs to know the keys asks here: the reading itself, "unknown key" and "not supported yet", the
-//! reference page and the annotated `config/muster.toml` (both compared with this list by a test). A new key is a line
-//! here and a reader in `walk`. Long because it is a list.
+//! It drives reading, the errors "unknown key" and "not supported yet", the reference page and the annotated
+//! `config/muster.toml` (a test compares both with this list). A new key is an entry here and a reader in `drafts`. Long
+//! because it is a list.
 
 use muster_spec::{
     Forget, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, ProbeKind, StartFailures, Stdin, StopScope,
@@ -24,7 +24,7 @@ use crate::shape::{self, Shape};
 /// A table of the configuration that keys stand in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Table {
-    /// Outside of every table.
+    /// The root, outside all tables.
     Root,
     /// `[musterd]`.
     Musterd,
@@ -88,32 +88,32 @@ pub struct Key {
     pub table: Table,
     /// Its name.
     pub name: &'static str,
-    /// What it takes, in a few words.
+    /// The type of its value, in a few words.
     pub value: &'static str,
-    /// Its default as TOML; empty where it has none and is then unset.
+    /// Its default as TOML; empty if it is unset by default.
     pub default: &'static str,
-    /// What it means, in a line.
+    /// Its meaning, in a line.
     pub doc: &'static str,
-    /// Where a number comes from; empty where there is nothing to say.
+    /// The source of a number; empty if it needs none.
     pub why: &'static str,
-    /// What the JSON Schema says of its value, where `value` does not say it all.
+    /// The JSON Schema of its value, where `value` is not precise enough.
     pub(crate) shape: Option<Shape>,
     pub(crate) reader: Reader,
 }
 
 impl Key {
-    /// Whether it can be used already; the others are known and refused.
+    /// Whether it is supported; the others are known and rejected.
     pub fn is_supported(&self) -> bool {
         !matches!(self.reader, Reader::Later)
     }
 }
 
-/// Who reads a key.
+/// The reader of a key.
 #[derive(Clone, Copy)]
 pub(crate) enum Reader {
-    /// The walk over tables itself.
+    /// `sections` itself.
     Structure,
-    /// Nobody yet.
+    /// None: not supported yet.
     Later,
     Daemon(fn(&mut DaemonDraft, &Field<'_>)),
     Control(fn(&mut ControlDraft, &Field<'_>)),

@@ -1,7 +1,7 @@
-//! What only the machine can tell: commands that are not there, directories and users that do not exist.
+//! Checks against the machine: commands, directories and users that do not exist.
 //!
-//! For `musterd check`. A load does not do this: a daemon's start should not wait for a thousand look-ups, and what is
-//! missing now may be there when the program starts. So these are warnings, but for what could never be meant.
+//! For `musterd check` only. A load skips them: the daemon's start should not wait for a thousand lookups, and something
+//! missing now may exist when the program starts. So they are warnings, except where no later change could help.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,10 +14,10 @@ use crate::build::{Loaded, Places};
 use crate::diagnostic::{Finding, Place, Severity, locate_first};
 use crate::field::Owner;
 
-/// Somebody whom a configuration names.
+/// A user or group that a configuration names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who<'a> {
-    /// Whom a program runs as.
+    /// The user a program runs as.
     User(&'a UserSpec),
     /// A supplementary group.
     Group(&'a str),
@@ -25,28 +25,28 @@ pub enum Who<'a> {
     Client(&'a str),
 }
 
-/// What is wrong with somebody.
+/// A problem with a user or group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
-    /// How bad it is.
+    /// Error or warning.
     pub severity: Severity,
-    /// What it is.
+    /// The message.
     pub message: String,
-    /// What to do.
+    /// How to fix it.
     pub hint: String,
 }
 
-/// The machine, as far as a look at it needs more than the file system.
+/// Access to the machine beyond the file system.
 pub struct Machine<'a> {
     /// The daemon's environment, for its `PATH`.
     pub variables: &'a dyn Fn(&str) -> Option<String>,
-    /// Looks users and groups up.
+    /// Looks up a user or group; returns the problem, if any.
     pub look_up: &'a mut dyn FnMut(Who<'_>) -> Option<Unfit>,
 }
 
 impl Loaded {
-    /// Adds what the machine says of commands, directories and users. Needs the spec, so it does nothing where there are
-    /// errors.
+    /// Adds warnings and errors about commands, directories and users. Does nothing if the load had errors, since there is
+    /// no spec then.
     pub fn lint(&mut self, machine: &mut Machine<'_>) {
         let Some(spec) = &self.spec else { return };
         let mut findings: Vec<Finding> = Vec::new();
@@ -106,12 +106,12 @@ fn command_problem(process: &ProcessSpec, variables: &dyn Fn(&str) -> Option<Str
         Some(found) => executable_problem(command, found),
         None => Some((
             format!("command {command:?} is not in PATH"),
-            format!("PATH is {path}; install it, or name it with its path"),
+            format!("PATH is {path}; install it, or give its path"),
         )),
     }
 }
 
-/// What execvpe(3) searches when there is no PATH.
+/// The path that execvpe(3) searches when PATH is not set.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 fn search_path(process: &ProcessSpec, variables: &dyn Fn(&str) -> Option<String>) -> String {
@@ -147,8 +147,8 @@ fn directory_problem(directory: &Path) -> Option<Problem> {
         Err(error) => {
             format!("directory {} cannot be used: {}", directory.display(), reason(&error, "no such directory"))
         }
-        Ok(about) if !about.is_dir() => format!("directory {} is no directory", directory.display()),
+        Ok(about) if !about.is_dir() => format!("directory {} is not a directory", directory.display()),
         Ok(_) => return None,
     };
-    Some((problem, "it must be there when the program starts".to_owned()))
+    Some((problem, "it must exist when the program starts".to_owned()))
 }

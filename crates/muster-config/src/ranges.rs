@@ -23,7 +23,7 @@ impl Ranges {
         other.0.into_iter().for_each(|(start, end)| self.insert(start..end));
     }
 
-    /// Whether one of the ranges has this byte.
+    /// Whether one of the ranges contains this byte.
     pub(crate) fn contains(&self, at: usize) -> bool {
         self.0.range(..=at).next_back().is_some_and(|(_, &end)| at < end)
     }

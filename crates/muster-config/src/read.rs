@@ -1,8 +1,7 @@
-//! Reads the files of a source, and what they include, into parsed documents in the order in which they count.
+//! Reads the files of a source, and those they include, into parsed documents in order of precedence.
 //!
-//! A file comes before those it includes, so what is included wins by key. Every file is read once; one that includes
-//! itself, over however many others, is a mistake. Syntax errors are told here, all of them; the text around each is
-//! torn, which means that nothing more is said about it.
+//! A file comes before those it includes, so an included file wins by key. Every file is read once; a cycle of includes is
+//! an error. All syntax errors are reported; the text around each is marked as torn, and nothing more is reported there.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +20,7 @@ pub(crate) struct Document<'t> {
     pub(crate) table: Entries<'t>,
 }
 
-/// More files than this are a loop that nobody saw.
+/// More files than this are taken for a runaway include.
 const MOST_FILES: usize = 10_000;
 
 /// Reads everything a source names.
@@ -55,7 +54,7 @@ struct Reader<'t, 'r> {
     documents: Vec<Document<'t>>,
     report: &'r Report,
     looked_at: &'r mut Vec<LookedAt>,
-    /// The files that are including one another right now: their names and identities.
+    /// The chain of files being included: their names and identities.
     open: Vec<(PathBuf, PathBuf)>,
     /// Every file read, by its identity.
     known: HashMap<PathBuf, PathBuf>,
@@ -69,7 +68,7 @@ impl<'t> Reader<'t, '_> {
         (self.count - 1, file)
     }
 
-    /// A place for a mistake about a path that has no text.
+    /// A place for a finding about a path without text.
     fn unread(&mut self, path: &Path) -> Place {
         Place::start_of(self.shelve(File::unread(path)).0)
     }
@@ -80,18 +79,18 @@ impl<'t> Reader<'t, '_> {
         if files.is_empty() {
             let place = self.unread(directory);
             let finding = Finding::error(place, "no *.toml files in this directory");
-            self.report.add(finding.hint("name the file itself if it is called otherwise"));
+            self.report.add(finding.hint("name the file itself if it has another extension"));
         }
         for path in files {
             self.read_file(&path, None, Role::Included { by: directory });
         }
     }
 
-    /// Reads a file, and then what it includes. `from` is where its name stands, if another file names it.
+    /// Reads a file, then those it includes. `from` is the place of its name, if another file includes it.
     fn read_file(&mut self, path: &Path, from: Option<Place>, role: Role<'_>) {
         if is_supervisords(path) {
             let finding = self.about(path, from, "supervisord configurations are not supported yet");
-            self.report.add(finding.hint("name a TOML file: its name ends in .toml"));
+            self.report.add(finding.hint("name a TOML file, with the extension .toml"));
             return;
         }
         self.looked_at.push(LookedAt::File(path.to_owned()));
@@ -137,7 +136,7 @@ impl<'t> Reader<'t, '_> {
         }
         let reason = format!("cannot read {}: {}", path.display(), error.describe());
         let finding = self.about(path, from, reason);
-        let hint = error.hint().or_else(|| path.is_dir().then_some("DIRECTORY/*.toml names the files in it"));
+        let hint = error.hint().or_else(|| path.is_dir().then_some("DIRECTORY/*.toml matches the files in it"));
         self.report.add(Finding { hint: hint.map(str::to_owned), ..finding });
     }
 
@@ -145,7 +144,7 @@ impl<'t> Reader<'t, '_> {
         let Some(first) = self.open.iter().position(|(_, open)| open == identity) else { return false };
         let mut names: Vec<String> = self.open[first..].iter().map(|(name, _)| name.display().to_string()).collect();
         names.push(path.display().to_string());
-        let finding = self.about(path, from, format!("files include one another in a circle: {}", names.join(" → ")));
+        let finding = self.about(path, from, format!("files include each other in a cycle: {}", names.join(" → ")));
         self.report.add(finding);
         true
     }
@@ -153,12 +152,12 @@ impl<'t> Reader<'t, '_> {
     fn is_repeated(&mut self, path: &Path, identity: &Path, from: Option<Place>) -> bool {
         let Some(earlier) = self.known.insert(identity.to_owned(), path.to_owned()) else { return false };
         let place = from.unwrap_or_else(|| self.unread(path));
-        let message = format!("{} was read before and is not read again", earlier.display());
+        let message = format!("{} was already read and is skipped", earlier.display());
         self.report.add(Finding::warning(place, message));
         true
     }
 
-    /// An error about a path, at the place that names it, or at the path itself.
+    /// An error about a path, at the place that names it or else at the path itself.
     fn about(&mut self, path: &Path, from: Option<Place>, message: impl Into<String>) -> Finding {
         let place = from.unwrap_or_else(|| self.unread(path));
         let message = message.into();
@@ -185,7 +184,7 @@ fn include_pattern(id: usize, item: &Value<'_>, report: &Report) -> Option<(Plac
     };
     if pattern.is_empty() || pattern.contains("**") || pattern.contains('\0') {
         let finding = Finding::error(place, format!("include: not a path or pattern: {pattern:?}"));
-        report.add(finding.hint("`*` and `?` stand for characters within one part of a path"));
+        report.add(finding.hint("`*` and `?` match characters within one component of a path"));
         return None;
     }
     Some((place, pattern.to_owned()))

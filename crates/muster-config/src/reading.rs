@@ -1,8 +1,8 @@
 //! Reads a file that holds more than a configuration, as the scenarios of `musterd simulate` do.
 //!
-//! [`load_with`] loads a configuration and hands out the keys of one of its files that belong to somebody else, as
-//! [`Field`]s: each reading method reports its own mistake, in its place, and the load returns it with the configuration's.
-//! What can only be checked when the configuration is known is added with [`Loaded::reject`].
+//! [`load_with`] loads a configuration and passes the caller's own keys in one of its files on as [`Field`]s: each reading
+//! method reports its mistake with its place, and the load returns it with those of the configuration. Errors that can only
+//! be found once the configuration is known are added with [`Loaded::reject`].
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub struct OpenDocument<'d, 't> {
 }
 
 impl OpenDocument<'_, '_> {
-    /// Takes keys out of the file's root, so that the configuration does not see them, and has those it has read.
+    /// Removes keys from the file's root, so that the configuration does not see them, and reads each that was there.
     pub fn take(&mut self, keys: &[&str], mut read: impl FnMut(&str, &Field<'_>)) {
         let taken: Vec<_> = keys.iter().filter_map(|&key| Some((key, self.entries.remove(key)?))).collect();
         for (name, value) in &taken {
@@ -47,7 +47,7 @@ impl OpenDocument<'_, '_> {
         }
     }
 
-    /// Gives each program of this file that has no command its own name as one.
+    /// Sets the command of each program in this file that has none to the program's name.
     pub fn default_commands(&mut self) {
         let Some(Content::Table(programs)) = self.entries.get_mut("program").map(|value| &mut value.content) else {
             return;

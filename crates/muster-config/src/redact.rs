@@ -1,11 +1,11 @@
-//! Secrets stay out of messages: which names look secret, and where their values are in a file's text.
+//! Keeps secrets out of messages: which names look secret, and where their values are in a file's text.
 //!
-//! The text is scanned by a small lexer of its own and not through the parsed tables, because the line to be shown may
-//! be the very one that does not parse. It errs on the side of hiding: `***` where nothing was secret harms nobody.
+//! A small lexer scans the text rather than the parsed tables, because the line to show may be one that does not parse. It
+//! errs on the side of hiding: a needless `***` does no harm.
 
 use std::ops::Range;
 
-/// What stands for a secret.
+/// The text shown in place of a secret.
 pub(crate) const MASK: &str = "***";
 
 /// Whether the value under this name looks secret: `*PASSWORD*`, `*TOKEN*`, `*SECRET*`, `*KEY*` and the like in any case,
@@ -46,7 +46,7 @@ pub(crate) fn masked_excerpt(
     secrets: &[Range<usize>],
     span: Range<usize>,
 ) -> (String, Range<usize>) {
-    // They are in order: only those of these lines are looked at.
+    // They are sorted, so only those within these lines are considered.
     let first = secrets.partition_point(|range| range.end <= lines.start);
     let last = secrets.partition_point(|range| range.start < lines.end);
     apply(text, lines, &secrets[first..last.max(first)], span)
@@ -132,7 +132,7 @@ fn followed_by_equals(bytes: &[u8], from: usize) -> bool {
     matches!(rest, Some(b'=' | b'.'))
 }
 
-/// The value that begins after an equals sign: a string, a bracketed value, or what is left of the line.
+/// The value after an equals sign: a string, a bracketed value, or the rest of the line.
 fn secret_value(bytes: &[u8], from: usize) -> Range<usize> {
     let start = from + bytes[from..].iter().take_while(|byte| b" \t".contains(byte)).count();
     let end = match bytes.get(start) {
@@ -189,7 +189,7 @@ fn string_end(bytes: &[u8], from: usize) -> usize {
     }
 }
 
-/// Masks `NAME=value` within text that is no TOML: a comment, a command, an environment written as one string.
+/// Finds `NAME=value` within text that is not TOML: a comment, a command, an environment written as one string.
 fn find_assignments(text: &str, part: Range<usize>, ranges: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut at = part.start;

@@ -1,7 +1,7 @@
-//! Diagnostics as text for a person: the place first, then the line itself, underlined, and what to do.
+//! Diagnostics as text: the place first, then the line itself, underlined, and the hint.
 //!
-//! The place stands in the first line, not under it as compilers have it, so that `grep` and an editor's error list
-//! find it. Where there is no text to show, as with a missing file, only the message and the hint remain.
+//! The place is in the first line, not below it as in compilers' output, so that `grep` and an editor's error list find
+//! it. Where there is no text to show, as with a missing file, only the message and the hint remain.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
@@ -22,7 +22,7 @@ impl Loaded {
 }
 
 impl Diagnostic {
-    /// As a person reads it: the place, the line underlined, and what to do; without colours.
+    /// The place, the line underlined, and the hint; without colours.
     pub fn text(&self) -> String {
         render_one(&Renderer::plain(), self)
     }
@@ -41,7 +41,7 @@ fn render_one(renderer: &Renderer, diagnostic: &Diagnostic) -> String {
     let mut group = Group::with_title(level.primary_title(diagnostic.headline()));
     if let Some(excerpt) = &diagnostic.excerpt {
         let underlined = AnnotationKind::Primary.span(excerpt.span.clone());
-        // Folding would hide lines of an excerpt that is short already.
+        // The excerpt is short already: folding would hide lines of it.
         let snippet = Snippet::source(&excerpt.text).line_start(excerpt.first_line).fold(false).annotation(underlined);
         group = group.element(snippet);
     }

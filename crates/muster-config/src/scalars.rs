@@ -143,7 +143,7 @@ impl<'a> Field<'a> {
         None
     }
 
-    /// A duration that is not too short to mean anything.
+    /// A duration that is at least this long.
     pub(crate) fn duration_of_at_least(&self, shortest: Duration) -> Option<Duration> {
         let duration = self.duration()?;
         if duration < shortest {
@@ -153,7 +153,7 @@ impl<'a> Field<'a> {
         Some(duration)
     }
 
-    /// A number of bytes or things: a whole number, or a size in text.
+    /// A size or count: a whole number, or text with a unit.
     pub(crate) fn size(&self) -> Option<u64> {
         const SPELLING: &str = "a number, or text such as \"10MB\" or \"1GiB\", 1024-based";
         match &self.value.content {
@@ -173,7 +173,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// An octal number: text, or an integer that is written as one.
+    /// An octal number: text, or an integer written in octal.
     pub(crate) fn octal(&self) -> Option<u32> {
         const EXPECTED: &str = "an octal number in quotes";
         match &self.value.content {
@@ -227,7 +227,7 @@ fn bounded<T: Display + PartialEq + Bound>(what: &str, bounds: &RangeInclusive<T
     }
 }
 
-/// Whether a bound is only that of its type.
+/// Bounds that may be those of the type itself.
 trait Bound {
     fn is_extreme(&self) -> bool;
 }

@@ -1,8 +1,7 @@
-//! The JSON Schema of the configuration, made from the list of keys, for editors and other tools.
+//! Generates the JSON Schema of the configuration from the list of keys, for editors and other tools.
 //!
-//! It says what each key takes by itself. What several keys must agree on, names that must exist, and keys that files
-//! share among them (a program's `command` may stand in another file) only `musterd check` knows. Keys that are not
-//! supported yet are not in it.
+//! The schema covers each key by itself. Only `musterd check` knows constraints between keys, names that must exist, and
+//! keys spread over files (a program's `command` may stand in another file). Unsupported keys are left out.
 
 use serde_json::{Map, Value, json};
 

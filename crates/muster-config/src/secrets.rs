@@ -1,8 +1,8 @@
-//! Secrets that came from variables and files, and where they went.
+//! Tracks secrets that came from variables and files.
 //!
-//! While a configuration is read, [`Noted`] keeps the value of each variable that looks secret. Where one goes into a value
-//! of the configuration is known exactly: the value is read a second time with a mask in its place, and that copy is what
-//! is shown ([`Disguise`]). In text that others made of it, an error or a process's command line, [`Secrets`] finds it again.
+//! While a configuration is read, [`Noted`] records the value of each variable that looks secret. A configuration value
+//! that uses one is read a second time with a mask in its place, and that copy is shown ([`Disguise`]). In text produced
+//! elsewhere, such as an error or a process's command line, [`Secrets`] finds the values again.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -14,12 +14,12 @@ use muster_spec::InstanceSpec;
 use crate::disguise::secrets_in;
 use crate::redact::{MASK, is_secret};
 
-/// Shorter values could be anything: they are found only where they stand alone.
+/// Shorter values match too much: they are masked only as whole words.
 const SHORT: usize = 4;
-/// So many are kept, the longest: more could only come from reloads with ever new values.
+/// The number of values kept, longest first: only reloads with ever new values could exceed it.
 const MOST: usize = 4096;
 
-/// What is noted during a load.
+/// The secrets recorded during a load.
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
     values: RefCell<BTreeSet<String>>,
@@ -27,7 +27,7 @@ pub(crate) struct Noted {
 }
 
 impl Noted {
-    /// A secret is read.
+    /// Records a secret that a value uses.
     pub(crate) fn note(&self, value: &str) {
         self.was_used.set(true);
         if !value.is_empty() {
@@ -35,14 +35,14 @@ impl Noted {
         }
     }
 
-    /// A secret is known that went into no value so far. A short one is too much like anything else.
+    /// Records a secret that no value uses so far, unless it is too short to be told from ordinary text.
     pub(crate) fn keep(&self, value: &str) {
         if value.len() >= SHORT {
             self.values.borrow_mut().insert(value.to_owned());
         }
     }
 
-    /// What a variable holds, by its name or by what it looks like.
+    /// Records the secrets in a variable, judged by its name or its value.
     pub(crate) fn keep_variable(&self, name: &str, value: &str) {
         if is_secret(name) {
             self.keep(value);
@@ -51,7 +51,7 @@ impl Noted {
         }
     }
 
-    /// A text that a secret went into: a short one is known by what is around it.
+    /// Records a text that uses a short secret, which can be recognized only with its surroundings.
     pub(crate) fn note_around(&self, text: &str) {
         let is_short = |value: &String| value.len() < SHORT && text.contains(value.as_str());
         if text.len() >= SHORT && self.values.borrow().iter().any(is_short) {
@@ -59,7 +59,7 @@ impl Noted {
         }
     }
 
-    /// Whether one was read since the last time this was asked.
+    /// Whether a secret was used since the last call.
     pub(crate) fn take_used(&self) -> bool {
         self.was_used.replace(false)
     }
@@ -71,18 +71,18 @@ impl Noted {
     }
 }
 
-/// Values that are not to be shown.
+/// Values that must not be shown.
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
-    /// The longest first, so that one within another is no part left over.
+    /// Longest first, so that masking a shorter one leaves no part of a longer one.
     values: Vec<String>,
 }
 
 impl Secrets {
-    /// More of them.
+    /// Adds values.
     pub fn add(&mut self, values: impl IntoIterator<Item = String>) {
         for value in values {
-            // As a command line shows it, and as a message shows text in quotes.
+            // As in a command line, and as messages quote it.
             let quoted = format!("{value:?}");
             let quoted = quoted[1..quoted.len() - 1].to_owned();
             for form in [value.trim().to_owned(), quoted] {
@@ -96,31 +96,31 @@ impl Secrets {
         self.values.truncate(MOST);
     }
 
-    /// What looks secret of an environment.
+    /// The secrets in an environment.
     pub fn of_environment(variables: impl IntoIterator<Item = (String, String)>) -> Secrets {
         let noted = Noted::default();
         variables.into_iter().for_each(|(name, value)| noted.keep_variable(&name, &value));
         noted.into_secrets()
     }
 
-    /// Those of another, too.
+    /// Adds the values of another set.
     pub fn merge(&mut self, other: Secrets) {
         self.add(other.values);
     }
 
-    /// Those that this keeps.
+    /// The values for which `keep` returns true.
     pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Secrets {
         Secrets { values: self.values.iter().filter(|value| keep(value)).cloned().collect() }
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The beginning of a longer text, with every one of them masked, and what may be the beginning of one at its end.
+    /// Masks the beginning of a longer text, including the start of a secret that was cut off at its end.
     pub fn mask_beginning(&self, text: &str) -> String {
-        // A character that was cut is shown as another one.
+        // A character that was cut is decoded as the replacement character.
         let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
         let longest = self.values.iter().filter_map(|value| {
             let ends = value.char_indices().map(|(end, c)| end + c.len_utf8()).rev();
@@ -130,7 +130,7 @@ impl Secrets {
         start.map_or_else(|| self.mask(text), |start| self.mask(&whole[..start]) + MASK)
     }
 
-    /// The end of a longer text, with every one of them masked, and what may be the end of one at its beginning.
+    /// Masks the end of a longer text, including the rest of a secret that was cut off at its beginning.
     pub fn mask_end(&self, text: &str) -> String {
         let whole = text.trim_start_matches(char::REPLACEMENT_CHARACTER);
         let longest = self.values.iter().filter_map(|value| {
@@ -140,7 +140,7 @@ impl Secrets {
         end.map_or_else(|| self.mask(text), |end| MASK.to_owned() + &self.mask(&whole[end..]))
     }
 
-    /// Where the first of them begins that goes over this place, and those that go over its beginning.
+    /// The start of the first secret that spans this place, extended by those that span that start.
     fn before_those_around(&self, text: &str, mut place: usize) -> usize {
         while let Some(start) = self.around(text, place).map(|found| found.start).min() {
             place = start;
@@ -155,7 +155,7 @@ impl Secrets {
         place
     }
 
-    /// Those that begin before this place and end after it.
+    /// The occurrences that begin before this place and end after it.
     fn around<'a>(&'a self, text: &'a str, place: usize) -> impl Iterator<Item = Range<usize>> + 'a {
         let all = self.values.iter().flat_map(move |value| {
             let near = text.floor_char_boundary(place.saturating_sub(value.len()));
@@ -165,7 +165,7 @@ impl Secrets {
         all.filter(move |found| found.start < place && place < found.end)
     }
 
-    /// A text with every one of them masked.
+    /// Masks every secret in a text.
     pub fn mask(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for value in &self.values {
@@ -177,7 +177,7 @@ impl Secrets {
     }
 }
 
-/// What is so common that it tells nothing, and would be masked everywhere.
+/// Values so common that masking them would only garble text.
 fn is_common(value: &str) -> bool {
     value.len() < SHORT && value.bytes().all(|byte| byte.is_ascii_digit())
         || ["true", "false", "none", "null", "yes", "no", "on", "off", "***"].contains(&value)
@@ -200,18 +200,18 @@ fn without(text: &str, value: &str) -> String {
     copy
 }
 
-/// What of an instance is shown instead of its configuration.
+/// The masked copy of an instance's configuration.
 #[derive(Clone, Debug)]
 pub struct Disguise {
-    /// The configuration that it stands for.
+    /// The real configuration.
     pub real: Arc<InstanceSpec>,
-    /// The same with a mask in the place of each secret.
+    /// The copy, with a mask in place of each secret.
     pub shown: InstanceSpec,
-    /// The keys that could not be read with a mask in them: nothing of them is shown.
+    /// The keys that failed to parse with a mask in them, which are hidden completely.
     pub hidden: Vec<&'static str>,
 }
 
-/// Everything of a configuration that is not to be shown as it is.
+/// The parts of a configuration that hold secrets.
 #[derive(Clone, Debug, Default)]
 pub struct Disguises {
     /// Instances with secrets in them.

@@ -1,7 +1,7 @@
-//! The tables of all documents, sorted by what they are about, with unknown keys told.
+//! Sorts the tables of all documents by program, group and daemon section, and reports unknown keys.
 //!
-//! Entries stand in the order in which they count: those of later files after those of earlier ones. Which of them
-//! are in force is decided when a program is built, since `[defaults]` come before the program's own.
+//! Entries are in order of precedence: those of later files come after those of earlier ones. Which of them are active is
+//! decided when a program is built, since `[defaults]` come before the program's own.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::read::Document;
 use crate::value::{Content, Entries, Name, Value};
 use crate::words::known_key;
 
-/// A key with its value and whose it is.
+/// A key with its value and owner.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry<'t> {
     pub(crate) key: &'static Key,
@@ -24,21 +24,21 @@ pub(crate) struct Entry<'t> {
 }
 
 impl Entry<'_> {
-    /// Whether it leaves nothing of an earlier value: tables are written over key by key, everything else as a whole.
+    /// Whether it replaces an earlier value completely: tables are merged key by key, other values are replaced.
     pub(crate) fn replaces(&self, earlier: &Entry<'_>) -> bool {
         std::ptr::eq(self.key, earlier.key) && !matches!(self.value.content, Content::Table(_))
     }
 }
 
-/// A program or group over all files.
+/// A program or group, merged over all files.
 pub(crate) struct Named<'t> {
-    /// Where its name stands first.
+    /// The first place of its name.
     pub(crate) at: Place,
     /// Its keys.
     pub(crate) entries: Vec<Entry<'t>>,
 }
 
-/// Everything that was configured.
+/// The whole configuration, sorted.
 #[derive(Default)]
 pub(crate) struct Sections<'t> {
     pub(crate) musterd: Vec<Entry<'t>>,
@@ -88,7 +88,7 @@ impl<'t> Sorter<'t, '_> {
                 }
                 "program" => self.named(Table::Program, "program", value),
                 "group" => self.named(Table::Group, "group", value),
-                // What is included was read before.
+                // `include` was handled when the files were read.
                 _ => {}
             }
         }
@@ -102,7 +102,7 @@ impl<'t> Sorter<'t, '_> {
         let Content::Table(entries) = &value.content else {
             let place = Place::new(self.file, value.span());
             let is_list = matches!(value.content, Content::List(_));
-            let message = if is_list { "must be one table, not a list: single brackets" } else { "must be a table" };
+            let message = if is_list { "must be a table, not a list: use single brackets" } else { "must be a table" };
             let finding = owner.finding(Severity::Error, place, message);
             self.report.add(match owner {
                 Owner::Program(name) if !is_list => finding.hint(format!("[program.{name}] with command = \"…\"")),
@@ -118,11 +118,11 @@ impl<'t> Sorter<'t, '_> {
         Some(entries.iter().filter_map(known).collect())
     }
 
-    /// `[program.NAME]` or `[group.NAME]`, every one of them.
+    /// Sorts all `[program.NAME]` or `[group.NAME]` tables.
     fn named(&mut self, table: Table, word: &str, value: &'t Value<'t>) {
         let Content::Table(members) = &value.content else {
             let place = Place::new(self.file, value.span());
-            return self.error(place, format!("{word} must be tables by name"), format!("[{word}.NAME]"));
+            return self.error(place, format!("{word} must contain tables by name"), format!("[{word}.NAME]"));
         };
         for (name, value) in members {
             let place = Place::new(self.file, name.span());
@@ -131,13 +131,13 @@ impl<'t> Sorter<'t, '_> {
             if is_key {
                 self.error(
                     place,
-                    format!("{name:?} belongs to no {word}"),
+                    format!("{name:?} is not within a {word}"),
                     format!("put it under a name: [{word}.NAME]"),
                 );
                 continue;
             }
             if !is_valid_name(name) {
-                self.error(place, format!("{word} {name:?}: not a name"), name_hint(name));
+                self.error(place, format!("{word} {name:?}: invalid name"), name_hint(name));
                 continue;
             }
             let owner = if word == "program" { Owner::Program(name) } else { Owner::Group(name) };
@@ -152,6 +152,6 @@ impl<'t> Sorter<'t, '_> {
 fn name_hint(name: &str) -> &'static str {
     match name {
         "all" => "`all` stands for every program in musterctl",
-        _ => "names are made of letters, digits, `_`, `-` and `.`",
+        _ => "names consist of letters, digits, `_`, `-` and `.`",
     }
 }

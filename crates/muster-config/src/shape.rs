@@ -1,16 +1,15 @@
-//! What a key takes, as JSON Schema says it.
+//! The JSON Schema of each key's value.
 //!
-//! Most keys are served by the words of the registry ("duration", "list of paths"): [`of`] knows what each of these words
-//! means. A key whose word does not say enough, because it takes one of several words or a number within bounds, names its
-//! [`Shape`] in the registry. Whatever is interpolated may be given as text, so every shape lets such text through: the
-//! schema never refuses what a load accepts.
+//! For most keys the type in the registry ("duration", "list of paths") is enough; [`of`] translates it. A key that takes
+//! one of several words or a number within bounds names its [`Shape`] in the registry as well. Any value may be given as a
+//! template, so every shape accepts template text: the schema never rejects what a load accepts.
 
 use muster_spec::{Exceeded, RestartWhen, Signal};
 use serde_json::{Value, json};
 
 use crate::keys::{Key, Table};
 
-/// More than the key's word for its value says.
+/// A more precise schema than the key's type gives.
 #[derive(Clone, Copy)]
 pub(crate) enum Shape {
     /// One of these.
@@ -19,11 +18,11 @@ pub(crate) enum Shape {
     Whole(i64, i64),
     /// A number between these two.
     Number(f64, f64),
-    /// Something of its own.
+    /// A schema built by a function.
     Special(fn() -> Value),
 }
 
-/// The schema of a key's value, without what describes it; `None` if the key's word is an unknown one.
+/// The schema of a key's value, without description; `None` if the key's type is unknown.
 pub(crate) fn of(key: &Key) -> Option<Value> {
     match key.shape {
         Some(Shape::Words(words)) => Some(or_interpolated(json!({ "enum": words }))),
@@ -65,17 +64,17 @@ pub(crate) fn table_name(table: Table) -> String {
     table.header().trim_matches(['[', ']']).replace(".NAME", "").replace(".RESOURCE", "").replace('.', "_")
 }
 
-/// This, or text that is interpolated and may become it.
+/// This schema, or template text.
 pub(crate) fn or_interpolated(shape: Value) -> Value {
     json!({ "anyOf": [shape, reference("interpolated")] })
 }
 
-/// This, or a list of it.
+/// This schema, or a list of it.
 pub(crate) fn one_or_several(shape: &Value) -> Value {
     json!({ "anyOf": [shape, { "type": "array", "items": shape }] })
 }
 
-/// A whole number; the bounds of its type are none.
+/// A whole number; bounds equal to those of its type are left out.
 pub(crate) fn whole(low: i64, high: i64) -> Value {
     let mut shape = json!({ "type": "integer" });
     if low != i64::MIN {
@@ -96,12 +95,12 @@ pub(crate) fn restart() -> Value {
     ]})
 }
 
-/// `startretries`: how often, or without limit.
+/// `startretries`: a number, or `unlimited`.
 pub(crate) fn startretries() -> Value {
     json!({ "anyOf": [whole(0, i64::from(u32::MAX)), { "const": "unlimited" }, reference("interpolated")] })
 }
 
-/// `restart_limit`: so many starts within a time.
+/// `restart_limit`: a number of starts within a time.
 pub(crate) fn restart_limit() -> Value {
     json!({
         "type": "object",
@@ -140,7 +139,7 @@ pub(crate) fn exitcodes() -> Value {
     one_or_several(&or_interpolated(whole(0, 255)))
 }
 
-/// `reloadsignal`: empty is none.
+/// `reloadsignal`: empty for none.
 pub(crate) fn reloadsignal() -> Value {
     json!({ "anyOf": [reference("signal"), { "const": "" }] })
 }
@@ -184,7 +183,7 @@ pub(crate) fn logs() -> Value {
     reference(&table_name(Table::Logs))
 }
 
-/// `rate_limit`: so many lines in a second, minute or hour; empty is none.
+/// `rate_limit`: lines per second, minute or hour; empty for none.
 pub(crate) fn rate() -> Value {
     let rate = json!({ "type": "string", "pattern": "^ *[0-9]+ */ *(s|sec|second|m|min|minute|h|hour) *$" });
     json!({ "anyOf": [rate, { "const": "" }, reference("interpolated")] })
@@ -207,7 +206,7 @@ pub(crate) fn ready() -> Value {
     json!({ "anyOf": [{ "enum": ["notify", ""] }, table, reference("interpolated")] })
 }
 
-/// `depends_on`: names, or what must hold of each.
+/// `depends_on`: names, or names with conditions.
 pub(crate) fn depends_on() -> Value {
     let condition = or_interpolated(json!({ "enum": CONDITIONS }));
     let names = one_or_several(&json!({ "type": "string" }));
@@ -232,10 +231,7 @@ pub(crate) fn http_check() -> Value {
 /// The definitions that keys refer to.
 pub(crate) fn definitions() -> [(&'static str, Value); 6] {
     [
-        (
-            "interpolated",
-            described("text that is interpolated: ${VAR}, {name}", json!({ "type": "string", "pattern": "[${}]" })),
-        ),
+        ("interpolated", described("template text: ${VAR}, {name}", json!({ "type": "string", "pattern": "[${}]" }))),
         ("duration", described("seconds, or text such as \"500ms\", \"2m\", \"1h30m\"", duration())),
         ("size", described("bytes, or text such as \"10MB\", \"1GiB\", 1024-based", size())),
         ("octal", described("an octal number in quotes, such as \"022\"", octal())),
@@ -249,7 +245,7 @@ fn described(what: &str, mut shape: Value) -> Value {
     shape
 }
 
-/// Ten years in seconds: what is longer is a typing error.
+/// Ten years in seconds: a longer duration is taken for a typo.
 fn duration() -> Value {
     let longest = crate::units::LONGEST.as_secs();
     let unit = "([0-9]+(\\.[0-9]*)?(us|ms|sec|s|min|m|h|d) *)+";
@@ -271,7 +267,7 @@ fn size() -> Value {
 fn octal() -> Value {
     json!({ "anyOf": [
         { "type": "string", "pattern": "^ *(0o)?[0-7]{1,4} *$" },
-        // TOML's 0o022 is an integer to a validator; which digits it was written with is not known there.
+        // TOML's 0o022 is an integer to a validator, which cannot see the digits.
         whole(0, 0o7777),
         reference("interpolated"),
     ]})

@@ -1,7 +1,7 @@
-//! Where a configuration comes from: the paths that were asked for, or the first usual one that exists.
+//! Where a configuration comes from: the paths given, or the first default path that exists.
 //!
-//! A [`Source`] carries everything that could differ between two loads, the environment included, so that the same
-//! source always gives the same answer. Files that are included are found in `include`.
+//! A [`Source`] carries everything that could differ between two loads, including the environment, so the same source
+//! always gives the same result. Included files are found in `include`.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -13,7 +13,7 @@ use muster_spec::UserSpec;
 
 use crate::diagnostic::Lines;
 
-/// What to load.
+/// The input of a load.
 pub struct Source<'a> {
     /// Files and directories, in the order given; later ones win by key.
     pub paths: &'a [PathBuf],
@@ -25,15 +25,15 @@ pub struct Source<'a> {
     pub open: &'a Opener,
 }
 
-/// Opens a file for a load: with whose rights, and which kinds of files will do, is for the caller to say.
+/// Opens a file for a load. The caller decides with which privileges, and which kinds of files are acceptable.
 pub type Opener = dyn Fn(&Path, Role<'_>) -> io::Result<fs::File>;
 
-/// What a file is read for.
+/// The purpose a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role<'a> {
-    /// A configuration that was named when the daemon was started.
+    /// A configuration named on the command line.
     Named,
-    /// A configuration that another file includes, or that is in a directory that was named.
+    /// A configuration that another file includes, or in a directory that was named.
     Included {
         /// That file or directory.
         by: &'a Path,
@@ -47,12 +47,12 @@ pub enum Role<'a> {
     },
 }
 
-/// The error of an [`Opener`] for a file that somebody could have written or chosen who is not trusted.
+/// The error of an [`Opener`] for a file that an untrusted user could have written or chosen.
 #[derive(Clone, Debug)]
 pub struct Untrusted {
-    /// What is wrong.
+    /// The reason.
     pub reason: String,
-    /// What to do.
+    /// How to fix it.
     pub hint: String,
 }
 
@@ -69,21 +69,21 @@ pub fn open_any(path: &Path, _: Role<'_>) -> io::Result<fs::File> {
     fs::File::open(path)
 }
 
-/// Which configuration is used when none is named.
+/// The configuration used when none is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefaultPath {
     /// The first that exists.
     pub found: Option<PathBuf>,
-    /// All that were looked for, in order, up to and with the one that was found.
+    /// All paths that were tried, in order, up to and including the one found.
     pub tried: Vec<PathBuf>,
 }
 
 const USUAL: [&str; 3] = ["/etc/muster/muster.toml", "/etc/muster.toml", "./muster.toml"];
 
-/// Looks for `$MUSTER_CONFIG`, then the usual places.
+/// Tries `$MUSTER_CONFIG`, then the default paths.
 ///
-/// What `$MUSTER_CONFIG` names is used even if it does not exist: the error is then about that file, and not a quiet
-/// start with another.
+/// A file named by `$MUSTER_CONFIG` is used even if it does not exist: the daemon then fails with an error about it,
+/// instead of silently starting with another configuration.
 pub fn default_path(variables: &dyn Fn(&str) -> Option<String>) -> DefaultPath {
     if let Some(named) = variables("MUSTER_CONFIG").filter(|named| !named.is_empty()) {
         let path = PathBuf::from(named);
@@ -103,31 +103,31 @@ fn first_existing(candidates: impl Iterator<Item = PathBuf>) -> DefaultPath {
     DefaultPath { found: None, tried }
 }
 
-/// Something that a load looked at: if it changes, another load may say something else.
+/// A path that a load looked at: if it changes, another load may have another result.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LookedAt {
-    /// A file, whether it is there or not.
+    /// A file, existing or not.
     File(PathBuf),
-    /// The names in a directory, whether it is there or not.
+    /// The names in a directory, existing or not.
     Directory(PathBuf),
 }
 
-/// A file as it was read.
+/// A file that was read, or could not be.
 #[derive(Debug)]
 pub(crate) struct File {
-    /// As it was named, for messages.
+    /// The path as given, for messages.
     pub(crate) path: PathBuf,
-    /// The absolute directory it is in: `{here}`, and what relative paths in it are relative to.
+    /// Its absolute directory: `{here}`, and the base of relative paths.
     pub(crate) directory: PathBuf,
-    /// Its text; empty where it could not be read.
+    /// Its text; empty if it could not be read.
     pub(crate) text: String,
-    /// Whether it could be.
+    /// Whether it could be read.
     pub(crate) was_read: bool,
     lines: OnceCell<Lines>,
 }
 
 impl File {
-    /// A file of which there is only the name.
+    /// A file without text, for messages about its path.
     pub(crate) fn unread(path: &Path) -> File {
         File { was_read: false, ..File::read(path, String::new()) }
     }
@@ -138,13 +138,13 @@ impl File {
         File { path: path.to_owned(), directory, text, was_read: true, lines: OnceCell::new() }
     }
 
-    /// Where its lines begin.
+    /// The offsets of its lines.
     pub(crate) fn lines(&self) -> &Lines {
         self.lines.get_or_init(|| Lines::of(&self.text))
     }
 }
 
-/// The absolute directory of a file, without looking at it.
+/// The absolute directory of a file, computed without file system access.
 pub(crate) fn directory_of(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned)
@@ -155,14 +155,14 @@ pub(crate) fn resolve(directory: &Path, path: &str) -> PathBuf {
     directory.join(path).components().collect()
 }
 
-/// Files as they are read one after another, while tables already borrow from the earlier ones.
+/// The files read so far; values borrow from earlier ones while later ones are added.
 ///
-/// A chain, because a vector would move its elements when it grows.
+/// A linked list, because a growing vector would move its elements.
 #[derive(Default)]
 pub(crate) struct Shelf(OnceCell<Box<(File, Shelf)>>);
 
 impl Shelf {
-    /// Puts a file at the end of the chain; answers it and the new end.
+    /// Appends a file; returns it and the new end.
     pub(crate) fn put(&self, file: File) -> (&File, &Shelf) {
         let (file, rest) = &**self.0.get_or_init(|| Box::new((file, Shelf::default())));
         (file, rest)
@@ -192,10 +192,10 @@ impl Shelf {
     }
 }
 
-/// A configuration is smaller than this; what is larger is a wrong file, or one without an end.
+/// The largest file that is read: a larger one is the wrong file, or endless.
 const LARGEST: u64 = 16 << 20;
 
-/// Reads a file of text; the error is in the user's words.
+/// Reads a text file.
 pub(crate) fn read_text(open: &Opener, path: &Path, role: Role<'_>) -> Result<String, ReadError> {
     let mut bytes = Vec::new();
     let file = open(path, role).map_err(ReadError::of)?;
@@ -203,7 +203,7 @@ pub(crate) fn read_text(open: &Opener, path: &Path, role: Role<'_>) -> Result<St
     if bytes.len() as u64 > LARGEST {
         return Err(ReadError::Other("larger than 16 MiB".to_owned()));
     }
-    // A line ends in \n whatever the editor, also in the middle of a value.
+    // Normalize line ends, also within multi-line values.
     if bytes.contains(&b'\r') {
         bytes = without_carriage_returns(&bytes);
     }
@@ -224,16 +224,16 @@ fn without_carriage_returns(bytes: &[u8]) -> Vec<u8> {
 /// Why a file could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// There is none.
+    /// It does not exist.
     Missing,
-    /// It is not text; `before` is what precedes the first wrong byte.
+    /// It is not UTF-8.
     NotUtf8 {
-        /// The text up to there.
+        /// The text before the first invalid byte.
         before: String,
     },
-    /// Somebody could have written or chosen it who is not trusted.
+    /// An untrusted user could have written or chosen it.
     Untrusted(Untrusted),
-    /// Anything else.
+    /// Any other error.
     Other(String),
 }
 
@@ -244,13 +244,13 @@ impl ReadError {
         }
         match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ReadError::Missing,
-            // The opener's own words.
+            // The opener's own message.
             _ if error.get_ref().is_some() => ReadError::Other(error.to_string()),
             kind => ReadError::Other(kind.to_string()),
         }
     }
 
-    /// What helps, as far as it is known.
+    /// The hint, if there is one.
     pub(crate) fn hint(&self) -> Option<&str> {
         match self {
             ReadError::Untrusted(untrusted) => Some(&untrusted.hint),
@@ -258,7 +258,7 @@ impl ReadError {
         }
     }
 
-    /// In the user's words.
+    /// The error in a message.
     pub(crate) fn describe(&self) -> &str {
         match self {
             ReadError::Missing => "no such file",
@@ -269,7 +269,7 @@ impl ReadError {
     }
 }
 
-/// Whether a file's name is a supervisord configuration's.
+/// Whether a file's name is that of a supervisord configuration.
 pub(crate) fn is_supervisords(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "conf" || extension == "ini")
 }

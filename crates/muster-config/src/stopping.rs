@@ -1,7 +1,7 @@
-//! How long stopping everything may take, and who gets less time than it is configured to have.
+//! Computes how long a full shutdown may take, and which programs would get less time than configured.
 //!
-//! As the core stops: in waves, the highest rank first, where a program's rank is its priority or the highest of what it
-//! depends on; within a wave a program stops when those that depend on it are gone. What counts is the longest way.
+//! The core stops programs in waves, highest rank first, where a program's rank is its priority or the highest of its
+//! dependencies; within a wave a program stops after its dependents. The longest path counts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::diagnostic::{Finding, Place, Report};
 use crate::drafts::daemon::DaemonDraft;
 use crate::units::show_duration;
 
-/// A step of stopping everything: whoever it is that the others wait for.
+/// A step of a shutdown: the program that the others wait for.
 #[derive(Clone, Copy)]
 struct Step<'b> {
     name: &'b str,
@@ -19,10 +19,10 @@ struct Step<'b> {
     at: Place,
 }
 
-/// Warns when stopping everything may take longer than `shutdown_timeout`. There must be no circle of dependencies.
+/// Warns when a shutdown may take longer than `shutdown_timeout`. Dependencies must be free of cycles.
 ///
-/// Only waits that somebody wrote down count. The default of 10 s is a bound for programs that hang, and longer than
-/// the default budget: counting it would warn about every configuration, and say nothing about any.
+/// Only explicit stopwaitsecs count. The default of 10 s is a bound for programs that hang and exceeds the default budget:
+/// counting it would warn about every configuration.
 pub(crate) fn check_budget(programs: &[Built<'_>], daemon: &DaemonDraft, report: &Report) {
     let steps = longest_way(programs);
     let total = steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.patience));
@@ -42,11 +42,12 @@ pub(crate) fn check_budget(programs: &[Built<'_>], daemon: &DaemonDraft, report:
         show_duration(rounded(share)),
     );
     let place = daemon.shutdown_timeout_at.unwrap_or(most_patient.at);
-    let hint = format!("[musterd] shutdown_timeout = {:?}, and `docker stop -t` a little more", whole_seconds(total));
+    let hint =
+        format!("[musterd] shutdown_timeout = {:?}, and a slightly longer `docker stop -t`", whole_seconds(total));
     report.add(Finding::warning(place, message).hint(hint));
 }
 
-/// To a tenth of a second: more would promise what no machine keeps.
+/// Rounds down to a tenth of a second.
 fn rounded(span: Duration) -> Duration {
     Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX) / 100 * 100)
 }

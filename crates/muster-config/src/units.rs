@@ -1,11 +1,11 @@
-//! Durations, sizes and octal modes from text. Knows nothing of TOML or places: callers say what was wrong where.
+//! Parses durations, sizes and octal modes. Callers report errors.
 
 use std::time::Duration;
 
-/// Nothing that is waited for lasts longer than ten years; what does is a typing error.
+/// The longest duration: ten years. A longer one is taken for a typo.
 pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// A duration in text: a number of seconds, or numbers with the units `ms`, `s`, `m`, `h`, `d`, as in `1h30m`.
+/// Parses a duration: a number of seconds, or numbers with the units `ms`, `s`, `m`, `h`, `d`, as in `1h30m`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     if let Some(seconds) = decimal(text) {
@@ -25,9 +25,9 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     (!text.is_empty() && total <= LONGEST).then_some(total)
 }
 
-/// So many seconds, unless they are negative, no number, or longer than [`LONGEST`].
+/// Converts seconds; `None` if they are negative, not a number, or longer than [`LONGEST`].
 pub(crate) fn seconds_to_duration(seconds: f64) -> Option<Duration> {
-    // Rounding to a nanosecond would make 0.1 s of 0.1's neighbours; to a microsecond it is what was written.
+    // Rounding to a nanosecond would show the float's error; to a microsecond gives the number as written.
     let duration = Duration::try_from_secs_f64(seconds).ok()?;
     let rounded = Duration::from_micros(u64::try_from((duration.as_nanos() + 500) / 1000).ok()?);
     (rounded <= LONGEST).then_some(rounded)
@@ -45,13 +45,13 @@ fn seconds_in(unit: &str) -> Option<f64> {
     })
 }
 
-/// A plain decimal number, without sign, exponent or the words that floats may be.
+/// A plain decimal number: no sign, exponent, `inf` or `nan`.
 fn decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && !text.starts_with('.');
     if plain { text.parse().ok() } else { None }
 }
 
-/// A size in text: bytes, or a number with `K`, `KB`, `KiB` and so on to `T`, all of them 1024-based as in supervisord.
+/// Parses a size: bytes, or a number with `K`, `KB`, `KiB` and so on to `T`, all of them 1024-based as in supervisord.
 pub(crate) fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -72,14 +72,14 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
     (shift > 0 && bytes.fract() == 0.0 && bytes < u64::MAX as f64).then_some(bytes as u64)
 }
 
-/// An octal number of at most four digits, as umasks and file modes are written.
+/// Parses an octal number of at most four digits, as in umasks and file modes.
 pub(crate) fn parse_octal(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     let fits = (1..=4).contains(&digits.len()) && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     if fits { u32::from_str_radix(digits, 8).ok() } else { None }
 }
 
-/// A duration as it would be written: `10 s`, `500 ms`, `1h30m` as `5400 s`.
+/// Formats a duration: `10 s`, `500 ms`, `5400 s`.
 pub(crate) fn show_duration(duration: Duration) -> String {
     if duration.subsec_nanos() == 0 {
         format!("{} s", duration.as_secs())

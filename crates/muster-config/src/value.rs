@@ -16,7 +16,7 @@ pub(crate) struct Value<'t> {
     span: Range<usize>,
 }
 
-/// What a value can be.
+/// The content of a value.
 #[derive(Clone, Debug)]
 pub(crate) enum Content<'t> {
     Text(Written<'t>),
@@ -96,7 +96,7 @@ impl<'t> Value<'t> {
         }
     }
 
-    /// Whether it comes to the same for every reader: no template is in it.
+    /// Whether it has the same result for every reader: it contains no template.
     pub(crate) fn is_constant(&self) -> bool {
         match &self.content {
             Content::Text(text) => !text.is_template,

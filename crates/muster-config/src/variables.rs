@@ -9,9 +9,9 @@ use crate::disguise::{mask_text, secrets_in};
 use crate::redact::{MASK, is_secret};
 use crate::secrets::Noted;
 
-/// What a name stands for.
+/// The value of a name.
 pub(crate) struct Found {
-    /// Its value.
+    /// The value.
     pub(crate) value: String,
     /// Whether it must not be shown.
     pub(crate) secret: bool,
@@ -19,13 +19,13 @@ pub(crate) struct Found {
 
 /// The environment that `${NAME}` reads.
 pub(crate) struct Variables<'a> {
-    /// From `[musterd] environment`; whether each is a secret.
+    /// `[musterd] environment`, each value with whether it is a secret.
     pub(crate) own: BTreeMap<String, (String, bool)>,
     /// The daemon's environment.
     pub(crate) outer: &'a dyn Fn(&str) -> Option<String>,
-    /// Where secrets are noted.
+    /// Records the secrets that are read.
     pub(crate) noted: &'a Noted,
-    /// Whether a mask is given for each secret, to be shown.
+    /// Whether to return a mask in place of each secret, for a copy to be shown.
     pub(crate) is_disguised: bool,
 }
 
@@ -39,7 +39,7 @@ impl Variables<'_> {
         Some(if self.is_disguised { disguised(found) } else { self.noted(found) })
     }
 
-    /// A value may hold a secret whatever its name is: an address with a password in it.
+    /// Records the secret in a value; under any name, it may be an address with a password in it.
     pub(crate) fn noted(&self, found: Found) -> Found {
         if found.secret {
             self.noted.note(&found.value);
@@ -56,7 +56,7 @@ pub(crate) fn disguised(found: Found) -> Found {
     Found { value, ..found }
 }
 
-/// Which instance reads.
+/// The instance that a value is read for.
 #[derive(Clone, Copy)]
 pub(crate) struct InstanceWords<'a> {
     /// `web`, or `web:3`.

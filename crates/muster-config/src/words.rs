@@ -1,6 +1,6 @@
-//! Keys that are not ours: the nearest of ours, and what supervisord's, Docker's and systemd's words are called here.
+//! Hints for unknown keys: the nearest key, or the equivalent of supervisord's, Docker's and systemd's keys.
 //!
-//! A foreign word's hint is written with the user's own value where that can be translated, so that it can be pasted.
+//! Where the user's value can be translated, the hint contains it, ready to be pasted.
 
 use muster_spec::is_valid_name;
 
@@ -9,7 +9,7 @@ use crate::field::Owner;
 use crate::keys::{self, Key, Table};
 use crate::value::{Content, Value};
 
-/// The supported key of this name; tells why there is none.
+/// The supported key of this name; reports an unknown or unsupported one.
 pub(crate) fn known_key(
     table: Table,
     path: &str,
@@ -30,7 +30,7 @@ pub(crate) fn known_key(
         }
         None => {
             let finding = owner.finding(Severity::Error, place, format_args!("unknown key {path:?}"));
-            // Looking for what was meant takes its time, and nobody reads so many hints.
+            // The search for a similar key is slow, and a list this long needs no hints.
             match if report.is_long() { None } else { hint(table, name, value) } {
                 Some(hint) => {
                     let within = path.strip_suffix(name).unwrap_or_default();
@@ -51,12 +51,12 @@ fn hint(table: Table, name: &str, value: &Value<'_>) -> Option<String> {
         .or_else(|| in_another_table(table, name))
 }
 
-/// The word that was probably meant: few letters differ, in relation to its length. Known words are in small letters.
+/// The known word nearest to this one, if few letters differ in relation to its length. Known words are in lowercase.
 pub fn nearest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
     closest(&word.to_ascii_lowercase(), known)
 }
 
-/// As [`nearest`], for names that users choose: short ones may be a letter, or a swap of two, away.
+/// As [`nearest`], for names chosen by users: also finds short names that are one edit away.
 pub fn nearest_name<'w>(name: &str, known: impl Iterator<Item = &'w str> + Clone) -> Option<&'w str> {
     let is_short_and_close = |known: &&str| {
         known.len().min(name.len()) >= 2
@@ -66,7 +66,7 @@ pub fn nearest_name<'w>(name: &str, known: impl Iterator<Item = &'w str> + Clone
     nearest(name, known.clone()).or_else(|| { known }.find(is_short_and_close))
 }
 
-/// As [`nearest`], for words in capital letters.
+/// As [`nearest`], for words in uppercase.
 pub(crate) fn nearest_in_case<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
     closest(word, known.iter().copied())
 }
@@ -75,13 +75,13 @@ fn closest<'w>(word: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w s
     let word = word.replace('-', "_");
     let distance = |known: &str| strsim::damerau_levenshtein(&word, &known.replace('-', "_"));
     let is_close = |(known, distance): &(&str, usize)| *distance <= known.len().max(word.len()) / 3;
-    // Most words are out without the work of comparing them.
+    // A cheap lower bound rules out most words.
     let is_near = |known: &&str| least_distance(&word, known) <= known.len().max(word.len()) / 3;
     let near = known.filter(is_near).map(|known| (known, distance(known))).filter(is_close);
     near.min_by_key(|&(_, distance)| distance).map(|(known, _)| known)
 }
 
-/// No more than the number of edits between two words: the letters that one has and the other has not. `-` and `_` are one.
+/// A lower bound of the edit distance: the letters that only one of the words has. `-` and `_` are the same letter.
 fn least_distance(one: &str, other: &str) -> usize {
     if !one.is_ascii() || !other.is_ascii() {
         return 0;
@@ -117,7 +117,7 @@ fn in_another_table(table: Table, name: &str) -> Option<String> {
     Some(format!("{name} belongs in {}", elsewhere.table.header()))
 }
 
-/// What a foreign word is called here.
+/// The hint for a key of another system.
 fn foreign(table: Table, word: &str, value: &Value<'_>) -> Option<String> {
     match table {
         Table::Root => root_word(word),
@@ -143,7 +143,7 @@ fn root_word(word: &str) -> Option<String> {
         "supervisord" | "muster" | "daemon" | "global" => "it is called [musterd] here".to_owned(),
         "unix_http_server" => "it is called [http] here: socket = \"/run/muster.sock\"".to_owned(),
         "inet_http_server" => "control over TCP is not supported yet; [http] has the Unix socket".to_owned(),
-        "supervisorctl" | "rpcinterface" => "nothing is needed for musterctl: leave it out".to_owned(),
+        "supervisorctl" | "rpcinterface" => "musterctl needs no such table: leave it out".to_owned(),
         "services" | "service" | "programs" | "processes" | "process" | "daemons" => {
             "a program is written [program.NAME]".to_owned()
         }
@@ -219,12 +219,12 @@ fn ready_word(word: &str) -> Option<String> {
         "port" | "socket" => "it is called tcp: { tcp = \"127.0.0.1:5432\" }".to_owned(),
         "url" => "it is called http: { http = \"http://127.0.0.1:8000/healthz\" }".to_owned(),
         "command" | "cmd" => "it is called exec".to_owned(),
-        "timeout" => "start_timeout, beside ready, says how long it may take".to_owned(),
+        "timeout" => "start_timeout, next to ready, limits how long it may take".to_owned(),
         _ => return None,
     })
 }
 
-/// Kubernetes' fields and those of Docker's health checks.
+/// Fields of Kubernetes' probes and Docker's health checks.
 fn probe_word(word: &str, value: &Value<'_>) -> Option<String> {
     Some(match word {
         "httpget" | "http_get" | "url" => "it is called http: http = \"http://127.0.0.1:8000/healthz\"".to_owned(),
@@ -255,7 +255,7 @@ fn http_check_word(word: &str) -> Option<String> {
             "it is all in url: url = \"http://127.0.0.1:8000/healthz\"".to_owned()
         }
         "httpheaders" | "header" => "it is called headers: headers = { Accept = \"text/plain\" }".to_owned(),
-        "method" | "body" => "a probe is always a GET; exec = [\"curl\", …] does anything else".to_owned(),
+        "method" | "body" => "a probe is always a GET; exec = [\"curl\", …] for anything else".to_owned(),
         _ => return None,
     })
 }
@@ -269,7 +269,7 @@ fn logs_word(word: &str) -> Option<String> {
     })
 }
 
-/// Words for a program, by where they come from.
+/// Keys of a program in other systems.
 fn program_word(word: &str, value: &Value<'_>) -> Option<String> {
     supervisords(word, value)
         .or_else(|| supervisords_events(word))
@@ -289,7 +289,7 @@ fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
             format!("write {}", log("stderr", value))
         }
         "redirect_stderr" => match truth(value) {
-            Some(false) => "stderr is kept apart unless logs.stderr = \"stdout\": leave it out".to_owned(),
+            Some(false) => "stderr is separate unless logs.stderr = \"stdout\": leave it out".to_owned(),
             _ => "logs.stderr = \"stdout\" merges it".to_owned(),
         },
         "stdout_logfile_maxbytes" | "stderr_logfile_maxbytes" | "logfile_maxbytes" => {
@@ -301,7 +301,7 @@ fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
         "stdout_syslog" => syslog("stdout", value),
         "stderr_syslog" => syslog("stderr", value),
         "stopasgroup" => "stop_scope = \"group\" sends stopsignal to every process group".to_owned(),
-        "killasgroup" => "SIGKILL always gets every process of the tree: leave it out".to_owned(),
+        "killasgroup" => "SIGKILL always goes to every process of the tree: leave it out".to_owned(),
         "process_name" => "instances are named web:0, web:1 …: leave it out".to_owned(),
         "minfds" => format!("rlimits = {{ nofile = {} }}", shown(value, "65536")),
         "minprocs" => format!("rlimits = {{ nproc = {} }}", shown(value, "4096")),
@@ -309,7 +309,7 @@ fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
         "serverurl" => "programs find the control socket at [http] socket: leave it out".to_owned(),
         "startsec" | "start_secs" => "it is called startsecs".to_owned(),
         "stopwait" | "stoptimeout" | "stop_timeout" | "kill_timeout" => "it is called stopwaitsecs".to_owned(),
-        "pidfile" => "musterd knows the pid of what it runs in the foreground: leave it out".to_owned(),
+        "pidfile" => "musterd knows the pids of programs in the foreground: leave it out".to_owned(),
         "dependent_startup" | "dependent_startup_wait_for" | "depend" | "depends" | "waits-for" | "waits_for" => {
             DEPENDENCIES.to_owned()
         }
@@ -368,7 +368,7 @@ fn systemds(word: &str) -> Option<String> {
         "execreload" => "reloadsignal names the signal that reloads".to_owned(),
         "restartsec" | "restart_delay" | "restart_sec" => "backoff = { delay = \"…\" }".to_owned(),
         "timeoutstopsec" => "it is called stopwaitsecs".to_owned(),
-        "killmode" => "SIGKILL always gets the whole tree; stop_scope says who gets stopsignal".to_owned(),
+        "killmode" => "SIGKILL always goes to the whole tree; stop_scope selects what gets stopsignal".to_owned(),
         "startlimitburst" | "max_retries" | "max_restarts" => "it is called startretries".to_owned(),
         "after" | "requires" | "wants" | "before" => DEPENDENCIES.to_owned(),
         "description" | "name" => "the name is that of the table, [program.NAME]: leave it out".to_owned(),
@@ -376,7 +376,7 @@ fn systemds(word: &str) -> Option<String> {
     })
 }
 
-/// `autorestart`'s value as ours.
+/// The equivalent of an `autorestart` value.
 fn restart_from(value: &Value<'_>) -> &'static str {
     match (truth(value), value.as_str()) {
         (Some(true), _) => "restart = \"always\"",
@@ -396,7 +396,7 @@ fn truth(value: &Value<'_>) -> Option<bool> {
     }
 }
 
-/// A supervisord log file as ours.
+/// The equivalent of a supervisord log file.
 fn log(stream: &str, value: &Value<'_>) -> String {
     let target = value.as_str().unwrap_or("AUTO");
     match target.to_ascii_lowercase().as_str() {
@@ -409,7 +409,7 @@ fn log(stream: &str, value: &Value<'_>) -> String {
     }
 }
 
-/// supervisord sends the lines to syslog and to the file.
+/// supervisord sends lines to both syslog and the file.
 fn syslog(stream: &str, value: &Value<'_>) -> String {
     match truth(value) {
         Some(false) => "nothing goes to syslog unless a stream says so: leave it out".to_owned(),
@@ -417,7 +417,7 @@ fn syslog(stream: &str, value: &Value<'_>) -> String {
     }
 }
 
-/// A simple value as it was written, or an example.
+/// A simple value as written, or an example.
 fn shown(value: &Value<'_>, example: &str) -> String {
     match &value.content {
         Content::Text(text) => format!("{:?}", crate::redact::masked(text.as_str())),

@@ -65,7 +65,7 @@ fn a_configuration_full_of_mistakes_is_read_in_linear_time() {
         ("syntax", "[program.a]\n", |n| format!("key{n} = = 1"), "not TOML"),
         ("torn headers", "", |n| format!("[program a{n}]\ncommand = \"x\""), "not TOML"),
         ("unknown programs", "", |n| format!("[program.a{n}]\ncommand = \"x\"\ndepends_on = [\"b{n}\"]"), "depends_on"),
-        ("twice", "[program.a]\n", |_| "command = \"x\"".to_owned(), "there twice"),
+        ("twice", "[program.a]\n", |_| "command = \"x\"".to_owned(), "defined twice"),
     ];
     for (name, head, line, message) in kinds {
         fs::write(directory.path().join("muster.toml"), format!("{head}{}", lines(line))).unwrap();
@@ -82,7 +82,7 @@ fn an_environment_file_full_of_mistakes_is_read_in_linear_time() {
     type Line = fn(usize) -> String;
     let kinds: [(&str, Line, &str); 4] = [
         ("no variables", |_| "x".to_owned(), "not a variable"),
-        ("no names", |n| format!("{n} x=1"), "not a name"),
+        ("no names", |n| format!("{n} x=1"), "not a valid variable name"),
         ("open quotes", |n| format!("A{n}='x' 'y"), "text after the closing quote"),
         ("variables", |n| format!("A{n}=1"), ""),
     ];

@@ -6,10 +6,10 @@ use crate::field::Field;
 use crate::keys::{Reader, Table};
 use crate::value::Content;
 
-/// What `backoff` has said so far.
+/// The state of `backoff` while its keys are read.
 pub(crate) struct BackoffDraft {
     pub(crate) backoff: Backoff,
-    /// The system whose whole policy was asked for by name.
+    /// The preset, which sets the whole restart policy.
     pub(crate) preset: Option<Preset>,
 }
 
@@ -20,7 +20,7 @@ impl Default for BackoffDraft {
 }
 
 impl BackoffDraft {
-    /// Reads the whole value. A table changes what is there, so a program can change one delay of `[defaults]`.
+    /// Reads the value. A table is merged, so a program can change a single delay of `[defaults]`.
     pub(crate) fn read(&mut self, field: &Field<'_>) {
         let Content::Table(entries) = &field.value.content else {
             if matches!(field.value.content, Content::Text(_)) {
@@ -33,7 +33,7 @@ impl BackoffDraft {
             }
             return;
         };
-        // The preset comes first, wherever it stands, so that the other keys change it.
+        // The preset is applied first, wherever it stands, so that the other keys override it.
         if let Some(preset) = entries.get("preset") {
             self.preset(&field.child("preset", preset));
         }
@@ -94,7 +94,7 @@ impl BackoffDraft {
                     None
                 }
             },
-            // Anything else that is text may be a number that a variable holds.
+            // Other text may be a template that comes to a number.
             Content::Text(word) if word.as_str().chars().next().is_some_and(char::is_alphabetic) => {
                 field.choice(&WORDS)
             }

@@ -8,7 +8,7 @@ use crate::field::Field;
 use crate::keys::{Reader, Table};
 use crate::value::Content;
 
-/// The words of the three kinds.
+/// The three kinds of checks.
 pub(crate) const KINDS: [&str; 3] = ["http", "tcp", "exec"];
 
 /// `"127.0.0.1:5432"`.
@@ -28,7 +28,7 @@ pub(crate) fn read_tcp(field: &Field<'_>) -> Option<CheckSpec> {
     }
 }
 
-/// A command, as a program's.
+/// A command, as for a program.
 pub(crate) fn read_exec(field: &Field<'_>) -> Option<CheckSpec> {
     read_command(field, "exec = [\"pg_isready\", \"-q\"]").map(CheckSpec::Exec)
 }
@@ -54,7 +54,7 @@ pub(crate) fn read_http(field: &Field<'_>) -> Option<CheckSpec> {
     Some(CheckSpec::Http(HttpCheck { url: draft.url?, headers: draft.headers }))
 }
 
-/// What `http = { … }` has said so far.
+/// The state of `http = { … }` while its keys are read.
 #[derive(Default)]
 pub(crate) struct HttpDraft {
     url: Option<String>,
@@ -83,11 +83,11 @@ impl HttpDraft {
         for (name, value) in entries {
             let header = field.child(name.as_str(), value);
             if !address::is_header_name(name.as_str()) {
-                field.error(format_args!("has a name that no header has: {:?}", name.as_str()));
+                field.error(format_args!("has an invalid header name: {:?}", name.as_str()));
             } else if name.as_str().eq_ignore_ascii_case("host") {
                 header.error_with_hint("has a key of its own", "host = \"…\", beside url and headers");
             } else if SENT.iter().any(|sent| name.as_str().eq_ignore_ascii_case(sent)) {
-                header.error("is musterd's own to send");
+                header.error("is set by musterd itself");
             } else if let Some(value) = header_value(&header) {
                 self.put(name.as_str(), value);
             }
@@ -111,12 +111,12 @@ impl HttpDraft {
     }
 }
 
-/// What frames a request is not to be chosen.
+/// Headers that frame a request, which musterd sets itself.
 const SENT: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
 
 fn header_value(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
-    // A line end would begin another header. The value may be a token: it is not shown.
+    // A line end would start another header. The value may be a token, so the message omits it.
     if text.text.chars().any(|c| c.is_control() || !c.is_ascii()) {
         field.error("must be plain ASCII on one line");
         return None;

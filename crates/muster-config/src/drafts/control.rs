@@ -8,10 +8,10 @@ use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::users::{read_user, read_user_name};
 use crate::field::{Field, Owner};
 
-/// What `[http]` has said so far.
+/// The state of `[http]` while its keys are read.
 pub(crate) struct ControlDraft {
     pub(crate) spec: ControlSpec,
-    /// Where users are named.
+    /// The place of the lists of users.
     pub(crate) users_at: Option<Place>,
     mode_at: Option<Place>,
 }
@@ -33,12 +33,12 @@ impl Default for ControlDraft {
 }
 
 impl ControlDraft {
-    /// Users that are let in must be able to connect: the mode follows from the lists, unless it is said.
+    /// Derives the socket's mode from the lists of users, unless it is given: users on a list must be able to connect.
     pub(crate) fn finish(&mut self, report: &Report) {
         if self.spec.allow_users.is_empty() && self.spec.readonly_users.is_empty() {
             if let Some(place) = self.mode_at.filter(|_| self.spec.mode & 0o002 != 0) {
                 let message =
-                    format!("mode lets every user connect, of whom only root may do anything: {:04o}", self.spec.mode);
+                    format!("mode lets every user connect, but only root may do anything: {:04o}", self.spec.mode);
                 let finding = Owner::Table("http").finding(Severity::Warning, place, message);
                 report.add(finding.hint("allow_users and readonly_users say who may; the mode follows from them"));
             }
@@ -49,9 +49,9 @@ impl ControlDraft {
             Some(place) if self.spec.mode & 0o066 == 0 => {
                 let mode = self.spec.mode;
                 let message =
-                    format!("mode = \"{mode:04o}\" lets nobody but its owner connect: the lists of users do nothing");
+                    format!("mode = \"{mode:04o}\" lets only the owner connect, so the lists of users have no effect");
                 let finding = Owner::Table("http").finding(Severity::Warning, place, message);
-                report.add(finding.hint("leave the mode out: it follows from the lists"));
+                report.add(finding.hint("leave mode out: it follows from the lists"));
             }
             Some(_) => {}
         }
@@ -65,7 +65,7 @@ impl ControlDraft {
             let made = if is_relative { ", made absolute with the directory of this file" } else { "" };
             let length = whole.len();
             let problem =
-                format_args!("is {length} bytes long{made}, and a socket has room for {LONGEST_SOCKET}: {whole:?}");
+                format_args!("is {length} bytes long{made}, and a socket path can have {LONGEST_SOCKET}: {whole:?}");
             field.error_with_hint(problem, "socket = \"/run/muster.sock\" is short enough everywhere");
             return;
         }

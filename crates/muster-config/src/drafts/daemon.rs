@@ -11,12 +11,12 @@ use crate::drafts::rotation;
 use crate::drafts::syslog::read_address;
 use crate::field::Field;
 
-/// What `[musterd]` has said so far.
+/// The state of `[musterd]` while its keys are read.
 pub(crate) struct DaemonDraft {
     pub(crate) spec: DaemonSpec,
-    /// Under every program's own; whether each value is a secret.
+    /// The environment of every program, each value with whether it is a secret.
     pub(crate) environment: BTreeMap<String, (String, bool)>,
-    /// Where the budget for stopping stands, if it was given.
+    /// The place of shutdown_timeout, if given.
     pub(crate) shutdown_timeout_at: Option<Place>,
 }
 
@@ -39,7 +39,7 @@ impl Default for DaemonDraft {
     }
 }
 
-/// supervisord's levels that are called otherwise.
+/// Names of supervisord's levels that differ from ours.
 const FOREIGN_LEVELS: [(&str, &str); 4] =
     [("warning", "warn"), ("critical", "error"), ("blather", "trace"), ("notice", "info")];
 
@@ -53,7 +53,7 @@ impl DaemonDraft {
             field.expected_with_hint("error, warn, info, debug or trace", format!("loglevel = {ours:?}"));
         } else if word.contains(['=', ',']) {
             field.error_with_hint(
-                format_args!("takes no filters yet: {}", field.shown()),
+                format_args!("does not support filters yet: {}", field.shown()),
                 "one level for everything: error, warn, info, debug or trace",
             );
         } else {

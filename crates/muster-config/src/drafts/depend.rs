@@ -1,5 +1,5 @@
-//! `depends_on` and `restart_with`: what a program says of others. Whether they are there is looked at in `depend`, when all
-//! programs are known.
+//! Reads `depends_on` and `restart_with`. Whether the programs they name exist is checked in `depend`, when all programs
+//! are known.
 
 use muster_spec::{DependencyCondition, is_valid_name};
 
@@ -13,7 +13,7 @@ pub(crate) struct Mention {
     pub(crate) program: String,
     pub(crate) condition: DependencyCondition,
     pub(crate) at: Place,
-    /// Whether it stands in `[defaults]`.
+    /// Whether it comes from `[defaults]`.
     pub(crate) is_default: bool,
 }
 
@@ -23,7 +23,7 @@ impl Mention {
     }
 }
 
-/// Reads `depends_on` over what is there: a list replaces it, a table adds to it.
+/// Reads `depends_on` over earlier values: a list replaces them, a table is merged.
 pub(crate) fn read_depends_on(field: &Field<'_>, mentions: &mut Vec<Mention>) {
     match &field.value.content {
         Content::Table(entries) => {
@@ -43,14 +43,14 @@ pub(crate) fn read_depends_on(field: &Field<'_>, mentions: &mut Vec<Mention>) {
     }
 }
 
-/// Reads a list of names; each of them stands for "started".
+/// Reads a list of names, each with the condition "started".
 pub(crate) fn read_names(field: &Field<'_>) -> Vec<Mention> {
     let mut mentions: Vec<Mention> = Vec::new();
     for item in &field.items() {
         let Some(text) = item.text() else { continue };
         if let Some((name, condition)) = condition_in(&text.text) {
             let hint = format!("{} = {{ {name} = {condition:?} }}", field.name);
-            item.error_with_hint(format_args!("has no conditions in a list: {}", item.shown_text(&text)), hint);
+            item.error_with_hint(format_args!("cannot have a condition in a list: {}", item.shown_text(&text)), hint);
         } else if mentions.iter().any(|known| known.program == text.text) {
             item.error(format_args!("names {} twice", item.shown_text(&text)));
         } else {
@@ -61,7 +61,7 @@ pub(crate) fn read_names(field: &Field<'_>) -> Vec<Mention> {
     mentions
 }
 
-/// `db:ready`, as one may think it is written.
+/// Splits `db:ready`, a plausible but wrong way to write a condition.
 fn condition_in(text: &str) -> Option<(&str, &str)> {
     let (name, condition) = text.split_once(':')?;
     let is_condition = DependencyCondition::ALL.iter().any(|(word, _)| *word == condition.trim());

@@ -9,7 +9,7 @@ use crate::field::Field;
 use crate::redact::{MASK, is_secret};
 use crate::value::Content;
 
-/// Reads variables over those already there; each value with whether it is a secret.
+/// Reads variables, overriding earlier ones; each value with whether it is a secret.
 pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<String, (String, bool)>) {
     let Content::Table(entries) = &field.value.content else {
         no_table(field);
@@ -19,7 +19,7 @@ pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<Strin
         let name = name.as_str();
         let variable = field.child(name, value);
         if !is_variable_name(name) {
-            variable.error("is not a name a variable can have");
+            variable.error("is not a valid variable name");
             continue;
         }
         if !matches!(value.content, Content::Text(_)) {
@@ -39,7 +39,7 @@ pub(crate) fn read_environment(field: &Field<'_>, variables: &mut BTreeMap<Strin
     }
 }
 
-/// Whether the kernel and every libc can hold a variable of this name.
+/// Whether the kernel and every libc accept a variable of this name.
 pub(crate) fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }

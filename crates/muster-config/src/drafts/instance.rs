@@ -1,4 +1,4 @@
-//! The keys of a program that may differ from instance to instance: what is executed, as whom, with what around it.
+//! The keys of a program that may differ between instances: command, user, environment, output and the like.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::env_file::Entries;
 use crate::field::{Field, Owner};
 use crate::value::Content;
 
-/// What one instance is made of so far.
+/// The state of an instance while its keys are read.
 #[derive(Default)]
 pub(crate) struct Parts {
     command: Vec<String>,
@@ -36,7 +36,7 @@ pub(crate) struct Parts {
     pub(crate) output: OutputDraft,
     ready: ReadyDraft,
     start_timeout: Option<Duration>,
-    /// Where the program itself chose one that is not the default.
+    /// The place of start_timeout, if the program itself sets it to another value than the default.
     start_timeout_at: Option<Place>,
     watchdog: Option<Duration>,
     probes: Vec<ProbeDraft>,
@@ -47,7 +47,7 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// The process, with the daemon's `environment` under the files' and those under the program's own.
+    /// The process. The program's own environment overrides that of its files, which overrides the daemon's.
     pub(crate) fn process(&self, daemons: &BTreeMap<String, (String, bool)>) -> ProcessSpec {
         let mut variables: BTreeMap<&str, &str> = BTreeMap::new();
         variables.extend(daemons.iter().map(|(name, (value, _))| (name.as_str(), value.as_str())));
@@ -70,7 +70,7 @@ impl Parts {
         }
     }
 
-    /// How it is found out whether a run is ready and well.
+    /// The instance, with readiness, watchdog and probes.
     pub(crate) fn instance(&self, name: String, index: u32, process: ProcessSpec, outputs: &Outputs) -> InstanceSpec {
         InstanceSpec {
             name,
@@ -84,7 +84,7 @@ impl Parts {
         }
     }
 
-    /// What its keys say together and none of them alone.
+    /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         for probe in &self.probes {
             probe.check(owner, report);
@@ -96,8 +96,8 @@ impl Parts {
             report.add(owner.finding(Severity::Error, place, message).hint("logs.stdout = \"console\" captures it"));
         }
         if let Some(place) = self.start_timeout_at.filter(|_| self.ready.at.is_none()) {
-            let message = "start_timeout is for programs with `ready`, and does nothing without";
-            let hint = "ready = \"notify\", or { tcp = \"…\" } and the like, says how it becomes ready";
+            let message = "start_timeout has no effect without `ready`";
+            let hint = "ready = \"notify\", { tcp = \"…\" } or the like says when it is ready";
             report.add(owner.finding(Severity::Warning, place, message).hint(hint));
         }
     }
@@ -192,7 +192,7 @@ impl Parts {
     }
 }
 
-/// A program and its arguments, as text or as a list.
+/// Reads a program and its arguments, as text or as a list.
 pub(crate) fn read_command(field: &Field<'_>, example: &str) -> Option<Vec<String>> {
     if !matches!(field.value.content, Content::Text(_) | Content::List(_)) {
         field.expected_with_hint("text or a list of texts", example);

@@ -13,7 +13,7 @@ use crate::field::{Field, Text};
 use crate::keys::{Reader, Table};
 use crate::value::Content;
 
-/// What `logs` has said so far.
+/// The state of `logs` while its keys are read.
 #[derive(Clone, Default)]
 pub(crate) struct OutputDraft {
     pub(crate) spec: OutputSpec,
@@ -23,7 +23,7 @@ pub(crate) struct OutputDraft {
 
 const EXPECTED: &str = "console, syslog, none, inherit, a path, or a list of console, syslog and paths";
 
-/// What is said in `[defaults]`, or nowhere, is the same for many programs: they share it.
+/// Shares equal output specs: programs that only use `[defaults]` have the same one.
 #[derive(Default)]
 pub(crate) struct Outputs {
     last: RefCell<Option<Arc<OutputSpec>>>,
@@ -40,7 +40,7 @@ impl Outputs {
 }
 
 impl OutputDraft {
-    /// Reads the whole table.
+    /// Reads the table.
     pub(crate) fn read(&mut self, field: &Field<'_>) {
         if matches!(field.value.content, Content::Text(_) | Content::List(_)) {
             field.expected_with_hint("a table", format!("logs = {{ stdout = {} }}", field.shown()));
@@ -100,8 +100,8 @@ impl OutputDraft {
         if mode & !0o666 == 0 {
             self.spec.file_mode = mode;
         } else {
-            let problem = format_args!("must give rights to read and write only: {}", field.shown());
-            field.error_with_hint(problem, "\"0644\" is the default, \"0666\" the most");
+            let problem = format_args!("must grant read and write permissions only: {}", field.shown());
+            field.error_with_hint(problem, "\"0644\" is the default, \"0666\" the maximum");
         }
     }
 
@@ -127,7 +127,7 @@ impl OutputDraft {
             Some(size @ (0 | 4096..=0x4000_0000)) => self.spec.memory = Some(size as usize),
             Some(_) => field.error_with_hint(
                 format_args!("must be 0 or between 4 KiB and 1 GiB: {}", field.shown()),
-                "\"256KB\" is the default, 0 remembers nothing",
+                "\"256KB\" is the default, 0 keeps nothing",
             ),
             None => {}
         }
@@ -179,7 +179,7 @@ fn read_target(field: &Field<'_>) -> Option<Target> {
 fn read_sinks(field: &Field<'_>) -> Option<Target> {
     let items = field.items();
     if items.is_empty() {
-        field.error_with_hint("is an empty list", "\"none\" throws the output away");
+        field.error_with_hint("is an empty list", "\"none\" discards the output");
         return None;
     }
     let mut sinks = Vec::with_capacity(items.len());
@@ -187,7 +187,7 @@ fn read_sinks(field: &Field<'_>) -> Option<Target> {
         let text = item.text()?;
         if ["none", "inherit", "stdout", "stderr"].contains(&text.text.as_ref()) {
             item.error_with_hint(
-                format_args!("cannot go to {} and to something else", item.shown_text(&text)),
+                format_args!("cannot go to both {} and another target", item.shown_text(&text)),
                 "a list holds \"console\", \"syslog\" and paths",
             );
             return None;
@@ -216,23 +216,26 @@ fn read_sink(field: &Field<'_>, text: &Text<'_>) -> Option<Sink> {
                 .iter()
                 .any(|directory| matches!(path.strip_prefix(directory), Some("1" | "2")));
             if is_own || matches!(path, "/dev/stdout" | "/dev/stderr") {
-                let hint = "\"console\" is the name for it; \"inherit\" passes the descriptor on";
+                let hint = "write \"console\"; \"inherit\" passes the descriptor on";
                 field.warning(format_args!("means the console: {path:?}"), hint);
             } else if ["/proc/", "/sys/"].iter().any(|top| path.starts_with(top)) {
-                field.warning(format_args!("is not a place for files: {path:?}"), "\"console\", or a path elsewhere");
+                field.warning(
+                    format_args!("is not a place for log files: {path:?}"),
+                    "\"console\", or a path elsewhere",
+                );
             }
             Some(Sink::File(field.resolved(path)))
         }
         word => {
             let problem = format_args!("must be {EXPECTED}: {}", field.shown_text(text));
             let hint = match word.to_ascii_lowercase().as_str() {
-                "" | "null" | "off" | "discard" | "/dev/null" => "\"none\" throws the output away".to_owned(),
+                "" | "null" | "off" | "discard" | "/dev/null" => "\"none\" discards the output".to_owned(),
                 "auto" | "stdout" | "stderr" | "journal" | "default" | "-" => {
                     "\"console\" is the default: leave it out".to_owned()
                 }
                 word => match crate::words::nearest(word, ["console", "syslog", "none", "inherit"].into_iter()) {
                     Some(ours) => format!("did you mean {ours:?}?"),
-                    None => "a path has a slash: \"./file.log\"".to_owned(),
+                    None => "a path contains a slash: \"./file.log\"".to_owned(),
                 },
             };
             field.error_with_hint(problem, hint);

@@ -1,7 +1,7 @@
-//! Values of the configuration, read into drafts: one file per part of the configuration.
+//! Reads values into drafts, one file per part of the configuration.
 //!
-//! A draft begins with the defaults and is written over by one reader per key; `keys` says which reader is whose.
-//! What several keys must agree on is looked at when a draft is finished.
+//! A draft begins with the defaults; one reader per key overrides them, and `keys` assigns the readers. Constraints between
+//! keys are checked when a draft is complete.
 
 pub(crate) mod backoff;
 pub(crate) mod checks;

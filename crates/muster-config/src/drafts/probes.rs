@@ -1,4 +1,4 @@
-//! `[program.NAME.probes.NAME]`: checks that are repeated, with Kubernetes' fields, defaults and rules.
+//! `[program.NAME.probes.NAME]`: repeated checks, with Kubernetes' fields, defaults and rules.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::field::{Field, Owner};
 use crate::keys::{Reader, Table};
 use crate::value::Content;
 
-/// What a probe is so far.
+/// The state of a probe while its keys are read.
 #[derive(Clone)]
 pub(crate) struct ProbeDraft {
     name: String,
     at: Place,
     kind: ProbeKind,
     check: Option<CheckSpec>,
-    /// Whether there is something to check, be it wrong: one mistake is enough.
+    /// Whether a check was given, even an invalid one, which has been reported.
     has_check: bool,
     period: Option<Duration>,
     timeout: Option<Duration>,
@@ -27,11 +27,11 @@ pub(crate) struct ProbeDraft {
     on_failure: Option<(OnFailure, Place)>,
 }
 
-/// More often than this would only keep the machine busy.
+/// A shorter period would only waste processor time.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(10);
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(1);
 
-/// Reads the probes of a program over those already there.
+/// Reads the probes of a program, merging them with earlier ones.
 pub(crate) fn read_probes(field: &Field<'_>, probes: &mut Vec<ProbeDraft>) {
     let Content::Table(entries) = &field.value.content else {
         field.expected_with_hint("tables by name", EXAMPLE);
@@ -48,9 +48,9 @@ pub(crate) fn read_probes(field: &Field<'_>, probes: &mut Vec<ProbeDraft>) {
             let finding = field.owner.finding(
                 Severity::Error,
                 at,
-                format_args!("{}: not a name: {:?}", field.path(), name.as_str()),
+                format_args!("{}: invalid name: {:?}", field.path(), name.as_str()),
             );
-            field.around.report.add(finding.hint("names are made of letters, digits, `_`, `-` and `.`"));
+            field.around.report.add(finding.hint("names consist of letters, digits, `_`, `-` and `.`"));
             continue;
         }
         let at = Place::new(field.file, name.span());
@@ -85,7 +85,7 @@ impl ProbeDraft {
         let Content::Table(entries) = &field.value.content else { return };
         let given: Vec<&str> = checks::KINDS.into_iter().filter(|kind| entries.contains_key(*kind)).collect();
         if given.len() > 1 {
-            field.error_with_hint(format_args!("checks several things: {}", given.join(", ")), "make a probe of each");
+            field.error_with_hint(format_args!("has several checks: {}", given.join(", ")), "use a probe for each");
         }
         field.each_key(Table::Probe, |key, child| {
             if let Reader::Probe(read) = key.reader {
@@ -94,12 +94,12 @@ impl ProbeDraft {
         });
     }
 
-    /// What its keys say together and none of them alone.
+    /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         let path = format!("probes.{}", self.name);
         let misnamed = |kind: &str| report.was_misnamed(owner, &format!("{path}."), kind);
         if !self.has_check && !checks::KINDS.into_iter().any(misnamed) {
-            let finding = owner.finding(Severity::Error, self.at, format_args!("{path} checks nothing"));
+            let finding = owner.finding(Severity::Error, self.at, format_args!("{path} has no check"));
             report.add(finding.hint("one of http = \"http://…\", tcp = \"host:port\", exec = [\"…\"]"));
         }
         if let Some((count @ 2.., place)) = self.success_threshold.filter(|_| self.kind != ProbeKind::Readiness) {
@@ -107,20 +107,20 @@ impl ProbeDraft {
             let message =
                 format_args!("{path}.success_threshold must be 1 for a {kind} probe, as in Kubernetes: {count}");
             let finding = owner.finding(Severity::Error, place, message);
-            report.add(finding.hint("more than one success in a row is for kind = \"readiness\""));
+            report.add(finding.hint("only kind = \"readiness\" can require several successes in a row"));
         }
         if let Some((action, place)) = self.on_failure
             && self.kind == ProbeKind::Readiness
             && action != OnFailure::None
         {
             let action = name_of(&OnFailure::ALL, action);
-            let message = format_args!("{path}.on_failure: a readiness probe never does this: {action:?}");
+            let message = format_args!("{path}.on_failure: not an action of a readiness probe: {action:?}");
             let finding = owner.finding(Severity::Error, place, message);
-            report.add(finding.hint("kind = \"liveness\" does; without on_failure it only says \"not ready\""));
+            report.add(finding.hint("kind = \"liveness\" can; a readiness probe only reports \"not ready\""));
         }
     }
 
-    /// The probe. One without a check was told of.
+    /// The probe; `None` without a check, which `check` reports.
     pub(crate) fn spec(&self) -> Option<ProbeSpec> {
         let default = ProbeSpec::new(self.name.clone(), self.kind, self.check.clone()?);
         Some(ProbeSpec {

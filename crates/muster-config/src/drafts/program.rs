@@ -1,4 +1,4 @@
-//! The keys of a program that hold for all its instances: when it starts, restarts and stops.
+//! The keys of a program that apply to all its instances: when it starts, restarts and stops.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::units::show_duration;
 use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
 
-/// `restart_limit`, as far as it was read.
+/// The value of `restart_limit`.
 #[derive(Clone, Copy)]
 struct RateDraft {
     starts: u32,
@@ -23,7 +23,7 @@ struct RateDraft {
     then: Exceeded,
 }
 
-/// What a program's rules are so far.
+/// The state of a program's rules while its keys are read.
 pub(crate) struct Rules {
     pub(crate) kind: Kind,
     pub(crate) autostart: bool,
@@ -48,7 +48,7 @@ pub(crate) struct Rules {
     pub(crate) reload_signal: Option<Signal>,
     pub(crate) depends_on: Vec<Mention>,
     pub(crate) restart_with: Vec<Mention>,
-    /// Where these stand, for what is said about them later.
+    /// The places of these keys, for later checks.
     pub(crate) essential_at: Option<Place>,
     pub(crate) patience_at: Option<Place>,
     pub(crate) restart_at: Option<Place>,
@@ -90,11 +90,11 @@ impl Default for Rules {
     }
 }
 
-/// More instances of one program than this are a typing error.
+/// The most instances of a program; more are taken for a typo.
 const MOST_INSTANCES: i64 = 1000;
 
 impl Rules {
-    /// The whole policy. What is written beats what comes with a preset.
+    /// The whole policy. Explicit keys override those of a preset.
     pub(crate) fn restart_policy(&self) -> RestartPolicy {
         let original = match self.backoff.preset {
             Some(preset) => preset.policy(self.when),
@@ -116,39 +116,38 @@ impl Rules {
         }
     }
 
-    /// The number in `restart = "on-failure:5"`. To Docker, 0 is without limit.
+    /// The number in `restart = "on-failure:5"`. To Docker, 0 means unlimited.
     fn docker_limit(&self) -> Option<Limit> {
         let is_docker = self.backoff.preset == Some(Preset::Docker);
         self.docker_limit
             .map(|retries| if is_docker && retries == 0 { Limit::Unlimited } else { Limit::Retries(retries) })
     }
 
-    /// How it is stopped.
+    /// How to stop it.
     pub(crate) fn stop(&self) -> StopSpec {
         let step = |&signal| StopStep { signal, patience: self.patience };
         let steps = self.signals.iter().map(step).collect();
         StopSpec { steps, scope: self.scope, leftover_wait: self.leftover_wait }
     }
 
-    /// What its keys say together and none of them alone.
+    /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         let backoff = &self.backoff.backoff;
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
             let (max, delay) = (show_duration(backoff.max), show_duration(backoff.delay));
             let message = format!("backoff has a max of {max}, which is shorter than its delay of {delay}");
-            report.add(owner.finding(Severity::Error, place, message).hint("max is where a growing delay ends"));
+            report.add(owner.finding(Severity::Error, place, message).hint("max caps a growing delay"));
         }
         let restarts = self.when != RestartWhen::Never;
         let is_endless = self.restart_policy().limit == Limit::Unlimited;
         if let Some(place) = self.backoff_at.filter(|_| restarts && is_endless && backoff.delay.is_zero()) {
-            let message =
-                "backoff has no delay and startretries no limit: what fails at once is started again without a pause";
+            let message = "backoff has no delay and startretries no limit: a program that fails at once is restarted without a pause";
             report
                 .add(owner.finding(Severity::Warning, place, message).hint("delay = \"100ms\", or startretries = 10"));
         }
         let is_reset_at_once = matches!(backoff.reset, Reset::AfterUp(span) if span.is_zero());
         if let Some(place) = self.backoff_at.filter(|_| restarts && !is_endless && is_reset_at_once) {
-            let message = "reset_after = 0 forgets every failure of a run that came up: startretries never ends it";
+            let message = "reset_after = 0 forgets all failures once a run comes up, so startretries has no effect";
             report.add(owner.finding(Severity::Warning, place, message).hint("leave it out for the default"));
         }
         let disagree = self.docker_limit().zip(self.retries).is_some_and(|(one, other)| one != other);
@@ -162,26 +161,25 @@ impl Rules {
         }
         let is_none = self.docker_limit() == Some(Limit::Retries(0));
         if let Some(place) = self.restart_at.filter(|_| is_none && self.retries.is_none()) {
-            let message = "restart with :0 is no restart at all; to Docker, 0 is without limit";
-            let hint = "startretries = \"unlimited\", or backoff = \"docker\"; \"no\" if no restart is meant";
+            let message = "restart with :0 never restarts; to Docker, 0 means unlimited";
+            let hint = "startretries = \"unlimited\", or backoff = \"docker\"; \"no\" for no restarts";
             report.add(owner.finding(Severity::Warning, place, message).hint(hint));
         }
         let is_essential = self.essential != Essential::No;
         if let Some(place) = self.essential_at.filter(|_| is_essential && !self.autostart) {
-            let message =
-                "essential, but autostart is false: as long as nobody starts it, its end cannot end the container";
+            let message = "essential, but autostart is false: until it is started, its exit cannot end the container";
             report.add(owner.finding(Severity::Warning, place, message).hint("leave out one of the two"));
         }
         let repeats = matches!(self.when, RestartWhen::Always | RestartWhen::UnlessStopped);
         if let Some(place) = self.restart_at.filter(|_| self.kind == Kind::Oneshot && repeats) {
-            let message = "a oneshot that is restarted after its success runs for ever";
+            let message = "a oneshot that restarts after success runs forever";
             report.add(
                 owner.finding(Severity::Warning, place, message).hint("restart = \"on-failure\" stops after a success"),
             );
         }
     }
 
-    /// How long it may take until SIGKILL.
+    /// The time until SIGKILL.
     pub(crate) fn total_patience(&self) -> Duration {
         self.patience.saturating_mul(u32::try_from(self.signals.len()).unwrap_or(u32::MAX))
     }
@@ -272,9 +270,9 @@ impl Rules {
         match u32::try_from(number) {
             Ok(number @ 1..) if i64::from(number) <= MOST_INSTANCES => self.numprocs = number,
             Ok(0) => {
-                field.expected_with_hint("from 1 to 1000", "autostart = false keeps a program without starting it")
+                field.expected_with_hint("from 1 to 1000", "autostart = false defines a program without starting it")
             }
-            _ => field.expected_with_hint("from 1 to 1000", "each instance is a process of its own"),
+            _ => field.expected_with_hint("from 1 to 1000", "each instance is a separate process"),
         }
     }
 
@@ -387,7 +385,7 @@ impl Rules {
     }
 }
 
-/// Numbers of instances stand in ports and names; larger ones are a typing error.
+/// The highest first instance number, which is used in ports and names; a larger one is taken for a typo.
 pub(crate) const HIGHEST_START: i64 = 1_000_000;
 
 const POLICY_WORDS: &str = "\"no\", \"on-failure\", \"always\" or \"unless-stopped\"";

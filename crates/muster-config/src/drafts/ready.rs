@@ -1,4 +1,4 @@
-//! `ready`: how a run tells that it is ready.
+//! `ready`: how a run signals readiness.
 
 use muster_spec::{CheckSpec, ReadySpec};
 use regex_lite::Regex;
@@ -9,7 +9,7 @@ use crate::field::Field;
 use crate::keys::{Reader, Table};
 use crate::value::Content;
 
-/// What `ready` has said so far.
+/// The state of `ready` while it is read.
 #[derive(Clone, Default)]
 pub(crate) struct ReadyDraft {
     pub(crate) spec: Option<ReadySpec>,
@@ -20,17 +20,17 @@ const EXPECTED: &str = "\"notify\" or a table with fd, log, tcp, http or exec";
 
 /// The lowest descriptor beyond the standard ones.
 const FIRST_FD: i64 = 3;
-/// As many as a process may have open without asking for more.
+/// The highest descriptor under the default soft limit of 1024.
 const LAST_FD: i64 = 1023;
 
 impl ReadyDraft {
-    /// Reads the whole value.
+    /// Reads the value.
     pub(crate) fn read(&mut self, field: &Field<'_>) {
         self.at = Some(field.place());
         let Content::Table(entries) = &field.value.content else { return self.word(field) };
         if entries.len() != 1 {
             let problem =
-                if entries.is_empty() { "is empty" } else { "must have one way to become ready, not several" };
+                if entries.is_empty() { "is empty" } else { "must have a single readiness check, not several" };
             field.error_with_hint(problem, "ready = { tcp = \"127.0.0.1:5432\" }; probes take more than one check");
             return;
         }
@@ -78,8 +78,8 @@ impl ReadyDraft {
         match Regex::new(&text.text) {
             Ok(_) => self.spec = Some(ReadySpec::Log(text.text.into_owned())),
             Err(error) => {
-                let problem = format_args!("is no regular expression, {error}: {}", field.shown_text(&text));
-                field.error_with_hint(problem, "\\ before a character takes it as it is, best in single quotes: '…'");
+                let problem = format_args!("is not a regular expression, {error}: {}", field.shown_text(&text));
+                field.error_with_hint(problem, "\\ escapes a character, best in single quotes: '…'");
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::words::nearest;
 /// A number, or `None` for unlimited.
 type Limit = Option<u64>;
 
-/// What one resource's limits are so far.
+/// The limits of a resource while its keys are read.
 #[derive(Default)]
 pub(crate) struct Bounds {
     soft: Option<Limit>,
@@ -27,7 +27,7 @@ impl Bounds {
     }
 }
 
-/// Reads limits over those already there.
+/// Reads limits, overriding earlier ones.
 pub(crate) fn read_rlimits(field: &Field<'_>, limits: &mut Vec<Rlimit>) {
     let Content::Table(entries) = &field.value.content else {
         field.expected_with_hint("a table", "rlimits = { nofile = 65536 }");
@@ -58,7 +58,7 @@ fn find_resource(field: &Field<'_>) -> Option<Resource> {
                 .map(|name| format!("did you mean {name}?")),
         };
         field.error_with_hint(
-            "is no resource limit",
+            "is not a resource limit",
             hint.unwrap_or_else(|| format!("they are {}", names().collect::<Vec<_>>().join(", "))),
         );
     }
@@ -78,11 +78,11 @@ fn read_bounds(field: &Field<'_>, resource: Resource) -> Option<Rlimit> {
     }
     let soft = bounds.soft.or(bounds.hard)?;
     let hard = bounds.hard.or(bounds.soft)?;
-    // No limit is the highest.
+    // Unlimited counts as the highest.
     if soft.unwrap_or(u64::MAX) > hard.unwrap_or(u64::MAX) {
         field.error_with_hint(
             "has a soft limit above its hard limit",
-            "the soft limit is in force, the hard one bounds it",
+            "the soft limit applies, and the hard limit bounds it",
         );
         return None;
     }

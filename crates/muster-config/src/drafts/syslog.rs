@@ -8,15 +8,15 @@ use crate::address::HostPort;
 use crate::diagnostic::Problem;
 use crate::field::{Field, Text};
 
-/// RFC 5426, section 3.3; for TCP there is no registered port, and RFC 6587, section 3.3, found this one in use.
+/// RFC 5426, section 3.3. TCP has no registered port; RFC 6587, section 3.3, notes that this one is in use.
 const PORT: u16 = 514;
 
-/// How long a path in a socket's address can be: unix(7), without the NUL at its end.
+/// The longest path in a socket address, without the final NUL: unix(7).
 const LONGEST_PATH: usize = 107;
 
 const EXAMPLES: &str = "\"unix:///dev/log\", \"udp://127.0.0.1:514\", \"tcp://logs.example:514\"";
 
-/// Where a receiver listens.
+/// Reads the address of a receiver.
 pub(crate) fn read_address(field: &Field<'_>) -> Option<SyslogAddress> {
     let text = field.text()?;
     match parse(&text.text) {
@@ -28,7 +28,7 @@ pub(crate) fn read_address(field: &Field<'_>) -> Option<SyslogAddress> {
     }
 }
 
-/// A password may be part of what is no address.
+/// Reports an invalid address. It is not shown if it may hold a password.
 fn tell(field: &Field<'_>, text: &Text<'_>, problem: Problem) {
     match text.text.contains('@') {
         true => field.error_with_hint(problem.message, problem.hint),
@@ -61,7 +61,10 @@ fn unix(path: &str) -> Result<SyslogAddress, Problem> {
         return Err(problem("must have an absolute path", format!("\"unix:///{path}\"")));
     }
     if path.len() > LONGEST_PATH {
-        return Err(problem(format!("has a path that no socket can have, over {LONGEST_PATH} bytes"), "move it up"));
+        return Err(problem(
+            format!("has a path of more than {LONGEST_PATH} bytes, too long for a socket"),
+            "choose a shorter path",
+        ));
     }
     Ok(SyslogAddress::Unix(PathBuf::from(path)))
 }

@@ -1,4 +1,4 @@
-//! Users and groups, by name or number. Whether they exist is found out when they are needed: an image may create them.
+//! Users and groups, by name or number. Whether they exist is checked at spawn: an image may create them until then.
 
 use muster_spec::UserSpec;
 
@@ -40,10 +40,10 @@ fn name_or_number(field: &Field<'_>) -> Option<String> {
     }
 }
 
-/// The highest id: one less than the -1 that means "leave it" to chown(2) and setresuid(2).
+/// The highest id: the next one is -1, which chown(2) and setresuid(2) take as "unchanged".
 const HIGHEST_ID: i64 = 0xffff_fffe;
 
-/// A name is anything that /etc/passwd can hold; a number must be an id.
+/// Whether /etc/passwd could hold this name; a number must be a valid id.
 fn is_name(text: &str) -> bool {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if is_number {

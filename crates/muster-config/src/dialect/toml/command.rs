@@ -1,17 +1,16 @@
-//! A command in one string, split into words as a POSIX shell would split it, without a shell being run.
+//! Splits a command given as one string into words, as a POSIX shell would, without running a shell.
 //!
-//! Quotes and backslashes work as in a shell. A `#` is an ordinary character: nobody means a comment in
-//! `convert '#fff'` or `--color=#fff`, and supervisord's users are not used to one. What only a shell could do is found
-//! by [`shell_only`], so that it can be said aloud.
+//! Quotes and backslashes work as in a shell. A `#` is an ordinary character, as in `--color=#fff`; supervisord has no
+//! comments in commands either. [`shell_only`] finds words that only a shell would understand, for a warning.
 
 /// One word of a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Word {
-    /// Its text, quotes removed.
+    /// The text without quotes.
     pub(crate) text: String,
     /// Whether any of it was quoted.
     pub(crate) quoted: bool,
-    /// The same in pieces that were quoted or were not.
+    /// The text in pieces, each quoted or unquoted.
     pub(crate) pieces: Vec<Piece>,
 }
 
@@ -31,8 +30,8 @@ impl Word {
         }
     }
 
-    /// A character after a backslash. A dollar sign stays one: it is doubled, as it would be written without a shell's rules,
-    /// and takes the brace after it along.
+    /// Adds a character after a backslash. A dollar sign is doubled, so that interpolation leaves it and a brace after it
+    /// alone.
     fn escaped(&mut self, c: char, characters: &mut std::str::Chars<'_>) {
         self.quote();
         self.push(c, true);
@@ -45,7 +44,7 @@ impl Word {
         }
     }
 
-    /// Begins to be quoted, even if nothing is in the quotes.
+    /// Begins a quoted piece, which may stay empty.
     fn quote(&mut self) {
         self.quoted = true;
         if !self.pieces.last().is_some_and(|last| last.quoted) {
@@ -57,20 +56,20 @@ impl Word {
 /// Why a command cannot be split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unclosed {
-    /// `'` without its second.
+    /// A `'` that is not closed.
     SingleQuote,
-    /// `"` without its second.
+    /// A `"` that is not closed.
     DoubleQuote,
     /// A backslash as the last character.
     Backslash,
 }
 
 impl Unclosed {
-    /// In the user's words.
+    /// The error in a message.
     pub(crate) fn describe(self) -> &'static str {
         match self {
-            Unclosed::SingleQuote => "has a ' without its second",
-            Unclosed::DoubleQuote => "has a \" without its second",
+            Unclosed::SingleQuote => "has an unclosed '",
+            Unclosed::DoubleQuote => "has an unclosed \"",
             Unclosed::Backslash => "ends in a backslash",
         }
     }
@@ -89,7 +88,7 @@ pub(crate) fn split(text: &str) -> Result<Vec<Word>, Unclosed> {
         let word = current.get_or_insert_with(Word::default);
         match c {
             '$' if characters.as_str().starts_with('$') => {
-                // `$$` is a dollar sign, whatever follows.
+                // `$$` is a dollar sign, regardless of what follows.
                 characters.next();
                 word.push('$', false);
                 word.push('$', false);
@@ -111,10 +110,10 @@ pub(crate) fn split(text: &str) -> Result<Vec<Word>, Unclosed> {
     Ok(words)
 }
 
-/// `${NAME:-a default}`: blanks within belong to it. Quotes within make it one word, as those around it do.
+/// Reads `${NAME:-a default}`, blanks included. Quotes within make it a single word, as quotes around it do.
 fn variable(characters: &mut std::str::Chars<'_>, word: &mut Word) -> Result<(), Unclosed> {
     let Some(length) = variable_length(characters.as_str()) else {
-        // Told when it is interpolated.
+        // Interpolation reports it.
         word.push('$', false);
         return Ok(());
     };
@@ -133,7 +132,7 @@ fn variable(characters: &mut std::str::Chars<'_>, word: &mut Word) -> Result<(),
             plain => within.push(plain, false),
         }
     }
-    // A piece of its own: what is before it may not be quoted.
+    // A separate piece: the text before it may be unquoted.
     word.text.push('$');
     word.text.push_str(&within.text);
     let text = format!("${}", within.text);
@@ -145,7 +144,7 @@ fn variable(characters: &mut std::str::Chars<'_>, word: &mut Word) -> Result<(),
     Ok(())
 }
 
-/// How far `{NAME…}` goes: to the brace that closes it, past those in quotes and in other variables.
+/// The length of `{NAME…}` up to its closing brace, skipping braces in quotes and nested variables.
 fn variable_length(text: &str) -> Option<usize> {
     let (mut depth, mut quote) = (0_usize, None);
     for (at, c) in text.char_indices() {
@@ -193,7 +192,7 @@ fn double_quoted(characters: &mut std::str::Chars<'_>, word: &mut Word) -> Resul
     Err(Unclosed::DoubleQuote)
 }
 
-/// The first word that only a shell would understand: an operator, or a variable that stays as it is.
+/// The first word that only a shell would understand: an operator, or a `$NAME` that is not replaced.
 pub(crate) fn shell_only(words: &[Word]) -> Option<&str> {
     const OPERATORS: [&str; 11] = ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1", "1>&2"];
     let is_shells =
@@ -201,7 +200,7 @@ pub(crate) fn shell_only(words: &[Word]) -> Option<&str> {
     words.iter().find(is_shells).map(|word| word.text.as_str())
 }
 
-/// Whether a text has a `$NAME` in capital letters, as environment variables are written.
+/// Whether a text has a `$NAME` in uppercase, as environment variables are written.
 fn has_variable(text: &str) -> bool {
     text.match_indices('$').any(|(at, _)| {
         let before = text[..at].ends_with('$');

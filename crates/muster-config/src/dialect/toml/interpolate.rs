@@ -1,7 +1,7 @@
-//! `{word}` and `${VARIABLE}` within a value.
+//! Replaces `{word}` and `${VARIABLE}` within a value.
 //!
-//! `{word}` with an identifier between the braces is replaced, and an unknown one is a mistake; every other brace stays
-//! as it is, so that JSON, `awk '{print $1}'` and shell functions need no escaping. `{{` and `}}` are a literal `{` and
+//! `{word}` with an identifier between the braces is replaced, and an unknown word is an error; every other brace is kept,
+//! so that JSON, `awk '{print $1}'` and shell functions need no escaping. `{{` and `}}` are a literal `{` and
 //! `}`, but `}}` that closes two literal braces, as in nested JSON, stays. `${…}` takes `:-default` and `:?message` as a
 //! shell does; a `$` before anything else stays, `$$` is one, and `$${NAME}` is left to the program. Works on parsed
 //! values, never on a file's text.
@@ -13,15 +13,15 @@ use crate::diagnostic::Problem;
 use crate::redact::is_secret;
 use crate::variables::Found;
 
-/// Where `{word}` and `${VARIABLE}` get their values.
+/// Provides the values of `{word}` and `${VARIABLE}`.
 pub(crate) trait Names {
     /// The value of a variable, if it is set.
     fn variable(&self, name: &str) -> Option<Found>;
-    /// What is put in the place of a secret variable that is not set: its default is as secret.
+    /// The default of an unset secret variable, which is just as secret.
     fn secret_default(&self, value: String) -> Found {
         Found { value, secret: true }
     }
-    /// The value of a word; an error says in the user's words why there is none.
+    /// The value of a word, or why there is none.
     fn word(&self, word: &str) -> Result<String, Problem>;
 }
 
@@ -32,11 +32,11 @@ pub(crate) struct Interpolated<'t> {
     pub(crate) text: Cow<'t, str>,
     /// Whether a secret went into it.
     pub(crate) secret: bool,
-    /// The parts that were put in the place of variables.
+    /// The ranges of the text that replaced variables.
     pub(crate) variables: Vec<Range<usize>>,
 }
 
-/// Whether anything in a text could be replaced.
+/// Whether a text has nothing that could be replaced.
 pub(crate) fn is_plain(text: &str) -> bool {
     !text.bytes().any(|byte| matches!(byte, b'$' | b'{' | b'}'))
 }
@@ -51,10 +51,10 @@ pub(crate) fn interpolate<'t>(text: &'t str, names: &dyn Names) -> Result<Interp
     Ok(Interpolated { text: Cow::Owned(output.text), secret: output.secret, variables: output.variables })
 }
 
-/// Defaults within defaults nest; nobody writes more than a few.
+/// The deepest nesting of defaults within defaults.
 const DEEPEST: usize = 16;
 
-/// A literal opening brace that waits for its closing one.
+/// A literal opening brace that is not closed yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     Single,
@@ -72,7 +72,7 @@ struct Output {
 impl Output {
     fn append(&mut self, text: &str, names: &dyn Names, depth: usize) -> Result<(), Problem> {
         if depth > DEEPEST {
-            return Err(problem("nests its defaults too deeply", "name a variable for the inner part"));
+            return Err(problem("nests its defaults too deeply", "use a variable for the inner part"));
         }
         let mut rest = text;
         while let Some(at) = rest.find(['$', '{', '}']) {
@@ -99,7 +99,7 @@ impl Output {
     fn dollar(&mut self, rest: &str) -> usize {
         self.text.push('$');
         match rest.strip_prefix("$$") {
-            // `$${NAME}` leaves `${NAME}` to a shell, as in Compose files: its brace is no word's.
+            // `$${NAME}` leaves `${NAME}` to a shell, as in Compose files, and does not begin a word.
             Some(after) if after.starts_with('{') => {
                 self.literal('{', Some(Open::Single));
                 3
@@ -137,10 +137,10 @@ impl Output {
         self.open.extend(opens);
     }
 
-    /// Replaces a variable; `inner` begins after `${`. Answers how much of it was taken.
+    /// Replaces a variable; `inner` begins after `${`. Returns the length consumed.
     fn variable(&mut self, inner: &str, names: &dyn Names, depth: usize) -> Result<usize, Problem> {
         let Some(end) = closing_brace(inner) else {
-            return Err(problem("has a ${ without its }", "write $$ for a dollar sign that should stay"));
+            return Err(problem("has an unclosed ${", "write $$ for a literal dollar sign"));
         };
         let body = &inner[..end];
         let name_end = body.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(body.len());
@@ -186,7 +186,7 @@ fn word_in_braces(rest: &str) -> Option<&str> {
     is_identifier.then_some(word)
 }
 
-/// What is made of a number: `{instance+8000}`, `{instance:02}`, `{instance-1:3}`.
+/// The arithmetic and format of a number: `{instance+8000}`, `{instance:02}`, `{instance-1:3}`.
 struct Arithmetic {
     plus: i64,
     width: usize,
@@ -197,14 +197,17 @@ impl Arithmetic {
     fn of(&self, number: &str) -> Result<String, Problem> {
         let sum = number.parse::<i64>().ok().and_then(|number| number.checked_add(self.plus));
         let Some(sum) = sum.filter(|sum| *sum >= 0) else {
-            return Err(problem(format!("comes to less than 0 with {number}"), "add more, or take less away"));
+            return Err(problem(
+                format!("has an expression that is negative with {number}"),
+                "add more, or subtract less",
+            ));
         };
         let width = self.width;
         Ok(if self.has_zeros { format!("{sum:0width$}") } else { format!("{sum:width$}") })
     }
 }
 
-/// A number's word with what is to be made of it, and the length of all of it.
+/// A number's word with its arithmetic, and the length of the whole expression.
 fn number_in_braces(rest: &str) -> Option<(&str, Arithmetic, usize)> {
     let inner = rest.strip_prefix('{')?;
     let inner = &inner[..inner.find('}')?];
@@ -235,7 +238,7 @@ fn number_in_braces(rest: &str) -> Option<(&str, Arithmetic, usize)> {
     Some((&inner[..word.len()], Arithmetic { plus, width, has_zeros }, inner.len() + 2))
 }
 
-/// Where the `}` is that closes a variable, past those of variables and words within its default.
+/// The offset of the `}` that closes a variable, skipping those of variables and words within its default.
 fn closing_brace(inner: &str) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, byte) in inner.bytes().enumerate() {
@@ -325,7 +328,7 @@ mod tests {
             ("{} {a b} {1}", "{} {a b} {1}"),
             ("{instance+8000} {instance:02} {instance-1:03} {instance:02d}", "8003 03 002 03"),
             ("{instance:x} {instance+} {name:02} {a:1}", "{instance:x} {instance+} {name:02} {a:1}"),
-            // What a variable holds is not looked at again.
+            // The value of a variable is not interpolated again.
             ("${BRACES}", "{name}"),
         ] {
             assert_eq!(text(input), Ok(expected.to_owned()), "{input}");
@@ -339,8 +342,8 @@ mod tests {
             ("${NO}", "needs the environment variable NO, which is not set"),
             ("${NO:?set it}", "needs the environment variable NO: set it"),
             ("${EMPTY:?}", "needs the environment variable EMPTY, which is not set or empty"),
-            ("${PORT", "has a ${ without its }"),
-            ("{instance-4}", "comes to less than 0 with 3"),
+            ("${PORT", "has an unclosed ${"),
+            ("{instance-4}", "has an expression that is negative with 3"),
             ("${1}", "has an interpolation that is not ${NAME}, ${NAME:-default} or ${NAME:?message}: ${1}"),
             ("${PORT%x}", "has an interpolation that is not ${NAME}, ${NAME:-default} or ${NAME:?message}: ${PORT%x}"),
         ] {

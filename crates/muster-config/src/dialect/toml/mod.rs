@@ -26,7 +26,7 @@ pub(crate) fn parse<'t>(id: usize, file: &'t File, report: &Report) -> Entries<'
     let text = file.text.as_str();
     let (table, errors) = DeTable::parse_recoverable(text);
     if let Some(finding) = errors.first().and_then(|_| other_language(id, text)) {
-        // What TOML makes of it says nothing.
+        // The TOML parser's errors would only confuse.
         report.add(finding);
         let mut torn = Ranges::default();
         torn.insert(0..text.len().max(1));
@@ -36,7 +36,7 @@ pub(crate) fn parse<'t>(id: usize, file: &'t File, report: &Report) -> Entries<'
     let mut torn = Ranges::default();
     for error in &errors {
         let span = on_boundaries(text, error.span().unwrap_or(0..0));
-        // The parser goes on in the middle of a line it did not understand: its first complaint is the user's mistake.
+        // The parser resumes in the middle of a bad line: only its first error there is the user's.
         if torn.contains(span.start) {
             continue;
         }

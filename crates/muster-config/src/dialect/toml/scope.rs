@@ -51,7 +51,7 @@ impl Scope<'_> {
                 hint: "{program}, {here}, {host} and ${VARIABLE} can be used here".to_owned(),
             },
             None => Problem {
-                message: format!("belongs to no program and cannot use {{{word}}}"),
+                message: format!("does not belong to a program and cannot use {{{word}}}"),
                 hint: "{here}, {host} and ${VARIABLE} can be used here".to_owned(),
             },
         }

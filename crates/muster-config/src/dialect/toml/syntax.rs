@@ -1,11 +1,11 @@
-//! Syntax errors of TOML in the user's words, and how much of the text each of them makes unreliable.
+//! Explains TOML syntax errors, and determines how much of the text each makes unreliable.
 
 use std::ops::Range;
 
 use crate::diagnostic::{Finding, Place};
 use crate::redact::masked;
 
-/// JSON or YAML by mistake: one error for all of it.
+/// One error for a file that is JSON or YAML.
 pub(super) fn other_language(id: usize, text: &str) -> Option<Finding> {
     let lines = || text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
     let first = lines().next()?.trim();
@@ -20,12 +20,12 @@ pub(super) fn other_language(id: usize, text: &str) -> Option<Finding> {
     let language = if is_json { "JSON" } else { "YAML" };
     let at = text.find(first).unwrap_or(0);
     (is_json || is_yaml).then(|| {
-        let finding = Finding::error(Place::new(id, at..at + first.len()), format!("this is {language}, and not TOML"));
+        let finding = Finding::error(Place::new(id, at..at + first.len()), format!("this is {language}, not TOML"));
         finding.hint("write [program.NAME], and below it command = \"…\"; a comment begins with #")
     })
 }
 
-/// The text that a syntax error makes unreliable: its line, and for the header of a table all that stands under it.
+/// The text that a syntax error makes unreliable: its line, and for a table header the table below it.
 pub(super) fn torn_by(text: &str, at: usize, message: &str) -> Range<usize> {
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let line_end = text[at..].find('\n').map_or(text.len(), |newline| at + newline + 1);
@@ -38,14 +38,14 @@ pub(super) fn torn_by(text: &str, at: usize, message: &str) -> Range<usize> {
     start..end.max(start + 1)
 }
 
-/// The parser's words for a key or table that is there twice.
+/// The parser's message for a duplicate key or table.
 const DUPLICATE: &str = "duplicate key";
 
 pub(super) fn syntax_error(id: usize, text: &str, span: Range<usize>, message: &str) -> Finding {
     let start = text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
     let line = text[start..].lines().next().unwrap_or_default();
     let words = if message == DUPLICATE {
-        format!("{:?} is there twice", masked(&text[span.clone()]))
+        format!("{:?} is defined twice", masked(&text[span.clone()]))
     } else {
         format!("not TOML: {message}")
     };
@@ -67,19 +67,21 @@ fn syntax_hint(line: &str, message: &str) -> Option<String> {
     }
     if message.contains("leading zero") {
         let digits = value.unwrap_or_default().split([' ', '#']).next().unwrap_or_default();
-        return Some(format!("octal numbers are written as text: \"{digits}\""));
+        return Some(format!("write octal numbers as text: \"{digits}\""));
     }
     if message.starts_with("string values must be quoted") {
         return unquoted_hint(value.unwrap_or_default());
     }
     if message.starts_with("unexpected key or value, expected newline") {
-        return Some("a line has one key and one value; text with quotes in it can stand in others: '…'".to_owned());
+        return Some(
+            "a line has one key and one value; put text with quotes in the other kind of quotes: '…'".to_owned(),
+        );
     }
     if message.ends_with("expected `\"`") || message.ends_with("expected `'`") {
-        return Some("close the quote; text of several lines stands between three of them".to_owned());
+        return Some("close the quote; text over several lines goes between triple quotes".to_owned());
     }
     if value.is_some_and(|value| value.starts_with('"')) && message.contains("escape") {
-        return Some("write backslashes twice, or use single quotes: '…'".to_owned());
+        return Some("double the backslashes, or use single quotes: '…'".to_owned());
     }
     None
 }
@@ -92,14 +94,14 @@ fn unquoted_hint(value: &str) -> Option<String> {
     })
 }
 
-/// What supervisord's section is called here.
+/// The hint for a header of supervisord.
 fn header_hint(header: &str) -> Option<String> {
     let (kind, name) = header.split_once(':')?;
     let (kind, name) = (kind.trim(), name.trim());
     let name = if muster_spec::is_valid_name(name) { name } else { "NAME" };
     match kind {
         "program" | "group" => {
-            Some(format!("write [{kind}.{name}]: in TOML the parts of a table's name are joined by a dot"))
+            Some(format!("write [{kind}.{name}]: TOML joins the parts of a table's name with a dot"))
         }
         "eventlistener" => Some("there are no event listeners: see essential and exit_when_done".to_owned()),
         "fcgi-program" => Some(format!("write [program.{name}]; sockets are not supported yet")),

@@ -1,7 +1,7 @@
-//! Text of a TOML file as it is read: names replaced, and a command split into its words.
+//! Reads text of a TOML file: replaces names, and splits commands into words.
 //!
-//! Text keeps what is known of its origin: [`Text::secret`] says whether a secret variable went into it, and the secret is
-//! noted, so that it is masked wherever it is shown.
+//! The origin of a text stays known: [`Text::secret`] says whether a secret variable went into it, and the secret is
+//! recorded, so that it is masked wherever it is shown.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::redact::masked;
 use crate::value::Content;
 
 impl<'a> Field<'a> {
-    /// Replaces the names in a text, without noting where a secret went.
+    /// Replaces the names in a text, without recording the use of a secret.
     pub(crate) fn replaced<'s>(&self, text: &'s str) -> Result<Interpolated<'s>, Problem> {
         interpolate(text, &self.scope(&self.here()))
     }
@@ -37,7 +37,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Replaces what is to be replaced in a part of this value's text.
+    /// Replaces the names in a part of this value's text, and reports errors.
     pub(crate) fn interpolated(&self, text: &'a str) -> Option<Text<'a>> {
         self.warn_of_foreign_words(text);
         let done = if is_plain(text) {
@@ -67,15 +67,15 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Notes where a secret went.
+    /// Records the use of a secret.
     fn note(&self, done: &Interpolated<'_>) {
         if done.secret && !self.around.variables.is_disguised {
             self.around.report.noted.note_around(&done.text);
         }
     }
 
-    /// The words that a piece of a command comes to: what is put in the place of an unquoted variable is split at its
-    /// blanks, as a shell does. The flag says for each but the first whether it begins a word of its own.
+    /// The words of a piece of a command: as in a shell, the value of an unquoted variable is split at its blanks. The
+    /// first continues the word before it; each of the others begins a new one.
     fn interpolated_words(&self, text: &str, is_quoted: bool) -> Option<Vec<String>> {
         self.warn_of_foreign_words(text);
         let done = match self.replaced(text) {
@@ -117,8 +117,8 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Splits first and interpolates after. As in a shell, an unquoted variable becomes as many words as it has, and none if it
-/// is empty; one in quotes stays one word, whatever is in it.
+/// Splits a command, then interpolates its words. As in a shell, an unquoted variable is split at blanks and vanishes if
+/// empty; a quoted one stays a single word.
 fn split_and_interpolate(field: &Field<'_>, text: &str) -> Option<Vec<String>> {
     if text.contains('\0') {
         field.error("must not contain a NUL character");
@@ -132,19 +132,19 @@ fn split_and_interpolate(field: &Field<'_>, text: &str) -> Option<Vec<String>> {
         }
     };
     if let Some(word) = command::shell_only(&words) {
-        let problem = format_args!("is not run by a shell, so this stays as it is: {}", masked(word));
+        let problem = format_args!("is not run by a shell, so this is passed on literally: {}", masked(word));
         let hint = match word.contains('$') {
             true => "${NAME} is replaced without a shell",
             false => "command = [\"sh\", \"-c\", \"…\"] runs one",
         };
         field.warning(problem, hint);
     }
-    // All of them are read before the first mistake ends it, so that every mistake is told.
+    // Read all before the first failure returns, so that every mistake is reported.
     let words: Vec<_> = words.iter().map(|word| expand(field, word)).collect();
     words.into_iter().collect::<Option<Vec<_>>>().map(|words| words.concat())
 }
 
-/// The words that one word of a command comes to.
+/// The words that a word of a command expands to.
 fn expand(field: &Field<'_>, word: &Word) -> Option<Vec<String>> {
     let mut words: Vec<String> = vec![String::new()];
     for piece in &word.pieces {
@@ -165,7 +165,7 @@ fn into_strings(texts: Vec<Text<'_>>) -> Vec<String> {
     texts.into_iter().map(|text| text.text.into_owned()).collect()
 }
 
-/// `$$` in a script is its pid to a shell, and one `$` here.
+/// Warns of `$$` in a shell script: it is the shell's pid there, but a single `$` here.
 fn warn_of_doubled_dollars(field: &Field<'_>, words: &[String]) {
     let name = words.first().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
     let is_shell = ["sh", "bash", "dash", "ash", "zsh", "ksh", "busybox"].contains(&name);
@@ -184,6 +184,6 @@ fn warn_of_doubled_dollars(field: &Field<'_>, words: &[String]) {
         starts.map(|(at, _)| (at, run(at))).any(|(at, length)| length == 2 && !text[at + 2..].starts_with(['{', '(']))
     };
     if texts.into_iter().any(is_meant_for_the_shell) {
-        field.warning("has a $$, which is one $ to the shell and not its pid", "$$$$ gives the shell its $$");
+        field.warning("has a $$, which the shell sees as a single $ and not as its pid", "$$$$ gives the shell its $$");
     }
 }
