@@ -1,8 +1,8 @@
-//! The init itself: starts the command, then takes signals one by one until the command has ended.
+//! The init itself: starts the command, then handles signals one by one until the command has exited.
 //!
-//! One thread, one loop, no timer unless `--grace` set one. Signals are held back all the time, so between two of them
-//! nothing can happen to us. Who the command is stays certain as well: its number belongs to it until we reap it, and
-//! after that we signal it no more.
+//! One thread, one loop, no timer unless `--grace` set one. Signals are always blocked, so nothing can interrupt the
+//! handling of one. The command's identity is certain as well: its pid is not reused until we reap it, and
+//! after that it is no longer signalled.
 
 use std::io;
 
@@ -20,7 +20,7 @@ use super::plan::{Home, Plan, Scope};
 use super::reporter::{Event, Failure};
 use super::rewrites::Rewrite;
 
-/// Runs the command and returns the exit code to end with.
+/// Runs the command and returns the exit code.
 pub(super) fn run(plan: &Plan, held: BlockedSignals) -> u8 {
     let held = held.but(&plan.character.lets_through());
     match Init::start(plan, held) {
@@ -33,9 +33,9 @@ struct Init<'a> {
     plan: &'a Plan,
     held: BlockedSignals,
     command: Pid,
-    /// SIGHUP and SIGCONT that only tell us of the terminal we let go: the next of each is not for the command.
+    /// SIGHUP and SIGCONT caused by detaching from the terminal: the next of each is not for the command.
     hand_off: Vec<Signal>,
-    /// The terminal that controls us, if we mind it.
+    /// The controlling terminal, if the init manages it.
     terminal: Option<Terminal>,
     grace: Grace<'a>,
 }
@@ -47,7 +47,7 @@ impl<'a> Init<'a> {
         let hand_off = if plan.home == Home::Session { leave_own_terminal(plan, held) } else { Vec::new() };
         let minded = plan.home == Home::Group && plan.character.minds_the_terminal();
         let terminal = if minded { Terminal::controlling() } else { None };
-        // Whoever our starter left behind and ended before we held back SIGCHLD is announced no more.
+        // Children left by the starter that exited before we blocked SIGCHLD are no longer announced.
         while let Ok(Some(_)) = reap_next() {}
 
         let command = launch_command(plan, terminal.as_ref()).map_err(|error| Failure::Fork(errno(&error)))?;
@@ -117,7 +117,7 @@ impl<'a> Init<'a> {
         self.say(&Event::Passed(signal));
     }
 
-    /// What this signal is passed on as, if at all.
+    /// The signal to forward for this one, if any.
     fn rewritten(&self, from: Signal) -> Option<Signal> {
         let to = match self.plan.rewrites.of(from) {
             Rewrite::None => return Some(from),
@@ -129,19 +129,19 @@ impl<'a> Init<'a> {
     }
 
     fn send(&self, signal: Signal) -> io::Result<()> {
-        // Ctrl-Z stopped the whole group in front, so the whole group is continued.
+        // Ctrl-Z stopped the whole foreground group, so the whole group is continued.
         let whole_group = self.plan.scope == Scope::Group || (signal == Signal::CONT && self.terminal.is_some());
         if !whole_group {
             return send(self.command, signal);
         }
         match send_group(self.command, signal) {
-            // The command leads no group: not yet, since it was born a moment ago, or not any more, by its own will.
+            // The command leads no group: not yet, since it was just created, or no longer, by its own action.
             Err(error) if error.raw_os_error() == Some(ESRCH) => send(self.command, signal),
             outcome => outcome,
         }
     }
 
-    /// Reaps whoever has ended. The command's end, if that was among them.
+    /// Reaps exited children. Returns the command's exit, if it was among them.
     fn reap(&self) -> Option<Exit> {
         let mut end = None;
         while let Ok(Some(reaped)) = reap_next() {
@@ -153,11 +153,11 @@ impl<'a> Init<'a> {
         end
     }
 
-    /// Ctrl-Z reaches the group in front, which is the command's, while the shell waits for us. So we stop as well, and
+    /// Ctrl-Z reaches the foreground group, which is the command's, while the shell waits for us. So we stop as well, and
     /// the shell takes over.
     fn follow_stop(&self) {
         let Some(terminal) = &self.terminal else { return };
-        // Somebody continues us already: then this stop is about to end.
+        // A SIGCONT is already pending: then this stop is about to end.
         if self.held.has(Signal::CONT) {
             return;
         }
@@ -169,24 +169,24 @@ impl<'a> Init<'a> {
         let _ = stop_if_a_shell_waits(true);
         let was_continued = self.held.has(Signal::CONT);
         if !was_continued && signal == Signal::TSTP {
-            // No shell waits for us, so nobody could ever continue the command. As in a terminal's first session,
+            // No shell waits for us, so nothing could continue the command. As in a terminal's first session,
             // Ctrl-Z does nothing.
             self.hand_over_terminal();
             let _ = self.send(Signal::CONT);
         }
     }
 
-    /// Puts the command in front if we are there: we were, until it began or until the shell's `fg`.
+    /// Moves the command to the foreground if we are there: until it began or until the shell's `fg`, we were.
     fn hand_over_terminal(&self) {
         if let Some(terminal) = self.terminal.as_ref().filter(|terminal| terminal.is_ours()) {
             let _ = terminal.give_to(self.command);
         }
     }
 
-    /// SIGTERM to what is left of the command's session. Nobody to be sent away is as good.
+    /// Sends SIGTERM to the rest of the command's session. An empty session is fine.
     fn send_away_the_rest(&self) {
         let Some(signal) = self.rewritten(Signal::TERM) else { return };
-        // Alone, the command was the only one there was, and its number may be another's by now.
+        // With the scope of one process the pid may have been reused by now.
         if self.plan.scope == Scope::Group {
             let _ = send_group(self.command, signal);
         }
@@ -226,7 +226,7 @@ fn bind_to_parent(signal: Option<Signal>) -> Result<(), Failure> {
     let before = parent();
     set_parent_death_signal(signal).map_err(|error| Failure::ParentDeath(errno(&error)))?;
     if parent() != before {
-        // It ended before the kernel knew of our wish. BlockedSignals back, the signal reaches the command like any other.
+        // It exited before the kernel knew of our request. Blocked as they are, the signal reaches the command like any other.
         let _ = send(Pid::this(), signal);
     }
     Ok(())
@@ -244,8 +244,8 @@ fn become_reaper(plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets go of the terminal, so that the command's session can have it. Returns the signals that this has sent to us: to
-/// us if we lead the session, and only while our group is in front.
+/// Detaches from the terminal, so that the command's session can have it. Returns the signals that this has sent to us:
+/// only if we lead the session, and our group is in the foreground.
 fn leave_own_terminal(plan: &Plan, held: BlockedSignals) -> Vec<Signal> {
     match leave_terminal() {
         Ok(()) => {

@@ -212,7 +212,7 @@ mod tests {
         fn wait_until_idle(&self) {
             let began = Instant::now();
             while lock(&self.compressor.work).is_running {
-                assert!(began.elapsed() < Duration::from_secs(30), "it goes on for ever");
+                assert!(began.elapsed() < Duration::from_secs(30), "it does not end");
                 std::thread::sleep(Duration::from_millis(2));
             }
         }

@@ -291,7 +291,7 @@ impl LogFile {
             _ => {
                 if self.moves.is_to_be_told(now) {
                     let (file, suppressed) = (self.names.path.display(), self.moves.take_untold());
-                    info!(%file, suppressed, "a log file was moved or removed, it is opened anew");
+                    info!(%file, suppressed, "a log file was moved or removed, reopening it");
                 }
                 self.let_go(now);
             }

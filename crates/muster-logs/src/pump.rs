@@ -258,7 +258,7 @@ impl Worker {
             return;
         }
         let Some(run) = runs.pop_front() else { return };
-        warn!(run, "does not read any more what processes write that an ended run has left behind");
+        warn!(run, "no longer reading the output of processes that an ended run left behind");
         let tokens = self.runs.get(&run).into_iter().flatten();
         self.chores.extend(tokens.flat_map(|&token| [Chore::Drain(token), Chore::Close(token)]));
     }

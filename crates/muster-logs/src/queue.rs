@@ -69,7 +69,7 @@ impl Gap {
     }
 }
 
-const UNREAD: &str = "nobody read them in time";
+const UNREAD: &str = "they were not read in time";
 
 /// Called when there is room again.
 pub(super) type Waiter = Box<dyn FnOnce() + Send>;

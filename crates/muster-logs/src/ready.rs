@@ -93,7 +93,7 @@ mod tests {
         assert!(!stdout.saw(b"not ready to serve\nready to"));
         assert!(!stderr.saw(b" serve\n"), "the other stream has lines of its own");
         assert!(stdout.saw(b" serve\r\nready to serve\n"));
-        assert!(stderr.saw(b"ready to serve\n"), "there is nothing to look for any more");
+        assert!(stderr.saw(b"ready to serve\n"), "matching is over");
         drop((stdout, stderr));
         let mut all = Vec::new();
         told.read_to_end(&mut all).unwrap();

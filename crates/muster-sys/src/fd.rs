@@ -133,7 +133,7 @@ pub fn has_listener(path: &std::path::Path) -> bool {
     // SAFETY: the descriptor was just created and has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
-    // SAFETY: the address lives through the call and has the length that is told.
+    // SAFETY: the address lives through the call and has the given length.
     let connected = check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) });
     connected.map_or_else(|error| error.raw_os_error() == Some(libc::EAGAIN), |_| true)
 }

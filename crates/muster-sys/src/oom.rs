@@ -2,7 +2,7 @@
 //!
 //! The kernel counts a kill before it sends the signal, so the kill of a reaped process is already counted. A
 //! counter shows how many, not which: [`Kills::since_last_look`] returns the number since the last call, and the caller can claim
-//! no more than that. Both files are reread through descriptors that are opened once.
+//! only that. Both files are reread through descriptors that are opened once.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -81,7 +81,7 @@ struct Shared {
 struct State {
     spool: Spool,
     trouble: Trouble,
-    /// What the thread has taken and not sent yet, and how often it has made progress.
+    /// Messages that the thread has taken and not sent yet, and how often it has made progress.
     taken: Option<Loss>,
     progress: u64,
     is_ending: bool,

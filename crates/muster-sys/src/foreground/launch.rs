@@ -16,7 +16,7 @@ use super::{errno, terminal};
 use crate::fd::check;
 use crate::signal::{Pid, SignalSet, set_blocked};
 
-/// What to start, and how.
+/// The command to start, and its surroundings.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
     /// The command and its arguments.
@@ -228,7 +228,7 @@ impl Image {
         let mut denied = false;
         for path in &self.paths {
             // SAFETY: path, arguments and environment are NUL-terminated strings in null-terminated arrays, all owned
-            // by `self` or the environment, which nobody changes in a process with one thread.
+            // by `self` or the environment, which does not change in a process with one thread.
             unsafe { libc::execve(path.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
             match errno() {
                 libc::EACCES => denied = true,
@@ -308,7 +308,7 @@ fn environment() -> Vec<*const c_char> {
         static environ: *const *const c_char;
     }
     let mut entries = Vec::new();
-    // SAFETY: `environ` is null or an array that ends with a null pointer, and nobody changes it in a process with one
+    // SAFETY: `environ` is null or an array that ends with a null pointer, and does not change in a process with one
     // thread.
     unsafe {
         let mut at = environ;

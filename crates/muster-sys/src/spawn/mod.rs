@@ -280,7 +280,7 @@ fn make_process(mechanism: Mechanism, flight: &InFlight) -> Result<Pid, c_int> {
     let before = set_blocked(SignalSet::ALL).map_err(errno)?;
     let orders = (&raw const *flight.orders()).cast::<()>();
     // SAFETY: the stack is 16-aligned and large; stack, orders and all they point to are kept by `flight` until the child
-    // has executed or ended, whoever drops it; `child::main` touches no thread-local storage and does not panic.
+    // has executed or exited, even if dropped early; `child::main` touches no thread-local storage and does not panic.
     let result = unsafe { raw::clone(mechanism.flags(), flight.stack_top(), child::main, orders) };
     set_blocked(before).expect("the kernel takes back the set that it gave");
     result.map(Pid)

@@ -36,7 +36,7 @@ pub(super) struct Report {
     pub(super) errno: AtomicI32,
 }
 
-/// What the child found out about a file that could not be executed, with its own privileges, in its own directory.
+/// Evidence that the child gathered about a file that could not be executed, with its own privileges, in its own directory.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Evidence {
@@ -95,7 +95,7 @@ impl Slot {
     /// The child's report.
     pub(super) fn report(&self) -> &Report {
         // SAFETY: the mapping lives as long as `self`, is zeroed by the kernel, and all-zero bytes are a valid Report;
-        // the place is 16-aligned. What changes under the shared reference is atomic.
+        // the place is 16-aligned. Fields that change under the shared reference are atomic.
         unsafe { &*self.stack_top().cast::<Report>() }
     }
 

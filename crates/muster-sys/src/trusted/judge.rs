@@ -136,7 +136,7 @@ pub(super) fn directory(
         (about.mode & 0o1000 != 0, about.mode & 0o020 != 0, about.mode & 0o002 != 0);
     let is_users_group = |user: &Identity| user.gid == about.gid || (about.gid == 0 && user.groups.contains(&0));
     if for_others && !is_sticky {
-        return Err(Refusal::new(format!("everybody can replace files in directory {shown}"), WRITERS));
+        return Err(Refusal::new(format!("every user can replace files in directory {shown}"), WRITERS));
     }
     if for_group && !is_sticky {
         let is_superiors = about.gid == 0 || about.gid == trust.own_gid;
@@ -232,7 +232,7 @@ pub(super) fn guarded(
 ) -> Result<(), Refusal> {
     let shown = path.display();
     if about.mode & 0o002 != 0 {
-        return Err(Refusal::new(format!("everybody can write to {shown}"), WRITERS));
+        return Err(Refusal::new(format!("every user can write to {shown}"), WRITERS));
     }
     let is_trusted = about.gid == 0
         || about.gid == trust.own_gid

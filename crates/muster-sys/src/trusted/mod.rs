@@ -29,7 +29,7 @@ pub use walk::Missing;
 pub struct Refusal {
     /// The reason, with the path concerned.
     pub reason: String,
-    /// What the administrator can do about it.
+    /// The advice for the administrator.
     pub hint: &'static str,
 }
 

@@ -403,7 +403,7 @@ mod tests {
         append(&log, &no_user).unwrap();
         assert_eq!(fs::read_to_string(&log).unwrap(), "new\nnew\n");
         directory(&scene, "tmp/theirs", OTHER, 0o755);
-        assert!(append(&shared.join("theirs/log"), &no_user).is_err(), "anybody can make a directory there");
+        assert!(append(&shared.join("theirs/log"), &no_user).is_err(), "any user can create a directory there");
     }
 
     #[test]

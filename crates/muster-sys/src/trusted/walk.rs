@@ -18,7 +18,7 @@ use crate::fd::{change_owner, check};
 /// The same number of symbolic links as the kernel follows.
 const MOST_LINKS: u32 = 40;
 
-/// What to do about directories that do not exist.
+/// The handling of directories that do not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// Fail with `NotFound`.
