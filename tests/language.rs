@@ -112,9 +112,10 @@ fn prose_of_rust(text: &str) -> Vec<Prose> {
             found.push(std::mem::replace(&mut comment, Prose::new(true)));
         }
         comment.push(number + 1, said.unwrap_or_default());
-        for string in strings {
+        // A single word is a name, such as that of a user.
+        for string in strings.iter().filter(|string| string.trim().contains(' ')) {
             let mut prose = Prose::new(false);
-            prose.push(number + 1, &string);
+            prose.push(number + 1, string);
             found.push(prose);
         }
     }
@@ -205,9 +206,9 @@ fn betrayals(prose: &Prose) -> Vec<(usize, &'static str)> {
     found
 }
 
-/// Whether the word at this place is prose: not code, and not a name that is a whole string, such as a user's.
+/// Whether the word at this place is prose and not code.
 fn is_prose(prose: &Prose, at: usize) -> bool {
-    !prose.words[at].starts_with('`') && (prose.has_sentences || prose.words.len() > 1)
+    !prose.words[at].starts_with('`')
 }
 
 fn begins_a_sentence(prose: &Prose, at: usize) -> bool {
