@@ -12,10 +12,10 @@ use muster_spec::Signal;
 use super::Compat;
 use super::exit_codes::ExitCodes;
 use super::getopt::{Grammar, Long, Operands, Scan};
-use super::own_reporter::OwnVoice;
+use super::own_reporter::OwnReporter;
 use super::plan::{Home, Parsed, Plan, Scope};
 use super::quirks::Character;
-use super::reporter::{Stream, Voice};
+use super::reporter::{Reporter, Stream};
 use super::rewrites::{Rewrite, Rewrites};
 
 const HELP: &str = include_str!("help.txt");
@@ -175,7 +175,7 @@ impl Asked {
         Plan {
             command,
             character: Character::Own,
-            voice: Voice::Own(OwnVoice { verbosity: self.verbosity }),
+            reporter: Reporter::Own(OwnReporter { verbosity: self.verbosity }),
             home: self.home,
             scope: self.scope,
             rewrites: self.rewrites,

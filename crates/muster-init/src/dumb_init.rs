@@ -16,7 +16,7 @@ use super::getopt::{Grammar, Long, Operands, Scan};
 use super::glibc_strings::error_words;
 use super::plan::{Home, Parsed, Plan, Scope};
 use super::quirks::Character;
-use super::reporter::{Event, Failure, Stream, Voice, print, say_before_exec};
+use super::reporter::{Event, Failure, Reporter, Stream, print, say_before_exec};
 use super::rewrites::{Rewrite, Rewrites};
 
 const VERSION: &str = "dumb-init v1.2.5";
@@ -84,16 +84,16 @@ impl Asked {
     fn heed_environment(&mut self) {
         if std::env::var_os("DUMB_INIT_DEBUG").is_some_and(|value| value == "1") {
             self.debug = true;
-            self.voice().write("Running in debug mode.");
+            self.reporter().write("Running in debug mode.");
         }
         if std::env::var_os("DUMB_INIT_SETSID").is_some_and(|value| value == "0") {
             self.session = false;
-            self.voice().write("Not running in setsid mode.");
+            self.reporter().write("Not running in setsid mode.");
         }
     }
 
-    fn voice(&self) -> DumbInitVoice {
-        DumbInitVoice { debug: self.debug }
+    fn reporter(&self) -> DumbInitReporter {
+        DumbInitReporter { debug: self.debug }
     }
 
     fn into_plan(mut self, command: Vec<OsString>) -> Plan {
@@ -103,7 +103,7 @@ impl Asked {
         Plan {
             command,
             character: Character::DumbInit,
-            voice: Voice::DumbInit(self.voice()),
+            reporter: Reporter::DumbInit(self.reporter()),
             home: if self.session { Home::Session } else { Home::Here },
             scope: if self.session { Scope::Group } else { Scope::Process },
             rewrites: self.rewrites,
@@ -172,11 +172,11 @@ Full help is available online at https://github.com/Yelp/dumb-init
 
 /// dumb-init's messages: all of them when debugging, otherwise only failures.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DumbInitVoice {
+pub(super) struct DumbInitReporter {
     debug: bool,
 }
 
-impl DumbInitVoice {
+impl DumbInitReporter {
     pub(super) fn say(self, event: &Event<'_>) {
         match *event {
             Event::LeftTerminal { leads_session: true } => {

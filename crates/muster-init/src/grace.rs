@@ -11,7 +11,7 @@ use muster_sys::foreground::{BlockedSignals, descendants, has_children, send_to_
 use muster_sys::reap::reap_next;
 use muster_sys::signal::{Pid, send};
 
-use super::reporter::{Event, Voice};
+use super::reporter::{Event, Reporter};
 
 /// A process may have forked during the scan, so killing is repeated at this interval.
 const KILL_AGAIN: Duration = Duration::from_millis(100);
@@ -24,12 +24,12 @@ pub(super) struct Grace<'a> {
     limit: Option<Duration>,
     deadline: Option<Instant>,
     killing_since: Option<Instant>,
-    voice: &'a Voice,
+    reporter: &'a Reporter,
 }
 
 impl<'a> Grace<'a> {
-    pub(super) fn new(limit: Option<Duration>, voice: &'a Voice) -> Grace<'a> {
-        Grace { limit, deadline: None, killing_since: None, voice }
+    pub(super) fn new(limit: Option<Duration>, reporter: &'a Reporter) -> Grace<'a> {
+        Grace { limit, deadline: None, killing_since: None, reporter }
     }
 
     /// How long to wait for the next signal; indefinitely without a deadline.
@@ -53,7 +53,7 @@ impl<'a> Grace<'a> {
         }
         if self.killing_since.is_none() {
             self.killing_since = Some(now);
-            self.voice.say(&Event::KillingLeftovers);
+            self.reporter.say(&Event::KillingLeftovers);
         }
         self.deadline = Some(now + KILL_AGAIN);
         if let Some(command) = command {
@@ -69,7 +69,7 @@ impl<'a> Grace<'a> {
             return;
         }
         if self.killing_since.is_none() {
-            self.voice.say(&Event::AskingLeftovers);
+            self.reporter.say(&Event::AskingLeftovers);
             send_to_leftovers(Signal::TERM);
             // A stopped process handles SIGTERM only when it is continued.
             send_to_leftovers(Signal::CONT);
@@ -82,7 +82,7 @@ impl<'a> Grace<'a> {
                 None => self.handle_timeout(None),
             }
             if self.killing_since.is_some_and(|since| since.elapsed() > GIVE_UP) {
-                return self.voice.say(&Event::GivingUpOnLeftovers);
+                return self.reporter.say(&Event::GivingUpOnLeftovers);
             }
         }
     }
@@ -90,7 +90,7 @@ impl<'a> Grace<'a> {
     /// Reaps exited children; returns whether any are left.
     fn reap(&self, warns: bool) -> bool {
         while let Ok(Some(reaped)) = reap_next() {
-            self.voice.say(&Event::Reaped { pid: reaped.pid, exit: reaped.exit, is_command: false, warns });
+            self.reporter.say(&Event::Reaped { pid: reaped.pid, exit: reaped.exit, is_command: false, warns });
         }
         has_children()
     }

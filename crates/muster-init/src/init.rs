@@ -25,7 +25,7 @@ pub(super) fn run(plan: &Plan, held: BlockedSignals) -> u8 {
     let held = held.but(&plan.character.lets_through());
     match Init::start(plan, held) {
         Ok(init) => init.attend(),
-        Err(failure) => plan.voice.fail(failure),
+        Err(failure) => plan.reporter.fail(failure),
     }
 }
 
@@ -51,14 +51,14 @@ impl<'a> Init<'a> {
         while let Ok(Some(_)) = reap_next() {}
 
         let command = launch_command(plan, terminal.as_ref()).map_err(|error| Failure::Fork(errno(&error)))?;
-        plan.voice.say(&Event::Started { command: &plan.command[0], pid: command });
+        plan.reporter.say(&Event::Started { command: &plan.command[0], pid: command });
         close_stray_descriptors(terminal.as_ref().map(Terminal::descriptor));
         if plan.character.enters_root_directory()
             && let Err(error) = std::env::set_current_dir("/")
         {
-            plan.voice.say(&Event::StaysInDirectory(errno(&error)));
+            plan.reporter.say(&Event::StaysInDirectory(errno(&error)));
         }
-        let grace = Grace::new(plan.grace, &plan.voice);
+        let grace = Grace::new(plan.grace, &plan.reporter);
         Ok(Init { plan, held, command, hand_off, terminal, grace })
     }
 
@@ -202,12 +202,12 @@ impl<'a> Init<'a> {
         }
         self.grace.clear_leftovers(self.held, self.plan.warns_on_reap);
         let code = self.plan.successes.remap(exit.shell_code());
-        self.plan.voice.say(&Event::Leaving(code));
+        self.plan.reporter.say(&Event::Leaving(code));
         code
     }
 
     fn say(&self, event: &Event<'_>) {
-        self.plan.voice.say(event);
+        self.plan.reporter.say(event);
     }
 }
 
@@ -235,11 +235,11 @@ fn bind_to_parent(signal: Option<Signal>) -> Result<(), Failure> {
 fn become_reaper(plan: &Plan) -> Result<(), Failure> {
     if plan.is_subreaper {
         become_subreaper().map_err(|error| Failure::Subreaper(errno(&error)))?;
-        plan.voice.say(&Event::BecameSubreaper);
+        plan.reporter.say(&Event::BecameSubreaper);
     }
     let tells = plan.character.tells_if_no_reaper();
     if tells && Pid::this() != Pid(1) && !is_subreaper().unwrap_or(false) {
-        plan.voice.say(&Event::IsNoReaper);
+        plan.reporter.say(&Event::IsNoReaper);
     }
     Ok(())
 }
@@ -250,12 +250,12 @@ fn leave_own_terminal(plan: &Plan, held: BlockedSignals) -> Vec<Signal> {
     match leave_terminal() {
         Ok(()) => {
             let leads_session = leads_session();
-            plan.voice.say(&Event::LeftTerminal { leads_session });
+            plan.reporter.say(&Event::LeftTerminal { leads_session });
             let sent = [Signal::HUP, Signal::CONT].into_iter().filter(|&signal| held.has(signal));
             if leads_session { sent.collect() } else { Vec::new() }
         }
         Err(error) => {
-            plan.voice.say(&Event::StaysOnTerminal(errno(&error)));
+            plan.reporter.say(&Event::StaysOnTerminal(errno(&error)));
             Vec::new()
         }
     }
@@ -278,5 +278,5 @@ fn launch_command(plan: &Plan, terminal: Option<&Terminal>) -> io::Result<Pid> {
         dispositions: plan.character.dispositions(),
         passes_sockets: plan.character.passes_sockets(),
     };
-    launch(&order, &|step, errno| plan.voice.judge(&plan.command[0], step, errno))
+    launch(&order, &|step, errno| plan.reporter.judge(&plan.command[0], step, errno))
 }

@@ -6,7 +6,7 @@
 //! under their names, or with `--compat`, it matches the original exactly.
 //!
 //! A command line becomes a [`plan::Plan`] ([`cli`], [`tini`], [`dumb_init`]); [`init`] executes it and reports
-//! events; a [`reporter::Voice`] prints them.
+//! events; a [`reporter::Reporter`] prints them.
 
 #![forbid(unsafe_code)]
 

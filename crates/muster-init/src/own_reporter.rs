@@ -15,7 +15,7 @@ use super::reporter::{Event, Failure, Stream, print, say_before_exec};
 
 /// The verbosity: 0 fatal errors, 1 errors and warnings, 2 the command's state changes, 3 and more everything.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OwnVoice {
+pub(super) struct OwnReporter {
     pub(super) verbosity: u32,
 }
 
@@ -23,7 +23,7 @@ const WARNING: u32 = 1;
 const INFO: u32 = 2;
 const DEBUG: u32 = 3;
 
-impl OwnVoice {
+impl OwnReporter {
     pub(super) fn say(self, event: &Event<'_>) {
         match *event {
             Event::BecameSubreaper => self.write(DEBUG, "orphans below become ours"),

@@ -7,7 +7,7 @@ use muster_spec::Signal;
 
 use super::exit_codes::ExitCodes;
 use super::quirks::Character;
-use super::reporter::{Stream, Voice};
+use super::reporter::{Reporter, Stream};
 use super::rewrites::Rewrites;
 
 /// The result of a command line.
@@ -32,7 +32,7 @@ pub(super) struct Plan {
     /// The init whose behaviour to use.
     pub(super) character: Character,
     /// The init whose messages to print.
-    pub(super) voice: Voice,
+    pub(super) reporter: Reporter,
     /// The command's process group and session.
     pub(super) home: Home,
     /// The recipients of signals.

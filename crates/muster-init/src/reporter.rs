@@ -12,9 +12,9 @@ use muster_spec::{Exit, Signal};
 use muster_sys::foreground::{Onward, Step, write_stderr};
 use muster_sys::signal::Pid;
 
-use super::dumb_init::DumbInitVoice;
-use super::own_reporter::OwnVoice;
-use super::tini::TiniVoice;
+use super::dumb_init::DumbInitReporter;
+use super::own_reporter::OwnReporter;
+use super::tini::TiniReporter;
 
 /// A standard stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,36 +120,36 @@ pub(super) enum Failure {
 
 /// Prints events.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Voice {
-    Own(OwnVoice),
-    Tini(TiniVoice),
-    DumbInit(DumbInitVoice),
+pub(super) enum Reporter {
+    Own(OwnReporter),
+    Tini(TiniReporter),
+    DumbInit(DumbInitReporter),
 }
 
-impl Voice {
+impl Reporter {
     pub(super) fn say(&self, event: &Event<'_>) {
         match self {
-            Voice::Own(voice) => voice.say(event),
-            Voice::Tini(voice) => voice.say(event),
-            Voice::DumbInit(voice) => voice.say(event),
+            Reporter::Own(reporter) => reporter.say(event),
+            Reporter::Tini(reporter) => reporter.say(event),
+            Reporter::DumbInit(reporter) => reporter.say(event),
         }
     }
 
     /// Reports a fatal failure, and returns the exit code.
     pub(super) fn fail(&self, failure: Failure) -> u8 {
         match self {
-            Voice::Own(voice) => voice.fail(failure),
-            Voice::Tini(voice) => voice.fail(failure),
-            Voice::DumbInit(voice) => voice.fail(failure),
+            Reporter::Own(reporter) => reporter.fail(failure),
+            Reporter::Tini(reporter) => reporter.fail(failure),
+            Reporter::DumbInit(reporter) => reporter.fail(failure),
         }
     }
 
     /// Handles a step between fork and exec. Must not allocate.
     pub(super) fn judge(&self, command: &OsStr, step: Step, errno: i32) -> Onward {
         match self {
-            Voice::Own(voice) => voice.judge(command, step, errno),
-            Voice::Tini(voice) => voice.judge(command, step, errno),
-            Voice::DumbInit(voice) => voice.judge(command, step, errno),
+            Reporter::Own(reporter) => reporter.judge(command, step, errno),
+            Reporter::Tini(reporter) => reporter.judge(command, step, errno),
+            Reporter::DumbInit(reporter) => reporter.judge(command, step, errno),
         }
     }
 }

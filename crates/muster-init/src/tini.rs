@@ -17,7 +17,7 @@ use super::getopt::{Grammar, Operands, Scan};
 use super::glibc_strings::{SignalWords, error_words};
 use super::plan::{Home, Parsed, Plan, Scope};
 use super::quirks::Character;
-use super::reporter::{Event, Failure, Stream, Voice, print, say_before_exec};
+use super::reporter::{Event, Failure, Reporter, Stream, print, say_before_exec};
 use super::rewrites::Rewrites;
 
 /// Docker and others parse `tini version ` and a version after it.
@@ -99,7 +99,7 @@ impl Asked {
         Plan {
             command,
             character: Character::Tini,
-            voice: Voice::Tini(TiniVoice { verbosity: self.verbosity }),
+            reporter: Reporter::Tini(TiniReporter { verbosity: self.verbosity }),
             home: Home::Group,
             scope: if self.group { Scope::Group } else { Scope::Process },
             rewrites: Rewrites::new(),
@@ -200,7 +200,7 @@ subreaper, or run Tini as PID 1.";
 
 /// tini's messages.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TiniVoice {
+pub(super) struct TiniReporter {
     verbosity: u32,
 }
 
@@ -212,7 +212,7 @@ enum Level {
     Trace = 4,
 }
 
-impl TiniVoice {
+impl TiniReporter {
     pub(super) fn say(self, event: &Event<'_>) {
         match *event {
             Event::BecameSubreaper => self.write(Level::Trace, "Registered as child subreaper"),

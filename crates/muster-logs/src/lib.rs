@@ -73,7 +73,7 @@ use self::pump::Pump;
 use self::queue::{Full, Gap, LaneId, LaneSpec};
 use self::rate::Rate;
 use self::stream::{Limited, Shown, Spare, Stream};
-use self::syslog::encoder::Courier;
+use self::syslog::encoder::Encoder;
 use self::syslog::{LAST_STALL, Receiver};
 
 pub use self::clear::empty_files;
@@ -244,7 +244,7 @@ impl Logs {
             let origin = (stream.recorder.source, pid);
             match self.syslog.get() {
                 Ok(way) => {
-                    stream.syslog = Some(Box::new(Courier::new(way, &instance, origin, &stream.origin.counters)))
+                    stream.syslog = Some(Box::new(Encoder::new(way, &instance, origin, &stream.origin.counters)))
                 }
                 Err(error) => warn!(program = %instance, %error, "cannot start the thread for syslog, lines are lost"),
             }

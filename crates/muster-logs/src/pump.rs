@@ -33,7 +33,7 @@ use super::files::Files;
 use super::idle::{IDLE, IdleQueue, Verdict};
 use super::policy::FilePolicy;
 use super::queue::Waiter;
-use super::splice::Siphon;
+use super::splice::SpliceBuffer;
 use super::stream::{ForFiles, Moment, Scratch, Stream};
 use super::{Consoles, InstanceId};
 
@@ -101,7 +101,7 @@ impl Pump {
             is_ending: false,
             pace: Pace::default(),
             fast: None,
-            siphon: None,
+            splice_buffer: None,
             buffer: Vec::new(),
             scratch: Scratch::default(),
             chores: VecDeque::new(),
@@ -175,7 +175,7 @@ struct Worker {
     /// its writer an epoll call. It is read at every turn instead, until it pauses.
     fast: Option<u64>,
     /// The splice buffer for the fast stream.
-    siphon: Option<Siphon>,
+    splice_buffer: Option<SpliceBuffer>,
     buffer: Vec<u8>,
     scratch: Scratch,
     /// Work to be done before anything else is read, in order, by the thread that holds the worker.
@@ -281,7 +281,7 @@ impl Worker {
         {
             self.fast = Some(token);
             // Without one it is read directly.
-            self.siphon = self.siphon.take().or_else(|| Siphon::of_size(BUFFER).ok());
+            self.splice_buffer = self.splice_buffer.take().or_else(|| SpliceBuffer::of_size(BUFFER).ok());
         }
     }
 
@@ -315,11 +315,11 @@ impl Worker {
             whole = vec![0; BUFFER];
         }
         let buffer = &mut whole[..stream.most_at_once(BUFFER)];
-        let siphoned =
-            self.siphon.as_mut().filter(|_| self.fast == Some(token)).map(|it| it.read(&stream.pipe, buffer));
-        let read = match siphoned {
+        let spliced =
+            self.splice_buffer.as_mut().filter(|_| self.fast == Some(token)).map(|it| it.read(&stream.pipe, buffer));
+        let read = match spliced {
             Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
-                self.siphon = None;
+                self.splice_buffer = None;
                 stream.pipe.read(buffer)
             }
             Some(read) => read,
@@ -391,7 +391,7 @@ impl Worker {
     /// Nothing has arrived for a while: incomplete lines are emitted, and eventually memory is released.
     fn rest(&mut self, moment: Moment) {
         if moment.now >= self.busy_at + REST {
-            self.siphon = None;
+            self.splice_buffer = None;
             self.buffer = Vec::new();
             self.scratch.shrink();
         }

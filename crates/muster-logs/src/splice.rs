@@ -13,17 +13,17 @@ use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 
 /// An intermediate pipe, empty between two reads.
 #[derive(Debug)]
-pub(super) struct Siphon {
+pub(super) struct SpliceBuffer {
     reader: File,
     writer: OwnedFd,
 }
 
-impl Siphon {
+impl SpliceBuffer {
     /// One that moves this many bytes at once.
-    pub(super) fn of_size(size: usize) -> io::Result<Siphon> {
+    pub(super) fn of_size(size: usize) -> io::Result<SpliceBuffer> {
         let (reader, writer) = muster_sys::fd::output_pipe()?;
         fcntl(&reader, FcntlArg::F_SETPIPE_SZ(i32::try_from(size).unwrap_or(i32::MAX)))?;
-        Ok(Siphon { reader: File::from(reader), writer })
+        Ok(SpliceBuffer { reader: File::from(reader), writer })
     }
 
     /// Reads from another pipe like that pipe's own `read`: `WouldBlock` if it is empty, 0 at its end. After any
@@ -43,20 +43,21 @@ mod tests {
     #[test]
     fn what_is_in_the_other_pipe_comes_whole_and_in_order() {
         let (source, sink) = muster_sys::fd::output_pipe().unwrap();
-        let (mut sink, mut siphon, mut buffer) = (File::from(sink), Siphon::of_size(1 << 16).unwrap(), [0; 1 << 16]);
-        assert_eq!(siphon.read(&source, &mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let (mut sink, mut splice_buffer, mut buffer) =
+            (File::from(sink), SpliceBuffer::of_size(1 << 16).unwrap(), [0; 1 << 16]);
+        assert_eq!(splice_buffer.read(&source, &mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
 
         let text: Vec<u8> = (0..60_000_u32).map(|number| number as u8).collect();
         text.chunks(7).for_each(|piece| sink.write_all(piece).unwrap());
-        assert_eq!(siphon.read(&source, &mut buffer).unwrap(), text.len());
+        assert_eq!(splice_buffer.read(&source, &mut buffer).unwrap(), text.len());
         assert_eq!(buffer[..text.len()], text);
 
         sink.write_all(b"more than there is room for").unwrap();
-        assert_eq!(siphon.read(&source, &mut buffer[..9]).unwrap(), 9);
-        assert_eq!(siphon.read(&source, &mut buffer[9..]).unwrap(), 18);
+        assert_eq!(splice_buffer.read(&source, &mut buffer[..9]).unwrap(), 9);
+        assert_eq!(splice_buffer.read(&source, &mut buffer[9..]).unwrap(), 18);
         assert_eq!(&buffer[..27], b"more than there is room for");
 
         drop(sink);
-        assert_eq!(siphon.read(&source, &mut buffer).unwrap(), 0);
+        assert_eq!(splice_buffer.read(&source, &mut buffer).unwrap(), 0);
     }
 }

@@ -27,7 +27,7 @@ use super::files::Files;
 use super::idle::OpenLine;
 use super::queue::{Gap, LaneId, Waiter};
 use super::rate::Rate;
-use super::syslog::encoder::Courier;
+use super::syslog::encoder::Encoder;
 use crate::ready::ReadyMatcher;
 
 /// A pipe that is well filled at every read is enlarged, so that its writer waits less often.
@@ -79,7 +79,7 @@ pub(super) struct Stream {
     pub(super) limited: Option<Box<Limited>>,
     pub(super) shown: Option<Shown>,
     pub(super) files: Arc<[PathBuf]>,
-    pub(super) syslog: Option<Box<Courier>>,
+    pub(super) syslog: Option<Box<Encoder>>,
     /// The beginning of a line for files.
     pub(super) held: Vec<u8>,
     /// Whether the last bytes for files did not end a line.
@@ -169,8 +169,8 @@ impl Stream {
     }
 
     fn send(&mut self, bytes: &[u8], at: SystemTime) {
-        if let Some(courier) = &mut self.syslog {
-            courier.push(bytes, at);
+        if let Some(encoder) = &mut self.syslog {
+            encoder.push(bytes, at);
         }
     }
 
@@ -249,8 +249,8 @@ impl Stream {
     }
 
     fn send_partial(&mut self, at: SystemTime) {
-        if let Some(courier) = &mut self.syslog {
-            courier.deliver(at);
+        if let Some(encoder) = &mut self.syslog {
+            encoder.deliver(at);
         }
     }
 

@@ -19,7 +19,7 @@ const HANDED: usize = 64 * 1024;
 
 /// Encodes the output of one stream of one run.
 #[derive(Debug)]
-pub(crate) struct Courier {
+pub(crate) struct Encoder {
     syslog: Syslog,
     counters: Arc<Counters>,
     head: Head,
@@ -35,16 +35,16 @@ struct Heads {
     continued: Vec<u8>,
 }
 
-impl Courier {
+impl Encoder {
     pub(crate) fn new(
         (syslog, spec): (Syslog, &SyslogSpec),
         instance: &str,
         (source, pid): (Source, Option<u32>),
         counters: &Arc<Counters>,
-    ) -> Courier {
+    ) -> Encoder {
         let host = nix::unistd::gethostname().unwrap_or_default();
         let author = Author { host: &host.to_string_lossy(), instance, source, pid };
-        Courier {
+        Encoder {
             syslog,
             counters: Arc::clone(counters),
             head: Head::of(author, spec),
@@ -155,7 +155,7 @@ mod tests {
 
     struct Scene {
         syslog: Syslog,
-        courier: Courier,
+        encoder: Encoder,
     }
 
     impl Scene {
@@ -163,12 +163,12 @@ mod tests {
             let address = SyslogAddress::Unix("/run/log".into());
             let spec = SyslogSpec { address, format: Some(SyslogFormat::Local), ..SyslogSpec::default() };
             let syslog = Syslog::to(&spec);
-            let courier = Courier::new((syslog.clone(), &spec), "web", (Source::Stdout, Some(7)), &Arc::default());
-            Scene { syslog, courier }
+            let encoder = Encoder::new((syslog.clone(), &spec), "web", (Source::Stdout, Some(7)), &Arc::default());
+            Scene { syslog, encoder }
         }
 
         fn push(&mut self, bytes: &[u8]) {
-            self.courier.push(bytes, UNIX_EPOCH);
+            self.encoder.push(bytes, UNIX_EPOCH);
         }
 
         /// Messages sent since the last call, without the part that is common to all.
@@ -196,7 +196,7 @@ mod tests {
         let mut scene = Scene::new();
         scene.push(b"half");
         assert_eq!(scene.sent(), [""; 0]);
-        (0..2).for_each(|_| scene.courier.deliver(UNIX_EPOCH));
+        (0..2).for_each(|_| scene.encoder.deliver(UNIX_EPOCH));
         scene.push(b" and rest\nnext\n");
         assert_eq!(scene.sent(), ["half", "+  and rest", "next"]);
     }
