@@ -153,8 +153,7 @@ fn a_start_or_restart_says_that_the_files_differ() {
     daemon.ctl_well(&["wait", "all", "--for", "running", "--timeout", LONG]);
     assert_eq!(daemon.ctl(&["restart", "web"]).err, "");
     daemon.rewrite(&web_that_says("two", NEW));
-    let hint =
-        "hint: the configuration files differ from what runs: web; `musterctl restart --update` applies what changed\n";
+    let hint = "hint: the configuration files differ from the active configuration: web; `musterctl restart --update` applies the differences\n";
     for words in [["start", "web"], ["restart", "web"], ["restart", "all"]] {
         let ended = daemon.ctl(&words);
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), hint), "{words:?}");

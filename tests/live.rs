@@ -167,7 +167,7 @@ fn top_shows_programs_and_keys_start_and_stop_them() {
     daemon.wait_for_state("web", "RUNNING");
     top.shows("1 of 2 RUNNING");
     top.type_in("l");
-    top.shows("web: what it wrote last");
+    top.shows("web: latest output");
     top.shows("good morning");
     top.type_in("\x1b");
     top.shows("1 of 2 RUNNING");

@@ -101,5 +101,5 @@ fn what_does_not_run_cannot_be_in_the_foreground() {
     let daemon = Setting::supervising(script("web", "true", "autostart = false")).start();
     let ended = ended(&mut daemon.ctl_command(&["fg", "web"]));
     assert_eq!(ended.code, Some(1));
-    assert!(ended.err.contains("web does not run"), "{}", ended.err);
+    assert!(ended.err.contains("web is not running"), "{}", ended.err);
 }

@@ -96,7 +96,7 @@ fn a_strangers_environment_file_is_refused_and_the_programs_own_users_is_read() 
     fs::write(&open, "A=1\n").expect("it can be written");
     fs::set_permissions(&open, fs::Permissions::from_mode(0o666)).expect("it is ours");
     let said = refused(&main, &format!("{SLEEPER}env_file = \"{}\"\n", open.display()));
-    assert!(said.contains("everybody can write to"), "{said}");
+    assert!(said.contains("every user can write to"), "{said}");
     // The key `user` stands after env_file, and in another program that may not read it there is no error from this one.
     fs::write(&file, "COLOUR=blue\n").expect("it can be written");
     let print = format!(
@@ -260,7 +260,7 @@ fn a_directory_that_everybody_can_write_to_is_believed_only_on_a_read_only_mount
     }
     let main = directory.path().join("muster.toml");
     let shown = refused(&main, &format!("include = [\"{}/*.toml\"]\n", parts.display()));
-    assert!(shown.contains("everybody can replace files"), "{shown}");
+    assert!(shown.contains("every user can replace files"), "{shown}");
     let check = format!("mount --bind -o ro $1 $1 && exec '{}' check -c $2", env!("CARGO_BIN_EXE_musterd"));
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", &check, "sh"]).arg(&parts).arg(&main);

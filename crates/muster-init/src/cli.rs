@@ -1,8 +1,8 @@
-//! The command line of `musterd run`: everything tini and dumb-init offer, under one roof.
+//! The command line of `musterd run`, which combines the options of tini and dumb-init.
 //!
-//! Options end at the first argument that is none, as dumb-init has it, so a command's own options are safe without
-//! `--`. Where both originals use a letter (`-h`, `-v`) they mean the same by it. The environment is read first and the
-//! command line has the last word.
+//! Options end at the first argument that is not one, as in dumb-init, so a command's own options are safe without
+//! `--`. If both originals use a letter (`-h`, `-v`), it has the same meaning in both. The environment is read first, and the
+//! command line takes precedence.
 
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
@@ -12,17 +12,17 @@ use muster_spec::Signal;
 use super::Compat;
 use super::exit_codes::ExitCodes;
 use super::getopt::{Grammar, Long, Operands, Scan};
-use super::own_reporter::OwnVoice;
+use super::own_reporter::OwnReporter;
 use super::plan::{Home, Parsed, Plan, Scope};
 use super::quirks::Character;
-use super::reporter::{Stream, Voice};
+use super::reporter::{Reporter, Stream};
 use super::rewrites::{Rewrite, Rewrites};
 
 const HELP: &str = include_str!("help.txt");
 
 const USAGE_ERROR: u8 = 2;
 
-/// Keys of options that have a name only.
+/// Keys of options that have only a long name.
 const SESSION: u8 = 1;
 const GRACE: u8 = 2;
 const COMPAT: u8 = 3;
@@ -48,7 +48,7 @@ const GRAMMAR: Grammar = Grammar {
     operands: Operands::EndTheOptions,
 };
 
-/// The init that a leading `--compat=NAME` or `--compat NAME` asks for, and the command line behind it.
+/// The init selected by a leading `--compat=NAME` or `--compat NAME`, and the rest of the command line.
 pub(super) fn compat(arguments: &[OsString]) -> Result<Option<(Compat, &[OsString])>, Parsed> {
     let (name, rest) = match arguments {
         [first, second, rest @ ..] if first == "--compat" => (second.to_str(), rest),
@@ -65,7 +65,7 @@ pub(super) fn compat(arguments: &[OsString]) -> Result<Option<(Compat, &[OsStrin
     }
 }
 
-/// Reads the command line behind `musterd run`.
+/// Parses the arguments of `musterd run`.
 pub(super) fn parse(arguments: &[OsString]) -> Parsed {
     let mut asked = match Asked::from_environment(|name| std::env::var_os(name)) {
         Ok(asked) => asked,
@@ -87,7 +87,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Parsed {
     }
 }
 
-/// What was asked for so far.
+/// The options so far.
 struct Asked {
     verbosity: u32,
     home: Home,
@@ -131,7 +131,7 @@ impl Asked {
         Ok(asked)
     }
 
-    /// Takes one option. An error is the end: help, version, a bad value.
+    /// Applies one option. An error ends the program: help, version, an invalid value.
     fn take(&mut self, key: u8, value: &OsStr) -> Result<(), Parsed> {
         match key {
             b'h' => return Err(say(HELP.to_owned())),
@@ -175,13 +175,13 @@ impl Asked {
         Plan {
             command,
             character: Character::Own,
-            voice: Voice::Own(OwnVoice { verbosity: self.verbosity }),
+            reporter: Reporter::Own(OwnReporter { verbosity: self.verbosity }),
             home: self.home,
             scope: self.scope,
             rewrites: self.rewrites,
             successes: self.successes,
             parent_death: self.parent_death,
-            // Who is to wait for everything that is left has to inherit it.
+            // To wait for all remaining processes, the init must adopt them.
             is_subreaper: self.subreaper || self.grace.is_some(),
             warns_on_reap: self.warns_on_reap,
             grace: self.grace,

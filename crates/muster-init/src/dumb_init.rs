@@ -1,9 +1,9 @@
-//! dumb-init 1.2.5: its command line, its environment variables, its words.
+//! dumb-init 1.2.5: its command line, environment variables and messages.
 //!
-//! What it does, `--help` says. What it also does: everything it says, help and version included, goes to standard
-//! error; the options end at the first argument that is none; only `DUMB_INIT_DEBUG=1` and `DUMB_INIT_SETSID=0` count;
-//! a command that cannot be executed is exit code 2; and the command finds no signal blocked or ignored, whatever
-//! dumb-init itself had found.
+//! `--help` describes it. In addition: all its output, including help and version, goes to standard
+//! error; options end at the first argument that is not one; only `DUMB_INIT_DEBUG=1` and `DUMB_INIT_SETSID=0` count;
+//! a command that cannot be executed is exit code 2; and the command starts with no signal blocked or ignored, whatever
+//! dumb-init itself inherited.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -16,7 +16,7 @@ use super::getopt::{Grammar, Long, Operands, Scan};
 use super::glibc_strings::error_words;
 use super::plan::{Home, Parsed, Plan, Scope};
 use super::quirks::Character;
-use super::reporter::{Event, Failure, Stream, Voice, print, say_before_exec};
+use super::reporter::{Event, Failure, Reporter, Stream, print, say_before_exec};
 use super::rewrites::{Rewrite, Rewrites};
 
 const VERSION: &str = "dumb-init v1.2.5";
@@ -33,10 +33,10 @@ const GRAMMAR: Grammar = Grammar {
     operands: Operands::EndTheOptions,
 };
 
-/// Signals that can be rewritten; real-time ones cannot.
+/// The highest signal that can be rewritten; real-time ones cannot.
 const LAST_SIGNAL: i32 = 31;
 
-/// Reads the command line of a program called `name`.
+/// Parses the command line of a program called `name`.
 pub(super) fn parse(name: &OsStr, arguments: &[OsString]) -> Parsed {
     let mut scan = Scan::new(GRAMMAR, arguments);
     let mut asked = Asked { debug: false, session: true, rewrites: Rewrites::new() };
@@ -58,7 +58,7 @@ pub(super) fn parse(name: &OsStr, arguments: &[OsString]) -> Parsed {
     Parsed::Run(Box::new(asked.into_plan(command)))
 }
 
-/// What was asked for so far.
+/// The options so far.
 struct Asked {
     debug: bool,
     session: bool,
@@ -66,7 +66,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Takes one option. An error is the end: help, version, a bad value.
+    /// Applies one option. An error ends the program: help, version, an invalid value.
     fn take(&mut self, name: &OsStr, letter: u8, value: &OsStr) -> Result<(), Parsed> {
         match letter {
             b'h' => return Err(words(0, help(name))),
@@ -84,16 +84,16 @@ impl Asked {
     fn heed_environment(&mut self) {
         if std::env::var_os("DUMB_INIT_DEBUG").is_some_and(|value| value == "1") {
             self.debug = true;
-            self.voice().write("Running in debug mode.");
+            self.reporter().write("Running in debug mode.");
         }
         if std::env::var_os("DUMB_INIT_SETSID").is_some_and(|value| value == "0") {
             self.session = false;
-            self.voice().write("Not running in setsid mode.");
+            self.reporter().write("Not running in setsid mode.");
         }
     }
 
-    fn voice(&self) -> DumbInitVoice {
-        DumbInitVoice { debug: self.debug }
+    fn reporter(&self) -> DumbInitReporter {
+        DumbInitReporter { debug: self.debug }
     }
 
     fn into_plan(mut self, command: Vec<OsString>) -> Plan {
@@ -103,7 +103,7 @@ impl Asked {
         Plan {
             command,
             character: Character::DumbInit,
-            voice: Voice::DumbInit(self.voice()),
+            reporter: Reporter::DumbInit(self.reporter()),
             home: if self.session { Home::Session } else { Home::Here },
             scope: if self.session { Scope::Group } else { Scope::Process },
             rewrites: self.rewrites,
@@ -125,7 +125,7 @@ This option can be specified multiple times.
 Use --help for full usage.
 ";
 
-/// As sscanf(3) reads `%d:%d`: spaces in front of either number and anything behind the second do not matter.
+/// Parses like sscanf(3) with `%d:%d`: spaces before either number and anything after the second are ignored.
 fn rewrite(text: &OsStr) -> Option<(Signal, Rewrite)> {
     let (from, rest) = number(text.as_bytes())?;
     let (to, _) = number(rest.strip_prefix(b":")?)?;
@@ -170,13 +170,13 @@ Full help is available online at https://github.com/Yelp/dumb-init
     )
 }
 
-/// dumb-init's words: all of them for whoever debugs, but for failures.
+/// dumb-init's messages: all of them when debugging, otherwise only failures.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct DumbInitVoice {
+pub(super) struct DumbInitReporter {
     debug: bool,
 }
 
-impl DumbInitVoice {
+impl DumbInitReporter {
     pub(super) fn say(self, event: &Event<'_>) {
         match *event {
             Event::LeftTerminal { leads_session: true } => {
@@ -226,7 +226,7 @@ impl DumbInitVoice {
     pub(super) fn fail(self, failure: Failure) -> u8 {
         match failure {
             Failure::Fork(_) => print(Stream::Stderr, "[dumb-init] Unable to fork. Exiting.\n"),
-            // It has no option that could lead here.
+            // dumb-init has no option that could lead here.
             Failure::ParentDeath(_) | Failure::Subreaper(_) => {}
         }
         1

@@ -9,7 +9,7 @@ impl ExitCodes {
         self.0[usize::from(code / 64)] |= 1 << (code % 64);
     }
 
-    /// The code to end with: 0 if this one counts as success.
+    /// The exit code: 0 if this one counts as success.
     pub(super) fn remap(&self, code: u8) -> u8 {
         if self.0[usize::from(code / 64)] & (1 << (code % 64)) == 0 { code } else { 0 }
     }

@@ -1,21 +1,21 @@
-//! Command lines read the way getopt(3) reads them.
+//! Parses command lines like getopt(3).
 //!
-//! tini and dumb-init are C programs: which argument counts as an option, how `-vvg` and `--rewrite=15:2` come apart,
-//! what an abbreviated `--verb` means and which complaint a typing mistake earns is all glibc's getopt. Whoever replaces
-//! them has to agree with it to the letter. Knows no option by itself: a [`Grammar`] says which there are.
+//! tini and dumb-init are C programs: which argument counts as an option, how `-vvg` and `--rewrite=15:2` are split,
+//! what an abbreviated `--verb` means and the messages for mistakes all come from glibc's getopt. A replacement
+//! must match it exactly. Knows no options itself: a [`Grammar`] lists them.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// The options a command line may hold.
+/// The options of a command line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grammar {
     /// One-letter options; those followed by `:` take a value, as in getopt's own notation.
     pub(super) short: &'static str,
     /// Options with a name.
     pub(super) long: &'static [Long],
-    /// What an argument that is no option does.
+    /// How an argument that is not an option is handled.
     pub(super) operands: Operands,
 }
 
@@ -26,33 +26,33 @@ pub(super) struct Long {
     pub(super) name: &'static str,
     /// Whether a value follows.
     pub(super) takes_value: bool,
-    /// What the scan reports for it, usually the letter of the same meaning.
+    /// The key that the scan reports for it, usually the equivalent letter.
     pub(super) key: u8,
 }
 
-/// What an argument that is no option does to the options after it.
+/// How an argument that is not an option affects the options after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operands {
-    /// It is set aside, and options are looked for behind it too: getopt's default.
+    /// It is set aside, and options are accepted after it: getopt's default.
     AreSetAside,
     /// It ends the options: getopt's `+`, and POSIX.
     EndTheOptions,
 }
 
-/// A mistake, in glibc's words (without the program's name in front).
+/// An error, with glibc's message (without the program's name in front).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mistake {
-    /// A letter that is no option.
+    /// An unknown letter.
     UnknownLetter(u8),
-    /// A name that is no option, with its dashes and its value.
+    /// An unknown name, with its dashes and its value.
     UnknownName(OsString),
-    /// An abbreviation of several names.
+    /// An abbreviation that matches several names.
     Ambiguous(OsString, Vec<&'static str>),
     /// A letter whose value is missing.
     LetterNeedsValue(u8),
     /// A name whose value is missing.
     NameNeedsValue(&'static str),
-    /// A name that takes no value but was given one.
+    /// A name that takes no value but has one.
     UnwantedValue(&'static str),
 }
 
@@ -74,12 +74,12 @@ impl fmt::Display for Mistake {
 
 impl std::error::Error for Mistake {}
 
-/// An option as found: its key, and its value if it takes one.
+/// An option: its key, and its value if it takes one.
 pub(super) type Found = (u8, Option<OsString>);
 
-/// A walk over a command line, option by option.
+/// A scan of a command line, option by option.
 ///
-/// Nothing is read ahead: a `--help` in front of a mistake wins, as it does with getopt.
+/// Nothing is read ahead: a `--help` before an error takes precedence, as with getopt.
 #[derive(Debug)]
 pub(super) struct Scan<'a> {
     grammar: Grammar,
@@ -90,12 +90,12 @@ pub(super) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// A walk over `arguments`, which do not hold the program's own name.
+    /// A scan of `arguments`, without the program's own name.
     pub(super) fn new(grammar: Grammar, arguments: &'a [OsString]) -> Scan<'a> {
         Scan { grammar, arguments: arguments.iter(), cluster: &[], operands: Vec::new(), options_ended: false }
     }
 
-    /// What is left once the options are read: the operands in their order.
+    /// The rest once the options are read: the operands in order.
     pub(super) fn into_operands(mut self) -> Vec<OsString> {
         self.operands.extend(self.arguments.cloned());
         self.operands
@@ -199,7 +199,7 @@ mod tests {
     const LETTERS: Grammar = Grammar { short: "hvr:", long: &[], operands: Operands::AreSetAside };
     const NAMES: Grammar = Grammar { short: "hvVr:", long: LONG, operands: Operands::EndTheOptions };
 
-    /// Reads `line` and tells it back: `v r=15:2 | operands`, or the mistake after what came before it.
+    /// Parses `line` and formats the result: `v r=15:2 | operands`, or the error after the options before it.
     fn told(grammar: Grammar, line: &str) -> String {
         let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         let mut scan = Scan::new(grammar, &arguments);

@@ -1,8 +1,8 @@
-//! What glibc calls signals and errors.
+//! glibc's texts for signals and errors.
 //!
-//! tini and dumb-init print strsignal(3) and strerror(3). A static musl build has other words for the same things, and
-//! `std` formats errors of its own, so the words are kept here. They are plain `&'static str`, usable between fork and
-//! exec. An error without an entry, none that execve or a terminal has, is `Unknown error`.
+//! tini and dumb-init print strsignal(3) and strerror(3). A static musl build has other texts, and
+//! `std` formats errors differently, so glibc's are kept here. They are plain `&'static str`, usable between fork and
+//! exec. An error without an entry, none that execve or a terminal can return, is `Unknown error`.
 
 use std::fmt;
 
@@ -62,7 +62,7 @@ pub(super) fn error_words(number: i32) -> &'static str {
     ERRORS.iter().find(|(known, _)| *known == number).map_or("Unknown error", |(_, words)| words)
 }
 
-/// By Linux's generic numbers, the same on every machine we build for.
+/// By Linux's generic numbers, the same on all supported architectures.
 const ERRORS: [(i32, &str); 34] = [
     (1, "Operation not permitted"),
     (2, "No such file or directory"),
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(words(40), "Real-time signal 6");
     }
 
-    /// The standard library asks strerror, and adds the number.
+    /// The standard library calls strerror, and adds the number.
     #[test]
     #[cfg(target_env = "gnu")]
     fn errors_are_what_this_c_library_says() {

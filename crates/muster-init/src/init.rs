@@ -1,8 +1,8 @@
-//! The init itself: starts the command, then takes signals one by one until the command has ended.
+//! The init itself: starts the command, then handles signals one by one until the command has exited.
 //!
-//! One thread, one loop, no timer unless `--grace` set one. Signals are held back all the time, so between two of them
-//! nothing can happen to us. Who the command is stays certain as well: its number belongs to it until we reap it, and
-//! after that we signal it no more.
+//! One thread, one loop, no timer unless `--grace` set one. Signals are always blocked, so nothing can interrupt the
+//! handling of one. The command's identity is certain as well: its pid is not reused until we reap it, and
+//! after that it is no longer signalled.
 
 use std::io;
 
@@ -20,12 +20,12 @@ use super::plan::{Home, Plan, Scope};
 use super::reporter::{Event, Failure};
 use super::rewrites::Rewrite;
 
-/// Runs the command and returns the exit code to end with.
+/// Runs the command and returns the exit code.
 pub(super) fn run(plan: &Plan, held: BlockedSignals) -> u8 {
     let held = held.but(&plan.character.lets_through());
     match Init::start(plan, held) {
         Ok(init) => init.attend(),
-        Err(failure) => plan.voice.fail(failure),
+        Err(failure) => plan.reporter.fail(failure),
     }
 }
 
@@ -33,9 +33,9 @@ struct Init<'a> {
     plan: &'a Plan,
     held: BlockedSignals,
     command: Pid,
-    /// SIGHUP and SIGCONT that only tell us of the terminal we let go: the next of each is not for the command.
+    /// SIGHUP and SIGCONT caused by detaching from the terminal: the next of each is not for the command.
     hand_off: Vec<Signal>,
-    /// The terminal that controls us, if we mind it.
+    /// The controlling terminal, if the init manages it.
     terminal: Option<Terminal>,
     grace: Grace<'a>,
 }
@@ -47,18 +47,18 @@ impl<'a> Init<'a> {
         let hand_off = if plan.home == Home::Session { leave_own_terminal(plan, held) } else { Vec::new() };
         let minded = plan.home == Home::Group && plan.character.minds_the_terminal();
         let terminal = if minded { Terminal::controlling() } else { None };
-        // Whoever our starter left behind and ended before we held back SIGCHLD is announced no more.
+        // Children left by the starter that exited before we blocked SIGCHLD are no longer announced.
         while let Ok(Some(_)) = reap_next() {}
 
         let command = launch_command(plan, terminal.as_ref()).map_err(|error| Failure::Fork(errno(&error)))?;
-        plan.voice.say(&Event::Started { command: &plan.command[0], pid: command });
+        plan.reporter.say(&Event::Started { command: &plan.command[0], pid: command });
         close_stray_descriptors(terminal.as_ref().map(Terminal::descriptor));
         if plan.character.enters_root_directory()
             && let Err(error) = std::env::set_current_dir("/")
         {
-            plan.voice.say(&Event::StaysInDirectory(errno(&error)));
+            plan.reporter.say(&Event::StaysInDirectory(errno(&error)));
         }
-        let grace = Grace::new(plan.grace, &plan.voice);
+        let grace = Grace::new(plan.grace, &plan.reporter);
         Ok(Init { plan, held, command, hand_off, terminal, grace })
     }
 
@@ -117,7 +117,7 @@ impl<'a> Init<'a> {
         self.say(&Event::Passed(signal));
     }
 
-    /// What this signal is passed on as, if at all.
+    /// The signal to forward for this one, if any.
     fn rewritten(&self, from: Signal) -> Option<Signal> {
         let to = match self.plan.rewrites.of(from) {
             Rewrite::None => return Some(from),
@@ -129,19 +129,19 @@ impl<'a> Init<'a> {
     }
 
     fn send(&self, signal: Signal) -> io::Result<()> {
-        // Ctrl-Z stopped the whole group in front, so the whole group is continued.
+        // Ctrl-Z stopped the whole foreground group, so the whole group is continued.
         let whole_group = self.plan.scope == Scope::Group || (signal == Signal::CONT && self.terminal.is_some());
         if !whole_group {
             return send(self.command, signal);
         }
         match send_group(self.command, signal) {
-            // The command leads no group: not yet, since it was born a moment ago, or not any more, by its own will.
+            // The command leads no group: not yet, since it was just created, or no longer, by its own action.
             Err(error) if error.raw_os_error() == Some(ESRCH) => send(self.command, signal),
             outcome => outcome,
         }
     }
 
-    /// Reaps whoever has ended. The command's end, if that was among them.
+    /// Reaps exited children. Returns the command's exit, if it was among them.
     fn reap(&self) -> Option<Exit> {
         let mut end = None;
         while let Ok(Some(reaped)) = reap_next() {
@@ -153,11 +153,11 @@ impl<'a> Init<'a> {
         end
     }
 
-    /// Ctrl-Z reaches the group in front, which is the command's, while the shell waits for us. So we stop as well, and
+    /// Ctrl-Z reaches the foreground group, which is the command's, while the shell waits for us. So we stop as well, and
     /// the shell takes over.
     fn follow_stop(&self) {
         let Some(terminal) = &self.terminal else { return };
-        // Somebody continues us already: then this stop is about to end.
+        // A SIGCONT is already pending: then this stop is about to end.
         if self.held.has(Signal::CONT) {
             return;
         }
@@ -169,24 +169,24 @@ impl<'a> Init<'a> {
         let _ = stop_if_a_shell_waits(true);
         let was_continued = self.held.has(Signal::CONT);
         if !was_continued && signal == Signal::TSTP {
-            // No shell waits for us, so nobody could ever continue the command. As in a terminal's first session,
+            // No shell waits for us, so nothing could continue the command. As in a terminal's first session,
             // Ctrl-Z does nothing.
             self.hand_over_terminal();
             let _ = self.send(Signal::CONT);
         }
     }
 
-    /// Puts the command in front if we are there: we were, until it began or until the shell's `fg`.
+    /// Moves the command to the foreground if we are there: until it began or until the shell's `fg`, we were.
     fn hand_over_terminal(&self) {
         if let Some(terminal) = self.terminal.as_ref().filter(|terminal| terminal.is_ours()) {
             let _ = terminal.give_to(self.command);
         }
     }
 
-    /// SIGTERM to what is left of the command's session. Nobody to be sent away is as good.
+    /// Sends SIGTERM to the rest of the command's session. An empty session is fine.
     fn send_away_the_rest(&self) {
         let Some(signal) = self.rewritten(Signal::TERM) else { return };
-        // Alone, the command was the only one there was, and its number may be another's by now.
+        // With the scope of one process the pid may have been reused by now.
         if self.plan.scope == Scope::Group {
             let _ = send_group(self.command, signal);
         }
@@ -202,12 +202,12 @@ impl<'a> Init<'a> {
         }
         self.grace.clear_leftovers(self.held, self.plan.warns_on_reap);
         let code = self.plan.successes.remap(exit.shell_code());
-        self.plan.voice.say(&Event::Leaving(code));
+        self.plan.reporter.say(&Event::Leaving(code));
         code
     }
 
     fn say(&self, event: &Event<'_>) {
-        self.plan.voice.say(event);
+        self.plan.reporter.say(event);
     }
 }
 
@@ -226,7 +226,7 @@ fn bind_to_parent(signal: Option<Signal>) -> Result<(), Failure> {
     let before = parent();
     set_parent_death_signal(signal).map_err(|error| Failure::ParentDeath(errno(&error)))?;
     if parent() != before {
-        // It ended before the kernel knew of our wish. BlockedSignals back, the signal reaches the command like any other.
+        // It exited before the kernel knew of our request. Blocked as they are, the signal reaches the command like any other.
         let _ = send(Pid::this(), signal);
     }
     Ok(())
@@ -235,27 +235,27 @@ fn bind_to_parent(signal: Option<Signal>) -> Result<(), Failure> {
 fn become_reaper(plan: &Plan) -> Result<(), Failure> {
     if plan.is_subreaper {
         become_subreaper().map_err(|error| Failure::Subreaper(errno(&error)))?;
-        plan.voice.say(&Event::BecameSubreaper);
+        plan.reporter.say(&Event::BecameSubreaper);
     }
     let tells = plan.character.tells_if_no_reaper();
     if tells && Pid::this() != Pid(1) && !is_subreaper().unwrap_or(false) {
-        plan.voice.say(&Event::IsNoReaper);
+        plan.reporter.say(&Event::IsNoReaper);
     }
     Ok(())
 }
 
-/// Lets go of the terminal, so that the command's session can have it. Returns the signals that this has sent to us: to
-/// us if we lead the session, and only while our group is in front.
+/// Detaches from the terminal, so that the command's session can have it. Returns the signals that this has sent to us:
+/// only if we lead the session, and our group is in the foreground.
 fn leave_own_terminal(plan: &Plan, held: BlockedSignals) -> Vec<Signal> {
     match leave_terminal() {
         Ok(()) => {
             let leads_session = leads_session();
-            plan.voice.say(&Event::LeftTerminal { leads_session });
+            plan.reporter.say(&Event::LeftTerminal { leads_session });
             let sent = [Signal::HUP, Signal::CONT].into_iter().filter(|&signal| held.has(signal));
             if leads_session { sent.collect() } else { Vec::new() }
         }
         Err(error) => {
-            plan.voice.say(&Event::StaysOnTerminal(errno(&error)));
+            plan.reporter.say(&Event::StaysOnTerminal(errno(&error)));
             Vec::new()
         }
     }
@@ -278,5 +278,5 @@ fn launch_command(plan: &Plan, terminal: Option<&Terminal>) -> io::Result<Pid> {
         dispositions: plan.character.dispositions(),
         passes_sockets: plan.character.passes_sockets(),
     };
-    launch(&order, &|step, errno| plan.voice.judge(&plan.command[0], step, errno))
+    launch(&order, &|step, errno| plan.reporter.judge(&plan.command[0], step, errno))
 }

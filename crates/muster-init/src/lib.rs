@@ -1,12 +1,12 @@
 //! `musterd run`: a minimal init for one command.
 //!
-//! It starts the command, passes signals on, reaps what is orphaned and ends with the command's exit code; it never
-//! restarts anything. No runtime, no configuration, no log: signals are held back from the first statement on and taken
-//! one by one, so none is lost from the first millisecond. The options of tini and dumb-init mean here what they mean
-//! there; under their names, or with `--compat`, it is either of them to the letter.
+//! It starts the command, forwards signals, reaps orphans and exits with the command's exit code; it never
+//! restarts anything. No runtime, no configuration, no log: signals are blocked from the first statement on and handled
+//! one by one, so none is lost. The options of tini and dumb-init have the same meaning here;
+//! under their names, or with `--compat`, it matches the original exactly.
 //!
-//! A command line becomes a [`plan::Plan`] ([`cli`], [`tini`], [`dumb_init`]); [`init`] carries it out and tells what
-//! happens as events; a [`reporter::Voice`] puts those into words.
+//! A command line becomes a [`plan::Plan`] ([`cli`], [`tini`], [`dumb_init`]); [`init`] executes it and reports
+//! events; a [`reporter::Reporter`] prints them.
 
 #![forbid(unsafe_code)]
 
@@ -31,7 +31,7 @@ use muster_sys::foreground::BlockedSignals;
 
 use plan::Parsed;
 
-/// An init that musterd can stand in for.
+/// An init that musterd can replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compat {
     /// tini 0.19, docker's own `docker-init`.
@@ -41,8 +41,8 @@ pub enum Compat {
 }
 
 impl Compat {
-    /// The init that goes by this name: `tini`, `docker-init`, `podman-init`, `catatonit` or `dumb-init`, with or
-    /// without a path. What podman asks of its init, tini does.
+    /// The init of this name: `tini`, `docker-init`, `podman-init`, `catatonit` or `dumb-init`, with or
+    /// without a path. tini supports what podman requires of its init.
     pub fn called(argv0: &OsStr) -> Option<Compat> {
         let name = argv0.as_bytes().rsplit(|&byte| byte == b'/').next()?;
         match name {
@@ -65,7 +65,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
     carry_out(parsed, held)
 }
 
-/// Called by another init's name: `argv` with that name in front. Returns the exit code.
+/// Called by another init's name: `argv` begins with that name. Returns the exit code.
 pub fn main_as(compat: Compat, argv: &[OsString]) -> u8 {
     let held = BlockedSignals::all();
     let (name, arguments) = argv.split_first().map_or((OsStr::new(""), argv), |(name, rest)| (name.as_os_str(), rest));

@@ -1,6 +1,6 @@
-//! musterd's own words for `musterd run`.
+//! musterd's own messages for `musterd run`.
 //!
-//! All on standard error: standard output is the command's alone. At the usual verbosity only what went wrong is said.
+//! All go to standard error: standard output belongs to the command. By default only errors and warnings are printed.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -13,9 +13,9 @@ use muster_sys::signal::Pid;
 use super::glibc_strings::error_words;
 use super::reporter::{Event, Failure, Stream, print, say_before_exec};
 
-/// How much is said: 0 what ends us, 1 what went wrong, 2 what happens to the command, 3 and more everything.
+/// The verbosity: 0 fatal errors, 1 errors and warnings, 2 the command's state changes, 3 and more everything.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OwnVoice {
+pub(super) struct OwnReporter {
     pub(super) verbosity: u32,
 }
 
@@ -23,7 +23,7 @@ const WARNING: u32 = 1;
 const INFO: u32 = 2;
 const DEBUG: u32 = 3;
 
-impl OwnVoice {
+impl OwnReporter {
     pub(super) fn say(self, event: &Event<'_>) {
         match *event {
             Event::BecameSubreaper => self.write(DEBUG, "orphans below become ours"),
@@ -77,14 +77,14 @@ impl OwnVoice {
         };
         print(Stream::Stderr, &format!("musterd run: {what}: {}\n", reason(errno)));
         match failure {
-            // What a shell answers to a command that it could not even try.
+            // A shell's exit code for a command that it could not even try.
             Failure::Fork(_) => 126,
             Failure::ParentDeath(_) | Failure::Subreaper(_) => 1,
         }
     }
 
-    /// Only the execution itself can fail: a group or session of its own is always granted, and a terminal that cannot
-    /// be had is done without.
+    /// Only the execution itself can fail: a new group or session is always granted, and a terminal is
+    /// optional.
     pub(super) fn judge(self, command: &OsStr, step: Step, errno: i32) -> Onward {
         const ENOENT: i32 = 2;
         if step != Step::Exec {
@@ -102,10 +102,10 @@ impl OwnVoice {
     }
 }
 
-/// How much of a `#!` line is looked at, as the kernel does.
+/// How much of a `#!` line is checked, as in the kernel.
 const LINE: usize = 256;
 
-/// A script that is there and cannot be executed lacks its interpreter. Says so without allocating; false where it is none.
+/// A script that exists but cannot be executed lacks its interpreter. Reports that without allocating; returns false if it is not a script.
 fn say_interpreter(script: &OsStr) -> bool {
     let mut head = [0; LINE];
     let Ok(length) = File::open(script).and_then(|mut file| file.read(&mut head)) else { return false };
@@ -127,7 +127,7 @@ fn reason(errno: i32) -> String {
     Lowercase(error_words(errno)).to_string()
 }
 
-/// The words with a small letter in front, without allocating.
+/// The text with a lowercase first letter, without allocating.
 struct Lowercase(&'static str);
 
 impl std::fmt::Display for Lowercase {

@@ -1,4 +1,4 @@
-//! What a command line and the environment ask of the init, whichever dialect they were written in.
+//! The result of parsing a command line and the environment, for all three inits.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -7,62 +7,62 @@ use muster_spec::Signal;
 
 use super::exit_codes::ExitCodes;
 use super::quirks::Character;
-use super::reporter::{Stream, Voice};
+use super::reporter::{Reporter, Stream};
 use super::rewrites::Rewrites;
 
-/// What came of a command line.
+/// The result of a command line.
 pub(super) enum Parsed {
     /// A command to run.
     Run(Box<Plan>),
-    /// Words, and the end: help, a version, a complaint.
+    /// A text to print before exiting: help, a version, an error.
     Say {
-        /// Where they go.
+        /// The output stream.
         stream: Stream,
-        /// The words, newlines included.
+        /// The text, including newlines.
         text: String,
         /// The exit code.
         code: u8,
     },
 }
 
-/// A command, and how to be its init.
+/// A command, and how to run it.
 pub(super) struct Plan {
     /// The command and its arguments: at least one.
     pub(super) command: Vec<OsString>,
-    /// Whose habits to have.
+    /// The init whose behaviour to use.
     pub(super) character: Character,
-    /// Who speaks.
-    pub(super) voice: Voice,
-    /// Where the command lives.
+    /// The init whose messages to print.
+    pub(super) reporter: Reporter,
+    /// The command's process group and session.
     pub(super) home: Home,
-    /// Who gets the signals.
+    /// The recipients of signals.
     pub(super) scope: Scope,
-    /// What signals are passed on as.
+    /// How signals are rewritten.
     pub(super) rewrites: Rewrites,
     /// The exit codes that become 0.
     pub(super) successes: ExitCodes,
-    /// What the kernel sends us when our parent ends.
+    /// The signal that the kernel sends us when our parent exits.
     pub(super) parent_death: Option<Signal>,
-    /// Whether orphans below us become our children even if we are not PID 1.
+    /// Whether orphaned descendants become our children even if we are not PID 1.
     pub(super) is_subreaper: bool,
-    /// Whether reaping an orphan is worth a warning.
+    /// Whether to warn about reaped orphans.
     pub(super) warns_on_reap: bool,
-    /// How long what is left may take to end, before it is killed.
+    /// How long remaining processes may take to exit before they are killed.
     pub(super) grace: Option<Duration>,
 }
 
-/// Where the command lives, and what the terminal has to do with it.
+/// The command's process group and session, and its relation to the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Home {
     /// In the init's own process group: dumb-init's single-child mode.
     Here,
-    /// In a process group of its own, which takes the foreground of the terminal.
+    /// In its own process group, which takes the foreground of the terminal.
     Group,
-    /// In a session of its own, with the terminal as its own if that can be had.
+    /// In its own session, with the terminal as its controlling terminal if possible.
     Session,
 }
 
-/// Who gets the signals.
+/// The recipients of signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// The command's process.

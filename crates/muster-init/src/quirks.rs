@@ -1,7 +1,7 @@
-//! How the three inits differ where no option says so.
+//! Differences between the three inits that no option controls.
 //!
-//! What can be chosen on the command line is in the [`super::plan::Plan`]. This is the rest: habits of tini and
-//! dumb-init that somebody may rely on, and musterd's own, the better of the two each time. One table, so that
+//! Everything that can be chosen on the command line is in the [`super::plan::Plan`]. The rest is here: behaviour of tini and
+//! dumb-init that users may rely on, and musterd's own, each time the better of the two. One table, so that
 //! [`super::init`] reads as one init.
 
 use muster_spec::Signal;
@@ -9,7 +9,7 @@ use muster_sys::foreground::Dispositions;
 
 use super::plan::Home;
 
-/// Whose habits an init has.
+/// The init whose behaviour is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Character {
     Own,
@@ -20,10 +20,10 @@ pub(super) enum Character {
 const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 
 impl Character {
-    /// Signals that are not held back: one of them ends the init, not the command.
+    /// Signals that are not blocked: one of them ends the init, not the command.
     ///
-    /// tini leaves out what a faulty instruction of its own would raise. Whoever sends such a signal to the other two
-    /// means the command.
+    /// tini leaves out signals that a faulty instruction of its own would raise. The other two forward such a
+    /// signal to the command.
     pub(super) fn lets_through(self) -> Vec<Signal> {
         match self {
             Character::Tini => FAULTS.into_iter().filter_map(Signal::from_number).collect(),
@@ -31,7 +31,7 @@ impl Character {
         }
     }
 
-    /// Whether this signal stays with the init. tini ignores what a terminal sends to those who are in its background.
+    /// Whether this signal is not forwarded. tini ignores signals that a terminal sends to background processes.
     pub(super) fn keeps(self, signal: Signal) -> bool {
         match self {
             Character::Tini => [Signal::TTIN, Signal::TTOU].contains(&signal),
@@ -39,12 +39,12 @@ impl Character {
         }
     }
 
-    /// Whether to look for ended children now. tini does so whatever signal came, and says so.
+    /// Whether to check for exited children now. tini does so after every signal, and reports it.
     pub(super) fn reaps_after(self, signal: Signal) -> bool {
         self == Character::Tini || signal == Signal::CHLD
     }
 
-    /// Whether SIGTSTP and its kin, once passed on, stop the init too, so that the shell that waits for it takes over.
+    /// Whether SIGTSTP and similar, once forwarded, stop the init too, so that the waiting shell takes over.
     pub(super) fn stops_with_the_command(self, signal: Signal) -> bool {
         match self {
             Character::Tini => false,
@@ -52,18 +52,18 @@ impl Character {
         }
     }
 
-    /// Whether it then stops even where no shell waits that could continue it.
+    /// Whether it stops even if no shell waits that could continue it.
     pub(super) fn stops_whoever_waits(self) -> bool {
         self == Character::DumbInit
     }
 
-    /// Whether the init has an eye on the terminal: takes the foreground only where it was ours to give, stops when
+    /// Whether the init manages the terminal: takes the foreground only if it had it, stops when
     /// Ctrl-Z stopped the command, and takes the foreground back at the end.
     pub(super) fn minds_the_terminal(self) -> bool {
         self == Character::Own
     }
 
-    /// The signals the command finds: dumb-init unblocks and un-ignores everything, the others change nothing.
+    /// The command's signal state: dumb-init resets everything, the others change nothing.
     pub(super) fn dispositions(self) -> Dispositions {
         match self {
             Character::DumbInit => Dispositions::Default,
@@ -71,24 +71,24 @@ impl Character {
         }
     }
 
-    /// Whether sockets that were meant for us (`LISTEN_PID`) are passed on to the command.
+    /// Whether sockets meant for us (`LISTEN_PID`) are passed on to the command.
     pub(super) fn passes_sockets(self) -> bool {
         self == Character::Own
     }
 
-    /// Whether the init moves to `/`, so that the directory it was started in can be unmounted.
+    /// Whether the init changes to `/`, so that its starting directory can be unmounted.
     pub(super) fn enters_root_directory(self) -> bool {
         self != Character::Tini
     }
 
-    /// Whether SIGTERM goes to whoever outlives the command in its session: dumb-init's way, and it says so even where
-    /// there is nobody.
+    /// Whether processes of its session that outlive the command get SIGTERM: dumb-init does that, and reports it even if
+    /// there are none.
     pub(super) fn sends_away_the_rest(self, home: Home) -> bool {
         self == Character::DumbInit || home == Home::Session
     }
 
-    /// Whether it matters to say that orphans go elsewhere. As PID 1's descendants they are reaped there, so only tini
-    /// makes words of it.
+    /// Whether to report that orphans are not adopted. Below a PID 1 they are reaped there, so only tini
+    /// reports it.
     pub(super) fn tells_if_no_reaper(self) -> bool {
         self == Character::Tini
     }

@@ -1,8 +1,8 @@
-//! What an init says of what happens: the events, and who puts them into words.
+//! The messages of an init: events, and the reporters that print them.
 //!
-//! The loop in [`super::init`] is one, but tini, dumb-init and musterd say different things at different moments, and
-//! scripts read what they say. So the loop reports every event and each voice picks the ones it has words for. A voice
-//! that cannot write is silent: an init does not end because its output is gone.
+//! The loop in [`super::init`] is shared, but tini, dumb-init and musterd print different messages at different moments, and
+//! scripts parse them. So the loop reports every event and each reporter prints those it has messages for. A reporter
+//! that cannot write is silent: an init does not exit because its output is closed.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,18 +12,18 @@ use muster_spec::{Exit, Signal};
 use muster_sys::foreground::{Onward, Step, write_stderr};
 use muster_sys::signal::Pid;
 
-use super::dumb_init::DumbInitVoice;
-use super::own_reporter::OwnVoice;
-use super::tini::TiniVoice;
+use super::dumb_init::DumbInitReporter;
+use super::own_reporter::OwnReporter;
+use super::tini::TiniReporter;
 
-/// One of the two streams.
+/// A standard stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stream {
     Stdout,
     Stderr,
 }
 
-/// Writes all of it, or what can be written.
+/// Writes all of it, or as much as possible.
 pub(super) fn print(stream: Stream, text: &str) {
     let _ = match stream {
         Stream::Stdout => {
@@ -34,131 +34,131 @@ pub(super) fn print(stream: Stream, text: &str) {
     };
 }
 
-/// Something happened.
+/// An event.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event<'a> {
-    /// Orphans below us will become our children.
+    /// Orphaned descendants will become our children.
     BecameSubreaper,
-    /// They will not: some other process gets them.
+    /// They will not: another process adopts them.
     IsNoReaper,
-    /// We let go of our terminal.
+    /// We detached from our terminal.
     LeftTerminal {
-        /// Whether we lead the session, and so are about to be told about it with SIGHUP and SIGCONT.
+        /// Whether we lead the session, and so will get SIGHUP and SIGCONT.
         leads_session: bool,
     },
-    /// We could not, for this error number.
+    /// We could not, with this error number.
     StaysOnTerminal(i32),
-    /// The command has a process.
+    /// The command was started.
     Started {
         /// Its name.
         command: &'a OsStr,
-        /// Its process.
+        /// Its pid.
         pid: Pid,
     },
-    /// `/` could not become our directory.
+    /// Changing to `/` failed.
     StaysInDirectory(i32),
-    /// A signal came.
+    /// A signal arrived.
     Received(Signal),
-    /// It only told us of the terminal we let go, and is not passed on.
+    /// It was caused by detaching from the terminal, and is not forwarded.
     IgnoredHandOff(Signal),
-    /// It is passed on as another; `None`: not at all.
+    /// It is rewritten; `None`: dropped.
     Rewritten {
-        /// The one that came.
+        /// The original.
         from: Signal,
-        /// What became of it.
+        /// The replacement.
         to: Option<Signal>,
     },
-    /// It is about to be passed on.
+    /// It is about to be forwarded.
     Passing(Signal),
-    /// It could not be, for this error number.
+    /// Forwarding failed, with this error number.
     NotPassed {
         /// The signal.
         signal: Signal,
-        /// Why not.
+        /// The error number.
         errno: i32,
     },
-    /// It was, or could not be.
+    /// It was forwarded, or could not be.
     Passed(Signal),
     /// A signal of the terminal stops us too.
     Suspending,
-    /// A child ended.
+    /// A child exited.
     Reaped {
-        /// Which process.
+        /// Its pid.
         pid: Pid,
-        /// How.
+        /// How it exited.
         exit: Exit,
         /// Whether it was the command.
         is_command: bool,
-        /// Whether an orphan is worth a warning.
+        /// Whether to warn about an orphan.
         warns: bool,
     },
-    /// No child waits to be reaped.
+    /// No child is ready to be reaped.
     NothingToReap {
         /// Whether there are children.
         has_children: bool,
     },
-    /// What the command left behind is asked to end.
+    /// Remaining processes get SIGTERM.
     AskingLeftovers,
-    /// Time is up: what is left is killed.
+    /// The deadline has passed: remaining processes are killed.
     KillingLeftovers,
-    /// Even that did not help.
+    /// They are still alive.
     GivingUpOnLeftovers,
-    /// We end, with this code.
+    /// We exit, with this code.
     Leaving(u8),
 }
 
-/// Something could not be done, and that is the end.
+/// A fatal failure.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Failure {
-    /// No signal at the parent's death.
+    /// Setting the parent-death signal failed.
     ParentDeath(i32),
-    /// Orphans below us do not become our children.
+    /// Becoming subreaper failed.
     Subreaper(i32),
-    /// No process for the command.
+    /// Creating the command's process failed.
     Fork(i32),
 }
 
-/// Who puts events into words.
+/// Prints events.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Voice {
-    Own(OwnVoice),
-    Tini(TiniVoice),
-    DumbInit(DumbInitVoice),
+pub(super) enum Reporter {
+    Own(OwnReporter),
+    Tini(TiniReporter),
+    DumbInit(DumbInitReporter),
 }
 
-impl Voice {
+impl Reporter {
     pub(super) fn say(&self, event: &Event<'_>) {
         match self {
-            Voice::Own(voice) => voice.say(event),
-            Voice::Tini(voice) => voice.say(event),
-            Voice::DumbInit(voice) => voice.say(event),
+            Reporter::Own(reporter) => reporter.say(event),
+            Reporter::Tini(reporter) => reporter.say(event),
+            Reporter::DumbInit(reporter) => reporter.say(event),
         }
     }
 
-    /// Says why we cannot go on, and returns the exit code.
+    /// Reports a fatal failure, and returns the exit code.
     pub(super) fn fail(&self, failure: Failure) -> u8 {
         match self {
-            Voice::Own(voice) => voice.fail(failure),
-            Voice::Tini(voice) => voice.fail(failure),
-            Voice::DumbInit(voice) => voice.fail(failure),
+            Reporter::Own(reporter) => reporter.fail(failure),
+            Reporter::Tini(reporter) => reporter.fail(failure),
+            Reporter::DumbInit(reporter) => reporter.fail(failure),
         }
     }
 
-    /// Judges a step between fork and exec. Must not allocate.
+    /// Handles a step between fork and exec. Must not allocate.
     pub(super) fn judge(&self, command: &OsStr, step: Step, errno: i32) -> Onward {
         match self {
-            Voice::Own(voice) => voice.judge(command, step, errno),
-            Voice::Tini(voice) => voice.judge(command, step, errno),
-            Voice::DumbInit(voice) => voice.judge(command, step, errno),
+            Reporter::Own(reporter) => reporter.judge(command, step, errno),
+            Reporter::Tini(reporter) => reporter.judge(command, step, errno),
+            Reporter::DumbInit(reporter) => reporter.judge(command, step, errno),
         }
     }
 }
 
-/// Says something on standard error between fork and exec: put together on the stack, written at once, cut off if it is
-/// longer than anybody would read.
+/// Prints a message on standard error between fork and exec: formatted on the stack, written at once, truncated if it is
+/// too long.
 pub(super) fn say_before_exec(words: fmt::Arguments<'_>) {
     let mut text = StackText { bytes: [0; 1024], length: 0 };
-    // The only error is that it was cut off.
+    // The only possible error is truncation.
     let _ = fmt::Write::write_fmt(&mut text, words);
     write_stderr(&text.bytes[..text.length]);
 }

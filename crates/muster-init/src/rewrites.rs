@@ -1,17 +1,17 @@
-//! Signals that are passed on as others, or not at all: `-r`.
+//! Signals that are forwarded as others, or dropped: `-r`.
 
 use muster_spec::Signal;
 
-/// What each signal is passed on as.
+/// The rewrite of each signal.
 #[derive(Clone, Debug)]
 pub(super) struct Rewrites([Rewrite; 65]);
 
-/// What one signal is passed on as.
+/// The rewrite of one signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rewrite {
     /// Itself.
     None,
-    /// Another one (or, by wish, explicitly itself).
+    /// Another one (or explicitly itself).
     To(Signal),
     /// Nothing.
     Drop,
@@ -30,8 +30,8 @@ impl Rewrites {
         self.0[signal.number() as usize] = rewrite;
     }
 
-    /// dumb-init's defaults for a command in a session of its own: no shell waits for it there, so SIGTSTP and its
-    /// kin would not stop it; SIGSTOP does. A rewrite by wish stays.
+    /// dumb-init's defaults for a command in its own session: no shell waits for it there, so SIGTSTP and
+    /// similar would not stop it; SIGSTOP does. An explicit rewrite is kept.
     pub(super) fn stop_for_real(&mut self) {
         for signal in [Signal::TSTP, Signal::TTIN, Signal::TTOU] {
             if self.of(signal) == Rewrite::None {

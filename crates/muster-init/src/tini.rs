@@ -1,9 +1,9 @@
-//! tini 0.19: its command line, its environment variables, its words.
+//! tini 0.19: its command line, environment variables and messages.
 //!
-//! What it does, `-h` says. What it also does: options are looked for behind the command unless `--` comes first
-//! (`POSIXLY_CORRECT` ends that), the environment's verbosity beats `-v`, warnings go to standard error and everything
-//! less urgent to standard output. `--version` counts only as the single argument. `-l` shows the licence of the program
-//! that runs, which is ours.
+//! `-h` describes it. In addition: options are accepted after the command unless `--` comes first
+//! (`POSIXLY_CORRECT` disables that), the environment's verbosity overrides `-v`, warnings go to standard error and everything
+//! less urgent to standard output. `--version` counts only as the single argument. `-l` prints the licence of this program,
+//! which is ours.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -17,20 +17,20 @@ use super::getopt::{Grammar, Operands, Scan};
 use super::glibc_strings::{SignalWords, error_words};
 use super::plan::{Home, Parsed, Plan, Scope};
 use super::quirks::Character;
-use super::reporter::{Event, Failure, Stream, Voice, print, say_before_exec};
+use super::reporter::{Event, Failure, Reporter, Stream, print, say_before_exec};
 use super::rewrites::Rewrites;
 
-/// Docker and others look for `tini version ` and a version behind it.
+/// Docker and others parse `tini version ` and a version after it.
 const VERSION: &str = "tini version 0.19.0";
 
 const LICENSE: &str = include_str!("tini/license.txt");
 
 const LETTERS: &str = "p:hvwgle:s";
 
-/// STKFLT, IO and PWR: `-p` does not know their names.
+/// STKFLT, IO and PWR: `-p` does not accept their names.
 const UNNAMED: [i32; 3] = [16, 29, 30];
 
-/// Reads the command line of a program called `name`.
+/// Parses the command line of a program called `name`.
 pub(super) fn parse(name: &OsStr, arguments: &[OsString]) -> Parsed {
     if let [only] = arguments
         && only == "--version"
@@ -60,7 +60,7 @@ pub(super) fn parse(name: &OsStr, arguments: &[OsString]) -> Parsed {
     Parsed::Run(Box::new(asked.into_plan(command)))
 }
 
-/// What was asked for so far.
+/// The options so far.
 #[derive(Default)]
 struct Asked {
     verbosity: u32,
@@ -72,7 +72,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Takes one option. An error is the end: help, licence, a bad value.
+    /// Applies one option. An error ends the program: help, licence, an invalid value.
     fn take(&mut self, name: &OsStr, letter: u8, value: &OsStr) -> Result<(), Parsed> {
         match letter {
             b'h' => return Err(Parsed::Say { stream: Stream::Stdout, text: usage(name), code: 0 }),
@@ -99,7 +99,7 @@ impl Asked {
         Plan {
             command,
             character: Character::Tini,
-            voice: Voice::Tini(TiniVoice { verbosity: self.verbosity }),
+            reporter: Reporter::Tini(TiniReporter { verbosity: self.verbosity }),
             home: Home::Group,
             scope: if self.group { Scope::Group } else { Scope::Process },
             rewrites: Rewrites::new(),
@@ -120,7 +120,7 @@ fn invalid(letter: char, value: &OsStr) -> Parsed {
     complain(&format!("{}Not a valid option for -{letter}: {}\n", prefix("FATAL"), value.display()))
 }
 
-/// Every message of the program itself begins so.
+/// The beginning of every message of the program itself.
 fn prefix(level: &str) -> String {
     format!("[{level:5} tini ({})] ", Pid::this())
 }
@@ -133,18 +133,18 @@ fn signal_by_name(name: &OsStr) -> Option<Signal> {
     })
 }
 
-/// As strtol(3) reads it: `" +7"` is 7 and nothing at all is 0.
+/// Parses like strtol(3): `" +7"` is 7 and an empty text is 0.
 fn exit_code(text: &OsStr) -> Option<u8> {
     let (number, rest) = leading_number(text.as_bytes());
     if rest.is_empty() { u8::try_from(number).ok() } else { None }
 }
 
-/// As atoi(3) reads it, kept without a sign: garbage is 0, and anything negative is more than enough.
+/// Parses like atoi(3), without a sign: garbage is 0, and a negative number is the maximum.
 fn verbosity_of(text: &OsStr) -> u32 {
     leading_number(text.as_bytes()).0 as u32
 }
 
-/// The number that a text begins with, and what follows it; the whole text when there is none.
+/// The leading number of a text, and the rest; the whole text if there is none.
 fn leading_number(text: &[u8]) -> (i64, &[u8]) {
     let unspaced = text.trim_ascii_start();
     let (sign, digits) = match unspaced.split_first() {
@@ -198,9 +198,9 @@ Zombie processes will not be re-parented to Tini, so zombie reaping won't work.
 To fix the problem, use the -s option or set the environment variable TINI_SUBREAPER to register Tini as a child \
 subreaper, or run Tini as PID 1.";
 
-/// tini's words.
+/// tini's messages.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TiniVoice {
+pub(super) struct TiniReporter {
     verbosity: u32,
 }
 
@@ -212,7 +212,7 @@ enum Level {
     Trace = 4,
 }
 
-impl TiniVoice {
+impl TiniReporter {
     pub(super) fn say(self, event: &Event<'_>) {
         match *event {
             Event::BecameSubreaper => self.write(Level::Trace, "Registered as child subreaper"),
@@ -231,7 +231,7 @@ impl TiniVoice {
         }
     }
 
-    /// Any other error than "gone" is tini's end. Ours it is not: the command lives, and somebody has to reap it.
+    /// Any error other than "no such process" ends tini. It does not end us: the command is alive, and must be reaped.
     fn say_not_passed(self, errno: i32) {
         const ESRCH: i32 = 3;
         match errno {
@@ -281,7 +281,7 @@ impl TiniVoice {
         1
     }
 
-    /// A terminal is taken if standard input is one; that it is none is no failure.
+    /// A terminal is taken if standard input is one; if it is not, that is no failure.
     pub(super) fn judge(self, command: &OsStr, step: Step, errno: i32) -> Onward {
         const ENOENT: i32 = 2;
         const ENXIO: i32 = 6;

@@ -1,10 +1,10 @@
-//! What waits for a log file that stands still or takes less than it is given, and the thread that writes it.
+//! The queue of a log file that is stalled or slow, and the thread that writes it.
 //!
-//! The thread that reads the pipes never waits for a file: when one is late ([`late`](super::late)), or has no room for
-//! now (a FIFO), it goes to a thread of its own, together with what was being written, and lines queue here. How much waits
-//! is bounded by the `buffer_size` of the program that writes. Then the program waits, and when the file makes too little
-//! [`progress`](super::progress), `overflow` decides: it goes on waiting, or the oldest bytes go, up to the end of a line, and
-//! are counted. When everything is written and the file is on time again, it goes back and the thread ends. There are at most
+//! The thread that reads the pipes never waits for a file: when one is late ([`late`](super::late)), or has no room
+//! (a FIFO), the file and the unwritten bytes go to a separate thread, and further lines are queued here. The queue
+//! is bounded by the `buffer_size` of the writing program. Beyond that the program waits, and when the file makes too little
+//! [`progress`](super::progress), `overflow` decides: the program keeps waiting, or the oldest bytes are dropped, up to the end of a
+//! line, and counted. When everything is written and the file is on time again, it goes back and the thread exits. There are at most
 //! as many such threads as files.
 
 use std::collections::VecDeque;
@@ -24,13 +24,13 @@ use super::progress::Progress;
 use super::queue::Waiter;
 use super::stream::Spare;
 
-/// Pieces that follow one another are kept together up to so many bytes.
+/// Consecutive pieces are merged up to this many bytes.
 const TOGETHER: usize = 64 * 1024;
 
-/// A file that takes nothing for so long is not waited for when the daemon ends.
+/// On exit, a file that takes nothing for this long is abandoned.
 const STALL: Duration = Duration::from_secs(1);
 
-/// How much more than the bound may come until a program waits.
+/// How far the bound may be exceeded before a program waits.
 const SPARE: usize = 512 * 1024;
 
 /// Whether more may be queued.
@@ -42,20 +42,20 @@ pub(super) enum Room {
     NoneUntil(Instant),
 }
 
-/// Whose bytes: where their loss is counted, how many may wait, and whether the program waits then.
+/// The source of bytes: where losses are counted, how much may be queued, and whether the program waits when that is full.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     pub(super) counters: Arc<Counters>,
     pub(super) bound: usize,
     pub(super) is_blocking: bool,
-    /// Where what the file refuses is shown.
+    /// Where bytes are shown that the file refuses.
     pub(super) spare: Option<Arc<Spare>>,
 }
 
-/// Everything for one file.
+/// The backlog of one file.
 pub(super) struct Backlog {
     path: PathBuf,
-    /// The disk that stands still, if that is why.
+    /// The stalled disk, if that is the reason.
     device: Option<u64>,
     began: Instant,
     state: Mutex<State>,
@@ -65,20 +65,20 @@ pub(super) struct Backlog {
 #[derive(Default)]
 struct State {
     pieces: VecDeque<Waiting>,
-    /// How many bytes wait, and how many are being written.
+    /// Bytes queued, and bytes being written.
     queued: usize,
     in_hand: usize,
-    /// What was written or lost last, if anything.
+    /// The last write or loss, if any.
     progress: Option<Progress>,
     policy: Option<FilePolicy>,
     is_reopened: bool,
-    /// Nobody writes to the file any more, for now.
+    /// Whether no stream currently writes to the file.
     is_left: bool,
     returned: Option<Box<LogFile>>,
     waiters: Vec<Waiter>,
-    /// Whether what was taken last is the end of a line.
+    /// Whether the last bytes accepted ended a line.
     is_at_end_of_line: bool,
-    /// Programs that wait go on when no more than this waits.
+    /// Waiting programs continue when at most this much is queued.
     room: usize,
     lost_lines: u64,
     lost_bytes: u64,
@@ -86,19 +86,19 @@ struct State {
 }
 
 impl Origin {
-    /// What a file refused is shown on the console instead.
+    /// Shows bytes that a file refused on the console instead.
     pub(super) fn show_refused(&self, refused: &[u8]) {
         self.spare.iter().for_each(|spare| spare.show(refused));
     }
 }
 
-/// Bytes that wait.
+/// Queued bytes.
 pub(super) struct Waiting {
     bytes: Vec<u8>,
     counters: Arc<Counters>,
     spare: Option<Arc<Spare>>,
     is_blocking: bool,
-    /// Lines before it are missing.
+    /// Whether lines before it were dropped.
     is_after_gap: bool,
 }
 
@@ -115,7 +115,7 @@ impl std::fmt::Debug for Backlog {
 }
 
 impl Backlog {
-    /// For a file that so many bytes are being written to, perhaps up to the end of a line.
+    /// A backlog for a file to which this many bytes are being written, possibly up to the end of a line.
     pub(super) fn new(path: PathBuf, in_hand: usize, is_at_end_of_line: bool, device: Option<u64>) -> Arc<Backlog> {
         let state = State { in_hand, is_at_end_of_line, ..State::default() };
         Arc::new(Backlog { path, device, began: Instant::now(), state: Mutex::new(state), changed: Condvar::new() })
@@ -125,7 +125,7 @@ impl Backlog {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues bytes, unless the file is back. Never waits.
+    /// Queues bytes, unless the file is back. Never blocks.
     pub(super) fn push(&self, pieces: &[&[u8]], origin: &Origin) -> bool {
         let mut state = self.lock();
         if state.returned.is_some() {
@@ -136,7 +136,7 @@ impl Backlog {
         }
         pieces.iter().for_each(|bytes| state.push(bytes, origin));
         state.room = origin.bound / 2;
-        // What was read before the program is made to wait, and what runs leave behind, fits all the same.
+        // Output that was read before the program is made to wait, or that a run left behind, is accepted beyond the bound.
         let is_patient = Instant::now() < self.patience_ends(&state);
         let bound = if is_patient { 2 * origin.bound + SPARE } else { origin.bound };
         if !origin.is_blocking && state.keep_bound(bound) {
@@ -154,8 +154,8 @@ impl Backlog {
         }
     }
 
-    /// Whether more may be queued. If not, the waiter is called when it may, and a program that does not wait for ever is
-    /// to be read again at the moment that is returned.
+    /// Whether more may be queued. If not, the waiter is called once it may, and a program that does not wait indefinitely
+    /// must be read again at the returned moment.
     pub(super) fn room(&self, origin: &Origin, waiter: impl FnOnce() -> Waiter) -> Room {
         let mut state = self.lock();
         let until = self.patience_ends(&state);
@@ -167,7 +167,7 @@ impl Backlog {
         if origin.is_blocking { Room::None } else { Room::NoneUntil(until) }
     }
 
-    /// When the file will have taken so little for so long that programs go on and lose lines.
+    /// When programs stop waiting and lose lines, unless the file makes progress before.
     fn patience_ends(&self, state: &State) -> Instant {
         state.progress.unwrap_or(Progress::begin(self.began)).patience_ends()
     }
@@ -182,13 +182,13 @@ impl Backlog {
         self.changed.notify_all();
     }
 
-    /// Nobody writes to the file any more, or somebody does again.
+    /// Records whether any stream writes to the file.
     pub(super) fn leave(&self, is_left: bool) {
         self.lock().is_left = is_left;
         self.changed.notify_all();
     }
 
-    /// The file, when everything was written and it is on time again. Nothing is queued here from then on.
+    /// Returns the file once everything was written and it is on time again. Nothing is queued here from then on.
     pub(super) fn take_back(&self) -> Option<Box<LogFile>> {
         self.lock().returned.take()
     }
@@ -201,7 +201,7 @@ impl Backlog {
         &self.path
     }
 
-    /// Waits for everything to be written at the daemon's end, and says what is lost if that takes too long.
+    /// Waits at the daemon's exit until everything is written, and logs the loss on timeout.
     pub(super) fn wait_or_tell(&self, began: Instant, deadline: Instant) {
         let lost_bytes = self.wait(began, deadline);
         if lost_bytes > 0 {
@@ -209,8 +209,8 @@ impl Backlog {
         }
     }
 
-    /// Waits until everything is written, for no longer than this and only while the file takes something. Gives how many
-    /// bytes are left.
+    /// Waits until everything is written, at most until the deadline and only while the file makes progress. Returns the number of
+    /// bytes left.
     fn wait(&self, began: Instant, deadline: Instant) -> usize {
         let mut state = self.lock();
         while state.left() > 0 {
@@ -224,8 +224,8 @@ impl Backlog {
         state.left()
     }
 
-    /// Writes everything that comes until the file is on time again, and gives it back. `first` is what had no room, and
-    /// `is_late` whether the write before was.
+    /// Writes everything queued until the file is on time again, and gives it back. `first` is what had no room, and
+    /// `is_late` tells whether the previous write was late.
     pub(super) fn serve(&self, mut file: Box<LogFile>, first: &Waiting, mut is_late: bool) {
         self.write(&mut file, first);
         loop {
@@ -233,7 +233,7 @@ impl Backlog {
                 Some(Next::Change(policy)) => file.set_policy(policy),
                 Some(Next::Reopen) => file.reopen(Instant::now()),
                 Some(Next::Write(piece)) => is_late = self.write(&mut file, &piece) > LATE,
-                // Something may have come at the last moment.
+                // More may have arrived at the last moment.
                 None => match self.give_back(file) {
                     Some(kept) => file = kept,
                     None => return,
@@ -242,7 +242,7 @@ impl Backlog {
         }
     }
 
-    /// Writes a piece, however long that takes. Gives how long, without the time that a reader took.
+    /// Writes a piece, however long that takes. Returns how long, not counting the time spent waiting for a reader.
     fn write(&self, file: &mut LogFile, piece: &Waiting) -> Duration {
         let (mut rest, mut took) = (&*piece.bytes, Duration::ZERO);
         while !rest.is_empty() {
@@ -266,7 +266,7 @@ impl Backlog {
         took
     }
 
-    /// What is to be done next; `None` when the file can go back.
+    /// The next step; `None` when the file can go back.
     fn next(&self, is_late: bool) -> Option<Next> {
         let mut state = self.lock();
         loop {
@@ -288,7 +288,7 @@ impl Backlog {
         }
     }
 
-    /// Gives the file back, unless there is more to do.
+    /// Gives the file back, unless more is queued.
     fn give_back(&self, file: Box<LogFile>) -> Option<Box<LogFile>> {
         let mut state = self.lock();
         if !state.pieces.is_empty() || state.is_reopened || state.policy.is_some() {
@@ -312,7 +312,7 @@ impl State {
         self.queued + self.in_hand
     }
 
-    /// So much is left of what is being written.
+    /// Records how many of the bytes being written are left.
     fn has_left(&mut self, left: usize, began: Instant) {
         let progress = self.progress.get_or_insert(Progress::begin(began));
         progress.note(self.in_hand.saturating_sub(left), Instant::now());
@@ -335,7 +335,7 @@ impl State {
         self.pieces.push_back(piece);
     }
 
-    /// Drops the oldest pieces of programs that do not wait, so that the rest is within the bound; the newest one stays.
+    /// Drops the oldest pieces of programs that do not wait, to keep the bound; the newest one stays.
     fn keep_bound(&mut self, bound: usize) -> bool {
         let mut has_lost = false;
         while self.queued > bound
@@ -347,7 +347,7 @@ impl State {
             let next = &mut self.pieces[oldest];
             next.is_after_gap = true;
             if piece.bytes.last() != Some(&b'\n') {
-                // The line goes to its end.
+                // The line that was begun is written to its end.
                 let end = memchr(b'\n', &next.bytes).map_or(next.bytes.len(), |end| end + 1);
                 let (rest, counters) = (next.bytes.drain(..end).collect::<Vec<u8>>(), Arc::clone(&next.counters));
                 self.lose(&rest, &counters);
@@ -365,13 +365,13 @@ impl State {
         counters.count_dropped(lines, bytes.len());
     }
 
-    /// The oldest piece, and who has room now.
+    /// Takes the oldest piece, and the waiters that have room now.
     fn take(&mut self) -> Option<(Waiting, Vec<Waiter>)> {
         let mut piece = self.pieces.pop_front()?;
         self.queued -= piece.bytes.len();
         self.in_hand = piece.bytes.len();
         if piece.is_after_gap && !self.is_at_end_of_line {
-            // The line of which the end was lost must not take in the next one.
+            // The line that lost its end must not absorb the next one.
             piece.bytes.insert(0, b'\n');
         }
         self.is_at_end_of_line = piece.bytes.last().is_none_or(|&last| last == b'\n');

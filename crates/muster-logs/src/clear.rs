@@ -1,7 +1,7 @@
 //! Emptying the log files of an instance.
 //!
-//! They are cut to nothing where they are, so that whoever has one open goes on writing to it: appending begins at the new
-//! end. A disk may be slow or gone, so a thread does it. A file that is not the program's to write is not emptied.
+//! They are truncated in place, so that every process that has one open continues to append to it at the new
+//! end. A disk may be slow or dead, so a thread does it. A file that the program may not write is not emptied.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::policy::{FilePolicy, is_own_output};
 use super::rotate::Names;
 
-/// Empties every file that this instance writes to; the error names the first that cannot be emptied.
+/// Empties every file that this instance writes to; the error is about the first that cannot be emptied.
 pub async fn empty_files(spec: &InstanceSpec) -> Result<(), String> {
     let files = files(spec)?;
     if files.is_empty() {
@@ -22,7 +22,7 @@ pub async fn empty_files(spec: &InstanceSpec) -> Result<(), String> {
     let (done, is_done) = oneshot::channel();
     let thread = std::thread::Builder::new().name("logs-clear".to_owned());
     let work = move || {
-        // Who has gone away wants no answer.
+        // The client may have disconnected.
         let _ = done.send(files.iter().try_for_each(empty));
     };
     thread.spawn(work).map_err(|error| format!("cannot start a thread: {error}"))?;
@@ -48,7 +48,7 @@ fn empty(names: &Names) -> Result<(), String> {
     let emptied = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => Err(error),
-        // A device or a FIFO holds nothing.
+        // A device or a FIFO has no content.
         Ok(opened) if !opened.is_regular => Ok(()),
         Ok(opened) => opened.file.set_len(0),
     };

@@ -1,36 +1,36 @@
-//! Whether lines come one by one and without a pause.
+//! Detects single lines that arrive without a pause.
 //!
-//! Then they are left to gather for a moment between two turns of the [`pump`](super::pump): reading each at once would
-//! cost its writer a wake-up and us three system calls a line.
+//! They are then coalesced for a moment between two turns of the [`pump`](super::pump): reading each at once would
+//! cost its writer a wake-up and us three system calls per line.
 
 use std::time::{Duration, Instant};
 
-/// For so long they are left to gather.
+/// How long they are coalesced.
 pub(super) const GATHERING: Duration = Duration::from_micros(50);
 
-/// A turn that reads less than this has met small pieces; one after gathering that reads less than the other has not met a
-/// writer that had to wait for it.
+/// A turn that reads less than `SMALL_READ` has met small pieces; a turn after coalescing that reads less than `SMALL_GATHERED`
+/// has not met a writer that was blocked meanwhile.
 const SMALL_READ: usize = 4096;
 const SMALL_GATHERED: usize = 192 * 1024;
 
-/// Who is not waited for longer than this makes no pause.
+/// A shorter gap counts as continuous output.
 const WITHOUT_PAUSE: Duration = Duration::from_micros(60);
 
-/// So many turns without a pause begin it, and some more are remembered: one pause or one large piece does not end it.
+/// This many turns without a pause start it, and somewhat more are remembered, so that a single pause or large piece does not end it.
 const ENOUGH: u32 = 64;
 const MOST: u32 = 4 * ENOUGH;
 
-/// What the last turns have been like.
+/// Statistics of the last turns.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Since when it is waited for more.
+    /// When the thread began to wait for input.
     waits_since: Option<Instant>,
     turns: u32,
     read: usize,
 }
 
 impl Pace {
-    /// A turn begins.
+    /// Records that a turn begins.
     pub(super) fn begin(&mut self, now: Instant) {
         let is_soon = self.waits_since.is_some_and(|since| now.saturating_duration_since(since) < WITHOUT_PAUSE);
         let small = if self.is_fast() { SMALL_GATHERED } else { SMALL_READ };
@@ -40,12 +40,12 @@ impl Pace {
         self.read = 0;
     }
 
-    /// So much was read in this turn.
+    /// Records the number of bytes read in this turn.
     pub(super) fn has_read(&mut self, count: usize) {
         self.read += count;
     }
 
-    /// What comes has been left to gather until now. That may have taken longer than wished, and is no pause of a writer's.
+    /// Records that coalescing ended now. It may have taken longer than intended, which is not a pause of the writer.
     pub(super) fn has_gathered(&mut self, now: Instant) {
         self.waits_since = Some(now);
     }
@@ -73,7 +73,7 @@ mod tests {
             Scene { pace: Pace::default(), now: Instant::now() }
         }
 
-        /// Turns that read so much, after waiting for so long.
+        /// Turns that each read this much, after waiting this long.
         fn turns(&mut self, count: u32, read: usize, waiting: Duration) -> bool {
             for _ in 0..count {
                 self.now += waiting;
@@ -83,7 +83,7 @@ mod tests {
             self.pace.is_fast()
         }
 
-        /// Turns after each of which is left to gather for so long.
+        /// Turns each followed by coalescing for this long.
         fn gathering_turns(&mut self, count: u32, read: usize, gathering: Duration) -> bool {
             (0..count).for_each(|_| {
                 self.turns(1, read, QUICK);

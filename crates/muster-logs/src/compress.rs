@@ -1,9 +1,9 @@
-//! Rotated files are compressed in the background, by a thread that ends when there is nothing left to do.
+//! Compression of rotated files in the background, by a thread that exits when there is no work left.
 //!
-//! It works only when nobody else wants to (nice 19). A file is compressed under a name of its own, synced, and renamed when
-//! it is whole; only then is the original removed. Whatever moment the machine stops at, nothing is lost, and what was not
-//! finished is done with the next rotation. Meanwhile a file may be given another number: it is found by its inode. What is
-//! no log file of a sensible size, because somebody else put it there, is left alone.
+//! It runs at the lowest priority (nice 19). A file is compressed under a temporary name, synced, and renamed when
+//! complete; only then is the original removed. If the machine crashes at any point, nothing is lost, and unfinished
+//! work is done with the next rotation. Meanwhile a file may be renumbered: it is found by its inode. Files that
+//! another process put there and that are not log files of a plausible size are left alone.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -19,10 +19,10 @@ use super::console_format::LONGEST;
 use super::policy::FilePolicy;
 use super::rotate::{self, compressed, plain};
 
-/// Where a file is compressed to before it has a name of its own.
+/// The temporary name of a file being compressed.
 const UNFINISHED: &str = ".gz.unfinished";
 
-/// Compresses files that were rotated.
+/// Compresses rotated files.
 #[derive(Debug, Default)]
 pub(super) struct Compressor {
     work: Mutex<Work>,
@@ -34,18 +34,18 @@ struct Work {
     is_running: bool,
 }
 
-/// A file and its predecessors, of which some are to be compressed.
+/// A file and its predecessors, some of which are to be compressed.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub(super) place: Place,
     pub(super) policy: FilePolicy,
-    /// Held while these files change their names.
+    /// Held while these files are renamed.
     pub(super) names: Arc<Mutex<()>>,
 }
 
 impl Job {
-    /// Gives a file and its predecessors their next numbers, and has them compressed where that is wanted. `false` if the
-    /// file that is full is not there any more.
+    /// Renumbers a file and its predecessors, and has them compressed if configured. Returns `false` if the
+    /// full file no longer exists.
     pub(super) fn shift(self, full: Inode, compressor: &Arc<Compressor>) -> io::Result<bool> {
         let rotation = self.policy.rotation;
         let shifted = {
@@ -58,7 +58,7 @@ impl Job {
         shifted
     }
 
-    /// The oldest first: it is the next to go, and may be gone before its turn.
+    /// The oldest first: it is the next to be removed, and may be gone before its turn.
     fn compress_all(&self) -> io::Result<()> {
         while let Some(original) = self.oldest_plain()? {
             let inode = original.inode;
@@ -91,12 +91,12 @@ impl Job {
         Ok(None)
     }
 
-    /// A file that is larger than any that was rotated here is somebody else's: a sparse one may have terabytes.
+    /// A file larger than any that was rotated here belongs to another process: a sparse one may have terabytes.
     fn largest(&self) -> u64 {
         self.policy.rotation.max_size.saturating_mul(2).saturating_add(2 * LONGEST as u64)
     }
 
-    /// What an earlier attempt left is removed. Where that is prevented, another name does.
+    /// Removes the remains of an earlier attempt. If that fails, uses another name.
     fn create_unfinished(&self) -> io::Result<(Opened, String)> {
         let creation = self.policy.creation;
         let removed = self.place.remove(UNFINISHED);
@@ -106,7 +106,7 @@ impl Job {
         }
     }
 
-    /// The compressed file takes the original's place, which may have moved on or be gone.
+    /// The compressed file replaces the original, which may have been renumbered or removed.
     fn replace(&self, original: Inode, unfinished: &str) -> io::Result<()> {
         let _names = lock(&self.names);
         let is_it = |number: &u32| matches!(self.place.inode(&plain(*number)), Ok(Some(inode)) if inode == original);
@@ -136,7 +136,7 @@ impl Compressor {
     }
 
     fn run(&self) {
-        // Without it the work is done all the same.
+        // Best effort: the work is done without it, too.
         let _ = muster_sys::limits::make_thread_idle();
         while let Some(job) = self.next() {
             if let Err(error) = job.compress_all() {
@@ -154,12 +154,12 @@ impl Compressor {
     }
 }
 
-/// A thread that panicked while it held the lock left whole values.
+/// The values are consistent even if a thread panicked while it held the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// No more than the file had when it was opened: somebody may go on writing to it.
+/// Reads at most the size that the file had when it was opened: another process may still write to it.
 fn compress(original: Opened, unfinished: Opened) -> io::Result<()> {
     let mut encoder = GzEncoder::new(BufWriter::new(unfinished.file), Compression::default());
     let original_bytes = original.file.take(original.size);
@@ -212,7 +212,7 @@ mod tests {
         fn wait_until_idle(&self) {
             let began = Instant::now();
             while lock(&self.compressor.work).is_running {
-                assert!(began.elapsed() < Duration::from_secs(30), "it goes on for ever");
+                assert!(began.elapsed() < Duration::from_secs(30), "it does not end");
                 std::thread::sleep(Duration::from_millis(2));
             }
         }

@@ -1,12 +1,12 @@
-//! One of the daemon's own console streams, written by a thread of its own.
+//! One of the daemon's own console streams, written by its own thread.
 //!
-//! Whoever has lines puts them into a bounded [`queue`](super::queue) and goes on; only the thread ever waits for the reader.
-//! A program that writes more is not read for as long as the reader makes [`progress`](super::progress). What does not fit
-//! is dropped and counted, and the reader is told in its place. A write that fails (the reader is gone,
-//! the disk is full) loses lines and nothing else: nothing here panics or prints.
+//! Lines are put into a bounded [`queue`](super::queue) without waiting; only the thread ever waits for the reader.
+//! A program that writes more than fits is not read for as long as the reader makes [`progress`](super::progress). Otherwise its lines
+//! are dropped and counted, and a mark takes their place. A write that fails (the reader has closed the pipe,
+//! the disk is full) loses lines without other effects: nothing here panics or prints.
 //!
-//! The daemon's own lines go the same way. While what a run has left behind is still being read ([`drain`](super::drain)),
-//! they wait for it: a run's last line comes before the line that tells its end.
+//! The daemon's own lines go the same way. While the remaining output of a run is still being read ([`drain`](super::drain)),
+//! they wait for it: a run's last line precedes the line that reports its end.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -27,34 +27,34 @@ use super::own_file::OwnFile;
 use super::progress::{ENOUGH, Progress};
 use super::queue::{Full, Gap, LaneId, LaneSpec, OWN, Queue, Waiter};
 
-/// How many bytes of the daemon's own lines wait for a reader at most.
+/// Maximum number of queued bytes of the daemon's own lines.
 const OWN_BOUND: usize = 1 << 20;
 
-/// Lines that are held back for more of them go out when they are so many bytes.
+/// Held lines are written when they amount to this many bytes.
 const HELD: usize = 16 * 1024;
 
 /// How much the thread takes at once.
 const BATCH: usize = 256 * 1024;
 
-/// When so much waits the pipe of the console is made so large.
+/// When this much is queued, the console's pipe is enlarged to the second size.
 const MUCH: usize = 64 * 1024;
 const LARGE_PIPE: i32 = 256 * 1024;
 
-/// After so long without lines the memory that a burst has needed is given back.
+/// After this long without lines, the memory that a burst needed is released.
 const REST: Duration = Duration::from_secs(1);
 
-/// A reader who has not read anything for so long is not waited for.
+/// A reader that has read nothing for this long is not waited on.
 const STUCK: Duration = Duration::from_millis(100);
 
-/// How many notices wait; one more and the oldest is given at once.
+/// Maximum number of pending notices; beyond it the oldest is given at once.
 const NOTICES: usize = 64;
 
-/// A console stream. Clones lead to the same queue.
+/// A console stream. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Console {
     shared: Arc<Shared>,
     is_terminal: bool,
-    /// Only that of a log file: set to have it opened anew.
+    /// Only for a log file: set to have it reopened.
     reopening: Option<Arc<AtomicBool>>,
 }
 
@@ -68,20 +68,20 @@ struct State {
     queue: Queue,
     is_writing: bool,
     is_held: bool,
-    /// How many bytes were ever written, and when some were last.
+    /// The number of bytes written so far, and the time of the last write.
     written: u64,
     written_at: Instant,
     progress: Progress,
-    /// Up to which place of the queue everything is written or lost.
+    /// The place in the queue up to which everything is written or lost.
     done: u64,
     notices: VecDeque<(u64, Notice)>,
     own: Own,
 }
 
-/// The daemon's lines that wait until what runs have left behind is read.
+/// The daemon's lines that wait until the remaining output of runs is read.
 #[derive(Debug, Default)]
 struct Own {
-    /// The latest drain that was asked for, and the latest that is over.
+    /// The latest drain requested, and the latest completed.
     asked: u64,
     over: u64,
     asked_at: Option<Instant>,
@@ -102,12 +102,12 @@ impl Console {
         let mut is_large = false;
         Console::writing_by(name, is_terminal, move |shared, batch| {
             if !is_large && batch.iter().map(Vec::len).sum::<usize>() >= MUCH {
-                // A reader who gets more at a time is woken less often: this doubles what goes through. Whatever is no pipe,
-                // or may not be larger, stays as it is.
+                // A larger pipe wakes the reader less often, which doubles the throughput. If it is not a pipe,
+                // or may not be enlarged, it stays as it is.
                 let _ = fcntl(&file, FcntlArg::F_SETPIPE_SZ(LARGE_PIPE));
                 is_large = true;
             }
-            // Who cannot be written to has lost these lines; there is nobody left to tell.
+            // On error these lines are lost, and there is no other place to report it.
             let _ = shared.write_patiently(&file, batch);
         })
     }
@@ -163,7 +163,7 @@ impl Console {
         Ok(console)
     }
 
-    /// The file that it writes to was moved away: the next line makes a new one.
+    /// Has the file reopened: it was moved away.
     pub(super) fn reopen(&self) {
         self.reopening.iter().for_each(|reopening| reopening.store(true, Ordering::Release));
     }
@@ -175,7 +175,7 @@ impl Console {
             let is_first = state.own.lines.is_empty();
             state.own.keep(lines);
             if is_first {
-                // The thread must know that there is something to let go when the patience is over.
+                // The thread must learn that lines are to be released on timeout.
                 self.shared.filled.notify_one();
             }
             return;
@@ -184,7 +184,7 @@ impl Console {
         self.shared.ring(&state);
     }
 
-    /// A lane for a stream of a program, or the one there is, changed.
+    /// Creates a lane for a stream of a program, or changes the existing one.
     pub(super) fn lane(&self, existing: Option<LaneId>, spec: LaneSpec) -> LaneId {
         let mut state = self.shared.lock();
         match existing {
@@ -205,14 +205,14 @@ impl Console {
         self.shared.ring(&state);
     }
 
-    /// Whether more of a program may come. If not, the waiter is called when it may.
+    /// Whether a program may write more. If not, the waiter is called once it may.
     pub(super) fn room(&self, lane: LaneId, waiter: impl FnOnce() -> Waiter) -> Room {
         let mut state = self.shared.lock();
         let until = state.progress.patience_ends();
         state.queue.room(lane, until, waiter)
     }
 
-    /// Gives this notice when everything that is queued now has been written, or at once when nobody reads.
+    /// Gives this notice when everything queued now has been written, or at once if the reader is stuck.
     pub(super) fn notify(&self, notice: Notice) {
         let mut state = self.shared.lock();
         let end = state.queue.end();
@@ -226,35 +226,35 @@ impl Console {
         }
     }
 
-    /// The daemon's lines that come from now on wait until this drain is over.
+    /// The daemon's own lines from now on wait until this drain is complete.
     pub(super) fn await_drain(&self, number: u64) {
         let mut state = self.shared.lock();
         state.own.asked = number;
         state.own.asked_at.get_or_insert_with(Instant::now);
     }
 
-    /// This drain and those before it are over.
+    /// This drain and those before it are complete.
     pub(super) fn drain_is_over(&self, number: u64) {
         let mut state = self.shared.lock();
         state.let_own_go(number);
         self.shared.ring(&state);
     }
 
-    /// Lines that follow can wait for each other: whoever handles many things at once wakes the thread once for all of
-    /// them, with [`Console::release`].
+    /// Holds back the following lines: a caller that handles several things at once wakes the thread only once, with
+    /// [`Console::release`].
     pub fn hold(&self) {
         self.shared.lock().is_held = true;
     }
 
-    /// What was held back goes out.
+    /// Releases the held lines.
     pub fn release(&self) {
         let mut state = self.shared.lock();
         state.is_held = false;
         self.shared.ring(&state);
     }
 
-    /// Waits until everything queued so far has been written, or `patience` is over, or nobody has read anything for so
-    /// long as `stall`.
+    /// Waits until everything queued so far has been written, at most for `patience`, and only while something is read
+    /// within each `stall`.
     pub fn flush(&self, patience: Duration, stall: Duration) {
         let deadline = Instant::now() + patience;
         let mut state = self.shared.lock();
@@ -276,7 +276,7 @@ impl Console {
         }
     }
 
-    /// Whether it is a terminal that a person looks at.
+    /// Whether it is a terminal.
     pub(super) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
@@ -310,7 +310,7 @@ impl State {
         self.own.asked_at = self.own.is_waiting().then(Instant::now);
     }
 
-    /// Until when, if it takes nothing. Asked before something is queued: a reader who had everything begins anew.
+    /// Until when programs wait if the reader takes nothing. Called before something is queued: an idle reader starts afresh.
     fn reader_is_waited_for(&mut self) -> Instant {
         if !self.is_busy() {
             self.progress = Progress::begin(Instant::now());
@@ -327,7 +327,7 @@ impl State {
         self.is_writing || !self.queue.is_empty()
     }
 
-    /// When the daemon's lines have waited long enough.
+    /// How long the daemon's lines may still wait.
     fn patience_left(&self) -> Option<Duration> {
         let waits = self.own.is_waiting() && !self.own.lines.is_empty();
         self.own.asked_at.filter(|_| waits).map(|since| PATIENCE.saturating_sub(since.elapsed()))
@@ -341,12 +341,12 @@ impl State {
 }
 
 impl Shared {
-    /// A thread that panicked while it held the lock left the queue as it was, which is good enough to go on.
+    /// The queue is consistent even if a thread panicked while it held the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the thread if it has something to do and does not know it yet.
+    /// Wakes the thread if it has work that it does not know of.
     fn ring(&self, state: &State) {
         if state.is_due() && !state.is_writing {
             self.filled.notify_one();
@@ -391,13 +391,13 @@ impl Shared {
         }
     }
 
-    /// Writes everything. Another process that shares the stream may have made it non-blocking: then waits for room.
+    /// Writes everything. If another process made the shared stream non-blocking, waits for room.
     fn write_patiently(&self, mut file: &File, batch: &[Vec<u8>]) -> io::Result<()> {
         let pieces = batch.iter().flat_map(|buffer| buffer.chunks(ENOUGH / 2));
         let mut slices: Vec<IoSlice<'_>> = pieces.map(IoSlice::new).collect();
         let mut rest = &mut slices[..];
         while !rest.is_empty() {
-            // A write comes back only when everything is written, and so often it must be known that the reader goes on.
+            // A write returns only when everything is written, and progress must be visible this often.
             let count = count_of_first(rest, ENOUGH);
             match file.write_vectored(&rest[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -425,7 +425,7 @@ impl Shared {
     }
 }
 
-/// How many of these there are until they would be more than so many bytes; one at least.
+/// The number of slices that fit into this many bytes, at least one.
 fn count_of_first(slices: &[IoSlice<'_>], most: usize) -> usize {
     let mut bytes = 0;
     let fits = |slice: &&IoSlice<'_>| {
@@ -436,7 +436,7 @@ fn count_of_first(slices: &[IoSlice<'_>], most: usize) -> usize {
 }
 
 impl Consoles {
-    /// Starts writing to the daemon's own stdout and stderr, with one queue where both lead to the same place.
+    /// Starts writing to the daemon's own stdout and stderr, with a single queue if they have the same destination.
     pub fn start() -> io::Result<Consoles> {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;

@@ -1,11 +1,11 @@
-//! Bytes into whole lines as the console shows them: `web | line`, an object a line, or the bytes themselves.
+//! Formats bytes as whole console lines: `web | line`, a JSON object per line, or the bytes themselves.
 //!
-//! A line is passed on when it is complete, so that lines of several programs never mix. Of a line that does not end, at
-//! most [`LONGEST`] bytes are kept ([`LONGEST_RAW`] of raw ones): it goes out in parts, and the parts after the first are
-//! marked (`web + rest`, or `"part":2`). The beginning of a line whose stream is silent is given out, too: as text and raw
-//! without a newline, so that the rest can follow it ([`Lines::continuation`] is for where something else came between).
-//! As text, a line keeps its colours and nothing else that a terminal would obey ([`visible`]): it could
-//! forge or hide other programs' lines. Raw bytes are never changed; what JSON cannot hold is in [`json`](super::json).
+//! A line is passed on when it is complete, so that lines of several programs never mix. Of an incomplete line at
+//! most [`LONGEST`] bytes are kept ([`LONGEST_RAW`] of raw ones): it is written in parts, and the parts after the first are
+//! marked (`web + rest`, or `"part":2`). The beginning of a line whose stream is silent is emitted, too: as text and raw
+//! without a newline, so that the rest can follow it ([`Lines::continuation`] handles output that came in between).
+//! As text, a line keeps its colours but no other terminal sequences ([`visible`]), which could
+//! forge or hide other programs' lines. Raw bytes are never changed; [`json`](super::json) handles bytes that JSON cannot represent.
 
 use std::ops::Range;
 use std::time::SystemTime;
@@ -18,10 +18,10 @@ use muster_sys::local_time;
 use super::Source;
 use super::json;
 
-/// The longest line, in bytes, that goes out in one piece.
+/// The longest line, in bytes, that is written in one piece.
 pub(super) const LONGEST: usize = 64 * 1024;
 
-/// The longest piece of a raw line, which nothing can mark as one, and of a line in a file that several streams write.
+/// The longest piece of a raw line, which cannot be marked as a part, and of a line in a shared file.
 pub(super) const LONGEST_RAW: usize = 1024 * 1024;
 
 /// The lines of one stream of one run.
@@ -29,15 +29,15 @@ pub(super) const LONGEST_RAW: usize = 1024 * 1024;
 pub(super) struct Lines {
     form: Form,
     partial: Vec<u8>,
-    /// How many parts of the line that is not complete have gone out.
+    /// How many parts of the incomplete line have been emitted.
     parts: u64,
-    /// The last of them had no newline: what follows belongs behind it.
+    /// Whether the last of them had no newline, so that the rest belongs directly behind it.
     is_open: bool,
-    /// How much of a line is kept.
+    /// Maximum number of bytes kept of a line.
     most: usize,
 }
 
-/// What is put around a line.
+/// The decoration of a line.
 #[derive(Debug)]
 enum Form {
     Text { prefix: Prefix, timestamps: bool },
@@ -45,7 +45,7 @@ enum Form {
     Raw,
 }
 
-/// How lines of a stream look.
+/// The format of a stream's lines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style {
     pub(super) format: LineFormat,
@@ -54,7 +54,7 @@ pub(super) struct Style {
 }
 
 impl Style {
-    /// Lines of a stream that is not shown on the console, only counted.
+    /// A formatter for lines of this stream.
     pub(super) fn lines_of(self, name: &str, source: Source, run: u64) -> Lines {
         let form = match self.format {
             LineFormat::Text => Form::Text { prefix: Prefix::of(name, self.colour), timestamps: self.timestamps },
@@ -65,7 +65,7 @@ impl Style {
     }
 }
 
-/// The name and what follows it, and then zeros up to a whole number of blocks.
+/// The name and separator, padded with zeros to a whole number of blocks.
 #[derive(Debug)]
 struct Prefix {
     padded: Box<[u8]>,
@@ -73,7 +73,7 @@ struct Prefix {
 }
 
 impl Prefix {
-    /// The name, in a colour that is always the same for it. Whatever the line before left switched on is switched off.
+    /// The name, in a colour derived from it. Resets any attributes that the previous line left on.
     fn of(name: &str, colour: bool) -> Prefix {
         let text = if colour {
             let sum = name.bytes().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
@@ -90,7 +90,7 @@ impl Prefix {
         append(out, &self.padded, 0..self.length);
     }
 
-    /// What stands before the second and later parts of a line.
+    /// Appends the prefix of the second and later parts of a line.
     fn put_continued(&self, out: &mut Vec<u8>) {
         let start = out.len();
         self.put(out);
@@ -100,8 +100,8 @@ impl Prefix {
     }
 }
 
-/// Short pieces are copied in blocks of a fixed size, and what is too much is cut off again. For a line this costs a
-/// fraction of a call of memcpy, which some C libraries begin slowly.
+/// Short pieces are copied in blocks of a fixed size and then truncated. Per line this costs a
+/// fraction of a memcpy call, which has a slow start in some C libraries.
 const BLOCK: usize = 32;
 const FEW_BLOCKS: usize = 8;
 
@@ -118,19 +118,19 @@ fn append(out: &mut Vec<u8>, bytes: &[u8], piece: Range<usize>) {
 }
 
 impl Lines {
-    /// Takes the next bytes in and appends every line that is complete with them to `out`. Gives how many were.
+    /// Consumes bytes and appends every complete line to `out`. Returns the number of lines.
     pub(super) fn push(&mut self, bytes: &[u8], at: SystemTime, out: &mut Vec<u8>) -> u64 {
         if let Form::Raw = self.form {
             return self.push_raw(bytes, out);
         }
         let stamp = self.stamp(at);
-        // Room for some lines more, so that it is rarely made larger on the way.
+        // Room for some prefixes, so that it rarely grows later.
         out.reserve(bytes.len() + bytes.len() / 4);
         let (mut start, mut count) = (0, 0);
         let is_plain = visible::is_plain(bytes);
         for end in memchr_iter(b'\n', bytes) {
             match &self.form {
-                // Nearly all lines of a program that writes much.
+                // The common case for a program that writes much.
                 Form::Text { prefix, .. }
                     if is_plain
                         && self.partial.is_empty()
@@ -151,7 +151,7 @@ impl Lines {
         count
     }
 
-    /// Nothing is put between lines, so that all complete ones go out at once.
+    /// Raw lines have no decoration, so all complete ones are emitted at once.
     fn push_raw(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> u64 {
         let complete = memrchr(b'\n', bytes).map_or(0, |end| end + 1);
         let (lines, rest) = bytes.split_at(complete);
@@ -167,7 +167,7 @@ impl Lines {
         memchr_iter(b'\n', lines).count() as u64
     }
 
-    /// What was kept and what ends it are a line.
+    /// Emits the kept beginning and this end as one line.
     fn put_rest(&mut self, end: &[u8], stamp: &[u8], out: &mut Vec<u8>) {
         if self.partial.is_empty() && end.len() <= LONGEST {
             self.put(end, true, stamp, out);
@@ -181,7 +181,7 @@ impl Lines {
         self.parts = 0;
     }
 
-    /// Keeps the beginning of a line, and passes it on in parts once it is too long to be kept.
+    /// Keeps the beginning of a line, and emits it in parts once it is too long.
     fn keep(&mut self, mut bytes: &[u8], stamp: &[u8], out: &mut Vec<u8>) {
         while self.partial.len() + bytes.len() > self.most {
             let (fits, rest) = bytes.split_at(self.most.saturating_sub(self.partial.len()));
@@ -196,7 +196,7 @@ impl Lines {
         self.partial.extend_from_slice(bytes);
     }
 
-    /// From now on a raw line is kept up to [`LONGEST_RAW`], or not any more.
+    /// Sets whether a raw line is kept up to [`LONGEST_RAW`].
     pub(super) fn allow_long(&mut self, is_allowed: bool) {
         self.most = if is_allowed && self.is_raw() { LONGEST_RAW } else { LONGEST };
     }
@@ -205,13 +205,13 @@ impl Lines {
         matches!(self.form, Form::Raw)
     }
 
-    /// How much is kept of a line that is not complete.
+    /// The number of bytes kept of an incomplete line.
     pub(super) fn kept(&self) -> usize {
         self.partial.len()
     }
 
-    /// What stands before the rest of a line where it cannot stand behind its beginning, which was given out: something
-    /// else was written meanwhile. `None` where what comes next begins a line.
+    /// The prefix for the rest of a line that cannot follow its emitted beginning, because other output came
+    /// in between. `None` if the next bytes begin a line.
     pub(super) fn continuation(&self, at: SystemTime) -> Option<Vec<u8>> {
         if !self.is_open {
             return None;
@@ -224,10 +224,10 @@ impl Lines {
         Some(front)
     }
 
-    /// What there is of a line that is not complete goes out: as JSON marked as a part of it, otherwise without a newline.
-    /// The rest may come later.
+    /// Emits the incomplete line so far: as JSON marked as a part, otherwise without a newline.
+    /// The rest may follow later.
     pub(super) fn put_partial(&mut self, at: SystemTime, out: &mut Vec<u8>) {
-        // A carriage return may belong to the end of the line; anywhere else a terminal would obey it.
+        // A carriage return may belong to the end of the line; elsewhere a terminal would interpret it.
         let has_return = !self.is_raw() && self.partial.last() == Some(&b'\r');
         let end = self.partial.len() - usize::from(has_return);
         if end == 0 {
@@ -248,7 +248,7 @@ impl Lines {
         self.partial.extend_from_slice(&partial[end..]);
     }
 
-    /// The run has ended, but not everybody who writes to its stream: as text a line that has begun ends here.
+    /// The run has ended, but other processes may still write to its stream: as text, an open line ends here.
     pub(super) fn deliver(&mut self, at: SystemTime, out: &mut Vec<u8>) {
         self.put_partial(at, out);
         if matches!(self.form, Form::Text { .. }) && std::mem::take(&mut self.is_open) {
@@ -256,21 +256,21 @@ impl Lines {
         }
     }
 
-    /// The stream has ended: a last line without an end goes out with one.
+    /// The stream has ended: an incomplete last line gets a newline.
     pub(super) fn end(&mut self, at: SystemTime, out: &mut Vec<u8>) {
         if !self.partial.is_empty() || self.is_open {
             let stamp = self.stamp(at);
             self.put_rest(&[], &stamp, out);
         }
         self.parts = 0;
-        // A single line can be large, and the next stream has its own.
+        // A single line can be large, and the next stream has its own buffer.
         self.partial = Vec::new();
     }
 
     /// Appends a piece of a line, up to the line's end or a part of it.
     fn put(&mut self, line: &[u8], is_last: bool, stamp: &[u8], out: &mut Vec<u8>) {
         match &self.form {
-            // Its beginning has its newline already.
+            // Its beginning already got its newline.
             Form::Text { .. } if line.is_empty() && self.parts > 0 && !self.is_open => {}
             Form::Text { .. } => {
                 self.put_front(stamp, out);
@@ -289,7 +289,7 @@ impl Lines {
         }
     }
 
-    /// What stands before a piece of text, unless it follows one without a newline.
+    /// Appends the prefix of a piece of text, unless it follows one without a newline.
     fn put_front(&self, stamp: &[u8], out: &mut Vec<u8>) {
         if let Form::Text { prefix, .. } = &self.form
             && !self.is_open
@@ -299,7 +299,7 @@ impl Lines {
         }
     }
 
-    /// The time as it is written in front of a line, and nothing where none is.
+    /// The timestamp in front of a line; empty if there is none.
     fn stamp(&self, at: SystemTime) -> Vec<u8> {
         match self.form {
             Form::Text { timestamps: true, .. } => {
@@ -312,7 +312,7 @@ impl Lines {
     }
 }
 
-/// A piece of a line that does not go out whole.
+/// A part of a line that is not written whole.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     /// From 1.
@@ -337,7 +337,7 @@ mod tests {
         Style { format, timestamps: false, colour: false }.lines_of("web", Source::Stdout, 7)
     }
 
-    /// What comes out of a stream that is read in these pieces, and how many lines are counted.
+    /// The output of a stream that is read in these pieces, and the number of lines counted.
     fn told_by(mut lines: Lines, pieces: &[&[u8]]) -> (String, u64) {
         let mut out = Vec::new();
         let count = pieces.iter().map(|piece| lines.push(piece, noon(), &mut out)).sum();

@@ -1,6 +1,6 @@
-//! What has become of an instance's output, in numbers that any thread may read.
+//! Counters of an instance's output that any thread may read.
 //!
-//! Counted by the thread that reads the pipes, one addition for what was read at once. Totals since the daemon's start, over
+//! Updated by the thread that reads the pipes, one addition per read. Totals since the daemon's start, over
 //! all runs.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,15 +14,15 @@ pub(crate) struct Counters {
     dropped_bytes: AtomicU64,
 }
 
-/// What they say at one moment.
+/// Their values at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Lines that were read.
+    /// Lines read.
     pub lines: u64,
-    /// Bytes that were read.
+    /// Bytes read.
     pub bytes: u64,
-    /// Of these, what a destination did not get: nobody read it, the disk was full, the rate limit was exceeded. What two
-    /// destinations did not get counts twice.
+    /// Lines that a destination did not get: its reader was too slow, the disk was full, the rate limit was exceeded. A line that
+    /// two destinations miss counts twice.
     pub dropped_lines: u64,
     /// The bytes of those lines.
     pub dropped_bytes: u64,

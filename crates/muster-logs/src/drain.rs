@@ -1,9 +1,9 @@
-//! What a run wrote before its end is delivered before its end is told.
+//! Drains: the output that a run wrote before its end is delivered before its end is reported.
 //!
-//! When main processes were reaped, the loop asks for a drain: the thread that reads the pipes takes in what those of the
-//! runs hold at that moment (a process that has ended writes nothing more; what a grandchild goes on to write is not waited
-//! for), writes it to files, and has the consoles say when they have written theirs. Until then, or for [`PATIENCE`], the
-//! daemon's own lines and its replies wait. Supervision itself never does: the core knows of the end already.
+//! When main processes were reaped, the loop requests a drain: the thread that reads the pipes reads what those of the
+//! runs hold at that moment (an exited process writes nothing more; later output of a grandchild is not
+//! awaited), writes it to files, and asks the consoles for a notice when they have written it. Until then, or for [`PATIENCE`], the
+//! daemon's own lines and its replies wait. Supervision itself never does: the core already knows of the end.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How long anything waits for what a run has left behind.
+/// Maximum time that anything waits for a drain.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
-/// All drains, in the order of their numbers.
+/// All drains, numbered in order.
 #[derive(Debug)]
 pub(super) struct Drains {
     asked: Cell<u64>,
@@ -26,25 +26,25 @@ impl Drains {
         Drains { asked: Cell::new(0), delivered: watch::Sender::new(0) }
     }
 
-    /// A new drain.
+    /// Begins a drain.
     pub(super) fn begin(&self) -> Notice {
         self.asked.set(self.asked.get() + 1);
         Notice(Arc::new(Ticket { number: self.asked.get(), delivered: self.delivered.clone() }))
     }
 
-    /// The drain that has to be waited for, if any.
+    /// The drain to wait for, if any.
     pub(super) fn pending(&self) -> Option<u64> {
         let asked = self.asked.get();
         (asked > *self.delivered.borrow()).then_some(asked)
     }
 
-    /// Tells how far deliveries are.
+    /// Reports the latest complete drain.
     pub(super) fn watch(&self) -> watch::Receiver<u64> {
         self.delivered.subscribe()
     }
 }
 
-/// Part of one drain. When the last copy is dropped, everything of it has been delivered.
+/// Part of one drain. When the last copy is dropped, all of it has been delivered.
 #[derive(Clone, Debug)]
 pub(super) struct Notice(Arc<Ticket>);
 

@@ -1,10 +1,10 @@
-//! A log file: what streams write, as it is.
+//! A log file: the unchanged output of streams.
 //!
-//! Opened when a stream is attached to it, and opened again after an error, at most once a second. A file that cannot be
-//! written loses bytes and never stops the program: what was lost is counted, and told when it begins, once a minute, and
-//! when it is over. One that is not safe to use is refused, and its lines are given back to be shown elsewhere. A file that
-//! somebody else has moved, removed or emptied is noticed within a second of writing. It is rotated at the end of a line, and
-//! opened anew there, or after a second; [`rotate`](super::rotate) has the names.
+//! Opened when a stream is attached to it, and reopened after an error, at most once a second. A file that cannot be
+//! written loses bytes and never stops the program: losses are counted, and reported when they begin, once a minute, and
+//! when they are over. A file that is not safe to use is refused, and its lines are returned to be shown elsewhere. If another
+//! process moved, removed or truncated the file, that is noticed within a second of writing. It is rotated at the end of a line, and
+//! reopened there, or after a second; [`rotate`](super::rotate) handles the names.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -27,13 +27,13 @@ use super::open::Open;
 use super::policy::FilePolicy;
 use super::rotate::Names;
 
-/// How soon a file that failed is tried again, and how often a healthy one is looked at from outside.
+/// How soon a failed file is retried, and how often a healthy one is checked for outside changes.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How soon a rotation that failed is tried again.
+/// How soon a failed rotation is retried.
 const ROTATE_AGAIN: Duration = Duration::from_secs(60);
 
-/// A file that is full again and again without anything being written to it is not rotated any more for a while.
+/// After this many rotations of a file that is full without anything written to it, rotation pauses.
 const IDLE_ROTATIONS: u32 = 2;
 
 /// A log file.
@@ -41,27 +41,27 @@ const IDLE_ROTATIONS: u32 = 2;
 pub(super) struct LogFile {
     names: Names,
     compressor: Arc<Compressor>,
-    /// Held while this file and its predecessors change their names.
+    /// Held while this file and its predecessors are renamed.
     numbers: Arc<Mutex<()>>,
     open: Option<Open>,
     loss: Option<Loss>,
-    /// The file is not safe to use, which was told; it is tried again at this time.
+    /// The file is not safe to use, which was reported; it is retried at this time.
     refused_until: Option<Instant>,
-    /// When a refusal was last told, how many have not been told since, and whether the last one was.
+    /// Limits reports of refusals.
     refusals: Refusals,
-    /// What was told of it being moved or removed.
+    /// Limits reports of the file being moved or removed.
     moves: Refusals,
-    /// When a loss was last told, and what has been lost since without a word.
+    /// When a loss was last reported, and unreported losses since.
     told_at: Option<Instant>,
     untold: (u64, u64),
     rotate_not_before: Option<Instant>,
-    /// It is to be opened anew at the end of the line that is being written, or at this time.
+    /// Reopen at the end of the current line, or at this time.
     reopen_by: Option<Instant>,
-    /// What was written last, and what was lost last, was the end of a line.
+    /// Whether the last byte written, or lost, was the end of a line.
     ends_line: bool,
 }
 
-/// Bytes on their way to a file: whole lines, or a part of one that is very long.
+/// Bytes for a file: whole lines, or a part of a very long one.
 #[derive(Clone, Copy)]
 pub(super) struct Piece<'a> {
     pub(super) bytes: &'a [u8],
@@ -70,13 +70,13 @@ pub(super) struct Piece<'a> {
     pub(super) now: Instant,
 }
 
-/// What of a piece did not go into the file and is not lost.
+/// The part of a piece that was not written but is not lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left<'a> {
     Nothing,
-    /// A reader has no room for it now: see [`LogFile::wait_for_room`].
+    /// The reader has no room now: see [`LogFile::wait_for_room`].
     NoRoom(&'a [u8]),
-    /// The file is not safe to use: it is to be shown elsewhere.
+    /// The file is not safe to use: show it elsewhere.
     Refused(&'a [u8]),
 }
 
@@ -99,12 +99,12 @@ impl LogFile {
         }
     }
 
-    /// As another run of its program has it configured.
+    /// Applies the configuration of another run of its program.
     pub(super) fn set_policy(&mut self, policy: FilePolicy) {
         self.names.policy = policy;
     }
 
-    /// Opens the file before there is anything to write, so that it is there, and any error is told now.
+    /// Opens the file before there is anything to write, so that it exists and any error is reported now.
     pub(super) fn prepare(&mut self, now: Instant) {
         match self.open_if_closed(now) {
             // A FIFO may get its reader in time for the first byte.
@@ -115,7 +115,7 @@ impl LogFile {
         }
     }
 
-    /// Lets go of the file that is open; the next bytes open it anew.
+    /// Closes the file; the next bytes reopen it.
     pub(super) fn reopen(&mut self, now: Instant) {
         self.let_go(now);
         self.refused_until = self.refused_until.map(|_| now);
@@ -124,7 +124,7 @@ impl LogFile {
         }
     }
 
-    /// Lets go of the file, or of its unfinished line first: no line is torn if its rest comes soon.
+    /// Closes the file, or first waits for the rest of its unfinished line, so that no line is torn if that comes soon.
     fn let_go(&mut self, now: Instant) {
         if self.ends_line {
             self.open = None;
@@ -133,7 +133,7 @@ impl LogFile {
         }
     }
 
-    /// Appends bytes, or counts them as lost; says what did not go in and is not lost.
+    /// Appends bytes, or counts them as lost; returns those that were neither written nor lost.
     pub(super) fn append<'a>(&mut self, piece: Piece<'a>) -> Left<'a> {
         if self.refused_until.is_some_and(|at| piece.now < at) {
             return Left::Refused(piece.bytes);
@@ -168,7 +168,7 @@ impl LogFile {
         self.open.as_ref().filter(|open| open.opened.is_regular).map(|open| open.opened.inode.device)
     }
 
-    /// Waits until the reader of a FIFO or of a terminal has made room, or has gone.
+    /// Waits until the reader of a FIFO or of a terminal has made room, or has closed it.
     pub(super) fn wait_for_room(&self) {
         if let Some(open) = &self.open {
             let mut wanted = [PollFd::new(open.opened.file.as_fd(), PollFlags::POLLOUT)];
@@ -177,7 +177,7 @@ impl LogFile {
         }
     }
 
-    /// While it cannot be written, everything is lost until it is time to try again, and then up to the end of a line.
+    /// After a failure everything is lost until the next attempt, and then up to the end of a line.
     fn after_loss<'a>(&mut self, piece: Piece<'a>) -> &'a [u8] {
         let Some(loss) = &mut self.loss else { return piece.bytes };
         let start = match (piece.now < loss.retry_at, loss.ends_line) {
@@ -196,7 +196,7 @@ impl LogFile {
         rest
     }
 
-    /// Writes what goes into the current file, and rotates it when it is full.
+    /// Writes what fits into the current file, and rotates it when it is full.
     fn append_some(&mut self, rest: &mut &[u8], now: Instant) -> io::Result<()> {
         if self.reopen_by.is_some_and(|by| self.ends_line || now >= by) {
             self.open = None;
@@ -204,7 +204,7 @@ impl LogFile {
         self.look_from_outside(now);
         self.open_if_closed(now)?;
         if self.loss.is_some() && !self.ends_line {
-            // The line of which the end was lost must not take in the next one.
+            // The line that lost its end must not absorb the next one.
             self.write(&mut &b"\n"[..])?;
         }
         let (fits, is_full) = self.cut(rest, now);
@@ -236,7 +236,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// How many of these bytes go into the current file, and whether the next file follows.
+    /// How many of these bytes fit into the current file, and whether the next file follows.
     fn cut(&self, bytes: &[u8], now: Instant) -> (usize, bool) {
         let Some(open) = &self.open else { return (bytes.len(), false) };
         if self.reopen_by.is_some() {
@@ -251,7 +251,7 @@ impl LogFile {
         match memrchr(b'\n', &bytes[..room]) {
             Some(end) => (end + 1, true),
             None if self.ends_line && open.size > 0 => (0, true),
-            // A line that is longer than the room goes in to its end, unless it has none for very long.
+            // A line that exceeds the room is written to its end, unless it is very long.
             None => match memchr(b'\n', bytes) {
                 Some(end) => (end + 1, true),
                 None => (bytes.len(), open.size + bytes.len() as u64 > limit.saturating_add(LONGEST as u64)),
@@ -259,7 +259,7 @@ impl LogFile {
         }
     }
 
-    /// Writes everything, or leaves what could not be written: a disk may fill up in the middle.
+    /// Writes everything, or leaves what could not be written: a disk may fill up midway.
     fn write(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
         let Some(open) = &mut self.open else { return Ok(()) };
         while !bytes.is_empty() {
@@ -277,7 +277,7 @@ impl LogFile {
         Ok(())
     }
 
-    /// Somebody may have moved the file away, or emptied it. One look a second, and none while nothing is written.
+    /// Checks once a second, and only when something is written, whether another process moved or truncated the file.
     fn look_from_outside(&mut self, now: Instant) {
         let Some(open) = &mut self.open else { return };
         if !open.opened.is_regular || now < open.looked_at + RETRY || self.reopen_by.is_some() {
@@ -291,7 +291,7 @@ impl LogFile {
             _ => {
                 if self.moves.is_to_be_told(now) {
                     let (file, suppressed) = (self.names.path.display(), self.moves.take_untold());
-                    info!(%file, suppressed, "a log file was moved or removed, it is opened anew");
+                    info!(%file, suppressed, "a log file was moved or removed, reopening it");
                 }
                 self.let_go(now);
             }
@@ -316,7 +316,7 @@ impl LogFile {
         }
     }
 
-    /// The file is not safe to use. Told once, until it is.
+    /// Refuses the file as unsafe. Reported once, until it is safe.
     fn refuse(&mut self, now: Instant, error: &io::Error) {
         self.open = None;
         let is_new = self.refused_until.is_none();
@@ -343,7 +343,7 @@ impl LogFile {
     fn fail(&mut self, now: Instant, error: &io::Error) {
         self.open = None;
         let retry_at = now + RETRY;
-        // A disk that is full again and again is told once a minute.
+        // A disk that fills up repeatedly is reported once a minute.
         let is_told = self.loss.is_some() || self.told_at.is_none_or(|at| now >= at + TELL_AGAIN);
         let (lines, bytes) = self.untold;
         let new = Loss { lines, bytes, ends_line: true, retry_at, is_told };
@@ -366,7 +366,7 @@ impl LogFile {
         warn!(file = %path, lost_lines = loss.lines, lost_bytes = loss.bytes, "a log file can be written again");
     }
 
-    /// Nobody writes to it any more.
+    /// Closes the file for good.
     pub(super) fn end(&mut self) {
         let (lost_lines, lost_bytes) = self.loss.take().map_or(self.untold, |loss| (loss.lines, loss.bytes));
         if lost_bytes > 0 {

@@ -1,6 +1,6 @@
-//! All log files that streams write to, each open once, however many streams share it.
+//! All log files that streams write to, each opened once, however many streams share it.
 //!
-//! A file is [`Here`](Place::Here), or with the thread that writes to it just now, or it is late and has a thread of its own
+//! A file is [`Here`](Place::Here), or lent to the thread that is writing to it, or late, with its own thread
 //! and a [`backlog`](super::backlog) until it is on time again.
 
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ pub(super) struct Files {
     files: HashMap<PathBuf, Shared>,
     /// Whether there may be late ones.
     has_late: bool,
-    /// How many files more than one stream writes to.
+    /// The number of files shared by several streams.
     of_several: usize,
     compressor: Arc<Compressor>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Files {
 struct Shared {
     place: Place,
     streams: usize,
-    /// The stream that wrote last, if that was not the end of a line.
+    /// The last stream to write, unless it ended a line.
     open: Option<u64>,
 }
 
@@ -36,14 +36,14 @@ struct Shared {
 #[derive(Debug)]
 enum Place {
     Here(Box<LogFile>),
-    /// The thread that reads the pipes writes to it.
+    /// The thread that reads the pipes is writing to it.
     Lent,
-    /// It has a thread of its own.
+    /// It has its own thread.
     Late(Arc<Backlog>),
 }
 
 impl Files {
-    /// One more stream writes to this file.
+    /// Adds a stream to this file.
     pub(super) fn attach(&mut self, path: &Path, policy: FilePolicy) {
         let compressor = &self.compressor;
         let open =
@@ -57,7 +57,7 @@ impl Files {
         self.change_policy(path, policy);
     }
 
-    /// One stream less does. Gives the file if that was the last one: it is to be closed.
+    /// Removes a stream. Returns the file if that was the last one, to be closed.
     pub(super) fn detach(&mut self, path: &Path) -> Option<Box<LogFile>> {
         let shared = self.files.get_mut(path)?;
         shared.streams -= 1;
@@ -71,7 +71,7 @@ impl Files {
         self.settle(path)
     }
 
-    /// The thread of this file has ended. Gives the file if no stream writes to it any more.
+    /// The thread of this file has ended. Returns the file if no stream writes to it any longer.
     pub(super) fn settle(&mut self, path: &Path) -> Option<Box<LogFile>> {
         let shared = self.files.get_mut(path)?;
         shared.take_back();
@@ -85,15 +85,15 @@ impl Files {
         }
     }
 
-    /// Whether one stream alone writes to each of these.
+    /// Whether each of these has a single stream.
     pub(super) fn are_of_one_stream(&self, paths: &[PathBuf]) -> bool {
         let is_of_one = |path: &PathBuf| self.files.get(path).is_none_or(|shared| shared.streams == 1);
         self.of_several == 0 || paths.iter().all(is_of_one)
     }
 
-    /// A stream is about to write these bytes, which may be the rest of a line that it began. Gives them as they follow what
-    /// the file was given before: where that was the beginning of another stream's line, a newline comes first, and the
-    /// newline of a line that was broken so is left out.
+    /// Prepares the bytes that a stream is about to write, which may be the rest of a line that it began. If the
+    /// file ends with the beginning of another stream's line, a newline comes first; the
+    /// newline of a line broken this way is omitted.
     pub(super) fn join<'a>(
         &mut self,
         path: &Path,
@@ -113,7 +113,7 @@ impl Files {
         [if breaks_line { b"\n" } else { b"" }, first, second]
     }
 
-    /// Lends a file to be written to, unless it is late.
+    /// Lends a file for writing, unless it is late.
     pub(super) fn lend(&mut self, path: &Path) -> Option<Box<LogFile>> {
         let shared = self.files.get_mut(path)?;
         shared.take_back();
@@ -126,14 +126,14 @@ impl Files {
         }
     }
 
-    /// A file that was lent is back.
+    /// Takes back a file that was lent.
     pub(super) fn put_back(&mut self, path: &Path, file: Box<LogFile>) {
         if let Some(shared) = self.files.get_mut(path) {
             shared.place = Place::Here(file);
         }
     }
 
-    /// A file that was lent is late.
+    /// Marks a lent file as late.
     pub(super) fn begin_late(&mut self, path: &Path, backlog: Arc<Backlog>) {
         self.has_late = true;
         match self.files.get_mut(path) {
@@ -143,7 +143,7 @@ impl Files {
         }
     }
 
-    /// Whether another file on this device stands still: then this one will, too, and need not be tried.
+    /// Whether another file on this device is stalled: then this one will be, too, and is not tried.
     pub(super) fn is_on_late_device(&mut self, file: &LogFile) -> bool {
         if !self.has_late {
             return false;
@@ -155,7 +155,7 @@ impl Files {
         is_there
     }
 
-    /// Queues bytes for a late file; not when it has come back meanwhile.
+    /// Queues bytes for a late file; fails if it has come back meanwhile.
     pub(super) fn push(&self, path: &Path, pieces: &[&[u8]], origin: &Origin) -> bool {
         match self.files.get(path) {
             Some(Shared { place: Place::Late(backlog), .. }) => backlog.push(pieces, origin),
@@ -183,7 +183,7 @@ impl Files {
         }
     }
 
-    /// Late files are reopened by their threads; gives the others.
+    /// Late files are reopened by their threads; returns the others.
     pub(super) fn reopen(&mut self) -> Vec<PathBuf> {
         self.files.values_mut().for_each(Shared::take_back);
         self.late().for_each(|backlog| backlog.reopen());
@@ -191,7 +191,7 @@ impl Files {
         here.map(|(path, _)| path.clone()).collect()
     }
 
-    /// What waits for files that are late.
+    /// The backlogs of late files.
     pub(super) fn late(&self) -> impl Iterator<Item = &Arc<Backlog>> {
         self.files.values().filter_map(|shared| match &shared.place {
             Place::Late(backlog) => Some(backlog),

@@ -1,8 +1,8 @@
-//! Following: waiting, on the loop's thread, for an instance to write more.
+//! Following: waiting, on the loop's thread, for new output of an instance.
 //!
-//! One task for each instance that is followed waits for the thread that reads the pipes, so that this thread makes at most
-//! one wake-up for any number of followers, and none while nobody follows. The task wakes the followers. Nothing is queued
-//! for them: each reads from the shared memory at its own pace, and is told what it has missed.
+//! One task per followed instance waits for the thread that reads the pipes, so that this thread makes at most
+//! one wake-up for any number of followers, and none without followers. The task wakes the followers. Nothing is queued
+//! for them: each reads from the shared memory at its own pace, and gets the number of bytes it has missed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -16,10 +16,10 @@ use tokio::task::AbortHandle;
 
 use super::memory::Memory;
 
-/// After it has woken the followers a task leaves what comes next to gather for so long.
+/// How long a task coalesces output after it has woken the followers.
 const GATHERING: Duration = Duration::from_millis(2);
 
-/// The tasks there are, by instance.
+/// The tasks, by instance.
 #[derive(Debug, Default)]
 pub(super) struct Hubs {
     hubs: RefCell<HashMap<String, Weak<Hub>>>,
@@ -28,14 +28,14 @@ pub(super) struct Hubs {
 }
 
 impl Hubs {
-    /// A follower of this memory, if there are not so many already. Must be called within the local runtime.
+    /// Adds a follower of this memory, unless there are too many. Must be called within the local runtime.
     pub(super) fn follow(&self, instance: &str, memory: &Arc<Memory>, most: usize) -> Option<Follower> {
         if self.followers() >= most {
             return None;
         }
         let mut hubs = self.hubs.borrow_mut();
         hubs.retain(|_, hub| hub.strong_count() > 0);
-        // An instance that was removed and came back has another memory than those know who followed it before.
+        // An instance that was removed and added again has another memory than its earlier followers know.
         let known = hubs.get(instance).and_then(Weak::upgrade).filter(|hub| Arc::ptr_eq(&hub.memory, memory));
         let hub = known.unwrap_or_else(|| {
             let hub = Hub::start(Arc::clone(memory), Rc::clone(&self.is_over));
@@ -46,20 +46,20 @@ impl Hubs {
         Some(Follower { hub, id: self.next_id.get() })
     }
 
-    /// How many follow.
+    /// The number of followers.
     fn followers(&self) -> usize {
-        // The map holds weak references only, and the task none: what is counted are followers.
+        // The map holds weak references only, and the task none, so these are the followers.
         self.hubs.borrow().values().map(Weak::strong_count).sum()
     }
 
-    /// Nothing more is going to come. Followers take what is there and end.
+    /// No more output will come. Followers read the rest and end.
     pub(super) fn close(&self) {
         self.is_over.set(true);
         self.hubs.borrow().values().filter_map(Weak::upgrade).for_each(|hub| hub.bell.ring());
     }
 }
 
-/// Those who wait, and what they wait for.
+/// The waiting followers, and what they wait for.
 #[derive(Debug, Default)]
 struct Bell(RefCell<BTreeMap<u64, Waker>>);
 
@@ -70,7 +70,7 @@ impl Bell {
     }
 }
 
-/// Wakes everybody who follows one instance.
+/// Wakes all followers of one instance.
 #[derive(Debug)]
 struct Hub {
     memory: Arc<Memory>,
@@ -104,7 +104,7 @@ impl Drop for Hub {
     }
 }
 
-/// Somebody who waits for an instance to write more.
+/// A follower of an instance.
 #[derive(Debug)]
 pub struct Follower {
     hub: Rc<Hub>,
@@ -112,13 +112,13 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Whether nothing more is going to come than what is there.
+    /// Whether no more output will come.
     pub fn is_over(&self) -> bool {
         self.hub.is_over.get()
     }
 
-    /// Wakes this task when there is more. Called when nothing new was found, before the task gives the thread away: what
-    /// was pushed meanwhile rings only after that.
+    /// Wakes this task when there is more. Call it after nothing new was found, before the task yields the thread:
+    /// output pushed meanwhile wakes only after that.
     pub fn wait(&self, context: &Context<'_>) {
         self.hub.bell.0.borrow_mut().insert(self.id, context.waker().clone());
     }

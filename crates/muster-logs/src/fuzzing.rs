@@ -1,4 +1,4 @@
-//! The doors of the fuzz targets to the log code.
+//! Entry points of the fuzz targets for the log code.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use super::console_format::Style;
 use super::rotate::Names;
 use super::segments::{Effort, Segments};
 
-/// What a program writes, cut into pieces: the first two bytes choose the format and how it is cut.
+/// Program output, split into pieces: the first two bytes select the format and the splits.
 pub fn log_lines(bytes: &[u8]) {
     let [choice, cut, bytes @ ..] = bytes else { return };
     let format = match choice % 3 {
@@ -40,7 +40,7 @@ pub fn log_lines(bytes: &[u8]) {
     }
 }
 
-/// The log at this path, with its rotated files, as a client reads it: its last lines, and the place of one.
+/// The log at this path, with its rotated files, as a client reads it: its last lines, and a position.
 pub fn old_log(path: &Path) {
     let names = Names::new(path, Rotation { max_size: 0, max_files: 2, compress: true });
     let effort = Effort::bounded(|| true, Duration::from_secs(5), 64 << 20);

@@ -1,9 +1,9 @@
-//! What is older than memory, from the log files.
+//! Output older than memory, from the log files.
 //!
-//! A thread of its own finds where in the files the remembered output begins, goes back from there as far as it was asked to,
-//! and sends what it finds in bounded pieces. What memory and files have in common is recognised by its bytes, since lines
-//! may be on their way to the file or lost on it, and other programs may write to it. There are at most [`MOST`] such
-//! threads. One ends when its client is gone or takes nothing for [`PATIENCE`], and a search that becomes too long ends with what
+//! A separate thread locates the beginning of the remembered output in the files, goes back from there as far as requested,
+//! and sends what it finds in bounded pieces. The overlap of memory and files is recognised by its bytes, since lines
+//! may be pending for the file or lost, and other programs may write to it. There are at most [`MOST`] such
+//! threads. One exits when its client disconnects or reads nothing for [`PATIENCE`], and a search that takes too long ends with what
 //! it has found.
 
 use std::cell::Cell;
@@ -27,24 +27,24 @@ use super::policy::{FilePolicy, is_own_output};
 use super::rotate::Names;
 use super::segments::{Effort, Segment, Segments};
 
-/// How many clients can read files at the same time.
+/// Maximum number of clients that read files at the same time.
 pub const MOST: usize = 8;
 
-/// How long a client may take nothing.
+/// How long a client may read nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a search may take and how much it may read before the first byte is sent.
+/// Maximum time and bytes of a search before the first byte is sent.
 const SEARCH: Duration = Duration::from_secs(10);
 const MOST_SEARCHED: u64 = 2 << 30;
 
-/// How far from where it should be the beginning of what is remembered is looked for.
+/// How far from its expected place the beginning of the remembered output is searched for.
 const WINDOW: u64 = 1 << 20;
 
-/// How much waits for the client, in blocks.
+/// Maximum number of blocks queued for the client.
 const AHEAD: usize = 2;
 
-/// Which file has the older lines of these streams, and which streams it has. Where each stream has a file of its own, what
-/// is older than memory is that of stdout: lines in files have no times by which to put two of them together.
+/// The file with the older lines of these streams, and the streams in it. If each stream has its own file, older output
+/// is that of stdout: lines in files have no timestamps by which to merge two of them.
 pub(super) fn file_of(spec: &InstanceSpec, wanted: Wanted) -> Option<FileLog> {
     let file = |target: &Target| match target {
         Target::Capture(sinks) => sinks.iter().find_map(|sink| match sink {
@@ -73,11 +73,11 @@ pub(super) fn file_of(spec: &InstanceSpec, wanted: Wanted) -> Option<FileLog> {
 #[derive(Debug)]
 pub struct FileLog {
     names: Names,
-    /// The streams that go there.
+    /// The streams in it.
     pub streams: Wanted,
 }
 
-/// How many threads there are, and what was told of files that they could not read: a client can ask again and again.
+/// The number of threads, and limits for reports of unreadable files: a client can repeat its request.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
     count: Rc<Cell<usize>>,
@@ -93,36 +93,36 @@ impl Drop for Slot {
     }
 }
 
-/// What is sought.
+/// A search request.
 #[derive(Debug)]
 pub struct Wish {
     /// The file to search.
     pub file: FileLog,
     /// Where memory begins.
     pub edge: Edge,
-    /// How many lines before that at most.
+    /// The maximum number of lines before that.
     pub lines: Option<u64>,
 }
 
-/// Older output on its way.
+/// Older output being read.
 #[derive(Debug)]
 pub struct Older {
-    /// What was found, the latest first.
+    /// The output found, latest first.
     pub blocks: Receiver<Bytes>,
-    /// How many bytes have not been sent yet.
+    /// The number of bytes that have not been sent yet.
     left: Arc<AtomicU64>,
     _slot: Slot,
 }
 
 impl Older {
-    /// How many bytes will never come: the client took too long, or a file could not be read.
+    /// The number of bytes that will never come: the client took too long, or a file could not be read.
     pub fn missed(&self) -> u64 {
         self.left.load(Ordering::Acquire)
     }
 }
 
 impl Readers {
-    /// Begins to read. `None` where too many do already, or no thread can be had.
+    /// Begins to read. `None` if too many reads are in progress, or no thread can be created.
     pub(super) fn read(&self, wish: Wish) -> Option<Older> {
         if self.count.get() >= MOST {
             return None;
@@ -191,15 +191,15 @@ struct Range {
     to: u64,
 }
 
-/// What a search has come to.
+/// The result of a search.
 struct Found {
-    /// The parts of the files that are wanted, the oldest first.
+    /// The requested parts of the files, oldest first.
     ranges: Vec<Range>,
-    /// How many bytes of a file were not looked through, since the search had become too long.
+    /// The number of bytes of a file that were not searched because the search took too long.
     unsearched: u64,
 }
 
-/// Looks for the parts of the files that are wanted.
+/// Finds the requested parts of the files.
 fn find(wish: &Wish, effort: Effort) -> io::Result<Found> {
     let mut found = Found { ranges: Vec::new(), unsearched: 0 };
     match search(wish, effort, &mut found) {
@@ -217,7 +217,7 @@ fn find(wish: &Wish, effort: Effort) -> io::Result<Found> {
     Ok(found)
 }
 
-/// Goes back through the files. The size of the one that it is in counts as not searched.
+/// Searches back through the files. The size of the current one counts as not searched until it is done.
 fn search(wish: &Wish, effort: Effort, all: &mut Found) -> io::Result<()> {
     let Edge { mut bytes, ref needle, mut before } = wish.edge;
     let mut lines = wish.lines;
@@ -252,13 +252,13 @@ fn search(wish: &Wish, effort: Effort, all: &mut Found) -> io::Result<()> {
     Ok(())
 }
 
-/// Where in this file memory begins, if it does: so many bytes before the end, or where its first bytes are.
+/// Where memory begins in this file, if it does: this many bytes before the end, or where its first bytes are.
 fn beginning(segment: &Segment, bytes: u64, needle: &[u8]) -> io::Result<Option<u64>> {
     let near = segment.size().saturating_sub(bytes);
     if bytes > segment.size() + WINDOW {
         return Ok(None);
     }
-    // The last of what is remembered may be on its way to the file: then the first line has to be enough.
+    // The last of the remembered output may not be in the file yet: then the first line must suffice.
     let first_line = &needle[..memchr::memchr(b'\n', needle).map_or(needle.len(), |end| end + 1)];
     for needle in [needle, first_line] {
         if let Some(place) = segment.find_line(needle, near, WINDOW)? {
@@ -268,7 +268,7 @@ fn beginning(segment: &Segment, bytes: u64, needle: &[u8]) -> io::Result<Option<
     Ok((bytes <= segment.size()).then_some(near))
 }
 
-/// Where the next line begins, if this place is in the middle of one.
+/// The start of the next line, if this place is in the middle of one.
 fn next_line(segment: &Segment, from: u64, to: u64) -> io::Result<u64> {
     let mut place = from - 1;
     let mut is_found = false;
@@ -287,7 +287,7 @@ mod tests {
     use super::*;
     use muster_spec::Rotation;
 
-    /// What is found before memory in these files, oldest first.
+    /// The output found before memory in these files, oldest first.
     fn found(files: &[(&str, &str)], edge: Edge, lines: Option<u64>) -> String {
         let directory = tempfile::tempdir().unwrap();
         files.iter().for_each(|(name, text)| std::fs::write(directory.path().join(name), text).unwrap());
@@ -352,9 +352,9 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_recognised_where_the_file_has_more_or_less() {
-        // The last line is on its way to the file.
+        // The last line is not in the file yet.
         assert_eq!(found(&[("log", "old\nfirst\nsecond\n")], edge("first\nsecond\nthird\n", None), Some(9)), "old\n");
-        // More has been written since memory was looked at.
+        // More has been written since memory was read.
         let files = [("log", "old\nfirst\nsecond\nthird\nfourth\n")];
         let edge = Edge { needle: b"second\n".to_vec(), ..edge("second\nthird\n", None) };
         assert_eq!(found(&files, edge, Some(9)), "old\nfirst\n");

@@ -1,27 +1,27 @@
-//! When the beginning of a line is given out without its end: after [`IDLE`] without a byte of its stream.
+//! Emits the beginning of an incomplete line after [`IDLE`] without a byte of its stream.
 //!
-//! One queue for all streams, with at most one entry for each, and none for a stream whose last byte was a newline: so the
+//! There is one queue for all streams, with at most one entry for each, and none for a stream whose last byte was a newline: so the
 //! [`pump`](super::pump) has no timer while nothing is pending, and a busy stream never delays another one's part. An entry
-//! is not moved when more bytes come; when it is due, the stream says whether it was silent or since when it waits now.
+//! is not moved when more bytes arrive; when it is due, the stream reports whether it was silent or since when it is waiting.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-/// A stream that wrote nothing for so long gives out the beginning of its line.
+/// A stream that wrote nothing for this long emits the beginning of its line.
 pub(super) const IDLE: Duration = Duration::from_millis(200);
 
-/// The streams with an open line, by when they are looked at next.
+/// The streams with an open line, by the time of their next check.
 #[derive(Debug, Default)]
 pub(super) struct IdleQueue(BinaryHeap<Reverse<(Instant, u64)>>);
 
 impl IdleQueue {
-    /// Looks at this stream at that moment. It must not be in the queue.
+    /// Schedules a check of this stream. It must not be in the queue.
     pub(super) fn push(&mut self, token: u64, at: Instant) {
         self.0.push(Reverse((at, token)));
     }
 
-    /// The next stream whose moment has come.
+    /// Removes the next stream that is due.
     pub(super) fn pop_due(&mut self, now: Instant) -> Option<u64> {
         let Reverse((at, _)) = self.0.peek()?;
         if *at > now {
@@ -30,35 +30,35 @@ impl IdleQueue {
         self.0.pop().map(|Reverse((_, token))| token)
     }
 
-    /// How long until the next moment; `None` while no line is open.
+    /// The time until the next check; `None` while no line is open.
     pub(super) fn time_left(&self) -> Option<Duration> {
         self.0.peek().map(|Reverse((at, _))| at.saturating_duration_since(Instant::now()))
     }
 }
 
-/// What is known of the line that a stream is writing.
+/// The state of a stream's current line.
 #[derive(Debug, Default)]
 pub(super) struct OpenLine {
-    /// When the last byte was read, unless that was a newline or everything has been given out.
+    /// When the last byte was read, unless that was a newline or everything has been emitted.
     since: Option<Instant>,
-    /// Whether there is a carriage return in it: progress that is drawn over and over without a pause.
+    /// Whether it contains a carriage return: progress output that is redrawn continuously.
     is_redrawn: bool,
     /// Whether the stream is in the queue.
     pub(super) is_queued: bool,
 }
 
-/// What becomes of a stream whose moment has come.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Its line is complete.
     Closed,
-    /// It wrote meanwhile: look again then.
+    /// It wrote meanwhile: check again at this time.
     LookAgain(Instant),
     GiveOut,
 }
 
 impl OpenLine {
-    /// These bytes were read.
+    /// Records bytes that were read.
     pub(super) fn note(&mut self, bytes: &[u8], now: Instant) {
         if bytes.last() == Some(&b'\n') {
             self.close();
@@ -70,20 +70,20 @@ impl OpenLine {
         }
     }
 
-    /// Whether the stream is to be queued now: a line is open, and it is not in the queue.
+    /// Whether the stream must be queued now: a line is open, and it is not in the queue.
     pub(super) fn enters_queue(&mut self) -> bool {
         let enters = self.since.is_some() && !self.is_queued;
         self.is_queued |= enters;
         enters
     }
 
-    /// Nothing of a line waits any more.
+    /// Records that no part of a line is pending.
     pub(super) fn close(&mut self) {
         self.since = None;
         self.is_redrawn = false;
     }
 
-    /// Its moment has come.
+    /// Decides once the check is due.
     pub(super) fn judge(&self, now: Instant) -> Verdict {
         match self.since {
             None => Verdict::Closed,

@@ -1,13 +1,13 @@
-//! How the chunks that a console is written follow one another.
+//! Joins the chunks that are written to a console.
 //!
-//! The beginning of a line may come without its end, when its stream is silent. What comes next of the same lane follows it;
-//! before anything else a newline is put, so that no two lines are mixed. The rest then stands on a line of its own, with its
-//! continuation in front, unless it is nothing but the newline.
+//! The beginning of a line may come without its end, when its stream is silent. More of the same lane follows it directly;
+//! before anything else a newline is inserted, so that lines never mix. The rest then appears on its own line, after its
+//! continuation prefix, unless it is only the newline.
 
-/// What was written last.
+/// The end of the last write.
 #[derive(Debug, Default)]
 pub(super) struct Joint {
-    /// The lane of the line that was begun last and has no end.
+    /// The lane whose last line has no end, if any.
     open: Option<usize>,
 }
 
@@ -64,7 +64,7 @@ mod tests {
         String::from_utf8(batch.concat()).unwrap()
     }
 
-    /// What is written of these chunks, some of which are the rest of a line.
+    /// The result of writing these chunks, some of which are the rest of a line.
     fn written(steps: &[(&str, &str)], is_taken_between: bool) -> String {
         let mut queue = Queue::new(lane("musterd"));
         let (web, db) = (queue.add_lane(lane("web")), queue.add_lane(lane("db")));

@@ -1,8 +1,8 @@
-//! A line of a program as a JSON object: `{"time":…,"program":"web","stream":"stdout","run":7,"line":"…"}`.
+//! Formats a line of a program as a JSON object: `{"time":…,"program":"web","stream":"stdout","run":7,"line":"…"}`.
 //!
-//! A line that is a JSON object itself is nested as it is. Characters that a terminal would obey or not show are `\u`
-//! escapes, which leaves it the same JSON. Bytes that are no UTF-8 cannot stand in JSON: such a line has U+FFFD in their
-//! place, and all of it once more in base64 as `bytes`, so that nothing is lost.
+//! A line that is itself a JSON object is nested unchanged. Characters that a terminal would interpret or not show become `\u`
+//! escapes, which is equivalent JSON. JSON cannot represent invalid UTF-8: such a line has U+FFFD in its
+//! place, and is repeated in base64 as `bytes`, so that nothing is lost.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use super::Source;
 use super::console_format::Part;
 
-/// What stands between the time and the line; the same for every line of a stream.
+/// The part between the time and the line; the same for every line of a stream.
 pub(super) fn head(name: &str, source: Source, run: u64) -> Vec<u8> {
     let stream = match source {
         Source::Stdout => "stdout",
@@ -50,7 +50,7 @@ pub(super) fn put(head: &[u8], line: &[u8], part: Option<Part>, time: &[u8], out
     out.extend_from_slice(b"}\n");
 }
 
-/// Appends what is told of lines that are missing.
+/// Appends the object that reports missing lines.
 pub(super) fn put_gap(head: &[u8], time: &str, lines: u64, bytes: u64, why: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"time\":\"");
     out.extend_from_slice(time.as_bytes());
@@ -60,14 +60,14 @@ pub(super) fn put_gap(head: &[u8], time: &str, lines: u64, bytes: u64, why: &str
     out.extend_from_slice(b"}\n");
 }
 
-/// Whether the whole line is one JSON object. It is only looked through, without building anything.
+/// Whether the whole line is one JSON object. It is only scanned, without building a tree.
 fn is_object(text: &str) -> bool {
     let text = text.trim();
     text.starts_with('{') && text.ends_with('}') && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// JSON without what a terminal would obey. Control characters of ASCII are escapes in it already; a carriage return can only
-/// stand between its tokens.
+/// JSON without characters that a terminal would interpret. ASCII control characters are already escaped in it; a carriage return can only
+/// occur between its tokens.
 fn visible(json: &str) -> Cow<'_, str> {
     let json = if json.contains('\r') { Cow::Owned(json.replace('\r', " ")) } else { Cow::Borrowed(json) };
     if json.bytes().any(|byte| byte >= 0x7f) { Cow::Owned(muster_api::visible::json(&json)) } else { json }

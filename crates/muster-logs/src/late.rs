@@ -1,9 +1,9 @@
-//! Notices that the thread which writes to files stands still in one of its writes.
+//! Detects that the thread which writes to files is blocked in a write.
 //!
-//! The thread says when it begins a write and when it is back: two atomic operations, and no system call while writes follow
-//! one another. A thread of its own looks every [`TICK`] for as long as there are writes, and sleeps without a timeout
-//! when there are none. A write that is still the same after [`LATE`] is handed to whoever takes over; from then on the
-//! thread that is in it owns nothing but the file that it writes to. See [`pump`](super::pump) for both sides.
+//! The thread reports the beginning and the end of each write: two atomic operations, and no system call while writes follow
+//! one another. A separate thread checks every [`TICK`] for as long as there are writes, and sleeps without a timeout
+//! when there are none. A write that is still the same after [`LATE`] is handed to a successor; from then on the
+//! thread in that write owns only the file that it writes to. See [`pump`](super::pump) for both sides.
 
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
@@ -16,20 +16,20 @@ pub(super) const LATE: Duration = Duration::from_millis(200);
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// Which write. Odd numbers are writes, even ones the time between two of them.
+/// Identifies a write. Odd numbers are writes, even ones the time between two of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Ticket(u64);
 
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     turn: AtomicU64,
-    /// The watching thread looks again within a tick.
+    /// Whether the watching thread checks again within a tick.
     is_awake: AtomicBool,
     watcher: OnceLock<Thread>,
 }
 
 impl Watch {
-    /// A write begins. Only one thread at a time begins writes.
+    /// Begins a write. Only one thread at a time begins writes.
     pub(super) fn begin(&self) -> Ticket {
         let ticket = Ticket(self.turn.load(SeqCst) + 1);
         self.turn.store(ticket.0, SeqCst);
@@ -42,13 +42,13 @@ impl Watch {
         ticket
     }
 
-    /// Ends a write, for the thread that is in it or for the one that takes over. The first one gets true, and with it
-    /// everything that the writing thread had laid down before.
+    /// Ends a write, for the thread that is in it or for its successor. The first one gets true, and with it
+    /// everything that the writing thread had put down before.
     pub(super) fn end(&self, Ticket(turn): Ticket) -> bool {
         self.turn.compare_exchange(turn, turn + 1, SeqCst, SeqCst).is_ok()
     }
 
-    /// Looks at writes for ever, and calls `handle_late` for each that is late, again after each [`LATE`].
+    /// Checks writes indefinitely, and calls `handle_late` for each that is late, again after each [`LATE`].
     pub(super) fn run(&self, handle_late: impl Fn(Ticket)) {
         let _ = self.watcher.set(thread::current());
         let mut seen = (self.turn.load(SeqCst), Instant::now());
@@ -70,7 +70,7 @@ impl Watch {
     /// Waits for the next write.
     fn sleep(&self, turn: u64) {
         self.is_awake.store(false, SeqCst);
-        // A write that began before this was said rings no bell, and is seen here.
+        // A write that began before this flag was set does not wake the thread, and is seen here.
         while self.turn.load(SeqCst) == turn {
             thread::park();
         }
@@ -99,7 +99,7 @@ mod tests {
             assert_eq!(told.recv_timeout(Duration::from_secs(30)), Ok(ticket));
             assert!(watch.end(ticket));
             assert!(!watch.end(ticket));
-            // What was told twice before it ended.
+            // Reported twice before it ended.
             told.try_iter().for_each(|again| assert_eq!(again, ticket));
         }
     }

@@ -1,12 +1,12 @@
-//! The data plane: what programs write, on its way to the console and to files.
+//! The data plane: program output on its path to the console and to files.
 //!
-//! It lives on threads of its own that never touch supervision: one that reads every pipe ([`pump`]), and one for each
-//! console stream that writes ([`console`]), because a console's reader may stop reading for ever and a disk may be slow.
-//! A log file that stands still gets a thread of its own for as long as it does ([`late`], [`backlog`]).
-//! What goes to syslog is sent by one more, where there is any ([`syslog`]).
-//! Rotated files are compressed by a thread that is there only as long as it has work ([`compress`]).
-//! What was read last is remembered for those who look ([`memory`]) and follow ([`follow`]).
-//! Supervision hands a pipe over and forgets it. Everything that queues here has a bound and counts what it drops.
+//! It runs on its own threads that never touch supervision: one that reads every pipe ([`pump`]), and one for each
+//! console stream ([`console`]), because a console's reader may stop reading and a disk may be slow.
+//! A stalled log file gets its own thread while it is stalled ([`late`], [`backlog`]).
+//! Output for syslog is sent by another one, if configured ([`syslog`]).
+//! Rotated files are compressed by a thread that exists only while it has work ([`compress`]).
+//! Recent output is kept in memory for readers ([`memory`]) and followers ([`follow`]).
+//! Supervision hands over a pipe and is done with it. Every queue here is bounded and counts what it drops.
 
 #![forbid(unsafe_code)]
 
@@ -73,7 +73,7 @@ use self::pump::Pump;
 use self::queue::{Full, Gap, LaneId, LaneSpec};
 use self::rate::Rate;
 use self::stream::{Limited, Shown, Spare, Stream};
-use self::syslog::encoder::Courier;
+use self::syslog::encoder::Encoder;
 use self::syslog::{LAST_STALL, Receiver};
 
 pub use self::clear::empty_files;
@@ -88,15 +88,15 @@ pub use self::own_file::OwnFile;
 pub use self::ready::ReadyMatcher;
 pub use self::ring::Piece;
 
-/// How much of an instance's output is remembered in memory; and how much where it can be read from a file, which is
+/// How much of an instance's output is kept in memory; and how much if it can be read from a file, which is
 /// enough for the last lines of a run.
 const REMEMBERED: usize = 256 * 1024;
 const REMEMBERED_WITH_FILE: usize = 32 * 1024;
 
-/// How often a loss that goes on is told.
+/// How often a continuing loss is reported.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
 
-/// Which of a process's two output streams.
+/// One of a process's two output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Standard output.
@@ -110,14 +110,14 @@ impl Source {
     pub const BOTH: [Source; 2] = [Source::Stdout, Source::Stderr];
 }
 
-/// The daemon's own two console streams. They are one where both lead to the same place, so that lines never mix.
+/// The daemon's own two console streams. They are one if both have the same destination, so that lines never mix.
 #[derive(Clone, Debug)]
 pub struct Consoles {
     /// The console of standard output.
     pub stdout: Console,
     /// The console of standard error.
     pub stderr: Console,
-    /// That of the daemon's own messages, where they go to a file.
+    /// The console of the daemon's own messages, if they go to a file.
     pub own_log: Option<Console>,
 }
 
@@ -127,19 +127,19 @@ pub struct Logs {
     consoles: Consoles,
     pump: Pump,
     drains: Drains,
-    /// By the name of the instance, from its first run on or since somebody asked for it.
+    /// By the name of the instance, from its first run or the first request on.
     kept: RefCell<HashMap<String, Kept>>,
-    /// Places in the consoles' queues of instances that are gone, for others.
+    /// Unused places in the consoles' queues, from removed instances.
     spare_lanes: RefCell<[Vec<LaneId>; 2]>,
     hubs: Hubs,
     readers: Readers,
     syslog: Receiver,
-    /// Streams whose messages name a process that is about to be made.
+    /// Streams whose messages need the pid of a process that is about to be created.
     nameless: RefCell<Vec<Nameless>>,
     accounts: RefCell<Accounts>,
 }
 
-/// A stream that goes to syslog, before the pid of its run is known. Nothing is read of it until then.
+/// A stream for syslog before the pid of its run is known. It is not read until then.
 #[derive(Debug)]
 struct Nameless {
     stream: Stream,
@@ -147,7 +147,7 @@ struct Nameless {
     instance: String,
 }
 
-/// What outlives the runs of an instance: what it wrote last, its counters, and its places in the consoles' queues.
+/// State that outlives the runs of an instance: its recent output, its counters, and its places in the consoles' queues.
 #[derive(Debug)]
 struct Kept {
     memory: Arc<Memory>,
@@ -172,8 +172,8 @@ impl Logs {
         })
     }
 
-    /// A pipe whose lines go to these sinks. The caller gives the writing end to a process and closes its own copy. Where
-    /// one is given, `matcher` sees every line first.
+    /// Opens a pipe whose lines go to these sinks. The caller gives the writing end to a process and closes its own copy. If
+    /// given, `matcher` sees every line first.
     pub fn open_pipe(
         &self,
         run: RunId,
@@ -238,13 +238,13 @@ impl Logs {
         Ok(writing)
     }
 
-    /// The process for which pipes were opened last has this pid, or could not be made.
+    /// Sets the pid of the process for which pipes were opened last; `None` if it could not be created.
     pub fn begin(&self, pid: Option<u32>) {
         for Nameless { mut stream, policy, instance } in self.nameless.take() {
             let origin = (stream.recorder.source, pid);
             match self.syslog.get() {
                 Ok(way) => {
-                    stream.syslog = Some(Box::new(Courier::new(way, &instance, origin, &stream.origin.counters)))
+                    stream.syslog = Some(Box::new(Encoder::new(way, &instance, origin, &stream.origin.counters)))
                 }
                 Err(error) => warn!(program = %instance, %error, "cannot start the thread for syslog, lines are lost"),
             }
@@ -276,7 +276,7 @@ impl Logs {
         Shown { console: console.clone(), lane, lines }
     }
 
-    /// Forgets the instances that are not wanted any more: they were removed from the configuration, and are down.
+    /// Drops the state of unwanted instances: they were removed from the configuration, and are down.
     pub fn retain(&self, is_wanted: impl Fn(&str) -> bool) {
         let mut spare = self.spare_lanes.borrow_mut();
         for (_, gone) in self.kept.borrow_mut().extract_if(|name, _| !is_wanted(name)) {
@@ -286,12 +286,12 @@ impl Logs {
         }
     }
 
-    /// What has become of an instance's output since the daemon's start, over all runs. Never waits.
+    /// The counters of an instance's output since the daemon's start, over all runs. Never waits.
     pub fn counters(&self, instance: &str) -> Option<Counts> {
         self.kept.borrow().get(instance).map(|kept| kept.counters.counts())
     }
 
-    /// The main processes of these runs have ended: what they wrote is delivered before the daemon's lines that follow.
+    /// The main processes of these runs have exited: their output is delivered before the daemon's lines that follow.
     pub fn drain(&self, runs: Vec<RunId>) {
         let notice = self.drains.begin();
         self.consoles.stderr.await_drain(notice.number());
@@ -303,43 +303,43 @@ impl Logs {
         self.drains.pending()
     }
 
-    /// Tells which drain was delivered last.
+    /// Reports the last delivered drain.
     pub fn watch_drains(&self) -> watch::Receiver<u64> {
         self.drains.watch()
     }
 
-    /// What is remembered of an instance.
+    /// The memory of an instance's output.
     pub fn memory_for(&self, spec: &InstanceSpec) -> Arc<Memory> {
         Arc::clone(&keep(&mut self.kept.borrow_mut(), spec).memory)
     }
 
-    /// Somebody who follows an instance, or the daemon's own log under an empty name; `None` if there are so many already.
+    /// Follows an instance, or the daemon's own log under an empty name; `None` if there are too many followers.
     pub fn follow(&self, instance: &str, memory: &Arc<Memory>, most: usize) -> Option<Follower> {
         self.hubs.follow(instance, memory, most)
     }
 
-    /// Which file has what is older than memory.
+    /// The file with output older than memory.
     pub fn file_of(&self, spec: &InstanceSpec, wanted: Wanted) -> Option<FileLog> {
         history::file_of(spec, wanted)
     }
 
-    /// Begins to read what is older than memory; `None` if too many do.
+    /// Begins to read output older than memory; `None` if too many reads are in progress.
     pub fn read_older(&self, wish: Wish) -> Option<Older> {
         self.readers.read(wish)
     }
 
-    /// Those who follow take what is there and end.
+    /// Followers read the rest and end.
     pub fn end_following(&self) {
         self.hubs.close();
     }
 
-    /// The last lines that a run wrote, up to 20.
+    /// The last lines that a run wrote, at most 20.
     pub fn last_lines(&self, instance: &str, run: RunId) -> Vec<LastLine> {
         let memory = self.kept.borrow().get(instance).map(|kept| Arc::clone(&kept.memory));
         memory.map_or_else(Vec::new, |memory| memory.last_lines(run.0))
     }
 
-    /// The limits of an instance's files are others now, for the run that there is, too.
+    /// Applies new rotation limits, also to the current run.
     pub fn change_rotation(&self, spec: &InstanceSpec) {
         let Ok(policy) = FilePolicy::of(spec, &mut self.accounts.borrow_mut()) else { return };
         let sinks = [Some(&spec.output.stdout), spec.output.stderr.as_ref()].into_iter().flatten().filter_map(captured);
@@ -350,7 +350,7 @@ impl Logs {
         }
     }
 
-    /// Opens every file anew when there is next something to write: somebody moved it away.
+    /// Reopens every file at its next write: another process moved it away.
     pub fn reopen(&self) {
         self.pump.reopen();
         self.consoles.own_log.iter().for_each(Console::reopen);
@@ -361,13 +361,13 @@ impl Logs {
         self.pump.gather();
     }
 
-    /// Takes in what the pipes still hold, for no longer than `patience`: those who follow see it. Nothing is read after that.
+    /// Reads what the pipes still hold, for at most `patience`: followers see it. Nothing is read after that.
     pub fn finish_reading(&self, patience: Duration) {
         self.pump.finish(patience);
     }
 
-    /// Takes in what the pipes still hold and writes out what is queued, for no longer than `patience`, and not when
-    /// nobody reads anything for so long as `stall`.
+    /// Reads what the pipes still hold and writes everything queued, for at most `patience`, and only while readers
+    /// make progress within each `stall`.
     pub fn finish(&self, patience: Duration, stall: Duration) {
         let deadline = Instant::now() + patience;
         self.pump.finish(patience);
@@ -379,7 +379,7 @@ impl Logs {
     }
 }
 
-/// What is kept of an instance, made at the first call. As much is remembered as this spec says.
+/// The state of an instance, created at the first call. Its memory has the size that this spec says.
 fn keep<'a>(kept: &'a mut HashMap<String, Kept>, spec: &InstanceSpec) -> &'a mut Kept {
     let size = remembered(&spec.output);
     if let Some(known) = kept.get(&spec.name) {
@@ -392,7 +392,7 @@ fn keep<'a>(kept: &'a mut HashMap<String, Kept>, spec: &InstanceSpec) -> &'a mut
     })
 }
 
-/// How it is told on the console that lines of this stream are missing.
+/// The mark for missing lines of this stream on the console.
 fn gap(run: RunId, spec: &InstanceSpec, source: Source) -> Gap {
     match spec.output.format {
         LineFormat::Json => Gap::Json { head: json::head(&spec.name, source, run.0) },
@@ -400,7 +400,7 @@ fn gap(run: RunId, spec: &InstanceSpec, source: Source) -> Gap {
     }
 }
 
-/// Hands on to the memory of its instance what is read from one stream of one run.
+/// Passes output of one stream of one run to the memory of its instance.
 #[derive(Debug)]
 pub struct Recorder {
     memory: Arc<Memory>,
@@ -408,17 +408,17 @@ pub struct Recorder {
     run: u64,
 }
 
-/// Stands for an instance as long as anything is recorded of it.
+/// Identifies an instance while anything of it is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct InstanceId(usize);
 
 impl Recorder {
-    /// Whose output it is.
+    /// The instance that wrote it.
     pub(crate) fn instance(&self) -> InstanceId {
         InstanceId(Arc::as_ptr(&self.memory).addr())
     }
 
-    /// Keeps what was written at this time.
+    /// Records bytes written at this time.
     pub fn record(&self, bytes: &[u8], at: SystemTime) {
         self.memory.push(self.source, self.run, at, bytes);
     }
@@ -434,7 +434,7 @@ impl Recorder {
     }
 }
 
-/// How much of an instance's output is remembered.
+/// How much of an instance's output is kept in memory.
 pub fn remembered(output: &OutputSpec) -> usize {
     let is_in_file = |target: &Target| {
         let sinks = captured(target).unwrap_or_default();
@@ -444,7 +444,7 @@ pub fn remembered(output: &OutputSpec) -> usize {
     output.memory.unwrap_or(if all_in_files { REMEMBERED_WITH_FILE } else { REMEMBERED })
 }
 
-/// Whether a target needs a pipe, and to which sinks.
+/// The sinks of a target that needs a pipe.
 pub fn captured(target: &Target) -> Option<&[Sink]> {
     match target {
         Target::Capture(sinks) => Some(sinks),

@@ -1,9 +1,9 @@
-//! Pieces of output back into lines, for those who read what is remembered.
+//! Reassembles pieces of output into lines, for readers of the memory.
 //!
-//! A line comes out when it is complete, with the time at which its end was read, so the lines of a stream are in the order
-//! of their times. One whose stream is silent is handed out as far as it is there, and its rest, which may be empty, when
-//! it comes. What a reader came too late to see the beginning of is left out up to the next newline. Bytes are never
-//! changed. A line that does not end comes out in parts of [`LONGEST`] bytes. The console has its own: `lines.rs`.
+//! A line is returned when it is complete, with the time at which its end was read, so the lines of a stream are in
+//! chronological order. If the stream is silent, the line is returned as far as it is there, and its rest, which may be empty, when
+//! it arrives. If a reader missed the beginning of a line, its rest is skipped up to the next newline. Bytes are never
+//! changed. A line that does not end is returned in parts of [`LONGEST`] bytes. The console uses `console_format.rs` instead.
 
 use memchr::memchr;
 
@@ -22,7 +22,7 @@ pub struct Line<'a> {
     pub at: u64,
     /// Without its newline.
     pub text: &'a [u8],
-    /// Whether a newline ended it: not so with all but the last part of a long line, and with what a run did not end.
+    /// Whether a newline ended it: false for all parts of a long line except the last, and for an incomplete last line of a run.
     pub is_ended: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct Line<'a> {
 #[derive(Debug, Default)]
 pub struct Joiner {
     open: [Option<Open>; 2],
-    /// Whether the rest of a line that is read next is handed out as one: what was missed was told.
+    /// Whether the rest of a line is returned as a line: the gap before it was reported.
     after_gap: [bool; 2],
 }
 
@@ -42,7 +42,7 @@ struct Open {
 }
 
 impl Joiner {
-    /// Takes the next piece in and hands out every line that is complete with it.
+    /// Consumes the next piece and returns every line that it completes.
     pub fn push(&mut self, piece: &Piece, mut bytes: &[u8], out: &mut dyn FnMut(Line<'_>)) {
         let place = piece.source as usize;
         let is_continued = self.open[place].as_ref().is_some_and(|open| open.run == piece.run) && !piece.starts_line;
@@ -62,19 +62,19 @@ impl Joiner {
         }
     }
 
-    /// Something was missed. Hands out what has no end yet, and what is read next whether it begins a line or not.
+    /// Handles a gap. Returns incomplete lines, and what is read next whether it begins a line or not.
     pub fn pass_gap(&mut self, out: &mut dyn FnMut(Line<'_>)) {
         self.finish(out);
         self.after_gap = [true; 2];
     }
 
-    /// Hands out what has no end yet.
+    /// Returns incomplete lines.
     pub fn finish(&mut self, out: &mut dyn FnMut(Line<'_>)) {
         self.finish_one(Source::Stdout, out);
         self.finish_one(Source::Stderr, out);
     }
 
-    /// The stream is silent: hands out what there is of its line, as a part. Its rest comes later.
+    /// The stream is silent: returns its line so far, as a part. The rest follows later.
     pub fn give_out(&mut self, source: Source, out: &mut dyn FnMut(Line<'_>)) {
         if let Some(open) = &mut self.open[source as usize]
             && !open.text.is_empty()
@@ -124,7 +124,7 @@ impl Joiner {
         if is_ended {
             *open = None;
         } else {
-            // The rest of this line goes on from here.
+            // The rest of this line continues from here.
             open.get_or_insert_with(|| Open { run: piece.run, at: piece.at, text: Vec::new() });
         }
     }
@@ -138,7 +138,7 @@ mod tests {
         Piece { source, run, at: 0, starts_line, length: 0 }
     }
 
-    /// What comes out: `|` for the end of a line, `+` where it has none.
+    /// The lines returned: `|` for the end of a line, `+` if it has none.
     fn joined(pieces: &[(Source, u64, bool, &str)]) -> Vec<String> {
         let (mut joiner, mut found) = (Joiner::default(), Vec::new());
         let mut put = |line: Line<'_>| {

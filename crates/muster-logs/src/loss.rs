@@ -1,4 +1,4 @@
-//! What a log file has lost since it could last be written, for the words about it.
+//! The losses of a log file since it could last be written, for the log messages about them.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use memchr::memchr_iter;
 use super::TELL_AGAIN;
 use super::counters::Counters;
 
-/// What has been lost since it could last be written.
+/// Losses since the file could last be written.
 #[derive(Debug)]
 pub(super) struct Loss {
     pub(super) lines: u64,
@@ -28,7 +28,7 @@ impl Loss {
     }
 }
 
-/// What was told of refusals, or of something else that a program's user or a client can bring about at any time.
+/// Limits reports of refusals, or of anything else that a program's user or a client can cause at any time.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     told_at: Option<Instant>,
@@ -37,7 +37,7 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// Whether this one is told: one a minute, which counts those before it.
+    /// Whether this one is reported: one a minute, with the number of those before it.
     pub(super) fn is_to_be_told(&mut self, now: Instant) -> bool {
         self.is_told = self.told_at.is_none_or(|at| now >= at + TELL_AGAIN);
         if self.is_told {
@@ -48,7 +48,7 @@ impl Refusals {
         self.is_told
     }
 
-    /// How many were not told since the last one that was, for a field that is left out where it is none.
+    /// The number of unreported ones since the last report, for a field that is omitted if there are none.
     pub(super) fn take_untold(&mut self) -> Option<u64> {
         Some(std::mem::take(&mut self.untold)).filter(|untold| *untold > 0)
     }

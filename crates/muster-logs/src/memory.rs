@@ -1,10 +1,10 @@
-//! What is remembered of an instance's output: the newest bytes with the time of reading, and the last lines of each of
+//! The recent output of an instance: the newest bytes with the time of reading, and the last lines of each of
 //! its last runs.
 //!
 //! The thread that reads the pipes pushes (one copy, no allocation once the ring has its size), the loop's thread reads.
-//! Both hold the lock for as long as one copy of a bounded piece takes. A reader keeps its place itself and nothing is
-//! queued for it: one that falls behind finds that its place is gone, and is told how many bytes it has missed. Until the
-//! first byte is pushed there is no memory at all. [`follow`](super::follow) waits for more; `ring.rs` holds the bytes.
+//! Both hold the lock for as long as one copy of a bounded piece takes. A reader keeps its own position and nothing is
+//! queued for it: one that falls behind finds that its position was overwritten, and gets the number of bytes it has missed. Until the
+//! first byte is pushed no memory is allocated. [`follow`](super::follow) waits for more; `ring.rs` holds the bytes.
 
 mod kept;
 #[cfg(test)]
@@ -20,16 +20,16 @@ use super::Source;
 use super::line_assembler::Line;
 use super::ring::Piece;
 
-/// How much of a line is remembered with its run.
+/// How much of a line is kept with its run.
 const LONGEST_LINE: usize = 1024;
 
-/// Where somebody follows, so much is kept at least, however little is remembered otherwise.
+/// With followers at least this much is kept, however small the configured memory.
 const FOLLOWED: usize = 256 * 1024;
 
 /// How much a reader gets at a time, about.
 const BATCH: usize = 8 * 1024;
 
-/// Which streams a reader wants.
+/// The streams that a reader wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Both streams.
@@ -39,25 +39,25 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// Whether this stream is wanted.
+    /// Whether this stream is included.
     pub fn includes(self, source: Source) -> bool {
         self == Wanted::Both || self == Wanted::Only(source)
     }
 }
 
-/// Where a reader is. Everything before it was read or missed.
+/// The position of a reader. Everything before it was read or missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// The next byte to read, counted from the first one ever written.
     pub position: u64,
-    /// Bytes of each stream before it, whether they were read or had gone.
+    /// Bytes of each stream before it, read or overwritten.
     passed: [u64; 2],
 }
 
-/// Some output, as it was read: pieces one after another, and their bytes.
+/// Some output, as it was read: consecutive pieces, and their bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// How many bytes had gone before the first of these pieces could be read.
+    /// The number of bytes overwritten before the first of these pieces could be read.
     pub missed: u64,
     /// The pieces of the streams, in the order in which they were read.
     pub pieces: Vec<Piece>,
@@ -92,16 +92,16 @@ pub struct LastLine {
     pub is_cut: bool,
 }
 
-/// What is remembered of one instance. Shared by the thread that pushes and the loop's.
+/// The recent output of one instance. Shared by the thread that pushes and the loop's.
 #[derive(Debug)]
 pub struct Memory {
-    /// The bound of the ring in bytes; 0 remembers nothing while nobody follows.
+    /// The bound of the ring in bytes; 0 keeps nothing without followers.
     size: AtomicUsize,
     kept: Mutex<Option<Box<Kept>>>,
 }
 
 impl Memory {
-    /// Remembers at most about so many bytes, and 20 lines of each of 20 runs.
+    /// Keeps at most about this many bytes, and 20 lines of each of 20 runs.
     pub fn of_size(size: usize) -> Arc<Memory> {
         Arc::new(Memory { size: AtomicUsize::new(size), kept: Mutex::new(None) })
     }
@@ -110,7 +110,7 @@ impl Memory {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// From now on so much is remembered.
+    /// Changes the size.
     pub fn set_size(&self, size: usize) {
         let earlier = self.size.swap(size, Ordering::Relaxed);
         if earlier != size
@@ -120,7 +120,7 @@ impl Memory {
         }
     }
 
-    /// Takes in what was read. Runs have ascending numbers; the first byte of a new one files the last lines of the one
+    /// Adds output. Runs have ascending numbers; the first byte of a new one files the last lines of the one
     /// before. Never waits for a reader.
     pub fn push(&self, source: Source, run: u64, at: SystemTime, bytes: &[u8]) {
         if !bytes.is_empty() {
@@ -128,28 +128,28 @@ impl Memory {
         }
     }
 
-    /// Nothing more comes from this run on this stream: a last line without a newline is complete.
+    /// This run writes nothing more on this stream: a last line without a newline is complete.
     pub fn end(&self, source: Source, run: u64, at: SystemTime) {
         if self.lock().is_some() {
             self.change(|kept| kept.end(source, run, micros(at)));
         }
     }
 
-    /// This stream is silent in the middle of a line: those who follow get what there is of it.
+    /// This stream is silent in the middle of a line: followers get the line so far.
     pub(crate) fn give_out(&self, source: Source, run: u64) {
         if self.lock().is_some() {
             self.change(|kept| kept.give_out(source, run));
         }
     }
 
-    /// Whether the line that is open where this reader is was given out: its stream has written nothing since, and the
-    /// reader has read everything of it.
+    /// Whether the line that is open at this reader's position was emitted: its stream has written nothing since, and the
+    /// reader has read all of it.
     pub fn is_given_out(&self, cursor: &Cursor, source: Source) -> bool {
         let place = source as usize;
         self.lock().as_ref().is_some_and(|kept| kept.given_out[place] == Some(cursor.passed[place]))
     }
 
-    /// Changes what is kept, and wakes who waits for it, once the lock is free again.
+    /// Changes the content, and wakes the waiting task once the lock is released.
     fn change(&self, change: impl FnOnce(&mut Kept)) {
         let mut place = self.lock();
         if place.is_none() && self.size() == 0 {
@@ -164,29 +164,29 @@ impl Memory {
         }
     }
 
-    /// Forgets everything that was written so far. What is older than that is of no interest in files either.
+    /// Discards the output so far. Older output in files is hidden, too.
     pub fn clear(&self) {
         self.lock().get_or_insert_with(|| Kept::new(self.size())).clear();
     }
 
-    /// The last lines of a run, or none where it wrote nothing or too long ago.
+    /// The last lines of a run; empty if it wrote nothing or too long ago.
     pub fn last_lines(&self, run: u64) -> Vec<LastLine> {
         self.lock().as_ref().map_or_else(Vec::new, |kept| kept.last_lines(run))
     }
 
-    /// Where to begin to read what is remembered of these streams: the last `lines` lines, and nothing that was read before
+    /// The position at which to begin reading these streams: the last `lines` lines, and nothing read before
     /// `since`.
     pub fn locate(&self, wanted: Wanted, lines: Option<u64>, since: Option<SystemTime>) -> Located {
         self.lock().as_ref().map_or_else(Located::default, |kept| kept.locate(wanted, lines, since.map(micros)))
     }
 
-    /// Where what is remembered of these streams begins; `since` says how far before that it would be of interest.
+    /// Where the kept output of these streams begins; `since` determines how far before that is of interest.
     pub fn edge(&self, wanted: Wanted, since: Option<SystemTime>) -> Edge {
         let nothing = || Edge { before: since.map(|_| 0), ..Edge::default() };
         self.lock().as_ref().map_or_else(nothing, |kept| kept.edge(wanted, since.map(micros)))
     }
 
-    /// Reads on from `cursor`, about 8 KiB at most and not beyond the position `until`. The batch is empty when there is
+    /// Reads on from `cursor`, about 8 KiB at most and not beyond the position `until`. The batch is empty if there is
     /// nothing new.
     pub fn read(&self, cursor: &mut Cursor, wanted: Wanted, until: u64, batch: &mut Batch) {
         batch.clear();
@@ -195,7 +195,7 @@ impl Memory {
         }
     }
 
-    /// From now on somebody follows: what is pushed is kept for long enough to be read, whatever the size.
+    /// A follower was added: pushed output is kept long enough to be read, whatever the size.
     pub(super) fn begin_following(&self) {
         let mut place = self.lock();
         let kept = place.get_or_insert_with(|| Kept::new(self.size()));
@@ -203,7 +203,7 @@ impl Memory {
         kept.ring.set_capacity(self.size().max(FOLLOWED));
     }
 
-    /// Nobody follows any more.
+    /// The last follower is gone.
     pub(super) fn end_following(&self) {
         let mut place = self.lock();
         match place.as_mut() {
@@ -216,7 +216,7 @@ impl Memory {
         }
     }
 
-    /// Ready as soon as more was written or given out than `seen`; gives how much. One task at a time can wait.
+    /// Ready as soon as more was written or emitted than `seen`; returns how much. One task at a time can wait.
     pub(super) fn poll_beyond(&self, seen: u64, context: &mut Context<'_>) -> Poll<u64> {
         let mut place = self.lock();
         let kept = place.get_or_insert_with(|| Kept::new(self.size()));
@@ -229,31 +229,31 @@ impl Memory {
         }
     }
 
-    /// A thread that panicked while it held the lock left the ring as it was, which is good enough to go on.
+    /// The ring is consistent even if a thread panicked while it held the lock.
     fn lock(&self) -> MutexGuard<'_, Option<Box<Kept>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where to begin to read, and what is there at that moment.
+/// Where to begin to read, and what is available at that moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Located {
-    /// From where.
+    /// The start.
     pub cursor: Cursor,
-    /// How many lines from there are more than were asked for.
+    /// How many lines from there exceed the request.
     pub skip: u64,
     /// How many lines there are after those.
     pub lines: u64,
-    /// The end at that moment; what comes after it is new.
+    /// The end at that moment; everything after it is new.
     pub end: u64,
-    /// Whether all there was to find was found, and older output would have had to be passed over.
+    /// Whether the request is met from memory, without older output.
     pub is_satisfied: bool,
 }
 
-/// Where what is remembered begins, to find it again in a file.
+/// Where the kept output begins, to locate it in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edge {
-    /// How many bytes are remembered, from the first line that is whole.
+    /// The number of bytes kept, from the first whole line.
     pub bytes: u64,
     /// The first of them.
     pub needle: Vec<u8>,

@@ -1,9 +1,9 @@
-//! How much had been written at which moment, roughly, however long ago that was.
+//! How much had been written at which time, approximately, however long ago.
 //!
-//! A bounded list: when it is full every second entry goes, and the steps are twice as long from then on. So what was written
-//! since a moment can be found by going back so many bytes in a file whose lines have no times.
+//! A bounded list: when it is full, every second entry is removed, and the steps are twice as long from then on. So output
+//! since a given time can be located by going back that many bytes in a file whose lines have no timestamps.
 
-/// How many there are at most.
+/// Maximum number of entries.
 const MOST: usize = 512;
 
 /// The first step, in bytes.
@@ -11,7 +11,7 @@ const STEP: u64 = 8 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Milestones {
-    /// The moment, and how many bytes of each stream had been written before it.
+    /// The time, and how many bytes of each stream had been written before it.
     passed: Vec<(u64, [u64; 2])>,
     step: u64,
 }
@@ -23,7 +23,7 @@ impl Default for Milestones {
 }
 
 impl Milestones {
-    /// At this moment so much has been written, and more is about to be.
+    /// Records that this much has been written at this time, and more is about to be.
     pub(super) fn pass(&mut self, at: u64, written: [u64; 2]) {
         let sum = |written: [u64; 2]| written[0] + written[1];
         if self.passed.last().is_some_and(|(_, last)| sum(written) < sum(*last) + self.step) {
@@ -40,7 +40,7 @@ impl Milestones {
         self.passed.push((at, written));
     }
 
-    /// How much had been written at this moment, or a little less.
+    /// How much had been written at this time, or a little less.
     pub(super) fn before(&self, at: u64) -> [u64; 2] {
         self.passed.iter().rev().find(|(passed, _)| *passed < at).map_or([0; 2], |(_, written)| *written)
     }

@@ -1,4 +1,4 @@
-//! A log file that is open, with the real directory that it is in.
+//! An open log file, with the real directory that contains it.
 
 use std::io;
 use std::time::Instant;
@@ -18,8 +18,8 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Opens for appending without ever waiting: a FIFO that nobody reads is an error, not a hang. Directories that are
-    /// missing are made.
+    /// Opens for appending without ever waiting: a FIFO without a reader is an error, not a hang. Missing directories
+    /// are created.
     pub(super) fn new(names: &Names, now: Instant) -> io::Result<Open> {
         let place = names.place(Missing::Make)?;
         let opened = place.open(Access::Append, Some(names.policy.creation))?;
@@ -35,7 +35,7 @@ impl Open {
     }
 }
 
-/// Whether this is what the daemon's own stdout or stderr writes to.
+/// Whether the daemon's own stdout or stderr writes to this file.
 fn is_own(inode: Inode) -> bool {
     let is_it = |about: nix::Result<nix::sys::stat::FileStat>| {
         about.is_ok_and(|about| (Inode { device: about.st_dev, number: about.st_ino }) == inode)

@@ -1,7 +1,7 @@
-//! The file of `[musterd] logfile`: the daemon's own messages, on a thread of their own, kept as programs' log files are.
+//! The file of `[musterd] logfile`: the daemon's own messages, written by a separate thread, managed like programs' log files.
 //!
-//! It is rotated, reopened and judged like any log file, but only in directories of root's or the daemon's own user. What it
-//! refuses goes to stderr. A disk that stands still costs messages and never the daemon's time.
+//! It is rotated, reopened and checked like any log file, but only in directories of root's or the daemon's own user. Refused
+//! messages go to stderr. A stalled disk costs messages and never the daemon's time.
 
 use std::io;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::counters::Counters;
 use super::file::{Left, LogFile, Piece};
 use super::policy::FilePolicy;
 
-/// The file, and what is told to its thread.
+/// The file, and the commands for its thread.
 #[derive(Debug)]
 pub struct OwnFile {
     file: LogFile,
@@ -33,7 +33,7 @@ impl OwnFile {
         Ok(OwnFile { file, counters: Counters::default(), is_to_be_reopened: Arc::default(), stderr })
     }
 
-    /// Set when somebody has moved the file away.
+    /// Set when another process has moved the file away.
     pub(super) fn reopening(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.is_to_be_reopened)
     }

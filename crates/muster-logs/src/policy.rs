@@ -1,6 +1,6 @@
-//! How a log file is kept: when it is rotated, whose it may be, and what new ones are like.
+//! How a log file is managed: when it is rotated, who may own it, and the mode of new files.
 //!
-//! Small and copied, because every stream that writes to a file brings it along.
+//! Small and copied, because every stream that writes to a file has one.
 
 use std::path::{Component, Path};
 
@@ -8,15 +8,15 @@ use muster_spec::{InstanceSpec, OutputSpec, Rotation};
 use muster_sys::trusted::{Creation, Identity, Trust};
 use muster_sys::user::{Accounts, LookupError};
 
-/// How the log files of an instance are kept.
+/// How the log files of an instance are managed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FilePolicy {
     pub(super) rotation: Rotation,
     /// The user and group of the program, if it has one.
     user: Option<(u32, u32)>,
-    /// That user is in group 0 as well, and can write where that group can.
+    /// Whether that user is also in group 0, and can write where that group can.
     is_in_group_0: bool,
-    /// It is the daemon's own file, in which no program has a part.
+    /// Whether it is the daemon's own file, which no program uses.
     is_own: bool,
     pub(super) creation: Creation,
 }
@@ -28,7 +28,7 @@ impl From<Rotation> for FilePolicy {
 }
 
 impl FilePolicy {
-    /// That of an instance. Fails for users and groups that do not exist.
+    /// The policy of an instance. Fails for users and groups that do not exist.
     pub(super) fn of(spec: &InstanceSpec, accounts: &mut Accounts) -> Result<FilePolicy, LookupError> {
         let own_gid = nix::unistd::getegid().as_raw();
         let mut find = |user| accounts.account(user, own_gid);
@@ -40,7 +40,7 @@ impl FilePolicy {
         Ok(FilePolicy { rotation, user, is_in_group_0, is_own: false, creation: Creation { mode, owner } })
     }
 
-    /// That of the daemon's own log file.
+    /// The policy of the daemon's own log file.
     pub(super) fn own(rotation: Rotation) -> FilePolicy {
         FilePolicy { is_own: true, ..FilePolicy::from(rotation) }
     }
@@ -57,7 +57,7 @@ impl FilePolicy {
     }
 }
 
-/// Whether a path means the daemon's own stdout or stderr, whatever that is.
+/// Whether a path refers to the daemon's own stdout or stderr.
 pub(super) fn is_own_output(path: &Path) -> bool {
     let names: Vec<&str> = path
         .components()

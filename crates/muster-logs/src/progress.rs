@@ -1,34 +1,34 @@
-//! Whether whoever takes lines takes enough of them for programs to wait.
+//! Whether a reader takes enough lines for programs to wait.
 //!
-//! A program whose lines have no room waits in its write for as long as [`ENOUGH`] of what waits is taken within
-//! [`PATIENCE`]. When less is, the reader counts as standing still: nobody waits for it, and lines are lost, until it has
-//! taken so much again. So a reader that is slow costs time, one that has stopped costs lines, and one that takes a byte now
-//! and then holds nobody for longer than that at a time. Knows nothing of clocks: callers pass `now`.
+//! A program whose lines have no room waits in its write for as long as [`ENOUGH`] of the queue is taken within
+//! [`PATIENCE`]. If less is, the reader counts as stalled: programs do not wait for it, and lines are lost, until it has
+//! taken that much again. So a slow reader costs time, a stopped one costs lines, and one that takes a byte now
+//! and then delays a program for at most that long at a time. Knows nothing of clocks: callers pass `now`.
 
 use std::time::{Duration, Instant};
 
-/// For so long a reader is waited for that takes less than enough.
+/// How long programs wait for a reader that takes less than enough.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How much is enough.
 pub(super) const ENOUGH: usize = 128 * 1024;
 
-/// What was taken last.
+/// The recent progress of a reader.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
-    /// When enough had been taken last, and how much has been since.
+    /// When enough was last taken, and how much since then.
     enough_at: Instant,
     taken: usize,
     last_at: Instant,
 }
 
 impl Progress {
-    /// Nothing waited until now.
+    /// Starts when the queue was empty until now.
     pub(super) fn begin(now: Instant) -> Progress {
         Progress { enough_at: now, taken: 0, last_at: now }
     }
 
-    /// So much more has been taken.
+    /// Records that this much more has been taken.
     pub(super) fn note(&mut self, taken: usize, now: Instant) {
         self.taken += taken;
         if taken > 0 {
@@ -39,12 +39,12 @@ impl Progress {
         }
     }
 
-    /// When anything was taken last.
+    /// When anything was last taken.
     pub(super) fn last_at(&self) -> Instant {
         self.last_at
     }
 
-    /// Until when the reader is waited for, if it takes nothing more.
+    /// Until when programs wait, if the reader takes nothing more.
     pub(super) fn patience_ends(&self) -> Instant {
         self.enough_at + PATIENCE
     }
@@ -54,7 +54,7 @@ impl Progress {
 mod tests {
     use super::*;
 
-    /// Whether a reader is still waited for after a minute in which it took so much at a time, so often.
+    /// Whether programs still wait after a minute in which the reader took this much at a time, this often.
     fn is_waited_for(at_once: usize, every: Duration) -> bool {
         let began = Instant::now();
         let (mut progress, mut now) = (Progress::begin(began), began);

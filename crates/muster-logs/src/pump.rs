@@ -1,13 +1,13 @@
 //! The thread that reads every pipe.
 //!
-//! One epoll set for all of them and one buffer for whatever is ready, so that a program costs two descriptors and no
-//! thread. Each turn reads at most one buffer of each ready pipe, so that a program that writes without end keeps nobody
-//! else waiting. A stream that is silent in the middle of a line gives out what there is of it ([`idle`](super::idle)). A pipe is closed at its end of file, which comes when the last process that holds it is gone. What is done
-//! with what was read is in [`stream`](super::stream).
+//! One epoll set for all of them and one buffer for whichever is ready, so that a program costs two descriptors and no
+//! thread. Each turn reads at most one buffer of each ready pipe, so that a program that writes continuously does not starve
+//! others. A stream that is silent in the middle of a line emits the line so far ([`idle`](super::idle)). A pipe is closed at its end
+//! of file, when the last process that holds it has exited or closed it. [`stream`](super::stream) processes the bytes.
 //!
-//! Files are written by the same thread, without a copy. Any file may stand still, so the thread lays down everything it
-//! has, but for the file, before it writes, and takes it up again afterwards ([`driver`]). When a write is late
-//! ([`late`](super::late)) a new thread takes it up instead and goes on, and the file is left to the thread that is in the
+//! Files are written by the same thread, without a copy. Any file may stall, so before it writes the thread puts down everything it
+//! has, except the file, and picks it up again afterwards ([`driver`]). When a write is late
+//! ([`late`](super::late)) a new thread picks it up instead and continues, and the file is left to the thread in the
 //! write, with a [`backlog`](super::backlog).
 
 mod driver;
@@ -33,26 +33,26 @@ use super::files::Files;
 use super::idle::{IDLE, IdleQueue, Verdict};
 use super::policy::FilePolicy;
 use super::queue::Waiter;
-use super::splice::Siphon;
+use super::splice::SpliceBuffer;
 use super::stream::{ForFiles, Moment, Scratch, Stream};
 use super::{Consoles, InstanceId};
 
 const BUFFER: usize = 256 * 1024;
 const ORDERS: u64 = u64::MAX;
 
-/// While everything is being stopped, pipes end by the hundred: so long after a look they are left to gather.
+/// During a shutdown pipes end by the hundred: they are coalesced for this long after a poll.
 const ENDING: Duration = Duration::from_millis(5);
 
-/// After so long without anything to read, memory is given back.
+/// After this long without anything to read, memory is released.
 const REST: Duration = Duration::from_secs(1);
 
-/// So many ended runs of an instance are still read, where processes that they left behind hold their pipes.
+/// Maximum number of ended runs of an instance that are still read, if processes they left behind hold their pipes.
 const MOST_ENDED: usize = 4;
 
-/// So many pipes are made larger at most: an unprivileged user's pipes may have 64 MiB together, its programs' among them.
+/// Maximum number of enlarged pipes: an unprivileged user's pipes may have 64 MiB in total, including those of its programs.
 const LARGE_PIPES: usize = 64;
 
-/// So many streams may keep up to 1 MiB of a line in one piece, and all others 64 KiB.
+/// This many streams may keep up to 1 MiB of a line in one piece, all others 64 KiB.
 const LONG_LINES: usize = 8;
 
 enum Order {
@@ -73,7 +73,7 @@ enum Order {
     },
 }
 
-/// The handle of the thread. Clones lead to the same.
+/// The handle of the thread. Clones refer to the same one.
 #[derive(Clone, Debug)]
 pub(super) struct Pump {
     orders: Sender<Order>,
@@ -101,7 +101,7 @@ impl Pump {
             is_ending: false,
             pace: Pace::default(),
             fast: None,
-            siphon: None,
+            splice_buffer: None,
             buffer: Vec::new(),
             scratch: Scratch::default(),
             chores: VecDeque::new(),
@@ -122,7 +122,7 @@ impl Pump {
         self.order(Order::Attach(Box::new(stream), policy));
     }
 
-    /// The main processes of these runs have ended: what they left in their pipes is delivered, and the notice is given.
+    /// The main processes of these runs have exited: the rest of their output is delivered, and the notice is given.
     pub(super) fn drain(&self, runs: Vec<u64>, notice: Notice) {
         self.order(Order::Drain { runs, notice });
     }
@@ -140,17 +140,17 @@ impl Pump {
         self.order(Order::Reopen);
     }
 
-    /// Lets the thread take in what the pipes hold now, and end.
+    /// Lets the thread read what the pipes hold now, and exit.
     pub(super) fn finish(&self, patience: Duration) {
         let (done, finished) = mpsc::channel();
         self.order(Order::Finish { done, deadline: Instant::now() + patience });
-        // Nothing but its own end keeps the thread from answering, and then there is nothing to wait for.
+        // If the thread does not answer, it has exited, and there is nothing to wait for.
         let _ = finished.recv_timeout(patience);
     }
 
     fn order(&self, order: Order) {
         if self.orders.send(order).is_ok() {
-            // The counter cannot overflow: it is emptied with every look at the orders.
+            // The counter cannot overflow: it is reset whenever the commands are taken.
             let _ = self.bell.write(1);
         }
     }
@@ -164,29 +164,29 @@ struct Worker {
     streams: HashMap<u64, Box<Stream>>,
     /// The streams of a run.
     runs: HashMap<u64, Vec<u64>>,
-    /// The runs of an instance that have streams, the oldest first.
+    /// The runs of an instance that have streams, oldest first.
     instances: HashMap<InstanceId, VecDeque<u64>>,
     files: Files,
     next_token: u64,
     large_pipes: usize,
     is_ending: bool,
     pace: Pace,
-    /// The one stream that comes without a pause. It is not in the epoll set meanwhile: each write into a watched pipe costs
-    /// its writer a call of epoll's. It is read at every turn instead, until it pauses.
+    /// The stream that writes without a pause. It is not in the epoll set meanwhile: each write into a watched pipe costs
+    /// its writer an epoll call. It is read at every turn instead, until it pauses.
     fast: Option<u64>,
-    /// What the fast stream is read with.
-    siphon: Option<Siphon>,
+    /// The splice buffer for the fast stream.
+    splice_buffer: Option<SpliceBuffer>,
     buffer: Vec<u8>,
     scratch: Scratch,
-    /// What is done before anything else is read, in this order, by whichever thread holds this.
+    /// Work to be done before anything else is read, in order, by the thread that holds the worker.
     chores: VecDeque<Chore>,
-    /// Whether there is a thread that notices late writes.
+    /// Whether there is a thread that detects late writes.
     is_watched: bool,
-    /// What is being written to just now.
+    /// The file being written to, if any.
     lent: Option<Lent>,
-    /// The stream of which the pipe is being drained.
+    /// The stream whose pipe is being drained.
     draining: Option<u64>,
-    /// Streams that wait for the console's reader or a late file, but not for ever.
+    /// Streams that wait for the console's reader or a late file, with a deadline.
     patient: Vec<(Instant, u64)>,
     idle: IdleQueue,
     /// Cloned for each stream that keeps a long line.
@@ -195,11 +195,11 @@ struct Worker {
     busy_at: Instant,
 }
 
-/// Which stream writes, and how.
+/// The stream that writes, and how.
 #[derive(Clone)]
 struct Writer {
     token: u64,
-    /// It goes on with a line that it began.
+    /// Whether it continues a line that it began.
     is_rest: bool,
     origin: Origin,
 }
@@ -222,7 +222,7 @@ enum Chore {
     /// The same, up to this moment, and the stream ends.
     Finish(u64, Instant),
     Close(u64),
-    /// Waits for late files until then, and tells that everything is done.
+    /// Waits for late files until then, and reports completion.
     Done(Instant, Sender<()>),
 }
 
@@ -246,8 +246,8 @@ impl Worker {
         self.watch(token);
     }
 
-    /// A program can leave processes behind at each of its ends that hold its pipes and belong to no run any more. It must
-    /// not take the descriptors of all others with that, so the oldest are not read any longer.
+    /// With each of its exits a program can leave processes behind that hold its pipes and no longer belong to a run. They must
+    /// not use up all descriptors, so the oldest pipes are no longer read.
     fn leave_oldest(&mut self, instance: InstanceId, new: u64) {
         let runs = self.instances.entry(instance).or_default();
         if runs.back() == Some(&new) {
@@ -258,7 +258,7 @@ impl Worker {
             return;
         }
         let Some(run) = runs.pop_front() else { return };
-        warn!(run, "does not read any more what processes write that an ended run has left behind");
+        warn!(run, "no longer reading the output of processes that an ended run left behind");
         let tokens = self.runs.get(&run).into_iter().flatten();
         self.chores.extend(tokens.flat_map(|&token| [Chore::Drain(token), Chore::Close(token)]));
     }
@@ -281,11 +281,11 @@ impl Worker {
         {
             self.fast = Some(token);
             // Without one it is read directly.
-            self.siphon = self.siphon.take().or_else(|| Siphon::of_size(BUFFER).ok());
+            self.splice_buffer = self.splice_buffer.take().or_else(|| SpliceBuffer::of_size(BUFFER).ok());
         }
     }
 
-    /// A program that shall wait for its console's reader or its file is not read meanwhile. True when it waits.
+    /// Stops reading a program that must wait for its console's reader or its file. Returns true if it waits.
     fn park(&mut self, token: u64) -> bool {
         let Some(stream) = self.streams.get_mut(&token) else { return false };
         let own = &self.own;
@@ -302,12 +302,12 @@ impl Worker {
             }
         }
         stream.is_parked = true;
-        // A pipe that has ended would be told at every turn, wanted or not: it must leave the set.
+        // A pipe that has ended would be reported at every turn: it must leave the set.
         let _ = self.epoll.delete(&stream.pipe);
         true
     }
 
-    /// Reads once, into a buffer that is the caller's from now on.
+    /// Reads once, into a buffer that is passed to the caller.
     fn read(&mut self, token: u64) -> Option<(io::Result<usize>, Vec<u8>)> {
         let stream = self.streams.get_mut(&token)?;
         let mut whole = std::mem::take(&mut self.buffer);
@@ -315,11 +315,11 @@ impl Worker {
             whole = vec![0; BUFFER];
         }
         let buffer = &mut whole[..stream.most_at_once(BUFFER)];
-        let siphoned =
-            self.siphon.as_mut().filter(|_| self.fast == Some(token)).map(|it| it.read(&stream.pipe, buffer));
-        let read = match siphoned {
+        let spliced =
+            self.splice_buffer.as_mut().filter(|_| self.fast == Some(token)).map(|it| it.read(&stream.pipe, buffer));
+        let read = match spliced {
             Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
-                self.siphon = None;
+                self.splice_buffer = None;
                 stream.pipe.read(buffer)
             }
             Some(read) => read,
@@ -328,10 +328,10 @@ impl Worker {
         Some((read, whole))
     }
 
-    /// Ends a stream; what is left to be written of it becomes chores.
+    /// Ends a stream; the output that remains to be written becomes chores.
     fn close(&mut self, token: u64, moment: Moment) {
         let Some(mut stream) = self.streams.remove(&token) else { return };
-        // Closing takes it out of the set only if no process shares the reading end, which none does; say it all the same.
+        // Closing removes it from the set only if no process shares the reading end, which none does; do it explicitly all the same.
         let _ = self.epoll.delete(&stream.pipe);
         let held = stream.end(moment, &mut self.scratch);
         for path in stream.files.iter().rev() {
@@ -357,18 +357,18 @@ impl Worker {
         }
     }
 
-    /// A thread that has taken over goes on where the other one was.
+    /// Continues where the superseded thread was.
     fn resume(&mut self) {
         if let Some(token) = self.draining.take() {
             let is_write = |chore: &Chore| matches!(chore, Chore::Write { .. });
             let place = self.chores.iter().position(|chore| !is_write(chore)).unwrap_or(self.chores.len());
             self.chores.insert(place, Chore::Drain(token));
         }
-        // There may be orders of which the bell has been heard.
+        // There may be commands whose wake-up was already consumed.
         let _ = self.own.bell.write(1);
     }
 
-    /// Reads again what has waited long enough, and tells how long to wait for the next.
+    /// Resumes reading of streams that have waited long enough, and returns the time until the next.
     fn end_patience(&mut self) -> Option<Duration> {
         let now = Instant::now();
         let over: Vec<_> = self.patient.extract_if(.., |(moment, _)| *moment <= now).collect();
@@ -376,9 +376,9 @@ impl Worker {
         self.patient.iter().map(|(moment, _)| moment.saturating_duration_since(now)).min()
     }
 
-    /// How long to wait for more at most.
+    /// The maximum time to wait for more.
     fn timeout(&mut self) -> EpollTimeout {
-        // The end of a wait is noticed also while another program is read without a pause.
+        // A deadline is also noticed while another program is read without a pause.
         let patience = if self.patient.is_empty() { None } else { self.end_patience() };
         if self.fast.is_some() {
             return EpollTimeout::ZERO;
@@ -388,22 +388,22 @@ impl Worker {
         moments.into_iter().flatten().min().map_or(EpollTimeout::NONE, after)
     }
 
-    /// Nothing has come for a while: lines that are begun are given out, and after long enough memory is given back.
+    /// Nothing has arrived for a while: incomplete lines are emitted, and eventually memory is released.
     fn rest(&mut self, moment: Moment) {
         if moment.now >= self.busy_at + REST {
-            self.siphon = None;
+            self.splice_buffer = None;
             self.buffer = Vec::new();
             self.scratch.shrink();
         }
         self.give_out_parts(moment);
     }
 
-    /// Streams that were silent in the middle of a line give out what there is of it. What goes to files becomes chores.
+    /// Streams that were silent in the middle of a line emit it so far. Output for files becomes chores.
     fn give_out_parts(&mut self, moment: Moment) {
         while let Some(token) = self.idle.pop_due(moment.now) {
             let Some(stream) = self.streams.get_mut(&token) else { continue };
             let verdict = match stream.line.judge(moment.now) {
-                // What it wrote has not been read yet.
+                // Its output has not been read yet.
                 Verdict::GiveOut if stream.has_more() => Verdict::LookAgain(moment.now + IDLE),
                 verdict => verdict,
             };
@@ -421,7 +421,7 @@ impl Worker {
     }
 }
 
-/// What is left of a stream goes to its files before anything else is done.
+/// The rest of a stream goes to its files before anything else is done.
 fn write_first(chores: &mut VecDeque<Chore>, token: u64, stream: &Stream, held: ForFiles) {
     for index in (0..stream.files.len()).rev().filter(|_| !held.head.is_empty()) {
         let writer = Writer { token, is_rest: held.is_rest, origin: stream.origin.clone() };

@@ -1,8 +1,8 @@
-//! What waits for one console stream: whole lines, in the order in which they came, each of a lane.
+//! The queue of one console stream: whole lines, in order of arrival, each of a lane.
 //!
 //! A lane is a stream of a program, or the daemon itself. It has a bound, and all lanes together have one, too. When one is
-//! reached whoever fills the lane is to wait, if [`Full`] says so; otherwise its oldest lines are dropped and counted, and a
-//! mark stands in their place. Nothing here waits or writes; see [`console`](super::console) for who does, and
+//! reached, the writer of the lane must wait, if [`Full`] says so; otherwise its oldest lines are dropped and counted, and a
+//! mark takes their place. Nothing here waits or writes; see [`console`](super::console) for that, and
 //! [`joint`](super::joint) for lines that come in parts.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,35 +17,35 @@ use super::counters::Counters;
 use super::joint::Joint;
 use super::json;
 
-/// How many bytes of all lanes wait at most, whatever each of them may have. Blocking lanes have their own bounds only.
+/// Maximum number of bytes queued in all lanes, whatever each of them may have. Blocking lanes only have their own bounds.
 const TOTAL: usize = 16 << 20;
 
-/// When so many wait everyone who is slowed waits, and until so few do: what is between them and the total is for those who
-/// are being read meanwhile, and for what runs leave behind.
+/// When this much is queued, all writers of `Slow` lanes wait, until little enough is: the space up to the total is for
+/// output that is being read meanwhile, and for the remaining output of runs.
 const CROWDED: usize = TOTAL / 4 * 3;
 const UNCROWDED: usize = TOTAL / 2;
 
-/// Lines of a lane that follow one another are kept together up to so many bytes.
+/// Consecutive lines of a lane are merged up to this many bytes.
 const TOGETHER: usize = 16 * 1024;
 
-/// How long the lines of one read can become: 64 KiB of empty lines as JSON.
+/// The maximum size of the lines of one read: 64 KiB of empty lines as JSON.
 const PIECE: usize = 8 << 20;
 
-/// What a chunk costs beside its bytes, about.
+/// The cost of a chunk in addition to its bytes, about.
 const OVERHEAD: usize = 128;
 
-/// How many empty buffers are kept for the next lines, and how large one may be.
+/// How many empty buffers are kept for reuse, and their maximum size.
 const SPARE: usize = 4;
 const SPARE_CAPACITY: usize = 512 * 1024;
 
-/// Which lane.
+/// Identifies a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LaneId(usize);
 
 /// The daemon's own lane.
 pub(super) const OWN: LaneId = LaneId(0);
 
-/// How missing lines are told.
+/// The format of the mark for missing lines.
 #[derive(Clone, Debug)]
 pub(super) enum Gap {
     Text { name: String },
@@ -53,7 +53,7 @@ pub(super) enum Gap {
 }
 
 impl Gap {
-    /// Appends the mark that stands for missing lines.
+    /// Appends the mark for missing lines.
     pub(super) fn put(&self, lines: u64, bytes: u64, why: &str, out: &mut Vec<u8>) {
         match self {
             Gap::Text { name } => {
@@ -69,19 +69,19 @@ impl Gap {
     }
 }
 
-const UNREAD: &str = "nobody read them in time";
+const UNREAD: &str = "they were not read in time";
 
-/// Told when there is room again.
+/// Called when there is room again.
 pub(super) type Waiter = Box<dyn FnOnce() + Send>;
 
-/// What happens when a lane is full.
+/// The policy when a lane is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
-    /// Its oldest lines are dropped at once.
+    /// Drop its oldest lines at once.
     Drop,
-    /// Whoever fills it waits for room as long as the reader makes progress. Then its oldest lines are dropped.
+    /// The writer waits for room as long as the reader makes progress. Then its oldest lines are dropped.
     Slow,
-    /// Whoever fills it waits for room, so nothing of it is dropped for the sake of the others.
+    /// The writer waits for room, so nothing of it is dropped for the sake of the others.
     Block,
 }
 
@@ -90,11 +90,11 @@ struct Lane {
     bound: usize,
     full: Full,
     counters: Option<Arc<Counters>>,
-    /// Most lanes are empty at most times, and there are two for every program.
+    /// Most lanes are empty most of the time, and there are two for every program.
     busy: Option<Box<Busy>>,
 }
 
-/// What a lane has that is not empty, or of which lines are missing.
+/// The state of a lane that is not empty, or from which lines are missing.
 #[derive(Default)]
 struct Busy {
     queued: usize,
@@ -108,11 +108,11 @@ struct Chunk {
     lane: usize,
     bytes: Vec<u8>,
     lines: u64,
-    /// Where it begins with the rest of a line: what stands before that if it cannot follow the beginning.
+    /// If it begins with the rest of a line: the prefix in case it cannot follow the beginning.
     continuation: Option<Vec<u8>>,
 }
 
-/// What a lane is like.
+/// The properties of a lane.
 pub(super) struct LaneSpec {
     pub(super) gap: Gap,
     pub(super) bound: usize,
@@ -120,18 +120,18 @@ pub(super) struct LaneSpec {
     pub(super) counters: Option<Arc<Counters>>,
 }
 
-/// The lines that wait.
+/// The queued lines.
 pub(super) struct Queue {
     lanes: Vec<Lane>,
     chunks: BTreeMap<u64, Chunk>,
     next_place: u64,
-    /// How many bytes wait, and how many of them in lanes that do not block.
+    /// The number of bytes queued, and the number in lanes that do not block.
     total: usize,
     losable: usize,
     spare: Vec<Vec<u8>>,
-    /// Who waits because all lanes together are too many.
+    /// Writers that wait because all lanes together hold too much.
     crowd: Vec<Waiter>,
-    /// Whether there is a lane of which only the gap is left.
+    /// Whether there is a lane with only a gap left.
     has_bare_gap: bool,
     joint: Joint,
 }
@@ -152,7 +152,7 @@ impl Queue {
         LaneId(self.lanes.len() - 1)
     }
 
-    /// The lane is as another run has it configured, of the same program or of one that came after it was gone.
+    /// Changes the lane to the configuration of another run, of the same program or of one that reuses the lane.
     pub(super) fn change_lane(&mut self, lane: LaneId, spec: LaneSpec) {
         let lane = &mut self.lanes[lane.0];
         self.losable -= lane.losable(lane.queued());
@@ -165,22 +165,22 @@ impl Queue {
         self.chunks.is_empty()
     }
 
-    /// How many bytes wait, with what it costs to keep them.
+    /// The number of bytes queued, including overhead.
     pub(super) fn total(&self) -> usize {
         self.total
     }
 
-    /// The place of whatever comes next.
+    /// The place of the next line.
     pub(super) fn end(&self) -> u64 {
         self.next_place
     }
 
-    /// Where it begins: everything before has been taken.
+    /// The place of the first line: everything before has been taken.
     pub(super) fn first_place(&self) -> u64 {
         self.chunks.first_key_value().map_or(self.next_place, |(&place, _)| place)
     }
 
-    /// Whether more may come of a lane, of which the reader is waited for until this moment if it takes nothing. If not, the
+    /// Whether a lane may grow; programs wait for the reader until this moment if it takes nothing. If not, the
     /// waiter is called when it may.
     pub(super) fn room(&mut self, lane: LaneId, until: Instant, waiter: impl FnOnce() -> Waiter) -> Room {
         let is_crowded = self.losable >= CROWDED;
@@ -199,8 +199,8 @@ impl Queue {
         room
     }
 
-    /// Takes whole lines in, and leaves an empty buffer for the next. With a continuation they begin with the rest of the
-    /// line that was the last of this lane. The reader is waited for until this moment.
+    /// Queues whole lines, and leaves an empty buffer for the next. With a continuation they begin with the rest of the
+    /// last line of this lane. Programs wait for the reader until this moment.
     pub(super) fn push(
         &mut self,
         lane: LaneId,
@@ -244,12 +244,12 @@ impl Queue {
         self.next_place += 1;
     }
 
-    /// Drops the oldest lines of a lane that has too many, and the oldest of all when all together are too many.
+    /// Drops the oldest lines of a lane that exceeds its bound, and the oldest of all when the total is exceeded.
     fn keep_bound(&mut self, lane: LaneId, until: Instant) {
         let bound = match &self.lanes[lane.0] {
             lane if lane.queued() <= lane.bound => lane.bound,
-            // Who waits for room may come with one more piece, which can become much longer on its way; and runs that end
-            // leave something behind.
+            // A waiting writer may bring one more piece, which can grow considerably when formatted; and runs that end
+            // leave some output.
             lane if lane.full == Full::Block => 2 * lane.bound + PIECE,
             lane if lane.full == Full::Slow && Instant::now() < until => 2 * lane.bound + PIECE,
             lane => lane.bound,
@@ -258,7 +258,7 @@ impl Queue {
             && busy.queued > bound
             && busy.places.len() > 1
         {
-            // A little more than must go, so that not every short line moves all that is kept.
+            // Slightly more than necessary, so that not every short line moves the whole chunk.
             let (place, least) = (busy.places[0], (busy.queued - bound).max(bound / 8));
             self.drop_lines(place, least);
         }
@@ -269,7 +269,7 @@ impl Queue {
         }
     }
 
-    /// Drops the first lines of a chunk, so many bytes at least, or all of it. Of a line in parts all that is there goes.
+    /// Drops the first lines of a chunk, at least this many bytes, or all of it. All parts of a line are dropped together.
     fn drop_lines(&mut self, place: u64, least: usize) {
         let Some(chunk) = self.chunks.get_mut(&place) else { return };
         let rest = chunk.bytes.get(least..).unwrap_or_default();
@@ -316,8 +316,8 @@ impl Queue {
         self.losable -= lane.losable(bytes);
     }
 
-    /// Moves what waits longest into `batch`, about so many bytes of it, each gap with its mark. Gives who waited for room
-    /// and has it now.
+    /// Moves the oldest lines into `batch`, about this many bytes, each gap with its mark. Returns the waiters that
+    /// have room now.
     pub(super) fn take(&mut self, most: usize, batch: &mut Vec<Vec<u8>>) -> Vec<Waiter> {
         let (mut taken, mut waiters) = (0, Vec::new());
         while taken < most
@@ -341,7 +341,7 @@ impl Queue {
         waiters
     }
 
-    /// An emptied buffer is kept for the next lines, unless it would be a burden.
+    /// Keeps an emptied buffer for reuse, unless it is too large.
     pub(super) fn recycle(&mut self, mut buffer: Vec<u8>) {
         if self.spare.len() < SPARE && (TOGETHER..=SPARE_CAPACITY).contains(&buffer.capacity()) {
             buffer.clear();
@@ -349,12 +349,12 @@ impl Queue {
         }
     }
 
-    /// Whether empty buffers are kept in readiness.
+    /// Whether empty buffers are kept.
     pub(super) fn has_spare(&self) -> bool {
         !self.spare.is_empty()
     }
 
-    /// Nothing waits: what was kept in readiness is given back.
+    /// The queue is empty: releases the kept buffers.
     pub(super) fn rest(&mut self) {
         self.spare = Vec::new();
         for lane in &mut self.lanes {

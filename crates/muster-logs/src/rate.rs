@@ -1,7 +1,7 @@
-//! `rate_limit = "1000/s"`: the lines of a stream beyond it are left out and counted.
+//! `rate_limit = "1000/s"`: lines of a stream beyond the limit are dropped and counted.
 //!
 //! A token bucket that holds as many lines as the limit says and fills evenly, so that a burst after a silence passes and
-//! the mean is kept. Whether a line passes is decided at its first byte. Nobody waits.
+//! the mean is kept. Whether a line passes is decided at its first byte. Programs never wait.
 
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ impl Rate {
         Rate { limit, tokens: limit.lines as f64, filled_at: now, current: None, lost_lines: 0, lost_bytes: 0 }
     }
 
-    /// Appends what passes to `out`.
+    /// Appends the lines that pass to `out`.
     pub(super) fn pass(&mut self, mut bytes: &[u8], now: Instant, out: &mut Vec<u8>) {
         self.fill(now);
         while !bytes.is_empty() {
@@ -58,7 +58,7 @@ impl Rate {
         passes
     }
 
-    /// Lines and bytes that were left out since this was last asked.
+    /// Lines and bytes dropped since the last call.
     pub(super) fn take_lost(&mut self) -> Option<(u64, u64)> {
         let lost = (std::mem::take(&mut self.lost_lines), std::mem::take(&mut self.lost_bytes));
         (lost.1 > 0).then_some(lost)

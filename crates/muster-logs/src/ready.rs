@@ -1,8 +1,8 @@
 //! Readiness by a line of output: `ready = { log = "regex" }`.
 //!
-//! Lives on the thread that reads the pipes. A match is told like s6's readiness, by a newline on a pipe, and that is the
-//! end of matching for this run. A line is matched when it is complete, and as far as it is there when its stream is silent; of
-//! one that does not end, pieces are.
+//! Runs on the thread that reads the pipes. A match is reported like s6's readiness, by a newline on a pipe, which
+//! ends matching for this run. A line is matched when it is complete, and so far as it is there when its stream is silent; a line
+//! that does not end is matched in pieces.
 
 use std::io::{PipeWriter, Write};
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use regex_lite::Regex;
 /// The longest line that is matched in one piece.
 const LONGEST: usize = 8 * 1024;
 
-/// Looks for a line in one stream of a run. Clones do so in its other stream.
+/// Matches lines of one stream of a run. Clones match its other stream.
 #[derive(Clone, Debug)]
 pub struct ReadyMatcher {
     pattern: Arc<Regex>,
@@ -30,13 +30,13 @@ struct Found {
 }
 
 impl ReadyMatcher {
-    /// `pipe` is told of the first match.
+    /// The first match is reported on `pipe`.
     pub fn new(pattern: &str, pipe: OwnedFd) -> Result<ReadyMatcher, regex_lite::Error> {
         let found = Found { is_told: AtomicBool::new(false), pipe: PipeWriter::from(pipe) };
         Ok(ReadyMatcher { pattern: Arc::new(Regex::new(pattern)?), found: Arc::new(found), line: Vec::new() })
     }
 
-    /// Takes in what was read. True when there is nothing to look for any more.
+    /// Consumes bytes. Returns true when matching is over.
     pub fn saw(&mut self, mut bytes: &[u8]) -> bool {
         while !self.found.is_told.load(Ordering::Relaxed) {
             let end = memchr(b'\n', bytes);
@@ -54,8 +54,8 @@ impl ReadyMatcher {
         true
     }
 
-    /// Nothing has come for a while: what there is of a line is matched as it is, a prompt for example. It is matched again
-    /// with its rest. True when there is nothing to look for any more.
+    /// Nothing has arrived for a while: matches the line so far, for example a prompt. It is matched again
+    /// when it is complete. Returns true when matching is over.
     pub(crate) fn saw_silence(&mut self) -> bool {
         if !self.line.is_empty() && !self.found.is_told.load(Ordering::Relaxed) {
             let line = self.line.clone();
@@ -69,7 +69,7 @@ impl ReadyMatcher {
         let line = String::from_utf8_lossy(&self.line);
         if self.pattern.is_match(line.strip_suffix('\r').unwrap_or(&line)) {
             self.found.is_told.store(true, Ordering::Relaxed);
-            // Where the run is over, nobody reads it.
+            // If the run is over, nothing reads it.
             let _ = (&self.found.pipe).write_all(b"\n");
         }
         self.line.clear();
@@ -93,7 +93,7 @@ mod tests {
         assert!(!stdout.saw(b"not ready to serve\nready to"));
         assert!(!stderr.saw(b" serve\n"), "the other stream has lines of its own");
         assert!(stdout.saw(b" serve\r\nready to serve\n"));
-        assert!(stderr.saw(b"ready to serve\n"), "there is nothing to look for any more");
+        assert!(stderr.saw(b"ready to serve\n"), "matching is over");
         drop((stdout, stderr));
         let mut all = Vec::new();
         told.read_to_end(&mut all).unwrap();

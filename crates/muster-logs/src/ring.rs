@@ -1,20 +1,20 @@
 //! A bounded ring of pieces of output, each with its stream, its run and the time of reading.
 //!
-//! One byte buffer holds everything: a header of fixed size before each piece, so that a piece costs no allocation of its
-//! own and the oldest ones go in whole. Positions count bytes for ever, so that a reader that fell behind can be told from
-//! one that did not. The buffer grows as it fills and never past its bound. Knows neither locks nor readers: `memory.rs`.
+//! One byte buffer holds everything: a header of fixed size precedes each piece, so that a piece needs no allocation of its
+//! own and the oldest ones are removed whole. Positions count bytes from the start and never wrap, so that a reader that fell behind can be
+//! recognized. The buffer grows as it fills and never past its bound. Knows neither locks nor readers: `memory.rs`.
 
 use std::collections::VecDeque;
 
 use super::Source;
 
-/// The largest piece in one record, so that what a reader copies at a time is bounded. Longer ones take several records.
+/// The largest piece in one record, which bounds what a reader copies at a time. Longer ones take several records.
 pub(super) const LONGEST_PIECE: usize = 4 * 1024;
 
 const HEADER: usize = 24;
 const FIRST_CAPACITY: usize = 1024;
 
-/// What is known of a piece of output.
+/// The header of a piece of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// The stream it was written to.
@@ -23,7 +23,7 @@ pub struct Piece {
     pub run: u64,
     /// When it was read, in microseconds since 1970.
     pub at: u64,
-    /// Whether a line begins with it: what the same run wrote to the same stream before ended in a newline.
+    /// Whether it begins a line: the previous output of the same run on the same stream ended in a newline.
     pub starts_line: bool,
     /// Its length in bytes.
     pub length: usize,
@@ -40,7 +40,7 @@ impl Piece {
         header
     }
 
-    /// The piece, and how long the one before it is.
+    /// The piece, and the length of the previous one.
     fn from_header(header: [u8; HEADER]) -> (Piece, usize) {
         let word = |place: usize| u32::from_ne_bytes(std::array::from_fn(|byte| header[place + byte]));
         let long = |place: usize| u64::from_ne_bytes(std::array::from_fn(|byte| header[place + byte]));
@@ -63,7 +63,7 @@ pub(super) struct Ring {
     capacity: usize,
     start: u64,
     last_length: usize,
-    /// How many bytes of each stream have gone: stdout, stderr.
+    /// The number of overwritten bytes per stream: stdout, stderr.
     dropped: [u64; 2],
 }
 
@@ -72,22 +72,22 @@ impl Ring {
         Ring { bytes: VecDeque::new(), capacity, start: 0, last_length: 0, dropped: [0; 2] }
     }
 
-    /// Where the oldest piece is.
+    /// The position of the oldest piece.
     pub(super) fn start(&self) -> u64 {
         self.start
     }
 
-    /// Where the next piece will be.
+    /// The position of the next piece.
     pub(super) fn end(&self) -> u64 {
         self.start + self.bytes.len() as u64
     }
 
-    /// How many bytes of each stream have gone.
+    /// The number of overwritten bytes per stream.
     pub(super) fn dropped(&self) -> [u64; 2] {
         self.dropped
     }
 
-    /// From now on so many bytes, headers included. Older pieces go where they do not fit any more.
+    /// Changes the capacity in bytes, headers included. Older pieces that no longer fit are removed.
     pub(super) fn set_capacity(&mut self, capacity: usize) {
         self.capacity = capacity;
         while self.bytes.len() > capacity {
@@ -96,7 +96,7 @@ impl Ring {
         self.bytes.shrink_to(capacity);
     }
 
-    /// Adds what was read, in as many pieces as it takes; of what is larger than the ring only the end is kept.
+    /// Adds output, in as many pieces as it takes; if it is larger than the ring, only the end is kept.
     pub(super) fn push(&mut self, mut piece: Piece, mut bytes: &[u8]) {
         let (whole, records) = (bytes.len(), bytes.len().div_ceil(LONGEST_PIECE));
         if whole + records * HEADER > self.capacity {
@@ -113,7 +113,7 @@ impl Ring {
         }
     }
 
-    /// Notes that a stream ended in the middle of a line: an empty piece.
+    /// Records that a stream ended in the middle of a line: an empty piece.
     pub(super) fn push_end(&mut self, piece: Piece) {
         self.push_record(Piece { length: 0, ..piece }, &[]);
     }
@@ -167,13 +167,13 @@ impl Ring {
         Some(Piece::from_header(header))
     }
 
-    /// The piece at a position, which must be one that this ring has given out; and the position after it.
+    /// The piece at a position, which must come from this ring; and the position after it.
     pub(super) fn piece(&self, position: u64) -> Option<(Piece, u64)> {
         let (piece, _) = self.header(position)?;
         Some((piece, position + (HEADER + piece.length) as u64))
     }
 
-    /// The position of the piece before this position.
+    /// The position of the previous piece.
     pub(super) fn before(&self, position: u64) -> Option<u64> {
         if position <= self.start {
             return None;
@@ -182,7 +182,7 @@ impl Ring {
         Some(position - (HEADER + length) as u64)
     }
 
-    /// The bytes of a piece: two slices, because the ring closes somewhere.
+    /// The bytes of a piece: two slices, because the ring wraps around.
     pub(super) fn bytes(&self, position: u64, piece: &Piece) -> (&[u8], &[u8]) {
         let from = (position - self.start) as usize + HEADER;
         let (front, back) = self.bytes.as_slices();
@@ -194,7 +194,7 @@ impl Ring {
         }
     }
 
-    /// How much memory it holds.
+    /// The memory in use.
     #[cfg(test)]
     pub(super) fn allocated(&self) -> usize {
         self.bytes.capacity()

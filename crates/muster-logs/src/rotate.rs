@@ -1,8 +1,8 @@
-//! The names of rotated files: `web.log.1` is the newest, `web.log.2` the one before, each perhaps with `.gz`.
+//! The names of rotated files: `web.log.1` is the newest, `web.log.2` the one before, each possibly with `.gz`.
 //!
-//! Renaming is all that happens here, in the real directory of the file and with its user's rights: see
-//! [`muster_sys::trusted`]. A file is never empty under its own name for longer than it takes to open it anew, and
-//! whatever moment the machine stops at, every byte is in one of the files.
+//! Only renames happen here, in the real directory of the file and with its user's privileges: see
+//! [`muster_sys::trusted`]. A file is missing under its own name only for the time it takes to reopen it, and
+//! if the machine crashes at any point, every byte is in one of the files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use muster_sys::trusted::{Inode, Missing, Place};
 
 use super::policy::FilePolicy;
 
-/// Files of a higher number are from another configuration at most, and are not looked for.
+/// Files with a higher number can only come from another configuration, and are not searched for.
 const MOST_NUMBERS: u32 = 2_000;
 
-/// A log file's path, as configured, and how it is kept.
+/// A log file's configured path, and its policy.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     pub(super) path: PathBuf,
@@ -27,7 +27,7 @@ impl Names {
         Names { path: path.to_owned(), policy: policy.into() }
     }
 
-    /// The real directory and name of the file now.
+    /// The current real directory and name of the file.
     pub(super) fn place(&self, missing: Missing) -> io::Result<Place> {
         Place::resolve(&self.path, &self.policy.trust(), missing)
     }
@@ -41,8 +41,8 @@ pub(super) fn compressed(number: u32) -> String {
     format!(".{number}.gz")
 }
 
-/// Makes room for a new file: every file moves on by one number, and those beyond the last are removed. `false` if the
-/// file that is full is not there any more.
+/// Makes room for a new file: renumbers every file, and removes those beyond the last. Returns `false` if the
+/// full file no longer exists.
 pub(super) fn shift(place: &Place, rotation: Rotation, full: Inode) -> io::Result<bool> {
     if place.inode("")? != Some(full) {
         return Ok(false);
@@ -56,14 +56,14 @@ pub(super) fn shift(place: &Place, rotation: Rotation, full: Inode) -> io::Resul
         let moved = place.rename(&plain(number), &plain(number + 1))?;
         let moved_compressed = place.rename(&compressed(number), &compressed(number + 1))?;
         if moved && moved_compressed {
-            // It was compressed, and the machine stopped before the original could be removed.
+            // It was compressed, and the machine crashed before the original could be removed.
             place.remove(&plain(number + 1))?;
         }
     }
     place.rename("", &plain(1))
 }
 
-/// Removes the oldest file that is kept, whose place is needed, and any that there were when more were kept.
+/// Removes the oldest file, whose number is needed, and those left from a larger `max_files`.
 fn remove_beyond(place: &Place, kept: u32) -> io::Result<()> {
     for number in kept.max(1)..kept.saturating_add(MOST_NUMBERS) {
         let was_plain = place.remove(&plain(number))?;
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// What is there after files were there and were shifted.
+    /// The files that exist after these were shifted.
     fn shifted(max_files: u32, before: &[(&str, &str)]) -> Vec<(String, String)> {
         let directory = tempfile::tempdir().unwrap();
         for (name, text) in before {

@@ -1,9 +1,9 @@
 //! A log file and its rotated predecessors as pieces of one log, for reading backwards.
 //!
-//! Each is opened when it is needed, the newest first, so that a rotation meanwhile moves nothing away from under the reader;
-//! one that is met again under its next number is passed over. Compressed ones are read from their beginning as often as it
-//! takes. What a program put in their place is passed over: it could be another user's file. A disk may be slow: this is
-//! for a thread of its own.
+//! Each is opened when it is needed, newest first, so that a concurrent rotation does not affect the reader;
+//! a file that is found again under its next number is skipped. Compressed ones are read from their beginning as often as
+//! necessary. Files that a program put in their place are skipped: they could belong to another user. A disk may be slow, so this
+//! runs on a separate thread.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -20,7 +20,7 @@ use super::rotate::{Names, compressed, plain};
 
 const BLOCK: usize = 64 * 1024;
 
-/// How much a search may cost. Files are as large as whoever wrote them likes, and a compressed one may be a thousand times
+/// The limit of a search. The size of files is controlled by the program, and a compressed one may be a thousand times
 /// larger than it looks.
 pub(super) struct Effort {
     is_wanted: Box<dyn Fn() -> bool>,
@@ -29,12 +29,12 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    /// As long as it is wanted, for this time and so many bytes.
+    /// As long as it is wanted, for this time and this many bytes.
     pub(super) fn bounded(is_wanted: impl Fn() -> bool + 'static, time: Duration, bytes: u64) -> Effort {
         Effort { is_wanted: Box::new(is_wanted), until: Instant::now() + time, left: Cell::new(bytes) }
     }
 
-    /// Counts what was read. An error when that was too much.
+    /// Counts bytes read. An error if the limit is exceeded.
     fn spend(&self, bytes: usize) -> io::Result<()> {
         let left = self.left.get().checked_sub(bytes as u64);
         self.left.set(left.unwrap_or(0));
@@ -66,7 +66,7 @@ pub(super) struct Segment {
     size: u64,
 }
 
-/// The files of a log, the newest first.
+/// The files of a log, newest first.
 pub(super) struct Segments<'a> {
     effort: Rc<Effort>,
     names: &'a Names,
@@ -132,7 +132,7 @@ impl Iterator for Segments<'_> {
     type Item = io::Result<Segment>;
 
     fn next(&mut self) -> Option<io::Result<Segment>> {
-        // A number may be missing where the file was given its next one a moment ago; two in a row are the end.
+        // A number may be missing while a file is being renumbered; two in a row are the end.
         let last = self.names.policy.rotation.max_files.max(1).saturating_add(1);
         for _ in 0..2 {
             if self.number > last {
@@ -149,12 +149,12 @@ impl Iterator for Segments<'_> {
 }
 
 impl Segment {
-    /// How many bytes it has, decompressed.
+    /// Its decompressed size in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// The same as [`Self::read`], as a part of the search.
+    /// The same as [`Self::read`], as part of the search.
     pub(super) fn search(&self, from: u64, to: u64, out: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
         let mut spent = Ok(());
         let finished = self.read(from, to, &mut |bytes| {
@@ -164,7 +164,7 @@ impl Segment {
         spent.map(|()| finished)
     }
 
-    /// Hands out the bytes from here to there, until `out` has enough. Gives whether it went on to the end.
+    /// Passes the bytes of this range to `out` until it has enough. Returns whether it reached the end.
     pub(super) fn read(&self, from: u64, to: u64, out: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
         let mut file = &self.file;
         let mut source: Box<dyn Read + '_> = if self.is_compressed {
@@ -188,7 +188,7 @@ impl Segment {
         }
     }
 
-    /// Where the last so many lines between here and there begin, and how many there are.
+    /// Where the last lines of this range begin, and how many there are.
     pub(super) fn last_lines(&self, from: u64, to: u64, lines: u64) -> io::Result<(u64, u64)> {
         if lines == 0 || from >= to {
             return Ok((to, 0));
@@ -242,7 +242,7 @@ impl Segment {
         Ok((found, lines))
     }
 
-    /// Every place after `from` where a line begins.
+    /// Calls `then` for every place after `from` where a line begins.
     fn for_each_start(&self, from: u64, to: u64, then: &mut dyn FnMut(u64) -> bool) -> io::Result<()> {
         let mut position = from;
         let finished = self.search(from, to, &mut |bytes| {
@@ -254,7 +254,7 @@ impl Segment {
         finished.map(drop)
     }
 
-    /// The place of `needle` at the beginning of a line that is nearest to `near`, and not further away than `window`.
+    /// The place of `needle` at the beginning of a line that is nearest to `near`, at most `window` away.
     pub(super) fn find_line(&self, needle: &[u8], near: u64, window: u64) -> io::Result<Option<u64>> {
         let from = near.saturating_sub(window);
         let to = near.saturating_add(window).saturating_add(needle.len() as u64).min(self.size);

@@ -1,10 +1,10 @@
-//! One output stream of one run: what is done with what was read from its pipe.
+//! One output stream of one run: processes the bytes read from its pipe.
 //!
-//! Everything passes [`Stream::take`]: it is looked through for readiness, remembered, limited, sent to syslog, shown on the
-//! console and counted, without being copied where nothing is to be added. Files come last: only writing to them can take
-//! long. A file that no other stream writes gets every byte at once, unchanged. Files that several share get whole lines:
+//! Everything passes [`Stream::take`]: it is matched for readiness, remembered, rate-limited, sent to syslog, shown on the
+//! console and counted, and copied only where something is added. Files come last: only writing to them can take
+//! long. A file with a single stream gets every byte at once, unchanged. Shared files get whole lines:
 //! the beginning of a line waits for its end, for the end of the run, or until the stream has been silent ([`idle`]). So do
-//! the console and those who follow. Reading, writing to files and waiting is the [`pump`](super::pump)'s.
+//! the console and followers. Reading, writing to files and waiting belong to the [`pump`](super::pump).
 //!
 //! [`idle`]: super::idle
 
@@ -27,18 +27,18 @@ use super::files::Files;
 use super::idle::OpenLine;
 use super::queue::{Gap, LaneId, Waiter};
 use super::rate::Rate;
-use super::syslog::encoder::Courier;
+use super::syslog::encoder::Encoder;
 use crate::ready::ReadyMatcher;
 
-/// A pipe that is well filled at every look is made larger, so that its writer waits less often.
+/// A pipe that is well filled at every read is enlarged, so that its writer waits less often.
 const LARGE_PIPE: usize = 256 * 1024;
 const FULL_READ: usize = 24 * 1024;
 const FULL_READS: u8 = 3;
 
-/// What is read at once of a program that shall wait.
+/// How much is read at once of a program that must wait.
 const PIECE: usize = 64 * 1024;
 
-/// When something was read: for decisions, and to be shown.
+/// When something was read: for decisions, and for display.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pub(super) now: Instant,
@@ -59,7 +59,7 @@ pub(super) struct Shown {
     pub(super) lines: Lines,
 }
 
-/// What keeps a stream within its rate limit.
+/// Enforces the rate limit of a stream.
 #[derive(Debug)]
 pub(super) struct Limited {
     pub(super) limit: RateLimit,
@@ -67,27 +67,27 @@ pub(super) struct Limited {
     pub(super) gap: Gap,
 }
 
-/// One stream of one run, and where it goes. What few streams have is boxed: there are two for every program.
+/// One stream of one run, and its destinations. Rarely used parts are boxed: there are two streams for every program.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) run: u64,
     pub(super) pipe: File,
-    /// Waits for the line that says that the run is ready.
+    /// Waits for the line that reports readiness.
     pub(super) matcher: Option<Box<ReadyMatcher>>,
     pub(super) recorder: Recorder,
     pub(super) origin: Origin,
     pub(super) limited: Option<Box<Limited>>,
     pub(super) shown: Option<Shown>,
     pub(super) files: Arc<[PathBuf]>,
-    pub(super) syslog: Option<Box<Courier>>,
-    /// The beginning of a line on its way to files.
+    pub(super) syslog: Option<Box<Encoder>>,
+    /// The beginning of a line for files.
     pub(super) held: Vec<u8>,
-    /// What went to files last was no end of a line.
+    /// Whether the last bytes for files did not end a line.
     pub(super) is_midline: bool,
     pub(super) line: OpenLine,
     /// The permission to keep more than 64 KiB of a line.
     pub(super) long: Option<Arc<()>>,
-    /// It is not read for now: it waits for room.
+    /// Whether reading is paused: it waits for room.
     pub(super) is_parked: bool,
     pub(super) full_reads: u8,
     pub(super) is_large: bool,
@@ -101,31 +101,31 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// A buffer that was lent comes back.
+    /// Returns a borrowed buffer.
     pub(super) fn put_passed(&mut self, passed: Vec<u8>) {
         self.passed = passed;
     }
 
-    /// What a burst has needed is given back.
+    /// Releases the memory that a burst needed.
     pub(super) fn shrink(&mut self) {
         *self = Scratch::default();
     }
 }
 
-/// Bytes on their way to the files of a stream.
+/// Bytes for the files of a stream.
 #[derive(Debug, Default)]
 pub(super) struct ForFiles {
-    /// The end of a line of which the beginning was held back, with it.
+    /// The end of a line whose beginning was held back, together with that beginning.
     pub(super) head: Vec<u8>,
-    /// What follows, of what was passed on.
+    /// The range of the input that follows.
     pub(super) body: Range<usize>,
-    /// They go on with a line of which the beginning has gone to the files.
+    /// Whether they continue a line whose beginning was already written to the files.
     pub(super) is_rest: bool,
 }
 
 impl Stream {
-    /// Takes in what was read. Every byte of every stream comes by here, once and in order. What goes to files is returned
-    /// where it is not all that was read.
+    /// Processes bytes that were read. Every byte of every stream passes here once, in order. Returns the part for files
+    /// if it is not all of the input.
     pub(super) fn take(&mut self, bytes: &[u8], moment: Moment, scratch: &mut Scratch) -> Option<Vec<u8>> {
         self.matcher.take_if(|matcher| matcher.saw(bytes));
         self.recorder.record(bytes, moment.at);
@@ -159,7 +159,7 @@ impl Stream {
         }
     }
 
-    /// Gives how many lines were complete with these bytes, where it had to look at them.
+    /// Returns how many lines these bytes completed, if it had to count them.
     fn show(&mut self, bytes: &[u8], at: SystemTime, scratch: &mut Scratch) -> Option<u64> {
         let shown = self.shown.as_mut()?;
         let continuation = shown.lines.continuation(at);
@@ -169,13 +169,13 @@ impl Stream {
     }
 
     fn send(&mut self, bytes: &[u8], at: SystemTime) {
-        if let Some(courier) = &mut self.syslog {
-            courier.push(bytes, at);
+        if let Some(encoder) = &mut self.syslog {
+            encoder.push(bytes, at);
         }
     }
 
-    /// What of these bytes goes to the files now: all of them if no other stream writes there, otherwise whole lines, and
-    /// what begins the next is held back.
+    /// The part of these bytes that is written to the files now: all of them for a single stream, otherwise whole lines, and
+    /// the beginning of the next is held back.
     pub(super) fn cut(&mut self, bytes: &[u8], is_alone: bool) -> ForFiles {
         if self.files.is_empty() {
             return ForFiles::default();
@@ -208,12 +208,12 @@ impl Stream {
         if self.long.is_some() { LONGEST_RAW } else { LONGEST }
     }
 
-    /// How much it keeps of a line that has no end yet.
+    /// How much it keeps of an incomplete line.
     fn kept(&self) -> usize {
         self.held.len().max(self.shown.as_ref().map_or(0, |shown| shown.lines.kept()))
     }
 
-    /// Before these bytes are taken in: to keep more than 64 KiB of a line needs a permission, for as long as it is kept.
+    /// Called before these bytes are processed: keeping more than 64 KiB of a line needs a permission, for as long as it is kept.
     pub(super) fn allow_long(&mut self, bytes: &[u8], is_alone: bool, permissions: &Arc<()>, most: usize) {
         let is_needed = self.kept() + bytes.len() > LONGEST && {
             let is_raw = self.shown.as_ref().is_some_and(|shown| shown.lines.is_raw());
@@ -240,7 +240,7 @@ impl Stream {
         self.long = permission;
     }
 
-    /// The buffer of a head that was written is used for the next.
+    /// Reuses the buffer of a head that was written.
     pub(super) fn reuse(&mut self, mut head: Vec<u8>) {
         if self.held.capacity() == 0 && head.capacity() <= 2 * LONGEST {
             head.clear();
@@ -249,13 +249,13 @@ impl Stream {
     }
 
     fn send_partial(&mut self, at: SystemTime) {
-        if let Some(courier) = &mut self.syslog {
-            courier.deliver(at);
+        if let Some(encoder) = &mut self.syslog {
+            encoder.deliver(at);
         }
     }
 
-    /// The stream has been silent in the middle of a line, which is given out as far as it is there. Returns what goes to
-    /// files. A message for syslog is not a place for half a line: it waits for the end.
+    /// The stream has been silent in the middle of a line, which is emitted so far. Returns the part for
+    /// files. Half a line is not a syslog message, so syslog waits for the end.
     pub(super) fn give_out(&mut self, moment: Moment, scratch: &mut Scratch) -> ForFiles {
         self.matcher.take_if(|matcher| matcher.saw_silence());
         self.recorder.give_out();
@@ -267,12 +267,12 @@ impl Stream {
         self.take_held()
     }
 
-    /// Whether something that it wrote is still to be read, now or when there is room for it: that is no silence.
+    /// Whether some of its output is still to be read, now or when there is room for it, so that it is not silent.
     pub(super) fn has_more(&self) -> bool {
         muster_sys::fd::readable(self.pipe.as_fd()).is_ok_and(|count| count > 0)
     }
 
-    /// Everything that was read goes out, the beginning of a line, too. More may come. Returns what goes to files.
+    /// Emits everything that was read, including an incomplete line. More may come. Returns the part for files.
     pub(super) fn deliver(&mut self, moment: Moment, scratch: &mut Scratch) -> ForFiles {
         self.send_partial(moment.at);
         if let Some(shown) = &mut self.shown {
@@ -283,8 +283,8 @@ impl Stream {
         self.take_held()
     }
 
-    /// Nothing more comes. A last line without an end goes out with one, but to files, which are never changed. Returns
-    /// what goes to files.
+    /// The stream ends. An incomplete last line gets a newline, except in files, which are never changed. Returns
+    /// the part for files.
     pub(super) fn end(&mut self, moment: Moment, scratch: &mut Scratch) -> ForFiles {
         self.recorder.end(moment.at);
         self.send_partial(moment.at);
@@ -311,12 +311,12 @@ impl Stream {
         rooms.find(|room| *room != Room::Some).unwrap_or(Room::Some)
     }
 
-    /// How much is read of it at once. Who waits for room may come too late by that much.
+    /// How much is read of it at once. A waiting program may exceed the bound by that much.
     pub(super) fn most_at_once(&self, buffer: usize) -> usize {
         if self.origin.is_blocking { buffer.min(PIECE) } else { buffer }
     }
 
-    /// Whether its pipe is worth being larger.
+    /// Whether it is worth enlarging its pipe.
     pub(super) fn is_busy(&mut self, read: usize) -> bool {
         if read < FULL_READ || self.full_reads > FULL_READS {
             return false;
@@ -325,14 +325,14 @@ impl Stream {
         self.full_reads > FULL_READS
     }
 
-    /// Makes its pipe larger. The kernel may refuse, and then it works as before.
+    /// Enlarges its pipe. If the kernel refuses, it works as before.
     pub(super) fn enlarge(&mut self) -> bool {
         self.is_large = fcntl(self.pipe.as_fd(), FcntlArg::F_SETPIPE_SZ(LARGE_PIPE as i32)).is_ok();
         self.is_large
     }
 }
 
-/// Where lines are shown that a file refused, if they are shown nowhere else.
+/// Shows lines that a file refused, if they are shown nowhere else.
 #[derive(Debug)]
 pub(super) struct Spare(Mutex<Shown>);
 
@@ -349,7 +349,7 @@ impl Spare {
     }
 }
 
-/// Nothing of the stream is on its way any more: a last line without an end goes out with one.
+/// No more bytes of the stream are pending: an incomplete last line gets a newline.
 impl Drop for Spare {
     fn drop(&mut self) {
         let shown = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);

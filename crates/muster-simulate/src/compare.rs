@@ -1,7 +1,7 @@
 //! `--compare`: the same runs under other systems' policies, side by side.
 //!
-//! Only what a preset is about differs: the delays, the limit, and what counts as a failure. Everything else of the program
-//! stays as configured, also `restart`.
+//! Only what a preset defines differs: the delays, the limit, and what counts as a failure. Everything else of the program
+//! stays as configured, including `restart`.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use crate::story::clock;
 use crate::timeline::Timeline;
 use crate::world::{Plan, simulate};
 
-/// So many starts are shown of each.
+/// Maximum number of starts shown for each.
 const STARTS: usize = 12;
 
 /// The program's starts under each policy, as a table.
@@ -51,7 +51,7 @@ fn with_preset(spec: &Spec, name: &str, preset: Preset) -> Spec {
     Spec { programs: programs.collect(), ..spec.clone() }
 }
 
-/// A policy and what came of it, line by line.
+/// A policy and its results, line by line.
 struct Column {
     title: String,
     starts: Vec<String>,

@@ -1,4 +1,4 @@
-//! Whether what a scenario expects came to pass, and what did instead.
+//! Checks the expectations of a scenario, and reports what happened instead.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::timeline::{Lane, Timeline, What};
 pub(crate) struct Miss {
     /// The expectation's own text.
     pub(crate) expected: String,
-    /// The line it stands in.
+    /// Its line in the file.
     pub(crate) line: usize,
-    /// What was so instead.
+    /// The actual result.
     pub(crate) actual: String,
-    /// When it was to be so, or when it was decided otherwise.
+    /// When it should have held, or when it was decided otherwise.
     pub(crate) at: Time,
 }
 
@@ -33,7 +33,7 @@ fn misses_of(expectation: &Expectation, timeline: &Timeline) -> Vec<Miss> {
     found.map(miss).collect()
 }
 
-/// What is so instead, where it does not hold.
+/// The actual result, if the expectation does not hold.
 fn actual(expected: &Expected, expectation: &Expectation, timeline: &Timeline) -> Option<String> {
     let lanes = lanes(expectation, timeline);
     match expected {
@@ -71,7 +71,7 @@ fn actual(expected: &Expected, expectation: &Expectation, timeline: &Timeline) -
             });
             (found.is_some() != *killed).then(|| match found {
                 Some((at, id)) => format!("{} gets SIGKILL at {}", timeline.lane(id).name, time(at)),
-                None => "nobody gets SIGKILL".to_owned(),
+                None => "nothing gets SIGKILL".to_owned(),
             })
         }
         Expected::Reason(words) => {
@@ -81,7 +81,7 @@ fn actual(expected: &Expected, expectation: &Expectation, timeline: &Timeline) -
     }
 }
 
-/// The instances that are meant, with their numbers.
+/// The instances concerned, with their numbers.
 fn lanes<'a>(expectation: &Expectation, timeline: &'a Timeline) -> Vec<(usize, &'a Lane)> {
     let is_meant = |lane: &Lane| match &expectation.program {
         Some(name) => lane.name == *name || lane.program == *name,
@@ -113,14 +113,14 @@ fn wrong_state(
     (found != state).then(|| format!("{} is {found} since {}", lane.name, time(since)))
 }
 
-/// When the runs of an instance began, as far as the expectation looks.
+/// When the runs of an instance began, as far as the expectation covers.
 fn starts(index: usize, expectation: &Expectation, timeline: &Timeline) -> Vec<Time> {
     let until = expectation.at.or(expectation.within).map_or(timeline.ended, Time::from_origin);
     let starts = timeline.changes().filter(|(_, change)| change.instance.0 as usize == index);
     starts.filter(|(at, change)| change.to == State::Starting && *at <= until).map(|(at, _)| at).collect()
 }
 
-/// How long it took from each end to the next start.
+/// The delay from each end to the next start.
 fn pauses(index: usize, timeline: &Timeline) -> Vec<Duration> {
     let mut pauses = Vec::new();
     let mut ended = None;

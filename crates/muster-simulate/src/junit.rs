@@ -1,4 +1,4 @@
-//! The outcome of scenarios as a JUnit report, which every CI system reads: one test case per scenario.
+//! The results of scenarios as a JUnit report for CI systems: one test case per scenario.
 
 use std::fmt::Write;
 
@@ -8,11 +8,11 @@ use crate::svg::escaped;
 pub(crate) struct Case {
     /// Its file.
     pub(crate) file: String,
-    /// What it shows.
+    /// Its title.
     pub(crate) title: String,
-    /// How long checking it took.
+    /// How long the check took.
     pub(crate) seconds: f64,
-    /// What does not hold, with its story; empty where all holds.
+    /// The failed expectations, with the timeline; empty if all hold.
     pub(crate) failure: String,
 }
 

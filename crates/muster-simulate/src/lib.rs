@@ -1,8 +1,8 @@
 //! `musterd simulate` and `musterd rehearse`: what a configuration would do, when, and why.
 //!
-//! A simulation starts nothing: the decisions are made by the daemon's own core under a virtual clock ([`world`]); what
-//! happened ([`timeline`]) is told in words ([`story`]), as data ([`json`]), as a picture ([`svg`]), or held against what a
-//! scenario expects ([`expect`]). [`rehearse`] plays the same scenarios with real processes and real time.
+//! A simulation starts nothing: the daemon's own core makes the decisions under a virtual clock ([`world`]); the result
+//! ([`timeline`]) is shown as text ([`story`]), as data ([`json`]), as an image ([`svg`]), or compared with the expectations of a
+//! scenario ([`expect`]). [`rehearse`] plays the same scenarios with real processes in real time.
 
 #![forbid(unsafe_code)]
 
@@ -31,17 +31,17 @@ pub use cli::{RehearseArgs, SimulateArgs};
 pub use command::simulate_command;
 pub use rehearse::{part, rehearse_command};
 
-/// What the daemon's executable provides, so that a simulation reads the same configurations and hides the same secrets.
+/// Functions of the daemon's executable, so that a simulation reads the same configurations and hides the same secrets.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
     /// Finds and reads a configuration; an error is the message that there is none.
     pub load: fn(&[PathBuf]) -> Result<Loaded, String>,
     /// Opens a file that belongs to a configuration.
     pub open: fn(&Path, Role<'_>) -> io::Result<File>,
-    /// Writes the mistakes of a configuration to stderr.
+    /// Writes the errors of a configuration to stderr.
     pub report: fn(&Loaded),
-    /// Masks the secrets that are known.
+    /// Masks known secrets.
     pub mask: fn(&str) -> String,
-    /// Supervises for real; returns the exit code.
+    /// Supervises with real processes; returns the exit code.
     pub supervise: fn(Spec) -> u8,
 }

@@ -1,7 +1,7 @@
-//! A timeline in words: a table of what happened and why, and what it came to.
+//! A timeline as text: a table of what happened and why, and a summary.
 //!
 //! Written for a reader who knows neither the configuration nor musterd: each line says what happened, what was decided,
-//! and by which rule. Long stories that repeat themselves are told in short. Pure: text in, text out.
+//! and by which rule. Long repetitive timelines are abbreviated. Pure: a timeline in, text out.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -17,13 +17,13 @@ pub(crate) struct Line {
     pub(crate) at: Time,
     /// The instance, or empty for the container.
     pub(crate) who: String,
-    /// The state it leads to, or what becomes of the container.
+    /// The new state, or what happens to the container.
     pub(crate) state: String,
     pub(crate) happened: String,
     pub(crate) decided: String,
 }
 
-/// After this many rounds of one instance that differ in nothing but time, the rest is told in a line.
+/// After this many rounds of one instance that differ only in time, the rest is summarized in one line.
 const ROUNDS: usize = 12;
 
 /// Every moment as a line.
@@ -31,7 +31,7 @@ pub(crate) fn lines(timeline: &Timeline, spec: &Spec) -> Vec<Line> {
     timeline.moments.iter().map(|moment| line(moment, timeline, spec)).collect()
 }
 
-/// A moment as a line. Of the timeline only what is known from the beginning is looked at.
+/// A moment as a line. Uses only the initial data of the timeline.
 pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
     let at = moment.at;
     let of = |instance| timeline.lane(instance).name.clone();
@@ -158,7 +158,7 @@ fn happened(change: &Change, lane: &Lane, spec: &Spec) -> String {
     }
 }
 
-/// What made it RUNNING.
+/// Why it became RUNNING.
 fn came_up(program: &ProgramSpec) -> String {
     let must_say = program.instances.first().is_some_and(|instance| instance.ready.is_some());
     // A oneshot is RUNNING as it runs.
@@ -171,13 +171,13 @@ fn came_up(program: &ProgramSpec) -> String {
     }
 }
 
-/// The signals of a ladder.
+/// A list of stop signals.
 fn in_turn(asked: &[Signal]) -> String {
     let names: Vec<String> = asked.iter().map(|signal| signal.to_string().replacen("SIG", "", 1)).collect();
     if names.len() > 1 { format!(" ({})", names.join(", ")) } else { String::new() }
 }
 
-/// A verdict, with the seed where chance had a say.
+/// A verdict, with the seed if jitter is involved.
 fn judged(verdict: &Verdict, seed: u64) -> String {
     let words = verdict.to_string();
     match verdict {
@@ -194,7 +194,7 @@ fn decided(change: &Change, lane: &Lane, seed: u64) -> String {
         return change.patience.map(|patience| format!("waits up to {} for it", Span(patience))).unwrap_or_default();
     };
     match (&change.ended, change.to) {
-        // A success is told with the statuses that count as one.
+        // A success is shown with the statuses that count as one.
         (Some((RunEnd::Exited(Exit::Code(code)), _)), State::Exited) if lane.exit_codes.contains(code) => {
             let codes: Vec<String> = lane.exit_codes.iter().map(u8::to_string).collect();
             format!("{verdict}; {code} is in exitcodes [{}]", codes.join(", "))
@@ -203,7 +203,7 @@ fn decided(change: &Change, lane: &Lane, seed: u64) -> String {
     }
 }
 
-/// Leaves out the middle of a story that only repeats itself: who, state and decision are the same again and again.
+/// Omits the middle of a repetitive timeline: instance, state and decision repeat.
 fn shortened(lines: Vec<Line>) -> Vec<Shown> {
     let mut shown: Vec<Shown> = Vec::new();
     let mut index = 0;
@@ -228,14 +228,14 @@ fn shortened(lines: Vec<Line>) -> Vec<Shown> {
 
 enum Shown {
     Line(Line),
-    /// So many times more the same.
+    /// The number of further identical rounds.
     Rounds {
         count: usize,
         until: Time,
     },
 }
 
-/// How long a round is that begins here, at most four lines, and how often it comes.
+/// The length of a round that begins here, at most four lines, and the number of repetitions.
 fn rounds_at(lines: &[Line]) -> Option<(usize, usize)> {
     let same = |a: &Line, b: &Line| {
         a.who == b.who
@@ -251,7 +251,7 @@ fn rounds_at(lines: &[Line]) -> Option<(usize, usize)> {
     (1..=4).filter_map(count).find(|(_, count)| *count > ROUNDS)
 }
 
-/// Words without the numbers that count runs and attempts.
+/// The text without the numbers that count runs and attempts.
 fn shape(words: &str) -> String {
     let mut shape = String::new();
     for word in words.split(' ') {
@@ -262,18 +262,18 @@ fn shape(words: &str) -> String {
     shape
 }
 
-/// The whole story as a table. With `only`, of these programs and the container.
+/// The whole timeline as a table. With `only`, just these programs and the container.
 pub(crate) fn table(timeline: &Timeline, spec: &Spec, only: &[String]) -> String {
     table_with_marks(timeline, spec, only, &[])
 }
 
-/// That a run is ready is told with RUNNING where it comes to be both at once.
+/// Readiness is shown together with RUNNING if both happen at once.
 fn is_told_before(line: &Line, before: Option<&Line>) -> bool {
     let is_same = |before: &Line| before.who == line.who && before.at == line.at && before.state == "RUNNING";
     line.state == "ready" && before.is_some_and(is_same)
 }
 
-/// The same with remarks in their places, which must be in order.
+/// The same with remarks at their places, which must be in order.
 pub(crate) fn table_with_marks(timeline: &Timeline, spec: &Spec, only: &[String], marks: &[(Time, String)]) -> String {
     let is_told = |line: &Line| {
         only.is_empty()
@@ -323,7 +323,7 @@ fn is_instance(program: &str, instance: &str) -> bool {
     instance.strip_prefix(program).is_some_and(|rest| rest.starts_with(':'))
 }
 
-/// A moment as the table shows it: seconds with milliseconds, or hours where there are any.
+/// The time of a moment: seconds with milliseconds, or hours if necessary.
 pub(crate) fn clock(at: Time) -> String {
     let ms = (at.since_origin().as_nanos() + 500_000) / 1_000_000;
     let (hours, minutes, seconds, rest) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
@@ -334,7 +334,7 @@ pub(crate) fn clock(at: Time) -> String {
     }
 }
 
-/// What it came to: each program, and the container's end with its reason.
+/// The summary: each program, and the container's exit with its reason.
 pub(crate) fn account(timeline: &Timeline) -> String {
     let mut text = String::new();
     for lane in &timeline.instances {
@@ -380,14 +380,14 @@ fn end_of(lane: &Lane) -> String {
     format!("{}: {} after {runs}, {restarts}{last}{essential}", lane.name, lane.state)
 }
 
-/// Where the number comes from.
+/// The origin of the exit code.
 fn code_rule(timeline: &Timeline, exit: &Ending) -> String {
     let end = exit.cause.and_then(|id| timeline.lane(id).last.as_ref()).map(|(end, _)| end);
     match end {
         _ if matches!(exit.reason, ShutdownReason::Probe(_)) => {
             "a probe with on_failure = \"shutdown\" failed".to_owned()
         }
-        // It was given up, which is no success.
+        // It was given up, which is not a success.
         Some(RunEnd::Exited(Exit::Code(0))) if exit.code != 0 => {
             "given up is a failure, whatever the last status".to_owned()
         }

@@ -1,7 +1,7 @@
-//! What happened, moment by moment: one row for each change of a state, with how it came about and what was decided.
+//! What happened, moment by moment: one row for each state change, with its cause and the decision.
 //!
-//! The core tells an end, the state it leads to and the decision as three events; here they are one [`Moment`]. Holds data
-//! only; [`super::story`] has the words.
+//! The core reports an end, the new state and the decision as three events; here they are one [`Moment`]. Holds only
+//! data; [`super::story`] formats it.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
 
 use crate::scenario::Ties;
 
-/// Something that happened.
+/// An event of the timeline.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Moment {
-    /// When.
+    /// The time.
     pub(crate) at: Time,
-    /// What.
+    /// The event.
     pub(crate) what: What,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
     /// An instance changed its state.
     Changed(Box<Change>),
     /// A run did not stop in time and gets SIGKILL.
     Killed { instance: InstanceId, waited: Duration, cut_short: bool, asked: Vec<Signal>, leftovers: Option<Leftovers> },
-    /// What a run left behind is asked to end, and how long it has for that.
+    /// Processes left behind by a run get the stop signal, with their time limit.
     LeftBehind { instance: InstanceId, leftovers: Leftovers, signal: Signal },
     /// A run that is being stopped gets another of its stop signals.
     Asked { instance: InstanceId, signal: Signal, nth: usize, of: usize, patience: Option<Duration> },
-    /// An instance waits for what will not come by itself.
+    /// An instance waits for a dependency that cannot be met without intervention.
     WaitsInVain { instance: InstanceId, on: Vec<String> },
-    /// A run became ready, or is no longer.
+    /// A run became ready, or is no longer ready.
     Ready { instance: InstanceId, is_ready: bool },
-    /// A run turned out to be well, or not.
+    /// A run became healthy or unhealthy.
     Health { instance: InstanceId, health: Health, probe: String },
     /// A check failed.
     ProbeFailed { instance: InstanceId, probe: String, failures: u32, of: Option<u32> },
-    /// A run is stopped because it has failed by the daemon's own judgement.
+    /// A run is stopped because the daemon declared it failed.
     Failing { instance: InstanceId, cause: StopCause, signal: Option<Signal> },
-    /// The daemon itself did not run for so long; every deadline moves by that, if any was missed.
+    /// The daemon itself did not run for this long; every deadline moves by that, if any was missed.
     Paused { span: Duration, lost: Option<Duration> },
     /// Everything is being stopped.
     ShutdownBegan { reason: ShutdownReason, timeout: Duration, waits_in_vain: bool },
@@ -48,14 +48,14 @@ pub(crate) enum What {
     Exited(Ending),
 }
 
-/// What a run left behind.
+/// Processes left behind by a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Leftovers {
     /// The number of the run, from 1.
     pub(crate) run: usize,
-    /// Where the instance is meanwhile.
+    /// The state of the instance meanwhile.
     pub(crate) state: State,
-    /// How long they have, where the run ended by itself, and whether that is `leftover_wait`.
+    /// Their time limit, if the run ended on its own, and whether that is `leftover_wait`.
     pub(crate) wait: Option<(Duration, bool)>,
 }
 
@@ -69,17 +69,17 @@ pub(crate) struct Change {
     pub(crate) run: usize,
     /// How the run ended, if it did with or before this change.
     pub(crate) ended: Option<(RunEnd, Duration)>,
-    /// The stop signal it got with this change.
+    /// The stop signal sent with this change.
     pub(crate) signal: Option<Signal>,
-    /// How many stop signals the program has.
+    /// The number of stop signals that the program has.
     pub(crate) signals: usize,
-    /// How long it is given to act on it.
+    /// The timeout for it.
     pub(crate) patience: Option<Duration>,
-    /// What was decided.
+    /// The decision.
     pub(crate) verdict: Option<Verdict>,
-    /// What it waits for.
+    /// The dependencies it waits for.
     pub(crate) waits_for: Vec<String>,
-    /// What came first, where a deadline and the end of the run fell on this moment.
+    /// Which came first, if a deadline and the end of the run coincided.
     pub(crate) tie: Option<Ties>,
 }
 
@@ -88,70 +88,70 @@ pub(crate) struct Change {
 pub(crate) struct Ending {
     pub(crate) code: u8,
     pub(crate) reason: ShutdownReason,
-    /// The reason in words: the daemon's last line.
+    /// The reason as text: the daemon's last line.
     pub(crate) words: String,
-    /// Whose end it is.
+    /// The instance that caused it.
     pub(crate) cause: Option<InstanceId>,
 }
 
-/// Everything that happened.
+/// The complete result of a simulation.
 #[derive(Clone, Debug)]
 pub(crate) struct Timeline {
-    /// In the order in which it happened.
+    /// In chronological order.
     pub(crate) moments: Vec<Moment>,
-    /// When it was over: the container's exit, the end of the time to look at, or when nothing was left to happen.
+    /// When it was over: the container's exit, the time limit, or when nothing was left to happen.
     pub(crate) ended: Time,
     /// The container's exit, if it exited.
     pub(crate) exit: Option<Ending>,
     /// Each instance at the end.
     pub(crate) instances: Vec<Lane>,
-    /// Why it ends there.
+    /// Why the simulation ended.
     pub(crate) over: Over,
-    /// Where chance began.
+    /// The random seed.
     pub(crate) seed: u64,
 }
 
-/// Why a simulation is over.
+/// Why a simulation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Over {
     /// The container exited.
     Exited,
-    /// Nothing will happen any more.
+    /// Nothing more will happen.
     AtRest,
-    /// There was no more time to look at.
+    /// The time limit was reached.
     TimeUp,
-    /// More than so much happened.
+    /// More than this many events happened.
     Cut(usize),
-    /// More than so much happened at one moment.
+    /// More than this many events happened at one moment.
     CutAtOnce(usize),
 }
 
-/// One instance over all the time.
+/// The whole history of one instance.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
     pub(crate) name: String,
-    /// Its program's name.
+    /// The name of its program.
     pub(crate) program: String,
-    /// Where it was at the end.
+    /// Its final state.
     pub(crate) state: State,
     pub(crate) runs: usize,
     pub(crate) exit_codes: Vec<u8>,
     pub(crate) is_essential: bool,
-    /// How its last run that ended did, and what was decided about it.
+    /// How its last run ended, and the decision about it.
     pub(crate) last: Option<(RunEnd, String)>,
 }
 
-/// Makes moments of events.
+/// Converts events into moments.
 pub(super) struct Recorder {
     moments: Vec<Moment>,
-    /// How many were handed on and forgotten.
+    /// How many were passed on and dropped.
     handed_on: usize,
     runs: Vec<usize>,
     ended: Vec<Option<(RunEnd, Duration)>>,
     /// The latest change of each instance.
     latest: Vec<Option<usize>>,
     exit: Option<Ending>,
-    /// The stop signals that each instance's run has got.
+    /// The stop signals sent to each instance's run.
     asked: Vec<Vec<Signal>>,
     /// The instances with a tie at this moment.
     tied: Vec<InstanceId>,
@@ -174,12 +174,12 @@ impl Recorder {
         }
     }
 
-    /// How much has happened.
+    /// The number of events.
     pub(super) fn count(&self) -> usize {
         self.handed_on + self.moments.len()
     }
 
-    /// Hands on and forgets what there is, when nothing more will be added to it.
+    /// Passes on and drops the moments that are complete.
     pub(super) fn hand_on(&mut self, listener: &mut dyn FnMut(&Moment)) {
         self.handed_on += self.moments.len();
         for moment in self.moments.drain(..) {
@@ -190,7 +190,7 @@ impl Recorder {
         }
     }
 
-    /// Whose run ends at this moment on which one of its deadlines falls, too.
+    /// Records the instances with a run that ends at the same moment as one of its deadlines.
     pub(super) fn note_ties(&mut self, tied: &[InstanceId], ties: Ties) {
         (self.tied, self.ties) = (tied.to_vec(), ties);
     }
@@ -213,7 +213,7 @@ impl Recorder {
                 let leftovers = left_behind.then(|| self.leftovers(supervisor.instance(*instance)));
                 What::Killed { instance: *instance, waited: *waited, cut_short: *cut_short, asked, leftovers }
             }
-            // That they are killed is told with the end of their time.
+            // That they are killed is reported at the end of their time limit.
             Event::LeftBehind { instance, left, .. } if !left.killed => {
                 let of = supervisor.instance(*instance);
                 What::LeftBehind {
@@ -248,7 +248,7 @@ impl Recorder {
                 self.exit = Some(ending.clone());
                 What::Exited(ending)
             }
-            // Nothing is asked twice here, and no process outlives SIGKILL.
+            // There are no repeated requests here, and no process survives SIGKILL.
             _ => return,
         };
         self.moments.push(Moment { at, what });
@@ -303,7 +303,7 @@ impl Recorder {
         }
     }
 
-    /// A stop signal is told with the change to STOPPING that it belongs to, and those after it by themselves.
+    /// A stop signal is shown with the change to STOPPING that it belongs to, later ones separately.
     pub(super) fn note_signal(&mut self, at: Time, instance: &muster_core::Instance, signal: Signal) {
         let asked = &mut self.asked[instance.id().0 as usize];
         asked.push(signal);
@@ -313,7 +313,7 @@ impl Recorder {
             let what = What::Asked { instance: instance.id(), signal, nth, of, patience };
             return self.moments.push(Moment { at, what });
         }
-        // The signal for a run that failed comes right after it was told.
+        // The signal for a failed run comes right after the failure was recorded.
         if let Some(Moment { what: What::Failing { instance: failing, signal: sent, .. }, .. }) =
             self.moments.last_mut()
             && *failing == instance.id()
@@ -353,7 +353,7 @@ fn probe_name(supervisor: &Supervisor, instance: InstanceId, probe: usize) -> St
 }
 
 impl Timeline {
-    /// Why it says nothing of what comes afterwards, if so much happened that nobody looked any further.
+    /// Why nothing is known about later events, if the simulation was cut short.
     pub(crate) fn cut_short(&self) -> Option<String> {
         let (count, words) = match self.over {
             Over::Exited | Over::AtRest | Over::TimeUp => return None,
@@ -368,7 +368,7 @@ impl Timeline {
         &self.instances[instance.0 as usize]
     }
 
-    /// Every change of a state, with its time.
+    /// All state changes, with their times.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (Time, &Change)> {
         self.moments.iter().filter_map(|moment| match &moment.what {
             What::Changed(change) => Some((moment.at, change.as_ref())),

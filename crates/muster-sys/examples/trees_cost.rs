@@ -1,7 +1,7 @@
 //! What trees cost: the check after an exit, a look before a stop, signals, the end of a whole tree.
 //!
 //! `cargo run --release -p muster-sys --example trees_cost`. Figures are medians of the daemon's own cpu time, so that a
-//! busy machine does not blur them; what is done only once is told in elapsed time as well.
+//! busy machine does not blur them; single operations are also shown in elapsed time.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ fn with_others(others: u64) {
     assert_eq!(trees.gone(&all).len(), all.len());
 }
 
-/// So many programs end in the same wake-up.
+/// This many programs end in the same wake-up.
 fn batch(count: u64) {
     let mut trees = Trees::new();
     let runs: Vec<RunId> = (0..count).map(|number| begin(&mut trees, number, "exit 0", true)).collect();
@@ -106,7 +106,7 @@ fn begin(trees: &mut Trees, number: u64, script: &str, tagged: bool) -> RunId {
 
 fn wait_for_end(trees: &mut Trees) {
     loop {
-        if let Some(reaped) = reap_next().expect("nobody else waits") {
+        if let Some(reaped) = reap_next().expect("this is the only waiter") {
             return trees.reaped(reaped.pid);
         }
         std::thread::yield_now();
@@ -117,7 +117,7 @@ fn wait_for_end(trees: &mut Trees) {
 fn reap_all(trees: &mut Trees) {
     // SAFETY: a null pointer is allowed, and WNOWAIT leaves the child to the reaper.
     while unsafe { libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), libc::WEXITED | libc::WNOWAIT) } == 0 {
-        while let Some(reaped) = reap_next().expect("nobody else waits") {
+        while let Some(reaped) = reap_next().expect("this is the only waiter") {
             trees.reaped(reaped.pid);
         }
     }

@@ -1,8 +1,8 @@
-//! Waiting for a descriptor under tokio, without `unsafe` at the place of use.
+//! Waiting for a descriptor under tokio, without `unsafe` at the call site.
 //!
-//! tokio's own `AsyncFd` asks its users to promise that the descriptor stays the same and stays open. The promise is
-//! made here, once for each type, by [`Steady`]; and [`Watched`] hands out shared references only, so nobody can swap
-//! the descriptor under the reactor.
+//! tokio's own `AsyncFd` requires its users to guarantee that the descriptor stays the same and stays open. That guarantee is
+//! given here, once for each type, by [`Steady`]; and [`Watched`] returns only shared references, so the descriptor cannot
+//! be swapped under the reactor.
 
 use std::fs::File;
 use std::io;
@@ -66,13 +66,13 @@ impl<T: Steady> Watched<T> {
         Watched::register(inner, Interest::WRITABLE)
     }
 
-    /// Watches for the other end to go away altogether, and for nothing else: see [`Watched::hung_up`].
+    /// Watches only for the other end to be closed completely: see [`Watched::hung_up`].
     pub fn for_hanging_up(inner: T) -> io::Result<Watched<T>> {
         Watched::register(inner, Interest::PRIORITY)
     }
 
-    /// Waits until the other end has gone away altogether: `EPOLLHUP`, which the kernel tells whatever was asked for. A socket
-    /// whose other end has only finished writing is not meant.
+    /// Waits until the other end has been closed completely: `EPOLLHUP`, which the kernel reports regardless of the requested events. A
+    /// socket whose other end has only finished writing does not count.
     pub async fn hung_up(&self) -> io::Result<()> {
         self.0.ready(Interest::PRIORITY).await.map(drop)
     }
@@ -84,17 +84,17 @@ impl<T: Steady> Watched<T> {
         Ok(Watched(registered.map_err(|error| error.into_parts().1)?))
     }
 
-    /// Waits until `operation` does something other than `WouldBlock`. Cancelling loses nothing.
+    /// Waits until `operation` returns something other than `WouldBlock`. Safe to cancel.
     pub async fn read_with<R>(&self, mut operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.0.async_io(Interest::READABLE, |raw| operation(&raw.0)).await
     }
 
-    /// As [`Watched::read_with`], for writing.
+    /// Like [`Watched::read_with`], for writing.
     pub async fn write_with<R>(&self, mut operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.0.async_io(Interest::WRITABLE, |raw| operation(&raw.0)).await
     }
 
-    /// As [`Watched::read_with`], to be polled.
+    /// Like [`Watched::read_with`], for polling.
     pub fn poll_read_with<R>(
         &self,
         cx: &mut Context<'_>,
@@ -111,7 +111,7 @@ impl<T: Steady> Watched<T> {
         }
     }
 
-    /// What is watched.
+    /// The watched value.
     pub fn get_ref(&self) -> &T {
         &self.0.get_ref().0
     }

@@ -1,8 +1,8 @@
-//! The first acts of the daemon, before its arguments are read: signals, inherited descriptors, adoption.
+//! The first steps of the daemon, before its arguments are parsed: signals, inherited descriptors, adoption.
 //!
-//! A signal that reaches PID 1 before it is blocked is thrown away by the kernel, so [`take_signals`] is the first
+//! The kernel discards a signal to PID 1 that arrives before it is blocked, so [`take_signals`] is the first
 //! statement of `main`, before any thread and before anything that could take a millisecond. Next: [`crate::signal`]
-//! reads what was blocked here.
+//! reads the signals blocked here.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -13,18 +13,18 @@ use crate::fd::check;
 pub use crate::limits::raise_descriptor_limit;
 use crate::signal::{Pid, SignalSet, set_blocked};
 
-/// Blocks every signal, so that none is lost and none can kill, and undoes what the starter may have done to SIGCHLD
+/// Blocks every signal, so that none is lost and none can kill, and resets the inherited dispositions of SIGCHLD
 /// and SIGPIPE.
 ///
-/// - Also those of faulty instructions (SIGSEGV and its kin): one that somebody sent is a message like any other. A real
-///   fault kills in spite of it (signal(7)); lost are only the words that std has for an overflowed stack.
-/// - SIGCHLD ignored would make the kernel reap in our place, and every exit status would be lost.
+/// - Including those of faulty instructions (SIGSEGV and similar): one that was sent by a process is a message like any other. A real
+///   fault still kills (signal(7)); only std's message for a stack overflow is lost.
+/// - If SIGCHLD were ignored, the kernel would reap in our place, and every exit status would be lost.
 /// - SIGPIPE is ignored rather than blocked: a blocked one is queued at every write into a closed pipe and would wake
-///   the daemon for nothing.
+///   the daemon needlessly.
 /// - TTOU, TTIN and TSTP are blocked like the rest: a terminal with `tostop` cannot stop the daemon for logging
 ///   (a blocked SIGTTOU counts as ignored there), and Ctrl-Z becomes a message like any other.
 ///
-/// The mask is set absolutely, whatever was inherited. Calling it again changes nothing.
+/// The mask is set absolutely, whatever was inherited. Calling it again has no effect.
 pub fn take_signals() {
     let blocked = SignalSet::ALL.without(&[libc::SIGPIPE]);
     // Fails only for arguments that are wrong for every process.
@@ -36,7 +36,7 @@ pub fn take_signals() {
     }
 }
 
-/// Undoes [`take_signals`] for what is no daemon: a command that takes its time must end on Ctrl-C.
+/// Undoes [`take_signals`] for commands that are not a daemon: a long-running command must exit on Ctrl-C.
 pub fn give_signals_back() {
     // Fails only for arguments that are wrong for every process.
     set_blocked(SignalSet::NONE).expect("the kernel takes the empty set");
@@ -44,16 +44,16 @@ pub fn give_signals_back() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
-/// Ends this process as a signal does by default. Returns where the signal's default is not to end a process.
+/// Ends this process with a signal's default action. Returns if that action does not end a process.
 pub fn die_of(signal: Signal) {
     // SAFETY: it installs no handler; SIGKILL and SIGSTOP, which cannot be changed, are refused.
     unsafe { libc::signal(signal.number(), libc::SIG_DFL) };
-    // The kernel delivers what is pending before it returns from either call.
+    // The kernel delivers pending signals before it returns from either call.
     let _ = crate::signal::send(Pid::this(), signal);
     let _ = set_blocked(SignalSet::ALL.without(&[signal.number()]));
 }
 
-/// Marks every inherited descriptor but 0, 1 and 2 close-on-exec, so that no program gets what a careless starter
+/// Marks every inherited descriptor except 0, 1 and 2 close-on-exec, so that programs do not inherit descriptors that the starter
 /// left open (the lock of a build tool, the log pipe of a shell).
 pub fn seal_inherited_descriptors() {
     // SAFETY: close_range touches no memory; with CLOSE_RANGE_CLOEXEC it closes nothing.
@@ -64,7 +64,7 @@ pub fn seal_inherited_descriptors() {
     }
 }
 
-/// From <linux/close_range.h>. A number of our own, since libc has it for only some of its targets.
+/// From <linux/close_range.h>. Defined here, since libc has it for only some of its targets.
 pub(crate) const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
 
 fn seal_listed() -> bool {
@@ -73,7 +73,7 @@ fn seal_listed() -> bool {
     true
 }
 
-/// Neither the call nor /proc: the soft limit bounds what can be open, as long as nobody lowered it meanwhile.
+/// Neither the call nor /proc is available: the soft limit bounds the open descriptors, unless it was lowered meanwhile.
 fn seal_up_to_limit() {
     let soft = crate::limits::OriginalLimits::current().map_or(1024, |limits| limits.nofile_soft);
     let last = RawFd::try_from(soft.min(1 << 20)).unwrap_or(1024);
@@ -87,7 +87,7 @@ fn seal(descriptor: RawFd) {
     }
 }
 
-/// Makes orphaned descendants children of the daemon where it is not PID 1 and would not get them anyway: prctl(2),
+/// Makes orphaned descendants children of the daemon where it is not PID 1: prctl(2),
 /// `PR_SET_CHILD_SUBREAPER`.
 pub fn become_subreaper() -> io::Result<()> {
     // SAFETY: this prctl takes a number and touches no memory.

@@ -1,17 +1,17 @@
-//! Small things that are done to descriptors: pipes, flags, numbers out of the way of 0, 1 and 2.
+//! Helpers for descriptors: pipes, flags, numbers above 0, 1 and 2.
 //!
-//! Everything made here is close-on-exec, so nothing reaches a child that was not promised to it. What waits for
-//! descriptors is [`crate::async_fd`] and [`crate::pollset`].
+//! Every descriptor created here is close-on-exec, so children inherit only what they are given. To wait for
+//! descriptors use [`crate::async_fd`] and [`crate::pollset`].
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Turns the -1 of a C function into the error it stands for.
+/// Converts the -1 of a C function into the error.
 pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// A pipe for a child's output: the reading end does not block, the writing end does, as programs expect of their
+/// A pipe for a child's output: the reading end is non-blocking, the writing end is blocking, as programs expect of their
 /// stdout.
 pub fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = pipe_with(libc::O_CLOEXEC)?;
@@ -19,20 +19,20 @@ pub fn output_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// A pipe for a child's input: the writing end does not block, the reading end does, as programs expect of their stdin.
+/// A pipe for a child's input: the writing end is non-blocking, the reading end is blocking, as programs expect of their stdin.
 pub fn input_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = pipe_with(libc::O_CLOEXEC)?;
     set_nonblocking(writer.as_fd())?;
     Ok((reader, writer))
 }
 
-/// Writes what there is room for, `WouldBlock` when there is none.
+/// Writes as much as there is room for, `WouldBlock` if there is none.
 pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the kernel reads at most `bytes.len()` bytes from `bytes`.
     uninterrupted(|| unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) })
 }
 
-/// Calls it again as long as a signal came in between.
+/// Repeats a call that was interrupted by a signal.
 pub(crate) fn uninterrupted(mut call: impl FnMut() -> libc::ssize_t) -> io::Result<usize> {
     loop {
         let count = call();
@@ -53,7 +53,7 @@ pub(crate) fn pipe_with(flags: libc::c_int) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [-1; 2];
     // SAFETY: `ends` has room for the two numbers that pipe2 writes.
     check(unsafe { libc::pipe2(ends.as_mut_ptr(), flags) })?;
-    // SAFETY: both descriptors were made just now and belong to nobody else.
+    // SAFETY: both descriptors were just created and have no other owner.
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
 }
 
@@ -75,7 +75,7 @@ pub fn reserve_descriptors(count: u64) {
 }
 
 /// Makes reads and writes return `WouldBlock` instead of waiting. The flag belongs to the open file description, so
-/// everyone who shares it is affected: never for an inherited stdout.
+/// every process that shares it is affected: never use it for an inherited stdout.
 pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: F_GETFL and F_SETFL touch no memory of ours.
     let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
@@ -84,7 +84,7 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what is there, `WouldBlock` when nothing is, 0 at the end.
+/// Reads what is available, `WouldBlock` if nothing is, 0 at the end.
 pub fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes into `buffer`.
     uninterrupted(|| unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) })
@@ -109,11 +109,11 @@ pub(crate) fn copy_above(fd: BorrowedFd<'_>, number: u32) -> io::Result<OwnedFd>
     let least = least.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     // SAFETY: F_DUPFD_CLOEXEC touches no memory of ours.
     let copy = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) })?;
-    // SAFETY: the copy was made just now and belongs to nobody else.
+    // SAFETY: the copy was just created and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Whether this is a pipe without a name, as opposed to a FIFO in some directory.
+/// Whether this is an anonymous pipe, as opposed to a FIFO.
 pub(crate) fn is_anonymous_pipe(fd: BorrowedFd<'_>) -> bool {
     // From <linux/magic.h>; libc lacks it.
     const PIPEFS_MAGIC: u64 = 0x5049_5045;
@@ -124,13 +124,13 @@ pub(crate) fn is_anonymous_pipe(fd: BorrowedFd<'_>) -> bool {
     }
 }
 
-/// Gives the file behind the descriptor to a user.
+/// Changes the owner of the file behind the descriptor.
 pub(crate) fn change_owner(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
     // SAFETY: fchown touches no memory of ours.
     check(unsafe { libc::fchown(fd.as_raw_fd(), uid, gid) }).map(drop)
 }
 
-/// Whether somebody listens on the Unix socket at this path. Never waits: a listener whose queue is full is one, too.
+/// Whether a process listens on the Unix socket at this path. Never waits: a listener with a full backlog counts.
 pub fn has_listener(path: &std::path::Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
     // SAFETY: all-zero bytes are a valid sockaddr_un, numbers only.
@@ -147,10 +147,10 @@ pub fn has_listener(path: &std::path::Path) -> bool {
     let socket =
         unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
     let Ok(socket) = check(socket) else { return false };
-    // SAFETY: the descriptor was made just now and belongs to nobody else.
+    // SAFETY: the descriptor was just created and has no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
-    // SAFETY: the address lives through the call and has the length that is told.
+    // SAFETY: the address lives through the call and has the given length.
     let connected = check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) });
     connected.map_or_else(|error| error.raw_os_error() == Some(libc::EAGAIN), |_| true)
 }
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(write(writer.as_fd(), &bytes).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_eq!(readable(reader.as_fd()).unwrap(), taken);
         drop(reader);
-        // A process that another test is just making holds a copy until it executes its program.
+        // A process that another test is spawning holds a copy until it executes its program.
         let patience = std::time::Instant::now() + std::time::Duration::from_secs(10);
         let mut refused = io::ErrorKind::WouldBlock;
         while refused == io::ErrorKind::WouldBlock && std::time::Instant::now() < patience {

@@ -1,11 +1,11 @@
-//! Memory that only the start needed: the code that read the command line and the configuration.
+//! Releases memory that only the start needed: the code that parsed the command line and the configuration.
 //!
-//! A page of a program's code is resident once something near it was executed, and a static executable brings everything
-//! with it. Nothing is lost by giving it back: what is needed again comes from the page cache, a few pages at a time.
+//! A page of a program's code is resident once something near it was executed, and a static executable contains everything
+//! it uses. Releasing it is harmless: pages that are needed again come from the page cache, a few at a time.
 
 use std::ffi::c_void;
 
-/// Gives back the code that is in memory; what is executed from now on comes back by itself. Without /proc it stays.
+/// Releases the resident code; what is executed from now on is paged in again. Without /proc it stays.
 pub fn release_startup_code() {
     let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
     for (start, length) in maps.lines().filter_map(code_of_a_file) {
@@ -15,7 +15,7 @@ pub fn release_startup_code() {
     }
 }
 
-/// The place and the length of a mapping that is executable, not writable, and backed by a file: proc_pid_maps(5).
+/// The address and the length of a mapping that is executable, not writable, and backed by a file: proc_pid_maps(5).
 fn code_of_a_file(line: &str) -> Option<(usize, usize)> {
     let mut fields = line.split_ascii_whitespace();
     let (range, permissions, inode) = (fields.next()?, fields.next()?, fields.nth(2)?);

@@ -1,10 +1,10 @@
-//! One command in the foreground: what a minimal init asks of Linux.
+//! One command in the foreground: the system calls of a minimal init.
 //!
-//! A supervisor gives its programs a clean slate; a minimal init does the opposite. Its command must find everything as
-//! if the init were not there: the same ignored and blocked signals, descriptors, environment and terminal. This module
-//! holds the system calls for that: signals are held back and taken one by one ([`BlockedSignals`]), the command is started
-//! ([`launch`]), the terminal changes hands ([`Terminal`]), stopped children are seen. It decides nothing, and expects
-//! a process with a single thread. Reaping is [`crate::reap`]'s; the decisions are in `musterd`'s `run`.
+//! A supervisor gives its programs a clean environment; a minimal init does the opposite. Its command must find everything as
+//! if the init did not exist: the same ignored and blocked signals, descriptors, environment and terminal. This module
+//! holds the system calls for that: signals are blocked and taken one by one ([`BlockedSignals`]), the command is started
+//! ([`launch`]), the terminal's foreground group changes ([`Terminal`]), stopped children are noticed. It decides nothing, and expects
+//! a process with a single thread. Reaping is in [`crate::reap`]; the decisions are in `musterd run`.
 
 mod blocked_signals;
 mod inherited;

@@ -1,9 +1,9 @@
-//! Linux for musterd: making, signalling and reaping processes, finding what belongs to them, waiting for descriptors.
+//! Linux for musterd: spawning, signalling and reaping processes, finding their descendants, waiting for descriptors.
 //!
-//! The only crate with `unsafe` in it, and each use says why it is sound. It decides nothing: `muster-core` decides,
-//! `musterd` carries out with what is here.
+//! The only crate with `unsafe`, and each use is justified. It decides nothing: `muster-core` decides,
+//! and `musterd` carries that out with this crate.
 //!
-//! Start reading at [`boot`] (the first acts of `main`), then [`spawn`], [`signal`] and [`reap`].
+//! Start reading at [`boot`] (the first steps of `main`), then [`spawn`], [`signal`] and [`reap`].
 
 pub mod async_fd;
 pub mod boot;

@@ -1,4 +1,4 @@
-//! Resource limits: the kernel's numbers for them, and the daemon's own limit of descriptors and its idle threads.
+//! Resource limits: the kernel's numbers for them, the daemon's own descriptor limit and its idle threads.
 //!
 //! The daemon raises its own soft limit, since every program costs it some pipes. Children get the original back:
 //! programs that use select(2) break above 1024.
@@ -9,21 +9,21 @@ use muster_spec::Resource;
 
 use crate::fd::check;
 
-/// How many descriptors the daemon asks for at most. Raising to a hard limit of a thousand millions would be allowed,
-/// and is needed by nobody.
+/// The maximum number of descriptors that the daemon requests. Raising to a hard limit of a billion would be allowed,
+/// but is never needed.
 const ENOUGH_DESCRIPTORS: u64 = 1 << 20;
 
-/// The limits that the daemon was started with and that it hands on to its children.
+/// The limits that the daemon was started with and that it passes on to its children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OriginalLimits {
-    /// Open descriptors, the limit in force; `u64::MAX` is unlimited.
+    /// The soft limit of open descriptors; `u64::MAX` is unlimited.
     pub nofile_soft: u64,
-    /// Open descriptors, how far it may be raised.
+    /// The hard limit of open descriptors.
     pub nofile_hard: u64,
 }
 
 impl OriginalLimits {
-    /// The limits in force now.
+    /// The current limits.
     pub fn current() -> io::Result<OriginalLimits> {
         // SAFETY: all-zero bytes are a valid rlimit, two numbers.
         let mut now: libc::rlimit = unsafe { std::mem::zeroed() };
@@ -33,7 +33,7 @@ impl OriginalLimits {
     }
 }
 
-/// Raises the daemon's own soft limit of descriptors and returns what it was.
+/// Raises the daemon's own soft limit of descriptors and returns the previous limits.
 pub fn raise_descriptor_limit() -> io::Result<OriginalLimits> {
     let original = OriginalLimits::current()?;
     let wanted = original.nofile_hard.min(ENOUGH_DESCRIPTORS);
@@ -45,7 +45,7 @@ pub fn raise_descriptor_limit() -> io::Result<OriginalLimits> {
     Ok(original)
 }
 
-/// Lets this thread, and none of the others, work only when nobody else wants to. To Linux a nice value is a thread's own.
+/// Gives only this thread the lowest priority. On Linux a nice value applies to a thread.
 pub fn make_thread_idle() -> io::Result<()> {
     // SAFETY: setpriority touches no memory of ours. 0 is the calling thread.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) }).map(drop)

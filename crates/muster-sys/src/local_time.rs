@@ -1,19 +1,19 @@
-//! How far local time is ahead of UTC, where `TZ` says that there is one.
+//! The offset of local time from UTC, if `TZ` is set.
 //!
-//! Without `TZ` times are in UTC: containers that want more say so. The C library knows the zones, from /usr/share/zoneinfo
-//! or from the rules that `TZ` itself can hold. No zone changes but at a quarter of an hour, so that the answer is kept
-//! until then, and a line of a log costs nothing.
+//! Without `TZ` times are in UTC. The C library knows the zones, from /usr/share/zoneinfo
+//! or from the rules in `TZ` itself. Offsets only change at quarters of an hour, so the offset is cached
+//! until the next one, and a log line needs no lookup.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// A quarter of an hour.
 const SLOT: i64 = 900;
-/// More than any zone is ahead or behind, in seconds: the offset is kept in so many bits.
+/// The number of bits for the cached offset, more than any zone needs, in seconds.
 const BITS: u32 = 20;
 const MIDDLE: i64 = 1 << (BITS - 1);
 
-/// The seconds that local time is ahead of UTC at this time, in seconds since 1970; 0 without `TZ`.
+/// The offset of local time at this time, in seconds; `unix` is in seconds since 1970. 0 without `TZ`.
 pub fn offset(unix: i64) -> i32 {
     static HAS_ZONE: OnceLock<bool> = OnceLock::new();
     if !HAS_ZONE.get_or_init(|| std::env::var_os("TZ").is_some_and(|zone| !zone.is_empty())) {

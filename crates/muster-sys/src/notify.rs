@@ -1,9 +1,9 @@
-//! The sockets on which programs tell about themselves: sd_notify(3).
+//! The sockets on which programs send notifications: sd_notify(3).
 //!
-//! One socket for each run, so whose message it is is known by where it came. The kernel adds who sent it
-//! (`SO_PASSCRED`). Descriptors that come along are never received: they are closed with the message, when it has been taken
-//! in, which is what `BARRIER=1` waits for, and [`crate::release`] sees to it that nobody waits for that. Knows nothing of
-//! what messages mean; `musterd` does.
+//! Each run has its own socket, which identifies the run of a message. The kernel adds the sender
+//! (`SO_PASSCRED`). Descriptors are never received: they are closed with the message, once it has been
+//! processed, which is what `BARRIER=1` waits for, and [`crate::release`] ensures that closing never blocks. Knows nothing of
+//! the content of messages; `musterd` does.
 
 use std::fs;
 use std::io;
@@ -19,23 +19,23 @@ use crate::release::{Exposed, without_waiting};
 use crate::signal::Pid;
 use crate::trusted::random;
 
-/// Who sent a message, as the kernel says.
+/// The sender of a message, according to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
-    /// Its pid in our pid namespace; 0 for who is not in it.
+    /// Its pid in our pid namespace; 0 if it is not in it.
     pub pid: Pid,
     /// Its user.
     pub uid: u32,
 }
 
-/// A message, as it waits to be taken off the socket: [`NotifySocket::take_off`].
+/// A message that is still queued on the socket: [`NotifySocket::take_off`].
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
     /// How much of the buffer it fills.
     pub length: usize,
-    /// Whether there was more of it, which is lost.
+    /// Whether it was longer; the rest is lost.
     pub is_truncated: bool,
-    /// Who sent it. Always there, unless the kernel has no room to say so.
+    /// The sender. Always present, unless the kernel had no room for it.
     pub sender: Option<Sender>,
     /// Whether descriptors came with it.
     pub has_descriptors: bool,
@@ -48,15 +48,15 @@ pub struct NotifySocket {
 }
 
 impl NotifySocket {
-    /// Makes the socket a file that every user can write to. Removing it is up to the caller.
+    /// Creates the socket as a file that every user can write to. The caller removes it.
     pub fn at_path(path: &Path) -> io::Result<NotifySocket> {
         let socket = NotifySocket::from(UnixDatagram::bind(path)?)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
         Ok(socket)
     }
 
-    /// Makes a socket that needs no file: unix(7), "abstract". Its name, written with an `@` in front, begins like this and
-    /// cannot be guessed, since everyone can take one that is free.
+    /// Creates an abstract socket, without a file: unix(7). Its name, written with a leading `@`, begins with this prefix and
+    /// cannot be guessed, since any process can take a free name.
     pub fn abstract_below(prefix: &str) -> io::Result<(NotifySocket, String)> {
         let name = random().map_or_else(|_| prefix.to_owned(), |random| format!("{prefix}-{random:016x}"));
         let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
@@ -73,9 +73,9 @@ impl NotifySocket {
         Ok(NotifySocket { socket: Exposed::new(socket) })
     }
 
-    /// Looks at the next message, `WouldBlock` when there is none. It is there until it is taken off.
+    /// Peeks at the next message, `WouldBlock` if there is none. It stays queued until it is taken off.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        // In words of the size that alignment needs. There is room for the credentials, which the kernel writes first.
+        // An array of words, for alignment. It has room for the credentials, which the kernel writes first.
         let mut control = [0_u64; CONTROL_BYTES.div_ceil(size_of::<u64>())];
         let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         // SAFETY: all-zero bytes are a valid msghdr; C libraries pad it differently, so it cannot be written out.
@@ -98,7 +98,7 @@ impl NotifySocket {
     pub fn take_off(&self, message: &Received) {
         // SAFETY: there is no room that the kernel could write to.
         let take = || unsafe { libc::recv(self.socket.as_raw_fd(), std::ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
-        // It is there: nobody else reads.
+        // It is there: this is the only reader.
         let _ = match message.has_descriptors {
             true => without_waiting(|| uninterrupted(take)),
             false => uninterrupted(take),
@@ -109,7 +109,7 @@ impl NotifySocket {
 // SAFETY: CMSG_SPACE only calculates.
 const CONTROL_BYTES: usize = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) as usize };
 
-/// Who sent it, as the kernel says.
+/// The sender, according to the kernel.
 ///
 /// # Safety
 /// `header` was filled by recvmsg(2), and everything it leads to is still there.

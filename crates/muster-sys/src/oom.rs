@@ -1,17 +1,17 @@
-//! Whether the kernel killed for want of memory: the counters of our own cgroup, v2 or v1.
+//! Detects OOM kills: the counters of our own cgroup, v2 or v1.
 //!
-//! The kernel counts a kill before it sends the signal, so whoever reaps a process that died of it finds it counted. A
-//! counter tells how many, not whom: [`Kills::since_last_look`] gives what came since the last look, and the caller says
-//! no more than that. Both files are read again through descriptors that are opened once.
+//! The kernel counts a kill before it sends the signal, so the kill of a reaped process is already counted. A
+//! counter shows how many, not which: [`Kills::since_last_look`] returns the number since the last call, and the caller can claim
+//! only that. Both files are reread through descriptors that are opened once.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Longer than either file ever is.
+/// Longer than either file can be.
 const LONGEST: usize = 512;
 
-/// The counter of kills for want of memory in our cgroup and those below it.
+/// The OOM kill counter of our cgroup and those below it.
 #[derive(Debug)]
 pub struct Kills {
     file: Option<File>,
@@ -19,7 +19,7 @@ pub struct Kills {
 }
 
 impl Kills {
-    /// Opens the counter of the cgroup that this process is in. What was counted before is not news.
+    /// Opens the counter of the cgroup of this process. Earlier kills are not reported.
     pub fn of_own_cgroup() -> Kills {
         Kills::below(Path::new("/"))
     }
@@ -32,10 +32,10 @@ impl Kills {
         kills
     }
 
-    /// How many there were since the last look; `None` where the kernel does not tell.
+    /// The number of kills since the last call; `None` if the kernel does not report them.
     pub fn since_last_look(&mut self) -> Option<u64> {
         let now = self.count()?;
-        // The counter of a cgroup cannot go back; that of one that was made anew begins with zero.
+        // The counter of a cgroup never decreases; that of a recreated one starts at zero.
         let before = std::mem::replace(&mut self.seen, now);
         Some(if now >= before { now - before } else { now })
     }
@@ -52,8 +52,8 @@ fn parse(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
-/// The file with the counter: of the unified hierarchy, or else of the memory controller's own. One with both (hybrid) has
-/// the controller in one of them only, and the other has no such file.
+/// The file with the counter: in the unified hierarchy, or otherwise in the memory controller's own. A hybrid system has
+/// the controller in only one of them, and the other has no such file.
 fn find(root: &Path) -> Option<PathBuf> {
     let read = |path: &str| std::fs::read_to_string(root.join(path)).ok();
     let (groups, mounts) = (read("proc/self/cgroup")?, read("proc/self/mountinfo")?);
@@ -74,8 +74,8 @@ fn find(root: &Path) -> Option<PathBuf> {
     found.into_iter().find(|file| std::fs::read_to_string(file).is_ok_and(|text| parse(&text).is_some()))
 }
 
-/// Where the cgroup `path` is below one line of /proc/PID/mountinfo (proc_pid_mountinfo(5)), if that mounts this kind of
-/// hierarchy, with the memory controller in version 1. In a container without a namespace of its own the path is the
+/// The directory of the cgroup `path` below one line of /proc/PID/mountinfo (proc_pid_mountinfo(5)), if that mounts this kind of
+/// hierarchy, with the memory controller in version 1. In a container without its own cgroup namespace the path is the
 /// host's, and so is the root of the mount.
 fn below_mount(line: &str, kind: &str, path: &str) -> Option<PathBuf> {
     let (mount, system) = line.split_once(" - ")?;

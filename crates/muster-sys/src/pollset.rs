@@ -1,20 +1,20 @@
 //! Many descriptors behind one: an epoll set that is itself readable when one of its members is.
 //!
 //! The daemon puts the status pipes of all runs that have not executed yet into one set, so tokio watches a single
-//! descriptor for hundreds of spawns. It is only ever asked, never waited for: the waiting is tokio's.
+//! descriptor for hundreds of spawns. The set is only polled without waiting: tokio does the waiting.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::fd::check;
 
-/// A set of descriptors, each with a number of the caller's choice.
+/// A set of descriptors, each with a token chosen by the caller.
 #[derive(Debug)]
 pub struct PollSet {
     epoll: OwnedFd,
 }
 
-/// So many are told at once.
+/// Maximum number of events per call.
 const BATCH: usize = 64;
 
 impl PollSet {
@@ -22,13 +22,13 @@ impl PollSet {
     pub fn new() -> io::Result<PollSet> {
         // SAFETY: epoll_create1 touches no memory of ours.
         let epoll = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        // SAFETY: the descriptor was made just now and belongs to nobody else.
+        // SAFETY: the descriptor was just created and has no other owner.
         Ok(PollSet { epoll: unsafe { OwnedFd::from_raw_fd(epoll) } })
     }
 
-    /// Adds a descriptor that is told as `token` for as long as it is readable or at its end.
+    /// Adds a descriptor that is reported as `token` as long as it is readable or at its end.
     ///
-    /// Remove it before it is closed: the kernel forgets a closed descriptor only when no copy of it is left, and a
+    /// Remove it before closing it: the kernel forgets a closed descriptor only when no copy of it is left, and a
     /// child between fork and exec has copies of all.
     pub fn add(&self, member: BorrowedFd<'_>, token: u64) -> io::Result<()> {
         let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token };
@@ -38,7 +38,7 @@ impl PollSet {
         check(added).map(drop)
     }
 
-    /// Takes a descriptor out again.
+    /// Removes a descriptor.
     pub fn remove(&self, member: BorrowedFd<'_>) -> io::Result<()> {
         let nothing = std::ptr::null_mut();
         // SAFETY: EPOLL_CTL_DEL reads no event.
@@ -46,7 +46,7 @@ impl PollSet {
             .map(drop)
     }
 
-    /// Appends the tokens of members that are ready now, some of them if there are many. Nothing appended: nothing is
+    /// Appends the tokens of members that are ready now; a part of them if there are many. If none is appended, none is
     /// ready. Never waits.
     pub fn ready(&self, tokens: &mut Vec<u64>) -> io::Result<()> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; BATCH];

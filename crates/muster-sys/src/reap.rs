@@ -1,8 +1,8 @@
-//! Collecting ended children, known or not, without ever losing how one ended.
+//! Reaps exited children, known or not, without ever losing an exit status.
 //!
-//! waitid(2) is called directly: wrappers that turn the signal into an enum of the classical ones fail on a child
-//! that died of a real-time signal, after the kernel has already forgotten it. Nobody else in the process may wait for
-//! children. Who a pid was is known to the caller, in `musterd`.
+//! waitid(2) is called directly: wrappers that convert the signal into an enum of the classic ones fail on a child
+//! killed by a real-time signal, after the kernel has already discarded its status. Nothing else in the process may wait for
+//! children. The caller, in `musterd`, maps pids to runs.
 
 use std::io;
 
@@ -10,21 +10,21 @@ use muster_spec::{Exit, Signal};
 
 use crate::signal::Pid;
 
-/// A child that has ended and is no more.
+/// A reaped child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reaped {
-    /// Who it was. From now on the number may be given to another process.
+    /// Its pid. From now on the number may be reused.
     pub pid: Pid,
     /// How it ended.
     pub exit: Exit,
 }
 
-/// Collects one ended child. `None` when none is left for now, or there are no children at all.
+/// Reaps one exited child. `None` if no more have exited, or there are no children at all.
 ///
-/// Call it until `None` whenever SIGCHLD came: several ends may come as one signal.
+/// Call it until `None` after each SIGCHLD: several exits may be reported by one signal.
 pub fn reap_next() -> io::Result<Option<Reaped>> {
     loop {
-        // SAFETY: all-zero bytes are a valid siginfo_t; si_pid stays 0 when nobody has ended.
+        // SAFETY: all-zero bytes are a valid siginfo_t; si_pid stays 0 when no child has exited.
         let mut about: libc::siginfo_t = unsafe { std::mem::zeroed() };
         let flags = libc::WEXITED | libc::WNOHANG | libc::__WALL;
         // SAFETY: `about` has room for the one record that waitid writes.
@@ -50,7 +50,7 @@ fn exit(code: libc::c_int, status: libc::c_int) -> Exit {
     if code == libc::CLD_EXITED {
         return Exit::Code(status as u8);
     }
-    // The kernel kills with 1 to 64 only. Should it ever say something else, a kill is the nearest word.
+    // The kernel only kills with 1 to 64. For any other value SIGKILL is the closest.
     let signal = Signal::from_number(status).unwrap_or(Signal::KILL);
     Exit::Signal { signal, core_dumped: code == libc::CLD_DUMPED }
 }

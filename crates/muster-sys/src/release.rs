@@ -1,13 +1,13 @@
-//! Releasing what others have sent to a socket of the daemon's, without waiting for it.
+//! Releases what other processes have sent to one of the daemon's sockets, without waiting for it.
 //!
-//! Whoever closes a file for the last time may have to wait: a TCP socket with `SO_LINGER` and bytes that its peer does not
-//! read keeps its closer for as long as its maker wanted (socket(7)). Descriptors that arrive on a Unix socket are closed by
-//! the one who receives them, or who closes the socket before they are received: unix(7), `SCM_RIGHTS`. They may be Unix
-//! sockets themselves, with more of the kind inside. So everyone who may write to a socket could stop the daemon.
+//! Closing the last reference to a file may block: a TCP socket with `SO_LINGER` and bytes that its peer does not
+//! read blocks for as long as its creator chose (socket(7)). Descriptors that arrive on a Unix socket are closed by
+//! the process that receives them, or that closes the socket before they are received: unix(7), `SCM_RIGHTS`. They may be Unix
+//! sockets themselves, with more of the kind inside. So any process that may write to a socket could block the daemon.
 //!
-//! Such a wait ends when a signal comes. [`without_waiting`] has a timer send one to the thread every half millisecond, and
-//! the kernel closes everything that one call has left over while it is pending. Descriptors are never received, so they
-//! take no place in the daemon's table and no file system is asked to flush.
+//! Such a wait is interrupted by a signal. [`without_waiting`] has a timer send one to the thread every half millisecond, and
+//! the kernel closes the rest while the signal is pending. Descriptors are never received, so they
+//! use no entry in the daemon's table and no file system is asked to flush.
 
 use std::cell::OnceCell;
 use std::io;
@@ -18,7 +18,7 @@ use std::sync::Once;
 use crate::fd::{check, uninterrupted};
 use crate::signal::{blocked, set_blocked};
 
-/// Sent by the timer. Blocked at all other times, so one that somebody else sends is read like the others.
+/// Sent by the timer. Blocked at all other times, so one sent by another process is read like any other signal.
 const WAKING: libc::c_int = libc::SIGVTALRM;
 
 const INTERVAL_NS: libc::c_long = 500_000;
@@ -29,18 +29,18 @@ const SIGEV_THREAD_ID: libc::c_int = 4;
 /// From <asm-generic/socket.h>, since Linux 6.16.
 const SO_PASSRIGHTS: libc::c_int = 83;
 
-/// Does something that may close what others have sent. It must do with calls that end early because of a signal.
+/// Runs an operation that may close what others have sent. It must tolerate calls that are interrupted by a signal.
 pub fn without_waiting<R>(act: impl FnOnce() -> R) -> R {
     thread_local! {
         static TIMER: OnceCell<Option<Timer>> = const { OnceCell::new() };
     }
-    // At the end of a thread, when its timer is gone already, there is no harm in waiting.
+    // At the end of a thread, when its timer no longer exists, waiting is acceptable.
     let timer = TIMER.try_with(|timer| timer.get_or_init(|| Timer::new().ok()).as_ref().map(|timer| timer.id));
     let Some(id) = timer.ok().flatten() else { return act() };
     let before = blocked().and_then(|before| set_blocked(before.without(&[WAKING])));
     set_timer(id, INTERVAL_NS);
     let result = act();
-    // What it has sent by now is delivered before this returns, so none is left over to be read as a message.
+    // Pending ones are delivered before this returns, so none is left to be read as a message.
     set_timer(id, 0);
     if let Ok(before) = before {
         let _ = set_blocked(before);
@@ -48,7 +48,7 @@ pub fn without_waiting<R>(act: impl FnOnce() -> R) -> R {
     result
 }
 
-/// A timer of the thread that made it.
+/// A timer of the thread that created it.
 struct Timer {
     id: libc::c_int,
 }
@@ -77,7 +77,7 @@ impl Drop for Timer {
     }
 }
 
-/// Every so often from now on, or never for 0.
+/// Sets the interval; 0 stops the timer.
 fn set_timer(id: libc::c_int, nanoseconds: libc::c_long) {
     // The kernel's itimerspec: the interval and the first time, in seconds and nanoseconds each.
     let times: [libc::c_long; 4] = [0, nanoseconds, 0, nanoseconds];
@@ -96,7 +96,7 @@ fn handle() {
     }
 }
 
-/// Forbids that descriptors are sent to this Unix socket or to those that are accepted from it. Does nothing on a kernel
+/// Forbids sending descriptors to this Unix socket or to those accepted from it. Does nothing on a kernel
 /// older than Linux 6.16.
 pub fn refuse_descriptors(socket: BorrowedFd<'_>) {
     let off: libc::c_int = 0;
@@ -104,11 +104,11 @@ pub fn refuse_descriptors(socket: BorrowedFd<'_>) {
     // SAFETY: the kernel reads one number from `off`.
     let set =
         unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, (&raw const off).cast(), size) };
-    // Where the kernel does not know it, those that read from the socket are prepared for descriptors.
+    // On older kernels the readers of the socket handle descriptors.
     let _ = check(set);
 }
 
-/// Reads from a Unix socket, `WouldBlock` when there is nothing. Descriptors that come with the bytes are an error.
+/// Reads from a Unix socket, `WouldBlock` if it is empty. Descriptors that come with the bytes are an error.
 pub fn read_without_descriptors(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all-zero bytes are a valid msghdr.
@@ -124,12 +124,12 @@ pub fn read_without_descriptors(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io
     Ok(count)
 }
 
-/// A socket in which there may be descriptors of others that nobody has received. Dropping it never waits for them.
+/// A socket that may hold unreceived descriptors of others. Dropping it never waits for them.
 #[derive(Debug)]
 pub struct Exposed<T>(Option<T>);
 
 impl<T> Exposed<T> {
-    /// To be wrapped as soon as the socket is there.
+    /// Wrap the socket as soon as it exists.
     pub fn new(socket: T) -> Exposed<T> {
         Exposed(Some(socket))
     }

@@ -1,25 +1,25 @@
-//! Who the daemon is, and what it may do to the identity of others: ids, groups, and three capabilities.
+//! The daemon's identity and privileges: ids, groups, and three capabilities.
 //!
-//! Root is not always mighty: a container's root may lack what makes it so (`docker run --cap-drop ALL`). And others may
-//! have it (`setpriv --ambient-caps`). So the capabilities are asked, not the number.
+//! Root is not always privileged: a container's root may lack capabilities (`docker run --cap-drop ALL`). And other users may
+//! have them (`setpriv --ambient-caps`). So capabilities are checked, not the uid.
 
 use std::io;
 
 use crate::fd::check;
 
-/// A capability that supervising programs of other users takes.
+/// A capability needed to supervise programs of other users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// Signals to processes of other users.
+    /// Signalling processes of other users.
     Kill,
-    /// Other groups.
+    /// Changing groups.
     Setgid,
-    /// Another user.
+    /// Changing the user.
     Setuid,
 }
 
 impl Capability {
-    /// Its name, as capabilities(7) has it.
+    /// Its name in capabilities(7).
     pub fn name(self) -> &'static str {
         match self {
             Capability::Kill => "CAP_KILL",
@@ -38,7 +38,7 @@ impl Capability {
     }
 }
 
-/// What the calling thread is and may.
+/// The identity and privileges of the calling thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
     /// The effective user id.
@@ -51,7 +51,7 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Those in force now.
+    /// The current ones.
     pub fn own() -> Rights {
         // SAFETY: these cannot fail and touch no memory.
         let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
@@ -61,12 +61,12 @@ impl Rights {
         Rights { uid, gid, groups, capabilities: capabilities() }
     }
 
-    /// Whether this capability is in force.
+    /// Whether this capability is effective.
     pub fn has(&self, capability: Capability) -> bool {
         self.capabilities & (1 << capability.number()) != 0
     }
 
-    /// Whether these are the supplementary groups, so that taking them would change nothing.
+    /// Whether these are the supplementary groups, so that setting them would change nothing.
     pub(crate) fn has_exactly(&self, groups: &[u32]) -> bool {
         let mut groups = groups.to_vec();
         groups.sort_unstable();
@@ -94,7 +94,7 @@ pub(crate) fn groups() -> io::Result<Vec<u32>> {
     }
 }
 
-/// The first 32 capabilities that are in force; all that is asked here is among them. None where the call is not allowed.
+/// The first 32 effective capabilities, which include all that are checked here. None if the call is not allowed.
 fn capabilities() -> u32 {
     /// `_LINUX_CAPABILITY_VERSION_3`, and 0 for the calling thread.
     const HEADER: [u32; 2] = [0x2008_0522, 0];

@@ -1,4 +1,4 @@
-//! Lines on the standard streams, from before there is a log. A reader that is gone is no reason to fail.
+//! Lines on the standard streams, from before there is a log. A closed stream is not an error.
 
 use std::io::{self, Write};
 

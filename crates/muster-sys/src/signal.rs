@@ -1,7 +1,7 @@
-//! Signals in and out: a signalfd for what is sent to the daemon, kill(2) for what the daemon sends.
+//! Signals in and out: a signalfd for signals to the daemon, kill(2) for those it sends.
 //!
-//! Nothing here installs a handler (only [`crate::release`] has one, that does nothing). Signals are blocked once, by [`crate::boot::take_signals`], and then read like
-//! any other message, with their sender. What they mean is decided in `musterd`.
+//! Nothing here installs a handler (only [`crate::release`] has one, which does nothing). Signals are blocked once, by
+//! [`crate::boot::take_signals`], and then read like any other message, with their sender. `musterd` decides what they mean.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -32,9 +32,9 @@ impl Pid {
     }
 }
 
-/// A set of signals as the kernel has it: signal n is bit n-1.
+/// A set of signals in the kernel's representation: signal n is bit n-1.
 ///
-/// The C libraries keep 32 to 34 out of their own sets, so `sigset_t` could not block, empty or watch all 64.
+/// The C libraries exclude 32 to 34 from their own sets, so `sigset_t` could not block, empty or watch all 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SignalSet(pub(crate) u64);
 
@@ -59,7 +59,7 @@ impl SignalSet {
     }
 }
 
-/// Blocks exactly these signals in the calling thread and returns what was blocked before.
+/// Blocks exactly these signals in the calling thread and returns the previous set.
 pub(crate) fn set_blocked(signals: SignalSet) -> io::Result<SignalSet> {
     let mut before = SignalSet::NONE;
     // SAFETY: both pointers are to 8 bytes that live through the call, as the last argument says.
@@ -69,7 +69,7 @@ pub(crate) fn set_blocked(signals: SignalSet) -> io::Result<SignalSet> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(before) }
 }
 
-/// What is blocked in the calling thread.
+/// The signals blocked in the calling thread.
 pub(crate) fn blocked() -> io::Result<SignalSet> {
     let mut now = SignalSet::NONE;
     let unchanged: *const u64 = std::ptr::null();
@@ -79,14 +79,14 @@ pub(crate) fn blocked() -> io::Result<SignalSet> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(now) }
 }
 
-/// The signals whose disposition is not the default one: handled or ignored.
+/// The signals with a disposition other than the default: handled or ignored.
 pub(crate) fn not_default() -> SignalSet {
     let changed = (1..=64).filter(|&number| !is_default(number));
     SignalSet(changed.fold(0, |bits, number| bits | 1 << (number - 1)))
 }
 
 fn is_default(number: i32) -> bool {
-    // The kernel's own structure begins with the handler; SIG_DFL is 0. Larger than any kernel's.
+    // The kernel's own structure begins with the handler; SIG_DFL is 0. The array is larger than any kernel's.
     let mut action = [0_u64; 8];
     let unchanged: *const u64 = std::ptr::null();
     // SAFETY: a null pointer as the new action asks only; `action` has room for the old one.
@@ -97,44 +97,44 @@ fn is_default(number: i32) -> bool {
 /// A signal that was sent to this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Which.
+    /// The signal.
     pub signal: Signal,
-    /// Who sent it. `None`: the kernel itself (a terminal), or a process outside of this pid namespace, as
-    /// `docker kill` is.
+    /// The sender. `None`: the kernel itself (a terminal), or a process outside this pid namespace, such as
+    /// `docker kill`.
     pub sender_pid: Option<Pid>,
-    /// Whether a process outside of this pid namespace sent it with kill(2), as container engines do.
+    /// Whether a process outside this pid namespace sent it with kill(2), as container engines do.
     pub is_from_outside: bool,
-    /// The sender's user id; 0 where the kernel sent it.
+    /// The sender's user id; 0 if the kernel sent it.
     pub sender_uid: u32,
 }
 
-/// The signals that are blocked, as a descriptor that is readable when one of them has come.
+/// The blocked signals, as a descriptor that is readable when one of them is pending.
 ///
-/// One thread reads. Equal signals that come before they are read are one, except real-time signals: signal(7). A
-/// SIGCHLD in particular says only that there is something to reap, never how much.
+/// Only one thread reads. Equal signals that arrive before they are read are merged, except real-time signals: signal(7). A
+/// SIGCHLD therefore only says that there is something to reap, not how much.
 #[derive(Debug)]
 pub struct Signals {
     descriptor: OwnedFd,
     unread: RefCell<VecDeque<Received>>,
 }
 
-/// So many are taken with one read.
+/// Maximum number of signals per read.
 const BATCH: usize = 16;
 
 impl Signals {
-    /// Watches every signal that is blocked now.
+    /// Watches every currently blocked signal.
     pub fn new() -> io::Result<Signals> {
         let watched = blocked()?;
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
         // SAFETY: the set has the 8 bytes that the third argument says.
         let descriptor = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &watched.0, KERNEL_SET_BYTES, flags) };
         let descriptor = check(descriptor as libc::c_int)?;
-        // SAFETY: the descriptor was made just now and belongs to nobody else.
+        // SAFETY: the descriptor was just created and has no other owner.
         let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
         Ok(Signals { descriptor, unread: RefCell::new(VecDeque::with_capacity(BATCH)) })
     }
 
-    /// The next signal, or `None` when there is none for now.
+    /// The next signal, or `None` if none is pending.
     pub fn next(&self) -> io::Result<Option<Received>> {
         let mut unread = self.unread.borrow_mut();
         if unread.is_empty() {
@@ -176,7 +176,7 @@ fn received(record: &libc::signalfd_siginfo) -> Option<Received> {
     Some(Received { signal, sender_pid, is_from_outside, sender_uid: record.ssi_uid })
 }
 
-/// Sends a signal to one process. Fails with `ESRCH` when it is gone, `EPERM` when it is not ours to signal.
+/// Sends a signal to one process. Fails with `ESRCH` if it does not exist, `EPERM` if we may not signal it.
 pub fn send(pid: Pid, signal: Signal) -> io::Result<()> {
     if pid.0 <= 0 {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
@@ -185,14 +185,14 @@ pub fn send(pid: Pid, signal: Signal) -> io::Result<()> {
     check(unsafe { libc::kill(pid.0, signal.number()) }).map(drop)
 }
 
-/// Whether we may signal this process. One that is gone keeps nobody from it.
+/// Whether we may signal this process. True if it no longer exists.
 pub fn may_signal(pid: Pid) -> bool {
-    // SAFETY: signal 0 is sent to nobody, and only what would be said is asked.
+    // SAFETY: signal 0 only checks for permission.
     pid.0 <= 0
         || check(unsafe { libc::kill(pid.0, 0) }).err().and_then(|error| error.raw_os_error()) != Some(libc::EPERM)
 }
 
-/// Sends a signal to every process of a group, named by its leader. Refuses 1 and less: -1 is everybody.
+/// Sends a signal to every process of a group, named by its leader. Refuses 1 and less: -1 is every process.
 pub fn send_group(leader: Pid, signal: Signal) -> io::Result<()> {
     if leader.0 <= 1 {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_blocked_signal_is_read_with_its_sender_and_real_time_signals_queue() {
-        // Sent to this thread alone: the test harness has others that do not block.
+        // Sent only to this thread: the test harness has others that do not block.
         let before = set_blocked(SignalSet::ALL).unwrap();
         let signals = Signals::new().unwrap();
         assert_eq!(signals.next().unwrap(), None);

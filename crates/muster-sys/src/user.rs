@@ -1,10 +1,10 @@
-//! Users and groups by name or number, read straight from /etc/passwd and /etc/group.
+//! Users and groups by name or number, read directly from /etc/passwd and /etc/group.
 //!
-//! The C library is not asked, on purpose: a statically linked getpwnam(3) would load NSS plugins at run time and
-//! crash or find nobody, and in an image made FROM scratch there is nothing to load. Users that exist only in LDAP or
-//! the like are therefore not found; their numbers work. Both files may be missing: numbers work without them.
+//! The C library is deliberately not used: a statically linked getpwnam(3) would load NSS plugins at run time and
+//! crash or find no user, and in an image made FROM scratch there is nothing to load. Users that exist only in LDAP or
+//! similar are therefore not found; their numbers work. Both files may be missing: numbers work without them.
 //!
-//! A file is read again only when its inode, size or times have changed, so a lookup for each spawn costs two stat(2).
+//! A file is reread only when its inode, size or times have changed, so a lookup for each spawn costs two stat(2).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,35 +15,35 @@ use std::path::{Path, PathBuf};
 
 use muster_spec::UserSpec;
 
-/// Everything that becoming a user takes.
+/// An identity that a process can assume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The user id.
     pub uid: u32,
     /// The primary group.
     pub gid: u32,
-    /// All groups, the primary one among them.
+    /// All groups, including the primary one.
     pub groups: Vec<u32>,
     /// `LOGNAME` and `USER`: the name, or the number of a user without one.
     pub name: String,
     /// `HOME`; `/` for a user without an entry.
     pub home: String,
-    /// `SHELL`; `/bin/sh` where the entry has none.
+    /// `SHELL`; `/bin/sh` if the entry has none.
     pub shell: String,
 }
 
 /// Why a user or group could not be found.
 #[derive(Debug)]
 pub enum LookupError {
-    /// Nobody of this name, and it is not a number.
+    /// There is no user of this name, and it is not a number.
     NoSuchUser(String),
-    /// No group of this name, and it is not a number.
+    /// There is no group of this name, and it is not a number.
     NoSuchGroup(String),
     /// A number that no user or group can have.
     InvalidNumber(String),
-    /// A number without an entry and without a group of its own: it would be root's group.
+    /// A number without an entry and without an explicit group: it would get root's group.
     NoGroup(String),
-    /// A file that is there but cannot be read.
+    /// A file that exists but cannot be read.
     Unreadable(PathBuf, io::Error),
 }
 
@@ -95,7 +95,7 @@ impl Default for Accounts {
 }
 
 impl Accounts {
-    /// Reads other files than the system's.
+    /// Reads these files instead of the system's.
     pub fn in_files(passwd: impl Into<PathBuf>, group: impl Into<PathBuf>) -> Accounts {
         Accounts {
             passwd: CachedFile::new(passwd.into(), passwd_entry),
@@ -103,11 +103,11 @@ impl Accounts {
         }
     }
 
-    /// Who `spec` is.
+    /// Resolves `spec`.
     ///
-    /// A number without an entry stands for itself; its group is then `own_gid`, the caller's, unless one is named. Docker
-    /// does so with `USER 1000`, which leaves it root's group; here that must be written, as `1000:0`. A user that the caller
-    /// is already changes nothing and needs no group.
+    /// A number without an entry is used as it is; its group is then `own_gid`, the caller's, unless one is given. Docker
+    /// accepts `USER 1000`, which keeps root's group; here that must be explicit, as `1000:0`. The caller's own user
+    /// changes nothing and needs no group.
     pub fn account(&mut self, spec: &UserSpec, own_gid: u32) -> Result<Account, LookupError> {
         let account = self.owner(spec, own_gid)?;
         let gets_roots_group = spec.group.is_none() && account.gid == 0 && account.uid != 0;
@@ -117,7 +117,7 @@ impl Accounts {
         Ok(account)
     }
 
-    /// As [`account`](Self::account), of something that is only to belong to this user.
+    /// Like [`account`](Self::account), for a file that is only to be owned by this user.
     pub fn owner(&mut self, spec: &UserSpec, own_gid: u32) -> Result<Account, LookupError> {
         let entry = self.find_user(&spec.user)?;
         let uid = match &entry {
@@ -164,7 +164,7 @@ impl Accounts {
         entries.iter().find(|entry| entry.uid == uid).map(|entry| entry.name.clone())
     }
 
-    /// By name first, as chown(1) does, then by number.
+    /// By name first, like chown(1), then by number.
     fn find_user(&mut self, user: &str) -> Result<Option<PasswdEntry>, LookupError> {
         let entries = self.passwd.entries()?;
         if let Some(entry) = entries.iter().find(|entry| entry.name == user) {
@@ -174,7 +174,7 @@ impl Accounts {
         Ok(entries.iter().find(|entry| Some(entry.uid) == uid).cloned())
     }
 
-    /// As initgroups(3): the primary group, and every group that lists the user as a member.
+    /// Like initgroups(3): the primary group, and every group that lists the user as a member.
     fn groups_of(&mut self, user: Option<&str>, gid: u32) -> Result<Vec<u32>, LookupError> {
         let mut groups = BTreeSet::from([gid]);
         if let Some(user) = user {
@@ -190,7 +190,7 @@ fn own_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// A user or group number, or `None` for a text that is a name. The largest number means "nobody in particular" to the
+/// A user or group number, or `None` for a text that is a name. The largest number means "no change" to the
 /// kernel and is refused.
 fn number(text: &str) -> Result<Option<u32>, LookupError> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -202,7 +202,7 @@ fn number(text: &str) -> Result<Option<u32>, LookupError> {
     }
 }
 
-/// `name:password:uid:gid:comment:home:shell`. Lines that are not so are skipped, as the C libraries do.
+/// `name:password:uid:gid:comment:home:shell`. Malformed lines are skipped, as in the C libraries.
 fn passwd_entry(line: &str) -> Option<PasswdEntry> {
     let mut fields = line.split(':');
     let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with(['+', '-', '#']))?;
@@ -222,7 +222,7 @@ fn group_entry(line: &str) -> Option<GroupEntry> {
     Some(GroupEntry { name: name.to_owned(), gid, members: members.map(str::to_owned).collect() })
 }
 
-/// What a file looked like when it was read: device, inode, size, and both times to the nanosecond.
+/// The state of a file when it was read: device, inode, size, and both times to the nanosecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp([i64; 7]);
 
@@ -258,7 +258,7 @@ impl<T> CachedFile<T> {
         let stamp = stamp_of(&self.path).map_err(unreadable)?;
         if stamp != self.stamp {
             let text = if stamp.is_some() { fs::read(&self.path).map_err(unreadable)? } else { Vec::new() };
-            // Comments with an old encoding in them must not hide the users around them.
+            // Comments in another encoding must not hide the users around them.
             self.entries = String::from_utf8_lossy(&text).lines().filter_map(self.parse).collect();
             self.stamp = stamp;
         }
@@ -266,7 +266,7 @@ impl<T> CachedFile<T> {
     }
 }
 
-/// `None` for a file that is not there: it has no entries.
+/// `None` for a missing file, which has no entries.
 fn stamp_of(path: &Path) -> io::Result<Option<Stamp>> {
     match fs::metadata(path) {
         Ok(about) => Ok(Some(Stamp::of(&about))),

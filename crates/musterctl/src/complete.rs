@@ -1,6 +1,6 @@
-//! What could stand in a place of a command line, found out from clap's own definition of it.
+//! Completion of a command line, derived from clap's own definition of it.
 //!
-//! Pure: [`place`] says what is expected at the last word, [`candidates`] what fits there. Program names are handed in,
+//! Pure: [`place`] determines what is expected at the last word, [`candidates`] what matches there. Program names are passed in,
 //! since they come from the daemon.
 
 use std::collections::BTreeMap;
@@ -12,14 +12,14 @@ use crate::cli::Cli;
 
 const SIGNALS: [&str; 11] = ["HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "CONT", "STOP", "WINCH", "RTMIN"];
 
-/// The last word of a command line, and what is expected of it.
+/// The last word of a command line, and what is expected there.
 #[derive(Debug)]
 pub(crate) struct Place {
     command: Command,
     expected: Expected,
-    /// What is typed already, without `--option=`.
+    /// The part typed so far, without `--option=`.
     typed: String,
-    /// `--option=`, where the word is an option and its value in one.
+    /// `--option=`, if the word contains an option and its value.
     before: String,
     socket: Option<String>,
 }
@@ -33,18 +33,18 @@ enum Expected {
 }
 
 impl Place {
-    /// Whether names of programs are expected.
+    /// Whether program names are expected.
     pub(crate) fn takes_names(&self) -> bool {
         matches!(&self.expected, Expected::Value(arg) if value_name(arg) == "NAME")
     }
 
-    /// The socket named earlier on the line.
+    /// The socket given earlier on the line.
     pub(crate) fn socket(&self) -> Option<&str> {
         self.socket.as_deref()
     }
 }
 
-/// What is expected at the last of these words, the first of which is the program's name.
+/// Determines what is expected at the last of these words. The first is the program's name.
 pub(crate) fn place(words: &[String]) -> Place {
     let mut command = Cli::command();
     command.build();
@@ -54,7 +54,7 @@ pub(crate) fn place(words: &[String]) -> Place {
     walk.arrive(typed)
 }
 
-/// Goes along the words before the last.
+/// The state while walking the words before the last.
 struct Walk {
     command: Command,
     is_sub: bool,
@@ -119,7 +119,7 @@ impl Walk {
         Place { command: self.command, expected, typed: typed.to_owned(), before, socket: self.socket }
     }
 
-    /// The positional argument at this place; the last one takes all that follow, if it takes several.
+    /// The positional argument at this place; the last one takes all remaining words, if it takes several.
     fn next_positional(&self) -> Expected {
         let all: Vec<&Arg> = self.command.get_positionals().collect();
         let repeats = |arg: &&Arg| arg.get_num_args().is_some_and(|range| range.max_values() > 1) || is_list(arg);
@@ -140,7 +140,7 @@ fn value_name(arg: &Arg) -> &str {
     arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str())
 }
 
-/// What fits, each with a few words about it.
+/// The matching candidates, each with a short description.
 pub(crate) fn candidates(place: &Place, programs: &[Program]) -> Vec<(String, String)> {
     let all = match &place.expected {
         Expected::Command => commands(&place.command),
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use crate::testing::program;
 
-    /// What is offered for the last word of this line.
+    /// The candidates for the last word of this line.
     fn offered(line: &str) -> Vec<String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let mut pool = program("web:0");
@@ -239,7 +239,7 @@ mod tests {
         ] {
             let offered = offered(line);
             if line == "musterctl nosuch " {
-                // Not a command: what could stand there is still one.
+                // Not a command: the candidates at that place are still commands.
                 assert!(offered.contains(&"status".to_owned()));
             } else {
                 assert_eq!(offered, expected, "{line}");

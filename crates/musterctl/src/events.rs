@@ -1,4 +1,4 @@
-//! The daemon's events as they come, out of the lines of server-sent events.
+//! The daemon's events, parsed from server-sent events.
 
 use std::io::{self, BufRead, BufReader};
 
@@ -7,7 +7,7 @@ use muster_api::Event;
 use crate::client::{Client, Stream};
 use crate::failure::Failure;
 
-/// An event longer than this is no daemon's: a snapshot of ten thousand programs is 4 MB.
+/// Maximum size of an event; a snapshot of ten thousand programs is 4 MB.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
 /// Follows the daemon's events.
@@ -17,13 +17,13 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// From now on, a snapshot first.
+    /// Follows from now on; a snapshot comes first.
     pub(crate) fn follow(client: &Client) -> Result<Events, Failure> {
         Ok(Events { lines: BufReader::new(client.follow(&muster_api::Route::Events)?) })
     }
 
-    /// The next event and its JSON, as soon as it comes. `None` when the daemon ends the stream. What is no event (comments,
-    /// fields that say nothing new) is passed over.
+    /// Returns the next event and its JSON as soon as it arrives. `None` when the daemon ends the stream. Skips comments and
+    /// redundant fields.
     pub(crate) fn next(&mut self) -> io::Result<Option<(Event, String)>> {
         loop {
             let mut line = String::new();

@@ -1,32 +1,32 @@
-//! Why a command line came to nothing: what the user reads, what to do about it, and the exit code.
+//! Failures: the message for the user, a hint, and the exit code.
 
 use muster_api::{Diagnostic, Problem, ProblemKind};
 
 use crate::output::printable;
 
-/// How `musterctl` ends. The numbers are a promise to scripts.
+/// The exit codes of `musterctl`, which scripts may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All went well.
+    /// Success.
     Well,
     /// An operation failed.
     Failed,
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage,
-    /// `status` shows something that is not RUNNING.
+    /// `status` shows a program that is not RUNNING.
     NotRunning,
     /// No such program.
     NoSuchProgram,
-    /// The daemon or the kernel does not allow it.
+    /// The daemon or the kernel denies permission.
     NotAllowed,
-    /// No daemon answers.
+    /// There is no daemon.
     NoDaemon,
-    /// Not done in time.
+    /// Not completed in time.
     TimedOut,
 }
 
 impl Exit {
-    /// The number the shell sees.
+    /// The exit code.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Exit::Well => 0,
@@ -41,26 +41,26 @@ impl Exit {
     }
 }
 
-/// Why a command line came to nothing.
+/// Why a command line failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// How `musterctl` ends.
+    /// The exit code.
     pub(crate) exit: Exit,
-    /// What failed, and where.
+    /// The failed operation and its place.
     pub(crate) message: String,
-    /// What to do about it.
+    /// How to fix it.
     pub(crate) hint: Option<String>,
-    /// Lines that come first: every mistake of a configuration.
+    /// Lines that are printed first: every error of a configuration.
     pub(crate) details: Vec<String>,
 }
 
 impl Failure {
-    /// A failure that ends like this, and what to say about it.
+    /// A failure with this exit code and message.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
         Failure { exit, message: message.into(), hint: None, details: Vec::new() }
     }
 
-    /// With what to do about it.
+    /// Adds a hint.
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Failure {
         self.hint = Some(hint.into());
         self
@@ -72,7 +72,7 @@ impl From<Problem> for Failure {
         let (exit, hint) = match problem.kind {
             ProblemKind::NoSuchProgram => (Exit::NoSuchProgram, Some("`musterctl avail` lists the programs")),
             ProblemKind::NotAllowed => {
-                (Exit::NotAllowed, Some("root, the daemon's user and `[http] allow_users` may do everything"))
+                (Exit::NotAllowed, Some("root, the daemon's user and `[http] allow_users` have full control"))
             }
             ProblemKind::BadParameter | ProblemKind::BadBody => (Exit::Usage, None),
             ProblemKind::TimedOut => (Exit::TimedOut, None),
@@ -84,7 +84,7 @@ impl From<Problem> for Failure {
     }
 }
 
-/// A mistake as `musterd check` prints it, and an empty line.
+/// A diagnostic as `musterd check` prints it, and an empty line.
 pub(crate) fn lines(diagnostic: &Diagnostic) -> Vec<String> {
     diagnostic.text.lines().chain([""]).map(printable).collect()
 }

@@ -1,6 +1,6 @@
-//! Doors for the fuzz targets in `tests/fuzz`. Compiled for them only (`cfg(fuzzing)`).
+//! Entry points for the fuzz targets in `tests/fuzz`. Compiled only for them (`cfg(fuzzing)`).
 
-/// What answers on the socket.
+/// A response from the socket.
 pub fn answer(bytes: &[u8]) {
     crate::client::read_foreign(bytes);
 }

@@ -1,12 +1,12 @@
-//! What users of supervisorctl type out of habit and what is something else here: what to type instead.
+//! Hints for supervisorctl commands that are different here.
 //!
-//! Only for command lines that make no sense as they are; where the habit can be understood, the command does so itself.
+//! Only for invalid command lines; where the supervisorctl syntax can be accepted, the command itself does so.
 
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// What to type instead of this command line, which clap has refused.
+/// The replacement for this command line, which clap has refused.
 pub(crate) fn hint(error: &clap::Error, args: &[OsString]) -> Option<String> {
     if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) =
         (error.kind(), error.get(ContextKind::InvalidSubcommand))
@@ -45,7 +45,7 @@ fn foreign_command(word: &str) -> Option<&'static str> {
     })
 }
 
-/// The command's name on this line.
+/// The name of the command on this line.
 fn command(args: &[OsString]) -> Option<&str> {
     let mut words = args.iter().skip(1).filter_map(|word| word.to_str());
     while let Some(word) = words.next() {

@@ -1,8 +1,8 @@
 //! The command line client of musterd.
 //!
-//! Parses a command line, asks the daemon over its Unix socket, prints what it answers and chooses the exit code. It
-//! decides nothing about programs: selectors go to the daemon as they are typed. Blocking and small, because it is
-//! executed for every Docker health check.
+//! Parses a command line, sends a request to the daemon over its Unix socket, prints the response and chooses the exit code. It
+//! makes no decisions about programs: selectors go to the daemon as typed. Blocking and small, because it
+//! runs for every Docker health check.
 //!
 //! Start reading at `cli.rs` (the command line) and `cmd/status.rs` (a command), then `client/` (the wire).
 
@@ -37,17 +37,17 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::session::Surroundings;
 
-/// The whole program, with the arguments of this process.
+/// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     run(std::env::args_os())
 }
 
-/// The whole program with these arguments, the first of which is its name.
+/// Runs the program with these arguments. The first is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args: Vec<OsString> = args.into_iter().collect();
-    // `shell` keeps them from itself while a command is carried out, and by inheritance from the command.
+    // `shell` blocks these signals for itself, and by inheritance for the command, while one runs.
     let _ = [Signal::SIGINT, Signal::SIGQUIT].into_iter().collect::<SigSet>().thread_unblock();
-    // Somebody sits at a terminal and has not said what to do.
+    // A user at a terminal gave no command.
     if names_no_command(&args) && io::stdin().is_terminal() && io::stdout().is_terminal() {
         args.push("shell".into());
     }
@@ -65,7 +65,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(session::execute(args, &mut around).code())
 }
 
-/// Whether these arguments say at most which daemon is meant.
+/// Whether these arguments contain at most the daemon's socket.
 fn names_no_command(args: &[OsString]) -> bool {
     match args.get(1..).unwrap_or_default() {
         [] => true,

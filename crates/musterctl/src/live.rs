@@ -1,7 +1,7 @@
-//! Tells when something has changed at the daemon, for views that show it as it is.
+//! Notifies live views when the daemon reports a change.
 //!
-//! A thread reads the events; what comes of it is one wake-up for however many there were, so a view that is slower than the
-//! daemon skips and never lags. The view asks the daemon anew only when it was woken.
+//! A thread reads the events and coalesces them into one wake-up, so a view that is slower than the
+//! daemon skips events and never lags. The view queries the daemon only after a wake-up.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -11,29 +11,29 @@ use crate::client::Client;
 use crate::events::Events;
 use crate::failure::Failure;
 
-/// How long to gather events before a view is drawn anew: faster than eyes are.
+/// How long to coalesce events before a view is redrawn.
 const GATHERING: Duration = Duration::from_millis(100);
 
-/// What came.
+/// The result of waiting.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// Something has changed.
+    /// The daemon reported a change.
     Changed,
-    /// The daemon has ended, or the connection to it.
+    /// The daemon exited, or the connection was closed.
     Ended(Option<io::Error>),
-    /// Nothing for as long as was waited.
+    /// Nothing before the timeout.
     Nothing,
 }
 
-/// Follows the daemon.
+/// Follows the daemon's events.
 #[derive(Debug)]
 pub(crate) struct Live {
     news: Receiver<News>,
 }
 
 impl Live {
-    /// Follows from now on: whatever is asked after this is not older than the first event. `ring` is called from another
-    /// thread after each piece of news.
+    /// Follows from now on: any later query is at least as recent as the first event. `ring` is called on another
+    /// thread after each wake-up.
     pub(crate) fn follow(client: &Client, ring: impl Fn() + Send + 'static) -> Result<Live, Failure> {
         let events = Events::follow(client)?;
         let (tell, news) = sync_channel(1);
@@ -41,7 +41,7 @@ impl Live {
         Ok(Live { news })
     }
 
-    /// Waits for news, and a moment longer for what comes with it.
+    /// Waits for an event, and a moment longer for further ones.
     pub(crate) fn wait(&self, patience: Duration) -> News {
         let first = match self.news.recv_timeout(patience) {
             Ok(news) => news,
@@ -70,7 +70,7 @@ fn read(mut events: Events, tell: &SyncSender<News>, ring: &dyn Fn()) {
             Err(error) => Some(News::Ended(Some(error))),
         };
         match ended {
-            // Waits until the last wake-up was taken: this is the last word.
+            // Waits until the last wake-up was taken; this is the final one.
             Some(ended) => {
                 let _ = tell.send(ended);
                 return ring();

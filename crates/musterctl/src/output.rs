@@ -1,4 +1,4 @@
-//! Text for the terminal: colours, columns, and nothing in it that a terminal would obey.
+//! Text for the terminal: colours, columns, and no other control sequences.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use muster_api::visible::{self, colour_length, is_unseen};
 
 /// The style of headings.
 pub(crate) const HEADING: Style = Style::new().bold();
-/// The style of `error:`, and of states and lines that tell of one.
+/// The style of `error:`, and of states and lines that indicate one.
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// The style of `hint:`.
 pub(crate) const HINT: Style = AnsiColor::Cyan.on_default();
@@ -23,7 +23,7 @@ pub(crate) fn state_style(state: State) -> Style {
     }
 }
 
-/// Appends `text` in this style where there are colours, and as it is where there are none.
+/// Appends `text` in this style if colours are enabled, otherwise as it is.
 pub(crate) fn paint(line: &mut String, coloured: bool, style: Style, text: &str) {
     if coloured {
         write!(line, "{style}{text}{style:#}").expect("writing to a String cannot fail");
@@ -32,18 +32,18 @@ pub(crate) fn paint(line: &mut String, coloured: bool, style: Style, text: &str)
     }
 }
 
-/// `text` without what a terminal would obey or could not show: names, commands and reasons come from configuration files
-/// and processes, and must not move the cursor, retitle the window or turn the line around.
+/// `text` without control characters or characters that cannot be shown: names, commands and reasons come from configuration files
+/// and processes, and must not move the cursor, change the window title or reverse the line.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(seen).collect()
 }
 
-/// The character, or U+FFFD for one that cannot be seen.
+/// The character, or U+FFFD if it is invisible.
 pub(crate) fn seen(character: char) -> char {
     if is_unseen(character) { '\u{fffd}' } else { character }
 }
 
-/// What a command prints, as a terminal may be sent it: lines, tabs and the colours that the command chose.
+/// The output of a command made safe for a terminal: lines, tabs and the colours that the command chose.
 pub(crate) fn terminal_text(text: String, is_json: bool) -> String {
     if is_json {
         return visible::json(&text);
@@ -70,9 +70,9 @@ pub(crate) fn terminal_text(text: String, is_json: bool) -> String {
 
 /// One cell of a table.
 pub(crate) struct Cell {
-    /// What it says.
+    /// The text.
     pub(crate) text: String,
-    /// In which style.
+    /// Its style.
     pub(crate) style: Style,
 }
 
@@ -88,7 +88,7 @@ impl Cell {
     }
 }
 
-/// Rows in aligned columns, two spaces apart, the last one ragged.
+/// Formats rows as aligned columns, two spaces apart, the last one unpadded.
 pub(crate) fn table<const COLUMNS: usize>(
     headings: [&str; COLUMNS],
     rows: &[[Cell; COLUMNS]],
@@ -109,7 +109,7 @@ fn line(row: &[Cell], widths: &[usize], coloured: bool) -> String {
     let mut line = String::new();
     let mut missing = 0;
     for (cell, width) in row.iter().zip(widths).filter(|(_, width)| **width > 0) {
-        // The padding is written before the next cell and not after this one, so that no line ends in blanks.
+        // Padding is written before the next cell and not after this one, so that no line ends in blanks.
         if !cell.text.is_empty() {
             line.extend(std::iter::repeat_n(' ', missing));
             paint(&mut line, coloured, cell.style, &cell.text);

@@ -1,4 +1,4 @@
-//! What `start`, `stop`, `restart`, `signal` and `wait` have in common: names, patience, and a line for each instance.
+//! Shared by `start`, `stop`, `restart`, `signal` and `wait`: names, timeout, and a line for each instance.
 
 use std::time::{Duration, Instant};
 
@@ -12,26 +12,26 @@ use crate::selection;
 use crate::session::Session;
 use crate::span;
 
-/// How long to wait where nobody says: longer than most programs take to start or stop.
+/// The default timeout: longer than most programs take to start or stop.
 pub(crate) const TIMEOUT: &str = "30s";
 
-/// Which programs, and how long to wait for them.
+/// The selected programs, and how long to wait for them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Request {
-    /// Which: names, web:*, GROUP:*, all, globs.
+    /// The programs: names, web:*, GROUP:*, all, globs.
     #[arg(value_name = "NAME", required = true)]
     pub(crate) names: Vec<String>,
 
-    /// Return as soon as the daemon has accepted it.
+    /// Return as soon as the daemon has accepted the request.
     #[arg(long, conflicts_with = "timeout")]
     pub(crate) no_wait: bool,
 
-    /// How long to wait until it is done: 30s, 1m30s, 500ms.
+    /// How long to wait for completion: 30s, 1m30s, 500ms.
     #[arg(long, value_name = "SPAN", default_value = TIMEOUT, value_parser = span::parse)]
     pub(crate) timeout: Duration,
 }
 
-/// Asks for this verb on all the names and prints what became of it.
+/// Sends this command for all names and prints the results.
 pub(crate) fn act(verb: Verb, request: &Request, session: &mut Session) -> Result<Exit, Failure> {
     let wait = if request.no_wait { Duration::ZERO } else { request.timeout };
     let ended = report(&request.names, wait, session, |session, select, wait| {
@@ -43,7 +43,7 @@ pub(crate) fn act(verb: Verb, request: &Request, session: &mut Session) -> Resul
     }
 }
 
-/// Asks for each part of the names and prints what became of all of them. The parts share one patience.
+/// Sends a request for each part of the names and prints all results. The parts share one timeout.
 pub(crate) fn report(
     names: &[String],
     patience: Duration,
@@ -57,7 +57,7 @@ pub(crate) fn report(
         let left = if place == 0 { patience } else { deadline.saturating_duration_since(Instant::now()) };
         let part = ask(session, select, left).and_then(|answer| read(&answer, patience));
         let (results, failure) = part.unwrap_or_else(|failure| (Vec::new(), Some(failure)));
-        // Of those that are only watched one that fails ends the wait, and leaves others not done.
+        // When only waiting, one failed program ends the wait, and leaves others pending.
         let is_over = judge(&results) == Exit::Failed && results.iter().any(|it| it.outcome == Outcome::Pending);
         report.results.extend(results);
         if let Some(failure) = failure {
@@ -70,9 +70,9 @@ pub(crate) fn report(
     print(&report, ended, session)
 }
 
-/// Prints what became of each, and chooses the exit code.
+/// Prints the results, and chooses the exit code.
 pub(super) fn print(report: &ActionReport, ended: Result<(), Failure>, session: &mut Session) -> Result<Exit, Failure> {
-    // Where nothing is known of any program, the error alone speaks.
+    // Without any result only the error is printed.
     if session.json && (ended.is_ok() || !report.results.is_empty()) {
         session.print_json(report);
     } else if !session.json {
@@ -81,7 +81,7 @@ pub(super) fn print(report: &ActionReport, ended: Result<(), Failure>, session: 
     ended.map(|()| judge(&report.results))
 }
 
-/// The results in an answer, and why there are not more. A wait that was too short has both.
+/// The results in a response, and why some are missing. A timeout has both.
 pub(super) fn read(answer: &Answer, patience: Duration) -> Result<(Vec<ActionResult>, Option<Failure>), Failure> {
     if answer.status != 504 {
         let report: ActionReport = answer.read(&[200, 202])?;
@@ -92,11 +92,11 @@ pub(super) fn read(answer: &Answer, patience: Duration) -> Result<(Vec<ActionRes
     Ok((results, failure))
 }
 
-/// Why the wait is over though some are pending.
+/// The failure if the wait is over while some are pending.
 pub(super) fn too_late(results: &[ActionResult], patience: Duration) -> Option<Failure> {
     let pending = results.iter().filter(|result| result.outcome == Outcome::Pending).count();
     let message = format!("timed out after {}: {pending} of {} not done", span::format(patience), results.len());
-    let failure = Failure::new(Exit::TimedOut, message).with_hint("the daemon goes on; `--timeout` waits longer");
+    let failure = Failure::new(Exit::TimedOut, message).with_hint("the daemon continues; `--timeout` waits longer");
     (pending > 0).then_some(failure)
 }
 
@@ -167,7 +167,7 @@ mod tests {
         let ended = Daemon::answering([problem(&timed_out())]).run("stop all --timeout 1s");
         assert_eq!((ended.out.as_str(), ended.code), ("db: stopped\nweb: ERROR (not done: STOPPING)\n", 124));
         let expected =
-            "error: timed out after 1s: 1 of 2 not done\nhint: the daemon goes on; `--timeout` waits longer\n";
+            "error: timed out after 1s: 1 of 2 not done\nhint: the daemon continues; `--timeout` waits longer\n";
         assert_eq!(ended.err, expected);
         let json = Daemon::answering([problem(&timed_out())]).run("stop all --timeout 1s --json");
         let report: ActionReport = serde_json::from_str(&json.out).unwrap();

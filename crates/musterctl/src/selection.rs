@@ -1,12 +1,12 @@
 //! Names on a command line as selectors for the daemon.
 //!
-//! What they choose only the daemon knows. Here they are joined with commas, and long lists are cut into several
-//! requests, since a request's path has a limit.
+//! Only the daemon can resolve them. Here they are joined with commas, and long lists are split into several
+//! requests, since a request's path is limited.
 
-/// How many bytes of names go into one request. Percent-encoding may triple them, which is still a short path.
+/// Maximum bytes of names in one request. Percent-encoding may triple them, which is still a short path.
 const CHUNK: usize = 4096;
 
-/// Comma lists of these names, each short enough for a request.
+/// Comma-separated lists of these names, each short enough for a request.
 pub(crate) fn chunks(names: &[String]) -> Vec<String> {
     let mut chunks: Vec<String> = Vec::new();
     for name in names {

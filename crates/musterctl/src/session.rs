@@ -1,8 +1,8 @@
 //! One command line, from its arguments to its exit code.
 //!
-//! What a command prints is collected and written at once, also when it fails half-way. A reader that has gone away
-//! (`musterctl status | head -1`) is no error. Commands touch neither the process's own descriptors nor its environment,
-//! so that tests run them as they are.
+//! The output of a command is collected and written at once, also when it fails half-way. A reader that has closed the pipe
+//! (`musterctl status | head -1`) is not an error. Commands use neither the process's own descriptors nor its environment,
+//! so that tests can run them in-process.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
@@ -18,46 +18,46 @@ use crate::failure::{Exit, Failure};
 use crate::habits;
 use crate::output::{BAD, HINT, paint, terminal_text};
 
-/// What a command line meets.
+/// The environment of a command line.
 pub(crate) struct Surroundings<'a> {
-    /// Where data goes.
+    /// The output.
     pub(crate) out: &'a mut dyn Write,
-    /// Whether that is a terminal.
+    /// Whether the output is a terminal.
     pub(crate) out_is_terminal: bool,
-    /// Where errors go.
+    /// The error output.
     pub(crate) err: &'a mut dyn Write,
-    /// Whether that is a terminal.
+    /// Whether the error output is a terminal.
     pub(crate) err_is_terminal: bool,
-    /// Whether colours are not wanted, or not possible.
+    /// Whether colours are disabled or impossible.
     pub(crate) colourless: bool,
     /// `$MUSTER_SOCKET`.
     pub(crate) socket: Option<OsString>,
-    /// How long a daemon may take to answer.
+    /// How long a daemon may take to respond.
     pub(crate) patience: Duration,
 }
 
-/// What a command has at hand.
+/// The state of a running command.
 pub(crate) struct Session<'a> {
-    /// Asks the daemon.
+    /// Sends requests to the daemon.
     pub(crate) client: Client,
-    /// What goes to stdout at the end.
+    /// The output to write at the end.
     pub(crate) out: String,
-    /// Where data goes, for commands that go on and on.
+    /// The output for commands that write continuously.
     pub(crate) live: &'a mut dyn Write,
     /// Failures that did not end the command.
     pub(crate) failures: Vec<Failure>,
-    /// What to say at the end of a command that went well.
+    /// Hints to print after a successful command.
     pub(crate) hints: Vec<String>,
-    /// Whether data is wanted as JSON.
+    /// Whether output is JSON.
     pub(crate) json: bool,
-    /// Whether a person reads at a terminal.
+    /// Whether the output is a terminal.
     pub(crate) out_is_terminal: bool,
-    /// Whether stdout takes colours.
+    /// Whether the output has colours.
     pub(crate) coloured: bool,
 }
 
 impl Session<'_> {
-    /// Asks the daemon on this socket instead, if one is named.
+    /// Uses the daemon on this socket instead, if one is given.
     pub(crate) fn point_at(&mut self, socket: Option<&str>) -> Result<(), Failure> {
         if let Some(socket) = socket {
             self.client.target = find_daemon(Some(OsStr::new(socket)), None)?;
@@ -71,7 +71,7 @@ impl Session<'_> {
         self.out.push('\n');
     }
 
-    /// Prints a body of the daemon's as it came.
+    /// Prints a response body unchanged.
     pub(crate) fn raw_json(&mut self, body: &[u8]) {
         self.line(String::from_utf8_lossy(body).trim_end());
     }
@@ -82,7 +82,7 @@ impl Session<'_> {
     }
 }
 
-/// Carries out a command line, the first argument of which is the program's name.
+/// Runs a command line. The first argument is the program's name.
 pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Surroundings<'_>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     let cli = match Cli::try_parse_from(&args) {
@@ -105,7 +105,7 @@ pub(crate) fn execute(args: impl IntoIterator<Item = OsString>, around: &mut Sur
     };
     let ended = cli.command.run(&mut session);
     let Session { out, failures, hints, json, .. } = session;
-    // Whatever a command forgot: a terminal is sent nothing that it would obey.
+    // In case a command did not: a terminal gets no control sequences.
     let out = if around.out_is_terminal { terminal_text(out, json) } else { out };
     let exit = conclude(&out, &failures, ended, around);
     hints.iter().for_each(|hint| tell_hint(hint, around));
@@ -120,7 +120,7 @@ fn find_daemon(option: Option<&OsStr>, variable: Option<&OsStr>) -> Result<Targe
     };
     Target::parse(text).map_err(|reason| {
         Failure::new(Exit::Usage, format!("{origin}: {reason}: {:?}", text.to_string_lossy()))
-            .with_hint(format!("without either it is {DEFAULT_SOCKET}"))
+            .with_hint(format!("the default is {DEFAULT_SOCKET}"))
     })
 }
 
@@ -151,7 +151,7 @@ fn tell_failure(failure: &Failure, around: &mut Surroundings<'_>) -> Exit {
         let _ = writeln!(text, " {hint}");
     }
     let text = if around.err_is_terminal { terminal_text(text, false) } else { text };
-    // Where even stderr is gone, the exit code is all that can be told.
+    // If stderr is closed, too, only the exit code remains.
     let _ = around.err.write_all(text.as_bytes());
     failure.exit
 }
@@ -164,7 +164,7 @@ fn tell_hint(hint: &str, around: &mut Surroundings<'_>) {
     let _ = around.err.write_all(text.as_bytes());
 }
 
-/// Help and version go to stdout and are no error; everything else that clap says is one of usage.
+/// Help and version go to stdout and are not errors; everything else from clap is a usage error.
 fn tell_clap(error: &clap::Error, args: &[OsString], around: &mut Surroundings<'_>) -> Exit {
     let text = error.render();
     let is_error = error.use_stderr();
@@ -205,7 +205,7 @@ mod tests {
         }
     }
 
-    /// A writer whose reader has gone away, or that meets this error.
+    /// A writer whose reader has closed the pipe, or that fails with this error.
     struct Broken(io::ErrorKind);
 
     impl Write for Broken {
@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// Exit code and stderr of `status` when stdout meets this error.
+    /// Exit code and stderr of `status` when stdout fails with this error.
     fn with_broken_stdout(kind: io::ErrorKind) -> (u8, String) {
         let daemon = Daemon::answering([answer(200, &[program("web")])]);
         let mut err = Vec::new();

@@ -1,27 +1,27 @@
-//! Spans of time on the command line: `30s`, `1m30s`, `500ms`, or a bare number of seconds.
+//! Durations on the command line: `30s`, `1m30s`, `500ms`, or a number of seconds.
 
 use std::time::Duration;
 
 use muster_api::MAX_WAIT;
 
-/// Reads a span; the error says what is allowed.
+/// Parses a duration; the error says what is allowed.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let span = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
         Err(_) => humantime::parse_duration(text)
-            .map_err(|_| "not a span of time: write 30s, 1m30s, 500ms or a number of seconds".to_owned())?,
+            .map_err(|_| "not a duration: write 30s, 1m30s, 500ms or a number of seconds".to_owned())?,
     };
     if span > MAX_WAIT { Err("more than eleven days".to_owned()) } else { Ok(span) }
 }
 
-/// A span for people: `30s`, `1m 30s`, `500ms`.
+/// Formats a duration: `30s`, `1m 30s`, `500ms`.
 pub(crate) fn format(span: Duration) -> String {
     humantime::format_duration(span).to_string()
 }
 
-/// An uptime as supervisorctl writes it: `0:00:05`, `1 day, 2:03:04`.
+/// Formats an uptime like supervisorctl: `0:00:05`, `1 day, 2:03:04`.
 pub(crate) fn format_uptime(seconds: f64) -> String {
-    // A float turns into the nearest number an integer can hold, so neither NaN nor infinity is a matter here.
+    // Casting saturates, so NaN and infinity are harmless.
     let whole = seconds as u64;
     let (days, rest) = (whole / 86_400, whole % 86_400);
     let clock = format!("{}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60);

@@ -1,4 +1,4 @@
-//! For tests: a daemon that answers as it is told, and command lines run against it in this process.
+//! For tests: a daemon with scripted responses, and command lines run against it in this process.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,17 +15,17 @@ use tempfile::TempDir;
 
 use crate::session::{Surroundings, execute};
 
-/// Long enough for any machine, short enough for a test that waits for it to be over.
+/// Long enough for any machine, short enough for a test that waits for it to expire.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a command line came to.
+/// The result of a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
     /// The exit code.
     pub(crate) code: u8,
-    /// What went to stdout.
+    /// The output.
     pub(crate) out: String,
-    /// What went to stderr.
+    /// The error output.
     pub(crate) err: String,
 }
 
@@ -33,11 +33,11 @@ pub(crate) struct Ended {
 pub(crate) struct Setting {
     /// Whether both outputs are terminals.
     pub(crate) terminal: bool,
-    /// Whether colours are not wanted.
+    /// Whether colours are disabled.
     pub(crate) colourless: bool,
     /// `$MUSTER_SOCKET`.
     pub(crate) socket: Option<OsString>,
-    /// How long a daemon may take to answer.
+    /// How long a daemon may take to respond.
     pub(crate) patience: Duration,
 }
 
@@ -68,7 +68,7 @@ impl Setting {
     }
 }
 
-/// One request as the daemon saw it.
+/// One request as received by the daemon.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
     /// `GET /v1/info`.
@@ -77,25 +77,25 @@ pub(crate) struct Asked {
     pub(crate) body: String,
 }
 
-/// A daemon that gives one of its answers to each connection, in their order.
+/// A daemon that sends one of its responses to each connection, in order.
 pub(crate) struct Daemon {
     directory: TempDir,
     thread: Option<JoinHandle<Vec<Asked>>>,
 }
 
 impl Daemon {
-    /// A daemon with these answers, each the bytes of a whole HTTP answer.
+    /// A daemon with these responses, each the bytes of a whole HTTP response.
     pub(crate) fn answering(answers: impl IntoIterator<Item = String>) -> Daemon {
         let answers: Vec<String> = answers.into_iter().collect();
         Daemon::behaving(answers.into_iter().map(|answer| {
             move |mut stream: UnixStream| {
-                // A client that is not interested may be gone already.
+                // A client that does not need the response may have disconnected.
                 let _ = stream.write_all(answer.as_bytes());
             }
         }))
     }
 
-    /// A daemon that does this with each connection once it has read the request.
+    /// A daemon that runs one of these for each connection once it has read the request.
     pub(crate) fn behaving<F: FnOnce(UnixStream) + Send + 'static>(doings: impl IntoIterator<Item = F>) -> Daemon {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join("s")).unwrap();
@@ -112,7 +112,7 @@ impl Daemon {
         Daemon { directory, thread: Some(std::thread::spawn(serve)) }
     }
 
-    /// Where it listens.
+    /// The path of its socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("s")
     }
@@ -127,12 +127,12 @@ impl Daemon {
         Setting { socket: Some(self.socket().into()), ..setting }.run(line)
     }
 
-    /// What it was asked, once all its answers are given.
+    /// The requests it received, once all its responses are sent.
     pub(crate) fn asked(mut self) -> Vec<Asked> {
         self.thread.take().expect("only this takes it, once").join().unwrap()
     }
 
-    /// The request lines it saw, once all its answers are given.
+    /// The request lines it received, once all its responses are sent.
     pub(crate) fn asked_lines(self) -> Vec<String> {
         self.asked().into_iter().map(|asked| asked.line).collect()
     }
@@ -157,23 +157,23 @@ fn read_request(stream: &UnixStream) -> Asked {
     Asked { line, body: String::from_utf8(body).unwrap() }
 }
 
-/// A whole HTTP answer with this status and JSON body.
+/// A whole HTTP response with this status and JSON body.
 pub(crate) fn answer(status: u16, body: &impl Serialize) -> String {
     let body = serde_json::to_string(body).unwrap();
     format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
-/// A whole HTTP answer with this problem.
+/// A whole HTTP response with this problem.
 pub(crate) fn problem(problem: &Problem) -> String {
     answer(problem.status, problem)
 }
 
-/// A report of these names, outcomes, states and errors, as an answer with this status.
+/// A report of these names, outcomes, states and errors, as a response with this status.
 pub(crate) fn report(status: u16, results: &[(&str, Outcome, State, Option<&str>)]) -> String {
     answer(status, &ActionReport { results: self::results(results) })
 }
 
-/// These names, outcomes, states and errors.
+/// Results with these names, outcomes, states and errors.
 pub(crate) fn results(results: &[(&str, Outcome, State, Option<&str>)]) -> Vec<ActionResult> {
     let result = |&(name, outcome, state, error): &(&str, Outcome, State, Option<&str>)| ActionResult {
         name: name.to_owned(),
@@ -185,7 +185,7 @@ pub(crate) fn results(results: &[(&str, Outcome, State, Option<&str>)]) -> Vec<A
     results.iter().map(result).collect()
 }
 
-/// A program that runs with pid 12 since five seconds.
+/// A program that has been running with pid 12 for five seconds.
 pub(crate) fn program(name: &str) -> Program {
     Program {
         name: name.to_owned(),
@@ -213,7 +213,7 @@ pub(crate) fn program(name: &str) -> Program {
     }
 }
 
-/// A program that does not run, in this state and with this description.
+/// A program that is not running, in this state and with this description.
 pub(crate) fn down(name: &str, state: State, description: &str) -> Program {
     let ended = state == State::Exited;
     let exit = ended.then(|| ExitInfo { code: Some(0), signal: None, success: true, reason: "exit status 0".into() });
@@ -229,7 +229,7 @@ pub(crate) fn down(name: &str, state: State, description: &str) -> Program {
     }
 }
 
-/// What the daemon says of itself.
+/// The daemon's description of itself.
 pub(crate) fn info() -> Info {
     Info {
         version: "1.2.3".to_owned(),

@@ -1,4 +1,4 @@
-//! `musterctl status --watch`: the state of programs, for as long as somebody looks.
+//! `musterctl status --watch`: the state of programs, updated live.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,10 +11,10 @@ use crate::failure::{Exit, Failure};
 use crate::live::{Live, News};
 use crate::session::Session;
 
-/// How often uptimes are counted on.
+/// How often uptimes are advanced.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Begin at the top, and clear what is below what was drawn.
+/// Moves to the top; and clears everything below the drawn lines.
 const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
@@ -52,7 +52,7 @@ pub(crate) fn run(names: &[String], session: &mut Session<'_>) -> Result<Exit, F
     }
 }
 
-/// Writes at once; whether the reader has gone away.
+/// Writes immediately; returns whether the reader has closed the pipe.
 fn put(session: &mut Session<'_>, text: &str) -> Result<bool, Failure> {
     match session.live.write_all(text.as_bytes()).and_then(|()| session.live.flush()) {
         Ok(()) => Ok(false),
@@ -61,14 +61,14 @@ fn put(session: &mut Session<'_>, text: &str) -> Result<bool, Failure> {
     }
 }
 
-/// The table over whatever was there, line by line, so that nothing flickers.
+/// Draws the table over the previous content line by line, so that nothing flickers.
 fn screen(programs: &[Program], coloured: bool) -> String {
     let table = columns(programs, coloured);
     let rows: String = table.lines().map(|line| format!("{line}{CLEAR_LINE}\r\n")).collect();
     format!("{HOME}{rows}{CLEAR_BELOW}")
 }
 
-/// The programs as they are so much later, if nothing has happened.
+/// The programs after this much more time, if nothing has happened.
 fn older(programs: &[Program], elapsed: Duration) -> Vec<Program> {
     let mut programs = programs.to_vec();
     for program in &mut programs {
@@ -77,7 +77,7 @@ fn older(programs: &[Program], elapsed: Duration) -> Vec<Program> {
     programs
 }
 
-/// What was shown of each program, so that only what changed is shown again.
+/// The last printed state of each program, so that only changes are printed.
 #[derive(Default)]
 struct Shown(BTreeMap<String, Seen>);
 

@@ -9,7 +9,7 @@ fn origin(bound: usize, is_blocking: bool) -> Origin {
     Origin { counters: Arc::default(), bound, is_blocking, spare: None }
 }
 
-/// What waits for a file that has taken nothing for longer than anybody has patience.
+/// The backlog of a file that has taken nothing for longer than programs wait.
 fn stuck(in_hand: usize, is_at_end_of_line: bool) -> Backlog {
     let began = Instant::now().checked_sub(2 * PATIENCE).unwrap();
     let state = State { in_hand, is_at_end_of_line, ..State::default() };
@@ -111,7 +111,7 @@ fn a_file_that_was_late_goes_back_only_after_a_write_in_time() {
     assert!(matches!(backlog.next(true), Some(Next::Write(_))));
     assert!(backlog.next(false).is_none());
     backlog.leave(true);
-    assert!(backlog.next(true).is_none(), "nothing comes any more");
+    assert!(backlog.next(true).is_none(), "nothing more comes");
 }
 
 #[test]

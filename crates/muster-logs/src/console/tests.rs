@@ -58,7 +58,7 @@ fn a_reader_that_is_gone_ends_nothing() {
     drop(reader);
     let console = Console::start("test", writing).unwrap();
     for _ in 0..3 {
-        console.append(b"nobody reads this\n");
+        console.append(b"this is not read\n");
         console.flush(LONG, LONG);
     }
     assert!(console.shared.lock().queue.is_empty());
@@ -79,7 +79,7 @@ fn the_daemons_lines_wait_for_what_a_run_has_left_behind_but_not_for_ever() {
     let mut read = [0; 17];
     reader.read_exact(&mut read).unwrap();
     assert_eq!(&read, b"last words\nended\n");
-    // Nobody ever says that the second is over.
+    // The second is never reported as complete.
     let mut read = [0; 12];
     reader.read_exact(&mut read).unwrap();
     assert_eq!(&read, b"ended again\n");
@@ -92,7 +92,7 @@ fn a_notice_is_given_when_everything_before_it_is_written() {
     let drains = Drains::new();
     console.notify(drains.begin());
     assert_eq!(drains.pending(), None, "nothing is before it");
-    // More than the console makes a pipe hold, and no more than may wait.
+    // More than the console's pipe holds, and at most what may be queued.
     let much = [b"x".repeat(599_999), b"\n".to_vec()].concat();
     console.append(&much);
     console.notify(drains.begin());

@@ -1,4 +1,4 @@
-//! What a memory keeps once there is something to keep, without its lock.
+//! The content of a memory, without its lock.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -11,32 +11,32 @@ use super::super::offset_index::Milestones;
 use super::super::ring::{Piece, Ring};
 use super::{BATCH, Batch, Cursor, Edge, LastLine, Located, Wanted};
 
-/// How many lines of a run are remembered, and of how many runs.
+/// How many lines of a run are kept, and of how many runs.
 const LINES: usize = 20;
 const RUNS: usize = 20;
 
-/// How many bytes are enough to recognise the place in a file.
+/// How many bytes suffice to recognise the place in a file.
 const NEEDLE: usize = 512;
 
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) ring: Ring,
     milestones: Milestones,
-    /// How many bytes of each stream were pushed: stdout, stderr.
+    /// The number of bytes pushed per stream: stdout, stderr.
     pushed: [u64; 2],
-    /// How many had been pushed when everything was last forgotten.
+    /// The number pushed when everything was last discarded.
     forgotten: Option<[u64; 2]>,
     newest_run: Option<u64>,
     /// The run whose bytes came last on each stream, and whether they ended in a newline.
     line_ends: [Option<(u64, bool)>; 2],
-    /// How much each stream had written when the beginning of its last line was given out, if it was.
+    /// How much each stream had written when the beginning of its last line was emitted, if it was.
     pub(super) given_out: [Option<u64>; 2],
-    /// How often that was.
+    /// How often that happened.
     parts: u64,
     /// The last lines of runs before the newest.
     tails: VecDeque<(u64, Vec<LastLine>)>,
     pub(super) is_followed: bool,
-    /// Who waits for more.
+    /// The waiting task.
     pub(super) waker: Option<Waker>,
 }
 
@@ -93,7 +93,7 @@ impl Kept {
         }
     }
 
-    /// Grows with everything that those who follow may want to see.
+    /// Grows with everything that followers may want to see.
     pub(super) fn progress(&self) -> u64 {
         self.ring.end() + self.parts
     }
@@ -107,7 +107,7 @@ impl Kept {
         self.newest_run = Some(run);
     }
 
-    /// Keeps the last lines of a run, which is not the newest any more.
+    /// Files the last lines of a run that is no longer the newest.
     fn file(&mut self, run: u64) {
         let lines = self.last_lines(run);
         self.tails.retain(|(filed, _)| *filed != run);
@@ -119,7 +119,7 @@ impl Kept {
         }
     }
 
-    /// Lines that are filed are those of an earlier look; the ring may have more by now, or may have lost them.
+    /// The filed lines may be outdated; the ring may have more by now, or may have lost them.
     pub(super) fn last_lines(&self, run: u64) -> Vec<LastLine> {
         let there = self.last_lines_in_ring(run);
         let filed = self.tails.iter().find(|(filed, _)| *filed == run);
@@ -144,9 +144,9 @@ impl Kept {
         lines.into()
     }
 
-    /// The position at or before which these many lines of such pieces begin.
+    /// The position at or before which this many lines of such pieces begin.
     fn start_of_lines(&self, lines: usize, is_wanted: impl Fn(&Piece) -> bool) -> u64 {
-        // Each stream may have a line that has no end yet, and one whose beginning is in an earlier piece.
+        // Each stream may have an incomplete line, and one whose beginning is in an earlier piece.
         let enough = lines.saturating_add(2);
         let (mut position, mut found) = (self.ring.end(), 0);
         while found <= enough
@@ -201,7 +201,7 @@ impl Kept {
         }
     }
 
-    /// How many lines begin here, with those that have no end yet.
+    /// How many lines begin here, including incomplete ones.
     fn count_lines(&self, position: u64, is_wanted: impl Fn(&Piece) -> bool) -> u64 {
         let (mut joiner, mut found) = (Joiner::default(), 0);
         let mut count = |_: Line<'_>| found += 1;
@@ -281,7 +281,7 @@ impl Kept {
     }
 }
 
-/// What comes after the first newline.
+/// The bytes after the first newline.
 fn after_newline(parts: [&[u8]; 2]) -> [&[u8]; 2] {
     let [front, back] = parts;
     match (memchr(b'\n', front), memchr(b'\n', back)) {

@@ -1,4 +1,4 @@
-//! What the memory of one instance promises.
+//! The guarantees of an instance's memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
@@ -90,7 +90,7 @@ fn a_long_line_is_cut_and_says_so() {
     assert_eq!(last(&memory, 1), [format!("{}…", "x".repeat(1024)), "short".to_owned()]);
 }
 
-/// What is found from where it is said to begin, and how many lines of it are too many.
+/// The content from the located beginning on, and how many of its lines exceed the request.
 fn found(memory: &Memory, wanted: Wanted, lines: Option<u64>, since: Option<u64>) -> (String, u64, bool) {
     let Located { mut cursor, skip, end, is_satisfied, .. } = memory.locate(wanted, lines, since.map(at));
     let mut batch = Batch::default();
@@ -199,5 +199,5 @@ fn who_waits_is_woken_once_and_only_while_somebody_follows() {
     let Poll::Ready(seen) = memory.poll_beyond(0, &mut context) else { panic!("there is more") };
     assert!(memory.poll_beyond(seen, &mut context).is_pending());
     memory.end_following();
-    assert!(memory.lock().is_none(), "nothing is kept for nobody");
+    assert!(memory.lock().is_none(), "nothing is kept without followers");
 }

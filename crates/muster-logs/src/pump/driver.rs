@@ -1,9 +1,9 @@
-//! The thread that has the worker, and how it passes from one thread to the next.
+//! The thread that holds the worker, and how the worker passes from one thread to the next.
 //!
-//! Before each write to a file the worker is laid into a slot; afterwards the thread takes it out again, if it is still its
-//! own. Whoever ends the write first, by the [`Watch`], has the worker: when that is a successor, the thread that was in the
-//! write finds [`Superseded`] and does nothing but write that one file from then on. So everything that is still to be done
-//! must be in the worker at each write: what is read is level-triggered, and the rest are chores.
+//! Before each write to a file the worker is put into a slot; afterwards the thread takes it out again, if it still owns
+//! it. Whichever thread ends the write first, through the [`Watch`], gets the worker: if that is a successor, the thread in the
+//! write finds [`Superseded`] and from then on only writes that one file. So all pending work
+//! must be in the worker at each write: reads are level-triggered, and the rest are chores.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -27,11 +27,11 @@ use super::super::stream::{ForFiles, Moment};
 use super::succession::{Shared, Superseded, lock, succeed};
 use super::{Chore, ENDING, LARGE_PIPES, LONG_LINES, Lent, ORDERS, Order, Pump, Worker, Writer};
 
-/// The thread that has the worker.
+/// The thread that holds the worker.
 pub(super) struct Driver {
     shared: Arc<Shared>,
     pump: Pump,
-    /// Empty in a write, and for good once superseded.
+    /// Empty during a write, and permanently once superseded.
     worker: Option<Box<Worker>>,
 }
 
@@ -62,7 +62,7 @@ impl Driver {
     pub(super) fn run(mut self) {
         match self.pump() {
             Ok(Some(done)) => {
-                // Whoever waits for it may have lost patience.
+                // The caller may have timed out.
                 let _ = done.send(());
             }
             Ok(None) => {}
@@ -70,7 +70,7 @@ impl Driver {
         }
     }
 
-    /// Reads and writes until the last order. Gives whom to tell that it was carried out.
+    /// Reads and writes until the last command. Returns whom to notify of its completion.
     fn pump(&mut self) -> Flow<Option<Sender<()>>> {
         let mut events = [EpollEvent::empty(); 64];
         if let Some(done) = self.do_chores()? {
@@ -97,7 +97,7 @@ impl Driver {
         }
     }
 
-    /// One look at everything that is ready. The last one gives whom to tell that it was.
+    /// Handles everything that is ready once. The last command returns whom to notify.
     fn turn(&mut self, events: &[EpollEvent], are_there_more: bool) -> Flow<Option<Sender<()>>> {
         let moment = Moment::now();
         self.busy_at = moment.now;
@@ -110,7 +110,7 @@ impl Driver {
                         return Ok(Some(done));
                     }
                 }
-                // Nobody can write to it any more, and nothing is left to read.
+                // No writer is left, and nothing remains to be read.
                 token if event.events() == EpollFlags::EPOLLHUP => self.close(token, moment),
                 token if self.park(token) => {}
                 token => drop(self.read_once(token, moment)?),
@@ -139,7 +139,7 @@ impl Driver {
         }
     }
 
-    /// Reads the stream that comes without a pause, and watches it again when it pauses.
+    /// Reads the stream that writes without a pause, and watches it again when it pauses.
     fn read_fast(&mut self, moment: Moment) -> Flow<()> {
         let Some(token) = self.fast else { return Ok(()) };
         if self.park(token) {
@@ -161,7 +161,7 @@ impl Driver {
         Ok(None)
     }
 
-    /// Carries out one order. The last one gives whom to tell that it is done.
+    /// Carries out one command. The last one returns whom to notify of its completion.
     fn take(&mut self, order: Order) -> Flow<Option<Sender<()>>> {
         match order {
             Order::Attach(stream, policy) => {
@@ -194,7 +194,7 @@ impl Driver {
         self.do_chores()
     }
 
-    /// Does what was laid down to be done, in order.
+    /// Does the pending chores, in order.
     fn do_chores(&mut self) -> Flow<Option<Sender<()>>> {
         while let Some(chore) = self.chores.pop_front() {
             match chore {
@@ -238,7 +238,7 @@ impl Driver {
         Ok(None)
     }
 
-    /// Reads as much as the pipe holds now. Somebody else may go on writing to it, so its end is not waited for.
+    /// Reads as much as the pipe holds now. Another process may still write to it, so its end is not awaited.
     fn drain_stream(&mut self, token: u64, moment: Moment) -> Flow<()> {
         let Some(stream) = self.streams.get(&token) else { return Ok(()) };
         let mut left = muster_sys::fd::readable(stream.pipe.as_fd()).unwrap_or(0);
@@ -247,7 +247,7 @@ impl Driver {
         {
             left = left.saturating_sub(count);
         }
-        // Where nobody else holds the pipe this is its end, and its last line is a whole one.
+        // If no other process holds the pipe, this is its end, and its last line is complete.
         self.read_once(token, moment)?;
         let worker = &mut **self;
         let Some(stream) = worker.streams.get_mut(&token) else { return Ok(()) };
@@ -257,7 +257,7 @@ impl Driver {
         self.write_to_all(&files, [&held.head, &[]], &writer, moment.now)
     }
 
-    /// Takes in what one read gives, and tells how much that was. `None` when there is nothing for now.
+    /// Processes one read, and returns how much it read. `None` if there is nothing for now.
     fn read_once(&mut self, token: u64, moment: Moment) -> Flow<Option<usize>> {
         let Some((read, buffer)) = self.read(token) else { return Ok(None) };
         let taken = match read {
@@ -311,7 +311,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Writes to every file of a stream. All but the first are chores, because the first one may not come back.
+    /// Writes to every file of a stream. All but the first are chores, because the first write may not return.
     fn write_to_all(&mut self, files: &Paths, pieces: [&[u8]; 2], writer: &Writer, now: Instant) -> Flow<()> {
         if files.is_empty() || pieces.iter().all(|piece| piece.is_empty()) {
             return Ok(());
@@ -329,7 +329,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Writes to one file, or queues for it when it is late.
+    /// Writes to one file, or queues for it if it is late.
     fn write(&mut self, files: &Paths, index: usize, pieces: [&[u8]; 2], writer: &Writer, now: Instant) -> Flow<()> {
         let (path, origin) = (&files[index], &writer.origin);
         let pieces = self.files.join(path, writer.token, writer.is_rest, pieces);
@@ -360,7 +360,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Has something done with a file while the worker is in its slot.
+    /// Runs an operation on a file while the worker is in its slot.
     fn lay_down(
         &mut self,
         mut file: Box<LogFile>,
@@ -377,7 +377,7 @@ impl Driver {
         Ok((file, left))
     }
 
-    /// A reader takes less than it is given, or a disk stands still: the file gets a thread that waits.
+    /// A reader takes less than it is given, or a disk is stalled: the file gets a thread that waits.
     fn give_away(&mut self, path: &Path, file: Box<LogFile>, left: &[u8], ends_line: bool, origin: &Origin) {
         let (give, given) = mpsc::channel::<(Box<LogFile>, Waiting)>();
         let backlog = Backlog::new(path.to_owned(), left.len(), ends_line, None);
@@ -402,7 +402,7 @@ impl Driver {
         }
     }
 
-    /// Has something done with a file that streams write to, unless it is late.
+    /// Runs an operation on a file that streams write to, unless it is late.
     fn visit(&mut self, path: &Path, work: impl FnOnce(&mut LogFile)) -> Flow<()> {
         let Some(file) = self.files.lend(path) else { return Ok(()) };
         let file = self.without_bytes(path, file, work)?;
@@ -410,7 +410,7 @@ impl Driver {
         Ok(())
     }
 
-    /// No stream writes to this file any more. Closing a file can take long, too.
+    /// No stream writes to this file any longer. Closing a file can also take long.
     fn end_file(&mut self, path: &Path, last: Option<Box<LogFile>>) -> Flow<()> {
         let Some(file) = last else { return Ok(()) };
         self.without_bytes(path, file, |file| {
@@ -420,7 +420,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Has something done with a file that is not writing.
+    /// Runs an operation other than writing on a file.
     fn without_bytes(
         &mut self,
         path: &Path,
@@ -442,7 +442,7 @@ impl Driver {
         Ok(file)
     }
 
-    /// A file that stands still is not waited for.
+    /// Waits for late files up to the deadline; stalled ones are abandoned.
     fn wait_for_late_files(&self, deadline: Instant) {
         let began = Instant::now();
         for backlog in self.files.late() {
@@ -450,7 +450,7 @@ impl Driver {
         }
     }
 
-    /// There is a thread that notices late writes, from the first file on.
+    /// Starts the thread that detects late writes, with the first file.
     fn begin_watching(&mut self) {
         if self.is_watched {
             return;
@@ -464,7 +464,7 @@ impl Driver {
     }
 }
 
-/// Writes as much as there is room for, and gives the rest. What the file refuses is shown elsewhere.
+/// Writes as much as there is room for, and returns the rest. Bytes that the file refuses are shown elsewhere.
 fn append(file: &mut LogFile, pieces: [&[u8]; 3], origin: &Origin, now: Instant) -> Vec<u8> {
     let mut left = Vec::new();
     for bytes in pieces {
@@ -481,7 +481,7 @@ fn append(file: &mut LogFile, pieces: [&[u8]; 3], origin: &Origin, now: Instant)
     left
 }
 
-/// A write is late: a new thread goes on with everything else, unless the write has ended meanwhile.
+/// A write is late: a new thread continues with everything else, unless the write has ended meanwhile.
 fn take_over(shared: &Arc<Shared>, ticket: Ticket) {
     let own = Arc::clone(shared);
     let thread = std::thread::Builder::new().name("logs".to_owned()).spawn(move || {

@@ -1,7 +1,7 @@
-//! How the worker passes from a thread that stands in a write to the next.
+//! How the worker passes from a thread that is blocked in a write to the next.
 //!
-//! It lies in a slot during every write to a file. The watching thread ends a late write in the name of a successor, which
-//! takes the worker; the thread that was in the write finds that out when it is back, and then owns nothing but the file.
+//! It is in a slot during every write to a file. The watching thread ends a late write on behalf of a successor, which
+//! takes the worker; the thread in the write notices that when its write returns, and then owns only the file.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ use super::super::late::{Ticket, Watch};
 use super::{Lent, Order, Pump, Worker};
 use crate::TELL_AGAIN;
 
-/// Where the worker lies while its thread writes.
+/// The worker while its thread writes.
 #[derive(Default)]
 pub(super) struct Shared {
     pub(super) slot: Mutex<Option<Box<Worker>>>,
     pub(super) watch: Watch,
-    /// For threads that find themselves superseded: what waits for their file.
+    /// For superseded threads: the backlog of their file.
     backlogs: Mutex<HashMap<Ticket, Arc<Backlog>>>,
-    /// Which files were said to stand still, and when: a reader that stops and goes on is said once a minute.
+    /// Files that were reported as stalled, and when: one that stalls repeatedly is reported once a minute.
     said: Mutex<HashMap<PathBuf, Instant>>,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Another thread has the worker. This one has a file, and what could not be written to it yet.
+/// Another thread has the worker. This one has a file, and bytes that could not be written to it yet.
 pub(super) struct Superseded {
     pub(super) file: Box<LogFile>,
     pub(super) ticket: Ticket,
@@ -48,7 +48,7 @@ pub(super) struct Superseded {
 
 /// Takes the worker from the thread that is in this write, unless the write has ended.
 pub(super) fn succeed(shared: &Shared, ticket: Ticket) -> Option<Box<Worker>> {
-    // The thread that is in the write looks for its backlog as soon as it is back.
+    // The thread in the write looks for its backlog as soon as the write returns.
     let mut backlogs = lock(&shared.backlogs);
     if !shared.watch.end(ticket) {
         return None;
@@ -68,7 +68,7 @@ pub(super) fn succeed(shared: &Shared, ticket: Ticket) -> Option<Box<Worker>> {
 }
 
 impl Superseded {
-    /// Goes on with the one file until it is on time again.
+    /// Continues with the one file until it is on time again.
     pub(super) fn serve(self, shared: &Shared, pump: &Pump) {
         let Superseded { file, ticket, rest } = self;
         let backlog = lock(&shared.backlogs).remove(&ticket);

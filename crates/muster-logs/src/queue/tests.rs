@@ -15,7 +15,7 @@ fn push(queue: &mut Queue, lane: LaneId, text: &str) {
     push_until(queue, lane, Instant::now(), text);
 }
 
-/// With a reader that is waited for until then.
+/// With programs that wait for the reader until then.
 fn push_until(queue: &mut Queue, lane: LaneId, until: Instant, text: &str) {
     queue.push(lane, until, &mut text.as_bytes().to_vec(), memchr_iter(b'\n', text.as_bytes()).count() as u64, None);
 }
@@ -56,7 +56,7 @@ fn the_oldest_lines_of_a_full_lane_go_and_the_gap_is_marked_where_it_is() {
     );
     assert!(taken(&mut queue) == expected);
     push(&mut queue, web, "more\n");
-    assert_eq!(taken(&mut queue), "more\n", "a gap is told once");
+    assert_eq!(taken(&mut queue), "more\n", "a gap is reported once");
 }
 
 #[test]
@@ -167,13 +167,13 @@ fn all_who_are_slowed_wait_when_all_lanes_together_are_too_many() {
         }
     }
     assert!((CROWDED..CROWDED + 200_000).contains(&queue.total()), "{}", queue.total());
-    assert_eq!(queue.room(OWN, soon, || unreachable!()), Room::Some, "the daemon itself waits for nobody");
+    assert_eq!(queue.room(OWN, soon, || unreachable!()), Room::Some, "the daemon itself never waits");
     let mut batch = Vec::new();
     queue.take(1 << 20, &mut batch).into_iter().for_each(|waiter| waiter());
     let first = news.try_iter().count();
-    assert!(first <= 2, "{first} were told, and only the first lanes have room");
+    assert!(first <= 2, "{first} were notified, and only the first lanes have room");
     queue.take(CROWDED - UNCROWDED, &mut batch).into_iter().for_each(|waiter| waiter());
-    assert!(first + news.try_iter().count() > 8, "the crowd is told");
+    assert!(first + news.try_iter().count() > 8, "all waiters are notified");
     assert!(!String::from_utf8(batch.concat()).unwrap().contains("lost"));
 }
 

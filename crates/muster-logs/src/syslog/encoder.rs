@@ -1,7 +1,7 @@
-//! The lines of one stream on their way into messages: a message a line.
+//! Encodes the lines of one stream as messages, one per line.
 //!
-//! A line that is longer than a message may be goes out in parts, cut between characters, and the parts after the first are
-//! marked. What a message may hold depends on the receiver; see [`message`](super::message).
+//! A line longer than a message is sent in parts, cut between characters, and the parts after the first are
+//! marked. The maximum size depends on the receiver; see [`message`](super::message).
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -14,37 +14,37 @@ use super::message::{Author, Batch, Head, longest};
 use crate::Source;
 use crate::counters::Counters;
 
-/// Messages are handed over when they are so many bytes.
+/// Messages are handed over when they amount to this many bytes.
 const HANDED: usize = 64 * 1024;
 
-/// Makes messages of what one stream of one run writes.
+/// Encodes the output of one stream of one run.
 #[derive(Debug)]
-pub(crate) struct Courier {
+pub(crate) struct Encoder {
     syslog: Syslog,
     counters: Arc<Counters>,
     head: Head,
     longest: usize,
-    /// The beginning of a line, and whether a part of that line has gone out before.
+    /// The beginning of a line, and whether a part of that line was sent before.
     partial: Vec<u8>,
     is_continued: bool,
 }
 
-/// The headers of the messages that are made at one moment.
+/// The headers of messages encoded at the same moment.
 struct Heads {
     first: Vec<u8>,
     continued: Vec<u8>,
 }
 
-impl Courier {
+impl Encoder {
     pub(crate) fn new(
         (syslog, spec): (Syslog, &SyslogSpec),
         instance: &str,
         (source, pid): (Source, Option<u32>),
         counters: &Arc<Counters>,
-    ) -> Courier {
+    ) -> Encoder {
         let host = nix::unistd::gethostname().unwrap_or_default();
         let author = Author { host: &host.to_string_lossy(), instance, source, pid };
-        Courier {
+        Encoder {
             syslog,
             counters: Arc::clone(counters),
             head: Head::of(author, spec),
@@ -54,7 +54,7 @@ impl Courier {
         }
     }
 
-    /// Takes in what was read, and sends every line that is complete with it.
+    /// Consumes bytes, and sends every line that they complete.
     pub(crate) fn push(&mut self, bytes: &[u8], at: SystemTime) {
         let (heads, mut batch) = (self.heads(at), self.batch());
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -79,7 +79,7 @@ impl Courier {
         self.hand_over(batch);
     }
 
-    /// What there is of a line that is not complete goes out. The rest may come later.
+    /// Sends the incomplete line so far. The rest may follow later.
     pub(crate) fn deliver(&mut self, at: SystemTime) {
         if !self.partial.is_empty() {
             let (heads, mut batch) = (self.heads(at), self.batch());
@@ -103,12 +103,12 @@ impl Courier {
         }
     }
 
-    /// How much text a message holds.
+    /// How much text fits into a message.
     fn room(&self, heads: &Heads) -> usize {
         self.longest - heads.continued.len()
     }
 
-    /// Keeps the beginning of a line, and sends it in parts once it is too long to be kept.
+    /// Keeps the beginning of a line, and sends it in parts once it is too long.
     fn keep(&mut self, bytes: &[u8], heads: &Heads, batch: &mut Batch) {
         self.partial.extend_from_slice(bytes);
         let room = self.room(heads);
@@ -127,7 +127,7 @@ impl Courier {
         let mut partial = std::mem::take(&mut self.partial);
         self.put(&partial, heads, batch);
         partial.clear();
-        // A long line is rare, and there are many streams.
+        // Long lines are rare, and there are many streams.
         partial.shrink_to(256);
         self.partial = partial;
     }
@@ -139,7 +139,7 @@ impl Courier {
     }
 }
 
-/// Where to cut text so that at most so many bytes are before it and no character of UTF-8 is torn.
+/// Where to cut text so that at most this many bytes precede the cut and no UTF-8 character is split.
 fn cut(text: &[u8], most: usize) -> usize {
     let is_start = |&at: &usize| text[at] & 0b1100_0000 != 0b1000_0000;
     (most.saturating_sub(3)..=most).rev().find(is_start).unwrap_or(most)
@@ -155,7 +155,7 @@ mod tests {
 
     struct Scene {
         syslog: Syslog,
-        courier: Courier,
+        encoder: Encoder,
     }
 
     impl Scene {
@@ -163,15 +163,15 @@ mod tests {
             let address = SyslogAddress::Unix("/run/log".into());
             let spec = SyslogSpec { address, format: Some(SyslogFormat::Local), ..SyslogSpec::default() };
             let syslog = Syslog::to(&spec);
-            let courier = Courier::new((syslog.clone(), &spec), "web", (Source::Stdout, Some(7)), &Arc::default());
-            Scene { syslog, courier }
+            let encoder = Encoder::new((syslog.clone(), &spec), "web", (Source::Stdout, Some(7)), &Arc::default());
+            Scene { syslog, encoder }
         }
 
         fn push(&mut self, bytes: &[u8]) {
-            self.courier.push(bytes, UNIX_EPOCH);
+            self.encoder.push(bytes, UNIX_EPOCH);
         }
 
-        /// What was sent since the last look, without what is the same for all messages.
+        /// Messages sent since the last call, without the part that is common to all.
         fn sent(&self) -> Vec<String> {
             let batches: Vec<Batch> = std::iter::from_fn(|| self.syslog.0.lock().spool.pop()).collect();
             let messages = batches.iter().flat_map(|batch| (0..batch.len()).map(|number| batch.message(number)));
@@ -196,7 +196,7 @@ mod tests {
         let mut scene = Scene::new();
         scene.push(b"half");
         assert_eq!(scene.sent(), [""; 0]);
-        (0..2).for_each(|_| scene.courier.deliver(UNIX_EPOCH));
+        (0..2).for_each(|_| scene.encoder.deliver(UNIX_EPOCH));
         scene.push(b" and rest\nnext\n");
         assert_eq!(scene.sent(), ["half", "+  and rest", "next"]);
     }

@@ -1,8 +1,8 @@
-//! What messages look like, and messages that are sent together.
+//! The format of messages, and batches of messages.
 //!
-//! The header is `syslog_fmt`'s: its crate writes RFC 5424 into a buffer and does nothing else. The text is the bytes of the
-//! line as they are. RFC 5424, section 6.4, wants a byte order mark before text that is known to be UTF-8; what a program
-//! writes is not known to be anything.
+//! The header comes from `syslog_fmt`, which only writes RFC 5424 into a buffer. The text is the unchanged
+//! line. RFC 5424, section 6.4, requires a byte order mark before text that is known to be UTF-8; the encoding of
+//! program output is not known.
 
 use std::io::Write;
 use std::ops::Range;
@@ -20,12 +20,12 @@ use crate::counters::Counters;
 /// RFC 5424, section 6.2.5.
 const LONGEST_APP_NAME: usize = 48;
 
-/// How long a message is at most. Over UDP what RFC 5424, section 6.1, wants every receiver to take; elsewhere a little less
-/// than the 8096 bytes that rsyslog takes if nothing else is configured.
+/// Maximum length of a message. Over UDP the size that RFC 5424, section 6.1, requires every receiver to accept; otherwise slightly
+/// less than the 8096 bytes that rsyslog accepts by default.
 const LONGEST_DATAGRAM: usize = 2048;
 const LONGEST: usize = 8000;
 
-/// How long a message to this address may be.
+/// The maximum length of a message to this address.
 pub(super) fn longest(address: &SyslogAddress) -> usize {
     match address {
         SyslogAddress::Udp(..) => LONGEST_DATAGRAM,
@@ -33,7 +33,7 @@ pub(super) fn longest(address: &SyslogAddress) -> usize {
     }
 }
 
-/// Who writes.
+/// The sender.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Author<'a> {
     pub(super) host: &'a str,
@@ -42,7 +42,7 @@ pub(super) struct Author<'a> {
     pub(super) pid: Option<u32>,
 }
 
-/// What stands before the text of the messages of a stream.
+/// The part before the text of a stream's messages.
 #[derive(Debug)]
 pub(super) struct Head {
     form: Form,
@@ -107,7 +107,7 @@ fn formatter(author: Author<'_>, pid: Option<&str>, spec: &SyslogSpec) -> Format
     .into_formatter()
 }
 
-/// As Docker's own syslog driver has it.
+/// The severities of Docker's own syslog driver.
 fn severity(source: Source) -> Severity {
     match source {
         Source::Stdout => Severity::Info,
@@ -115,7 +115,7 @@ fn severity(source: Source) -> Severity {
     }
 }
 
-/// Messages of one instance that are sent together, each with its length in front: RFC 6587, section 3.4.1.
+/// Messages of one instance that are sent together, each preceded by its length: RFC 6587, section 3.4.1.
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) counters: Arc<Counters>,
@@ -123,7 +123,7 @@ pub(super) struct Batch {
     ends: Vec<End>,
 }
 
-/// Where a message ends, and whether a line begins with it: a line in parts counts once.
+/// Where a message ends, and whether it begins a line: a line in parts counts once.
 #[derive(Clone, Copy, Debug)]
 struct End {
     at: usize,
@@ -153,23 +153,23 @@ impl Batch {
         self.ends.len()
     }
 
-    /// What it costs to keep.
+    /// Its memory cost.
     pub(super) fn size(&self) -> usize {
         self.framed.len() + self.ends.len() * size_of::<End>()
     }
 
-    /// The messages from this one on as a stream has them.
+    /// The messages from this one on in the format of a stream.
     pub(super) fn framed_from(&self, first: usize) -> &[u8] {
         &self.framed[self.start(first)..]
     }
 
-    /// The first message that is not complete when so many bytes of those from `first` on are gone.
+    /// The first message that is incomplete after this many bytes of those from `first` on.
     pub(super) fn after(&self, first: usize, bytes: usize) -> usize {
         let gone = self.start(first) + bytes;
         self.ends.partition_point(|end| end.at <= gone)
     }
 
-    /// A message as a datagram has it.
+    /// A message in the format of a datagram.
     pub(super) fn message(&self, number: usize) -> &[u8] {
         let framed = &self.framed[self.range(number)];
         &framed[memchr(b' ', framed).map_or(0, |end| end + 1)..]
@@ -183,18 +183,18 @@ impl Batch {
         self.start(number)..self.ends[number].at
     }
 
-    /// What is lost with one message.
+    /// The loss of one message.
     pub(super) fn loss_of(&self, number: usize) -> Loss {
         Loss { lines: self.ends[number].begins_line.into(), bytes: self.range(number).len() as u64 }
     }
 
-    /// What is lost with all messages from this one on.
+    /// The loss of all messages from this one on.
     pub(super) fn loss_from(&self, first: usize) -> Loss {
         let lines = self.ends[first..].iter().filter(|end| end.begins_line).count();
         Loss { lines: lines as u64, bytes: self.framed_from(first).len() as u64 }
     }
 
-    /// All of it is lost, and counted for the instance.
+    /// Counts all of it as lost for the instance.
     pub(super) fn lose(&self) -> Loss {
         let lost = self.loss_from(0);
         self.counters.count_dropped(lost.lines, lost.bytes as usize);
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(head(Rfc5424, "user", unknown, TIME, false), format!("<14>1 {TIME} - web:3 - stdout - "));
     }
 
-    /// RFC 5424, section 6.5, example 2, but for what is ours: the MSGID, and severity informational instead of notice.
+    /// RFC 5424, section 6.5, example 2, except for our MSGID, and severity informational instead of notice.
     #[test]
     fn the_example_of_rfc_5424_without_structured_data_comes_out() {
         let author = Author { host: "192.0.2.1", instance: "myproc", source: Source::Stdout, pid: Some(8710) };

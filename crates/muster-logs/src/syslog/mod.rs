@@ -1,9 +1,9 @@
-//! Lines on their way to a syslog receiver.
+//! Sending lines to a syslog receiver.
 //!
-//! The thread that reads the pipes makes messages of lines ([`encoder`]) and puts them into a bounded [`spool`]; a thread of
-//! its own, which is there from the first program with `stdout = "syslog"` on, sends them ([`transport`]). Only that one ever
-//! waits: for a name to be looked up, for a connection, for a receiver that does not read. Meanwhile the oldest messages make
-//! room for new ones; what was lost is counted and told ([`outage`]). While there is nothing to send it sleeps without a
+//! The thread that reads the pipes encodes lines as messages ([`encoder`]) and puts them into a bounded [`spool`]; a separate
+//! thread, started with the first program with `stdout = "syslog"`, sends them ([`transport`]). Only that thread ever
+//! waits: for a name lookup, a connection, or a receiver that does not read. Meanwhile new messages replace the
+//! oldest; losses are counted and reported ([`outage`]). While there is nothing to send it sleeps without a
 //! timer.
 
 pub(super) mod encoder;
@@ -25,17 +25,17 @@ use self::outage::{Loss, Trouble};
 use self::spool::Spool;
 use self::transport::{Fault, Wire};
 
-/// How long a receiver that was not there is left alone: at first, and at most.
+/// The delay before an unavailable receiver is retried: at first, and at most.
 const FIRST_DELAY: Duration = Duration::from_millis(250);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// A connection that lasted for so long was a good one: the next is tried at once.
+/// After a connection that lasted this long, the next attempt is immediate.
 const LASTING: Duration = Duration::from_secs(1);
 
-/// How long the last messages may take without any of them being taken.
+/// On exit, sending is given up when no message is taken for this long.
 pub(super) const LAST_STALL: Duration = Duration::from_millis(500);
 
-/// The receiver that is configured. Nothing is done for it before somebody sends something.
+/// The configured receiver. It is used only once there is something to send.
 #[derive(Debug)]
 pub(super) struct Receiver {
     spec: SyslogSpec,
@@ -47,7 +47,7 @@ impl Receiver {
         Receiver { spec, started: OnceCell::new() }
     }
 
-    /// What lines are sent with, and how.
+    /// The sender and its configuration.
     pub(super) fn get(&self) -> io::Result<(Syslog, &SyslogSpec)> {
         if let Some(syslog) = self.started.get() {
             return Ok((syslog.clone(), &self.spec));
@@ -56,7 +56,7 @@ impl Receiver {
         Ok((self.started.get_or_init(|| syslog).clone(), &self.spec))
     }
 
-    /// Sends what waits, for no longer than until `deadline`, and not when nothing of it is taken for [`LAST_STALL`].
+    /// Sends queued messages until `deadline` at the latest, unless none is taken for [`LAST_STALL`].
     pub(super) fn finish(&self, deadline: Instant) {
         if let Some(syslog) = self.started.get() {
             syslog.finish(deadline);
@@ -64,13 +64,13 @@ impl Receiver {
     }
 }
 
-/// The way to the receiver. Clones lead to the same.
+/// The queue to the receiver. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Syslog(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// As it is configured, for messages.
+    /// The configured address, for log messages.
     address: String,
     state: Mutex<State>,
     filled: Condvar,
@@ -81,7 +81,7 @@ struct Shared {
 struct State {
     spool: Spool,
     trouble: Trouble,
-    /// What the thread has taken and not sent yet, and how often it has come forward with it.
+    /// Messages that the thread has taken and not sent yet, and how often it has made progress.
     taken: Option<Loss>,
     progress: u64,
     is_ending: bool,
@@ -96,7 +96,7 @@ impl Syslog {
         Ok(syslog)
     }
 
-    /// Messages wait, and nobody sends them yet.
+    /// A queue for messages, without a sending thread.
     fn to(spec: &SyslogSpec) -> Syslog {
         let (filled, emptied) = (Condvar::new(), Condvar::new());
         Syslog(Arc::new(Shared { address: spec.address.to_string(), state: Mutex::default(), filled, emptied }))
@@ -141,7 +141,7 @@ impl Syslog {
 }
 
 impl Shared {
-    /// A thread that panicked while it held the lock left the spool as it was, which is good enough to go on.
+    /// The spool is consistent even if a thread panicked while it held the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,7 +156,7 @@ impl Shared {
         self.emptied.notify_all();
     }
 
-    /// The messages that wait longest, as soon as there are some; `None` at the end.
+    /// Waits for the oldest messages; `None` at the end.
     fn take(&self) -> Option<Batch> {
         let mut state = self.lock();
         state.taken = None;
@@ -174,7 +174,7 @@ impl Shared {
         }
     }
 
-    /// Sends these messages, however long it takes; at the end of the daemon only if it can be done at once.
+    /// Sends these messages, however long it takes; at the daemon's exit only if it succeeds at once.
     fn deliver(&self, batch: &Batch, wire: &mut Wire, pause: &mut Pause) {
         let (mut next, mut is_clean) = (0, true);
         while next < batch.len() {
@@ -207,7 +207,7 @@ impl Shared {
         }
     }
 
-    /// What is gone for good, though it may not be known which lines they were.
+    /// Counts messages as lost, although it may be unknown which lines they were.
     fn lose(&self, batch: &Batch, lost: Loss, error: &io::Error) {
         batch.counters.count_dropped(lost.lines, lost.bytes as usize);
         let mut state = self.lock();
@@ -219,7 +219,7 @@ impl Shared {
         }
     }
 
-    /// Everything has been sent that waited.
+    /// All queued messages have been sent.
     fn end_trouble(&self) {
         let mut state = self.lock();
         if !state.spool.is_empty() {
@@ -232,8 +232,8 @@ impl Shared {
         }
     }
 
-    /// Leaves the receiver alone for a while. False at the end of the daemon, when that is not worth the time: but the
-    /// end that comes during the rest allows one more attempt.
+    /// Leaves the receiver alone for a while. Returns false at the daemon's exit, when waiting is pointless; an
+    /// exit that begins during the pause allows one more attempt.
     fn rest(&self, pause: Duration) -> bool {
         let state = self.lock();
         if state.is_ending {
@@ -245,12 +245,12 @@ impl Shared {
     }
 }
 
-/// How long to leave a receiver alone, longer with every failure in a row.
+/// The delay before the next attempt, growing with consecutive failures.
 #[derive(Debug, Default)]
 struct Pause(Duration);
 
 impl Pause {
-    /// A connection has ended that was there since then, or there was none.
+    /// After a connection that was made at this time has ended, or could not be made.
     fn after(&mut self, connected_at: Option<Instant>) -> Duration {
         let lasted = connected_at.is_some_and(|at| at.elapsed() >= LASTING);
         let pause = if lasted { Duration::ZERO } else { self.0 };

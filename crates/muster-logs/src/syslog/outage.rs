@@ -1,4 +1,4 @@
-//! What is told of a receiver that does not take lines: when it begins, once a minute, and when it is over.
+//! Reports of an unavailable receiver: when the outage begins, once a minute, and when it is over.
 
 use std::ops::{Add, AddAssign};
 use std::time::Instant;
@@ -26,23 +26,23 @@ impl AddAssign for Loss {
     }
 }
 
-/// Whether something is wrong, and what has been told of it. A receiver that comes and goes is told of once a minute, too.
+/// Whether there is an outage, and what has been reported. A receiver that comes and goes is also reported once a minute.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
     is_on: bool,
     is_told: bool,
     told_at: Option<Instant>,
-    /// Since it was last told that it is over.
+    /// Since the last report that it is over.
     loss: Loss,
 }
 
 impl Trouble {
-    /// Something is wrong. True if that is to be told.
+    /// Records a failure. Returns true if it must be reported.
     pub(super) fn begin(&mut self, now: Instant) -> bool {
         !std::mem::replace(&mut self.is_on, true) && self.is_due(now)
     }
 
-    /// Something was lost. True if that is to be told.
+    /// Records a loss. Returns true if it must be reported.
     pub(super) fn lose(&mut self, lost: Loss, now: Instant) -> bool {
         self.is_on = true;
         self.loss += lost;
@@ -58,12 +58,12 @@ impl Trouble {
         is_due
     }
 
-    /// What was lost and has not been told to be over.
+    /// The losses of the current outage.
     pub(super) fn loss(&self) -> Loss {
         self.loss
     }
 
-    /// Nothing is wrong any more. Gives what was lost, if it is to be told.
+    /// The outage is over. Returns the losses if they must be reported.
     pub(super) fn end(&mut self) -> Option<Loss> {
         self.is_on = false;
         std::mem::take(&mut self.is_told).then(|| std::mem::take(&mut self.loss))

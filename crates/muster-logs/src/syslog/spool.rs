@@ -1,4 +1,4 @@
-//! The messages that wait for a receiver: bounded, and the oldest go when there are too many.
+//! The queue of messages for a receiver: bounded; the oldest are dropped when it is full.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::message::Batch;
 use super::outage::Loss;
 
-/// How many bytes of messages wait at most, of all programs together.
+/// Maximum number of bytes queued, of all programs together.
 const MOST: usize = 1 << 20;
 
-/// Messages of a stream that follow one another are kept together up to so many bytes.
+/// Consecutive messages of a stream are merged up to this many bytes.
 const TOGETHER: usize = 16 * 1024;
 
-/// What a batch costs beside its messages, about.
+/// The cost of a batch in addition to its messages, about.
 const OVERHEAD: usize = 128;
 
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Takes messages in, and gives what was lost of older ones, which is counted already.
+    /// Queues messages, and returns the loss of older ones, which is already counted.
     pub(super) fn push(&mut self, batch: Batch) -> Loss {
         match self.batches.back_mut() {
             Some(last) if Arc::ptr_eq(&last.counters, &batch.counters) && last.size() + batch.size() <= TOGETHER => {
@@ -45,7 +45,7 @@ impl Spool {
         let batch = self.batches.pop_front()?;
         self.cost -= batch.size() + OVERHEAD;
         if self.batches.is_empty() {
-            // What a burst has needed is given back.
+            // Release the memory that a burst needed.
             self.batches = VecDeque::new();
         }
         Some(batch)
@@ -55,7 +55,7 @@ impl Spool {
         self.batches.is_empty()
     }
 
-    /// Loses everything.
+    /// Drops everything.
     pub(super) fn clear(&mut self) -> Loss {
         std::iter::from_fn(|| self.pop()).fold(Loss::default(), |lost, batch| lost + batch.lose())
     }

@@ -1,10 +1,10 @@
-//! The connection to a receiver, made when there is something to send and made anew when it broke.
+//! The connection to a receiver, made when there is something to send and remade after it broke.
 //!
-//! Everything here may wait and is done by a thread that may: a name is looked up, a connection is made, a full socket is
-//! written to. A message to a Unix socket of datagrams waits until the receiver reads; one to UDP never does and may be lost
-//! on its way without anybody knowing. In a stream each message has its length in front (octet counting, RFC 6587); one that
-//! was not complete when the stream broke is sent again. What the kernel had taken before may be lost with the stream: syslog
-//! has no receipts.
+//! Everything here may block and runs on a thread that may: a name lookup, a connection, a write to a full
+//! socket. A message to a Unix datagram socket waits until the receiver reads; one over UDP never waits and may be lost
+//! silently. In a stream each message is preceded by its length (octet counting, RFC 6587); a message
+//! that was incomplete when the stream broke is sent again. Messages that the kernel had accepted before may be lost with the stream: syslog
+//! has no acknowledgements.
 
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -20,24 +20,24 @@ use nix::unistd::{read, write};
 
 use super::message::Batch;
 
-/// How long one address is tried.
+/// The timeout for connecting to one address.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long the end of a stream may take: a container's network goes with its PID 1, and what was not received with it.
+/// How long closing a stream may take: a container's network ends with its PID 1, and unreceived data with it.
 const GOODBYE: Duration = Duration::from_millis(200);
 
 /// Why a message was not sent.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// There is no connection, or none any more; with when it was made.
+    /// There is no connection; with the time at which it was made, if it broke.
     Broken(io::Error, Option<Instant>),
-    /// A message that was sent before has not arrived; this one can be tried again at once.
+    /// A message sent earlier has not arrived; this one can be retried at once.
     EarlierWasLost(io::Error),
-    /// This message will never be sent.
+    /// This message can never be sent.
     TooLong(io::Error),
 }
 
-/// The way to one address.
+/// The connection to one address.
 #[derive(Debug)]
 pub(super) struct Wire {
     address: SyslogAddress,
@@ -53,9 +53,9 @@ struct Open {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A datagram a message, to a receiver on this machine.
+    /// A datagram per message, to a receiver on this machine.
     Local,
-    /// A datagram a message, over a network.
+    /// A datagram per message, over a network.
     Udp,
     Stream,
 }
@@ -65,7 +65,7 @@ impl Wire {
         Wire { address: address.clone(), open: None }
     }
 
-    /// Sends the messages from `next` on, and says with it how far that went.
+    /// Sends the messages from `next` on, and advances it.
     pub(super) fn send(&mut self, batch: &Batch, next: &mut usize) -> Result<(), Fault> {
         let open = match self.open.take() {
             Some(open) => open,
@@ -81,13 +81,13 @@ impl Wire {
         sent
     }
 
-    /// Waits for a moment until the receiver has taken everything.
+    /// Waits briefly until the receiver has taken everything.
     pub(super) fn close(&mut self) {
         if let Some(open) = self.open.take().filter(|open| open.kind == Kind::Stream) {
-            // Whatever kind of stream it is: only calls are made that all of them know.
+            // The calls below work on any kind of stream socket.
             let stream = TcpStream::from(open.socket);
             if stream.shutdown(Shutdown::Write).is_ok() && stream.set_read_timeout(Some(GOODBYE)).is_ok() {
-                // Its end, an error or the time: there is nothing more to be done.
+                // End of file, an error or the timeout: nothing remains to be done.
                 let _ = (&stream).read(&mut [0; 64]);
             }
         }
@@ -113,7 +113,7 @@ impl Open {
             match self.put(batch.message(*next)) {
                 Ok(_) => *next += 1,
                 Err(error @ Errno::EMSGSIZE) => return Err(Fault::TooLong(error.into())),
-                // The answer to an earlier datagram: nobody listens there.
+                // The response to an earlier datagram: nothing listens there.
                 Err(error @ Errno::ECONNREFUSED) if self.kind == Kind::Udp => {
                     return Err(Fault::EarlierWasLost(error.into()));
                 }
@@ -140,7 +140,7 @@ impl Open {
         Ok(())
     }
 
-    /// The first write into a stream that its receiver has closed succeeds, and is lost. So it is looked at before.
+    /// The first write to a stream that its receiver has closed succeeds, and is lost. So check it before.
     fn look_for_its_end(&self) -> Result<(), Fault> {
         let mut look = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         if poll(&mut look, PollTimeout::ZERO) == Ok(0) {
@@ -148,13 +148,13 @@ impl Open {
         }
         match read(&self.socket, &mut [0; 512]) {
             Ok(0) => Err(self.broken(Errno::EPIPE)),
-            // Who says something is not listened to.
+            // Data from the receiver is ignored.
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(error) => Err(self.broken(error)),
         }
     }
 
-    /// One write, which to a socket of datagrams is one of them. SIGPIPE is ignored by the whole daemon.
+    /// One write, which sends one datagram on a datagram socket. The whole daemon ignores SIGPIPE.
     fn put(&self, bytes: &[u8]) -> Result<usize, Errno> {
         loop {
             match write(&self.socket, bytes) {
@@ -165,7 +165,7 @@ impl Open {
     }
 }
 
-/// A Unix socket does not say from afar of which type it is; datagrams are usual.
+/// The type of a Unix socket is not known before connecting; datagrams are usual.
 fn local(path: &Path) -> io::Result<(OwnedFd, Kind)> {
     let datagram = UnixDatagram::unbound()?;
     match datagram.connect(path) {
@@ -177,7 +177,7 @@ fn local(path: &Path) -> io::Result<(OwnedFd, Kind)> {
     }
 }
 
-/// A connection to the first address of a host that lets itself be connected to.
+/// A connection to the first address of a host that accepts one.
 fn first(host: &str, port: u16, connect: impl Fn(SocketAddr) -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for address in (host, port).to_socket_addrs()? {
@@ -198,7 +198,7 @@ fn udp(address: SocketAddr) -> io::Result<OwnedFd> {
 
 fn tcp(address: SocketAddr) -> io::Result<OwnedFd> {
     let stream = TcpStream::connect_timeout(&address, CONNECT)?;
-    // A line shall not wait for the receipt of the one before.
+    // A line must not wait for the acknowledgement of the one before.
     stream.set_nodelay(true)?;
     Ok(stream.into())
 }

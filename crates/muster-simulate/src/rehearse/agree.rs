@@ -1,8 +1,8 @@
-//! Whether a rehearsal went as its simulation said: the same events in the same order for each instance, and in time.
+//! Compares a rehearsal with its simulation: the same events in the same order for each instance, and in time.
 //!
-//! Processes start and end some milliseconds later than nothing does, and what follows is late with them. So an event is in
-//! time when its lateness differs by no more than the tolerance from that of something it follows from: the start, the
-//! instance's event before, or the latest event of another instance until then.
+//! Processes start and exit some milliseconds later than in the simulation, which delays everything that follows. So an event is in
+//! time if its lateness differs by at most the tolerance from that of an event it may follow from: the start, the
+//! instance's previous event, or the latest earlier event of another instance.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use muster_core::{Verdict, health::Health};
 use super::observe::{Event, Occurrence};
 use crate::timeline::{Timeline, What};
 
-/// What came of a rehearsal.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub(super) struct Agreement {
-    /// What happened otherwise, or was late; empty where all agrees.
+    /// The differences, including late events; empty if all agrees.
     pub(super) differences: Vec<String>,
     /// How many events were compared.
     pub(super) events: usize,
-    /// The most that an event was late after what it follows from.
+    /// The maximum lateness of an event relative to the event it follows from.
     pub(super) latest: Duration,
-    /// The most that an event was late after its time in the simulation.
+    /// The maximum lateness of an event relative to its time in the simulation.
     pub(super) drift: Duration,
-    /// Every event, expected and found, for `--verbose`.
+    /// Every event, expected and actual, for `--verbose`.
     pub(super) told: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn events(timeline: &Timeline) -> Vec<Event> {
     events
 }
 
-/// Compares what was expected with what was found. A simulation that was cut off says nothing of what comes afterwards.
+/// Compares expected with actual events. A simulation that was cut off says nothing about later ones.
 pub(super) fn compare(
     expected: &[Event],
     found: &[Event],
@@ -69,7 +69,7 @@ pub(super) fn compare(
     let mut by_name: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
     found.iter().for_each(|event| by_name.entry(&event.name).or_default().push(event));
     let mut next: BTreeMap<&str, usize> = BTreeMap::new();
-    // The lateness, in seconds, of everything so far, with its time in the simulation.
+    // The lateness, in seconds, of all events so far, with their time in the simulation.
     let mut history: Vec<(&Event, f64)> = Vec::new();
     for event in expected {
         let position = next.entry(&event.name).or_default();
@@ -115,7 +115,7 @@ pub(super) fn compare(
     agreement
 }
 
-/// The lateness of what an event may follow from.
+/// The lateness of the events that an event may follow from.
 fn causes<'a>(event: &'a Event, history: &'a [(&Event, f64)]) -> impl Iterator<Item = f64> {
     let own = history.iter().rev().find(|(earlier, _)| earlier.name == event.name).map(|(_, lateness)| *lateness);
     let latest = history.last().map(|(last, _)| last.at);
@@ -181,7 +181,7 @@ mod tests {
             event(545, "b", "STOPPED"),
         ];
         assert_eq!(differences(&found), [""; 0]);
-        // Were all not late, it would have come before.
+        // If all were in time, it would have come earlier.
         found[4] = event(535, "b", "STOPPED");
         assert_eq!(differences(&found), ["   0.535  b STOPPED: not in the simulation"]);
     }

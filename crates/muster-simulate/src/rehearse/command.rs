@@ -1,4 +1,4 @@
-//! The command: each scenario simulated, played, and compared, several at the same time.
+//! The `rehearse` command: simulates each scenario, plays it and compares, several in parallel.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
@@ -24,12 +24,12 @@ use crate::timeline::Timeline;
 use crate::world::{Plan, simulate};
 use muster_sys::say::say;
 
-/// How long after the last event of the simulation to look for more.
+/// How long to watch for events after the last one of the simulation.
 const AFTERWARDS: Duration = Duration::from_millis(300);
-/// How much longer than the simulation the whole may take before it is ended.
+/// How much longer than the simulation the rehearsal may take before it is ended.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// `musterd rehearse`: gives the exit code.
+/// `musterd rehearse`: returns the exit code.
 pub fn rehearse_command(host: Host, args: &RehearseArgs) -> u8 {
     muster_sys::boot::give_signals_back();
     let next = AtomicUsize::new(0);
@@ -46,7 +46,7 @@ pub fn rehearse_command(host: Host, args: &RehearseArgs) -> u8 {
         (0..args.jobs.clamp(1, args.scenario.len())).for_each(|_| drop(scope.spawn(work)));
     });
     let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // What was late among others may be in time alone.
+    // A scenario that was late in parallel may be in time alone.
     for (path, outcome) in outcomes.iter_mut().filter(|(_, outcome)| outcome.code == 1) {
         for attempt in 2..args.retries.saturating_add(2) {
             *outcome = rehearse(host, path, args, attempt);
@@ -63,13 +63,13 @@ pub fn rehearse_command(host: Host, args: &RehearseArgs) -> u8 {
     outcomes.iter().map(|(_, outcome)| outcome.code).max().unwrap_or(2)
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 struct Outcome {
     /// 0 as simulated, 1 otherwise, 2 could not be played.
     code: u8,
-    /// What to tell if it was the last attempt.
+    /// The text to print if it was the last attempt.
     story: String,
-    /// What to tell if another follows.
+    /// The text to print if another follows.
     again: String,
 }
 
@@ -113,7 +113,7 @@ fn told(path: &Path, agreement: &Agreement, attempt: u32, verbose: bool) -> Outc
     Outcome { code: 1, story, again }
 }
 
-/// Every event, when it was expected and when it came.
+/// Every event, with its expected and actual time.
 fn table(agreement: &Agreement) -> String {
     let lines = agreement.told.iter().map(|line| format!("\n  {line}"));
     ["\n  expected     found     lateness  event".to_owned()].into_iter().chain(lines).collect()
@@ -127,7 +127,7 @@ struct Stage<'a> {
     timeline: &'a Timeline,
 }
 
-/// What the daemon said.
+/// The daemon's report.
 #[derive(Default)]
 struct Report {
     up: Option<Duration>,
@@ -149,7 +149,7 @@ impl Stage<'_> {
         Ok(agreement)
     }
 
-    /// The runs of each instance, as many as the simulation has and some more.
+    /// Prepares the runs of each instance, as many as in the simulation and some more.
     fn lay_out(&self, directory: &Path) -> std::io::Result<()> {
         for lane in &self.timeline.instances {
             let script = self.plan.scripts.get(&lane.name).or_else(|| self.plan.scripts.get(&lane.program));
@@ -167,7 +167,7 @@ impl Stage<'_> {
         command.spawn()
     }
 
-    /// Reads what the daemon says until it ends, or until nothing more is expected of it.
+    /// Reads the daemon's log until it exits, or until no more is expected.
     fn watch(&self, daemon: &mut Child, directory: &Path) -> Report {
         let mut report = Report::default();
         let Some(stderr) = daemon.stderr.take() else { return report };
@@ -180,7 +180,7 @@ impl Stage<'_> {
         let mut signals: VecDeque<(Instant, Signal)> = VecDeque::new();
         let began = Instant::now();
         let length = self.timeline.ended.since_origin();
-        // Without an exit it is over when nothing more happens; the daemon is then ended by us.
+        // Without an exit it is over when nothing more happens; then we end the daemon.
         let last = self.timeline.moments.last().map_or(Duration::ZERO, |moment| moment.at.since_origin());
         let over = if self.timeline.exit.is_some() { length + PATIENCE } else { last + AFTERWARDS };
         let mut until = began + length + PATIENCE;
@@ -212,7 +212,7 @@ impl Stage<'_> {
         }
     }
 
-    /// What the daemon gets from outside, and when after it is up.
+    /// The signals for the daemon, and when to send them after it is up.
     fn signals(&self) -> Vec<(Duration, Signal)> {
         let pauses = self.plan.pauses.iter();
         let mut signals: Vec<(Duration, Signal)> = pauses
@@ -223,8 +223,8 @@ impl Stage<'_> {
         signals
     }
 
-    /// After a run that did not come about the next one may need its program again. With no delay at all before it the
-    /// daemon may be quicker, and the rehearsal then says that it differs.
+    /// After a run that was not spawned, the next one may need its program again. Without any delay before it the
+    /// daemon may be faster, and the rehearsal then reports a difference.
     fn dress_next(&self, before: &[Event], event: &Event, directory: &Path) {
         if event.what != Occurrence::State("BACKOFF".to_owned()) {
             return;
@@ -234,19 +234,19 @@ impl Stage<'_> {
         let runs = before.iter().filter(is_start).count();
         let wardrobe = Wardrobe::of(directory, &event.name);
         if runs > 0 && matches!(wardrobe.run(runs - 1).outcome, scenario::Outcome::SpawnError(_)) {
-            // What cannot be done here shows as a difference.
+            // A failure here shows up as a difference.
             let _ = wardrobe.dress(Some(&wardrobe.run(runs)));
         }
     }
 
-    /// How the container's end differs, if it does.
+    /// The difference in the container's exit, if any.
     fn other_end(&self, report: &Report, code: Option<i32>) -> Vec<String> {
         let Some(exit) = &self.timeline.exit else { return Vec::new() };
         let mut differences = Vec::new();
         if code != Some(i32::from(exit.code)) {
             differences.push(format!("exit code: expected {}, found {code:?}", exit.code));
         }
-        // A path that is in the reason is the puppet's.
+        // A path in the reason is the puppet's.
         let is_same = |words: &String| *words == exit.words || exit.words.contains("spawn error");
         if !report.last_words.as_ref().is_some_and(is_same) {
             differences.push(format!("reason: expected {:?}, found {:?}", exit.words, report.last_words));
@@ -255,13 +255,13 @@ impl Stage<'_> {
     }
 }
 
-/// The monotonic time of a wall-clock time that has just been.
+/// The monotonic time of a recent wall-clock time.
 fn instant_of(since_epoch: Duration) -> Instant {
     let ago = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(since_epoch);
     Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
 }
 
-/// Ends a daemon that is still there: twice is at once.
+/// Ends a daemon that is still running: a second signal ends it at once.
 fn end(daemon: &mut Child) {
     for _ in 0..2 {
         if matches!(daemon.try_wait(), Ok(None)) {
@@ -275,7 +275,7 @@ fn end(daemon: &mut Child) {
 
 fn send(daemon: &Child, signal: Signal) {
     if let Ok(pid) = i32::try_from(daemon.id()) {
-        // It may just have ended.
+        // It may have exited just now.
         let _ = muster_sys::signal::send(Pid(pid), signal);
     }
 }

@@ -1,4 +1,4 @@
-//! What the daemon of a rehearsal says happened: its log, line by line, with its own times.
+//! Parses the log of a rehearsed daemon, line by line, with its own timestamps.
 
 use std::time::Duration;
 
@@ -8,30 +8,30 @@ use serde_json::Value;
 /// An event of a rehearsal or of its simulation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Event {
-    /// When, from the moment on which the daemon was up.
+    /// The time since the daemon was up.
     pub(super) at: Duration,
-    /// Whose it is.
+    /// The instance.
     pub(super) name: String,
-    /// What.
+    /// The event itself.
     pub(super) what: Occurrence,
 }
 
-/// What happened to an instance.
+/// An event of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Occurrence {
-    /// It came to this state.
+    /// It reached this state.
     State(String),
-    /// Its next run was decided: which in a row it is.
+    /// Its next run was decided: the number of this consecutive restart.
     Retry(u32),
-    /// It waits for what will not come by itself.
+    /// It waits for a dependency that cannot be met without intervention.
     WaitsInVain,
-    /// Its run became ready, or is no longer.
+    /// Its run became ready, or is no longer ready.
     Ready(bool),
-    /// Its run is well, or not.
+    /// Its run became healthy or unhealthy.
     Healthy(bool),
-    /// A check failed, the how-manieth in a row.
+    /// A check failed; consecutive failures, including this one.
     CheckFailed(u32),
-    /// Its run is stopped for a failure.
+    /// Its run is stopped because of a failure.
     Failing,
     /// It did not stop in time.
     Killed,
@@ -56,9 +56,9 @@ impl std::fmt::Display for Occurrence {
 
 /// One line of the daemon's log.
 pub(super) enum Line {
-    /// The daemon is up, and programs begin.
+    /// The daemon is up, and starts programs.
     Up(Duration),
-    /// Something happened to an instance.
+    /// An event of an instance.
     Event(Event),
     /// Why the container exits.
     LastWords(String),
@@ -66,7 +66,7 @@ pub(super) enum Line {
     Other,
 }
 
-/// Reads a line; times are since 1970.
+/// Parses a line; times are since 1970.
 pub(super) fn read(line: &str) -> Option<Line> {
     let value: Value = serde_json::from_str(line).ok()?;
     let at = time(value["timestamp"].as_str()?)?;
@@ -95,7 +95,7 @@ pub(super) fn read(line: &str) -> Option<Line> {
     })
 }
 
-/// Since 1970. The log has microseconds, of which milliseconds are enough.
+/// Since 1970. The log has microseconds, truncated to milliseconds.
 fn time(text: &str) -> Option<Duration> {
     let stamp: Timestamp = format!("{}Z", text.get(..23)?).parse().ok()?;
     Some(Duration::from_millis(u64::try_from(stamp.unix_ms()).ok()?))

@@ -40,7 +40,7 @@ fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
     }
 }
 
-/// How long a check may take is left alone: it takes as long as it takes.
+/// The timeout of a check is not scaled: a real check takes as long as it takes.
 fn instance_scaled(instance: &InstanceSpec, factor: f64) -> InstanceSpec {
     let probe_scaled = |probe: &ProbeSpec| ProbeSpec {
         period: span(probe.period, factor),
@@ -73,7 +73,7 @@ fn policy_scaled(policy: RestartPolicy, factor: f64) -> RestartPolicy {
     scaled
 }
 
-/// What has no end keeps none.
+/// An unlimited span stays unlimited.
 fn span(span: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(span.as_secs_f64() * factor).ok().filter(|_| span != Duration::MAX).unwrap_or(span)
 }

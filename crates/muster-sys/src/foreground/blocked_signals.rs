@@ -1,7 +1,7 @@
-//! Signals held back, and taken one at a time.
+//! Signals that are blocked and taken one at a time.
 //!
-//! An init must not lose a signal, so nothing is left to handlers: all are blocked, from the first statement of `main`
-//! on, and wait in the kernel until [`BlockedSignals::wait`] takes them.
+//! An init must not lose a signal, so it uses no handlers: all are blocked, from the first statement of `main`
+//! on, and stay pending in the kernel until [`BlockedSignals::wait`] takes them.
 
 use std::io;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use super::errno;
 use super::inherited::is_ignored;
 use crate::signal::{KERNEL_SET_BYTES, SignalSet, blocked, set_blocked};
 
-/// The signals that are held back from this thread.
+/// The signals that are blocked in this thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockedSignals(SignalSet);
 
 impl BlockedSignals {
-    /// Holds back every signal there is (the kernel lets KILL and STOP through all the same), and undoes what the
-    /// starter may have done to SIGCHLD: ignored, children would vanish without a word of how they ended.
+    /// Blocks every signal (the kernel never blocks KILL and STOP), and resets an inherited SIGCHLD disposition:
+    /// if ignored, children would vanish without an exit status.
     ///
-    /// Also those of faulty instructions: a real fault kills in spite of it (signal(7)), and one that somebody sent is
+    /// Including those of faulty instructions: a real fault still kills (signal(7)), and one that a process sent is
     /// a message like any other.
     pub fn all() -> BlockedSignals {
         let held = BlockedSignals(SignalSet::ALL);
@@ -29,14 +29,14 @@ impl BlockedSignals {
         held
     }
 
-    /// Lets these through again, with their default action unless they are ignored.
+    /// Unblocks these again, with their default action unless they are ignored.
     #[must_use]
     pub fn but(self, signals: &[Signal]) -> BlockedSignals {
         if signals.is_empty() {
             return self;
         }
         let numbers: Vec<i32> = signals.iter().map(|signal| signal.number()).collect();
-        // Rust's runtime handles two of the faults, to tell a stack overflow, and would swallow one that was sent.
+        // Rust's runtime handles two of the faults, to report a stack overflow, and would swallow one that was sent.
         numbers.iter().filter(|&&number| !is_ignored(number)).for_each(|&number| set_default(number));
         let held = BlockedSignals(self.0.without(&numbers));
         held.apply();
@@ -48,8 +48,8 @@ impl BlockedSignals {
         set_blocked(self.0).expect("the kernel takes any set of 64 signals");
     }
 
-    /// Takes one that has come, the lowest number first, or waits for one. `None` when `patience` ran out, or perhaps
-    /// before: whoever has a deadline looks at the clock.
+    /// Takes a pending signal, the lowest number first, or waits for one. `None` when `patience` has passed, or possibly
+    /// earlier: a caller with a deadline must check the clock.
     pub fn wait(self, patience: Option<Duration>) -> Option<Signal> {
         let timeout = patience.map(timespec);
         let timeout = timeout.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
@@ -69,7 +69,7 @@ impl BlockedSignals {
         }
     }
 
-    /// Whether this one has come and was not taken yet.
+    /// Whether this signal is pending.
     pub fn has(self, signal: Signal) -> bool {
         let mut pending = SignalSet::NONE;
         // SAFETY: the kernel writes as many bytes as the second argument says.
@@ -85,13 +85,13 @@ fn set_default(number: i32) {
 
 fn timespec(patience: Duration) -> libc::timespec {
     libc::timespec {
-        // The type is called time_t, which is deprecated for musl; seconds beyond it are as good as for ever.
+        // The type is called time_t, which is deprecated for musl; more seconds are effectively unlimited.
         tv_sec: patience.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: patience.subsec_nanos().into(),
     }
 }
 
-/// Lets `signal` through for a moment, so that one that has come takes effect.
+/// Unblocks `signal` for a moment, so that a pending one takes effect.
 pub(super) fn let_through(signal: Signal) -> io::Result<()> {
     let before = blocked()?;
     set_blocked(before.without(&[signal.number()]))?;

@@ -1,18 +1,18 @@
-//! The signals a process was born with: what is blocked, and what is ignored.
+//! The signals that were blocked and ignored when the process started.
 //!
-//! A Rust program cannot ask for this in `main`. By then the runtime has ignored SIGPIPE, and the first statement of
-//! an init's `main` blocks every signal. So the answer is written down before `main`, by a function in the list that
-//! the C library walks through at start (`.init_array`). It makes five system calls and changes nothing.
+//! A Rust program cannot determine this in `main`. By then the runtime has ignored SIGPIPE, and the first statement of
+//! an init's `main` blocks every signal. So it is recorded before `main`, by a function in the list that
+//! the C library runs at start (`.init_array`). It makes five system calls and changes nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::signal::{SignalSet, blocked};
 
-/// Signals whose disposition somebody changes before the command is started: Rust's runtime ignores SIGPIPE, an init
+/// Signals whose disposition is changed before the command is started: Rust's runtime ignores SIGPIPE, an init
 /// needs SIGCHLD at its default, and tini ignores SIGTTIN and SIGTTOU.
 pub(super) const TOUCHED: [i32; 4] = [libc::SIGPIPE, libc::SIGCHLD, libc::SIGTTIN, libc::SIGTTOU];
 
-/// The signals a process was born with.
+/// The inherited signal state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inherited {
     /// Those that were blocked.
@@ -38,7 +38,7 @@ extern "C" fn record() {
     RECORDED.store(true, Ordering::Release);
 }
 
-/// Whether the signal is ignored at the moment.
+/// Whether the signal is ignored now.
 pub(super) fn is_ignored(number: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: a null new action asks only; the old one is written to memory of the right size, and all zeroes (what
@@ -50,10 +50,10 @@ pub(super) fn is_ignored(number: i32) -> bool {
     action.sa_sigaction == libc::SIG_IGN
 }
 
-/// The signals this process was born with, whatever has been changed since.
+/// The signal state at process start, whatever has been changed since.
 pub(super) fn inherited() -> Inherited {
     if !RECORDED.load(Ordering::Acquire) {
-        // Only where a linker dropped the list: then SIGPIPE's disposition is Rust's, the rest may still be true.
+        // Only if a linker dropped the list: then SIGPIPE's disposition is Rust's, the rest may still be correct.
         record();
     }
     Inherited {

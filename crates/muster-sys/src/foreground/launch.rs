@@ -1,10 +1,10 @@
-//! Starting the one command.
+//! Starts the command.
 //!
-//! Everything is laid out before the fork: the paths to try, the arguments, the environment. Between fork and exec the
-//! child only places itself, gets back what the init had changed, and calls execve. Whoever asked is told of each step
-//! there ([`Step`]) and decides what a failure means ([`Onward`]), because that is where tini and dumb-init differ.
+//! Everything is prepared before the fork: the paths to try, the arguments, the environment. Between fork and exec the
+//! child only enters its group or session, restores what the init had changed, and calls execve. The caller is notified of each step
+//! in the child ([`Step`]) and decides how to handle a failure ([`Onward`]), because that is where tini and dumb-init differ.
 //!
-//! fork(2), not vfork: a parent that waits for the child's exec is deaf as long as a slow file system likes.
+//! fork(2), not vfork: a parent that waits for the child's exec cannot handle signals for as long as a slow file system takes.
 
 use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::io;
@@ -16,17 +16,17 @@ use super::{errno, terminal};
 use crate::fd::check;
 use crate::signal::{Pid, SignalSet, set_blocked};
 
-/// What is to be started, and how.
+/// The command to start, and its surroundings.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
     /// The command and its arguments.
     pub command: &'a [OsString],
-    /// Where it lives.
+    /// Its process group and session.
     pub place: Place,
-    /// Which signal dispositions and mask it finds.
+    /// Its signal dispositions and mask.
     pub dispositions: Dispositions,
-    /// Whether a `LISTEN_PID` that names this process is to name the command: socket activation (sd_listen_fds(3))
-    /// then reaches it through the init.
+    /// Whether a `LISTEN_PID` that names this process is changed to name the command, so that socket activation (sd_listen_fds(3))
+    /// works through the init.
     pub passes_sockets: bool,
 }
 
@@ -35,19 +35,19 @@ pub struct Launch<'a> {
 pub enum Place {
     /// Those of the init.
     Here,
-    /// A group of its own, in the foreground of the terminal open as this descriptor.
+    /// Its own group, in the foreground of the terminal open as this descriptor.
     Group {
-        /// The terminal, if there is one to take.
+        /// The terminal, if it should be taken.
         terminal: Option<RawFd>,
     },
-    /// A session of its own, with standard input as its controlling terminal if that is free.
+    /// Its own session, with standard input as its controlling terminal if that is free.
     Session,
 }
 
-/// The signals the command finds.
+/// The signal state of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dispositions {
-    /// Blocked and ignored is what was when this process started.
+    /// Blocked and ignored as when this process started.
     Inherited,
     /// Nothing is blocked, and 1 to 31 have their default action.
     Default,
@@ -56,31 +56,31 @@ pub enum Dispositions {
 /// A step between fork and exec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A process group of its own.
+    /// Creating the process group.
     Group,
-    /// The terminal's foreground.
+    /// Moving to the terminal's foreground.
     Foreground,
-    /// A session of its own.
+    /// Creating the session.
     Session,
-    /// Standard input as controlling terminal.
+    /// Making standard input the controlling terminal.
     ControllingTerminal,
-    /// Execution: told only when it failed.
+    /// Execution; reported only on failure.
     Exec,
 }
 
-/// How the child goes on.
+/// How the child continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Onward {
-    /// With the next step. (After [`Step::Exec`] there is none: it ends with status 126.)
+    /// With the next step. (After [`Step::Exec`] there is none: it exits with status 126.)
     Continue,
-    /// Not: it ends with this status.
+    /// It exits with this status.
     Exit(u8),
 }
 
-/// Starts the command and returns its number. An error means that there is no process.
+/// Starts the command and returns its pid. An error means that there is no process.
 ///
 /// `on_step` is called in the child after every step, with 0 or the error number. It runs between fork and exec: it must
-/// not allocate, and has [`write_stderr`] for words.
+/// not allocate, and may use [`write_stderr`] for messages.
 pub fn launch(launch: &Launch<'_>, on_step: &dyn Fn(Step, i32) -> Onward) -> io::Result<Pid> {
     let mut image = Image::new(launch)?;
     // SAFETY: this process has one thread, so the child is a full copy in which anything may be called; it never
@@ -90,15 +90,15 @@ pub fn launch(launch: &Launch<'_>, on_step: &dyn Fn(Step, i32) -> Onward) -> io:
         become_command(launch, &mut image, on_step);
     }
     if matches!(launch.place, Place::Group { .. }) {
-        // The child does the same. Whoever comes first, a signal to the group finds it from here on; if the child has
-        // executed already this fails, and is not needed.
+        // The child does the same. Whichever is first, a signal to the group finds it from here on; if the child has
+        // already executed, this fails and is not needed.
         // SAFETY: memory is not touched.
         unsafe { libc::setpgid(pid, pid) };
     }
     Ok(Pid(pid))
 }
 
-/// Writes to standard error without allocating, as far as it can.
+/// Writes as much as possible to standard error, without allocating.
 pub fn write_stderr(mut text: &[u8]) {
     while !text.is_empty() {
         // SAFETY: reads `text.len()` bytes of `text`.
@@ -126,7 +126,7 @@ fn become_command(launch: &Launch<'_>, image: &mut Image, on_step: &dyn Fn(Step,
     exit_now(126)
 }
 
-/// Runs with every signal blocked: a foreground taken from the background must not stop us.
+/// Runs with every signal blocked: taking the foreground from the background must not stop us.
 fn take_place(place: Place, tell: &dyn Fn(Step, io::Result<()>)) {
     // SAFETY (all four calls): memory is not touched, and the numbers stand for this process.
     match place {
@@ -145,7 +145,7 @@ fn take_place(place: Place, tell: &dyn Fn(Step, io::Result<()>)) {
     }
 }
 
-/// The mask comes last: a signal that arrived since the fork takes effect here, while there is no command yet.
+/// The mask comes last: a signal that arrived since the fork takes effect here, before the command exists.
 fn restore_signals(dispositions: Dispositions) {
     let blocked = match dispositions {
         Dispositions::Inherited => {
@@ -162,7 +162,7 @@ fn restore_signals(dispositions: Dispositions) {
     let _ = set_blocked(blocked);
 }
 
-/// Makes a signal ignored, or gives it back its default action.
+/// Ignores a signal, or restores its default action.
 fn ignore(number: i32, ignored: bool) {
     let action = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
     // SAFETY: neither runs code of ours. KILL and STOP are refused.
@@ -174,7 +174,7 @@ fn exit_now(status: u8) -> ! {
     unsafe { libc::_exit(status.into()) }
 }
 
-/// Everything execve needs, in memory before the fork.
+/// The data for execve, in memory before the fork.
 struct Image {
     paths: Vec<CString>,
     // Owns what `argv` points to.
@@ -196,7 +196,7 @@ impl Image {
             None => return Err(io::Error::from_raw_os_error(libc::EINVAL)),
         };
         let argv: Vec<*const c_char> = arguments.iter().map(|one| one.as_ptr()).chain([std::ptr::null()]).collect();
-        // `sh FILE ARGUMENTS`: the first two places are filled in when it comes to that.
+        // `sh FILE ARGUMENTS`: the first two entries are filled in when needed.
         let script_argv = [SHELL.as_ptr()].into_iter().chain(argv.iter().copied()).collect();
         let mut image = Image { paths, _arguments: arguments, argv, script_argv, envp: environment(), listener: None };
         if launch.passes_sockets {
@@ -205,7 +205,7 @@ impl Image {
         Ok(image)
     }
 
-    /// Replaces a LISTEN_PID that names this process by room for the child's number.
+    /// Replaces a LISTEN_PID that names this process by room for the child's pid.
     fn adopt_listener(&mut self) {
         let own = format!("LISTEN_PID={}", std::process::id());
         for entry in &mut self.envp {
@@ -223,18 +223,18 @@ impl Image {
         }
     }
 
-    /// Executes the first path that can be, as execvp(3) does. Returns only if none could; errno tells why.
+    /// Executes the first possible path, like execvp(3). Returns only if there was none; errno has the reason.
     fn execute(&mut self) {
         let mut denied = false;
         for path in &self.paths {
             // SAFETY: path, arguments and environment are NUL-terminated strings in null-terminated arrays, all owned
-            // by `self` or the environment, which nobody changes in a process with one thread.
+            // by `self` or the environment, which does not change in a process with one thread.
             unsafe { libc::execve(path.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
             match errno() {
                 libc::EACCES => denied = true,
                 libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
                 libc::ENOEXEC => {
-                    // A text without `#!` is a script to both originals (and to every shell).
+                    // Both originals (and every shell) treat a text file without `#!` as a script.
                     self.script_argv[1] = path.as_ptr();
                     // SAFETY: as above.
                     unsafe { libc::execve(SHELL.as_ptr(), self.script_argv.as_ptr(), self.envp.as_ptr()) };
@@ -244,7 +244,7 @@ impl Image {
             }
         }
         if denied {
-            // "Not allowed" somewhere on the PATH says more than "not found" at its end.
+            // "Not allowed" somewhere on the PATH is more useful than "not found" at its end.
             set_errno(libc::EACCES);
         } else if self.paths.is_empty() {
             set_errno(libc::ENOENT);
@@ -284,8 +284,8 @@ fn c_string(text: &OsStr) -> io::Result<CString> {
     CString::new(text.as_bytes()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
-/// The paths execvp(3) would try: the name itself if it holds a slash, else every directory of `PATH`; an empty entry
-/// means the current directory, and without `PATH` it is /bin and /usr/bin.
+/// The paths execvp(3) would try: the name itself if it contains a slash, otherwise every directory of `PATH`; an empty entry
+/// means the current directory, and the default `PATH` is /bin and /usr/bin.
 fn candidates(name: &OsStr, path: Option<&OsStr>) -> io::Result<Vec<CString>> {
     if name.is_empty() {
         return Ok(Vec::new());
@@ -302,13 +302,13 @@ fn join(directory: &[u8], name: &OsStr) -> OsString {
     OsString::from_vec([directory, slash, name.as_bytes()].concat())
 }
 
-/// The environment as it is, byte for byte: entries without `=` included, which Rust's own list leaves out.
+/// The unchanged environment, including entries without `=`, which Rust's own list omits.
 fn environment() -> Vec<*const c_char> {
     unsafe extern "C" {
         static environ: *const *const c_char;
     }
     let mut entries = Vec::new();
-    // SAFETY: `environ` is null or an array that ends with a null pointer, and nobody changes it in a process with one
+    // SAFETY: `environ` is null or an array that ends with a null pointer, and does not change in a process with one
     // thread.
     unsafe {
         let mut at = environ;

@@ -1,4 +1,4 @@
-//! Small questions and requests about this process and those below it.
+//! Queries and requests about this process and its descendants.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,20 +10,20 @@ use super::{blocked_signals, errno};
 use crate::fd::check;
 use crate::signal::Pid;
 
-/// The parent of this process, unless it lives in another pid namespace.
+/// The parent of this process, unless it is in another pid namespace.
 pub fn parent() -> Option<Pid> {
     // SAFETY: asks only.
     let pid = unsafe { libc::getppid() };
     (pid > 0).then_some(Pid(pid))
 }
 
-/// Has the kernel send `signal` to this process when its parent ends.
+/// Makes the kernel send `signal` to this process when its parent exits.
 pub fn set_parent_death_signal(signal: Signal) -> io::Result<()> {
     // SAFETY: this option takes a number, and touches no memory.
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal.number(), 0, 0, 0) }).map(drop)
 }
 
-/// Whether orphans among the descendants become children of this process: as subreaper, PID 1 or not.
+/// Whether orphaned descendants become children of this process: as subreaper, PID 1 or not.
 pub fn is_subreaper() -> io::Result<bool> {
     let mut answer: libc::c_int = 0;
     // SAFETY: this option writes one int to the address it is given.
@@ -31,16 +31,16 @@ pub fn is_subreaper() -> io::Result<bool> {
     Ok(answer == 1)
 }
 
-/// Whether there is any child, known or adopted, ended ones that were not reaped included.
+/// Whether there is any child, own or adopted, including zombies.
 pub fn has_children() -> bool {
     let mut about = std::mem::MaybeUninit::<libc::siginfo_t>::uninit();
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-    // SAFETY: `about` has room for the one record that waitid writes; nobody reads it.
+    // SAFETY: `about` has room for the one record that waitid writes; it is not read.
     let outcome = unsafe { libc::waitid(libc::P_ALL, 0, about.as_mut_ptr(), options) };
     outcome == 0 || errno() != libc::ECHILD
 }
 
-/// The signal that stopped this child, told once per stop and only while it is stopped.
+/// The signal that stopped this child, reported once per stop and only while it is stopped.
 pub fn stopped_by(child: Pid) -> Option<Signal> {
     // SAFETY: all-zero bytes are a valid siginfo_t; si_pid stays 0 when there is nothing to tell.
     let mut about: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -52,16 +52,16 @@ pub fn stopped_by(child: Pid) -> Option<Signal> {
     if outcome == 0 && pid == child.0 { Signal::from_number(status) } else { None }
 }
 
-/// Stops this process until somebody continues it, whoever that may be. PID 1 goes on: the kernel spares it what comes
-/// from inside.
+/// Stops this process until it is continued. PID 1 keeps running: the kernel protects it from
+/// signals from inside.
 pub fn stop_this() {
     // SAFETY: memory is not touched.
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }
 
-/// Stops this process, or its whole group, as Ctrl-Z would. SIGTSTP has to be held back.
+/// Stops this process, or its whole group, as Ctrl-Z would. SIGTSTP must be blocked.
 ///
-/// An orphaned group, one that no shell waits for, does not stop, and neither does PID 1 (setpgid(2)): then this
+/// An orphaned group, for which no shell waits, does not stop, and neither does PID 1 (setpgid(2)): then this
 /// returns at once.
 pub fn stop_if_a_shell_waits(whole_group: bool) -> io::Result<()> {
     // SAFETY: memory is not touched; 0 stands for the group of this process.
@@ -69,17 +69,17 @@ pub fn stop_if_a_shell_waits(whole_group: bool) -> io::Result<()> {
     blocked_signals::let_through(Signal::TSTP)
 }
 
-/// Sends `signal` to every process there is, but for this one. Does nothing unless this is PID 1: anywhere else the
-/// others are not ours.
+/// Sends `signal` to every process except this one. Does nothing unless this is PID 1: otherwise the
+/// other processes are not ours.
 pub fn send_to_all(signal: Signal) {
     if Pid::this().0 == 1 {
-        // SAFETY: memory is not touched. ESRCH (nobody left) is as good as success.
+        // SAFETY: memory is not touched. ESRCH (no process left) counts as success.
         unsafe { libc::kill(-1, signal.number()) };
     }
 }
 
-/// Closes every descriptor from 3 on but `kept`: they are the command's, not ours. A pipe that the command closes must
-/// be closed. Nothing else in the process may own one.
+/// Closes every descriptor from 3 on except `kept`: they belong to the command. A pipe that the command closes must
+/// really be closed. Nothing else in the process may own one.
 pub fn close_stray_descriptors(kept: Option<i32>) {
     const FIRST: i32 = 3;
     match kept.filter(|&kept| kept >= FIRST) {
@@ -103,21 +103,21 @@ fn close_range(first: i32, last: i32) {
     }
 }
 
-/// The slow way: what /proc lists, or else every number that a process has room for by default.
+/// The slow way: the descriptors listed in /proc, or otherwise every number up to the usual limit.
 fn close_one_by_one(first: i32, last: i32) {
     const WITHOUT_PROC: i32 = 1024;
     let listed =
         fs::read_dir("/proc/self/fd").map(|entries| entries.flatten().filter_map(|entry| number(&entry)).collect());
     let open: Vec<i32> = listed.unwrap_or_else(|_| (first..WITHOUT_PROC).collect());
     for descriptor in open.into_iter().filter(|descriptor| (first..=last).contains(descriptor)) {
-        // SAFETY: as above. The directory's own descriptor is closed already: EBADF harms nobody.
+        // SAFETY: as above. The directory's own descriptor is closed already: EBADF is harmless.
         unsafe { libc::close(descriptor) };
     }
 }
 
-/// Every process below this one at this moment. Empty without /proc.
+/// All current descendants of this process. Empty without /proc.
 ///
-/// A process may fork while we look: whoever wants them all gone asks again until nothing is left.
+/// A process may fork during the scan: repeat until nothing is left to find them all.
 pub fn descendants() -> Vec<Pid> {
     let mut children: HashMap<i32, Vec<Pid>> = HashMap::new();
     for pid in fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| number(&entry)) {
@@ -143,8 +143,8 @@ fn parent_of(pid: i32) -> Option<i32> {
     parent_in(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
 }
 
-/// The fourth field of /proc/PID/stat. The second is the process's name in parentheses, which may hold anything, more
-/// parentheses included, so fields are counted from the last closing one.
+/// The fourth field of /proc/PID/stat. The second is the process's name in parentheses, which may contain anything, including
+/// parentheses, so fields are counted from the last closing one.
 fn parent_in(stat: &str) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }

@@ -1,8 +1,8 @@
-//! The controlling terminal: whose group is in front, and letting go of it.
+//! The controlling terminal: its foreground group, and detaching from it.
 //!
-//! A terminal sends Ctrl-C to one process group, the one in front, and stops whoever else reads from it. So an init
-//! puts its command's group there. A call from the background would stop the caller (SIGTTOU) unless that signal is
-//! held back or ignored; callers see to that.
+//! A terminal sends Ctrl-C to its foreground process group, and stops any other process that reads from it. So an init
+//! makes its command's group the foreground group. A call from the background would stop the caller (SIGTTOU) unless that signal is
+//! blocked or ignored; callers ensure that.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -17,7 +17,7 @@ use crate::signal::Pid;
 pub struct Terminal(File);
 
 impl Terminal {
-    /// The terminal that controls this process, if there is one: by its own name, or where an image has no `/dev/tty`,
+    /// The terminal that controls this process, if there is one: by its own name, or if an image has no `/dev/tty`, through
     /// standard input.
     pub fn controlling() -> Option<Terminal> {
         let by_name = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open("/dev/tty");
@@ -31,23 +31,23 @@ impl Terminal {
         Some(terminal)
     }
 
-    /// Whether the group of this process is in front.
+    /// Whether the group of this process is in the foreground.
     pub fn is_ours(&self) -> bool {
         // SAFETY: asks only.
         self.front().is_ok_and(|group| group == unsafe { libc::getpgrp() })
     }
 
-    /// Whether the group that `leader` leads is in front.
+    /// Whether the group that `leader` leads is in the foreground.
     pub fn is_with(&self, leader: Pid) -> bool {
         self.front().is_ok_and(|group| group == leader.0)
     }
 
-    /// Puts the group that `leader` leads in front.
+    /// Moves the group that `leader` leads to the foreground.
     pub fn give_to(&self, leader: Pid) -> io::Result<()> {
         put_in_front(self.descriptor(), leader.0)
     }
 
-    /// Puts the group of this process in front.
+    /// Moves the group of this process to the foreground.
     pub fn take_back(&self) -> io::Result<()> {
         // SAFETY: asks only.
         put_in_front(self.descriptor(), unsafe { libc::getpgrp() })
@@ -58,7 +58,7 @@ impl Terminal {
         self.0.as_raw_fd()
     }
 
-    /// The number of the group in front: 0 when it belongs to another pid namespace.
+    /// The id of the foreground group: 0 if it belongs to another pid namespace.
     fn front(&self) -> io::Result<libc::pid_t> {
         // SAFETY: asks only.
         check(unsafe { libc::tcgetpgrp(self.descriptor()) })
@@ -70,10 +70,10 @@ pub(super) fn put_in_front(descriptor: RawFd, group: libc::pid_t) -> io::Result<
     check(unsafe { libc::tcsetpgrp(descriptor, group) }).map(drop)
 }
 
-/// Lets go of the controlling terminal if standard input is it.
+/// Detaches from the controlling terminal if it is standard input.
 ///
-/// If this process leads its session, everyone in it loses the terminal, and the group in front, which may hold this
-/// process, is sent SIGHUP and SIGCONT (ioctl_tty(2)).
+/// If this process leads its session, all processes in it lose the terminal, and the foreground group, which may include this
+/// process, gets SIGHUP and SIGCONT (ioctl_tty(2)).
 pub fn leave_terminal() -> io::Result<()> {
     // SAFETY: this request takes no argument.
     check(unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCNOTTY) }).map(drop)

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// How long whoever closes one of these would wait.
+/// How long closing one of these would block.
 const LINGER: Duration = Duration::from_secs(60);
 
 /// A socket whose last close waits, and its peer.

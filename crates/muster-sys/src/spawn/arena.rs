@@ -1,15 +1,15 @@
-//! The strings of one spawn in one piece of memory, each ended by NUL, so that a spawn allocates a few times and not
-//! once for every variable.
+//! The strings of one spawn in one piece of memory, each terminated by NUL, so that a spawn needs only a few allocations
+//! instead of one per variable.
 
 use std::ffi::c_char;
 
-/// Strings that are only ever added.
+/// An append-only collection of strings.
 #[derive(Debug, Default)]
 pub(super) struct Arena {
     bytes: Vec<u8>,
 }
 
-/// Where a string is. Addresses are final only when nothing more is added.
+/// The position of a string. Addresses are final only when nothing more is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     start: usize,
@@ -17,7 +17,7 @@ pub(super) struct Place {
 }
 
 impl Arena {
-    /// Adds the parts as one string. A NUL in them would end it early: the caller has looked.
+    /// Adds the parts as one string. They must not contain NUL, which would end it early; the caller checks.
     pub(super) fn push(&mut self, parts: &[&[u8]]) -> Place {
         let start = self.bytes.len();
         parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
@@ -31,12 +31,12 @@ impl Arena {
         &self.bytes[place.start..place.start + place.len]
     }
 
-    /// The string as C takes it. Valid as long as nothing is added.
+    /// The string as a C pointer. Valid as long as nothing is added.
     pub(super) fn pointer(&self, place: Place) -> *const c_char {
         self.bytes[place.start..].as_ptr().cast()
     }
 
-    /// Where the string is from its byte `offset` on, to be written later. Valid as long as nothing is added.
+    /// The string from its byte `offset` on, to be written later. Valid as long as nothing is added.
     pub(super) fn place_to_write(&mut self, place: Place, offset: usize) -> *mut u8 {
         self.bytes.as_mut_ptr().wrapping_add(place.start + offset)
     }

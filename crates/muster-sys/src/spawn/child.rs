@@ -1,13 +1,13 @@
-//! What the new process does until it executes its program: system calls, in a fixed order, and nothing else.
+//! The new process until it executes its program: only system calls, in a fixed order.
 //!
-//! This code may run in the daemon's own memory, beside the daemon (see `docs/design/0002-spawn.md`). Therefore it
+//! This code may run in the daemon's own memory, concurrently with the daemon (see `docs/design/0002-spawn.md`). Therefore it
 //! allocates nothing, locks nothing, frees nothing, calls no C function, indexes no slice and cannot panic; it reads
-//! [`Orders`], which are complete before it begins, and writes its stack and its report. What the report means in words
-//! is said by [`super::explain`].
+//! [`Orders`], which are complete before it begins, and writes its stack and its report. [`super::explain`] turns the report
+//! into a message.
 //!
-//! The order matters. Limits and the nice value need the privilege that becoming a user gives away. The directory comes
-//! after the user, who may be refused there. Signals stay blocked until the last moment: one that is sent meanwhile is
-//! kept, and kills then.
+//! The order matters. Limits and the nice value need privileges that are dropped with the change of user. The directory comes
+//! after the user, who may have no access to it. Signals stay blocked until the last moment: one that arrives meanwhile stays
+//! pending, and kills then.
 
 use std::ffi::{c_char, c_int, c_long};
 use std::mem::MaybeUninit;
@@ -19,11 +19,11 @@ use super::slot::{Evidence, HEAD, Report};
 use crate::boot::CLOSE_RANGE_CLOEXEC;
 use crate::signal::{KERNEL_SET_BYTES, SignalSet};
 
-/// The step a child is at. The numbers are what it writes into its report.
+/// The current step of a child. The numbers are written to its report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(super) enum Stage {
-    /// Nothing done yet; signals get their default actions.
+    /// Nothing done yet; signals are reset to their default actions.
     Begin = 0,
     /// setsid(2).
     Session,
@@ -31,7 +31,7 @@ pub(super) enum Stage {
     Stdio,
     /// Writing /proc/self/oom_score_adj.
     OomScoreAdj,
-    /// prlimit(2); the detail is which of them.
+    /// prlimit(2); the detail is the index of the limit.
     Rlimit,
     /// setpriority(2).
     Nice,
@@ -43,9 +43,9 @@ pub(super) enum Stage {
     Uid,
     /// chdir(2).
     Chdir,
-    /// Unblocking signals: what was sent meanwhile acts now.
+    /// Unblocking signals: pending ones act now.
     Unblock,
-    /// execve(2); the detail is which candidate.
+    /// execve(2); the detail is the index of the candidate.
     Exec,
 }
 
@@ -73,7 +73,7 @@ impl Stage {
 /// The detail of a failed PATH search that found no file at all.
 pub(super) const NO_CANDIDATE: u32 = u32::MAX;
 
-/// A limit as prlimit(2) takes it.
+/// A limit in prlimit(2)'s layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Limit {
@@ -88,7 +88,7 @@ pub(super) struct LimitValues {
     pub(super) hard: u64,
 }
 
-/// A descriptor of the daemon's, and the number that the program will have it under.
+/// A descriptor of the daemon's, and its number in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub(super) struct Passed {
@@ -96,23 +96,23 @@ pub(super) struct Passed {
     pub(super) target: c_int,
 }
 
-/// The digits of the greatest pid that a kernel will ever have: an `int`.
+/// The digits of the largest possible pid: an `int`.
 pub(super) const PID_DIGITS: usize = 10;
 
-/// An array by its place and length. No slice: indexing one could panic.
+/// An array by its address and length. Not a slice: indexing one could panic.
 pub(super) struct Array<T> {
     pub(super) start: *const T,
     pub(super) count: usize,
 }
 
-/// Everything the child needs, ready to be handed to the kernel. The pointers lead to memory that lives until the child
-/// has executed its program or ended.
+/// Everything the child needs, in the kernel's formats. The pointers refer to memory that lives until the child
+/// has executed its program or exited.
 pub(super) struct Orders {
     pub(super) report: *const Report,
     pub(super) evidence: *mut Evidence,
     /// Signals that the daemon handles or ignores.
     pub(super) not_default: SignalSet,
-    /// What becomes 0, 1 and 2. The numbers are 3 or more, so no step overwrites the source of another.
+    /// The sources of 0, 1 and 2. Their numbers are 3 or more, so no step overwrites the source of another.
     pub(super) stdio: [c_int; 3],
     /// Further descriptors. No source is the target of another.
     pub(super) passed: Array<Passed>,
@@ -124,9 +124,9 @@ pub(super) struct Orders {
     pub(super) groups: Option<Array<u32>>,
     pub(super) gid: Option<u32>,
     pub(super) uid: Option<u32>,
-    /// Where the digits of its own pid belong in the environment, with room for [`PID_DIGITS`] and a NUL. Null for nowhere.
+    /// Where to write its own pid in the environment, with room for [`PID_DIGITS`] and a NUL. Null for nowhere.
     pub(super) own_pid: *mut u8,
-    /// Null leaves the directory.
+    /// Null keeps the current directory.
     pub(super) directory: *const c_char,
     /// The files to try, ended by a null pointer.
     pub(super) candidates: *const *const c_char,
@@ -165,7 +165,7 @@ unsafe fn at(orders: &Orders, stage: Stage, detail: u32) {
     report.stage.store(stage as u32, Ordering::Relaxed);
 }
 
-/// Makes a call of which nothing but success is accepted.
+/// Makes a call that must succeed; otherwise the child fails.
 #[inline(always)]
 unsafe fn must<const N: usize>(orders: &Orders, number: c_long, arguments: [usize; N]) {
     // SAFETY: the caller's promise.
@@ -185,8 +185,8 @@ unsafe fn fail(orders: &Orders, errno: c_int) -> ! {
     }
 }
 
-/// execve(2) does this for handlers but keeps what is ignored, and the daemon ignores SIGPIPE, at least. Handlers are
-/// taken away as well: one that ran here would run in the daemon's memory.
+/// execve(2) resets handlers but keeps ignored signals, and the daemon ignores at least SIGPIPE. Handlers are
+/// reset as well: one that ran here would run in the daemon's memory.
 unsafe fn default_dispositions(not_default: SignalSet) {
     // Zero is SIG_DFL without flags, whatever the order of the fields. Larger than any kernel's struct sigaction.
     let default = [0_u64; 8];
@@ -217,8 +217,8 @@ unsafe fn take_stdio(orders: &Orders) {
         must(orders, libc::SYS_dup3, [stdin as usize, 0, 0]);
         must(orders, libc::SYS_dup3, [stdout as usize, 1, 0]);
         must(orders, libc::SYS_dup3, [stderr as usize, 2, 0]);
-        // Everything of ours is close-on-exec already; this is for what some library may open one day. Where the kernel
-        // does not know the call nothing is lost.
+        // All our descriptors are close-on-exec already; this is for those that a library might open. If the kernel
+        // does not know the call, nothing is lost.
         let _ = raw::syscall(libc::SYS_close_range, [3, u32::MAX as usize, CLOSE_RANGE_CLOEXEC as usize]);
         let mut index = 0;
         while index < orders.passed.count {
@@ -295,12 +295,12 @@ unsafe fn enter_directory(orders: &Orders) {
     }
 }
 
-/// Nobody but the child knows its pid before it executes.
+/// Only the child knows its pid before it executes.
 unsafe fn write_own_pid(orders: &Orders) {
     if orders.own_pid.is_null() {
         return;
     }
-    // SAFETY: there is room for ten digits and a NUL, and nobody reads it before execve does.
+    // SAFETY: there is room for ten digits and a NUL, and only execve reads it, later.
     unsafe {
         let mut rest = raw::syscall(libc::SYS_getpid, []).unwrap_or(0) as u32;
         let mut digits = [0_u8; PID_DIGITS];
@@ -321,8 +321,8 @@ unsafe fn write_own_pid(orders: &Orders) {
     }
 }
 
-/// Tries one candidate after the other, as execvp(3): what is not there is passed over, what is forbidden is remembered,
-/// any other error is the end.
+/// Tries one candidate after the other, like execvp(3): a missing one is skipped, a forbidden one is recorded,
+/// any other error ends the search.
 unsafe fn execute(orders: &Orders) -> ! {
     let (mut index, mut first, mut denied) = (0_u32, 0, None);
     // SAFETY: the arrays end with a null pointer and live as long as the orders.
@@ -349,8 +349,8 @@ unsafe fn execute(orders: &Orders) -> ! {
         if let Some(denied) = denied {
             give_up(orders, denied, libc::EACCES);
         }
-        // A single candidate keeps its own error; of several that are not there, none is more to blame than another,
-        // unless a file is there after all: then its interpreter is missing.
+        // A single candidate keeps its own error; of several missing ones, none is reported in particular,
+        // unless a file exists after all: then its interpreter is missing.
         let errno = if index == 1 { first } else { libc::ENOENT };
         let mut candidate = 0;
         while candidate < index {
@@ -373,8 +373,8 @@ unsafe fn give_up(orders: &Orders, candidate: u32, errno: c_int) -> ! {
     }
 }
 
-/// Keeps what the message will need to know about the file, here where paths and rights are the program's. Returns
-/// whether the file is there.
+/// Records what the message needs about the file, here where paths and privileges are the program's. Returns
+/// whether the file exists.
 unsafe fn look_at(orders: &Orders, candidate: u32) -> bool {
     // SAFETY: the candidate is one of those that were tried; the kernel fills what it is given to fill, and nothing is
     // read that it has not filled.
@@ -392,7 +392,7 @@ unsafe fn look_at(orders: &Orders, candidate: u32) -> bool {
         }
         (*evidence).mode = about.assume_init_ref().st_mode;
         if (*evidence).mode & libc::S_IFMT == libc::S_IFREG {
-            // There may be a limit of descriptors by now. Nobody reads stdin any more, so its number is free to use.
+            // There may be a limit of descriptors by now. Stdin is no longer read, so its number is free to use.
             let _ = raw::syscall(libc::SYS_close, [0]);
             let flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK) as usize;
             if let Ok(file) = raw::syscall(libc::SYS_openat, [here, path, flags, 0]) {
@@ -404,7 +404,7 @@ unsafe fn look_at(orders: &Orders, candidate: u32) -> bool {
     }
 }
 
-/// The eleventh word of the kernel's `struct statfs` on every 64-bit architecture; libc's does not show it everywhere.
+/// The eleventh word of the kernel's `struct statfs` on every 64-bit architecture; libc does not expose it everywhere.
 const STATFS_FLAGS: usize = 10;
 
 unsafe fn mount_flags(path: usize) -> u64 {

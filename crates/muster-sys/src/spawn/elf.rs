@@ -1,6 +1,6 @@
-//! As much of an ELF header as it takes to say which dynamic loader a program wants: elf(5).
+//! Reads from an ELF header which dynamic loader a program requires: elf(5).
 //!
-//! The bytes come from a file that would not execute, so nothing in them is believed.
+//! The bytes come from a file that could not be executed, so they are not trusted.
 
 const MAGIC: &[u8] = b"\x7fELF";
 const PT_INTERP: u32 = 3;

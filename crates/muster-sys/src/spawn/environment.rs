@@ -1,7 +1,7 @@
-//! The environment of a program, in layers: what the daemon has, the user's own variables, the configured ones, the
-//! markers. A later layer replaces what an earlier one says, in its place.
+//! The environment of a program, in layers: the daemon's, the user's own variables, the configured ones, the
+//! markers. A later layer overrides an earlier one, in its place.
 //!
-//! Bytes go through as they are. Nothing here is ever shown to anyone: values are secrets.
+//! Bytes are passed on unchanged. Values are secrets and are never shown.
 
 use std::collections::HashMap;
 use std::ffi::{CString, OsString};
@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::arena::{Arena, Place};
 
-/// The environment the daemon hands down, made ready once for all spawns.
+/// The inherited environment, prepared once for all spawns.
 #[derive(Debug, Default)]
 pub(super) struct Inherited {
     entries: Vec<CString>,
@@ -19,7 +19,7 @@ pub(super) struct Inherited {
 }
 
 impl Inherited {
-    /// Of variables that come twice the first counts, as for getenv(3).
+    /// Of duplicate variables the first counts, as for getenv(3).
     pub(super) fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Inherited {
         let mut inherited = Inherited::default();
         for (name, value) in variables {
@@ -28,7 +28,7 @@ impl Inherited {
             if name.is_empty() || inherited.places.contains_key(&name) {
                 continue;
             }
-            // What the kernel gave us has no NUL in it, so nothing real is left out here.
+            // The kernel's entries contain no NUL, so no real one is left out here.
             if let Ok(entry) = CString::new(entry) {
                 inherited.bytes += entry.as_bytes_with_nul().len();
                 inherited.places.insert(name, inherited.entries.len());
@@ -45,23 +45,23 @@ enum Entry {
     Own { entry: Place, name_len: usize },
 }
 
-/// The environment of one spawn while it is put together.
+/// The environment of one spawn while it is built.
 pub(super) struct Environment {
     inherited: Rc<Inherited>,
     entries: Vec<Entry>,
-    /// Where the inherited entries end; before that, position and number are the same.
+    /// The number of inherited entries; before that, position and number are the same.
     inherited_count: usize,
 }
 
 impl Environment {
-    /// Begins with everything inherited, or with nothing.
+    /// Begins with everything inherited, or empty.
     pub(super) fn new(inherited: &Rc<Inherited>, is_clean: bool) -> Environment {
         let inherited_count = if is_clean { 0 } else { inherited.entries.len() };
         let entries = (0..inherited_count).map(Entry::Inherited).collect();
         Environment { inherited: Rc::clone(inherited), entries, inherited_count }
     }
 
-    /// Sets a variable, in the place of one of the same name. Where its text is is returned.
+    /// Sets a variable, replacing one of the same name. Returns the position of its text.
     pub(super) fn set(&mut self, arena: &mut Arena, name: &str, value: &str) -> Place {
         let entry = arena.push(&[name.as_bytes(), b"=", value.as_bytes()]);
         let own = Entry::Own { entry, name_len: name.len() };
@@ -98,7 +98,7 @@ impl Environment {
         whole.get(name.len() + 1..).map(<[u8]>::to_vec)
     }
 
-    /// The array for execve(2), and what must be kept as long as it is used.
+    /// The array for execve(2), and the memory it refers to.
     pub(super) fn finish(self, arena: &Arena) -> (Vec<*const libc::c_char>, Rc<Inherited>) {
         let pointer = |entry: &Entry| match *entry {
             Entry::Inherited(place) => self.inherited.entries[place].as_ptr(),
@@ -108,7 +108,7 @@ impl Environment {
         (ended, self.inherited)
     }
 
-    /// How many bytes are inherited, for the message about too many.
+    /// The size of the inherited part, for the message about too large arguments.
     pub(super) fn inherited_bytes(&self) -> usize {
         if self.inherited_count == 0 { 0 } else { self.inherited.bytes }
     }

@@ -1,8 +1,8 @@
-//! What a failed spawn is called in the user's words.
+//! Messages for failed spawns.
 //!
-//! The child can tell only a step, a number and an error; here they become `/usr/bin/postgre: no such file`. Errors that
-//! the kernel gives one name to and users tell apart (no such file, no such interpreter, no such directory) are told
-//! apart by what the child saw of the file. No message contains a value of the environment, but PATH when a search in it
+//! The child reports only a step, a number and an error; here they become `/usr/bin/postgre: no such file`. Causes that
+//! share one kernel error but differ for users (no such file, no such interpreter, no such directory) are distinguished
+//! by what the child found out about the file. No message contains a value of the environment, except PATH when a search in it
 //! found nothing.
 
 use std::io;
@@ -14,10 +14,10 @@ use super::elf;
 use super::plan::Plan;
 use super::slot::Evidence;
 
-/// So much of a PATH is shown.
+/// Maximum number of bytes of PATH to show.
 const SHOWN_PATH: usize = 200;
 
-/// Why the child gave up at `stage`.
+/// The error of a child that failed at `stage`.
 pub(super) fn failure(plan: &Plan, stage: Stage, detail: u32, errno: i32, evidence: &Evidence) -> SpawnError {
     let (step, message) = match stage {
         Stage::Begin | Stage::Session | Stage::Unblock => {
@@ -34,7 +34,7 @@ pub(super) fn failure(plan: &Plan, stage: Stage, detail: u32, errno: i32, eviden
     SpawnError { step, errno, message }
 }
 
-/// The child was killed at `stage`, before there was a program.
+/// The error of a child that was killed at `stage`, before it executed a program.
 pub(super) fn killed(plan: &Plan, stage: Stage) -> SpawnError {
     let (step, meanwhile) = match stage {
         Stage::Begin | Stage::Session => (SpawnStep::Session, String::new()),
@@ -51,7 +51,7 @@ pub(super) fn killed(plan: &Plan, stage: Stage) -> SpawnError {
     SpawnError { step, errno: 0, message: format!("killed before {} was executed{meanwhile}", plan.command()) }
 }
 
-/// The daemon itself could not do its part.
+/// The error of a step in the daemon itself.
 pub(super) fn in_daemon(step: SpawnStep, what: &str, error: &io::Error) -> SpawnError {
     let errno = error.raw_os_error().unwrap_or(0);
     SpawnError { step, errno, message: format!("{what}: {}", reason(errno)) }
@@ -167,7 +167,7 @@ fn shortened(path: &str) -> String {
 
 fn missing(plan: &Plan, evidence: &Evidence) -> String {
     if evidence.stat_errno != 0 {
-        // A relative path is looked up in the program's directory, which is easily forgotten.
+        // A relative path is resolved in the program's directory, which is easily overlooked.
         return match plan.directory() {
             Some(directory) if !plan.candidate(0).starts_with('/') => format!("no such file in {directory}"),
             _ => String::from("no such file"),
@@ -237,7 +237,7 @@ enum Interpreter {
     Loader(String),
 }
 
-/// What the kernel would run in order to run this file.
+/// The interpreter that the kernel would need for this file.
 fn interpreter(head: &[u8]) -> Option<Interpreter> {
     match head.strip_prefix(b"#!") {
         Some(line) => script_interpreter(line).map(Interpreter::Script),
@@ -245,7 +245,7 @@ fn interpreter(head: &[u8]) -> Option<Interpreter> {
     }
 }
 
-/// The first word of the `#!` line, as the kernel takes it: blanks and tabs separate, a carriage return does not.
+/// The first word of the `#!` line, as the kernel parses it: blanks and tabs separate, a carriage return does not.
 fn script_interpreter(line: &[u8]) -> Option<String> {
     let line = line.split(|&byte| byte == b'\n' || byte == 0).next()?;
     let word = line.split(|byte| b" \t".contains(byte)).find(|word| !word.is_empty())?;
@@ -256,7 +256,7 @@ fn shown(path: &[u8]) -> String {
     path.escape_ascii().to_string()
 }
 
-/// The plain words for an error number, as all messages of the daemon use them: `no such file`.
+/// The plain text of an error number, as in all messages of the daemon: `no such file`.
 pub fn reason(errno: i32) -> String {
     let known = match errno {
         0 => "unknown error",
@@ -273,7 +273,7 @@ pub fn reason(errno: i32) -> String {
     known.to_owned()
 }
 
-/// The C library's words, without the number that std appends, and small at the beginning.
+/// The C library's text, without the number that std appends, and with a lowercase first letter.
 fn described(errno: i32) -> String {
     let text = io::Error::from_raw_os_error(errno).to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Which way a process is made: with a copy of the daemon's memory, or in it.
+//! How a process is created: with a copy of the daemon's memory, or sharing it.
 //!
 //! The same code runs in the child either way; only the flags of clone(2) differ. Sharing costs the same however much
-//! memory the daemon has. It is not used where the kernel would let something leak back through the shared memory: see
+//! memory the daemon has. It is not used where something could leak back through the shared memory: see
 //! [`Mechanism::choose`] and `docs/design/0002-spawn.md`, which has the measurements.
 
 use std::ffi::{CStr, c_int};
@@ -12,25 +12,25 @@ use muster_spec::ProcessSpec;
 use super::plan::Identity;
 use super::raw;
 
-/// A way to make a process.
+/// A way to create a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
-    /// As fork(2): the child gets a copy.
+    /// Like fork(2): the child gets a copy.
     Copied,
-    /// The child runs in the daemon's memory on a stack of its own, beside the daemon.
+    /// The child runs in the daemon's memory on its own stack, concurrently with the daemon.
     Shared,
-    /// As vfork(2): in the daemon's memory, and the daemon waits. For comparison only: a child that is stopped before it
+    /// Like vfork(2): in the daemon's memory, and the daemon waits. For comparison only: a child that is stopped before it
     /// executes would freeze the daemon.
     SharedWaiting,
 }
 
 impl Mechanism {
-    /// Shares unless something speaks against it.
+    /// Shares unless one of these applies:
     ///
     /// - Another user: between setresuid(2) and execve(2) a process of that user would have the daemon's memory mapped.
-    ///   The kernel guards it, by marking the memory (the daemon's, too) as not to be traced, but a guard that is not
+    ///   The kernel protects it, by marking the memory (the daemon's, too) as not traceable, but a protection that is not
     ///   needed cannot fail.
-    /// - Another out-of-memory score: the kernel keeps the score equal among all processes that share memory, so the
+    /// - Another OOM score: the kernel keeps the score equal among all processes that share memory, so the
     ///   daemon would get it as well.
     pub(super) fn choose(can_share: bool, process: &ProcessSpec, identity: &Identity) -> Mechanism {
         if can_share && process.oom_score_adj.is_none() && !identity.changes_credentials() {
@@ -50,9 +50,9 @@ impl Mechanism {
     }
 }
 
-/// Whether this machine and kernel are fit for sharing.
+/// Whether this machine and kernel support sharing.
 ///
-/// Before Linux 5.16 a process that dumped core took all others with it that shared its memory: a SIGQUIT in the instant
+/// Before Linux 5.16 a process that dumped core killed all processes that shared its memory: a SIGQUIT in the instant
 /// between the unblocking of signals and execve(2) would have ended the daemon.
 pub(super) fn can_share() -> bool {
     raw::CAN_SHARE && kernel_release().is_some_and(|release| release >= (5, 16))

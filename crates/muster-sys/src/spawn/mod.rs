@@ -1,10 +1,10 @@
-//! Making a process: everything about it prepared, every failing step told apart, and never a moment's waiting.
+//! Spawning: everything is prepared in advance, every failing step is reported, and nothing blocks.
 //!
-//! [`Spawner::spawn`] returns as soon as the kernel has made the process. Whether its program could be executed is told
-//! later, by [`Spawning`]: a child that is stopped, or hangs in a directory on a dead file server, freezes nobody but
-//! itself. How the process is made, and why so, is in `docs/design/0002-spawn.md`.
+//! [`Spawner::spawn`] returns as soon as the kernel has created the process. [`Spawning`] reports later whether its program was
+//! executed: a child that is stopped, or hangs in a directory on a dead file server, blocks only
+//! itself. `docs/design/0002-spawn.md` explains how the process is created and why.
 //!
-//! Read [`child`] for what the new process does, `plan` for what is prepared, `explain` for the words about failures.
+//! Read [`child`] for the new process, `plan` for the preparation, `explain` for the messages about failures.
 
 mod arena;
 mod child;
@@ -37,11 +37,11 @@ use muster_spec::{ProcessSpec, Rlimit, SpawnError, SpawnStep};
 use plan::{Defaults, Identity, Plan};
 use pool::{InFlight, Pool};
 
-/// Makes processes. One for the whole daemon, used by one thread.
+/// Creates processes. One for the whole daemon, used by one thread.
 pub struct Spawner {
     defaults: Defaults,
     accounts: Accounts,
-    /// /dev/null, or a pipe that has ended where there is none.
+    /// /dev/null, or a pipe at its end if there is none.
     empty: OwnedFd,
     null: Option<OwnedFd>,
     mechanism: Option<Mechanism>,
@@ -49,39 +49,39 @@ pub struct Spawner {
     pool: Rc<RefCell<Pool>>,
 }
 
-/// What to make.
+/// The process to create.
 #[derive(Clone, Copy)]
 pub struct Launch<'a> {
-    /// The program, and how it is to be run.
+    /// The program, and how to run it.
     pub process: &'a ProcessSpec,
-    /// Variables that are set above all others.
+    /// Variables that override all others.
     pub markers: &'a [(&'a str, &'a str)],
-    /// A variable that is set to its pid, which nobody else can know in time.
+    /// A variable that is set to its pid, which is not known in advance.
     pub own_pid: Option<&'a str>,
-    /// A limit by which [`crate::tree`] knows the process and all that descends from it, set with its counterpart. Left out
-    /// where the program limits the same resource itself.
+    /// A limit by which [`crate::tree`] identifies the process and its descendants, set with its counterpart. Omitted
+    /// if the program limits the same resource itself.
     pub tag: Option<Rlimit>,
-    /// Where its stdout goes.
+    /// The destination of its stdout.
     pub stdout: Stdio<'a>,
-    /// Where its stderr goes.
+    /// The destination of its stderr.
     pub stderr: Stdio<'a>,
-    /// Further descriptors of which it gets copies, each with its number there, of 3 or more.
+    /// Further descriptors of which it gets copies, each with its number in the program, 3 or more.
     pub passed: &'a [(BorrowedFd<'a>, u32)],
 }
 
-/// Where an output stream goes.
+/// The destination of an output stream.
 #[derive(Clone, Copy, Debug)]
 pub enum Stdio<'a> {
     /// /dev/null.
     Null,
-    /// This descriptor, of which the child gets a copy. A pipe without a name is given to the program's user first, so
+    /// This descriptor, of which the child gets a copy. An anonymous pipe is first given to the program's user, so
     /// that the program can open /dev/stdout.
     Fd(BorrowedFd<'a>),
 }
 
 impl Spawner {
-    /// Remembers what every child gets: the daemon's environment, the limits that the daemon was started with, and the
-    /// umask of programs that set none. Nobody may ignore or handle further signals afterwards.
+    /// Records what every child gets: the daemon's environment, the limits that the daemon was started with, and the
+    /// default umask. No further signals may be ignored or handled afterwards.
     pub fn new(base_environment: Vec<(OsString, OsString)>, limits: OriginalLimits, umask: u32) -> io::Result<Spawner> {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null").ok();
         let null = null.map(|null| fd::copy_above_stdio(null.as_fd())).transpose()?;
@@ -101,43 +101,42 @@ impl Spawner {
         })
     }
 
-    /// Changes the umask of programs that set none: a reload may.
+    /// Changes the default umask: a reload may.
     pub fn set_default_umask(&mut self, umask: u32) {
         self.defaults.umask = umask;
     }
 
-    /// The users and groups of the system, for others that need to look one up.
+    /// The users and groups of the system, for other lookups.
     pub fn accounts(&mut self) -> &mut Accounts {
         &mut self.accounts
     }
 
-    /// The number of processes that have not executed their program yet, as far as their outcomes were taken.
+    /// The number of children between clone and execve whose outcome has not been taken yet.
     ///
-    /// Up to [`AT_ONCE`](Spawner::AT_ONCE) of them share memory that is kept. Each further one maps and unmaps its own, and
-    /// the kernel then makes the daemon wait for processes that share its memory and that no processor runs: up to 200 ms
-    /// where hundreds start at once.
+    /// Up to [`AT_ONCE`](Spawner::AT_ONCE) of them use slots that are kept. Each further one maps and unmaps its own, which has
+    /// to wait for every process that holds the shared memory map and is not scheduled: up to 220 ms during 500 starts.
     pub fn in_flight(&self) -> usize {
         self.pool.borrow_mut().in_flight()
     }
 
-    /// How many processes may be on the way to their program without a cost; see [`Spawner::in_flight`].
+    /// The number of children that may be between clone and execve without that cost; see [`Spawner::in_flight`].
     pub const AT_ONCE: usize = pool::IDLE_SLOTS;
 
-    /// Makes every process in this way, for measurements and tests. Without it the way is chosen for each spawn.
+    /// Creates every process this way, for measurements and tests. By default the way is chosen for each spawn.
     pub fn force_mechanism(&mut self, mechanism: Mechanism) {
         self.mechanism = Some(mechanism);
     }
 
-    /// Makes the process. It is a child from now on, to be reaped whatever becomes of it, so register its pid before
+    /// Creates the process. It is a child from now on, and must be reaped in any case, so register its pid before
     /// reaping again.
     ///
-    /// An error means that there is no process. Everything that goes wrong in the new process is told by
+    /// An error means that there is no process. Errors in the new process are reported by
     /// [`Spawning::outcome`].
     pub fn spawn(&mut self, launch: &Launch<'_>) -> Result<Spawning, SpawnError> {
         self.spawn_reading(launch, None)
     }
 
-    /// As [`Spawner::spawn`], with a copy of this descriptor as its stdin. Without one it reads /dev/null.
+    /// Like [`Spawner::spawn`], with a copy of this descriptor as its stdin. By default it reads /dev/null.
     pub fn spawn_reading(
         &mut self,
         launch: &Launch<'_>,
@@ -181,11 +180,11 @@ impl Spawner {
             return Ok(Identity::default());
         }
         let own = Rights::own();
-        // Taking the groups that it has changes nothing, and setgroups(2) would refuse it without privilege.
+        // Setting the groups that it already has changes nothing, and setgroups(2) would refuse it without privilege.
         let change = |groups: Option<Vec<u32>>| groups.filter(|groups| !own.has_exactly(groups));
         let Some(user) = &process.user else { return Ok(Identity { groups: change(groups), ..Identity::default() }) };
         let account = self.accounts.account(user, own.gid).map_err(lookup)?;
-        // Without privilege a daemon, be it root, may still run programs as who it is.
+        // Without privilege a daemon, even as root, may still run programs as its own user.
         let is_mighty = own.uid == 0 && own.has(Capability::Setgid);
         if !is_mighty && (account.uid, account.gid) == (own.uid, own.gid) {
             return Ok(Identity { groups: change(groups), account: Some(account), ..Identity::default() });
@@ -214,7 +213,7 @@ impl Spawner {
     }
 }
 
-/// A descriptor of 3 or more, so that putting it on 1 or 2 overwrites no other.
+/// A descriptor of 3 or more, so that moving it to 1 or 2 overwrites no other.
 enum Source<'a> {
     Kept(BorrowedFd<'a>),
     Copied(OwnedFd),
@@ -238,8 +237,8 @@ impl AsRawFd for Source<'_> {
     }
 }
 
-/// Descriptors on their way to numbers of the program's choice, moved above all of these: in the child, none of them is
-/// overwritten before it is copied, nor is the pipe that tells how far the child got.
+/// Descriptors to be moved to numbers of the program's choice, copied above all of these: in the child, none of them is
+/// overwritten before it is copied, nor is the status pipe.
 struct Lifted {
     copies: Vec<(OwnedFd, u32)>,
     above: Option<u32>,
@@ -272,8 +271,8 @@ impl Lifted {
 }
 
 /// A program that became another user could write to the pipe it got as stdout but not open /dev/stdout, which is how
-/// many images configure their logs. Container engines do the same for the first process. Where it does not work nothing
-/// else is lost, so errors are not told.
+/// many images configure their logs. Container engines do the same for the first process. A failure has no other
+/// effect, so errors are ignored.
 fn offer(descriptor: BorrowedFd<'_>, identity: &Identity) {
     if let (Some(uid), Some(gid)) = (identity.uid, identity.gid)
         && fd::is_anonymous_pipe(descriptor)
@@ -288,17 +287,17 @@ fn prepare(what: &str, error: &io::Error) -> SpawnError {
 
 fn make_process(mechanism: Mechanism, flight: &InFlight) -> Result<Pid, c_int> {
     let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::EINVAL);
-    // The daemon has signals blocked anyway, but not faults; in the child everything waits until it is ready to die.
+    // The daemon blocks signals anyway, but not faults; in the child everything stays blocked until it may be killed.
     let before = set_blocked(SignalSet::ALL).map_err(errno)?;
     let orders = (&raw const *flight.orders()).cast::<()>();
     // SAFETY: the stack is 16-aligned and large; stack, orders and all they point to are kept by `flight` until the child
-    // has executed or ended, whoever drops it; `child::main` touches no thread-local storage and does not panic.
+    // has executed or exited, even if dropped early; `child::main` touches no thread-local storage and does not panic.
     let result = unsafe { raw::clone(mechanism.flags(), flight.stack_top(), child::main, orders) };
     set_blocked(before).expect("the kernel takes back the set that it gave");
     result.map(Pid)
 }
 
-/// A process that may not have executed its program yet. Readable, as a descriptor, when it has, or never will.
+/// A process that may not have executed its program yet. Its descriptor is readable once it has, or never will.
 ///
 /// Remove it from a [`PollSet`](crate::pollset::PollSet) before dropping it. Dropping it early is allowed: the memory
 /// that the child may still use is kept until it no longer does.
@@ -311,7 +310,7 @@ pub struct Spawning {
 }
 
 impl Spawning {
-    /// Whether the program was executed, or why it was not; `None` as long as that is open. Never waits.
+    /// Whether the program was executed, or why not; `None` while that is open. Never waits.
     ///
     /// A process that was killed before it executed anything is an error, too, with errno 0.
     pub fn outcome(&mut self) -> Option<Result<(), SpawnError>> {
@@ -321,7 +320,7 @@ impl Spawning {
         self.outcome.clone()
     }
 
-    /// The outcome of a process that was reaped: there always is one.
+    /// The outcome of a reaped process, which always has one.
     pub fn outcome_after_exit(&mut self) -> Result<(), SpawnError> {
         self.settle();
         self.outcome.clone().unwrap_or(Ok(()))

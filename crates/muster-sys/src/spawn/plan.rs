@@ -1,7 +1,7 @@
-//! A spawn made ready: every string, array and number the child will need, laid out before it exists.
+//! A prepared spawn: every string, array and number that the child needs, laid out in advance.
 //!
-//! After the clone nothing can be allocated or looked up, so everything that can fail for a reason in the
-//! configuration fails here. The child's side is [`super::child`].
+//! After the clone nothing can be allocated or looked up, so every error in the
+//! configuration is detected here. The child's side is [`super::child`].
 
 use std::ffi::{c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
@@ -19,15 +19,15 @@ use crate::limits::{self, OriginalLimits};
 use crate::signal::SignalSet;
 use crate::user::Account;
 
-/// Where a bare command is looked for when the program has no PATH: the one of container images.
+/// Where a bare command is searched if the program has no PATH: that of container images.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// What the child overwrites with its pid; the greatest there can be has ten digits.
+/// The placeholder that the child overwrites with its pid; the largest has ten digits.
 const ROOM_FOR_PID: &str = "0000000000";
 const _: () = assert!(ROOM_FOR_PID.len() == PID_DIGITS);
-/// Longer paths do not execute: PATH_MAX with its NUL.
+/// Longer paths cannot be executed: PATH_MAX with its NUL.
 const LONGEST_PATH: usize = 4095;
 
-/// Who the program will be. `None` leaves what the daemon is.
+/// The program's identity. `None` keeps the daemon's.
 #[derive(Debug, Default)]
 pub(super) struct Identity {
     pub(super) groups: Option<Vec<u32>>,
@@ -43,17 +43,17 @@ impl Identity {
     }
 }
 
-/// What is the same for all spawns.
+/// The part that is the same for all spawns.
 pub(super) struct Defaults {
     pub(super) inherited: Rc<Inherited>,
     pub(super) limits: OriginalLimits,
     pub(super) umask: u32,
-    /// Signals that the daemon handles or ignores, looked up once: whatever the daemon does with signals it does in the
-    /// first statement of `main`, and asking for all 64 would be most of a spawn's system calls.
+    /// Signals that the daemon handles or ignores, looked up once: the daemon sets its dispositions in the
+    /// first statement of `main`, and querying all 64 would be most of a spawn's system calls.
     pub(super) not_default: SignalSet,
 }
 
-/// A complete spawn. What `orders` points to is owned by the other fields and is not changed any more.
+/// A complete spawn. The targets of `orders` are owned by the other fields and no longer change.
 pub(super) struct Plan {
     pub(super) orders: Box<Orders>,
     arena: Arena,
@@ -72,7 +72,7 @@ pub(super) struct Plan {
     _inherited: Rc<Inherited>,
 }
 
-/// Says that something in the configuration cannot be handed to the kernel.
+/// The error for a configuration that cannot be passed to the kernel.
 fn refused(message: String) -> SpawnError {
     SpawnError { step: SpawnStep::Prepare, errno: libc::EINVAL, message }
 }
@@ -82,7 +82,7 @@ fn without_nul(bytes: &[u8], what: impl FnOnce() -> String) -> Result<(), SpawnE
 }
 
 impl Plan {
-    /// Lays everything out. `stdio` are descriptors of 3 and more that stay open until the process is made, and so are
+    /// Prepares everything. `stdio` are descriptors of 3 and more that stay open until the process is created, and so do
     /// the sources of `passed`, which are above all its targets.
     pub(super) fn new(
         launch: &Launch<'_>,
@@ -102,7 +102,7 @@ impl Plan {
         let (candidates, searched) = push_candidates(&mut arena, &process.command[0], &environment);
         let oom_score_adj = process.oom_score_adj.map(|score| arena.push(&[score.to_string().as_bytes()]));
         let own_pid = own_pid.map_or(ptr::null_mut(), |(name, place)| arena.place_to_write(place, name.len() + 1));
-        // From here on the arena is only read, but for the child, which completes that variable.
+        // From here on the arena is only read, except for the child, which completes that variable.
         let digits = |place: Place| Array { start: arena.bytes(place).as_ptr(), count: arena.bytes(place).len() };
         let pointers = |places: &[Place]| -> Vec<*const c_char> {
             places.iter().map(|&place| arena.pointer(place)).chain([ptr::null()]).collect()
@@ -148,7 +148,7 @@ impl Plan {
         })
     }
 
-    /// A file that was tried, or the command itself where there is no such file.
+    /// A file that was tried, or the command itself if there is no such file.
     pub(super) fn candidate(&self, number: u32) -> String {
         let place = usize::try_from(number).ok().and_then(|number| self.candidates.get(number));
         self.text(place.or(self.candidates.first()).copied())
@@ -193,7 +193,7 @@ impl Plan {
         self.oom_score_adj.unwrap_or(0)
     }
 
-    /// The size of arguments and environment together, as execve(2) counts them, without the pointers.
+    /// The size of arguments and environment together, as execve(2) counts it, without the pointers.
     pub(super) fn argument_bytes(&self) -> usize {
         self.argument_bytes
     }
@@ -246,8 +246,8 @@ fn layered(
     Ok(environment)
 }
 
-/// The files to try. A command with a slash is a path, relative to the program's directory; a bare name is looked for in
-/// the program's own PATH, as a shell in its place would.
+/// The files to try. A command with a slash is a path, relative to the program's directory; a bare name is searched in
+/// the program's own PATH, as a shell would.
 fn push_candidates(arena: &mut Arena, command: &str, environment: &Environment) -> (Vec<Place>, Option<Vec<u8>>) {
     if command.contains('/') {
         return (vec![arena.push(&[command.as_bytes()])], None);
@@ -268,8 +268,8 @@ fn push_candidates(arena: &mut Arena, command: &str, environment: &Environment) 
     (candidates, Some(path))
 }
 
-/// The configured limits, after the limit of descriptors that the daemon has raised for itself and the run's tag with its
-/// counterpart, which give way to a configured limit of the same resource.
+/// The configured limits, after the original descriptor limit and the run's tag with its
+/// counterpart, which a configured limit of the same resource overrides.
 fn limits(process: &ProcessSpec, tag: Option<Rlimit>, original: OriginalLimits) -> (Vec<Resource>, Vec<Limit>) {
     let given_back = (Resource::Nofile, LimitValues { soft: original.nofile_soft, hard: original.nofile_hard });
     let unlimited = |value: Option<u64>| value.unwrap_or(libc::RLIM_INFINITY);

@@ -1,8 +1,8 @@
-//! The memory of spawns: reused when a child is done with it, kept as long as one is not.
+//! The memory of spawns: reused when a child no longer needs it, kept while it does.
 //!
-//! A child that shares the daemon's memory runs on a stack and reads strings that are ours. They may be reused, or
-//! freed, only when it has executed its program or ended. The kernel tells that by the end of the status pipe: both
-//! execve(2) and exit give up the memory first and close descriptors afterwards.
+//! A child that shares the daemon's memory runs on a stack and reads strings that belong to the daemon. They may be reused, or
+//! freed, only when it has executed its program or exited. The end of the status pipe indicates that: both
+//! execve(2) and exit release the memory first and close descriptors afterwards.
 
 use std::cell::Cell;
 use std::io;
@@ -18,11 +18,11 @@ use super::plan::Plan;
 use super::slot::Slot;
 use crate::fd;
 
-/// How many idle slots are kept; each holds one or two pages.
+/// Maximum number of idle slots; each holds one or two pages.
 pub(super) const IDLE_SLOTS: usize = 32;
 
-/// The memory of one child, from before it is made until it no longer needs it. Dropping it leaks the memory, which is
-/// always sound; [`Pool::give_back`] is where it belongs.
+/// The memory of one child, from before its creation until it is no longer needed. Dropping it leaks the memory, which is
+/// always sound; return it with [`Pool::give_back`].
 pub(super) struct InFlight {
     status: OwnedFd,
     is_over: Cell<bool>,
@@ -39,7 +39,7 @@ impl InFlight {
         self.slot.stack_top()
     }
 
-    /// Whether the child has executed its program or ended: nobody has the writing end of the pipe any more. Nothing is
+    /// Whether the child has executed its program or exited: the writing end of the pipe is closed. Nothing is
     /// ever written to it.
     pub(super) fn is_over(&self) -> bool {
         if !self.is_over.get() {
@@ -48,7 +48,7 @@ impl InFlight {
         self.is_over.get()
     }
 
-    /// What became of the child, which is over.
+    /// The outcome of a child that is over.
     pub(super) fn outcome(&self) -> Result<(), SpawnError> {
         let report = self.slot.report();
         let stage = Stage::from_number(report.stage.load(Ordering::Relaxed));
@@ -60,7 +60,7 @@ impl InFlight {
         }
     }
 
-    /// Frees the plan and returns the slot, unless the child may still use them: then both stay for ever.
+    /// Frees the plan and returns the slot, unless the child may still use them: then both are leaked.
     fn recycle(mut self) -> Option<Slot> {
         if !self.is_over() {
             return None;
@@ -79,7 +79,7 @@ impl AsFd for InFlight {
     }
 }
 
-/// Slots that are free, and children that nobody asks about but that still use theirs.
+/// Free slots, and children whose result is no longer needed but that still use theirs.
 #[derive(Default)]
 pub(super) struct Pool {
     idle: Vec<Slot>,

@@ -1,8 +1,8 @@
-//! System calls without the C library, and the one that makes a process on a stack of its own.
+//! System calls without the C library, and the one that creates a process on a separate stack.
 //!
-//! A child that shares its parent's memory shares the thread's local storage too: a C wrapper that fails would write
+//! A child that shares its parent's memory shares thread-local storage too: a C wrapper that fails would write
 //! *the parent's* `errno`. So the child makes its calls through [`syscall`], a bare instruction that returns the error.
-//! Where this file does not know the instruction (neither x86_64 nor aarch64) the child never shares memory.
+//! On architectures without an implementation here (neither x86_64 nor aarch64) the child never shares memory.
 
 use std::ffi::{c_int, c_long};
 
@@ -76,7 +76,7 @@ unsafe fn instruction(number: c_long, [a, b, c, d, e]: [usize; 5]) -> isize {
     }
 }
 
-/// Makes a process with clone(2) that calls `entry(argument)` on the stack that ends at `stack_top`.
+/// Creates a process with clone(2) that calls `entry(argument)` on the stack that ends at `stack_top`.
 ///
 /// # Safety
 /// `stack_top` is the 16-aligned end of writable memory that is large enough for `entry`. If `flags` has CLONE_VM, the
@@ -106,7 +106,7 @@ pub(super) unsafe fn clone(flags: c_int, stack_top: *mut u8, entry: Entry, argum
     if result < 0 { Err(-result as c_int) } else { Ok(result as i32) }
 }
 
-/// Makes a process with clone(2) that calls `entry(argument)` on the stack that ends at `stack_top`.
+/// Creates a process with clone(2) that calls `entry(argument)` on the stack that ends at `stack_top`.
 ///
 /// # Safety
 /// As on x86_64.
@@ -135,7 +135,7 @@ pub(super) unsafe fn clone(flags: c_int, stack_top: *mut u8, entry: Entry, argum
     if result < 0 { Err(-result as c_int) } else { Ok(result as i32) }
 }
 
-/// Makes a process with fork(2) that calls `entry(argument)`; the flags and the stack are for other architectures.
+/// Creates a process with fork(2) that calls `entry(argument)`; the flags and the stack are for other architectures.
 ///
 /// # Safety
 /// `entry` must be fit to run in a forked child.

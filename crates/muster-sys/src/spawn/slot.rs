@@ -1,7 +1,7 @@
-//! The memory a child uses before it executes its program: a small stack, and a page to tell how far it got.
+//! The memory a child uses before it executes its program: a small stack, and a page for its progress report.
 //!
-//! Slots are mapped shared, so a child with a copy of the daemon's memory tells its progress just like one that shares
-//! it. They are reused. A slot never goes back to the kernel or to another child while its child may still be in it:
+//! Slots are mapped shared, so a child with a copy of the daemon's memory reports its progress like one that shares
+//! it. They are reused. A slot is never returned to the kernel or given to another child while its child may still use it:
 //! see [`InFlight`](super::InFlight).
 
 use std::io;
@@ -9,7 +9,7 @@ use std::mem::size_of;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-/// The stack is deep enough for the child's code in a debug build, several times over; pages it never touches cost
+/// The stack is several times as large as the child's code needs in a debug build; untouched pages cost
 /// nothing.
 const STACK: usize = 32 * 1024;
 /// A multiple of every page size in use: 4, 16 and 64 KiB.
@@ -17,30 +17,30 @@ const GUARD: usize = 64 * 1024;
 /// Room for the report; a multiple of the stack's alignment.
 const REPORT: usize = 64;
 /// From the bottom: a guard that faults, the stack that grows down towards it, the report on the stack's first page, so
-/// that a spawn that succeeds touches one page, and the evidence that only a failure writes.
+/// that a successful spawn touches one page, and the evidence that is written only on failure.
 const WHOLE: usize = GUARD + STACK + size_of::<Evidence>();
 const _: () = assert!(size_of::<Report>() <= REPORT);
 
-/// How much of a file that would not execute the child keeps for the explanation: enough for a `#!` line and for the
+/// How much of a file that could not be executed the child keeps for the message: enough for a `#!` line and for the
 /// program headers of an ELF file.
 pub(super) const HEAD: usize = 1024;
 
-/// What the child tells. The daemon reads it when the status pipe has ended, that is when the child no longer writes.
+/// The child's report. The daemon reads it when the status pipe has ended, when the child no longer writes.
 #[repr(C)]
 pub(super) struct Report {
-    /// The step it is at, as [`Stage`](super::child::Stage) numbers them.
+    /// The current step, numbered by [`Stage`](super::child::Stage).
     pub(super) stage: AtomicU32,
-    /// Which one of several: the resource limit, the candidate of a PATH search.
+    /// The index within the step: the resource limit, the candidate of a PATH search.
     pub(super) detail: AtomicU32,
-    /// Why the step failed; 0 as long as it has not.
+    /// Why the step failed; 0 if it has not.
     pub(super) errno: AtomicI32,
 }
 
-/// What the child found out about a file that would not execute, with its own rights, in its own directory.
+/// Evidence that the child gathered about a file that could not be executed, with its own privileges, in its own directory.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Evidence {
-    /// 0 where stat(2) worked.
+    /// 0 if stat(2) succeeded.
     pub(super) stat_errno: i32,
     /// Type and permissions.
     pub(super) mode: u32,
@@ -53,12 +53,12 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
-    /// The first bytes of the file. The length came through memory that the child could write, so it is not trusted.
+    /// The first bytes of the file. The length comes from memory that the child could write, so it is not trusted.
     pub(super) fn head(&self) -> &[u8] {
         &self.head[..self.head_len.min(HEAD)]
     }
 
-    /// Whether its file system forbids executing.
+    /// Whether its file system forbids execution.
     pub(super) fn is_noexec(&self) -> bool {
         self.mount_flags & libc::ST_NOEXEC != 0
     }
@@ -79,7 +79,7 @@ impl Slot {
             return Err(io::Error::last_os_error());
         }
         let slot = Slot { base: NonNull::new(base.cast()).expect("mmap never returns the null page") };
-        // SAFETY: the guard is the lowest part of the mapping made above, which nobody uses yet.
+        // SAFETY: the guard is the lowest part of the mapping made above, which is not in use yet.
         if unsafe { libc::mprotect(base, GUARD, libc::PROT_NONE) } == -1 {
             return Err(io::Error::last_os_error());
         }
@@ -92,20 +92,20 @@ impl Slot {
         unsafe { self.base.as_ptr().add(GUARD + STACK - REPORT) }
     }
 
-    /// Where the child tells what it does.
+    /// The child's report.
     pub(super) fn report(&self) -> &Report {
         // SAFETY: the mapping lives as long as `self`, is zeroed by the kernel, and all-zero bytes are a valid Report;
-        // the place is 16-aligned. What changes under the shared reference is atomic.
+        // the place is 16-aligned. Fields that change under the shared reference are atomic.
         unsafe { &*self.stack_top().cast::<Report>() }
     }
 
-    /// Where the child puts what it finds out when its program would not execute.
+    /// Where the child writes what it finds out when its program cannot be executed.
     pub(super) fn evidence_place(&self) -> *mut Evidence {
         // SAFETY: the offset lies within the mapping.
         unsafe { self.base.as_ptr().add(GUARD + STACK).cast() }
     }
 
-    /// Forgets the child before.
+    /// Clears the data of the previous child.
     pub(super) fn reset(&mut self) {
         self.report().stage.store(0, Ordering::Relaxed);
         self.report().detail.store(0, Ordering::Relaxed);

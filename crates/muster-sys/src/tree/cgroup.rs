@@ -1,8 +1,8 @@
-//! A cgroup of its own for a run, where a cgroup v2 directory is ours to use: exact, and dear.
+//! A separate cgroup for a run, if a writable cgroup v2 directory is available: exact, but expensive.
 //!
-//! Nobody leaves a cgroup by forking, so `cgroup.kill` and `cgroup.events` are the last word on a tree. Joining one is
+//! No process leaves a cgroup by forking, so `cgroup.kill` and `cgroup.events` are authoritative for a tree. Joining one is
 //! slow, see docs/design/0003-trees.md, so a run gets one only on request, and everything works without. No controller
-//! is used. Directories are removed with their run; those of a daemon that was killed, at the next start.
+//! is used. Directories are removed with their run; those of a killed daemon, at the next start.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -18,7 +18,7 @@ use crate::signal::Pid;
 
 const OURS: &str = "musterd.";
 
-/// Where cgroups could be made, and those that were.
+/// Where cgroups can be created, and those that exist.
 #[derive(Debug)]
 pub(crate) struct Cgroups {
     /// The directory of the daemon's own cgroup, if it is writable.
@@ -57,7 +57,7 @@ impl Cgroups {
         Ok(made.procs.as_fd())
     }
 
-    /// Whether anyone is left in a run's cgroup, at any depth.
+    /// Whether any process is left in a run's cgroup, at any depth.
     pub(crate) fn is_populated(&self, run: RunId) -> bool {
         let Some(group) = self.groups.get(&run) else { return false };
         let mut text = [0; 64];
@@ -65,7 +65,7 @@ impl Cgroups {
         String::from_utf8_lossy(&text[..count]).lines().any(|line| line == "populated 1")
     }
 
-    /// SIGKILL to everyone in a run's cgroup, at any depth and at once. The file came with Linux 5.14: the walk that
+    /// SIGKILL to all processes in a run's cgroup, at any depth and at once. The file exists since Linux 5.14: the walk that
     /// follows in any case does the same in more steps.
     pub(crate) fn kill(&self, run: RunId) {
         if let Some(group) = self.groups.get(&run) {
@@ -73,7 +73,7 @@ impl Cgroups {
         }
     }
 
-    /// In which run's cgroup a process is.
+    /// The run whose cgroup a process is in.
     pub(crate) fn run_of(&self, pid: i32, proc: &mut Proc) -> Option<RunId> {
         if self.groups.is_empty() {
             return None;
@@ -102,7 +102,7 @@ impl Drop for Cgroups {
     }
 }
 
-/// A program may have made cgroups below its own. A populated one refuses to be removed, which is as it should be.
+/// A program may have created cgroups below its own. A populated one cannot be removed, as intended.
 fn remove_tree(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -112,12 +112,12 @@ fn remove_tree(directory: &Path) {
     let _ = fs::remove_dir(directory);
 }
 
-/// Directories of daemons that are no more: nobody else will ever remove them.
+/// Removes directories of daemons that no longer exist.
 fn remove_leftovers(home: &Path) {
     for entry in fs::read_dir(home).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(OURS)?.parse::<i32>().ok());
-        // SAFETY: signal 0 asks only.
+        // SAFETY: signal 0 only checks.
         if owner.is_some_and(|pid| pid == Pid::this().0 || unsafe { libc::kill(pid, 0) } == -1) {
             remove_tree(&entry.path());
         }
@@ -130,7 +130,7 @@ fn is_writable(path: &Path) -> bool {
     unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
 }
 
-/// The directory of our own cgroup in the unified hierarchy, wherever that is mounted.
+/// The directory of our own cgroup in the unified hierarchy, wherever it is mounted.
 fn own_directory() -> Option<PathBuf> {
     let groups = read_text("/proc/self/cgroup")?;
     let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;

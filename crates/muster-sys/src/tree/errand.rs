@@ -1,9 +1,9 @@
-//! A signal on its way to trees, which may rest in between: a tree may have thousands of processes, and the daemon looks at
-//! its own signals meanwhile.
+//! A signal to trees, sent in slices: a tree may have thousands of processes, and the daemon must handle its own signals
+//! in between.
 //!
-//! First everyone is looked for, in one walk through all trees that are meant, then each gets the signal. Between two slices
-//! anyone may have ended and been reaped: whoever is signalled is known by more than a number, see [`Trees::deliver`].
-//! SIGKILL to whole trees is [`super::freeze`].
+//! First all processes are found, in one walk through all trees concerned, then each gets the signal. Between two slices
+//! any of them may have exited and been reaped, so a process is identified by more than its pid, see [`Trees::deliver`].
+//! SIGKILL to whole trees is in [`super::freeze`].
 
 use std::collections::HashSet;
 use std::io;
@@ -16,24 +16,24 @@ use super::signal::{Delivery, Signalled, is_pin};
 use super::walk::{Member, Walk, Whom};
 use crate::signal::{Pid, send_group};
 
-/// How long everyone is looked for, all in all. A tree that grows as fast as it is walked through has no end; whoever was
-/// found until then gets the signal.
+/// The time limit of the walk. A tree that grows as fast as it is walked has no end; the processes
+/// found by then get the signal.
 const MOST_WALKING: Duration = Duration::from_secs(1);
 
-/// After so many processes the time is looked at.
+/// The clock is checked after this many processes.
 const CHUNK: usize = 8;
 
-/// A signal, and how far it has come.
+/// A signal, and how far it has been delivered.
 #[derive(Debug)]
 pub struct Errand {
-    /// `None` for what belongs to no run.
+    /// `None` for strays.
     runs: Option<Vec<RunId>>,
     signal: Signal,
     scope: SignalScope,
-    /// Whether SIGCONT follows for those who are stopped: everybody, or those of these runs.
+    /// Whether SIGCONT follows for stopped processes: all, or those of these runs.
     wakes_all: bool,
     woken: HashSet<RunId>,
-    /// Whether those are left out who got the same with their group.
+    /// Whether processes that got the same signal with their group are left out.
     is_for_the_rest: bool,
     step: Step,
     walking: Duration,
@@ -46,14 +46,14 @@ pub struct Errand {
 enum Step {
     Look,
     Walk(Walk),
-    /// To each group at once, and then to each process: how many have been looked at.
+    /// To each group at once, and then to each process: how many have been handled.
     Groups(Vec<Member>, usize),
     Each(Vec<Member>, usize),
 }
 
 impl Errand {
-    /// This signal to several runs, with one walk through their trees. With [`SignalScope::Main`] nobody is signalled: it is only
-    /// kept in mind who is in the trees.
+    /// This signal to several runs, with one walk through their trees. With [`SignalScope::Main`] no process is signalled: the
+    /// members of the trees are only recorded.
     pub fn to(runs: Vec<RunId>, signal: Signal, scope: SignalScope) -> Errand {
         Errand {
             runs: Some(runs),
@@ -69,23 +69,23 @@ impl Errand {
         }
     }
 
-    /// A signal that is meant to end what is left of runs, with SIGCONT after it for those who are stopped: they would not get
-    /// it before somebody continued them. Not for those who got it with their group: see [`Trees::stop_all`].
+    /// A signal that should end the rest of runs, followed by SIGCONT for stopped processes, which would otherwise not
+    /// receive it. Not for processes that got it with their group: see [`Trees::stop_all`].
     pub fn to_the_rest(runs: Vec<RunId>, signal: Signal, scope: SignalScope) -> Errand {
         Errand { wakes_all: true, is_for_the_rest: true, ..Errand::to(runs, signal, scope) }
     }
 
-    /// A signal to what belongs to no run, with SIGCONT after it as above.
+    /// A signal to strays, followed by SIGCONT as above.
     pub fn to_strays(signal: Signal) -> Errand {
         Errand { runs: None, wakes_all: true, ..Errand::to(Vec::new(), signal, SignalScope::Tree) }
     }
 
-    /// SIGCONT follows for those of these runs who are stopped.
+    /// SIGCONT follows for the stopped processes of these runs.
     pub fn waking(self, woken: HashSet<RunId>) -> Errand {
         Errand { woken, ..self }
     }
 
-    /// The runs that are meant.
+    /// The runs concerned.
     pub fn runs(&self) -> &[RunId] {
         self.runs.as_deref().unwrap_or_default()
     }
@@ -95,7 +95,7 @@ impl Errand {
         self.signal
     }
 
-    /// These runs get something else now.
+    /// Removes these runs, which now get something else.
     pub fn leave_out(&mut self, others: &[RunId]) {
         let Some(runs) = &mut self.runs else { return };
         let others: HashSet<RunId> = others.iter().copied().collect();
@@ -105,7 +105,7 @@ impl Errand {
         }
     }
 
-    /// What came of it. An error only when nobody could be signalled and somebody was there.
+    /// The result. An error only if no process could be signalled although there were some.
     pub fn result(self) -> io::Result<Signalled> {
         self.delivery.result()
     }
@@ -120,7 +120,7 @@ impl Errand {
 }
 
 impl Trees {
-    /// Goes on with it until then. True when it is done.
+    /// Continues until then. Returns true when it is complete.
     pub fn go_on(&mut self, errand: &mut Errand, until: Option<Instant>) -> bool {
         let is_over = || until.is_some_and(|until| Instant::now() >= until);
         loop {

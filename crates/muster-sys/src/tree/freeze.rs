@@ -1,13 +1,13 @@
-//! SIGKILL to whole trees, even to those that fork faster than one can look.
+//! SIGKILL to whole trees, even those that fork faster than they can be scanned.
 //!
-//! First everyone is stopped, and the children of a process are read only when it stands still, so each process needs
-//! to be looked at once and nobody new can appear behind it. Stopped processes keep their places under a limit of
-//! processes: a fork bomb runs out of them, while killing one by one would make room for the next. Then everyone is
-//! killed, the youngest first: a parent's death would continue a stopped group that it leaves orphaned
+//! First all processes are stopped, and the children of a process are read only once it has stopped, so each process needs
+//! to be handled only once and no new one can appear behind it. Stopped processes keep their places under a pids
+//! limit: a fork bomb runs out of them, whereas killing one by one would make room for the next. Then all are
+//! killed, the youngest first: the death of a parent would continue a stopped group that it leaves orphaned
 //! (kill_orphaned_pgrp() in the kernel).
 //!
-//! That takes a while where there are thousands, so it is done in slices, and each goes on where the last one ended: the
-//! daemon hears its signals in between.
+//! With thousands of processes this takes a while, so it is done in slices, each continuing where the last one ended: the
+//! daemon handles its signals in between.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -20,24 +20,24 @@ use super::signal::{Delivery, is_pin};
 use super::walk::{Families, Member, Root, Whom, identify, injected};
 use crate::signal::{Pid, send_group};
 
-/// So long one call goes on before the daemon gets its turn again.
+/// The maximum duration of one call, before other events are handled.
 const SLICE: Duration = Duration::from_millis(8);
 
-/// After so many processes the time is looked at.
+/// The clock is checked after this many processes.
 const CHUNK: usize = 32;
 
-/// So long a call waits, all in all, for busy processes to stand still. One that does not (another user's, or starved of
-/// its cpu) does not hold up the rest: what it still forks is found by the next call.
+/// The total time that a call waits for busy processes to stop. One that does not (another user's, or starved of
+/// CPU time) does not delay the rest: its later children are found by the next call.
 const PATIENCE: Duration = Duration::from_millis(5);
 
-/// So often the roots are looked at again for orphans that came meanwhile.
+/// How often the roots are checked again for new orphans.
 const ROUNDS: u32 = 16;
 
 impl Trees {
-    /// One slice of it. Unfinished means: call again soon.
+    /// One slice. If unfinished, call it again soon.
     pub(super) fn kill(&mut self, whom: Whom<'_>) -> Delivery {
         if let Whom::Runs(runs) = whom {
-            // What is in a cgroup dies at once; the walk is for what moved out of it.
+            // Members of a cgroup are killed at once; the walk is for processes that moved out of it.
             runs.iter().for_each(|&run| self.cgroups.kill(run));
         }
         let mut hunt = self.hunt.take().unwrap_or_default();
@@ -46,14 +46,14 @@ impl Trees {
         delivery
     }
 
-    /// One slice of the end of everything: whoever is left below the daemon, of a run or not, is frozen and killed. Gives how
-    /// many of them belonged to no run when it is over.
+    /// One slice of the final kill: all processes left below the daemon, of a run or not, are frozen and killed. Returns how
+    /// many of them were strays when it is complete.
     ///
-    /// PID 1 needs no freezing: kill(2) with -1 reaches everybody in one step of the kernel, and none of them forks after it.
+    /// PID 1 needs no freezing: kill(2) with -1 reaches all processes in one kernel operation, and none of them forks after it.
     pub fn go_on_hunting(&mut self, last: &mut LastHunt, until: Instant) -> Option<usize> {
         if self.proc.this() == 1 {
             let strays = self.count_strays();
-            // SAFETY: kill touches no memory of ours. It fails only where there is nobody.
+            // SAFETY: kill touches no memory of ours. It fails only if there is no other process.
             unsafe { libc::kill(-1, libc::SIGKILL) };
             return Some(strays);
         }
@@ -65,14 +65,14 @@ impl Trees {
         self.hunt_on(last, until).then_some(last.strays)
     }
 
-    /// Freezes and kills until nobody is found who was not killed before, or until then. How many they were.
+    /// Freezes and kills until no new processes are found, or until then. Returns how many there were.
     pub(super) fn kill_until(&mut self, whom: Whom<'static>, until: Instant) -> usize {
         let mut last = LastHunt { whom, ..LastHunt::until(until) };
         while !self.hunt_on(&mut last, until) {}
         last.killed.len()
     }
 
-    /// True when it is over. When its time is, whoever stands still by then is killed, and nobody else is looked for.
+    /// Returns true when it is complete. On timeout the processes stopped by then are killed, and no others are searched for.
     fn hunt_on(&mut self, last: &mut LastHunt, until: Instant) -> bool {
         last.hurry.get_or_insert_with(Hurry::begin);
         let is_over = Instant::now() >= last.until;
@@ -107,7 +107,7 @@ impl Trees {
         delivery
     }
 
-    /// Whether everyone stands still, as far as can be had.
+    /// Whether all processes have stopped, as far as possible.
     fn freeze(&mut self, whom: Whom<'_>, hunt: &mut Hunt, until: Instant) -> bool {
         let still_by = until.min(Instant::now() + PATIENCE);
         loop {
@@ -139,7 +139,7 @@ impl Trees {
         }
     }
 
-    /// Looks once more at some of those who did not stand still.
+    /// Checks some of those again that had not stopped.
     fn read_again(&mut self, hunt: &mut Hunt, still_by: Instant) {
         let some = hunt.again.split_off(hunt.again.len().saturating_sub(CHUNK));
         self.read_children(&some, hunt, still_by);
@@ -147,13 +147,13 @@ impl Trees {
         hunt.frontier.retain(|root| !known.contains_key(&root.pid));
     }
 
-    /// Stops some of those in the frontier, and puts their children there instead.
+    /// Stops some of the frontier, and replaces them by their children.
     fn freeze_some(&mut self, hunt: &mut Hunt, still_by: Instant) {
-        // Without lists of children each look is one at everybody.
+        // Without lists of children each step scans all processes.
         let most = if self.proc.lists_children() { CHUNK } else { usize::MAX };
         let some: Vec<Root> = hunt.frontier.drain(..most.min(hunt.frontier.len())).collect();
         let mut caught: Vec<Member> = some.into_iter().filter_map(|root| identify(&mut self.proc, root)).collect();
-        // Only who was caught is known: one who moved meanwhile is met again, as an orphan.
+        // Only caught processes are known: one that moved meanwhile is found again, as an orphan.
         let mut place = hunt.caught.len();
         caught.retain(|member| {
             let is_new = !hunt.known.contains_key(&member.stat.pid);
@@ -175,11 +175,11 @@ impl Trees {
         if member.stat.is_stopped() || !member.stat.is_alive() || groups.contains(&member.stat.group) {
             return;
         }
-        // All of a group at once: a fork in progress hands a group's signal on to the new process.
+        // The whole group at once: a fork in progress passes a group's signal on to the new process.
         if is_pin(member) && send_group(Pid(member.stat.group), Signal::STOP).is_ok() {
             groups.insert(member.stat.group);
         } else {
-            // Whoever cannot be stopped cannot be killed either, and that is told then.
+            // A process that cannot be stopped cannot be killed either, and that is reported then.
             let _ = self.deliver(member, Signal::STOP);
         }
     }
@@ -198,8 +198,8 @@ impl Trees {
         }
     }
 
-    /// Waits until a busy process has noticed that it is stopped. One that slept before it was stopped has nothing
-    /// half done: with the signal pending it cannot begin a fork any more.
+    /// Waits until a busy process has noticed that it is stopped. One that slept before it was stopped has no
+    /// fork in progress: with the signal pending it cannot begin one.
     fn stands_still(&mut self, member: &Member, deadline: Instant) -> bool {
         let was_busy = member.stat.state == b'R';
         let is_busy = |now: Stat| now.start == member.stat.start && now.is_alive() && !now.is_stopped();
@@ -213,8 +213,8 @@ impl Trees {
     }
 }
 
-/// As long as there is one, this thread goes before all ordinary processes, where the daemon may have that: a thousand
-/// processes that leave their session are a thousand groups for sched_autogroup, and each would get as much time as it.
+/// While it exists, this thread is scheduled before all ordinary processes, if the daemon may do that: a thousand
+/// processes that leave their session are a thousand groups for sched_autogroup, and each would get as much time as the daemon.
 #[derive(Debug)]
 struct Hurry;
 
@@ -232,12 +232,12 @@ impl Drop for Hurry {
 }
 
 fn schedule(policy: libc::c_int, priority: libc::c_int) {
-    // Asked of the kernel itself: musl's function only fails.
+    // A raw system call: musl's function only fails.
     // SAFETY: the priority, the one field of sched_param that the kernel reads, lives through the call. 0 is this thread.
     unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &priority) };
 }
 
-/// The end of everything, and how far it has come: see [`Trees::go_on_hunting`].
+/// The progress of the final kill: see [`Trees::go_on_hunting`].
 #[derive(Debug)]
 pub struct LastHunt {
     whom: Whom<'static>,
@@ -246,41 +246,41 @@ pub struct LastHunt {
     hurry: Option<Hurry>,
     /// By pid and start time.
     killed: HashSet<(i32, u64)>,
-    /// How many of them belonged to no run.
+    /// How many of them were strays.
     strays: usize,
 }
 
 impl LastHunt {
-    /// For everybody who is left, until then.
+    /// For all remaining processes, until then.
     pub fn until(until: Instant) -> LastHunt {
         let (hunt, killed) = (Hunt::of_all(), HashSet::new());
         LastHunt { whom: Whom::Everyone, until, hunt, hurry: None, killed, strays: 0 }
     }
 }
 
-/// What has been found so far.
+/// The processes found so far.
 #[derive(Debug, Default)]
 pub(super) struct Hunt {
-    /// Who is still to be looked at.
+    /// Processes still to be handled.
     frontier: VecDeque<Root>,
-    /// Everyone, parents before their children.
+    /// All processes, parents before their children.
     caught: Vec<Member>,
     /// Their places in `caught`, by pid.
     known: HashMap<i32, usize>,
     /// The groups that were stopped as a whole.
     groups: HashSet<i32>,
-    /// Those who were not seen to stand still, and may have forked since.
+    /// Processes that were not seen stopped, and may have forked since.
     restless: Vec<Member>,
-    /// Those of an earlier round, who are looked at again.
+    /// Those of an earlier round, which are checked again.
     again: Vec<Member>,
     rounds: u32,
     /// How many had been found when the round began.
     caught_before: usize,
-    /// Whether all stand still, and what is left of `caught` is to be killed.
+    /// Whether all have stopped, and the rest of `caught` is to be killed.
     is_killing: bool,
-    /// Whether it is part of the last hunt.
+    /// Whether it is part of the final kill.
     is_of_all: bool,
-    /// Pid, start time, and whether it belongs to no run; kept only for the last hunt.
+    /// Pid, start time, and whether it is a stray; kept only for the final kill.
     killed: Vec<(i32, u64, bool)>,
 }
 
@@ -289,7 +289,7 @@ impl Hunt {
         Hunt { is_of_all: true, ..Hunt::default() }
     }
 
-    /// A child was reaped: its number may be anyone's.
+    /// A child was reaped: its pid may be reused.
     pub(super) fn forget(&mut self, pid: i32) {
         if let Some(place) = self.known.remove(&pid)
             && let Some(member) = self.caught.get_mut(place)

@@ -1,4 +1,4 @@
-//! Trees for people to look at: pid, parent, command, state, memory, cpu.
+//! Trees for display: pid, parent, command, state, memory, CPU time.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,41 +10,41 @@ use super::proc::{Proc, Stat};
 use super::walk::{Root, Walk, Whom};
 use crate::signal::{Pid, may_signal};
 
-/// A process, as it was a moment ago.
+/// A snapshot of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its number.
+    /// Its pid.
     pub pid: Pid,
-    /// Its parent's number; 0 for what came into the pid namespace from outside, as `docker exec` does.
+    /// Its parent's pid; 0 if it entered the pid namespace from outside, as with `docker exec`.
     pub ppid: Pid,
-    /// Its command line, or its name in brackets where it has none. Not cleaned: it may hold any character.
+    /// Its command line, or its name in brackets if it has none. Not escaped: it may contain any character.
     pub command: String,
-    /// What it is doing.
+    /// Its state.
     pub state: ProcessState,
-    /// How much memory it has resident, shared pages included.
+    /// Its resident memory, including shared pages.
     pub rss_bytes: u64,
-    /// How long it was on a cpu, in user and kernel mode.
+    /// Its CPU time, in user and kernel mode.
     pub cpu_time: Duration,
-    /// How long ago it was started.
+    /// The time since it was started.
     pub age: Duration,
 }
 
-/// What a process is doing: proc_pid_stat(5).
+/// The state of a process: proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProcessState {
-    /// On a cpu, or waiting for one.
+    /// On a CPU, or waiting for one.
     Running,
     /// Waiting for something.
     Sleeping,
-    /// Waiting for a device; no signal reaches it, not even SIGKILL.
+    /// Waiting for a device; it handles no signal, not even SIGKILL.
     Disk,
     /// Stopped by a signal.
     Stopped,
     /// Stopped by a debugger.
     Traced,
-    /// Ended, and not yet reaped by its parent.
+    /// Exited, and not yet reaped by its parent.
     Zombie,
-    /// Something newer than this program.
+    /// A state newer than this program.
     Other,
 }
 
@@ -75,21 +75,21 @@ impl ProcessState {
     }
 }
 
-/// What some processes use together.
+/// The resources that some processes use together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// How many they are.
+    /// The number of processes.
     pub processes: u64,
-    /// How much memory they have resident; pages that they share count for each.
+    /// Their resident memory; shared pages count for each.
     pub rss_bytes: u64,
-    /// How long they were on a cpu.
+    /// Their CPU time.
     pub cpu_time: Duration,
 }
 
 /// Some processes by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    /// How many they are.
+    /// The number of processes.
     pub count: usize,
     /// The first of them, parents before their children.
     pub first: Vec<(String, Pid)>,
@@ -102,9 +102,9 @@ pub struct Names {
 pub struct Refused {
     /// Its name.
     pub name: String,
-    /// Its number.
+    /// Its pid.
     pub pid: Pid,
-    /// Its real user, where /proc tells.
+    /// Its real user, if /proc shows it.
     pub user: Option<u32>,
 }
 
@@ -122,13 +122,13 @@ impl Trees {
         self.list(Whom::Runs(&[run]))
     }
 
-    /// The processes that belong to no run: orphans that nothing links to one, with their descendants, and for PID 1
-    /// whatever came into its pid namespace from outside.
+    /// Strays: orphans that cannot be attributed to a run, with their descendants, and for PID 1
+    /// processes that entered its pid namespace from outside.
     pub fn strays(&mut self) -> Vec<Process> {
         self.list(Whom::Strays)
     }
 
-    /// Where the trees of these runs begin, as far as that is found out until then, and with `strays` those of no run, to be listed on another thread.
+    /// The roots of the trees of these runs, as far as they are found until then, and with `strays` those of no run, to be listed on another thread.
     pub fn listing(&mut self, runs: &[RunId], strays: bool, until: Option<Instant>) -> Listing {
         self.look_until(until);
         let mut roots = self.roots(Whom::Runs(runs));
@@ -139,20 +139,20 @@ impl Trees {
         Listing { roots, strays, is_usable, lists_children }
     }
 
-    /// What the living processes of these runs use, one answer for each run that has any. One look for all of them, and no
-    /// command lines: an order of magnitude cheaper than asking for the processes.
+    /// The resources that the live processes of these runs use, one entry for each run that has any. One scan for all of them, and no
+    /// command lines: an order of magnitude cheaper than listing the processes.
     pub fn usage(&mut self, runs: &[RunId]) -> Vec<(RunId, Usage)> {
         let mut measuring = self.measure(runs, None);
         self.go_on_measuring(&mut measuring, None).unwrap_or_default()
     }
 
-    /// The same in slices. New orphans are looked for until then only: they are counted the next time.
+    /// The same in slices. New orphans are searched for only until then: the others are counted the next time.
     pub fn measure(&mut self, runs: &[RunId], until: Option<Instant>) -> Measuring {
         self.look_until(until);
         Measuring(self.walk_to(Whom::Runs(runs)))
     }
 
-    /// What was found, when all of them have been looked at.
+    /// The result, once all of them have been checked.
     pub fn go_on_measuring(
         &mut self,
         measuring: &mut Measuring,
@@ -170,8 +170,8 @@ impl Trees {
         Some(usage.into_iter().collect())
     }
 
-    /// How many living processes that may be signalled these runs have, and the names and pids of the first `most` of each, one
-    /// answer for each run that has any. One look for all of them, which ends then: there may be more.
+    /// How many live processes that may be signalled these runs have, and the names and pids of the first `most` of each, one
+    /// entry for each run that has any. One scan for all of them, which ends then: there may be more.
     pub fn names(&mut self, runs: &[RunId], most: usize, until: Instant) -> Vec<(RunId, Names)> {
         self.look_until(Some(until));
         let mut walk = self.walk_to(Whom::Runs(runs));
@@ -195,7 +195,7 @@ impl Trees {
         names.into_iter().collect()
     }
 
-    /// What this process uses itself. `None` without /proc.
+    /// The resources that this process uses itself. `None` without /proc.
     pub fn own_usage(&mut self) -> Option<Usage> {
         let stat = self.proc.stat(self.proc.this())?;
         Some(Units::of_this_kernel().usage(&stat))
@@ -208,11 +208,11 @@ impl Trees {
     }
 }
 
-/// What some runs use, as far as it is known: see [`Trees::measure`].
+/// The resources of some runs, as far as known: see [`Trees::measure`].
 #[derive(Debug)]
 pub struct Measuring(Walk);
 
-/// A list of processes that is still to be made. To make it takes as long as there are processes, so it is done on a thread
+/// A list of processes that is yet to be created. That takes time proportional to their number, so it is done on a thread
 /// other than the one that supervises: see [`Trees::listing`].
 #[derive(Debug)]
 pub struct Listing {
@@ -223,7 +223,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Hands out each process with its run, parents before their children, until `each` wants no more. May block.
+    /// Passes each process with its run, parents before their children, until `each` stops. May block.
     pub fn walk(self, each: &mut dyn FnMut(Option<RunId>, Process) -> bool) {
         let mut proc = Proc::new();
         proc.restrict(self.is_usable, self.lists_children);

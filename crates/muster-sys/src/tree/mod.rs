@@ -1,9 +1,9 @@
-//! Process trees: which processes belong to a run, whatever they did to their parent, session or environment.
+//! Process trees: the processes that belong to a run, whatever they do to their parent, session or environment.
 //!
-//! The daemon is PID 1 or a child subreaper, so every process of a tree hangs below one of its direct children: the
-//! run's main process, or an orphan that came to it. So a run whose main process is reaped is gone when no direct
-//! child belongs to it, and that costs one read for any number of runs. Whose an orphan is is found in `owner` and
-//! remembered until it is reaped, as long as its pid cannot be anyone else's. `signal` reaches them, `held` one of
+//! The daemon is PID 1 or a child subreaper, so every process of a tree descends from one of its direct children: the
+//! run's main process, or an adopted orphan. So a run whose main process is reaped is gone when no direct
+//! child belongs to it, and that costs one read for any number of runs. `owner` attributes an orphan to its run, which is
+//! cached until it is reaped, as long as its pid cannot be reused. `signal` signals them, `held` holds one of
 //! them, `list` shows them. Never reaps and never decides when. The reasons are in docs/design/0003-trees.md.
 
 mod cgroup;
@@ -41,10 +41,10 @@ pub use process_handle::ProcessHandle;
 pub use signal::Signalled;
 pub(crate) use tag::counterpart;
 
-/// The name of the variable in a program's environment that says which run it is of.
+/// The name of the variable in a program's environment that identifies its run.
 pub const MARKER: &str = "MUSTER_RUN";
 
-/// What this kernel, container and user allow. Everything works without, less well: [`Abilities::lacks`].
+/// The features that this kernel, container and user provide. Everything works without, with restrictions: [`Abilities::lacks`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Abilities {
     /// Whether the daemon is PID 1 of its pid namespace.
@@ -57,12 +57,12 @@ pub struct Abilities {
     pub pidfds: bool,
     /// Whether runs can be tagged by a resource limit.
     pub tags: bool,
-    /// The cgroup v2 directory in which groups for runs could be made.
+    /// The cgroup v2 directory in which groups for runs can be created.
     pub cgroup: Option<std::path::PathBuf>,
 }
 
 impl Abilities {
-    /// What is missing and what that means, one line each. A missing cgroup is not: nothing promised depends on it.
+    /// The missing features and their consequences, one line each. A missing cgroup is not one: no guarantee depends on it.
     pub fn lacks(&self) -> Vec<&'static str> {
         let missing = [
             (
@@ -86,7 +86,7 @@ impl Abilities {
     }
 }
 
-/// Every live run's tree.
+/// The trees of all live runs.
 #[derive(Debug)]
 pub struct Trees {
     proc: Proc,
@@ -94,20 +94,20 @@ pub struct Trees {
     with_pidfds: bool,
     cgroups: Cgroups,
     runs: HashMap<RunId, Run>,
-    /// Runs by the pid of their main process, which stays their session's number when it is dead.
+    /// Runs by the pid of their main process, which stays their session's number after its exit.
     leaders: HashMap<i32, RunId>,
     markers: HashMap<Arc<str>, RunId>,
     tagged: HashMap<u64, RunId>,
-    /// Our direct children that are no main process, by pid, until they are reaped.
+    /// Our direct children that are not main processes, by pid, until they are reaped.
     adopted: HashMap<i32, Owner>,
-    /// Descendants that were seen while their ancestry was, and their start times.
+    /// Descendants that were seen while their ancestry was known, and their start times.
     observed: HashMap<i32, (u64, RunId)>,
-    /// Who of a run got which signal with its group last, by pid and start time.
+    /// The processes of a run that got a signal with their group, and the last such signal, by pid and start time.
     signalled: HashMap<RunId, (Signal, HashSet<(i32, u64)>)>,
-    /// When so many are observed, those that have ended are forgotten: these are still to be looked at.
+    /// At this many observed processes, those that have exited are removed: these are still to be checked.
     most_observed: usize,
     unverified: Vec<i32>,
-    /// Whom SIGKILL is on its way to, where that takes more than one call.
+    /// The targets of a SIGKILL that takes more than one call.
     hunt: Option<freeze::Hunt>,
     /// Scratch for the list of our children, kept for its capacity.
     children: Vec<i32>,
@@ -117,14 +117,14 @@ pub struct Trees {
 struct Run {
     leader: i32,
     is_leader_alive: bool,
-    /// Whether the leader's number can still only mean this run's session and group. Not so once it was given away.
+    /// Whether the leader's pid can only mean this run's session and group. False once it was reused.
     is_number_ours: bool,
     marker: Arc<str>,
-    /// Whether the main process was seen to wear its tag; `None` until someone looked.
+    /// Whether the main process was seen to have its tag; `None` until it was checked.
     is_tagged: Option<bool>,
-    /// How many of [`Trees::adopted`] are its own.
+    /// How many of [`Trees::adopted`] belong to it.
     adopted: usize,
-    /// The users that processes of it are known to have been.
+    /// The users that its processes are known to have had.
     users: Vec<u32>,
 }
 
@@ -135,7 +135,7 @@ impl Default for Trees {
 }
 
 impl Trees {
-    /// Looks at what there is to work with. Call it in the process that will be the parent of all runs.
+    /// Detects the available features. Call it in the process that will be the parent of all runs.
     pub fn new() -> Trees {
         let mut proc = Proc::new();
         Trees {
@@ -157,7 +157,7 @@ impl Trees {
         }
     }
 
-    /// What was found by [`Trees::new`].
+    /// The features found by [`Trees::new`].
     pub fn abilities(&self) -> Abilities {
         Abilities {
             is_pid_1: self.proc.this() == 1,
@@ -169,8 +169,8 @@ impl Trees {
         }
     }
 
-    /// Does without what `allowed` does not have, as if the kernel had less: for tests of what happens then. To be
-    /// called before anything else.
+    /// Disables features that `allowed` does not have, as if the kernel lacked them, for tests. Call it
+    /// before anything else.
     #[doc(hidden)]
     pub fn restrict(&mut self, allowed: &Abilities) {
         self.with_pidfds &= allowed.pidfds;
@@ -180,21 +180,21 @@ impl Trees {
         }
     }
 
-    /// The resource limit that a new process of this run must set on itself, before it changes user, to be known as
-    /// the run's for ever: see docs/design/0003-trees.md. Leave it out where the program limits `locks` itself.
+    /// The resource limit that a new process of this run must set on itself, before it changes user, to be permanently
+    /// recognized: see docs/design/0003-trees.md. Omit it if the program limits `locks` itself.
     pub fn tag(&self, run: RunId) -> Option<Rlimit> {
         self.tags.limit(run)
     }
 
-    /// Makes a cgroup for a run that is about to be spawned, and returns its `cgroup.procs`, open for writing: the new
-    /// process writes `0` to it before exec. Joining costs a grace period of the kernel, up to 20 ms after a while of
-    /// quiet, so this is for programs that asked for exact tracking.
+    /// Creates a cgroup for a run that is about to be spawned, and returns its `cgroup.procs`, open for writing: the new
+    /// process writes `0` to it before exec. Joining costs a grace period of the kernel, up to 20 ms after a
+    /// pause, so this is for programs that request exact tracking.
     pub fn enclose(&mut self, run: RunId) -> io::Result<BorrowedFd<'_>> {
         self.cgroups.make(run)
     }
 
-    /// A run was spawned. `marker` is the value of [`MARKER`] in its environment. Call it before anything else looks
-    /// at trees: a child that belongs to no run is a stray.
+    /// Registers a spawned run. `marker` is the value of [`MARKER`] in its environment. Call it before any other
+    /// operation on trees: a child that belongs to no run is a stray.
     pub fn begin(&mut self, run: RunId, leader: Pid, marker: String) {
         self.forget_adopted(leader.0);
         if let Some(earlier) = self.leaders.insert(leader.0, run) {
@@ -216,7 +216,7 @@ impl Trees {
         self.runs.insert(run, begun);
     }
 
-    /// A child was reaped, whoever it was: from now on its pid may be anyone's. Constant time.
+    /// Registers that a child was reaped: from now on its pid may be reused. Constant time.
     pub fn reaped(&mut self, pid: Pid) {
         self.forget_adopted(pid.0);
         if let Some(hunt) = &mut self.hunt {
@@ -230,8 +230,8 @@ impl Trees {
         }
     }
 
-    /// Remembers who descends from a run's main process while that can be seen: before it is signalled, for one. Does
-    /// nothing for a run that wears its tag, which says the same at any later time.
+    /// Records the descendants of a run's main process while they are visible, for example before it is signalled. Does
+    /// nothing for a run with its tag, which identifies them at any later time.
     pub fn observe(&mut self, run: RunId) {
         if self.wears_tag(run) {
             return;
@@ -240,13 +240,13 @@ impl Trees {
         self.remember(&members);
     }
 
-    /// Which of these runs have no process left. One read for all of them, so ask once for all that ended in the same
-    /// wake-up, after everything was reaped. A run that was never begun, or is forgotten, has none.
+    /// Which of these runs have no process left. One read for all of them, so call it once for all that ended in the same
+    /// wake-up, after everything was reaped. A run that was never begun, or was removed, has none.
     pub fn gone(&mut self, ended: &[RunId]) -> Vec<RunId> {
         self.gone_by(ended, None).unwrap_or_default()
     }
 
-    /// The same, looking until then; `None` where orphans have come of which it is not yet known whose they are: ask again.
+    /// The same with a time limit; `None` if new orphans could not be attributed in time: call it again.
     pub fn gone_by(&mut self, ended: &[RunId], until: Option<Instant>) -> Option<Vec<RunId>> {
         if !ended.is_empty() && !self.look_until(until) {
             return None;
@@ -254,13 +254,13 @@ impl Trees {
         Some(ended.iter().copied().filter(|&run| self.is_gone(run)).collect())
     }
 
-    /// Finds out whose the orphans are that have come since the last look. Cheap, and worth it whenever an orphan was
-    /// reaped: others may have come at the same time, and what tells whose they are may not be there for ever.
+    /// Attributes new orphans. Cheap, and useful whenever an orphan was
+    /// reaped: others may have arrived at the same time, and the evidence may disappear.
     pub fn look(&mut self) {
         self.look_until(None);
     }
 
-    /// The same until then; whether it is known of all. The next look goes on with the others.
+    /// The same with a time limit; returns whether all are attributed. The next call continues with the others.
     pub fn look_until(&mut self, until: Option<Instant>) -> bool {
         let mut children = std::mem::take(&mut self.children);
         let mut is_complete = true;
@@ -269,7 +269,7 @@ impl Trees {
             for &pid in &children {
                 let is_known = self.is_known(pid);
                 seen += usize::from(self.meet(pid));
-                // The time is looked at after each that was asked: those that are known cost next to nothing.
+                // The clock is checked after each lookup: known ones cost next to nothing.
                 if !is_known && until.is_some_and(|until| Instant::now() >= until) {
                     is_complete = false;
                     break;
@@ -283,7 +283,7 @@ impl Trees {
         is_complete
     }
 
-    /// A run is over and done with: forgets it. Also after a spawn that failed.
+    /// Removes a run that is over. Also after a failed spawn.
     pub fn end(&mut self, run: RunId) {
         self.cgroups.remove(run);
         let Some(ended) = self.runs.remove(&run) else { return };
@@ -309,12 +309,12 @@ impl Trees {
         !about.is_leader_alive && about.adopted == 0 && !is_hidden && !self.cgroups.is_populated(run)
     }
 
-    /// Whether it is known whose this child of ours is.
+    /// Whether the run of this child of ours is known.
     fn is_known(&self, pid: i32) -> bool {
         self.by_child(pid).is_some() || self.adopted.get(&pid).is_some_and(|owner| !owner.is_worth_asking_again())
     }
 
-    /// Takes note of one of our children; whether it is one of [`Trees::adopted`].
+    /// Registers one of our children; returns whether it is one of [`Trees::adopted`].
     fn meet(&mut self, pid: i32) -> bool {
         match self.adopted.get(&pid) {
             Some(owner) if !owner.is_worth_asking_again() => return true,
@@ -344,7 +344,7 @@ impl Trees {
         }
     }
 
-    /// Should a reaped child not have been reported: it must not keep its run alive for ever.
+    /// In case the reaping of a child was not registered: it must not keep its run alive.
     fn drop_vanished(&mut self, children: &[i32]) {
         let present: HashSet<i32> = children.iter().copied().collect();
         let vanished: Vec<i32> = self.adopted.keys().copied().filter(|pid| !present.contains(pid)).collect();
@@ -359,7 +359,7 @@ impl Trees {
         }
     }
 
-    /// Whether the main process of this run was seen to wear its tag, so that its processes are known as its own for ever.
+    /// Whether the main process of this run was seen to have its tag, so that its processes are always recognized.
     pub fn wears_tag(&mut self, run: RunId) -> bool {
         let Some(about) = self.runs.get_mut(&run) else { return false };
         if about.is_tagged.is_none() && about.is_leader_alive {

@@ -1,11 +1,11 @@
-//! What can be done for trees without /proc: process groups, asked of the kernel directly.
+//! Trees without /proc: process groups, queried from the kernel directly.
 //!
-//! A run's group bears its main process's number, and that number is nobody else's while one of our unreaped children
-//! is in the group. Who left the group is out of sight here.
+//! A run's group has its main process's number, and that number is not reused while one of our unreaped children
+//! is in the group. Processes that left the group are not visible here.
 
 use std::io;
 
-/// Whether any child of ours is in this group, ended and not yet reaped ones included. waitid(2) knows its own.
+/// Whether any child of ours is in this group, including zombies.
 pub(crate) fn has_children_in_group(group: i32) -> bool {
     let Ok(id) = libc::id_t::try_from(group) else { return false };
     // SAFETY: all-zero bytes are a valid siginfo_t.
@@ -16,13 +16,13 @@ pub(crate) fn has_children_in_group(group: i32) -> bool {
     result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ECHILD)
 }
 
-/// Whether this child of ours is stopped. The kernel tells it as long as nobody has waited for it with `WSTOPPED`, which
-/// the reaper does not.
+/// Whether this child of ours is stopped. The kernel reports it as long as it was not consumed by a wait with `WSTOPPED`, which
+/// the reaper does not use.
 pub(crate) fn is_child_stopped(pid: i32) -> bool {
     libc::id_t::try_from(pid).is_ok_and(|id| a_stopped_child(libc::P_PID, id) == Some(pid))
 }
 
-/// Whether any child of ours is stopped: one question for all of them.
+/// Whether any child of ours is stopped: one query for all of them.
 pub(crate) fn is_any_child_stopped() -> bool {
     a_stopped_child(libc::P_ALL, 0).is_some()
 }

@@ -1,10 +1,10 @@
-//! Whose a process is: its ancestry, and for orphans the evidence, the strongest first.
+//! Attributes a process to its run: by ancestry, and for orphans by evidence, the strongest first.
 //!
-//! A process below one of our children is that child's run's, whatever it says of itself. An orphan is a direct child of
-//! the daemon that it did not spawn. Its ancestry is lost, so it is known by what was seen of it earlier and by what it
-//! inherited. Its session, its tag with the counterpart and its cgroup cannot be chosen by a program, so they are proof. A
+//! A process below one of our children belongs to that child's run, whatever it claims. An orphan is a direct child of
+//! the daemon that it did not spawn. Its ancestry is lost, so it is identified by earlier observations and by inherited
+//! properties. Its session, its tag with the counterpart and its cgroup cannot be chosen by a program, so they are proof. A
 //! tag alone and the marker in its environment can be, so they are hints: they count only for a process of a user that
-//! the run has had. Asked once for each orphan; [`super::Trees`] remembers the answer.
+//! the run has had. Done once for each orphan; [`super::Trees`] caches the result.
 
 use std::io;
 
@@ -14,19 +14,19 @@ use super::proc::Variable;
 use super::{MARKER, Trees};
 use crate::signal::Pid;
 
-/// Whose an orphan is.
+/// The attribution of an orphan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
     /// It belongs to this run.
     Run(RunId),
-    /// It belongs to none, as far as was seen in so many looks.
+    /// It belongs to none, according to this many lookups.
     Nobody {
-        /// How often it was asked while it did not show its environment.
+        /// The number of lookups at which its environment was not readable.
         looks: u8,
     },
 }
 
-/// A process shows an empty environment in the middle of an exec, and for ever if it is not ours to read.
+/// A process has an empty environment in the middle of an exec, and permanently if we may not read it.
 const MOST_LOOKS: u8 = 4;
 
 const FOREIGN: Owner = Owner::Nobody { looks: MOST_LOOKS };
@@ -37,42 +37,42 @@ impl Owner {
     }
 }
 
-/// How far up a process is followed to a child of ours.
+/// The maximum depth of a process below a child of ours.
 pub(super) const MOST_ANCESTORS: usize = 64;
 
-/// Who moves up the tree while it is looked at is looked at again, so often.
+/// How often a process that moves up the tree during the lookup is looked up again.
 const MOST_LOOKS_UP: usize = 3;
 
-/// So many users of a run are remembered.
+/// Maximum number of users remembered per run.
 const MOST_USERS: usize = 16;
 
-/// So many processes of a run are asked for their user.
+/// Maximum number of processes of a run whose user is read.
 const MOST_LOOKED_AT: usize = 64;
 
-/// What is above a process.
+/// The ancestor of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {
     /// This child of ours, or it is that child.
     Child(i32),
     /// None of ours.
     Nobody,
-    /// That cannot be seen: it has ended, is hidden, or is too deep.
+    /// Not visible: it has exited, is hidden, or is too deep.
     Unknown,
 }
 
-/// Whose a process is, as far as that can be seen now.
+/// The current attribution of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     /// It is in the tree of this run.
     Run(RunId),
     /// It is in none.
     Nobody,
-    /// It has ended, and whose it was cannot be seen any more.
+    /// It has exited, and its run can no longer be determined.
     Gone,
 }
 
 impl Trees {
-    /// Whose this process is that has just said something, wherever in a tree it may be.
+    /// The run of this process, which has just sent a message, anywhere in a tree.
     pub fn whose(&mut self, pid: Pid) -> Whose {
         let pid = pid.0;
         if let Some(run) = self.by_child(pid) {
@@ -84,7 +84,7 @@ impl Trees {
                 self.by_child(child)
             }
             Over::Nobody => None,
-            // Without its ancestry it is believed nothing that it could have chosen.
+            // Without its ancestry, properties that it could have chosen do not count.
             Over::Unknown if is_gone(pid) => return Whose::Gone,
             Over::Unknown => match self.by_proof(pid) {
                 Some(Owner::Run(run)) => Some(run),
@@ -94,13 +94,13 @@ impl Trees {
         whose.map_or(Whose::Nobody, Whose::Run)
     }
 
-    /// Whether a process of this run is or is known to have been this user, so that one that has ended may have been too.
+    /// Whether a process of this run has had this user, so that an exited one may have had it, too.
     pub fn has_had_user(&mut self, run: RunId, user: u32) -> bool {
         self.note_users(run);
         self.runs.get(&run).is_some_and(|about| about.users.contains(&user))
     }
 
-    /// A process of this run will be this user.
+    /// Records that a process of this run will have this user.
     pub fn note_user(&mut self, run: RunId, user: u32) {
         if let Some(about) = self.runs.get_mut(&run)
             && about.users.len() < MOST_USERS
@@ -110,7 +110,7 @@ impl Trees {
         }
     }
 
-    /// Looks at the users of the first processes of its tree.
+    /// Records the users of the first processes of its tree.
     fn note_users(&mut self, run: RunId) {
         let Some(about) = self.runs.get(&run) else { return };
         let mut waiting: Vec<i32> = about.is_leader_alive.then_some(about.leader).into_iter().collect();
@@ -136,7 +136,7 @@ impl Trees {
         }
     }
 
-    /// The child of ours that a process hangs below, or itself if it is one.
+    /// The child of ours that a process descends from, or itself if it is one.
     fn child_over(&mut self, pid: i32) -> Over {
         let this = self.proc.this();
         for _ in 0..MOST_LOOKS_UP {
@@ -160,18 +160,18 @@ impl Trees {
         Over::Unknown
     }
 
-    /// `before` is what an earlier look had found.
+    /// `before` is the result of an earlier lookup.
     pub(super) fn owner_of(&mut self, pid: i32, before: Option<Owner>) -> Owner {
         if let Some(owner) = self.by_proof(pid) {
             return owner;
         }
-        // A tag of ours is never inherited from outside: whoever wears that of a forgotten run is nobody's.
+        // A tag of ours is never inherited from outside: a process with that of a removed run belongs to none.
         if let Some(worn) = self.tags.worn_by(pid, &mut self.proc) {
             return self.tagged.get(&worn.tag).copied().map_or(FOREIGN, |run| self.if_it_may_be(pid, run));
         }
         match self.proc.variable(pid, MARKER) {
-            // A marker of no run of ours is that of a musterd inside of a program. Its daemon's tag, session or
-            // ancestry would have told whose it is.
+            // A marker of no run of ours comes from a musterd inside a program. Its daemon's tag, session or
+            // ancestry would have identified the run.
             Variable::Set(marker) => {
                 self.markers.get(marker.as_str()).copied().map_or(FOREIGN, |run| self.if_it_may_be(pid, run))
             }
@@ -183,7 +183,7 @@ impl Trees {
         }
     }
 
-    /// By what a program cannot choose.
+    /// By properties that a program cannot choose.
     fn by_proof(&mut self, pid: i32) -> Option<Owner> {
         if let Some(run) = self.observed_as(pid) {
             return Some(Owner::Run(run));
@@ -197,7 +197,7 @@ impl Trees {
         self.cgroups.run_of(pid, &mut self.proc).map(Owner::Run)
     }
 
-    /// A hint counts only where the run has had its user: anybody can give it.
+    /// A hint counts only if the run has had the process's user, since any process can forge it.
     fn if_it_may_be(&mut self, pid: i32, run: RunId) -> Owner {
         match self.proc.user(pid) {
             Some(user) if self.has_had_user(run, user) => Owner::Run(run),
@@ -215,8 +215,8 @@ impl Trees {
         None
     }
 
-    /// By the number of its session or group. The kernel gives a number to no new process as long as a session or a
-    /// group bears it, so it is our leader's until someone else is seen with it.
+    /// By the number of its session or group. The kernel does not reuse a number as long as a session or a
+    /// group has it, so it is our leader's until another process is seen with it.
     fn by_number(&self, number: i32) -> Option<RunId> {
         let run = self.leaders.get(&number)?;
         self.runs.get(run).is_some_and(|about| about.is_number_ours).then_some(*run)
@@ -224,16 +224,16 @@ impl Trees {
 }
 
 fn is_gone(pid: i32) -> bool {
-    // SAFETY: signal 0 is sent to nobody.
+    // SAFETY: signal 0 is never delivered.
     unsafe { libc::kill(pid, 0) == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH) }
 }
 
 pub(super) fn session_of(pid: i32) -> i32 {
-    // SAFETY: getsid takes a number; -1, the answer for a process that is gone, is nobody's session.
+    // SAFETY: getsid takes a number; -1, the answer for a process that is gone, is not a session.
     unsafe { libc::getsid(pid) }
 }
 
 pub(super) fn group_of(pid: i32) -> i32 {
-    // SAFETY: getpgid takes a number; -1, the answer for a process that is gone, is nobody's group.
+    // SAFETY: getpgid takes a number; -1, the answer for a process that is gone, is not a group.
     unsafe { libc::getpgid(pid) }
 }

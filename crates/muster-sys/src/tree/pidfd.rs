@@ -1,8 +1,8 @@
-//! Signals to processes that are not our own children, so that a recycled pid is never hit.
+//! Signals to processes that are not our own children, without hitting a recycled pid.
 //!
-//! Whoever is not our child can be reaped by its parent at any moment, and its number be given to a stranger. A pidfd
-//! holds the process itself: it is opened first, then the start time is compared, then the signal goes through it.
-//! Our own children need none of this, since their number is theirs until we reap them. Where the kernel has no pidfds
+//! A process that is not our child can be reaped by its parent at any moment, and its pid be reused. A pidfd
+//! holds the process itself: it is opened first, then the start time is compared, then the signal is sent through it.
+//! Our own children need none of this, since their pid is not reused until we reap them. If the kernel has no pidfds
 //! (before 5.3) or a filter refuses them, the comparison right before kill(2) leaves a window of microseconds.
 
 use std::io;
@@ -14,7 +14,7 @@ use super::proc::Proc;
 use crate::fd::check;
 use crate::signal::{Pid, send};
 
-/// Whether pidfds can be had here.
+/// Whether pidfds are available.
 pub(crate) fn works() -> bool {
     open(Pid::this().0).is_ok_and(|this| {
         // SAFETY: signal 0 is never delivered, and a null siginfo is allowed.
@@ -25,12 +25,12 @@ pub(crate) fn works() -> bool {
     })
 }
 
-/// Sends to the process that had this pid and start time, if it is still there: whether it was.
+/// Sends to the process that had this pid and start time, if it still exists; returns whether it did.
 pub(crate) fn send_to(proc: &mut Proc, with_pidfd: bool, pid: i32, start: u64, signal: Signal) -> io::Result<bool> {
     let held = match with_pidfd.then(|| open(pid)).transpose() {
         Ok(held) => held,
         Err(error) if is_gone(&error) => return Ok(false),
-        // No descriptor left, for one: the comparison below is still much better than not to signal at all.
+        // For example, no descriptor is left: the comparison below is still much better than not signalling at all.
         Err(_) => None,
     };
     if proc.stat(pid).is_none_or(|stat| stat.start != start) {
@@ -42,7 +42,7 @@ pub(crate) fn send_to(proc: &mut Proc, with_pidfd: bool, pid: i32, start: u64, s
     }
 }
 
-/// Sends to the process that is held: whether it was still there.
+/// Sends to the process that is held; returns whether it still existed.
 pub(crate) fn send_through(process: &OwnedFd, signal: Signal) -> io::Result<bool> {
     let nothing: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: a null siginfo asks for the one that kill(2) would send.
@@ -58,14 +58,14 @@ fn was_there(sent: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Whether the process that is held has ended, reaped or not.
+/// Whether the process that is held has exited, reaped or not.
 pub(crate) fn has_ended(process: &OwnedFd) -> bool {
     let mut about = libc::pollfd { fd: process.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one record, which lives through the call; with no time to wait it only asks.
     unsafe { libc::poll(&mut about, 1, 0) == 1 }
 }
 
-/// Whether the error says that there is no such process any more.
+/// Whether the error means that the process no longer exists.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ESRCH)
 }
@@ -73,7 +73,7 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
 pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes two numbers.
     let descriptor = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as libc::c_int)?;
-    // SAFETY: the descriptor was made just now and belongs to nobody else.
+    // SAFETY: the descriptor was just created and has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 

@@ -1,8 +1,8 @@
-//! /proc, as far as trees need it: who is there, whose child, in which session, since when.
+//! Reads what trees need from /proc: existing processes, their parents, sessions and start times.
 //!
-//! Everything is read whole and at once, since a process may be gone at the next line; a process that cannot be read
-//! is treated as gone by the callers. Reads only, and never decides anything. Without a usable /proc every question
-//! has an empty answer.
+//! Each file is read whole and at once, since a process may exit at any time; callers treat an unreadable process
+//! as gone. Only reads, and never decides anything. Without a usable /proc every query
+//! has an empty result.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -12,19 +12,19 @@ use std::path::Path;
 
 use crate::signal::Pid;
 
-/// The children of one process may be a hundred thousand, so their list is read in pieces of this size.
+/// One process may have a hundred thousand children, so their list is read in pieces of this size.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// A file of /proc that the caller did not bound is read up to here: environments and command lines.
+/// The default maximum size of a file in /proc: environments and command lines.
 const LONGEST_FILE: u64 = 1 << 20;
 
-/// Of a command line only so much is read: it may have megabytes, and those who ask may ask for thousands of them.
+/// The maximum size of a command line: it may have megabytes, and clients may request thousands of them.
 const LONGEST_COMMAND: u64 = 4096;
 
-/// From <linux/sched.h>: a thread of the kernel's own. Only a PID 1 outside of any container ever meets one.
+/// From <linux/sched.h>: a kernel thread. Only a PID 1 outside of any container ever sees one.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-/// What /proc/PID/stat tells: proc_pid_stat(5).
+/// The content of /proc/PID/stat: proc_pid_stat(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) pid: i32,
@@ -37,13 +37,13 @@ pub(crate) struct Stat {
     pub(crate) user_ticks: u64,
     pub(crate) system_ticks: u64,
     pub(crate) threads: u64,
-    /// Clock ticks after boot. With the pid it names a process for ever: a pid is not given away twice in one tick.
+    /// Clock ticks after boot. Together with the pid it identifies a process permanently: a pid is not reused within one tick.
     pub(crate) start: u64,
     pub(crate) resident_pages: u64,
 }
 
 impl Stat {
-    /// What is known of a child of ours that /proc does not show (mounted with `hidepid`, and of another user).
+    /// The known data of a child of ours that /proc does not show (mounted with `hidepid`, and of another user).
     pub(crate) fn hidden(pid: i32, parent: i32, group: i32, session: i32) -> Stat {
         Stat {
             pid,
@@ -61,7 +61,7 @@ impl Stat {
         }
     }
 
-    /// Whether it can still run. A main thread that ended before the others makes a process look like a zombie.
+    /// Whether it can still run. A process looks like a zombie if its main thread exited before the others.
     pub(crate) fn is_alive(&self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x') || self.threads > 1
     }
@@ -75,7 +75,7 @@ impl Stat {
         self.flags & PF_KTHREAD != 0
     }
 
-    /// The text has the process's own name in it, which may hold anything: what follows is looked for from the end.
+    /// The text contains the process's own name, which may be anything, so the rest is located from the end.
     fn parse(text: &[u8]) -> Option<Stat> {
         let (open, close) = (text.iter().position(|&byte| byte == b'(')?, text.iter().rposition(|&byte| byte == b')')?);
         let pid = std::str::from_utf8(text.get(..open)?).ok()?.trim().parse().ok()?;
@@ -100,12 +100,12 @@ impl Stat {
     }
 }
 
-/// A reader of /proc that keeps its buffers, and the list of our own children, open.
+/// A reader of /proc that keeps its buffers and the list of our own children open.
 #[derive(Debug)]
 pub(crate) struct Proc {
     this: i32,
     usable: bool,
-    /// The list of the main thread's children, to which orphans come: find_new_reaper() in the kernel prefers it.
+    /// The list of the main thread's children, which adopts orphans: find_new_reaper() in the kernel prefers it.
     own_children: Option<File>,
     path: String,
     bytes: Vec<u8>,
@@ -114,7 +114,7 @@ pub(crate) struct Proc {
 impl Proc {
     pub(crate) fn new() -> Proc {
         let this = Pid::this().0;
-        // Mounted from another pid namespace, its numbers would mean other processes: worse than none.
+        // If mounted from another pid namespace, its numbers would mean other processes: worse than none.
         let usable = fs::read_link("/proc/self").is_ok_and(|target| target == Path::new(&this.to_string()));
         let own_children = if usable { File::open(format!("/proc/{this}/task/{this}/children")).ok() } else { None };
         Proc { this, usable, own_children, path: String::new(), bytes: Vec::new() }
@@ -127,12 +127,12 @@ impl Proc {
         }
     }
 
-    /// Whether there is a /proc that speaks of our own pid namespace.
+    /// Whether there is a /proc of our own pid namespace.
     pub(crate) fn is_usable(&self) -> bool {
         self.usable
     }
 
-    /// Whether the kernel lists children (`CONFIG_PROC_CHILDREN`). Without, every question costs a scan of /proc.
+    /// Whether the kernel lists children (`CONFIG_PROC_CHILDREN`). Without, every query costs a scan of /proc.
     pub(crate) fn lists_children(&self) -> bool {
         self.own_children.is_some()
     }
@@ -141,10 +141,10 @@ impl Proc {
         self.this
     }
 
-    /// Our own direct children, ended and not yet reaped ones included. `None` where it cannot be known.
+    /// Our own direct children, including zombies. `None` if unknown.
     ///
-    /// Only our own reaping takes an entry out of this list, so no entry is missed while it is read: the caveat of
-    /// proc_pid_task_children(5) is about lists of running strangers.
+    /// Only our own reaping removes an entry from this list, so no entry is missed while it is read: the caveat of
+    /// proc_pid_task_children(5) is about lists of running foreign processes.
     pub(crate) fn own_children(&mut self, children: &mut Vec<i32>) -> Option<()> {
         children.clear();
         if let Some(file) = &self.own_children {
@@ -164,7 +164,7 @@ impl Proc {
         self.usable.then(|| children.extend(self.scan().iter().filter(|stat| stat.parent == this).map(|stat| stat.pid)))
     }
 
-    /// The children of one process, of each of its threads.
+    /// The children of all threads of one process.
     pub(crate) fn children(&mut self, of: &Stat, children: &mut Vec<i32>) {
         let pid = of.pid;
         if of.threads <= 1 {
@@ -186,12 +186,12 @@ impl Proc {
         if self.read(format_args!("/proc/{pid}/stat")) { Stat::parse(&self.bytes) } else { None }
     }
 
-    /// Every process that can be seen. Not a moment's picture: a process may come, go and move while it is taken.
+    /// All visible processes. Not an atomic snapshot: processes may start, exit and move meanwhile.
     pub(crate) fn scan(&mut self) -> Vec<Stat> {
         self.pids().into_iter().filter_map(|pid| self.stat(pid)).collect()
     }
 
-    /// The numbers of every process that can be seen.
+    /// The pids of all visible processes.
     pub(crate) fn pids(&self) -> Vec<i32> {
         if !self.usable {
             return Vec::new();
@@ -200,7 +200,7 @@ impl Proc {
         entries.filter_map(|entry| number_of(&entry)).collect()
     }
 
-    /// A variable of the environment that the process was started with. `Unknown` when the kernel does not show it:
+    /// A variable of the environment that the process was started with. `Unknown` if the kernel does not show it:
     /// another user's process, one that is being executed at this moment, a zombie.
     pub(crate) fn variable(&mut self, pid: i32, name: &str) -> Variable {
         if !self.read(format_args!("/proc/{pid}/environ")) || self.bytes.is_empty() {
@@ -214,7 +214,7 @@ impl Proc {
         value.map_or(Variable::Unset, Variable::Set)
     }
 
-    /// The command line with its arguments, or its name in brackets when it has none. One that is longer than 4 KiB is cut
+    /// The command line with its arguments, or its name in brackets if it has none. One that is longer than 4 KiB is truncated
     /// and ends with an ellipsis.
     pub(crate) fn command(&mut self, stat: &Stat) -> String {
         let pid = stat.pid;
@@ -233,7 +233,7 @@ impl Proc {
         line
     }
 
-    /// The hard limit of this name in /proc/PID/limits, which every user may read. `None` when it is unlimited.
+    /// The hard limit of this name in /proc/PID/limits, which every user may read. `None` if it is unlimited.
     pub(crate) fn hard_limit(&mut self, pid: i32, name: &str) -> Option<u64> {
         if !self.read(format_args!("/proc/{pid}/limits")) {
             return None;
@@ -248,7 +248,7 @@ impl Proc {
         if !self.read(format_args!("/proc/{pid}/status")) {
             return None;
         }
-        // The name of the program is a line of its own, with its newlines escaped.
+        // The program's name has its own line, with newlines escaped.
         let line = self.bytes.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
         std::str::from_utf8(line).ok()?.split_ascii_whitespace().next()?.parse().ok()
     }
@@ -262,7 +262,7 @@ impl Proc {
         text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
     }
 
-    /// Reads a whole file into the buffer; whether that succeeded.
+    /// Reads a whole file into the buffer; returns whether that succeeded.
     fn read(&mut self, path: std::fmt::Arguments<'_>) -> bool {
         self.read_up_to(LONGEST_FILE, path)
     }
@@ -278,7 +278,7 @@ impl Proc {
     }
 }
 
-/// What the environment of a process says of one name.
+/// The value of a variable in the environment of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Variable {
     /// It is set to this.

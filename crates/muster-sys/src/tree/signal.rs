@@ -1,8 +1,8 @@
-//! Signals to a run: to its main process, to its process groups, to everyone.
+//! Signals to a run: to its main process, to its process groups, to all processes.
 //!
-//! Whoever is signalled was found in the run's tree a moment ago and is held while it is done: our own children by
-//! not being reaped, all others by [`super::pidfd`]. A whole group is only signalled at once while a child of ours pins
-//! its number. SIGKILL to a whole tree is [`super::freeze`].
+//! A signalled process was found in the run's tree a moment ago and is held meanwhile: our own children by
+//! not being reaped, all others by [`super::pidfd`]. A whole group is signalled at once only while a child of ours pins
+//! its number. SIGKILL to a whole tree is in [`super::freeze`].
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,51 +15,51 @@ use super::walk::{Member, Whom};
 use super::{Trees, no_proc, pidfd};
 use crate::signal::{Pid, send, send_group};
 
-/// How long those may be counted that are killed all at once.
+/// The time limit for counting processes that are killed all at once.
 const MOST_FOR_COUNTING: Duration = Duration::from_millis(10);
 
-/// How long SIGKILL to those of no run may take.
+/// The time limit for SIGKILL to strays.
 const MOST_FOR_STRAYS: Duration = Duration::from_secs(1);
 
-/// What came of a signal.
+/// The result of a signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Signalled {
-    /// How many processes it was sent to.
+    /// The number of processes it was sent to.
     pub count: usize,
-    /// How many are not ours to signal: a set-user-id program, when the daemon is not root.
+    /// The number that we may not signal: a set-user-id program, if the daemon is not root.
     pub refused: usize,
-    /// Whether SIGKILL to a tree must be repeated soon, whatever else happens: the tree is so large, or grows so fast, that
-    /// so far its processes were only stopped, or some of them killed.
+    /// Whether SIGKILL to a tree must be repeated soon in any case: the tree is so large, or grows so fast, that
+    /// so far its processes were only stopped, or only some of them killed.
     pub is_unfinished: bool,
 }
 
 impl Trees {
-    /// Sends a signal to a run, as it is. An error only when nobody could be signalled and somebody was there.
+    /// Sends a signal to a run, unchanged. An error only if no process could be signalled although there were some.
     ///
-    /// SIGKILL with [`SignalScope::Tree`] is not the end: call again as long as the run is not [`Trees::gone`], whenever
-    /// children were reaped, and soon where it was not finished.
+    /// SIGKILL with [`SignalScope::Tree`] may be incomplete: call again until the run is [`Trees::gone`], whenever
+    /// children were reaped, and soon if it was not finished.
     pub fn signal(&mut self, run: RunId, signal: Signal, scope: SignalScope) -> io::Result<Signalled> {
         self.signal_all(&[run], signal, scope)
     }
 
-    /// The same to several runs, with one look at their trees.
+    /// The same to several runs, with one scan of their trees.
     pub fn signal_all(&mut self, runs: &[RunId], signal: Signal, scope: SignalScope) -> io::Result<Signalled> {
         self.dispatch(runs, signal, scope, false)
     }
 
-    /// Sends a signal that is meant to end a run, and SIGCONT after it to those who are stopped: they would not get it
-    /// before somebody continued them.
+    /// Sends a signal that should end a run, followed by SIGCONT to stopped processes, which would otherwise not
+    /// receive it.
     pub fn stop(&mut self, run: RunId, signal: Signal, scope: SignalScope) -> io::Result<Signalled> {
         self.stop_all(&[run], signal, scope)
     }
 
-    /// The same to several runs, with one look at their trees.
+    /// The same to several runs, with one scan of their trees.
     pub fn stop_all(&mut self, runs: &[RunId], signal: Signal, scope: SignalScope) -> io::Result<Signalled> {
         self.dispatch(runs, signal, scope, true)
     }
 
-    /// Signals whoever belongs to no run, for the end of everything, and returns how many. Never touches a run, nor
-    /// anything that is not below the daemon, unless the daemon is PID 1 and answers for all of its pid namespace.
+    /// Signals strays at the final shutdown, and returns how many. Never touches a run, nor
+    /// anything that is not below the daemon, unless the daemon is PID 1 and responsible for its pid namespace.
     pub fn signal_strays(&mut self, signal: Signal) -> usize {
         if !self.proc.is_usable() {
             return self.signal_everyone(signal);
@@ -72,8 +72,8 @@ impl Trees {
         errand.result().map_or(0, |sent| sent.count)
     }
 
-    /// A PID 1 with no runs any more may kill everybody at once, and must: nsenter(1) stops itself when its child is
-    /// stopped, so after a freeze it would never reap that child, and no PID 1 can end before its pid namespace is empty.
+    /// A PID 1 without runs may kill all processes at once, and must: nsenter(1) stops itself when its child is
+    /// stopped, so after a freeze it would never reap that child, and PID 1 cannot exit before its pid namespace is empty.
     fn kill_strays(&mut self) -> usize {
         let count = self.count_strays();
         match self.signal_everyone(Signal::KILL) {
@@ -82,15 +82,15 @@ impl Trees {
         }
     }
 
-    /// Continues those main processes of these runs that are stopped. Where none is, which is nearly always, that costs one
-    /// question for all of them.
+    /// Continues the stopped main processes of these runs. If none is stopped, which is the usual case, that costs one
+    /// query for all of them.
     pub fn wake_leaders(&mut self, runs: &[RunId]) {
         if !no_proc::is_any_child_stopped() {
             return;
         }
         for leader in runs.iter().filter_map(|&run| self.living_leader(run)) {
             if no_proc::is_child_stopped(leader.0) {
-                // It was there just now, and nobody reaps but us.
+                // It existed just now, and only we reap.
                 let _ = send(leader, Signal::CONT);
             }
         }
@@ -112,7 +112,7 @@ impl Trees {
         delivery.result()
     }
 
-    /// Keeps in mind who got a signal with its group. SIGCONT follows other signals and takes the place of none.
+    /// Records the processes that got a signal with their group. SIGCONT accompanies other signals and replaces none.
     pub(super) fn note_signalled(&mut self, runs: &[RunId], signal: Signal, members: &[Member]) {
         if signal == Signal::CONT {
             return;
@@ -124,8 +124,8 @@ impl Trees {
         }
     }
 
-    /// The first stop signal to the rest of a tree, after its main process has ended, is not for those who got the same one
-    /// with their group: a server that is asked a second time forces its end and loses its work.
+    /// The first stop signal to the rest of a tree, after its main process has exited, skips processes that got the same one
+    /// with their group: a server that gets it a second time aborts and loses its work.
     pub(super) fn leave_out_signalled(&mut self, runs: &[RunId], signal: Signal, members: &mut Vec<Member>) {
         for run in runs {
             let Some((_, had)) = self.signalled.remove(run).filter(|(before, _)| *before == signal) else { continue };
@@ -137,7 +137,7 @@ impl Trees {
         for leader in runs.iter().filter_map(|&run| self.living_leader(run)) {
             delivery.note(send(leader, signal).map(|()| true));
             if wakes && no_proc::is_child_stopped(leader.0) {
-                // It was there to be signalled just now, and nobody reaps but us.
+                // It existed when it was signalled just now, and only we reap.
                 let _ = send(leader, Signal::CONT);
             }
         }
@@ -154,14 +154,14 @@ impl Trees {
             let group = Pid(about.leader);
             delivery.note(send_group(group, signal).map(|()| true));
             if wakes {
-                // Who is stopped cannot be seen.
+                // Stopped processes cannot be detected.
                 let _ = send_group(group, Signal::CONT);
             }
         }
     }
 
-    /// Nobody is told from anybody here, so this is only for a PID 1 that has no runs any more: kill(2) with -1 means all
-    /// of the pid namespace but ourselves. How many they were is not told.
+    /// Processes cannot be distinguished here, so this is only for a PID 1 without runs: kill(2) with -1 signals the whole
+    /// pid namespace except ourselves. The number of processes is unknown.
     pub(super) fn signal_everyone(&self, signal: Signal) -> usize {
         let is_alone = self.proc.this() == 1 && self.runs.is_empty();
         // SAFETY: kill touches no memory of ours.
@@ -172,7 +172,7 @@ impl Trees {
         self.runs.get(&run).filter(|about| about.is_leader_alive).map(|about| Pid(about.leader))
     }
 
-    /// Whether this child of ours, found a while ago, has not been reaped since.
+    /// Whether this child of ours, found earlier, has not been reaped since.
     pub(super) fn is_still_ours(&self, member: &Member) -> bool {
         let pid = member.stat.pid;
         match member.run {
@@ -181,7 +181,7 @@ impl Trees {
         }
     }
 
-    /// How many belong to no run, as far as they are found in a moment: nothing depends on it.
+    /// The number of strays, as far as they are found quickly: nothing depends on it.
     pub(super) fn count_strays(&mut self) -> usize {
         let until = Some(Instant::now() + MOST_FOR_COUNTING);
         self.look_until(until);
@@ -190,7 +190,7 @@ impl Trees {
         walk.members.iter().filter(|member| member.stat.is_alive()).count()
     }
 
-    /// Signals one process that was found in a tree, if it is still that process; whether it was.
+    /// Signals one process that was found in a tree, if it is still that process; returns whether it was.
     pub(super) fn deliver(&mut self, member: &Member, signal: Signal) -> io::Result<bool> {
         if member.is_child && !self.is_still_ours(member) {
             return Ok(false);
@@ -205,9 +205,9 @@ impl Trees {
     }
 }
 
-/// Whether this process makes it safe to signal its whole group: it is our child, so it holds the number, and the
-/// group is in a session that was made within the tree, so it has no strangers. A program that stayed in the daemon's
-/// own session may share its group with whoever started the daemon.
+/// Whether this process makes it safe to signal its whole group: it is our child, so it pins the number, and the
+/// group is in a session that was created within the tree, so it has no foreign processes. A program that stayed in the daemon's
+/// own session may share its group with the process that started the daemon.
 pub(super) fn is_pin(member: &Member) -> bool {
     if !member.is_child {
         return false;
@@ -218,7 +218,7 @@ pub(super) fn is_pin(member: &Member) -> bool {
     session != own_session && session == member.stat.session && group == member.stat.group
 }
 
-/// What becomes of a signal while it is sent around.
+/// The result of a signal while it is being sent.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     pub(super) sent: Signalled,
@@ -226,7 +226,7 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// One more attempt: `true` for a process that got it.
+    /// Records an attempt: `true` for a process that got it.
     pub(super) fn note(&mut self, attempt: io::Result<bool>) {
         match attempt {
             Ok(reached) => self.sent.count += usize::from(reached),

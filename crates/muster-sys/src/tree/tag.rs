@@ -1,14 +1,14 @@
-//! A mark on every process of a run that survives fork, exec, setsid, a new user and an emptied environment: a number
+//! A mark on every process of a run that survives fork, exec, setsid, a change of user and a cleared environment: a number
 //! hidden in a resource limit that has no effect.
 //!
-//! `RLIMIT_LOCKS` limits nothing since Linux 2.4.25 (getrlimit(2)), is inherited by every child whatever it does, can
-//! be lowered by anyone and raised by hardly anyone, and every process's limits can be read by all. So each run gets a
-//! value of its own, huge and never met otherwise, as soft and hard limit.
+//! `RLIMIT_LOCKS` has no effect since Linux 2.4.25 (getrlimit(2)), is inherited by every child, can
+//! be lowered by any process but raised only with privileges, and is readable for all processes. So each run gets a
+//! unique value, huge and otherwise unused, as soft and hard limit.
 //!
-//! A value that may be lowered could be lowered to that of another run. So `RLIMIT_RSS`, which limits nothing since Linux
-//! 2.4.30, holds the counterpart: the smaller the tag, the larger that one. Whoever lowers the first would have to raise
-//! the second, which takes CAP_SYS_RESOURCE of the first user namespace. A tag without its counterpart is a hint, no proof.
-//! Who belongs to which run is decided in [`super::owner`]; why this exists is told in docs/design/0003-trees.md.
+//! A value that may be lowered could be lowered to that of another run. So `RLIMIT_RSS`, which has no effect since Linux
+//! 2.4.30, holds the counterpart: the smaller the tag, the larger that one. A process that lowers the first would have to raise
+//! the second, which takes CAP_SYS_RESOURCE of the initial user namespace. A tag without its counterpart is a hint, not proof.
+//! [`super::owner`] attributes processes to runs; docs/design/0003-trees.md has the reasons.
 
 use std::io;
 
@@ -16,32 +16,32 @@ use muster_spec::{Resource, Rlimit, RunId};
 
 use super::proc::Proc;
 
-/// Tags lie between 2^60 and 2^61: no unit of anything is counted so far, and they are not "unlimited" either.
+/// Tags lie between 2^60 and 2^61: no real limit is that large, and they are not "unlimited" either.
 const TOP: u64 = 1 << 60;
 
-/// The low bits are free for a musterd inside of a program of ours: it can only lower the limit that it inherits, so
-/// the outer daemon leaves all of them set, and still knows its run by the high ones.
+/// The low bits are reserved for a musterd inside one of our programs: it can only lower the limit that it inherits, so
+/// the outer daemon leaves all of them set, and still recognizes its run by the high ones.
 const INNER_BITS: u32 = 24;
 const INNER_MASK: u64 = (1 << INNER_BITS) - 1;
 
 /// `RLIM_INFINITY`, whose type differs between the C libraries.
 const UNLIMITED: u64 = u64::MAX;
 
-/// How the limit is called in /proc/PID/limits.
+/// The limit's name in /proc/PID/limits.
 const NAME_IN_PROC: &str = "Max file locks";
 
 /// The same for the limit of the counterpart.
 const COUNTERPART_IN_PROC: &str = "Max resident set";
 
-/// A tag as a process wears it.
+/// The tag of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Worn {
     pub(crate) tag: u64,
-    /// Whether the counterpart is there too, so that the process cannot have chosen the tag itself.
+    /// Whether the counterpart is present too, so that the process cannot have chosen the tag itself.
     pub(crate) is_proof: bool,
 }
 
-/// The limit that goes with a tag, so that the tag cannot be lowered to another. `None` where the daemon's own limit leaves
+/// The limit that accompanies a tag, so that the tag cannot be lowered to another. `None` if the daemon's own limit leaves
 /// no room for it: then the tag stays a hint.
 pub(crate) fn counterpart(tag: &Rlimit) -> Option<Rlimit> {
     let value = counter(tag.hard?);
@@ -49,17 +49,17 @@ pub(crate) fn counterpart(tag: &Rlimit) -> Option<Rlimit> {
     has_room.then_some(Rlimit { resource: Resource::Rss, soft: Some(value), hard: Some(value) })
 }
 
-/// Falls where tags rise. Below the tag of an outer daemon there is room for those of an inner one, and so there is here.
+/// Decreases as tags increase. Below the tag of an outer daemon there is room for those of an inner one, and likewise here.
 fn counter(tag: u64) -> u64 {
     let falling = TOP | !tag & (TOP - 1);
     if tag & INNER_MASK == INNER_MASK { falling | INNER_MASK } else { falling }
 }
 
-/// Where the tags of this daemon lie. The first is anywhere, so that two daemons in one pid namespace do not take each
-/// other's processes for their own.
+/// The range of this daemon's tags. The first is arbitrary, so that two daemons in one pid namespace do not claim each
+/// other's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tags {
-    /// The daemon was started without any such limit.
+    /// The daemon was started without such a limit.
     Outer { seed: u64 },
     /// The daemon itself runs under a musterd, as the run with these high bits.
     Inner { high: u64, seed: u64 },
@@ -98,7 +98,7 @@ impl Tags {
         }
     }
 
-    /// The part of a limit that is this daemon's to read, the same for all below one run: compare with that of
+    /// The part of a limit that belongs to this daemon, the same for all processes below one run: compare with that of
     /// [`Tags::of`].
     pub(crate) fn read(self, limit: u64) -> Option<u64> {
         let is_tag = limit & TOP != 0 && limit < TOP << 1;
@@ -116,7 +116,7 @@ impl Tags {
         self.of(run).map(|tag| Rlimit { resource: Resource::Locks, soft: Some(tag), hard: Some(tag) })
     }
 
-    /// The tag that a process wears now. One syscall where the process is ours to ask, /proc otherwise.
+    /// The tag that a process has now. One system call if we may query the process, /proc otherwise.
     pub(crate) fn worn_by(self, pid: i32, proc: &mut Proc) -> Option<Worn> {
         if self == Tags::Off {
             return None;
@@ -148,8 +148,8 @@ fn hard_limit(pid: i32, resource: Resource) -> io::Result<u64> {
     if result == 0 { Ok(now.rlim_max) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A number that no other daemon of this pid namespace has, and that stays the same when this one executes itself anew:
-/// pid and start time, mixed so that neighbours lie far apart (splitmix64).
+/// A number that no other daemon of this pid namespace has, and that stays the same when this one re-executes itself:
+/// pid and start time, mixed so that neighbours are far apart (splitmix64).
 fn seed(proc: &mut Proc) -> u64 {
     let this = proc.this();
     let start = proc.stat(this).map_or(0, |stat| stat.start);
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(inner.read(outer.of(RunId(6)).unwrap()), None);
     }
 
-    /// The reason why there is a counterpart: limits can be lowered, never raised.
+    /// The reason for the counterpart: limits can be lowered, never raised.
     #[test]
     fn nobody_can_lower_both_limits_to_those_of_another_run() {
         for seed in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {

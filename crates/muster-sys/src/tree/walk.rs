@@ -1,8 +1,8 @@
-//! Everyone in a tree, from its roots down.
+//! Walks trees from their roots down.
 //!
-//! The roots are our own children, so they are certain. Below them a process is taken only if it says itself that its
-//! parent is the one in whose list it stood: a pid that was recycled between two reads is a stranger's. Who moves
-//! while he is looked for is found by the next walk, as an orphan. Signals nobody.
+//! The roots are our own children, so they are certain. Below them a process is included only if its own entry names the
+//! parent in whose list it was found: a pid that was recycled between two reads is a foreign process. A process that moves
+//! during the walk is found by the next one, as an orphan. Sends no signals.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
@@ -13,27 +13,27 @@ use super::Trees;
 use super::owner::{self, Owner};
 use super::proc::{Proc, Stat};
 
-/// So many descendants are remembered before those that have ended are looked for.
+/// At this many remembered descendants, those that have exited are searched for.
 pub(super) const LEAST_OBSERVED: usize = 4096;
 
-/// How many of them are looked at for each new one.
+/// How many of them are checked for each new one.
 const VERIFIED_AT_ONCE: usize = 4;
 
-/// After so many processes the time is looked at.
+/// The clock is checked after this many processes.
 const CHUNK: usize = 8;
 
-/// Whose processes are looked for.
+/// The processes to find.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whom<'a> {
     /// Those of these runs.
     Runs(&'a [RunId]),
-    /// Those of nobody: see [`Trees::strays`].
+    /// Those of no run: see [`Trees::strays`].
     Strays,
     /// All below the daemon.
     Everyone,
 }
 
-/// Where a tree begins.
+/// The root of a tree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Root {
     pub(crate) pid: i32,
@@ -46,12 +46,12 @@ pub(crate) struct Root {
 pub(crate) struct Member {
     pub(crate) stat: Stat,
     pub(crate) run: Option<RunId>,
-    /// Whether it is our own child, so that its pid is its own until we reap it.
+    /// Whether it is our own child, so that its pid is not reused until we reap it.
     pub(crate) is_child: bool,
 }
 
 impl Trees {
-    /// Everyone in the trees, parents before their children.
+    /// All processes in the trees, parents before their children.
     pub(super) fn find(&mut self, whom: Whom<'_>) -> Vec<Member> {
         self.look();
         let mut walk = self.walk_to(whom);
@@ -59,13 +59,13 @@ impl Trees {
         walk.members
     }
 
-    /// The same, still to be walked.
+    /// The same as a walk that has not started.
     pub(super) fn walk_to(&mut self, whom: Whom<'_>) -> Walk {
         let roots = self.roots(whom);
         Walk::new(&mut self.proc, &roots, !matches!(whom, Whom::Runs(_)))
     }
 
-    /// The tops of the trees, as of the last look, but for those that came from outside: see [`injected`].
+    /// The roots of the trees, as of the last scan, except those that came from outside: see [`injected`].
     pub(super) fn roots(&mut self, whom: Whom<'_>) -> Vec<Root> {
         let parent = self.proc.this();
         match whom {
@@ -98,7 +98,7 @@ impl Trees {
         Some(Root { pid: about.leader, parent: self.proc.this(), run: Some(run) })
     }
 
-    /// Keeps in mind who was seen in which tree, until it comes to us as an orphan.
+    /// Records the members of each tree, in case they become orphans.
     pub(super) fn remember(&mut self, members: &[Member]) {
         for member in members.iter().filter(|member| !member.is_child) {
             if let Some(run) = member.run {
@@ -107,7 +107,7 @@ impl Trees {
         }
     }
 
-    /// Keeps one in mind. When too many are, those that have ended are looked for and forgotten, a few with each that comes.
+    /// Records one. When there are too many, those that have exited are removed, a few with each new one.
     pub(super) fn note_descendant(&mut self, pid: i32, start: u64, run: RunId) {
         if self.observed.len() >= self.most_observed && self.unverified.is_empty() {
             self.unverified.extend(self.observed.keys());
@@ -120,7 +120,7 @@ impl Trees {
                 self.observed.remove(&pid);
             }
             if self.unverified.is_empty() {
-                // All that are left lived a while ago, so there is room for as many again before the next look at each.
+                // All that are left were alive recently, so the limit doubles before each is checked again.
                 self.most_observed = (2 * self.observed.len()).max(LEAST_OBSERVED);
             }
         }
@@ -128,8 +128,8 @@ impl Trees {
     }
 }
 
-/// What came into our pid namespace from outside, as `docker exec` does: its parent has no number here. Only PID 1
-/// answers for those; anyone else may share the namespace with strangers.
+/// Processes that entered our pid namespace from outside, as with `docker exec`: their parent has no pid here. Only PID 1
+/// is responsible for those; another daemon may share the namespace with unrelated processes.
 pub(super) fn injected(proc: &mut Proc) -> Vec<Root> {
     if proc.this() != 1 {
         return Vec::new();
@@ -146,22 +146,22 @@ fn root_of_injected(stat: &Stat) -> Root {
     Root { pid: stat.pid, parent: 0, run: None }
 }
 
-/// A walk through trees that may rest in between. Breadth first, so that parents come before their children. What moves
-/// or ends meanwhile is found or missed as in any walk.
+/// A resumable walk through trees. Breadth first, so that parents come before their children. Processes that move
+/// or exit meanwhile are found or missed as in any walk.
 #[derive(Debug)]
 pub(crate) struct Walk {
-    /// Who is still to be read before it is known who has which children, or who came from outside.
+    /// Processes still to be read before children can be assigned, or those from outside are known.
     unread: Vec<i32>,
     finds_injected: bool,
     families: Families,
     waiting: VecDeque<Root>,
     seen: HashSet<i32>,
-    /// Who was found so far.
+    /// The processes found so far.
     pub(crate) members: Vec<Member>,
 }
 
 impl Walk {
-    /// Below these roots, and with `finds_injected` also below what came into the pid namespace from outside.
+    /// Below these roots, and with `finds_injected` also below processes that entered the pid namespace from outside.
     pub(crate) fn new(proc: &mut Proc, roots: &[Root], finds_injected: bool) -> Walk {
         let finds_injected = finds_injected && proc.this() == 1;
         let lists_children = proc.lists_children();
@@ -175,7 +175,7 @@ impl Walk {
         }
     }
 
-    /// Walks on until then. True when all have been found.
+    /// Continues until then. Returns true when all have been found.
     pub(crate) fn go_on(&mut self, proc: &mut Proc, until: Option<Instant>) -> bool {
         for count in 1.. {
             if !self.read_one(proc) && !self.find_one(proc) {
@@ -188,7 +188,7 @@ impl Walk {
         true
     }
 
-    /// What these runs have is looked for no longer.
+    /// Stops searching for processes of these runs.
     pub(crate) fn leave_out(&mut self, is_left_out: impl Fn(RunId) -> bool) {
         self.waiting.retain(|root| !root.run.is_some_and(&is_left_out));
     }
@@ -217,7 +217,7 @@ impl Walk {
     }
 }
 
-/// Who this pid is, if it is still the child that it was found as. Our own is, even where /proc does not show it.
+/// The process with this pid, if it is still the child that was found. Our own child is, even if /proc does not show it.
 pub(crate) fn identify(proc: &mut Proc, root: Root) -> Option<Member> {
     let is_child = root.parent == proc.this();
     let stat = match proc.stat(root.pid) {
@@ -228,7 +228,7 @@ pub(crate) fn identify(proc: &mut Proc, root: Root) -> Option<Member> {
     Some(Member { stat, run: root.run, is_child })
 }
 
-/// Who has which children: asked one by one where the kernel lists them, from one scan of everyone otherwise.
+/// The children of processes: read one by one if the kernel lists them, otherwise from one scan of all processes.
 #[derive(Debug)]
 pub(crate) enum Families {
     Listed,

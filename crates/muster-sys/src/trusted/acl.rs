@@ -1,6 +1,6 @@
-//! Access control lists of directories: others whom the mode's group bits let in.
+//! Access control lists of directories: further users with write access.
 //!
-//! With a list, the group bits of the mode are the mask of what all named users and groups may do: see acl(5).
+//! With a list, the group bits of the mode are the mask for all named users and groups: see acl(5).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -11,24 +11,24 @@ const USER: u16 = 0x02;
 const GROUP: u16 = 0x08;
 const MAY_WRITE: u16 = 2;
 
-/// Who may write to a directory by its list, besides root and the daemon's user.
+/// The users who may write to a directory by its list, besides root and the daemon's user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writers {
     Nobody,
-    /// The program's user, and nobody else.
+    /// Only the program's user.
     User(u32),
-    /// Somebody who is not trusted.
+    /// A user who is not trusted.
     Others,
 }
 
-/// Whom the list of a directory lets write. One that cannot be read is an error.
+/// The users that the list of a directory lets write. An unreadable one is an error.
 pub(super) fn writers(directory: BorrowedFd<'_>, trust: &Trust) -> io::Result<Writers> {
-    // The descriptor of a walk can only be walked from: it must be opened for reading.
+    // The descriptor of a walk is a path descriptor: it must be reopened for reading.
     let opened = super::walk::open_at(directory, c".", libc::O_RDONLY | libc::O_DIRECTORY)?;
     writers_of_open(opened.as_fd(), trust)
 }
 
-/// As [`writers`], for what is open for reading.
+/// Like [`writers`], for a file open for reading.
 pub(super) fn writers_of_open(opened: BorrowedFd<'_>, trust: &Trust) -> io::Result<Writers> {
     Ok(read(opened)?.map_or(Writers::Nobody, |list| named(&list, trust)))
 }

@@ -1,8 +1,8 @@
-//! The rights of another user, for the file work of one thread.
+//! The privileges of another user, for file operations of one thread.
 //!
 //! Linux keeps credentials per thread, and the C library's functions change those of all threads: these are the raw
-//! system calls. Changing fsuid away from 0 also takes the file capabilities (CAP_DAC_OVERRIDE, CAP_FOWNER and so on) out
-//! of the effective set, and changing it back returns them: see capabilities(7).
+//! system calls. Changing fsuid away from 0 also removes the file capabilities (CAP_DAC_OVERRIDE, CAP_FOWNER and so on) from
+//! the effective set, and changing it back restores them: see capabilities(7).
 
 use std::io;
 use std::marker::PhantomData;
@@ -40,27 +40,27 @@ impl Identity {
         (gid != NO_GROUP).then_some(gid)
     }
 
-    /// The user that owns a file or directory, with the groups that /etc/group gives it.
+    /// The user that owns a file or directory, with its groups from /etc/group.
     pub fn of_owner(uid: u32) -> Identity {
         let spec = UserSpec { user: uid.to_string(), group: None };
         match Accounts::default().account(&spec, NO_GROUP) {
-            // A user that is named like another's number is not the owner.
+            // A user whose name is another user's number is not the owner.
             Ok(account) if account.uid == uid => Identity::from(&account),
             _ => Identity { uid, gid: NO_GROUP, groups: vec![NO_GROUP] },
         }
     }
 }
 
-/// Does file work with the rights of a user, or with the thread's own for `None`.
+/// Performs file operations with the privileges of a user, or with the thread's own for `None`.
 ///
-/// A daemon that may not change its rights (not root, or without CAP_SETUID and CAP_SETGID) keeps its own: it then has no
-/// power over other users' files that the checks of owner, kind and links would not cover.
+/// A daemon that may not change its credentials (not root, or without CAP_SETUID and CAP_SETGID) keeps its own: it then has no
+/// power over other users' files that the checks of owner, type and links would not cover.
 pub(super) fn with_rights_of<T>(user: Option<&Identity>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _assumed = user.map(Assumed::assume).transpose()?;
     work()
 }
 
-/// Another user's rights on this thread; dropping it restores the thread's own.
+/// Another user's privileges on this thread; dropping it restores the thread's own.
 struct Assumed {
     own: Option<Identity>,
     /// Credentials belong to the thread.
@@ -73,7 +73,7 @@ impl Assumed {
         if own.uid == user.uid {
             return Ok(Assumed::nothing());
         }
-        // Known before the first change takes it away.
+        // Read before the first change clears it.
         IS_DUMPABLE.get_or_init(is_dumpable);
         match set_groups(&user.groups) {
             Ok(()) => {}
@@ -100,8 +100,8 @@ impl Drop for Assumed {
     }
 }
 
-/// Whether the process may be inspected by its own user. The kernel takes that away with every change of rights; it is
-/// given back, or the daemon could not use parts of its own /proc/self in a user namespace.
+/// Whether the process may be inspected by its own user. The kernel clears that with every change of credentials; it is
+/// restored, otherwise the daemon could not use parts of its own /proc/self in a user namespace.
 static IS_DUMPABLE: OnceLock<bool> = OnceLock::new();
 
 fn is_dumpable() -> bool {
@@ -116,7 +116,7 @@ fn restore_dumpable() {
     }
 }
 
-/// No user or group has this number: the calls then only report the current one.
+/// Not a valid user or group id: the calls then only return the current one.
 const ASK: u32 = u32::MAX;
 
 fn fsuid() -> u32 {
@@ -129,7 +129,7 @@ fn fsgid() -> u32 {
     unsafe { libc::syscall(libc::SYS_setfsgid, ASK) as u32 }
 }
 
-/// The call reports no errors: the result is read back.
+/// The call reports no errors, so the result is read back.
 fn set_fsuid(uid: u32) -> bool {
     // SAFETY: setfsuid touches no memory of ours.
     unsafe { libc::syscall(libc::SYS_setfsuid, uid) };
@@ -180,7 +180,7 @@ mod tests {
         assert!(is_dumpable());
     }
 
-    /// A new thread inherits the rights of the one that makes it, so the main thread's are read.
+    /// A new thread inherits the privileges of its creator, so those of the main thread are read.
     fn fsuid_of_process() -> u32 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
         let line = status.lines().find(|line| line.starts_with("Uid:")).unwrap();

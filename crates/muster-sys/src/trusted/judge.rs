@@ -1,26 +1,26 @@
-//! Which directories, links and files are safe to use: rules without system calls.
+//! Rules for safe directories, links and files, without system calls.
 
 use std::path::Path;
 
 use super::{Access, Identity, Refusal};
 
-/// Whom the owner of a path may be, besides root and the daemon's own user.
+/// The acceptable owners of a path, besides root and the daemon's own user.
 #[derive(Clone, Debug)]
 pub struct Trust {
     pub(super) own_uid: u32,
     pub(super) own_gid: u32,
     /// The program's user.
     pub(super) user: Option<Identity>,
-    /// Directories of any one other user will do, and the work there is done as that user.
+    /// Whether a directory may belong to any single other user, whose privileges are then used.
     pub(super) accepts_strangers: bool,
-    /// Who owns files of which nothing in this user namespace can be the owner.
+    /// The owner of files whose owner does not exist in this user namespace.
     pub(super) unmapped_uid: Option<u32>,
-    /// Whom new files are given to.
+    /// The owner of new files.
     pub(super) file_owner: Option<u32>,
 }
 
 impl Trust {
-    /// For the daemon's own files: root's and the daemon's user only.
+    /// For the daemon's own files: only root and the daemon's user.
     pub fn own() -> Trust {
         // SAFETY: these calls always succeed and touch no memory.
         let (own_uid, own_gid) = unsafe { (libc::geteuid(), libc::getegid()) };
@@ -28,32 +28,32 @@ impl Trust {
         Trust { own_uid, own_gid, user: None, accepts_strangers: false, unmapped_uid, file_owner: None }
     }
 
-    /// For files of a program: its user's, too. A program without a user runs as the daemon; it may drop its rights
-    /// itself, so its directory may belong to any one user.
+    /// For files of a program: its user, too. A program without a user runs as the daemon; it may drop privileges
+    /// itself, so its directory may belong to any single user.
     pub fn program(user: Option<Identity>) -> Trust {
         let own = Trust::own();
         let user = user.filter(|user| user.uid != own.own_uid);
         Trust { accepts_strangers: user.is_none(), user, ..own }
     }
 
-    /// For files whose content is believed: root, the daemon's user and this one, and nobody else.
+    /// For files whose content is trusted: only root, the daemon's user and this one.
     pub fn only(user: Identity) -> Trust {
         let own = Trust::own();
         Trust { user: Some(user).filter(|user| !own.is_superior(user.uid)), ..own }
     }
 
-    /// Files that are given to this user when they are made may belong to it.
+    /// Files that are given to this user on creation may belong to it.
     pub fn with_file_owner(self, uid: Option<u32>) -> Trust {
         Trust { file_owner: uid, ..self }
     }
 
-    /// Root and the daemon's own user: whatever they made is as good as the daemon's configuration.
+    /// Root and the daemon's own user: their files are as trusted as the daemon's configuration.
     pub(super) fn is_superior(&self, uid: u32) -> bool {
         uid == 0 || uid == self.own_uid || Some(uid) == self.unmapped_uid
     }
 }
 
-/// The number that stands for all users from outside of this user namespace, if no user inside can have it.
+/// The number that stands for all users from outside this user namespace, if no user inside can have it.
 fn unmapped_uid() -> Option<u32> {
     const OVERFLOW: u32 = 65_534;
     let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
@@ -67,12 +67,12 @@ fn unmapped_uid() -> Option<u32> {
     (!is_mapped).then_some(OVERFLOW)
 }
 
-/// What fstat(2) says that matters here.
+/// The relevant part of fstat(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct About {
     pub(super) uid: u32,
     pub(super) gid: u32,
-    /// With the kind of file.
+    /// Including the file type.
     pub(super) mode: u32,
     pub(super) links: u64,
 }
@@ -86,16 +86,16 @@ impl About {
 /// A directory that is safe to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// With whose rights everything below is done; `None` for the daemon's own.
+    /// The user whose privileges are used for everything below; `None` for the daemon's own.
     pub(super) works_as: Option<u32>,
-    /// It is sticky, like /tmp: others may add names to it, and only remove their own.
+    /// Whether it is sticky, like /tmp: other users may add names to it, and only remove their own.
     pub(super) is_shared: bool,
-    /// It belongs to root or the daemon's user, and nothing above it to anybody else.
+    /// Whether it and all directories above it belong to root or the daemon's user.
     pub(super) is_superior: bool,
 }
 
 impl Verdict {
-    /// This user can write to the directory, too.
+    /// Records that this user can write to the directory, too.
     pub(super) fn give_to(&mut self, uid: u32) {
         self.works_as = Some(uid);
         self.is_superior = false;
@@ -105,10 +105,10 @@ impl Verdict {
 const OWNERS: &str = "let it belong to root or to the user of the program";
 const WRITERS: &str = "take the right to write from others: chmod go-w";
 
-/// `nogroup`: nobody's own.
+/// `nogroup`, which is no user's own.
 const NO_GROUP: u32 = 65_534;
 
-/// A directory, as seen from its parent's verdict. `primary_group` is that of its owner, by /etc/passwd.
+/// Judges a directory, given its parent's verdict. `primary_group` is that of its owner, from /etc/passwd.
 pub(super) fn directory(
     path: &Path,
     about: About,
@@ -124,7 +124,7 @@ pub(super) fn directory(
         let is_known = match (user, works_as) {
             (Some(user), _) => user.uid == about.uid,
             (None, Some(stranger)) => stranger == about.uid,
-            // Anybody may make a directory in a shared one: it says nothing about who should have the files.
+            // Any user may create a directory in a shared one: it does not determine who should own the files.
             (None, None) => trust.accepts_strangers && !parent.is_shared,
         };
         if !is_known {
@@ -136,7 +136,7 @@ pub(super) fn directory(
         (about.mode & 0o1000 != 0, about.mode & 0o020 != 0, about.mode & 0o002 != 0);
     let is_users_group = |user: &Identity| user.gid == about.gid || (about.gid == 0 && user.groups.contains(&0));
     if for_others && !is_sticky {
-        return Err(Refusal::new(format!("everybody can replace files in directory {shown}"), WRITERS));
+        return Err(Refusal::new(format!("every user can replace files in directory {shown}"), WRITERS));
     }
     if for_group && !is_sticky {
         let is_superiors = about.gid == 0 || about.gid == trust.own_gid;
@@ -156,9 +156,9 @@ pub(super) fn directory(
     })
 }
 
-/// A symbolic link in a directory: only an administrator's is followed.
+/// Judges a symbolic link in a directory: only an administrator's is followed.
 pub(super) fn link(path: &Path, about: About, directory: &Verdict, trust: &Trust) -> Result<(), Refusal> {
-    // A user can put another name of somebody else's link where the user can write.
+    // In a directory that a user can write, the user can create another name of a foreign link.
     if trust.is_superior(about.uid) && directory.is_superior && (!directory.is_shared || about.links == 1) {
         return Ok(());
     }
@@ -166,17 +166,17 @@ pub(super) fn link(path: &Path, about: About, directory: &Verdict, trust: &Trust
     Err(Refusal::new(reason, "name the real file, or make the link as root in a directory of root's"))
 }
 
-/// What is expected of a file that is there.
+/// The requirements for an existing file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
     pub(super) access: Access,
-    /// The configuration names this very file, so that it may be a FIFO or a character device.
+    /// Whether the configuration names this very file, so that it may be a FIFO or a character device.
     pub(super) may_be_special: bool,
-    /// The mode of files that the daemon makes.
+    /// The mode of files that the daemon creates.
     pub(super) mode: u32,
 }
 
-/// A file that has been opened.
+/// Judges a file that has been opened.
 pub(super) fn file(
     path: &Path,
     about: About,
@@ -196,7 +196,7 @@ pub(super) fn file(
     let is_users = trust.user.as_ref().is_some_and(|user| user.uid == about.uid)
         || Some(about.uid) == directory.works_as
         || Some(about.uid) == trust.file_owner;
-    // Only root makes devices, and a terminal belongs to the user who is logged in on it.
+    // Only root creates devices, and a terminal belongs to the user who is logged in on it.
     let is_placed_by_root = is_device && directory.is_superior && !directory.is_shared;
     if !trust.is_superior(about.uid) && !is_users && !is_placed_by_root {
         return refuse(format!("{shown} belongs to another user, uid {}", about.uid), FILES);
@@ -214,7 +214,7 @@ pub(super) fn file(
     if about.mode & 0o6000 != 0 && expected.access != Access::Read {
         return refuse(format!("{shown} is a setuid or setgid file"), FILES);
     }
-    // Another name of a file that was root's alone, of which the first was removed, is not told apart by anything else.
+    // Another name of a private file of root's, whose first name was removed, cannot be recognized in any other way.
     let is_odd = about.mode & 0o7777 != expected.mode && trust.file_owner.is_none();
     if is_odd && (directory.is_shared || !directory.is_superior) && directory.works_as.is_none() {
         return refuse(format!("{shown} was not made by the daemon, its mode is {:04o}", about.mode & 0o7777), FILES);
@@ -222,8 +222,8 @@ pub(super) fn file(
     Ok(())
 }
 
-/// A file whose content is believed: only its owner and those who are trusted may write to it. `primary_group` is that
-/// of its owner, by /etc/passwd.
+/// Judges a file whose content is trusted: only its owner and trusted users may write to it. `primary_group` is that
+/// of its owner, from /etc/passwd.
 pub(super) fn guarded(
     path: &Path,
     about: About,
@@ -232,7 +232,7 @@ pub(super) fn guarded(
 ) -> Result<(), Refusal> {
     let shown = path.display();
     if about.mode & 0o002 != 0 {
-        return Err(Refusal::new(format!("everybody can write to {shown}"), WRITERS));
+        return Err(Refusal::new(format!("every user can write to {shown}"), WRITERS));
     }
     let is_trusted = about.gid == 0
         || about.gid == trust.own_gid
@@ -244,7 +244,7 @@ pub(super) fn guarded(
     Ok(())
 }
 
-/// Many systems give every user a group of its own, with the same number.
+/// Many systems give every user a private group with the same number.
 fn is_private_group(about: About, trust: &Trust, primary_group: impl FnOnce() -> Option<u32>) -> bool {
     about.gid != NO_GROUP
         && !trust.is_superior(about.uid)
@@ -258,7 +258,7 @@ mod tests {
     const ROOT: u32 = 0;
     const USER: u32 = 1000;
     const OTHER: u32 = 2000;
-    /// The primary group of whoever owns a directory.
+    /// The primary group of a directory's owner.
     const PRIMARY: u32 = 3000;
 
     fn trust(user: bool) -> Trust {
@@ -275,7 +275,7 @@ mod tests {
         About { uid, gid, mode, links: 1 }
     }
 
-    /// `None` for a refusal, otherwise whose rights are used (0 for the daemon's own) and whether it is shared.
+    /// `None` for a refusal, otherwise the user whose privileges are used (0 for the daemon's own) and whether it is shared.
     fn check_directory(
         has_user: bool,
         parent: Verdict,

@@ -1,13 +1,13 @@
-//! Files at paths that a less privileged user may shape: opened, created, renamed and removed without trusting them.
+//! Files at paths that a less privileged user may control: opened, created, renamed and removed without trusting them.
 //!
 //! A path is resolved once, component by component ([`walk`]). Every directory on it is judged by its owner and mode, and
 //! only an administrator's symbolic links are followed ([`judge`]). The result is a [`Place`]: the descriptor of the real
 //! directory and a name in it. Everything that follows is relative to that descriptor, never follows a link and never
-//! blocks. In a directory that the program's user can write to, the work is done with that user's rights ([`identity`]),
+//! blocks. In a directory that the program's user can write to, operations use that user's privileges ([`identity`]),
 //! so that the kernel refuses what the user may not do.
 //!
-//! Each step names a single component with `O_NOFOLLOW`, which leaves openat2(2) nothing to add. Needs neither /proc nor
-//! a capability. Decides nothing about content: what a refusal means is up to the caller.
+//! Each step names a single component with `O_NOFOLLOW`, so openat2(2) would add nothing. Needs neither /proc nor
+//! a capability. Decides nothing about content: the caller handles a refusal.
 
 mod acl;
 mod identity;
@@ -24,12 +24,12 @@ pub(crate) use place::random;
 pub use place::{Access, Creation, Inode, Opened, Place};
 pub use walk::Missing;
 
-/// A path that is not safe to use: what is wrong, and what helps.
+/// A path that is not safe to use: the reason, and a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What is wrong, with the path concerned.
+    /// The reason, with the path concerned.
     pub reason: String,
-    /// What the administrator can do about it.
+    /// The advice for the administrator.
     pub hint: &'static str,
 }
 
@@ -38,7 +38,7 @@ impl Refusal {
         Refusal { reason, hint }
     }
 
-    /// The refusal behind an error of this module, if it is one.
+    /// The refusal in an error of this module, if it is one.
     pub fn of(error: &io::Error) -> Option<&Refusal> {
         error.get_ref()?.downcast_ref()
     }

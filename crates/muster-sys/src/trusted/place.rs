@@ -1,4 +1,4 @@
-//! A name in a judged directory, and what can be done with it and its siblings.
+//! A name in a judged directory, and operations on it and its siblings.
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -14,10 +14,10 @@ use super::walk::{Level, c_name, is_read_only, open_at, walk};
 use super::{Identity, Missing, Refusal, Trust};
 use crate::fd::{change_owner, check};
 
-/// The most that any file may allow: no rights to execute, and no setuid, setgid or sticky bit.
+/// The maximum mode of any file: no execute permission, and no setuid, setgid or sticky bit.
 const MOST_MODE: u32 = 0o666;
 
-/// What a file is opened for.
+/// The access mode of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Reading.
@@ -28,12 +28,12 @@ pub enum Access {
     Write,
 }
 
-/// How a new file is made.
+/// The properties of a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Creation {
     /// Its mode, at most 0666, whatever the umask.
     pub mode: u32,
-    /// Its user and group, if not those that make it.
+    /// Its user and group, if not the creator's.
     pub owner: Option<(u32, u32)>,
 }
 
@@ -43,17 +43,17 @@ impl Default for Creation {
     }
 }
 
-/// Which file this is, whatever its name.
+/// Identifies a file, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Inode {
     /// The file system.
     pub device: u64,
-    /// The number in it.
+    /// The inode number in it.
     pub number: u64,
 }
 
 impl Inode {
-    /// That of an open file.
+    /// The identity of an open file.
     pub fn of(file: &File) -> io::Result<Inode> {
         file.metadata().map(|about| Inode { device: about.dev(), number: about.ino() })
     }
@@ -64,18 +64,18 @@ impl Inode {
 pub struct Opened {
     /// The file.
     pub file: File,
-    /// Which one it is.
+    /// Its identity.
     pub inode: Inode,
     /// Its size when it was opened.
     pub size: u64,
-    /// Not a FIFO or device.
+    /// Whether it is neither a FIFO nor a device.
     pub is_regular: bool,
-    /// It was made just now.
+    /// Whether it was just created.
     pub is_new: bool,
 }
 
-/// The real directory of a path, and the name in it. Siblings are named by what their names have in addition: `""` is
-/// the file itself, `".1"` the file with that ending.
+/// The real directory of a path, and the name in it. Siblings are identified by their suffix: `""` is
+/// the file itself, `".1"` the file with that suffix.
 #[derive(Clone, Debug)]
 pub struct Place {
     level: Level,
@@ -87,7 +87,7 @@ impl Place {
     /// Resolves a path, relative ones from the working directory. The name itself need not exist.
     pub fn resolve(path: &Path, trust: &Trust, missing: Missing) -> io::Result<Place> {
         let (mut level, name) = walk(path, trust, missing)?;
-        // Where everybody may add names, files of a program are its user's.
+        // In a directory where any user may add names, files of a program belong to its user.
         if level.verdict.is_shared && level.rights.is_none() {
             level.rights.clone_from(&trust.user);
         }
@@ -99,17 +99,17 @@ impl Place {
         self.level.path.join(&self.name)
     }
 
-    /// The user with whose rights work is done here, if not the daemon's own.
+    /// The user whose privileges are used here, if not the daemon's own.
     pub fn works_as(&self) -> Option<u32> {
         self.level.rights.as_ref().map(|rights| rights.uid)
     }
 
-    /// Names here are the kernel's: nothing is renamed or removed.
+    /// Whether names here belong to the kernel, so that nothing is renamed or removed.
     pub fn is_kernels(&self) -> bool {
         ["/dev", "/proc", "/sys"].iter().any(|top| self.level.path.starts_with(top))
     }
 
-    /// Opens the file that the path names. It may be a FIFO or a character device. Makes a new one if there is none.
+    /// Opens the file that the path names. It may be a FIFO or a character device. Creates it if necessary.
     pub fn open(&self, access: Access, creation: Option<Creation>) -> io::Result<Opened> {
         for _ in 0..8 {
             match (self.open_existing("", access, true, creation.unwrap_or_default().mode), creation) {
@@ -125,12 +125,12 @@ impl Place {
         Err(io::ErrorKind::ResourceBusy.into())
     }
 
-    /// Opens a sibling that exists. It must be a regular file, and is never waited for.
+    /// Opens an existing sibling, without ever waiting. It must be a regular file.
     pub fn open_sibling(&self, suffix: &str, access: Access, mode: u32) -> io::Result<Opened> {
         self.open_existing(suffix, access, false, mode)
     }
 
-    /// Opens a regular file whose content is believed: nobody may write to it but its owner and those whom the place trusts.
+    /// Opens a regular file whose content is trusted: only its owner and the users that the place trusts may write to it.
     pub fn open_guarded(&self) -> io::Result<File> {
         let file = self.open_sibling("", Access::Read, Creation::default().mode)?.file;
         if is_read_only(file.as_fd()) {
@@ -138,7 +138,7 @@ impl Place {
         }
         let about = About::of(&file.metadata()?);
         judge::guarded(&self.path(), about, &self.trust, || Identity::primary_group(about.uid))?;
-        // What a group may do may be the mask of a list.
+        // The group bits may be the mask of an access control list.
         if about.mode & 0o020 != 0 && acl::writers_of_open(file.as_fd(), &self.trust)? == Writers::Others {
             let reason = format!("the access control list of {} lets others write to it", self.path().display());
             return Err(Refusal::new(reason, "take that right away: setfacl -b").into());
@@ -152,7 +152,7 @@ impl Place {
             let about = About::of(&file.metadata()?);
             Ok::<_, io::Error>(judge::file(&self.sibling(suffix), about, &self.level.verdict, &self.trust, expected)?)
         };
-        // Opening a FIFO or a device can have effects of its own, so it is looked at first.
+        // Opening a FIFO or a device can have side effects, so check it first.
         let name = self.with(suffix);
         judge(&self.level.look(&name)?.ok_or(io::ErrorKind::NotFound)?)?;
         let flags = flags(access);
@@ -162,7 +162,7 @@ impl Place {
         opened(file, false)
     }
 
-    /// Makes a file that did not exist; `AlreadyExists` if one does.
+    /// Creates a new file; `AlreadyExists` if it exists.
     pub fn create(&self, suffix: &str, access: Access, creation: Creation) -> io::Result<Opened> {
         let name = c_name(&self.with(suffix))?;
         let flags = flags(access) | libc::O_CREAT | libc::O_EXCL;
@@ -175,7 +175,7 @@ impl Place {
         opened(file, true)
     }
 
-    /// Makes a file under a name that nobody can foresee, and gives that name's ending.
+    /// Creates a file under an unpredictable name, and returns its suffix.
     pub fn create_temporary(&self, suffix: &str, access: Access, creation: Creation) -> io::Result<(Opened, String)> {
         let suffix = format!("{suffix}.{:016x}", random()?);
         Ok((self.create(&suffix, access, creation)?, suffix))
@@ -189,12 +189,12 @@ impl Place {
         check(unsafe { libc::fchmod(file.as_raw_fd(), creation.mode & MOST_MODE) }).map(drop)
     }
 
-    /// Which file a sibling is now; `None` if there is none.
+    /// The current identity of a sibling; `None` if there is none.
     pub fn inode(&self, suffix: &str) -> io::Result<Option<Inode>> {
         self.level.look(&self.with(suffix))?.as_ref().map(Inode::of).transpose()
     }
 
-    /// Gives a sibling another name, which replaces what had it. `false` if there is no such sibling.
+    /// Renames a sibling, replacing an existing file. Returns `false` if there is no such sibling.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<bool> {
         let (from, to) = (c_name(&self.with(from))?, c_name(&self.with(to))?);
         let directory = self.level.directory.as_raw_fd();
@@ -203,7 +203,7 @@ impl Place {
         existing(renamed.map(drop))
     }
 
-    /// Removes a sibling. `false` if there is none.
+    /// Removes a sibling. Returns `false` if there is none.
     pub fn remove(&self, suffix: &str) -> io::Result<bool> {
         let name = c_name(&self.with(suffix))?;
         existing(self.act(|| self.unlink(&name)))
@@ -228,7 +228,7 @@ impl Place {
         self.level.path.join(self.with(suffix))
     }
 
-    /// What the kernel refused to another user than the daemon's.
+    /// Explains what the kernel refused to a user other than the daemon's.
     fn explain(&self, suffix: &str, error: io::Error) -> io::Error {
         match (&self.level.rights, error.raw_os_error()) {
             (Some(Identity { uid, .. }), Some(libc::EACCES | libc::EPERM)) => {
@@ -266,7 +266,7 @@ fn existing(result: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// From getrandom(2), or from its device where a seccomp profile takes the call away.
+/// From getrandom(2), or from its device if a seccomp profile forbids the call.
 pub(crate) fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
     // SAFETY: the kernel writes at most 8 bytes into `bytes`, and so few come whole once the pool is ready.
@@ -289,7 +289,7 @@ mod tests {
     const USER: u32 = 4_242;
     const OTHER: u32 = 4_343;
 
-    /// A directory of root's, in which everybody may search. `None` without root, loudly.
+    /// A directory owned by root that any user may search. `None` without root, with a message.
     fn scene() -> Option<TempDir> {
         // SAFETY: geteuid touches no memory.
         if unsafe { libc::geteuid() } != 0 {
@@ -403,7 +403,7 @@ mod tests {
         append(&log, &no_user).unwrap();
         assert_eq!(fs::read_to_string(&log).unwrap(), "new\nnew\n");
         directory(&scene, "tmp/theirs", OTHER, 0o755);
-        assert!(append(&shared.join("theirs/log"), &no_user).is_err(), "anybody can make a directory there");
+        assert!(append(&shared.join("theirs/log"), &no_user).is_err(), "any user can create a directory there");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The way to a path, one component at a time, each directory judged before it is entered.
+//! Walks a path one component at a time, and judges each directory before it is entered.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -15,15 +15,15 @@ use super::judge::{self, About, Verdict};
 use super::{Identity, Refusal, Trust};
 use crate::fd::{change_owner, check};
 
-/// As many symbolic links as the kernel follows.
+/// The same number of symbolic links as the kernel follows.
 const MOST_LINKS: u32 = 40;
 
-/// What to do about directories that do not exist.
+/// The handling of directories that do not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// Fail with `NotFound`.
     Fail,
-    /// Make them, mode 0755, owned by the program's user if there is one.
+    /// Create them, mode 0755, owned by the program's user if there is one.
     Make,
 }
 
@@ -33,11 +33,11 @@ pub(super) struct Level {
     pub(super) directory: Arc<File>,
     pub(super) path: PathBuf,
     pub(super) verdict: Verdict,
-    /// With whose rights work is done here.
+    /// The user whose privileges are used here.
     pub(super) rights: Option<Identity>,
 }
 
-/// Gives the real directory of a path and the name in it, which may or may not exist and is no symbolic link now.
+/// Returns the real directory of a path and the name in it, which may or may not exist and is not currently a symbolic link.
 pub(super) fn walk(path: &Path, trust: &Trust, missing: Missing) -> io::Result<(Level, OsString)> {
     let mut walk = Walk { trust, missing, levels: Vec::new(), rest: Vec::new(), links_left: MOST_LINKS };
     walk.begin(path)?;
@@ -48,13 +48,13 @@ struct Walk<'a> {
     trust: &'a Trust,
     missing: Missing,
     levels: Vec<Level>,
-    /// Components that are still to be walked, the last one first.
+    /// The remaining components, the last one first.
     rest: Vec<OsString>,
     links_left: u32,
 }
 
 impl Walk<'_> {
-    /// Puts a path before the rest; an absolute one begins at the root again.
+    /// Puts a path before the rest; an absolute one starts at the root again.
     fn begin(&mut self, path: &Path) -> io::Result<()> {
         let names = path.components().filter_map(|component| match component {
             Component::Normal(name) => Some(name.to_owned()),
@@ -106,7 +106,7 @@ impl Walk<'_> {
         self.levels.last().cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Judges a directory as seen from the last one.
+    /// Judges a directory, given the last one.
     fn enter(&mut self, directory: File, path: PathBuf) -> io::Result<()> {
         let about = directory.metadata()?;
         if !about.is_dir() {
@@ -117,11 +117,11 @@ impl Walk<'_> {
         let primary_group = || Identity::primary_group(about.uid());
         let mut judged = About::of(&about);
         if is_read_only(directory.as_fd()) {
-            // Nobody can write there: configuration that Kubernetes mounts has the mode 0777.
+            // A read-only mount cannot be written: configuration mounted by Kubernetes has mode 0777.
             judged.mode &= !0o022;
         }
         let mut verdict = judge::directory(&path, judged, parent, self.trust, primary_group)?;
-        // What a group may do may be the mask of a list.
+        // The group bits may be the mask of an access control list.
         if judged.mode & 0o1020 == 0o020 {
             match acl::writers(directory.as_fd(), self.trust)? {
                 Writers::Others => {
@@ -142,7 +142,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// `..`: back to where it came from, and above the directory that it began in.
+    /// `..`: goes back to the parent, and above the starting directory.
     fn leave(&mut self) -> io::Result<()> {
         if self.levels.len() > 1 {
             self.levels.pop();
@@ -168,7 +168,7 @@ impl Walk<'_> {
 }
 
 impl Level {
-    /// The file of this name, opened for being looked at only; `None` if there is none.
+    /// The file of this name, opened only for inspection; `None` if there is none.
     pub(super) fn look(&self, name: &OsStr) -> io::Result<Option<File>> {
         let name = c_name(name)?;
         let opened = with_rights_of(self.rights.as_ref(), || open_at(self.directory.as_fd(), &name, libc::O_PATH));
@@ -190,7 +190,7 @@ impl Level {
             }
             let directory = open_at(self.directory.as_fd(), &name, libc::O_RDONLY | libc::O_DIRECTORY)?;
             if made.is_ok() {
-                // With the same rights: by now the user may have put another directory under the name.
+                // With the same privileges: by now the user may have put another directory under the name.
                 // SAFETY: fchmod touches no memory of ours.
                 check(unsafe { libc::fchmod(directory.as_raw_fd(), 0o755) })?;
             }
@@ -213,13 +213,13 @@ pub(super) fn c_name(name: &OsStr) -> io::Result<CString> {
     CString::new(name.as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
-/// Opens one name in a directory, following no link and waiting for nothing.
+/// Opens one name in a directory, without following a link or waiting.
 pub(super) fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int) -> io::Result<File> {
     let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
     loop {
         // SAFETY: `name` is a C string that lives through the call.
         match check(unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, 0o600) }) {
-            // SAFETY: the descriptor was made just now and belongs to nobody else.
+            // SAFETY: the descriptor was just created and has no other owner.
             Ok(fd) => return Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) })),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -227,7 +227,7 @@ pub(super) fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: libc::c_int
     }
 }
 
-/// Whether the mount is, or its file system. Only who may mount could change it.
+/// Whether the mount is read-only, or its file system. Only a user who may mount could change it.
 pub(super) fn is_read_only(opened: BorrowedFd<'_>) -> bool {
     // SAFETY: all zeros are a valid statvfs.
     let mut about: libc::statvfs = unsafe { std::mem::zeroed() };

@@ -58,7 +58,7 @@ fn no_signal_is_blocked_or_ignored() {
 fn three_descriptors() {
     each(|spawner| {
         let inherited = File::open("/dev/zero").unwrap();
-        // What a careless library would do.
+        // A careless library might do this.
         // SAFETY: the descriptor is open; F_SETFD touches no memory.
         unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&inherited), libc::F_SETFD, 0) };
         let listed = text(spawner, &program(&["/bin/sh", "-c", "ls /proc/$$/fd; :"]));
@@ -182,7 +182,7 @@ fn tagged() {
 }
 
 fn passed_descriptors() {
-    // So many that some target is the number of every descriptor that the spawn itself opens.
+    // Enough that some target is the number of every descriptor that the spawn itself opens.
     const TARGETS: std::ops::Range<u32> = 3..60;
     each(|spawner| {
         let directory = tempfile::tempdir().unwrap();

@@ -243,7 +243,7 @@ fn noexec() {
     assert!(status.success(), "{status}");
 }
 
-/// In a process of its own, whose mounts are nobody else's.
+/// In a separate process with private mounts.
 pub(crate) fn noexec_inner(directory: &Path) {
     let target = std::ffi::CString::new(directory.to_str().unwrap()).unwrap();
     let nothing = std::ptr::null();

@@ -1,4 +1,4 @@
-//! A child that does not get as far as its program freezes nobody, and its memory is its own until it is gone.
+//! A child that does not reach its program blocks nothing, and its memory is not reused until it has exited.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -110,7 +110,7 @@ fn early_signals() {
             while begin.elapsed() < Duration::from_micros(round * 2) {}
             signal::send(spawning.pid, Signal::TERM).unwrap();
             assert_eq!(wait_for(spawning.pid), Exit::Signal { signal: Signal::TERM, core_dumped: false });
-            match spawning.outcome().expect("whoever was reaped has an outcome") {
+            match spawning.outcome().expect("a reaped process has an outcome") {
                 Ok(()) => {}
                 Err(error) => assert_eq!(error.message, "killed before /bin/sleep was executed"),
             }
@@ -173,7 +173,7 @@ fn told_by_a_poll_set() {
             tokens.clear();
             set.ready(&mut tokens).unwrap();
             for &token in &tokens {
-                let mut spawning = flying[token as usize].take().expect("each is told until it is removed");
+                let mut spawning = flying[token as usize].take().expect("each is reported until it is removed");
                 assert_eq!(spawning.outcome().expect("it is settled").is_ok(), token % 2 == 0);
                 set.remove(spawning.as_fd()).unwrap();
             }

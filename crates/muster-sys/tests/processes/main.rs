@@ -1,7 +1,7 @@
 //! The kernel's side of the promises, with real processes: what a child gets, how each failure is called, that no end is
 //! lost, that nothing inherited does harm.
 //!
-//! Not libtest: signals must be blocked before any other thread exists, as in the daemon, and whoever waits for all
+//! Not libtest: signals must be blocked before any other thread exists, as in the daemon, and a test that waits for all
 //! children cannot share them with a test beside it. So this is a `main` that runs one test after the other. A test that
 //! needs another kind of start (another user, SIGCHLD ignored) runs this executable again with `--inner NAME`.
 #![allow(clippy::unwrap_used, missing_docs)]

@@ -52,7 +52,7 @@ fn many_instant_exits(mechanism: Mechanism, count: usize) {
             }
             while let Some(reaped) = reap_next().unwrap() {
                 let mut spawning = flying.remove(&reaped.pid).expect("only what was started ends");
-                assert_eq!(spawning.outcome(), Some(Ok(())), "whoever was reaped has an outcome");
+                assert_eq!(spawning.outcome(), Some(Ok(())), "a reaped process has an outcome");
                 assert_eq!(reaped.exit, Exit::Code(42));
                 ended += 1;
             }
@@ -98,7 +98,7 @@ fn sleeping(spawner: &mut Spawner) -> Spawning {
 }
 
 fn every_signal() {
-    // What neither ends a process nor can be told from it: CHLD, CONT, URG, WINCH are ignored, four stop.
+    // Signals that do not end a process: CHLD, CONT, URG, WINCH are ignored, four stop.
     let survived = [17, 18, 19, 20, 21, 22, 23, 28];
     let mut spawner = spawner();
     for number in (1..=64).filter(|number| !survived.contains(number)) {

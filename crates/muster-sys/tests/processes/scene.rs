@@ -37,7 +37,7 @@ pub(crate) fn user(user: &str, group: Option<&str>) -> Option<UserSpec> {
     Some(UserSpec { user: user.to_owned(), group: group.map(str::to_owned) })
 }
 
-/// Starts a program whose output nobody wants.
+/// Starts a program and ignores its output.
 pub(crate) fn start(spawner: &mut Spawner, process: &ProcessSpec) -> Result<Spawning, SpawnError> {
     spawner.spawn(&Launch {
         process,
@@ -78,7 +78,7 @@ pub(crate) fn run_with_markers(
     Ok((fs::read(file.path()).unwrap(), exit))
 }
 
-/// What a program prints, as text.
+/// The output of a program, as text.
 pub(crate) fn text(spawner: &mut Spawner, process: &ProcessSpec) -> String {
     let (output, exit) = run(spawner, process).unwrap_or_else(|error| panic!("{:?}: {error}", process.command));
     assert_eq!(exit, Exit::Code(0), "{:?}", process.command);

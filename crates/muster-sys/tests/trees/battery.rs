@@ -152,7 +152,7 @@ fn bomb(world: &mut World, leaves_its_session: bool) {
     // The limit counts by user, so each bomb is another user's.
     let uid = 2_000_000 + std::process::id() * 2 + u32::from(leaves_its_session);
     if !can_become(uid) {
-        return skip("a fork bomb needs a user of its own, and nobody but root can become one");
+        return skip("a fork bomb needs a separate user, which requires root");
     }
     let run = world.run_process(move || {
         // SAFETY: the limit lives through the call; the rest takes numbers.

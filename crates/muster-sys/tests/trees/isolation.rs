@@ -15,7 +15,7 @@ use crate::world::World;
 
 const SCENARIO: &str = "MUSTER_TREES_SCENARIO";
 
-/// What the world does without.
+/// Features that the world lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Without {
     Nothing,
@@ -67,11 +67,11 @@ fn perform_elsewhere(name: &str) {
 }
 
 fn perform_here(without: Without, act: fn(&mut World)) {
-    // What a failed world leaves behind comes here.
+    // Orphans of a failed world are reparented to this process.
     muster_sys::boot::become_subreaper().unwrap();
     let outsider = Witness::new("outside of the daemon");
     let world = fork(|| {
-        // SAFETY: takes numbers; a world that hangs dies of it, and its parent says so.
+        // SAFETY: takes numbers; a world that hangs is killed by it, and its parent reports it.
         unsafe {
             libc::setsid();
             libc::alarm(120);
@@ -98,7 +98,7 @@ pub(crate) fn perform_in_new_namespace(name: &str, without: Without, act: fn(&mu
         return skip(&format!("no new pid namespace: {}", std::io::Error::last_os_error()));
     }
     let world = fork(|| {
-        // SAFETY: takes numbers. Nobody else can kill the PID 1 of a namespace that hangs.
+        // SAFETY: takes numbers. No other process can kill the PID 1 of a namespace that hangs.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
         mount_own_proc();
         play(without, act);
@@ -138,7 +138,7 @@ pub(crate) fn wait_for_end(child: Pid) -> i32 {
     status
 }
 
-/// Whoever ends first is reaped first: the end of a PID 1 waits until everyone in its namespace was reaped.
+/// The first to exit is reaped first: the exit of a PID 1 waits until all processes in its namespace were reaped.
 fn wait_for_ends(world: Pid, visitor: Pid) -> i32 {
     let mut ended = BTreeMap::new();
     while ended.len() < 2 {

@@ -43,7 +43,7 @@ fn a_recycled_pid_is_a_stranger() {
         world.trees.observe(run);
         let processes = world.trees.processes(run);
         let (member, below) = (processes[1].pid, processes[3].pid);
-        // A process is told from a later one of its number by its start, which /proc tells in hundredths of a second.
+        // A process is distinguished from a later one with its pid by its start, which /proc shows in hundredths of a second.
         let seen = uptime();
         world.wait_until("the clock ticks", |_| uptime() != seen);
         for pid in [below, member] {
@@ -69,7 +69,7 @@ fn a_recycled_pid_is_a_stranger() {
 fn the_number_of_a_dead_main_process_may_be_given_away() {
     let name = "namespaces::the_number_of_a_dead_main_process_may_be_given_away";
     perform_in_new_namespace(name, Without::Tags, |world| {
-        // Only a daemon in a session of its own is left, so nothing bears the number of the main process any more.
+        // Only a daemon in its own session is left, so no process has the number of the main process.
         let run = world.run("setsid sleep 1000 & sleep 0.1; exit 0");
         let leader = world.leader(run);
         world.wait_until("the leader is dead", |world| world.is_leader_dead(run));

@@ -23,7 +23,7 @@ pub(crate) fn fork(life: impl FnOnce()) -> Pid {
     }
 }
 
-/// Sleeps for ever, in small steps, since an ignored SIGCONT still ends a pause(2).
+/// Sleeps indefinitely, in small steps, since an ignored SIGCONT still ends a pause(2).
 pub(crate) fn sleep_for_ever() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(1000));

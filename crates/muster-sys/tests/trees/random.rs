@@ -1,4 +1,4 @@
-//! Trees that nobody thought of: whatever grows, SIGKILL ends all of it.
+//! Random trees: SIGKILL ends every one of them completely.
 //!
 //! Nothing is executed here, so no process shows the marker: the kernel shows the environment of the last exec.
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::processes::{fork, sleep_for_ever};
 
-/// How many trees of each kind. The last seed that is told before a failure is the one.
+/// How many trees of each kind. The last seed printed before a failure reproduces it.
 const TREES: u64 = 12;
 
 crate::scenarios! {
@@ -55,12 +55,12 @@ impl Growth {
         }
     }
 
-    /// Whoever plans a process is not done yet, so the numbers are equal only when all are.
+    /// A process that plans another is not done yet, so the numbers are equal only when all are.
     fn is_finished(&self) -> bool {
         self.done.load(Ordering::SeqCst) == self.planned.load(Ordering::SeqCst)
     }
 
-    /// Hides a little, forks a few, which do the same; some of them end, some go on for ever.
+    /// Hides a little, forks a few, which do the same; some of them exit, some run indefinitely.
     fn grow(&self, mut dice: Dice, depth: u64) {
         hide(dice.roll(7));
         let children = if depth == 0 { 0 } else { dice.roll(4) };

@@ -1,4 +1,4 @@
-//! Who belongs to nobody, and who only seems to.
+//! Strays, and processes that only seem to be strays.
 
 use muster_spec::{Exit, Signal, SignalScope};
 use muster_sys::signal::Pid;
@@ -11,7 +11,7 @@ use crate::world::{TERM, World, counterpart};
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
 
 crate::scenarios! {
-    // What cannot be known, and what becomes of it.
+    // Processes that cannot be attributed, and how they end.
     WITHOUT_TAGS fn without_tags_a_daemon_that_hid_in_time_is_a_stray_until_the_end(world) {
         let run = world.run(&format!("(env -i setsid sh -c '{DEAF}' &); exit 0"));
         world.wait_until("the leader is dead", |world| world.is_leader_dead(run) && world.survivors().len() == 2);
@@ -136,7 +136,7 @@ crate::scenarios! {
             assert_ne!(world.trees.whose(stray.pid), Whose::Run(victim), "{stray:?}");
         }
         assert!(world.trees.hold(victim, below).is_none(), "it is no main process of the victim");
-        // What has ended is believed only as a user that the run has had.
+        // An exited process counts only if its user is one that the run has had.
         assert!(world.trees.has_had_user(attacker, 60_001) && !world.trees.has_had_user(victim, 60_001));
         world.kill(attacker);
         world.kill(victim);

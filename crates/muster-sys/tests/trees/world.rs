@@ -15,7 +15,7 @@ use crate::witness::Witness;
 /// For everything that happens soon on a quiet machine. Nothing waits for so long unless it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a program may take to stop by itself in these tests.
+/// How long a program may take to stop on its own in these tests.
 pub(crate) const GRACE: Duration = Duration::from_millis(150);
 
 pub(crate) const TERM: Signal = Signal::TERM;
@@ -176,7 +176,7 @@ impl World {
         self.finish(run, Instant::now() + GRACE);
     }
 
-    /// From a main process that was told to end, or did, to a tree that is gone.
+    /// From a main process that got its stop signal, or exited, to a tree that is gone.
     pub(crate) fn finish(&mut self, run: RunId, deadline: Instant) {
         let mut is_swept = false;
         self.wait_until("the tree is gone", |world| {
@@ -197,7 +197,7 @@ impl World {
         self.trees.end(run);
     }
 
-    /// SIGKILL to everyone until nobody is left.
+    /// SIGKILL to all processes until none is left.
     pub(crate) fn kill(&mut self, run: RunId) {
         self.finish(run, Instant::now());
     }
@@ -215,7 +215,7 @@ impl World {
         self.other.check();
     }
 
-    /// Nothing is left, and nobody else was touched.
+    /// No process is left, and no other was touched.
     pub(crate) fn close(mut self) {
         self.reap();
         assert_eq!(self.survivors(), [] as [String; 0], "without {:?}", self.without);

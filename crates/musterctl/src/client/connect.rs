@@ -1,4 +1,4 @@
-//! Connects to the daemon's socket, or says why that is not possible.
+//! Connects to the daemon's socket, or reports why it cannot.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -10,25 +10,25 @@ use std::time::Instant;
 use super::Target;
 use crate::failure::{Exit, Failure};
 
-/// Why there is no connection.
+/// Why the connection failed.
 #[derive(Debug)]
 pub(super) enum ConnectError {
-    /// Nobody took it in time.
+    /// It was not accepted in time.
     TimedOut,
-    /// The kernel says no.
+    /// The kernel refused it.
     Refused(io::Error),
 }
 
 /// A connection to the daemon.
 ///
-/// connect(2) blocks for as long as the daemon's backlog is full, which a stopped daemon's is after a while. std has no
-/// timeout for it on Unix sockets, so a thread does it and is left behind when it takes too long: this process is about
-/// to end. Where no thread can be had (a pids limit), blocking is what is left.
+/// connect(2) blocks while the daemon's backlog is full, which happens after a while if the daemon is stopped. std has no
+/// timeout for it on Unix sockets, so a thread connects, and is left behind on timeout: this process is about
+/// to exit. If no thread can be created (a pids limit), connecting blocks.
 pub(super) fn connect(target: &Target, deadline: Instant) -> Result<UnixStream, ConnectError> {
     let (sender, receiver) = mpsc::channel();
     let path = target.path().to_owned();
     let connecting = std::thread::Builder::new().stack_size(64 * 1024).spawn(move || {
-        // If nobody receives, nobody waits any more.
+        // A send error means that the caller timed out.
         let _ = sender.send(UnixStream::connect(path));
     });
     let connected = match connecting {
@@ -39,22 +39,22 @@ pub(super) fn connect(target: &Target, deadline: Instant) -> Result<UnixStream, 
 }
 
 impl ConnectError {
-    /// What to tell the user; `None` where the daemon is there and silent.
+    /// The message for the user; `None` if the daemon exists but does not respond.
     pub(super) fn into_failure(self, target: &Target) -> Option<Failure> {
         let ConnectError::Refused(error) = self else { return None };
         let elsewhere = "is musterd running? `--socket` or $MUSTER_SOCKET points elsewhere";
         Some(match error.kind() {
             io::ErrorKind::NotFound => no_daemon(target, "there is no such socket").with_hint(elsewhere),
             io::ErrorKind::ConnectionRefused if is_socket(target.path()) => {
-                no_daemon(target, "nobody listens on it any more (stale socket)")
-                    .with_hint("musterd has ended without removing it; it takes it over when it starts again")
+                no_daemon(target, "nothing listens on it (stale socket)")
+                    .with_hint("musterd exited without removing it, and takes it over at its next start")
             }
             io::ErrorKind::ConnectionRefused => no_daemon(target, "it is not a socket").with_hint(elsewhere),
             io::ErrorKind::PermissionDenied => {
-                Failure::new(Exit::NotAllowed, format!("not allowed to connect to {target}"))
-                    .with_hint("be the daemon's user or root, or change `[http] mode` and `owner`")
+                Failure::new(Exit::NotAllowed, format!("permission denied connecting to {target}"))
+                    .with_hint("connect as the daemon's user or root, or change `[http] mode` and `owner`")
             }
-            // A backlog that is full and no thread to wait for it.
+            // The backlog is full and no thread could be created.
             io::ErrorKind::WouldBlock => return None,
             _ => no_daemon(target, &error.to_string()).with_hint(elsewhere),
         })

@@ -1,7 +1,7 @@
-//! One request and its answer in HTTP/1.1, as much of it as a server on a Unix socket speaks.
+//! One HTTP/1.1 request and its response, limited to what a server on a Unix socket uses.
 //!
-//! Takes bodies with a length, in chunks, or up to the end of the connection, skips informational answers, and refuses
-//! what is malformed, too large or too late. Knows nothing of what is asked.
+//! Accepts bodies with a length, in chunks, or up to the end of the connection, skips informational responses, and refuses
+//! malformed, oversized or late ones. Knows nothing of the content.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,13 +10,13 @@ use std::time::Instant;
 use super::Target;
 use crate::failure::{Exit, Failure};
 
-/// A status line and headers longer than this are no daemon's.
+/// Maximum size of the status line and headers.
 pub(super) const HEAD_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
-/// A body longer than this is no daemon's: a thousand programs are 400 kB.
+/// Maximum size of a body; the list of a thousand programs is 400 kB.
 const BODY_MAX: usize = 64 * 1024 * 1024;
 
-/// What the daemon answers.
+/// The daemon's response.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The HTTP status.
@@ -25,23 +25,23 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug)]
 pub(super) enum ExchangeError {
-    /// It did not come in time.
+    /// It did not arrive in time.
     TimedOut,
-    /// The connection ended before the answer did.
+    /// The connection was closed before the response was complete.
     ClosedEarly,
-    /// It is no HTTP, or more than anyone asked for.
+    /// It is not HTTP, or exceeds a limit.
     Malformed(&'static str),
-    /// The kernel says no.
+    /// The kernel reported an error.
     Broken(io::Error),
 }
 
 impl From<io::Error> for ExchangeError {
     fn from(error: io::Error) -> ExchangeError {
         match error.kind() {
-            // A read or write timeout is one or the other, depending on the platform.
+            // A read or write timeout is reported as one or the other, depending on the platform.
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ExchangeError::TimedOut,
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
                 ExchangeError::ClosedEarly
@@ -52,26 +52,26 @@ impl From<io::Error> for ExchangeError {
 }
 
 impl ExchangeError {
-    /// What to tell the user; `None` where the daemon is there and silent.
+    /// The message for the user; `None` if the daemon exists but does not respond.
     pub(super) fn into_failure(self, target: &Target) -> Option<Failure> {
         Some(match self {
             ExchangeError::TimedOut => return None,
             ExchangeError::ClosedEarly => {
-                let message = format!("the daemon on {target} went away before it answered");
-                Failure::new(Exit::NoDaemon, message).with_hint("has it ended meanwhile? its own log says why")
+                let message = format!("the daemon on {target} closed the connection before it responded");
+                Failure::new(Exit::NoDaemon, message).with_hint("if it exited, its log has the reason")
             }
             ExchangeError::Malformed(what) => {
                 let message = format!("what listens on {target} is not musterd: {what}");
                 Failure::new(Exit::Failed, message).with_hint("`--socket` or $MUSTER_SOCKET points elsewhere")
             }
             ExchangeError::Broken(error) => {
-                Failure::new(Exit::Failed, format!("cannot talk to the daemon on {target}: {error}"))
+                Failure::new(Exit::Failed, format!("cannot communicate with the daemon on {target}: {error}"))
             }
         })
     }
 }
 
-/// Sends a request and reads the answer, all before the deadline.
+/// Sends a request and reads the response, all before the deadline.
 pub(super) fn exchange(
     stream: UnixStream,
     deadline: Instant,
@@ -82,14 +82,14 @@ pub(super) fn exchange(
     let mut timed = Timed { stream, deadline };
     match timed.write_all(&request(method, path, body)) {
         Ok(()) => {}
-        // A server may answer and close before it has read everything: what it says is worth more than the error.
+        // A server may respond and close before it has read everything: its response matters more than the error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         Err(error) => return Err(error.into()),
     }
     read_answer(&mut timed)
 }
 
-/// A request, with a body of this media type.
+/// Formats a request, with a body of this media type.
 pub(super) fn request(method: &str, path: &str, body: Option<(&str, &[u8])>) -> Vec<u8> {
     let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n").into_bytes();
     if let Some((media_type, body)) = body {
@@ -104,7 +104,7 @@ pub(super) fn request(method: &str, path: &str, body: Option<(&str, &[u8])>) -> 
     request
 }
 
-/// A stream on which everything together must be done before the deadline, however slowly the bytes drip.
+/// A stream with one deadline for all operations together, however slowly the bytes arrive.
 pub(super) struct Timed {
     pub(super) stream: UnixStream,
     pub(super) deadline: Instant,
@@ -135,7 +135,7 @@ impl Write for Timed {
     }
 }
 
-/// How the end of a body is told.
+/// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
     Known(usize),
@@ -143,11 +143,11 @@ pub(super) enum Length {
     UntilClose,
 }
 
-/// What comes before a body.
+/// The status line and headers.
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) length: Length,
-    /// How many bytes of the buffer it took.
+    /// Its size in bytes in the buffer.
     pub(super) size: usize,
 }
 
@@ -156,7 +156,7 @@ pub(super) fn read_answer(source: &mut impl Read) -> Result<Answer, ExchangeErro
     loop {
         let head = buffer.read_head()?;
         buffer.used += head.size;
-        // 100 Continue and its like announce the answer.
+        // 100 Continue and similar precede the response.
         if (100..200).contains(&head.status) {
             continue;
         }
@@ -170,7 +170,7 @@ pub(super) fn read_answer(source: &mut impl Read) -> Result<Answer, ExchangeErro
     }
 }
 
-/// What was read, and how much of it is used.
+/// The bytes read so far, and how many of them are consumed.
 struct Buffer<'a, R> {
     source: &'a mut R,
     bytes: Vec<u8>,
@@ -182,7 +182,7 @@ impl<R: Read> Buffer<'_, R> {
         &self.bytes[self.used..]
     }
 
-    /// Reads some more; whether there was more.
+    /// Reads more; returns whether there was more.
     fn fill(&mut self) -> Result<bool, ExchangeError> {
         self.bytes.drain(..std::mem::take(&mut self.used));
         if self.bytes.len() > BODY_MAX + HEAD_MAX {
@@ -217,7 +217,7 @@ impl<R: Read> Buffer<'_, R> {
         }
     }
 
-    /// Takes this many bytes.
+    /// Consumes this many bytes.
     fn take(&mut self, length: usize) -> Result<&[u8], ExchangeError> {
         while self.rest().len() < length {
             self.fill_more()?;
@@ -227,7 +227,7 @@ impl<R: Read> Buffer<'_, R> {
         Ok(&self.bytes[start..self.used])
     }
 
-    /// A body of this length, read straight to where it stays: a list of a thousand programs is worth it.
+    /// Reads a body of this length straight into its final buffer, which pays off for a list of a thousand programs.
     fn read_known(&mut self, length: usize) -> Result<Vec<u8>, ExchangeError> {
         let here = self.rest().len().min(length);
         let mut body = Vec::with_capacity(length);
@@ -247,7 +247,7 @@ impl<R: Read> Buffer<'_, R> {
         loop {
             let size = self.read_chunk_size()?;
             if size == 0 {
-                // Trailers may follow; nobody here asks for them, and the connection is closed.
+                // Trailers may follow; they are not needed, and the connection is closed.
                 return Ok(body);
             }
             if size > BODY_MAX - body.len() {
@@ -255,7 +255,7 @@ impl<R: Read> Buffer<'_, R> {
             }
             body.extend_from_slice(self.take(size)?);
             if self.take(2)? != b"\r\n" {
-                return Err(ExchangeError::Malformed("a chunk does not end where it says"));
+                return Err(ExchangeError::Malformed("a chunk does not end where its size says"));
             }
         }
     }
@@ -274,10 +274,10 @@ impl<R: Read> Buffer<'_, R> {
     }
 }
 
-const BAD_CHUNK: ExchangeError = ExchangeError::Malformed("the size of a chunk is no number");
-const BAD_LENGTH: ExchangeError = ExchangeError::Malformed("the length of its answer is no number, or too large");
+const BAD_CHUNK: ExchangeError = ExchangeError::Malformed("the size of a chunk is not a number");
+const BAD_LENGTH: ExchangeError = ExchangeError::Malformed("the length of the response is not a number, or too large");
 
-/// The head at the start of these bytes; `None` where more of it is to come.
+/// The head at the start of these bytes; `None` if it is incomplete.
 pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<Head>, ExchangeError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
@@ -287,7 +287,8 @@ pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<Head>, ExchangeError> {
     Ok(Some(Head { status, length: body_length(response.headers)?, size }))
 }
 
-/// RFC 9112, section 6.3: chunks come before a length, and a length that is no number or not the same twice is an error.
+/// RFC 9112, section 6.3: chunks take precedence over a length; a length that is not a number, or differs when repeated, is an
+/// error.
 fn body_length(headers: &[httparse::Header<'_>]) -> Result<Length, ExchangeError> {
     let mut length = Length::UntilClose;
     for header in headers {
@@ -317,7 +318,7 @@ fn parse_length(value: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// Gives out its bytes in pieces of this size, so that everything is cut in two somewhere.
+    /// Returns its bytes in pieces of this size, so that everything is split somewhere.
     struct Dripping<'a> {
         bytes: &'a [u8],
         piece: usize,
@@ -332,7 +333,7 @@ mod tests {
         }
     }
 
-    /// What is read, whole and in every small piece: it must be the same each time.
+    /// Reads the text whole and in every piece size; the result must be the same each time.
     fn read(text: &str) -> Result<(u16, String), String> {
         let in_pieces_of = |piece| {
             let answer = read_answer(&mut Dripping { bytes: text.as_bytes(), piece });
@@ -408,7 +409,7 @@ mod tests {
         assert!(matches!(answer, Err(ExchangeError::Malformed(_))), "{answer:?}");
     }
 
-    /// Random changes to good answers; a failure names the seed.
+    /// Random changes to valid responses; a failure names the seed.
     #[test]
     fn whatever_listens_there_is_answered_or_refused() {
         let good = [

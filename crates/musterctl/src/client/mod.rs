@@ -1,7 +1,7 @@
-//! Asks the daemon: a connection, a request, an answer, within a deadline.
+//! Requests to the daemon: a connection, a request, a response, within a deadline.
 //!
-//! One connection for each request: most command lines make one, and nothing has to be known about idle connections.
-//! `connect.rs` says why a daemon does not answer, `exchange.rs` speaks HTTP/1.1.
+//! Each request uses its own connection: most command lines make only one, and idle connections need no handling.
+//! `connect.rs` reports why a daemon does not respond, `exchange.rs` implements HTTP/1.1.
 
 mod connect;
 mod exchange;
@@ -24,47 +24,47 @@ pub(crate) use exchange::Answer;
 pub(crate) use stream::Stream;
 pub(crate) use target::Target;
 
-/// How long a daemon may take to answer, besides the time it was asked to wait. It takes a millisecond, so this is
-/// time for a machine under load; and shorter than the time Docker and Kubernetes give a health check by default.
+/// How long a daemon may take to respond, in addition to the time it was asked to wait. It usually takes a millisecond, so this
+/// allows for a loaded machine; it is shorter than the default timeouts of Docker's and Kubernetes' health checks.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Reads an answer from memory, for the fuzz targets.
+/// Reads a response from memory, for the fuzz targets.
 #[cfg(fuzzing)]
 pub(crate) fn read_foreign(mut bytes: &[u8]) {
     let _ = exchange::read_answer(&mut bytes);
 }
 
-/// Knows where the daemon is.
+/// A client of the daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    /// Where it is.
+    /// The daemon's address.
     pub(crate) target: Target,
     patience: Duration,
 }
 
 impl Client {
-    /// A client of the daemon there, which may take this long to answer.
+    /// A client of the daemon at this address, which may take this long to respond.
     pub(crate) fn new(target: Target, patience: Duration) -> Client {
         Client { target, patience }
     }
 
-    /// What the daemon answers to this route.
+    /// Sends this request.
     pub(crate) fn ask(&self, route: &Route) -> Result<Answer, Failure> {
         self.send(route, None)
     }
 
-    /// What the daemon answers to this route with this body.
+    /// Sends this request with this body.
     pub(crate) fn ask_with(&self, route: &Route, body: &impl Serialize) -> Result<Answer, Failure> {
         let body = serde_json::to_vec(body).expect("our bodies are plain structs, which always make JSON");
         self.send(route, Some((muster_api::JSON, &body)))
     }
 
-    /// What the daemon answers to this route with these bytes.
+    /// Sends this request with these bytes as its body.
     pub(crate) fn ask_with_bytes(&self, route: &Route, body: &[u8]) -> Result<Answer, Failure> {
         self.send(route, Some((muster_api::BYTES, body)))
     }
 
-    /// What the daemon answers to this route, as it comes.
+    /// Sends this request and returns its response as a stream.
     pub(crate) fn follow(&self, route: &Route) -> Result<Stream, Failure> {
         let deadline = Instant::now() + self.patience;
         let silent = || self.silent(self.patience);
@@ -76,7 +76,7 @@ impl Client {
         })
     }
 
-    /// Why a stream broke off.
+    /// The failure for a stream that broke off.
     pub(crate) fn broken(&self, error: io::Error) -> Failure {
         let error = ExchangeError::from(error);
         error.into_failure(&self.target).unwrap_or_else(|| self.silent(self.patience))
@@ -93,42 +93,42 @@ impl Client {
     }
 
     fn silent(&self, patience: Duration) -> Failure {
-        let message = format!("the daemon on {} does not answer: waited {}", self.target, span::format(patience));
+        let message = format!("the daemon on {} does not respond: waited {}", self.target, span::format(patience));
         Failure::new(Exit::TimedOut, message).with_hint("is it stopped (SIGSTOP, docker pause), or out of CPU time?")
     }
 }
 
-/// How long the daemon waits for a program to read what is written to it.
+/// How long the daemon waits for a program to read its standard input.
 const STDIN_PATIENCE: Duration = Duration::from_secs(5);
 
 fn asked_to_wait(route: &Route) -> Duration {
     match route {
         Route::Action { wait, .. } => *wait,
         Route::Wait { timeout, .. } => *timeout,
-        // The daemon itself waits a while for a program that does not read.
+        // The daemon itself waits for a program that does not read.
         Route::Stdin { .. } => STDIN_PATIENCE,
         _ => Duration::ZERO,
     }
 }
 
 impl Answer {
-    /// The body, if the status is one of these; else what the daemon says is wrong.
+    /// The body, if the status is one of these; otherwise the daemon's error.
     pub(crate) fn read<T: DeserializeOwned>(&self, good: &[u16]) -> Result<T, Failure> {
         if !good.contains(&self.status) {
             return Err(self.problem().into());
         }
         serde_json::from_slice(&self.body).map_err(|error| {
-            let message = format!("the answer is not what musterd answers: {error}");
+            let message = format!("unexpected response: {error}");
             Failure::new(Exit::Failed, message).with_hint("are musterctl and musterd of the same version?")
         })
     }
 
-    /// What the daemon says is wrong; or, where that is no problem of ours, that it says something else.
+    /// The daemon's error; or, if the body is not one of our problems, that the response is unexpected.
     pub(crate) fn problem(&self) -> Problem {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| {
-            let detail = format!("the answer is not what musterd answers: HTTP status {}", self.status);
+            let detail = format!("unexpected response: HTTP status {}", self.status);
             Problem::new(muster_api::ProblemKind::Unknown, detail)
-                .with_hint("is it musterd that listens on this socket?")
+                .with_hint("does another program listen on this socket?")
         })
     }
 }
@@ -173,7 +173,7 @@ hint: is musterd running? `--socket` or $MUSTER_SOCKET points elsewhere
         }
     }
 
-    /// Root may connect whatever the mode says, so it gives that power up for this test.
+    /// Root may connect whatever the mode, so the test drops that capability.
     #[test]
     fn a_socket_of_someone_else_is_not_allowed() {
         const NAME: &str = "client::tests::a_socket_of_someone_else_is_not_allowed";
@@ -194,12 +194,12 @@ hint: is musterd running? `--socket` or $MUSTER_SOCKET points elsewhere
         }
         let ended = run_on(&path, LONG);
         assert_eq!(ended.code, 5);
-        assert!(ended.err.starts_with("error: not allowed to connect to "), "{}", ended.err);
+        assert!(ended.err.starts_with("error: permission denied connecting to "), "{}", ended.err);
     }
 
     #[test]
     fn a_daemon_that_is_silent_is_given_up_in_time() {
-        // It reads the request and holds the connection until it is dropped by the client.
+        // It reads the request and holds the connection until the client drops it.
         let daemon = Daemon::behaving([|stream: UnixStream| {
             let _ = std::io::copy(&mut &stream, &mut std::io::sink());
         }]);
@@ -207,10 +207,10 @@ hint: is musterd running? `--socket` or $MUSTER_SOCKET points elsewhere
         let ended = run_on(daemon.socket(), SHORT);
         assert!(began.elapsed() >= SHORT && began.elapsed() < LONG);
         assert_eq!(ended.code, 124);
-        assert!(ended.err.contains("does not answer: waited 300ms\nhint: is it stopped (SIGSTOP"), "{}", ended.err);
+        assert!(ended.err.contains("does not respond: waited 300ms\nhint: is it stopped (SIGSTOP"), "{}", ended.err);
     }
 
-    /// A drop now and then must not keep a client for ever.
+    /// A slow trickle of bytes must not hold a client indefinitely.
     #[test]
     fn a_daemon_that_drips_is_given_up_in_time() {
         let daemon = Daemon::behaving([|mut stream: UnixStream| {
@@ -230,7 +230,7 @@ hint: is musterd running? `--socket` or $MUSTER_SOCKET points elsewhere
         let _listener = UnixListener::bind(&path).unwrap();
         let (path, fill) = (path.clone(), path);
         let (sender, filled) = std::sync::mpsc::channel();
-        // std's backlog is as large as the kernel allows, so connections are made until one blocks.
+        // std's backlog is as large as the kernel allows, so connect until one call blocks.
         std::thread::spawn(move || {
             let mut held = Vec::new();
             while let Ok(stream) = UnixStream::connect(&fill) {
@@ -249,7 +249,7 @@ hint: is musterd running? `--socket` or $MUSTER_SOCKET points elsewhere
         for said in ["", "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n["] {
             let ended = Daemon::answering([said.to_owned()]).run("status");
             assert_eq!(ended.code, 7);
-            assert!(ended.err.contains("went away before it answered"), "{}", ended.err);
+            assert!(ended.err.contains("closed the connection before it responded"), "{}", ended.err);
         }
     }
 
@@ -257,8 +257,8 @@ hint: is musterd running? `--socket` or $MUSTER_SOCKET points elsewhere
     fn what_is_not_musterd_is_told() {
         for (said, why) in [
             ("220 smtp ready\r\n", "it does not speak HTTP/1.1"),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "the answer is not what musterd answers"),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n<htm>", "the answer is not what musterd answers"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", "unexpected response"),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n<htm>", "unexpected response"),
             ("HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\n<htm>", "HTTP status 404"),
         ] {
             let ended = Daemon::answering([said.to_owned()]).run("status");

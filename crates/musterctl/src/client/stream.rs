@@ -1,6 +1,6 @@
-//! An answer that is read as it comes, for as long as the daemon goes on with it.
+//! A response that is read as it arrives, for as long as the daemon continues it.
 //!
-//! The head must come within the patience; after that nothing is expected of the daemon: a log may be silent for days.
+//! The head must arrive within the timeout; after that there is none: a log may be silent for days.
 
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,22 +8,22 @@ use std::time::Instant;
 
 use super::exchange::{Answer, ExchangeError, HEAD_MAX, Length, Timed, parse_head, request};
 
-/// The body of a good answer.
+/// The body of a successful response.
 #[derive(Debug)]
 pub(crate) struct Stream {
     source: BufReader<Chain<Cursor<Vec<u8>>, UnixStream>>,
     length: Length,
-    /// How much of the chunk, or of the whole, is still to come.
+    /// How much of the chunk, or of the whole body, is still to come.
     left: usize,
     is_over: bool,
 }
 
-/// What came instead of a stream.
+/// Why there is no stream.
 #[derive(Debug)]
 pub(super) enum NoStream {
-    /// An answer that is an error.
+    /// An error response.
     Refused(Answer),
-    /// No answer.
+    /// No response.
     Failed(ExchangeError),
 }
 
@@ -33,7 +33,7 @@ impl<E: Into<ExchangeError>> From<E> for NoStream {
     }
 }
 
-/// Asks, and gives the body as soon as the head is there.
+/// Sends a request and returns the body as soon as the head has arrived.
 pub(super) fn open(stream: UnixStream, deadline: Instant, method: &str, path: &str) -> Result<Stream, NoStream> {
     let mut timed = Timed { stream, deadline };
     timed.write_all(&request(method, path, None))?;
@@ -54,7 +54,7 @@ pub(super) fn open(stream: UnixStream, deadline: Instant, method: &str, path: &s
     let rest = bytes.split_off(head.size);
     let is_good = head.status == 200;
     let source = timed.stream;
-    // What is wrong is said at once; what is asked for may take its time.
+    // An error arrives at once; the body of a success may take any time.
     source.set_read_timeout(if is_good { None } else { Some(deadline.saturating_duration_since(Instant::now())) })?;
     let left = if let Length::Known(length) = head.length { length } else { 0 };
     let source = BufReader::with_capacity(64 * 1024, Cursor::new(rest).chain(source));
@@ -68,7 +68,7 @@ pub(super) fn open(stream: UnixStream, deadline: Instant, method: &str, path: &s
 }
 
 impl Stream {
-    /// Reads the size of the next chunk. The last one has none.
+    /// Reads the size of the next chunk. The last one has size zero.
     fn next_chunk(&mut self) -> io::Result<()> {
         let mut line = Vec::new();
         while line.trim_ascii().is_empty() {
@@ -83,7 +83,7 @@ impl Stream {
                 self.is_over = size == 0;
                 Ok(())
             }
-            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the size of a chunk is no number")),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "the size of a chunk is not a number")),
         }
     }
 }
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    /// The body, or what is wrong, of what a daemon sends in these pieces.
+    /// The body, or the error, of a response that the daemon sends in these pieces.
     fn read(pieces: &[&str]) -> Result<String, String> {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let pieces: Vec<String> = pieces.iter().map(|&piece| piece.to_owned()).collect();

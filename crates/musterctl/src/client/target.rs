@@ -1,4 +1,4 @@
-//! Where the daemon is, as `--socket` or `$MUSTER_SOCKET` name it.
+//! The daemon's address, from `--socket` or `$MUSTER_SOCKET`.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -12,11 +12,11 @@ const PATH_MAX: usize = 107;
 pub(crate) struct Target(PathBuf);
 
 impl Target {
-    /// Reads a path, with or without `unix:` or `unix://` before it; the error says what is wrong with it.
+    /// Parses a path, with or without `unix:` or `unix://` in front; the error says what is wrong with it.
     pub(crate) fn parse(text: &OsStr) -> Result<Target, String> {
         let shown = text.to_string_lossy();
         if shown.starts_with("http://") || shown.starts_with("https://") {
-            return Err("a daemon elsewhere (http://) is not supported yet: name the path of a Unix socket".to_owned());
+            return Err("http:// is not supported yet: give the path of a Unix socket".to_owned());
         }
         let path = ["unix://", "unix:"].iter().find_map(|scheme| text.to_str()?.strip_prefix(scheme));
         let path = path.map_or_else(|| PathBuf::from(text), PathBuf::from);

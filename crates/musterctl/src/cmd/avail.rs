@@ -1,4 +1,4 @@
-//! `musterctl avail`: what is configured, in supervisorctl's columns.
+//! `musterctl avail`: the configured programs, in supervisorctl's columns.
 
 use muster_api::{Program, Route};
 
@@ -26,7 +26,7 @@ pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Well)
 }
 
-/// `'%-32s %-9s %-9s %d:%d'`. Groups have no priority of their own here, so the program's stands in both places.
+/// `'%-32s %-9s %-9s %d:%d'`. Groups have no priority of their own, so the program's is printed in both places.
 fn line(program: &Program) -> String {
     let (name, priority) = (name_with_group(program), program.priority);
     let start = if program.autostart { "auto" } else { "manual" };

@@ -1,4 +1,4 @@
-//! `musterctl clear`: forget what programs wrote.
+//! `musterctl clear`: discards the output of programs.
 
 use muster_api::Route;
 

@@ -1,4 +1,4 @@
-//! `musterctl __complete`: what could stand in the place of the last word. For the scripts of `completions`.
+//! `musterctl __complete`: candidates for the last word. For the scripts of `completions`.
 
 use muster_api::{Program, Route};
 
@@ -16,7 +16,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let place = place(&args.words);
-    // A daemon that does not answer has no names to offer, and an error would land in the middle of the prompt.
+    // Without a daemon there are no names to offer, and an error would appear in the middle of the prompt.
     let names = if place.takes_names() { names(&place, session).unwrap_or_default() } else { Vec::new() };
     for (candidate, about) in candidates(&place, &names) {
         session.line(format!("{candidate}\t{about}"));

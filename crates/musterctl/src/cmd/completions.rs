@@ -1,7 +1,7 @@
-//! `musterctl completions`: scripts that make a shell complete our command line.
+//! `musterctl completions`: scripts for completion in shells.
 //!
-//! The scripts only hand the words over to `musterctl __complete` and its lines back to the shell, so that they need not
-//! change when commands do, and so that program names come from the daemon at that moment.
+//! The scripts only pass the words to `musterctl __complete` and its lines back to the shell, so they need not
+//! change when commands do, and program names come from the daemon at completion time.
 
 use clap::ValueEnum;
 
@@ -38,8 +38,8 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Well)
 }
 
-/// The line is split at blanks here and not taken from COMP_WORDS, which bash also splits at colons and equals signs;
-/// what stands before the last of these is cut off again, since bash replaces only what follows it.
+/// The line is split at blanks here instead of using COMP_WORDS, which bash also splits at colons and equals signs;
+/// everything up to the last of these is cut off again, since bash replaces only the part after it.
 const BASH: &str = r#"_musterctl() {
     local line="${COMP_LINE:0:COMP_POINT}" candidate kept
     local -a words
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(Setting::default().run("completions tcsh").code, 2);
     }
 
-    /// What bash would insert for this line, with a stand-in that offers the same candidates everywhere.
+    /// What bash would insert for this line, with a stub that offers the same candidates everywhere.
     fn bash_inserts(line: &str) -> Vec<String> {
         let script = super::BASH;
         let test = format!(

@@ -1,4 +1,4 @@
-//! `musterctl events`: what happens, as it happens.
+//! `musterctl events`: events as they happen.
 
 use std::io;
 
@@ -32,7 +32,7 @@ pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
         };
         match writeln!(session.live, "{text}").and_then(|()| session.live.flush()) {
             Ok(()) => {}
-            // Who read has seen enough.
+            // The reader has closed the pipe.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Well),
             Err(error) => return Err(Failure::new(Exit::Failed, format!("cannot write to standard output: {error}"))),
         }
@@ -64,7 +64,7 @@ mod tests {
         (1..).zip(all).map(|(id, what)| Event { id, at: Timestamp::from_unix_ms(0), what }).collect()
     }
 
-    /// An answer with these events, cut into chunks in the middle, with a comment and a kind of a later version in between.
+    /// A response with these events, split into chunks in the middle, with a comment and a kind of a later version in between.
     fn stream(events: &[Event]) -> String {
         let mut text = Vec::new();
         for event in events {

@@ -1,4 +1,4 @@
-//! `musterctl fg`: what a program writes here, what is typed here to the program.
+//! `musterctl fg`: shows a program's output and sends it what is typed.
 
 use std::io::{self, Read, Write};
 
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let detail: ProgramDetail = session.client.ask(&route)?.read(&[200])?;
     let name = detail.program.name;
     if !matches!(detail.program.state, State::Running | State::Starting | State::Stopping) {
-        let message = format!("{name} does not run: {}", detail.program.state);
+        let message = format!("{name} is not running: {}", detail.program.state);
         return Err(Failure::new(Exit::Failed, message).with_hint("`musterctl start` starts it"));
     }
     let query = LogQuery { lines: Some(LINES), follow: true, format: LogFormat::Raw, ..LogQuery::default() };
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
         let forwarding = std::thread::Builder::new().spawn(move || forward(&client, &name));
         forwarding.map_err(|error| Failure::new(Exit::Failed, format!("cannot start a thread: {error}")))?;
     } else {
-        tell(&format!("musterctl: what is typed is not sent: {name} has no `stdin = \"pipe\"`"));
+        tell(&format!("musterctl: input is not sent: {name} has no `stdin = \"pipe\"`"));
     }
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     }
 }
 
-/// A piece of output as the terminal may be sent it. A colour code that the piece ends within is shown, not obeyed.
+/// A piece of output made safe for the terminal. An incomplete colour code at its end is shown as text.
 fn harmless(piece: &[u8]) -> Vec<u8> {
     let mut shown = Vec::with_capacity(piece.len());
     for (index, line) in piece.split(|&byte| byte == b'\n').enumerate() {
@@ -74,7 +74,7 @@ fn harmless(piece: &[u8]) -> Vec<u8> {
     shown
 }
 
-/// Sends what is typed, until that ends. The program's output goes on.
+/// Sends what is typed until end of input. The program's output continues.
 fn forward(client: &Client, name: &str) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -82,11 +82,11 @@ fn forward(client: &Client, name: &str) {
             Ok(0) => return,
             Ok(count) => {
                 if let Err(failure) = send(client, name, &buffer[..count]) {
-                    return tell(&format!("musterctl: cannot send what is typed: {}", failure.message));
+                    return tell(&format!("musterctl: cannot send input: {}", failure.message));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return tell(&format!("musterctl: cannot read what is typed: {error}")),
+            Err(error) => return tell(&format!("musterctl: cannot read input: {error}")),
         }
     }
 }
@@ -104,7 +104,7 @@ fn send(client: &Client, name: &str, mut bytes: &[u8]) -> Result<(), Failure> {
             return Err(problem.into());
         }
         if !is_told {
-            tell(&format!("musterctl: {name} does not read what is typed; waiting for it"));
+            tell(&format!("musterctl: {name} does not read its input; waiting"));
             is_told = true;
         }
         let written = usize::try_from(problem.written.unwrap_or(0)).unwrap_or(0);
@@ -113,9 +113,9 @@ fn send(client: &Client, name: &str, mut bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says something beside the program's output.
+/// Prints a message next to the program's output.
 fn tell(text: &str) {
-    // Where even stderr is gone there is nobody to tell.
+    // If stderr is closed, too, the message is lost.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -144,6 +144,6 @@ mod tests {
         let daemon = Daemon::answering([detail(down("repl", State::Stopped, "not started"))]);
         let ended = daemon.run("fg repl");
         assert_eq!(ended.code, 1);
-        assert!(ended.err.starts_with("error: repl does not run: STOPPED\nhint: "), "{}", ended.err);
+        assert!(ended.err.starts_with("error: repl is not running: STOPPED\nhint: "), "{}", ended.err);
     }
 }

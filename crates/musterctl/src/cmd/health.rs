@@ -18,7 +18,7 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let answer = session.client.ask(&Route::Readyz)?;
-    // 503 is also what a busy daemon answers; that is a problem and not a `Ready`.
+    // A busy daemon also answers 503; that is a problem and not a `Ready`.
     let ready: Ready = match (answer.status, serde_json::from_slice(&answer.body)) {
         (503, Ok(ready)) => ready,
         (503, Err(_)) => return Err(answer.problem().into()),

@@ -1,4 +1,4 @@
-//! `musterctl logs`: what programs wrote, and what they write.
+//! `musterctl logs`: the output of programs.
 
 use std::io;
 
@@ -60,11 +60,11 @@ pub(crate) struct Args {
 }
 
 fn parse_since(text: &str) -> Result<Since, String> {
-    text.parse().map_err(|()| "neither a span such as 5m nor a time such as 2026-11-23T00:34:05Z".to_owned())
+    text.parse().map_err(|()| "neither a duration such as 5m nor a time such as 2026-11-23T00:34:05Z".to_owned())
 }
 
 impl Args {
-    /// What supervisorctl's users write among the names: `-1000`, and `stdout` or `stderr` at the end.
+    /// Accepts supervisorctl's syntax among the names: `-1000`, and `stdout` or `stderr` at the end.
     fn with_habits(&self) -> Result<(Vec<String>, LogQuery), Failure> {
         let (mut names, mut lines) = (Vec::new(), self.lines);
         for name in &self.names {
@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     show(&routes, printer, session)
 }
 
-/// The names of the instances that these names choose.
+/// The names of the instances that these names match.
 pub(super) fn instances(names: &[String], client: &Client) -> Result<Vec<String>, Failure> {
     let mut instances = Vec::new();
     for select in selection::chunks(names) {
@@ -122,7 +122,7 @@ pub(super) fn instances(names: &[String], client: &Client) -> Result<Vec<String>
     Ok(instances)
 }
 
-/// Prints these logs as they come.
+/// Prints these logs as they arrive.
 pub(super) fn show(routes: &[Route], mut printer: Printer, session: &mut Session) -> Result<Exit, Failure> {
     let logs = Logs::open(&session.client, routes)?;
     let (is_json, is_terminal) = (session.json, session.out_is_terminal);
@@ -132,13 +132,13 @@ pub(super) fn show(routes: &[Route], mut printer: Printer, session: &mut Session
             session.live.write_all(&text)
         };
         let written = entries.iter().try_for_each(write);
-        // Nothing more is there for now: who reads gets all of it.
+        // No more for now: flush.
         let written = if entries.is_empty() { session.live.flush() } else { written };
         written.err()
     })?;
     let ended = ended.or_else(|| session.live.write_all(printer.end()).and_then(|()| session.live.flush()).err());
     match ended {
-        // Who read has seen enough.
+        // The reader has closed the pipe.
         Some(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Well),
         Some(error) => Err(Failure::new(Exit::Failed, format!("cannot write to standard output: {error}"))),
         None => Ok(Exit::Well),
@@ -161,7 +161,7 @@ mod tests {
         LogEntry { time: Some(Timestamp::from_unix_ms(at)), ..entry }
     }
 
-    /// An answer with these entries, in a chunk each.
+    /// A response with these entries, each in its own chunk.
     fn log(entries: &[LogEntry]) -> String {
         let chunk = |entry| {
             let text = serde_json::to_string(entry).unwrap() + "\n";

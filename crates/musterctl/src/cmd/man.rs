@@ -71,7 +71,7 @@ fn about(command: &Command) -> String {
     command.get_about().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Text that troff prints as it is: backslashes and hyphens are its own, and so are dots and quotes that begin a line.
+/// Escapes text for troff: backslashes, hyphens, and dots and quotes at the beginning of a line.
 fn escape(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let line = line.replace('\\', "\\e").replace('-', "\\-");

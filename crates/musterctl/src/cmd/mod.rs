@@ -1,6 +1,6 @@
-//! The commands, each with its arguments (`Args`) and its doings (`run`) in a file of its own.
+//! The commands, each with its arguments (`Args`) and its implementation (`run`) in its own file.
 //!
-//! `report.rs` is what the commands that change something have in common.
+//! `report.rs` is shared by the commands that change something.
 
 pub(crate) mod avail;
 pub(crate) mod clear;

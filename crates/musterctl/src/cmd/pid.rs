@@ -43,7 +43,7 @@ fn print_daemon(pid: u32, session: &mut Session) -> Exit {
     Exit::Well
 }
 
-/// supervisorctl prints 0 for what does not run. We do not: `kill 0` signals the caller's whole process group.
+/// supervisorctl prints 0 for a program that is not running. We do not: `kill 0` signals the caller's whole process group.
 fn print_programs(programs: &[Program], session: &mut Session) -> Exit {
     let mut exit = Exit::Well;
     for program in programs {
@@ -51,7 +51,7 @@ fn print_programs(programs: &[Program], session: &mut Session) -> Exit {
             Some(pid) if !session.json => session.line(pid.to_string()),
             Some(_) => {}
             None => {
-                let message = format!("{} does not run: {}", program.name, program.state);
+                let message = format!("{} is not running: {}", program.name, program.state);
                 session.failures.push(Failure::new(Exit::Failed, message));
                 exit = Exit::Failed;
             }
@@ -84,7 +84,7 @@ mod tests {
         let daemon = Daemon::answering([answer(200, &programs), answer(200, &programs)]);
         let ended = daemon.run("pid all");
         assert_eq!((ended.out.as_str(), ended.code), ("12\n", 1));
-        assert_eq!(ended.err, "error: db does not run: STOPPED\n");
+        assert_eq!(ended.err, "error: db is not running: STOPPED\n");
         let json = daemon.run("pid all --json");
         let expected = r#"[{"name":"web","pid":12},{"name":"db","pid":null}]"#;
         assert_eq!((json.out.trim_end(), json.code), (expected, 1));

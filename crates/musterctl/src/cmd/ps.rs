@@ -65,7 +65,7 @@ fn rows(all: &Processes) -> Vec<[Cell; 6]> {
     rows
 }
 
-/// One row for each process, named only in the first, the command indented under its parent's.
+/// One row per process; only the first has the name, and the command is indented below its parent's.
 fn push_tree(rows: &mut Vec<[Cell; 6]>, name: &str, processes: &[ProcessInfo]) {
     let depths = depths(processes);
     for (place, (process, depth)) in processes.iter().zip(depths).enumerate() {
@@ -83,7 +83,7 @@ fn push_tree(rows: &mut Vec<[Cell; 6]>, name: &str, processes: &[ProcessInfo]) {
     }
 }
 
-/// How deep each process is under those listed before it.
+/// The depth of each process below those listed before it.
 fn depths(processes: &[ProcessInfo]) -> Vec<usize> {
     let mut known: HashMap<u32, usize> = HashMap::new();
     let mut depths = Vec::with_capacity(processes.len());

@@ -1,7 +1,7 @@
-//! `restart --update`, and the hint that it might be wanted.
+//! `restart --update`, and the hint to use it.
 //!
-//! The reload restarts what differs, so only the rest of the chosen programs is restarted by command: each gets one restart.
-//! Whether those of the reload run again is seen from the number of their run.
+//! The reload restarts programs whose configuration differs, so only the other selected programs are restarted by command: each is
+//! restarted once. Whether those of the reload run again is determined by the number of their run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -16,16 +16,16 @@ use crate::report::{Request, print, read, too_late};
 use crate::selection;
 use crate::session::Session;
 
-/// A hint is not worth more time than this.
+/// Time limit for computing a hint.
 const PATIENCE_FOR_HINTS: Duration = Duration::from_secs(2);
 
-/// So many names are in a hint.
+/// Maximum number of names in a hint.
 const NAMES_IN_HINTS: usize = 5;
 
 /// The run of each instance.
 type Runs = BTreeMap<String, Option<u64>>;
 
-/// Reads the configuration again, changes what differs, and restarts the chosen programs, each once.
+/// Reloads the configuration, applies the differences, and restarts the selected programs, each once.
 pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> Result<Exit, Failure> {
     let patience = if request.no_wait { Duration::ZERO } else { request.timeout };
     let deadline = Instant::now() + patience;
@@ -35,7 +35,7 @@ pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> R
     find_all(&request.names, &session.client)?;
     let report: ReloadReport = session.client.ask(&Route::Reload { dry_run: false })?.read(&[200])?;
     let chosen = logs::instances(&request.names, &session.client).inspect_err(|_| {
-        // What was asked for is gone with the reload, and that has happened.
+        // The reload removed the selected programs, and cannot be undone.
         if !session.json {
             update::lines_without(&report, &[]).iter().for_each(|line| session.line(line));
         }
@@ -43,7 +43,7 @@ pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> R
     if !session.json {
         update::lines_without(&report, &chosen).iter().for_each(|line| session.line(line));
     }
-    // What the reload left down, since it does not start by itself or was stopped, is started by command.
+    // Programs that the reload left down, since they are not autostarted or were stopped, are started by command.
     let new: BTreeSet<&String> = report.restarted.iter().chain(&report.added).collect();
     let up = programs(&chosen, &session.client)?.into_iter().filter(|it| it.goal == Goal::Up).map(|it| it.name);
     let up: BTreeSet<String> = up.collect();
@@ -66,7 +66,7 @@ pub(super) fn restart_updated(request: &Request, session: &mut Session<'_>) -> R
     print(&ActionReport { results }, ended, session)
 }
 
-/// Fails for a name that chooses nothing, neither now nor in the configuration that is about to be active: then nothing is done.
+/// Fails for a name that matches nothing, neither now nor in the new configuration: then nothing is done.
 fn find_all(names: &[String], client: &Client) -> Result<(), Failure> {
     let mut planned: Option<ReloadReport> = None;
     for name in names {
@@ -91,7 +91,7 @@ fn programs(names: &[String], client: &Client) -> Result<Vec<Program>, Failure> 
     Ok(programs)
 }
 
-/// What has become of these since the reload: at the deadline, or when all of it is known.
+/// The results since the reload: at the deadline, or once all are known.
 fn wait_for(
     names: &[String],
     before: &Runs,
@@ -102,7 +102,7 @@ fn wait_for(
     let mut started = BTreeSet::new();
     loop {
         let mut now = programs(names, client)?;
-        // As after any restart what they need is started, once; a reload starts nothing that it did not change.
+        // As after any restart, dependencies are started, once; a reload starts only what it changed.
         let vain = now.iter().filter(|program| program.waits_in_vain && deadline > Instant::now());
         let vain: Vec<String> =
             vain.map(|program| program.name.clone()).filter(|name| started.insert(name.clone())).collect();
@@ -119,7 +119,7 @@ fn wait_for(
         }
         match live.wait(left) {
             News::Changed | News::Nothing => {}
-            News::Ended(None) => return Err(Failure::new(Exit::NoDaemon, "the daemon went away")),
+            News::Ended(None) => return Err(Failure::new(Exit::NoDaemon, "the daemon closed the connection")),
             News::Ended(Some(error)) => return Err(client.broken(error)),
         }
     }
@@ -129,9 +129,7 @@ fn result(program: Program, before: &Runs) -> ActionResult {
     let is_later = program.run > before.get(&program.name).copied().flatten();
     let has_ended_well = program.exit.as_ref().is_some_and(|exit| exit.success);
     let (outcome, error) = match program.state {
-        _ if program.goal == Goal::Down => {
-            (Outcome::Error, Some("somebody asked for the opposite meanwhile".to_owned()))
-        }
+        _ if program.goal == Goal::Down => (Outcome::Error, Some("another request reversed it meanwhile".to_owned())),
         State::Running if is_later => (Outcome::Restarted, None),
         State::Exited if is_later && has_ended_well => (Outcome::Restarted, None),
         State::Backoff | State::Exited | State::Fatal if is_later => {
@@ -148,8 +146,8 @@ fn result(program: Program, before: &Runs) -> ActionResult {
     ActionResult { name: program.name, outcome, state: program.state, pid: program.pid, error }
 }
 
-/// After a start or restart: says so where the files of the configuration have something else for these programs than what
-/// runs. Where that cannot be found out, nothing is said.
+/// After a start or restart: adds a hint if the configuration files differ from the active configuration of these programs.
+/// If that cannot be determined, adds none.
 pub(crate) fn hint(names: &[String], ended: Result<Exit, Failure>, session: &mut Session<'_>) -> Result<Exit, Failure> {
     let is_unknown = matches!(&ended, Err(failure) if failure.exit == Exit::NoSuchProgram);
     if ended.is_err() && !is_unknown {
@@ -163,7 +161,7 @@ pub(crate) fn hint(names: &[String], ended: Result<Exit, Failure>, session: &mut
         let new = report.added.iter().find(is_named);
         return ended.map_err(|failure| match new {
             Some(name) => failure.with_hint(format!(
-                "{name} is in the configuration files and not active yet; `musterctl update` applies what changed"
+                "{name} is in the configuration files but not active yet; `musterctl update` applies the differences"
             )),
             None => failure,
         });
@@ -174,11 +172,12 @@ pub(crate) fn hint(names: &[String], ended: Result<Exit, Failure>, session: &mut
     let chosen: BTreeSet<String> = logs::instances(names, &client).unwrap_or_default().into_iter().collect();
     let of = |names: &[String]| names.iter().filter(|name| chosen.contains(*name)).cloned().collect::<Vec<_>>();
     let (restarted, changed) = (of(&report.restarted), of(&report.changed));
-    let differ = |names: &[String]| format!("the configuration files differ from what runs: {}", listed(names));
+    let differ =
+        |names: &[String]| format!("the configuration files differ from the active configuration: {}", listed(names));
     if !restarted.is_empty() {
-        session.hints.push(format!("{}; `musterctl restart --update` applies what changed", differ(&restarted)));
+        session.hints.push(format!("{}; `musterctl restart --update` applies the differences", differ(&restarted)));
     } else if !changed.is_empty() {
-        session.hints.push(format!("{}; `musterctl update` applies what changed", differ(&changed)));
+        session.hints.push(format!("{}; `musterctl update` applies the differences", differ(&changed)));
     }
     ended
 }

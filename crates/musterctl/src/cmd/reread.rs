@@ -1,4 +1,4 @@
-//! `musterctl reread`: what a reload would change, in supervisorctl's lines.
+//! `musterctl reread`: what a reload would change, in supervisorctl's format.
 
 use muster_api::{ReloadReport, Route};
 

@@ -1,7 +1,7 @@
-//! `musterctl shell`: one command after another, with completion and history.
+//! `musterctl shell`: an interactive shell with completion and history.
 //!
-//! Each line is carried out by a process of its own, as if it had been typed to a shell: so Ctrl-C ends `logs -f` and not
-//! this, and no command can leave anything behind here.
+//! Each line runs in its own process, as if typed in a shell: Ctrl-C ends `logs -f` but not
+//! the shell, and no command can leave state behind.
 
 use std::io::{self, IsTerminal};
 use std::os::unix::process::CommandExt;
@@ -47,9 +47,9 @@ pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
     let socket = session.client.target.clone();
     editor.set_helper(Some(Names { client: Client::new(socket, PATIENCE) }));
     let history = history_file();
-    // A file that is not there yet, or not ours, is no history.
+    // A missing or unreadable file means an empty history.
     let _ = history.as_ref().map(|path| editor.load_history(path));
-    // As supervisorctl's shell does: the first thing that is wanted here.
+    // Like supervisorctl's shell, begin with the status.
     execute(&["status".to_owned()], session)?;
     loop {
         match editor.readline("musterctl> ") {
@@ -72,7 +72,7 @@ pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Well)
 }
 
-/// Where history is kept: below `$XDG_STATE_HOME`, or `~/.local/state`. Nowhere where that cannot be made.
+/// The history file: below `$XDG_STATE_HOME`, or `~/.local/state`. `None` if the directory cannot be created.
 fn history_file() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")))?;
@@ -81,7 +81,7 @@ fn history_file() -> Option<PathBuf> {
     Some(directory.join("history"))
 }
 
-/// What a shell would do with this character is not done here.
+/// The message for an operator of the system's shell.
 fn no_operators(operator: char) -> String {
     format!(
         "error: this shell has no pipes, redirections or lists of commands: '{operator}'\n\
@@ -89,8 +89,8 @@ fn no_operators(operator: char) -> String {
     )
 }
 
-/// The words of a line: split at blanks, but not within quotes. Or a character, outside quotes, that means something to
-/// the system's shell and that no name has.
+/// The words of a line: split at blanks, except within quotes. Or an unquoted character that has a meaning in
+/// the system's shell and occurs in no name.
 fn split(line: &str) -> Result<Vec<String>, char> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for character in line.chars() {
@@ -109,7 +109,7 @@ fn split(line: &str) -> Result<Vec<String>, char> {
     Ok(words)
 }
 
-/// Carries out a command line in a process of its own, and waits for its end. Ctrl-C is for that process.
+/// Runs a command line in its own process and waits for it. Ctrl-C goes to that process.
 fn execute(words: &[String], session: &Session<'_>) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(Exit::Failed, format!("cannot execute musterctl: {error}"));
     // supervisorctl's `help` and `help status`.
@@ -126,18 +126,18 @@ fn execute(words: &[String], session: &Session<'_>) -> Result<(), Failure> {
     let signals = SignalFd::with_flags(&interrupt, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
     let signals = signals.map_err(|error| failed(error.into()))?;
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-    // One file may be several programs, told apart by the name.
+    // One executable may be several programs, selected by the name.
     command.arg0("musterctl").arg("--socket").arg(session.client.target.path()).args(words);
-    // The new process has them blocked as well until it lets them through by itself.
+    // The new process inherits the blocked signals and unblocks them itself.
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&interrupt), Some(&mut before)).map_err(|error| failed(error.into()))?;
     let ended = command.status();
     while let Ok(Some(_)) = signals.read_signal() {}
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).map_err(|error| failed(error.into()))?;
-    // The command has said itself what went wrong.
+    // The command has already reported its failure.
     ended.map(drop).map_err(failed)
 }
 
-/// Knows what could stand at the cursor.
+/// Completes the word at the cursor.
 struct Names {
     client: Client,
 }
@@ -162,7 +162,7 @@ impl Completer for Names {
 }
 
 impl Names {
-    /// A daemon that does not answer has no names to offer.
+    /// Without a daemon there are no names to offer.
     fn names(&self) -> Vec<Program> {
         let answer = self.client.ask(&Route::Programs { select: None });
         answer.and_then(|answer| answer.read(&[200])).unwrap_or_default()

@@ -1,6 +1,6 @@
 //! `musterctl status`: a line for each instance.
 //!
-//! Away from a terminal the lines are supervisorctl's to the byte, so that what reads those reads these.
+//! When not writing to a terminal, the lines are identical to supervisorctl's, so that tools that parse those can parse these.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -53,11 +53,11 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     } else {
         show(&programs, session);
     }
-    // A wrong name weighs more than a state: the question itself was wrong.
+    // A wrong name takes precedence over a state.
     Ok(if session.failures.is_empty() { judge(&programs) } else { Exit::NoSuchProgram })
 }
 
-/// The instances that these names choose, or all. Names that choose none are told.
+/// The instances that these names match, or all. Names without a match are reported.
 pub(crate) fn selected(names: &[String], session: &mut Session) -> Result<Vec<Program>, Failure> {
     if names.is_empty() {
         return session.client.ask(&Route::Programs { select: None })?.read(&[200]);
@@ -69,7 +69,7 @@ pub(crate) fn selected(names: &[String], session: &mut Session) -> Result<Vec<Pr
     Ok(programs)
 }
 
-/// The selected instances. Names that choose none are told and the others still shown, as supervisorctl does.
+/// The selected instances. Names without a match are reported and the others still shown, as in supervisorctl.
 fn list(selection: &str, session: &mut Session) -> Result<Vec<Program>, Failure> {
     let answer = session.client.ask(&Route::Programs { select: Some(selection.to_owned()) })?;
     if answer.status == 200 {
@@ -84,7 +84,7 @@ fn list(selection: &str, session: &mut Session) -> Result<Vec<Program>, Failure>
     session.client.ask(&Route::Programs { select: Some(rest) })?.read(&[200])
 }
 
-/// What is left of a selection without the names that choose nothing; `None` where these are not the problem.
+/// The rest of a selection without the names that match nothing; `None` if these are not the problem.
 fn without_unknown(selection: &str, problem: &Problem) -> Option<String> {
     let known: Vec<&str> =
         selection.split(',').filter(|name| !problem.names.iter().any(|unknown| unknown == name.trim())).collect();
@@ -107,7 +107,7 @@ fn show(programs: &[Program], session: &mut Session) {
 }
 
 /// supervisorctl's lines: `'%(name)-33s%(state)-10s%(desc)s'`, the first column three wider than the longest name and
-/// never narrower than 33. Blanks at the end of a line are part of it.
+/// at least 33 wide. Trailing blanks are part of the line.
 pub(crate) fn lines(programs: &[Program]) -> String {
     let names: Vec<Cow<'_, str>> = programs.iter().map(name_with_group).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
@@ -120,7 +120,7 @@ pub(crate) fn lines(programs: &[Program]) -> String {
     text
 }
 
-/// supervisorctl's name of a program: with its group, unless that is the program's own.
+/// supervisorctl's name of a program: prefixed with its group, unless that is the program's own.
 pub(super) fn name_with_group(program: &Program) -> Cow<'_, str> {
     match group(program) {
         "" => Cow::Borrowed(&program.name),
@@ -128,14 +128,14 @@ pub(super) fn name_with_group(program: &Program) -> Cow<'_, str> {
     }
 }
 
-/// The group that is not just the program's own.
+/// The group, unless it is the program's own.
 fn group(program: &Program) -> &str {
     if program.group == program.program { "" } else { &program.group }
 }
 
 pub(crate) fn columns(programs: &[Program], coloured: bool) -> String {
     let rows: Vec<[Cell; 6]> = programs.iter().map(row).collect();
-    // A column without a heading and without text is none.
+    // Omit a column without a heading and without text.
     let has_groups = programs.iter().any(|program| !group(program).is_empty());
     table(["NAME", if has_groups { "GROUP" } else { "" }, "STATE", "PID", "UPTIME", ""], &rows, coloured)
 }
@@ -152,7 +152,7 @@ fn row(program: &Program) -> [Cell; 6] {
     ]
 }
 
-/// What the other columns do not say.
+/// Details that the other columns do not show.
 fn note(program: &Program) -> String {
     if program.state != State::Running {
         return program.description.clone();

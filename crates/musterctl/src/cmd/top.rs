@@ -18,7 +18,7 @@ pub(crate) struct Args {}
 pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
     if !session.out_is_terminal || !io::stdin().is_terminal() {
         return Err(Failure::new(Exit::Usage, "top needs a terminal")
-            .with_hint("`musterctl status --watch` goes on without one; `docker exec -it` gives one"));
+            .with_hint("`musterctl status --watch` works without one; `docker exec -it` provides one"));
     }
     top::run(session)
 }

@@ -1,4 +1,4 @@
-//! `musterctl update`: reads the configuration again and puts it in force.
+//! `musterctl update`: reloads the configuration and applies the differences.
 
 use muster_api::{ReloadReport, Route};
 
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Well)
 }
 
-/// What is said of a reload, without what concerns these instances.
+/// The lines that describe a reload, without those about these instances.
 pub(super) fn lines_without(report: &ReloadReport, names: &[String]) -> Vec<String> {
     let mut rest = report.clone();
     for list in [&mut rest.added, &mut rest.removed, &mut rest.restarted, &mut rest.changed] {

@@ -1,4 +1,4 @@
-//! `musterctl why`: the story of a program, in words.
+//! `musterctl why`: explains the state of a program.
 
 use muster_api::{OutputLine, Route, Why};
 
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Well)
 }
 
-/// The summary, the sentences, and before what was decided the lines that the run wrote last.
+/// The summary and the sentences, with the last lines of output before the decision.
 fn tell(why: &Why, coloured: bool) -> String {
     let mut text = String::new();
     paint(&mut text, coloured, HEADING, &printable(&why.summary));

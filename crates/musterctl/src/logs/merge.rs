@@ -1,10 +1,10 @@
-//! Reading several logs at once, in the order of time.
+//! Reads several logs at once, in chronological order.
 //!
-//! What was written before comes first: of all logs the oldest entry is next, and entries without a time, which come from
-//! files, are older than all that have one. A log alone is printed as it comes; several are read one after another, which
-//! costs the daemon one answer at a time, and memory here. What is written from now on is read by a thread for each log and
-//! comes through one channel; entries that come within a moment of each other are put in order. All channels are bounded:
-//! who prints slowly makes the daemon tell how much was missed, and nothing grows.
+//! Earlier output comes first: the oldest entry of all logs is next, and entries without a time, which come from
+//! files, are older than all others. A single log is printed as it arrives; several are read one after another, which
+//! costs the daemon one response at a time, and memory here. New output is read by one thread per log and
+//! passed through one channel; entries that arrive within a moment of each other are sorted. All channels are bounded:
+//! if printing is slow, the daemon reports how much was missed, and nothing grows.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
@@ -16,26 +16,26 @@ use muster_api::{EntryKind, LogEntry, Route};
 use crate::client::{Client, Stream};
 use crate::failure::{Exit, Failure};
 
-/// How many entries may wait for the printer.
+/// Maximum number of queued entries.
 const BOUND: usize = 256;
 
-/// How long an entry waits for older ones of other logs.
+/// How long an entry waits for older entries of other logs.
 const MOMENT: Duration = Duration::from_millis(20);
 
-/// The stack of a thread that does nothing but read and parse.
+/// The stack size of a thread that only reads and parses.
 const STACK: usize = 256 * 1024;
 
 type Told = Result<LogEntry, Failure>;
 
-/// Several logs.
+/// A set of logs.
 pub(crate) struct Logs {
-    /// What was written before, one for each log.
+    /// The earlier output, one for each log.
     earlier: Vec<Earlier>,
-    /// What is written from now on.
+    /// New output.
     live: Receiver<Told>,
 }
 
-/// What was written before to one log.
+/// The earlier output of one log.
 enum Earlier {
     Read(VecDeque<LogEntry>),
     Coming(Receiver<Told>),
@@ -73,8 +73,8 @@ impl Logs {
         Ok(Logs { earlier, live })
     }
 
-    /// Hands out every entry, until all logs have ended, one fails, or `print` gives something to end with. An empty list of
-    /// entries is a pause: nothing more is there for now.
+    /// Passes every entry to `print` until all logs have ended, one fails, or `print` returns a value. An empty list of
+    /// entries marks a pause: there is no more for now.
     pub(crate) fn for_each<T>(mut self, mut print: impl FnMut(&[LogEntry]) -> Option<T>) -> Result<Option<T>, Failure> {
         if let Some(end) = merge(&mut self.earlier, &mut print)? {
             return Ok(Some(end));
@@ -97,7 +97,7 @@ impl Logs {
     }
 }
 
-/// Takes what comes until then, and what is there already.
+/// Collects entries until then, and those that are already queued.
 fn gather(live: &Receiver<Told>, until: Instant, entries: &mut Vec<LogEntry>) -> Result<(), Failure> {
     while entries.len() < 4 * BOUND {
         match live.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -108,7 +108,7 @@ fn gather(live: &Receiver<Told>, until: Instant, entries: &mut Vec<LogEntry>) ->
     Ok(())
 }
 
-/// Of all logs the oldest entry first, until none has any more.
+/// The oldest entry of all logs first, until all are empty.
 fn merge<T>(logs: &mut [Earlier], print: &mut impl FnMut(&[LogEntry]) -> Option<T>) -> Result<Option<T>, Failure> {
     let mut heads = logs.iter_mut().map(Earlier::next).collect::<Result<Vec<Option<LogEntry>>, Failure>>()?;
     loop {
@@ -130,7 +130,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next entry; `None` at the end.
+    /// Returns the next entry; `None` at the end.
     fn next(&mut self) -> Option<Told> {
         self.line.clear();
         match self.stream.read_until(b'\n', &mut self.line) {
@@ -140,7 +140,7 @@ impl Reader {
         }
     }
 
-    /// Everything that was written before, and whether more is going to come.
+    /// Reads all earlier output; also returns whether more will follow.
     fn read_history(&mut self) -> Result<(VecDeque<LogEntry>, bool), Failure> {
         let mut entries = VecDeque::new();
         while let Some(told) = self.next() {
@@ -153,7 +153,7 @@ impl Reader {
         Ok((entries, false))
     }
 
-    /// Goes on with a thread of its own.
+    /// Continues on its own thread.
     fn start(self, history: Option<SyncSender<Told>>) -> Result<(), Failure> {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || self.run(history));
         thread.map(drop).map_err(|error| Failure::new(Exit::Failed, format!("cannot start a thread: {error}")))
@@ -166,7 +166,7 @@ impl Reader {
                 history = None;
             }
             let sent = history.as_ref().unwrap_or(&self.live).send(told);
-            // Where nobody takes it any more the process is about to end.
+            // If the receiver is closed, the process is about to exit.
             if is_over || sent.is_err() {
                 return;
             }
@@ -176,7 +176,7 @@ impl Reader {
 
 fn parse(line: &[u8]) -> Told {
     serde_json::from_slice(line).map_err(|error| {
-        let message = format!("the answer is not what musterd answers: {error}");
+        let message = format!("unexpected response: {error}");
         Failure::new(Exit::Failed, message).with_hint("are musterctl and musterd of the same version?")
     })
 }

@@ -1,9 +1,9 @@
-//! Entries of logs as text.
+//! Formats log entries as text.
 //!
-//! Away from a terminal a line is the bytes that the program wrote. A terminal gets no half characters and obeys nothing but
-//! colours, which end with the line at the latest. Several programs get their names in front; a line is never mixed with
-//! another. The beginning of a line is shown as it comes, and its rest behind it; where something else came between, the rest
-//! stands on a line of its own.
+//! When not writing to a terminal, a line is exactly the bytes that the program wrote. A terminal gets no partial characters and no
+//! escape sequences except colours, which end at the end of the line. Several programs get their names in front; lines are never
+//! mixed. The beginning of a line is printed as it arrives, and its rest after it; if other output came in between, the rest
+//! appears on its own line.
 
 use anstyle::{AnsiColor, Color, Style};
 use muster_api::visible::colour_length;
@@ -11,32 +11,32 @@ use muster_api::{EntryKind, LogEntry};
 
 use crate::output::{BAD, HINT, paint, printable, seen};
 
-/// Names longer than this are not padded to.
+/// Maximum width for the padding of names.
 const WIDEST: usize = 24;
 
-/// The colours of names, in turn.
+/// The colours of names, assigned in turn.
 const COLOURS: [AnsiColor; 6] =
     [AnsiColor::Cyan, AnsiColor::Yellow, AnsiColor::Green, AnsiColor::Magenta, AnsiColor::Blue, AnsiColor::BrightCyan];
 
-/// Turns entries into text.
+/// Formats entries as text.
 pub(crate) struct Printer {
-    /// The names to put in front, where there are several.
+    /// The names to print in front, if there are several.
     names: Vec<String>,
     width: usize,
     has_times: bool,
     is_terminal: bool,
     coloured: bool,
-    /// Streams whose last piece of a line was not the last of the line.
+    /// Streams whose last line is incomplete.
     begun: Vec<Stream>,
-    /// The stream of the last piece, if nothing ended its line.
+    /// The stream of the last piece, if its line is still open.
     open: Option<Stream>,
 }
 
-/// A program, and which of its streams.
+/// A program and one of its streams.
 type Stream = (String, Option<String>);
 
 impl Printer {
-    /// For these programs. Names are put in front where there is more than one.
+    /// A printer for these programs. Prints names if there is more than one.
     pub(crate) fn new(programs: &[String], has_times: bool, is_terminal: bool, coloured: bool) -> Printer {
         let names = if programs.len() > 1 { programs.to_vec() } else { Vec::new() };
         let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
@@ -44,7 +44,7 @@ impl Printer {
         Printer { names, width, has_times, is_terminal, coloured, begun: Vec::new(), open: None }
     }
 
-    /// The text of an entry.
+    /// Formats an entry.
     pub(crate) fn print(&mut self, entry: &LogEntry) -> Vec<u8> {
         match entry.kind {
             EntryKind::Live => Vec::new(),
@@ -53,7 +53,7 @@ impl Printer {
         }
     }
 
-    /// Nothing more comes. A line without an end gets one, unless the bytes are to stay as they are.
+    /// Ends the output. An incomplete line gets a newline, unless bytes are to stay as they are.
     pub(crate) fn end(&mut self) -> &'static [u8] {
         if self.open.take().is_some() && (self.is_terminal || self.has_front()) { b"\n" } else { b"" }
     }
@@ -82,7 +82,7 @@ impl Printer {
         self.begun.retain(|begun| *begun != stream);
         let line = entry.text();
         if is_continued && !follows && entry.ended && line.is_empty() {
-            // Its beginning got its newline before what came between.
+            // Its beginning got a newline before the output that came in between.
             return Vec::new();
         }
         let mut front = String::new();
@@ -96,7 +96,7 @@ impl Printer {
         } else {
             text.extend_from_slice(&line);
         }
-        // Progress that a terminal would draw over itself: here each state has a line.
+        // A progress line that a terminal would overwrite: here each state gets its own line.
         let is_redrawn = self.is_terminal && line.ends_with(b"\r");
         if entry.ended || is_redrawn {
             text.push(b'\n');
@@ -108,7 +108,7 @@ impl Printer {
         text
     }
 
-    /// Time and name, where they are wanted.
+    /// Prints time and name, if enabled.
     fn put_front(&self, text: &mut String, entry: &LogEntry, mark: char) {
         if self.has_times {
             let time = entry.time.map_or_else(|| "-".to_owned(), |time| time.to_string());
@@ -127,7 +127,7 @@ impl Printer {
     }
 }
 
-/// What a terminal may be sent: characters, tabs and colours. A colour that is not ended is ended here.
+/// Text that is safe for a terminal: characters, tabs and colours. Resets a colour that is still active at the end.
 fn harmless(bytes: &[u8], coloured: bool) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_suffix('\r').unwrap_or(&text);

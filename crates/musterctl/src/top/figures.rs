@@ -1,19 +1,19 @@
-//! CPU, memory and restarts of each program, out of the daemon's metrics.
+//! CPU, memory and restarts of each program, from the daemon's metrics.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// What the metrics say of one instance.
+/// The metrics of one instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Figure {
     cpu_seconds: f64,
-    /// Share of one processor since the look before; `None` at the first.
+    /// Share of one processor since the last update; `None` at the first.
     pub(crate) cpu: Option<f64>,
     pub(crate) memory: Option<f64>,
     pub(crate) restarts: f64,
 }
 
-/// What the metrics said last.
+/// The last metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     of: HashMap<String, Figure>,
@@ -21,7 +21,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Takes in what the metrics say now.
+    /// Updates them from the text of the metrics.
     pub(crate) fn update(&mut self, text: &str, now: Instant) {
         let elapsed = self.at.replace(now).map(|at| now.saturating_duration_since(at).as_secs_f64());
         let mut current: HashMap<String, Figure> = HashMap::new();
@@ -36,7 +36,7 @@ impl Figures {
         }
         for (name, figure) in &mut current {
             let before = self.of.get(name).filter(|_| figure.memory.is_some());
-            // Another run, or a child that has ended, makes it less than before.
+            // Another run, or an exited child, makes it less than before.
             figure.cpu = before
                 .zip(elapsed)
                 .filter(|(_, elapsed)| *elapsed > 0.0)
@@ -50,7 +50,7 @@ impl Figures {
     }
 }
 
-/// Name, metric without `muster_program_`, and value of a sample about an instance. Names hold nothing that is escaped.
+/// Name, metric without `muster_program_`, and value of a sample about an instance. Names contain no escapes.
 fn sample(line: &str) -> Option<(&str, &str, f64)> {
     let (metric, rest) = line.strip_prefix("muster_program_")?.split_once("{name=\"")?;
     let (name, rest) = rest.split_once('"')?;
@@ -83,6 +83,6 @@ mod tests {
         assert_eq!(figures.of("web:0").cpu, Some(0.5));
         figures.update(&metrics(1.0), begin + Duration::from_secs(4));
         assert_eq!(figures.of("web:0").cpu, Some(0.0), "another run");
-        assert_eq!((figures.of("db").cpu, figures.of("nobody")), (None, Figure::default()));
+        assert_eq!((figures.of("db").cpu, figures.of("absent")), (None, Figure::default()));
     }
 }

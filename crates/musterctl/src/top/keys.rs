@@ -1,6 +1,6 @@
-//! Keys, out of the bytes that a terminal sends for them.
+//! Keys, parsed from the bytes that a terminal sends.
 
-/// What a key asks for.
+/// The action of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     Up,
@@ -18,7 +18,7 @@ pub(crate) enum Key {
     Quit,
 }
 
-/// The keys in these bytes. A lone escape is one as well; what no key is known for is passed over.
+/// The keys in these bytes. A lone escape is one as well; unknown keys are skipped.
 pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Key> {
     const SEQUENCES: [(&[u8], Key); 12] = [
         (b"\x1b[A", Key::Up),
@@ -53,9 +53,9 @@ pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Key> {
             b'l' | b'\r' => keys.push(Key::Logs),
             b'w' => keys.push(Key::Why),
             b'q' => keys.push(Key::Quit),
-            // Ctrl-C, as long as the terminal makes no signal of it.
+            // Ctrl-C, while the terminal does not turn it into a signal.
             3 => keys.push(Key::Quit),
-            // A sequence that is none of ours must not be taken for letters.
+            // An unknown sequence must not be taken for letters.
             0x1b if matches!(bytes.first(), Some(b'[' | b'O')) => bytes = after_sequence(bytes),
             0x1b => keys.push(Key::Back),
             _ => {}
@@ -64,7 +64,7 @@ pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Key> {
     keys
 }
 
-/// What follows a sequence that began with `[` or `O`: it ends with a letter or `~`.
+/// The bytes after a sequence that began with `[` or `O`: it ends with a letter or `~`.
 fn after_sequence(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().skip(1).position(|byte| byte.is_ascii_alphabetic() || *byte == b'~');
     end.map_or(&[], |end| &bytes[end + 2..])

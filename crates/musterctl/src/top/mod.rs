@@ -1,7 +1,7 @@
 //! A live table of programs on a terminal.
 //!
-//! `terminal.rs` is the terminal in raw mode and its end, `keys.rs` what keys ask for, `view.rs` what is shown, `figures.rs`
-//! what the daemon's metrics say. The daemon is asked for the list when an event says that it has changed, and for figures
+//! `terminal.rs` handles the terminal in raw mode and restores it, `keys.rs` parses keys, `view.rs` draws, `figures.rs`
+//! parses the daemon's metrics. The list is requested when an event reports a change, and metrics
 //! every two seconds.
 
 mod figures;
@@ -24,13 +24,13 @@ use crate::failure::{Exit, Failure};
 use crate::live::{Live, News};
 use crate::session::Session;
 
-/// How long a message stays at least; the next figures after that take it away.
+/// How long a message stays at least; the next metrics after that remove it.
 const MESSAGE: Duration = Duration::from_secs(10);
 
-/// How often figures are asked for.
+/// How often metrics are requested.
 const FIGURES: Duration = Duration::from_secs(2);
 
-/// What is shown.
+/// The current page.
 enum Page {
     Programs,
     Logs(String),
@@ -51,14 +51,14 @@ struct Top<'a> {
     is_over: bool,
 }
 
-/// Shows programs until it is told to stop, or the daemon ends.
+/// Shows programs until the user quits or the daemon exits.
 pub(crate) fn run(session: &Session<'_>) -> Result<Exit, Failure> {
     let broken = |error: io::Error| Failure::new(Exit::Failed, format!("cannot use the terminal: {error}"));
-    // What fails before anything is drawn is told on a terminal that is as it was.
+    // Fail before anything is drawn, while the terminal is unchanged.
     let mut top = Top::new(&session.client)?;
     let mut terminal = Terminal::enter().map_err(broken)?;
     let (mut bell, ring) = io::pipe().map_err(broken)?;
-    // A full pipe rings anyway.
+    // A full pipe wakes the reader anyway.
     let live = Live::follow(&session.client, move || drop((&ring).write(&[0])))?;
     loop {
         let (width, height) = Terminal::size();
@@ -84,9 +84,9 @@ pub(crate) fn run(session: &Session<'_>) -> Result<Exit, Failure> {
 
 fn read_keys() -> io::Result<Vec<u8>> {
     let mut bytes = [0; 256];
-    // Standard input is a terminal and ready, so this gives what there is.
+    // Standard input is a terminal and ready, so this returns the available bytes.
     let count = nix::unistd::read(io::stdin(), &mut bytes)?;
-    // Nobody is at the terminal any more.
+    // End of file: the terminal was closed.
     Ok(if count == 0 { b"q".to_vec() } else { bytes[..count].to_vec() })
 }
 
@@ -128,14 +128,14 @@ impl<'a> Top<'a> {
         if self.message_since.elapsed() >= MESSAGE {
             self.message.clear();
         }
-        // Uptimes go on, too.
+        // Advance uptimes, too.
         let elapsed = self.asked.elapsed().as_secs_f64();
         self.asked = Instant::now();
         self.programs.iter_mut().for_each(|program| program.uptime = program.uptime.map(|uptime| uptime + elapsed));
         Ok(())
     }
 
-    /// Whether the daemon has ended.
+    /// Whether the daemon has exited.
     fn take_news(&mut self, bell: &mut PipeReader, live: &Live) -> Result<bool, Failure> {
         let mut rings = [0; 4096];
         let _ = bell.read(&mut rings);
@@ -180,7 +180,7 @@ impl<'a> Top<'a> {
         self.programs.get(self.selected).map(|program| program.name.clone())
     }
 
-    /// Asks for it and does not wait: what comes of it is shown as it comes.
+    /// Sends the command without waiting: its effect is shown as it happens.
     fn act(&mut self, verb: Verb) -> Result<(), Failure> {
         let Some(name) = self.name() else { return Ok(()) };
         let route = Route::Action { verb, select: name.clone(), wait: Duration::ZERO };
@@ -198,7 +198,7 @@ impl<'a> Top<'a> {
         Ok(match &self.page {
             Page::Programs => Table { info, programs, figures, selected: *selected, message }.draw(screen),
             Page::Logs(name) => {
-                view::text(&format!("{name}: what it wrote last"), &self.log(name, screen)?, message, screen)
+                view::text(&format!("{name}: latest output"), &self.log(name, screen)?, message, screen)
             }
             Page::Why(name) => {
                 let why: Why = self.client.ask(&Route::Why { name: name.clone() })?.read(&[200])?;

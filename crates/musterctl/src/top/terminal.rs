@@ -1,7 +1,7 @@
-//! The terminal in raw mode, and back again however this ends.
+//! The terminal in raw mode, restored in every case.
 //!
-//! While it is raw, signals that would end this process are taken from a descriptor, so that there is no way out that leaves
-//! the terminal as it is: an end, an error and a panic drop [`Terminal`], and a signal is sent once more after that.
+//! While it is raw, signals that would end this process are read from a descriptor, so that no exit leaves
+//! the terminal raw: an exit, an error and a panic drop [`Terminal`], and a signal is raised again after that.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,11 +12,11 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 
-/// The other screen, without a cursor; and back.
+/// Switches to the alternate screen without a cursor; and back.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
-/// What ends a process that does not ask otherwise, and what tells of another size.
+/// The signals that end the process by default, and the one for a resize.
 const SIGNALS: [Signal; 5] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGWINCH];
 
 /// A terminal in raw mode.
@@ -24,30 +24,30 @@ pub(crate) struct Terminal {
     saved: Termios,
     mask: SigSet,
     signals: SignalFd,
-    /// The signal that ended it.
+    /// The signal that ended the program.
     ended_by: Option<Signal>,
 }
 
-/// What came.
+/// The sources that are ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ready {
     /// Keys.
     pub(crate) keys: bool,
-    /// Something on the other descriptor.
+    /// The other descriptor.
     pub(crate) other: bool,
-    /// A signal that ends it.
+    /// A signal that ends the program.
     pub(crate) is_over: bool,
 }
 
 impl Terminal {
-    /// Makes standard input raw. To be called before any thread is made: signals must reach nobody else.
+    /// Makes standard input raw. Call it before any thread is created: no other thread may receive the signals.
     pub(crate) fn enter() -> io::Result<Terminal> {
         let saved = tcgetattr(io::stdin())?;
         let set: SigSet = SIGNALS.into_iter().collect();
         let mut mask = SigSet::empty();
         sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut mask))?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        // From here on dropping it undoes everything.
+        // From here on, dropping it restores everything.
         let terminal = Terminal { saved, mask, signals, ended_by: None };
         let mut raw = terminal.saved.clone();
         cfmakeraw(&mut raw);
@@ -56,7 +56,7 @@ impl Terminal {
         Ok(terminal)
     }
 
-    /// Columns and rows.
+    /// The number of columns and rows.
     pub(crate) fn size() -> (usize, usize) {
         let size = terminal_size::terminal_size_of(io::stdout());
         size.map_or((80, 24), |(width, height)| (usize::from(width.0.max(1)), usize::from(height.0.max(1))))
@@ -68,7 +68,7 @@ impl Terminal {
         out.flush()
     }
 
-    /// Waits until there is something: keys, something on `other`, a signal, or the time is over.
+    /// Waits for keys, input on `other`, a signal, or the timeout.
     pub(crate) fn wait(&mut self, other: BorrowedFd<'_>, patience: Duration) -> io::Result<Ready> {
         let stdin = io::stdin();
         let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
@@ -88,7 +88,7 @@ impl Terminal {
     fn take_signals(&mut self) -> io::Result<()> {
         while let Some(info) = self.signals.read_signal()? {
             let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
-            // Another size is drawn with the next picture.
+            // A new size applies to the next redraw.
             self.ended_by = self.ended_by.or(signal.filter(|signal| *signal != Signal::SIGWINCH));
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // Where the terminal is gone there is nothing to restore.
+        // If the terminal is closed, there is nothing to restore.
         let _ = self.write(LEAVE);
         let _ = tcsetattr(io::stdin(), SetArg::TCSAFLUSH, &self.saved);
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.mask), None);

@@ -1,4 +1,4 @@
-//! What `top` shows, as text for a screen of a given size. Pure: everything it shows is handed in.
+//! The pages of `top`, as text for a screen of a given size. Pure: all data is passed in.
 
 use muster_api::{Info, Program, State};
 
@@ -25,7 +25,7 @@ pub(crate) struct Table<'a> {
     pub(crate) programs: &'a [Program],
     pub(crate) figures: &'a Figures,
     pub(crate) selected: usize,
-    /// What came of the last key.
+    /// The result of the last key.
     pub(crate) message: &'a str,
 }
 
@@ -64,7 +64,7 @@ impl Table<'_> {
     }
 
     fn row(&self, program: &Program, is_selected: bool, screen: Screen) -> String {
-        // Without a process there is nothing to measure; the last figures are of one that is gone.
+        // Without a process there is nothing to measure; the last metrics belong to an exited one.
         let figure = self.figures.of(&program.name);
         let (cpu, memory) =
             (figure.cpu.filter(|_| program.pid.is_some()), figure.memory.filter(|_| program.pid.is_some()));
@@ -82,7 +82,7 @@ impl Table<'_> {
         if is_selected {
             return format!("{SELECTED}{whole:<width$}{PLAIN}", width = screen.width);
         }
-        // Colours take no room, so they come after the line was cut.
+        // Colours take no space, so they are added after the line was cut.
         match (whole.strip_prefix(&before), screen.coloured) {
             (Some(rest), true) if rest.starts_with(&state) => {
                 let mut line = before.clone();
@@ -94,7 +94,7 @@ impl Table<'_> {
     }
 }
 
-/// What a description says besides the pid and uptime, which have columns of their own.
+/// A description without the pid and uptime, which have their own columns.
 fn without_columns(description: &str) -> String {
     let mut parts = description.split(", ").peekable();
     let mut left: Vec<&str> = Vec::new();
@@ -129,13 +129,13 @@ pub(crate) fn rows(height: usize) -> usize {
     height.saturating_sub(3).max(1)
 }
 
-/// Which row to begin with, so that the selected one is there.
+/// The first row to show, so that the selected one is visible.
 fn first_row(selected: usize, all: usize, room: usize) -> usize {
     let middle = selected.saturating_sub(room / 2);
     middle.min(all.saturating_sub(room))
 }
 
-/// Lines of text, the last ones that fit; long ones are cut. Below them, what came of the last key.
+/// The last lines of text that fit; long ones are cut. Below them, the result of the last key.
 pub(crate) fn text(title: &str, lines: &[String], message: &str, screen: Screen) -> String {
     let room = rows(screen.height) + 1;
     let shown = &lines[lines.len().saturating_sub(room)..];
@@ -146,12 +146,12 @@ pub(crate) fn text(title: &str, lines: &[String], message: &str, screen: Screen)
     finish(&all)
 }
 
-/// At most so many characters.
+/// Cuts the text to at most this many characters.
 fn cut(text: &str, width: usize) -> String {
     text.chars().take(width).collect()
 }
 
-/// Every line from the top over what was there before. The last one has no end, which would scroll.
+/// Draws every line from the top over the previous content. The last one has no newline, which would scroll.
 fn finish(lines: &[String]) -> String {
     let lines: Vec<String> = lines.iter().map(|line| format!("{line}\x1b[K")).collect();
     format!("\x1b[H{}\x1b[J", lines.join("\r\n"))
