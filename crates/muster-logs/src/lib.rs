@@ -134,17 +134,26 @@ pub struct Logs {
     hubs: Hubs,
     readers: Readers,
     syslog: Receiver,
-    /// Streams whose messages need the pid of a process that is about to be created.
-    nameless: RefCell<Vec<Nameless>>,
     accounts: RefCell<Accounts>,
 }
 
-/// A stream for syslog before the pid of its run is known. It is not read until then.
+/// A pipe for the output of a process that is about to be created.
 #[derive(Debug)]
-struct Nameless {
-    stream: Stream,
+pub struct Pipe {
+    /// The end for the process. The daemon's own copy is to be closed when it has its own.
+    pub writing: OwnedFd,
+    /// The other end.
+    pub reading: Unbound,
+}
+
+/// The reading end of a pipe, before the process is made. Nothing is read of it before [`Logs::bind`].
+#[derive(Debug)]
+#[must_use = "nothing is read of a pipe that is not bound"]
+pub struct Unbound {
+    stream: Box<Stream>,
     policy: FilePolicy,
-    instance: String,
+    /// The instance that its messages to syslog name, where they go there.
+    in_syslog: Option<String>,
 }
 
 /// State that outlives the runs of an instance: its recent output, its counters, and its places in the consoles' queues.
@@ -167,13 +176,12 @@ impl Logs {
             hubs: Hubs::default(),
             readers: Readers::default(),
             syslog: Receiver::new(syslog),
-            nameless: RefCell::default(),
             accounts: RefCell::default(),
         })
     }
 
-    /// Opens a pipe whose lines go to these sinks. The caller gives the writing end to a process and closes its own copy. If
-    /// given, `matcher` sees every line first.
+    /// Opens a pipe whose lines go to these sinks. The caller gives the writing end to a process and then binds the reading
+    /// end to it. If given, `matcher` sees every line first.
     pub fn open_pipe(
         &self,
         run: RunId,
@@ -181,7 +189,7 @@ impl Logs {
         source: Source,
         sinks: &[Sink],
         matcher: Option<ReadyMatcher>,
-    ) -> io::Result<OwnedFd> {
+    ) -> io::Result<Pipe> {
         let (reading, writing) = muster_sys::fd::output_pipe()?;
         let mut kept = self.kept.borrow_mut();
         let kept = keep(&mut kept, spec);
@@ -229,18 +237,14 @@ impl Logs {
             full_reads: 0,
             is_large: false,
         };
-        if sinks.contains(&Sink::Syslog) {
-            let instance = spec.name.clone();
-            self.nameless.borrow_mut().push(Nameless { stream, policy, instance });
-        } else {
-            self.pump.attach(stream, policy);
-        }
-        Ok(writing)
+        let in_syslog = sinks.contains(&Sink::Syslog).then(|| spec.name.clone());
+        Ok(Pipe { writing, reading: Unbound { stream: Box::new(stream), policy, in_syslog } })
     }
 
-    /// Sets the pid of the process for which pipes were opened last; `None` if it could not be created.
-    pub fn begin(&self, pid: Option<u32>) {
-        for Nameless { mut stream, policy, instance } in self.nameless.take() {
+    /// Starts reading a pipe. `pid` is that of its process, which messages to syslog carry; `None` if it could not be created.
+    pub fn bind(&self, reading: Unbound, pid: Option<u32>) {
+        let Unbound { mut stream, policy, in_syslog } = reading;
+        if let Some(instance) = in_syslog {
             let origin = (stream.recorder.source, pid);
             match self.syslog.get() {
                 Ok(way) => {
@@ -248,8 +252,8 @@ impl Logs {
                 }
                 Err(error) => warn!(program = %instance, %error, "cannot start the thread for syslog, lines are lost"),
             }
-            self.pump.attach(stream, policy);
         }
+        self.pump.attach(*stream, policy);
     }
 
     fn show(&self, run: RunId, spec: &InstanceSpec, source: Source, kept: &mut Kept) -> Shown {

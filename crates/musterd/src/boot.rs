@@ -29,7 +29,7 @@ use crate::budget;
 use crate::children::Children;
 use crate::clock::Clock;
 use crate::configuration::{Configuration, Sources};
-use crate::event_loop::EventLoop;
+use crate::event_loop::{self, EventLoop};
 use crate::http::server::Server;
 use crate::listen::unix::Listening;
 use crate::listen::unix::socket::{Socket, SocketError};
@@ -155,7 +155,8 @@ async fn run(
     // Nobody reads a command line or, for now, a configuration any more.
     muster_sys::footprint::release_startup_code();
 
-    let (code, budget) = EventLoop::new(Rc::clone(&shared), signals, (statuses, voices), received, console).run().await;
+    let heard = event_loop::Sources { signals, statuses, voices, orders: received };
+    let (code, budget) = EventLoop::new(Rc::clone(&shared), heard, console).run().await;
 
     // Disks and readers that are slow get what is left of the time for stopping; a reader who does not read does not.
     // Where nobody asked for an end, since every program has ended, that is all of it.

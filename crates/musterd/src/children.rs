@@ -22,7 +22,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use muster_core::{Input, program::HISTORY};
-use muster_logs::{Logs, ReadyMatcher, Source, captured};
+use muster_logs::{Logs, Pipe, ReadyMatcher, Source, Unbound, captured};
 use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Stdin, Target};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
@@ -136,7 +136,6 @@ impl Children {
             message: notify::words(&error),
         });
         let spawned = made.and_then(|channel| self.spawn_with(run, spec, &marker, &channel));
-        self.logs.begin(spawned.as_ref().ok().and_then(|(spawning, _)| u32::try_from(spawning.pid.0).ok()));
         let (spawning, stdin) = spawned.inspect_err(|_| self.notify.close(run))?;
         let pid = spawning.pid;
         // A set that takes no more descriptors costs the early news; reaping the process tells the same later.
@@ -162,12 +161,12 @@ impl Children {
         marker: &str,
         channel: &Channel,
     ) -> Result<(Spawning, Option<Rc<StdinPipe>>), SpawnError> {
-        let (stdout, stderr) = self.open_output(run, spec, channel.matcher.as_ref())?;
+        let stdin = open_stdin(spec)?;
+        let (stdout, stderr, reading) = self.open_output(run, spec, channel.matcher.as_ref())?;
         let index = spec.index.to_string();
         let told = channel.variables.iter().map(|(name, value)| (*name, value.as_str()));
         let markers: Vec<_> = markers(spec, marker, &index).into_iter().chain(told).collect();
         let passed: Vec<_> = channel.pipe.iter().map(|(pipe, number)| (pipe.as_fd(), *number)).collect();
-        let stdin = open_stdin(spec)?;
         let launch = Launch {
             process: &spec.process,
             markers: &markers,
@@ -177,7 +176,10 @@ impl Children {
             stderr: stderr.as_stdio(),
             passed: &passed,
         };
-        let spawning = self.spawner.spawn_reading(&launch, stdin.as_ref().map(|(reading, _)| reading.as_fd()))?;
+        let spawned = self.spawner.spawn_reading(&launch, stdin.as_ref().map(|(reading, _)| reading.as_fd()));
+        let pid = spawned.as_ref().ok().and_then(|spawning| u32::try_from(spawning.pid.0).ok());
+        reading.into_iter().for_each(|reading| self.logs.bind(reading, pid));
+        let spawning = spawned?;
         Ok((spawning, stdin.map(|(_, pipe)| Rc::new(pipe))))
     }
 
@@ -223,18 +225,20 @@ impl Children {
         Ok((id, Command { output, ended }))
     }
 
+    /// Where both streams of a process go, and what is to be bound to it then.
     fn open_output(
         &self,
         run: RunId,
         spec: &InstanceSpec,
         matcher: Option<&ReadyMatcher>,
-    ) -> Result<(Output, Output), SpawnError> {
-        let stdout = self.open_stream(run, spec, (&spec.output.stdout, Source::Stdout), matcher)?;
+    ) -> Result<(Output, Output, Vec<Unbound>), SpawnError> {
+        let mut unbound = Vec::new();
+        let stdout = self.open_stream(run, spec, (&spec.output.stdout, Source::Stdout), matcher, &mut unbound)?;
         let stderr = match &spec.output.stderr {
-            Some(target) => self.open_stream(run, spec, (target, Source::Stderr), matcher)?,
+            Some(target) => self.open_stream(run, spec, (target, Source::Stderr), matcher, &mut unbound)?,
             None => stdout.duplicate().map_err(no_pipe)?,
         };
-        Ok((stdout, stderr))
+        Ok((stdout, stderr, unbound))
     }
 
     fn open_stream(
@@ -243,11 +247,14 @@ impl Children {
         spec: &InstanceSpec,
         (target, source): (&Target, Source),
         matcher: Option<&ReadyMatcher>,
+        unbound: &mut Vec<Unbound>,
     ) -> Result<Output, SpawnError> {
         match (captured(target), target, source) {
             (Some(sinks), ..) => {
-                let pipe = self.logs.open_pipe(run, spec, source, sinks, matcher.cloned());
-                pipe.map(Output::Pipe).map_err(no_pipe)
+                let Pipe { writing, reading } =
+                    self.logs.open_pipe(run, spec, source, sinks, matcher.cloned()).map_err(no_pipe)?;
+                unbound.push(reading);
+                Ok(Output::Pipe(writing))
             }
             (None, Target::Inherit, Source::Stdout) => Ok(Output::DaemonStdout),
             (None, Target::Inherit, Source::Stderr) => Ok(Output::DaemonStderr),

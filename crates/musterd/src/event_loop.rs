@@ -4,38 +4,37 @@
 //! One thread, and a closed list of sources: a deadline, signals (SIGCHLD among them), news of processes being spawned,
 //! results of probes, what programs tell, and orders from connections. Log bytes and HTTP bodies are moved elsewhere and never touch this.
 
+mod inputs;
+mod observers;
+mod replies;
 mod settling;
 mod signals;
+mod sources;
 mod starts;
 mod sweeps;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Event, Input, Instance, Outcome, ProbeOutcome, RequestId, ShutdownReason, time::LATE};
-use muster_logs::{Console, DRAIN_PATIENCE};
-use muster_spec::{RunId, Signal, SignalScope, State};
-use muster_sys::async_fd::Watched;
-use muster_sys::pollset::PollSet;
-use muster_sys::signal::{Received, Signals};
-use tokio::sync::{mpsc, oneshot, watch};
+use muster_core::{Effect, Event, Input, ProbeOutcome, ShutdownReason, time::LATE};
+use muster_logs::Console;
+use muster_spec::{RunId, SignalScope};
+use tokio::sync::mpsc;
 use tracing::{debug, error, trace, warn};
 
+use self::inputs::Inputs;
+use self::observers::Observers;
+use self::replies::Replies;
+pub(crate) use self::sources::Sources;
+use self::sources::{Happened, Until};
 use self::starts::Starts;
-use self::sweeps::Sweep;
+use self::sweeps::Sweeps;
 use crate::probes::{Finished, Probes};
-use crate::publish::publish;
 use crate::shared::{Order, Shared};
 use crate::{log_events, reload};
 
 /// How many deadlines are acted on in a row: those of a thousand programs that were started together are due together.
 const DEADLINES_A_TURN: usize = 32;
-
-/// While so many inputs wait for the core, nothing is taken in but signals and orders: children wait as zombies, and
-/// messages in their sockets.
-const MOST_WAITING: usize = 256;
 
 /// After so many turns everybody is asked. Until then who comes first in the list of sources may have all of them.
 const TURNS_OF_SOME: u32 = 8;
@@ -43,36 +42,21 @@ const TURNS_OF_SOME: u32 = 8;
 /// The event loop.
 pub(crate) struct EventLoop {
     shared: Rc<Shared>,
-    signals: Watched<Signals>,
-    /// Of new processes.
-    statuses: Rc<Watched<PollSet>>,
-    /// On which programs tell about themselves.
-    voices: Rc<Watched<PollSet>>,
-    orders: mpsc::Receiver<Order>,
+    sources: Sources,
     console: Console,
     probes: Probes,
     results: mpsc::Receiver<Finished>,
-    inputs: VecDeque<Input>,
-    /// Of them what somebody ordered: it takes turns with the others, so it does not wait behind all that programs do.
-    ordered: VecDeque<Input>,
-    /// Whether the last input was one of those.
-    was_ordered: bool,
-    replies: HashMap<RequestId, oneshot::Sender<Outcome>>,
-    /// Replies that wait until what was written before is delivered.
-    deferred: VecDeque<Deferred>,
-    drained: watch::Receiver<u64>,
+    inputs: Inputs,
+    replies: Replies,
+    sweeps: Sweeps,
+    observers: Observers,
     /// Until when everything must have stopped.
     budget: Option<Instant>,
-    /// Runs whose tree is to go, with the signal that is still to be sent.
-    sweeps: BTreeMap<RunId, Sweep>,
-    kill_again: Option<Instant>,
     /// Runs that got a stop signal this turn, and cannot act on it while they are stopped.
     to_wake: Vec<RunId>,
     /// The next effect, where it waits for a signal that is on its way to a tree.
     held: Option<Effect>,
     starts: Starts,
-    /// How many programs are still to come up before the code that started them is given back.
-    to_come_up: usize,
     /// Whether as many signals were taken as may be in a row, and the others come first now.
     has_many_signals: bool,
     /// Whether there may be children to reap of which no signal will tell.
@@ -84,60 +68,25 @@ pub(crate) struct EventLoop {
     exit: Option<u8>,
 }
 
-/// A reply that waits for a drain, or for so long.
-#[derive(Debug)]
-struct Deferred {
-    drain: u64,
-    until: Instant,
-    reply: oneshot::Sender<Outcome>,
-    outcome: Outcome,
-}
-
-enum Happened {
-    Deadline,
-    Signal(io::Result<Received>),
-    Statuses(io::Result<Vec<u64>>),
-    Voices(io::Result<Vec<u64>>),
-    Probe(Finished),
-    Order(Order),
-    Drained,
-    Nothing,
-}
-
 impl EventLoop {
-    pub(crate) fn new(
-        shared: Rc<Shared>,
-        signals: Watched<Signals>,
-        (statuses, voices): (Rc<Watched<PollSet>>, Rc<Watched<PollSet>>),
-        orders: mpsc::Receiver<Order>,
-        console: Console,
-    ) -> EventLoop {
+    pub(crate) fn new(shared: Rc<Shared>, sources: Sources, console: Console) -> EventLoop {
         let (probes, results) = Probes::new(shared.limits.clone());
-        let drained = shared.children.borrow().logs().watch_drains();
-        let autostarts = |instance: &&Instance| instance.program().autostart;
-        let to_come_up = shared.supervisor.borrow().snapshot().iter().filter(autostarts).count();
+        let replies = Replies::after(shared.children.borrow().logs().watch_drains());
+        let observers = Observers::new(Rc::clone(&shared));
         EventLoop {
             shared,
-            signals,
-            statuses,
-            voices,
-            orders,
+            sources,
             console,
             probes,
             results,
-            inputs: VecDeque::new(),
-            ordered: VecDeque::new(),
-            was_ordered: false,
-            replies: HashMap::new(),
-            deferred: VecDeque::new(),
-            drained,
+            inputs: Inputs::default(),
+            replies,
+            sweeps: Sweeps::default(),
+            observers,
             budget: None,
-            sweeps: BTreeMap::new(),
-            kill_again: None,
             to_wake: Vec::new(),
             held: None,
             starts: Starts::new(),
-            to_come_up,
             has_many_signals: false,
             is_reaping: false,
             has_effects: false,
@@ -148,7 +97,7 @@ impl EventLoop {
 
     /// Supervises until the core says that it is over, and gives the container's exit code, and until when there is time.
     pub(crate) async fn run(mut self) -> (u8, Option<Instant>) {
-        self.inputs.push_back(Input::Booted);
+        self.inputs.of_programs.push_back(Input::Booted);
         loop {
             let is_settled = self.settle();
             self.console.release();
@@ -160,14 +109,14 @@ impl EventLoop {
                     tokio::task::yield_now().await;
                 }
                 self.shared.loop_turns.clock().look();
-                if let Ok(Some(received)) = self.signals.get_ref().next() {
+                if let Ok(Some(received)) = self.sources.signals.get_ref().next() {
                     self.handle_signals(received);
                 }
                 self.ask_everybody();
                 continue;
             }
             if let Some(code) = self.exit {
-                self.send_deferred(u64::MAX);
+                self.replies.send_all_deferred();
                 let longest = self.shared.loop_turns.clock().longest();
                 debug!(milliseconds = longest.as_millis(), "the longest turn of the loop");
                 return (code, self.budget);
@@ -186,10 +135,10 @@ impl EventLoop {
                 Happened::Signal(Ok(received)) => self.handle_signals(received),
                 Happened::Statuses(Ok(tokens)) => {
                     let known = self.shared.children.borrow_mut().take_outcomes(&tokens);
-                    self.inputs.extend(known);
+                    self.inputs.of_programs.extend(known);
                 }
                 Happened::Voices(Ok(tokens)) => {
-                    self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs);
+                    self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs.of_programs);
                 }
                 Happened::Probe(finished) => self.handle_results(finished),
                 Happened::Order(order) => self.handle_order(order),
@@ -200,10 +149,7 @@ impl EventLoop {
                 }
                 Happened::Nothing if std::mem::take(&mut self.is_reaping) => self.reap(),
                 Happened::Nothing => {}
-                Happened::Drained => {
-                    let delivered = *self.drained.borrow_and_update();
-                    self.send_deferred(delivered);
-                }
+                Happened::Drained => self.replies.send_deferred(),
             }
             self.ask_everybody();
         }
@@ -215,7 +161,7 @@ impl EventLoop {
         self.turns += 1;
         // While effects are left, nothing may be told the core; what is queued for it does no harm.
         if !self.has_effects
-            && let Ok(order) = self.orders.try_recv()
+            && let Ok(order) = self.sources.orders.try_recv()
         {
             self.handle_order(order);
         }
@@ -223,15 +169,14 @@ impl EventLoop {
             return;
         }
         self.turns = 0;
-        if self.inputs.len() < MOST_WAITING {
+        if !self.inputs.is_crowded() {
             self.ask_programs();
         }
         if !self.has_effects && self.next_deadline().is_some_and(|at| at <= Instant::now()) {
             self.handle_deadline();
         }
-        if !self.deferred.is_empty() {
-            let delivered = *self.drained.borrow_and_update();
-            self.send_deferred(delivered);
+        if self.replies.has_deferred() {
+            self.replies.send_deferred();
         }
     }
 
@@ -242,15 +187,15 @@ impl EventLoop {
             self.handle_results(finished);
         }
         let mut tokens = Vec::new();
-        if self.voices.get_ref().ready(&mut tokens).is_ok() {
-            self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs);
+        if self.sources.voices.get_ref().ready(&mut tokens).is_ok() {
+            self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs.of_programs);
         }
     }
 
     /// Takes in what has become of new processes. A set that cannot be read is reported when the loop waits for it.
     fn take_statuses(&mut self) {
         let mut tokens = Vec::new();
-        if self.statuses.get_ref().ready(&mut tokens).is_ok() {
+        if self.sources.statuses.get_ref().ready(&mut tokens).is_ok() {
             self.take_outcomes(&tokens);
         }
     }
@@ -258,27 +203,19 @@ impl EventLoop {
     fn take_outcomes(&mut self, tokens: &[u64]) {
         let known = self.shared.children.borrow_mut().take_outcomes(tokens);
         // Before what else is waiting: a program that runs is RUNNING, whatever others do meanwhile.
-        known.into_iter().rev().for_each(|input| self.inputs.push_front(input));
+        known.into_iter().rev().for_each(|input| self.inputs.of_programs.push_front(input));
     }
 
     async fn wait(&mut self) -> Happened {
-        let deadline = self.next_deadline();
-        let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
-        let is_crowded = std::mem::take(&mut self.has_many_signals);
-        let signals = |signals: &Signals| signals.next()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
-        tokio::select! {
-            biased;
-            never = self.shared.loop_turns.looking() => match never {},
-            received = self.signals.read_with(signals), if !is_crowded => Happened::Signal(received),
-            Some(order) = self.orders.recv() => Happened::Order(order),
-            tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
-            () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,
-            Some(finished) = self.results.recv() => Happened::Probe(finished),
-            Ok(()) = self.drained.changed(), if !self.deferred.is_empty() => Happened::Drained,
-            // The last: who talks without end keeps nothing waiting.
-            tokens = self.voices.read_with(ready) => Happened::Voices(tokens),
-            () = tokio::task::yield_now(), if is_crowded || self.is_reaping => Happened::Nothing,
-        }
+        let until = Until {
+            deadline: self.next_deadline(),
+            results: &mut self.results,
+            replies: &mut self.replies,
+            loop_turns: &self.shared.loop_turns,
+            skips_signals: std::mem::take(&mut self.has_many_signals),
+            is_busy: self.is_reaping,
+        };
+        self.sources.wait(until).await
     }
 
     /// The loop woke up much later than it asked to: the daemon was stopped, frozen, suspended or starved, and its programs
@@ -289,44 +226,23 @@ impl EventLoop {
         let now = self.shared.clock.now();
         self.shared.supervisor.borrow_mut().handle_input(now, Input::TimeLost { by });
         self.budget = self.budget.and_then(|end| end.checked_add(by));
-        self.deferred.iter_mut().for_each(|deferred| deferred.until += by);
+        self.replies.lose(by);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let core = self.shared.supervisor.borrow().poll_timeout().and_then(|at| self.shared.clock.instant(at));
-        let deferred = self.deferred.front().map(|first| first.until);
         let gap = self.shared.feed.borrow().gap_due();
-        core.into_iter().chain(self.kill_again).chain(deferred).chain(gap).chain(self.shared.limits.due()).min()
-    }
-
-    /// Sends the replies that waited for this drain or an earlier one, and those that have waited long enough.
-    fn send_deferred(&mut self, delivered: u64) {
-        let now = Instant::now();
-        while let Some(first) = self.deferred.pop_front_if(|first| first.drain <= delivered || first.until <= now) {
-            // Who has gone away needs no reply.
-            let _ = first.reply.send(first.outcome);
-        }
-    }
-
-    fn reply(&mut self, request: RequestId, outcome: Outcome) {
-        let Some(reply) = self.replies.remove(&request) else { return };
-        match self.shared.children.borrow().logs().pending_drain() {
-            Some(drain) => {
-                let until = Instant::now() + DRAIN_PATIENCE;
-                self.deferred.push_back(Deferred { drain, until, reply, outcome });
-            }
-            // Who has gone away needs no reply.
-            None => drop(reply.send(outcome)),
-        }
+        core.into_iter()
+            .chain(self.sweeps.due())
+            .chain(self.replies.due())
+            .chain(gap)
+            .chain(self.shared.limits.due())
+            .min()
     }
 
     fn handle_deadline(&mut self) {
-        if self.kill_again.is_some_and(|at| at <= Instant::now()) {
-            self.kill_again = None;
-            self.kill_what_grew();
-        }
-        let delivered = *self.drained.borrow_and_update();
-        self.send_deferred(delivered);
+        self.sweeps.handle_deadline(Instant::now());
+        self.replies.send_deferred();
         let now = self.shared.clock.now();
         self.shared.feed.borrow_mut().tell_gap(now, Instant::now());
         if self.shared.limits.due().is_some_and(|due| due <= Instant::now()) {
@@ -336,17 +252,17 @@ impl EventLoop {
     }
 
     fn reap(&mut self) {
-        if self.inputs.len() >= MOST_WAITING {
+        if self.inputs.is_crowded() {
             self.is_reaping = true;
             return;
         }
-        match self.shared.children.borrow_mut().reap(&mut self.inputs) {
+        match self.shared.children.borrow_mut().reap(&mut self.inputs.of_programs) {
             Ok(is_done) => self.is_reaping = !is_done,
             Err(error) => error!(%error, "cannot reap children"),
         }
         let ended = self.shared.children.borrow_mut().take_ended_commands();
-        self.kill(ended);
-        self.look_for_growth();
+        self.sweeps.kill(ended);
+        self.sweeps.look_for_growth();
     }
 
     /// Takes every result that has come.
@@ -354,22 +270,22 @@ impl EventLoop {
         let mut next = Some(first);
         while let Some(finished) = next {
             if let Some((run, probe, outcome, command)) = self.probes.finish(finished) {
-                self.kill(command);
-                self.inputs.push_back(answered(run, probe, outcome));
+                self.sweeps.kill(command);
+                self.inputs.of_programs.push_back(answered(run, probe, outcome));
             }
             next = self.results.try_recv().ok();
         }
     }
 
     fn handle_order(&mut self, order: Order) {
-        self.ordered.push_back(match order {
+        self.inputs.ordered.push_back(match order {
             Order::Command { request, select, verb, wait, by, reply } => {
-                self.replies.insert(request, reply);
+                self.replies.expect(request, reply);
                 Input::Commanded { request, select, verb, wait, by }
             }
             Order::Expire { request } => Input::RequestExpired { request },
             Order::Configure { request, by, new, reply } => {
-                self.replies.insert(request, reply);
+                self.replies.expect(request, reply);
                 reload::put_in_force(&self.shared, (request, by), *new)
             }
             Order::Shutdown { timeout, by } => Input::ShutdownAsked { reason: ShutdownReason::Command(by), timeout },
@@ -381,70 +297,44 @@ impl EventLoop {
         match effect {
             Effect::Spawn { run, spec, .. } => {
                 if let Err(error) = self.shared.children.borrow_mut().spawn(run, &spec) {
-                    self.inputs.push_back(Input::SpawnFailed { run, error });
+                    self.inputs.of_programs.push_back(Input::SpawnFailed { run, error });
                 }
             }
             Effect::Signal { run, signal, scope } => {
-                self.shared.children.borrow_mut().signal(run, signal, scope, &mut self.inputs);
+                self.shared.children.borrow_mut().signal(run, signal, scope, &mut self.inputs.of_programs);
                 self.tell_refused();
             }
             Effect::Wake { run, scope: SignalScope::Main } => self.to_wake.push(run),
-            Effect::Wake { run, scope } => self.shared.children.borrow_mut().wake_tree(run, scope, &mut self.inputs),
-            Effect::Sweep { run, signal } => {
-                let sweep = self.sweeps.entry(run).or_default();
-                sweep.unsent = Some(signal);
-                sweep.is_killing |= signal == Signal::KILL;
+            Effect::Wake { run, scope } => {
+                self.shared.children.borrow_mut().wake_tree(run, scope, &mut self.inputs.of_programs)
             }
-            Effect::NameLeftovers { run, killed } => self.sweeps.entry(run).or_default().to_name = Some(killed),
+            Effect::Sweep { run, signal } => self.sweeps.order(run, signal),
+            Effect::NameLeftovers { run, killed } => self.sweeps.name_first(run, killed),
             Effect::StartProbe { run, probe, spec, .. } => {
                 let mut children = self.shared.children.borrow_mut();
                 if let Some(outcome) = self.probes.start(run, probe, &spec, &mut children) {
-                    self.inputs.push_back(answered(run, probe, outcome));
+                    self.inputs.of_programs.push_back(answered(run, probe, outcome));
                 }
             }
             Effect::StopProbes { run } => {
                 let commands = self.probes.stop(run);
-                self.kill(commands);
+                self.sweeps.kill(commands);
             }
             Effect::SignalStrays { signal } => self.shared.children.borrow_mut().signal_strays(signal),
-            Effect::Reply { request, outcome } => self.reply(request, outcome),
+            Effect::Reply { request, outcome } => {
+                let pending_drain = self.shared.children.borrow().logs().pending_drain();
+                self.replies.send(request, outcome, pending_drain);
+            }
             Effect::Publish(event) => {
                 if let Event::ShutdownBegan { timeout, .. } = event {
                     self.budget = Instant::now().checked_add(timeout);
                     self.shared.children.borrow().logs().gather();
                 }
-                if matches!(event, Event::State { to: State::Running, .. }) {
-                    self.note_start();
-                }
-                if let Event::Ended { instance, run, end, expected: false, cause: None, .. } = &event {
-                    let supervisor = self.shared.supervisor.borrow();
-                    let past = supervisor.instance(*instance).past().next_back().filter(|past| past.run == *run);
-                    let signalled = past.and_then(|past| past.signalled).map(|(signal, _)| signal);
-                    self.shared.deaths.borrow_mut().look_into(*run, end, signalled);
-                }
-                self.shared.tallies.borrow_mut().count(&event, &self.shared.deaths.borrow());
-                let said = self.shared.limits.pass_event(&self.shared.supervisor.borrow(), &event);
-                log_events::write(&self.shared, &event, said);
-                publish(&self.shared, event, said.is_some());
+                self.observers.observe(event);
             }
             Effect::Exit { code } => self.exit = Some(code),
         }
     }
-
-    /// When as many have come up as start with the daemon, what starts them is not needed for a while.
-    fn note_start(&mut self) {
-        if self.to_come_up == 1 {
-            muster_sys::footprint::release_startup_code();
-        }
-        self.to_come_up = self.to_come_up.saturating_sub(1);
-    }
-}
-
-/// The tokens of members that are ready: at least one.
-fn ready(set: &PollSet) -> io::Result<Vec<u64>> {
-    let mut tokens = Vec::new();
-    set.ready(&mut tokens)?;
-    if tokens.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(tokens) }
 }
 
 fn answered(run: RunId, probe: usize, outcome: Option<ProbeOutcome>) -> Input {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use muster_core::{Effect, Input};
+use muster_core::Effect;
 use tracing::trace;
 
 use super::EventLoop;
@@ -29,7 +29,7 @@ impl EventLoop {
                 self.send_sweeps();
                 return false;
             }
-            let is_empty = self.inputs.is_empty() && self.ordered.is_empty();
+            let is_empty = self.inputs.is_empty();
             if !is_empty && Instant::now() >= end {
                 self.take_gone_trees();
                 self.send_sweeps();
@@ -38,26 +38,15 @@ impl EventLoop {
             if is_empty {
                 self.take_gone_trees();
             }
-            if self.inputs.is_empty() && self.ordered.is_empty() {
+            if self.inputs.is_empty() {
                 // Who they are that are signalled may be news for the core.
                 self.send_sweeps();
             }
-            let Some(input) = self.next_input().map(secrets::masked) else { return true };
+            let Some(input) = self.inputs.next().map(secrets::masked) else { return true };
             trace!(?input);
             let now = self.shared.clock.now();
             self.shared.supervisor.borrow_mut().handle_input(now, input);
         }
-    }
-
-    fn next_input(&mut self) -> Option<Input> {
-        let (first, second) = match self.was_ordered {
-            true => (&mut self.inputs, &mut self.ordered),
-            false => (&mut self.ordered, &mut self.inputs),
-        };
-        let is_first = !first.is_empty();
-        let input = first.pop_front().or_else(|| second.pop_front());
-        self.was_ordered = is_first != self.was_ordered;
-        input
     }
 
     /// False when the turn is over before the effects are.

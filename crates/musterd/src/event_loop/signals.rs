@@ -22,7 +22,7 @@ impl EventLoop {
             let Some(received) = next.take() else { break };
             has_children |= received.signal == Signal::CHLD;
             self.handle_signal(received);
-            next = self.signals.get_ref().next().ok().flatten();
+            next = self.sources.signals.get_ref().next().ok().flatten();
         }
         if let Some(last) = next {
             // It has been read, so it must be heard.
@@ -90,6 +90,6 @@ impl EventLoop {
         if let Some(suppressed) = self.pass(received, Notice::Stop) {
             info!(%signal, sender, uid = received.sender_uid, suppressed, "asked to stop");
         }
-        self.ordered.push_back(Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None });
+        self.inputs.ordered.push_back(Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None });
     }
 }

@@ -4,13 +4,11 @@
 //! them, the kernel makes the daemon wait for them, signals unseen. So a start waits until an earlier one is over. A program
 //! that hangs before its exec, on a slow file system for example, delays the others by one [`PATIENCE`] and then no longer counts.
 
-use std::io;
 use std::time::{Duration, Instant};
 
-use muster_sys::signal::Signals;
 use muster_sys::spawn::Spawner;
 
-use super::{EventLoop, ready};
+use super::{EventLoop, Happened};
 
 /// How long a start waits for an earlier one.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -63,12 +61,11 @@ impl EventLoop {
     /// Waits until one of the processes has executed its program or a signal came, for what is left of the patience.
     pub(super) async fn wait_to_start(&mut self) {
         let Some(until) = self.starts.waits_until else { return };
-        let signals = |signals: &Signals| signals.next()?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
-        tokio::select! {
-            biased;
-            Ok(received) = self.signals.read_with(signals) => self.handle_signals(received),
-            Ok(tokens) = self.statuses.read_with(ready) => self.take_outcomes(&tokens),
-            () = tokio::time::sleep_until(until.into()) => {}
+        match self.sources.wait_for_starts(until).await {
+            Happened::Signal(Ok(received)) => self.handle_signals(received),
+            Happened::Statuses(Ok(tokens)) => self.take_outcomes(&tokens),
+            // A source that fails is reported when the loop waits for everything.
+            _ => {}
         }
     }
 }

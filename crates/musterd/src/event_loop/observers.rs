@@ -1,0 +1,56 @@
+//! What is done with the events of the core: evidence, figures, the log, and the events of the API. None of it acts on
+//! programs.
+
+use std::rc::Rc;
+
+use muster_core::{Event, Instance};
+use muster_spec::{InstanceId, RunEnd, RunId, State};
+
+use crate::log_events;
+use crate::publish::publish;
+use crate::shared::Shared;
+
+/// All who observe events.
+pub(super) struct Observers {
+    shared: Rc<Shared>,
+    /// How many programs are still to come up before the code that started them is given back.
+    to_come_up: usize,
+}
+
+impl Observers {
+    pub(super) fn new(shared: Rc<Shared>) -> Observers {
+        let autostarts = |instance: &&Instance| instance.program().autostart;
+        let to_come_up = shared.supervisor.borrow().snapshot().iter().filter(autostarts).count();
+        Observers { shared, to_come_up }
+    }
+
+    /// Shows one event to all of them. Evidence comes first, since the others read it.
+    pub(super) fn observe(&mut self, event: Event) {
+        if matches!(event, Event::State { to: State::Running, .. }) {
+            self.note_start();
+        }
+        let shared = &self.shared;
+        if let Event::Ended { instance, run, end, expected: false, cause: None, .. } = &event {
+            self.look_for_evidence(*instance, *run, end);
+        }
+        shared.tallies.borrow_mut().count(&event, &shared.deaths.borrow());
+        let said = shared.limits.pass_event(&shared.supervisor.borrow(), &event);
+        log_events::write(shared, &event, said);
+        publish(shared, event, said.is_some());
+    }
+
+    fn look_for_evidence(&self, instance: InstanceId, run: RunId, end: &RunEnd) {
+        let supervisor = self.shared.supervisor.borrow();
+        let past = supervisor.instance(instance).past().next_back().filter(|past| past.run == run);
+        let signalled = past.and_then(|past| past.signalled).map(|(signal, _)| signal);
+        self.shared.deaths.borrow_mut().look_into(run, end, signalled);
+    }
+
+    /// When as many have come up as start with the daemon, what starts them is not needed for a while.
+    fn note_start(&mut self) {
+        if self.to_come_up == 1 {
+            muster_sys::footprint::release_startup_code();
+        }
+        self.to_come_up = self.to_come_up.saturating_sub(1);
+    }
+}

@@ -1,0 +1,92 @@
+//! Everything that the loop can hear of, but for deadlines and drains.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+
+use muster_sys::async_fd::Watched;
+use muster_sys::pollset::PollSet;
+use muster_sys::signal::{Received, Signals};
+use tokio::sync::mpsc;
+
+use super::replies::Replies;
+use crate::probes::Finished;
+use crate::shared::Order;
+use crate::turn_clock::LoopTurns;
+
+/// Where news come from.
+pub(crate) struct Sources {
+    pub(crate) signals: Watched<Signals>,
+    /// Of new processes.
+    pub(crate) statuses: Rc<Watched<PollSet>>,
+    /// On which programs tell about themselves.
+    pub(crate) voices: Rc<Watched<PollSet>>,
+    pub(crate) orders: mpsc::Receiver<Order>,
+}
+
+/// What the loop was woken by.
+pub(super) enum Happened {
+    Deadline,
+    Signal(io::Result<Received>),
+    Statuses(io::Result<Vec<u64>>),
+    Voices(io::Result<Vec<u64>>),
+    Probe(Finished),
+    Order(Order),
+    Drained,
+    Nothing,
+}
+
+/// For what else a wait ends.
+pub(super) struct Until<'a> {
+    pub(super) deadline: Option<Instant>,
+    pub(super) results: &'a mut mpsc::Receiver<Finished>,
+    pub(super) replies: &'a mut Replies,
+    pub(super) loop_turns: &'a LoopTurns,
+    /// Whether everything else comes before signals, once.
+    pub(super) skips_signals: bool,
+    /// Whether there is something to do if nothing happens.
+    pub(super) is_busy: bool,
+}
+
+impl Sources {
+    /// Waits for one thing.
+    pub(super) async fn wait(&mut self, until: Until<'_>) -> Happened {
+        let Until { deadline, results, replies, loop_turns, skips_signals, is_busy } = until;
+        let at = tokio::time::Instant::from_std(deadline.unwrap_or_else(Instant::now));
+        let has_deferred = replies.has_deferred();
+        tokio::select! {
+            biased;
+            never = loop_turns.looking() => match never {},
+            received = self.signals.read_with(next), if !skips_signals => Happened::Signal(received),
+            Some(order) = self.orders.recv() => Happened::Order(order),
+            tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
+            () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,
+            Some(finished) = results.recv() => Happened::Probe(finished),
+            () = replies.drain_completed(), if has_deferred => Happened::Drained,
+            // The last: a program that talks without end keeps nothing waiting.
+            tokens = self.voices.read_with(ready) => Happened::Voices(tokens),
+            () = tokio::task::yield_now(), if skips_signals || is_busy => Happened::Nothing,
+        }
+    }
+
+    /// Waits until a new process has executed its program, a signal arrives, or the time is over.
+    pub(super) async fn wait_for_starts(&self, until: Instant) -> Happened {
+        tokio::select! {
+            biased;
+            received = self.signals.read_with(next) => Happened::Signal(received),
+            tokens = self.statuses.read_with(ready) => Happened::Statuses(tokens),
+            () = tokio::time::sleep_until(until.into()) => Happened::Nothing,
+        }
+    }
+}
+
+/// The tokens of members that are ready, at least one.
+fn ready(set: &PollSet) -> io::Result<Vec<u64>> {
+    let mut tokens = Vec::new();
+    set.ready(&mut tokens)?;
+    if tokens.is_empty() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(tokens) }
+}
+
+fn next(signals: &Signals) -> io::Result<Received> {
+    signals.next()?.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+}
