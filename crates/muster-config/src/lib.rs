@@ -13,6 +13,7 @@ mod check;
 mod command;
 mod depend;
 mod diagnostic;
+pub mod dialect;
 mod disguise;
 mod drafts;
 mod env_file;

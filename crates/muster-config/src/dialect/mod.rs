@@ -1,0 +1,3 @@
+//! The languages a configuration may be written in.
+
+pub mod supervisord;
