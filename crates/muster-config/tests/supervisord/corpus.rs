@@ -12,7 +12,7 @@ use muster_config::dialect::supervisord::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::machine::{Machine, number_of};
+use crate::machine::{Machine, number_of, skipped};
 
 /// Where ours differs: the case, its fields, and why.
 const DEVIATIONS: [(&str, &[&str], &str); 2] = [
@@ -31,7 +31,7 @@ const DEVIATIONS: [(&str, &[&str], &str); 2] = [
 #[test]
 fn real_configurations_are_read_as_the_original_reads_them() {
     let Some(folder) = std::env::var_os("MUSTER_CORPUS") else {
-        eprintln!("SKIPPED: MUSTER_CORPUS names no folder of real configurations");
+        skipped("MUSTER_CORPUS names no folder of real configurations");
         return;
     };
     let mut cases = Vec::new();

@@ -1,7 +1,7 @@
 //! A machine in memory, whose files, users and directories a test names.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 
 use muster_config::dialect::supervisord::{Account, Configuration, Mistakes, Mode, User, World, read};
 
@@ -48,6 +48,11 @@ impl Machine {
         let machine = self.file("/D/s.conf", text);
         read("/D/s.conf", Mode::Main, &machine)
     }
+}
+
+/// Says on standard error, past the capture of output, that a test was skipped.
+pub(crate) fn skipped(why: &str) {
+    let _ = writeln!(io::stderr(), "SKIPPED: {why}");
 }
 
 fn is_name(name: &str) -> bool {
@@ -101,9 +106,10 @@ impl World for Machine {
     }
 
     fn is_dir(&self, path: &str) -> bool {
-        let below = format!("{}/", path.trim_end_matches('/'));
+        let absolute = if path.starts_with('/') { path.to_owned() } else { format!("{}{path}", self.cwd) };
+        let below = format!("{}/", absolute.trim_end_matches('/'));
         self.has_everything
-            || ["/", "/tmp", "/root"].contains(&path)
+            || ["/", "/tmp", "/root"].contains(&absolute.as_str()) && !path.is_empty()
             || !path.is_empty() && self.files.keys().any(|file| file.starts_with(&below))
     }
 
