@@ -89,8 +89,8 @@ impl<'t> Reader<'t, '_> {
     /// Reads a file, then those it includes. `from` is the place of its name, if another file includes it.
     fn read_file(&mut self, path: &Path, from: Option<Place>, role: Role<'_>) {
         if is_supervisords(path) {
-            let finding = self.about(path, from, "supervisord configurations are not supported yet");
-            self.report.add(finding.hint("name a TOML file, with the extension .toml"));
+            let finding = self.about(path, from, "supervisord configurations cannot be run yet");
+            self.report.add(finding.hint("`musterd check` finds mistakes in one; to run it, write a TOML file"));
             return;
         }
         self.looked_at.push(LookedAt::File(path.to_owned()));

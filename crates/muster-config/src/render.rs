@@ -11,14 +11,19 @@ use crate::diagnostic::{Diagnostic, Severity};
 impl Loaded {
     /// All diagnostics, one after another, each ending in an empty line.
     pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        let mut text = String::new();
-        for diagnostic in &self.diagnostics {
-            text.push_str(&render_one(&renderer, diagnostic));
-            text.push_str("\n\n");
-        }
-        text
+        render(&self.diagnostics, colour)
     }
+}
+
+/// These diagnostics, one after another, each ending in an empty line.
+pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        text.push_str(&render_one(&renderer, diagnostic));
+        text.push_str("\n\n");
+    }
+    text
 }
 
 impl Diagnostic {

@@ -269,8 +269,8 @@ impl ReadError {
     }
 }
 
-/// Whether a file's name is that of a supervisord configuration.
-pub(crate) fn is_supervisords(path: &Path) -> bool {
+/// Whether a file's name is that of a supervisord configuration: `.conf` or `.ini`.
+pub fn is_supervisords(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "conf" || extension == "ini")
 }
 

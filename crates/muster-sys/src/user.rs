@@ -164,6 +164,11 @@ impl Accounts {
         entries.iter().find(|entry| entry.uid == uid).map(|entry| entry.name.clone())
     }
 
+    /// Whether a group has this number.
+    pub fn has_group(&mut self, gid: u32) -> bool {
+        self.group.entries().is_ok_and(|entries| entries.iter().any(|entry| entry.gid == gid))
+    }
+
     /// By name first, like chown(1), then by number.
     fn find_user(&mut self, user: &str) -> Result<Option<PasswdEntry>, LookupError> {
         let entries = self.passwd.entries()?;

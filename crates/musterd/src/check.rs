@@ -4,13 +4,14 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use muster_config::{Diagnostic, Loaded, Machine, Opener, Severity, Source, Unfit, Who};
+use muster_spec::Spec;
 use muster_sys::say::{complain, say};
 use muster_sys::user::{Accounts, LookupError};
 use serde_json::json;
 
 use crate::cli::Format;
 use crate::config_files;
-use crate::secrets;
+use crate::{secrets, supervisord};
 
 /// What is named, or the first default that exists.
 pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
@@ -71,47 +72,65 @@ fn nothing_found(tried: &[PathBuf]) -> String {
 
 /// `musterd check`: reports, and gives the exit code.
 pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
-    let mut loaded = match find(paths) {
-        Ok(paths) => load(&paths, &config_files::open),
+    let paths = match find(paths) {
+        Ok(paths) => paths,
         Err(message) => {
             complain(&message);
             return 2;
         }
     };
-    look_at_machine(&mut loaded);
-    let count = |severity| loaded.diagnostics.iter().filter(|found| found.severity == severity).count();
+    let checked = match paths.as_slice() {
+        [path] if muster_config::is_supervisords(path) => supervisord::check(path),
+        paths => {
+            let mut loaded = load(paths, &config_files::open);
+            look_at_machine(&mut loaded);
+            let instances = |spec: &Spec| spec.programs.iter().map(|program| program.instances.len()).sum();
+            let programs = loaded.spec.as_ref().map(instances);
+            Checked { files: loaded.files, programs, diagnostics: loaded.diagnostics, note: None }
+        }
+    };
+    let count = |severity| checked.diagnostics.iter().filter(|found| found.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     match format {
         Format::Text => {
-            write_diagnostics(&loaded);
-            say(&summary(&loaded, errors, warnings));
+            write_diagnostics(&checked.diagnostics);
+            say(&summary(&checked, errors, warnings));
+            checked.note.into_iter().for_each(say);
         }
-        Format::Json => say(&as_json(&loaded)),
+        Format::Json => say(&as_json(&checked)),
     }
     if errors > 0 || (strict && warnings > 0) { 2 } else { 0 }
 }
 
+/// The result of a check, whatever the file's language.
+pub(crate) struct Checked {
+    pub(crate) files: Vec<PathBuf>,
+    /// The number of programs; `None` if there is an error.
+    pub(crate) programs: Option<usize>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// A line for people, after the summary.
+    pub(crate) note: Option<&'static str>,
+}
+
 /// Writes every diagnostic to stderr.
-pub(crate) fn write_diagnostics(loaded: &Loaded) {
-    if !loaded.diagnostics.is_empty() {
+pub(crate) fn write_diagnostics(diagnostics: &[Diagnostic]) {
+    if !diagnostics.is_empty() {
         let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        complain(loaded.render(colour).trim_end());
+        complain(muster_config::render(diagnostics, colour).trim_end());
     }
 }
 
-fn summary(loaded: &Loaded, errors: usize, warnings: usize) -> String {
+fn summary(checked: &Checked, errors: usize, warnings: usize) -> String {
     let plural = |count: usize, thing: &str| format!("{count} {thing}{}", if count == 1 { "" } else { "s" });
     let found = format!("{}, {}", plural(errors, "error"), plural(warnings, "warning"));
-    match &loaded.spec {
-        Some(spec) => {
-            let instances = spec.programs.iter().map(|program| program.instances.len()).sum();
-            format!("{}, {}, {found}", plural(loaded.files.len(), "file"), plural(instances, "program"))
-        }
-        None => format!("{}, {found}", plural(loaded.files.len(), "file")),
+    let files = plural(checked.files.len(), "file");
+    match checked.programs {
+        Some(programs) => format!("{files}, {}, {found}", plural(programs, "program")),
+        None => format!("{files}, {found}"),
     }
 }
 
-fn as_json(loaded: &Loaded) -> String {
+fn as_json(checked: &Checked) -> String {
     let diagnostic = |found: &Diagnostic| {
         json!({
             "severity": if found.severity == Severity::Error { "error" } else { "warning" },
@@ -123,6 +142,6 @@ fn as_json(loaded: &Loaded) -> String {
             "program": found.program,
         })
     };
-    let all: Vec<_> = loaded.diagnostics.iter().map(diagnostic).collect();
-    json!({"files": loaded.files, "diagnostics": all}).to_string()
+    let all: Vec<_> = checked.diagnostics.iter().map(diagnostic).collect();
+    json!({"files": checked.files, "diagnostics": all}).to_string()
 }

@@ -38,6 +38,7 @@ mod reload;
 mod secrets;
 mod shared;
 mod spans;
+mod supervisord;
 mod surroundings;
 mod tickets;
 mod turn_clock;
@@ -58,7 +59,7 @@ use configuration::Sources;
 const HOST: Host = Host {
     load: |paths| Ok(check::load(&check::find(paths)?, &config_files::open)),
     open: config_files::open,
-    report: check::write_diagnostics,
+    report: |loaded| check::write_diagnostics(&loaded.diagnostics),
     mask: secrets::mask,
     supervise: |spec| boot::supervise(spec, Sources::default()),
 };
@@ -141,7 +142,7 @@ fn supervise(config: &[std::path::PathBuf]) -> u8 {
             return 2;
         }
     };
-    check::write_diagnostics(&loaded);
+    check::write_diagnostics(&loaded.diagnostics);
     // Everything else of it, the texts of the files above all, is not needed any more.
     let Loaded { spec, files, looked_at, disguises, .. } = loaded;
     spec.map_or(2, |spec| boot::supervise(spec, Sources::absolute(paths, files, looked_at).disguised_by(disguises)))

@@ -97,7 +97,7 @@ fn silent_surprises_of_the_original_are_reported() {
     program("command=x\nstartsecs=0\nautorestart=true", &["restarted without end"]);
     program("command=x 'y", &["No closing quotation"]);
     program("command=", &["it is empty"]);
-    program("command=nginx", &["goes into the background"]);
+    program("command=nginx", &["daemonizes by default"]);
     program("command=sshd -D", &["muster.kill"]);
     program("command=x\nprocess_name=a%(process_num).0s\nnumprocs=2", &["several processes are called 'a'"]);
     program("command=x\nstdout_logfile=syslog", &["stdout_logfile=syslog is deprecated"]);

@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::{command, foreground};
+use crate::dialect::toml::command;
+use crate::foreground;
 
 use super::model::{Address, Autorestart, Group, GroupKind, Process, Server, Settings};
 use super::options::{DAEMON_UMASK, DIRECTORY, RESULT_HANDLER};

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use crate::diagnostic::{Diagnostic, Severity};
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +52,15 @@ pub struct Problem {
     /// The original's text after `Error: `, if this is its first mistake. May contain a secret value: write it to
     /// standard error or return it to the caller that asked, never to a log.
     pub original: Option<String>,
+}
+
+impl Problem {
+    /// The mistake as it is shown to people.
+    pub fn diagnostic(&self) -> Diagnostic {
+        // Many messages say already what is allowed.
+        let hint = self.allowed.as_deref().filter(|allowed| !self.message.contains(allowed));
+        diagnostic(Severity::Error, &self.place, &self.message, hint, self.section.as_deref())
+    }
 }
 
 impl fmt::Display for Problem {
@@ -101,6 +113,34 @@ impl Warning {
     pub(super) fn critical(mut self, text: impl Into<String>) -> Warning {
         self.critical = Some(text.into());
         self
+    }
+}
+
+impl Warning {
+    /// The oddity as it is shown to people.
+    pub fn diagnostic(&self) -> Diagnostic {
+        diagnostic(Severity::Warning, &self.place, &self.message, self.hint.as_deref(), self.section.as_deref())
+    }
+}
+
+fn diagnostic(
+    severity: Severity,
+    place: &Place,
+    message: &str,
+    hint: Option<&str>,
+    section: Option<&str>,
+) -> Diagnostic {
+    Diagnostic {
+        severity,
+        file: PathBuf::from(&*place.file),
+        // A place without text is the file as a whole.
+        line: place.line.max(1) as usize,
+        column: place.column.max(1) as usize,
+        message: message.to_owned(),
+        hint: hint.map(str::to_owned),
+        program: section.and_then(|section| section.strip_prefix("program:")).map(str::to_owned),
+        span: 0..0,
+        excerpt: None,
     }
 }
 

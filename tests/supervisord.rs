@@ -1,0 +1,86 @@
+//! `musterd check` of a supervisord.conf, with this machine's users and files.
+
+#[path = "harness/mod.rs"]
+mod harness;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use harness::{is_root, skip};
+
+fn check(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    command.arg("check").args(arguments).current_dir(directory).env("SECONDS_TO_SLEEP", "5");
+    command.output().expect("musterd can be executed")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const GOOD: &str = "[supervisord]\nnodaemon=true\n\n\
+    [program:web]\ncommand=/bin/sleep %(ENV_SECONDS_TO_SLEEP)s ; a comment\nnumprocs=2\n\
+    process_name=%(program_name)s_%(process_num)02d\nuser=root\nautorestrat=true\n\n\
+    [include]\nfiles=conf.d/*.conf\n";
+
+#[test]
+fn a_good_file_is_read_with_what_it_includes_and_typos_are_warnings() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    fs::create_dir(place.path().join("conf.d")).expect("it is ours");
+    fs::write(place.path().join("conf.d/db.conf"), "[program:db]\ncommand=/bin/cat\n").expect("it is ours");
+    fs::write(place.path().join("s.conf"), GOOD).expect("it is ours");
+    let checked = check(place.path(), &["-c", "s.conf"]);
+    let (out, err) = (text(&checked.stdout), text(&checked.stderr));
+    assert_eq!(checked.status.code(), Some(0), "{out}{err}");
+    assert!(out.starts_with("2 files, 3 programs, 0 errors, 1 warning\n"), "{out}");
+    assert!(out.contains("cannot run them yet"), "{out}");
+    assert!(err.contains("s.conf:9:1: [program:web] autorestrat is not a key that is read"), "{err}");
+    assert!(err.contains("write autorestart"), "{err}");
+    assert_eq!(check(place.path(), &["-c", "s.conf", "--strict"]).status.code(), Some(2));
+}
+
+#[test]
+fn every_mistake_is_reported_with_its_place_and_nothing_is_run() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let bad = "[supervisord]\nloglevel=loud\n[program:web]\ncommand=/bin/sleep 1\npriority=high\n\
+        [program:x]\ncommand=foo %(ENV_NOT_SET_ANYWHERE)s\nuser=no_such_user_here\nstopsignal=FOO\n";
+    fs::write(place.path().join("s.conf"), bad).expect("it is ours");
+    let checked = check(place.path(), &["-c", "s.conf", "--format", "json"]);
+    assert_eq!(checked.status.code(), Some(2));
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).expect("it is JSON");
+    let found = report["diagnostics"].as_array().expect("it is a list");
+    let lines: Vec<u64> = found.iter().filter_map(|one| one["line"].as_u64()).collect();
+    assert_eq!(lines, [2, 5, 7, 8, 9], "{report:#}");
+    let messages: Vec<&str> = found.iter().filter_map(|one| one["message"].as_str()).collect();
+    for (message, words) in messages.iter().zip(["loud", "high", "NOT_SET_ANYWHERE", "no_such_user_here", "FOO"]) {
+        assert!(message.contains(words), "{message}");
+    }
+    let run = Command::new(env!("CARGO_BIN_EXE_musterd")).args(["-c", "s.conf"]).current_dir(place.path()).output();
+    let run = run.expect("musterd can be executed");
+    assert_eq!(run.status.code(), Some(2));
+    assert!(text(&run.stderr).contains("`musterd check` finds mistakes"), "{}", text(&run.stderr));
+}
+
+/// A FIFO must not block the check, and a file that another user can replace has no authority.
+#[test]
+fn included_files_of_others_are_passed_over_and_a_fifo_blocks_nothing() {
+    if !is_root() {
+        return skip("only root can create files of another user");
+    }
+    let place = tempfile::tempdir().expect("a temporary directory");
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let parts = place.path().join("conf.d");
+    fs::create_dir(&parts).expect("it is ours");
+    nix::unistd::mkfifo(&parts.join("a.conf"), nix::sys::stat::Mode::S_IRWXU).expect("it is ours");
+    fs::write(parts.join("b.conf"), "[program:theirs]\ncommand=/bin/cat\n").expect("it is ours");
+    std::os::unix::fs::chown(parts.join("b.conf"), Some(12345), None).expect("root can");
+    fs::write(place.path().join("s.conf"), GOOD).expect("it is ours");
+    let checked = check(place.path(), &["-c", "s.conf"]);
+    let (out, err) = (text(&checked.stdout), text(&checked.stderr));
+    assert!(out.starts_with("1 file, 2 programs, "), "{out}{err}");
+    for name in ["conf.d/a.conf", "conf.d/b.conf"] {
+        assert!(err.contains(name), "{name} is reported: {err}");
+    }
+}
