@@ -3,6 +3,65 @@
 //! Read this first. The supervisor hands each input to the instance it concerns; the instance changes its state in
 //! [`Instance::enter`], the only writer, and says what to do through a [`Turn`]. It knows nothing of other instances:
 //! whose turn it is to stop, and whether it must be held back, the supervisor decides.
+//!
+//! # States and inputs
+//!
+//! Each cell says which state the instance enters and what the shell is ordered to do: `-` is neither, and `n/a`
+//! cannot happen. *spawn*: start a run. *signal*: send the stop signal to the main process or its group. *sweep*: send
+//! the stop signal to every process of the run's tree. *kill*: send SIGKILL to every process of the tree. In every
+//! state, start and restart raise the goal, and stop and shutdown lower it. Where several programs stop one after
+//! another, the goal is lowered at once, and the cells of stop and shutdown apply when the instance's turn has come.
+//! `tests/stories/table.rs` plays every cell.
+//!
+//! Nothing of the instance runs:
+//!
+//! | input                  | STOPPED         | EXITED          | FATAL           | WAITING         | BACKOFF         |
+//! |------------------------|-----------------|-----------------|-----------------|-----------------|-----------------|
+//! | start, restart         | STARTING, spawn | STARTING, spawn | STARTING, spawn | -               | STARTING, spawn |
+//! | start while unmet      | WAITING         | WAITING         | WAITING         | -               | WAITING         |
+//! | dependency met         | -               | -               | -               | STARTING, spawn | -               |
+//! | delay over             | -               | -               | -               | -               | STARTING, spawn |
+//! | delay over while unmet | -               | -               | -               | -               | WAITING         |
+//! | stop, shutdown         | -               | -               | -               | STOPPED         | STOPPED         |
+//! | message of an old run  | -               | -               | -               | -               | -               |
+//!
+//! The main process of its run lives. The deadlines: a program must be executed within [`EXEC_DEADLINE`], is up after
+//! `startsecs`, must report that it is ready within `start_timeout`, and must exit within the patience after the stop
+//! signal:
+//!
+//! | input                                    | STARTING         | STARTING, executed | RUNNING          | STOPPING |
+//! |------------------------------------------|------------------|--------------------|------------------|----------|
+//! | start                                    | -                | -                  | -                | -        |
+//! | stop, restart, shutdown                  | STOPPING, signal | STOPPING, signal   | STOPPING, signal | -        |
+//! | second shutdown                          | STOPPING, kill   | STOPPING, kill     | STOPPING, kill   | kill     |
+//! | `Spawned`                                | -                | -                  | -                | -        |
+//! | `Spawned`, `startsecs = 0`               | RUNNING          | n/a                | -                | -        |
+//! | `Ready`, `ready` is configured           | -                | RUNNING            | -                | -        |
+//! | deadline                                 | kill             | RUNNING            | -                | kill     |
+//! | deadline, not ready                      | kill             | signal             | -                | kill     |
+//! | probe failed too often                   | -                | signal             | signal           | -        |
+//! | `WatchdogTripped`                        | signal           | signal             | signal           | -        |
+//! | `SpawnFailed`                            | BACKOFF          | n/a                | n/a              | STOPPED  |
+//! | `Exited`, expected                       | EXITED, sweep    | EXITED, sweep      | EXITED, sweep    | sweep    |
+//! | `Exited`, failure                        | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep    |
+//! | `Exited`, no retry left                  | FATAL, sweep     | FATAL, sweep       | FATAL, sweep     | sweep    |
+//! | `Exited`, goal down                      | STOPPING, sweep  | STOPPING, sweep    | STOPPING, sweep  | sweep    |
+//! | `MainLost`                               | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep    |
+//! | `TreeGone`                               | -                | -                  | -                | -        |
+//! | `Extended`, `TimeLost`, `WatchdogPinged` | -                | -                  | -                | -        |
+//!
+//! The main process has ended, and other processes of the run's tree live:
+//!
+//! | input                  | WAITING         | BACKOFF         | STOPPING | STOPPING, goal up | EXITED  | FATAL   |
+//! |------------------------|-----------------|-----------------|----------|-------------------|---------|---------|
+//! | start, restart         | -               | WAITING         | -        | -                 | WAITING | WAITING |
+//! | stop, shutdown         | STOPPING        | STOPPING        | -        | -                 | -       | -       |
+//! | second shutdown        | n/a             | n/a             | kill     | kill              | kill    | kill    |
+//! | delay over             | -               | -               | -        | -                 | -       | -       |
+//! | patience over          | kill            | kill            | kill     | kill              | kill    | kill    |
+//! | `LeftBehind`           | -               | -               | -        | -                 | -       | -       |
+//! | `TreeGone`             | STARTING, spawn | -               | STOPPED  | STARTING, spawn   | -       | -       |
+//! | `TreeGone`, delay over | STARTING, spawn | STARTING, spawn | STOPPED  | STARTING, spawn   | -       | -       |
 
 mod checks;
 mod configure;
