@@ -251,7 +251,7 @@ fn described(what: &str, mut shape: Value) -> Value {
 
 /// Ten years in seconds: what is longer is a typing error.
 fn duration() -> Value {
-    let longest = crate::units::LONGEST.as_secs();
+    let longest = muster_spec::Span::LONGEST.as_secs();
     let unit = "([0-9]+(\\.[0-9]*)?(us|ms|sec|s|min|m|h|d) *)+";
     json!({ "anyOf": [
         { "type": "number", "minimum": 0, "maximum": longest },

@@ -17,6 +17,6 @@ pub use exit::*;
 pub use name::*;
 pub use restart::*;
 pub use signal::*;
-pub use span::Span;
+pub use span::{NotASpan, Span, Uptime};
 pub use spec::*;
 pub use state::{Goal, State};

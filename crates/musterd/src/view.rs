@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_api as api;
 use muster_core::{Health, Instance, LeftBehind, PastRun, Readiness, Time, Verdict, restart::Again};
-use muster_spec::{Goal, Limit, ProbeKind, RunEnd, RunId, State};
+use muster_spec::{Goal, Limit, ProbeKind, RunEnd, RunId, Span, State, Uptime};
 
 use crate::secrets::Reader;
 use crate::shared::Shared;
@@ -90,7 +90,6 @@ pub(crate) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Re
 }
 
 /// What keeps the whole from being ready.
-/// What keeps the whole from being ready.
 pub(crate) fn missing(shared: &Shared, instance: &Instance, now: Time) -> api::Missing {
     let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
     let reason = why_not_ready(shared, instance, pid, now);
@@ -169,28 +168,28 @@ fn describe(shared: &Shared, instance: &Instance, pid: Option<u32>, now: Time) -
         State::Running | State::Starting => {
             let pid = pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"));
             let up = instance.run_began().map_or(Duration::ZERO, |began| now.since(began));
-            format!("{pid}, uptime {}{}", clock_face(up), said(shared, instance))
+            format!("{pid}, uptime {}{}", Uptime(up), said(shared, instance))
         }
         State::Backoff => match instance.next_start().filter(|&at| at > now) {
-            Some(at) => format!("{reason}; next start in {}{}", span(at.since(now)), attempt(instance)),
+            Some(at) => format!("{reason}; next start in {}{}", Span::about(at.since(now)), attempt(instance)),
             None => format!("{reason}; its last run left processes behind, which are being stopped"),
         },
         State::Stopping if instance.has_leftovers() => {
-            format!("{reason}; stopping the processes it left behind for {}", span(in_state))
+            format!("{reason}; stopping the processes it left behind for {}", Span::about(in_state))
         }
         State::Stopping => match pid {
-            Some(pid) => format!("pid {pid}, stopping for {}", span(in_state)),
-            None => format!("stopping for {}", span(in_state)),
+            Some(pid) => format!("pid {pid}, stopping for {}", Span::about(in_state)),
+            None => format!("stopping for {}", Span::about(in_state)),
         },
         State::Waiting => {
             format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id()).join(" and "))
         }
         State::Stopped if instance.past().next_back().is_none() => "not started".to_owned(),
         State::Stopped if instance.was_stopped_for_failure() => {
-            format!("{reason}; stopped for it {} ago", clock_face(in_state))
+            format!("{reason}; stopped for it {} ago", Uptime(in_state))
         }
-        State::Stopped => format!("stopped {} ago", clock_face(in_state)),
-        State::Exited => format!("{reason}, {} ago", clock_face(in_state)),
+        State::Stopped => format!("stopped {} ago", Uptime(in_state)),
+        State::Exited => format!("{reason}, {} ago", Uptime(in_state)),
         State::Fatal => format!("{reason}; {}", gave_up(instance)),
     }
 }
@@ -228,7 +227,7 @@ fn gave_up(instance: &Instance) -> String {
         Some(Verdict::Final { .. }) => "not restarted (restart = \"no\")".to_owned(),
         Some(Verdict::NeverStarted) => "gave up, because start_failures = \"final\"".to_owned(),
         Some(Verdict::GivenUp { limit: Limit::Rate { within, .. }, used, .. }) => {
-            format!("gave up after {} within {}", count(used, "start"), span(within))
+            format!("gave up after {} within {}", count(used, "start"), Span(within))
         }
         Some(Verdict::GivenUp { used, .. }) => format!("gave up after {}", count(used, "restart")),
         _ => "gave up".to_owned(),
@@ -237,47 +236,4 @@ fn gave_up(instance: &Instance) -> String {
 
 fn count(number: u32, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
-}
-
-/// `0:00:05`, or `2 days, 3:04:05`, as supervisorctl shows an uptime.
-fn clock_face(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let clock = format!("{}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    match seconds / 86_400 {
-        0 => clock,
-        1 => format!("1 day, {clock}"),
-        days => format!("{days} days, {clock}"),
-    }
-}
-
-/// A short span in its natural unit: `500ms`, `2.5s`, `3m20s`.
-pub(crate) fn span(span: Duration) -> String {
-    let ms = span.as_millis();
-    match ms {
-        0..1_000 => format!("{ms}ms"),
-        1_000..60_000 if ms % 1_000 < 50 => format!("{}s", ms / 1_000),
-        1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
-        _ => format!("{}m{:02}s", ms / 60_000, ms / 1_000 % 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_shown_in_their_natural_unit() {
-        for (ms, text) in
-            [(0, "0ms"), (999, "999ms"), (1_000, "1s"), (2_500, "2.5s"), (59_999, "59.9s"), (200_000, "3m20s")]
-        {
-            assert_eq!(span(Duration::from_millis(ms)), text);
-        }
-    }
-
-    #[test]
-    fn uptimes_look_as_in_supervisorctl() {
-        for (seconds, text) in [(5, "0:00:05"), (90_061, "1 day, 1:01:01"), (200_000, "2 days, 7:33:20")] {
-            assert_eq!(clock_face(Duration::from_secs(seconds)), text);
-        }
-    }
 }

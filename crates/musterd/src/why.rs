@@ -7,11 +7,11 @@ use muster_api as api;
 use muster_api::EndedBy;
 use muster_core::{Asker, Instance, PastRun, StopCause, Supervisor, Time};
 use muster_logs::{LastLine, Source};
-use muster_spec::{Exit, RunEnd, Signal, State};
+use muster_spec::{Exit, RunEnd, Signal, Span, State};
 
 use crate::exit_evidence::{OutOfMemory, Request};
 use crate::shared::Shared;
-use crate::view::{self, date, span};
+use crate::view::{self, date};
 
 /// Signals that a process gets for what it did itself, as a rule: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, and
 /// SIGSYS from a seccomp filter. These numbers are the same on every architecture that musterd is built for.
@@ -112,7 +112,7 @@ fn ended_by(shared: &Shared, past: &PastRun) -> EndedBy {
 /// What happened to it, in sentences.
 fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<String> {
     let began = date(shared, past.began);
-    let up = span(past.ended.since(past.began));
+    let up = Span::about(past.ended.since(past.began));
     let mut story = match &past.end {
         RunEnd::NotSpawned(error) => {
             let number = if error.errno == 0 { String::new() } else { format!(" (errno {})", error.errno) };
@@ -205,7 +205,7 @@ fn tell_before(instance: &Instance) -> Option<String> {
         .rev()
         .skip(1)
         .take(BEFORE)
-        .map(|past| format!("run {}: {} after {}", past.run, past.reason(), span(past.ended.since(past.began))))
+        .map(|past| format!("run {}: {} after {}", past.run, past.reason(), Span::about(past.ended.since(past.began))))
         .collect();
     (!before.is_empty()).then(|| format!("before that: {}", before.join("; ")))
 }
@@ -214,7 +214,7 @@ fn tell_before(instance: &Instance) -> Option<String> {
 fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
     match instance.state() {
         State::Backoff => match instance.next_start().filter(|&at| at > now) {
-            Some(at) => format!("it starts again in {}", span(at.since(now))),
+            Some(at) => format!("it starts again in {}", Span::about(at.since(now))),
             None => "it starts again as soon as the processes that its last run left behind are gone".to_owned(),
         },
         State::Waiting => {

@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use muster_spec::{Exit, Signal};
+use muster_spec::{Exit, NotASpan, Signal, Span};
 
 use super::script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Repeat, ScriptError};
-use crate::units::parse_duration;
 use crate::words::nearest;
 
 /// One run between commas, at these bytes of the whole script.
@@ -88,10 +87,10 @@ impl Word {
             return Ok(Word::Repeat(parse_repeat(times, word, at)?));
         }
         let (name, time) = word.split_once('@').map_or((word, None), |(name, time)| (name, Some(time)));
-        let after = match time.map(parse_duration) {
+        let after = match time.map(str::parse) {
             None => Duration::ZERO,
-            Some(Some(after)) => after,
-            Some(None) => {
+            Some(Ok(Span(after))) => after,
+            Some(Err(NotASpan)) => {
                 let hint = "a number of seconds, or one with a unit: 200ms, 1.5s, 2m, 1h30m";
                 return Err(wrong(at, "not a duration after @", word, hint));
             }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_spec::Spec;
+use muster_spec::{NotASpan, Span, Spec};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -26,7 +26,6 @@ use crate::diagnostic::{Finding, MOST, Place, locate_first};
 use crate::field::{Field, Owner, Surroundings};
 use crate::read::Document;
 use crate::source::{Opener, Role, Source, directory_of, read_text, resolve};
-use crate::units::{LONGEST, parse_duration};
 use crate::words::nearest;
 
 /// What is to happen, and what is expected of it.
@@ -253,6 +252,6 @@ fn meant_by(name: &str, spec: &Spec) -> String {
 
 /// A duration as the configuration has them, for options of the command line.
 pub fn read_duration(text: &str) -> Result<Duration, String> {
-    let read = parse_duration(text).filter(|span| *span <= LONGEST);
-    read.ok_or_else(|| "a number of seconds, or text such as 500ms, 2m, 1h30m".to_owned())
+    let Span(duration) = text.parse().map_err(|NotASpan| "a number of seconds, or text such as 500ms, 2m, 1h30m")?;
+    Ok(duration)
 }
