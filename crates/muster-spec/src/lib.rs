@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod exit;
 mod name;
 mod restart;
@@ -13,6 +14,7 @@ mod spec;
 mod state;
 mod words;
 
+pub use address::{Authority, BadAddress, HostPort, Url};
 pub use exit::*;
 pub use name::*;
 pub use restart::*;
