@@ -393,7 +393,7 @@ impl Instance {
             self.stop_checks(turn);
         }
         if from != to {
-            turn.effects.push_back(Effect::Publish(Event::State { instance: self.id, from, to }));
+            turn.effects.push_back(Effect::Publish(Event::State { instance: self.id, from, to, run: self.last_run }));
         }
         self.tell_change(turn);
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use muster_config::scenario::Ties;
-use muster_core::{Event, Instance, ShutdownReason, StopCause, Supervisor, Time, Verdict, health::Health};
+use muster_core::{Account, Event, Instance, ShutdownReason, StopCause, Supervisor, Time, Verdict, health::Health};
 use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
 
 /// Something that happened.
@@ -196,13 +196,13 @@ impl Recorder {
 
     pub(super) fn record(&mut self, at: Time, event: &Event, supervisor: &Supervisor) {
         let what = match event {
-            Event::State { instance, from, to } => {
+            Event::State { instance, from, to, .. } => {
                 self.record_change(at, *instance, *from, *to);
                 let waits_for = if *to == State::Waiting { supervisor.waiting_for(*instance) } else { Vec::new() };
                 return self.with_latest(*instance, |change| change.waits_for = waits_for);
             }
-            Event::Ended { instance, end, uptime, .. } => {
-                return self.ended[instance.0 as usize] = Some((end.clone(), *uptime));
+            Event::Ended(ended) => {
+                return self.ended[ended.instance.0 as usize] = Some((ended.end.clone(), ended.uptime));
             }
             Event::Retry { instance, verdict, .. } | Event::Final { instance, verdict, .. } => {
                 return self.with_latest(*instance, |change| change.verdict = Some(**verdict));
@@ -236,13 +236,14 @@ impl Recorder {
             Event::Failing { instance, cause, .. } => {
                 What::Failing { instance: *instance, cause: cause.clone(), signal: None }
             }
-            Event::ShutdownBegan { reason, timeout } => {
+            Event::ShutdownBegan { reason, timeout, .. } => {
                 let mut instances = supervisor.snapshot().iter();
                 let waits_in_vain = instances.any(|instance| instance.state() == State::Waiting);
                 What::ShutdownBegan { reason: reason.clone(), timeout: *timeout, waits_in_vain }
             }
-            Event::ShutdownEnded { reason, code, .. } => {
-                let (words, cause) = (supervisor.explain_exit(reason, *code), supervisor.exit_cause(reason));
+            Event::ShutdownEnded(account) => {
+                let Account { code, reason, why, .. } = &**account;
+                let (words, cause) = (why.to_string(), supervisor.exit_cause(reason));
                 let ending = Ending { code: *code, reason: reason.clone(), words, cause };
                 self.exit = Some(ending.clone());
                 What::Exited(ending)

@@ -405,8 +405,11 @@ impl EventLoop {
                 if matches!(event, Event::State { to: State::Running, .. }) {
                     self.note_start();
                 }
-                if let Event::Ended { run, end, expected: false, cause: None, .. } = &event {
-                    self.shared.deaths.borrow_mut().look_into(*run, end);
+                if let Event::Ended(ended) = &event
+                    && !ended.expected
+                    && ended.cause.is_none()
+                {
+                    self.shared.deaths.borrow_mut().look_into(ended.run, &ended.end);
                 }
                 self.shared.tallies.borrow_mut().count(&event, &self.shared.deaths.borrow());
                 let said = self.shared.limits.pass_event(&self.shared.supervisor.borrow(), &event);

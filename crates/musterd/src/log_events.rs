@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use muster_core::{Event, Health, Instance, PastRun, ShutdownReason};
+use muster_core::{Account, EndedRun, Event, Health, Instance, PastRun, ShutdownReason};
 use muster_spec::{InstanceId, RunEnd, RunId, Span, State};
 use muster_sys::rights::{Capability, Rights};
 use muster_sys::tree::Refused;
@@ -24,14 +24,15 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
     let supervisor = shared.supervisor.borrow();
     let name = |id: InstanceId| supervisor.instance(id).name();
     match event {
-        Event::State { instance, from, to } => write_state(shared, *instance, *from, *to),
+        Event::State { instance, from, to, .. } => write_state(shared, *instance, *from, *to),
         // One that was stopped before it came to be is none of the operator's worries.
-        Event::Ended { instance, run, end: RunEnd::NotSpawned(error), expected: false, .. } => {
-            error!(program = %name(*instance), %run, suppressed, "cannot spawn: {error}");
-        }
-        Event::Ended { instance, run, end, uptime, expected, cause } => {
+        Event::Ended(ended) => {
+            let EndedRun { instance, run, end, uptime, expected, cause } = &**ended;
             let (program, uptime) = (name(*instance), Span::about(*uptime));
-            if told_when_stopped(supervisor.instance(*instance)).is_some_and(|past| past.run == *run) {
+            if let (RunEnd::NotSpawned(error), false) = (end, *expected) {
+                // A run that was stopped before it began is not reported.
+                error!(%program, %run, suppressed, "cannot spawn: {error}");
+            } else if told_when_stopped(supervisor.instance(*instance)).is_some_and(|past| past.run == *run) {
                 // Told with "stopped", which comes as soon as nothing of its tree is left.
                 debug!(%program, %run, %end, %uptime, "ended");
             } else if *expected {
@@ -71,7 +72,7 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
             let stopping = Span::about(*since);
             warn!(program = %name(*instance), %run, %stopping, suppressed, "still there after SIGKILL");
         }
-        Event::ShutdownBegan { reason, timeout } => {
+        Event::ShutdownBegan { reason, timeout, .. } => {
             let timeout = Span(*timeout);
             match reason {
                 ShutdownReason::Signal(signal) => info!(%signal, %timeout, "stopping everything"),
@@ -123,7 +124,8 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
             warn!(programs = names, "the time to stop is short: the next programs are asked while these are stopping");
         }
         Event::ShutdownHurried => warn!("asked to stop again: SIGKILL to everything"),
-        Event::ShutdownEnded { reason, code, killed, left, slowest } => {
+        Event::ShutdownEnded(account) => {
+            let Account { why, code, killed, left, slowest, .. } = &**account;
             let is_refused = |id: &InstanceId| {
                 let run = supervisor.instance(*id).run();
                 run.is_some_and(|run| shared.children.borrow().is_refused(run))
@@ -146,7 +148,7 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
                     "could not be stopped: no permission to signal all of their processes"
                 );
             }
-            write_last_words(shared, reason, *code);
+            info!(code, "exit: {why}");
         }
     }
 }
@@ -162,7 +164,8 @@ pub(crate) fn write_lasting(shared: &Shared) {
         info!(program = %name, %run, suppressed, "running, after runs that were not logged");
         let id = shared.supervisor.borrow().find(&name).map(Instance::id);
         if let Some(instance) = id {
-            publish(shared, Event::State { instance, from: State::Starting, to: State::Running }, true);
+            let (from, to) = (State::Starting, State::Running);
+            publish(shared, Event::State { instance, from, to, run: Some(run) }, true);
         }
     }
 }
@@ -206,13 +209,6 @@ fn write_state(shared: &Shared, id: InstanceId, from: State, to: State) {
         }
         State::Starting | State::Waiting | State::Backoff | State::Exited => debug!(%program, %from, %to, "state"),
     }
-}
-
-/// Why the container ends as it does: the last line.
-fn write_last_words(shared: &Shared, reason: &ShutdownReason, code: u8) {
-    let supervisor = shared.supervisor.borrow();
-    let why = supervisor.explain_exit(reason, code);
-    info!(code, "exit: {why}");
 }
 
 /// SIGUSR1: where everything is.

@@ -4,7 +4,7 @@ use muster_spec::{Goal, RunEnd, RunId, State};
 
 use super::{HISTORY, Instance, PastRun, Turn};
 use crate::cause::StopCause;
-use crate::effect::{Effect, Event};
+use crate::effect::{Effect, EndedRun, Event};
 use crate::restart::{self, Decision, Ended, Verdict};
 use crate::time::Time;
 use crate::timers::Slot;
@@ -37,14 +37,14 @@ impl Instance {
             verdict: Verdict::Stopped,
             left_behind: None,
         };
-        turn.effects.push_back(Effect::Publish(Event::Ended {
+        turn.effects.push_back(Effect::Publish(Event::Ended(Box::new(EndedRun {
             instance: self.id,
             run: past.run,
             end: past.end.clone(),
             uptime: past.ended.since(past.began),
             expected: was_stopping || past.success,
             cause: past.cause.clone(),
-        }));
+        }))));
         match (self.state, self.goal) {
             (State::Starting | State::Running, Goal::Down) => {
                 self.remember(past);
