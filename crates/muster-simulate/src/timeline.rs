@@ -1,12 +1,12 @@
 //! What happened, moment by moment: one row for each change of a state, with how it came about and what was decided.
 //!
-//! The core tells an end, the state it leads to and the decision as three events; here they are one [`Moment`]. Holds data
-//! only; [`super::story`] has the words.
+//! The core publishes an end, the state it leads to and the decision as three events; here they are one [`Moment`]. An event
+//! that needs nothing added is kept as it is. Holds data only; [`super::story`] has the words.
 
 use std::time::Duration;
 
 use muster_config::scenario::Ties;
-use muster_core::{Account, Event, Instance, ShutdownReason, StopCause, Supervisor, Time, Verdict, health::Health};
+use muster_core::{Account, Event, Instance, ShutdownReason, StopCause, Supervisor, Time, Verdict};
 use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
 
 /// Something that happened.
@@ -29,14 +29,8 @@ pub(crate) enum What {
     LeftBehind { instance: InstanceId, leftovers: Leftovers, signal: Signal },
     /// A run that is being stopped gets another of its stop signals.
     Asked { instance: InstanceId, signal: Signal, nth: usize, of: usize, patience: Option<Duration> },
-    /// An instance waits for what will not come by itself.
-    WaitsInVain { instance: InstanceId, on: Vec<String> },
-    /// A run became ready, or is no longer.
-    Ready { instance: InstanceId, is_ready: bool },
-    /// A run turned out to be well, or not.
-    Health { instance: InstanceId, health: Health, probe: String },
-    /// A check failed.
-    ProbeFailed { instance: InstanceId, probe: String, failures: u32, of: Option<u32> },
+    /// An event of the core that says everything by itself.
+    Event(Event),
     /// A run is stopped because it has failed by the daemon's own judgement.
     Failing { instance: InstanceId, cause: StopCause, signal: Option<Signal> },
     /// The daemon itself did not run for so long; every deadline moves by that, if any was missed.
@@ -221,18 +215,9 @@ impl Recorder {
                     signal: of.program().stop.steps[0].signal,
                 }
             }
-            Event::Waiting { instance, on } => What::WaitsInVain { instance: *instance, on: on.clone() },
-            Event::Ready { instance, is_ready, .. } => What::Ready { instance: *instance, is_ready: *is_ready },
-            Event::Health { instance, health, probe, .. } => {
-                let probe = probe_name(supervisor, *instance, *probe);
-                What::Health { instance: *instance, health: *health, probe }
+            Event::Waiting { .. } | Event::Ready { .. } | Event::Health { .. } | Event::ProbeFailed { .. } => {
+                What::Event(event.clone())
             }
-            Event::ProbeFailed { instance, probe, failures, .. } => What::ProbeFailed {
-                instance: *instance,
-                probe: probe_name(supervisor, *instance, *probe),
-                failures: *failures,
-                of: supervisor.instance(*instance).spec().probes.get(*probe).map(|probe| probe.failure_threshold),
-            },
             Event::Failing { instance, cause, .. } => {
                 What::Failing { instance: *instance, cause: cause.clone(), signal: None }
             }
@@ -345,11 +330,6 @@ impl Recorder {
         let instances = supervisor.snapshot().iter().zip(&self.runs).map(lane).collect();
         Timeline { moments: self.moments, ended, exit: self.exit, instances, over, seed }
     }
-}
-
-fn probe_name(supervisor: &Supervisor, instance: InstanceId, probe: usize) -> String {
-    let check = supervisor.instance(instance).spec().check(probe);
-    check.map_or_else(String::new, |check| check.name.to_owned())
 }
 
 impl Timeline {
