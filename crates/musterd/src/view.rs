@@ -237,3 +237,17 @@ fn gave_up(instance: &Instance) -> String {
 fn count(number: u32, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_and_goals_have_the_same_words_and_numbers_on_the_wire() {
+        assert_eq!(State::ALL.map(state), api::State::ALL);
+        for known in State::ALL {
+            assert_eq!((known.name(), u16::from(known.code())), (state(known).name(), state(known).code()));
+        }
+        assert_eq!([Goal::Up, Goal::Down].map(|known| goal(known).name()), ["up", "down"]);
+    }
+}
