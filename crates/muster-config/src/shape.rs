@@ -173,11 +173,8 @@ pub(crate) fn rlimits() -> Value {
 
 /// A preset, or a table of delays.
 pub(crate) fn backoff() -> Value {
-    json!({ "anyOf": [{ "enum": PRESETS }, reference(&table_name(Table::Backoff)), reference("interpolated")] })
+    json!({ "anyOf": [{ "enum": muster_spec::Preset::WORDS }, reference(&table_name(Table::Backoff)), reference("interpolated")] })
 }
-
-/// The names of the presets of `backoff`.
-pub(crate) const PRESETS: &[&str] = &["docker", "kubernetes", "supervisord", "systemd"];
 
 /// `[program.NAME.logs]`.
 pub(crate) fn logs() -> Value {
@@ -209,12 +206,10 @@ pub(crate) fn ready() -> Value {
 
 /// `depends_on`: names, or what must hold of each.
 pub(crate) fn depends_on() -> Value {
-    let condition = or_interpolated(json!({ "enum": CONDITIONS }));
+    let condition = or_interpolated(json!({ "enum": muster_spec::DependencyCondition::WORDS }));
     let names = one_or_several(&json!({ "type": "string" }));
     json!({ "anyOf": [names, { "type": "object", "additionalProperties": condition }] })
 }
-
-const CONDITIONS: &[&str] = &["started", "ready", "healthy", "completed", "exited"];
 
 /// `probes`: each under its name.
 pub(crate) fn probes() -> Value {

@@ -212,7 +212,7 @@ pub fn command(dice: &mut Dice) -> (Verb, String) {
         3..=5 => Verb::Stop,
         6..=7 => Verb::Restart,
         8 => signal,
-        _ => Verb::Await(dice.one_of(&Awaited::ALL).1),
+        _ => Verb::Await(dice.one_of(&Awaited::ALL)),
     };
     (verb, select)
 }
