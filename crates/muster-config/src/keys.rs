@@ -5,7 +5,8 @@
 //! because it is a list.
 
 use muster_spec::{
-    Forget, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, ProbeKind, StartFailures, Stdin, StopScope,
+    Forget, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, Preset, ProbeKind, StartFailures, Stdin,
+    StopScope, SyslogFormat,
 };
 
 use crate::drafts::backoff::BackoffDraft;
@@ -331,7 +332,7 @@ pub static KEYS: &[Key] = &[
          and journald read nothing else by default",
         Reader::Daemon(DaemonDraft::syslog_format),
     )
-    .shaped(Shape::Words(&["rfc5424", "local"])),
+    .shaped(Shape::Words(&SyslogFormat::WORDS)),
     key(
         Table::Musterd,
         "syslog_facility",
@@ -907,7 +908,7 @@ pub static KEYS: &[Key] = &[
          beside it counts instead",
         Reader::Backoff(BackoffDraft::preset),
     )
-    .shaped(Shape::Words(shape::PRESETS)),
+    .shaped(Shape::Words(&Preset::WORDS)),
     key(Table::Backoff, "delay", "duration", "\"500ms\"", "the first delay", Reader::Backoff(BackoffDraft::delay)),
     key(
         Table::Backoff,

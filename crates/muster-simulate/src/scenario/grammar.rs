@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use muster_config::reading::{nearest, parse_duration};
-use muster_spec::{Exit, Signal};
+use muster_config::reading::nearest;
+use muster_spec::{Exit, NotASpan, Signal, Span};
 
 use super::script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Repeat, ScriptError};
 
@@ -87,10 +87,10 @@ impl Word {
             return Ok(Word::Repeat(parse_repeat(times, word, at)?));
         }
         let (name, time) = word.split_once('@').map_or((word, None), |(name, time)| (name, Some(time)));
-        let after = match time.map(parse_duration) {
+        let after = match time.map(str::parse) {
             None => Duration::ZERO,
-            Some(Some(after)) => after,
-            Some(None) => {
+            Some(Ok(Span(after))) => after,
+            Some(Err(NotASpan)) => {
                 let hint = "a number of seconds, or one with a unit: 200ms, 1.5s, 2m, 1h30m";
                 return Err(wrong(at, "not a duration after @", word, hint));
             }

@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_config::reading::{Field, Finding, LONGEST, MOST, Place, load_with, named_files, nearest, parse_duration};
+use muster_config::reading::{Field, Finding, MOST, Place, load_with, named_files, nearest};
 use muster_config::{Loaded, Opener, Source};
-use muster_spec::Spec;
+use muster_spec::{NotASpan, Span, Spec};
 
 pub use act::Pause;
 pub use expect::{Expectation, Expected};
@@ -187,6 +187,6 @@ fn meant_by(name: &str, spec: &Spec) -> String {
 
 /// A duration as the configuration has them, for options of the command line.
 pub fn read_duration(text: &str) -> Result<Duration, String> {
-    let read = parse_duration(text).filter(|span| *span <= LONGEST);
-    read.ok_or_else(|| "a number of seconds, or text such as 500ms, 2m, 1h30m".to_owned())
+    let Span(duration) = text.parse().map_err(|NotASpan| "a number of seconds, or text such as 500ms, 2m, 1h30m")?;
+    Ok(duration)
 }
