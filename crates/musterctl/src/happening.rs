@@ -6,7 +6,7 @@ use std::time::Duration;
 use muster_api::{Happening, State};
 use muster_spec::Span;
 
-/// An event in words. What a program brings along may hold control characters; the caller takes them out.
+/// An event in words. Text that comes from a program may contain control characters; the caller escapes them.
 pub(crate) struct InWords<'a>(pub(crate) &'a Happening);
 
 impl fmt::Display for InWords<'_> {
@@ -33,7 +33,7 @@ impl fmt::Display for InWords<'_> {
             Happening::Failing { name, cause, .. } => write!(f, "{name}: failed, and is stopped for it: {cause}"),
             Happening::Waiting { name, waiting_for } => write!(f, "{name}: waiting for {}", waiting_for.join(" and ")),
             Happening::Configured { added, removed, restarted, changed, unchanged } => {
-                f.write_str("another configuration is in force:")?;
+                f.write_str("the active configuration changed:")?;
                 for (what, names) in
                     [("added", added), ("removed", removed), ("restarted", restarted), ("changed", changed)]
                 {
@@ -63,7 +63,7 @@ impl fmt::Display for InWords<'_> {
     }
 }
 
-/// What was measured comes as seconds.
+/// A measured duration, which the API sends in seconds.
 fn span(seconds: f64) -> Span {
     Span::about(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
@@ -98,7 +98,7 @@ mod tests {
                     changed: vec!["c".to_owned()],
                     unchanged: 4,
                 },
-                "another configuration is in force: added a, b; changed c; 4 unchanged",
+                "the active configuration changed: added a, b; changed c; 4 unchanged",
             ),
             (
                 Happening::Killed { name: name(), run: 1, waited: 10.0, cut_short: false },

@@ -112,7 +112,12 @@ impl Word {
         if let Some(signal) = name.strip_prefix("ignore:") {
             let signal = parse_signal(signal, word, at.clone())?;
             if signal == Signal::KILL {
-                return Err(wrong(at, "nobody can ignore it", word, "ignore-term ignores every other stop signal"));
+                return Err(wrong(
+                    at,
+                    "SIGKILL cannot be ignored",
+                    word,
+                    "ignore-term ignores every other stop signal",
+                ));
             }
             return untimed(Word::Ignored(signal));
         }
@@ -151,7 +156,7 @@ fn parse_repeat(times: &str, word: &str, at: Range<usize>) -> Result<Repeat, Scr
     }
     match times.parse() {
         Ok(times @ 1..) => Ok(Repeat::Times(times)),
-        _ => Err(wrong(at, "not a number of times", word, "×5 repeats the run, ×* for ever")),
+        _ => Err(wrong(at, "not a number of times", word, "×5 repeats the run, ×* repeats it indefinitely")),
     }
 }
 
