@@ -194,7 +194,8 @@ pub static KEYS: &[Key] = &[
         "include",
         "list of paths",
         "[]",
-        "more files, relative to this one, with `*` and `?`; sorted, and later files win by key",
+        "more files, relative to this one, with `*` and `?`; sorted, and later files override earlier ones key \
+         by key",
         Reader::Structure,
     ),
     key(Table::Root, "musterd", "table", "", "the daemon itself", Reader::Structure),
@@ -207,7 +208,7 @@ pub static KEYS: &[Key] = &[
         "loglevel",
         "word",
         "\"info\"",
-        "how much the daemon tells: error, warn, info, debug, trace",
+        "the level of its own messages: error, warn, info, debug, trace",
         Reader::Daemon(DaemonDraft::loglevel),
     )
     .shaped(Shape::Words(&LogLevel::WORDS)),
@@ -216,7 +217,7 @@ pub static KEYS: &[Key] = &[
         "logformat",
         "word",
         "\"text\"",
-        "its own messages as `text`, or as `json`, one object a line",
+        "the format of its own messages: `text`, or `json` with one object per line",
         Reader::Daemon(DaemonDraft::logformat),
     )
     .shaped(Shape::Words(&LogFormat::WORDS)),
@@ -225,7 +226,7 @@ pub static KEYS: &[Key] = &[
         "logfile",
         "path",
         "\"-\"",
-        "where its own messages go; `-` is stderr",
+        "the file for its own messages; `-` is stderr",
         Reader::Daemon(DaemonDraft::logfile),
     ),
     key(
@@ -233,7 +234,7 @@ pub static KEYS: &[Key] = &[
         "logfile_max_size",
         "size",
         "\"50MB\"",
-        "a `logfile` that gets larger is rotated, as programs' log files are; 0 is never",
+        "rotate `logfile` at this size, as programs' log files are; 0 is never",
         Reader::Daemon(DaemonDraft::logfile_max_size),
     ),
     key(
@@ -241,7 +242,7 @@ pub static KEYS: &[Key] = &[
         "logfile_max_files",
         "number",
         "10",
-        "how many rotated files are kept beside it",
+        "the number of rotated files to keep",
         Reader::Daemon(DaemonDraft::logfile_max_files),
     )
     .shaped(Shape::Whole(0, 1000)),
@@ -250,7 +251,7 @@ pub static KEYS: &[Key] = &[
         "logfile_compress",
         "boolean",
         "false",
-        "compress them with gzip, in the background",
+        "compress rotated files with gzip, in the background",
         Reader::Daemon(DaemonDraft::logfile_compress),
     ),
     key(
@@ -258,7 +259,7 @@ pub static KEYS: &[Key] = &[
         "shutdown_timeout",
         "duration",
         "\"9s\"",
-        "the one budget for stopping everything; programs' own `stopwaitsecs` are shortened to fit",
+        "the budget for stopping all programs; their `stopwaitsecs` are shortened to fit",
         Reader::Daemon(DaemonDraft::shutdown_timeout),
     )
     .because("`docker stop` kills after 10 s; one second is left to reap and to flush logs"),
@@ -267,7 +268,7 @@ pub static KEYS: &[Key] = &[
         "exit_when_done",
         "boolean",
         "true",
-        "exit when every autostarted program has ended for good by itself",
+        "exit when all autostarted programs have exited and will not be restarted",
         Reader::Daemon(DaemonDraft::exit_when_done),
     ),
     key(
@@ -275,7 +276,7 @@ pub static KEYS: &[Key] = &[
         "pidfile",
         "path",
         "\"\"",
-        "where to write the daemon's pid; empty is nowhere",
+        "the file for the daemon's pid; empty is none",
         Reader::Daemon(DaemonDraft::pidfile),
     ),
     key(
@@ -283,7 +284,7 @@ pub static KEYS: &[Key] = &[
         "umask",
         "octal text",
         "\"022\"",
-        "the daemon's umask, and the programs' where they set none",
+        "the umask of the daemon, and of programs that set none",
         Reader::Daemon(DaemonDraft::umask),
     )
     .because("what login shells and supervisord use"),
@@ -292,7 +293,7 @@ pub static KEYS: &[Key] = &[
         "directory",
         "path",
         "\"\"",
-        "the daemon's working directory; empty leaves it",
+        "the daemon's working directory; empty leaves it unchanged",
         Reader::Daemon(DaemonDraft::directory),
     ),
     later(Table::Musterd, "user", "drop to this user after opening sockets and logs"),
@@ -301,7 +302,7 @@ pub static KEYS: &[Key] = &[
         "environment",
         "table of text",
         "{}",
-        "variables under every program's own",
+        "variables for all programs, which may override them",
         Reader::Daemon(DaemonDraft::environment),
     ),
     key(
@@ -317,19 +318,19 @@ pub static KEYS: &[Key] = &[
         "syslog",
         "address",
         "\"unix:///dev/log\"",
-        "where the lines of programs with `stdout = \"syslog\"` go: `unix:///path`, `udp://host:port`, `tcp://host:port`; \
-         the port is 514 if it is left out",
+        "the receiver for programs with `stdout = \"syslog\"`: `unix:///path`, `udp://host:port`, \
+         `tcp://host:port`; the port defaults to 514",
         Reader::Daemon(DaemonDraft::syslog),
     )
-    .because("514 for UDP is RFC 5426, section 3.3; for TCP it is what RFC 6587, section 3.3, found in use")
+    .because("RFC 5426, section 3.3, for UDP; for TCP, RFC 6587, section 3.3, notes that it is in use")
     .shaped(Shape::Special(shape::syslog)),
     key(
         Table::Musterd,
         "syslog_format",
         "word",
         "",
-        "`rfc5424`, or `local`, which is what syslog(3) writes; unset is `rfc5424`, and `local` for /dev/log, where rsyslog \
-         and journald read nothing else by default",
+        "`rfc5424`, or `local`, the format of syslog(3); unset is `local` for /dev/log, where rsyslog and \
+         journald accept nothing else by default, and otherwise `rfc5424`",
         Reader::Daemon(DaemonDraft::syslog_format),
     )
     .shaped(Shape::Words(&SyslogFormat::WORDS)),
@@ -343,7 +344,7 @@ pub static KEYS: &[Key] = &[
         Reader::Daemon(DaemonDraft::syslog_facility),
     )
     .shaped(Shape::Special(shape::syslog_facility)),
-    later(Table::Musterd, "state_dir", "where state is kept across starts"),
+    later(Table::Musterd, "state_dir", "the directory for state that survives restarts"),
     key(
         Table::Http,
         "socket",
@@ -357,16 +358,16 @@ pub static KEYS: &[Key] = &[
         "mode",
         "octal text",
         "\"0600\"",
-        "its file mode; 0666 if users are listed below, since the kernel says who connects",
+        "its file mode; 0666 if users are listed below, since the daemon then checks the peer's uid",
         Reader::Control(ControlDraft::mode),
     )
-    .because("control is as good as root's: nobody else, unless said"),
+    .because("control equals root access, so only the owner may connect by default"),
     key(
         Table::Http,
         "owner",
         "user",
         "\"\"",
-        "who owns it: `user`, `user:group`, or numbers; empty leaves it",
+        "its owner: `user`, `user:group`, or numbers; empty leaves it unchanged",
         Reader::Control(ControlDraft::owner),
     )
     .shaped(Shape::Special(shape::optional_user)),
@@ -375,7 +376,7 @@ pub static KEYS: &[Key] = &[
         "allow_users",
         "list of users",
         "[]",
-        "who may read and control besides root and the daemon's own user",
+        "users with full access, besides root and the daemon's own user",
         Reader::Control(ControlDraft::allow_users),
     ),
     key(
@@ -383,10 +384,10 @@ pub static KEYS: &[Key] = &[
         "readonly_users",
         "list of users",
         "[]",
-        "who may look and not touch",
+        "users with read-only access",
         Reader::Control(ControlDraft::readonly_users),
     ),
-    later(Table::Http, "listen", "TCP addresses to answer on"),
+    later(Table::Http, "listen", "TCP addresses to listen on"),
     later(Table::Http, "token_file", "a bearer token for TCP"),
     later(Table::Http, "username", "a name for TCP"),
     later(Table::Http, "password_file", "its password"),
@@ -396,18 +397,19 @@ pub static KEYS: &[Key] = &[
         "command",
         "text or list",
         "",
-        "what to run: text is split into words as a shell would, but no shell is run; `#` is no comment",
+        "the command: text is split into words as a shell would, but no shell is run; `#` does not begin a \
+         comment",
         Parts::command,
     ),
-    rules("type", "word", "\"service\"", "`service` is meant to go on running, `oneshot` to end well", Rules::kind)
+    rules("type", "word", "\"service\"", "a `service` keeps running, a `oneshot` exits successfully", Rules::kind)
         .shaped(Shape::Words(&Kind::WORDS)),
     rules("autostart", "boolean", "true", "start with the daemon", Rules::autostart),
     rules(
         "restart",
         "word",
         "\"on-failure\"",
-        "when a run that ended is followed by another: `no`, `on-failure`, `always`, `unless-stopped`; \
-         `on-failure:N` and `always:N` set `startretries` too",
+        "when to restart after an exit: `no`, `on-failure`, `always`, `unless-stopped`; `on-failure:N` and \
+         `always:N` also set `startretries`",
         Rules::restart,
     )
     .shaped(Shape::Special(shape::restart)),
@@ -415,16 +417,17 @@ pub static KEYS: &[Key] = &[
         "startretries",
         "number or \"unlimited\"",
         "10",
-        "how many failures in a row are followed by another start before the program is FATAL; a success is no failure",
+        "restarts after consecutive failures before the program is FATAL; a successful exit does not count as \
+         a failure",
         Rules::startretries,
     )
     .shaped(Shape::Special(shape::startretries))
-    .because("with the default backoff about four minutes of trying"),
+    .because("about four minutes with the default backoff"),
     rules(
         "startretries_forget",
         "word",
         "\"with-delay\"",
-        "when the count of failures begins anew: `with-delay`, or `never` but by a manual start, as in Docker",
+        "when the failure count is reset: `with-delay`, or `never` except by a manual start, as in Docker",
         Rules::startretries_forget,
     )
     .shaped(Shape::Words(&Forget::WORDS)),
@@ -432,9 +435,9 @@ pub static KEYS: &[Key] = &[
         "start_failures",
         "word",
         "\"policy\"",
-        "what becomes of a run that never came up: `policy` treats it like any other end; `retry` retries every end \
-         before RUNNING up to `startretries`, whatever its status and `restart`, as in supervisord; `final` gives up \
-         what cannot be spawned, as in Docker",
+        "how to treat a run that never came up: `policy` like any other exit; `retry` retries every exit \
+         before RUNNING up to `startretries`, regardless of its status and `restart`, as in supervisord; \
+         `final` gives up if it cannot be spawned, as in Docker",
         Rules::start_failures,
     )
     .shaped(Shape::Words(&StartFailures::WORDS)),
@@ -442,21 +445,28 @@ pub static KEYS: &[Key] = &[
         "restart_limit",
         "table",
         "",
-        "instead of `startretries`: `{ starts = 5, within = \"10s\" }` allows so many starts in a window that the first \
-         of them opens; then FATAL, or with `then = \"wait\"` the next start waits until the window is over",
+        "instead of `startretries`: `{ starts = 5, within = \"10s\" }` allows 5 starts in a window opened by \
+         the first; after that the program is FATAL, or with `then = \"wait\"` the next start waits for the \
+         end of the window",
         Rules::restart_limit,
     )
     .shaped(Shape::Special(shape::restart_limit)),
-    rules("startsecs", "duration", "1", "how long a run must last to count as RUNNING; 0 is at once", Rules::startsecs)
+    rules("startsecs", "duration", "1", "how long a run must stay up to be RUNNING; 0 is at once", Rules::startsecs)
         .because("supervisord's"),
-    rules("exitcodes", "list of numbers", "[0]", "the exit statuses, 0 to 255, that are a success", Rules::exitcodes)
-        .shaped(Shape::Special(shape::exitcodes)),
+    rules(
+        "exitcodes",
+        "list of numbers",
+        "[0]",
+        "the exit statuses, 0 to 255, that count as success",
+        Rules::exitcodes,
+    )
+    .shaped(Shape::Special(shape::exitcodes)),
     rules(
         "backoff",
         "table or preset",
         "{ delay = \"500ms\", factor = 2, max = \"60s\", jitter = 0, reset_after = \"10s\" }",
-        "the delay before another start; `docker`, `kubernetes`, `supervisord` and `systemd` are presets, which bring \
-         their whole policy, `{ preset = \"docker\", max = \"30s\" }` changes one",
+        "the delay before a restart; `docker`, `kubernetes`, `supervisord` and `systemd` are presets of the \
+         whole policy, and `{ preset = \"docker\", max = \"30s\" }` overrides a part of one",
         Rules::backoff,
     )
     .shaped(Shape::Special(shape::backoff))
@@ -465,9 +475,9 @@ pub static KEYS: &[Key] = &[
         "ready",
         "word or table",
         "",
-        "how a run tells that it is ready, without which it is not RUNNING: `notify` (sd_notify's READY=1), \
-         `{ fd = 3 }`, `{ log = \"regex\" }`, or a check, `{ tcp = … }`, `{ http = … }`, `{ exec = … }`; unset is by \
-         being up for `startsecs`",
+        "how a run signals that it is ready and thereby RUNNING: `notify` (sd_notify's READY=1), `{ fd = 3 }`, \
+         `{ log = \"regex\" }`, or a check, `{ tcp = … }`, `{ http = … }`, `{ exec = … }`; unset is by staying \
+         up for `startsecs`",
         Parts::ready,
     )
     .shaped(Shape::Special(shape::ready)),
@@ -475,15 +485,15 @@ pub static KEYS: &[Key] = &[
         "start_timeout",
         "duration",
         "\"60s\"",
-        "how long a run with `ready` may take to become ready; longer is a failed run",
+        "how long a run with `ready` may take to become ready before it has failed",
         Parts::start_timeout,
     ),
     rules(
         "depends_on",
         "list of names or table",
         "[]",
-        "which programs must be there before it starts: `[\"db\"]`, or with what must hold of each, `{ db = \
-         \"ready\", migrate = \"completed\" }`: `started`, `ready`, `healthy`, `completed` (ended well), `exited`",
+        "programs to wait for before it starts: `[\"db\"]`, or with a condition for each, `{ db = \"ready\", \
+         migrate = \"completed\" }`: `started`, `ready`, `healthy`, `completed` (exited successfully), `exited`",
         Rules::depends_on,
     )
     .shaped(Shape::Special(shape::depends_on)),
@@ -492,14 +502,15 @@ pub static KEYS: &[Key] = &[
         "priority",
         "number",
         "999",
-        "start order, ascending; programs of one priority start and stop together, and stopping is the reverse",
+        "the start order, ascending; programs of equal priority start and stop together, and the stop order is \
+         the reverse",
         Rules::priority,
     )
     .shaped(Shape::Whole(i64::MIN, i64::MAX))
     .because("supervisord's"),
-    rules("numprocs", "number", "1", "how many instances, named `web:0`, `web:1` …; 1 to 1000", Rules::numprocs)
+    rules("numprocs", "number", "1", "the number of instances, named `web:0`, `web:1` …; 1 to 1000", Rules::numprocs)
         .shaped(Shape::Whole(1, 1000))
-        .because("1000: a typing error should not become ten million processes"),
+        .because("1000: a typo should not start ten million processes"),
     rules("numprocs_start", "number", "0", "the number of the first instance", Rules::numprocs_start)
         .shaped(Shape::Whole(0, 1_000_000))
         .because("supervisord's"),
@@ -507,7 +518,8 @@ pub static KEYS: &[Key] = &[
         "essential",
         "boolean or \"on-failure\"",
         "false",
-        "the container ends, with its exit code, when it ends for good; `on-failure`: unless that is a success",
+        "stop the container with its exit code when it exits and will not be restarted; `on-failure`: only \
+         after a failure",
         Rules::essential,
     )
     .shaped(Shape::Special(shape::essential)),
@@ -515,15 +527,15 @@ pub static KEYS: &[Key] = &[
         "stopsignal",
         "signal or list",
         "\"TERM\"",
-        "what asks it to stop: `TERM`, `SIGTERM`, `RTMIN+3`, a number; several are sent one after another, \
-         each followed by `stopwaitsecs`",
+        "the stop signal: `TERM`, `SIGTERM`, `RTMIN+3`, or a number; several are sent in turn, each followed \
+         by `stopwaitsecs`",
         Rules::stopsignal,
     ),
     rules(
         "stopwaitsecs",
         "duration",
         "10",
-        "how long to wait after each stop signal; SIGKILL comes after the last",
+        "how long to wait after each stop signal; after the last, SIGKILL is sent",
         Rules::stopwaitsecs,
     )
     .because("supervisord's and Docker's"),
@@ -531,8 +543,8 @@ pub static KEYS: &[Key] = &[
         "stop_scope",
         "word",
         "\"main\"",
-        "who gets the stop signal: the `main` process, or every process `group` of the tree; SIGKILL always \
-         gets the whole tree",
+        "the target of the stop signal: the `main` process, or every process `group` of the tree; SIGKILL \
+         always goes to the whole tree",
         Rules::stop_scope,
     )
     .shaped(Shape::Words(&StopScope::WORDS)),
@@ -540,8 +552,8 @@ pub static KEYS: &[Key] = &[
         "leftover_wait",
         "duration",
         "2",
-        "how long what is left of a run that ended by itself has between the stop signal and SIGKILL; the next run waits \
-         for that. At most as long as a stop may take",
+        "after a run exits by itself: how long its leftover processes have between the stop signal and \
+         SIGKILL, while the next run waits. At most as long as a stop may take",
         Rules::leftover_wait,
     )
     .because("a restart should not wait as long as a stop may take"),
@@ -549,7 +561,7 @@ pub static KEYS: &[Key] = &[
         "reloadsignal",
         "signal",
         "\"HUP\"",
-        "what `musterctl reload` sends; empty restarts instead",
+        "the signal that `musterctl reload` sends; empty restarts the program instead",
         Rules::reloadsignal,
     )
     .shaped(Shape::Special(shape::reloadsignal)),
@@ -557,26 +569,33 @@ pub static KEYS: &[Key] = &[
         "user",
         "user",
         "\"\"",
-        "who to run as: `name`, `name:group`, or numbers; empty stays who the daemon is",
+        "the user to run as: `name`, `name:group`, or numbers; empty is the daemon's",
         Parts::user,
     )
     .shaped(Shape::Special(shape::optional_user)),
-    parts("groups", "list of groups", "[]", "supplementary groups, by name or number; empty is the user's own. Those that the daemon was given (`docker run --group-add`) are kept where they are named", Parts::groups),
+    parts(
+        "groups",
+        "list of groups",
+        "[]",
+        "supplementary groups, by name or number; empty is those of the user. Groups that the daemon has \
+         (`docker run --group-add`) are kept only if named",
+        Parts::groups,
+    ),
     parts("directory", "path", "\"\"", "the working directory; empty is the daemon's", Parts::directory),
     parts("umask", "octal text", "\"\"", "the umask; empty is the daemon's", Parts::umask)
         .shaped(Shape::Special(shape::optional_octal)),
     parts("nice", "number", "", "the nice value, -20 to 19; unset leaves the daemon's", Parts::nice)
         .shaped(Shape::Whole(-20, 19))
-        .because("the bounds are setpriority(2)'s"),
+        .because("the bounds are those of setpriority(2)"),
     parts(
         "oom_score_adj",
         "number",
         "",
-        "how ready the kernel is to kill it when memory runs out, -1000 to 1000; unset leaves the daemon's",
+        "how likely the kernel is to kill it when memory runs out, -1000 to 1000; unset leaves the daemon's",
         Parts::oom_score_adj,
     )
     .shaped(Shape::Whole(-1000, 1000))
-    .because("the bounds are proc(5)'s"),
+    .because("the bounds are those of proc(5)"),
     parts(
         "rlimits",
         "table",
@@ -591,7 +610,7 @@ pub static KEYS: &[Key] = &[
         "environment",
         "table of text",
         "{}",
-        "variables over the inherited ones and those of `env_file`",
+        "variables, which override inherited ones and those of `env_file`",
         Parts::environment,
     ),
     parts(
@@ -601,34 +620,28 @@ pub static KEYS: &[Key] = &[
         "files of NAME=VALUE lines, relative to this one; `?web.env` may be missing",
         Parts::env_file,
     ),
-    parts(
-        "clean_environment",
-        "boolean",
-        "false",
-        "inherit nothing of the daemon's environment",
-        Parts::clean_environment,
-    ),
+    parts("clean_environment", "boolean", "false", "do not inherit the daemon's environment", Parts::clean_environment),
     later(Table::Program, "secrets", "variables from files"),
     later(Table::Program, "sockets", "sockets that the daemon opens"),
     parts(
         "watchdog",
         "duration",
         "\"0s\"",
-        "how often a run must say that it lives, by sd_notify's WATCHDOG=1; one that does not has failed; 0 is never",
+        "how often a run must send sd_notify's WATCHDOG=1; a run that does not has failed; 0 is never",
         Parts::watchdog,
     ),
     later(Table::Program, "schedule", "when to start it"),
     later(Table::Program, "memory_max", "how much memory its tree may have"),
     later(Table::Program, "pre_start", "a command before each start"),
     later(Table::Program, "pre_stop", "a command before each stop"),
-    later(Table::Program, "post_stop", "a command after each end"),
-    parts("probes", "tables", "{}", "checks of its health, each under a name of your choice", Parts::probes)
+    later(Table::Program, "post_stop", "a command after each exit"),
+    parts("probes", "tables", "{}", "health checks, each under a name of your choice", Parts::probes)
         .shaped(Shape::Special(shape::probes)),
     parts(
         "stdin",
         "word",
         "\"none\"",
-        "what it reads: `none` is /dev/null, `pipe` what `musterctl fg` and the API write to it",
+        "its standard input: `none` is /dev/null, `pipe` is what `musterctl fg` and the API write to it",
         Parts::stdin,
     )
     .shaped(Shape::Words(&Stdin::WORDS)),
@@ -648,8 +661,8 @@ pub static KEYS: &[Key] = &[
         "log",
         "text",
         "",
-        "a line of its output that matches this regular expression, anywhere in the line; a line without its end, such as a \
-         prompt, is matched after 200 ms of silence",
+        "a line of its output matches this regular expression, anywhere in the line; an unfinished line, such \
+         as a prompt, is matched after 200 ms of silence",
         Reader::Ready(ReadyDraft::log),
     ),
     key(
@@ -657,7 +670,7 @@ pub static KEYS: &[Key] = &[
         "tcp",
         "host:port",
         "",
-        "somebody accepts connections there; asked every second",
+        "the address accepts connections; checked every second",
         Reader::Ready(ReadyDraft::tcp),
     ),
     key(
@@ -665,7 +678,7 @@ pub static KEYS: &[Key] = &[
         "http",
         "address or table",
         "",
-        "a GET there is answered with 200 to 399; asked every second",
+        "a GET of the address returns 200 to 399; checked every second",
         Reader::Ready(ReadyDraft::http),
     )
     .shaped(Shape::Special(shape::http_check)),
@@ -674,7 +687,7 @@ pub static KEYS: &[Key] = &[
         "exec",
         "text or list",
         "",
-        "a command, run as the program is, exits with 0; run every second",
+        "a command, run like the program, exits with 0; run every second",
         Reader::Ready(ReadyDraft::exec),
     ),
     key(
@@ -682,7 +695,7 @@ pub static KEYS: &[Key] = &[
         "http",
         "address or table",
         "",
-        "a GET of `http://host:port/path` passes when it is answered with 200 to 399",
+        "passes when a GET of `http://host:port/path` returns 200 to 399",
         Reader::Probe(ProbeDraft::http),
     )
     .shaped(Shape::Special(shape::http_check)),
@@ -691,7 +704,7 @@ pub static KEYS: &[Key] = &[
         "tcp",
         "host:port",
         "",
-        "passes when somebody accepts connections there",
+        "passes when the address accepts connections",
         Reader::Probe(ProbeDraft::tcp),
     ),
     key(
@@ -699,7 +712,7 @@ pub static KEYS: &[Key] = &[
         "exec",
         "text or list",
         "",
-        "passes when this command, run as the program is, exits with 0; what is left of it after `timeout` is killed",
+        "passes when this command, run like the program, exits with 0; after `timeout` its processes are killed",
         Reader::Probe(ProbeDraft::exec),
     ),
     key(
@@ -707,27 +720,27 @@ pub static KEYS: &[Key] = &[
         "kind",
         "word",
         "\"liveness\"",
-        "`liveness` asks whether it is still well, `readiness` whether it can serve now, `startup` whether it has come \
-         up, which the others wait for",
+        "`liveness` checks whether it still works, `readiness` whether it can serve now, `startup` whether it \
+         has come up; the others wait for `startup`",
         Reader::Probe(ProbeDraft::kind),
     )
     .shaped(Shape::Words(&ProbeKind::WORDS)),
-    key(Table::Probe, "period", "duration", "\"10s\"", "how often", Reader::Probe(ProbeDraft::period))
-        .because("this and the following are Kubernetes'"),
     key(
         Table::Probe,
-        "timeout",
+        "period",
         "duration",
-        "\"1s\"",
-        "how long one check may take",
-        Reader::Probe(ProbeDraft::timeout),
-    ),
+        "\"10s\"",
+        "the interval between checks",
+        Reader::Probe(ProbeDraft::period),
+    )
+    .because("this and the following are Kubernetes'"),
+    key(Table::Probe, "timeout", "duration", "\"1s\"", "how long a check may take", Reader::Probe(ProbeDraft::timeout)),
     key(
         Table::Probe,
         "initial_delay",
         "duration",
         "\"0s\"",
-        "how long after its start a run is first checked",
+        "the delay of the first check after the start of a run",
         Reader::Probe(ProbeDraft::initial_delay),
     ),
     key(
@@ -735,7 +748,7 @@ pub static KEYS: &[Key] = &[
         "success_threshold",
         "number",
         "1",
-        "so many successes in a row, and it is well again; must be 1 unless `kind` is `readiness`",
+        "consecutive successes after which it is healthy again; must be 1 unless `kind` is `readiness`",
         Reader::Probe(ProbeDraft::success_threshold),
     )
     .shaped(Shape::Whole(1, u32::MAX as i64)),
@@ -744,7 +757,7 @@ pub static KEYS: &[Key] = &[
         "failure_threshold",
         "number",
         "3",
-        "so many failures in a row, and `on_failure` follows",
+        "consecutive failures after which `on_failure` applies",
         Reader::Probe(ProbeDraft::failure_threshold),
     )
     .shaped(Shape::Whole(1, u32::MAX as i64)),
@@ -753,8 +766,8 @@ pub static KEYS: &[Key] = &[
         "on_failure",
         "word",
         "\"restart\"",
-        "`restart` makes it a failed run, `stop` stops it for good, `shutdown` everything, `none` only shows it; a \
-         readiness probe is always `none`",
+        "`restart` treats the run as failed, `stop` stops the program for good, `shutdown` stops everything, \
+         `none` only reports it; a readiness probe is always `none`",
         Reader::Probe(ProbeDraft::on_failure),
     )
     .shaped(Shape::Words(&OnFailure::WORDS)),
@@ -763,7 +776,7 @@ pub static KEYS: &[Key] = &[
         "url",
         "address",
         "",
-        "what to GET: `http://host:port/path`",
+        "the address to GET: `http://host:port/path`",
         Reader::HttpCheck(HttpDraft::url),
     ),
     key(
@@ -771,7 +784,7 @@ pub static KEYS: &[Key] = &[
         "headers",
         "table of text",
         "{}",
-        "headers to send besides the usual ones",
+        "additional headers to send",
         Reader::HttpCheck(HttpDraft::headers),
     ),
     key(
@@ -779,7 +792,7 @@ pub static KEYS: &[Key] = &[
         "host",
         "text",
         "",
-        "the `Host` header, where it is not that of the address",
+        "the `Host` header, if it differs from the address",
         Reader::HttpCheck(HttpDraft::host),
     ),
     key(
@@ -787,9 +800,9 @@ pub static KEYS: &[Key] = &[
         "stdout",
         "word, path or list",
         "\"console\"",
-        "`console` (captured, to the daemon's own stdout with the name in front), `syslog` (a message a line), `none`, \
-         `inherit` (the daemon's descriptor itself), a path, or a list of console, syslog and paths; a file that only this \
-         stream writes gets every byte at once, one that several share gets whole lines",
+        "`console` (captured, to the daemon's own stdout with the name in front), `syslog` (a message per \
+         line), `none`, `inherit` (the daemon's descriptor itself), a path, or a list of console, syslog and \
+         paths; a file that only this stream writes gets every byte at once, a shared file gets whole lines",
         Reader::Logs(OutputDraft::stdout),
     ),
     key(
@@ -805,9 +818,9 @@ pub static KEYS: &[Key] = &[
         "format",
         "word",
         "\"text\"",
-        "how lines look on the console: `text` (`web | line`), `json` (an object a line, a line that is one itself is \
-         nested), `raw` (the bytes, line by line); the beginning of a line is shown after 200 ms of silence, as `json` with \
-         its number in `part` and the end marked by `last`",
+        "the format of lines on the console: `text` (`web | line`), `json` (an object per line, with lines \
+         that are objects themselves nested), `raw` (the bytes, line by line); an unfinished line is shown \
+         after 200 ms of silence, in `json` with its number in `part` and its end marked by `last`",
         Reader::Logs(OutputDraft::format),
     )
     .shaped(Shape::Words(&LineFormat::WORDS)),
@@ -816,7 +829,8 @@ pub static KEYS: &[Key] = &[
         "timestamps",
         "boolean",
         "false",
-        "the time in front of each line on the console, taken when it was read, local if `TZ` is set; `json` always has it, in UTC",
+        "put the time before each line on the console, taken when the line was read, local if `TZ` is set; \
+         `json` always has it, in UTC",
         Reader::Logs(OutputDraft::timestamps),
     ),
     key(
@@ -824,7 +838,7 @@ pub static KEYS: &[Key] = &[
         "max_size",
         "size",
         "\"50MB\"",
-        "a file that gets larger is rotated, at the end of the line that reaches this size; 0 is never",
+        "rotate a file at the end of the line that reaches this size; 0 is never",
         Reader::Logs(OutputDraft::max_size),
     ),
     key(
@@ -832,7 +846,7 @@ pub static KEYS: &[Key] = &[
         "max_files",
         "number",
         "10",
-        "how many rotated files are kept beside the current one: `web.log.1` is the newest",
+        "the number of rotated files to keep besides the current one: `web.log.1` is the newest",
         Reader::Logs(OutputDraft::max_files),
     )
     .shaped(Shape::Whole(0, 1000)),
@@ -849,7 +863,7 @@ pub static KEYS: &[Key] = &[
         "mode",
         "octal text",
         "\"0644\"",
-        "the mode of log files that are made, at most `0666`; rotated and compressed files have it, too",
+        "the mode of new log files, at most `0666`; also of rotated and compressed ones",
         Reader::Logs(OutputDraft::mode),
     ),
     key(
@@ -857,8 +871,8 @@ pub static KEYS: &[Key] = &[
         "owner",
         "user",
         "\"\"",
-        "who owns log files that are made: `user`, `user:group`, or numbers; empty is the program's user in a directory of \
-         that user's, and the daemon's elsewhere",
+        "the owner of new log files: `user`, `user:group`, or numbers; empty is the program's user in a \
+         directory owned by that user, and otherwise the daemon's",
         Reader::Logs(OutputDraft::owner),
     )
     .shaped(Shape::Special(shape::optional_user)),
@@ -867,7 +881,7 @@ pub static KEYS: &[Key] = &[
         "buffer_size",
         "size",
         "\"1MB\"",
-        "how much of a program's output waits for a slow reader of the console, or for a slow file, 4 KiB to 1 GiB",
+        "how much output is buffered for a slow reader of the console or a slow file, 4 KiB to 1 GiB",
         Reader::Logs(OutputDraft::buffer_size),
     ),
     key(
@@ -875,9 +889,9 @@ pub static KEYS: &[Key] = &[
         "overflow",
         "word",
         "\"drop\"",
-        "what happens when that is full: `drop` (the program waits in its write; when the console or the file takes less \
-         than 128 KiB in 2 s, the oldest lines go and are counted, and the gap is marked on the console) or `block` (the \
-         program waits in its write, however long)",
+        "what happens when the buffer is full: `drop` (the program's writes block; if the console or the file \
+         takes less than 128 KiB in 2 s, the oldest lines are dropped and counted, and the gap is marked on \
+         the console) or `block` (the program's writes block indefinitely)",
         Reader::Logs(OutputDraft::overflow),
     )
     .shaped(Shape::Words(&Overflow::WORDS)),
@@ -886,8 +900,8 @@ pub static KEYS: &[Key] = &[
         "memory",
         "size",
         "",
-        "how much of each instance's output is remembered for `musterctl logs` and `why`, 4 KiB to 1 GiB, or 0 for \
-         nothing; unset is 256 KiB, and 32 KiB where it goes to files, from which older lines come",
+        "how much output of each instance is kept in memory for `musterctl logs` and `why`, 4 KiB to 1 GiB, or \
+         0 for none; unset is 256 KiB, or 32 KiB if it goes to files, from which older lines are read",
         Reader::Logs(OutputDraft::memory),
     ),
     key(
@@ -895,7 +909,7 @@ pub static KEYS: &[Key] = &[
         "rate_limit",
         "lines per s, m or h",
         "\"\"",
-        "`1000/s`: lines beyond it are dropped and counted, and the program never waits; for each stream",
+        "`1000/s`: further lines are dropped and counted, without blocking the program; for each stream",
         Reader::Logs(OutputDraft::rate_limit),
     )
     .shaped(Shape::Special(shape::rate)),
@@ -904,8 +918,8 @@ pub static KEYS: &[Key] = &[
         "preset",
         "word",
         "",
-        "another system's whole policy: `docker`, `kubernetes`, `supervisord`, `systemd`; every key that is given \
-         beside it counts instead",
+        "the whole policy of another system: `docker`, `kubernetes`, `supervisord`, `systemd`; explicit keys \
+         override it",
         Reader::Backoff(BackoffDraft::preset),
     )
     .shaped(Shape::Words(&Preset::WORDS)),
@@ -915,7 +929,7 @@ pub static KEYS: &[Key] = &[
         "factor",
         "number",
         "2",
-        "by how much it grows with each failure in a row, 1 to 1000",
+        "the factor by which it grows with each consecutive failure, 1 to 1000",
         Reader::Backoff(BackoffDraft::factor),
     )
     .shaped(Shape::Number(1.0, 1000.0)),
@@ -924,20 +938,21 @@ pub static KEYS: &[Key] = &[
         "steps",
         "number",
         "",
-        "instead of `factor`: in so many steps of equal ratio from `delay` to `max`, as systemd's RestartSteps",
+        "instead of `factor`: the number of steps of equal ratio from `delay` to `max`, like systemd's \
+         RestartSteps",
         Reader::Backoff(BackoffDraft::steps),
     )
     .shaped(Shape::Whole(1, 1000)),
-    key(Table::Backoff, "max", "duration", "\"60s\"", "where it stops growing", Reader::Backoff(BackoffDraft::max))
+    key(Table::Backoff, "max", "duration", "\"60s\"", "the longest delay", Reader::Backoff(BackoffDraft::max))
         .because("Docker's"),
     key(
         Table::Backoff,
         "jitter",
         "number, word or table",
         "0",
-        "up to this part of the delay is added at random, 0 to 1; or `{ up_to = \"2s\" }` up to so much; or the delay \
-         is anything up to the one worked out (`full`), from half of it (`equal`), from the first delay to three times \
-         the last one (`decorrelated`)",
+        "the largest fraction of the delay to add at random, 0 to 1; or `{ up_to = \"2s\" }`, a span; or \
+         choose the whole delay at random: up to the computed one (`full`), from half of it (`equal`), from \
+         the first delay to three times the last one (`decorrelated`)",
         Reader::Backoff(BackoffDraft::jitter),
     )
     .shaped(Shape::Special(shape::jitter)),
@@ -946,7 +961,7 @@ pub static KEYS: &[Key] = &[
         "reset_after",
         "duration",
         "\"10s\"",
-        "a run that was RUNNING and up for so long begins the count anew",
+        "a run that was RUNNING and up for this long resets the count",
         Reader::Backoff(BackoffDraft::reset_after),
     )
     .because("Docker's"),
@@ -955,7 +970,7 @@ pub static KEYS: &[Key] = &[
         "soft",
         "number, size or \"unlimited\"",
         "",
-        "the limit in force; unset is `hard`",
+        "the soft limit, which applies; unset is `hard`",
         Reader::Rlimit(Bounds::soft),
     )
     .shaped(Shape::Special(shape::limit)),
@@ -964,7 +979,7 @@ pub static KEYS: &[Key] = &[
         "hard",
         "number, size or \"unlimited\"",
         "",
-        "how far the process may raise it; unset is `soft`",
+        "the hard limit, up to which the process may raise it; unset is `soft`",
         Reader::Rlimit(Bounds::hard),
     )
     .shaped(Shape::Special(shape::limit)),

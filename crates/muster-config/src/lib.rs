@@ -11,7 +11,7 @@ mod build;
 mod check;
 mod depend;
 mod diagnostic;
-mod dialect;
+pub mod dialect;
 mod disguise;
 mod drafts;
 mod env_file;

@@ -1,8 +1,8 @@
-//! Who may do what over the API. A listener says once who its client is; what that client may do is looked up for every
-//! request, since a reload can change it. Each endpoint declares the right that it needs.
+//! Access control of the API. A client is identified once, when it connects; what it may do is looked up for every request,
+//! since a reload can change that. Each endpoint declares the right that it needs.
 //!
-//! root and the daemon's own user may do everything, and so may the configured users; others may look if they are
-//! configured to, or nothing. The socket's file mode decides before that who can connect at all.
+//! root, the daemon's own user and the users in `allow_users` have every right; those in `readonly_users` may look, and all
+//! others have none. Before that, the socket's file mode decides which users can connect.
 
 use muster_api::{Problem, ProblemKind, Right};
 use muster_core::Principal;
@@ -12,24 +12,24 @@ use tracing::warn;
 
 use crate::secrets::Reader;
 
-/// What a user may do, as far as it decides who comes first.
+/// The priority of a client where there is not enough for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// Whoever may look, or nothing at all.
+    /// May look, or has no right at all.
     Onlooker,
-    /// Whoever may control programs.
+    /// May control programs.
     Controller,
     Root,
 }
 
-/// A client, and how much of the daemon it can have.
+/// A client with its priority.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     pub(crate) principal: Principal,
     pub(crate) rank: Rank,
 }
 
-/// Who may do what.
+/// The rights of users.
 #[derive(Debug)]
 pub(crate) struct Access {
     own: u32,
@@ -38,7 +38,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Looks the configured users up, once. One that does not exist is told and gets nothing.
+    /// Looks up the configured users, once. A user that does not exist is logged and gets no rights.
     pub(crate) fn new(spec: &ControlSpec, accounts: &mut Accounts) -> Access {
         let mut look_up = |users: &[String]| {
             users
@@ -64,7 +64,7 @@ impl Access {
         Principal { uid }
     }
 
-    /// What this client can have, as it is configured now.
+    /// The client with its priority, as it is configured now.
     pub(crate) fn client(&self, principal: Principal) -> Client {
         let rank = if principal.uid == 0 || principal.uid == self.own {
             Rank::Root
@@ -76,7 +76,7 @@ impl Access {
         Client { principal, rank }
     }
 
-    /// Whether this client has a right, or why not.
+    /// Checks that this client has a right. The error says how to get it.
     pub(crate) fn check(&self, principal: Principal, needed: Right) -> Result<(), Problem> {
         let may_look = || self.may_look.contains(&principal.uid);
         if self.client(principal).rank > Rank::Onlooker || (needed == Right::Look && may_look()) {
@@ -92,7 +92,7 @@ impl Access {
 }
 
 impl Client {
-    /// As whom it is shown things.
+    /// Which secrets it may see.
     pub(crate) fn reader(self) -> Reader {
         if self.rank > Rank::Onlooker { Reader::Control } else { Reader::Look }
     }

@@ -15,13 +15,13 @@ use tokio::sync::{Mutex, Notify};
 use self::look::{Look, look};
 use crate::access::Access;
 
-/// The configuration: where it comes from, and what of it is in force.
+/// The configuration: where it comes from, and the active one.
 pub(crate) struct Configuration {
     pub(crate) paths: Vec<PathBuf>,
     pub(crate) in_force: RefCell<InForce>,
-    /// Everything whose change may change what is read, as it was.
+    /// Every file and directory that reading depends on, as it was at the last reading.
     pub(crate) looks: RefCell<Vec<Look>>,
-    /// Held while it is read and put in force: reloads take turns.
+    /// Held while the configuration is read and applied, since reloads take turns.
     pub(crate) turn: Mutex<()>,
     /// The number of reloads that wait for their turn.
     pub(crate) waiting: Cell<usize>,
@@ -40,12 +40,12 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// With what of it is not to be shown.
+    /// Adds what must be masked when it is shown.
     pub(crate) fn disguised_by(self, disguises: Disguises) -> Sources {
         Sources { disguises, ..self }
     }
 
-    /// The same wherever the daemon's working directory will be.
+    /// Makes every path absolute, so that the daemon's working directory does not matter.
     pub(crate) fn absolute(paths: Vec<PathBuf>, files: Vec<PathBuf>, looked_at: Vec<LookedAt>) -> Sources {
         let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
         let of_look = |look| match look {
@@ -61,19 +61,19 @@ impl Sources {
     }
 }
 
-/// What is in force. Of the daemon's keys those that only a restart puts in force have the values they had at the start.
+/// The active configuration. Keys of the daemon that only a restart can change have their values from the start.
 pub(crate) struct InForce {
     pub(crate) daemon: DaemonSpec,
     pub(crate) control: ControlSpec,
     pub(crate) files: Vec<PathBuf>,
-    /// What of it is not to be shown as it is.
+    /// What must be masked when it is shown.
     pub(crate) disguises: Disguises,
-    /// The same of configurations before, as far as programs still run by them.
+    /// The same for earlier configurations that running programs still use.
     pub(crate) earlier: Disguises,
 }
 
 impl InForce {
-    /// The keys of the daemon's own that only a restart changes stay as they were, and so does what is hidden of them.
+    /// Replaces what must be masked. Keys that only a restart can change keep their values, and so stay masked.
     pub(crate) fn put_disguises(&mut self, new: Disguises, is_in_use: impl Fn(&Arc<InstanceSpec>) -> bool) {
         let was = std::mem::replace(&mut self.disguises, new);
         self.disguises.musterd.extend(was.musterd.iter().copied());
@@ -88,7 +88,7 @@ impl InForce {
     }
 }
 
-/// What was read and is to be put in force.
+/// A configuration that was read and is to become active.
 #[derive(Debug)]
 pub(crate) struct New {
     pub(crate) spec: Spec,
@@ -116,7 +116,7 @@ impl Configuration {
         }
     }
 
-    /// What is in force now. The borrow must not be held over an await.
+    /// The active configuration. The borrow must not be held over an await.
     pub(crate) fn in_force(&self) -> std::cell::Ref<'_, InForce> {
         self.in_force.borrow()
     }

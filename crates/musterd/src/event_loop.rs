@@ -1,8 +1,8 @@
-//! The loop: waits for one thing to happen, tells the core, and carries out everything the core answers, before it waits
-//! again.
+//! The event loop: waits for one event, passes it to the core, carries out every effect, and waits again.
 //!
-//! One thread, and a closed list of sources: a deadline, signals (SIGCHLD among them), news of processes being spawned,
-//! results of probes, what programs tell, and orders from connections. Log bytes and HTTP bodies are moved elsewhere and never touch this.
+//! One thread and a closed list of sources: a deadline, signals (SIGCHLD among them), the outcomes of spawning, probe results,
+//! notifications from programs, and orders from connections. Log bytes and HTTP bodies are moved elsewhere and never pass
+//! through here.
 
 mod inputs;
 mod observers;
@@ -33,10 +33,10 @@ use crate::probes::{Finished, Probes};
 use crate::shared::{Order, Shared};
 use crate::{log_events, reload};
 
-/// How many deadlines are acted on in a row: those of a thousand programs that were started together are due together.
+/// The number of deadlines handled in a row: a thousand programs that started together have their deadlines together.
 const DEADLINES_A_TURN: usize = 32;
 
-/// After so many turns everybody is asked. Until then who comes first in the list of sources may have all of them.
+/// The number of turns after which every source is polled. Until then, the first source in the list may take all of them.
 const TURNS_OF_SOME: u32 = 8;
 
 /// The event loop.
@@ -50,20 +50,20 @@ pub(crate) struct EventLoop {
     replies: Replies,
     sweeps: Sweeps,
     observers: Observers,
-    /// Until when everything must have stopped.
+    /// When everything must have stopped.
     budget: Option<Instant>,
-    /// Runs that got a stop signal this turn, and cannot act on it while they are stopped.
+    /// Runs that got a stop signal this turn, and cannot handle it while they are stopped (SIGSTOP).
     to_wake: Vec<RunId>,
-    /// The next effect, where it waits for a signal that is on its way to a tree.
+    /// The next effect, if it has to wait until a pending signal has been sent to a whole tree.
     held: Option<Effect>,
     starts: Starts,
-    /// Whether as many signals were taken as may be in a row, and the others come first now.
+    /// Whether the limit of signals in a row was reached, so that the other sources come first.
     has_many_signals: bool,
-    /// Whether there may be children to reap of which no signal will tell.
+    /// Whether there may be children to reap for which no signal is pending.
     is_reaping: bool,
-    /// Whether the core has effects that are still to be carried out, before it may hear anything else.
+    /// Whether effects are left to carry out before the core may get its next input.
     has_effects: bool,
-    /// How many turns there were since everybody was asked.
+    /// The number of turns since every source was polled.
     turns: u32,
     exit: Option<u8>,
 }
@@ -95,14 +95,14 @@ impl EventLoop {
         }
     }
 
-    /// Supervises until the core says that it is over, and gives the container's exit code, and until when there is time.
+    /// Supervises until the core orders the exit. Returns the exit code, and the end of the shutdown budget if there is one.
     pub(crate) async fn run(mut self) -> (u8, Option<Instant>) {
         self.inputs.of_programs.push_back(Input::Booted);
         loop {
             let is_settled = self.settle();
             self.console.release();
             if !is_settled {
-                // Connections and probes have their turn, too.
+                // Let connections and probes run.
                 if self.starts.is_waiting() {
                     self.wait_to_start().await;
                 } else {
@@ -121,14 +121,14 @@ impl EventLoop {
                 debug!(milliseconds = longest.as_millis(), "the longest turn of the loop");
                 return (code, self.budget);
             }
-            // What the daemon itself has spent on its work was not lost.
+            // Time that the daemon spent working was not lost.
             let (asked, rested) = (self.next_deadline(), Instant::now());
             let happened = self.wait().await;
             let looked_at = Instant::now();
             if asked.is_some_and(|at| looked_at.saturating_duration_since(at.max(rested)) > LATE) {
                 self.lose(looked_at.saturating_duration_since(rested));
             }
-            // Whatever is logged on the way to the next rest is written at once.
+            // Whatever is logged before the next wait is written in one go.
             self.console.hold();
             match happened {
                 Happened::Deadline => self.handle_deadline(),
@@ -142,7 +142,7 @@ impl EventLoop {
                 }
                 Happened::Probe(finished) => self.handle_results(finished),
                 Happened::Order(order) => self.handle_order(order),
-                // None of these descriptors can fail as long as it is open; without them nothing could be supervised.
+                // These descriptors cannot fail while they are open; without them nothing can be supervised.
                 Happened::Signal(Err(error)) | Happened::Statuses(Err(error)) | Happened::Voices(Err(error)) => {
                     error!(%error, "cannot wait for events any more");
                     return (1, None);
@@ -155,11 +155,11 @@ impl EventLoop {
         }
     }
 
-    /// Children that end, or start, as fast as that is taken in would be all that the loop hears of. So now and then each of
-    /// the others has its turn, as far as the core may be told.
+    /// Polls every source now and then. Children that exit or start as fast as the loop handles them would otherwise starve
+    /// all other sources.
     fn ask_everybody(&mut self) {
         self.turns += 1;
-        // While effects are left, nothing may be told the core; what is queued for it does no harm.
+        // While effects are left, the core must get no input; queueing inputs does no harm.
         if !self.has_effects
             && let Ok(order) = self.sources.orders.try_recv()
         {
@@ -180,7 +180,7 @@ impl EventLoop {
         }
     }
 
-    /// Takes in what new processes, probes and programs tell.
+    /// Polls new processes, probes and notifications from programs.
     fn ask_programs(&mut self) {
         self.take_statuses();
         if let Ok(finished) = self.results.try_recv() {
@@ -218,9 +218,9 @@ impl EventLoop {
         self.sources.wait(until).await
     }
 
-    /// The loop woke up much later than it asked to: the daemon was stopped, frozen, suspended or starved, and its programs
-    /// most likely with it. Nobody is judged by that time. How much of it was lost before the deadline cannot be known, so
-    /// everything has as long from now on as it had when the loop went to rest.
+    /// Handles a wake-up that came much too late: the daemon was stopped, frozen, suspended or starved, and most likely its
+    /// programs too, so that time counts against no program. How much of it was lost before the deadline is unknown, so every
+    /// deadline is as far away now as it was when the loop began to wait.
     fn lose(&mut self, by: Duration) {
         warn!(milliseconds = by.as_millis(), "the daemon was not running for a while; every deadline moves by that");
         let now = self.shared.clock.now();
@@ -265,7 +265,7 @@ impl EventLoop {
         self.sweeps.look_for_growth();
     }
 
-    /// Takes every result that has come.
+    /// Handles all probe results that are queued.
     fn handle_results(&mut self, first: Finished) {
         let mut next = Some(first);
         while let Some(finished) = next {

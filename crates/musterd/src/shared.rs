@@ -1,4 +1,4 @@
-//! What the event loop and the connections share, all on one thread.
+//! State that the event loop and the connections share, all on one thread.
 //!
 //! Connections read the supervisor's snapshot directly and never enter the loop for it; whatever changes something is
 //! sent to the loop as an [`Order`]. No borrow is ever held over an await.
@@ -27,10 +27,10 @@ use crate::program_counters::Tallies;
 use crate::turn_clock::LoopTurns;
 use crate::turns::Turns;
 
-/// How many orders may wait for the loop. A connection that finds the queue full waits, and nobody else with it.
+/// The number of orders that may wait for the loop. Only the connection that finds the queue full waits.
 pub(crate) const ORDERS: usize = 256;
 
-/// What a connection asks of the loop.
+/// A request of a connection to the loop.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Do something to instances.
@@ -42,9 +42,9 @@ pub(crate) enum Order {
         by: Principal,
         reply: oneshot::Sender<Outcome>,
     },
-    /// Whoever asked waits no longer.
+    /// The client no longer waits for its reply.
     Expire { request: RequestId },
-    /// Put another configuration in force.
+    /// Apply a new configuration.
     Configure {
         request: RequestId,
         by: Option<Principal>,
@@ -55,7 +55,7 @@ pub(crate) enum Order {
     Shutdown { timeout: Option<Duration>, by: Principal },
 }
 
-/// What the event loop and the connections share.
+/// State that the event loop and the connections share.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) supervisor: RefCell<Supervisor>,
@@ -65,16 +65,16 @@ pub(crate) struct Shared {
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) feed: RefCell<Feed>,
     pub(crate) deaths: RefCell<Deaths>,
-    /// On what programs and clients can make the daemon say.
+    /// Limits on what programs and clients can make the daemon log.
     pub(crate) limits: Limits,
     pub(crate) tallies: RefCell<Tallies>,
-    /// How much clients can have.
+    /// What clients may use, in descriptors and requests.
     pub(crate) budget: Rc<Cell<Budget>>,
-    /// It was made anew.
+    /// Notified when the budget has changed.
     pub(crate) divided: Notify,
-    /// How long the loop goes without a look at its sources.
+    /// Watches how long the loop goes without polling its sources.
     pub(crate) loop_turns: Rc<LoopTurns>,
-    /// Who writes a part of a long answer next.
+    /// The queue of long answers that are being written.
     pub(crate) turns: Turns,
     /// The daemon's own messages.
     pub(crate) own_log: Arc<Memory>,
@@ -122,7 +122,7 @@ impl Shared {
     }
 }
 
-/// How many descriptors there can be. A limit that cannot be read is the least usual one.
+/// The limit of open descriptors. If it cannot be read, the lowest that is common.
 pub(crate) fn descriptors() -> u64 {
     OriginalLimits::current().map_or(1024, |limits| limits.nofile_soft)
 }

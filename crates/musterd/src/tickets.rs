@@ -1,8 +1,8 @@
-//! What one client can have of the daemon, so that enough is left for the others.
+//! Limits on what one client can use of the daemon, so that enough is left for the others.
 //!
-//! Whatever costs memory or time while it is under way, such as a large answer that is not read or a search through log
-//! files, needs a ticket. Users who may only look have a part of each kind of ticket, each of them a smaller one; users who
-//! control programs have more, and root is the last to be refused. A ticket is given back when it is dropped.
+//! Requests that cost memory or time while they last, such as a large answer that is not read or a search through log files,
+//! need a ticket. Users that may only look share a part of the tickets of each kind, and each of them gets a smaller part;
+//! users that control programs get more, and root is refused last. Dropping a ticket returns it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,10 +19,10 @@ use crate::budget::Budget;
 /// The tickets of one kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Tickets {
-    /// How many there are: a reload may change it.
+    /// Their number, which a reload may change.
     budget: Rc<Cell<Budget>>,
     most: fn(&Budget) -> usize,
-    /// How many each user has.
+    /// The number that each client has.
     taken: Rc<RefCell<BTreeMap<Principal, (Rank, usize)>>>,
 }
 
@@ -50,12 +50,12 @@ impl Tickets {
         Tickets { budget: Rc::clone(budget), most, taken: Rc::default() }
     }
 
-    /// How many there are.
+    /// Their number.
     pub(crate) fn most(&self) -> usize {
         (self.most)(&self.budget.get())
     }
 
-    /// A ticket, or why there is none. `what` is what is done with it, such as "follow logs".
+    /// Takes a ticket, or fails if the client has its share. `what` is what it is for, such as "follow logs".
     pub(crate) fn take(&self, client: Client, what: &str) -> Result<Ticket, Problem> {
         let most = self.most();
         let (of_one, of_all) = match client.rank {
@@ -65,7 +65,7 @@ impl Tickets {
         };
         let mut taken = self.taken.borrow_mut();
         let own = taken.get(&client.principal).map_or(0, |(_, count)| *count);
-        // Those who come first are not counted against those who come after them, as long as there are tickets at all.
+        // Tickets of a higher rank do not count against a lower one, as long as there are any left.
         let all: usize = taken.values().map(|(_, count)| count).sum();
         let of_rank: usize = taken.values().filter(|(rank, _)| *rank <= client.rank).map(|(_, count)| count).sum();
         if own >= of_one.max(1) || of_rank >= of_all.max(1) || all >= most {
@@ -90,7 +90,7 @@ pub(crate) struct Desk {
     pub(crate) followers: Tickets,
     /// Searches through log files, each with a thread.
     pub(crate) searches: Tickets,
-    /// Whose turn it is to look through /proc.
+    /// Held by the request that looks through /proc.
     pub(crate) walk: Arc<Semaphore>,
 }
 

@@ -1,4 +1,4 @@
-//! Turns of the loop for long work: each slice of it is done in a turn of its own, one slice in a turn, however many wait.
+//! Turns for long answers: one slice of one answer is written per turn of the loop, however many clients wait.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// How long the loop may be kept at a time.
+/// How long a slice may keep the loop.
 pub(crate) const SLICE: Duration = Duration::from_millis(3);
 
-/// Whose turn it is. Who waits first is first.
+/// The queue for the next turn, first come, first served.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns(Rc<Semaphore>);
 
-/// Somebody who waits for a turn in a body.
+/// A body that waits for its turn.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Default for Turns {
@@ -23,12 +23,12 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Waits for a turn of the loop in which nobody else does a slice. The slice must be done at once.
+    /// Waits for a turn in which no other slice is written. The caller must write its slice without awaiting.
     pub(crate) async fn next(&self) {
         // Never closed.
         let _turn = self.0.acquire().await;
-        // To wake oneself would not do: the runtime looks for new connections only after dozens of turns of those that are
-        // awake.
+        // Waking the task itself is not enough: the runtime polls for new connections only after dozens of polls of tasks
+        // that are ready.
         tokio::task::yield_now().await;
     }
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use muster_spec::{Signal, Span};
 use muster_sys::signal::Pid;
 
-use super::STAGE;
 use super::agree::{Agreement, compare, events};
+use super::door::Part;
 use super::observe::{Event, Line, Occurrence, read};
 use super::puppet::Wardrobe;
 use super::scale::{plan_scaled, scaled};
@@ -162,7 +162,7 @@ impl Stage<'_> {
 
     fn start(&self, directory: &Path) -> std::io::Result<Child> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(STAGE).arg(self.path).arg(self.factor.to_string()).arg(directory);
+        command.args(Part::Stage.words()).arg(self.path).arg(self.factor.to_string()).arg(directory);
         command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.spawn()
     }

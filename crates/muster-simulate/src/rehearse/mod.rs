@@ -6,34 +6,11 @@
 
 mod agree;
 mod command;
+mod door;
 mod observe;
 mod puppet;
 mod scale;
 mod stage;
 
-use std::ffi::OsString;
-
-use crate::Host;
-
 pub use command::rehearse_command;
-
-/// Internal command of a rehearsal, not for users.
-const PUPPET: &str = "__puppet";
-const STAGE: &str = "__stage";
-const ASK: &str = "__ask";
-const LEFTOVER: &str = "__leftover";
-
-/// The exit code, if these arguments are from a rehearsal.
-pub fn part(host: Host, arguments: &[OsString]) -> Option<u8> {
-    let first = arguments.get(1)?.to_str()?;
-    let rest: Vec<&str> = arguments[2..].iter().filter_map(|argument| argument.to_str()).collect();
-    match (first, rest.as_slice()) {
-        (PUPPET, [directory, name]) => Some(puppet::play(directory.as_ref(), name)),
-        (LEFTOVER, [_, does]) => Some(puppet::outlive(does)),
-        (ASK, [directory, name, kind]) => Some(puppet::ask(directory.as_ref(), name, kind)),
-        (STAGE, [scenario, scale, directory]) => {
-            Some(stage::supervise(host, scenario.as_ref(), scale.parse().unwrap_or(1.0), directory.as_ref()))
-        }
-        _ => None,
-    }
-}
+pub use door::part;

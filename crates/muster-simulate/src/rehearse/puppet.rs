@@ -16,7 +16,7 @@ use muster_spec::{Exit, ProbeKind};
 use muster_sys::signal::Signals;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::LEFTOVER;
+use super::door::Part;
 use crate::scenario::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script};
 use crate::world::passes;
 
@@ -156,7 +156,7 @@ fn leave_behind(directory: &Path, leftover: Leftover) -> bool {
         Leftover::Ignores => "ignore".to_owned(),
     };
     let mut command = std::process::Command::new(this);
-    command.arg(LEFTOVER).arg(directory).arg(word).spawn().is_ok()
+    command.args(Part::Leftover.words()).arg(directory).arg(word).spawn().is_ok()
 }
 
 /// Plays a leftover process: until this many microseconds after the first stop signal, or until SIGKILL.

@@ -11,9 +11,9 @@ use muster_spec::{
     Rlimit, Signal, Spec, Target,
 };
 
+use super::door::Part;
 use super::puppet::Wardrobe;
 use super::scale::scaled;
-use super::{ASK, PUPPET};
 use crate::{Host, scenarios};
 
 /// Supervises the puppets of a scenario, and returns the container's exit code.
@@ -44,12 +44,12 @@ fn on_stage(spec: &Spec, directory: &Path) -> Spec {
 
 fn played(instance: &InstanceSpec, directory: &Path) -> InstanceSpec {
     let program = Wardrobe::of(directory, &instance.name).program();
-    let words = [program.as_path(), Path::new(PUPPET), directory, Path::new(&instance.name)];
+    let words = command(&program, Part::Puppet, &[directory, Path::new(&instance.name)]);
     InstanceSpec {
         process: ProcessSpec {
             // A puppet killed by SIGSEGV must not dump core, which takes time.
             rlimits: vec![Rlimit { resource: Resource::Core, soft: Some(0), hard: Some(0) }],
-            ..ProcessSpec::of(words.iter().map(|word| word.to_string_lossy().into_owned()).collect())
+            ..ProcessSpec::of(words)
         },
         output: Arc::new(OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::clone(&instance.output) }),
         ready: instance.ready.as_ref().map(|rule| match rule {
@@ -69,6 +69,12 @@ fn played(instance: &InstanceSpec, directory: &Path) -> InstanceSpec {
 /// A probe that queries the puppet's script.
 fn asked(instance: &InstanceSpec, directory: &Path, kind: &str) -> CheckSpec {
     let this = std::env::current_exe().unwrap_or_default();
-    let words = [this.as_path(), Path::new(ASK), directory, Path::new(&instance.name), Path::new(kind)];
-    CheckSpec::Exec(words.iter().map(|word| word.to_string_lossy().into_owned()).collect())
+    CheckSpec::Exec(command(&this, Part::Ask, &[directory, Path::new(&instance.name), Path::new(kind)]))
+}
+
+/// The command of a process that is to play a part.
+fn command(program: &Path, part: Part, arguments: &[&Path]) -> Vec<String> {
+    let words = part.words().map(Path::new);
+    let all = [program].into_iter().chain(words).chain(arguments.iter().copied());
+    all.map(|word| word.to_string_lossy().into_owned()).collect()
 }

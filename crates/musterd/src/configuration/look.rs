@@ -1,11 +1,11 @@
-//! Files and directories that a configuration was read from, as they were then: whether reading again may give another.
+//! Files and directories that a configuration was read from, as they were then, to find out whether they have changed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use muster_config::LookedAt;
 
-/// Something that was looked at, and how it was then.
+/// A file or directory, and its metadata when it was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Look {
     pub(crate) at: LookedAt,
@@ -13,7 +13,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    /// Whether it is another now, as far as that can be seen from outside.
+    /// Whether its metadata differs by now.
     pub(crate) fn has_changed(&self) -> bool {
         seen(&self.at) != self.seen
     }
@@ -22,7 +22,7 @@ impl Look {
 /// Device, inode, time of the last change, size: what differs if something was written or replaced.
 type Seen = (u64, u64, i64, i64, u64);
 
-/// Each of these as it is now.
+/// Reads the metadata of all of these.
 pub(crate) fn look(all: Vec<LookedAt>) -> Vec<Look> {
     all.into_iter().map(|at| Look { seen: seen(&at), at }).collect()
 }

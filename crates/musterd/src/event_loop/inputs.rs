@@ -1,19 +1,19 @@
-//! Inputs that the core has not heard yet.
+//! Inputs that wait for the core.
 
 use std::collections::VecDeque;
 
 use muster_core::Input;
 
-/// While so many inputs of programs wait for the core, nothing is taken in but signals and orders: children wait as zombies,
-/// and messages in their sockets.
+/// At this many queued inputs from programs, only signals and orders are taken. Children wait as zombies, and notifications in
+/// their sockets.
 const MOST_WAITING: usize = 256;
 
 /// Inputs that wait for the core.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
-    /// What programs did, and what the loop found out about them.
+    /// What programs did, and what the loop found out about them, in order.
     pub(super) of_programs: VecDeque<Input>,
-    /// What was asked for. It takes turns with the others, so it does not wait behind all that programs do.
+    /// Commands, reloads and shutdowns. They alternate with the others, so a busy program cannot delay them.
     pub(super) ordered: VecDeque<Input>,
     /// Whether the last input was an ordered one.
     was_ordered: bool,
@@ -24,7 +24,7 @@ impl Inputs {
         self.of_programs.is_empty() && self.ordered.is_empty()
     }
 
-    /// Whether no more is to be taken in of what programs do.
+    /// Whether no more inputs from programs are to be taken.
     pub(super) fn is_crowded(&self) -> bool {
         self.of_programs.len() >= MOST_WAITING
     }

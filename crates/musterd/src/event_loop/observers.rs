@@ -1,5 +1,4 @@
-//! What is done with the events of the core: evidence, figures, the log, and the events of the API. None of it acts on
-//! programs.
+//! Observers of the core's events: evidence about exits, counters, the log, and the events of the API. None acts on programs.
 
 use std::rc::Rc;
 
@@ -10,10 +9,10 @@ use crate::log_events;
 use crate::publish::publish;
 use crate::shared::Shared;
 
-/// All who observe events.
+/// All observers.
 pub(super) struct Observers {
     shared: Rc<Shared>,
-    /// How many programs are still to come up before the code that started them is given back.
+    /// The number of programs that have yet to come up before the pages of the startup code are released.
     to_come_up: usize,
 }
 
@@ -24,7 +23,7 @@ impl Observers {
         Observers { shared, to_come_up }
     }
 
-    /// Shows one event to all of them. Evidence comes first, since the others read it.
+    /// Passes one event to all of them. Evidence comes first, since the others read it.
     pub(super) fn observe(&mut self, event: Event) {
         if matches!(event, Event::State { to: State::Running, .. }) {
             self.note_start();
@@ -49,7 +48,7 @@ impl Observers {
         self.shared.deaths.borrow_mut().look_into(ended.run, &ended.end, signalled);
     }
 
-    /// When as many have come up as start with the daemon, what starts them is not needed for a while.
+    /// Releases the startup code when as many programs have come up as start with the daemon.
     fn note_start(&mut self) {
         if self.to_come_up == 1 {
             muster_sys::footprint::release_startup_code();

@@ -1,4 +1,4 @@
-//! From inputs to effects, for a turn: the core hears one input, and everything it answers is carried out before the next.
+//! One turn from inputs to effects: the core gets one input, and all its effects are carried out before the next.
 
 use std::time::{Duration, Instant};
 
@@ -8,24 +8,24 @@ use tracing::trace;
 use super::EventLoop;
 use crate::secrets;
 
-/// After how many effects in a row children are reaped. Of a thousand programs that are stopped together, those that die
-/// while the others get their signal are taken in by then, not one after another when all are dead and no other
-/// processor has anything to do. What that means for the core it hears after the last effect, as always.
+/// The number of effects in a row after which children are reaped. When a thousand programs are stopped together, those that
+/// exit while others get their signal are reaped in the meantime, and not all at the end when no other processor has
+/// anything to do. The core still gets the resulting inputs after the last effect.
 const REAP_AFTER: usize = 64;
 
-/// So long effects are carried out before the loop looks at its sources again. What is left goes on right after that.
+/// How long effects are carried out before the loop polls its sources again. The rest follows right after that.
 const TURN: Duration = Duration::from_millis(10);
 
 impl EventLoop {
-    /// Until nothing is left to carry out, to tell the core and to sweep, or the turn is over: false then.
+    /// Works until no input, effect or sweep is left. False if the turn was over before.
     ///
-    /// The core's contract holds either way: it hears the next input when every effect of the last one is carried out.
+    /// The core's contract holds either way: it gets its next input when every effect of the last one is carried out.
     pub(super) fn settle(&mut self) -> bool {
         let end = Instant::now() + TURN;
         loop {
             self.has_effects = !self.drain_effects(end);
             if self.has_effects {
-                // Sweeps wait for nobody.
+                // Sweeps never wait for effects.
                 self.send_sweeps();
                 return false;
             }
@@ -39,7 +39,7 @@ impl EventLoop {
                 self.take_gone_trees();
             }
             if self.inputs.is_empty() {
-                // Who they are that are signalled may be news for the core.
+                // Naming the processes that are about to be signalled may queue inputs.
                 self.send_sweeps();
             }
             let Some(input) = self.inputs.next().map(secrets::masked) else { return true };
@@ -49,11 +49,11 @@ impl EventLoop {
         }
     }
 
-    /// False when the turn is over before the effects are.
+    /// False if the turn was over before all effects were carried out.
     fn drain_effects(&mut self, end: Instant) -> bool {
         let mut carried_out: usize = 0;
         let is_drained = loop {
-            // The borrow must end before the effect is carried out, which reads the supervisor itself.
+            // The borrow must end before the effect is carried out, which borrows the supervisor itself.
             let effect = self.held.take().or_else(|| self.shared.supervisor.borrow_mut().poll_effect());
             if !self.is_its_turn(effect.as_ref()) {
                 self.held = effect;
@@ -75,7 +75,7 @@ impl EventLoop {
                 self.reap();
             }
             if Instant::now() >= end {
-                // With the last effect all is done, however late: the sources must have their turn then.
+                // If that was the last effect, everything is done, and the sources come next, however late it is.
                 self.held = self.shared.supervisor.borrow_mut().poll_effect();
                 break self.held.is_none() && !self.shared.children.borrow().is_sending();
             }
@@ -87,7 +87,7 @@ impl EventLoop {
         is_drained
     }
 
-    /// Whether an effect, or the end of all of them, need not wait for a signal that is on its way to a tree.
+    /// Whether an effect, or the end of all of them, need not wait for the signal that is being sent to a tree.
     fn is_its_turn(&self, effect: Option<&Effect>) -> bool {
         let children = self.shared.children.borrow();
         effect.map_or(!children.is_sending(), |effect| children.may_precede_sending(effect))

@@ -1,4 +1,4 @@
-//! Signals to the daemon: what each of them means.
+//! Signals to the daemon, and what each of them does.
 
 use muster_core::{Input, ShutdownReason};
 use muster_spec::Signal;
@@ -9,12 +9,12 @@ use super::EventLoop;
 use crate::limit::{Notice, unless_none};
 use crate::{log_events, reload};
 
-/// So many signals are taken in a row: real-time signals queue, and whoever sends them without end must not have the loop
-/// for itself.
+/// The number of signals handled in a row: real-time signals queue, and a sender that never stops must not starve the other
+/// sources.
 const SIGNALS_A_TURN: usize = 64;
 
 impl EventLoop {
-    /// Takes every signal that has come. Children are reaped once, after all of them.
+    /// Handles all pending signals. Children are reaped once, after all of them.
     pub(super) fn handle_signals(&mut self, first: Received) {
         let mut has_children = std::mem::take(&mut self.is_reaping);
         let mut next = Some(first);
@@ -25,7 +25,7 @@ impl EventLoop {
             next = self.sources.signals.get_ref().next().ok().flatten();
         }
         if let Some(last) = next {
-            // It has been read, so it must be heard.
+            // It has been read, so it must be handled.
             has_children |= last.signal == Signal::CHLD;
             self.handle_signal(last);
             self.has_many_signals = true;
@@ -39,10 +39,10 @@ impl EventLoop {
         const RTMIN_PLUS_3: i32 = 37;
         const PWR: i32 = 30;
         const XFSZ: i32 = 25;
-        /// PIPE, CONT, TSTP, TTIN, TTOU and URG: nobody means an end by them.
+        /// PIPE, CONT, TSTP, TTIN, TTOU and URG never ask for a shutdown.
         const NEVER_A_STOP: [i32; 6] = [13, 18, 20, 21, 22, 23];
         let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
-        // What a write of our own has caused: to log that would be the next write.
+        // Caused by a write of our own; logging it would be the next write.
         let is_our_own = !received.is_from_outside && sender.is_none_or(|pid| pid == Pid::this().0);
         match signal {
             Signal::CHLD => {}
@@ -63,7 +63,7 @@ impl EventLoop {
             }
             Signal::USR2 => {
                 self.shared.children.borrow().logs().reopen();
-                // In the new one already, where it goes to a file.
+                // If the daemon's log goes to a file, this line goes to the new one.
                 if let Some(suppressed) = self.pass(received, Notice::Reopened) {
                     info!(sender, suppressed, "log files are opened anew");
                 }
@@ -80,7 +80,7 @@ impl EventLoop {
         }
     }
 
-    /// The number suppressed, for a field that is left out where it is none, if what this signal does is to be said.
+    /// Whether to log what this signal does, with the number suppressed before it, `None` for none.
     fn pass(&self, received: Received, notice: Notice) -> Option<Option<u64>> {
         self.shared.children.borrow_mut().pass_signal(received.sender_pid, notice).map(unless_none)
     }

@@ -1,4 +1,4 @@
-//! Everything that the loop can hear of, but for deadlines and drains.
+//! The sources of the event loop, and the wait for one of them.
 
 use std::io;
 use std::rc::Rc;
@@ -14,12 +14,12 @@ use crate::probes::Finished;
 use crate::shared::Order;
 use crate::turn_clock::LoopTurns;
 
-/// Where news come from.
+/// What the loop waits for, besides deadlines, probe results and drains.
 pub(crate) struct Sources {
     pub(crate) signals: Watched<Signals>,
-    /// Of new processes.
+    /// Outcomes of spawning.
     pub(crate) statuses: Rc<Watched<PollSet>>,
-    /// On which programs tell about themselves.
+    /// Notifications from programs.
     pub(crate) voices: Rc<Watched<PollSet>>,
     pub(crate) orders: mpsc::Receiver<Order>,
 }
@@ -36,15 +36,15 @@ pub(super) enum Happened {
     Nothing,
 }
 
-/// For what else a wait ends.
+/// What else ends a wait.
 pub(super) struct Until<'a> {
     pub(super) deadline: Option<Instant>,
     pub(super) results: &'a mut mpsc::Receiver<Finished>,
     pub(super) replies: &'a mut Replies,
     pub(super) loop_turns: &'a LoopTurns,
-    /// Whether everything else comes before signals, once.
+    /// Leaves signals out once, so that the other sources come first.
     pub(super) skips_signals: bool,
-    /// Whether there is something to do if nothing happens.
+    /// Whether there is work to do if nothing happens.
     pub(super) is_busy: bool,
 }
 

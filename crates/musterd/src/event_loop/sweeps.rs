@@ -1,4 +1,4 @@
-//! Trees that are to go: the signals to what is left of them, and the news that nothing is.
+//! Trees that are to go: signals to what is left of them, and the inputs that report that nothing is.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use crate::children::Children;
 use crate::children::commands::is_command;
 use crate::log_events;
 
-/// How soon SIGKILL is sent again to a tree of which some have died, in case it has grown meanwhile.
+/// How soon SIGKILL is sent again to a tree of which some processes have died, in case it has grown.
 const KILL_AGAIN: Duration = Duration::from_millis(10);
 
-/// How soon a signal goes on that is not through with a tree. Everybody else has their turn meanwhile.
+/// How soon a signal that has not reached all of a tree goes on. Other sources come first.
 const KILL_ON: Duration = Duration::from_millis(1);
 
-/// How long trees are asked at a time.
+/// How long trees are looked through at a time.
 const ASKING: Duration = Duration::from_millis(5);
 
 /// Trees that are to go.
@@ -33,31 +33,31 @@ pub(super) struct Sweeps {
 struct Sweep {
     unsent: Option<Signal>,
     is_killing: bool,
-    /// Whether the core wants to know first who they are, and whether they are killed then.
+    /// Whether the core wants the processes named first, and whether they are killed then.
     to_name: Option<bool>,
 }
 
 impl Sweeps {
-    /// Has what is left of a tree get a signal.
+    /// Orders a signal to what is left of a tree.
     pub(super) fn order(&mut self, run: RunId, signal: Signal) {
         let sweep = self.by_run.entry(run).or_default();
         sweep.unsent = Some(signal);
         sweep.is_killing |= signal == Signal::KILL;
     }
 
-    /// Has the core know who they are before the next signal, and whether they are killed by it.
+    /// Orders the processes of a tree to be named before the next signal. `killed` is whether that kills them.
     pub(super) fn name_first(&mut self, run: RunId, killed: bool) {
         self.by_run.entry(run).or_default().to_name = Some(killed);
     }
 
-    /// Has what is left of the trees of these commands killed.
+    /// Kills what is left of the trees of these commands.
     pub(super) fn kill(&mut self, commands: impl IntoIterator<Item = RunId>) {
         let killing = Sweep { unsent: Some(Signal::KILL), is_killing: true, to_name: None };
         self.by_run.extend(commands.into_iter().map(|command| (command, killing)));
     }
 
-    /// After children were reaped. Of a large tree that is a few at a time, and to look at all the others each time would take
-    /// for ever.
+    /// Schedules another SIGKILL after children were reaped. A large tree loses a few processes at a time, and looking through
+    /// all the others each time would take too long.
     pub(super) fn look_for_growth(&mut self) {
         if self.by_run.values().any(|sweep| sweep.is_killing) {
             self.again.get_or_insert_with(|| Instant::now() + KILL_AGAIN);
@@ -69,7 +69,7 @@ impl Sweeps {
         self.again
     }
 
-    /// A tree may have grown since its last SIGKILL: whoever is left of it when this is settled gets another.
+    /// Orders another SIGKILL to every tree that is being killed, since it may have grown since the last one.
     pub(super) fn handle_deadline(&mut self, now: Instant) {
         if self.again.is_some_and(|at| at <= now) {
             self.again = None;
@@ -79,7 +79,7 @@ impl Sweeps {
         }
     }
 
-    /// Those that are about to be signalled, where the core wants to know who they are.
+    /// Names the processes that are about to be signalled, where the core wants to know.
     fn take_leftovers(&mut self, children: &mut Children) -> Vec<Input> {
         let wanted = self.by_run.iter_mut().filter_map(|(&run, sweep)| Some((run, sweep.to_name.take()?)));
         let wanted: BTreeMap<RunId, bool> = wanted.collect();
@@ -91,7 +91,7 @@ impl Sweeps {
         left.map(|(run, left)| Input::LeftBehind { run, left: LeftBehind { killed: wanted[&run], ..left } }).collect()
     }
 
-    /// The trees of which nothing is left; one look serves all that ended together.
+    /// Takes the trees of which nothing is left. One look serves all that ended together.
     fn take_gone(&mut self, children: &mut Children) -> Vec<RunId> {
         if self.by_run.is_empty() {
             return Vec::new();
@@ -107,7 +107,7 @@ impl Sweeps {
         gone
     }
 
-    /// Signals what is still there of the trees, all that get the same signal at once.
+    /// Signals what is left of the trees, all that get the same signal together.
     fn send(&mut self, children: &mut Children) {
         let mut by_signal: BTreeMap<Signal, Vec<RunId>> = BTreeMap::new();
         for (&run, sweep) in &mut self.by_run {
@@ -127,7 +127,7 @@ impl Sweeps {
 }
 
 impl EventLoop {
-    /// Tells the core of trees of which nothing is left.
+    /// Reports trees of which nothing is left to the core.
     pub(super) fn take_gone_trees(&mut self) {
         for run in self.sweeps.take_gone(&mut self.shared.children.borrow_mut()) {
             if is_command(run) {
@@ -138,7 +138,7 @@ impl EventLoop {
         }
     }
 
-    /// Signals what is still there of the trees that are to go.
+    /// Signals what is left of the trees that are to go.
     pub(super) fn send_sweeps(&mut self) {
         let mut children = self.shared.children.borrow_mut();
         self.inputs.of_programs.extend(self.sweeps.take_leftovers(&mut children));

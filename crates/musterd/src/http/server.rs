@@ -1,9 +1,9 @@
 //! Connections of clients, with bounds on all of them, whichever listener accepted them.
 //!
-//! There are so many connections as the [`Budget`] has, and fewer where programs need the descriptors. When one more comes, the one
-//! that has been idle for longest is closed, so a flood of connections that say nothing keeps nobody out. Those who follow
-//! something are bounded by what they follow and not counted here. A client that is slow to send is closed by a timeout,
-//! one that follows and goes away at once; a panic in one connection ends that connection.
+//! The [`Budget`] has the number of connections, which is lower where programs need the descriptors. Beyond that, a new one
+//! closes the one that has been idle for longest, so a flood of silent connections keeps no client out. Connections that
+//! follow something have limits of their own and do not count here. A client that is slow to send runs into a timeout, and one
+//! that follows is closed as soon as it disconnects. A panic in one connection ends that connection.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ const MAX_HEAD: usize = 32 * 1024;
 /// All open connections, by age.
 #[derive(Clone)]
 struct Connections {
-    /// How many there may be: a reload may change it.
+    /// The most there may be, which a reload may change.
     budget: Rc<Cell<Budget>>,
     open: Rc<RefCell<BTreeMap<u64, Connection>>>,
     next: Rc<Cell<u64>>,
@@ -73,7 +73,7 @@ pub(crate) struct Accepted<S, H> {
 }
 
 impl Server {
-    /// Serves from now on whom listeners accept. Must be called within a local runtime.
+    /// Starts serving. Must be called within a local runtime.
     pub(crate) fn start(shared: Rc<Shared>) -> Server {
         let connections = Connections::within(Rc::clone(&shared.budget));
         let server = Server { desk: Desk::of(&shared.budget), connections, shared };
@@ -98,7 +98,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        // A client that does not take its answer in time goes without.
+        // A client that does not read in time loses the rest of its answer.
         let _ = tokio::time::timeout(patience, all_idle).await;
     }
 
@@ -159,9 +159,8 @@ fn is_no_newcomer(connection: &Connection) -> bool {
     connection.since.elapsed() >= ACCEPT_PAUSE
 }
 
-/// Ready when a client has gone away that gets its answer piece by piece: it follows, or its answer is still being looked
-/// for. Nothing is sent to it while there is nothing, so it would not be noticed; and a client that has only finished
-/// sending is still there.
+/// Ready when a client that gets its answer piece by piece has disconnected. While there is nothing to send, that would go
+/// unnoticed otherwise. A client that has only shut down its sending side is still connected.
 async fn hang_up(hung_up: impl Future<Output = ()>, is_streaming: &Cell<bool>) {
     poll_fn(|_| if is_streaming.get() { Poll::Ready(()) } else { Poll::Pending }).await;
     hung_up.await;
@@ -217,22 +216,22 @@ impl Connections {
         self.next.get()
     }
 
-    /// How many count, which are those that do not follow.
+    /// The number of connections that count: those that do not follow.
     fn counted(&self) -> usize {
         self.open.borrow().values().filter(|connection| !connection.is_following.get()).count()
     }
 
-    /// Closes a connection if there are too many. False where all that are open come before this one.
+    /// Closes a connection if there are too many. False if all that are open have a higher rank.
     fn make_room(&self, newcomer: Rank) -> bool {
         self.counted() < self.budget.get().connections || self.close_idlest(|connection| connection.rank <= newcomer)
     }
 
-    /// Closes those that there is no room for any more.
+    /// Closes connections down to the budget.
     fn close_surplus(&self) {
         while self.counted() > self.budget.get().connections && self.close_idlest(|it| !it.is_following.get()) {}
     }
 
-    /// Closes those that follow and are no longer allowed what they were when they came: a reload takes rights away at once.
+    /// Closes connections that follow and have lost rights since they were accepted. A reload takes rights away at once.
     fn close_barred(&self, access: &Access) {
         self.open.borrow_mut().retain(|_, connection| {
             let is_barred = connection.is_following.get()
@@ -245,8 +244,8 @@ impl Connections {
         });
     }
 
-    /// Of those that may be closed, closes one that does not follow, of the lowest rank there is: the oldest that waits for a
-    /// request, or else the oldest of the user who has the most. Gives whether there was one.
+    /// Closes one of the connections that may be closed, preferring those that do not follow and the lowest rank: the oldest
+    /// that waits for a request, otherwise the oldest of the client that has the most. Returns whether there was one.
     fn close_idlest(&self, may_be_closed: impl Fn(&Connection) -> bool) -> bool {
         let mut open = self.open.borrow_mut();
         let mut of_client: BTreeMap<Principal, usize> = BTreeMap::new();
@@ -258,7 +257,7 @@ impl Connections {
             (connection.is_following.get(), connection.rank, is_busy, share, **id)
         });
         let Some(id) = chosen.map(|(&id, _)| id) else { return false };
-        // It is off the list at once, so that a burst of connections closes as many others.
+        // Removed at once, so that a burst of connections closes as many others.
         if let Some(connection) = open.remove(&id) {
             connection.task.abort();
         }

@@ -1,16 +1,16 @@
-//! The daemon's own keys at a reload: which are put in force, and which only a restart can.
+//! The daemon's own keys at a reload: those that are applied, and those that need a restart.
 
 use muster_core::Settings;
 use muster_spec::{ControlSpec, DaemonSpec, Rotation, Spec};
 
 use crate::configuration::InForce;
 
-/// What the core has to know of them.
+/// The keys that the core needs.
 pub(crate) fn settings(daemon: &DaemonSpec) -> Settings {
     Settings { shutdown_timeout: daemon.shutdown_timeout, exit_when_done: daemon.exit_when_done }
 }
 
-/// Puts those in force that can be changed while the daemon runs.
+/// Applies the keys that can change while the daemon runs.
 pub(super) fn take(in_force: &mut InForce, new: &Spec) {
     in_force.daemon.shutdown_timeout = new.daemon.shutdown_timeout;
     in_force.daemon.exit_when_done = new.daemon.exit_when_done;
@@ -19,9 +19,9 @@ pub(super) fn take(in_force: &mut InForce, new: &Spec) {
     in_force.control.readonly_users.clone_from(&new.control.readonly_users);
 }
 
-/// The keys whose value is another than the one the daemon was started with, and that only a restart puts in force.
+/// The keys whose value differs from the one at the start, and that need a restart.
 pub(super) fn needs_restart(in_force: &InForce, new: &Spec) -> Vec<String> {
-    // Without `..`: a new key does not compile before it is said here or in `take`.
+    // Without `..`, so that a new key does not compile before it is listed here or in `take`.
     let DaemonSpec {
         log_level,
         log_format,

@@ -1,9 +1,9 @@
-//! Reading the configuration again and putting it in force: asked by a signal, over the socket, or by the files themselves.
+//! Reloads: reading the configuration again and applying it, on SIGHUP, on a request, or when its files have changed.
 //!
 //! Reading happens on a thread of its own ([`reading`]), since a disk may be slow and a thousand programs take their time.
-//! Reloads take turns, so that what was read last is in force last. With any error nothing changes. What the new
-//! configuration means for the programs the core decides; what it means for the daemon itself is in [`daemon`]. [`watch`]
-//! notices that files have changed.
+//! Reloads take turns, so that the configuration read last is applied last. On any error the active configuration stays. The
+//! core decides what the new one means for programs; [`daemon`] has the keys of the daemon itself. [`watch`] notices that
+//! files have changed.
 
 mod daemon;
 mod reading;
@@ -26,22 +26,22 @@ use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::{Order, Shared, descriptors};
 use crate::turn_clock::beside;
 
-/// How many reloads may wait for their turn. Who comes after that is told that the daemon is busy.
+/// The number of reloads that may wait for their turn. Further ones are refused as busy.
 const MOST_WAITING: usize = 32;
 
-/// Who wants a reload.
+/// Why the configuration is reloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// SIGHUP: the log is told everything.
+    /// SIGHUP. The result goes to the log.
     Signal,
-    /// The files have changed: likewise.
+    /// The files have changed. The result goes to the log.
     Files,
-    /// A client, which is answered.
+    /// A client asked for it, and gets the result.
     Client(Principal),
 }
 
-/// Puts what was read in force: what of it is the daemon's own here, the rest by what the core is told. Called by the loop,
-/// so that both happen in one step.
+/// Applies a configuration: the daemon's own keys here, and the rest by the input for the core. Called by the loop, so that
+/// both happen in one step.
 pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Principal>), new: New) -> Input {
     let New { spec, files, disguises, access } = new;
     if !shared.supervisor.borrow().is_shutting_down() {
@@ -63,13 +63,13 @@ pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Pr
     Input::Reloaded { request: Some(request), by, programs: spec.programs, settings }
 }
 
-/// Reads everything again and puts it in force, and tells what that did; or only what it would do.
+/// Reads the configuration and applies it, or with `dry_run` only plans that. Reports what changes.
 pub(crate) async fn reload(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> Result<ReloadReport, Problem> {
     in_turn(shared, async move |shared| read_and_apply(&shared, origin, dry_run).await).await
 }
 
-/// Does this when its turn has come. Goes on to its end, whoever asked: somebody who hangs up in the middle leaves nothing
-/// half done, and no second thread that waits for the same disk.
+/// Does the work when its turn has come. It goes on to its end even if the client disconnects, so nothing is left half done,
+/// and no second thread waits for the same disk.
 async fn in_turn<T: 'static>(
     shared: &Rc<Shared>,
     work: impl AsyncFnOnce(Rc<Shared>) -> Result<T, Problem> + 'static,
@@ -123,7 +123,7 @@ async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<
     }
 }
 
-/// What is kept for each instance: those that an earlier reload removed are gone by now.
+/// Adapts what is kept for each instance. Instances that an earlier reload removed are gone by now.
 fn adapt(shared: &Shared, instances: usize) {
     let supervisor = shared.supervisor.borrow();
     let there: HashSet<&str> = supervisor.snapshot().iter().map(Instance::name).collect();
@@ -131,7 +131,7 @@ fn adapt(shared: &Shared, instances: usize) {
     shared.feed.borrow_mut().make_room(instances);
 }
 
-/// Divides the descriptors anew. Instances that are removed have theirs until they have ended.
+/// Divides the descriptors again. Removed instances keep theirs until they have exited.
 fn divide(shared: &Shared, programs: &[Arc<ProgramSpec>]) {
     let coming = || programs.iter().flat_map(|program| &program.instances).map(|instance| &**instance);
     let names: HashSet<&str> = coming().map(|instance| instance.name.as_str()).collect();
@@ -160,13 +160,13 @@ fn of(plan: &Plan) -> ReloadReport {
     }
 }
 
-/// Reads everything again and tells what is wrong with it. Waits for its turn like a reload, so that threads cannot pile up.
+/// Reads the configuration and reports every mistake. Takes turns with reloads, so that threads cannot pile up.
 pub(crate) async fn check(shared: &Rc<Shared>) -> Result<ConfigReport, Problem> {
     let paths = shared.configuration.paths.clone();
     in_turn(shared, async move |_| reading::check(paths).await).await
 }
 
-/// SIGHUP. One that comes while another waits for its turn asks for nothing more.
+/// Handles SIGHUP. A second one is ignored while the first waits for its turn.
 pub(crate) fn on_signal(shared: &Rc<Shared>) {
     if shared.configuration.is_signal_waiting.replace(true) {
         return;
@@ -181,7 +181,7 @@ pub(crate) fn on_signal(shared: &Rc<Shared>) {
     });
 }
 
-/// Writes what came of a reload that nobody waits for.
+/// Logs the result of a reload that no client waits for.
 fn tell(shared: &Shared, answer: &Result<ReloadReport, Problem>, origin: Origin) {
     let diagnostics = match answer {
         Ok(report) if report.diagnostics.is_empty() && report.needs_restart.is_empty() => return,

@@ -1,6 +1,6 @@
-//! Reading the configuration on a thread that lives no longer than that.
+//! Reading the configuration on a thread of its own, which ends with that.
 //!
-//! What comes back is ready to be used and to be shown; the texts of the files stay behind.
+//! The result is ready to be applied and shown; the texts of the files are dropped with the thread.
 
 use std::path::PathBuf;
 
@@ -18,17 +18,17 @@ use crate::configuration::look::{Look, look};
 /// Parsing recurses no deeper than TOML's own limit of nested tables.
 const STACK: usize = 2 << 20;
 
-/// What a reading came to.
+/// The result of reading.
 pub(crate) struct Reading {
     /// The configuration; `None` where there is any error.
     pub(crate) new: Option<New>,
-    /// Everything whose change may change the answer, as it was.
+    /// Every file and directory that it depends on, as it was.
     pub(crate) looks: Vec<Look>,
     /// Every mistake.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads it to be put in force.
+/// Reads the configuration to apply it.
 pub(super) async fn read(paths: Vec<PathBuf>) -> Result<Reading, Problem> {
     on_a_thread(move || {
         let mut loaded = check::load(&paths, &config_files::open_again);
@@ -45,7 +45,7 @@ pub(super) async fn read(paths: Vec<PathBuf>) -> Result<Reading, Problem> {
     .await
 }
 
-/// Reads it to tell what is wrong with it, and looks for commands and directories too.
+/// Reads the configuration to report every mistake, and also looks for its commands and directories.
 pub(crate) async fn check(paths: Vec<PathBuf>) -> Result<ConfigReport, Problem> {
     on_a_thread(move || {
         let mut loaded = check::load(&paths, &config_files::open_again);
@@ -79,16 +79,16 @@ fn diagnostics(loaded: &Loaded) -> Vec<Diagnostic> {
     loaded.diagnostics.iter().map(diagnostic).collect()
 }
 
-/// Has a thread do this, and waits for it.
+/// Runs this on a thread, and waits for it.
 pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     let (done, awaited) = oneshot::channel();
     let thread = std::thread::Builder::new().name("config".to_owned()).stack_size(STACK);
     let begun = thread.spawn(move || {
-        // Nobody waits any more when the daemon is about to exit.
+        // The receiver is gone when the daemon is about to exit.
         let _ = done.send(work());
     });
     let internal = |why: String| Problem::new(ProblemKind::Internal, format!("cannot read the configuration: {why}"));
     begun.map_err(|error| internal(error.to_string()))?;
-    // A thread that ends without an answer has panicked, which the log tells.
+    // A thread that ends without a result has panicked, and the log has the message.
     awaited.await.map_err(|_| internal("it met an error of its own, see the log".to_owned()))
 }

@@ -1,0 +1,196 @@
+//! Patterns of `[include] files`, as Python's `glob.glob` finds their files.
+//!
+//! `*`, `?` and `[…]` match within one name; a name that begins with a dot only where the pattern does. There is no
+//! `{}`, no `~`, and `**` is `*`. The order is that of the directories: the caller sorts.
+
+use super::world::World;
+
+/// The paths that match an absolute pattern.
+pub(super) fn glob(world: &dyn World, pattern: &str) -> Vec<String> {
+    find(world, pattern, false)
+}
+
+fn has_magic(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// Python's `os.path.split`: slashes at the end of the directory are left out, unless there is nothing else.
+fn split(path: &str) -> (&str, &str) {
+    let cut = path.rfind('/').map_or(0, |at| at + 1);
+    let (directory, name) = path.split_at(cut);
+    let trimmed = directory.trim_end_matches('/');
+    (if trimmed.is_empty() { directory } else { trimmed }, name)
+}
+
+fn find(world: &dyn World, pattern: &str, only_directories: bool) -> Vec<String> {
+    let (directory, name) = split(pattern);
+    if !has_magic(pattern) {
+        let found = if name.is_empty() { world.is_dir(directory) } else { world.exists(pattern) };
+        return Vec::from_iter(found.then(|| pattern.to_owned()));
+    }
+    let directories = match has_magic(directory) && directory != pattern {
+        true => find(world, directory, true),
+        false => vec![directory.to_owned()],
+    };
+    let in_directory = |directory: &String| in_directory(world, directory, name, only_directories);
+    directories.iter().flat_map(in_directory).collect()
+}
+
+fn in_directory(world: &dyn World, directory: &str, name: &str, only_directories: bool) -> Vec<String> {
+    if !has_magic(name) {
+        let path = join(directory, name);
+        let found = if name.is_empty() { world.is_dir(directory) } else { world.exists(&path) };
+        return Vec::from_iter(found.then_some(path));
+    }
+    let wants_hidden = name.starts_with('.');
+    let listed = world.entries(directory).into_iter();
+    listed
+        .filter(|entry| (wants_hidden || !entry.starts_with('.')) && matches(name, entry))
+        .map(|entry| join(directory, &entry))
+        .filter(|path| !only_directories || world.is_dir(path))
+        .collect()
+}
+
+/// Python's `os.path.join` for two parts.
+pub(super) fn join(directory: &str, name: &str) -> String {
+    match directory {
+        _ if name.starts_with('/') => name.to_owned(),
+        "" => name.to_owned(),
+        _ if directory.ends_with('/') => format!("{directory}{name}"),
+        _ => format!("{directory}/{name}"),
+    }
+}
+
+/// One element of a pattern.
+enum Part {
+    Any,
+    One,
+    Char(char),
+    Set { negated: bool, ranges: Vec<(char, char)> },
+}
+
+impl Part {
+    fn takes(&self, c: char) -> bool {
+        match self {
+            Part::Any | Part::One => true,
+            Part::Char(own) => *own == c,
+            Part::Set { negated, ranges } => ranges.iter().any(|(from, to)| (*from..=*to).contains(&c)) != *negated,
+        }
+    }
+}
+
+/// Whether a name matches a pattern: Python's `fnmatch.fnmatchcase`.
+fn matches(pattern: &str, name: &str) -> bool {
+    let parts = parts(&pattern.chars().collect::<Vec<_>>());
+    let name: Vec<char> = name.chars().collect();
+    let (mut at, mut part) = (0, 0);
+    // Behind the last star, and the first character that it has not taken so far.
+    let mut retry: Option<(usize, usize)> = None;
+    while at < name.len() || part < parts.len() {
+        match parts.get(part) {
+            Some(Part::Any) => {
+                retry = Some((part + 1, at));
+                part += 1;
+                continue;
+            }
+            Some(one) if at < name.len() && one.takes(name[at]) => {
+                at += 1;
+                part += 1;
+                continue;
+            }
+            _ => {}
+        }
+        match retry {
+            Some((behind, taken)) if taken < name.len() => {
+                retry = Some((behind, taken + 1));
+                (part, at) = (behind, taken + 1);
+            }
+            _ => return false,
+        }
+    }
+    true
+}
+
+fn parts(pattern: &[char]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    while at < pattern.len() {
+        let (part, length) = match pattern[at] {
+            '*' => (Part::Any, 1),
+            '?' => (Part::One, 1),
+            '[' => set(&pattern[at..]),
+            c => (Part::Char(c), 1),
+        };
+        parts.push(part);
+        at += length;
+    }
+    parts
+}
+
+/// A set in brackets and its length; a bracket that is never closed is itself.
+fn set(pattern: &[char]) -> (Part, usize) {
+    let negated = pattern.get(1) == Some(&'!');
+    let first = 1 + usize::from(negated);
+    let from = first + usize::from(pattern.get(first) == Some(&']'));
+    let Some(close) = (from..pattern.len()).find(|at| pattern[*at] == ']') else {
+        return (Part::Char('['), 1);
+    };
+    let inside = &pattern[first..close];
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    while at < inside.len() {
+        match inside[at..] {
+            [low, '-', high, ..] => {
+                ranges.push((low, high));
+                at += 3;
+            }
+            _ => {
+                ranges.push((inside[at], inside[at]));
+                at += 1;
+            }
+        }
+    }
+    (Part::Set { negated, ranges }, close + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_as_in_fnmatch() {
+        let check = |pattern: &str, name: &str, expected: bool| {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        };
+        check("*.conf", "a.conf", true);
+        check("*.conf", "a.conf.bak", false);
+        check("a*b*c", "aXbYbZc", true);
+        check("a*b*c", "aXbYbZ", false);
+        check("?", "ü", true);
+        check("[a-c]x", "bx", true);
+        check("[!a-c]x", "bx", false);
+        check("[]]", "]", true);
+        check("[x", "[x", true);
+        check("{a,b}", "a", false);
+        check("**", "ab", true);
+        check("", "", true);
+        check("[a-]", "-", true);
+        check("[z-a]", "m", false);
+    }
+
+    #[test]
+    fn many_stars_end_soon() {
+        assert!(!matches(&"*a".repeat(200), &"a".repeat(5000).replace('a', "b")));
+        assert!(!matches(&("*a".repeat(50) + "c"), &"a".repeat(2000)));
+    }
+
+    #[test]
+    fn paths_are_split_as_python_does() {
+        assert_eq!(split("/a/b"), ("/a", "b"));
+        assert_eq!(split("/b"), ("/", "b"));
+        assert_eq!(split("a//b"), ("a", "b"));
+        assert_eq!(split("b"), ("", "b"));
+        assert_eq!(join("/a", "/b"), "/b");
+        assert_eq!(join("/", "b"), "/b");
+    }
+}

@@ -1,0 +1,415 @@
+//! Text to sections, as Python 3.11's `RawConfigParser` reads it for the original: repeated sections and keys are
+//! merged, `;` and `#` begin comments behind white space, an indented line continues the value above it.
+//!
+//! Never stops at a mistake: a line that the original refuses is noted and left out. Types and expansion are not its
+//! business; see `values` and `expand`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::problem::{Place, Warning};
+use super::python::{is_space, repr, strip, strip_end};
+use super::{hints, options};
+
+/// A key and its value, before expansion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key in small letters.
+    pub key: String,
+    /// The lines of the value, joined by `\n`; `%(here)s` is replaced where the original replaces it first.
+    pub text: String,
+    /// The same as it is written, if `%(here)s` was replaced.
+    pub(super) symbolic: Option<String>,
+    /// Where the key stands.
+    pub key_place: Place,
+    /// Where the value begins; behind the delimiter if it is empty.
+    pub place: Place,
+}
+
+impl Entry {
+    /// The value as it is written, before anything is replaced.
+    pub fn written(&self) -> &str {
+        self.symbolic.as_deref().unwrap_or(&self.text)
+    }
+
+    fn place_here(&mut self, here: &str) {
+        let text = self.text.replace(HERE, here);
+        self.symbolic.get_or_insert(std::mem::replace(&mut self.text, text));
+    }
+}
+
+/// A section with its keys in the order of their first appearance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// The text in the brackets.
+    pub name: String,
+    /// Its first header.
+    pub place: Place,
+    /// The file that the original names in messages: the included file that brought the section, or the main file.
+    pub file: Arc<str>,
+    /// Its keys, those of `[DEFAULT]` not included.
+    pub entries: Vec<Entry>,
+    /// Positions by key, once there are more than [`FEW`].
+    index: HashMap<String, usize>,
+}
+
+/// Up to so many keys are found faster one by one.
+const FEW: usize = 24;
+
+impl Section {
+    fn new(name: &str, place: Place) -> Section {
+        let file = Arc::clone(&place.file);
+        Section { name: name.to_owned(), place, file, entries: Vec::new(), index: HashMap::new() }
+    }
+
+    /// The entry of a key.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.position(key).map(|at| &self.entries[at])
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        match self.entries.len() {
+            0..=FEW => self.entries.iter().position(|entry| entry.key == key),
+            _ => self.index.get(key).copied(),
+        }
+    }
+
+    /// Replaces the key's entry in its old position, or appends it; returns its position.
+    fn set(&mut self, entry: Entry) -> usize {
+        if let Some(at) = self.position(&entry.key) {
+            self.entries[at] = entry;
+            return at;
+        }
+        self.entries.push(entry);
+        let at = self.entries.len() - 1;
+        match at {
+            0..FEW => {}
+            FEW => self.index.extend(self.entries.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at))),
+            _ => _ = self.index.insert(self.entries[at].key.clone(), at),
+        }
+        at
+    }
+}
+
+/// All sections that were read, in the order of their first appearance.
+#[derive(Debug)]
+pub(super) struct Sections {
+    list: Vec<Section>,
+    by_name: HashMap<String, usize>,
+    defaults: Section,
+    /// Entries whose text holds `%(here)s`, since it was last replaced.
+    unplaced: Vec<(Target, usize)>,
+    /// Number of sections that already have the values of `[DEFAULT]` with `%(here)s`.
+    filled: usize,
+}
+
+/// A section of the list, or `[DEFAULT]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Section(usize),
+    Defaults,
+}
+
+const HERE: &str = "%(here)s";
+
+impl Sections {
+    pub(super) fn new(main: &Arc<str>) -> Sections {
+        let defaults = Section::new("DEFAULT", Place::whole(main));
+        let (list, by_name, unplaced) = (Vec::new(), HashMap::new(), Vec::new());
+        Sections { list, by_name, defaults, unplaced, filled: 0 }
+    }
+
+    /// The sections, `[DEFAULT]` not included.
+    pub(super) fn list(&self) -> &[Section] {
+        &self.list
+    }
+
+    pub(super) fn into_list(self) -> Vec<Section> {
+        self.list
+    }
+
+    /// The position of a section.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// A key of a section, or the default for all sections.
+    pub(super) fn entry(&self, section: usize, key: &str) -> Option<&Entry> {
+        self.list[section].entry(key).or_else(|| self.defaults.entry(key))
+    }
+
+    /// All keys of a section, then those that it has from `[DEFAULT]`.
+    pub(super) fn entries(&self, section: usize) -> impl Iterator<Item = &Entry> {
+        let own = &self.list[section];
+        own.entries.iter().chain(self.defaults.entries.iter().filter(|entry| own.entry(&entry.key).is_none()))
+    }
+
+    /// Replaces `%(here)s` in all values. A default that holds it becomes a value of each section.
+    pub(super) fn place_here(&mut self, here: &str) {
+        for (target, entry) in std::mem::take(&mut self.unplaced) {
+            match target {
+                Target::Section(section) => {
+                    self.list[section].entries[entry].place_here(here);
+                }
+                Target::Defaults => self.filled = 0,
+            }
+        }
+        for entry in self.defaults.entries.iter().filter(|entry| entry.text.contains(HERE)) {
+            let mut placed = entry.clone();
+            placed.place_here(here);
+            for section in self.list[self.filled..].iter_mut().filter(|section| section.entry(&entry.key).is_none()) {
+                section.set(placed.clone());
+            }
+        }
+        self.filled = self.list.len();
+    }
+
+    /// Adds a section that no text has, or finds the one of this name.
+    pub(super) fn add(&mut self, name: &str, place: Place) -> usize {
+        if let Some(known) = self.by_name.get(name) {
+            return *known;
+        }
+        self.by_name.insert(name.to_owned(), self.list.len());
+        self.list.push(Section::new(name, place));
+        self.list.len() - 1
+    }
+
+    fn open(&mut self, name: &str, place: Place) -> Target {
+        if name == "DEFAULT" { Target::Defaults } else { Target::Section(self.add(name, place)) }
+    }
+
+    fn section_mut(&mut self, target: Target) -> &mut Section {
+        match target {
+            Target::Section(at) => &mut self.list[at],
+            Target::Defaults => &mut self.defaults,
+        }
+    }
+}
+
+/// A line that the original refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BadLine {
+    pub(super) place: Place,
+    /// The line's representation.
+    pub(super) repr: String,
+    /// Whether it stands before any header.
+    pub(super) homeless: bool,
+    /// Offset of its end in the text, in bytes.
+    pub(super) end: usize,
+}
+
+/// Refused lines and oddities of one file.
+#[derive(Debug, Default)]
+pub(super) struct Noticed {
+    pub(super) bad: Vec<BadLine>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Reads one file's text into the sections.
+pub(super) fn parse(text: &str, file: &Arc<str>, sections: &mut Sections) -> Noticed {
+    let mut reader = Reader { file, sections, section: None, option: None, indent: 0, noticed: Noticed::default() };
+    let (mut number, mut end) = (0, 0);
+    for line in lines(text) {
+        number += 1;
+        end += line.len();
+        reader.line(line, number, end);
+    }
+    reader.close_option();
+    reader.noticed
+}
+
+/// Lines with their ends: `\n`, `\r\n` and a lone `\r`.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = match rest.find(['\n', '\r']) {
+            None => rest.len(),
+            Some(at) if rest[at..].starts_with("\r\n") => at + 2,
+            Some(at) => at + 1,
+        };
+        let (line, behind) = rest.split_at(end);
+        rest = behind;
+        Some(line)
+    })
+}
+
+/// The option that an indented line continues.
+struct Open {
+    key: String,
+    key_place: Place,
+    place: Place,
+    lines: Vec<String>,
+}
+
+struct Reader<'r> {
+    file: &'r Arc<str>,
+    sections: &'r mut Sections,
+    section: Option<Target>,
+    option: Option<Open>,
+    /// The indent, in characters, that a continuation exceeds.
+    indent: usize,
+    noticed: Noticed,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &str, number: u32, end: usize) {
+        let content = line.trim_end_matches(['\n', '\r']);
+        let comment = comment_start(content);
+        let value = strip(&content[..comment.unwrap_or(content.len())]);
+        if value.is_empty() {
+            if comment.is_none()
+                && let Some(open) = &mut self.option
+            {
+                open.lines.push(String::new());
+            }
+            return;
+        }
+        let indent = content.chars().position(|c| !is_space(c)).unwrap_or(0);
+        let at = Line { number, content, value, indent };
+        if let Some(comment) = comment {
+            self.warn_of_comment(&at, comment);
+        }
+        if indent > self.indent && self.option.is_some() {
+            self.warn_of_continuation(&at);
+            self.option.as_mut().expect("asked in the line above").lines.push(value.to_owned());
+            return;
+        }
+        self.close_option();
+        self.indent = indent;
+        if let Some(name) = header(value) {
+            let place = self.place(&at, 0);
+            self.section = Some(self.sections.open(name, place));
+        } else if self.section.is_none() || !self.open_option(&at) {
+            let shown = if line.len() > content.len() { format!("{content}\n") } else { content.to_owned() };
+            let (place, homeless) = (self.place(&at, 0), self.section.is_none());
+            self.noticed.bad.push(BadLine { place, repr: repr(&shown), homeless, end });
+        }
+    }
+
+    /// The place of a byte of the stripped value.
+    fn place(&self, at: &Line<'_>, byte: usize) -> Place {
+        let column = at.indent + at.value[..byte].chars().count() + 1;
+        Place { file: Arc::clone(self.file), line: at.number, column: u32::try_from(column).unwrap_or(u32::MAX) }
+    }
+
+    fn open_option(&mut self, at: &Line<'_>) -> bool {
+        let Some(delimiter) = at.value.find(['=', ':']) else { return false };
+        let key = strip_end(&at.value[..delimiter]).to_lowercase();
+        if key.is_empty() {
+            return false;
+        }
+        let behind = &at.value[delimiter + 1..];
+        let value = strip(behind);
+        let start = at.value.len() - behind.trim_start_matches(is_space).len();
+        let (key_place, place) = (self.place(at, 0), self.place(at, start));
+        self.option = Some(Open { key, key_place, place, lines: vec![value.to_owned()] });
+        true
+    }
+
+    fn close_option(&mut self) {
+        let (Some(open), Some(target)) = (self.option.take(), self.section) else { return };
+        let text = strip_end(&open.lines.join("\n")).to_owned();
+        let unplaced = text.contains(HERE);
+        let entry = Entry { key: open.key, text, symbolic: None, key_place: open.key_place, place: open.place };
+        let at = self.sections.section_mut(target).set(entry);
+        if unplaced {
+            self.sections.unplaced.push((target, at));
+        }
+    }
+
+    fn section_name(&self) -> &str {
+        match self.section {
+            Some(Target::Section(at)) => &self.sections.list[at].name,
+            Some(Target::Defaults) => "DEFAULT",
+            None => "",
+        }
+    }
+
+    fn warn_of_comment(&mut self, at: &Line<'_>, comment: usize) {
+        let place = |reader: &Self, byte: usize| {
+            let column = at.content[..byte].chars().count() + 1;
+            let column = u32::try_from(column).unwrap_or(u32::MAX);
+            Place { file: Arc::clone(reader.file), line: at.number, column }
+        };
+        if let Some(quote) = hints::cut_quote(at.value, &at.content[comment..]) {
+            let message = format!("a comment begins here, inside {quote}: quotes do not protect `;` and `#`");
+            let hint = "leave out the blank before it, or put the command into a script";
+            let warning = Warning::new(&place(self, comment), self.section_name(), message).hint(hint);
+            self.noticed.warnings.push(warning);
+        }
+        let earliest = earliest_comment(at.content);
+        if let Some(earliest) = earliest.filter(|earliest| *earliest < comment) {
+            let message = "this is part of the value, and a comment where the original runs on Python 3.13";
+            let hint = "leave out the blank before it, or use only one kind of comment in a line";
+            let warning = Warning::new(&place(self, earliest), self.section_name(), message).hint(hint);
+            self.noticed.warnings.push(warning);
+        }
+    }
+
+    fn warn_of_continuation(&mut self, at: &Line<'_>) {
+        let Some(open) = &self.option else { return };
+        let what = match header(at.value) {
+            Some(_) if at.value.ends_with(']') && options::is_section(&at.value[1..at.value.len() - 1]) => "section",
+            _ => {
+                let key = at.value.find(['=', ':']).map(|end| strip_end(&at.value[..end]).to_lowercase());
+                match key.is_some_and(|key| options::is_key(&key)) {
+                    true => "key",
+                    false => return,
+                }
+            }
+        };
+        let message = format!("this {what} is indented, so it is part of the value of {} above", open.key);
+        let key = open.key.clone();
+        let warning = Warning::new(&self.place(at, 0), self.section_name(), message);
+        self.noticed.warnings.push(warning.option(&key).hint("begin the line in the first column"));
+    }
+}
+
+/// A line without its end, and what is left of it without comment and white space.
+struct Line<'l> {
+    number: u32,
+    content: &'l str,
+    value: &'l str,
+    /// In characters.
+    indent: usize,
+}
+
+/// The name of a section header: up to the last bracket of the line.
+fn header(value: &str) -> Option<&str> {
+    let inside = value.strip_prefix('[')?;
+    let end = inside.rfind(']')?;
+    Some(&inside[..end]).filter(|name| !name.is_empty())
+}
+
+/// Where a comment begins, as Python up to 3.12 finds it: in rounds that take the next `;` and the next `#` each, the
+/// first round in which one of them follows white space or begins the line decides.
+fn comment_start(line: &str) -> Option<usize> {
+    if strip(line).starts_with([';', '#']) {
+        return Some(0);
+    }
+    let mut next = [line.find(';'), line.find('#')];
+    while next.iter().any(Option::is_some) {
+        let candidates = next.into_iter().flatten().filter(|at| begins_comment(line, *at));
+        if let Some(first) = candidates.min() {
+            return Some(first);
+        }
+        next = [(';', next[0]), ('#', next[1])]
+            .map(|(prefix, at)| at.and_then(|at| line[at + 1..].find(prefix).map(|further| at + 1 + further)));
+    }
+    None
+}
+
+fn begins_comment(line: &str, at: usize) -> bool {
+    line[..at].chars().next_back().is_none_or(is_space)
+}
+
+/// Where Python 3.13 finds the comment.
+fn earliest_comment(line: &str) -> Option<usize> {
+    line.match_indices([';', '#']).map(|(at, _)| at).find(|at| begins_comment(line, *at))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,23 @@
+//! Bounds, so a small text cannot ask for endless work. Real configurations are far below all of them.
+
+/// The largest file.
+pub const FILE_BYTES: usize = 16 << 20;
+
+/// All files together.
+pub const TOTAL_BYTES: usize = 64 << 20;
+
+/// The most included files.
+pub const FILES: usize = 4096;
+
+/// The most processes of a configuration; `numprocs` counts with what it makes.
+pub const PROCESSES: usize = 100_000;
+
+/// The most processes of one section.
+pub const NUMPROCS: i64 = 10_000;
+
+/// The most bytes that all expansions of a configuration produce together.
+pub(super) const EXPANDED_BYTES: usize = 64 << 20;
+
+pub(super) fn hint() -> String {
+    "put what is long into a file of its own and name the file".to_owned()
+}

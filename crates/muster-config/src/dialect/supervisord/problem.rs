@@ -1,0 +1,157 @@
+//! Mistakes and oddities, with their places.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The file, as the original names it.
+    pub file: Arc<str>,
+    /// The line, from 1; 0 where there is no text.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+}
+
+impl Place {
+    /// A file as a whole.
+    pub(super) fn whole(file: &Arc<str>) -> Place {
+        Place { file: Arc::clone(file), line: 0, column: 0 }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, "{}", self.file),
+            line => write!(f, "{}:{line}:{}", self.file, self.column),
+        }
+    }
+}
+
+/// A mistake: nothing is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// The section's name, without brackets.
+    pub section: Option<String>,
+    /// The key.
+    pub option: Option<String>,
+    /// The value after expansion; left out where it may be a secret.
+    pub value: Option<String>,
+    /// The mistake, section and key included. Never contains a secret.
+    pub message: String,
+    /// Allowed values, or a remedy.
+    pub allowed: Option<String>,
+    /// The original's text after `Error: `, if this is its first mistake. May contain a secret value: write it to
+    /// standard error or return it to the caller that asked, never to a log.
+    pub original: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// An oddity: text that is accepted and probably not meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Where.
+    pub place: Place,
+    /// The section's name, without brackets.
+    pub section: Option<String>,
+    /// The key.
+    pub option: Option<String>,
+    /// The oddity. Never contains a secret.
+    pub message: String,
+    /// A better way to write it.
+    pub hint: Option<String>,
+    /// The original's WARN line, if it logs one while it reads.
+    pub original: Option<String>,
+    /// The original's CRIT line, if it logs one later.
+    pub critical: Option<String>,
+}
+
+impl Warning {
+    pub(super) fn new(place: &Place, section: &str, message: impl Into<String>) -> Warning {
+        let section = Some(section.to_owned()).filter(|name| !name.is_empty());
+        let (option, hint, original, critical) = (None, None, None, None);
+        Warning { place: place.clone(), section, option, message: message.into(), hint, original, critical }
+    }
+
+    pub(super) fn option(mut self, key: &str) -> Warning {
+        self.option = Some(key.to_owned());
+        self
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Warning {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn original(mut self, text: impl Into<String>) -> Warning {
+        self.original = Some(text.into());
+        self
+    }
+
+    pub(super) fn critical(mut self, text: impl Into<String>) -> Warning {
+        self.critical = Some(text.into());
+        self
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Clone, Debug)]
+pub struct Mistakes {
+    /// All mistakes, at least one; the first is the original's first.
+    pub problems: Vec<Problem>,
+    /// Oddities besides.
+    pub warnings: Vec<Warning>,
+    /// The original's INFO lines.
+    pub infos: Vec<String>,
+}
+
+/// All findings so far, in the original's order of reading; a message appears once per place.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    problems: Vec<Problem>,
+    warnings: Vec<Warning>,
+    /// The original's INFO lines.
+    pub(super) infos: Vec<String>,
+    said: HashSet<(Place, String)>,
+    found: usize,
+}
+
+impl Report {
+    pub(super) fn problem(&mut self, problem: Problem) {
+        self.found += 1;
+        if self.said.insert((problem.place.clone(), problem.message.clone())) {
+            self.problems.push(problem);
+        }
+    }
+
+    pub(super) fn warn(&mut self, warning: Warning) {
+        if self.said.insert((warning.place.clone(), warning.message.clone())) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Number of reports so far, repeated ones included.
+    pub(super) fn count(&self) -> usize {
+        self.found
+    }
+
+    pub(super) fn into_parts(self) -> (Vec<Problem>, Vec<Warning>, Vec<String>) {
+        (self.problems, self.warnings, self.infos)
+    }
+}

@@ -1,0 +1,305 @@
+//! Reading one value: lookup, expansion, type, and the report of what is wrong. A value that cannot be read is
+//! reported and replaced by its default, so all mistakes are found at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::expand::{self, Failure, Names, Value};
+use super::ini::{Entry, Sections};
+use super::limits;
+use super::model::Variables;
+use super::options::{Kind, Opt, Type};
+use super::problem::{Place, Problem, Report, Warning};
+use super::python::repr;
+use super::values::{self, Read};
+use super::world::{User, World};
+use super::{environment, hints};
+
+/// A mistake that has been reported; the caller goes on with a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reported;
+
+/// The state of one reading.
+pub(super) struct Reader<'w> {
+    pub(super) world: &'w dyn World,
+    /// The variables behind `ENV_*`.
+    pub(super) variables: HashMap<String, String>,
+    /// Whether a list of variables could not be read, so that an unknown `ENV_*` proves nothing.
+    pub(super) variables_incomplete: bool,
+    pub(super) here: String,
+    pub(super) host: String,
+    pub(super) sections: Sections,
+    pub(super) report: Report,
+    /// Bytes that expansions may still produce.
+    pub(super) budget: usize,
+    /// Number of processes that may still be made.
+    pub(super) processes_left: usize,
+}
+
+/// The names that one value may use, and the form of its messages.
+pub(super) struct Scope<'s> {
+    /// The section's position.
+    pub(super) section: usize,
+    /// Names besides `ENV_*`.
+    pub(super) words: &'s [(&'static str, Value<'s>)],
+    /// Variables of the program's own, above those of the daemon.
+    pub(super) own: Option<&'s HashMap<String, String>>,
+    /// Whether the original appends section and file to its message.
+    pub(super) names_section: bool,
+}
+
+impl<'s> Scope<'s> {
+    /// Variables and these words.
+    pub(super) fn new(section: usize, words: &'s [(&'static str, Value<'s>)]) -> Scope<'s> {
+        Scope { section, words, own: None, names_section: false }
+    }
+}
+
+/// Where the names of a scope are looked up.
+struct Lookup<'l> {
+    scope: &'l Scope<'l>,
+    variables: &'l HashMap<String, String>,
+}
+
+impl Names for Lookup<'_> {
+    fn value(&self, name: &str) -> Option<Value<'_>> {
+        if let Some(variable) = name.strip_prefix("ENV_") {
+            let own = self.scope.own.and_then(|own| own.get(variable));
+            return own.or_else(|| self.variables.get(variable)).map(|value| Value::Text(value));
+        }
+        self.scope.words.iter().find(|(word, _)| *word == name).map(|(_, value)| *value)
+    }
+}
+
+impl Lookup<'_> {
+    fn names(&self) -> Vec<String> {
+        let own = self.scope.own.into_iter().flatten();
+        let variables = self.variables.iter().chain(own).map(|(name, _)| format!("ENV_{name}"));
+        let words = self.scope.words.iter().map(|(word, _)| (*word).to_owned());
+        variables.chain(words).collect()
+    }
+}
+
+/// A value after expansion and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Text {
+    pub(super) text: String,
+    pub(super) place: Place,
+}
+
+impl Reader<'_> {
+    pub(super) fn section_name(&self, section: usize) -> &str {
+        &self.sections.list()[section].name
+    }
+
+    pub(super) fn section_place(&self, section: usize) -> Place {
+        self.sections.list()[section].place.clone()
+    }
+
+    /// A value as it stands in the file.
+    pub(super) fn raw(&self, section: usize, option: &Opt) -> Option<Entry> {
+        self.sections.entry(section, option.key).cloned()
+    }
+
+    /// A value after expansion; `None` if the key is missing.
+    pub(super) fn text(&mut self, scope: &Scope<'_>, option: &Opt) -> Result<Option<Text>, Reported> {
+        let Some(entry) = self.sections.entry(scope.section, option.key) else { return Ok(None) };
+        let (text, place) = (entry.text.clone(), entry.place.clone());
+        let name = format!("{}.{}", self.section_name(scope.section), option.key);
+        let text = self.expand(scope, &text, &name, option.key, &place)?;
+        Ok(Some(Text { text, place }))
+    }
+
+    /// Expands a text, which the original calls `name` in messages.
+    pub(super) fn expand(
+        &mut self,
+        scope: &Scope<'_>,
+        text: &str,
+        name: &str,
+        key: &str,
+        place: &Place,
+    ) -> Result<String, Reported> {
+        let lookup = Lookup { scope, variables: &self.variables };
+        let failure = match expand::expand(text, &lookup) {
+            Ok(expanded) if expanded.len() <= self.budget => {
+                self.budget -= expanded.len();
+                return Ok(expanded);
+            }
+            Ok(_) => {
+                self.budget = 0;
+                Failure::TooLong
+            }
+            Err(failure) => failure,
+        };
+        let format = format!("Format string {} for {}", repr(text), repr(name));
+        let (reason, allowed, original) = match failure {
+            Failure::Unknown(unknown) if self.variables_incomplete && unknown.starts_with("ENV_") => {
+                return Err(Reported);
+            }
+            Failure::Unknown(unknown) => {
+                let near = hints::nearest_names(&unknown, lookup.names());
+                let message = format!(
+                    "{format} contains names ({}) which cannot be expanded. Available names: {}",
+                    repr(&unknown),
+                    near.join(", ")
+                );
+                let known = format!("near to it are {}", near.join(", "));
+                (format!("%({unknown}) stands for nothing here"), known, Some(message))
+            }
+            Failure::Badly(reason) => {
+                let message = format!("{format} is badly formatted: {reason}");
+                (format!("a conversion is wrong: {reason}"), "write %% for a percent sign".to_owned(), Some(message))
+            }
+            Failure::Nameless => {
+                let reason = "%s without a name would write out the whole environment".to_owned();
+                (reason, "write %% for a percent sign".to_owned(), None)
+            }
+            Failure::TooLong => (format!("is longer than {} bytes", expand::LONGEST), limits::hint(), None),
+        };
+        let about = About { scope, key, value: None, place, allowed: Some(allowed) };
+        self.report_about(about, &format!("{key}: {reason}"), original);
+        Err(Reported)
+    }
+
+    /// Reports what is wrong with a value, in the original's words.
+    pub(super) fn refuse(&mut self, scope: &Scope<'_>, option: &Opt, value: &Text, reason: String) {
+        let allowed = option.is.allowed();
+        let is_secret = matches!(option.is, Type::Environment) || option.key == "password";
+        let shown = Some(value.text.clone()).filter(|_| !is_secret);
+        let text = match &shown {
+            Some(text) => format!("{} must be {allowed}: {}", option.key, repr(text)),
+            None => format!("{} must be {allowed}", option.key),
+        };
+        let allowed = Some(allowed.to_owned());
+        let about = About { scope, key: option.key, value: shown, place: &value.place, allowed };
+        self.report_about(about, &text, Some(reason));
+    }
+
+    /// Reports a mistake of the section as a whole, or of a combination of its keys.
+    pub(super) fn refuse_section(&mut self, scope: &Scope<'_>, key: Option<&str>, message: &str, original: String) {
+        let entry = key.and_then(|key| self.sections.entry(scope.section, key));
+        let place = entry.map_or_else(|| self.section_place(scope.section), |entry| entry.place.clone());
+        let about = About { scope, key: key.unwrap_or_default(), value: None, place: &place, allowed: None };
+        self.report_about(about, message, Some(original));
+    }
+
+    /// Reports what the original would accept, and musterd does not.
+    pub(super) fn refuse_bound(&mut self, scope: &Scope<'_>, key: &str, message: &str) {
+        let entry = self.sections.entry(scope.section, key);
+        let place = entry.map_or_else(|| self.section_place(scope.section), |entry| entry.place.clone());
+        let about = About { scope, key, value: None, place: &place, allowed: None };
+        self.report_about(about, message, None);
+    }
+
+    fn report_about(&mut self, about: About<'_>, message: &str, original: Option<String>) {
+        let section = &self.sections.list()[about.scope.section];
+        let behind = match about.scope.names_section {
+            true => format!(" in section {} (file: {})", repr(&section.name), repr(&section.file)),
+            false => String::new(),
+        };
+        let problem = Problem {
+            place: about.place.clone(),
+            section: Some(section.name.clone()),
+            option: Some(about.key.to_owned()).filter(|key| !key.is_empty()),
+            value: about.value,
+            message: format!("[{}] {message}", section.name),
+            allowed: about.allowed,
+            original: original.map(|text| text + &behind),
+        };
+        self.report.problem(problem);
+    }
+
+    /// A value of some type, or its default; `None` if there is neither.
+    pub(super) fn typed<T>(
+        &mut self,
+        scope: &Scope<'_>,
+        option: &Opt,
+        read: impl Fn(&str, &dyn World) -> Read<T>,
+    ) -> Option<T> {
+        if let Ok(Some(value)) = self.text(scope, option) {
+            match read(&value.text, self.world) {
+                Ok(value) => return Some(value),
+                Err(reason) => self.refuse(scope, option, &value, reason),
+            }
+        }
+        read(option.default?, self.world).ok()
+    }
+
+    pub(super) fn whole(&mut self, scope: &Scope<'_>, option: &Opt) -> i64 {
+        self.typed(scope, option, |text, _| values::whole(text)).unwrap_or_default()
+    }
+
+    pub(super) fn boolean(&mut self, scope: &Scope<'_>, option: &Opt) -> bool {
+        self.typed(scope, option, |text, _| values::boolean(text)).unwrap_or_default()
+    }
+
+    pub(super) fn bytes(&mut self, scope: &Scope<'_>, option: &Opt) -> i64 {
+        self.typed(scope, option, |text, _| values::bytes(text)).unwrap_or_default()
+    }
+
+    pub(super) fn octal(&mut self, scope: &Scope<'_>, option: &Opt) -> Option<i64> {
+        self.typed(scope, option, |text, _| values::octal(text))
+    }
+
+    pub(super) fn user(&mut self, scope: &Scope<'_>, option: &Opt) -> Option<User> {
+        self.typed(scope, option, values::user)
+    }
+
+    pub(super) fn plain(&mut self, scope: &Scope<'_>, option: &Opt) -> Option<String> {
+        self.typed(scope, option, |text, _| Ok(text.to_owned()))
+    }
+
+    /// Variables of an expanded list; `None` if it was refused.
+    pub(super) fn variables(&mut self, scope: &Scope<'_>, value: &Text) -> Option<Vec<(String, String)>> {
+        let reason = match environment::variables(&value.text) {
+            Ok(pairs) => return Some(pairs),
+            Err(environment::Unreadable::NoClosingQuotation) => "No closing quotation".to_owned(),
+            Err(environment::Unreadable::NotPairs) => {
+                format!("Unexpected end of key/value pairs in value '{}'", value.text)
+            }
+        };
+        self.refuse(scope, &super::options::ENVIRONMENT, value, reason);
+        None
+    }
+
+    pub(super) fn warning(&self, section: usize, option: Option<&str>, message: impl Into<String>) -> Warning {
+        let entry = option.and_then(|key| self.sections.entry(section, key));
+        let place = entry.map_or_else(|| self.section_place(section), |entry| entry.place.clone());
+        let name = self.section_name(section);
+        let warning = Warning::new(&place, name, format!("[{name}] {}", message.into()));
+        match option {
+            Some(key) => warning.option(key),
+            None => warning,
+        }
+    }
+
+    /// The sections of some kinds, in the order of the text.
+    pub(super) fn sections_of(&self, kind: Kind) -> Vec<usize> {
+        let list = self.sections.list().iter().enumerate();
+        list.filter(|(_, section)| Kind::of(&section.name) == Some(kind)).map(|(at, _)| at).collect()
+    }
+}
+
+/// The subject of a mistake.
+struct About<'a> {
+    scope: &'a Scope<'a>,
+    key: &'a str,
+    value: Option<String>,
+    place: &'a Place,
+    allowed: Option<String>,
+}
+
+/// The name behind the first colon of a section's name.
+pub(super) fn behind_colon(name: &str) -> &str {
+    name.split_once(':').map_or("", |(_, name)| name)
+}
+
+/// Collects variables with a debug form that hides them.
+pub(super) fn collected(pairs: Vec<(String, String)>) -> Variables {
+    pairs.into_iter().collect()
+}
+
+/// A file's name, shared by all places in it.
+pub(super) fn shared(name: &str) -> Arc<str> {
+    Arc::from(name)
+}

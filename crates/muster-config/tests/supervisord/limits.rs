@@ -1,0 +1,85 @@
+//! Small texts that ask for much, and large ones.
+
+use std::time::{Duration, Instant};
+
+use muster_config::dialect::supervisord::{Configuration, Mistakes, limits};
+
+use crate::machine::Machine;
+
+/// Generous for an unoptimized build on a busy machine: what is guarded against takes minutes or all memory.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn read(text: &str) -> Result<Configuration, Mistakes> {
+    let begun = Instant::now();
+    let read = Machine::small().read(format!("[supervisord]\n{text}"));
+    assert!(begun.elapsed() < PATIENCE, "{:?} for {} bytes", begun.elapsed(), text.len());
+    read
+}
+
+#[track_caller]
+fn refused(text: &str, message: &str) {
+    let mistakes = read(text).expect_err("it is beyond the bounds");
+    let problem = &mistakes.problems[0];
+    assert!(problem.message.contains(message), "{problem}");
+    assert_eq!(problem.original, None, "the original would accept it");
+}
+
+#[test]
+fn many_processes_are_refused() {
+    let program = |name: &str, numprocs: &str| {
+        format!("[program:{name}]\ncommand=x\nprocess_name=p%(process_num)d\nnumprocs={numprocs}\n")
+    };
+    assert_eq!(read(&program("a", "2000")).unwrap().groups[0].processes.len(), 2000);
+    refused(&program("a", "10001"), "numprocs must be at most 10000");
+    refused(&program("a", "99999999999999999999"), "numprocs must be at most 10000");
+    refused(&(program("a", "2") + "numprocs_start=9223372036854775807"), "numprocs_start is too large");
+    let groups: String = (0..limits::PROCESSES / 10_000 + 1).map(|at| format!("[group:g{at}]\nprograms=a\n")).collect();
+    let problems =
+        Machine::small().read(format!("[supervisord]\n{groups}{}", program("a", "10000"))).unwrap_err().problems;
+    assert!(problems[0].message.contains("limit is 100000 processes in all"), "{}", problems[0]);
+}
+
+#[test]
+fn long_expansions_are_refused() {
+    refused("[program:a]\ncommand=%(here)9999999s", "longer than");
+    refused("[program:a]\ncommand=%(process_num).9999999d", "longer than");
+    refused(&format!("[program:a]\ncommand={}", "%(here)1000000s".repeat(50)), "longer than");
+    let text = "[program:a]\ncommand=%(here)900000s\nprocess_name=p%(process_num)d\nnumprocs=10000";
+    refused(text, "longer than");
+}
+
+#[test]
+fn a_name_that_doubles_stays_within_the_bounds() {
+    // Each process sees the variable of the one before, twice.
+    let text = "[program:a]\ncommand=x\nprocess_name=p%(process_num)d\nnumprocs=64\nenvironment=A=\"%(ENV_B)s%(ENV_B)s\",B=\"%(ENV_A)s%(ENV_A)s\"";
+    let machine = Machine::small().variable("SEED", "x");
+    assert!(machine.read(format!("[supervisord]\n{text}")).is_err());
+}
+
+#[test]
+fn large_files_are_read_or_refused() {
+    let many: String = (0..5_000).map(|at| format!("[program:p{at}]\ncommand=x\n")).collect();
+    assert_eq!(read(&many).unwrap().groups.len(), 5_000);
+    let unknown: String = (0..20_000).map(|at| format!("[what{at}]\n")).collect();
+    let warnings = read(&unknown).unwrap().warnings;
+    assert_eq!(warnings.len(), 10_001);
+    assert!(warnings[10_000].message.contains("left out here"));
+    let keys: String = (0..10_000).map(|at| format!("key{at}=x\n")).collect();
+    assert!(read(&format!("[program:a]\ncommand=x\n{keys}")).is_ok());
+    let wrong = "nothing\n".repeat(10_000);
+    assert_eq!(read(&wrong).unwrap_err().problems.len(), 10_000);
+    let line = "x;".repeat(200_000);
+    assert!(read(&format!("[program:a]\ncommand={line}")).is_ok());
+    let large = Machine::small().read(vec![b'\n'; limits::FILE_BYTES + 1]).unwrap_err();
+    assert!(large.problems[0].message.contains("is larger than"), "{}", large.problems[0]);
+}
+
+#[test]
+fn many_files_are_refused() {
+    let mut machine = Machine::small();
+    for at in 0..=limits::FILES {
+        machine = machine.file(&format!("/D/c/{at}"), "");
+    }
+    let mistakes = machine.read("[supervisord]\n[include]\nfiles=c/*").unwrap_err();
+    assert!(mistakes.problems[0].message.contains("files are included"), "{}", mistakes.problems[0]);
+}

@@ -1,0 +1,322 @@
+//! Generated configurations against the original itself: `MUSTER_SUPERVISOR_PYTHON` names a Python that has it.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use muster_config::dialect::supervisord::{Address, Autorestart, Configuration, LogFile, Server, Stream};
+use serde_json::{Value, json};
+
+use crate::machine::{Machine, skipped};
+
+/// Number of generated configurations.
+const CASES: usize = 2000;
+
+#[test]
+fn generated_configurations_are_read_as_the_original_reads_them() {
+    let Some(python) = std::env::var_os("MUSTER_SUPERVISOR_PYTHON") else {
+        skipped("MUSTER_SUPERVISOR_PYTHON names no Python with supervisor");
+        return;
+    };
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let texts: Vec<String> = (0..CASES).map(|_| random.configuration()).collect();
+    let input: String = texts.iter().map(|text| format!("{}\n", case(text))).collect();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/supervisord/original.py");
+    let mut original = Command::new(python);
+    let original = original.args(["-W", "ignore", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut original = original.spawn().unwrap();
+    let mut stdin = original.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()).unwrap());
+    let output = original.wait_with_output().unwrap();
+    writer.join().unwrap();
+    let answers: Vec<Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), CASES);
+    let differences: Vec<String> =
+        texts.iter().zip(&answers).filter_map(|(text, real)| difference(text, real)).collect();
+    let accepted = answers.iter().filter(|answer| answer.get("processes").is_some()).count();
+    assert!(differences.is_empty(), "{} of {CASES} differ:\n{}", differences.len(), differences.join("\n"));
+    eprintln!("{CASES} are equal, {accepted} of them without mistakes");
+}
+
+const VARIABLES: [(&str, &str); 4] = [("HOME", "/root"), ("PATH", "/bin"), ("PORT", "80"), ("ODD", "a%d \u{fc}'")];
+
+fn case(text: &str) -> Value {
+    json!({ "env": BTreeMap::from(VARIABLES), "files": { "/D/s.conf": text, "/D/c/1.conf": INCLUDED } })
+}
+
+const INCLUDED: &str = "[program:a]\nstartsecs=7\ndirectory=%(here)s\n[program:inc]\ncommand=i %(here)s\n";
+
+fn difference(text: &str, real: &Value) -> Option<String> {
+    let mut machine = Machine::small().file("/D/c/1.conf", INCLUDED);
+    machine.variables = VARIABLES.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let ours = match machine.read(text) {
+        Ok(configuration) => whole(&configuration),
+        Err(mistakes) => match &mistakes.problems[0].original {
+            Some(original) => json!({ "error": original }),
+            // What ours refuses, and the original does not.
+            None => return None,
+        },
+    };
+    // Ours lists fewer known names, and names the group that has the mistake; the folder's name differs.
+    let cut = |value: &Value| {
+        let text = value["error"].as_str()?.split("Available names:").next()?.to_lowercase();
+        // Of several unknown events the original names one at random.
+        let text = match (text.split_once("names unknown program"), text.split_once("unknown event type")) {
+            (Some((_, behind)), _) => behind.to_owned(),
+            (None, Some(_)) => "unknown event type".to_owned(),
+            (None, None) => text,
+        };
+        Some(text)
+    };
+    let equal = match (cut(&ours), cut(real)) {
+        (Some(ours), Some(real)) => ours == real,
+        _ => ours == *real,
+    };
+    (!equal).then(|| format!("--- {text}\nours {ours}\nreal {real}"))
+}
+
+fn stream(stream: &Stream) -> Value {
+    let log = match &stream.logfile {
+        LogFile::Auto => json!("AUTO"),
+        LogFile::None => Value::Null,
+        LogFile::Path(path) => json!(path),
+    };
+    json!([log, stream.maxbytes, stream.backups, stream.capture_maxbytes, stream.events_enabled, stream.syslog])
+}
+
+fn server(server: &Server) -> Value {
+    let login = server.login.as_ref();
+    let (name, password) = (login.map(|login| &login.username), login.map(|login| &login.password));
+    match &server.address {
+        Address::Inet { host, port } => json!([host, port, name, password]),
+        Address::Unix { file, chmod, .. } => json!([file, chmod, name, password]),
+    }
+}
+
+fn whole(configuration: &Configuration) -> Value {
+    let mut processes = Vec::new();
+    for group in &configuration.groups {
+        for process in &group.processes {
+            let restart = match process.autorestart {
+                Autorestart::Never => "Never",
+                Autorestart::Unexpected => "RestartWhenExitUnexpected",
+                Autorestart::Always => "RestartUnconditionally",
+            };
+            processes.push(json!([
+                process.name,
+                group.name,
+                group.priority,
+                process.command,
+                process.directory,
+                process.umask,
+                process.priority,
+                process.autostart,
+                restart,
+                process.startsecs,
+                process.startretries,
+                process.user.as_ref().map(|user| user.id),
+                stream(&process.stdout),
+                stream(&process.stderr),
+                process.stopsignal.0,
+                process.stopwaitsecs,
+                process.stopasgroup,
+                process.killasgroup,
+                process.exitcodes,
+                process.redirect_stderr,
+                configuration.environment(process).into_iter().collect::<Vec<_>>(),
+                process.serverurl,
+            ]));
+        }
+    }
+    let warnings: Vec<&String> =
+        configuration.warnings.iter().filter_map(|warning| warning.original.as_ref()).collect();
+    let servers: Vec<Value> = configuration.servers.iter().map(server).collect();
+    json!({ "processes": processes, "servers": servers, "warnings": warnings })
+}
+
+/// A generator that repeats itself: xorshift.
+struct Random(u64);
+
+/// Values for any key.
+const VALUES: [&str; 56] = [
+    "1",
+    "0",
+    "-1",
+    "true",
+    "False",
+    "on",
+    "x",
+    "",
+    "10",
+    "1_0",
+    "0.5",
+    "unexpected",
+    "TERM",
+    "sigint",
+    "2",
+    "0,1",
+    "3,",
+    "1KB",
+    "5 mb",
+    "022",
+    "9",
+    "root",
+    "0",
+    "nosuch",
+    "AUTO",
+    "none",
+    "syslog",
+    "/tmp/x.log",
+    "~/x",
+    "/nonexist/x",
+    "%(here)s",
+    "%(program_name)s",
+    "%(process_num)d",
+    "%(process_num)02d",
+    "%(ENV_PORT)s",
+    "%(ENV_PORT)d",
+    "%(ENV_ODD)s",
+    "%(ENV_NOPE)s",
+    "%(group_name)s-%(host_node_name)s",
+    "100%%",
+    "100%",
+    "%%(here)s",
+    "%(numprocs)-4x|",
+    "%5%",
+    "%(process_num)*d",
+    "%(process_num)+.3e",
+    "A=1,B=2",
+    "A=\"x y\",B='%(ENV_PORT)s'",
+    "A=b#c",
+    "A=x@y",
+    "\"q",
+    "a b ;c",
+    "a;b #c ;d",
+    "x\n  y\n\n  z",
+    "\n  5",
+    "\u{663}\u{a0}",
+];
+
+const KEYS: [&str; 34] = [
+    "command",
+    "command",
+    "command",
+    "process_name",
+    "numprocs",
+    "numprocs_start",
+    "priority",
+    "autostart",
+    "autorestart",
+    "startsecs",
+    "startretries",
+    "stopsignal",
+    "stopwaitsecs",
+    "stopasgroup",
+    "killasgroup",
+    "exitcodes",
+    "user",
+    "umask",
+    "directory",
+    "environment",
+    "environment",
+    "redirect_stderr",
+    "stdout_logfile",
+    "stderr_logfile",
+    "stdout_logfile_maxbytes",
+    "stderr_logfile_backups",
+    "stdout_syslog",
+    "stdout_capture_maxbytes",
+    "stderr_events_enabled",
+    "serverurl",
+    "unknown",
+    "COMMAND",
+    "events",
+    "socket",
+];
+
+const SECTIONS: [&str; 12] = [
+    "program:a",
+    "program:a",
+    "program:b",
+    "program: c ",
+    "program:a b",
+    "program:tö",
+    "group:g",
+    "eventlistener:l",
+    "fcgi-program:f",
+    "DEFAULT",
+    "include",
+    "program:x] y",
+];
+
+const DAEMON: [&str; 12] = [
+    "logfile",
+    "loglevel",
+    "pidfile",
+    "minfds",
+    "umask",
+    "nodaemon",
+    "environment",
+    "identifier",
+    "childlogdir",
+    "logfile_maxbytes",
+    "user",
+    "strip_ansi",
+];
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % bound as u64).unwrap()
+    }
+
+    fn of<'a>(&mut self, list: &[&'a str]) -> &'a str {
+        list[self.below(list.len())]
+    }
+
+    fn configuration(&mut self) -> String {
+        let mut text = String::from("[supervisord]\n");
+        for _ in 0..self.below(3) {
+            let key = self.of(&DAEMON);
+            self.entry(key, &mut text);
+        }
+        for _ in 0..=self.below(3) {
+            let section = self.of(&SECTIONS);
+            text.push_str(&format!("[{section}]\n"));
+            if section.starts_with("program") && self.below(4) > 0 {
+                text.push_str("command=/bin/x\n");
+            }
+            match section {
+                "group:g" => text.push_str(["programs=a\n", "programs=b, a\n", "programs=a,f\n"][self.below(3)]),
+                "include" => text.push_str(["files=c/*.conf\n", "files=no c/?.conf\n", "x=1\n"][self.below(3)]),
+                "eventlistener:l" => text.push_str("command=y\nevents=TICK_5\n"),
+                "fcgi-program:f" => text.push_str("command=y\nsocket=tcp://h:1\n"),
+                _ => {}
+            }
+            for _ in 0..self.below(4) {
+                let key = self.of(&KEYS);
+                self.entry(key, &mut text);
+            }
+        }
+        match self.below(8) {
+            0 => text.push_str("[inet_http_server]\nport=*:9001\n"),
+            1 => text.push_str("[unix_http_server]\nfile=%(here)s/s.sock\nusername=u\npassword=p\n"),
+            _ => {}
+        }
+        text
+    }
+
+    fn entry(&mut self, key: &str, text: &mut String) {
+        let before = self.of(&["", "", "", "", "", " ", "; note\n", "\n"]);
+        let delimiter = self.of(&["=", "=", "=", " = ", ": "]);
+        let mut value = self.of(&VALUES).to_owned();
+        if self.below(6) == 0 {
+            value.push_str(self.of(&VALUES));
+        }
+        let end = self.of(&["\n", "\n", "\n", "\n", "\r\n", " ; c\n"]);
+        text.push_str(&format!("{before}{key}{delimiter}{value}{end}"));
+    }
+}

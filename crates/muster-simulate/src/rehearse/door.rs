@@ -1,0 +1,90 @@
+//! The one hidden command, `musterd __rehearse PART …`, by which a rehearsal starts its own parts: the daemon on its stage,
+//! puppets, what these leave behind, and probes. Nobody types it.
+
+use std::ffi::OsString;
+
+use muster_sys::say::complain;
+
+use super::{puppet, stage};
+use crate::Host;
+
+/// The word that leads to all parts.
+const DOOR: &str = "__rehearse";
+
+/// What a process of a rehearsal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The daemon: SCENARIO SCALE DIRECTORY.
+    Stage,
+    /// A run of a program: DIRECTORY NAME.
+    Puppet,
+    /// A process that a run leaves behind: DIRECTORY WHAT-IT-DOES.
+    Leftover,
+    /// A check of a probe: DIRECTORY NAME KIND.
+    Ask,
+}
+
+impl Part {
+    const ALL: [Part; 4] = [Part::Stage, Part::Puppet, Part::Leftover, Part::Ask];
+
+    /// What the arguments of a process begin with that is to play this part.
+    pub(super) const fn words(self) -> [&'static str; 2] {
+        [DOOR, self.name()]
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Part::Stage => "stage",
+            Part::Puppet => "puppet",
+            Part::Leftover => "leftover",
+            Part::Ask => "ask",
+        }
+    }
+}
+
+/// Plays a part of a rehearsal if the arguments ask for one, and gives the exit code.
+pub fn part(host: Host, arguments: &[OsString]) -> Option<u8> {
+    let (door, rest) = arguments.get(1..)?.split_first()?;
+    if door != DOOR {
+        return None;
+    }
+    let words: Vec<&str> = rest.iter().filter_map(|argument| argument.to_str()).collect();
+    let (name, rest) = words.split_first().map_or(("", &words[..]), |(name, rest)| (*name, rest));
+    let part = Part::ALL.into_iter().find(|part| part.name() == name);
+    Some(match (part, rest) {
+        (Some(Part::Stage), [scenario, scale, directory]) => {
+            stage::supervise(host, scenario.as_ref(), scale.parse().unwrap_or(1.0), directory.as_ref())
+        }
+        (Some(Part::Puppet), [directory, name]) => puppet::play(directory.as_ref(), name),
+        (Some(Part::Leftover), [_, does]) => puppet::outlive(does),
+        (Some(Part::Ask), [directory, name, kind]) => puppet::ask(directory.as_ref(), name, kind),
+        _ => {
+            complain("musterd: only musterd rehearse uses this command\nhint: musterd rehearse --help");
+            2
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: Host = Host {
+        load: |_| Err(String::new()),
+        open: |_, _| Err(std::io::ErrorKind::NotFound.into()),
+        report: |_| {},
+        mask: str::to_owned,
+        supervise: |_| 0,
+    };
+
+    #[test]
+    fn parts_are_played_behind_the_door_only() {
+        let played = |words: &[&str]| part(HOST, &words.iter().map(OsString::from).collect::<Vec<_>>());
+        for outside in [&["musterd"][..], &["musterd", "stage"], &["musterd", "check", DOOR]] {
+            assert_eq!(played(outside), None, "{outside:?}");
+        }
+        for incomplete in [&["musterd", DOOR][..], &["musterd", DOOR, "curtain"], &["musterd", DOOR, "puppet"]] {
+            assert_eq!(played(incomplete), Some(2), "{incomplete:?}");
+        }
+    }
+}
