@@ -3,8 +3,6 @@
 //! An event is a fact with a number and a time. The first is a snapshot; whatever follows changes what it said. A kind that
 //! a client does not know is to be passed over: later versions may add some.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::program::{ExitInfo, LeftBehind, Program};
@@ -218,71 +216,6 @@ impl Happening {
     }
 }
 
-/// In words, for people. What a program brings along may hold control characters; whoever shows it takes them out.
-impl fmt::Display for Happening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Happening::Snapshot { programs } => {
-                let running = programs.iter().filter(|program| program.state == State::Running).count();
-                write!(f, "{running} of {} running", programs.len())
-            }
-            Happening::State { name, to, pid: Some(pid), .. } if matches!(to, State::Starting | State::Running) => {
-                write!(f, "{name}: {to} (pid {pid})")
-            }
-            Happening::State { name, to, .. } => write!(f, "{name}: {to}"),
-            Happening::Ended { name, exit, uptime, cause, .. } => {
-                write!(f, "{name}: {} after {}", exit.reason, Seconds(*uptime))?;
-                cause.as_ref().map_or(Ok(()), |cause| write!(f, " ({cause})"))
-            }
-            Happening::Retry { name, why, .. } | Happening::Final { name, why, .. } => write!(f, "{name}: {why}"),
-            Happening::Ready { name, ready: true, .. } => write!(f, "{name}: ready"),
-            Happening::Ready { name, ready: false, .. } => write!(f, "{name}: not ready"),
-            Happening::Health { name, health, probe, detail, .. } => {
-                write!(f, "{name}: {health} (probe {probe:?}: {detail})")
-            }
-            Happening::Failing { name, cause, .. } => write!(f, "{name}: failed, and is stopped for it: {cause}"),
-            Happening::Waiting { name, waiting_for } => write!(f, "{name}: waiting for {}", waiting_for.join(" and ")),
-            Happening::Configured { added, removed, restarted, changed, unchanged } => {
-                f.write_str("another configuration is in force:")?;
-                for (what, names) in
-                    [("added", added), ("removed", removed), ("restarted", restarted), ("changed", changed)]
-                {
-                    if !names.is_empty() {
-                        write!(f, " {what} {};", names.join(", "))?;
-                    }
-                }
-                write!(f, " {unchanged} unchanged")
-            }
-            Happening::Killed { name, waited, cut_short, .. } => {
-                let why = if *cut_short { "no more time was left" } else { "it did not stop in time" };
-                write!(f, "{name}: SIGKILL after {}, {why}", Seconds(*waited))
-            }
-            Happening::LeftBehind { name, left, .. } => write!(f, "{name}: {}", left.words),
-            Happening::Stuck { name, stopping, .. } => {
-                write!(f, "{name}: still there, stopping for {}", Seconds(*stopping))
-            }
-            Happening::Shutdown { reason, timeout } => {
-                write!(f, "stopping everything within {}: {reason}", Seconds(*timeout))
-            }
-            Happening::ShutdownHurried => f.write_str("asked to stop again: SIGKILL to everything"),
-            Happening::Exiting { reason, code } => write!(f, "the daemon exits with code {code}: {reason}"),
-            Happening::Gap { missed: Some(missed) } => write!(f, "{missed} events are missing here"),
-            Happening::Gap { missed: None } => f.write_str("events are missing here"),
-            Happening::Unknown => f.write_str("an event of a kind that a later version of musterd knows"),
-        }
-    }
-}
-
-/// Seconds with three digits at most: `0.5s`, `12s`.
-struct Seconds(f64);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{:.3}", self.0);
-        write!(f, "{}s", text.trim_end_matches('0').trim_end_matches('.'))
-    }
-}
-
 impl Event {
     /// The event as a server-sent event: its number, its kind, and itself as JSON on a line.
     pub fn write_to(&self, out: &mut Vec<u8>) {
@@ -321,43 +254,5 @@ mod tests {
         let expected = "id: 7\nevent: gap\ndata: {\"id\":7,\"at\":\"1970-01-01T00:00:00.000Z\",\"kind\":\"gap\",\
                         \"missed\":3}\n\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
-    }
-
-    #[test]
-    fn words_are_short_and_say_what_matters() {
-        let name = || "web".to_owned();
-        for (what, text) in [
-            (
-                Happening::State {
-                    name: name(),
-                    from: State::Starting,
-                    to: State::Running,
-                    run: Some(1),
-                    pid: Some(12),
-                },
-                "web: RUNNING (pid 12)",
-            ),
-            (
-                Happening::State { name: name(), from: State::Running, to: State::Exited, run: Some(1), pid: Some(12) },
-                "web: EXITED",
-            ),
-            (
-                Happening::Configured {
-                    added: vec!["a".to_owned(), "b".to_owned()],
-                    removed: vec![],
-                    restarted: vec![],
-                    changed: vec!["c".to_owned()],
-                    unchanged: 4,
-                },
-                "another configuration is in force: added a, b; changed c; 4 unchanged",
-            ),
-            (
-                Happening::Killed { name: name(), run: 1, waited: 10.0, cut_short: false },
-                "web: SIGKILL after 10s, it did not stop in time",
-            ),
-            (Happening::Gap { missed: None }, "events are missing here"),
-        ] {
-            assert_eq!(what.to_string(), text);
-        }
     }
 }

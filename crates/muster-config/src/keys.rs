@@ -5,7 +5,8 @@
 //! because it is a list.
 
 use muster_spec::{
-    Forget, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, ProbeKind, StartFailures, Stdin, StopScope,
+    Forget, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, Preset, ProbeKind, StartFailures, Stdin,
+    StopScope, SyslogFormat,
 };
 
 use crate::drafts::backoff::BackoffDraft;
@@ -332,7 +333,7 @@ pub static KEYS: &[Key] = &[
          journald accept nothing else by default, and otherwise `rfc5424`",
         Reader::Daemon(DaemonDraft::syslog_format),
     )
-    .shaped(Shape::Words(&["rfc5424", "local"])),
+    .shaped(Shape::Words(&SyslogFormat::WORDS)),
     key(
         Table::Musterd,
         "syslog_facility",
@@ -921,7 +922,7 @@ pub static KEYS: &[Key] = &[
          override it",
         Reader::Backoff(BackoffDraft::preset),
     )
-    .shaped(Shape::Words(shape::PRESETS)),
+    .shaped(Shape::Words(&Preset::WORDS)),
     key(Table::Backoff, "delay", "duration", "\"500ms\"", "the first delay", Reader::Backoff(BackoffDraft::delay)),
     key(
         Table::Backoff,

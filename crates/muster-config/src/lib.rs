@@ -7,7 +7,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod address;
 mod build;
 mod check;
 mod depend;

@@ -17,7 +17,6 @@ use crate::{Loaded, Opener, Role, Source};
 
 pub use crate::diagnostic::{Finding, MOST, Place};
 pub use crate::field::{Field, Text};
-pub use crate::units::{LONGEST, parse_duration};
 pub use crate::words::nearest;
 
 /// A file of a configuration that was parsed and not yet read.

@@ -7,9 +7,11 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use muster_spec::Span;
+
 use crate::diagnostic::Severity;
 use crate::field::{Field, Text};
-use crate::units::{LONGEST, parse_duration, parse_octal, parse_size, seconds_to_duration, show_duration};
+use crate::units::{parse_octal, parse_size};
 use crate::value::Content;
 use crate::words;
 
@@ -122,7 +124,7 @@ impl<'a> Field<'a> {
             Content::Float(number) => number.parse().ok(),
             Content::Text(_) => {
                 let text = self.text()?;
-                let duration = parse_duration(&text.text);
+                let duration = text.text.parse().ok().map(|Span(duration)| duration);
                 if duration.is_none() && text.text.trim_start().starts_with('-') {
                     self.negative();
                 } else if duration.is_none() {
@@ -134,10 +136,10 @@ impl<'a> Field<'a> {
         };
         match seconds {
             Some(seconds) if seconds < 0.0 => self.negative(),
-            Some(seconds) if seconds > LONGEST.as_secs_f64() => {
+            Some(seconds) if seconds > Span::LONGEST.as_secs_f64() => {
                 self.error(format_args!("must not be longer than ten years: {}", self.shown()));
             }
-            Some(seconds) if seconds.is_finite() => return seconds_to_duration(seconds),
+            Some(seconds) if seconds.is_finite() => return Span::of_seconds(seconds).map(|span| span.0),
             _ => self.expected_with_hint(EXPECTED, SPELLING),
         }
         None
@@ -147,7 +149,7 @@ impl<'a> Field<'a> {
     pub(crate) fn duration_of_at_least(&self, shortest: Duration) -> Option<Duration> {
         let duration = self.duration()?;
         if duration < shortest {
-            self.error(format_args!("must be at least {}: {}", show_duration(shortest), self.shown()));
+            self.error(format_args!("must be at least {}: {}", Span(shortest), self.shown()));
             return None;
         }
         Some(duration)

@@ -172,11 +172,8 @@ pub(crate) fn rlimits() -> Value {
 
 /// A preset, or a table of delays.
 pub(crate) fn backoff() -> Value {
-    json!({ "anyOf": [{ "enum": PRESETS }, reference(&table_name(Table::Backoff)), reference("interpolated")] })
+    json!({ "anyOf": [{ "enum": muster_spec::Preset::WORDS }, reference(&table_name(Table::Backoff)), reference("interpolated")] })
 }
-
-/// The names of the presets of `backoff`.
-pub(crate) const PRESETS: &[&str] = &["docker", "kubernetes", "supervisord", "systemd"];
 
 /// `[program.NAME.logs]`.
 pub(crate) fn logs() -> Value {
@@ -208,12 +205,10 @@ pub(crate) fn ready() -> Value {
 
 /// `depends_on`: names, or names with conditions.
 pub(crate) fn depends_on() -> Value {
-    let condition = or_interpolated(json!({ "enum": CONDITIONS }));
+    let condition = or_interpolated(json!({ "enum": muster_spec::DependencyCondition::WORDS }));
     let names = one_or_several(&json!({ "type": "string" }));
     json!({ "anyOf": [names, { "type": "object", "additionalProperties": condition }] })
 }
-
-const CONDITIONS: &[&str] = &["started", "ready", "healthy", "completed", "exited"];
 
 /// `probes`: each under its name.
 pub(crate) fn probes() -> Value {
@@ -247,7 +242,7 @@ fn described(what: &str, mut shape: Value) -> Value {
 
 /// Ten years in seconds: a longer duration is taken for a typo.
 fn duration() -> Value {
-    let longest = crate::units::LONGEST.as_secs();
+    let longest = muster_spec::Span::LONGEST.as_secs();
     let unit = "([0-9]+(\\.[0-9]*)?(us|ms|sec|s|min|m|h|d) *)+";
     json!({ "anyOf": [
         { "type": "number", "minimum": 0, "maximum": longest },

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use muster_spec::Span;
+
 use crate::build::Built;
 use crate::diagnostic::{Finding, Place, Report};
 use crate::drafts::daemon::DaemonDraft;
-use crate::units::show_duration;
 
 /// A step of a shutdown: the program that the others wait for.
 #[derive(Clone, Copy)]
@@ -35,21 +36,16 @@ pub(crate) fn check_budget(programs: &[Built<'_>], daemon: &DaemonDraft, report:
     let message = format!(
         "stopping everything may take {}, but shutdown_timeout is {}: every wait is cut in proportion, that of {:?} from \
          {} to {}",
-        show_duration(total),
-        show_duration(budget),
+        Span(total),
+        Span(budget),
         most_patient.name,
-        show_duration(most_patient.patience),
-        show_duration(rounded(share)),
+        Span(most_patient.patience),
+        Span::about(share),
     );
     let place = daemon.shutdown_timeout_at.unwrap_or(most_patient.at);
     let hint =
         format!("[musterd] shutdown_timeout = {:?}, and a slightly longer `docker stop -t`", whole_seconds(total));
     report.add(Finding::warning(place, message).hint(hint));
-}
-
-/// Rounds down to a tenth of a second.
-fn rounded(span: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX) / 100 * 100)
 }
 
 fn whole_seconds(duration: Duration) -> String {

@@ -12,7 +12,9 @@ mod common;
 use std::time::Duration;
 
 use common::{Here, instance, only, pairs_of, program, seconds, spec};
-use muster_spec::{CheckSpec, DependencyCondition, HttpCheck, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec};
+use muster_spec::{
+    CheckSpec, DependencyCondition, HostPort, HttpCheck, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Url,
+};
 
 /// What a program waits for, as `db:ready`.
 fn awaited(program: &ProgramSpec) -> Vec<String> {
@@ -62,7 +64,7 @@ fn a_later_file_adds_dependencies_by_table_and_replaces_them_by_list() {
 
 #[test]
 fn a_run_tells_that_it_is_ready_in_one_of_many_ways() {
-    let tcp = |address: &str| Some(ReadySpec::Check(CheckSpec::Tcp(address.to_owned())));
+    let tcp = |address: &str| Some(ReadySpec::Check(CheckSpec::Tcp(HostPort::parse(address).expect("an address"))));
     for (value, expected) in [
         ("\"notify\"", Some(ReadySpec::Notify)),
         ("\"\"", None),
@@ -105,7 +107,8 @@ fn probes_have_the_defaults_and_the_fields_of_kubernetes() {
     let probes = instance(&spec, "web", 0).probes;
     let probe = |name: &str| probes.iter().find(|probe| probe.name == name).unwrap().clone();
     let headers = vec![("Accept".to_owned(), "*/*".to_owned()), ("Host".to_owned(), "shop".to_owned())];
-    let check = CheckSpec::Http(HttpCheck { url: "http://127.0.0.1:8080/web".to_owned(), headers });
+    let check =
+        CheckSpec::Http(HttpCheck { url: Url::parse("http://127.0.0.1:8080/web").expect("an address"), headers });
     let live = ProbeSpec::new("live", ProbeKind::Liveness, check);
     assert_eq!((live.period, live.timeout, live.failure_threshold), (seconds(10), seconds(1), 3));
     assert_eq!((live.success_threshold, live.initial_delay, live.on_failure), (1, seconds(0), OnFailure::Restart));
@@ -120,7 +123,7 @@ fn probes_have_the_defaults_and_the_fields_of_kubernetes() {
         ..ProbeSpec::new("ready", ProbeKind::Readiness, CheckSpec::Exec(pairs_of(&["true"])))
     };
     assert_eq!(probe("ready"), ready);
-    let check = CheckSpec::Http(HttpCheck { url: "http://a/".to_owned(), headers: Vec::new() });
+    let check = CheckSpec::Http(HttpCheck { url: Url::parse("http://a/").expect("an address"), headers: Vec::new() });
     let up = ProbeSpec {
         period: seconds(3),
         on_failure: OnFailure::Shutdown,

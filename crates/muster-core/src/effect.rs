@@ -239,22 +239,11 @@ pub enum Event {
         from: State,
         /// To.
         to: State,
+        /// Its run, current or last.
+        run: Option<RunId>,
     },
     /// A run ended, or never began.
-    Ended {
-        /// Of which instance.
-        instance: InstanceId,
-        /// Which run.
-        run: RunId,
-        /// How.
-        end: RunEnd,
-        /// After how long.
-        uptime: Duration,
-        /// Whether it was to be expected: a success, or a stop that was asked for.
-        expected: bool,
-        /// Why, if we ended it ourselves.
-        cause: Option<StopCause>,
-    },
+    Ended(Box<EndedRun>),
     /// The policy decided to start again.
     Retry {
         /// Which instance.
@@ -368,6 +357,8 @@ pub enum Event {
     ShutdownBegan {
         /// Why.
         reason: ShutdownReason,
+        /// The reason in words.
+        why: Box<str>,
         /// The budget for all of it.
         timeout: Duration,
     },
@@ -379,16 +370,87 @@ pub enum Event {
     /// A second signal: SIGKILL to everything.
     ShutdownHurried,
     /// Everything has stopped, or time was up.
-    ShutdownEnded {
-        /// Why it was asked.
-        reason: ShutdownReason,
-        /// The container's exit code.
-        code: u8,
-        /// Who had to be killed.
-        killed: Vec<InstanceId>,
-        /// Whose processes were still there.
-        left: Vec<InstanceId>,
-        /// The one that took longest to stop, and how long, where there was anything to stop.
-        slowest: Option<(InstanceId, Duration)>,
-    },
+    ShutdownEnded(Box<Account>),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedRun {
+    /// Of which instance.
+    pub instance: InstanceId,
+    /// Which run.
+    pub run: RunId,
+    /// How.
+    pub end: RunEnd,
+    /// After how long.
+    pub uptime: Duration,
+    /// Whether it was to be expected: a success, or a stop that was asked for.
+    pub expected: bool,
+    /// Why, if we ended it ourselves.
+    pub cause: Option<StopCause>,
+}
+
+/// The account of a shutdown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// Why it was asked.
+    pub reason: ShutdownReason,
+    /// The reason in words: the daemon's last line.
+    pub why: Box<str>,
+    /// The container's exit code.
+    pub code: u8,
+    /// The instances that had to be killed.
+    pub killed: Vec<InstanceId>,
+    /// The instances with processes that were still there.
+    pub left: Vec<InstanceId>,
+    /// The one that took longest to stop, and how long, where there was anything to stop.
+    pub slowest: Option<(InstanceId, Duration)>,
+}
+
+impl Event {
+    /// The instance it is about; the daemon's own events have none.
+    pub fn instance(&self) -> Option<InstanceId> {
+        match self {
+            Event::Ended(ended) => Some(ended.instance),
+            Event::State { instance, .. }
+            | Event::Retry { instance, .. }
+            | Event::Final { instance, .. }
+            | Event::Ready { instance, .. }
+            | Event::Health { instance, .. }
+            | Event::ProbeFailed { instance, .. }
+            | Event::Failing { instance, .. }
+            | Event::Waiting { instance, .. }
+            | Event::Killed { instance, .. }
+            | Event::LeftBehind { instance, .. }
+            | Event::Stuck { instance, .. } => Some(*instance),
+            Event::Configured { .. }
+            | Event::ShutdownBegan { .. }
+            | Event::ShutdownOverlaps { .. }
+            | Event::ShutdownHurried
+            | Event::ShutdownEnded(_) => None,
+        }
+    }
+
+    /// The run it is about.
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Event::State { run, .. } => *run,
+            Event::Ended(ended) => Some(ended.run),
+            Event::Final { run, .. }
+            | Event::Ready { run, .. }
+            | Event::Health { run, .. }
+            | Event::ProbeFailed { run, .. }
+            | Event::Failing { run, .. }
+            | Event::Killed { run, .. }
+            | Event::LeftBehind { run, .. }
+            | Event::Stuck { run, .. } => Some(*run),
+            Event::Retry { .. }
+            | Event::Waiting { .. }
+            | Event::Configured { .. }
+            | Event::ShutdownBegan { .. }
+            | Event::ShutdownOverlaps { .. }
+            | Event::ShutdownHurried
+            | Event::ShutdownEnded(_) => None,
+        }
+    }
 }

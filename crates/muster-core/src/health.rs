@@ -250,7 +250,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use muster_spec::{CheckSpec, OutputSpec, ProbeSpec, ProcessSpec, Target};
+    use muster_spec::{CheckSpec, HostPort, OutputSpec, ProbeSpec, ProcessSpec, Target};
 
     fn at(ms: u64) -> Time {
         Time::from_origin(Duration::from_millis(ms))
@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn probe(kind: ProbeKind) -> ProbeSpec {
-        ProbeSpec::new("it", kind, CheckSpec::Tcp("localhost:1".to_owned()))
+        ProbeSpec::new("it", kind, CheckSpec::Tcp(HostPort::parse("localhost:1").expect("an address")))
     }
 
     fn answer(checks: &mut Checks, spec: &InstanceSpec, now: u64, success: bool) -> Option<Answer> {

@@ -62,7 +62,7 @@ pub mod time;
 pub mod timers;
 
 pub use cause::{Asker, Principal, ShutdownReason, StopCause};
-pub use effect::{Effect, Event, Input};
+pub use effect::{Account, Effect, EndedRun, Event, Input};
 pub use health::{Health, ProbeOutcome, Readiness};
 pub use leftover::LeftBehind;
 pub use plan::Plan;

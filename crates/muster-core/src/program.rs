@@ -3,6 +3,65 @@
 //! Read this first. The supervisor hands each input to the instance it concerns; the instance changes its state in
 //! [`Instance::enter`], the only writer, and says what to do through a [`Turn`]. It knows nothing of other instances:
 //! whose turn it is to stop, and whether it must be held back, the supervisor decides.
+//!
+//! # States and inputs
+//!
+//! Each cell says which state the instance enters and what the shell is ordered to do: `-` is neither, and `n/a`
+//! cannot happen. *spawn*: start a run. *signal*: send the stop signal to the main process or its group. *sweep*: send
+//! the stop signal to every process of the run's tree. *kill*: send SIGKILL to every process of the tree. In every
+//! state, start and restart raise the goal, and stop and shutdown lower it. Where several programs stop one after
+//! another, the goal is lowered at once, and the cells of stop and shutdown apply when the instance's turn has come.
+//! `tests/stories/table.rs` plays every cell.
+//!
+//! Nothing of the instance runs:
+//!
+//! | input                  | STOPPED         | EXITED          | FATAL           | WAITING         | BACKOFF         |
+//! |------------------------|-----------------|-----------------|-----------------|-----------------|-----------------|
+//! | start, restart         | STARTING, spawn | STARTING, spawn | STARTING, spawn | -               | STARTING, spawn |
+//! | start while unmet      | WAITING         | WAITING         | WAITING         | -               | WAITING         |
+//! | dependency met         | -               | -               | -               | STARTING, spawn | -               |
+//! | delay over             | -               | -               | -               | -               | STARTING, spawn |
+//! | delay over while unmet | -               | -               | -               | -               | WAITING         |
+//! | stop, shutdown         | -               | -               | -               | STOPPED         | STOPPED         |
+//! | message of an old run  | -               | -               | -               | -               | -               |
+//!
+//! The main process of its run lives. The deadlines: a program must be executed within [`EXEC_DEADLINE`], is up after
+//! `startsecs`, must report that it is ready within `start_timeout`, and must exit within the patience after the stop
+//! signal:
+//!
+//! | input                                    | STARTING         | STARTING, executed | RUNNING          | STOPPING |
+//! |------------------------------------------|------------------|--------------------|------------------|----------|
+//! | start                                    | -                | -                  | -                | -        |
+//! | stop, restart, shutdown                  | STOPPING, signal | STOPPING, signal   | STOPPING, signal | -        |
+//! | second shutdown                          | STOPPING, kill   | STOPPING, kill     | STOPPING, kill   | kill     |
+//! | `Spawned`                                | -                | -                  | -                | -        |
+//! | `Spawned`, `startsecs = 0`               | RUNNING          | n/a                | -                | -        |
+//! | `Ready`, `ready` is configured           | -                | RUNNING            | -                | -        |
+//! | deadline                                 | kill             | RUNNING            | -                | kill     |
+//! | deadline, not ready                      | kill             | signal             | -                | kill     |
+//! | probe failed too often                   | -                | signal             | signal           | -        |
+//! | `WatchdogTripped`                        | signal           | signal             | signal           | -        |
+//! | `SpawnFailed`                            | BACKOFF          | n/a                | n/a              | STOPPED  |
+//! | `Exited`, expected                       | EXITED, sweep    | EXITED, sweep      | EXITED, sweep    | sweep    |
+//! | `Exited`, failure                        | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep    |
+//! | `Exited`, no retry left                  | FATAL, sweep     | FATAL, sweep       | FATAL, sweep     | sweep    |
+//! | `Exited`, goal down                      | STOPPING, sweep  | STOPPING, sweep    | STOPPING, sweep  | sweep    |
+//! | `MainLost`                               | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep    |
+//! | `TreeGone`                               | -                | -                  | -                | -        |
+//! | `Extended`, `TimeLost`, `WatchdogPinged` | -                | -                  | -                | -        |
+//!
+//! The main process has ended, and other processes of the run's tree live:
+//!
+//! | input                  | WAITING         | BACKOFF         | STOPPING | STOPPING, goal up | EXITED  | FATAL   |
+//! |------------------------|-----------------|-----------------|----------|-------------------|---------|---------|
+//! | start, restart         | -               | WAITING         | -        | -                 | WAITING | WAITING |
+//! | stop, shutdown         | STOPPING        | STOPPING        | -        | -                 | -       | -       |
+//! | second shutdown        | n/a             | n/a             | kill     | kill              | kill    | kill    |
+//! | delay over             | -               | -               | -        | -                 | -       | -       |
+//! | patience over          | kill            | kill            | kill     | kill              | kill    | kill    |
+//! | `LeftBehind`           | -               | -               | -        | -                 | -       | -       |
+//! | `TreeGone`             | STARTING, spawn | -               | STOPPED  | STARTING, spawn   | -       | -       |
+//! | `TreeGone`, delay over | STARTING, spawn | STARTING, spawn | STOPPED  | STARTING, spawn   | -       | -       |
 
 mod checks;
 mod configure;
@@ -23,7 +82,7 @@ use crate::health::{Checks, Health};
 use crate::leftover::LeftBehind;
 use crate::random::Random;
 use crate::request::Change;
-use crate::restart::{self, Decision, Ended, Tally, Verdict};
+use crate::restart::{self, Tally, Verdict};
 use crate::stop::StopPlan;
 use crate::time::Time;
 use crate::timers::{Slot, Timers};
@@ -339,7 +398,7 @@ impl Instance {
             self.stop_checks(turn);
         }
         if from != to {
-            turn.effects.push_back(Effect::Publish(Event::State { instance: self.id, from, to }));
+            turn.effects.push_back(Effect::Publish(Event::State { instance: self.id, from, to, run: self.last_run }));
         }
         self.tell_change(turn);
     }
@@ -393,98 +452,6 @@ impl Instance {
             run.stop = Some(StopPlan::kill(run.began, false));
             run.cause = Some(StopCause::ExecTimeout);
             self.take_stop_step(turn);
-        }
-    }
-
-    /// The main process is no more: remember how it ended, and decide what follows.
-    fn end_run(&mut self, turn: &mut Turn<'_>, end: RunEnd) {
-        let Some(run) = self.run.as_mut().filter(|run| run.main_lives) else { return };
-        run.main_lives = false;
-        let was_stopping = self.state == State::Stopping;
-        let cause = run.cause.take();
-        let has_failed = cause.as_ref().is_some_and(StopCause::is_failure);
-        let past = PastRun {
-            run: run.id,
-            began: run.began,
-            ended: turn.now,
-            success: !has_failed && (was_stopping || self.program.counts_as_success(&end)),
-            was_stopping,
-            cause,
-            signalled: run.signalled,
-            end,
-            verdict: Verdict::Stopped,
-            left_behind: None,
-        };
-        turn.effects.push_back(Effect::Publish(Event::Ended {
-            instance: self.id,
-            run: past.run,
-            end: past.end.clone(),
-            uptime: past.ended.since(past.began),
-            expected: was_stopping || past.success,
-            cause: past.cause.clone(),
-        }));
-        match (self.state, self.goal) {
-            (State::Starting | State::Running, Goal::Down) => {
-                self.remember(past);
-                self.enter(turn, State::Stopping);
-            }
-            (State::Starting | State::Running, Goal::Up) if self.is_held => {
-                self.remember(PastRun { verdict: Verdict::Held, ..past });
-                self.enter(turn, State::Waiting);
-            }
-            (State::Starting | State::Running, Goal::Up) => self.follow_policy(turn, past),
-            _ => {
-                if self.fails_for_good {
-                    self.final_end = Some(FinalEnd::failure(turn.now, past.run, past.end.shell_code()));
-                }
-                self.remember(past);
-            }
-        }
-    }
-
-    fn remember(&mut self, past: PastRun) {
-        if self.past.len() == HISTORY {
-            self.past.pop_front();
-        }
-        self.past.push_back(past);
-    }
-
-    fn follow_policy(&mut self, turn: &mut Turn<'_>, past: PastRun) {
-        let ended = Ended {
-            at: turn.now,
-            uptime: past.ended.since(past.began),
-            was_spawned: !matches!(past.end, RunEnd::NotSpawned(_)),
-            was_running: self.state == State::Running,
-            success: past.success,
-        };
-        let (policy, random) = (&self.program.restart, turn.random.next_unit());
-        let verdict = match &past.end {
-            RunEnd::NotSpawned(error) if error.is_shortage() => restart::judge_shortage(policy, &mut self.tally),
-            RunEnd::NotSpawned(_) => restart::judge_failed_start(policy, &mut self.tally, ended, random),
-            RunEnd::Exited(_) | RunEnd::MainLost => restart::judge(policy, &mut self.tally, ended, random),
-        };
-        let (run, success, code) = (past.run, past.success, past.end.shell_code());
-        let has_exited = !matches!(past.end, RunEnd::NotSpawned(_));
-        self.remember(PastRun { verdict, ..past });
-        match verdict {
-            Verdict::Again(again) => {
-                let (delay, attempt, limit) = (again.delay, again.attempt, self.program.restart.retries());
-                self.enter(turn, State::Backoff);
-                self.timers.arm(Slot::Delay, turn.now + delay);
-                let verdict = Box::new(verdict);
-                let event = Event::Retry { instance: self.id, delay, attempt, limit, verdict };
-                turn.effects.push_back(Effect::Publish(event));
-            }
-            _ if has_exited && verdict.decision() == Decision::Stay => {
-                self.final_end = Some(FinalEnd { at: turn.now, run, code, success });
-                self.enter(turn, State::Exited);
-                turn.effects.push_back(Effect::Publish(Event::Final {
-                    instance: self.id,
-                    run,
-                    verdict: Box::new(verdict),
-                }));
-            }
-            _ => self.give_up(turn, run, code, verdict),
         }
     }
 }

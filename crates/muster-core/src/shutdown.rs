@@ -8,7 +8,7 @@ use muster_spec::InstanceId;
 use crate::batch::BatchId;
 use crate::budget::Wants;
 use crate::cause::ShutdownReason;
-use crate::effect::Event;
+use crate::effect::Account;
 use crate::time::Time;
 
 /// What is kept of the budget for the time after the last SIGKILL: the kernel must take the processes down, and the daemon
@@ -199,10 +199,19 @@ impl Shutdown {
         }
     }
 
-    /// The account of it, and the container's exit code.
-    pub(crate) fn into_account(self, left: Vec<InstanceId>) -> (Event, u8) {
-        let killed = self.killed.into_iter().collect();
-        let event = Event::ShutdownEnded { reason: self.reason, code: self.code, killed, left, slowest: self.slowest };
-        (event, self.code)
+    /// The account of it, with its reason in words.
+    pub(crate) fn into_account(
+        self,
+        left: Vec<InstanceId>,
+        explain: impl Fn(&ShutdownReason, u8) -> String,
+    ) -> Account {
+        Account {
+            why: explain(&self.reason, self.code).into(),
+            reason: self.reason,
+            code: self.code,
+            killed: self.killed.into_iter().collect(),
+            left,
+            slowest: self.slowest,
+        }
     }
 }

@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use muster_spec::Signal;
+use muster_spec::{Signal, Span};
 
 use super::Compat;
 use super::exit_codes::ExitCodes;
@@ -219,26 +219,7 @@ fn rewrite(text: &OsStr) -> Option<(Signal, Rewrite)> {
 
 /// `10`, `0.5`, `500ms`, `1m30s`.
 fn duration(text: &OsStr) -> Option<Duration> {
-    let text = text.to_str()?;
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let (mut rest, mut total) = (text, Duration::ZERO);
-    while !rest.is_empty() {
-        let (count, behind) = rest.split_at(rest.find(|letter: char| !letter.is_ascii_digit())?);
-        let (unit, behind) =
-            behind.split_at(behind.find(|letter: char| letter.is_ascii_digit()).unwrap_or(behind.len()));
-        let milliseconds = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return None,
-        };
-        let part = Duration::from_millis(count.parse::<u64>().ok()?.checked_mul(milliseconds)?);
-        (rest, total) = (behind, total.checked_add(part)?);
-    }
-    (!text.is_empty()).then_some(total)
+    text.to_str()?.parse().ok().map(|Span(duration)| duration)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use memchr::{memchr, memchr_iter, memrchr};
-use muster_spec::RateLimit;
+use muster_spec::{RateLimit, Span};
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::Recorder;
@@ -153,7 +153,7 @@ impl Stream {
     fn tell_limited(&mut self, lines: u64, bytes: u64, scratch: &mut Scratch) {
         self.origin.counters.count_dropped(lines, usize::try_from(bytes).unwrap_or(usize::MAX));
         if let (Some(limited), Some(shown)) = (&self.limited, &self.shown) {
-            let why = format!("more than {} in {} s", limited.limit.lines, limited.limit.per.as_secs());
+            let why = format!("more than {} in {}", limited.limit.lines, Span(limited.limit.per));
             limited.gap.put(lines, bytes, &why, &mut scratch.lines);
             shown.console.push(shown.lane, &mut scratch.lines, 0, None);
         }

@@ -6,8 +6,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use muster_core::{ShutdownReason, Time, Verdict, health::Health};
-use muster_spec::{Exit, Kind, ProgramSpec, RunEnd, Signal, Span, Spec, State};
+use muster_core::{Event, Health, ShutdownReason, Time, Verdict};
+use muster_spec::{Exit, InstanceSpec, Kind, ProgramSpec, RunEnd, Signal, Span, Spec, State};
 
 use crate::timeline::{Change, Ending, Lane, Moment, Over, Timeline, What};
 
@@ -71,24 +71,10 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
             let decided = format!("{signal} to it{}", wait.unwrap_or_default());
             told(at, of(*instance), leftovers.state.name(), happened, decided)
         }
-        What::WaitsInVain { instance, on } => {
-            let waits = format!("still waits for {}", on.join(" and "));
-            told(at, of(*instance), "WAITING", waits, "this will not come by itself".to_owned())
-        }
-        What::Ready { instance, is_ready } => {
-            let words = if *is_ready { "ready" } else { "not ready" };
-            told(at, of(*instance), words, String::new(), String::new())
-        }
-        What::Health { instance, health, probe } => {
-            let (state, words) = match health {
-                Health::Unhealthy => ("unhealthy", format!("probe {probe:?} fails")),
-                Health::Healthy | Health::Unknown => ("healthy", "every probe passes".to_owned()),
-            };
-            told(at, of(*instance), state, words, String::new())
-        }
-        What::ProbeFailed { instance, probe, failures, of: limit } => {
-            let limit = limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
-            told(at, of(*instance), "", format!("probe {probe:?} fails: {failures}{limit} in a row"), String::new())
+        What::Event(event) => {
+            let lane = event.instance().map(|instance| timeline.lane(instance));
+            let (state, happened, decided) = event_in_words(event, lane.and_then(|lane| instance(spec, lane)));
+            told(at, lane.map(|lane| lane.name.clone()).unwrap_or_default(), state, happened, decided)
         }
         What::Failing { instance, cause, signal } => {
             let signal = signal.map(|signal| format!("{signal} to it, and its end is a failure")).unwrap_or_default();
@@ -114,6 +100,34 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
             decided: String::new(),
         },
     }
+}
+
+/// The state, what happened and what was decided.
+fn event_in_words(event: &Event, of: Option<&InstanceSpec>) -> (&'static str, String, String) {
+    let name = |probe: usize| of.and_then(|of| of.check(probe)).map_or("", |check| check.name);
+    match event {
+        Event::Waiting { on, .. } => {
+            let waits = format!("still waits for {}", on.join(" and "));
+            ("WAITING", waits, "this will not come by itself".to_owned())
+        }
+        Event::Ready { is_ready: true, .. } => ("ready", String::new(), String::new()),
+        Event::Ready { is_ready: false, .. } => ("not ready", String::new(), String::new()),
+        Event::Health { health: Health::Unhealthy, probe, .. } => {
+            ("unhealthy", format!("probe {:?} fails", name(*probe)), String::new())
+        }
+        Event::Health { .. } => ("healthy", "every probe passes".to_owned(), String::new()),
+        Event::ProbeFailed { probe, failures, .. } => {
+            let limit = of.and_then(|of| of.probes.get(*probe)).map(|probe| format!(" of {}", probe.failure_threshold));
+            let limit = limit.unwrap_or_default();
+            ("", format!("probe {:?} fails: {failures}{limit} in a row", name(*probe)), String::new())
+        }
+        _ => ("", String::new(), String::new()),
+    }
+}
+
+fn instance<'s>(spec: &'s Spec, lane: &Lane) -> Option<&'s InstanceSpec> {
+    let program = spec.programs.iter().find(|program| program.name == lane.program)?;
+    program.instances.iter().find(|instance| instance.name == lane.name).map(|instance| &**instance)
 }
 
 fn told(at: Time, who: String, state: &str, happened: String, decided: String) -> Line {

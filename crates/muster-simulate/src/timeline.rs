@@ -1,11 +1,11 @@
 //! What happened, moment by moment: one row for each state change, with its cause and the decision.
 //!
-//! The core reports an end, the new state and the decision as three events; here they are one [`Moment`]. Holds only
-//! data; [`super::story`] formats it.
+//! The core reports an end, the new state and the decision as three events; here they are one [`Moment`]. An event that
+//! is complete by itself is kept as it is. Holds only data; [`super::story`] formats it.
 
 use std::time::Duration;
 
-use muster_core::{Event, Instance, ShutdownReason, StopCause, Supervisor, Time, Verdict, health::Health};
+use muster_core::{Account, Event, Instance, ShutdownReason, StopCause, Supervisor, Time, Verdict};
 use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
 
 use crate::scenario::Ties;
@@ -30,14 +30,8 @@ pub(crate) enum What {
     LeftBehind { instance: InstanceId, leftovers: Leftovers, signal: Signal },
     /// A run that is being stopped gets another of its stop signals.
     Asked { instance: InstanceId, signal: Signal, nth: usize, of: usize, patience: Option<Duration> },
-    /// An instance waits for a dependency that cannot be met without intervention.
-    WaitsInVain { instance: InstanceId, on: Vec<String> },
-    /// A run became ready, or is no longer ready.
-    Ready { instance: InstanceId, is_ready: bool },
-    /// A run became healthy or unhealthy.
-    Health { instance: InstanceId, health: Health, probe: String },
-    /// A check failed.
-    ProbeFailed { instance: InstanceId, probe: String, failures: u32, of: Option<u32> },
+    /// An event of the core that is complete by itself.
+    Event(Event),
     /// A run is stopped because the daemon declared it failed.
     Failing { instance: InstanceId, cause: StopCause, signal: Option<Signal> },
     /// The daemon itself did not run for this long; every deadline moves by that, if any was missed.
@@ -197,13 +191,13 @@ impl Recorder {
 
     pub(super) fn record(&mut self, at: Time, event: &Event, supervisor: &Supervisor) {
         let what = match event {
-            Event::State { instance, from, to } => {
+            Event::State { instance, from, to, .. } => {
                 self.record_change(at, *instance, *from, *to);
                 let waits_for = if *to == State::Waiting { supervisor.waiting_for(*instance) } else { Vec::new() };
                 return self.with_latest(*instance, |change| change.waits_for = waits_for);
             }
-            Event::Ended { instance, end, uptime, .. } => {
-                return self.ended[instance.0 as usize] = Some((end.clone(), *uptime));
+            Event::Ended(ended) => {
+                return self.ended[ended.instance.0 as usize] = Some((ended.end.clone(), ended.uptime));
             }
             Event::Retry { instance, verdict, .. } | Event::Final { instance, verdict, .. } => {
                 return self.with_latest(*instance, |change| change.verdict = Some(**verdict));
@@ -222,28 +216,20 @@ impl Recorder {
                     signal: of.program().stop.steps[0].signal,
                 }
             }
-            Event::Waiting { instance, on } => What::WaitsInVain { instance: *instance, on: on.clone() },
-            Event::Ready { instance, is_ready, .. } => What::Ready { instance: *instance, is_ready: *is_ready },
-            Event::Health { instance, health, probe, .. } => {
-                let probe = probe_name(supervisor, *instance, *probe);
-                What::Health { instance: *instance, health: *health, probe }
+            Event::Waiting { .. } | Event::Ready { .. } | Event::Health { .. } | Event::ProbeFailed { .. } => {
+                What::Event(event.clone())
             }
-            Event::ProbeFailed { instance, probe, failures, .. } => What::ProbeFailed {
-                instance: *instance,
-                probe: probe_name(supervisor, *instance, *probe),
-                failures: *failures,
-                of: supervisor.instance(*instance).spec().probes.get(*probe).map(|probe| probe.failure_threshold),
-            },
             Event::Failing { instance, cause, .. } => {
                 What::Failing { instance: *instance, cause: cause.clone(), signal: None }
             }
-            Event::ShutdownBegan { reason, timeout } => {
+            Event::ShutdownBegan { reason, timeout, .. } => {
                 let mut instances = supervisor.snapshot().iter();
                 let waits_in_vain = instances.any(|instance| instance.state() == State::Waiting);
                 What::ShutdownBegan { reason: reason.clone(), timeout: *timeout, waits_in_vain }
             }
-            Event::ShutdownEnded { reason, code, .. } => {
-                let (words, cause) = (supervisor.explain_exit(reason, *code), supervisor.exit_cause(reason));
+            Event::ShutdownEnded(account) => {
+                let Account { code, reason, why, .. } = &**account;
+                let (words, cause) = (why.to_string(), supervisor.exit_cause(reason));
                 let ending = Ending { code: *code, reason: reason.clone(), words, cause };
                 self.exit = Some(ending.clone());
                 What::Exited(ending)
@@ -345,11 +331,6 @@ impl Recorder {
         let instances = supervisor.snapshot().iter().zip(&self.runs).map(lane).collect();
         Timeline { moments: self.moments, ended, exit: self.exit, instances, over, seed }
     }
-}
-
-fn probe_name(supervisor: &Supervisor, instance: InstanceId, probe: usize) -> String {
-    let check = supervisor.instance(instance).spec().check(probe);
-    check.map_or_else(String::new, |check| check.name.to_owned())
 }
 
 impl Timeline {

@@ -8,12 +8,12 @@ use std::fs;
 use muster_config::{Diagnostic, open_any};
 use muster_simulate::scenario::load_scenario;
 
-/// Processor seconds for as much, without optimisation. What is quadratic takes half a minute and more.
+/// The limit in processor seconds, without optimisation. Quadratic code takes half a minute and more.
 const ENOUGH: f64 = 5.0;
 
 const SIZE: usize = 1 << 19;
 
-/// So many bytes of lines.
+/// [`SIZE`] bytes of lines.
 fn lines(line: impl Fn(usize) -> String) -> String {
     let mut text = String::with_capacity(SIZE + 100);
     for number in 0.. {
@@ -39,13 +39,13 @@ fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// The mistakes are there, and not more of them than somebody reads.
+/// Checks that the mistakes are reported, and few enough of them to be read.
 fn check(name: &str, diagnostics: &[Diagnostic], message: &str) {
     let first = diagnostics.first().unwrap_or_else(|| panic!("{name}: no mistake"));
     assert!(first.message.contains(message), "{name}: {}", first.message);
     assert!((2..=300).contains(&diagnostics.len()), "{name}: {}", diagnostics.len());
     assert!(diagnostics.iter().any(|found| found.message.contains(" more ")), "{name}: the rest is not counted");
-    assert!(diagnostics.iter().all(|found| found.text().len() < 10_000), "{name}: a mistake is told at length");
+    assert!(diagnostics.iter().all(|found| found.text().len() < 10_000), "{name}: a message is too long");
 }
 
 #[test]

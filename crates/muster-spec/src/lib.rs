@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod address;
 mod exit;
 mod name;
 mod restart;
@@ -13,10 +14,11 @@ mod spec;
 mod state;
 mod words;
 
+pub use address::{Authority, BadAddress, HostPort, Url};
 pub use exit::*;
 pub use name::*;
 pub use restart::*;
 pub use signal::*;
-pub use span::Span;
+pub use span::{NotASpan, Span, Uptime};
 pub use spec::*;
 pub use state::{Goal, State};

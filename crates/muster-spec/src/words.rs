@@ -1,7 +1,10 @@
 //! Words of the configuration: each enum that is written as one word has its list here, once.
 
-use crate::restart::{Exceeded, Forget, RestartWhen, StartFailures};
-use crate::spec::{Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, ProbeKind, Stdin, StopScope};
+use crate::restart::{Exceeded, Forget, Preset, RestartWhen, StartFailures};
+use crate::spec::{
+    DependencyCondition, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, ProbeKind, Stdin, StopScope,
+    SyslogFormat,
+};
 
 macro_rules! words {
     ($($kind:ident { $($word:literal => $variant:ident),+ $(,)? })+) => {
@@ -24,16 +27,21 @@ macro_rules! words {
 
 words! {
     RestartWhen { "no" => Never, "on-failure" => OnFailure, "always" => Always, "unless-stopped" => UnlessStopped }
+    Preset { "docker" => Docker, "kubernetes" => Kubernetes, "supervisord" => Supervisord, "systemd" => Systemd }
     Forget { "with-delay" => WithDelay, "never" => Never }
     StartFailures { "policy" => Policy, "retry" => Retry, "final" => Final }
     Exceeded { "fatal" => Fatal, "wait" => WaitOut }
     Kind { "service" => Service, "oneshot" => Oneshot }
     StopScope { "main" => Main, "group" => Group }
     Stdin { "none" => Nothing, "pipe" => Pipe }
+    DependencyCondition {
+        "started" => Started, "ready" => Ready, "healthy" => Healthy, "completed" => Completed, "exited" => Exited
+    }
     ProbeKind { "liveness" => Liveness, "readiness" => Readiness, "startup" => Startup }
     OnFailure { "restart" => Restart, "stop" => Stop, "shutdown" => Shutdown, "none" => None }
     LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace }
     LogFormat { "text" => Text, "json" => Json }
     LineFormat { "text" => Text, "json" => Json, "raw" => Raw }
     Overflow { "drop" => Drop, "block" => Block }
+    SyslogFormat { "rfc5424" => Rfc5424, "local" => Local }
 }

@@ -17,6 +17,7 @@ mod failure;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod habits;
+mod happening;
 mod live;
 mod logs;
 mod output;

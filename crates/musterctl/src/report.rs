@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use muster_api::{ActionReport, ActionResult, Outcome, Route, Verb};
+use muster_spec::Span;
 
 use crate::client::Answer;
 use crate::cmd::renew;
@@ -95,7 +96,7 @@ pub(super) fn read(answer: &Answer, patience: Duration) -> Result<(Vec<ActionRes
 /// The failure if the wait is over while some are pending.
 pub(super) fn too_late(results: &[ActionResult], patience: Duration) -> Option<Failure> {
     let pending = results.iter().filter(|result| result.outcome == Outcome::Pending).count();
-    let message = format!("timed out after {}: {pending} of {} not done", span::format(patience), results.len());
+    let message = format!("timed out after {}: {pending} of {} not done", Span(patience), results.len());
     let failure = Failure::new(Exit::TimedOut, message).with_hint("the daemon continues; `--timeout` waits longer");
     (pending > 0).then_some(failure)
 }

@@ -3,37 +3,24 @@
 use std::time::Duration;
 
 use muster_api::MAX_WAIT;
+use muster_spec::{Span, Uptime};
 
 /// Parses a duration; the error says what is allowed.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let span = match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
-        Err(_) => humantime::parse_duration(text)
-            .map_err(|_| "not a duration: write 30s, 1m30s, 500ms or a number of seconds".to_owned())?,
-    };
+    let Span(span) = text.parse().map_err(|error: muster_spec::NotASpan| error.to_string())?;
     if span > MAX_WAIT { Err("more than eleven days".to_owned()) } else { Ok(span) }
-}
-
-/// Formats a duration: `30s`, `1m 30s`, `500ms`.
-pub(crate) fn format(span: Duration) -> String {
-    humantime::format_duration(span).to_string()
 }
 
 /// Formats an uptime like supervisorctl: `0:00:05`, `1 day, 2:03:04`.
 pub(crate) fn format_uptime(seconds: f64) -> String {
     // Casting saturates, so NaN and infinity are harmless.
-    let whole = seconds as u64;
-    let (days, rest) = (whole / 86_400, whole % 86_400);
-    let clock = format!("{}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60);
-    match days {
-        0 => clock,
-        1 => format!("1 day, {clock}"),
-        _ => format!("{days} days, {clock}"),
-    }
+    Uptime(Duration::from_secs(seconds as u64)).to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use muster_api::Since;
+
     use super::*;
 
     #[test]
@@ -63,6 +50,18 @@ mod tests {
             (-3.0, "0:00:00"),
         ] {
             assert_eq!(format_uptime(seconds), text);
+        }
+    }
+
+    /// `muster-api` has its own parser of durations, because it uses no other crate.
+    #[test]
+    fn the_api_reads_spans_the_same_way() {
+        for text in ["90", "0", "5m", "1h30m", "250ms", "2d1s", "", "m", "5x", "5m3", "-5m", "yesterday"] {
+            let ago = match text.parse() {
+                Ok(Since::Ago(span)) => Some(Span(span)),
+                Ok(Since::At(_)) | Err(()) => None,
+            };
+            assert_eq!(ago, text.parse().ok(), "{text}");
         }
     }
 }

@@ -5,10 +5,9 @@
 use std::time::Duration;
 
 use muster_core::{Health, Instance, PastRun, Readiness, Time, Verdict, restart::Again};
-use muster_spec::{Limit, ProbeKind, State};
+use muster_spec::{Limit, ProbeKind, Span, State, Uptime};
 
 use crate::shared::Shared;
-use crate::spans::span;
 
 /// Describes an instance as supervisorctl would, or in more detail.
 pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> String {
@@ -23,28 +22,28 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
         State::Running | State::Starting => {
             let pid = pid.map_or_else(|| "pid unknown".to_owned(), |pid| format!("pid {pid}"));
             let up = instance.run_began().map_or(Duration::ZERO, |began| now.since(began));
-            format!("{pid}, uptime {}{}", clock_face(up), said(shared, instance))
+            format!("{pid}, uptime {}{}", Uptime(up), said(shared, instance))
         }
         State::Backoff => match instance.next_start().filter(|&at| at > now) {
-            Some(at) => format!("{reason}; next start in {}{}", span(at.since(now)), attempt(instance)),
+            Some(at) => format!("{reason}; next start in {}{}", Span::about(at.since(now)), attempt(instance)),
             None => format!("{reason}; its last run left processes behind, which are being stopped"),
         },
         State::Stopping if instance.has_leftovers() => {
-            format!("{reason}; stopping the processes it left behind for {}", span(in_state))
+            format!("{reason}; stopping the processes it left behind for {}", Span::about(in_state))
         }
         State::Stopping => match pid {
-            Some(pid) => format!("pid {pid}, stopping for {}", span(in_state)),
-            None => format!("stopping for {}", span(in_state)),
+            Some(pid) => format!("pid {pid}, stopping for {}", Span::about(in_state)),
+            None => format!("stopping for {}", Span::about(in_state)),
         },
         State::Waiting => {
             format!("waiting for {}", shared.supervisor.borrow().waiting_for(instance.id()).join(" and "))
         }
         State::Stopped if instance.past().next_back().is_none() => "not started".to_owned(),
         State::Stopped if instance.was_stopped_for_failure() => {
-            format!("{reason}; stopped for it {} ago", clock_face(in_state))
+            format!("{reason}; stopped for it {} ago", Uptime(in_state))
         }
-        State::Stopped => format!("stopped {} ago", clock_face(in_state)),
-        State::Exited => format!("{reason}, {} ago", clock_face(in_state)),
+        State::Stopped => format!("stopped {} ago", Uptime(in_state)),
+        State::Exited => format!("{reason}, {} ago", Uptime(in_state)),
         State::Fatal => format!("{reason}; {}", gave_up(instance)),
     }
 }
@@ -82,7 +81,7 @@ fn gave_up(instance: &Instance) -> String {
         Some(Verdict::Final { .. }) => "not restarted (restart = \"no\")".to_owned(),
         Some(Verdict::NeverStarted) => "gave up, because start_failures = \"final\"".to_owned(),
         Some(Verdict::GivenUp { limit: Limit::Rate { within, .. }, used, .. }) => {
-            format!("gave up after {} within {}", count(used, "start"), span(within))
+            format!("gave up after {} within {}", count(used, "start"), Span(within))
         }
         Some(Verdict::GivenUp { used, .. }) => format!("gave up after {}", count(used, "restart")),
         _ => "gave up".to_owned(),
@@ -93,32 +92,9 @@ fn count(number: u32, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-/// `0:00:05`, or `2 days, 3:04:05`, as supervisorctl shows an uptime.
-fn clock_face(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let clock = format!("{}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    match seconds / 86_400 {
-        0 => clock,
-        1 => format!("1 day, {clock}"),
-        days => format!("{days} days, {clock}"),
-    }
-}
-
 /// Only a run can be ready, and only one that has a way to say so is asked.
 pub(crate) fn ready(instance: &Instance) -> Option<bool> {
     let spec = instance.spec();
     let says = spec.ready.is_some() || spec.probes.iter().any(|probe| probe.kind == ProbeKind::Readiness);
     (says && instance.is_live()).then(|| instance.ready() == Readiness::Ready)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn uptimes_look_as_in_supervisorctl() {
-        for (seconds, text) in [(5, "0:00:05"), (90_061, "1 day, 1:01:01"), (200_000, "2 days, 7:33:20")] {
-            assert_eq!(clock_face(Duration::from_secs(seconds)), text);
-        }
-    }
 }

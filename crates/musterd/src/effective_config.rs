@@ -199,11 +199,11 @@ fn ready(ready: &ReadySpec) -> Value {
 /// The kind of a check with what it checks. The values of headers are secrets.
 fn check(spec: &CheckSpec) -> Map<String, Value> {
     let (kind, value) = match spec {
-        CheckSpec::Tcp(address) => ("tcp", json!(address)),
+        CheckSpec::Tcp(address) => ("tcp", json!(address.to_string())),
         CheckSpec::Exec(command) => ("exec", json!(command)),
         CheckSpec::Http(check) => {
             let headers = check.headers.iter().map(|(name, _)| (name.clone(), json!("***")));
-            ("http", json!({ "url": check.url, "headers": Value::Object(headers.collect()) }))
+            ("http", json!({ "url": check.url.to_string(), "headers": Value::Object(headers.collect()) }))
         }
     };
     Map::from_iter([(kind.to_owned(), value)])

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use muster_core::{Health, LeftBehind, Plan, StopCause, Time, Verdict};
-use muster_spec::{InstanceId, InstanceSpec, RunEnd, RunId, State};
+use muster_core::{Event, Time};
+use muster_spec::{InstanceId, InstanceSpec};
 
 /// How many events are remembered at least.
 const FEWEST: usize = 1024;
@@ -30,47 +30,16 @@ pub(crate) struct Told {
     pub(crate) at: Time,
     /// Of which instance, as it was called then.
     pub(crate) who: Option<Arc<InstanceSpec>>,
-    /// Of which run.
-    pub(crate) run: Option<RunId>,
     pub(crate) what: What,
 }
 
-/// What happened.
+/// What is told.
 #[derive(Debug)]
 pub(crate) enum What {
-    State { from: State, to: State },
-    Ended(Box<EndedRun>),
-    Retry { delay: Duration, attempt: u32, limit: Option<u32>, verdict: Box<Verdict> },
-    Final(Box<Verdict>),
-    Ready(bool),
-    Health(Box<Healthy>),
-    Failing(Box<StopCause>),
-    Waiting(Vec<String>),
-    Configured(Arc<Plan>),
-    Killed { waited: Duration, cut_short: bool },
-    LeftBehind(Box<LeftBehind>),
-    Stuck { since: Duration },
-    Shutdown { reason: Box<str>, timeout: Duration },
-    ShutdownHurried,
-    Exiting { reason: Box<str>, code: u8 },
+    /// Something happened.
+    Event(Event),
+    /// Events were suppressed.
     Gap { missed: u64 },
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub(crate) struct EndedRun {
-    pub(crate) end: RunEnd,
-    pub(crate) uptime: Duration,
-    pub(crate) success: bool,
-    pub(crate) cause: Option<StopCause>,
-}
-
-/// What a probe found out about a run.
-#[derive(Debug)]
-pub(crate) struct Healthy {
-    pub(crate) health: Health,
-    pub(crate) probe: Box<str>,
-    pub(crate) detail: String,
 }
 
 /// The last events, and who waits for the next.
@@ -207,7 +176,7 @@ impl Feed {
         if self.gap_due().is_some_and(|due| due <= now) {
             self.suppressed_since = None;
             let what = What::Gap { missed: std::mem::take(&mut self.suppressed) };
-            self.publish(None, Told { at, who: None, run: None, what });
+            self.publish(None, Told { at, who: None, what });
         }
     }
 
@@ -274,11 +243,21 @@ fn room_for(instances: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use muster_spec::{RunId, State};
+
     use super::*;
 
     fn told(number: u64) -> Told {
-        let what = What::State { from: State::Stopped, to: State::Starting };
-        Told { at: Time::ZERO, who: None, run: Some(RunId(number)), what }
+        let (instance, run) = (InstanceId(0), Some(RunId(number)));
+        let event = Event::State { instance, from: State::Stopped, to: State::Starting, run };
+        Told { at: Time::ZERO, who: None, what: What::Event(event) }
+    }
+
+    fn run(told: &Told) -> Option<RunId> {
+        match &told.what {
+            What::Event(event) => event.run(),
+            What::Gap { .. } => None,
+        }
     }
 
     fn filled(count: u64) -> Feed {
@@ -298,7 +277,7 @@ mod tests {
         assert_eq!(numbers(&feed, 1000), Ok(vec![1001, 1002]));
         assert_eq!(numbers(&feed, 1002), Ok(vec![]));
         assert_eq!(numbers(&feed, 999), Ok(vec![1000, 1001, 1002]), "what was known before the first event");
-        let runs: Vec<Option<RunId>> = feed.after(1000).unwrap().map(|(_, told)| told.run).collect();
+        let runs: Vec<Option<RunId>> = feed.after(1000).unwrap().map(|(_, told)| run(told)).collect();
         assert_eq!(runs, [Some(RunId(1)), Some(RunId(2))], "numbers and events belong together");
     }
 

@@ -37,7 +37,6 @@ mod publish;
 mod reload;
 mod secrets;
 mod shared;
-mod spans;
 mod supervisord;
 mod surroundings;
 mod tickets;

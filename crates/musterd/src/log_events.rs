@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use muster_core::{Event, Health, Instance, PastRun, ShutdownReason};
-use muster_spec::{InstanceId, RunEnd, RunId, State};
+use muster_core::{Account, EndedRun, Event, Health, Instance, PastRun, ShutdownReason};
+use muster_spec::{InstanceId, RunEnd, RunId, Span, State};
 use muster_sys::rights::{Capability, Rights};
 use muster_sys::tree::Refused;
 use tracing::{Level, debug, error, info, warn};
@@ -13,7 +13,6 @@ use crate::exit_evidence::OutOfMemory;
 use crate::limit::{Notice, unless_none};
 use crate::publish::publish;
 use crate::shared::Shared;
-use crate::spans::span;
 
 /// Writes one event to the log. `said` is the number suppressed before it, or nothing if it is to be suppressed itself: then
 /// it is only for those who want to see everything.
@@ -25,30 +24,31 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
     let supervisor = shared.supervisor.borrow();
     let name = |id: InstanceId| supervisor.instance(id).name();
     match event {
-        Event::State { instance, from, to } => write_state(shared, *instance, *from, *to),
+        Event::State { instance, from, to, .. } => write_state(shared, *instance, *from, *to),
         // One that was stopped before it came to be is none of the operator's worries.
-        Event::Ended { instance, run, end: RunEnd::NotSpawned(error), expected: false, .. } => {
-            error!(program = %name(*instance), %run, suppressed, "cannot spawn: {error}");
-        }
-        Event::Ended { instance, run, end, uptime, expected, cause } => {
-            let (program, uptime) = (name(*instance), span(*uptime));
-            if told_when_stopped(supervisor.instance(*instance)).is_some_and(|past| past.run == *run) {
+        Event::Ended(ended) => {
+            let EndedRun { instance, run, end, uptime, expected, cause } = &**ended;
+            let (program, uptime) = (name(*instance), Span::about(*uptime));
+            if let (RunEnd::NotSpawned(error), false) = (end, *expected) {
+                // A run that was stopped before it began is not reported.
+                error!(%program, %run, suppressed, "cannot spawn: {error}");
+            } else if told_when_stopped(supervisor.instance(*instance)).is_some_and(|past| past.run == *run) {
                 // Told with "stopped", which comes as soon as nothing of its tree is left.
-                debug!(%program, %run, %end, uptime, "ended");
+                debug!(%program, %run, %end, %uptime, "ended");
             } else if *expected {
-                info!(%program, %run, %end, uptime, suppressed, "ended");
+                info!(%program, %run, %end, %uptime, suppressed, "ended");
             } else if let Some(cause) = cause {
-                warn!(%program, %run, %end, uptime, %cause, suppressed, "ended by us");
+                warn!(%program, %run, %end, %uptime, %cause, suppressed, "ended by us");
             } else if let Some(OutOfMemory::Killed(kills)) = shared.deaths.borrow().memory(*run) {
-                warn!(%program, %run, %end, uptime, kills, suppressed, "ended unexpectedly, out of memory");
+                warn!(%program, %run, %end, %uptime, kills, suppressed, "ended unexpectedly, out of memory");
             } else {
-                warn!(%program, %run, %end, uptime, suppressed, "ended unexpectedly");
+                warn!(%program, %run, %end, %uptime, suppressed, "ended unexpectedly");
             }
         }
         Event::Retry { instance, delay, attempt, limit, verdict } => {
             let limit = limit.map_or_else(|| "without limit".to_owned(), |limit| limit.to_string());
             let program = name(*instance);
-            info!(%program, delay = span(*delay), attempt, %limit, why = %verdict, "will be started again");
+            info!(%program, delay = %Span(*delay), attempt, %limit, why = %verdict, "will be started again");
         }
         Event::Final { instance, run, verdict } => {
             debug!(program = %name(*instance), %run, why = %verdict, "will not be started again");
@@ -61,7 +61,7 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
                 (false, false) => "did not stop in time",
                 (false, true) => "what it left behind did not stop in time",
             };
-            warn!(program = %name(*instance), %run, signal = "SIGKILL", waited = span(*waited), "{why}");
+            warn!(program = %name(*instance), %run, signal = "SIGKILL", waited = %Span::about(*waited), "{why}");
         }
         Event::LeftBehind { instance, run, left } => {
             warn!(program = %name(*instance), %run, "{}", left.of_run(*run));
@@ -69,20 +69,20 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
         // Why has been told: nothing of it was killed.
         Event::Stuck { run, .. } if shared.children.borrow().is_refused(*run) => {}
         Event::Stuck { instance, run, since } => {
-            let stopping = span(*since);
-            warn!(program = %name(*instance), %run, stopping, suppressed, "still there after SIGKILL");
+            let stopping = Span::about(*since);
+            warn!(program = %name(*instance), %run, %stopping, suppressed, "still there after SIGKILL");
         }
-        Event::ShutdownBegan { reason, timeout } => {
-            let timeout = span(*timeout);
+        Event::ShutdownBegan { reason, timeout, .. } => {
+            let timeout = Span(*timeout);
             match reason {
-                ShutdownReason::Signal(signal) => info!(%signal, timeout, "stopping everything"),
-                ShutdownReason::Command(by) => info!(timeout, uid = by.uid, "stopping everything: asked by musterctl"),
+                ShutdownReason::Signal(signal) => info!(%signal, %timeout, "stopping everything"),
+                ShutdownReason::Command(by) => info!(%timeout, uid = by.uid, "stopping everything: asked by musterctl"),
                 ShutdownReason::Done => info!("every program has ended"),
                 ShutdownReason::Probe(id) => {
-                    error!(program = %name(*id), timeout, "a probe failed for good, stopping everything");
+                    error!(program = %name(*id), %timeout, "a probe failed for good, stopping everything");
                 }
                 ShutdownReason::Essential(id) => {
-                    error!(program = %name(*id), timeout, "an essential program has ended, stopping everything");
+                    error!(program = %name(*id), %timeout, "an essential program has ended, stopping everything");
                 }
             }
         }
@@ -124,7 +124,8 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
             warn!(programs = names, "the time to stop is short: the next programs are asked while these are stopping");
         }
         Event::ShutdownHurried => warn!("asked to stop again: SIGKILL to everything"),
-        Event::ShutdownEnded { reason, code, killed, left, slowest } => {
+        Event::ShutdownEnded(account) => {
+            let Account { why, code, killed, left, slowest, .. } = &**account;
             let is_refused = |id: &InstanceId| {
                 let run = supervisor.instance(*id).run();
                 run.is_some_and(|run| shared.children.borrow().is_refused(run))
@@ -133,7 +134,7 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
             let killed: Vec<InstanceId> = killed.iter().copied().filter(|id| !refused.contains(id)).collect();
             let names = |ids: &[InstanceId]| ids.iter().map(|&id| name(id)).collect::<Vec<_>>().join(",");
             if let Some((slowest, took)) = slowest.filter(|_| left.is_empty()) {
-                info!(slowest = name(slowest), needed = span(took), "everything has stopped");
+                info!(slowest = name(slowest), needed = %Span::about(took), "everything has stopped");
             }
             if !killed.is_empty() {
                 warn!(programs = names(&killed), "had to be killed");
@@ -147,7 +148,7 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
                     "could not be stopped: no permission to signal all of their processes"
                 );
             }
-            write_last_words(shared, reason, *code);
+            info!(code, "exit: {why}");
         }
     }
 }
@@ -163,7 +164,8 @@ pub(crate) fn write_lasting(shared: &Shared) {
         info!(program = %name, %run, suppressed, "running, after runs that were not logged");
         let id = shared.supervisor.borrow().find(&name).map(Instance::id);
         if let Some(instance) = id {
-            publish(shared, Event::State { instance, from: State::Starting, to: State::Running }, true);
+            let (from, to) = (State::Starting, State::Running);
+            publish(shared, Event::State { instance, from, to, run: Some(run) }, true);
         }
     }
 }
@@ -197,7 +199,7 @@ fn write_state(shared: &Shared, id: InstanceId, from: State, to: State) {
         State::Running => info!(%program, "running"),
         State::Stopped => match told_when_stopped(instance).filter(|_| from == State::Stopping) {
             Some(PastRun { run, end, began, ended, .. }) => {
-                info!(%program, %run, %end, uptime = span(ended.since(*began)), "stopped");
+                info!(%program, %run, %end, uptime = %Span::about(ended.since(*began)), "stopped");
             }
             None => info!(%program, "stopped"),
         },
@@ -207,13 +209,6 @@ fn write_state(shared: &Shared, id: InstanceId, from: State, to: State) {
         }
         State::Starting | State::Waiting | State::Backoff | State::Exited => debug!(%program, %from, %to, "state"),
     }
-}
-
-/// Why the container ends as it does: the last line.
-fn write_last_words(shared: &Shared, reason: &ShutdownReason, code: u8) {
-    let supervisor = shared.supervisor.borrow();
-    let why = supervisor.explain_exit(reason, code);
-    info!(code, "exit: {why}");
 }
 
 /// SIGUSR1: where everything is.

@@ -40,13 +40,13 @@ pub(crate) struct Tallies(HashMap<InstanceId, Tally>);
 impl Tallies {
     pub(crate) fn count(&mut self, event: &Event, deaths: &Deaths) {
         match event {
-            Event::State { instance, from: State::Backoff, to: State::Starting } => {
+            Event::State { instance, from: State::Backoff, to: State::Starting, .. } => {
                 self.of_mut(*instance).restarts += 1
             }
-            Event::Ended { instance, run, end, expected, cause, .. } => {
-                let reason = reason(*run, end, *expected, cause.as_ref(), deaths);
+            Event::Ended(ended) => {
+                let reason = reason(ended.run, &ended.end, ended.expected, ended.cause.as_ref(), deaths);
                 let place = REASONS.iter().position(|known| *known == reason);
-                self.of_mut(*instance).exits[place.expect("a test counts every reason")] += 1;
+                self.of_mut(ended.instance).exits[place.expect("a test counts every reason")] += 1;
             }
             _ => {}
         }
@@ -93,7 +93,7 @@ fn reason(run: RunId, end: &RunEnd, expected: bool, cause: Option<&StopCause>, d
 mod tests {
     use std::time::Duration;
 
-    use muster_core::{Asker, Principal};
+    use muster_core::{Asker, EndedRun, Principal};
     use muster_spec::{Signal, SpawnError, SpawnStep};
 
     use super::*;
@@ -121,7 +121,8 @@ mod tests {
         for (end, expected, cause, reason) in ends {
             let before = tallies.of(InstanceId(1)).exits;
             let uptime = Duration::ZERO;
-            let event = Event::Ended { instance: InstanceId(1), run: RunId(1), end, uptime, expected, cause };
+            let ended = EndedRun { instance: InstanceId(1), run: RunId(1), end, uptime, expected, cause };
+            let event = Event::Ended(Box::new(ended));
             tallies.count(&event, &deaths);
             let after = tallies.of(InstanceId(1)).exits;
             let grown: Vec<&str> = REASONS
@@ -138,7 +139,7 @@ mod tests {
     fn only_what_comes_out_of_backoff_is_a_restart() {
         let (mut tallies, deaths) = (Tallies::default(), Deaths::new());
         for from in [State::Stopped, State::Backoff, State::Waiting, State::Fatal] {
-            tallies.count(&Event::State { instance: InstanceId(1), from, to: State::Starting }, &deaths);
+            tallies.count(&Event::State { instance: InstanceId(1), from, to: State::Starting, run: None }, &deaths);
         }
         assert_eq!(tallies.of(InstanceId(1)).restarts, 1);
         tallies.retain(|_| false);

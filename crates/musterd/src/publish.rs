@@ -1,70 +1,24 @@
-//! From the core's events to what [`crate::event_ring`] keeps of them: as little as it takes to tell them later.
+//! Puts the core's events where onlookers find them.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use muster_core::{Event, Instance};
-use muster_spec::{RunId, State};
+use muster_core::Event;
 
-use crate::event_ring::{EndedRun, Healthy, Told, What};
+use crate::event_ring::{Told, What};
 use crate::shared::Shared;
 
-/// Puts one event where onlookers find it, or counts it if a limit suppresses it.
+/// Puts one event into the ring, or counts it if a limit suppresses it.
 pub(crate) fn publish(shared: &Shared, event: Event, is_said: bool) {
-    if !is_said && !matches!(event, Event::ProbeFailed { .. }) {
-        return shared.feed.borrow_mut().suppress(Instant::now());
-    }
-    let supervisor = shared.supervisor.borrow();
-    let (who, run, what) = match event {
-        Event::State { instance, from, to } => (Some(instance), None, What::State { from, to }),
-        Event::Ended { instance, run, end, uptime, expected, cause } => {
-            let ended = EndedRun { end, uptime, success: expected, cause };
-            (Some(instance), Some(run), What::Ended(Box::new(ended)))
-        }
-        Event::Retry { instance, delay, attempt, limit, verdict } => {
-            (Some(instance), None, What::Retry { delay, attempt, limit, verdict })
-        }
-        Event::Final { instance, run, verdict } => (Some(instance), Some(run), What::Final(verdict)),
-        Event::Ready { instance, run, is_ready } => (Some(instance), Some(run), What::Ready(is_ready)),
-        Event::Health { instance, run, health, probe, detail } => {
-            let probe = supervisor.instance(instance).spec().check(probe).map_or("", |check| check.name).into();
-            (Some(instance), Some(run), What::Health(Box::new(Healthy { health, probe, detail })))
-        }
-        Event::ShutdownOverlaps { .. } => return,
+    match event {
         // Each failing check would push out what matters. What comes of them is told.
         Event::ProbeFailed { .. } => return,
-        Event::Failing { instance, run, cause } => (Some(instance), Some(run), What::Failing(Box::new(cause))),
-        Event::Waiting { instance, on } => (Some(instance), None, What::Waiting(on)),
-        Event::Configured { plan } => (None, None, What::Configured(plan)),
-        Event::LeftBehind { instance, run, left } => (Some(instance), Some(run), What::LeftBehind(left)),
-        Event::Killed { instance, run, waited, cut_short, .. } => {
-            (Some(instance), Some(run), What::Killed { waited, cut_short })
-        }
-        Event::Stuck { instance, run, since } => (Some(instance), Some(run), What::Stuck { since }),
-        Event::ShutdownBegan { reason, timeout } => {
-            let reason = supervisor.explain_exit(&reason, 0).into();
-            (None, None, What::Shutdown { reason, timeout })
-        }
-        Event::ShutdownHurried => (None, None, What::ShutdownHurried),
-        Event::ShutdownEnded { reason, code, .. } => {
-            (None, None, What::Exiting { reason: supervisor.explain_exit(&reason, code).into(), code })
-        }
-    };
-    let instance = who.map(|id| supervisor.instance(id));
-    let told = Told {
-        at: shared.clock.now(),
-        who: instance.map(|instance| Arc::clone(instance.spec())),
-        run: run.or_else(|| instance.and_then(|instance| run_in_question(instance, &what))),
-        what,
-    };
+        _ if !is_said => return shared.feed.borrow_mut().suppress(Instant::now()),
+        Event::ShutdownOverlaps { .. } => return,
+        _ => {}
+    }
+    let who = event.instance();
+    let spec = who.map(|id| Arc::clone(shared.supervisor.borrow().instance(id).spec()));
+    let told = Told { at: shared.clock.now(), who: spec, what: What::Event(event) };
     shared.feed.borrow_mut().publish(who, told);
-}
-
-/// The run that a change of state is about. Where one that could not be spawned is followed at once, the next one has begun
-/// by now.
-fn run_in_question(instance: &Instance, what: &What) -> Option<RunId> {
-    let has_ended =
-        matches!(what, What::State { to: State::Backoff | State::Exited | State::Fatal | State::Stopped, .. });
-    let ended = instance.past().next_back().filter(|_| has_ended).map(|past| past.run);
-    ended.or_else(|| instance.last_run())
 }

@@ -1,8 +1,7 @@
 //! `tcp`, `http` and `exec`: what probes and `ready` check.
 
-use muster_spec::{CheckSpec, HttpCheck};
+use muster_spec::{Authority, CheckSpec, HostPort, HttpCheck, Url};
 
-use crate::address::{self, check_authority};
 use crate::drafts::instance::read_command;
 use crate::field::Field;
 use crate::keys::{Reader, Table};
@@ -18,8 +17,8 @@ pub(crate) fn read_tcp(field: &Field<'_>) -> Option<CheckSpec> {
         return None;
     }
     let text = field.text()?;
-    match check_authority(&text.text, true) {
-        Ok(()) => Some(CheckSpec::Tcp(text.text.into_owned())),
+    match HostPort::parse(&text.text) {
+        Ok(address) => Some(CheckSpec::Tcp(address)),
         Err(problem) => {
             let shown = field.shown_text(&text);
             field.error_with_hint(format_args!("{}: {shown}", problem.message), problem.hint);
@@ -57,15 +56,15 @@ pub(crate) fn read_http(field: &Field<'_>) -> Option<CheckSpec> {
 /// The state of `http = { … }` while its keys are read.
 #[derive(Default)]
 pub(crate) struct HttpDraft {
-    url: Option<String>,
+    url: Option<Url>,
     headers: Vec<(String, String)>,
 }
 
 impl HttpDraft {
     pub(crate) fn url(&mut self, field: &Field<'_>) {
         let Some(text) = field.text() else { return };
-        match address::check(&text.text) {
-            Ok(()) => self.url = Some(text.text.into_owned()),
+        match Url::parse_configured(&text.text) {
+            Ok(url) => self.url = Some(url),
             // A password may be part of it.
             Err(problem) if text.text.contains('@') => field.error_with_hint(problem.message, problem.hint),
             Err(problem) => {
@@ -82,7 +81,7 @@ impl HttpDraft {
         };
         for (name, value) in entries {
             let header = field.child(name.as_str(), value);
-            if !address::is_header_name(name.as_str()) {
+            if !is_header_name(name.as_str()) {
                 field.error(format_args!("has an invalid header name: {:?}", name.as_str()));
             } else if name.as_str().eq_ignore_ascii_case("host") {
                 header.error_with_hint("has a key of its own", "host = \"…\", beside url and headers");
@@ -96,8 +95,8 @@ impl HttpDraft {
 
     pub(crate) fn host(&mut self, field: &Field<'_>) {
         let Some(text) = field.text() else { return };
-        match check_authority(&text.text, false) {
-            Ok(()) => self.put("Host", text.text.into_owned()),
+        match Authority::parse(&text.text) {
+            Ok(_) => self.put("Host", text.text.into_owned()),
             Err(problem) => {
                 let shown = field.shown_text(&text);
                 field.error_with_hint(format_args!("{}: {shown}", problem.message), problem.hint);
@@ -113,6 +112,12 @@ impl HttpDraft {
 
 /// Headers that frame a request, which musterd sets itself.
 const SENT: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
+
+/// A token: RFC 9110, section 5.6.2.
+fn is_header_name(name: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_token)
+}
 
 fn header_value(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;

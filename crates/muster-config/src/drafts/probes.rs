@@ -103,7 +103,7 @@ impl ProbeDraft {
             report.add(finding.hint("one of http = \"http://…\", tcp = \"host:port\", exec = [\"…\"]"));
         }
         if let Some((count @ 2.., place)) = self.success_threshold.filter(|_| self.kind != ProbeKind::Readiness) {
-            let kind = name_of(&ProbeKind::ALL, self.kind);
+            let kind = self.kind.name();
             let message =
                 format_args!("{path}.success_threshold must be 1 for a {kind} probe, as in Kubernetes: {count}");
             let finding = owner.finding(Severity::Error, place, message);
@@ -113,7 +113,7 @@ impl ProbeDraft {
             && self.kind == ProbeKind::Readiness
             && action != OnFailure::None
         {
-            let action = name_of(&OnFailure::ALL, action);
+            let action = action.name();
             let message = format_args!("{path}.on_failure: not an action of a readiness probe: {action:?}");
             let finding = owner.finding(Severity::Error, place, message);
             report.add(finding.hint("kind = \"liveness\" can; a readiness probe only reports \"not ready\""));
@@ -184,8 +184,4 @@ impl ProbeDraft {
 
 fn threshold(field: &Field<'_>) -> Option<u32> {
     field.integer(1..=i64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok())
-}
-
-fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
-    names.iter().find(|(_, known)| *known == value).map_or("", |&(name, _)| name)
 }

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use muster_spec::{
-    Essential, Exceeded, Forget, Judged, Kind, Limit, Preset, Reset, RestartPolicy, RestartWhen, Signal, StartFailures,
-    StopScope, StopSpec, StopStep,
+    Essential, Exceeded, Forget, Judged, Kind, Limit, Preset, Reset, RestartPolicy, RestartWhen, Signal, Span,
+    StartFailures, StopScope, StopSpec, StopStep,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::backoff::BackoffDraft;
 use crate::drafts::depend::{self, Mention};
 use crate::field::{Field, Owner, Text};
-use crate::units::show_duration;
 use crate::value::Content;
 use crate::words::{nearest, nearest_in_case};
 
@@ -134,7 +133,7 @@ impl Rules {
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         let backoff = &self.backoff.backoff;
         if let Some(place) = self.backoff_at.filter(|_| backoff.max < backoff.delay) {
-            let (max, delay) = (show_duration(backoff.max), show_duration(backoff.delay));
+            let (max, delay) = (Span(backoff.max), Span(backoff.delay));
             let message = format!("backoff has a max of {max}, which is shorter than its delay of {delay}");
             report.add(owner.finding(Severity::Error, place, message).hint("max caps a growing delay"));
         }

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use muster_spec::SyslogAddress;
+use muster_spec::{Authority, SyslogAddress};
 
-use crate::address::HostPort;
 use crate::diagnostic::Problem;
 use crate::field::{Field, Text};
 
@@ -70,7 +69,7 @@ fn unix(path: &str) -> Result<SyslogAddress, Problem> {
 }
 
 fn host_and_port(authority: &str) -> Result<(String, u16), Problem> {
-    let HostPort { host, port } = HostPort::parse(authority).map_err(|found| problem(found.message, EXAMPLES))?;
+    let Authority { host, port } = Authority::parse(authority).map_err(|found| problem(found.message, EXAMPLES))?;
     Ok((host, port.unwrap_or(PORT)))
 }
 

@@ -174,12 +174,7 @@ fn reads_configuration(instance: &Instance) -> bool {
 }
 
 impl Awaited {
-    /// Every one of them with its name on the wire.
-    pub const ALL: [(&str, Awaited); 5] = [
-        ("running", Awaited::Running),
-        ("ready", Awaited::Ready),
-        ("healthy", Awaited::Healthy),
-        ("exited", Awaited::Exited),
-        ("stopped", Awaited::Stopped),
-    ];
+    /// Everything that can be waited for.
+    pub const ALL: [Awaited; 5] =
+        [Awaited::Running, Awaited::Ready, Awaited::Healthy, Awaited::Exited, Awaited::Stopped];
 }

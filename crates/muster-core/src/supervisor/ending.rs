@@ -28,7 +28,7 @@ impl Supervisor {
 
     pub(super) fn begin_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<Duration>, code: u8) {
         let timeout = timeout.unwrap_or(self.settings.shutdown_timeout);
-        self.effects.push_back(Effect::Publish(Event::ShutdownBegan { reason: reason.clone(), timeout }));
+        self.tell_shutdown(&reason, timeout);
         let wishes = self.wishes(now);
         self.shutdown = Some(Shutdown::begin(now, timeout, reason, code, wishes));
         let all = self.everybody();
@@ -38,7 +38,7 @@ impl Supervisor {
 
     /// Somebody has less patience than whoever began it. Those whose turn came keep it, with less time.
     fn shorten_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Duration) {
-        self.effects.push_back(Effect::Publish(Event::ShutdownBegan { reason, timeout }));
+        self.tell_shutdown(&reason, timeout);
         let wishes = self.wishes(now);
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.share_anew(now, timeout, wishes);
@@ -49,6 +49,11 @@ impl Supervisor {
         }
         let all = self.everybody();
         self.begin_batch(now, &all, Purpose::Shutdown);
+    }
+
+    fn tell_shutdown(&mut self, reason: &ShutdownReason, timeout: Duration) {
+        let (reason, why) = (reason.clone(), self.explain_exit(reason, 0).into());
+        self.effects.push_back(Effect::Publish(Event::ShutdownBegan { reason, why, timeout }));
     }
 
     fn everybody(&self) -> Vec<InstanceId> {
@@ -93,8 +98,9 @@ impl Supervisor {
         let finished = self.requests.end_all();
         self.reply_all(finished);
         self.effects.push_back(Effect::SignalStrays { signal: Signal::KILL });
-        let (event, code) = shutdown.into_account(left);
-        self.effects.push_back(Effect::Publish(event));
+        let account = shutdown.into_account(left, |reason, code| self.explain_exit(reason, code));
+        let code = account.code;
+        self.effects.push_back(Effect::Publish(Event::ShutdownEnded(Box::new(account))));
         self.effects.push_back(Effect::Exit { code });
     }
 }
@@ -142,7 +148,7 @@ impl Supervisor {
 
 impl Supervisor {
     /// Why the container ends with this exit code, in words: the daemon's last line.
-    pub fn explain_exit(&self, reason: &ShutdownReason, code: u8) -> String {
+    fn explain_exit(&self, reason: &ShutdownReason, code: u8) -> String {
         match reason {
             ShutdownReason::Signal(signal) => format!("stopped by {signal}"),
             ShutdownReason::Command(_) => "stopped by musterctl".to_owned(),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use muster_core::{Principal, Settings, Time};
 use muster_spec::{
-    CheckSpec, Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, OutputSpec, ProbeKind, ProbeSpec,
-    ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal, SpawnError, SpawnStep, StopScope,
-    StopSpec, StopStep, Target,
+    CheckSpec, Dependency, DependencyCondition, Essential, Exit, HostPort, InstanceSpec, Kind, OutputSpec, ProbeKind,
+    ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal, SpawnError, SpawnStep,
+    StopScope, StopSpec, StopStep, Target,
 };
 
 pub const fn ms(n: u64) -> Duration {
@@ -106,7 +106,7 @@ pub fn notifying(program: ProgramSpec) -> ProgramSpec {
 }
 
 pub fn probe(name: &str, kind: ProbeKind) -> ProbeSpec {
-    ProbeSpec::new(name, kind, CheckSpec::Tcp("127.0.0.1:80".to_owned()))
+    ProbeSpec::new(name, kind, CheckSpec::Tcp(HostPort::parse("127.0.0.1:80").expect("an address")))
 }
 
 pub fn probed(program: ProgramSpec, probes: &[ProbeSpec]) -> ProgramSpec {

@@ -389,7 +389,7 @@ impl Scene {
         if in_order(&told) != in_order(&ought) {
             return Err(format!("a signal does {told:?}, it ought to be {ought:?}"));
         }
-        for (request, (_, awaited)) in (1001..).zip(Awaited::ALL) {
+        for (request, awaited) in (1001..).zip(Awaited::ALL) {
             self.wait_for(request, awaited)?;
         }
         Ok(())

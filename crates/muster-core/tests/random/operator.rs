@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use muster_core::{Awaited, Settings, Verb, random::Random};
 use muster_spec::{
-    Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, Growth, Jitter, Judged, Kind,
-    Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,
+    Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, Growth, HostPort, Jitter, Judged,
+    Kind, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,
     SignalScope, StartFailures,
 };
 
@@ -139,7 +139,7 @@ fn watched(dice: &mut Dice, spec: ProgramSpec) -> ProgramSpec {
     let probes: Vec<ProbeSpec> = (0..count).map(|number| one(dice, number)).collect();
     let ready = match dice.below(6) {
         0 | 1 => Some(ReadySpec::Notify),
-        2 => Some(ReadySpec::Check(CheckSpec::Tcp("127.0.0.1:1".to_owned()))),
+        2 => Some(ReadySpec::Check(CheckSpec::Tcp(HostPort::parse("127.0.0.1:1").expect("an address")))),
         _ => None,
     };
     let start_timeout = dice.one_of(&[ms(500), s(5), s(60)]);
@@ -212,7 +212,7 @@ pub fn command(dice: &mut Dice) -> (Verb, String) {
         3..=5 => Verb::Stop,
         6..=7 => Verb::Restart,
         8 => signal,
-        _ => Verb::Await(dice.one_of(&Awaited::ALL).1),
+        _ => Verb::Await(dice.one_of(&Awaited::ALL)),
     };
     (verb, select)
 }

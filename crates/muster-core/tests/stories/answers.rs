@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use muster_core::{Awaited, Input, Instance, ProbeOutcome, RequestId, Verb};
 use muster_spec::{
-    CheckSpec, Exit, Kind, Limit, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,
-    SignalScope,
+    CheckSpec, Exit, HostPort, Kind, Limit, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen,
+    Signal, SignalScope,
 };
 
 use crate::common::programs::{killed_by, missing, ms, program, quick, s, several, when};
@@ -413,7 +413,11 @@ fn wait_for_ready_and_healthy() {
     let mut web = quick("web");
     let instance = Arc::make_mut(&mut web.instances[0]);
     instance.ready = Some(ReadySpec::Notify);
-    instance.probes.push(ProbeSpec::new("live", ProbeKind::Liveness, CheckSpec::Tcp("localhost:80".to_owned())));
+    instance.probes.push(ProbeSpec::new(
+        "live",
+        ProbeKind::Liveness,
+        CheckSpec::Tcp(HostPort::parse("localhost:80").expect("an address")),
+    ));
     let oneshot = ProgramSpec { kind: Kind::Oneshot, ..program("job") };
     let mut stage = Stage::booted([oneshot, quick("plain"), web]);
     let run = stage.core.find("web").and_then(Instance::run).unwrap();

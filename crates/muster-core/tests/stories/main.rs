@@ -18,4 +18,5 @@ mod reload;
 mod shutdown;
 mod stage;
 mod stopping;
+mod table;
 mod transitions;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_core::{Event, Health, Input, Readiness, StopCause};
-use muster_spec::{CheckSpec, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartWhen, Signal};
+use muster_spec::{CheckSpec, HostPort, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartWhen, Signal};
 
 use crate::common::programs::{ms, notifying, probe, probed, program, quick, s, when, with};
 use crate::stage::Stage;
@@ -110,7 +110,7 @@ fn without_a_rule_running_is_ready() {
 #[test]
 fn a_check_as_readiness_rule_is_repeated_until_it_succeeds_and_then_no_more() {
     let rule = |spec: &mut muster_spec::InstanceSpec| {
-        spec.ready = Some(ReadySpec::Check(CheckSpec::Tcp("127.0.0.1:5432".to_owned())));
+        spec.ready = Some(ReadySpec::Check(CheckSpec::Tcp(HostPort::parse("127.0.0.1:5432").expect("an address"))));
     };
     let mut stage = Stage::of([with(quick("db"), rule)]);
     stage.hand(Input::Booted);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use muster_core::{Awaited, Event, Input, Settings, ShutdownReason, Verb};
+use muster_core::{Account, Awaited, Event, Input, Settings, ShutdownReason, Verb};
 use muster_spec::{Exit, InstanceId, ProgramSpec, Signal, StopSpec};
 
 use crate::common::programs::{ROOT, SETTINGS, after, ms, program, quick, ranked, s, stop_with};
@@ -21,7 +21,7 @@ fn one_after_the_other(patience: Duration) -> Stage {
 }
 
 fn end_of(stage: &Stage) -> &Event {
-    let ended = stage.events.iter().find(|event| matches!(event, Event::ShutdownEnded { .. }));
+    let ended = stage.events.iter().find(|event| matches!(event, Event::ShutdownEnded(_)));
     ended.expect("the shutdown has ended")
 }
 
@@ -94,7 +94,7 @@ fn without_any_time_everything_is_killed_and_the_daemon_sees_it_gone() {
     stage.after(ms(1));
     stage.is_killed("web", Signal::KILL);
     stage.did("sweep web with KILL, KILL strays, exit 0");
-    assert!(matches!(end_of(&stage), Event::ShutdownEnded { left, .. } if left.is_empty()), "{:?}", end_of(&stage));
+    assert!(matches!(end_of(&stage), Event::ShutdownEnded(account) if account.left.is_empty()), "{:?}", end_of(&stage));
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
     assert_eq!(stage.exit_code(), Some(0));
     let killed: Vec<InstanceId> = (0..10).map(InstanceId).collect();
     assert!(
-        matches!(end_of(&stage), Event::ShutdownEnded { killed: told, left, .. } if *told == killed && left.is_empty())
+        matches!(end_of(&stage), Event::ShutdownEnded(account) if account.killed == killed && account.left.is_empty())
     );
 }
 
@@ -153,7 +153,8 @@ fn who_needs_longer_than_its_share_ends_by_itself_where_there_is_time() {
     stage.is_killed("c", Signal::TERM);
     stage.did("sweep b with TERM, sweep c with TERM, TERM strays, TERM d");
     stage.is_killed("d", Signal::TERM);
-    let Event::ShutdownEnded { killed, left, .. } = end_of(&stage) else { panic!("it has ended") };
+    let Event::ShutdownEnded(account) = end_of(&stage) else { panic!("it has ended") };
+    let (killed, left) = (&account.killed, &account.left);
     assert!(killed.is_empty() && left.is_empty(), "{killed:?} {left:?}");
 }
 
@@ -246,7 +247,7 @@ fn a_wave_that_survives_sigkill_does_not_keep_the_next_from_its_signal() {
     stage.is_killed("db", Signal::TERM);
     stage.after(s(8));
     assert_eq!((stage.exit_code(), stage.now.since_origin()), (Some(0), ms(9_100)));
-    assert!(matches!(end_of(&stage), Event::ShutdownEnded { left, .. } if *left == [InstanceId(1)]));
+    assert!(matches!(end_of(&stage), Event::ShutdownEnded(account) if account.left == [InstanceId(1)]));
 }
 
 #[test]
@@ -358,7 +359,7 @@ fn what_survives_the_budget_does_not_hold_up_the_end() {
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(9));
     assert_eq!((stage.exit_code(), stage.core.poll_timeout()), (Some(0), None));
-    assert!(matches!(end_of(&stage), Event::ShutdownEnded { left, .. } if *left == [InstanceId(0)]));
+    assert!(matches!(end_of(&stage), Event::ShutdownEnded(account) if account.left == [InstanceId(0)]));
 }
 
 #[test]
@@ -400,13 +401,14 @@ fn the_account_names_who_was_killed_and_who_was_slowest() {
     stage.is_killed("a", Signal::TERM);
     stage.after(ms(7900));
     stage.is_killed("b", Signal::KILL);
-    let expected = Event::ShutdownEnded {
+    let expected = Event::ShutdownEnded(Box::new(Account {
         reason: ShutdownReason::Signal(Signal::TERM),
+        why: "stopped by SIGTERM".into(),
         code: 0,
         killed: vec![InstanceId(1)],
         left: Vec::new(),
         slowest: Some((InstanceId(1), ms(8900))),
-    };
+    }));
     assert_eq!(*end_of(&stage), expected);
 }
 

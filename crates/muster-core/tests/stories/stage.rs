@@ -271,8 +271,13 @@ impl Stage {
     /// Exactly this has been done since the last look, in this order.
     #[track_caller]
     pub fn did(&mut self, expected: &str) {
-        let deeds = std::mem::take(&mut self.deeds).join(", ");
+        let deeds = self.deeds().join(", ");
         assert_eq!(deeds, expected, "at {}", self.now);
+    }
+
+    /// What has been done since the last look.
+    pub fn deeds(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.deeds)
     }
 
     /// Whatever has been done so far, it is not what the story is about.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_core::{Verdict, health::Health};
+use muster_core::{Event as CoreEvent, Health, Verdict};
 
 use super::observe::{Event, Occurrence};
 use crate::timeline::{Timeline, What};
@@ -41,13 +41,18 @@ pub(super) fn events(timeline: &Timeline) -> Vec<Event> {
                 }
             }
             What::Killed { instance, .. } => put(*instance, Occurrence::Killed),
-            What::WaitsInVain { instance, .. } => put(*instance, Occurrence::WaitsInVain),
-            What::Ready { instance, is_ready } => put(*instance, Occurrence::Ready(*is_ready)),
-            What::Health { instance, health, .. } => {
-                put(*instance, Occurrence::Healthy(*health != Health::Unhealthy));
-            }
+            What::Event(event) => match event {
+                CoreEvent::Waiting { instance, .. } => put(*instance, Occurrence::WaitsInVain),
+                CoreEvent::Ready { instance, is_ready, .. } => put(*instance, Occurrence::Ready(*is_ready)),
+                CoreEvent::Health { instance, health, .. } => {
+                    put(*instance, Occurrence::Healthy(*health != Health::Unhealthy));
+                }
+                CoreEvent::ProbeFailed { instance, failures, .. } => {
+                    put(*instance, Occurrence::CheckFailed(*failures));
+                }
+                _ => {}
+            },
             What::Failing { instance, .. } => put(*instance, Occurrence::Failing),
-            What::ProbeFailed { instance, failures, .. } => put(*instance, Occurrence::CheckFailed(*failures)),
             What::Asked { .. }
             | What::Paused { .. }
             | What::LeftBehind { .. }

@@ -1,5 +1,5 @@
 //! The one hidden command, `musterd __rehearse PART …`, by which a rehearsal starts its own parts: the daemon on its stage,
-//! puppets, what these leave behind, and probes. Nobody types it.
+//! puppets, the processes that these leave behind, and probes. It is not meant to be typed.
 
 use std::ffi::OsString;
 
@@ -11,7 +11,7 @@ use crate::Host;
 /// The word that leads to all parts.
 const DOOR: &str = "__rehearse";
 
-/// What a process of a rehearsal is.
+/// The part of a process in a rehearsal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// The daemon: SCENARIO SCALE DIRECTORY.
@@ -27,7 +27,7 @@ pub(super) enum Part {
 impl Part {
     const ALL: [Part; 4] = [Part::Stage, Part::Puppet, Part::Leftover, Part::Ask];
 
-    /// What the arguments of a process begin with that is to play this part.
+    /// The first arguments of a process that plays this part.
     pub(super) const fn words(self) -> [&'static str; 2] {
         [DOOR, self.name()]
     }

@@ -1,40 +1,40 @@
-//! What a scenario expects: `{ at = "15.5s", program = "web", state = "FATAL" }`, `{ exit_code = 1, within = "20s" }`.
+//! The expectations of a scenario: `{ at = "15.5s", program = "web", state = "FATAL" }`, `{ exit_code = 1, within = "20s" }`.
 
 use std::time::Duration;
 
 use muster_config::reading::{Field, Finding, Place, nearest};
 use muster_spec::State;
 
-/// One expectation: what must be so, of whom, and when. All that it says must hold.
+/// One expectation, of an instance or of the container, at a time. All its parts must hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
-    /// Its text, as it was written.
+    /// The text as written.
     pub text: String,
-    /// The line it stands in, from 1.
+    /// Its line, from 1.
     pub line: usize,
-    /// Whom it is about, where it is not about all.
+    /// The program or instance it is about; `None` for all.
     pub program: Option<String>,
     /// At this time exactly, after all that happens then.
     pub at: Option<Duration>,
     /// At this time at the latest.
     pub within: Option<Duration>,
-    /// What must be so.
+    /// The conditions that must hold.
     pub expected: Vec<Expected>,
     pub(super) program_at: Place,
 }
 
-/// What must be so.
+/// A condition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expected {
     /// The instance is in this state: at a time, within a time, or at the end.
     State(State),
     /// The instance is never in this state.
     Never(State),
-    /// So many restarts there were: up to a time, or at all.
+    /// The number of restarts, up to a time or in total.
     Restarts(usize),
-    /// So long did it take from each end to the next start.
+    /// The times from each end to the next start.
     Delays(Vec<Duration>),
-    /// At these times its runs began.
+    /// The times at which its runs started.
     Starts(Vec<Duration>),
     /// The container exits with this: at a time, within a time, or ever.
     ExitCode(u8),
@@ -131,7 +131,7 @@ fn durations(field: &Field<'_>) -> Option<Vec<Duration>> {
 }
 
 fn check(found: &Expectation, field: &Field<'_>) {
-    // What was meant and is wrong has been told.
+    // A condition with an invalid value was reported already.
     let is_something = |name: &str| !["at", "within", "program"].contains(&name);
     let says_something = field.entries().is_some_and(|mut keys| keys.any(|(_, key)| is_something(key.name())));
     if !says_something {

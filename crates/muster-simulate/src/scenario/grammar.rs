@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use muster_config::reading::{nearest, parse_duration};
-use muster_spec::{Exit, Signal};
+use muster_config::reading::nearest;
+use muster_spec::{Exit, NotASpan, Signal, Span};
 
 use super::script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Repeat, ScriptError};
 
@@ -87,10 +87,10 @@ impl Word {
             return Ok(Word::Repeat(parse_repeat(times, word, at)?));
         }
         let (name, time) = word.split_once('@').map_or((word, None), |(name, time)| (name, Some(time)));
-        let after = match time.map(parse_duration) {
+        let after = match time.map(str::parse) {
             None => Duration::ZERO,
-            Some(Some(after)) => after,
-            Some(None) => {
+            Some(Ok(Span(after))) => after,
+            Some(Err(NotASpan)) => {
                 let hint = "a number of seconds, or one with a unit: 200ms, 1.5s, 2m, 1h30m";
                 return Err(wrong(at, "not a duration after @", word, hint));
             }
@@ -112,7 +112,12 @@ impl Word {
         if let Some(signal) = name.strip_prefix("ignore:") {
             let signal = parse_signal(signal, word, at.clone())?;
             if signal == Signal::KILL {
-                return Err(wrong(at, "nobody can ignore it", word, "ignore-term ignores every other stop signal"));
+                return Err(wrong(
+                    at,
+                    "SIGKILL cannot be ignored",
+                    word,
+                    "ignore-term ignores every other stop signal",
+                ));
             }
             return untimed(Word::Ignored(signal));
         }
@@ -151,7 +156,7 @@ fn parse_repeat(times: &str, word: &str, at: Range<usize>) -> Result<Repeat, Scr
     }
     match times.parse() {
         Ok(times @ 1..) => Ok(Repeat::Times(times)),
-        _ => Err(wrong(at, "not a number of times", word, "×5 repeats the run, ×* for ever")),
+        _ => Err(wrong(at, "not a number of times", word, "×5 repeats the run, ×* repeats it indefinitely")),
     }
 }
 

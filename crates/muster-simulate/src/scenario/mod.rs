@@ -1,8 +1,8 @@
-//! Scenarios: a configuration, what becomes of its programs, and what is expected to come of it.
+//! Scenarios: a configuration, a script of its programs' runs, and the expected results.
 //!
-//! A scenario is a TOML file with the keys below. Its programs stand in it like in any configuration, or in the files that
-//! `config` names, or in both (what stands in the scenario wins). Mistakes are told like a configuration's, all at once and
-//! with their places. What is done with a scenario is the daemon's `simulate` and `rehearse`.
+//! A scenario is a TOML file with the keys below. It defines programs itself, like any configuration, or names files in
+//! `config`, or both (the scenario's own definitions win). Errors are reported as for a configuration, all at once and with
+//! their places. `simulate` and `rehearse` play scenarios.
 
 mod act;
 mod expect;
@@ -13,39 +13,39 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_config::reading::{Field, Finding, LONGEST, MOST, Place, load_with, named_files, nearest, parse_duration};
+use muster_config::reading::{Field, Finding, MOST, Place, load_with, named_files, nearest};
 use muster_config::{Loaded, Opener, Source};
-use muster_spec::Spec;
+use muster_spec::{NotASpan, Span, Spec};
 
 pub use act::Pause;
 pub use expect::{Expectation, Expected};
 pub use script::{Leftover, Missing, OnStop, Outcome, PlannedRun, Script, ScriptError};
 
-/// What is to happen, and what is expected of it.
+/// A scenario as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scenario {
-    /// What it shows, in a sentence.
+    /// The title: what it shows, in a sentence.
     pub title: String,
-    /// What the runs come to, by program or instance.
+    /// The scripts of the runs, by program or instance.
     pub runs: BTreeMap<String, Script>,
-    /// When the container is asked to stop.
+    /// The time at which the container is asked to stop.
     pub stop_at: Option<Duration>,
-    /// When the daemon itself does not run, in the order of time.
+    /// The pauses of the daemon itself, in the order of time.
     pub pauses: Vec<Pause>,
-    /// When the simulation ends if nothing ends it before.
+    /// The time at which the simulation ends at the latest.
     pub until: Option<Duration>,
-    /// Where chance begins.
+    /// The seed of the random numbers.
     pub seed: Option<u64>,
-    /// What comes first where a deadline and the end of a run fall on the same moment.
+    /// The order of a deadline and the end of a run at the same moment.
     pub ties: Ties,
-    /// By which factor times are shortened for a rehearsal.
+    /// The factor that shortens times for a rehearsal.
     pub scale: Option<f64>,
-    /// What must come of it.
+    /// The expected results.
     pub expect: Vec<Expectation>,
     runs_at: BTreeMap<String, Place>,
 }
 
-/// What comes first where a deadline and the end of a run fall on the same moment.
+/// The order of a deadline and the end of a run at the same moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ties {
     /// The deadline: a run of exactly `startsecs` was RUNNING.
@@ -187,6 +187,6 @@ fn meant_by(name: &str, spec: &Spec) -> String {
 
 /// A duration as the configuration has them, for options of the command line.
 pub fn read_duration(text: &str) -> Result<Duration, String> {
-    let read = parse_duration(text).filter(|span| *span <= LONGEST);
-    read.ok_or_else(|| "a number of seconds, or text such as 500ms, 2m, 1h30m".to_owned())
+    let Span(duration) = text.parse().map_err(|NotASpan| "a number of seconds, or text such as 500ms, 2m, 1h30m")?;
+    Ok(duration)
 }

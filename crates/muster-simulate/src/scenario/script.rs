@@ -1,8 +1,8 @@
-//! What a program's runs come to, one after another: `1@200ms ×5, sig:KILL@3s, spawn-error, 0@40s, ready@2s hang`.
+//! The script of a program's runs, one after another: `1@200ms ×5, sig:KILL@3s, spawn-error, 0@40s, ready@2s hang`.
 //!
-//! Runs are separated by commas, the words of a run by spaces. A run that no script names goes on for ever and ends by the
-//! stop signal at once. Knows nothing of files: who reads a script says where it stands. The words are told to users in
-//! docs/reference/simulate.md, and read in `grammar`.
+//! Runs are separated by commas, the words of a run by spaces. A run without a script continues indefinitely and ends at
+//! once on a stop signal. Knows nothing of files: callers add the place of a script. The words are documented in
+//! docs/reference/simulate.md and parsed in `grammar`.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,42 +12,42 @@ use muster_spec::{Exit, Signal};
 
 use super::grammar::parse_run;
 
-/// What the runs of one program come to.
+/// The script of one program's runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {
     steps: Vec<(PlannedRun, Repeat)>,
 }
 
-/// How many runs in a row are alike.
+/// The number of equal runs in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
     Times(u32),
     Forever,
 }
 
-/// What one run comes to.
+/// The plan of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedRun {
     /// How it ends by itself.
     pub outcome: Outcome,
-    /// How long after its start it is ready, and says so where it must; `None` is never.
+    /// How long after its start it becomes ready, and reports that if it must; `None` is never.
     pub ready: Option<Duration>,
-    /// How long after its start its probes begin to fail, if they do.
+    /// How long after its start its probes start to fail, if they do.
     pub unhealthy: Option<Duration>,
-    /// How long after its start it says no more that it lives, if ever.
+    /// How long after its start it stops pinging the watchdog, if ever.
     pub silent: Option<Duration>,
-    /// What a stop signal does to it.
+    /// Its reaction to a stop signal.
     pub on_stop: OnStop,
-    /// Signals that it ignores besides.
+    /// Other signals that it ignores.
     pub ignored: Vec<Signal>,
     /// The process that outlives it, if one does.
     pub leftover: Option<Leftover>,
 }
 
-/// What a process does that outlives the main process of its run.
+/// The behaviour of a process that outlives the main process of its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leftover {
-    /// It ends so long after its first stop signal.
+    /// It ends this long after its first stop signal.
     Ends {
         /// How long after.
         after: Duration,
@@ -59,7 +59,7 @@ pub enum Leftover {
 /// How a run ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Its main process ends like this, so long after its start.
+    /// Its main process ends like this, this long after its start.
     Ends {
         /// How.
         exit: Exit,
@@ -68,7 +68,7 @@ pub enum Outcome {
     },
     /// It cannot be spawned.
     SpawnError(Missing),
-    /// It goes on until it is stopped.
+    /// It runs until it is stopped.
     Hangs,
 }
 
@@ -81,15 +81,15 @@ pub enum Missing {
     NotExecutable,
 }
 
-/// What a stop signal does to a run.
+/// The reaction of a run to a stop signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStop {
-    /// It dies of it, so long after.
+    /// The signal kills it, after this delay.
     Dies {
         /// How long after.
         after: Duration,
     },
-    /// It exits by itself with this status, so long after.
+    /// It exits by itself with this status, after this delay.
     Exits {
         /// The exit status.
         code: u8,
@@ -105,9 +105,9 @@ pub enum OnStop {
 pub struct ScriptError {
     /// The bytes of the script it is about.
     pub at: Range<usize>,
-    /// What is wrong, the offending text last.
+    /// The message, with the offending text last.
     pub message: String,
-    /// What to write instead.
+    /// How to fix it.
     pub hint: String,
 }
 
@@ -118,7 +118,7 @@ impl fmt::Display for ScriptError {
 }
 
 impl Default for PlannedRun {
-    /// It is ready and well at once, goes on for ever, and ends by the stop signal at once.
+    /// It is ready and healthy at once, runs indefinitely, and ends at once on the stop signal.
     fn default() -> PlannedRun {
         PlannedRun {
             outcome: Outcome::Hangs,
@@ -133,7 +133,7 @@ impl Default for PlannedRun {
 }
 
 impl Script {
-    /// Reads a script; tells the first mistake.
+    /// Parses a script; reports the first mistake.
     pub fn parse(text: &str) -> Result<Script, ScriptError> {
         let mut steps = Vec::new();
         let mut start = 0;
@@ -147,7 +147,7 @@ impl Script {
             let at = text.find('*').unwrap_or(0);
             return Err(ScriptError {
                 at: at..at + 1,
-                message: "nothing can follow runs that are repeated for ever: \"×*\"".to_owned(),
+                message: "nothing can follow runs that are repeated indefinitely: \"×*\"".to_owned(),
                 hint: "give a number: ×5".to_owned(),
             });
         }
@@ -367,9 +367,9 @@ mod tests {
             ("1, hnag", 3, "not a word of a run: \"hnag\""),
             ("1,,2", 2, "there is no run: \"1,,2\""),
             ("hang@3s", 0, "takes no time: \"hang@3s\""),
-            ("ignore:KILL", 0, "nobody can ignore it: \"ignore:KILL\""),
+            ("ignore:KILL", 0, "SIGKILL cannot be ignored: \"ignore:KILL\""),
             ("1@1s leftover:deaf", 5, "not what a leftover does: \"leftover:deaf\""),
-            ("1 ×*, 2", 4, "nothing can follow runs that are repeated for ever: \"×*\""),
+            ("1 ×*, 2", 4, "nothing can follow runs that are repeated indefinitely: \"×*\""),
         ] {
             let error = Script::parse(text).unwrap_err();
             assert_eq!((error.at.start, error.message.as_str()), (at, message), "{text}");

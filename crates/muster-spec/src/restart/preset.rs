@@ -58,19 +58,6 @@ impl Backoff {
 }
 
 impl Preset {
-    /// Every preset with its name in the configuration.
-    pub const ALL: [(&str, Preset); 4] = [
-        ("docker", Preset::Docker),
-        ("kubernetes", Preset::Kubernetes),
-        ("supervisord", Preset::Supervisord),
-        ("systemd", Preset::Systemd),
-    ];
-
-    /// Its name in the configuration.
-    pub fn name(self) -> &'static str {
-        Preset::ALL.iter().find(|(_, preset)| *preset == self).map_or("", |(name, _)| name)
-    }
-
     /// Its delays.
     pub const fn backoff(self) -> Backoff {
         match self {

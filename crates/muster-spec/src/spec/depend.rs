@@ -23,19 +23,3 @@ pub enum DependencyCondition {
     /// It has ended, well or not.
     Exited,
 }
-
-impl DependencyCondition {
-    /// Every condition with its name in the configuration.
-    pub const ALL: [(&str, DependencyCondition); 5] = [
-        ("started", DependencyCondition::Started),
-        ("ready", DependencyCondition::Ready),
-        ("healthy", DependencyCondition::Healthy),
-        ("completed", DependencyCondition::Completed),
-        ("exited", DependencyCondition::Exited),
-    ];
-
-    /// Its name in the configuration.
-    pub const fn name(self) -> &'static str {
-        DependencyCondition::ALL[self as usize].0
-    }
-}

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::InstanceSpec;
+use crate::address::{HostPort, Url};
 
 /// How a run tells that it is ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub enum ReadySpec {
 /// Something that succeeds or fails.
 #[derive(Clone, PartialEq, Eq)]
 pub enum CheckSpec {
-    /// A connection to `host:port` can be made.
-    Tcp(String),
+    /// A connection can be made.
+    Tcp(HostPort),
     /// A GET is answered with 200 to 399.
     Http(HttpCheck),
     /// A command exits with 0, run as the program is.
@@ -34,8 +35,8 @@ pub enum CheckSpec {
 /// A GET.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpCheck {
-    /// Of what: `http://host:port/path`.
-    pub url: String,
+    /// Of what.
+    pub url: Url,
     /// With which headers, besides the usual ones. `Host` replaces the one that follows from the address.
     pub headers: Vec<(String, String)>,
 }
@@ -44,7 +45,7 @@ pub struct HttpCheck {
 impl fmt::Debug for CheckSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CheckSpec::Tcp(address) => f.debug_tuple("Tcp").field(address).finish(),
+            CheckSpec::Tcp(address) => f.debug_tuple("Tcp").field(&format_args!("{address}")).finish(),
             CheckSpec::Http(check) => f.debug_tuple("Http").field(check).finish(),
             CheckSpec::Exec(command) => f.debug_tuple("Exec").field(&command.first()).finish(),
         }
@@ -55,7 +56,7 @@ impl fmt::Debug for CheckSpec {
 impl fmt::Debug for HttpCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("HttpCheck").field("url", &self.url).field("headers", &names).finish()
+        f.debug_struct("HttpCheck").field("url", &format_args!("{}", self.url)).field("headers", &names).finish()
     }
 }
 

@@ -71,16 +71,6 @@ pub enum SyslogFormat {
     Local,
 }
 
-impl SyslogFormat {
-    /// Every format with its name in the configuration.
-    pub const ALL: [(&str, SyslogFormat); 2] = [("rfc5424", SyslogFormat::Rfc5424), ("local", SyslogFormat::Local)];
-
-    /// Its name in the configuration.
-    pub const fn name(self) -> &'static str {
-        SyslogFormat::ALL[self as usize].0
-    }
-}
-
 /// Which part of a system a message is from: its number in RFC 5424, section 6.2.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyslogFacility(u8);

@@ -12,11 +12,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use muster_api::{Problem, Route};
+use muster_spec::Span;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::{Exit, Failure};
-use crate::span;
 use exchange::ExchangeError;
 use stream::NoStream;
 
@@ -93,7 +93,7 @@ impl Client {
     }
 
     fn silent(&self, patience: Duration) -> Failure {
-        let message = format!("the daemon on {} does not respond: waited {}", self.target, span::format(patience));
+        let message = format!("the daemon on {} does not respond: waited {}", self.target, Span(patience));
         Failure::new(Exit::TimedOut, message).with_hint("is it stopped (SIGSTOP, docker pause), or out of CPU time?")
     }
 }

@@ -6,6 +6,7 @@ use muster_api::{Event, visible};
 
 use crate::events::Events;
 use crate::failure::{Exit, Failure};
+use crate::happening::InWords;
 use crate::output::printable;
 use crate::session::Session;
 
@@ -40,7 +41,7 @@ pub(crate) fn run(_: &Args, session: &mut Session) -> Result<Exit, Failure> {
 }
 
 fn line(event: &Event) -> String {
-    format!("{}  {}", event.at, printable(&event.what.to_string()))
+    format!("{}  {}", event.at, printable(&InWords(&event.what).to_string()))
 }
 
 #[cfg(test)]

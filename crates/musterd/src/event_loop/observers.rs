@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use muster_core::{Event, Instance};
-use muster_spec::{InstanceId, RunEnd, RunId, State};
+use muster_core::{EndedRun, Event, Instance};
+use muster_spec::State;
 
 use crate::log_events;
 use crate::publish::publish;
@@ -29,8 +29,11 @@ impl Observers {
             self.note_start();
         }
         let shared = &self.shared;
-        if let Event::Ended { instance, run, end, expected: false, cause: None, .. } = &event {
-            self.look_for_evidence(*instance, *run, end);
+        if let Event::Ended(ended) = &event
+            && !ended.expected
+            && ended.cause.is_none()
+        {
+            self.look_for_evidence(ended);
         }
         shared.tallies.borrow_mut().count(&event, &shared.deaths.borrow());
         let said = shared.limits.pass_event(&shared.supervisor.borrow(), &event);
@@ -38,11 +41,11 @@ impl Observers {
         publish(shared, event, said.is_some());
     }
 
-    fn look_for_evidence(&self, instance: InstanceId, run: RunId, end: &RunEnd) {
+    fn look_for_evidence(&self, ended: &EndedRun) {
         let supervisor = self.shared.supervisor.borrow();
-        let past = supervisor.instance(instance).past().next_back().filter(|past| past.run == run);
+        let past = supervisor.instance(ended.instance).past().next_back().filter(|past| past.run == ended.run);
         let signalled = past.and_then(|past| past.signalled).map(|(signal, _)| signal);
-        self.shared.deaths.borrow_mut().look_into(run, end, signalled);
+        self.shared.deaths.borrow_mut().look_into(ended.run, &ended.end, signalled);
     }
 
     /// Releases the startup code when as many programs have come up as start with the daemon.

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use muster_api as api;
 use muster_api::{EVENT_STREAM, Happening};
-use muster_core::{Instance, Time};
-use muster_spec::{InstanceId, RunId};
+use muster_core::{Event, Instance, Time};
+use muster_spec::{InstanceId, InstanceSpec};
 use tokio::time::{Instant, Sleep};
 
 use super::response::{self, Answer};
@@ -182,58 +182,68 @@ fn numbered(shared: &Shared, id: u64, at: Time, what: Happening) -> api::Event {
 }
 
 fn event(shared: &Shared, id: u64, told: &Told) -> api::Event {
-    let name = told.who.as_ref().map_or_else(String::new, |spec| spec.name.clone());
-    let (run, pid) = (told.run.map(|run| run.0), told.run.and_then(|run| shared.children.borrow().pid_of(run)));
-    // What happens to a run has one.
-    let of_run = run.unwrap_or_default();
     let what = match &told.what {
-        What::State { from, to } => Happening::State { name, from: view::state(*from), to: view::state(*to), run, pid },
-        What::Ended(ended) => Happening::Ended {
+        What::Event(event) => happening(shared, told.who.as_deref(), event),
+        What::Gap { missed } => Happening::Gap { missed: Some(*missed) },
+    };
+    numbered(shared, id, told.at, what)
+}
+
+/// The core's event in the API's words. `who` is the instance it is about, as it was configured then.
+fn happening(shared: &Shared, who: Option<&InstanceSpec>, event: &Event) -> Happening {
+    let name = who.map_or_else(String::new, |spec| spec.name.clone());
+    let pid = event.run().and_then(|run| shared.children.borrow().pid_of(run));
+    match event {
+        Event::State { from, to, run, .. } => {
+            let (from, to) = (view::state(*from), view::state(*to));
+            Happening::State { name, from, to, run: run.map(|run| run.0), pid }
+        }
+        Event::Ended(ended) => Happening::Ended {
             name,
-            run: of_run,
+            run: ended.run.0,
             pid,
-            exit: view::exit_info(&ended.end, ended.success),
+            exit: view::exit_info(&ended.end, ended.expected),
             uptime: ended.uptime.as_secs_f64(),
             cause: ended.cause.as_ref().map(ToString::to_string),
         },
-        What::Retry { delay, attempt, limit, verdict } => Happening::Retry {
+        Event::Retry { delay, attempt, limit, verdict, .. } => Happening::Retry {
             name,
             delay: delay.as_secs_f64(),
             attempt: *attempt,
             limit: *limit,
             why: verdict.to_string(),
         },
-        What::Final(verdict) => Happening::Final { name, run: of_run, why: verdict.to_string() },
-        What::Ready(ready) => Happening::Ready { name, run: of_run, ready: *ready },
-        What::Health(found) => Happening::Health {
+        Event::Final { run, verdict, .. } => Happening::Final { name, run: run.0, why: verdict.to_string() },
+        Event::Ready { run, is_ready, .. } => Happening::Ready { name, run: run.0, ready: *is_ready },
+        Event::Health { run, health, probe, detail, .. } => Happening::Health {
             name,
-            run: of_run,
-            health: view::health_word(found.health).to_owned(),
-            probe: found.probe.to_string(),
-            detail: found.detail.clone(),
+            run: run.0,
+            health: view::health_word(*health).to_owned(),
+            probe: who.and_then(|spec| spec.check(*probe)).map_or("", |check| check.name).to_owned(),
+            detail: detail.clone(),
         },
-        What::Failing(cause) => Happening::Failing { name, run: of_run, cause: cause.to_string() },
-        What::Waiting(on) => Happening::Waiting { name, waiting_for: on.clone() },
-        What::Configured(plan) => Happening::Configured {
+        Event::Failing { run, cause, .. } => Happening::Failing { name, run: run.0, cause: cause.to_string() },
+        Event::Waiting { on, .. } => Happening::Waiting { name, waiting_for: on.clone() },
+        Event::Configured { plan } => Happening::Configured {
             added: plan.added.clone(),
             removed: plan.removed.clone(),
             restarted: plan.restarted.clone(),
             changed: plan.changed.clone(),
             unchanged: plan.unchanged as u64,
         },
-        What::LeftBehind(left) => {
-            Happening::LeftBehind { name, run: of_run, left: view::left_behind(left, told.run.unwrap_or(RunId(0))) }
+        Event::LeftBehind { run, left, .. } => {
+            Happening::LeftBehind { name, run: run.0, left: view::left_behind(left, *run) }
         }
-        What::Killed { waited, cut_short } => {
-            Happening::Killed { name, run: of_run, waited: waited.as_secs_f64(), cut_short: *cut_short }
+        Event::Killed { run, waited, cut_short, .. } => {
+            Happening::Killed { name, run: run.0, waited: waited.as_secs_f64(), cut_short: *cut_short }
         }
-        What::Stuck { since } => Happening::Stuck { name, run: of_run, stopping: since.as_secs_f64() },
-        What::Shutdown { reason, timeout } => {
-            Happening::Shutdown { reason: reason.to_string(), timeout: timeout.as_secs_f64() }
+        Event::Stuck { run, since, .. } => Happening::Stuck { name, run: run.0, stopping: since.as_secs_f64() },
+        Event::ShutdownBegan { why, timeout, .. } => {
+            Happening::Shutdown { reason: why.to_string(), timeout: timeout.as_secs_f64() }
         }
-        What::ShutdownHurried => Happening::ShutdownHurried,
-        What::Gap { missed } => Happening::Gap { missed: Some(*missed) },
-        What::Exiting { reason, code } => Happening::Exiting { reason: reason.to_string(), code: *code },
-    };
-    numbered(shared, id, told.at, what)
+        Event::ShutdownHurried => Happening::ShutdownHurried,
+        Event::ShutdownEnded(account) => Happening::Exiting { reason: account.why.to_string(), code: account.code },
+        // These are never published.
+        Event::ProbeFailed { .. } | Event::ShutdownOverlaps { .. } => Happening::Unknown,
+    }
 }

@@ -14,14 +14,15 @@ impl Limits {
         let limited = |id: &InstanceId, notice| self.pass(supervisor.instance(*id).name(), notice);
         let of_run = |id: &InstanceId, run: &RunId| self.pass_run(supervisor.instance(*id).name(), *run);
         match event {
-            Event::State { instance, from, to } => self.pass_state(supervisor.instance(*instance), *from, *to),
+            Event::State { instance, from, to, .. } => self.pass_state(supervisor.instance(*instance), *from, *to),
             Event::Retry { instance, .. } => {
                 let instance = supervisor.instance(*instance);
                 let ended = instance.past().next_back().map(|past| past.run);
                 ended.map_or(Some(0), |run| self.pass_run(instance.name(), run))
             }
-            Event::Ended { cause: Some(cause), .. } if is_asked_for(cause) => Some(0),
-            Event::Ended { instance, run, .. } | Event::Failing { instance, run, .. } => of_run(instance, run),
+            Event::Ended(ended) if ended.cause.as_ref().is_some_and(is_asked_for) => Some(0),
+            Event::Ended(ended) => of_run(&ended.instance, &ended.run),
+            Event::Failing { instance, run, .. } => of_run(instance, run),
             Event::Killed { instance, run, .. } => {
                 let is_asked = supervisor.instance(*instance).cause().is_some_and(is_asked_for);
                 if is_asked { Some(0) } else { of_run(instance, run) }
@@ -40,7 +41,7 @@ impl Limits {
             | Event::ShutdownBegan { .. }
             | Event::ShutdownOverlaps { .. }
             | Event::ShutdownHurried
-            | Event::ShutdownEnded { .. } => Some(0),
+            | Event::ShutdownEnded(_) => Some(0),
         }
     }
 

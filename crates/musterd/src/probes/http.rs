@@ -7,8 +7,7 @@
 
 use std::time::Duration;
 
-use muster_config::address::Url;
-use muster_spec::HttpCheck;
+use muster_spec::{HttpCheck, Url};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -39,7 +38,7 @@ struct Answer {
 
 /// GETs the address until there is an answer that is no redirect to the same host.
 pub(crate) async fn check(resolver: &Resolver, check: &HttpCheck, deadline: Instant) -> Result<String, String> {
-    let mut url = Url::parse(&check.url).map_err(|problem| format!("the address {}", problem.message))?;
+    let mut url = check.url.clone();
     let mut headers = check.headers.as_slice();
     for _ in 0..=MOST_REDIRECTS {
         let answer = get(resolver, &url, headers, deadline).await?;
@@ -210,7 +209,7 @@ mod tests {
 
     fn check_at(url: &str, headers: &[(&str, &str)]) -> Result<String, String> {
         let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let http = HttpCheck { url: url.to_owned(), headers };
+        let http = HttpCheck { url: Url::parse(url).expect("an address"), headers };
         in_runtime(async { check(&Resolver::default(), &http, Instant::now() + PATIENCE).await })
     }
 

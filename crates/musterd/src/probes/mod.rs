@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use muster_core::ProbeOutcome;
-use muster_spec::{CheckSpec, InstanceSpec, RunId};
+use muster_spec::{CheckSpec, InstanceSpec, RunId, Span};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
@@ -190,7 +190,7 @@ async fn within(
 }
 
 fn late(timeout: Duration) -> String {
-    format!("{LATE} after {}", crate::spans::span(timeout))
+    format!("{LATE} after {}", Span(timeout))
 }
 
 /// An outcome that is there at once.

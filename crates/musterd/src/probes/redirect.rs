@@ -1,9 +1,9 @@
 //! Where a redirect leads.
 //!
 //! Only what a probe needs of RFC 3986. Whatever comes from a server is read by the same reader as what was configured,
-//! [`muster_config::address`], since it goes into the next request.
+//! [`Url::parse`], since it goes into the next request.
 
-use muster_config::address::Url;
+use muster_spec::Url;
 
 /// Where a redirect leads.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -245,16 +245,16 @@ impl Witness {
 
     pub(super) fn sees_event(&mut self, now: Time, event: &Event) -> Result<(), Broken> {
         match event {
-            Event::State { instance, from, to } => {
+            Event::State { instance, from, to, .. } => {
                 let one = &mut self.watched[instance.0 as usize];
                 promise!(one.state == *from, "{instance:?} goes from {from} to {to}, but it was {}", one.state);
                 promise!(is_a_transition(*from, *to, &one.program), "{instance:?} goes from {from} to {to}");
                 one.state = *to;
             }
-            Event::Ended { instance, end: _, expected, cause, .. } => {
-                let one = &mut self.watched[instance.0 as usize];
-                one.last_success = *expected;
-                one.was_asked = Some(matches!(cause, Some(muster_core::StopCause::Asked(_))));
+            Event::Ended(ended) => {
+                let one = &mut self.watched[ended.instance.0 as usize];
+                one.last_success = ended.expected;
+                one.was_asked = Some(matches!(ended.cause, Some(muster_core::StopCause::Asked(_))));
             }
             Event::Failing { instance, run, cause } => {
                 let run = self.of_run(*run).and_then(|one| one.run.as_mut());

@@ -148,3 +148,17 @@ fn why_not_ready(shared: &Shared, instance: &Instance, now: Time) -> String {
         _ => describe(shared, instance, now),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_and_goals_have_the_same_words_and_numbers_on_the_wire() {
+        assert_eq!(State::ALL.map(state), api::State::ALL);
+        for known in State::ALL {
+            assert_eq!((known.name(), u16::from(known.code())), (state(known).name(), state(known).code()));
+        }
+        assert_eq!([Goal::Up, Goal::Down].map(|known| goal(known).name()), ["up", "down"]);
+    }
+}

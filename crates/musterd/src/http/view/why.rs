@@ -5,13 +5,12 @@
 
 use muster_api as api;
 use muster_core::{Instance, PastRun, StopCause, Supervisor, Time};
-use muster_spec::{Exit, RunEnd, Signal, State};
+use muster_spec::{Exit, RunEnd, Signal, Span, State};
 
 use super::runs::{FAULTS, cause_words, past_run};
 use super::{date, program};
 use crate::exit_evidence::OutOfMemory;
 use crate::shared::Shared;
-use crate::spans::span;
 
 /// How many runs before the last one the story tells of.
 const BEFORE: usize = 3;
@@ -47,7 +46,7 @@ pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
 /// What happened to it, in sentences.
 fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<String> {
     let began = date(shared, past.began);
-    let up = span(past.ended.since(past.began));
+    let up = Span::about(past.ended.since(past.began));
     let mut story = match &past.end {
         RunEnd::NotSpawned(error) => {
             let number = if error.errno == 0 { String::new() } else { format!(" (errno {})", error.errno) };
@@ -126,7 +125,7 @@ fn tell_before(instance: &Instance) -> Option<String> {
         .rev()
         .skip(1)
         .take(BEFORE)
-        .map(|past| format!("run {}: {} after {}", past.run, past.reason(), span(past.ended.since(past.began))))
+        .map(|past| format!("run {}: {} after {}", past.run, past.reason(), Span::about(past.ended.since(past.began))))
         .collect();
     (!before.is_empty()).then(|| format!("before that: {}", before.join("; ")))
 }
@@ -135,7 +134,7 @@ fn tell_before(instance: &Instance) -> Option<String> {
 fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
     match instance.state() {
         State::Backoff => match instance.next_start().filter(|&at| at > now) {
-            Some(at) => format!("it starts again in {}", span(at.since(now))),
+            Some(at) => format!("it starts again in {}", Span::about(at.since(now))),
             None => "it starts again as soon as the processes that its last run left behind are gone".to_owned(),
         },
         State::Waiting => {

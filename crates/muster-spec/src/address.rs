@@ -1,12 +1,10 @@
-//! Addresses of hosts: `http://host:port/path`, `host:port`; and the name of a header.
+//! Addresses of hosts: `http://host:port/path` and `host:port`.
 //!
 //! Parses both configured addresses and the targets of redirects, as strictly as a request line requires: an address that
 //! passes can be sent in a request unchanged. Errors are worded for the user.
 
 use std::fmt;
 use std::net::Ipv6Addr;
-
-use crate::diagnostic::Problem;
 
 /// An `http://` address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,37 +22,60 @@ pub struct Url {
 pub struct HostPort {
     /// A name or a number, without the brackets of IPv6.
     pub host: String,
+    /// 1 to 65535.
+    pub port: u16,
+}
+
+/// `host` or `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// A name or a number, without the brackets of IPv6.
+    pub host: String,
     /// `None` if the address has none.
     pub port: Option<u16>,
 }
 
+/// Why a text is not an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadAddress {
+    /// The message, which continues after the key's name.
+    pub message: &'static str,
+    /// How to fix it.
+    pub hint: String,
+}
+
 const PLACES: &str = "\"127.0.0.1:5432\", \"localhost:5432\", \"[::1]:5432\"";
 
-fn problem(message: &str, hint: impl Into<String>) -> Problem {
-    Problem { message: message.to_owned(), hint: hint.into() }
+fn bad(message: &'static str, hint: impl Into<String>) -> BadAddress {
+    BadAddress { message, hint: hint.into() }
 }
 
 impl Url {
     /// Reads `http://host[:port][/path][?query][#fragment]`. The fragment is not for servers, and is left out.
-    pub fn parse(text: &str) -> Result<Url, Problem> {
+    pub fn parse(text: &str) -> Result<Url, BadAddress> {
         let rest = strip_scheme(text)?;
         if rest.chars().any(|c| !c.is_ascii_graphic()) {
-            return Err(problem(
-                "contains a character that is not allowed in an address",
-                "percent-encode it, as in %20",
-            ));
+            return Err(bad("contains a character that is not allowed in an address", "percent-encode it, as in %20"));
         }
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let HostPort { host, port } = HostPort::parse(authority)?;
+        let Authority { host, port } = Authority::parse(authority)?;
         let slash = if target.starts_with('/') { "" } else { "/" };
         Ok(Url { host, port: port.unwrap_or(80), target: format!("{slash}{target}") })
     }
 
+    /// Parses a configured address, which must not have a fragment: it would never be sent.
+    pub fn parse_configured(text: &str) -> Result<Url, BadAddress> {
+        let url = Url::parse(text)?;
+        if text.contains('#') {
+            return Err(bad("has a #: the rest would never be sent", "leave it out"));
+        }
+        Ok(url)
+    }
+
     /// The value of the `Host` header.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+        Authority { host: self.host.clone(), port: Some(self.port).filter(|&port| port != 80) }.to_string()
     }
 }
 
@@ -64,36 +85,63 @@ impl fmt::Display for Url {
     }
 }
 
-fn strip_scheme(url: &str) -> Result<&str, Problem> {
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_host(f, &self.host)?;
+        write!(f, ":{}", self.port)
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_host(f, &self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+fn write_host(f: &mut fmt::Formatter<'_>, host: &str) -> fmt::Result {
+    if host.contains(':') { write!(f, "[{host}]") } else { f.write_str(host) }
+}
+
+fn strip_scheme(url: &str) -> Result<&str, BadAddress> {
     let Some((scheme, rest)) = url.split_once("://") else {
         let hint = if url.starts_with('/') { format!("http://127.0.0.1:8000{url}") } else { format!("http://{url}") };
-        return Err(problem("must begin with http://", hint));
+        return Err(bad("must begin with http://", hint));
     };
     if scheme.eq_ignore_ascii_case("https") {
-        return Err(problem(
+        return Err(bad(
             "cannot be https, which is not supported",
             "probe the plain port, or exec = [\"curl\", \"-fsSk\", \"https://…\"]",
         ));
     }
     if !scheme.eq_ignore_ascii_case("http") {
-        return Err(problem("must begin with http://", "tcp = \"host:port\" checks that a port is open"));
+        return Err(bad("must begin with http://", "tcp = \"host:port\" checks that a port is open"));
     }
     Ok(rest)
 }
 
 impl HostPort {
+    /// Reads `host:port`, with the brackets of IPv6 around a number that has colons itself.
+    pub fn parse(text: &str) -> Result<HostPort, BadAddress> {
+        let Authority { host, port } = Authority::parse(text)?;
+        let port = port.ok_or_else(|| bad("has no port", PLACES))?;
+        Ok(HostPort { host, port })
+    }
+}
+
+impl Authority {
     /// Reads `host[:port]`, with the brackets of IPv6 around a number that has colons itself.
-    pub fn parse(text: &str) -> Result<HostPort, Problem> {
+    pub fn parse(text: &str) -> Result<Authority, BadAddress> {
         if text.contains('@') {
-            return Err(problem("contains a user", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
+            return Err(bad("contains a user", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
         }
         let (host, port) = split(text);
-        let host = host_of(host).ok_or_else(|| problem("has no valid host", PLACES))?;
+        let host = host_of(host).ok_or_else(|| bad("has no valid host", PLACES))?;
         let port = port.map(|port| {
             let number = port.parse().ok().filter(|&number| number > 0 && !port.starts_with('+'));
-            number.ok_or_else(|| problem("has a port that is not a number from 1 to 65535", PLACES))
+            number.ok_or_else(|| bad("has a port that is not a number from 1 to 65535", PLACES))
         });
-        Ok(HostPort { host: host.to_owned(), port: port.transpose()? })
+        Ok(Authority { host: host.to_owned(), port: port.transpose()? })
     }
 }
 
@@ -113,29 +161,6 @@ fn host_of(text: &str) -> Option<&str> {
     }
     let is_of_a_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     (!text.is_empty() && text.bytes().all(is_of_a_host)).then_some(text)
-}
-
-/// Whether an address may be configured.
-pub(crate) fn check(url: &str) -> Result<(), Problem> {
-    Url::parse(url)?;
-    if url.contains('#') {
-        return Err(problem("has a #: the rest would never be sent", "leave it out"));
-    }
-    Ok(())
-}
-
-/// Whether `host:port` may be configured; the port may be left out where it is not needed.
-pub(crate) fn check_authority(text: &str, needs_port: bool) -> Result<(), Problem> {
-    match HostPort::parse(text)?.port {
-        None if needs_port => Err(problem("has no port", PLACES)),
-        _ => Ok(()),
-    }
-}
-
-/// A token: RFC 9110, section 5.6.2.
-pub(crate) fn is_header_name(name: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.bytes().all(is_token)
 }
 
 #[cfg(test)]
@@ -171,10 +196,13 @@ mod tests {
             "http://[::1]:8080/",
             "http://[::1]/",
         ] {
-            assert_eq!(check(url), Ok(()), "{url}");
+            assert!(Url::parse_configured(url).is_ok(), "{url}");
         }
-        for (text, needs_port) in [("127.0.0.1:5432", true), ("[::1]:1", true), ("db", false), ("db:65535", true)] {
-            assert_eq!(check_authority(text, needs_port), Ok(()), "{text}");
+        for text in ["127.0.0.1:5432", "[::1]:1", "db:65535"] {
+            assert_eq!(HostPort::parse(text).map(|address| address.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["db", "[::1]", "db:80"] {
+            assert_eq!(Authority::parse(text).map(|address| address.to_string()), Ok(text.to_owned()));
         }
     }
 
@@ -204,8 +232,8 @@ mod tests {
             ("http://a/#b", "has a #: the rest would never be sent"),
             ("http://me:secret@a/", "contains a user"),
         ] {
-            assert_eq!(check(url).map_err(|problem| problem.message), Err(message.to_owned()), "{url}");
+            assert_eq!(Url::parse_configured(url).map_err(|bad| bad.message), Err(message), "{url}");
         }
-        assert_eq!(check_authority("db", true).map_err(|problem| problem.message), Err("has no port".to_owned()));
+        assert_eq!(HostPort::parse("db").map_err(|bad| bad.message), Err("has no port"));
     }
 }
