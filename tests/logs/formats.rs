@@ -80,7 +80,8 @@ fn names_have_a_colour_on_a_terminal_unless_nobody_wants_any() {
 
 #[test]
 fn lines_beyond_the_rate_limit_are_left_out_counted_and_marked() {
-    // One write(2) of 500 lines, however busy the machine is; the limit is per second, so a slow writer would lose fewer.
+    // One write(2) of 500 lines: the limit is per second, so on a busy machine a writer that takes longer would lose
+    // fewer.
     let spam = "seq 500; sleep 1.2; echo after";
     let logs = "stdout = [\"console\", \"{here}/web.log\"], rate_limit = \"100/s\"";
     let daemon = Setting::supervising(script("web", spam, logs)).start();
@@ -93,8 +94,8 @@ fn lines_beyond_the_rate_limit_are_left_out_counted_and_marked() {
         .sum();
     assert_eq!(kept + lost, 501, "{output}");
     assert!((100..200).contains(&kept), "{kept} were kept");
-    let file = std::fs::read_to_string(daemon.path("web.log")).expect("it is there");
-    assert_eq!(file.lines().count(), kept, "a file has the same lines and no mark");
+    let file = std::fs::read_to_string(daemon.path("web.log")).expect("it exists");
+    assert_eq!(file.lines().count(), kept, "the file has the same lines without a mark");
 }
 
 #[test]
