@@ -1,4 +1,4 @@
-//! Following: what is written from now on, across restarts and rotations, to the end of either side.
+//! Following: new output, across restarts and rotations, until either side ends it.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -42,13 +42,13 @@ fn the_beginning_of_a_line_is_followed_beside_a_busy_stream_and_by_who_comes_lat
     assert_eq!(part(&mut stream), ("name? ".to_owned(), false));
     let mut later = follow();
     assert_eq!(part(&mut later), ("name? ".to_owned(), false));
-    std::fs::write(daemon.path("go"), "").expect("the directory is ours");
+    std::fs::write(daemon.path("go"), "").expect("the test directory is writable");
     for mut stream in [stream, later] {
         assert_eq!(part(&mut stream), ("hello".to_owned(), true));
         assert_eq!(part(&mut stream), ("last".to_owned(), false));
     }
     let history = daemon.client.get("/v1/programs/web/logs?stream=stdout&format=json").body;
-    assert!(history.contains("\"line\":\"name? hello\""), "what was given out in parts is one line: {history}");
+    assert!(history.contains("\"line\":\"name? hello\""), "output delivered in parts is one line: {history}");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn musterctl_follows_several_programs_and_stops_with_its_reader() {
         lines("ping | ping") > 20 && lines("pong | pong") > 20
     });
     drop(out);
-    assert_eq!(child.wait().expect("it is our child").code(), Some(0), "its reader has seen enough");
+    assert_eq!(child.wait().expect("it is a child of this process").code(), Some(0), "its reader has seen enough");
 }
 
 #[test]
