@@ -1,4 +1,4 @@
-//! Signals: who gets which, as what.
+//! Signals: which process gets which signal.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -7,22 +7,22 @@ use crate::harness::{wait_for, wait_until};
 use crate::inits::{Init, Running, is_alive, kill, wait_for_state};
 use crate::puppet::telling_signals;
 
-/// Neither can be caught; children have their own way; and the C library of the puppet keeps 32 and 33 to itself.
+/// The first two cannot be caught; SIGCHLD is handled differently; and the puppet's C library reserves 32 and 33.
 const NEVER: [i32; 5] = [9, 17, 19, 32, 33];
-/// These stop whoever sits in front of a terminal, an init included.
+/// These stop a process attached to a terminal, an init included.
 const STOPS: [i32; 3] = [20, 21, 22];
-/// What a faulty instruction raises. tini dies of them.
+/// Signals raised by a faulty instruction. tini is killed by them.
 const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 
 fn telling(init: Init, options: &[&str]) -> (Running, i32) {
     let mut command = init.with(options);
-    // Whether a terminal's stop stops an init depends on its group not being an orphan, so it has a parent elsewhere.
+    // A terminal's stop signal does not stop an init in an orphaned process group, so its parent is outside the group.
     let running = Running::start(telling_signals(command.process_group(0)));
     let pid = running.line("ready ").parse().expect("a pid");
     (running, pid)
 }
 
-/// Sends each, and expects what it becomes.
+/// Sends each signal, and checks which one arrives.
 fn check(init: Init, options: &[&str], sent: impl IntoIterator<Item = (i32, i32)>) {
     let (running, _) = telling(init, options);
     for (sent, expected) in sent {
@@ -207,15 +207,15 @@ fn the_death_of_the_parent_arrives_as_the_signal_that_was_asked_for() {
     {
         let mut words = init.with(&["-p", name]);
         telling_signals(&mut words);
-        // The parent is a shell that ends when somebody closes its standard input.
+        // The parent is a shell that exits when its standard input is closed.
         let mut parent = Command::new("sh");
         parent.args(["-c", "exec 3<&0; \"$@\" </dev/null & read line <&3", "sh"]);
         parent.arg(words.get_program()).args(words.get_args());
         parent.envs(words.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        let (reader, writer) = std::io::pipe().expect("a pipe can be created");
         let mut running = Running::start_reading(&mut parent, reader.into());
         let pid: i32 = running.line("ready ").parse().expect("a pid");
-        let init_pid = crate::harness::find(pid).expect("it lives").ppid;
+        let init_pid = crate::harness::find(pid).expect("it is still running").ppid;
         drop(writer);
         running.wait();
         assert_eq!(running.line("signal "), number, "{init:?}");

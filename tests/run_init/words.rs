@@ -1,4 +1,4 @@
-//! What the inits say of themselves: texts, streams and exit codes of help, versions and mistakes.
+//! The inits' own texts: wording, streams and exit codes of help, version and error messages.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ fn expected(end: &str, stdout: &str, stderr: &str) -> Outcome {
     Outcome { end: end.to_owned(), stdout: stdout.to_owned(), stderr: stderr.to_owned() }
 }
 
-/// Our dumb-init is called by a path, and says so where the original would.
+/// Our dumb-init is called by a path, and prints it where the original would.
 fn dumb_init_help() -> String {
     DUMB_INIT_HELP.replace("Usage: dumb-init", &format!("Usage: {}", link("dumb-init").display()))
 }
@@ -129,7 +129,7 @@ fn run_answers_on_standard_output_and_complains_on_standard_error() {
 
 #[test]
 fn a_script_without_its_interpreter_is_named() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     for (name, line, interpreter) in [
         (
             "windows",
