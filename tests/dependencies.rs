@@ -1,4 +1,4 @@
-//! Dependencies: who starts when, who waits for what and says so, and who stops first.
+//! Dependencies: the order of starts and stops, and what a waiting program reports.
 
 mod harness;
 
@@ -9,7 +9,7 @@ use harness::{Daemon, Setting};
 
 const MANY: usize = 1000;
 
-/// For each program the earlier ones that it depends on, up to three.
+/// For each program the earlier ones that it depends on, at most three.
 fn random_graph() -> Vec<BTreeSet<usize>> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = |bound: usize| {
@@ -25,7 +25,7 @@ fn random_graph() -> Vec<BTreeSet<usize>> {
     (0..MANY).map(needs).collect()
 }
 
-/// When each program first said this.
+/// When each program first logged this message.
 fn moments(daemon: &Daemon, message: &str) -> HashMap<String, Duration> {
     let mut moments = HashMap::new();
     for line in daemon.log.saying(message) {

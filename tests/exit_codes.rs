@@ -1,10 +1,10 @@
-//! The container's exit code: what ended, how, and whether that was what everything was for.
+//! The container's exit code: which program ended, how, and whether that means success.
 
 mod harness;
 
 use harness::{Daemon, End, Setting, both_places};
 
-/// How a program ends, the code that this is, and whether it is a success.
+/// How a program ends, the resulting exit code, and whether that is a success.
 const ENDS: [(&str, &str, i32); 9] = [
     ("exit-0", "[\"sh\", \"-c\", \"exit 0\"]", 0),
     ("exit-1", "[\"sh\", \"-c\", \"exit 1\"]", 1),
@@ -17,13 +17,13 @@ const ENDS: [(&str, &str, i32); 9] = [
     ("not-executable", "\"/\"", 126),
 ];
 
-/// Every daemon of a table runs at the same time; each has hardly anything to do.
+/// All daemons of a table run at the same time; each has very little to do.
 fn check_all(cases: Vec<(String, i32, Daemon)>) {
     for (what, code, mut daemon) in cases {
         assert_eq!(daemon.wait(), End::Code(code), "{what}\n{}", daemon.story());
         daemon.assert_nothing_is_left();
         let last = daemon.log.lines().pop().expect("there is a log");
-        assert!(last.message.starts_with("exit: "), "{what}: the last line says why: {}", last.message);
+        assert!(last.message.starts_with("exit: "), "{what}: the last line gives the reason: {}", last.message);
         assert_eq!(last.field("code").as_deref(), Some(code.to_string().as_str()), "{what}");
     }
 }
@@ -71,7 +71,7 @@ fn an_end_that_is_no_essential_one_ends_nothing() {
     daemon.finish();
 }
 
-/// Two that end after one another: there is a process of the first until the daemon has reaped it.
+/// Two programs that end one after another. The first one's process exists until the daemon has reaped it.
 fn in_turn(first: i32, second: i32, more: &str) -> String {
     let tell = "echo $$$$ >{here}/told; mv {here}/told {here}/first";
     let wait = "until [ -e {here}/first ]; do sleep 0.02; done; \
@@ -109,7 +109,7 @@ fn an_essential_program_is_tried_as_configured_before_its_end_counts() {
     assert_eq!(last.message, "exit: the essential program \"main\" ended: exit status 7");
 }
 
-/// A container in which nothing can happen any more looks alive to everybody and does nothing.
+/// A container in which nothing can happen looks healthy from outside and does nothing.
 #[test]
 fn when_nothing_can_happen_any_more_the_first_failure_is_the_daemons() {
     let once = |name: &str, script: &str, more: &str| {
@@ -184,7 +184,7 @@ fn asked_to_stop_it_exits_with_0_whatever_the_programs_do() {
         restart = "no"
     "#;
     for place in both_places() {
-        // TERM, INT, QUIT, and what LXC and systemd-nspawn send: SIGPWR and SIGRTMIN+3.
+        // TERM, INT, QUIT, and the signals that LXC and systemd-nspawn send: SIGPWR and SIGRTMIN+3.
         for signal in [15, 2, 3, 30, 37] {
             let mut daemon = Setting::supervising(programs).at(place).start();
             daemon.wait_for_state("failed", "EXITED");
@@ -205,7 +205,7 @@ fn what_was_stopped_by_hand_has_not_ended() {
     let mut daemon = Setting::supervising(programs).musterd("exit_when_done = true").start();
     daemon.ctl_well(&["stop", "a"]);
     daemon.wait_for_state("b", "EXITED");
-    assert_eq!(daemon.ended(), None, "it is there to be started again");
+    assert_eq!(daemon.ended(), None, "the daemon stays, to start it again");
     daemon.finish();
 }
 
@@ -234,7 +234,7 @@ fn a_second_daemon_on_a_socket_is_3_and_starts_nothing() {
     let web = first.pid_of("web");
     let config = first.path("second.toml");
     std::fs::write(&config, format!("[http]\nsocket = {:?}\n{programs}", first.socket()))
-        .expect("the directory is ours");
+        .expect("the test directory is writable");
     let second = std::process::Command::new(env!("CARGO_BIN_EXE_musterd")).arg("-c").arg(config).output();
     let second = second.expect("it can be executed");
     assert_eq!(second.status.code(), Some(3));
