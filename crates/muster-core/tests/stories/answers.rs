@@ -1,4 +1,4 @@
-//! What commands answer, in every state: one answer each, when it is done or fails or can no longer come.
+//! Replies to commands, in every state: one each, when the command is done, fails or can no longer complete.
 
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ fn stop_in_every_state() {
     }
 }
 
-/// What has ended by itself keeps telling so: a stop that finds nothing to stop is no news.
+/// A program that has ended keeps its result: a stop of a program that is not running changes nothing.
 #[test]
 fn a_stop_of_what_has_ended_leaves_its_state() {
     for state in ["EXITED", "FATAL"] {
@@ -198,7 +198,7 @@ fn a_start_that_has_done_its_work_at_once_is_well() {
     stage.answered(start, "web Started");
 }
 
-/// With `restart = "always"` an exit is never what was meant, and BACKOFF is not up, whatever the exit status.
+/// With `restart = "always"` an exit never completes a wait, and BACKOFF is not up, whatever the exit status.
 #[test]
 fn a_service_that_ends_at_once_and_is_tried_again_has_not_started() {
     let mut stage = Stage::of([ProgramSpec { restart: when(RestartWhen::Always), ..program("web") }]);
@@ -259,7 +259,7 @@ fn a_second_stop_sends_no_second_signal_and_does_not_begin_the_patience_anew() {
     stage.did("sweep web with KILL");
 }
 
-/// A stop in order had not come to it yet when somebody started it: it goes on running, and both hear the truth.
+/// An ordered stop had not reached it when it was started: it keeps running, and both requests get a truthful reply.
 #[test]
 fn a_start_takes_out_of_a_stop_whose_turn_has_not_come() {
     let mut stage =
@@ -377,7 +377,7 @@ fn wait_for_running() {
     stage.answered(running, "web Reached");
 }
 
-/// A script must not sit out its whole timeout for a program that has given up or is finished.
+/// A script must not wait for its whole timeout for a program that has given up or completed.
 #[test]
 fn wait_for_running_fails_as_soon_as_it_has_ended_for_good() {
     for (state, code, answer) in [("FATAL", 1, "web failed: exit status 1"), ("EXITED", 0, "web Reached")] {
@@ -396,7 +396,7 @@ fn wait_for_running_fails_as_soon_as_it_has_ended_for_good() {
     }
 }
 
-/// Who stopped it may start it again, and the script that waits need not know when.
+/// An operator who stopped it may start it again at any time, so the script's wait continues.
 #[test]
 fn wait_for_running_waits_while_it_is_stopped() {
     let mut stage = in_state("STOPPED");

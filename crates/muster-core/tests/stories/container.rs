@@ -1,4 +1,4 @@
-//! The container's exit code: who ends it, and with what.
+//! The container's exit code: which event ends it, and with which code.
 
 use muster_core::{Event, Input, Settings, ShutdownReason, supervisor::is_ready};
 use muster_spec::{
@@ -23,7 +23,7 @@ fn on(other: &str, condition: DependencyCondition, spec: ProgramSpec) -> Program
     ProgramSpec { depends_on: vec![Dependency { program: other.to_owned(), condition }], ..spec }
 }
 
-/// What follows the end of this program alone, without what was swept.
+/// The effects after the end of this program, except sweeps.
 fn ends_with(spec: ProgramSpec, settings: Settings, end: impl FnOnce(&mut Stage)) -> Option<u8> {
     let mut stage = Stage::with(settings, [spec]);
     stage.hand(Input::Booted);
@@ -147,7 +147,7 @@ fn done_waits_for_what_was_started_by_hand() {
     stage.exits("a", 3);
     stage.after(s(100));
     assert_eq!(stage.exit_code(), None);
-    // Its own end has no part in the code, however it comes.
+    // Its own exit status does not affect the code.
     stage.stop("debug");
     stage.is_killed("debug", Signal::TERM);
     assert_eq!(stage.exit_code(), Some(3));
@@ -167,7 +167,7 @@ fn what_was_stopped_by_hand_keeps_the_container_up() {
     assert_eq!(stage.exit_code(), Some(0));
 }
 
-/// It had ended by itself before, so that nothing was stopped.
+/// It had already ended by itself, so the stop had no effect.
 #[test]
 fn a_stop_of_what_has_ended_does_not_keep_the_container_up() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), job("b")]).boot();
@@ -178,7 +178,7 @@ fn a_stop_of_what_has_ended_does_not_keep_the_container_up() {
     assert_eq!(stage.exit_code(), Some(0));
 }
 
-/// It was wanted again and then stopped before a run came of it: that is stopped by hand.
+/// It was wanted again and then stopped before its next run: that counts as stopped by hand.
 #[test]
 fn a_start_that_was_stopped_before_its_run_keeps_the_container_up() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a")]).boot();
@@ -190,7 +190,7 @@ fn a_start_that_was_stopped_before_its_run_keeps_the_container_up() {
     assert_eq!(stage.exit_code(), None);
 }
 
-/// Such a container is there for what its operators start.
+/// Such a container exists for the programs that its operators start.
 #[test]
 fn a_container_without_autostart_is_never_done() {
     let mut stage = Stage::with(UNTIL_DONE, [ProgramSpec { autostart: false, ..job("a") }]).boot();
@@ -235,14 +235,14 @@ fn ready_is_when_every_autostarted_program_is_up_or_has_ended_well() {
     stage.start("debug");
     stage.spawned("debug");
     stage.exits("debug", 1);
-    assert!(stage.core.is_ready(), "what does not start by itself is not asked for");
+    assert!(stage.core.is_ready(), "programs with autostart off do not count");
     stage.exits("web", 1);
     assert!(!stage.core.is_ready());
     let failed: Vec<&str> = stage.core.snapshot().iter().filter(|one| !is_ready(one)).map(|one| one.name()).collect();
     assert_eq!(failed, ["web"]);
 }
 
-/// A migration that fails keeps its application from starting, and nothing runs that could change that.
+/// A failed migration keeps its application from starting, and no running program could change that.
 #[test]
 fn what_waits_in_vain_counts_as_ended() {
     let app = || on("migrate", DependencyCondition::Completed, job("app"));
@@ -266,7 +266,7 @@ fn a_wait_in_vain_is_a_failure_also_where_nothing_else_is() {
     let mut stage = Stage::with(UNTIL_DONE, [job("setup"), app]).boot();
     stage.exits("setup", 0);
     assert_eq!(stage.exit_code(), Some(1));
-    // What does not start with the daemon counts where it is missed.
+    // A program with autostart off counts if another depends on it.
     let setup = ProgramSpec { autostart: false, ..job("setup") };
     let app = on("setup", DependencyCondition::Completed, job("app"));
     let mut stage = Stage::with(UNTIL_DONE, [setup, app]).boot();

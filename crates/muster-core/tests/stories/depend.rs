@@ -1,4 +1,4 @@
-//! Programs that depend on others: who waits for what, who is started with whom, and who stops first.
+//! Programs that depend on others: the order of starts and stops, and which programs a command includes.
 
 use std::sync::Arc;
 
@@ -404,7 +404,7 @@ fn a_oneshot_with_a_readiness_rule_is_running_when_it_has_said_so() {
     stage.stands("job EXITED");
 }
 
-/// Carries out at once what a thousand programs are told, and holds the order against their dependencies.
+/// Carries out the effects for a thousand programs immediately, and checks their order against the dependencies.
 #[test]
 fn a_thousand_programs_in_a_random_graph_start_and_stop_in_a_valid_order() {
     let mut dice = muster_core::random::Random::seeded(7);
@@ -433,7 +433,7 @@ fn a_thousand_programs_in_a_random_graph_start_and_stop_in_a_valid_order() {
             match effect {
                 Effect::Spawn { run, spec, .. } => {
                     let number = place(&spec.name);
-                    assert!(needs[number].iter().all(|&need| living[need]), "{} is too early", spec.name);
+                    assert!(needs[number].iter().all(|&need| living[need]), "{} starts too early", spec.name);
                     started += 1;
                     runs.insert(run, number);
                     inputs.push_back(Input::Spawned { run });

@@ -1,4 +1,4 @@
-//! Several programs: the order of starting, the waves of stopping, and restarting together.
+//! Several programs: start order, stop waves, and restarting together.
 
 use muster_core::Input;
 use muster_spec::{Exit, ProgramSpec, Signal};
@@ -110,7 +110,7 @@ fn a_restart_of_one_instance_leaves_the_others_alone() {
     stage.stands("web:0 RUNNING, web:2 RUNNING");
 }
 
-/// It waits with the others instead of going through its backoff, and does not come up early.
+/// It waits with the others instead of going through its backoff, and does not start early.
 #[test]
 fn what_ends_by_itself_while_it_is_restarted_with_others_waits_for_them() {
     let mut stage = three();
@@ -127,7 +127,7 @@ fn what_ends_by_itself_while_it_is_restarted_with_others_waits_for_them() {
     assert_eq!(stage.failures("db"), 0);
 }
 
-/// Its turn came while its leftovers were still dying: their end is what the wave waits for.
+/// Its turn came while its leftovers were still dying: the wave waits for their end.
 #[test]
 fn leftovers_of_one_do_not_hang_a_restart_of_several() {
     let mut stage = three();
@@ -143,7 +143,7 @@ fn leftovers_of_one_do_not_hang_a_restart_of_several() {
     stage.did("spawn db, spawn app, spawn web");
 }
 
-/// The first restart was down to its last member when the second took all of them over.
+/// The first restart was down to its last member when the second took over all of them.
 #[test]
 fn a_restart_during_a_restart_starts_nobody_early() {
     let mut stage = Stage::booted([quick("a"), quick("b")]);

@@ -1,4 +1,4 @@
-//! How a run becomes ready, how long that may take, and what its probes and its watchdog say of it later.
+//! How a run becomes ready, how long that may take, and the later effect of its probes and watchdog.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn live(probes: ProbeSpec) -> Stage {
     Stage::booted([probed(quick("web"), &[probes])])
 }
 
-/// Lets the check fail until that has come to something.
+/// Lets the probe fail until the threshold is reached.
 fn fails(stage: &mut Stage, name: &str, times: u32) {
     for _ in 0..times {
         stage.check_of(name, 0, false);
@@ -158,7 +158,7 @@ fn a_liveness_probe_that_fails_three_times_restarts_the_run_through_the_policy()
     stage.exits("web", 0);
     stage.stands("web BACKOFF");
     assert_eq!(last_cause(&stage, "web").as_deref(), Some("probe \"live\" failed: connection refused"));
-    // It had been up for longer than reset_after: this is the first failure again.
+    // It was up for longer than reset_after: this counts as the first failure.
     assert_eq!((stage.failures("web"), stage.next_start_in("web")), (1, 500));
     stage.forget_deeds();
     stage.after(ms(500));

@@ -1,4 +1,4 @@
-//! Another configuration under what runs: what is touched, and above all what is not.
+//! A new configuration for running programs: which are affected, and above all which are not.
 
 use muster_core::{Awaited, Event, Input, Settings};
 use muster_spec::{ProbeKind, ProgramSpec, RestartWhen, Signal};

@@ -1,4 +1,4 @@
-//! The end of everything within one budget.
+//! Shutdown of everything within one budget.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ fn every_state_accepts_a_shutdown() {
     stage.did("sweep starting with TERM, sweep b with TERM, KILL strays, exit 0");
 }
 
-/// The kernel needs a moment to take down who got SIGKILL.
+/// The kernel needs a moment to end processes after SIGKILL.
 #[test]
 fn without_any_time_everything_is_killed_and_the_daemon_sees_it_gone() {
     let mut stage = Stage::booted([quick("web")]);
@@ -109,8 +109,8 @@ fn three_that_need_four_seconds_each_are_stopped_side_by_side() {
     assert_eq!((stage.exit_code(), stage.now.since_origin()), (Some(0), s(4)));
 }
 
-/// Ten seconds of patience each, nine for all: everyone is asked after a tenth of the time at the latest, and nobody is killed
-/// before the time of all is over.
+/// Timeouts of ten seconds each, nine for all: each gets its stop signal within a tenth of the time, and none is killed
+/// before the budget is used up.
 #[test]
 fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
     let mut stage = one_after_the_other(s(10));
@@ -133,8 +133,8 @@ fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
     );
 }
 
-/// Four priorities and nine seconds, of which the first two need four each: the first was killed after 2.2 s, and everything was
-/// over after 6.7 s.
+/// Four priorities and nine seconds, of which the first two need four each: the first used to be killed after 2.2 s,
+/// and everything was over after 6.7 s.
 #[test]
 fn who_needs_longer_than_its_share_ends_by_itself_where_there_is_time() {
     let mut stage = Stage::booted([ranked("d", 1), ranked("c", 2), ranked("b", 3), ranked("a", 4)]);
@@ -157,7 +157,7 @@ fn who_needs_longer_than_its_share_ends_by_itself_where_there_is_time() {
     assert!(killed.is_empty() && left.is_empty(), "{killed:?} {left:?}");
 }
 
-/// The container was paused for a minute: the budget, the patience and the delays begin where they were.
+/// The container was paused for a minute: the budget, the timeouts and the delays continue where they were.
 #[test]
 fn time_that_the_daemon_did_not_have_is_nobodys() {
     let mut stage = Stage::booted([quick("web")]);
@@ -224,14 +224,14 @@ fn no_budget_still_asks_everyone_before_it_kills() {
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(0));
     stage.did("TERM app, sweep app with KILL, TERM strays, TERM db, sweep db with KILL");
-    // What the kernel does not take down is not waited for.
+    // Processes that the kernel cannot end are not waited for.
     stage.after(ms(99));
     stage.did_nothing();
     stage.after(ms(1));
     stage.did("KILL strays, exit 0");
 }
 
-/// An uninterruptible process must not cost the others their graceful end.
+/// An uninterruptible process must not cost the others their graceful stop.
 #[test]
 fn a_wave_that_survives_sigkill_does_not_keep_the_next_from_its_signal() {
     let ranked = |name, priority| ProgramSpec { priority, stop: stop_with(&[(Signal::TERM, s(1))]), ..quick(name) };
@@ -265,7 +265,8 @@ fn a_second_signal_kills_everything_now() {
     assert_eq!(stage.exit_code(), Some(0));
 }
 
-/// `musterctl shutdown` and then `docker stop`: the first signal asks for what is being done, the second for haste.
+/// `musterctl shutdown` and then `docker stop`: the first signal asks for the shutdown in progress, the second forces
+/// it.
 #[test]
 fn the_first_signal_of_a_shutdown_by_command_is_no_second_signal() {
     let mut stage = Stage::booted([quick("web")]);
@@ -287,7 +288,7 @@ fn a_command_may_bring_its_own_budget() {
     assert_eq!(stage.exit_code(), Some(0));
 }
 
-/// `musterctl shutdown`, and a minute is too long after all.
+/// `musterctl shutdown`, and then a shorter limit than a minute.
 #[test]
 fn a_later_command_with_less_time_shortens_it_for_everybody() {
     let patient = |name, priority| ProgramSpec { stop: stop_with(&[(Signal::TERM, s(60))]), ..ranked(name, priority) };
@@ -422,11 +423,11 @@ fn more_time_to_stop_ends_with_the_budget() {
     stage.did("sweep web with KILL");
 }
 
-/// Whoever asks for the world gets what nobody else needs of it.
+/// A program with an excessive timeout gets the part of the budget that no other program needs.
 #[test]
 fn more_time_to_stop_is_taken_from_nobody() {
     let waves = || [ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }];
-    // Twenty seconds are wanted, and forty to spare, which both may use alike.
+    // Twenty seconds are requested and forty are spare, which both may use.
     let mut stage = Stage::with(Settings { shutdown_timeout: ms(60_100), ..SETTINGS }, waves()).boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.asks_for("app", Duration::MAX);
@@ -434,7 +435,7 @@ fn more_time_to_stop_is_taken_from_nobody() {
     stage.did("TERM app");
     stage.after(ms(101));
     stage.did("TERM strays, TERM db");
-    // A program that is being stopped already has no greater claim for having asked for more.
+    // Asking for more time gives a program that is being stopped no precedence.
     let mut stage = Stage::with(Settings { shutdown_timeout: ms(10_100), ..SETTINGS }, waves()).boot();
     stage.stop("app");
     stage.asks_for("app", Duration::MAX);

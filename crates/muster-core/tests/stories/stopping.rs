@@ -1,4 +1,4 @@
-//! Stopping one program: its signals, its patience, its whole tree, and what is left of it after any end.
+//! Stopping one program: its signals, its timeouts, its whole tree, and leftovers after any end.
 
 use muster_core::{Asker, Effect, Event, Input, LeftBehind, Principal, RequestId, StopCause, Verb};
 use muster_spec::{Exit, ProgramSpec, Signal, SignalScope, StopScope, StopSpec};
@@ -142,7 +142,7 @@ fn leftovers_of_a_crash_are_gone_before_the_next_run() {
     stage.did("spawn web");
 }
 
-/// Not longer than a stop may take, and as long as is configured.
+/// At most as long as a stop may take, and as long as configured.
 #[test]
 fn leftovers_of_a_crash_have_leftover_wait_and_at_most_stopwaitsecs() {
     for (wait, patience, expected) in [(s(2), ms(500), ms(500)), (s(7), s(10), s(7)), (s(20), s(10), s(10))] {
@@ -172,7 +172,7 @@ fn leftovers_of_a_crash_get_every_stop_signal_in_their_shorter_time() {
     stage.did("sweep web with KILL");
 }
 
-/// Which processes they were is asked of whoever can see them, and kept with the run.
+/// The leftover processes are looked up by the shell, and recorded with the run.
 #[test]
 fn what_a_run_left_behind_is_named_when_it_is_asked_and_when_it_is_killed() {
     let mut stage = Stage::booted([quick("web")]);
@@ -184,7 +184,7 @@ fn what_a_run_left_behind_is_named_when_it_is_asked_and_when_it_is_killed() {
     assert_eq!(stage.to_name, [false, true]);
     stage.names("web", left(true));
     stage.after(s(1));
-    assert_eq!(stage.to_name, [false, true], "SIGKILL is sent again, and told once");
+    assert_eq!(stage.to_name, [false, true], "SIGKILL is sent again, and reported once");
     let words = |event: &Event| match event {
         Event::LeftBehind { run, left, .. } => Some(left.of_run(*run).to_string()),
         _ => None,
@@ -206,7 +206,7 @@ fn what_is_left_of_a_stop_is_named_only_when_it_is_killed() {
     assert_eq!(stage.to_name, [true]);
     stage.names("web", LeftBehind { count: 7, killed: true, ..LeftBehind::default() });
     let told = stage.events.iter().any(|event| matches!(event, Event::LeftBehind { left, .. } if !left.by_itself));
-    assert!(told, "nobody asks whether it daemonizes: {:?}", stage.events);
+    assert!(told, "no hint that it may daemonize: {:?}", stage.events);
 }
 
 #[test]
@@ -219,10 +219,10 @@ fn a_run_whose_main_process_is_lost_has_failed_is_swept_and_starts_again() {
     let past = web.past().next_back().expect("its run is over");
     assert_eq!((past.success, past.end.shell_code()), (false, 1));
     assert_eq!(past.reason(), "its main process is no longer its own");
-    // Who is said to have ended later was nobody's main process any more.
+    // The process whose exit is reported later is no longer the main process.
     stage.main_ends("web", Exit::Code(0));
     stage.did_nothing();
-    // What is left has the patience of leftovers.
+    // The leftovers have their own timeout.
     stage.after(s(2));
     stage.did("sweep web with TERM, sweep web with KILL");
     stage.tree_gone("web");
@@ -288,7 +288,7 @@ fn a_stop_of_what_has_exited_waits_for_its_leftovers() {
     stage.answered(stop, "job Stopped");
 }
 
-/// The stop was under way when somebody started it again: who asked for the stop still hears that it was down.
+/// It was started while being stopped: the stop request is still answered when it was down.
 #[test]
 fn a_stop_of_leftovers_is_answered_although_a_start_follows() {
     let mut stage = Stage::booted([quick("job")]);

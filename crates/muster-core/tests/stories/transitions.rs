@@ -1,4 +1,4 @@
-//! Every row of the transition table, and the start that meets leftovers.
+//! Every row of the transition table, and a start that meets leftovers.
 
 use muster_core::Event;
 use muster_spec::{Backoff, Kind, Limit, ProgramSpec, RestartPolicy, RestartWhen, Signal, State};
@@ -141,7 +141,7 @@ fn restart_no_is_exited_however_it_ended() {
     assert_eq!(stage.core.poll_timeout(), None);
 }
 
-/// EXITED would promise an exit status, and there never was a process: supervisord's FATAL is what an operator looks for.
+/// EXITED would imply an exit status, and there never was a process; supervisord users look for FATAL.
 #[test]
 fn restart_no_is_fatal_when_it_could_not_be_spawned() {
     let mut stage = Stage::of([ProgramSpec { restart: when(RestartWhen::Never), ..quick("job") }]);
@@ -252,7 +252,7 @@ fn a_hung_execution_is_killed_after_a_minute_and_counts_as_a_failure() {
         .events
         .iter()
         .any(|event| matches!(event, Event::Killed { waited, cut_short: false, .. } if *waited == s(60)));
-    assert!(told, "how long it had is told: {:?}", stage.events);
+    assert!(told, "the event has its timeout: {:?}", stage.events);
     stage.is_killed("web", Signal::KILL);
     stage.stands("web BACKOFF");
     assert_eq!(stage.next_start_in("web"), 500);
