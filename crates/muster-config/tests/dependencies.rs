@@ -1,4 +1,4 @@
-//! What programs say of one another and of their health: dependencies, readiness, probes.
+//! Keys about other programs and about health: dependencies, readiness, probes.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::{Here, instance, only, pairs_of, program, seconds, spec};
 use muster_spec::{CheckSpec, DependencyCondition, HttpCheck, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec};
 
-/// What a program waits for, as `db:ready`.
+/// A program's dependencies, as `db:ready`.
 fn awaited(program: &ProgramSpec) -> Vec<String> {
     program.depends_on.iter().map(|on| format!("{}:{}", on.program, on.condition.name())).collect()
 }

@@ -1,4 +1,4 @@
-//! What a right configuration becomes: values, defaults, layers, includes, interpolation, environments.
+//! The result of a valid configuration: values, defaults, layers, includes, interpolation, environments.
 
 #![allow(
     clippy::unwrap_used,
@@ -66,7 +66,7 @@ fn the_daemon_and_its_socket_have_their_defaults_and_their_keys() {
 fn commands_are_split_first_and_interpolated_after() {
     for (command, expected) in [
         ("\"a 'b c' d\"", &["a", "b c", "d"][..]),
-        // Unquoted, as many words as it has; in quotes one; what a variable holds is not looked at again.
+        // Unquoted, it is split into words; quoted, it is one; a variable's value is not expanded again.
         ("\"a ${TRICK} # b\"", &["a", "two", "words", "{name}", "${PORT}", "#", "b"]),
         ("'a \"${TRICK}\" b'", &["a", "two words {name} ${PORT}", "b"]),
         ("\"a '${TRICK}' b\"", &["a", "two words {name} ${PORT}", "b"]),
@@ -166,7 +166,7 @@ fn backoff_is_a_preset_with_changes() {
     }
 }
 
-/// A preset is the whole policy of its system, and what is written beside it counts instead.
+/// A preset is its system's whole policy, and keys beside it override it.
 #[test]
 fn a_preset_brings_its_whole_policy() {
     for (name, preset) in Preset::ALL {
@@ -462,7 +462,7 @@ fn lint_looks_for_commands_and_directories() {
             [program.f]\ncommand = \"sh\"\nclean_environment = true\n[program.g]\ncommand = \"sh\"\nenvironment = { PATH = \"/no\" }\nnumprocs = 5"),
     ]);
     let mut loaded = here.load(&["c.toml"]);
-    assert!(loaded.diagnostics.is_empty(), "a load does not look");
+    assert!(loaded.diagnostics.is_empty(), "loading does not check");
     loaded.lint(&mut muster_config::Machine {
         variables: &|name| (name == "PATH").then(|| "/usr/bin:/bin".to_owned()),
         look_up: &mut |_| None,

@@ -1,5 +1,5 @@
-//! The time of a load grows with the size of the files, whatever is in them: half a megabyte of mistakes of one kind, for each
-//! kind of file.
+//! Loading takes time linear in the size of the files, whatever they contain: half a megabyte of errors of one kind,
+//! for each kind of file.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use muster_config::{Diagnostic, Loaded, Machine, Severity, Source, Unfit, load, open_any};
 
-/// Processor seconds for as much, without optimisation. What is quadratic takes half a minute and more.
+/// Processor seconds for one case, without optimisation. A quadratic algorithm takes half a minute and more.
 const ENOUGH: f64 = 5.0;
 
 const SIZE: usize = 1 << 19;
 
-/// So many bytes of lines.
+/// That many bytes of lines.
 fn lines(line: impl Fn(usize) -> String) -> String {
     let mut text = String::with_capacity(SIZE + 100);
     for number in 0.. {
@@ -26,7 +26,7 @@ fn lines(line: impl Fn(usize) -> String) -> String {
     text
 }
 
-/// The processor time of this thread, whatever else the machine does.
+/// The processor time of this thread, independent of the machine's load.
 fn processor_seconds() -> f64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
@@ -45,13 +45,13 @@ fn loaded(directory: &Path) -> Loaded {
     load(&Source { paths: &paths, variables: &|_| None, host: "host", open: &open_any })
 }
 
-/// The mistakes are there, and not more of them than somebody reads.
+/// Checks that the errors are reported, and only as many as a person reads.
 fn check(name: &str, diagnostics: &[Diagnostic], message: &str) {
     let first = diagnostics.first().unwrap_or_else(|| panic!("{name}: no mistake"));
     assert!(first.message.contains(message), "{name}: {}", first.message);
     assert!((2..=300).contains(&diagnostics.len()), "{name}: {}", diagnostics.len());
-    assert!(diagnostics.iter().any(|found| found.message.contains(" more ")), "{name}: the rest is not counted");
-    assert!(diagnostics.iter().all(|found| found.text().len() < 10_000), "{name}: a mistake is told at length");
+    assert!(diagnostics.iter().any(|found| found.message.contains(" more ")), "{name}: the others are not counted");
+    assert!(diagnostics.iter().all(|found| found.text().len() < 10_000), "{name}: an error message is too long");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Every kind of mistake with its place, its words and its hint, from one table: `data/mistakes.txt`.
+//! Every kind of error with its place, message and hint, from one table: `data/mistakes.txt`.
 //!
-//! A case is a configuration, then what is said about it, each line beginning with `=>`; a line `---` ends it. With
-//! `MUSTER_BLESS=1` in the environment the table is rewritten from what is said now: read the difference.
+//! A case is a configuration, then its diagnostics, each line beginning with `=>`; a line `---` ends it. With
+//! `MUSTER_BLESS=1` in the environment the table is rewritten from the current diagnostics: review the difference.
 
 #![allow(
     clippy::unwrap_used,

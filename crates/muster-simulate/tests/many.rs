@@ -1,4 +1,4 @@
-//! The time to read a scenario grows with its size, whatever is in it: half a megabyte of mistakes of one kind.
+//! Reading a scenario takes time linear in its size, whatever it contains: half a megabyte of errors of one kind.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
@@ -8,12 +8,12 @@ use std::fs;
 use muster_config::{Diagnostic, open_any};
 use muster_simulate::scenario::load_scenario;
 
-/// Processor seconds for as much, without optimisation. What is quadratic takes half a minute and more.
+/// Processor seconds for one case, without optimisation. A quadratic algorithm takes half a minute and more.
 const ENOUGH: f64 = 5.0;
 
 const SIZE: usize = 1 << 19;
 
-/// So many bytes of lines.
+/// That many bytes of lines.
 fn lines(line: impl Fn(usize) -> String) -> String {
     let mut text = String::with_capacity(SIZE + 100);
     for number in 0.. {
@@ -25,7 +25,7 @@ fn lines(line: impl Fn(usize) -> String) -> String {
     text
 }
 
-/// The processor time of this thread, whatever else the machine does.
+/// The processor time of this thread, independent of the machine's load.
 fn processor_seconds() -> f64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
@@ -39,13 +39,13 @@ fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// The mistakes are there, and not more of them than somebody reads.
+/// Checks that the errors are reported, and only as many as a person reads.
 fn check(name: &str, diagnostics: &[Diagnostic], message: &str) {
     let first = diagnostics.first().unwrap_or_else(|| panic!("{name}: no mistake"));
     assert!(first.message.contains(message), "{name}: {}", first.message);
     assert!((2..=300).contains(&diagnostics.len()), "{name}: {}", diagnostics.len());
-    assert!(diagnostics.iter().any(|found| found.message.contains(" more ")), "{name}: the rest is not counted");
-    assert!(diagnostics.iter().all(|found| found.text().len() < 10_000), "{name}: a mistake is told at length");
+    assert!(diagnostics.iter().any(|found| found.message.contains(" more ")), "{name}: the others are not counted");
+    assert!(diagnostics.iter().all(|found| found.text().len() < 10_000), "{name}: an error message is too long");
 }
 
 #[test]
