@@ -1,4 +1,4 @@
-//! Small things that are done to processes, and a view of all of them that shares no code with what is tested.
+//! Small operations on processes, and a view of all of them that shares no code with the code under test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -52,7 +52,7 @@ pub(crate) fn everyone() -> BTreeMap<i32, (i32, String)> {
     everyone
 }
 
-/// Everyone who descends from `top`.
+/// All descendants of `top`.
 pub(crate) fn below(top: i32, everyone: &BTreeMap<i32, (i32, String)>) -> impl Iterator<Item = i32> {
     let mut below: BTreeSet<i32> = [top].into();
     loop {

@@ -117,7 +117,7 @@ crate::scenarios! {
                     libc::setrlimit64(libc::RLIMIT_RSS, &limit);
                 }
             };
-            // One below its run, and one that has become an orphan.
+            // One below its run, and one that became an orphan.
             fork(|| {
                 wear_tag();
                 sleep_for_ever()
@@ -129,7 +129,7 @@ crate::scenarios! {
             sleep_for_ever()
         });
         world.wait_until("all are there", |world| world.survivors().len() >= 5 && world.trees.processes(attacker).len() >= 2);
-        assert_eq!(world.trees.processes(victim).len(), 2, "none has come to the victim");
+        assert_eq!(world.trees.processes(victim).len(), 2, "none moved to the victim");
         let below = world.trees.processes(attacker)[1].pid;
         assert_eq!(world.trees.whose(below), Whose::Run(attacker));
         for stray in world.trees.strays() {
@@ -172,7 +172,7 @@ crate::scenarios! {
     }
 }
 
-/// A run that is itself a supervisor, and dies with programs of its own that hid from everything.
+/// A run that is itself a supervisor, and is killed while its own programs hide from everything.
 fn nested(world: &mut World, observed: bool) {
     let run = world.run_process(|| {
         muster_sys::boot::become_subreaper().unwrap();
@@ -193,7 +193,7 @@ fn nested(world: &mut World, observed: bool) {
         });
         sleep_for_ever();
     });
-    // The inner daemon does not reap: its child is a zombie, which counts for nothing.
+    // The inner daemon does not reap: its child is a zombie, which does not count.
     world.wait_for(run, 3, 1);
     if observed {
         world.trees.observe(run);
