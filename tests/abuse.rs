@@ -108,7 +108,7 @@ fn connections_possible(wanted: u64) -> usize {
 }
 
 #[test]
-fn ten_thousand_idle_connections_keep_nobody_out() {
+fn ten_thousand_idle_connections_lock_out_no_client() {
     // In the second run, the daemon's descriptor limit is far below the number of connections.
     for wrapper in [&["env", "--"][..], &["prlimit", "--nofile=64:64", "--"]] {
         let daemon = Setting::supervising(WEB).wrapped(wrapper).start();
@@ -140,7 +140,7 @@ fn idle_connections_and_a_program_that_needs_descriptors_get_along() {
 }
 
 #[test]
-fn a_daemon_without_descriptors_says_so_and_goes_on() {
+fn a_daemon_out_of_descriptors_logs_it_and_keeps_running() {
     // Each program takes two pipes, which is too much for 40 of them.
     let program = |number| {
         format!(
@@ -158,7 +158,7 @@ fn a_daemon_without_descriptors_says_so_and_goes_on() {
 }
 
 #[test]
-fn clients_that_read_nothing_cost_no_more_than_their_answer() {
+fn clients_that_never_read_cost_at_most_their_answer() {
     let many: String =
         (0..40).map(|n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\nautostart = false\n")).collect();
     let daemon = Setting::supervising(WEB.to_owned() + &many).start();
@@ -189,7 +189,7 @@ fn requests_in_parallel_are_all_answered() {
 }
 
 #[test]
-fn clients_that_go_away_in_the_middle_leave_nothing_behind() {
+fn clients_that_disconnect_midway_leave_nothing_behind() {
     let daemon = Setting::supervising(WEB).start();
     daemon.wait_for_running("web");
     let sockets = || {
@@ -206,7 +206,7 @@ fn clients_that_go_away_in_the_middle_leave_nothing_behind() {
 }
 
 #[test]
-fn waits_that_nobody_waits_for_any_more_keep_nobody_out() {
+fn abandoned_waits_lock_out_no_client() {
     let daemon = Setting::supervising(WEB).start();
     daemon.wait_for_running("web");
     for _ in 0..1000 {

@@ -90,7 +90,7 @@ fn every_field_of_a_program_is_there() {
 }
 
 #[test]
-fn what_is_not_there_is_404_and_says_what_is() {
+fn an_unknown_path_or_name_is_404_and_lists_the_known_ones() {
     let daemon = Setting::supervising(WEB).start();
     for path in [
         "/",
@@ -115,7 +115,7 @@ fn what_is_not_there_is_404_and_says_what_is() {
 }
 
 #[test]
-fn a_wrong_method_is_405_and_told_the_right_one() {
+fn a_wrong_method_is_405_with_the_right_one() {
     let daemon = Setting::supervising(WEB).start();
     for (method, path, allow) in [
         ("POST", "/v1/programs", "GET, HEAD"),
@@ -223,7 +223,7 @@ fn names_are_decoded_and_selected() {
 }
 
 #[test]
-fn a_signal_reaches_whom_it_is_meant_for() {
+fn a_signal_reaches_its_target() {
     let programs = "[program.web]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", '''trap \"echo main\" USR1; \
                     sh -c \"trap \\\"echo child\\\" USR1; echo up; while :; do sleep 0.02; done\" & while :; do wait; done''']\n";
     let daemon = Setting::supervising(programs).start();

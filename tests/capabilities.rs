@@ -29,7 +29,7 @@ fn has_said(daemon: &Daemon, words: &str) -> usize {
 }
 
 #[test]
-fn root_without_capabilities_runs_programs_as_root_and_says_what_it_cannot() {
+fn root_without_capabilities_runs_programs_as_root_and_reports_its_limits() {
     if !is_root() {
         return skip("only root can give up capabilities");
     }
@@ -61,7 +61,7 @@ fn root_without_capabilities_runs_programs_as_root_and_says_what_it_cannot() {
 }
 
 #[test]
-fn without_the_right_to_kill_it_is_said_at_start_and_not_for_ever() {
+fn a_missing_kill_capability_is_reported_at_start_and_not_repeatedly() {
     if !is_root() {
         return skip("only root can give up capabilities");
     }
@@ -110,7 +110,7 @@ fn setpriv_of_root(directory: &Path) -> Option<String> {
 /// An unprivileged daemon used to report twice a second that it could not kill a process that had become root's, and in
 /// the end both that everything had stopped and that this process could not be stopped.
 #[test]
-fn a_program_that_became_root_below_a_user_is_told_once_and_the_last_words_are_true() {
+fn a_program_that_became_root_below_a_user_is_reported_once_and_the_final_message_is_correct() {
     if !is_root() {
         return skip("only root can make a set-user-id program");
     }
@@ -170,7 +170,7 @@ fn groups_of_the_daemon_are_kept_by_number() {
 }
 
 #[test]
-fn too_few_descriptors_are_told_at_start() {
+fn too_few_descriptors_are_reported_at_start() {
     let many = "[program.many]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = ";
     let limit = ["prlimit", "--nofile=1024:1024", "--"];
     let mut daemon = Setting::supervising(format!("{many}1000\n")).wrapped(&limit).start();

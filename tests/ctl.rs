@@ -146,7 +146,7 @@ fn without_a_daemon_it_says_where_it_looked() {
 }
 
 #[test]
-fn a_daemon_that_ends_while_it_is_asked_is_told() {
+fn a_daemon_that_exits_during_a_request_is_reported() {
     let mut daemon = daemon();
     let waiting = daemon
         .ctl_command(&["wait", "slow", "--for", "exited", "--timeout", "1000"])
@@ -198,7 +198,7 @@ fn copy_of_musterctl(daemon: &Daemon) -> PathBuf {
 }
 
 #[test]
-fn the_kernel_says_who_asks_and_the_configuration_who_may() {
+fn the_kernel_identifies_the_client_and_the_configuration_authorizes_it() {
     if !is_root() {
         return harness::skip("only root can ask as another user");
     }
@@ -227,7 +227,7 @@ fn the_kernel_says_who_asks_and_the_configuration_who_may() {
 }
 
 #[test]
-fn a_socket_that_may_not_be_opened_is_told_from_one_that_is_not_there() {
+fn an_inaccessible_socket_is_distinguished_from_a_missing_one() {
     if !is_root() {
         return harness::skip("only root can ask as another user");
     }
@@ -241,7 +241,7 @@ fn a_socket_that_may_not_be_opened_is_told_from_one_that_is_not_there() {
 }
 
 #[test]
-fn a_client_that_is_killed_takes_nothing_along() {
+fn killing_a_client_affects_nothing_else() {
     let daemon = daemon();
     let mut stop = daemon.ctl_command(&["stop", "slow"]).stdout(Stdio::null()).spawn().expect("it runs");
     daemon.wait_for_state("slow", "STOPPING");
@@ -252,7 +252,7 @@ fn a_client_that_is_killed_takes_nothing_along() {
 }
 
 #[test]
-fn what_is_no_daemon_is_told() {
+fn another_server_on_the_socket_is_an_error() {
     let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let path = directory.path().join("sock");
     let listener = UnixListener::bind(&path).expect("the test directory is writable");
@@ -308,7 +308,7 @@ startretries = 0
 }
 
 #[test]
-fn what_has_done_its_work_is_there() {
+fn a_completed_program_satisfies_a_wait() {
     let programs = "
 [program.migrate]
 command = \"true\"
@@ -334,7 +334,7 @@ depends_on = { migrate = \"completed\" }
 }
 
 #[test]
-fn a_wait_for_what_will_not_come_says_why_at_once() {
+fn a_hopeless_wait_fails_immediately_with_the_reason() {
     let programs = "
 [program.db]
 command = \"false\"

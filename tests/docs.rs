@@ -164,7 +164,7 @@ fn the_check_of_the_command_lines_finds_mistakes() {
 }
 
 #[test]
-fn the_tutorial_is_what_one_sees() {
+fn the_tutorial_shows_the_actual_output() {
     let page = read("docs/tutorial.md");
     let mut programs = blocks(&page, "toml").swap_remove(0);
     if !is_root() {

@@ -60,7 +60,7 @@ fn a_snapshot_comes_first_and_then_every_change_in_order() {
 }
 
 #[test]
-fn every_way_a_program_fails_is_told() {
+fn every_kind_of_failure_has_its_event() {
     let programs = "[program.bad]\ncommand = \"false\"\nstartretries = 1\nbackoff = { delay = 0.2 }\nautostart = false\n\
                     [program.none]\ncommand = \"/no/such\"\nstartretries = 0\nautostart = false\n\
                     [program.deaf]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; : > {here}/is-deaf; while :; do sleep 1; done\"]\n\
@@ -87,7 +87,7 @@ fn every_way_a_program_fails_is_told() {
 }
 
 #[test]
-fn who_was_away_goes_on_where_it_was() {
+fn a_listener_that_reconnects_resumes_where_it_left_off() {
     let daemon = Setting::supervising(WEB).start();
     let mut stays = Listener::of(&daemon, None);
     let mut leaves = Listener::of(&daemon, None);
@@ -106,7 +106,7 @@ fn who_was_away_goes_on_where_it_was() {
 }
 
 #[test]
-fn who_was_away_for_too_long_is_told_of_the_gap() {
+fn a_listener_that_was_away_too_long_gets_a_gap() {
     let daemon = Setting::supervising(BUSY).start();
     let before = Listener::of(&daemon, None).next();
     let first = before["id"].as_u64().expect("every event has a number");
@@ -136,7 +136,7 @@ fn numbers_of_another_daemon_are_a_gap_and_no_numbers_are_a_beginning() {
 }
 
 #[test]
-fn who_does_not_read_keeps_nobody_waiting_and_is_told_what_it_missed() {
+fn a_listener_that_does_not_read_delays_no_client_and_gets_a_gap() {
     let daemon = Setting::supervising(BUSY).start();
     let mut deaf = Listener::of(&daemon, None);
     let first = Listener::of(&daemon, None).next()["id"].as_u64().expect("every event has a number");
@@ -182,7 +182,7 @@ fn the_stream_ends_with_the_daemon_and_says_why() {
 }
 
 #[test]
-fn listeners_are_bounded_and_one_who_leaves_makes_room() {
+fn listeners_are_bounded_and_one_that_leaves_makes_room() {
     let daemon = Setting::supervising(WEB).start();
     let all: Vec<Listener> = (0..64).map(|_| Listener::of(&daemon, None)).collect();
     assert!(all.iter().all(|listener| listener.status == 200));
@@ -197,7 +197,7 @@ fn listeners_are_bounded_and_one_who_leaves_makes_room() {
 }
 
 #[test]
-fn hundreds_that_start_and_stop_at_once_are_no_gap_to_who_reads() {
+fn a_listener_that_reads_has_no_gap_when_hundreds_start_and_stop_at_once() {
     let programs = "[program.many]\ncommand = \"sleep 1000\"\nnumprocs = 300\nautostart = false\nstartsecs = 0\n";
     let daemon = Setting::supervising(programs).start();
     let mut listener = Listener::of(&daemon, None);

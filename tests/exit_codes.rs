@@ -59,7 +59,7 @@ fn when_all_have_ended_the_first_failure_is_the_daemons() {
 }
 
 #[test]
-fn an_end_that_is_no_essential_one_ends_nothing() {
+fn the_end_of_a_non_essential_program_ends_nothing() {
     let programs: String =
         ENDS.map(|(name, command, _)| format!("[program.{name}]\ncommand = {command}\nrestart = \"no\"\n")).concat();
     let mut daemon = Setting::supervising(programs).start();
@@ -111,7 +111,7 @@ fn an_essential_program_is_tried_as_configured_before_its_end_counts() {
 
 /// A container in which nothing can happen looks healthy from outside and does nothing.
 #[test]
-fn when_nothing_can_happen_any_more_the_first_failure_is_the_daemons() {
+fn when_no_program_can_run_again_the_first_failure_is_the_exit_code() {
     let once = |name: &str, script: &str, more: &str| {
         format!(
             "[program.{name}]\ncommand = [\"sh\", \"-c\", {script:?}]\ntype = \"oneshot\"\nrestart = \"no\"\n{more}"
@@ -161,7 +161,7 @@ fn when_nothing_can_happen_any_more_the_first_failure_is_the_daemons() {
 }
 
 #[test]
-fn what_waits_for_what_was_stopped_by_hand_keeps_the_container() {
+fn a_program_that_waits_for_one_stopped_by_hand_keeps_the_container() {
     let programs = "[program.db]\ncommand = \"sleep 1000\"\nready = { log = \"never\" }\n\
                     [program.app]\ncommand = \"true\"\ndepends_on = { db = \"ready\" }\nrestart = \"no\"\n";
     let mut daemon = Setting::supervising(programs).musterd("exit_when_done = true").start();
@@ -174,7 +174,7 @@ fn what_waits_for_what_was_stopped_by_hand_keeps_the_container() {
 }
 
 #[test]
-fn asked_to_stop_it_exits_with_0_whatever_the_programs_do() {
+fn on_a_stop_request_it_exits_with_0_whatever_the_programs_do() {
     let programs = r#"
         [program.bad]
         command = ["sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done"]
@@ -200,7 +200,7 @@ fn asked_to_stop_it_exits_with_0_whatever_the_programs_do() {
 }
 
 #[test]
-fn what_was_stopped_by_hand_has_not_ended() {
+fn a_program_stopped_by_hand_does_not_count_as_ended() {
     let programs = "[program.a]\ncommand = \"sleep 1000\"\n[program.b]\ncommand = \"true\"\nrestart = \"no\"\n";
     let mut daemon = Setting::supervising(programs).musterd("exit_when_done = true").start();
     daemon.ctl_well(&["stop", "a"]);

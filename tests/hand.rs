@@ -22,7 +22,7 @@ programs = [\"web\", \"cache\"]
 ";
 
 #[test]
-fn a_groups_name_is_enough_and_what_is_shown_can_be_typed() {
+fn a_group_name_is_a_selector_and_displayed_names_can_be_typed() {
     let daemon = Setting::supervising(GROUPED).start();
     daemon.ctl_well(&["wait", "all", "--for", "running", "--timeout", LONG]);
     let names = |words: &[&str]| {
@@ -105,7 +105,7 @@ fn a_restart_with_an_update_is_one_restart() {
 }
 
 #[test]
-fn a_restart_with_an_update_of_an_unknown_name_changes_nothing_and_of_a_removed_one_says_what_it_did() {
+fn restart_with_update_of_an_unknown_name_changes_nothing_and_of_a_removed_one_reports_it() {
     let daemon = web_that_says("one", NEW).start();
     daemon.ctl_well(&["wait", "web", "db", "--for", "running", "--timeout", LONG]);
     let web = daemon.pid_of("web");
@@ -122,7 +122,7 @@ fn a_restart_with_an_update_of_an_unknown_name_changes_nothing_and_of_a_removed_
 
 /// `restart --update` used to wait until its timeout where `start` reported at once that it could not succeed.
 #[test]
-fn every_command_that_waits_in_vain_says_so_at_once() {
+fn every_hopeless_wait_fails_immediately() {
     let app_after = |db: &str, word: &str| {
         Setting::supervising(format!(
             "[program.app]\ncommand = [\"sleep\", \"{word}\"]\nstartsecs = 0\ndepends_on = [\"db\"]\n\

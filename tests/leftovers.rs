@@ -25,7 +25,7 @@ fn told(listener: &mut Listener, is_last: impl Fn(&Value) -> bool) -> Vec<Value>
 
 /// A single child that ignores TERM must not delay its program's restart by the whole stop timeout.
 #[test]
-fn a_crash_is_followed_by_the_next_run_after_leftover_wait_whatever_a_deaf_child_does() {
+fn after_a_crash_the_next_run_starts_within_leftover_wait_despite_a_deaf_child() {
     for (keys, least) in [("", 1.9), ("leftover_wait = \"500ms\"\n", 0.4)] {
         let daemon = web(&format!("{}{keys}startretries = 1\nbackoff = {{ delay = 0 }}\n", leaving(1, true, 3)));
         daemon.ctl(&["start", "--no-wait", "web"]);
@@ -38,7 +38,7 @@ fn a_crash_is_followed_by_the_next_run_after_leftover_wait_whatever_a_deaf_child
 }
 
 #[test]
-fn what_was_left_behind_and_killed_is_named_in_the_log_in_why_and_in_events() {
+fn killed_leftovers_are_named_in_the_log_in_why_and_in_events() {
     let daemon = web(&format!("{}restart = \"no\"\nleftover_wait = \"300ms\"\n", leaving(1, true, 3)));
     let mut listener = Listener::of(&daemon, None);
     daemon.ctl(&["start", "--no-wait", "web"]);
@@ -80,7 +80,7 @@ fn many_that_were_left_behind_are_counted() {
 
 /// A stop ends every process of a program; only those that must be killed are reported.
 #[test]
-fn what_outlives_a_stop_is_named_if_it_must_be_killed() {
+fn processes_that_outlive_a_stop_are_named_if_they_must_be_killed() {
     let deaf = "trap '' TERM; echo deaf; while :; do sleep 1000; done";
     let program = format!(
         "[program.web]\nautostart = false\nstopwaitsecs = \"500ms\"\nready = {{ log = \"deaf\" }}\n\

@@ -84,7 +84,7 @@ fn terminate_twice(daemon: &Daemon) {
 }
 
 #[test]
-fn what_waits_for_leftovers_of_its_last_run_is_waiting_and_says_so() {
+fn a_program_whose_leftovers_are_alive_is_waiting_and_reports_them() {
     let deaf = r#"trap "" TERM; while :; do sleep 1000; done"#;
     let program = format!(
         "[program.web]\ncommand = [\"sh\", \"-c\", '''setsid sh -c '{deaf}' & sleep 1000''']\n\

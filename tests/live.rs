@@ -82,7 +82,7 @@ fn events_are_shown_as_they_happen_and_as_json() {
 }
 
 #[test]
-fn a_daemon_that_is_killed_is_told_from_one_that_ends() {
+fn a_killed_daemon_is_distinguished_from_one_that_exits() {
     let daemon = Setting::supervising(WEB).start();
     let mut viewer = Viewer::of(&daemon, &["events"]);
     viewer.shows("0 of 1 running");
@@ -229,7 +229,7 @@ fn top_fits_any_size_and_follows_it() {
 }
 
 #[test]
-fn a_shell_completes_commands_and_names_and_outlives_what_it_carries_out() {
+fn a_shell_completes_commands_and_names_and_outlives_its_commands() {
     let daemon = Setting::supervising(WEB).start();
     let state = tempfile::tempdir().expect("a temporary directory can be created");
     let mut shell = Session::start_with(&daemon, &[], SMALL, &[("XDG_STATE_HOME", &state.path().to_string_lossy())]);

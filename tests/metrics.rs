@@ -140,7 +140,7 @@ fn ends_are_counted_by_their_reason() {
 }
 
 #[test]
-fn promtool_finds_nothing_wrong_with_it() {
+fn promtool_accepts_the_metrics() {
     let daemon = Setting::supervising(PROGRAMS).start();
     daemon.wait_for_running("web");
     daemon.wait_for_state("bad", "FATAL");
@@ -162,7 +162,7 @@ fn promtool_finds_nothing_wrong_with_it() {
 
 /// The loop must get its turn while the figures of many programs are collected.
 #[test]
-fn a_scrape_of_hundreds_keeps_nobody_waiting() {
+fn a_scrape_of_hundreds_delays_no_client() {
     let daemon =
         Setting::supervising("[program.many]\ncommand = \"sleep 1000\"\nnumprocs = 300\nstartsecs = 0\n").start();
     wait_until("all run", || daemon.ctl(&["status"]).code == Some(0));

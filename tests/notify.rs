@@ -96,7 +96,7 @@ fn a_program_that_daemonizes_is_the_process_that_it_names() {
 }
 
 #[test]
-fn the_last_words_of_the_first_process_may_be_who_comes_after_it() {
+fn the_first_process_may_name_its_successor_as_it_exits() {
     for place in both_places() {
         let words = [&child(&[]), "MAINPID=%CHILD\nSTATUS=child %CHILD\nREADY=1", "exit 0"];
         let daemon = Setting::supervising(teller("web", &words, "stopwaitsecs = 1000")).at(place).start();
@@ -147,7 +147,7 @@ fn a_main_process_that_ends_below_another_leaves_the_run_to_it() {
 }
 
 #[test]
-fn a_stop_asks_the_main_process_and_who_is_above_it() {
+fn a_stop_signals_the_main_process_and_its_ancestors() {
     let words = [&child(&["STATUS=child %PID\nMAINPID=%PID"]), "READY=1"];
     let daemon = Setting::supervising(teller("web", &words, "stopwaitsecs = 1000")).start();
     let main = main_that_says(&daemon, "child");
@@ -223,7 +223,7 @@ fn escape(daemon: &Daemon) -> [i32; 2] {
 
 /// The run used to continue without its main process, and the main process without the run.
 #[test]
-fn a_run_whose_main_process_is_not_its_own_any_more_is_swept_and_starts_again() {
+fn a_run_whose_main_process_no_longer_belongs_to_it_is_swept_and_restarted() {
     for place in both_places() {
         let mut daemon = Setting::supervising(escaping("web", "")).musterd("exit_when_done = false").at(place).start();
         let left = escape(&daemon);
@@ -249,7 +249,7 @@ fn a_run_whose_main_process_is_not_its_own_any_more_is_swept_and_starts_again() 
 }
 
 #[test]
-fn a_run_whose_main_process_is_not_its_own_any_more_stops_without_a_wait() {
+fn a_run_whose_main_process_no_longer_belongs_to_it_stops_without_a_wait() {
     for place in both_places() {
         let mut daemon = Setting::supervising(escaping("web", "stopwaitsecs = 1000"))
             .musterd("exit_when_done = false\nshutdown_timeout = \"1000s\"")
@@ -265,7 +265,7 @@ fn a_run_whose_main_process_is_not_its_own_any_more_stops_without_a_wait() {
 }
 
 #[test]
-fn who_becomes_the_main_process_of_a_run_that_is_being_stopped_is_asked_too() {
+fn a_new_main_process_of_a_stopping_run_gets_the_stop_signal_too() {
     for place in both_places() {
         // The child inherits the blocked TERM.
         let late = child(&["await-term", "exit 5"]);

@@ -112,7 +112,7 @@ fn look(daemon: &Daemon) -> String {
 }
 
 #[test]
-fn without_stdin_stdout_and_stderr_nothing_lands_on_their_numbers() {
+fn without_stdin_stdout_and_stderr_no_file_takes_their_numbers() {
     for place in both_places() {
         let mut daemon = Setting::supervising(WEB).at(place).after_shell("exec <&- >&- 2>&-").start();
         let descriptors = harness::find(daemon.pid()).map(|process| process.descriptors()).unwrap_or_default();
@@ -136,7 +136,7 @@ fn a_stderr_that_cannot_be_written_ends_nothing() {
 }
 
 #[test]
-fn an_output_that_nobody_reads_blocks_nobody() {
+fn an_unread_output_blocks_nothing() {
     let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let spam = format!(
         "{WEB}[program.spam]\ncommand = \"yes\"\n[program.spam-err]\ncommand = [\"sh\", \"-c\", \"yes >&2\"]\n"
@@ -261,7 +261,7 @@ impl Drop for Bare {
 }
 
 #[test]
-fn without_proc_it_says_so_and_supervises() {
+fn without_proc_it_warns_and_supervises() {
     if !can_enclose() || !is_root() {
         return harness::skip("only root can cover /proc in a mount namespace of its own");
     }
@@ -325,7 +325,7 @@ fn a_stray_is_left_alone_until_the_end_and_then_asked_first() {
 }
 
 #[test]
-fn the_environment_of_a_program_says_who_it_is() {
+fn the_environment_identifies_the_program() {
     let program = "[program.look]\ntype = \"oneshot\"\nlogs = { stdout = \"{here}/look\" }\ncommand = [\"sh\", \"-c\", 'env; echo end']\n\
                    environment = { OWN = \"1\" }\n";
     let daemon = Setting::supervising(program).env("INHERITED", "2").start();

@@ -41,7 +41,7 @@ fn cause(line: &Line) -> String {
 }
 
 #[test]
-fn a_program_that_does_not_answer_well_is_restarted_and_the_reason_is_told() {
+fn a_failed_liveness_probe_restarts_the_program_and_is_reported() {
     let server = Server::answering(200);
     let daemon = probed(&format!("http = \"{}\"\nfailure_threshold = 2", server.url("/health?deep"))).start();
     wait_for_health(&daemon, "healthy");
@@ -105,7 +105,7 @@ fn a_startup_probe_holds_the_others_back() {
 }
 
 #[test]
-fn what_fails_with_on_failure_none_is_unhealthy_and_lives_on() {
+fn with_on_failure_none_a_failed_probe_makes_unhealthy_and_restarts_nothing() {
     let server = Server::answering(200);
     let daemon = probed(&format!("tcp = \"localhost:{}\"\non_failure = \"none\"", server.port)).start();
     wait_for_health(&daemon, "healthy");
@@ -160,7 +160,7 @@ fn an_exec_probe_that_takes_too_long_is_killed_with_its_whole_tree() {
 }
 
 #[test]
-fn what_a_passing_exec_probe_leaves_behind_is_killed_and_probes_never_overlap() {
+fn leftovers_of_a_passing_exec_probe_are_killed_and_probes_never_overlap() {
     let directory = tempfile::tempdir().expect("a directory can be created");
     let number = 5_000_000 + std::process::id();
     let (runs, overlaps) = (directory.path().join("runs"), directory.path().join("overlaps"));

@@ -38,7 +38,7 @@ fn has_systemd_notify() -> bool {
 }
 
 #[test]
-fn a_run_is_running_when_it_says_so_and_not_before() {
+fn a_run_is_running_once_it_reports_readiness_and_not_before() {
     for place in both_places() {
         let texts = ["STATUS=warming up", "until {here}/warm", "READY=1\nSTATUS=serving"];
         let daemon = Setting::supervising(teller("web", &texts, "ready = \"notify\"")).at(place).start();
@@ -243,7 +243,7 @@ fn a_watchdog_ends_a_run_that_is_silent_and_no_other() {
 }
 
 #[test]
-fn what_a_run_says_before_its_end_counts() {
+fn messages_sent_before_the_end_count() {
     let once = teller("once", &["READY=1", "exit 0"], "ready = \"notify\"\ntype = \"oneshot\"");
     let after = sleeper("after", "depends_on = { once = \"completed\" }");
     let daemon = Setting::supervising(format!("{once}{after}")).start();
@@ -253,7 +253,7 @@ fn what_a_run_says_before_its_end_counts() {
 }
 
 #[test]
-fn what_is_not_done_is_said_and_garbage_does_no_harm() {
+fn unsupported_messages_are_logged_and_garbage_does_no_harm() {
     let web = teller(
         "web",
         &["long 65000", "long 3000", "\u{1}\u{2}=\n\n=x", "FDSTORE=1\nFDNAME=x", "MAINPID=1", "BARRIER=1", "READY=1"],
@@ -289,7 +289,7 @@ fn a_flood_of_messages_delays_no_request() {
 }
 
 #[test]
-fn only_who_has_something_to_tell_gets_a_socket() {
+fn only_programs_that_notify_get_a_socket() {
     let print = |name: &str, more: &str| {
         shell(name, "env | grep -E \"NOTIFY|WATCHDOG\" | sort; echo done; exec sleep 1000", more)
     };

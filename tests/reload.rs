@@ -133,7 +133,7 @@ fn keys_that_need_no_other_process_change_in_place() {
 }
 
 #[test]
-fn an_error_changes_nothing_and_is_told_whole() {
+fn an_error_changes_nothing_and_is_reported_in_full() {
     let daemon = Setting::supervising(program("web", "")).start();
     all_run(&daemon, 1);
     let before = runs(&daemon);
@@ -160,7 +160,7 @@ fn an_error_changes_nothing_and_is_told_whole() {
 }
 
 #[test]
-fn a_hangup_reloads_and_the_log_tells_what_came_of_it() {
+fn a_hangup_reloads_and_logs_the_result() {
     for place in both_places() {
         let daemon = Setting::supervising(program("web", "")).at(place).start();
         all_run(&daemon, 1);
@@ -180,7 +180,7 @@ fn a_hangup_reloads_and_the_log_tells_what_came_of_it() {
 }
 
 #[test]
-fn a_dry_run_tells_the_plan_and_changes_nothing() {
+fn a_dry_run_reports_the_plan_and_changes_nothing() {
     let daemon = Setting::supervising(program("web", "") + &program("dog", "")).start();
     all_run(&daemon, 2);
     let before = runs(&daemon);
@@ -234,7 +234,7 @@ fn a_changed_environment_file_restarts_those_that_read_it() {
 }
 
 #[test]
-fn what_is_included_and_directories_are_read_again() {
+fn included_files_and_directories_are_read_again() {
     let daemon = Setting::supervising(format!("{}[group.a]\nprograms = [\"cat\"]\n", program("cat", ""))).start();
     let including = |more: &str| {
         let text = fs::read_to_string(daemon.path("muster.toml")).expect("it exists");
@@ -336,7 +336,7 @@ fn a_thousand_reloads_leak_nothing() {
 
 /// Whatever a removed program leaves behind in the daemon, the next one, with another name, adds to it.
 #[test]
-fn programs_that_come_and_go_leave_nothing() {
+fn added_and_removed_programs_leak_nothing() {
     const ROUNDS: usize = 300;
     let setting = |round: usize| {
         let guest = "command = [\"sh\", \"-c\", \"head -c 60000 /dev/zero | tr '\\\\0' x | fold; exec sleep 1000\"]";
@@ -437,7 +437,7 @@ fn watching_can_be_switched_on_and_off_by_a_reload() {
 }
 
 #[test]
-fn musterctl_shows_and_carries_out_what_changed() {
+fn musterctl_shows_and_applies_changes() {
     let daemon = Setting::supervising(program("web", "") + &program("dog", "") + &program("api", "")).start();
     all_run(&daemon, 3);
     assert_eq!(daemon.ctl_well(&["reread"]), "No config updates to processes\n");

@@ -139,7 +139,7 @@ fn without_a_limit_it_goes_on() {
 }
 
 #[test]
-fn a_run_that_was_up_long_enough_begins_the_count_anew() {
+fn a_run_that_was_up_long_enough_resets_the_count() {
     let program = "[program.web]\ncommand = [\"sh\", \"-c\", \"sleep 0.3; exit 1\"]\nstartsecs = 0\nstartretries = 1\n\
                    backoff = { delay = 0, reset_after = \"100ms\" }\n";
     let daemon = Setting::supervising(program).start();
@@ -148,7 +148,7 @@ fn a_run_that_was_up_long_enough_begins_the_count_anew() {
 }
 
 #[test]
-fn a_start_by_hand_begins_the_count_anew() {
+fn a_manual_start_resets_the_count() {
     let daemon = Setting::supervising(
         "[program.bad]\ncommand = \"false\"\nrestart = \"on-failure:1\"\nbackoff = { delay = 0 }\n",
     )

@@ -97,7 +97,7 @@ fn reality_agrees_with_the_simulation_of_every_example() {
 }
 
 #[test]
-fn a_rehearsal_notices_what_is_late() {
+fn a_rehearsal_notices_late_events() {
     let words = ["rehearse", "--tolerance", "0", "--retries", "0", "--scenario", "config/scenarios/restart-no.toml"];
     let ended = run(&words);
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -222,7 +222,7 @@ fn each_signal_of_a_ladder_has_its_line() {
 }
 
 #[test]
-fn a_jittered_delay_is_told_with_its_range_and_seed() {
+fn a_jittered_delay_is_reported_with_its_range_and_seed() {
     let (directory, path) =
         file("muster.toml", "[program.web]\ncommand = \"web\"\nbackoff = { delay = \"1s\", jitter = 0.5 }\n");
     let path = path.to_string_lossy();
@@ -251,7 +251,7 @@ fn a_jittered_delay_is_told_with_its_range_and_seed() {
 }
 
 #[test]
-fn the_end_of_a_story_is_told_as_it_is() {
+fn the_end_of_a_story_is_reported_correctly() {
     let (_directory, path) = file("muster.toml", "[program.web]\ncommand = \"web\"\ntype = \"oneshot\"\n");
     let words = ["simulate", "-c", &path.to_string_lossy(), "--until", "20s", "--runs"];
     let rest = run(&[&words[..], &["1@3s, hang"]].concat());
@@ -262,7 +262,7 @@ fn the_end_of_a_story_is_told_as_it_is() {
 }
 
 #[test]
-fn mistakes_of_a_scenario_are_told_all_at_once_with_their_places() {
+fn errors_in_a_scenario_are_reported_all_at_once_with_their_places() {
     let text = "stop_at = \"soon\"\nexpect = [\n  { at = \"1s\", program = \"wbe\", state = \"FATAL\" },\n  \
                 { program = \"web\", state = \"DEAD\" },\n  { exit_cod = 1 },\n]\n[runs]\nweb = \"1@200ms, hnag\"\n\
                 [program.web]\nstartretires = 2\n";
@@ -421,7 +421,7 @@ fn hours_as_data_take_little_memory() {
 }
 
 #[test]
-fn what_is_asked_wrongly_is_told_with_what_to_write() {
+fn a_wrong_command_line_gets_an_error_with_the_fix() {
     let config = ["simulate", "-c", "config/examples/shop.toml"];
     for (words, expected) in [
         (vec!["wbe"], "musterd: there is no program \"wbe\"\nhint: there are db, web\n"),

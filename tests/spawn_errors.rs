@@ -72,7 +72,7 @@ fn program(case: &Case) -> String {
 const WITNESS: &str = "[program.witness]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
 
 #[test]
-fn each_reason_is_told_everywhere_and_nobody_else_is_harmed() {
+fn each_reason_is_reported_everywhere_and_no_other_program_is_affected() {
     let files = tempfile::tempdir().expect("a temporary directory can be created");
     make_files(files.path());
     let cases = cases(files.path());
@@ -104,7 +104,7 @@ fn check(daemon: &Daemon, Case { name, reason, .. }: &Case) {
 }
 
 #[test]
-fn a_command_that_fails_at_once_is_told_from_one_that_cannot_be_started() {
+fn a_command_that_fails_immediately_is_distinguished_from_one_that_cannot_be_started() {
     let daemon =
         Setting::supervising("[program.false]\ncommand = \"false\"\nstartretries = 1\nbackoff = { delay = 0 }\n")
             .start();

@@ -112,7 +112,7 @@ fn a_stop_signal_may_be_any() {
 }
 
 #[test]
-fn the_scope_says_who_is_asked_first() {
+fn the_scope_decides_which_processes_are_signalled_first() {
     // The leader waits for a member of its group that runs until it is signalled.
     let program = |name: &str, scope: &str, patience: &str| {
         format!(
@@ -149,7 +149,7 @@ fn programs_of_one_priority_stop_in_parallel() {
 }
 
 #[test]
-fn a_shutdown_that_cannot_fit_asks_everybody_and_keeps_its_budget() {
+fn a_shutdown_that_cannot_fit_signals_every_program_and_keeps_its_budget() {
     let names: Vec<String> = (0..10).map(|number| format!("p{number}")).collect();
     in_time(|| {
         let program = |(priority, name): (usize, &String)| {
@@ -200,7 +200,7 @@ fn the_budget_can_be_given_with_the_command() {
 }
 
 #[test]
-fn whoever_finds_a_shutdown_too_slow_can_give_it_less_time() {
+fn a_running_shutdown_can_be_given_less_time() {
     let mut daemon = Setting::supervising(on_term("deaf", "", "stopwaitsecs = 1000")).start();
     wait_until_up(&daemon, "deaf");
     for timeout in ["1000s", "2000s", "200ms"] {
@@ -227,7 +227,7 @@ fn with_nothing_to_stop_a_shutdown_takes_no_time() {
 }
 
 #[test]
-fn a_wait_that_is_too_short_is_told_and_the_stop_goes_on() {
+fn a_wait_that_times_out_is_reported_and_the_stop_continues() {
     let until_it_may = "until [ -e {here}/go ]; do sleep 0.02; done; exit 0";
     let daemon = Setting::supervising(on_term("slow", until_it_may, "stopwaitsecs = 1000")).start();
     wait_until_up(&daemon, "slow");

@@ -129,7 +129,7 @@ fn setting() -> (Setting, usize) {
 }
 
 #[test]
-fn after_a_stop_nobody_is_left() {
+fn after_a_stop_no_process_is_left() {
     for place in both_places() {
         let (setting, count) = setting();
         let mut scene = Scene::new(setting.at(place));
@@ -145,7 +145,7 @@ fn after_a_stop_nobody_is_left() {
 }
 
 #[test]
-fn after_a_crash_nobody_is_left_when_the_next_run_begins() {
+fn after_a_crash_no_process_is_left_when_the_next_run_starts() {
     for place in both_places() {
         let (setting, count) = setting();
         let mut scene = Scene::new(setting.at(place));
@@ -166,7 +166,7 @@ fn after_a_crash_nobody_is_left_when_the_next_run_begins() {
 }
 
 #[test]
-fn after_the_daemons_own_end_nobody_is_left() {
+fn after_the_daemons_own_end_no_process_is_left() {
     for place in both_places() {
         let (setting, count) = setting();
         let mut scene = Scene::new(setting.at(place));
@@ -201,7 +201,7 @@ fn stopped_members_take_their_signal() {
 }
 
 #[test]
-fn what_a_start_script_leaves_behind_ends_with_the_script() {
+fn leftovers_of_a_start_script_end_with_the_script() {
     // Like `service x start`: a double fork, a new session, an empty environment, and the script exits.
     let script = format!("(cd /; env -i setsid sh -c '{DEAF}' </dev/null >/dev/null 2>&1 &); sleep 0.2; exit 0");
     for place in both_places() {

@@ -73,7 +73,7 @@ fn a_success_says_which_rule_makes_it_one() {
 }
 
 #[test]
-fn a_fault_is_the_programs_own_and_a_core_dump_is_told() {
+fn a_fault_is_the_programs_own_and_a_core_dump_is_reported() {
     let daemon = daemon(&shell("ulimit -c 0; kill -SEGV $$$$"));
     daemon.ctl(&["start", "web"]);
     let why = why(&daemon, "FATAL");
@@ -83,7 +83,7 @@ fn a_fault_is_the_programs_own_and_a_core_dump_is_told() {
 }
 
 #[test]
-fn a_core_dump_is_told_where_one_was_written() {
+fn a_core_dump_is_reported_where_one_was_written() {
     let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     if pattern.starts_with('|') || pattern.starts_with('/') {
@@ -127,7 +127,7 @@ fn a_sigkill_from_another_process_reports_the_kernels_oom_counter() {
 }
 
 #[test]
-fn a_signal_that_was_asked_for_names_who_asked() {
+fn a_requested_signal_names_the_client() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
     daemon.ctl_well(&["start", "web"]);
     daemon.ctl_well(&["signal", "KILL", "web"]);
@@ -138,7 +138,7 @@ fn a_signal_that_was_asked_for_names_who_asked() {
 }
 
 #[test]
-fn a_stop_and_a_restart_name_who_asked() {
+fn a_stop_and_a_restart_name_the_client() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
     let uid = harness::own_uid();
     daemon.ctl_well(&["start", "web"]);
@@ -155,7 +155,7 @@ fn a_stop_and_a_restart_name_who_asked() {
 }
 
 #[test]
-fn a_reload_that_restarts_a_program_names_who_asked_for_it() {
+fn a_reload_that_restarts_a_program_names_the_client() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
     daemon.ctl_well(&["start", "web"]);
     daemon.rewrite(&Setting::supervising("[program.web]\ncommand = \"sleep 999\"\nstartsecs = 0\n"));
@@ -198,7 +198,7 @@ fn a_spawn_that_fails_names_the_step_and_the_error() {
 }
 
 #[test]
-fn what_comes_next_is_told_with_its_time() {
+fn the_next_step_is_reported_with_its_time() {
     let daemon = daemon("command = \"false\"\nstartretries = 5\nbackoff = { delay = 1000, max = 1000 }");
     daemon.ctl(&["start", "web", "--no-wait"]);
     let why = why(&daemon, "BACKOFF");
@@ -208,7 +208,7 @@ fn what_comes_next_is_told_with_its_time() {
 }
 
 #[test]
-fn what_never_ran_has_a_story_too() {
+fn a_program_that_never_ran_has_a_story_too() {
     let daemon = daemon("command = \"true\"");
     let why = daemon.client.get("/v1/programs/web/why").json();
     assert_eq!((&why["state"], &why["run"]), (&"STOPPED".into(), &Value::Null));
@@ -240,7 +240,7 @@ fn the_last_runs_are_remembered_with_everything_about_them() {
 }
 
 #[test]
-fn what_is_starting_says_what_it_takes() {
+fn a_starting_program_reports_its_conditions() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 1000");
     daemon.ctl(&["start", "web", "--no-wait"]);
     daemon.wait_for_state("web", "STARTING");
@@ -278,7 +278,7 @@ fn a_watchdog_that_was_not_fed_says_for_how_long() {
 }
 
 #[test]
-fn what_waits_says_for_what() {
+fn a_waiting_program_reports_its_unmet_conditions() {
     let programs = "[program.web]\ncommand = \"sleep 1000\"\ndepends_on = { db = \"completed\" }\n\
                     [program.db]\ncommand = \"false\"\ntype = \"oneshot\"\nrestart = \"no\"\n";
     let daemon = Setting::supervising(programs).start();
@@ -291,7 +291,7 @@ fn what_waits_says_for_what() {
 }
 
 #[test]
-fn a_shutdown_is_told_while_it_goes_on() {
+fn a_shutdown_in_progress_is_reported() {
     let programs = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\npriority = 2\n\
                     [program.slow]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 1; done\"]\nstartsecs = 0\npriority = 1\n";
     let daemon = Setting::supervising(programs).musterd("shutdown_timeout = 60").start();

@@ -151,7 +151,7 @@ fn kernels_and_profiles_without_newer_calls_are_made_do_with() {
 }
 
 #[test]
-fn a_profile_that_takes_away_what_is_indispensable_is_named() {
+fn a_profile_that_denies_an_indispensable_call_is_named() {
     if !is_wanted() {
         return;
     }
@@ -229,7 +229,7 @@ fn in_a_shared_pid_namespace_nothing_of_its_own_is_left_and_nothing_else_is_touc
 }
 
 #[test]
-fn what_needs_a_privilege_that_is_not_there_is_explained() {
+fn a_missing_privilege_is_explained() {
     if !is_wanted() {
         return;
     }

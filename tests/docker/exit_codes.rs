@@ -80,7 +80,7 @@ fn an_essential_program_takes_everything_with_it_and_gives_its_code() {
 }
 
 #[test]
-fn an_essential_program_that_is_started_again_ends_nothing_before_it_is_given_up() {
+fn an_essential_program_ends_the_container_only_once_it_has_given_up() {
     if !is_wanted() {
         return;
     }
@@ -144,7 +144,7 @@ fn the_first_reason_to_end_wins() {
 }
 
 #[test]
-fn whoever_is_asked_to_stop_ends_with_0_whatever_the_programs_said() {
+fn a_requested_stop_exits_with_0_whatever_the_programs_returned() {
     if !is_wanted() {
         return;
     }

@@ -66,7 +66,7 @@ fn a_fork_bomb_does_not_hold_up_docker_stop() {
 }
 
 #[test]
-fn where_no_process_can_be_made_the_reason_is_told_and_it_is_tried_again() {
+fn a_failed_fork_is_reported_with_its_reason_and_retried() {
     if !is_wanted() {
         return;
     }
@@ -80,7 +80,7 @@ fn where_no_process_can_be_made_the_reason_is_told_and_it_is_tried_again() {
 }
 
 #[test]
-fn a_program_that_eats_all_memory_is_started_again_and_nobody_else_suffers() {
+fn a_program_that_exhausts_memory_is_restarted_and_no_other_is_affected() {
     if !is_wanted() {
         return;
     }

@@ -26,7 +26,7 @@ fn why(container: &Container, name: &str) -> (Value, String) {
 }
 
 #[test]
-fn who_is_killed_for_want_of_memory_is_told_so_and_nobody_else() {
+fn only_oom_killed_programs_are_reported_as_such() {
     if !is_wanted() {
         return;
     }

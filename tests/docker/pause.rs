@@ -23,7 +23,7 @@ while True:
 /// A pause of five seconds hits one program with a watchdog of two, one that becomes ready after two of three, and one
 /// that needs two of four to stop. They were frozen with the daemon, and have as much time left afterwards as before.
 #[test]
-fn a_pause_of_five_seconds_ends_nothing_and_kills_nobody() {
+fn a_pause_of_five_seconds_ends_and_kills_no_program() {
     if !is_wanted() {
         return;
     }

@@ -159,7 +159,7 @@ fn a_program_with_a_user_can_open_the_console_as_a_file() {
 }
 
 #[test]
-fn rsyslog_understands_what_programs_send_to_it() {
+fn rsyslog_parses_what_programs_send_to_it() {
     if !is_wanted() {
         return;
     }

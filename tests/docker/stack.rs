@@ -31,7 +31,7 @@ fn assert_order(log: &str, told: &[(usize, &str, &str)]) {
 }
 
 #[test]
-fn everything_is_up_as_soon_as_what_it_needs_is_ready_and_stops_the_other_way_round() {
+fn programs_start_once_their_dependencies_are_ready_and_stop_in_reverse_order() {
     if !is_wanted() {
         return;
     }
@@ -74,7 +74,7 @@ fn everything_is_up_as_soon_as_what_it_needs_is_ready_and_stops_the_other_way_ro
 }
 
 #[test]
-fn a_killed_database_takes_along_who_is_configured_so_and_nobody_else() {
+fn a_killed_database_restarts_only_the_programs_configured_to_follow_it() {
     if !is_wanted() {
         return;
     }

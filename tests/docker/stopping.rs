@@ -44,7 +44,7 @@ fn three_programs_of_four_seconds_are_stopped_in_less_than_five() {
 }
 
 #[test]
-fn whoever_ignores_the_signal_is_killed_before_the_engine_loses_patience() {
+fn a_program_that_ignores_its_signal_is_killed_before_the_engines_timeout() {
     if !is_wanted() {
         return;
     }
@@ -83,7 +83,7 @@ fn every_way_to_ask_the_daemon_to_stop_ends_it_with_0() {
 }
 
 #[test]
-fn signals_that_are_no_request_to_stop_end_nothing() {
+fn signals_other_than_stop_requests_end_nothing() {
     if !is_wanted() {
         return;
     }

@@ -123,7 +123,7 @@ fn eight_programs_lose_nothing_over_restarts_rotations_and_reopening() {
 }
 
 #[test]
-fn what_was_written_before_sigkill_is_there() {
+fn output_written_before_sigkill_is_kept() {
     let script = "i=0; while :; do echo $$$$ $i; echo $$$$ $i >> {here}/progress; i=$((i+1)); done";
     let program = format!(
         "[program.web]\nstartsecs = 0\nrestart = \"always\"\nstartretries = \"unlimited\"\nbackoff = {{ delay = 0 }}\n\

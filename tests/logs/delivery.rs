@@ -10,7 +10,7 @@ fn wait_for_end(daemon: &Daemon, program: &str) {
 }
 
 #[test]
-fn whoever_waits_for_an_end_finds_everything_in_the_file() {
+fn once_an_exit_is_reported_the_file_is_complete() {
     let words = "x".repeat(50);
     let script = format!("i=0; while [ $i -lt 500 ]; do echo {words}; i=$((i+1)); done; printf 'last words'");
     let program = format!(

@@ -41,7 +41,7 @@ fn the_time_stands_in_front_where_it_is_asked_for() {
 }
 
 #[test]
-fn raw_is_what_was_written_in_whole_lines() {
+fn raw_output_is_unchanged_in_whole_lines() {
     let raw = "format = \"raw\"";
     let one =
         script("one", r"i=0; while [ $i -lt 300 ]; do printf 'a\000'; printf 'b\033[0m\r\n'; i=$((i+1)); done", raw);
@@ -61,7 +61,7 @@ fn raw_is_what_was_written_in_whole_lines() {
 }
 
 #[test]
-fn names_have_a_colour_on_a_terminal_unless_nobody_wants_any() {
+fn names_have_a_colour_on_a_terminal_unless_disabled() {
     for (no_color, expected) in [(false, &b"\x1b[0;3"[..]), (true, b"web | hello")] {
         let pty = openpty(None, None).expect("there are terminals");
         let slave = nix::unistd::ttyname(&pty.slave).expect("it has a name");

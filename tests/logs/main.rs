@@ -146,7 +146,7 @@ fn each_stream_goes_where_it_shall() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_harms_nobody() {
+fn a_file_that_cannot_be_written_affects_no_program() {
     let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let fifo = directory.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("the test directory is writable");
@@ -221,7 +221,7 @@ fn every_line_that_a_full_disk_did_not_take_is_counted() {
 }
 
 #[test]
-fn a_file_that_was_moved_away_is_opened_anew_when_asked() {
+fn a_file_that_was_moved_away_is_reopened_on_request() {
     let program = "[program.web]\nstartsecs = 0\nlogs = { stdout = \"{here}/web.log\" }\n\
                    command = [\"sh\", \"-c\", \"i=0; while :; do echo $i; i=$((i+1)); sleep 0.005; done\"]\n";
     let daemon = Setting::supervising(program).start();

@@ -88,7 +88,7 @@ fn lost(text: &str, name: &str) -> usize {
 }
 
 #[test]
-fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
+fn a_stalled_reader_costs_the_oldest_lines_and_nothing_else() {
     let mut reader = Reader::new();
     let spam = |name: &str, logs: &str| {
         format!(
@@ -143,7 +143,7 @@ fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
 }
 
 #[test]
-fn a_program_that_shall_wait_for_the_reader_loses_nothing() {
+fn a_program_configured_to_wait_for_the_reader_loses_nothing() {
     let mut reader = Reader::new();
     let program = "[program.web]\ntype = \"oneshot\"\n\
                    command = [\"sh\", \"-c\", \"i=0; while [ $i -lt 200000 ]; do echo $i; i=$((i+1)); done\"]\n\
@@ -214,7 +214,7 @@ fn a_fifo_is_a_slow_reader_and_not_a_broken_file() {
 }
 
 #[test]
-fn a_burst_costs_nothing_when_somebody_reads() {
+fn a_burst_loses_nothing_with_an_active_reader() {
     // 20 MB and 2 MB a second.
     for at_once in [200_000, 20_000] {
         let mut reader = Reader::new();
@@ -229,7 +229,7 @@ fn a_burst_costs_nothing_when_somebody_reads() {
 }
 
 #[test]
-fn many_bursts_at_once_cost_nothing_when_somebody_reads() {
+fn many_bursts_at_once_lose_nothing_with_an_active_reader() {
     const COUNT: usize = 150_000;
     let mut reader = Reader::new();
     let names: Vec<String> = (0..24).map(|number| format!("p{number}")).collect();
@@ -280,7 +280,7 @@ fn many_bursts_at_once_cost_nothing_when_somebody_reads() {
 }
 
 #[test]
-fn a_reader_that_takes_next_to_nothing_holds_nobody() {
+fn a_very_slow_reader_holds_no_program() {
     let mut reader = Reader::new();
     let quiet = "[program.quiet]\nautostart = false\ntype = \"oneshot\"\ncommand = [\"echo\", \"hello\"]\n\
                  logs = { stdout = [\"console\", \"{here}/quiet.log\"] }\n";
@@ -335,7 +335,7 @@ fn a_program_that_is_slowed_is_stopped_as_any_other() {
 }
 
 #[test]
-fn what_waits_when_the_last_program_ends_reaches_a_slow_reader() {
+fn lines_queued_when_the_last_program_ends_reach_a_slow_reader() {
     let mut reader = Reader::new();
     let program = burst("web", "").replace("autostart = false\n", "");
     let mut daemon = Setting::supervising(program).musterd("").stdout(&reader.path).start();

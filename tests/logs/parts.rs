@@ -102,7 +102,7 @@ fn the_console_shows_the_beginning_of_a_line_and_its_rest_behind_it_or_below() {
 }
 
 #[test]
-fn json_on_the_console_says_what_is_a_part() {
+fn json_on_the_console_marks_parts_of_lines() {
     let json = "format = \"json\"";
     let daemon = Setting::supervising(halting("echo ' a line'", json) + &busy(json)).start();
     let parts = |output: &[u8]| -> Vec<(Value, Value, Value)> {

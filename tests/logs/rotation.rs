@@ -101,7 +101,7 @@ fn lines_of_programs_that_share_a_file_stay_whole() {
 }
 
 #[test]
-fn a_file_that_somebody_else_moved_away_is_made_anew_without_being_asked() {
+fn a_file_moved_away_by_another_process_is_recreated_without_a_request() {
     let program = "[program.web]\nstartsecs = 0\nlogs = { stdout = \"{here}/web.log\" }\n\
                    command = [\"sh\", \"-c\", \"i=0; while :; do echo $i; i=$((i+1)); sleep 0.005; done\"]\n";
     let daemon = Setting::supervising(program).start();

@@ -190,7 +190,7 @@ fn lines_go_to_several_places_at_once_and_instances_have_their_names() {
 }
 
 #[test]
-fn the_local_form_is_what_syslog_3_writes() {
+fn the_local_format_is_that_of_syslog_3() {
     let directory = place();
     let path = directory.path().join("log");
     let socket = UnixDatagram::bind(&path).expect("the test directory is writable");
@@ -250,7 +250,7 @@ fn numbers(messages: &[Message]) -> Vec<usize> {
 }
 
 #[test]
-fn a_receiver_that_starts_anew_is_found_again() {
+fn a_restarted_receiver_is_found_again() {
     let directory = place();
     let path = directory.path().join("log");
     let bind = || {
@@ -279,7 +279,7 @@ fn a_receiver_that_starts_anew_is_found_again() {
 }
 
 #[test]
-fn a_connection_that_was_closed_is_made_anew() {
+fn a_closed_connection_is_reestablished() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = format!("tcp://{}", listener.local_addr().expect("it is bound"));
     let mut daemon = Setting::supervising(COUNTING).musterd(&to(&address)).start();
@@ -305,7 +305,7 @@ fn metric(daemon: &Daemon, name: &str) -> usize {
 }
 
 #[test]
-fn a_receiver_that_does_not_read_stops_nobody_and_every_lost_line_is_counted() {
+fn a_stalled_receiver_blocks_no_program_and_every_lost_line_is_counted() {
     const LINES: usize = 100_000;
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = format!("tcp://{}", listener.local_addr().expect("it is bound"));
@@ -343,7 +343,7 @@ fn a_receiver_that_does_not_read_stops_nobody_and_every_lost_line_is_counted() {
 }
 
 #[test]
-fn datagrams_that_nobody_took_are_counted() {
+fn undelivered_datagrams_are_counted() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
     let address = socket.local_addr().expect("it is bound");
     drop(socket);
@@ -410,7 +410,7 @@ fn threads(daemon: &Daemon) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn there_is_a_thread_only_where_something_goes_to_syslog_and_it_sleeps_without_a_timer() {
+fn the_syslog_thread_exists_only_if_used_and_sleeps_without_a_timer() {
     let directory = place();
     let path = directory.path().join("log");
     let inbox = take_local(&path);

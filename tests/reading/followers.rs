@@ -33,7 +33,7 @@ fn read_to_the_end(mut stream: Stream) -> (u64, u64) {
 }
 
 #[test]
-fn five_hundred_followers_of_which_half_never_read_harm_nobody_and_every_byte_is_counted() {
+fn five_hundred_followers_half_of_them_stalled_affect_no_other_client_and_every_byte_is_counted() {
     let write = format!("yes {LINE} | head -{LINES}; echo end; sleep 1000");
     let programs =
         script("web", &write, "autostart = false\nstartsecs = 0") + &script("other", "sleep 1000", "startsecs = 0");

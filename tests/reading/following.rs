@@ -26,7 +26,7 @@ fn following_goes_on_across_restarts_and_rotations() {
 }
 
 #[test]
-fn the_beginning_of_a_line_is_followed_beside_a_busy_stream_and_by_who_comes_later() {
+fn an_incomplete_line_is_followed_beside_a_busy_stream_and_by_later_followers() {
     let write = "printf \"name? \"; until [ -e {here}/go ]; do echo busy >&2; sleep 0.02; done; echo hello; printf last; \
                  while :; do echo busy >&2; sleep 0.02; done";
     let daemon = Setting::supervising(script("web", write, "startsecs = 0")).start();
@@ -52,7 +52,7 @@ fn the_beginning_of_a_line_is_followed_beside_a_busy_stream_and_by_who_comes_lat
 }
 
 #[test]
-fn who_follows_gets_the_last_words_and_a_proper_end() {
+fn a_follower_gets_the_last_lines_and_a_regular_end() {
     let program = script("web", "trap \"echo last words; exit\" TERM; while :; do sleep 0.01; done", "startsecs = 0");
     let mut daemon = Setting::supervising(program).start();
     daemon.wait_for_running("web");
@@ -89,7 +89,7 @@ fn musterctl_follows_several_programs_and_stops_with_its_reader() {
 }
 
 #[test]
-fn a_client_that_goes_away_is_noticed_although_nothing_is_written() {
+fn a_client_that_disconnects_is_noticed_without_output() {
     let daemon = Setting::supervising(script("web", "sleep 1000", "startsecs = 0")).start();
     daemon.wait_for_running("web");
     let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map_or(0, Iterator::count);

@@ -47,7 +47,7 @@ fn older_lines_come_from_files_rotated_and_compressed() {
 }
 
 #[test]
-fn a_daemon_that_was_started_again_shows_what_the_last_one_wrote() {
+fn a_restarted_daemon_shows_the_log_of_its_predecessor() {
     let logs = "autostart = false\nlogs = { stdout = \"{here}/web.log\" }";
     let mut daemon = Setting::supervising(script("web", "echo once more", logs)).start();
     daemon.ctl_well(&["start", "web"]);

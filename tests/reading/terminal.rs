@@ -33,7 +33,7 @@ fn wait_for_text(source: &mut impl Read, wanted: &str) -> String {
 }
 
 #[test]
-fn what_is_typed_reaches_the_program_and_ctrl_c_leaves_it_running() {
+fn typed_input_reaches_the_program_and_ctrl_c_leaves_it_running() {
     let daemon = Setting::supervising(script("repl", ANSWER, ECHO)).start();
     let pid = daemon.wait_for_running("repl");
     let mut child = foreground(&daemon, "repl");
@@ -52,7 +52,7 @@ fn what_is_typed_reaches_the_program_and_ctrl_c_leaves_it_running() {
 }
 
 #[test]
-fn a_program_without_a_pipe_is_shown_and_it_is_said_that_nothing_is_sent() {
+fn a_program_without_a_pipe_is_shown_with_a_note_that_input_is_not_sent() {
     let daemon = Setting::supervising(script("web", "echo up; sleep 1000", "startsecs = 0")).start();
     daemon.wait_for_running("web");
     let mut child = foreground(&daemon, "web");
@@ -66,7 +66,7 @@ fn a_program_without_a_pipe_is_shown_and_it_is_said_that_nothing_is_sent() {
 }
 
 #[test]
-fn a_program_that_does_not_read_makes_nobody_wait_for_ever() {
+fn writing_to_a_program_that_does_not_read_times_out() {
     let programs = script("deaf", "sleep 1000", ECHO) + &script("shut", "exec <&-; sleep 1000", ECHO);
     let daemon = Setting::supervising(programs).start();
     daemon.wait_for_running("deaf");
@@ -97,7 +97,7 @@ fn every_run_has_a_pipe_of_its_own() {
 }
 
 #[test]
-fn what_does_not_run_cannot_be_in_the_foreground() {
+fn a_program_that_is_not_running_cannot_be_in_the_foreground() {
     let daemon = Setting::supervising(script("web", "true", "autostart = false")).start();
     let ended = ended(&mut daemon.ctl_command(&["fg", "web"]));
     assert_eq!(ended.code, Some(1));

@@ -46,7 +46,7 @@ fn the_init_keeps_the_three_standard_streams() {
 }
 
 #[test]
-fn standard_streams_that_are_closed_harm_nobody() {
+fn closed_standard_streams_do_no_harm() {
     for init in [Init::Own, Init::Tini, Init::Dumb] {
         let words = init.with(&["--"]);
         let line = crate::inits::line(&words);
@@ -61,7 +61,7 @@ fn standard_streams_that_are_closed_harm_nobody() {
 }
 
 #[test]
-fn nobody_who_reads_its_words_ends_the_init() {
+fn unwritable_output_does_not_end_the_init() {
     for (init, options) in [(Init::Own, "-vvvv"), (Init::Tini, "-vvvv"), (Init::Dumb, "-v")] {
         let words = init.with(&[options, "--"]);
         let line = crate::inits::line(&words);

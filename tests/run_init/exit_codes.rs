@@ -55,7 +55,7 @@ fn only_the_codes_that_count_as_success_become_0() {
 }
 
 #[test]
-fn what_cannot_be_executed_says_why() {
+fn a_command_that_cannot_be_executed_has_its_reason_reported() {
     let directory = tempfile::tempdir().expect("the temporary directory is writable");
     let plain = directory.path().join("plain");
     std::fs::write(&plain, "echo never").expect("it can be written");

@@ -10,7 +10,7 @@ use crate::inits::{Init, Running, is_alive};
 const DEAF: &str = "trap '' TERM; echo deaf; while :; do sleep 1; done";
 
 #[test]
-fn who_outlives_the_command_gets_term_and_its_time_to_end() {
+fn processes_that_outlive_the_command_get_term_and_the_grace_time() {
     let script = "(trap 'sleep 0.2; echo bye; exit' TERM; echo up; while :; do sleep 0.02; done) & \
                   read line; exit 3";
     let (reader, mut writer) = std::io::pipe().expect("a pipe can be created");
@@ -23,7 +23,7 @@ fn who_outlives_the_command_gets_term_and_its_time_to_end() {
 }
 
 #[test]
-fn who_does_not_end_is_killed_when_time_is_up() {
+fn processes_that_remain_are_killed_after_the_grace_time() {
     // One ignores TERM, one does so in a session of its own, one is stopped.
     let script = format!("sh -c \"{DEAF}\" & setsid sh -c \"{DEAF}\" & sleep 1000 & kill -STOP $!; echo all; wait");
     let mut running = Running::start(&mut Init::Own.with(&["--grace", "300ms", "sh", "-c", &script]));
@@ -49,7 +49,7 @@ fn a_command_that_ignores_term_is_killed_when_time_is_up() {
 }
 
 #[test]
-fn a_command_that_leaves_nobody_is_not_waited_for() {
+fn a_command_without_leftovers_needs_no_grace_time() {
     let began = Instant::now();
     let mut running = Running::start(&mut Init::Own.with(&["--grace", "1000s", "true"]));
     assert_eq!(running.wait(), "exit 0");
@@ -57,7 +57,7 @@ fn a_command_that_leaves_nobody_is_not_waited_for() {
 }
 
 #[test]
-fn as_pid_1_everybody_in_the_namespace_is_meant() {
+fn as_pid_1_the_whole_namespace_is_signalled() {
     if !can_enclose() {
         return skip("no pid namespace can be made here");
     }

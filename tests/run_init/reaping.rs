@@ -54,7 +54,7 @@ fn a_subreaper_adopts_and_others_do_not() {
 }
 
 #[test]
-fn orphans_of_whoever_started_the_init_are_reaped() {
+fn children_inherited_from_before_exec_are_reaped() {
     let alone = "[ \"$(cat /proc/$PPID/task/$PPID/children)\" = \"$$ \" ]";
     for init in [Init::Own, Init::Tini, Init::Dumb] {
         let init = init.with(&["--", "sh", "-c", alone]);
@@ -86,7 +86,7 @@ fn orphans_that_are_reaped_are_worth_a_warning_if_asked_for() {
 }
 
 #[test]
-fn the_command_is_waited_for_and_nobody_else() {
+fn only_the_command_is_waited_for() {
     for (init, options) in [(Init::Own, &["-s"][..]), (Init::Tini, &["-s"]), (Init::Dumb, &["-c"])] {
         let mut running = Running::start(init.with(options).args(["--", "sh", "-c", "sleep 1000 & echo $!; exit 6"]));
         let child = running.line("").parse().expect("a pid");

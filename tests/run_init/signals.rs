@@ -49,7 +49,7 @@ fn every_signal_reaches_the_command() {
 }
 
 #[test]
-fn tini_ends_by_a_fault_and_keeps_what_a_terminal_sends_into_the_background() {
+fn tini_is_killed_by_a_fault_and_keeps_terminal_signals_from_the_background() {
     for signal in FAULTS {
         let (mut running, pid) = telling(Init::Tini, &["-s"]);
         running.send(signal);
@@ -146,7 +146,7 @@ fn family(running: &Running) -> (i32, i32) {
 const FAMILY: [&str; 4] = ["--", "sh", "-c", "sleep 1000 & wait"];
 
 #[test]
-fn a_group_gets_signals_whole_and_otherwise_only_the_command_does() {
+fn signals_go_to_the_whole_group_if_requested_and_otherwise_to_the_command() {
     for (init, options, environment, whole) in [
         (Init::Own, &[][..], None, false),
         (Init::Own, &["-g"], None, true),
@@ -179,7 +179,7 @@ fn a_group_gets_signals_whole_and_otherwise_only_the_command_does() {
 }
 
 #[test]
-fn who_outlives_the_command_in_its_session_gets_term() {
+fn processes_that_outlive_the_command_in_its_session_get_term() {
     let script = "sleep 1000 & echo $!";
     for (init, options, sent_away) in [
         (Init::Dumb, &[][..], true),

@@ -208,7 +208,7 @@ fn ctrl_z_does_nothing_where_no_shell_waits() {
 }
 
 #[test]
-fn who_started_the_init_has_the_terminal_back_afterwards() {
+fn the_inits_parent_has_the_terminal_back_afterwards() {
     let script = format!("{}; read line; echo got:$line", crate::inits::line(Init::Own.with(&[]).args(["true"])));
     let mut session = Session::start(Command::new("sh").args(["-c", &script]));
     session.type_in("hello\n");

@@ -21,7 +21,7 @@ fn starts_that_fail_without_delay_and_limit_do_not_keep_the_loop() {
 
 /// A descriptor shortage in the daemon is no failure of the program: with `restart = "no"` the start is still retried.
 #[test]
-fn what_the_daemon_lacks_is_not_counted_as_a_programs_failure() {
+fn the_daemons_own_shortages_are_not_program_failures() {
     let program = |n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\nrestart = \"no\"\nstartsecs = 0\n");
     let programs: String = (0..60).map(program).collect();
     let daemon = Setting::supervising(programs).wrapped(&["prlimit", "--nofile=80:80", "--"]).launch();
@@ -33,7 +33,7 @@ fn what_the_daemon_lacks_is_not_counted_as_a_programs_failure() {
 
 /// The whole daemon is stopped for longer than a stopping program's timeout, as `docker pause` does.
 #[test]
-fn time_that_the_daemon_was_stopped_counts_against_nobody() {
+fn time_that_the_daemon_was_stopped_counts_against_no_program() {
     let programs = "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 1; done\"]\n\
                     stopwaitsecs = 3\nstartsecs = 0\n";
     let mut daemon = Setting::supervising(programs).musterd("shutdown_timeout = \"20s\"").start();

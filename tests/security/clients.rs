@@ -130,7 +130,7 @@ fn open_to_others(setting: Setting) -> Option<Daemon> {
 }
 
 #[test]
-fn answers_that_an_onlooker_does_not_read_keep_nobody_out() {
+fn unread_answers_of_a_read_only_user_lock_out_no_client() {
     let many = "[program.p]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = 1000\n";
     let Some(daemon) = open_to_onlookers(many) else { return };
     let before = daemon.memory("RssAnon");
@@ -182,7 +182,7 @@ fn follower(daemon: &Daemon, path: &str) -> Holder {
 
 /// A stream continues without further requests, so access is checked again when a reload may have revoked it.
 #[test]
-fn a_follower_whose_right_a_reload_takes_away_is_cut_off() {
+fn a_follower_whose_access_a_reload_revokes_is_disconnected() {
     if !is_root() || std::process::Command::new("curl").arg("--version").output().is_err() {
         return skip("only root can ask as another user, with curl");
     }
@@ -270,7 +270,7 @@ fn a_body_that_is_not_needed_is_taken_and_a_large_one_refused_in_order() {
 
 /// A client with read access holds all connections, idle and busy ones. Others connect and are served.
 #[test]
-fn an_onlooker_who_has_all_connections_keeps_nobody_out() {
+fn a_read_only_user_with_all_connections_locks_out_no_client() {
     let many = "[program.p]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = 200\nstartsecs = 0\n";
     let Some(daemon) = open_to_onlookers(many) else { return };
     let _held = ["/v1/config", "/v1/processes", "-", "-"].map(|path| onlookers(&daemon, 300, path));

@@ -69,7 +69,7 @@ fn a_fifo_as_environment_file_is_an_error_and_reloading_goes_on() {
 }
 
 #[test]
-fn an_environment_file_that_is_a_users_link_to_a_secret_gives_nothing_away() {
+fn an_environment_file_that_is_a_users_link_to_a_secret_discloses_nothing() {
     let Some((directory, home)) = home() else { return };
     let secret = directory.path().join("secret");
     fs::write(&secret, "KEY=swordfish\n").expect("it can be written");
@@ -171,7 +171,7 @@ fn logging_to(file: &Path, more: &str) -> Setting {
 }
 
 #[test]
-fn the_daemons_log_file_is_rotated_and_opened_anew_after_usr2() {
+fn the_daemons_log_file_is_rotated_and_reopened_after_usr2() {
     let directory = tempfile::tempdir().expect("a directory can be created");
     let file = directory.path().join("logs/musterd.log");
     let daemon = logging_to(&file, "logfile_max_size = \"4KB\"\nlogfile_max_files = 2").start();
@@ -228,7 +228,7 @@ fn the_daemons_log_file_is_not_one_that_a_user_could_exchange() {
 }
 
 #[test]
-fn what_a_user_put_under_an_included_name_is_neither_read_nor_shown() {
+fn a_users_file_under_an_included_name_is_neither_read_nor_shown() {
     type Kind = (&'static str, fn(&Path, &Path));
     let kinds: [Kind; 2] = [
         ("a link", |secret, part| symlink(secret, part).expect("it does not exist yet")),
@@ -247,7 +247,7 @@ fn what_a_user_put_under_an_included_name_is_neither_read_nor_shown() {
 }
 
 #[test]
-fn a_directory_that_everybody_can_write_to_is_believed_only_on_a_read_only_mount() {
+fn a_world_writable_directory_is_trusted_only_on_a_read_only_mount() {
     if !harness::is_root() {
         return harness::skip("needs root, to mount");
     }

@@ -90,7 +90,7 @@ fn notify_socket(daemon: &Daemon) -> UnixDatagram {
 
 /// One message from any process used to block PID 1 for as long as the sender wished.
 #[test]
-fn what_a_message_brings_along_is_closed_without_waiting() {
+fn descriptors_in_a_message_are_closed_without_blocking() {
     let daemon = Setting::supervising(PROGRAMS).start();
     daemon.wait_for_running("other");
     let socket = notify_socket(&daemon);
@@ -117,7 +117,7 @@ fn what_a_message_brings_along_is_closed_without_waiting() {
 }
 
 #[test]
-fn what_a_client_sends_along_is_closed_without_waiting() {
+fn descriptors_from_a_client_are_closed_without_blocking() {
     let daemon = Setting::supervising(PROGRAMS).start();
     daemon.wait_for_running("other");
     for (what, request) in [("a request", "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"), ("a half one", "GET /li")] {

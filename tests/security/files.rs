@@ -132,7 +132,7 @@ fn a_link_to_a_secret_is_neither_written_nor_read_nor_emptied() {
 }
 
 #[test]
-fn what_waits_under_the_names_of_rotated_files_is_not_touched_and_stops_nobody() {
+fn existing_files_under_the_names_of_rotated_files_are_left_alone_and_block_nothing() {
     let Some(scene) = Scene::new() else { return };
     let theirs = |name: &str| scene.at(&format!("theirs/{name}"));
     symlink(scene.at("secret"), theirs("app.log.1")).expect("it does not exist yet");
@@ -228,7 +228,7 @@ fn the_file_is_there_at_the_start_with_its_directories_owner_and_mode() {
 }
 
 #[test]
-fn a_file_that_cannot_be_made_is_told_before_anything_is_written() {
+fn a_file_that_cannot_be_created_is_reported_before_anything_is_written() {
     let program = "[program.app]\ncommand = \"sleep 1000\"\nstartsecs = 0\nlogs = { stdout = \"/dev/null/app.log\" }\n";
     let daemon = Setting::supervising(program).start();
     daemon.log.wait_for("it is logged", |line| {

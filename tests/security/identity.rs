@@ -54,7 +54,7 @@ fn attack(directory: &Path, user: &str) -> String {
 }
 
 #[test]
-fn nobody_speaks_for_a_program_of_another_user() {
+fn no_process_notifies_for_a_program_of_another_user() {
     if !harness::is_root() {
         return skip("programs of two users need root");
     }
@@ -97,7 +97,7 @@ fn speak_for_a_victim_with_this_priority(priority: u32) {
 }
 
 #[test]
-fn what_a_program_can_make_the_daemon_say_is_limited() {
+fn messages_that_a_program_provokes_are_rate_limited() {
     for text in ["ERRNO=2", "BUSERROR=org.example.Broken", "FDSTORE=1", "MAINPID=1"] {
         let mut texts = vec![text; 300];
         texts.extend(["READY=1", "STATUS=all is said"]);
@@ -111,7 +111,7 @@ fn what_a_program_can_make_the_daemon_say_is_limited() {
 }
 
 #[test]
-fn a_program_that_is_stopping_by_itself_is_not_watched_any_more() {
+fn a_program_that_reports_stopping_is_no_longer_watched() {
     let texts =
         serde_json::to_string(&["READY=1", "STOPPING=1\nWATCHDOG_USEC=100000", "sleep 2", "exit 7"]).expect("texts");
     let more = "ready = \"notify\"\nwatchdog = \"500ms\"\nstartsecs = 0\nrestart = \"no\"\n";
@@ -125,7 +125,7 @@ fn a_program_that_is_stopping_by_itself_is_not_watched_any_more() {
 /// Sockets used to be named by the run's number, so a program that knew its own could take those of later runs, which
 /// then failed.
 #[test]
-fn nobody_takes_the_sockets_of_runs_to_come() {
+fn the_sockets_of_later_runs_cannot_be_taken() {
     // Where other users have no access to the control socket's directory, sockets are files rather than abstract names.
     let web = "[program.web]\ncommand = \"sleep 1000\"\nready = \"notify\"\nstartsecs = 0\n";
     let close = "chmod 700 \"$(dirname \"$3\")\"; exec \"$@\"";

@@ -139,7 +139,7 @@ fn a_secret_variable_is_shown_nowhere_wherever_it_went() {
 }
 
 #[test]
-fn a_secret_that_is_written_out_is_shown_to_those_who_control() {
+fn a_literal_secret_is_shown_only_with_control_access() {
     if !can_ask() {
         return;
     }
@@ -176,7 +176,7 @@ fn is_unseen(c: char) -> bool {
 const FORGED: &str = "x\\n2026-01-01T00:00:00Z  INFO asked to stop signal=SIGTERM uid=0\\r\\033[2J\\033]0;t\\a\\302\\233\\342\\200\\256\\342\\201\\246\\342\\200\\250\\342\\200\\213";
 
 #[test]
-fn nothing_that_others_say_forges_a_line_of_the_log() {
+fn untrusted_text_cannot_forge_a_log_line() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();
     std::thread::spawn(move || {
@@ -218,7 +218,7 @@ fn nothing_that_others_say_forges_a_line_of_the_log() {
 }
 
 #[test]
-fn nothing_that_others_say_is_obeyed_by_a_terminal() {
+fn untrusted_text_cannot_control_a_terminal() {
     let script = format!(
         "printf '{FORGED}\\033[8mhidden\\033[0m\\033[31mred\\033[0m\\n' | tee /dev/stderr; exec -a \"$(printf '\\302\\233x\\342\\200\\256y')\" sleep 1000"
     );

@@ -142,7 +142,7 @@ fn every_route_is_read_back_from_its_path() {
 }
 
 #[test]
-fn whatever_is_asked_is_answered() {
+fn any_request_line_is_parsed_without_a_panic() {
     for_every_seed(|random| {
         let target = any_target(random);
         let any = any_text(random);

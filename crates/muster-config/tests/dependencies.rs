@@ -61,7 +61,7 @@ fn a_later_file_adds_dependencies_by_table_and_replaces_them_by_list() {
 }
 
 #[test]
-fn a_run_tells_that_it_is_ready_in_one_of_many_ways() {
+fn every_readiness_rule_is_parsed() {
     let tcp = |address: &str| Some(ReadySpec::Check(CheckSpec::Tcp(address.to_owned())));
     for (value, expected) in [
         ("\"notify\"", Some(ReadySpec::Notify)),

@@ -33,7 +33,7 @@ fn clean_spec(path: PathBuf) -> Spec {
 }
 
 #[test]
-fn every_example_is_without_a_mistake() {
+fn every_example_is_free_of_errors() {
     let mut count = 0;
     for entry in fs::read_dir(repository("config/examples")).unwrap() {
         let path = entry.unwrap().path();
@@ -45,7 +45,7 @@ fn every_example_is_without_a_mistake() {
 }
 
 #[test]
-fn the_annotated_configuration_is_without_a_mistake_with_its_examples_too() {
+fn the_annotated_configuration_is_free_of_errors_with_its_examples_too() {
     clean_spec(repository("config/muster.toml"));
     let text = fs::read_to_string(repository("config/muster.toml")).unwrap();
     let uncommented: String = text.lines().map(|line| format!("{}\n", uncomment(line))).collect();

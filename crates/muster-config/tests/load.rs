@@ -203,7 +203,7 @@ fn stopping_has_signals_patience_and_scope() {
 }
 
 #[test]
-fn the_process_has_what_was_asked_of_the_kernel() {
+fn the_process_has_its_configured_kernel_attributes() {
     let web = only(
         "user = \"www:1000\"\ngroups = [\"a\", 5]\ndirectory = \"sub\"\numask = 0o027\nnice = -5\noom_score_adj = 100
         rlimits = { nofile = 1024, core = \"unlimited\", as = \"1GiB\", stack = { soft = \"8MB\", hard = \"unlimited\" }, cpu = { hard = 5 } }
@@ -293,7 +293,7 @@ fn environments_lie_over_one_another() {
 }
 
 #[test]
-fn mistakes_in_environment_files_have_their_line_and_no_value() {
+fn errors_in_environment_files_have_their_line_and_no_value() {
     let here = Here::new(&[
         (
             "c.toml",
@@ -344,7 +344,7 @@ fn later_files_win_by_key_and_tables_are_merged() {
 }
 
 #[test]
-fn what_replaces_a_value_with_a_missing_variable_mends_it() {
+fn overriding_a_value_with_a_missing_variable_removes_its_error() {
     let here = Here::new(&[
         ("a.toml", "[program.web]\ncommand = \"a\"\nuser = \"${NO_SUCH}\"\nnice = -99"),
         ("b.toml", "[program.web]\nuser = \"b\"\nnice = 1"),
@@ -417,7 +417,7 @@ fn a_file_that_is_named_twice_is_read_once() {
 }
 
 #[test]
-fn mistakes_of_all_files_are_told_at_once_in_order() {
+fn errors_of_all_files_are_reported_at_once_in_order() {
     let here = Here::new(&[
         ("a.toml", "include = [\"b.toml\"]\nx = 1\n[program.web]\ncommand = 5"),
         ("b.toml", "[program.b]\n"),

@@ -55,7 +55,7 @@ fn check(name: &str, diagnostics: &[Diagnostic], message: &str) {
 }
 
 #[test]
-fn a_configuration_full_of_mistakes_is_read_in_linear_time() {
+fn a_configuration_full_of_errors_is_read_in_linear_time() {
     let directory = tempfile::tempdir().unwrap();
     type Line = fn(usize) -> String;
     let kinds: [(&str, &str, Line, &str); 7] = [
@@ -75,7 +75,7 @@ fn a_configuration_full_of_mistakes_is_read_in_linear_time() {
 }
 
 #[test]
-fn an_environment_file_full_of_mistakes_is_read_in_linear_time() {
+fn an_environment_file_full_of_errors_is_read_in_linear_time() {
     let directory = tempfile::tempdir().unwrap();
     let program = "[program.web]\ncommand = \"x\"\nenv_file = \"app.env\"\n";
     fs::write(directory.path().join("muster.toml"), program).unwrap();
@@ -98,7 +98,7 @@ fn an_environment_file_full_of_mistakes_is_read_in_linear_time() {
 }
 
 #[test]
-fn many_secrets_and_many_mistakes_are_not_multiplied() {
+fn many_secrets_with_many_errors_take_linear_time() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("app.env"), lines(|n| format!("TOKEN_{n}=secret-{n}"))).unwrap();
     let programs = lines(|n| format!("[program.a{n}]\ncommand = \"x\"\nnumprocs = -1"));
@@ -109,7 +109,7 @@ fn many_secrets_and_many_mistakes_are_not_multiplied() {
 }
 
 #[test]
-fn users_that_there_are_not_are_looked_up_and_told_in_linear_time() {
+fn unknown_users_are_looked_up_and_reported_in_linear_time() {
     let directory = tempfile::tempdir().unwrap();
     let programs = lines(|n| format!("[program.a{n}]\ncommand = \"/bin/true\"\nuser = \"u{n}\""));
     fs::write(directory.path().join("muster.toml"), programs).unwrap();

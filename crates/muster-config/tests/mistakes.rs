@@ -54,7 +54,7 @@ fn said_about(directory: &Path, text: &str) -> String {
 }
 
 #[test]
-fn every_mistake_has_its_place_its_words_and_its_hint() {
+fn every_error_has_its_place_its_message_and_its_hint() {
     let directory = tempfile::tempdir().unwrap();
     let table = fs::read_to_string(TABLE).unwrap();
     let (mut now, mut count) = (String::new(), 0);
@@ -74,7 +74,7 @@ fn every_mistake_has_its_place_its_words_and_its_hint() {
 }
 
 #[test]
-fn of_many_mistakes_the_first_are_told_and_the_rest_is_counted() {
+fn of_many_errors_the_first_are_reported_and_the_rest_counted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("c.toml");
     let programs =
@@ -89,7 +89,7 @@ fn of_many_mistakes_the_first_are_told_and_the_rest_is_counted() {
 }
 
 #[test]
-fn a_missing_file_is_told_with_its_name() {
+fn a_missing_file_is_reported_with_its_name() {
     let paths = [PathBuf::from("/no/such/muster.toml")];
     let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });
     assert!(loaded.spec.is_none() && loaded.files.is_empty());

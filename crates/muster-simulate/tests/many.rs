@@ -49,7 +49,7 @@ fn check(name: &str, diagnostics: &[Diagnostic], message: &str) {
 }
 
 #[test]
-fn a_scenario_full_of_mistakes_is_read_in_linear_time() {
+fn a_scenario_full_of_errors_is_read_in_linear_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("scenario.toml");
     let program = "[program.web]\ncommand = \"x\"\n";

@@ -79,7 +79,7 @@ fn cases() -> Vec<(String, bool)> {
 }
 
 #[test]
-fn what_a_load_accepts_conforms() {
+fn every_accepted_configuration_conforms() {
     let schema = schema();
     let accepted: Vec<String> = cases().into_iter().filter(|(_, has_error)| !has_error).map(|(text, _)| text).collect();
     assert!(accepted.len() >= 10, "{} cases", accepted.len());
@@ -89,7 +89,7 @@ fn what_a_load_accepts_conforms() {
 }
 
 #[test]
-fn most_mistakes_are_noticed_by_an_editor_too() {
+fn most_errors_are_noticed_by_an_editor_too() {
     let schema = schema();
     let wrong: Vec<String> = cases().into_iter().filter(|(_, has_error)| *has_error).map(|(text, _)| text).collect();
     let is_noticed = |text: &&String| !Validator::new(&schema).mistakes(&as_json(text)).is_empty();

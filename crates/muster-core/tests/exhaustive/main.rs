@@ -89,7 +89,7 @@ fn every_story_with_restart_unless_stopped_is_as_promised() {
 }
 
 #[test]
-fn every_story_of_what_is_up_at_once_is_as_promised() {
+fn every_story_of_a_program_that_is_up_immediately_is_as_promised() {
     for when in POLICIES {
         for delays in DELAYS.into_iter().chain([Delays::Docker]) {
             tell_all(Rules { startsecs: Duration::ZERO, ..rules(when, delays) }, DEPTH - 1);

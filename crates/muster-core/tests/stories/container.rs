@@ -115,7 +115,7 @@ fn asked_to_stop_the_exit_code_is_0_whatever_the_programs_say() {
 }
 
 #[test]
-fn done_waits_for_everything_and_tells_the_first_failure() {
+fn done_waits_for_everything_and_reports_the_first_failure() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), job("b"), job("c")]).boot();
     stage.exits("b", 0);
     stage.after(s(1));
@@ -130,7 +130,7 @@ fn done_waits_for_everything_and_tells_the_first_failure() {
 }
 
 #[test]
-fn done_waits_for_what_is_left_of_the_last() {
+fn done_waits_for_the_leftovers_of_the_last_run() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a")]).boot();
     stage.main_ends("a", Exit::Code(5));
     assert_eq!(stage.exit_code(), None);
@@ -139,7 +139,7 @@ fn done_waits_for_what_is_left_of_the_last() {
 }
 
 #[test]
-fn done_waits_for_what_was_started_by_hand() {
+fn done_waits_for_programs_started_by_hand() {
     let by_hand = ProgramSpec { autostart: false, ..quick("debug") };
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), by_hand]).boot();
     stage.start("debug");
@@ -154,7 +154,7 @@ fn done_waits_for_what_was_started_by_hand() {
 }
 
 #[test]
-fn what_was_stopped_by_hand_keeps_the_container_up() {
+fn a_program_stopped_by_hand_keeps_the_container_up() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), job("b")]).boot();
     stage.stop("a");
     stage.is_killed("a", Signal::TERM);
@@ -169,7 +169,7 @@ fn what_was_stopped_by_hand_keeps_the_container_up() {
 
 /// It had already ended by itself, so the stop had no effect.
 #[test]
-fn a_stop_of_what_has_ended_does_not_keep_the_container_up() {
+fn a_stop_of_an_ended_program_does_not_keep_the_container_up() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), job("b")]).boot();
     stage.exits("a", 0);
     let stop = stage.stop("a");
@@ -214,7 +214,7 @@ fn done_counts_a_program_that_gave_up() {
 }
 
 #[test]
-fn essential_goes_before_done() {
+fn essential_takes_precedence_over_done() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), vital("b")]).boot();
     stage.exits("a", 3);
     stage.exits("b", 0);
@@ -244,7 +244,7 @@ fn ready_is_when_every_autostarted_program_is_up_or_has_ended_well() {
 
 /// A failed migration keeps its application from starting, and no running program could change that.
 #[test]
-fn what_waits_in_vain_counts_as_ended() {
+fn a_hopeless_wait_counts_as_ended() {
     let app = || on("migrate", DependencyCondition::Completed, job("app"));
     let web = || on("app", DependencyCondition::Ready, quick("web"));
     let mut stage = Stage::with(UNTIL_DONE, [job("migrate"), app()]).boot();
@@ -260,7 +260,7 @@ fn what_waits_in_vain_counts_as_ended() {
 }
 
 #[test]
-fn a_wait_in_vain_is_a_failure_also_where_nothing_else_is() {
+fn a_hopeless_wait_is_a_failure_even_if_it_is_the_only_one() {
     // It completed, and will never run.
     let app = on("setup", DependencyCondition::Healthy, job("app"));
     let mut stage = Stage::with(UNTIL_DONE, [job("setup"), app]).boot();
@@ -275,7 +275,7 @@ fn a_wait_in_vain_is_a_failure_also_where_nothing_else_is() {
 }
 
 #[test]
-fn nobody_waits_in_vain_for_what_is_still_to_come_or_was_stopped_by_hand() {
+fn a_wait_for_a_pending_start_or_a_program_stopped_by_hand_is_not_hopeless() {
     let app = || on("migrate", DependencyCondition::Completed, job("app"));
     let retried = ProgramSpec { restart: RestartPolicy::DEFAULT, ..job("migrate") };
     let mut stage = Stage::with(UNTIL_DONE, [retried, app()]).boot();
@@ -310,7 +310,7 @@ fn essential_on_failure_ends_the_container_with_a_failure_only() {
 
 /// Given up is no success, whatever the last exit status was.
 #[test]
-fn what_gave_up_on_successes_has_failed() {
+fn giving_up_after_successes_is_a_failure() {
     let restart = Preset::Supervisord.policy(RestartWhen::Always);
     let mut stage = Stage::with(UNTIL_DONE, [ProgramSpec { restart, ..program("web") }]).boot();
     for delay in [1, 2, 3] {

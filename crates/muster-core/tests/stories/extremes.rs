@@ -52,7 +52,7 @@ fn an_endless_patience_is_cut_to_the_budget() {
 
 /// Rounding must not reduce a nearly endless budget to zero.
 #[test]
-fn an_endless_patience_in_an_endless_budget_is_not_cut_to_nothing() {
+fn an_endless_timeout_in_an_endless_budget_is_not_cut_to_zero() {
     let mut stage = Stage::with(Settings { shutdown_timeout: FOR_EVER, ..SETTINGS }, [extreme(FOR_EVER)]).boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(1_000_000_000));
@@ -143,7 +143,7 @@ fn an_hour_too_late_a_shutdown_ends_at_once() {
 }
 
 #[test]
-fn time_that_stands_still_or_goes_back_breaks_nothing() {
+fn a_clock_that_stops_or_goes_back_breaks_nothing() {
     let mut stage = Stage::booted([ProgramSpec { startsecs: s(1), ..quick("web") }]);
     stage.after(s(10));
     for _ in 0..1000 {

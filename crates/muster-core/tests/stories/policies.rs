@@ -56,7 +56,7 @@ fn supervisord_waits_a_second_longer_each_time_and_gives_up_after_three() {
 }
 
 #[test]
-fn supervisord_restarts_what_was_running_at_once_and_without_limit() {
+fn supervisord_restarts_a_running_program_immediately_and_without_limit() {
     let restart = preset(Preset::Supervisord, RestartWhen::Always);
     let mut stage = Stage::booted([ProgramSpec { restart, ..program("web") }]);
     for _ in 0..50 {
@@ -131,7 +131,7 @@ fn a_manual_start_counts_in_systemds_window() {
 }
 
 #[test]
-fn what_is_refused_after_a_wait_is_fatal_too() {
+fn a_start_refused_after_its_delay_is_fatal_too() {
     let restart = preset(Preset::Systemd, RestartWhen::Always);
     let mut stage = Stage::booted([ProgramSpec { restart, ..quick("web") }]);
     for _ in 0..4 {
@@ -183,7 +183,7 @@ fn a_start_that_fails_is_the_last_under_docker_and_retried_under_supervisord() {
 
 /// A worker that exits with 0 after each batch of work.
 #[test]
-fn always_goes_on_after_successes_for_ever() {
+fn always_restarts_after_successes_without_limit() {
     let mut stage = Stage::booted([ProgramSpec { restart: when(RestartWhen::Always), ..quick("web") }]);
     for _ in 0..100 {
         stage.after(s(5));
@@ -231,7 +231,7 @@ fn failed_spawns_early_exits_and_crashes_are_counted_together() {
 }
 
 #[test]
-fn the_count_starts_anew_once_a_run_has_been_up_for_ten_seconds() {
+fn the_count_is_reset_once_a_run_has_been_up_for_ten_seconds() {
     for (up_for, failures_shown, delay) in [(ms(9_999), 1, 1000), (s(10), 0, 500)] {
         let mut stage = Stage::booted([quick("web")]);
         stage.exits("web", 1);
@@ -261,7 +261,7 @@ fn which_ends_are_followed_by_another_run() {
 }
 
 #[test]
-fn what_was_asked_for_is_never_followed_by_another_run() {
+fn a_requested_stop_is_never_followed_by_another_run() {
     for policy in [RestartWhen::OnFailure, RestartWhen::Always, RestartWhen::UnlessStopped] {
         let mut stage = Stage::booted([ProgramSpec { restart: when(policy), ..quick("web") }]);
         stage.stop("web");

@@ -224,7 +224,7 @@ fn on_failure_shutdown_ends_everything() {
 }
 
 #[test]
-fn on_failure_none_only_tells() {
+fn on_failure_none_only_reports() {
     let mut stage = live(ProbeSpec { on_failure: OnFailure::None, ..probe("live", ProbeKind::Liveness) });
     fails(&mut stage, "web", 5);
     stage.stands("web RUNNING");
@@ -234,7 +234,7 @@ fn on_failure_none_only_tells() {
 }
 
 #[test]
-fn what_is_unhealthy_counts_even_where_it_does_not_start_by_itself() {
+fn an_unhealthy_program_counts_even_without_autostart() {
     let spec = ProgramSpec { autostart: false, ..quick("debug") };
     let on_failure = OnFailure::None;
     let spec = probed(spec, &[ProbeSpec { on_failure, ..probe("live", ProbeKind::Liveness) }]);
@@ -285,7 +285,7 @@ fn checks_end_with_the_run_and_a_late_answer_changes_nothing() {
 }
 
 #[test]
-fn a_slow_check_is_not_begun_again_before_its_answer() {
+fn a_slow_probe_is_not_repeated_before_its_result() {
     let mut stage = live(probe("live", ProbeKind::Liveness));
     stage.after(s(35));
     stage.did_nothing();
@@ -305,7 +305,7 @@ fn guarded(interval: Duration) -> ProgramSpec {
 }
 
 #[test]
-fn a_run_that_says_nothing_for_too_long_has_failed() {
+fn a_run_that_misses_its_watchdog_deadline_has_failed() {
     let mut stage = Stage::booted([guarded(s(3))]);
     for _ in 0..5 {
         stage.after(s(2));
@@ -361,7 +361,7 @@ fn the_watchdog_sleeps_while_the_run_is_being_stopped() {
 }
 
 #[test]
-fn a_stop_that_was_asked_for_is_remembered_with_who_asked() {
+fn a_requested_stop_is_recorded_with_its_client() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.exits("web", 0);

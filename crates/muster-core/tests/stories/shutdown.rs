@@ -42,14 +42,14 @@ fn everything_is_stopped_in_reverse_order_and_the_daemon_ends() {
 }
 
 #[test]
-fn nothing_to_stop_is_the_end_at_once() {
+fn a_shutdown_with_nothing_to_stop_exits_immediately() {
     let mut stage = Stage::booted([]);
     stage.signal_to_daemon(Signal::TERM);
     stage.did("KILL strays, exit 0");
 }
 
 #[test]
-fn a_shutdown_before_the_boot_is_the_end_and_nothing_is_ever_spawned() {
+fn a_shutdown_before_the_boot_exits_and_spawns_nothing() {
     let mut stage = Stage::of([quick("web")]);
     stage.signal_to_daemon(Signal::TERM);
     stage.did("TERM strays, KILL strays, exit 0");
@@ -112,7 +112,7 @@ fn three_that_need_four_seconds_each_are_stopped_side_by_side() {
 /// Timeouts of ten seconds each, nine for all: each gets its stop signal within a tenth of the time, and none is killed
 /// before the budget is used up.
 #[test]
-fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
+fn ten_waves_that_ignore_term_are_all_signalled_and_gone_within_the_budget() {
     let mut stage = one_after_the_other(s(10));
     stage.signal_to_daemon(Signal::TERM);
     for name in NAMES.into_iter().rev() {
@@ -136,7 +136,7 @@ fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
 /// Four priorities and nine seconds, of which the first two need four each: the first used to be killed after 2.2 s,
 /// and everything was over after 6.7 s.
 #[test]
-fn who_needs_longer_than_its_share_ends_by_itself_where_there_is_time() {
+fn a_program_that_exceeds_its_share_ends_by_itself_if_there_is_time() {
     let mut stage = Stage::booted([ranked("d", 1), ranked("c", 2), ranked("b", 3), ranked("a", 4)]);
     stage.signal_to_daemon(Signal::TERM);
     stage.did("TERM a");
@@ -159,7 +159,7 @@ fn who_needs_longer_than_its_share_ends_by_itself_where_there_is_time() {
 
 /// The container was paused for a minute: the budget, the timeouts and the delays continue where they were.
 #[test]
-fn time_that_the_daemon_did_not_have_is_nobodys() {
+fn time_that_the_daemon_was_frozen_is_charged_to_no_program() {
     let mut stage = Stage::booted([quick("web")]);
     stage.signal_to_daemon(Signal::TERM);
     stage.did("TERM strays, TERM web");
@@ -178,7 +178,7 @@ fn time_that_the_daemon_did_not_have_is_nobodys() {
 }
 
 #[test]
-fn what_one_wave_does_not_use_is_there_for_the_later_ones() {
+fn unused_time_of_a_wave_is_available_to_later_ones() {
     let mut stage = one_after_the_other(s(10));
     stage.signal_to_daemon(Signal::TERM);
     for name in NAMES.into_iter().rev().take(9) {
@@ -192,7 +192,7 @@ fn what_one_wave_does_not_use_is_there_for_the_later_ones() {
 }
 
 #[test]
-fn a_budget_that_is_large_enough_shortens_nobody() {
+fn a_sufficient_budget_shortens_no_timeout() {
     let mut stage = Stage::with(Settings { shutdown_timeout: s(60), ..SETTINGS }, [quick("a"), quick("b")]).boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.forget_deeds();
@@ -215,7 +215,7 @@ fn a_budget_shortens_several_signals_alike() {
 }
 
 #[test]
-fn no_budget_still_asks_everyone_before_it_kills() {
+fn a_zero_budget_still_signals_every_program_before_it_kills() {
     let mut stage = Stage::with(
         Settings { shutdown_timeout: s(0), ..SETTINGS },
         [ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }],
@@ -290,7 +290,7 @@ fn a_command_may_bring_its_own_budget() {
 
 /// `musterctl shutdown`, and then a shorter limit than a minute.
 #[test]
-fn a_later_command_with_less_time_shortens_it_for_everybody() {
+fn a_later_command_with_less_time_shortens_the_budget() {
     let patient = |name, priority| ProgramSpec { stop: stop_with(&[(Signal::TERM, s(60))]), ..ranked(name, priority) };
     let mut stage = Stage::booted([patient("db", 1), patient("app", 2)]);
     let ask = |timeout| Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout };
@@ -329,7 +329,7 @@ fn a_later_command_with_no_time_kills_what_is_left_and_one_with_more_changes_not
 }
 
 #[test]
-fn a_stop_under_way_is_shortened_and_not_begun_anew() {
+fn a_stop_in_progress_is_shortened_and_not_restarted() {
     let patient = ProgramSpec { stop: stop_with(&[(Signal::TERM, s(60))]), ..quick("web") };
     let mut stage = Stage::booted([patient]);
     stage.stop("web");
@@ -354,7 +354,7 @@ fn leftovers_are_within_the_budget_too() {
 }
 
 #[test]
-fn what_survives_the_budget_does_not_hold_up_the_end() {
+fn survivors_of_the_budget_do_not_delay_the_exit() {
     let mut stage = Stage::booted([quick("web")]);
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(9));
@@ -363,7 +363,7 @@ fn what_survives_the_budget_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn commands_during_a_shutdown_are_refused_or_answered_when_it_comes_to_them() {
+fn commands_during_a_shutdown_are_refused_or_answered_when_done() {
     let mut stage = Stage::booted([quick("a"), ProgramSpec { autostart: false, ..quick("b") }]);
     let waiting = stage.wait_for(Awaited::Exited, "a");
     let starting = stage.start("b");
@@ -394,7 +394,7 @@ fn a_shutdown_ends_every_restart() {
 }
 
 #[test]
-fn the_account_names_who_was_killed_and_who_was_slowest() {
+fn the_summary_names_the_killed_programs_and_the_slowest() {
     let mut stage = Stage::booted([quick("a"), quick("b")]);
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(1));
@@ -425,7 +425,7 @@ fn more_time_to_stop_ends_with_the_budget() {
 
 /// A program with an excessive timeout gets the part of the budget that no other program needs.
 #[test]
-fn more_time_to_stop_is_taken_from_nobody() {
+fn an_extended_stop_takes_no_time_from_other_programs() {
     let waves = || [ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }];
     // Twenty seconds are requested and forty are spare, which both may use.
     let mut stage = Stage::with(Settings { shutdown_timeout: ms(60_100), ..SETTINGS }, waves()).boot();
@@ -450,7 +450,7 @@ fn more_time_to_stop_is_taken_from_nobody() {
 }
 
 #[test]
-fn more_time_to_stop_leaves_those_who_are_needed_theirs() {
+fn an_extended_stop_leaves_dependencies_their_timeouts() {
     let mut stage =
         Stage::with(Settings { shutdown_timeout: ms(30_100), ..SETTINGS }, [quick("db"), after(quick("app"), &["db"])])
             .boot();

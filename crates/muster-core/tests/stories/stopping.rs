@@ -36,7 +36,7 @@ fn a_stopped_process_is_continued_so_that_it_can_act_on_the_signal() {
 }
 
 #[test]
-fn a_run_that_ended_tells_which_client_had_it_stopped_and_signalled() {
+fn an_ended_run_names_the_client_that_stopped_or_signalled_it() {
     let mut stage = Stage::booted([quick("web")]);
     let alice = Principal { uid: 1000 };
     let (signal, scope) = (OPERATORS_SIGNAL, SignalScope::Main);
@@ -100,7 +100,7 @@ fn sigkill_is_sent_again_until_nothing_is_left() {
 }
 
 #[test]
-fn leftovers_of_a_stop_get_what_remains_of_the_patience() {
+fn leftovers_of_a_stop_get_the_rest_of_the_timeout() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.after(s(4));
@@ -174,7 +174,7 @@ fn leftovers_of_a_crash_get_every_stop_signal_in_their_shorter_time() {
 
 /// The leftover processes are looked up by the shell, and recorded with the run.
 #[test]
-fn what_a_run_left_behind_is_named_when_it_is_asked_and_when_it_is_killed() {
+fn leftovers_are_named_when_signalled_and_when_killed() {
     let mut stage = Stage::booted([quick("web")]);
     stage.main_ends("web", Exit::Code(1));
     let left = |killed| LeftBehind { named: vec![("sleep".to_owned(), 77)], count: 1, killed, by_itself: false };
@@ -197,7 +197,7 @@ fn what_a_run_left_behind_is_named_when_it_is_asked_and_when_it_is_killed() {
 }
 
 #[test]
-fn what_is_left_of_a_stop_is_named_only_when_it_is_killed() {
+fn leftovers_of_a_stop_are_named_only_when_killed() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.main_ends("web", Exit::Code(0));
@@ -267,7 +267,7 @@ fn leftovers_of_an_end_for_good_are_stopped_too() {
 }
 
 #[test]
-fn a_stop_during_a_crashs_sweep_does_not_begin_the_patience_anew() {
+fn a_stop_during_the_sweep_after_a_crash_does_not_restart_the_timeout() {
     let mut stage = Stage::booted([quick("web")]);
     stage.main_ends("web", Exit::Code(1));
     stage.after(ms(1_200));
@@ -279,7 +279,7 @@ fn a_stop_during_a_crashs_sweep_does_not_begin_the_patience_anew() {
 }
 
 #[test]
-fn a_stop_of_what_has_exited_waits_for_its_leftovers() {
+fn a_stop_of_an_exited_program_waits_for_its_leftovers() {
     let mut stage = Stage::booted([quick("job")]);
     stage.main_ends("job", Exit::Code(0));
     let stop = stage.stop("job");
@@ -319,7 +319,7 @@ fn an_old_deadline_never_acts_on_a_new_run() {
 }
 
 #[test]
-fn stopping_what_has_not_been_executed_yet_signals_it_all_the_same() {
+fn a_stop_before_exec_signals_the_process_too() {
     let mut stage = Stage::of([quick("web")]);
     stage.start("web");
     stage.stop("web");
@@ -331,7 +331,7 @@ fn stopping_what_has_not_been_executed_yet_signals_it_all_the_same() {
 }
 
 #[test]
-fn an_end_that_was_asked_for_is_a_success_in_the_history() {
+fn a_requested_exit_is_a_success_in_the_history() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.is_killed("web", Signal::KILL);
@@ -341,7 +341,7 @@ fn an_end_that_was_asked_for_is_a_success_in_the_history() {
 }
 
 #[test]
-fn a_stop_lasts_as_long_as_the_run_goes_on_asking_for_more_time() {
+fn a_stop_lasts_as_long_as_the_run_keeps_asking_for_more_time() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.did("TERM web");
@@ -374,7 +374,7 @@ fn more_time_to_stop_is_never_less_and_moves_only_the_signal_under_way() {
 }
 
 #[test]
-fn time_that_was_asked_for_before_the_stop_or_by_leftovers_is_not_given() {
+fn time_requested_before_the_stop_or_by_leftovers_is_not_granted() {
     let mut stage = Stage::booted([quick("web")]);
     stage.asks_for("web", s(100));
     stage.stop("web");

@@ -7,7 +7,7 @@ use crate::common::programs::{killed_by, missing, ms, program, quick, s, several
 use crate::stage::Stage;
 
 #[test]
-fn autostart_starts_what_has_it_and_nothing_else() {
+fn autostart_starts_only_programs_that_have_it() {
     let mut stage = Stage::of([quick("web"), ProgramSpec { autostart: false, ..quick("debug") }]);
     stage.hand(muster_core::Input::Booted);
     stage.did("spawn web");
@@ -118,7 +118,7 @@ fn an_expected_exit_however_quick_is_exited() {
 }
 
 #[test]
-fn exitcodes_say_what_is_expected() {
+fn exitcodes_lists_the_expected_statuses() {
     let spec = || ProgramSpec { exit_codes: vec![3], ..quick("job") };
     for (code, state) in [(3, "job EXITED"), (0, "job BACKOFF"), (1, "job BACKOFF")] {
         let mut stage = Stage::booted([spec()]);
@@ -151,7 +151,7 @@ fn restart_no_is_fatal_when_it_could_not_be_spawned() {
 }
 
 #[test]
-fn fatal_when_the_retries_are_used_up_and_a_start_begins_anew() {
+fn fatal_once_the_retries_are_used_up_and_a_start_resets_them() {
     let restart = RestartPolicy { limit: Limit::Retries(1), ..RestartPolicy::DEFAULT };
     let mut stage = Stage::booted([ProgramSpec { restart, ..program("web") }]);
     stage.exits("web", 1);

@@ -11,7 +11,7 @@ use crate::world::{GRACE, TERM, World};
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
 
 crate::scenarios! {
-    ALL_WAYS fn a_leader_that_dies_on_term_leaves_nobody_behind(world) {
+    ALL_WAYS fn a_leader_killed_by_term_leaves_no_process_behind(world) {
         // In its group, in a session of its own, and double-forked: all three ignore TERM, and consist of two processes
         // each.
         let run = world.run(&format!("sh -c '{DEAF}' & setsid sh -c '{DEAF}' & (setsid sh -c '{DEAF}' &); wait"));
@@ -83,7 +83,7 @@ crate::scenarios! {
         }
     }
 
-    ALL_WAYS fn a_signal_that_is_not_for_stopping_continues_nobody(world) {
+    ALL_WAYS fn a_signal_that_is_not_for_stopping_continues_no_process(world) {
         let run = world.run("sleep 1000 & wait");
         world.wait_for(run, 2, 1);
         world.trees.signal(run, Signal::STOP, SignalScope::Tree).unwrap();

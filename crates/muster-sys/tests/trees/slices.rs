@@ -31,7 +31,7 @@ crate::scenarios! {
         world.kill(run);
     }
 
-    ALL_WAYS fn who_was_reaped_between_two_slices_gets_nothing(world) {
+    ALL_WAYS fn a_process_reaped_between_two_slices_gets_no_signal(world) {
         let many = "for n in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done; wait";
         let (gone, other) = (world.run("exec sleep 1000"), world.run(many));
         world.wait_for(gone, 1, 1);

@@ -47,7 +47,7 @@ crate::scenarios! {
         nested(world, true);
     }
 
-    WITHOUT_TAGS fn nobody_leaves_a_cgroup(world) {
+    WITHOUT_TAGS fn no_process_escapes_from_a_cgroup(world) {
         let run = match world.run_enclosed(&format!("(env -i setsid sh -c '{DEAF}' &); exit 0")) {
             Ok(run) => run,
             Err(error) => return skip(&format!("no cgroup for a run: {error}")),
@@ -68,7 +68,7 @@ crate::scenarios! {
         assert_eq!(world.trees.abilities().lacks().len(), 1);
     }
 
-    ALL_WAYS fn everyone_in_a_tree_is_known_as_its_runs_and_nobody_else_is(world) {
+    ALL_WAYS fn only_members_of_a_tree_are_attributed_to_its_run(world) {
         let run = world.run(&format!("sh -c '{DEAF}' & env -i setsid sh -c '{DEAF}' & (setsid sh -c '{DEAF}' &); wait"));
         world.wait_for(run, 7, 3);
         for process in world.trees.processes(run) {
@@ -84,7 +84,7 @@ crate::scenarios! {
         world.kill(run);
     }
 
-    WITHOUT_PROC fn without_proc_it_is_still_known_whose_a_process_is(world) {
+    WITHOUT_PROC fn without_proc_a_process_is_still_attributed_to_its_run(world) {
         let run = world.run("sleep 1000 & sleep 1000 & wait");
         world.wait_until("all are there", |world| world.survivors().len() == 3);
         let below: Vec<Pid> = below(world.leader(run).0, &everyone()).map(Pid).collect();
@@ -96,7 +96,7 @@ crate::scenarios! {
         world.kill(run);
     }
 
-    WITH_ALL_THERE_IS fn nobody_speaks_for_another_run_by_its_tag(world) {
+    WITH_ALL_THERE_IS fn no_process_passes_for_another_run_by_its_tag(world) {
         // SAFETY: takes nothing.
         if unsafe { libc::getuid() } != 0 {
             return skip("an attacker of another user needs root");
@@ -158,7 +158,7 @@ crate::scenarios! {
         }
     }
 
-    ALL_WAYS fn a_stop_of_a_run_that_is_dead_or_unknown_reaches_nobody(world) {
+    ALL_WAYS fn a_stop_of_a_dead_or_unknown_run_reaches_no_process(world) {
         let run = world.run("exit 7");
         world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
         assert_eq!(world.ended[&world.leader(run).0], Exit::Code(7));

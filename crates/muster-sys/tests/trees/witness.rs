@@ -65,7 +65,7 @@ fn restore(mask: libc::sigset_t) {
 }
 
 #[test]
-fn a_witness_that_got_a_signal_says_so() {
+fn a_witness_that_got_a_signal_reports_it() {
     let witness = Witness::new("of this test");
     witness.check();
     // SAFETY: kill takes numbers, and the witness is our child.
