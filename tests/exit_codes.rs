@@ -210,7 +210,7 @@ fn a_program_stopped_by_hand_does_not_count_as_ended() {
 }
 
 #[test]
-fn a_mistake_in_the_configuration_is_2_and_starts_nothing() {
+fn a_configuration_error_is_2_and_starts_nothing() {
     for (programs, message) in [
         ("[program.web]\n", "command"),
         ("[program.web]\ncommand = 5\n", "command"),

@@ -61,7 +61,7 @@ fn a_mistyped_name_is_answered_with_the_one_that_was_meant() {
 }
 
 #[test]
-fn logs_are_asked_for_as_supervisorctls_users_do() {
+fn logs_tail_and_maintail_follow_supervisorctl() {
     let daemon = Setting::supervising(GROUPED).start();
     harness::wait_until("all have written", || daemon.ctl_well(&["logs"]).lines().count() == 3);
     let all = daemon.ctl_well(&["logs"]);

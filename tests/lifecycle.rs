@@ -116,7 +116,7 @@ const MOMENTS: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn term_ends_the_daemon_well_in_every_state() {
+fn term_ends_the_daemon_cleanly_in_every_state() {
     for place in both_places() {
         for (state, program) in MOMENTS {
             let mut daemon = Setting::supervising(program).at(place).start();
@@ -130,7 +130,7 @@ fn term_ends_the_daemon_well_in_every_state() {
 }
 
 #[test]
-fn term_before_the_first_spawn_ends_the_daemon_well() {
+fn term_before_the_first_spawn_ends_the_daemon_cleanly() {
     // Reading that many programs takes a while.
     let many: String = (0..300).map(|n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\n")).collect();
     let mut daemon = Setting::supervising(many).launch();

@@ -287,7 +287,7 @@ fn without_root_it_supervises() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_costs_the_socket_and_says_so() {
+fn an_unwritable_directory_costs_the_socket_and_is_reported() {
     let mut daemon = Setting::supervising(WEB).http("socket = \"/proc/no/such/sock\"").launch();
     let line = daemon.log.wait_for("it is logged", |line| line.message.contains("no control socket"));
     assert!(line.message.contains("/proc/no") && line.level == "WARN", "{}", line.message);
@@ -297,7 +297,7 @@ fn a_place_that_cannot_be_written_costs_the_socket_and_says_so() {
 }
 
 #[test]
-fn a_stray_is_left_alone_until_the_end_and_then_asked_first() {
+fn a_stray_is_left_alone_until_the_end_and_then_gets_term_first() {
     if !can_enclose() || !is_root() {
         return harness::skip("only root can enter the daemon's pid namespace as docker exec does");
     }

@@ -366,7 +366,7 @@ fn wait_knows_ready_and_healthy() {
 }
 
 #[test]
-fn a_program_of_another_user_gets_the_descriptor_as_well() {
+fn a_program_of_another_user_gets_the_descriptor_too() {
     if !is_root() {
         return skip("only root can run programs as others");
     }

@@ -125,7 +125,7 @@ fn successes_are_followed_by_another_run_without_growth_or_limit() {
 }
 
 #[test]
-fn without_a_limit_it_goes_on() {
+fn without_a_limit_restarts_continue() {
     let daemon = Setting::supervising(
         "[program.bad]\ncommand = \"false\"\nstartretries = \"unlimited\"\nbackoff = { delay = \"1ms\", max = \"1ms\" }\n",
     )

@@ -139,7 +139,7 @@ fn a_user_whose_limit_of_processes_is_reached_cannot_start_another() {
 }
 
 #[test]
-fn a_daemon_that_cannot_make_processes_goes_on_and_starts_them_when_it_can() {
+fn a_daemon_that_cannot_fork_keeps_running_and_starts_programs_once_it_can() {
     if !is_root() {
         return harness::skip("only root can run the daemon as a user of its own");
     }
@@ -167,7 +167,7 @@ fn a_daemon_that_cannot_make_processes_goes_on_and_starts_them_when_it_can() {
 }
 
 #[test]
-fn a_program_whose_file_appears_later_is_started_then() {
+fn a_program_whose_file_appears_later_is_started_once_it_exists() {
     let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let path = directory.path().join("late");
     let program = format!(

@@ -69,7 +69,7 @@ fn a_stopped_program_is_continued_and_takes_its_signal() {
 }
 
 #[test]
-fn each_stop_signal_of_a_list_has_its_own_patience() {
+fn each_stop_signal_of_a_list_has_its_own_timeout() {
     let traps = |name: &str, last: &str| {
         format!(
             "[program.{name}]\nstopsignal = [\"INT\", \"USR1\", \"TERM\"]\nstopwaitsecs = 1\nstartsecs = 0\n\

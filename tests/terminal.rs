@@ -78,7 +78,7 @@ fn musterd(words: &[&str]) -> Command {
 }
 
 #[test]
-fn the_first_start_looks_well_and_ctrl_c_ends_it() {
+fn the_first_start_shows_no_fault_and_ctrl_c_ends_it() {
     let directory = example();
     let config = directory.path().join("first.toml");
     let plain = musterd(&["-c", &config.to_string_lossy()]);

@@ -250,7 +250,7 @@ fn a_starting_program_reports_its_conditions() {
 
 /// A probe that must fail uses a port that is reserved and refuses connections.
 #[test]
-fn a_probe_that_failed_is_named_with_what_it_found() {
+fn a_failed_probe_is_named_with_its_output() {
     let keys = "command = \"sleep 1000\"\nstartsecs = 0\n[program.web.probes.alive]\nexec = [\"sh\", \"-c\", \"echo no heartbeat; exit 3\"]\n\
                 period = 0.1\nfailure_threshold = 1\ntimeout = 20";
     let daemon = daemon(keys);
@@ -270,7 +270,7 @@ fn a_start_that_took_too_long_says_so() {
 }
 
 #[test]
-fn a_watchdog_that_was_not_fed_says_for_how_long() {
+fn a_missed_watchdog_reports_for_how_long() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0\nwatchdog = 0.2");
     daemon.ctl(&["start", "web", "--no-wait"]);
     let why = why(&daemon, "FATAL");

@@ -127,7 +127,7 @@ fn without_privileges_all_that_needs_none_works() {
 }
 
 #[test]
-fn with_nothing_to_write_to_there_is_no_socket_and_the_rest_works() {
+fn without_a_writable_directory_there_is_no_socket_and_the_rest_works() {
     check(&[
         Row { options: "--read-only", lacks: &[NO_SOCKET], ..USUAL },
         Row { options: "--read-only --tmpfs /run", ..USUAL },

@@ -131,7 +131,7 @@ fn musterctl_stops_starts_and_restarts_inside() {
 }
 
 #[test]
-fn the_health_check_of_the_image_tells_when_everything_is_there() {
+fn the_images_health_check_reports_when_everything_is_up() {
     if !is_wanted() {
         return;
     }

@@ -120,7 +120,7 @@ fn daemons_that_put_themselves_into_the_background_are_found() {
 }
 
 #[test]
-fn two_hundred_processes_are_gone_when_stop_says_so() {
+fn two_hundred_processes_are_gone_when_stop_returns() {
     if !is_wanted() {
         return;
     }

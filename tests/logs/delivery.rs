@@ -41,7 +41,7 @@ fn a_grandchild_that_holds_the_pipe_delays_nothing() {
 }
 
 #[test]
-fn the_last_line_of_a_run_stands_before_the_line_that_tells_its_end() {
+fn the_last_line_of_a_run_precedes_the_report_of_its_exit() {
     let programs: String = (0..5)
         .map(|number| {
             format!(

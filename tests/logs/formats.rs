@@ -32,7 +32,7 @@ fn json_is_an_object_a_line_with_objects_nested_and_bytes_kept() {
 }
 
 #[test]
-fn the_time_stands_in_front_where_it_is_asked_for() {
+fn lines_begin_with_the_time_if_configured() {
     let daemon = Setting::supervising(script("web", "echo one", "timestamps = true")).start();
     let output = wait_for_output(&daemon, "the line is there", |output| output.ends_with(b"\n"));
     let output = String::from_utf8(output).expect("it is text");

@@ -65,7 +65,7 @@ fn a_last_line_without_an_end_is_not_lost() {
 }
 
 #[test]
-fn the_last_words_of_the_last_program_are_written_before_the_end() {
+fn the_last_lines_of_the_last_program_are_written_before_the_daemon_exits() {
     let programs = script("web", "yes 0123456789012345678901234567890123456789 | head -1000; printf last", "");
     let mut daemon = Setting::supervising(programs).musterd("exit_when_done = true").launch();
     daemon.wait();
@@ -236,7 +236,7 @@ fn a_file_that_was_moved_away_is_reopened_on_request() {
 }
 
 #[test]
-fn a_program_that_closes_its_output_goes_on_without_it() {
+fn a_program_that_closes_its_output_keeps_running() {
     let program = "[program.web]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", \"exec >&- 2>&-; sleep 1000\"]\n";
     let daemon = Setting::supervising(program).start();
     let pid = daemon.wait_for_running("web");

@@ -99,7 +99,7 @@ fn followers_leave_enough_descriptors_to_programs() {
 }
 
 #[test]
-fn there_are_no_more_followers_than_promised() {
+fn followers_are_limited_to_the_documented_number() {
     let (_, hard) =
         nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("it can be asked");
     if hard < 4096 {

@@ -9,7 +9,7 @@ use super::log::{Stream, script};
 const ON_DEMAND: &str = "autostart = false\nstartsecs = 0\nrestart = \"always\"\nbackoff = { delay = \"0s\" }";
 
 #[test]
-fn following_goes_on_across_restarts_and_rotations() {
+fn following_continues_across_restarts_and_rotations() {
     let write = "i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo $i; done; while :; do sleep 1000; done";
     let logs = format!("{ON_DEMAND}\nlogs = {{ stdout = \"{{here}}/web.log\", max_size = \"1KB\", max_files = 2 }}");
     let program = script("web", write, &logs).replace("type = \"oneshot\"\n", "");

@@ -102,7 +102,7 @@ fn the_command_stays_where_it_was_started_and_the_init_does_not() {
 }
 
 #[test]
-fn the_place_of_the_command_is_as_asked() {
+fn the_command_gets_the_requested_session_and_group() {
     // Own pid, group and session of the command, and those of its parent, the init.
     let script = "set -- $(cat /proc/$$/stat) $(cat /proc/$PPID/stat); echo $1 $5 $6; shift 52; echo $1 $5 $6";
     if shell(Init::Own, &[], script).stdout.lines().count() != 2 {

@@ -73,7 +73,7 @@ fn tini_warns_that_it_is_no_reaper() {
 }
 
 #[test]
-fn orphans_that_are_reaped_are_worth_a_warning_if_asked_for() {
+fn reaped_orphans_cause_a_warning_if_configured() {
     let script = "orphan=$(sh -c 'sleep 1000 >/dev/null & echo $!'); children=/proc/$PPID/task/$PPID/children; \
                   until grep -qw $orphan $children; do :; done; kill $orphan; while grep -qw $orphan $children; do :; done";
     let command = ["--", "sh", "-c", script];

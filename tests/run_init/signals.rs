@@ -96,7 +96,7 @@ fn dropped_signals_do_not_arrive() {
 }
 
 #[test]
-fn terminal_stops_stop_the_init_as_well_and_for_real_in_a_session() {
+fn terminal_stops_stop_the_init_too_and_in_a_session_the_command() {
     for (init, options, stops_command) in [
         (Init::Dumb, &[][..], true),
         (Init::Dumb, &["-c"], false),
@@ -202,7 +202,7 @@ fn processes_that_outlive_the_command_in_its_session_get_term() {
 }
 
 #[test]
-fn the_death_of_the_parent_arrives_as_the_signal_that_was_asked_for() {
+fn the_parents_death_is_signalled_as_requested() {
     for (init, name, number) in [(Init::Own, "USR1", "10"), (Init::Own, "RTMIN+1", "35"), (Init::Tini, "SIGUSR1", "10")]
     {
         let mut words = init.with(&["-p", name]);

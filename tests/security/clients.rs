@@ -250,7 +250,7 @@ fn clients_take_no_descriptor_that_programs_and_probes_need() {
 }
 
 #[test]
-fn a_body_that_is_not_needed_is_taken_and_a_large_one_refused_in_order() {
+fn an_unneeded_body_is_read_and_a_large_one_refused_cleanly() {
     let daemon = Setting::supervising("[program.web]\ncommand = \"sleep 1000\"\n").start();
     for path in ["/v1/programs/web/start", "/v1/programs/nobody/start", "/v1/reload?dry_run=true", "/nowhere"] {
         for (length, is_large) in [(2, false), (60_000, false), (70_000, true), (4_000_000, true)] {

@@ -49,7 +49,7 @@ fn refused(path: &Path, text: &str) -> String {
 }
 
 #[test]
-fn a_fifo_as_environment_file_is_an_error_and_reloading_goes_on() {
+fn a_fifo_as_environment_file_is_an_error_and_reloading_still_works() {
     let directory = tempfile::tempdir().expect("a directory can be created");
     let file = directory.path().join("app.env");
     fs::write(&file, "A=1\n").expect("it can be written");
@@ -190,7 +190,7 @@ fn the_daemons_log_file_is_rotated_and_reopened_after_usr2() {
 }
 
 #[test]
-fn the_daemons_log_file_cannot_grow_beyond_a_limit_and_stopping_goes_on() {
+fn a_log_file_of_the_daemon_at_its_size_limit_does_not_delay_stopping() {
     let directory = tempfile::tempdir().expect("a directory can be created");
     let file = directory.path().join("musterd.log");
     let mut daemon = logging_to(&file, "").within(&["prlimit", "--fsize=2048", "--"]).start();

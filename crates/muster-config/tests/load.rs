@@ -190,7 +190,7 @@ fn a_preset_brings_its_whole_policy() {
 }
 
 #[test]
-fn stopping_has_signals_patience_and_scope() {
+fn stopping_has_signals_timeouts_and_scope() {
     let web = only(
         "stopsignal = [\"int\", \"SIGRTMIN+3\", 15]\nstopwaitsecs = 0.5\nstop_scope = \"group\"\nreloadsignal = \"\"\nleftover_wait = \"3s\"",
     );

@@ -190,7 +190,7 @@ fn a_failed_start_is_answered_with_its_error() {
 }
 
 #[test]
-fn a_start_that_has_done_its_work_at_once_is_well() {
+fn a_start_of_a_program_that_completes_immediately_succeeds() {
     let mut stage = in_state("STOPPED");
     let start = stage.start("web");
     stage.spawned("web");

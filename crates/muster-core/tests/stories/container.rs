@@ -81,7 +81,7 @@ fn the_first_essential_end_wins() {
 }
 
 #[test]
-fn a_signal_during_an_essential_end_changes_neither_its_code_nor_its_patience() {
+fn a_signal_during_an_essential_end_changes_neither_its_code_nor_its_timeout() {
     let mut stage = Stage::booted([vital("app"), quick("db")]);
     stage.exits("app", 42);
     stage.forget_deeds();
@@ -222,7 +222,7 @@ fn essential_takes_precedence_over_done() {
 }
 
 #[test]
-fn ready_is_when_every_autostarted_program_is_up_or_has_ended_well() {
+fn ready_means_every_autostarted_program_is_up_or_has_succeeded() {
     let by_hand = ProgramSpec { autostart: false, ..job("debug") };
     let mut stage = Stage::of([job("migrate"), quick("web"), by_hand]);
     stage.hand(Input::Booted);

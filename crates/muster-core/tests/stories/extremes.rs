@@ -43,7 +43,7 @@ fn endless_spans_are_waited_for_without_overflow() {
 }
 
 #[test]
-fn an_endless_patience_is_cut_to_the_budget() {
+fn an_endless_timeout_is_cut_to_the_budget() {
     let mut stage = Stage::booted([extreme(FOR_EVER)]);
     stage.signal_to_daemon(Signal::TERM);
     stage.after(ms(8900));

@@ -63,7 +63,7 @@ fn a_word_of_readiness_that_overtakes_the_news_of_the_spawn_counts() {
 }
 
 #[test]
-fn a_run_that_is_not_ready_in_time_has_failed_even_if_it_ends_well() {
+fn a_run_that_is_not_ready_in_time_has_failed_even_if_it_exits_with_0() {
     let mut stage = Stage::booted([notifying(quick("web"))]);
     stage.after(s(60));
     stage.did("TERM web");
@@ -108,7 +108,7 @@ fn without_a_rule_running_is_ready() {
 }
 
 #[test]
-fn a_check_as_readiness_rule_is_repeated_until_it_succeeds_and_then_no_more() {
+fn a_probe_as_readiness_rule_is_repeated_until_it_succeeds() {
     let rule = |spec: &mut muster_spec::InstanceSpec| {
         spec.ready = Some(ReadySpec::Check(CheckSpec::Tcp("127.0.0.1:5432".to_owned())));
     };
@@ -167,7 +167,7 @@ fn a_liveness_probe_that_fails_three_times_restarts_the_run_through_the_policy()
 }
 
 #[test]
-fn a_run_that_fails_its_probe_and_ignores_the_stop_signal_is_killed_after_its_patience() {
+fn a_run_that_fails_its_probe_and_ignores_the_stop_signal_is_killed_after_its_timeout() {
     let mut stage = live(probe("live", ProbeKind::Liveness));
     fails(&mut stage, "web", 3);
     stage.forget_deeds();

@@ -51,7 +51,7 @@ fn an_ended_run_names_the_client_that_stopped_or_signalled_it() {
 }
 
 #[test]
-fn several_stop_signals_each_have_their_own_patience() {
+fn several_stop_signals_each_have_their_own_timeout() {
     let mut stage = Stage::booted([with_stop(&[(Signal::INT, s(2)), (Signal::QUIT, s(3)), (Signal::TERM, ms(500))])]);
     stage.stop("web");
     stage.did("INT web");
@@ -76,7 +76,7 @@ fn the_scope_decides_who_gets_the_stop_signal_and_sigkill_gets_the_whole_tree() 
 }
 
 #[test]
-fn no_patience_is_sigkill_right_after_the_signal() {
+fn a_zero_timeout_is_sigkill_right_after_the_signal() {
     let mut stage = Stage::booted([with_stop(&[(Signal::TERM, s(0))])]);
     stage.stop("web");
     stage.after(s(0));

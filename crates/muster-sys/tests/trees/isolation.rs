@@ -9,7 +9,7 @@ use std::process::Command;
 
 use muster_sys::signal::Pid;
 
-use crate::processes::{below, everyone, fork, sleep_for_ever};
+use crate::processes::{below, everyone, fork, sleep_indefinitely};
 use crate::witness::Witness;
 use crate::world::World;
 
@@ -104,7 +104,7 @@ pub(crate) fn perform_in_new_namespace(name: &str, without: Without, act: fn(&mu
         play(without, act);
     });
     // Enters the namespace from outside, as `docker exec` does.
-    let visitor = fork(|| sleep_for_ever());
+    let visitor = fork(|| sleep_indefinitely());
     // SAFETY: takes a number.
     unsafe { libc::alarm(120) };
     let status = wait_for_ends(world, visitor);

@@ -11,8 +11,8 @@ use crate::witness::Witness;
 use crate::world::{GRACE, TERM, World};
 
 #[test]
-fn pid_1_answers_for_what_came_from_outside() {
-    perform_in_new_namespace("namespaces::pid_1_answers_for_what_came_from_outside", Without::Nothing, |world| {
+fn pid_1_treats_processes_from_outside_as_strays() {
+    perform_in_new_namespace("namespaces::pid_1_treats_processes_from_outside_as_strays", Without::Nothing, |world| {
         assert!(world.trees.abilities().is_pid_1);
         let run = world.run("trap '' TERM; (setsid sleep 1000 &); sleep 1000 & wait");
         world.wait_for(run, 3, 2);

@@ -24,7 +24,7 @@ pub(crate) fn fork(life: impl FnOnce()) -> Pid {
 }
 
 /// Sleeps indefinitely, in small steps, since an ignored SIGCONT still ends a pause(2).
-pub(crate) fn sleep_for_ever() -> ! {
+pub(crate) fn sleep_indefinitely() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(1000));
     }

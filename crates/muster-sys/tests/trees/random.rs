@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::processes::{fork, sleep_for_ever};
+use crate::processes::{fork, sleep_indefinitely};
 
 /// How many trees of each kind. The last seed printed before a failure reproduces it.
 const TREES: u64 = 12;
@@ -81,7 +81,7 @@ impl Growth {
             // SAFETY: takes a number.
             unsafe { libc::raise(libc::SIGSTOP) };
         }
-        sleep_for_ever();
+        sleep_indefinitely();
     }
 }
 

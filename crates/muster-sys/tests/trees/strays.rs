@@ -5,7 +5,7 @@ use muster_sys::signal::Pid;
 use muster_sys::tree::{Trees, Whose};
 
 use crate::isolation::skip;
-use crate::processes::{below, everyone, exec_shell, fork, sleep_for_ever};
+use crate::processes::{below, everyone, exec_shell, fork, sleep_indefinitely};
 use crate::world::{TERM, World, counterpart};
 
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
@@ -120,13 +120,13 @@ crate::scenarios! {
             // One below its run, and one that became an orphan.
             fork(|| {
                 wear_tag();
-                sleep_for_ever()
+                sleep_indefinitely()
             });
             fork(|| {
                 wear_tag();
-                fork(|| sleep_for_ever());
+                fork(|| sleep_indefinitely());
             });
-            sleep_for_ever()
+            sleep_indefinitely()
         });
         world.wait_until("all are there", |world| world.survivors().len() >= 5 && world.trees.processes(attacker).len() >= 2);
         assert_eq!(world.trees.processes(victim).len(), 2, "none moved to the victim");
@@ -191,7 +191,7 @@ fn nested(world: &mut World, observed: bool) {
             }
             exec_shell(&format!("(setsid sh -c '{DEAF}' &); exit 0"));
         });
-        sleep_for_ever();
+        sleep_indefinitely();
     });
     // The inner daemon does not reap: its child is a zombie, which does not count.
     world.wait_for(run, 3, 1);

@@ -2,7 +2,7 @@
 
 use muster_sys::signal::Pid;
 
-use crate::processes::{fork, sleep_for_ever};
+use crate::processes::{fork, sleep_indefinitely};
 
 /// A process that keeps every signal it gets pending.
 pub(crate) struct Witness {
@@ -18,7 +18,7 @@ impl Witness {
         let pid = fork(|| {
             // SAFETY: takes nothing.
             unsafe { libc::setsid() };
-            sleep_for_ever();
+            sleep_indefinitely();
         });
         restore(before);
         Witness { pid, who }
