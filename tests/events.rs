@@ -190,7 +190,7 @@ fn listeners_are_bounded_and_one_that_leaves_makes_room() {
     assert_eq!((refused.status, refused.json()["type"].clone()), (503, "urn:muster:busy".into()));
     assert_eq!(daemon.client.get("/v1/programs").status, 200, "reading does not count as following");
     drop(all);
-    wait_until("those who left are found gone, although nothing happens", || {
+    wait_until("closed connections are noticed without events", || {
         let one = Listener::of(&daemon, None);
         one.status == 200
     });

@@ -79,7 +79,7 @@ fn every_state_is_shown_alike_by_status_and_api() {
 /// Equal signals that are pending together merge: the second is sent once the first has been received.
 fn terminate_twice(daemon: &Daemon) {
     daemon.terminate();
-    daemon.log.wait_for("the first TERM is taken", |line| line.message == "asked to stop");
+    daemon.log.wait_for("the first TERM is handled", |line| line.message == "asked to stop");
     daemon.terminate();
 }
 
@@ -122,7 +122,7 @@ fn term_ends_the_daemon_cleanly_in_every_state() {
             let mut daemon = Setting::supervising(program).at(place).start();
             daemon.wait_for_state("web", state);
             let took = daemon.finish();
-            assert!(took < Duration::from_secs(5), "{state}: nothing needs time here, it took {took:?}");
+            assert!(took < Duration::from_secs(5), "{state}: the stop should be immediate, it took {took:?}");
             let last = daemon.log.lines().pop().expect("there is a log");
             assert_eq!(last.message, "exit: stopped by SIGTERM", "{state}");
         }

@@ -92,7 +92,7 @@ fn a_program_gets_a_clean_slate() {
     let mut dirty = Setting::supervising(program).with_signals_blocked().after_shell(dirty).start();
     for daemon in [&clean, &dirty] {
         daemon.wait_for_state("look", "EXITED");
-        harness::wait_until("it has told", || look(daemon).ends_with("256\n"));
+        harness::wait_until("it has printed everything", || look(daemon).ends_with("256\n"));
         let look = look(daemon);
         for mask in ["SigPnd", "SigBlk", "SigIgn"] {
             assert!(look.contains(&format!("{mask}:\t0000000000000000\n")), "{look}");
@@ -330,7 +330,7 @@ fn the_environment_identifies_the_program() {
                    environment = { OWN = \"1\" }\n";
     let daemon = Setting::supervising(program).env("INHERITED", "2").start();
     daemon.wait_for_state("look", "EXITED");
-    harness::wait_until("it has told", || look(&daemon).ends_with("end\n"));
+    harness::wait_until("it has printed everything", || look(&daemon).ends_with("end\n"));
     let text = look(&daemon);
     let environment: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
     for (name, value) in [

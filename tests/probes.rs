@@ -94,12 +94,12 @@ fn a_startup_probe_holds_the_others_back() {
         live.url("/")
     ))
     .start();
-    wait_until("it was asked whether it is up", || slow.hits() > 5);
+    wait_until("the startup probe ran", || slow.hits() > 5);
     assert_eq!(live.hits(), 0, "no liveness probe before it is up");
     slow.answer(200);
-    wait_until("it is asked whether it lives", || live.hits() > 3);
+    wait_until("the liveness probe runs", || live.hits() > 3);
     let asked = slow.hits();
-    wait_until("more is asked", || live.hits() > 10);
+    wait_until("more probes run", || live.hits() > 10);
     assert_eq!(slow.hits(), asked, "a startup probe stops once it has passed");
     daemon.wait_for_running("web");
 }
@@ -156,7 +156,11 @@ fn an_exec_probe_that_takes_too_long_is_killed_with_its_whole_tree() {
     let told = daemon.log.wait_for_program("web", "unhealthy");
     assert_eq!(told.field("detail").as_deref(), Some("timed out after 3s: waiting"));
     wait_until("nothing of the probe is left", || sleepers().next().is_none());
-    assert_eq!(daemon.processes().iter().filter(|process| !process.is_zombie()).count(), 1, "the program lives on");
+    assert_eq!(
+        daemon.processes().iter().filter(|process| !process.is_zombie()).count(),
+        1,
+        "the program is still running"
+    );
 }
 
 #[test]
@@ -172,7 +176,7 @@ fn leftovers_of_a_passing_exec_probe_are_killed_and_probes_never_overlap() {
     );
     let daemon = probed(&format!("exec = ['sh', '-c', '{script}']\nperiod = \"10ms\"\ntimeout = \"30s\"")).start();
     wait_until("it has run ten times", || fs::read(&runs).is_ok_and(|runs| runs.len() >= 10));
-    assert!(!overlaps.exists(), "two at once\n{}", daemon.story());
+    assert!(!overlaps.exists(), "two probes at once\n{}", daemon.story());
     daemon.ctl_well(&["stop", "web"]);
     wait_until("nothing of the probes is left", || daemon.processes().iter().all(harness::Process::is_zombie));
 }
@@ -193,7 +197,7 @@ fn stopping_a_program_ends_its_probes() {
     let asked = server.hits();
     let told = daemon.ctl_well(&["start", "web"]);
     assert_eq!(told, "web: started\n");
-    wait_until("it is asked again", || server.hits() > asked);
+    wait_until("it is probed again", || server.hits() > asked);
     daemon.finish();
 }
 
@@ -243,14 +247,14 @@ fn probes_leave_no_connections_behind() {
         tcp.port, server.port
     ))
     .start();
-    wait_until("it was asked 200 times", || server.hits() >= 200);
+    wait_until("200 probes ran", || server.hits() >= 200);
     // After HTTP the server closes first and has the TIME_WAIT; none is on the daemon's side, where it would use up
     // ports. A TCP probe must close first: many servers would treat a reset as an error.
     let waiting = waiting_connections_to(server.port);
     assert_eq!(waiting.difference(&others).collect::<Vec<_>>(), [] as [&String; 0]);
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map_or(0, Iterator::count);
     let open = descriptors();
-    wait_until("it was asked 400 times", || server.hits() >= 400);
+    wait_until("400 probes ran", || server.hits() >= 400);
     // One connection of each probe may be open during the check.
     wait_until("no descriptor is left over", || descriptors() <= open + 4);
 }

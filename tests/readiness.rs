@@ -42,7 +42,7 @@ fn a_run_is_running_once_it_reports_readiness_and_not_before() {
     for place in both_places() {
         let texts = ["STATUS=warming up", "until {here}/warm", "READY=1\nSTATUS=serving"];
         let daemon = Setting::supervising(teller("web", &texts, "ready = \"notify\"")).at(place).start();
-        wait_until("it has said something", || daemon.program("web")["status"] == "warming up");
+        wait_until("its status is known", || daemon.program("web")["status"] == "warming up");
         assert_not_ready(&daemon, "web");
         let description = daemon.program("web")["description"].to_string();
         assert!(description.contains("not ready, warming up"), "{description}");
@@ -106,7 +106,7 @@ fn programs_of_other_users_can_tell_by_path_and_without_a_path() {
     let web = shell("web", script, "ready = \"notify\"\nuser = \"65534:65534\"");
     let told = |daemon: &Daemon| {
         daemon.log.wait_for_program("web", "ready");
-        wait_for("it has said where it tells", || {
+        wait_for("it printed its NOTIFY_SOCKET", || {
             Some(String::from_utf8_lossy(&daemon.output()).into_owned()).filter(|said| !said.is_empty())
         })
     };
@@ -146,7 +146,7 @@ fn a_program_cannot_notify_for_another() {
     let daemon = Setting::supervising(format!("{web}{}", shell("liar", &script, ""))).start();
     let told = daemon.log.wait_for_program("web", "ignored a message of a process that is not the program's");
     assert_eq!(told.level, "WARN");
-    wait_until("the liar has said it twice", || daemon.processes().iter().all(|process| process.comm == "sleep"));
+    wait_until("the liar has sent it twice", || daemon.processes().iter().all(|process| process.comm == "sleep"));
     assert_not_ready(&daemon, "web");
     let complaints = daemon.settled_log();
     let complaints = complaints.iter().filter(|line| line.message.starts_with("ignored a message")).count();
@@ -192,7 +192,7 @@ fn a_check_makes_ready() {
     ];
     let daemon = Setting::supervising(programs.concat()).start();
     daemon.wait_for_state("tcp", "RUNNING");
-    wait_until("it was asked", || server.hits() > 3);
+    wait_until("it was probed", || server.hits() > 3);
     assert_not_ready(&daemon, "http");
     assert_not_ready(&daemon, "exec");
     server.answer(200);

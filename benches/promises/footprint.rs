@@ -7,7 +7,7 @@ use super::scene::{Running, Scene, report};
 /// A field of /proc/PID/status.
 fn figure(path: &str, key: &str) -> u64 {
     let status = std::fs::read_to_string(path).expect("the process is running");
-    let line = status.lines().find(|line| line.starts_with(key)).expect("the kernel tells it");
+    let line = status.lines().find(|line| line.starts_with(key)).expect("the kernel reports it");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("it is a number")
 }
 

@@ -138,7 +138,7 @@ fn bare_loop(scene: &Scene, pipes: &Path, kind: &str, load: &Load) -> Speed {
         .output()
         .expect("it was compiled");
     let told = String::from_utf8_lossy(&output.stdout);
-    let mut numbers = told.split_whitespace().map(|number| number.parse::<f64>().expect("it tells two numbers"));
+    let mut numbers = told.split_whitespace().map(|number| number.parse::<f64>().expect("it prints two numbers"));
     let (seconds, cpu) = (numbers.next().expect("the first"), numbers.next().expect("the second"));
     assert_eq!(directory.size(), load.bytes(), "the loop lost bytes");
     Speed::of(load.bytes(), seconds, cpu)

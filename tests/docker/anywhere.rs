@@ -61,7 +61,7 @@ impl Row {
     fn check(&self) {
         let container = self.recipe(CONFIG).start();
         container.wait_log("web is up");
-        container.until("a program that ended lives again", || {
+        container.until("a program that exited is running again", || {
             (container.logs().matches("another life").count() >= 3).then_some(())
         });
         // Without /proc, docker exec does not work either.

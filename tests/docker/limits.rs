@@ -75,7 +75,7 @@ fn a_failed_fork_is_reported_with_its_reason_and_retried() {
                   [program.late]\ncommand = 'sh -c \"sleep 1; echo late was here\"'\nrestart = 'always'\nstartsecs = 0\n\
                   startretries = 'unlimited'\nbackoff = { delay = 0.3, factor = 1 }\n";
     let container = Recipe::of(services()).options("--pids-limit 40").config(config).start();
-    container.until("late lives again", || (container.logs().matches("late was here").count() >= 2).then_some(()));
+    container.until("late has run twice", || (container.logs().matches("late was here").count() >= 2).then_some(()));
     assert_eq!(container.stop().code, 0);
 }
 

@@ -61,7 +61,7 @@ startsecs = 0
     // It keeps running for longer than its watchdog allows.
     let pings = |log: &str| log.matches("said WATCHDOG").count();
     let before = pings(&container.logs());
-    container.until("it goes on", || (pings(&container.logs()) >= before + 6).then_some(()));
+    container.until("it keeps running", || (pings(&container.logs()) >= before + 6).then_some(()));
     let watched = container.wait_state("watched", "RUNNING");
     for program in [&watched, &starting] {
         assert_eq!((&program["failures"], &program["ready"]), (&0.into(), &true.into()), "{}", container.story());

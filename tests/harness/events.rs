@@ -27,7 +27,7 @@ impl Listener {
         let mut reader = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            assert!(reader.read_line(&mut head).expect("an answer comes") > 0, "no answer: {head}");
+            assert!(reader.read_line(&mut head).expect("an answer arrives") > 0, "no answer: {head}");
         }
         let status = head.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_default();
         Listener { reader, status, head: head.to_ascii_lowercase(), text: String::new() }
@@ -59,13 +59,13 @@ impl Listener {
             }
             // Comments arrive even when there are no events.
             assert!(began.elapsed() < super::PATIENCE, "no event came");
-            let piece = self.chunk().expect("the stream goes on or ends well")?;
+            let piece = self.chunk().expect("the stream continues or ends regularly")?;
             self.text.push_str(&piece);
         }
     }
 
     pub fn next(&mut self) -> Value {
-        self.try_next().expect("the stream goes on")
+        self.try_next().expect("the stream continues")
     }
 
     /// Events up to and including the first that matches.

@@ -53,7 +53,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        assert!(began.elapsed() < PATIENCE, "timed out after {PATIENCE:?}: {what}");
         std::thread::sleep(GLANCE);
     }
 }

@@ -136,7 +136,7 @@ fn output_written_before_sigkill_is_kept() {
     let said = || fs::metadata(&progress).map_or(0, |progress| progress.len());
     let mut before = 0;
     for _ in 0..6 {
-        harness::wait_until("this run has said something", || said() > before);
+        harness::wait_until("this run has written something", || said() > before);
         std::thread::sleep(Duration::from_micros(3000 + random.next() % 20_000));
         harness::send(pid, 9);
         let old = pid;

@@ -15,7 +15,7 @@ fn read_to_the_end(mut stream: Stream) -> (u64, u64) {
     let mut text = Vec::new();
     let mut piece = [0; 65536];
     while !text.ends_with(b"end\n") {
-        let count = stream.read(&mut piece).expect("it goes on");
+        let count = stream.read(&mut piece).expect("the stream continues");
         assert!(count > 0, "it ended early");
         text.extend_from_slice(&piece[..count]);
     }
@@ -100,8 +100,7 @@ fn followers_leave_enough_descriptors_to_programs() {
 
 #[test]
 fn followers_are_limited_to_the_documented_number() {
-    let (_, hard) =
-        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("it can be asked");
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("it can be read");
     if hard < 4096 {
         return super::harness::skip("so many followers need more descriptors than the hard limit allows");
     }

@@ -33,7 +33,7 @@ fn an_incomplete_line_is_followed_beside_a_busy_stream_and_by_later_followers() 
     daemon.wait_for_running("web");
     let follow = || Stream::of(&daemon, "/v1/programs/web/logs?stream=stdout&follow=true&format=json");
     let part = |stream: &mut Stream| loop {
-        let entry = stream.entry().expect("it goes on");
+        let entry = stream.entry().expect("the stream continues");
         if entry["kind"] == "line" {
             return (entry["line"].as_str().expect("text").to_owned(), entry["ended"] == true);
         }
@@ -78,7 +78,7 @@ fn musterctl_follows_several_programs_and_stops_with_its_reader() {
     let mut out = child.stdout.take().expect("it is piped");
     wait_until("both have written", || {
         let mut piece = [0; 4096];
-        let count = out.read(&mut piece).expect("it goes on");
+        let count = out.read(&mut piece).expect("the stream continues");
         told.extend_from_slice(&piece[..count]);
         let text = String::from_utf8_lossy(&told);
         let lines = |word: &str| text.lines().filter(|line| line.starts_with(word)).count();

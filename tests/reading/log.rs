@@ -39,7 +39,7 @@ impl Stream {
         let mut line = Vec::new();
         let mut byte = [0];
         while line.last() != Some(&b'\n') {
-            match self.read(&mut byte).expect("the answer goes on or ends properly") {
+            match self.read(&mut byte).expect("the answer continues or ends regularly") {
                 0 => break,
                 _ => line.push(byte[0]),
             }
@@ -60,7 +60,7 @@ impl Stream {
 
     /// Skips everything up to new output.
     pub(super) fn go_live(&mut self) {
-        while self.entry().expect("it goes on")["kind"] != "live" {}
+        while self.entry().expect("the stream continues")["kind"] != "live" {}
     }
 }
 

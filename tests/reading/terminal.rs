@@ -24,7 +24,7 @@ fn wait_for_text(source: &mut impl Read, wanted: &str) -> String {
     let mut text = Vec::new();
     wait_until(wanted, || {
         let mut piece = [0; 256];
-        let count = source.read(&mut piece).expect("it goes on");
+        let count = source.read(&mut piece).expect("the stream continues");
         assert!(count > 0, "it ended with {}", String::from_utf8_lossy(&text));
         text.extend_from_slice(&piece[..count]);
         String::from_utf8_lossy(&text).contains(wanted)

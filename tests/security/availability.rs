@@ -39,10 +39,10 @@ fn time_that_the_daemon_was_stopped_counts_against_no_program() {
     let mut daemon = Setting::supervising(programs).musterd("shutdown_timeout = \"20s\"").start();
     daemon.log.wait_for_program("slow", "running");
     daemon.terminate();
-    daemon.log.wait_for("it is asked to stop", |line| line.message == "asked to stop");
+    daemon.log.wait_for("it gets the stop request", |line| line.message == "asked to stop");
     daemon.signal(19);
     let stopped = Instant::now();
-    crate::harness::wait_until("the pause is longer than the patience", || stopped.elapsed() > Duration::from_secs(4));
+    crate::harness::wait_until("the pause is longer than the timeout", || stopped.elapsed() > Duration::from_secs(4));
     daemon.signal(18);
     let resumed = Instant::now();
     daemon.log.wait_for("it is logged", |line| line.message.starts_with("the daemon was not running for a while"));

@@ -106,7 +106,7 @@ fn a_strangers_environment_file_is_refused_and_the_programs_own_users_is_read() 
     );
     let daemon = Setting::supervising(&*print).start();
     daemon.wait_for_running("web");
-    harness::wait_until("it says what it was given", || daemon.ctl_well(&["logs", "web"]).contains("blue"));
+    harness::wait_until("it prints its variable", || daemon.ctl_well(&["logs", "web"]).contains("blue"));
     // The same with a reload: nothing changes.
     let both = format!("{print}[program.root]\ncommand = \"sleep 1000\"\nenv_file = \"{}\"\n", file.display());
     daemon.rewrite(&Setting::supervising(&*both));

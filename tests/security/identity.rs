@@ -104,7 +104,7 @@ fn messages_that_a_program_provokes_are_rate_limited() {
         let texts = serde_json::to_string(&texts).expect("it is a list of texts");
         let more = "ready = \"notify\"\nstartsecs = 0\n";
         let daemon = Setting::supervising(puppet::program("web", &format!("teller {texts}"), more)).start();
-        wait_until("all is said", || daemon.program("web")["status"] == "all is said");
+        wait_until("all messages were sent", || daemon.program("web")["status"] == "all is said");
         let said = daemon.log.lines().iter().filter(|line| line.field("suppressed").is_some()).count();
         assert_eq!(said, 5, "{text}: {}", daemon.story());
     }

@@ -304,7 +304,7 @@ fn a_redirect_takes_the_configured_headers_nowhere_else() {
     for header in ["authorization", "x-key", "inner"] {
         assert!(!stolen.contains(header), "{stolen}");
     }
-    wait_until("the origin was asked", || origin.hits() > 0);
+    wait_until("the origin got a request", || origin.hits() > 0);
     assert!(origin.last_request().contains("X-Key: k"), "{}", origin.last_request());
 }
 

@@ -143,7 +143,7 @@ fn a_program_that_is_upgraded_without_pause_is_not_reported_without_pause() {
     let words = serde_json::to_string(&words).expect("it is a list of texts");
     let more = "ready = \"notify\"\nstartsecs = 0\nrestart = \"no\"\n";
     let daemon = Setting::supervising(puppet::program("web", &format!("teller {words}"), more)).start();
-    wait_until("all is said", || daemon.program("web")["status"] == "all is said");
+    wait_until("all messages were sent", || daemon.program("web")["status"] == "all is said");
     for (_, count) in said(&daemon) {
         assert!(count <= BURST + 1, "{}", daemon.story());
     }

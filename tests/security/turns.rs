@@ -176,7 +176,9 @@ fn thousands_of_processes_that_belong_to_no_program_get_their_signals() {
         is_grown(&daemon);
         daemon.terminate();
         daemon.wait();
-        let line = daemon.log.wait_for("it says so at its end", |line| line.message == "the longest turn of the loop");
+        let line = daemon
+            .log
+            .wait_for("it logs the longest turn at its end", |line| line.message == "the longest turn of the loop");
         let longest =
             Duration::from_millis(line.field("milliseconds").and_then(|text| text.parse().ok()).expect("a number"));
         println!("shutdown with 3000: {longest:?}");

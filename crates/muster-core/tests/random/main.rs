@@ -40,7 +40,7 @@ fn every_promise_holds_in_long_random_stories() {
 fn a_story_is_determined_by_its_seed() {
     let told = || {
         let mut world = World::new(7, true);
-        world.tell().expect("it has been told before");
+        world.tell().expect("the same story passed before");
         world.log
     };
     assert_eq!(told(), told());
