@@ -1,4 +1,4 @@
-//! Clients that mean harm, and resources that run out: control and supervision go on.
+//! Hostile clients and exhausted resources: control and supervision keep working.
 
 mod harness;
 
@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 const WEB: &str = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = { delay = 0 }\n";
 
-/// A small generator, so that a failure comes again.
+/// A small generator, so that a failure is reproducible.
 struct Random(u64);
 
 impl Random {
@@ -46,7 +46,7 @@ fn status_time(daemon: &Daemon) -> Duration {
     asked.elapsed()
 }
 
-/// A request that is none, or is too much of one.
+/// An invalid request, or an excessive one.
 fn malformed(random: &mut Random) -> Vec<u8> {
     let length = random.next(2000);
     match random.next(14) {
@@ -77,7 +77,7 @@ fn a_thousand_malformed_requests_change_nothing() {
         let request = malformed(&mut random);
         let asked = Instant::now();
         let mut stream = daemon.client.connect().expect("it listens");
-        // It may close before everything was sent, which is its right.
+        // It may close before everything was sent.
         let _ = stream.write_all(&request);
         match random.next(3) {
             0 => stalled.push(stream),
@@ -99,7 +99,7 @@ fn a_thousand_malformed_requests_change_nothing() {
     check(&daemon);
 }
 
-/// Raises the limit of descriptors of this process and says how many connections may be opened.
+/// Raises this process's descriptor limit and returns how many connections may be opened.
 fn connections_possible(wanted: u64) -> usize {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("it can be read");
     let limit = soft.max(hard.min(wanted + 1000));
@@ -108,15 +108,15 @@ fn connections_possible(wanted: u64) -> usize {
 }
 
 #[test]
-fn ten_thousand_idle_connections_keep_nobody_out() {
-    // In the second run, the daemon has far fewer descriptors than connections come.
+fn ten_thousand_idle_connections_lock_out_no_client() {
+    // In the second run, the daemon's descriptor limit is far below the number of connections.
     for wrapper in [&["env", "--"][..], &["prlimit", "--nofile=64:64", "--"]] {
         let daemon = Setting::supervising(WEB).wrapped(wrapper).start();
         let wanted = connections_possible(10_000);
         if wanted < 10_000 {
             harness::skip(&format!("this process may open only {wanted} of 10000 connections"));
         }
-        let connect = |_| daemon.client.connect().expect("it takes connections, whoever it closes for them");
+        let connect = |_| daemon.client.connect().expect("it accepts connections, closing older ones if necessary");
         let held: Vec<UnixStream> = (0..wanted).map(connect).collect();
         check(&daemon);
         drop(held);
@@ -140,8 +140,8 @@ fn idle_connections_and_a_program_that_needs_descriptors_get_along() {
 }
 
 #[test]
-fn a_daemon_without_descriptors_says_so_and_goes_on() {
-    // Each program costs two pipes, and 40 of them do not fit.
+fn a_daemon_out_of_descriptors_logs_it_and_keeps_running() {
+    // Each program takes two pipes, which is too much for 40 of them.
     let program = |number| {
         format!(
             "[program.p{number}]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = {{ delay = \"100ms\", max = \"100ms\" }}\nstartretries = \"unlimited\"\n"
@@ -149,7 +149,7 @@ fn a_daemon_without_descriptors_says_so_and_goes_on() {
     };
     let programs: String = (0..60).map(program).collect();
     let mut daemon = Setting::supervising(programs).wrapped(&["prlimit", "--nofile=80:80", "--"]).launch();
-    let line = daemon.log.wait_for("it is told", |line| line.message.contains("too many open files"));
+    let line = daemon.log.wait_for("it is logged", |line| line.message.contains("too many open files"));
     assert!(line.message.starts_with("cannot spawn: ") && line.message.contains("RLIMIT_NOFILE"), "{}", line.message);
     daemon.log.wait_for("some run", |line| line.message == "running");
     assert_eq!(daemon.ended(), None);
@@ -158,7 +158,7 @@ fn a_daemon_without_descriptors_says_so_and_goes_on() {
 }
 
 #[test]
-fn clients_that_read_nothing_cost_no_more_than_their_answer() {
+fn clients_that_never_read_cost_at_most_their_answer() {
     let many: String =
         (0..40).map(|n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\nautostart = false\n")).collect();
     let daemon = Setting::supervising(WEB.to_owned() + &many).start();
@@ -189,7 +189,7 @@ fn requests_in_parallel_are_all_answered() {
 }
 
 #[test]
-fn clients_that_go_away_in_the_middle_leave_nothing_behind() {
+fn clients_that_disconnect_midway_leave_nothing_behind() {
     let daemon = Setting::supervising(WEB).start();
     daemon.wait_for_running("web");
     let sockets = || {
@@ -206,7 +206,7 @@ fn clients_that_go_away_in_the_middle_leave_nothing_behind() {
 }
 
 #[test]
-fn waits_that_nobody_waits_for_any_more_keep_nobody_out() {
+fn abandoned_waits_lock_out_no_client() {
     let daemon = Setting::supervising(WEB).start();
     daemon.wait_for_running("web");
     for _ in 0..1000 {

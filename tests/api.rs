@@ -1,4 +1,4 @@
-//! The control socket, byte for byte: routes, refusals, waiting, and who owns the name in the file system.
+//! The control socket, byte for byte: routes, refusals, waiting, and ownership of the socket's path.
 
 mod harness;
 
@@ -90,7 +90,7 @@ fn every_field_of_a_program_is_there() {
 }
 
 #[test]
-fn what_is_not_there_is_404_and_says_what_is() {
+fn an_unknown_path_or_name_is_404_and_lists_the_known_ones() {
     let daemon = Setting::supervising(WEB).start();
     for path in [
         "/",
@@ -115,7 +115,7 @@ fn what_is_not_there_is_404_and_says_what_is() {
 }
 
 #[test]
-fn a_wrong_method_is_405_and_told_the_right_one() {
+fn a_wrong_method_is_405_with_the_right_one() {
     let daemon = Setting::supervising(WEB).start();
     for (method, path, allow) in [
         ("POST", "/v1/programs", "GET, HEAD"),
@@ -157,7 +157,7 @@ fn a_wrong_parameter_or_body_is_400_and_does_nothing() {
     }
     is_problem(&daemon.client.request("POST", "/v1/shutdown", r#"{"timeout": -1}"#), 400, "bad-body");
     is_problem(&daemon.client.request("POST", "/v1/shutdown", r#"{"timeout": 1e300}"#), 400, "bad-body");
-    assert_eq!(daemon.pid_of("web"), web, "nobody was signalled, stopped or restarted");
+    assert_eq!(daemon.pid_of("web"), web, "no program was signalled, stopped or restarted");
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_body_that_is_too_large_is_413() {
     let chunked = b"POST /v1/shutdown HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
     let mut stream = daemon.client.connect().expect("it listens");
     stream.write_all(chunked).expect("it takes the head");
-    // More than it takes, in pieces, until it says so or closes.
+    // More than it accepts, in pieces, until it refuses or closes.
     let piece = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     while stream.write_all(piece.as_bytes()).is_ok() {}
     let mut answer = String::new();
@@ -223,7 +223,7 @@ fn names_are_decoded_and_selected() {
 }
 
 #[test]
-fn a_signal_reaches_whom_it_is_meant_for() {
+fn a_signal_reaches_its_target() {
     let programs = "[program.web]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", '''trap \"echo main\" USR1; \
                     sh -c \"trap \\\"echo child\\\" USR1; echo up; while :; do sleep 0.02; done\" & while :; do wait; done''']\n";
     let daemon = Setting::supervising(programs).start();
@@ -273,7 +273,7 @@ fn a_client_that_waits_hears_of_the_daemons_end() {
     let client = daemon.client.clone();
     let waiting =
         std::thread::spawn(move || client.try_request("GET", "/v1/programs/slow/wait?for=exited&timeout=1000", ""));
-    // The wait is under way when the daemon has taken as many connections.
+    // The wait has begun once the daemon has accepted that many connections.
     harness::wait_until("it waits", || {
         let open = harness::find(daemon.pid()).map(|process| process.descriptors()).unwrap_or_default();
         open.values().filter(|target| target.starts_with("socket:")).count() >= 2
@@ -311,7 +311,7 @@ fn connections_are_kept_and_requests_follow_each_other() {
 fn the_socket_has_its_mode_before_anybody_can_connect() {
     for (mode, expected) in [("", 0o600), ("mode = \"0666\"", 0o666), ("mode = \"0660\"", 0o660)] {
         let daemon = Setting::supervising(WEB).http(mode).start();
-        let metadata = std::fs::metadata(daemon.socket()).expect("it is there");
+        let metadata = std::fs::metadata(daemon.socket()).expect("it exists");
         assert!(metadata.file_type().is_socket());
         assert_eq!(metadata.mode() & 0o7777, expected, "{mode}");
     }
@@ -338,7 +338,7 @@ fn a_killed_daemon_can_be_started_again_at_once_many_times() {
     daemon.finish();
 }
 
-/// What a test of the daemon's configuration as data needs.
+/// Setup for a test of the daemon's configuration as data.
 fn configuration(daemon: &Daemon) -> Value {
     daemon.program("web")["configuration"].clone()
 }

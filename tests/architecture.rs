@@ -1,10 +1,11 @@
-//! What can be read off the source: who may depend on whom, where `unsafe` may stand, and that documents hold together.
+//! Rules that can be checked in the source: dependencies between crates, where `unsafe` may be used, and links in
+//! documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which of our crates each may use. Two ends of a pipe that share no code can be changed one at a time.
+/// The dependencies allowed between our crates. Two ends of a pipe that share no code can be changed one at a time.
 const ARROWS: [(&str, &[&str]); 11] = [
     ("crates/muster-spec", &[]),
     ("crates/muster-core", &["muster-spec"]),
@@ -31,7 +32,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     (".", &["musterd", "musterctl"]),
 ];
 
-/// Files with more than 500 lines, and why that is well.
+/// Files with more than 500 lines, each with the reason.
 const LONG_FILES: [(&str, &str); 2] = [
     ("crates/muster-config/src/keys.rs", "the one list of all keys"),
     (
@@ -50,7 +51,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All files below a directory with one of these endings, relative to the root.
+/// All files below a directory with one of these extensions, relative to the root.
 fn files(directory: &str, endings: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut next = vec![root().join(directory)];
@@ -70,7 +71,7 @@ fn files(directory: &str, endings: &[&str]) -> Vec<PathBuf> {
     found
 }
 
-/// The names under `[dependencies]` of a manifest that are crates of ours.
+/// The names under `[dependencies]` of a manifest that are workspace crates.
 fn dependencies(manifest: &Path) -> BTreeSet<String> {
     let (mut inside, mut names) = (false, BTreeSet::new());
     for line in read(manifest).lines().map(str::trim) {
@@ -104,7 +105,7 @@ fn the_values_depend_on_nothing_and_the_core_on_them_alone() {
     }
 }
 
-/// The modules of a crate that the files of each module import, by the names of the files at its root.
+/// For each module of a crate, the modules that its files import, by the names of the files at the crate's root.
 fn imports(source: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for path in files(source, &["rs"]) {
@@ -122,7 +123,7 @@ fn is_module(source: &str, name: &str) -> bool {
     at.with_extension("rs").exists() || at.join("mod.rs").exists()
 }
 
-/// Every name that stands after `crate::` in code that is no test, also those in braces.
+/// Every name after `crate::` outside tests, including those in braces.
 fn names_from_the_root(text: &str) -> Vec<String> {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
@@ -140,7 +141,7 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// What is left of a graph after everything was taken away, again and again, that imports nothing of what is left.
+/// The cyclic rest of a graph: repeatedly removes the modules that import none of the remaining ones.
 fn circles(mut imports: BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
     loop {
         let free: Vec<String> =
@@ -190,8 +191,8 @@ fn the_finder_of_circles_finds_them() {
     assert_eq!(circles(graph(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])])), ["a", "b", "c"]);
 }
 
-/// Whether the line has the word as code: not in a comment, not in a string, and not where it only declares what is
-/// foreign.
+/// Whether the line uses the word in code: not in a comment, not in a string, and not where it only declares a foreign
+/// item.
 fn has_unsafe(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default().replace("unsafe extern \"C\" {", "");
     let mut outside_of_strings = code.split('"').step_by(2);
@@ -216,12 +217,12 @@ fn unsafe_stands_in_one_crate_and_says_why_it_is_sound() {
     }
 }
 
-/// Whether something unsafe is done here. A function that is unsafe to call only says so; its callers do it.
+/// Whether the line performs an unsafe operation. Declaring an unsafe function does not; calling it does.
 fn is_block(line: &str) -> bool {
     line.contains("unsafe {") || line.contains("unsafe impl") || line.trim_end().ends_with("unsafe")
 }
 
-/// Whether a SAFETY line stands before this line: in the comment above its statement, at most a few lines up, or in the
+/// Whether there is a SAFETY line for this line: in the comment above its statement, at most a few lines up, or in the
 /// documentation of an unsafe function.
 fn is_explained(lines: &[&str], number: usize) -> bool {
     let above = lines[number.saturating_sub(16)..=number].iter().rev();

@@ -1,4 +1,5 @@
-//! Less than root's rights: what then still works, and that the rest is said once, at start and by `musterd doctor`.
+//! Fewer privileges than root: what still works, and that each limitation is reported once, at start and by `musterd
+//! doctor`.
 
 mod harness;
 
@@ -12,10 +13,10 @@ use harness::{Daemon, End, Listener, Setting, ended, is_root, skip, wait_until};
 
 /// Root as `docker run --cap-drop ALL` leaves it.
 const POWERLESS: [&str; 4] = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
-/// Root that may become others, and has no power over them then.
+/// Root that may switch users, but has no power over their processes afterwards.
 const WITHOUT_KILL: [&str; 4] = ["setpriv", "--bounding-set=-kill", "--inh-caps=-kill", "--"];
 
-/// What `musterd doctor` says of one thing.
+/// The line of `musterd doctor` about one topic.
 fn doctor(wrapper: &[&str], what: &str) -> String {
     let mut command = Command::new(wrapper[0]);
     let out = ended(command.args(&wrapper[1..]).args([env!("CARGO_BIN_EXE_musterd"), "doctor"])).out;
@@ -28,7 +29,7 @@ fn has_said(daemon: &Daemon, words: &str) -> usize {
 }
 
 #[test]
-fn root_without_capabilities_runs_programs_as_root_and_says_what_it_cannot() {
+fn root_without_capabilities_runs_programs_as_root_and_reports_its_limits() {
     if !is_root() {
         return skip("only root can give up capabilities");
     }
@@ -60,7 +61,7 @@ fn root_without_capabilities_runs_programs_as_root_and_says_what_it_cannot() {
 }
 
 #[test]
-fn without_the_right_to_kill_it_is_said_at_start_and_not_for_ever() {
+fn a_missing_kill_capability_is_reported_at_start_and_not_repeatedly() {
     if !is_root() {
         return skip("only root can give up capabilities");
     }
@@ -69,7 +70,7 @@ fn without_the_right_to_kill_it_is_said_at_start_and_not_for_ever() {
     assert!(doctor(&["env"], "user").ends_with("root: programs may have users of their own"));
     let own = "[program.own]\ncommand = \"sleep 1000\"\nuser = \"root\"\n";
     let mut daemon = Setting::supervising(own).wrapped(&WITHOUT_KILL).start();
-    assert_eq!(has_said(&daemon, "CAP_KILL"), 0, "nobody needs it: {}", daemon.story());
+    assert_eq!(has_said(&daemon, "CAP_KILL"), 0, "no program needs it: {}", daemon.story());
     daemon.finish();
     let other = "[program.other]\ncommand = \"sleep 1000\"\nuser = \"65534\"\nstartsecs = 0\nstopwaitsecs = 0\n";
     let daemon = Setting::supervising(other).wrapped(&WITHOUT_KILL).start();
@@ -77,7 +78,7 @@ fn without_the_right_to_kill_it_is_said_at_start_and_not_for_ever() {
     assert_eq!(has_said(&daemon, "without CAP_KILL programs of other users cannot be stopped, such as \"other\""), 1);
     let mut listener = Listener::of(&daemon, None);
     daemon.ctl(&["stop", "--no-wait", "other"]);
-    // It is attempted again each second, and published after the first, second and fourth time.
+    // It is retried each second, and published after the first, second and fourth attempt.
     let attempts = listener.until(|event| event["kind"] == "stuck" && event["stopping"].as_f64() >= Some(3.9));
     let attempts: Vec<f64> = attempts
         .iter()
@@ -98,22 +99,22 @@ fn setpriv_of_root(directory: &Path) -> Option<String> {
     let copy = directory.join("setpriv");
     let found = ended(Command::new("sh").args(["-c", "command -v setpriv"])).out;
     fs::copy(found.trim(), &copy).expect("setpriv of util-linux is there");
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).expect("it is ours");
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o4755)).expect("the test owns it");
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).expect("the test owns it");
     let copy = copy.to_string_lossy().into_owned();
     let mut command = Command::new("setpriv");
     command.args(["--clear-groups", "--reuid", "65534", "--", &copy, "--reuid", "0", "true"]);
     (ended(&mut command).code == Some(0)).then_some(copy)
 }
 
-/// A daemon of a plain user told twice a second that it could not kill what had become root's, and in the end both that
-/// everything had stopped and that this could not be stopped.
+/// An unprivileged daemon used to report twice a second that it could not kill a process that had become root's, and in
+/// the end both that everything had stopped and that this process could not be stopped.
 #[test]
-fn a_program_that_became_root_below_a_user_is_told_once_and_the_last_words_are_true() {
+fn a_program_that_became_root_below_a_user_is_reported_once_and_the_final_message_is_correct() {
     if !is_root() {
         return skip("only root can make a set-user-id program");
     }
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let Some(setpriv) = setpriv_of_root(directory.path()) else {
         return skip("set-user-id bits have no effect here");
     };
@@ -169,7 +170,7 @@ fn groups_of_the_daemon_are_kept_by_number() {
 }
 
 #[test]
-fn too_few_descriptors_are_told_at_start() {
+fn too_few_descriptors_are_reported_at_start() {
     let many = "[program.many]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = ";
     let limit = ["prlimit", "--nofile=1024:1024", "--"];
     let mut daemon = Setting::supervising(format!("{many}1000\n")).wrapped(&limit).start();

@@ -1,4 +1,4 @@
-//! `musterctl` as scripts use it: exit codes, where its words go, and daemons that do not answer.
+//! `musterctl` in scripts: exit codes, stdout and stderr, and daemons that do not answer.
 
 mod harness;
 
@@ -75,7 +75,7 @@ fn exit_codes_are_the_promised_ones() {
     ] {
         let ended = daemon.ctl(&words);
         assert_eq!(ended.code, Some(code), "musterctl {words:?}: {ended:?}");
-        // A failure of the question goes to stderr and leaves stdout to data; one of a program is data.
+        // If the request fails, the error goes to stderr and stdout holds only data; a program's failure is data.
         let speaks_on_stderr = [2, 4].contains(&code);
         assert!(!speaks_on_stderr || (ended.out.is_empty() && !ended.err.is_empty()), "{words:?}: {ended:?}");
     }
@@ -119,7 +119,7 @@ fn a_reader_that_goes_away_is_no_panic() {
         let script = format!("{{ '{ctl}' -s {} {words}; echo $? >&2; }} | head -1 >/dev/null", socket.display());
         let ended = ended(Command::new("sh").args(["-c", &script]));
         assert!(!ended.err.contains("panicked"), "{words}: {}", ended.err);
-        let code: i32 = ended.err.trim().parse().unwrap_or_else(|_| panic!("{words} said more: {}", ended.err));
+        let code: i32 = ended.err.trim().parse().unwrap_or_else(|_| panic!("{words} printed more: {}", ended.err));
         assert!([0, 3, 141].contains(&code), "{words}: {code}");
     }
     let mut child =
@@ -146,7 +146,7 @@ fn without_a_daemon_it_says_where_it_looked() {
 }
 
 #[test]
-fn a_daemon_that_ends_while_it_is_asked_is_told() {
+fn a_daemon_that_exits_during_a_request_is_reported() {
     let mut daemon = daemon();
     let waiting = daemon
         .ctl_command(&["wait", "slow", "--for", "exited", "--timeout", "1000"])
@@ -190,7 +190,7 @@ fn the_environment_names_the_socket_too() {
     assert_eq!(ended(&mut command).code, Some(7));
 }
 
-/// One that every user can execute.
+/// A copy that every user can execute.
 fn copy_of_musterctl(daemon: &Daemon) -> PathBuf {
     let copy = daemon.path("musterctl");
     write_executable(&copy, &std::fs::read(env!("CARGO_BIN_EXE_musterctl")).expect("it was built"));
@@ -198,11 +198,11 @@ fn copy_of_musterctl(daemon: &Daemon) -> PathBuf {
 }
 
 #[test]
-fn the_kernel_says_who_asks_and_the_configuration_who_may() {
+fn the_kernel_identifies_the_client_and_the_configuration_authorizes_it() {
     if !is_root() {
         return harness::skip("only root can ask as another user");
     }
-    // Everybody may connect: what decides is who they are.
+    // Every user may connect, so access depends on the user alone.
     let users = "mode = \"0666\"\nallow_users = [\"12345\"]\nreadonly_users = [\"12346\"]";
     let daemon = Setting::supervising(PROGRAMS).http(users).start();
     daemon.wait_for_running("web");
@@ -227,7 +227,7 @@ fn the_kernel_says_who_asks_and_the_configuration_who_may() {
 }
 
 #[test]
-fn a_socket_that_may_not_be_opened_is_told_from_one_that_is_not_there() {
+fn an_inaccessible_socket_is_distinguished_from_a_missing_one() {
     if !is_root() {
         return harness::skip("only root can ask as another user");
     }
@@ -241,7 +241,7 @@ fn a_socket_that_may_not_be_opened_is_told_from_one_that_is_not_there() {
 }
 
 #[test]
-fn a_client_that_is_killed_takes_nothing_along() {
+fn killing_a_client_affects_nothing_else() {
     let daemon = daemon();
     let mut stop = daemon.ctl_command(&["stop", "slow"]).stdout(Stdio::null()).spawn().expect("it runs");
     daemon.wait_for_state("slow", "STOPPING");
@@ -252,10 +252,10 @@ fn a_client_that_is_killed_takes_nothing_along() {
 }
 
 #[test]
-fn what_is_no_daemon_is_told() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+fn another_server_on_the_socket_is_an_error() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let path = directory.path().join("sock");
-    let listener = UnixListener::bind(&path).expect("the directory is ours");
+    let listener = UnixListener::bind(&path).expect("the test directory is writable");
     let serving = std::thread::spawn(move || {
         use std::io::Write;
         let (mut stream, _) = listener.accept()?;
@@ -269,11 +269,11 @@ fn what_is_no_daemon_is_told() {
 
 #[test]
 fn the_one_file_of_images_is_either_by_its_name() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let muster = env!("CARGO_BIN_EXE_muster");
     for name in ["musterd", "musterctl"] {
         let link = directory.path().join(name);
-        std::os::unix::fs::symlink(muster, &link).expect("the directory is ours");
+        std::os::unix::fs::symlink(muster, &link).expect("the test directory is writable");
         let version = ended(Command::new(&link).arg("--version"));
         assert!(version.out.starts_with(name), "{name}: {version:?}");
         let by_argument = ended(Command::new(muster).args([name, "--version"]));
@@ -282,7 +282,7 @@ fn the_one_file_of_images_is_either_by_its_name() {
     assert_eq!(ended(&mut Command::new(muster)).code, Some(2));
 }
 
-/// Nothing of it waits out its patience: one that does would end with 124.
+/// No wait may run into its timeout; one that does exits with 124.
 const LONG: &str = "1000";
 
 #[test]
@@ -302,13 +302,13 @@ startretries = 0
         assert_eq!(ended.code, Some(1), "{awaited}: {ended:?}");
         assert_eq!(ended.out, "bad: ERROR (exit status 3)\nslow: ERROR (not done: STARTING)\n", "{awaited}");
     }
-    // What has ended was waited for, and the other may still end.
+    // The wait for the program that exited is over, and the other may still exit.
     let ended = daemon.ctl(&["wait", "all", "--for", "exited", "--timeout", "0.2"]);
     assert_eq!(ended.code, Some(124), "{ended:?}");
 }
 
 #[test]
-fn what_has_done_its_work_is_there() {
+fn a_completed_program_satisfies_a_wait() {
     let programs = "
 [program.migrate]
 command = \"true\"
@@ -328,13 +328,13 @@ depends_on = { migrate = \"completed\" }
     for awaited in [&["--for", "ready"][..], &["--for", "healthy"], &[]] {
         let printed = daemon.ctl_well(&[&["wait", "migrate", "web", "--timeout", LONG][..], awaited].concat());
         assert_eq!(printed, "migrate: EXITED\nweb: RUNNING\n", "{awaited:?}");
-        // It serves nobody any more.
+        // It serves no clients now.
         assert_eq!(daemon.ctl(&[&["wait", "batch", "--timeout", LONG][..], awaited].concat()).code, Some(1));
     }
 }
 
 #[test]
-fn a_wait_for_what_will_not_come_says_why_at_once() {
+fn a_hopeless_wait_fails_immediately_with_the_reason() {
     let programs = "
 [program.db]
 command = \"false\"
@@ -364,7 +364,7 @@ depends_on = { mid = \"started\" }
         let ended = daemon.ctl(&[&words[..], &["--timeout", LONG]].concat());
         assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (Some(1), line.as_str(), ""), "{words:?}");
     }
-    // It goes on waiting, and a wait that is over for want of time says what for.
+    // It keeps waiting, and on timeout it reports the unmet condition.
     assert_eq!(daemon.state("app"), "WAITING");
     daemon.ctl_well(&["stop", "all"]);
     let slow = "command = [\"sh\", \"-c\", \"exec sleep 1000\"]\nstartsecs = 900\nautostart = false";

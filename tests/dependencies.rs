@@ -1,4 +1,4 @@
-//! Dependencies: who starts when, who waits for what and says so, and who stops first.
+//! Dependencies: the order of starts and stops, and what a waiting program reports.
 
 mod harness;
 
@@ -9,7 +9,7 @@ use harness::{Daemon, Setting};
 
 const MANY: usize = 1000;
 
-/// For each program the earlier ones that it depends on, up to three.
+/// For each program the earlier ones that it depends on, at most three.
 fn random_graph() -> Vec<BTreeSet<usize>> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = |bound: usize| {
@@ -25,7 +25,7 @@ fn random_graph() -> Vec<BTreeSet<usize>> {
     (0..MANY).map(needs).collect()
 }
 
-/// When each program first said this.
+/// When each program first logged this message.
 fn moments(daemon: &Daemon, message: &str) -> HashMap<String, Duration> {
     let mut moments = HashMap::new();
     for line in daemon.log.saying(message) {
@@ -78,7 +78,7 @@ fn a_failed_migration_keeps_its_dependents_waiting_and_status_says_why() {
 }
 
 #[test]
-fn what_restarts_with_another_is_restarted_after_its_crash_and_others_are_not() {
+fn restarts_with_restarts_after_a_crash_and_other_dependents_stay() {
     let text = "[program.db]\ncommand = \"sleep 100000\"\nstartsecs = 0\nbackoff = { delay = 0 }\n\
                 [program.app]\ncommand = \"sleep 100000\"\nstartsecs = 0\ndepends_on = [\"db\"]\nrestart_with = [\"db\"]\n\
                 [program.web]\ncommand = \"sleep 100000\"\nstartsecs = 0\ndepends_on = [\"db\"]\n";
@@ -97,7 +97,7 @@ fn what_restarts_with_another_is_restarted_after_its_crash_and_others_are_not() 
 }
 
 #[test]
-fn starting_a_program_starts_what_it_depends_on() {
+fn starting_a_program_starts_its_dependencies() {
     let text = "[defaults]\nautostart = false\nstartsecs = 0\n\
                 [program.db]\ncommand = \"sleep 100000\"\n\
                 [program.app]\ncommand = \"sleep 100000\"\ndepends_on = [\"db\"]\n\

@@ -1,4 +1,4 @@
-//! The pages keep their word: every command line on them is understood, and what the first pages show is what one sees.
+//! The pages are accurate: every command line on them is accepted, and the first pages show the actual output.
 
 mod harness;
 
@@ -24,7 +24,7 @@ fn pages() -> Vec<PathBuf> {
     let mut pages = vec![root().join("README.md"), root().join("docker/README.md")];
     let mut directories = vec![root().join("docs")];
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).expect("it is there") {
+        for entry in fs::read_dir(directory).expect("it exists") {
             let path = entry.expect("it can be read").path();
             if path.is_dir() {
                 directories.push(path);
@@ -51,7 +51,7 @@ fn blocks(text: &str, language: &str) -> Vec<String> {
     found
 }
 
-/// The lines of a page that one is meant to type and that have a command of ours.
+/// The lines of a page that a reader is meant to type and that run one of our commands.
 fn typed(text: &str) -> Vec<String> {
     let console = blocks(text, "console").into_iter().flat_map(|block| {
         block.lines().filter_map(|line| line.trim_start().strip_prefix("$ ").map(str::to_owned)).collect::<Vec<_>>()
@@ -67,18 +67,18 @@ fn typed(text: &str) -> Vec<String> {
     let starts = ["musterd ", "musterctl ", "docker ", "podman ", "kubectl "];
     let is_ours = |line: &String| {
         let has_command = line.contains("musterd") || line.contains("musterctl");
-        // A synopsis is not for typing.
+        // A synopsis is not meant to be typed.
         has_command && !line.contains(" [") && starts.iter().any(|start| line.starts_with(start))
     };
     console.chain(scripts).chain(steps).filter(is_ours).collect()
 }
 
-/// A directory with our commands, and with engines that run what they are told to run in a container right here.
+/// A directory with our commands, and with fake engines that run a container's command directly.
 fn commands() -> TempDir {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let path = |name: &str| directory.path().join(name);
-    symlink(env!("CARGO_BIN_EXE_musterd"), path("musterd")).expect("the directory is ours");
-    symlink(env!("CARGO_BIN_EXE_musterctl"), path("musterctl")).expect("the directory is ours");
+    symlink(env!("CARGO_BIN_EXE_musterd"), path("musterd")).expect("the test directory is writable");
+    symlink(env!("CARGO_BIN_EXE_musterctl"), path("musterctl")).expect("the test directory is writable");
     let engine = b"#!/bin/sh\nwhile [ $# -gt 0 ]; do\n\
                   case $1 in musterd|musterctl|sh) exec \"$@\" ;; esac\nshift\ndone\n";
     for name in ["docker", "podman", "kubectl"] {
@@ -87,7 +87,7 @@ fn commands() -> TempDir {
     directory
 }
 
-/// A line in a shell, where there is neither a configuration nor a daemon.
+/// A shell line, run without a configuration or daemon.
 fn shell(line: &str, commands: &Path, place: &Path) -> harness::Ended {
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", commands.display());
     let mut command = Command::new("sh");
@@ -95,14 +95,14 @@ fn shell(line: &str, commands: &Path, place: &Path) -> harness::Ended {
     ended(command.env("MUSTER_SOCKET", place.join("sock")))
 }
 
-/// Whether a command line parser took no offence.
+/// Whether the command line parser accepted it.
 fn is_understood(ended: &harness::Ended) -> bool {
     !ended.err.contains("For more information, try '--help'") && !ended.err.contains("not a command of")
 }
 
 #[test]
 fn every_command_line_on_the_pages_is_understood() {
-    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be made"));
+    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be created"));
     let mut tried = 0;
     for page in pages() {
         for line in typed(&fs::read_to_string(&page).expect("it can be read")) {
@@ -111,11 +111,11 @@ fn every_command_line_on_the_pages_is_understood() {
             tried += 1;
         }
     }
-    // As many as there are, about: a test that no longer finds the lines must not pass.
+    // About as many as there are: a test that no longer finds the lines must not pass.
     assert!(tried >= 20, "only {tried} lines were found");
 }
 
-/// Every line with curl is asked of a daemon that has the programs they name.
+/// Runs every curl line against a daemon that has the programs they name.
 #[test]
 fn every_request_on_the_pages_is_understood() {
     if Command::new("curl").arg("--version").output().is_err() {
@@ -127,25 +127,24 @@ fn every_request_on_the_pages_is_understood() {
     let migrate = "[program.migrate]\ntype = \"oneshot\"\ncommand = \"true\"\n";
     let daemon = Setting::supervising(programs + migrate).start();
     daemon.wait_for_running("nginx");
-    let lines = pages().into_iter().flat_map(|page| blocks(&fs::read_to_string(page).expect("it is there"), "sh"));
+    let lines = pages().into_iter().flat_map(|page| blocks(&fs::read_to_string(page).expect("it exists"), "sh"));
     let lines: Vec<String> = lines.flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     let mut requests: Vec<&String> =
         lines.iter().filter(|line| line.starts_with("curl ") && line.contains("/run/muster.sock")).collect();
-    // What ends the daemon comes last.
+    // Lines that stop the daemon come last.
     requests.sort_by_key(|line| line.contains("/v1/shutdown"));
     for line in &requests {
         let asked = line.replace("/run/muster.sock", &daemon.socket().display().to_string());
         let asked = asked.replacen("curl ", "exec curl -sS -D - -o /dev/null ", 1);
-        let mut curl =
-            Command::new("sh").args(["-c", &asked]).stdout(Stdio::piped()).spawn().expect("there is a shell");
+        let mut curl = Command::new("sh").args(["-c", &asked]).stdout(Stdio::piped()).spawn().expect("sh is installed");
         let mut first = String::new();
         let out = curl.stdout.take().expect("it is a pipe");
         BufReader::new(out).read_line(&mut first).expect("it can be read");
-        // Some answers have no end.
+        // Some answers do not end.
         let _ = curl.kill();
-        curl.wait().expect("it is ours");
+        curl.wait().expect("the test owns it");
         let status: u16 = first.split(' ').nth(1).and_then(|code| code.trim().parse().ok()).unwrap_or_default();
-        // A program may be stopped by an earlier line.
+        // An earlier line may have stopped a program.
         assert!(matches!(status, 200..=299 | 409 | 503), "{line}\n{first}");
     }
     assert!(requests.len() >= 20, "only {} requests were found", requests.len());
@@ -153,7 +152,7 @@ fn every_request_on_the_pages_is_understood() {
 
 #[test]
 fn the_check_of_the_command_lines_finds_mistakes() {
-    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be made"));
+    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be created"));
     for line in
         ["musterctl statsu", "docker exec shop musterctl stop", "musterd check --colour", "docker run x musterd up"]
     {
@@ -165,20 +164,20 @@ fn the_check_of_the_command_lines_finds_mistakes() {
 }
 
 #[test]
-fn the_tutorial_is_what_one_sees() {
+fn the_tutorial_shows_the_actual_output() {
     let page = read("docs/tutorial.md");
     let mut programs = blocks(&page, "toml").swap_remove(0);
     if !is_root() {
         programs = programs.replace("user = \"www-data\"\n", "");
     }
-    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be made"));
+    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be created"));
     for name in ["redis-server", "nginx", "gunicorn"] {
-        // Where everybody may execute it, and read the way to it.
+        // In a place where every user can reach and execute it.
         write_executable(&commands.path().join(name), b"#!/bin/sh\nexec sleep 1000\n");
     }
     let everybody: fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(commands.path(), everybody).expect("the directory is ours");
-    fs::write(place.path().join("muster.toml"), &programs).expect("the directory is ours");
+    fs::set_permissions(commands.path(), everybody).expect("the test directory is writable");
+    fs::write(place.path().join("muster.toml"), &programs).expect("the test directory is writable");
     let line = "musterd check -c muster.toml";
     let shown = shell(line, commands.path(), place.path());
     assert!(page.contains(&format!("$ {line}\n{}", shown.out)), "the page shows another answer than {shown:?}");
@@ -196,7 +195,7 @@ fn the_tutorial_is_what_one_sees() {
     };
     let status = page.split("$ docker exec shop musterctl status\n").nth(1).expect("the page shows the status");
     assert_eq!(words(&daemon.ctl_well(&["status"])), words(status)[..3]);
-    // After kill -9: first it waits for its next start, then it runs.
+    // After kill -9 it first waits for its next start, then it runs.
     send(daemon.pid_of("nginx"), 9);
     daemon.wait_for_state("nginx", "BACKOFF");
     let killed = page.split("kill -9").nth(1).expect("the page kills nginx");
@@ -205,7 +204,7 @@ fn the_tutorial_is_what_one_sees() {
     let at = |state: &str| states.iter().position(|&shown| shown == state);
     assert!(at("BACKOFF").is_some() && at("BACKOFF") < at("RUNNING"), "the page shows {states:?}");
     let line = daemon.ctl_well(&["wait", "--for", "running", "nginx"]);
-    assert!(killed.contains("musterctl wait --for running nginx"), "the page waits: {line}");
+    assert!(killed.contains("musterctl wait --for running nginx"), "the page must wait: {line}");
     daemon.wait_for_running("nginx");
     daemon.finish();
 }
@@ -214,10 +213,10 @@ fn the_tutorial_is_what_one_sees() {
 fn the_scenarios_for_ci_hold_with_the_default_policy() {
     let page = read("docs/how-to/test-your-restart-policy-in-ci.md");
     let [configuration, first, second] = <[String; 3]>::try_from(blocks(&page, "toml")).expect("three blocks");
-    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be made"));
-    fs::create_dir(place.path().join("tests")).expect("the directory is ours");
+    let (commands, place) = (commands(), tempfile::tempdir().expect("a temporary directory can be created"));
+    fs::create_dir(place.path().join("tests")).expect("the test directory is writable");
     for (name, text) in [("muster.toml", configuration), ("tests/first.toml", first), ("tests/second.toml", second)] {
-        fs::write(place.path().join(name), text).expect("the directory is ours");
+        fs::write(place.path().join(name), text).expect("the test directory is writable");
     }
     let shown = shell("musterd simulate --scenario tests/*.toml", commands.path(), place.path());
     assert_eq!(shown.code, Some(0), "{shown:?}");

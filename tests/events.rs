@@ -1,4 +1,4 @@
-//! What the daemon tells those who follow it: everything, once, in order; and what becomes of those who cannot keep up.
+//! The event stream: complete, without duplicates, in order; and what happens to clients that cannot keep up.
 
 mod harness;
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 const WEB: &str = "[program.web]\ncommand = \"sleep 1000\"\nautostart = false\nstartsecs = 0\n";
 
-/// So many that each command causes some hundred events.
+/// Enough programs for each command to cause some hundred events.
 const BUSY: &str = "[program.busy]\ncommand = \"sleep 1000\"\nnumprocs = 100\nautostart = false\nstartsecs = 0\n";
 
-/// Causes at least so many events.
+/// Causes at least that many events.
 fn cause_events(daemon: &Daemon, count: usize) {
     (0..count.div_ceil(500)).for_each(|_| drop(daemon.ctl_well(&["restart", "busy", "--timeout", "60s"])));
 }
@@ -19,7 +19,7 @@ fn text<'a>(event: &'a Value, field: &str) -> &'a str {
     event[field].as_str().unwrap_or_default()
 }
 
-/// `web STOPPED STARTING`, and for what is no change of state only the kind.
+/// `web STOPPED STARTING`, or only the kind if it is no change of state.
 fn words(event: &Value) -> String {
     match text(event, "kind") {
         "state" => format!("{} {} {}", text(event, "name"), text(event, "from"), text(event, "to")),
@@ -60,7 +60,7 @@ fn a_snapshot_comes_first_and_then_every_change_in_order() {
 }
 
 #[test]
-fn every_way_a_program_fails_is_told() {
+fn every_kind_of_failure_has_its_event() {
     let programs = "[program.bad]\ncommand = \"false\"\nstartretries = 1\nbackoff = { delay = 0.2 }\nautostart = false\n\
                     [program.none]\ncommand = \"/no/such\"\nstartretries = 0\nautostart = false\n\
                     [program.deaf]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; : > {here}/is-deaf; while :; do sleep 1; done\"]\n\
@@ -87,7 +87,7 @@ fn every_way_a_program_fails_is_told() {
 }
 
 #[test]
-fn who_was_away_goes_on_where_it_was() {
+fn a_listener_that_reconnects_resumes_where_it_left_off() {
     let daemon = Setting::supervising(WEB).start();
     let mut stays = Listener::of(&daemon, None);
     let mut leaves = Listener::of(&daemon, None);
@@ -106,7 +106,7 @@ fn who_was_away_goes_on_where_it_was() {
 }
 
 #[test]
-fn who_was_away_for_too_long_is_told_of_the_gap() {
+fn a_listener_that_was_away_too_long_gets_a_gap() {
     let daemon = Setting::supervising(BUSY).start();
     let before = Listener::of(&daemon, None).next();
     let first = before["id"].as_u64().expect("every event has a number");
@@ -130,17 +130,17 @@ fn numbers_of_another_daemon_are_a_gap_and_no_numbers_are_a_beginning() {
         let (gap, snapshot) = (listener.next(), listener.next());
         assert_eq!((text(&gap, "kind"), &gap["missed"]), ("gap", &Value::Null), "{last}");
         assert_eq!(text(&snapshot, "kind"), "snapshot");
-        assert!(snapshot["id"].as_u64() > old.as_u64(), "numbers ascend from one life to the next");
+        assert!(snapshot["id"].as_u64() > old.as_u64(), "numbers keep ascending across restarts");
     }
     assert_eq!(text(&Listener::of(&daemon, Some("no number")).next(), "kind"), "snapshot");
 }
 
 #[test]
-fn who_does_not_read_keeps_nobody_waiting_and_is_told_what_it_missed() {
+fn a_listener_that_does_not_read_delays_no_client_and_gets_a_gap() {
     let daemon = Setting::supervising(BUSY).start();
     let mut deaf = Listener::of(&daemon, None);
     let first = Listener::of(&daemon, None).next()["id"].as_u64().expect("every event has a number");
-    // What the kernel and the connection hold of a stream is some hundred kilobytes: a thousand events.
+    // The kernel and the connection buffer some hundred kilobytes of a stream: a thousand events.
     cause_events(&daemon, 8000);
     daemon.ctl_well(&["stop", "busy"]);
     let (mut last, mut gaps) = (0, 0);
@@ -150,18 +150,18 @@ fn who_does_not_read_keeps_nobody_waiting_and_is_told_what_it_missed() {
         match text(&event, "kind") {
             "gap" => {
                 gaps += 1;
-                assert!(id > last + 1, "a gap is told where there is none: {event} after {last}");
+                assert!(id > last + 1, "a gap is reported where there is none: {event} after {last}");
                 assert_eq!(text(&deaf.next(), "kind"), "snapshot", "a snapshot follows a gap");
             }
             "snapshot" => {}
-            _ => assert_eq!(id, last + 1, "a hole that was not told"),
+            _ => assert_eq!(id, last + 1, "events are missing without a gap"),
         }
         last = id;
         if gaps > 0 && last >= first + 8000 {
             break;
         }
     }
-    assert!(gaps > 0, "it cannot have had all of them");
+    assert!(gaps > 0, "it cannot have received all of them");
 }
 
 #[test]
@@ -175,29 +175,29 @@ fn the_stream_ends_with_the_daemon_and_says_why() {
     while let Some(event) = listener.try_next() {
         events.push(event);
     }
-    let shutdown = events.iter().find(|event| text(event, "kind") == "shutdown").expect("it is told");
+    let shutdown = events.iter().find(|event| text(event, "kind") == "shutdown").expect("a shutdown event exists");
     assert_eq!(text(shutdown, "reason"), "stopped by SIGTERM");
     let last = events.last().expect("there are some");
     assert_eq!((text(last, "kind"), &last["code"]), ("exiting", &0.into()));
 }
 
 #[test]
-fn listeners_are_bounded_and_one_who_leaves_makes_room() {
+fn listeners_are_bounded_and_one_that_leaves_makes_room() {
     let daemon = Setting::supervising(WEB).start();
     let all: Vec<Listener> = (0..64).map(|_| Listener::of(&daemon, None)).collect();
     assert!(all.iter().all(|listener| listener.status == 200));
     let refused = daemon.client.get("/v1/events");
     assert_eq!((refused.status, refused.json()["type"].clone()), (503, "urn:muster:busy".into()));
-    assert_eq!(daemon.client.get("/v1/programs").status, 200, "looking is another matter");
+    assert_eq!(daemon.client.get("/v1/programs").status, 200, "reading does not count as following");
     drop(all);
-    wait_until("those who left are found gone, although nothing happens", || {
+    wait_until("closed connections are noticed without events", || {
         let one = Listener::of(&daemon, None);
         one.status == 200
     });
 }
 
 #[test]
-fn hundreds_that_start_and_stop_at_once_are_no_gap_to_who_reads() {
+fn a_listener_that_reads_has_no_gap_when_hundreds_start_and_stop_at_once() {
     let programs = "[program.many]\ncommand = \"sleep 1000\"\nnumprocs = 300\nautostart = false\nstartsecs = 0\n";
     let daemon = Setting::supervising(programs).start();
     let mut listener = Listener::of(&daemon, None);
@@ -207,7 +207,7 @@ fn hundreds_that_start_and_stop_at_once_are_no_gap_to_who_reads() {
     let mut stopped = 0;
     let events = std::iter::from_fn(|| {
         (stopped < 300).then(|| listener.next()).inspect(|event| {
-            assert_ne!(text(event, "kind"), "gap", "who reads misses nothing");
+            assert_ne!(text(event, "kind"), "gap", "a client that reads misses nothing");
             stopped += usize::from(is_state(event, "STOPPED"));
         })
     });

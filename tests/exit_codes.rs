@@ -1,10 +1,10 @@
-//! The container's exit code: what ended, how, and whether that was what everything was for.
+//! The container's exit code: which program ended, how, and whether that means success.
 
 mod harness;
 
 use harness::{Daemon, End, Setting, both_places};
 
-/// How a program ends, the code that this is, and whether it is a success.
+/// How a program ends, the resulting exit code, and whether that is a success.
 const ENDS: [(&str, &str, i32); 9] = [
     ("exit-0", "[\"sh\", \"-c\", \"exit 0\"]", 0),
     ("exit-1", "[\"sh\", \"-c\", \"exit 1\"]", 1),
@@ -17,13 +17,13 @@ const ENDS: [(&str, &str, i32); 9] = [
     ("not-executable", "\"/\"", 126),
 ];
 
-/// Every daemon of a table runs at the same time; each has hardly anything to do.
+/// All daemons of a table run at the same time; each has very little to do.
 fn check_all(cases: Vec<(String, i32, Daemon)>) {
     for (what, code, mut daemon) in cases {
         assert_eq!(daemon.wait(), End::Code(code), "{what}\n{}", daemon.story());
         daemon.assert_nothing_is_left();
         let last = daemon.log.lines().pop().expect("there is a log");
-        assert!(last.message.starts_with("exit: "), "{what}: the last line says why: {}", last.message);
+        assert!(last.message.starts_with("exit: "), "{what}: the last line gives the reason: {}", last.message);
         assert_eq!(last.field("code").as_deref(), Some(code.to_string().as_str()), "{what}");
     }
 }
@@ -59,7 +59,7 @@ fn when_all_have_ended_the_first_failure_is_the_daemons() {
 }
 
 #[test]
-fn an_end_that_is_no_essential_one_ends_nothing() {
+fn the_end_of_a_non_essential_program_ends_nothing() {
     let programs: String =
         ENDS.map(|(name, command, _)| format!("[program.{name}]\ncommand = {command}\nrestart = \"no\"\n")).concat();
     let mut daemon = Setting::supervising(programs).start();
@@ -71,7 +71,7 @@ fn an_end_that_is_no_essential_one_ends_nothing() {
     daemon.finish();
 }
 
-/// Two that end after one another: there is a process of the first until the daemon has reaped it.
+/// Two programs that end one after another. The first one's process exists until the daemon has reaped it.
 fn in_turn(first: i32, second: i32, more: &str) -> String {
     let tell = "echo $$$$ >{here}/told; mv {here}/told {here}/first";
     let wait = "until [ -e {here}/first ]; do sleep 0.02; done; \
@@ -109,9 +109,9 @@ fn an_essential_program_is_tried_as_configured_before_its_end_counts() {
     assert_eq!(last.message, "exit: the essential program \"main\" ended: exit status 7");
 }
 
-/// A container in which nothing can happen any more looks alive to everybody and does nothing.
+/// A container in which nothing can happen looks healthy from outside and does nothing.
 #[test]
-fn when_nothing_can_happen_any_more_the_first_failure_is_the_daemons() {
+fn when_no_program_can_run_again_the_first_failure_is_the_exit_code() {
     let once = |name: &str, script: &str, more: &str| {
         format!(
             "[program.{name}]\ncommand = [\"sh\", \"-c\", {script:?}]\ntype = \"oneshot\"\nrestart = \"no\"\n{more}"
@@ -161,7 +161,7 @@ fn when_nothing_can_happen_any_more_the_first_failure_is_the_daemons() {
 }
 
 #[test]
-fn what_waits_for_what_was_stopped_by_hand_keeps_the_container() {
+fn a_program_that_waits_for_one_stopped_by_hand_keeps_the_container() {
     let programs = "[program.db]\ncommand = \"sleep 1000\"\nready = { log = \"never\" }\n\
                     [program.app]\ncommand = \"true\"\ndepends_on = { db = \"ready\" }\nrestart = \"no\"\n";
     let mut daemon = Setting::supervising(programs).musterd("exit_when_done = true").start();
@@ -174,7 +174,7 @@ fn what_waits_for_what_was_stopped_by_hand_keeps_the_container() {
 }
 
 #[test]
-fn asked_to_stop_it_exits_with_0_whatever_the_programs_do() {
+fn on_a_stop_request_it_exits_with_0_whatever_the_programs_do() {
     let programs = r#"
         [program.bad]
         command = ["sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done"]
@@ -184,7 +184,7 @@ fn asked_to_stop_it_exits_with_0_whatever_the_programs_do() {
         restart = "no"
     "#;
     for place in both_places() {
-        // TERM, INT, QUIT, and what LXC and systemd-nspawn send: SIGPWR and SIGRTMIN+3.
+        // TERM, INT, QUIT, and the signals that LXC and systemd-nspawn send: SIGPWR and SIGRTMIN+3.
         for signal in [15, 2, 3, 30, 37] {
             let mut daemon = Setting::supervising(programs).at(place).start();
             daemon.wait_for_state("failed", "EXITED");
@@ -200,17 +200,17 @@ fn asked_to_stop_it_exits_with_0_whatever_the_programs_do() {
 }
 
 #[test]
-fn what_was_stopped_by_hand_has_not_ended() {
+fn a_program_stopped_by_hand_does_not_count_as_ended() {
     let programs = "[program.a]\ncommand = \"sleep 1000\"\n[program.b]\ncommand = \"true\"\nrestart = \"no\"\n";
     let mut daemon = Setting::supervising(programs).musterd("exit_when_done = true").start();
     daemon.ctl_well(&["stop", "a"]);
     daemon.wait_for_state("b", "EXITED");
-    assert_eq!(daemon.ended(), None, "it is there to be started again");
+    assert_eq!(daemon.ended(), None, "the daemon stays, to start it again");
     daemon.finish();
 }
 
 #[test]
-fn a_mistake_in_the_configuration_is_2_and_starts_nothing() {
+fn a_configuration_error_is_2_and_starts_nothing() {
     for (programs, message) in [
         ("[program.web]\n", "command"),
         ("[program.web]\ncommand = 5\n", "command"),
@@ -234,7 +234,7 @@ fn a_second_daemon_on_a_socket_is_3_and_starts_nothing() {
     let web = first.pid_of("web");
     let config = first.path("second.toml");
     std::fs::write(&config, format!("[http]\nsocket = {:?}\n{programs}", first.socket()))
-        .expect("the directory is ours");
+        .expect("the test directory is writable");
     let second = std::process::Command::new(env!("CARGO_BIN_EXE_musterd")).arg("-c").arg(config).output();
     let second = second.expect("it can be executed");
     assert_eq!(second.status.code(), Some(3));

@@ -1,10 +1,10 @@
-//! `musterctl` in the hand: groups, mistyped names, habits from supervisorctl, and restarts after an edit.
+//! `musterctl` in interactive use: groups, mistyped names, supervisorctl habits, and restarts after an edit.
 
 mod harness;
 
 use harness::Setting;
 
-/// Nothing waits out its patience: one that does would end with 124.
+/// No command may run into the timeout; one that does exits with 124.
 const LONG: &str = "1000";
 
 const GROUPED: &str = "
@@ -22,7 +22,7 @@ programs = [\"web\", \"cache\"]
 ";
 
 #[test]
-fn a_groups_name_is_enough_and_what_is_shown_can_be_typed() {
+fn a_group_name_is_a_selector_and_displayed_names_can_be_typed() {
     let daemon = Setting::supervising(GROUPED).start();
     daemon.ctl_well(&["wait", "all", "--for", "running", "--timeout", LONG]);
     let names = |words: &[&str]| {
@@ -61,7 +61,7 @@ fn a_mistyped_name_is_answered_with_the_one_that_was_meant() {
 }
 
 #[test]
-fn logs_are_asked_for_as_supervisorctls_users_do() {
+fn logs_tail_and_maintail_follow_supervisorctl() {
     let daemon = Setting::supervising(GROUPED).start();
     harness::wait_until("all have written", || daemon.ctl_well(&["logs"]).lines().count() == 3);
     let all = daemon.ctl_well(&["logs"]);
@@ -90,21 +90,22 @@ fn a_restart_with_an_update_is_one_restart() {
     daemon.rewrite(&web_that_says("two", NEW));
     let printed = daemon.ctl_well(&["restart", "--update", "web", "--timeout", LONG]);
     assert_eq!(printed, "new: added\nweb: restarted\n");
-    assert_eq!((run("db"), runs("web")), (db, 2), "db is not concerned, and web had one restart");
+    assert_eq!((run("db"), runs("web")), (db, 2), "db is unaffected, and web was restarted once");
     harness::wait_until("it has its new command", || daemon.ctl_well(&["logs", "web"]).ends_with("two\n"));
-    // Nothing differs any more: what is named is restarted all the same, also what does not start by itself.
+    // With no difference left, the programs that are named are restarted all the same, including those with autostart
+    // off.
     let printed = daemon.ctl_well(&["restart", "--update", "web", "db", "new", "--timeout", LONG]);
     assert_eq!(printed.lines().filter(|line| line.ends_with(": restarted")).count(), 2, "{printed}");
     assert!(printed.contains("new: started\n"), "{printed}");
     assert_eq!((runs("web"), runs("db"), runs("new")), (3, 2, 1));
-    // A mistake changes nothing.
+    // An error changes nothing.
     daemon.rewrite(&web_that_says("three", "[program.x]\n"));
     assert_eq!(daemon.ctl(&["restart", "--update", "web"]).code, Some(1));
     assert_eq!(runs("web"), 3);
 }
 
 #[test]
-fn a_restart_with_an_update_of_an_unknown_name_changes_nothing_and_of_a_removed_one_says_what_it_did() {
+fn restart_with_update_of_an_unknown_name_changes_nothing_and_of_a_removed_one_reports_it() {
     let daemon = web_that_says("one", NEW).start();
     daemon.ctl_well(&["wait", "web", "db", "--for", "running", "--timeout", LONG]);
     let web = daemon.pid_of("web");
@@ -119,9 +120,9 @@ fn a_restart_with_an_update_of_an_unknown_name_changes_nothing_and_of_a_removed_
     assert!(ended.out.contains("db: removed\n") && ended.out.contains("web: restarted\n"), "{ended:?}");
 }
 
-/// `restart --update` waited for all of its patience where `start` said at once that it would be in vain.
+/// `restart --update` used to wait until its timeout where `start` reported at once that it could not succeed.
 #[test]
-fn every_command_that_waits_in_vain_says_so_at_once() {
+fn every_hopeless_wait_fails_immediately() {
     let app_after = |db: &str, word: &str| {
         Setting::supervising(format!(
             "[program.app]\ncommand = [\"sleep\", \"{word}\"]\nstartsecs = 0\ndepends_on = [\"db\"]\n\
@@ -134,12 +135,12 @@ fn every_command_that_waits_in_vain_says_so_at_once() {
     let told = "app: ERROR (waiting for db to run, which is FATAL)\n";
     let commands = ["restart --update app", "restart --update app", "restart app", "start app", "wait app"];
     for command in commands {
-        // Whoever waits out its patience ends with 124.
+        // A command that runs into its timeout exits with 124.
         let words: Vec<&str> = command.split(' ').chain(["--timeout", "30"]).collect();
         let ended = daemon.ctl(&words);
         assert_eq!((ended.code, ended.out.contains(told)), (Some(1), true), "{command}: {ended:?}");
     }
-    // What a program needs and was stopped by hand is started with it, by either way to restart.
+    // Both ways to restart also start a dependency that was stopped by hand.
     daemon.rewrite(&app_after("sleep 1000", "1001"));
     daemon.ctl_well(&["restart", "--update", "app", "--timeout", LONG]);
     daemon.ctl_well(&["stop", "db", "--timeout", LONG]);
@@ -158,7 +159,7 @@ fn a_start_or_restart_says_that_the_files_differ() {
         let ended = daemon.ctl(&words);
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), hint), "{words:?}");
     }
-    assert_eq!(daemon.ctl(&["restart", "db"]).err, "", "it is as in the files");
+    assert_eq!(daemon.ctl(&["restart", "db"]).err, "", "it matches the files");
     let ended = daemon.ctl(&["start", "new"]);
     assert_eq!(ended.code, Some(4));
     assert!(ended.err.contains("not active yet; `musterctl update`"), "{}", ended.err);

@@ -1,5 +1,5 @@
-//! The Kubernetes manifest: that its parts agree with each other and with musterd. That it is what a cluster takes was
-//! checked with kubectl; here no YAML is understood beyond the lines that are looked for.
+//! The Kubernetes manifest: its parts agree with each other and with musterd. That a cluster accepts it was checked
+//! with kubectl; this test does not parse YAML beyond the lines that it looks for.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn number(text: &str, key: &str) -> u64 {
 
 #[test]
 fn its_configuration_is_valid_with_that_of_the_image() {
-    let directory = tempfile::tempdir().expect("a directory can be made");
+    let directory = tempfile::tempdir().expect("a directory can be created");
     let cluster = directory.path().join("kubernetes.toml");
     fs::write(&cluster, block(&manifest(), "kubernetes.toml")).expect("it can be written");
     let stack = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/services/stack/muster.toml");

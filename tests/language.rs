@@ -1,11 +1,10 @@
-//! The language of comments, messages and pages: words and beginnings of sentences that the project does without.
+//! The language of comments, messages and pages: words and sentence beginnings that the project avoids.
 //! `docs/contributing.md` says how to write instead.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Words that the project's English does without, as whole words in any case. They read as translated, or leave open
-/// who acts.
+/// Banned words and phrases, matched as whole words in any case. They read as translated, or hide the actor.
 const WORDS: [&str; 28] = [
     "somebody",
     "nobody",
@@ -37,14 +36,13 @@ const WORDS: [&str; 28] = [
     "be waited for",
 ];
 
-/// Words that must not begin a sentence or a heading, unless it is a question or announces what follows a colon.
+/// Words that must not begin a sentence or a heading, except in a question or before a colon.
 const BEGINNINGS: [&str; 11] =
     ["Who", "Whose", "Whom", "What", "So many", "So much", "So long", "For so long", "With what", "By what", "To whom"];
 
 /// Directories and files whose language has not been reworked yet. One without a hit must leave the list. The table of
 /// keys on the configuration page is written from `crates/muster-config/src/keys.rs`.
-const NOT_YET: [&str; 7] = [
-    "benches",
+const NOT_YET: [&str; 6] = [
     "crates/muster-api",
     "crates/muster-config",
     "crates/muster-core",
@@ -59,7 +57,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All text files of ours, relative to the root.
+/// All text files of the project, relative to the root.
 fn files(root: &Path) -> Vec<PathBuf> {
     let (mut found, mut directories) = (Vec::new(), vec![root.to_owned()]);
     while let Some(directory) = directories.pop() {
@@ -76,13 +74,12 @@ fn files(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A piece of prose: where it begins, and its words. Lines of one paragraph are joined, so that a sentence may be found
-/// that goes over a line's end.
+/// A piece of prose. The lines of a paragraph are joined, so that sentences are found across line ends.
 struct Prose {
     /// The line of each word.
     lines: Vec<usize>,
     words: Vec<String>,
-    /// Whether its beginning is the beginning of a sentence.
+    /// Whether the piece starts at the beginning of a sentence.
     has_sentences: bool,
 }
 
@@ -121,7 +118,7 @@ fn prose_of_rust(text: &str) -> Vec<Prose> {
     found
 }
 
-/// The string literals of a line, and its comment. A literal may go on in the next line.
+/// The string literals of a line, and its comment. A literal may continue on the next line.
 fn split_rust<'a>(line: &'a str, inside_string: &mut bool) -> (Vec<String>, Option<&'a str>) {
     let (mut strings, mut string) = (Vec::new(), String::new());
     let mut letters = line.char_indices().peekable();
@@ -142,8 +139,8 @@ fn split_rust<'a>(line: &'a str, inside_string: &mut bool) -> (Vec<String>, Opti
     (strings, None)
 }
 
-/// The text of a Markdown page: paragraphs, list items, headings and cells of tables; and the lines of its code, in
-/// which sentences are not looked for.
+/// The text of a Markdown page: paragraphs, list items, headings and table cells; and its lines of code, which have no
+/// sentences.
 fn prose_of_markdown(text: &str) -> Vec<Prose> {
     let (mut found, mut paragraph, mut inside_code) = (Vec::new(), Prose::new(true), false);
     for (number, line) in text.lines().enumerate() {
@@ -184,7 +181,7 @@ fn prose_of_hashes(text: &str) -> Vec<Prose> {
     found
 }
 
-/// The words of the lists that stand in a piece of prose, with their lines.
+/// The banned words in a piece of prose, with their lines.
 fn betrayals(prose: &Prose) -> Vec<(usize, &'static str)> {
     let bare = |word: &String| word.trim_matches(|letter: char| !letter.is_alphanumeric()).to_lowercase();
     let words: Vec<String> = prose.words.iter().map(bare).collect();
@@ -214,14 +211,14 @@ fn begins_a_sentence(prose: &Prose, at: usize) -> bool {
     is_capital && (at == 0 || prose.words[at - 1].trim_end_matches([')', '*', '"']).ends_with(['.', '?', ':', '!']))
 }
 
-/// Whether the sentence that begins here ends in a question mark, in dots that leave the question open, or in a colon.
+/// Whether the sentence that begins here ends with a question mark, an ellipsis or a colon.
 fn asks_or_announces(words: &[String]) -> bool {
     let ends = ['.', '?', ':', '…'];
     let mut last = words.iter().map(|word| word.trim_end_matches([')', '*', '"'])).filter(|word| word.ends_with(ends));
     last.next().is_some_and(|word| !word.ends_with('.'))
 }
 
-/// Every hit below the root, by its place.
+/// Every hit below the root, by path and line.
 fn betrayals_below(root: &Path) -> Vec<(PathBuf, usize, &'static str)> {
     let mut found = Vec::new();
     for path in files(root) {

@@ -1,11 +1,12 @@
-//! What a run leaves behind: how long the next run waits for it, and that it is told by name.
+//! Processes that a run leaves behind: how long the next run waits for them, and that the log names them.
 
 mod harness;
 
 use harness::{Daemon, Listener, Setting};
 use serde_json::Value;
 
-/// A program whose shell leaves so many `sleep` behind when it exits with this status. They are as deaf as it says.
+/// A program whose shell leaves that many `sleep` processes behind when it exits with this status. `deaf` ones ignore
+/// TERM.
 fn leaving(count: usize, is_deaf: bool, status: u8) -> String {
     let trap = if is_deaf { "trap '' TERM; " } else { "" };
     let sleeps = "sleep 1000 & ".repeat(count);
@@ -16,15 +17,15 @@ fn web(keys: &str) -> Daemon {
     Setting::supervising(format!("[program.web]\nautostart = false\nstartsecs = 0\nstopwaitsecs = 60\n{keys}")).start()
 }
 
-/// The events about leftovers, as far as this one.
+/// The events about leftovers up to now.
 fn told(listener: &mut Listener, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
     let events = listener.until(|event| event["kind"] == "left_behind" && is_last(event));
     events.into_iter().filter(|event| event["kind"] == "left_behind").collect()
 }
 
-/// One deaf child must not hold up the restart of its program for as long as a stop may take.
+/// A single child that ignores TERM must not delay its program's restart by the whole stop timeout.
 #[test]
-fn a_crash_is_followed_by_the_next_run_after_leftover_wait_whatever_a_deaf_child_does() {
+fn after_a_crash_the_next_run_starts_within_leftover_wait_despite_a_deaf_child() {
     for (keys, least) in [("", 1.9), ("leftover_wait = \"500ms\"\n", 0.4)] {
         let daemon = web(&format!("{}{keys}startretries = 1\nbackoff = {{ delay = 0 }}\n", leaving(1, true, 3)));
         daemon.ctl(&["start", "--no-wait", "web"]);
@@ -37,16 +38,16 @@ fn a_crash_is_followed_by_the_next_run_after_leftover_wait_whatever_a_deaf_child
 }
 
 #[test]
-fn what_was_left_behind_and_killed_is_named_in_the_log_in_why_and_in_events() {
+fn killed_leftovers_are_named_in_the_log_in_why_and_in_events() {
     let daemon = web(&format!("{}restart = \"no\"\nleftover_wait = \"300ms\"\n", leaving(1, true, 3)));
     let mut listener = Listener::of(&daemon, None);
     daemon.ctl(&["start", "--no-wait", "web"]);
     let events = told(&mut listener, |event| event["left"]["killed"] == true);
-    assert_eq!(events.len(), 2, "asked, then killed: {events:?}");
+    assert_eq!(events.len(), 2, "stop signal, then SIGKILL: {events:?}");
     let left = &events[1]["left"];
     let pid = &left["processes"][0]["pid"];
     let of_it = format!("1 process that run 1 left behind: \"sleep\" (pid {pid}); does it daemonize?");
-    // When it was asked it may not have executed its program yet.
+    // It may not have executed its program yet when it got the signal.
     let asked = events[0]["left"]["words"].as_str().unwrap_or_default().replace("\"sh\"", "\"sleep\"");
     assert_eq!(asked, format!("sent the stop signal to {of_it}"));
     assert_eq!(left["words"], format!("killed {of_it}"));
@@ -71,15 +72,15 @@ fn many_that_were_left_behind_are_counted() {
     let words = left["words"].as_str().unwrap_or_default();
     assert!(words.starts_with("sent the stop signal to 7 processes that run 1 left behind: \"s"), "{words}");
     assert!(words.ends_with(") and 2 more; does it daemonize?"), "{words}");
-    // They obey, and are not killed: the program is at rest, and nothing more is told.
+    // They obey, so none is killed: the program is at rest, and nothing else is logged.
     daemon.ctl_well(&["start", "--no-wait", "web"]);
     let events = told(&mut listener, |_| true);
     assert_eq!((&events[0]["run"], &events[0]["left"]["killed"]), (&Value::from(2), &Value::from(false)));
 }
 
-/// A stop ends everything of a program, and only what must be killed is worth a word.
+/// A stop ends every process of a program; only those that must be killed are reported.
 #[test]
-fn what_outlives_a_stop_is_named_if_it_must_be_killed() {
+fn processes_that_outlive_a_stop_are_named_if_they_must_be_killed() {
     let deaf = "trap '' TERM; echo deaf; while :; do sleep 1000; done";
     let program = format!(
         "[program.web]\nautostart = false\nstopwaitsecs = \"500ms\"\nready = {{ log = \"deaf\" }}\n\
@@ -93,10 +94,10 @@ fn what_outlives_a_stop_is_named_if_it_must_be_killed() {
     assert_eq!(events[0]["left"]["killed"], true, "{events:?}");
     let words = events[0]["left"]["words"].as_str().unwrap_or_default();
     assert!(words.starts_with("killed 2 processes that run 1 left behind: \"sh\" (pid "), "{words}");
-    assert!(words.ends_with(')'), "it was asked to end, so nobody wonders whether it daemonizes: {words}");
+    assert!(words.ends_with(')'), "it was stopped on request, so there is no hint about daemonizing: {words}");
 }
 
-/// Nothing is left behind, so nothing is told.
+/// Nothing is left behind, so nothing is reported.
 #[test]
 fn a_program_without_children_leaves_nothing_behind() {
     let daemon = web("command = \"false\"\nrestart = \"no\"\n");

@@ -1,4 +1,4 @@
-//! States and their changes, as an operator sees them: through `musterctl`, the API, the log and /proc.
+//! States and transitions as an operator sees them: through `musterctl`, the API, the log and /proc.
 
 mod harness;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use harness::{Daemon, End, Setting, both_places};
 
-/// Programs that come to rest in every state there is, but for WAITING and STOPPING, which need a command.
+/// Programs that come to rest in every state, except WAITING and STOPPING, which need a command.
 const ONE_OF_EACH: &str = r#"
 [program.stopped]
 command = "sleep 1000"
@@ -76,15 +76,15 @@ fn every_state_is_shown_alike_by_status_and_api() {
     daemon.assert_nothing_is_left();
 }
 
-/// Equal signals that are pending together are one: the second goes when the first has been taken.
+/// Equal signals that are pending together merge: the second is sent once the first has been received.
 fn terminate_twice(daemon: &Daemon) {
     daemon.terminate();
-    daemon.log.wait_for("the first TERM is taken", |line| line.message == "asked to stop");
+    daemon.log.wait_for("the first TERM is handled", |line| line.message == "asked to stop");
     daemon.terminate();
 }
 
 #[test]
-fn what_waits_for_leftovers_of_its_last_run_is_waiting_and_says_so() {
+fn a_program_whose_leftovers_are_alive_is_waiting_and_reports_them() {
     let deaf = r#"trap "" TERM; while :; do sleep 1000; done"#;
     let program = format!(
         "[program.web]\ncommand = [\"sh\", \"-c\", '''setsid sh -c '{deaf}' & sleep 1000''']\n\
@@ -106,7 +106,7 @@ fn what_waits_for_leftovers_of_its_last_run_is_waiting_and_says_so() {
     daemon.wait_for_running("web");
 }
 
-/// What can be going on when the daemon is told to stop.
+/// Situations in which the daemon can get its stop signal.
 const MOMENTS: [(&str, &str); 5] = [
     ("STARTING", "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 1000\n"),
     ("RUNNING", "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\n"),
@@ -116,13 +116,13 @@ const MOMENTS: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn term_ends_the_daemon_well_in_every_state() {
+fn term_ends_the_daemon_cleanly_in_every_state() {
     for place in both_places() {
         for (state, program) in MOMENTS {
             let mut daemon = Setting::supervising(program).at(place).start();
             daemon.wait_for_state("web", state);
             let took = daemon.finish();
-            assert!(took < Duration::from_secs(5), "{state}: nothing needs time here, it took {took:?}");
+            assert!(took < Duration::from_secs(5), "{state}: the stop should be immediate, it took {took:?}");
             let last = daemon.log.lines().pop().expect("there is a log");
             assert_eq!(last.message, "exit: stopped by SIGTERM", "{state}");
         }
@@ -130,8 +130,8 @@ fn term_ends_the_daemon_well_in_every_state() {
 }
 
 #[test]
-fn term_before_the_first_spawn_ends_the_daemon_well() {
-    // So many programs take it a while to read.
+fn term_before_the_first_spawn_ends_the_daemon_cleanly() {
+    // Reading that many programs takes a while.
     let many: String = (0..300).map(|n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\n")).collect();
     let mut daemon = Setting::supervising(many).launch();
     let pid = daemon.pid();
@@ -157,13 +157,13 @@ fn a_second_term_kills_at_once() {
         let deaf = daemon.wait_for_running("deaf");
         daemon.terminate();
         daemon.wait_for_state("deaf", "STOPPING");
-        assert!(harness::exists(deaf), "one TERM leaves it its time");
+        assert!(harness::exists(deaf), "after one TERM it still has its stop timeout");
         daemon.terminate();
         assert_eq!(daemon.wait(), End::Code(0));
         daemon.assert_nothing_is_left();
         let (began, ended) = (daemon.log.saying("asked to stop again: SIGKILL to everything"), daemon.log.lines());
-        let took = ended.last().expect("there is a log").at - began.first().expect("the second one is told").at;
-        assert!(took < Duration::from_secs(2), "killed at once, and it took {took:?}");
+        let took = ended.last().expect("there is a log").at - began.first().expect("the second TERM is logged").at;
+        assert!(took < Duration::from_secs(2), "SIGKILL should be immediate; it took {took:?}");
     }
 }
 
@@ -198,7 +198,7 @@ fn commands_may_be_given_again_in_every_state() {
     }
     let last = daemon.wait_for_running("web");
     assert!(first != last && !harness::exists(first));
-    assert_eq!(daemon.program("web")["failures"], 0, "what was asked for is no failure");
+    assert_eq!(daemon.program("web")["failures"], 0, "a requested exit is no failure");
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn priorities_order_starts_and_stops() {
     };
     assert_eq!(order("starting"), ["c", "a", "b"]);
     assert_eq!(order("stopped"), ["b", "a", "c"]);
-    assert_eq!(order("stopping"), ["b", "a", "c"], "one is asked when the one before it has stopped");
+    assert_eq!(order("stopping"), ["b", "a", "c"], "each is signalled once the one before it has stopped");
 }
 
 #[test]

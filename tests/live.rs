@@ -1,4 +1,4 @@
-//! Views of a daemon that go on as long as somebody looks: `status --watch`, `events`, `top`.
+//! Continuous views of a daemon: `status --watch`, `events`, `top`.
 
 mod harness;
 
@@ -14,7 +14,7 @@ use nix::sys::termios::{LocalFlags, tcgetattr};
 
 const WEB: &str = "[program.web]\ncommand = \"sleep 1000\"\nautostart = false\nstartsecs = 0\n";
 
-/// A `musterctl` that goes on, and its lines.
+/// A `musterctl` that keeps running, and its output lines.
 struct Viewer {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -28,7 +28,7 @@ impl Viewer {
         Viewer { child, lines }
     }
 
-    /// The next line that has this.
+    /// The next line that contains this text.
     fn shows(&mut self, what: &str) -> String {
         loop {
             let mut line = String::new();
@@ -40,7 +40,7 @@ impl Viewer {
     }
 
     fn ends(&mut self) -> Option<i32> {
-        harness::wait_for("musterctl ends", || self.child.try_wait().expect("it is our child")).code()
+        harness::wait_for("musterctl ends", || self.child.try_wait().expect("it is a child of this process")).code()
     }
 }
 
@@ -82,7 +82,7 @@ fn events_are_shown_as_they_happen_and_as_json() {
 }
 
 #[test]
-fn a_daemon_that_is_killed_is_told_from_one_that_ends() {
+fn a_killed_daemon_is_distinguished_from_one_that_exits() {
     let daemon = Setting::supervising(WEB).start();
     let mut viewer = Viewer::of(&daemon, &["events"]);
     viewer.shows("0 of 1 running");
@@ -99,11 +99,11 @@ fn an_interrupt_ends_also_a_viewer_that_was_started_with_interrupts_blocked() {
     interrupt.thread_unblock().expect("there is such a signal");
     viewer.shows("0 of 1 running");
     harness::send(viewer.child.id() as i32, 2);
-    let ended = harness::wait_for("musterctl ends", || viewer.child.try_wait().expect("it is our child"));
+    let ended = harness::wait_for("musterctl ends", || viewer.child.try_wait().expect("it is a child of this process"));
     assert_eq!(ended.signal(), Some(2));
 }
 
-/// A terminal of this size, `musterctl` in front of it, and what it has shown.
+/// A terminal of this size, with `musterctl` attached, and its output.
 struct Session {
     terminal: Terminal,
     device: File,
@@ -119,7 +119,7 @@ impl Session {
         let (terminal, device) = Terminal::open(Some(&size));
         let mut command = in_front_of(&device, &["--wait"], &daemon.ctl_command(words));
         let child = command.env("TERM", "xterm").envs(variables.iter().copied()).spawn();
-        Session { terminal, device, child: child.expect("setsid can be executed") }
+        Session { terminal, device, child: child.expect("setsid is installed") }
     }
 
     fn type_in(&mut self, keys: &str) {
@@ -136,7 +136,7 @@ impl Session {
     }
 
     fn ends(&mut self) -> ExitStatus {
-        harness::wait_for("musterctl ends", || self.child.try_wait().expect("it is our child"))
+        harness::wait_for("musterctl ends", || self.child.try_wait().expect("it is a child of this process"))
     }
 }
 
@@ -160,7 +160,7 @@ fn top_shows_programs_and_keys_start_and_stop_them() {
     let mut top = Session::start(&daemon, &["top"], SMALL);
     top.shows("0 of 2 RUNNING");
     assert!(top.is_raw());
-    // The second of the two in the order of names.
+    // The second of the two in order of names.
     top.type_in("\x1b[B");
     top.type_in("s");
     top.shows("start web: accepted");
@@ -185,7 +185,7 @@ fn top_shows_programs_and_keys_start_and_stop_them() {
     top.shows("0 of 2 RUNNING");
     top.type_in("q");
     assert_eq!(top.ends().code(), Some(0));
-    assert!(!top.is_raw(), "the terminal is as it was");
+    assert!(!top.is_raw(), "the terminal is restored");
     top.shows("\x1b[?25h\x1b[?1049l");
 }
 
@@ -221,19 +221,19 @@ fn top_fits_any_size_and_follows_it() {
     let top = Session::start(&daemon, &["top"], Winsize { ws_row: 10, ws_col: 40, ..SMALL });
     top.shows("many:0 ");
     top.shows("many:6 ");
-    let device = top.device.try_clone().expect("a descriptor is left");
+    let device = top.device.try_clone().expect("a descriptor is available");
     let resized = Command::new("stty").args(["cols", "200", "rows", "50"]).stdin(device).status();
-    assert!(resized.expect("there is stty").success());
+    assert!(resized.expect("stty is installed").success());
     top.shows("60 of 60 RUNNING");
     top.shows("many:40 ");
 }
 
 #[test]
-fn a_shell_completes_commands_and_names_and_outlives_what_it_carries_out() {
+fn a_shell_completes_commands_and_names_and_outlives_its_commands() {
     let daemon = Setting::supervising(WEB).start();
-    let state = tempfile::tempdir().expect("a temporary directory can be made");
+    let state = tempfile::tempdir().expect("a temporary directory can be created");
     let mut shell = Session::start_with(&daemon, &[], SMALL, &[("XDG_STATE_HOME", &state.path().to_string_lossy())]);
-    // It begins with the status.
+    // It starts with the status.
     shell.shows("NAME");
     shell.shows("musterctl> ");
     shell.type_in("status | grep web\r");
@@ -262,7 +262,7 @@ fn a_shell_completes_commands_and_names_and_outlives_what_it_carries_out() {
     assert_eq!(shell.ends().code(), Some(0));
     let history = std::fs::read_to_string(state.path().join("musterctl/history")).expect("history is written");
     assert!(history.contains("start web") && history.contains("stop web"), "{history}");
-    // The next one knows what was typed, and goes on without a place for it.
+    // The next one has the typed text in its history, and works without a file for it.
     let mut next =
         Session::start_with(&daemon, &["shell"], SMALL, &[("XDG_STATE_HOME", &state.path().to_string_lossy())]);
     next.shows("musterctl> ");

@@ -1,4 +1,4 @@
-//! The metrics, as Prometheus reads them.
+//! The metrics, in the form that Prometheus scrapes.
 
 mod harness;
 
@@ -26,11 +26,11 @@ numprocs = 2
 startsecs = 0
 "#;
 
-/// The samples of an exposition by name and labels, after everything about its form was checked: each family once and whole,
-/// help and type before its samples, no sample twice, values that are numbers.
+/// The samples of an exposition by name and labels, after checking its form: each family once and complete, help and
+/// type before its samples, no duplicate sample, only numeric values.
 fn parse(text: &str) -> BTreeMap<String, f64> {
     let (mut samples, mut families, mut current) = (BTreeMap::new(), BTreeSet::new(), String::new());
-    assert!(text.ends_with('\n'), "the last line ends");
+    assert!(text.ends_with('\n'), "the last line has a newline");
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
@@ -43,7 +43,7 @@ fn parse(text: &str) -> BTreeMap<String, f64> {
         }
         let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line}"));
         let name = series.split('{').next().unwrap_or_default();
-        assert_eq!(name, current, "a sample outside of its family: {line}");
+        assert_eq!(name, current, "a sample outside its family: {line}");
         if let Some(labels) = series.strip_prefix(name).filter(|labels| !labels.is_empty()) {
             assert!(labels.starts_with('{') && labels.ends_with("\"}"), "{line}");
         }
@@ -60,7 +60,7 @@ fn scrape(daemon: &Daemon) -> BTreeMap<String, f64> {
     parse(&dechunked(&answer.body))
 }
 
-/// The harness's client gives the body as it was sent.
+/// The harness's client returns the body undecoded.
 fn dechunked(mut body: &str) -> String {
     let mut whole = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {
@@ -117,7 +117,7 @@ fn the_figures_are_those_of_the_programs() {
         assert!(samples.get(&series).is_some_and(|value| *value >= least), "{series}: {:?}", samples.get(&series));
     }
     let absent = format!("muster_program_memory_bytes{}", of("bad"));
-    assert!(!samples.contains_key(&absent), "what does not run uses nothing");
+    assert!(!samples.contains_key(&absent), "a program that is not running uses nothing");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn ends_are_counted_by_their_reason() {
 }
 
 #[test]
-fn promtool_finds_nothing_wrong_with_it() {
+fn promtool_accepts_the_metrics() {
     let daemon = Setting::supervising(PROGRAMS).start();
     daemon.wait_for_running("web");
     daemon.wait_for_state("bad", "FATAL");
@@ -160,9 +160,9 @@ fn promtool_finds_nothing_wrong_with_it() {
     assert!(output.status.success() && told.trim().is_empty(), "promtool: {told}");
 }
 
-/// The loop must have its turn while the figures of many are gathered.
+/// The loop must get its turn while the figures of many programs are collected.
 #[test]
-fn a_scrape_of_hundreds_keeps_nobody_waiting() {
+fn a_scrape_of_hundreds_delays_no_client() {
     let daemon =
         Setting::supervising("[program.many]\ncommand = \"sleep 1000\"\nnumprocs = 300\nstartsecs = 0\n").start();
     wait_until("all run", || daemon.ctl(&["status"]).code == Some(0));
@@ -180,6 +180,6 @@ fn a_scrape_of_hundreds_keeps_nobody_waiting() {
             slowest
         });
         // A debug build on a shared machine; a release build takes a hundredth of this.
-        if slowest < Duration::from_millis(250) { Ok(()) } else { Err(format!("somebody waited {slowest:?}")) }
+        if slowest < Duration::from_millis(250) { Ok(()) } else { Err(format!("the slowest request took {slowest:?}")) }
     });
 }

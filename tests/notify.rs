@@ -1,5 +1,5 @@
-//! What programs tell by sd_notify beside their readiness: that they need more time to stop, and which of their processes
-//! is the main one.
+//! What programs report with sd_notify besides readiness: that they need more time to stop, and which of their
+//! processes is the main one.
 
 mod harness;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use harness::{Daemon, End, Setting, both_places, puppet, send, wait_for, wait_until};
 
-/// A program that says these things on its socket.
+/// A program that sends these messages on its socket.
 fn teller(name: &str, texts: &[&str], more: &str) -> String {
     let more = format!("ready = \"notify\"\nstartsecs = 0\nbackoff = {{ delay = \"10ms\", factor = 1 }}\n{more}");
     puppet::program(name, &format!("teller {}", list(texts)), &more)
@@ -17,7 +17,7 @@ fn list(texts: &[&str]) -> String {
     serde_json::to_string(&texts).expect("it is a list of texts")
 }
 
-/// A process that starts another one, which says these things.
+/// A process that starts another one, which sends these messages.
 fn child(texts: &[&str]) -> String {
     format!("child {}", list(texts))
 }
@@ -52,7 +52,7 @@ fn more_time_to_stop_ends_with_the_shutdowns_budget() {
     assert!(waited > Duration::from_secs(3), "SIGKILL after {waited:?}");
 }
 
-/// Waits until the main process is the one that has said `STATUS=WORD PID`, and gives its pid as this test sees it.
+/// Waits until the main process is the one that sent `STATUS=WORD PID`, and returns its pid as the test sees it.
 fn main_that_says(daemon: &Daemon, word: &str) -> i32 {
     let inner = wait_for(&format!("the main process is the {word}"), || {
         let web = daemon.program("web");
@@ -63,10 +63,10 @@ fn main_that_says(daemon: &Daemon, word: &str) -> i32 {
     daemon.pid_of("web")
 }
 
-/// The process that the first run began with, as this test sees it.
+/// The process that the first run started with, as the test sees it.
 fn first_process(daemon: &Daemon) -> i32 {
     let inner = daemon.log.wait_for_program("web", "starting").field("pid").and_then(|pid| pid.parse().ok());
-    daemon.process(inner.expect("a pid is told")).expect("it lives").pid
+    daemon.process(inner.expect("the status has a pid")).expect("it is still running").pid
 }
 
 const TERM: i32 = 15;
@@ -96,7 +96,7 @@ fn a_program_that_daemonizes_is_the_process_that_it_names() {
 }
 
 #[test]
-fn the_last_words_of_the_first_process_may_be_who_comes_after_it() {
+fn the_first_process_may_name_its_successor_as_it_exits() {
     for place in both_places() {
         let words = [&child(&[]), "MAINPID=%CHILD\nSTATUS=child %CHILD\nREADY=1", "exit 0"];
         let daemon = Setting::supervising(teller("web", &words, "stopwaitsecs = 1000")).at(place).start();
@@ -147,11 +147,11 @@ fn a_main_process_that_ends_below_another_leaves_the_run_to_it() {
 }
 
 #[test]
-fn a_stop_asks_the_main_process_and_who_is_above_it() {
+fn a_stop_signals_the_main_process_and_its_ancestors() {
     let words = [&child(&["STATUS=child %PID\nMAINPID=%PID"]), "READY=1"];
     let daemon = Setting::supervising(teller("web", &words, "stopwaitsecs = 1000")).start();
     let main = main_that_says(&daemon, "child");
-    // A process that is stopped cannot take its signal.
+    // A stopped process cannot receive its signal.
     send(main, 19);
     wait_until("it is stopped", || harness::find(main).is_some_and(|process| process.state == 'T'));
     assert_eq!(daemon.ctl_well(&["stop", "web"]), "web: stopped\n");
@@ -170,7 +170,7 @@ fn a_pid_that_is_no_living_process_of_the_program_is_refused() {
             let pid = daemon.wait_for_state(name, "RUNNING")["pid"].to_string();
             assert_eq!(daemon.log.wait_for_program(name, "starting").field("pid"), Some(pid));
         }
-        // Of messages that are taken together, the last one counts.
+        // Of messages that arrive together, the last one counts.
         let told = daemon.settled_log().iter().filter(|line| line.message.contains("MAINPID")).count();
         assert!((2..=3).contains(&told), "{}", daemon.story());
     }
@@ -182,7 +182,7 @@ fn a_main_process_that_has_lost_its_parent_is_the_run_although_the_first_lives()
         let server = child(&["STATUS=server %PID\nMAINPID=%PID\nREADY=1"]);
         let daemon = Setting::supervising(teller("web", &[&child(&[&server])], "startretries = 0")).at(place).start();
         let main = main_that_says(&daemon, "server");
-        let parent = || harness::find(main).expect("it lives").ppid;
+        let parent = || harness::find(main).expect("it is still running").ppid;
         send(parent(), 9);
         wait_until("it is the daemon's child", || parent() == daemon.pid());
         assert!(harness::exists(first_process(&daemon)));
@@ -195,7 +195,7 @@ fn a_main_process_that_has_lost_its_parent_is_the_run_although_the_first_lives()
 
 const LOST: &str = "its main process is no longer its own, what is left of the run is stopped";
 
-/// A program whose main process is below one that hides whose it is: a session of its own, no marker, another limit.
+/// A program whose main process is below one that hides its ancestry: a new session, no marker, another limit.
 fn escaping(name: &str, more: &str) -> String {
     let texts = list(&["STATUS=server %PID\nMAINPID=%PID\nREADY=1"]);
     let (words, [(variable, value)]) = puppet::command(&format!("teller {texts}"));
@@ -210,24 +210,25 @@ fn escaping(name: &str, more: &str) -> String {
     )
 }
 
-/// Has the process above the hidden one killed, so that the main process comes to the daemon below a stranger.
+/// Kills the process above the hidden one, so that the main process is reparented to the daemon below an unknown
+/// process.
 fn escape(daemon: &Daemon) -> [i32; 2] {
     let (main, first) = (main_that_says(daemon, "server"), first_process(daemon));
-    let parent = |pid| harness::find(pid).expect("it lives").ppid;
+    let parent = |pid| harness::find(pid).expect("it is still running").ppid;
     let hidden = parent(main);
     send(parent(hidden), 9);
     wait_until("it is the daemon's child", || parent(hidden) == daemon.pid());
     [first, main]
 }
 
-/// Before, the run went on without its main process, which went on without the run.
+/// The run used to continue without its main process, and the main process without the run.
 #[test]
-fn a_run_whose_main_process_is_not_its_own_any_more_is_swept_and_starts_again() {
+fn a_run_whose_main_process_no_longer_belongs_to_it_is_swept_and_restarted() {
     for place in both_places() {
         let mut daemon = Setting::supervising(escaping("web", "")).musterd("exit_when_done = false").at(place).start();
         let left = escape(&daemon);
         assert_eq!(daemon.state("web"), "RUNNING");
-        // Nothing tells of a process that moves: it is found when one ends.
+        // Reparenting is not signalled: it is discovered when a process ends.
         daemon.ctl_well(&["start", "tick"]);
         daemon.log.wait_for_program("web", LOST);
         daemon.log.wait_for_many(2, "web", "starting");
@@ -248,7 +249,7 @@ fn a_run_whose_main_process_is_not_its_own_any_more_is_swept_and_starts_again() 
 }
 
 #[test]
-fn a_run_whose_main_process_is_not_its_own_any_more_stops_without_a_wait() {
+fn a_run_whose_main_process_no_longer_belongs_to_it_stops_without_a_wait() {
     for place in both_places() {
         let mut daemon = Setting::supervising(escaping("web", "stopwaitsecs = 1000"))
             .musterd("exit_when_done = false\nshutdown_timeout = \"1000s\"")
@@ -257,16 +258,16 @@ fn a_run_whose_main_process_is_not_its_own_any_more_stops_without_a_wait() {
         let left = escape(&daemon);
         daemon.terminate();
         assert_eq!(daemon.wait(), End::Code(0));
-        // If it gets its TERM as a process of no program first, it has ended before anybody looks.
+        // If it gets its TERM as a process of no program first, it has ended before the check.
         assert!(daemon.log.saying(LOST).len() <= 1, "{}", daemon.story());
         assert!(!was_killed(&daemon) && !left.iter().any(|&pid| harness::exists(pid)), "{}", daemon.story());
     }
 }
 
 #[test]
-fn who_becomes_the_main_process_of_a_run_that_is_being_stopped_is_asked_too() {
+fn a_new_main_process_of_a_stopping_run_gets_the_stop_signal_too() {
     for place in both_places() {
-        // The child inherits that TERM is blocked.
+        // The child inherits the blocked TERM.
         let late = child(&["await-term", "exit 5"]);
         let words = ["deaf", "READY=1", "await-term", &late, "MAINPID=%CHILD", "exit 0"];
         let daemon = Setting::supervising(teller("web", &words, "stopwaitsecs = 1000")).at(place).start();

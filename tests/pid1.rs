@@ -1,4 +1,4 @@
-//! Being the init of everything, or not: orphans, signals, and whatever a careless parent leaves to the daemon.
+//! PID 1 or not: orphans, signals, and what a careless parent passes on to the daemon.
 
 mod harness;
 
@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 const WEB: &str = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = { delay = 0 }\n";
 
-/// What every daemon must still do: a program that is killed comes back, and TERM ends all.
+/// Checks basic function: a killed program is restarted, and TERM ends everything.
 fn check_supervision(daemon: &mut Daemon) {
     let web = daemon.wait_for_running("web");
     harness::send(web, 9);
@@ -24,8 +24,8 @@ fn check_supervision(daemon: &mut Daemon) {
 
 #[test]
 fn twenty_thousand_orphans_leave_no_zombie_and_hide_no_exit() {
-    // Each of 200 shells has 100 children and ends without looking at them, some before their end and some after. More come
-    // where that was over before enough has ended beside them.
+    // Each of 200 shells has 100 children and exits without waiting for them, some of which exit before it and some
+    // after. Shells are added until enough children have ended concurrently.
     let storm = "[program.storm]\nrestart = \"no\"\n\
                  command = [\"sh\", \"-c\", '''i=0; until [ $i -ge 200 -a -e {here}/enough ]; do \
                  (j=0; while [ $j -lt 100 ]; do : & j=$((j+1)); done); i=$((i+1)); done; exit 7''']\n";
@@ -34,17 +34,17 @@ fn twenty_thousand_orphans_leave_no_zombie_and_hide_no_exit() {
     for place in both_places() {
         let mut daemon = Setting::supervising([storm, tick].concat()).musterd("loglevel = \"debug\"").at(place).start();
         daemon.log.wait_for_many(50, "tick", "starting");
-        std::fs::write(daemon.path("enough"), "").expect("the directory is ours");
-        // So many forks take a while on a busy machine.
+        std::fs::write(daemon.path("enough"), "").expect("the test directory is writable");
+        // That many forks take a while on a busy machine.
         daemon.ctl_well(&["wait", "storm", "--for", "exited", "--timeout", "300s"]);
         assert_eq!(daemon.program("storm")["exit"]["code"], 7);
         daemon.ctl_well(&["stop", "tick"]);
-        harness::wait_until("everybody is reaped", || daemon.processes().is_empty());
+        harness::wait_until("all zombies are reaped", || daemon.processes().is_empty());
         let lines = daemon.settled_log();
         let told = |line: &&harness::Line| line.level != "DEBUG";
         let count = |message: &str| lines.iter().filter(told).filter(|line| line.says("tick", message)).count();
         let started = count("starting");
-        // The last one may have ended because it was stopped, which is told in one line.
+        // The last one may have ended because it was stopped, which is a single line in the log.
         let stopped = lines.iter().filter(|line| line.says("tick", "stopped") && line.field("end").is_some()).count();
         assert_eq!(count("ended") + count("ended unexpectedly") + stopped, started, "an exit was missed");
         daemon.finish();
@@ -92,7 +92,7 @@ fn a_program_gets_a_clean_slate() {
     let mut dirty = Setting::supervising(program).with_signals_blocked().after_shell(dirty).start();
     for daemon in [&clean, &dirty] {
         daemon.wait_for_state("look", "EXITED");
-        harness::wait_until("it has told", || look(daemon).ends_with("256\n"));
+        harness::wait_until("it has printed everything", || look(daemon).ends_with("256\n"));
         let look = look(daemon);
         for mask in ["SigPnd", "SigBlk", "SigIgn"] {
             assert!(look.contains(&format!("{mask}:\t0000000000000000\n")), "{look}");
@@ -112,7 +112,7 @@ fn look(daemon: &Daemon) -> String {
 }
 
 #[test]
-fn without_stdin_stdout_and_stderr_nothing_lands_on_their_numbers() {
+fn without_stdin_stdout_and_stderr_no_file_takes_their_numbers() {
     for place in both_places() {
         let mut daemon = Setting::supervising(WEB).at(place).after_shell("exec <&- >&- 2>&-").start();
         let descriptors = harness::find(daemon.pid()).map(|process| process.descriptors()).unwrap_or_default();
@@ -127,7 +127,7 @@ fn a_stderr_that_cannot_be_written_ends_nothing() {
     let noisy = format!(
         "{WEB}[program.noisy]\ncommand = [\"sh\", \"-c\", 'while :; do echo out; echo err >&2; sleep 0.01; done']\n"
     );
-    // A FIFO whose only reader has gone away is a closed pipe.
+    // A FIFO whose only reader has closed it is a closed pipe.
     let closed = "f=$(mktemp -u); mkfifo $f; : <$f & exec 2>$f; wait; rm $f; exec >&2";
     for place in both_places() {
         check_supervision(&mut Setting::supervising(&*noisy).at(place).after_shell(closed).start());
@@ -136,15 +136,15 @@ fn a_stderr_that_cannot_be_written_ends_nothing() {
 }
 
 #[test]
-fn an_output_that_nobody_reads_blocks_nobody() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+fn an_unread_output_blocks_nothing() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let spam = format!(
         "{WEB}[program.spam]\ncommand = \"yes\"\n[program.spam-err]\ncommand = [\"sh\", \"-c\", \"yes >&2\"]\n"
     );
     for (number, place) in both_places().into_iter().enumerate() {
         let fifo = directory.path().join(number.to_string());
-        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("the directory is ours");
-        // Whoever gives it to the daemon has opened it for reading, too, and never reads.
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("the test directory is writable");
+        // The process that passes it to the daemon also opened it for reading and never reads.
         let mut daemon = Setting::supervising(&*spam).at(place).stdout(&fifo).stderr(&fifo).start();
         daemon.wait_for_running("spam");
         let status = (0..20).map(|_| answer_time(&daemon)).min().unwrap_or_default();
@@ -161,7 +161,8 @@ fn answer_time(daemon: &Daemon) -> Duration {
 
 #[test]
 fn no_signal_but_the_documented_ones_does_anything() {
-    // What ends it (TERM, INT, QUIT, PWR, RTMIN+3) is tested with the exit codes; KILL and STOP are the kernel's.
+    // The signals that end it (TERM, INT, QUIT, PWR, RTMIN+3) are tested with the exit codes; KILL and STOP are up to
+    // the kernel.
     let harmless: Vec<i32> = (1..=64).filter(|number| ![2, 3, 9, 15, 19, 30, 32, 33, 37].contains(number)).collect();
     let numbers: Vec<String> = harmless.iter().map(i32::to_string).collect();
     let insider = format!("for n in {0} {0}; do kill -$n $PPID; done; exec sleep 1000", numbers.join(" "));
@@ -170,7 +171,7 @@ fn no_signal_but_the_documented_ones_does_anything() {
         let mut daemon = Setting::supervising(&*programs).at(place).start();
         let (web, musterd) = (daemon.wait_for_running("web"), daemon.pid());
         harness::wait_until("all were sent", || daemon.processes().iter().filter(|it| it.comm == "sleep").count() == 2);
-        // From outside of a PID namespace, any other signal is an engine's way to stop the container.
+        // From outside a pid namespace, any other signal is how an engine stops the container.
         for number in [1, 10, 12, 13, 17, 18, 20, 21, 22, 23] {
             for _ in 0..2 {
                 harness::send(musterd, number);
@@ -181,7 +182,7 @@ fn no_signal_but_the_documented_ones_does_anything() {
         assert_eq!(daemon.ended(), None);
         assert_eq!(daemon.pid_of("web"), web);
         daemon.log.wait_for("USR1 writes the status", |line| line.says("web", "status"));
-        daemon.log.wait_for("USR2 opens log files anew", |line| line.message == "log files are opened anew");
+        daemon.log.wait_for("USR2 reopens log files", |line| line.message == "log files are opened anew");
         daemon.log.wait_for("HUP", |line| line.message.contains("reload"));
         daemon.finish();
     }
@@ -196,16 +197,16 @@ fn term_is_never_lost_once_main_has_begun() {
             std::thread::sleep(Duration::from_micros(u64::from(round * 2_654_435 % 4_000)));
             assert!(harness::send_fast(pid, Signal::SIGTERM), "it must still be there");
             let status = harness::wait_for(&format!("TERM takes effect, round {round} {place:?}"), || {
-                bare.child.try_wait().expect("it is our child")
+                bare.child.try_wait().expect("it is a child of this process")
             });
             assert_eq!(status.code(), Some(0), "round {round} {place:?}: {status}");
-            let left: Vec<_> = std::fs::read_dir(bare.directory.path()).expect("it is ours").flatten().collect();
+            let left: Vec<_> = std::fs::read_dir(bare.directory.path()).expect("the test owns it").flatten().collect();
             assert_eq!(left.len(), 1, "only the configuration is left: {left:?}");
         }
     }
 }
 
-/// A daemon without the harness around it, which takes too long to find a pid.
+/// A daemon without the harness, which takes too long to find a pid.
 struct Bare {
     child: Child,
     place: Place,
@@ -214,12 +215,12 @@ struct Bare {
 
 impl Bare {
     fn start(place: Place) -> Bare {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
         let config = directory.path().join("muster.toml");
         let socket = directory.path().join("sock");
-        // Its program ends by itself should the daemon not end it.
+        // Its program exits by itself in case the daemon does not stop it.
         let text = format!("[http]\nsocket = {socket:?}\n[program.web]\ncommand = \"sleep 60\"\n");
-        std::fs::write(&config, text).expect("the directory is ours");
+        std::fs::write(&config, text).expect("the test directory is writable");
         let enclosure = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--"];
         let enclosure = if is_root() { [&enclosure[..1], &enclosure[3..]].concat() } else { enclosure.to_vec() };
         let mut words = ["setpriv", "--pdeathsig", "KILL", "--"].to_vec();
@@ -229,10 +230,10 @@ impl Bare {
         words.extend([env!("CARGO_BIN_EXE_musterd"), "-c"]);
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Bare { child: command.spawn().expect("setpriv and unshare of util-linux are there"), place, directory }
+        Bare { child: command.spawn().expect("setpriv and unshare of util-linux are installed"), place, directory }
     }
 
-    /// Until TERM is blocked, which is the first thing that main does. Gives the daemon's pid.
+    /// Waits until TERM is blocked, which is the first thing main does. Returns the daemon's pid.
     fn wait_until_main_has_begun(&self) -> i32 {
         let parent = self.child.id() as i32;
         let began = Instant::now();
@@ -260,7 +261,7 @@ impl Drop for Bare {
 }
 
 #[test]
-fn without_proc_it_says_so_and_supervises() {
+fn without_proc_it_warns_and_supervises() {
     if !can_enclose() || !is_root() {
         return harness::skip("only root can cover /proc in a mount namespace of its own");
     }
@@ -286,9 +287,9 @@ fn without_root_it_supervises() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_costs_the_socket_and_says_so() {
+fn an_unwritable_directory_costs_the_socket_and_is_reported() {
     let mut daemon = Setting::supervising(WEB).http("socket = \"/proc/no/such/sock\"").launch();
-    let line = daemon.log.wait_for("it is told", |line| line.message.contains("no control socket"));
+    let line = daemon.log.wait_for("it is logged", |line| line.message.contains("no control socket"));
     assert!(line.message.contains("/proc/no") && line.level == "WARN", "{}", line.message);
     daemon.log.wait_for_program("web", "running");
     daemon.terminate();
@@ -296,11 +297,11 @@ fn a_place_that_cannot_be_written_costs_the_socket_and_says_so() {
 }
 
 #[test]
-fn a_stray_is_left_alone_until_the_end_and_then_asked_first() {
+fn a_stray_is_left_alone_until_the_end_and_then_gets_term_first() {
     if !can_enclose() || !is_root() {
         return harness::skip("only root can enter the daemon's pid namespace as docker exec does");
     }
-    // A program that takes its time gives the stray some, too.
+    // A program that takes time to stop gives the stray time as well.
     let slow = "[program.slow]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", \"trap 'sleep 1; exit' TERM; echo up; while :; do sleep 0.02; done\"]\n";
     let mut daemon = Setting::supervising([WEB, slow].concat()).at(Place::Pid1).start();
     harness::wait_until("it is up", || daemon.output().ends_with(b"slow | up\n"));
@@ -317,19 +318,19 @@ fn a_stray_is_left_alone_until_the_end_and_then_asked_first() {
     let strays = daemon.client.get("/v1/processes").json();
     let command = strays["strays"][0]["command"].as_str().unwrap_or_default().to_owned();
     assert!(command.contains("trap"), "{strays}");
-    assert_eq!(said(), "up\n", "nobody has signalled it");
+    assert_eq!(said(), "up\n", "it got no signal");
     daemon.finish();
     assert_eq!(said(), "up\nTERM\n");
     let _ = stray.wait();
 }
 
 #[test]
-fn the_environment_of_a_program_says_who_it_is() {
+fn the_environment_identifies_the_program() {
     let program = "[program.look]\ntype = \"oneshot\"\nlogs = { stdout = \"{here}/look\" }\ncommand = [\"sh\", \"-c\", 'env; echo end']\n\
                    environment = { OWN = \"1\" }\n";
     let daemon = Setting::supervising(program).env("INHERITED", "2").start();
     daemon.wait_for_state("look", "EXITED");
-    harness::wait_until("it has told", || look(&daemon).ends_with("end\n"));
+    harness::wait_until("it has printed everything", || look(&daemon).ends_with("end\n"));
     let text = look(&daemon);
     let environment: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
     for (name, value) in [

@@ -1,8 +1,9 @@
-//! Presets beside their originals, in real time: the same program under supervisord and in `musterd simulate`.
+//! Presets compared with their originals in real time: the same program under supervisord and in `musterd simulate`.
 //!
-//! The simulation says how many runs there are, how long the pause before each is, and what it comes to. supervisord looks
-//! at its processes once a second, so a pause may be longer there, and never shorter. What a busy machine adds is borne.
-//! Docker's turn is in `tests/docker/presets.rs`; systemd cannot be run beside other things and has its documentation.
+//! The simulation predicts the number of runs, the pause before each, and the final state. supervisord checks its
+//! processes once a second, so its pauses may be longer, and never shorter. Delays from a busy machine are tolerated.
+//! Docker is tested in `tests/docker/presets.rs`; systemd cannot run beside other things, so its documentation is the
+//! source.
 
 mod harness;
 
@@ -18,15 +19,15 @@ use serde_json::Value;
 struct Case {
     name: &'static str,
     autorestart: &'static str,
-    /// The same in our words.
+    /// The same for musterd.
     restart: &'static str,
     startretries: u32,
-    /// As for `musterd simulate`: each run, and what comes after them all.
+    /// As for `musterd simulate`: each run, and the outcome after all of them.
     runs: &'static str,
 }
 
 const CASES: [Case; 8] = [
-    // There is no such command: supervisord takes a start that fails for a run that ended too soon.
+    // There is no such command: supervisord treats a failed start as a run that ended too soon.
     Case { name: "absent", autorestart: "true", restart: "always", startretries: 2, runs: "spawn-error ×*" },
     Case { name: "fails", autorestart: "true", restart: "always", startretries: 3, runs: "1@100ms ×*" },
     Case { name: "fails-once", autorestart: "unexpected", restart: "on-failure", startretries: 1, runs: "1@100ms ×*" },
@@ -55,14 +56,14 @@ const CASES: [Case; 8] = [
     },
 ];
 
-/// How long, in seconds, supervisord may be late by looking only once a second, and by the machine's load.
+/// How many seconds supervisord may be late from checking only once a second, and from the machine's load.
 const LATE: f64 = 6.0;
 
-/// How long it is late by looking only once a second. A quarter of the pauses at least must be within that: a policy with
-/// other delays would be outside with all of them, and a busy machine with some.
+/// How late it is from checking only once a second. At least a quarter of the pauses must be within that: a policy with
+/// other delays would exceed it with all of them, a busy machine with some.
 const POLL: f64 = 1.2;
 
-/// Only who asks for a preset by name reads of one.
+/// A preset's name appears only if the configuration asks for it by name.
 #[test]
 fn a_preset_is_named_where_it_was_asked_for() {
     for (backoff, expected) in [
@@ -71,16 +72,16 @@ fn a_preset_is_named_where_it_was_asked_for() {
         ("{ preset = \"docker\", max = \"5s\" }", "next delay 100ms × 2^0 = 100ms (preset docker, max changed)\n"),
     ] {
         let text = format!("[program.web]\ncommand = \"web\"\nbackoff = {backoff}\n");
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
         let path = directory.path().join("muster.toml");
-        fs::write(&path, text).expect("the directory is ours");
+        fs::write(&path, text).expect("the test directory is writable");
         let words = ["simulate", "-c", &path.to_string_lossy(), "--runs", "1@200ms"];
         let told = ended(Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
         assert!(told.out.contains(expected), "{expected} is not in\n{}", told.out);
     }
 }
 
-/// supervisord itself, ended when it is dropped.
+/// supervisord itself; dropping it ends it.
 struct Supervisord(Child);
 
 impl Drop for Supervisord {
@@ -95,7 +96,7 @@ fn supervisords_runs_pauses_and_ends_are_the_presets() {
     if Command::new("supervisord").arg("--version").stdout(Stdio::null()).status().is_err() {
         return skip("supervisord is not installed");
     }
-    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let place = tempfile::tempdir().expect("a temporary directory can be created");
     let supervisord = start(place.path());
     let mut lateness = Vec::new();
     for case in &CASES {
@@ -124,13 +125,13 @@ struct Expected {
 }
 
 fn simulated(case: &Case) -> Expected {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let path = directory.path().join("muster.toml");
     let text = format!(
         "[program.it]\ncommand = \"it\"\nrestart = {:?}\nbackoff = \"supervisord\"\nstartretries = {}\n",
         case.restart, case.startretries
     );
-    fs::write(&path, text).expect("the directory is ours");
+    fs::write(&path, text).expect("the test directory is writable");
     let path = path.to_string_lossy().into_owned();
     let words = ["simulate", "-c", &path, "--runs", case.runs, "--until", "1h", "--json"];
     let told = ended(Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
@@ -145,7 +146,7 @@ fn simulated(case: &Case) -> Expected {
     }
 }
 
-/// A shell script that does as the runs say, one after another, and writes down when each begins and ends.
+/// A shell script that behaves as the runs say, one after another, and records when each begins and ends.
 fn script(directory: &Path, case: &Case) -> String {
     let log = directory.join(case.name);
     let mut arms = String::new();
@@ -180,7 +181,7 @@ fn start(directory: &Path) -> Supervisord {
     }
     for case in &CASES {
         let path = directory.join(format!("{}.sh", case.name));
-        fs::write(&path, script(directory, case)).expect("the directory is ours");
+        fs::write(&path, script(directory, case)).expect("the test directory is writable");
         let command = if is_absent(case.name) { ABSENT.to_owned() } else { format!("sh {}", path.display()) };
         let _ = writeln!(
             text,
@@ -189,7 +190,7 @@ fn start(directory: &Path) -> Supervisord {
         );
     }
     let path = directory.join("supervisord.conf");
-    fs::write(&path, text).expect("the directory is ours");
+    fs::write(&path, text).expect("the test directory is writable");
     let mut command = Command::new("supervisord");
     command.arg("-c").arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Supervisord(command.spawn().expect("it answered a moment ago"))
@@ -201,7 +202,7 @@ fn is_absent(name: &str) -> bool {
     name == "absent"
 }
 
-/// How often supervisord tried to start what is not there, and the pauses between: each is a line of its log, such as
+/// How often supervisord tried to start a missing command, and the pauses between: each is a line of its log, such as
 /// `2026-11-28 19:20:20,123 INFO spawnerr: can't find command '/no/such/command'`.
 fn starts_that_failed(directory: &Path) -> (usize, Vec<f64>) {
     let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
@@ -213,17 +214,17 @@ fn starts_that_failed(directory: &Path) -> (usize, Vec<f64>) {
     };
     let is_it = |line: &&str| line.contains("spawnerr") && line.contains(ABSENT);
     let times: Vec<f64> = log.lines().filter(is_it).filter_map(at).collect();
-    // Over midnight a day is missing.
+    // Across midnight, add the missing day.
     let pauses = times.windows(2).map(|two| (two[1] - two[0]).rem_euclid(86_400.0));
     (times.len(), pauses.collect())
 }
 
-/// The state that supervisord gives the program, once it is one that lasts.
+/// Waits until supervisord reports a lasting state for the program, and returns it.
 fn final_state(directory: &Path, name: &str) -> Option<String> {
     let mut command = Command::new("supervisorctl");
     let told = ended(command.arg("-c").arg(directory.join("supervisord.conf")).args(["status", name]));
     let state = told.out.split_whitespace().nth(1)?.to_owned();
-    // Between an end and the next start it is EXITED for a moment, too.
+    // Between an exit and the next start it is briefly EXITED, too.
     let wants_more = |case: &&Case| case.name == name && case.autorestart != "false";
     let (runs, _) = seen(directory, name);
     let is_over = match state.as_str() {
@@ -234,7 +235,7 @@ fn final_state(directory: &Path, name: &str) -> Option<String> {
     is_over.then_some(state)
 }
 
-/// How many runs there were, and the pauses between them in seconds.
+/// The number of runs, and the pauses between them in seconds.
 fn seen(directory: &Path, name: &str) -> (usize, Vec<f64>) {
     if is_absent(name) {
         return starts_that_failed(directory);

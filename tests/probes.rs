@@ -1,4 +1,4 @@
-//! Probes: what is asked, how often, and what follows from the answers. As Kubernetes has it where it has it.
+//! Probes: what they check, how often, and the consequences. They follow Kubernetes where it has an equivalent.
 
 mod harness;
 
@@ -15,7 +15,7 @@ fn probed(probe: &str) -> Setting {
 
 fn with(program: &str, probe: &str) -> Setting {
     let period = if probe.contains("period") { "" } else { "period = \"30ms\"\n" };
-    // By default it is a second, which an answer may take on a busy machine.
+    // The default is a second, which an answer may exceed on a busy machine.
     let timeout = if probe.contains("timeout") { "" } else { "timeout = \"20s\"\n" };
     Setting::supervising(format!(
         "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = {{ delay = \"10ms\" }}\n{program}\n\
@@ -41,7 +41,7 @@ fn cause(line: &Line) -> String {
 }
 
 #[test]
-fn a_program_that_does_not_answer_well_is_restarted_and_the_reason_is_told() {
+fn a_failed_liveness_probe_restarts_the_program_and_is_reported() {
     let server = Server::answering(200);
     let daemon = probed(&format!("http = \"{}\"\nfailure_threshold = 2", server.url("/health?deep"))).start();
     wait_for_health(&daemon, "healthy");
@@ -94,23 +94,23 @@ fn a_startup_probe_holds_the_others_back() {
         live.url("/")
     ))
     .start();
-    wait_until("it was asked whether it is up", || slow.hits() > 5);
-    assert_eq!(live.hits(), 0, "nobody asks whether it lives before it is up");
+    wait_until("the startup probe ran", || slow.hits() > 5);
+    assert_eq!(live.hits(), 0, "no liveness probe before it is up");
     slow.answer(200);
-    wait_until("it is asked whether it lives", || live.hits() > 3);
+    wait_until("the liveness probe runs", || live.hits() > 3);
     let asked = slow.hits();
-    wait_until("more is asked", || live.hits() > 10);
-    assert_eq!(slow.hits(), asked, "a startup probe that has passed is over");
+    wait_until("more probes run", || live.hits() > 10);
+    assert_eq!(slow.hits(), asked, "a startup probe stops once it has passed");
     daemon.wait_for_running("web");
 }
 
 #[test]
-fn what_fails_with_on_failure_none_is_unhealthy_and_lives_on() {
+fn with_on_failure_none_a_failed_probe_makes_unhealthy_and_restarts_nothing() {
     let server = Server::answering(200);
     let daemon = probed(&format!("tcp = \"localhost:{}\"\non_failure = \"none\"", server.port)).start();
     wait_for_health(&daemon, "healthy");
     let pid = daemon.pid_of("web");
-    // Nobody listens on port 1.
+    // No process listens on port 1.
     let daemon_2 = probed("tcp = \"127.0.0.1:1\"\non_failure = \"none\"\nfailure_threshold = 1").start();
     wait_for_health(&daemon_2, "unhealthy");
     let told = daemon_2.log.wait_for_program("web", "unhealthy");
@@ -125,7 +125,7 @@ fn an_exec_probe_runs_as_the_program_does() {
     if !is_root() {
         return skip("only root can run programs as others");
     }
-    let directory = tempfile::tempdir().expect("a directory can be made");
+    let directory = tempfile::tempdir().expect("a directory can be created");
     let out = directory.path().join("out");
     std::os::unix::fs::chown(directory.path(), Some(65534), Some(65534)).expect("root may");
     let daemon = with(
@@ -156,12 +156,16 @@ fn an_exec_probe_that_takes_too_long_is_killed_with_its_whole_tree() {
     let told = daemon.log.wait_for_program("web", "unhealthy");
     assert_eq!(told.field("detail").as_deref(), Some("timed out after 3s: waiting"));
     wait_until("nothing of the probe is left", || sleepers().next().is_none());
-    assert_eq!(daemon.processes().iter().filter(|process| !process.is_zombie()).count(), 1, "the program lives on");
+    assert_eq!(
+        daemon.processes().iter().filter(|process| !process.is_zombie()).count(),
+        1,
+        "the program is still running"
+    );
 }
 
 #[test]
-fn what_a_passing_exec_probe_leaves_behind_is_killed_and_probes_never_overlap() {
-    let directory = tempfile::tempdir().expect("a directory can be made");
+fn leftovers_of_a_passing_exec_probe_are_killed_and_probes_never_overlap() {
+    let directory = tempfile::tempdir().expect("a directory can be created");
     let number = 5_000_000 + std::process::id();
     let (runs, overlaps) = (directory.path().join("runs"), directory.path().join("overlaps"));
     let script = format!(
@@ -172,7 +176,7 @@ fn what_a_passing_exec_probe_leaves_behind_is_killed_and_probes_never_overlap() 
     );
     let daemon = probed(&format!("exec = ['sh', '-c', '{script}']\nperiod = \"10ms\"\ntimeout = \"30s\"")).start();
     wait_until("it has run ten times", || fs::read(&runs).is_ok_and(|runs| runs.len() >= 10));
-    assert!(!overlaps.exists(), "two at once\n{}", daemon.story());
+    assert!(!overlaps.exists(), "two probes at once\n{}", daemon.story());
     daemon.ctl_well(&["stop", "web"]);
     wait_until("nothing of the probes is left", || daemon.processes().iter().all(harness::Process::is_zombie));
 }
@@ -193,7 +197,7 @@ fn stopping_a_program_ends_its_probes() {
     let asked = server.hits();
     let told = daemon.ctl_well(&["start", "web"]);
     assert_eq!(told, "web: started\n");
-    wait_until("it is asked again", || server.hits() > asked);
+    wait_until("it is probed again", || server.hits() > asked);
     daemon.finish();
 }
 
@@ -221,8 +225,8 @@ fn on_failure_stop_keeps_it_down_and_shutdown_ends_everything() {
     daemon.assert_nothing_is_left();
 }
 
-/// Connections to this port that wait for a minute after their end on the side that closed first: proc(5) has the local and
-/// the remote address, and the state, of which TIME_WAIT is 06. One is named by both its addresses.
+/// Connections to this port in TIME_WAIT, which lasts a minute on the side that closed first. proc(5) has the local and
+/// the remote address, and the state, of which TIME_WAIT is 06. A connection is identified by both addresses.
 fn waiting_connections_to(port: u16) -> BTreeSet<String> {
     let table = fs::read_to_string("/proc/net/tcp").expect("it can be read");
     let remote = format!(":{port:04X}");
@@ -234,7 +238,7 @@ fn waiting_connections_to(port: u16) -> BTreeSet<String> {
 #[test]
 fn probes_leave_no_connections_behind() {
     let (server, tcp) = (Server::answering(200), Server::answering(200));
-    // Somebody else's client had this port before, and that connection's server is here, too.
+    // Another process's client may have had this port before, with that connection still in the table.
     let others = waiting_connections_to(server.port);
     let daemon = Setting::supervising(format!(
         "[program.web]\ncommand = \"sleep 1000\"\n\
@@ -243,22 +247,22 @@ fn probes_leave_no_connections_behind() {
         tcp.port, server.port
     ))
     .start();
-    wait_until("it was asked 200 times", || server.hits() >= 200);
-    // The server closes first after HTTP, and has the TIME_WAIT then; none is on the daemon's side, where it would use up
-    // ports. A TCP probe must close first: a reset instead would be an error to many servers.
+    wait_until("200 probes ran", || server.hits() >= 200);
+    // After HTTP the server closes first and has the TIME_WAIT; none is on the daemon's side, where it would use up
+    // ports. A TCP probe must close first: many servers would treat a reset as an error.
     let waiting = waiting_connections_to(server.port);
     assert_eq!(waiting.difference(&others).collect::<Vec<_>>(), [] as [&String; 0]);
     let descriptors = || fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map_or(0, Iterator::count);
     let open = descriptors();
-    wait_until("it was asked 400 times", || server.hits() >= 400);
-    // A connection of each probe may be open when it is looked.
+    wait_until("400 probes ran", || server.hits() >= 400);
+    // One connection of each probe may be open during the check.
     wait_until("no descriptor is left over", || descriptors() <= open + 4);
 }
 
 #[test]
 fn a_server_that_does_not_answer_costs_the_timeout_and_nothing_else() {
-    // It accepts, by its backlog, and says nothing.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    // Its backlog accepts connections, but it never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = silent.local_addr().expect("it is bound").port();
     let daemon = probed(&format!(
         "http = \"http://127.0.0.1:{port}/\"\ntimeout = \"200ms\"\nfailure_threshold = 1\non_failure = \"none\""

@@ -1,4 +1,4 @@
-//! Readiness and the watchdog: how a run says that it can serve, who is believed, and what follows when nothing is said.
+//! Readiness and the watchdog: how a run reports that it is ready, whose messages count, and what happens without any.
 
 mod harness;
 
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Daemon, Server, Setting, both_places, is_root, puppet, skip, wait_for, wait_until};
 
-/// A program that says these things on its socket.
+/// A program that sends these messages on its socket.
 fn teller(name: &str, texts: &[&str], more: &str) -> String {
     let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
     let part = format!("teller {}", serde_json::to_string(&texts).expect("it is a list of texts"));
@@ -23,7 +23,7 @@ fn shell(name: &str, script: &str, more: &str) -> String {
     format!("[program.{name}]\ncommand = ['sh', '-c', '{}']\nstartsecs = 0\n{more}\n", script.replace('$', "$$"))
 }
 
-/// It has started and is not ready.
+/// Checks that it has started and is not ready.
 fn assert_not_ready(daemon: &Daemon, name: &str) {
     let program = daemon.program(name);
     assert_eq!((&program["state"], &program["ready"]), (&"STARTING".into(), &false.into()), "{program}");
@@ -38,15 +38,15 @@ fn has_systemd_notify() -> bool {
 }
 
 #[test]
-fn a_run_is_running_when_it_says_so_and_not_before() {
+fn a_run_is_running_once_it_reports_readiness_and_not_before() {
     for place in both_places() {
         let texts = ["STATUS=warming up", "until {here}/warm", "READY=1\nSTATUS=serving"];
         let daemon = Setting::supervising(teller("web", &texts, "ready = \"notify\"")).at(place).start();
-        wait_until("it has said something", || daemon.program("web")["status"] == "warming up");
+        wait_until("its status is known", || daemon.program("web")["status"] == "warming up");
         assert_not_ready(&daemon, "web");
         let description = daemon.program("web")["description"].to_string();
         assert!(description.contains("not ready, warming up"), "{description}");
-        fs::write(daemon.path("warm"), "").expect("the directory is ours");
+        fs::write(daemon.path("warm"), "").expect("the test directory is writable");
         let ready = daemon.wait_for_state("web", "RUNNING");
         assert_eq!(ready["ready"], true);
         wait_until("its status is shown", || daemon.program("web")["status"] == "serving");
@@ -70,7 +70,7 @@ fn systemd_notify_is_understood() {
         return;
     }
     for place in both_places() {
-        // Without --no-block it waits until the daemon has taken the message in (BARRIER=1).
+        // Without --no-block it waits until the daemon has received the message (BARRIER=1).
         let script = "systemd-notify --ready --status=\"up and away\"; echo notified $?; exec sleep 1000";
         let daemon = Setting::supervising(shell("web", script, "ready = \"notify\"")).at(place).start();
         let web = daemon.wait_for_state("web", "RUNNING");
@@ -88,7 +88,7 @@ fn a_sender_that_has_ended_is_believed_as_the_programs_user() {
     if !has_systemd_notify() {
         return;
     }
-    // It is gone before anybody can look whose it was.
+    // The sender exits before its program can be looked up.
     let web = teller("web", &["fork READY=1"], "ready = \"notify\"");
     let daemon = Setting::supervising(web).start();
     daemon.wait_for_state("web", "RUNNING");
@@ -106,29 +106,29 @@ fn programs_of_other_users_can_tell_by_path_and_without_a_path() {
     let web = shell("web", script, "ready = \"notify\"\nuser = \"65534:65534\"");
     let told = |daemon: &Daemon| {
         daemon.log.wait_for_program("web", "ready");
-        wait_for("it has said where it tells", || {
+        wait_for("it printed its NOTIFY_SOCKET", || {
             Some(String::from_utf8_lossy(&daemon.output()).into_owned()).filter(|said| !said.is_empty())
         })
     };
-    // Without a control socket there is no directory that is ours.
+    // Without a control socket there is no directory of the daemon's own.
     let mut daemon = Setting::supervising(&web).http("socket = \"\"").launch();
     let said = told(&daemon);
     assert!(said.contains("web | @muster-notify/"), "{said}");
     daemon.terminate();
     daemon.wait();
 
-    let open = tempfile::tempdir().expect("a directory can be made");
-    fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let open = tempfile::tempdir().expect("a directory can be created");
+    fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).expect("the test owns it");
     let socket = open.path().join("muster.sock");
     let mut daemon = Setting::supervising(&web).http(&format!("socket = {socket:?}")).launch();
     let said = told(&daemon);
     assert!(said.contains("/muster.sock.notify/"), "{said}");
     daemon.finish();
-    assert_eq!(fs::read_dir(open.path()).expect("it is there").count(), 0, "something is left beside the socket");
+    assert_eq!(fs::read_dir(open.path()).expect("it exists").count(), 0, "a file was left beside the socket");
 }
 
 #[test]
-fn nobody_speaks_for_another_program() {
+fn a_program_cannot_notify_for_another() {
     let address = tempfile::NamedTempFile::new().expect("a file can be made");
     let path = address.path().display();
     if !has_systemd_notify() {
@@ -146,11 +146,11 @@ fn nobody_speaks_for_another_program() {
     let daemon = Setting::supervising(format!("{web}{}", shell("liar", &script, ""))).start();
     let told = daemon.log.wait_for_program("web", "ignored a message of a process that is not the program's");
     assert_eq!(told.level, "WARN");
-    wait_until("the liar has said it twice", || daemon.processes().iter().all(|process| process.comm == "sleep"));
+    wait_until("the liar has sent it twice", || daemon.processes().iter().all(|process| process.comm == "sleep"));
     assert_not_ready(&daemon, "web");
     let complaints = daemon.settled_log();
     let complaints = complaints.iter().filter(|line| line.message.starts_with("ignored a message")).count();
-    // systemd-notify sends two messages each time: a burst is written, and then one line a minute.
+    // systemd-notify sends two messages each time: a burst is logged, and then one line a minute.
     assert!((1..=5).contains(&complaints), "{complaints} complaints");
 }
 
@@ -183,7 +183,7 @@ fn a_line_of_output_makes_ready_on_either_stream() {
 #[test]
 fn a_check_makes_ready() {
     let server = Server::answering(503);
-    let directory = tempfile::tempdir().expect("a directory can be made");
+    let directory = tempfile::tempdir().expect("a directory can be created");
     let flag = directory.path().join("up");
     let programs = [
         sleeper("http", &format!("ready = {{ http = \"{}\" }}", server.url("/"))),
@@ -192,7 +192,7 @@ fn a_check_makes_ready() {
     ];
     let daemon = Setting::supervising(programs.concat()).start();
     daemon.wait_for_state("tcp", "RUNNING");
-    wait_until("it was asked", || server.hits() > 3);
+    wait_until("it was probed", || server.hits() > 3);
     assert_not_ready(&daemon, "http");
     assert_not_ready(&daemon, "exec");
     server.answer(200);
@@ -204,7 +204,7 @@ fn a_check_makes_ready() {
 #[test]
 fn a_run_that_does_not_get_ready_in_time_has_failed_unless_it_asks_for_more_time() {
     let late = teller("late", &[], "ready = \"notify\"\nstart_timeout = \"300ms\"\nstartretries = 0");
-    // Ready when the configured time is long over.
+    // Becomes ready long after the configured time.
     let slow = teller(
         "slow",
         &["EXTEND_TIMEOUT_USEC=40000000", "sleep 5", "READY=1"],
@@ -243,7 +243,7 @@ fn a_watchdog_ends_a_run_that_is_silent_and_no_other() {
 }
 
 #[test]
-fn what_a_run_says_before_its_end_counts() {
+fn messages_sent_before_the_end_count() {
     let once = teller("once", &["READY=1", "exit 0"], "ready = \"notify\"\ntype = \"oneshot\"");
     let after = sleeper("after", "depends_on = { once = \"completed\" }");
     let daemon = Setting::supervising(format!("{once}{after}")).start();
@@ -253,7 +253,7 @@ fn what_a_run_says_before_its_end_counts() {
 }
 
 #[test]
-fn what_is_not_done_is_said_and_garbage_does_no_harm() {
+fn unsupported_messages_are_logged_and_garbage_does_no_harm() {
     let web = teller(
         "web",
         &["long 65000", "long 3000", "\u{1}\u{2}=\n\n=x", "FDSTORE=1\nFDNAME=x", "MAINPID=1", "BARRIER=1", "READY=1"],
@@ -273,7 +273,7 @@ fn what_is_not_done_is_said_and_garbage_does_no_harm() {
 }
 
 #[test]
-fn a_flood_of_messages_keeps_nobody_waiting() {
+fn a_flood_of_messages_delays_no_request() {
     let flood = teller("flood", &["READY=1", "flood 100000000"], "ready = \"notify\"");
     let mut daemon = Setting::supervising(format!("{flood}{}", sleeper("web", ""))).start();
     daemon.wait_for_running("flood");
@@ -289,7 +289,7 @@ fn a_flood_of_messages_keeps_nobody_waiting() {
 }
 
 #[test]
-fn only_who_has_something_to_tell_gets_a_socket() {
+fn only_programs_that_notify_get_a_socket() {
     let print = |name: &str, more: &str| {
         shell(name, "env | grep -E \"NOTIFY|WATCHDOG\" | sort; echo done; exec sleep 1000", more)
     };
@@ -337,7 +337,7 @@ fn reloading_and_stopping_are_shown() {
     );
     let daemon = Setting::supervising(web).start();
     let description = || daemon.program("web")["description"].to_string();
-    let goes_on = |name: &str| fs::write(daemon.path(name), "").expect("the directory is ours");
+    let goes_on = |name: &str| fs::write(daemon.path(name), "").expect("the test directory is writable");
     wait_until("it reloads", || description().contains(", reloading"));
     goes_on("reloaded");
     wait_until("it has reloaded", || !description().contains(", reloading"));
@@ -366,7 +366,7 @@ fn wait_knows_ready_and_healthy() {
 }
 
 #[test]
-fn a_program_of_another_user_gets_the_descriptor_as_well() {
+fn a_program_of_another_user_gets_the_descriptor_too() {
     if !is_root() {
         return skip("only root can run programs as others");
     }
@@ -383,7 +383,7 @@ fn runs_that_are_over_leave_no_descriptor_and_no_socket() {
     daemon.log.wait_for_many(10, "web", "ready");
     let early = descriptors();
     daemon.log.wait_for_many(40, "web", "ready");
-    // A run that ends while another starts has its own for a moment; one that kept them would have them for good.
+    // A run that ends while another starts briefly has descriptors of its own; leaked ones would stay.
     wait_until("descriptors are given back", || descriptors() <= early + 4);
     wait_until("sockets are removed", || fs::read_dir(daemon.path("sock.notify")).map_or(0, Iterator::count) <= 2);
 }

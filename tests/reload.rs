@@ -1,4 +1,4 @@
-//! Reload: what differs changes and nothing else; errors change nothing; and it can go on for ever.
+//! Reload: only what differs changes; errors change nothing; and any number of reloads leaks nothing.
 
 mod harness;
 
@@ -25,11 +25,11 @@ fn reload(daemon: &Daemon) -> Value {
 
 /// The names under a key of a report.
 fn names(report: &Value, key: &str) -> Vec<String> {
-    let names = report[key].as_array().unwrap_or_else(|| panic!("{key} is no list in {report}"));
+    let names = report[key].as_array().unwrap_or_else(|| panic!("{key} is not a list in {report}"));
     names.iter().map(|name| name.as_str().unwrap_or_default().to_owned()).collect()
 }
 
-/// What a report says, without what is empty: `added: a b; restarted: c`.
+/// A report without its empty lists: `added: a b; restarted: c`.
 fn said(report: &Value) -> String {
     let said = |key: &str| {
         let names = names(report, key);
@@ -42,7 +42,7 @@ fn said(report: &Value) -> String {
         .join("; ")
 }
 
-/// Every program's pid and run, as far as it runs.
+/// The pid and run of every running program.
 fn runs(daemon: &Daemon) -> BTreeMap<String, (u64, u64)> {
     let all = daemon.client.get("/v1/programs").json();
     let run = |one: &Value| Some((one["name"].as_str()?.to_owned(), (one["pid"].as_u64()?, one["run"].as_u64()?)));
@@ -67,7 +67,7 @@ fn one_changed_line_among_500_programs_touches_one_pid() {
     let programs = |changed: &str| {
         (0..COUNT).fold(String::new(), |mut text, number| {
             let more = if number == 250 { changed } else { "" };
-            write!(text, "{}", program(&format!("p{number}"), more)).expect("a String takes everything");
+            write!(text, "{}", program(&format!("p{number}"), more)).expect("writing to a String cannot fail");
             text
         })
     };
@@ -96,7 +96,7 @@ fn programs_come_go_and_change_and_the_others_stay() {
         daemon.rewrite(&Setting::supervising(after));
         assert_eq!(said(&reload(&daemon)), "added: emu; removed: dog; restarted: web");
         wait_until("cat, emu and web run", || runs(&daemon).keys().eq(["cat", "emu", "web"]));
-        wait_until("web runs anew", || runs(&daemon)["web"].1 != old["web"].1);
+        wait_until("web was restarted", || runs(&daemon)["web"].1 != old["web"].1);
         assert_eq!(runs(&daemon)["cat"], old["cat"]);
         wait_until("nothing of dog is left", || daemon.process(old["dog"].0 as i32).is_none());
         assert_eq!(daemon.client.get("/v1/programs/dog").status, 404);
@@ -124,7 +124,7 @@ fn keys_that_need_no_other_process_change_in_place() {
     }
     let configuration = daemon.client.get("/v1/config").json();
     assert_eq!(configuration["programs"]["web"]["exitcodes"], json!([0, 3]));
-    // A stop signal that was changed in place is the one that is sent.
+    // The stop signal that was changed in place is the one sent.
     daemon.rewrite(&Setting::supervising(program("web", "stopsignal = \"INT\"")));
     reload(&daemon);
     daemon.client.post("/v1/programs/web/stop?wait=20");
@@ -133,7 +133,7 @@ fn keys_that_need_no_other_process_change_in_place() {
 }
 
 #[test]
-fn an_error_changes_nothing_and_is_told_whole() {
+fn an_error_changes_nothing_and_is_reported_in_full() {
     let daemon = Setting::supervising(program("web", "")).start();
     all_run(&daemon, 1);
     let before = runs(&daemon);
@@ -153,20 +153,20 @@ fn an_error_changes_nothing_and_is_told_whole() {
     }
     let report = daemon.client.post("/v1/config/check").json();
     assert_eq!((&report["errors"], &report["warnings"]), (&json!(2), &json!(0)), "{report}");
-    // A file that is gone is an error, too.
-    fs::remove_file(daemon.path("muster.toml")).expect("it is there");
+    // A missing file is an error, too.
+    fs::remove_file(daemon.path("muster.toml")).expect("it exists");
     assert_eq!(daemon.client.post("/v1/config/reload").status, 422);
     assert_eq!(runs(&daemon), before);
 }
 
 #[test]
-fn a_hangup_reloads_and_the_log_tells_what_came_of_it() {
+fn a_hangup_reloads_and_logs_the_result() {
     for place in both_places() {
         let daemon = Setting::supervising(program("web", "")).at(place).start();
         all_run(&daemon, 1);
         daemon.rewrite(&Setting::supervising(program("web", "") + &program("cat", "")));
         daemon.signal(1);
-        let line = daemon.log.wait_for("it is in force", |line| line.message == "another configuration is in force");
+        let line = daemon.log.wait_for("it is active", |line| line.message == "another configuration is in force");
         assert_eq!(line.field("added").as_deref(), Some("cat"));
         all_run(&daemon, 2);
         let before = runs(&daemon);
@@ -180,7 +180,7 @@ fn a_hangup_reloads_and_the_log_tells_what_came_of_it() {
 }
 
 #[test]
-fn a_dry_run_tells_the_plan_and_changes_nothing() {
+fn a_dry_run_reports_the_plan_and_changes_nothing() {
     let daemon = Setting::supervising(program("web", "") + &program("dog", "")).start();
     all_run(&daemon, 2);
     let before = runs(&daemon);
@@ -216,39 +216,39 @@ fn numprocs_adds_and_removes_instances_only() {
 fn a_changed_environment_file_restarts_those_that_read_it() {
     let programs = program("web", "env_file = [\"web.env\", \"?more.env\"]") + &program("cat", "");
     let setting = Setting::supervising(programs);
-    // The file must be there before the daemon is.
+    // The file must exist before the daemon starts.
     let daemon = Setting::supervising(program("cat", "")).start();
-    fs::write(daemon.path("web.env"), "A=1\n").expect("the directory is ours");
+    fs::write(daemon.path("web.env"), "A=1\n").expect("the test directory is writable");
     daemon.rewrite(&setting);
     assert_eq!(said(&reload(&daemon)), "added: web");
     all_run(&daemon, 2);
     let mut before = runs(&daemon);
     for (file, text) in [("web.env", "A=2\n"), ("more.env", "B=1\n")] {
         assert_eq!(said(&reload(&daemon)), "");
-        fs::write(daemon.path(file), text).expect("the directory is ours");
+        fs::write(daemon.path(file), text).expect("the test directory is writable");
         assert_eq!(said(&reload(&daemon)), "restarted: web");
-        wait_until("web runs anew", || runs(&daemon).get("web").is_some_and(|run| run.1 != before["web"].1));
+        wait_until("web was restarted", || runs(&daemon).get("web").is_some_and(|run| run.1 != before["web"].1));
         assert_eq!(runs(&daemon)["cat"], before["cat"]);
         before = runs(&daemon);
     }
 }
 
 #[test]
-fn what_is_included_and_directories_are_read_again() {
+fn included_files_and_directories_are_read_again() {
     let daemon = Setting::supervising(format!("{}[group.a]\nprograms = [\"cat\"]\n", program("cat", ""))).start();
     let including = |more: &str| {
-        let text = fs::read_to_string(daemon.path("muster.toml")).expect("it is there");
+        let text = fs::read_to_string(daemon.path("muster.toml")).expect("it exists");
         format!("include = [\"conf.d/*.toml\"]\n{more}{text}")
     };
     let text = including("");
-    fs::create_dir(daemon.path("conf.d")).expect("the directory is ours");
-    fs::write(daemon.path("muster.toml"), text).expect("the directory is ours");
+    fs::create_dir(daemon.path("conf.d")).expect("the test directory is writable");
+    fs::write(daemon.path("muster.toml"), text).expect("the test directory is writable");
     assert_eq!(said(&reload(&daemon)), "");
-    fs::write(daemon.path("conf.d/dog.toml"), program("dog", "")).expect("the directory is ours");
+    fs::write(daemon.path("conf.d/dog.toml"), program("dog", "")).expect("the test directory is writable");
     assert_eq!(said(&reload(&daemon)), "added: dog");
-    fs::write(daemon.path("conf.d/dog.toml"), program("dog", "nice = 1")).expect("the directory is ours");
+    fs::write(daemon.path("conf.d/dog.toml"), program("dog", "nice = 1")).expect("the test directory is writable");
     assert_eq!(said(&reload(&daemon)), "restarted: dog");
-    fs::remove_file(daemon.path("conf.d/dog.toml")).expect("it is there");
+    fs::remove_file(daemon.path("conf.d/dog.toml")).expect("it exists");
     assert_eq!(said(&reload(&daemon)), "removed: dog");
     let info = daemon.client.get("/v1/info").json();
     assert_eq!(info["config_files"].as_array().map(Vec::len), Some(1), "{info}");
@@ -263,7 +263,7 @@ fn every_state_takes_a_reload() {
     daemon.wait_for_running("slow");
     wait_until("bad waits", || state(&daemon, "bad") == "BACKOFF");
     wait_until("late starts", || state(&daemon, "late") == "STARTING");
-    // While slow is being stopped by a reload, another one takes it back; the others change where they are.
+    // While a reload is stopping slow, another one brings it back; the others are changed in place.
     daemon.rewrite(&Setting::supervising(format!("{failing}{starting}")));
     assert_eq!(said(&reload(&daemon)), "removed: slow");
     let changed = format!("{slow}{}{}", failing.replace("false", "sleep 1000"), starting.to_owned() + "priority = 2\n");
@@ -273,7 +273,7 @@ fn every_state_takes_a_reload() {
     daemon.wait_for_running("bad");
     assert_eq!(state(&daemon, "late"), "STARTING");
     assert_eq!(daemon.settled_log().iter().filter(|line| line.says("bad", "starting")).count(), 2);
-    // A program that was stopped by hand stays what its autostart says.
+    // A program that was stopped by hand follows its autostart.
     daemon.client.post("/v1/programs/late/stop?wait=20");
     daemon.rewrite(&Setting::supervising(format!("{slow}{}", starting.to_owned() + "priority = 3\n")));
     assert_eq!(said(&reload(&daemon)), "removed: bad; changed: late");
@@ -297,10 +297,10 @@ fn keys_of_the_daemon_change_or_say_that_they_need_a_restart() {
     assert_eq!((&config["http"]["allow_users"], &config["http"]["mode"]), (&json!(["1234"]), &json!("0600")));
 }
 
-/// Open descriptors and the daemon's own kilobytes. A connection whose answer was read a moment ago may still be among
-/// the former.
+/// Open descriptors and the daemon's own memory in kilobytes. A connection whose answer was just read may still be
+/// open.
 fn footprint(daemon: &Daemon) -> (usize, u64) {
-    let descriptors = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("it is there").count();
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("it exists").count();
     (descriptors, daemon.memory("RssAnon"))
 }
 
@@ -310,7 +310,7 @@ fn a_thousand_reloads_leak_nothing() {
     let setting = |round: usize| {
         let more = format!("priority = {}", round % 7);
         let mut text: String = (0..20).map(|number| program(&format!("p{number}"), &more)).collect();
-        // One comes and goes.
+        // One program is added and removed.
         if round % 2 == 1 {
             text += "[program.guest]\ncommand = \"sleep 1000\"\nstartsecs = 0\nautostart = false\n";
         }
@@ -323,7 +323,7 @@ fn a_thousand_reloads_leak_nothing() {
     for round in 1..=ROUNDS {
         daemon.rewrite(&setting(round));
         reload(&daemon);
-        // The allocator has found its size by then.
+        // By now the allocator has reached its steady state.
         if round == ROUNDS / 5 {
             settled = footprint(&daemon);
         }
@@ -334,9 +334,9 @@ fn a_thousand_reloads_leak_nothing() {
     assert!(resident < settled.1 + 2048, "{} kB, then {resident} kB", settled.1);
 }
 
-/// Whatever a program leaves in the daemon when it is gone, one with another name comes after it.
+/// Whatever a removed program leaves behind in the daemon, the next one, with another name, adds to it.
 #[test]
-fn programs_that_come_and_go_leave_nothing() {
+fn added_and_removed_programs_leak_nothing() {
     const ROUNDS: usize = 300;
     let setting = |round: usize| {
         let guest = "command = [\"sh\", \"-c\", \"head -c 60000 /dev/zero | tr '\\\\0' x | fold; exec sleep 1000\"]";
@@ -373,16 +373,16 @@ fn a_shutdown_during_a_reload_wins() {
     daemon.assert_nothing_is_left();
 }
 
-/// A directory as the kubelet makes it of a ConfigMap: files are links through `..data` to a directory with a date.
+/// A directory as the kubelet creates it for a ConfigMap: files are links through `..data` to a directory with a date.
 fn write_config_map(directory: &Path, version: &str, text: &str) {
     let dated = directory.join(format!("..{version}"));
-    fs::create_dir(&dated).expect("the directory is ours");
-    fs::write(dated.join("app.toml"), text).expect("the directory is ours");
-    symlink(format!("..{version}"), directory.join("..data_tmp")).expect("the directory is ours");
-    fs::rename(directory.join("..data_tmp"), directory.join("..data")).expect("the directory is ours");
+    fs::create_dir(&dated).expect("the test directory is writable");
+    fs::write(dated.join("app.toml"), text).expect("the test directory is writable");
+    symlink(format!("..{version}"), directory.join("..data_tmp")).expect("the test directory is writable");
+    fs::rename(directory.join("..data_tmp"), directory.join("..data")).expect("the test directory is writable");
     let link = directory.join("app.toml");
     if !link.is_symlink() {
-        symlink("..data/app.toml", link).expect("the directory is ours");
+        symlink("..data/app.toml", link).expect("the test directory is writable");
     }
 }
 
@@ -391,26 +391,26 @@ fn a_config_map_that_is_swapped_is_noticed() {
     let watching = || Setting::supervising(program("cat", "")).musterd("exit_when_done = false\nwatch = true");
     let daemon = watching().start();
     let map = daemon.path("map");
-    fs::create_dir(&map).expect("the directory is ours");
+    fs::create_dir(&map).expect("the test directory is writable");
     write_config_map(&map, "2026_1", &program("web", ""));
-    let text = fs::read_to_string(daemon.path("muster.toml")).expect("it is there");
-    fs::write(daemon.path("muster.toml"), format!("include = [\"map/*.toml\"]\n{text}")).expect("it is ours");
-    // This very change is noticed, without anybody asking.
+    let text = fs::read_to_string(daemon.path("muster.toml")).expect("it exists");
+    fs::write(daemon.path("muster.toml"), format!("include = [\"map/*.toml\"]\n{text}")).expect("the test owns it");
+    // Even this change is noticed without a reload command.
     all_run(&daemon, 2);
     let mut before = runs(&daemon);
     for version in ["2026_2", "2026_3"] {
         write_config_map(&map, version, &program("web", &format!("environment = {{ V = \"{version}\" }}")));
-        wait_until("web runs anew", || runs(&daemon).get("web").is_some_and(|run| run.1 != before["web"].1));
+        wait_until("web was restarted", || runs(&daemon).get("web").is_some_and(|run| run.1 != before["web"].1));
         assert_eq!(runs(&daemon)["cat"], before["cat"]);
         before = runs(&daemon);
     }
-    // A mistake keeps what is in force, and says so.
+    // On error the active configuration stays, and the error is logged.
     write_config_map(&map, "2026_4", &program("web", "nic = 3"));
     daemon.log.wait_for("the mistake", |line| line.message.contains("unknown key \"nic\""));
     daemon.log.wait_for("its end", |line| line.message.contains("has changed, but the configuration has 1 error"));
     assert_eq!(runs(&daemon), before);
     write_config_map(&map, "2026_5", &program("web", "environment = { V = \"5\" }"));
-    wait_until("web runs anew", || runs(&daemon).get("web").is_some_and(|run| run.1 != before["web"].1));
+    wait_until("web was restarted", || runs(&daemon).get("web").is_some_and(|run| run.1 != before["web"].1));
 }
 
 #[test]
@@ -437,7 +437,7 @@ fn watching_can_be_switched_on_and_off_by_a_reload() {
 }
 
 #[test]
-fn musterctl_shows_and_carries_out_what_changed() {
+fn musterctl_shows_and_applies_changes() {
     let daemon = Setting::supervising(program("web", "") + &program("dog", "") + &program("api", "")).start();
     all_run(&daemon, 3);
     assert_eq!(daemon.ctl_well(&["reread"]), "No config updates to processes\n");
@@ -449,7 +449,7 @@ fn musterctl_shows_and_carries_out_what_changed() {
     assert_eq!(daemon.ctl_well(&["update", "--dry-run"]), would);
     assert_eq!(daemon.ctl_well(&["update"]), "dog: removed\ncat: added\nweb: restarted\napi: changed in place\n");
     assert_eq!(daemon.ctl_well(&["update"]), "nothing changed\n");
-    // Mistakes are printed as `musterd check` prints them, whoever asks.
+    // Errors are printed as `musterd check` prints them, for every client.
     daemon.rewrite(&Setting::supervising(new + "nic = 3\n"));
     let config = daemon.path("muster.toml");
     let checked = Command::new(env!("CARGO_BIN_EXE_musterd")).args(["check", "-c"]).arg(&config).output();

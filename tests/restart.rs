@@ -1,4 +1,4 @@
-//! Restarts: when the next run comes, when there is none, and that there are never two.
+//! Restarts: when the next run starts, when there is none, and that two never run at once.
 
 mod harness;
 
@@ -11,14 +11,15 @@ use harness::{Daemon, Setting};
 /// A pause between two runs, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Pause {
-    /// Between the line that tells the end of one and the line that tells the beginning of the next. The first is written a
-    /// moment after the pause has begun, a long one on a busy machine, so this may be shorter than the pause was.
+    /// From the log line for the end of a run to that for the start of the next. The first is written shortly after the
+    /// pause has begun, much later on a busy machine, so this may be shorter than the pause was.
     told: u128,
-    /// The same with the run before it, which cannot have ended before its beginning was told. Never shorter.
+    /// The pause together with the run before it, which cannot have ended before its start was logged. Never shorter
+    /// than the pause.
     with_run: u128,
 }
 
-/// Runs without pause are logged one by one only for those who want to see everything.
+/// Runs without a pause are logged one by one only at this level.
 const EVERY_RUN: &str = "loglevel = \"debug\"";
 
 fn pauses(daemon: &Daemon, program: &str) -> Vec<Pause> {
@@ -33,8 +34,8 @@ fn pauses(daemon: &Daemon, program: &str) -> Vec<Pause> {
     ends.iter().zip(&starts).zip(starts.iter().skip(1)).map(pause).collect()
 }
 
-/// Rounds of pauses: none may be too short, and of each the shortest must be right. What makes one longer now and then is
-/// the load of the machine, which is given up to ten rounds to pass.
+/// Rounds of pauses: none may be too short, and the shortest of each must be right. A pause that is occasionally longer
+/// is due to the machine's load; up to ten rounds allow for that.
 fn check_pauses(expected: &[u128], round: impl Fn() -> Vec<Pause>) {
     let mut shortest = vec![u128::MAX; expected.len()];
     let is_right = |(found, expected): (&u128, &u128)| *found <= expected + 20;
@@ -91,7 +92,7 @@ fn one_limit_counts_failed_spawns_early_ends_and_crashes_alike() {
     }
 }
 
-/// What is told is what happened, not what a later configuration would have allowed.
+/// The reason describes what happened, not what a later configuration would have allowed.
 #[test]
 fn the_restarts_before_it_was_given_up_are_counted_and_not_configured() {
     let program = |retries: u32| {
@@ -124,7 +125,7 @@ fn successes_are_followed_by_another_run_without_growth_or_limit() {
 }
 
 #[test]
-fn without_a_limit_it_goes_on() {
+fn without_a_limit_restarts_continue() {
     let daemon = Setting::supervising(
         "[program.bad]\ncommand = \"false\"\nstartretries = \"unlimited\"\nbackoff = { delay = \"1ms\", max = \"1ms\" }\n",
     )
@@ -138,7 +139,7 @@ fn without_a_limit_it_goes_on() {
 }
 
 #[test]
-fn a_run_that_was_up_long_enough_begins_the_count_anew() {
+fn a_run_that_was_up_long_enough_resets_the_count() {
     let program = "[program.web]\ncommand = [\"sh\", \"-c\", \"sleep 0.3; exit 1\"]\nstartsecs = 0\nstartretries = 1\n\
                    backoff = { delay = 0, reset_after = \"100ms\" }\n";
     let daemon = Setting::supervising(program).start();
@@ -147,7 +148,7 @@ fn a_run_that_was_up_long_enough_begins_the_count_anew() {
 }
 
 #[test]
-fn a_start_by_hand_begins_the_count_anew() {
+fn a_manual_start_resets_the_count() {
     let daemon = Setting::supervising(
         "[program.bad]\ncommand = \"false\"\nrestart = \"on-failure:1\"\nbackoff = { delay = 0 }\n",
     )
@@ -160,7 +161,7 @@ fn a_start_by_hand_begins_the_count_anew() {
 
 #[test]
 fn a_restart_under_load_leaves_no_descriptor_behind() {
-    // Each run leaves a child that holds the pipes, so their end is not the run's end.
+    // Each run leaves a child that holds the pipes, so end of file on them is not the run's end.
     let program = "[program.web]\ncommand = [\"sh\", \"-c\", \"sleep 1000 & exit 1\"]\nstartsecs = 0\n\
                    startretries = \"unlimited\"\nbackoff = { delay = 0 }\n\
                    [program.still]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
@@ -171,7 +172,7 @@ fn a_restart_under_load_leaves_no_descriptor_behind() {
     daemon.log.wait_for_many(220, "web", "starting");
     daemon.ctl_well(&["stop", "web"]);
     harness::wait_until("no descriptor is left over", || descriptors() <= before);
-    assert_eq!(daemon.processes().len(), 1, "only the other program's process is there");
+    assert_eq!(daemon.processes().len(), 1, "only the other program's process is left");
 }
 
 #[test]
@@ -192,13 +193,13 @@ fn exits_while_the_daemon_itself_was_stopped_are_not_missed_and_come_once() {
         assert_ne!(daemon.wait_for_running(&name), old);
     }
     let started = daemon.settled_log().iter().filter(|line| line.message == "starting").count();
-    assert_eq!(started, 10, "each was started once and once again");
+    assert_eq!(started, 10, "each was started and restarted once");
 }
 
 #[test]
 fn random_commands_of_four_clients_never_make_two_runs_of_a_program() {
     const PROGRAMS: usize = 4;
-    // Which program a process is of stands in its command line, for /proc alone to say.
+    // The command line names the program, so that /proc alone suffices to tell them apart.
     let program = |number| {
         format!(
             "[program.p{number}]\ncommand = [\"sleep\", \"1000{number}\"]\nstartsecs = 0\nbackoff = {{ delay = 0 }}\n"
@@ -227,7 +228,7 @@ fn random_commands_of_four_clients_never_make_two_runs_of_a_program() {
     daemon.finish();
 }
 
-/// Asks until it has asked enough, and the watcher has looked often enough meanwhile.
+/// Sends requests until there were enough of them, and the watcher has checked often enough meanwhile.
 fn ask_at_random(daemon: &Daemon, seed: u64, looks: &AtomicUsize) {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) + 1;
     let mut next = |bound: u64| {
@@ -251,7 +252,7 @@ fn ask_at_random(daemon: &Daemon, seed: u64, looks: &AtomicUsize) {
     }
 }
 
-/// Looks until it is done. Between fork and exec a process still bears the daemon's name.
+/// Checks until told to stop. Between fork and exec a process still has the daemon's name.
 fn watch(daemon: &Daemon, is_done: &AtomicBool, looks: &AtomicUsize) {
     while !is_done.load(Ordering::Relaxed) {
         let mut seen: BTreeMap<String, u32> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! `musterd simulate` and `musterd rehearse`: what would happen is told rightly, and is what happens.
+//! `musterd simulate` and `musterd rehearse`: the prediction is correct, and matches what happens.
 
 mod harness;
 
@@ -42,9 +42,9 @@ fn scenarios() -> Vec<String> {
 
 /// A file with this text, in a directory of its own.
 fn file(name: &str, text: &str) -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let path = directory.path().join(name);
-    fs::write(&path, text).expect("the directory is ours");
+    fs::write(&path, text).expect("the test directory is writable");
     (directory, path)
 }
 
@@ -59,7 +59,7 @@ fn every_example_holds_in_simulation() {
     assert!(ended.out.ends_with(&summary), "{}", ended.out);
 }
 
-/// Each sequence is in a scenario of its own, with its source; here it is that none of them is left out or untold.
+/// Each sequence is in a scenario of its own, with its source. Checks that none of them is missing.
 #[test]
 fn the_examples_of_other_systems_name_their_sources() {
     for (system, source) in [
@@ -81,8 +81,8 @@ fn the_examples_of_other_systems_name_their_sources() {
     }
 }
 
-/// The promise that a simulation is worth something. Each event must come within 50 ms after what it follows from; a
-/// scenario that was late on a busy machine is played again, alone.
+/// A simulation matches reality. Each event must follow its cause within 50 ms; a scenario that was late on a busy
+/// machine is repeated, alone.
 #[test]
 fn reality_agrees_with_the_simulation_of_every_example() {
     let scenarios = scenarios();
@@ -97,7 +97,7 @@ fn reality_agrees_with_the_simulation_of_every_example() {
 }
 
 #[test]
-fn a_rehearsal_notices_what_is_late() {
+fn a_rehearsal_notices_late_events() {
     let words = ["rehearse", "--tolerance", "0", "--retries", "0", "--scenario", "config/scenarios/restart-no.toml"];
     let ended = run(&words);
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -118,12 +118,12 @@ fn an_interrupted_rehearsal_leaves_no_process_behind() {
     let count = || processes_saying(&of_it).len();
     harness::wait_until("the daemon and its puppet run", || count() == 2);
     harness::send(rehearsal.id() as i32, 2);
-    let status = rehearsal.wait().expect("it is our child");
+    let status = rehearsal.wait().expect("it is a child of this process");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2));
     harness::wait_until("both are gone", || count() == 0);
 }
 
-/// Processes with these words in their command line.
+/// Processes with this text in their command line.
 fn processes_saying(words: &str) -> Vec<i32> {
     let pids = fs::read_dir("/proc").expect("there is a /proc").flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -157,11 +157,11 @@ fn a_failed_expectation_is_shown_with_what_happened_instead() {
         assert!(ended.out.contains(&line), "{line:?} is not in\n{}", ended.out);
     }
     let mark = ended.out.find(">>> expected { exit_code").expect("it was found above");
-    let last_end = ended.out.find("given up: all 2 retries used up").expect("the story is told");
+    let last_end = ended.out.find("given up: all 2 retries used up").expect("the timeline has it");
     assert!(mark < last_end, "it stands where it was expected, before the end at 2.1 s");
 }
 
-/// What is not checked is not told as if it were.
+/// A step without a check is not reported as checked.
 #[test]
 fn a_scenario_that_checks_nothing_is_not_as_expected() {
     let story = "[runs]\nweb = \"1@200ms ×*\"\n[program.web]\nstartretries = 2\n";
@@ -180,7 +180,7 @@ fn a_scenario_that_checks_nothing_is_not_as_expected() {
     assert!(ended.err.contains(words) && ended.err.contains("leave it out, or say what must hold"), "{}", ended.err);
 }
 
-/// Nothing can be said of what comes after the end of a story that was cut short.
+/// After a story was cut short, nothing can be predicted.
 #[test]
 fn a_story_that_is_cut_short_meets_no_expectation() {
     let story = "[runs]\nweb = \"1@0 ×*\"\n[program.web]\nstartretries = \"unlimited\"\nbackoff = { delay = 0 }\n";
@@ -194,7 +194,7 @@ fn a_story_that_is_cut_short_meets_no_expectation() {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     let config = directory.path().join("muster.toml");
     let program = "[program.web]\ncommand = \"web\"\nstartretries = \"unlimited\"\nbackoff = { delay = 0 }\n";
-    fs::write(&config, program).expect("the directory is ours");
+    fs::write(&config, program).expect("the test directory is writable");
     let config = config.to_string_lossy();
     let ended = run(&["simulate", "-c", &config, "--runs", "1@0 ×*"]);
     assert!(ended.code == Some(1) && ended.out.contains(words), "{ended:?}");
@@ -222,7 +222,7 @@ fn each_signal_of_a_ladder_has_its_line() {
 }
 
 #[test]
-fn a_jittered_delay_is_told_with_its_range_and_seed() {
+fn a_jittered_delay_is_reported_with_its_range_and_seed() {
     let (directory, path) =
         file("muster.toml", "[program.web]\ncommand = \"web\"\nbackoff = { delay = \"1s\", jitter = 0.5 }\n");
     let path = path.to_string_lossy();
@@ -251,7 +251,7 @@ fn a_jittered_delay_is_told_with_its_range_and_seed() {
 }
 
 #[test]
-fn the_end_of_a_story_is_told_as_it_is() {
+fn the_end_of_a_story_is_reported_correctly() {
     let (_directory, path) = file("muster.toml", "[program.web]\ncommand = \"web\"\ntype = \"oneshot\"\n");
     let words = ["simulate", "-c", &path.to_string_lossy(), "--until", "20s", "--runs"];
     let rest = run(&[&words[..], &["1@3s, hang"]].concat());
@@ -262,7 +262,7 @@ fn the_end_of_a_story_is_told_as_it_is() {
 }
 
 #[test]
-fn mistakes_of_a_scenario_are_told_all_at_once_with_their_places() {
+fn errors_in_a_scenario_are_reported_all_at_once_with_their_places() {
     let text = "stop_at = \"soon\"\nexpect = [\n  { at = \"1s\", program = \"wbe\", state = \"FATAL\" },\n  \
                 { program = \"web\", state = \"DEAD\" },\n  { exit_cod = 1 },\n]\n[runs]\nweb = \"1@200ms, hnag\"\n\
                 [program.web]\nstartretires = 2\n";
@@ -280,7 +280,7 @@ fn mistakes_of_a_scenario_are_told_all_at_once_with_their_places() {
     ] {
         assert!(ended.err.contains(line), "{line:?} is not in\n{}", ended.err);
     }
-    // Names are held against the programs as soon as these are known.
+    // Names are compared with the programs as soon as these are known.
     let text = text.replace("soon", "1s").replace("DEAD", "FATAL").replace("exit_cod ", "exit_code ");
     let text =
         text.replace("hnag", "hang").replace("startretires", "startretries").replace("[runs]", "[runs]\nwob = \"1\"");
@@ -297,7 +297,7 @@ fn a_scenario_takes_its_programs_from_a_configuration_and_may_change_them() {
     let path = directory.path().join("scenario.toml");
     let of = |own: &str| {
         let text = format!("config = \"muster.toml\"\n[runs]\nweb = \"1@1s ×*\"\n{own}");
-        fs::write(&path, text).expect("the directory is ours");
+        fs::write(&path, text).expect("the test directory is writable");
         let words = ["simulate", "--json", "--scenario", &path.to_string_lossy()];
         let value: Value = serde_json::from_str(&run(&words).out).expect("--json writes JSON");
         value["scenarios"][0]["simulation"]["programs"][0]["restarts"].clone()
@@ -321,7 +321,7 @@ fn a_report_for_ci_counts_and_quotes() {
     assert!(xml.contains("expected { exit_code = 7 }") && xml.contains("the container exits with 1"), "{xml}");
 }
 
-/// Tags that open and close as they should, and no character that XML has no place for.
+/// Checks that tags open and close in order, and that no character is invalid in XML.
 fn assert_well_formed(xml: &str) {
     let mut open: Vec<&str> = Vec::new();
     for (position, _) in xml.match_indices('<') {
@@ -340,7 +340,7 @@ fn assert_well_formed(xml: &str) {
 
 #[test]
 fn a_picture_has_every_lane_state_and_end() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let path = directory.path().join("picture.svg");
     let words = ["simulate", "-c", "config/examples/shop.toml", "web=3@1.6s ×*", "--svg", &path.to_string_lossy()];
     assert_eq!(run(&words).code, Some(0));
@@ -348,11 +348,11 @@ fn a_picture_has_every_lane_state_and_end() {
     assert_well_formed(&svg);
     assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\""));
     for words in [">web<", ">db<", ">RUNNING<", ">FATAL<", ">✕ 3<", ">exit 3 at 15.500<", ">essential<"] {
-        assert!(svg.contains(words), "{words} is not in it");
+        assert!(svg.contains(words), "{words} is missing");
     }
     let outside: Vec<&str> =
         svg.split('"').filter(|value| value.contains("://") && !value.contains("www.w3.org")).collect();
-    assert!(outside.is_empty(), "it needs something from elsewhere: {outside:?}");
+    assert!(outside.is_empty(), "it refers to other files: {outside:?}");
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn the_first_story_of_the_tutorial_is_also_data() {
 fn a_day_of_a_crash_looping_program_takes_an_instant() {
     let (_directory, path) = file("muster.toml", "[program.web]\ncommand = \"web\"\nstartretries = \"unlimited\"\n");
     let words = ["simulate", "-c", &path.to_string_lossy(), "--runs", "1@200ms ×*", "--until", "24h"];
-    // What a busy machine takes is not the promise; a debug build gets more.
+    // The limit for a busy machine is not part of the requirement; a debug build gets more time.
     let bound = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 50 });
     harness::in_time(|| {
         let began = Instant::now();
@@ -386,7 +386,7 @@ fn a_day_of_a_crash_looping_program_takes_an_instant() {
     });
 }
 
-/// Written as it happens, hours need no more memory than a minute.
+/// Output is written as it happens, so hours need no more memory than a minute.
 #[test]
 fn hours_as_data_take_little_memory() {
     let (directory, path) = file(
@@ -397,7 +397,7 @@ fn hours_as_data_take_little_memory() {
     let output = directory.path().join("day.json");
     let words = ["simulate", "-c", &config, "--runs", "1@1s ×*", "--until", "6h", "--json"];
     let mut day = musterd(&words)
-        .stdout(fs::File::create(&output).expect("the directory is ours"))
+        .stdout(fs::File::create(&output).expect("the test directory is writable"))
         .spawn()
         .expect("it can be executed");
     let mut most = 0;
@@ -406,7 +406,7 @@ fn hours_as_data_take_little_memory() {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let peak = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         most = most.max(peak.unwrap_or(0));
-        if let Some(status) = day.try_wait().expect("it is our child") {
+        if let Some(status) = day.try_wait().expect("it is a child of this process") {
             break status;
         }
         std::thread::sleep(Duration::from_millis(2));
@@ -421,7 +421,7 @@ fn hours_as_data_take_little_memory() {
 }
 
 #[test]
-fn what_is_asked_wrongly_is_told_with_what_to_write() {
+fn a_wrong_command_line_gets_an_error_with_the_fix() {
     let config = ["simulate", "-c", "config/examples/shop.toml"];
     for (words, expected) in [
         (vec!["wbe"], "musterd: there is no program \"wbe\"\nhint: there are db, web\n"),
@@ -438,11 +438,11 @@ fn what_is_asked_wrongly_is_told_with_what_to_write() {
     }
 }
 
-/// The documents' outputs are made by the program. `MUSTER_BLESS=1` writes them anew.
+/// The outputs in the documents are generated by the program; `MUSTER_BLESS=1` rewrites them.
 #[test]
 fn outputs_in_the_documents_are_the_programs() {
     let page = root().join("docs/tutorial-simulate.md");
-    let text = fs::read_to_string(&page).expect("it is there");
+    let text = fs::read_to_string(&page).expect("it exists");
     let mut current = String::new();
     let mut blocks = text.split("```");
     let mut count = 0;
@@ -464,7 +464,7 @@ fn outputs_in_the_documents_are_the_programs() {
     }
     assert!(count >= 3, "three outputs are promised");
     check_current(&page, &text, &current);
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let drawn = directory.path().join("picture.svg");
     let ended =
         run(&["simulate", "-c", "config/examples/shop.toml", "web=3@1.6s ×*", "--svg", &drawn.to_string_lossy()]);
@@ -478,11 +478,11 @@ fn check_current(path: &Path, there: &str, current: &str) {
     if std::env::var_os("MUSTER_BLESS").is_some() {
         fs::write(path, current).expect("the repository can be written");
     } else {
-        assert_eq!(there, current, "{}: MUSTER_BLESS=1 cargo test --test simulate writes it anew", path.display());
+        assert_eq!(there, current, "{}: MUSTER_BLESS=1 cargo test --test simulate rewrites it", path.display());
     }
 }
 
-/// The words of a command line with double quotes.
+/// Splits a command line with double quotes into words.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut is_quoted) = (Vec::new(), String::new(), false);
     for letter in line.chars().chain([' ']) {

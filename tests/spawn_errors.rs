@@ -1,5 +1,5 @@
-//! Programs that cannot be started: each says which step failed and why, in `status`, in the API and in the log, is
-//! tried as configured and given up, and the daemon and its other programs do not notice.
+//! Programs that cannot be started: `status`, the API and the log report which step failed and why, the start is
+//! retried as configured and given up, and the daemon and its other programs are unaffected.
 
 mod harness;
 
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use harness::{Daemon, Setting, is_root, write_executable};
 
-/// A program that cannot be started, and the words that must be in its reason.
+/// A program that cannot be started, and the text that its reason must contain.
 struct Case {
     name: &'static str,
     lines: String,
@@ -20,17 +20,17 @@ fn case(name: &'static str, lines: impl Into<String>, reason: impl Into<String>)
     Case { name, lines: lines.into(), reason: reason.into() }
 }
 
-/// Files that cannot be executed, each in its own way.
+/// Files that cannot be executed, each for a different reason.
 fn make_files(directory: &Path) {
     let file = |name: &str, bytes: &[u8]| write_executable(&directory.join(name), bytes);
     file("plain", b"#!/bin/sh\n");
-    fs::set_permissions(directory.join("plain"), fs::Permissions::from_mode(0o644)).expect("the file is ours");
+    fs::set_permissions(directory.join("plain"), fs::Permissions::from_mode(0o644)).expect("the test owns the file");
     file("garbage", b"this is neither a script nor a program\n");
     file("empty", b"");
     file("orphan", b"#!/no/such/interpreter\n");
     file("from-windows", b"#!/bin/sh\r\necho\r\n");
     file("foreign", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xff\x7f\x01\0\0\0");
-    symlink("loop", directory.join("loop")).expect("the directory is ours");
+    symlink("loop", directory.join("loop")).expect("the test directory is writable");
 }
 
 fn cases(directory: &Path) -> Vec<Case> {
@@ -72,8 +72,8 @@ fn program(case: &Case) -> String {
 const WITNESS: &str = "[program.witness]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
 
 #[test]
-fn each_reason_is_told_everywhere_and_nobody_else_is_harmed() {
-    let files = tempfile::tempdir().expect("a temporary directory can be made");
+fn each_reason_is_reported_everywhere_and_no_other_program_is_affected() {
+    let files = tempfile::tempdir().expect("a temporary directory can be created");
     make_files(files.path());
     let cases = cases(files.path());
     let mut daemon = Setting::supervising(WITNESS.to_owned() + &cases.iter().map(program).collect::<String>()).start();
@@ -82,7 +82,7 @@ fn each_reason_is_told_everywhere_and_nobody_else_is_harmed() {
         check(&daemon, case);
     }
     assert_eq!(daemon.pid_of("witness"), witness);
-    assert_eq!(daemon.processes().len(), 1, "what could not be started left no process");
+    assert_eq!(daemon.processes().len(), 1, "a failed start leaves no process");
     daemon.finish();
 }
 
@@ -104,7 +104,7 @@ fn check(daemon: &Daemon, Case { name, reason, .. }: &Case) {
 }
 
 #[test]
-fn a_command_that_fails_at_once_is_told_from_one_that_cannot_be_started() {
+fn a_command_that_fails_immediately_is_distinguished_from_one_that_cannot_be_started() {
     let daemon =
         Setting::supervising("[program.false]\ncommand = \"false\"\nstartretries = 1\nbackoff = { delay = 0 }\n")
             .start();
@@ -118,14 +118,14 @@ fn a_user_whose_limit_of_processes_is_reached_cannot_start_another() {
     if !is_root() {
         return harness::skip("only root can start programs as another user");
     }
-    // A number that nobody else on this machine uses: the limit counts by user.
+    // A user id that is unused on this machine: the limit counts by user.
     let uid = 3_000_000 + std::process::id();
     let program = |name: &str, more: &str| {
         format!(
             "[program.{name}]\ncommand = \"sleep 1000\"\nuser = \"{uid}:{uid}\"\nrlimits = {{ nproc = 1 }}\nstartsecs = 0\n{more}\n"
         )
     };
-    // The kernel lets one more in than the limit says: it counts at setuid(2), before the new one is among them.
+    // The kernel allows one more than the limit: it checks at setuid(2), before the new process is counted.
     let second = "autostart = false\nstartretries = 2\nbackoff = { delay = \"20ms\" }";
     let daemon = Setting::supervising(program("first", "numprocs = 2") + &program("second", second)).start();
     daemon.wait_for_running("first:0");
@@ -133,13 +133,13 @@ fn a_user_whose_limit_of_processes_is_reached_cannot_start_another() {
     assert_eq!(daemon.ctl(&["start", "second"]).code, Some(1));
     let told = daemon.wait_for_state("second", "FATAL")["exit"]["reason"].as_str().unwrap_or_default().to_owned();
     assert!(told.contains("limit of processes") && told.contains("RLIMIT_NPROC"), "{told}");
-    // As soon as there is room it can be started.
+    // It can be started as soon as the limit allows.
     daemon.ctl_well(&["stop", "first:0"]);
     assert_eq!(daemon.ctl_well(&["start", "second"]), "second: started\n");
 }
 
 #[test]
-fn a_daemon_that_cannot_make_processes_goes_on_and_starts_them_when_it_can() {
+fn a_daemon_that_cannot_fork_keeps_running_and_starts_programs_once_it_can() {
     if !is_root() {
         return harness::skip("only root can run the daemon as a user of its own");
     }
@@ -149,7 +149,7 @@ fn a_daemon_that_cannot_make_processes_goes_on_and_starts_them_when_it_can() {
             "[program.{name}]\ncommand = \"sleep 1000\"\nstartsecs = 0\nbackoff = {{ delay = \"50ms\", max = \"50ms\" }}\nstartretries = \"unlimited\"\n"
         )
     };
-    // The daemon's threads count, too: there is room for some programs and not for all.
+    // The daemon's threads count, too: the limit allows some programs and not all.
     let names: Vec<String> = (0..30).map(|number| format!("p{number}")).collect();
     let programs: String = names.iter().map(|name| program(name)).collect();
     let limit = ["prlimit", "--nproc=20:20", "--"];
@@ -167,8 +167,8 @@ fn a_daemon_that_cannot_make_processes_goes_on_and_starts_them_when_it_can() {
 }
 
 #[test]
-fn a_program_whose_file_appears_later_is_started_then() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+fn a_program_whose_file_appears_later_is_started_once_it_exists() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let path = directory.path().join("late");
     let program = format!(
         "[program.late]\ncommand = {path:?}\nstartsecs = 0\nstartretries = \"unlimited\"\n\
@@ -178,6 +178,6 @@ fn a_program_whose_file_appears_later_is_started_then() {
     daemon.log.wait_for("it is missed", |line| line.message.contains("no such file"));
     let ready = directory.path().join("ready");
     write_executable(&ready, b"#!/bin/sh\nexec sleep 1000\n");
-    fs::rename(ready, path).expect("the directory is ours");
+    fs::rename(ready, path).expect("the test directory is writable");
     daemon.wait_for_running("late");
 }

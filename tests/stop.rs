@@ -1,7 +1,7 @@
-//! Stopping: who gets which signal, when patience ends, and what a shutdown does with its budget.
+//! Stopping: which process gets which signal, when timeouts expire, and how a shutdown spends its budget.
 //!
-//! Times are measured between lines of the daemon's own log, so that a slow test runner is not counted; what another
-//! process on the same two processors can still spoil is tried again.
+//! Durations are measured between lines of the daemon's own log, so that a slow test runner does not matter; an attempt
+//! disturbed by another process on the same two processors is repeated.
 
 mod harness;
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Daemon, End, Line, Setting, both_places, in_time};
 
-/// A shell that does this on TERM and otherwise goes on.
+/// A shell that runs this on TERM and otherwise keeps running.
 fn on_term(name: &str, action: &str, more: &str) -> String {
     format!(
         "[program.{name}]\ncommand = [\"sh\", \"-c\", '''trap \"{action}\" TERM; echo up; while :; do sleep 0.02; done''']\n\
@@ -30,7 +30,7 @@ fn first<'a>(lines: &'a [Line], what: &str) -> &'a Line {
     lines.iter().find(|line| line.message.starts_with(what)).unwrap_or_else(|| panic!("{what}: {lines:#?}"))
 }
 
-/// From the beginning of a shutdown to the last line of the log.
+/// The time from the beginning of a shutdown to the last line of the log.
 fn length_of_shutdown(daemon: &Daemon) -> Duration {
     let lines = daemon.log.lines();
     first(&lines, "exit: ").at - first(&lines, "stopping everything").at
@@ -41,11 +41,11 @@ fn a_program_that_ignores_term_is_killed_at_stopwaitsecs_and_at_most_50_ms_later
     in_time(|| {
         let daemon = Setting::supervising(on_term("deaf", "", "stopwaitsecs = 1")).start();
         wait_until_up(&daemon, "deaf");
-        // Lines are written a little after what they tell, so that it was not early is seen from outside.
+        // Lines are written slightly after the event, so only an outside measurement shows that it was not early.
         let asked = Instant::now();
         assert_eq!(daemon.ctl_well(&["stop", "deaf"]), "deaf: stopped\n");
         let waited = asked.elapsed();
-        assert!(waited >= Duration::from_secs(1), "not before its time, {waited:?}");
+        assert!(waited >= Duration::from_secs(1), "too early: {waited:?}");
         let lines = daemon.settled_log();
         let kills: Vec<&Line> = lines.iter().filter(|line| line.says("deaf", "did not stop in time")).collect();
         assert_eq!(kills.len(), 1, "{}", daemon.story());
@@ -69,7 +69,7 @@ fn a_stopped_program_is_continued_and_takes_its_signal() {
 }
 
 #[test]
-fn each_stop_signal_of_a_list_has_its_own_patience() {
+fn each_stop_signal_of_a_list_has_its_own_timeout() {
     let traps = |name: &str, last: &str| {
         format!(
             "[program.{name}]\nstopsignal = [\"INT\", \"USR1\", \"TERM\"]\nstopwaitsecs = 1\nstartsecs = 0\n\
@@ -112,8 +112,8 @@ fn a_stop_signal_may_be_any() {
 }
 
 #[test]
-fn the_scope_says_who_is_asked_first() {
-    // The leader waits for a member of its group that goes on until it is told.
+fn the_scope_decides_which_processes_are_signalled_first() {
+    // The leader waits for a member of its group that runs until it is signalled.
     let program = |name: &str, scope: &str, patience: &str| {
         format!(
             "[program.{name}]\nstop_scope = {scope:?}\nstopwaitsecs = {patience}\nstartsecs = 0\n\
@@ -127,14 +127,14 @@ fn the_scope_says_who_is_asked_first() {
     }
     daemon.ctl_well(&["stop", "every:*", "one"]);
     assert!(said(&daemon, "every | member\n") && said(&daemon, "every | leader\n"));
-    assert!(!said(&daemon, "one | member\n"), "the member is not asked as long as its leader lives");
+    assert!(!said(&daemon, "one | member\n"), "the member gets no signal while its leader is running");
     assert_eq!(daemon.program("every")["exit"]["signal"], serde_json::Value::Null);
     assert_eq!(daemon.program("one")["exit"]["signal"], "SIGKILL");
 }
 
 #[test]
 fn programs_of_one_priority_stop_in_parallel() {
-    // Three that need 4 s each are stopped in under 5 s; here everything is a quarter of that.
+    // Three that need 4 s each are stopped in under 5 s; here all times are a quarter of that.
     for place in both_places() {
         in_time(|| {
             let slow: String = ["a", "b", "c"].iter().map(|name| on_term(name, "sleep 1; exit 0", "")).collect();
@@ -149,7 +149,7 @@ fn programs_of_one_priority_stop_in_parallel() {
 }
 
 #[test]
-fn a_shutdown_that_cannot_fit_asks_everybody_and_keeps_its_budget() {
+fn a_shutdown_that_cannot_fit_signals_every_program_and_keeps_its_budget() {
     let names: Vec<String> = (0..10).map(|number| format!("p{number}")).collect();
     in_time(|| {
         let program = |(priority, name): (usize, &String)| {
@@ -160,10 +160,10 @@ fn a_shutdown_that_cannot_fit_asks_everybody_and_keeps_its_budget() {
         names.iter().for_each(|name| wait_until_up(&daemon, name));
         daemon.finish();
         for name in &names {
-            assert!(said(&daemon, &format!("{name} | asked\n")), "{name} was not asked\n{}", daemon.story());
+            assert!(said(&daemon, &format!("{name} | asked\n")), "{name} got no stop signal\n{}", daemon.story());
         }
         let lines = daemon.log.lines();
-        // Each is asked 0.9 s after the one before and needs 2 s, so time runs out for the last two only.
+        // Each is signalled 0.9 s after the one before and needs 2 s, so only the last two run out of time.
         assert_eq!(first(&lines, "had to be killed").field("programs").unwrap_or_default(), "p0,p1");
         assert!(first(&lines, "everything has stopped").field("slowest").is_some_and(|name| names.contains(&name)));
         let cut = daemon.log.saying("the shutdown left it no more time");
@@ -176,7 +176,7 @@ fn a_shutdown_that_cannot_fit_asks_everybody_and_keeps_its_budget() {
 
 #[test]
 fn a_shutdown_gives_later_steps_what_earlier_ones_left() {
-    // The first step has a wish of 1000 s and takes none of it, so the second one has nearly everything.
+    // The first step is allowed 1000 s and uses none of it, so the second one has nearly the whole budget.
     let programs = on_term("slow", "sleep 1; echo done; exit 0", "priority = 1\nstopwaitsecs = 6")
         + "[program.quick]\ncommand = \"sleep 1000\"\npriority = 2\nstopwaitsecs = 1000\nstartsecs = 0\n";
     let mut daemon = Setting::supervising(programs).musterd("shutdown_timeout = 9").start();
@@ -200,7 +200,7 @@ fn the_budget_can_be_given_with_the_command() {
 }
 
 #[test]
-fn whoever_finds_a_shutdown_too_slow_can_give_it_less_time() {
+fn a_running_shutdown_can_be_given_less_time() {
     let mut daemon = Setting::supervising(on_term("deaf", "", "stopwaitsecs = 1000")).start();
     wait_until_up(&daemon, "deaf");
     for timeout in ["1000s", "2000s", "200ms"] {
@@ -210,7 +210,7 @@ fn whoever_finds_a_shutdown_too_slow_can_give_it_less_time() {
     daemon.assert_nothing_is_left();
     let told = daemon.log.saying("stopping everything: asked by musterctl");
     let budgets: Vec<_> = told.iter().filter_map(|line| line.field("timeout")).collect();
-    assert_eq!(budgets, ["16m40s", "200ms"], "more time than there is changes nothing");
+    assert_eq!(budgets, ["16m40s", "200ms"], "a timeout beyond the budget changes nothing");
 }
 
 #[test]
@@ -227,13 +227,13 @@ fn with_nothing_to_stop_a_shutdown_takes_no_time() {
 }
 
 #[test]
-fn a_wait_that_is_too_short_is_told_and_the_stop_goes_on() {
+fn a_wait_that_times_out_is_reported_and_the_stop_continues() {
     let until_it_may = "until [ -e {here}/go ]; do sleep 0.02; done; exit 0";
     let daemon = Setting::supervising(on_term("slow", until_it_may, "stopwaitsecs = 1000")).start();
     wait_until_up(&daemon, "slow");
     let ended = daemon.ctl(&["stop", "slow", "--timeout", "0.1"]);
     assert_eq!((ended.code, ended.out.as_str()), (Some(124), "slow: ERROR (not done: STOPPING)\n"));
-    std::fs::write(daemon.path("go"), "").expect("the directory is ours");
+    std::fs::write(daemon.path("go"), "").expect("the test directory is writable");
     daemon.wait_for_state("slow", "STOPPED");
 }
 

@@ -1,4 +1,5 @@
-//! At a terminal: the daemon and every command of `musterd` and `musterctl`, since colours, widths and questions differ there.
+//! At a terminal: the daemon and every command of `musterd` and `musterctl`, since colours, widths and prompts differ
+//! there.
 
 mod harness;
 
@@ -17,10 +18,10 @@ use tempfile::TempDir;
 const SIZE: Winsize = Winsize { ws_row: 40, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
 const CTRL_C: &str = "\x03";
 
-/// What stands nowhere on a screen unless something is wrong with musterd itself.
+/// Texts that appear only if musterd itself is faulty.
 const FAULTS: [&str; 4] = ["panicked", "feature is required", "this is a bug", "RUST_BACKTRACE"];
 
-/// A command in front of a terminal of its own.
+/// A command attached to a terminal of its own.
 struct Session {
     terminal: Terminal,
     device: File,
@@ -32,13 +33,13 @@ impl Session {
         let (terminal, device) = Terminal::open(Some(&SIZE));
         let mut command = in_front_of(&device, &["--wait"], words);
         command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
-        let child = command.spawn().expect("setsid can be executed");
+        let child = command.spawn().expect("setsid is installed");
         Session { terminal, device, child }
     }
 
-    /// Its exit code, as a shell tells it, and all that it showed since somebody last looked.
+    /// Its exit code as a shell reports it, and all output since the last look.
     fn end(mut self) -> (i32, String) {
-        let status = wait_for("the command ends", || self.child.try_wait().expect("it is our child"));
+        let status = wait_for("the command ends", || self.child.try_wait().expect("it is a child of this process"));
         self.device.write_all(b"<the end>").expect("the terminal is open");
         wait_until("everything is shown", || self.terminal.text().contains("<the end>"));
         let code = status.code().or_else(|| Some(128 + status.signal()?)).expect("it has ended");
@@ -60,13 +61,13 @@ fn assert_faultless(what: &str, text: &str) {
     }
 }
 
-/// The first example, with a socket of its own.
+/// The first example configuration, with a socket of its own.
 fn example() -> TempDir {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let socket = directory.path().join("sock");
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples/first.toml"));
     let text = text.expect("the example is there").replace("/tmp/muster-first.sock", &socket.to_string_lossy());
-    fs::write(directory.path().join("first.toml"), text).expect("the directory is ours");
+    fs::write(directory.path().join("first.toml"), text).expect("the test directory is writable");
     directory
 }
 
@@ -77,7 +78,7 @@ fn musterd(words: &[&str]) -> Command {
 }
 
 #[test]
-fn the_first_start_looks_well_and_ctrl_c_ends_it() {
+fn the_first_start_shows_no_fault_and_ctrl_c_ends_it() {
     let directory = example();
     let config = directory.path().join("first.toml");
     let plain = musterd(&["-c", &config.to_string_lossy()]);
@@ -89,7 +90,8 @@ fn the_first_start_looks_well_and_ctrl_c_ends_it() {
     }
     for format in ["text", "json"] {
         let text = fs::read_to_string(&config).expect("it was written");
-        fs::write(&config, format!("[musterd]\nlogformat = \"{format}\"\n{text}")).expect("the directory is ours");
+        fs::write(&config, format!("[musterd]\nlogformat = \"{format}\"\n{text}"))
+            .expect("the test directory is writable");
         for (way, command) in &ways {
             let mut session = Session::start(command);
             session.terminal.shows("musterd is up");
@@ -103,7 +105,7 @@ fn the_first_start_looks_well_and_ctrl_c_ends_it() {
             assert!(text.contains("goodbye"), "{way} {format}: {first}{text}");
             assert_faultless(way, &format!("{first}{text}"));
         }
-        fs::write(&config, text).expect("the directory is ours");
+        fs::write(&config, text).expect("the test directory is writable");
     }
 }
 
@@ -116,10 +118,10 @@ fn commands(program: &str) -> Vec<String> {
     names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// A command's line, what is to be seen before these keys are typed, and the exit code.
+/// A command's line, the text to wait for before these keys are typed, and the exit code.
 type Line = (&'static str, Option<(&'static str, &'static str)>, i32);
 
-/// Every command is in the table, and each is run at a terminal of its own, one after the other.
+/// Every command is in the table; each is run at a terminal of its own, one after the other.
 fn run_all(program: &str, lines: &[Line], command: impl Fn(&[&str]) -> Command) {
     for name in commands(program) {
         let is_in = |(line, ..): &&Line| line.split(' ').next() == Some(name.as_str());
@@ -142,10 +144,10 @@ fn run_all(program: &str, lines: &[Line], command: impl Fn(&[&str]) -> Command) 
 fn every_command_of_musterd_works_at_a_terminal() {
     let directory = example();
     let path = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
-    fs::write(path("bad.toml"), "[program.web]\ncomand = \"sleep 1\"\n").expect("the directory is ours");
+    fs::write(path("bad.toml"), "[program.web]\ncomand = \"sleep 1\"\n").expect("the test directory is writable");
     let scenario = "title = \"It goes on\"\nconfig = \"first.toml\"\nuntil = \"2s\"\n\
                     expect = [{ program = \"clock\", state = \"RUNNING\" }]\n[runs]\nclock = \"hang\"\n";
-    fs::write(path("scenario.toml"), scenario).expect("the directory is ours");
+    fs::write(path("scenario.toml"), scenario).expect("the test directory is writable");
     let lines = [
         ("--help", None, 0),
         ("--version", None, 0),
@@ -163,7 +165,7 @@ fn every_command_of_musterd_works_at_a_terminal() {
         ("completions bash", None, 0),
     ];
     run_all(env!("CARGO_BIN_EXE_musterd"), &lines, |words| {
-        // setsid(1) keeps the directory, and so does env(1).
+        // setsid(1) keeps the working directory, and so does env(1).
         let mut command = Command::new("env");
         command
             .arg("-C")
@@ -177,7 +179,7 @@ fn every_command_of_musterd_works_at_a_terminal() {
 
 #[test]
 fn every_command_of_musterctl_works_at_a_terminal() {
-    // `reload` sends it HUP.
+    // `reload` sends HUP to this process.
     let script = "trap : HUP; echo hello; while :; do sleep 1000 & wait; done";
     let web = format!("[program.web]\ncommand = [\"sh\", \"-c\", {script:?}]\nstartsecs = 0\n");
     let mut daemon: Daemon = Setting::supervising(web).start();
@@ -228,7 +230,7 @@ fn a_follower_sees_a_prompt_and_progress_beside_a_busy_stream() {
     daemon.wait_for_running("repl");
     let session = Session::start(&daemon.ctl_command(&["logs", "-f", "repl", "--stdout"]));
     session.terminal.shows("name? ");
-    fs::write(daemon.path("go"), "").expect("the directory is ours");
+    fs::write(daemon.path("go"), "").expect("the test directory is writable");
     session.terminal.shows("1%");
     session.terminal.shows("30%");
 }

@@ -1,8 +1,8 @@
-//! Nothing of a program survives it, whatever its processes did to their parent, session and environment; and nobody
-//! else is ever signalled.
+//! No process of a program survives it, whatever its processes did to their parent, session and environment; and no
+//! other process is ever signalled.
 //!
-//! The battery is several programs of one daemon, each with another way of getting away. What is left is counted in
-//! /proc, and witnesses keep every signal that they get.
+//! The battery is several programs of one daemon, each of which escapes in a different way. Survivors are counted in
+//! /proc, and witnesses record every signal they get.
 
 mod harness;
 
@@ -14,7 +14,7 @@ use harness::{Daemon, Process, Setting, both_places, can_enclose, is_root, puppe
 /// Two processes that ignore TERM.
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
 
-/// Programs that nobody could stop by signalling their leader or its group: the script, and how many processes it has.
+/// Programs that cannot be stopped by signalling their leader or its group: the script, and its number of processes.
 fn battery() -> Vec<(&'static str, String, usize)> {
     let forks = r#"trap "setsid sleep 1000 & setsid sleep 1000 &" TERM; while :; do sleep 1000 & wait; done"#;
     let three = "sleep 1000 & setsid sleep 1000 & wait";
@@ -37,13 +37,13 @@ fn program((name, script, _): &(&str, String, usize)) -> String {
     )
 }
 
-/// A process outside of the daemon's reach that keeps every signal it gets.
+/// A process that is not the daemon's descendant and records every signal it gets.
 struct Outsider(Child);
 
 impl Outsider {
     fn new(prefix: &[&str]) -> Outsider {
         let (words, variables) = puppet::command("witness");
-        // It goes with the test, whatever happens to that.
+        // It ends with the test, whatever happens to the keeper.
         let words = ["setpriv", "--pdeathsig", "KILL", "--"]
             .iter()
             .chain(prefix)
@@ -63,7 +63,7 @@ impl Drop for Outsider {
     }
 }
 
-/// A daemon with the battery, a program that is a witness, and witnesses that belong to no program.
+/// A daemon with the battery, a program that is a witness, and witnesses that are part of no program.
 struct Scene {
     daemon: Daemon,
     witnesses: Vec<(&'static str, i32)>,
@@ -78,14 +78,14 @@ impl Scene {
         if can_enclose() && is_root() {
             let target = daemon.pid().to_string();
             outsiders.push(Outsider::new(&["nsenter", "-t", &target, "--pid", "--mount"]));
-            // nsenter stays outside and has the witness as its child.
+            // nsenter stays outside; the witness is its child.
             let nsenter = outsiders[1].0.id() as i32;
             let stray = harness::wait_for("the stray is there", || {
                 harness::everyone().into_values().find(|process| process.ppid == nsenter)
             });
             witnesses.push(("the stray", stray.pid));
         } else {
-            harness::skip("without root nobody can enter the daemon's pid namespace: no stray as a witness");
+            harness::skip("entering the daemon's pid namespace takes root: no stray as a witness");
         }
         witnesses.push(("another program", daemon.wait_for_running("witness")));
         for &(who, pid) in &witnesses {
@@ -96,7 +96,7 @@ impl Scene {
         Scene { daemon, witnesses, _outsiders: outsiders }
     }
 
-    /// Everybody below the daemon but its witness.
+    /// All processes below the daemon except its witness.
     fn members(&self) -> Vec<Process> {
         let mut members = self.daemon.processes();
         members.retain(|process| self.witnesses.iter().all(|&(_, pid)| pid != process.pid));
@@ -108,7 +108,7 @@ impl Scene {
         harness::wait_until(&format!("{count} processes are there"), || alive() == count);
     }
 
-    /// No witness was ever ended, stopped or sent a signal.
+    /// Checks that no witness was ended, stopped or sent a signal.
     fn check_witnesses(&self) {
         for &(who, pid) in &self.witnesses {
             let process = harness::find(pid).unwrap_or_else(|| panic!("{who} was killed"));
@@ -129,7 +129,7 @@ fn setting() -> (Setting, usize) {
 }
 
 #[test]
-fn after_a_stop_nobody_is_left() {
+fn after_a_stop_no_process_is_left() {
     for place in both_places() {
         let (setting, count) = setting();
         let mut scene = Scene::new(setting.at(place));
@@ -145,7 +145,7 @@ fn after_a_stop_nobody_is_left() {
 }
 
 #[test]
-fn after_a_crash_nobody_is_left_when_the_next_run_begins() {
+fn after_a_crash_no_process_is_left_when_the_next_run_starts() {
     for place in both_places() {
         let (setting, count) = setting();
         let mut scene = Scene::new(setting.at(place));
@@ -166,7 +166,7 @@ fn after_a_crash_nobody_is_left_when_the_next_run_begins() {
 }
 
 #[test]
-fn after_the_daemons_own_end_nobody_is_left() {
+fn after_the_daemons_own_end_no_process_is_left() {
     for place in both_places() {
         let (setting, count) = setting();
         let mut scene = Scene::new(setting.at(place));
@@ -183,7 +183,7 @@ fn stopped_members_take_their_signal() {
     let script = "sleep 1000 & setsid sleep 1000 & (setsid sleep 1000 &) ; wait".to_owned();
     let witness = puppet::program("witness", "witness", "startsecs = 0\nstopwaitsecs = 0.1");
     for scope in ["main", "group"] {
-        // Who is not continued would be killed only after a thousand seconds.
+        // Without SIGCONT it would be killed only after a thousand seconds.
         let program = program(&("stopped", script.clone(), 4)).replace("stopwaitsecs = 0.3", "stopwaitsecs = 1000");
         let setting = Setting::supervising(format!("{program}stop_scope = {scope:?}\n{witness}"));
         let mut scene = Scene::new(setting);
@@ -201,14 +201,14 @@ fn stopped_members_take_their_signal() {
 }
 
 #[test]
-fn what_a_start_script_leaves_behind_ends_with_the_script() {
-    // As `service x start` does: a double fork, a session of its own, an empty environment, and the script is done.
+fn leftovers_of_a_start_script_end_with_the_script() {
+    // Like `service x start`: a double fork, a new session, an empty environment, and the script exits.
     let script = format!("(cd /; env -i setsid sh -c '{DEAF}' </dev/null >/dev/null 2>&1 &); sleep 0.2; exit 0");
     for place in both_places() {
         let witness = puppet::program("witness", "witness", "startsecs = 0\nstopwaitsecs = 0.1");
         let mut scene = Scene::new(Setting::supervising(program(&("service", script.clone(), 2)) + &witness).at(place));
         scene.daemon.wait_for_state("service", "EXITED");
-        harness::wait_until("nobody is left", || scene.members().is_empty());
+        harness::wait_until("no process is left", || scene.members().is_empty());
         scene.check_witnesses();
         scene.daemon.finish();
     }
@@ -219,12 +219,12 @@ fn a_fork_bomb_under_a_limit_of_processes_loses() {
     if !is_root() {
         return harness::skip("a fork bomb needs a limit of processes of its own, and that needs another user");
     }
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    // A fork that fails ends a shell, but not within `command eval`.
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    // A failed fork ends a shell, but not within `command eval`.
     for (number, fork) in [r#"sh "$0" &"#, r#"setsid sh "$0" &"#].into_iter().enumerate() {
         let bomb = directory.path().join(number.to_string());
         let script = format!("trap '' TERM\nwhile :; do command eval '{fork}'; done 2>/dev/null\n");
-        std::fs::write(&bomb, script).expect("the directory is ours");
+        std::fs::write(&bomb, script).expect("the test directory is writable");
         let uid = 4_000_000 + std::process::id() * 2 + number as u32;
         let program = format!(
             "[program.bomb]\ncommand = [\"sh\", {bomb:?}]\nuser = \"{uid}:{uid}\"\nrlimits = {{ nproc = 60 }}\n\
@@ -260,14 +260,14 @@ fn trees_are_shown() {
     assert!(ps.contains("sleep 1001") && ps.contains("sleep 1003"), "{ps}");
 }
 
-/// Otherwise every test here would pass.
+/// Checks the witnesses themselves: with a blind witness every test here would pass.
 #[test]
 fn the_watchers_see_what_they_watch_for() {
     let mut scene = Scene::new(Setting::supervising(puppet::program("witness", "witness", "startsecs = 0")));
     for (who, pid) in scene.witnesses.clone() {
         harness::send(pid, 15);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scene.check_witnesses()));
-        assert!(caught.is_err(), "{who} got TERM and nobody noticed");
+        assert!(caught.is_err(), "{who} got TERM and the check missed it");
         scene.witnesses.retain(|&(_, other)| other != pid);
     }
     scene.daemon.signal(9);

@@ -1,11 +1,11 @@
-//! Why a program ended, for each way in which a run can end: what `why` says must be what happened.
+//! Why a program ended, for each way in which a run can end: `why` must report what happened.
 
 mod harness;
 
 use harness::{Daemon, Setting, wait_for};
 use serde_json::Value;
 
-/// A daemon with one program called web, which is down until it is started.
+/// A daemon with one program, web, which is down until it is started.
 fn daemon(keys: &str) -> Daemon {
     let retries = if keys.contains("startretries") { "" } else { "startretries = 0\n" };
     Setting::supervising(format!("[program.web]\nautostart = false\n{retries}{keys}\n")).start()
@@ -15,7 +15,7 @@ fn shell(script: &str) -> String {
     format!("command = [\"sh\", \"-c\", {script:?}]")
 }
 
-/// The story once web has ended and come to rest.
+/// The story once web has ended and is at rest.
 fn why(daemon: &Daemon, state: &str) -> Value {
     daemon.wait_for_state("web", state);
     let answer = daemon.client.get("/v1/programs/web/why");
@@ -23,7 +23,7 @@ fn why(daemon: &Daemon, state: &str) -> Value {
     answer.json()
 }
 
-/// What is so of every story: it names the end, and its words are what `musterctl why` prints.
+/// Checks that hold for every story: it names the end, and `musterctl why` prints its sentences.
 #[track_caller]
 fn check(daemon: &Daemon, why: &Value, ended_by: &str, sentences: &[&str]) {
     assert_eq!(why["run"]["ended_by"], ended_by, "{why:#}");
@@ -73,18 +73,18 @@ fn a_success_says_which_rule_makes_it_one() {
 }
 
 #[test]
-fn a_fault_is_the_programs_own_and_a_core_dump_is_told() {
+fn a_fault_is_the_programs_own_and_a_core_dump_is_reported() {
     let daemon = daemon(&shell("ulimit -c 0; kill -SEGV $$$$"));
     daemon.ctl(&["start", "web"]);
     let why = why(&daemon, "FATAL");
     check(&daemon, &why, "itself", &["terminated by SIGSEGV", "a fault of the program itself"]);
     let dumped = why["run"]["exit"]["reason"].as_str().is_some_and(|reason| reason.ends_with("(core dumped)"));
-    assert_eq!(why["run"]["core_dumped"], dumped, "both tell the same");
+    assert_eq!(why["run"]["core_dumped"], dumped, "both agree");
 }
 
 #[test]
-fn a_core_dump_is_told_where_one_was_written() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+fn a_core_dump_is_reported_where_one_was_written() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
     if pattern.starts_with('|') || pattern.starts_with('/') {
         return harness::skip("core dumps do not go to the working directory of a process here");
@@ -102,7 +102,7 @@ fn a_core_dump_is_told_where_one_was_written() {
 }
 
 #[test]
-fn a_signal_from_somebody_else_is_not_taken_for_ours() {
+fn a_signal_from_another_process_is_not_attributed_to_musterd() {
     for (number, name) in [(15, "SIGTERM"), (10, "SIGUSR1")] {
         let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
         daemon.ctl_well(&["start", "web"]);
@@ -114,7 +114,7 @@ fn a_signal_from_somebody_else_is_not_taken_for_ours() {
 }
 
 #[test]
-fn a_sigkill_from_somebody_else_says_what_the_kernel_tells_of_memory() {
+fn a_sigkill_from_another_process_reports_the_kernels_oom_counter() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
     daemon.ctl_well(&["start", "web"]);
     harness::send(daemon.pid_of("web"), 9);
@@ -127,18 +127,18 @@ fn a_sigkill_from_somebody_else_says_what_the_kernel_tells_of_memory() {
 }
 
 #[test]
-fn a_signal_that_was_asked_for_names_who_asked() {
+fn a_requested_signal_names_the_client() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
     daemon.ctl_well(&["start", "web"]);
     daemon.ctl_well(&["signal", "KILL", "web"]);
     let why = why(&daemon, "FATAL");
     let uid = harness::own_uid();
     check(&daemon, &why, "musterd", &[&format!("user id {uid} had musterd send SIGKILL to it")]);
-    assert_eq!(why["run"]["out_of_memory"], Value::Null, "there was no reason to look");
+    assert_eq!(why["run"]["out_of_memory"], Value::Null, "there was no reason to check");
 }
 
 #[test]
-fn a_stop_and_a_restart_name_who_asked() {
+fn a_stop_and_a_restart_name_the_client() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
     let uid = harness::own_uid();
     daemon.ctl_well(&["start", "web"]);
@@ -155,7 +155,7 @@ fn a_stop_and_a_restart_name_who_asked() {
 }
 
 #[test]
-fn a_reload_that_restarts_a_program_names_who_asked_for_it() {
+fn a_reload_that_restarts_a_program_names_the_client() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
     daemon.ctl_well(&["start", "web"]);
     daemon.rewrite(&Setting::supervising("[program.web]\ncommand = \"sleep 999\"\nstartsecs = 0\n"));
@@ -193,12 +193,12 @@ fn a_spawn_that_fails_names_the_step_and_the_error() {
         check(&daemon, &why, "not_spawned", &["never began", &format!("step {step:?} failed (errno {errno})"), words]);
         let error = &why["run"]["spawn_error"];
         assert_eq!((&error["step"], &error["errno"]), (&step.into(), &errno.into()), "{error}");
-        assert_eq!(why["run"]["last_lines"], Value::Array(vec![]), "there was no process to write anything");
+        assert_eq!(why["run"]["last_lines"], Value::Array(vec![]), "no process existed to write anything");
     }
 }
 
 #[test]
-fn what_comes_next_is_told_with_its_time() {
+fn the_next_step_is_reported_with_its_time() {
     let daemon = daemon("command = \"false\"\nstartretries = 5\nbackoff = { delay = 1000, max = 1000 }");
     daemon.ctl(&["start", "web", "--no-wait"]);
     let why = why(&daemon, "BACKOFF");
@@ -208,7 +208,7 @@ fn what_comes_next_is_told_with_its_time() {
 }
 
 #[test]
-fn what_never_ran_has_a_story_too() {
+fn a_program_that_never_ran_has_a_story_too() {
     let daemon = daemon("command = \"true\"");
     let why = daemon.client.get("/v1/programs/web/why").json();
     assert_eq!((&why["state"], &why["run"]), (&"STOPPED".into(), &Value::Null));
@@ -240,7 +240,7 @@ fn the_last_runs_are_remembered_with_everything_about_them() {
 }
 
 #[test]
-fn what_is_starting_says_what_it_takes() {
+fn a_starting_program_reports_its_conditions() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 1000");
     daemon.ctl(&["start", "web", "--no-wait"]);
     daemon.wait_for_state("web", "STARTING");
@@ -248,16 +248,16 @@ fn what_is_starting_says_what_it_takes() {
     assert!(why["next"].as_str().is_some_and(|next| next.contains("startsecs")), "{why}");
 }
 
-/// A check that has to fail is one that nobody answers: the port is reserved and refuses.
+/// A probe that must fail uses a port that is reserved and refuses connections.
 #[test]
-fn a_probe_that_failed_is_named_with_what_it_found() {
+fn a_failed_probe_is_named_with_its_output() {
     let keys = "command = \"sleep 1000\"\nstartsecs = 0\n[program.web.probes.alive]\nexec = [\"sh\", \"-c\", \"echo no heartbeat; exit 3\"]\n\
                 period = 0.1\nfailure_threshold = 1\ntimeout = 20";
     let daemon = daemon(keys);
     daemon.ctl(&["start", "web", "--no-wait"]);
     let why = why(&daemon, "FATAL");
     check(&daemon, &why, "musterd", &["musterd ended it: probe \"alive\" failed", "no heartbeat"]);
-    assert_eq!(why["run"]["exit"]["success"], false, "it failed, however it then ended");
+    assert_eq!(why["run"]["exit"]["success"], false, "it counts as failed, however it ended");
     assert!(why["run"]["cause"].as_str().is_some_and(|cause| cause.contains("no heartbeat")), "{why}");
 }
 
@@ -270,7 +270,7 @@ fn a_start_that_took_too_long_says_so() {
 }
 
 #[test]
-fn a_watchdog_that_was_not_fed_says_for_how_long() {
+fn a_missed_watchdog_reports_for_how_long() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0\nwatchdog = 0.2");
     daemon.ctl(&["start", "web", "--no-wait"]);
     let why = why(&daemon, "FATAL");
@@ -278,7 +278,7 @@ fn a_watchdog_that_was_not_fed_says_for_how_long() {
 }
 
 #[test]
-fn what_waits_says_for_what() {
+fn a_waiting_program_reports_its_unmet_conditions() {
     let programs = "[program.web]\ncommand = \"sleep 1000\"\ndepends_on = { db = \"completed\" }\n\
                     [program.db]\ncommand = \"false\"\ntype = \"oneshot\"\nrestart = \"no\"\n";
     let daemon = Setting::supervising(programs).start();
@@ -291,7 +291,7 @@ fn what_waits_says_for_what() {
 }
 
 #[test]
-fn a_shutdown_is_told_while_it_goes_on() {
+fn a_shutdown_in_progress_is_reported() {
     let programs = "[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\npriority = 2\n\
                     [program.slow]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 1; done\"]\nstartsecs = 0\npriority = 1\n";
     let daemon = Setting::supervising(programs).musterd("shutdown_timeout = 60").start();

@@ -1,4 +1,4 @@
-//! How long it takes to ask.
+//! The latency of API requests.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -32,7 +32,7 @@ pub(crate) fn one_program(scene: &Scene) {
         let mut read = 0;
         while !is_whole(&buffer[..read]) {
             let count = stream.read(&mut buffer[read..]).expect("musterd answers");
-            assert!(count > 0, "musterd hung up");
+            assert!(count > 0, "musterd closed the connection");
             read += count;
         }
         began.elapsed().as_secs_f64() * 1e3

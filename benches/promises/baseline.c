@@ -1,10 +1,10 @@
-/* What musterd is measured against: loops that do one job each and nothing else, single-threaded.
+/* The baseline for musterd: single-threaded loops that do one job each and nothing else.
  *
- *   baseline restart COUNT PROGRAM ARG   keep one process running: wait for its end, make the next one
- *   baseline many COUNT PROGRAM ARG      make COUNT processes, then wait for SIGTERM, kill them all and wait for them all
- *   baseline piped COUNT PROGRAM ARG     the same, with a pipe for each of their two output streams, read until its end
+ *   baseline restart COUNT PROGRAM ARG   keep one process running: wait for its exit, start the next one
+ *   baseline many COUNT PROGRAM ARG      start COUNT processes, then wait for SIGTERM, kill all and reap all
+ *   baseline piped COUNT PROGRAM ARG     the same, with a pipe for each of their two output streams, read until end of file
  *
- * A process is made as musterd makes it: it shares memory until it executes its program, and gets a session of its own.
+ * Processes are created as musterd does: memory is shared until exec, and each gets a new session.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,7 +18,7 @@
 
 extern char **environ;
 
-/* With `pipes`, the reading ends are left there. */
+/* With `pipes`, stores the read ends there. */
 static pid_t spawn(char **argv, int *pipes) {
     int out[2], err[2];
     if (pipes && (pipe2(out, O_CLOEXEC) || pipe2(err, O_CLOEXEC))) {

@@ -1,13 +1,13 @@
-//! What it costs to be there: memory, and wake-ups while nothing happens.
+//! The cost of an idle daemon: memory, and wake-ups without work.
 
 use std::time::Duration;
 
 use super::scene::{Running, Scene, report};
 
-/// A figure of /proc/PID/status.
+/// A field of /proc/PID/status.
 fn figure(path: &str, key: &str) -> u64 {
-    let status = std::fs::read_to_string(path).expect("the process lives");
-    let line = status.lines().find(|line| line.starts_with(key)).expect("the kernel tells it");
+    let status = std::fs::read_to_string(path).expect("the process is running");
+    let line = status.lines().find(|line| line.starts_with(key)).expect("the kernel reports it");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("it is a number")
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn memory(scene: &Scene) {
 pub(crate) fn idle(scene: &Scene) {
     const SPAN: Duration = Duration::from_secs(20);
     let musterd = start(scene, 100);
-    // The last client hangs up, and the last program's start-up is over.
+    // The last client disconnected, and the last program has finished starting.
     std::thread::sleep(Duration::from_secs(2));
     let before = wake_ups(&musterd);
     std::thread::sleep(SPAN);
@@ -42,6 +42,6 @@ pub(crate) fn idle(scene: &Scene) {
 /// Voluntary context switches of every thread.
 fn wake_ups(musterd: &Running) -> u64 {
     let tasks = format!("/proc/{}/task", musterd.0.id());
-    let threads = std::fs::read_dir(tasks).expect("the process lives").flatten();
+    let threads = std::fs::read_dir(tasks).expect("the process is running").flatten();
     threads.map(|thread| figure(&thread.path().join("status").display().to_string(), "voluntary_ctxt_switches:")).sum()
 }

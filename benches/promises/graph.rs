@@ -1,4 +1,4 @@
-//! What dependencies cost at a boot: the same programs with and without them.
+//! The cost of dependencies at boot: the same programs with and without them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::scene::{Scene, median, now_ns, report, signal};
 const MANY: usize = 1000;
 const ROUNDS: usize = 5;
 
-/// Each program depends on up to three earlier ones, at random but always the same.
+/// Each program depends on up to three earlier ones, chosen by a fixed pseudorandom sequence.
 fn dependencies(number: usize, state: &mut u64) -> String {
     let mut next = |bound: usize| {
         *state ^= *state << 13;
@@ -37,13 +37,13 @@ pub(crate) fn boot(scene: &Scene) {
             }
         }
         let path = scene.directory.path().join("graph.toml");
-        std::fs::write(&path, text).expect("the directory is ours");
+        std::fs::write(&path, text).expect("the test directory is writable");
         let began = now_ns();
         let mut running = scene.start_musterd(&path);
         let last = (0..MANY).map(|_| fifo.next().1).max().expect("there are some");
         booted[with_dependencies].push((last - began) as f64 / 1e6);
         signal(i64::from(running.0.id()), libc::SIGTERM);
-        running.0.wait().expect("it is a child of ours");
+        running.0.wait().expect("it is a child of this process");
     }
     let [without, with] = booted.map(median);
     let measured = format!("{with:.0} ms, without {without:.0} ms: {:.2} ×", with / without);

@@ -1,7 +1,7 @@
-//! Moving what programs write: into files with rotation, and to the console with names, against bare loops in C,
-//! and beside supervisord and s6-log where they are installed.
+//! Throughput of program output: into files with rotation, and to the console with names, compared with bare loops in
+//! C, and with supervisord and s6-log where they are installed.
 //!
-//! `MUSTER_BENCH_MB` is how much is moved at once (400). Where: the temporary directory (`TMPDIR`).
+//! `MUSTER_BENCH_MB` is the amount written at once (default 400). Files go to the temporary directory (`TMPDIR`).
 
 use std::fs;
 use std::hint::black_box;
@@ -17,7 +17,7 @@ use super::scene::{Running, Scene, compile, median, now_ns, report, signal};
 const ROUNDS: usize = 5;
 const LINES: usize = 2000;
 
-/// How fast, and at what cost.
+/// Throughput and its cost.
 #[derive(Clone, Copy)]
 struct Speed {
     mb_per_second: f64,
@@ -29,18 +29,18 @@ impl Speed {
         Speed { mb_per_second: bytes as f64 / 1e6 / seconds, cpu_per_gb: cpu / (bytes as f64 / 1e9) }
     }
 
-    /// The fastest of some rounds: everything that a machine does besides makes a round slower, none faster.
+    /// The fastest of several rounds: other work of the machine can only slow a round down.
     fn best(all: &[Speed]) -> Speed {
         *all.iter().max_by(|a, b| a.mb_per_second.total_cmp(&b.mb_per_second)).expect("there is a round")
     }
 }
 
-/// A load: so many programs that write in this manner.
+/// A load: a number of programs that write in the same manner.
 struct Load {
     count: usize,
     bytes_each: u64,
     how: &'static str,
-    /// All of it with `p0000 | ` in front of every line.
+    /// The bytes of the whole load with `p0000 | ` in front of every line.
     shown: u64,
 }
 
@@ -48,7 +48,7 @@ impl Load {
     fn new(pipes: &Path, count: usize, bytes_each: u64, how: &'static str) -> Load {
         let written = Command::new(pipes).args(["write", &bytes_each.to_string(), how]).output();
         let text = written.expect("it was compiled").stdout;
-        // A last line without an end gets one.
+        // An incomplete last line is given a newline.
         let end = u64::from(!text.ends_with(b"\n"));
         let lines = text.iter().filter(|&&byte| byte == b'\n').count() as u64 + end;
         let shown = count as u64 * (bytes_each + end + "p0000 | ".len() as u64 * lines);
@@ -114,8 +114,8 @@ fn throughput(scene: &Scene, pipes: &Path, load: &Load) {
     }
 }
 
-/// How many MB a second somebody else moves once it has begun; the faster of two rounds. What has no newline at its end may
-/// not be written.
+/// The throughput of another supervisor, in MB per second, once it has started; the faster of two rounds. An incomplete
+/// last line need not be written.
 fn peer_into_files(scene: &Scene, pipes: &Path, load: &Load, peer: &Peer) -> f64 {
     let round = || {
         let directory = Place::new(scene, load.bytes());
@@ -138,9 +138,9 @@ fn bare_loop(scene: &Scene, pipes: &Path, kind: &str, load: &Load) -> Speed {
         .output()
         .expect("it was compiled");
     let told = String::from_utf8_lossy(&output.stdout);
-    let mut numbers = told.split_whitespace().map(|number| number.parse::<f64>().expect("it tells two numbers"));
+    let mut numbers = told.split_whitespace().map(|number| number.parse::<f64>().expect("it prints two numbers"));
     let (seconds, cpu) = (numbers.next().expect("the first"), numbers.next().expect("the second"));
-    assert_eq!(directory.size(), load.bytes(), "the loop lost something");
+    assert_eq!(directory.size(), load.bytes(), "the loop lost bytes");
     Speed::of(load.bytes(), seconds, cpu)
 }
 
@@ -166,7 +166,7 @@ fn to_console(scene: &Scene, pipes: &Path, load: &Load) -> Speed {
     while left > 0 {
         let read = stdout.read(&mut buffer).expect("musterd writes");
         assert!(read > 0, "musterd ended {left} bytes before the end");
-        left = left.checked_sub(read as u64).expect("it writes no more than that");
+        left = left.checked_sub(read as u64).expect("it writes at most that many");
     }
     let seconds = began.elapsed().as_secs_f64();
     Speed::of(load.bytes(), seconds, cpu_seconds(&musterd))
@@ -174,12 +174,12 @@ fn to_console(scene: &Scene, pipes: &Path, load: &Load) -> Speed {
 
 fn programs(scene: &Scene, pipes: &Path, load: &Load, logs: &str) -> PathBuf {
     let (pipes, bytes) = (pipes.display().to_string(), load.bytes_each.to_string());
-    // It stays when they are done: what its threads have used is asked for then.
+    // It keeps running when they are done, so that its threads' processor time can be read.
     let defaults = format!("type = \"oneshot\"\nlogs = {{ {logs} }}\n[musterd]\nexit_when_done = false");
     scene.configuration(load.count, &[&pipes, "write", &bytes, load.how], &defaults)
 }
 
-/// How old a line is when it can be read in the file.
+/// The age of a line when it becomes readable in the file.
 fn latency(scene: &Scene, pipes: &Path) {
     let directory = Place::new(scene, 0);
     let (log, executable) = (directory.0.join("p0000.log"), pipes.display().to_string());
@@ -211,7 +211,7 @@ fn meanwhile(scene: &Scene, pipes: &Path) {
         scene.sleeper, fifo.path
     ));
     let configuration = scene.directory.path().join("muster.toml");
-    fs::write(&configuration, text).expect("the directory is ours");
+    fs::write(&configuration, text).expect("the test directory is writable");
     let _musterd = scene.start_musterd(&configuration);
     let (mut pid, _) = fifo.next();
     scene.wait_until_ready();
@@ -242,13 +242,13 @@ fn ask_status(scene: &Scene) -> f64 {
     began.elapsed().as_secs_f64() * 1e3
 }
 
-/// A directory for log files, which is removed with them.
+/// A directory for log files; dropping it removes them.
 struct Place(PathBuf);
 
 impl Place {
-    /// What the kernel still has to do for the files of the run before is not this one's. Nor is what it takes to get memory
-    /// for so many bytes of files from the host of a virtual machine, which was given back while it was free: that
-    /// alone can make a run take three times as long, or not, as it comes.
+    /// Excludes the kernel's pending work for the files of the previous run. Also excludes the time to get memory for
+    /// that many bytes of files back from the host of a virtual machine, to which free memory was returned: it varies,
+    /// and can make a run take three times as long.
     fn new(scene: &Scene, bytes: u64) -> Place {
         let path = scene.directory.path().join("logs");
         fs::create_dir(&path).expect("the one before was removed");
@@ -257,7 +257,7 @@ impl Place {
         Place(path)
     }
 
-    /// How much is in the logs here and in directories of logs.
+    /// The total size of the logs here and in directories of logs.
     fn size(&self) -> u64 {
         Place::size_of(&self.0)
     }
@@ -282,15 +282,15 @@ impl Drop for Place {
 fn wait_until(is_so: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(120);
     while !is_so() {
-        assert!(Instant::now() < patience, "musterd does not get on");
-        // To look is work, too, and there are few processors.
+        assert!(Instant::now() < patience, "musterd makes no progress");
+        // Checking is work too, and there are few processors.
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// What all threads of a process have used so far, to the nanosecond: the clock of proc_pid_stat(5) ticks too slowly.
+/// The processor time of all threads of a process so far, in nanoseconds: the clock of proc_pid_stat(5) is too coarse.
 fn cpu_seconds(running: &Running) -> f64 {
-    // A thread that runs is only charged when it pauses.
+    // A running thread is only charged when it pauses.
     std::thread::sleep(Duration::from_millis(30));
     let tasks = fs::read_dir(format!("/proc/{}/task", running.0.id())).expect("it runs");
     let used = |task: PathBuf| fs::read_to_string(task.join("schedstat")).ok()?.split(' ').next()?.parse::<f64>().ok();

@@ -1,7 +1,8 @@
-//! The promises of speed and size, measured: `cargo bench`.
+//! Benchmarks of the promised speed and size: `cargo bench`.
 //!
-//! Each is measured against a bare C loop that does only that job, in the same run. Nothing here is a test that fails
-//! on a slow day; it prints what was promised beside what was measured. `MUSTER_BIN_DIR=DIR` measures other executables, such as
+//! Each figure is compared with a bare C loop that does only that job, in the same run. Nothing here fails on a slow
+//! day; it prints the promise beside the measurement. `MUSTER_BIN_DIR=DIR` measures other executables, such as a static
+//! release build; `cargo bench -- restart` runs one benchmark. Needs `cc`.
 //! a static release build; `cargo bench -- restart` measures one promise. Needs `cc`.
 
 mod api;

@@ -1,4 +1,4 @@
-//! Others that move what programs write into files, if they are installed.
+//! Other tools that write program output to files, if they are installed.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use super::scene::Running;
 
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
-    /// Starts so many writers whose output goes into files below the directory, rotated at 50 MB, none of them removed.
+    /// Starts that many writers whose output goes to files below the directory, rotated at 50 MB, with none removed.
     pub(crate) start: fn(&Path, usize, &[&str]) -> Vec<Running>,
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn installed() -> impl Iterator<Item = Peer> {
 }
 
 fn supervisord(directory: &Path, count: usize, writer: &[&str]) -> Vec<Running> {
-    // Its own log and pid file are none of the programs' output.
+    // Its own log and pid file are not program output.
     let mut text = "[supervisord]\nnodaemon = true\nlogfile = /dev/null\nlogfile_maxbytes = 0\n".to_owned();
     let own = directory.with_extension("supervisord");
     text.push_str(&format!("pidfile = {}.pid\n", own.display()));
@@ -34,13 +34,13 @@ fn supervisord(directory: &Path, count: usize, writer: &[&str]) -> Vec<Running> 
             directory.display()
         ));
     }
-    fs::write(&own, text).expect("the directory is ours");
+    fs::write(&own, text).expect("the test directory is writable");
     let mut command = Command::new("supervisord");
     command.arg("-c").arg(own).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     vec![Running(command.spawn().expect("it is installed"))]
 }
 
-/// One for each writer, as s6 has it.
+/// One logger for each writer, as usual with s6.
 fn s6_log(directory: &Path, count: usize, writer: &[&str]) -> Vec<Running> {
     let pair = |number: usize| {
         let mut source = Command::new(writer[0]);

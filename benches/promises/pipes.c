@@ -1,10 +1,10 @@
-/* What the data plane of musterd is measured with and against.
+/* Load generators and baselines for musterd's data plane.
  *
- *   pipes write BYTES chunk|line         write lines of random lengths: 64 KiB at once, or each on its own; 0 is for ever
+ *   pipes write BYTES chunk|line         write lines of random lengths: 64 KiB at once, or each on its own; 0 means without end
  *   pipes stamp COUNT FILE               every 2 ms append a line with the time of its write; COUNT times
- *   pipes tail COUNT FILE                look at a file without a pause, and tell the median of how old lines were in ns
+ *   pipes tail COUNT FILE                poll a file without a pause, and print the median age of its lines in ns
  *   pipes copy|splice COUNT DIRECTORY BYTES HOW
- *                                        a bare loop: COUNT writers into files, nothing looked at; tells seconds and CPU
+ *                                        a bare loop: COUNT writers into files, without parsing; prints seconds and CPU
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,4 +1,4 @@
-//! What probes cost: 200 of them, each once a second.
+//! The cost of probes: 200 of them, each once a second.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -18,7 +18,7 @@ pub(crate) fn two_hundred(scene: &Scene) {
         let defaults = format!("startsecs = 0\nprobes.live = {{ {check}, period = \"1s\", failure_threshold = 1 }}");
         let musterd = scene.start_musterd(&scene.configuration(COUNT, &["sleep", "100000"], &defaults));
         scene.wait_until_ready();
-        // Everything has begun, and been checked once.
+        // All programs have started, and each was probed once.
         std::thread::sleep(Duration::from_secs(2));
         let (before, begun) = (processor_time(&musterd), Instant::now());
         std::thread::sleep(SPAN);
@@ -29,10 +29,10 @@ pub(crate) fn two_hundred(scene: &Scene) {
     }
 }
 
-/// The time on a processor of every thread, in nanoseconds: /proc/PID/task/TID/schedstat.
+/// The processor time of all threads, in nanoseconds: /proc/PID/task/TID/schedstat.
 fn processor_time(musterd: &Running) -> Duration {
     let tasks = format!("/proc/{}/task", musterd.0.id());
-    let threads = std::fs::read_dir(tasks).expect("the process lives").flatten();
+    let threads = std::fs::read_dir(tasks).expect("the process is running").flatten();
     let times = threads.map(|thread| {
         let stat = std::fs::read_to_string(thread.path().join("schedstat")).expect("the thread lives");
         stat.split_whitespace().next().and_then(|time| time.parse::<u64>().ok()).expect("it is a number")
@@ -40,9 +40,9 @@ fn processor_time(musterd: &Running) -> Duration {
     Duration::from_nanos(times.sum())
 }
 
-/// A server of few words, in this process: what it costs is not the daemon's.
+/// A minimal server in this process, so that its cost is not counted as the daemon's.
 fn serve() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {

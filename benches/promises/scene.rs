@@ -1,4 +1,4 @@
-//! Where measurements happen: a directory, the executables, the FIFO on which programs tell that they run.
+//! The setup of a measurement: a directory, the executables, and the FIFO on which programs report that they run.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -15,7 +15,7 @@ pub(crate) struct Scene {
     pub(crate) sleeper: PathBuf,
 }
 
-/// A supervisor that is stopped, with everything it runs, when it is dropped.
+/// A supervisor; dropping it stops it and everything it runs.
 pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
@@ -27,16 +27,16 @@ impl Drop for Running {
     }
 }
 
-/// The FIFO on which programs tell their pid and when they reached main.
+/// The FIFO on which programs report their pid and when they reached main.
 pub(crate) struct Fifo {
     file: File,
     pub(crate) path: PathBuf,
 }
 
-/// Nanoseconds of CLOCK_MONOTONIC, as the C programs tell them.
+/// Nanoseconds of CLOCK_MONOTONIC, the clock that the C programs report.
 pub(crate) fn now_ns() -> i64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a timespec that lives through the call.
+    // SAFETY: the pointer is to a timespec that outlives the call.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
@@ -48,7 +48,7 @@ pub(crate) fn signal(pid: i64, number: i32) {
 
 impl Scene {
     pub(crate) fn new() -> Scene {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
         let executable = |name: &str, built: &str| match std::env::var_os("MUSTER_BIN_DIR") {
             Some(other) => PathBuf::from(other).join(name),
             None => PathBuf::from(built),
@@ -73,17 +73,17 @@ impl Scene {
         assert!(made.success());
         // Opened for writing as well, so that it neither blocks nor ends while no program has it open.
         let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_CLOEXEC).open(&path);
-        Fifo { file: file.expect("it was made just now"), path }
+        Fifo { file: file.expect("it was just created"), path }
     }
 
-    /// A configuration of `count` programs that run `command`, with more keys for each of them.
+    /// A configuration of `count` programs that run `command`, with further keys for each of them.
     pub(crate) fn configuration(&self, count: usize, command: &[&str], defaults: &str) -> PathBuf {
         let mut text = format!("[http]\nsocket = {:?}\n[defaults]\n{defaults}\n", self.socket());
         for number in 0..count {
             text.push_str(&format!("[program.p{number:04}]\ncommand = {command:?}\n"));
         }
         let path = self.directory.path().join("muster.toml");
-        std::fs::write(&path, text).expect("the directory is ours");
+        std::fs::write(&path, text).expect("the test directory is writable");
         path
     }
 
@@ -103,7 +103,7 @@ impl Scene {
         Running(command.expect("it was compiled"))
     }
 
-    /// Waits until musterd says that everything runs.
+    /// Waits until musterd reports that every program is running.
     pub(crate) fn wait_until_ready(&self) {
         let patience = std::time::Instant::now() + Duration::from_secs(60);
         let is_ready = || {
@@ -111,7 +111,7 @@ impl Scene {
             health.is_ok_and(|output| output.status.success())
         };
         while !is_ready() {
-            assert!(std::time::Instant::now() < patience, "musterd does not get ready");
+            assert!(std::time::Instant::now() < patience, "musterd did not become ready");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -126,7 +126,7 @@ pub(crate) fn compile(directory: &Path, name: &str) -> PathBuf {
 }
 
 impl Fifo {
-    /// The next program that tells of itself: its pid, and when it reached main.
+    /// The next program that reports: its pid, and when it reached main.
     pub(crate) fn next(&mut self) -> (i64, i64) {
         let mut told = [0; 16];
         self.file.read_exact(&mut told).expect("the FIFO stays open");
@@ -140,7 +140,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// A line of the report: what was measured beside what was promised.
+/// A line of the report: the measurement beside the promise.
 pub(crate) fn report(what: &str, measured: String, promised: &str, holds: bool) {
     println!("{} {what:<44} {measured:<44} promised: {promised}", if holds { "ok  " } else { "MISS" });
 }

@@ -1,4 +1,4 @@
-/* A program to supervise: tells on the FIFO argv[1] when its main was reached, then sleeps until a signal ends it. */
+/* A program to supervise: reports on the FIFO argv[1] when it reached main, then sleeps until a signal kills it. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <time.h>

@@ -1,4 +1,4 @@
-//! Restarting, booting, stopping, against a C loop that does only that.
+//! Restarting, booting and stopping, compared with a C loop that does only that.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ const RESTARTS: usize = 500;
 const MANY: usize = 1000;
 const ROUNDS: usize = 5;
 
-/// Milliseconds from a kill to the next main, the median of many, and the process that is there at the end.
+/// Milliseconds from a kill to the next main, the median of many, and the pid that is running at the end.
 fn restart_latency(fifo: &mut super::scene::Fifo) -> (f64, i64) {
     let (mut pid, _) = fifo.next();
     let mut latencies = Vec::new();
@@ -49,12 +49,12 @@ pub(crate) fn restart(scene: &Scene) {
 fn stop(mut running: super::scene::Running) -> f64 {
     let began = Instant::now();
     signal(i64::from(running.0.id()), libc::SIGTERM);
-    running.0.wait().expect("it is a child of ours");
+    running.0.wait().expect("it is a child of this process");
     began.elapsed().as_secs_f64() * 1e3
 }
 
-/// Once with the supervisor's own output, and once with two pipes a program that are read until their end; the loop does
-/// the same. What is stopped has come up before, and the supervisor has nothing left to do for it.
+/// Runs once with the supervisor's own output, and once with two pipes per program that are read until end of file; the
+/// loop does the same. All programs have started before the stop, and the supervisor has no other work pending.
 pub(crate) fn boot_and_stop(scene: &Scene) {
     let inherited = "startsecs = 0\nlogs = { stdout = \"inherit\", stderr = \"inherit\" }";
     compare(scene, "output inherited", "many", inherited);

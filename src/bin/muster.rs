@@ -1,7 +1,7 @@
-//! One file that is every program of the project by the name it is called by: what images ship.
+//! All programs of the project in one executable, selected by the name it is called by. Images ship this file.
 //!
-//! `musterd`, `musterctl`, and the inits that `musterd run` can stand in for. Called by its own name, the first argument
-//! is that name.
+//! The names are `musterd`, `musterctl`, and the inits that `musterd run` replaces. Called as `muster`, it takes the
+//! name as its first argument.
 
 use std::ffi::OsString;
 use std::io::Write;

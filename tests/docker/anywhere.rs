@@ -1,5 +1,5 @@
-//! Where a container is not as usual: less rights, less kernel, another PID 1, no /proc. Every row starts, supervises,
-//! stops, gives the right exit code, and says in one line each what it lacks.
+//! Containers in unusual surroundings: fewer privileges, missing kernel features, another PID 1, no /proc. Every row
+//! starts, supervises, stops, gives the right exit code, and reports each missing feature in one line.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::container::Recipe;
 use crate::engine::{is_wanted, services, together};
 
-/// `web` must stop well, and `flaky` must be started again and again. Neither needs anything but a shell.
+/// `web` must stop cleanly, and `flaky` must be restarted again and again. Neither needs anything but a shell.
 const CONFIG: &str = r#"
 [program.web]
 command = ["sh", "-c", "trap 'echo web says bye; exit 0' TERM; echo web is up; while :; do sleep 0.1; done"]
@@ -22,14 +22,14 @@ backoff = { delay = "200ms", factor = 1 }
 const ESSENTIAL: &str = "[program.main]\ncommand = ['sh', '-c', 'exit 42']\nessential = true\nrestart = 'no'\n\
                          [program.beside]\ncommand = 'sleep 1000'\n";
 
-/// A surrounding.
+/// The surroundings of a container.
 struct Row {
     options: &'static str,
-    /// The system calls that fail, and how.
+    /// The system calls that fail, and with which error.
     seccomp: Option<(&'static [&'static str], i32)>,
-    /// A shell line in front of musterd, where options cannot make the surrounding.
+    /// A shell line in front of musterd, for what options cannot set up.
     before: &'static str,
-    /// What each line about something missing says, in any order. None: nothing is missing.
+    /// The text of each line about something missing, in any order. Empty: nothing is missing.
     lacks: &'static [&'static str],
 }
 
@@ -57,20 +57,20 @@ impl Row {
         }
     }
 
-    /// Starts, supervises, stops, exits right, and says what is missing.
+    /// Checks that it starts, supervises, stops, gives the right exit code, and reports what is missing.
     fn check(&self) {
         let container = self.recipe(CONFIG).start();
         container.wait_log("web is up");
-        container.until("a program that ended lives again", || {
+        container.until("a program that exited is running again", || {
             (container.logs().matches("another life").count() >= 3).then_some(())
         });
-        // Where there is no /proc, docker exec does not work either.
+        // Without /proc, docker exec does not work either.
         if !self.lacks.contains(&NO_SOCKET) && !self.lacks.contains(&NO_PROC) {
             container.wait_state("web", "RUNNING");
         }
         let stopped = container.stop();
         assert_eq!(stopped.code, 0, "{}", stopped.log);
-        assert!(stopped.log.contains("web says bye"), "web was not asked:\n{}", stopped.log);
+        assert!(stopped.log.contains("web says bye"), "web got no stop signal:\n{}", stopped.log);
         assert!(stopped.shutdown() < Duration::from_secs(5), "it took {:?}:\n{}", stopped.shutdown(), stopped.log);
         self.check_lacks(&stopped.log);
         let (code, log) = self.recipe(ESSENTIAL).run();
@@ -83,10 +83,10 @@ impl Row {
         let mut warnings: Vec<&str> = warnings.collect();
         for lack in self.lacks {
             let told = warnings.iter().position(|line| line.contains(lack));
-            let Some(place) = told else { panic!("nothing is said of {lack:?}:\n{log}") };
+            let Some(place) = told else { panic!("no line about {lack:?}:\n{log}") };
             warnings.remove(place);
         }
-        assert!(warnings.is_empty(), "said to be missing, and is not: {warnings:?}\n{log}");
+        assert!(warnings.is_empty(), "reported as missing, and is not: {warnings:?}\n{log}");
     }
 }
 
@@ -127,7 +127,7 @@ fn without_privileges_all_that_needs_none_works() {
 }
 
 #[test]
-fn with_nothing_to_write_to_there_is_no_socket_and_the_rest_works() {
+fn without_a_writable_directory_there_is_no_socket_and_the_rest_works() {
     check(&[
         Row { options: "--read-only", lacks: &[NO_SOCKET], ..USUAL },
         Row { options: "--read-only --tmpfs /run", ..USUAL },
@@ -151,7 +151,7 @@ fn kernels_and_profiles_without_newer_calls_are_made_do_with() {
 }
 
 #[test]
-fn a_profile_that_takes_away_what_is_indispensable_is_named() {
+fn a_profile_that_denies_an_indispensable_call_is_named() {
     if !is_wanted() {
         return;
     }
@@ -175,7 +175,7 @@ fn without_proc_only_escaped_processes_are_harder_to_find() {
     }]);
 }
 
-/// A process of somebody else, which must still be there at the end.
+/// Another process on the host, which must still be there at the end.
 struct Witness(Child);
 
 impl Witness {
@@ -185,7 +185,7 @@ impl Witness {
     }
 
     fn assert_alive(&mut self) {
-        assert!(self.0.try_wait().expect("it is our child").is_none(), "a process of the host was ended");
+        assert!(self.0.try_wait().expect("it is a child of this process").is_none(), "a process of the host was ended");
     }
 }
 
@@ -216,7 +216,7 @@ fn in_a_shared_pid_namespace_nothing_of_its_own_is_left_and_nothing_else_is_touc
     let witnesses = || (host.with_argument("777"), host.with_argument("778"));
     let before = witnesses();
     assert_eq!((before.0.len(), before.1.as_slice()), (1, &[1][..]), "{}", host.story());
-    // A family that a container's own end would not take with it: its pid namespace lives on.
+    // Processes that would not end with the container: its pid namespace outlives it.
     let config = "[program.web]\ncommand = [\"sh\", \"-c\", \"sleep 4242 & setsid sleep 4242 & \
                   setsid sh -c 'sleep 4242 & env -i setsid sleep 4242 &' & echo web is up; exec sleep 4242\"]\n";
     let container = Recipe::of(services()).option("--pid", format!("container:{}", host.name)).config(config).start();
@@ -225,11 +225,11 @@ fn in_a_shared_pid_namespace_nothing_of_its_own_is_left_and_nothing_else_is_touc
     let stopped = container.stop();
     assert_eq!(stopped.code, 0, "{}", stopped.log);
     assert_eq!(host.with_argument("4242"), Vec::<u32>::new(), "left behind:\n{}", stopped.log);
-    assert_eq!(witnesses(), before, "strangers were touched:\n{}", stopped.log);
+    assert_eq!(witnesses(), before, "unrelated processes were affected:\n{}", stopped.log);
 }
 
 #[test]
-fn what_needs_a_privilege_that_is_not_there_is_explained() {
+fn a_missing_privilege_is_explained() {
     if !is_wanted() {
         return;
     }

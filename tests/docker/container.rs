@@ -1,4 +1,4 @@
-//! One container: how it is started, looked into and ended, and that it is gone afterwards whatever the test does.
+//! One container: its start, inspection and end, and its removal even if the test fails.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,13 +12,13 @@ use tempfile::TempDir;
 
 use crate::engine::{LABEL, docker, docker_ok, text};
 
-/// How long the suite waits for what must happen. Long, since only a failing test waits that long.
+/// The suite's timeout. Long, since only a failing test waits that long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the configuration is put.
+/// The path of the configuration in the container.
 const CONFIG: &str = "/etc/muster/muster.toml";
 
-/// A container that is to be.
+/// The description of a container to start.
 pub(crate) struct Recipe {
     name: String,
     image: String,
@@ -27,7 +27,7 @@ pub(crate) struct Recipe {
     files: TempDir,
 }
 
-/// A container that was started. Removed when dropped.
+/// A started container. Dropping it removes it.
 pub(crate) struct Container {
     pub(crate) name: String,
     _files: TempDir,
@@ -42,13 +42,14 @@ pub(crate) struct Stopped {
 }
 
 impl Stopped {
-    /// How long the daemon itself took, by its own log. What the engine and its command line need is nobody's promise.
+    /// How long the daemon itself took, by its own log. The time that the engine and its command line take is not
+    /// musterd's.
     pub(crate) fn shutdown(&self) -> Duration {
         between(&self.log, "stopping everything", "exit: ")
     }
 }
 
-/// The time between the first line of the daemon that has these words and the last one that has those.
+/// The time between the daemon's first line that contains the one text and the last that contains the other.
 pub(crate) fn between(log: &str, from: &str, to: &str) -> Duration {
     let moments = |words: &str| log.lines().filter(|line| line.contains(words)).filter_map(time_of_day).collect();
     let (from, to): (Vec<Duration>, Vec<Duration>) = (moments(from), moments(to));
@@ -57,7 +58,7 @@ pub(crate) fn between(log: &str, from: &str, to: &str) -> Duration {
     to + midnight - from
 }
 
-/// Of a line that begins with `2026-11-23T07:12:25.300647Z`.
+/// The time of a line that begins with `2026-11-23T07:12:25.300647Z`.
 fn time_of_day(line: &str) -> Option<Duration> {
     let clock = line.split_once('T')?.1.split_once('Z')?.0;
     let parts: Vec<f64> = clock.split(':').map_while(|part| part.parse().ok()).collect();
@@ -66,7 +67,7 @@ fn time_of_day(line: &str) -> Option<Duration> {
 }
 
 impl Recipe {
-    /// A container of this image, which runs what the image says.
+    /// A container of this image that runs the image's own command.
     pub(crate) fn of(image: &str) -> Recipe {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -75,23 +76,23 @@ impl Recipe {
             image: image.to_owned(),
             options: Vec::new(),
             command: Vec::new(),
-            files: tempfile::tempdir().expect("there is a place for temporary files"),
+            files: tempfile::tempdir().expect("the temporary directory is writable"),
         }
     }
 
-    /// More options of `docker run`, separated by blanks.
+    /// More options of `docker run`, separated by spaces.
     pub(crate) fn options(mut self, options: &str) -> Recipe {
         self.options.extend(options.split_whitespace().map(OsString::from));
         self
     }
 
-    /// What is run in place of what the image says.
+    /// A command to run instead of the image's.
     pub(crate) fn command(mut self, words: &[&str]) -> Recipe {
         self.command = words.iter().map(OsString::from).collect();
         self
     }
 
-    /// Puts the configuration where musterd looks for it.
+    /// Mounts the configuration where musterd looks for it.
     pub(crate) fn config(self, toml: &str) -> Recipe {
         self.file("muster.toml", CONFIG, toml)
     }
@@ -116,7 +117,7 @@ impl Recipe {
         self.options.extend(["--volume".into(), volume]);
     }
 
-    /// An option whose value holds blanks or is a path.
+    /// An option whose value contains spaces or is a path.
     pub(crate) fn option(mut self, name: &str, value: impl Into<OsString>) -> Recipe {
         self.options.extend([name.into(), value.into()]);
         self
@@ -128,7 +129,7 @@ impl Recipe {
         Container { name: self.name, _files: self.files }
     }
 
-    /// Runs it to its own end.
+    /// Runs it until it exits.
     pub(crate) fn run(self) -> (i64, String) {
         let container = self.start();
         (container.wait(), container.logs())
@@ -150,26 +151,26 @@ impl Container {
         docker(["exec", &self.name].iter().chain(words))
     }
 
-    /// Runs a shell line inside, and gives what it printed.
+    /// Runs a shell line inside, and returns its output.
     pub(crate) fn shell(&self, line: &str) -> String {
         text(&self.exec(&["sh", "-c", line])).trim_end().to_owned()
     }
 
-    /// The living processes that have this word as one of their arguments, by pid.
+    /// The live processes that have this word as one of their arguments, by pid.
     pub(crate) fn with_argument(&self, word: &str) -> Vec<u32> {
         let found = self.shell(&format!("grep -lzxF {word} /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3 | sort -n"));
-        // The grep that looks has the word as well, and is gone by now.
+        // The grep has the word as well, and has exited by now.
         let pids = found.lines().filter_map(|line| line.parse().ok());
         pids.filter(|pid| self.exec(&["test", "-e", &format!("/proc/{pid}/exe")]).status.success()).collect()
     }
 
-    /// Asks the daemon inside.
+    /// Sends a request to the daemon inside.
     pub(crate) fn ctl(&self, line: &str) -> Output {
         let words: Vec<&str> = std::iter::once("musterctl").chain(line.split_whitespace()).collect();
         self.exec(&words)
     }
 
-    /// One program, as the API shows it; `Null` where there is no answer yet.
+    /// One program, as the API shows it; `Null` while there is no answer.
     pub(crate) fn program(&self, name: &str) -> Value {
         let output = self.ctl("status --json");
         let programs: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
@@ -184,17 +185,17 @@ impl Container {
         })
     }
 
-    /// Waits until every program that starts by itself is there.
+    /// Waits until every program with autostart is running.
     pub(crate) fn wait_ready(&self) {
         self.until("everything is ready", || self.ctl("health").status.success().then_some(()));
     }
 
-    /// Waits until the log says this.
+    /// Waits until the log contains this.
     pub(crate) fn wait_log(&self, what: &str) {
         self.until(&format!("the log has {what:?}"), || self.logs().contains(what).then_some(()));
     }
 
-    /// Waits for something that must happen, and tells the container's story if it does not.
+    /// Waits for an event, and on timeout panics with the container's log.
     pub(crate) fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let begun = Instant::now();
         loop {
@@ -206,17 +207,17 @@ impl Container {
         }
     }
 
-    /// What it has written so far, both streams.
+    /// Its output so far, both streams.
     pub(crate) fn logs(&self) -> String {
         text(&docker(["logs", &self.name]))
     }
 
-    /// For messages of failed assertions.
+    /// State and log, for messages of failed assertions.
     pub(crate) fn story(&self) -> String {
         format!("---- {} ----\n{}\n{}", self.name, text(&self.ctl("status")), self.logs())
     }
 
-    /// Waits for its own end, and gives the exit code.
+    /// Waits until it exits, and returns the exit code.
     pub(crate) fn wait(&self) -> i64 {
         let code = self.until("it ends", || {
             let state = docker_ok(["inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", &self.name]);
@@ -225,7 +226,7 @@ impl Container {
         code.parse().expect("docker shows a number")
     }
 
-    /// `docker stop`, with Docker's own patience of ten seconds.
+    /// `docker stop` with its default timeout of ten seconds.
     pub(crate) fn stop(&self) -> Stopped {
         let begun = Instant::now();
         docker_ok(["stop", &self.name]);

@@ -1,24 +1,25 @@
 //! The Docker engine and the images under test.
 //!
-//! Images are built once per test run, by the same scripts that the README tells people to use. Without `MUSTER_DOCKER=1`
-//! every test returns at once and says that it was skipped; with it, a missing engine is a failure.
+//! Images are built once per test run, by the same scripts that the README recommends. Without `MUSTER_DOCKER=1` every
+//! test returns at once and reports that it was skipped; with it, a missing engine is a failure.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// The label by which containers of this suite can be told from others.
+/// The label that marks containers of this suite.
 pub(crate) const LABEL: &str = "muster-test";
 
-/// Tests that measure time hold it alone, the others share it: a container that starts takes a processor for a while.
+/// Tests that measure time hold it exclusively, the others share it: a starting container takes a processor for a
+/// while.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-/// Whether the tests of this suite are wanted.
+/// Whether the tests of this suite are enabled.
 pub(crate) fn is_wanted() -> bool {
     let wanted = std::env::var_os("MUSTER_DOCKER").is_some_and(|value| value == "1");
     if !wanted {
-        // Not a print macro: the test runner would swallow it.
+        // Not a print macro: the test runner would capture it.
         let test = std::thread::current();
         let test = test.name().unwrap_or("a test");
         let why = "MUSTER_DOCKER=1 runs the tests in containers (docker and root needed)";
@@ -27,7 +28,7 @@ pub(crate) fn is_wanted() -> bool {
     wanted
 }
 
-/// Held while a test runs beside others.
+/// Held while a test runs concurrently with others.
 pub(crate) fn together() -> RwLockReadGuard<'static, ()> {
     MACHINE.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
@@ -40,13 +41,13 @@ pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
 /// The C library in the static executable.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Libc {
-    /// What `docker/build.sh` chooses: musl where it can be had.
+    /// The choice of `docker/build.sh`: musl where available.
     Chosen,
-    /// Always to be had, and the one with traps: name lookups.
+    /// Always available, and with pitfalls: name lookups.
     Gnu,
 }
 
-/// The image with several services and a Debian below.
+/// The image with several services, based on Debian.
 pub(crate) fn services() -> &'static str {
     static BUILT: OnceLock<()> = OnceLock::new();
     let name = "muster-services:test";
@@ -66,12 +67,12 @@ pub(crate) fn scratch(libc: Libc) -> &'static str {
     name
 }
 
-/// With `MUSTER_DOCKER_BUILT=1` the images of an earlier run are taken as they are.
+/// With `MUSTER_DOCKER_BUILT=1` the images of an earlier run are used.
 fn build(libc: Libc, tag: &str, parts: &[&str]) {
     if std::env::var_os("MUSTER_DOCKER_BUILT").is_some_and(|value| value == "1") {
         return;
     }
-    // Two builds at once would copy into each other's context.
+    // Two builds at once would copy into the same context.
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _held = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut command = Command::new(repository().join("docker/build.sh"));
@@ -87,17 +88,17 @@ fn build(libc: Libc, tag: &str, parts: &[&str]) {
     assert!(output.status.success(), "docker/build.sh {parts:?} failed:\n{}", text(&output));
 }
 
-/// Where the repository is.
+/// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-/// Runs the docker command to its end.
+/// Runs the docker command until it exits.
 pub(crate) fn docker<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Output {
     Command::new("docker").args(arguments).stdin(Stdio::null()).output().expect("docker is installed")
 }
 
-/// Runs the docker command, which must succeed, and gives what it printed.
+/// Runs the docker command, checks that it succeeds, and returns its output.
 pub(crate) fn docker_ok<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> String {
     let arguments: Vec<_> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
     let output = docker(&arguments);
@@ -105,7 +106,7 @@ pub(crate) fn docker_ok<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
 
-/// Both streams of a command, for messages and for searching.
+/// Both streams of a command, for messages and searches.
 pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

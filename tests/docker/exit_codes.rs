@@ -1,13 +1,13 @@
-//! The exit code that `docker run` shows: what happened inside, and the reason as the last line of the log.
+//! The exit code of `docker run`: the outcome inside, with the reason as the last line of the log.
 //!
-//! The tables below are those of docs/reference/exit-codes.md, cell by cell, each in a container of its own.
+//! The tables below are those of docs/reference/exit-codes.md, cell by cell, each in its own container.
 
 use std::sync::Mutex;
 
 use crate::container::{Container, Recipe};
 use crate::engine::{is_wanted, services, text, together};
 
-/// How a program ends, the code this gives, and what the last line says of it. `$$` is a `$` in a configuration.
+/// How a program ends, the resulting code, and the text of the last line about it. `$$` is a `$` in a configuration.
 const ENDS: [(&str, i64, &str); 10] = [
     ("['sh', '-c', 'exit 0']", 0, "exit status 0"),
     ("['sh', '-c', 'exit 1']", 1, "exit status 1"),
@@ -21,7 +21,7 @@ const ENDS: [(&str, i64, &str); 10] = [
     ("'/etc'", 126, "/etc"),
 ];
 
-/// Runs the cells of a table side by side, and tells of all that are wrong.
+/// Runs the cells of a table side by side, and reports all that are wrong.
 fn check_all<C: Sync>(cells: &[C], check: impl Fn(&C) -> Result<(), String> + Sync) {
     let next = Mutex::new(cells.iter());
     let wrong = Mutex::new(Vec::new());
@@ -30,7 +30,7 @@ fn check_all<C: Sync>(cells: &[C], check: impl Fn(&C) -> Result<(), String> + Sy
             scope.spawn(|| {
                 loop {
                     let Some(cell) = next.lock().expect("no cell panics while it is taken").next() else { return };
-                    wrong.lock().expect("no cell panics while it is told").extend(check(cell).err());
+                    wrong.lock().expect("no cell panics while holding the lock").extend(check(cell).err());
                 }
             });
         }
@@ -39,7 +39,7 @@ fn check_all<C: Sync>(cells: &[C], check: impl Fn(&C) -> Result<(), String> + Sy
     assert!(wrong.is_empty(), "{} of {} cells:\n{}", wrong.len(), cells.len(), wrong.join("\n----\n"));
 }
 
-/// What a container that ended by itself must have left.
+/// Requirements for a container that exited by itself.
 fn expect(what: &str, (code, log): &(i64, String), expected: i64, reason: &str) -> Result<(), String> {
     let last = log.lines().rev().find(|line| line.contains(" exit: ")).unwrap_or_default();
     let tells = last.contains(reason) && last.contains(&format!("code={expected}"));
@@ -80,7 +80,7 @@ fn an_essential_program_takes_everything_with_it_and_gives_its_code() {
 }
 
 #[test]
-fn an_essential_program_that_is_started_again_ends_nothing_before_it_is_given_up() {
+fn an_essential_program_ends_the_container_only_once_it_has_given_up() {
     if !is_wanted() {
         return;
     }
@@ -132,11 +132,11 @@ fn the_first_reason_to_end_wins() {
     };
     let slow = "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap 'echo slow was asked; sleep 6; exit' TERM; \
                 while :; do sleep 0.1; done\"]\n";
-    // An essential program that ends because everything is stopped does not change the 0.
+    // An essential program that ends because everything is being stopped does not change the 0.
     let container = Recipe::of(services()).config(&main("sleep 1000 & wait")).start();
     container.wait_log("main is up");
     expect("asked", &(container.stop().code, container.logs()), 0, "stopped by SIGTERM").expect("0 stays 0");
-    // And a signal while everything is stopped because of one does not change its code.
+    // A signal during a shutdown that an essential program caused does not change its code.
     let container = Recipe::of(services()).config(&format!("{}{slow}", main("sleep 1"))).start();
     container.wait_log("slow was asked");
     container.kill("TERM");
@@ -144,7 +144,7 @@ fn the_first_reason_to_end_wins() {
 }
 
 #[test]
-fn whoever_is_asked_to_stop_ends_with_0_whatever_the_programs_said() {
+fn a_requested_stop_exits_with_0_whatever_the_programs_returned() {
     if !is_wanted() {
         return;
     }
@@ -191,7 +191,7 @@ fn a_configuration_that_cannot_work_is_2_and_a_second_daemon_is_3() {
     let _shared = together();
     let (code, log) = Recipe::of(services()).config("[program.web]\ncomand = 'sleep 1'\n").run();
     assert_eq!(code, 2, "{log}");
-    assert!(log.contains("muster.toml:2:") && log.contains("command"), "where, and what instead:\n{log}");
+    assert!(log.contains("muster.toml:2:") && log.contains("command"), "the place, and the fix:\n{log}");
     let (code, log) = Recipe::of(services()).command(&["musterd", "-c", "/no/such.toml"]).run();
     assert_eq!(code, 2, "{log}");
 

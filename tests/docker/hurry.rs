@@ -1,6 +1,6 @@
-//! `docker stop` right after `docker run`: the daemon may be anywhere between its first instruction and its last spawn.
+//! `docker stop` right after `docker run`, at any moment from the daemon's first instruction to its last spawn.
 //!
-//! A signal that PID 1 loses shows as a `docker stop` of ten seconds with code 137.
+//! A signal lost by PID 1 shows as a `docker stop` of ten seconds with code 137.
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ backoff = { delay = "100s", max = "100s" }
 startretries = "unlimited"
 "#;
 
-/// Less than the ten seconds that show a lost signal, or the nine of a daemon that does not see its programs end; and more
+/// Less than the ten seconds that show a lost signal, or the nine of a daemon that misses its programs' exits; and more
 /// than an engine needs on a busy machine.
 const LOST: Duration = Duration::from_secs(8);
 
-/// How often each moment is tried; `MUSTER_DOCKER_ROUNDS` asks for more.
+/// How often each moment is tried; `MUSTER_DOCKER_ROUNDS` raises it.
 fn rounds() -> u32 {
     std::env::var("MUSTER_DOCKER_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
 }

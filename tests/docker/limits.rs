@@ -1,4 +1,4 @@
-//! A container with limits: one program that uses up what there is must not take the daemon or the others with it.
+//! A container with limits: a program that exhausts them must not take down the daemon or the other programs.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::container::{Container, PATIENCE, Recipe};
 use crate::engine::{alone, docker_ok, is_wanted, services, text, together};
 
-/// Asks the daemon from outside: where no process can be made, there is no docker exec.
+/// Sends a request to the daemon from outside: where no process can be created, docker exec does not work.
 fn ask(socket: &Path, method: &str, target: &str) -> String {
     let talk = || {
         let mut stream = UnixStream::connect(socket)?;
@@ -33,7 +33,7 @@ fn a_fork_bomb_under_a_pids_limit_is_seen_and_stopped_alone() {
     let _shared = together();
     let config = "[program.bomb]\ncommand = ['perl', '-e', 'defined(fork) or sleep(1) while 1']\nstopwaitsecs = 1\n\
                   [program.calm]\ncommand = 'sleep 1000'\n";
-    let run = tempfile::tempdir().expect("there is a place for temporary files");
+    let run = tempfile::tempdir().expect("the temporary directory is writable");
     let socket = run.path().join("muster.sock");
     let recipe = Recipe::of(services()).options("--pids-limit 60").config(config);
     let container = recipe.option("--volume", format!("{}:/run", run.path().display())).start();
@@ -48,7 +48,7 @@ fn a_fork_bomb_under_a_pids_limit_is_seen_and_stopped_alone() {
     let stopped = container.stop();
     assert_eq!(stopped.code, 0, "{}", stopped.log);
     let ended_when_asked = |line: &str| line.contains("calm") && line.contains("stopped") && line.contains("SIGTERM");
-    assert!(stopped.log.lines().any(ended_when_asked), "calm was not left in peace:\n{}", stopped.log);
+    assert!(stopped.log.lines().any(ended_when_asked), "calm was affected:\n{}", stopped.log);
 }
 
 #[test]
@@ -62,11 +62,11 @@ fn a_fork_bomb_does_not_hold_up_docker_stop() {
     container.until("the bomb has gone off", || (count_processes(&container) > 50).then_some(()));
     let stopped = container.stop();
     assert_eq!(stopped.code, 0, "{}", stopped.log);
-    assert!(stopped.shutdown() < Duration::from_secs(5), "the bomb held it up: {stopped:?}");
+    assert!(stopped.shutdown() < Duration::from_secs(5), "the bomb delayed it: {stopped:?}");
 }
 
 #[test]
-fn where_no_process_can_be_made_the_reason_is_told_and_it_is_tried_again() {
+fn a_failed_fork_is_reported_with_its_reason_and_retried() {
     if !is_wanted() {
         return;
     }
@@ -75,12 +75,12 @@ fn where_no_process_can_be_made_the_reason_is_told_and_it_is_tried_again() {
                   [program.late]\ncommand = 'sh -c \"sleep 1; echo late was here\"'\nrestart = 'always'\nstartsecs = 0\n\
                   startretries = 'unlimited'\nbackoff = { delay = 0.3, factor = 1 }\n";
     let container = Recipe::of(services()).options("--pids-limit 40").config(config).start();
-    container.until("late lives again", || (container.logs().matches("late was here").count() >= 2).then_some(()));
+    container.until("late has run twice", || (container.logs().matches("late was here").count() >= 2).then_some(()));
     assert_eq!(container.stop().code, 0);
 }
 
 #[test]
-fn a_program_that_eats_all_memory_is_started_again_and_nobody_else_suffers() {
+fn a_program_that_exhausts_memory_is_restarted_and_no_other_is_affected() {
     if !is_wanted() {
         return;
     }

@@ -1,7 +1,8 @@
-//! What a person with a container sees: images built by `docker/build.sh`, run by a Docker engine, looked at from outside.
+//! Containers as their users see them: images built by `docker/build.sh`, run by a Docker engine, observed from
+//! outside.
 //!
-//! Slow, and in need of an engine and root, so it runs only with `MUSTER_DOCKER=1` and says so otherwise. Nothing here
-//! knows musterd from within: the docker command, `musterctl` inside of containers, and the log are all there is.
+//! Slow, and it needs an engine and root, so it runs only with `MUSTER_DOCKER=1` and reports a skip otherwise. Only the
+//! docker command, `musterctl` inside containers, and the log are used.
 
 mod anywhere;
 mod bursts;

@@ -1,11 +1,11 @@
-//! A container with a memory limit: who is killed for want of memory is told so, and nobody else.
+//! A container with a memory limit: a program killed by the OOM killer is reported as such, and no other.
 
 use serde_json::Value;
 
 use crate::container::{Container, Recipe};
 use crate::engine::{is_wanted, services, text, together};
 
-/// Takes memory until there is none; and one that sleeps.
+/// Allocates memory until there is none; and a program that sleeps.
 const CONFIG: &str = "\
 [musterd]
 exit_when_done = false
@@ -26,7 +26,7 @@ fn why(container: &Container, name: &str) -> (Value, String) {
 }
 
 #[test]
-fn who_is_killed_for_want_of_memory_is_told_so_and_nobody_else() {
+fn only_oom_killed_programs_are_reported_as_such() {
     if !is_wanted() {
         return;
     }
@@ -39,7 +39,7 @@ fn who_is_killed_for_want_of_memory_is_told_so_and_nobody_else() {
     assert!(words.contains("out of memory"), "{words}");
     assert!(container.logs().contains("ended unexpectedly, out of memory"), "{}", container.story());
 
-    // The same signal from somebody else, with memory to spare: the counter says so.
+    // The same signal from another process, with memory to spare: the counter shows that.
     container.wait_state("calm", "RUNNING");
     container.shell("kill -9 $(musterctl pid calm)");
     container.wait_state("calm", "FATAL");

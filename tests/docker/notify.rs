@@ -1,4 +1,4 @@
-//! Real services that speak sd_notify: what they say is believed, shown, and right.
+//! Real services that use sd_notify: their messages are accepted, shown, and correct.
 
 use crate::container::Recipe;
 use crate::engine::{is_wanted, services, together};
@@ -35,7 +35,7 @@ fn redis_and_haproxy_say_themselves_when_they_are_ready() {
         return;
     }
     let _shared = together();
-    // Once with a directory for the sockets, once without: nothing can be written then but redis' directory.
+    // Once with a directory for the sockets, once without: then only redis' directory is writable.
     for options in ["", "--read-only --tmpfs /tmp"] {
         let recipe = Recipe::of(services()).options(options).config(CONFIG);
         let container = recipe.file("muster.cfg", "/etc/haproxy/muster.cfg", HAPROXY).start();
@@ -52,7 +52,7 @@ fn redis_and_haproxy_say_themselves_when_they_are_ready() {
         if options.is_empty() {
             assert_eq!(container.program("redis")["status"], "Ready to accept connections", "{}", container.story());
             let before = container.wait_state("haproxy", "RUNNING");
-            // The master executes itself anew, and tells RELOADING=1 and READY=1.
+            // The master executes itself again, and sends RELOADING=1 and READY=1.
             assert!(container.ctl("signal USR2 haproxy").status.success());
             container.until("it has new workers", || {
                 let workers = container.with_argument("/etc/haproxy/muster.cfg");

@@ -1,4 +1,4 @@
-//! Processes that lose their parents: PID 1 reaps all of them, and leaves those alone that are nobody's until the end.
+//! Orphans: PID 1 reaps all of them, and leaves those that belong to no program alone until the end.
 
 use crate::container::{Container, Recipe};
 use crate::engine::{is_wanted, services, text, together};
@@ -10,7 +10,7 @@ exit_when_done = false
 command = "sleep 1000"
 "#;
 
-/// How many processes in this state are there, by the kernel's own word.
+/// The number of processes in this state, according to the kernel.
 fn count_zombies(container: &Container) -> usize {
     let states = container.shell("for p in /proc/[0-9]*/stat; do sed 's/.*) //' $p 2>/dev/null; done | cut -c1");
     states.lines().filter(|state| *state == "Z").count()
@@ -30,7 +30,7 @@ fn orphans_of_docker_exec_and_of_programs_leave_no_zombies() {
     let born = container.exec(&["perl", "/orphans.pl", "0"]);
     assert!(born.status.success(), "{}", text(&born));
     container.until("no zombie is left", || (count_zombies(&container) == 0).then_some(()));
-    // And none of that was taken for the end of a program.
+    // And none of them was taken for the end of a program.
     assert_eq!(container.program("family")["state"], "RUNNING", "{}", container.story());
     assert_eq!(container.program("web")["state"], "RUNNING", "{}", container.story());
 }
@@ -46,7 +46,7 @@ fn strays_of_docker_exec_outlive_programs_and_are_ended_at_the_end() {
         "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap 'sleep 3; exit' TERM; while :; do sleep 0.1; done\"]\n";
     let container = Recipe::of(services()).config(&format!("{CONFIG}{slow}")).start();
     container.wait_ready();
-    // What they say goes to PID 1's own console, since nobody reads theirs any more.
+    // Their output goes to PID 1's own console, since their pipes are no longer read.
     let stray = "exec >/proc/1/fd/1 2>&1; trap 'echo stray was asked; exit' TERM; echo stray is up; while :; do sleep 0.1; done";
     container.exec(&[
         "sh",
@@ -58,7 +58,7 @@ fn strays_of_docker_exec_outlive_programs_and_are_ended_at_the_end() {
     let before = container.until("the deaf stray is there", || Some(strays()).filter(|pids| !pids.is_empty()));
     assert!(container.ctl("restart all").status.success());
     assert!(container.ctl("stop all").status.success());
-    assert_eq!(strays(), before, "a stray was touched by a stop of programs");
+    assert_eq!(strays(), before, "a stray was affected by a stop of programs");
     assert!(!container.logs().contains("stray was asked"), "a stray was signalled by a stop of programs");
 
     assert!(container.ctl("start slow").status.success());

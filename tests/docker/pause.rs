@@ -1,12 +1,11 @@
-//! `docker pause`: time that the daemon did not have is held against nobody.
+//! `docker pause`: time that the daemon was frozen counts against no program.
 
 use std::time::Duration;
 
 use crate::container::Recipe;
 use crate::engine::{alone, docker_ok, is_wanted, services};
 
-/// Says by sd_notify what it is told to say, one word after another, each so many seconds after the one before; the last
-/// one again and again.
+/// Sends these sd_notify messages one after another, each that many seconds after the one before; the last one repeats.
 const SAYS: &str = r#"
 import os, socket, sys, time
 speaker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -21,10 +20,10 @@ while True:
     print("said", word, flush=True)
 "#;
 
-/// A pause of five seconds meets one program with a watchdog of two, one that becomes ready after two of three, and one
-/// that needs two of four to stop. Frozen with the daemon, they have as long afterwards as they had before.
+/// A pause of five seconds hits one program with a watchdog of two, one that becomes ready after two of three, and one
+/// that needs two of four to stop. They were frozen with the daemon, and have as much time left afterwards as before.
 #[test]
-fn a_pause_of_five_seconds_ends_nothing_and_kills_nobody() {
+fn a_pause_of_five_seconds_ends_and_kills_no_program() {
     if !is_wanted() {
         return;
     }
@@ -53,22 +52,22 @@ startsecs = 0
     assert!(container.ctl("stop --no-wait stopping").status.success());
     container.wait_log("was asked");
     docker_ok(["pause", &container.name]);
-    // So long a pause, with nothing to wait for in it.
+    // A pause of that length while no deadline is pending.
     std::thread::sleep(Duration::from_secs(5));
     docker_ok(["unpause", &container.name]);
     container.wait_log("the daemon was not running for a while");
     let starting = container.wait_state("starting", "RUNNING");
     container.wait_state("stopping", "STOPPED");
-    // Longer than its watchdog it goes on as before.
+    // It keeps running for longer than its watchdog allows.
     let pings = |log: &str| log.matches("said WATCHDOG").count();
     let before = pings(&container.logs());
-    container.until("it goes on", || (pings(&container.logs()) >= before + 6).then_some(()));
+    container.until("it keeps running", || (pings(&container.logs()) >= before + 6).then_some(()));
     let watched = container.wait_state("watched", "RUNNING");
     for program in [&watched, &starting] {
         assert_eq!((&program["failures"], &program["ready"]), (&0.into(), &true.into()), "{}", container.story());
     }
     let log = container.logs();
-    assert!(log.contains("is done"), "it was not left the time to stop:\n{log}");
+    assert!(log.contains("is done"), "it was not given the time to stop:\n{log}");
     for untold in ["SIGKILL", "failed, and is stopped for it", "ended unexpectedly", "will be started again"] {
         assert!(!log.contains(untold), "{untold}:\n{log}");
     }

@@ -1,7 +1,7 @@
-//! The preset `docker` beside Docker itself, in real time: as many runs, the same pauses, the same end.
+//! The preset `docker` compared with Docker in real time: as many runs, the same pauses, the same outcome.
 //!
-//! The simulation says what is expected. dockerd takes some tenths of a second to start a container again, more on a busy
-//! machine, so a pause may be longer here, and never shorter.
+//! The simulation gives the expected values. dockerd takes some tenths of a second to restart a container, more on a
+//! busy machine, so its pauses may be longer, and never shorter.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use crate::engine::{LABEL, docker, docker_ok, is_wanted, text, together};
 
-/// Plays one run after another as its arguments say, each `STATUS:MILLISECONDS`, the last one again and again. `gone` takes
-/// its own executable away, so that the next start fails. Which run it is stands in a file that lives as long as the container.
+/// Plays one run after another as its arguments say, each `STATUS:MILLISECONDS`; the last one repeats. `gone` removes
+/// its own executable, so that the next start fails. The number of the run is in a file that lives as long as the
+/// container.
 const PUPPET: &str = r#"
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,10 +47,10 @@ int main(int count, char **arguments) {
 }
 "#;
 
-/// How long, in seconds, Docker may be late by its own work and the machine's load.
+/// How many seconds Docker may be late because of its own work and the machine's load.
 const LATE: f64 = 6.0;
 
-/// How long it is late by its own work, measured as 0.16 to 0.47 s on a quiet machine. The least late of all pauses must be
+/// How long its own work takes, measured as 0.16 to 0.47 s on a quiet machine. The shortest delay of all pauses must be
 /// within that, however busy the machine is.
 const ITS_WORK: f64 = 0.6;
 
@@ -58,7 +59,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 struct Case {
     policy: &'static str,
-    /// For the puppet, and the same for the simulation.
+    /// The script for the puppet, and the same for the simulation.
     parts: &'static [&'static str],
     runs: &'static str,
 }
@@ -104,7 +105,7 @@ fn dockers_runs_pauses_and_ends_are_the_presets() {
 fn image() -> &'static str {
     static BUILT: OnceLock<String> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
         let puppet = directory.path().join("puppet");
         let mut compiler = Command::new("gcc")
             .args(["-x", "c", "-static", "-w", "-o"])
@@ -114,7 +115,7 @@ fn image() -> &'static str {
             .spawn()
             .expect("gcc is installed");
         compiler.stdin.take().expect("it is a pipe").write_all(PUPPET.as_bytes()).expect("gcc reads");
-        assert!(compiler.wait().expect("it is our child").success(), "the puppet does not compile");
+        assert!(compiler.wait().expect("it is a child of this process").success(), "the puppet does not compile");
         let archive = directory.path().join("puppet.tar");
         let mut tar = Command::new("tar");
         tar.arg("-cf").arg(&archive).arg("-C").arg(directory.path()).arg("puppet");
@@ -124,7 +125,7 @@ fn image() -> &'static str {
     })
 }
 
-/// A container that is removed, whatever happens.
+/// A container that is removed in any case.
 struct Played(String);
 
 impl Drop for Played {
@@ -149,7 +150,7 @@ fn compare(image: &str, case: &Case) -> Result<Vec<f64>, String> {
     let began = Instant::now();
     let found = loop {
         let found = look(&container.0);
-        // What goes on does so with the last run; what ends is no more restarted.
+        // A program that stays up does so in its last run; one that ended is not restarted.
         if found.goes_on == expected.goes_on && found.runs >= expected.runs {
             break found;
         }
@@ -168,7 +169,7 @@ fn compare(image: &str, case: &Case) -> Result<Vec<f64>, String> {
     Ok(found.pauses.iter().zip(&expected.pauses).map(|(pause, nominal)| pause - nominal).collect())
 }
 
-/// What became of it until now.
+/// Its state and history until now.
 fn look(container: &str) -> Story {
     let status = docker_ok(["inspect", "--format", "{{.State.Status}}", container]);
     let log = text(&docker(["logs", container]));
@@ -181,14 +182,14 @@ fn look(container: &str) -> Story {
 }
 
 fn simulated(case: &Case) -> Story {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let path = directory.path().join("muster.toml");
     let config =
         format!("[program.it]\ncommand = \"it\"\nstartsecs = 0\nrestart = {:?}\nbackoff = \"docker\"\n", case.policy);
-    std::fs::write(&path, config).expect("the directory is ours");
+    std::fs::write(&path, config).expect("the test directory is writable");
     let story = told(&path, case.runs);
     let moments = story["timeline"].as_array().expect("it is a list");
-    // A start that fails is no run to Docker, and no pause before one.
+    // Docker counts a failed start neither as a run nor as a pause.
     let is_failed = |moment: &&Value| {
         let happened = moment["happened"].as_str().unwrap_or_default();
         moment["program"] == "it" && happened.contains("spawn error")

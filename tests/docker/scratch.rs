@@ -1,6 +1,6 @@
-//! The image with nothing in it but the executable: no shell, no C library, no /etc. For both C libraries it is built with.
+//! The image that holds only the executable: no shell, no C library, no /etc. For both C libraries it is built with.
 //!
-//! What runs in it is the executable itself: a musterd inside of a musterd is a program as good as any.
+//! The program in it is the executable itself: a musterd inside a musterd is a program like any other.
 
 use crate::container::{Container, Recipe};
 use crate::engine::{Libc, docker_ok, is_wanted, scratch, text, together};
@@ -9,7 +9,7 @@ use crate::engine::{Libc, docker_ok, is_wanted, scratch, text, together};
 const IDLE: &str = "[musterd]\nexit_when_done = false\n[http]\nsocket = ''\n\
                     [program.never]\ncommand = '/musterd'\nautostart = false\n";
 
-/// Runs this with each executable.
+/// Runs the check with each executable.
 fn with_each_libc(check: impl Fn(&str)) {
     if !is_wanted() {
         return;
@@ -30,7 +30,7 @@ fn running_as(image: &str, user: &str, files: &[(&str, &str)]) -> Container {
     recipe.start()
 }
 
-/// Asks the daemon, where there is no PATH to find musterctl in.
+/// Sends a request to the daemon, without a PATH to find musterctl in.
 fn description(container: &Container) -> String {
     text(&container.exec(&["/musterctl", "status"]))
 }

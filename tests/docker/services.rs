@@ -1,4 +1,4 @@
-//! The image with several services: that it serves, survives, obeys and ends as its README says.
+//! The image with several services: it serves, survives crashes, accepts commands and exits as its README says.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::container::{Container, Recipe};
 use crate::engine::{alone, docker_ok, is_wanted, services, text, together};
 
-/// What the web application behind nginx answers, or why there is no answer.
+/// The answer of the web application behind nginx, or the error.
 pub(crate) fn visit(container: &Container) -> Result<String, String> {
     let address = docker_ok(["inspect", "--format", "{{.NetworkSettings.IPAddress}}", &container.name]);
     let ask = || {
@@ -31,7 +31,7 @@ fn serving() -> Container {
     container
 }
 
-/// Visits until there is an answer. One whose answer did not come in time may have been counted all the same.
+/// Visits until there is an answer. A visit whose answer came too late may have been counted all the same.
 fn assert_counts_from_the_beginning(container: &Container) {
     let mut visits = 0;
     let answer = container.until("it serves", || {
@@ -73,12 +73,12 @@ fn every_service_serves_and_docker_stop_lets_each_of_them_finish() {
     ] {
         assert!(stopped.log.contains(last_words), "{last_words:?} is missing:\n{}", stopped.log);
     }
-    // These two have no last words of their own.
+    // These two log no last words of their own.
     for program in ["cron", "rsyslog"] {
         let ended = |line: &str| line.contains(" stopped ") && line.contains(program) && !line.contains("SIGKILL");
-        assert!(stopped.log.lines().any(ended), "{program} did not end well:\n{}", stopped.log);
+        assert!(stopped.log.lines().any(ended), "{program} did not exit cleanly:\n{}", stopped.log);
     }
-    assert!(!stopped.log.contains("SIGKILL"), "somebody had to be killed:\n{}", stopped.log);
+    assert!(!stopped.log.contains("SIGKILL"), "a program had to be killed:\n{}", stopped.log);
     assert!(stopped.shutdown() < Duration::from_secs(2), "it took {:?}:\n{}", stopped.shutdown(), stopped.log);
 }
 
@@ -96,7 +96,7 @@ fn a_killed_nginx_comes_back_without_its_old_workers() {
         (now["pid"].is_number() && now["pid"] != before["pid"]).then_some(now)
     });
     container.until("it serves again", || visit(&container).ok());
-    // One master and its two workers: none of the old ones still holds the port.
+    // One master and two workers: no old process still holds the port.
     let parents =
         || container.shell("cat $(grep -lx nginx /proc/[0-9]*/comm | sed s/comm/stat/) | awk '{print $4}' | sort -n");
     let expected = format!("1\n{0}\n{0}", after["pid"]);
@@ -126,12 +126,12 @@ fn musterctl_stops_starts_and_restarts_inside() {
     assert!(restarted.status.success(), "{}", text(&restarted));
     let after = container.program("redis");
     assert_ne!(before["pid"], after["pid"]);
-    // Redis keeps nothing on disk here, so a new one counts from the beginning.
+    // Redis does not persist data here, so a new one counts from the beginning.
     assert_counts_from_the_beginning(&container);
 }
 
 #[test]
-fn the_health_check_of_the_image_tells_when_everything_is_there() {
+fn the_images_health_check_reports_when_everything_is_up() {
     if !is_wanted() {
         return;
     }
@@ -159,7 +159,7 @@ fn a_program_with_a_user_can_open_the_console_as_a_file() {
 }
 
 #[test]
-fn rsyslog_understands_what_programs_send_to_it() {
+fn rsyslog_parses_what_programs_send_to_it() {
     if !is_wanted() {
         return;
     }
@@ -171,7 +171,7 @@ fn rsyslog_understands_what_programs_send_to_it() {
              logs = {{ stdout = 'syslog', stderr = 'syslog' }}\n"
         )
     };
-    // /dev/log as rsyslog reads it without being asked, and the socket of another with RFC 5424.
+    // /dev/log as rsyslog reads it by default, and a socket that takes RFC 5424.
     let rfc5424 = "module(load=\"imuxsock\" SysSock.Use=\"off\")\n\
                    input(type=\"imuxsock\" Socket=\"/run/other\" UseSpecialParser=\"off\")\n\
                    action(type=\"omfile\" file=\"/dev/stdout\" template=\"RSYSLOG_TraditionalFileFormat\")\n";
@@ -181,7 +181,7 @@ fn rsyslog_understands_what_programs_send_to_it() {
         let container = recipe.start();
         let pid = container.wait_state("web", "RUNNING")["pid"].to_string();
         for text in [format!(" out {pid}"), " err".to_owned()] {
-            // A message of RFC 5424 has no colon behind the name.
+            // An RFC 5424 message has no colon after the name.
             let lines = [format!(" web[{pid}]:{text}"), format!(" web[{pid}]{text}")];
             let is_it = |told: &str| told.starts_with("rsyslog | ") && lines.iter().any(|line| told.ends_with(line));
             container.until(&lines[0], || container.logs().lines().any(is_it).then_some(()));

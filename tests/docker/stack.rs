@@ -1,5 +1,5 @@
-//! A database, its migration, an application, workers and a web server in one container: they come up as soon as what
-//! they need is ready, come back after a crash, and stop the other way round.
+//! A database, its migration, an application, workers and a web server in one container: each starts as soon as its
+//! dependencies are ready, comes back after a crash, and stops in reverse order.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ fn stack() -> Container {
     Recipe::of(services()).command(&["musterd", "-c", "/etc/muster/stack.toml"]).start()
 }
 
-/// Where in the log this is said of this program for the n-th time, the first being 0.
+/// The place in the log of this program's n-th line with this message, starting at 0.
 fn place(log: &str, nth: usize, program: &str, message: &str) -> usize {
     let says = |line: &str| {
         let said =
@@ -21,17 +21,17 @@ fn place(log: &str, nth: usize, program: &str, message: &str) -> usize {
         said && line.split_whitespace().any(|word| word == format!("program={program}"))
     };
     let mut found = log.lines().enumerate().filter(|(_, line)| says(line));
-    found.nth(nth).unwrap_or_else(|| panic!("{program}: {message} is not said {} times:\n{log}", nth + 1)).0
+    found.nth(nth).unwrap_or_else(|| panic!("{program}: {message} does not occur {} times:\n{log}", nth + 1)).0
 }
 
-/// Each of these is said after the one before it.
+/// Checks that each message comes after the one before it.
 fn assert_order(log: &str, told: &[(usize, &str, &str)]) {
     let places: Vec<usize> = told.iter().map(|&(nth, program, message)| place(log, nth, program, message)).collect();
     assert!(places.is_sorted(), "{told:?} at {places:?}:\n{log}");
 }
 
 #[test]
-fn everything_is_up_as_soon_as_what_it_needs_is_ready_and_stops_the_other_way_round() {
+fn programs_start_once_their_dependencies_are_ready_and_stop_in_reverse_order() {
     if !is_wanted() {
         return;
     }
@@ -42,7 +42,7 @@ fn everything_is_up_as_soon_as_what_it_needs_is_ready_and_stops_the_other_way_ro
     container.wait_ready();
     let took = begun.elapsed();
     println!("from docker run to all ready: {took:?}");
-    // Whoever is told that all is ready may ask at once.
+    // A client may send requests as soon as readiness is reported.
     assert_eq!(visit(&container).as_deref(), Ok("visit 1"));
     for program in EVERYONE {
         let state = container.program(program)["state"].clone();
@@ -69,12 +69,12 @@ fn everything_is_up_as_soon_as_what_it_needs_is_ready_and_stops_the_other_way_ro
     for last_words in ["app: stopped gracefully", "database system is shut down"] {
         assert!(log.contains(last_words), "{last_words:?} is missing:\n{log}");
     }
-    assert!(!log.contains("SIGKILL"), "somebody had to be killed:\n{log}");
+    assert!(!log.contains("SIGKILL"), "a program had to be killed:\n{log}");
     assert!(stopped.shutdown() < Duration::from_secs(5), "it took {:?}:\n{log}", stopped.shutdown());
 }
 
 #[test]
-fn a_killed_database_takes_along_who_is_configured_so_and_nobody_else() {
+fn a_killed_database_restarts_only_the_programs_configured_to_follow_it() {
     if !is_wanted() {
         return;
     }
@@ -94,11 +94,11 @@ fn a_killed_database_takes_along_who_is_configured_so_and_nobody_else() {
     container.wait_ready();
     assert_eq!(pids()[2], before[2], "nginx was none of those\n{}", container.story());
     let again = visit(&container).unwrap_or_else(|error| panic!("{error}\n{}", container.story()));
-    assert!(again.starts_with("visit ") && again != "visit 1", "the database has forgotten: {again}");
+    assert!(again.starts_with("visit ") && again != "visit 1", "the database lost its data: {again}");
     let log = container.logs();
     for dependent in ["app", "worker:0", "worker:1", "worker:2", "worker:3"] {
         assert_order(&log, &[(1, "postgres", "ready"), (1, dependent, "starting")]);
     }
     let status = text(&container.ctl("status migrate"));
-    assert!(status.contains("EXITED"), "a migration that is done stays done: {status}");
+    assert!(status.contains("EXITED"), "a finished migration does not run again: {status}");
 }

@@ -1,11 +1,11 @@
-//! `docker stop` and its ten seconds: in parallel, within the budget, and never cut off by the engine.
+//! `docker stop` and its ten seconds: programs stop in parallel, within the budget, and are never killed by the engine.
 
 use std::time::Duration;
 
 use crate::container::{Recipe, between};
 use crate::engine::{alone, is_wanted, services, together};
 
-/// A program that tells when it is asked to stop, and takes a while.
+/// A program that prints when it gets its stop signal, and takes a while.
 fn slow(name: &str, seconds: u32, more: &str) -> String {
     format!(
         "[program.{name}]\n\
@@ -14,7 +14,7 @@ fn slow(name: &str, seconds: u32, more: &str) -> String {
     )
 }
 
-/// A program that does not hear.
+/// A program that ignores its stop signal.
 fn deaf(name: &str, more: &str) -> String {
     format!(
         "[program.{name}]\ncommand = [\"sh\", \"-c\", \"trap 'echo {name} was asked' TERM; echo {name} is up; \
@@ -35,16 +35,16 @@ fn three_programs_of_four_seconds_are_stopped_in_less_than_five() {
     let stopped = container.stop();
     assert_eq!(stopped.code, 0, "{}", stopped.log);
     for name in names {
-        assert!(stopped.log.contains(&format!("{name} was asked")), "{name} was not asked:\n{}", stopped.log);
+        assert!(stopped.log.contains(&format!("{name} was asked")), "{name} got no stop signal:\n{}", stopped.log);
         assert!(stopped.log.contains(&format!("{name} is done")), "{name} was cut off:\n{}", stopped.log);
     }
     let took = stopped.shutdown();
-    assert!(took >= Duration::from_secs(4), "nobody was waited for: {took:?}\n{}", stopped.log);
+    assert!(took >= Duration::from_secs(4), "it waited for no program: {took:?}\n{}", stopped.log);
     assert!(took < Duration::from_secs(5), "one after the other: {took:?}\n{}", stopped.log);
 }
 
 #[test]
-fn whoever_ignores_the_signal_is_killed_before_the_engine_loses_patience() {
+fn a_program_that_ignores_its_signal_is_killed_before_the_engines_timeout() {
     if !is_wanted() {
         return;
     }
@@ -60,7 +60,7 @@ fn whoever_ignores_the_signal_is_killed_before_the_engine_loses_patience() {
         assert!(stopped.log.contains(told), "{told:?} is missing:\n{}", stopped.log);
     }
     let killed = stopped.log.lines().find(|line| line.contains("had to be killed"));
-    assert!(killed.is_some_and(|line| line.contains("first,second")), "who was killed?\n{}", stopped.log);
+    assert!(killed.is_some_and(|line| line.contains("first,second")), "which were killed?\n{}", stopped.log);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn every_way_to_ask_the_daemon_to_stop_ends_it_with_0() {
 }
 
 #[test]
-fn signals_that_are_no_request_to_stop_end_nothing() {
+fn signals_other_than_stop_requests_end_nothing() {
     if !is_wanted() {
         return;
     }

@@ -1,4 +1,4 @@
-//! `docker run -t`: the daemon's output is a terminal, as for somebody who tries an image for the first time.
+//! `docker run -t`: the daemon's output is a terminal, as when trying an image for the first time.
 
 use crate::container::Recipe;
 use crate::engine::{Libc, is_wanted, scratch, together};

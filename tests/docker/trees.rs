@@ -1,29 +1,29 @@
-//! Whole trees: whatever a program's processes do to escape, a stop, a crash and the end leave none of them, and touch
-//! nobody else.
+//! Process trees: however a program's processes try to escape, a stop, a crash and the daemon's end leave none of them,
+//! and affect no other process.
 
 use crate::container::{Container, Recipe};
 use crate::engine::{is_wanted, services, together};
 
-/// Every process of the family has this as its argument, so that a stranger can count them.
+/// Every process of the family has this as its argument, so that it can be counted from outside.
 const MARK: &str = "4242";
 
-/// The members of the family and how each gets away.
+/// The members of the family and how each escapes.
 const FAMILY: &[&str] = &[
     // A plain child, in the group.
     "sleep 4242 &",
-    // One that does not hear.
+    // One that ignores TERM.
     "sh -c \"trap '' TERM INT HUP; exec sleep 4242\" &",
     // One with its own session.
     "setsid sleep 4242 &",
-    // One that is double-forked, and deaf.
+    // One that is double-forked and ignores TERM.
     "setsid sh -c \"trap '' TERM; sleep 4242 & \" &",
-    // One that took its environment off, left the session and lost its parents.
+    // One that cleared its environment, left the session and lost its parents.
     "env -i setsid sh -c 'setsid sleep 4242 & exit' &",
     // One that is stopped.
     "sh -c 'kill -STOP $$; exec sleep 4242' 4242 &",
     // A pipeline.
     "sleep 4242 | sleep 4242 | cat &",
-    // One that forks when it is asked to end.
+    // One that forks when it gets its stop signal.
     "sh -c \"trap 'setsid sleep 4242 &' TERM; while :; do sleep 0.05; done\" 4242 &",
 ];
 
@@ -51,7 +51,7 @@ fn start(options: &str) -> Container {
     container
 }
 
-/// Strangers: another program, and what docker exec left.
+/// Unrelated processes: another program, and one started by docker exec.
 fn witnesses(container: &Container) -> (Vec<u32>, Vec<u32>) {
     (container.with_argument("888"), container.with_argument("999"))
 }
@@ -67,7 +67,7 @@ fn battery(options: &str) {
         Some(witnesses(&container)).filter(|(program, stray)| program.len() == 1 && stray.len() == 1)
     });
 
-    // A crash: nobody of the old family meets the new one.
+    // A crash: no process of the old family is there with the new one.
     let old = container.with_argument(MARK);
     let leader = container.program("family")["pid"].as_u64().expect("it runs").to_string();
     container.exec(&["sh", "-c", &format!("kill -9 {leader}")]);
@@ -76,14 +76,14 @@ fn battery(options: &str) {
         let is_new = now.len() == COUNT && !now.contains(&leader.parse().expect("a pid"));
         is_new.then_some(now)
     });
-    assert!(new.iter().all(|pid| !old.contains(pid)), "old {old:?} meets new {new:?}:\n{}", container.story());
-    assert_eq!(witnesses(&container), strangers, "strangers were touched:\n{}", container.story());
+    assert!(new.iter().all(|pid| !old.contains(pid)), "old {old:?} coexists with new {new:?}:\n{}", container.story());
+    assert_eq!(witnesses(&container), strangers, "unrelated processes were affected:\n{}", container.story());
 
-    // A stop: nobody at all.
+    // A stop: no process is left.
     let stop = container.ctl("stop family");
     assert!(stop.status.success(), "{}", container.story());
     assert_eq!(container.with_argument(MARK), Vec::<u32>::new(), "left after the stop:\n{}", container.story());
-    assert_eq!(witnesses(&container), strangers, "strangers were touched:\n{}", container.story());
+    assert_eq!(witnesses(&container), strangers, "unrelated processes were affected:\n{}", container.story());
     assert_eq!(container.stop().code, 0);
 }
 
@@ -120,7 +120,7 @@ fn daemons_that_put_themselves_into_the_background_are_found() {
 }
 
 #[test]
-fn two_hundred_processes_are_gone_when_stop_says_so() {
+fn two_hundred_processes_are_gone_when_stop_returns() {
     if !is_wanted() {
         return;
     }

@@ -1,4 +1,4 @@
-//! A daemon from its configuration to its end, and the certainty that nothing of it outlives the test.
+//! Starts a daemon from its configuration, stops it, and ensures that none of its processes outlives the test.
 
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
@@ -30,7 +30,7 @@ pub enum Output {
     Path(PathBuf),
 }
 
-/// What a daemon is started with.
+/// How to start a daemon.
 #[derive(Clone, Debug)]
 pub struct Setting {
     place: Place,
@@ -46,8 +46,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// A plain daemon that supervises these program tables. It goes on when all have ended: what ends the daemon is said
-    /// by the tests that are about that.
+    /// A plain daemon that supervises these program tables. It keeps running when all have ended; tests about its exit
+    /// say what ends it.
     pub fn supervising(programs: impl Into<String>) -> Setting {
         Setting {
             place: Place::Plain,
@@ -68,7 +68,7 @@ impl Setting {
         self
     }
 
-    /// Lines for `[musterd]` instead of `exit_when_done = false`.
+    /// Lines for `[musterd]` that replace `exit_when_done = false`.
     pub fn musterd(mut self, lines: &str) -> Setting {
         self.musterd = format!("{lines}\n");
         self
@@ -80,13 +80,13 @@ impl Setting {
         self
     }
 
-    /// A command that changes something about itself and executes the daemon, such as `prlimit --nofile=64 --`.
+    /// A command that changes its own attributes and executes the daemon, such as `prlimit --nofile=64 --`.
     pub fn wrapped(mut self, words: &[&str]) -> Setting {
         self.wrapper = words.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
-    /// Wraps the daemon in a shell that does this first.
+    /// Wraps the daemon in a shell that first runs this script.
     pub fn after_shell(self, script: &str) -> Setting {
         self.wrapped(&["sh", "-c", &format!("{script}; exec \"$@\""), "sh"])
     }
@@ -106,44 +106,44 @@ impl Setting {
         self
     }
 
-    /// With every signal blocked, as a careless parent leaves it. Only in [`Place::Plain`].
+    /// Starts the daemon with every signal blocked, as a careless parent would. Only in [`Place::Plain`].
     pub fn with_signals_blocked(mut self) -> Setting {
         self.block_signals = true;
         self
     }
 
-    /// Puts this command before the wrapper there is.
+    /// Puts this command in front of the current wrapper.
     pub fn within(mut self, words: &[&str]) -> Setting {
         self.wrapper.splice(0..0, words.iter().map(|&word| word.to_owned()));
         self
     }
 
-    /// As this user, with nothing of root's. Only root can do that.
+    /// Runs the daemon as this user, without any of root's privileges. Only root can do that.
     pub fn owned_by(mut self, uid: u32) -> Setting {
         let number = uid.to_string();
         self.owner = Some(uid);
         self.wrapped(&["setpriv", "--clear-groups", "--reuid", &number, "--regid", &number, "--"])
     }
 
-    /// Starts it and waits until it answers.
+    /// Starts the daemon and waits until it answers.
     pub fn start(self) -> Daemon {
         let daemon = self.launch();
         daemon.wait_until_it_answers();
         daemon
     }
 
-    /// Starts it and waits for nothing.
+    /// Starts the daemon without waiting for anything.
     pub fn launch(self) -> Daemon {
         let directory =
-            tempfile::Builder::new().prefix("muster-").tempdir().expect("a temporary directory can be made");
+            tempfile::Builder::new().prefix("muster-").tempdir().expect("a temporary directory can be created");
         self.launch_in(directory)
     }
 
     fn launch_in(self, directory: TempDir) -> Daemon {
         let path = |name: &str| directory.path().join(name);
-        fs::write(path("muster.toml"), self.configuration(&path("sock"))).expect("the directory is ours");
+        fs::write(path("muster.toml"), self.configuration(&path("sock"))).expect("the test directory is writable");
         for name in ["out", "err"] {
-            File::options().create(true).append(true).open(path(name)).expect("the directory is ours");
+            File::options().create(true).append(true).open(path(name)).expect("the test directory is writable");
         }
         chown(directory.path(), self.owner, self.owner).expect("only root gives it to another user");
         let mut daemon = Daemon {
@@ -167,11 +167,11 @@ impl Setting {
     }
 }
 
-/// A running daemon, and all that is below it.
+/// A running daemon and all of its descendants.
 pub struct Daemon {
     setting: Setting,
     child: Option<Child>,
-    /// Closing it ends the keeper and with it everything.
+    /// Closing it makes the keeper exit, and everything below the keeper with it.
     keeper_stdin: Option<std::process::ChildStdin>,
     report: PathBuf,
     pub log: Log,
@@ -185,14 +185,14 @@ impl Daemon {
         let config = self.path("muster.toml");
         words.extend([env!("CARGO_BIN_EXE_musterd"), "-c", &config.to_string_lossy()].map(str::to_owned));
         let (stdout, stderr) = (self.stream(&self.setting.stdout, "out"), self.stream(&self.setting.stderr, "err"));
-        // A test that is killed takes its daemons along; without the tool only that is lost.
+        // Killing a test kills its daemons. Without setpriv only that is lost.
         let mut enclosed: Vec<String> = ["setpriv", "--pdeathsig", "KILL", "--"].map(str::to_owned).to_vec();
         enclosed.extend(enclosing_words().iter().map(|&word| word.to_owned()));
         let mut environment = self.setting.environment.clone();
         let mut command;
         match self.setting.place {
             Place::Pid1 => {
-                assert!(can_enclose(), "a test that needs PID 1 must ask first whether it can be had");
+                assert!(can_enclose(), "a test that needs PID 1 must check can_enclose first");
                 enclosed.extend(words);
                 command = Command::new(&enclosed[0]);
                 let open = |path: &Path| File::options().read(true).append(true).open(path).expect("it can be opened");
@@ -208,11 +208,12 @@ impl Daemon {
                 enclosed.extend(keeper);
                 command = Command::new(&enclosed[0]);
                 command.args(&enclosed[1..]).stdin(Stdio::piped()).stdout(Stdio::null());
-                command
-                    .stderr(File::options().create(true).append(true).open(self.path("keeper")).expect("it is ours"));
+                command.stderr(
+                    File::options().create(true).append(true).open(self.path("keeper")).expect("the test owns it"),
+                );
             }
         }
-        let mut child = command.envs(environment).spawn().expect("setpriv and unshare of util-linux are there");
+        let mut child = command.envs(environment).spawn().expect("setpriv and unshare of util-linux are installed");
         self.keeper_stdin = child.stdin.take();
         self.child = Some(child);
     }
@@ -224,23 +225,23 @@ impl Daemon {
         }
     }
 
-    /// A path in its directory.
+    /// A path in the daemon's directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    /// Puts the configuration of another setting in the place of this one's, as an editor does. The daemon is not told.
+    /// Replaces the configuration with that of another setting, as an editor does. Does not ask the daemon to reload.
     pub fn rewrite(&self, setting: &Setting) {
         let new = self.path("muster.toml.new");
-        fs::write(&new, setting.configuration(&self.socket())).expect("the directory is ours");
-        fs::rename(&new, self.path("muster.toml")).expect("the directory is ours");
+        fs::write(&new, setting.configuration(&self.socket())).expect("the test directory is writable");
+        fs::rename(&new, self.path("muster.toml")).expect("the test directory is writable");
     }
 
     pub fn socket(&self) -> PathBuf {
         self.path("sock")
     }
 
-    /// What programs wrote to the daemon's stdout so far.
+    /// The programs' output on the daemon's stdout so far.
     pub fn output(&self) -> Vec<u8> {
         fs::read(self.path("out")).unwrap_or_default()
     }
@@ -252,7 +253,7 @@ impl Daemon {
         });
     }
 
-    /// The process below which everything is: the keeper, or the daemon itself as PID 1.
+    /// The root of the process tree: the keeper, or the daemon itself as PID 1.
     fn root(&self) -> Option<i32> {
         let child = self.child.as_ref()?.id() as i32;
         if enclosing_words().is_empty() {
@@ -262,11 +263,11 @@ impl Daemon {
         processes::below(child).into_iter().find(|process| process.ppid == child).map(|process| process.pid)
     }
 
-    /// A figure of the daemon's memory in kB: `RssAnon` is what it has of its own now, `VmHWM` the most that was resident, with
-    /// the pages of its executable. `VmRSS` would count those, too, and they come and go with what it does.
+    /// A field of the daemon's memory in kB: `RssAnon` is its own memory now, `VmHWM` the peak resident size, including
+    /// the pages of its executable. `VmRSS` counts those too, and they come and go.
     pub fn memory(&self, figure: &str) -> u64 {
         let text = processes::find(self.pid()).and_then(|process| process.status(figure)).unwrap_or_default();
-        text.trim_end_matches(" kB").parse().expect("the kernel tells it in kB")
+        text.trim_end_matches(" kB").parse().expect("the kernel reports it in kB")
     }
 
     /// The daemon's pid as this test sees it, as soon as it has one.
@@ -288,12 +289,13 @@ impl Daemon {
         report.lines().find_map(|line| line.strip_prefix(what)?.parse().ok())
     }
 
-    /// Everybody below the daemon, zombies included.
+    /// All processes below the daemon, zombies included.
     pub fn processes(&self) -> Vec<Process> {
         processes::below(self.pid())
     }
 
-    /// Everybody else in its place: what the daemon left to its keeper when it ended. Zombies are the keeper's affair.
+    /// Processes other than the daemon in its place: those it left to the keeper when it ended. Reaping zombies is up
+    /// to the keeper.
     pub fn left_behind(&self) -> Vec<Process> {
         let Some(root) = self.root() else { return Vec::new() };
         let mut left = processes::below(root);
@@ -301,7 +303,7 @@ impl Daemon {
         left
     }
 
-    /// The process of its place that the daemon knows by this pid.
+    /// The process that the daemon knows by this pid.
     pub fn process(&self, inner: i32) -> Option<Process> {
         self.processes().into_iter().find(|process| process.inner == inner)
     }
@@ -314,13 +316,13 @@ impl Daemon {
         self.signal(15);
     }
 
-    /// How it ended, if it has.
+    /// How the daemon ended; `None` while it runs.
     pub fn ended(&mut self) -> Option<End> {
         match self.setting.place {
             Place::Plain => self.reported("code ").map(End::Code).or_else(|| self.reported("signal ").map(End::Signal)),
             Place::Pid1 => {
                 use std::os::unix::process::ExitStatusExt;
-                let status = self.child.as_mut()?.try_wait().expect("it is our child")?;
+                let status = self.child.as_mut()?.try_wait().expect("it is a child of this process")?;
                 status.code().map(End::Code).or_else(|| status.signal().map(End::Signal))
             }
         }
@@ -336,7 +338,7 @@ impl Daemon {
         }
     }
 
-    /// Waits for its end.
+    /// Waits until the daemon has ended.
     pub fn wait(&mut self) -> End {
         let began = Instant::now();
         loop {
@@ -348,7 +350,7 @@ impl Daemon {
         }
     }
 
-    /// TERM, and the end that it must have: exit code 0, nobody left, no socket left. Gives how long it took.
+    /// Sends TERM and checks the result: exit code 0, no process and no socket left. Returns how long it took.
     pub fn finish(&mut self) -> Duration {
         self.terminate();
         let began = Instant::now();
@@ -359,26 +361,26 @@ impl Daemon {
         took
     }
 
-    /// The daemon has ended: neither a process nor a socket of it is there.
+    /// Checks that the daemon left neither a process nor its socket behind.
     pub fn assert_nothing_is_left(&self) {
         assert_eq!(self.left_behind(), [], "left behind\n{}", self.story());
         for name in ["sock", "sock.lock", "sock.new", "sock.notify"] {
-            assert!(!self.path(name).exists(), "{name} is left behind");
+            assert!(!self.path(name).exists(), "{name} was left behind");
         }
     }
 
-    /// SIGKILL to the daemon alone, and another one in its place, with the same directory and what is left in it.
+    /// Sends SIGKILL to the daemon alone and starts another one in the same directory, with the files left there.
     pub fn kill_and_start_again(&mut self) {
-        assert_eq!(self.setting.place, Place::Plain, "nothing of a namespace survives its PID 1");
+        assert_eq!(self.setting.place, Place::Plain, "nothing in a pid namespace survives its PID 1");
         self.signal(9);
         assert_eq!(self.wait(), End::Signal(9));
         self.dismiss();
-        fs::remove_file(&self.report).expect("the keeper has written it");
+        fs::remove_file(&self.report).expect("the keeper wrote it");
         self.spawn();
         self.wait_until_it_answers();
     }
 
-    /// What a failed test needs to tell.
+    /// Logs and output, for the message of a failed test.
     pub fn story(&self) -> String {
         let keeper = fs::read_to_string(self.path("keeper")).unwrap_or_default();
         format!("log:\n{}\noutput:\n{}\n{keeper}", self.log.text(), String::from_utf8_lossy(&self.output()))
@@ -389,7 +391,7 @@ impl Daemon {
         self.keeper_stdin = None;
         let Some(mut child) = self.child.take() else { return };
         if enclosing_words().is_empty() && self.setting.place == Place::Plain {
-            // The keeper kills what is below it, and then leaves.
+            // The keeper kills everything below it and exits.
             let _ = child.wait();
             return;
         }
@@ -404,7 +406,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // The test runner shows this with the failure.
+            // The test runner prints this with the failure.
             eprintln!("{}", self.story());
         }
         self.dismiss();

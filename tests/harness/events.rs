@@ -1,4 +1,4 @@
-//! Somebody who follows the events of a daemon, byte for byte.
+//! A client that follows the events of a daemon, byte for byte.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -13,12 +13,12 @@ pub struct Listener {
     reader: BufReader<UnixStream>,
     pub status: u16,
     pub head: String,
-    /// What has come of the body and is not taken yet.
+    /// Received bytes of the body that were not taken yet.
     text: String,
 }
 
 impl Listener {
-    /// Follows from now on, or from after this event.
+    /// Follows from now on, or from the event with this id.
     pub fn of(daemon: &Daemon, last: Option<&str>) -> Listener {
         let mut stream = daemon.client.connect().expect("the daemon listens");
         let last = last.map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
@@ -27,7 +27,7 @@ impl Listener {
         let mut reader = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            assert!(reader.read_line(&mut head).expect("an answer comes") > 0, "no answer: {head}");
+            assert!(reader.read_line(&mut head).expect("an answer arrives") > 0, "no answer: {head}");
         }
         let status = head.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_default();
         Listener { reader, status, head: head.to_ascii_lowercase(), text: String::new() }
@@ -46,7 +46,7 @@ impl Listener {
         Ok((size > 0).then(|| String::from_utf8(bytes).expect("events are text")))
     }
 
-    /// The next event, as soon as it comes. `None` when the daemon ends the stream.
+    /// Waits for the next event. `None` when the daemon ends the stream.
     pub fn try_next(&mut self) -> Option<Value> {
         let began = Instant::now();
         loop {
@@ -57,18 +57,18 @@ impl Listener {
                     return Some(event);
                 }
             }
-            // Comments come even where no event does.
+            // Comments arrive even when there are no events.
             assert!(began.elapsed() < super::PATIENCE, "no event came");
-            let piece = self.chunk().expect("the stream goes on or ends well")?;
+            let piece = self.chunk().expect("the stream continues or ends regularly")?;
             self.text.push_str(&piece);
         }
     }
 
     pub fn next(&mut self) -> Value {
-        self.try_next().expect("the stream goes on")
+        self.try_next().expect("the stream continues")
     }
 
-    /// Events up to the first that is so, it included.
+    /// Events up to and including the first that matches.
     pub fn until(&mut self, is_it: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut seen = Vec::new();
         loop {
@@ -80,7 +80,7 @@ impl Listener {
     }
 }
 
-/// One block of lines. A comment is no event. What stands in front of the data must agree with it.
+/// Parses one block of lines; a comment is no event. The fields before the data must agree with it.
 fn parse(block: &str) -> Option<Value> {
     let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     let event: Value = serde_json::from_str(field("data")?).expect("the data is JSON");

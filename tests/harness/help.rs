@@ -1,8 +1,8 @@
-//! What the help of both commands must keep to. Their unit tests include this file, since only they have the definitions.
+//! Rules for the help of both commands. Their unit tests include this file, since only they have the definitions.
 
 use clap::Command;
 
-/// The terminal's width decides where a paragraph is broken, once: none is broken by hand.
+/// Paragraphs are wrapped at the terminal's width only, never by hand.
 pub(crate) fn check(root: &Command) {
     for command in std::iter::once(root).chain(root.get_subcommands()) {
         let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A client of the control socket that believes nothing: bytes out, bytes in.
+//! A client of the control socket that makes no assumptions: bytes out, bytes in.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -11,7 +11,7 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
-    /// By name in small letters.
+    /// By name in lower case.
     pub headers: BTreeMap<String, String>,
     pub body: String,
 }
@@ -33,7 +33,7 @@ impl Answer {
     }
 }
 
-/// Talks to the daemon on this socket, a connection for each request.
+/// Talks to the daemon on this socket, with one connection per request.
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
@@ -51,7 +51,7 @@ impl Client {
         Ok(stream)
     }
 
-    /// What comes back for these bytes until the daemon closes the connection. `None` where that is no answer at all.
+    /// Sends these bytes and reads until the daemon closes the connection. `None` if the result is not a valid answer.
     pub fn send_raw(&self, request: &[u8]) -> io::Result<Option<Answer>> {
         let mut stream = self.connect()?;
         stream.write_all(request)?;
@@ -67,7 +67,7 @@ impl Client {
             "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         let mut stream = self.connect()?;
-        // A daemon that refuses a large body answers before it has read it, and then closes.
+        // A daemon that refuses a large body answers before reading it, and then closes.
         let sent = stream.write_all(request.as_bytes());
         let mut answer = Vec::new();
         let received = stream.read_to_end(&mut answer);

@@ -1,23 +1,24 @@
-//! Promises about time, held against what the machine does in the same moment.
+//! Checks of durations that allow for a machine that is busy at that moment.
 //!
-//! Another process on the same two processors can break such a promise for us. So a failure counts only if a metronome, a
-//! thread of this process with nothing to do, kept time meanwhile.
+//! Another process on the same two processors can make such a check fail. A failure counts only if a metronome, an
+//! otherwise idle thread of this process, kept time meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How many failures are one, while the machine kept time.
+/// How many failures fail the check while the machine kept time.
 const COUNTED: usize = 3;
 
-/// How many failures are one, whatever the machine did.
+/// How many failures fail the check in any case.
 const MOST: usize = 10;
 
 const BEAT: Duration = Duration::from_millis(1);
 
-/// How late a beat may be on a machine that keeps time: a turn of a busy neighbour takes three or four milliseconds.
+/// How late a beat may be on a machine that keeps time: a time slice of a busy neighbour takes three or four
+/// milliseconds.
 const LATE: Duration = Duration::from_millis(5);
 
-/// Makes the attempt until it succeeds, or has failed too often. All failures are told.
+/// Repeats the attempt until it succeeds or has failed too often. The panic lists all failures.
 pub fn in_time(attempt: impl Fn() -> Result<(), String>) {
     let (mut failures, mut counted) = (Vec::new(), 0);
     while counted < COUNTED && failures.len() < MOST {
@@ -26,15 +27,15 @@ pub fn in_time(attempt: impl Fn() -> Result<(), String>) {
         counted += usize::from(lateness < LATE);
         failures.push(format!("{failure}, the machine itself was late by {lateness:?}"));
     }
-    panic!("again and again: {failures:#?}");
+    panic!("failed too often: {failures:#?}");
 }
 
-/// What the attempt gives, and how late the latest beat was meanwhile.
+/// The result of the attempt, and how late the latest beat was meanwhile.
 fn beside_a_metronome<T>(attempt: impl Fn() -> T) -> (T, Duration) {
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let metronome = scope.spawn(|| lateness_until(&is_over));
-        // Whatever becomes of the attempt, the metronome ends.
+        // The metronome ends even if the attempt panics.
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(attempt));
         is_over.store(true, Ordering::Relaxed);
         let lateness = metronome.join().expect("a metronome has no reason to panic");

@@ -1,6 +1,6 @@
-//! The daemon's own log: what it says happened, and when.
+//! The daemon's own log: events and their times.
 //!
-//! Daemons here log as JSON. Programs' lines in the same stream are told apart by their first byte.
+//! Daemons log as JSON here. The programs' lines in the same stream differ in their first byte.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::wait_for;
 /// A line of the log.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// The time of day it was written at. Of two lines, only the difference means something.
+    /// The time of day at which it was written. Only the difference between two lines is meaningful.
     pub at: Duration,
     pub level: String,
     pub message: String,
@@ -28,7 +28,7 @@ impl Line {
         }
     }
 
-    /// Whether it says this of this program.
+    /// Whether the line has this message about this program.
     pub fn says(&self, program: &str, message: &str) -> bool {
         self.message == message && self.field("program").as_deref() == Some(program)
     }
@@ -41,8 +41,8 @@ impl Line {
     }
 }
 
-/// `2026-11-23T01:02:44.123456Z`, counted in days of the year 0 that have 31 days in each month: only differences count,
-/// and a test that runs over the end of a short month may run again.
+/// Converts `2026-11-23T01:02:44.123456Z`, with 31 days in every month. Only differences count, and a test that runs
+/// across the end of a shorter month may be repeated.
 fn time_of_day(stamp: &str) -> Option<Duration> {
     let (date, time) = stamp.strip_suffix('Z')?.split_once('T')?;
     let date: Vec<u64> = date.split('-').map_while(|part| part.parse().ok()).collect();
@@ -65,7 +65,7 @@ impl Log {
         Log { path: path.to_owned() }
     }
 
-    /// Everything in it, programs' lines too.
+    /// Everything in it, including the programs' lines.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.path).unwrap_or_default()).into_owned()
     }
@@ -75,17 +75,17 @@ impl Log {
         self.text().lines().filter_map(Line::parse).collect()
     }
 
-    /// The first line that is so, as soon as there is one.
+    /// Waits for the first line that matches.
     pub fn wait_for(&self, what: &str, is_it: impl Fn(&Line) -> bool) -> Line {
         wait_for(&format!("a line in the log: {what}"), || self.lines().into_iter().find(&is_it))
     }
 
-    /// The first line that says this of this program, as soon as there is one.
+    /// Waits for the first line with this message about this program.
     pub fn wait_for_program(&self, program: &str, message: &str) -> Line {
         self.wait_for(&format!("{program}: {message}"), |line| line.says(program, message))
     }
 
-    /// Waits until so many lines say this of this program, and gives them.
+    /// Waits until that number of lines has this message about this program, and returns them.
     pub fn wait_for_many(&self, count: usize, program: &str, message: &str) -> Vec<Line> {
         wait_for(&format!("{count} lines in the log: {program}: {message}"), || {
             let lines: Vec<Line> = self.lines().into_iter().filter(|line| line.says(program, message)).collect();
@@ -93,7 +93,7 @@ impl Log {
         })
     }
 
-    /// The lines that say this of whatever program.
+    /// The lines with this message, about any program.
     pub fn saying(&self, message: &str) -> Vec<Line> {
         self.lines().into_iter().filter(|line| line.message == message).collect()
     }

@@ -1,13 +1,13 @@
-//! What the black-box tests stand on: real daemons in places of their own, seen from outside.
+//! The base of the black-box tests: real daemons, each in its own place, observed from outside.
 //!
-//! A test describes a [`Setting`], starts a [`Daemon`] from it, and watches it through its socket, its log and /proc.
-//! Nothing is believed because the daemon says so where /proc can be asked. Everything waits for events with
-//! [`PATIENCE`] and polls in milliseconds; nothing sleeps for luck. When a `Daemon` is dropped, everything that was ever
-//! started below it is killed, whatever became of the test.
+//! A test describes a [`Setting`], starts a [`Daemon`] from it, and observes it through its socket, its log and /proc.
+//! Where /proc has the answer, the daemon's word is not trusted. Everything waits for events with a timeout of
+//! [`PATIENCE`], polling every few milliseconds; there are no fixed sleeps. Dropping a `Daemon` kills every process
+//! that was ever started below it, even if the test failed.
 //!
-//! Next: `daemon.rs` (start and end), `place.rs` (PID 1 and not), `puppet.rs` (processes that play a part).
+//! Next: `daemon.rs` (start and end), `place.rs` (as PID 1 or not), `puppet.rs` (processes that play a part).
 
-// Every test binary compiles this whole module and each uses another part of it.
+// Every test binary compiles this whole module and uses a different part of it.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
 mod daemon;
@@ -40,32 +40,32 @@ pub use signals::{heeding_all_signals, number_of, send, send_fast};
 pub use talk::{Ended, ended};
 pub use terminal::{Terminal, in_front_of};
 
-/// How long anything may take that happens at once on a quiet machine. Nothing waits for so long unless it fails.
+/// Timeout for anything that is immediate on a quiet machine. Only a failing test waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// How often to look.
+/// The polling interval.
 const GLANCE: Duration = Duration::from_millis(3);
 
-/// Waits until `look` finds something, or fails with what was waited for.
+/// Polls until `look` returns something. On timeout panics with `what`.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(began.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain: {what}");
+        assert!(began.elapsed() < PATIENCE, "timed out after {PATIENCE:?}: {what}");
         std::thread::sleep(GLANCE);
     }
 }
 
-/// Waits until it is so.
+/// Polls until the condition holds.
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     wait_for(what, || is_so().then_some(()));
 }
 
-/// Says that something could not be tested here, and why. Written past the test runner's capture: never silently.
+/// Reports that something could not be tested here, and why. Bypasses the test runner's capture, so it is never silent.
 pub fn skip(why: &str) {
     let test = std::thread::current();
-    // Nobody reads the tests' stderr: then there is nobody to tell either.
+    // If stderr is closed there is no place to report to.
     let _ = writeln!(std::io::stderr(), "SKIPPED {}: {why}", test.name().unwrap_or("a test"));
 }

@@ -1,8 +1,8 @@
-//! Where a daemon runs: as PID 1 of a pid namespace, or as a plain process; and what this machine allows of that.
+//! Where a daemon runs: as PID 1 of a pid namespace, or as a plain process; and which of these the machine allows.
 //!
-//! A pid namespace is the one enclosure that nothing gets out of: when its init is killed, the kernel kills the rest. As
-//! root it is simply made; other users get one inside of a user namespace where the kernel lets them. Where neither is
-//! possible a plain daemon runs below a subreaper of ours, and what needs PID 1 is skipped, saying so.
+//! No process can escape from a pid namespace: when its init is killed, the kernel kills the rest. Root can always
+//! create one; other users can inside a user namespace, if the kernel allows it. Where neither is possible, a plain
+//! daemon runs below a subreaper, and tests that need PID 1 are skipped with a message.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
@@ -11,13 +11,13 @@ use std::sync::OnceLock;
 /// Where a daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A process with a parent: below a keeper, which reaps what the daemon leaves behind and never interferes.
+    /// A process with a parent: below a keeper, which reaps what the daemon leaves behind and does nothing else.
     Plain,
     /// The init of a pid namespace, as in a container.
     Pid1,
 }
 
-/// How to make a pid namespace here: the command to prepend, if there is a way.
+/// The command to prepend to create a pid namespace here, if that is possible.
 fn enclosure() -> Option<&'static [&'static str]> {
     static FOUND: OnceLock<Option<&[&str]>> = OnceLock::new();
     const WAYS: [&[&str]; 2] = [
@@ -33,12 +33,12 @@ fn works(way: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Whether pid namespaces can be made here.
+/// Whether pid namespaces can be created here.
 pub fn can_enclose() -> bool {
     enclosure().is_some()
 }
 
-/// A command that runs this program as PID 1 of a pid namespace of its own. Ask [`can_enclose`] first.
+/// A command that runs this program as PID 1 of its own pid namespace. Check [`can_enclose`] first.
 pub fn enclosed(program: impl AsRef<OsStr>) -> Command {
     let words = enclosing_words();
     let mut command = Command::new(words[0]);
@@ -46,12 +46,12 @@ pub fn enclosed(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The command that makes the enclosure; nothing where there is none to be had.
+/// The command that creates the enclosure; empty if there is none.
 pub(super) fn enclosing_words() -> &'static [&'static str] {
     enclosure().unwrap_or_default()
 }
 
-/// The places that this machine has. The missing one is told.
+/// The places that this machine has. Reports a missing one.
 pub fn both_places() -> Vec<Place> {
     if can_enclose() {
         return vec![Place::Plain, Place::Pid1];
@@ -60,12 +60,13 @@ pub fn both_places() -> Vec<Place> {
     vec![Place::Plain]
 }
 
-/// The user of the tests, as a daemon sees it: who may not make a pid namespace is root in a user namespace that holds one.
+/// The tests' user as a daemon sees it: without the right to create a pid namespace, the tests enter a user namespace
+/// and are root there.
 pub fn own_uid() -> u32 {
     if can_enclose() { 0 } else { nix::unistd::geteuid().as_raw() }
 }
 
-/// Whether the tests run as root, which what they start then can stop being.
+/// Whether the tests run as root, so that processes they start can drop root.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }

@@ -1,4 +1,4 @@
-//! Processes as /proc has them, found without anything that is tested here.
+//! Processes as /proc shows them, found without the code under test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,21 +6,21 @@ use std::fs;
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its pid as this test sees it.
+    /// Its pid as the test sees it.
     pub pid: i32,
-    /// Its pid in its own pid namespace, as a daemon there sees it.
+    /// Its pid in its own pid namespace, as a daemon in there sees it.
     pub inner: i32,
     pub ppid: i32,
     /// The letter of proc(5): R, S, D, T, Z …
     pub state: char,
     pub session: i32,
     pub comm: String,
-    /// Its command line with spaces.
+    /// Its command line, joined with spaces.
     pub command: String,
 }
 
 impl Process {
-    /// Whether it has ended and nobody has reaped it.
+    /// Whether it has exited and has not been reaped.
     pub fn is_zombie(&self) -> bool {
         self.state == 'Z'
     }
@@ -31,12 +31,12 @@ impl Process {
         blocked.is_some_and(|mask| mask & (1 << (number - 1)) != 0)
     }
 
-    /// A field of /proc/PID/status, as it is written there.
+    /// A field of /proc/PID/status, verbatim.
     pub fn status(&self, field: &str) -> Option<String> {
         status(self.pid, field)
     }
 
-    /// Where its descriptors lead, by number.
+    /// The targets of its descriptors, by number.
     pub fn descriptors(&self) -> BTreeMap<i32, String> {
         let entries = fs::read_dir(format!("/proc/{}/fd", self.pid)).into_iter().flatten().flatten();
         let descriptors = entries.filter_map(|entry| {
@@ -53,7 +53,7 @@ fn status(pid: i32, field: &str) -> Option<String> {
     line.map(|value| value.trim().to_owned())
 }
 
-/// One process, if it is there.
+/// One process, if it exists.
 pub fn find(pid: i32) -> Option<Process> {
     let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
     let stat = String::from_utf8_lossy(&stat);
@@ -72,19 +72,19 @@ pub fn find(pid: i32) -> Option<Process> {
     })
 }
 
-/// Whether there is such a process, and be it a zombie.
+/// Whether the process exists, even as a zombie.
 pub fn exists(pid: i32) -> bool {
     find(pid).is_some()
 }
 
-/// Everybody, by pid.
+/// All processes, by pid.
 pub fn everyone() -> BTreeMap<i32, Process> {
     let entries = fs::read_dir("/proc").expect("these tests need /proc").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter_map(|pid| Some((pid, find(pid)?))).collect()
 }
 
-/// Everybody below this process. In a pid namespace that is everybody in it, and a subreaper loses nobody either.
+/// All processes below this one. That is everything in a pid namespace, and a subreaper loses no descendant either.
 pub fn below(root: i32) -> Vec<Process> {
     let everyone = everyone();
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();

@@ -1,7 +1,7 @@
-//! Processes that play a part: the test binary executes itself, and the part is in the environment.
+//! Processes that play a part: the test binary executes itself with the part in an environment variable.
 //!
-//! The test runner has no other way to another main. Run without a part, the one test here does nothing. A part ends
-//! the process itself.
+//! The test runner offers no other way to run a different main. Without a part, the one test here does nothing. A part
+//! exits the process itself.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -16,7 +16,7 @@ use super::processes;
 
 const PART: &str = "MUSTER_TEST_PART";
 
-/// The words of a command that plays a part, and the variable that says which.
+/// The command line for a part, and the variable that names the part.
 pub fn command(part: &str) -> (Vec<String>, [(String, String); 1]) {
     let this = std::env::current_exe().expect("/proc/self/exe can be read");
     let words =
@@ -24,7 +24,7 @@ pub fn command(part: &str) -> (Vec<String>, [(String, String); 1]) {
     (words.map(str::to_owned).to_vec(), [(PART.to_owned(), part.to_owned())])
 }
 
-/// A program table of the configuration for a part.
+/// A program table of the configuration that runs a part.
 pub fn program(name: &str, part: &str, more: &str) -> String {
     let (words, [(variable, value)]) = command(part);
     let environment = BTreeMap::from([(variable, value)]);
@@ -45,8 +45,9 @@ fn a_part_is_played() {
     }
 }
 
-/// `COUNT PATH SOCKET`: asks the daemon on so many connections and reads no answer, until its stdin ends. The path `-` asks
-/// nothing. Before a path, `HEAD:` asks for nothing but the head of an answer, and `xN:` asks N times in a row.
+/// `COUNT PATH SOCKET`: sends a request on that many connections and reads no answer, until its stdin is closed. The
+/// path `-` sends nothing. Before a path, `HEAD:` requests only the head of an answer, and `xN:` repeats the request N
+/// times.
 fn asker(words: &str) -> ! {
     use std::io::Write;
     let words: Vec<&str> = words.split(' ').collect();
@@ -65,19 +66,20 @@ fn asker(words: &str) -> ! {
     std::process::exit(0);
 }
 
-/// Blocks every signal that can be blocked and sleeps: whatever it was sent stays visible in /proc. The test runner's
-/// threads would not block, so another program takes their place.
+/// Blocks every signal that can be blocked and sleeps, so that every signal it was sent stays visible in /proc. The
+/// test runner's other threads would not block them, so another program is executed.
 fn witness() -> ! {
     use std::os::unix::process::CommandExt;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).expect("blocking signals cannot fail");
     panic!("{}", Command::new("sleep").arg("100000").exec());
 }
 
-/// Sends each of these texts, a JSON list of them, as a message on `NOTIFY_SOCKET`, and lives on. `sleep SECONDS` sends
-/// nothing for a while, `until PATH` nothing until there is such a file, `long LENGTH` sends so many bytes, `flood COUNT` so
-/// many messages, `watchdog MS` a sign of life so often for ever, `fork TEXT` has another process send a text, `deaf`, as the
-/// first, ignores TERM until `await-term` waits for it, `exit CODE` ends it. `child TEXTS` starts another teller, and `reap`
-/// waits for its end. In a text `%PID`, `%PARENT` and `%CHILD` are its own pid, its parent's, and that of the child.
+/// Sends each of these texts, a JSON list, as a message on `NOTIFY_SOCKET`, and keeps running. `sleep SECONDS` pauses,
+/// `until PATH` waits for a file, `long LENGTH` sends a message of that many bytes, `flood COUNT` sends that many
+/// messages, `watchdog MS` sends a keep-alive at that interval without end, `fork TEXT` has another process send a
+/// text, `deaf`, as the first, ignores TERM until `await-term` waits for it, `exit CODE` exits. `child TEXTS` starts
+/// another teller, and `reap` waits until it has ended. In a text, `%PID`, `%PARENT` and `%CHILD` are its own pid, its
+/// parent's, and that of the child.
 fn teller(words: &str) -> ! {
     let mut texts: Vec<String> = serde_json::from_str(words).expect("the test wrote it");
     if texts.first().is_some_and(|text| text == "deaf") {
@@ -100,7 +102,7 @@ fn teller(words: &str) -> ! {
             },
             "fork" => {
                 let told = Command::new("systemd-notify").arg("--no-block").arg(rest).status();
-                assert!(told.expect("systemd-notify is there").success());
+                assert!(told.expect("systemd-notify is installed").success());
             }
             "await-term" => assert_eq!(SigSet::from(Signal::SIGTERM).wait(), Ok(Signal::SIGTERM)),
             "exit" => std::process::exit(number() as i32),
@@ -130,7 +132,8 @@ fn another(part: &str, words: &str) -> Command {
     command
 }
 
-/// Plays another part from the beginning. What is inherited on execution is so by every thread of the test runner.
+/// Executes the test binary as another part. Whatever is inherited on execution is inherited by every thread of the
+/// test runner.
 fn become_another(part: &str, words: &[String]) -> ! {
     use std::os::unix::process::CommandExt;
     let words = serde_json::to_string(words).expect("it came from there");
@@ -141,17 +144,18 @@ fn become_another(part: &str, words: &[String]) -> ! {
 fn tell(message: &str) {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
-    let address = std::env::var("NOTIFY_SOCKET").expect("the daemon has told where to");
+    let address = std::env::var("NOTIFY_SOCKET").expect("the daemon set NOTIFY_SOCKET");
     let address = match address.strip_prefix('@') {
         Some(name) => SocketAddr::from_abstract_name(name),
         None => SocketAddr::from_pathname(&address),
     };
-    let socket = UnixDatagram::unbound().expect("a socket can be made");
+    let socket = UnixDatagram::unbound().expect("a socket can be created");
     socket.send_to_addr(message.as_bytes(), &address.expect("it is an address")).expect("the daemon receives it");
 }
 
-/// The parent of a daemon, in a pid namespace its PID 1 and elsewhere a subreaper, so that nothing below it gets away.
-/// Starts the daemon, says in a file which pid it has and how it ended, reaps, and ends with all when its stdin does.
+/// The parent of a daemon: PID 1 of a pid namespace, otherwise a subreaper, so that no descendant escapes. Starts the
+/// daemon, writes its pid and how it ended to a file, reaps, and ends with everything below it when its stdin is
+/// closed.
 fn keeper(words: &str) -> ! {
     let part: serde_json::Value = serde_json::from_str(words).expect("the harness wrote it");
     let text = |name: &str| part[name].as_str().expect("the harness wrote it").to_owned();
@@ -178,9 +182,9 @@ fn keeper(words: &str) -> ! {
             Ok(WaitStatus::Signaled(ended, signal, _)) if ended.as_raw() as u32 == pid => {
                 write_report(&report, &format!("signal {}\n", signal as i32));
             }
-            // Nobody is left, for now.
+            // No child is left, for now.
             Err(Errno::ECHILD) => std::thread::sleep(Duration::from_millis(5)),
-            // An orphan that ended, by a real-time signal if it is an error.
+            // An orphan ended. An error means that it was killed by a real-time signal.
             Ok(_) | Err(_) => {}
         }
     }
@@ -192,11 +196,12 @@ fn write_report(path: &str, line: &str) {
     file.write_all(line.as_bytes()).expect("it can be written");
 }
 
-/// The harness holds the other end: when that is closed, however the test ended, nothing here is needed any more.
+/// The harness holds the other end: when the test ends for any reason, it is closed and nothing here is needed.
 fn leave_with_stdin() {
     let mut nothing = Vec::new();
     let _ = std::io::stdin().read_to_end(&mut nothing);
-    // The kernel ends everybody with PID 1. Anywhere else nobody does, and who forks meanwhile is found the next time.
+    // The kernel kills everything when PID 1 exits. Elsewhere this loop does, and finds processes forked meanwhile in
+    // the next round.
     while std::process::id() != 1 {
         let left = processes::below(std::process::id() as i32);
         let left: Vec<_> = left.iter().filter(|process| !process.is_zombie()).collect();

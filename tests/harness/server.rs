@@ -1,11 +1,11 @@
-//! A server that probes can ask: it answers what the test tells it to, and remembers what it was asked.
+//! A server for probes: it gives the answer that the test sets, and records the requests.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A web server on a port of its own, as long as the test runs.
+/// A web server on a port of its own that runs as long as the test.
 pub struct Server {
     pub port: u16,
     status: Arc<AtomicU16>,
@@ -16,7 +16,7 @@ pub struct Server {
 impl Server {
     /// Answers every request with this status.
     pub fn answering(status: u16) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
         let server = Server {
             port,
@@ -27,12 +27,12 @@ impl Server {
         let (status, hits, last) = (Arc::clone(&server.status), Arc::clone(&server.hits), Arc::clone(&server.last));
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
-                // Counted before it is answered: who has the answer must find it counted.
+                // Counted before answering, so that a client with the answer finds it counted.
                 let request = read_request(&mut stream);
                 hits.fetch_add(1, Ordering::SeqCst);
-                // Who only connects, as a TCP probe does, asks nothing.
+                // A client that only connects, such as a TCP probe, sends no request.
                 if let Some(request) = request {
-                    *last.lock().expect("nobody panics with it") = request;
+                    *last.lock().expect("no thread panics while holding the lock") = request;
                     let _ = answer(&mut stream, status.load(Ordering::SeqCst));
                 }
             }
@@ -40,19 +40,19 @@ impl Server {
         server
     }
 
-    /// From now on the answer is this.
+    /// Sets the answer from now on.
     pub fn answer(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
     }
 
-    /// How many connections were made.
+    /// The number of connections so far.
     pub fn hits(&self) -> usize {
         self.hits.load(Ordering::SeqCst)
     }
 
     /// The head of the last request.
     pub fn last_request(&self) -> String {
-        self.last.lock().expect("nobody panics with it").clone()
+        self.last.lock().expect("no thread panics while holding the lock").clone()
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -1,24 +1,24 @@
-//! Signals by number, real-time ones too.
+//! Signals by number, including real-time signals.
 
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Sends a signal. A process that is gone is no error: whoever waits for it will see that.
+/// Sends a signal. It is no error if the process is gone: the caller will notice when waiting for it.
 pub fn send(pid: i32, number: i32) {
     match Signal::try_from(number) {
         Ok(signal) => drop(kill(Pid::from_raw(pid), signal)),
-        // nix knows no real-time signals; every shell does.
+        // nix does not support real-time signals; every shell does.
         Err(_) => {
             let script = format!("kill -{number} {pid}");
-            let status = Command::new("sh").args(["-c", &script]).status().expect("there is a shell");
+            let status = Command::new("sh").args(["-c", &script]).status().expect("sh is installed");
             assert!(status.success(), "{script}: {status}");
         }
     }
 }
 
-/// The same without any detour, for signals of which the moment counts. Whether there was such a process.
+/// Sends a signal without that fallback, for cases where timing matters. Returns whether the process existed.
 pub fn send_fast(pid: i32, signal: Signal) -> bool {
     kill(Pid::from_raw(pid), signal).is_ok()
 }
@@ -28,8 +28,8 @@ pub fn number_of(signal: Signal) -> i32 {
     signal as i32
 }
 
-/// The command as a person at a terminal starts it. Who starts the tests with nohup(1), or in the background of a script, has
-/// everybody ignore these signals.
+/// Runs the command as if started at a terminal. If the tests are started with nohup(1) or in the background of a
+/// script, child processes inherit that these signals are ignored.
 pub fn heeding_all_signals(command: &Command) -> Command {
     let mut whole = Command::new("env");
     whole.arg("--default-signal=HUP,INT,QUIT").arg(command.get_program()).args(command.get_args());

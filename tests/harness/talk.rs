@@ -1,4 +1,4 @@
-//! Talking to a daemon as its users do: `musterctl`, and the API where a test wants a value.
+//! Uses the daemon as its users do: through `musterctl`, and through the API where a test needs a value.
 
 use std::process::{Command, Stdio};
 
@@ -8,7 +8,7 @@ use super::daemon::Daemon;
 use super::log::Line;
 use super::wait_for;
 
-/// A command line that has ended.
+/// The result of a finished command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -17,27 +17,27 @@ pub struct Ended {
 }
 
 impl Daemon {
-    /// `musterctl` with these words, ready to be run.
+    /// A `musterctl` command with these arguments.
     pub fn ctl_command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_musterctl"));
         command.arg("--socket").arg(self.socket()).args(words).stdin(Stdio::null()).env_remove("MUSTER_SOCKET");
         command
     }
 
-    /// Runs `musterctl` with these words.
+    /// Runs `musterctl` with these arguments.
     pub fn ctl(&self, words: &[&str]) -> Ended {
         ended(&mut self.ctl_command(words))
     }
 
-    /// Runs `musterctl`, which must succeed, and gives what it says.
+    /// Runs `musterctl`, checks that it succeeds, and returns its output.
     pub fn ctl_well(&self, words: &[&str]) -> String {
         let ended = self.ctl(words);
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "musterctl {words:?}: {ended:?}\n{}", self.story());
         ended.out
     }
 
-    /// The log with everything that was logged before this call. Lines are written by a thread of their own, so one may
-    /// be on its way when the daemon has long answered; they keep their order, and USR2 makes one that says so.
+    /// The log with everything logged before this call. A separate thread writes the lines, possibly after the daemon
+    /// has answered; it keeps their order, and USR2 logs a line that marks the end.
     pub fn settled_log(&self) -> Vec<Line> {
         let marks = || self.log.saying("log files are opened anew").len();
         let before = marks();
@@ -46,7 +46,7 @@ impl Daemon {
         self.log.lines()
     }
 
-    /// What the API says of an instance.
+    /// An instance as the API reports it.
     pub fn program(&self, name: &str) -> Value {
         let answer = self.client.get(&format!("/v1/programs/{name}"));
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -57,7 +57,7 @@ impl Daemon {
         self.program(name)["state"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits until an instance is in this state, and gives what the API says of it then.
+    /// Waits until an instance is in this state, and returns what the API reports then.
     pub fn wait_for_state(&self, name: &str, state: &str) -> Value {
         let mut last = Value::Null;
         let began = std::time::Instant::now();
@@ -74,7 +74,7 @@ impl Daemon {
         }
     }
 
-    /// The pid of an instance's main process as this test sees it.
+    /// The pid of an instance's main process as the test sees it.
     pub fn pid_of(&self, name: &str) -> i32 {
         wait_for(&format!("{name} has a pid"), || {
             let inner = i32::try_from(self.program(name)["pid"].as_i64()?).ok()?;
@@ -82,14 +82,14 @@ impl Daemon {
         })
     }
 
-    /// Waits until an instance runs, and gives its pid as this test sees it.
+    /// Waits until an instance runs, and returns its pid as the test sees it.
     pub fn wait_for_running(&self, name: &str) -> i32 {
         self.wait_for_state(name, "RUNNING");
         self.pid_of(name)
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command until it exits.
 pub fn ended(command: &mut Command) -> Ended {
     let output = command.output().expect("it can be executed");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

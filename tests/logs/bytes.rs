@@ -1,4 +1,4 @@
-//! Not a byte is lost: what the files hold, joined in order, is what was written.
+//! Not a byte is lost: the files, joined in order, hold exactly what was written.
 //!
 //! A little by default; `MUSTER_TEST_LOG_MB=1024` is 1 GiB for each of the 8 programs.
 
@@ -25,7 +25,7 @@ impl Random {
 /// What one run writes: lines of random lengths, among them very long ones and binary junk.
 fn write_source(path: &Path, seed: u64, size: usize) {
     let mut random = Random(seed);
-    let mut file = std::io::BufWriter::new(File::create(path).expect("the directory is ours"));
+    let mut file = std::io::BufWriter::new(File::create(path).expect("the test directory is writable"));
     let mut left = size;
     while left > 0 {
         let length = match random.next() % 100 {
@@ -67,14 +67,14 @@ fn checksum(paths: impl Iterator<Item = PathBuf>) -> (u64, u64) {
 fn eight_programs_lose_nothing_over_restarts_rotations_and_reopening() {
     let megabytes: usize = std::env::var("MUSTER_TEST_LOG_MB").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
     let size = megabytes * (1 << 20) / RUNS;
-    let sources = tempfile::tempdir().expect("a temporary directory can be made");
+    let sources = tempfile::tempdir().expect("a temporary directory can be created");
     let (last, reopened_often) = (RUNS - 1, sources.path().join("reopened-often"));
     let source = |program: usize, run: usize| sources.path().join(format!("{program}.{run}"));
     let mut programs = String::new();
     for program in 0..PROGRAMS {
         (0..RUNS).for_each(|run| write_source(&source(program, run), (program * 100 + run) as u64, size));
-        // Each run writes its part and fails, so that the next one comes; the last does not, and waits until files were opened
-        // anew a few times.
+        // Each run writes its part and fails, so that the next one starts; the last does not fail, and waits until
+        // files were reopened a few times.
         let state = sources.path().join(format!("{program}.next"));
         let (state, part) = (state.display(), sources.path().join(program.to_string()));
         let block = [4096, 65_536, 1_000_003, 777][program % 4];
@@ -101,7 +101,7 @@ fn eight_programs_lose_nothing_over_restarts_rotations_and_reopening() {
         std::thread::sleep(Duration::from_millis(20));
         reopened += 1;
         if reopened == 3 {
-            File::create(&reopened_often).expect("the directory is ours");
+            File::create(&reopened_often).expect("the test directory is writable");
         }
     }
     daemon.finish();
@@ -110,20 +110,20 @@ fn eight_programs_lose_nothing_over_restarts_rotations_and_reopening() {
             0 => daemon.path(&format!("p{program}.log")),
             _ => daemon.path(&format!("p{program}.log.{number}")),
         };
-        // Where the last byte filled a file, nothing follows it.
+        // If the last byte filled a file, no further file follows.
         let rotated = (1..).take_while(|&number| log(number).exists()).count();
         assert!(rotated >= 5, "{rotated} rotations");
         let files = (1..=rotated).rev().map(log).chain([log(0)].into_iter().filter(|path| path.exists()));
         let written = checksum((0..RUNS).map(|run| source(program, run)));
         assert_eq!(checksum(files), written, "what p{program} wrote");
-        let torn = (1..=rotated).map(log).filter(|path| !fs::read(path).expect("it is there").ends_with(b"\n")).count();
-        // Only a line over 64 KiB, or a run that ended in the middle of one, is cut.
+        let torn = (1..=rotated).map(log).filter(|path| !fs::read(path).expect("it exists").ends_with(b"\n")).count();
+        // Only a line over 64 KiB, or one that a run left unfinished, is split.
         assert!(torn <= RUNS + rotated / 2, "{torn} of {rotated} files end in the middle of a line");
     }
 }
 
 #[test]
-fn what_was_written_before_sigkill_is_there() {
+fn output_written_before_sigkill_is_kept() {
     let script = "i=0; while :; do echo $$$$ $i; echo $$$$ $i >> {here}/progress; i=$((i+1)); done";
     let program = format!(
         "[program.web]\nstartsecs = 0\nrestart = \"always\"\nstartretries = \"unlimited\"\nbackoff = {{ delay = 0 }}\n\
@@ -136,11 +136,11 @@ fn what_was_written_before_sigkill_is_there() {
     let said = || fs::metadata(&progress).map_or(0, |progress| progress.len());
     let mut before = 0;
     for _ in 0..6 {
-        harness::wait_until("this run has said something", || said() > before);
+        harness::wait_until("this run has written something", || said() > before);
         std::thread::sleep(Duration::from_micros(3000 + random.next() % 20_000));
         harness::send(pid, 9);
         let old = pid;
-        // Whoever is dead says nothing more, so what comes after this is the next one's.
+        // A dead run writes nothing more, so everything after this comes from the next one.
         harness::wait_until("it is dead", || harness::find(old).is_none_or(|process| process.is_zombie()));
         before = said();
         harness::wait_until("it runs again", || {
@@ -149,7 +149,7 @@ fn what_was_written_before_sigkill_is_there() {
         });
     }
     daemon.finish();
-    let read = |name: &str| fs::read_to_string(daemon.path(name)).expect("it is there");
+    let read = |name: &str| fs::read_to_string(daemon.path(name)).expect("it exists");
     let (progress, log) = (read("progress"), read("web.log"));
     let mut pids: Vec<&str> = progress.lines().filter_map(|line| line.split(' ').next()).collect();
     pids.dedup();

@@ -1,4 +1,4 @@
-//! What a run wrote is delivered before its end is told.
+//! A run's output is delivered before its end is reported.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ fn wait_for_end(daemon: &Daemon, program: &str) {
 }
 
 #[test]
-fn whoever_waits_for_an_end_finds_everything_in_the_file() {
+fn once_an_exit_is_reported_the_file_is_complete() {
     let words = "x".repeat(50);
     let script = format!("i=0; while [ $i -lt 500 ]; do echo {words}; i=$((i+1)); done; printf 'last words'");
     let program = format!(
@@ -22,7 +22,7 @@ fn whoever_waits_for_an_end_finds_everything_in_the_file() {
         let started = daemon.client.request("POST", "/v1/programs/web/start", "");
         assert_eq!(started.status / 100, 2, "{started:?}");
         wait_for_end(&daemon, "web");
-        let log = fs::read_to_string(daemon.path("web.log")).expect("it is there");
+        let log = fs::read_to_string(daemon.path("web.log")).expect("it exists");
         assert_eq!((log.matches("last words").count(), log.matches('\n').count()), (round, round * 500));
     }
     daemon.finish();
@@ -36,12 +36,12 @@ fn a_grandchild_that_holds_the_pipe_delays_nothing() {
     let mut daemon = Setting::supervising(program).start();
     daemon.client.request("POST", "/v1/programs/web/start", "");
     wait_for_end(&daemon, "web");
-    assert_eq!(fs::read_to_string(daemon.path("web.log")).expect("it is there"), "last words");
+    assert_eq!(fs::read_to_string(daemon.path("web.log")).expect("it exists"), "last words");
     daemon.finish();
 }
 
 #[test]
-fn the_last_line_of_a_run_stands_before_the_line_that_tells_its_end() {
+fn the_last_line_of_a_run_precedes_the_report_of_its_exit() {
     let programs: String = (0..5)
         .map(|number| {
             format!(
@@ -52,9 +52,9 @@ fn the_last_line_of_a_run_stands_before_the_line_that_tells_its_end() {
             )
         })
         .collect();
-    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let place = tempfile::tempdir().expect("a temporary directory can be created");
     let both = place.path().join("both");
-    fs::write(&both, "").expect("the directory is ours");
+    fs::write(&both, "").expect("the test directory is writable");
     let mut daemon = Setting::supervising(programs).stdout(&both).stderr(&both).launch();
     super::harness::wait_until("all have given up", || {
         let text = fs::read_to_string(&both).unwrap_or_default();
@@ -62,7 +62,7 @@ fn the_last_line_of_a_run_stands_before_the_line_that_tells_its_end() {
     });
     daemon.terminate();
     daemon.wait();
-    let text = fs::read_to_string(&both).expect("it is there");
+    let text = fs::read_to_string(&both).expect("it exists");
     for number in 0..5 {
         let name = format!("p{number}");
         let mut words = 0;
@@ -70,7 +70,7 @@ fn the_last_line_of_a_run_stands_before_the_line_that_tells_its_end() {
             if line == format!("{name} | last words") {
                 words += 1;
             } else if line.contains("ended unexpectedly") && line.contains(&format!("\"{name}\"")) {
-                assert_eq!(words, 1, "the end of {name} is told before its last words:\n{text}");
+                assert_eq!(words, 1, "the end of {name} is reported before its last words:\n{text}");
                 words = 0;
             }
         }

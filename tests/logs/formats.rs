@@ -32,7 +32,7 @@ fn json_is_an_object_a_line_with_objects_nested_and_bytes_kept() {
 }
 
 #[test]
-fn the_time_stands_in_front_where_it_is_asked_for() {
+fn lines_begin_with_the_time_if_configured() {
     let daemon = Setting::supervising(script("web", "echo one", "timestamps = true")).start();
     let output = wait_for_output(&daemon, "the line is there", |output| output.ends_with(b"\n"));
     let output = String::from_utf8(output).expect("it is text");
@@ -41,7 +41,7 @@ fn the_time_stands_in_front_where_it_is_asked_for() {
 }
 
 #[test]
-fn raw_is_what_was_written_in_whole_lines() {
+fn raw_output_is_unchanged_in_whole_lines() {
     let raw = "format = \"raw\"";
     let one =
         script("one", r"i=0; while [ $i -lt 300 ]; do printf 'a\000'; printf 'b\033[0m\r\n'; i=$((i+1)); done", raw);
@@ -61,7 +61,7 @@ fn raw_is_what_was_written_in_whole_lines() {
 }
 
 #[test]
-fn names_have_a_colour_on_a_terminal_unless_nobody_wants_any() {
+fn names_have_a_colour_on_a_terminal_unless_disabled() {
     for (no_color, expected) in [(false, &b"\x1b[0;3"[..]), (true, b"web | hello")] {
         let pty = openpty(None, None).expect("there are terminals");
         let slave = nix::unistd::ttyname(&pty.slave).expect("it has a name");
@@ -80,7 +80,8 @@ fn names_have_a_colour_on_a_terminal_unless_nobody_wants_any() {
 
 #[test]
 fn lines_beyond_the_rate_limit_are_left_out_counted_and_marked() {
-    // One write(2) of 500 lines, however busy the machine is; the limit is per second, so a slow writer would lose fewer.
+    // One write(2) of 500 lines: the limit is per second, so on a busy machine a writer that takes longer would lose
+    // fewer.
     let spam = "seq 500; sleep 1.2; echo after";
     let logs = "stdout = [\"console\", \"{here}/web.log\"], rate_limit = \"100/s\"";
     let daemon = Setting::supervising(script("web", spam, logs)).start();
@@ -93,8 +94,8 @@ fn lines_beyond_the_rate_limit_are_left_out_counted_and_marked() {
         .sum();
     assert_eq!(kept + lost, 501, "{output}");
     assert!((100..200).contains(&kept), "{kept} were kept");
-    let file = std::fs::read_to_string(daemon.path("web.log")).expect("it is there");
-    assert_eq!(file.lines().count(), kept, "a file has the same lines and no mark");
+    let file = std::fs::read_to_string(daemon.path("web.log")).expect("it exists");
+    assert_eq!(file.lines().count(), kept, "the file has the same lines without a mark");
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! What programs write: whole lines on the console, unchanged bytes in files, and destinations that fail.
+//! Program output: whole lines on the console, unchanged bytes in files, and destinations that fail.
 //!
-//! Here is what every program has without asking; what is asked for is in the modules.
+//! The defaults are tested here; what must be configured is in the modules.
 
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -17,7 +17,7 @@ use std::fs;
 
 use harness::{Daemon, Setting, can_enclose, is_root};
 
-/// A oneshot that runs this script and writes there.
+/// A oneshot that runs this script and writes to this destination.
 fn script(name: &str, script: &str, logs: &str) -> String {
     format!("[program.{name}]\ntype = \"oneshot\"\ncommand = [\"sh\", \"-c\", '''{script}''']\nlogs = {{ {logs} }}\n")
 }
@@ -65,7 +65,7 @@ fn a_last_line_without_an_end_is_not_lost() {
 }
 
 #[test]
-fn the_last_words_of_the_last_program_are_written_before_the_end() {
+fn the_last_lines_of_the_last_program_are_written_before_the_daemon_exits() {
     let programs = script("web", "yes 0123456789012345678901234567890123456789 | head -1000; printf last", "");
     let mut daemon = Setting::supervising(programs).musterd("exit_when_done = true").launch();
     daemon.wait();
@@ -75,8 +75,8 @@ fn the_last_words_of_the_last_program_are_written_before_the_end() {
 
 #[test]
 fn bytes_go_into_files_unchanged() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    // 20 MB of every byte in every order that a simple generator comes up with.
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    // 20 MB of pseudorandom bytes.
     let mut state = 1_u64;
     let bytes: Vec<u8> = (0..20_000_000 / 8)
         .flat_map(|_| {
@@ -85,13 +85,13 @@ fn bytes_go_into_files_unchanged() {
         })
         .collect();
     let (source, sink) = (directory.path().join("source"), directory.path().join("sink"));
-    fs::write(&source, &bytes).expect("the directory is ours");
+    fs::write(&source, &bytes).expect("the test directory is writable");
     let programs =
         format!("[program.cat]\ntype = \"oneshot\"\ncommand = [\"cat\", {source:?}]\nlogs = {{ stdout = {sink:?} }}\n");
     let mut daemon = Setting::supervising(programs).start();
     daemon.wait_for_state("cat", "EXITED");
     harness::wait_until("all is written", || fs::metadata(&sink).is_ok_and(|sink| sink.len() == bytes.len() as u64));
-    assert!(fs::read(&sink).expect("it is there") == bytes, "the file differs");
+    assert!(fs::read(&sink).expect("it exists") == bytes, "the file differs");
     let peak = daemon.memory("VmHWM");
     assert!(peak < 64 * 1024, "20 MB went through and the daemon had {peak} kB");
     daemon.finish();
@@ -146,10 +146,10 @@ fn each_stream_goes_where_it_shall() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_harms_nobody() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+fn a_file_that_cannot_be_written_affects_no_program() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     let fifo = directory.path().join("fifo");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("the directory is ours");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("the test directory is writable");
     let spam = "while :; do echo line; sleep 0.005; done";
     let places = [
         ("directory", directory.path().to_owned()),
@@ -163,16 +163,16 @@ fn a_file_that_cannot_be_written_harms_nobody() {
             format!("[program.{name}]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", \"{spam}\"]\nlogs = {{ stdout = {path:?} }}\n")
         })
         .collect();
-    // A directory is refused, and the others fail.
+    // A directory is refused; the other paths fail to open or write.
     let is_told =
         |message: &str| message.starts_with("cannot write a log file") || message.starts_with("a log file is refused");
     let mut daemon = Setting::supervising(programs).start();
     for (name, path) in &places {
         let pid = daemon.wait_for_running(name);
         let line =
-            daemon.log.wait_for("it is told", |line| line.field("file").as_deref() == Some(&path.to_string_lossy()));
+            daemon.log.wait_for("it is logged", |line| line.field("file").as_deref() == Some(&path.to_string_lossy()));
         assert_eq!((line.level.as_str(), is_told(&line.message)), ("WARN", true));
-        assert_eq!(daemon.pid_of(name), pid, "its program goes on");
+        assert_eq!(daemon.pid_of(name), pid, "its program keeps running");
     }
     let warnings = daemon.log.lines().iter().filter(|line| is_told(&line.message)).count();
     assert_eq!(warnings, places.len(), "once for each, not for each line");
@@ -190,11 +190,11 @@ fn a_full_disk_costs_lines_and_recovers() {
     let mut daemon = Setting::supervising(program).after_shell("mount -t tmpfs -o size=1m tmpfs /mnt").start();
     let (web, other) = (daemon.wait_for_running("web"), daemon.wait_for_running("other"));
     let disk = format!("/proc/{}/root/mnt/web.log", daemon.pid());
-    daemon.log.wait_for("it is told", |line| line.message.starts_with("cannot write a log file"));
+    daemon.log.wait_for("it is logged", |line| line.message.starts_with("cannot write a log file"));
     let size = fs::metadata(&disk).map(|disk| disk.len()).unwrap_or_default();
     assert!((524_288..=1_048_576).contains(&size), "the disk is full with {size}");
-    // Somebody makes room: lines are written again, and what was lost is told.
-    fs::File::options().write(true).open(&disk).and_then(|file| file.set_len(0)).expect("it is there");
+    // With space freed, lines are written again and the loss is reported.
+    fs::File::options().write(true).open(&disk).and_then(|file| file.set_len(0)).expect("it exists");
     let told = daemon.log.wait_for("it works again", |line| line.message == "a log file can be written again");
     assert!(told.field("lost_bytes").and_then(|bytes| bytes.parse::<u64>().ok()).is_some_and(|bytes| bytes > 0));
     assert_eq!((daemon.pid_of("web"), daemon.pid_of("other")), (web, other));
@@ -212,31 +212,31 @@ fn every_line_that_a_full_disk_did_not_take_is_counted() {
     let mut daemon = Setting::supervising(program).after_shell("mount -t tmpfs -o size=1m tmpfs /mnt").start();
     let disk = format!("/proc/{}/root/mnt/web.log", daemon.pid());
     daemon.wait_for_state("web", "EXITED");
-    let told = daemon.log.wait_for("the loss is told", |told| told.message == "lines of a log file were lost");
+    let told = daemon.log.wait_for("the loss is logged", |told| told.message == "lines of a log file were lost");
     let lost: usize = told.field("lost_lines").and_then(|lines| lines.parse().ok()).expect("a number");
-    let kept = fs::read(&disk).expect("it is there").iter().filter(|&&byte| byte == b'\n').count();
+    let kept = fs::read(&disk).expect("it exists").iter().filter(|&&byte| byte == b'\n').count();
     assert_eq!(kept + lost, 60_000);
     assert!(kept > 20_000, "the disk took {kept}");
     daemon.finish();
 }
 
 #[test]
-fn a_file_that_was_moved_away_is_opened_anew_when_asked() {
+fn a_file_that_was_moved_away_is_reopened_on_request() {
     let program = "[program.web]\nstartsecs = 0\nlogs = { stdout = \"{here}/web.log\" }\n\
                    command = [\"sh\", \"-c\", \"i=0; while :; do echo $i; i=$((i+1)); sleep 0.005; done\"]\n";
     let daemon = Setting::supervising(program).start();
     let (log, old) = (daemon.path("web.log"), daemon.path("web.log.1"));
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     harness::wait_until("it writes", || read(&log).lines().count() > 3);
-    fs::rename(&log, &old).expect("the directory is ours");
+    fs::rename(&log, &old).expect("the test directory is writable");
     daemon.signal(12);
-    harness::wait_until("it writes anew", || read(&log).lines().count() > 3);
+    harness::wait_until("it writes to a new file", || read(&log).lines().count() > 3);
     let numbers: Vec<usize> = (read(&old) + &read(&log)).lines().map_while(|line| line.parse().ok()).collect();
     assert!(numbers.iter().enumerate().all(|(place, &number)| place == number), "a line is missing: {numbers:?}");
 }
 
 #[test]
-fn a_program_that_closes_its_output_goes_on_without_it() {
+fn a_program_that_closes_its_output_keeps_running() {
     let program = "[program.web]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", \"exec >&- 2>&-; sleep 1000\"]\n";
     let daemon = Setting::supervising(program).start();
     let pid = daemon.wait_for_running("web");
@@ -246,6 +246,6 @@ fn a_program_that_closes_its_output_goes_on_without_it() {
     };
     let before = switches();
     std::thread::sleep(std::time::Duration::from_millis(300));
-    assert!(switches() - before < 20, "the daemon is awake for nothing");
+    assert!(switches() - before < 20, "the daemon wakes up without work");
     assert_eq!(daemon.pid_of("web"), pid);
 }

@@ -1,4 +1,4 @@
-//! A console that nobody reads: supervision goes on, memory is bounded, the loss is marked and counted.
+//! A console that is not read: supervision continues, memory is bounded, the loss is marked and counted.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::harness::{self, Daemon, End, Setting};
 
-/// A FIFO as the daemon's stdout. It can be written as soon as this is there, and is read only when the test does.
+/// A FIFO as the daemon's stdout. It is writable once this exists, and is read only when the test reads.
 struct Reader {
     _directory: tempfile::TempDir,
     path: PathBuf,
@@ -18,15 +18,15 @@ struct Reader {
 
 impl Reader {
     fn new() -> Reader {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
         let path = directory.path().join("stdout");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("the directory is ours");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("the test directory is writable");
         let mut options = OpenOptions::new();
-        let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path).expect("it was made just now");
+        let file = options.read(true).custom_flags(nix::libc::O_NONBLOCK).open(&path).expect("it was just created");
         Reader { _directory: directory, path, file }
     }
 
-    /// Reads until what was read is enough.
+    /// Reads until `is_enough` holds for what was read.
     fn read_until(&mut self, what: &str, is_enough: impl Fn(&str) -> bool) -> String {
         let (mut read, mut piece) = (Vec::new(), vec![0; 1 << 16]);
         harness::wait_for(what, || {
@@ -38,7 +38,7 @@ impl Reader {
         })
     }
 
-    /// Takes so many bytes at each tick of 10 ms, whether they are there or not, until what was read ends with this.
+    /// Takes up to that many bytes at each tick of 10 ms, until the text read ends with this.
     fn read_steadily(&mut self, at_once: usize, until: &str) -> String {
         let (mut read, mut piece, began) = (Vec::new(), vec![0; at_once], Instant::now());
         for tick in 1.. {
@@ -61,7 +61,7 @@ impl Reader {
 
 const TICK: Duration = Duration::from_millis(10);
 
-/// A oneshot that writes 5 MB at once: the numbers from one to two million and a bit, a line each.
+/// A oneshot that writes 5 MB at once: numbers from one to two million and a bit, a line each.
 fn burst(name: &str, logs: &str) -> String {
     let command = "command = [\"seq\", \"1000001\", \"1625000\"]";
     format!("[program.{name}]\ntype = \"oneshot\"\nautostart = false\n{command}\nlogs = {{ {logs} }}\n")
@@ -70,7 +70,7 @@ fn burst(name: &str, logs: &str) -> String {
 const FIRST: usize = 1_000_001;
 const LAST: usize = 1_625_000;
 
-/// The numbers that are there, of this program.
+/// The numbers of this program that arrived.
 fn numbers(text: &str, name: &str) -> Vec<usize> {
     let prefix = format!("{name} | ");
     text.lines().filter_map(|line| line.strip_prefix(&prefix)?.parse().ok()).collect()
@@ -81,14 +81,14 @@ fn start(daemon: &Daemon, name: &str) {
     assert_eq!(started.status / 100, 2, "{started:?}");
 }
 
-/// Lines that were marked as lost, of this program.
+/// The number of this program's lines that were marked as lost.
 fn lost(text: &str, name: &str) -> usize {
     let mark = format!("musterd | {name}: ");
     text.lines().filter_map(|line| line.strip_prefix(&mark)?.split(' ').next()?.parse::<usize>().ok()).sum()
 }
 
 #[test]
-fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
+fn a_stalled_reader_costs_the_oldest_lines_and_nothing_else() {
     let mut reader = Reader::new();
     let spam = |name: &str, logs: &str| {
         format!(
@@ -99,7 +99,7 @@ fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
     let programs = spam("web", "stdout = [\"console\", \"{here}/web.log\"]")
         + &spam("small", "buffer_size = \"64KB\"")
         + "[program.other]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
-    // What is asked is what the daemon holds, not what glibc's allocator keeps of what it was given back.
+    // Measures what the daemon holds, not freed memory that glibc's allocator keeps.
     let mut daemon = Setting::supervising(programs)
         .env("MALLOC_MMAP_THRESHOLD_", "65536")
         .env("MALLOC_TRIM_THRESHOLD_", "65536")
@@ -109,7 +109,7 @@ fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
     harness::wait_until("they have written everything", || {
         daemon.path("web.done").exists() && daemon.path("small.done").exists()
     });
-    // Supervision and files go on.
+    // Supervision and files still work.
     let began = Instant::now();
     let restarted = daemon.client.request("POST", "/v1/programs/other/restart", "");
     assert_eq!(restarted.status / 100, 2, "{restarted:?}");
@@ -118,13 +118,13 @@ fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
     harness::wait_until("the file has everything", || {
         std::fs::read_to_string(&path).unwrap_or_default().lines().count() == 60_000
     });
-    // What is still in the program's pipe when somebody reads again would not be among the newest that waited.
+    // Output still in the program's pipe when reading resumes would not be among the newest queued lines.
     harness::wait_until("the other one's last line has been taken in", || {
         daemon.client.get("/v1/programs/small/logs?lines=1").body.contains("59999 ")
     });
     let full = daemon.memory("RssAnon");
     assert!(full < idle + 6 * 1024, "6 MB were written, of which 1 MB may wait: {full} kB after {idle} kB");
-    // Somebody reads again: the newest lines, and how many are missing.
+    // Reading resumes: the newest lines arrive, and the number of missing ones.
     let text =
         reader.read_until("the last lines", |text| text.contains("web | 59999 ") && text.contains("small | 59999 "));
     for (name, least, most) in [("web", 15_000, 40_000), ("small", 500, 16_000)] {
@@ -143,7 +143,7 @@ fn a_reader_that_does_not_read_costs_the_oldest_lines_and_nothing_else() {
 }
 
 #[test]
-fn a_program_that_shall_wait_for_the_reader_loses_nothing() {
+fn a_program_configured_to_wait_for_the_reader_loses_nothing() {
     let mut reader = Reader::new();
     let program = "[program.web]\ntype = \"oneshot\"\n\
                    command = [\"sh\", \"-c\", \"i=0; while [ $i -lt 200000 ]; do echo $i; i=$((i+1)); done\"]\n\
@@ -202,11 +202,11 @@ fn a_fifo_is_a_slow_reader_and_not_a_broken_file() {
     let text = waits.read_until("everything", |text| text.ends_with("\n99999\n"));
     assert_eq!(numbers(&text), (0..100_000).collect::<Vec<_>>());
     daemon.wait_for_state("waits", "EXITED");
-    // The oldest that waited are missing, and counted; the newest are there.
+    // The oldest queued lines are missing, and counted; the newest arrive.
     let text = drops.read_until("the newest", |text| text.ends_with("\n99999\n"));
     let told = daemon
         .log
-        .wait_for("the loss is told", |line| line.message == "a log file keeps up again, some lines were lost");
+        .wait_for("the loss is logged", |line| line.message == "a log file keeps up again, some lines were lost");
     let lost: usize = told.field("lost_lines").and_then(|number| number.parse().ok()).expect("a number");
     let kept = numbers(&text);
     assert!(kept.is_sorted() && kept.len() + lost == 100_000, "{} kept, {lost} lost", kept.len());
@@ -214,7 +214,7 @@ fn a_fifo_is_a_slow_reader_and_not_a_broken_file() {
 }
 
 #[test]
-fn a_burst_costs_nothing_when_somebody_reads() {
+fn a_burst_loses_nothing_with_an_active_reader() {
     // 20 MB and 2 MB a second.
     for at_once in [200_000, 20_000] {
         let mut reader = Reader::new();
@@ -229,7 +229,7 @@ fn a_burst_costs_nothing_when_somebody_reads() {
 }
 
 #[test]
-fn many_bursts_at_once_cost_nothing_when_somebody_reads() {
+fn many_bursts_at_once_lose_nothing_with_an_active_reader() {
     const COUNT: usize = 150_000;
     let mut reader = Reader::new();
     let names: Vec<String> = (0..24).map(|number| format!("p{number}")).collect();
@@ -240,7 +240,7 @@ fn many_bursts_at_once_cost_nothing_when_somebody_reads() {
         .collect();
     let over = "[program.over]\nautostart = false\ntype = \"oneshot\"\ncommand = [\"echo\", \"all\"]\n";
     let mut daemon = Setting::supervising(programs + over).stdout(&reader.path).start();
-    std::fs::write(daemon.path("go"), "").expect("the directory is ours");
+    std::fs::write(daemon.path("go"), "").expect("the test directory is writable");
     let client = daemon.client.clone();
     let last = std::thread::spawn(move || {
         for name in names {
@@ -254,7 +254,8 @@ fn many_bursts_at_once_cost_nothing_when_somebody_reads() {
     assert_eq!(last.join().expect("they have ended").status / 100, 2);
     let mut lines: HashMap<&str, Vec<String>> = HashMap::new();
     for line in text.lines().filter(|line| *line != "over | all") {
-        // On a busy machine a program may get no processor for so long in the middle of a line that its beginning goes out.
+        // On a busy machine a program may lose the processor in the middle of a line for so long that its beginning is
+        // written.
         match line.split_once(" + ") {
             Some((name, rest)) => {
                 lines.get_mut(name).and_then(|all| all.last_mut()).expect("it has begun").push_str(rest)
@@ -279,7 +280,7 @@ fn many_bursts_at_once_cost_nothing_when_somebody_reads() {
 }
 
 #[test]
-fn a_reader_that_takes_next_to_nothing_holds_nobody() {
+fn a_very_slow_reader_holds_no_program() {
     let mut reader = Reader::new();
     let quiet = "[program.quiet]\nautostart = false\ntype = \"oneshot\"\ncommand = [\"echo\", \"hello\"]\n\
                  logs = { stdout = [\"console\", \"{here}/quiet.log\"] }\n";
@@ -303,7 +304,7 @@ fn a_reader_that_takes_next_to_nothing_holds_nobody() {
     }
     let took = ended.join().expect("it has ended") - began;
     assert!(took < Duration::from_secs(8), "the program was held for {took:?}");
-    // Others are not held either, nor is supervision.
+    // Other programs are not held, and neither is supervision.
     start(&daemon, "quiet");
     harness::wait_until("another one's file has its line", || {
         std::fs::read_to_string(daemon.path("quiet.log")).is_ok_and(|text| text == "hello\n")
@@ -334,11 +335,11 @@ fn a_program_that_is_slowed_is_stopped_as_any_other() {
 }
 
 #[test]
-fn what_waits_when_the_last_program_ends_reaches_a_slow_reader() {
+fn lines_queued_when_the_last_program_ends_reach_a_slow_reader() {
     let mut reader = Reader::new();
     let program = burst("web", "").replace("autostart = false\n", "");
     let mut daemon = Setting::supervising(program).musterd("").stdout(&reader.path).start();
-    // 1 MB a second: a second's worth waits when nothing is left to supervise.
+    // 1 MB a second: a second's worth is queued when no program is left.
     let text = reader.read_steadily(10_000, &format!("web | {LAST}\n"));
     let (found, lost) = (numbers(&text, "web"), lost(&text, "web"));
     assert!(found == (FIRST..=LAST).collect::<Vec<_>>(), "{} came, {lost} lost", found.len());

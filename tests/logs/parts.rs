@@ -1,4 +1,4 @@
-//! Lines that are not complete: what is done with their beginnings, whatever else is written meanwhile.
+//! Incomplete lines: how their beginnings are handled, whatever else is written meanwhile.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,25 +9,25 @@ use serde_json::Value;
 use super::harness::{Daemon, Setting, wait_until};
 use super::wait_for_output;
 
-/// A program that goes on until it is stopped. `$` is for the shell.
+/// A program that keeps running until it is stopped. `$` is for the shell.
 fn program(name: &str, script: &str, more: &str) -> String {
     let script = script.replace('$', "$$");
     format!("[program.{name}]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", '''{script}''']\n{more}\n")
 }
 
-/// One that writes a line every few milliseconds, there.
+/// A program that writes a line every few milliseconds to this destination.
 fn busy(logs: &str) -> String {
     program("busy", "while :; do echo busy; sleep 0.02; done", &format!("logs = {{ {logs} }}"))
 }
 
-/// One that writes the beginning of a line, and the rest when it is told to.
+/// A program that writes the beginning of a line, and the rest when signalled.
 fn halting(rest: &str, logs: &str) -> String {
     let script = format!("printf half; until [ -e {{here}}/go ]; do sleep 0.02; done; {rest}; sleep 1000");
     program("web", &script, &format!("logs = {{ {logs} }}"))
 }
 
 fn go(daemon: &Daemon) {
-    fs::write(daemon.path("go"), "").expect("the directory is ours");
+    fs::write(daemon.path("go"), "").expect("the test directory is writable");
 }
 
 fn read(path: &Path) -> String {
@@ -38,7 +38,7 @@ fn contains(output: &[u8], text: &str) -> bool {
     String::from_utf8_lossy(output).contains(text)
 }
 
-/// How often each line is there that is not one of the busy program's.
+/// How often each line occurs that is not one of the busy program's.
 fn others(text: &str, busy: &str) -> BTreeMap<String, usize> {
     let mut found = BTreeMap::new();
     for line in text.lines().filter(|line| *line != busy) {
@@ -51,7 +51,7 @@ fn once(lines: &[&str]) -> BTreeMap<String, usize> {
     lines.iter().map(|line| ((*line).to_owned(), 1)).collect()
 }
 
-/// A busy neighbour starved the idle second for ever, and what was held was lost with the daemon.
+/// A busy neighbour starved the idle second without limit, and what was held was lost with the daemon.
 #[test]
 fn a_file_of_one_program_has_every_byte_beside_a_busy_one_and_after_sigkill_of_the_daemon() {
     let programs = halting("echo ' a line'; printf more", "stdout = \"{here}/web.log\"") + &busy("");
@@ -102,7 +102,7 @@ fn the_console_shows_the_beginning_of_a_line_and_its_rest_behind_it_or_below() {
 }
 
 #[test]
-fn json_on_the_console_says_what_is_a_part() {
+fn json_on_the_console_marks_parts_of_lines() {
     let json = "format = \"json\"";
     let daemon = Setting::supervising(halting("echo ' a line'", json) + &busy(json)).start();
     let parts = |output: &[u8]| -> Vec<(Value, Value, Value)> {
@@ -119,14 +119,14 @@ fn json_on_the_console_says_what_is_a_part() {
     wait_for_output(&daemon, "the rest", |output| parts(output) == [first.clone(), last.clone()]);
 }
 
-/// Of 200 lines 66 were glued into a long one.
+/// Of 200 lines, 66 were merged into a long one.
 #[test]
 fn long_lines_stay_apart_from_others_on_the_raw_console_and_in_a_shared_file() {
     const LENGTH: usize = 300_000;
     for (logs, is_file) in [("format = \"raw\"", false), ("stdout = \"{here}/shared.log\"", true)] {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
         let source = directory.path().join("source");
-        fs::write(&source, "x".repeat(LENGTH / 6)).expect("the directory is ours");
+        fs::write(&source, "x".repeat(LENGTH / 6)).expect("the test directory is writable");
         let logs = format!("logs = {{ {logs}, overflow = \"block\" }}");
         let piece = format!("cat {}", source.display());
         let write = format!(
@@ -143,11 +143,11 @@ fn long_lines_stay_apart_from_others_on_the_raw_console_and_in_a_shared_file() {
         let text = text();
         daemon.finish();
         let long: Vec<&str> = text.lines().filter(|line| line.contains('x')).collect();
-        assert!(long.iter().all(|line| line.bytes().all(|byte| byte == b'x')), "others are glued in");
+        assert!(long.iter().all(|line| line.bytes().all(|byte| byte == b'x')), "other lines are merged in");
         assert_eq!(long.iter().map(|line| line.len()).sum::<usize>(), 20 * LENGTH);
         let known = text.lines().filter(|line| matches!(*line, "short" | "end")).count();
         assert_eq!(known + long.len(), text.lines().count(), "no line is empty or torn");
-        // One is given out in parts where a busy machine makes it look silent.
+        // On a busy machine a line may seem idle and be written in parts.
         let whole = long.iter().filter(|line| line.len() == LENGTH).count();
         assert!(whole >= 15, "{whole} of 20 are whole");
     }
@@ -198,5 +198,5 @@ fn the_daemon_sleeps_while_lines_are_open() {
     std::thread::sleep(std::time::Duration::from_millis(2500));
     let before = switches();
     std::thread::sleep(std::time::Duration::from_secs(1));
-    assert_eq!(switches() - before, 0, "it woke up");
+    assert_eq!(switches() - before, 0, "the thread woke up");
 }

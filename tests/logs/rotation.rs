@@ -1,4 +1,4 @@
-//! Files that are rotated, compressed, shared, moved and removed.
+//! Log files that are rotated, compressed, shared, moved and removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn numbers(count: usize) -> String {
     format!("i=0; while [ $i -lt {count} ]; do echo \"$i 0123456789012345678901234567890123456789\"; i=$((i+1)); done")
 }
 
-/// A rotated file's text, unpacked where it is compressed.
+/// A rotated file's text, decompressed if necessary.
 fn text_of(path: &Path) -> Option<String> {
     let packed = PathBuf::from(format!("{}.gz", path.display()));
     if packed.exists() {
@@ -23,7 +23,7 @@ fn text_of(path: &Path) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
-/// All files of a log joined, the oldest first, and how many there are.
+/// All files of a log joined, the oldest first, and their number.
 fn joined(path: &Path) -> (String, usize) {
     let rotated = |number: usize| text_of(&PathBuf::from(format!("{}.{number}", path.display())));
     let mut texts: Vec<String> = (1..).map_while(rotated).collect();
@@ -50,7 +50,7 @@ fn files_are_rotated_at_the_end_of_a_line_and_the_oldest_go() {
     let last: Vec<usize> = text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
     assert_eq!(last, (2000 - last.len()..2000).collect::<Vec<_>>(), "whole lines without a gap, up to the last");
     for number in 1..4 {
-        let rotated = fs::read(daemon.path(&format!("web.log.{number}"))).expect("it is there");
+        let rotated = fs::read(daemon.path(&format!("web.log.{number}"))).expect("it exists");
         assert!((10_000..=10_240).contains(&rotated.len()) && rotated.ends_with(b"\n"), "{} bytes", rotated.len());
     }
 }
@@ -101,15 +101,15 @@ fn lines_of_programs_that_share_a_file_stay_whole() {
 }
 
 #[test]
-fn a_file_that_somebody_else_moved_away_is_made_anew_without_being_asked() {
+fn a_file_moved_away_by_another_process_is_recreated_without_a_request() {
     let program = "[program.web]\nstartsecs = 0\nlogs = { stdout = \"{here}/web.log\" }\n\
                    command = [\"sh\", \"-c\", \"i=0; while :; do echo $i; i=$((i+1)); sleep 0.005; done\"]\n";
     let daemon = Setting::supervising(program).start();
     let (log, old) = (daemon.path("web.log"), daemon.path("web.log.1"));
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
     harness::wait_until("it writes", || read(&log).lines().count() > 3);
-    fs::rename(&log, &old).expect("the directory is ours");
-    harness::wait_until("it writes anew", || read(&log).lines().count() > 3);
+    fs::rename(&log, &old).expect("the test directory is writable");
+    harness::wait_until("it writes to a new file", || read(&log).lines().count() > 3);
     let both = read(&old) + &read(&log);
     assert_numbers(&both, both.lines().count());
 }
@@ -123,7 +123,7 @@ fn a_log_directory_that_is_removed_is_made_again() {
     let log = daemon.path("log/web.log");
     let lines = || fs::read_to_string(&log).unwrap_or_default().lines().count();
     harness::wait_until("it writes", || lines() > 3);
-    fs::remove_dir_all(daemon.path("log")).expect("the directory is ours");
+    fs::remove_dir_all(daemon.path("log")).expect("the test directory is writable");
     harness::wait_until("it writes again", || lines() > 3);
     assert_eq!(daemon.pid_of("web"), pid);
     daemon.finish();
@@ -140,8 +140,8 @@ fn other_limits_of_rotation_need_no_other_process() {
     let daemon = Setting::supervising(program).start();
     let pid = daemon.wait_for_running("web");
     let configuration = daemon.path("muster.toml");
-    let text = fs::read_to_string(&configuration).expect("it is there");
-    fs::write(&configuration, text.replace("100MB", "1KB")).expect("the directory is ours");
+    let text = fs::read_to_string(&configuration).expect("it exists");
+    fs::write(&configuration, text.replace("100MB", "1KB")).expect("the test directory is writable");
     let answer = daemon.client.post("/v1/config/reload");
     assert_eq!(answer.status, 200, "{answer:?}");
     harness::wait_until("it is rotated", || daemon.path("web.log.2").exists());

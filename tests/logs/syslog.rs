@@ -1,4 +1,4 @@
-//! Lines sent to syslog: what receivers get, and receivers that are not there, go away, or do not read.
+//! Lines sent to syslog: what receivers get, and receivers that are missing, disappear, or do not read.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -11,17 +11,25 @@ use std::time::{Duration, Instant};
 use super::harness::{self, Daemon, Setting};
 use super::script;
 
-/// What has arrived somewhere, in order.
+/// Messages that arrived, in order.
 #[derive(Clone, Default)]
 struct Inbox(Arc<Mutex<Vec<String>>>);
 
 impl Inbox {
     fn put(&self, message: &[u8]) {
-        self.0.lock().expect("nobody panics with it").push(String::from_utf8_lossy(message).into_owned());
+        self.0
+            .lock()
+            .expect("no thread panics while holding the lock")
+            .push(String::from_utf8_lossy(message).into_owned());
     }
 
     fn messages(&self) -> Vec<Message> {
-        self.0.lock().expect("nobody panics with it").iter().map(|text| Message::parse(text)).collect()
+        self.0
+            .lock()
+            .expect("no thread panics while holding the lock")
+            .iter()
+            .map(|text| Message::parse(text))
+            .collect()
     }
 
     fn wait_for(&self, count: usize) -> Vec<Message> {
@@ -53,11 +61,11 @@ impl Message {
     }
 }
 
-/// The four kinds of receivers, all reading what comes for as long as the test runs.
+/// The four kinds of receivers, which read everything for as long as the test runs.
 fn receivers(directory: &Path) -> [(&'static str, String, Inbox); 4] {
     let (datagrams, stream) = (directory.join("datagrams"), directory.join("stream"));
-    let udp = UdpSocket::bind("127.0.0.1:0").expect("there is a free port");
-    let tcp = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = |address: std::io::Result<std::net::SocketAddr>| address.expect("it is bound").port();
     let addresses = [
         format!("unix://{}", datagrams.display()),
@@ -65,7 +73,7 @@ fn receivers(directory: &Path) -> [(&'static str, String, Inbox); 4] {
         format!("udp://127.0.0.1:{}", port(udp.local_addr())),
         format!("tcp://localhost:{}", port(tcp.local_addr())),
     ];
-    let unix = UnixListener::bind(stream).expect("the directory is ours");
+    let unix = UnixListener::bind(stream).expect("the test directory is writable");
     let inboxes = [
         take_local(&datagrams),
         take_streams(move || unix.accept().map(|(stream, _)| stream)),
@@ -79,7 +87,7 @@ fn receivers(directory: &Path) -> [(&'static str, String, Inbox); 4] {
 
 /// A Unix socket of datagrams.
 fn take_local(path: &Path) -> Inbox {
-    let socket = UnixDatagram::bind(path).expect("the directory is ours");
+    let socket = UnixDatagram::bind(path).expect("the test directory is writable");
     take_datagrams(move |buffer| socket.recv(buffer))
 }
 
@@ -109,7 +117,7 @@ fn take_streams<S: Read>(accept: impl Fn() -> std::io::Result<S> + Send + 'stati
     inbox
 }
 
-/// A message with its length in front: RFC 6587, section 3.4.1.
+/// Octet counting: a message with its length in front (RFC 6587, section 3.4.1).
 fn read_counted(stream: &mut impl BufRead) -> Option<Vec<u8>> {
     let mut length = Vec::new();
     stream.read_until(b' ', &mut length).ok()?;
@@ -123,9 +131,9 @@ fn to(address: &str) -> String {
     format!("exit_when_done = false\nsyslog = \"{address}\"")
 }
 
-/// A place for the sockets of a test.
+/// A directory for the sockets of a test.
 fn place() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary directory can be made")
+    tempfile::tempdir().expect("a temporary directory can be created")
 }
 
 fn unix_address(path: &Path) -> String {
@@ -176,16 +184,16 @@ fn lines_go_to_several_places_at_once_and_instances_have_their_names() {
     let output = String::from_utf8(daemon.output()).expect("it is text");
     for number in 0..2 {
         let line = format!("I am web:{number}\n");
-        assert_eq!(fs::read_to_string(daemon.path(&format!("{number}.log"))).expect("it is there"), line);
+        assert_eq!(fs::read_to_string(daemon.path(&format!("{number}.log"))).expect("it exists"), line);
         assert!(output.contains(&format!("web:{number} | {line}")), "{output}");
     }
 }
 
 #[test]
-fn the_local_form_is_what_syslog_3_writes() {
+fn the_local_format_is_that_of_syslog_3() {
     let directory = place();
     let path = directory.path().join("log");
-    let socket = UnixDatagram::bind(&path).expect("the directory is ours");
+    let socket = UnixDatagram::bind(&path).expect("the test directory is writable");
     let program = script("web", "echo $$$$", "stdout = \"syslog\"");
     let musterd = unix_address(&path) + "\nsyslog_format = \"local\"";
     let _daemon = Setting::supervising(program).musterd(&musterd).start();
@@ -224,7 +232,7 @@ fn lines_wait_for_a_receiver_that_comes_later() {
     let program = script("web", "echo early", "stdout = \"syslog\"");
     let mut daemon = Setting::supervising(program).musterd(&unix_address(&path)).start();
     daemon.wait_for_state("web", "EXITED");
-    let told = daemon.log.wait_for("it is told", |line| line.message.starts_with("cannot reach the syslog receiver"));
+    let told = daemon.log.wait_for("it is logged", |line| line.message.starts_with("cannot reach the syslog receiver"));
     assert_eq!((told.level.as_str(), told.field("syslog")), ("WARN", Some(format!("unix://{}", path.display()))));
     let inbox = take_local(&path);
     assert_eq!(inbox.wait_for(1)[0].text, "early");
@@ -233,7 +241,7 @@ fn lines_wait_for_a_receiver_that_comes_later() {
     daemon.finish();
 }
 
-/// A program that writes a number a line for as long as it runs.
+/// A program that writes numbered lines for as long as it runs.
 const COUNTING: &str = "[program.web]\nstartsecs = 0\nlogs = { stdout = [\"syslog\", \"{here}/web.log\"] }\n\
                         command = [\"sh\", \"-c\", \"i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done\"]\n";
 
@@ -242,13 +250,13 @@ fn numbers(messages: &[Message]) -> Vec<usize> {
 }
 
 #[test]
-fn a_receiver_that_starts_anew_is_found_again() {
+fn a_restarted_receiver_is_found_again() {
     let directory = place();
     let path = directory.path().join("log");
     let bind = || {
-        // What was bound before is left behind by whoever did.
+        // The previous receiver left its socket file behind.
         let _ = fs::remove_file(&path);
-        let socket = UnixDatagram::bind(&path).expect("the directory is ours");
+        let socket = UnixDatagram::bind(&path).expect("the test directory is writable");
         socket.set_read_timeout(Some(harness::PATIENCE)).expect("it is not zero");
         socket
     };
@@ -260,7 +268,7 @@ fn a_receiver_that_starts_anew_is_found_again() {
     let first = bind();
     let mut daemon = Setting::supervising(COUNTING).musterd(&unix_address(&path)).start();
     let before = [(); 5].map(|()| take(&first))[4];
-    // What is in its queue goes with it.
+    // Messages in its queue are lost with it.
     drop(first);
     let second = bind();
     let after = take(&second);
@@ -271,8 +279,8 @@ fn a_receiver_that_starts_anew_is_found_again() {
 }
 
 #[test]
-fn a_connection_that_was_closed_is_made_anew() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+fn a_closed_connection_is_reestablished() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = format!("tcp://{}", listener.local_addr().expect("it is bound"));
     let mut daemon = Setting::supervising(COUNTING).musterd(&to(&address)).start();
     let mut last = None;
@@ -288,7 +296,7 @@ fn a_connection_that_was_closed_is_made_anew() {
     daemon.finish();
 }
 
-/// The value of a figure of `web` in the metrics.
+/// The value of a metric of `web`.
 fn metric(daemon: &Daemon, name: &str) -> usize {
     let metrics = daemon.client.request("GET", "/metrics", "").body;
     let of_web = |line: &&str| line.starts_with(&format!("{name}{{")) && line.contains("\"web\"");
@@ -297,9 +305,9 @@ fn metric(daemon: &Daemon, name: &str) -> usize {
 }
 
 #[test]
-fn a_receiver_that_does_not_read_stops_nobody_and_every_lost_line_is_counted() {
+fn a_stalled_receiver_blocks_no_program_and_every_lost_line_is_counted() {
     const LINES: usize = 100_000;
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = format!("tcp://{}", listener.local_addr().expect("it is bound"));
     let spam =
         format!("i=0; while [ $i -lt {LINES} ]; do echo $i 0123456789012345678901234567890123456789; i=$((i+1)); done");
@@ -312,12 +320,12 @@ fn a_receiver_that_does_not_read_stops_nobody_and_every_lost_line_is_counted() {
     let began = Instant::now();
     assert_eq!(daemon.client.request("POST", "/v1/programs/other/restart", "").status / 100, 2);
     assert!(began.elapsed() < Duration::from_secs(5), "a restart took {:?}", began.elapsed());
-    let lines = fs::read_to_string(daemon.path("web.log")).expect("it is there").lines().count();
+    let lines = fs::read_to_string(daemon.path("web.log")).expect("it exists").lines().count();
     assert_eq!(lines, LINES, "the file has everything");
-    daemon.log.wait_for("it is told", |line| line.message.starts_with("the syslog receiver does not take all lines"));
+    daemon.log.wait_for("it is logged", |line| line.message.starts_with("the syslog receiver does not take all lines"));
     let full = daemon.memory("RssAnon");
     assert!(full < idle + 4 * 1024, "1 MB may wait: {full} kB after {idle} kB");
-    // Somebody reads again.
+    // Reading resumes.
     let mut stream = BufReader::new(stream);
     let mut received = Vec::new();
     while received.last() != Some(&(LINES - 1)) {
@@ -335,13 +343,13 @@ fn a_receiver_that_does_not_read_stops_nobody_and_every_lost_line_is_counted() {
 }
 
 #[test]
-fn datagrams_that_nobody_took_are_counted() {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("there is a free port");
+fn undelivered_datagrams_are_counted() {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
     let address = socket.local_addr().expect("it is bound");
     drop(socket);
     let mut daemon = Setting::supervising(COUNTING).musterd(&to(&format!("udp://{address}"))).start();
     let is_loss = |line: &harness::Line| line.message == "the syslog receiver does not get all lines";
-    assert_eq!(daemon.log.wait_for("it is told", is_loss).level, "WARN");
+    assert_eq!(daemon.log.wait_for("it is logged", is_loss).level, "WARN");
     let socket = UdpSocket::bind(address).expect("it was free");
     socket.set_read_timeout(Some(harness::PATIENCE)).expect("it is not zero");
     let mut buffer = [0; 200];
@@ -356,7 +364,7 @@ fn datagrams_that_nobody_took_are_counted() {
 fn everything_is_sent_before_the_daemon_ends() {
     let directory = place();
     for (kind, address, inbox) in receivers(directory.path()) {
-        // So few that they have room in a socket of UDP, which loses what it has none for.
+        // Few enough to fit into the buffer of a UDP socket, which drops the rest.
         let goodbye = "trap 'i=0; while [ $i -lt 100 ]; do echo goodbye $i; i=$((i+1)); done; exit 0' TERM; echo ready; while :; do sleep 0.01; done";
         let program = format!(
             "[program.web]\nstartsecs = 0\ncommand = [\"sh\", \"-c\", '''{goodbye}''']\nlogs = {{ stdout = \"syslog\" }}\n"
@@ -373,23 +381,23 @@ fn everything_is_sent_before_the_daemon_ends() {
 #[test]
 fn a_receiver_that_is_gone_or_does_not_read_does_not_delay_the_end() {
     let directory = place();
-    // One that is not there, one that does not read, one whose name nobody knows.
-    let unread = UnixListener::bind(directory.path().join("unread")).expect("the directory is ours");
+    // One that does not exist, one that does not read, one whose name does not resolve.
+    let unread = UnixListener::bind(directory.path().join("unread")).expect("the test directory is writable");
     let unix = |name: &str| format!("unix://{}", directory.path().join(name).display());
     for address in [unix("absent"), unix("unread"), "tcp://no-such-host.invalid".to_owned()] {
         let program = "[program.web]\nstartsecs = 0\nlogs = { stdout = \"syslog\" }\n\
                        command = [\"sh\", \"-c\", \"while :; do echo 0123456789012345678901234567890123456789; done\"]\n";
         let mut daemon = Setting::supervising(program).musterd(&to(&address)).start();
-        daemon.log.wait_for("it is told", |line| line.message.contains("the syslog receiver"));
+        daemon.log.wait_for("it is logged", |line| line.message.contains("the syslog receiver"));
         let took = daemon.finish();
         assert!(took < Duration::from_secs(4), "{address}: it took {took:?}");
-        let told = daemon.log.wait_for("the loss is told", |line| line.message == "lines for syslog were lost");
+        let told = daemon.log.wait_for("the loss is logged", |line| line.message == "lines for syslog were lost");
         assert!(told.field("lost_lines").and_then(|lines| lines.parse::<u64>().ok()).is_some_and(|lines| lines > 0));
     }
     drop(unread);
 }
 
-/// The threads of the daemon by their names, each with how often it has slept.
+/// The daemon's threads by name, each with its number of context switches.
 fn threads(daemon: &Daemon) -> Vec<(String, u64)> {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("it runs");
     let of = |task: PathBuf| {
@@ -402,7 +410,7 @@ fn threads(daemon: &Daemon) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn there_is_a_thread_only_where_something_goes_to_syslog_and_it_sleeps_without_a_timer() {
+fn the_syslog_thread_exists_only_if_used_and_sleeps_without_a_timer() {
     let directory = place();
     let path = directory.path().join("log");
     let inbox = take_local(&path);
@@ -416,12 +424,12 @@ fn there_is_a_thread_only_where_something_goes_to_syslog_and_it_sleeps_without_a
     assert!(threads(&without).iter().all(|(name, _)| name != "syslog"));
     let with = Setting::supervising(program("syslog")).musterd(&unix_address(&path)).start();
     inbox.wait_for(1);
-    let slept = || threads(&with).into_iter().find(|(name, _)| name == "syslog").expect("it is there").1;
-    // It goes to sleep a moment after the message is there.
+    let slept = || threads(&with).into_iter().find(|(name, _)| name == "syslog").expect("it exists").1;
+    // It goes to sleep a moment after the message arrived.
     std::thread::sleep(Duration::from_millis(100));
     let before = slept();
     std::thread::sleep(Duration::from_millis(600));
-    assert_eq!(slept(), before, "it wakes up for nothing");
+    assert_eq!(slept(), before, "it wakes up without work");
 }
 
 #[test]

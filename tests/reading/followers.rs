@@ -1,4 +1,4 @@
-//! Five hundred who follow the same program, of which half never read.
+//! Five hundred followers of the same program, half of which never read.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use super::harness::Setting;
 use super::log::{Stream, script};
 
-/// How much is written: much more than is remembered and sockets hold, and no more than a slow machine can read 250 times.
+/// How much is written: far more than memory and sockets hold, and at most what a slow machine can read 250 times.
 const LINES: u64 = 20_000;
 const LINE: &str = "0123456789012345678901234567890123456789012345678901234567890123456789012345678";
 
-/// Reads up to the last line, and gives how many bytes came and how many are said to be missed.
+/// Reads up to the last line, and returns how many bytes arrived and how many were reported missed.
 fn read_to_the_end(mut stream: Stream) -> (u64, u64) {
     let mut text = Vec::new();
     let mut piece = [0; 65536];
     while !text.ends_with(b"end\n") {
-        let count = stream.read(&mut piece).expect("it goes on");
+        let count = stream.read(&mut piece).expect("the stream continues");
         assert!(count > 0, "it ended early");
         text.extend_from_slice(&piece[..count]);
     }
@@ -24,7 +24,7 @@ fn read_to_the_end(mut stream: Stream) -> (u64, u64) {
     let mut rest = text.as_str();
     while let Some((before, after)) = rest.split_once("\nmusterd | ") {
         let (number, after) =
-            after.split_once(" bytes missed here: they were not read in time\n").expect("it is told so");
+            after.split_once(" bytes missed here: they were not read in time\n").expect("the gap is reported");
         came += before.len() as u64;
         missed += number.parse::<u64>().expect("it is a number");
         rest = after;
@@ -33,7 +33,7 @@ fn read_to_the_end(mut stream: Stream) -> (u64, u64) {
 }
 
 #[test]
-fn five_hundred_followers_of_which_half_never_read_harm_nobody_and_every_byte_is_counted() {
+fn five_hundred_followers_half_of_them_stalled_affect_no_other_client_and_every_byte_is_counted() {
     let write = format!("yes {LINE} | head -{LINES}; echo end; sleep 1000");
     let programs =
         script("web", &write, "autostart = false\nstartsecs = 0") + &script("other", "sleep 1000", "startsecs = 0");
@@ -52,7 +52,7 @@ fn five_hundred_followers_of_which_half_never_read_harm_nobody_and_every_byte_is
         })
         .collect();
     daemon.ctl_well(&["start", "web"]);
-    // Meanwhile everything else is as ever.
+    // Meanwhile everything else works as usual.
     let mut slowest = Duration::ZERO;
     let (mut looks, mut peak) = (0, 0);
     while readers.iter().any(|reader| !reader.is_finished()) {
@@ -63,18 +63,18 @@ fn five_hundred_followers_of_which_half_never_read_harm_nobody_and_every_byte_is
         looks += 1;
     }
     daemon.ctl_well(&["restart", "other"]);
-    // Who does not read holds its share to the end.
+    // A follower that does not read holds its connection to the end.
     peak = peak.max(daemon.memory("RssAnon"));
     let written = LINES * 80 + 4;
     for reader in readers {
         let (came, missed) = reader.join().expect("a reader sees all of it");
         assert_eq!(came + missed, written);
     }
-    // Who did not read finds out how much it has missed as soon as it does.
+    // A follower that did not read learns how much it missed as soon as it reads.
     for stream in silent.into_iter().take(25) {
         let (came, missed) = read_to_the_end(stream);
         assert_eq!(came + missed, written);
-        assert!(missed > 0, "nothing holds so much for it");
+        assert!(missed > 0, "no buffer holds that much for it");
     }
     assert!(peak < 40 * 1024, "the daemon had {peak} kB of its own");
     assert!(slowest < Duration::from_secs(5), "{slowest:?} in {looks} looks");
@@ -83,7 +83,7 @@ fn five_hundred_followers_of_which_half_never_read_harm_nobody_and_every_byte_is
     );
 }
 
-/// Programs come first where descriptors are few.
+/// Programs take precedence where descriptors are few.
 #[test]
 fn followers_leave_enough_descriptors_to_programs() {
     let programs = script("web", "sleep 1000", "startsecs = 0")
@@ -99,9 +99,8 @@ fn followers_leave_enough_descriptors_to_programs() {
 }
 
 #[test]
-fn there_are_no_more_followers_than_promised() {
-    let (_, hard) =
-        nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("it can be asked");
+fn followers_are_limited_to_the_documented_number() {
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("it can be read");
     if hard < 4096 {
         return super::harness::skip("so many followers need more descriptors than the hard limit allows");
     }
@@ -110,7 +109,7 @@ fn there_are_no_more_followers_than_promised() {
     let streams: Vec<Stream> = (0..512).map(|_| Stream::of(&daemon, path)).collect();
     let answer = daemon.client.get(path);
     assert_eq!((answer.status, answer.json()["type"].clone()), (503, "urn:muster:busy".into()));
-    assert_eq!(daemon.client.get("/v1/programs/web/logs").status, 200, "looking is not following");
+    assert_eq!(daemon.client.get("/v1/programs/web/logs").status, 200, "reading is not following");
     assert_eq!(daemon.client.get("/v1/info").status, 200);
     drop(streams);
 }

@@ -1,4 +1,4 @@
-//! Following: what is written from now on, across restarts and rotations, to the end of either side.
+//! Following: new output, across restarts and rotations, until either side ends it.
 
 use std::io::Read;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use super::log::{Stream, script};
 const ON_DEMAND: &str = "autostart = false\nstartsecs = 0\nrestart = \"always\"\nbackoff = { delay = \"0s\" }";
 
 #[test]
-fn following_goes_on_across_restarts_and_rotations() {
+fn following_continues_across_restarts_and_rotations() {
     let write = "i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo $i; done; while :; do sleep 1000; done";
     let logs = format!("{ON_DEMAND}\nlogs = {{ stdout = \"{{here}}/web.log\", max_size = \"1KB\", max_files = 2 }}");
     let program = script("web", write, &logs).replace("type = \"oneshot\"\n", "");
@@ -26,14 +26,14 @@ fn following_goes_on_across_restarts_and_rotations() {
 }
 
 #[test]
-fn the_beginning_of_a_line_is_followed_beside_a_busy_stream_and_by_who_comes_later() {
+fn an_incomplete_line_is_followed_beside_a_busy_stream_and_by_later_followers() {
     let write = "printf \"name? \"; until [ -e {here}/go ]; do echo busy >&2; sleep 0.02; done; echo hello; printf last; \
                  while :; do echo busy >&2; sleep 0.02; done";
     let daemon = Setting::supervising(script("web", write, "startsecs = 0")).start();
     daemon.wait_for_running("web");
     let follow = || Stream::of(&daemon, "/v1/programs/web/logs?stream=stdout&follow=true&format=json");
     let part = |stream: &mut Stream| loop {
-        let entry = stream.entry().expect("it goes on");
+        let entry = stream.entry().expect("the stream continues");
         if entry["kind"] == "line" {
             return (entry["line"].as_str().expect("text").to_owned(), entry["ended"] == true);
         }
@@ -42,17 +42,17 @@ fn the_beginning_of_a_line_is_followed_beside_a_busy_stream_and_by_who_comes_lat
     assert_eq!(part(&mut stream), ("name? ".to_owned(), false));
     let mut later = follow();
     assert_eq!(part(&mut later), ("name? ".to_owned(), false));
-    std::fs::write(daemon.path("go"), "").expect("the directory is ours");
+    std::fs::write(daemon.path("go"), "").expect("the test directory is writable");
     for mut stream in [stream, later] {
         assert_eq!(part(&mut stream), ("hello".to_owned(), true));
         assert_eq!(part(&mut stream), ("last".to_owned(), false));
     }
     let history = daemon.client.get("/v1/programs/web/logs?stream=stdout&format=json").body;
-    assert!(history.contains("\"line\":\"name? hello\""), "what was given out in parts is one line: {history}");
+    assert!(history.contains("\"line\":\"name? hello\""), "output delivered in parts is one line: {history}");
 }
 
 #[test]
-fn who_follows_gets_the_last_words_and_a_proper_end() {
+fn a_follower_gets_the_last_lines_and_a_regular_end() {
     let program = script("web", "trap \"echo last words; exit\" TERM; while :; do sleep 0.01; done", "startsecs = 0");
     let mut daemon = Setting::supervising(program).start();
     daemon.wait_for_running("web");
@@ -78,18 +78,18 @@ fn musterctl_follows_several_programs_and_stops_with_its_reader() {
     let mut out = child.stdout.take().expect("it is piped");
     wait_until("both have written", || {
         let mut piece = [0; 4096];
-        let count = out.read(&mut piece).expect("it goes on");
+        let count = out.read(&mut piece).expect("the stream continues");
         told.extend_from_slice(&piece[..count]);
         let text = String::from_utf8_lossy(&told);
         let lines = |word: &str| text.lines().filter(|line| line.starts_with(word)).count();
         lines("ping | ping") > 20 && lines("pong | pong") > 20
     });
     drop(out);
-    assert_eq!(child.wait().expect("it is our child").code(), Some(0), "its reader has seen enough");
+    assert_eq!(child.wait().expect("it is a child of this process").code(), Some(0), "its reader has seen enough");
 }
 
 #[test]
-fn a_client_that_goes_away_is_noticed_although_nothing_is_written() {
+fn a_client_that_disconnects_is_noticed_without_output() {
     let daemon = Setting::supervising(script("web", "sleep 1000", "startsecs = 0")).start();
     daemon.wait_for_running("web");
     let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).map_or(0, Iterator::count);

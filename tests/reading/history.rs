@@ -1,4 +1,4 @@
-//! What was written before: from memory and from files, chosen by lines, moment and stream, exactly as it was.
+//! Earlier output: from memory and from files, selected by lines, time and stream, exactly as it was written.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn numbers(from: usize, to: usize) -> String {
 fn the_last_lines_come_from_memory() {
     let daemon = Setting::supervising(script("web", NUMBERS, "")).start();
     daemon.wait_for_state("web", "EXITED");
-    assert_eq!(daemon.ctl_well(&["logs", "web"]), numbers(2901, 3000), "100 where nobody says");
+    assert_eq!(daemon.ctl_well(&["logs", "web"]), numbers(2901, 3000), "100 by default");
     for (lines, from) in [("1", 3000), ("250", 2751), ("3000", 1), ("99999", 1)] {
         assert_eq!(daemon.ctl_well(&["tail", "-n", lines, "web"]), numbers(from, 3000));
     }
@@ -43,11 +43,11 @@ fn older_lines_come_from_files_rotated_and_compressed() {
     assert!(daemon.ctl_well(&["logs", "web", "--since", "1h"]) == numbers(1, 3000));
     assert_eq!(daemon.ctl_well(&["clear", "web"]), "web: cleared\n");
     assert_eq!(daemon.ctl_well(&["logs", "web"]), "");
-    assert_eq!(fs::read(daemon.path("web.log")).expect("it is there"), b"");
+    assert_eq!(fs::read(daemon.path("web.log")).expect("it exists"), b"");
 }
 
 #[test]
-fn a_daemon_that_was_started_again_shows_what_the_last_one_wrote() {
+fn a_restarted_daemon_shows_the_log_of_its_predecessor() {
     let logs = "autostart = false\nlogs = { stdout = \"{here}/web.log\" }";
     let mut daemon = Setting::supervising(script("web", "echo once more", logs)).start();
     daemon.ctl_well(&["start", "web"]);
@@ -64,9 +64,9 @@ fn streams_and_moments_are_chosen() {
     let shown = |words: &[&str]| daemon.ctl_well(&[&["logs", "web"], words].concat());
     wait_until("both are there", || shown(&[]).lines().count() == 2);
     assert_eq!((shown(&["--stdout"]), shown(&["--stderr"])), ("out\n".into(), "err\n".into()));
-    // A moment between the early lines and the late one, in the words of the log itself.
+    // A moment between the early lines and the late one, in the log's own timestamp format.
     std::thread::sleep(std::time::Duration::from_millis(5));
-    fs::write(daemon.path("go"), "").expect("the directory is ours");
+    fs::write(daemon.path("go"), "").expect("the test directory is writable");
     daemon.wait_for_state("web", "EXITED");
     let entries = shown(&["--json"]);
     let late = entries.lines().find(|line| line.contains("late")).expect("it was written");
@@ -85,8 +85,8 @@ fn streams_and_moments_are_chosen() {
 #[test]
 fn bytes_that_are_no_text_come_back_as_they_were() {
     let bytes: Vec<u8> = (0..=255).chain(*b"\ncaf\xc3\n\x1b[31mred\r\n\0\0\nhalf \xe2\x82").collect();
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    fs::write(directory.path().join("bytes"), &bytes).expect("the directory is ours");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
+    fs::write(directory.path().join("bytes"), &bytes).expect("the test directory is writable");
     let cat = format!("cat {}/bytes", directory.path().display());
     let daemon = Setting::supervising(script("web", &cat, "")).start();
     daemon.wait_for_state("web", "EXITED");
@@ -102,7 +102,7 @@ fn bytes_that_are_no_text_come_back_as_they_were() {
 
 #[test]
 fn several_programs_are_in_the_order_of_time() {
-    // Each line is written after the one of the other program that it answers.
+    // Each line is written in reply to the other program's previous one.
     let player = |word: &str, other: &str, lead: u8| {
         let wait = format!("until [ -e {{here}}/{other}$(($i - {lead})) ]; do sleep 0.01; done");
         let turn = format!("{wait}; echo {word} $i; touch {{here}}/{word}$i");
@@ -121,11 +121,11 @@ fn several_programs_are_in_the_order_of_time() {
             without_times.iter().filter_map(|line| line.strip_prefix(&format!("{word} | "))).collect();
         assert_eq!(of_one, (1..=9).map(|number| format!("{word} {number}")).collect::<Vec<_>>());
     }
-    let first_pong = without_times.iter().position(|line| line.starts_with("pong")).expect("it is there");
+    let first_pong = without_times.iter().position(|line| line.starts_with("pong")).expect("it exists");
     assert!(first_pong < 9, "they take turns: {told}");
 }
 
-/// More than the daemon reads files for at the same time.
+/// More than the number of files that the daemon reads at once.
 #[test]
 fn a_dozen_programs_with_files_are_shown_at_once() {
     let logs = |name: &str| format!("logs = {{ stdout = \"{{here}}/{name}.log\", memory = \"4KB\" }}");
@@ -160,7 +160,7 @@ fn a_name_that_is_none_and_a_reader_that_has_seen_enough_have_their_exit_codes()
     assert_eq!(daemon.ctl(&["clear", "wbe"]).code, Some(4));
     let ctl = env!("CARGO_BIN_EXE_musterctl");
     let line = format!("{{ '{ctl}' -s {} logs web -n 3000; echo $? >&2; }} | head -1", daemon.socket().display());
-    let output = std::process::Command::new("sh").args(["-c", &line]).output().expect("there is a shell");
+    let output = std::process::Command::new("sh").args(["-c", &line]).output().expect("sh is installed");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "line number 1\n");
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "0\n", "it ends quietly");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "0\n", "it exits without a message");
 }

@@ -1,4 +1,4 @@
-//! A client of log streams that believes nothing: chunks in, entries and bytes out.
+//! A client of log streams that makes no assumptions: chunks in, entries and bytes out.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,7 +12,7 @@ pub(super) fn script(name: &str, script: &str, more: &str) -> String {
     format!("[program.{name}]\ntype = \"oneshot\"\ncommand = [\"sh\", \"-c\", '''{script}''']\n{more}\n")
 }
 
-/// The body of an answer in chunks, as it comes.
+/// The body of an answer, chunk by chunk.
 pub(super) struct Stream {
     source: BufReader<UnixStream>,
     left: usize,
@@ -20,7 +20,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Asks for this path and takes the head of the answer.
+    /// Requests this path and reads the head of the answer.
     pub(super) fn of(daemon: &Daemon, path: &str) -> Stream {
         let mut socket = daemon.client.connect().expect("the daemon takes connections");
         write!(socket, "GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").expect("the daemon reads requests");
@@ -34,12 +34,12 @@ impl Stream {
         Stream { source, left: 0, is_over: false }
     }
 
-    /// The next entry; `None` at a proper end of the answer.
+    /// The next entry; `None` at the regular end of the answer.
     pub(super) fn entry(&mut self) -> Option<Value> {
         let mut line = Vec::new();
         let mut byte = [0];
         while line.last() != Some(&b'\n') {
-            match self.read(&mut byte).expect("the answer goes on or ends properly") {
+            match self.read(&mut byte).expect("the answer continues or ends regularly") {
                 0 => break,
                 _ => line.push(byte[0]),
             }
@@ -47,7 +47,7 @@ impl Stream {
         (!line.is_empty()).then(|| serde_json::from_slice(&line).expect("entries are JSON"))
     }
 
-    /// The text of the next line; other entries are passed over.
+    /// The text of the next line; other entries are skipped.
     pub(super) fn line(&mut self) -> Option<String> {
         loop {
             let entry = self.entry()?;
@@ -58,9 +58,9 @@ impl Stream {
         }
     }
 
-    /// Passes over everything up to what is new.
+    /// Skips everything up to new output.
     pub(super) fn go_live(&mut self) {
-        while self.entry().expect("it goes on")["kind"] != "live" {}
+        while self.entry().expect("the stream continues")["kind"] != "live" {}
     }
 }
 

@@ -1,4 +1,4 @@
-//! Reading what programs write: what is remembered, what files have of it, following, and writing back.
+//! Reading program output: from memory, from files, by following; and writing to a program's stdin.
 
 #[path = "../harness/mod.rs"]
 mod harness;

@@ -1,4 +1,4 @@
-//! In the foreground: a program's output here, and what is typed here to the program.
+//! `foreground`: a program's output on this terminal, and typed input to the program.
 
 use std::io::{Read, Write};
 use std::process::{Child, Stdio};
@@ -24,7 +24,7 @@ fn wait_for_text(source: &mut impl Read, wanted: &str) -> String {
     let mut text = Vec::new();
     wait_until(wanted, || {
         let mut piece = [0; 256];
-        let count = source.read(&mut piece).expect("it goes on");
+        let count = source.read(&mut piece).expect("the stream continues");
         assert!(count > 0, "it ended with {}", String::from_utf8_lossy(&text));
         text.extend_from_slice(&piece[..count]);
         String::from_utf8_lossy(&text).contains(wanted)
@@ -33,7 +33,7 @@ fn wait_for_text(source: &mut impl Read, wanted: &str) -> String {
 }
 
 #[test]
-fn what_is_typed_reaches_the_program_and_ctrl_c_leaves_it_running() {
+fn typed_input_reaches_the_program_and_ctrl_c_leaves_it_running() {
     let daemon = Setting::supervising(script("repl", ANSWER, ECHO)).start();
     let pid = daemon.wait_for_running("repl");
     let mut child = foreground(&daemon, "repl");
@@ -41,41 +41,41 @@ fn what_is_typed_reaches_the_program_and_ctrl_c_leaves_it_running() {
     wait_for_text(&mut shown, "name? ");
     typing.write_all(b"world\n").expect("it reads");
     wait_for_text(&mut shown, "hello world\n");
-    // The end of what is typed is not the end of the program's input, nor of its output.
+    // The end of typed input ends neither the program's input nor its output.
     drop(typing);
     assert_eq!(post(&daemon, "repl", "again\n"), (200, serde_json::json!({"written": 6})));
     wait_for_text(&mut shown, "hello again\n");
     send(child.id() as i32, 2);
     use std::os::unix::process::ExitStatusExt;
-    assert_eq!(child.wait().expect("it is our child").signal(), Some(2));
+    assert_eq!(child.wait().expect("it is a child of this process").signal(), Some(2));
     assert_eq!(daemon.pid_of("repl"), pid);
 }
 
 #[test]
-fn a_program_without_a_pipe_is_shown_and_it_is_said_that_nothing_is_sent() {
+fn a_program_without_a_pipe_is_shown_with_a_note_that_input_is_not_sent() {
     let daemon = Setting::supervising(script("web", "echo up; sleep 1000", "startsecs = 0")).start();
     daemon.wait_for_running("web");
     let mut child = foreground(&daemon, "web");
     wait_for_text(child.stdout.as_mut().expect("piped"), "up\n");
     wait_for_text(child.stderr.as_mut().expect("piped"), "is not sent: web has no `stdin = \"pipe\"`");
-    child.kill().expect("it is ours");
-    child.wait().expect("it is our child");
+    child.kill().expect("the test owns it");
+    child.wait().expect("it is a child of this process");
     let (status, problem) = post(&daemon, "web", "hello\n");
     assert_eq!((status, &problem["type"]), (409, &"urn:muster:no-stdin".into()));
     assert_eq!(post(&daemon, "wbe", "hello\n").0, 404);
 }
 
 #[test]
-fn a_program_that_does_not_read_makes_nobody_wait_for_ever() {
+fn writing_to_a_program_that_does_not_read_times_out() {
     let programs = script("deaf", "sleep 1000", ECHO) + &script("shut", "exec <&-; sleep 1000", ECHO);
     let daemon = Setting::supervising(programs).start();
     daemon.wait_for_running("deaf");
     let body = "x".repeat(200_000);
     let (status, problem) = post(&daemon, "deaf", &body);
     assert_eq!((status, &problem["type"]), (503, &"urn:muster:not-reading".into()), "{problem}");
-    let written = problem["written"].as_u64().expect("it is told");
+    let written = problem["written"].as_u64().expect("the problem has the count");
     assert!(written > 0 && written < 200_000, "{written}");
-    assert_eq!(daemon.client.post("/v1/programs/deaf/stdin").status, 200, "nothing always fits");
+    assert_eq!(daemon.client.post("/v1/programs/deaf/stdin").status, 200, "an empty write always fits");
     let refused = post(&daemon, "shut", &body);
     assert_eq!((refused.0, &refused.1["type"]), (409, &"urn:muster:no-stdin".into()), "{refused:?}");
     assert_eq!(post(&daemon, "deaf", &"x".repeat((1 << 20) + 1)).0, 413);
@@ -97,7 +97,7 @@ fn every_run_has_a_pipe_of_its_own() {
 }
 
 #[test]
-fn what_does_not_run_cannot_be_in_the_foreground() {
+fn a_program_that_is_not_running_cannot_be_in_the_foreground() {
     let daemon = Setting::supervising(script("web", "true", "autostart = false")).start();
     let ended = ended(&mut daemon.ctl_command(&["fg", "web"]));
     assert_eq!(ended.code, Some(1));

@@ -1,4 +1,4 @@
-//! Descriptors: the command gets all, the init keeps three.
+//! Descriptors: the command inherits all of them, the init keeps three.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -9,20 +9,21 @@ use crate::inits::{Init, Running, outcome};
 #[test]
 fn a_pipe_that_the_command_closes_is_closed() {
     for init in [Init::Own, Init::Tini, Init::Dumb] {
-        // The command closes descriptors 8 and 9 and lives on; this shell hands them over, and reads one to its end.
+        // The command closes descriptors 8 and 9 and keeps running; this shell passes them on, and reads one until it
+        // is closed.
         let words = init.with(&["--"]);
         let line = crate::inits::line(&words);
         let script = format!("{line} sh -c 'echo through >&9; exec 8>&- 9>&-; exec sleep 1000' 9>&1 8>&9 >/dev/null");
         let mut shell = Command::new("sh").args(["-c", &format!("exec {script}")]).stdout(Stdio::piped()).spawn();
-        let shell = shell.as_mut().expect("there is a shell");
+        let shell = shell.as_mut().expect("sh is installed");
         let mut text = String::new();
         shell.stdout.take().expect("piped").read_to_string(&mut text).expect("UTF-8");
         assert_eq!(text, "through\n", "{init:?}");
-        assert!(shell.try_wait().expect("our child").is_none(), "the init is still there");
+        assert!(shell.try_wait().expect("it is a child of this process").is_none(), "the init is still running");
         crate::inits::kill(
             crate::harness::everyone().values().filter(|one| one.ppid == shell.id() as i32).map(|one| one.pid),
         );
-        shell.wait().expect("our child");
+        shell.wait().expect("it is a child of this process");
     }
 }
 
@@ -30,7 +31,7 @@ fn a_pipe_that_the_command_closes_is_closed() {
 fn the_init_keeps_the_three_standard_streams() {
     for init in [Init::Own, Init::Tini, Init::Dumb] {
         let words = init.with(&["--"]);
-        // In a session of its own it has no terminal, whatever the tests have; with one it keeps a descriptor for it.
+        // In a new session it has no terminal, whatever the tests have; with one it keeps a descriptor for it.
         let mut command = Command::new("setsid");
         command.arg(words.get_program()).args(words.get_args());
         command.envs(words.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -45,7 +46,7 @@ fn the_init_keeps_the_three_standard_streams() {
 }
 
 #[test]
-fn standard_streams_that_are_closed_harm_nobody() {
+fn closed_standard_streams_do_no_harm() {
     for init in [Init::Own, Init::Tini, Init::Dumb] {
         let words = init.with(&["--"]);
         let line = crate::inits::line(&words);
@@ -60,7 +61,7 @@ fn standard_streams_that_are_closed_harm_nobody() {
 }
 
 #[test]
-fn nobody_who_reads_its_words_ends_the_init() {
+fn unwritable_output_does_not_end_the_init() {
     for (init, options) in [(Init::Own, "-vvvv"), (Init::Tini, "-vvvv"), (Init::Dumb, "-v")] {
         let words = init.with(&[options, "--"]);
         let line = crate::inits::line(&words);

@@ -1,4 +1,4 @@
-//! The exit code: the command's, or what a shell would say.
+//! The exit code: the command's, or the one that a shell would return.
 
 use crate::harness::{heeding_all_signals, write_executable};
 use crate::inits::{Init, outcome};
@@ -55,8 +55,8 @@ fn only_the_codes_that_count_as_success_become_0() {
 }
 
 #[test]
-fn what_cannot_be_executed_says_why() {
-    let directory = tempfile::tempdir().expect("there is a place for temporary files");
+fn a_command_that_cannot_be_executed_has_its_reason_reported() {
+    let directory = tempfile::tempdir().expect("the temporary directory is writable");
     let plain = directory.path().join("plain");
     std::fs::write(&plain, "echo never").expect("it can be written");
     let plain = plain.to_str().expect("UTF-8");
@@ -68,7 +68,7 @@ fn what_cannot_be_executed_says_why() {
         (plain, denied, 126, 2),
         ("/", denied, 126, 2),
     ] {
-        // A directory of the path that one may not search would be another reason.
+        // A directory in PATH without search permission would be another reason.
         let path = "/usr/bin:/bin";
         let own = outcome(Init::Own.with(&[command]).env("PATH", path));
         assert_eq!(own.end, format!("exit {shells}"), "{command}");
@@ -85,7 +85,7 @@ fn what_cannot_be_executed_says_why() {
 
 #[test]
 fn a_text_without_an_interpreter_is_a_shell_script() {
-    let directory = tempfile::tempdir().expect("there is a place for temporary files");
+    let directory = tempfile::tempdir().expect("the temporary directory is writable");
     let script = directory.path().join("script");
     write_executable(&script, b"exit $1\n");
     let script = script.to_str().expect("UTF-8");

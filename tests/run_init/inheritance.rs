@@ -1,4 +1,4 @@
-//! What the command finds: as if there were no init.
+//! The command's environment: the same as without an init.
 
 use std::process::Command;
 
@@ -7,10 +7,11 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use crate::harness::skip;
 use crate::inits::{Init, Outcome, outcome};
 
-/// The words of a shell that ignores these signals and becomes the command that follows.
+/// The words of a shell that ignores these signals and executes the command that follows.
 const IGNORING: [&str; 3] = ["sh", "-c", "trap '' CHLD PIPE INT TTOU; exec \"$@\""];
 
-/// Runs `init` (or nothing) with `cat /proc/self/status` as its command, from a process that ignores and blocks some.
+/// Runs `init` (or nothing) with `cat /proc/self/status` as its command, from a process that ignores and blocks some
+/// signals.
 fn signals_found(init: Option<Command>) -> Vec<String> {
     let mut command = Command::new(IGNORING[0]);
     command.args(&IGNORING[1..]).arg("sh");
@@ -20,7 +21,7 @@ fn signals_found(init: Option<Command>) -> Vec<String> {
     command.args(["cat", "/proc/self/status"]);
     let blocked: SigSet = [Signal::SIGTTIN, Signal::SIGILL, Signal::SIGTERM, Signal::SIGUSR1].into_iter().collect();
     let mut before = SigSet::empty();
-    // A child inherits the mask of the thread that makes it.
+    // A child inherits the signal mask of the thread that creates it.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&blocked), Some(&mut before)).expect("blocking cannot fail");
     let outcome = outcome(&mut command);
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).expect("blocking cannot fail");
@@ -44,13 +45,13 @@ fn dumb_init_takes_all_of_it_away() {
     for options in [&[][..], &["-c"]] {
         let found = signals_found(Some(Init::Dumb.with(options)));
         assert_eq!(found[0], "SigBlk:\t0000000000000000");
-        // Signals from 32 on are none of dumb-init's business, and glibc's way to start processes ignores two of them.
+        // dumb-init does not handle signals from 32 on, and glibc ignores two of them when it starts processes.
         let ignored = found[1].strip_prefix("SigIgn:\t").and_then(|mask| u64::from_str_radix(mask, 16).ok());
         assert_eq!(ignored.map(|mask| mask & 0x7fff_ffff), Some(0), "{}", found[1]);
     }
 }
 
-/// Both originals hang or worse here: no SIGCHLD, no exit status.
+/// Both originals hang or worse here: without SIGCHLD there is no exit status.
 #[test]
 fn children_that_are_ignored_at_the_start_are_reaped_all_the_same() {
     for init in [Init::Own.with(&["--"]), Init::Tini.with(&["-s", "--"]), Init::Dumb.with(&["--"])] {
@@ -83,15 +84,15 @@ fn sockets_meant_for_the_init_are_the_commands() {
     let (own, listener) = told.split_once('\n').expect("two lines");
     assert_eq!(own, listener);
     let others = outcome(Command::new("sh").args(["-c", &become_init.replacen("$$", "1", 1)])).stdout;
-    assert!(others.ends_with("\n1"), "somebody else's sockets stay somebody else's: {others}");
+    assert!(others.ends_with("\n1"), "the sockets of other processes keep their owner: {others}");
 }
 
 #[test]
 fn the_command_stays_where_it_was_started_and_the_init_does_not() {
-    let directory = tempfile::tempdir().expect("there is a place for temporary files");
+    let directory = tempfile::tempdir().expect("the temporary directory is writable");
     let expected = directory.path().canonicalize().expect("it exists");
     for (init, inits) in [(Init::Own, "/"), (Init::Dumb, "/"), (Init::Tini, expected.to_str().expect("UTF-8"))] {
-        // The init moves right after the fork, so it is given the time that a command needs.
+        // The init changes directory right after the fork, so it gets the time that a command needs.
         let script = "pwd; n=0; while [ \"$(readlink /proc/$PPID/cwd)\" != \"$0\" ] && [ $n -lt 2000 ]; do n=$((n+1)); \
                       done; readlink /proc/$PPID/cwd";
         let mut command = init.with(&["--", "sh", "-c", script, inits]);
@@ -101,7 +102,7 @@ fn the_command_stays_where_it_was_started_and_the_init_does_not() {
 }
 
 #[test]
-fn the_place_of_the_command_is_as_asked() {
+fn the_command_gets_the_requested_session_and_group() {
     // Own pid, group and session of the command, and those of its parent, the init.
     let script = "set -- $(cat /proc/$$/stat) $(cat /proc/$PPID/stat); echo $1 $5 $6; shift 52; echo $1 $5 $6";
     if shell(Init::Own, &[], script).stdout.lines().count() != 2 {

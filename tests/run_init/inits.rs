@@ -1,4 +1,4 @@
-//! The inits under test, and running them.
+//! The inits under test, and how to run them.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::harness::{self, Process, wait_for};
 
-/// Variables that an init heeds: never inherited from whoever runs the tests.
+/// Variables that affect an init: never inherited from the tests' own environment.
 const HEEDED: [&str; 6] = [
     "TINI_SUBREAPER",
     "TINI_VERBOSITY",
@@ -22,7 +22,7 @@ const HEEDED: [&str; 6] = [
     "POSIXLY_CORRECT",
 ];
 
-/// An init: ours, or ours by another's name.
+/// An init: ours, or ours under another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Init {
     Own,
@@ -47,18 +47,18 @@ impl Init {
     }
 }
 
-/// Removes from the command's environment what an init would heed.
+/// Removes the variables that affect an init from the command's environment.
 pub(crate) fn without_heeded(command: &mut Command) {
     for name in HEEDED {
         command.env_remove(name);
     }
 }
 
-/// `muster` by another name.
+/// `muster` under another name.
 pub(crate) fn link(name: &str) -> PathBuf {
     static LINKS: OnceLock<TempDir> = OnceLock::new();
     let links = LINKS.get_or_init(|| {
-        let links = tempfile::tempdir().expect("there is a place for temporary files");
+        let links = tempfile::tempdir().expect("the temporary directory is writable");
         for name in ["tini", "tini-static", "docker-init", "dumb-init"] {
             let made = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_muster"), links.path().join(name));
             made.expect("a link can be made there");
@@ -78,7 +78,7 @@ pub(crate) fn line(command: &Command) -> String {
         .join(" ")
 }
 
-/// How a command ended, and what it wrote.
+/// How a command ended, and its output.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// `exit 3` or `signal 15`.
@@ -87,7 +87,7 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
-/// Runs the command to its end, with nothing on standard input.
+/// Runs the command until it exits, with empty standard input.
 pub(crate) fn outcome(command: &mut Command) -> Outcome {
     let output = command.stdin(Stdio::null()).output().expect("it can be executed");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
@@ -101,14 +101,14 @@ pub(crate) fn end(status: ExitStatus) -> String {
     }
 }
 
-/// An init that runs. When dropped, it and everyone below it is killed.
+/// A running init. Dropping it kills it and all of its descendants.
 pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Running {
-    /// Starts it; what it and its command write to standard output arrives line by line.
+    /// Starts it; its output and that of its command arrive line by line.
     pub(crate) fn start(command: &mut Command) -> Running {
         Running::start_reading(command, Stdio::null())
     }
@@ -136,7 +136,7 @@ impl Running {
         harness::send(self.pid(), signal);
     }
 
-    /// The next line that begins so, without that beginning.
+    /// The next line with this prefix, without the prefix.
     pub(crate) fn line(&self, beginning: &str) -> String {
         loop {
             let line = self.lines.recv_timeout(harness::PATIENCE);
@@ -147,19 +147,19 @@ impl Running {
         }
     }
 
-    /// Everyone below the init.
+    /// All descendants of the init.
     pub(crate) fn below(&self) -> Vec<Process> {
         harness::below(self.pid())
     }
 
     pub(crate) fn wait(&mut self) -> String {
-        wait_for("the init ends", || self.child.try_wait().expect("it is our child").map(end))
+        wait_for("the init ends", || self.child.try_wait().expect("it is a child of this process").map(end))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Whoever is stopped starts nobody else: what is made between a look and the end of its parent would be left behind.
+        // A stopped process creates no others: one created between the look and its parent's death would be missed.
         let pids = || self.below().iter().map(|process| process.pid).collect::<Vec<_>>();
         let (mut known, mut below) = (Vec::new(), pids());
         while known != below {
@@ -172,12 +172,12 @@ impl Drop for Running {
     }
 }
 
-/// Sends this to every process in the list; those that are gone do not mind.
+/// Sends this to every process in the list, ignoring those that are gone.
 pub(crate) fn kill(pids: impl IntoIterator<Item = i32>) {
     pids.into_iter().for_each(|pid| harness::send(pid, 9));
 }
 
-/// Whether the process runs, stopped or not: a zombie does not.
+/// Whether the process is alive, stopped or not; a zombie is not.
 pub(crate) fn is_alive(pid: i32) -> bool {
     harness::find(pid).is_some_and(|process| !process.is_zombie())
 }

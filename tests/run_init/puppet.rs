@@ -1,4 +1,4 @@
-//! Commands for the inits: the test binary itself, with a part to play in its environment.
+//! Commands for the inits: the test binary itself, with its part in an environment variable.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -12,12 +12,12 @@ use crate::inits::wait_for_state;
 const PART: &str = "MUSTER_RUN_TEST_PART";
 const WORDS: &str = "MUSTER_RUN_TEST_WORDS";
 
-/// Lets the init run a process that says `signal N` for each signal it gets, once it has said `ready PID`.
+/// Makes the init run a process that prints `ready PID`, and then `signal N` for each signal it gets.
 pub(crate) fn telling_signals(init: &mut Command) -> &mut Command {
     play(init.arg("--"), "signals")
 }
 
-/// A process that has a child which has ended and was not waited for, and becomes this command.
+/// A process that executes this command while it has a zombie child.
 pub(crate) fn with_a_zombie(command: &Command) -> Command {
     let words: Vec<&str> = std::iter::once(command.get_program())
         .chain(command.get_args())
@@ -54,8 +54,8 @@ fn leave_a_zombie() -> ! {
     panic!("{}", command.args(words).exec());
 }
 
-/// Begins anew with every signal blocked, since a signal for the process goes to any thread that does not block it, and
-/// the test runner has made one already.
+/// Executes itself again with every signal blocked: a signal for the process goes to any thread that does not block it,
+/// and the test runner has already created one.
 fn block_signals() -> ! {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).expect("blocking signals cannot fail");
     let mut arguments = std::env::args_os();
@@ -64,7 +64,7 @@ fn block_signals() -> ! {
 }
 
 fn tell_signals() -> ! {
-    let signals = SignalFd::new(&SigSet::all()).expect("a descriptor is left");
+    let signals = SignalFd::new(&SigSet::all()).expect("a descriptor is available");
     say(&format!("\nready {}", std::process::id()));
     loop {
         if let Ok(Some(signal)) = signals.read_signal() {
@@ -75,5 +75,5 @@ fn tell_signals() -> ! {
 
 fn say(line: &str) {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).expect("somebody reads");
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).expect("the reader is open");
 }

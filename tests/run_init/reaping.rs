@@ -1,10 +1,10 @@
-//! Orphans: adopted where asked or due, reaped always.
+//! Orphans: adopted where requested or expected, and always reaped.
 
 use crate::harness::{can_enclose, enclosed, skip, wait_until};
 use crate::inits::{Init, Running, is_alive, kill, outcome};
 use crate::puppet::with_a_zombie;
 
-/// Makes many orphans, which end at once, and waits until none of them is left as a zombie; not for ever.
+/// Creates many orphans, which exit at once, and waits, up to a limit, until none of them is left as a zombie.
 const ORPHANS: &str = "n=0; while [ $n -lt 200 ]; do (sh -c ': &' &); n=$((n+1)); done; \
     while grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do n=$((n+1)); [ $n -gt 3000 ] && exit 1; done; exit 4";
 
@@ -20,7 +20,7 @@ fn as_pid_1_all_orphans_are_reaped() {
     }
 }
 
-/// The command starts a process that outlives its parent, and tells which.
+/// The command starts a process that outlives its parent, and prints its pid.
 const ORPHAN: &str = "sh -c 'sleep 1000 & echo $!'; sleep 1000";
 
 #[test]
@@ -54,7 +54,7 @@ fn a_subreaper_adopts_and_others_do_not() {
 }
 
 #[test]
-fn orphans_of_whoever_started_the_init_are_reaped() {
+fn children_inherited_from_before_exec_are_reaped() {
     let alone = "[ \"$(cat /proc/$PPID/task/$PPID/children)\" = \"$$ \" ]";
     for init in [Init::Own, Init::Tini, Init::Dumb] {
         let init = init.with(&["--", "sh", "-c", alone]);
@@ -69,11 +69,11 @@ fn tini_warns_that_it_is_no_reaper() {
     assert_eq!(warning(&["-s"]), "");
     let quiet = outcome(Init::Tini.with(&["--", "true"]).env("TINI_VERBOSITY", "0"));
     assert_eq!(quiet.stderr, "");
-    assert_eq!(outcome(&mut Init::Own.with(&["true"])).stderr, "", "run has nothing to warn of");
+    assert_eq!(outcome(&mut Init::Own.with(&["true"])).stderr, "", "run has nothing to warn about");
 }
 
 #[test]
-fn orphans_that_are_reaped_are_worth_a_warning_if_asked_for() {
+fn reaped_orphans_cause_a_warning_if_configured() {
     let script = "orphan=$(sh -c 'sleep 1000 >/dev/null & echo $!'); children=/proc/$PPID/task/$PPID/children; \
                   until grep -qw $orphan $children; do :; done; kill $orphan; while grep -qw $orphan $children; do :; done";
     let command = ["--", "sh", "-c", script];
@@ -86,7 +86,7 @@ fn orphans_that_are_reaped_are_worth_a_warning_if_asked_for() {
 }
 
 #[test]
-fn the_command_is_waited_for_and_nobody_else() {
+fn only_the_command_is_waited_for() {
     for (init, options) in [(Init::Own, &["-s"][..]), (Init::Tini, &["-s"]), (Init::Dumb, &["-c"])] {
         let mut running = Running::start(init.with(options).args(["--", "sh", "-c", "sleep 1000 & echo $!; exit 6"]));
         let child = running.line("").parse().expect("a pid");

@@ -1,11 +1,11 @@
-//! The originals and we, run with the same arguments and environment, say and do the same.
+//! The originals and ours, run with the same arguments and environment, print and do the same.
 
 use std::process::Command;
 
 use crate::harness::skip;
 use crate::inits::{Init, Outcome, installed, link, outcome, without_heeded};
 
-/// Command lines of tini; the words are separated by `|`. Each is one that ends at the same point of every race.
+/// Command lines of tini, with `|` between the words. Each one ends at the same point of every race.
 const TINI: &[&str] = &[
     "",
     "-h",
@@ -43,8 +43,8 @@ const TINI: &[&str] = &[
     "-s|-p|SIGKILL|true",
 ];
 
-/// More of tini, of commands that cannot be executed. With more verbosity it says everything twice there, for its
-/// buffered standard output is forked with it.
+/// More of tini, for commands that cannot be executed. With higher verbosity it prints everything twice there, since
+/// its buffered standard output is duplicated by fork.
 const TINI_IN_VAIN: &[&str] = &[
     "--|--",
     "-",
@@ -111,7 +111,7 @@ fn words(line: &str) -> Vec<&str> {
     if line.is_empty() { Vec::new() } else { line.split('|').collect() }
 }
 
-/// The same but for process numbers, the path it was called by, and the order of lines, which parent and child share.
+/// Equality except for pids, the path it was called by, and the order of lines, which parent and child share.
 fn comparable(outcome: Outcome, name: &str) -> Outcome {
     let path = link(name);
     let path = path.to_str().expect("UTF-8");
@@ -123,7 +123,7 @@ fn comparable(outcome: Outcome, name: &str) -> Outcome {
     Outcome { end: outcome.end, stdout: plain(&outcome.stdout), stderr: plain(&outcome.stderr) }
 }
 
-/// Replaces the number behind each word that announces a process.
+/// Replaces the number after each word that introduces a process.
 fn without_pids(line: &str) -> String {
     let mut line = line.to_owned();
     for before in ["tini (", "pid '", "pid: '", "pid=", "PID "] {

@@ -1,4 +1,4 @@
-//! Signals: who gets which, as what.
+//! Signals: which process gets which signal.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -7,22 +7,22 @@ use crate::harness::{wait_for, wait_until};
 use crate::inits::{Init, Running, is_alive, kill, wait_for_state};
 use crate::puppet::telling_signals;
 
-/// Neither can be caught; children have their own way; and the C library of the puppet keeps 32 and 33 to itself.
+/// The first two cannot be caught; SIGCHLD is handled differently; and the puppet's C library reserves 32 and 33.
 const NEVER: [i32; 5] = [9, 17, 19, 32, 33];
-/// These stop whoever sits in front of a terminal, an init included.
+/// These stop a process attached to a terminal, an init included.
 const STOPS: [i32; 3] = [20, 21, 22];
-/// What a faulty instruction raises. tini dies of them.
+/// Signals raised by a faulty instruction. tini is killed by them.
 const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 
 fn telling(init: Init, options: &[&str]) -> (Running, i32) {
     let mut command = init.with(options);
-    // Whether a terminal's stop stops an init depends on its group not being an orphan, so it has a parent elsewhere.
+    // A terminal's stop signal does not stop an init in an orphaned process group, so its parent is outside the group.
     let running = Running::start(telling_signals(command.process_group(0)));
     let pid = running.line("ready ").parse().expect("a pid");
     (running, pid)
 }
 
-/// Sends each, and expects what it becomes.
+/// Sends each signal, and checks which one arrives.
 fn check(init: Init, options: &[&str], sent: impl IntoIterator<Item = (i32, i32)>) {
     let (running, _) = telling(init, options);
     for (sent, expected) in sent {
@@ -49,7 +49,7 @@ fn every_signal_reaches_the_command() {
 }
 
 #[test]
-fn tini_ends_by_a_fault_and_keeps_what_a_terminal_sends_into_the_background() {
+fn tini_is_killed_by_a_fault_and_keeps_terminal_signals_from_the_background() {
     for signal in FAULTS {
         let (mut running, pid) = telling(Init::Tini, &["-s"]);
         running.send(signal);
@@ -96,7 +96,7 @@ fn dropped_signals_do_not_arrive() {
 }
 
 #[test]
-fn terminal_stops_stop_the_init_as_well_and_for_real_in_a_session() {
+fn terminal_stops_stop_the_init_too_and_in_a_session_the_command() {
     for (init, options, stops_command) in [
         (Init::Dumb, &[][..], true),
         (Init::Dumb, &["-c"], false),
@@ -146,7 +146,7 @@ fn family(running: &Running) -> (i32, i32) {
 const FAMILY: [&str; 4] = ["--", "sh", "-c", "sleep 1000 & wait"];
 
 #[test]
-fn a_group_gets_signals_whole_and_otherwise_only_the_command_does() {
+fn signals_go_to_the_whole_group_if_requested_and_otherwise_to_the_command() {
     for (init, options, environment, whole) in [
         (Init::Own, &[][..], None, false),
         (Init::Own, &["-g"], None, true),
@@ -179,7 +179,7 @@ fn a_group_gets_signals_whole_and_otherwise_only_the_command_does() {
 }
 
 #[test]
-fn who_outlives_the_command_in_its_session_gets_term() {
+fn processes_that_outlive_the_command_in_its_session_get_term() {
     let script = "sleep 1000 & echo $!";
     for (init, options, sent_away) in [
         (Init::Dumb, &[][..], true),
@@ -202,20 +202,20 @@ fn who_outlives_the_command_in_its_session_gets_term() {
 }
 
 #[test]
-fn the_death_of_the_parent_arrives_as_the_signal_that_was_asked_for() {
+fn the_parents_death_is_signalled_as_requested() {
     for (init, name, number) in [(Init::Own, "USR1", "10"), (Init::Own, "RTMIN+1", "35"), (Init::Tini, "SIGUSR1", "10")]
     {
         let mut words = init.with(&["-p", name]);
         telling_signals(&mut words);
-        // The parent is a shell that ends when somebody closes its standard input.
+        // The parent is a shell that exits when its standard input is closed.
         let mut parent = Command::new("sh");
         parent.args(["-c", "exec 3<&0; \"$@\" </dev/null & read line <&3", "sh"]);
         parent.arg(words.get_program()).args(words.get_args());
         parent.envs(words.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+        let (reader, writer) = std::io::pipe().expect("a pipe can be created");
         let mut running = Running::start_reading(&mut parent, reader.into());
         let pid: i32 = running.line("ready ").parse().expect("a pid");
-        let init_pid = crate::harness::find(pid).expect("it lives").ppid;
+        let init_pid = crate::harness::find(pid).expect("it is still running").ppid;
         drop(writer);
         running.wait();
         assert_eq!(running.line("signal "), number, "{init:?}");

@@ -1,4 +1,4 @@
-//! The first milliseconds: no signal may be lost, whatever exists of the command by then.
+//! The first milliseconds: no signal may be lost, at whatever stage the command's start is.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use crate::inits::{Init, end, is_alive};
 
 const ROUNDS: u32 = 250;
 
-/// Different moments of the first three milliseconds, every one of them, in an order without a pattern.
+/// Delays that cover the first three milliseconds, in an order without a pattern.
 fn delay(round: u32) -> Duration {
     Duration::from_micros(u64::from(round * 1_103 % 3_001))
 }
 
-/// A place in time as exact as this process can have it.
+/// Waits for a moment, as precisely as this process can.
 fn spin(duration: Duration) {
     let began = Instant::now();
     while began.elapsed() < duration {
@@ -23,7 +23,7 @@ fn spin(duration: Duration) {
     }
 }
 
-/// Starts the init, sends TERM so much later, and tells how it ended.
+/// Starts the init, sends TERM after this delay, and returns how it ended.
 fn term_after(init: Init, options: &[&str], delay: Duration) -> String {
     let mut command = init.with(options);
     command.args(["--", "sleep", "1000"]).stdin(Stdio::null()).stderr(Stdio::null());
@@ -32,7 +32,7 @@ fn term_after(init: Init, options: &[&str], delay: Duration) -> String {
     assert!(send_fast(child.id() as i32, Signal::SIGTERM));
     let began = Instant::now();
     loop {
-        if let Some(status) = child.try_wait().expect("it is our child") {
+        if let Some(status) = child.try_wait().expect("it is a child of this process") {
             return end(status);
         }
         if began.elapsed() > PATIENCE {
@@ -44,7 +44,8 @@ fn term_after(init: Init, options: &[&str], delay: Duration) -> String {
     }
 }
 
-/// Before it executes or has held back signals, an ordinary process dies of TERM; afterwards the command does.
+/// Before it has executed or blocked signals, TERM kills the init as it does any process; afterwards it kills the
+/// command.
 fn check(init: Init, options: &[&str]) {
     for round in 0..ROUNDS {
         let end = term_after(init, options, delay(round));
@@ -78,8 +79,8 @@ fn no_term_is_lost_by_dumb_init() {
     check(Init::Dumb, &["-c"]);
 }
 
-/// The kernel throws away what reaches PID 1 before it has held back signals, so the clock starts then: no later signal
-/// may be lost, the command being born or not.
+/// The kernel discards signals to PID 1 before it has blocked them, so the clock starts then: no later signal may be
+/// lost, whether or not the command exists yet.
 #[test]
 fn as_pid_1_no_term_is_lost_from_the_moment_signals_are_held_back() {
     if !can_enclose() {
@@ -96,17 +97,17 @@ fn as_pid_1_no_term_is_lost_from_the_moment_signals_are_held_back() {
             send_fast(pid, Signal::SIGTERM);
             wait_until(&format!("{init:?} {:?}: the init has ended", delay(round)), || !is_alive(pid));
             let _ = outer.kill();
-            outer.wait().expect("it is our child");
+            outer.wait().expect("it is a child of this process");
         }
     }
 }
 
 /// The child of this process, as soon as it blocks TERM or has a child of its own: while it waits for a signal, the
-/// kernel shows nothing as blocked. Looks without a pause, since milliseconds count.
+/// kernel shows none as blocked. Polls without a pause, since milliseconds count.
 fn holding_child(parent: i32) -> i32 {
     let began = Instant::now();
     while began.elapsed() < PATIENCE {
-        // Until it executes the init, it is one more unshare, which blocks TERM for a while, too.
+        // Until it executes the init, it is another unshare, which blocks TERM for a while, too.
         if let Some(&pid) = children(parent).first()
             && crate::harness::find(pid).is_some_and(|child| child.comm != "unshare")
             && (blocks_term(pid) || !children(pid).is_empty())
@@ -114,7 +115,7 @@ fn holding_child(parent: i32) -> i32 {
             return pid;
         }
     }
-    panic!("the init never held back a signal");
+    panic!("the init never blocked a signal");
 }
 
 fn children(pid: i32) -> Vec<i32> {

@@ -1,4 +1,4 @@
-//! At a terminal: who reads from it, what Ctrl-C and Ctrl-Z do, and that nobody takes it from a shell.
+//! At a terminal: which process reads from it, the effect of Ctrl-C and Ctrl-Z, and that no init takes it from a shell.
 
 use std::process::{Child, Command};
 
@@ -9,7 +9,7 @@ const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 const CTRL_Z: &str = "\x1a";
 
-/// A terminal, and what runs in front of it as the leader of its session.
+/// A terminal, and the session leader attached to it.
 struct Session {
     terminal: Terminal,
     child: Child,
@@ -22,9 +22,9 @@ impl Session {
         let name = std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&device)));
         let mut command = in_front_of(&device, &[], words);
         command.envs(words.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        // A prompt that is easy to tell from everything else, and no start-up files.
+        // A prompt that cannot be mistaken for other output, and no start-up files.
         command.env("PS1", "ready$ ").env("TERM", "dumb").env_remove("PROMPT_COMMAND");
-        let child = command.spawn().expect("setsid can be executed");
+        let child = command.spawn().expect("setsid is installed");
         Session { terminal, child, device: name.expect("/proc shows it").to_string_lossy().into_owned() }
     }
 
@@ -41,7 +41,7 @@ impl Session {
     }
 
     fn wait(&mut self) -> String {
-        wait_for("the session's leader ends", || self.child.try_wait().expect("our child").map(end))
+        wait_for("the session's leader ends", || self.child.try_wait().expect("it is a child of this process").map(end))
     }
 }
 
@@ -56,7 +56,7 @@ impl Drop for Session {
     }
 }
 
-/// Every init in every way in which its command has the terminal.
+/// Every init, in every way that gives its command the terminal.
 fn every_way() -> Vec<(String, Command)> {
     let ways: [(Init, &[&str]); 6] = [
         (Init::Own, &[]),
@@ -98,7 +98,7 @@ fn a_resized_terminal_tells_the_command() {
         let mut session = Session::start(command.args(["--", "sh", "-c", script]));
         session.shows("up");
         let resized = Command::new("stty").args(["-F", &session.device, "cols", "77"]).status();
-        assert!(resized.expect("there is stty").success());
+        assert!(resized.expect("stty is installed").success());
         session.shows("resized");
         assert_eq!(session.wait(), "exit 3", "{way}");
     }
@@ -173,7 +173,7 @@ fn an_init_in_the_background_leaves_the_terminal_to_the_shell() {
     let Some(mut session) = shell() else { return };
     session.type_in(&format!("{} &\n", crate::inits::line(Init::Own.with(&[]).args(["cat"]))));
     session.shows("ready$ ");
-    // It reads although it is in the background, so it stops, and its init with it: that is what the shell sees.
+    // It reads from the background, so it is stopped, and its init with it: that is what the shell sees.
     let leader = session.child.id() as i32;
     wait_until("the job is stopped", || {
         harness::everyone().values().any(|one| one.session == leader && one.comm == "musterd" && one.state == 'T')
@@ -192,8 +192,8 @@ fn an_init_in_the_background_leaves_the_terminal_to_the_shell() {
 
 #[test]
 fn ctrl_z_does_nothing_where_no_shell_waits() {
-    // No shell that makes processes: one whose vfork(2) child is stopped before it executes its program waits for it without
-    // being stopped itself, and nobody but that child could tell.
+    // Not a shell that creates processes: one whose vfork(2) child is stopped before it executes its program waits for
+    // it without being stopped itself, and only that child could report it.
     let script = "$| = 1; print \"up\\n\"; while (1) { select(undef, undef, undef, 0.02); print \"tick\\n\" }";
     let mut session = Session::start(Init::Own.with(&[]).args(["perl", "-e", script]));
     session.shows("up");
@@ -208,7 +208,7 @@ fn ctrl_z_does_nothing_where_no_shell_waits() {
 }
 
 #[test]
-fn who_started_the_init_has_the_terminal_back_afterwards() {
+fn the_inits_parent_has_the_terminal_back_afterwards() {
     let script = format!("{}; read line; echo got:$line", crate::inits::line(Init::Own.with(&[]).args(["true"])));
     let mut session = Session::start(Command::new("sh").args(["-c", &script]));
     session.type_in("hello\n");
@@ -230,8 +230,8 @@ fn the_first_hang_up_after_the_hand_off_is_no_message_for_the_command() {
             _ => ["SIGHUP was about the terminal we left", "SIGCONT was about the terminal we left"],
         };
         wait_until("both are ignored", || ignored.iter().all(|words| session.text().contains(words)));
-        assert!(session.child.try_wait().expect("our child").is_none());
+        assert!(session.child.try_wait().expect("it is a child of this process").is_none());
         harness::send(session.child.id() as i32, 1);
-        assert_eq!(session.wait(), "exit 129", "{init:?}: the second is the command's");
+        assert_eq!(session.wait(), "exit 129", "{init:?}: the second one goes to the command");
     }
 }

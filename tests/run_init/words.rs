@@ -1,4 +1,4 @@
-//! What the inits say of themselves: texts, streams and exit codes of help, versions and mistakes.
+//! The inits' own texts: wording, streams and exit codes of help, version and error messages.
 
 use std::process::Command;
 
@@ -16,7 +16,7 @@ fn expected(end: &str, stdout: &str, stderr: &str) -> Outcome {
     Outcome { end: end.to_owned(), stdout: stdout.to_owned(), stderr: stderr.to_owned() }
 }
 
-/// Our dumb-init is called by a path, and says so where the original would.
+/// Our dumb-init is called by a path, and prints it where the original would.
 fn dumb_init_help() -> String {
     DUMB_INIT_HELP.replace("Usage: dumb-init", &format!("Usage: {}", link("dumb-init").display()))
 }
@@ -32,7 +32,7 @@ fn tini_answers_as_tini() {
 }
 
 #[test]
-fn tinis_version_is_told_only_by_the_single_argument() {
+fn tinis_version_is_printed_only_for_the_single_argument() {
     let path = link("tini");
     let mistake = format!("{}: invalid option -- '-'\n{TINI_HELP}", path.display());
     assert_eq!(says(Init::Tini, &["--version", "true"]), expected("exit 1", "", &mistake));
@@ -89,7 +89,7 @@ fn dumb_init_answers_as_dumb_init_on_standard_error() {
 }
 
 #[test]
-fn dumb_init_refuses_rewrites_of_what_is_no_signal() {
+fn dumb_init_refuses_rewrites_of_non_signals() {
     let usage = "Usage: -r option takes <signum>:<signum>, where <signum> is between 1 and 31.\n\
                  This option can be specified multiple times.\nUse --help for full usage.\n";
     for option in ["-r", "--rewrite"] {
@@ -129,7 +129,7 @@ fn run_answers_on_standard_output_and_complains_on_standard_error() {
 
 #[test]
 fn a_script_without_its_interpreter_is_named() {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let directory = tempfile::tempdir().expect("a temporary directory can be created");
     for (name, line, interpreter) in [
         (
             "windows",
@@ -149,7 +149,7 @@ fn a_script_without_its_interpreter_is_named() {
 }
 
 #[test]
-fn a_command_in_the_place_of_the_daemons_own_is_told_what_to_write() {
+fn a_command_in_place_of_a_subcommand_gets_a_hint() {
     let musterd = |words: &[&str]| outcome(Command::new(env!("CARGO_BIN_EXE_musterd")).args(words));
     let told = musterd(&["bash", "-l"]);
     assert_eq!((told.end.as_str(), told.stdout.as_str()), ("exit 2", ""));

@@ -1,10 +1,10 @@
-//! Programs and resources that would keep PID 1 from its work.
+//! Programs and resource limits that would keep PID 1 from its work.
 
 use std::time::{Duration, Instant};
 
 use crate::harness::{End, Setting};
 
-/// 459 098 attempts in 6 s, no API, no reaping, and SIGTERM without effect.
+/// It used to make 459 098 attempts in 6 s, with no API, no reaping, and no effect of SIGTERM.
 #[test]
 fn starts_that_fail_without_delay_and_limit_do_not_keep_the_loop() {
     let programs = "[program.nobody]\ncommand = \"true\"\nuser = \"no-such-user-here\"\nstartretries = \"unlimited\"\n\
@@ -19,9 +19,9 @@ fn starts_that_fail_without_delay_and_limit_do_not_keep_the_loop() {
     assert_eq!(daemon.wait(), End::Code(0));
 }
 
-/// A descriptor that the daemon does not have is no failure of the program: `restart = "no"` and it is attempted again.
+/// A descriptor shortage in the daemon is no failure of the program: with `restart = "no"` the start is still retried.
 #[test]
-fn what_the_daemon_lacks_is_not_counted_as_a_programs_failure() {
+fn the_daemons_own_shortages_are_not_program_failures() {
     let program = |n| format!("[program.p{n}]\ncommand = \"sleep 1000\"\nrestart = \"no\"\nstartsecs = 0\n");
     let programs: String = (0..60).map(program).collect();
     let daemon = Setting::supervising(programs).wrapped(&["prlimit", "--nofile=80:80", "--"]).launch();
@@ -31,21 +31,21 @@ fn what_the_daemon_lacks_is_not_counted_as_a_programs_failure() {
     assert_eq!(again.field("attempt").as_deref(), Some("0"));
 }
 
-/// The whole daemon is stopped for longer than the patience with a program that is stopping. What `docker pause` does is the same.
+/// The whole daemon is stopped for longer than a stopping program's timeout, as `docker pause` does.
 #[test]
-fn time_that_the_daemon_was_stopped_counts_against_nobody() {
+fn time_that_the_daemon_was_stopped_counts_against_no_program() {
     let programs = "[program.slow]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 1; done\"]\n\
                     stopwaitsecs = 3\nstartsecs = 0\n";
     let mut daemon = Setting::supervising(programs).musterd("shutdown_timeout = \"20s\"").start();
     daemon.log.wait_for_program("slow", "running");
     daemon.terminate();
-    daemon.log.wait_for("it is asked to stop", |line| line.message == "asked to stop");
+    daemon.log.wait_for("it gets the stop request", |line| line.message == "asked to stop");
     daemon.signal(19);
     let stopped = Instant::now();
-    crate::harness::wait_until("the pause is longer than the patience", || stopped.elapsed() > Duration::from_secs(4));
+    crate::harness::wait_until("the pause is longer than the timeout", || stopped.elapsed() > Duration::from_secs(4));
     daemon.signal(18);
     let resumed = Instant::now();
-    daemon.log.wait_for("it is told", |line| line.message.starts_with("the daemon was not running for a while"));
+    daemon.log.wait_for("it is logged", |line| line.message.starts_with("the daemon was not running for a while"));
     daemon.wait();
     assert!(resumed.elapsed() > Duration::from_secs(2), "killed {:?} after the pause", resumed.elapsed());
 }
@@ -53,9 +53,9 @@ fn time_that_the_daemon_was_stopped_counts_against_nobody() {
 /// Each run left a process behind that hid from the daemon and held its pipes: in the end no program could be started.
 #[test]
 fn hidden_processes_of_ended_runs_do_not_take_all_descriptors() {
-    let directory = tempfile::tempdir().expect("a directory can be made");
+    let directory = tempfile::tempdir().expect("a directory can be created");
     let hidden = directory.path().join("hidden");
-    // Nothing is left that links it to its run: see docs/explanation/security.md.
+    // Nothing links it to its run any longer: see docs/explanation/security.md.
     let script = format!(
         "prlimit --pid $$$$ --locks=9:9 --rss=9:9; (env -i setsid sh -c 'echo > {0}; exec sleep 1000' &); \
          while [ ! -s {0} ]; do sleep 0.01; done; rm {0}; exit 1",
@@ -65,13 +65,13 @@ fn hidden_processes_of_ended_runs_do_not_take_all_descriptors() {
         "[program.leaves]\ncommand = [\"sh\", \"-c\", {script:?}]\nstartsecs = 0\nstartretries = \"unlimited\"\n\
          backoff = {{ delay = \"0s\" }}\n[program.other]\ncommand = \"sleep 1000\"\nstartsecs = 0\n"
     );
-    // At this level every run is told.
+    // At this level every run is logged.
     let setting = Setting::supervising(programs).musterd("loglevel = \"debug\"");
     let daemon = setting.wrapped(&["prlimit", "--nofile=64:64", "--"]).start();
     daemon.log.wait_for_many(40, "leaves", "will be started again");
     daemon.ctl_well(&["restart", "other"]);
     let log = daemon.log.text();
     assert!(!log.contains("oo many open files"), "{}", daemon.story());
-    // What was left behind at last is still read, and none of it is killed for being read no longer.
+    // The last ones left behind are still read, and none is killed because its pipe was closed.
     assert!(daemon.processes().len() >= 40, "{}", daemon.story());
 }

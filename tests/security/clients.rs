@@ -1,4 +1,4 @@
-//! Clients that may only read, and what their requests may cost the daemon.
+//! Clients with read access only, and how much their requests may cost the daemon.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Daemon, Server, Setting, is_root, puppet, skip, wait_until};
 
-/// A user who may only look.
+/// A user with read access.
 const ONLOOKER: u32 = 12_346;
 
 /// A user who may control programs.
 const CONTROLLER: u32 = 12_347;
 
-/// How late the daemon may be where it does something else for somebody, on a machine that is busy.
+/// How late the daemon may be while it serves another client, on a busy machine.
 const LATE: Duration = Duration::from_secs(1);
 
-/// How long the daemon keeps somebody waiting with this: the time of its loop on a processor, since on a busy machine the clock
-/// tells more of the others. Waiting for nothing shows on the clock.
+/// How long serving this delays the daemon: the processor time of its loop, since wall-clock time on a busy machine
+/// mostly measures other processes. Blocking without work shows in wall-clock time.
 fn kept_waiting(daemon: &Daemon, ask: impl FnOnce()) -> Duration {
     let on_processor = || {
         let text = std::fs::read_to_string(format!("/proc/{}/schedstat", daemon.pid())).unwrap_or_default();
@@ -33,7 +33,7 @@ fn get(stream: &mut UnixStream, path: &str) {
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).expect("the daemon reads");
 }
 
-/// How long the daemon takes to say that it is alive, at worst, as long as `is_going_on`.
+/// The daemon's longest response time on its liveness route while `is_going_on` holds.
 fn latest_while(daemon: &Daemon, is_going_on: impl Fn() -> bool) -> Duration {
     let mut latest = Duration::ZERO;
     while is_going_on() {
@@ -42,7 +42,7 @@ fn latest_while(daemon: &Daemon, is_going_on: impl Fn() -> bool) -> Duration {
     latest
 }
 
-/// So many children, with this argument.
+/// A program with that many children, with this argument.
 fn family(children: usize, argument_bytes: usize) -> String {
     let script = format!(
         "x=$(head -c {argument_bytes} /dev/zero | tr '\\\\0' x); i=0; while [ $i -lt {children} ]; do \
@@ -73,19 +73,19 @@ fn the_daemon_is_alive_while_it_lists_thousands_of_processes() {
     let programs = "[program.one]\ncommand = \"sleep 1000\"\nnumprocs = 400\n".to_owned() + &family(1000, 10);
     let daemon = Setting::supervising(programs).start();
     wait_until("they run", || daemon.client.get("/v1/processes").body.matches("\"pid\":").count() >= 1400);
-    // /metrics is looked through on the loop, in slices: `turns` measures those.
+    // /metrics is collected on the loop, in slices: `turns` measures those.
     for path in ["/v1/processes", "/v1/programs", "/v1/config"] {
         let latest = std::thread::scope(|scope| {
             let asking = scope.spawn(|| (0..5).for_each(|_| assert_eq!(daemon.client.get(path).status, 200)));
             latest_while(&daemon, || !asking.is_finished())
         });
         eprintln!("{path}: alive after {latest:?}");
-        // Looking through /proc on the loop takes more than 140 ms of a processor here, and nothing that is left takes 10.
+        // Scanning /proc on the loop takes more than 140 ms of a processor here; what remains on it takes less than 10.
         assert!(latest < Duration::from_millis(70), "{path}: {latest:?}");
     }
 }
 
-/// Connections of somebody who may only look, each with a request whose answer is not read.
+/// Connections of a user with read access, each with a request whose answer is not read.
 pub(super) fn onlookers(daemon: &Daemon, count: usize, path: &str) -> Holder {
     let (words, variables) = puppet::command(&format!("asker {count} {path} {}", daemon.socket().display()));
     let uid = ONLOOKER.to_string();
@@ -116,7 +116,7 @@ fn open_to_onlookers(programs: &str) -> Option<Daemon> {
     open_to_others(Setting::supervising(programs))
 }
 
-/// The socket lets a user in who may only look, and one who may control programs.
+/// The socket admits a user with read access, and one who may control programs.
 fn open_to_others(setting: Setting) -> Option<Daemon> {
     if !is_root() {
         skip("only root can be another user");
@@ -125,12 +125,12 @@ fn open_to_others(setting: Setting) -> Option<Daemon> {
     let users = format!("readonly_users = [\"{ONLOOKER}\"]\nallow_users = [\"{CONTROLLER}\"]");
     let daemon = setting.http(&format!("mode = \"0666\"\n{users}")).start();
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(daemon.path(""), open).expect("the directory is ours");
+    std::fs::set_permissions(daemon.path(""), open).expect("the test directory is writable");
     Some(daemon)
 }
 
 #[test]
-fn answers_that_an_onlooker_does_not_read_keep_nobody_out() {
+fn unread_answers_of_a_read_only_user_lock_out_no_client() {
     let many = "[program.p]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = 1000\n";
     let Some(daemon) = open_to_onlookers(many) else { return };
     let before = daemon.memory("RssAnon");
@@ -142,7 +142,7 @@ fn answers_that_an_onlooker_does_not_read_keep_nobody_out() {
     let paths = large.into_iter().chain(queries.iter().map(String::as_str)).chain(many_times);
     for path in paths {
         let shown = &path[..path.len().min(30)];
-        // Those that ask for more than they get are as much work with fewer connections.
+        // Requests for large answers cause the same work with fewer connections.
         let _held = onlookers(&daemon, if large.contains(&path) { 300 } else { 50 }, path);
         let alive = kept_waiting(&daemon, || assert_eq!(daemon.client.get("/livez").status, 200, "during {shown}"));
         for asked in ["/v1/programs", "/metrics"] {
@@ -155,7 +155,7 @@ fn answers_that_an_onlooker_does_not_read_keep_nobody_out() {
     }
 }
 
-/// `musterctl` of a user who may control programs, and how long the daemon kept it waiting.
+/// `musterctl` of a user who may control programs, and how long the daemon delayed it.
 fn control(daemon: &Daemon, words: &[&str]) -> Duration {
     let uid = CONTROLLER.to_string();
     let ctl = daemon.ctl_command(words);
@@ -167,7 +167,7 @@ fn control(daemon: &Daemon, words: &[&str]) -> Duration {
     })
 }
 
-/// curl of a user who may at most look, which has the head of an answer that does not end.
+/// curl of a user with at most read access, which has received the head of an endless answer.
 fn follower(daemon: &Daemon, path: &str) -> Holder {
     let uid = ONLOOKER.to_string();
     let mut command = std::process::Command::new("setpriv");
@@ -180,9 +180,9 @@ fn follower(daemon: &Daemon, path: &str) -> Holder {
     Holder(child)
 }
 
-/// What follows goes on without another request, so the right to it is looked at when a reload may have taken it away.
+/// A stream continues without further requests, so access is checked again when a reload may have revoked it.
 #[test]
-fn a_follower_whose_right_a_reload_takes_away_is_cut_off() {
+fn a_follower_whose_access_a_reload_revokes_is_disconnected() {
     if !is_root() || std::process::Command::new("curl").arg("--version").output().is_err() {
         return skip("only root can ask as another user, with curl");
     }
@@ -195,13 +195,13 @@ fn a_follower_whose_right_a_reload_takes_away_is_cut_off() {
         let setting = |users: &str| Setting::supervising(programs).http(&format!("mode = \"0666\"\n{users}"));
         let daemon = setting(&before).start();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(daemon.path(""), open).expect("the directory is ours");
+        std::fs::set_permissions(daemon.path(""), open).expect("the test directory is writable");
         let mut follower = follower(&daemon, path);
         let mut own = UnixStream::connect(daemon.socket()).expect("the socket is there");
         get(&mut own, path);
         daemon.rewrite(&setting(&after));
         assert_eq!(daemon.client.post("/v1/config/reload").status, 200);
-        wait_until("its connection is closed", || follower.0.try_wait().expect("it is ours").is_some());
+        wait_until("its connection is closed", || follower.0.try_wait().expect("the test owns it").is_some());
         own.set_read_timeout(Some(Duration::from_millis(1))).expect("a timeout can be set");
         let mut bytes = [0; 64 * 1024];
         loop {
@@ -214,7 +214,8 @@ fn a_follower_whose_right_a_reload_takes_away_is_cut_off() {
     }
 }
 
-/// 64 event listeners were allowed whatever the limit; the API timed out, and a program was killed since its probe met EMFILE.
+/// 64 event listeners were allowed regardless of the limit; the API timed out, and a program was killed because its
+/// probe failed with EMFILE.
 #[test]
 fn clients_take_no_descriptor_that_programs_and_probes_need() {
     let server = Server::answering(200);
@@ -234,7 +235,7 @@ fn clients_take_no_descriptor_that_programs_and_probes_need() {
         let web = daemon.wait_for_running("web");
         let floods = ["/v1/events", "/v1/logs?follow=true", "/v1/programs/web/logs?follow=true", "/metrics", "-"];
         let _held = floods.map(|path| onlookers(&daemon, 300, path));
-        // They have been let in, as far as they are.
+        // They have been accepted, as far as possible.
         assert_eq!(daemon.client.get("/livez").status, 200);
         let before = server.hits();
         wait_until("probes go on", || server.hits() >= before + 40);
@@ -249,7 +250,7 @@ fn clients_take_no_descriptor_that_programs_and_probes_need() {
 }
 
 #[test]
-fn a_body_that_is_not_needed_is_taken_and_a_large_one_refused_in_order() {
+fn an_unneeded_body_is_read_and_a_large_one_refused_cleanly() {
     let daemon = Setting::supervising("[program.web]\ncommand = \"sleep 1000\"\n").start();
     for path in ["/v1/programs/web/start", "/v1/programs/nobody/start", "/v1/reload?dry_run=true", "/nowhere"] {
         for (length, is_large) in [(2, false), (60_000, false), (70_000, true), (4_000_000, true)] {
@@ -257,7 +258,7 @@ fn a_body_that_is_not_needed_is_taken_and_a_large_one_refused_in_order() {
             let head =
                 format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
             stream.write_all(head.as_bytes()).expect("the head is taken");
-            // The daemon has had its chance to answer before the body comes.
+            // The daemon had a chance to answer before the body arrives.
             assert_eq!(daemon.client.get("/livez").status, 200);
             stream.write_all(&vec![b' '; length]).unwrap_or_else(|error| panic!("{path}, {length}: {error}"));
             let mut answer = String::new();
@@ -267,13 +268,13 @@ fn a_body_that_is_not_needed_is_taken_and_a_large_one_refused_in_order() {
     }
 }
 
-/// The connections of one who may only look are all there are, idle and busy ones. Others come in and are served.
+/// A client with read access holds all connections, idle and busy ones. Others connect and are served.
 #[test]
-fn an_onlooker_who_has_all_connections_keeps_nobody_out() {
+fn a_read_only_user_with_all_connections_locks_out_no_client() {
     let many = "[program.p]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = 200\nstartsecs = 0\n";
     let Some(daemon) = open_to_onlookers(many) else { return };
     let _held = ["/v1/config", "/v1/processes", "-", "-"].map(|path| onlookers(&daemon, 300, path));
-    // They have been let in, as far as they are.
+    // They have been accepted, as far as possible.
     assert_eq!(daemon.client.get("/livez").status, 200);
     for number in 0..10 {
         let took = control(&daemon, &["start", &format!("p:{number}")]);
@@ -289,13 +290,13 @@ fn a_search_for_old_lines_ends_with_its_client() {
     });
 }
 
-/// A few megabytes that become 32 GiB without a line's end.
+/// A few megabytes that decompress to 32 GiB without a newline.
 #[test]
 fn a_search_through_a_gzip_bomb_ends_with_its_client() {
     search_and_leave(|directory| {
         let script = "head -c 67108864 /dev/zero | gzip >one; for n in $(seq 512); do cat one; done >log.1.gz; rm one";
         let made = std::process::Command::new("sh").args(["-c", script]).current_dir(directory).status();
-        assert!(made.expect("there is a shell").success());
+        assert!(made.expect("sh is installed").success());
     });
 }
 

@@ -1,4 +1,4 @@
-//! Descriptors that are sent to the daemon's sockets. They are closed there, and whoever closes some of them has to wait.
+//! Descriptors sent to the daemon's sockets. The daemon closes them, and closing some of them blocks.
 
 use std::fs;
 use std::io::{IoSlice, Write};
@@ -13,15 +13,15 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
 
 use crate::harness::{Daemon, Setting, send_fast, wait_for, wait_until};
 
-/// How long the daemon was stopped by each of them.
+/// How long each of them used to block the daemon.
 const LINGER: Duration = Duration::from_secs(60);
 
 const PROGRAMS: &str = "[program.web]\ncommand = \"sleep 1000\"\nready = \"notify\"\nstartsecs = 0\nstart_timeout = \"10m\"\n\
                         [program.other]\ncommand = \"sleep 1000\"\nstartsecs = 0\n";
 
-/// A TCP socket with bytes that its peer does not read. Whoever closes it last waits: socket(7), `SO_LINGER`.
+/// A TCP socket with unread bytes. The last close blocks: socket(7), `SO_LINGER`.
 fn lingering() -> (OwnedFd, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let mut stream = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
     let (peer, _) = listener.accept().expect("it has connected");
     stream.set_nonblocking(true).expect("it can be set");
@@ -37,14 +37,14 @@ fn send(through: &impl AsRawFd, bytes: &[u8], descriptors: &[&OwnedFd]) -> nix::
     sendmsg::<()>(through.as_raw_fd(), &[IoSlice::new(bytes)], &rights, MsgFlags::MSG_NOSIGNAL, None)
 }
 
-/// The same, inside of a Unix socket where nobody has received it.
+/// The same, queued in a Unix socket that is never read.
 fn wrapped(inner: OwnedFd) -> (OwnedFd, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("sockets can be made");
     send(&ours, b"x", &[&inner]).expect("there is room");
     (theirs.into(), ours)
 }
 
-/// The daemon is stopped while this is sent, so that the last one who closes it is the daemon.
+/// Stops the daemon while this is sent, so that the last close is the daemon's.
 fn while_stopped(daemon: &Daemon, send: impl FnOnce()) {
     daemon.signal(19);
     wait_until("it is stopped", || {
@@ -65,7 +65,7 @@ fn open_descriptors(daemon: &Daemon) -> usize {
     fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("it runs").count()
 }
 
-/// What `NOTIFY_SOCKET` is for this program.
+/// The value of `NOTIFY_SOCKET` for this program.
 pub(crate) fn notify_address(daemon: &Daemon, program: &str) -> String {
     let pid = daemon.pid_of(program);
     wait_for("the program is executed", || {
@@ -77,7 +77,7 @@ pub(crate) fn notify_address(daemon: &Daemon, program: &str) -> String {
 
 fn notify_socket(daemon: &Daemon) -> UnixDatagram {
     let address = notify_address(daemon, "web");
-    let socket = UnixDatagram::unbound().expect("a socket can be made");
+    let socket = UnixDatagram::unbound().expect("a socket can be created");
     match address.strip_prefix('@') {
         Some(name) => {
             let address = SocketAddr::from_abstract_name(name).expect("it is a name");
@@ -88,9 +88,9 @@ fn notify_socket(daemon: &Daemon) -> UnixDatagram {
     socket
 }
 
-/// One message of any process kept PID 1 from everything for as long as the sender wished.
+/// One message from any process used to block PID 1 for as long as the sender wished.
 #[test]
-fn what_a_message_brings_along_is_closed_without_waiting() {
+fn descriptors_in_a_message_are_closed_without_blocking() {
     let daemon = Setting::supervising(PROGRAMS).start();
     daemon.wait_for_running("other");
     let socket = notify_socket(&daemon);
@@ -105,7 +105,7 @@ fn what_a_message_brings_along_is_closed_without_waiting() {
         });
         goes_on(&daemon, what);
     }
-    // Nobody has received these when the run is over.
+    // The run ends with these still unread.
     let ((lingers, _peer), web) = (lingering(), daemon.pid_of("web"));
     socket.set_nonblocking(true).expect("it can be set");
     while_stopped(&daemon, || {
@@ -117,7 +117,7 @@ fn what_a_message_brings_along_is_closed_without_waiting() {
 }
 
 #[test]
-fn what_a_client_sends_along_is_closed_without_waiting() {
+fn descriptors_from_a_client_are_closed_without_blocking() {
     let daemon = Setting::supervising(PROGRAMS).start();
     daemon.wait_for_running("other");
     for (what, request) in [("a request", "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"), ("a half one", "GET /li")] {
@@ -129,7 +129,7 @@ fn what_a_client_sends_along_is_closed_without_waiting() {
             while_stopped(&daemon, || {
                 match send(&client, request.as_bytes(), &[&lingers]) {
                     Ok(_) => drop(lingers),
-                    // The daemon has the kernel refuse it, and would not be the last one to close it.
+                    // The daemon has the kernel refuse it, and its close would not be the last.
                     Err(_) => std::mem::forget(lingers),
                 }
                 kept = Some(client).filter(|_| !is_closed);
@@ -139,7 +139,7 @@ fn what_a_client_sends_along_is_closed_without_waiting() {
     }
 }
 
-/// They are never received: those of a message would be 253 at once, of 64 that the daemon has here.
+/// They are never received: one message could carry 253 of them, and the daemon has a limit of 64 here.
 #[test]
 fn descriptors_that_are_sent_take_none_of_the_daemons() {
     let daemon = Setting::supervising(PROGRAMS).wrapped(&["prlimit", "--nofile=64:64", "--"]).start();
@@ -147,7 +147,7 @@ fn descriptors_that_are_sent_take_none_of_the_daemons() {
     let socket = notify_socket(&daemon);
     socket.set_nonblocking(true).expect("it can be set");
     let before = open_descriptors(&daemon);
-    let (reader, writer) = std::io::pipe().expect("a pipe can be made");
+    let (reader, writer) = std::io::pipe().expect("a pipe can be created");
     let writer = OwnedFd::from(writer);
     let most = vec![&writer; 253];
     for _ in 0..200 {
@@ -155,7 +155,7 @@ fn descriptors_that_are_sent_take_none_of_the_daemons() {
         assert_eq!(daemon.client.get("/livez").status, 200);
     }
     drop(writer);
-    // All are closed at last.
+    // In the end all are closed.
     assert_eq!(std::io::read_to_string(reader).expect("it can be read"), "");
     wait_until("no more are open than before", || open_descriptors(&daemon) <= before);
     assert!(!daemon.log.text().contains("oo many open files"), "{}", daemon.story());

@@ -1,7 +1,7 @@
-//! Files that a less privileged user can shape, and that the daemon opens.
+//! Files that a less privileged user controls and the daemon opens.
 //!
-//! The attacker is the user 65534, whose directory holds the log. What it could do itself where the kernel does not protect
-//! links (`fs.protected_*` = 0) is put there by the test.
+//! The attacker is the user 65534, who owns the log's directory. The test itself creates what the attacker could create
+//! on a kernel without link protection (`fs.protected_*` = 0).
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -24,11 +24,11 @@ impl Scene {
             return None;
         }
         let scene = Scene { directory: tempfile::tempdir().expect("there is room") };
-        fs::set_permissions(scene.directory.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
-        fs::create_dir(scene.at("theirs")).expect("it is new");
+        fs::set_permissions(scene.directory.path(), fs::Permissions::from_mode(0o755)).expect("the test owns it");
+        fs::create_dir(scene.at("theirs")).expect("it does not exist yet");
         chown(scene.at("theirs"), Some(ATTACKER), Some(ATTACKER)).expect("we are root");
-        fs::write(scene.at("secret"), "root's words\n").expect("it is new");
-        fs::set_permissions(scene.at("secret"), fs::Permissions::from_mode(0o600)).expect("it is ours");
+        fs::write(scene.at("secret"), "root's words\n").expect("it does not exist yet");
+        fs::set_permissions(scene.at("secret"), fs::Permissions::from_mode(0o600)).expect("the test owns it");
         Some(scene)
     }
 
@@ -37,10 +37,10 @@ impl Scene {
     }
 
     fn secret(&self) -> String {
-        fs::read_to_string(self.at("secret")).expect("it is there")
+        fs::read_to_string(self.at("secret")).expect("it exists")
     }
 
-    /// A program of the attacker's that does this and then sleeps, and writes to this log.
+    /// A program of the attacker's that runs this, then sleeps, and writes to this log.
     fn program(&self, script: &str, log: &str, logs: &str) -> String {
         let log = self.at(log).display().to_string();
         format!(
@@ -52,7 +52,7 @@ impl Scene {
 
 const TEN_LINES: &str = "for i in 0 1 2 3 4 5 6 7 8 9; do echo line $i; done";
 
-/// Enough to rotate a file of 10 KB five times and more.
+/// Enough to rotate a file of 10 KB at least five times.
 const MANY_LINES: &str =
     "i=0; while [ $i -lt 1200 ]; do echo $i 0123456789012345678901234567890123456789; i=$((i+1)); done";
 
@@ -83,11 +83,11 @@ fn a_prepared_file_gives_neither_its_mode_nor_its_owner_to_the_next() {
         let logs = "max_size = \"10KB\", max_files = 20";
         let _daemon = Setting::supervising(scene.program(MANY_LINES, "theirs/app.log", logs)).start();
         wait_for_text(&scene.at("theirs/app.log"), "1199 ");
-        for entry in fs::read_dir(scene.at("theirs")).expect("it is there").flatten() {
-            let about = entry.metadata().expect("it is there");
+        for entry in fs::read_dir(scene.at("theirs")).expect("it exists").flatten() {
+            let about = entry.metadata().expect("it exists");
             assert_eq!(about.uid(), ATTACKER, "{:?} with the mode {:o}", entry.path(), about.mode());
         }
-        assert_eq!(fs::metadata(scene.at("theirs/app.log")).expect("it is there").mode() & 0o7777, 0o644);
+        assert_eq!(fs::metadata(scene.at("theirs/app.log")).expect("it exists").mode() & 0o7777, 0o644);
         assert!(scene.at("theirs/app.log.2").exists());
     }
 }
@@ -96,18 +96,22 @@ fn a_prepared_file_gives_neither_its_mode_nor_its_owner_to_the_next() {
 fn a_link_to_a_secret_is_neither_written_nor_read_nor_emptied() {
     type Kind = (&'static str, fn(&Scene));
     let kinds: [Kind; 4] = [
-        ("symbolic link", |scene| symlink(scene.at("secret"), scene.at("theirs/app.log")).expect("it is new")),
+        ("symbolic link", |scene| {
+            symlink(scene.at("secret"), scene.at("theirs/app.log")).expect("it does not exist yet")
+        }),
         ("link that is theirs", |scene| {
-            symlink(scene.at("secret"), scene.at("theirs/app.log")).expect("it is new");
+            symlink(scene.at("secret"), scene.at("theirs/app.log")).expect("it does not exist yet");
             let link = scene.at("theirs/app.log");
             std::os::unix::fs::lchown(link, Some(ATTACKER), Some(ATTACKER)).expect("we are root");
         }),
-        ("hard link", |scene| fs::hard_link(scene.at("secret"), scene.at("theirs/app.log")).expect("it is new")),
+        ("hard link", |scene| {
+            fs::hard_link(scene.at("secret"), scene.at("theirs/app.log")).expect("it does not exist yet")
+        }),
         ("symbolic link above", |scene| {
             fs::remove_dir(scene.at("theirs")).expect("it is empty");
-            fs::create_dir(scene.at("theirs")).expect("it is new");
+            fs::create_dir(scene.at("theirs")).expect("it does not exist yet");
             chown(scene.at("theirs"), Some(ATTACKER), Some(ATTACKER)).expect("we are root");
-            symlink("..", scene.at("theirs/logs")).expect("it is new");
+            symlink("..", scene.at("theirs/logs")).expect("it does not exist yet");
         }),
     ];
     for (kind, put) in kinds {
@@ -128,15 +132,15 @@ fn a_link_to_a_secret_is_neither_written_nor_read_nor_emptied() {
 }
 
 #[test]
-fn what_waits_under_the_names_of_rotated_files_is_not_touched_and_stops_nobody() {
+fn existing_files_under_the_names_of_rotated_files_are_left_alone_and_block_nothing() {
     let Some(scene) = Scene::new() else { return };
     let theirs = |name: &str| scene.at(&format!("theirs/{name}"));
-    symlink(scene.at("secret"), theirs("app.log.1")).expect("it is new");
-    nix::unistd::mkfifo(&theirs("app.log.2"), nix::sys::stat::Mode::S_IRWXU).expect("it is new");
-    symlink("/dev/urandom", theirs("app.log.3")).expect("it is new");
-    fs::File::create(theirs("app.log.4")).and_then(|file| file.set_len(1 << 42)).expect("it is new");
-    fs::hard_link(scene.at("secret"), theirs("app.log.5")).expect("it is new");
-    symlink(scene.at("secret"), theirs("app.log.gz.unfinished")).expect("it is new");
+    symlink(scene.at("secret"), theirs("app.log.1")).expect("it does not exist yet");
+    nix::unistd::mkfifo(&theirs("app.log.2"), nix::sys::stat::Mode::S_IRWXU).expect("it does not exist yet");
+    symlink("/dev/urandom", theirs("app.log.3")).expect("it does not exist yet");
+    fs::File::create(theirs("app.log.4")).and_then(|file| file.set_len(1 << 42)).expect("it does not exist yet");
+    fs::hard_link(scene.at("secret"), theirs("app.log.5")).expect("it does not exist yet");
+    symlink(scene.at("secret"), theirs("app.log.gz.unfinished")).expect("it does not exist yet");
     let other = scene.at("other.log");
     let beside = format!(
         "[program.other]\ncommand = [\"sh\", \"-c\", '''{MANY_LINES}; exec sleep 1000''']\nstartsecs = 0\n\
@@ -153,7 +157,7 @@ fn what_waits_under_the_names_of_rotated_files_is_not_touched_and_stops_nobody()
     });
     assert_eq!(scene.secret(), "root's words\n");
     let total: u64 = fs::read_dir(scene.at("theirs"))
-        .expect("it is there")
+        .expect("it exists")
         .flatten()
         .filter_map(|entry| entry.metadata().ok())
         .map(|about| about.blocks() * 512)
@@ -165,25 +169,25 @@ fn what_waits_under_the_names_of_rotated_files_is_not_touched_and_stops_nobody()
 #[test]
 fn in_a_sticky_directory_a_squatted_name_is_refused() {
     let Some(scene) = Scene::new() else { return };
-    fs::create_dir(scene.at("tmp")).expect("it is new");
-    fs::set_permissions(scene.at("tmp"), fs::Permissions::from_mode(0o1777)).expect("it is ours");
+    fs::create_dir(scene.at("tmp")).expect("it does not exist yet");
+    fs::set_permissions(scene.at("tmp"), fs::Permissions::from_mode(0o1777)).expect("the test owns it");
     put_file(&scene.at("tmp/app.log"), ATTACKER, 0o666);
     let program = scene.program(TEN_LINES, "tmp/app.log", "").replace("user = \"65534:65534\"\n", "");
     let daemon = Setting::supervising(program).start();
     let reason = wait_for_refusal(&daemon);
     assert!(reason.contains("belongs to another user, uid 65534"), "{reason}");
-    assert_eq!(fs::read_to_string(scene.at("tmp/app.log")).expect("it is there"), "prepared\n");
+    assert_eq!(fs::read_to_string(scene.at("tmp/app.log")).expect("it exists"), "prepared\n");
 }
 
 #[test]
 fn an_administrators_link_is_followed_and_its_target_rotated() {
     let Some(scene) = Scene::new() else { return };
-    fs::create_dir(scene.at("data")).expect("it is new");
-    symlink("data/web.log", scene.at("web.log")).expect("it is new");
+    fs::create_dir(scene.at("data")).expect("it does not exist yet");
+    symlink("data/web.log", scene.at("web.log")).expect("it does not exist yet");
     let _daemon = Setting::supervising(scene.program(MANY_LINES, "web.log", "max_size = \"10KB\"")).start();
     wait_for_text(&scene.at("data/web.log"), "1199 ");
     assert!(scene.at("data/web.log.1").exists() && !scene.at("web.log.1").exists());
-    assert!(fs::symlink_metadata(scene.at("web.log")).expect("it is there").is_symlink());
+    assert!(fs::symlink_metadata(scene.at("web.log")).expect("it exists").is_symlink());
 }
 
 #[test]
@@ -195,13 +199,13 @@ fn the_daemons_own_output_as_a_file_is_the_console_and_never_rotated() {
             "[program.app]\ncommand = [\"sh\", \"-c\", '''{MANY_LINES}; exec sleep 1000''']\nstartsecs = 0\n\
              logs = {{ stdout = \"{path}\", max_size = \"10KB\" }}\n"
         );
-        fs::write(&own, "").expect("the directory is ours");
+        fs::write(&own, "").expect("the test directory is writable");
         let daemon = Setting::supervising(program).stdout(own.clone()).start();
         wait_for_text(&own, "app | 1199 ");
         assert!(!scene.at("own.out.1").exists(), "{path}");
         assert!(daemon.ctl_well(&["status", "app"]).contains("RUNNING"), "{path}");
         drop(daemon);
-        fs::remove_file(&own).expect("it is there");
+        fs::remove_file(&own).expect("it exists");
     }
 }
 
@@ -211,28 +215,28 @@ fn the_file_is_there_at_the_start_with_its_directories_owner_and_mode() {
     let _daemon = Setting::supervising(scene.program("true", "a/b/app.log", "")).start();
     harness::wait_until("it is there", || scene.at("a/b/app.log").exists());
     for name in ["a", "a/b", "a/b/app.log"] {
-        assert_eq!(fs::metadata(scene.at(name)).expect("it is there").uid(), ATTACKER, "{name}");
+        assert_eq!(fs::metadata(scene.at(name)).expect("it exists").uid(), ATTACKER, "{name}");
     }
     let logs = "max_size = \"10KB\", max_files = 9, mode = \"0640\", owner = \"65533:65532\"";
     let program = scene.program(MANY_LINES, "kept.log", logs);
     let _second = Setting::supervising(program).start();
     wait_for_text(&scene.at("kept.log"), "1199 ");
     for name in ["kept.log", "kept.log.1", "kept.log.2"] {
-        let about = fs::metadata(scene.at(name)).expect("it is there");
+        let about = fs::metadata(scene.at(name)).expect("it exists");
         assert_eq!((about.uid(), about.gid(), about.mode() & 0o7777), (65_533, 65_532, 0o640), "{name}");
     }
 }
 
 #[test]
-fn a_file_that_cannot_be_made_is_told_before_anything_is_written() {
+fn a_file_that_cannot_be_created_is_reported_before_anything_is_written() {
     let program = "[program.app]\ncommand = \"sleep 1000\"\nstartsecs = 0\nlogs = { stdout = \"/dev/null/app.log\" }\n";
     let daemon = Setting::supervising(program).start();
-    daemon.log.wait_for("it is told", |line| {
+    daemon.log.wait_for("it is logged", |line| {
         line.message == "cannot write a log file, its lines are lost until it works again"
     });
 }
 
-/// What the attacker does to one of its files, by a number.
+/// The attacker's action on one of its files, by number.
 fn shuffle(theirs: &Path, secret: &Path, number: u64) {
     let rotated = |number: u64| theirs.join(format!("app.log.{}", number % 6));
     let some = match (number >> 8) % 4 {
@@ -242,7 +246,7 @@ fn shuffle(theirs: &Path, secret: &Path, number: u64) {
         _ => rotated(number >> 12),
     };
     let there = || fs::symlink_metadata(&some).map(|about| about.file_type());
-    // Whatever fails has been changed by the daemon meanwhile.
+    // An action fails if the daemon has changed the file meanwhile.
     let _ = match number % 8 {
         0 => symlink(secret, &some),
         1 => fs::hard_link(secret, &some),
@@ -256,7 +260,7 @@ fn shuffle(theirs: &Path, secret: &Path, number: u64) {
         _ => fs::remove_file(&some),
     };
     let _ = std::os::unix::fs::lchown(&some, Some(ATTACKER), Some(ATTACKER)).and_then(|()| {
-        // The secret has two names now, and stays root's.
+        // The secret has two names now, and is still root's.
         if fs::symlink_metadata(&some)?.nlink() > 1 { chown(secret, Some(0), Some(0)) } else { Ok(()) }
     });
 }
@@ -283,11 +287,11 @@ fn an_attacker_that_shuffles_its_log_files_all_the_time_gains_nothing() {
         }
     }
     assert_eq!(scene.secret(), "root's words\n");
-    let about = fs::metadata(scene.at("secret")).expect("it is there");
+    let about = fs::metadata(scene.at("secret")).expect("it exists");
     assert_eq!((about.uid(), about.mode() & 0o7777), (0, 0o600));
-    // Left alone with an empty directory, it goes on.
+    // Once the attack has stopped and the directory is empty, it keeps working.
     fs::remove_dir_all(scene.at("theirs")).expect("we are root");
-    fs::create_dir(scene.at("theirs")).expect("it is new");
+    fs::create_dir(scene.at("theirs")).expect("it does not exist yet");
     chown(scene.at("theirs"), Some(ATTACKER), Some(ATTACKER)).expect("we are root");
     wait_for_text(&scene.at("theirs/app.log"), " 0123456789");
     assert_eq!(daemon.client.get("/livez").status, 200);

@@ -1,4 +1,4 @@
-//! What comes in masses: processes, ends, messages, signals, orders. Nothing of it keeps the daemon from its signals.
+//! Floods of processes, exits, messages, signals and commands. None keeps the daemon from handling its signals.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,10 @@ use nix::sys::signal::Signal;
 /// How many times each flood is measured.
 const MEASURED: usize = 8;
 
-/// How long a signal may take to its effect, which is a line in the log: the debug build, on a machine with other work.
+/// How long a signal may take until its effect, a line in the log: for the debug build, on a busy machine.
 const PROMISED: Duration = Duration::from_secs(1);
 
-/// Each process leaves its session, and there are as many as the user may have. TERM is ignored.
+/// Each process leaves its session, and there are as many as the user's limit allows. TERM is ignored.
 const BOMB: &str = "use POSIX; $SIG{TERM} = 'IGNORE'; \
     while (1) { if (defined fork) { POSIX::setsid() } else { select(undef, undef, undef, 0.5) } }";
 
@@ -51,14 +51,15 @@ fn a_fork_bomb_is_gone_soon_after_the_budget() {
         let took = began.elapsed();
         println!("{MOST} processes, stopwaitsecs {stopwaitsecs}: the shutdown took {took:?} of 2 s");
         assert_eq!(end, End::Code(0));
-        // What was killed in the last moment dies without the daemon.
-        wait_until("nobody is left", || daemon.left_behind().is_empty());
-        // The budget, 1.5 s for whoever is left, and what a busy machine needs: every process of the bomb wants its share of it.
+        // Processes killed at the last moment die without the daemon.
+        wait_until("no process is left", || daemon.left_behind().is_empty());
+        // The budget, 1.5 s for the remaining processes, and the time that a busy machine needs: every process of the
+        // bomb competes for it.
         assert!(took < Duration::from_millis(2000 + 1500 + 2500), "{took:?}\n{}", daemon.story());
     }
 }
 
-/// How long USR1 takes to its effect, at the longest.
+/// The longest time from USR1 to its effect.
 fn longest_answer(daemon: &Daemon) -> Duration {
     let pid = daemon.pid();
     let dumps = || daemon.log.text().matches("\"message\":\"status\",\"program\":\"witness\"").count();
@@ -73,7 +74,7 @@ fn longest_answer(daemon: &Daemon) -> Duration {
 
 fn the_loop_hears_signals_beside(flood: &str, programs: &str, has_begun: impl Fn(&Daemon)) {
     let witness = "[program.witness]\ncommand = \"sleep 100000\"\nstartsecs = 0\nstopwaitsecs = 1\n";
-    // Each on a daemon of its own, in a pid namespace or below a keeper: nothing of it outlives the test.
+    // Each on its own daemon, in a pid namespace or below a keeper, so that no process outlives the test.
     in_time(|| {
         let mut daemon = Setting::supervising(format!("{witness}{programs}"))
             .musterd("exit_when_done = false\nshutdown_timeout = \"5s\"")
@@ -119,12 +120,12 @@ fn no_flood_keeps_the_loop_from_its_signals() {
                    startsecs = 0\nstopwaitsecs = 1";
     the_loop_hears_signals_beside("orphans", &many(4, "orphans", orphans), nothing);
 
-    // From below: from outside of the pid namespace it would be a stop.
+    // Sent from below: from outside the pid namespace it would be a stop.
     let signals = "command = [\"sh\", \"-c\", \"while :; do kill -40 $$PPID; done 2>/dev/null\"]\nstartsecs = 0\nstopwaitsecs = 1";
     the_loop_hears_signals_beside("real-time signals", &many(2, "signals", signals), nothing);
 }
 
-/// Two hundred programs that end at once once kept orders, news of starts and deadlines waiting for 9 to 45 s.
+/// Two hundred programs that exited at once used to delay commands, start results and deadlines by 9 to 45 s.
 #[test]
 fn no_flood_of_ends_keeps_orders_and_deadlines_waiting() {
     let flood = many(
@@ -169,10 +170,10 @@ fn orders_without_end_do_not_keep_the_loop_from_its_signals() {
     daemon.finish();
 }
 
-/// The kernel tells the writer of a file that has reached its limit with a signal, and a log of it was the next write.
+/// The kernel signals a process whose write exceeds its file size limit, and logging that was the next such write.
 #[test]
 fn a_log_file_at_its_limit_does_not_keep_the_daemon_busy() {
-    let directory = tempfile::tempdir().expect("a directory can be made");
+    let directory = tempfile::tempdir().expect("a directory can be created");
     let log = directory.path().join("musterd.log");
     let mut daemon = Setting::supervising("[program.web]\ncommand = \"sleep 1000\"\nstartsecs = 0\n")
         .musterd(&format!("exit_when_done = false\nloglevel = \"debug\"\nlogfile = {log:?}"))
@@ -190,14 +191,14 @@ fn a_log_file_at_its_limit_does_not_keep_the_daemon_busy() {
     assert_eq!(daemon.wait(), End::Code(0));
 }
 
-/// An engine sends the image's `STOPSIGNAL` from outside of the pid namespace: WINCH for httpd and php:apache.
+/// An engine sends the image's `STOPSIGNAL` from outside the pid namespace: WINCH for httpd and php:apache.
 #[test]
 fn a_stop_signal_from_outside_is_a_stop_and_the_same_from_inside_is_not() {
     if !harness::can_enclose() {
         return skip("a signal from outside needs a pid namespace");
     }
     for (number, name) in [(28, "SIGWINCH"), (37, "SIGRTMIN+3"), (30, "SIGPWR"), (14, "SIGALRM")] {
-        let directory = tempfile::tempdir().expect("a directory can be made");
+        let directory = tempfile::tempdir().expect("a directory can be created");
         let done = directory.path().join("done");
         let script = format!("kill -WINCH 1; kill -ALRM 1; echo > '{}'; exec sleep 1000", done.display());
         let program = format!("[program.web]\ncommand = [\"sh\", \"-c\", {script:?}]\nstartsecs = 0\n");

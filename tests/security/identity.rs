@@ -11,7 +11,8 @@ use crate::harness::{self, Setting, puppet, skip, wait_until};
 
 const NOT_ITS_OWN: &str = "ignored a message of a process that is not the program's";
 
-/// Waits for what it needs to know, takes the victim's tag as far as it can, speaks for it, and leaves orphans with its marker.
+/// Waits for the facts it needs, takes on as much of the victim's tag as it can, notifies in its name, and leaves
+/// orphans with its marker.
 const ATTACK: &str = r#"
 cd DIRECTORY
 while [ ! -e go ]; do sleep 0.02; done
@@ -28,8 +29,8 @@ exec sleep 1000
 "#;
 
 fn shared_directory() -> tempfile::TempDir {
-    let directory = tempfile::tempdir().expect("a directory can be made");
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let directory = tempfile::tempdir().expect("a directory can be created");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("the test owns it");
     directory
 }
 
@@ -41,19 +42,19 @@ fn variable(pid: i32, name: &str) -> String {
 }
 
 fn hard_limit(pid: i32, name: &str) -> String {
-    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("everybody reads limits");
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("every user may read limits");
     let line = limits.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel lists it");
     line.split_whitespace().nth(1).expect("a soft and a hard one").to_owned()
 }
 
 fn attack(directory: &Path, user: &str) -> String {
     let script = directory.join("attack.sh");
-    fs::write(&script, ATTACK.replace("DIRECTORY", &directory.display().to_string())).expect("it is ours");
+    fs::write(&script, ATTACK.replace("DIRECTORY", &directory.display().to_string())).expect("the test owns it");
     format!("[program.attacker]\ncommand = [\"/bin/sh\", \"{}\"]\nuser = \"{user}\"\nstartsecs = 0\n", script.display())
 }
 
 #[test]
-fn nobody_speaks_for_a_program_of_another_user() {
+fn no_process_notifies_for_a_program_of_another_user() {
     if !harness::is_root() {
         return skip("programs of two users need root");
     }
@@ -80,37 +81,37 @@ fn speak_for_a_victim_with_this_priority(priority: u32) {
         hard_limit(pid, "Max resident set"),
         variable(pid, "MUSTER_RUN"),
     );
-    fs::write(directory.path().join("go.unfinished"), go).expect("it is ours");
-    fs::rename(directory.path().join("go.unfinished"), directory.path().join("go")).expect("it is ours");
+    fs::write(directory.path().join("go.unfinished"), go).expect("the test owns it");
+    fs::rename(directory.path().join("go.unfinished"), directory.path().join("go")).expect("the test owns it");
     wait_until("the attack is over", || directory.path().join("done").exists());
-    // systemd-notify waits until its message has been taken in.
+    // systemd-notify waits until its message has been received.
     assert!(!daemon.log.saying(NOT_ITS_OWN).is_empty(), "{}", daemon.story());
     assert_eq!(daemon.state("victim"), "STARTING", "{}", daemon.story());
     assert_eq!(daemon.pid_of("victim"), pid, "{}", daemon.story());
     let processes = daemon.ctl_well(&["--json", "ps", "victim"]);
     assert_eq!(processes.matches("\"pid\"").count(), 1, "{processes}");
-    // No orphan of the attacker is waited for.
+    // The daemon waits for no orphan of the attacker.
     daemon.ctl_well(&["stop", "victim"]);
     assert!(daemon.log.saying("did not stop in time").is_empty(), "{}", daemon.story());
     daemon.finish();
 }
 
 #[test]
-fn what_a_program_can_make_the_daemon_say_is_limited() {
+fn messages_that_a_program_provokes_are_rate_limited() {
     for text in ["ERRNO=2", "BUSERROR=org.example.Broken", "FDSTORE=1", "MAINPID=1"] {
         let mut texts = vec![text; 300];
         texts.extend(["READY=1", "STATUS=all is said"]);
         let texts = serde_json::to_string(&texts).expect("it is a list of texts");
         let more = "ready = \"notify\"\nstartsecs = 0\n";
         let daemon = Setting::supervising(puppet::program("web", &format!("teller {texts}"), more)).start();
-        wait_until("all is said", || daemon.program("web")["status"] == "all is said");
+        wait_until("all messages were sent", || daemon.program("web")["status"] == "all is said");
         let said = daemon.log.lines().iter().filter(|line| line.field("suppressed").is_some()).count();
         assert_eq!(said, 5, "{text}: {}", daemon.story());
     }
 }
 
 #[test]
-fn a_program_that_is_stopping_by_itself_is_not_watched_any_more() {
+fn a_program_that_reports_stopping_is_no_longer_watched() {
     let texts =
         serde_json::to_string(&["READY=1", "STOPPING=1\nWATCHDOG_USEC=100000", "sleep 2", "exit 7"]).expect("texts");
     let more = "ready = \"notify\"\nwatchdog = \"500ms\"\nstartsecs = 0\nrestart = \"no\"\n";
@@ -121,10 +122,11 @@ fn a_program_that_is_stopping_by_itself_is_not_watched_any_more() {
     assert_eq!(web["exit"]["code"], 7, "{}", daemon.story());
 }
 
-/// Runs are counted, so a program that knew its own socket's name had taken those of the runs to come: they failed.
+/// Sockets used to be named by the run's number, so a program that knew its own could take those of later runs, which
+/// then failed.
 #[test]
-fn nobody_takes_the_sockets_of_runs_to_come() {
-    // Where other users cannot get to the control socket's directory, sockets have names in place of files.
+fn the_sockets_of_later_runs_cannot_be_taken() {
+    // Where other users have no access to the control socket's directory, sockets are files rather than abstract names.
     let web = "[program.web]\ncommand = \"sleep 1000\"\nready = \"notify\"\nstartsecs = 0\n";
     let close = "chmod 700 \"$(dirname \"$3\")\"; exec \"$@\"";
     let daemon = Setting::supervising(web).wrapped(&["sh", "-c", close, "sh"]).start();

@@ -1,6 +1,6 @@
-//! Attacks on the daemon by the parties it does not trust: see `docs/explanation/security.md` for the threat model.
+//! Attacks on the daemon by untrusted parties: see `docs/explanation/security.md` for the threat model.
 //!
-//! Each test plays an attacker who is an ordinary user. Those that need root to set the scene skip loudly without it.
+//! In each test an ordinary user is the attacker. Tests whose setup needs root are skipped without it, with a message.
 
 #[path = "../harness/mod.rs"]
 mod harness;

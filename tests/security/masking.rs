@@ -1,4 +1,4 @@
-//! What is shown to whom: secrets, and text that would pass for something else.
+//! Disclosure: secrets, and text that imitates other output.
 
 use std::fs::Permissions;
 use std::io::{Read, Write};
@@ -12,16 +12,16 @@ use super::harness::{
     self, Daemon, Server, Setting, Terminal, ended, in_front_of, is_root, puppet, wait_for, wait_until,
 };
 
-/// May look and not touch.
+/// May read, but not control.
 const LOOKER: u32 = 12346;
 /// May control.
 const OPERATOR: u32 = 12345;
 
 const USERS: &str = "mode = \"0666\"\nallow_users = [\"12345\"]\nreadonly_users = [\"12346\"]";
 
-/// What the API answers this user; `None` where there is no way to ask as one.
+/// The API's answer to this user; `None` where the test cannot act as that user.
 fn ask(daemon: &Daemon, uid: u32, path: &str) -> String {
-    std::fs::set_permissions(daemon.path(""), Permissions::from_mode(0o755)).expect("the directory is ours");
+    std::fs::set_permissions(daemon.path(""), Permissions::from_mode(0o755)).expect("the test directory is writable");
     let (uid, socket) = (uid.to_string(), daemon.socket());
     let mut command = Command::new("setpriv");
     command.args(["--clear-groups", "--reuid", &uid, "--regid", &uid, "--", "curl", "-sS", "--max-time", "20"]);
@@ -39,7 +39,7 @@ fn can_ask() -> bool {
     is_root() && has_curl
 }
 
-/// What the listener of events has been told within a moment: the snapshot and what was kept.
+/// The events that a listener receives within a moment: the snapshot and the kept events.
 fn events(daemon: &Daemon, uid: u32) -> String {
     let (uid, socket) = (uid.to_string(), daemon.socket());
     let mut command = Command::new("setpriv");
@@ -139,7 +139,7 @@ fn a_secret_variable_is_shown_nowhere_wherever_it_went() {
 }
 
 #[test]
-fn a_secret_that_is_written_out_is_shown_to_those_who_control() {
+fn a_literal_secret_is_shown_only_with_control_access() {
     if !can_ask() {
         return;
     }
@@ -166,18 +166,18 @@ fn a_secret_that_is_written_out_is_shown_to_those_who_control() {
     }
 }
 
-/// Characters that a terminal obeys or does not show.
+/// Characters that a terminal interprets or does not show.
 fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// Every kind of character that could make a line something else.
+/// Every kind of character that could make one line look like another.
 const FORGED: &str = "x\\n2026-01-01T00:00:00Z  INFO asked to stop signal=SIGTERM uid=0\\r\\033[2J\\033]0;t\\a\\302\\233\\342\\200\\256\\342\\201\\246\\342\\200\\250\\342\\200\\213";
 
 #[test]
-fn nothing_that_others_say_forges_a_line_of_the_log() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+fn untrusted_text_cannot_forge_a_log_line() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -198,12 +198,12 @@ fn nothing_that_others_say_forges_a_line_of_the_log() {
     );
     let daemon = Setting::supervising(programs).musterd("logformat = \"text\"\nloglevel = \"trace\"").start();
     let unseen = |text: &str| text.chars().any(|c| c != '\n' && is_unseen(c));
-    let log = wait_for("both probes are told", || {
+    let log = wait_for("both probes are logged", || {
         let text = daemon.log.text();
         (text.contains("503") && text.contains("exit status 1: x")).then_some(text)
     });
     daemon.signal(10);
-    wait_until("the status is told", || daemon.log.text().contains("status"));
+    wait_until("the status is logged", || daemon.log.text().contains("status"));
     let log = log + &daemon.log.text();
     assert!(!unseen(&log), "{:?}", log.lines().find(|line| unseen(line)));
     for line in log.lines() {
@@ -218,7 +218,7 @@ fn nothing_that_others_say_forges_a_line_of_the_log() {
 }
 
 #[test]
-fn nothing_that_others_say_is_obeyed_by_a_terminal() {
+fn untrusted_text_cannot_control_a_terminal() {
     let script = format!(
         "printf '{FORGED}\\033[8mhidden\\033[0m\\033[31mred\\033[0m\\n' | tee /dev/stderr; exec -a \"$(printf '\\302\\233x\\342\\200\\256y')\" sleep 1000"
     );
@@ -232,8 +232,8 @@ fn nothing_that_others_say_is_obeyed_by_a_terminal() {
         let (terminal, device) = Terminal::open(Some(&size));
         let mut child = in_front_of(&device, &[], &daemon.ctl_command(words)).spawn().expect("it runs");
         drop(device);
-        child.wait().expect("it is our child");
-        // What the test itself wrote comes after everything.
+        child.wait().expect("it is a child of this process");
+        // The test's own output comes after everything else.
         let text = wait_for("something is shown", || {
             Some(terminal.text()).filter(|text| text.contains("web") || text.contains("hidden"))
         });
@@ -241,16 +241,16 @@ fn nothing_that_others_say_is_obeyed_by_a_terminal() {
         let odd = plain.chars().find(|&c| !matches!(c, '\r' | '\n' | '\t') && is_unseen(c));
         assert_eq!(odd, None, "{words:?}: {text:?}");
     }
-    // Elsewhere, JSON is the same JSON and a line the program's bytes.
+    // Elsewhere, JSON stays the same JSON and a line keeps the program's bytes.
     assert!(daemon.ctl_well(&["logs", "web"]).contains("\u{1b}[8mhidden"));
-    // The console of the daemon keeps colours and nothing else.
+    // The daemon's console keeps colours and no other control sequence.
     let console = String::from_utf8_lossy(&daemon.output()).into_owned();
     assert!(console.contains("\u{1b}[31mred"), "{console:?}");
     let odd = without_colours(&console).chars().find(|&c| c != '\n' && is_unseen(c));
     assert_eq!(odd, None, "{console:?}");
 }
 
-/// Without `ESC [ numbers m`, unless one of them conceals.
+/// Strips `ESC [ numbers m`, unless one of them conceals text.
 fn without_colours(text: &str) -> String {
     let (mut plain, mut rest) = (String::new(), text);
     while let Some(at) = rest.find('\u{1b}') {
@@ -273,7 +273,7 @@ fn without_colours(text: &str) -> String {
 fn a_redirect_takes_the_configured_headers_nowhere_else() {
     let thief = Server::answering(200);
     let origin = Server::answering(200);
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();
     let (elsewhere, back) = (thief.port, origin.port);
     std::thread::spawn(move || {
@@ -304,7 +304,7 @@ fn a_redirect_takes_the_configured_headers_nowhere_else() {
     for header in ["authorization", "x-key", "inner"] {
         assert!(!stolen.contains(header), "{stolen}");
     }
-    wait_until("the origin was asked", || origin.hits() > 0);
+    wait_until("the origin got a request", || origin.hits() > 0);
     assert!(origin.last_request().contains("X-Key: k"), "{}", origin.last_request());
 }
 
@@ -328,8 +328,7 @@ fn a_number_that_is_no_user_does_not_run_with_roots_group() {
     for (name, gid) in [("grouped", "54321"), ("rooted", "0")] {
         daemon.wait_for_running(name);
         let pid = daemon.program(name)["pid"].as_i64().expect("it runs");
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", daemon_pid(&daemon, pid))).expect("it is there");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon_pid(&daemon, pid))).expect("it exists");
         let gids = status.lines().find_map(|line| line.strip_prefix("Gid:")).expect("there is such a line");
         assert_eq!(gids.split_whitespace().collect::<Vec<_>>(), [gid; 4], "{name}");
     }
@@ -340,7 +339,7 @@ fn a_number_that_is_no_user_does_not_run_with_roots_group() {
     assert!(!checked.err.contains("grouped") && !checked.err.contains("rooted"), "{}", checked.err);
 }
 
-/// A pid of the daemon's namespace as this test sees it.
+/// The process with this pid in the daemon's namespace, by its pid as the test sees it.
 fn daemon_pid(daemon: &Daemon, inner: i64) -> i64 {
     daemon.process(inner as i32).map_or(inner, |process| i64::from(process.pid))
 }

@@ -1,4 +1,4 @@
-//! What programs can make the daemon say again and again: each kind is limited, in the log and to those who follow events.
+//! Messages that programs can provoke repeatedly: each kind is rate-limited, in the log and for followers of events.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use crate::harness::{Daemon, Listener, Setting, puppet, wait_until};
 
-/// How many notices of a kind there are at once, and how many runs.
+/// The burst of each kind of message, and that of runs.
 const BURST: usize = 5;
 const RUNS: usize = 20;
 
-/// Programs that fail, flap and shout as fast as they can.
+/// Programs that fail, flap and write as fast as they can.
 const FLOODS: &str = r#"
 [program.ends]
 command = "true"
@@ -52,7 +52,7 @@ command = "sleep 1000"
 startsecs = 0
 "#;
 
-/// Answers the other way each time, and counts.
+/// A command that alternates between success and failure, and counts its runs.
 const FLIP: &str =
     "echo >> {here}/$0.count; if [ -e {here}/$0.on ]; then rm {here}/$0.on; exit 1; else : > {here}/$0.on; fi";
 
@@ -60,13 +60,13 @@ fn lines(daemon: &Daemon, path: &str) -> usize {
     std::fs::read_to_string(daemon.path(path)).map_or(0, |text| text.lines().count())
 }
 
-/// How many lines of the log say the same of the same program.
+/// The number of lines with the same message about the same program.
 fn said(daemon: &Daemon) -> BTreeMap<(String, String), usize> {
     let mut said = BTreeMap::new();
-    // What a reload finds in the configuration is said with the reload, all of it.
+    // The findings of a reload are logged with the reload, all of them.
     for line in daemon.settled_log().into_iter().filter(|line| line.field("place").is_none()) {
         let program = line.field("program").unwrap_or_default();
-        // What failed stands in the message.
+        // The failure is part of the message.
         let message = line.message.split(": ").next().unwrap_or_default().to_owned();
         *said.entry((program, message)).or_insert(0) += 1;
     }
@@ -85,7 +85,7 @@ fn no_program_can_fill_the_log_or_the_events() {
         runs && is_signalled && lines(&daemon, "ready.count") > 100 && lines(&daemon, "alive.count") > 100
     });
     daemon.ctl_well(&["stop", "all"]);
-    // One more a minute, and one for a minute that has begun.
+    // One more per minute, including the current one.
     let more = began.elapsed().as_secs() as usize / 60 + 1;
 
     let said = said(&daemon);
@@ -95,35 +95,43 @@ fn no_program_can_fill_the_log_or_the_events() {
             "status" => programs * RUNS,
             _ => RUNS,
         };
-        assert!(count <= most + more, "{program}: {message:?} was said {count} times: {said:#?}");
+        assert!(count <= most + more, "{program}: {message:?} was logged {count} times: {said:#?}");
     }
     let count = |program: &str, message: &str| said.get(&(program.to_owned(), message.to_owned())).copied();
     for (program, message) in [("ends", "starting"), ("ends", "ended"), ("none", "cannot spawn")] {
-        assert!(count(program, message) >= Some(RUNS), "{program}: the first are said: {said:#?}");
+        assert!(count(program, message) >= Some(RUNS), "{program}: the first are logged: {said:#?}");
     }
     assert!(count("flaps", "unhealthy") >= Some(RUNS / 2), "{said:#?}");
     for message in ["asked to reload", "log files are opened anew", "the configuration is as it was"] {
-        // One that was not a program's makes the log complete.
+        // One that did not come from a program makes the log complete.
         assert!(count("", message) <= Some(BURST + more + 1), "{message}: {said:#?}");
     }
-    assert_eq!(count("ends", "stopped").or(count("ends", "stopping")), Some(1), "what was asked for is: {said:#?}");
+    assert_eq!(
+        count("ends", "stopped").or(count("ends", "stopping")),
+        Some(1),
+        "a requested change is logged: {said:#?}"
+    );
 
     let mut listener = Listener::of(&daemon, Some(&first));
     let is_stopped = |event: &Value| event["name"] == "witness" && event["to"] == "STOPPED";
     let mut events = BTreeMap::new();
     for event in listener.until(is_stopped) {
-        assert_ne!(event["kind"], "gap", "nothing was pushed out");
+        assert_ne!(event["kind"], "gap", "no event was dropped");
         *events.entry((event["name"].to_string(), event["kind"].to_string())).or_insert(0) += 1;
     }
     for ((name, kind), &count) in &events {
-        // A run comes to a few states.
+        // A run goes through a few states.
         let most = if kind.contains("state") { 5 * (RUNS + more) } else { RUNS + more + 1 };
         assert!(count <= most, "{name} had {count} events {kind}: {events:#?}");
     }
-    assert!(events.get(&("\"ends\"".to_owned(), "\"ended\"".to_owned())) > Some(&0), "the first are told: {events:#?}");
+    assert!(
+        events.get(&("\"ends\"".to_owned(), "\"ended\"".to_owned())) > Some(&0),
+        "the first are published: {events:#?}"
+    );
 }
 
-/// A server that upgrades itself without pause: each successor says that it is the main process and outlives the one before.
+/// A server that upgrades itself continuously: each successor declares itself the main process and outlives its
+/// predecessor.
 #[test]
 fn a_program_that_is_upgraded_without_pause_is_not_reported_without_pause() {
     let mut words = vec!["READY=1\nSTATUS=all is said".to_owned()];
@@ -135,7 +143,7 @@ fn a_program_that_is_upgraded_without_pause_is_not_reported_without_pause() {
     let words = serde_json::to_string(&words).expect("it is a list of texts");
     let more = "ready = \"notify\"\nstartsecs = 0\nrestart = \"no\"\n";
     let daemon = Setting::supervising(puppet::program("web", &format!("teller {words}"), more)).start();
-    wait_until("all is said", || daemon.program("web")["status"] == "all is said");
+    wait_until("all messages were sent", || daemon.program("web")["status"] == "all is said");
     for (_, count) in said(&daemon) {
         assert!(count <= BURST + 1, "{}", daemon.story());
     }

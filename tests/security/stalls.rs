@@ -1,4 +1,4 @@
-//! A disk that stands still: it costs the programs that write to it their time, and nobody else anything.
+//! A stalled disk: it delays the programs that write to it, and no others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::harness::{self, Daemon, Setting, is_root, skip};
 
-/// An ext4 file system in a file, which can be frozen. It is always thawed and taken away.
+/// An ext4 file system in a file, which can be frozen. Dropping it thaws and unmounts it.
 struct Disk {
     directory: tempfile::TempDir,
 }
@@ -23,16 +23,16 @@ fn text(path: &Path) -> &str {
 }
 
 impl Disk {
-    /// `None`, said loudly, where none can be had.
+    /// `None`, with a message, if it cannot be set up.
     fn new() -> Option<Disk> {
         if !is_root() {
             skip("only root can mount and freeze a file system");
             return None;
         }
-        let disk = Disk { directory: tempfile::tempdir().expect("a temporary directory can be made") };
+        let disk = Disk { directory: tempfile::tempdir().expect("a temporary directory can be created") };
         let (image, mount) = (disk.directory.path().join("image"), disk.mount());
-        fs::create_dir(&mount).expect("the directory is ours");
-        let file = fs::File::create(&image).expect("the directory is ours");
+        fs::create_dir(&mount).expect("the test directory is writable");
+        let file = fs::File::create(&image).expect("the test directory is writable");
         file.set_len(64 << 20).expect("a sparse file takes no room");
         if run(&["mkfs.ext4", "-q", text(&image)])
             && run(&["mount", "-o", "loop", text(&image), text(&mount)])
@@ -65,7 +65,7 @@ impl Drop for Disk {
     }
 }
 
-/// A oneshot that begins when `name.go` is there, writes so many numbers and then makes `name.done`.
+/// A oneshot that starts when `name.go` exists, writes that many numbers and then creates `name.done`.
 fn counting(name: &str, count: usize, logs: &str) -> String {
     format!(
         "[program.{name}]\ntype = \"oneshot\"\ncommand = [\"sh\", \"-c\", '''echo begun; until [ -e {{here}}/{name}.go ]; do sleep 0.05; done; \
@@ -75,7 +75,7 @@ fn counting(name: &str, count: usize, logs: &str) -> String {
 }
 
 fn go(daemon: &Daemon, name: &str) {
-    fs::write(daemon.path(&format!("{name}.go")), "").expect("the directory is ours");
+    fs::write(daemon.path(&format!("{name}.go")), "").expect("the test directory is writable");
 }
 
 /// The numbers in a file, in order.
@@ -108,7 +108,7 @@ fn a_frozen_disk_stalls_only_the_programs_that_write_to_it() {
     let pid = daemon.pid_of("waits");
     disk.freeze();
     ["small", "waits", "drops", "both", "other"].iter().for_each(|name| go(&daemon, name));
-    // The others go on: files, the console, supervision, ends that are told after their last lines.
+    // Everything else still works: files, the console, supervision, exits reported after the last lines.
     harness::wait_until("the other's file has everything", || numbers(&daemon.path("other.log")).len() == 100_000);
     harness::wait_until("the console has everything", || {
         String::from_utf8_lossy(&daemon.output()).contains("other | 99999 ")
@@ -117,13 +117,13 @@ fn a_frozen_disk_stalls_only_the_programs_that_write_to_it() {
     daemon.wait_for_state("other", "EXITED");
     daemon.wait_for_state("small", "EXITED");
     daemon.wait_for_state("both", "EXITED");
-    // What shall lose lines goes on, and what shall wait waits.
+    // The program configured to drop lines continues, and the one configured to wait waits.
     harness::wait_until("it has written everything", || daemon.path("drops.done").exists());
     harness::wait_until("it waits in its write", || waits_in_its_write(pid));
     assert!(!daemon.path("waits.done").exists());
-    daemon.log.wait_for("it is told", |line| line.message == "a log file stands still, what comes for it waits");
+    daemon.log.wait_for("it is logged", |line| line.message == "a log file stands still, what comes for it waits");
     disk.thaw();
-    // All that waited is there, in order.
+    // All queued lines arrive, in order.
     harness::wait_until("everything is written", || numbers(&on_disk("waits")).len() == 100_000);
     assert_eq!(numbers(&on_disk("waits")), (0..100_000).collect::<Vec<_>>());
     assert_eq!(numbers(&on_disk("small")), (0..10).collect::<Vec<_>>());
@@ -148,7 +148,8 @@ fn dropped(daemon: &Daemon, name: &str) -> usize {
     line.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// Threads of the daemon that write to one file each: all that are called as the one that reads the pipes, but that one.
+/// The daemon's threads that write to one file each: all with the name of the thread that reads the pipes, except that
+/// one.
 fn late_threads(daemon: &Daemon) -> usize {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("the daemon lives").flatten();
     let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
@@ -169,10 +170,10 @@ fn a_frozen_disk_does_not_keep_the_daemon_from_ending() {
     let pid = daemon.pid();
     disk.freeze();
     (0..4).for_each(|number| go(&daemon, &format!("p{number}")));
-    daemon.log.wait_for("it is told", |line| line.message == "a log file stands still, what comes for it waits");
+    daemon.log.wait_for("it is logged", |line| line.message == "a log file stands still, what comes for it waits");
     let began = Instant::now();
     daemon.terminate();
-    // A process is there, as a zombie, until the kernel lets go of its last thread: here, until the disk is well again.
+    // A process exists, as a zombie, until the kernel releases its last thread: here, until the disk works again.
     harness::wait_until("the daemon has ended", || harness::find(pid).is_none_or(|process| process.is_zombie()));
     let took = began.elapsed();
     assert!(took < Duration::from_secs(8), "it took {took:?}");

@@ -1,6 +1,6 @@
-//! How long the loop goes without a look at its signals, as it measures that itself: `muster_loop_longest_turn_seconds`.
+//! How long the loop runs without checking its signals, as it measures itself: `muster_loop_longest_turn_seconds`.
 //!
-//! Each test plays an input that comes in masses. Figures are printed: `cargo test --release --test security turns`.
+//! Each test produces one kind of flood. Figures are printed: `cargo test --release --test security turns`.
 
 use std::fs::OpenOptions;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::clients::onlookers;
 use crate::harness::{self, Daemon, Setting, in_time, puppet, wait_until};
 
-/// What the loop promises is 50 ms. The same work takes the debug build up to five times as long.
+/// The loop's limit is 50 ms. The same work takes the debug build up to five times as long.
 const PROMISED: Duration = Duration::from_millis(if cfg!(debug_assertions) { 250 } else { 50 });
 
 fn many(count: usize, lines: &str) -> String {
     format!("[program.many]\nnumprocs = {count}\nstartsecs = 0\n{lines}\n")
 }
 
-/// Children that sleep; when all are there, so is the file `grown`.
+/// A program with sleeping children; once all exist, so does the file `grown`.
 fn family(children: usize, more: &str) -> String {
     let script = format!(
         "for (1..{children}) {{ defined(my $pid = fork) or die; $pid or exec qw(sleep 1000) }} open my $file, q(>), q(HERE/grown); \
@@ -25,8 +25,8 @@ fn family(children: usize, more: &str) -> String {
     format!("[program.family]\ncommand = ['perl', '-e', '{script}']\nstartsecs = 0\n{more}\n")
 }
 
-/// The daemon goes before all ordinary processes, its programs do not: what is measured is its own work, and not how long
-/// thousands of others keep the processors of this machine.
+/// The daemon gets priority over ordinary processes, its programs do not: this measures its own work, and not how long
+/// thousands of others occupy the processors of this machine.
 fn undisturbed(setting: Setting) -> Setting {
     let words = ["chrt", "--reset-on-fork", "--rr", "1"];
     let can = std::process::Command::new(words[0]).args(&words[1..]).arg("true").status().is_ok_and(|it| it.success());
@@ -97,8 +97,8 @@ fn many_programs_end_at_once() {
         let gate = daemon.path("gate");
         nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::S_IRWXU)
             .or_else(|error| if error == nix::errno::Errno::EEXIST { Ok(()) } else { Err(error) })
-            .expect("the directory is ours");
-        let _open = OpenOptions::new().read(true).write(true).open(&gate).expect("it is ours");
+            .expect("the test directory is writable");
+        let _open = OpenOptions::new().read(true).write(true).open(&gate).expect("the test owns it");
         daemon.client.post("/v1/programs/all/start?wait=60");
         let waits = |it: &harness::Process| it.descriptors().values().any(|path| path.ends_with("/gate"));
         wait_until("all wait", || daemon.processes().iter().filter(|it| waits(it)).count() == 200);
@@ -176,7 +176,9 @@ fn thousands_of_processes_that_belong_to_no_program_get_their_signals() {
         is_grown(&daemon);
         daemon.terminate();
         daemon.wait();
-        let line = daemon.log.wait_for("it says so at its end", |line| line.message == "the longest turn of the loop");
+        let line = daemon
+            .log
+            .wait_for("it logs the longest turn at its end", |line| line.message == "the longest turn of the loop");
         let longest =
             Duration::from_millis(line.field("milliseconds").and_then(|text| text.parse().ok()).expect("a number"));
         println!("shutdown with 3000: {longest:?}");
@@ -217,7 +219,7 @@ fn unread_answers() {
         },
         |daemon| {
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            std::fs::set_permissions(daemon.path(""), open).expect("the directory is ours");
+            std::fs::set_permissions(daemon.path(""), open).expect("the test directory is writable");
             let _held = onlookers(daemon, 300, "/metrics");
             let mut longest = Duration::ZERO;
             for _ in 0..100 {

@@ -1,5 +1,5 @@
-//! Long random stories about routes: whatever a client sends, parsing answers and never panics; whatever a route holds,
-//! its path says it back. A failure prints the seed of its round, which `MUSTER_SEED` repeats.
+//! Random tests of routes: parsing answers any input without a panic, and a route's path parses as that route. A
+//! failure prints the seed of its round, which `MUSTER_SEED` repeats.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl Random {
     }
 }
 
-/// Runs `story` once for each seed and names the seed of the round that fails.
+/// Runs `story` once for each seed and prints the seed of the round that fails.
 fn for_every_seed(story: impl Fn(&mut Random) + std::panic::RefUnwindSafe) {
     let only = std::env::var("MUSTER_SEED").ok().map(|seed| seed.parse::<u64>().expect("MUSTER_SEED is a number"));
     let seeds = only.map_or(1..=ROUNDS, |seed| seed..=seed);
@@ -103,7 +103,7 @@ fn any_route(random: &mut Random) -> Route {
     }
 }
 
-/// Pieces that look like requests, so that most of them get past the first test of the parser.
+/// Pieces that look like requests, so that most of them pass the parser's first check.
 fn any_target(random: &mut Random) -> String {
     let mut target = String::new();
     for _ in 0..random.below(8) {
@@ -142,20 +142,20 @@ fn every_route_is_read_back_from_its_path() {
 }
 
 #[test]
-fn whatever_is_asked_is_answered() {
+fn any_request_line_is_parsed_without_a_panic() {
     for_every_seed(|random| {
         let target = any_target(random);
         let any = any_text(random);
         let method = random.pick(&["GET", "POST", "HEAD", "DELETE", "", any.as_str()]);
         let parsed = Route::parse(method, &target);
-        // What was understood can be said again, and means the same.
+        // A route that parses can be written, and means the same.
         if let Ok(route) = parsed {
             assert_eq!(Route::parse(route.method().name(), &route.path()), Ok(route), "{target}");
         }
     });
 }
 
-/// The stories above must reach what they are about.
+/// The tests above must reach the cases that they are for.
 #[test]
 fn the_random_targets_reach_every_answer() {
     let (mut routes, mut refused) = (0, 0);

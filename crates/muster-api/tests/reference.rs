@@ -1,4 +1,4 @@
-//! The reference page `docs/reference/api.md` tells of every route, parameter, field and error, and of no other.
+//! The reference page `docs/reference/api.md` documents every route, parameter, field and error, and no others.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ fn page() -> String {
 
 /// The third-level sections under this second-level heading: title and text.
 fn sections(page: &str, chapter: &str) -> Vec<(String, String)> {
-    let chapter = page.split("\n## ").find_map(|part| part.strip_prefix(chapter)).expect("the chapter is there");
+    let chapter = page.split("\n## ").find_map(|part| part.strip_prefix(chapter)).expect("the section exists");
     let parts = chapter.split("\n### ").skip(1);
     parts.filter_map(|part| part.split_once('\n')).map(|(title, text)| (title.to_owned(), text.to_owned())).collect()
 }
@@ -38,7 +38,7 @@ fn sections_name_every_parameter_status_and_body() {
     for ((title, text), endpoint) in sections(&page(), "Routes").iter().zip(ENDPOINTS) {
         assert_eq!(first_column(text), set(endpoint.query.iter().map(|parameter| parameter.name)), "{title}");
         for (status, schema) in endpoint.answers {
-            assert!(text.contains(&status.to_string()), "{title} does not tell of {status}");
+            assert!(text.contains(&status.to_string()), "{title} does not mention {status}");
             let linked = schema.trim_end_matches('s').to_lowercase();
             assert!(
                 ["OpenApi", "Nothing"].contains(schema) || text.contains(&format!("(#{linked}")),
@@ -88,7 +88,7 @@ fn events_list_the_kinds_and_the_fields_of_each() {
     let described = sections(&page(), "Events");
     let common = set(["id", "at", "kind"]);
     let page = page();
-    let (_, chapter) = page.split_once("\n## Events\n").expect("the chapter is there");
+    let (_, chapter) = page.split_once("\n## Events\n").expect("the section exists");
     assert_eq!(first_column(chapter.split("\n### ").next().unwrap_or_default()), common);
     for (schema, (title, text)) in kinds.iter().zip(&described) {
         assert_eq!(schema["properties"]["kind"]["enum"][0].as_str(), Some(title.as_str()));
@@ -102,7 +102,7 @@ fn events_list_the_kinds_and_the_fields_of_each() {
 #[test]
 fn every_error_is_listed_with_its_status() {
     let page = page();
-    let (_, errors) = page.split_once("\n## Errors\n").expect("the chapter is there");
+    let (_, errors) = page.split_once("\n## Errors\n").expect("the section exists");
     assert_eq!(first_column(errors), set(ProblemKind::ALL.iter().map(|kind| kind.uri())));
     for kind in ProblemKind::ALL {
         let row = format!("| `{}` | {} |", kind.uri(), kind.status());

@@ -1,4 +1,4 @@
-//! What programs say of one another and of their health: dependencies, readiness, probes.
+//! Keys about other programs and about health: dependencies, readiness, probes.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@ use muster_spec::{
     CheckSpec, DependencyCondition, HostPort, HttpCheck, OnFailure, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, Url,
 };
 
-/// What a program waits for, as `db:ready`.
+/// A program's dependencies, as `db:ready`.
 fn awaited(program: &ProgramSpec) -> Vec<String> {
     program.depends_on.iter().map(|on| format!("{}:{}", on.program, on.condition.name())).collect()
 }
@@ -63,7 +63,7 @@ fn a_later_file_adds_dependencies_by_table_and_replaces_them_by_list() {
 }
 
 #[test]
-fn a_run_tells_that_it_is_ready_in_one_of_many_ways() {
+fn every_readiness_rule_is_parsed() {
     let tcp = |address: &str| Some(ReadySpec::Check(CheckSpec::Tcp(HostPort::parse(address).expect("an address"))));
     for (value, expected) in [
         ("\"notify\"", Some(ReadySpec::Notify)),

@@ -1,6 +1,7 @@
-//! The configurations and the reference page of this repository: each parses, and each agrees with the list of keys.
+//! The configurations and the reference page of this repository: each parses, and each agrees with the registry of
+//! keys.
 //!
-//! The tables of the reference page are made from that list; `MUSTER_BLESS=1` writes them anew.
+//! The tables of the reference page are generated from the registry; `MUSTER_BLESS=1` rewrites them.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +33,7 @@ fn clean_spec(path: PathBuf) -> Spec {
 }
 
 #[test]
-fn every_example_is_without_a_mistake() {
+fn every_example_is_free_of_errors() {
     let mut count = 0;
     for entry in fs::read_dir(repository("config/examples")).unwrap() {
         let path = entry.unwrap().path();
@@ -44,7 +45,7 @@ fn every_example_is_without_a_mistake() {
 }
 
 #[test]
-fn the_annotated_configuration_is_without_a_mistake_with_its_examples_too() {
+fn the_annotated_configuration_is_free_of_errors_with_its_examples_too() {
     clean_spec(repository("config/muster.toml"));
     let text = fs::read_to_string(repository("config/muster.toml")).unwrap();
     let uncommented: String = text.lines().map(|line| format!("{}\n", uncomment(line))).collect();
@@ -54,7 +55,7 @@ fn the_annotated_configuration_is_without_a_mistake_with_its_examples_too() {
     assert!(loaded.spec.is_some(), "{}", loaded.render(false));
 }
 
-/// A line `# key = value` without its mark; others as they are.
+/// A line `# key = value` without its comment mark; other lines unchanged.
 fn uncomment(line: &str) -> &str {
     let bare = line.strip_prefix("# ").unwrap_or(line);
     let key = bare.split(" = ").next().unwrap_or_default();
@@ -78,7 +79,7 @@ fn the_annotated_configuration_has_every_supported_key_and_no_other() {
     found.remove(&("[program.NAME.rlimits]", "nofile".to_owned()));
     // These are written as tables of their own, and there is no key for a resource.
     let tables = ["backoff", "rlimits", "logs", "probes"];
-    // These stand within the line of another key.
+    // These are part of another key's line.
     for table in [Table::Ready, Table::HttpCheck] {
         let named = |key: &&keys::Key| text.contains(&format!(" {} = ", key.name));
         found.extend(keys::of(table).filter(named).map(|key| (table.header(), key.name.to_owned())));
@@ -116,7 +117,7 @@ fn the_annotated_values_are_the_defaults() {
     assert_eq!((&annotated.daemon, &annotated.control), (&plain.daemon, &plain.control));
     let program = annotated.programs[0].as_ref();
     let mut instance: InstanceSpec = program.instances[0].as_ref().clone();
-    // Groups, limits and probes have no defaults; what stands there is an example. A probe's own keys have.
+    // Groups, limits and probes have no defaults, so their values are examples. A probe's own keys have defaults.
     instance.process.rlimits.clear();
     for probe in std::mem::take(&mut instance.probes) {
         assert_eq!(probe, ProbeSpec::new(probe.name.clone(), probe.kind, probe.check.clone()));
@@ -172,7 +173,7 @@ fn the_defaults_of_the_list_can_be_written_into_a_file() {
     for (header, table) in [("musterd", Table::Musterd), ("http", Table::Http), ("program.web", Table::Program)] {
         let mut text = format!("[{header}]\n");
         for key in keys::of(table).filter(|key| key.is_supported() && !key.default.is_empty()) {
-            // An explicit wait is compared with the budget, which its own default exceeds by design.
+            // An explicit timeout is compared with the budget, which its default exceeds by design.
             if key.name != "stopwaitsecs" {
                 writeln!(text, "{} = {}", key.name, key.default).unwrap();
             }

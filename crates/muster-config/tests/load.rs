@@ -1,4 +1,4 @@
-//! What a right configuration becomes: values, defaults, layers, includes, interpolation, environments.
+//! The result of a valid configuration: values, defaults, layers, includes, interpolation, environments.
 
 #![allow(
     clippy::unwrap_used,
@@ -66,7 +66,7 @@ fn the_daemon_and_its_socket_have_their_defaults_and_their_keys() {
 fn commands_are_split_first_and_interpolated_after() {
     for (command, expected) in [
         ("\"a 'b c' d\"", &["a", "b c", "d"][..]),
-        // Unquoted, as many words as it has; in quotes one; what a variable holds is not looked at again.
+        // Unquoted, it is split into words; quoted, it is one; a variable's value is not expanded again.
         ("\"a ${TRICK} # b\"", &["a", "two", "words", "{name}", "${PORT}", "#", "b"]),
         ("'a \"${TRICK}\" b'", &["a", "two words {name} ${PORT}", "b"]),
         ("\"a '${TRICK}' b\"", &["a", "two words {name} ${PORT}", "b"]),
@@ -166,7 +166,7 @@ fn backoff_is_a_preset_with_changes() {
     }
 }
 
-/// A preset is the whole policy of its system, and what is written beside it counts instead.
+/// A preset is its system's whole policy, and keys beside it override it.
 #[test]
 fn a_preset_brings_its_whole_policy() {
     for (name, preset) in Preset::ALL {
@@ -190,7 +190,7 @@ fn a_preset_brings_its_whole_policy() {
 }
 
 #[test]
-fn stopping_has_signals_patience_and_scope() {
+fn stopping_has_signals_timeouts_and_scope() {
     let web = only(
         "stopsignal = [\"int\", \"SIGRTMIN+3\", 15]\nstopwaitsecs = 0.5\nstop_scope = \"group\"\nreloadsignal = \"\"\nleftover_wait = \"3s\"",
     );
@@ -203,7 +203,7 @@ fn stopping_has_signals_patience_and_scope() {
 }
 
 #[test]
-fn the_process_has_what_was_asked_of_the_kernel() {
+fn the_process_has_its_configured_kernel_attributes() {
     let web = only(
         "user = \"www:1000\"\ngroups = [\"a\", 5]\ndirectory = \"sub\"\numask = 0o027\nnice = -5\noom_score_adj = 100
         rlimits = { nofile = 1024, core = \"unlimited\", as = \"1GiB\", stack = { soft = \"8MB\", hard = \"unlimited\" }, cpu = { hard = 5 } }
@@ -293,7 +293,7 @@ fn environments_lie_over_one_another() {
 }
 
 #[test]
-fn mistakes_in_environment_files_have_their_line_and_no_value() {
+fn errors_in_environment_files_have_their_line_and_no_value() {
     let here = Here::new(&[
         (
             "c.toml",
@@ -344,7 +344,7 @@ fn later_files_win_by_key_and_tables_are_merged() {
 }
 
 #[test]
-fn what_replaces_a_value_with_a_missing_variable_mends_it() {
+fn overriding_a_value_with_a_missing_variable_removes_its_error() {
     let here = Here::new(&[
         ("a.toml", "[program.web]\ncommand = \"a\"\nuser = \"${NO_SUCH}\"\nnice = -99"),
         ("b.toml", "[program.web]\nuser = \"b\"\nnice = 1"),
@@ -417,7 +417,7 @@ fn a_file_that_is_named_twice_is_read_once() {
 }
 
 #[test]
-fn mistakes_of_all_files_are_told_at_once_in_order() {
+fn errors_of_all_files_are_reported_at_once_in_order() {
     let here = Here::new(&[
         ("a.toml", "include = [\"b.toml\"]\nx = 1\n[program.web]\ncommand = 5"),
         ("b.toml", "[program.b]\n"),
@@ -462,7 +462,7 @@ fn lint_looks_for_commands_and_directories() {
             [program.f]\ncommand = \"sh\"\nclean_environment = true\n[program.g]\ncommand = \"sh\"\nenvironment = { PATH = \"/no\" }\nnumprocs = 5"),
     ]);
     let mut loaded = here.load(&["c.toml"]);
-    assert!(loaded.diagnostics.is_empty(), "a load does not look");
+    assert!(loaded.diagnostics.is_empty(), "loading does not check");
     loaded.lint(&mut muster_config::Machine {
         variables: &|name| (name == "PATH").then(|| "/usr/bin:/bin".to_owned()),
         look_up: &mut |_| None,

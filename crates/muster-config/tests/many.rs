@@ -1,5 +1,5 @@
-//! The time of a load grows with the size of the files, whatever is in them: half a megabyte of mistakes of one kind, for each
-//! kind of file.
+//! Loading takes time linear in the size of the files, whatever they contain: half a megabyte of errors of one kind,
+//! for each kind of file.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 
 use muster_config::{Diagnostic, Loaded, Machine, Severity, Source, Unfit, load, open_any};
 
-/// Processor seconds for as much, without optimisation. What is quadratic takes half a minute and more.
+/// Processor seconds for one case, without optimisation. A quadratic algorithm takes half a minute and more.
 const ENOUGH: f64 = 5.0;
 
 const SIZE: usize = 1 << 19;
 
-/// So many bytes of lines.
+/// That many bytes of lines.
 fn lines(line: impl Fn(usize) -> String) -> String {
     let mut text = String::with_capacity(SIZE + 100);
     for number in 0.. {
@@ -26,7 +26,7 @@ fn lines(line: impl Fn(usize) -> String) -> String {
     text
 }
 
-/// The processor time of this thread, whatever else the machine does.
+/// The processor time of this thread, independent of the machine's load.
 fn processor_seconds() -> f64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
@@ -45,17 +45,17 @@ fn loaded(directory: &Path) -> Loaded {
     load(&Source { paths: &paths, variables: &|_| None, host: "host", open: &open_any })
 }
 
-/// The mistakes are there, and not more of them than somebody reads.
+/// Checks that the errors are reported, and only as many as a person reads.
 fn check(name: &str, diagnostics: &[Diagnostic], message: &str) {
     let first = diagnostics.first().unwrap_or_else(|| panic!("{name}: no mistake"));
     assert!(first.message.contains(message), "{name}: {}", first.message);
     assert!((2..=300).contains(&diagnostics.len()), "{name}: {}", diagnostics.len());
-    assert!(diagnostics.iter().any(|found| found.message.contains(" more ")), "{name}: the rest is not counted");
-    assert!(diagnostics.iter().all(|found| found.text().len() < 10_000), "{name}: a mistake is told at length");
+    assert!(diagnostics.iter().any(|found| found.message.contains(" more ")), "{name}: the others are not counted");
+    assert!(diagnostics.iter().all(|found| found.text().len() < 10_000), "{name}: an error message is too long");
 }
 
 #[test]
-fn a_configuration_full_of_mistakes_is_read_in_linear_time() {
+fn a_configuration_full_of_errors_is_read_in_linear_time() {
     let directory = tempfile::tempdir().unwrap();
     type Line = fn(usize) -> String;
     let kinds: [(&str, &str, Line, &str); 7] = [
@@ -75,7 +75,7 @@ fn a_configuration_full_of_mistakes_is_read_in_linear_time() {
 }
 
 #[test]
-fn an_environment_file_full_of_mistakes_is_read_in_linear_time() {
+fn an_environment_file_full_of_errors_is_read_in_linear_time() {
     let directory = tempfile::tempdir().unwrap();
     let program = "[program.web]\ncommand = \"x\"\nenv_file = \"app.env\"\n";
     fs::write(directory.path().join("muster.toml"), program).unwrap();
@@ -98,7 +98,7 @@ fn an_environment_file_full_of_mistakes_is_read_in_linear_time() {
 }
 
 #[test]
-fn many_secrets_and_many_mistakes_are_not_multiplied() {
+fn many_secrets_with_many_errors_take_linear_time() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("app.env"), lines(|n| format!("TOKEN_{n}=secret-{n}"))).unwrap();
     let programs = lines(|n| format!("[program.a{n}]\ncommand = \"x\"\nnumprocs = -1"));
@@ -109,7 +109,7 @@ fn many_secrets_and_many_mistakes_are_not_multiplied() {
 }
 
 #[test]
-fn users_that_there_are_not_are_looked_up_and_told_in_linear_time() {
+fn unknown_users_are_looked_up_and_reported_in_linear_time() {
     let directory = tempfile::tempdir().unwrap();
     let programs = lines(|n| format!("[program.a{n}]\ncommand = \"/bin/true\"\nuser = \"u{n}\""));
     fs::write(directory.path().join("muster.toml"), programs).unwrap();

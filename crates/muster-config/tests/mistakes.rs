@@ -1,7 +1,7 @@
-//! Every kind of mistake with its place, its words and its hint, from one table: `data/mistakes.txt`.
+//! Every kind of error with its place, message and hint, from one table: `data/mistakes.txt`.
 //!
-//! A case is a configuration, then what is said about it, each line beginning with `=>`; a line `---` ends it. With
-//! `MUSTER_BLESS=1` in the environment the table is rewritten from what is said now: read the difference.
+//! A case is a configuration, then its diagnostics, each line beginning with `=>`; a line `---` ends it. With
+//! `MUSTER_BLESS=1` in the environment the table is rewritten from the current diagnostics: review the difference.
 
 #![allow(
     clippy::unwrap_used,
@@ -54,7 +54,7 @@ fn said_about(directory: &Path, text: &str) -> String {
 }
 
 #[test]
-fn every_mistake_has_its_place_its_words_and_its_hint() {
+fn every_error_has_its_place_its_message_and_its_hint() {
     let directory = tempfile::tempdir().unwrap();
     let table = fs::read_to_string(TABLE).unwrap();
     let (mut now, mut count) = (String::new(), 0);
@@ -74,7 +74,7 @@ fn every_mistake_has_its_place_its_words_and_its_hint() {
 }
 
 #[test]
-fn of_many_mistakes_the_first_are_told_and_the_rest_is_counted() {
+fn of_many_errors_the_first_are_reported_and_the_rest_counted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("c.toml");
     let programs =
@@ -89,7 +89,7 @@ fn of_many_mistakes_the_first_are_told_and_the_rest_is_counted() {
 }
 
 #[test]
-fn a_missing_file_is_told_with_its_name() {
+fn a_missing_file_is_reported_with_its_name() {
     let paths = [PathBuf::from("/no/such/muster.toml")];
     let loaded = load(&Source { paths: &paths, variables: &variable, host: "box", open: &muster_config::open_any });
     assert!(loaded.spec.is_none() && loaded.files.is_empty());

@@ -1,7 +1,7 @@
-//! Whatever a file holds, a load answers: no panic, every place within the text, a spec only where there is no error.
+//! Loading handles any file: no panic, every place within the text, a spec only if there is no error.
 //!
-//! Real configurations are mutated by a seeded generator; `MUSTER_SEED` and `MUSTER_ROUNDS` choose other stories, and a
-//! failure tells its seed.
+//! Real configurations are mutated by a seeded generator; `MUSTER_SEED` and `MUSTER_ROUNDS` choose others, and a
+//! failure prints its seed.
 
 #![allow(
     clippy::unwrap_used,

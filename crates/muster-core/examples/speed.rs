@@ -1,11 +1,11 @@
-//! How long the rules take for many instances at once: boot, crash, restart, stop and shutdown of all of them.
+//! How long the core takes for many instances at once: boot, crash, restart, stop and shutdown of all of them.
 //!
-//! `cargo run -p muster-core --profile dist-dev --example speed`. Times must grow with the number, not with its square;
-//! with a priority of its own for each instance there are as many waves as instances. With dependencies, each program
-//! depends on up to three others at random.
+//! `cargo run -p muster-core --profile dist-dev --example speed`. Times must grow linearly with the number, not
+//! quadratically; with a separate priority for each instance there are as many waves as instances. With dependencies,
+//! each program depends on up to three others at random.
 
 use std::sync::Arc;
-// The rules have no clock; who measures them does.
+// The core has no clock; the measurement needs one.
 use std::time::Duration;
 #[allow(clippy::disallowed_types)]
 use std::time::Instant;
@@ -62,7 +62,7 @@ fn measure(instances: u32, waves: u32, most_needs: u64) {
     println!("{instances:>9} {waves:>9} {edges:>9}  {} ({} effects)", told.join(", "), shell.effects);
 }
 
-/// Carries effects out at once: what is spawned runs, what is asked to stop stops.
+/// Carries effects out immediately: a spawned program runs, one that gets a stop signal stops.
 struct Shell {
     core: Supervisor,
     now: Time,
@@ -106,7 +106,7 @@ impl Shell {
     }
 
     fn command(&mut self, verb: Verb) {
-        let select = "all".parse().expect("the word for everybody");
+        let select = "all".parse().expect("\"all\" is a valid selector");
         self.hand(Input::Commanded { request: RequestId(1), select, verb, wait: true, by: Principal { uid: 0 } });
     }
 }

@@ -1,4 +1,4 @@
-//! The time to read a scenario grows with its size, whatever is in it: half a megabyte of mistakes of one kind.
+//! Reading a scenario takes time linear in its size, whatever it contains: half a megabyte of errors of one kind.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
@@ -25,7 +25,7 @@ fn lines(line: impl Fn(usize) -> String) -> String {
     text
 }
 
-/// The processor time of this thread, whatever else the machine does.
+/// The processor time of this thread, independent of the machine's load.
 fn processor_seconds() -> f64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
@@ -49,7 +49,7 @@ fn check(name: &str, diagnostics: &[Diagnostic], message: &str) {
 }
 
 #[test]
-fn a_scenario_full_of_mistakes_is_read_in_linear_time() {
+fn a_scenario_full_of_errors_is_read_in_linear_time() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("scenario.toml");
     let program = "[program.web]\ncommand = \"x\"\n";

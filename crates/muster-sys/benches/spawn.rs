@@ -1,8 +1,8 @@
-//! How long a spawn takes, from the call to the reaping of a tiny program, with everything done that musterd does: a
-//! session, default signals, limits, a status pipe. `compare.sh` beside this file runs it next to a bare loop in C.
+//! How long a spawn takes, from the call to the reaping of a tiny program, with all of musterd's steps: a session,
+//! default signals, limits, a status pipe. `compare.sh` beside this file compares it with a bare loop in C.
 //!
-//! `spawn copied|shared|waiting COUNT BALLAST_MB PROGRAM` prints microseconds per process: on the clock, of
-//! processor time with that of the children, and in the call alone.
+//! `spawn copied|shared|waiting COUNT BALLAST_MB PROGRAM` prints microseconds per process: elapsed time, processor time
+//! including the children's, and time in the call alone.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::time::{Duration, Instant};
@@ -61,7 +61,7 @@ fn measure(mechanism: Mechanism, count: u32, program: &str) -> (f64, f64) {
     (each(begin.elapsed()), each(calls))
 }
 
-/// The processor time of this process and of all it has reaped, in microseconds.
+/// The processor time of this process and of all children it has reaped, in microseconds.
 fn cpu() -> f64 {
     let of = |who| {
         // SAFETY: all-zero bytes are a valid rusage, and getrusage fills one.
@@ -75,7 +75,7 @@ fn cpu() -> f64 {
     of(libc::RUSAGE_SELF) + of(libc::RUSAGE_CHILDREN)
 }
 
-/// Sleeps until the child has ended, and leaves the reaping to the daemon's own way.
+/// Sleeps until the child has exited, and leaves reaping to the daemon's code.
 fn wait_for_end(pid: Pid) {
     // SAFETY: all-zero bytes are a valid siginfo_t, and waitid writes one.
     let ended = unsafe {

@@ -1,4 +1,4 @@
-//! What trees cost: the check after an exit, a look before a stop, signals, the end of a whole tree.
+//! The cost of trees: the check after an exit, the scan before a stop, signals, the end of a whole tree.
 //!
 //! `cargo run --release -p muster-sys --example trees_cost`. Figures are medians of the daemon's own cpu time, so that a
 //! busy machine does not blur them; single operations are also shown in elapsed time.
@@ -26,7 +26,7 @@ fn main() {
     }
 }
 
-/// With so many other programs alive, one ends.
+/// One program ends while that many others are running.
 fn with_others(others: u64) {
     let mut trees = Trees::new();
     let runs: Vec<RunId> = (0..others).map(|number| begin(&mut trees, number, "exec sleep 1000", true)).collect();
@@ -43,7 +43,7 @@ fn with_others(others: u64) {
     row("signal: CONT to the tree", median(|| drop(trees.signal(runs[0], Signal::CONT, SignalScope::Tree))));
     let all = runs.iter().copied().chain([untagged]).collect::<Vec<_>>();
     let (elapsed, started) = (std::time::Instant::now(), cpu_time());
-    trees.signal_all(&all, Signal::KILL, SignalScope::Tree).expect("they are ours");
+    trees.signal_all(&all, Signal::KILL, SignalScope::Tree).expect("the test owns them");
     row("signal_all: KILL to all trees, in all", cpu_time() - started);
     row("  the same, elapsed", elapsed.elapsed());
     reap_all(&mut trees);
@@ -71,7 +71,7 @@ fn end_of_a_tree(size: usize, script: &str) {
         std::thread::sleep(Duration::from_millis(20));
     }
     let (elapsed, started) = (std::time::Instant::now(), cpu_time());
-    let sent = trees.signal(run, Signal::KILL, SignalScope::Tree).expect("they are ours");
+    let sent = trees.signal(run, Signal::KILL, SignalScope::Tree).expect("the test owns them");
     let (took, elapsed_then) = (cpu_time() - started, elapsed.elapsed());
     assert_eq!(sent.count, size, "all in one call");
     reap_all(&mut trees);
@@ -113,7 +113,7 @@ fn wait_for_end(trees: &mut Trees) {
     }
 }
 
-/// Until there is no child at all.
+/// Waits until there is no child left.
 fn reap_all(trees: &mut Trees) {
     // SAFETY: a null pointer is allowed, and WNOWAIT leaves the child to the reaper.
     while unsafe { libc::waitid(libc::P_ALL, 0, std::ptr::null_mut(), libc::WEXITED | libc::WNOWAIT) } == 0 {

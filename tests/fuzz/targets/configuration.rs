@@ -1,4 +1,4 @@
-//! Configuration files. Every mistake can be printed, and only a file without mistakes gives a specification.
+//! Configuration files. Every error can be printed, and only a file without errors yields a specification.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Environment files. What is wrong with one is said without its values.
+//! Environment files. Error messages never contain values.
 
 #![no_main]
 

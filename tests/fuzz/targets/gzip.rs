@@ -1,4 +1,4 @@
-//! Compressed log files as they are read back, whatever the program made of them.
+//! Compressed log files as they are read back, whatever a program did to them.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! HTTP answers as a probed server, or whatever listens at the socket's path, sends them.
+//! HTTP answers from a probed server, or from any other process at the socket's path.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Program output on its way to the console, in every format and cut at every place.
+//! Program output for the console, in every format and split at every position.
 
 #![no_main]
 

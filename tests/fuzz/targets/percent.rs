@@ -1,4 +1,4 @@
-//! Targets of requests: a route that is understood is written again as one that means the same.
+//! Request targets: a route that parses is written as one with the same meaning.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Scenarios of `musterd simulate`: read, not played.
+//! Scenarios of `musterd simulate`: parsed, not played.
 
 #![no_main]
 

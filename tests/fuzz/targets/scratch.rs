@@ -1,9 +1,9 @@
-//! Files for the readers that take paths, in memory where the machine has such a place.
+//! Files for the parsers that take paths, in memory where the machine has a tmpfs for it.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// A directory of this process.
+/// A directory for this process.
 pub fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
@@ -22,7 +22,7 @@ pub fn file(name: &str, content: &[u8]) -> PathBuf {
     path
 }
 
-/// The environment that files see: one ordinary variable, and one that is a secret.
+/// The environment for the files: one ordinary variable, and one that is a secret.
 pub fn variable(name: &str) -> Option<String> {
     match name {
         "HOME" => Some("/root".to_owned()),

@@ -1,4 +1,4 @@
-//! Datagrams of sd_notify as programs send them.
+//! sd_notify datagrams as programs send them.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Configurations in directories of their own, loaded in an environment of which everything is known.
+//! Configurations in temporary directories, loaded in a fixed environment.
 
 use std::fs;
 use std::path::PathBuf;

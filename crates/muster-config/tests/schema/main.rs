@@ -1,6 +1,6 @@
-//! `config/muster.schema.json`: it is what the list of keys says, it accepts what a load accepts, and it refuses mistakes.
+//! `config/muster.schema.json` agrees with the registry of keys, accepts valid configurations, and refuses errors.
 //!
-//! `MUSTER_BLESS=1` writes the file anew.
+//! `MUSTER_BLESS=1` rewrites the file.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ fn schema() -> Value {
     serde_json::from_str(&json_schema()).unwrap()
 }
 
-/// TOML as a validator sees it.
+/// TOML converted for the validator.
 fn as_json(text: &str) -> Value {
     let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}\n{text}"));
     serde_json::to_value(table).unwrap()
@@ -50,7 +50,7 @@ fn the_schema_in_the_repository_is_made_from_the_list_of_keys() {
     }
     let committed = fs::read_to_string(&path).unwrap();
     for (line, expected) in committed.lines().zip(json_schema().lines()) {
-        assert_eq!(line, expected, "MUSTER_BLESS=1 writes it anew");
+        assert_eq!(line, expected, "MUSTER_BLESS=1 rewrites it");
     }
     assert_eq!(committed.len(), json_schema().len());
 }
@@ -67,7 +67,7 @@ fn every_configuration_of_the_repository_conforms() {
     }
 }
 
-/// The configurations of the table of mistakes that are TOML, each with whether it has an error.
+/// The configurations of the error table that are TOML, each with whether it has an error.
 fn cases() -> Vec<(String, bool)> {
     let table = include_str!("../data/mistakes.txt");
     let case = |case: &str| {
@@ -79,7 +79,7 @@ fn cases() -> Vec<(String, bool)> {
 }
 
 #[test]
-fn what_a_load_accepts_conforms() {
+fn every_accepted_configuration_conforms() {
     let schema = schema();
     let accepted: Vec<String> = cases().into_iter().filter(|(_, has_error)| !has_error).map(|(text, _)| text).collect();
     assert!(accepted.len() >= 10, "{} cases", accepted.len());
@@ -89,7 +89,7 @@ fn what_a_load_accepts_conforms() {
 }
 
 #[test]
-fn most_mistakes_are_noticed_by_an_editor_too() {
+fn most_errors_are_noticed_by_an_editor_too() {
     let schema = schema();
     let wrong: Vec<String> = cases().into_iter().filter(|(_, has_error)| *has_error).map(|(text, _)| text).collect();
     let is_noticed = |text: &&String| !Validator::new(&schema).mistakes(&as_json(text)).is_empty();
@@ -154,7 +154,7 @@ fn wrong_files_are_refused() {
     }
 }
 
-/// The definition of a table, and how a configuration is written that has only one key of it.
+/// The definition of a table, and the text of a configuration with only one key of it.
 fn place(table: Table) -> Option<(&'static str, &'static str)> {
     Some(match table {
         Table::Musterd => ("musterd", "[program.web]\ncommand = \"x\"\n[musterd]\n"),
@@ -186,7 +186,7 @@ fn every_key_is_described_and_its_default_and_its_words_are_what_a_load_accepts(
     assert!(words >= 20, "{words} words");
 }
 
-/// The words a property may be.
+/// The words that a property accepts.
 fn choices(property: &Value) -> Vec<&Value> {
     let own = property.get("enum").and_then(Value::as_array).into_iter().flatten();
     let alternatives = property.get("anyOf").and_then(Value::as_array).into_iter().flatten();

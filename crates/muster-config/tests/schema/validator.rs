@@ -1,5 +1,5 @@
-//! A validator of those keywords of JSON Schema (draft 2020-12) that our schema uses, and no other: it stops at a keyword
-//! that it does not know. The well-kept ones bring fifty crates along, which is too much for a test.
+//! A validator of the JSON Schema keywords (draft 2020-12) that our schema uses, and no others: it panics on an unknown
+//! keyword. The maintained crates bring fifty dependencies, which is too much for a test.
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
@@ -13,14 +13,14 @@ impl<'s> Validator<'s> {
         Validator { root }
     }
 
-    /// What is wrong with a value, each mistake with its path; nothing if it conforms.
+    /// The errors of a value, each with its path; empty if it conforms.
     pub(crate) fn mistakes(&self, value: &Value) -> Vec<String> {
         let mut mistakes = Vec::new();
         self.check(self.root, value, "", &mut mistakes);
         mistakes
     }
 
-    /// The same against a part of the schema.
+    /// The same for a part of the schema.
     pub(crate) fn conforms(&self, schema: &Value, value: &Value) -> bool {
         let mut mistakes = Vec::new();
         self.check(schema, value, "", &mut mistakes);
@@ -49,7 +49,7 @@ impl<'s> Validator<'s> {
             "$schema" | "$defs" | "title" | "description" | "default" => true,
             "$ref" => {
                 let pointer = argument.as_str().and_then(|to| to.strip_prefix('#')).expect("a reference within");
-                let target = self.root.pointer(pointer).unwrap_or_else(|| panic!("nothing is at {pointer}"));
+                let target = self.root.pointer(pointer).unwrap_or_else(|| panic!("the schema has no {pointer}"));
                 self.check(target, value, path, mistakes);
                 true
             }

@@ -1,4 +1,5 @@
-//! Who depends on whom, read from the configuration alone, for the onlooker: slow, plain and independent of the rules.
+//! Dependencies between programs, read from the configuration alone, for the witness: slow, simple and independent of
+//! the core.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ impl Kinship {
         needs.map(|need| (need.program.as_str(), need.condition))
     }
 
-    /// The highest priority among its own and those of what it depends on, near and far.
+    /// The highest priority among its own and those of its direct and indirect dependencies.
     pub fn rank(&self, program: &str, own: i64) -> i64 {
         let own = self.programs.get(program).map_or(own, |program| program.priority);
         self.needs(program)
@@ -33,7 +34,7 @@ impl Kinship {
         self.needs(first).any(|(need, _)| need == second || (through(need) && self.depends(need, second, through)))
     }
 
-    /// The programs that are restarted with this one, near and far.
+    /// The programs that are restarted with this one, directly or indirectly.
     pub fn restarted_with(&self, program: &str) -> Vec<String> {
         let mut all = vec![program.to_owned()];
         let mut next = 0;

@@ -1,6 +1,6 @@
-//! What the suites of the rules share: programs to tell stories about, and the words to tell them in.
+//! Shared by the core's test suites: programs for the stories, and shorthands to write them.
 //!
-//! Every suite uses a part of it, hence no warnings about what one of them leaves out.
+//! Every suite uses a part of it, so unused items must not cause warnings.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod kinship;

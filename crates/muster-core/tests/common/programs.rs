@@ -1,4 +1,4 @@
-//! Programs to tell stories about. Only their rules matter: nothing is ever executed.
+//! Programs for the stories. Only their rules matter: no process is ever started.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub const fn at(span: Duration) -> Time {
 /// The configuration's defaults, except that the daemon does not exit by itself.
 pub const SETTINGS: Settings = Settings { shutdown_timeout: s(9), exit_when_done: false };
 
-/// Asks for everything here.
+/// The principal of every request in these tests.
 pub const ROOT: Principal = Principal { uid: 0 };
 
 /// A service with the configuration's defaults.
@@ -48,7 +48,7 @@ pub fn program(name: &str) -> ProgramSpec {
     }
 }
 
-/// One that is up at once and has this priority.
+/// A program with this priority that is up immediately.
 pub fn ranked(name: &str, priority: i64) -> ProgramSpec {
     ProgramSpec { priority, ..quick(name) }
 }
@@ -58,20 +58,20 @@ pub fn quick(name: &str) -> ProgramSpec {
     ProgramSpec { startsecs: Duration::ZERO, ..program(name) }
 }
 
-/// The same with `numprocs`.
+/// The same with this `numprocs`.
 pub fn several(program: ProgramSpec, numprocs: u32) -> ProgramSpec {
     let named = |index| Arc::new(instance(format!("{}:{index}", program.name), index));
     ProgramSpec { instances: (0..numprocs).map(named).collect(), ..program }
 }
 
-/// The same, after these conditions hold.
+/// The same, dependent on these conditions.
 pub fn needs(program: ProgramSpec, needs: &[(&str, DependencyCondition)]) -> ProgramSpec {
     let need =
         |&(program, condition): &(&str, DependencyCondition)| Dependency { program: program.to_owned(), condition };
     ProgramSpec { depends_on: needs.iter().map(need).collect(), ..program }
 }
 
-/// The same after these run.
+/// The same, dependent on these running.
 pub fn after(program: ProgramSpec, others: &[&str]) -> ProgramSpec {
     let all: Vec<_> = others.iter().map(|&other| (other, DependencyCondition::Started)).collect();
     needs(program, &all)
@@ -82,7 +82,7 @@ pub fn restarted_with(program: ProgramSpec, others: &[&str]) -> ProgramSpec {
     ProgramSpec { restart_with: others.iter().map(|&other| other.to_owned()).collect(), ..program }
 }
 
-/// The same with something else about each of its instances.
+/// The same with a change to each of its instances.
 pub fn with(program: ProgramSpec, change: impl Fn(&mut InstanceSpec)) -> ProgramSpec {
     let changed = program.instances.iter().map(|spec| {
         let mut spec = InstanceSpec::clone(spec);
@@ -92,7 +92,7 @@ pub fn with(program: ProgramSpec, change: impl Fn(&mut InstanceSpec)) -> Program
     ProgramSpec { instances: changed.collect(), ..program }
 }
 
-/// The same with another command: another process is needed.
+/// The same with another command, which requires a new process.
 pub fn with_command(program: ProgramSpec, command: &str) -> ProgramSpec {
     with(program, |spec| spec.process.command = vec![command.to_owned()])
 }

@@ -1,7 +1,7 @@
-//! An onlooker who knows nothing of the rules and holds every promise against what happens.
+//! An observer, independent of the core, that checks every guarantee.
 //!
-//! It hears each input, sees each effect and looks at the result. It keeps its own account of who is wanted, what lives
-//! and who was asked to stop when, so a broken promise is noticed at the step that breaks it, whatever the story.
+//! It receives each input, each effect and the resulting state. It tracks which programs are wanted, which processes
+//! are alive and when each got its stop signal, so a violation is found at the step that causes it, in any story.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use muster_spec::{
 
 use crate::common::kinship::Kinship;
 
-/// Rounding of shortened patiences.
+/// Tolerance for rounding of shortened timeouts.
 const SLACK: Duration = Duration::from_micros(1);
 
-/// What is kept of a shutdown's budget for the kernel to take down who was killed; and what even the shortest budget leaves
-/// for that.
+/// The part of a shutdown's budget that is reserved for the kernel to end killed processes; and how much of it even the
+/// shortest budget leaves for that.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// What operators send with `signal`; no stop plan of the stories uses it.
+/// The signal that operators send; no stop plan of the stories uses it.
 pub const OPERATORS_SIGNAL: Signal = Signal::USR1;
 
-/// A broken promise.
+/// A violated guarantee.
 pub type Broken = String;
 
 macro_rules! promise {
@@ -52,13 +52,13 @@ struct Run {
     has_main: bool,
     asked: Vec<Time>,
     killed: Option<Time>,
-    /// What its leftovers get, where it ended by itself: another patience.
+    /// The stop plan for its leftovers if it ended without a request, with a timeout of its own.
     shortened: Option<Arc<[StopStep]>>,
-    /// Whether it has failed by the rules' own judgement.
+    /// Whether the core has judged it failed.
     is_failing: bool,
     is_ready: bool,
     is_healthy: bool,
-    /// The checks that have no answer yet.
+    /// The unanswered probes.
     under_way: BTreeSet<usize>,
     is_checked: bool,
 }
@@ -71,7 +71,7 @@ struct Watched {
     is_wanted: bool,
     was_stopped_by_hand: bool,
     is_leaving: bool,
-    /// Whether its last run was a success, and whether it ended because it was asked to.
+    /// Whether its last run was a success, and whether it ended on request.
     last_success: bool,
     was_asked: Option<bool>,
     state: State,
@@ -96,7 +96,7 @@ impl Watched {
         }
     }
 
-    /// What its run is stopped with.
+    /// The stop plan of its run.
     fn plan(&self) -> Arc<[StopStep]> {
         let shortened = self.run.as_ref().and_then(|run| run.shortened.clone());
         shortened.unwrap_or_else(|| Arc::clone(&self.steps))
@@ -125,7 +125,7 @@ struct Batch {
     members: BTreeSet<usize>,
     is_restart: bool,
     is_released: bool,
-    /// By which configuration its members go down one after another.
+    /// The configuration that orders its members.
     order: Arc<Kinship>,
 }
 
@@ -142,7 +142,7 @@ pub struct Witness {
     must_be_answered: Vec<RequestId>,
     open: BTreeSet<RequestId>,
     latest_run: RunId,
-    /// Whether time has been let pass without telling the core in time.
+    /// Whether the core was called later than its deadline.
     pub is_late: bool,
     pub has_exited: Option<u8>,
 }
@@ -168,12 +168,12 @@ impl Witness {
         }
     }
 
-    /// When a shutdown under way must have come to its end.
+    /// The deadline of a shutdown in progress.
     pub fn end(&self) -> Option<Time> {
         self.closing
     }
 
-    /// The requests that have had no answer.
+    /// The requests without a reply.
     pub fn open(&self) -> impl Iterator<Item = RequestId> {
         self.open.iter().copied()
     }
@@ -204,7 +204,7 @@ fn patience(steps: &[StopStep]) -> Duration {
     steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.patience))
 }
 
-/// The same signals in at most this time.
+/// The same signals within this time.
 fn within(steps: &[StopStep], wait: Duration) -> Arc<[StopStep]> {
     let total = patience(steps);
     if total <= wait {
@@ -214,12 +214,12 @@ fn within(steps: &[StopStep], wait: Duration) -> Arc<[StopStep]> {
     steps.iter().map(|step| StopStep { patience: step.patience.mul_f64(part), ..*step }).collect()
 }
 
-/// The transition table, and what follows from leftovers: what is wanted again while they die is WAITING.
+/// The transition table, extended by leftovers: a program that is wanted again while they are dying is WAITING.
 fn is_a_transition(from: State, to: State, program: &ProgramSpec) -> bool {
     use State::{Backoff, Exited, Fatal, Running, Starting, Stopped, Stopping, Waiting};
     match from {
         Stopped | Exited | Fatal | Backoff if matches!(to, Waiting | Starting) => true,
-        // A limit that is looked at when the next run is to begin.
+        // A limit that is checked when the next run is due.
         Backoff | Waiting if to == Fatal => {
             matches!(program.restart.limit, Limit::Rate { judged: Judged::AtStart, .. })
         }
@@ -232,7 +232,7 @@ fn is_a_transition(from: State, to: State, program: &ProgramSpec) -> bool {
     }
 }
 
-/// What is there when everything has been carried out.
+/// Checks of the state after all effects were carried out.
 impl Witness {
     pub fn looks(&mut self, core: &Supervisor) -> Result<(), Broken> {
         for request in std::mem::take(&mut self.must_be_answered) {
@@ -265,7 +265,7 @@ impl Witness {
         promise!(instance.run() == run.map(|run| run.id), "instance {id} has {:?}, not {run:?}", instance.run());
         let is_up = instance.goal() == Goal::Up;
         promise!(is_up == one.is_wanted, "instance {id} has the goal {:?}", instance.goal());
-        promise!(is_up || !instance.is_held(), "instance {id} waits for others, and nobody wants it");
+        promise!(is_up || !instance.is_held(), "instance {id} waits for others, and its goal is down");
         let has_main = run.is_some_and(|run| run.has_main);
         let fits = match state {
             State::Stopped => run.is_none(),
@@ -283,7 +283,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Nobody waits who could start.
+    /// Whether the instance cannot start yet: a WAITING instance must have a reason.
     fn has_reason_to_wait(&self, id: usize) -> bool {
         let one = &self.watched[id];
         let is_in_batch = one.batch.is_some_and(|batch| self.batches[batch].is_restart);
@@ -293,18 +293,18 @@ impl Witness {
         one.run.is_some() || is_in_batch || must_wait
     }
 
-    /// In every batch whoever has nobody to wait for is being stopped: nobody is forgotten.
+    /// In every batch, each member without a predecessor is being stopped: none is forgotten.
     fn looks_at_waves(&self) -> Result<(), Broken> {
         let is_up = |one: &Watched| matches!(one.state, State::Starting | State::Running);
         let living = || self.watched.iter().filter(|one| one.run.is_some() && one.batch.is_some());
         for one in living().filter(|one| is_up(one)) {
             let Some(batch) = one.batch else { continue };
             let must_wait = living().any(|first| first.batch == Some(batch) && self.goes_before(batch, first, one));
-            promise!(must_wait, "it is its turn to be stopped, and nobody does it: {one:?}");
+            promise!(must_wait, "it is next to be stopped, and is not being stopped: {one:?}");
         }
         for one in self.watched.iter().filter(|one| !is_up(one)) {
             let is_checked = one.run.as_ref().is_some_and(|run| run.is_checked);
-            promise!(!is_checked, "it is not up any more, and is still checked: {one:?}");
+            promise!(!is_checked, "it is no longer up, and is still probed: {one:?}");
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! Every story of one program, to depth six, under every policy, judged by an independent model.
+//! Every story of one program, to depth six, under every policy, checked against an independent model.
 //!
-//! The tree of stories is walked by cloning the rules at each step. What cannot happen (an exit without a process) is left
-//! out; what is late or doubled is tried at every step and must change nothing. `two.rs` does the same with two programs
-//! that are stopped and restarted together, judged by the promises alone.
+//! Walks the tree of stories by cloning the core at each step. Impossible inputs (an exit without a process) are left
+//! out; late and duplicate inputs are tried at every step and must change nothing. `two.rs` does the same with two
+//! programs that are stopped and restarted together, checked by the witness alone.
 
 #![allow(unreachable_pub)]
 
@@ -89,7 +89,7 @@ fn every_story_with_restart_unless_stopped_is_as_promised() {
 }
 
 #[test]
-fn every_story_of_what_is_up_at_once_is_as_promised() {
+fn every_story_of_a_program_that_is_up_immediately_is_as_promised() {
     for when in POLICIES {
         for delays in DELAYS.into_iter().chain([Delays::Docker]) {
             tell_all(Rules { startsecs: Duration::ZERO, ..rules(when, delays) }, DEPTH - 1);
@@ -137,7 +137,7 @@ fn every_story_of_a_run_that_asks_for_more_time_is_as_promised() {
         let asking = || Rules { asks_for_time: true, startsecs: Duration::ZERO, ..rules(when, Delays::Ours(1)) };
         tell_all(asking(), DEPTH);
         tell_all(Rules { steps: two_steps(), ..asking() }, DEPTH);
-        // Room for both signals, and some to spare.
+        // Room for both signals, and some slack.
         tell_all(Rules { steps: two_steps(), shutdown_timeout: s(20), ..asking() }, DEPTH - 1);
         tell_all(Rules { must_say: Some(s(8)), ..asking() }, DEPTH);
     }

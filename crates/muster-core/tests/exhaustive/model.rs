@@ -1,8 +1,8 @@
-//! What ought to happen to one program, written down from the promises alone.
+//! An independent model of one program, derived from the documented guarantees alone.
 //!
-//! Built otherwise than the rules it judges: there are no states and no timers here. It keeps facts (is it wanted, what
-//! lives, what the last end led to, when each stop signal falls due) and derives the state and the next deadline from
-//! them. Where the two disagree, one of them has misread the promise.
+//! Built differently from the code it checks: it has no states and no timers. It keeps facts (whether the program is
+//! wanted, what is alive, the consequence of the last exit, when each stop signal is due) and derives the state and the
+//! next deadline from them. A disagreement means that one of the two implements a guarantee wrongly.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use muster_spec::{Exit, RestartWhen, RunEnd, Signal, SignalScope, SpawnError, St
 
 use crate::policy::{Delays, End, Next, Past};
 
-/// What the promises depend on.
+/// The configuration that the guarantees depend on.
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub when: RestartWhen,
@@ -19,22 +19,22 @@ pub struct Rules {
     pub startsecs: Duration,
     pub is_oneshot: bool,
     pub steps: Vec<StopStep>,
-    /// How long what a run leaves behind may take, when nobody asked it to end.
+    /// How long leftovers of a run that ended without a stop request may take.
     pub leftover_wait: Duration,
     pub shutdown_timeout: Duration,
     pub exit_when_done: bool,
     pub is_essential: bool,
-    /// Whether it must say that it is ready, and in which time.
+    /// The time within which it must report readiness, if it must.
     pub must_say: Option<Duration>,
     /// Whether it may ask for more time.
     pub asks_for_time: bool,
-    /// How often it must say that it lives.
+    /// The watchdog interval.
     pub watchdog: Option<Duration>,
-    /// How often its liveness is checked; the first failure counts.
+    /// The period of its liveness probe; the first failure counts.
     pub checked: Option<Duration>,
 }
 
-/// What is to be done or answered, as far as the promises fix it.
+/// Effects and replies, as far as the guarantees determine them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
     Spawn(u64),
@@ -46,51 +46,52 @@ pub enum Act {
     Reply(u64, Result<Done, Failure>),
 }
 
-/// What of the latest run is there.
+/// The processes of the latest run that are alive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Body {
     Nothing,
-    /// Its main process. It was born and perhaps executed then; `is_up` once it has lasted.
+    /// The main process. `born` is the time of the fork, `executed` that of the exec; `is_up` once startsecs have
+    /// passed.
     Main {
         born: Time,
         executed: Option<Time>,
         is_up: bool,
     },
-    /// Other processes of its tree.
+    /// Other processes of the tree.
     Leftovers,
 }
 
-/// What is expected of a run that is executed, and when.
+/// The expectations on an executed run, and their deadlines.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Vigil {
     has_lasted: bool,
     has_said: bool,
-    /// Until then it may take to say it, because it has asked for so long.
+    /// The deadline for readiness, extended at the run's request.
     may_say_until: Time,
-    /// When it must have said that it lives.
+    /// The watchdog's deadline.
     sign_by: Option<Time>,
     check_at: Option<Time>,
-    /// Since when a check has no answer.
+    /// When the unanswered probe was started.
     check_since: Option<Time>,
     is_found_well: bool,
 }
 
-/// What the absence of a main process means.
+/// The reason for the absence of a main process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Rest {
     Down,
-    /// Another run will follow then; `is_ripe` when that moment has passed.
+    /// The next run starts at `at`; `is_ripe` once that time has passed.
     Again {
         at: Time,
         is_ripe: bool,
     },
     Ended,
     GivenUp,
-    /// Wanted again, as soon as nothing is left of the last run.
+    /// Wanted again, as soon as the last run's leftovers are gone.
     Queued,
 }
 
-/// The signals that are still to come, each with its moment, then SIGKILL again and again.
+/// The pending stop signals with their times, followed by repeated SIGKILL.
 #[derive(Clone, Debug, PartialEq)]
 struct Demise {
     to_come: Vec<(Time, Signal)>,
@@ -183,7 +184,7 @@ impl Model {
         self.body == Body::Leftovers
     }
 
-    /// Whether it has done what a oneshot is for.
+    /// Whether it is a oneshot that has completed.
     pub fn is_done(&self) -> bool {
         self.rules.is_oneshot && self.state() == State::Exited && self.has_ended_well
     }
@@ -200,7 +201,7 @@ impl Model {
         self.wishes.iter().map(|&(request, _)| request).collect()
     }
 
-    /// When something falls due if nothing happens before.
+    /// The next deadline.
     pub fn deadline(&self) -> Option<Time> {
         let closing = self.closing.as_ref().filter(|_| !self.is_over).map(|closing| closing.end);
         self.own_deadline().into_iter().chain(closing).min()
@@ -222,7 +223,7 @@ impl Model {
     }
 }
 
-/// What is expected of a run by then.
+/// The event that a run is expected to show by a deadline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expected {
     Lasting,
@@ -233,7 +234,7 @@ enum Expected {
 
 /// Readiness and health.
 impl Model {
-    /// In the order in which they count where several are due at the same time.
+    /// Ordered by precedence for deadlines at the same time.
     fn expectations(&self, executed: Time) -> impl Iterator<Item = (Time, Expected)> {
         let (rules, vigil) = (&self.rules, &self.vigil);
         let lasts = (!vigil.has_lasted).then(|| (executed + rules.startsecs, Expected::Lasting));
@@ -268,12 +269,12 @@ impl Model {
         self.is_executed() && self.demise.is_none()
     }
 
-    /// It runs, and nothing says that it should not.
+    /// Whether it runs and is not being stopped.
     pub fn is_ready(&self) -> bool {
         self.state() == State::Running && self.demise.is_none()
     }
 
-    /// As far as it is checked, that has been found.
+    /// Whether it is ready and its last probe, if it has one, passed.
     pub fn is_healthy(&self) -> bool {
         self.is_ready() && (self.rules.checked.is_none() || self.vigil.is_found_well)
     }
@@ -296,7 +297,7 @@ impl Model {
         }
     }
 
-    /// Until when the signal sent last may be waited for, where everything must be over in time.
+    /// How long the wait after the last signal may be extended during a shutdown.
     fn spared_until(&self) -> Option<Time> {
         let (closing, demise) = self.closing.as_ref().zip(self.demise.as_ref())?;
         Some(closing.end - self.reserve() - demise.kill_at.since(demise.next()))
@@ -342,7 +343,7 @@ impl Demise {
         self.to_come.first().map_or(self.kill_at, |&(at, _)| at.min(self.kill_at))
     }
 
-    /// What comes next comes no earlier than that, and everything after it so much later.
+    /// Delays the next signal until this time, and all later ones by the same amount.
     fn wait(&mut self, until: Time) {
         let by = until.since(self.next());
         self.to_come.iter_mut().for_each(|(at, _)| *at = *at + by);
@@ -350,7 +351,7 @@ impl Demise {
     }
 }
 
-/// What somebody asks.
+/// Requests.
 impl Model {
     pub fn boot(&mut self) {
         self.wake();
@@ -426,7 +427,7 @@ impl Model {
         }
     }
 
-    /// Nobody wants it any more: what was only planned is called off.
+    /// The goal becomes down: planned starts are cancelled.
     fn give_up_wish(&mut self) {
         self.is_wanted = false;
         self.fulfil(|wish| matches!(wish, Wish::Up { .. }).then_some(Err(Failure::Cancelled)));
@@ -447,7 +448,7 @@ impl Model {
         self.close_if_empty();
     }
 
-    /// What is kept back of the budget so that the last SIGKILL can still do its work.
+    /// The part of the budget that is reserved for the last SIGKILL to take effect.
     fn reserve(&self) -> Duration {
         (self.rules.shutdown_timeout / 10).min(Duration::from_millis(100))
     }
@@ -474,7 +475,7 @@ impl Model {
 
 /// Stopping.
 impl Model {
-    /// The first signal now, unless it has been sent; with a budget, SIGKILL within it.
+    /// Sends the first signal now, unless it was sent; with a budget, SIGKILL within it.
     fn ask_to_stop(&mut self, budget: Option<Duration>) {
         if self.body == Body::Nothing {
             return;
@@ -543,9 +544,9 @@ impl Model {
     }
 }
 
-/// What happens to processes.
+/// Process events.
 impl Model {
-    /// A start that nobody asked for, which some limits look at only now.
+    /// An automatic start; some limits are checked only at this point.
     fn spawn_by_itself(&mut self) {
         if self.past.refuses_start(&self.rules.delays, self.now) {
             self.rest = Rest::GivenUp;
@@ -615,7 +616,7 @@ impl Model {
 
     fn end(&mut self, end: RunEnd, is_expected: bool) {
         let Body::Main { born, is_up, .. } = self.body else { return };
-        // What the core itself had to kill has not succeeded, whatever it says.
+        // A run that the core had to kill has not succeeded, whatever its exit status.
         let is_success = is_expected && self.demise.is_none();
         let was_asked = self.is_being_stopped || !self.is_wanted;
         self.body = Body::Leftovers;
@@ -628,7 +629,7 @@ impl Model {
         let was_spawned = matches!(end, RunEnd::Exited(_));
         let facts = End { up_for, was_running: is_up, is_success, was_spawned };
         let next = self.past.next_after(&self.rules.delays, self.rules.when, facts);
-        // A start that failed is not attempted again at once, whatever the policy.
+        // A failed start is not retried immediately, whatever the policy.
         let floor = if was_spawned { Duration::ZERO } else { Duration::from_millis(100) };
         self.rest = match next {
             Next::RunAfter(delay) => Rest::Again { at: self.now + delay.max(floor), is_ripe: false },
@@ -671,7 +672,7 @@ impl Model {
         self.close_if_empty();
     }
 
-    /// The end of the only program is the end of the container, if it is to be.
+    /// The end of the only program ends the container, if so configured.
     fn come_to_an_end(&mut self) {
         let Some(code) = self.verdict.filter(|_| self.closing.is_none()) else { return };
         if (self.rules.is_essential && self.is_wanted) || self.rules.exit_when_done {
@@ -679,7 +680,7 @@ impl Model {
         }
     }
 
-    /// Nothing of it lives any more.
+    /// No process of it is left.
     fn is_empty(&mut self) {
         self.fulfil(|wish| (wish == Wish::Down).then_some(Ok(Done::Stopped)));
     }
@@ -697,7 +698,7 @@ impl Model {
 
 /// Time.
 impl Model {
-    /// It is this late now: everything up to then falls due.
+    /// Advances the clock: everything due until then takes effect.
     pub fn time_passes(&mut self, now: Time) {
         self.now = now;
         while !self.is_over && self.own_deadline().is_some_and(|at| at <= now) {
@@ -722,7 +723,7 @@ impl Model {
         match self.body {
             _ if self.demise.is_some() => self.send_due(),
             Body::Main { executed: Some(executed), .. } => self.expectation_is_due(executed),
-            // It hangs before its program: there is nobody who could act on a polite signal.
+            // It hangs before exec, so no program is running that could handle a stop signal.
             _ => {
                 let kill_at = self.now;
                 self.demise = Some(Demise { to_come: Vec::new(), asking: None, kill_at, has_killed: false });

@@ -1,4 +1,4 @@
-//! The restart policies as their documentation tells them, each in its own words and with small limits.
+//! The restart policies as documented, implemented independently and with small limits.
 
 use std::time::Duration;
 
@@ -7,27 +7,28 @@ use muster_spec::{Backoff, Exceeded, Judged, Limit, Preset, Reset, RestartPolicy
 
 use crate::common::programs::{ms, s};
 
-/// The longest row of failed starts that the stories reach is shorter than these tables.
+/// The stories never reach more failed starts in a row than these tables have entries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Delays {
-    /// 500 ms doubling; the count starts anew after 10 s up; so many retries.
+    /// 500 ms doubling; the count is reset after 10 s up; this many retries.
     Ours(u32),
-    /// The same with delays that are no delays.
+    /// The same with a delay of zero.
     AtOnce(u32),
-    /// 100 ms doubling, anew after a run of 10 s, for ever.
+    /// 100 ms doubling, reset after a run of 10 s, unlimited.
     Docker,
-    /// The same, so many times in a life.
+    /// The same, with this many restarts in total.
     DockerOf(u32),
-    /// At once, then 10 s doubling, anew after more than 10 min, for ever.
+    /// No delay, then 10 s doubling, reset after more than 10 min, unlimited.
     Kubernetes,
-    /// 1, 2, 3 s for starts that fail, so many times; what was RUNNING at once and for ever.
+    /// 1, 2, 3 s for failed starts, this many times; a program that was RUNNING is restarted immediately and without
+    /// limit.
     Supervisord(u32),
-    /// 100 ms each time, so many starts in 10 s.
+    /// A constant 100 ms, this many starts in 10 s.
     Systemd(u32),
 }
 
 impl Delays {
-    /// What the core is told of it.
+    /// The corresponding policy for the core.
     pub fn policy(self, when: RestartWhen) -> RestartPolicy {
         match self {
             Delays::Ours(retries) => RestartPolicy { when, limit: Limit::Retries(retries), ..RestartPolicy::DEFAULT },
@@ -63,17 +64,17 @@ impl Delays {
     }
 }
 
-/// What counts of the past.
+/// The history that a policy considers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Past {
     pub failures: u32,
-    /// The same, and never anew.
+    /// The same count, never reset.
     in_life: u32,
     /// The starts within the window that the first of them opened.
     starts: Vec<Time>,
 }
 
-/// An end that nobody asked for.
+/// A run's end without a request.
 #[derive(Clone, Copy, Debug)]
 pub struct End {
     pub up_for: Duration,
@@ -82,7 +83,7 @@ pub struct End {
     pub was_spawned: bool,
 }
 
-/// What follows it.
+/// The consequence of an end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Next {
     RunAfter(Duration),
@@ -91,7 +92,7 @@ pub enum Next {
 }
 
 impl Past {
-    /// Somebody starts it by hand.
+    /// A manual start.
     pub fn is_forgiven(&mut self, delays: &Delays) {
         let starts = std::mem::take(&mut self.starts);
         *self = Past::default();
@@ -109,7 +110,7 @@ impl Past {
         }
     }
 
-    /// Whether a start that nobody asked for comes to nothing.
+    /// Whether an automatic start is refused.
     pub fn refuses_start(&self, delays: &Delays, now: Time) -> bool {
         match *delays {
             Delays::Systemd(starts) => {
@@ -120,7 +121,7 @@ impl Past {
         }
     }
 
-    /// How many restarts the limit has seen.
+    /// How many restarts the limit has counted.
     pub fn counted(&self, delays: &Delays) -> u32 {
         if matches!(delays, Delays::Docker | Delays::DockerOf(_)) { self.in_life } else { self.failures }
     }

@@ -1,5 +1,5 @@
-//! The tree of stories of one program: what may happen next, what the rules and the model make of it, and how a story that
-//! ends badly is told.
+//! The tree of stories of one program: the possible next steps, their effect on the core and the model, and the report
+//! of a failing story.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -31,23 +31,23 @@ impl Write for Fingerprint {
 
 const ONE: InstanceId = InstanceId(0);
 
-/// What may happen.
+/// The possible steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
     Boots,
     StartIsAsked,
     StopIsAsked,
     RestartIsAsked,
-    /// TERM to the daemon, the first or another.
+    /// TERM to the daemon, the first or a further one.
     TermComes,
     IsSpawned,
     IsNotSpawned,
     ExitsWell,
-    /// With a status in odd runs, by a signal in even ones.
+    /// Exits with a status in odd runs, is killed by a signal in even ones.
     Fails,
     TreeIsGone,
     TimePasses,
-    /// To a little before the next deadline.
+    /// To shortly before the next deadline.
     AlmostEnoughTimePasses,
     SaysReady,
     AsksForTime,
@@ -77,7 +77,7 @@ const STEPS: [Step; 17] = [
 ];
 
 const A_LITTLE: Duration = ms(1);
-/// More than the patience of the stories, and less than two of it within a shutdown's budget.
+/// Longer than any timeout of the stories, and less than two of them within a shutdown's budget.
 const MORE_TIME: Duration = s(7);
 
 #[derive(Clone)]
@@ -86,16 +86,16 @@ struct Scene {
     model: Model,
     witness: Witness,
     request: u64,
-    /// What the rules did at the last step.
+    /// The core's effects of the last step.
     heard: Vec<Act>,
 }
 
-/// Tells every story up to this depth. Where one ends badly, it is the shortest.
+/// Plays every story up to this depth. A failure is reported with the shortest story.
 pub fn tell_all(rules: Rules, depth: usize) {
     let opening = opening(&rules);
     let tell = |depth| walk(&opening, &mut Vec::new(), &mut HashMap::new(), depth);
     match tell(depth) {
-        Ok(count) => assert!(count > 1000, "only {count} stories: the tree has been cut down"),
+        Ok(count) => assert!(count > 1000, "only {count} stories: the tree was cut short"),
         Err(found) => {
             let shortest = (1..depth).find_map(|depth| tell(depth).err()).unwrap_or(found);
             panic!("{}", retell(&rules, &shortest));
@@ -103,7 +103,7 @@ pub fn tell_all(rules: Rules, depth: usize) {
     }
 }
 
-/// A story that ended badly, and the promise that was broken.
+/// A failing story, and the guarantee that it violates.
 struct BadEnd {
     told: Vec<Step>,
     broken: String,
@@ -137,10 +137,10 @@ fn opening(rules: &Rules) -> Scene {
     }
 }
 
-/// How far the stories that go on from a scene have been told already, by the scene's fingerprint.
+/// The depth to which the continuations of a scene were played, by the scene's fingerprint.
 type Known = HashMap<u64, usize>;
 
-/// Comparing scenes costs more than telling the last two steps again.
+/// Comparing scenes costs more than playing the last two steps again.
 const WORTH_COMPARING: usize = 2;
 
 fn walk(scene: &Scene, told: &mut Vec<Step>, known: &mut Known, depth: usize) -> Result<usize, BadEnd> {
@@ -162,7 +162,7 @@ fn walk(scene: &Scene, told: &mut Vec<Step>, known: &mut Known, depth: usize) ->
         let mut next = scene.clone();
         told.push(step);
         let mut outcome = next.take(step);
-        // Not at the last step of all, because most steps are the last.
+        // Skipped at the last step, since most steps are last ones.
         if depth > 1 {
             outcome = outcome.and_then(|()| next.clone().nothing_else_changes_it());
         }
@@ -199,7 +199,7 @@ fn can_happen(scene: &Scene, told: &[Step], step: Step) -> bool {
 }
 
 impl Scene {
-    /// The same for scenes from which all stories go on alike: the rules and the model stand the same in every respect.
+    /// The same for equivalent scenes, in which core and model agree in every respect that later steps depend on.
     fn fingerprint(&self) -> u64 {
         let mut hasher = Fingerprint(DefaultHasher::new());
         let _ = write!(hasher, "{:?}{:?}", self.core, self.model);
@@ -279,7 +279,7 @@ impl Scene {
     }
 
     fn pass_time(&mut self, step: Step) -> Result<(), String> {
-        // Shortened patiences are rounded, by the rules and by the model each in its way: the later of both is late enough.
+        // Shortened timeouts are rounded differently by the core and the model; the later of both is late enough.
         let due = self.model.deadline().max(self.core.poll_timeout()).unwrap_or(self.model.now);
         let now = if step == Step::TimePasses { due } else { due - A_LITTLE };
         self.model.time_passes(now);
@@ -314,7 +314,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Late and doubled news, a signal to the program, waiting and giving up waiting: none of it changes anything.
+    /// Late and duplicate inputs, a signal to the program, waiting and abandoned waits: none of them changes anything.
     fn nothing_else_changes_it(&mut self) -> Result<(), String> {
         if self.model.is_over {
             return Ok(());
@@ -461,7 +461,7 @@ fn act(effect: Effect) -> Option<Act> {
     }
 }
 
-/// Answers may come before or after what is done, in any order among themselves; what is done has an order.
+/// Replies may come before or after effects, and in any order; effects are ordered.
 fn in_order(acts: &[Act]) -> (Vec<&Act>, Vec<&Act>) {
     let (mut replies, done): (Vec<_>, Vec<_>) = acts.iter().partition(|act| matches!(act, Act::Reply(..)));
     replies.sort_by_key(|act| if let Act::Reply(request, _) = act { *request } else { 0 });
@@ -475,7 +475,7 @@ fn is_about(told: Option<Time>, ought: Option<Time>) -> bool {
     }
 }
 
-/// The story from its beginning, step by step: what was done, and how it stands by the rules and by the model.
+/// The story from its beginning, step by step: the effects, and the states of core and model.
 fn retell(rules: &Rules, end: &BadEnd) -> String {
     let mut scene = opening(rules);
     let mut text = format!("\nwith {rules:?}\n");

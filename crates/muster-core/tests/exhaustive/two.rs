@@ -1,8 +1,8 @@
-//! Every story of two programs that are stopped and restarted singly and together, to depth four from both up; and of two
-//! of which one depends on the other's readiness, with probes, a watchdog and reloads, from the very beginning.
+//! Every story of two programs that are stopped and restarted singly and together, to depth four with both up; and of
+//! two where one depends on the other's readiness, with probes, a watchdog and reloads, from boot.
 //!
-//! There is no model here: the promises are held against each step, and from every step on, once everybody cooperates, all
-//! must come to rest and every request must have its answer.
+//! There is no model here: the witness checks each step, and from every step on, if all programs cooperate, all must
+//! come to rest and every request must get its reply.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -31,7 +31,7 @@ enum Step {
     SaysReady(InstanceId),
     IsChecked(InstanceId, bool),
     Pings(InstanceId),
-    /// One of the scene's configurations takes the place of the one in force.
+    /// Replaces the active configuration with another of the scene's.
     IsReconfigured(usize),
 }
 
@@ -58,7 +58,7 @@ struct Scene {
     now: Time,
     requests: u64,
     configurations: Rc<[Vec<Arc<ProgramSpec>>]>,
-    /// The checks without an answer.
+    /// The unanswered probes.
     checks: BTreeSet<(RunId, usize)>,
 }
 
@@ -149,7 +149,7 @@ impl Scene {
         self.witness.looks(&self.core)
     }
 
-    /// The same where checks are repeated for ever: everybody is well, and all comes to where it is meant to be.
+    /// The same with repeated probes: all programs are healthy, and each reaches its goal.
     fn comes_to_order(mut self) -> Result<(), String> {
         for _ in 0..120 {
             if self.witness.has_exited.is_some() || self.is_in_order() {
@@ -188,7 +188,8 @@ impl Scene {
         Err(format!("it never comes to order: {} and no answer to {open:?}", states.join(", ")))
     }
 
-    /// What is wanted is up, ended or waits in vain, what is not is down, and everybody has his answer.
+    /// Whether every program that is wanted is up, completed or waits for an unmet dependency, the others are down, and
+    /// no request is open.
     fn is_in_order(&self) -> bool {
         let is_settled = |one: &Instance| match one.state() {
             State::Running => one.goal() == Goal::Up && !one.is_failing(),
@@ -198,7 +199,7 @@ impl Scene {
         self.witness.open().next().is_none() && self.core.snapshot().iter().all(is_settled)
     }
 
-    /// Everything that is due happens, what is asked to stop stops, and nothing else ends.
+    /// Every due event happens, programs that got a stop signal exit, and nothing else ends.
     fn comes_to_rest(mut self) -> Result<(), String> {
         for _ in 0..60 {
             if self.witness.has_exited.is_some() {
@@ -207,7 +208,7 @@ impl Scene {
             let is_being_stopped =
                 |id: InstanceId| self.core.instance(id).state() == State::Stopping || self.witness.was_killed(id);
             let happens = BOTH.into_iter().flat_map(|id| [Step::TreeIsGone(id), Step::Fails(id), Step::IsSpawned(id)]);
-            // A program that was killed before it was executed is found dead, not spawned.
+            // A program that was killed before exec is reported as exited, not as spawned.
             let next = happens.into_iter().find(|&step| match step {
                 Step::Fails(id) => is_being_stopped(id) && self.can_happen(step),
                 _ => self.can_happen(step),
@@ -225,7 +226,7 @@ impl Scene {
         let is_settled = |state: State| state.is_final() || state == State::Running;
         let restless = self.core.snapshot().iter().find(|one| !is_settled(one.state()));
         if let Some(one) = restless {
-            return Err(format!("{} stays {} for ever", one.name(), one.state()));
+            return Err(format!("{} never leaves {}", one.name(), one.state()));
         }
         match self.witness.open().next() {
             Some(request) => Err(format!("all is at rest, and {request:?} has no answer")),
@@ -259,16 +260,16 @@ fn walk(scene: &Scene, told: &mut Vec<Step>, steps: &[Step], depth: usize, endin
 fn every_story_of_two_programs_keeps_the_promises() {
     for priorities in [[2, 1], [1, 1]] {
         let tell = |depth| walk(&opening(priorities), &mut Vec::new(), &steps(), depth, Scene::comes_to_rest);
-        // The shorter ones first, so that a story that ends badly is the shortest.
+        // Lower depths first, so that a failing story is the shortest.
         for depth in 1..=4 {
             let count = tell(depth).unwrap_or_else(|bad| panic!("with the priorities {priorities:?}: {bad}"));
-            assert!(depth < 4 || count > 1000, "only {count} stories: the tree has been cut down");
+            assert!(depth < 4 || count > 1000, "only {count} stories: the tree was cut short");
         }
     }
 }
 
-/// A program that depends on the readiness of another and restarts with it. The other one says that it is ready, is
-/// checked, and must say that it lives.
+/// A program that depends on the readiness of another and restarts with it. The other one reports readiness, is probed,
+/// and has a watchdog.
 fn watched_pair() -> [ProgramSpec; 2] {
     let app = restarted_with(needs(quick("app"), &[("db", DependencyCondition::Ready)]), &["db"]);
     let live = ProbeSpec { failure_threshold: 1, ..probe("live", ProbeKind::Liveness) };
@@ -300,7 +301,8 @@ fn watched_steps() -> Vec<Step> {
 #[test]
 fn every_story_of_a_dependent_and_its_dependency_keeps_the_promises() {
     let [app, db] = watched_pair();
-    // As it begins; with another command and more of the one; without the one, and the other depending on nothing.
+    // The configuration at boot; with another command and other settings of the one; without the one, and the other
+    // without dependencies.
     let configurations = vec![
         vec![Arc::new(app.clone()), Arc::new(db.clone())],
         vec![Arc::new(several(app.clone(), 2)), Arc::new(with_command(db, "another"))],
@@ -314,7 +316,7 @@ fn every_story_of_a_dependent_and_its_dependency_keeps_the_promises() {
         for depth in 1..=4 {
             let told = walk(&opening, &mut Vec::new(), &watched_steps(), depth, Scene::comes_to_order);
             let count = told.unwrap_or_else(|bad| panic!("{bad}"));
-            assert!(depth < 4 || count > 10_000, "only {count} stories: the tree has been cut down");
+            assert!(depth < 4 || count > 10_000, "only {count} stories: the tree was cut short");
         }
     }
 }

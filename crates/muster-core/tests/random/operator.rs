@@ -1,4 +1,4 @@
-//! What is configured and what operators do, at random.
+//! Random configurations and random commands.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use muster_spec::{
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
 use crate::common::witness::OPERATORS_SIGNAL;
 
-/// Dice.
+/// A pseudorandom generator.
 #[derive(Clone)]
 pub struct Dice(Random);
 
@@ -70,7 +70,7 @@ fn number_of(program: &ProgramSpec) -> usize {
     program.name[1..].parse().expect("a number follows the p")
 }
 
-/// The same, depending on a few of those with lower numbers, and now and then restarted with one.
+/// The same, with dependencies on a few of those with lower numbers, and occasionally restarted with one.
 fn related(dice: &mut Dice, spec: ProgramSpec, number: usize, others: &[Arc<ProgramSpec>]) -> ProgramSpec {
     let lower: Vec<&ProgramSpec> = others.iter().map(|it| &**it).filter(|it| number_of(it) < number).collect();
     let (mut depends_on, mut restart_with) = (Vec::new(), Vec::new());
@@ -85,7 +85,7 @@ fn related(dice: &mut Dice, spec: ProgramSpec, number: usize, others: &[Arc<Prog
     ProgramSpec { depends_on, restart_with, ..spec }
 }
 
-/// What the configuration looks like after somebody has edited it.
+/// The configuration after a random edit.
 pub fn edited(dice: &mut Dice, programs: &[Arc<ProgramSpec>]) -> Vec<Arc<ProgramSpec>> {
     let mut programs = programs.to_vec();
     for _ in 0..1 + dice.below(3) {
@@ -194,7 +194,7 @@ fn policy(dice: &mut Dice) -> RestartPolicy {
     RestartPolicy { when, limit, backoff, forget, start_failures, ..RestartPolicy::DEFAULT }
 }
 
-/// A command and whom it is for.
+/// A command and its selector.
 pub fn command(dice: &mut Dice) -> (Verb, String) {
     let one = dice.below(20);
     let select = match dice.below(8) {

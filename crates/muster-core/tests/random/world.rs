@@ -1,5 +1,5 @@
-//! A world of processes that do as they please: the shell's part of the contract, with everything at random that the shell
-//! does not decide.
+//! A world of processes with random behaviour: the shell's part of the contract, with every decision that is not the
+//! shell's made at random.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -13,21 +13,21 @@ use crate::common::programs::{ROOT, killed_by, missing, ms, s};
 use crate::common::witness::Witness;
 use crate::operator::{self, Dice};
 
-/// What one run is made of.
+/// The processes and the behaviour of one run.
 struct Being {
     has_main: bool,
     is_executed: bool,
-    /// How long it takes to obey a polite signal; `None` ignores it.
+    /// How long it takes to obey a stop signal; `None` ignores it.
     obeys: Option<Duration>,
-    /// How the processes beside the main one take it, if there are any.
+    /// The same for the processes beside the main one, if there are any.
     others: Option<Option<Duration>>,
     others_are_dying: bool,
-    /// How often it says that it lives, and whether its checks succeed, once in so many times not.
+    /// Its watchdog interval, and its probes' success: one in this many fails.
     pings: Option<Duration>,
     wellness: u64,
 }
 
-/// What is going to happen by itself.
+/// Future events that no input causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     Executed,
@@ -50,7 +50,7 @@ pub struct World {
     programs: Vec<Arc<ProgramSpec>>,
     dice: Dice,
     now: Time,
-    /// When, in which order, what, and to which run or request.
+    /// The time, sequence number, event, and run or request.
     fates: BinaryHeap<Reverse<(Time, u64, Fate, u64)>>,
     beings: BTreeMap<RunId, Being>,
     counter: u64,
@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    /// The whole story: operators do what they like, then everything comes to an end in one way or the other.
+    /// A whole story: random commands, then everything ends in one of two ways.
     pub fn tell(&mut self) -> Result<(), String> {
         self.hand(Input::Booted)?;
         for _ in 0..self.dice.below(60) {
@@ -126,10 +126,10 @@ impl World {
         self.hand(Input::Commanded { request, select, verb, wait, by: ROOT })
     }
 
-    /// Nobody wants anything any more. All must come to rest, and every request to its answer.
+    /// Stops all programs. All must come to rest, and every request must get its reply.
     fn end_by_stopping(&mut self) -> Result<(), String> {
         self.command(Verb::Stop, "all")?;
-        // The longest patience for each of a long chain of dependencies, SIGKILL, and what the kernel takes.
+        // The longest timeout for each of a long chain of dependencies, SIGKILL, and the kernel's delays.
         self.live_until(self.now + s(4000))?;
         if self.witness.has_exited.is_some() {
             return self.is_over();
@@ -165,7 +165,7 @@ impl World {
         if self.witness.has_exited.is_none() {
             return Err("the shutdown never ends".to_owned());
         }
-        // The shell may still be told a thing or two before it is gone.
+        // A few inputs may still arrive before the daemon is gone.
         let runs: Vec<RunId> = self.beings.keys().copied().collect();
         for run in runs {
             self.hand(Input::Exited { run, exit: Exit::Code(0) })?;
@@ -176,7 +176,7 @@ impl World {
     }
 }
 
-/// Time and fate.
+/// Time and random events.
 impl World {
     fn fate(&mut self, after: Duration, fate: Fate, whose: u64) {
         self.counter += 1;
@@ -203,7 +203,7 @@ impl World {
         Ok(())
     }
 
-    /// Now and then the daemon is not scheduled for a while.
+    /// Occasionally the daemon is not scheduled for a while.
     fn oversleep(&mut self) -> Duration {
         if !self.dice.one_in(400) {
             return Duration::ZERO;
@@ -232,7 +232,7 @@ impl World {
                 self.hand(Input::SpawnFailed { run, error: missing() })
             }
             Fate::Ends(code) if being.has_main => self.main_ends(run, Exit::Code(code)),
-            // The daemon may lose sight of it before.
+            // The daemon may lose track of it before.
             Fate::DiesBy(11) if being.has_main && run.0.is_multiple_of(4) => {
                 being.has_main = false;
                 self.hand(Input::MainLost { run })
@@ -278,7 +278,7 @@ impl World {
         self.witness.hears(&input, &self.core);
         self.core.handle_input(self.now, input.clone());
         self.drain()?;
-        // What concerns a process may be told twice, and the second time is late.
+        // An input about a process may be repeated; the second one is late.
         let is_news = matches!(
             input,
             Input::Exited { .. } | Input::MainLost { .. } | Input::TreeGone { .. } | Input::SpawnFailed { .. }
@@ -286,7 +286,7 @@ impl World {
         if is_news && self.dice.one_in(10) {
             self.core.handle_input(self.now, input.clone());
             if let Some(effect) = self.core.poll_effect() {
-                return Err(format!("{input:?} is told twice, and brings about {effect:?}"));
+                return Err(format!("{input:?} is repeated, and causes {effect:?}"));
             }
         }
         Ok(())
@@ -342,7 +342,7 @@ impl World {
         let soon = self.dice.up_to(ms(20));
         match self.dice.below(20) {
             0 => self.fate(soon, Fate::NotSpawned, run.0),
-            // It hangs before its program.
+            // It hangs before exec.
             1 => {}
             2 => self.fate(soon, Fate::DiesBy(9), run.0),
             _ => {
@@ -369,7 +369,7 @@ impl World {
         }
     }
 
-    /// What is swept is gone after a while, except by a polite signal that it ignores.
+    /// Swept processes are gone after a while, unless they ignore the stop signal.
     fn sweep(&mut self, run: RunId, signal: Signal) {
         let kernel_takes = if self.dice.one_in(50) { s(3) } else { self.dice.up_to(ms(20)) };
         let Some(being) = self.beings.get_mut(&run) else { return };
@@ -398,7 +398,7 @@ impl World {
     }
 }
 
-/// Without what is configured.
+/// Without the configuration.
 fn brief(mut told: String) -> String {
     for long in [", spec: InstanceSpec", ", programs: ["] {
         if let Some(place) = told.find(long) {

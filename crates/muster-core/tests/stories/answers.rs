@@ -1,4 +1,4 @@
-//! What commands answer, in every state: one answer each, when it is done or fails or can no longer come.
+//! Replies to commands, in every state: one each, when the command is done, fails or can no longer complete.
 
 use std::sync::Arc;
 
@@ -87,9 +87,9 @@ fn stop_in_every_state() {
     }
 }
 
-/// What has ended by itself keeps telling so: a stop that finds nothing to stop is no news.
+/// A program that has ended keeps its result: a stop of a program that is not running changes nothing.
 #[test]
-fn a_stop_of_what_has_ended_leaves_its_state() {
+fn a_stop_of_an_ended_program_leaves_its_state() {
     for state in ["EXITED", "FATAL"] {
         let mut stage = in_state(state);
         stage.stop("web");
@@ -161,7 +161,7 @@ fn reload_in_every_state() {
 }
 
 #[test]
-fn what_has_no_reload_signal_is_restarted_and_what_does_not_run_is_left_alone() {
+fn reloading_restarts_a_program_without_a_reload_signal_and_skips_one_that_is_down() {
     let without = |name| ProgramSpec { reload_signal: None, ..quick(name) };
     let reading = |name| ProgramSpec { reload_signal: Some(OPERATORS_SIGNAL), ..quick(name) };
     let off = ProgramSpec { autostart: false, ..without("off") };
@@ -178,7 +178,7 @@ fn what_has_no_reload_signal_is_restarted_and_what_does_not_run_is_left_alone() 
 }
 
 #[test]
-fn a_start_that_fails_says_how() {
+fn a_failed_start_is_answered_with_its_error() {
     let mut stage = in_state("STOPPED");
     let start = stage.start("web");
     stage.spawn_fails("web", missing());
@@ -190,7 +190,7 @@ fn a_start_that_fails_says_how() {
 }
 
 #[test]
-fn a_start_that_has_done_its_work_at_once_is_well() {
+fn a_start_of_a_program_that_completes_immediately_succeeds() {
     let mut stage = in_state("STOPPED");
     let start = stage.start("web");
     stage.spawned("web");
@@ -198,9 +198,9 @@ fn a_start_that_has_done_its_work_at_once_is_well() {
     stage.answered(start, "web Started");
 }
 
-/// With `restart = "always"` an exit is never what was meant, and BACKOFF is not up, whatever the exit status.
+/// With `restart = "always"` an exit never completes a wait, and BACKOFF is not up, whatever the exit status.
 #[test]
-fn a_service_that_ends_at_once_and_is_tried_again_has_not_started() {
+fn a_service_that_exits_early_and_is_retried_has_not_started() {
     let mut stage = Stage::of([ProgramSpec { restart: when(RestartWhen::Always), ..program("web") }]);
     let start = stage.start("web");
     stage.spawned("web");
@@ -249,7 +249,7 @@ fn a_stop_wins_over_a_start_that_waits_for_an_earlier_stop() {
 }
 
 #[test]
-fn a_second_stop_sends_no_second_signal_and_does_not_begin_the_patience_anew() {
+fn a_second_stop_sends_no_second_signal_and_does_not_restart_the_timeout() {
     let mut stage = in_state("RUNNING");
     stage.stop("web");
     stage.after(s(9));
@@ -259,9 +259,9 @@ fn a_second_stop_sends_no_second_signal_and_does_not_begin_the_patience_anew() {
     stage.did("sweep web with KILL");
 }
 
-/// A stop in order had not come to it yet when somebody started it: it goes on running, and both hear the truth.
+/// An ordered stop had not reached it when it was started: it keeps running, and both requests get a truthful reply.
 #[test]
-fn a_start_takes_out_of_a_stop_whose_turn_has_not_come() {
+fn a_start_takes_its_program_out_of_a_stop_that_has_not_reached_it() {
     let mut stage =
         Stage::booted([ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }]);
     let stop = stage.stop("all");
@@ -274,7 +274,7 @@ fn a_start_takes_out_of_a_stop_whose_turn_has_not_come() {
 }
 
 #[test]
-fn a_start_of_what_is_about_to_be_restarted_leaves_the_restart() {
+fn a_start_of_a_program_about_to_be_restarted_leaves_the_restart() {
     let mut stage =
         Stage::booted([ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }]);
     let restart = stage.restart("all");
@@ -288,7 +288,7 @@ fn a_start_of_what_is_about_to_be_restarted_leaves_the_restart() {
 }
 
 #[test]
-fn unknown_names_do_nothing_at_all() {
+fn unknown_names_do_nothing() {
     let mut stage = Stage::booted([several(quick("web"), 2), quick("db")]);
     for (select, unknown) in
         [("nope", "nope"), ("db,nope", "nope"), ("web:2", "web:2"), ("d*,x*", "x*"), ("db:0", "db:0")]
@@ -300,7 +300,7 @@ fn unknown_names_do_nothing_at_all() {
 }
 
 #[test]
-fn selections_reach_whom_they_name() {
+fn selectors_match_what_they_name() {
     let grouped = |name: &str| ProgramSpec { groups: vec!["workers".to_owned()], ..quick(name) };
     for (select, stopped) in [
         ("web", "TERM web:0, TERM web:1"),
@@ -338,7 +338,7 @@ fn several_are_answered_together_when_the_last_is_done() {
 }
 
 #[test]
-fn without_waiting_the_answer_is_what_is_known_at_once() {
+fn without_waiting_the_reply_has_the_current_state() {
     let mut stage = Stage::booted([quick("a"), program("b"), ProgramSpec { autostart: false, ..quick("c") }]);
     let start = stage.order(Verb::Start, "all", false);
     stage.answered(start, "a AlreadyRunning, b Pending!, c Pending!");
@@ -350,7 +350,7 @@ fn without_waiting_the_answer_is_what_is_known_at_once() {
 }
 
 #[test]
-fn who_gives_up_waiting_hears_how_far_it_came_and_it_goes_on() {
+fn an_abandoned_wait_gets_the_progress_and_the_command_continues() {
     let mut stage = Stage::booted([quick("a"), quick("b")]);
     let stop = stage.stop("all");
     stage.is_killed("a", Signal::TERM);
@@ -377,7 +377,7 @@ fn wait_for_running() {
     stage.answered(running, "web Reached");
 }
 
-/// A script must not sit out its whole timeout for a program that has given up or is finished.
+/// A script must not wait for its whole timeout for a program that has given up or completed.
 #[test]
 fn wait_for_running_fails_as_soon_as_it_has_ended_for_good() {
     for (state, code, answer) in [("FATAL", 1, "web failed: exit status 1"), ("EXITED", 0, "web Reached")] {
@@ -396,7 +396,7 @@ fn wait_for_running_fails_as_soon_as_it_has_ended_for_good() {
     }
 }
 
-/// Who stopped it may start it again, and the script that waits need not know when.
+/// An operator who stopped it may start it again at any time, so the script's wait continues.
 #[test]
 fn wait_for_running_waits_while_it_is_stopped() {
     let mut stage = in_state("STOPPED");
@@ -451,7 +451,7 @@ fn wait_for_exited_and_stopped() {
 }
 
 #[test]
-fn a_manual_start_or_restart_forgives_what_went_before() {
+fn a_manual_start_or_restart_resets_the_count() {
     for verb in [Verb::Start, Verb::Restart] {
         let mut stage = Stage::booted([program("web")]);
         for delay in [500, 1000, 2000] {

@@ -1,4 +1,4 @@
-//! The container's exit code: who ends it, and with what.
+//! The container's exit code: which event ends it, and with which code.
 
 use muster_core::{Event, Input, Settings, ShutdownReason, supervisor::is_ready};
 use muster_spec::{
@@ -23,7 +23,7 @@ fn on(other: &str, condition: DependencyCondition, spec: ProgramSpec) -> Program
     ProgramSpec { depends_on: vec![Dependency { program: other.to_owned(), condition }], ..spec }
 }
 
-/// What follows the end of this program alone, without what was swept.
+/// The effects after the end of this program, except sweeps.
 fn ends_with(spec: ProgramSpec, settings: Settings, end: impl FnOnce(&mut Stage)) -> Option<u8> {
     let mut stage = Stage::with(settings, [spec]);
     stage.hand(Input::Booted);
@@ -81,7 +81,7 @@ fn the_first_essential_end_wins() {
 }
 
 #[test]
-fn a_signal_during_an_essential_end_changes_neither_its_code_nor_its_patience() {
+fn a_signal_during_an_essential_end_changes_neither_its_code_nor_its_timeout() {
     let mut stage = Stage::booted([vital("app"), quick("db")]);
     stage.exits("app", 42);
     stage.forget_deeds();
@@ -115,7 +115,7 @@ fn asked_to_stop_the_exit_code_is_0_whatever_the_programs_say() {
 }
 
 #[test]
-fn done_waits_for_everything_and_tells_the_first_failure() {
+fn done_waits_for_everything_and_reports_the_first_failure() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), job("b"), job("c")]).boot();
     stage.exits("b", 0);
     stage.after(s(1));
@@ -130,7 +130,7 @@ fn done_waits_for_everything_and_tells_the_first_failure() {
 }
 
 #[test]
-fn done_waits_for_what_is_left_of_the_last() {
+fn done_waits_for_the_leftovers_of_the_last_run() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a")]).boot();
     stage.main_ends("a", Exit::Code(5));
     assert_eq!(stage.exit_code(), None);
@@ -139,7 +139,7 @@ fn done_waits_for_what_is_left_of_the_last() {
 }
 
 #[test]
-fn done_waits_for_what_was_started_by_hand() {
+fn done_waits_for_programs_started_by_hand() {
     let by_hand = ProgramSpec { autostart: false, ..quick("debug") };
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), by_hand]).boot();
     stage.start("debug");
@@ -147,14 +147,14 @@ fn done_waits_for_what_was_started_by_hand() {
     stage.exits("a", 3);
     stage.after(s(100));
     assert_eq!(stage.exit_code(), None);
-    // Its own end has no part in the code, however it comes.
+    // Its own exit status does not affect the code.
     stage.stop("debug");
     stage.is_killed("debug", Signal::TERM);
     assert_eq!(stage.exit_code(), Some(3));
 }
 
 #[test]
-fn what_was_stopped_by_hand_keeps_the_container_up() {
+fn a_program_stopped_by_hand_keeps_the_container_up() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), job("b")]).boot();
     stage.stop("a");
     stage.is_killed("a", Signal::TERM);
@@ -167,9 +167,9 @@ fn what_was_stopped_by_hand_keeps_the_container_up() {
     assert_eq!(stage.exit_code(), Some(0));
 }
 
-/// It had ended by itself before, so that nothing was stopped.
+/// It had already ended by itself, so the stop had no effect.
 #[test]
-fn a_stop_of_what_has_ended_does_not_keep_the_container_up() {
+fn a_stop_of_an_ended_program_does_not_keep_the_container_up() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), job("b")]).boot();
     stage.exits("a", 0);
     let stop = stage.stop("a");
@@ -178,7 +178,7 @@ fn a_stop_of_what_has_ended_does_not_keep_the_container_up() {
     assert_eq!(stage.exit_code(), Some(0));
 }
 
-/// It was wanted again and then stopped before a run came of it: that is stopped by hand.
+/// It was wanted again and then stopped before its next run: that counts as stopped by hand.
 #[test]
 fn a_start_that_was_stopped_before_its_run_keeps_the_container_up() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a")]).boot();
@@ -190,7 +190,7 @@ fn a_start_that_was_stopped_before_its_run_keeps_the_container_up() {
     assert_eq!(stage.exit_code(), None);
 }
 
-/// Such a container is there for what its operators start.
+/// Such a container exists for the programs that its operators start.
 #[test]
 fn a_container_without_autostart_is_never_done() {
     let mut stage = Stage::with(UNTIL_DONE, [ProgramSpec { autostart: false, ..job("a") }]).boot();
@@ -214,7 +214,7 @@ fn done_counts_a_program_that_gave_up() {
 }
 
 #[test]
-fn essential_goes_before_done() {
+fn essential_takes_precedence_over_done() {
     let mut stage = Stage::with(UNTIL_DONE, [job("a"), vital("b")]).boot();
     stage.exits("a", 3);
     stage.exits("b", 0);
@@ -222,7 +222,7 @@ fn essential_goes_before_done() {
 }
 
 #[test]
-fn ready_is_when_every_autostarted_program_is_up_or_has_ended_well() {
+fn ready_means_every_autostarted_program_is_up_or_has_succeeded() {
     let by_hand = ProgramSpec { autostart: false, ..job("debug") };
     let mut stage = Stage::of([job("migrate"), quick("web"), by_hand]);
     stage.hand(Input::Booted);
@@ -235,16 +235,16 @@ fn ready_is_when_every_autostarted_program_is_up_or_has_ended_well() {
     stage.start("debug");
     stage.spawned("debug");
     stage.exits("debug", 1);
-    assert!(stage.core.is_ready(), "what does not start by itself is not asked for");
+    assert!(stage.core.is_ready(), "programs with autostart off do not count");
     stage.exits("web", 1);
     assert!(!stage.core.is_ready());
     let failed: Vec<&str> = stage.core.snapshot().iter().filter(|one| !is_ready(one)).map(|one| one.name()).collect();
     assert_eq!(failed, ["web"]);
 }
 
-/// A migration that fails keeps its application from starting, and nothing runs that could change that.
+/// A failed migration keeps its application from starting, and no running program could change that.
 #[test]
-fn what_waits_in_vain_counts_as_ended() {
+fn a_hopeless_wait_counts_as_ended() {
     let app = || on("migrate", DependencyCondition::Completed, job("app"));
     let web = || on("app", DependencyCondition::Ready, quick("web"));
     let mut stage = Stage::with(UNTIL_DONE, [job("migrate"), app()]).boot();
@@ -260,13 +260,13 @@ fn what_waits_in_vain_counts_as_ended() {
 }
 
 #[test]
-fn a_wait_in_vain_is_a_failure_also_where_nothing_else_is() {
+fn a_hopeless_wait_is_a_failure_even_if_it_is_the_only_one() {
     // It completed, and will never run.
     let app = on("setup", DependencyCondition::Healthy, job("app"));
     let mut stage = Stage::with(UNTIL_DONE, [job("setup"), app]).boot();
     stage.exits("setup", 0);
     assert_eq!(stage.exit_code(), Some(1));
-    // What does not start with the daemon counts where it is missed.
+    // A program with autostart off counts if another depends on it.
     let setup = ProgramSpec { autostart: false, ..job("setup") };
     let app = on("setup", DependencyCondition::Completed, job("app"));
     let mut stage = Stage::with(UNTIL_DONE, [setup, app]).boot();
@@ -275,7 +275,7 @@ fn a_wait_in_vain_is_a_failure_also_where_nothing_else_is() {
 }
 
 #[test]
-fn nobody_waits_in_vain_for_what_is_still_to_come_or_was_stopped_by_hand() {
+fn a_wait_for_a_pending_start_or_a_program_stopped_by_hand_is_not_hopeless() {
     let app = || on("migrate", DependencyCondition::Completed, job("app"));
     let retried = ProgramSpec { restart: RestartPolicy::DEFAULT, ..job("migrate") };
     let mut stage = Stage::with(UNTIL_DONE, [retried, app()]).boot();
@@ -310,7 +310,7 @@ fn essential_on_failure_ends_the_container_with_a_failure_only() {
 
 /// Given up is no success, whatever the last exit status was.
 #[test]
-fn what_gave_up_on_successes_has_failed() {
+fn giving_up_after_successes_is_a_failure() {
     let restart = Preset::Supervisord.policy(RestartWhen::Always);
     let mut stage = Stage::with(UNTIL_DONE, [ProgramSpec { restart, ..program("web") }]).boot();
     for delay in [1, 2, 3] {

@@ -1,4 +1,4 @@
-//! Programs that depend on others: who waits for what, who is started with whom, and who stops first.
+//! Programs that depend on others: the order of starts and stops, and which programs a command includes.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ fn never(program: ProgramSpec) -> ProgramSpec {
 }
 
 #[test]
-fn a_dependent_waits_until_what_it_depends_on_runs() {
+fn a_dependent_waits_until_its_dependency_runs() {
     let mut stage = Stage::of([after(program("app"), &["db"]), program("db")]);
     stage.hand(Input::Booted);
     stage.did("spawn db");
@@ -59,7 +59,7 @@ fn a_dependency_on_several_instances_is_on_all_of_them() {
 }
 
 #[test]
-fn completed_is_an_end_with_success_and_nothing_else() {
+fn completed_means_an_exit_with_success_only() {
     let mut stage = Stage::of([needs(quick("app"), &[("migrate", Completed)]), never(job("migrate"))]);
     stage.hand(Input::Booted);
     stage.spawned("migrate");
@@ -127,7 +127,7 @@ fn healthy_waits_for_the_first_answer_and_not_for_a_failing_probe() {
 }
 
 #[test]
-fn what_can_no_longer_come_is_told_and_the_dependent_stays_waiting() {
+fn an_unmeetable_condition_is_reported_and_the_dependent_stays_waiting() {
     let mut stage = Stage::of([after(quick("app"), &["db"]), never(quick("db"))]);
     stage.hand(Input::Booted);
     stage.spawn_fails("db", missing());
@@ -142,7 +142,7 @@ fn what_can_no_longer_come_is_told_and_the_dependent_stays_waiting() {
 }
 
 #[test]
-fn starting_a_program_starts_what_it_needs_and_what_that_needs() {
+fn starting_a_program_starts_its_direct_and_indirect_dependencies() {
     let mut stage =
         Stage::of([off(after(quick("app"), &["db"])), off(after(quick("db"), &["disk"])), off(quick("disk"))]);
     stage.hand(Input::Booted);
@@ -159,7 +159,7 @@ fn starting_a_program_starts_what_it_needs_and_what_that_needs() {
 }
 
 #[test]
-fn what_starts_by_itself_starts_what_it_needs() {
+fn autostart_includes_dependencies() {
     let mut stage = Stage::of([after(quick("app"), &["db"]), off(quick("db"))]);
     stage.hand(Input::Booted);
     stage.did("spawn db");
@@ -167,7 +167,7 @@ fn what_starts_by_itself_starts_what_it_needs() {
 }
 
 #[test]
-fn starting_a_program_does_not_run_a_job_again_that_has_completed() {
+fn starting_a_program_does_not_rerun_a_completed_job() {
     let mut stage = Stage::of([off(needs(quick("app"), &[("migrate", Completed)])), job("migrate")]);
     stage.hand(Input::Booted);
     stage.spawned("migrate");
@@ -178,7 +178,7 @@ fn starting_a_program_does_not_run_a_job_again_that_has_completed() {
 }
 
 #[test]
-fn starting_a_program_tries_a_failed_job_again() {
+fn starting_a_program_retries_a_failed_job() {
     let mut stage = Stage::of([off(needs(quick("app"), &[("migrate", Completed)])), never(job("migrate"))]);
     stage.hand(Input::Booted);
     stage.spawned("migrate");
@@ -189,7 +189,7 @@ fn starting_a_program_tries_a_failed_job_again() {
 }
 
 #[test]
-fn a_start_that_waits_too_long_is_told_for_what() {
+fn a_start_that_times_out_is_answered_with_the_unmet_condition() {
     let mut stage = Stage::of([off(after(program("app"), &["db"])), off(program("db"))]);
     let answer = stage.start("app");
     stage.after(s(2));
@@ -200,7 +200,7 @@ fn a_start_that_waits_too_long_is_told_for_what() {
 }
 
 #[test]
-fn a_start_that_waits_in_vain_is_told_at_once() {
+fn a_hopeless_start_is_answered_immediately() {
     let mut stage = Stage::of([off(after(program("app"), &["db"])), never(off(program("db")))]);
     let answer = stage.start("app");
     stage.not_answered(answer);
@@ -210,7 +210,7 @@ fn a_start_that_waits_in_vain_is_told_at_once() {
 }
 
 #[test]
-fn who_waits_in_vain_through_others_is_told_as_well() {
+fn an_indirectly_hopeless_start_is_answered_as_well() {
     let chain = || [after(program("app"), &["mid"]), after(program("mid"), &["db"]), program("db")];
     let mut stage = Stage::of(chain().map(|program| never(off(program))));
     let answer = stage.start("app");
@@ -227,7 +227,7 @@ fn who_waits_in_vain_through_others_is_told_as_well() {
 }
 
 #[test]
-fn stopping_what_only_waits_is_done_at_once() {
+fn stopping_a_waiting_program_is_immediate() {
     let mut stage = Stage::of([after(program("app"), &["db"]), program("db")]);
     stage.hand(Input::Booted);
     let answer = stage.stop("app");
@@ -332,7 +332,7 @@ fn a_chain_shares_the_shutdowns_budget() {
 }
 
 #[test]
-fn who_cannot_be_killed_does_not_cost_its_dependency_the_stop_signal() {
+fn an_unkillable_dependent_does_not_cost_its_dependency_the_stop_signal() {
     let patient = |name| ProgramSpec { stop: stop_with(&[(Signal::TERM, s(4))]), ..quick(name) };
     let mut stage = Stage::booted([after(patient("app"), &["db"]), patient("db")]);
     stage.spawned("app");
@@ -345,7 +345,7 @@ fn who_cannot_be_killed_does_not_cost_its_dependency_the_stop_signal() {
 }
 
 #[test]
-fn who_restarts_with_another_is_stopped_before_it_and_starts_after_it() {
+fn a_program_that_restarts_with_another_stops_before_it_and_starts_after_it() {
     let mut stage = Stage::booted([restarted_with(after(quick("app"), &["db"]), &["db"]), quick("db")]);
     stage.spawned("app");
     stage.forget_deeds();
@@ -359,7 +359,7 @@ fn who_restarts_with_another_is_stopped_before_it_and_starts_after_it() {
 }
 
 #[test]
-fn who_restarts_with_another_is_restarted_when_that_comes_back_after_a_crash() {
+fn a_program_that_restarts_with_another_is_restarted_after_its_crash() {
     let mut stage = Stage::booted([restarted_with(after(quick("app"), &["db"]), &["db"]), quick("db"), quick("z")]);
     stage.spawned("app");
     stage.after(s(5));
@@ -378,7 +378,7 @@ fn who_restarts_with_another_is_restarted_when_that_comes_back_after_a_crash() {
 }
 
 #[test]
-fn two_that_restart_with_each_other_do_not_do_so_for_ever() {
+fn two_programs_that_restart_with_each_other_do_not_loop() {
     let mut stage = Stage::booted([restarted_with(quick("a"), &["b"]), restarted_with(quick("b"), &["a"])]);
     stage.after(s(5));
     stage.exits("a", 1);
@@ -393,7 +393,7 @@ fn two_that_restart_with_each_other_do_not_do_so_for_ever() {
 }
 
 #[test]
-fn a_oneshot_with_a_readiness_rule_is_running_when_it_has_said_so() {
+fn a_oneshot_with_a_readiness_rule_is_running_once_ready() {
     let mut stage = Stage::of([notifying(ProgramSpec { kind: Kind::Oneshot, ..program("job") })]);
     stage.hand(Input::Booted);
     stage.spawned("job");
@@ -404,7 +404,7 @@ fn a_oneshot_with_a_readiness_rule_is_running_when_it_has_said_so() {
     stage.stands("job EXITED");
 }
 
-/// Carries out at once what a thousand programs are told, and holds the order against their dependencies.
+/// Carries out the effects for a thousand programs immediately, and checks their order against the dependencies.
 #[test]
 fn a_thousand_programs_in_a_random_graph_start_and_stop_in_a_valid_order() {
     let mut dice = muster_core::random::Random::seeded(7);
@@ -433,7 +433,7 @@ fn a_thousand_programs_in_a_random_graph_start_and_stop_in_a_valid_order() {
             match effect {
                 Effect::Spawn { run, spec, .. } => {
                     let number = place(&spec.name);
-                    assert!(needs[number].iter().all(|&need| living[need]), "{} is too early", spec.name);
+                    assert!(needs[number].iter().all(|&need| living[need]), "{} starts too early", spec.name);
                     started += 1;
                     runs.insert(run, number);
                     inputs.push_back(Input::Spawned { run });

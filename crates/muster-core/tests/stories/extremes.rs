@@ -1,4 +1,4 @@
-//! Times that no configuration should have and no clock should tell, and still nothing breaks.
+//! Extreme time spans and clock readings must not break anything.
 
 use std::time::Duration;
 
@@ -37,22 +37,22 @@ fn endless_spans_are_waited_for_without_overflow() {
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(1_000_000));
     stage.stands("web STOPPING");
-    assert_eq!(stage.exit_code(), None, "for ever is not over");
+    assert_eq!(stage.exit_code(), None, "an endless wait is not over");
     stage.is_killed("web", Signal::TERM);
     assert_eq!(stage.exit_code(), Some(0));
 }
 
 #[test]
-fn an_endless_patience_is_cut_to_the_budget() {
+fn an_endless_timeout_is_cut_to_the_budget() {
     let mut stage = Stage::booted([extreme(FOR_EVER)]);
     stage.signal_to_daemon(Signal::TERM);
     stage.after(ms(8900));
     stage.did("TERM strays, INT web, TERM web, sweep web with KILL");
 }
 
-/// Rounding must not make nothing of a budget that is next to endless.
+/// Rounding must not reduce a nearly endless budget to zero.
 #[test]
-fn an_endless_patience_in_an_endless_budget_is_not_cut_to_nothing() {
+fn an_endless_timeout_in_an_endless_budget_is_not_cut_to_zero() {
     let mut stage = Stage::with(Settings { shutdown_timeout: FOR_EVER, ..SETTINGS }, [extreme(FOR_EVER)]).boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(1_000_000_000));
@@ -97,7 +97,7 @@ fn an_hour_too_late_everything_due_happens_once_and_in_order() {
     let mut stage = Stage::booted([ProgramSpec { stop, ..quick("web") }]);
     stage.stop("web");
     stage.did("INT web");
-    // The program had no chance to act on what it has not been sent: its patience begins when it is.
+    // The program could not act on a signal that was not sent: its timeout starts when it is.
     stage.oversleeps(s(3600));
     stage.did("TERM web");
     stage.oversleeps(s(3600));
@@ -117,7 +117,7 @@ fn an_hour_too_late_a_delay_is_over_and_a_start_has_lasted() {
     stage.did("sweep web with TERM, spawn web");
 }
 
-/// The daemon looks at its signals in between.
+/// The daemon handles its signals in between.
 #[test]
 fn deadlines_that_are_due_together_can_be_taken_one_at_a_time() {
     let names = ["a", "b", "c"];
@@ -132,7 +132,7 @@ fn deadlines_that_are_due_together_can_be_taken_one_at_a_time() {
     assert_eq!(stage.core.poll_timeout(), None);
 }
 
-/// Everyone still gets the stop signal, and nobody survives.
+/// Every program still gets the stop signal, and none survives.
 #[test]
 fn an_hour_too_late_a_shutdown_ends_at_once() {
     let mut stage = Stage::booted([ranked("db", 1), ranked("app", 2)]);
@@ -143,7 +143,7 @@ fn an_hour_too_late_a_shutdown_ends_at_once() {
 }
 
 #[test]
-fn time_that_stands_still_or_goes_back_breaks_nothing() {
+fn a_clock_that_stops_or_goes_back_breaks_nothing() {
     let mut stage = Stage::booted([ProgramSpec { startsecs: s(1), ..quick("web") }]);
     stage.after(s(10));
     for _ in 0..1000 {

@@ -1,7 +1,7 @@
-//! Short stories, one for each promise: what a user does or meets, and what must come of it.
+//! Short stories, one for each guarantee: an operator's action or an event, and its required result.
 //!
-//! Told on a [`stage::Stage`], where a line hands over an input and another checks what was done, how it stands or what was
-//! answered. The witness of the other suites watches every step.
+//! They are played on a [`stage::Stage`], where one line passes an input and another checks the effects, the states or
+//! the replies. The witness of the other suites checks every step.
 
 #![allow(unreachable_pub)]
 

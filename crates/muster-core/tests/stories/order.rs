@@ -1,4 +1,4 @@
-//! Several programs: the order of starting, the waves of stopping, and restarting together.
+//! Several programs: start order, stop waves, and restarting together.
 
 use muster_core::Input;
 use muster_spec::{Exit, ProgramSpec, Signal};
@@ -36,7 +36,7 @@ fn stopping_is_the_reverse_wave_by_wave() {
 }
 
 #[test]
-fn a_wave_of_which_nothing_lives_is_no_wave() {
+fn a_wave_without_live_members_is_skipped() {
     let mut stage = three();
     stage.exits("app", 0);
     stage.exits("web", 0);
@@ -46,7 +46,7 @@ fn a_wave_of_which_nothing_lives_is_no_wave() {
 }
 
 #[test]
-fn what_crashes_while_it_waits_for_its_turn_to_stop_is_not_restarted() {
+fn a_crash_before_the_turn_to_stop_is_not_followed_by_a_restart() {
     let mut stage = three();
     stage.stop("all");
     stage.main_ends("db", Exit::Code(1));
@@ -110,9 +110,9 @@ fn a_restart_of_one_instance_leaves_the_others_alone() {
     stage.stands("web:0 RUNNING, web:2 RUNNING");
 }
 
-/// It waits with the others instead of going through its backoff, and does not come up early.
+/// It waits with the others instead of going through its backoff, and does not start early.
 #[test]
-fn what_ends_by_itself_while_it_is_restarted_with_others_waits_for_them() {
+fn a_member_that_ends_during_a_joint_restart_waits_for_the_others() {
     let mut stage = three();
     let restart = stage.restart("all");
     stage.exits("db", 1);
@@ -127,7 +127,7 @@ fn what_ends_by_itself_while_it_is_restarted_with_others_waits_for_them() {
     assert_eq!(stage.failures("db"), 0);
 }
 
-/// Its turn came while its leftovers were still dying: their end is what the wave waits for.
+/// Its turn came while its leftovers were still dying: the wave waits for their end.
 #[test]
 fn leftovers_of_one_do_not_hang_a_restart_of_several() {
     let mut stage = three();
@@ -143,9 +143,9 @@ fn leftovers_of_one_do_not_hang_a_restart_of_several() {
     stage.did("spawn db, spawn app, spawn web");
 }
 
-/// The first restart was down to its last member when the second took all of them over.
+/// The first restart was down to its last member when the second took over all of them.
 #[test]
-fn a_restart_during_a_restart_starts_nobody_early() {
+fn a_restart_during_a_restart_starts_no_program_early() {
     let mut stage = Stage::booted([quick("a"), quick("b")]);
     let first = stage.restart("all");
     stage.is_killed("b", Signal::TERM);

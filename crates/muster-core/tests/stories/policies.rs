@@ -1,4 +1,4 @@
-//! Restart policies through the whole of the rules: which ends are followed by another run, when, and how often.
+//! Restart policies through the whole core: which exits lead to another run, when, and how often.
 
 use muster_spec::{Backoff, Jitter, Kind, Limit, Preset, ProgramSpec, RestartPolicy, RestartWhen, Signal};
 
@@ -9,7 +9,7 @@ fn preset(preset: Preset, when: RestartWhen) -> RestartPolicy {
     preset.policy(when)
 }
 
-/// The delays after one quick failure after the other, in milliseconds, until it gives up, at most `n`.
+/// The delays after quick failures in a row, in milliseconds, until it gives up, at most `n`.
 fn delays(restart: RestartPolicy, n: usize) -> Vec<u128> {
     let mut stage = Stage::booted([ProgramSpec { restart, ..program("web") }]);
     let mut delays = Vec::new();
@@ -19,7 +19,7 @@ fn delays(restart: RestartPolicy, n: usize) -> Vec<u128> {
         if web.state().is_final() {
             break;
         }
-        // With a delay of 0 it is up again by now.
+        // With a delay of 0 it is already up again.
         let delay = web.next_start().map_or(ms(0), |at| at.since(stage.now));
         delays.push(delay.as_millis());
         stage.after(delay);
@@ -38,7 +38,7 @@ fn ours_doubles_from_half_a_second_to_a_minute_and_gives_up_after_ten() {
 }
 
 #[test]
-fn docker_doubles_from_100_ms_to_a_minute_for_ever() {
+fn docker_doubles_from_100_ms_to_a_minute_without_limit() {
     let told = delays(preset(Preset::Docker, RestartWhen::Always), 14);
     assert_eq!(told[..9], [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600]);
     assert_eq!(told[9..], [51_200, 60_000, 60_000, 60_000, 60_000]);
@@ -56,7 +56,7 @@ fn supervisord_waits_a_second_longer_each_time_and_gives_up_after_three() {
 }
 
 #[test]
-fn supervisord_restarts_what_was_running_at_once_and_without_limit() {
+fn supervisord_restarts_a_running_program_immediately_and_without_limit() {
     let restart = preset(Preset::Supervisord, RestartWhen::Always);
     let mut stage = Stage::booted([ProgramSpec { restart, ..program("web") }]);
     for _ in 0..50 {
@@ -66,7 +66,7 @@ fn supervisord_restarts_what_was_running_at_once_and_without_limit() {
         stage.did("sweep web with TERM, spawn web");
         stage.spawned("web");
     }
-    // And a start that fails has all its retries, whatever happened before.
+    // A failed start has all its retries, whatever happened before.
     stage.exits("web", 1);
     assert_eq!(stage.next_start_in("web"), 1000);
 }
@@ -74,9 +74,9 @@ fn supervisord_restarts_what_was_running_at_once_and_without_limit() {
 #[test]
 fn systemd_allows_five_starts_in_ten_seconds() {
     let restart = preset(Preset::Systemd, RestartWhen::Always);
-    // The fifth delay is waited for, and the sixth start is refused.
+    // The fifth delay passes, and the sixth start is refused.
     assert_eq!(delays(restart, 5), [100; 5]);
-    // A little slower, and it goes on for ever.
+    // At a slightly lower rate there is no limit.
     let mut stage = Stage::booted([ProgramSpec { restart, ..quick("web") }]);
     for _ in 0..50 {
         stage.after(ms(2400));
@@ -87,7 +87,7 @@ fn systemd_allows_five_starts_in_ten_seconds() {
     }
 }
 
-/// What counts is when the next start would be, not when the run ended.
+/// The time of the next start counts, not that of the run's end.
 #[test]
 fn systemds_window_is_over_when_the_next_start_lies_after_it() {
     for (fifth_end, state) in [(ms(9_900), "web FATAL"), (ms(9_901), "web STARTING")] {
@@ -120,7 +120,7 @@ fn a_manual_start_counts_in_systemds_window() {
         stage.stands("web BACKOFF");
         stage.after(ms(100));
         stage.stands("web FATAL");
-        // Who starts it by hand is obeyed.
+        // A manual start always works.
         stage.start("web");
         stage.spawned("web");
     }
@@ -131,7 +131,7 @@ fn a_manual_start_counts_in_systemds_window() {
 }
 
 #[test]
-fn what_is_refused_after_a_wait_is_fatal_too() {
+fn a_start_refused_after_its_delay_is_fatal_too() {
     let restart = preset(Preset::Systemd, RestartWhen::Always);
     let mut stage = Stage::booted([ProgramSpec { restart, ..quick("web") }]);
     for _ in 0..4 {
@@ -183,7 +183,7 @@ fn a_start_that_fails_is_the_last_under_docker_and_retried_under_supervisord() {
 
 /// A worker that exits with 0 after each batch of work.
 #[test]
-fn always_goes_on_after_successes_for_ever() {
+fn always_restarts_after_successes_without_limit() {
     let mut stage = Stage::booted([ProgramSpec { restart: when(RestartWhen::Always), ..quick("web") }]);
     for _ in 0..100 {
         stage.after(s(5));
@@ -231,7 +231,7 @@ fn failed_spawns_early_exits_and_crashes_are_counted_together() {
 }
 
 #[test]
-fn the_count_starts_anew_once_a_run_has_been_up_for_ten_seconds() {
+fn the_count_is_reset_once_a_run_has_been_up_for_ten_seconds() {
     for (up_for, failures_shown, delay) in [(ms(9_999), 1, 1000), (s(10), 0, 500)] {
         let mut stage = Stage::booted([quick("web")]);
         stage.exits("web", 1);
@@ -261,7 +261,7 @@ fn which_ends_are_followed_by_another_run() {
 }
 
 #[test]
-fn what_was_asked_for_is_never_followed_by_another_run() {
+fn a_requested_stop_is_never_followed_by_another_run() {
     for policy in [RestartWhen::OnFailure, RestartWhen::Always, RestartWhen::UnlessStopped] {
         let mut stage = Stage::booted([ProgramSpec { restart: when(policy), ..quick("web") }]);
         stage.stop("web");

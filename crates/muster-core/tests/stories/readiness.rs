@@ -1,4 +1,4 @@
-//! How a run becomes ready, how long that may take, and what its probes and its watchdog say of it later.
+//! How a run becomes ready, how long that may take, and the later effect of its probes and watchdog.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn live(probes: ProbeSpec) -> Stage {
     Stage::booted([probed(quick("web"), &[probes])])
 }
 
-/// Lets the check fail until that has come to something.
+/// Lets the probe fail until the threshold is reached.
 fn fails(stage: &mut Stage, name: &str, times: u32) {
     for _ in 0..times {
         stage.check_of(name, 0, false);
@@ -63,7 +63,7 @@ fn a_word_of_readiness_that_overtakes_the_news_of_the_spawn_counts() {
 }
 
 #[test]
-fn a_run_that_is_not_ready_in_time_has_failed_even_if_it_ends_well() {
+fn a_run_that_is_not_ready_in_time_has_failed_even_if_it_exits_with_0() {
     let mut stage = Stage::booted([notifying(quick("web"))]);
     stage.after(s(60));
     stage.did("TERM web");
@@ -108,7 +108,7 @@ fn without_a_rule_running_is_ready() {
 }
 
 #[test]
-fn a_check_as_readiness_rule_is_repeated_until_it_succeeds_and_then_no_more() {
+fn a_probe_as_readiness_rule_is_repeated_until_it_succeeds() {
     let rule = |spec: &mut muster_spec::InstanceSpec| {
         spec.ready = Some(ReadySpec::Check(CheckSpec::Tcp(HostPort::parse("127.0.0.1:5432").expect("an address"))));
     };
@@ -158,7 +158,7 @@ fn a_liveness_probe_that_fails_three_times_restarts_the_run_through_the_policy()
     stage.exits("web", 0);
     stage.stands("web BACKOFF");
     assert_eq!(last_cause(&stage, "web").as_deref(), Some("probe \"live\" failed: connection refused"));
-    // It had been up for longer than reset_after: this is the first failure again.
+    // It was up for longer than reset_after: this counts as the first failure.
     assert_eq!((stage.failures("web"), stage.next_start_in("web")), (1, 500));
     stage.forget_deeds();
     stage.after(ms(500));
@@ -167,7 +167,7 @@ fn a_liveness_probe_that_fails_three_times_restarts_the_run_through_the_policy()
 }
 
 #[test]
-fn a_run_that_fails_its_probe_and_ignores_the_stop_signal_is_killed_after_its_patience() {
+fn a_run_that_fails_its_probe_and_ignores_the_stop_signal_is_killed_after_its_timeout() {
     let mut stage = live(probe("live", ProbeKind::Liveness));
     fails(&mut stage, "web", 3);
     stage.forget_deeds();
@@ -224,7 +224,7 @@ fn on_failure_shutdown_ends_everything() {
 }
 
 #[test]
-fn on_failure_none_only_tells() {
+fn on_failure_none_only_reports() {
     let mut stage = live(ProbeSpec { on_failure: OnFailure::None, ..probe("live", ProbeKind::Liveness) });
     fails(&mut stage, "web", 5);
     stage.stands("web RUNNING");
@@ -234,7 +234,7 @@ fn on_failure_none_only_tells() {
 }
 
 #[test]
-fn what_is_unhealthy_counts_even_where_it_does_not_start_by_itself() {
+fn an_unhealthy_program_counts_even_without_autostart() {
     let spec = ProgramSpec { autostart: false, ..quick("debug") };
     let on_failure = OnFailure::None;
     let spec = probed(spec, &[ProbeSpec { on_failure, ..probe("live", ProbeKind::Liveness) }]);
@@ -285,7 +285,7 @@ fn checks_end_with_the_run_and_a_late_answer_changes_nothing() {
 }
 
 #[test]
-fn a_slow_check_is_not_begun_again_before_its_answer() {
+fn a_slow_probe_is_not_repeated_before_its_result() {
     let mut stage = live(probe("live", ProbeKind::Liveness));
     stage.after(s(35));
     stage.did_nothing();
@@ -305,7 +305,7 @@ fn guarded(interval: Duration) -> ProgramSpec {
 }
 
 #[test]
-fn a_run_that_says_nothing_for_too_long_has_failed() {
+fn a_run_that_misses_its_watchdog_deadline_has_failed() {
     let mut stage = Stage::booted([guarded(s(3))]);
     for _ in 0..5 {
         stage.after(s(2));
@@ -361,7 +361,7 @@ fn the_watchdog_sleeps_while_the_run_is_being_stopped() {
 }
 
 #[test]
-fn a_stop_that_was_asked_for_is_remembered_with_who_asked() {
+fn a_requested_stop_is_recorded_with_its_client() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.exits("web", 0);

@@ -1,4 +1,4 @@
-//! Another configuration under what runs: what is touched, and above all what is not.
+//! A new configuration for running programs: which are affected, and above all which are not.
 
 use muster_core::{Awaited, Event, Input, Settings};
 use muster_spec::{ProbeKind, ProgramSpec, RestartWhen, Signal};
@@ -26,7 +26,7 @@ fn the_same_configuration_changes_nothing() {
 }
 
 #[test]
-fn what_is_added_starts_and_what_is_removed_stops_and_is_forgotten() {
+fn added_programs_start_and_removed_ones_stop_and_are_forgotten() {
     let mut stage = Stage::booted([quick("old"), quick("web")]);
     let answer = stage.reload([quick("new"), ProgramSpec { autostart: false, ..quick("off") }, quick("web")]);
     stage.answered(answer, "add new off, remove old, 1 as before");
@@ -44,7 +44,7 @@ fn what_is_added_starts_and_what_is_removed_stops_and_is_forgotten() {
 }
 
 #[test]
-fn what_does_not_run_is_removed_at_once() {
+fn a_program_that_is_down_is_removed_immediately() {
     let mut stage = Stage::booted([ProgramSpec { autostart: false, ..quick("old") }, quick("web")]);
     stage.reload([quick("web")]);
     stage.did_nothing();
@@ -53,7 +53,7 @@ fn what_does_not_run_is_removed_at_once() {
 }
 
 #[test]
-fn only_what_needs_another_process_is_restarted() {
+fn only_programs_that_need_a_new_process_are_restarted() {
     let mut stage = Stage::booted([quick("app"), quick("db"), quick("web")]);
     let runs = ["app", "db", "web"].map(|name| stage.run(name));
     let answer = stage.reload([quick("app"), other(quick("db")), quick("web")]);
@@ -101,7 +101,7 @@ fn another_number_of_instances_adds_or_removes_only_those() {
 }
 
 #[test]
-fn what_was_stopped_by_hand_stays_down_where_nothing_of_it_changed() {
+fn an_unchanged_program_stopped_by_hand_stays_down() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.exits("web", 0);
@@ -112,7 +112,7 @@ fn what_was_stopped_by_hand_stays_down_where_nothing_of_it_changed() {
 }
 
 #[test]
-fn what_was_stopped_by_hand_and_is_changed_goes_by_autostart_except_unless_stopped() {
+fn a_changed_program_stopped_by_hand_follows_autostart_except_with_unless_stopped() {
     let mut stage = Stage::booted([quick("app"), unless_stopped("web")]);
     stage.stop("all");
     stage.exits("app", 0);
@@ -126,7 +126,7 @@ fn what_was_stopped_by_hand_and_is_changed_goes_by_autostart_except_unless_stopp
 }
 
 #[test]
-fn what_runs_by_hand_and_is_changed_runs_again() {
+fn a_changed_program_started_by_hand_is_restarted() {
     let off = || ProgramSpec { autostart: false, ..quick("debug") };
     let mut stage = Stage::booted([off()]);
     stage.start("debug");
@@ -137,7 +137,7 @@ fn what_runs_by_hand_and_is_changed_runs_again() {
 }
 
 #[test]
-fn what_gave_up_is_tried_again_with_another_command() {
+fn a_program_that_gave_up_is_retried_with_a_new_command() {
     let never = || ProgramSpec { restart: when(RestartWhen::Never), ..quick("web") };
     let mut stage = Stage::of([never()]);
     stage.hand(Input::Booted);
@@ -151,7 +151,7 @@ fn what_gave_up_is_tried_again_with_another_command() {
 }
 
 #[test]
-fn a_job_that_is_done_runs_again_only_with_another_command() {
+fn a_completed_job_runs_again_only_with_a_new_command() {
     let mut stage = Stage::booted([job("migrate")]);
     stage.exits("migrate", 0);
     stage.forget_deeds();
@@ -178,7 +178,7 @@ fn several_are_stopped_in_the_old_order_and_started_in_the_new() {
 }
 
 #[test]
-fn who_waits_for_what_is_needed_no_more_starts() {
+fn a_program_starts_when_a_reload_removes_its_unmet_dependency() {
     let mut stage = Stage::of([after(program("app"), &["db"]), program("db")]);
     stage.hand(Input::Booted);
     stage.forget_deeds();
@@ -187,7 +187,7 @@ fn who_waits_for_what_is_needed_no_more_starts() {
 }
 
 #[test]
-fn a_new_dependency_is_started_and_who_runs_is_left_alone() {
+fn a_new_dependency_is_started_and_running_programs_are_left_alone() {
     let mut stage = Stage::booted([quick("app")]);
     let run = stage.run("app");
     let answer = stage.reload([after(quick("app"), &["db"]), quick("db")]);
@@ -197,7 +197,7 @@ fn a_new_dependency_is_started_and_who_runs_is_left_alone() {
 }
 
 #[test]
-fn who_restarts_with_what_is_changed_is_restarted_and_the_plan_says_so() {
+fn a_program_that_restarts_with_a_changed_one_is_restarted_and_in_the_plan() {
     let programs = |change: fn(ProgramSpec) -> ProgramSpec| {
         [restarted_with(after(quick("app"), &["db"]), &["db"]), change(quick("db")), quick("web")]
     };
@@ -215,7 +215,7 @@ fn who_restarts_with_what_is_changed_is_restarted_and_the_plan_says_so() {
 }
 
 #[test]
-fn what_is_removed_and_comes_back_while_it_stops_starts_again() {
+fn a_removed_program_that_returns_while_stopping_starts_again() {
     let mut stage = Stage::booted([quick("web"), quick("x")]);
     stage.reload([quick("x")]);
     stage.did("TERM web");
@@ -227,7 +227,7 @@ fn what_is_removed_and_comes_back_while_it_stops_starts_again() {
 }
 
 #[test]
-fn other_probes_take_effect_on_the_run_there_is() {
+fn new_probes_apply_to_the_current_run() {
     let mut stage = Stage::booted([probed(quick("web"), &[probe("live", ProbeKind::Liveness)])]);
     stage.check_of("web", 0, true);
     stage.reload([probed(quick("web"), &[probe("live", ProbeKind::Liveness), probe("up", ProbeKind::Readiness)])]);
@@ -242,7 +242,7 @@ fn other_probes_take_effect_on_the_run_there_is() {
 }
 
 #[test]
-fn a_request_for_what_is_removed_is_answered() {
+fn a_request_for_a_removed_program_is_answered() {
     let mut stage = Stage::booted([quick("old"), quick("web")]);
     let waits = stage.wait_for(Awaited::Exited, "old");
     let stops = stage.stop("old");
@@ -265,7 +265,7 @@ fn a_reload_during_a_shutdown_is_refused() {
 }
 
 #[test]
-fn a_reload_that_nobody_waits_for_is_told_all_the_same() {
+fn a_reload_without_a_waiting_client_is_reported_too() {
     let mut stage = Stage::booted([quick("web")]);
     let programs = vec![std::sync::Arc::new(quick("new"))];
     stage.hand(Input::Reloaded { request: None, by: None, programs, settings: SETTINGS });

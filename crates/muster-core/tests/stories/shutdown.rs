@@ -1,4 +1,4 @@
-//! The end of everything within one budget.
+//! Shutdown of everything within one budget.
 
 use std::time::Duration;
 
@@ -42,14 +42,14 @@ fn everything_is_stopped_in_reverse_order_and_the_daemon_ends() {
 }
 
 #[test]
-fn nothing_to_stop_is_the_end_at_once() {
+fn a_shutdown_with_nothing_to_stop_exits_immediately() {
     let mut stage = Stage::booted([]);
     stage.signal_to_daemon(Signal::TERM);
     stage.did("KILL strays, exit 0");
 }
 
 #[test]
-fn a_shutdown_before_the_boot_is_the_end_and_nothing_is_ever_spawned() {
+fn a_shutdown_before_the_boot_exits_and_spawns_nothing() {
     let mut stage = Stage::of([quick("web")]);
     stage.signal_to_daemon(Signal::TERM);
     stage.did("TERM strays, KILL strays, exit 0");
@@ -84,7 +84,7 @@ fn every_state_accepts_a_shutdown() {
     stage.did("sweep starting with TERM, sweep b with TERM, KILL strays, exit 0");
 }
 
-/// The kernel needs a moment to take down who got SIGKILL.
+/// The kernel needs a moment to end processes after SIGKILL.
 #[test]
 fn without_any_time_everything_is_killed_and_the_daemon_sees_it_gone() {
     let mut stage = Stage::booted([quick("web")]);
@@ -109,10 +109,10 @@ fn three_that_need_four_seconds_each_are_stopped_side_by_side() {
     assert_eq!((stage.exit_code(), stage.now.since_origin()), (Some(0), s(4)));
 }
 
-/// Ten seconds of patience each, nine for all: everyone is asked after a tenth of the time at the latest, and nobody is killed
-/// before the time of all is over.
+/// Timeouts of ten seconds each, nine for all: each gets its stop signal within a tenth of the time, and none is killed
+/// before the budget is used up.
 #[test]
-fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
+fn ten_waves_that_ignore_term_are_all_signalled_and_gone_within_the_budget() {
     let mut stage = one_after_the_other(s(10));
     stage.signal_to_daemon(Signal::TERM);
     for name in NAMES.into_iter().rev() {
@@ -133,10 +133,10 @@ fn ten_waves_that_ignore_term_are_all_asked_and_gone_within_the_budget() {
     );
 }
 
-/// Four priorities and nine seconds, of which the first two need four each: the first was killed after 2.2 s, and everything was
-/// over after 6.7 s.
+/// Four priorities and nine seconds, of which the first two need four each: the first used to be killed after 2.2 s,
+/// and everything was over after 6.7 s.
 #[test]
-fn who_needs_longer_than_its_share_ends_by_itself_where_there_is_time() {
+fn a_program_that_exceeds_its_share_ends_by_itself_if_there_is_time() {
     let mut stage = Stage::booted([ranked("d", 1), ranked("c", 2), ranked("b", 3), ranked("a", 4)]);
     stage.signal_to_daemon(Signal::TERM);
     stage.did("TERM a");
@@ -158,9 +158,9 @@ fn who_needs_longer_than_its_share_ends_by_itself_where_there_is_time() {
     assert!(killed.is_empty() && left.is_empty(), "{killed:?} {left:?}");
 }
 
-/// The container was paused for a minute: the budget, the patience and the delays begin where they were.
+/// The container was paused for a minute: the budget, the timeouts and the delays continue where they were.
 #[test]
-fn time_that_the_daemon_did_not_have_is_nobodys() {
+fn time_that_the_daemon_was_frozen_is_charged_to_no_program() {
     let mut stage = Stage::booted([quick("web")]);
     stage.signal_to_daemon(Signal::TERM);
     stage.did("TERM strays, TERM web");
@@ -179,7 +179,7 @@ fn time_that_the_daemon_did_not_have_is_nobodys() {
 }
 
 #[test]
-fn what_one_wave_does_not_use_is_there_for_the_later_ones() {
+fn unused_time_of_a_wave_is_available_to_later_ones() {
     let mut stage = one_after_the_other(s(10));
     stage.signal_to_daemon(Signal::TERM);
     for name in NAMES.into_iter().rev().take(9) {
@@ -193,7 +193,7 @@ fn what_one_wave_does_not_use_is_there_for_the_later_ones() {
 }
 
 #[test]
-fn a_budget_that_is_large_enough_shortens_nobody() {
+fn a_sufficient_budget_shortens_no_timeout() {
     let mut stage = Stage::with(Settings { shutdown_timeout: s(60), ..SETTINGS }, [quick("a"), quick("b")]).boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.forget_deeds();
@@ -216,7 +216,7 @@ fn a_budget_shortens_several_signals_alike() {
 }
 
 #[test]
-fn no_budget_still_asks_everyone_before_it_kills() {
+fn a_zero_budget_still_signals_every_program_before_it_kills() {
     let mut stage = Stage::with(
         Settings { shutdown_timeout: s(0), ..SETTINGS },
         [ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }],
@@ -225,14 +225,14 @@ fn no_budget_still_asks_everyone_before_it_kills() {
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(0));
     stage.did("TERM app, sweep app with KILL, TERM strays, TERM db, sweep db with KILL");
-    // What the kernel does not take down is not waited for.
+    // Processes that the kernel cannot end are not waited for.
     stage.after(ms(99));
     stage.did_nothing();
     stage.after(ms(1));
     stage.did("KILL strays, exit 0");
 }
 
-/// An uninterruptible process must not cost the others their graceful end.
+/// An uninterruptible process must not cost the others their graceful stop.
 #[test]
 fn a_wave_that_survives_sigkill_does_not_keep_the_next_from_its_signal() {
     let ranked = |name, priority| ProgramSpec { priority, stop: stop_with(&[(Signal::TERM, s(1))]), ..quick(name) };
@@ -266,7 +266,8 @@ fn a_second_signal_kills_everything_now() {
     assert_eq!(stage.exit_code(), Some(0));
 }
 
-/// `musterctl shutdown` and then `docker stop`: the first signal asks for what is being done, the second for haste.
+/// `musterctl shutdown` and then `docker stop`: the first signal asks for the shutdown in progress, the second forces
+/// it.
 #[test]
 fn the_first_signal_of_a_shutdown_by_command_is_no_second_signal() {
     let mut stage = Stage::booted([quick("web")]);
@@ -288,9 +289,9 @@ fn a_command_may_bring_its_own_budget() {
     assert_eq!(stage.exit_code(), Some(0));
 }
 
-/// `musterctl shutdown`, and a minute is too long after all.
+/// `musterctl shutdown`, and then a shorter limit than a minute.
 #[test]
-fn a_later_command_with_less_time_shortens_it_for_everybody() {
+fn a_later_command_with_less_time_shortens_the_budget() {
     let patient = |name, priority| ProgramSpec { stop: stop_with(&[(Signal::TERM, s(60))]), ..ranked(name, priority) };
     let mut stage = Stage::booted([patient("db", 1), patient("app", 2)]);
     let ask = |timeout| Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout };
@@ -329,7 +330,7 @@ fn a_later_command_with_no_time_kills_what_is_left_and_one_with_more_changes_not
 }
 
 #[test]
-fn a_stop_under_way_is_shortened_and_not_begun_anew() {
+fn a_stop_in_progress_is_shortened_and_not_restarted() {
     let patient = ProgramSpec { stop: stop_with(&[(Signal::TERM, s(60))]), ..quick("web") };
     let mut stage = Stage::booted([patient]);
     stage.stop("web");
@@ -354,7 +355,7 @@ fn leftovers_are_within_the_budget_too() {
 }
 
 #[test]
-fn what_survives_the_budget_does_not_hold_up_the_end() {
+fn survivors_of_the_budget_do_not_delay_the_exit() {
     let mut stage = Stage::booted([quick("web")]);
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(9));
@@ -363,7 +364,7 @@ fn what_survives_the_budget_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn commands_during_a_shutdown_are_refused_or_answered_when_it_comes_to_them() {
+fn commands_during_a_shutdown_are_refused_or_answered_when_done() {
     let mut stage = Stage::booted([quick("a"), ProgramSpec { autostart: false, ..quick("b") }]);
     let waiting = stage.wait_for(Awaited::Exited, "a");
     let starting = stage.start("b");
@@ -394,7 +395,7 @@ fn a_shutdown_ends_every_restart() {
 }
 
 #[test]
-fn the_account_names_who_was_killed_and_who_was_slowest() {
+fn the_summary_names_the_killed_programs_and_the_slowest() {
     let mut stage = Stage::booted([quick("a"), quick("b")]);
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(1));
@@ -424,11 +425,11 @@ fn more_time_to_stop_ends_with_the_budget() {
     stage.did("sweep web with KILL");
 }
 
-/// Whoever asks for the world gets what nobody else needs of it.
+/// A program with an excessive timeout gets the part of the budget that no other program needs.
 #[test]
-fn more_time_to_stop_is_taken_from_nobody() {
+fn an_extended_stop_takes_no_time_from_other_programs() {
     let waves = || [ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }];
-    // Twenty seconds are wanted, and forty to spare, which both may use alike.
+    // Twenty seconds are requested and forty are spare, which both may use.
     let mut stage = Stage::with(Settings { shutdown_timeout: ms(60_100), ..SETTINGS }, waves()).boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.asks_for("app", Duration::MAX);
@@ -436,7 +437,7 @@ fn more_time_to_stop_is_taken_from_nobody() {
     stage.did("TERM app");
     stage.after(ms(101));
     stage.did("TERM strays, TERM db");
-    // A program that is being stopped already has no greater claim for having asked for more.
+    // Asking for more time gives a program that is being stopped no precedence.
     let mut stage = Stage::with(Settings { shutdown_timeout: ms(10_100), ..SETTINGS }, waves()).boot();
     stage.stop("app");
     stage.asks_for("app", Duration::MAX);
@@ -451,7 +452,7 @@ fn more_time_to_stop_is_taken_from_nobody() {
 }
 
 #[test]
-fn more_time_to_stop_leaves_those_who_are_needed_theirs() {
+fn an_extended_stop_leaves_dependencies_their_timeouts() {
     let mut stage =
         Stage::with(Settings { shutdown_timeout: ms(30_100), ..SETTINGS }, [quick("db"), after(quick("app"), &["db"])])
             .boot();

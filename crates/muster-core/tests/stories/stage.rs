@@ -1,4 +1,4 @@
-//! Where the stories are told: inputs by name, and effects, states and answers as words that read like the story.
+//! The stage for the stories: inputs by name, and effects, states and replies as short readable text.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct Stage {
     deeds: Vec<String>,
     answers: BTreeMap<RequestId, String>,
     pub events: Vec<Event>,
-    /// Each time that leftovers were to be named: whether they were killed.
+    /// The requests to name leftovers: whether each was for killed ones.
     pub to_name: Vec<bool>,
 }
 
@@ -46,7 +46,7 @@ impl Stage {
         }
     }
 
-    /// With everything that starts by itself spawned, and nothing else done yet.
+    /// With every autostart program spawned, and no other input.
     pub fn booted<const N: usize>(programs: [ProgramSpec; N]) -> Stage {
         Stage::of(programs).boot()
     }
@@ -69,7 +69,7 @@ impl Stage {
     }
 }
 
-/// What happens.
+/// Inputs.
 impl Stage {
     pub fn hand(&mut self, input: Input) {
         self.witness.hears(&input, &self.core);
@@ -97,13 +97,13 @@ impl Stage {
         self.hand(Input::Extended { run: self.run(name), by });
     }
 
-    /// A check of it has its answer.
+    /// One of its probes has finished.
     pub fn check_of(&mut self, name: &str, probe: usize, success: bool) {
         let detail = if success { "200 OK" } else { "connection refused" }.to_owned();
         self.hand(Input::ProbeFinished { run: self.run(name), probe, outcome: ProbeOutcome { success, detail } });
     }
 
-    /// The configuration is read anew, and these are its programs.
+    /// Reloads the configuration with these programs.
     pub fn reload<const N: usize>(&mut self, programs: [ProgramSpec; N]) -> RequestId {
         self.requests += 1;
         let request = RequestId(self.requests);
@@ -112,7 +112,7 @@ impl Stage {
         request
     }
 
-    /// Its main process ends; the rest of its tree may live on.
+    /// Its main process ends; the rest of its tree may survive.
     pub fn main_ends(&mut self, name: &str, exit: Exit) {
         self.hand(Input::Exited { run: self.run(name), exit });
     }
@@ -125,7 +125,7 @@ impl Stage {
         self.hand(Input::LeftBehind { run: self.run(name), left });
     }
 
-    /// It ends, and nothing of its tree is left.
+    /// It ends, and no process of its tree is left.
     pub fn exits(&mut self, name: &str, code: u8) {
         let run = self.run(name);
         self.hand(Input::Exited { run, exit: Exit::Code(code) });
@@ -138,7 +138,7 @@ impl Stage {
         self.hand(Input::TreeGone { run });
     }
 
-    /// Time passes, and nothing else happens; the daemon wakes at each deadline.
+    /// Time passes without other inputs; the daemon wakes at each deadline.
     pub fn after(&mut self, span: Duration) {
         let until = self.now + span;
         while let Some(at) = self.core.poll_timeout().filter(|&at| at <= until) {
@@ -149,7 +149,7 @@ impl Stage {
         self.now = until;
     }
 
-    /// The daemon sleeps over all its deadlines.
+    /// The daemon misses all deadlines in this time.
     pub fn oversleeps(&mut self, span: Duration) {
         self.witness.is_late = true;
         self.now = self.now + span;
@@ -161,7 +161,7 @@ impl Stage {
         self.order(verb, select, true)
     }
 
-    /// Without waiting for it to be done.
+    /// Without waiting for completion.
     pub fn order(&mut self, verb: Verb, select: &str, wait: bool) -> RequestId {
         self.requests += 1;
         let request = RequestId(self.requests);
@@ -208,7 +208,7 @@ impl Stage {
                 self.runs.insert(run, self.core.instance(instance).name().to_owned());
                 self.deeds.push(format!("spawn {}", self.name(run)));
             }
-            // It follows every polite signal, and the stories do not repeat it; `stopping.rs` checks it once.
+            // It follows every stop signal, and the stories do not repeat it; `stopping.rs` checks it once.
             Effect::Wake { .. } => {}
             Effect::Signal { run, signal, scope: SignalScope::Main } => {
                 self.deeds.push(format!("{} {}", bare(signal), self.name(run)));
@@ -266,21 +266,21 @@ fn bare(signal: Signal) -> String {
     signal.to_string().trim_start_matches("SIG").to_owned()
 }
 
-/// What must have come of it.
+/// Checks.
 impl Stage {
-    /// Exactly this has been done since the last look, in this order.
+    /// Checks the exact effects since the last check, in order.
     #[track_caller]
     pub fn did(&mut self, expected: &str) {
         let deeds = self.deeds().join(", ");
         assert_eq!(deeds, expected, "at {}", self.now);
     }
 
-    /// What has been done since the last look.
+    /// The effects since the last check.
     pub fn deeds(&mut self) -> Vec<String> {
         std::mem::take(&mut self.deeds)
     }
 
-    /// Whatever has been done so far, it is not what the story is about.
+    /// Discards the effects so far.
     pub fn forget_deeds(&mut self) {
         self.deeds.clear();
         self.events.clear();
@@ -291,7 +291,7 @@ impl Stage {
         self.did("");
     }
 
-    /// Everything is in this state, by name: `web RUNNING, db STOPPED`; or those that are named.
+    /// Checks all states by name: `web RUNNING, db STOPPED`; or those of the given names.
     #[track_caller]
     pub fn stands(&self, expected: &str) {
         let of_one = |part: &str| {
@@ -312,7 +312,7 @@ impl Stage {
         assert_eq!(self.answers.get(&request), None, "at {}", self.now);
     }
 
-    /// What an instance that is WAITING waits for.
+    /// The unmet conditions of a WAITING instance.
     #[track_caller]
     pub fn waits_for(&self, name: &str, expected: &str) {
         assert_eq!(self.core.waiting_for(self.one(name).id()).join(" and "), expected, "at {}", self.now);
@@ -325,7 +325,7 @@ impl Stage {
         next.since(self.now).as_millis()
     }
 
-    /// With what the daemon has ended, if it has.
+    /// The daemon's exit code, if it has exited.
     pub fn exit_code(&self) -> Option<u8> {
         self.witness.has_exited
     }

@@ -1,4 +1,4 @@
-//! Stopping one program: its signals, its patience, its whole tree, and what is left of it after any end.
+//! Stopping one program: its signals, its timeouts, its whole tree, and leftovers after any end.
 
 use muster_core::{Asker, Effect, Event, Input, LeftBehind, Principal, RequestId, StopCause, Verb};
 use muster_spec::{Exit, ProgramSpec, Signal, SignalScope, StopScope, StopSpec};
@@ -36,7 +36,7 @@ fn a_stopped_process_is_continued_so_that_it_can_act_on_the_signal() {
 }
 
 #[test]
-fn a_run_that_ended_tells_which_client_had_it_stopped_and_signalled() {
+fn an_ended_run_names_the_client_that_stopped_or_signalled_it() {
     let mut stage = Stage::booted([quick("web")]);
     let alice = Principal { uid: 1000 };
     let (signal, scope) = (OPERATORS_SIGNAL, SignalScope::Main);
@@ -51,7 +51,7 @@ fn a_run_that_ended_tells_which_client_had_it_stopped_and_signalled() {
 }
 
 #[test]
-fn several_stop_signals_each_have_their_own_patience() {
+fn several_stop_signals_each_have_their_own_timeout() {
     let mut stage = Stage::booted([with_stop(&[(Signal::INT, s(2)), (Signal::QUIT, s(3)), (Signal::TERM, ms(500))])]);
     stage.stop("web");
     stage.did("INT web");
@@ -76,7 +76,7 @@ fn the_scope_decides_who_gets_the_stop_signal_and_sigkill_gets_the_whole_tree() 
 }
 
 #[test]
-fn no_patience_is_sigkill_right_after_the_signal() {
+fn a_zero_timeout_is_sigkill_right_after_the_signal() {
     let mut stage = Stage::booted([with_stop(&[(Signal::TERM, s(0))])]);
     stage.stop("web");
     stage.after(s(0));
@@ -100,7 +100,7 @@ fn sigkill_is_sent_again_until_nothing_is_left() {
 }
 
 #[test]
-fn leftovers_of_a_stop_get_what_remains_of_the_patience() {
+fn leftovers_of_a_stop_get_the_rest_of_the_timeout() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.after(s(4));
@@ -142,7 +142,7 @@ fn leftovers_of_a_crash_are_gone_before_the_next_run() {
     stage.did("spawn web");
 }
 
-/// Not longer than a stop may take, and as long as is configured.
+/// At most as long as a stop may take, and as long as configured.
 #[test]
 fn leftovers_of_a_crash_have_leftover_wait_and_at_most_stopwaitsecs() {
     for (wait, patience, expected) in [(s(2), ms(500), ms(500)), (s(7), s(10), s(7)), (s(20), s(10), s(10))] {
@@ -172,9 +172,9 @@ fn leftovers_of_a_crash_get_every_stop_signal_in_their_shorter_time() {
     stage.did("sweep web with KILL");
 }
 
-/// Which processes they were is asked of whoever can see them, and kept with the run.
+/// The leftover processes are looked up by the shell, and recorded with the run.
 #[test]
-fn what_a_run_left_behind_is_named_when_it_is_asked_and_when_it_is_killed() {
+fn leftovers_are_named_when_signalled_and_when_killed() {
     let mut stage = Stage::booted([quick("web")]);
     stage.main_ends("web", Exit::Code(1));
     let left = |killed| LeftBehind { named: vec![("sleep".to_owned(), 77)], count: 1, killed, by_itself: false };
@@ -184,7 +184,7 @@ fn what_a_run_left_behind_is_named_when_it_is_asked_and_when_it_is_killed() {
     assert_eq!(stage.to_name, [false, true]);
     stage.names("web", left(true));
     stage.after(s(1));
-    assert_eq!(stage.to_name, [false, true], "SIGKILL is sent again, and told once");
+    assert_eq!(stage.to_name, [false, true], "SIGKILL is sent again, and reported once");
     let words = |event: &Event| match event {
         Event::LeftBehind { run, left, .. } => Some(left.of_run(*run).to_string()),
         _ => None,
@@ -197,7 +197,7 @@ fn what_a_run_left_behind_is_named_when_it_is_asked_and_when_it_is_killed() {
 }
 
 #[test]
-fn what_is_left_of_a_stop_is_named_only_when_it_is_killed() {
+fn leftovers_of_a_stop_are_named_only_when_killed() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.main_ends("web", Exit::Code(0));
@@ -206,7 +206,7 @@ fn what_is_left_of_a_stop_is_named_only_when_it_is_killed() {
     assert_eq!(stage.to_name, [true]);
     stage.names("web", LeftBehind { count: 7, killed: true, ..LeftBehind::default() });
     let told = stage.events.iter().any(|event| matches!(event, Event::LeftBehind { left, .. } if !left.by_itself));
-    assert!(told, "nobody asks whether it daemonizes: {:?}", stage.events);
+    assert!(told, "no hint that it may daemonize: {:?}", stage.events);
 }
 
 #[test]
@@ -219,10 +219,10 @@ fn a_run_whose_main_process_is_lost_has_failed_is_swept_and_starts_again() {
     let past = web.past().next_back().expect("its run is over");
     assert_eq!((past.success, past.end.shell_code()), (false, 1));
     assert_eq!(past.reason(), "its main process is no longer its own");
-    // Who is said to have ended later was nobody's main process any more.
+    // The process whose exit is reported later is no longer the main process.
     stage.main_ends("web", Exit::Code(0));
     stage.did_nothing();
-    // What is left has the patience of leftovers.
+    // The leftovers have their own timeout.
     stage.after(s(2));
     stage.did("sweep web with TERM, sweep web with KILL");
     stage.tree_gone("web");
@@ -267,7 +267,7 @@ fn leftovers_of_an_end_for_good_are_stopped_too() {
 }
 
 #[test]
-fn a_stop_during_a_crashs_sweep_does_not_begin_the_patience_anew() {
+fn a_stop_during_the_sweep_after_a_crash_does_not_restart_the_timeout() {
     let mut stage = Stage::booted([quick("web")]);
     stage.main_ends("web", Exit::Code(1));
     stage.after(ms(1_200));
@@ -279,7 +279,7 @@ fn a_stop_during_a_crashs_sweep_does_not_begin_the_patience_anew() {
 }
 
 #[test]
-fn a_stop_of_what_has_exited_waits_for_its_leftovers() {
+fn a_stop_of_an_exited_program_waits_for_its_leftovers() {
     let mut stage = Stage::booted([quick("job")]);
     stage.main_ends("job", Exit::Code(0));
     let stop = stage.stop("job");
@@ -288,7 +288,7 @@ fn a_stop_of_what_has_exited_waits_for_its_leftovers() {
     stage.answered(stop, "job Stopped");
 }
 
-/// The stop was under way when somebody started it again: who asked for the stop still hears that it was down.
+/// It was started while being stopped: the stop request is still answered when it was down.
 #[test]
 fn a_stop_of_leftovers_is_answered_although_a_start_follows() {
     let mut stage = Stage::booted([quick("job")]);
@@ -319,7 +319,7 @@ fn an_old_deadline_never_acts_on_a_new_run() {
 }
 
 #[test]
-fn stopping_what_has_not_been_executed_yet_signals_it_all_the_same() {
+fn a_stop_before_exec_signals_the_process_too() {
     let mut stage = Stage::of([quick("web")]);
     stage.start("web");
     stage.stop("web");
@@ -331,7 +331,7 @@ fn stopping_what_has_not_been_executed_yet_signals_it_all_the_same() {
 }
 
 #[test]
-fn an_end_that_was_asked_for_is_a_success_in_the_history() {
+fn a_requested_exit_is_a_success_in_the_history() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.is_killed("web", Signal::KILL);
@@ -341,7 +341,7 @@ fn an_end_that_was_asked_for_is_a_success_in_the_history() {
 }
 
 #[test]
-fn a_stop_lasts_as_long_as_the_run_goes_on_asking_for_more_time() {
+fn a_stop_lasts_as_long_as_the_run_keeps_asking_for_more_time() {
     let mut stage = Stage::booted([quick("web")]);
     stage.stop("web");
     stage.did("TERM web");
@@ -374,7 +374,7 @@ fn more_time_to_stop_is_never_less_and_moves_only_the_signal_under_way() {
 }
 
 #[test]
-fn time_that_was_asked_for_before_the_stop_or_by_leftovers_is_not_given() {
+fn time_requested_before_the_stop_or_by_leftovers_is_not_granted() {
     let mut stage = Stage::booted([quick("web")]);
     stage.asks_for("web", s(100));
     stage.stop("web");

@@ -1,4 +1,4 @@
-//! Every row of the transition table, and the start that meets leftovers.
+//! Every row of the transition table, and a start that meets leftovers.
 
 use muster_core::Event;
 use muster_spec::{Backoff, Kind, Limit, ProgramSpec, RestartPolicy, RestartWhen, Signal, State};
@@ -7,7 +7,7 @@ use crate::common::programs::{killed_by, missing, ms, program, quick, s, several
 use crate::stage::Stage;
 
 #[test]
-fn autostart_starts_what_has_it_and_nothing_else() {
+fn autostart_starts_only_programs_that_have_it() {
     let mut stage = Stage::of([quick("web"), ProgramSpec { autostart: false, ..quick("debug") }]);
     stage.hand(muster_core::Input::Booted);
     stage.did("spawn web");
@@ -118,7 +118,7 @@ fn an_expected_exit_however_quick_is_exited() {
 }
 
 #[test]
-fn exitcodes_say_what_is_expected() {
+fn exitcodes_lists_the_expected_statuses() {
     let spec = || ProgramSpec { exit_codes: vec![3], ..quick("job") };
     for (code, state) in [(3, "job EXITED"), (0, "job BACKOFF"), (1, "job BACKOFF")] {
         let mut stage = Stage::booted([spec()]);
@@ -141,7 +141,7 @@ fn restart_no_is_exited_however_it_ended() {
     assert_eq!(stage.core.poll_timeout(), None);
 }
 
-/// EXITED would promise an exit status, and there never was a process: supervisord's FATAL is what an operator looks for.
+/// EXITED would imply an exit status, and there never was a process; supervisord users look for FATAL.
 #[test]
 fn restart_no_is_fatal_when_it_could_not_be_spawned() {
     let mut stage = Stage::of([ProgramSpec { restart: when(RestartWhen::Never), ..quick("job") }]);
@@ -151,7 +151,7 @@ fn restart_no_is_fatal_when_it_could_not_be_spawned() {
 }
 
 #[test]
-fn fatal_when_the_retries_are_used_up_and_a_start_begins_anew() {
+fn fatal_once_the_retries_are_used_up_and_a_start_resets_them() {
     let restart = RestartPolicy { limit: Limit::Retries(1), ..RestartPolicy::DEFAULT };
     let mut stage = Stage::booted([ProgramSpec { restart, ..program("web") }]);
     stage.exits("web", 1);
@@ -252,7 +252,7 @@ fn a_hung_execution_is_killed_after_a_minute_and_counts_as_a_failure() {
         .events
         .iter()
         .any(|event| matches!(event, Event::Killed { waited, cut_short: false, .. } if *waited == s(60)));
-    assert!(told, "how long it had is told: {:?}", stage.events);
+    assert!(told, "the event has its timeout: {:?}", stage.events);
     stage.is_killed("web", Signal::KILL);
     stage.stands("web BACKOFF");
     assert_eq!(stage.next_start_in("web"), 500);

@@ -1,4 +1,4 @@
-/* A program that ends at once: no C library, no start-up. */
+/* A program that exits immediately: no C library, no start-up. */
 void _start(void) {
 #if defined(__x86_64__)
     __asm__ volatile("syscall" : : "a"(60), "D"(42) : "rcx", "r11", "memory");

@@ -1,7 +1,7 @@
-/* The floor: how long the kernel takes to make a process in one of three ways, execute a tiny program and reap it. Bare,
- * or with what no supervisor can leave out: a session, stdin, stdout and stderr, an umask, the environment, a status pipe.
+/* The floor: how long the kernel takes to create a process in one of three ways, execute a tiny program and reap it. Bare,
+ * or with the steps that every supervisor needs: a session, stdin, stdout and stderr, an umask, the environment, a status pipe.
  * Usage: spawn fork|clone|vfork bare|work COUNT BALLAST_MB PROGRAM
- * Prints microseconds per process: on the clock, and of processor time with that of the children. */
+ * Prints microseconds per process: elapsed time, and processor time including the children's. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>

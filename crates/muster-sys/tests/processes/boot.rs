@@ -1,4 +1,4 @@
-//! Whatever the daemon was started with: signals blocked or ignored, stray descriptors, odd limits.
+//! Unusual states that the daemon may be started in: signals blocked or ignored, stray descriptors, odd limits.
 
 use std::fs::File;
 use std::io;
@@ -29,7 +29,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_subreaper_gets_the_children_of_its_children", || outer("subreaper")),
 ];
 
-/// Runs the test `name` in a process that was started in the odd way it wants.
+/// Runs the test `name` in a process started in the state that it requires.
 fn outer(name: &str) {
     let status = run_inner(name, |command| {
         let odd: fn() -> io::Result<()> = match name {
@@ -80,7 +80,8 @@ pub(crate) fn inner(arguments: &[String]) -> ExitCode {
 
 fn ignore(signals: impl IntoIterator<Item = libc::c_int>) -> io::Result<()> {
     for signal in signals {
-        // The C libraries refuse 32 and 33, so past them. The kernel's structure begins with the handler; SIG_IGN is 1.
+        // The C libraries refuse 32 and 33, so this calls the kernel directly. Its structure begins with the handler;
+        // SIG_IGN is 1.
         let action = [1_u64, 0, 0, 0];
         // SAFETY: the kernel reads 32 bytes of `action`. KILL and STOP are refused.
         unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), 0, 8) };
@@ -140,7 +141,7 @@ fn assert_every_signal_is_read() {
         read.push(received.signal.number());
     }
     read.sort_unstable();
-    // Four of them cancel their opposite while they wait: signal(7). PIPE is ignored.
+    // Four of them cancel their opposite while they are pending: signal(7). PIPE is ignored.
     let lost = [libc::SIGPIPE, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU, libc::SIGCONT];
     let expected: Vec<i32> = sent.filter(|number| !lost.contains(number)).collect();
     read.retain(|number| !lost.contains(number));
@@ -206,7 +207,7 @@ fn a_million_descriptors() {
             spawner.force_mechanism(mechanism);
             quickest_of_a_hundred(&mut spawner)
         });
-        // A loop over all numbers takes many milliseconds. The quickest run does not depend on what else runs here.
+        // A loop over all numbers takes many milliseconds. The quickest run is independent of the machine's load.
         assert!(many < few * 2 + Duration::from_millis(2), "{mechanism:?}: {few:?}, {many:?}");
     }
 }
@@ -232,7 +233,7 @@ fn raised_limit() {
     assert_eq!((original.nofile_soft, original.nofile_hard), (256, hard));
     let raised = OriginalLimits::current().unwrap();
     assert_eq!((raised.nofile_soft, raised.nofile_hard), (hard.min(1 << 20), hard));
-    // More than the child may have are open, and still its score can be set, which takes a descriptor.
+    // More descriptors are open than the child may have, and its score, which takes a descriptor, can still be set.
     let open: Vec<File> = (0..300).map(|_| File::open("/dev/null").unwrap()).collect();
     let mut spawner = Spawner::new(std::env::vars_os().collect(), original, 0o022).unwrap();
     let mut process = program(&["/bin/sh", "-c", "ulimit -Sn; ulimit -Hn"]);
@@ -250,7 +251,7 @@ fn subreaper() {
     let spawning = start(&mut spawner, &program(&["/bin/sh", "-c", "sh -c 'read x </dev/zero; exit 7' & exit 0"]));
     let main = spawning.unwrap().pid;
     assert_eq!(wait_for(main), Exit::Code(0));
-    // It is a child of ours now, which is why it can be found below us, ended and reaped.
+    // It is reparented to this process now, so it is found below it, exited and reaped.
     let children = format!("/proc/self/task/{}/children", std::process::id());
     let orphan = until("the orphan is adopted", || {
         std::fs::read_to_string(&children).unwrap().trim().parse().ok().map(muster_sys::signal::Pid)

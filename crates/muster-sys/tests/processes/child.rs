@@ -1,4 +1,4 @@
-//! What a child gets: `docs` call it a clean slate.
+//! The environment of a child, which the documents call a clean slate.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -182,7 +182,7 @@ fn tagged() {
 }
 
 fn passed_descriptors() {
-    // Enough that some target is the number of every descriptor that the spawn itself opens.
+    // Enough that every descriptor the spawn itself opens has the number of some target.
     const TARGETS: std::ops::Range<u32> = 3..60;
     each(|spawner| {
         let directory = tempfile::tempdir().unwrap();
@@ -193,7 +193,7 @@ fn passed_descriptors() {
         };
         let files: Vec<File> = TARGETS.map(file).collect();
         let passed: Vec<_> = files.iter().rev().zip(TARGETS).map(|(file, target)| (file.as_fd(), target)).collect();
-        // Without a pipe, of which the shell itself would have the ends for a moment.
+        // Without a pipe, whose ends the shell itself would briefly hold.
         let script = "ls /proc/$$/fd; for n in 3 31 59; do cat /proc/$$/fd/$n; done";
         for (command, outcome) in [(vec!["/bin/sh", "-c", script], true), (vec!["/no/such/program"], false)] {
             let output = tempfile::NamedTempFile::new().unwrap();
@@ -260,7 +260,7 @@ fn own_pid() {
         let mut process = program(&["/bin/sh", "-c", "test \"$WATCHDOG_PID\" = $$"]);
         process.environment = vec![("WATCHDOG_PID".to_owned(), "another".to_owned())];
         let spawning = spawner.spawn(&Launch { process: &process, ..launch }).unwrap();
-        assert_eq!(wait_for(spawning.pid), Exit::Code(0), "it is set above what is configured");
+        assert_eq!(wait_for(spawning.pid), Exit::Code(0), "it is set higher than configured");
     });
 }
 
@@ -341,7 +341,7 @@ fn path_search() {
         process.environment = vec![("PATH".into(), "/nowhere:".into())];
         process.directory = Some(path("later").into());
         assert_eq!(text(spawner, &process), "later\n");
-        // No PATH at all: the usual places.
+        // Without PATH: the default directories.
         let mut process = program(&["true"]);
         process.clean_environment = true;
         assert_eq!(text(spawner, &process), "");
@@ -376,7 +376,7 @@ fn user_and_groups() {
     let status = text(&mut spawner, &nobody);
     let ids = |id: &str| [id; 4].join("\t");
     assert_eq!((field(&status, "Uid"), field(&status, "Gid")), (ids(&named[2]), ids(&named[3])));
-    // Privileges that root has are gone, and the daemon's own memory was never shared with that user.
+    // Root's privileges are dropped, and the daemon's own memory was never shared with that user.
     assert_eq!(field(&status, "CapEff"), "0000000000000000");
     let mut groups_only = program(&["/bin/sh", "-c", "id -u; id -G"]);
     groups_only.groups = Some(vec!["12".into()]);

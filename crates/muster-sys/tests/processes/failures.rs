@@ -1,4 +1,4 @@
-//! Every step of a spawn made to fail, one after the other, and what the user reads.
+//! Makes every step of a spawn fail, one after the other, and checks the message for the user.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -113,7 +113,7 @@ fn foreign_elf() -> Vec<u8> {
     file
 }
 
-/// A program whose dynamic loader is not there, as a glibc program in a musl image.
+/// A program whose dynamic loader is missing, such as a glibc program in a musl image.
 fn foreign_loader() -> Option<(Vec<u8>, String)> {
     let mut file = fs::read("/bin/true").unwrap();
     let at = file.windows(4).position(|bytes| bytes == b"/lib")?;
@@ -208,7 +208,7 @@ fn refused_to_a_user() {
     check_copied(&inside, SpawnStep::Chdir, libc::EACCES, &message);
     let mut crowded = as_stranger("/bin/true");
     crowded.rlimits = vec![Rlimit { resource: Resource::Nproc, soft: Some(0), hard: Some(0) }];
-    // The kernel counts who is there already, so someone has to be.
+    // The kernel counts existing processes, so there must be one.
     let mut spawner = spawner();
     let mut sleeper = as_stranger("/bin/sleep");
     sleeper.command.push("1000".into());
@@ -225,7 +225,7 @@ fn refused_to_a_user() {
     wait_for(first.pid);
 }
 
-/// As [`check`], in the way the daemon chooses for such a program.
+/// Like [`check`], with the mechanism that the daemon chooses for such a program.
 fn check_copied(process: &ProcessSpec, step: SpawnStep, errno: i32, message: &str) {
     let expected = SpawnError { step, errno, message: message.to_owned() };
     assert_eq!(error(&mut spawner(), process), expected);
@@ -299,7 +299,7 @@ pub(crate) fn without_privilege_inner() {
                    fs.nr_open";
     refused(&process, SpawnStep::Rlimit, libc::EPERM, message);
 
-    // Oneself is allowed, with and without a group.
+    // Its own user is allowed, with and without a group.
     let mut process = program(&["/usr/bin/id", "-u"]);
     for group in [None, Some(own.to_string())] {
         process.user = user(&own.to_string(), group.as_deref());

@@ -1,4 +1,4 @@
-//! A child that does not reach its program blocks nothing, and its memory is not reused until it has exited.
+//! A child that does not reach exec blocks nothing, and its memory is not reused until it has exited.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -30,8 +30,8 @@ fn each(check: impl Fn(&mut Spawner)) {
     }
 }
 
-/// A child that SIGSTOP, which cannot be blocked, has caught before it executed `process`. A race, so it is tried until
-/// it is won.
+/// A child stopped by SIGSTOP, which cannot be blocked, before it executed `process`. It is a race, so it is repeated
+/// until it is won.
 fn caught(spawner: &mut Spawner, process: &muster_spec::ProcessSpec) -> Spawning {
     until("a child is stopped before it executes", || {
         let mut spawning = start(spawner, process).unwrap();
@@ -92,7 +92,7 @@ fn forgotten_before_exec() {
         let stopped = caught(spawner, &process);
         let pid = stopped.pid;
         drop(stopped);
-        // Were its strings and its stack free, these would be written over them.
+        // If its strings and its stack were freed, these would overwrite them.
         many_quick_runs(spawner);
         signal::send(pid, Signal::CONT).unwrap();
         assert_eq!(wait_for(pid), Exit::Code(0));
@@ -105,7 +105,7 @@ fn early_signals() {
     each(|spawner| {
         for round in 0..300_u64 {
             let mut spawning = start(spawner, &program(&["/bin/sleep", "1000"])).unwrap();
-            // Anywhere from before the first instruction to after exec.
+            // At any point from before the first instruction to after exec.
             let begin = Instant::now();
             while begin.elapsed() < Duration::from_micros(round * 2) {}
             signal::send(spawning.pid, Signal::TERM).unwrap();

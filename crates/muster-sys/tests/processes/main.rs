@@ -1,9 +1,9 @@
-//! The kernel's side of the promises, with real processes: what a child gets, how each failure is called, that no end is
-//! lost, that nothing inherited does harm.
+//! Tests of the kernel interface with real processes: what a child inherits, how each failure is reported, that no exit
+//! is lost, that nothing inherited does harm.
 //!
 //! Not libtest: signals must be blocked before any other thread exists, as in the daemon, and a test that waits for all
-//! children cannot share them with a test beside it. So this is a `main` that runs one test after the other. A test that
-//! needs another kind of start (another user, SIGCHLD ignored) runs this executable again with `--inner NAME`.
+//! children cannot run concurrently with another. So `main` runs one test after the other. A test that needs to be
+//! started differently (another user, SIGCHLD ignored) runs this executable again with `--inner NAME`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod boot;
@@ -17,7 +17,7 @@ use std::panic;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// A claim, and how it is checked.
+/// A claim, and its check.
 type Test = (&'static str, fn());
 
 fn tests() -> Vec<Test> {

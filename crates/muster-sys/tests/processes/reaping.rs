@@ -1,4 +1,4 @@
-//! No end is lost, however many come at once and whatever they died of.
+//! No exit is lost, however many happen at once and for whatever reason.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -25,8 +25,8 @@ fn twenty_thousand() {
     }
 }
 
-/// Sixteen in flight at any time, while other threads allocate as hard as they can: a child that touched the
-/// allocator or thread-local storage of the daemon would not go unnoticed.
+/// Sixteen spawns are in progress at any time, while other threads allocate as fast as they can: a child that touched
+/// the daemon's allocator or thread-local storage would be noticed.
 fn many_instant_exits(mechanism: Mechanism, count: usize) {
     let directory = directory();
     let process = program(&[instant(directory.path()).to_str().unwrap()]);
@@ -47,7 +47,7 @@ fn many_instant_exits(mechanism: Mechanism, count: usize) {
         while ended < count {
             while started < count && flying.len() < 16 {
                 let spawning = start(&mut spawner, &process).unwrap();
-                assert!(flying.insert(spawning.pid, spawning).is_none(), "a pid was given twice");
+                assert!(flying.insert(spawning.pid, spawning).is_none(), "a pid was returned twice");
                 started += 1;
             }
             while let Some(reaped) = reap_next().unwrap() {

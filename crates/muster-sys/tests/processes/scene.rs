@@ -1,4 +1,4 @@
-//! What the tests have in common: a spawner, programs to run, and the patience to wait for them.
+//! Shared by the tests: a spawner, programs to run, and waiting with a timeout.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -14,10 +14,10 @@ use muster_sys::reap::reap_next;
 use muster_sys::signal::Pid;
 use muster_sys::spawn::{Launch, Mechanism, Spawner, Spawning, Stdio};
 
-/// How long anything may take before the test says that it does not happen.
+/// The timeout for anything to happen before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Both ways in which the daemon makes processes.
+/// Both mechanisms by which the daemon creates processes.
 pub(crate) const MECHANISMS: [Mechanism; 2] = [Mechanism::Copied, Mechanism::Shared];
 
 pub(crate) fn spawner() -> Spawner {
@@ -50,7 +50,7 @@ pub(crate) fn start(spawner: &mut Spawner, process: &ProcessSpec) -> Result<Spaw
     })
 }
 
-/// Runs a program to its end: what it wrote, and how it ended.
+/// Runs a program until it exits: its output, and its exit.
 pub(crate) fn run(spawner: &mut Spawner, process: &ProcessSpec) -> Result<(Vec<u8>, Exit), SpawnError> {
     run_with_markers(spawner, process, &[])
 }
@@ -85,7 +85,7 @@ pub(crate) fn text(spawner: &mut Spawner, process: &ProcessSpec) -> String {
     String::from_utf8(output).unwrap()
 }
 
-/// Why a program cannot be spawned.
+/// The error of a program that cannot be spawned.
 pub(crate) fn error(spawner: &mut Spawner, process: &ProcessSpec) -> SpawnError {
     match run(spawner, process) {
         Err(error) => error,
@@ -93,14 +93,14 @@ pub(crate) fn error(spawner: &mut Spawner, process: &ProcessSpec) -> SpawnError 
     }
 }
 
-/// Waits for the end of this child, the only one.
+/// Waits for the exit of this child, the only one.
 pub(crate) fn wait_for(pid: Pid) -> Exit {
     let reaped = until("a child ends", || reap_next().unwrap());
     assert_eq!(reaped.pid, pid);
     reaped.exit
 }
 
-/// Asks again and again until there is an answer.
+/// Polls until there is an answer.
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
@@ -118,7 +118,7 @@ pub(crate) fn assert_no_children() {
     assert_eq!(fs::read_to_string(children).unwrap_or_default(), "", "a test left children");
 }
 
-/// Says loudly that something was not checked here: written past the test runner's capture.
+/// Reports that something was not checked here: written past the test runner's capture.
 pub(crate) fn skipped(what: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {reason}");
 }
@@ -143,7 +143,7 @@ pub(crate) fn file(directory: &Path, name: &str, content: &[u8], mode: u32) -> S
     path.to_str().unwrap().to_owned()
 }
 
-/// A program of a few bytes that exits with 42, at once.
+/// A program of a few bytes that exits immediately with 42.
 pub(crate) fn instant(directory: &Path) -> PathBuf {
     PathBuf::from(file(directory, "instant", &instant_bytes(), 0o755))
 }

@@ -1,4 +1,4 @@
-//! Everything that programs do to survive a stop.
+//! Every way in which programs try to survive a stop.
 
 use std::time::Instant;
 
@@ -11,8 +11,9 @@ use crate::world::{GRACE, TERM, World};
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
 
 crate::scenarios! {
-    ALL_WAYS fn a_leader_that_dies_on_term_leaves_nobody_behind(world) {
-        // In its group, in a session of its own, and double-forked: all three ignore TERM, and are two processes each.
+    ALL_WAYS fn a_leader_killed_by_term_leaves_no_process_behind(world) {
+        // In its group, in a session of its own, and double-forked: all three ignore TERM, and consist of two processes
+        // each.
         let run = world.run(&format!("sh -c '{DEAF}' & setsid sh -c '{DEAF}' & (setsid sh -c '{DEAF}' &); wait"));
         world.wait_for(run, 7, 3);
         world.stop(run);
@@ -82,7 +83,7 @@ crate::scenarios! {
         }
     }
 
-    ALL_WAYS fn a_signal_that_is_not_for_stopping_continues_nobody(world) {
+    ALL_WAYS fn a_signal_that_is_not_for_stopping_continues_no_process(world) {
         let run = world.run("sleep 1000 & wait");
         world.wait_for(run, 2, 1);
         world.trees.signal(run, Signal::STOP, SignalScope::Tree).unwrap();
@@ -126,14 +127,14 @@ crate::scenarios! {
         while world.trees.signal_all(&runs[..5], Signal::KILL, SignalScope::Tree).unwrap().is_unfinished {}
         world.wait_until("the first five are gone", |world| world.trees.gone(&runs) == runs[..5]);
         for &run in &runs[5..] {
-            assert_eq!(world.trees.processes(run).len(), 2, "the others live on");
+            assert_eq!(world.trees.processes(run).len(), 2, "the others are still running");
             world.kill(run);
         }
     }
 
     ALL_WAYS fn nothing_is_left_of_a_run_that_leaves_nothing(world) {
         let run = world.run("exit 0");
-        assert_eq!(world.trees.gone(&[run]), [], "its main process lives, or is not reaped");
+        assert_eq!(world.trees.gone(&[run]), [], "its main process is running, or is not reaped");
         world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
         assert_eq!(world.trees.gone(&[run]), [run]);
         world.trees.end(run);

@@ -1,4 +1,4 @@
-//! One process of a run that is held: told from strangers, followed up the tree, signalled as long as it is there.
+//! A held process of a run: distinguished from unrelated ones, followed up the tree, signalled as long as it exists.
 
 use muster_spec::{RunId, Signal};
 use muster_sys::signal::Pid;

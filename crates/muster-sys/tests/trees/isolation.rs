@@ -1,7 +1,7 @@
-//! A world of its own for each test.
+//! A separate world for each test.
 //!
-//! Orphans come to a whole process, so tests in one process would adopt each other's. A test executes itself again,
-//! and that process forks the world, which then has one thread as the daemon has. It stays outside with a witness.
+//! A whole process adopts orphans, so tests in one process would adopt each other's. A test executes itself again, and
+//! that process forks the world, which then has one thread, as the daemon has. It stays outside with a witness.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use muster_sys::signal::Pid;
 
-use crate::processes::{below, everyone, fork, sleep_for_ever};
+use crate::processes::{below, everyone, fork, sleep_indefinitely};
 use crate::witness::Witness;
 use crate::world::World;
 
@@ -25,19 +25,19 @@ pub(crate) enum Without {
     Proc,
 }
 
-/// Ways in which every promise holds.
+/// The configurations in which every guarantee holds.
 pub(crate) const ALL_WAYS: &[Without] = &[Without::Nothing, Without::Tags, Without::Pidfds, Without::ChildrenLists];
 
-/// The usual way alone.
+/// The usual configuration alone.
 pub(crate) const WITH_ALL_THERE_IS: &[Without] = &[Without::Nothing];
 
-/// Where nothing but ancestry, numbers, marker and cgroup tell whose a process is.
+/// Only ancestry, numbers, marker and cgroup show which run a process belongs to.
 pub(crate) const WITHOUT_TAGS: &[Without] = &[Without::Tags];
 
-/// Where process groups are all there is.
+/// Only process groups are available.
 pub(crate) const WITHOUT_PROC: &[Without] = &[Without::Proc];
 
-/// Ways in which a process is known even after it hid from everything but its tag.
+/// Configurations in which a process is recognised even if only its tag is left.
 pub(crate) const TAGGED_WAYS: &[Without] = &[Without::Nothing, Without::Pidfds, Without::ChildrenLists];
 
 /// Plays `act` in a world of its own, once for each of the `ways`.
@@ -83,10 +83,10 @@ fn perform_here(without: Without, act: fn(&mut World)) {
     outsider.check();
     outsider.dismiss();
     end_everyone_below();
-    assert_eq!(status, 0, "the world without {without:?} ended badly");
+    assert_eq!(status, 0, "the world without {without:?} failed");
 }
 
-/// The same, once, with the world as PID 1 of a new pid namespace, and a visitor that comes into it from outside.
+/// The same, once, with the world as PID 1 of a new pid namespace, and a visitor that enters it from outside.
 pub(crate) fn perform_in_new_namespace(name: &str, without: Without, act: fn(&mut World)) {
     if std::env::var(SCENARIO).as_deref() != Ok(name) {
         return perform_elsewhere(name);
@@ -103,14 +103,14 @@ pub(crate) fn perform_in_new_namespace(name: &str, without: Without, act: fn(&mu
         mount_own_proc();
         play(without, act);
     });
-    // Comes into the namespace from outside, as `docker exec` does.
-    let visitor = fork(|| sleep_for_ever());
+    // Enters the namespace from outside, as `docker exec` does.
+    let visitor = fork(|| sleep_indefinitely());
     // SAFETY: takes a number.
     unsafe { libc::alarm(120) };
     let status = wait_for_ends(world, visitor);
     outsider.check();
     outsider.dismiss();
-    assert_eq!(status, 0, "the world in a namespace without {without:?} ended badly");
+    assert_eq!(status, 0, "the world in a namespace without {without:?} failed");
 }
 
 fn mount_own_proc() {
@@ -130,7 +130,7 @@ fn play(without: Without, act: fn(&mut World)) {
     world.close();
 }
 
-/// How a child ended, as waitpid(2) tells it.
+/// How a child ended, as waitpid(2) reports it.
 pub(crate) fn wait_for_end(child: Pid) -> i32 {
     let mut status = 0;
     // SAFETY: `status` has room for what is written.
@@ -138,7 +138,7 @@ pub(crate) fn wait_for_end(child: Pid) -> i32 {
     status
 }
 
-/// The first to exit is reaped first: the exit of a PID 1 waits until all processes in its namespace were reaped.
+/// Reaps the first to exit first: the exit of a PID 1 waits until all processes in its namespace were reaped.
 fn wait_for_ends(world: Pid, visitor: Pid) -> i32 {
     let mut ended = BTreeMap::new();
     while ended.len() < 2 {
@@ -168,7 +168,7 @@ fn end_everyone_below() {
     }
 }
 
-/// Says that a test could not be made here, and why. Written past the test runner's capture: never silently.
+/// Reports that a test could not be run here, and why. Written past the test runner's capture: never silently.
 pub(crate) fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

@@ -1,4 +1,4 @@
-//! Trees of real processes: nothing of a run survives, and nothing else is touched.
+//! Trees of real processes: no process of a run survives, and no other is affected.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -1,4 +1,4 @@
-//! As PID 1, and with recycled pids: in a pid namespace of its own, where the next pid can be chosen.
+//! As PID 1, and with recycled pids: in a separate pid namespace, where the next pid can be chosen.
 
 use std::fs;
 
@@ -11,8 +11,8 @@ use crate::witness::Witness;
 use crate::world::{GRACE, TERM, World};
 
 #[test]
-fn pid_1_answers_for_what_came_from_outside() {
-    perform_in_new_namespace("namespaces::pid_1_answers_for_what_came_from_outside", Without::Nothing, |world| {
+fn pid_1_treats_processes_from_outside_as_strays() {
+    perform_in_new_namespace("namespaces::pid_1_treats_processes_from_outside_as_strays", Without::Nothing, |world| {
         assert!(world.trees.abilities().is_pid_1);
         let run = world.run("trap '' TERM; (setsid sleep 1000 &); sleep 1000 & wait");
         world.wait_for(run, 3, 2);
@@ -28,7 +28,7 @@ fn pid_1_answers_for_what_came_from_outside() {
     });
 }
 
-/// As /proc tells it, in hundredths of a second.
+/// As /proc reports it, in hundredths of a second.
 fn uptime() -> String {
     let told = fs::read_to_string("/proc/uptime").unwrap();
     told.split(' ').next().unwrap().to_owned()
@@ -37,13 +37,14 @@ fn uptime() -> String {
 #[test]
 fn a_recycled_pid_is_a_stranger() {
     perform_in_new_namespace("namespaces::a_recycled_pid_is_a_stranger", Without::Tags, |world| {
-        // Two members are known by their ancestry, one of them under its parent, and then both pids are given away.
+        // Two members are known by their ancestry, one of them under its parent, and then both pids are reused.
         let run = world.run("sleep 1000 & read line </dev/null; (sleep 1000 & exec sleep 1000) & wait");
         world.wait_for(run, 4, 3);
         world.trees.observe(run);
         let processes = world.trees.processes(run);
         let (member, below) = (processes[1].pid, processes[3].pid);
-        // A process is distinguished from a later one with its pid by its start, which /proc shows in hundredths of a second.
+        // A process is distinguished from a later one with its pid by its start time, which /proc shows in hundredths
+        // of a second.
         let seen = uptime();
         world.wait_until("the clock ticks", |_| uptime() != seen);
         for pid in [below, member] {
@@ -131,7 +132,7 @@ fn hide_other_users() {
     }
 }
 
-/// Lets the next process have this pid: proc_sys_kernel(5).
+/// Makes the kernel give the next process this pid: proc_sys_kernel(5).
 fn with_pid<T>(pid: Pid, make: impl FnOnce() -> T) -> T {
     fs::write("/proc/sys/kernel/ns_last_pid", (pid.0 - 1).to_string()).unwrap();
     make()

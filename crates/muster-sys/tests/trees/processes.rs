@@ -1,4 +1,4 @@
-//! Small things that are done to processes, and a view of all of them that shares no code with what is tested.
+//! Small operations on processes, and a view of all of them that shares no code with the code under test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -24,7 +24,7 @@ pub(crate) fn fork(life: impl FnOnce()) -> Pid {
 }
 
 /// Sleeps indefinitely, in small steps, since an ignored SIGCONT still ends a pause(2).
-pub(crate) fn sleep_for_ever() -> ! {
+pub(crate) fn sleep_indefinitely() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(1000));
     }
@@ -52,7 +52,7 @@ pub(crate) fn everyone() -> BTreeMap<i32, (i32, String)> {
     everyone
 }
 
-/// Everyone who descends from `top`.
+/// All descendants of `top`.
 pub(crate) fn below(top: i32, everyone: &BTreeMap<i32, (i32, String)>) -> impl Iterator<Item = i32> {
     let mut below: BTreeSet<i32> = [top].into();
     loop {

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::processes::{fork, sleep_for_ever};
+use crate::processes::{fork, sleep_indefinitely};
 
 /// How many trees of each kind. The last seed printed before a failure reproduces it.
 const TREES: u64 = 12;
@@ -28,7 +28,7 @@ crate::scenarios! {
             let run = world.run_process(|| growth.grow(Dice(seed), 4));
             world.wait_until("the tree is grown", |_| growth.is_finished());
             world.trees.observe(run);
-            // Parents end while their children are being looked for.
+            // Parents exit while their children are being searched for.
             growth.may_end.store(true, Ordering::SeqCst);
             world.kill(run);
         }
@@ -60,7 +60,7 @@ impl Growth {
         self.done.load(Ordering::SeqCst) == self.planned.load(Ordering::SeqCst)
     }
 
-    /// Hides a little, forks a few, which do the same; some of them exit, some run indefinitely.
+    /// Hides a little, and forks a few that do the same; some of them exit, some run indefinitely.
     fn grow(&self, mut dice: Dice, depth: u64) {
         hide(dice.roll(7));
         let children = if depth == 0 { 0 } else { dice.roll(4) };
@@ -81,7 +81,7 @@ impl Growth {
             // SAFETY: takes a number.
             unsafe { libc::raise(libc::SIGSTOP) };
         }
-        sleep_for_ever();
+        sleep_indefinitely();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Signals that go to trees in slices, as short as can be: others are reaped in between.
+//! Signals to trees in slices that are as short as possible: others are reaped in between.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use muster_sys::tree::Errand;
 
 use crate::world::{TERM, World};
 
-/// Goes on a slice at a time, each over at once. How many they were.
+/// Continues one slice at a time, each as short as possible, and returns how many there were.
 fn slice_by_slice(world: &mut World, errand: &mut Errand) -> usize {
     let mut slices = 1;
     while !world.trees.go_on(errand, Some(Instant::now())) {
@@ -31,13 +31,13 @@ crate::scenarios! {
         world.kill(run);
     }
 
-    ALL_WAYS fn who_was_reaped_between_two_slices_gets_nothing(world) {
+    ALL_WAYS fn a_process_reaped_between_two_slices_gets_no_signal(world) {
         let many = "for n in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done; wait";
         let (gone, other) = (world.run("exec sleep 1000"), world.run(many));
         world.wait_for(gone, 1, 1);
         world.wait_for(other, 10, 9);
         let mut errand = Errand::to(vec![gone, other], TERM, SignalScope::Tree);
-        // They have been looked for, and not signalled yet.
+        // They have been found, and not signalled yet.
         assert!(!world.trees.go_on(&mut errand, Some(Instant::now())));
         world.trees.signal(gone, Signal::KILL, SignalScope::Main).unwrap();
         world.wait_until("the leader is dead", |world| world.is_leader_dead(gone));

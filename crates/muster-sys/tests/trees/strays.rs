@@ -5,7 +5,7 @@ use muster_sys::signal::Pid;
 use muster_sys::tree::{Trees, Whose};
 
 use crate::isolation::skip;
-use crate::processes::{below, everyone, exec_shell, fork, sleep_for_ever};
+use crate::processes::{below, everyone, exec_shell, fork, sleep_indefinitely};
 use crate::world::{TERM, World, counterpart};
 
 const DEAF: &str = r#"trap "" TERM; while :; do sleep 1000; done"#;
@@ -47,7 +47,7 @@ crate::scenarios! {
         nested(world, true);
     }
 
-    WITHOUT_TAGS fn nobody_leaves_a_cgroup(world) {
+    WITHOUT_TAGS fn no_process_escapes_from_a_cgroup(world) {
         let run = match world.run_enclosed(&format!("(env -i setsid sh -c '{DEAF}' &); exit 0")) {
             Ok(run) => run,
             Err(error) => return skip(&format!("no cgroup for a run: {error}")),
@@ -68,7 +68,7 @@ crate::scenarios! {
         assert_eq!(world.trees.abilities().lacks().len(), 1);
     }
 
-    ALL_WAYS fn everyone_in_a_tree_is_known_as_its_runs_and_nobody_else_is(world) {
+    ALL_WAYS fn only_members_of_a_tree_are_attributed_to_its_run(world) {
         let run = world.run(&format!("sh -c '{DEAF}' & env -i setsid sh -c '{DEAF}' & (setsid sh -c '{DEAF}' &); wait"));
         world.wait_for(run, 7, 3);
         for process in world.trees.processes(run) {
@@ -84,7 +84,7 @@ crate::scenarios! {
         world.kill(run);
     }
 
-    WITHOUT_PROC fn without_proc_it_is_still_known_whose_a_process_is(world) {
+    WITHOUT_PROC fn without_proc_a_process_is_still_attributed_to_its_run(world) {
         let run = world.run("sleep 1000 & sleep 1000 & wait");
         world.wait_until("all are there", |world| world.survivors().len() == 3);
         let below: Vec<Pid> = below(world.leader(run).0, &everyone()).map(Pid).collect();
@@ -96,7 +96,7 @@ crate::scenarios! {
         world.kill(run);
     }
 
-    WITH_ALL_THERE_IS fn nobody_speaks_for_another_run_by_its_tag(world) {
+    WITH_ALL_THERE_IS fn no_process_passes_for_another_run_by_its_tag(world) {
         // SAFETY: takes nothing.
         if unsafe { libc::getuid() } != 0 {
             return skip("an attacker of another user needs root");
@@ -117,19 +117,19 @@ crate::scenarios! {
                     libc::setrlimit64(libc::RLIMIT_RSS, &limit);
                 }
             };
-            // One below its run, and one that has become an orphan.
+            // One below its run, and one that became an orphan.
             fork(|| {
                 wear_tag();
-                sleep_for_ever()
+                sleep_indefinitely()
             });
             fork(|| {
                 wear_tag();
-                fork(|| sleep_for_ever());
+                fork(|| sleep_indefinitely());
             });
-            sleep_for_ever()
+            sleep_indefinitely()
         });
         world.wait_until("all are there", |world| world.survivors().len() >= 5 && world.trees.processes(attacker).len() >= 2);
-        assert_eq!(world.trees.processes(victim).len(), 2, "none has come to the victim");
+        assert_eq!(world.trees.processes(victim).len(), 2, "none moved to the victim");
         let below = world.trees.processes(attacker)[1].pid;
         assert_eq!(world.trees.whose(below), Whose::Run(attacker));
         for stray in world.trees.strays() {
@@ -158,7 +158,7 @@ crate::scenarios! {
         }
     }
 
-    ALL_WAYS fn a_stop_of_a_run_that_is_dead_or_unknown_reaches_nobody(world) {
+    ALL_WAYS fn a_stop_of_a_dead_or_unknown_run_reaches_no_process(world) {
         let run = world.run("exit 7");
         world.wait_until("the leader is dead", |world| world.is_leader_dead(run));
         assert_eq!(world.ended[&world.leader(run).0], Exit::Code(7));
@@ -172,7 +172,7 @@ crate::scenarios! {
     }
 }
 
-/// A run that is itself a supervisor, and dies with programs of its own that hid from everything.
+/// A run that is itself a supervisor, and is killed while its own programs hide from everything.
 fn nested(world: &mut World, observed: bool) {
     let run = world.run_process(|| {
         muster_sys::boot::become_subreaper().unwrap();
@@ -191,9 +191,9 @@ fn nested(world: &mut World, observed: bool) {
             }
             exec_shell(&format!("(setsid sh -c '{DEAF}' &); exit 0"));
         });
-        sleep_for_ever();
+        sleep_indefinitely();
     });
-    // The inner daemon does not reap: its child is a zombie, which counts for nothing.
+    // The inner daemon does not reap: its child is a zombie, which does not count.
     world.wait_for(run, 3, 1);
     if observed {
         world.trees.observe(run);

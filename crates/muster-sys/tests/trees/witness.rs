@@ -1,30 +1,30 @@
-//! Processes that must never get a signal, and tell if they did.
+//! Processes that must never get a signal, and record any that they get.
 
 use muster_sys::signal::Pid;
 
-use crate::processes::{fork, sleep_for_ever};
+use crate::processes::{fork, sleep_indefinitely};
 
-/// A process that keeps every signal it gets.
+/// A process that keeps every signal it gets pending.
 pub(crate) struct Witness {
     pub(crate) pid: Pid,
     who: &'static str,
 }
 
 impl Witness {
-    /// A child of the caller, in a session of its own.
+    /// A child of the caller, in its own session.
     pub(crate) fn new(who: &'static str) -> Witness {
-        // Blocked before the fork, so that there is no moment in which a signal would do something.
+        // Blocked before the fork, so that no signal can take effect at any moment.
         let before = block_everything();
         let pid = fork(|| {
             // SAFETY: takes nothing.
             unsafe { libc::setsid() };
-            sleep_for_ever();
+            sleep_indefinitely();
         });
         restore(before);
         Witness { pid, who }
     }
 
-    /// Fails if it got any signal, or was ever stopped, continued or ended.
+    /// Fails if it got any signal, or was ever stopped, continued or killed.
     pub(crate) fn check(&self) {
         let (pid, who) = (self.pid, self.who);
         // SAFETY: all-zero bytes are a valid siginfo_t.
@@ -65,7 +65,7 @@ fn restore(mask: libc::sigset_t) {
 }
 
 #[test]
-fn a_witness_that_got_a_signal_says_so() {
+fn a_witness_that_got_a_signal_reports_it() {
     let witness = Witness::new("of this test");
     witness.check();
     // SAFETY: kill takes numbers, and the witness is our child.

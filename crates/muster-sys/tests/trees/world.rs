@@ -1,4 +1,4 @@
-//! What the daemon would be: a process that adopts orphans, the runs that it starts, their trees, a reaper.
+//! A stand-in for the daemon: a process that adopts orphans, the runs that it starts, their trees, a reaper.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use crate::isolation::Without;
 use crate::processes::{below, everyone, exec_shell, fork};
 use crate::witness::Witness;
 
-/// For everything that happens soon on a quiet machine. Nothing waits for so long unless it fails.
+/// Timeout for anything that is immediate on a quiet machine. Only a failing test waits this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a program may take to stop on its own in these tests.
+/// How long a program may take to stop by itself in these tests.
 pub(crate) const GRACE: Duration = Duration::from_millis(150);
 
 pub(crate) const TERM: Signal = Signal::TERM;
 
-/// What the daemon would be: runs, their trees, a reaper. And two witnesses below it.
+/// A stand-in for the daemon: runs, their trees, a reaper. And two witnesses below it.
 pub(crate) struct World {
     pub(crate) trees: Trees,
     pub(crate) without: Without,
@@ -31,7 +31,8 @@ pub(crate) struct World {
     other_run: RunId,
 }
 
-/// What the daemon sets beside a tag: it falls where tags rise, and leaves the low bits to an inner daemon.
+/// The counterpart that the daemon sets beside a tag: it decreases as tags increase, and leaves the low bits to an inner
+/// daemon.
 pub(crate) fn counterpart(tag: u64) -> u64 {
     let (top, low) = (1_u64 << 60, (1_u64 << 24) - 1);
     let falling = top | !tag & (top - 1);
@@ -65,7 +66,7 @@ impl World {
         World { trees, without, ended, leaders, stray: Some(stray), other, other_run }
     }
 
-    /// Sends the witness away that belongs to no run: strays are going to be signalled.
+    /// Ends the witness that belongs to no run: strays are going to be signalled.
     pub(crate) fn without_stray(&mut self) {
         if let Some(stray) = self.stray.take() {
             stray.check();
@@ -74,20 +75,20 @@ impl World {
         }
     }
 
-    /// Starts a shell as the main process of a new run, as the daemon would: in a session of its own, with its marker
-    /// and, where there are tags, its tag.
+    /// Starts a shell as the main process of a new run, as the daemon would: in its own session, with its marker and,
+    /// where available, its tag.
     pub(crate) fn run(&mut self, script: &str) -> RunId {
         self.run_process(|| exec_shell(script))
     }
 
-    /// The same with a piece of this program as the main process.
+    /// The same with a function of this program as the main process.
     pub(crate) fn run_process(&mut self, life: impl FnOnce()) -> RunId {
         let run = RunId(self.leaders.len() as u64 + 10);
         let tag = self.trees.tag(run).and_then(|tag| tag.hard);
         self.spawn(run, Start { tag, ..Start::default() }, life)
     }
 
-    /// The same in a cgroup of its own, and with no tag.
+    /// The same in its own cgroup, and without a tag.
     pub(crate) fn run_enclosed(&mut self, script: &str) -> std::io::Result<RunId> {
         use std::os::fd::AsRawFd;
         let run = RunId(self.leaders.len() as u64 + 10);
@@ -95,7 +96,7 @@ impl World {
         Ok(self.spawn(run, Start { cgroup, ..Start::default() }, || exec_shell(script)))
     }
 
-    /// The same in the session and group of this process, as a program in the foreground of a terminal is.
+    /// The same in the session and group of this process, like a foreground program at a terminal.
     pub(crate) fn run_beside(&mut self, script: &str) -> RunId {
         let run = RunId(self.leaders.len() as u64 + 10);
         self.spawn(run, Start { stays: true, ..Start::default() }, || exec_shell(script))
@@ -137,7 +138,7 @@ impl World {
         self.ended.contains_key(&self.leader(run).0)
     }
 
-    /// Collects every child that has ended.
+    /// Reaps every child that has exited.
     pub(crate) fn reap(&mut self) {
         while let Some(reaped) = reap_next().unwrap() {
             self.trees.reaped(reaped.pid);
@@ -145,7 +146,7 @@ impl World {
         }
     }
 
-    /// Reaps until it is so.
+    /// Reaps until the condition holds.
     pub(crate) fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&mut World) -> bool) {
         let started = Instant::now();
         loop {
@@ -153,13 +154,13 @@ impl World {
             if is_so(self) {
                 return;
             }
-            assert!(started.elapsed() < PATIENCE, "waited in vain until {what}\n{}", self.picture());
+            assert!(started.elapsed() < PATIENCE, "timed out waiting until {what}\n{}", self.picture());
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Waits until the tree has so many living processes, so many of them sleeping for a thousand seconds: a shell
-    /// forks its sleep after it has set its traps, and a subshell that is about to end is one process too many.
+    /// Waits until the tree has that many live processes, and that many of them are sleeping for a thousand seconds: a
+    /// shell forks its sleep after it has set its traps, and a subshell that is about to exit is one process too many.
     pub(crate) fn wait_for(&mut self, run: RunId, count: usize, sleepers: usize) {
         self.wait_until(&format!("{count} processes are in the tree, {sleepers} of them asleep"), |world| {
             let mut processes = world.trees.processes(run);
@@ -169,7 +170,7 @@ impl World {
         });
     }
 
-    /// Stops a run as the daemon does: its main process by TERM, what is left after it by TERM, all by KILL.
+    /// Stops a run as the daemon does: TERM to its main process, TERM to its leftovers, KILL to everything.
     pub(crate) fn stop(&mut self, run: RunId) {
         self.trees.observe(run);
         self.trees.stop(run, TERM, SignalScope::Main).unwrap();
@@ -197,12 +198,12 @@ impl World {
         self.trees.end(run);
     }
 
-    /// SIGKILL to all processes until none is left.
+    /// Sends SIGKILL to all processes until none is left.
     pub(crate) fn kill(&mut self, run: RunId) {
         self.finish(run, Instant::now());
     }
 
-    /// Everyone below this process who is no witness, as /proc has it, found without the code that is tested.
+    /// All processes below this one except the witnesses, as /proc shows them, found without the code under test.
     pub(crate) fn survivors(&self) -> Vec<String> {
         let is_witness = |pid| pid == self.other.pid.0 || self.stray.as_ref().is_some_and(|stray| stray.pid.0 == pid);
         let everyone = everyone();
@@ -215,7 +216,7 @@ impl World {
         self.other.check();
     }
 
-    /// No process is left, and no other was touched.
+    /// Checks that no process is left, and no other was affected.
     pub(crate) fn close(mut self) {
         self.reap();
         assert_eq!(self.survivors(), [] as [String; 0], "without {:?}", self.without);

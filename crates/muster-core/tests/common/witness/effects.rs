@@ -1,4 +1,4 @@
-//! What comes out: every effect, held against what was promised when it was carried out.
+//! Outputs: every effect, checked against the guarantees when it is carried out.
 
 use super::*;
 
@@ -48,10 +48,10 @@ impl Witness {
     pub(super) fn sees_spawn(&mut self, now: Time, run: RunId, id: usize) -> Result<(), Broken> {
         let one = &self.watched[id];
         promise!(one.run.is_none(), "instance {id} is spawned while {:?} is not gone", one.run);
-        promise!(one.is_wanted, "instance {id} is spawned and nobody wants it");
+        promise!(one.is_wanted, "instance {id} is spawned and its goal is down");
         promise!(self.closing.is_none(), "instance {id} is spawned while everything is being stopped");
         promise!(run > self.latest_run, "{run:?} is not a new run");
-        promise!(!one.is_leaving, "instance {id} is spawned and not configured any more");
+        promise!(!one.is_leaving, "instance {id} is spawned and no longer configured");
         let missing = self.missing(id);
         promise!(missing.is_empty(), "instance {id} is spawned before what it depends on holds: {missing:?}");
         if let Some(batch) = one.batch.filter(|&batch| self.batches[batch].is_restart) {
@@ -87,7 +87,7 @@ impl Witness {
         Ok(())
     }
 
-    /// One has begun anew by itself: those that restart with it and run since before are stopped and start again.
+    /// An instance started by itself: those that restart with it and are older than its run are restarted.
     pub(super) fn others_are_restarted(&mut self, now: Time, id: usize) {
         let name = self.watched[id].program.name.clone();
         let is_older = |other: usize| {
@@ -107,7 +107,7 @@ impl Witness {
         }
     }
 
-    /// A check is begun of what runs, was not asked to stop, and has answered before.
+    /// A probe is started only for a run that is up, got no stop signal, and has answered the previous one.
     pub(super) fn sees_check(&mut self, run: RunId, probe: usize) -> Result<(), Broken> {
         let Some(one) = self.of_run(run) else { return Err(format!("a check of {run:?}, of which nothing is left")) };
         let (state, count) = (one.state, one.spec.probes.len());
@@ -122,7 +122,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Only a main process that lives is signalled or woken.
+    /// Only a live main process is signalled or woken.
     pub(super) fn sees_main(&mut self, run: RunId, what: &str) -> Result<&Watched, Broken> {
         let Some(one) = self.of_run(run) else { return Err(format!("{what} to {run:?}, of which nothing is left")) };
         let has_main = one.run.as_ref().is_some_and(|run| run.has_main);
@@ -145,9 +145,9 @@ impl Witness {
     pub(super) fn sees_first_signal(&self, now: Time, run: RunId) -> Result<(), Broken> {
         let mut all = self.watched.iter();
         let Some(one) = all.find(|one| one.run.as_ref().is_some_and(|it| it.id == run)) else { return Ok(()) };
-        let Some(batch) = one.batch else { return Err(format!("nobody asked to stop {run:?}")) };
-        // A shutdown asks the next while these are still about it, where it has less time than everybody wants, or where
-        // these have had all of theirs and asked for more.
+        let Some(batch) = one.batch else { return Err(format!("{run:?} is stopped without a request")) };
+        // A shutdown signals the next wave before these have ended if its budget is shorter than the total of all
+        // timeouts, or if these have used up theirs and asked for more.
         let is_short = !self.is_budget_ample();
         let has_had_its_time = |one: &Watched, run: &Run| {
             let first = run.asked.first();
@@ -162,7 +162,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Whether the first must be down before the second is asked to stop.
+    /// Whether the first must be down before the second gets its stop signal.
     pub(super) fn goes_before(&self, batch: usize, first: &Watched, second: &Watched) -> bool {
         let order = &self.batches[batch].order;
         let rank = |one: &Watched| order.rank(&one.program.name, one.program.priority);
@@ -172,7 +172,7 @@ impl Witness {
         higher > lower || higher == lower && order.depends(&first.program.name, &second.program.name, &is_member)
     }
 
-    /// A signal of the stop plan: the next one, when the patience with the one before is over.
+    /// A signal of the stop plan: the next one, once the timeout of the one before has expired.
     pub(super) fn sees_step(&mut self, now: Time, run: RunId, signal: Signal) -> Result<(), Broken> {
         let is_closing = self.closing.is_some();
         let Some(one) = self.of_run(run) else { return Err(format!("{signal} to {run:?}, of which nothing is left")) };
@@ -199,7 +199,7 @@ impl Witness {
 
     pub(super) fn sees_kill(&mut self, now: Time, run: RunId) -> Result<(), Broken> {
         let (is_hurried, is_over) = (self.is_hurried, self.closing.is_some_and(|end| end <= now));
-        // No more than a moment is kept back at the end of a budget.
+        // At most a moment is reserved at the end of a budget.
         let is_spent = self.closing.is_some_and(|end| now + SLACK + MOMENT >= end);
         let Some(one) = self.of_run(run) else { return Err(format!("SIGKILL to {run:?}, of which nothing is left")) };
         let (total, steps) = (patience(&one.plan()), one.steps.len());
@@ -217,7 +217,7 @@ impl Witness {
         Ok(())
     }
 
-    /// Whether the shutdown leaves everyone all their patience, even where all have to wait for one another.
+    /// Whether the shutdown leaves each program its full timeout, even if all must stop one after another.
     pub(super) fn is_budget_ample(&self) -> bool {
         let rank = |one: &Watched| self.kinship.rank(&one.program.name, one.program.priority);
         let mut ranks: BTreeMap<i64, Duration> = BTreeMap::new();
@@ -229,12 +229,12 @@ impl Witness {
             longest = longest.max(length);
         }
         let total = ranks.values().copied().fold(Duration::ZERO, Duration::saturating_add);
-        // What is killed after its whole patience takes a moment to go, and a reserve is kept back.
+        // A program killed after its full timeout takes a moment to end, and a reserve is kept.
         let moments = MOMENT.min(self.timeout / 10) * (ranks.len() as u32 * longest + 1);
         !self.is_late && total.saturating_add(moments) <= self.timeout
     }
 
-    /// How long stopping this program and then all that it depends on may take, and how many that are in a row.
+    /// How long stopping this program and then all of its dependencies may take, and how many of them are in a row.
     pub(super) fn chain(&self, program: &str) -> (Duration, u32) {
         let own = self.ids_of(program).into_iter().map(|id| patience(&self.watched[id].steps)).max();
         let below = self.kinship.needs(program).map(|(need, _)| self.chain(need));

@@ -1,9 +1,9 @@
-//! What goes in: what each input means for who is wanted, what lives and what must be answered.
+//! Inputs: how each one changes the goals, the live processes and the open requests.
 
 use super::*;
 
 impl Witness {
-    /// The budget's end moves by time that nobody had.
+    /// Time that the daemon was not running extends the budget.
     fn loses(&mut self, by: std::time::Duration) {
         self.closing = self.closing.map(|end| end + by);
     }
@@ -111,7 +111,7 @@ impl Witness {
     pub(super) fn is_wanted_up(&mut self, id: usize) {
         let one = &mut self.watched[id];
         let is_up = matches!(one.state, State::Starting | State::Running);
-        // What is up and wanted needs no start, and a restart that it waits for still comes.
+        // A program that is up and wanted needs no start, and a restart that it waits for still happens.
         if !(is_up && one.is_wanted) {
             one.batch = None;
             one.was_stopped_by_hand = false;
@@ -124,7 +124,7 @@ impl Witness {
         (0..self.watched.len()).filter(is_of).collect()
     }
 
-    /// What these depend on and is not there is wanted too, and what that depends on.
+    /// Missing dependencies of these become wanted, and theirs in turn.
     pub(super) fn needs_are_wanted(&mut self, ids: &[usize]) {
         let (mut seen, mut to_visit): (BTreeSet<usize>, Vec<usize>) = (ids.iter().copied().collect(), ids.to_vec());
         let mut needed = Vec::new();
@@ -142,7 +142,7 @@ impl Witness {
         needed.into_iter().for_each(|id| self.is_wanted_up(id));
     }
 
-    /// Which instances keep this one from starting.
+    /// The instances that keep this one from starting.
     pub(super) fn missing(&self, id: usize) -> Vec<(usize, DependencyCondition)> {
         let mut missing = Vec::new();
         for (need, condition) in self.kinship.needs(&self.watched[id].program.name) {

@@ -1,9 +1,9 @@
-//! Another configuration: whom it may touch.
+//! A reload: which instances the new configuration affects.
 
 use super::*;
 
 impl Witness {
-    /// What is removed stops, what is new starts, what must be another process is restarted; nothing else is touched.
+    /// Removed instances stop, new ones start, those that need a new process are restarted; no other is affected.
     pub(super) fn takes_configuration(&mut self) {
         let Some(programs) = self.coming.take() else { return };
         let (mut restarted, mut started, mut removed) = (Vec::new(), Vec::new(), Vec::new());
@@ -49,7 +49,7 @@ impl Witness {
                 if is_up && is_another { restarted.push(id) } else { started.push(id) }
             }
             one.is_leaving = false;
-            // What is being stopped already is so as it was begun.
+            // An instance that is already being stopped keeps its stop plan.
             if one.run.as_ref().is_none_or(|run| run.asked.is_empty()) {
                 one.steps = program.stop.steps.clone().into();
             }
@@ -71,14 +71,14 @@ impl Witness {
         self.is_started(&started);
     }
 
-    /// It is configured no more and nothing of it is left.
+    /// Whether it is no longer configured and nothing of it is left.
     pub(super) fn is_forgotten(&self, id: usize) -> bool {
         let one = &self.watched[id];
         one.is_leaving && one.run.is_none() && one.state.is_final()
     }
 }
 
-/// Whether a process cannot go on under another configuration.
+/// Whether a process cannot continue under another configuration.
 fn needs_another(was: &InstanceSpec, spec: &InstanceSpec) -> bool {
     let output = |spec: &InstanceSpec| (spec.output.stdout.clone(), spec.output.stderr.clone());
     let is_made_alike = was.process == spec.process && output(was) == output(spec);
