@@ -1,7 +1,7 @@
-//! Addresses of hosts: `http://host:port/path` and `host:port`.
+//! Network addresses: `http://host:port/path` and `host:port`.
 //!
-//! The one reader of them, for what is configured and for where a server redirects to. As strict as a request line needs it:
-//! what passes here can stand in a request as it is. An error says what is wrong in the user's words.
+//! The only parser for them, used for configured addresses and for redirect targets. It is as strict as a request line
+//! requires: an accepted address can be written into a request unchanged. Errors are worded for the user.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -9,36 +9,36 @@ use std::net::Ipv6Addr;
 /// An `http://` address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
-    /// A name or a number, without the brackets of IPv6.
+    /// Name or IP address, without the brackets of IPv6.
     pub host: String,
-    /// 80 where none is written.
+    /// 80 if the address has none.
     pub port: u16,
-    /// Path and query, beginning with `/`.
+    /// Path and query, starting with `/`.
     pub target: String,
 }
 
 /// `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
-    /// A name or a number, without the brackets of IPv6.
+    /// Name or IP address, without the brackets of IPv6.
     pub host: String,
-    /// From 1.
+    /// Port number, never 0.
     pub port: u16,
 }
 
 /// `host` or `host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
-    /// A name or a number, without the brackets of IPv6.
+    /// Name or IP address, without the brackets of IPv6.
     pub host: String,
-    /// `None` where none is written.
+    /// `None` if the text has no port.
     pub port: Option<u16>,
 }
 
-/// A text that is not an address.
+/// The error for a text that is not an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadAddress {
-    /// What is wrong, to be read after the key's name.
+    /// What is wrong, phrased to follow the key's name.
     pub message: &'static str,
     /// What to write instead.
     pub hint: String,
@@ -51,7 +51,7 @@ fn bad(message: &'static str, hint: impl Into<String>) -> BadAddress {
 }
 
 impl Url {
-    /// Reads `http://host[:port][/path][?query][#fragment]`. The fragment is not for servers, and is left out.
+    /// Parses `http://host[:port][/path][?query][#fragment]`. The fragment is never sent to a server and is dropped.
     pub fn parse(text: &str) -> Result<Url, BadAddress> {
         let rest = strip_scheme(text)?;
         if rest.chars().any(|c| !c.is_ascii_graphic()) {
@@ -64,7 +64,7 @@ impl Url {
         Ok(Url { host, port: port.unwrap_or(80), target: format!("{slash}{target}") })
     }
 
-    /// Reads an address that is configured. It must have no fragment: that is never sent.
+    /// Parses a configured address. A fragment is an error, since it would never be sent.
     pub fn parse_configured(text: &str) -> Result<Url, BadAddress> {
         let url = Url::parse(text)?;
         if text.contains('#') {
@@ -73,7 +73,7 @@ impl Url {
         Ok(url)
     }
 
-    /// What goes into the `Host` header.
+    /// The value of the `Host` header.
     pub fn authority(&self) -> String {
         Authority { host: self.host.clone(), port: Some(self.port).filter(|&port| port != 80) }.to_string()
     }
@@ -121,7 +121,7 @@ fn strip_scheme(url: &str) -> Result<&str, BadAddress> {
 }
 
 impl HostPort {
-    /// Reads `host:port`, with the brackets of IPv6 around a number that has colons itself.
+    /// Parses `host:port`, with brackets around an IPv6 address.
     pub fn parse(text: &str) -> Result<HostPort, BadAddress> {
         let Authority { host, port } = Authority::parse(text)?;
         let port = port.ok_or_else(|| bad("has no port", PLACES))?;
@@ -130,7 +130,7 @@ impl HostPort {
 }
 
 impl Authority {
-    /// Reads `host[:port]`, with the brackets of IPv6 around a number that has colons itself.
+    /// Parses `host[:port]`, with brackets around an IPv6 address.
     pub fn parse(text: &str) -> Result<Authority, BadAddress> {
         if text.contains('@') {
             return Err(bad("has a user in it", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
@@ -145,7 +145,7 @@ impl Authority {
     }
 }
 
-/// Host and port; a colon within brackets is IPv6's own.
+/// Splits host and port; a colon within brackets belongs to the IPv6 address.
 fn split(text: &str) -> (&str, Option<&str>) {
     let host_end = if text.starts_with('[') { text.find(']').map_or(text.len(), |end| end + 1) } else { 0 };
     match text[host_end..].split_once(':') {
@@ -154,7 +154,7 @@ fn split(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Without its brackets.
+/// The host without brackets, if it is a valid one.
 fn host_of(text: &str) -> Option<&str> {
     if let Some(inner) = text.strip_prefix('[') {
         return inner.strip_suffix(']').filter(|address| address.parse::<Ipv6Addr>().is_ok());

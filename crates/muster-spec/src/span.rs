@@ -1,21 +1,21 @@
-//! Spans of time in words: the one way to write them for people, and the one way to read what people write.
+//! Time spans as text: the one format shown to people and the one parser for what people write.
 //!
-//! Machines get numbers, with the unit in the field's name. The control socket reads spans by itself
-//! (`muster_api::Since`), because `muster-api` uses no other crate; a test in `musterctl` holds the two to each other.
+//! Machine interfaces use numbers with the unit in the field's name. The control socket parses spans itself
+//! (`muster_api::Since`), because `muster-api` depends on no other crate; a test in `musterctl` checks that both agree.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A span as the configuration would write it: `500ms`, `2s`, `15.5s`, `300s`, `10m`, `1h30m`.
+/// A span in configuration syntax: `500ms`, `2s`, `15.5s`, `300s`, `10m`, `1h30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
 impl Span {
-    /// Nothing that is waited for lasts longer than ten years; what does is a typing error.
+    /// The longest span accepted, ten years. Anything longer is a typo.
     pub const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-    /// A measured span: from one second on without what is below a tenth of a second.
+    /// A measured span: from one second on, rounded down to tenths of a second.
     pub fn about(span: Duration) -> Span {
         const TENTH: u128 = 100_000_000;
         if span < Duration::from_secs(1) {
@@ -25,16 +25,17 @@ impl Span {
         Span(span - Duration::from_nanos(below))
     }
 
-    /// This number of seconds, unless it is negative, not a number or longer than [`Span::LONGEST`].
+    /// This number of seconds; `None` if it is negative, not a number or longer than [`Span::LONGEST`].
     pub fn of_seconds(seconds: f64) -> Option<Span> {
-        // Rounding to a nanosecond would make 0.1 s of 0.1's neighbours; to a microsecond it is what was written.
+        // Rounded to nanoseconds, 0.1 s would become one of its neighbours; rounded to microseconds, it is what was
+        // written.
         let span = Duration::try_from_secs_f64(seconds).ok()?;
         let rounded = Duration::from_micros(u64::try_from((span.as_nanos() + 500) / 1000).ok()?);
         (rounded <= Span::LONGEST).then_some(Span(rounded))
     }
 }
 
-/// The text is no span of time.
+/// The error for a text that is not a time span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotASpan;
 
@@ -49,7 +50,7 @@ impl std::error::Error for NotASpan {}
 impl FromStr for Span {
     type Err = NotASpan;
 
-    /// A number of seconds, or numbers with the units `ms`, `s`, `m`, `h`, `d`, as in `1h30m`.
+    /// Accepts a number of seconds, or numbers with the units `ms`, `s`, `m`, `h`, `d`, as in `1h30m`.
     fn from_str(text: &str) -> Result<Span, NotASpan> {
         parse(text.trim()).ok_or(NotASpan)
     }
@@ -85,7 +86,7 @@ fn seconds_in(unit: &str) -> Option<f64> {
     })
 }
 
-/// A plain decimal number, without sign, exponent or the words that floats may be.
+/// A plain decimal number, without sign, exponent, `inf` or `nan`.
 fn decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && !text.starts_with('.');
     if plain { text.parse().ok() } else { None }
@@ -97,7 +98,7 @@ impl fmt::Display for Span {
         match ms {
             0 => f.write_str("0s"),
             1..1000 => write!(f, "{ms}ms"),
-            // Up to ten minutes seconds are what people count in.
+            // Up to ten minutes, seconds are what people read most easily.
             1000..600_000 => {
                 let (whole, rest) = (ms / 1000, ms % 1000);
                 match (rest, rest % 100, rest % 10) {
@@ -117,7 +118,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// An uptime as supervisorctl writes it: `0:00:05`, `2 days, 3:04:05`.
+/// An uptime in supervisorctl's format: `0:00:05`, `2 days, 3:04:05`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Uptime(pub Duration);
 
