@@ -1,4 +1,4 @@
-//! Why we ended a run ourselves.
+//! Why the supervisor ended a run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,44 +6,44 @@ use std::time::Duration;
 
 use muster_spec::{InstanceId, Signal, Span};
 
-/// Who asked.
+/// What asked for a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
     /// A command: stop or restart.
     Command,
     /// A reload that removed or changed the program.
     Reload,
-    /// A program with which this one restarts was started anew.
+    /// The restart of a program that this one restarts with.
     RestartWith,
 }
 
-/// Why we ended a run ourselves.
+/// Why the supervisor ended a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopCause {
-    /// Somebody asked for it.
+    /// A stop was requested.
     Asked(Asker),
-    /// Everything is being stopped.
+    /// The daemon is shutting down.
     Shutdown,
-    /// A probe failed too often.
+    /// A probe reached its failure threshold.
     Probe {
-        /// Its name.
+        /// Name of the probe.
         name: Arc<str>,
         /// What the last check found.
         detail: Arc<str>,
     },
-    /// It did not say in time that it lives, or said that it does not.
+    /// It sent no watchdog notification in time, or triggered the watchdog.
     Watchdog {
-        /// After how long without a word; `None` when it said so itself.
+        /// Time without a notification; `None` if it triggered the watchdog itself.
         silent: Option<Duration>,
     },
     /// It did not become ready in time.
     StartTimeout,
-    /// Its program was not executed in time.
+    /// Its process did not execute the program in time.
     ExecTimeout,
 }
 
 impl StopCause {
-    /// Whether the run counts as failed, however it then ends.
+    /// Whether the run counts as failed, however its process exits.
     pub const fn is_failure(&self) -> bool {
         !matches!(self, StopCause::Asked(_) | StopCause::Shutdown)
     }
@@ -67,17 +67,17 @@ impl fmt::Display for StopCause {
     }
 }
 
-/// Why everything must stop.
+/// Why the daemon is shutting down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShutdownReason {
     /// The daemon got this signal.
     Signal(Signal),
     /// `musterctl shutdown`.
     Command,
-    /// An essential instance ended for good.
+    /// An essential instance exited and will not be restarted.
     Essential(InstanceId),
-    /// A probe of this instance failed, and that is to end everything.
+    /// A probe of this instance failed, with `on_failure = "shutdown"`.
     Probe(InstanceId),
-    /// Every autostarted program has ended for good.
+    /// Every autostarted program has exited and will not be restarted.
     Done,
 }

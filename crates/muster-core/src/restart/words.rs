@@ -1,4 +1,4 @@
-//! The sentence that says a verdict: the numbers of the decision in the order in which it was worked out.
+//! Verdicts as sentences: the numbers of the decision in the order in which it was computed.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ impl fmt::Display for Verdict {
             Verdict::Final { when, success: true } => {
                 write!(f, "not restarted: a success, and restart = \"{}\" restarts failures only", when.name())
             }
-            // No policy but "no" leaves a failure, which came above.
+            // Only "no" does not restart a failure, and that was handled above.
             Verdict::Final { when, success: false } => write!(f, "not restarted: restart = \"{}\"", when.name()),
             Verdict::Again(again) => again.fmt(f),
             Verdict::NeverStarted => {
@@ -110,7 +110,7 @@ impl fmt::Display for Again {
 }
 
 impl Again {
-    /// Which restart it is, of how many.
+    /// Number of this restart, and the limit.
     fn write_count(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.attempt, self.limit) {
             (_, Limit::Rate { starts, within, judged: Judged::AtStart, then: Exceeded::Fatal })
@@ -128,7 +128,7 @@ impl Again {
         }
     }
 
-    /// Whether chance has a say in the delay.
+    /// Whether the delay is randomized.
     pub fn is_random(&self) -> bool {
         self.delay_min != self.delay_max
     }
@@ -157,7 +157,7 @@ fn write_product(f: &mut fmt::Formatter<'_>, capped: Option<Duration>, product: 
 
 fn write_reset(f: &mut fmt::Formatter<'_>, reset: Option<CountReset>) -> fmt::Result {
     match reset {
-        // What had been RUNNING is restarted at once, which has been told.
+        // A program that had been RUNNING is restarted at once, which was said already.
         None | Some(CountReset::WasRunning) => Ok(()),
         Some(CountReset::Up { uptime, reset_after }) => {
             write!(f, "; counter reset: was up {} ≥ reset_after {}", Span(uptime), Span(reset_after))
@@ -188,7 +188,7 @@ mod tests {
         Duration::from_millis(n)
     }
 
-    /// What each of several quick failures is answered with.
+    /// The verdicts of several quick failures, as sentences.
     fn told(policy: RestartPolicy, count: u32) -> Vec<String> {
         let (mut tally, mut now, mut told) = (Tally::default(), Time::ZERO, Vec::new());
         for _ in 0..count {
@@ -233,7 +233,7 @@ mod tests {
         let systemd = told(as_preset(Preset::Systemd), 9);
         assert_eq!(systemd[0], "start 2 of 5 in 10s, next delay 100ms (preset systemd)");
         assert_eq!(systemd[4], "start 6 in 10s, with 5 starts allowed, next delay 100ms (preset systemd)");
-        // It is refused when its time has come.
+        // It is refused when it is due.
         let (mut tally, policy) = (Tally::default(), as_preset(Preset::Systemd));
         (0..5).for_each(|_| tally.count_start(policy.limit, Time::ZERO));
         let ended =
