@@ -55,7 +55,7 @@ impl Url {
     pub fn parse(text: &str) -> Result<Url, BadAddress> {
         let rest = strip_scheme(text)?;
         if rest.chars().any(|c| !c.is_ascii_graphic()) {
-            return Err(bad("has a character that no address has", "write it as %20 and the like"));
+            return Err(bad("contains an invalid character", "write it as %20 and the like"));
         }
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -68,7 +68,7 @@ impl Url {
     pub fn parse_configured(text: &str) -> Result<Url, BadAddress> {
         let url = Url::parse(text)?;
         if text.contains('#') {
-            return Err(bad("has a #, and what follows it is never sent", "leave it out"));
+            return Err(bad("has a fragment (#…), which is never sent", "leave it out"));
         }
         Ok(url)
     }
@@ -110,7 +110,7 @@ fn strip_scheme(url: &str) -> Result<&str, BadAddress> {
     };
     if scheme.eq_ignore_ascii_case("https") {
         return Err(bad(
-            "cannot be https, which is not supported",
+            "must not be https, which is not supported",
             "probe the plain port, or exec = [\"curl\", \"-fsSk\", \"https://…\"]",
         ));
     }
@@ -133,13 +133,13 @@ impl Authority {
     /// Parses `host[:port]`, with brackets around an IPv6 address.
     pub fn parse(text: &str) -> Result<Authority, BadAddress> {
         if text.contains('@') {
-            return Err(bad("has a user in it", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
+            return Err(bad("contains a user name", "http = { url = \"…\", headers = { Authorization = \"…\" } }"));
         }
         let (host, port) = split(text);
-        let host = host_of(host).ok_or_else(|| bad("has no host that could be asked", PLACES))?;
+        let host = host_of(host).ok_or_else(|| bad("has no valid host", PLACES))?;
         let port = port.map(|port| {
             let number = port.parse().ok().filter(|&number| number > 0 && !port.starts_with('+'));
-            number.ok_or_else(|| bad("has a port that is no number from 1 to 65535", PLACES))
+            number.ok_or_else(|| bad("has a port that is not a number from 1 to 65535", PLACES))
         });
         Ok(Authority { host: host.to_owned(), port: port.transpose()? })
     }
@@ -213,24 +213,24 @@ mod tests {
             ("localhost:8000", "must begin with http://"),
             ("localhost:80", "must begin with http://"),
             ("ftp://a/", "must begin with http://"),
-            ("https://a/", "cannot be https, which is not supported"),
-            ("http://", "has no host that could be asked"),
-            ("http:///x", "has no host that could be asked"),
-            ("http://[::1", "has no host that could be asked"),
-            ("http://[1.2.3.4]/", "has no host that could be asked"),
-            ("http://::1/", "has no host that could be asked"),
-            ("http://a:b/", "has a port that is no number from 1 to 65535"),
-            ("http://a:/", "has a port that is no number from 1 to 65535"),
-            ("http://a:+1/", "has a port that is no number from 1 to 65535"),
-            ("http://a:0/", "has a port that is no number from 1 to 65535"),
-            ("http://a:65536/", "has a port that is no number from 1 to 65535"),
-            ("http://a:70000/", "has a port that is no number from 1 to 65535"),
-            ("http://a/b c", "has a character that no address has"),
-            ("http://a/\r\nHost: b", "has a character that no address has"),
-            ("http://a/ü", "has a character that no address has"),
-            ("http://a\nb/", "has a character that no address has"),
-            ("http://a/#b", "has a #, and what follows it is never sent"),
-            ("http://me:secret@a/", "has a user in it"),
+            ("https://a/", "must not be https, which is not supported"),
+            ("http://", "has no valid host"),
+            ("http:///x", "has no valid host"),
+            ("http://[::1", "has no valid host"),
+            ("http://[1.2.3.4]/", "has no valid host"),
+            ("http://::1/", "has no valid host"),
+            ("http://a:b/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:+1/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:0/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:65536/", "has a port that is not a number from 1 to 65535"),
+            ("http://a:70000/", "has a port that is not a number from 1 to 65535"),
+            ("http://a/b c", "contains an invalid character"),
+            ("http://a/\r\nHost: b", "contains an invalid character"),
+            ("http://a/ü", "contains an invalid character"),
+            ("http://a\nb/", "contains an invalid character"),
+            ("http://a/#b", "has a fragment (#…), which is never sent"),
+            ("http://me:secret@a/", "contains a user name"),
         ] {
             assert_eq!(Url::parse_configured(url).map_err(|bad| bad.message), Err(message), "{url}");
         }

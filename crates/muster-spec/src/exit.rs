@@ -164,7 +164,7 @@ impl fmt::Display for RunEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RunEnd::Exited(exit) => exit.fmt(f),
-            RunEnd::MainLost => f.write_str("its main process is no longer its own"),
+            RunEnd::MainLost => f.write_str("its main process no longer belongs to the run"),
             RunEnd::NotSpawned(error) => write!(f, "spawn error: {error}"),
         }
     }

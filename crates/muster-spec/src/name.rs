@@ -38,7 +38,7 @@ pub struct InvalidSelector(pub String);
 
 impl fmt::Display for InvalidSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a name, a glob or a comma list of them: {:?}", self.0)
+        write!(f, "not a name, a glob or a comma-separated list of them: {:?}", self.0)
     }
 }
 
