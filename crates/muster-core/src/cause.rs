@@ -54,13 +54,13 @@ impl fmt::Display for StopCause {
         match self {
             StopCause::Asked(Asker::Command) => f.write_str("stopped by a command"),
             StopCause::Asked(Asker::Reload) => f.write_str("the configuration changed"),
-            StopCause::Asked(Asker::RestartWith) => f.write_str("a program with which it restarts was started anew"),
-            StopCause::Shutdown => f.write_str("everything is being stopped"),
+            StopCause::Asked(Asker::RestartWith) => f.write_str("a program it restarts with was restarted"),
+            StopCause::Shutdown => f.write_str("the daemon is shutting down"),
             StopCause::Probe { name, detail } => write!(f, "probe {name:?} failed: {detail}"),
             StopCause::Watchdog { silent: Some(silent) } => {
                 write!(f, "watchdog: no sign of life for {}", Span(*silent))
             }
-            StopCause::Watchdog { silent: None } => f.write_str("watchdog: it asked for its end"),
+            StopCause::Watchdog { silent: None } => f.write_str("watchdog: triggered by the program"),
             StopCause::StartTimeout => f.write_str("it did not become ready in time"),
             StopCause::ExecTimeout => f.write_str("its program was not executed in time"),
         }

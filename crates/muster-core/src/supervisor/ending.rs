@@ -153,7 +153,7 @@ impl Supervisor {
             ShutdownReason::Signal(signal) => format!("stopped by {signal}"),
             ShutdownReason::Command => "stopped by musterctl".to_owned(),
             ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", self.instance(*id).name()),
-            ShutdownReason::Done if code == 0 => "every program has ended well".to_owned(),
+            ShutdownReason::Done if code == 0 => "every program has succeeded".to_owned(),
             ShutdownReason::Done if self.exit_cause(reason).is_none() => self.explain_vain_wait(),
             ShutdownReason::Essential(_) | ShutdownReason::Done => {
                 let end = self.exit_cause(reason).and_then(|id| {
@@ -185,8 +185,8 @@ impl Supervisor {
     fn explain_vain_wait(&self) -> String {
         let has_waited = |instance: &&Instance| instance.program().autostart && instance.final_end().is_none();
         match self.snapshot().iter().find(has_waited) {
-            Some(instance) => format!("{:?} waited for what cannot come any more", instance.name()),
-            None => "nothing is left to do".to_owned(),
+            Some(instance) => format!("{:?} waited for a dependency that cannot be met", instance.name()),
+            None => "no program is left to run".to_owned(),
         }
     }
 }
