@@ -1,4 +1,4 @@
-//! The command: what its arguments mean, and where its answer goes.
+//! The `simulate` command: its arguments and its output.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,13 +15,13 @@ use crate::world::{Plan, simulate};
 use crate::{compare, json, scenarios, story, svg};
 use muster_sys::say::{complain, say};
 
-/// How far to look where nobody says so and nothing ends it before.
+/// Default time at which a simulation ends if nothing ends it before.
 pub(super) const HORIZON: Duration = Duration::from_secs(3600);
 
-/// Where chance begins where nobody says so.
+/// Default seed of the random numbers.
 pub(super) const SEED: u64 = 1;
 
-/// `musterd simulate`: gives the exit code.
+/// Runs `musterd simulate` and returns the exit code.
 pub fn simulate_command(host: Host, args: &SimulateArgs) -> u8 {
     muster_sys::boot::give_signals_back();
     if !args.scenario.is_empty() {
@@ -38,7 +38,7 @@ pub fn simulate_command(host: Host, args: &SimulateArgs) -> u8 {
     }
 }
 
-/// Gives whether the story was told to its end.
+/// Simulates and prints; returns whether the simulation was complete.
 fn tell(host: Host, args: &SimulateArgs) -> Result<bool, String> {
     let spec = read(host, args)?;
     let (only, scripts) = read_runs(args, &spec)?;
@@ -58,7 +58,7 @@ fn tell(host: Host, args: &SimulateArgs) -> Result<bool, String> {
     if args.json && args.svg.is_none() {
         let mut output = BufWriter::new(io::stdout().lock());
         let timeline = json::write(&spec, &plan, &mut output);
-        // A reader that has enough is no failure.
+        // A reader that closes the pipe early is not an error.
         return Ok(timeline.is_ok_and(|timeline| timeline.cut_short().is_none()));
     }
     let timeline = simulate(&spec, &plan);
@@ -73,7 +73,7 @@ fn tell(host: Host, args: &SimulateArgs) -> Result<bool, String> {
     Ok(timeline.cut_short().is_none())
 }
 
-/// The configuration; its mistakes have been told when there is none.
+/// Reads the configuration; on failure its mistakes have been reported.
 fn read(host: Host, args: &SimulateArgs) -> Result<Spec, String> {
     let loaded = (host.load)(&args.config)?;
     match loaded.spec {
@@ -87,7 +87,7 @@ fn read(host: Host, args: &SimulateArgs) -> Result<Spec, String> {
 
 type Runs = (Vec<String>, BTreeMap<String, Script>);
 
-/// Which programs are named, and their scripts.
+/// The programs named on the command line, and their scripts.
 fn read_runs(args: &SimulateArgs, spec: &Spec) -> Result<Runs, String> {
     let mut only = Vec::new();
     let mut scripts = BTreeMap::new();
@@ -115,12 +115,15 @@ fn is_name(name: &str) -> bool {
     name.split(':').all(is_valid_name)
 }
 
-/// The one program that runs without a name can be meant of.
+/// The program that runs without a name belong to.
 fn the_one(args: &SimulateArgs, spec: &Spec) -> Result<String, String> {
     match (args.programs.as_slice(), spec.programs.as_slice()) {
         ([name], _) => Ok(name.split('=').next().unwrap_or(name).to_owned()),
         ([], [program]) => Ok(program.name.clone()),
-        _ => Err("musterd: whose runs? several programs are meant\nhint: --runs NAME=\"1@200ms ×5\"".to_owned()),
+        _ => {
+            Err("musterd: --runs needs a program name if there are several programs\nhint: --runs NAME=\"1@200ms ×5\""
+                .to_owned())
+        }
     }
 }
 
@@ -137,7 +140,7 @@ fn known(name: &str, spec: &Spec) -> Result<String, String> {
     }
 }
 
-/// A file for the user, or what kept it from being written.
+/// Writes a file for the user; an error names the file.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
     fs::write(path, text).map_err(|error| format!("musterd: cannot write {}: {error}", path.display()))
 }

@@ -1,7 +1,7 @@
 //! `--compare`: the same runs under other systems' policies, side by side.
 //!
-//! Only what a preset is about differs: the delays, the limit, and what counts as a failure. Everything else of the program
-//! stays as configured, also `restart`.
+//! Only what defines a preset differs: the delays, the limit, and what counts as a failure. Everything else stays as
+//! configured, including `restart`.
 
 use std::fmt::Write;
 
@@ -12,17 +12,17 @@ use crate::story::clock;
 use crate::timeline::Timeline;
 use crate::world::{Plan, simulate};
 
-/// So many starts are shown of each.
+/// Number of starts shown per policy.
 const STARTS: usize = 12;
 
-/// The program's starts under each policy, as a table.
+/// The starts of the program under each policy, as a table.
 pub(crate) fn side_by_side(spec: &Spec, plan: &Plan, only: &[String], names: &[String]) -> Result<String, String> {
     let name = match only {
         [name] => name.clone(),
         [] if spec.programs.len() == 1 => spec.programs[0].name.clone(),
         _ => {
             return Err(
-                "musterd: which program is to be compared?\nhint: name one: musterd simulate web --compare docker"
+                "musterd: --compare needs exactly one program\nhint: name one: musterd simulate web --compare docker"
                     .to_owned(),
             );
         }
@@ -51,7 +51,7 @@ fn with_preset(spec: &Spec, name: &str, preset: Preset) -> Spec {
     Spec { programs: programs.collect(), ..spec.clone() }
 }
 
-/// A policy and what came of it, line by line.
+/// A policy and its outcome, line by line.
 struct Column {
     title: String,
     starts: Vec<String>,
@@ -94,7 +94,7 @@ fn table(name: &str, columns: &[Column]) -> String {
         let cells = column.starts.iter().chain(&column.outcome).chain([&column.title]);
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let mut text = format!("{name}: when its runs begin (and how long after the one before)\n\n");
+    let mut text = format!("{name}: start times of its runs (and the time since the previous start)\n\n");
     let mut put = |label: &str, cell: &dyn Fn(&Column) -> String| {
         let mut line = format!("{label:<10}");
         for column in columns {

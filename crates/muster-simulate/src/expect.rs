@@ -1,4 +1,4 @@
-//! Whether what a scenario expects came to pass, and what did instead.
+//! Checks a scenario's expectations against a timeline.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::timeline::{Lane, Timeline, What};
 /// An expectation that does not hold.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Miss {
-    /// The expectation's own text.
+    /// The text of the expectation.
     pub(crate) expected: String,
-    /// The line it stands in.
+    /// Its line in the file.
     pub(crate) line: usize,
-    /// What was so instead.
+    /// What happened instead.
     pub(crate) actual: String,
-    /// When it was to be so, or when it was decided otherwise.
+    /// The time of the expectation, or of the event that contradicts it.
     pub(crate) at: Time,
 }
 
-/// Every expectation that does not hold.
+/// The expectations that do not hold.
 pub(crate) fn misses(expectations: &[Expectation], timeline: &Timeline) -> Vec<Miss> {
     expectations.iter().flat_map(|expectation| misses_of(expectation, timeline)).collect()
 }
@@ -33,7 +33,7 @@ fn misses_of(expectation: &Expectation, timeline: &Timeline) -> Vec<Miss> {
     found.map(miss).collect()
 }
 
-/// What is so instead, where it does not hold.
+/// What happened instead, if the expectation does not hold.
 fn actual(expected: &Expected, expectation: &Expectation, timeline: &Timeline) -> Option<String> {
     let lanes = lanes(expectation, timeline);
     match expected {
@@ -71,7 +71,7 @@ fn actual(expected: &Expected, expectation: &Expectation, timeline: &Timeline) -
             });
             (found.is_some() != *killed).then(|| match found {
                 Some((at, id)) => format!("{} gets SIGKILL at {}", timeline.lane(id).name, time(at)),
-                None => "nobody gets SIGKILL".to_owned(),
+                None => "no program gets SIGKILL".to_owned(),
             })
         }
         Expected::Reason(words) => {
@@ -81,7 +81,7 @@ fn actual(expected: &Expected, expectation: &Expectation, timeline: &Timeline) -
     }
 }
 
-/// The instances that are meant, with their numbers.
+/// The instances an expectation applies to, with their numbers.
 fn lanes<'a>(expectation: &Expectation, timeline: &'a Timeline) -> Vec<(usize, &'a Lane)> {
     let is_meant = |lane: &Lane| match &expectation.program {
         Some(name) => lane.name == *name || lane.program == *name,
@@ -113,14 +113,14 @@ fn wrong_state(
     (found != state).then(|| format!("{} is {found} since {}", lane.name, time(since)))
 }
 
-/// When the runs of an instance began, as far as the expectation looks.
+/// The start times of an instance's runs, within the time of the expectation.
 fn starts(index: usize, expectation: &Expectation, timeline: &Timeline) -> Vec<Time> {
     let until = expectation.at.or(expectation.within).map_or(timeline.ended, Time::from_origin);
     let starts = timeline.changes().filter(|(_, change)| change.instance.0 as usize == index);
     starts.filter(|(at, change)| change.to == State::Starting && *at <= until).map(|(at, _)| at).collect()
 }
 
-/// How long it took from each end to the next start.
+/// The time from each end to the next start.
 fn pauses(index: usize, timeline: &Timeline) -> Vec<Duration> {
     let mut pauses = Vec::new();
     let mut ended = None;

@@ -10,14 +10,15 @@ use crate::story::line;
 use crate::timeline::{Change, Moment, Timeline, What};
 use crate::world::{Plan, nothing_yet, simulate_to};
 
-/// The whole of it.
+/// The complete timeline.
 pub(crate) fn timeline(timeline: &Timeline, spec: &Spec) -> Value {
     let mut value = rest(timeline);
     value["timeline"] = timeline.moments.iter().map(|moment| object(moment, timeline, spec)).collect();
     value
 }
 
-/// Simulates and writes the same as it happens, so that no length of time needs more memory. Gives what came of it.
+/// Simulates and writes the same while simulating, so that long simulations need no more memory. Returns the timeline
+/// without its moments.
 pub(crate) fn write(spec: &Spec, plan: &Plan, output: &mut dyn Write) -> io::Result<Timeline> {
     let frame = nothing_yet(spec, plan);
     output.write_all(b"{\"timeline\":[")?;
@@ -50,7 +51,7 @@ fn object(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Value {
     value
 }
 
-/// All but the timeline.
+/// Everything but the moments.
 fn rest(timeline: &Timeline) -> Value {
     json!({
         "programs": timeline.instances.iter().map(|lane| json!({
@@ -94,7 +95,7 @@ fn add_change(value: &mut Value, change: &Change) {
     }
 }
 
-/// To the microsecond, as a reader would write it.
+/// Seconds, rounded to microseconds.
 fn seconds(at: Time) -> f64 {
     (at.since_origin().as_secs_f64() * 1e6).round() / 1e6
 }

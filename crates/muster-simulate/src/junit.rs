@@ -1,18 +1,18 @@
-//! The outcome of scenarios as a JUnit report, which every CI system reads: one test case per scenario.
+//! Scenario results as a JUnit report, which every CI system reads: one test case per scenario.
 
 use std::fmt::Write;
 
 use crate::svg::escaped;
 
-/// One scenario, checked.
+/// The result of one scenario.
 pub(crate) struct Case {
     /// Its file.
     pub(crate) file: String,
-    /// What it shows.
+    /// Its title.
     pub(crate) title: String,
     /// How long checking it took.
     pub(crate) seconds: f64,
-    /// What does not hold, with its story; empty where all holds.
+    /// The expectations that do not hold, with the timeline; empty if all hold.
     pub(crate) failure: String,
 }
 

@@ -1,8 +1,8 @@
 //! `musterd simulate` and `musterd rehearse`: what a configuration would do, when, and why.
 //!
-//! A simulation starts nothing: the decisions are made by the daemon's own core under a virtual clock ([`world`]); what
-//! happened ([`timeline`]) is told in words ([`story`]), as data ([`json`]), as a picture ([`svg`]), or held against what a
-//! scenario expects ([`expect`]). [`rehearse`] plays the same scenarios with real processes and real time.
+//! A simulation starts no process: the daemon's own core decides under a virtual clock ([`world`]); the result
+//! ([`timeline`]) is rendered as text ([`story`]), as data ([`json`]) or as a picture ([`svg`]), or checked against the
+//! expectations of a scenario ([`expect`]). [`rehearse`] plays the same scenarios with real processes in real time.
 
 #![forbid(unsafe_code)]
 
@@ -30,17 +30,18 @@ pub use cli::{RehearseArgs, SimulateArgs};
 pub use command::simulate_command;
 pub use rehearse::{part, rehearse_command};
 
-/// What the daemon's executable provides, so that a simulation reads the same configurations and hides the same secrets.
+/// What the daemon's executable provides, so that a simulation reads the same configuration files and masks the same
+/// secrets.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
-    /// Finds and reads a configuration; an error is the message that there is none.
+    /// Finds and reads a configuration; the error says that none was found.
     pub load: fn(&[PathBuf]) -> Result<Loaded, String>,
     /// Opens a file that belongs to a configuration.
     pub open: fn(&Path, Role<'_>) -> io::Result<File>,
     /// Writes the mistakes of a configuration to stderr.
     pub report: fn(&Loaded),
-    /// Masks the secrets that are known.
+    /// Masks known secrets.
     pub mask: fn(&str) -> String,
-    /// Supervises for real; returns the exit code.
+    /// Supervises real processes; returns the exit code.
     pub supervise: fn(Spec) -> u8,
 }

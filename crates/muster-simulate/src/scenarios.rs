@@ -1,4 +1,4 @@
-//! `musterd simulate --scenario`: each scenario simulated and held against what it expects.
+//! `musterd simulate --scenario`: each scenario simulated and checked against its expectations.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::world::{Plan, simulate};
 use crate::{json as data, svg};
 use muster_sys::say::{complain, say};
 
-/// The plan of a scenario; the command line may say otherwise.
+/// The plan of a scenario, which the command line may override.
 pub(crate) fn plan_of(host: Host, scenario: &Scenario) -> Plan {
     Plan {
         scripts: scenario.runs.clone(),
@@ -33,7 +33,7 @@ pub(crate) fn plan_of(host: Host, scenario: &Scenario) -> Plan {
     }
 }
 
-/// Reads a scenario, or tells its mistakes.
+/// Reads a scenario, or reports its mistakes.
 pub(crate) fn read(host: Host, path: &Path) -> Option<(Spec, Scenario)> {
     let variables = |name: &str| std::env::var(name).ok();
     let hostname = nix::unistd::gethostname().unwrap_or_default();
@@ -46,10 +46,10 @@ pub(crate) fn read(host: Host, path: &Path) -> Option<(Spec, Scenario)> {
     Some((spec?, scenario))
 }
 
-/// Checks all of them; gives 1 if an expectation does not hold and 2 if a scenario cannot be read.
+/// Checks all scenarios; returns 1 if an expectation does not hold and 2 if a scenario cannot be read.
 pub(super) fn check_scenarios(host: Host, args: &SimulateArgs) -> u8 {
     if args.svg.is_some() && args.scenario.len() > 1 {
-        complain("musterd: one picture for several scenarios\nhint: name one scenario with --svg");
+        complain("musterd: --svg draws only one scenario\nhint: name one scenario with --svg");
         return 2;
     }
     let mut cases = Vec::new();
@@ -74,7 +74,7 @@ pub(super) fn check_scenarios(host: Host, args: &SimulateArgs) -> u8 {
         let verdict = Verdict::of(&scenario, &misses, &timeline, args.strict);
         let failure = match verdict {
             Verdict::Holds | Verdict::Nothing { strict: false } => String::new(),
-            Verdict::Nothing { strict: true } => "it expects nothing\n".to_owned(),
+            Verdict::Nothing { strict: true } => "it has no expectations\n".to_owned(),
             Verdict::Incomplete => format!("{}\n", timeline.cut_short().unwrap_or_default()),
             Verdict::Broken => failure(path, &timeline, &spec, &misses),
         };
@@ -113,14 +113,14 @@ pub(super) fn check_scenarios(host: Host, args: &SimulateArgs) -> u8 {
     }
 }
 
-/// What came of a scenario.
+/// The result of a scenario.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Holds,
     Broken,
-    /// So much happened that nobody looked any further, and nothing can be said of what comes afterwards.
+    /// The simulation was cut short, so the expectations cannot be decided.
     Incomplete,
-    /// Nothing was expected.
+    /// There were no expectations.
     Nothing {
         strict: bool,
     },
@@ -136,7 +136,7 @@ impl Verdict {
         }
     }
 
-    /// Its word, before the name of the file.
+    /// Its label, printed before the name of the file.
     const fn word(self) -> &'static str {
         match self {
             Verdict::Holds => "ok",
@@ -147,12 +147,12 @@ impl Verdict {
     }
 }
 
-/// How many there were of each.
+/// The number of results of each kind.
 fn summary(verdicts: &[Verdict]) -> String {
     let count = |word: &str| verdicts.iter().filter(|verdict| verdict.word() == word).count();
     let scenarios = if verdicts.len() == 1 { "scenario" } else { "scenarios" };
     let mut text = format!("{} {scenarios}, {} as expected, {} not", verdicts.len(), count("ok"), count("FAIL"));
-    for (word, words) in [("incomplete", "cut short"), ("none", "without anything expected")] {
+    for (word, words) in [("incomplete", "cut short"), ("none", "without expectations")] {
         if count(word) > 0 {
             let _ = write!(text, ", {} {words}", count(word));
         }
@@ -180,7 +180,7 @@ fn tell(
     }
 }
 
-/// What was expected against what was so, and where on the timeline.
+/// The expectations that do not hold and what happened instead, with the timeline.
 fn failure(path: &Path, timeline: &Timeline, spec: &Spec, misses: &[Miss]) -> String {
     let mut text = String::new();
     for miss in misses {
@@ -192,7 +192,7 @@ fn failure(path: &Path, timeline: &Timeline, spec: &Spec, misses: &[Miss]) -> St
     text
 }
 
-/// The table, with a line of its own where something was expected.
+/// The table, with a line marking each expectation that does not hold.
 fn marked(timeline: &Timeline, spec: &Spec, misses: &[Miss]) -> String {
     let mark = |miss: &Miss| (miss.at, format!(">>> expected {}, but {}", miss.expected, miss.actual));
     let mut marks: Vec<(Time, String)> = misses.iter().map(mark).collect();

@@ -1,7 +1,7 @@
-//! A timeline in words: a table of what happened and why, and what it came to.
+//! A timeline as text: a table of what happened and why, and a summary.
 //!
-//! Written for a reader who knows neither the configuration nor musterd: each line says what happened, what was decided,
-//! and by which rule. Long stories that repeat themselves are told in short. Pure: text in, text out.
+//! Written for readers who know neither the configuration nor musterd: each line says what happened, what was decided,
+//! and by which rule. Long repetitions are abbreviated. Pure: text in, text out.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -17,13 +17,13 @@ pub(crate) struct Line {
     pub(crate) at: Time,
     /// The instance, or empty for the container.
     pub(crate) who: String,
-    /// The state it leads to, or what becomes of the container.
+    /// The state it enters, or what happens to the container.
     pub(crate) state: String,
     pub(crate) happened: String,
     pub(crate) decided: String,
 }
 
-/// After this many rounds of one instance that differ in nothing but time, the rest is told in a line.
+/// After this many rounds of one instance that differ only in time, the rest is summarized in one line.
 const ROUNDS: usize = 12;
 
 /// Every moment as a line.
@@ -31,7 +31,7 @@ pub(crate) fn lines(timeline: &Timeline, spec: &Spec) -> Vec<Line> {
     timeline.moments.iter().map(|moment| line(moment, timeline, spec)).collect()
 }
 
-/// A moment as a line. Of the timeline only what is known from the beginning is looked at.
+/// A moment as a line. Uses only the parts of the timeline that are known from the start.
 pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
     let at = moment.at;
     let of = |instance| timeline.lane(instance).name.clone();
@@ -54,11 +54,11 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
         },
         What::Killed { instance, waited, cut_short, asked, leftovers } => {
             let (state, whose, to) = match leftovers {
-                Some(left) => (left.state.name(), format!("what run {} left behind ", left.run), "it"),
+                Some(left) => (left.state.name(), format!("the process left behind by run {} ", left.run), "it"),
                 None => ("STOPPING", String::new(), "its whole tree"),
             };
             let why = match leftovers.and_then(|left| left.wait) {
-                _ if *cut_short => "the shutdown budget leaves it no more time",
+                _ if *cut_short => "the shutdown budget is used up",
                 Some((_, true)) => "leftover_wait is over",
                 Some((_, false)) | None => "stopwaitsecs is over",
             };
@@ -77,12 +77,13 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
             told(at, lane.map(|lane| lane.name.clone()).unwrap_or_default(), state, happened, decided)
         }
         What::Failing { instance, cause, signal } => {
-            let signal = signal.map(|signal| format!("{signal} to it, and its end is a failure")).unwrap_or_default();
+            let signal =
+                signal.map(|signal| format!("{signal} to it; its end counts as a failure")).unwrap_or_default();
             told(at, of(*instance), "failing", cause.to_string(), signal)
         }
         What::Paused { span, lost } => {
-            let decided = lost.map(|by| format!("no deadline counts that: each moves by {}", Span(by)));
-            let happened = format!("musterd did not run for {}", Span(*span));
+            let decided = lost.map(|by| format!("every deadline is postponed by {}", Span(by)));
+            let happened = format!("musterd was not running for {}", Span(*span));
             told(at, String::new(), "paused", happened, decided.unwrap_or_default())
         }
         What::ShutdownBegan { reason, timeout, waits_in_vain } => Line {
@@ -90,7 +91,7 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
             who: String::new(),
             state: "stopping".to_owned(),
             happened: began_because(reason, *waits_in_vain, timeline),
-            decided: format!("everything is stopped within shutdown_timeout {}", Span(*timeout)),
+            decided: format!("all programs must stop within shutdown_timeout {}", Span(*timeout)),
         },
         What::Exited(exit) => Line {
             at,
@@ -102,13 +103,13 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
     }
 }
 
-/// The state, what happened and what was decided.
+/// State, event and decision as text.
 fn event_in_words(event: &Event, of: Option<&InstanceSpec>) -> (&'static str, String, String) {
     let name = |probe: usize| of.and_then(|of| of.check(probe)).map_or("", |check| check.name);
     match event {
         Event::Waiting { on, .. } => {
             let waits = format!("still waits for {}", on.join(" and "));
-            ("WAITING", waits, "this will not come by itself".to_owned())
+            ("WAITING", waits, "cannot be met without intervention".to_owned())
         }
         Event::Ready { is_ready: true, .. } => ("ready", String::new(), String::new()),
         Event::Ready { is_ready: false, .. } => ("not ready", String::new(), String::new()),
@@ -139,13 +140,11 @@ fn began_because(reason: &ShutdownReason, waits_in_vain: bool, timeline: &Timeli
         ShutdownReason::Signal(signal) => format!("the container gets {signal}"),
         ShutdownReason::Command => "musterctl shutdown".to_owned(),
         ShutdownReason::Essential(id) => {
-            format!("{:?} is essential and has ended for good", timeline.lane(*id).name)
+            format!("{:?} is essential and will not be restarted", timeline.lane(*id).name)
         }
         ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", timeline.lane(*id).name),
-        ShutdownReason::Done if waits_in_vain => {
-            "every autostarted program has ended for good or waits in vain".to_owned()
-        }
-        ShutdownReason::Done => "every autostarted program has ended for good".to_owned(),
+        ShutdownReason::Done if waits_in_vain => "no autostarted program will be restarted or can start".to_owned(),
+        ShutdownReason::Done => "no autostarted program will be restarted".to_owned(),
     }
 }
 
@@ -165,17 +164,17 @@ fn happened(change: &Change, lane: &Lane, spec: &Spec) -> String {
             Some(signal) => format!("gets {signal}"),
             None => "its turn to stop has come".to_owned(),
         },
-        State::Stopped => "nothing of it is left".to_owned(),
+        State::Stopped => "no process of it is left".to_owned(),
         State::Waiting if change.waits_for.is_empty() => "waits".to_owned(),
         State::Waiting => format!("waits for {}", change.waits_for.join(" and ")),
         State::Backoff | State::Exited | State::Fatal => String::new(),
     }
 }
 
-/// What made it RUNNING.
+/// Why it became RUNNING.
 fn came_up(program: &ProgramSpec) -> String {
     let must_say = program.instances.first().is_some_and(|instance| instance.ready.is_some());
-    // A oneshot is RUNNING as it runs.
+    // A oneshot is RUNNING as soon as it is executed.
     let startsecs = if program.kind == Kind::Oneshot { Duration::ZERO } else { program.startsecs };
     match (must_say, startsecs) {
         (false, Duration::ZERO) => "executed".to_owned(),
@@ -185,13 +184,13 @@ fn came_up(program: &ProgramSpec) -> String {
     }
 }
 
-/// The signals of a ladder.
+/// The stop signals sent so far.
 fn in_turn(asked: &[Signal]) -> String {
     let names: Vec<String> = asked.iter().map(|signal| signal.to_string().replacen("SIG", "", 1)).collect();
     if names.len() > 1 { format!(" ({})", names.join(", ")) } else { String::new() }
 }
 
-/// A verdict, with the seed where chance had a say.
+/// A verdict, with the seed if jitter was involved.
 fn judged(verdict: &Verdict, seed: u64) -> String {
     let words = verdict.to_string();
     match verdict {
@@ -208,7 +207,7 @@ fn decided(change: &Change, lane: &Lane, seed: u64) -> String {
         return change.patience.map(|patience| format!("waits up to {} for it", Span(patience))).unwrap_or_default();
     };
     match (&change.ended, change.to) {
-        // A success is told with the statuses that count as one.
+        // A success is shown with the exit codes that count as one.
         (Some((RunEnd::Exited(Exit::Code(code)), _)), State::Exited) if lane.exit_codes.contains(code) => {
             let codes: Vec<String> = lane.exit_codes.iter().map(u8::to_string).collect();
             format!("{verdict}; {code} is in exitcodes [{}]", codes.join(", "))
@@ -217,7 +216,7 @@ fn decided(change: &Change, lane: &Lane, seed: u64) -> String {
     }
 }
 
-/// Leaves out the middle of a story that only repeats itself: who, state and decision are the same again and again.
+/// Abbreviates a long story in which the same instance, state and decision repeat.
 fn shortened(lines: Vec<Line>) -> Vec<Shown> {
     let mut shown: Vec<Shown> = Vec::new();
     let mut index = 0;
@@ -242,14 +241,14 @@ fn shortened(lines: Vec<Line>) -> Vec<Shown> {
 
 enum Shown {
     Line(Line),
-    /// So many times more the same.
+    /// This many more identical rounds.
     Rounds {
         count: usize,
         until: Time,
     },
 }
 
-/// How long a round is that begins here, at most four lines, and how often it comes.
+/// The length of the round that begins here, at most four lines, and how often it repeats.
 fn rounds_at(lines: &[Line]) -> Option<(usize, usize)> {
     let same = |a: &Line, b: &Line| {
         a.who == b.who
@@ -265,7 +264,7 @@ fn rounds_at(lines: &[Line]) -> Option<(usize, usize)> {
     (1..=4).filter_map(count).find(|(_, count)| *count > ROUNDS)
 }
 
-/// Words without the numbers that count runs and attempts.
+/// A text without the numbers that count runs and attempts.
 fn shape(words: &str) -> String {
     let mut shape = String::new();
     for word in words.split(' ') {
@@ -276,18 +275,18 @@ fn shape(words: &str) -> String {
     shape
 }
 
-/// The whole story as a table. With `only`, of these programs and the container.
+/// The complete table; with `only`, limited to these programs and the container.
 pub(crate) fn table(timeline: &Timeline, spec: &Spec, only: &[String]) -> String {
     table_with_marks(timeline, spec, only, &[])
 }
 
-/// That a run is ready is told with RUNNING where it comes to be both at once.
+/// Whether this line says that a run is ready, which RUNNING at the same time has said already.
 fn is_told_before(line: &Line, before: Option<&Line>) -> bool {
     let is_same = |before: &Line| before.who == line.who && before.at == line.at && before.state == "RUNNING";
     line.state == "ready" && before.is_some_and(is_same)
 }
 
-/// The same with remarks in their places, which must be in order.
+/// The same with marks at their times, which must be in order.
 pub(crate) fn table_with_marks(timeline: &Timeline, spec: &Spec, only: &[String], marks: &[(Time, String)]) -> String {
     let is_told = |line: &Line| {
         only.is_empty()
@@ -337,7 +336,7 @@ fn is_instance(program: &str, instance: &str) -> bool {
     instance.strip_prefix(program).is_some_and(|rest| rest.starts_with(':'))
 }
 
-/// A moment as the table shows it: seconds with milliseconds, or hours where there are any.
+/// A time as in the table: seconds with milliseconds, with hours if there are any.
 pub(crate) fn clock(at: Time) -> String {
     let ms = (at.since_origin().as_nanos() + 500_000) / 1_000_000;
     let (hours, minutes, seconds, rest) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000);
@@ -348,7 +347,7 @@ pub(crate) fn clock(at: Time) -> String {
     }
 }
 
-/// What it came to: each program, and the container's end with its reason.
+/// The summary: each program, and the container's exit with its reason.
 pub(crate) fn account(timeline: &Timeline) -> String {
     let mut text = String::new();
     for lane in &timeline.instances {
@@ -365,7 +364,7 @@ pub(crate) fn account(timeline: &Timeline) -> String {
             if let Some(lane) = exit.cause.map(|id| timeline.lane(id))
                 && let Some((_, explained)) = &lane.last
             {
-                let _ = writeln!(text, "  why {:?} was not started again: {explained}", lane.name);
+                let _ = writeln!(text, "  why {:?} was not restarted: {explained}", lane.name);
             }
             let _ = writeln!(text, "  why {}: {}", exit.code, code_rule(timeline, exit));
         }
@@ -394,27 +393,27 @@ fn end_of(lane: &Lane) -> String {
     format!("{}: {} after {runs}, {restarts}{last}{essential}", lane.name, lane.state)
 }
 
-/// Where the number comes from.
+/// Why the exit code is this number.
 fn code_rule(timeline: &Timeline, exit: &Ending) -> String {
     let end = exit.cause.and_then(|id| timeline.lane(id).last.as_ref()).map(|(end, _)| end);
     match end {
         _ if matches!(exit.reason, ShutdownReason::Probe(_)) => {
             "a probe with on_failure = \"shutdown\" failed".to_owned()
         }
-        // It was given up, which is no success.
+        // It was given up, which counts as a failure.
         Some(RunEnd::Exited(Exit::Code(0))) if exit.code != 0 => {
-            "given up is a failure, whatever the last status".to_owned()
+            "giving up is a failure, whatever the last exit status".to_owned()
         }
         Some(RunEnd::Exited(Exit::Code(_))) => "that run's own exit status".to_owned(),
         Some(RunEnd::Exited(Exit::Signal { signal, .. })) => format!("128 + {} for {signal}", signal.number()),
-        Some(RunEnd::MainLost) => "1 where the run's own exit status is not known".to_owned(),
+        Some(RunEnd::MainLost) => "1, because the run's own exit status is unknown".to_owned(),
         Some(RunEnd::NotSpawned(_)) if exit.code == 127 => "the program was not found, as in a shell".to_owned(),
         Some(RunEnd::NotSpawned(_)) => "the program could not be executed, as in a shell".to_owned(),
         None if exit.reason == ShutdownReason::Done && exit.code == 0 => {
             "each program's last end was a success".to_owned()
         }
-        None if exit.reason == ShutdownReason::Done => "nothing failed, and not everything could run".to_owned(),
-        None => "it was asked to stop, whatever its programs' codes".to_owned(),
+        None if exit.reason == ShutdownReason::Done => "nothing failed, but not every program could start".to_owned(),
+        None => "a requested stop, whatever the exit statuses of the programs".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A timeline as a picture: one lane for each instance, readable on paper.
 //!
-//! States are told apart by hatching and by words, never by colour alone. Everything is within one file: no font, script or
-//! style from elsewhere. Pure: a timeline in, text out.
+//! States are distinguished by hatching and labels, never by colour alone. The file is self-contained: no external
+//! font, script or style. Pure: a timeline in, text out.
 
 use std::fmt::Write;
 
@@ -13,15 +13,15 @@ use crate::timeline::{Timeline, What};
 
 const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 120.0;
-/// Room for how the last run ended.
+/// Space for the end of the last run.
 const RIGHT: f64 = 74.0;
 const TOP: f64 = 56.0;
 const LANE: f64 = 46.0;
 const BAR: f64 = 24.0;
-/// About how wide a letter of the labels is.
+/// Approximate width of a letter of the labels.
 const LETTER: f64 = 6.2;
 
-/// How each state looks: its fill, and whether words on it are white.
+/// The fill of each state, and whether labels on it are white.
 const LOOKS: [(State, &str, bool); 8] = [
     (State::Starting, "url(#starting)", false),
     (State::Running, "#555", true),
@@ -70,7 +70,7 @@ pub(crate) fn drawing(timeline: &Timeline) -> String {
     svg
 }
 
-/// From times to places.
+/// Maps times to positions.
 struct Axis {
     end: f64,
     step: f64,
@@ -78,7 +78,7 @@ struct Axis {
 
 impl Axis {
     fn of(timeline: &Timeline) -> Axis {
-        // What runs on at the end must be seen to do so, also where nothing else happens.
+        // A run that continues at the end must be visible, even if nothing else happens.
         let last = timeline.ended.since_origin().as_secs_f64();
         let end = if timeline.exit.is_some() { last * 1.02 } else { last * 1.1 }.max(0.001);
         Axis { end, step: nice_step(end / 9.0) }
@@ -93,7 +93,7 @@ impl Axis {
     }
 }
 
-/// The next round step: people count minutes in sixties and the rest in tens.
+/// The next round step: minutes in sixties, everything else in tens.
 fn nice_step(least: f64) -> f64 {
     const STEPS: [f64; 25] = [
         0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0,
@@ -160,7 +160,7 @@ fn draw_lane(svg: &mut String, axis: &Axis, timeline: &Timeline, index: usize) {
     for (position, stay) in stays.iter().enumerate() {
         let is_last = position == last;
         let x = axis.x(stay.from);
-        // The last state lasts: it is drawn to the edge unless the container is gone.
+        // The last state continues: it is drawn to the edge unless the container has exited.
         let end = if is_last && timeline.exit.is_none() { WIDTH - RIGHT } else { axis.x(stay.to) };
         draw_stay(svg, stay.state, x, y, end - x, is_last);
     }
@@ -206,7 +206,7 @@ fn draw_stay(svg: &mut String, state: State, x: f64, y: f64, width: f64, is_last
     }
 }
 
-/// Within which time the next run could have begun, as a band at the foot of the lane where jitter has a say.
+/// Draws the time within which the next run could have started as a band at the foot of the lane, if there is jitter.
 fn draw_bands(svg: &mut String, axis: &Axis, timeline: &Timeline, index: usize, y: f64) {
     for (at, change) in timeline.changes().filter(|(_, change)| change.instance.0 as usize == index) {
         let Some(Verdict::Again(again)) = change.verdict.filter(|_| at <= timeline.ended) else { continue };
@@ -226,7 +226,7 @@ fn draw_bands(svg: &mut String, axis: &Axis, timeline: &Timeline, index: usize, 
     }
 }
 
-/// How runs ended, under the lane where there is room.
+/// Draws how runs ended, under the lane if there is space.
 fn draw_ends(svg: &mut String, axis: &Axis, timeline: &Timeline, index: usize, y: f64) {
     let mut free = 0.0;
     for (at, change) in timeline.changes().filter(|(_, change)| change.instance.0 as usize == index) {
@@ -290,7 +290,7 @@ fn draw_legend(svg: &mut String, y: f64) {
     );
 }
 
-/// Text that may stand in XML, also in an attribute; control characters have no place in it.
+/// Escapes text for XML, including attributes; control characters are removed.
 pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {

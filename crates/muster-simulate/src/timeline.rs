@@ -1,7 +1,7 @@
-//! What happened, moment by moment: one row for each change of a state, with how it came about and what was decided.
+//! What happened, moment by moment: one row per change of a state, with its cause and the decision.
 //!
-//! The core publishes an end, the state it leads to and the decision as three events; here they are one [`Moment`]. An event
-//! that needs nothing added is kept as it is. Holds data only; [`super::story`] has the words.
+//! The core publishes an end, the resulting state and the decision as three events; here they are one [`Moment`]. An
+//! event that is complete in itself is kept as it is. Data only; [`super::story`] renders it.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Moment {
-    /// When.
+    /// When it happened.
     pub(crate) at: Time,
-    /// What.
+    /// What happened.
     pub(crate) what: What,
 }
 
@@ -25,30 +25,30 @@ pub(crate) enum What {
     Changed(Box<Change>),
     /// A run did not stop in time and gets SIGKILL.
     Killed { instance: InstanceId, waited: Duration, cut_short: bool, asked: Vec<Signal>, leftovers: Option<Leftovers> },
-    /// What a run left behind is asked to end, and how long it has for that.
+    /// The process a run left behind gets a stop signal, and the time it has to end.
     LeftBehind { instance: InstanceId, leftovers: Leftovers, signal: Signal },
-    /// A run that is being stopped gets another of its stop signals.
+    /// A run that is being stopped gets the next of its stop signals.
     Asked { instance: InstanceId, signal: Signal, nth: usize, of: usize, patience: Option<Duration> },
-    /// An event of the core that says everything by itself.
+    /// An event of the core that is complete in itself.
     Event(Event),
-    /// A run is stopped because it has failed by the daemon's own judgement.
+    /// The daemon considers a run failed and stops it.
     Failing { instance: InstanceId, cause: StopCause, signal: Option<Signal> },
-    /// The daemon itself did not run for so long; every deadline moves by that, if any was missed.
+    /// The daemon did not run for this long; every deadline is postponed by `lost`, if any was missed.
     Paused { span: Duration, lost: Option<Duration> },
-    /// Everything is being stopped.
+    /// The daemon is shutting down.
     ShutdownBegan { reason: ShutdownReason, timeout: Duration, waits_in_vain: bool },
     /// The container exits.
     Exited(Ending),
 }
 
-/// What a run left behind.
+/// The process a run left behind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Leftovers {
     /// The number of the run, from 1.
     pub(crate) run: usize,
-    /// Where the instance is meanwhile.
+    /// The state of the instance meanwhile.
     pub(crate) state: State,
-    /// How long they have, where the run ended by itself, and whether that is `leftover_wait`.
+    /// How long it has, if the run ended by itself, and whether that is `leftover_wait`.
     pub(crate) wait: Option<(Duration, bool)>,
 }
 
@@ -64,15 +64,15 @@ pub(crate) struct Change {
     pub(crate) ended: Option<(RunEnd, Duration)>,
     /// The stop signal it got with this change.
     pub(crate) signal: Option<Signal>,
-    /// How many stop signals the program has.
+    /// Number of stop signals of the program.
     pub(crate) signals: usize,
-    /// How long it is given to act on it.
+    /// How long it has to react.
     pub(crate) patience: Option<Duration>,
     /// What was decided.
     pub(crate) verdict: Option<Verdict>,
     /// What it waits for.
     pub(crate) waits_for: Vec<String>,
-    /// What came first, where a deadline and the end of the run fell on this moment.
+    /// Which came first, if a deadline and the end of the run fell on this time.
     pub(crate) tie: Option<Ties>,
 }
 
@@ -81,70 +81,70 @@ pub(crate) struct Change {
 pub(crate) struct Ending {
     pub(crate) code: u8,
     pub(crate) reason: ShutdownReason,
-    /// The reason in words: the daemon's last line.
+    /// The reason in words: the daemon's last log line.
     pub(crate) words: String,
-    /// Whose end it is.
+    /// The instance that caused it.
     pub(crate) cause: Option<InstanceId>,
 }
 
 /// Everything that happened.
 #[derive(Clone, Debug)]
 pub(crate) struct Timeline {
-    /// In the order in which it happened.
+    /// All moments, in order.
     pub(crate) moments: Vec<Moment>,
-    /// When it was over: the container's exit, the end of the time to look at, or when nothing was left to happen.
+    /// When the simulation ended: at the container's exit, at the time limit, or when no event was left.
     pub(crate) ended: Time,
     /// The container's exit, if it exited.
     pub(crate) exit: Option<Ending>,
-    /// Each instance at the end.
+    /// Each instance, with its final state.
     pub(crate) instances: Vec<Lane>,
-    /// Why it ends there.
+    /// Why the simulation ended.
     pub(crate) over: Over,
-    /// Where chance began.
+    /// The seed of the random numbers.
     pub(crate) seed: u64,
 }
 
-/// Why a simulation is over.
+/// Why a simulation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Over {
     /// The container exited.
     Exited,
-    /// Nothing will happen any more.
+    /// No event is left.
     AtRest,
-    /// There was no more time to look at.
+    /// The time limit was reached.
     TimeUp,
-    /// More than so much happened.
+    /// More than this number of changes happened.
     Cut(usize),
-    /// More than so much happened at one moment.
+    /// More than this number of changes happened at one point in time.
     CutAtOnce(usize),
 }
 
-/// One instance over all the time.
+/// One instance over the whole time.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
     pub(crate) name: String,
     /// Its program's name.
     pub(crate) program: String,
-    /// Where it was at the end.
+    /// Its final state.
     pub(crate) state: State,
     pub(crate) runs: usize,
     pub(crate) exit_codes: Vec<u8>,
     pub(crate) is_essential: bool,
-    /// How its last run that ended did, and what was decided about it.
+    /// How its last completed run ended, and the decision about it.
     pub(crate) last: Option<(RunEnd, String)>,
 }
 
-/// Makes moments of events.
+/// Turns events into moments.
 pub(super) struct Recorder {
     moments: Vec<Moment>,
-    /// How many were handed on and forgotten.
+    /// Number of moments passed on and discarded.
     handed_on: usize,
     runs: Vec<usize>,
     ended: Vec<Option<(RunEnd, Duration)>>,
     /// The latest change of each instance.
     latest: Vec<Option<usize>>,
     exit: Option<Ending>,
-    /// The stop signals that each instance's run has got.
+    /// The stop signals sent to each instance's run.
     asked: Vec<Vec<Signal>>,
     /// The instances with a tie at this moment.
     tied: Vec<InstanceId>,
@@ -167,12 +167,12 @@ impl Recorder {
         }
     }
 
-    /// How much has happened.
+    /// Number of moments so far.
     pub(super) fn count(&self) -> usize {
         self.handed_on + self.moments.len()
     }
 
-    /// Hands on and forgets what there is, when nothing more will be added to it.
+    /// Passes on and discards the moments so far, which are complete.
     pub(super) fn hand_on(&mut self, listener: &mut dyn FnMut(&Moment)) {
         self.handed_on += self.moments.len();
         for moment in self.moments.drain(..) {
@@ -183,7 +183,7 @@ impl Recorder {
         }
     }
 
-    /// Whose run ends at this moment on which one of its deadlines falls, too.
+    /// Records the instances whose run ends at this time on which one of their deadlines falls, too.
     pub(super) fn note_ties(&mut self, tied: &[InstanceId], ties: Ties) {
         (self.tied, self.ties) = (tied.to_vec(), ties);
     }
@@ -206,7 +206,7 @@ impl Recorder {
                 let leftovers = left_behind.then(|| self.leftovers(supervisor.instance(*instance)));
                 What::Killed { instance: *instance, waited: *waited, cut_short: *cut_short, asked, leftovers }
             }
-            // That they are killed is told with the end of their time.
+            // That leftovers are killed is recorded when their time is over.
             Event::LeftBehind { instance, left, .. } if !left.killed => {
                 let of = supervisor.instance(*instance);
                 What::LeftBehind {
@@ -233,7 +233,7 @@ impl Recorder {
                 self.exit = Some(ending.clone());
                 What::Exited(ending)
             }
-            // Nothing is asked twice here, and no process outlives SIGKILL.
+            // A shutdown is requested at most once here, and no process survives SIGKILL.
             _ => return,
         };
         self.moments.push(Moment { at, what });
@@ -288,7 +288,7 @@ impl Recorder {
         }
     }
 
-    /// A stop signal is told with the change to STOPPING that it belongs to, and those after it by themselves.
+    /// Records a stop signal: the first with the change to STOPPING, later ones as moments of their own.
     pub(super) fn note_signal(&mut self, at: Time, instance: &muster_core::Instance, signal: Signal) {
         let asked = &mut self.asked[instance.id().0 as usize];
         asked.push(signal);
@@ -298,7 +298,7 @@ impl Recorder {
             let what = What::Asked { instance: instance.id(), signal, nth, of, patience };
             return self.moments.push(Moment { at, what });
         }
-        // The signal for a run that failed comes right after it was told.
+        // The signal to a failed run follows directly after the failure.
         if let Some(Moment { what: What::Failing { instance: failing, signal: sent, .. }, .. }) =
             self.moments.last_mut()
             && *failing == instance.id()
@@ -333,12 +333,12 @@ impl Recorder {
 }
 
 impl Timeline {
-    /// Why it says nothing of what comes afterwards, if so much happened that nobody looked any further.
+    /// Why the timeline is incomplete, if the simulation was cut short.
     pub(crate) fn cut_short(&self) -> Option<String> {
         let (count, words) = match self.over {
             Over::Exited | Over::AtRest | Over::TimeUp => return None,
             Over::CutAtOnce(count) => (count, "at one moment: restarts without delay"),
-            Over::Cut(count) => (count, "in all: look at less time (--until)"),
+            Over::Cut(count) => (count, "in total: simulate a shorter time (--until)"),
         };
         Some(format!("cut short at {} after {count} changes {words}", Span(self.ended.since_origin())))
     }
@@ -348,7 +348,7 @@ impl Timeline {
         &self.instances[instance.0 as usize]
     }
 
-    /// Every change of a state, with its time.
+    /// Every change of a state with its time.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (Time, &Change)> {
         self.moments.iter().filter_map(|moment| match &moment.what {
             What::Changed(change) => Some((moment.at, change.as_ref())),

@@ -1,10 +1,9 @@
 //! A world without processes: the daemon's own [`Supervisor`] under a virtual clock, and programs that follow a script.
 //!
-//! Nothing takes time here but what the script says: a spawn is done at once, a tree is gone with its main process or the
-//! leftover that the script gives it. Where
-//! a deadline and an event fall on the same moment the deadline comes first, unless the plan has it the other way: a run
-//! of exactly `startsecs` was RUNNING. Executing a program takes longer than ending a process, if only by a hair.
-//! Reads no clock and no file. What happened is kept in a [`Timeline`].
+//! Nothing takes time except as scripted: a spawn is instant, and a tree ends with its main process or with the
+//! leftover in its script. If a deadline and an event fall on the same time, the deadline comes first unless the plan
+//! says otherwise: a run of exactly `startsecs` was RUNNING. Executing a program takes slightly longer than ending a
+//! process. Reads no clock and no file. What happened is recorded in a [`Timeline`].
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -15,31 +14,31 @@ use muster_spec::{Exit, InstanceId, InstanceSpec, ProbeKind, ReadySpec, RunId, S
 
 use crate::timeline::{Moment, Over, Recorder, Timeline};
 
-/// So much may happen before nobody looks any further, and so much of it at one moment: without any delay between an end
-/// and a start, time would never go on.
+/// Maximum number of changes in a simulation, and below at a single point in time: without a delay between an end and a
+/// start, time would never advance.
 const MOST_MOMENTS: usize = 500_000;
 const MOST_AT_ONCE: usize = 10_000;
 
-/// What happens to a configuration, from outside and inside.
+/// The events of a simulation, from outside and by script.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// What the runs come to, by instance or program. Who is not here runs for ever.
+    /// The script of each instance or program. A program without one runs until stopped.
     pub(crate) scripts: BTreeMap<String, Script>,
     /// When the container gets SIGTERM.
     pub(crate) stop_at: Option<Duration>,
-    /// When the daemon itself does not run, in the order of time.
+    /// The periods during which the daemon does not run, in order of time.
     pub(crate) pauses: Vec<Pause>,
-    /// When to look no further.
+    /// When the simulation ends.
     pub(crate) until: Duration,
-    /// Where chance begins: jitter is the same for the same seed.
+    /// The seed of the random numbers: the same seed gives the same jitter.
     pub(crate) seed: u64,
-    /// What comes first where a deadline and an end of its run fall on the same moment.
+    /// Whether a deadline or the end of a run at the same time comes first.
     pub(crate) ties: Ties,
-    /// Masks secrets in what is told of commands.
+    /// Masks secrets in messages about commands.
     pub(crate) mask: fn(&str) -> String,
 }
 
-/// What comes to pass at a moment.
+/// A scheduled event.
 enum Coming {
     Exit {
         run: RunId,
@@ -48,12 +47,12 @@ enum Coming {
     Ready {
         run: RunId,
     },
-    /// A word for the watchdog, and another after so long.
+    /// A watchdog notification, repeated at this interval.
     Ping {
         run: RunId,
         every: Duration,
     },
-    /// What a run left behind ends.
+    /// The process a run left behind ends.
     LeftoverEnd {
         run: RunId,
     },
@@ -64,47 +63,47 @@ struct Run {
     began: Time,
     planned: PlannedRun,
     is_over: bool,
-    /// Whether what it leaves behind has been asked to end.
+    /// Whether the process it leaves behind got a stop signal.
     is_leftover_asked: bool,
 }
 
-/// Hears of each moment when it is over.
+/// Called with each moment once it is complete.
 pub(crate) type Listener<'a> = &'a mut dyn FnMut(&Moment);
 
 struct World<'a> {
     supervisor: Supervisor,
     plan: &'a Plan,
     scripts: Vec<Option<&'a Script>>,
-    /// How many runs each instance has had.
+    /// Number of runs of each instance.
     counts: Vec<usize>,
     runs: HashMap<RunId, Run>,
     coming: BTreeMap<(Time, u64), Coming>,
     next_coming: u64,
     inputs: VecDeque<Input>,
-    /// What new processes say, after everything else of the moment.
+    /// Inputs from new processes, handled after everything else at the same time.
     births: VecDeque<Input>,
     recorder: Recorder,
-    /// How much has happened at this moment.
+    /// Number of changes at the current time.
     at_once: usize,
     exit: Option<u8>,
-    /// How many of the pauses are over.
+    /// Number of pauses that are over.
     paused: usize,
-    /// Whether it has just woken from a pause: then what happened meanwhile comes before what is due.
+    /// Whether a pause has just ended: events during the pause are then handled before deadlines.
     is_waking: bool,
     listener: Option<Listener<'a>>,
 }
 
-/// Lets a configuration run after a plan, and tells everything that came of it.
+/// Simulates a configuration with a plan and returns everything that happened.
 pub(crate) fn simulate(spec: &Spec, plan: &Plan) -> Timeline {
     World::of(spec, plan, None).play()
 }
 
-/// The same, with every moment handed on as it is over and kept no longer: the timeline has none.
+/// The same, but passes each moment on once it is complete and discards it: the timeline has none.
 pub(crate) fn simulate_to(spec: &Spec, plan: &Plan, listener: Listener<'_>) -> Timeline {
     World::of(spec, plan, Some(listener)).play()
 }
 
-/// A timeline before anything has happened.
+/// An empty timeline.
 pub(crate) fn nothing_yet(spec: &Spec, plan: &Plan) -> Timeline {
     let World { recorder, supervisor, .. } = World::of(spec, plan, None);
     recorder.finish(&supervisor, plan.seed, Time::ZERO, Over::AtRest)
@@ -150,7 +149,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Until the container exits, the time is up, or nothing will ever happen again. Tells when, and which.
+    /// Runs until the container exits, the time is up, or no event is left. Returns when and which.
     fn run(&mut self) -> (Time, Over) {
         let until = Time::from_origin(self.plan.until);
         if let Some(stop_at) = self.plan.stop_at {
@@ -193,8 +192,8 @@ impl<'a> World<'a> {
         (now, Over::Exited)
     }
 
-    /// When the daemon takes notice of what happens, or is due, at this time: when it runs again, if it is paused then. Where
-    /// it is late by that for what it asked for, everything moves by as long as it has rested, as in the event loop.
+    /// When the daemon handles an event or deadline of this time: when it runs again, if it is paused. If that makes it
+    /// late for a deadline it asked for, all deadlines are postponed by the length of the pause, as in the event loop.
     fn awake_at(&mut self, rested: Time, next: Time, asked: Option<Time>) -> Time {
         while let Some(pause) = self.plan.pauses.get(self.paused) {
             let (begin, end) = (Time::from_origin(pause.at), Time::from_origin(pause.at + pause.span));
@@ -219,7 +218,7 @@ impl<'a> World<'a> {
         next
     }
 
-    /// Whether a run ends at this moment on which a deadline of its instance falls, too.
+    /// Records whether a run ends at this time on which a deadline of its instance falls, too.
     fn note_tie(&mut self, now: Time) -> bool {
         let of = |coming: &Coming| match coming {
             Coming::Exit { run, .. } if self.runs.get(run).is_some_and(|known| !known.is_over) => {
@@ -239,7 +238,7 @@ impl<'a> World<'a> {
         self.coming.insert((at, self.next_coming), coming);
     }
 
-    /// What was to come at this time comes; the daemon may take notice later.
+    /// Carries out a scheduled event; the daemon may notice it later.
     fn happen(&mut self, at: Time, coming: Coming) {
         match coming {
             Coming::Exit { run, exit } => self.end(run, exit),
@@ -253,7 +252,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A main process ends, unless it has.
+    /// Ends a main process, unless it has ended.
     fn end(&mut self, run: RunId, exit: Exit) {
         if let Some(known) = self.runs.get_mut(&run).filter(|known| !known.is_over) {
             known.is_over = true;
@@ -261,7 +260,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// As a program does that is told to say that it lives: twice as often as it must.
+    /// Sends watchdog notifications as programs should: twice as often as required.
     fn ping(&mut self, now: Time, run: RunId, every: Duration) {
         let lives = |known: &&Run| !known.is_over && known.planned.lives_after(now.since(known.began));
         if self.runs.get(&run).filter(lives).is_some() {
@@ -270,7 +269,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// One input, then every effect, until nothing is left to tell.
+    /// Passes one input, then carries out every effect, until no input is left.
     fn settle(&mut self, now: Time) {
         while self.at_once <= MOST_AT_ONCE
             && let Some(input) = self.inputs.pop_front().or_else(|| self.births.pop_front())
@@ -311,15 +310,15 @@ impl<'a> World<'a> {
             }
             Effect::Publish(event) => self.recorder.record(now, &event, &self.supervisor),
             Effect::Exit { code } => self.exit = Some(code),
-            // A stopped process cannot be in a script, strays are nobody's, and nobody asks.
+            // Scripts have no stopped processes and no strays, and there is no client.
             Effect::Wake { .. } | Effect::SignalStrays { .. } | Effect::Reply { .. } => {}
             Effect::StartProbe { run, probe, spec, .. } => self.answer(now, run, probe, &spec),
-            // Every probe has been answered when it was asked.
+            // Every probe was answered at once.
             Effect::StopProbes { .. } => {}
         }
     }
 
-    /// What is left of a run whose main process has ended, if anything is.
+    /// Signals the processes left of a run whose main process has ended, if any.
     fn sweep(&mut self, now: Time, run: RunId, signal: Signal) {
         let Some(known) = self.runs.get_mut(&run) else { return };
         let is_first = !std::mem::replace(&mut known.is_leftover_asked, true);
@@ -354,7 +353,7 @@ impl<'a> World<'a> {
         }
         self.runs.insert(run, Run { began: now, planned, is_over: false, is_leftover_asked: false });
         self.births.push_back(Input::Spawned { run });
-        // A check is asked, and all others tell by themselves.
+        // Checks are answered when asked; the other rules send a notification.
         let tells = spec.ready.as_ref().is_some_and(|rule| !matches!(rule, ReadySpec::Check(_)));
         match self.runs[&run].planned.ready.filter(|_| tells) {
             Some(Duration::ZERO) => self.births.push_back(Input::Ready { run }),
@@ -366,11 +365,11 @@ impl<'a> World<'a> {
         }
     }
 
-    /// A probe finds what the script says, at once.
+    /// Answers a probe as scripted, at once.
     fn answer(&mut self, now: Time, run: RunId, probe: usize, spec: &InstanceSpec) {
         let Some(known) = self.runs.get(&run).filter(|known| !known.is_over) else { return };
         let success = passes(&known.planned, now.since(known.began), spec.probes.get(probe).map(|probe| probe.kind));
-        let detail = if success { "well" } else { "not well, as the script says" }.to_owned();
+        let detail = if success { "well" } else { "unhealthy, as scripted" }.to_owned();
         self.inputs.push_back(Input::ProbeFinished { run, probe, outcome: ProbeOutcome { success, detail } });
     }
 
@@ -386,7 +385,8 @@ impl<'a> World<'a> {
     }
 }
 
-/// What a probe of this kind, or else the check of a readiness rule, finds of a run of this age.
+/// The scripted result, for a run of this age, of a probe of this kind or, without a kind, of the check of a readiness
+/// rule.
 pub(crate) fn passes(planned: &PlannedRun, age: Duration, kind: Option<ProbeKind>) -> bool {
     match kind {
         None | Some(ProbeKind::Startup) => planned.is_ready_after(age),
@@ -395,7 +395,7 @@ pub(crate) fn passes(planned: &PlannedRun, age: Duration, kind: Option<ProbeKind
     }
 }
 
-/// What the daemon would say of it.
+/// The error the daemon would report.
 fn spawn_error(missing: Missing, command: &str, mask: fn(&str) -> String) -> SpawnError {
     let (errno, words) = match missing {
         Missing::NotFound => (2, "no such file"),

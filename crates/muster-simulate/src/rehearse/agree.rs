@@ -1,8 +1,8 @@
-//! Whether a rehearsal went as its simulation said: the same events in the same order for each instance, and in time.
+//! Whether a rehearsal went as simulated: the same events in the same order for each instance, and in time.
 //!
-//! Processes start and end some milliseconds later than nothing does, and what follows is late with them. So an event is in
-//! time when its lateness differs by no more than the tolerance from that of something it follows from: the start, the
-//! instance's event before, or the latest event of another instance until then.
+//! Real processes start and end some milliseconds later than simulated ones, and everything that follows is late with
+//! them. So an event is in time if its lateness differs by at most the tolerance from that of an event it may follow
+//! from: the start, the instance's previous event, or the latest event of another instance before it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,18 +12,18 @@ use muster_core::{Event as CoreEvent, Health, Verdict};
 use super::observe::{Event, Occurrence};
 use crate::timeline::{Timeline, What};
 
-/// What came of a rehearsal.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub(super) struct Agreement {
-    /// What happened otherwise, or was late; empty where all agrees.
+    /// The events that differ or were late; empty if all agree.
     pub(super) differences: Vec<String>,
-    /// How many events were compared.
+    /// Number of events compared.
     pub(super) events: usize,
-    /// The most that an event was late after what it follows from.
+    /// The largest lateness of an event relative to its cause.
     pub(super) latest: Duration,
-    /// The most that an event was late after its time in the simulation.
+    /// The largest lateness of an event relative to the simulation.
     pub(super) drift: Duration,
-    /// Every event, expected and found, for `--verbose`.
+    /// All events, expected and found, for `--verbose`.
     pub(super) told: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ pub(super) fn events(timeline: &Timeline) -> Vec<Event> {
     events
 }
 
-/// Compares what was expected with what was found. A simulation that was cut off says nothing of what comes afterwards.
+/// Compares expected and found events. After the point where a simulation was cut off, nothing is compared.
 pub(super) fn compare(
     expected: &[Event],
     found: &[Event],
@@ -74,19 +74,14 @@ pub(super) fn compare(
     let mut by_name: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
     found.iter().for_each(|event| by_name.entry(&event.name).or_default().push(event));
     let mut next: BTreeMap<&str, usize> = BTreeMap::new();
-    // The lateness, in seconds, of everything so far, with its time in the simulation.
+    // The events so far with their lateness in seconds.
     let mut history: Vec<(&Event, f64)> = Vec::new();
     for event in expected {
         let position = next.entry(&event.name).or_default();
         let there = by_name.get(event.name.as_str()).and_then(|events| events.get(*position));
         *position += 1;
         let Some(there) = there else {
-            agreement.differences.push(format!(
-                "{:>8.3}  {} {}: did not come",
-                seconds(event.at),
-                event.name,
-                event.what
-            ));
+            agreement.differences.push(format!("{:>8.3}  {} {}: missing", seconds(event.at), event.name, event.what));
             return agreement;
         };
         let lateness = seconds(there.at) - seconds(event.at);
@@ -120,7 +115,7 @@ pub(super) fn compare(
     agreement
 }
 
-/// The lateness of what an event may follow from.
+/// The lateness of the events that an event may follow from.
 fn causes<'a>(event: &'a Event, history: &'a [(&Event, f64)]) -> impl Iterator<Item = f64> {
     let own = history.iter().rev().find(|(earlier, _)| earlier.name == event.name).map(|(_, lateness)| *lateness);
     let latest = history.last().map(|(last, _)| last.at);
@@ -186,7 +181,7 @@ mod tests {
             event(545, "b", "STOPPED"),
         ];
         assert_eq!(differences(&found), [""; 0]);
-        // Were all not late, it would have come before.
+        // Without the lateness of the others, it would have come earlier.
         found[4] = event(535, "b", "STOPPED");
         assert_eq!(differences(&found), ["   0.535  b STOPPED: not in the simulation"]);
     }
@@ -224,7 +219,7 @@ mod tests {
         found.push(event(400, "b", "STOPPED"));
         assert_eq!(differences(&found), ["   0.400  b STOPPED: not in the simulation"]);
         found.truncate(3);
-        assert_eq!(differences(&found), ["   0.300  b STOPPING: did not come"]);
+        assert_eq!(differences(&found), ["   0.300  b STOPPING: missing"]);
         found[1] = event(100, "a", "FATAL");
         assert_eq!(differences(&found), ["   0.100  a: expected BACKOFF, found FATAL"]);
     }

@@ -1,4 +1,4 @@
-//! The command: each scenario simulated, played, and compared, several at the same time.
+//! The `rehearse` command: each scenario is simulated, played, and compared, several at the same time.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader};
@@ -24,12 +24,12 @@ use crate::timeline::Timeline;
 use crate::world::{Plan, simulate};
 use muster_sys::say::say;
 
-/// How long after the last event of the simulation to look for more.
+/// How long after the last simulated event to watch for more.
 const AFTERWARDS: Duration = Duration::from_millis(300);
-/// How much longer than the simulation the whole may take before it is ended.
+/// How much longer than the simulation a rehearsal may take before it is aborted.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// `musterd rehearse`: gives the exit code.
+/// Runs `musterd rehearse` and returns the exit code.
 pub fn rehearse_command(host: Host, args: &RehearseArgs) -> u8 {
     muster_sys::boot::give_signals_back();
     let next = AtomicUsize::new(0);
@@ -46,7 +46,7 @@ pub fn rehearse_command(host: Host, args: &RehearseArgs) -> u8 {
         (0..args.jobs.clamp(1, args.scenario.len())).for_each(|_| drop(scope.spawn(work)));
     });
     let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-    // What was late among others may be in time alone.
+    // A scenario that was late next to others may be in time alone.
     for (path, outcome) in outcomes.iter_mut().filter(|(_, outcome)| outcome.code == 1) {
         for attempt in 2..args.retries.saturating_add(2) {
             *outcome = rehearse(host, path, args, attempt);
@@ -63,13 +63,13 @@ pub fn rehearse_command(host: Host, args: &RehearseArgs) -> u8 {
     outcomes.iter().map(|(_, outcome)| outcome.code).max().unwrap_or(2)
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 struct Outcome {
     /// 0 as simulated, 1 otherwise, 2 could not be played.
     code: u8,
-    /// What to tell if it was the last attempt.
+    /// Printed if it was the last attempt.
     story: String,
-    /// What to tell if another follows.
+    /// Printed if another attempt follows.
     again: String,
 }
 
@@ -109,17 +109,18 @@ fn told(path: &Path, agreement: &Agreement, attempt: u32, verbose: bool) -> Outc
     };
     let again = format!("again {path}: {}{times}", first.trim_start());
     let differences = agreement.differences.iter().map(|difference| format!("\n  {difference}")).collect::<String>();
-    let story = format!("FAIL  {path}: reality is not as simulated{times}{differences}{}", table(agreement));
+    let story =
+        format!("FAIL  {path}: the rehearsal differs from the simulation{times}{differences}{}", table(agreement));
     Outcome { code: 1, story, again }
 }
 
-/// Every event, when it was expected and when it came.
+/// All events with their expected and actual times.
 fn table(agreement: &Agreement) -> String {
     let lines = agreement.told.iter().map(|line| format!("\n  {line}"));
     ["\n  expected     found     lateness  event".to_owned()].into_iter().chain(lines).collect()
 }
 
-/// A scenario about to be played.
+/// A scenario ready to be played.
 struct Stage<'a> {
     path: &'a Path,
     factor: f64,
@@ -127,7 +128,7 @@ struct Stage<'a> {
     timeline: &'a Timeline,
 }
 
-/// What the daemon said.
+/// The events and messages of the daemon.
 #[derive(Default)]
 struct Report {
     up: Option<Duration>,
@@ -138,7 +139,7 @@ struct Report {
 impl Stage<'_> {
     fn play(&self, tolerance: Duration) -> Result<Agreement, String> {
         let directory = Directory::make().map_err(|error| format!("cannot make a directory: {error}"))?;
-        self.lay_out(&directory.0).map_err(|error| format!("cannot lay out the puppets: {error}"))?;
+        self.lay_out(&directory.0).map_err(|error| format!("cannot create the puppets: {error}"))?;
         let mut daemon = self.start(&directory.0).map_err(|error| format!("cannot start the daemon: {error}"))?;
         let report = self.watch(&mut daemon, &directory.0);
         end(&mut daemon);
@@ -149,7 +150,7 @@ impl Stage<'_> {
         Ok(agreement)
     }
 
-    /// The runs of each instance, as many as the simulation has and some more.
+    /// Creates the scripts of each instance's runs, somewhat more than the simulation has.
     fn lay_out(&self, directory: &Path) -> std::io::Result<()> {
         for lane in &self.timeline.instances {
             let script = self.plan.scripts.get(&lane.name).or_else(|| self.plan.scripts.get(&lane.program));
@@ -167,12 +168,12 @@ impl Stage<'_> {
         command.spawn()
     }
 
-    /// Reads what the daemon says until it ends, or until nothing more is expected of it.
+    /// Reads the daemon's log until the daemon exits, or until nothing more is expected.
     fn watch(&self, daemon: &mut Child, directory: &Path) -> Report {
         let mut report = Report::default();
         let Some(stderr) = daemon.stderr.take() else { return report };
         let (sender, lines) = mpsc::channel();
-        // It ends with the daemon, which holds the other end.
+        // It ends with the daemon, which holds the other end of the pipe.
         std::thread::spawn(move || {
             let lines = BufReader::new(stderr).lines().map_while(Result::ok);
             lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
@@ -180,7 +181,7 @@ impl Stage<'_> {
         let mut signals: VecDeque<(Instant, Signal)> = VecDeque::new();
         let began = Instant::now();
         let length = self.timeline.ended.since_origin();
-        // Without an exit it is over when nothing more happens; the daemon is then ended by us.
+        // Without an exit, the rehearsal is over once nothing more happens; the daemon is then killed.
         let last = self.timeline.moments.last().map_or(Duration::ZERO, |moment| moment.at.since_origin());
         let over = if self.timeline.exit.is_some() { length + PATIENCE } else { last + AFTERWARDS };
         let mut until = began + length + PATIENCE;
@@ -212,7 +213,7 @@ impl Stage<'_> {
         }
     }
 
-    /// What the daemon gets from outside, and when after it is up.
+    /// The signals sent to the daemon, and when after it is up.
     fn signals(&self) -> Vec<(Duration, Signal)> {
         let pauses = self.plan.pauses.iter();
         let mut signals: Vec<(Duration, Signal)> = pauses
@@ -223,8 +224,8 @@ impl Stage<'_> {
         signals
     }
 
-    /// After a run that did not come about the next one may need its program again. With no delay at all before it the
-    /// daemon may be quicker, and the rehearsal then says that it differs.
+    /// After a run that failed to start, the next one may need its program again. With no delay in between the daemon
+    /// may be faster, and the rehearsal then reports the difference.
     fn dress_next(&self, before: &[Event], event: &Event, directory: &Path) {
         if event.what != Occurrence::State("BACKOFF".to_owned()) {
             return;
@@ -234,19 +235,19 @@ impl Stage<'_> {
         let runs = before.iter().filter(is_start).count();
         let wardrobe = Wardrobe::of(directory, &event.name);
         if runs > 0 && matches!(wardrobe.run(runs - 1).outcome, scenario::Outcome::SpawnError(_)) {
-            // What cannot be done here shows as a difference.
+            // A failure here shows as a difference.
             let _ = wardrobe.dress(Some(&wardrobe.run(runs)));
         }
     }
 
-    /// How the container's end differs, if it does.
+    /// The differences at the container's exit.
     fn other_end(&self, report: &Report, code: Option<i32>) -> Vec<String> {
         let Some(exit) = &self.timeline.exit else { return Vec::new() };
         let mut differences = Vec::new();
         if code != Some(i32::from(exit.code)) {
             differences.push(format!("exit code: expected {}, found {code:?}", exit.code));
         }
-        // A path that is in the reason is the puppet's.
+        // A path in the reason is the puppet's.
         let is_same = |words: &String| *words == exit.words || exit.words.contains("spawn error");
         if !report.last_words.as_ref().is_some_and(is_same) {
             differences.push(format!("reason: expected {:?}, found {:?}", exit.words, report.last_words));
@@ -255,13 +256,13 @@ impl Stage<'_> {
     }
 }
 
-/// The monotonic time of a wall-clock time that has just been.
+/// The monotonic time of a recent wall-clock time.
 fn instant_of(since_epoch: Duration) -> Instant {
     let ago = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(since_epoch);
     Instant::now().checked_sub(ago).unwrap_or_else(Instant::now)
 }
 
-/// Ends a daemon that is still there: twice is at once.
+/// Ends a daemon that is still running: the second signal kills everything.
 fn end(daemon: &mut Child) {
     for _ in 0..2 {
         if matches!(daemon.try_wait(), Ok(None)) {
@@ -275,7 +276,7 @@ fn end(daemon: &mut Child) {
 
 fn send(daemon: &Child, signal: Signal) {
     if let Ok(pid) = i32::try_from(daemon.id()) {
-        // It may just have ended.
+        // It may have exited just now.
         let _ = muster_sys::signal::send(Pid(pid), signal);
     }
 }

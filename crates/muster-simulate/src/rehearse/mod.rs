@@ -1,7 +1,7 @@
-//! `musterd rehearse`: a scenario with real processes, real signals and real time, held against its simulation.
+//! `musterd rehearse`: a scenario with real processes, real signals and real time, compared with its simulation.
 //!
-//! The daemon is this executable with its own event loop ([`stage`]), the programs are this executable too, doing what the
-//! scenario says ([`puppet`]). What the daemon logs ([`observe`]) is compared event by event with what `simulate` says
+//! The daemon is this executable with its own event loop ([`stage`]), and the programs are this executable too, doing
+//! what the scenario says ([`puppet`]). The daemon's log ([`observe`]) is compared event by event with the simulation
 //! ([`agree`]); times may be shortened ([`scale`]).
 
 mod agree;
@@ -17,13 +17,13 @@ use crate::Host;
 
 pub use command::rehearse_command;
 
-/// What the rehearsal calls itself with: never typed by a person.
+/// The subcommand a rehearsal executes itself with; not for users.
 const PUPPET: &str = "__puppet";
 const STAGE: &str = "__stage";
 const ASK: &str = "__ask";
 const LEFTOVER: &str = "__leftover";
 
-/// The exit code, if these arguments are from a rehearsal.
+/// The exit code, if these arguments come from a rehearsal.
 pub fn part(host: Host, arguments: &[OsString]) -> Option<u8> {
     let first = arguments.get(1)?.to_str()?;
     let rest: Vec<&str> = arguments[2..].iter().filter_map(|argument| argument.to_str()).collect();

@@ -1,4 +1,4 @@
-//! What the daemon of a rehearsal says happened: its log, line by line, with its own times.
+//! Reads the log of a rehearsal's daemon, line by line, with the daemon's own times.
 
 use std::time::Duration;
 
@@ -8,32 +8,32 @@ use serde_json::Value;
 /// An event of a rehearsal or of its simulation.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Event {
-    /// When, from the moment on which the daemon was up.
+    /// When, counted from the time the daemon was up.
     pub(super) at: Duration,
-    /// Whose it is.
+    /// The instance.
     pub(super) name: String,
-    /// What.
+    /// What happened.
     pub(super) what: Occurrence,
 }
 
 /// What happened to an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Occurrence {
-    /// It came to this state.
+    /// It entered this state.
     State(String),
-    /// Its next run was decided: which in a row it is.
+    /// A restart was decided on: its number in a row.
     Retry(u32),
-    /// It waits for what will not come by itself.
+    /// It waits for a dependency that cannot be met without intervention.
     WaitsInVain,
     /// Its run became ready, or is no longer.
     Ready(bool),
-    /// Its run is well, or not.
+    /// Its run became healthy or unhealthy.
     Healthy(bool),
-    /// A check failed, the how-manieth in a row.
+    /// A check failed; the number of consecutive failures.
     CheckFailed(u32),
-    /// Its run is stopped for a failure.
+    /// Its run failed and is being stopped.
     Failing,
-    /// It did not stop in time.
+    /// It did not stop in time and gets SIGKILL.
     Killed,
 }
 
@@ -56,7 +56,7 @@ impl std::fmt::Display for Occurrence {
 
 /// One line of the daemon's log.
 pub(super) enum Line {
-    /// The daemon is up, and programs begin.
+    /// The daemon is up, and starts programs.
     Up(Duration),
     /// Something happened to an instance.
     Event(Event),
@@ -66,7 +66,7 @@ pub(super) enum Line {
     Other,
 }
 
-/// Reads a line; times are since 1970.
+/// Parses a line; times are since the Unix epoch.
 pub(super) fn read(line: &str) -> Option<Line> {
     let value: Value = serde_json::from_str(line).ok()?;
     let at = time(value["timestamp"].as_str()?)?;
@@ -95,7 +95,7 @@ pub(super) fn read(line: &str) -> Option<Line> {
     })
 }
 
-/// Since 1970. The log has microseconds, of which milliseconds are enough.
+/// Time since the Unix epoch. The log has microseconds, of which milliseconds are used.
 fn time(text: &str) -> Option<Duration> {
     let stamp: Timestamp = format!("{}Z", text.get(..23)?).parse().ok()?;
     Some(Duration::from_millis(u64::try_from(stamp.unix_ms()).ok()?))

@@ -1,8 +1,8 @@
-//! A program that does what a scenario says: the process in place of each command.
+//! The puppet: a process that does what a scenario says, in place of each command.
 //!
-//! Which run it plays it learns from a file that each run counts up. Signals are blocked, as in all of musterd, and read one
-//! by one, so that a stop signal does what the scenario says and nothing else. It is small and quick: it is part of the
-//! time that is measured.
+//! A file counts the runs, so that each knows its number. Signals are blocked, as in all of musterd, and read one by
+//! one, so that a stop signal does exactly what the scenario says. It is small and fast, because it is part of the
+//! measured time.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -20,7 +20,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::LEFTOVER;
 use crate::world::passes;
 
-/// What a puppet finds of its program: `DIRECTORY/NAME/`.
+/// The files of one program's puppets: `DIRECTORY/NAME/`.
 pub(super) struct Wardrobe(PathBuf);
 
 impl Wardrobe {
@@ -28,12 +28,12 @@ impl Wardrobe {
         Wardrobe(directory.join(name))
     }
 
-    /// What the daemon executes: a link to this executable, except where a run is not to come about.
+    /// The path the daemon executes: a link to this executable, except if a run must fail to start.
     pub(super) fn program(&self) -> PathBuf {
         self.0.join("program")
     }
 
-    /// Lays everything out before the first run.
+    /// Creates all files before the first run.
     pub(super) fn fill(&self, runs: &[PlannedRun]) -> std::io::Result<()> {
         fs::create_dir_all(&self.0)?;
         let lines: Vec<String> = runs.iter().map(PlannedRun::to_string).collect();
@@ -42,14 +42,14 @@ impl Wardrobe {
         self.dress(runs.first())
     }
 
-    /// What this run is.
+    /// The script of this run.
     pub(super) fn run(&self, number: usize) -> PlannedRun {
         let runs = fs::read_to_string(self.0.join("runs")).unwrap_or_default();
         let line = runs.lines().nth(number);
         line.and_then(|line| Script::parse(line).ok()).map_or_else(PlannedRun::default, |script| script.run(0))
     }
 
-    /// Makes the program what the next run needs it to be.
+    /// Prepares the executable for the next run.
     pub(super) fn dress(&self, next: Option<&PlannedRun>) -> std::io::Result<()> {
         let program = self.program();
         let is_absent = |result: std::io::Result<()>| match result {
@@ -70,16 +70,16 @@ impl Wardrobe {
         }
     }
 
-    /// Tells probes that this run has begun.
+    /// Records for probes that this run has started.
     fn note_begin(&self, number: usize) -> std::io::Result<()> {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let text = format!("{number} {}", since_epoch.as_micros());
-        // Whoever reads meanwhile must not see half of it.
+        // Renamed into place, because a probe may read it at the same time.
         fs::write(self.0.join("began.new"), text)?;
         fs::rename(self.0.join("began.new"), self.0.join("began"))
     }
 
-    /// The run that goes on, and how long it has.
+    /// The current run, and how long it has been running.
     fn begun(&self) -> Option<(PlannedRun, Duration)> {
         let text = fs::read_to_string(self.0.join("began")).ok()?;
         let (number, micros) = text.split_once(' ')?;
@@ -88,28 +88,28 @@ impl Wardrobe {
         Some((self.run(number.parse().ok()?), now.saturating_sub(began)))
     }
 
-    /// Tells probes that there is no run.
+    /// Records for probes that there is no run.
     fn forget_begin(&self) {
-        // There may have been none to tell.
+        // The file may not exist.
         let _ = fs::remove_file(self.0.join("began"));
     }
 
-    /// The number of the run that begins, and counts it.
+    /// Takes the number of the starting run, and increments the counter.
     fn take_number(&self) -> usize {
         let count = self.0.join("count");
         let number = fs::read_to_string(&count).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        // Runs that are not to come about cannot count themselves.
+        // Runs that fail to start cannot count themselves.
         let mut next = number + 1;
         while matches!(self.run(next).outcome, Outcome::SpawnError(_)) {
             next += 1;
         }
-        // If it cannot be written the next run plays this one again, and the rehearsal tells that it differs.
+        // If this fails the next run plays the same script, and the rehearsal reports the difference.
         let _ = fs::write(&count, next.to_string());
         number
     }
 }
 
-/// Plays the next run of this instance, and gives its exit status.
+/// Plays the next run of this instance, and returns its exit status.
 pub(super) fn play(directory: &Path, name: &str) -> u8 {
     let began = Instant::now();
     let Ok(signals) = Signals::new() else { return 125 };
@@ -147,8 +147,8 @@ pub(super) fn play(directory: &Path, name: &str) -> u8 {
     }
 }
 
-/// Begins the process that outlives this one. It is there, and deaf to signals as far as it must be, before this one ends:
-/// signals are blocked in both.
+/// Starts the process that outlives this one. It exists, and ignores signals as scripted, before this one ends: signals
+/// are blocked in both.
 fn leave_behind(directory: &Path, leftover: Leftover) -> bool {
     let Ok(this) = std::env::current_exe() else { return false };
     let word = match leftover {
@@ -159,7 +159,7 @@ fn leave_behind(directory: &Path, leftover: Leftover) -> bool {
     command.arg(LEFTOVER).arg(directory).arg(word).spawn().is_ok()
 }
 
-/// Plays what a run has left behind: until so many microseconds after the first stop signal, or until SIGKILL.
+/// Plays the process left behind by a run: until this many microseconds after the first stop signal, or until SIGKILL.
 pub(super) fn outlive(word: &str) -> u8 {
     let Ok(signals) = Signals::new() else { return 125 };
     let planned = match word.parse() {
@@ -181,7 +181,7 @@ pub(super) fn outlive(word: &str) -> u8 {
     0
 }
 
-/// What a puppet has to say of itself, and when: sd_notify(3).
+/// The notifications a puppet sends, and when: sd_notify(3).
 struct Words<'a> {
     planned: &'a PlannedRun,
     began: Instant,
@@ -199,7 +199,7 @@ impl Words<'_> {
         Words { planned, began, socket, ready, ping: every.map(|every| (began, every)) }
     }
 
-    /// When there is next something to say.
+    /// When the next notification is due.
     fn next(&self) -> Option<Instant> {
         self.ready.into_iter().chain(self.ping.map(|(at, _)| at)).min()
     }
@@ -220,7 +220,7 @@ impl Words<'_> {
     fn send(&self, message: &str) {
         let Some(path) = &self.socket else { return };
         let Ok(socket) = UnixDatagram::unbound() else { return };
-        // A word that does not arrive shows as a difference.
+        // A notification that does not arrive shows as a difference.
         let _ = match path.strip_prefix('@') {
             Some(name) => SocketAddr::from_abstract_name(name)
                 .and_then(|address| socket.send_to_addr(message.as_bytes(), &address)),
@@ -229,11 +229,11 @@ impl Words<'_> {
     }
 }
 
-/// The answer to a probe of this kind: 0 is well.
+/// Answers a probe of this kind: 0 is healthy.
 pub(super) fn ask(directory: &Path, name: &str, kind: &str) -> u8 {
     let wardrobe = Wardrobe::of(directory, name);
     let kind = ProbeKind::ALL.iter().find(|(word, _)| *word == kind).map(|(_, kind)| *kind);
-    // The run has been executed, or there would be no probe; it may not have come so far as to say so.
+    // The run has been executed, otherwise there would be no probe; it may not have recorded its start yet.
     for _ in 0..500 {
         match wardrobe.begun() {
             Some((planned, age)) => return u8::from(!passes(&planned, age, kind)),
@@ -245,7 +245,7 @@ pub(super) fn ask(directory: &Path, name: &str, kind: &str) -> u8 {
 
 fn first_number(wardrobe: &Wardrobe) -> usize {
     let number = wardrobe.take_number();
-    // The very first runs may not have come about either.
+    // The very first runs may have failed to start.
     let mut played = number;
     while matches!(wardrobe.run(played).outcome, Outcome::SpawnError(_)) {
         played = wardrobe.take_number();
@@ -253,10 +253,10 @@ fn first_number(wardrobe: &Wardrobe) -> usize {
     played
 }
 
-/// Until a signal has come, or until then.
+/// Waits for a signal, at most until the given time.
 fn wait(signals: &Signals, until: Option<Instant>) {
     let left = until.map(|at| at.saturating_duration_since(Instant::now()));
-    // A millisecond is what poll(2) knows; the last part of one is waited for in small steps.
+    // poll(2) has a resolution of a millisecond; the last fraction is spent in small steps.
     let timeout = match left {
         None => PollTimeout::NONE,
         Some(left) if left < Duration::from_millis(1) => {

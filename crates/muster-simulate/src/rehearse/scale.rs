@@ -1,4 +1,4 @@
-//! The same configuration with every time shortened, so that minutes can be rehearsed in seconds.
+//! Scales all times of a configuration, so that minutes can be rehearsed in seconds.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use muster_spec::{
 
 use crate::world::Plan;
 
-/// Every time of a configuration multiplied.
+/// A configuration with all times multiplied.
 pub(super) fn scaled(spec: &Spec, factor: f64) -> Spec {
     let mut scaled = spec.clone();
     scaled.daemon.shutdown_timeout = span(spec.daemon.shutdown_timeout, factor);
@@ -17,7 +17,7 @@ pub(super) fn scaled(spec: &Spec, factor: f64) -> Spec {
     scaled
 }
 
-/// Every time of a plan multiplied.
+/// A plan with all times multiplied.
 pub(super) fn plan_scaled(plan: &Plan, factor: f64) -> Plan {
     Plan {
         scripts: plan.scripts.iter().map(|(name, script)| (name.clone(), script.scaled(factor))).collect(),
@@ -40,7 +40,7 @@ fn program_scaled(program: &ProgramSpec, factor: f64) -> ProgramSpec {
     }
 }
 
-/// How long a check may take is left alone: it takes as long as it takes.
+/// The timeout of a check is not scaled: a real check takes its real time.
 fn instance_scaled(instance: &InstanceSpec, factor: f64) -> InstanceSpec {
     let probe_scaled = |probe: &ProbeSpec| ProbeSpec {
         period: span(probe.period, factor),
@@ -73,7 +73,7 @@ fn policy_scaled(policy: RestartPolicy, factor: f64) -> RestartPolicy {
     scaled
 }
 
-/// What has no end keeps none.
+/// An unlimited span stays unlimited.
 fn span(span: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(span.as_secs_f64() * factor).ok().filter(|_| span != Duration::MAX).unwrap_or(span)
 }

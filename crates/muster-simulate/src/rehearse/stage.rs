@@ -1,7 +1,7 @@
 //! The daemon of a rehearsal: the real one, with a puppet in place of each command.
 //!
-//! A process of its own, started by [`super::command`]. Everything that a configuration says about the surroundings (users,
-//! directories, log files, the control socket) is left out: a rehearsal is about when things happen.
+//! A separate process, started by [`super::command`]. Everything in the configuration about the environment (users,
+//! directories, log files, the control socket) is left out: a rehearsal checks when things happen.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::scale::scaled;
 use super::{ASK, PUPPET};
 use crate::{Host, scenarios};
 
-/// Supervises the puppets of a scenario, and gives the container's exit code.
+/// Supervises the puppets of a scenario, and returns the container's exit code.
 pub(super) fn supervise(host: Host, scenario: &Path, factor: f64, directory: &Path) -> u8 {
-    // It must not go on when the rehearsal is killed.
+    // It must not continue if the rehearsal is killed.
     if muster_sys::foreground::set_parent_death_signal(Signal::TERM).is_err() {
         return 2;
     }
@@ -47,14 +47,14 @@ fn played(instance: &InstanceSpec, directory: &Path) -> InstanceSpec {
     let words = [program.as_path(), Path::new(PUPPET), directory, Path::new(&instance.name)];
     InstanceSpec {
         process: ProcessSpec {
-            // A puppet that dies of SIGSEGV is not worth a core dump, which takes its time.
+            // A core dump of a puppet that ends with SIGSEGV would only take time.
             rlimits: vec![Rlimit { resource: Resource::Core, soft: Some(0), hard: Some(0) }],
             ..ProcessSpec::of(words.iter().map(|word| word.to_string_lossy().into_owned()).collect())
         },
         output: Arc::new(OutputSpec { stdout: Target::Discard, stderr: None, ..OutputSpec::clone(&instance.output) }),
         ready: instance.ready.as_ref().map(|rule| match rule {
             ReadySpec::Check(_) => ReadySpec::Check(asked(instance, directory, "rule")),
-            // However it is told otherwise, a puppet tells it in this way.
+            // Whatever the readiness rule, a puppet signals readiness in this way.
             ReadySpec::Notify | ReadySpec::Fd(_) | ReadySpec::Log(_) => ReadySpec::Notify,
         }),
         probes: instance
@@ -66,7 +66,7 @@ fn played(instance: &InstanceSpec, directory: &Path) -> InstanceSpec {
     }
 }
 
-/// A probe that asks the puppet's script.
+/// A check that is answered by the puppet's script.
 fn asked(instance: &InstanceSpec, directory: &Path, kind: &str) -> CheckSpec {
     let this = std::env::current_exe().unwrap_or_default();
     let words = [this.as_path(), Path::new(ASK), directory, Path::new(&instance.name), Path::new(kind)];

@@ -1,10 +1,10 @@
-//! Small scenarios, and what comes of them.
+//! Small scenarios and their outcomes.
 
 use super::super::timeline::What;
 use super::*;
 use crate::expect::misses;
 
-/// A scenario's file, simulated; what it expects must come to pass.
+/// Simulates a scenario and checks that its expectations hold.
 fn check(text: &str) -> Timeline {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let path = directory.path().join("scenario.toml");
@@ -64,11 +64,11 @@ fn what_goes_round_without_end_is_cut_short() {
     let told = at_once.cut_short().expect("it goes round at one moment");
     assert_eq!(told, "cut short at 0s after 10000 changes at one moment: restarts without delay");
     assert_eq!(at_once.ended, Time::ZERO);
-    // A start that failed is not attempted again at once.
+    // A failed spawn is not retried at once.
     assert_eq!(timeline("until = \"5s\"\n", "spawn-error ×*").cut_short(), None);
 }
 
-/// A run of exactly `startsecs`, where the end comes first, was not RUNNING.
+/// A run of exactly `startsecs` was not RUNNING if its end comes first.
 #[test]
 fn ties_are_told_and_can_be_the_other_way_round() {
     let text = |ties: &str| {
@@ -84,7 +84,7 @@ fn ties_are_told_and_can_be_the_other_way_round() {
     assert_eq!(states("exit"), ("STARTING EXITED".to_owned(), vec![false, true]));
 }
 
-/// What is restarted with another that it depends on is down before that one has executed its program.
+/// A program restarted with a dependency is down before the dependency has executed its program.
 #[test]
 fn executing_takes_longer_than_ending() {
     let timeline = check(
@@ -99,7 +99,7 @@ fn executing_takes_longer_than_ending() {
     assert_eq!(web, ["WAITING", "STARTING", "RUNNING", "STOPPING", "STOPPED", "WAITING", "STARTING", "RUNNING"]);
 }
 
-/// A watchdog of two seconds outlasts five seconds in which nobody could read its signs of life.
+/// A watchdog of two seconds survives five seconds in which its notifications could not be read.
 #[test]
 fn a_pause_moves_every_deadline_that_it_outlasts_and_no_other() {
     let text = |act: &str| {
@@ -120,7 +120,7 @@ fn a_pause_moves_every_deadline_that_it_outlasts_and_no_other() {
     let mid_start = pauses("{ at = \"1500ms\", do = \"pause\", for = \"5s\" }");
     assert_eq!(mid_start, [(Duration::from_millis(6500), s(5), true)]);
     assert_eq!(pauses("{ at = \"10s\", do = \"pause\", for = \"5s\" }"), [(s(15), s(5), true)]);
-    // Too short for anything to be missed.
+    // Too short to miss anything.
     let short = pauses("{ at = \"10s\", do = \"pause\", for = \"100ms\" }");
     assert_eq!(short, [(Duration::from_millis(10_100), Duration::from_millis(100), false)]);
 }
