@@ -38,9 +38,9 @@ pub struct Authority {
 /// The error for a text that is not an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadAddress {
-    /// What is wrong, phrased to follow the key's name.
+    /// The mistake, phrased to follow the key's name.
     pub message: &'static str,
-    /// What to write instead.
+    /// A valid alternative.
     pub hint: String,
 }
 

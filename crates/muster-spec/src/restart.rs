@@ -39,7 +39,7 @@ pub enum Limit {
         within: Duration,
         /// When the limit is checked.
         judged: Judged,
-        /// What happens when the limit is reached.
+        /// The consequence of reaching the limit.
         then: Exceeded,
     },
 }
@@ -53,7 +53,7 @@ pub enum Judged {
     AtStart,
 }
 
-/// What happens when a rate limit is reached.
+/// The consequence of reaching a rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exceeded {
     /// The instance becomes FATAL.

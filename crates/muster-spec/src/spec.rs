@@ -244,7 +244,7 @@ pub struct InstanceSpec {
     pub name: String,
     /// Its number, from 0.
     pub index: u32,
-    /// What to execute, and how.
+    /// Its process.
     pub process: ProcessSpec,
     /// Where its output goes. Shared, since most instances have the same.
     pub output: Arc<OutputSpec>,

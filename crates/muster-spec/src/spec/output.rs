@@ -24,7 +24,7 @@ pub struct OutputSpec {
     pub file_owner: Option<UserSpec>,
     /// How much of a stream is buffered for a slow reader, in bytes.
     pub buffer_size: usize,
-    /// What happens when the buffer is full.
+    /// The policy for a full buffer.
     pub overflow: Overflow,
     /// Maximum rate of lines; `None` is unlimited.
     pub rate_limit: Option<RateLimit>,
@@ -79,7 +79,7 @@ impl Rotation {
     pub const DEFAULT: Rotation = Rotation { max_size: 50 << 20, max_files: 10, compress: false };
 }
 
-/// What happens when a reader falls behind.
+/// The policy for a reader that falls behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
     /// The oldest lines are dropped and counted.

@@ -71,7 +71,7 @@ pub enum ProbeKind {
     Startup,
 }
 
-/// What happens when a probe has reached its failure threshold.
+/// The action when a probe reaches its failure threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
     /// The run has failed: it is stopped, and the restart policy decides.
@@ -103,7 +103,7 @@ pub struct ProbeSpec {
     pub success_threshold: u32,
     /// Consecutive failures after which the run is unhealthy.
     pub failure_threshold: u32,
-    /// What happens when the failure threshold is reached.
+    /// The action when the failure threshold is reached.
     pub on_failure: OnFailure,
 }
 
