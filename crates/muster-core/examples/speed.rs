@@ -104,7 +104,7 @@ impl Shell {
     }
 
     fn command(&mut self, verb: Verb) {
-        let select = "all".parse().expect("the word for everybody");
+        let select = "all".parse().expect("a selector of all instances");
         self.hand(Input::Commanded { request: RequestId(1), select, verb, wait: true });
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use muster_spec::{InstanceId, Signal, Span};
 
-/// What asked for a stop.
+/// The origin of a requested stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
     /// A command: stop or restart.
@@ -28,7 +28,7 @@ pub enum StopCause {
     Probe {
         /// Name of the probe.
         name: Arc<str>,
-        /// What the last check found.
+        /// The result of the last check, in words.
         detail: Arc<str>,
     },
     /// It sent no watchdog notification in time, or triggered the watchdog.

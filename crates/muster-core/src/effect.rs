@@ -18,7 +18,7 @@ use crate::request::{Outcome, RequestId, Verb};
 use crate::restart::Verdict;
 use crate::settings::Settings;
 
-/// What happened.
+/// An event the shell reports to the core.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// The daemon is up: start the autostarted programs.
@@ -29,7 +29,7 @@ pub enum Input {
         request: RequestId,
         /// The instances it concerns.
         select: Selector,
-        /// What to do with them.
+        /// The action to take on them.
         verb: Verb,
         /// Whether to reply when it is done, or as soon as it is accepted.
         wait: bool,
@@ -283,7 +283,7 @@ pub enum Event {
         health: Health,
         /// The probe that decided.
         probe: usize,
-        /// What its last check found.
+        /// The result of its last check, in words.
         detail: String,
     },
     /// A check failed, which alone may not reach the threshold.
@@ -296,7 +296,7 @@ pub enum Event {
         probe: usize,
         /// Consecutive failures, including this one.
         failures: u32,
-        /// What the check found.
+        /// The result of the check, in words.
         detail: String,
     },
     /// The supervisor considers a run failed and is stopping it.
@@ -312,7 +312,7 @@ pub enum Event {
     Waiting {
         /// The instance.
         instance: InstanceId,
-        /// What it waits for, in words.
+        /// The unmet conditions, in words.
         on: Vec<String>,
     },
     /// A new configuration is active.

@@ -15,7 +15,7 @@ use crate::time::Time;
 pub struct ProbeOutcome {
     /// Whether it succeeded.
     pub success: bool,
-    /// What was found, worded for people.
+    /// The result, worded for people.
     pub detail: String,
 }
 

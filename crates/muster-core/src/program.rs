@@ -137,7 +137,7 @@ pub struct PastRun {
     pub was_stopping: bool,
     /// Why the supervisor ended it, if it did.
     pub cause: Option<StopCause>,
-    /// What was decided about it, and by which rule.
+    /// The decision about its end, and the rule applied.
     pub verdict: Verdict,
     /// The processes it left behind, if any had to be signalled.
     pub left_behind: Option<Box<LeftBehind>>,

@@ -15,7 +15,7 @@ use crate::plan::Plan;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// What to do with the selected instances.
+/// An action on the selected instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Start them.
@@ -72,7 +72,7 @@ pub enum Outcome {
     ShuttingDown,
 }
 
-/// What was done with an instance.
+/// The result of a successful action on an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
     /// It is running now.

@@ -14,7 +14,7 @@ use crate::time::Time;
 /// the kernel lets it, and new processes may have been forked between two scans of the tree.
 pub const KILL_RETRY: Duration = Duration::from_secs(1);
 
-/// What to send now.
+/// A signal to send now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// This signal, which the run may handle.
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(story(extended(9)), [(6000, Step::Ask(Signal::TERM)), (9000, Step::Kill)]);
         assert_eq!(extended(5).deadline(), at(2000));
         assert!(!extended(9).is_cut_short(), "it has had what it is configured to have");
-        assert_eq!(extended(9).patience_left(at(100)), Duration::from_secs(5), "no more than that is a claim");
+        assert_eq!(extended(9).patience_left(at(100)), Duration::from_secs(5), "an extension is not counted");
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl PastRun {
 }
 
 impl PastRun {
-    /// What the policy decided about it and why, including the exit status.
+    /// The policy's decision about it and the reason, including the exit status.
     pub fn explain(&self, exit_codes: &[u8]) -> String {
         let success = match (&self.end, self.verdict) {
             (RunEnd::Exited(Exit::Code(code)), Verdict::Final { success: true, .. }) => Some(code),

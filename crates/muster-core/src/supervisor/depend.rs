@@ -157,7 +157,7 @@ impl Supervisor {
         None
     }
 
-    /// What a WAITING instance waits for, in words.
+    /// The conditions a WAITING instance waits for, in words.
     pub fn waiting_for(&self, id: InstanceId) -> Vec<String> {
         let Some(instance) = self.get(id).filter(|instance| instance.state() == State::Waiting) else {
             return Vec::new();
