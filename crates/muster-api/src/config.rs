@@ -40,7 +40,7 @@ pub struct Diagnostic {
     pub line: u32,
     /// The column in characters, from 1.
     pub column: u32,
-    /// What is wrong. Never contains a secret.
+    /// The mistake. Never contains a secret.
     pub message: String,
     /// How to fix it.
     pub hint: Option<String>,

@@ -19,12 +19,12 @@ pub struct Event {
     pub id: u64,
     /// When it happened.
     pub at: Timestamp,
-    /// What happened.
+    /// The fact itself.
     #[serde(flatten)]
     pub what: Happening,
 }
 
-/// What happened.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Happening {
@@ -102,7 +102,7 @@ pub enum Happening {
         health: String,
         /// The probe that decided.
         probe: String,
-        /// What its last check found.
+        /// The result of its last check, in words.
         detail: String,
     },
     /// musterd considers a run failed and is stopping it.
@@ -118,7 +118,7 @@ pub enum Happening {
     Waiting {
         /// The instance.
         name: String,
-        /// What it waits for, in words.
+        /// The unmet conditions, in words.
         waiting_for: Vec<String>,
     },
     /// A new configuration is active.

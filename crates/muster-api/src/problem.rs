@@ -89,9 +89,9 @@ pub struct Problem {
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong in this case.
+    /// The error in this case.
     pub detail: String,
-    /// What to do about it, if known.
+    /// How to fix it, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// The names or patterns that select no program.

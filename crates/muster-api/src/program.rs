@@ -45,7 +45,7 @@ pub struct Program {
     pub next_start_at: Option<Timestamp>,
     /// How the last run ended.
     pub exit: Option<ExitInfo>,
-    /// What it waits for, in WAITING.
+    /// The unmet conditions, in WAITING.
     pub waiting_for: Vec<String>,
     /// Whether any of that cannot be met without intervention. Older daemons do not send it.
     #[serde(default)]
@@ -98,7 +98,7 @@ pub struct Run {
     pub uptime: f64,
     /// How it ended; `null` if it has not.
     pub exit: Option<ExitInfo>,
-    /// What ended it; `null` if it has not ended.
+    /// The cause of its end; `null` if it has not ended.
     pub ended_by: Option<EndedBy>,
     /// Why musterd ended it, if it did.
     pub cause: Option<String>,
@@ -108,7 +108,7 @@ pub struct Run {
     pub out_of_memory: Option<bool>,
     /// Why the process could not be spawned.
     pub spawn_error: Option<SpawnFailure>,
-    /// What was decided about its end, and by which rule.
+    /// The decision about its end, and the rule applied.
     pub verdict: Option<String>,
     /// The processes it left behind; `null` if there were none to report.
     pub left_behind: Option<LeftBehind>,

@@ -31,7 +31,7 @@ pub enum Route {
     },
     /// Act on instances.
     Action {
-        /// What to do.
+        /// The action.
         verb: Verb,
         /// The instances.
         select: String,

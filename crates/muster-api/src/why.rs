@@ -21,11 +21,11 @@ pub struct Why {
     pub summary: String,
     /// What happened, what was decided and what comes next: one sentence each, in this order.
     pub story: Vec<String>,
-    /// What comes next, the last of these sentences.
+    /// The next step, the last of these sentences.
     pub next: String,
     /// When the next run starts, in BACKOFF.
     pub next_start_at: Option<Timestamp>,
-    /// What it waits for, in WAITING.
+    /// The unmet conditions, in WAITING.
     pub waiting_for: Vec<String>,
     /// The last run that ended; `null` if none has.
     pub run: Option<Run>,
@@ -33,7 +33,7 @@ pub struct Why {
     pub earlier: Vec<Run>,
 }
 
-/// What ended a run.
+/// The cause of a run's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
