@@ -15,7 +15,7 @@ pub(crate) struct Miss {
     pub(crate) expected: String,
     /// Its line in the file.
     pub(crate) line: usize,
-    /// What happened instead.
+    /// The actual outcome.
     pub(crate) actual: String,
     /// The time of the expectation, or of the event that contradicts it.
     pub(crate) at: Time,
@@ -33,7 +33,7 @@ fn misses_of(expectation: &Expectation, timeline: &Timeline) -> Vec<Miss> {
     found.map(miss).collect()
 }
 
-/// What happened instead, if the expectation does not hold.
+/// The actual outcome, if the expectation does not hold.
 fn actual(expected: &Expected, expectation: &Expectation, timeline: &Timeline) -> Option<String> {
     let lanes = lanes(expectation, timeline);
     match expected {

@@ -30,7 +30,7 @@ pub use cli::{RehearseArgs, SimulateArgs};
 pub use command::simulate_command;
 pub use rehearse::{part, rehearse_command};
 
-/// What the daemon's executable provides, so that a simulation reads the same configuration files and masks the same
+/// Functions of the daemon's executable, so that a simulation reads the same configuration files and masks the same
 /// secrets.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {

@@ -14,11 +14,11 @@ use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
 pub(crate) struct Moment {
     /// When it happened.
     pub(crate) at: Time,
-    /// What happened.
+    /// The event.
     pub(crate) what: What,
 }
 
-/// What happened.
+/// The content of a moment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
     /// An instance changed its state.
@@ -68,9 +68,9 @@ pub(crate) struct Change {
     pub(crate) signals: usize,
     /// How long it has to react.
     pub(crate) patience: Option<Duration>,
-    /// What was decided.
+    /// The decision.
     pub(crate) verdict: Option<Verdict>,
-    /// What it waits for.
+    /// The unmet conditions.
     pub(crate) waits_for: Vec<String>,
     /// Which came first, if a deadline and the end of the run fell on this time.
     pub(crate) tie: Option<Ties>,

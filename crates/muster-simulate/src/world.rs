@@ -3,7 +3,7 @@
 //! Nothing takes time except as scripted: a spawn is instant, and a tree ends with its main process or with the
 //! leftover in its script. If a deadline and an event fall on the same time, the deadline comes first unless the plan
 //! says otherwise: a run of exactly `startsecs` was RUNNING. Executing a program takes slightly longer than ending a
-//! process. Reads no clock and no file. What happened is recorded in a [`Timeline`].
+//! process. Reads no clock and no file. Everything that happens is recorded in a [`Timeline`].
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;

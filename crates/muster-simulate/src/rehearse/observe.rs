@@ -12,11 +12,11 @@ pub(super) struct Event {
     pub(super) at: Duration,
     /// The instance.
     pub(super) name: String,
-    /// What happened.
+    /// The fact itself.
     pub(super) what: Occurrence,
 }
 
-/// What happened to an instance.
+/// The content of an event of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Occurrence {
     /// It entered this state.
