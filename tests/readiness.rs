@@ -233,7 +233,7 @@ fn a_watchdog_ends_a_run_that_is_silent_and_no_other() {
     let daemon = Setting::supervising([lively, silent, sick, changed].concat()).start();
     let pid = daemon.wait_for_running("lively");
     for (program, reason) in
-        [("silent", "no sign of life"), ("sick", "asked for its end"), ("changed", "no sign of life")]
+        [("silent", "no sign of life"), ("sick", "triggered by the program"), ("changed", "no sign of life")]
     {
         daemon.wait_for_state(program, "FATAL");
         let told = daemon.log.wait_for_program(program, "failed, and is stopped for it");

@@ -120,7 +120,7 @@ fn successes_are_followed_by_another_run_without_growth_or_limit() {
     let worker = daemon.program("worker");
     assert_eq!(worker["failures"], 0, "{worker}");
     assert_ne!(worker["state"], "FATAL");
-    let words = "restarted, next delay 20ms: a success is no failure, and restart = \"always\" restarts it";
+    let words = "restarted, next delay 20ms: a success is not counted, and restart = \"always\" restarts it";
     assert_eq!(worker["runs"][1]["verdict"], words);
 }
 

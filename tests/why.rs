@@ -302,6 +302,6 @@ fn a_shutdown_in_progress_is_reported() {
     let why = daemon.client.get("/v1/programs/web/why").json();
     assert_eq!(
         (&why["run"]["ended_by"], &why["run"]["cause"]),
-        (&"musterd".into(), &"everything is being stopped".into())
+        (&"musterd".into(), &"the daemon is shutting down".into())
     );
 }

@@ -59,7 +59,7 @@ fn the_only_program_gives_its_code_to_the_container() {
     check_all(&ENDS, |(command, code, reason)| {
         let config = format!("[program.only]\ncommand = {command}\nrestart = 'no'\n");
         let ended = Recipe::of(services()).config(&config).run();
-        expect(command, &ended, *code, if *code == 0 { "every program has ended well" } else { reason })
+        expect(command, &ended, *code, if *code == 0 { "every program has succeeded" } else { reason })
     });
 }
 
@@ -107,7 +107,7 @@ fn of_several_failures_the_first_counts() {
         ("the first fails, the second is essential", (3, plain), (4, essential), 4, SECOND),
         ("both are essential", (3, essential), (4, essential), 3, FIRST),
         ("the first is essential and ends well", (0, essential), (4, plain), 0, FIRST),
-        ("none fails", (0, plain), (0, plain), 0, "every program has ended well"),
+        ("none fails", (0, plain), (0, plain), 0, "every program has succeeded"),
     ];
     check_all(&cells, |(what, first, second, code, reason)| {
         let program = |name, after, (code, more): &(i64, &str)| {

@@ -13,7 +13,7 @@ fn starts_that_fail_without_delay_and_limit_do_not_keep_the_loop() {
     let began = Instant::now();
     let lines = daemon.log.wait_for_many(5, "nobody", "will be started again");
     assert!(began.elapsed() >= Duration::from_millis(200), "five attempts took {:?}", began.elapsed());
-    assert!(lines[0].field("why").is_some_and(|why| why.contains("the least after a start that failed")));
+    assert!(lines[0].field("why").is_some_and(|why| why.contains("the minimum after a failed start")));
     assert_eq!(daemon.client.get("/livez").status, 200);
     daemon.terminate();
     assert_eq!(daemon.wait(), End::Code(0));

@@ -1,38 +1,38 @@
-//! What is asked of programs, and what became of it.
+//! Requests for programs, and their results.
 
 use serde::{Deserialize, Serialize};
 
 use crate::state::State;
 
-/// What became of a request: one result for each selected instance, in the order in which they were handled.
+/// The report of a request: one result for each selected instance, in the order in which they were handled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionReport {
-    /// One for each instance.
+    /// One result per instance.
     pub results: Vec<ActionResult>,
 }
 
-/// What became of a request for one instance.
+/// The result of a request for one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionResult {
     /// The instance.
     pub name: String,
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Its state now.
+    /// Its current state.
     pub state: State,
-    /// Its main process now, while there is one.
+    /// PID of its main process, if there is one.
     pub pid: Option<u32>,
-    /// Why, where the outcome is an error: `spawn error: /x: no such file`.
+    /// The reason, if the outcome is an error: `spawn error: /x: no such file`.
     pub error: Option<String>,
 }
 
-/// What became of a request for one instance.
+/// The outcome of a request for one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Outcome {
-    /// Nobody waits: the request will be carried out.
+    /// Accepted, with no client waiting for the result.
     #[serde(rename = "accepted")]
     Accepted,
-    /// Not done when the wait was over.
+    /// Not done when the wait ended.
     #[serde(rename = "pending")]
     Pending,
     /// Started.
@@ -53,7 +53,7 @@ pub enum Outcome {
     /// The signal was sent.
     #[serde(rename = "signalled")]
     Signalled,
-    /// What was waited for has come.
+    /// The awaited condition is met.
     #[serde(rename = "reached")]
     Reached,
     /// It failed: see `error`.
@@ -62,7 +62,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Every outcome.
+    /// All outcomes.
     pub const ALL: [Outcome; 10] = [
         Outcome::Accepted,
         Outcome::Pending,
@@ -76,7 +76,7 @@ impl Outcome {
         Outcome::Error,
     ];
 
-    /// The words on the wire.
+    /// Its name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::Accepted => "accepted",
@@ -97,14 +97,14 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignalBody {
-    /// Which signal: `HUP`, `SIGHUP`, `1`, `RTMIN+3`.
+    /// The signal: `HUP`, `SIGHUP`, `1`, `RTMIN+3`.
     pub signal: String,
-    /// Who gets it.
+    /// The processes that receive it.
     #[serde(default)]
     pub scope: SignalScope,
 }
 
-/// Which processes of a run get a signal.
+/// The processes of a run that receive a signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SignalScope {
@@ -118,10 +118,10 @@ pub enum SignalScope {
 }
 
 impl SignalScope {
-    /// Every scope.
+    /// All scopes.
     pub const ALL: [SignalScope; 3] = [SignalScope::Main, SignalScope::Group, SignalScope::Tree];
 
-    /// The word on the wire.
+    /// Its name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             SignalScope::Main => "main",
@@ -131,12 +131,12 @@ impl SignalScope {
     }
 }
 
-/// The body of `POST /v1/shutdown`, which may be left out altogether.
+/// The body of `POST /v1/shutdown`, which may be omitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShutdownBody {
-    /// The budget for all of it in seconds, instead of the configured `shutdown_timeout`. While everything is being stopped
-    /// already, it counts if it is less than what is left.
+    /// The budget for the whole shutdown in seconds, instead of the configured `shutdown_timeout`. During a shutdown it
+    /// takes effect if it is shorter than the time left.
     #[serde(default)]
     pub timeout: Option<f64>,
 }

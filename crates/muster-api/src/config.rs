@@ -1,9 +1,9 @@
-//! The configuration: what is in force, what is wrong with the files, and what a reload changes.
+//! The configuration: the active one, mistakes in the files, and the changes of a reload.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// `GET /v1/config`: what is in force.
+/// `GET /v1/config`: the active configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// The files it was read from, in order.
@@ -12,27 +12,27 @@ pub struct Config {
     pub musterd: Value,
     /// `[http]`, under the keys of the configuration file.
     pub http: Value,
-    /// Each instance by its name, under the keys of the configuration file. Values of environments are hidden.
+    /// Each instance by its name, under the keys of the configuration file. Environment values are hidden.
     pub programs: Value,
 }
 
-/// `POST /v1/config/check`: what is wrong with the files as they are now.
+/// `POST /v1/config/check`: the mistakes in the current files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigReport {
     /// The files that were read, in order.
     pub files: Vec<String>,
-    /// How many errors there are.
+    /// Number of errors.
     pub errors: u32,
-    /// How many warnings there are.
+    /// Number of warnings.
     pub warnings: u32,
-    /// All of them, in the order of files and lines.
+    /// All mistakes, in the order of files and lines.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// A mistake in a configuration: where, what, and what to do.
+/// A mistake in a configuration: where, what, and how to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
-    /// `error`, with which nothing is started, or `warning`.
+    /// `error`, which prevents the configuration from being used, or `warning`.
     pub severity: String,
     /// The file.
     pub file: String,
@@ -40,34 +40,34 @@ pub struct Diagnostic {
     pub line: u32,
     /// The column in characters, from 1.
     pub column: u32,
-    /// What is wrong. Never contains a secret.
+    /// The mistake. Never contains a secret.
     pub message: String,
-    /// What to do.
+    /// How to fix it.
     pub hint: Option<String>,
-    /// The program it is about, if it is about one.
+    /// The program it concerns, if any.
     pub program: Option<String>,
-    /// All of it as `musterd check` prints it, the line underlined.
+    /// The text `musterd check` prints, with the line underlined.
     pub text: String,
 }
 
-/// `POST /v1/config/reload`: what it did, or would do. Names are those of instances.
+/// `POST /v1/config/reload`: the changes made, or to be made. Names are those of instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadReport {
-    /// Whether nothing was done.
+    /// Whether this was a dry run, which changes nothing.
     pub dry_run: bool,
     /// The files that were read, in order.
     pub files: Vec<String>,
-    /// New ones, which start if they start by themselves.
+    /// New instances, which start if autostarted.
     pub added: Vec<String>,
-    /// Those that stop and are forgotten.
+    /// Instances that stop and are removed.
     pub removed: Vec<String>,
-    /// Those whose process must be another one.
+    /// Instances that need a new process.
     pub restarted: Vec<String>,
-    /// Those whose rules change and whose process does not.
+    /// Instances whose rules change and whose process stays.
     pub changed: Vec<String>,
-    /// How many are as they were.
+    /// Number of instances that do not change.
     pub unchanged: u32,
-    /// Keys of the daemon that have another value now and that only its restart puts in force.
+    /// Changed keys of the daemon that take effect only after it is restarted.
     pub needs_restart: Vec<String>,
     /// The warnings.
     pub diagnostics: Vec<Diagnostic>,

@@ -1,4 +1,4 @@
-//! The daemon about itself: who it is, and whether it is alive and ready.
+//! The daemon itself: its identity, liveness and readiness.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,39 +10,39 @@ use crate::timestamp::Timestamp;
 pub struct Info {
     /// musterd's version.
     pub version: String,
-    /// Its process.
+    /// Its PID.
     pub pid: u32,
-    /// Whether it is the init of its pid namespace.
+    /// Whether it is the init process of its PID namespace.
     pub is_pid1: bool,
-    /// What it is about.
+    /// Its phase.
     pub state: Phase,
     /// When it started.
     pub started_at: Timestamp,
-    /// For how long it has been up, in seconds.
+    /// Time since it started, in seconds.
     pub uptime: f64,
     /// The configuration files it has read.
     pub config_files: Vec<String>,
-    /// How many instances are meant to run, and how many not.
+    /// The number of instances by goal.
     pub goals: Goals,
 }
 
-/// What the daemon is about.
+/// The daemon's phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Starting what is to start with it.
+    /// Starting the autostarted programs.
     Starting,
-    /// Everything was started once.
+    /// Every autostarted program was started once.
     Running,
-    /// Stopping everything, to exit.
+    /// Shutting down.
     Stopping,
 }
 
 impl Phase {
-    /// Every phase, in their order.
+    /// All phases, in order.
     pub const ALL: [Phase; 3] = [Phase::Starting, Phase::Running, Phase::Stopping];
 
-    /// The word on the wire.
+    /// Its name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Phase::Starting => "starting",
@@ -52,39 +52,39 @@ impl Phase {
     }
 }
 
-/// How many instances have which goal.
+/// The number of instances by goal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Goals {
-    /// Meant to run.
+    /// Instances with the goal up.
     pub up: u32,
-    /// Not meant to run.
+    /// Instances with the goal down.
     pub down: u32,
 }
 
-/// `GET /healthz` and `/livez`: an answer at all is the message.
+/// `GET /healthz` and `/livez`: any answer means the daemon is alive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alive {
     /// Always true.
     pub alive: bool,
 }
 
-/// `GET /readyz`: 200 when ready, 503 with the same body when not.
+/// `GET /readyz`: 200 if ready, 503 with the same body if not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
-    /// Whether nothing is missing.
+    /// Whether all programs are ready.
     pub ready: bool,
-    /// What is missing.
+    /// The instances that are not.
     pub missing: Vec<Missing>,
 }
 
-/// An instance that keeps the whole from being ready.
+/// An instance that keeps the daemon from being ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Which.
+    /// Its name.
     pub name: String,
-    /// Where it is.
+    /// Its state.
     pub state: State,
-    /// Why, in words.
+    /// The reason, in words.
     pub reason: String,
 }
 

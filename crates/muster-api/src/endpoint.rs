@@ -1,8 +1,8 @@
 //! The registry of routes: one entry for each method and path template.
 //!
-//! Parsing, formatting, `Allow` and the OpenAPI document are all made from it. To add a route: a variant of
-//! [`Route`](crate::Route), an entry here with the function that builds it, its place in `Route::endpoint`, and a section
-//! in `docs/reference/api.md`; tests name whatever is missing.
+//! Parsing, formatting, `Allow` and the OpenAPI document are all derived from it. To add a route: a variant of
+//! [`Route`](crate::Route), an entry here with the function that builds it, its case in `Route::endpoint`, and a
+//! section in `docs/reference/api.md`; tests name whatever is missing.
 
 use crate::JSON;
 use crate::METRICS;
@@ -13,19 +13,19 @@ use crate::query::Query;
 use crate::right::Right;
 use crate::route::{Route, RouteError, Verb, WaitFor};
 
-/// The methods that routes have. `HEAD` is taken wherever `GET` is.
+/// The methods of routes. `HEAD` is accepted wherever `GET` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Looks.
+    /// Read.
     Get,
-    /// Does.
+    /// Act.
     Post,
-    /// Takes away.
+    /// Remove.
     Delete,
 }
 
 impl Method {
-    /// The word in the request line.
+    /// Its name in the request line.
     pub const fn name(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -34,7 +34,7 @@ impl Method {
         }
     }
 
-    /// What `Allow` says of a path that has these methods.
+    /// The `Allow` header of a path with these methods.
     pub(crate) fn allow(methods: &[Method]) -> &'static str {
         let has = |method| methods.contains(&method);
         match (has(Method::Get), has(Method::Post), has(Method::Delete)) {
@@ -49,7 +49,7 @@ impl Method {
         }
     }
 
-    /// Whether a request with the method `word` asks for this one.
+    /// Whether a request with the method `word` matches this one.
     pub(crate) fn is_asked_by(self, word: &str) -> bool {
         word == self.name() || (self == Method::Get && word == "HEAD")
     }
@@ -62,16 +62,16 @@ pub struct Parameter {
     pub name: &'static str,
     /// The name of its schema in the OpenAPI document.
     pub schema: &'static str,
-    /// Whether it must be given.
+    /// Whether it is required.
     pub required: bool,
-    /// What it is for.
+    /// Its description in the OpenAPI document.
     pub description: &'static str,
 }
 
 /// One route of the API.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
-    /// Its name, unique, as generated clients call it.
+    /// Its unique name; generated clients name their functions after it.
     pub operation: &'static str,
     /// Its method.
     pub method: Method,
@@ -79,17 +79,17 @@ pub struct Endpoint {
     pub needs: Right,
     /// Its path, with at most one parameter in braces.
     pub path: &'static str,
-    /// What it does, in a line.
+    /// A one-line summary.
     pub summary: &'static str,
     /// The parameters of its query.
     pub query: &'static [Parameter],
-    /// The schema of its request body, and whether there must be one; bytes where the schema is `Bytes`.
+    /// The schema of its request body, and whether it is required; a body of bytes has the schema `Bytes`.
     pub body: Option<(&'static str, bool)>,
-    /// Its answers that are no errors: status and schema.
+    /// Its successful answers: status and schema.
     pub answers: &'static [(u16, &'static str)],
     /// The media type of these answers.
     pub media_type: &'static str,
-    /// The errors it answers with, besides [`COMMON_PROBLEMS`].
+    /// The errors it may answer with, besides [`COMMON_PROBLEMS`].
     pub problems: &'static [ProblemKind],
     pub(crate) build: fn(String, &mut Query) -> Result<Route, RouteError>,
 }
@@ -98,53 +98,49 @@ const WAIT: Parameter = Parameter {
     name: "wait",
     schema: "Seconds",
     required: false,
-    description: "How long to wait until it is done; 0, the default, answers as soon as it is accepted.",
+    description: "How long to wait until it is done; 0, the default, answers as soon as the request is accepted.",
 };
 const SELECT: Parameter = Parameter {
     name: "select",
     schema: "Selector",
     required: false,
-    description: "Only these instances; all when left out.",
+    description: "Only these instances; all if omitted.",
 };
 const FOR: Parameter = Parameter { name: "for", schema: "WaitFor", required: true, description: "What to wait for." };
 const TIMEOUT: Parameter = Parameter {
     name: "timeout",
     schema: "Seconds",
     required: false,
-    description: "How long to wait; 0, the default, looks once.",
+    description: "How long to wait; 0, the default, checks once.",
 };
 
 const DRY_RUN: Parameter = Parameter {
     name: "dry_run",
     schema: "Flag",
     required: false,
-    description: "Only tell what would change; false when left out.",
+    description: "Only report what would change; false if omitted.",
 };
-const STREAM: Parameter = Parameter {
-    name: "stream",
-    schema: "LogStream",
-    required: false,
-    description: "Which output: both when left out.",
-};
+const STREAM: Parameter =
+    Parameter { name: "stream", schema: "LogStream", required: false, description: "Which output; both if omitted." };
 const LINES: Parameter = Parameter {
     name: "lines",
     schema: "Count",
     required: false,
-    description: "How many of the last lines at most; 100 when left out, or all there are since `since`.",
+    description: "The maximum number of past lines; if omitted 100, or unlimited with `since`.",
 };
 const SINCE: Parameter =
-    Parameter { name: "since", schema: "Since", required: false, description: "Only what was read since this moment." };
+    Parameter { name: "since", schema: "Since", required: false, description: "Only output read since this time." };
 const FOLLOW: Parameter = Parameter {
     name: "follow",
     schema: "Flag",
     required: false,
-    description: "Whether to go on with what is written from now on, until the client goes away.",
+    description: "Whether to continue with new output until the client disconnects.",
 };
 const FORMAT: Parameter = Parameter {
     name: "format",
     schema: "LogFormat",
     required: false,
-    description: "`raw`, the default, is the bytes as they were written; `json` one entry a line.",
+    description: "`raw`, the default, is the unmodified bytes; `json` is one entry per line.",
 };
 
 const SELECTED: &[ProblemKind] = &[ProblemKind::NoSuchProgram];
@@ -157,7 +153,7 @@ const READ: &[ProblemKind] = &[ProblemKind::NoSuchProgram, ProblemKind::Busy];
 const WRITTEN: &[ProblemKind] =
     &[ProblemKind::NoSuchProgram, ProblemKind::NoStdin, ProblemKind::BodyTooLarge, ProblemKind::NotReading];
 
-/// The errors that any route may answer with.
+/// Errors that any route may answer with.
 pub const COMMON_PROBLEMS: &[ProblemKind] = &[
     ProblemKind::BadParameter,
     ProblemKind::NotAllowed,
@@ -184,7 +180,7 @@ const CONTROL: Endpoint = Endpoint { method: Method::Post, needs: Right::Control
 const ACT: Endpoint =
     Endpoint { query: &[WAIT], answers: &[(200, "ActionReport"), (202, "ActionReport")], problems: ACTED, ..CONTROL };
 
-/// Every route.
+/// All routes.
 pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "getInfo",
@@ -197,7 +193,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "listPrograms",
         path: "/v1/programs",
-        summary: "Every instance, or the selected ones, by name",
+        summary: "All instances, or the selected ones, by name",
         query: &[SELECT],
         answers: &[(200, "Programs")],
         problems: SELECTED,
@@ -207,7 +203,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "getProgram",
         path: "/v1/programs/{name}",
-        summary: "One instance with its configuration and its last runs",
+        summary: "One instance with its configuration and its past runs",
         answers: &[(200, "ProgramDetail")],
         problems: SELECTED,
         build: |name, _| Ok(Route::Program { name }),
@@ -216,37 +212,37 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "startPrograms",
         path: "/v1/programs/{select}/start",
-        summary: "Start what does not run",
+        summary: "Start the selected instances that are not running",
         build: |select, query| action(Verb::Start, select, query),
         ..ACT
     },
     Endpoint {
         operation: "stopPrograms",
         path: "/v1/programs/{select}/stop",
-        summary: "Stop what runs, whole trees",
+        summary: "Stop the selected instances, including all their processes",
         build: |select, query| action(Verb::Stop, select, query),
         ..ACT
     },
     Endpoint {
         operation: "restartPrograms",
         path: "/v1/programs/{select}/restart",
-        summary: "Stop what runs, then start",
+        summary: "Stop the selected instances that are running, then start all of them",
         build: |select, query| action(Verb::Restart, select, query),
         ..ACT
     },
     Endpoint {
         operation: "reloadPrograms",
         path: "/v1/programs/{select}/reload",
-        summary: "Send each its `reloadsignal`, and restart those that have none",
+        summary: "Send each instance its `reloadsignal`; restart those without one",
         build: |select, query| action(Verb::Reload, select, query),
         ..ACT
     },
     Endpoint {
         operation: "signalPrograms",
         path: "/v1/programs/{select}/signal",
-        summary: "Send a signal to what runs",
+        summary: "Send a signal to the selected instances that are running",
         body: Some(("SignalBody", true)),
-        // A signal is sent before the answer is; `wait` is taken so that the four verbs are called alike.
+        // The answer is sent after the signal; `wait` is accepted so that all verbs take the same parameters.
         answers: &[(200, "ActionReport")],
         problems: SIGNALLED,
         build: |select, query| action(Verb::Signal, select, query),
@@ -255,7 +251,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "waitForPrograms",
         path: "/v1/programs/{select}/wait",
-        summary: "Answer when all of them run, have stopped or have exited",
+        summary: "Answer once the condition holds for all selected instances",
         query: &[FOR, TIMEOUT],
         answers: &[(200, "ActionReport")],
         problems: WAITED,
@@ -277,7 +273,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "readLogs",
         path: "/v1/programs/{name}/logs",
-        summary: "What an instance wrote last, and what it writes from now on",
+        summary: "The recent output of an instance, optionally followed by new output",
         query: &[STREAM, LINES, SINCE, FOLLOW, FORMAT],
         answers: &[(200, "LogEntry")],
         media_type: JSON_LINES,
@@ -289,7 +285,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         operation: "clearLogs",
         method: Method::Delete,
         path: "/v1/programs/{name}/logs",
-        summary: "Forget what an instance wrote, and empty its log files",
+        summary: "Discard the output kept of an instance, and truncate its log files",
         answers: &[(204, "Nothing")],
         problems: SELECTED,
         build: |name, _| Ok(Route::ClearLogs { name }),
@@ -308,7 +304,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "readDaemonLog",
         path: "/v1/logs",
-        summary: "The daemon's own messages",
+        summary: "The daemon's own log",
         query: &[LINES, SINCE, FOLLOW, FORMAT],
         answers: &[(200, "LogEntry")],
         media_type: JSON_LINES,
@@ -319,7 +315,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "listProcesses",
         path: "/v1/processes",
-        summary: "Every process tree, and what belongs to none",
+        summary: "All process trees, and the processes that belong to no program",
         answers: &[(200, "Processes")],
         build: |_, _| Ok(Route::Processes),
         ..LOOK
@@ -327,7 +323,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "explainProgram",
         path: "/v1/programs/{name}/why",
-        summary: "Why an instance is where it is: what happened, what was decided, what comes next",
+        summary: "Why an instance is in its state: what happened, what was decided, what comes next",
         answers: &[(200, "Why")],
         problems: SELECTED,
         build: |name, _| Ok(Route::Why { name }),
@@ -336,7 +332,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "followEvents",
         path: "/v1/events",
-        summary: "A snapshot, then what happens as it happens, until the client goes away; `Last-Event-ID` resumes",
+        summary: "A snapshot, then a stream of events until the client disconnects; `Last-Event-ID` resumes",
         answers: &[(200, "Event")],
         media_type: EVENT_STREAM,
         build: |_, _| Ok(Route::Events),
@@ -345,7 +341,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "getConfig",
         path: "/v1/config",
-        summary: "The configuration that is in force, secrets hidden",
+        summary: "The active configuration, without secrets",
         answers: &[(200, "Config")],
         build: |_, _| Ok(Route::Config),
         ..LOOK
@@ -353,7 +349,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "checkConfig",
         path: "/v1/config/check",
-        summary: "Every mistake in the files as they are now; nothing is changed",
+        summary: "All mistakes in the current configuration files; nothing is changed",
         answers: &[(200, "ConfigReport")],
         build: |_, _| Ok(Route::CheckConfig),
         ..CONTROL
@@ -361,7 +357,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "reloadConfig",
         path: "/v1/config/reload",
-        summary: "Read the configuration anew and change what differs",
+        summary: "Read the configuration again and apply the differences",
         query: &[DRY_RUN],
         answers: &[(200, "ReloadReport")],
         problems: RELOADED,
@@ -371,7 +367,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "shutDown",
         path: "/v1/shutdown",
-        summary: "Stop everything in order and exit",
+        summary: "Stop all programs in order and exit",
         body: Some(("ShutdownBody", false)),
         answers: &[(202, "Info")],
         problems: SHUT_DOWN,
@@ -381,7 +377,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "getHealth",
         path: "/healthz",
-        summary: "200 while the daemon's loop runs",
+        summary: "200 while the daemon's event loop runs",
         answers: &[(200, "Alive")],
         build: |_, _| Ok(Route::Healthz),
         ..LOOK
@@ -389,7 +385,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "getLiveness",
         path: "/livez",
-        summary: "200 while the daemon's loop runs",
+        summary: "200 while the daemon's event loop runs",
         answers: &[(200, "Alive")],
         build: |_, _| Ok(Route::Livez),
         ..LOOK
@@ -397,7 +393,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "getReadiness",
         path: "/readyz",
-        summary: "200 when every autostarted program runs or has exited well, and none is unhealthy; else 503",
+        summary: "200 if every autostarted program is ready or has succeeded and none is unhealthy, otherwise 503",
         answers: &[(200, "Ready"), (503, "Ready")],
         build: |_, _| Ok(Route::Readyz),
         ..LOOK
@@ -405,7 +401,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "getMetrics",
         path: "/metrics",
-        summary: "Figures in the text format of Prometheus",
+        summary: "Metrics in the text format of Prometheus",
         answers: &[(200, "Metrics")],
         media_type: METRICS,
         build: |_, _| Ok(Route::Metrics),
@@ -414,7 +410,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         operation: "getOpenApi",
         path: "/openapi.json",
-        summary: "OpenAPI 3.1 of all this",
+        summary: "The OpenAPI 3.1 document of this API",
         answers: &[(200, "OpenApi")],
         build: |_, _| Ok(Route::OpenApi),
         ..LOOK
@@ -432,7 +428,7 @@ impl Endpoint {
         Some(rest.split_once('}')?.0)
     }
 
-    /// Whether `path` is one of this template's; if so, what stands, undecoded, in the place of its parameter.
+    /// Whether `path` matches this template; if so, the part matched by its parameter, still encoded.
     pub(crate) fn captures<'a>(&self, path: &'a str) -> Option<&'a str> {
         let Some((before, rest)) = self.path.split_once('{') else {
             return (path == self.path).then_some("");
@@ -442,10 +438,10 @@ impl Endpoint {
         (!captured.is_empty() && !captured.contains('/')).then_some(captured)
     }
 
-    /// The entry with this operation.
+    /// The entry of this operation.
     pub(crate) fn named(operation: &str) -> &'static Endpoint {
         let found = ENDPOINTS.iter().find(|endpoint| endpoint.operation == operation);
-        found.expect("every route's operation is in the registry, as its test says")
+        found.expect("every route's operation is in the registry, which a test checks")
     }
 }
 

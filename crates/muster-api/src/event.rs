@@ -1,7 +1,7 @@
-//! What `GET /v1/events` tells, one event after another.
+//! The events of `GET /v1/events`.
 //!
-//! An event is a fact with a number and a time. The first is a snapshot; whatever follows changes what it said. A kind that
-//! a client does not know is to be passed over: later versions may add some.
+//! An event is a fact with a number and a time. The first is a snapshot; the following events update it. Clients must
+//! ignore unknown kinds: later versions may add some.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,183 +15,183 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 /// One event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its number. Numbers ascend, also from one life of the daemon to the next, and need not be without holes.
+    /// Its number. Numbers ascend, also across restarts of the daemon, and may have gaps.
     pub id: u64,
     /// When it happened.
     pub at: Timestamp,
-    /// What happened.
+    /// The fact itself.
     #[serde(flatten)]
     pub what: Happening,
 }
 
-/// What happened.
+/// The content of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Happening {
-    /// Everything as it is now. Comes first, and again after a gap.
+    /// The state of all instances. Sent first, and again after a gap.
     Snapshot {
-        /// Every instance.
+        /// All instances.
         programs: Vec<Program>,
     },
     /// An instance changed its state.
     State {
-        /// Which.
+        /// The instance.
         name: String,
-        /// From.
+        /// Previous state.
         from: State,
-        /// To.
+        /// New state.
         to: State,
         /// Its run, current or last.
         run: Option<u64>,
-        /// The main process of that run.
+        /// PID of the main process of that run.
         pid: Option<u32>,
     },
-    /// A run ended, or never began.
+    /// A run ended, or could not be started.
     Ended {
-        /// Of which instance.
+        /// The instance.
         name: String,
-        /// Which run.
+        /// The run.
         run: u64,
-        /// Its main process; `null` if it could not be spawned.
+        /// PID of its main process; `null` if it could not be spawned.
         pid: Option<u32>,
-        /// How.
+        /// How it ended.
         exit: ExitInfo,
-        /// For how long it had been up, in seconds.
+        /// How long it had been up, in seconds.
         uptime: f64,
-        /// Why, if musterd ended it; `null` if it ended by itself or somebody else ended it.
+        /// Why musterd ended it; `null` if it ended by itself or was killed from outside.
         cause: Option<String>,
     },
-    /// The policy decided to start again.
+    /// The restart policy decided to restart.
     Retry {
-        /// Which instance.
+        /// The instance.
         name: String,
-        /// After how many seconds.
+        /// Delay before the restart, in seconds.
         delay: f64,
-        /// Which restart in a row this is, from 1.
+        /// Number of this restart in a row, from 1.
         attempt: u32,
-        /// How many there may be; `null` is without limit or not counted so.
+        /// Maximum number of restarts; `null` if unlimited or counted differently.
         limit: Option<u32>,
-        /// The rule behind it, in words.
+        /// The rule applied, in words.
         why: String,
     },
-    /// The policy decided that an end is final.
+    /// The restart policy decided that an end is final.
     Final {
-        /// Of which instance.
+        /// The instance.
         name: String,
-        /// Which run it was.
+        /// The run that ended.
         run: u64,
-        /// The rule behind it, in words.
+        /// The rule applied, in words.
         why: String,
     },
     /// A run became ready, or is no longer.
     Ready {
-        /// Of which instance.
+        /// The instance.
         name: String,
-        /// Which run.
+        /// The run.
         run: u64,
-        /// What it is now.
+        /// Whether it is ready now.
         ready: bool,
     },
-    /// A run turned out to be well, or not.
+    /// A run became healthy or unhealthy.
     Health {
-        /// Of which instance.
+        /// The instance.
         name: String,
-        /// Which run.
+        /// The run.
         run: u64,
-        /// What it is now: `healthy` or `unhealthy`.
+        /// Its health now: `healthy` or `unhealthy`.
         health: String,
-        /// Which probe found it.
+        /// The probe that decided.
         probe: String,
-        /// What it found.
+        /// The result of its last check, in words.
         detail: String,
     },
-    /// A run has failed by musterd's own judgement, and is being stopped for it.
+    /// musterd considers a run failed and is stopping it.
     Failing {
-        /// Of which instance.
+        /// The instance.
         name: String,
-        /// Which run.
+        /// The run.
         run: u64,
-        /// Why, in words.
+        /// The reason, in words.
         cause: String,
     },
-    /// An instance waits for what will not come by itself.
+    /// An instance waits for a dependency that cannot be met without intervention.
     Waiting {
-        /// Which instance.
+        /// The instance.
         name: String,
-        /// For what, in words.
+        /// The unmet conditions, in words.
         waiting_for: Vec<String>,
     },
-    /// Another configuration is in force.
+    /// A new configuration is active.
     Configured {
         /// New instances.
         added: Vec<String>,
-        /// Those that stop and are forgotten.
+        /// Instances that stop and are removed.
         removed: Vec<String>,
-        /// Those that stop and start anew.
+        /// Instances that are restarted.
         restarted: Vec<String>,
-        /// Those whose rules changed and whose process did not.
+        /// Instances whose rules changed and whose process stays.
         changed: Vec<String>,
-        /// How many are as they were.
+        /// Number of instances that did not change.
         unchanged: u64,
     },
     /// A run did not stop in time and got SIGKILL.
     Killed {
-        /// Of which instance.
+        /// The instance.
         name: String,
-        /// Which run.
+        /// The run.
         run: u64,
-        /// How many seconds it had.
+        /// How long it had been given, in seconds.
         waited: f64,
-        /// Whether that was less than it is configured to have.
+        /// Whether that was less than configured.
         cut_short: bool,
     },
     /// Processes outlived the main process of their run, and got the stop signal or SIGKILL.
     LeftBehind {
-        /// Of which instance.
+        /// The instance.
         name: String,
-        /// Which run.
+        /// The run.
         run: u64,
-        /// Which processes.
+        /// The processes.
         left: LeftBehind,
     },
-    /// SIGKILL has been sent before and there are still processes: said after one, two, four seconds and so on.
+    /// Processes are left although SIGKILL was sent. Published after one, two, four seconds and so on.
     Stuck {
-        /// Of which instance.
+        /// The instance.
         name: String,
-        /// Which run.
+        /// The run.
         run: u64,
-        /// For how many seconds it has been stopping.
+        /// How long it has been stopping, in seconds.
         stopping: f64,
     },
-    /// Everything is being stopped, and the daemon with it.
+    /// The daemon is shutting down.
     Shutdown {
-        /// Why, in words.
+        /// The reason, in words.
         reason: String,
-        /// How many seconds all of it may take.
+        /// The budget for the whole shutdown, in seconds.
         timeout: f64,
     },
-    /// Asked to stop again: SIGKILL to everything.
+    /// A second signal: SIGKILL to all programs.
     ShutdownHurried,
     /// The daemon exits. The last event.
     Exiting {
-        /// Why, in words.
+        /// The reason, in words.
         reason: String,
         /// The container's exit code.
         code: u8,
     },
-    /// Events are missing here: the client was too slow or away for too long, or programs caused too many. A snapshot
-    /// follows.
+    /// Events are missing here: the client was too slow or disconnected for too long, or programs caused too many. A
+    /// snapshot follows.
     Gap {
-        /// How many; `null` where the client's last one is of another life of the daemon.
+        /// Number of missing events; `null` if the client's last event is from an earlier start of the daemon.
         missed: Option<u64>,
     },
-    /// A kind of a later version.
+    /// A kind added in a later version.
     #[serde(other)]
     Unknown,
 }
 
 impl Happening {
-    /// The word on the wire.
+    /// Its name in JSON.
     pub const fn kind(&self) -> &'static str {
         match self {
             Happening::Snapshot { .. } => "snapshot",
@@ -217,10 +217,11 @@ impl Happening {
 }
 
 impl Event {
-    /// The event as a server-sent event: its number, its kind, and itself as JSON on a line.
+    /// Appends the event in the format of server-sent events: its number, its kind, and itself as JSON on one line.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("id: {}\nevent: {}\ndata: ", self.id, self.what.kind()).as_bytes());
-        serde_json::to_writer(&mut *out, self).expect("strings and numbers always make JSON, and memory takes it");
+        serde_json::to_writer(&mut *out, self)
+            .expect("strings and numbers serialize, and writing to memory cannot fail");
         out.extend_from_slice(b"\n\n");
     }
 }

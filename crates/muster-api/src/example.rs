@@ -1,7 +1,7 @@
-//! One example of every body, with every field filled in.
+//! An example of every body, with all fields set.
 //!
-//! The OpenAPI document shows them, and its test compares their fields with the schemas, so that neither the structs nor
-//! the document can gain a field alone.
+//! The OpenAPI document includes them, and its test compares their fields with the schemas, so that neither the structs
+//! nor the document can gain a field alone.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ use crate::why::{EndedBy, OutputLine, SpawnFailure, Why};
 /// 2026-11-23T00:24:05.120Z.
 const NOON_MS: i64 = 1_795_393_445_120;
 
-/// The example of the schema with this name, where it has one.
+/// The example of the schema with this name, if it has one.
 pub(crate) fn of(schema: &str) -> Option<Value> {
     let example = match schema {
         "Info" => serde_json::to_value(info()),
@@ -54,7 +54,7 @@ pub(crate) fn of(schema: &str) -> Option<Value> {
         "Problem" => serde_json::to_value(problem()),
         _ => return None,
     };
-    Some(example.expect("strings, numbers and lists of them always make JSON"))
+    Some(example.expect("strings, numbers and lists of them serialize"))
 }
 
 fn after(seconds: i64) -> Timestamp {
@@ -206,7 +206,7 @@ fn entry() -> LogEntry {
     }
 }
 
-/// One event of each kind.
+/// One event per kind.
 pub(crate) fn events() -> Vec<Event> {
     let name = || "web:0".to_owned();
     let reason = || "stopped by SIGTERM".to_owned();

@@ -1,7 +1,7 @@
-//! The words on musterd's control socket, shared by the server and its clients.
+//! The protocol of musterd's control socket, shared by the server and its clients.
 //!
 //! [`Route`] is one enum that formats a path for a client and parses it for the server, so the two cannot disagree.
-//! The bodies are plain serde structs, errors are [`Problem`]s (RFC 9457), and [`openapi`] describes all of it from the
+//! Bodies are plain serde structs, errors are [`Problem`]s (RFC 9457), and [`openapi`] describes all of it from the
 //! same registry of [`ENDPOINTS`]. Nothing here does any I/O or knows how a connection is made.
 //!
 //! Start reading at [`Route`], then [`Program`]. To add a route see `endpoint.rs`.
@@ -47,7 +47,7 @@ pub use state::{Goal, State};
 pub use timestamp::Timestamp;
 pub use why::{EndedBy, OutputLine, SpawnFailure, Why};
 
-/// The media type of every answer that is not an error.
+/// The media type of JSON answers, except errors.
 pub const JSON: &str = "application/json";
 
 /// The media type of `GET /metrics`: the text format of Prometheus.
@@ -56,8 +56,8 @@ pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The media type of every error (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// The largest request body that is read, in bytes. More is answered with 413.
+/// The largest request body accepted, in bytes. A larger one is answered with 413.
 pub const MAX_BODY: usize = 1 << 20;
 
-/// Where the daemon listens and its clients look when nobody says otherwise.
+/// The default path of the control socket, for the daemon and its clients.
 pub const DEFAULT_SOCKET: &str = "/run/muster.sock";

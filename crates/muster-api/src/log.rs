@@ -1,7 +1,7 @@
-//! What programs write, as it is asked for and as it is told.
+//! Program output: the query for it and its entries.
 //!
-//! A request is a [`LogQuery`]; the answer, with `format=json`, is one [`LogEntry`] a line. Bytes that are no UTF-8 come
-//! twice: readable with replacement characters, and exactly, in base64.
+//! A request is a [`LogQuery`]; the answer, with `format=json`, is one [`LogEntry`] per line. Text that is not valid
+//! UTF-8 is sent twice: readable, with replacement characters, and exactly, in base64.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,32 +13,32 @@ use crate::query::{Query, bad};
 use crate::route::RouteError;
 use crate::timestamp::Timestamp;
 
-/// The media type of entries, one JSON object a line.
+/// The media type of entries, one JSON object per line.
 pub const JSON_LINES: &str = "application/x-ndjson";
 
-/// The media type of bytes as they were written.
+/// The media type of unmodified output.
 pub const BYTES: &str = "application/octet-stream";
 
-/// How many lines an answer begins with where nobody says.
+/// Number of past lines in an answer by default.
 pub const DEFAULT_LINES: u64 = 100;
 
-/// Which of a program's output streams.
+/// A selection of a program's output streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LogStream {
     /// Its standard output.
     Stdout,
     /// Its standard error.
     Stderr,
-    /// Both, in the order in which they were read.
+    /// Both, in the order they were read.
     #[default]
     Both,
 }
 
 impl LogStream {
-    /// Every choice.
+    /// All values.
     pub const ALL: [LogStream; 3] = [LogStream::Stdout, LogStream::Stderr, LogStream::Both];
 
-    /// The word in the query.
+    /// Its name in the query.
     pub const fn name(self) -> &'static str {
         match self {
             LogStream::Stdout => "stdout",
@@ -48,21 +48,21 @@ impl LogStream {
     }
 }
 
-/// In which form.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LogFormat {
-    /// The bytes as they were written.
+    /// The unmodified bytes.
     #[default]
     Raw,
-    /// A [`LogEntry`] a line.
+    /// One [`LogEntry`] per line.
     Json,
 }
 
 impl LogFormat {
-    /// Every choice.
+    /// All values.
     pub const ALL: [LogFormat; 2] = [LogFormat::Raw, LogFormat::Json];
 
-    /// The word in the query.
+    /// Its name in the query.
     pub const fn name(self) -> &'static str {
         match self {
             LogFormat::Raw => "raw",
@@ -71,12 +71,12 @@ impl LogFormat {
     }
 }
 
-/// From when on.
+/// The start of the wanted output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// From this moment.
+    /// From this time on.
     At(Timestamp),
-    /// From so long ago.
+    /// From this long ago on.
     Ago(Duration),
 }
 
@@ -92,7 +92,7 @@ impl fmt::Display for Since {
 impl FromStr for Since {
     type Err = ();
 
-    /// A time as RFC 3339 has it, or a span: `90` (seconds), `5m`, `1h30m`, `250ms`, `2d`.
+    /// Accepts an RFC 3339 time or a span: `90` (seconds), `5m`, `1h30m`, `250ms`, `2d`.
     fn from_str(text: &str) -> Result<Since, ()> {
         if let Ok(at) = Timestamp::parse_rfc3339(text) {
             return Ok(Since::At(at));
@@ -124,18 +124,18 @@ fn parse_span(text: &str) -> Option<Duration> {
     (!text.is_empty()).then(|| Duration::from_millis(total_ms))
 }
 
-/// What of a log is wanted.
+/// The wanted part of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogQuery {
-    /// Which streams.
+    /// The streams.
     pub stream: LogStream,
-    /// How many of the last lines at most; `None` is [`DEFAULT_LINES`], or no limit where `since` is given.
+    /// Maximum number of past lines; `None` is [`DEFAULT_LINES`], or no limit if `since` is given.
     pub lines: Option<u64>,
-    /// Only what was read since then.
+    /// Only output read since then.
     pub since: Option<Since>,
-    /// Whether to go on with what is written from now on.
+    /// Whether to continue with new output.
     pub follow: bool,
-    /// In which form.
+    /// The format.
     pub format: LogFormat,
 }
 
@@ -145,7 +145,7 @@ impl LogQuery {
         Ok(LogQuery { stream, ..LogQuery::take_common(query)? })
     }
 
-    /// Without the choice of a stream, for logs that have one only.
+    /// Parses all parameters but the stream, for logs that have only one.
     pub(crate) fn take_common(query: &mut Query) -> Result<LogQuery, RouteError> {
         let lines = query.take("lines");
         let since = query.take("since");
@@ -160,7 +160,7 @@ impl LogQuery {
         })
     }
 
-    /// The query string that asks for this: nothing, or a question mark and what differs from the default.
+    /// Appends the query string for this: nothing, or a question mark and whatever differs from the default.
     pub(crate) fn write(&self, path: &mut String) {
         let default = LogQuery::default();
         let mut parts = Vec::new();
@@ -196,23 +196,23 @@ fn take_word<T: Copy + Default>(
     known.map(|(_, value)| *value).ok_or_else(|| bad(name, reason, &text))
 }
 
-/// What an entry tells.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EntryKind {
     /// A line, or a part of a long one.
     Line,
-    /// Something is missing here: it was overwritten before this client had read it.
+    /// Output is missing here: it was overwritten before this client had read it.
     Missed,
-    /// What follows is written from now on.
+    /// The following entries are new output.
     Live,
 }
 
 impl EntryKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [EntryKind; 3] = [EntryKind::Line, EntryKind::Missed, EntryKind::Live];
 
-    /// The word on the wire.
+    /// Its name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             EntryKind::Line => "line",
@@ -225,28 +225,29 @@ impl EntryKind {
 /// One entry of a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogEntry {
-    /// What it tells.
+    /// Its kind.
     pub kind: EntryKind,
-    /// When it was read from the program. A line that comes from a file has none.
+    /// When it was read from the program. A line read back from a file has no time.
     pub time: Option<Timestamp>,
     /// The instance; `musterd` in the daemon's own log.
     pub program: String,
-    /// `stdout` or `stderr`, where that is known.
+    /// `stdout` or `stderr`, if known.
     pub stream: Option<String>,
-    /// The run that wrote it, where that is known.
+    /// The run that wrote it, if known.
     pub run: Option<u64>,
-    /// The line without its newline, with U+FFFD for what is no UTF-8.
+    /// The line without its newline, with U+FFFD in place of invalid UTF-8.
     pub line: Option<String>,
-    /// The line exactly, in base64, where it is not all UTF-8.
+    /// The exact bytes of the line in base64, if it is not valid UTF-8.
     pub bytes: Option<String>,
-    /// Whether a newline ended it: not so for all but the last part of a line over 64 KiB, and for a last line without one.
+    /// Whether it ended with a newline: false for all but the last part of a line over 64 KiB, and for an unfinished
+    /// last line.
     pub ended: bool,
-    /// How many bytes are missing.
+    /// Number of missing bytes.
     pub missed: Option<u64>,
 }
 
 impl LogEntry {
-    /// An entry of this kind about this instance with nothing else in it.
+    /// An entry of this kind for this instance, with all other fields empty.
     pub fn of(kind: EntryKind, program: &str) -> LogEntry {
         LogEntry {
             kind,
@@ -261,7 +262,7 @@ impl LogEntry {
         }
     }
 
-    /// With this text, whatever its bytes are.
+    /// Sets the text, which may be any bytes.
     pub fn with_text(mut self, text: &[u8]) -> LogEntry {
         match std::str::from_utf8(text) {
             Ok(text) => self.line = Some(text.to_owned()),
@@ -273,7 +274,7 @@ impl LogEntry {
         self
     }
 
-    /// The line exactly as it was written.
+    /// The exact bytes of the line.
     pub fn text(&self) -> Vec<u8> {
         let exact = self.bytes.as_deref().and_then(decode_base64);
         exact.unwrap_or_else(|| self.line.clone().unwrap_or_default().into_bytes())
@@ -314,10 +315,10 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// What became of bytes for a program's standard input.
+/// The result of writing to a program's standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StdinReport {
-    /// How many bytes the pipe took.
+    /// Number of bytes written to the pipe.
     pub written: u64,
 }
 

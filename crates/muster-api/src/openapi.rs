@@ -1,4 +1,4 @@
-//! The OpenAPI 3.1 document, put together from the registry of routes and the schemas.
+//! The OpenAPI 3.1 document, assembled from the registry of routes and the schemas.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::problem::ProblemKind;
 use crate::schema::reference;
 use crate::{JSON, PROBLEM_JSON, example, schema};
 
-/// What stands for a schema where there is none: an answer without a body, and a body that is bytes.
+/// The pseudo-schema of an answer without a body. Like `Bytes`, it has no entry among the schemas.
 const NOTHING: &str = "Nothing";
 const RAW: &str = "Bytes";
 
-/// The description of the whole API, as `GET /openapi.json` answers it.
+/// The description of the whole API, served as `GET /openapi.json`.
 pub fn openapi() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for endpoint in ENDPOINTS {
@@ -91,7 +91,7 @@ fn responses(endpoint: &Endpoint) -> Value {
 fn answer_title(status: u16) -> &'static str {
     match status {
         202 => "accepted",
-        204 => "done, with nothing to say",
+        204 => "done, without a body",
         503 => "not ready",
         _ => "done",
     }
@@ -121,7 +121,7 @@ fn content(schema: &str) -> Value {
 mod tests {
     use super::*;
 
-    /// Every string under a `$ref` key, anywhere.
+    /// Collects every string under a `$ref` key, at any depth.
     fn references(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(fields) => {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-/// Appends `text` to `path`, encoding everything that has a meaning of its own in a path or query.
+/// Appends `text` to `path`, encoding all characters that are special in a path or query.
 ///
-/// `*`, `:` and `,` stay as they are, since selectors are made of them and both places allow them.
+/// `*`, `:` and `,` stay as they are, since selectors contain them and both places allow them.
 pub(crate) fn encode(path: &mut String, text: &str) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~*:,".contains(&byte) {
@@ -15,7 +15,7 @@ pub(crate) fn encode(path: &mut String, text: &str) {
     }
 }
 
-/// The text that `encoded` stands for; `None` where an escape is cut short or is no number, or the bytes are no UTF-8.
+/// Decodes `encoded`; `None` if an escape is truncated or not hexadecimal, or the bytes are not valid UTF-8.
 pub(crate) fn decode(encoded: &str) -> Option<String> {
     if !encoded.contains('%') {
         return Some(encoded.to_owned());

@@ -1,6 +1,6 @@
-//! Errors on the wire: problem details (RFC 9457) of a closed set of kinds.
+//! Errors: problem details (RFC 9457) of a closed set of kinds.
 //!
-//! Programs decide by `type`, which is stable; people read `title`, `detail` and `hint`, which are not. To add a kind,
+//! Programs rely on `type`, which is stable; `title`, `detail` and `hint` are for people and may change. To add a kind,
 //! add a line to the table below: the OpenAPI document, the reference page's test and the status follow.
 
 use std::fmt;
@@ -13,20 +13,20 @@ use crate::route::RouteError;
 
 macro_rules! problems {
     ($($(#[$doc:meta])* $variant:ident $uri:literal $status:literal $title:literal,)*) => {
-        /// What kind of error it is.
+        /// The kind of an error.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum ProblemKind {
             $($(#[$doc])* #[serde(rename = $uri)] $variant,)*
-            /// A kind of a later version of the daemon.
+            /// A kind added in a later version of the daemon.
             #[serde(other, rename = "about:blank")]
             Unknown,
         }
 
         impl ProblemKind {
-            /// Every kind the daemon sends.
+            /// All kinds the daemon sends.
             pub const ALL: &[ProblemKind] = &[$(ProblemKind::$variant),*];
 
-            /// Its stable name, the `type` on the wire.
+            /// Its stable name, the `type` in JSON.
             pub const fn uri(self) -> &'static str {
                 match self { $(ProblemKind::$variant => $uri,)* ProblemKind::Unknown => "about:blank" }
             }
@@ -36,7 +36,7 @@ macro_rules! problems {
                 match self { $(ProblemKind::$variant => $status,)* ProblemKind::Unknown => 500 }
             }
 
-            /// The kind in a few words.
+            /// A short description.
             pub const fn title(self) -> &'static str {
                 match self { $(ProblemKind::$variant => $title,)* ProblemKind::Unknown => "unknown error" }
             }
@@ -45,71 +45,71 @@ macro_rules! problems {
 }
 
 problems! {
-    /// A parameter of the path or the query cannot be what it is.
+    /// A parameter of the path or the query is invalid.
     BadParameter "urn:muster:bad-parameter" 400 "bad parameter",
-    /// The body is missing, is no JSON, or not the JSON that was expected.
+    /// The body is missing, not JSON, or not the expected JSON.
     BadBody "urn:muster:bad-body" 400 "bad request body",
-    /// The caller may not do this.
+    /// The caller lacks the permission.
     NotAllowed "urn:muster:not-allowed" 403 "not allowed",
-    /// Nothing is at this path.
+    /// There is no such path.
     NoSuchRoute "urn:muster:no-such-route" 404 "no such route",
-    /// A name or pattern chooses no program; `names` has those that do not.
+    /// A name or pattern selects no program; `names` lists them.
     NoSuchProgram "urn:muster:no-such-program" 404 "no such program",
-    /// The path is right and the method is not; `Allow` has those that are.
+    /// The path exists, but not with this method; `Allow` lists its methods.
     MethodNotAllowed "urn:muster:method-not-allowed" 405 "method not allowed",
-    /// The instance has no standard input that could be written to.
+    /// The instance has no standard input that can be written to.
     NoStdin "urn:muster:no-stdin" 409 "no standard input to write to",
     /// The client did not send its request in time.
     RequestTimeout "urn:muster:request-timeout" 408 "the request took too long to arrive",
     /// The body is larger than a mebibyte.
     BodyTooLarge "urn:muster:body-too-large" 413 "request body too large",
-    /// The configuration has errors, and nothing was changed; `diagnostics` has them.
+    /// The configuration has errors, and nothing was changed; `diagnostics` lists them.
     BadConfiguration "urn:muster:bad-configuration" 422 "bad configuration",
-    /// The daemon met an error of its own.
+    /// An internal error of the daemon.
     Internal "urn:muster:internal" 500 "internal error",
-    /// Specified, and not built yet.
+    /// Specified, but not implemented yet.
     NotSupported "urn:muster:not-supported-yet" 501 "not supported yet",
-    /// The daemon is about to exit and starts nothing any more.
+    /// The daemon is shutting down and starts nothing.
     ShuttingDown "urn:muster:shutting-down" 503 "shutting down",
-    /// The program does not read its standard input; `written` says how much of the body its pipe took.
+    /// The program does not read its standard input; `written` is the number of bytes of the body written to the pipe.
     NotReading "urn:muster:not-reading" 503 "the program does not read",
-    /// Too many requests at once.
+    /// Too many concurrent requests.
     Busy "urn:muster:busy" 503 "busy",
-    /// Not done when the wait was over; `results` has what became of it so far.
+    /// Not done when the wait ended; `results` has the progress so far.
     TimedOut "urn:muster:timed-out" 504 "timed out",
 }
 
-/// An error as it is sent, with the media type [`PROBLEM_JSON`](crate::PROBLEM_JSON).
+/// An error, sent with the media type [`PROBLEM_JSON`](crate::PROBLEM_JSON).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// What kind of error it is.
+    /// The kind of error.
     #[serde(rename = "type")]
     pub kind: ProblemKind,
-    /// The kind in a few words.
+    /// A short description of the kind.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong this time.
+    /// The error in this case.
     pub detail: String,
-    /// What to do about it, where that can be said.
+    /// How to fix it, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The names or patterns that choose no program.
+    /// The names or patterns that select no program.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// What became of the request so far, one for each instance.
+    /// The results so far, one per instance.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<ActionResult>,
-    /// What is wrong with the configuration.
+    /// The mistakes in the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<Diagnostic>,
-    /// How much of the body was written.
+    /// Number of bytes of the body written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<u64>,
 }
 
 impl Problem {
-    /// An error of this kind, and what is wrong this time.
+    /// Creates an error of this kind; `detail` says what is wrong in this case.
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Problem {
         Problem {
             kind,
@@ -124,37 +124,37 @@ impl Problem {
         }
     }
 
-    /// With what to do about it.
+    /// Adds what to do about it.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Problem {
         self.hint = Some(hint.into());
         self
     }
 
-    /// With the names or patterns that choose no program.
+    /// Adds the names or patterns that select no program.
     pub fn with_names(mut self, names: Vec<String>) -> Problem {
         self.names = names;
         self
     }
 
-    /// With what became of the request so far.
+    /// Adds the results so far.
     pub fn with_results(mut self, results: Vec<ActionResult>) -> Problem {
         self.results = results;
         self
     }
 
-    /// With what is wrong with the configuration.
+    /// Adds the mistakes in the configuration.
     pub fn with_diagnostics(mut self, diagnostics: Vec<Diagnostic>) -> Problem {
         self.diagnostics = diagnostics;
         self
     }
 
-    /// With how much of the body was written.
+    /// Adds the number of bytes written.
     pub fn with_written(mut self, written: u64) -> Problem {
         self.written = Some(written);
         self
     }
 
-    /// These patterns of a selector choose nothing.
+    /// The error for patterns of a selector that select nothing.
     pub fn no_such_program(names: Vec<String>) -> Problem {
         let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
         let detail = format!("no such program: {}", quoted.join(", "));

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::State;
 
-/// The trees of the selected instances; without a selection also what belongs to none.
+/// The trees of the selected instances; without a selection also processes that belong to no program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Processes {
-    /// One for each instance.
+    /// One entry per instance.
     pub programs: Vec<InstanceProcesses>,
-    /// Processes under the daemon that belong to no program; empty where instances were selected.
+    /// Processes under the daemon that belong to no program; empty if instances were selected.
     pub strays: Vec<ProcessInfo>,
-    /// How many more processes there are: an answer has 20 000 at most.
+    /// Number of processes left out: an answer has at most 20 000.
     #[serde(default)]
     pub omitted: u64,
 }
@@ -24,9 +24,9 @@ pub struct Processes {
 pub struct InstanceProcesses {
     /// The instance.
     pub name: String,
-    /// Where it is.
+    /// Its state.
     pub state: State,
-    /// Its current run, or else its last one.
+    /// Its current run, otherwise its last one.
     pub run: Option<u64>,
     /// Its processes, parents before their children; the main process comes first.
     pub processes: Vec<ProcessInfo>,
@@ -35,13 +35,13 @@ pub struct InstanceProcesses {
 /// One process, from /proc.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProcessInfo {
-    /// Its number.
+    /// Its PID.
     pub pid: u32,
-    /// Its parent's number. A process that was adopted has its adopter's here and is a root of the tree.
+    /// Its parent's PID. An adopted process has its adopter's PID here and is a root of the tree.
     pub ppid: u32,
-    /// Its command line, or its name in brackets where it has none.
+    /// Its command line, or its name in brackets if that is empty.
     pub command: String,
-    /// What it does.
+    /// Its scheduling state.
     pub state: ProcessState,
     /// Resident memory in bytes.
     pub memory: u64,
@@ -49,7 +49,7 @@ pub struct ProcessInfo {
     pub cpu: f64,
 }
 
-/// What a process does: the third field of /proc/PID/stat in words.
+/// The scheduling state of a process: the third field of /proc/PID/stat in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProcessState {
@@ -57,17 +57,17 @@ pub enum ProcessState {
     Running,
     /// S.
     Sleeping,
-    /// D: waits for a device and cannot be interrupted.
+    /// D: in uninterruptible sleep, usually waiting for a device.
     Blocked,
     /// T: stopped by a signal.
     Stopped,
     /// t: stopped by a debugger.
     Traced,
-    /// Z: ended, and not reaped yet.
+    /// Z: exited, and not reaped yet.
     Zombie,
-    /// X: ended.
+    /// X: dead.
     Dead,
-    /// I: a kernel thread without work.
+    /// I: an idle kernel thread.
     Idle,
     /// Any other letter.
     #[serde(other)]
@@ -75,7 +75,7 @@ pub enum ProcessState {
 }
 
 impl ProcessState {
-    /// Every state with the kernel's letter (proc_pid_stat(5)); the last stands for all other letters.
+    /// All states with the kernel's letter (proc_pid_stat(5)); the last stands for all other letters.
     pub const LETTERS: [(char, ProcessState); 9] = [
         ('R', ProcessState::Running),
         ('S', ProcessState::Sleeping),
@@ -88,13 +88,13 @@ impl ProcessState {
         ('?', ProcessState::Unknown),
     ];
 
-    /// The state the kernel writes as this letter.
+    /// The state for a letter of the kernel.
     pub fn from_letter(letter: char) -> ProcessState {
         let known = ProcessState::LETTERS.iter().find(|(known, _)| *known == letter);
         known.map_or(ProcessState::Unknown, |&(_, state)| state)
     }
 
-    /// The word on the wire.
+    /// Its name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             ProcessState::Running => "running",

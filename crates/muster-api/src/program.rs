@@ -1,4 +1,4 @@
-//! What is known of an instance: [`Program`] in lists, [`ProgramDetail`] of one.
+//! The data of an instance: [`Program`] in lists, [`ProgramDetail`] for one.
 //!
 //! A field without a value is `null`, never missing, so that scripts can rely on every key.
 
@@ -11,48 +11,48 @@ use crate::why::{EndedBy, OutputLine, SpawnFailure};
 /// One instance, as `GET /v1/programs` lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Program {
-    /// `web`, or `web:3` where the program has several instances.
+    /// `web`, or `web:3` if the program has several instances.
     pub name: String,
-    /// The program it is an instance of.
+    /// The program it belongs to.
     pub program: String,
-    /// The group it belongs to: the program's own name where none is configured.
+    /// The group it belongs to: the program's own name if none is configured.
     pub group: String,
-    /// What the operator wants.
+    /// Its goal.
     pub goal: Goal,
-    /// Where it is.
+    /// Its state.
     pub state: State,
     /// supervisord's number of the state.
     pub code: u16,
-    /// Whether its run can serve; `null` where neither a readiness rule nor a readiness probe is set.
+    /// Whether its run is ready to serve; `null` without a readiness rule or readiness probe.
     pub ready: Option<bool>,
-    /// What its probes say: `healthy`, `unhealthy`, or `unknown` as long as they have not said; `null` where it has none.
+    /// The result of its probes: `healthy`, `unhealthy`, or `unknown` without results yet; `null` without probes.
     pub health: Option<String>,
-    /// What its run says of itself (sd_notify's `STATUS=`); `null` where it says nothing.
+    /// The status text its run sent (sd_notify's `STATUS=`); `null` if none.
     pub status: Option<String>,
-    /// Its main process, while there is one.
+    /// PID of its main process, if there is one.
     pub pid: Option<u32>,
-    /// Its current run, or else its last one.
+    /// Its current run, otherwise its last one.
     pub run: Option<u64>,
     /// When the current run started.
     pub started_at: Option<Timestamp>,
-    /// For how long the current run has been up, in seconds.
+    /// How long the current run has been up, in seconds.
     pub uptime: Option<f64>,
-    /// How many ends in a row led to a restart.
+    /// Number of consecutive ends that led to a restart.
     pub failures: u32,
-    /// How many of these are allowed; `null` is without limit.
+    /// Maximum number of these; `null` if unlimited.
     pub startretries: Option<u32>,
     /// When the next run starts, in BACKOFF.
     pub next_start_at: Option<Timestamp>,
     /// How the last run ended.
     pub exit: Option<ExitInfo>,
-    /// What it waits for, in WAITING.
+    /// The unmet conditions, in WAITING.
     pub waiting_for: Vec<String>,
-    /// Whether something of that will not come by itself. An older daemon does not say.
+    /// Whether any of that cannot be met without intervention. Older daemons do not send it.
     #[serde(default)]
     pub waits_in_vain: bool,
     /// Whether it starts with the daemon.
     pub autostart: bool,
-    /// Its place in the start order.
+    /// Its priority in the start order.
     pub priority: i64,
     /// A line for people: `pid 12, uptime 0:00:05`, or why it is not running.
     pub description: String,
@@ -67,52 +67,52 @@ pub struct ExitInfo {
     pub signal: Option<String>,
     /// Whether this counts as a success for the program.
     pub success: bool,
-    /// All of it in words: `exit status 1`, `terminated by SIGSEGV (core dumped)`, `spawn error: /x: no such file`.
+    /// The end in words: `exit status 1`, `terminated by SIGSEGV (core dumped)`, `spawn error: /x: no such file`.
     pub reason: String,
 }
 
-/// One instance with its configuration and its last runs.
+/// An instance with its configuration and its past runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProgramDetail {
-    /// What the list shows.
+    /// The fields of the list.
     #[serde(flatten)]
     pub program: Program,
-    /// Its effective configuration under the keys of the configuration file. Values of the environment are hidden.
+    /// Its effective configuration under the keys of the configuration file. Environment values are hidden.
     pub configuration: serde_json::Value,
-    /// Its last runs, the newest first.
+    /// Its past runs, the newest first.
     pub runs: Vec<Run>,
 }
 
 /// A run of an instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// Its number, never reused while the daemon lives.
+    /// Its number, not reused while the daemon runs.
     pub run: u64,
-    /// Its main process; `null` if it could not be spawned.
+    /// PID of its main process; `null` if it could not be spawned.
     pub pid: Option<u32>,
     /// When it started.
     pub started_at: Timestamp,
-    /// When it ended; `null` while it has not.
+    /// When it ended; `null` if it has not.
     pub ended_at: Option<Timestamp>,
-    /// For how long it has been, or was, up, in seconds.
+    /// How long it has been, or was, up, in seconds.
     pub uptime: f64,
-    /// How it ended; `null` while it has not.
+    /// How it ended; `null` if it has not.
     pub exit: Option<ExitInfo>,
-    /// Who ended it; `null` while it has not ended.
+    /// The cause of its end; `null` if it has not ended.
     pub ended_by: Option<EndedBy>,
-    /// Why, if musterd ended it.
+    /// Why musterd ended it, if it did.
     pub cause: Option<String>,
-    /// Whether the kernel says that it left a core dump.
+    /// Whether the kernel reports a core dump.
     pub core_dumped: bool,
-    /// Whether memory had run out; `null` where nobody had a reason to look, or the kernel does not tell.
+    /// Whether memory had run out; `null` if there was no reason to check, or the kernel does not report it.
     pub out_of_memory: Option<bool>,
-    /// Why there never was a process.
+    /// Why the process could not be spawned.
     pub spawn_error: Option<SpawnFailure>,
-    /// What was decided about its end, and by which rule.
+    /// The decision about its end, and the rule applied.
     pub verdict: Option<String>,
-    /// Which processes it left behind; `null` where there was nothing to tell of.
+    /// The processes it left behind; `null` if there were none to report.
     pub left_behind: Option<LeftBehind>,
-    /// The last lines it wrote, 20 at most; empty while it has not ended.
+    /// The last lines it wrote, at most 20; empty until it has ended.
     pub last_lines: Vec<OutputLine>,
 }
 
@@ -121,19 +121,19 @@ pub struct Run {
 pub struct LeftBehind {
     /// Whether they got SIGKILL; otherwise they got the stop signal.
     pub killed: bool,
-    /// How many there were.
+    /// Total number of processes.
     pub count: u64,
     /// The first five of them.
     pub processes: Vec<LeftProcess>,
-    /// All of it in words.
+    /// The same in words.
     pub words: String,
 }
 
-/// One of them.
+/// A process that was left behind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftProcess {
-    /// Its name, as the kernel knows it: at most 15 bytes.
+    /// Its name in the kernel: at most 15 bytes.
     pub name: String,
-    /// Its number.
+    /// Its PID.
     pub pid: u32,
 }

@@ -1,19 +1,19 @@
-//! The parameters of a query string, each taken at most once, and none left over.
+//! The parameters of a query string, each taken at most once, with none left over.
 //!
-//! A parameter nobody asked for is an error and not ignored: `?wiat=5` should not silently mean "do not wait".
+//! An unknown parameter is an error rather than ignored: `?wiat=5` should not silently mean "do not wait".
 
 use std::time::Duration;
 
 use crate::percent;
 use crate::route::{MAX_WAIT, RouteError};
 
-/// What came after the question mark, decoded.
+/// The decoded query string.
 #[derive(Debug)]
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
 }
 
-/// More parameters than any route has are not worth decoding.
+/// A request with more parameters than any route has is rejected undecoded.
 const MAX_PARAMETERS: usize = 16;
 
 impl Query {
@@ -40,17 +40,17 @@ impl Query {
         Some(self.pairs.swap_remove(place).1)
     }
 
-    /// Takes a span of seconds; zero where it is not given.
+    /// Takes a number of seconds; zero if not given.
     pub(crate) fn take_seconds(&mut self, name: &str) -> Result<Duration, RouteError> {
         let Some(text) = self.take(name) else { return Ok(Duration::ZERO) };
         let refuse = || bad(name, "must be a number of seconds", &text);
-        // `f64` also reads "inf", "nan" and "1e3"; only the first two make no duration.
+        // `f64` also parses "inf", "nan" and "1e3"; only the first two are not durations.
         let seconds: f64 = text.parse().map_err(|_| refuse())?;
         let span = Duration::try_from_secs_f64(seconds).map_err(|_| refuse())?;
         if span > MAX_WAIT { Err(bad(name, "must be at most 1000000 seconds", &text)) } else { Ok(span) }
     }
 
-    /// Takes a flag: `?dry_run`, `?dry_run=true`; false where it is not given.
+    /// Takes a flag: `?dry_run`, `?dry_run=true`; false if not given.
     pub(crate) fn take_flag(&mut self, name: &str) -> Result<bool, RouteError> {
         match self.take(name).as_deref() {
             None | Some("false" | "0") => Ok(false),
@@ -59,7 +59,7 @@ impl Query {
         }
     }
 
-    /// Refuses what was not taken.
+    /// Rejects parameters that were not taken.
     pub(crate) fn finish(self) -> Result<(), RouteError> {
         match self.pairs.first() {
             None => Ok(()),

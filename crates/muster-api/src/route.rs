@@ -1,7 +1,7 @@
-//! What a request asks for: one enum that formats a path for a client and parses it for the server.
+//! Requests: one enum that formats a path for a client and parses it for the server.
 //!
-//! Parsing never fails half: it says that nothing is there (404), that the method is another one (405), or which
-//! parameter is wrong (400). Selectors are handed on as text; what they choose only the supervisor knows.
+//! A failed parse says exactly why: the path does not exist (404), it has other methods (405), or which parameter is
+//! invalid (400). Selectors are passed on as text; only the supervisor knows what they select.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,99 +14,99 @@ use crate::query::{Query, bad};
 /// The longest time a request may wait for something: eleven and a half days.
 pub const MAX_WAIT: Duration = Duration::from_secs(1_000_000);
 
-/// What a request asks for.
+/// A request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// The daemon itself.
     Info,
-    /// Every instance, or the selected ones.
+    /// All instances, or the selected ones.
     Programs {
-        /// Which instances; `None` is all.
+        /// The instances; `None` is all.
         select: Option<String>,
     },
-    /// One instance with its configuration and its last runs.
+    /// One instance with its configuration and its past runs.
     Program {
-        /// Which.
+        /// The instance.
         name: String,
     },
-    /// Do something to instances.
+    /// Act on instances.
     Action {
-        /// What.
+        /// The action.
         verb: Verb,
-        /// To which.
+        /// The instances.
         select: String,
-        /// How long to wait until it is done. Zero answers when it is accepted.
+        /// How long to wait until it is done. Zero answers as soon as the request is accepted.
         wait: Duration,
     },
-    /// Answer when all of them are where the client wants them.
+    /// Answer once a condition holds for all selected instances.
     Wait {
-        /// Which instances.
+        /// The instances.
         select: String,
-        /// Where they are wanted.
+        /// The condition.
         until: WaitFor,
-        /// How long to wait. Zero looks once.
+        /// How long to wait. Zero checks once.
         timeout: Duration,
     },
     /// The process trees of instances.
     ProgramProcesses {
-        /// Which.
+        /// The instances.
         select: String,
     },
-    /// What an instance wrote.
+    /// The output of an instance.
     Logs {
-        /// Which instance.
+        /// The instance.
         name: String,
-        /// What of it.
+        /// The wanted part of it.
         query: LogQuery,
     },
-    /// Forget what an instance wrote.
+    /// Discard the output kept of an instance.
     ClearLogs {
-        /// Which instance.
+        /// The instance.
         name: String,
     },
     /// Write to an instance's standard input.
     Stdin {
-        /// Which instance.
+        /// The instance.
         name: String,
     },
-    /// The daemon's own messages.
+    /// The daemon's own log.
     DaemonLog {
-        /// What of them.
+        /// The wanted part of it.
         query: LogQuery,
     },
-    /// Every process tree, and what belongs to none.
+    /// All process trees, and the processes that belong to no program.
     Processes,
-    /// The story of an instance.
+    /// Why an instance is in its state.
     Why {
-        /// Which.
+        /// The instance.
         name: String,
     },
-    /// What happens, as it happens.
+    /// The stream of events.
     Events,
-    /// The configuration that is in force.
+    /// The active configuration.
     Config,
-    /// What is wrong with the configuration's files.
+    /// The mistakes in the configuration files.
     CheckConfig,
-    /// Read the configuration anew and put it in force.
+    /// Read the configuration again and apply it.
     Reload {
-        /// Only tell what would change.
+        /// Only report what would change.
         dry_run: bool,
     },
-    /// Stop everything and exit.
+    /// Stop all programs and exit.
     Shutdown,
     /// Is the daemon alive?
     Healthz,
     /// Is the daemon alive?
     Livez,
-    /// Is everything there?
+    /// Is every program ready?
     Readyz,
-    /// Figures for Prometheus.
+    /// Metrics for Prometheus.
     Metrics,
     /// The description of this API.
     OpenApi,
 }
 
-/// What can be done to instances.
+/// An action on instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verb {
     /// Set the goal to up.
@@ -115,14 +115,14 @@ pub enum Verb {
     Stop,
     /// Stop, then start.
     Restart,
-    /// Send the signal that makes a program read its configuration, or restart it where it has none.
+    /// Send the configured reload signal, or restart a program that has none.
     Reload,
     /// Send the signal in the body.
     Signal,
 }
 
 impl Verb {
-    /// Every verb.
+    /// All verbs.
     pub const ALL: [Verb; 5] = [Verb::Start, Verb::Stop, Verb::Restart, Verb::Reload, Verb::Signal];
 
     /// The last segment of its path.
@@ -147,27 +147,27 @@ impl Verb {
     }
 }
 
-/// What can be waited for.
+/// A condition that a client can wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WaitFor {
     /// RUNNING, or EXITED with success.
     Running,
-    /// Able to serve: RUNNING and, where it says so, ready; a oneshot that has ended well.
+    /// Ready to serve: RUNNING and, with a readiness rule or probe, ready; or a oneshot that has succeeded.
     Ready,
-    /// Its liveness and readiness probes have passed and do not fail; without any, ready.
+    /// Its liveness and readiness probes have passed and are not failing; without any, ready.
     Healthy,
-    /// Nothing of it runs or will by itself: STOPPED, EXITED or FATAL.
+    /// Not running and not about to: STOPPED, EXITED or FATAL.
     Stopped,
-    /// It has ended for good by itself: EXITED or FATAL.
+    /// Ended by itself and not to be restarted: EXITED or FATAL.
     Exited,
 }
 
 impl WaitFor {
-    /// Everything that can be waited for.
+    /// All conditions.
     pub const ALL: [WaitFor; 5] =
         [WaitFor::Running, WaitFor::Ready, WaitFor::Healthy, WaitFor::Stopped, WaitFor::Exited];
 
-    /// The word in the query.
+    /// Its name in the query.
     pub const fn name(self) -> &'static str {
         match self {
             WaitFor::Running => "running",
@@ -185,23 +185,23 @@ impl WaitFor {
     }
 }
 
-/// Why a request is none of the routes.
+/// Why a request matches no route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteError {
-    /// Nothing is at this path.
+    /// There is no such path.
     NotFound,
-    /// The path is right and the method is not.
+    /// The path exists, but not with this method.
     MethodNotAllowed {
-        /// What the `Allow` header has to say.
+        /// The value of the `Allow` header.
         allow: &'static str,
     },
-    /// A parameter of the path or the query cannot be what it is.
+    /// A parameter of the path or the query is invalid.
     BadParameter {
-        /// Which.
+        /// The parameter.
         name: String,
-        /// Why, in words that follow the name.
+        /// The reason, phrased to follow the name.
         reason: &'static str,
-        /// What was given.
+        /// The value given.
         value: String,
     },
 }
@@ -220,7 +220,7 @@ impl fmt::Display for RouteError {
 impl std::error::Error for RouteError {}
 
 impl Route {
-    /// The route that a request with this method and target (path and query) asks for.
+    /// Parses the method and target (path and query) of a request.
     pub fn parse(method: &str, target: &str) -> Result<Route, RouteError> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut others = Vec::new();
@@ -267,12 +267,12 @@ impl Route {
         })
     }
 
-    /// The method to ask with.
+    /// The method of the request.
     pub fn method(&self) -> Method {
         self.endpoint().method
     }
 
-    /// The path and query to ask for.
+    /// The path and query of the request.
     pub fn path(&self) -> String {
         let mut path = String::new();
         match self.endpoint().path.split_once('{') {
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use crate::log::{LogFormat, LogStream, Since};
 
-    /// One route for every entry of the registry, with everything filled in.
+    /// One route for every entry of the registry, with all fields set.
     fn examples() -> Vec<Route> {
         let select = "web,db:*".to_owned();
         let second = Duration::from_secs(1);

@@ -1,7 +1,7 @@
-//! The JSON schemas of all bodies and parameters, as the OpenAPI document carries them.
+//! The JSON schemas of all bodies and parameters, as used in the OpenAPI document.
 //!
-//! Written by hand beside the structs, because a generator would cost more than the structs do; a test holds both
-//! together by means of `example.rs`.
+//! Written by hand beside the structs, because a generator would be larger than the structs; a test compares both using
+//! `example.rs`.
 
 mod config;
 mod events;
@@ -19,7 +19,7 @@ use crate::route::{MAX_WAIT, WaitFor};
 use crate::state::{Goal, State};
 use crate::why::EndedBy;
 
-/// Every schema with its name.
+/// All schemas by name.
 pub(crate) fn all() -> Vec<(&'static str, Value)> {
     let mut schemas = values();
     schemas.extend(daemon());
@@ -243,7 +243,7 @@ fn logs() -> Vec<(&'static str, Value)> {
     vec![("LogEntry", entry), ("StdinReport", object(&[("written", count())]))]
 }
 
-/// The fields of RFC 9457 that are always there, and ours that are there when they say something.
+/// The mandatory fields of RFC 9457, and the optional fields of musterd.
 fn problem() -> Value {
     let kinds: Vec<&str> = ProblemKind::ALL.iter().map(|kind| kind.uri()).collect();
     let mut schema = object(&[
@@ -261,13 +261,13 @@ fn problem() -> Value {
     schema
 }
 
-/// An answer's object: every property is always there. Later versions may add more.
+/// An object in an answer: all properties are always present. Later versions may add more.
 fn object(properties: &[(&str, Value)]) -> Value {
     let required: Vec<&str> = properties.iter().map(|(name, _)| *name).collect();
     json!({"type": "object", "properties": to_map(properties), "required": required})
 }
 
-/// A request's object: nothing but these properties.
+/// An object in a request: no properties besides these.
 fn request(properties: &[(&str, Value)], required: &[&str]) -> Value {
     json!({
         "type": "object",

@@ -1,23 +1,23 @@
-//! Goal and state of an instance, in the words and numbers operators know from supervisord.
+//! Goal and state of an instance, with the names and numbers known from supervisord.
 //!
-//! What is wished and what is observed are separate axes: a program with the goal `up` may be in any state.
+//! The desired and the observed state are separate: a program with the goal `up` may be in any state.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// What the operator wants of an instance.
+/// The desired state of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
-    /// It shall run.
+    /// It should run.
     Up,
-    /// It shall not run.
+    /// It should not run.
     Down,
 }
 
 impl Goal {
-    /// The word on the wire.
+    /// Its name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Goal::Up => "up",
@@ -26,30 +26,30 @@ impl Goal {
     }
 }
 
-/// Where an instance is.
+/// The observed state of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum State {
-    /// Not running, and not meant to.
+    /// Not running, and not supposed to.
     Stopped,
-    /// Meant to run, but something it depends on is not there yet.
+    /// Supposed to run, but a dependency is not met yet.
     Waiting,
-    /// Its process is there, but has not been up for `startsecs` or is not ready.
+    /// Its process is running, but has not been up for `startsecs` or is not ready.
     Starting,
     /// Up.
     Running,
-    /// Its run ended and the next one comes after a delay.
+    /// Its run ended and the next one starts after a delay.
     Backoff,
-    /// Told to stop; something of its tree is still there.
+    /// Being stopped; processes of its tree are left.
     Stopping,
-    /// Its run ended and its policy does not restart it.
+    /// Its run ended and its restart policy does not restart it.
     Exited,
     /// Its retries are used up.
     Fatal,
 }
 
 impl State {
-    /// Every state, in the order of their numbers.
+    /// All states, in the order of their numbers.
     pub const ALL: [State; 8] = [
         State::Stopped,
         State::Waiting,
@@ -61,7 +61,7 @@ impl State {
         State::Fatal,
     ];
 
-    /// supervisord's number for it; WAITING is ours.
+    /// supervisord's number for the state; WAITING is musterd's own.
     pub const fn code(self) -> u16 {
         match self {
             State::Stopped => 0,
@@ -75,7 +75,7 @@ impl State {
         }
     }
 
-    /// The word on the wire and in tables.
+    /// Its name in JSON and in tables.
     pub const fn name(self) -> &'static str {
         match self {
             State::Stopped => "STOPPED",

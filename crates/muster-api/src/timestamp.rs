@@ -1,7 +1,7 @@
 //! A point in wall-clock time, written as RFC 3339 in UTC with milliseconds: `2026-11-23T00:34:05.120Z`.
 //!
-//! For people and their tools only: nothing is ever decided by it. Written by hand because a status list holds
-//! thousands of them and one must cost nanoseconds; the calendar is Howard Hinnant's `civil_from_days`
+//! For display and tools only: no decision depends on it. Written by hand because a status list holds thousands of them
+//! and each must cost nanoseconds; the calendar is Howard Hinnant's `civil_from_days`
 //! (<https://howardhinnant.github.io/date_algorithms.html>).
 
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 const LENGTH: usize = "2026-11-23T00:34:05.120Z".len();
 const DAY_MS: i64 = 86_400_000;
-/// 0000-01-01 and the last millisecond of 9999, between which a year has four digits.
+/// From 0000-01-01 to the last millisecond of 9999: the years with four digits.
 const RANGE_MS: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 
 /// Milliseconds since 1970 in UTC, within the years 0 to 9999.
@@ -20,17 +20,17 @@ const RANGE_MS: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_30
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The point `ms` milliseconds after 1970 began; moved into the years 0 to 9999.
+    /// The time `ms` milliseconds after the Unix epoch, clamped to the years 0 to 9999.
     pub fn from_unix_ms(ms: i64) -> Timestamp {
         Timestamp(ms.clamp(*RANGE_MS.start(), *RANGE_MS.end()))
     }
 
-    /// Milliseconds since 1970 began.
+    /// Milliseconds since the Unix epoch.
     pub const fn unix_ms(self) -> i64 {
         self.0
     }
 
-    /// Reads any time that RFC 3339 has: with or without fractions of a second, in UTC or with an offset.
+    /// Parses any RFC 3339 time: with or without fractions of a second, in UTC or with an offset.
     pub fn parse_rfc3339(text: &str) -> Result<Timestamp, InvalidTimestamp> {
         let (date, rest) = text.split_at_checked(19).ok_or(InvalidTimestamp)?;
         let date = date.replacen(['t', ' '], "T", 1);
@@ -46,7 +46,7 @@ impl Timestamp {
         Ok(Timestamp::from_unix_ms(seconds.0 + ms - parse_offset(offset)? * 60_000))
     }
 
-    /// As written where local time is so many seconds ahead of UTC: `2026-11-23T01:34:05.120+01:00`. Whole minutes count.
+    /// The time with an offset of local time from UTC in seconds, rounded to minutes: `2026-11-23T01:34:05.120+01:00`.
     pub fn in_zone(self, offset: i32) -> String {
         let minutes = offset / 60;
         let mut text = Timestamp::from_unix_ms(self.0 + i64::from(minutes) * 60_000).to_string();
@@ -73,7 +73,7 @@ impl Timestamp {
     }
 }
 
-/// `Z`, `+01:00`: how many minutes local time is ahead.
+/// Parses `Z` or `+01:00` into the minutes local time is ahead of UTC.
 fn parse_offset(text: &str) -> Result<i64, InvalidTimestamp> {
     if text.eq_ignore_ascii_case("z") {
         return Ok(0);
@@ -110,7 +110,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
-/// The days from 1970-01-01 to this date.
+/// Number of days from 1970-01-01 to this date.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -142,7 +142,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A text that is not of the form this module writes.
+/// The error for a text in another format than the one written here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidTimestamp;
 
@@ -157,7 +157,7 @@ impl std::error::Error for InvalidTimestamp {}
 impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
 
-    /// Reads exactly the form this module writes.
+    /// Accepts exactly the format written here.
     fn from_str(text: &str) -> Result<Timestamp, InvalidTimestamp> {
         let number = |range| {
             let digits: &str = text.get(range).ok_or(InvalidTimestamp)?;
@@ -167,7 +167,7 @@ impl FromStr for Timestamp {
         let days = days_from_civil(number(0..4)?, number(5..7)?, number(8..10)?);
         let seconds = number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
         let read = Timestamp::from_unix_ms(days * DAY_MS + seconds * 1000 + number(20..23)?);
-        // Writing it back finds everything that was out of range or out of place.
+        // Formatting it again reveals every value out of range and every misplaced character.
         if read.write() == text.as_bytes() { Ok(read) } else { Err(InvalidTimestamp) }
     }
 }

@@ -1,13 +1,14 @@
-//! Foreign text made harmless for terminals and logs: what programs, servers and files say may not forge or hide anything.
+//! Escaping of untrusted text for terminals and logs: output of programs, servers and files must not forge or hide
+//! anything.
 //!
-//! [`is_unseen`] is the one list of characters that act on a terminal or cannot be seen. The daemon writes them as escapes
-//! ([`Escaped`], [`put_visible`]), the client shows U+FFFD. Colours are the exception that a program's own output keeps:
+//! [`is_unseen`] is the single list of characters that control a terminal or are invisible. The daemon writes them as
+//! escapes ([`Escaped`], [`put_visible`]), the client shows U+FFFD. The exception is colours in a program's own output:
 //! [`colour_length`] recognizes them.
 
 use std::fmt::{self, Write};
 
-/// Whether a character acts on a terminal, changes the direction of text, or cannot be seen: C0, C1, DEL, line and
-/// paragraph separators, and everything else of Unicode's category Cf with a few fillers that are drawn as nothing.
+/// Whether a character controls a terminal, changes the direction of text, or is invisible: C0, C1, DEL, line and
+/// paragraph separators, and everything else of Unicode's category Cf with a few blank fillers.
 pub fn is_unseen(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -19,7 +20,8 @@ pub fn is_unseen(character: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Writes one character as its escape: `\n`, `\x1b`, `\u{202e}`.
+/// Writes the escape of one character: `
+/// `, `\x1b`, `\u{202e}`.
 fn put_escape(character: char, out: &mut impl Write) -> fmt::Result {
     match character {
         '\n' => out.write_str("\\n"),
@@ -30,7 +32,7 @@ fn put_escape(character: char, out: &mut impl Write) -> fmt::Result {
     }
 }
 
-/// A writer that passes text on with every unseen character as its escape.
+/// A writer that passes text on, with every unseen character escaped.
 #[derive(Debug)]
 pub struct Escaped<W>(pub W);
 
@@ -46,8 +48,8 @@ impl<W: Write> Write for Escaped<W> {
     }
 }
 
-/// JSON with the unseen characters that JSON lets through as `\u` escapes, so that it stays the same JSON. Line ends and tabs
-/// between its tokens stay.
+/// Writes the unseen characters that JSON permits as `\u` escapes, which does not change the JSON value. Line ends and
+/// tabs between tokens stay.
 pub fn json(text: &str) -> String {
     let mut seen = String::with_capacity(text.len());
     for character in text.chars() {
@@ -63,8 +65,8 @@ pub fn json(text: &str) -> String {
     seen
 }
 
-/// How long the colour code is that these bytes begin with: `ESC [`, numbers, `m`. One that conceals text is none, and
-/// neither is one that is longer than any program means it.
+/// The length of the colour code these bytes start with: `ESC [`, numbers, `m`. `None` for a code that conceals text or
+/// is longer than any program uses.
 pub fn colour_length(bytes: &[u8]) -> Option<usize> {
     const LONGEST: usize = 64;
     let numbers = bytes.strip_prefix(b"\x1b[")?;
@@ -72,7 +74,8 @@ pub fn colour_length(bytes: &[u8]) -> Option<usize> {
     (numbers[end] == b'm' && !conceals(&numbers[..end])).then_some(end + 3)
 }
 
-/// Whether one of the numbers is 8, which hides what follows. The numbers after 38, 48 and 58 are parts of a colour.
+/// Whether one of the numbers is 8, which hides the text that follows. The numbers after 38, 48 and 58 are parts of a
+/// colour.
 fn conceals(numbers: &[u8]) -> bool {
     let number = |text: &[u8]| {
         text.iter().fold(0_u32, |sum, digit| sum.saturating_mul(10).saturating_add(u32::from(digit - b'0')))
@@ -87,7 +90,7 @@ fn conceals(numbers: &[u8]) -> bool {
             38 | 48 | 58 if is_whole => match parts.next().map(number_of_first) {
                 Some(5) => drop(parts.next()),
                 Some(2) => drop(parts.nth(2)),
-                // A terminal may read whatever follows as it likes.
+                // Terminals differ in how they read the rest.
                 _ => return numbers.split(|byte| !byte.is_ascii_digit()).any(|part| number(part) == 8),
             },
             _ => {}
@@ -100,18 +103,18 @@ fn number_of_first(part: &[u8]) -> u32 {
     part.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |sum, digit| sum * 10 % 1000 + u32::from(digit - b'0'))
 }
 
-/// Whether a piece of output has nothing in it but printable ASCII, tabs and line ends, as nearly all output.
+/// Whether a piece of output, like nearly all, consists of printable ASCII, tabs and line ends.
 pub fn is_plain(bytes: &[u8]) -> bool {
-    // Without an early end, so that it is done many bytes at a time.
+    // Without an early exit within a chunk, so that it can be vectorized.
     bytes.chunks(256).all(|chunk| {
         let odd = |byte: u8| ((byte < b' ') & (byte != b'\n') & (byte != b'\t')) | (byte >= 0x7f);
         !chunk.iter().fold(false, |found, &byte| found | odd(byte))
     })
 }
 
-/// Appends a line of a program's output as a console may be sent it: text, tabs and colours as they are, everything else
-/// that a terminal would obey as its escape. A carriage return at the very end belongs to the end of the line. Bytes that
-/// are no UTF-8 stay, but for those that are control characters to an older terminal.
+/// Appends a line of a program's output in a form that is safe for a console: text, tabs and colours unchanged,
+/// everything else a terminal would interpret as an escape. A carriage return at the very end is part of the line end.
+/// Invalid UTF-8 stays, except for bytes that are control characters to an older terminal.
 pub fn put_visible(line: &[u8], out: &mut Vec<u8>) {
     let (line, end) = line.strip_suffix(b"\r").map_or((line, &b""[..]), |line| (line, b"\r"));
     let mut rest = line;
@@ -132,13 +135,13 @@ pub fn put_visible(line: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(end);
 }
 
-/// Appends the one character that the bytes begin with. Gives its length.
+/// Appends the first character of the bytes, escaped if necessary. Returns its length.
 fn put_odd(bytes: &[u8], out: &mut Vec<u8>) -> usize {
     let chunk = bytes[..bytes.len().min(4)].utf8_chunks().next();
     let character = chunk.as_ref().and_then(|chunk| chunk.valid().chars().next());
     match character {
         Some(seen) if !is_unseen(seen) => out.extend_from_slice(&bytes[..seen.len_utf8()]),
-        // Whole files of zeros are written to a console: these are quick.
+        // Fast path: users do print whole files of zeros to a console.
         Some('\0'..='\u{7f}') if bytes[0] != b'\r' => put_byte(bytes[0], out),
         // Writing to a Vec cannot fail.
         Some(unseen) => drop(put_escape(unseen, &mut Bytes(out))),

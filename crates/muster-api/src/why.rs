@@ -1,6 +1,6 @@
-//! The story of an instance: `GET /v1/programs/{name}/why`.
+//! The explanation of an instance's state: `GET /v1/programs/{name}/why`.
 //!
-//! `summary` and `story` are for people, in the daemon's words; the rest is the same for programs.
+//! `summary` and `story` are for people, worded by the daemon; the other fields carry the same facts for programs.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,24 +8,24 @@ use crate::program::Run;
 use crate::state::{Goal, State};
 use crate::timestamp::Timestamp;
 
-/// Why an instance is where it is.
+/// Why an instance is in its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Why {
     /// The instance.
     pub name: String,
-    /// Where it is.
+    /// Its state.
     pub state: State,
-    /// What the operator wants.
+    /// Its goal.
     pub goal: Goal,
-    /// Where it is and since when, in a sentence.
+    /// Its state and since when, in a sentence.
     pub summary: String,
-    /// What happened, what was decided and what comes next: a sentence each, in this order.
+    /// What happened, what was decided and what comes next: one sentence each, in this order.
     pub story: Vec<String>,
-    /// What comes next, the last of these sentences.
+    /// The next step, the last of these sentences.
     pub next: String,
     /// When the next run starts, in BACKOFF.
     pub next_start_at: Option<Timestamp>,
-    /// What it waits for, in WAITING.
+    /// The unmet conditions, in WAITING.
     pub waiting_for: Vec<String>,
     /// The last run that ended; `null` if none has.
     pub run: Option<Run>,
@@ -33,28 +33,28 @@ pub struct Why {
     pub earlier: Vec<Run>,
 }
 
-/// Who ended a run.
+/// The cause of a run's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
-    /// The program itself: it exited, or committed a fault.
+    /// The program itself: it exited or crashed.
     Itself,
-    /// musterd: a stop, a probe, a watchdog, a signal that was asked for.
+    /// musterd: a stop, a probe, a watchdog, a requested signal.
     Musterd,
-    /// The kernel, for want of memory, as far as its counters tell.
+    /// The kernel, because memory ran out, as far as its counters show.
     OutOfMemory,
-    /// Somebody else sent the signal.
+    /// A signal from another process.
     SomebodyElse,
-    /// It never began.
+    /// It could not be spawned.
     NotSpawned,
 }
 
 impl EndedBy {
-    /// Every answer.
+    /// All values.
     pub const ALL: [EndedBy; 5] =
         [EndedBy::Itself, EndedBy::Musterd, EndedBy::OutOfMemory, EndedBy::SomebodyElse, EndedBy::NotSpawned];
 
-    /// The word on the wire.
+    /// Its name in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             EndedBy::Itself => "itself",
@@ -66,14 +66,14 @@ impl EndedBy {
     }
 }
 
-/// Which step of making the process failed, and with which error.
+/// The step of a spawn that failed, and its error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpawnFailure {
     /// The step: `exec`, `chdir`, `user` and so on.
     pub step: String,
-    /// The error number of the system call; 0 where none applies.
+    /// The errno of the system call; 0 if none applies.
     pub errno: i32,
-    /// All of it in words.
+    /// The complete message.
     pub message: String,
 }
 
@@ -84,9 +84,9 @@ pub struct OutputLine {
     pub time: Timestamp,
     /// `stdout` or `stderr`.
     pub stream: String,
-    /// The line, with U+FFFD for what is no UTF-8; at most 1 KiB of it.
+    /// The line, with U+FFFD in place of invalid UTF-8; at most 1 KiB of it.
     pub text: String,
-    /// Whether it was longer.
+    /// Whether it was truncated.
     pub is_cut: bool,
 }
 

@@ -1,7 +1,7 @@
-//! Batches: instances that are stopped together, wave by wave, and within a wave those first that others depend on last.
+//! Batches: instances that are stopped together, wave by wave, and within a wave dependents before their dependencies.
 //!
-//! An instance is in one batch at most; a newer command takes it over. The supervisor asks whose turn it is and reports
-//! who is down. Knows nothing of states or time.
+//! An instance is in at most one batch; a newer command takes it over. The supervisor asks which members to stop next
+//! and reports which are down. Knows nothing of states or time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,18 +10,18 @@ use muster_spec::InstanceId;
 use crate::cause::{Asker, StopCause};
 use crate::order::{Group, Wave};
 
-/// Which batch.
+/// Identifies a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BatchId(u64);
 
-/// Why the members are stopped, and what follows when all of them are down.
+/// Why the members are stopped, and what follows once all of them are down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Nothing.
+    /// Nothing follows.
     Stop(Asker),
-    /// Those that are wanted start again.
+    /// Members with goal up start again.
     Restart(Asker),
-    /// The daemon ends.
+    /// The daemon exits.
     Shutdown,
 }
 
@@ -34,16 +34,16 @@ impl Purpose {
     }
 }
 
-/// What a batch is to do next.
+/// The next step of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Nothing: it waits for somebody to go down.
+    /// Wait until a member is down.
     Wait,
-    /// A wave begins, of this rank.
+    /// A wave of this rank begins.
     Wave(i64),
-    /// The turn of these has come. Nobody comes after the last ones.
+    /// Stop these members now. None follow after the last ones.
     Stop { members: Vec<InstanceId>, are_last: bool },
-    /// Everybody has had his turn, and nobody is waited for.
+    /// All members were signalled; none is pending.
     End,
 }
 
@@ -51,17 +51,17 @@ pub(crate) enum Next {
 struct Batch {
     purpose: Purpose,
     members: BTreeSet<InstanceId>,
-    /// What is still to come, the next wave last.
+    /// Waves still to come, the next one last.
     waves: Vec<Wave>,
-    /// The wave under way.
+    /// Groups of the current wave.
     groups: Vec<Group>,
-    /// How many of its groups have not begun.
+    /// Number of its groups that have not begun.
     to_begin: usize,
-    /// The groups that may begin.
+    /// Groups that may begin.
     ready: Vec<u32>,
-    /// How many of each group are waited for.
+    /// Number of pending members by group.
     left: Vec<usize>,
-    /// Who has been told to stop and is not down yet, and of which group.
+    /// Members that were signalled and are not down yet, each with its group.
     current: BTreeMap<InstanceId, u32>,
 }
 
@@ -75,7 +75,8 @@ impl Batch {
         wave.rank
     }
 
-    /// Those of the groups that may begin who are still members and alive. A group without any lets the next ones begin.
+    /// Begins the groups that are ready, and returns their members that are alive. A group without any unblocks the
+    /// next ones.
     fn begin_groups(&mut self, is_live: impl Fn(InstanceId) -> bool) -> Vec<InstanceId> {
         let mut begun = Vec::new();
         while !self.ready.is_empty() {
@@ -114,7 +115,7 @@ impl Batch {
     }
 }
 
-/// All batches under way.
+/// All active batches.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Batches {
     batches: BTreeMap<BatchId, Batch>,
@@ -141,24 +142,24 @@ impl Batches {
         id
     }
 
-    /// Takes an instance out of its batch. True where that may now go on.
+    /// Removes an instance from its batch. Returns whether the batch may now advance.
     pub(crate) fn leave(&mut self, id: BatchId, member: InstanceId) -> bool {
         let Some(batch) = self.batches.get_mut(&id) else { return false };
         batch.members.remove(&member);
         batch.is_down(member)
     }
 
-    /// An instance is down. True where its batch may now go on.
+    /// Records that an instance is down. Returns whether its batch may now advance.
     pub(crate) fn is_down(&mut self, id: BatchId, member: InstanceId) -> bool {
         self.batches.get_mut(&id).is_some_and(|batch| batch.is_down(member))
     }
 
-    /// Who has been told to stop and is not down yet.
+    /// Members that were signalled and are not down yet.
     pub(crate) fn current(&self, id: BatchId) -> impl Iterator<Item = InstanceId> {
         self.batches.get(&id).into_iter().flat_map(|batch| batch.current.keys().copied())
     }
 
-    /// Whether somebody's turn is still to come.
+    /// Whether members remain to be signalled.
     pub(crate) fn has_more(&self, id: BatchId) -> bool {
         self.batches.get(&id).is_some_and(|batch| batch.to_begin > 0 || !batch.waves.is_empty())
     }
@@ -167,7 +168,7 @@ impl Batches {
         self.batches.get(&id).map(|batch| batch.purpose)
     }
 
-    /// What to do next.
+    /// The next step.
     pub(crate) fn next(&mut self, id: BatchId, is_live: impl Fn(InstanceId) -> bool) -> Next {
         let Some(batch) = self.batches.get_mut(&id) else { return Next::Wait };
         if !batch.ready.is_empty() {
@@ -177,7 +178,8 @@ impl Batches {
         if !batch.current.is_empty() {
             return Next::Wait;
         }
-        // The configuration refuses cycles; whoever would wait in one for ever takes his turn all the same.
+        // The configuration rejects dependency cycles; the members of one would never become ready, so they are stopped
+        // together.
         if batch.to_begin > 0 {
             let stuck = (0..).zip(&batch.groups).filter(|(_, group)| group.waits_for > 0);
             batch.ready = stuck.map(|(place, _)| place).collect();
@@ -191,7 +193,7 @@ impl Batches {
         }
     }
 
-    /// Ends a batch and gives who is still in it.
+    /// Ends a batch and returns its remaining members.
     pub(crate) fn end(&mut self, id: BatchId) -> Vec<InstanceId> {
         self.batches.remove(&id).map_or_else(Vec::new, |batch| batch.members.into_iter().collect())
     }

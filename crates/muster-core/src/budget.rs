@@ -1,28 +1,28 @@
-//! How a shutdown's budget is shared among its waves.
+//! How a shutdown's budget is divided among its waves.
 //!
-//! A wave wants as long as the most patient of those that still live in it. Where all wishes fit, each wave may take what it
-//! wants; otherwise it gets its part of the whole, so that each member of each wave gets its stop signal. What a wave does
-//! not use is there for the later ones. Knows nothing of states or clocks.
+//! A wave needs as long as the longest patience of its live members. If the budget covers all waves, each gets what it
+//! needs; otherwise each gets its proportional share, so that each member of each wave gets its stop signal. Time that
+//! a wave does not use is available to the later ones. Knows nothing of states or clocks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What the waves that are still to come want, by their priority.
+/// The time needed by the waves still to come, by priority.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wants {
-    /// How many want how long.
+    /// Number of members by the time they need.
     waves: BTreeMap<i64, BTreeMap<Duration, usize>>,
-    /// The sum of the longest wish of each wave, in nanoseconds: endless wishes must not overflow it.
+    /// Sum of the longest time needed in each wave, in nanoseconds: very long times must not overflow it.
     total: u128,
 }
 
 impl Wants {
-    /// Somebody in this wave will want so long.
+    /// Adds a member of this wave that needs this long.
     pub(crate) fn add(&mut self, priority: i64, patience: Duration) {
         self.change(priority, |wave| *wave.entry(patience).or_default() += 1);
     }
 
-    /// Somebody in this wave, if it is still to come, wants nothing any more.
+    /// Removes a member from this wave, if it is still to come.
     pub(crate) fn forget(&mut self, priority: i64, patience: Duration) {
         if self.waves.contains_key(&priority) {
             self.change(priority, |wave| {
@@ -34,7 +34,7 @@ impl Wants {
         }
     }
 
-    /// The turn of this wave has come: how much of `remaining` it may take.
+    /// Begins this wave: how much of `remaining` it may take.
     pub(crate) fn take_share(&mut self, priority: i64, remaining: Duration) -> Duration {
         let (total, wave) = (self.total, self.waves.remove(&priority).unwrap_or_default());
         let want = longest(&wave);
@@ -46,8 +46,8 @@ impl Wants {
         Duration::try_from_secs_f64(part).map_or(remaining, |part| part.min(remaining))
     }
 
-    /// How much longer than it wants this wave, whose turn comes, may take where there is time to spare: the kernel takes a
-    /// moment for whom it kills, and that must not be taken from the next in a chain.
+    /// How much more than it needs this wave, about to begin, may take if there is time to spare: a killed process
+    /// needs a moment to be torn down, and the next member in a chain must not lose that time.
     pub(crate) fn spare_share(&self, priority: i64, remaining: Duration) -> Duration {
         let want = self.waves.get(&priority).map_or(Duration::ZERO, longest);
         let spare = remaining.as_nanos().saturating_sub(self.total);
@@ -78,7 +78,7 @@ mod tests {
         Duration::from_secs(n)
     }
 
-    /// One wave for each wish; the first one has the highest priority.
+    /// One wave per element; the first one has the highest priority.
     fn wants(wishes: &[Duration]) -> Wants {
         let mut wants = Wants::default();
         (0..).zip(wishes).for_each(|(rank, &wish)| wants.add(-rank, wish));

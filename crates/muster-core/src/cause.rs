@@ -1,4 +1,4 @@
-//! Why we ended a run ourselves.
+//! Why the supervisor ended a run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ impl fmt::Display for Principal {
     }
 }
 
-/// What was asked for, and by whom.
+/// The origin of a requested stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
     /// A command to stop it.
@@ -30,37 +30,37 @@ pub enum Asker {
     Reload(Option<Principal>),
     /// A probe whose failure stops the program.
     Probe,
-    /// A program with which this one restarts was started anew.
+    /// The restart of a program that this one restarts with.
     RestartWith,
 }
 
-/// Why we ended a run ourselves.
+/// Why the supervisor ended a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopCause {
-    /// Somebody asked for it.
+    /// A stop was requested.
     Asked(Asker),
-    /// Everything is being stopped.
+    /// The daemon is shutting down.
     Shutdown,
-    /// A probe failed too often.
+    /// A probe reached its failure threshold.
     Probe {
-        /// Its name.
+        /// Name of the probe.
         name: Arc<str>,
-        /// What the last check found.
+        /// The result of the last check, in words.
         detail: Arc<str>,
     },
-    /// It did not say in time that it lives, or said that it does not.
+    /// It sent no watchdog notification in time, or triggered the watchdog.
     Watchdog {
-        /// After how long without a word; `None` when it said so itself.
+        /// Time without a notification; `None` if it triggered the watchdog itself.
         silent: Option<Duration>,
     },
     /// It did not become ready in time.
     StartTimeout,
-    /// Its program was not executed in time.
+    /// Its process did not execute the program in time.
     ExecTimeout,
 }
 
 impl StopCause {
-    /// Whether the run counts as failed, however it then ends.
+    /// Whether the run counts as failed, however its process exits.
     pub const fn is_failure(&self) -> bool {
         !matches!(self, StopCause::Asked(_) | StopCause::Shutdown)
     }
@@ -72,30 +72,30 @@ impl fmt::Display for StopCause {
             StopCause::Asked(Asker::Stop(_) | Asker::Restart(_)) => f.write_str("stopped by a command"),
             StopCause::Asked(Asker::Probe) => f.write_str("a probe failed"),
             StopCause::Asked(Asker::Reload(_)) => f.write_str("the configuration changed"),
-            StopCause::Asked(Asker::RestartWith) => f.write_str("a program with which it restarts was started anew"),
-            StopCause::Shutdown => f.write_str("everything is being stopped"),
+            StopCause::Asked(Asker::RestartWith) => f.write_str("a program it restarts with was restarted"),
+            StopCause::Shutdown => f.write_str("the daemon is shutting down"),
             StopCause::Probe { name, detail } => write!(f, "probe {name:?} failed: {detail}"),
             StopCause::Watchdog { silent: Some(silent) } => {
                 write!(f, "watchdog: no sign of life for {}", Span(*silent))
             }
-            StopCause::Watchdog { silent: None } => f.write_str("watchdog: it asked for its end"),
+            StopCause::Watchdog { silent: None } => f.write_str("watchdog: triggered by the program"),
             StopCause::StartTimeout => f.write_str("it did not become ready in time"),
             StopCause::ExecTimeout => f.write_str("its program was not executed in time"),
         }
     }
 }
 
-/// Why everything must stop.
+/// Why the daemon is shutting down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShutdownReason {
     /// The daemon got this signal.
     Signal(Signal),
-    /// A client asked for it: `musterctl shutdown`.
+    /// A client sent `musterctl shutdown`.
     Command(Principal),
-    /// An essential instance ended for good.
+    /// An essential instance exited and will not be restarted.
     Essential(InstanceId),
-    /// A probe of this instance failed, and that is to end everything.
+    /// A probe of this instance failed, with `on_failure = "shutdown"`.
     Probe(InstanceId),
-    /// Every autostarted program has ended for good.
+    /// Every autostarted program has exited and will not be restarted.
     Done,
 }

@@ -1,6 +1,6 @@
-//! The words between the core and its shell: what happened, what to do, and what onlookers may want to know.
+//! The interface between the core and its shell: inputs, effects and events.
 //!
-//! Inputs are in the past tense, effects are orders, events are facts. The contract: hand over one input, then carry out
+//! Inputs are in the past tense, effects are orders, events are facts. The contract: pass one input, then carry out
 //! every effect in order, then wait; never wait in between.
 
 use std::sync::Arc;
@@ -18,397 +18,400 @@ use crate::request::{Outcome, RequestId, Verb};
 use crate::restart::Verdict;
 use crate::settings::Settings;
 
-/// What happened.
+/// An event the shell reports to the core.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// The daemon is up: start what starts by itself.
+    /// The daemon is up: start the autostarted programs.
     Booted,
-    /// Somebody asks for something.
+    /// A client sent a command.
     Commanded {
-        /// Under which number the reply is wanted.
+        /// Identifies the reply.
         request: RequestId,
-        /// Of which instances.
+        /// The instances it concerns.
         select: Selector,
-        /// What to do with them.
+        /// The action to take on them.
         verb: Verb,
-        /// Whether the reply comes when it is done, or when it is accepted.
+        /// Whether to reply when it is done, or as soon as it is accepted.
         wait: bool,
         /// Who asks.
         by: Principal,
     },
-    /// Who asked waits no longer: reply with how far it came.
+    /// The client no longer waits: reply with the progress so far.
     RequestExpired {
-        /// Which request. One that is unknown has had its reply.
+        /// The request. An unknown one has been replied to already.
         request: RequestId,
     },
-    /// Everything must stop. The second time: at once.
+    /// Shut down. The second time: at once.
     ShutdownAsked {
-        /// Why.
+        /// The reason.
         reason: ShutdownReason,
-        /// Another budget than the configured one.
+        /// Replaces the configured budget.
         timeout: Option<Duration>,
     },
     /// The program of this run has been executed.
     Spawned {
-        /// Which run.
+        /// The run.
         run: RunId,
     },
-    /// The run never began, and no process of it is left.
+    /// The run could not be started, and no process of it is left.
     SpawnFailed {
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// Why.
+        /// The reason.
         error: SpawnError,
     },
-    /// The main process of this run ended.
+    /// The main process of this run exited or was killed.
     Exited {
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// How.
+        /// Its exit status or signal.
         exit: Exit,
     },
-    /// The process that was recorded as this run's main one is not its own any more, and nothing else stands for the run.
+    /// The PID recorded as this run's main process no longer belongs to it, and no other process replaces it.
     MainLost {
-        /// Which run.
+        /// The run.
         run: RunId,
     },
-    /// The main process has ended and nothing of the tree is left.
+    /// The main process has ended and no process of the tree is left.
     TreeGone {
-        /// Which run.
+        /// The run.
         run: RunId,
     },
-    /// The answer to [`Effect::NameLeftovers`], where there were any.
+    /// The answer to [`Effect::NameLeftovers`], if there were any.
     LeftBehind {
-        /// By which run.
+        /// The run.
         run: RunId,
-        /// Which.
+        /// The processes left behind.
         left: LeftBehind,
     },
-    /// The run says that it is ready.
+    /// The run reported that it is ready.
     Ready {
-        /// Which run.
+        /// The run.
         run: RunId,
     },
-    /// The run needs longer for what it is about: to become ready, or to stop.
+    /// The run needs more time to become ready, or to stop.
     Extended {
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// How long from now.
+        /// Additional time, from now.
         by: Duration,
     },
-    /// A check that was asked for has its answer.
+    /// A check has finished.
     ProbeFinished {
-        /// Of which run.
+        /// The run.
         run: RunId,
-        /// Which check: see [`InstanceSpec::check`].
+        /// The check: see [`InstanceSpec::check`].
         probe: usize,
-        /// The answer.
+        /// Its result.
         outcome: ProbeOutcome,
     },
-    /// A check that was asked for could not be made, by no fault of the run: it counts for nothing and is made again.
+    /// A check could not be made, through no fault of the run: it is not counted and is repeated.
     ProbeNotMade {
-        /// Of which run.
+        /// The run.
         run: RunId,
-        /// Which check.
+        /// The check.
         probe: usize,
     },
-    /// The daemon was not running for so long (stopped, frozen, suspended, starved): every deadline moves by that.
+    /// The daemon was not running for a while (stopped, frozen, suspended, starved): postpone every deadline.
     TimeLost {
-        /// How long.
+        /// How long it was not running.
         by: Duration,
     },
-    /// The run says that it lives.
+    /// The run sent a watchdog notification.
     WatchdogPinged {
-        /// Which run.
+        /// The run.
         run: RunId,
     },
-    /// The run says that it must be ended.
+    /// The run triggered its watchdog.
     WatchdogTripped {
-        /// Which run.
+        /// The run.
         run: RunId,
     },
-    /// The run chooses how often it will say that it lives.
+    /// The run set its watchdog interval.
     WatchdogChanged {
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// At least so often; zero is never.
+        /// The new interval; zero disables the watchdog.
         interval: Duration,
     },
-    /// The configuration was read anew.
+    /// The configuration was read again.
     Reloaded {
-        /// Under which number the reply is wanted, if anybody waits for it.
+        /// Identifies the reply, if a client waits for it.
         request: Option<RequestId>,
         /// The client that asked for it, if one did.
         by: Option<Principal>,
-        /// All programs, as they are to be.
+        /// All programs of the new configuration.
         programs: Vec<Arc<ProgramSpec>>,
-        /// What else the core must know.
+        /// The daemon settings that the core uses.
         settings: Settings,
     },
 }
 
-/// What to do.
+/// An order to the shell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Start a process; answer with `Spawned` or `SpawnFailed`.
     Spawn {
         /// The new run.
         run: RunId,
-        /// Whose run it is.
+        /// The instance it belongs to.
         instance: InstanceId,
-        /// What to execute.
+        /// The process to execute.
         spec: Arc<InstanceSpec>,
     },
-    /// Signal a run whose main process lives.
+    /// Signal a run whose main process is alive.
     Signal {
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// Which signal.
+        /// The signal.
         signal: Signal,
-        /// To whom of it.
+        /// The processes to signal.
         scope: SignalScope,
     },
-    /// Continue those of a run that are stopped (SIGSTOP), so that they can act on the stop signal that went before.
+    /// Continue stopped (SIGSTOP) processes of a run, so that they can act on the stop signal sent before.
     Wake {
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// Who of it.
+        /// The processes to continue.
         scope: SignalScope,
     },
-    /// Signal every process of the tree, whether its main process lives or not, and continue those that are stopped; answer
-    /// with `TreeGone` as soon as the main process has ended or is lost and nothing is left, which may be at once.
+    /// Signal every process of the tree, whether or not its main process is alive, and continue those that are stopped;
+    /// answer with `TreeGone` as soon as the main process has ended or is lost and no process is left, which may be at
+    /// once.
     Sweep {
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// Which signal.
+        /// The signal.
         signal: Signal,
     },
-    /// The main process has ended, and a [`Effect::Sweep`] follows that is to be told: answer with `LeftBehind`, unless nothing
-    /// is left of the tree.
+    /// The main process has ended, and an [`Effect::Sweep`] follows that should be reported: answer with `LeftBehind`,
+    /// unless no process of the tree is left.
     NameLeftovers {
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// Whether they are killed now, or asked.
+        /// Whether they are killed now, or get the stop signal.
         killed: bool,
     },
-    /// Carry out a check; answer with `ProbeFinished` or `ProbeNotMade`, exactly once unless the run ends or `StopProbes` comes before.
+    /// Run a check; answer with `ProbeFinished` or `ProbeNotMade`, exactly once unless the run ends or `StopProbes`
+    /// comes before.
     StartProbe {
-        /// Of which run.
+        /// The run.
         run: RunId,
-        /// Whose run it is.
+        /// The instance it belongs to.
         instance: InstanceId,
-        /// Which check: see [`InstanceSpec::check`].
+        /// The check: see [`InstanceSpec::check`].
         probe: usize,
-        /// Where the checks are described.
+        /// The configuration of the checks.
         spec: Arc<InstanceSpec>,
     },
-    /// Nobody wants to know any more how this run does: give up its checks, and end what they execute.
+    /// Abandon all checks of this run, and kill the commands they execute.
     StopProbes {
-        /// Which run.
+        /// The run.
         run: RunId,
     },
-    /// Signal the processes that belong to no program. Only while shutting down.
+    /// Signal the processes that belong to no program. Only sent while shutting down.
     SignalStrays {
-        /// Which signal.
+        /// The signal.
         signal: Signal,
     },
-    /// Answer a request; each gets exactly one.
+    /// Reply to a request; each gets exactly one reply.
     Reply {
-        /// Which request.
+        /// The request.
         request: RequestId,
-        /// The answer.
+        /// The reply.
         outcome: Outcome,
     },
-    /// Tell onlookers.
+    /// Publish an event.
     Publish(Event),
-    /// End the daemon. The last effect of all.
+    /// Exit the daemon. Always the last effect.
     Exit {
         /// The container's exit code.
         code: u8,
     },
 }
 
-/// What onlookers may want to know.
+/// A fact that observers may want to know.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// An instance changed its state.
     State {
-        /// Which.
+        /// The instance.
         instance: InstanceId,
-        /// From.
+        /// Previous state.
         from: State,
-        /// To.
+        /// New state.
         to: State,
         /// Its run, current or last.
         run: Option<RunId>,
     },
-    /// A run ended, or never began.
+    /// A run ended, or could not be started.
     Ended(Box<EndedRun>),
-    /// The policy decided to start again.
+    /// The restart policy decided to restart.
     Retry {
-        /// Which instance.
+        /// The instance.
         instance: InstanceId,
-        /// After which delay.
+        /// Delay before the restart.
         delay: Duration,
-        /// Which restart in a row this is, from 1.
+        /// Number of this restart in a row, from 1.
         attempt: u32,
-        /// How many there may be; `None` is without limit or not counted so.
+        /// Maximum number of restarts; `None` if unlimited or counted differently.
         limit: Option<u32>,
-        /// The rule behind it.
+        /// The rule applied.
         verdict: Box<Verdict>,
     },
-    /// The policy decided that an end is final.
+    /// The restart policy decided that an end is final.
     Final {
-        /// Which instance.
+        /// The instance.
         instance: InstanceId,
-        /// Which run it was.
+        /// The run that ended.
         run: RunId,
-        /// The rule behind it.
+        /// The rule applied.
         verdict: Box<Verdict>,
     },
     /// A run became ready, or is no longer.
     Ready {
-        /// Which instance.
+        /// The instance.
         instance: InstanceId,
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// What it is now.
+        /// Whether it is ready now.
         is_ready: bool,
     },
-    /// A run turned out to be well, or not.
+    /// A run became healthy or unhealthy.
     Health {
-        /// Which instance.
+        /// The instance.
         instance: InstanceId,
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// What it is now.
+        /// Its health now.
         health: Health,
-        /// Which probe found it.
+        /// The probe that decided.
         probe: usize,
-        /// What it found.
+        /// The result of its last check, in words.
         detail: String,
     },
-    /// A check failed; it may take more of them to mean anything.
+    /// A check failed, which alone may not reach the threshold.
     ProbeFailed {
-        /// Which instance.
+        /// The instance.
         instance: InstanceId,
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// Which check.
+        /// The check.
         probe: usize,
-        /// The how-manieth failure in a row.
+        /// Consecutive failures, including this one.
         failures: u32,
-        /// What it found.
+        /// The result of the check, in words.
         detail: String,
     },
-    /// A run has failed by our own judgement, and is being stopped for it.
+    /// The supervisor considers a run failed and is stopping it.
     Failing {
-        /// Which instance.
+        /// The instance.
         instance: InstanceId,
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// Why.
+        /// The reason.
         cause: StopCause,
     },
-    /// An instance waits for what will not come by itself.
+    /// An instance waits for a dependency that cannot be met without intervention.
     Waiting {
-        /// Which instance.
+        /// The instance.
         instance: InstanceId,
-        /// For what.
+        /// The unmet conditions, in words.
         on: Vec<String>,
     },
-    /// Another configuration is in force.
+    /// A new configuration is active.
     Configured {
-        /// What that changed.
+        /// The changes.
         plan: Arc<Plan>,
     },
     /// A run did not stop in time and gets SIGKILL.
     Killed {
-        /// Which instance.
+        /// The instance.
         instance: InstanceId,
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// How long it had.
+        /// How long it had been given.
         waited: Duration,
-        /// Whether the shutdown budget or a second signal left it less than it is configured to have.
+        /// Whether the shutdown budget or a second signal cut its configured time short.
         cut_short: bool,
-        /// Whether its main process had ended before, and only what it left behind is killed.
+        /// Whether its main process had ended before, and only processes left behind are killed.
         left_behind: bool,
     },
-    /// What a run left behind has been found, and is asked to end or killed.
+    /// Processes left behind by a run were found, and get the stop signal or SIGKILL.
     LeftBehind {
-        /// Of which instance.
+        /// The instance.
         instance: InstanceId,
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// What it left behind.
+        /// The processes.
         left: Box<LeftBehind>,
     },
-    /// SIGKILL has been sent before and there are still processes. Published after one, two, four, eight seconds and so on.
+    /// Processes are left although SIGKILL was sent. Published after one, two, four, eight seconds and so on.
     Stuck {
-        /// Which instance.
+        /// The instance.
         instance: InstanceId,
-        /// Which run.
+        /// The run.
         run: RunId,
-        /// For how long it has been stopping.
+        /// How long it has been stopping.
         since: Duration,
     },
-    /// Everything is being stopped.
+    /// The daemon is shutting down.
     ShutdownBegan {
-        /// Why.
+        /// The reason.
         reason: ShutdownReason,
         /// The reason in words.
         why: Box<str>,
-        /// The budget for all of it.
+        /// The budget for the whole shutdown.
         timeout: Duration,
     },
-    /// These have used up their share of the budget and go on, while the next ones get their stop signal.
+    /// These instances have used up their share of the budget and are still stopping while the next ones get their stop
+    /// signal.
     ShutdownOverlaps {
-        /// Which.
+        /// The instances.
         living: Vec<InstanceId>,
     },
-    /// A second signal: SIGKILL to everything.
+    /// A second signal: SIGKILL to all programs.
     ShutdownHurried,
-    /// Everything has stopped, or time was up.
+    /// Everything has stopped, or the budget is used up.
     ShutdownEnded(Box<Account>),
 }
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndedRun {
-    /// Of which instance.
+    /// The instance.
     pub instance: InstanceId,
-    /// Which run.
+    /// The run.
     pub run: RunId,
-    /// How.
+    /// How it ended.
     pub end: RunEnd,
-    /// After how long.
+    /// How long it lasted.
     pub uptime: Duration,
-    /// Whether it was to be expected: a success, or a stop that was asked for.
+    /// Whether the end was expected: a success, or a requested stop.
     pub expected: bool,
-    /// Why, if we ended it ourselves.
+    /// Why the supervisor ended it, if it did.
     pub cause: Option<StopCause>,
 }
 
-/// The account of a shutdown.
+/// The summary of a shutdown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {
-    /// Why it was asked.
+    /// The reason for it.
     pub reason: ShutdownReason,
-    /// The reason in words: the daemon's last line.
+    /// The reason in words: the daemon's last log line.
     pub why: Box<str>,
     /// The container's exit code.
     pub code: u8,
     /// The instances that had to be killed.
     pub killed: Vec<InstanceId>,
-    /// The instances with processes that were still there.
+    /// The instances that still had processes.
     pub left: Vec<InstanceId>,
-    /// The one that took longest to stop, and how long, where there was anything to stop.
+    /// The instance that took longest to stop, and how long, if any had to be stopped.
     pub slowest: Option<(InstanceId, Duration)>,
 }
 
 impl Event {
-    /// The instance it is about; the daemon's own events have none.
+    /// The instance it concerns; `None` for events of the daemon itself.
     pub fn instance(&self) -> Option<InstanceId> {
         match self {
             Event::Ended(ended) => Some(ended.instance),
@@ -431,7 +434,7 @@ impl Event {
         }
     }
 
-    /// The run it is about.
+    /// The run it concerns.
     pub fn run(&self) -> Option<RunId> {
         match self {
             Event::State { run, .. } => *run,

@@ -1,8 +1,8 @@
-//! Which program waits for which, and whether what it waits for holds.
+//! The dependency graph, and whether dependencies hold.
 //!
-//! The graph is built of a whole configuration and asked by the place of an instance in the supervisor's table. It counts:
-//! how many instances of a program meet a condition, and how many of a program's dependencies do not hold. So a change
-//! costs as much as there are dependents, and finding out whether an instance may start costs nothing.
+//! Built from a whole configuration and queried by an instance's place in the supervisor's table. It keeps counts: how
+//! many instances of a program meet a condition, and how many of a program's dependencies do not hold. A change
+//! therefore costs as much as there are dependents, and checking whether an instance may start is constant time.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use muster_spec::{Dependency, DependencyCondition, ProgramSpec};
 
-/// Which of the five conditions an instance meets.
+/// The set of dependency conditions that an instance meets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Met(u8);
 
 impl Met {
-    /// Those of the conditions that hold.
+    /// The conditions for which `holds` is true.
     pub(crate) fn where_holds(holds: impl Fn(DependencyCondition) -> bool) -> Met {
         let bit = |condition: DependencyCondition| u8::from(holds(condition)) << condition as u8;
         Met(DependencyCondition::ALL.into_iter().fold(0, |bits, (_, condition)| bits | bit(condition)))
@@ -26,25 +26,25 @@ impl Met {
     }
 }
 
-/// A program, by its place among the configured ones.
+/// A program, by its index in the configuration.
 type Node = u32;
 
 const NOBODY: Node = Node::MAX;
 
 #[derive(Clone, Debug, Default)]
 struct Program {
-    /// Its instances' places: the first, and how many.
+    /// The places of its instances: the first, and the number of them.
     first: u32,
     count: u32,
     needs: Vec<(Node, DependencyCondition)>,
     needed_by: Vec<(Node, DependencyCondition)>,
-    /// Who is restarted when it is.
+    /// The programs that are restarted with it.
     restarts: Vec<Node>,
-    /// How many of its instances meet each condition.
+    /// Number of its instances that meet each condition.
     meeting: [u32; DependencyCondition::ALL.len()],
-    /// How many of its dependencies do not hold.
+    /// Number of its dependencies that do not hold.
     unmet: u32,
-    /// Its priority or the highest of what it depends on: it starts after them and stops before.
+    /// Its priority or the highest of its dependencies: it starts after them and stops before.
     rank: i64,
 }
 
@@ -52,12 +52,13 @@ struct Program {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Graph {
     programs: Vec<Program>,
-    /// Whose instance is at each place, as far as it counts.
+    /// The program of the instance at each place, if the instance counts for conditions.
     of: Vec<Node>,
-    /// The same, and those that are not configured any more of programs that still are: they keep their place in the order.
+    /// The same, including instances that are no longer configured of programs that still are: they keep their place in
+    /// the order.
     kin: Vec<Node>,
     met: Vec<Met>,
-    /// Every program after what it depends on.
+    /// All programs, each after its dependencies.
     order: Vec<Node>,
     has_needs: bool,
     has_restarts: bool,
@@ -65,8 +66,8 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// The graph of a configuration whose instances take the places of the table in this order. Those of `others` follow
-    /// that are not configured any more, each with the name of its program.
+    /// Builds the graph of a configuration whose instances take the places of the table in this order. They are
+    /// followed by `others`, the instances that are no longer configured, each with the name of its program.
     pub(crate) fn new<'a>(specs: &[Arc<ProgramSpec>], others: impl IntoIterator<Item = &'a str>) -> Graph {
         let mut graph = Graph::default();
         let names: HashMap<&str, Node> = (0..).zip(specs).map(|(node, spec)| (spec.name.as_str(), node)).collect();
@@ -97,8 +98,8 @@ impl Graph {
         graph
     }
 
-    /// Puts every program after what it depends on, and raises its rank to theirs. Those of a cycle, which the
-    /// configuration refuses, come last.
+    /// Sorts every program after its dependencies, and raises its rank to theirs. Programs in a cycle, which the
+    /// configuration rejects, come last.
     fn sort(&mut self) {
         let mut left: Vec<u32> = self.programs.iter().map(|program| program.needs.len() as u32).collect();
         self.order = (0..).zip(&left).filter(|(_, left)| **left == 0).map(|(node, _)| node).collect();
@@ -119,7 +120,7 @@ impl Graph {
         self.order.extend((0..).zip(&left).filter(|(_, left)| **left > 0).map(|(node, _)| node));
     }
 
-    /// Takes note of what an instance meets now.
+    /// Records the conditions an instance meets now.
     pub(crate) fn observe(&mut self, place: usize, met: Met) {
         let was = std::mem::replace(&mut self.met[place], met);
         if was == met || self.of[place] == NOBODY {
@@ -155,7 +156,7 @@ impl Graph {
         }
     }
 
-    /// The places of those that may have become free to start since this was asked.
+    /// The places of instances that may have become free to start since the last call.
     pub(crate) fn take_unblocked(&mut self) -> Vec<usize> {
         let nodes = std::mem::take(&mut self.unblocked);
         nodes.into_iter().flat_map(|node| self.places(node)).collect()
@@ -165,12 +166,12 @@ impl Graph {
         !self.unblocked.is_empty()
     }
 
-    /// Whether the instance depends on what does not hold.
+    /// Whether the instance has a dependency that does not hold.
     pub(crate) fn is_blocked(&self, place: usize) -> bool {
         self.has_needs && self.program(place).is_some_and(|program| program.unmet > 0)
     }
 
-    /// The instance at this place, which belongs to no configured program, is gone; all behind it move up.
+    /// Removes the instance at this place, which belongs to no configured program; all later places move up by one.
     pub(crate) fn remove(&mut self, place: usize) {
         self.of.remove(place);
         self.kin.remove(place);
@@ -191,7 +192,7 @@ impl Graph {
         program.meeting[condition as usize] == program.count
     }
 
-    /// What of an instance's dependencies does not hold: which instances keep it from that, and which condition.
+    /// The dependencies of an instance that do not hold: the instances that prevent it, and the condition.
     pub(crate) fn missing(&self, place: usize) -> impl Iterator<Item = (usize, DependencyCondition)> {
         let needs = self.program(place).map_or([].as_slice(), |program| program.needs.as_slice());
         let unmet = needs.iter().filter(|&&(node, condition)| !self.holds(node, condition));
@@ -200,36 +201,36 @@ impl Graph {
         })
     }
 
-    /// Who depends on this instance's program.
+    /// The instances that depend on this instance's program.
     pub(crate) fn dependents(&self, place: usize) -> impl Iterator<Item = usize> {
         let dependents = self.program(place).map_or([].as_slice(), |program| program.needed_by.as_slice());
         dependents.iter().flat_map(|&(node, _)| self.places(node))
     }
 
-    /// Who is restarted when this instance is, directly.
+    /// The instances that are restarted directly with this one.
     pub(crate) fn restarts(&self, place: usize) -> impl Iterator<Item = usize> {
         let restarts = self.program(place).map_or([].as_slice(), |program| program.restarts.as_slice());
         restarts.iter().flat_map(|&node| self.places(node))
     }
 
-    /// The highest priority among an instance's own and those of what it depends on.
+    /// The highest priority among the instance's own and those of its dependencies.
     pub(crate) fn rank(&self, place: usize) -> Option<i64> {
         self.node(place).map(|node| self.programs[node].rank)
     }
 
-    /// A number that instances of one program share.
+    /// A number shared by the instances of one program.
     pub(crate) fn node(&self, place: usize) -> Option<usize> {
         Some(self.kin[place]).filter(|&node| node != NOBODY).map(|node| node as usize)
     }
 
-    /// What a program depends on and must outlive it within the same rank; with other ranks, that is so anyway.
+    /// The dependencies that a program must stop before within the same rank; other ranks are ordered anyway.
     pub(crate) fn outlived_by(&self, node: usize) -> impl Iterator<Item = usize> {
         let program = &self.programs[node];
         let same_rank = move |need: &usize| self.programs[*need].rank == program.rank && *need != node;
         program.needs.iter().map(|&(need, _)| need as usize).filter(same_rank)
     }
 
-    /// Whether anybody is restarted with anybody.
+    /// Whether any program is restarted with another.
     pub(crate) fn has_restarts(&self) -> bool {
         self.has_restarts
     }
@@ -238,8 +239,8 @@ impl Graph {
         self.has_needs
     }
 
-    /// For every program, how long stopping it and then, one after another, what it depends on within the same rank may
-    /// take at most, when each takes as long as `patience` says.
+    /// For every program, how long stopping it and then, one after another, its dependencies within the same rank may
+    /// take at most, if each takes the time given by `patience`.
     pub(crate) fn critical(&self, patience: impl Fn(usize) -> Duration) -> Vec<Duration> {
         let mut critical = vec![Duration::ZERO; self.programs.len()];
         for &node in &self.order {

@@ -1,8 +1,8 @@
-//! What checks say of a run: whether it is ready, and whether it is well.
+//! What the checks of a run say: whether it is ready, and whether it is healthy.
 //!
-//! As in Kubernetes: thresholds count answers in a row, a startup probe keeps the others from beginning, and a check is
-//! never begun before the one before has its answer. [`Checks`] counts and says when the next one is due; what follows
-//! from a verdict is decided in [`crate::program`], and the asking is the shell's.
+//! As in Kubernetes: thresholds count consecutive results, a startup probe delays the others, and a check never starts
+//! before the previous one has finished. [`Checks`] counts results and says when the next check is due;
+//! [`crate::program`] decides what follows, and the shell runs the checks.
 
 use std::time::Duration;
 
@@ -10,66 +10,66 @@ use muster_spec::{InstanceSpec, ProbeKind, ReadySpec};
 
 use crate::time::Time;
 
-/// The answer of one check.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeOutcome {
     /// Whether it succeeded.
     pub success: bool,
-    /// What was found, for people.
+    /// The result, worded for people.
     pub detail: String,
 }
 
-/// Whether a run can serve.
+/// Whether a run is ready to serve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Readiness {
-    /// Nothing has been said yet, and that is not ready.
+    /// No result yet, which counts as not ready.
     #[default]
     Unknown,
-    /// It is not, or not any more.
+    /// It is not ready, or no longer ready.
     NotReady,
-    /// It is.
+    /// It is ready.
     Ready,
 }
 
-/// Whether a run is well.
+/// Whether a run is healthy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// Nothing has been said yet, or nobody asks.
+    /// No result yet, or no probes.
     #[default]
     Unknown,
-    /// Its probes have passed and do not fail.
+    /// Its probes have passed and are not failing.
     Healthy,
-    /// One of its probes has failed too often.
+    /// One of its probes has reached its failure threshold.
     Unhealthy,
 }
 
-/// What has not succeeded yet and only success matters of (a readiness rule, a readiness probe of a run that was never
-/// ready) is asked again after this, doubling up to [`EAGER_MAX`] and never beyond the period: a start must not take a
-/// period longer because the first question came a moment too early. Kubernetes reserves the same right.
+/// First interval of a check that has not succeeded yet and of which only the success matters (a readiness rule, or a
+/// readiness probe of a run that was never ready). It doubles up to [`EAGER_MAX`] and never exceeds the period: a start
+/// must not take a period longer because the first check came slightly too early. Kubernetes reserves the same right.
 pub const EAGER_FIRST: Duration = Duration::from_millis(50);
 
 /// The longest such interval.
 pub const EAGER_MAX: Duration = Duration::from_secs(1);
 
-/// What one more answer means.
+/// The effect of one more result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// The how-manieth failure in a row it is; 0 for a success.
+    /// Consecutive failures, including this one; 0 for a success.
     pub(crate) failures: u32,
-    /// Whether it is the one that reached the threshold of failures.
+    /// Whether this failure reached the threshold.
     pub(crate) has_tripped: bool,
 }
 
-/// One check and its answers so far.
+/// The state of one check.
 #[derive(Clone, Debug, Default)]
 struct Check {
-    /// When it is begun next; `None` while it is under way, must not begin yet, or is over.
+    /// When it starts next; `None` while it is running, must not start yet, or is finished.
     due: Option<Time>,
     began: Time,
     is_under_way: bool,
     successes: u32,
     failures: u32,
-    /// The verdict of the last threshold that was reached.
+    /// The result after the last threshold that was reached.
     passes: Option<bool>,
     has_passed: bool,
 }
@@ -82,7 +82,7 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    /// The checks of a run whose program is executed now; `None` where nothing is to be checked.
+    /// The checks of a run that has just executed its program; `None` if there are none.
     pub(crate) fn begin(spec: &InstanceSpec, now: Time) -> Option<Box<Checks>> {
         let rule = usize::from(matches!(spec.ready, Some(ReadySpec::Check(_))));
         let count = spec.probes.len() + rule;
@@ -94,7 +94,7 @@ impl Checks {
         Some(Box::new(checks))
     }
 
-    /// The same run under other probes: what keeps its name and kind keeps its answers.
+    /// Applies new probes to the same run: a probe that keeps its name and kind keeps its results.
     pub(crate) fn adapt(
         old: Option<&Checks>,
         was: &InstanceSpec,
@@ -124,7 +124,7 @@ impl Checks {
         self.checks.iter().filter_map(|check| check.due).min()
     }
 
-    /// Takes one check that is due; it is under way from now on.
+    /// Takes one check that is due and marks it as running.
     pub(crate) fn take_due(&mut self, now: Time) -> Option<usize> {
         let is_due = |check: &Check| check.due.is_some_and(|due| due <= now);
         let place = self.checks.iter().position(is_due)?;
@@ -133,7 +133,7 @@ impl Checks {
         Some(place)
     }
 
-    /// A check has its answer. `None` when nobody asked.
+    /// Records the result of a check. `None` if it was not running.
     pub(crate) fn finished(&mut self, spec: &InstanceSpec, place: usize, success: bool, now: Time) -> Option<Answer> {
         let thresholds =
             spec.probes.get(place).map_or((1, u32::MAX), |it| (it.success_threshold, it.failure_threshold));
@@ -150,7 +150,7 @@ impl Checks {
         Some(answer)
     }
 
-    /// A check could not be made. It is due again after a period, a second at most.
+    /// Records that a check could not be made. It is due again after its period, at most a second.
     pub(crate) fn not_made(&mut self, spec: &InstanceSpec, place: usize, now: Time) {
         let period = spec.probes.get(place).map_or(EAGER_MAX, |probe| probe.period);
         if let Some(check) = self.checks.get_mut(place).filter(|check| check.is_under_way) {
@@ -159,13 +159,13 @@ impl Checks {
         }
     }
 
-    /// Moves every check that is due by this much.
+    /// Postpones every check that is due by this much.
     pub(crate) fn lose(&mut self, by: Duration) {
         self.executed = self.executed + by;
         self.checks.iter_mut().filter_map(|check| check.due.as_mut()).for_each(|due| *due = *due + by);
     }
 
-    /// Sets those going that may begin and never have.
+    /// Schedules the checks that may start and never have.
     fn admit(&mut self, spec: &InstanceSpec, now: Time) {
         let has_started_up = self.has_started_up(spec);
         for (place, check) in self.checks.iter_mut().enumerate() {
@@ -187,17 +187,17 @@ impl Checks {
         of_kind.map(|(_, check)| check)
     }
 
-    /// Whether the probes call the run ready: it has started up, and every readiness probe passes.
+    /// Whether the run is ready by its probes: it has started up, and every readiness probe passes.
     pub(crate) fn is_ready(&self, spec: &InstanceSpec) -> bool {
         self.has_started_up(spec) && self.of_kind(spec, ProbeKind::Readiness).all(|check| check.passes == Some(true))
     }
 
-    /// Whether a readiness probe says that it is not.
+    /// Whether a readiness probe is failing.
     pub(crate) fn refuses(&self, spec: &InstanceSpec) -> bool {
         self.of_kind(spec, ProbeKind::Readiness).any(|check| check.passes == Some(false))
     }
 
-    /// Whether the run is well. A readiness probe that has never passed says nothing about that.
+    /// Whether the run is healthy. A readiness probe that has never passed is ignored.
     pub(crate) fn health(&self, spec: &InstanceSpec) -> Health {
         let fails = |(probe, check): (&muster_spec::ProbeSpec, &Check)| {
             check.passes == Some(false) && (probe.kind != ProbeKind::Readiness || check.has_passed)
@@ -231,7 +231,7 @@ impl Check {
         }
     }
 
-    /// From the beginning of this check to that of the next; `None` when it was the last.
+    /// Time from the start of this check to that of the next; `None` if it was the last.
     fn interval(&self, spec: &InstanceSpec, place: usize) -> Option<Duration> {
         let probe = spec.probes.get(place);
         let is_over = self.passes == Some(true) && probe.is_none_or(|probe| probe.kind == ProbeKind::Startup);

@@ -1,25 +1,25 @@
-//! What a run leaves behind: the processes that outlive its main process.
+//! Processes that outlive the main process of their run.
 //!
-//! The core knows no pids, so it is told who they were and only passes that on, with whether the run had been asked to
-//! end. The list is bounded: the first few by name, the others by number.
+//! The core has no PIDs: the shell reports the processes and the core passes them on, adding whether the run had been
+//! asked to stop. The list is bounded: the first few by name, the rest as a count.
 
 use std::fmt;
 
 use muster_spec::RunId;
 
-/// How many processes are named at most.
+/// Maximum number of processes listed by name.
 pub const MOST_NAMED: usize = 5;
 
-/// Processes that a run left behind, when they got a signal.
+/// Processes that a run left behind, when they were signalled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftBehind {
-    /// Names and pids of the first [`MOST_NAMED`].
+    /// Names and PIDs of the first [`MOST_NAMED`].
     pub named: Vec<(String, u32)>,
-    /// How many there were in all.
+    /// Total number.
     pub count: usize,
     /// Whether they got SIGKILL; otherwise they got the stop signal.
     pub killed: bool,
-    /// Whether the run ended by itself: then nobody expected them. Set by the core.
+    /// Whether the run ended by itself, so that they are unexpected. Set by the core.
     pub by_itself: bool,
 }
 

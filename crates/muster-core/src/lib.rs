@@ -1,16 +1,16 @@
 //! The rules of supervision, and nothing else.
 //!
-//! The core is told the time and what happened ([`Input`]) and answers with what to do ([`Effect`]). It has no
-//! I/O, no clock and no pid, so everything that can be known about restarting, stopping, ordering and
-//! giving up is tested here in microseconds, in every order.
+//! The core receives the time and what happened ([`Input`]) and returns what to do ([`Effect`]). It has no I/O, no
+//! clock and no PIDs, so all rules for restarting, stopping, ordering and giving up can be tested in microseconds, with
+//! any order of events.
 //!
 //! Start reading at [`program`] (one instance: goal, state, transitions), then [`supervisor`] (all of them together).
 //! The daemon's shell around it is the `musterd` crate.
 //!
 //! # The contract
 //!
-//! One input, then every effect, then wait. The shell never waits between an input and its effects, and tells the core the
-//! time with every call. This is all of a shell's loop:
+//! One input, then every effect, then wait. The shell never waits between an input and its effects, and passes the time
+//! with every call. This is the complete loop of a shell:
 //!
 //! ```
 //! use std::time::Duration;
@@ -30,11 +30,11 @@
 //!     while let Some(effect) = supervisor.poll_effect() {
 //!         match effect {
 //!             Effect::Exit { code } => break 'ended code,
-//!             // Spawn, signal, reply; what comes of it is an input.
+//!             // Spawn, signal, reply; the results are inputs.
 //!             _ => {}
 //!         }
 //!     }
-//!     // Wait here until something happens, but no longer than until `supervisor.poll_timeout()`.
+//!     // Wait here until something happens, at most until `supervisor.poll_timeout()`.
 //! };
 //! assert_eq!(code, 0);
 //! ```

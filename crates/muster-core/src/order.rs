@@ -1,9 +1,9 @@
-//! In which order instances start and stop.
+//! The order in which instances start and stop.
 //!
-//! Starting goes by ascending priority; who depends on others waits until their conditions hold. Stopping is the reverse:
-//! in waves, the highest rank first, and a wave begins when nothing of the one before is left. An instance's rank is its
-//! priority, or the highest one of what it depends on, so dependencies never stop before their dependents. Within a wave
-//! each program stops as soon as those of it that depend on it are gone, and all others at the same time.
+//! Instances start by ascending priority; dependents wait until their conditions hold. Stopping is the reverse: in
+//! waves, the highest rank first, and a wave begins once the previous one is gone. An instance's rank is its priority,
+//! or the highest one of its dependencies, so dependencies never stop before their dependents. Within a wave each
+//! program stops as soon as its dependents in the wave are gone, and all others stop at the same time.
 
 use std::collections::BTreeMap;
 
@@ -11,25 +11,25 @@ use muster_spec::InstanceId;
 
 use crate::graph::Graph;
 
-/// A part of a wave that stops at the same time.
+/// The members of a wave that stop at the same time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Group {
     pub(crate) members: Vec<InstanceId>,
-    /// How many groups of the wave must be gone before.
+    /// Number of groups of the wave that must be gone before.
     pub(crate) waits_for: u32,
     /// The groups that wait for this one.
     pub(crate) outlived_by: Vec<u32>,
 }
 
-/// What stops together, as far as priorities say.
+/// Instances that stop together by priority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wave {
     pub(crate) rank: i64,
     pub(crate) groups: Vec<Group>,
 }
 
-/// Groups instances, each with its place in the graph and its priority, into the waves in which they stop. The first wave
-/// is the last element, ready to be popped.
+/// Divides instances, given with their place in the graph and their priority, into the waves in which they stop. The
+/// first wave is the last element, ready to be popped.
 pub(crate) fn stop_waves(graph: &Graph, members: impl IntoIterator<Item = (InstanceId, usize, i64)>) -> Vec<Wave> {
     let mut waves: BTreeMap<i64, Vec<(InstanceId, usize)>> = BTreeMap::new();
     for (id, place, priority) in members {
@@ -38,7 +38,7 @@ pub(crate) fn stop_waves(graph: &Graph, members: impl IntoIterator<Item = (Insta
     waves.into_iter().map(|(rank, members)| Wave { rank, groups: groups(graph, &members) }).collect()
 }
 
-/// The members of a wave program by program, where any of them depends on another; one group otherwise.
+/// The members of a wave by program if any of them depends on another; otherwise a single group.
 fn groups(graph: &Graph, members: &[(InstanceId, usize)]) -> Vec<Group> {
     let all = || Group { members: members.iter().map(|&(id, _)| id).collect(), ..Group::default() };
     if !graph.has_needs() {

@@ -1,25 +1,25 @@
-//! What a new configuration changes: who comes, who goes, who must start anew, and who never notices.
+//! What a new configuration changes: which instances are added, removed, restarted or left alone.
 //!
-//! [`plan`] only compares, so it serves a dry run as well as a reload. Instances are matched by program and number: from
-//! one instance to several, `web` goes on as `web:0`.
+//! [`plan`] only compares, so it serves a dry run as well as a reload. Instances are matched by program and number:
+//! when the number of instances grows from one to several, `web` becomes `web:0`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use muster_spec::{InstanceSpec, OutputSpec, ProgramSpec};
 
-/// What a reload does, or would do. Names of instances, in the order of the configuration.
+/// The changes of a reload. Instance names, in the order of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// New ones, which start if they start by themselves.
+    /// New instances, which start if autostarted.
     pub added: Vec<String>,
-    /// Those that stop and are forgotten.
+    /// Instances that stop and are removed.
     pub removed: Vec<String>,
-    /// Those whose process must be another, and those that restart with them.
+    /// Instances that need a new process, and those that restart with them.
     pub restarted: Vec<String>,
-    /// Those whose rules change and whose process does not.
+    /// Instances whose rules change and whose process stays.
     pub changed: Vec<String>,
-    /// How many are as they were.
+    /// Number of instances that do not change.
     pub unchanged: usize,
 }
 
@@ -30,18 +30,18 @@ impl Plan {
     }
 }
 
-/// How much another configuration of an instance differs.
+/// How a new configuration of an instance differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Difference {
     /// Not at all.
     None,
-    /// In rules that take effect in place.
+    /// In rules that take effect without a restart.
     Rules,
-    /// In what its process is made of.
+    /// In properties of its process.
     Process,
 }
 
-/// A program's name and an instance's number: what stays the same from one configuration to the next.
+/// A program's name and an instance's number: they identify an instance across configurations.
 pub(crate) type Key<'a> = (&'a str, u32);
 
 /// Compares two configurations.
@@ -77,7 +77,7 @@ pub(crate) fn key<'a>(program: &'a ProgramSpec, spec: &InstanceSpec) -> Key<'a> 
     (&program.name, spec.index)
 }
 
-/// The programs that are restarted with one whose process must be another, near or far.
+/// The programs that are restarted, directly or indirectly, with one that needs a new process.
 fn programs_that_restart<'a>(
     old: &[Arc<ProgramSpec>],
     new: &'a [Arc<ProgramSpec>],
@@ -108,7 +108,7 @@ fn programs_that_restart<'a>(
     restarts
 }
 
-/// What another configuration means for an instance. Every field is named, so that a new one must be thought about.
+/// How a new configuration differs for an instance. Every field is named, so that a new one cannot be forgotten.
 pub(crate) fn difference(
     was: &ProgramSpec,
     was_spec: &InstanceSpec,
@@ -116,7 +116,7 @@ pub(crate) fn difference(
     spec: &InstanceSpec,
 ) -> Difference {
     let InstanceSpec { name, index: _, process, output, ready, start_timeout, watchdog, probes } = spec;
-    // What the process was given when it was made: its command and environment, its pipes, how it is to report.
+    // Everything fixed when the process is spawned: its command and environment, its pipes, how it reports.
     let needs_another = was_spec.process != *process
         || *was_spec.output != (OutputSpec { rotation: was_spec.output.rotation, ..OutputSpec::clone(output) })
         || was_spec.ready != *ready

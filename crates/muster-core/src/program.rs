@@ -1,19 +1,19 @@
 //! One instance of a program: its goal, its state, its run, and every transition between states.
 //!
-//! Read this first. The supervisor hands each input to the instance it concerns; the instance changes its state in
-//! [`Instance::enter`], the only writer, and says what to do through a [`Turn`]. It knows nothing of other instances:
-//! whose turn it is to stop, and whether it must be held back, the supervisor decides.
+//! Read this first. The supervisor passes each input to the instance it concerns; the instance changes its state in
+//! [`Instance::enter`], the only writer, and emits effects through a [`Turn`]. It knows nothing of other instances: the
+//! supervisor decides when it is to be stopped, and whether its start must be held back.
 //!
 //! # States and inputs
 //!
-//! Each cell says which state the instance enters and what the shell is ordered to do: `-` is neither, and `n/a`
-//! cannot happen. *spawn*: start a run. *signal*: send the stop signal to the main process or its group. *sweep*: send
-//! the stop signal to every process of the run's tree. *kill*: send SIGKILL to every process of the tree. In every
-//! state, start and restart raise the goal, and stop and shutdown lower it. Where several programs stop one after
-//! another, the goal is lowered at once, and the cells of stop and shutdown apply when the instance's turn has come.
-//! `tests/stories/table.rs` plays every cell.
+//! Each cell says which state the instance enters and what the shell is ordered to do: `-` is neither, and `n/a` cannot
+//! happen. *spawn*: start a run. *signal*: send the stop signal to the main process or its group. *sweep*: send the
+//! stop signal to every process of the run's tree. *kill*: send SIGKILL to every process of the tree. In every state,
+//! start and restart raise the goal, and stop and shutdown lower it. When several programs stop one after another, the
+//! goal is lowered at once, and the cells of stop and shutdown apply when the instance's turn has come.
+//! `tests/stories/table.rs` checks every cell.
 //!
-//! Nothing of the instance runs:
+//! The instance has no run:
 //!
 //! | input                  | STOPPED         | EXITED          | FATAL           | WAITING         | BACKOFF         |
 //! |------------------------|-----------------|-----------------|-----------------|-----------------|-----------------|
@@ -25,9 +25,9 @@
 //! | stop, shutdown         | -               | -               | -               | STOPPED         | STOPPED         |
 //! | message of an old run  | -               | -               | -               | -               | -               |
 //!
-//! The main process of its run lives. The deadlines: a program must be executed within [`EXEC_DEADLINE`], is up after
-//! `startsecs`, must report that it is ready within `start_timeout`, and must exit within the patience after the stop
-//! signal:
+//! The main process of its run is alive. The deadlines: a program must be executed within [`EXEC_DEADLINE`], is up
+//! after `startsecs`, must report that it is ready within `start_timeout`, and must exit within its patience after the
+//! stop signal:
 //!
 //! | input                                    | STARTING         | STARTING, executed | RUNNING          | STOPPING |
 //! |------------------------------------------|------------------|--------------------|------------------|----------|
@@ -50,7 +50,7 @@
 //! | `TreeGone`                               | -                | -                  | -                | -        |
 //! | `Extended`, `TimeLost`, `WatchdogPinged` | -                | -                  | -                | -        |
 //!
-//! The main process has ended, and other processes of the run's tree live:
+//! The main process has ended, and other processes of the run's tree are alive:
 //!
 //! | input                  | WAITING         | BACKOFF         | STOPPING | STOPPING, goal up | EXITED  | FATAL   |
 //! |------------------------|-----------------|-----------------|----------|-------------------|---------|---------|
@@ -89,71 +89,71 @@ use crate::timers::{Slot, Timers};
 
 pub(crate) use ending::FinalEnd;
 
-/// How long a new process may take to execute its program before it counts as hung and is killed: a working directory
-/// or a program on a dead network file system never answers. No upstream default exists; a minute is systemd's order
-/// of magnitude for a start (DefaultTimeoutStartSec=90s).
+/// How long a new process may take to execute its program before it is considered hung and is killed: a working
+/// directory or a program on a dead network file system blocks forever. There is no upstream default; systemd's
+/// DefaultTimeoutStartSec=90s is of the same order of magnitude.
 pub const EXEC_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How many past runs an instance remembers.
+/// Number of past runs kept per instance.
 pub const HISTORY: usize = 20;
 
-/// A run, from the order to spawn it until nothing of its tree is left.
+/// A run, from the order to spawn it until no process of its tree is left.
 #[derive(Clone, Debug)]
 struct Run {
     id: RunId,
-    /// What its process is made of, whatever is configured since.
+    /// The configuration its process was spawned with, regardless of later reloads.
     spec: Arc<InstanceSpec>,
     began: Time,
     is_executed: bool,
     main_lives: bool,
     stop: Option<StopPlan>,
-    /// Why we end it ourselves.
+    /// Why the supervisor is ending it.
     cause: Option<StopCause>,
     /// The signal that a client had sent to it last.
     signalled: Option<(Signal, Principal)>,
     /// Whether its readiness rule has been met.
     said_ready: bool,
-    /// Whether it was ready when that was last looked at, and whether it ever was.
+    /// Whether it was ready at the last check, and whether it ever was.
     was_ready_now: bool,
     was_ready: bool,
     health: Health,
     checks: Option<Box<Checks>>,
-    /// How often it must say that it lives.
+    /// Its watchdog interval.
     watchdog: Option<Duration>,
 }
 
 /// A run that ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastRun {
-    /// Which.
+    /// The run.
     pub run: RunId,
-    /// When it began.
+    /// When it started.
     pub began: Time,
     /// When its main process ended.
     pub ended: Time,
-    /// How.
+    /// How it ended.
     pub end: RunEnd,
-    /// Whether that was a success: an expected exit status, or an end that was asked for.
+    /// Whether that was a success: an expected exit status, or a requested stop.
     pub success: bool,
     /// Whether it was being stopped when it ended.
     pub was_stopping: bool,
-    /// Why, if we ended it ourselves.
+    /// Why the supervisor ended it, if it did.
     pub cause: Option<StopCause>,
-    /// The signal that a client had sent to it last, and the client.
+    /// The last signal that a client sent to it, and the client.
     pub signalled: Option<(Signal, Principal)>,
-    /// What was decided about it, and by which rule.
+    /// The decision about its end, and the rule applied.
     pub verdict: Verdict,
-    /// Which processes it left behind, where any had to be signalled.
+    /// The processes it left behind, if any had to be signalled.
     pub left_behind: Option<Box<LeftBehind>>,
 }
 
-/// Where an instance puts what is to be done, while it handles one input.
+/// The context of one input: where an instance puts its effects.
 pub(crate) struct Turn<'a> {
     pub(crate) now: Time,
     pub(crate) effects: &'a mut VecDeque<Effect>,
     pub(crate) changes: &'a mut VecDeque<Change>,
     pub(crate) next_run: &'a mut u64,
-    /// Whether its program depends on what does not hold.
+    /// Whether its program has a dependency that does not hold.
     pub(crate) is_blocked: bool,
     pub(crate) random: &'a mut Random,
 }
@@ -176,9 +176,9 @@ pub struct Instance {
     is_held: bool,
     is_leaving: bool,
     was_stopped_by_hand: bool,
-    /// Whether the end of its run is final, because it is stopped for what a probe found.
+    /// Whether the end of its run is final, because it is being stopped for a failed probe.
     fails_for_good: bool,
-    /// Whose part it is to be stopped together with others.
+    /// The stop batch it belongs to.
     pub(crate) batch: Option<BatchId>,
 }
 
@@ -203,7 +203,7 @@ impl Run {
     }
 }
 
-/// What the supervisor tells it.
+/// Inputs from the supervisor.
 impl Instance {
     pub(crate) fn new(id: InstanceId, program: Arc<ProgramSpec>, spec: Arc<InstanceSpec>) -> Instance {
         Instance {
@@ -235,17 +235,18 @@ impl Instance {
         self.was_stopped_by_hand = true;
     }
 
-    /// It is stopped for what a probe found, and not started again.
+    /// Marks it as being stopped for a failed probe, not to be started again.
     pub(crate) fn mark_failed_for_good(&mut self) {
         self.fails_for_good = true;
     }
 
-    /// When something of it is due, if nothing happens before.
+    /// Its earliest deadline.
     pub fn earliest_deadline(&self) -> Option<Time> {
         self.timers.earliest()
     }
 
-    /// Somebody wants it up. What runs goes on; a wait is cut short; what is being stopped starts again afterwards.
+    /// Raises the goal. A run continues; a delay is cut short; an instance that is being stopped starts again
+    /// afterwards.
     pub(crate) fn start(&mut self, turn: &mut Turn<'_>) {
         let was_wanted = std::mem::replace(&mut self.goal, Goal::Up) == Goal::Up;
         self.was_stopped_by_hand = false;
@@ -257,19 +258,19 @@ impl Instance {
                 self.begin_run_or_wait(turn);
             }
             State::Waiting | State::Stopping => self.tally.start_by_hand(self.program.restart.limit),
-            // Its turn to be stopped had not come yet. Who waits for that must hear that it will not.
+            // It had yet to be stopped. Requests that wait for the stop must fail.
             State::Starting | State::Running if !was_wanted => self.tell_change(turn),
             State::Starting | State::Running => {}
         }
     }
 
-    /// Somebody wants another run of it; the supervisor stops the one there is. What went before is forgiven.
+    /// Raises the goal for a new run and resets the restart history; the supervisor stops the current run.
     pub(crate) fn restart(&mut self, turn: &mut Turn<'_>) {
         self.tally.start_by_hand(self.program.restart.limit);
         self.start(turn);
     }
 
-    /// Nobody wants it up any more. A run goes on until [`Instance::stop_run`]; what only waits is down at once.
+    /// Lowers the goal. A run continues until [`Instance::stop_run`]; a waiting instance is down at once.
     pub(crate) fn lower_goal(&mut self, turn: &mut Turn<'_>) {
         let was_wanted = std::mem::replace(&mut self.goal, Goal::Down) == Goal::Up;
         self.is_held = false;
@@ -278,24 +279,24 @@ impl Instance {
             self.enter(turn, down);
             self.rearm_stop();
         } else if was_wanted {
-            // It may go on for a while, but who waits for it to come up need not wait for that.
+            // The run may go on for a while, but requests that wait for it to come up can be answered now.
             self.tell_change(turn);
         }
     }
 
-    /// It is restarted together with others, and must not start before they are down.
+    /// Holds its start until the others that are restarted with it are down.
     pub(crate) fn hold(&mut self) {
         self.is_held = true;
     }
 
-    /// What its program depends on holds.
+    /// Starts if it was waiting for its dependencies, which hold now.
     pub(crate) fn unblock(&mut self, turn: &mut Turn<'_>) {
         if self.state == State::Waiting {
             self.begin_run_or_wait(turn);
         }
     }
 
-    /// The others are down.
+    /// Ends the hold: the others are down.
     pub(crate) fn release(&mut self, turn: &mut Turn<'_>) {
         self.is_held = false;
         if self.state == State::Waiting {
@@ -320,7 +321,7 @@ impl Instance {
         self.come_up(turn);
     }
 
-    /// The run never began, and left nothing behind.
+    /// The run could not be started, and no process is left.
     pub(crate) fn not_spawned(&mut self, turn: &mut Turn<'_>, error: SpawnError) {
         if self.run_began().is_some() {
             self.end_run(turn, RunEnd::NotSpawned(error));
@@ -328,7 +329,7 @@ impl Instance {
         }
     }
 
-    /// The main process ended. What is left of the tree is stopped the same way.
+    /// The main process has ended. The rest of the tree is stopped the same way.
     pub(crate) fn exited(&mut self, turn: &mut Turn<'_>, exit: Exit) {
         if self.run_began().is_some() {
             self.end_run(turn, RunEnd::Exited(exit));
@@ -336,7 +337,7 @@ impl Instance {
         }
     }
 
-    /// Nobody will hear how the main process ends. What is left of the tree is stopped the same way.
+    /// The exit status of the main process cannot be known. The rest of the tree is stopped the same way.
     pub(crate) fn main_lost(&mut self, turn: &mut Turn<'_>) {
         if self.run_began().is_some() {
             self.end_run(turn, RunEnd::MainLost);
@@ -344,7 +345,7 @@ impl Instance {
         }
     }
 
-    /// Nothing of the tree is left.
+    /// No process of the tree is left.
     pub(crate) fn tree_gone(&mut self, turn: &mut Turn<'_>) {
         if self.run.as_ref().is_none_or(|run| run.main_lives) {
             return;
@@ -356,7 +357,7 @@ impl Instance {
         } else {
             self.tell_change(turn);
         }
-        // That it was down for a moment has been told: whoever waits for it must not miss it.
+        // Requests that wait for it to be down must see that it was, even if only for a moment.
         let is_due = match self.state {
             State::Stopped => self.goal == Goal::Up,
             State::Waiting => true,
@@ -368,12 +369,12 @@ impl Instance {
         }
     }
 
-    /// Takes what is due, one deadline a time. False when nothing is.
+    /// Handles one deadline that is due. Returns false if there is none.
     pub(crate) fn handle_deadline(&mut self, turn: &mut Turn<'_>) -> bool {
         match self.timers.take_due(turn.now) {
             None => return false,
             Some(Slot::Start) => self.start_deadline(turn),
-            // With leftovers of the last run, the next one begins when they are gone.
+            // With leftovers of the last run, the next one starts when they are gone.
             Some(Slot::Delay) if self.run.is_some() => {}
             Some(Slot::Delay) => self.begin_run_or_wait(turn),
             Some(Slot::Stop) => self.take_stop_step(turn),
@@ -385,9 +386,9 @@ impl Instance {
     }
 }
 
-/// How it goes from state to state.
+/// State transitions.
 impl Instance {
-    /// The only writer of the state. Leaving a state empties all timer slots.
+    /// The only writer of the state. Leaving a state clears all timer slots.
     fn enter(&mut self, turn: &mut Turn<'_>, to: State) {
         let from = std::mem::replace(&mut self.state, to);
         self.since = turn.now;
@@ -443,7 +444,7 @@ impl Instance {
         turn.effects.push_back(Effect::Spawn { run, instance: self.id, spec: Arc::clone(&self.spec) });
     }
 
-    /// Either it has been up for `startsecs`, or it never came to execute its program.
+    /// Either it has been up for `startsecs`, or its process never executed the program.
     fn start_deadline(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
         if run.is_executed {

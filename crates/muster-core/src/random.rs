@@ -1,13 +1,13 @@
-//! A small deterministic source of randomness, for jitter.
+//! A small deterministic random number generator, for jitter.
 //!
-//! The same seed gives the same delays, so that a simulation repeats itself. SplitMix64 (Steele, Lea, Flood 2014).
+//! The same seed gives the same delays, so that a simulation is reproducible. SplitMix64 (Steele, Lea, Flood 2014).
 
 /// A seeded generator.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// A generator that always tells the same for the same seed.
+    /// A generator whose sequence depends only on the seed.
     pub fn seeded(seed: u64) -> Random {
         Random(seed)
     }

@@ -1,8 +1,8 @@
-//! What somebody asks of instances, and when it has been done.
+//! Requests for instances, and when they are complete.
 //!
 //! A request names instances and a [`Verb`]. For each of them it holds a [`Condition`] until a change of that instance
-//! meets it; when none is left the request is replied to, exactly once. Knows nothing of sockets and patience: whoever
-//! asked says when it no longer waits.
+//! meets it; when none is left the request is replied to, exactly once. Knows nothing of sockets and timeouts: the
+//! client's side says when it no longer waits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,151 +11,151 @@ use muster_spec::{Goal, InstanceId, RunEnd, RunId, Signal, SignalScope, State};
 
 use crate::plan::Plan;
 
-/// Which request, in the shell's numbering.
+/// Identifies a request, assigned by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
-/// What to do with the chosen instances.
+/// An action on the selected instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Make them run.
+    /// Start them.
     Start,
-    /// Make them not run.
+    /// Stop them.
     Stop,
-    /// Stop those that run, then start all.
+    /// Stop those that run, then start all of them.
     Restart,
     /// Send a signal to those that run.
     Signal {
-        /// Which.
+        /// The signal.
         signal: Signal,
-        /// To whom of them.
+        /// The processes to signal.
         scope: SignalScope,
     },
-    /// Send those that run their own signal for reading their configuration, and restart those that have none.
+    /// Send those that run their configured reload signal, and restart those that have none.
     Reload,
-    /// Do nothing, and reply when they have come there.
+    /// Do nothing, and reply once they meet this condition.
     Await(Awaited),
 }
 
-/// What can be waited for.
+/// A condition that a client can wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
     /// RUNNING, or EXITED with success.
     Running,
-    /// Able to serve: RUNNING and, where it says so, ready; a oneshot that has ended well.
+    /// Ready to serve: RUNNING and, with a readiness rule or probe, ready; or a oneshot that has succeeded.
     Ready,
-    /// Its liveness and readiness probes have passed and do not fail; without any, ready.
+    /// Its liveness and readiness probes have passed and are not failing; without any, ready.
     Healthy,
-    /// EXITED or FATAL: ended for good by itself.
+    /// EXITED or FATAL: ended by itself and not to be restarted.
     Exited,
     /// Not running, for whatever reason.
     Stopped,
 }
 
 impl Awaited {
-    /// Whether it is waited to come up, and not to end.
+    /// Whether the condition is that it comes up, rather than that it ends.
     pub fn is_up(self) -> bool {
         matches!(self, Awaited::Running | Awaited::Ready | Awaited::Healthy)
     }
 }
 
-/// The answer to a request.
+/// The reply to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// This part of the selection chooses nothing; nothing was done.
+    /// This pattern of the selector selects nothing; nothing was done.
     NoSuchProgram(String),
-    /// What became of each chosen instance, in the order of the table.
+    /// The result for each selected instance, in the order of the table.
     Results(Vec<(InstanceId, Result<Done, Failure>)>),
-    /// Another configuration is in force, and this is what it changed.
+    /// A new configuration is active; these are its changes.
     Reloaded(Arc<Plan>),
-    /// Nothing was done: the daemon is stopping everything.
+    /// Nothing was done: the daemon is shutting down.
     ShuttingDown,
 }
 
-/// What was done with an instance.
+/// The result of a successful action on an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// It runs now.
+    /// It is running now.
     Started,
-    /// It ran already.
+    /// It was running already.
     AlreadyRunning,
-    /// It runs no more.
+    /// It is no longer running.
     Stopped,
-    /// It did not run.
+    /// It was not running.
     NotRunning,
-    /// It runs again.
+    /// It was restarted.
     Restarted,
     /// The signal was sent.
     Signalled,
-    /// It has come there.
+    /// The condition it was waited for is met.
     Reached,
 }
 
-/// Why it was not done.
+/// Why a request was not met for an instance.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Failure {
-    /// The new run ended at once, or never began.
+    /// The new run ended at once, or could not be started.
     Ended(RunEnd),
-    /// Somebody asked for the opposite meanwhile.
+    /// A later request asked for the opposite.
     Cancelled,
-    /// There is nothing to signal.
+    /// There is no process to signal.
     NotRunning,
-    /// The daemon is stopping everything.
+    /// The daemon is shutting down.
     ShuttingDown,
     /// Accepted and under way.
     Pending,
-    /// It waits, and this is for what.
+    /// It is waiting for these conditions.
     Waiting(Vec<String>),
-    /// It waits for this, which will not come by itself.
+    /// It is waiting for these conditions, which cannot be met without intervention.
     InVain(Vec<String>),
 }
 
-/// What an instance must come to.
+/// The condition that completes a request for an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// A run later than this one has come up, or failed to.
     Up {
         /// The last run that does not count.
         after: Option<RunId>,
-        /// What to say when it is up.
+        /// The result once it is up.
         done: Done,
     },
-    /// Nothing of it runs.
+    /// It has no run.
     Down,
-    /// It has come there.
+    /// The condition that a client waits for is met.
     Awaited(Awaited),
 }
 
 /// A change of an instance, as requests see it.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Which instance.
+    /// The instance.
     pub instance: InstanceId,
     /// Its state after the change.
     pub state: State,
-    /// Its goal at that time.
+    /// Its goal after the change.
     pub goal: Goal,
     /// Its latest run.
     pub run: Option<RunId>,
-    /// Whether anything of it was left.
+    /// Whether any process of it was left.
     pub is_live: bool,
-    /// Whether it could serve: see [`Awaited::Ready`].
+    /// Whether it was ready: see [`Awaited::Ready`].
     pub is_ready: bool,
-    /// Whether it was well: see [`Awaited::Healthy`].
+    /// Whether it was healthy: see [`Awaited::Healthy`].
     pub is_healthy: bool,
     /// How its latest run ended, and whether that was a success.
     pub last_end: Option<(RunEnd, bool)>,
 }
 
 impl Condition {
-    /// What this change says of the condition; `None` is "not yet".
+    /// The result of the condition after this change; `None` if it is still pending.
     pub fn judge(self, change: &Change) -> Option<Result<Done, Failure>> {
         match self {
             Condition::Up { .. } if change.goal == Goal::Down => Some(Err(Failure::Cancelled)),
             Condition::Up { after, .. } if change.run <= after => None,
             Condition::Up { done, .. } => judge_up(done, change),
             Condition::Down if !change.is_live => Some(Ok(Done::Stopped)),
-            // Somebody started it before its turn to be stopped had come.
+            // It was started again before it could be stopped.
             Condition::Down if change.goal == Goal::Up && matches!(change.state, State::Starting | State::Running) => {
                 Some(Err(Failure::Cancelled))
             }
@@ -169,8 +169,8 @@ fn judge_up(done: Done, change: &Change) -> Option<Result<Done, Failure>> {
     match change.state {
         State::Running => Some(Ok(done)),
         State::Backoff | State::Fatal | State::Exited => match &change.last_end {
-            // It has done what it was started for. A quick end that the policy does not take for the last one, and be
-            // it with an expected exit status, is none of that: it is not up.
+            // A oneshot that has done its work. A quick end after which the policy restarts, even with an expected exit
+            // status, does not count as up.
             Some((_, true)) if change.state == State::Exited => Some(Ok(done)),
             Some((end, _)) => Some(Err(Failure::Ended(end.clone()))),
             None => None,
@@ -180,7 +180,7 @@ fn judge_up(done: Done, change: &Change) -> Option<Result<Done, Failure>> {
 }
 
 fn judge_awaited(awaited: Awaited, change: &Change) -> Option<Result<Done, Failure>> {
-    // It has done what it was there for, as `status` and `health` see it too.
+    // A oneshot that has done its work; `status` and `health` agree.
     let has_done_it = change.state == State::Exited && matches!(change.last_end, Some((_, true)));
     let reached = match awaited {
         Awaited::Running => change.state == State::Running || has_done_it,
@@ -192,13 +192,13 @@ fn judge_awaited(awaited: Awaited, change: &Change) -> Option<Result<Done, Failu
     match (reached, awaited, change.state, &change.last_end) {
         (true, ..) => Some(Ok(Done::Reached)),
         (false, Awaited::Exited | Awaited::Stopped, ..) => None,
-        // Both are final: who waits for it to run would wait for a command that may never come.
+        // Both are final: the condition could only be met after a command that may never come.
         (false, _, State::Exited | State::Fatal, Some((end, _))) => Some(Err(Failure::Ended(end.clone()))),
         _ => None,
     }
 }
 
-/// A request under way.
+/// A pending request.
 #[derive(Clone, Debug)]
 struct Request {
     pending: BTreeMap<InstanceId, Condition>,
@@ -211,8 +211,8 @@ impl Request {
         self.results.insert(instance, result);
     }
 
-    /// Whether nothing more is to be waited for: everything is known, or one of those that are only watched has failed, and
-    /// so has the whole.
+    /// Whether the request is complete: all results are known, or an instance that is only waited for has failed, and
+    /// with it the whole request.
     fn is_over(&self) -> bool {
         let is_watched = |condition: &Condition| matches!(condition, Condition::Awaited(_));
         self.pending.is_empty() || self.results.values().any(Result::is_err) && self.pending.values().all(is_watched)
@@ -225,18 +225,18 @@ impl Request {
     }
 }
 
-/// All requests under way.
+/// All pending requests.
 #[derive(Clone, Debug, Default)]
 pub struct Requests {
     requests: BTreeMap<RequestId, Request>,
     waiting: BTreeMap<InstanceId, Vec<RequestId>>,
 }
 
-/// A request that has had its last answer.
+/// A completed request with its reply.
 pub type Finished = (RequestId, Outcome);
 
 impl Requests {
-    /// Takes a request in with what is known of each instance already, and gives it back if that is everything.
+    /// Adds a request with the results known already, and returns it if that completes it.
     pub fn begin(
         &mut self,
         id: RequestId,
@@ -254,7 +254,7 @@ impl Requests {
         None
     }
 
-    /// Holds a change against every request that waits for this instance.
+    /// Checks a change against every request that waits for this instance.
     pub fn observe(&mut self, change: &Change) -> Vec<Finished> {
         let Some(interested) = self.waiting.remove(&change.instance) else { return Vec::new() };
         let (met, unmet): (Vec<_>, Vec<_>) = interested.into_iter().partition(|&id| self.is_met(id, change));
@@ -276,7 +276,7 @@ impl Requests {
         if self.requests.get(&id).is_some_and(Request::is_over) { self.expire(id, |_| Failure::Pending) } else { None }
     }
 
-    /// Ends a request as it stands, and says of each instance why. `None` where it has been replied to.
+    /// Ends a request as it stands, with this failure for each pending instance. `None` if it has been replied to.
     pub fn expire(&mut self, id: RequestId, why: impl Fn(InstanceId) -> Failure) -> Option<Finished> {
         let request = self.requests.remove(&id)?;
         for &instance in request.pending.keys() {
@@ -285,24 +285,24 @@ impl Requests {
         Some((id, request.give_up(why)))
     }
 
-    /// Whether nothing is under way.
+    /// Whether no request is pending.
     pub fn is_empty(&self) -> bool {
         self.requests.is_empty()
     }
 
-    /// An instance that was to come up will not do so by itself.
+    /// Fails the starts of an instance that cannot come up without intervention.
     pub fn fail_start(&mut self, instance: InstanceId, why: &Failure) -> Vec<Finished> {
         let is_start = |condition: Condition| matches!(condition, Condition::Up { .. });
         self.fail(instance, is_start, why)
     }
 
-    /// An instance that is watched until it is up will not come up by itself.
+    /// Fails the waits for an instance that cannot come up without intervention.
     pub fn fail_watch(&mut self, instance: InstanceId, why: &Failure) -> Vec<Finished> {
         let is_up = |condition: Condition| matches!(condition, Condition::Awaited(awaited) if awaited.is_up());
         self.fail(instance, is_up, why)
     }
 
-    /// An instance is configured no more, and nothing will come of what is asked of it.
+    /// Ends the requests for an instance that is no longer configured.
     pub fn forget_instance(&mut self, instance: InstanceId) -> Vec<Finished> {
         self.fail(instance, |_| true, &Failure::Cancelled)
     }
@@ -321,12 +321,12 @@ impl Requests {
         finished
     }
 
-    /// Whom a request under way waits for.
+    /// The instances that a pending request waits for.
     pub fn pending(&self, id: RequestId) -> impl Iterator<Item = InstanceId> {
         self.requests.get(&id).into_iter().flat_map(|request| request.pending.keys().copied())
     }
 
-    /// Ends every request as it stands: nothing will come of what is pending.
+    /// Ends every request as it stands: whatever is pending will not be done.
     pub fn end_all(&mut self) -> Vec<Finished> {
         self.waiting.clear();
         let requests = std::mem::take(&mut self.requests).into_iter();

@@ -1,8 +1,8 @@
-//! When a run that ended is followed by another, after which delay, and when to give up.
+//! When a run that ended is restarted, after which delay, and when to give up.
 //!
-//! One counter, one delay, one limit, the same for failed spawns, early exits and crashes. The policy is configured
-//! ([`muster_spec::RestartPolicy`]), the [`Tally`] is what an instance remembers of its past, and [`judge()`] is the whole
-//! rule. How long a delay is says [`delay`]. Knows nothing of states: its caller says what happened.
+//! One counter, one delay, one limit for failed spawns, early exits and crashes alike. The policy is configured
+//! ([`muster_spec::RestartPolicy`]), the [`Tally`] is the per-instance state, and [`judge()`] is the rule. [`delay`]
+//! computes the length of a delay. Independent of instance states: the caller reports what happened.
 
 pub mod delay;
 mod judge;
@@ -16,14 +16,14 @@ use crate::time::Time;
 pub use judge::{Tally, decide, judge, judge_failed_start, judge_shortage, refuse_start, used, would_reset};
 pub use verdict::{Again, CountReset, DelayRule, Verdict};
 
-/// An end of a run, as the policy sees it.
+/// The end of a run, as input to the policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
-    /// When.
+    /// Time of the end.
     pub at: Time,
-    /// How long the run lasted; zero if there never was one.
+    /// How long the run lasted; zero if its spawn failed.
     pub uptime: Duration,
-    /// Whether there was a process at all.
+    /// Whether a process was spawned.
     pub was_spawned: bool,
     /// Whether it had been RUNNING.
     pub was_running: bool,
@@ -31,16 +31,16 @@ pub struct Ended {
     pub success: bool,
 }
 
-/// What the policy makes of an end.
+/// The decision of the policy about an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Start again after this delay, which includes the jitter.
+    /// Restart after this delay, which includes jitter.
     Restart {
-        /// How long to wait.
+        /// Delay before the next run.
         delay: Duration,
     },
     /// The end is final: the policy does not restart it.
     Stay,
-    /// The retries are used up.
+    /// The retries are used up: give up.
     GiveUp,
 }

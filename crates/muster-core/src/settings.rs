@@ -1,12 +1,12 @@
-//! What the rules need to know of the daemon's own configuration.
+//! The daemon settings that the rules depend on.
 
 use std::time::Duration;
 
-/// What the core must know of the daemon's configuration.
+/// The daemon settings that the core uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The one budget for stopping everything.
+    /// The time budget for a shutdown.
     pub shutdown_timeout: Duration,
-    /// Whether to exit when every autostarted program has ended for good by itself.
+    /// Whether to exit when every autostarted program has exited and will not be restarted.
     pub exit_when_done: bool,
 }

@@ -1,4 +1,4 @@
-//! The end of everything within one budget, and the account of who held it up.
+//! A shutdown within one time budget, and the summary of what delayed it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,31 +11,31 @@ use crate::cause::ShutdownReason;
 use crate::effect::Account;
 use crate::time::Time;
 
-/// What is kept of the budget for the time after the last SIGKILL: the kernel must take the processes down, and the daemon
-/// must reap them and flush its logs.
+/// The part of the budget reserved for the time after the last SIGKILL: the kernel must tear the processes down, and
+/// the daemon must reap them and flush its logs.
 const RESERVE_MAX: Duration = Duration::from_millis(100);
 
-/// What an instance wants of the budget.
+/// The time an instance needs of the budget.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
-    /// With which wave it stops.
+    /// The rank of the wave it stops in.
     pub(crate) rank: i64,
-    /// How long it and then, one after another, what it depends on within that wave may take.
+    /// How long it and then, one after another, its dependencies within that wave may take.
     pub(crate) critical: Duration,
 }
 
-/// One that is being stopped and that others come after.
+/// An instance that is being stopped and that others wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Share {
-    /// When this counts.
+    /// When its time is over.
     at: Time,
-    /// Whether its share is used up then, or only its own patience: once it got SIGKILL there is nothing to wait for.
+    /// Whether its share is used up then, or only its own patience: after SIGKILL there is nothing left to wait for.
     pub(crate) is_used_up: bool,
     pub(crate) batch: BatchId,
     pub(crate) id: InstanceId,
 }
 
-/// A shutdown under way.
+/// A shutdown in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
     reason: ShutdownReason,
@@ -44,11 +44,11 @@ pub(crate) struct Shutdown {
     timeout: Duration,
     was_signalled: bool,
     wants: Wants,
-    /// What each instance wants with all that must stop after it within its wave, by its place.
+    /// The time each instance needs together with all that stop after it within its wave, by place.
     wishes: Vec<Option<Wish>>,
-    /// When the wave under way must be over.
+    /// When the current wave must be over.
     wave_end: Time,
-    /// When the shares of those that are being stopped are used up, the earliest first.
+    /// When the shares of instances that are being stopped are used up, the earliest first.
     shares: BTreeSet<Share>,
     killed: BTreeSet<InstanceId>,
     slowest: Option<(InstanceId, Duration)>,
@@ -63,7 +63,7 @@ fn wants_of(wishes: &[Option<Wish>]) -> Wants {
 }
 
 impl Shutdown {
-    /// `wishes` is what each instance wants, by its place; `None` is nothing.
+    /// Begins a shutdown. `wishes` is the time each instance needs, by place; `None` is nothing.
     pub(crate) fn begin(
         now: Time,
         timeout: Duration,
@@ -86,44 +86,44 @@ impl Shutdown {
         }
     }
 
-    /// Whether everything would be over earlier with so much time from now on.
+    /// Whether this timeout, counted from now, would end the shutdown earlier.
     pub(crate) fn would_be_shorter(&self, now: Time, timeout: Duration) -> bool {
         now + timeout.max(RESERVE_MAX) < self.end()
     }
 
-    /// Whoever is left shares another budget from now on. What happened so far stays in the account.
+    /// Distributes a new budget among the remaining instances. The summary keeps what happened so far.
     pub(crate) fn share_anew(&mut self, now: Time, timeout: Duration, wishes: Vec<Option<Wish>>) {
         (self.began, self.timeout, self.wave_end) = (now, timeout, now);
         self.shares.clear();
         (self.wants, self.wishes) = (wants_of(&wishes), wishes);
     }
 
-    /// A signal came. True when it is not the first: where the shutdown has another reason, the first one asks for what
-    /// is being done already.
+    /// Records a signal. Returns whether it is a repeated one: in a shutdown that began for another reason, the first
+    /// signal asks for nothing new.
     pub(crate) fn is_signalled_again(&mut self) -> bool {
         std::mem::replace(&mut self.was_signalled, true)
     }
 
-    /// When the daemon exits, whatever is left. Where the budget is next to nothing, everybody is killed at once, and still
-    /// has to be seen gone.
+    /// When the daemon exits, whatever is left. With a budget near zero, everything is killed at once and must still be
+    /// reaped.
     pub(crate) fn end(&self) -> Time {
         self.began + self.timeout.max(RESERVE_MAX)
     }
 
-    /// When the time of the programs is over.
+    /// When the remaining programs are killed.
     fn last_kill(&self) -> Time {
         self.began + (self.timeout - self.reserve())
     }
 
-    /// The wave of this rank begins, and gets its share of what is left.
+    /// Begins the wave of this rank with its share of the remaining budget.
     pub(crate) fn begin_wave(&mut self, now: Time, rank: i64) {
         let remaining = self.last_kill().since(now);
         let spare = self.wants.spare_share(rank, remaining);
         self.wave_end = now + self.wants.take_share(rank, remaining) + spare;
     }
 
-    /// How long the instance at this place, whose turn has come, may take before SIGKILL: as long as the wave has, or its
-    /// part of that where others stop after it within the wave.
+    /// How long the instance at this place, which is to be stopped now, may take before SIGKILL: as long as the wave
+    /// has, or its share of that if others stop after it within the wave.
     pub(crate) fn share_of(&self, now: Time, place: usize, patience: Duration) -> Duration {
         let left = self.wave_end.since(now);
         let critical = self.wishes[place].map_or(patience, |wish| wish.critical);
@@ -135,7 +135,7 @@ impl Shutdown {
         if critical <= left { part.max(patience) } else { part }
     }
 
-    /// The instance at this place is gone, and wants nothing any more.
+    /// Records that the instance at this place is gone and needs no more time.
     pub(crate) fn note_gone(&mut self, place: usize) {
         if let Some(wish) = self.wishes[place].take() {
             self.wants.forget(wish.rank, wish.critical);
@@ -146,14 +146,14 @@ impl Shutdown {
         RESERVE_MAX.min(self.timeout / 10)
     }
 
-    /// How long whoever is asked now may take before SIGKILL. A share says when the next ones are asked, never when one is
-    /// killed: time that is left belongs to everybody.
+    /// How long an instance signalled now may take before SIGKILL. A share says when the next instances are signalled,
+    /// not when this one is killed: unused time is available to all.
     pub(crate) fn time_left(&self, now: Time) -> Duration {
         self.last_kill().since(now)
     }
 
-    /// This one is being stopped, and others come after it: they are asked when it is gone, when it has been killed and had
-    /// a moment to go, or when its share is used up.
+    /// Records that this instance is being stopped while others wait for it: they are signalled when it is gone, when
+    /// it has been killed and had a moment to exit, or when its share is used up.
     pub(crate) fn note_stopping(
         &mut self,
         now: Time,
@@ -162,26 +162,26 @@ impl Shutdown {
         share: Duration,
         patience: Duration,
     ) {
-        // With time to spare the kernel gets a moment for those who are killed at the end of their patience.
+        // With time to spare, an instance killed at the end of its patience gets a moment to be torn down.
         let moment = if share < patience { Duration::ZERO } else { self.reserve() };
         for (span, is_used_up) in [(share.min(patience), false), (share, true)] {
             self.shares.insert(Share { at: now + span + moment, is_used_up, batch, id });
         }
     }
 
-    /// One that has had its time, perhaps long gone.
+    /// Takes an instance whose time is over; it may have exited long ago.
     pub(crate) fn take_overdue(&mut self, now: Time) -> Option<Share> {
         let &share = self.shares.first().filter(|share| share.at <= now)?;
         self.shares.remove(&share);
         Some(share)
     }
 
-    /// When there is next something to do.
+    /// When the shutdown must act next.
     pub(crate) fn deadline(&self) -> Time {
         self.shares.first().map_or(self.end(), |share| share.at.min(self.end()))
     }
 
-    /// Time passed that nobody had.
+    /// Postpones everything by time during which the daemon was not running.
     pub(crate) fn lose(&mut self, by: Duration) {
         (self.began, self.wave_end) = (self.began + by, self.wave_end + by);
         self.shares = self.shares.iter().map(|&share| Share { at: share.at + by, ..share }).collect();
@@ -191,7 +191,7 @@ impl Shutdown {
         self.killed.insert(id);
     }
 
-    /// An instance is gone that was being stopped for so long, if it was.
+    /// Records how long an instance took to stop, if it was being stopped.
     pub(crate) fn note_stop(&mut self, id: InstanceId, took: Option<Duration>) {
         let slowest = self.slowest.map_or(Duration::ZERO, |(_, slowest)| slowest);
         if let Some(took) = took.filter(|&took| self.slowest.is_none() || took > slowest) {
@@ -199,7 +199,7 @@ impl Shutdown {
         }
     }
 
-    /// The account of it, with its reason in words.
+    /// The summary, with the reason in words.
     pub(crate) fn into_account(
         self,
         left: Vec<InstanceId>,

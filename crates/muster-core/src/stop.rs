@@ -1,9 +1,8 @@
-//! How one run is stopped: the configured signals one after another, each with its patience, then SIGKILL.
+//! Stopping one run: the configured signals one after another, each with a wait, then SIGKILL.
 //!
-//! A [`StopPlan`] is begun once for a run and never again, so a second `stop` cannot send the first signal twice or start
-//! the patience anew. What is left of the tree after the main process ended goes through the rest of the same plan. A run may
-//! ask for more time, and a shutdown's budget may shorten it. Sends nothing itself: the instance turns each [`Step`] into
-//! an effect.
+//! A [`StopPlan`] begins once per run, so a second `stop` can neither repeat the first signal nor restart the wait.
+//! Processes left behind after the main process ended go through the rest of the same plan. A run may ask for more
+//! time, and a shutdown's budget may shorten it. Sends nothing itself: the instance turns each [`Step`] into an effect.
 
 use std::time::Duration;
 
@@ -11,14 +10,14 @@ use muster_spec::{Signal, StopSpec, StopStep};
 
 use crate::time::Time;
 
-/// How long after a SIGKILL that has not ended everything it is sent again. A process in uninterruptible sleep dies only
-/// when the kernel lets it, and new members may have been forked between two looks at the tree.
+/// Interval at which SIGKILL is repeated while processes are left. A process in uninterruptible sleep dies only when
+/// the kernel lets it, and new processes may have been forked between two scans of the tree.
 pub const KILL_RETRY: Duration = Duration::from_secs(1);
 
-/// What to send now.
+/// A signal to send now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// This signal, politely.
+    /// This signal, which the run may handle.
     Ask(Signal),
     /// SIGKILL, to every process of the tree.
     Kill,
@@ -32,19 +31,19 @@ pub struct StopPlan {
     began: Time,
     deadline: Time,
     kill_at: Option<Time>,
-    /// How often SIGKILL has been sent.
+    /// Number of times SIGKILL has been sent.
     kills: u32,
     is_cut_short: bool,
 }
 
 impl StopPlan {
-    /// Begins the plan. With a `budget` shorter than the configured patience, every step is shortened alike.
+    /// Begins the plan. With a `budget` shorter than the configured time, all steps are shortened in proportion.
     pub fn begin(spec: &StopSpec, now: Time, budget: Option<Duration>) -> StopPlan {
         let total = spec.patience();
         let mut steps = spec.steps.clone();
         let is_cut_short = budget.is_some_and(|budget| budget < total);
         if let Some(budget) = budget.filter(|&budget| budget < total) {
-            // In floating point, because the sum of endless patiences is more than a Duration holds.
+            // In floating point, because the sum of very long waits may exceed a Duration.
             let wanted: f64 = steps.iter().map(|step| step.patience.as_secs_f64()).sum();
             let scale = budget.as_secs_f64() / wanted;
             let scaled = |patience: Duration| Duration::try_from_secs_f64(patience.as_secs_f64() * scale);
@@ -54,20 +53,20 @@ impl StopPlan {
         StopPlan { steps, next: 0, began: now, deadline: now, kill_at, kills: 0, is_cut_short }
     }
 
-    /// Begins the plan for what is left of a run that ended by itself: the next run waits for it.
+    /// Begins the plan for processes left behind by a run that ended by itself. The next run waits for them.
     pub fn begin_for_leftovers(spec: &StopSpec, now: Time) -> StopPlan {
-        // Without a moment at which it is cut off: handled late, every signal is still sent.
+        // Without a cut-off time: even if handled late, every signal is sent.
         StopPlan { kill_at: None, is_cut_short: false, ..StopPlan::begin(spec, now, Some(spec.leftover_wait)) }
     }
 
-    /// A plan that kills at once, after a wait that began then: a polite one that was cut short, or another.
+    /// A plan that kills at once, after a stop that began at `began`, whether that was cut short or not.
     pub fn kill(began: Time, is_cut_short: bool) -> StopPlan {
         StopPlan { steps: Vec::new(), next: 0, began, deadline: began, kill_at: None, kills: 0, is_cut_short }
     }
 
     /// Takes the next step and sets the deadline after it.
     pub fn advance(&mut self, now: Time) -> Step {
-        // However little time there is, the first signal is sent.
+        // The first signal is always sent, however little time there is.
         let hurried = self.next > 0 && self.kill_at.is_some_and(|at| at <= now);
         match self.steps.get(self.next).filter(|_| !hurried) {
             Some(step) => {
@@ -84,7 +83,7 @@ impl StopPlan {
         }
     }
 
-    /// Makes SIGKILL come no later than `at`.
+    /// Makes SIGKILL come at `at` at the latest.
     pub fn hurry(&mut self, at: Time) {
         let end = self.end();
         if !self.is_killing() {
@@ -94,8 +93,8 @@ impl StopPlan {
         }
     }
 
-    /// The signal sent last has until then to do its work, if that is later; the signals after it move along. Where there
-    /// is a budget, only with time that is left over.
+    /// Extends the wait after the last signal to `until`, if that is later; the following signals move along. With a
+    /// budget, only unused time of it is available.
     pub fn extend(&mut self, until: Time) {
         if self.asking().is_some() {
             let latest = self.kill_at.map(|at| at - patience_of(&self.steps[self.next..]));
@@ -103,20 +102,20 @@ impl StopPlan {
         }
     }
 
-    /// Time passed that nobody had: the rest of the plan moves by that.
+    /// Postpones the rest of the plan by time during which the daemon was not running.
     pub fn lose(&mut self, by: Duration) {
         self.deadline = self.deadline + by;
         self.kill_at = self.kill_at.map(|at| at + by);
     }
 
-    /// When the patience with the last of its signals is over.
+    /// When the wait after the last signal is over.
     fn end(&self) -> Time {
         let end = self.deadline + patience_of(&self.steps[self.next..]);
         self.kill_at.map_or(end, |at| at.min(end))
     }
 
-    /// How much longer it may take before SIGKILL. What the run has asked for beyond its configuration is no claim: others
-    /// need not be shortened for it.
+    /// How much longer it may take before SIGKILL. Time granted to the run beyond its configuration is not counted:
+    /// other runs need not be shortened for it.
     pub fn patience_left(&self, now: Time) -> Duration {
         if self.is_killing() { Duration::ZERO } else { self.end().since(now).min(patience_of(&self.steps)) }
     }
@@ -131,13 +130,13 @@ impl StopPlan {
         self.began
     }
 
-    /// The signal of the step last taken, as long as SIGKILL has not been.
+    /// The signal of the last step, until SIGKILL is sent.
     pub fn asking(&self) -> Option<Signal> {
         let last = self.next.checked_sub(1)?;
         self.steps.get(last).map(|step| step.signal).filter(|_| !self.is_killing())
     }
 
-    /// Whether it leaves the run less time than is configured.
+    /// Whether the run gets less time than configured.
     pub fn is_cut_short(&self) -> bool {
         self.is_cut_short
     }
@@ -147,7 +146,7 @@ impl StopPlan {
         self.kills > 0
     }
 
-    /// How often SIGKILL has been sent.
+    /// Number of times SIGKILL has been sent.
     pub fn kills(&self) -> u32 {
         self.kills
     }
@@ -175,7 +174,7 @@ mod tests {
         }
     }
 
-    /// Walks a plan from deadline to deadline until it kills, and tells when it sent what.
+    /// Walks a plan from deadline to deadline until it kills, and returns what it sent when.
     fn story(mut plan: StopPlan) -> Vec<(u64, Step)> {
         let mut told = Vec::new();
         loop {
@@ -261,7 +260,7 @@ mod tests {
         assert_eq!(story(extended(9)), [(6000, Step::Ask(Signal::TERM)), (9000, Step::Kill)]);
         assert_eq!(extended(5).deadline(), at(2000));
         assert!(!extended(9).is_cut_short(), "it has had what it is configured to have");
-        assert_eq!(extended(9).patience_left(at(100)), Duration::from_secs(5), "no more than that is a claim");
+        assert_eq!(extended(9).patience_left(at(100)), Duration::from_secs(5), "an extension is not counted");
     }
 
     #[test]

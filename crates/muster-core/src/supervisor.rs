@@ -1,8 +1,9 @@
-//! All programs together: who is meant by a command, whose turn it is, and when the whole has come to its end.
+//! All programs together: which instances a command selects, when each of them acts, and when the daemon exits.
 //!
-//! [`Supervisor`] takes one [`Input`] at a time and is then drained of its [`Effect`]s. It hands inputs to the instances
-//! they concern ([`crate::program`]) and follows the changes that come of them: a batch that may go on with its next wave
-//! ([`crate::batch`]), a request that has been met ([`crate::request`]), a program whose end is the container's end.
+//! [`Supervisor`] takes one [`Input`] at a time and is then drained of its [`Effect`]s. It passes inputs to the
+//! instances they concern ([`crate::program`]) and follows up on the resulting changes: a batch that can start its next
+//! wave ([`crate::batch`]), a request that has been met ([`crate::request`]), a program whose end shuts the container
+//! down.
 
 mod commands;
 mod depend;
@@ -30,13 +31,13 @@ use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::time::Time;
 
-/// With what the daemon exits when a probe with `on_failure = "shutdown"` has failed.
+/// Exit code when a probe with `on_failure = "shutdown"` has failed.
 const PROBE_SHUTDOWN_CODE: u8 = 1;
 
-/// The place of an instance that is gone.
+/// The place of an instance that has been removed.
 const NOWHERE: u32 = u32::MAX;
 
-/// How many effects and changes there is room for while nothing happens.
+/// Capacity kept for effects and changes while idle.
 const AT_REST: usize = 16;
 
 /// The rules of all programs.
@@ -45,11 +46,11 @@ pub struct Supervisor {
     settings: Settings,
     programs: Vec<Arc<ProgramSpec>>,
     instances: Vec<Instance>,
-    /// Where each instance is in the table; [`NOWHERE`] when it is gone. Four bytes for every one there ever was, so that
-    /// a late word about one that is gone never means another.
+    /// Index into the table by instance; [`NOWHERE`] once an instance has been removed. Four bytes for every instance
+    /// ever created, so that a late message about a removed one is never applied to another.
     places: Vec<u32>,
     graph: Graph,
-    /// How many instances are not configured any more and only stay until nothing of them is left.
+    /// Number of instances that are no longer configured and are kept until their last process is gone.
     leaving: usize,
     names: HashMap<String, InstanceId>,
     runs: HashMap<RunId, InstanceId>,
@@ -59,7 +60,7 @@ pub struct Supervisor {
     unsettled: usize,
     effects: VecDeque<Effect>,
     changes: VecDeque<Change>,
-    /// Whose run has begun just now, where that may concern others.
+    /// Instances whose run has just started, if other instances may depend on that.
     begun: VecDeque<InstanceId>,
     batches: Batches,
     requests: Requests,
@@ -69,9 +70,9 @@ pub struct Supervisor {
     random: Random,
 }
 
-/// What the shell calls.
+/// The interface for the shell.
 impl Supervisor {
-    /// A supervisor of these programs; everything is down. `seed` only moves jitter.
+    /// Creates a supervisor of these programs, all of them down. `seed` only affects jitter.
     pub fn new(settings: Settings, programs: &[Arc<ProgramSpec>], seed: u64) -> Supervisor {
         let members = programs.iter().flat_map(|program| program.instances.iter().map(move |spec| (program, spec)));
         let instances: Vec<Instance> = (0..)
@@ -103,7 +104,7 @@ impl Supervisor {
         }
     }
 
-    /// Something happened.
+    /// Handles one input.
     pub fn handle_input(&mut self, now: Time, input: Input) {
         if self.has_exited {
             return;
@@ -147,13 +148,13 @@ impl Supervisor {
         self.settle(now);
     }
 
-    /// Time has passed: acts on every deadline up to `now`.
+    /// Handles every deadline up to `now`.
     pub fn handle_timeout(&mut self, now: Time) {
         self.handle_deadlines(now, usize::MAX);
     }
 
-    /// Acts on so many deadlines up to `now` at most, the earliest first. What is left is due at once, as
-    /// [`Supervisor::poll_timeout`] says; drain the effects before, as always.
+    /// Handles at most this number of deadlines up to `now`, the earliest first. The remaining ones are due at once, as
+    /// [`Supervisor::poll_timeout`] reports; drain the effects before, as always.
     pub fn handle_deadlines(&mut self, now: Time, most: usize) {
         for _ in 0..most {
             if self.has_exited || !(self.take_deadline(now) || self.pass_over(now)) {
@@ -169,22 +170,22 @@ impl Supervisor {
         }
     }
 
-    /// The next thing to do, until there is none.
+    /// The next effect, or `None` once all are drained.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         if self.effects.is_empty() {
-            // Nobody carries out an effect any more that could ask for them.
+            // All effects that may refer to these instances have been carried out.
             self.forget_those_that_left();
         }
         let effect = self.effects.pop_front();
         if effect.is_none() {
-            // What a burst has needed is given back.
+            // Free the memory that a burst needed.
             self.effects.shrink_to(AT_REST);
             self.changes.shrink_to(AT_REST);
         }
         effect
     }
 
-    /// When [`Supervisor::handle_timeout`] must be called at the latest.
+    /// The latest time at which [`Supervisor::handle_timeout`] must be called.
     pub fn poll_timeout(&self) -> Option<Time> {
         if self.has_exited {
             return None;
@@ -193,12 +194,12 @@ impl Supervisor {
         deadline.into_iter().chain(self.shutdown.as_ref().map(Shutdown::deadline)).min()
     }
 
-    /// Every instance as it is now, in the order of the configuration.
+    /// All instances in their current state, in the order of the configuration.
     pub fn snapshot(&self) -> &[Instance] {
         &self.instances
     }
 
-    /// One instance that is known to be there.
+    /// An instance that is known to exist.
     pub fn instance(&self, id: InstanceId) -> &Instance {
         &self.instances[self.place(id)]
     }
@@ -212,12 +213,12 @@ impl Supervisor {
         self.places[id.0 as usize] as usize
     }
 
-    /// One instance, if it has not been removed meanwhile.
+    /// An instance, unless it has been removed.
     pub fn get(&self, id: InstanceId) -> Option<&Instance> {
         self.instances.get(*self.places.get(id.0 as usize)? as usize)
     }
 
-    /// The instance of this name, or of this `GROUP:NAME`.
+    /// The instance with this name or this `GROUP:NAME`.
     pub fn find(&self, name: &str) -> Option<&Instance> {
         let known = |name: &str| self.names.get(name).map(|&id| self.instance(id));
         let in_group = || {
@@ -227,13 +228,13 @@ impl Supervisor {
         known(name).or_else(in_group)
     }
 
-    /// Whose run this is, as long as anything of it is left.
+    /// The instance this run belongs to, as long as a process of the run is left.
     pub fn instance_of(&self, run: RunId) -> Option<&Instance> {
         self.runs.get(&run).map(|&id| self.instance(id))
     }
 
-    /// The instances that a selection chooses, or the part of it that chooses none. Those that are not configured any more
-    /// are beyond commands.
+    /// The instances a selector selects, or the pattern of it that selects none. Instances that are no longer
+    /// configured cannot be selected.
     pub fn select<'a>(&self, selector: &'a Selector) -> Result<Vec<InstanceId>, &'a str> {
         let mut chosen = BTreeSet::new();
         for pattern in selector.patterns() {
@@ -242,11 +243,11 @@ impl Supervisor {
                 matching.map(Instance::id).peekable()
             };
             let mut matching = ids(is_chosen);
-            // A name that is no program's may be a group's.
+            // If no program has this name, a group may.
             if matching.peek().is_none() {
                 matching = ids(is_member);
             }
-            // "all" is everybody even where there is nobody.
+            // "all" is valid even if there are no instances.
             if matching.peek().is_none() && pattern != "all" {
                 return Err(pattern);
             }
@@ -255,23 +256,23 @@ impl Supervisor {
         Ok(chosen.into_iter().collect())
     }
 
-    /// Whether everything is being stopped.
+    /// Whether the daemon is shutting down.
     pub fn is_shutting_down(&self) -> bool {
         self.shutdown.is_some()
     }
 
-    /// Whether every autostarted program is ready or has ended well, and none at all is unhealthy.
+    /// Whether every autostarted program is ready or has succeeded, and no program is unhealthy.
     pub fn is_ready(&self) -> bool {
         self.shutdown.is_none() && self.unready().next().is_none()
     }
 
-    /// Who keeps the whole from being ready.
+    /// The instances that are not ready.
     pub fn unready(&self) -> impl Iterator<Item = &Instance> {
         self.instances.iter().filter(|instance| !is_ready(instance))
     }
 }
 
-/// Whether an instance is where its autostart means it to be, and well if anything of it runs.
+/// Whether an autostarted instance is ready or has succeeded, and any run of an instance is healthy.
 pub fn is_ready(instance: &Instance) -> bool {
     let ended_well = || instance.past().next_back().is_some_and(|past| past.success);
     match instance.state() {
@@ -293,9 +294,10 @@ fn is_chosen(pattern: &str, instance: &Instance) -> bool {
     pattern_matches(pattern, &instance.program().name, instance.name(), groups)
 }
 
-/// Handing inputs to instances.
+/// Passing inputs to instances.
 impl Supervisor {
-    /// Lets one instance act, and keeps what is derived from it: its place among the deadlines, runs and the living.
+    /// Runs an action on one instance, and updates what is derived from it: deadlines, runs, and the number of live
+    /// instances.
     fn tell(&mut self, now: Time, id: InstanceId, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         let place = self.place(id);
         let instance = &mut self.instances[place];
@@ -339,7 +341,7 @@ impl Supervisor {
         }
     }
 
-    /// A request has its reply with how far it came: under way, or waiting for this and that.
+    /// Replies to a request with its progress: pending, or waiting for certain conditions.
     fn expire(&mut self, request: RequestId) {
         let blocked = self.requests.pending(request).filter(|&id| self.graph.is_blocked(self.place(id)));
         let waiting: HashMap<InstanceId, Vec<String>> = blocked.map(|id| (id, self.waiting_for(id))).collect();
@@ -350,21 +352,21 @@ impl Supervisor {
         self.reply_all(finished);
     }
 
-    /// A message about a run that is over touches nothing.
+    /// Runs an action on the instance of a run. A message about a run that is over has no effect.
     fn tell_run(&mut self, now: Time, run: RunId, act: impl FnOnce(&mut Instance, &mut Turn<'_>)) {
         if let Some(&id) = self.runs.get(&run) {
             self.tell(now, id, act);
         }
     }
 
-    /// Lets the instance act whose deadline is the earliest. False when none is due.
+    /// Handles the earliest deadline of all instances. Returns false if none is due.
     fn take_deadline(&mut self, now: Time) -> bool {
         let Some(&(_, id)) = self.deadlines.first().filter(|(at, _)| *at <= now) else { return false };
         self.tell(now, id, |instance, turn| while instance.handle_deadline(turn) {});
         true
     }
 
-    /// Every deadline moves by the time that the daemon did not have.
+    /// Postpones every deadline by the time during which the daemon was not running.
     fn lose(&mut self, now: Time, by: Duration) {
         let all: Vec<InstanceId> = self.instances.iter().map(Instance::id).collect();
         for id in all {
@@ -388,7 +390,7 @@ impl Supervisor {
         self.start(now, &wanted);
     }
 
-    /// A check has its answer, which may be the end of more than the run.
+    /// Handles the result of a check, which may stop the instance or shut the daemon down.
     fn take_answer(&mut self, now: Time, run: RunId, probe: usize, outcome: ProbeOutcome) {
         let mut reaction = None;
         self.tell_run(now, run, |instance, turn| reaction = instance.check_finished(turn, probe, outcome));
@@ -453,7 +455,7 @@ impl Supervisor {
         self.effects.extend(replies);
     }
 
-    /// An instance changed: perhaps it has ended for good, and its end is the container's end.
+    /// Shuts the daemon down if the instance that changed is essential and has exited for good.
     fn follow_essential_end(&mut self, now: Time, id: InstanceId) {
         let instance = self.instance(id);
         let is_its_own = instance.goal() == Goal::Up || instance.was_stopped_for_failure();

@@ -1,13 +1,13 @@
-//! A point on the monotonic clock, as the core is told it.
+//! A point on the monotonic clock, as passed to the core.
 //!
-//! The origin means nothing: the shell counts from its own start, a simulation from zero. Wall-clock time never
-//! reaches the core, so suspends and clock steps change no decision.
+//! The origin is arbitrary: the shell counts from its own start, a simulation from zero. Wall-clock time never reaches
+//! the core, so suspends and clock steps change no decision.
 
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// How much later than asked the daemon must wake up for that time not to count. Less is what a busy machine does.
+/// How late the daemon may wake up before the delay counts as lost time. Less is normal on a busy machine.
 pub const LATE: Duration = Duration::from_millis(250);
 
 /// A point on the monotonic clock.
@@ -23,12 +23,12 @@ impl Time {
         Time(since_origin)
     }
 
-    /// How long after the origin this point lies.
+    /// Time since the origin.
     pub const fn since_origin(self) -> Duration {
         self.0
     }
 
-    /// How long after `earlier` this point lies; zero when it does not.
+    /// Time since `earlier`; zero if that is later.
     pub const fn since(self, earlier: Time) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
@@ -37,7 +37,7 @@ impl Time {
 impl Add<Duration> for Time {
     type Output = Time;
 
-    /// Saturates: a deadline too far to be told is never reached.
+    /// Saturates: a deadline too far to represent is never reached.
     fn add(self, span: Duration) -> Time {
         Time(self.0.saturating_add(span))
     }

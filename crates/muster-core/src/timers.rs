@@ -1,24 +1,24 @@
 //! One slot per kind of timer.
 //!
-//! Arming a slot replaces what was there, and leaving a state empties all slots, so an old deadline can never act on a
-//! new run. Knows nothing of clocks: callers pass times.
+//! Arming a slot replaces its deadline, and leaving a state clears all slots, so an old deadline can never act on a new
+//! run. Knows nothing of clocks: callers pass times.
 
 use std::time::Duration;
 
 use crate::time::Time;
 
-/// What a deadline of an instance is for.
+/// The kind of a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// The run must have executed its program, or has been up for `startsecs`.
     Start,
     /// The delay before the next run is over.
     Delay,
-    /// The patience after the last stop signal is over.
+    /// The wait after the last stop signal is over.
     Stop,
     /// The run must have become ready.
     Ready,
-    /// The run must have said that it lives.
+    /// The run must have sent a watchdog notification.
     Watchdog,
     /// A check of the run is due.
     Check,
@@ -33,22 +33,22 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Sets a slot, replacing what was there.
+    /// Sets a slot, replacing its deadline.
     pub fn arm(&mut self, slot: Slot, at: Time) {
         self.slots[slot as usize] = Some(at);
     }
 
-    /// Empties a slot.
+    /// Clears a slot.
     pub fn disarm(&mut self, slot: Slot) {
         self.slots[slot as usize] = None;
     }
 
-    /// What a slot holds.
+    /// The deadline of a slot.
     pub fn get(&self, slot: Slot) -> Option<Time> {
         self.slots[slot as usize]
     }
 
-    /// Empties all slots but those that belong to a run as long as it is up.
+    /// Clears all slots except those that stay with a run while it is up.
     pub fn clear_for_running(&mut self) {
         let (watchdog, check) = (self.get(Slot::Watchdog), self.get(Slot::Check));
         self.clear();
@@ -56,12 +56,12 @@ impl Timers {
         self.slots[Slot::Check as usize] = check;
     }
 
-    /// Empties all slots.
+    /// Clears all slots.
     pub fn clear(&mut self) {
         self.slots = Default::default();
     }
 
-    /// Moves everything by this much.
+    /// Postpones all deadlines by this much.
     pub fn lose(&mut self, by: Duration) {
         self.slots.iter_mut().flatten().for_each(|at| *at = *at + by);
     }

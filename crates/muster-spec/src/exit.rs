@@ -1,28 +1,28 @@
 //! How a run ended.
 //!
-//! [`Exit`] is what the kernel says of a process, [`SpawnError`] why there never was one, [`RunEnd`] either of them. The
-//! container's exit code follows from these alone.
+//! [`Exit`] is what the kernel reports for a process, [`SpawnError`] why no process was started, [`RunEnd`] either of
+//! them. The container's exit code is derived from these alone.
 
 use std::fmt;
 
 use crate::signal::Signal;
 
-/// What the kernel says of an ended process (waitid(2)).
+/// The end of a process as the kernel reports it (waitid(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exit {
-    /// It returned from main or called exit, with this status.
+    /// It returned from main or called exit with this status.
     Code(u8),
-    /// A signal ended it.
+    /// It was killed by a signal.
     Signal {
-        /// Which signal.
+        /// The signal.
         signal: Signal,
-        /// Whether it left a core dump.
+        /// Whether it dumped core.
         core_dumped: bool,
     },
 }
 
 impl Exit {
-    /// The exit code a shell would show: the status itself, or 128+n for signal n.
+    /// The exit code a shell would report: the status itself, or 128+n for signal n.
     pub fn shell_code(self) -> u8 {
         match self {
             Exit::Code(code) => code,
@@ -44,30 +44,30 @@ impl fmt::Display for Exit {
 /// The step of a spawn that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SpawnStep {
-    /// Preparing in the daemon: pipes, log files, stdin.
+    /// Preparation in the daemon: pipes, log files, stdin.
     Prepare,
-    /// Making the process: clone(2).
+    /// Creating the process: clone(2).
     Fork,
-    /// A session of its own: setsid(2).
+    /// Creating its session: setsid(2).
     Session,
     /// Connecting stdin, stdout and stderr.
     Stdio,
-    /// The out-of-memory score: /proc/self/oom_score_adj.
+    /// Setting the OOM score adjustment: /proc/self/oom_score_adj.
     OomScoreAdj,
-    /// A resource limit: setrlimit(2).
+    /// Setting a resource limit: setrlimit(2).
     Rlimit,
-    /// The nice value: setpriority(2).
+    /// Setting the nice value: setpriority(2).
     Nice,
-    /// Finding the user or group, or becoming it.
+    /// Looking up the user or group, or switching to it.
     User,
-    /// The working directory: chdir(2).
+    /// Changing the working directory: chdir(2).
     Chdir,
     /// Finding or executing the program: execve(2).
     Exec,
 }
 
 impl SpawnStep {
-    /// Every step, in the order in which a spawn takes them.
+    /// All steps, in the order a spawn performs them.
     pub const ALL: [SpawnStep; 10] = [
         SpawnStep::Prepare,
         SpawnStep::Fork,
@@ -81,7 +81,7 @@ impl SpawnStep {
         SpawnStep::Exec,
     ];
 
-    /// One word for it, as the API shows it.
+    /// Its name in the API, one word.
     pub const fn name(self) -> &'static str {
         match self {
             SpawnStep::Prepare => "prepare",
@@ -98,14 +98,14 @@ impl SpawnStep {
     }
 }
 
-/// Why a run never began.
+/// Why a process could not be started.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SpawnError {
-    /// Which step failed.
+    /// The step that failed.
     pub step: SpawnStep,
-    /// The error number, 0 where none applies.
+    /// The errno, 0 if none applies.
     pub errno: i32,
-    /// The whole reason in the user's words: `/usr/bin/postgre: no such file`.
+    /// The complete reason, worded for the user: `/usr/bin/postgre: no such file`.
     pub message: String,
 }
 
@@ -113,18 +113,18 @@ const ENOENT: i32 = 2;
 /// EAGAIN, ENOMEM, ENFILE, EMFILE, ENOBUFS.
 const SHORTAGES: [i32; 5] = [11, 12, 23, 24, 105];
 
-/// Whether this error number means that the daemon, or the machine, has run out of something for the moment.
+/// Whether this errno means that the daemon or the machine is temporarily out of a resource.
 pub fn is_shortage(errno: i32) -> bool {
     SHORTAGES.contains(&errno)
 }
 
 impl SpawnError {
-    /// Whether the daemon lacked descriptors, memory or processes to make this one: nothing the program can be blamed for.
+    /// Whether the daemon lacked descriptors, memory or processes for the spawn, which is not the program's fault.
     pub fn is_shortage(&self) -> bool {
         matches!(self.step, SpawnStep::Prepare | SpawnStep::Fork) && is_shortage(self.errno)
     }
 
-    /// What a shell would exit with: 127 for "not found", 126 for "cannot execute".
+    /// The exit code a shell would report: 127 for "not found", 126 for "cannot execute".
     pub fn shell_code(&self) -> u8 {
         if self.step == SpawnStep::Exec && self.errno == ENOENT { 127 } else { 126 }
     }
@@ -138,19 +138,19 @@ impl fmt::Display for SpawnError {
 
 impl std::error::Error for SpawnError {}
 
-/// How a run ended, or that it never began.
+/// How a run ended, or why it never started.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RunEnd {
-    /// Its main process ended.
+    /// Its main process exited or was killed.
     Exited(Exit),
-    /// The process that was recorded as its main one was not its own any more, so how that ended is not known.
+    /// The PID recorded as its main process no longer belongs to the run, so its exit status is unknown.
     MainLost,
     /// It could not be spawned.
     NotSpawned(SpawnError),
 }
 
 impl RunEnd {
-    /// The exit code a shell would show for it.
+    /// The exit code a shell would report.
     pub fn shell_code(&self) -> u8 {
         match self {
             RunEnd::Exited(exit) => exit.shell_code(),
@@ -164,7 +164,7 @@ impl fmt::Display for RunEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RunEnd::Exited(exit) => exit.fmt(f),
-            RunEnd::MainLost => f.write_str("its main process is no longer its own"),
+            RunEnd::MainLost => f.write_str("its main process no longer belongs to the run"),
             RunEnd::NotSpawned(error) => write!(f, "spawn error: {error}"),
         }
     }

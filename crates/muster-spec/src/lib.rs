@@ -1,6 +1,6 @@
-//! Values that every other crate speaks in: names, signals, exits, time spans, policies and the [`Spec`] itself.
+//! The values all other crates share: names, signals, exits, time spans, policies and the [`Spec`] itself.
 //!
-//! Nothing here decides anything: `muster-core` has the rules, `muster-config` makes these values from text.
+//! Nothing here decides anything: `muster-core` has the rules, `muster-config` parses text into these values.
 
 #![forbid(unsafe_code)]
 

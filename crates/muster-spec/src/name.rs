@@ -1,15 +1,15 @@
-//! Names and numbers of things: programs, instances, runs, and selections of them.
+//! Names and identifiers of programs, instances and runs, and selectors of instances.
 //!
 //! A program `web` with one instance has the instance `web`; with `numprocs = n` it has `web:0` to `web:n-1`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Which instance, as a place in the supervisor's table. Never reused while the daemon lives.
+/// An instance, as an index into the supervisor's table. Not reused while the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u32);
 
-/// Which run of any instance. Never reused, so a late message about an old run cannot touch a newer one.
+/// A run of any instance. Never reused, so a late message about an old run cannot affect a newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub u64);
 
@@ -19,25 +19,26 @@ impl fmt::Display for RunId {
     }
 }
 
-/// Whether a text can name a program or a group: `[A-Za-z0-9_.-]+`, and not the word `all`.
+/// Whether a text is a valid name of a program or a group: `[A-Za-z0-9_.-]+`, and not the word `all`.
 pub fn is_valid_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     !name.is_empty() && name != "all" && name.bytes().all(allowed)
 }
 
-/// A choice of instances: `web`, `web:0`, `web:*`, `all`, a glob with `*` and `?`, or several with commas.
+/// A selection of instances: `web`, `web:0`, `web:*`, `all`, a glob with `*` and `?`, or a comma-separated list of
+/// these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     patterns: Vec<String>,
 }
 
-/// A selector that says nothing, or names what nothing can be called.
+/// The error for a selector that is empty or contains an invalid name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSelector(pub String);
 
 impl fmt::Display for InvalidSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a name, a glob or a comma list of them: {:?}", self.0)
+        write!(f, "not a name, a glob or a comma-separated list of them: {:?}", self.0)
     }
 }
 
@@ -55,15 +56,15 @@ impl FromStr for Selector {
 }
 
 impl Selector {
-    /// The single patterns, in the order given.
+    /// The individual patterns, in the order given.
     pub fn patterns(&self) -> impl Iterator<Item = &str> {
         self.patterns.iter().map(String::as_str)
     }
 }
 
-/// Whether one pattern of a selector chooses the instance `instance` of the program `program` in one of `groups`.
+/// Whether one pattern of a selector selects the instance `instance` of the program `program` in one of `groups`.
 ///
-/// A bare program name chooses all its instances, and a group is chosen by `group:*`.
+/// A bare program name selects all its instances; `group:*` selects a group.
 pub fn pattern_matches<'a>(
     pattern: &str,
     program: &str,
@@ -84,11 +85,11 @@ pub fn pattern_matches<'a>(
     }
 }
 
-/// Whether `text` matches `pattern`, where `*` stands for any run of characters and `?` for any one.
+/// Whether `text` matches `pattern`, where `*` matches any sequence of characters and `?` any single one.
 pub fn glob_matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
     let (mut p, mut t) = (0, 0);
-    // Where to go back to when a later character does not fit: one past the last star, and what it has swallowed.
+    // Where to backtrack to on a mismatch: one past the last star, and how far that star has matched.
     let mut retry: Option<(usize, usize)> = None;
     while t < text.len() {
         match pattern.get(p) {

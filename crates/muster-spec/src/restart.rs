@@ -1,6 +1,6 @@
-//! When a run that ended is followed by another, after which delay, and when to give up: the policy as configured.
+//! The restart policy as configured: when a run is restarted, after which delay, and when to give up.
 //!
-//! The rule that reads it is `muster_core::restart`. Other systems' policies under their names are in [`preset`].
+//! `muster_core::restart` implements it. Other systems' policies, by name, are in [`preset`].
 
 mod preset;
 
@@ -10,130 +10,131 @@ use crate::signal::SignalSet;
 
 pub use preset::{Changed, Preset};
 
-/// After which ends a program is restarted.
+/// The ends of a run after which a program is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RestartWhen {
-    /// Never, not even after a start that failed.
+    /// None, not even a failed start.
     Never,
-    /// After an end that was not a success.
+    /// Ends that are not a success.
     OnFailure,
-    /// After every end that was not asked for.
+    /// All ends that were not requested.
     Always,
-    /// As always; and what the operator stopped stays down across reloads.
+    /// As always, and a program stopped by the operator stays stopped across reloads.
     UnlessStopped,
 }
 
-/// How many restarts there may be before giving up.
+/// How many restarts are allowed before giving up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// Any number.
     Unlimited,
-    /// So many; [`RestartPolicy::forget`] says when the count goes back to zero.
+    /// This number; [`RestartPolicy::forget`] says when the count is reset to zero.
     Retries(u32),
-    /// So many starts within a window that the first of them opens, as systemd counts (`StartLimitBurst`). The window
-    /// closes when more than its length has passed.
+    /// A number of starts within a window that opens with the first of them, as systemd counts (`StartLimitBurst`). The
+    /// window closes when more than its length has passed.
     Rate {
         /// Starts allowed in a window.
         starts: u32,
-        /// How long the window is.
+        /// Length of the window.
         within: Duration,
-        /// When it is looked at.
+        /// When the limit is checked.
         judged: Judged,
-        /// What happens when it is used up.
+        /// The consequence of reaching the limit.
         then: Exceeded,
     },
 }
 
-/// When a rate limit is looked at.
+/// When a rate limit is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judged {
-    /// When a run ends: there is no delay before giving up.
+    /// When a run ends: an instance is given up without a delay.
     AtEnd,
-    /// When the next run is to begin, as in systemd: the delay comes before giving up.
+    /// When the next run is due, as in systemd: the delay passes before an instance is given up.
     AtStart,
 }
 
-/// What happens when a rate limit is used up.
+/// The consequence of reaching a rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exceeded {
-    /// The instance is given up.
+    /// The instance becomes FATAL.
     Fatal,
-    /// The next run waits until the window has closed, as in Nomad (`mode = "delay"`).
+    /// The next run is postponed until the window has closed, as in Nomad (`mode = "delay"`).
     WaitOut,
 }
 
-/// When the count of retries goes back to zero, besides a manual start.
+/// When the retry count is reset to zero, besides a manual start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forget {
     /// Together with the delay: [`Reset`].
     WithDelay,
-    /// Never: the retries are for the whole life of the instance, as in Docker.
+    /// Never: the retries count for the lifetime of the instance, as in Docker.
     Never,
 }
 
-/// What becomes of a run that never came up.
+/// How a run that ends before it is RUNNING is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartFailures {
-    /// It is an end like any other.
+    /// Like any other end.
     Policy,
-    /// An end before RUNNING, whatever its status, is a failure and retried up to the limit, also with `restart = "no"`: as
-    /// in supervisord.
+    /// An end before RUNNING is a failure whatever the exit status, and is retried up to the limit even with `restart =
+    /// "no"`, as in supervisord.
     Retry,
-    /// A run that could not be spawned is not followed by another, also with `always`: as in Docker.
+    /// A failed spawn is not retried, not even with `always`, as in Docker.
     Final,
 }
 
-/// What a success means to the counter, where `restart` follows it with another run.
+/// How a success affects the retry count, if `restart` restarts the program after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Successes {
-    /// It resets the counter, and the next run comes after the first delay: a worker may end well without limit.
+    /// It resets the count, and the next run starts after the first delay: a worker may succeed any number of times.
     Forgive,
-    /// It is counted like a failure, as other systems do.
+    /// It counts like a failure, as in other systems.
     Count,
 }
 
-/// When the delay goes back to the first one, besides a manual start.
+/// When the delay is reset to the first one, besides a manual start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// Once a run that became RUNNING has been up for so long.
+    /// Once a run has been up for this long after it became RUNNING.
     AfterUp(Duration),
-    /// When a run becomes RUNNING, as in supervisord: what was RUNNING is restarted at once and without limit.
+    /// When a run becomes RUNNING, as in supervisord: a program that was RUNNING is restarted at once and without
+    /// limit.
     OnRunning,
-    /// Once a run lasted so long, whether it became RUNNING or not, as in Docker; with `beyond`, longer than that, as in
-    /// Kubernetes.
+    /// Once a run has lasted this long, whether it became RUNNING or not, as in Docker; with `beyond`, longer than
+    /// that, as in Kubernetes.
     SinceStart {
-        /// How long.
+        /// Required duration.
         over: Duration,
-        /// Whether exactly so long is too short.
+        /// Whether a run of exactly this duration is too short.
         beyond: bool,
     },
-    /// By nothing else, as in systemd.
+    /// Never, as in systemd.
     Never,
 }
 
 /// How the delay grows from one failure to the next.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Growth {
-    /// Multiplied by this each time.
+    /// Multiplied by this factor each time.
     Factor(f64),
     /// By the first delay each time: 1, 2, 3 … s.
     Linear,
-    /// To the maximum in so many steps of equal ratio, as in systemd (`RestartSteps`).
+    /// To the maximum in this number of steps of equal ratio, as in systemd (`RestartSteps`).
     Steps(u32),
 }
 
-/// What chance does to a delay.
+/// How a delay is randomized.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Jitter {
-    /// Up to this part of the delay is added, 0 to 1.
+    /// Up to this fraction of the delay is added, 0 to 1.
     Add(f64),
-    /// Up to so much is added.
+    /// Up to this span is added.
     UpTo(Duration),
-    /// Anything from nothing to the delay.
+    /// Anything from zero to the delay.
     Full,
     /// Anything from half the delay to the delay.
     Equal,
-    /// Anything from the first delay to three times the last one, at most the maximum.
+    /// Anything from the first delay to three times the previous one, at most the maximum.
     Decorrelated,
 }
 
@@ -144,41 +145,41 @@ pub struct Backoff {
     pub delay: Duration,
     /// How it grows.
     pub growth: Growth,
-    /// Where it ends.
+    /// The longest delay.
     pub max: Duration,
-    /// What chance does to it.
+    /// How it is randomized.
     pub jitter: Jitter,
-    /// Whether the first restart comes without any delay, and the first delay with the second, as in Kubernetes.
+    /// Whether the first restart has no delay and the second the first delay, as in Kubernetes.
     pub first_at_once: bool,
-    /// How long after a run's begin the next one begins at the earliest.
+    /// Minimum time between the starts of two consecutive runs.
     pub min_interval: Duration,
-    /// When it starts from the first delay again.
+    /// When it is reset to the first delay.
     pub reset: Reset,
 }
 
-/// The whole policy of a program.
+/// The complete restart policy of a program.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RestartPolicy {
-    /// After which ends.
+    /// The ends after which it is restarted.
     pub when: RestartWhen,
-    /// How often.
+    /// How many restarts are allowed.
     pub limit: Limit,
-    /// After which delay.
+    /// The delay before a restart.
     pub backoff: Backoff,
-    /// When the count of [`Limit::Retries`] goes back to zero.
+    /// When the count of [`Limit::Retries`] is reset to zero.
     pub forget: Forget,
-    /// What becomes of runs that never came up.
+    /// How a run that ends before it is RUNNING is treated.
     pub start_failures: StartFailures,
-    /// What a success means to the counter.
+    /// How a success affects the retry count.
     pub successes: Successes,
-    /// The signals whose death is a success of a service.
+    /// Signals that count as a success when they kill a service.
     pub clean_signals: SignalSet,
-    /// The system whose rules were asked for by name.
+    /// The preset that was configured by name.
     pub preset: Option<Preset>,
 }
 
 impl Backoff {
-    /// Our own: 500 ms doubling to a minute, reset after 10 s up.
+    /// The default: 500 ms doubling to a minute, reset after 10 s up.
     pub const DEFAULT: Backoff = Backoff {
         delay: Duration::from_millis(500),
         growth: Growth::Factor(2.0),
@@ -191,7 +192,7 @@ impl Backoff {
 }
 
 impl RestartPolicy {
-    /// Our own: on failure, ten retries, [`Backoff::DEFAULT`].
+    /// The default: on failure, ten retries, [`Backoff::DEFAULT`].
     pub const DEFAULT: RestartPolicy = RestartPolicy {
         when: RestartWhen::OnFailure,
         limit: Limit::Retries(10),
@@ -203,7 +204,7 @@ impl RestartPolicy {
         preset: None,
     };
 
-    /// How many retries are allowed, where the limit is such a number.
+    /// The number of retries allowed, if the limit is one of retries.
     pub fn retries(&self) -> Option<u32> {
         match self.limit {
             Limit::Retries(retries) => Some(retries),

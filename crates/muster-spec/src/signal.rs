@@ -1,8 +1,8 @@
 //! Signals by number and by name.
 //!
-//! A plain number underneath, because real-time signals are ordinary stop signals (`stopsignal = "RTMIN+3"`) and any
-//! process may die of one. Numbers are Linux's generic ones (signal(7), the x86/ARM column); `RTMIN` is 34 as both glibc
-//! and musl's users expect, since the C libraries keep 32 and 33 (and musl 34) to themselves.
+//! Stored as plain numbers, because real-time signals are ordinary stop signals (`stopsignal = "RTMIN+3"`) and any
+//! signal may kill a process. The numbers are Linux's generic ones (signal(7), the x86/ARM column); `RTMIN` is 34, as
+//! users of both glibc and musl expect, since the C libraries reserve 32 and 33 (and musl 34) for themselves.
 
 use std::fmt;
 use std::str::FromStr;
@@ -61,7 +61,7 @@ impl Signal {
     pub const USR1: Signal = Signal(10);
     /// User-defined 2.
     pub const USR2: Signal = Signal(12);
-    /// A write to a pipe that nobody reads.
+    /// A write to a pipe without readers.
     pub const PIPE: Signal = Signal(13);
     /// Termination, the usual stop signal.
     pub const TERM: Signal = Signal(15);
@@ -78,7 +78,7 @@ impl Signal {
     /// A background process wrote to the terminal.
     pub const TTOU: Signal = Signal(22);
 
-    /// The signal with this number, if there is one.
+    /// The signal with this number, or `None` if there is none.
     pub const fn from_number(number: i32) -> Option<Signal> {
         if number >= 1 && number <= RTMAX as i32 { Some(Signal(number as u8)) } else { None }
     }
@@ -89,15 +89,15 @@ impl Signal {
     }
 }
 
-/// Several signals.
+/// A set of signals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignalSet(u64);
 
 impl SignalSet {
-    /// None at all.
+    /// The empty set.
     pub const NONE: SignalSet = SignalSet(0);
 
-    /// These.
+    /// The set of these signals.
     pub const fn of(signals: &[Signal]) -> SignalSet {
         let mut bits = 0;
         let mut next = 0;
@@ -108,7 +108,7 @@ impl SignalSet {
         SignalSet(bits)
     }
 
-    /// Whether this is one of them.
+    /// Whether the set contains this signal.
     pub const fn contains(self, signal: Signal) -> bool {
         self.0 & (1 << (signal.0 - 1)) != 0
     }
@@ -117,7 +117,7 @@ impl SignalSet {
 impl FromStr for Signal {
     type Err = UnknownSignal;
 
-    /// Takes `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN`, `RTMIN+3`, `RTMAX-1`.
+    /// Accepts `TERM`, `SIGTERM`, `sigterm`, `15`, `RTMIN`, `RTMIN+3`, `RTMAX-1`.
     fn from_str(text: &str) -> Result<Signal, UnknownSignal> {
         let upper = text.trim().to_ascii_uppercase();
         let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -163,7 +163,7 @@ impl fmt::Debug for Signal {
     }
 }
 
-/// A text that names no signal.
+/// The error for a text that names no signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownSignal(pub String);
 
@@ -175,14 +175,14 @@ impl fmt::Display for UnknownSignal {
 
 impl std::error::Error for UnknownSignal {}
 
-/// The processes of a run that get a signal.
+/// The processes of a run that receive a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SignalScope {
     /// The main process alone.
     Main,
-    /// Every process group of the tree: where a group can be signalled at once, no fork escapes the signal.
+    /// Every process group of the tree. A group is signalled atomically, so no fork escapes the signal.
     Group,
-    /// Every process of the tree, one by one, the main process first. With SIGKILL: until no new one appears.
+    /// Every process of the tree, one by one, the main process first. SIGKILL is repeated until no new one appears.
     Tree,
 }
 

@@ -1,7 +1,7 @@
-//! What the operator configured, as values: the whole [`Spec`], its programs, their rules and processes.
+//! The configuration as values: the whole [`Spec`], its programs, their rules and processes.
 //!
-//! Text becomes these values in `muster-config`; everything optional there has been decided here. The core reads the
-//! rules, `muster-sys` the [`ProcessSpec`], the shell the rest.
+//! `muster-config` parses text into these values and fills in the defaults. The core reads the rules, `muster-sys` the
+//! [`ProcessSpec`], `musterd` the rest.
 
 mod depend;
 mod output;
@@ -22,18 +22,18 @@ pub use output::{LineFormat, OutputSpec, Overflow, RateLimit, Rotation, Sink, Ta
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
-/// Everything that was configured.
+/// The complete configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
-    /// The daemon itself.
+    /// Settings of the daemon itself.
     pub daemon: DaemonSpec,
     /// Its control socket.
     pub control: ControlSpec,
-    /// The programs, in the order of their names.
+    /// The programs, sorted by name.
     pub programs: Vec<Arc<ProgramSpec>>,
 }
 
-/// How much of its own doings the daemon tells.
+/// The least severe of the daemon's own messages that are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
     /// Someone must act.
@@ -42,94 +42,94 @@ pub enum LogLevel {
     Warn,
     /// A program or the daemon changed state.
     Info,
-    /// Why it was decided so.
+    /// Why a decision was made.
     Debug,
     /// Every input and effect.
     Trace,
 }
 
-/// How the daemon writes its own messages.
+/// The format of the daemon's own messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// A line for a person.
+    /// Lines for people.
     Text,
-    /// An object a line.
+    /// One JSON object per line.
     Json,
 }
 
 /// The daemon itself: `[musterd]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DaemonSpec {
-    /// How much it tells.
+    /// Log level.
     pub log_level: LogLevel,
-    /// In which form.
+    /// Log format.
     pub log_format: LogFormat,
-    /// Where to; `None` is stderr.
+    /// Log file; `None` is stderr.
     pub log_file: Option<PathBuf>,
-    /// How that file is rotated.
+    /// How the log file is rotated.
     pub log_rotation: Rotation,
-    /// The one budget for stopping everything.
+    /// The time budget for stopping all programs.
     pub shutdown_timeout: Duration,
-    /// Whether to exit when every autostarted program has ended for good by itself.
+    /// Whether to exit when every autostarted program has exited and will not be restarted.
     pub exit_when_done: bool,
-    /// Where to write the daemon's pid.
+    /// File to write the daemon's PID to.
     pub pidfile: Option<PathBuf>,
-    /// The daemon's own umask and, where a program sets none, the programs'.
+    /// Umask of the daemon and of programs that set none.
     pub umask: u32,
-    /// The daemon's working directory; `None` leaves it.
+    /// Working directory of the daemon; `None` keeps the current one.
     pub directory: Option<PathBuf>,
     /// Whether to reload when a configuration file changes.
     pub watch: bool,
-    /// Where programs' lines go that are sent to syslog.
+    /// The syslog receiver for program output.
     pub syslog: SyslogSpec,
 }
 
 /// The control socket: `[http]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlSpec {
-    /// Where it is; `None` is no control socket.
+    /// Path of the socket; `None` is no control socket.
     pub socket: Option<PathBuf>,
     /// Its file mode.
     pub mode: u32,
-    /// Who owns the file; `None` leaves it to the daemon's user.
+    /// Owner of the file; `None` is the daemon's user.
     pub owner: Option<UserSpec>,
-    /// Users (names or numbers) that may read and control, besides root and the daemon's own.
+    /// Users (names or numbers) with full control, besides root and the daemon's own.
     pub allow_users: Vec<String>,
-    /// Users that may look and not touch.
+    /// Users with read-only access.
     pub readonly_users: Vec<String>,
 }
 
-/// A user and perhaps a group as configured: names or numbers, looked up when they are needed.
+/// A user and optionally a group as configured: names or numbers, looked up on use.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UserSpec {
-    /// The user's name or number.
+    /// User name or number.
     pub user: String,
-    /// The group's name or number; `None` is the user's own.
+    /// Group name or number; `None` is the user's primary group.
     pub group: Option<String>,
 }
 
-/// What a program is for.
+/// The kind of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Meant to go on running.
+    /// Meant to run indefinitely.
     Service,
-    /// Meant to end well.
+    /// Meant to exit with success.
     Oneshot,
 }
 
-/// Whether the container ends with a program that has ended for good.
+/// Whether the container exits when the program has exited and will not be restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Essential {
     /// It does not.
     No,
-    /// It does, however the program ended.
+    /// It does, whether the program succeeded or failed.
     Yes,
-    /// It does if the program failed; after a success everything goes on.
+    /// It does if the program failed; after a success the other programs keep running.
     OnFailure,
 }
 
 impl Essential {
-    /// Whether such an end is the container's end.
+    /// Whether the container exits after this end.
     pub const fn ends_with(self, success: bool) -> bool {
         match self {
             Essential::No => false,
@@ -139,7 +139,7 @@ impl Essential {
     }
 }
 
-/// Who gets the stop signal first. SIGKILL always gets the whole tree.
+/// The processes that receive the stop signal. SIGKILL always goes to the whole tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopScope {
     /// The main process alone.
@@ -148,12 +148,12 @@ pub enum StopScope {
     Group,
 }
 
-/// A step of stopping: a signal, and the patience after it.
+/// One step of stopping: a signal, and how long to wait after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StopStep {
-    /// What is sent.
+    /// The signal to send.
     pub signal: Signal,
-    /// How long to wait for it to work.
+    /// How long to wait before the next step.
     pub patience: Duration,
 }
 
@@ -162,59 +162,60 @@ pub struct StopStep {
 pub struct StopSpec {
     /// The signals, at least one.
     pub steps: Vec<StopStep>,
-    /// Who gets them.
+    /// The processes that receive them.
     pub scope: StopScope,
-    /// How long what is left of a run that ended by itself may take, all signals together; no longer than after a stop.
+    /// How long the processes left behind by a run that ended by itself may take to exit, over all signals; at most as
+    /// long as after a stop.
     pub leftover_wait: Duration,
 }
 
 impl StopSpec {
-    /// How long leftovers may take, if nothing else is configured.
+    /// Default of `leftover_wait`.
     pub const LEFTOVER_WAIT: Duration = Duration::from_secs(2);
 }
 
 impl StopSpec {
-    /// How long a program may take to stop before SIGKILL, all its signals together.
+    /// How long a program may take to stop before SIGKILL, over all steps.
     pub fn patience(&self) -> Duration {
         self.steps.iter().fold(Duration::ZERO, |total, step| total.saturating_add(step.patience))
     }
 }
 
-/// One program: its rules, and what each of its instances runs.
+/// A program: its rules, and the process of each of its instances.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProgramSpec {
     /// Its name.
     pub name: String,
-    /// The groups it is in.
+    /// The groups it belongs to.
     pub groups: Vec<String>,
-    /// What it is for.
+    /// Whether it is a service or a oneshot.
     pub kind: Kind,
     /// Whether it starts with the daemon.
     pub autostart: bool,
-    /// When and how often a run that ended is followed by another.
+    /// When, how often and after which delay it is restarted.
     pub restart: RestartPolicy,
-    /// How long a run must last to count as RUNNING.
+    /// How long a run must last before it is RUNNING.
     pub startsecs: Duration,
-    /// The exit statuses that are a success.
+    /// The exit statuses that count as success.
     pub exit_codes: Vec<u8>,
-    /// What must hold of other programs before it starts.
+    /// Conditions on other programs that must hold before it starts.
     pub depends_on: Vec<Dependency>,
-    /// The programs with which it is restarted.
+    /// The programs that it is restarted together with.
     pub restart_with: Vec<String>,
     /// Start order, ascending; stop order is the reverse.
     pub priority: i64,
-    /// Whether the container ends with it.
+    /// Whether the container exits with it.
     pub essential: Essential,
     /// How it is stopped.
     pub stop: StopSpec,
-    /// What `musterctl reload NAME` sends; `None` restarts instead.
+    /// The signal that `musterctl reload NAME` sends; `None` restarts instead.
     pub reload_signal: Option<Signal>,
     /// Its instances, `numprocs` of them.
     pub instances: Vec<Arc<InstanceSpec>>,
 }
 
 impl ProgramSpec {
-    /// Whether this end is what the program was meant to come to.
+    /// Whether this end counts as a success.
     pub fn counts_as_success(&self, end: &RunEnd) -> bool {
         match end {
             RunEnd::Exited(Exit::Code(code)) => self.exit_codes.contains(code),
@@ -225,73 +226,73 @@ impl ProgramSpec {
         }
     }
 
-    /// How long stopping it may take before SIGKILL.
+    /// How long it may take to stop before SIGKILL.
     pub fn patience(&self) -> Duration {
         self.stop.patience()
     }
 
-    /// How long what is left of a run that ended by itself may take before SIGKILL.
+    /// How long the processes left behind by a run that ended by itself may take before SIGKILL.
     pub fn leftover_wait(&self) -> Duration {
         self.stop.leftover_wait.min(self.patience())
     }
 }
 
-/// One instance of a program, with every value interpolated.
+/// An instance of a program, with all placeholders expanded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstanceSpec {
-    /// `web`, or `web:3` where the program has several.
+    /// `web`, or `web:3` if the program has several instances.
     pub name: String,
     /// Its number, from 0.
     pub index: u32,
-    /// What to execute, and how.
+    /// Its process.
     pub process: ProcessSpec,
-    /// Where its output goes. Most are alike, and share one.
+    /// Where its output goes. Shared, since most instances have the same.
     pub output: Arc<OutputSpec>,
-    /// How a run tells that it is ready; `None` is by being RUNNING.
+    /// How a run signals readiness; `None` means it is ready once RUNNING.
     pub ready: Option<ReadySpec>,
-    /// How long a run with such a rule may take to become ready.
+    /// How long a run with a readiness rule may take to become ready.
     pub start_timeout: Duration,
-    /// How often a run must say that it lives; `None` is never.
+    /// The interval in which a run must send a watchdog notification; `None` is no watchdog.
     pub watchdog: Option<Duration>,
-    /// What is checked of a run as long as it lasts.
+    /// The probes of a run.
     pub probes: Vec<ProbeSpec>,
 }
 
 impl InstanceSpec {
-    /// How long a run may take to become ready, if nothing else is configured.
+    /// Default of `start_timeout`.
     pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 }
 
-/// Everything about a process that is asked of the kernel.
+/// Everything the kernel needs to execute a process.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProcessSpec {
     /// The program and its arguments, at least one.
     pub command: Vec<String>,
-    /// Variables set over the inherited ones: the daemon's `environment`, then the files, then the program's own. Names
-    /// are unique.
+    /// Variables set in addition to the inherited ones: the daemon's `environment`, then the files, then the program's
+    /// own. Names are unique.
     pub environment: Vec<(String, String)>,
-    /// Whether to inherit nothing of the daemon's environment.
+    /// Whether to start from an empty environment instead of the daemon's.
     pub clean_environment: bool,
-    /// Who to run as; `None` stays who the daemon is.
+    /// User to run as; `None` is the daemon's own.
     pub user: Option<UserSpec>,
-    /// Supplementary groups instead of the user's own.
+    /// Supplementary groups; `None` is those of the user.
     pub groups: Option<Vec<String>>,
-    /// The working directory; `None` is the daemon's.
+    /// Working directory; `None` is the daemon's.
     pub directory: Option<PathBuf>,
-    /// The umask; `None` is the daemon's configured one.
+    /// Umask; `None` is the daemon's configured one.
     pub umask: Option<u32>,
-    /// The nice value; `None` leaves it.
+    /// Nice value; `None` leaves it unchanged.
     pub nice: Option<i32>,
-    /// The out-of-memory score; `None` leaves it.
+    /// OOM score adjustment; `None` leaves it unchanged.
     pub oom_score_adj: Option<i32>,
     /// Resource limits to set.
     pub rlimits: Vec<Rlimit>,
-    /// What it reads.
+    /// Source of its standard input.
     pub stdin: Stdin,
 }
 
 impl ProcessSpec {
-    /// A process of which nothing is asked but its command.
+    /// A process with this command and defaults for everything else.
     pub fn of(command: Vec<String>) -> ProcessSpec {
         ProcessSpec {
             command,
@@ -309,17 +310,17 @@ impl ProcessSpec {
     }
 }
 
-/// Where the standard input of a process comes from.
+/// The source of a process's standard input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stdin {
-    /// /dev/null: there is nothing to read.
+    /// /dev/null.
     #[default]
     Nothing,
-    /// A pipe that the daemon writes to when it is asked to.
+    /// A pipe that the daemon writes to on request.
     Pipe,
 }
 
-/// The values of the environment are secrets, and arguments may be: effects are logged at the level `trace`.
+/// Environment values are secrets, and arguments may be; effects are logged at level `trace`.
 impl fmt::Debug for ProcessSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
@@ -331,11 +332,11 @@ impl fmt::Debug for ProcessSpec {
 /// A resource limit: getrlimit(2). `None` is unlimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rlimit {
-    /// Which resource.
+    /// The resource.
     pub resource: Resource,
-    /// The limit in force.
+    /// Soft limit, the one enforced.
     pub soft: Option<u64>,
-    /// How far the process may raise it.
+    /// Hard limit, up to which the process may raise the soft one.
     pub hard: Option<u64>,
 }
 
@@ -349,7 +350,7 @@ macro_rules! resources {
             /// Every resource.
             pub const ALL: &[Resource] = &[$(Resource::$variant),*];
 
-            /// Its name in the configuration: the C constant without `RLIMIT_`, in small letters.
+            /// Its name in the configuration: the C constant without `RLIMIT_`, in lower case.
             pub const fn name(self) -> &'static str {
                 match self { $(Resource::$variant => $name),* }
             }
@@ -374,17 +375,17 @@ resources! {
     Memlock "memlock",
     /// POSIX message queues, bytes.
     Msgqueue "msgqueue",
-    /// Ceiling of the nice value.
+    /// Limit for the nice value.
     Nice "nice",
     /// Open file descriptors.
     Nofile "nofile",
-    /// Processes of the user.
+    /// Number of processes of the user.
     Nproc "nproc",
-    /// Resident set, bytes; without effect since Linux 2.6.
+    /// Resident set size, bytes; no effect since Linux 2.6.
     Rss "rss",
-    /// Ceiling of the real-time priority.
+    /// Limit for the real-time priority.
     Rtprio "rtprio",
-    /// CPU time without a blocking call under real-time scheduling, microseconds.
+    /// CPU time under real-time scheduling without a blocking call, microseconds.
     Rttime "rttime",
     /// Queued signals.
     Sigpending "sigpending",

@@ -1,30 +1,30 @@
-//! The states of an instance, and its goal: two axes that are never mixed.
+//! The state and the goal of an instance: two separate axes.
 
 use std::fmt;
 
-/// Where an instance is. supervisord's words and codes, and WAITING.
+/// The observed state of an instance: supervisord's names and codes, plus WAITING.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Down, because nothing or somebody wanted it so.
+    /// Not running: never started, or stopped on request.
     Stopped,
-    /// Wanted up, but something must happen first.
+    /// To be started once a condition holds.
     Waiting,
-    /// A run has begun and has not yet lasted long enough.
+    /// A run has started and has not yet lasted `startsecs`.
     Starting,
-    /// Up.
+    /// The run has lasted long enough.
     Running,
-    /// A run ended, and another will follow after a delay.
+    /// A run ended, and the next one starts after a delay.
     Backoff,
-    /// Being stopped, until nothing of the tree is left.
+    /// Being stopped, until no process of the tree is left.
     Stopping,
-    /// Ended, and the policy does not restart it.
+    /// Exited, and the policy does not restart it.
     Exited,
-    /// Ended too often in a row.
+    /// Given up after too many failures in a row.
     Fatal,
 }
 
 impl State {
-    /// Every state.
+    /// All states.
     pub const ALL: [State; 8] = [
         State::Stopped,
         State::Waiting,
@@ -36,7 +36,7 @@ impl State {
         State::Fatal,
     ];
 
-    /// supervisord's number for it; 5 for WAITING, which supervisord does not have.
+    /// supervisord's code for the state; 5 for WAITING, which supervisord does not have.
     pub const fn code(self) -> u8 {
         match self {
             State::Stopped => 0,
@@ -50,7 +50,7 @@ impl State {
         }
     }
 
-    /// Its name in capital letters.
+    /// Its name in upper case.
     pub const fn name(self) -> &'static str {
         match self {
             State::Stopped => "STOPPED",
@@ -64,7 +64,7 @@ impl State {
         }
     }
 
-    /// Whether nothing will change it but a command.
+    /// Whether only a command changes this state.
     pub const fn is_final(self) -> bool {
         matches!(self, State::Stopped | State::Exited | State::Fatal)
     }
@@ -76,7 +76,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What is wished of an instance.
+/// The desired state of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Goal {
     /// It should run.

@@ -1,4 +1,4 @@
-//! Words of the configuration: each enum that is written as one word has its list here, once.
+//! Keywords of the configuration: for each enum that is written as one word, its only list of words.
 
 use crate::restart::{Exceeded, Forget, Preset, RestartWhen, StartFailures};
 use crate::spec::{
@@ -12,7 +12,7 @@ macro_rules! words {
             /// The words, in the order in which messages list them.
             pub const WORDS: [&'static str; [$($word),+].len()] = [$($word),+];
 
-            /// Each word with what it means.
+            /// Each word with its value.
             pub const ALL: [(&'static str, $kind); [$($word),+].len()] = [$(($word, $kind::$variant)),+];
 
             /// Its word in the configuration.

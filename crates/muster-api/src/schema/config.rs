@@ -1,10 +1,10 @@
-//! The schemas of the configuration: what is in force, its mistakes, its reload.
+//! The schemas of the configuration: the active one, its mistakes, its reload.
 
 use serde_json::{Value, json};
 
 use super::{boolean, count, list, object, or_null, reference, string, words};
 
-/// Every one with its name.
+/// All of them by name.
 pub(super) fn all() -> Vec<(&'static str, Value)> {
     let keys = || json!({"type": "object"});
     let config = object(&[("files", list(string())), ("musterd", keys()), ("http", keys()), ("programs", keys())]);

@@ -1,10 +1,10 @@
-//! The schemas of the events, one for each kind. A test in `schema.rs` holds them and the enum together.
+//! The schemas of the events, one per kind. A test in `schema.rs` compares them with the enum.
 
 use serde_json::{Value, json};
 
 use super::{boolean, count, list, number, object, or_null, reference, string, words};
 
-/// One object for each kind, which its `kind` tells.
+/// One object per kind, identified by `kind`.
 pub(super) fn event() -> Value {
     let kinds = [
         kind("snapshot", &[("programs", list(reference("Program")))]),

@@ -1,4 +1,4 @@
-//! Structs and schemas say the same, and whatever compares them can see a difference.
+//! Structs and schemas agree, and the comparison between them detects differences.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,8 @@ fn named(name: &str) -> Value {
     found.unwrap_or_else(|| panic!("no schema is called {name}")).1
 }
 
-/// Every difference between a value and its schema, as far as our schemas go; for objects also unlisted properties.
+/// All differences between a value and its schema, for the JSON Schema features in use; for objects also unlisted
+/// properties.
 fn differences(at: &str, schema: &Value, value: &Value) -> Vec<String> {
     if let Some(name) = schema["$ref"].as_str() {
         let name = name.strip_prefix("#/components/schemas/").expect("references are local");
@@ -105,7 +106,7 @@ fn every_object_has_an_example_to_compare_it_with() {
     }
 }
 
-/// The comparison above is worth nothing if it cannot see a difference.
+/// The comparison above is useful only if it detects differences.
 #[test]
 fn the_comparison_sees_differences() {
     let schema = named("Missing");

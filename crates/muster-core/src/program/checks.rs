@@ -1,7 +1,7 @@
-//! Readiness, probes and the watchdog of a run: what is said of it, and what follows.
+//! Readiness, probes and the watchdog of a run, and what follows from them.
 //!
-//! A run that fails by what is found here stays in its state while it is stopped, so that its end goes through the policy
-//! like any other failure.
+//! A run that fails one of these stays in its state while it is stopped, so that its end goes through the restart
+//! policy like any other failure.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::program::Turn;
 use crate::stop::StopPlan;
 use crate::timers::Slot;
 
-/// What the supervisor tells it.
+/// Inputs from the supervisor.
 impl Instance {
     /// The run's readiness rule has been met.
     pub(crate) fn became_ready(&mut self, turn: &mut Turn<'_>) {
@@ -28,7 +28,7 @@ impl Instance {
         }
     }
 
-    /// The run needs longer to become ready, or to stop.
+    /// The run needs more time to become ready, or to stop.
     pub(crate) fn extended(&mut self, turn: &mut Turn<'_>, by: Duration) {
         let until = turn.now + by;
         if let Some(deadline) = self.timers.get(Slot::Ready) {
@@ -37,14 +37,14 @@ impl Instance {
         self.extend_stop(until);
     }
 
-    /// The run says that it lives. As with systemd, the first word starts the clock if nothing has before.
+    /// The run sent a watchdog notification. As with systemd, the first one starts the timer if it was not running.
     pub(crate) fn watchdog_pinged(&mut self, turn: &mut Turn<'_>) {
         if self.run.as_ref().is_some_and(|run| run.is_executed && run.main_lives && run.stop.is_none()) {
             self.wind_watchdog(turn);
         }
     }
 
-    /// The run chooses another interval; zero is none.
+    /// The run sets another watchdog interval; zero disables the watchdog.
     pub(crate) fn watchdog_changed(&mut self, turn: &mut Turn<'_>, interval: Duration) {
         let Some(run) = self.run.as_mut().filter(|run| run.main_lives && run.stop.is_none()) else { return };
         run.watchdog = Some(interval).filter(|interval| !interval.is_zero());
@@ -55,12 +55,12 @@ impl Instance {
         }
     }
 
-    /// The run asks for its end.
+    /// The run triggered its watchdog.
     pub(crate) fn watchdog_tripped(&mut self, turn: &mut Turn<'_>) {
         self.fail_run(turn, StopCause::Watchdog { silent: None });
     }
 
-    /// A check has its answer. What is left for the supervisor to do is returned: to stop this one, or everything.
+    /// Records the result of a check. Returns what is left to the supervisor: stopping this instance, or shutting down.
     pub(crate) fn check_finished(
         &mut self,
         turn: &mut Turn<'_>,
@@ -92,7 +92,7 @@ impl Instance {
         (reaction != OnFailure::Restart).then_some(reaction)
     }
 
-    /// Time passed that the daemon did not have: whatever is awaited may take as much longer.
+    /// Extends all timeouts by time during which the daemon was not running.
     pub(crate) fn lose(&mut self, by: Duration) {
         self.timers.lose(by);
         let Some(run) = &mut self.run else { return };
@@ -100,7 +100,7 @@ impl Instance {
         run.checks.iter_mut().for_each(|checks| checks.lose(by));
     }
 
-    /// A check could not be made: it is made again soon, as if it had not been begun.
+    /// A check could not be made: it is repeated soon, as if it had never started.
     pub(crate) fn check_not_made(&mut self, turn: &mut Turn<'_>, place: usize) {
         if let Some(checks) = self.run.as_mut().and_then(|run| run.checks.as_mut()) {
             checks.not_made(&self.spec, place, turn.now);
@@ -108,7 +108,7 @@ impl Instance {
         }
     }
 
-    /// Whether its run can serve.
+    /// Whether its run is ready to serve.
     pub fn ready(&self) -> Readiness {
         let Some(run) = &self.run else { return Readiness::Unknown };
         if self.state == State::Running && run.stop.is_none() {
@@ -125,24 +125,24 @@ impl Instance {
         }
     }
 
-    /// Whether its run is well.
+    /// Whether its run is healthy.
     pub fn health(&self) -> Health {
         self.run.as_ref().map_or(Health::Unknown, |run| run.health)
     }
 
-    /// Why its run is being ended by us, if it is.
+    /// Why the supervisor is ending its run, if it is.
     pub fn cause(&self) -> Option<&StopCause> {
         self.run.as_ref().and_then(|run| run.cause.as_ref())
     }
 
-    /// Whether its run has failed by our judgement and is being stopped for it.
+    /// Whether the supervisor considers its run failed and is stopping it.
     pub fn is_failing(&self) -> bool {
         self.cause().is_some_and(StopCause::is_failure)
     }
 }
 
 impl Instance {
-    /// Its program has been executed: everything that watches it begins.
+    /// Starts readiness, probes and watchdog once the program has been executed.
     pub(super) fn begin_checks(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
         run.watchdog = self.spec.watchdog;
@@ -156,7 +156,7 @@ impl Instance {
         self.start_checks(turn);
     }
 
-    /// It is RUNNING as soon as it has lasted and, where it must say so, is ready.
+    /// Enters RUNNING once the run has lasted `startsecs` and, with a readiness rule, is ready.
     pub(super) fn come_up(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = self.run.as_ref().filter(|run| run.is_executed && run.stop.is_none()) else { return };
         let has_lasted = self.timers.get(Slot::Start).is_none();
@@ -185,7 +185,7 @@ impl Instance {
         }
     }
 
-    /// Nobody wants to know any more how the run does.
+    /// Stops all checks of the run.
     pub(super) fn stop_checks(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
         if run.checks.take().is_some() {
@@ -193,7 +193,7 @@ impl Instance {
         }
     }
 
-    /// The clock of the watchdog starts anew.
+    /// Restarts the watchdog timer.
     fn wind_watchdog(&mut self, turn: &Turn<'_>) {
         if let Some(interval) = self.run.as_ref().and_then(|run| run.watchdog) {
             self.timers.arm(Slot::Watchdog, turn.now + interval);
@@ -205,7 +205,7 @@ impl Instance {
         self.fail_run(turn, StopCause::Watchdog { silent });
     }
 
-    /// The run has failed by our own judgement: it is stopped as configured, and its end goes through the policy.
+    /// Treats the run as failed: it is stopped as configured, and its end goes through the restart policy.
     pub(super) fn fail_run(&mut self, turn: &mut Turn<'_>, cause: StopCause) {
         let is_up = matches!(self.state, State::Starting | State::Running);
         let Some(run) = self.run.as_mut().filter(|run| is_up && run.main_lives && run.stop.is_none()) else { return };
@@ -218,7 +218,7 @@ impl Instance {
         self.take_stop_step(turn);
     }
 
-    /// After an answer: is it ready and well?
+    /// Evaluates readiness and health after a result.
     fn judge_checks(&mut self, turn: &mut Turn<'_>, probe: usize, detail: &str) {
         let Some(run) = &mut self.run else { return };
         let Some(checks) = &run.checks else { return };
@@ -232,7 +232,8 @@ impl Instance {
         self.note_readiness(turn);
     }
 
-    /// Tells when a run with probes or a readiness rule became ready or is no longer. One without is ready as it runs.
+    /// Publishes that a run with probes or a readiness rule became ready or is no longer. A run without any is ready
+    /// when RUNNING.
     pub(super) fn note_readiness(&mut self, turn: &mut Turn<'_>) {
         let is_ready = self.ready() == Readiness::Ready;
         let Some(run) = &mut self.run else { return };

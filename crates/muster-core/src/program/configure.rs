@@ -1,4 +1,4 @@
-//! What a reload does to one instance: another configuration under the same run, and its last days.
+//! Applying a reload to one instance: a new configuration for the same run, and removal.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::health::{Checks, Health};
 use crate::program::Turn;
 
 impl Instance {
-    /// From now on it goes by another configuration. The run, its counters and its history stay; whoever wants another
-    /// run restarts it.
+    /// Applies a new configuration. The run, its counters and its history stay; a caller that needs a new run restarts
+    /// the instance.
     pub(crate) fn reconfigure(&mut self, turn: &mut Turn<'_>, program: Arc<ProgramSpec>, spec: Arc<InstanceSpec>) {
         self.program = program;
         self.is_leaving = false;
@@ -21,7 +21,7 @@ impl Instance {
         }
     }
 
-    /// What its process is made of, while there is one; what is configured otherwise.
+    /// The configuration its process was spawned with, as long as there is one; otherwise the current configuration.
     pub(crate) fn made_of(&self) -> &InstanceSpec {
         self.run.as_ref().filter(|run| run.main_lives).map_or(&self.spec, |run| &run.spec)
     }
@@ -39,12 +39,12 @@ impl Instance {
         self.note_readiness(turn);
     }
 
-    /// Its program is configured no more: it stays until nothing of it is left.
+    /// Its program is no longer configured: it is kept until its last process is gone.
     pub(crate) fn leave_configuration(&mut self) {
         self.is_leaving = true;
     }
 
-    /// Whether it is configured no more, and only stays until nothing of it is left.
+    /// Whether it is no longer configured and is only kept until its last process is gone.
     pub fn is_leaving(&self) -> bool {
         self.is_leaving
     }

@@ -1,4 +1,4 @@
-//! How a run ends: what is remembered of it, what the policy makes of it, and which ends are final.
+//! How a run ends: what is recorded, what the restart policy decides, and which ends are final.
 
 use muster_spec::{Goal, RunEnd, RunId, State};
 
@@ -9,7 +9,7 @@ use crate::restart::{self, Decision, Ended, Verdict};
 use crate::time::Time;
 use crate::timers::Slot;
 
-/// An end that the policy does not follow with another run.
+/// An end after which the policy does not restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FinalEnd {
     pub(crate) at: Time,
@@ -19,7 +19,7 @@ pub(crate) struct FinalEnd {
 }
 
 impl Instance {
-    /// The main process is no more: remember how it ended, and decide what follows.
+    /// Handles the end of the main process: records how it ended, and decides what follows.
     pub(super) fn end_run(&mut self, turn: &mut Turn<'_>, end: RunEnd) {
         let Some(run) = self.run.as_mut().filter(|run| run.main_lives) else { return };
         run.main_lives = false;
@@ -111,7 +111,7 @@ impl Instance {
         }
     }
 
-    /// The policy would go on, but its limit does not let the next run begin.
+    /// The policy would restart, but its limit does not allow the next run to start.
     pub(super) fn refuse(&mut self, turn: &mut Turn<'_>, verdict: Verdict) {
         let Some(past) = self.past.back_mut() else { return };
         past.verdict = verdict;
@@ -127,7 +127,7 @@ impl Instance {
 }
 
 impl FinalEnd {
-    /// What has failed for good is never told as a success, however its last run ended.
+    /// The end of an instance that has failed for good is never reported as a success, however its last run ended.
     pub(super) fn failure(at: Time, run: RunId, code: u8) -> FinalEnd {
         FinalEnd { at, run, code: if code == 0 { 1 } else { code }, success: false }
     }

@@ -1,7 +1,8 @@
-//! How an instance is stopped: when its turn has come, step by step, and what its main process leaves behind.
+//! Stopping an instance: beginning with its turn in the batch, step by step, up to the processes its main process
+//! leaves behind.
 //!
-//! What is sent when is the [`StopPlan`]'s to say; here its steps become effects. What is being stopped enters STOPPING
-//! through [`Instance::enter`], as every state.
+//! The [`StopPlan`] decides what is sent when; this module turns its steps into effects. An instance enters STOPPING
+//! through [`Instance::enter`], like every state.
 
 use std::time::Duration;
 
@@ -16,12 +17,12 @@ use crate::time::Time;
 use crate::timers::Slot;
 
 impl Instance {
-    /// When its run began to be stopped.
+    /// When stopping its run began.
     pub(crate) fn stop_began(&self) -> Option<Time> {
         self.run.as_ref().and_then(|run| run.stop.as_ref()).map(StopPlan::began)
     }
 
-    /// How long stopping its run may take before SIGKILL, or may still take.
+    /// How long stopping its run may take before SIGKILL; once begun, how much longer.
     pub(crate) fn patience(&self, now: Time) -> Duration {
         let plan = self.run.as_ref().and_then(|run| run.stop.as_ref());
         plan.map_or_else(|| self.program.patience(), |plan| plan.patience_left(now))
@@ -31,7 +32,7 @@ impl Instance {
         self.run.as_ref().and_then(|run| run.stop.as_ref()).is_some_and(StopPlan::is_killing)
     }
 
-    /// Its turn to be stopped has come. With a budget, SIGKILL comes no later than that.
+    /// Begins to stop the run. With a budget, SIGKILL comes at the latest when that is used up.
     pub(crate) fn stop_run(&mut self, turn: &mut Turn<'_>, budget: Option<Duration>, cause: StopCause) {
         let Some(run) = &mut self.run else { return };
         run.cause.get_or_insert(cause);
@@ -48,7 +49,7 @@ impl Instance {
         }
     }
 
-    /// Notes who has a signal sent to its run. Gives the run, where it has begun.
+    /// Records the client that sends a signal to the run. Returns the run, if it has begun.
     pub(crate) fn note_signal(&mut self, signal: Signal, by: Principal) -> Option<RunId> {
         self.run_began()?;
         let run = self.run.as_mut()?;
@@ -56,7 +57,7 @@ impl Instance {
         Some(run.id)
     }
 
-    /// SIGKILL to everything of it, now.
+    /// Sends SIGKILL to all processes of the run now.
     pub(crate) fn kill_run(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
         match &mut run.stop {
@@ -69,7 +70,7 @@ impl Instance {
         self.take_stop_step(turn);
     }
 
-    /// What a run leaves behind has nothing to ask for.
+    /// Processes left behind cannot ask for more time.
     pub(super) fn extend_stop(&mut self, until: Time) {
         if let Some(plan) = self.run.as_mut().filter(|run| run.main_lives).and_then(|run| run.stop.as_mut()) {
             plan.extend(until);
@@ -83,7 +84,7 @@ impl Instance {
         }
     }
 
-    /// The tree outlived its main process: its members get the signal of the step that is under way, or of the first.
+    /// Signals the processes that outlived the main process, with the signal of the current step, or of the first.
     pub(super) fn sweep_leftovers(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
         match run.stop.as_ref().map(StopPlan::asking) {
@@ -123,7 +124,7 @@ impl Instance {
                         turn.effects.push_back(Effect::NameLeftovers { run: id, killed: true });
                     }
                 } else if (plan.kills() - 1).is_power_of_two() {
-                    // Ever more seldom: nobody learns anything new from it.
+                    // At growing intervals: repeating it sooner would say nothing new.
                     turn.effects.push_back(Effect::Publish(Event::Stuck { instance, run: id, since: waited }));
                 }
                 turn.effects.push_back(Effect::Sweep { run: id, signal: Signal::KILL });
@@ -132,14 +133,14 @@ impl Instance {
         self.rearm_stop();
     }
 
-    /// Entering a state emptied the slot; the plan of the run goes on.
+    /// Arms the stop timer again after a change of state; the plan of the run continues.
     pub(super) fn rearm_stop(&mut self) {
         if let Some(plan) = self.run.as_ref().and_then(|run| run.stop.as_ref()) {
             self.timers.arm(Slot::Stop, plan.deadline());
         }
     }
 
-    /// It is known what the run left behind.
+    /// Records which processes the run left behind.
     pub(crate) fn note_left_behind(&mut self, turn: &mut Turn<'_>, run: RunId, left: LeftBehind) {
         let Some(past) = self.past.iter_mut().rev().find(|past| past.run == run) else { return };
         let left = LeftBehind { by_itself: !past.was_stopping && past.cause.is_none(), ..left };

@@ -1,4 +1,4 @@
-//! What an onlooker sees of an instance. Nothing here changes anything.
+//! Read access to an instance. Nothing here changes anything.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::time::Time;
 use crate::timers::Slot;
 
 impl Instance {
-    /// Which it is.
+    /// Its id.
     pub fn id(&self) -> InstanceId {
         self.id
     }
@@ -28,42 +28,42 @@ impl Instance {
         &self.program
     }
 
-    /// What it executes.
+    /// Its configuration.
     pub fn spec(&self) -> &Arc<InstanceSpec> {
         &self.spec
     }
 
-    /// What is wished of it.
+    /// Its goal.
     pub fn goal(&self) -> Goal {
         self.goal
     }
 
-    /// Where it is.
+    /// Its state.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Since when it is there.
+    /// When it entered its state.
     pub fn since(&self) -> Time {
         self.since
     }
 
-    /// Its run, from the order to spawn it until nothing of its tree is left.
+    /// Its run, from the order to spawn it until no process of its tree is left.
     pub fn run(&self) -> Option<RunId> {
         self.run.as_ref().map(|run| run.id)
     }
 
-    /// Its latest run, whether anything of it is left or not.
+    /// Its latest run, whether or not any process of it is left.
     pub fn last_run(&self) -> Option<RunId> {
         self.last_run
     }
 
-    /// When its run began, while the main process lives.
+    /// When its run started, as long as the main process is alive.
     pub fn run_began(&self) -> Option<Time> {
         self.run.as_ref().filter(|run| run.main_lives).map(|run| run.began)
     }
 
-    /// Whether its run's main process has ended and only other processes of the tree are left.
+    /// Whether its run's main process has exited and only other processes of the tree are left.
     pub fn has_leftovers(&self) -> bool {
         self.run.as_ref().is_some_and(|run| !run.main_lives)
     }
@@ -82,32 +82,32 @@ impl Instance {
         }
     }
 
-    /// Its last runs, the latest last.
+    /// Its past runs, the latest last.
     pub fn past(&self) -> impl DoubleEndedIterator<Item = &PastRun> {
         self.past.iter()
     }
 
-    /// Whether anything of it runs, or may be about to.
+    /// Whether it has a run or may be about to start one.
     pub fn is_live(&self) -> bool {
         self.run.is_some()
     }
 
-    /// Whether the operator stopped it after its last start.
+    /// Whether an operator stopped it after its last start.
     pub fn was_stopped_by_hand(&self) -> bool {
         self.was_stopped_by_hand
     }
 
-    /// Whether it is down because it was never started or somebody stopped it: it did not end by itself.
+    /// Whether it is down because it was never started or was stopped, rather than ended by itself.
     pub(crate) fn is_left_down(&self) -> bool {
         self.state == State::Stopped && self.final_end.is_none()
     }
 
-    /// Whether it is down for good because of what a probe found (`on_failure = "stop"`).
+    /// Whether it is down for good because a probe failed (`on_failure = "stop"`).
     pub fn was_stopped_for_failure(&self) -> bool {
         self.state == State::Stopped && self.final_end.is_some()
     }
 
-    /// Whether it is what others need it for: ready, or done.
+    /// Whether it is ready, or a oneshot that has succeeded.
     pub fn can_serve(&self) -> bool {
         let ended_well = || self.past.back().is_some_and(|past| past.success);
         match self.state {
@@ -117,7 +117,7 @@ impl Instance {
         }
     }
 
-    /// Whether its probes, if there are any, have passed and do not fail.
+    /// Whether its probes, if any, have passed and are not failing.
     pub(super) fn is_well(&self) -> bool {
         self.spec.probes.is_empty() || self.health() == Health::Healthy
     }
@@ -129,7 +129,7 @@ impl Instance {
 }
 
 impl PastRun {
-    /// How it ended, and where we ended it for a failure, why.
+    /// How it ended and, if the supervisor ended it for a failure, why.
     pub fn reason(&self) -> String {
         match self.cause.as_ref().filter(|cause| cause.is_failure()) {
             Some(cause) => format!("{cause} ({})", self.end),
@@ -139,12 +139,12 @@ impl PastRun {
 }
 
 impl PastRun {
-    /// The client that had this signal sent to it, if no other signal was sent for a client since.
+    /// The client that sent this signal, if it was the last one that a client sent.
     pub fn signalled_by(&self, signal: Signal) -> Option<Principal> {
         self.signalled.filter(|(sent, _)| *sent == signal).map(|(_, by)| by)
     }
 
-    /// What was decided about it and why, in words that know how it ended.
+    /// The policy's decision about it and the reason, including the exit status.
     pub fn explain(&self, exit_codes: &[u8]) -> String {
         let success = match (&self.end, self.verdict) {
             (RunEnd::Exited(Exit::Code(code)), Verdict::Final { success: true, .. }) => Some(code),

@@ -1,6 +1,6 @@
-//! How long the delay before a run is: what the number of failures makes of it, and what chance may.
+//! The length of the delay before a run: how it grows with failures, and how jitter changes it.
 //!
-//! Delays are whole microseconds, so that they are the same on every machine, whatever its floating-point library does with
+//! Delays are whole microseconds, so that they are the same on every machine, however its floating-point library rounds
 //! the last bit.
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub fn nominal(backoff: &Backoff, failures: u32) -> Duration {
     }
 }
 
-/// How often the delay has grown; none where there is no delay yet.
+/// Number of times the delay has grown; `None` without an earlier failure.
 fn step(backoff: &Backoff, failures: u32) -> Option<u32> {
     if backoff.first_at_once { failures.checked_sub(1) } else { Some(failures) }
 }
@@ -32,8 +32,8 @@ fn delay_of(backoff: &Backoff, step: u32) -> Duration {
         }
         Growth::Steps(_) => backoff.max.as_secs_f64(),
     };
-    // The comparison also takes care of a product too large for a Duration, infinite included. That of nothing and an
-    // infinite factor is no number, and nothing all the same.
+    // The comparison also handles a product too large for a Duration, including infinity. Zero times an infinite factor
+    // is not a number, and must be zero all the same.
     if backoff.delay.is_zero() {
         Duration::ZERO
     } else if grown < backoff.max.as_secs_f64() {
@@ -43,10 +43,10 @@ fn delay_of(backoff: &Backoff, step: u32) -> Duration {
     }
 }
 
-/// How the nominal delay after `failures` earlier failures comes about.
+/// The rule that yields the nominal delay after `failures` earlier failures.
 pub(super) fn rule(backoff: &Backoff, failures: u32) -> DelayRule {
     let Some(step) = step(backoff, failures) else { return DelayRule::FirstAtOnce };
-    // A delay that is the cap by itself was not cut.
+    // A first delay equal to the cap was not capped.
     let capped = (delay_of(backoff, step) == backoff.max && backoff.delay < backoff.max).then_some(backoff.max);
     match backoff.growth {
         Growth::Factor(factor) => DelayRule::Power { delay: backoff.delay, factor, step, capped },
@@ -57,13 +57,13 @@ pub(super) fn rule(backoff: &Backoff, failures: u32) -> DelayRule {
     }
 }
 
-/// The shortest and the longest that chance may make of a nominal delay; `last` was the delay before, zero if none was.
+/// The shortest and the longest delay that jitter can choose; `last` is the previous delay, zero if there was none.
 pub(super) fn range(backoff: &Backoff, nominal: Duration, last: Duration) -> (Duration, Duration) {
     let added = |span: Duration| (nominal, nominal.saturating_add(span));
     match backoff.jitter {
         Jitter::UpTo(span) => added(span),
         Jitter::Add(part) => added(scaled(nominal, part)),
-        // What comes at once comes at once.
+        // A restart without delay stays without delay.
         _ if nominal.is_zero() => (nominal, nominal),
         Jitter::Full => (Duration::ZERO, nominal),
         Jitter::Equal => (whole_micros(nominal / 2), nominal),
@@ -74,7 +74,7 @@ pub(super) fn range(backoff: &Backoff, nominal: Duration, last: Duration) -> (Du
     }
 }
 
-/// The delay that chance chooses; `random` is anywhere from 0 to 1.
+/// The delay chosen by jitter; `random` is from 0 to 1.
 pub(super) fn chosen((least, most): (Duration, Duration), random: f64) -> Duration {
     least.saturating_add(scaled(most.saturating_sub(least), random))
 }
@@ -83,7 +83,7 @@ fn scaled(span: Duration, factor: f64) -> Duration {
     Duration::try_from_secs_f64(span.as_secs_f64() * factor).map_or(Duration::MAX, whole_micros)
 }
 
-/// To the nearest microsecond.
+/// Rounds to the nearest microsecond.
 fn whole_micros(span: Duration) -> Duration {
     let micros = u64::from((span.subsec_nanos() + 500) / 1000);
     Duration::from_secs(span.as_secs()).saturating_add(Duration::from_micros(micros))
@@ -98,7 +98,7 @@ mod tests {
         Duration::from_millis(n)
     }
 
-    /// 2^1024 is infinite in floating point, and so often does a program without delay end within seconds.
+    /// 2^1024 is infinite in floating point, and a program without a delay fails that often within seconds.
     #[test]
     fn no_delay_is_no_delay_after_any_number_of_failures() {
         for growth in [Growth::Factor(2.0), Growth::Linear, Growth::Steps(3)] {

@@ -1,4 +1,4 @@
-//! The rule itself: what follows an end, and whether a start that was decided on is still allowed when its time has come.
+//! The rule itself: what follows an end, and whether a start that was decided on is still allowed when it is due.
 
 use std::time::Duration;
 
@@ -9,38 +9,39 @@ use super::{Decision, Ended};
 use crate::restart::{Again, CountReset, DelayRule, Verdict};
 use crate::time::Time;
 
-/// How much later than its window's end a start is that waits for it: a window closes when more than its length has passed.
+/// How far a start that waits for the end of a window must be beyond it: a window closes when more than its length has
+/// passed.
 const JUST_AFTER: Duration = Duration::from_micros(1);
 
-/// The least delay after a start that failed before there was a process. Without it a program with no delay and no limit
-/// would be attempted again as fast as the daemon can, and keep it from everything else.
+/// Minimum delay after a failed spawn. Without it, a program with no delay and no limit would be retried as fast as the
+/// daemon can, and starve everything else.
 const FAILED_START_FLOOR: Duration = Duration::from_millis(100);
 
-/// The longest delay between attempts while the daemon lacks what it needs to make a process.
+/// Longest delay between attempts while the daemon lacks the resources to spawn a process.
 const SHORTAGE_MAX: Duration = Duration::from_secs(5);
 
-/// What an instance remembers of its past ends.
+/// The restart history of an instance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Consecutive ends that led to a restart: how far the delay has grown.
+    /// Consecutive ends that led to a restart; the exponent of the delay.
     pub failures: u32,
-    /// The same since the last manual start, whatever was forgiven since.
+    /// The same since the last manual start, regardless of resets.
     ever: u32,
-    /// Attempts in a row that failed for want of the daemon's own means.
+    /// Consecutive attempts that failed because the daemon lacked resources.
     pub(crate) shortages: u32,
     last_delay: Duration,
     window_opened: Option<Time>,
     starts_in_window: u32,
-    /// Whether the next start is the policy's own decision.
+    /// Whether the next start is an automatic restart.
     is_automatic: bool,
 }
 
-/// What comes after this end. `random` is anywhere from 0 to 1.
+/// Decides what follows this end. `random` is from 0 to 1.
 pub fn decide(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64) -> Decision {
     judge(policy, tally, ended, random).decision()
 }
 
-/// What comes after this end, and by which rule. `random` is anywhere from 0 to 1.
+/// Decides what follows this end, and by which rule. `random` is from 0 to 1.
 pub fn judge(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
     let reset = resets(policy, ended).filter(|_| tally.failures > 0 || policy.backoff.reset == Reset::OnRunning);
     if reset.is_some() {
@@ -72,13 +73,13 @@ pub fn judge(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f6
     if is_counted && policy.retries().is_some_and(|retries| used(policy, tally) >= retries) {
         return Verdict::GivenUp { limit: policy.limit, used: used(policy, tally), window: Duration::ZERO, reset };
     }
-    // What `restart` alone would have left alone.
+    // An end after which `restart` alone would not restart.
     let is_only_a_failed_start = is_failed_start && (ended.success || policy.when == RestartWhen::Never);
     let again = again(policy, is_only_a_failed_start);
     go_on(policy, tally, ended, random, Again { success, rule, reset, ..again })
 }
 
-/// What comes after a start that failed before there was a process: as [`judge`] says, but not at once.
+/// Decides what follows a failed spawn: as [`judge`], but never without a delay.
 pub fn judge_failed_start(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64) -> Verdict {
     match judge(policy, tally, ended, random) {
         Verdict::Again(again) if again.delay < FAILED_START_FLOOR => Verdict::Again(Again {
@@ -92,7 +93,7 @@ pub fn judge_failed_start(policy: &RestartPolicy, tally: &mut Tally, ended: Ende
     }
 }
 
-/// What comes after the daemon lacked the means to start it: it is attempted again, whatever the policy says of
+/// Decides what follows when the daemon lacked the resources to spawn: it is retried whatever the policy says about
 /// failures, and the attempt is not counted.
 pub fn judge_shortage(policy: &RestartPolicy, tally: &mut Tally) -> Verdict {
     let step = tally.shortages.min(6);
@@ -110,7 +111,7 @@ pub fn judge_shortage(policy: &RestartPolicy, tally: &mut Tally) -> Verdict {
     })
 }
 
-/// There will be another run, unless too many have begun within a window.
+/// Restarts, unless too many runs have started within a window.
 fn go_on(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64, again: Again) -> Verdict {
     let nominal = match again.rule {
         DelayRule::AtOnceAfterRunning => Duration::ZERO,
@@ -155,7 +156,7 @@ fn go_on(policy: &RestartPolicy, tally: &mut Tally, ended: Ended, random: f64, a
     Verdict::Again(again)
 }
 
-/// What is known of another run before its delay is.
+/// The parts of a restart that are known before its delay.
 fn again(policy: &RestartPolicy, is_failed_start: bool) -> Again {
     Again {
         delay: Duration::ZERO,
@@ -176,7 +177,7 @@ fn again(policy: &RestartPolicy, is_failed_start: bool) -> Again {
     }
 }
 
-/// Whether the policy's own start may not begin now, because of a limit that is looked at only now.
+/// Why an automatic restart that is due must not start, if a limit is checked only at the start.
 pub fn refuse_start(policy: &RestartPolicy, tally: &Tally, now: Time) -> Option<Verdict> {
     match policy.limit {
         Limit::Rate { starts, judged: Judged::AtStart, then: Exceeded::Fatal, .. } => {
@@ -192,7 +193,7 @@ fn over_the_rate(policy: &RestartPolicy, tally: &Tally, next_start: Time, reset:
     Verdict::GivenUp { limit: policy.limit, used: tally.starts_in_window, window, reset }
 }
 
-/// How many of the retries are used.
+/// Number of retries used.
 pub fn used(policy: &RestartPolicy, tally: &Tally) -> u32 {
     match policy.forget {
         Forget::WithDelay => tally.failures,
@@ -203,8 +204,8 @@ pub fn used(policy: &RestartPolicy, tally: &Tally) -> u32 {
 fn resets(policy: &RestartPolicy, ended: Ended) -> Option<CountReset> {
     let uptime = ended.uptime;
     match policy.backoff.reset {
-        // What never came up was not up, however long it tried: a program that never gets ready would never be given
-        // up if its start may take longer than this.
+        // An end before RUNNING is no uptime, however long the attempt took: otherwise a program that never becomes
+        // ready would never be given up if its start may take longer than this.
         Reset::AfterUp(reset_after) => {
             (ended.was_running && uptime >= reset_after).then_some(CountReset::Up { uptime, reset_after })
         }
@@ -217,14 +218,14 @@ fn resets(policy: &RestartPolicy, ended: Ended) -> Option<CountReset> {
     }
 }
 
-/// Whether a run that is RUNNING for so long would reset the count if it ended now.
+/// Whether a run that has been RUNNING for this long would reset the count if it ended now.
 pub fn would_reset(policy: &RestartPolicy, up: Duration) -> bool {
     let ended = Ended { at: Time::ZERO, uptime: up, was_spawned: true, was_running: true, success: false };
     resets(policy, ended).is_some() && policy.forget == Forget::WithDelay
 }
 
 impl Verdict {
-    /// What to do, without the reasons; what the policy was not asked about stays as it is.
+    /// The decision without the reasons; if the policy was not consulted, nothing changes.
     pub fn decision(&self) -> Decision {
         match self {
             Verdict::Again(again) => Decision::Restart { delay: again.delay },
@@ -240,8 +241,8 @@ impl Tally {
         self.last_delay = Duration::ZERO;
     }
 
-    /// A manual start: everything is forgiven. Only a limit that is looked at when a run begins goes on counting, and there
-    /// the manual start counts too; it is never refused.
+    /// Resets the history for a manual start. Only a limit that is checked when a run starts keeps its count, which
+    /// includes the manual start; a manual start is never refused.
     pub fn start_by_hand(&mut self, limit: Limit) {
         let kept = match limit {
             Limit::Rate { judged: Judged::AtStart, .. } => *self,
@@ -251,14 +252,14 @@ impl Tally {
             Tally { window_opened: kept.window_opened, starts_in_window: kept.starts_in_window, ..Tally::default() };
     }
 
-    /// Which start within the window of a rate limit one at this time would be, from 1; 0 with another limit.
+    /// Number within the window of a rate limit that a start at this time would have, from 1; 0 with another limit.
     fn next_in_window(&self, limit: Limit, at: Time) -> u32 {
         let Limit::Rate { within, .. } = limit else { return 0 };
         let is_open = self.window_opened.is_some_and(|opened| at.since(opened) <= within);
         if is_open { self.starts_in_window.saturating_add(1) } else { 1 }
     }
 
-    /// A start, by hand or not, takes its place in the window of a rate limit.
+    /// Counts a start, manual or automatic, in the window of a rate limit.
     pub fn count_start(&mut self, limit: Limit, at: Time) {
         self.is_automatic = false;
         match self.next_in_window(limit, at) {
@@ -285,10 +286,10 @@ mod tests {
     const FAILED: Ended =
         Ended { at: Time::ZERO, uptime: Duration::ZERO, was_spawned: true, was_running: false, success: false };
 
-    /// A run, as a policy is asked about it: how long it lasted, whether it was RUNNING, whether it ended well.
+    /// A past run: how long it lasted, whether it was RUNNING, whether it succeeded.
     type Past = (u64, bool, bool);
 
-    /// The delays in milliseconds that follow these runs, each begun when the policy said; and what it came to.
+    /// The delays in milliseconds that follow these runs, each started when the policy said; and the outcome.
     fn story(policy: RestartPolicy, runs: impl IntoIterator<Item = Past>) -> (Vec<u128>, &'static str) {
         let (mut tally, mut now, mut delays) = (Tally::default(), Time::ZERO, Vec::new());
         for (uptime, was_running, success) in runs {
@@ -318,7 +319,7 @@ mod tests {
         let docker = Preset::Docker.policy(RestartWhen::OnFailure);
         assert_eq!(story(docker, quick(8)), (vec![100, 200, 400, 800, 1600, 3200, 6400, 12800], "goes on"));
         assert_eq!(delay::nominal(&docker.backoff, 10), seconds(60));
-        // The delay falls back after 10 s, the count does not; successes grow it, too.
+        // The delay is reset after 10 s, the count is not; successes grow it, too.
         let two = RestartPolicy { limit: Limit::Retries(2), ..docker };
         assert_eq!(story(two, [(11_000, true, false); 5]), (vec![100, 100], "given up"));
         let always = RestartPolicy { when: RestartWhen::Always, ..docker };
@@ -365,13 +366,13 @@ mod tests {
         let policy = Preset::Supervisord.policy(RestartWhen::OnFailure);
         let (delays, outcome) = story(policy, [(1000, true, false); 100]);
         assert!(delays.iter().all(|delay| *delay == 0) && outcome == "goes on", "{delays:?}");
-        // It looks once a second, also where startsecs is 0.
+        // It polls once a second, also if startsecs is 0.
         assert_eq!(story(policy, [(300, true, false); 3]).0, [700, 700, 700]);
         assert_eq!(story(policy, [(1000, true, true)]), (vec![], "stays"));
     }
 
-    /// Source: systemd.unit(5) and systemd.service(5): five starts within 10 s, 100 ms between them; ratelimit.c: a window
-    /// closes when more than its length has passed, and the sixth start is what is refused.
+    /// Source: systemd.unit(5) and systemd.service(5): five starts within 10 s, 100 ms between them; ratelimit.c: a
+    /// window closes when more than its length has passed, and the sixth start is the one refused.
     #[test]
     fn systemd_refuses_the_sixth_start_in_ten_seconds() {
         let policy = Preset::Systemd.policy(RestartWhen::OnFailure);
@@ -412,7 +413,7 @@ mod tests {
         }
     }
 
-    /// Whoever exits with 0 after each batch of work goes on for ever.
+    /// A worker that exits with 0 after each batch is restarted indefinitely.
     #[test]
     fn a_success_is_no_failure() {
         let always = RestartPolicy { when: RestartWhen::Always, ..RestartPolicy::DEFAULT };
@@ -425,7 +426,7 @@ mod tests {
         // Not even without retries is it given up.
         let none = RestartPolicy { limit: Limit::Retries(0), ..always };
         assert_eq!(story(none, [(0, true, true), (0, true, true), (0, true, false)]), (vec![500, 500], "given up"));
-        // And the count of a whole life does not take it for one.
+        // Nor does a count that is never reset include it.
         let life = RestartPolicy { limit: Limit::Retries(2), forget: Forget::Never, ..always };
         assert_eq!(story(life, mixed), (vec![500, 1000, 500], "given up"));
     }

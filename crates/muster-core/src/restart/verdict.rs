@@ -1,84 +1,84 @@
-//! Why the policy decided as it did: the rule behind a decision as data, and the sentence that says it.
+//! Why the policy decided as it did: the rule behind a decision, as data.
 //!
-//! A [`Verdict`] is made with every decision and kept with the run it is about. It holds numbers only and allocates
-//! nothing; the words are made when they are asked for ([`super::words`]).
+//! A [`Verdict`] is created with every decision and kept with its run. It holds numbers only and allocates nothing;
+//! [`super::words`] renders it as a sentence on demand.
 
 use std::time::Duration;
 
 use muster_spec::{Changed, Jitter, Limit, Preset, RestartWhen};
 
-/// What came of an end, and by which rule.
+/// The decision about an end, and the rule behind it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
-    /// It was being stopped, so the policy was not asked.
+    /// It was being stopped, so the policy was not consulted.
     Stopped,
-    /// It waits for others that are restarted with it, so the policy was not asked.
+    /// It waits for others that are restarted with it, so the policy was not consulted.
     Held,
-    /// `restart` does not ask for another run after such an end.
+    /// `restart` excludes a restart after such an end.
     Final {
-        /// The word of `restart`.
+        /// The configured `restart`.
         when: RestartWhen,
         /// Whether the end was a success.
         success: bool,
     },
-    /// It is started again.
+    /// It is restarted.
     Again(Again),
-    /// It could not be spawned, and under this policy such a run is the last (`start_failures = "final"`).
+    /// It could not be spawned, and the policy does not retry failed spawns (`start_failures = "final"`).
     NeverStarted,
-    /// It would be started again, but the limit is used up.
+    /// It would be restarted, but the limit is reached.
     GivenUp {
         /// The limit.
         limit: Limit,
-        /// How much of it was used: restarts in a row, or starts in the window.
+        /// How much of it was used: consecutive restarts, or starts in the window.
         used: u32,
-        /// How long ago the window of a rate limit was opened, when the next start would come.
+        /// How long ago, at the time of the next start, the window of a rate limit opened.
         window: Duration,
-        /// Why the count had gone back to zero with this very end, if it had.
+        /// Why the count was reset by this end, if it was.
         reset: Option<CountReset>,
     },
 }
 
-/// How a restart was worked out.
+/// How a restart was computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Again {
     /// The delay before the next run, jitter included.
     pub delay: Duration,
-    /// The shortest that jitter could have made it.
+    /// The shortest delay jitter could have chosen.
     pub delay_min: Duration,
-    /// The longest that jitter could have made it.
+    /// The longest delay jitter could have chosen.
     pub delay_max: Duration,
-    /// How far apart starts must be, where that made the delay longer.
+    /// The minimum time between starts, if that made the delay longer.
     pub min_interval: Option<Duration>,
-    /// The window of a rate limit, where the next run waits for its end.
+    /// The window of a rate limit, if the next run waits for its end.
     pub waits_out: Option<Duration>,
-    /// How many of the restarts that the limit counts are used with it, from 1; 0 where it is not counted.
+    /// Number of this restart as counted by the limit, from 1; 0 if it is not counted.
     pub attempt: u32,
-    /// How many there may be.
+    /// The configured limit.
     pub limit: Limit,
-    /// Which start within the window of a rate limit it will be, from 1.
+    /// Number of the next start within the window of a rate limit, from 1.
     pub start_in_window: u32,
-    /// Where the delay comes from.
+    /// How the delay was computed.
     pub rule: DelayRule,
-    /// What chance does to it.
+    /// How it was randomized.
     pub jitter: Jitter,
-    /// The system whose rules were asked for by name, and what of its delays was configured otherwise.
+    /// The preset configured by name, and which of its delays are overridden.
     pub preset: Option<(Preset, Changed)>,
-    /// Why the count went back to zero with this end, if it did and was not zero before.
+    /// Why the count was reset by this end, if it was and had not been zero.
     pub reset: Option<CountReset>,
-    /// The word of `restart`.
+    /// The configured `restart`.
     pub when: RestartWhen,
     /// Whether the end was a success, which only `always` and `unless-stopped` restart.
     pub success: bool,
-    /// Whether it is restarted only because a run that never came up counts as failed, whatever its status and `restart`.
+    /// Whether it is restarted only because an end before RUNNING counts as failed, whatever its status and `restart`.
     pub is_failed_start: bool,
 }
 
-/// Where a delay comes from.
+/// How a delay was computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum DelayRule {
     /// It had been RUNNING: at once, and not counted, as in supervisord.
     AtOnceAfterRunning,
-    /// The first restart comes without delay.
+    /// The first restart has no delay.
     FirstAtOnce,
     /// The first delay, not counted: the end was a success.
     AfterSuccess(Duration),
@@ -88,62 +88,62 @@ pub enum DelayRule {
         delay: Duration,
         /// The last one.
         max: Duration,
-        /// Which step.
+        /// Number of this step.
         step: u32,
-        /// Of how many.
+        /// Number of steps.
         of: u32,
     },
-    /// The least delay after a start that failed, where the policy has a shorter one.
+    /// The minimum delay after a failed spawn, if the policy has a shorter one.
     FailedStart,
-    /// The daemon had nothing left to start it with, which is not counted.
+    /// The daemon lacked the resources to spawn it, which is not counted.
     Shortage,
     /// `delay × factor^step`, at most `max`.
     Power {
         /// The first delay.
         delay: Duration,
-        /// What it is multiplied by.
+        /// The growth factor.
         factor: f64,
-        /// How often.
+        /// The exponent.
         step: u32,
-        /// The cap, where it was reached.
+        /// The cap, if it was reached.
         capped: Option<Duration>,
     },
     /// `delay × n`, at most `max`.
     Linear {
         /// The first delay.
         delay: Duration,
-        /// How many of it.
+        /// The multiplier.
         times: u32,
-        /// The cap, where it was reached.
+        /// The cap, if it was reached.
         capped: Option<Duration>,
     },
 }
 
-/// Why the count of failures went back to zero.
+/// Why the count of failures was reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountReset {
-    /// The run had been up for so long.
+    /// The run had been up long enough.
     Up {
         /// How long it was up.
         uptime: Duration,
-        /// How long was enough.
+        /// How long was required.
         reset_after: Duration,
     },
     /// The run had been RUNNING.
     WasRunning,
-    /// The run had lasted so long, whether it came up or not.
+    /// The run had lasted long enough, whether or not it came up.
     Lasted {
         /// How long it lasted.
         uptime: Duration,
-        /// How long was enough.
+        /// How long was required.
         over: Duration,
-        /// Whether it had to last longer than that.
+        /// Whether exactly that long is too short.
         beyond: bool,
     },
 }
 
 impl Verdict {
-    /// Whether the policy was asked at all.
+    /// Whether the policy was consulted.
     pub const fn is_policys(&self) -> bool {
         !matches!(self, Verdict::Stopped | Verdict::Held)
     }

@@ -1,4 +1,4 @@
-//! The sentence that says a verdict: the numbers of the decision in the order in which it was worked out.
+//! Verdicts as sentences: the numbers of the decision in the order in which it was computed.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,16 +11,16 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Verdict::Stopped => f.write_str("not restarted: it was being stopped"),
-            Verdict::Held => f.write_str("starts again as soon as those that are restarted with it are down"),
+            Verdict::Held => f.write_str("starts again once the programs restarted with it are down"),
             Verdict::Final { when: RestartWhen::Never, .. } => f.write_str("not restarted: restart = \"no\""),
             Verdict::Final { when, success: true } => {
                 write!(f, "not restarted: a success, and restart = \"{}\" restarts failures only", when.name())
             }
-            // No policy but "no" leaves a failure, which came above.
+            // Only "no" does not restart a failure, and that was handled above.
             Verdict::Final { when, success: false } => write!(f, "not restarted: restart = \"{}\"", when.name()),
             Verdict::Again(again) => again.fmt(f),
             Verdict::NeverStarted => {
-                f.write_str("given up: it could not be started, and start_failures = \"final\" retries no start")
+                f.write_str("given up: it could not be started, and start_failures = \"final\" does not retry")
             }
             Verdict::GivenUp { limit, used, window, reset } => {
                 match limit {
@@ -53,7 +53,7 @@ impl fmt::Display for Again {
                 Some(apart) => {
                     write!(
                         f,
-                        " after {}: it had been RUNNING, and starts are {} apart",
+                        " after {}: it had been RUNNING, and starts are at least {} apart",
                         Span(self.delay),
                         Span(apart)
                     )?;
@@ -61,10 +61,14 @@ impl fmt::Display for Again {
             },
             DelayRule::FirstAtOnce => f.write_str(", at once: the first restart has no delay")?,
             DelayRule::FailedStart => {
-                write!(f, ", next delay {}: the least after a start that failed", Span(self.delay))?;
+                write!(f, ", next delay {}: the minimum after a failed start", Span(self.delay))?;
             }
             DelayRule::Shortage => {
-                write!(f, " in {}: the daemon lacked the means to start it, which is not counted", Span(self.delay))?;
+                write!(
+                    f,
+                    " in {}: the daemon was out of resources to start it, which is not counted",
+                    Span(self.delay)
+                )?;
             }
             DelayRule::AfterSuccess(delay) => write!(f, ", next delay {}", Span(delay))?,
             DelayRule::Power { delay, factor: 1.0, .. } => write!(f, ", next delay {}", Span(delay))?,
@@ -97,9 +101,9 @@ impl fmt::Display for Again {
         }
         match (self.success, self.rule) {
             (true, DelayRule::AfterSuccess(_)) => {
-                write!(f, ": a success is no failure, and restart = \"{}\" restarts it", self.when.name())?;
+                write!(f, ": a success is not counted, and restart = \"{}\" restarts it", self.when.name())?;
             }
-            (true, _) => write!(f, "; restart = \"{}\" restarts a success, too", self.when.name())?,
+            (true, _) => write!(f, "; restart = \"{}\" also restarts a success", self.when.name())?,
             (false, _) => {}
         }
         if self.is_failed_start {
@@ -110,7 +114,7 @@ impl fmt::Display for Again {
 }
 
 impl Again {
-    /// Which restart it is, of how many.
+    /// Number of this restart, and the limit.
     fn write_count(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.attempt, self.limit) {
             (_, Limit::Rate { starts, within, judged: Judged::AtStart, then: Exceeded::Fatal })
@@ -128,7 +132,7 @@ impl Again {
         }
     }
 
-    /// Whether chance has a say in the delay.
+    /// Whether the delay is randomized.
     pub fn is_random(&self) -> bool {
         self.delay_min != self.delay_max
     }
@@ -157,7 +161,7 @@ fn write_product(f: &mut fmt::Formatter<'_>, capped: Option<Duration>, product: 
 
 fn write_reset(f: &mut fmt::Formatter<'_>, reset: Option<CountReset>) -> fmt::Result {
     match reset {
-        // What had been RUNNING is restarted at once, which has been told.
+        // A program that had been RUNNING is restarted at once, which was said already.
         None | Some(CountReset::WasRunning) => Ok(()),
         Some(CountReset::Up { uptime, reset_after }) => {
             write!(f, "; counter reset: was up {} ≥ reset_after {}", Span(uptime), Span(reset_after))
@@ -188,7 +192,7 @@ mod tests {
         Duration::from_millis(n)
     }
 
-    /// What each of several quick failures is answered with.
+    /// The verdicts of several quick failures, as sentences.
     fn told(policy: RestartPolicy, count: u32) -> Vec<String> {
         let (mut tally, mut now, mut told) = (Tally::default(), Time::ZERO, Vec::new());
         for _ in 0..count {
@@ -233,7 +237,7 @@ mod tests {
         let systemd = told(as_preset(Preset::Systemd), 9);
         assert_eq!(systemd[0], "start 2 of 5 in 10s, next delay 100ms (preset systemd)");
         assert_eq!(systemd[4], "start 6 in 10s, with 5 starts allowed, next delay 100ms (preset systemd)");
-        // It is refused when its time has come.
+        // It is refused when it is due.
         let (mut tally, policy) = (Tally::default(), as_preset(Preset::Systemd));
         (0..5).for_each(|_| tally.count_start(policy.limit, Time::ZERO));
         let ended =
@@ -321,11 +325,11 @@ mod tests {
         let ended =
             Ended { at: Time::ZERO, uptime: Duration::ZERO, was_spawned: true, was_running: false, success: true };
         let always = RestartPolicy { when: RestartWhen::Always, ..RestartPolicy::DEFAULT };
-        let expected = "restarted, next delay 500ms: a success is no failure, and restart = \"always\" restarts it";
+        let expected = "restarted, next delay 500ms: a success is not counted, and restart = \"always\" restarts it";
         assert_eq!(restart::judge(&always, &mut Tally::default(), ended, 1.0).to_string(), expected);
         let docker = restart::judge(&Preset::Docker.policy(RestartWhen::Always), &mut Tally::default(), ended, 1.0);
         let expected = "attempt 1, no limit, next delay 100ms × 2^0 = 100ms (preset docker); \
-                        restart = \"always\" restarts a success, too";
+                        restart = \"always\" also restarts a success";
         assert_eq!(docker.to_string(), expected);
         let never = restart::judge(&Preset::Supervisord.policy(RestartWhen::Never), &mut Tally::default(), ended, 1.0);
         let expected = "attempt 1 of 3, next delay 1s × 1 = 1s (preset supervisord); \

@@ -1,4 +1,4 @@
-//! Commands: what is asked of instances, what that must come to, and what it does.
+//! Commands: what they require of each instance, and how they are carried out.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ impl Supervisor {
                 return self.reply_all([(request, outcome)]);
             }
         };
-        // What must come of each is fixed before anything is done, and held against every change that follows.
+        // The condition for each instance is determined before acting, and checked against every change that follows.
         let (mut pending, mut results) = (BTreeMap::new(), BTreeMap::new());
         for &id in &ids {
             match self.wanted(id, verb) {
@@ -45,11 +45,11 @@ impl Supervisor {
         }
     }
 
-    /// What a verb must bring this instance to, or what is known of it already.
+    /// The condition that completes a verb for this instance, or the result if it is known already.
     pub(super) fn wanted(&self, id: InstanceId, verb: Verb) -> Result<Condition, Result<Done, Failure>> {
         let instance = self.instance(id);
         let after = instance.last_run();
-        // A run that is just starting will do; one that has ended or is ending will not.
+        // A run that is just starting satisfies this; one that has ended or is ending does not.
         let before_current = match instance.state() {
             State::Starting => after.map(|run| RunId(run.0 - 1)),
             _ => after,
@@ -127,7 +127,7 @@ impl Supervisor {
         }
     }
 
-    /// Starts them, and what they depend on and is not there.
+    /// Starts instances together with the dependencies that are down.
     pub(super) fn start(&mut self, now: Time, ids: &[InstanceId]) {
         let mut all = self.needed_by(ids);
         all.extend(ids);
@@ -135,7 +135,7 @@ impl Supervisor {
     }
 
     pub(super) fn start_these(&mut self, now: Time, ids: Vec<InstanceId>) {
-        // What is up and wanted needs no start; where it is about to be restarted with others, it still is.
+        // A running instance with goal up needs no start, unless it is about to be restarted with others.
         let is_up = |instance: &Instance| {
             matches!(instance.state(), State::Starting | State::Running) && instance.goal() == Goal::Up
         };
@@ -155,7 +155,7 @@ impl Supervisor {
         }
     }
 
-    /// Several that are restarted together start when all of them are down; a single one need not wait for anybody.
+    /// Holds several instances that are restarted together until all of them are down; a single one is not held.
     pub(super) fn hold_for_restart(&mut self, now: Time, ids: &[InstanceId]) {
         for &id in ids {
             self.tell(now, id, |instance, turn| {
@@ -168,13 +168,13 @@ impl Supervisor {
     }
 }
 
-/// Whether there is a run that is to go on, and that can be told to read its configuration.
+/// Whether there is a run that is not being stopped and has a signal for reloading its configuration.
 fn reads_configuration(instance: &Instance) -> bool {
     instance.goal() == Goal::Up && instance.run_began().is_some()
 }
 
 impl Awaited {
-    /// Everything that can be waited for.
+    /// All conditions.
     pub const ALL: [Awaited; 5] =
         [Awaited::Running, Awaited::Ready, Awaited::Healthy, Awaited::Exited, Awaited::Stopped];
 }

@@ -1,11 +1,13 @@
-//! Dependencies at work: who is started because another needs it, who may start now, and who is restarted with whom.
+//! Dependencies: which instances are started because another needs them, which may start now, and which are restarted
+//! together.
 //!
-//! [`crate::graph`] counts; here is what follows. A condition is asked for at every start, by whomever: also a run that
-//! follows a crash waits until its dependencies hold again. What runs already is left alone when they cease to.
+//! [`crate::graph`] counts; this module acts on it. Conditions are checked at every start, also at an automatic
+//! restart: a run after a crash waits until its dependencies hold again. Running instances are not affected when a
+//! condition ceases to hold.
 //!
-//! Starting an instance, by command or with the daemon, starts what it depends on and is not there: as `systemctl start`
-//! and `docker compose up` do. What is there but not yet so far is waited for; what has met its condition (a oneshot that
-//! has completed) is not started again. A stop concerns whom it names, and nobody else.
+//! Starting an instance, by command or at boot, also starts its dependencies that are down, as `systemctl start` and
+//! `docker compose up` do. Dependencies that are starting are waited on; one whose condition is met (a oneshot that has
+//! completed) is not started again. Stopping an instance stops only the instances named.
 
 use std::collections::HashSet;
 
@@ -22,7 +24,7 @@ use crate::request::{Change, Failure};
 use crate::time::Time;
 
 impl Supervisor {
-    /// What must be started for these to start some time.
+    /// All instances that must be started so that these can start.
     pub(super) fn needed_by(&self, ids: &[InstanceId]) -> Vec<InstanceId> {
         if !self.graph.has_needs() {
             return Vec::new();
@@ -41,7 +43,7 @@ impl Supervisor {
                 if is_down {
                     needed.push(instance.id());
                 }
-                // What is still up needs nothing to go on.
+                // Whatever is still up can continue.
                 let is_up = matches!(instance.state(), State::Starting | State::Running);
                 if is_down && !is_up || instance.state() == State::Waiting {
                     to_visit.push(need);
@@ -51,14 +53,14 @@ impl Supervisor {
         needed
     }
 
-    /// What these need and is still up, though nobody wanted it any more, is not stopped.
+    /// Keeps the dependencies of these running that are still up although their goal is down.
     pub(super) fn keep_what_is_needed(&mut self, now: Time, ids: &[InstanceId]) {
         let mut needed = self.needed_by(ids);
         needed.retain(|&id| matches!(self.instance(id).state(), State::Starting | State::Running));
         self.start_these(now, needed);
     }
 
-    /// Lets those start whose dependencies hold now.
+    /// Starts the instances whose dependencies hold now.
     pub(super) fn start_unblocked(&mut self, now: Time) {
         while self.graph.has_unblocked() {
             let places = self.graph.take_unblocked();
@@ -70,7 +72,7 @@ impl Supervisor {
         }
     }
 
-    /// An instance has changed: perhaps somebody waits for what will not come by itself, and must hear of it.
+    /// Fails requests whose dependency, after this change, cannot be met without intervention.
     pub(super) fn tell_of_vain_waits(&mut self, change: &Change) {
         if !self.graph.has_needs() || change.is_live || self.is_shutting_down() {
             return;
@@ -103,24 +105,25 @@ impl Supervisor {
                 finished.extend(self.requests.fail_watch(instance, &Failure::InVain(on)));
             }
             self.reply_all(finished);
-            // Those that wait for one that waits in vain do so as well.
+            // Dependents that wait for an instance that waits in vain do so too.
             concerned.extend(self.graph.dependents(place).filter(|&other| seen.insert(other)));
         }
     }
 
-    /// Why an instance is watched in vain until it is up. What was stopped by command may be started by one.
+    /// Why waiting for an instance to come up would be futile. An instance stopped by command may be started by
+    /// another.
     pub(super) fn watched_in_vain(&self, id: InstanceId) -> Option<Failure> {
         self.vain(self.place(id), has_ended).map(Failure::InVain)
     }
 
-    /// Whether an instance waits for what will not come by itself.
+    /// Whether an instance waits for a dependency that cannot be met without intervention.
     pub fn waits_in_vain(&self, id: InstanceId) -> bool {
         self.get(id)
             .is_some_and(|it| it.state() == State::Waiting && self.vain(self.place(id), State::is_final).is_some())
     }
 
-    /// What an instance that is WAITING waits for and what will not come by itself, because something on the way is down
-    /// in this sense.
+    /// The dependencies of a WAITING instance that cannot be met without intervention, because an instance in the chain
+    /// of dependencies is down by this criterion.
     fn vain(&self, place: usize, is_down: fn(State) -> bool) -> Option<Vec<String>> {
         if !self.graph.has_needs() || self.instances[place].state() != State::Waiting {
             return None;
@@ -137,7 +140,7 @@ impl Supervisor {
         Some(vain).filter(|vain| !vain.is_empty())
     }
 
-    /// Something that is down on the way of an instance, if that waits.
+    /// An instance that is down in the chain of dependencies of a WAITING instance.
     fn root_of_vain_wait(&self, place: usize, is_down: fn(State) -> bool) -> Option<String> {
         let (mut to_visit, mut seen) = (vec![place], HashSet::new());
         while let Some(place) = to_visit.pop() {
@@ -154,7 +157,7 @@ impl Supervisor {
         None
     }
 
-    /// What an instance that is WAITING waits for, in words.
+    /// The conditions a WAITING instance waits for, in words.
     pub fn waiting_for(&self, id: InstanceId) -> Vec<String> {
         let Some(instance) = self.get(id).filter(|instance| instance.state() == State::Waiting) else {
             return Vec::new();
@@ -182,7 +185,7 @@ impl Supervisor {
         }
     }
 
-    /// These and, as far as they run, all that are restarted with them.
+    /// These instances and, if they are running, all that are restarted with them.
     pub(super) fn with_those_that_restart_with(&self, ids: &[InstanceId]) -> Vec<InstanceId> {
         self.with_followers(ids, |other| other.is_live() && other.goal() == Goal::Up)
     }
@@ -202,8 +205,8 @@ impl Supervisor {
         all
     }
 
-    /// A run has begun by itself where another had ended: who is restarted with its program, and runs since before, is. A
-    /// command or a reload has stopped them together already.
+    /// Restarts the instances that restart with this one's program and have been running since before its automatic
+    /// restart. A command or a reload has stopped them together already.
     pub(super) fn restart_with(&mut self, now: Time, id: InstanceId) {
         let instance = self.instance(id);
         let is_again = instance.state() == State::Starting
@@ -228,12 +231,12 @@ impl Supervisor {
     }
 }
 
-/// Ended by itself, and not by a command that another one may follow.
+/// Whether it has ended by itself, and not by a command that another one may follow.
 fn has_ended(state: State) -> bool {
     matches!(state, State::Exited | State::Fatal)
 }
 
-/// The conditions that an instance meets as it is now.
+/// The conditions that an instance meets in its current state.
 pub(super) fn conditions_met(instance: &Instance) -> Met {
     let is_to_go = instance.goal() == Goal::Down || instance.is_held() || instance.is_failing();
     let is_up = instance.state() == State::Running && !is_to_go;

@@ -1,4 +1,4 @@
-//! The end of everything: who asks for it, how it is hurried, and the last words.
+//! Shutdown: how it begins, how it is hurried, and the daemon's exit.
 
 use std::time::Duration;
 
@@ -36,14 +36,14 @@ impl Supervisor {
         self.begin_batch(now, &all, Purpose::Shutdown);
     }
 
-    /// Somebody has less patience than whoever began it. Those whose turn came keep it, with less time.
+    /// A later request sets a shorter timeout. Instances that are already being stopped continue, with less time.
     fn shorten_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Duration) {
         self.tell_shutdown(&reason, timeout);
         let wishes = self.wishes(now);
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.share_anew(now, timeout, wishes);
         }
-        // Their batch is given up where it stands. Leaving it one by one would let it go on.
+        // Their batch ends here. Taking out one member after another would let it continue.
         for batch in self.instances.iter_mut().filter_map(|instance| instance.batch.take()) {
             self.batches.end(batch);
         }
@@ -60,7 +60,7 @@ impl Supervisor {
         self.instances.iter().map(Instance::id).collect()
     }
 
-    /// What each instance wants of a shutdown's budget, by its place.
+    /// The time each instance needs of the shutdown budget, by place.
     fn wishes(&self, now: Time) -> Vec<Option<Wish>> {
         let patience = |instance: &Instance| instance.is_live().then(|| instance.patience(now));
         let patience: Vec<Option<Duration>> = self.instances.iter().map(patience).collect();
@@ -74,7 +74,7 @@ impl Supervisor {
         patience.iter().enumerate().map(wish).collect()
     }
 
-    /// A second signal: everything gets SIGKILL now.
+    /// A second signal: every program gets SIGKILL now.
     pub(super) fn hurry_shutdown(&mut self, now: Time) {
         self.effects.push_back(Effect::Publish(Event::ShutdownHurried));
         self.kill_all(now);
@@ -89,9 +89,9 @@ impl Supervisor {
         live
     }
 
-    /// Everything has stopped, or time is up. The last words.
+    /// Finishes the shutdown: everything has stopped, or the budget is used up.
     pub(super) fn finish(&mut self, now: Time) {
-        // Whom the budget did not reach, the kernel must not let outlive the daemon.
+        // Processes that outlived the budget must not outlive the daemon.
         let left = self.kill_all(now);
         let Some(shutdown) = self.shutdown.take().filter(|_| !self.has_exited) else { return };
         self.has_exited = true;
@@ -105,21 +105,21 @@ impl Supervisor {
     }
 }
 
-/// When nothing is left to do.
+/// Exiting when all programs are done.
 impl Supervisor {
-    /// The container's exit code if nothing is left to do: every autostarted program, of which there is one at least, has
-    /// ended for good by itself or waits for what cannot come any more, and nothing else runs or is about to. The first
-    /// failure's code, or 0.
+    /// The container's exit code if all programs are done: there is at least one autostarted program, every one of them
+    /// has exited and will not be restarted or waits for a condition that cannot be met, and nothing else runs or is
+    /// about to. It is the code of the first failure, or 0.
     pub(super) fn done_code(&self) -> Option<u8> {
         if !self.settings.exit_when_done || self.shutdown.is_some() || self.live > 0 {
             return None;
         }
-        // With no run left, what waits is waited for by others that wait, and the first of them for one that has ended.
+        // With no run left, every chain of waiting instances starts at one that has ended.
         let waits = |instance: &Instance| instance.state() == State::Waiting;
         if self.unsettled > 0 && !self.instances.iter().all(|one| one.state().is_final() || waits(one)) {
             return None;
         }
-        // What was stopped by hand is there to be started again, and then what waits for it goes on.
+        // A program that was stopped by hand may be started again, and its dependents would continue.
         let needs_a_hand = |one: &Instance| {
             self.graph.missing(self.place(one.id())).any(|(need, _)| self.instances[need].is_left_down())
         };
@@ -134,8 +134,8 @@ impl Supervisor {
         is_done.then(|| self.first_failure().map_or(u8::from(is_vain), |(_, end)| end.code))
     }
 
-    /// The first of the final ends that was a failure, and whose it is. What does not start with the daemon counts only
-    /// where others have waited for it in vain.
+    /// The first final end that was a failure, and its instance. A program that is not autostarted counts only if
+    /// others waited for it in vain.
     pub(crate) fn first_failure(&self) -> Option<(InstanceId, FinalEnd)> {
         let is_missed = |one: &Instance| {
             self.graph.dependents(self.place(one.id())).any(|place| self.instances[place].final_end().is_none())
@@ -147,13 +147,13 @@ impl Supervisor {
 }
 
 impl Supervisor {
-    /// Why the container ends with this exit code, in words: the daemon's last line.
+    /// Why the daemon exits with this code, in words: its last log line.
     fn explain_exit(&self, reason: &ShutdownReason, code: u8) -> String {
         match reason {
             ShutdownReason::Signal(signal) => format!("stopped by {signal}"),
             ShutdownReason::Command(_) => "stopped by musterctl".to_owned(),
             ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", self.instance(*id).name()),
-            ShutdownReason::Done if code == 0 => "every program has ended well".to_owned(),
+            ShutdownReason::Done if code == 0 => "every program has succeeded".to_owned(),
             ShutdownReason::Done if self.exit_cause(reason).is_none() => self.explain_vain_wait(),
             ShutdownReason::Essential(_) | ShutdownReason::Done => {
                 let end = self.exit_cause(reason).and_then(|id| {
@@ -171,8 +171,8 @@ impl Supervisor {
         }
     }
 
-    /// Whose end is the container's end, and gives it its exit code: the essential one's, or the first failure's where all
-    /// have ended.
+    /// The instance that caused the exit and determines its code: the essential one, or the first failure if all
+    /// programs have ended.
     pub fn exit_cause(&self, reason: &ShutdownReason) -> Option<InstanceId> {
         match reason {
             ShutdownReason::Signal(_) | ShutdownReason::Command(_) => None,
@@ -181,12 +181,12 @@ impl Supervisor {
         }
     }
 
-    /// Nothing has failed, and not everything has ended.
+    /// The reason if no program has failed and not all have ended.
     fn explain_vain_wait(&self) -> String {
         let has_waited = |instance: &&Instance| instance.program().autostart && instance.final_end().is_none();
         match self.snapshot().iter().find(has_waited) {
-            Some(instance) => format!("{:?} waited for what cannot come any more", instance.name()),
-            None => "nothing is left to do".to_owned(),
+            Some(instance) => format!("{:?} waited for a dependency that cannot be met", instance.name()),
+            None => "no program is left to run".to_owned(),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Reload: from the configuration that runs to the one that is wished, touching nothing that does not differ.
+//! Reload: from the active configuration to a new one, without touching anything that does not differ.
 //!
-//! What an operator did by hand outlives a reload only where it says so: what the reload starts or restarts goes by its
-//! `autostart`, except that with `restart = "unless-stopped"` what was stopped by hand stays down. What runs and must be
-//! restarted runs again afterwards, whatever its `autostart`. Everything that stops does so in one batch, in the order of
-//! the configuration by which it was started; what is restarted starts when all of it is down.
+//! A manual start or stop survives a reload only if configured: what the reload starts or restarts follows its
+//! `autostart`, except that with `restart = "unless-stopped"` a program stopped by hand stays down. A running program
+//! that must be restarted is started again whatever its `autostart`. All stops are one batch, in the order of the
+//! configuration the programs were started by; restarted programs start once all of them are down.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -21,21 +21,21 @@ use crate::request::{Outcome, RequestId};
 use crate::settings::Settings;
 use crate::time::Time;
 
-/// What a reload does to whom.
+/// The actions of a reload.
 #[derive(Default)]
 struct Steps {
     /// The new table.
     members: Vec<(InstanceId, Arc<ProgramSpec>, Arc<InstanceSpec>)>,
-    /// Not configured any more.
+    /// No longer configured.
     removed: Vec<InstanceId>,
-    /// Must have another process.
+    /// To be restarted with a new process.
     restarted: Vec<InstanceId>,
-    /// Must be started.
+    /// To be started.
     started: Vec<InstanceId>,
 }
 
 impl Supervisor {
-    /// What a reload with these programs would do.
+    /// The changes a reload with these programs would make.
     pub fn plan(&self, programs: &[Arc<ProgramSpec>]) -> Plan {
         plan(&self.programs, programs)
     }
@@ -60,7 +60,7 @@ impl Supervisor {
         }
     }
 
-    /// Matches what is there with what is wished, and gives new instances their numbers.
+    /// Compares the current instances with the new configuration, and assigns numbers to new instances.
     fn steps(&mut self, programs: &[Arc<ProgramSpec>], plan: &Plan) -> Steps {
         let restarted: HashSet<&str> = plan.restarted.iter().map(String::as_str).collect();
         let at = |instance: &Instance| (instance.program().name.clone(), instance.spec().index);
@@ -91,7 +91,7 @@ impl Supervisor {
         steps
     }
 
-    /// What becomes of an instance that stays, and perhaps is to be restarted.
+    /// Decides what happens to an instance that stays, which may have to be restarted.
     fn compare(&self, id: InstanceId, program: &ProgramSpec, spec: &InstanceSpec, restarts: bool, steps: &mut Steps) {
         let instance = self.instance(id);
         let differs = |was| difference(instance.program(), was, program, spec) == Difference::Process;
@@ -106,7 +106,7 @@ impl Supervisor {
             (Goal::Up, _) if has_changed => steps.started.push(id),
             (Goal::Up, _) => {}
             (Goal::Down, _) if !program.autostart || must_stay_down => {}
-            // Its turn to be stopped had not come yet, and its process may be of an earlier configuration still.
+            // It had yet to be stopped, and its process may still be of an earlier configuration.
             (Goal::Down, State::Starting | State::Running) if is_wanted_again && differs(instance.made_of()) => {
                 steps.restarted.push(id);
             }
@@ -118,7 +118,7 @@ impl Supervisor {
     fn converge(&mut self, now: Time, programs: Vec<Arc<ProgramSpec>>, steps: Steps, by: Option<Principal>) {
         let Steps { members, removed, restarted, started } = steps;
         let stopping: Vec<InstanceId> = removed.iter().chain(&restarted).copied().collect();
-        // By the order of the old configuration, in which they were started.
+        // In the order of the old configuration, by which they were started.
         let waves = self.stop_waves(&stopping);
         self.replace_table(now, programs, members);
         self.lower_goals(now, &removed);
@@ -137,14 +137,15 @@ impl Supervisor {
         let mut to_start = self.needed_by(&wanted);
         to_start.extend(started);
         self.start_these(now, to_start);
-        // Those whose dependencies were changed may be free now.
+        // Instances whose dependencies were changed may be able to start.
         let waiting = self.instances.iter().filter(|instance| instance.state() == State::Waiting).map(Instance::id);
         for id in self.in_start_order(waiting.collect::<Vec<_>>()) {
             self.tell(now, id, |instance, turn| instance.unblock(turn));
         }
     }
 
-    /// The table of the new configuration: old instances with their runs in new places, and those that leave at its end.
+    /// Builds the table of the new configuration: old instances keep their runs at new places, and instances that are
+    /// leaving come last.
     fn replace_table(
         &mut self,
         now: Time,
@@ -197,7 +198,7 @@ impl Supervisor {
         self.names = self.instances.iter().rev().map(|instance| (instance.name().to_owned(), instance.id())).collect();
     }
 
-    /// Nothing will come of what is asked of an instance that is not configured any more and of which nothing is left.
+    /// Ends the requests for an instance that is no longer configured and has no processes left.
     pub(super) fn give_up_requests_for(&mut self, id: InstanceId) {
         if is_gone(self.instance(id)) {
             let finished = self.requests.forget_instance(id);
@@ -205,8 +206,8 @@ impl Supervisor {
         }
     }
 
-    /// Those that are not configured any more and of which nothing is left are gone. Not at once: who carries out the
-    /// effects of their end may still ask for them.
+    /// Removes the instances that are no longer configured and have no processes left. This is deferred, because the
+    /// shell may look them up while it carries out the effects of their end.
     pub(super) fn forget_those_that_left(&mut self) {
         if self.leaving == 0 || !self.instances.iter().rev().take(self.leaving).any(is_gone) {
             return;

@@ -1,7 +1,7 @@
-//! Batches at work: stopping in waves, and starting again where that was asked.
+//! Carrying out batches: stopping in waves, and starting again if requested.
 //!
-//! [`crate::batch`] knows who is in which wave; here waves begin, end, and are passed over when a shutdown has no more time for
-//! them.
+//! [`crate::batch`] tracks the members of each wave; this module starts and ends waves, and skips ahead when a shutdown
+//! runs out of time for slow members.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ impl Supervisor {
         self.advance_batch(now, batch);
     }
 
-    /// All of them leave before any batch goes on: what it does next must not touch who is leaving.
+    /// Removes all of these from their batches before any batch advances: its next step must not affect them.
     pub(super) fn leave_batches(&mut self, now: Time, ids: &[InstanceId]) {
         let mut left = BTreeSet::new();
         for &id in ids {
@@ -49,7 +49,7 @@ impl Supervisor {
         }
     }
 
-    /// Stops whose turn has come, until the batch has somebody to wait for, or has come to its end.
+    /// Stops members as their turn comes, until the batch has to wait for one, or ends.
     pub(super) fn advance_batch(&mut self, now: Time, batch: BatchId) {
         loop {
             let (instances, places) = (&self.instances, &self.places);
@@ -63,7 +63,7 @@ impl Supervisor {
         }
     }
 
-    /// How long a wave may take where it is one of a shutdown.
+    /// Sets the time limit of a wave that belongs to a shutdown.
     fn begin_shutdown_wave(&mut self, now: Time, batch: BatchId, rank: i64) {
         if self.batches.purpose(batch) == Some(Purpose::Shutdown)
             && let Some(shutdown) = &mut self.shutdown
@@ -92,8 +92,9 @@ impl Supervisor {
         }
     }
 
-    /// A shutdown's members that have used up their share must not cost the others their stop signal: those are asked while
-    /// these go on for as long as they are configured to, within the budget. False when there are none.
+    /// Passes over members of a shutdown that have used up their share of the budget, so that the others still get
+    /// their stop signal. They may continue for as long as configured, within the budget. Returns false if there are
+    /// none.
     pub(super) fn pass_over(&mut self, now: Time) -> bool {
         let (mut overdue, mut is_any): (BTreeMap<BatchId, Vec<InstanceId>>, bool) = (BTreeMap::new(), false);
         while let Some(share) = self.shutdown.as_mut().and_then(|shutdown| shutdown.take_overdue(now)) {

@@ -346,7 +346,7 @@ fn a_run_may_change_its_watchdog_and_may_ask_for_its_end() {
     stage.hand(Input::WatchdogTripped { run: stage.run("web") });
     stage.did("TERM web");
     stage.exits("web", 0);
-    assert_eq!(last_cause(&stage, "web").as_deref(), Some("watchdog: it asked for its end"));
+    assert_eq!(last_cause(&stage, "web").as_deref(), Some("watchdog: triggered by the program"));
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn a_run_whose_main_process_is_lost_has_failed_is_swept_and_starts_again() {
     let web = stage.core.find("web").expect("it is configured");
     let past = web.past().next_back().expect("its run is over");
     assert_eq!((past.success, past.end.shell_code()), (false, 1));
-    assert_eq!(past.reason(), "its main process is no longer its own");
+    assert_eq!(past.reason(), "its main process no longer belongs to the run");
     // The process whose exit is reported later is no longer the main process.
     stage.main_ends("web", Exit::Code(0));
     stage.did_nothing();

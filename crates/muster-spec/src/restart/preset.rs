@@ -1,8 +1,8 @@
-//! Other systems' policies under their names, each as its original decides: which ends are followed by another run, after
-//! which delay, and when it is given up.
+//! Other systems' restart policies by name, each deciding as the original does: which ends are restarted, after which
+//! delay, and when to give up.
 //!
-//! What the originals add to these times by working or polling (dockerd some 0.2 s, supervisord up to a second, the kubelet
-//! more) is not part of it.
+//! The originals add time by their own work or polling (dockerd about 0.2 s, supervisord up to a second, the kubelet
+//! more); this is not reproduced.
 
 use std::time::Duration;
 
@@ -12,38 +12,38 @@ use super::{
 };
 use crate::signal::{Signal, SignalSet};
 
-/// Another system's policy under its name.
+/// Another system's restart policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
-    /// moby's restart manager: 100 ms doubling, at most a minute, from the start again after a run of 10 s; unlimited, or so
-    /// many in a container's life. A start that fails is the last.
+    /// moby's restart manager: 100 ms doubling to a minute, reset after a run of 10 s; unlimited, or a number of
+    /// retries in the lifetime of a container. A failed start is final.
     Docker,
-    /// The kubelet's CrashLoopBackOff: at once, then 10 s doubling to 5 min, from the start again after a run of more than
-    /// 10 min, unlimited.
+    /// The kubelet's CrashLoopBackOff: at once, then 10 s doubling to 5 min, reset after a run of more than 10 min;
+    /// unlimited.
     Kubernetes,
-    /// supervisord: 1, 2, 3 … s for starts that fail, whatever their status, three retries; after RUNNING at once and
+    /// supervisord: 1, 2, 3 … s for failed starts, whatever the exit status, three retries; after RUNNING at once and
     /// without limit.
     Supervisord,
-    /// systemd: `RestartSec=100ms`, `StartLimitBurst=5`, `StartLimitIntervalSec=10s`, looked at when the next run is to
-    /// begin. Dying of HUP, INT, TERM or PIPE is a success.
+    /// systemd: `RestartSec=100ms`, `StartLimitBurst=5`, `StartLimitIntervalSec=10s`, checked when the next run is due.
+    /// Being killed by HUP, INT, TERM or PIPE is a success.
     Systemd,
 }
 
-/// Which of a preset's delays were configured otherwise.
+/// The delays of a preset that the configuration overrides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changed(u8);
 
 impl Changed {
     const WORDS: [&'static str; 5] = ["delay", "factor", "max", "jitter", "reset_after"];
 
-    /// The keys, in the order of the reference.
+    /// The overridden keys, in the order of the reference.
     pub fn keys(self) -> impl Iterator<Item = &'static str> {
         Changed::WORDS.into_iter().enumerate().filter(move |(bit, _)| self.0 & (1 << bit) != 0).map(|(_, word)| word)
     }
 }
 
 impl Backoff {
-    /// What differs from this preset.
+    /// The delays that differ from this preset.
     pub fn changed_from(&self, preset: Preset) -> Changed {
         let original = preset.backoff();
         let differs = [
@@ -58,7 +58,7 @@ impl Backoff {
 }
 
 impl Preset {
-    /// Its delays.
+    /// Its backoff.
     pub const fn backoff(self) -> Backoff {
         match self {
             Preset::Docker => Backoff {
@@ -77,7 +77,7 @@ impl Preset {
                 delay: Duration::from_secs(1),
                 growth: Growth::Linear,
                 max: Duration::MAX,
-                // supervisord looks at its processes once a second, so it starts none more often.
+                // supervisord polls its processes once a second, so it starts one at most that often.
                 min_interval: Duration::from_secs(1),
                 reset: Reset::OnRunning,
                 ..Backoff::DEFAULT
@@ -106,7 +106,7 @@ impl Preset {
         }
     }
 
-    /// The whole of it.
+    /// The complete policy.
     pub const fn policy(self, when: RestartWhen) -> RestartPolicy {
         RestartPolicy {
             when,

@@ -1,25 +1,25 @@
-//! What must hold of other programs before one starts.
+//! Conditions on other programs that must hold before a program starts.
 
-/// One program waits for another.
+/// A dependency of one program on another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// For which: all its instances.
+    /// The program it depends on, with all its instances.
     pub program: String,
-    /// Until what holds of it.
+    /// The condition to wait for.
     pub condition: DependencyCondition,
 }
 
-/// What must hold of a program that others depend on.
+/// A condition on a program that others depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DependencyCondition {
-    /// It is RUNNING, or has come to its good end already.
+    /// It is RUNNING or has already succeeded.
     Started,
-    /// It is ready. A oneshot is when it has succeeded.
+    /// It is ready; a oneshot is ready once it has succeeded.
     Ready,
-    /// Its probes have passed and do not fail.
+    /// Its probes have passed and are not failing.
     Healthy,
-    /// It has ended with success.
+    /// It has exited with success.
     Completed,
-    /// It has ended, well or not.
+    /// It has exited, with success or not.
     Exited,
 }

@@ -1,38 +1,38 @@
-//! Where output goes: streams, destinations, rotation, and what happens when nobody reads.
+//! Where output goes: streams, destinations, rotation, and what happens when a reader falls behind.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::UserSpec;
 
-/// Where an instance's two output streams go, and how.
+/// Destinations and settings of an instance's two output streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputSpec {
-    /// Its stdout.
+    /// Destination of stdout.
     pub stdout: Target,
-    /// Its stderr; `None` is merged into stdout at the source.
+    /// Destination of stderr; `None` makes it the same descriptor as stdout.
     pub stderr: Option<Target>,
-    /// How its lines look on the console.
+    /// The format of lines on the console.
     pub format: LineFormat,
-    /// Whether lines on the console begin with the time.
+    /// Whether lines on the console start with a timestamp.
     pub timestamps: bool,
-    /// How its files are rotated.
+    /// How its log files are rotated.
     pub rotation: Rotation,
-    /// The mode of files that are made.
+    /// Mode of newly created files.
     pub file_mode: u32,
-    /// Who owns files that are made; `None` leaves it to who makes them.
+    /// Owner of newly created files; `None` leaves it to the user that creates them.
     pub file_owner: Option<UserSpec>,
-    /// How much of a stream waits for a reader that does not read, in bytes.
+    /// How much of a stream is buffered for a slow reader, in bytes.
     pub buffer_size: usize,
-    /// What happens when that is full.
+    /// The policy for a full buffer.
     pub overflow: Overflow,
-    /// How many lines are kept at most; `None` is all.
+    /// Maximum rate of lines; `None` is unlimited.
     pub rate_limit: Option<RateLimit>,
-    /// How much of it is remembered, in bytes; `None` is as much as is sensible for where it goes.
+    /// How much of it is kept in memory, in bytes; `None` chooses a size by the destination.
     pub memory: Option<usize>,
 }
 
-/// Captured for the console, files rotated at 50 MiB, nothing limited.
+/// Captured for the console, files rotated at 50 MiB, no rate limit.
 impl Default for OutputSpec {
     fn default() -> OutputSpec {
         let console = || Target::Capture(vec![Sink::Console]);
@@ -52,55 +52,55 @@ impl Default for OutputSpec {
     }
 }
 
-/// How lines look on the console.
+/// The format of lines on the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFormat {
     /// `web | line`.
     Text,
-    /// An object a line.
+    /// One JSON object per line.
     Json,
-    /// The bytes, line by line.
+    /// The unmodified bytes, line by line.
     Raw,
 }
 
-/// How a file is rotated.
+/// How a log file is rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// How large it gets, in bytes; 0 is without limit.
+    /// Maximum size in bytes; 0 is unlimited.
     pub max_size: u64,
-    /// How many earlier files are kept.
+    /// Number of rotated files to keep.
     pub max_files: u32,
-    /// Whether these are compressed.
+    /// Whether rotated files are compressed.
     pub compress: bool,
 }
 
 impl Rotation {
-    /// At 50 MiB, with ten earlier files.
+    /// Rotated at 50 MiB, ten rotated files kept.
     pub const DEFAULT: Rotation = Rotation { max_size: 50 << 20, max_files: 10, compress: false };
 }
 
-/// What happens when nobody reads.
+/// The policy for a reader that falls behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
     /// The oldest lines are dropped and counted.
     Drop,
-    /// The program waits.
+    /// Backpressure: the program blocks in write(2).
     Block,
 }
 
-/// So many lines in so much time.
+/// A maximum number of lines per interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many.
+    /// Number of lines.
     pub lines: u64,
-    /// In which time.
+    /// Length of the interval.
     pub per: Duration,
 }
 
-/// Where one stream goes.
+/// The destination of one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Captured, and sent line by line to each of these.
+    /// Captured, and sent line by line to each of these sinks.
     Capture(Vec<Sink>),
     /// The daemon's own descriptor, not captured.
     Inherit,
@@ -111,10 +111,10 @@ pub enum Target {
 /// A destination of captured lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sink {
-    /// The daemon's own stdout or stderr, with the instance's name in front.
+    /// The daemon's own stdout or stderr, prefixed with the instance's name.
     Console,
-    /// A file, as it is written.
+    /// A file, written unmodified.
     File(PathBuf),
-    /// The daemon's syslog receiver, a message a line.
+    /// The daemon's syslog receiver, one message per line.
     Syslog,
 }

@@ -1,6 +1,6 @@
-//! How it is found out whether a run is ready and well: what is checked, how often, and what follows.
+//! Readiness rules and probes: what is checked, how often, and what a failure leads to.
 //!
-//! Values only. [`crate::health`] counts the answers, the shell asks the questions.
+//! Values only. `muster_core::health` counts the results, `musterd` runs the checks.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,40 +8,40 @@ use std::time::Duration;
 use super::InstanceSpec;
 use crate::address::{HostPort, Url};
 
-/// How a run tells that it is ready.
+/// How a run signals that it is ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadySpec {
     /// sd_notify(3): `READY=1` on `NOTIFY_SOCKET`.
     Notify,
-    /// As in s6: a newline on this descriptor of the process.
+    /// A newline on this descriptor of the process, as in s6.
     Fd(u32),
-    /// A line of its output that matches this regular expression.
+    /// A line of its output matches this regular expression.
     Log(String),
     /// This check succeeds once.
     Check(CheckSpec),
 }
 
-/// Something that succeeds or fails.
+/// A check that succeeds or fails.
 #[derive(Clone, PartialEq, Eq)]
 pub enum CheckSpec {
-    /// A connection can be made.
+    /// A connection can be established.
     Tcp(HostPort),
-    /// A GET is answered with 200 to 399.
+    /// A GET request returns a status from 200 to 399.
     Http(HttpCheck),
-    /// A command exits with 0, run as the program is.
+    /// A command, run with the program's user and environment, exits with 0.
     Exec(Vec<String>),
 }
 
-/// A GET.
+/// A GET request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpCheck {
-    /// Of what.
+    /// The URL requested.
     pub url: Url,
-    /// With which headers, besides the usual ones. `Host` replaces the one that follows from the address.
+    /// Headers in addition to the usual ones. `Host` replaces the default taken from the URL.
     pub headers: Vec<(String, String)>,
 }
 
-/// Arguments may be secrets, and inputs and effects are logged at the level `trace`.
+/// Arguments may be secrets; inputs and effects are logged at level `trace`.
 impl fmt::Debug for CheckSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -52,7 +52,7 @@ impl fmt::Debug for CheckSpec {
     }
 }
 
-/// The values of headers are secrets.
+/// Header values are secrets.
 impl fmt::Debug for HttpCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
@@ -60,50 +60,50 @@ impl fmt::Debug for HttpCheck {
     }
 }
 
-/// What a probe is for, as in Kubernetes.
+/// The kind of a probe, as in Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeKind {
-    /// Whether it is still well.
+    /// Whether the run still works.
     Liveness,
-    /// Whether it can serve now. Never restarts anything.
+    /// Whether it can serve requests now. Never causes a restart.
     Readiness,
-    /// Whether it has come up: the other kinds begin after that.
+    /// Whether it has come up; the other kinds start after that.
     Startup,
 }
 
-/// What follows when a probe has failed too often in a row.
+/// The action when a probe reaches its failure threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// The run has failed: it is stopped, and the policy decides.
+    /// The run has failed: it is stopped, and the restart policy decides.
     Restart,
-    /// It is stopped and stays down.
+    /// It is stopped and stays stopped.
     Stop,
-    /// Everything is stopped.
+    /// The daemon shuts down.
     Shutdown,
-    /// It is shown as unhealthy.
+    /// It is only reported as unhealthy.
     None,
 }
 
-/// A check that is repeated. The defaults are Kubernetes'.
+/// A check that is repeated. The defaults are those of Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeSpec {
     /// Its name in the configuration.
     pub name: String,
-    /// What it is for.
+    /// The kind of probe.
     pub kind: ProbeKind,
-    /// What is checked.
+    /// The check to run.
     pub check: CheckSpec,
-    /// How often.
+    /// Time between the starts of two checks.
     pub period: Duration,
     /// How long one check may take.
     pub timeout: Duration,
-    /// How long after its program was executed a run is first checked.
+    /// Delay from the start of a run to its first check.
     pub initial_delay: Duration,
-    /// So many successes in a row, and it is well again.
+    /// Consecutive successes after which the run is healthy again.
     pub success_threshold: u32,
-    /// So many failures in a row, and it is not.
+    /// Consecutive failures after which the run is unhealthy.
     pub failure_threshold: u32,
-    /// What follows then.
+    /// The action when the failure threshold is reached.
     pub on_failure: OnFailure,
 }
 
@@ -124,22 +124,22 @@ impl ProbeSpec {
     }
 }
 
-/// How long the check of a readiness rule may take.
+/// Timeout of the check of a readiness rule.
 pub const READY_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A check that the shell is to carry out, whatever it is for.
+/// A check to be run, either of a probe or of the readiness rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueCheck<'a> {
     /// The probe's name, or `ready`.
     pub name: &'a str,
-    /// What to check.
+    /// The check to run.
     pub check: &'a CheckSpec,
-    /// After how long it has failed.
+    /// How long it may take before it counts as failed.
     pub timeout: Duration,
 }
 
 impl InstanceSpec {
-    /// What is meant by the number of a probe: one of its probes or, after them, the check of its readiness rule.
+    /// The check with this number: one of its probes or, after them, the check of its readiness rule.
     pub fn check(&self, probe: usize) -> Option<DueCheck<'_>> {
         match (self.probes.get(probe), &self.ready) {
             (Some(spec), _) => Some(DueCheck { name: &spec.name, check: &spec.check, timeout: spec.timeout }),

@@ -1,20 +1,20 @@
-//! Where the lines go that are sent to syslog, and in which form.
+//! The syslog receiver, and the format of messages to it.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// The one receiver of all programs' lines: `[musterd] syslog`.
+/// The receiver for the output of all programs: `[musterd] syslog`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyslogSpec {
-    /// Where it listens.
+    /// Address of the receiver.
     pub address: SyslogAddress,
-    /// What messages look like; `None` is what usually listens there reads.
+    /// Message format; `None` chooses it by the address.
     pub format: Option<SyslogFormat>,
-    /// Which part of the system they say they are from.
+    /// Facility of the messages.
     pub facility: SyslogFacility,
 }
 
-/// The system's own receiver, for daemons.
+/// The local receiver, with facility `daemon`.
 impl Default for SyslogSpec {
     fn default() -> SyslogSpec {
         let address = SyslogAddress::Unix(PathBuf::from(SyslogAddress::LOCAL));
@@ -23,31 +23,31 @@ impl Default for SyslogSpec {
 }
 
 impl SyslogSpec {
-    /// RFC 5424, but for /dev/log: there rsyslog, as it is by default, and journald read what syslog(3) writes, and take the
-    /// header of RFC 5424 for a part of the text.
+    /// The configured format; by default RFC 5424 except for /dev/log: there rsyslog in its default configuration and
+    /// journald expect the format of syslog(3), and treat an RFC 5424 header as text.
     pub fn format(&self) -> SyslogFormat {
         let is_local = matches!(&self.address, SyslogAddress::Unix(path) if path.as_os_str() == SyslogAddress::LOCAL);
         self.format.unwrap_or(if is_local { SyslogFormat::Local } else { SyslogFormat::Rfc5424 })
     }
 }
 
-/// Where a receiver listens.
+/// The address of a receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyslogAddress {
-    /// A Unix socket, of datagrams or a stream.
+    /// A Unix socket, datagram or stream.
     Unix(PathBuf),
-    /// A host and a port, a datagram a message.
+    /// A host and a port, one datagram per message.
     Udp(String, u16),
-    /// A host and a port, messages with their lengths in a stream.
+    /// A host and a port, octet-counted messages in a stream.
     Tcp(String, u16),
 }
 
 impl SyslogAddress {
-    /// Where syslog(3) sends to.
+    /// The socket syslog(3) writes to.
     pub const LOCAL: &str = "/dev/log";
 }
 
-/// As it is configured.
+/// In configuration syntax.
 impl fmt::Display for SyslogAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, host, port) = match self {
@@ -62,7 +62,7 @@ impl fmt::Display for SyslogAddress {
     }
 }
 
-/// What a message looks like.
+/// The format of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyslogFormat {
     /// `<30>1 2026-11-23T06:47:57.123Z host web 4711 stdout - line`.
@@ -71,15 +71,16 @@ pub enum SyslogFormat {
     Local,
 }
 
-/// Which part of a system a message is from: its number in RFC 5424, section 6.2.1.
+/// A syslog facility: its number in RFC 5424, section 6.2.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyslogFacility(u8);
 
 impl SyslogFacility {
-    /// Daemons without one of their own.
+    /// System daemons without a facility of their own.
     pub const DAEMON: SyslogFacility = SyslogFacility(3);
 
-    /// Every facility with its name in the configuration, which is that of syslog.conf(5); the kernel's is its own.
+    /// All facilities with their names in the configuration, which are those of syslog.conf(5). `kern` is reserved for
+    /// the kernel.
     pub const ALL: [(&str, SyslogFacility); 19] = [
         ("user", SyslogFacility(1)),
         ("mail", SyslogFacility(2)),
