@@ -70,7 +70,7 @@ fn first_process(daemon: &Daemon) -> i32 {
 }
 
 const TERM: i32 = 15;
-const GOES_ON: &str = "a process ended, and the run goes on with its main one";
+const GOES_ON: &str = "a process exited, the run goes on with its main process";
 
 #[test]
 fn a_program_that_daemonizes_is_the_process_that_it_names() {
@@ -193,7 +193,7 @@ fn a_main_process_that_has_lost_its_parent_is_the_run_although_the_first_lives()
     }
 }
 
-const LOST: &str = "its main process is no longer its own, what is left of the run is stopped";
+const LOST: &str = "the main process no longer belongs to the run, stopping what is left of it";
 
 /// A program whose main process is below one that hides whose it is: a session of its own, no marker, another limit.
 fn escaping(name: &str, more: &str) -> String {
