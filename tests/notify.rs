@@ -166,7 +166,7 @@ fn a_pid_that_is_no_living_process_of_the_program_is_refused() {
         let programs = program("gone", &gone) + &program("foreign", &["MAINPID=%PARENT", "MAINPID=1", "READY=1"]);
         let daemon = Setting::supervising(programs).at(place).start();
         for name in ["gone", "foreign"] {
-            daemon.log.wait_for_program(name, "ignored a MAINPID that is no living process of the program");
+            daemon.log.wait_for_program(name, "ignored a MAINPID that is not a live process of the program");
             let pid = daemon.wait_for_state(name, "RUNNING")["pid"].to_string();
             assert_eq!(daemon.log.wait_for_program(name, "starting").field("pid"), Some(pid));
         }

@@ -78,7 +78,7 @@ fn systemd_notify_is_understood() {
         wait_until("systemd-notify has ended", || {
             String::from_utf8_lossy(&daemon.output()).contains("web | notified 0")
         });
-        let complaint = "ignored a message of a process that is not the program's";
+        let complaint = "ignored a notification from a process outside the program";
         assert!(daemon.settled_log().iter().all(|line| line.message != complaint), "{}", daemon.story());
     }
 }
@@ -144,12 +144,12 @@ fn nobody_speaks_for_another_program() {
                           systemd-notify --ready; systemd-notify --ready; exec sleep 1000"
     );
     let daemon = Setting::supervising(format!("{web}{}", shell("liar", &script, ""))).start();
-    let told = daemon.log.wait_for_program("web", "ignored a message of a process that is not the program's");
+    let told = daemon.log.wait_for_program("web", "ignored a notification from a process outside the program");
     assert_eq!(told.level, "WARN");
     wait_until("the liar has said it twice", || daemon.processes().iter().all(|process| process.comm == "sleep"));
     assert_not_ready(&daemon, "web");
     let complaints = daemon.settled_log();
-    let complaints = complaints.iter().filter(|line| line.message.starts_with("ignored a message")).count();
+    let complaints = complaints.iter().filter(|line| line.message.starts_with("ignored a notification")).count();
     // systemd-notify sends two messages each time: a burst is written, and then one line a minute.
     assert!((1..=5).contains(&complaints), "{complaints} complaints");
 }
@@ -263,9 +263,9 @@ fn what_is_not_done_is_said_and_garbage_does_no_harm() {
     daemon.wait_for_state("web", "RUNNING");
     let lines = daemon.settled_log();
     for (said, times) in [
-        ("ignored a message that is too long, or none of sd_notify", 1),
-        ("does not keep descriptors for programs (FDSTORE=1), they were closed", 1),
-        ("ignored a MAINPID that is no living process of the program", 1),
+        ("ignored a notification that is too long or not in sd_notify format", 1),
+        ("FDSTORE=1 is not supported, descriptors are closed", 1),
+        ("ignored a MAINPID that is not a live process of the program", 1),
     ] {
         let found = lines.iter().filter(|line| line.says("web", said)).count();
         assert_eq!(found, times, "{said}\n{}", daemon.story());

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::descriptors::notify_address;
 use crate::harness::{self, Setting, puppet, skip, wait_until};
 
-const NOT_ITS_OWN: &str = "ignored a message of a process that is not the program's";
+const NOT_ITS_OWN: &str = "ignored a notification from a process outside the program";
 
 /// Waits for what it needs to know, takes the victim's tag as far as it can, speaks for it, and leaves orphans with its marker.
 const ATTACK: &str = r#"

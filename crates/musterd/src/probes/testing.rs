@@ -16,7 +16,7 @@ pub(crate) fn serve(answers: Vec<String>) -> String {
     serve_with(answers, drop)
 }
 
-/// Like [`serve`], but calls `then` with each connection after the response.
+/// Like [`serve`], but passes each connection to `after` once the response is sent.
 pub(crate) fn serve_with(answers: Vec<String>, mut after: impl FnMut(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let address = listener.local_addr().expect("it is bound");
