@@ -45,5 +45,5 @@ fn who_is_killed_for_want_of_memory_is_told_so_and_nobody_else() {
     container.wait_state("calm", "FATAL");
     let (data, words) = why(&container, "calm");
     assert_eq!((&data["run"]["ended_by"], &data["run"]["out_of_memory"]), (&"somebody_else".into(), &false.into()));
-    assert!(words.contains("killed nobody in this cgroup for want of memory"), "{words}");
+    assert!(words.contains("OOM-killed no process of this cgroup"), "{words}");
 }
