@@ -53,7 +53,7 @@ fn root_without_capabilities_runs_programs_as_root_and_says_what_it_cannot() {
     daemon.wait_for_running("root");
     wait_until("the other program fails", || daemon.state("other") != "STARTING");
     assert_eq!(
-        has_said(&daemon, "without CAP_SETUID and CAP_SETGID programs cannot have another user, as \"other\""),
+        has_said(&daemon, "without CAP_SETUID and CAP_SETGID programs cannot run as another user, as \"other\""),
         1
     );
     daemon.finish();
@@ -173,7 +173,7 @@ fn too_few_descriptors_are_told_at_start() {
     let many = "[program.many]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = ";
     let limit = ["prlimit", "--nofile=1024:1024", "--"];
     let mut daemon = Setting::supervising(format!("{many}1000\n")).wrapped(&limit).start();
-    let told = "the hard limit of 1024 descriptors is enough for 362 programs, and there are 1000: raise it to 2300";
+    let told = "the hard limit of 1024 descriptors is enough for 362 programs, but 1000 are configured: raise it to 2300";
     assert_eq!(has_said(&daemon, told), 1, "{}", daemon.story());
     daemon.finish();
     let mut daemon = Setting::supervising(format!("{many}300\n")).wrapped(&limit).start();

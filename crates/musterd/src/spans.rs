@@ -1,4 +1,4 @@
-//! Spans of time as people read them, in messages and descriptions.
+//! Formats spans of time for messages and descriptions.
 
 use std::time::Duration;
 
