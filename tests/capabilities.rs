@@ -85,7 +85,7 @@ fn without_the_right_to_kill_it_is_said_at_start_and_not_for_ever() {
         .filter_map(|event| event["stopping"].as_f64())
         .collect();
     assert_eq!(attempts.len(), 3, "{attempts:?}");
-    let no_permission = "no permission to signal a process: it has another user, and musterd lacks CAP_KILL";
+    let no_permission = "no permission to signal a process: it belongs to another user, and musterd lacks CAP_KILL";
     let said = daemon.log.saying(no_permission);
     assert_eq!(said.len(), 1, "{}", daemon.story());
     let fields = ["program", "process", "user"].map(|name| said[0].field(name).unwrap_or_default());
@@ -130,7 +130,7 @@ fn a_program_that_became_root_below_a_user_is_told_once_and_the_last_words_are_t
     wait_until("both are root's", || daemon.processes().iter().filter(|process| is_raised(process)).count() == 2);
     daemon.terminate();
     assert_eq!(daemon.wait(), End::Code(0), "{}", daemon.story());
-    let no_permission = "no permission to signal a process: it has another user, and musterd lacks CAP_KILL";
+    let no_permission = "no permission to signal a process: it belongs to another user, and musterd lacks CAP_KILL";
     let said = daemon.log.saying(no_permission);
     let programs: BTreeSet<String> = said.iter().filter_map(|line| line.field("program")).collect();
     assert_eq!((said.len(), programs), (2, ["leaves", "raised"].map(str::to_owned).into()), "{}", daemon.story());
@@ -142,7 +142,7 @@ fn a_program_that_became_root_below_a_user_is_told_once_and_the_last_words_are_t
     assert_eq!(last.len(), 1, "{}", daemon.story());
     let programs = last[0].field("programs").unwrap_or_default();
     assert_eq!(programs.split(',').collect::<BTreeSet<_>>(), ["leaves", "raised"].into(), "{}", daemon.story());
-    for untrue in ["everything has stopped", "had to be killed", "after SIGKILL", "killed 1 process", "still there"] {
+    for untrue in ["everything has stopped", "had to be killed", "after SIGKILL", "killed 1 process", "still alive"] {
         assert_eq!(has_said(&daemon, untrue), 0, "{untrue}: {}", daemon.story());
     }
 }
@@ -173,7 +173,8 @@ fn too_few_descriptors_are_told_at_start() {
     let many = "[program.many]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = ";
     let limit = ["prlimit", "--nofile=1024:1024", "--"];
     let mut daemon = Setting::supervising(format!("{many}1000\n")).wrapped(&limit).start();
-    let told = "the hard limit of 1024 descriptors is enough for 362 programs, but 1000 are configured: raise it to 2300";
+    let told =
+        "the hard limit of 1024 descriptors is enough for 362 programs, but 1000 are configured: raise it to 2300";
     assert_eq!(has_said(&daemon, told), 1, "{}", daemon.story());
     daemon.finish();
     let mut daemon = Setting::supervising(format!("{many}300\n")).wrapped(&limit).start();

@@ -23,7 +23,7 @@ fn child(texts: &[&str]) -> String {
 }
 
 fn was_killed(daemon: &Daemon) -> bool {
-    ["did not stop in time", "the shutdown left it no more time"].iter().any(|text| !daemon.log.saying(text).is_empty())
+    ["did not stop in time", "no time left in the shutdown timeout"].iter().any(|text| !daemon.log.saying(text).is_empty())
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn more_time_to_stop_ends_with_the_shutdowns_budget() {
     assert_eq!(daemon.wait(), End::Code(0));
     let told = daemon.log.saying("did not stop in time");
     assert_eq!(told.len(), 1, "{}", daemon.story());
-    let waited = told[0].at - daemon.log.saying("stopping everything")[0].at;
+    let waited = told[0].at - daemon.log.saying("stopping all programs")[0].at;
     assert!(waited > Duration::from_secs(3), "SIGKILL after {waited:?}");
 }
 

@@ -51,7 +51,7 @@ fn a_program_that_does_not_answer_well_is_restarted_and_the_reason_is_told() {
 
     let first = daemon.wait_for_running("web");
     server.answer(503);
-    let failed = daemon.log.wait_for_program("web", "failed, and is stopped for it");
+    let failed = daemon.log.wait_for_program("web", "failed, stopping it");
     let told = cause(&failed);
     assert!(told.contains("check") && told.contains("503 Told: this is 503"), "{told}");
     assert_eq!(failed.level, "WARN");

@@ -164,7 +164,7 @@ fn a_newline_on_a_descriptor_makes_ready() {
     }
     let never = shell("web", "exec 7>&-; exec sleep 1000", "ready = { fd = 7 }\nstart_timeout = \"300ms\"");
     let daemon = Setting::supervising(never).start();
-    daemon.log.wait_for_program("web", "failed, and is stopped for it");
+    daemon.log.wait_for_program("web", "failed, stopping it");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_run_that_does_not_get_ready_in_time_has_failed_unless_it_asks_for_more_time
     let daemon = Setting::supervising(format!("{late}{slow}")).start();
     let fatal = daemon.wait_for_state("late", "FATAL");
     assert_eq!(fatal["exit"]["success"], false);
-    let told = daemon.log.wait_for_program("late", "failed, and is stopped for it");
+    let told = daemon.log.wait_for_program("late", "failed, stopping it");
     assert!(told.field("cause").is_some_and(|cause| cause.contains("ready in time")), "{told:?}");
     daemon.wait_for_state("slow", "RUNNING");
 }
@@ -236,7 +236,7 @@ fn a_watchdog_ends_a_run_that_is_silent_and_no_other() {
         [("silent", "no sign of life"), ("sick", "asked for its end"), ("changed", "no sign of life")]
     {
         daemon.wait_for_state(program, "FATAL");
-        let told = daemon.log.wait_for_program(program, "failed, and is stopped for it");
+        let told = daemon.log.wait_for_program(program, "failed, stopping it");
         assert!(told.field("cause").is_some_and(|cause| cause.contains(reason)), "{program}: {told:?}");
     }
     assert_eq!(daemon.pid_of("lively"), pid);

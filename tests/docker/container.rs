@@ -44,7 +44,7 @@ pub(crate) struct Stopped {
 impl Stopped {
     /// How long the daemon itself took, by its own log. What the engine and its command line need is nobody's promise.
     pub(crate) fn shutdown(&self) -> Duration {
-        between(&self.log, "stopping everything", "exit: ")
+        between(&self.log, "stopping all programs", "exit: ")
     }
 }
 

@@ -1,4 +1,4 @@
-//! From the core's events to what [`crate::event_ring`] keeps of them: as little as it takes to tell them later.
+//! Converts the core's events to what [`crate::event_ring`] keeps: only as much as is needed to format them later.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use muster_spec::{RunId, State};
 use crate::event_ring::{EndedRun, Healthy, Told, What};
 use crate::shared::Shared;
 
-/// Puts one event where onlookers find it, or counts it if a limit suppresses it.
+/// Publishes one event, or counts it if a rate limit suppresses it.
 pub(crate) fn publish(shared: &Shared, event: Event, is_said: bool) {
     if !is_said && !matches!(event, Event::ProbeFailed { .. }) {
         return shared.feed.borrow_mut().suppress(Instant::now());
@@ -31,7 +31,7 @@ pub(crate) fn publish(shared: &Shared, event: Event, is_said: bool) {
             (Some(instance), Some(run), What::Health(Box::new(Healthy { health, probe, detail })))
         }
         Event::ShutdownOverlaps { .. } => return,
-        // Each failing check would push out what matters. What comes of them is told.
+        // Failing checks would displace more important events. Their consequences are published.
         Event::ProbeFailed { .. } => return,
         Event::Failing { instance, run, cause } => (Some(instance), Some(run), What::Failing(Box::new(cause))),
         Event::Waiting { instance, on } => (Some(instance), None, What::Waiting(on)),
@@ -60,8 +60,8 @@ pub(crate) fn publish(shared: &Shared, event: Event, is_said: bool) {
     shared.feed.borrow_mut().publish(who, told);
 }
 
-/// The run that a change of state is about. Where one that could not be spawned is followed at once, the next one has begun
-/// by now.
+/// The run that a change of state is about. If a run that could not be spawned is followed by another at once, that
+/// one has begun by now.
 fn run_in_question(instance: &Instance, what: &What) -> Option<RunId> {
     let has_ended =
         matches!(what, What::State { to: State::Backoff | State::Exited | State::Fatal | State::Stopped, .. });
