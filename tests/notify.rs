@@ -23,7 +23,9 @@ fn child(texts: &[&str]) -> String {
 }
 
 fn was_killed(daemon: &Daemon) -> bool {
-    ["did not stop in time", "no time left in the shutdown timeout"].iter().any(|text| !daemon.log.saying(text).is_empty())
+    ["did not stop in time", "no time left in the shutdown timeout"]
+        .iter()
+        .any(|text| !daemon.log.saying(text).is_empty())
 }
 
 #[test]

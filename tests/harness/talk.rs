@@ -39,7 +39,7 @@ impl Daemon {
     /// The log with everything that was logged before this call. Lines are written by a thread of their own, so one may
     /// be on its way when the daemon has long answered; they keep their order, and USR2 makes one that says so.
     pub fn settled_log(&self) -> Vec<Line> {
-        let marks = || self.log.saying("log files are opened anew").len();
+        let marks = || self.log.saying("reopened log files").len();
         let before = marks();
         self.signal(12);
         super::wait_until("the log is written", || marks() > before);

@@ -363,7 +363,7 @@ mod tests {
         let (mut feed, start) = (filled(1), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         (0..100).for_each(|_| feed.suppress(at(0)));
-        assert_eq!(feed.gap_due(), None, "nobody listens");
+        assert_eq!(feed.gap_due(), None, "there is no listener");
         let listener = feed.listen();
         assert_eq!(feed.gap_due(), Some(at(60)));
         feed.tell_gap(Time::ZERO, at(59));

@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(said.len(), 5 + 86_400 / 60 - 1);
         assert_eq!(said.iter().sum::<u64>() + said.len() as u64 + 59, 86_400, "each is said or counted");
         let again = (0..100).filter_map(|_| pass(86_400 + 600)).count();
-        assert_eq!(again, 5, "and no more than a burst");
+        assert_eq!(again, 5, "and at most a burst");
     }
 
     #[test]

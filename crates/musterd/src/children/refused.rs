@@ -62,7 +62,7 @@ impl Children {
         self.refused.untold.extend(found);
     }
 
-    /// What is left of those of these runs that have processes left that can be signalled.
+    /// The remaining processes of these runs that can be signalled; runs without any are left out.
     pub(crate) fn left_of(&mut self, runs: &[RunId]) -> Vec<(RunId, LeftBehind)> {
         let as_told = |(run, Names { count, first, .. })| {
             let named = first.into_iter().filter_map(|(name, pid)| Some((name, u32::try_from(pid.0).ok()?)));

@@ -129,7 +129,7 @@ fn tell_before(instance: &Instance) -> Option<String> {
     (!before.is_empty()).then(|| format!("before that: {}", before.join("; ")))
 }
 
-/// What happens next without intervention, and when.
+/// The next step without intervention, and its time.
 fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
     match instance.state() {
         State::Backoff => match instance.next_start().filter(|&at| at > now) {
