@@ -54,7 +54,7 @@ fn root_without_capabilities_runs_programs_as_root_and_reports_its_limits() {
     daemon.wait_for_running("root");
     wait_until("the other program fails", || daemon.state("other") != "STARTING");
     assert_eq!(
-        has_said(&daemon, "without CAP_SETUID and CAP_SETGID programs cannot have another user, as \"other\""),
+        has_said(&daemon, "without CAP_SETUID and CAP_SETGID programs cannot run as another user, as \"other\""),
         1
     );
     daemon.finish();
@@ -86,7 +86,7 @@ fn a_missing_kill_capability_is_reported_at_start_and_not_repeatedly() {
         .filter_map(|event| event["stopping"].as_f64())
         .collect();
     assert_eq!(attempts.len(), 3, "{attempts:?}");
-    let no_permission = "no permission to signal a process: it has another user, and musterd lacks CAP_KILL";
+    let no_permission = "no permission to signal a process: it belongs to another user, and musterd lacks CAP_KILL";
     let said = daemon.log.saying(no_permission);
     assert_eq!(said.len(), 1, "{}", daemon.story());
     let fields = ["program", "process", "user"].map(|name| said[0].field(name).unwrap_or_default());
@@ -131,7 +131,7 @@ fn a_program_that_became_root_below_a_user_is_reported_once_and_the_final_messag
     wait_until("both are root's", || daemon.processes().iter().filter(|process| is_raised(process)).count() == 2);
     daemon.terminate();
     assert_eq!(daemon.wait(), End::Code(0), "{}", daemon.story());
-    let no_permission = "no permission to signal a process: it has another user, and musterd lacks CAP_KILL";
+    let no_permission = "no permission to signal a process: it belongs to another user, and musterd lacks CAP_KILL";
     let said = daemon.log.saying(no_permission);
     let programs: BTreeSet<String> = said.iter().filter_map(|line| line.field("program")).collect();
     assert_eq!((said.len(), programs), (2, ["leaves", "raised"].map(str::to_owned).into()), "{}", daemon.story());
@@ -143,7 +143,7 @@ fn a_program_that_became_root_below_a_user_is_reported_once_and_the_final_messag
     assert_eq!(last.len(), 1, "{}", daemon.story());
     let programs = last[0].field("programs").unwrap_or_default();
     assert_eq!(programs.split(',').collect::<BTreeSet<_>>(), ["leaves", "raised"].into(), "{}", daemon.story());
-    for untrue in ["everything has stopped", "had to be killed", "after SIGKILL", "killed 1 process", "still there"] {
+    for untrue in ["everything has stopped", "had to be killed", "after SIGKILL", "killed 1 process", "still alive"] {
         assert_eq!(has_said(&daemon, untrue), 0, "{untrue}: {}", daemon.story());
     }
 }
@@ -174,7 +174,8 @@ fn too_few_descriptors_are_reported_at_start() {
     let many = "[program.many]\ncommand = \"sleep 1000\"\nautostart = false\nnumprocs = ";
     let limit = ["prlimit", "--nofile=1024:1024", "--"];
     let mut daemon = Setting::supervising(format!("{many}1000\n")).wrapped(&limit).start();
-    let told = "the hard limit of 1024 descriptors is enough for 362 programs, and there are 1000: raise it to 2300";
+    let told =
+        "the hard limit of 1024 descriptors is enough for 362 programs, but 1000 are configured: raise it to 2300";
     assert_eq!(has_said(&daemon, told), 1, "{}", daemon.story());
     daemon.finish();
     let mut daemon = Setting::supervising(format!("{many}300\n")).wrapped(&limit).start();

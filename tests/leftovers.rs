@@ -32,7 +32,7 @@ fn after_a_crash_the_next_run_starts_within_leftover_wait_despite_a_deaf_child()
         let runs = daemon.log.wait_for_many(2, "web", "starting");
         let between = (runs[1].at - runs[0].at).as_secs_f64();
         assert!((least..20.0).contains(&between), "{between} s\n{}", daemon.story());
-        let late = daemon.log.wait_for_program("web", "what it left behind did not stop in time");
+        let late = daemon.log.wait_for_program("web", "its leftover processes did not stop in time");
         assert_eq!(late.field("signal").as_deref(), Some("SIGKILL"));
     }
 }

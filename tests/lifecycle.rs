@@ -161,7 +161,8 @@ fn a_second_term_kills_at_once() {
         daemon.terminate();
         assert_eq!(daemon.wait(), End::Code(0));
         daemon.assert_nothing_is_left();
-        let (began, ended) = (daemon.log.saying("asked to stop again: SIGKILL to everything"), daemon.log.lines());
+        let (began, ended) =
+            (daemon.log.saying("asked to stop again, sending SIGKILL to all programs"), daemon.log.lines());
         let took = ended.last().expect("there is a log").at - began.first().expect("the second TERM is logged").at;
         assert!(took < Duration::from_secs(2), "SIGKILL should be immediate; it took {took:?}");
     }

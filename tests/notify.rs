@@ -23,7 +23,9 @@ fn child(texts: &[&str]) -> String {
 }
 
 fn was_killed(daemon: &Daemon) -> bool {
-    ["did not stop in time", "the shutdown left it no more time"].iter().any(|text| !daemon.log.saying(text).is_empty())
+    ["did not stop in time", "no time left in the shutdown timeout"]
+        .iter()
+        .any(|text| !daemon.log.saying(text).is_empty())
 }
 
 #[test]
@@ -48,7 +50,7 @@ fn more_time_to_stop_ends_with_the_shutdowns_budget() {
     assert_eq!(daemon.wait(), End::Code(0));
     let told = daemon.log.saying("did not stop in time");
     assert_eq!(told.len(), 1, "{}", daemon.story());
-    let waited = told[0].at - daemon.log.saying("stopping everything")[0].at;
+    let waited = told[0].at - daemon.log.saying("stopping all programs")[0].at;
     assert!(waited > Duration::from_secs(3), "SIGKILL after {waited:?}");
 }
 
@@ -70,7 +72,7 @@ fn first_process(daemon: &Daemon) -> i32 {
 }
 
 const TERM: i32 = 15;
-const GOES_ON: &str = "a process ended, and the run goes on with its main one";
+const GOES_ON: &str = "a process exited, the run goes on with its main process";
 
 #[test]
 fn a_program_that_daemonizes_is_the_process_that_it_names() {
@@ -166,7 +168,7 @@ fn a_pid_that_is_no_living_process_of_the_program_is_refused() {
         let programs = program("gone", &gone) + &program("foreign", &["MAINPID=%PARENT", "MAINPID=1", "READY=1"]);
         let daemon = Setting::supervising(programs).at(place).start();
         for name in ["gone", "foreign"] {
-            daemon.log.wait_for_program(name, "ignored a MAINPID that is no living process of the program");
+            daemon.log.wait_for_program(name, "ignored a MAINPID that is not a live process of the program");
             let pid = daemon.wait_for_state(name, "RUNNING")["pid"].to_string();
             assert_eq!(daemon.log.wait_for_program(name, "starting").field("pid"), Some(pid));
         }
@@ -193,7 +195,7 @@ fn a_main_process_that_has_lost_its_parent_is_the_run_although_the_first_lives()
     }
 }
 
-const LOST: &str = "its main process is no longer its own, what is left of the run is stopped";
+const LOST: &str = "the main process no longer belongs to the run, stopping what is left of it";
 
 /// A program whose main process is below one that hides its ancestry: a new session, no marker, another limit.
 fn escaping(name: &str, more: &str) -> String {

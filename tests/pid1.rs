@@ -182,7 +182,7 @@ fn no_signal_but_the_documented_ones_does_anything() {
         assert_eq!(daemon.ended(), None);
         assert_eq!(daemon.pid_of("web"), web);
         daemon.log.wait_for("USR1 writes the status", |line| line.says("web", "status"));
-        daemon.log.wait_for("USR2 reopens log files", |line| line.message == "log files are opened anew");
+        daemon.log.wait_for("USR2 reopens log files", |line| line.message == "reopened log files");
         daemon.log.wait_for("HUP", |line| line.message.contains("reload"));
         daemon.finish();
     }

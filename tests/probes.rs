@@ -51,7 +51,7 @@ fn a_failed_liveness_probe_restarts_the_program_and_is_reported() {
 
     let first = daemon.wait_for_running("web");
     server.answer(503);
-    let failed = daemon.log.wait_for_program("web", "failed, and is stopped for it");
+    let failed = daemon.log.wait_for_program("web", "failed, stopping it");
     let told = cause(&failed);
     assert!(told.contains("check") && told.contains("503 Told: this is 503"), "{told}");
     assert_eq!(failed.level, "WARN");

@@ -78,7 +78,7 @@ fn systemd_notify_is_understood() {
         wait_until("systemd-notify has ended", || {
             String::from_utf8_lossy(&daemon.output()).contains("web | notified 0")
         });
-        let complaint = "ignored a message of a process that is not the program's";
+        let complaint = "ignored a notification from a process outside the program";
         assert!(daemon.settled_log().iter().all(|line| line.message != complaint), "{}", daemon.story());
     }
 }
@@ -144,12 +144,12 @@ fn a_program_cannot_notify_for_another() {
                           systemd-notify --ready; systemd-notify --ready; exec sleep 1000"
     );
     let daemon = Setting::supervising(format!("{web}{}", shell("liar", &script, ""))).start();
-    let told = daemon.log.wait_for_program("web", "ignored a message of a process that is not the program's");
+    let told = daemon.log.wait_for_program("web", "ignored a notification from a process outside the program");
     assert_eq!(told.level, "WARN");
     wait_until("the liar has sent it twice", || daemon.processes().iter().all(|process| process.comm == "sleep"));
     assert_not_ready(&daemon, "web");
     let complaints = daemon.settled_log();
-    let complaints = complaints.iter().filter(|line| line.message.starts_with("ignored a message")).count();
+    let complaints = complaints.iter().filter(|line| line.message.starts_with("ignored a notification")).count();
     // systemd-notify sends two messages each time: a burst is logged, and then one line a minute.
     assert!((1..=5).contains(&complaints), "{complaints} complaints");
 }
@@ -164,7 +164,7 @@ fn a_newline_on_a_descriptor_makes_ready() {
     }
     let never = shell("web", "exec 7>&-; exec sleep 1000", "ready = { fd = 7 }\nstart_timeout = \"300ms\"");
     let daemon = Setting::supervising(never).start();
-    daemon.log.wait_for_program("web", "failed, and is stopped for it");
+    daemon.log.wait_for_program("web", "failed, stopping it");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_run_that_does_not_get_ready_in_time_has_failed_unless_it_asks_for_more_time
     let daemon = Setting::supervising(format!("{late}{slow}")).start();
     let fatal = daemon.wait_for_state("late", "FATAL");
     assert_eq!(fatal["exit"]["success"], false);
-    let told = daemon.log.wait_for_program("late", "failed, and is stopped for it");
+    let told = daemon.log.wait_for_program("late", "failed, stopping it");
     assert!(told.field("cause").is_some_and(|cause| cause.contains("ready in time")), "{told:?}");
     daemon.wait_for_state("slow", "RUNNING");
 }
@@ -236,7 +236,7 @@ fn a_watchdog_ends_a_run_that_is_silent_and_no_other() {
         [("silent", "no sign of life"), ("sick", "triggered by the program"), ("changed", "no sign of life")]
     {
         daemon.wait_for_state(program, "FATAL");
-        let told = daemon.log.wait_for_program(program, "failed, and is stopped for it");
+        let told = daemon.log.wait_for_program(program, "failed, stopping it");
         assert!(told.field("cause").is_some_and(|cause| cause.contains(reason)), "{program}: {told:?}");
     }
     assert_eq!(daemon.pid_of("lively"), pid);
@@ -263,9 +263,9 @@ fn unsupported_messages_are_logged_and_garbage_does_no_harm() {
     daemon.wait_for_state("web", "RUNNING");
     let lines = daemon.settled_log();
     for (said, times) in [
-        ("ignored a message that is too long, or none of sd_notify", 1),
-        ("does not keep descriptors for programs (FDSTORE=1), they were closed", 1),
-        ("ignored a MAINPID that is no living process of the program", 1),
+        ("ignored a notification that is too long or not in sd_notify format", 1),
+        ("FDSTORE=1 is not supported, descriptors are closed", 1),
+        ("ignored a MAINPID that is not a live process of the program", 1),
     ] {
         let found = lines.iter().filter(|line| line.says("web", said)).count();
         assert_eq!(found, times, "{said}\n{}", daemon.story());

@@ -166,7 +166,7 @@ fn a_hangup_reloads_and_logs_the_result() {
         all_run(&daemon, 1);
         daemon.rewrite(&Setting::supervising(program("web", "") + &program("cat", "")));
         daemon.signal(1);
-        let line = daemon.log.wait_for("it is active", |line| line.message == "another configuration is in force");
+        let line = daemon.log.wait_for("it is active", |line| line.message == "a new configuration is active");
         assert_eq!(line.field("added").as_deref(), Some("cat"));
         all_run(&daemon, 2);
         let before = runs(&daemon);

@@ -33,7 +33,7 @@ fn first<'a>(lines: &'a [Line], what: &str) -> &'a Line {
 /// The time from the beginning of a shutdown to the last line of the log.
 fn length_of_shutdown(daemon: &Daemon) -> Duration {
     let lines = daemon.log.lines();
-    first(&lines, "exit: ").at - first(&lines, "stopping everything").at
+    first(&lines, "exit: ").at - first(&lines, "stopping all programs").at
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_shutdown_that_cannot_fit_signals_every_program_and_keeps_its_budget() {
         // Each is signalled 0.9 s after the one before and needs 2 s, so only the last two run out of time.
         assert_eq!(first(&lines, "had to be killed").field("programs").unwrap_or_default(), "p0,p1");
         assert!(first(&lines, "everything has stopped").field("slowest").is_some_and(|name| names.contains(&name)));
-        let cut = daemon.log.saying("the shutdown left it no more time");
+        let cut = daemon.log.saying("no time left in the shutdown timeout");
         assert_eq!(cut.len(), 2, "{}", daemon.story());
         let took = length_of_shutdown(&daemon);
         let (least, most) = (Duration::from_millis(8800), Duration::from_millis(9200));
@@ -208,7 +208,7 @@ fn a_running_shutdown_can_be_given_less_time() {
     }
     assert_eq!(daemon.wait(), End::Code(0));
     daemon.assert_nothing_is_left();
-    let told = daemon.log.saying("stopping everything: asked by musterctl");
+    let told = daemon.log.saying("stopping all programs, requested by musterctl");
     let budgets: Vec<_> = told.iter().filter_map(|line| line.field("timeout")).collect();
     assert_eq!(budgets, ["16m40s", "200ms"], "a timeout beyond the budget changes nothing");
 }

@@ -46,7 +46,7 @@ fn an_exit_status_is_the_programs_own() {
         &daemon,
         &why,
         "itself",
-        &["exit status 7", "decided: given up: startretries = 0", "next: nothing by itself"],
+        &["exit status 7", "decided: given up: startretries = 0", "next: nothing until it is started"],
     );
     let run = &why["run"];
     assert_eq!((&run["exit"]["code"], &run["cause"], &run["core_dumped"]), (&7.into(), &Value::Null, &false.into()));
@@ -97,7 +97,7 @@ fn a_core_dump_is_reported_where_one_was_written() {
     let daemon = daemon(&keys);
     daemon.ctl(&["start", "web"]);
     let why = why(&daemon, "FATAL");
-    check(&daemon, &why, "itself", &["terminated by SIGSEGV (core dumped)", "it left a core dump"]);
+    check(&daemon, &why, "itself", &["terminated by SIGSEGV (core dumped)", "the kernel reports a core dump"]);
     assert_eq!(why["run"]["core_dumped"], true);
 }
 
@@ -108,7 +108,7 @@ fn a_signal_from_another_process_is_not_attributed_to_musterd() {
         daemon.ctl_well(&["start", "web"]);
         harness::send(daemon.pid_of("web"), number);
         let why = why(&daemon, "FATAL");
-        check(&daemon, &why, "somebody_else", &[&format!("somebody else sent {name}"), "musterd did not"]);
+        check(&daemon, &why, "somebody_else", &[&format!("another process sent {name}"), "musterd did not"]);
         assert_eq!(why["run"]["cause"], Value::Null);
     }
 }
@@ -119,8 +119,8 @@ fn a_sigkill_from_another_process_reports_the_kernels_oom_counter() {
     daemon.ctl_well(&["start", "web"]);
     harness::send(daemon.pid_of("web"), 9);
     let why = why(&daemon, "FATAL");
-    check(&daemon, &why, "somebody_else", &["terminated by SIGKILL", "somebody else sent SIGKILL, not musterd"]);
-    let (told, counted) = ("which the kernel does not tell here", "killed nobody in this cgroup for want of memory");
+    check(&daemon, &why, "somebody_else", &["terminated by SIGKILL", "another process sent SIGKILL, not musterd"]);
+    let (told, counted) = ("which the kernel does not report here", "OOM-killed no process of this cgroup");
     let expected = if why["run"]["out_of_memory"].is_null() { told } else { counted };
     check(&daemon, &why, "somebody_else", &[expected]);
     assert_ne!(why["run"]["out_of_memory"], true);
@@ -144,7 +144,7 @@ fn a_stop_and_a_restart_name_the_client() {
     daemon.ctl_well(&["start", "web"]);
     daemon.ctl_well(&["restart", "web"]);
     let running = why(&daemon, "RUNNING");
-    check(&daemon, &running, "musterd", &[&format!("user id {uid} asked for a restart"), "next: it goes on"]);
+    check(&daemon, &running, "musterd", &[&format!("user id {uid} asked for a restart"), "next: it keeps running"]);
     daemon.ctl_well(&["stop", "web"]);
     let stopped = why(&daemon, "STOPPED");
     let sentences =
@@ -213,7 +213,7 @@ fn a_program_that_never_ran_has_a_story_too() {
     let why = daemon.client.get("/v1/programs/web/why").json();
     assert_eq!((&why["state"], &why["run"]), (&"STOPPED".into(), &Value::Null));
     let printed = daemon.ctl_well(&["why", "web"]);
-    assert_eq!(printed, "web is STOPPED: not started\n  next: nothing by itself: a start brings it up\n");
+    assert_eq!(printed, "web is STOPPED: not started\n  next: nothing until it is started\n");
     assert_eq!(daemon.ctl(&["why", "wbe"]).code, Some(4));
 }
 

@@ -45,7 +45,7 @@ impl Stopped {
     /// How long the daemon itself took, by its own log. The time that the engine and its command line take is not
     /// musterd's.
     pub(crate) fn shutdown(&self) -> Duration {
-        between(&self.log, "stopping everything", "exit: ")
+        between(&self.log, "stopping all programs", "exit: ")
     }
 }
 

@@ -45,5 +45,5 @@ fn only_oom_killed_programs_are_reported_as_such() {
     container.wait_state("calm", "FATAL");
     let (data, words) = why(&container, "calm");
     assert_eq!((&data["run"]["ended_by"], &data["run"]["out_of_memory"]), (&"somebody_else".into(), &false.into()));
-    assert!(words.contains("killed nobody in this cgroup for want of memory"), "{words}");
+    assert!(words.contains("OOM-killed no process of this cgroup"), "{words}");
 }

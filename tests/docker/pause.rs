@@ -68,7 +68,7 @@ startsecs = 0
     }
     let log = container.logs();
     assert!(log.contains("is done"), "it was not given the time to stop:\n{log}");
-    for untold in ["SIGKILL", "failed, and is stopped for it", "ended unexpectedly", "will be started again"] {
+    for untold in ["SIGKILL", "failed, stopping it", "ended unexpectedly", "will be started again"] {
         assert!(!log.contains(untold), "{untold}:\n{log}");
     }
     assert_eq!(container.stop().code, 0, "{log}");

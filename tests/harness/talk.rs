@@ -39,7 +39,7 @@ impl Daemon {
     /// The log with everything logged before this call. A separate thread writes the lines, possibly after the daemon
     /// has answered; it keeps their order, and USR2 logs a line that marks the end.
     pub fn settled_log(&self) -> Vec<Line> {
-        let marks = || self.log.saying("log files are opened anew").len();
+        let marks = || self.log.saying("reopened log files").len();
         let before = marks();
         self.signal(12);
         super::wait_until("the log is written", || marks() > before);

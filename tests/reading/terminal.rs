@@ -92,7 +92,7 @@ fn every_run_has_a_pipe_of_its_own() {
     wait_until("it answers", || daemon.ctl_well(&["logs", "repl"]).contains("hello second"));
     daemon.ctl_well(&["stop", "repl"]);
     let (status, problem) = post(&daemon, "repl", "third\n");
-    assert_eq!((status, &problem["detail"]), (409, &"repl does not run".into()));
+    assert_eq!((status, &problem["detail"]), (409, &"repl is not running".into()));
     daemon.finish();
 }
 

@@ -185,7 +185,7 @@ fn the_daemons_log_file_is_rotated_and_reopened_after_usr2() {
     fs::rename(&file, &moved).expect("the test owns it");
     daemon.signal(12);
     harness::wait_until("there is a new one", || {
-        fs::read_to_string(&file).is_ok_and(|text| text.contains("log files are opened anew"))
+        fs::read_to_string(&file).is_ok_and(|text| text.contains("reopened log files"))
     });
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::descriptors::notify_address;
 use crate::harness::{self, Setting, puppet, skip, wait_until};
 
-const NOT_ITS_OWN: &str = "ignored a message of a process that is not the program's";
+const NOT_ITS_OWN: &str = "ignored a notification from a process outside the program";
 
 /// Waits for the facts it needs, takes on as much of the victim's tag as it can, notifies in its name, and leaves
 /// orphans with its marker.

@@ -102,7 +102,7 @@ fn no_program_can_fill_the_log_or_the_events() {
         assert!(count(program, message) >= Some(RUNS), "{program}: the first are logged: {said:#?}");
     }
     assert!(count("flaps", "unhealthy") >= Some(RUNS / 2), "{said:#?}");
-    for message in ["asked to reload", "log files are opened anew", "the configuration is as it was"] {
+    for message in ["asked to reload", "reopened log files", "the configuration is unchanged"] {
         // One that did not come from a program makes the log complete.
         assert!(count("", message) <= Some(BURST + more + 1), "{message}: {said:#?}");
     }

@@ -46,7 +46,7 @@ impl Access {
                 .filter_map(|user| match accounts.uid(user) {
                     Ok(uid) => Some(uid),
                     Err(error) => {
-                        warn!(%error, "a user of the control socket is unknown and gets no access");
+                        warn!(%error, "unknown user of the control socket, granting no access");
                         None
                     }
                 })
@@ -87,7 +87,7 @@ impl Access {
             Right::Control => ("control programs", "allow_users"),
         };
         Err(Problem::new(ProblemKind::NotAllowed, format!("{principal} may not {what}"))
-            .with_hint(format!("{key} in [http] of the configuration lets users in; root always is")))
+            .with_hint(format!("{key} in [http] of the configuration grants access; root always has it")))
     }
 }
 

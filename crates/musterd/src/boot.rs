@@ -1,4 +1,4 @@
-//! From a configuration to a running daemon, and from its end to the exit code.
+//! Starts the daemon with a configuration, and determines its exit code at the end.
 //!
 //! The order matters: limits and adoption before the first child, threads after signals are blocked, the socket before the
 //! first program (so that a second daemon starts nothing), the programs last.
@@ -40,23 +40,23 @@ use crate::shared::{ORDERS, Shared};
 use crate::surroundings;
 use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};
 
-/// A reader of the console who takes nothing for so long is not waited for at the end, as little as a disk.
+/// How long a reader of the console, or a disk, that takes nothing may delay the exit.
 const STALL: Duration = Duration::from_secs(1);
 
-/// How long answers and log lines that are on their way may take at the end.
+/// How long responses and log lines that are being sent may take at the end.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
 
-/// The daemon itself could not go on.
+/// Exit code when the daemon itself failed.
 const INTERNAL: u8 = 1;
-/// The configuration can never work.
+/// Exit code of an invalid configuration.
 const USAGE: u8 = 2;
-/// Another daemon serves the socket.
+/// Exit code when another daemon owns the socket.
 const TAKEN: u8 = 3;
 
-/// Variables of whoever started the daemon for the daemon itself: a program would talk to the wrong one.
+/// Variables that the daemon's parent sets for the daemon: a program would notify the wrong process.
 const MEANT_FOR_US: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
-/// Supervises, and gives the exit code.
+/// Supervises until the end; returns the exit code.
 pub(crate) fn supervise(spec: Spec, sources: Sources) -> u8 {
     match start(spec, sources) {
         Ok(code) => code,
@@ -88,12 +88,12 @@ fn runtime(turns: &Arc<TurnClock>) -> io::Result<LocalRuntime> {
     builder.build_local(LocalOptions::default())
 }
 
-/// Older kernels have these calls, too; only a seccomp profile of one's own can take them away.
+/// Every supported kernel has these calls; only a custom seccomp profile can forbid them.
 fn needs(calls: &'static str) -> impl FnOnce(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{error}: the seccomp profile must allow {calls}"))
 }
 
-/// The daemon's own umask and directory, before anything is opened.
+/// Sets the daemon's umask and working directory, before anything is opened.
 fn enter_surroundings(spec: &Spec) -> io::Result<()> {
     let mask = nix::sys::stat::Mode::from_bits_truncate(spec.daemon.umask);
     nix::sys::stat::umask(mask);
@@ -133,7 +133,7 @@ async fn run(
     let pidfile = spec.daemon.pidfile.clone();
     let control = spec.control.socket.clone();
     let syslog = spec.daemon.syslog.clone();
-    // The programs are the core's from now on; what is kept here would outlive every reload.
+    // The core owns the programs from now on; a copy here would outlive every reload.
     let Spec { daemon, control: control_spec, programs } = spec;
     drop(programs);
     let configuration = Configuration::new(sources, daemon, control_spec);
@@ -152,18 +152,18 @@ async fn run(
     tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), reload::watch::watch(Rc::clone(&shared))));
     let pidfile = pidfile.as_deref().and_then(Pidfile::write);
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), programs = instances, "musterd is up");
-    // Nobody reads a command line or, for now, a configuration any more.
+    // The code that reads the command line and the configuration is not needed for now.
     muster_sys::footprint::release_startup_code();
 
     let heard = event_loop::Sources { signals, statuses, voices, orders: received };
     let (code, budget) = EventLoop::new(Rc::clone(&shared), heard, console).run().await;
 
-    // Disks and readers that are slow get what is left of the time for stopping; a reader who does not read does not.
-    // Where nobody asked for an end, since every program has ended, that is all of it.
+    // Slow disks and console readers get the rest of the shutdown timeout, unless they take nothing at all. If the
+    // daemon exits because every program has ended, they get the whole timeout.
     let unasked = || Instant::now().checked_add(shared.configuration.in_force().daemon.shutdown_timeout);
     let end = budget.or_else(unasked).unwrap_or_else(Instant::now).max(Instant::now() + LAST_MOMENT);
     let patience = || end.saturating_duration_since(Instant::now());
-    // Who follows gets the last words before the connections end.
+    // Followers get the last output before their connections end.
     shared.children.borrow().logs().finish_reading(patience());
     shared.children.borrow().logs().end_following();
     shared.feed.borrow_mut().close();
@@ -175,7 +175,8 @@ async fn run(
     drop(pidfile);
     shared.children.borrow().finish_notifications();
     shared.children.borrow().logs().finish(patience().max(LAST_MOMENT), STALL);
-    // The kernel takes everything back at once. Giving back each of a thousand programs would only make the end later.
+    // The kernel frees all resources at once. Freeing those of a thousand programs one by one would only delay the
+    // exit.
     std::process::exit(i32::from(code))
 }
 
@@ -198,7 +199,7 @@ fn open_socket(spec: &Spec, accounts: &mut Accounts) -> Result<Option<Socket>, u
     }
 }
 
-/// As PID 1 orphans come to us anyway.
+/// PID 1 adopts orphans anyway.
 fn adopt_orphans() {
     if std::process::id() != 1
         && let Err(error) = muster_sys::boot::become_subreaper()
@@ -207,7 +208,7 @@ fn adopt_orphans() {
     }
 }
 
-/// Jitter need not be secret, only different from one container to the next.
+/// The seed of jitter need not be secret, only different in each container.
 fn seed() -> u64 {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since_epoch.map_or(0, |span| span.as_nanos() as u64) ^ u64::from(std::process::id())

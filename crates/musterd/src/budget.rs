@@ -1,55 +1,56 @@
-//! How many descriptors each class of work may have, from one limit.
+//! Divides the limit of descriptors among classes of work.
 //!
-//! Supervision comes first: what the daemon itself, its programs, their probes and log files need is set aside. The rest is
-//! divided among clients, so that all of them together never take a descriptor that a program or probe needs. The budget
-//! is made at the start, and again when a reload changes what there is to supervise.
+//! Supervision comes first: the descriptors that the daemon itself, its programs, their probes and log files need are
+//! set aside. The rest is divided among clients, so that all of them together never take a descriptor that a program
+//! or probe needs. The budget is computed at the start, and again when a reload changes the programs.
 
 use muster_spec::{CheckSpec, InstanceSpec, OutputSpec, ReadySpec, Sink, Stdin, Target};
 
-/// What the daemon has open itself, and what it opens for a moment: /proc, the configuration, a rotation, a lookup.
+/// Descriptors of the daemon itself, including those open for a moment: /proc, the configuration, a rotation, a
+/// lookup.
 const OWN: usize = 32;
 
-/// Each instance: the pipes of its output, and three more while it is being started.
+/// Descriptors needed while an instance is being started.
 const STARTING: usize = 3;
 
-/// Each connection: its socket, and a copy by which it is known that the client has gone.
+/// Descriptors of a connection: its socket, and a duplicate that detects disconnects.
 const CONNECTION: usize = 2;
 
-/// Each search through log files: the directory, the file, and one on its way from one file to the next.
+/// Descriptors of a search through log files: the directory, the file, and the next file.
 const SEARCH: usize = 3;
 
-/// How many connections there are at most. Each costs about 10 KB while it is open.
+/// Maximum number of connections. Each costs about 10 KB while it is open.
 const MOST_CONNECTIONS: usize = 256;
 
-/// How many there are even where programs leave no descriptors: somebody must be able to stop them.
+/// Number of connections even if programs leave no descriptors: it must be possible to stop them.
 const FEWEST_CONNECTIONS: usize = 4;
 
-/// How many may follow logs besides. Each costs some 40 KB more while it does not read.
+/// Maximum number of clients that follow logs, in addition. Each costs some 40 KB more while it does not read.
 const MOST_FOLLOWERS: usize = 512;
 
-/// How many may follow the events. Each may hold one snapshot of everything that it has not taken yet.
+/// Maximum number of clients that follow events. Each may hold one unsent snapshot of all programs.
 const MOST_LISTENERS: usize = 64;
 
-/// How many may be answered at a time with what grows with the number of programs.
+/// Maximum number of concurrent responses whose size grows with the number of programs.
 const MOST_ANSWERS: usize = 32;
 
-/// How much of everything clients can have.
+/// The resources of all clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
     /// Connections that do not follow.
     pub(crate) connections: usize,
-    /// Those who follow logs.
+    /// Clients that follow logs.
     pub(crate) followers: usize,
-    /// Those who follow the events.
+    /// Clients that follow events.
     pub(crate) listeners: usize,
     /// Searches through log files, each with a thread.
     pub(crate) searches: usize,
-    /// Large answers. They need no descriptors but those of their connections.
+    /// Large responses. They need no descriptors beyond those of their connections.
     pub(crate) answers: usize,
 }
 
 impl Budget {
-    /// Divides so many descriptors, where this is to be supervised.
+    /// Divides `limit` descriptors, of which these instances need their part.
     pub(crate) fn of<'a>(limit: u64, instances: impl IntoIterator<Item = &'a InstanceSpec>) -> Budget {
         let needed = needed(instances);
         let rest = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(needed);
@@ -64,12 +65,12 @@ impl Budget {
     }
 }
 
-/// What supervising these takes, at most.
+/// The number of descriptors that these instances and the daemon need, at most.
 pub(crate) fn needed<'a>(instances: impl IntoIterator<Item = &'a InstanceSpec>) -> usize {
     OWN + instances.into_iter().map(needed_by).sum::<usize>()
 }
 
-/// What one instance needs, at most.
+/// The number of descriptors that one instance needs, at most.
 fn needed_by(spec: &InstanceSpec) -> usize {
     let ready = match &spec.ready {
         Some(ReadySpec::Check(check)) => of_check(check),
@@ -81,7 +82,7 @@ fn needed_by(spec: &InstanceSpec) -> usize {
     STARTING + of_output(&spec.output) + stdin + ready + probes
 }
 
-/// A command has a pipe, of which the other end is open for a moment, and what tells whether it could be executed.
+/// A command has a pipe, whose other end is open for a moment, and a descriptor for the result of spawning.
 fn of_check(check: &CheckSpec) -> usize {
     match check {
         CheckSpec::Exec(_) => 3,
@@ -89,7 +90,7 @@ fn of_check(check: &CheckSpec) -> usize {
     }
 }
 
-/// A pipe for each stream; a log file is open with its directory.
+/// One pipe per stream; a log file also keeps its directory open.
 fn of_output(output: &OutputSpec) -> usize {
     let of_target = |target: &Target| match target {
         Target::Capture(sinks) => 1 + 2 * sinks.iter().filter(|sink| matches!(sink, Sink::File(_))).count(),
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     impl Budget {
-        /// The most descriptors that clients can have.
+        /// The maximum number of descriptors that clients can have.
         fn descriptors(&self) -> usize {
             CONNECTION * (self.connections + self.followers + self.listeners) + SEARCH * self.searches
         }

@@ -1,4 +1,4 @@
-//! Reading the configuration, for supervising and for `musterd check`.
+//! Loads the configuration, for supervising and for `musterd check`.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::cli::Format;
 use crate::config_files;
 use crate::{secrets, supervisord};
 
-/// What is named, or the first default that exists.
+/// The given paths, or the first default that exists.
 pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     if !paths.is_empty() {
         return Ok(paths.to_owned());
@@ -22,7 +22,7 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(vec![default.found.ok_or_else(|| nothing_found(&default.tried))?])
 }
 
-/// Reads it.
+/// Loads these files.
 pub(crate) fn load(paths: &[PathBuf], open: &Opener) -> Loaded {
     let variables = |name: &str| std::env::var(name).ok();
     let host = nix::unistd::gethostname().unwrap_or_default();
@@ -31,7 +31,7 @@ pub(crate) fn load(paths: &[PathBuf], open: &Opener) -> Loaded {
     loaded
 }
 
-/// Adds what this machine says of the commands, directories and users.
+/// Adds diagnostics that depend on this machine: commands, directories and users.
 pub(crate) fn look_at_machine(loaded: &mut Loaded) {
     let (mut accounts, own_gid) = (Accounts::default(), nix::unistd::getegid().as_raw());
     let mut look_up = |who: Who<'_>| {
@@ -47,13 +47,13 @@ pub(crate) fn look_at_machine(loaded: &mut Loaded) {
 
 fn unfit(error: LookupError) -> Option<Unfit> {
     let hint = match &error {
-        // It would be root's group on every machine where the number has no entry.
+        // It would be root's group on every machine on which the number has no entry.
         LookupError::NoGroup(number) => {
             let hint = format!("user = \"{number}:{number}\"");
             return Some(Unfit { severity: Severity::Error, message: error.to_string(), hint });
         }
-        LookupError::NoSuchUser(_) => "it must be there when the program starts: useradd, or adduser, in the image",
-        LookupError::NoSuchGroup(_) => "it must be there when the program starts: groupadd, or addgroup, in the image",
+        LookupError::NoSuchUser(_) => "it must exist when the program starts: useradd, or adduser, in the image",
+        LookupError::NoSuchGroup(_) => "it must exist when the program starts: groupadd, or addgroup, in the image",
         LookupError::InvalidNumber(_) | LookupError::Unreadable(..) => {
             "names and numbers of /etc/passwd and /etc/group"
         }
@@ -70,7 +70,7 @@ fn nothing_found(tried: &[PathBuf]) -> String {
     )
 }
 
-/// `musterd check`: reports, and gives the exit code.
+/// `musterd check`: prints the diagnostics; returns the exit code.
 pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
     let paths = match find(paths) {
         Ok(paths) => paths,

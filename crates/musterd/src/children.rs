@@ -1,8 +1,8 @@
-//! Processes and runs: which pid is which run's, how one is made, and what of it is left.
+//! Child processes and runs: spawning, the map from pids to runs, reaping, and what is left of a run's process tree.
 //!
-//! Everything here happens on the loop's thread, and a pid is registered before anything is reaped again, so no exit can
-//! come too early. A pid is only signalled while it is registered: until it is reaped the kernel cannot give it to anyone
-//! else. Whatever is left of a tree is found by [`muster_sys::tree`].
+//! All of this happens on the loop's thread, and a pid is registered before the next reaping, so an exit cannot be
+//! seen too early. A pid is signalled only while it is registered: the kernel cannot reuse it before it is reaped. The
+//! rest of a tree is found by [`muster_sys::tree`].
 
 pub(crate) mod commands;
 pub(crate) mod list;
@@ -43,27 +43,27 @@ use self::stdin::StdinPipe;
 use crate::limit::{Limits, Notice, unless_none};
 use crate::notify::{self, Channel, Notify, Told};
 
-/// How long it is looked at a time whose the orphans are that have come.
+/// Maximum time spent at once on determining which runs new orphans belong to.
 const LOOKING: Duration = Duration::from_millis(3);
 
-/// So long children are reaped in a row: those of a fork bomb may end as fast as they are reaped.
+/// Maximum time spent on reaping in a row: the children of a fork bomb may exit as fast as they are reaped.
 const REAPING: Duration = Duration::from_millis(5);
 
-/// After so many that were reaped the time is looked at.
+/// The number of processes reaped between two looks at the clock.
 const REAPED_AT_ONCE: usize = 32;
 
 /// A run whose main process has not been reaped.
 struct Child {
-    /// The process that was made for it.
+    /// The process that was spawned for it.
     pid: Pid,
-    /// Its main process, where that is another one.
+    /// Its main process, if that is another one.
     main: Option<Box<Main>>,
-    /// What was sent last to whom as its main process, and what it was last asked to stop with.
+    /// The last signal sent to its main process and the pid it was sent to, and the signal that last asked it to stop.
     sent: Option<(Signal, Pid)>,
     stop_signal: Option<Signal>,
-    /// Until it is known whether the program was executed. Boxed: it is large, and most of the time there is none.
+    /// Present until it is known whether the program was executed. Boxed: it is large and short-lived.
     spawning: Option<Box<Spawning>>,
-    /// What writes to its standard input, where it has a pipe for that.
+    /// Writes to its standard input, if that is a pipe.
     stdin: Option<Rc<StdinPipe>>,
 }
 
@@ -74,22 +74,22 @@ pub(crate) struct Children {
     logs: Logs,
     statuses: Rc<Watched<PollSet>>,
     children: HashMap<RunId, Child>,
-    /// Our children that stand for runs, or are above who does.
+    /// Our children that are the main process of a run, or an ancestor of it.
     runs: HashMap<Pid, RunId>,
-    /// Whether any run ever had another main process than its first: most programs never name one.
+    /// Whether any run has ever had a main process other than its first: most programs never name one.
     has_mains: bool,
-    /// The pids of runs that are remembered, for onlookers only.
+    /// The pids of recent runs, for display only.
     known_pids: BTreeMap<RunId, Pid>,
     most_known: usize,
-    /// Makes `MUSTER_RUN` of this daemon unlike that of any other on the same machine.
+    /// Distinguishes `MUSTER_RUN` of this daemon from that of any other on the same machine.
     marker_prefix: String,
     commands: Commands,
     refused: Refusals,
-    /// A signal that the core ordered and that is on its way.
+    /// A signal that the core requested and that is not completely sent.
     sending: Option<Sending>,
-    /// Signals to the rest of trees that are to go.
+    /// Pending signals to the rest of trees that are being swept.
     asking: VecDeque<Errand>,
-    /// Main processes that runs have lost, until those are gone.
+    /// The main processes that runs have lost, until they have exited.
     lost: HashMap<RunId, ProcessHandle>,
     notify: Notify,
     limits: Limits,
@@ -126,7 +126,7 @@ impl Children {
         }
     }
 
-    /// Makes a process for this run.
+    /// Spawns a process for this run.
     pub(crate) fn spawn(&mut self, run: RunId, spec: &InstanceSpec) -> Result<(), SpawnError> {
         let marker = format!("{}.{run}", self.marker_prefix);
         let uid = self.uid_of(spec);
@@ -138,12 +138,12 @@ impl Children {
         let spawned = made.and_then(|channel| self.spawn_with(run, spec, &marker, &channel));
         let (spawning, stdin) = spawned.inspect_err(|_| self.notify.close(run))?;
         let pid = spawning.pid;
-        // A set that takes no more descriptors costs the early news; reaping the process tells the same later.
+        // If the poll set accepts no more descriptors, the result is only known later, when the process is reaped.
         if let Err(error) = self.statuses.get_ref().add(spawning.as_fd(), run.0)
             && let Some(suppressed) = self.limits.pass(&spec.name, Notice::Unwatched)
         {
             let (program, suppressed) = (&spec.name, unless_none(suppressed));
-            warn!(%program, %run, %error, suppressed, "cannot watch a new process, it counts as started when it ends");
+            warn!(%program, %run, %error, suppressed, "cannot watch a new process, its start is reported when it exits");
         }
         self.runs.insert(pid, run);
         self.trees.begin(run, pid, marker);
@@ -164,8 +164,8 @@ impl Children {
         let stdin = open_stdin(spec)?;
         let (stdout, stderr, reading) = self.open_output(run, spec, channel.matcher.as_ref())?;
         let index = spec.index.to_string();
-        let told = channel.variables.iter().map(|(name, value)| (*name, value.as_str()));
-        let markers: Vec<_> = markers(spec, marker, &index).into_iter().chain(told).collect();
+        let variables = channel.variables.iter().map(|(name, value)| (*name, value.as_str()));
+        let markers: Vec<_> = markers(spec, marker, &index).into_iter().chain(variables).collect();
         let passed: Vec<_> = channel.pipe.iter().map(|(pipe, number)| (pipe.as_fd(), *number)).collect();
         let launch = Launch {
             process: &spec.process,
@@ -183,19 +183,20 @@ impl Children {
         Ok((spawning, stdin.map(|(_, pipe)| Rc::new(pipe))))
     }
 
-    /// What writes to the standard input of a run, where it has a pipe for that.
+    /// The writing end of a run's standard input, if that is a pipe.
     pub(crate) fn stdin_of(&self, run: RunId) -> Option<Rc<StdinPipe>> {
         self.children.get(&run).and_then(|child| child.stdin.clone())
     }
 
-    /// Who a program will be, by which its messages and orphans are known. A user that does not exist is told when it is spawned.
+    /// The user id that a program will run as; its notifications and orphans are recognized by it. A user that does
+    /// not exist is reported by the spawn itself.
     fn uid_of(&mut self, spec: &InstanceSpec) -> u32 {
         let user = spec.process.user.as_ref().and_then(|user| self.spawner.accounts().uid(&user.user).ok());
         user.unwrap_or_else(|| nix::unistd::geteuid().as_raw())
     }
 
-    /// Makes a process for a command that a probe executes in the place of this program, with a tree of its own. It gets
-    /// a number that no run has, under which its tree can be killed and is told to be gone.
+    /// Spawns a probe's command in the context of this program, with a process tree of its own. It gets an id that no
+    /// run has; its tree is killed, and reported as gone, by that id.
     pub(crate) fn spawn_command(
         &mut self,
         spec: &InstanceSpec,
@@ -218,14 +219,14 @@ impl Children {
         self.runs.insert(pid, id);
         self.trees.begin(id, pid, marker);
         self.trees.note_user(id, uid);
-        // What became of it is told by its end, so nobody watches the beginning.
+        // Its exit says whether it was executed, so its start is not watched.
         self.children.insert(id, Child::new(spawning, None));
         let (tell, ended) = oneshot::channel();
         self.commands.begin(id, tell);
         Ok((id, Command { output, ended }))
     }
 
-    /// Where both streams of a process go, and what is to be bound to it then.
+    /// Opens both output streams of a process; the pipes returned last are bound to it once it has a pid.
     fn open_output(
         &self,
         run: RunId,
@@ -262,7 +263,7 @@ impl Children {
         }
     }
 
-    /// Another configuration comes: forgets what is remembered of instances that are gone, and makes room for new ones.
+    /// Adapts to a new configuration: forgets instances that no longer exist, and makes room for new ones.
     pub(crate) fn adapt(&mut self, is_there: impl Fn(&str) -> bool, instances: usize) {
         self.logs.retain(&is_there);
         self.limits.retain(&is_there);
@@ -276,7 +277,7 @@ impl Children {
         }
     }
 
-    /// The pid of a run, as long as it is remembered.
+    /// The pid of a run, while it is remembered.
     pub(crate) fn pid_of(&self, run: RunId) -> Option<u32> {
         let pid = self.children.get(&run).map(Child::main_pid).or_else(|| self.known_pids.get(&run).copied());
         pid.and_then(|pid| u32::try_from(pid.0).ok())
@@ -287,7 +288,7 @@ impl Children {
         self.spawner.in_flight()
     }
 
-    /// What has become known of new processes since the last look.
+    /// Returns the results of spawning that are known since the last call.
     pub(crate) fn take_outcomes(&mut self, ready: &[u64]) -> Vec<Input> {
         ready.iter().filter_map(|&token| self.take_outcome(RunId(token))).collect()
     }
@@ -299,11 +300,11 @@ impl Children {
             Ok(()) => {
                 let spawning = child.spawning.take()?;
                 self.unwatch(&spawning);
-                // Whoever looks at its tag now need not look when it is to be stopped, perhaps with a thousand others.
+                // Recording its tag now saves doing so when it is stopped, perhaps together with a thousand others.
                 self.trees.observe(run);
                 Some(Input::Spawned { run })
             }
-            // The process is about to end; only when it is reaped is nothing left of the run.
+            // The process is about to exit; the run has ended only when it has been reaped.
             Err(_) => {
                 let spawning = child.spawning.as_ref()?;
                 let _ = self.statuses.get_ref().remove(spawning.as_fd());
@@ -313,27 +314,28 @@ impl Children {
     }
 
     fn unwatch(&self, spawning: &Spawning) {
-        // It may have been taken out before; there is nothing else that could fail.
+        // It may have been removed before, which is the only possible error.
         let _ = self.statuses.get_ref().remove(spawning.as_fd());
     }
 
-    /// What these runs have told.
+    /// Receives the notifications of these runs.
     pub(crate) fn take_notifications(&mut self, ready: &[u64], inputs: &mut VecDeque<Input>) {
         ready.iter().for_each(|&token| self.hear(RunId(token), None, inputs));
     }
 
-    /// What a run has said of itself.
+    /// The reported status of a run.
     pub(crate) fn told(&self, run: RunId) -> Option<&Told> {
         self.notify.told(run)
     }
 
-    /// Nobody tells anything any more.
+    /// Removes the sockets for notifications before the daemon exits.
     pub(crate) fn finish_notifications(&self) {
         self.notify.finish();
     }
 
-    /// Reaps everything that has ended, and tells what that means for runs. What they wrote is asked to be delivered before
-    /// anything is told of it. False when there may be more of them: nothing else will say so.
+    /// Reaps everything that has exited, and queues the inputs that follow for runs. The log thread is asked to
+    /// deliver the output of an ended run before its exit is reported. Returns false if there may be more to reap: no
+    /// further signal announces those.
     pub(crate) fn reap(&mut self, inputs: &mut VecDeque<Input>) -> io::Result<bool> {
         let end = Instant::now() + REAPING;
         let (mut count, mut is_over) = (0_usize, false);
@@ -356,7 +358,8 @@ impl Children {
             }
         }
         if was_orphan {
-            // Others may have come with it, and what tells whose they are may not be there for ever.
+            // More orphans may have come with it, and the processes that show which run they belong to may soon be
+            // gone.
             self.trees.look_until(Some(Instant::now() + LOOKING));
         }
         if !ended.is_empty() {
@@ -365,12 +368,12 @@ impl Children {
         Ok(!is_over)
     }
 
-    /// Commands of probes that have ended since the last call. What they have left behind is to be killed.
+    /// The commands of probes that have exited since the last call. Their remaining processes are to be killed.
     pub(crate) fn take_ended_commands(&mut self) -> Vec<RunId> {
         std::mem::take(&mut self.commands.ended)
     }
 
-    /// Whether a run is over with the end of this process, which stood for it or for who does.
+    /// Whether a run ends with this process, which was its main process or an ancestor of it.
     fn has_ended_with(&mut self, run: RunId, reaped: &Reaped, inputs: &mut VecDeque<Input>) -> bool {
         let Some(child) = self.children.get_mut(&run) else { return false };
         let (exit, spawning) = (reaped.exit, child.spawning.take());
@@ -382,7 +385,7 @@ impl Children {
             self.notify.close(run);
             inputs.push_back(Input::SpawnFailed { run, error: with_exit(error, exit) });
         } else {
-            // What it said before its end counts.
+            // Notifications that it sent before its exit count.
             self.hear(run, Some(reaped.pid), inputs);
             if self.has_lost_main(run) {
                 self.lose_main(run, inputs);
@@ -398,7 +401,7 @@ impl Children {
         true
     }
 
-    /// The process has ended before anybody asked whether it had been executed.
+    /// The process exited before its spawning was checked.
     fn spawn_error(&self, run: RunId, mut spawning: Spawning, inputs: &mut VecDeque<Input>) -> Option<SpawnError> {
         self.unwatch(&spawning);
         let outcome = spawning.outcome_after_exit();
@@ -406,7 +409,8 @@ impl Children {
         outcome.err()
     }
 
-    /// Which of these runs have no process left. They are forgotten. `None` where that took too long: it is to be asked again.
+    /// Which of these runs have no process left; they are forgotten. `None` if the scan took too long and must be
+    /// repeated.
     pub(crate) fn take_gone(&mut self, runs: &[RunId]) -> Option<Vec<RunId>> {
         let mut gone = self.trees.gone_by(runs, Some(Instant::now() + LOOKING))?;
         gone.retain(|&run| !self.has_lost(run));
@@ -420,12 +424,12 @@ impl Children {
         Some(gone)
     }
 
-    /// Whether the main process of a run has not been reaped.
+    /// Whether the main process of a run has not been reaped yet.
     pub(crate) fn has_main(&self, run: RunId) -> bool {
         self.children.contains_key(&run)
     }
 
-    /// The logs: what is remembered of them, and following.
+    /// The logs: reading what is kept in memory, and following.
     pub(crate) fn logs(&self) -> &Logs {
         &self.logs
     }
@@ -438,7 +442,7 @@ impl Child {
     }
 }
 
-/// A process that was killed before it could execute its program says by which signal.
+/// Adds the signal to the error of a process that was killed before it could execute its program.
 fn with_exit(error: SpawnError, exit: Exit) -> SpawnError {
     match exit {
         Exit::Signal { .. } if error.errno == 0 && error.step == SpawnStep::Exec => {

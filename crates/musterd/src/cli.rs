@@ -1,4 +1,4 @@
-//! What can be said to `musterd` on its command line.
+//! The command line of `musterd`.
 
 use std::path::PathBuf;
 
@@ -24,14 +24,14 @@ Examples:
 Without -c the first of these is read: $MUSTER_CONFIG, /etc/muster/muster.toml, /etc/muster.toml, ./muster.toml.
 
 While it runs: TERM, INT or QUIT stop everything in order, twice at once; HUP reads the configuration again; USR1 \
-writes the status to the log; USR2 opens log files anew. musterctl does the rest.
+writes the status to the log; USR2 reopens log files. musterctl does the rest.
 
 Exit codes: 0 stopped as asked, or all programs ended well; the failed program's own code (128+n for signal n, 127 \
 not found, 126 not executable) when an essential one ended or all ended; 1 the daemon could not go on; 2 usage or \
 configuration; 3 another daemon serves the socket."
 )]
 pub(crate) struct Cli {
-    /// What to read: a file, or a directory of *.toml. May be repeated, later ones win
+    /// A file, or a directory of *.toml. May be repeated, later ones win
     #[arg(short, long = "config", value_name = "FILE")]
     pub(crate) config: Vec<PathBuf>,
     #[command(subcommand)]
@@ -43,29 +43,29 @@ pub(crate) enum Command {
     /// Report every error and warning of a configuration, and start nothing
     #[command(after_help = "Exit codes: 0 no errors; 2 errors (with --strict: warnings, too).")]
     Check {
-        /// What to read, as for supervising
+        /// A file or directory, as for supervising
         #[arg(short, long = "config", value_name = "FILE")]
         config: Vec<PathBuf>,
-        /// How to report
+        /// The format of the report
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
         /// Count warnings as errors
         #[arg(long)]
         strict: bool,
     },
-    /// Tell what a configuration would do, when and why, under a virtual clock
+    /// Show what a configuration would do, when and why, under a virtual clock
     ///
-    /// The daemon's own decisions, and programs that do as they are told: RUNS are what the runs of a
-    /// program come to, one after another, separated by commas.
+    /// The daemon's own decisions with scripted programs: RUNS says how each run of a program behaves,
+    /// one after another, separated by commas.
     ///
     ///   1@200ms        ends with exit status 1 after 200 ms
-    ///   sig:KILL@3s    is ended by a signal after 3 s
+    ///   sig:KILL@3s    is killed by a signal after 3 s
     ///   spawn-error    no such file; spawn-error:not-executable
-    ///   hang           goes on until it is stopped, as every run that RUNS does not name
-    ///   ×5, ×*         five such runs; for ever. x5 is the same
-    ///   stop@2s        dies of the stop signal 2 s later; stop:0@2s exits with 0 then;
-    ///                  ignore-term, ignore:INT: nothing
-    ///   ready@2s       is ready then, and not at once; never-ready
+    ///   hang           runs until it is stopped, as every run that RUNS does not name
+    ///   ×5, ×*         five such runs; all further runs. x5 is the same
+    ///   stop@2s        is killed by the stop signal 2 s later; stop:0@2s exits with 0 then;
+    ///                  ignore-term, ignore:INT: ignores it
+    ///   ready@2s       is ready after 2 s instead of at once; never-ready
     ///   unhealthy@5s   its probes fail from then on; silent@5s: so does its watchdog
     #[command(
         verbatim_doc_comment,
@@ -76,7 +76,7 @@ Examples:
   musterd simulate -c app.toml web=\"1@1s ×*\" --compare docker,kubernetes,supervisord,systemd
   musterd simulate --scenario tests/*.toml --junit report.xml
 
-Exit codes: 0 told, and every expectation holds; 1 an expectation does not hold; 2 usage, configuration or scenario."
+Exit codes: 0 simulated, and every expectation holds; 1 an expectation does not hold; 2 usage, configuration or scenario."
     )]
     Simulate(SimulateArgs),
     /// Play scenarios with real processes and real time, and compare with what simulate says
@@ -94,9 +94,9 @@ Exit codes: 0 everything happened as simulated, in time; 1 something did not; 2 
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
         arguments: Vec<std::ffi::OsString>,
     },
-    /// Tell what this machine or container lets musterd do, and what that means
+    /// Show what this machine or container allows musterd to do, and the consequences
     Doctor {
-        /// As one object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -109,16 +109,16 @@ and as the first line of the configuration:
     Schema,
     /// Print a completion script for a shell
     Completions {
-        /// Which
+        /// The shell
         shell: clap_complete::Shell,
     },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For a person
+    /// Text for people
     Text,
-    /// One object
+    /// One JSON object
     Json,
 }
 

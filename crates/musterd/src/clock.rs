@@ -1,6 +1,6 @@
-//! The one place where the clock is read.
+//! The only place where the clock is read.
 //!
-//! Decisions are made on the monotonic clock alone. The wall clock only turns a point of it into a date to show.
+//! Decisions use the monotonic clock only. The wall clock is used to convert a point in time into a date for display.
 
 use std::time::{Instant, SystemTime};
 
@@ -21,12 +21,12 @@ impl Clock {
         Time::from_origin(self.origin.elapsed())
     }
 
-    /// The timer's view of a point, as far as it can be told: a deadline centuries ahead is never reached.
+    /// The timer's instant of a point in time. A deadline centuries ahead is never reached.
     pub(crate) fn instant(self, at: Time) -> Option<Instant> {
         self.origin.checked_add(at.since_origin())
     }
 
-    /// The date of a point, by what the wall clock says now.
+    /// The date of a point in time, according to the current wall clock.
     pub(crate) fn date(self, at: Time) -> SystemTime {
         let (now, wall) = (self.now(), SystemTime::now());
         let date = if at > now { wall.checked_add(at.since(now)) } else { wall.checked_sub(now.since(at)) };

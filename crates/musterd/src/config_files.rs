@@ -1,11 +1,11 @@
-//! Opening the files of a configuration, without trusting or waiting for what is not the administrator's.
+//! Opens the files of a configuration, without trusting or waiting for files that are not the administrator's.
 //!
-//! The configuration that was named at the start is believed, whatever it is. A file that it includes speaks with the same
-//! authority, so it and its directories must belong to root, the daemon's user, or the owner of the file that includes it.
-//! An environment file can name a `PATH` and an `LD_PRELOAD`, which is to execute anything as the program's user. So it may
-//! also belong to that user, and in a directory of that user's it is read with that user's rights, which shuts out links to
-//! files that the user could not read. Neither may be writable by anybody else. Nothing here blocks once the daemon runs: a
-//! FIFO would end reloading.
+//! The configuration that was named at the start is trusted unconditionally. A file that it includes has the same
+//! authority, so the file and its directories must belong to root, the daemon's user, or the owner of the file that
+//! includes it. An environment file can set `PATH` and `LD_PRELOAD`, which is enough to execute anything as the
+//! program's user. So it may also belong to that user, and in a directory of that user it is read with that user's
+//! privileges, which excludes links to files that the user could not read. Neither may be writable by others. Nothing
+//! here blocks while the daemon runs: a FIFO would block reloading.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -41,8 +41,8 @@ fn regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
 }
 
-/// The way there is judged like a log file's: whoever can put a link or another name of root's file into the directory would
-/// choose what is read, and the error would show it.
+/// The path is checked like that of a log file: a user who can put a link, or another name of a file of root's, into
+/// the directory could choose which file is read, and the error would show its content.
 fn included(path: &Path, by: &Path) -> io::Result<File> {
     let (includer, own) = (fs::metadata(by)?.uid(), nix::unistd::geteuid().as_raw());
     let is_trusted = |uid| uid == 0 || uid == own || uid == includer;
@@ -50,14 +50,14 @@ fn included(path: &Path, by: &Path) -> io::Result<File> {
     let judge = |owner| match owner {
         owner if is_trusted(owner) => Ok(()),
         owner => Err(io::Error::other(format!(
-            "it belongs to another user (uid {owner}) than {by}, and would have its authority; give it to the same owner or to root",
+            "it belongs to another user (uid {owner}) than {by} and would have its authority; change its owner to the same user or root",
         ))),
     };
     judge(fs::metadata(path)?.uid())?;
     let place = Place::resolve(path, &Trust::program(None).with_file_owner(Some(includer)), Missing::Fail)?;
     if let Some(user) = place.works_as().filter(|user| !is_trusted(*user)) {
         return Err(io::Error::other(format!(
-            "uid {user} can put any file in its place, which would have the authority of {by}; move it to a directory of the same owner or of root",
+            "uid {user} can put any file in its place, which would have the authority of {by}; move it to a directory of the same user or root",
         )));
     }
     let file = place.open_guarded()?;
@@ -65,8 +65,8 @@ fn included(path: &Path, by: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Root and the daemon's user are believed by all programs. The others are tried when a file is not theirs: a look-up of
-/// the user costs more than most files.
+/// Files of root and the daemon's user are trusted for all programs. The other owners are tried only if a file is not
+/// theirs: looking up the user costs more than reading most files.
 fn environment(path: &Path, by: &Path, user: Option<&UserSpec>) -> io::Result<File> {
     let open = |trust: &Trust| Place::resolve(path, trust, Missing::Fail)?.open_guarded();
     let mut refused = match open(&Trust::own()) {
@@ -91,8 +91,8 @@ fn environment(path: &Path, by: &Path, user: Option<&UserSpec>) -> io::Result<Fi
     Err(io::Error::other(Untrusted {
         reason: refusal.reason.clone(),
         hint: format!(
-            "whoever writes it can have the program load any code: it and its directories must belong to root{users} \
-             or the owner of {}, and be writable by nobody else (chown, chmod go-w)",
+            "a user who can write it can have the program load any code: it and its directories must belong to root{users} \
+             or the owner of {}, and not be writable by others (chown, chmod go-w)",
             by.display()
         ),
     }))
@@ -180,7 +180,7 @@ mod tests {
         assert!(is_opened());
     }
 
-    /// A directory of root's that everybody may enter, and one of user 4242's in it.
+    /// A directory of root's that all users may enter, and a directory of user 4242 in it.
     fn home() -> Option<(tempfile::TempDir, std::path::PathBuf)> {
         if !is_root() {
             return None;

@@ -1,4 +1,4 @@
-//! The configuration: where it comes from, what of it is active, and what was read to take its place.
+//! The configuration: its sources, the active one, and a new one that is to replace it.
 //!
 //! Only state: [`crate::reload`] reads and replaces it, connections show it.
 
@@ -66,14 +66,14 @@ pub(crate) struct InForce {
     pub(crate) daemon: DaemonSpec,
     pub(crate) control: ControlSpec,
     pub(crate) files: Vec<PathBuf>,
-    /// What must be masked when it is shown.
+    /// The secrets to be masked when it is shown.
     pub(crate) disguises: Disguises,
-    /// The same for earlier configurations that running programs still use.
+    /// The secrets of earlier configurations that running programs still use.
     pub(crate) earlier: Disguises,
 }
 
 impl InForce {
-    /// Replaces what must be masked. Keys that only a restart can change keep their values, and so stay masked.
+    /// Replaces the secrets to be masked. Keys that only a restart can change keep their values, and so stay masked.
     pub(crate) fn put_disguises(&mut self, new: Disguises, is_in_use: impl Fn(&Arc<InstanceSpec>) -> bool) {
         let was = std::mem::replace(&mut self.disguises, new);
         self.disguises.musterd.extend(was.musterd.iter().copied());

@@ -1,6 +1,6 @@
-//! What an instance is doing, in a line for people: in the log, and wherever the API has a `description`.
+//! Describes an instance in one line: for the log, and for the `description` fields of the API.
 //!
-//! Pure reading: nothing here decides, changes or waits.
+//! Read-only: decides, changes and waits for nothing.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
     }
 }
 
-/// What is known of a run besides that it is up.
+/// Readiness, health and reported status of a run, where notable.
 fn said(shared: &Shared, instance: &Instance) -> String {
     let children = shared.children.borrow();
     let told = instance.run().and_then(|run| children.told(run));
@@ -63,7 +63,7 @@ fn said(shared: &Shared, instance: &Instance) -> String {
     notes.chain(status).map(|note| format!(", {note}")).collect()
 }
 
-/// Which restart comes next, where it is counted.
+/// The number of the next restart, if restarts are counted.
 fn attempt(instance: &Instance) -> String {
     match instance.past().next_back().map(|past| past.verdict) {
         Some(Verdict::Again(again)) if again.attempt == 0 => String::new(),
@@ -75,7 +75,7 @@ fn attempt(instance: &Instance) -> String {
     }
 }
 
-/// What its last run led to, which another configuration since then does not change.
+/// The outcome of its last run, as decided by the configuration at that time.
 fn gave_up(instance: &Instance) -> String {
     match instance.past().next_back().map(|past| past.verdict) {
         Some(Verdict::Final { .. }) => "not restarted (restart = \"no\")".to_owned(),
@@ -92,7 +92,7 @@ fn count(number: u32, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-/// Only a run can be ready, and only one that has a way to say so is asked.
+/// Whether a live run is ready; `None` if it has no run, or no readiness check.
 pub(crate) fn ready(instance: &Instance) -> Option<bool> {
     let spec = instance.spec();
     let says = spec.ready.is_some() || spec.probes.iter().any(|probe| probe.kind == ProbeKind::Readiness);

@@ -1,7 +1,7 @@
-//! `musterd doctor`: what this machine or container lets the daemon do, and what that means.
+//! `musterd doctor`: reports what this machine or container allows the daemon to do, and the consequences.
 //!
-//! It looks and changes nothing, so it can be run in a container beside the daemon (`docker exec … musterd doctor`), with
-//! the difference that it is then not PID 1 itself.
+//! It changes nothing, so it can be run in a container next to the daemon (`docker exec … musterd doctor`); only then
+//! it is not PID 1 itself.
 
 use std::fs;
 use std::path::Path;
@@ -15,14 +15,14 @@ use serde_json::json;
 use crate::surroundings;
 use muster_sys::say::say;
 
-/// One thing that was looked at.
+/// One check and its result.
 struct Finding {
     what: &'static str,
     is_well: bool,
     found: String,
 }
 
-/// Looks at everything and tells it. Whatever it finds musterd would run, so the exit code is 0.
+/// Prints all findings. The exit code is always 0, since musterd works with any of them.
 pub(crate) fn doctor(as_json: bool) -> u8 {
     let findings = examine();
     if as_json {
@@ -55,7 +55,7 @@ fn examine() -> Vec<Finding> {
         finding(
             "tree tags",
             abilities.tags,
-            "a process is known as its program's whatever it does",
+            "every process is attributed to its program",
             "missing: a daemonized process that cleaned its environment may not be found",
         ),
         cgroup(&abilities),
@@ -72,9 +72,9 @@ fn finding(what: &'static str, is_well: bool, well: &str, not: &str) -> Finding 
 
 fn process(abilities: &Abilities) -> Finding {
     let found = if abilities.is_pid_1 {
-        "PID 1: every orphan comes here, and strays are ended at the end"
+        "PID 1: adopts every orphan, and stops stray processes at shutdown"
     } else {
-        "not PID 1: it makes itself the parent of its programs' orphans; others are left alone"
+        "not PID 1: adopts the orphans of its programs; others are left alone"
     };
     Finding { what: "process", is_well: true, found: found.to_owned() }
 }
@@ -84,7 +84,7 @@ fn user() -> Finding {
     Finding { what: "user", is_well, found }
 }
 
-/// `docker run --group-add`, `supplementalGroups`: whoever gives the daemon groups means its programs.
+/// Supplementary groups of the daemon (`docker run --group-add`, `supplementalGroups`) are intended for its programs.
 fn groups() -> Finding {
     let own = Rights::own();
     let added: Vec<String> = own.groups.iter().filter(|&&group| group != own.gid).map(u32::to_string).collect();
@@ -99,8 +99,8 @@ fn groups() -> Finding {
 
 fn cgroup(abilities: &Abilities) -> Finding {
     let found = match &abilities.cgroup {
-        Some(path) => format!("{} can be written to", path.display()),
-        None => "no cgroup v2 that can be written to; nothing needs one".to_owned(),
+        Some(path) => format!("{} is writable", path.display()),
+        None => "no writable cgroup v2; none is needed".to_owned(),
     };
     Finding { what: "cgroup", is_well: true, found }
 }
@@ -125,31 +125,28 @@ fn socket() -> Finding {
     let directory = socket.parent().unwrap_or(Path::new("/"));
     let is_writable = nix::unistd::access(directory, nix::unistd::AccessFlags::W_OK).is_ok();
     let found = if is_writable {
-        format!("{} can be made", socket.display())
+        format!("{} can be created", socket.display())
     } else {
-        format!(
-            "{} cannot be written to: name another place in [http] socket, or do without musterctl",
-            directory.display()
-        )
+        format!("{} is not writable: set another path in [http] socket, or do without musterctl", directory.display())
     };
     Finding { what: "control socket", is_well: is_writable, found }
 }
 
-/// How many processes the container may have, where the kernel tells.
+/// The limit of processes in the container, if the kernel reports it.
 fn processes() -> Finding {
     let limits = ["/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max"];
     let limit = limits.iter().find_map(|path| fs::read_to_string(path).ok());
     let found = match limit.as_deref().map(str::trim) {
-        Some("max") => "as many as the machine has room for".to_owned(),
+        Some("max") => "no limit in this container".to_owned(),
         Some(limit) => format!("at most {limit} in this container"),
-        None => "no limit is told".to_owned(),
+        None => "no limit is known".to_owned(),
     };
     Finding { what: "processes", is_well: true, found }
 }
 
-/// Which signal an engine sends is a matter of the image, which cannot be seen from inside.
+/// The signal that an engine sends depends on the image, which cannot be seen from inside.
 fn stop_signal() -> Finding {
-    let found = "whatever the engine sends is a stop, except HUP, USR1 and USR2: an image with one of those as its \
+    let found = "every signal from the engine is a stop, except HUP, USR1 and USR2: an image with one of those as its \
                  STOPSIGNAL (haproxy has USR1) needs STOPSIGNAL SIGTERM in the Dockerfile";
     Finding { what: "stop signal", is_well: true, found: found.to_owned() }
 }

@@ -1,7 +1,7 @@
 //! The effective configuration of an instance under the keys of the configuration file, for the API.
 //!
-//! Values of the environment and of headers are secrets: only their names are shown. What came from other secrets has a mask in
-//! its place for everybody, and what is written out like a password has one for those who may only look.
+//! Values of environment variables and of headers are secrets: only their names are shown. Values from other secrets
+//! are masked for all clients; values that look like a password are masked for clients that may only read.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::configuration::InForce;
 use crate::secrets::Reader;
 
-/// Everything that is configured for this instance, as this reader may see it.
+/// The configuration of this instance, as this reader may see it.
 pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) -> Value {
     // Without `..`: a new key does not compile before it is shown.
     let program: &ProgramSpec = instance.program();
@@ -79,7 +79,7 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
     masked(keys, rules.chain(hidden), reader)
 }
 
-/// With these keys hidden, and everything that looks secret where the reader may only look.
+/// Masks these keys, and everything that looks secret if the reader may only read.
 fn masked(mut keys: Map<String, Value>, hidden: impl Iterator<Item = &'static str>, reader: Reader) -> Value {
     for key in hidden {
         keys.insert(key.to_owned(), json!("***"));
@@ -196,7 +196,7 @@ fn ready(ready: &ReadySpec) -> Value {
     }
 }
 
-/// The kind of a check with what it checks. The values of headers are secrets.
+/// The kind of a check, and its target. The values of headers are secrets.
 fn check(spec: &CheckSpec) -> Map<String, Value> {
     let (kind, value) = match spec {
         CheckSpec::Tcp(address) => ("tcp", json!(address.to_string())),
@@ -271,7 +271,7 @@ fn backoff(policy: &RestartPolicy) -> Value {
     })
 }
 
-/// Seconds as a number; a span without end has none.
+/// Seconds as a number; an unlimited span is `null`.
 fn seconds(span: Duration) -> Value {
     if span == Duration::MAX { Value::Null } else { json!(span.as_secs_f64()) }
 }
@@ -301,7 +301,7 @@ fn logs(output: &OutputSpec) -> Value {
     })
 }
 
-/// The unit whose length this is; the configuration knows no other.
+/// The unit with this length; the configuration has no others.
 fn rate_unit(per: Duration) -> &'static str {
     match per.as_secs() {
         1 => "s",

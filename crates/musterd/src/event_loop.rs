@@ -144,7 +144,7 @@ impl EventLoop {
                 Happened::Order(order) => self.handle_order(order),
                 // These descriptors cannot fail while they are open; without them nothing can be supervised.
                 Happened::Signal(Err(error)) | Happened::Statuses(Err(error)) | Happened::Voices(Err(error)) => {
-                    error!(%error, "cannot wait for events any more");
+                    error!(%error, "cannot wait for events");
                     return (1, None);
                 }
                 Happened::Nothing if std::mem::take(&mut self.is_reaping) => self.reap(),
@@ -222,7 +222,10 @@ impl EventLoop {
     /// programs too, so that time counts against no program. How much of it was lost before the deadline is unknown, so every
     /// deadline is as far away now as it was when the loop began to wait.
     fn lose(&mut self, by: Duration) {
-        warn!(milliseconds = by.as_millis(), "the daemon was not running for a while; every deadline moves by that");
+        warn!(
+            milliseconds = by.as_millis(),
+            "the daemon was not running for a while, moving every deadline by that time"
+        );
         let now = self.shared.clock.now();
         self.shared.supervisor.borrow_mut().handle_input(now, Input::TimeLost { by });
         self.budget = self.budget.and_then(|end| end.checked_add(by));

@@ -1,12 +1,12 @@
-//! What happened last, for those who follow it.
+//! The most recent events, for clients that follow them.
 //!
-//! One bounded ring for everybody: an event is put in once, as small as it is, and turned into words only when somebody
-//! takes it. Each listener knows how far it has come and takes what came after that; one that is slower than the ring
-//! finds a gap, and nothing is ever queued for it. Without listeners an event costs its place in the ring.
+//! One bounded ring for all listeners: an event is stored once, in compact form, and formatted only when a listener
+//! takes it. Each listener knows its position and takes the events after it; one that is too slow finds a gap, and
+//! nothing is ever queued for it. Without listeners an event costs only its place in the ring.
 //!
-//! Each instance has a share of the ring. When the ring is full, an instance with more than its share loses its own oldest
-//! event, so no program pushes out what happened to others. Events that a limit suppresses are counted and become a gap,
-//! once a minute while somebody listens.
+//! Each instance has a share of the ring. When the ring is full, an instance with more than its share loses its own
+//! oldest event, so no program displaces the events of others. Events suppressed by a rate limit are counted and
+//! reported as a gap, at most once a minute, while there are listeners.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use std::time::{Duration, Instant};
 use muster_core::{Event, Time};
 use muster_spec::{InstanceId, InstanceSpec};
 
-/// How many events are remembered at least.
+/// The minimum number of events that are kept.
 const FEWEST: usize = 1024;
-/// And how many for each instance: starting or stopping all of them at once must not be a gap to anyone.
+/// The number of events per instance: starting or stopping all of them at once must not cause a gap.
 const EACH: usize = 4;
 
-/// How long suppressed events are counted before listeners are told.
+/// How long suppressed events are counted before they are reported.
 const GAP_AFTER: Duration = Duration::from_secs(60);
 
 /// One event.
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) at: Time,
-    /// Of which instance, as it was called then.
+    /// The instance, under its name at that time.
     pub(crate) who: Option<Arc<InstanceSpec>>,
     pub(crate) what: What,
 }
 
-/// What is told.
+/// The kind of an event.
 #[derive(Debug)]
 pub(crate) enum What {
     /// Something happened.
@@ -42,29 +42,30 @@ pub(crate) enum What {
     Gap { missed: u64 },
 }
 
-/// The last events, and who waits for the next.
+/// The last events, and the listeners waiting for the next one.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// By ascending numbers. What an instance lost of its share is `None` until those before it are gone.
+    /// In order of their numbers. An event that an instance lost from its share is `None` until all events before it
+    /// are gone.
     ring: VecDeque<Place>,
-    /// How many of the places are `None`.
+    /// The number of places that are `None`.
     holes: usize,
     room: usize,
     share: usize,
-    /// The numbers of each instance's events; those of none are the daemon's.
+    /// The numbers of each instance's events; events of no instance are the daemon's.
     shares: HashMap<Option<InstanceId>, VecDeque<u64>>,
-    /// Those with more than their share.
+    /// Instances with more than their share.
     crowded: BTreeSet<Option<InstanceId>>,
-    /// The highest number that was forgotten.
+    /// The highest number that has been dropped.
     forgotten: u64,
-    /// The number of the first event of all.
+    /// The number of the very first event.
     first: u64,
     /// The number of the next event.
     next: u64,
     listeners: BTreeMap<u64, Option<Waker>>,
     next_listener: u64,
     is_over: bool,
-    /// How many events were suppressed since listeners were told, and since when.
+    /// The number of events suppressed since the last report, and since when.
     suppressed: u64,
     suppressed_since: Option<Instant>,
 }
@@ -77,13 +78,13 @@ struct Place {
     told: Option<Told>,
 }
 
-/// A listener has not had these events, and they are forgotten: so many, if that can be known.
+/// A listener has missed these events: their number, if known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Missed(pub(crate) Option<u64>);
 
 impl Feed {
-    /// Nothing has happened yet. Of two lives of a daemon the later one must begin with a higher number, so that a
-    /// listener of the earlier one is not taken for one of its own.
+    /// An empty ring. A later run of the daemon must begin with a higher number, so that a listener of an earlier run
+    /// is not mistaken for one of its own.
     pub(crate) fn beginning_with(first: u64, instances: usize) -> Feed {
         let room = room_for(instances);
         Feed {
@@ -104,7 +105,7 @@ impl Feed {
         }
     }
 
-    /// There are so many instances now. What there was room for stays.
+    /// Adapts the capacity to this many instances. It never shrinks.
     pub(crate) fn make_room(&mut self, instances: usize) {
         self.room = self.room.max(room_for(instances));
         self.share = self.room / (instances + 1);
@@ -112,7 +113,7 @@ impl Feed {
         self.crowded = self.shares.iter().filter_map(is_crowded).collect();
     }
 
-    /// One more event, of this instance or of the daemon.
+    /// Adds an event, of this instance or of the daemon.
     pub(crate) fn publish(&mut self, of: Option<InstanceId>, told: Told) {
         if self.ring.len() - self.holes == self.room {
             self.forget_one(of);
@@ -127,7 +128,8 @@ impl Feed {
         self.wake_all();
     }
 
-    /// An event of this instance needs room: it takes it from itself, from one with more than its share, or from the oldest.
+    /// Makes room for an event of this instance: drops its own oldest, that of an instance with more than its share,
+    /// or the oldest of all.
     fn forget_one(&mut self, of: Option<InstanceId>) {
         let has_share = self.shares.get(&of).is_some_and(|ids| ids.len() >= self.share);
         let crowded = || self.crowded.first().copied();
@@ -153,25 +155,25 @@ impl Feed {
         while self.ring.pop_front_if(|place| place.told.is_none()).is_some() {
             self.holes -= 1;
         }
-        // Where the oldest event is of a quiet instance, the holes behind it must not add up.
+        // If the oldest event belongs to a quiet instance, the empty places behind it must not accumulate.
         if self.holes > self.room {
             self.ring.retain(|place| place.told.is_some());
             self.holes = 0;
         }
     }
 
-    /// An event was suppressed.
+    /// Counts a suppressed event.
     pub(crate) fn suppress(&mut self, now: Instant) {
         self.suppressed += 1;
         self.suppressed_since.get_or_insert(now);
     }
 
-    /// When listeners are to be told that events were suppressed.
+    /// The time at which suppressed events are to be reported.
     pub(crate) fn gap_due(&self) -> Option<Instant> {
         self.suppressed_since.filter(|_| !self.listeners.is_empty()).map(|since| since + GAP_AFTER)
     }
 
-    /// Tells listeners of suppressed events, if it is time to.
+    /// Reports suppressed events, if it is time.
     pub(crate) fn tell_gap(&mut self, at: Time, now: Instant) {
         if self.gap_due().is_some_and(|due| due <= now) {
             self.suppressed_since = None;
@@ -180,7 +182,7 @@ impl Feed {
         }
     }
 
-    /// Nothing will happen any more: listeners take what is left, and leave.
+    /// Closes the ring: listeners take what is left, and finish.
     pub(crate) fn close(&mut self) {
         self.is_over = true;
         self.wake_all();
@@ -199,7 +201,7 @@ impl Feed {
         self.next - 1
     }
 
-    /// What came after the event of this number, with numbers.
+    /// The events after this number, with their numbers.
     pub(crate) fn after(&self, id: u64) -> Result<impl Iterator<Item = (u64, &Told)>, Missed> {
         let is_ours = id < self.next && self.first <= id + 1;
         if !is_ours {
@@ -214,19 +216,19 @@ impl Feed {
         Ok(later)
     }
 
-    /// How many listeners there are.
+    /// The number of listeners.
     pub(crate) fn listeners(&self) -> usize {
         self.listeners.len()
     }
 
-    /// One more listener. Whoever adds one bounds how many there are.
+    /// Adds a listener. The caller limits how many there are.
     pub(crate) fn listen(&mut self) -> u64 {
         self.next_listener += 1;
         self.listeners.insert(self.next_listener, None);
         self.next_listener
     }
 
-    /// Wakes this listener with the next event.
+    /// Wakes this listener at the next event.
     pub(crate) fn wait(&mut self, listener: u64, waker: &Waker) {
         self.listeners.insert(listener, Some(waker.clone()));
     }
@@ -236,7 +238,7 @@ impl Feed {
     }
 }
 
-/// How many events are remembered of so many instances and the daemon.
+/// The number of events kept for the daemon and this many instances.
 fn room_for(instances: usize) -> usize {
     FEWEST.max(EACH * (instances + 1))
 }
@@ -340,7 +342,7 @@ mod tests {
         let (mut feed, start) = (filled(1), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         (0..100).for_each(|_| feed.suppress(at(0)));
-        assert_eq!(feed.gap_due(), None, "nobody listens");
+        assert_eq!(feed.gap_due(), None, "there is no listener");
         let listener = feed.listen();
         assert_eq!(feed.gap_due(), Some(at(60)));
         feed.tell_gap(Time::ZERO, at(59));
@@ -359,7 +361,7 @@ mod tests {
         assert_eq!(missed(&feed, 1001), 1);
     }
 
-    /// The ring of a thousand programs, full, must stay small beside them.
+    /// The full ring of a thousand programs must be small compared to the programs.
     #[test]
     fn an_event_is_small() {
         assert!(size_of::<Told>() <= 80, "{} bytes", size_of::<Told>());

@@ -1,28 +1,28 @@
-//! What is known of the ends of runs beyond what the core knows: whether memory ran out.
+//! Evidence about exits that the core does not have: whether memory ran out.
 //!
-//! Kept for onlookers only, bounded by the number of runs that are remembered. The kernel's counter is read when a run dies
-//! by a SIGKILL that we did not send, and then only: it tells how many were killed since the last look, not whom.
+//! For display only, and bounded. The kernel's counter is read only when a run was killed by a SIGKILL that musterd
+//! did not send: it is the number of processes killed since the last reading, and does not identify them.
 
 use std::collections::BTreeMap;
 
 use muster_spec::{Exit, RunEnd, RunId, Signal};
 use muster_sys::oom::Kills;
 
-/// How many runs are remembered at most.
+/// The maximum number of runs that are kept.
 const MOST: usize = 4096;
 
-/// Whether the kernel killed for want of memory about when a run died.
+/// Whether the kernel OOM-killed a process at about the time a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutOfMemory {
-    /// It killed so many processes of this cgroup since the last look.
+    /// The number of processes of this cgroup that it killed since the last reading.
     Killed(u64),
-    /// It killed nobody.
+    /// It killed none.
     No,
-    /// It does not tell.
+    /// It does not report the number.
     Untold,
 }
 
-/// What is remembered.
+/// The evidence about recent runs.
 #[derive(Debug)]
 pub(crate) struct Deaths {
     kills: Kills,
@@ -34,8 +34,8 @@ impl Deaths {
         Deaths { kills: Kills::of_own_cgroup(), memory: BTreeMap::new() }
     }
 
-    /// A run ended, not because we ended it. Whether memory had run out. `signalled` is the signal that a client had sent
-    /// to the run last.
+    /// Records whether memory ran out when a run ended that musterd did not end. `signalled` is the last signal that a
+    /// client had sent to the run.
     pub(crate) fn look_into(&mut self, run: RunId, end: &RunEnd, signalled: Option<Signal>) -> Option<OutOfMemory> {
         let RunEnd::Exited(Exit::Signal { signal: Signal::KILL, .. }) = end else { return None };
         if signalled == Some(Signal::KILL) {
@@ -50,7 +50,7 @@ impl Deaths {
         Some(found)
     }
 
-    /// What was found out about the end of this run, if there was a reason to look.
+    /// The evidence about this run's exit, if there was a reason to check.
     pub(crate) fn memory(&self, run: RunId) -> Option<OutOfMemory> {
         self.memory.get(&run).copied()
     }

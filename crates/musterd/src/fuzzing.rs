@@ -1,6 +1,7 @@
-//! Doors for the fuzz targets in `tests/fuzz`: each takes foreign bytes to the code that parses them in the daemon.
+//! Entry points for the fuzz targets in `tests/fuzz`: each passes untrusted bytes to the code that parses them in the
+//! daemon.
 //!
-//! Compiled for them only (`cfg(fuzzing)`), so that nothing else becomes public.
+//! Compiled only for fuzzing (`cfg(fuzzing)`), so that nothing else becomes public.
 
 pub use crate::http::fuzzing::http_request;
 use crate::notify::message::Message;
@@ -15,7 +16,7 @@ pub fn notification(bytes: &[u8]) {
     }
 }
 
-/// What a probed server answers.
+/// The response of a probed server.
 pub fn probe_answer(bytes: &[u8]) {
     probes::http::read_foreign(bytes);
 }

@@ -1,8 +1,8 @@
 //! The daemon: the shell around `muster-core`.
 //!
-//! The main job in four files: [`boot`] sets everything up, [`event_loop`] waits and tells the core what happened,
-//! [`children`] makes processes and knows whose they are, `logs` moves what they write. [`http`] answers `musterctl`.
-//! Nothing in this crate decides what to do with a program; that is the core's.
+//! The main parts: [`boot`] sets everything up, [`event_loop`] waits and passes what happened to the core,
+//! [`children`] spawns and tracks processes, `logs` moves their output. [`http`] serves `musterctl`. Nothing in this
+//! crate decides what to do with a program; that is the core's job.
 
 #![forbid(unsafe_code)]
 
@@ -54,7 +54,7 @@ use muster_sys::say::{complain, say};
 use cli::{Cli, Command};
 use configuration::Sources;
 
-/// What simulations and rehearsals take from the daemon.
+/// The parts of the daemon that simulations and rehearsals use.
 const HOST: Host = Host {
     load: |paths| Ok(check::load(&check::find(paths)?, &config_files::open)),
     open: config_files::open,
@@ -68,14 +68,14 @@ pub fn main() -> ExitCode {
     run_with(std::env::args_os())
 }
 
-/// The same with these arguments, the program's name first.
+/// Runs `musterd` with these arguments, the program's name first.
 ///
-/// The first thing it does, before it looks at anything, is to block signals: PID 1 would lose them (pid_namespaces(7)),
-/// and any other process would die of them.
+/// It first blocks signals, before it looks at anything else: PID 1 would lose them (pid_namespaces(7)), and any other
+/// process would be killed by them.
 pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     muster_sys::boot::take_signals();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    // The init of one program has its own way with options, and nothing to do with the rest.
+    // `musterd run` parses its own options, and shares nothing with the rest.
     if let Some(compat) = arguments.first().and_then(|name| muster_init::Compat::called(name)) {
         return ExitCode::from(muster_init::main_as(compat, &arguments));
     }
@@ -99,7 +99,7 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(2);
         }
         Err(message) => {
-            // Help goes to stdout and an error to stderr; whether anyone reads it changes nothing.
+            // Help goes to stdout and an error to stderr; a failed write does not matter.
             let _ = message.print();
             return ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2));
         }
@@ -127,7 +127,7 @@ fn is_a_command(error: &clap::Error, first: &OsString) -> bool {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
     let is_unknown = matches!(error.kind(), ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument);
     let is_misspelt = error.get(ContextKind::SuggestedSubcommand).is_some();
-    // And not an option of a command that there is.
+    // And not an option of an existing command.
     let meant = [ContextKind::InvalidSubcommand, ContextKind::InvalidArg].into_iter().find_map(|kind| error.get(kind));
     let is_it = matches!(meant, Some(ContextValue::String(word)) if *word == first.to_string_lossy());
     is_unknown && is_it && !is_misspelt && !first.is_empty() && !first.to_string_lossy().starts_with('-')
@@ -142,7 +142,7 @@ fn supervise(config: &[std::path::PathBuf]) -> u8 {
         }
     };
     check::write_diagnostics(&loaded.diagnostics);
-    // Everything else of it, the texts of the files above all, is not needed any more.
+    // The rest, above all the texts of the files, is no longer needed.
     let Loaded { spec, files, looked_at, disguises, .. } = loaded;
     spec.map_or(2, |spec| boot::supervise(spec, Sources::absolute(paths, files, looked_at).disguised_by(disguises)))
 }

@@ -1,10 +1,10 @@
-//! Limits on what a program, or a client, can make the daemon say: a burst of a kind, then one a minute, with the number
-//! suppressed.
+//! Rate limits on what a program or a client can make the daemon log or publish: a burst of each kind of notice, then
+//! one a minute, with the number suppressed.
 //!
-//! One limit for each instance and kind of notice, not for each run: a restart begins no new burst. What is not said for a
-//! minute gives back one notice of the burst. A run is said or suppressed as a whole, from its start to its end, so that
-//! what is logged of a program that restarts without pause is whole stories. Knows no clock: callers pass `now`. Bounded by
-//! the number of instances and kinds, since [`Limits::retain`] forgets instances that left.
+//! One limit per instance and kind of notice, not per run: a restart does not start a new burst. Each minute without a
+//! notice gives back one of the burst. A run is logged or suppressed as a whole, from its start to its end, so that
+//! the log of a program that restarts all the time contains complete runs. Has no clock: callers pass `now`. Bounded
+//! by the number of instances and kinds, since [`Limits::retain`] forgets instances that no longer exist.
 
 pub(crate) mod events;
 
@@ -16,22 +16,23 @@ use std::time::{Duration, Instant};
 use muster_spec::RunId;
 use tracing::info;
 
-/// Whose limits those are that belong to no program: signals, connections, orphans.
+/// The name for notices that belong to no program: signals, connections, orphans.
 pub(crate) const DAEMON: &str = "";
 
-/// The number of notices of a kind before the limit holds.
+/// The number of notices of a kind before the limit applies.
 const BURST: u32 = 5;
 
-/// For runs and for what their probes find: a restart policy that backs off comes to a pace below one a minute within it.
+/// The burst for runs and probe results: within it, a restart policy with backoff slows down to less than one a
+/// minute.
 const LONG_BURST: u32 = 20;
 
-/// From then on there is one in this time.
+/// After the burst, one notice passes per interval.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a program or a client can make the daemon say.
+/// The kinds of notices that a program or client can cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Notice {
-    // By messages.
+    // Caused by notifications.
     Status,
     Error,
     Reloading,
@@ -40,23 +41,23 @@ pub(crate) enum Notice {
     Stranger,
     MainPid,
     MainPidRefused,
-    // By its processes.
+    // Caused by processes.
     MainMoved,
     MainGone,
     MainLost,
     Refused,
     Unwatched,
     Orphan,
-    // By what its probes find.
+    // Caused by probe results.
     CheckFailed,
     CheckNotMade,
     Ready,
     Health,
-    // By its end.
+    // Caused by the end of a run.
     GaveUp,
     Final,
     Waiting,
-    // By signals and requests.
+    // Caused by signals and requests.
     Signal,
     Ignored,
     Stop,
@@ -91,15 +92,15 @@ impl Notice {
 /// The limit of one kind of notice.
 #[derive(Debug, Default)]
 struct Limiter {
-    /// The number of notices of the burst that were said and not given back yet.
+    /// The number of notices of the burst that have been used and not given back yet.
     used: u32,
-    /// Since when the next one is being given back.
+    /// The time from which the next one is being given back.
     since: Option<Instant>,
     suppressed: u64,
 }
 
 impl Limiter {
-    /// Takes one of the burst, if there is one.
+    /// Uses one of the burst, if any is left.
     fn take(&mut self, burst: u32, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
         let rested = now.saturating_duration_since(since).as_secs() / INTERVAL.as_secs();
@@ -111,7 +112,7 @@ impl Limiter {
         is_there
     }
 
-    /// The number suppressed since the last one that was said, if this one is to be said.
+    /// The number suppressed since the last notice that passed, or `None` if this one is suppressed, too.
     fn pass(&mut self, burst: u32, now: Instant) -> Option<u64> {
         if self.take(burst, now) {
             return Some(std::mem::take(&mut self.suppressed));
@@ -121,20 +122,21 @@ impl Limiter {
     }
 }
 
-/// Which runs of an instance are said.
+/// Which runs of an instance are logged.
 #[derive(Debug, Default)]
 struct Runs {
     limiter: Limiter,
-    /// The last one that is, and how many before it are not.
+    /// The last run that is logged, and the number of suppressed runs before it.
     said: Option<(RunId, u64)>,
-    /// The last one that is not, and when it was first suppressed.
+    /// The last run that is suppressed, and the time when it first was.
     suppressed: Option<(RunId, Instant)>,
-    /// Whether it was said that runs are suppressed.
+    /// Whether it has been logged that runs are suppressed.
     is_told: bool,
 }
 
 impl Runs {
-    /// Like [`Limiter::pass`]. A run that was suppressed and is still there when there may be one again is said from then on.
+    /// Like [`Limiter::pass`]. A run that was suppressed is logged from then on if it still exists when the limit
+    /// allows another one.
     fn pass(&mut self, run: RunId, now: Instant) -> Option<u64> {
         if let Some((said, before)) = self.said.filter(|&(said, _)| run <= said) {
             return Some(if run == said { before } else { 0 });
@@ -149,7 +151,7 @@ impl Runs {
         None
     }
 
-    /// This run is said, whatever the limit is.
+    /// Logs this run regardless of the limit.
     fn say(&mut self, run: RunId) -> u64 {
         let suppressed = std::mem::take(&mut self.limiter.suppressed);
         let is_it = self.suppressed.take_if(|(suppressed, _)| *suppressed == run).is_some();
@@ -176,21 +178,22 @@ impl Of {
     }
 }
 
-/// The limits of all instances, by their names. Clones are the same limits.
+/// The limits of all instances, by name. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Limits {
     of: Rc<RefCell<HashMap<String, Of>>>,
-    /// When suppressed runs are looked at: one that lasts is worth saying.
+    /// The time of the next check of suppressed runs: one that lasts is worth logging.
     look_at: Rc<Cell<Option<Instant>>>,
 }
 
 impl Limits {
-    /// The number of notices of this kind that were suppressed since the last one that was said, if this one is to be said.
+    /// The number of notices of this kind that were suppressed since the last one that passed, or `None` if this one
+    /// is suppressed, too.
     pub(crate) fn pass(&self, name: &str, notice: Notice) -> Option<u64> {
         self.pass_at(name, notice, Instant::now())
     }
 
-    /// The same for something about a run: the number of runs before it that were suppressed.
+    /// Like [`Limits::pass`] for a run: the number of runs before it that were suppressed.
     pub(crate) fn pass_run(&self, name: &str, run: RunId) -> Option<u64> {
         let now = Instant::now();
         let (said, is_news) = self.of(name, |of| {
@@ -198,7 +201,7 @@ impl Limits {
             (said, said.is_none() && !std::mem::replace(&mut of.runs.is_told, true))
         });
         if is_news {
-            info!(program = %name, "starts too often for each run to be logged: one a minute is, until one lasts a minute");
+            info!(program = %name, "starts too often to log every run, logging one a minute until a run lasts a minute");
         }
         if said.is_none() && self.look_at.get().is_none() {
             self.look_at.set(Some(now + INTERVAL));
@@ -206,13 +209,13 @@ impl Limits {
         said
     }
 
-    /// When [`Limits::lasting`] is to be called.
+    /// The time at which [`Limits::lasting`] must be called.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.look_at.get()
     }
 
-    /// The suppressed runs that have lasted a minute, each with the name of its instance and the number suppressed before it.
-    /// They are said from now on. `running` is the run of an instance that is RUNNING.
+    /// The suppressed runs that have lasted a minute, each with the name of its instance and the number suppressed
+    /// before it. They are logged from now on. `running` returns the run of an instance that is RUNNING.
     pub(crate) fn lasting(&self, now: Instant, running: impl Fn(&str) -> Option<RunId>) -> Vec<(String, RunId, u64)> {
         let (mut lasting, mut next) = (Vec::new(), None::<Instant>);
         for (name, of) in self.of.borrow_mut().iter_mut() {
@@ -231,7 +234,7 @@ impl Limits {
         lasting
     }
 
-    /// A run that somebody asked for is said, whatever the limit is.
+    /// Logs a run that a client requested, regardless of the limit.
     fn say_run(&self, name: &str, run: RunId) -> u64 {
         self.of(name, |of| of.runs.say(run))
     }
@@ -245,16 +248,16 @@ impl Limits {
         if !limits.contains_key(name) {
             limits.insert(name.to_owned(), Of::default());
         }
-        act(limits.get_mut(name).expect("it was put there a moment ago"))
+        act(limits.get_mut(name).expect("it was inserted above"))
     }
 
-    /// Forgets the instances that are gone.
+    /// Forgets instances that no longer exist.
     pub(crate) fn retain(&self, is_there: impl Fn(&str) -> bool) {
         self.of.borrow_mut().retain(|name, _| name == DAEMON || is_there(name));
     }
 }
 
-/// The number suppressed, for a field that is left out where it is none.
+/// The number suppressed, for a field that is omitted if it is zero.
 pub(crate) fn unless_none(suppressed: u64) -> Option<u64> {
     (suppressed > 0).then_some(suppressed)
 }
@@ -290,7 +293,7 @@ mod tests {
         assert_eq!(said.len(), 5 + 86_400 / 60 - 1);
         assert_eq!(said.iter().sum::<u64>() + said.len() as u64 + 59, 86_400, "each is said or counted");
         let again = (0..100).filter_map(|_| pass(86_400 + 600)).count();
-        assert_eq!(again, 5, "and no more than a burst");
+        assert_eq!(again, 5, "and at most a burst");
     }
 
     #[test]
@@ -306,7 +309,8 @@ mod tests {
         assert_eq!(pass(25, 121), Some(1));
     }
 
-    /// A policy that backs off, as Docker's and Kubernetes' do up to one and to five minutes, is never suppressed.
+    /// A policy with backoff, such as those of Docker and Kubernetes with maxima of one and five minutes, is never
+    /// suppressed.
     #[test]
     fn restarts_that_back_off_are_all_said() {
         for (first, most) in [(0.1, 60.0), (10.0, 300.0), (1.0, 60.0)] {
@@ -327,7 +331,7 @@ mod tests {
         let due = limits.due().expect("some were suppressed");
         let later = Instant::now() + INTERVAL;
         assert!(due <= later);
-        // One that has been replaced, or does not run, is none.
+        // A run that has been replaced or has ended does not count.
         assert_eq!(limits.lasting(Instant::now(), |_| Some(RunId(runs))), []);
         assert!(limits.due().is_some(), "it may last yet");
         assert_eq!(limits.lasting(later, |_| Some(RunId(runs - 1))), []);

@@ -1,4 +1,4 @@
-//! What the core tells onlookers, as messages for the operator at three in the morning.
+//! Logs the core's events, as messages for an operator.
 
 use std::time::Instant;
 
@@ -14,8 +14,8 @@ use crate::limit::{Notice, unless_none};
 use crate::publish::publish;
 use crate::shared::Shared;
 
-/// Writes one event to the log. `said` is the number suppressed before it, or nothing if it is to be suppressed itself: then
-/// it is only for those who want to see everything.
+/// Logs one event. `said` is the number suppressed before it; `None` if it is suppressed itself, so that it is only
+/// logged at level debug.
 pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
     if said.is_none() && !tracing::enabled!(Level::DEBUG) {
         return;
@@ -25,20 +25,19 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
     let name = |id: InstanceId| supervisor.instance(id).name();
     match event {
         Event::State { instance, from, to, .. } => write_state(shared, *instance, *from, *to),
-        // One that was stopped before it came to be is none of the operator's worries.
+        // A run that was stopped before it was spawned needs no attention.
         Event::Ended(ended) => {
             let EndedRun { instance, run, end, uptime, expected, cause } = &**ended;
             let (program, uptime) = (name(*instance), Span::about(*uptime));
             if let (RunEnd::NotSpawned(error), false) = (end, *expected) {
-                // A run that was stopped before it began is not reported.
                 error!(%program, %run, suppressed, "cannot spawn: {error}");
             } else if told_when_stopped(supervisor.instance(*instance)).is_some_and(|past| past.run == *run) {
-                // Told with "stopped", which comes as soon as nothing of its tree is left.
+                // Logged with "stopped", which follows once nothing of its tree is left.
                 debug!(%program, %run, %end, %uptime, "ended");
             } else if *expected {
                 info!(%program, %run, %end, %uptime, suppressed, "ended");
             } else if let Some(cause) = cause {
-                warn!(%program, %run, %end, %uptime, %cause, suppressed, "ended by us");
+                warn!(%program, %run, %end, %uptime, %cause, suppressed, "ended by musterd");
             } else if let Some(OutOfMemory::Killed(kills)) = shared.deaths.borrow().memory(*run) {
                 warn!(%program, %run, %end, %uptime, kills, suppressed, "ended unexpectedly, out of memory");
             } else {
@@ -56,33 +55,35 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
         Event::Killed { instance, run, waited, cut_short, left_behind } => {
             let is_refused = shared.children.borrow().is_refused(*run);
             let why = match (cut_short, left_behind) {
-                _ if is_refused => "did not stop in time, and not all of it may be killed",
-                (true, _) => "the shutdown left it no more time",
+                _ if is_refused => "did not stop in time, and musterd may not kill all of its processes",
+                (true, _) => "no time left in the shutdown timeout",
                 (false, false) => "did not stop in time",
-                (false, true) => "what it left behind did not stop in time",
+                (false, true) => "its leftover processes did not stop in time",
             };
             warn!(program = %name(*instance), %run, signal = "SIGKILL", waited = %Span::about(*waited), "{why}");
         }
         Event::LeftBehind { instance, run, left } => {
             warn!(program = %name(*instance), %run, "{}", left.of_run(*run));
         }
-        // Why has been told: nothing of it was killed.
+        // The reason has been logged: none of its processes could be killed.
         Event::Stuck { run, .. } if shared.children.borrow().is_refused(*run) => {}
         Event::Stuck { instance, run, since } => {
             let stopping = Span::about(*since);
-            warn!(program = %name(*instance), %run, %stopping, suppressed, "still there after SIGKILL");
+            warn!(program = %name(*instance), %run, %stopping, suppressed, "still alive after SIGKILL");
         }
         Event::ShutdownBegan { reason, timeout, .. } => {
             let timeout = Span(*timeout);
             match reason {
-                ShutdownReason::Signal(signal) => info!(%signal, %timeout, "stopping everything"),
-                ShutdownReason::Command(by) => info!(%timeout, uid = by.uid, "stopping everything: asked by musterctl"),
-                ShutdownReason::Done => info!("every program has ended"),
+                ShutdownReason::Signal(signal) => info!(%signal, %timeout, "stopping all programs"),
+                ShutdownReason::Command(by) => {
+                    info!(%timeout, uid = by.uid, "stopping all programs, requested by musterctl")
+                }
+                ShutdownReason::Done => info!("all programs have ended"),
                 ShutdownReason::Probe(id) => {
-                    error!(program = %name(*id), %timeout, "a probe failed for good, stopping everything");
+                    error!(program = %name(*id), %timeout, "a probe failed for good, stopping all programs");
                 }
                 ShutdownReason::Essential(id) => {
-                    error!(program = %name(*id), %timeout, "an essential program has ended, stopping everything");
+                    error!(program = %name(*id), %timeout, "an essential program has ended, stopping all programs");
                 }
             }
         }
@@ -102,13 +103,13 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
             debug!(program = %name(*instance), %run, probe, failures, %detail, suppressed, "a check failed");
         }
         Event::Failing { instance, run, cause } => {
-            warn!(program = %name(*instance), %run, %cause, "failed, and is stopped for it");
+            warn!(program = %name(*instance), %run, %cause, "failed, stopping it");
         }
         Event::Waiting { instance, on } => {
             let waiting_for = on.join(" and ");
-            warn!(program = %name(*instance), waiting_for, suppressed, "waits for what will not come by itself");
+            warn!(program = %name(*instance), waiting_for, suppressed, "waiting for a dependency that needs intervention");
         }
-        Event::Configured { plan } if plan.is_empty() => info!(suppressed, "the configuration is as it was"),
+        Event::Configured { plan } if plan.is_empty() => info!(suppressed, "the configuration is unchanged"),
         Event::Configured { plan } => {
             info!(
                 added = plan.added.join(","),
@@ -116,14 +117,17 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
                 restarted = plan.restarted.join(","),
                 changed = plan.changed.join(","),
                 unchanged = plan.unchanged,
-                "another configuration is in force"
+                "a new configuration is active"
             );
         }
         Event::ShutdownOverlaps { living } => {
             let names = living.iter().map(|&id| name(id)).collect::<Vec<_>>().join(",");
-            warn!(programs = names, "the time to stop is short: the next programs are asked while these are stopping");
+            warn!(
+                programs = names,
+                "the shutdown timeout is short, stopping the next programs while these are still stopping"
+            );
         }
-        Event::ShutdownHurried => warn!("asked to stop again: SIGKILL to everything"),
+        Event::ShutdownHurried => warn!("asked to stop again, sending SIGKILL to all programs"),
         Event::ShutdownEnded(account) => {
             let Account { why, code, killed, left, slowest, .. } = &**account;
             let is_refused = |id: &InstanceId| {
@@ -140,7 +144,7 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
                 warn!(programs = names(&killed), "had to be killed");
             }
             if !late.is_empty() {
-                error!(programs = names(&late), "still there when the time was up");
+                error!(programs = names(&late), "still alive at the end of the shutdown timeout");
             }
             if !refused.is_empty() {
                 error!(
@@ -153,7 +157,7 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
     }
 }
 
-/// Programs that are RUNNING after so many short runs that they were no longer logged.
+/// Logs programs that are RUNNING after so many short runs that those were no longer logged.
 pub(crate) fn write_lasting(shared: &Shared) {
     let running = |name: &str| {
         let supervisor = shared.supervisor.borrow();
@@ -170,15 +174,18 @@ pub(crate) fn write_lasting(shared: &Shared) {
     }
 }
 
-/// A process that cannot be stopped, and why.
+/// Logs a process that cannot be stopped, and why.
 pub(crate) fn write_refused(shared: &Shared, run: RunId, refused: &Refused) {
     let supervisor = shared.supervisor.borrow();
     let program = supervisor.instance_of(run).map_or("", Instance::name);
     let Some(suppressed) = shared.children.borrow().limits().pass(program, Notice::Refused) else { return };
     let suppressed = unless_none(suppressed);
     let Refused { name, pid, user } = refused;
-    let why =
-        if Rights::own().has(Capability::Kill) { "" } else { ": it has another user, and musterd lacks CAP_KILL" };
+    let why = if Rights::own().has(Capability::Kill) {
+        ""
+    } else {
+        ": it belongs to another user, and musterd lacks CAP_KILL"
+    };
     warn!(%program, %run, %pid, process = ?name, user, suppressed, "no permission to signal a process{why}");
 }
 
@@ -186,7 +193,8 @@ fn probe_name(instance: &Instance, probe: usize) -> &str {
     instance.spec().check(probe).map_or("", |check| check.name)
 }
 
-/// The end of a run that was being stopped is told with "stopped": one line for a thousand programs each.
+/// The last run, if it was being stopped: its end is logged with "stopped", so that a thousand programs need one line
+/// each.
 fn told_when_stopped(instance: &Instance) -> Option<&PastRun> {
     instance.past().next_back().filter(|past| past.was_stopping)
 }
@@ -211,7 +219,7 @@ fn write_state(shared: &Shared, id: InstanceId, from: State, to: State) {
     }
 }
 
-/// SIGUSR1: where everything is.
+/// Logs the state of all instances, on SIGUSR1.
 pub(crate) fn dump(shared: &Shared) {
     let supervisor = shared.supervisor.borrow();
     let now = shared.clock.now();

@@ -26,10 +26,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use self::fields::Fields;
 use crate::secrets;
 
-/// How much of its own messages the daemon remembers.
+/// How many bytes of its own messages the daemon keeps in memory.
 const REMEMBERED: usize = 64 * 1024;
 
-/// Where messages go; and they are remembered, for those who ask later.
+/// The destinations of messages: the log, and memory for later requests.
 #[derive(Clone, Debug)]
 struct Destination {
     console: Console,
@@ -37,7 +37,7 @@ struct Destination {
     is_json: bool,
 }
 
-/// Begins to write messages as the configuration says. Gives what is remembered of them.
+/// Starts logging as configured. Returns the memory of messages.
 pub(crate) fn start(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Arc<Memory>> {
     if let Some(path) = &spec.log_file {
         let opened = OwnFile::open(path, spec.log_rotation, consoles.stderr.clone());
@@ -106,14 +106,15 @@ impl<'a> MakeWriter<'a> for Destination {
     }
 }
 
-/// One message on its way; the formatter writes it whole.
+/// One message being written; the formatter passes it as a whole.
 pub(crate) struct Message<'a> {
     destination: &'a Destination,
 }
 
 impl Write for Message<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // As text, `fields` has escaped everything; JSON itself lets some through that a terminal would obey.
+        // As text, `fields` has escaped everything; JSON itself does not escape all characters that a terminal would
+        // interpret.
         let written = bytes.len();
         let mut line = Cow::Borrowed(bytes);
         if self.destination.is_json && line.iter().any(|&byte| byte >= 0x7f) {

@@ -1,7 +1,7 @@
 //! The daemon's pid file.
 //!
-//! Only in a directory of root's or the daemon's own user: others could make the daemon overwrite or remove what they
-//! like. It appears whole, and only the file that was written is removed at the end.
+//! It is only written in a directory of root or the daemon's own user: others could make the daemon overwrite or
+//! remove any file. It is written atomically, and at the end only the file that was written is removed.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,12 +14,12 @@ use tracing::warn;
 pub(crate) struct Pidfile {
     place: Place,
     inode: Inode,
-    /// While it is open, no other file can have its inode.
+    /// Kept open so that no other file can have its inode.
     _file: File,
 }
 
 impl Pidfile {
-    /// Writes it, or logs why there is none: programs run without it all the same.
+    /// Writes it. Logs a failure: programs run without it as well.
     pub(crate) fn write(path: &Path) -> Option<Pidfile> {
         match try_write(path) {
             Ok(pidfile) => Some(pidfile),

@@ -1,6 +1,6 @@
-//! What is counted for each instance since the daemon started, for the metrics: restarts, and ends by their reason.
+//! Counters of each instance since the daemon started, for the metrics: restarts, and exits by reason.
 //!
-//! Counted as events are published, a few additions each. Knows nothing of how it is shown.
+//! Updated as events are published, a few additions each. Independent of the output format.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use muster_spec::{Exit, InstanceId, RunEnd, RunId, State};
 
 use crate::exit_evidence::{Deaths, OutOfMemory};
 
-/// Why a run ended, in the words of `muster_program_exits_total`.
+/// The reasons for the end of a run, as in `muster_program_exits_total`.
 pub(crate) const REASONS: [&str; 11] = [
     "success",
     "failure",
@@ -27,9 +27,9 @@ pub(crate) const REASONS: [&str; 11] = [
 /// The counters of one instance.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
-    /// Runs that began after an end that the policy followed with another.
+    /// Runs that the restart policy started after the end of an earlier one.
     pub(crate) restarts: u64,
-    /// Ends, in the order of [`REASONS`].
+    /// Ended runs, in the order of [`REASONS`].
     pub(crate) exits: [u64; REASONS.len()],
 }
 
@@ -60,7 +60,7 @@ impl Tallies {
         self.0.get(&instance).copied().unwrap_or_default()
     }
 
-    /// Forgets those that are no more.
+    /// Forgets instances that no longer exist.
     pub(crate) fn retain(&mut self, is_there: impl Fn(InstanceId) -> bool) {
         self.0.retain(|&instance, _| is_there(instance));
     }

@@ -1,4 +1,4 @@
-//! Puts the core's events where onlookers find them.
+//! Publishes the core's events in [`crate::event_ring`].
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,10 +8,10 @@ use muster_core::Event;
 use crate::event_ring::{Told, What};
 use crate::shared::Shared;
 
-/// Puts one event into the ring, or counts it if a limit suppresses it.
+/// Publishes one event, or counts it if a rate limit suppresses it.
 pub(crate) fn publish(shared: &Shared, event: Event, is_said: bool) {
     match event {
-        // Each failing check would push out what matters. What comes of them is told.
+        // Failing checks would displace more important events. Their consequences are published.
         Event::ProbeFailed { .. } => return,
         _ if !is_said => return shared.feed.borrow_mut().suppress(Instant::now()),
         Event::ShutdownOverlaps { .. } => return,

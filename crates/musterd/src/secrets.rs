@@ -1,9 +1,10 @@
-//! What the daemon knows to be secret, and who is shown what of it.
+//! The secrets that the daemon knows, and which readers see them.
 //!
-//! A secret that came from a variable or file is shown to nobody. What is written out in the configuration, an argument
-//! `--password X` say, is shown to those who may control programs, since they must be able to repeat what is run. Text that
-//! carries an argument or address along, a failed check or spawn, is masked once, on its way into the core: everything that
-//! tells of it later (log, events, `why`, status) has it from there. The log masks what remains, on whatever thread.
+//! A secret from a variable or file is not shown to any client. A value written out in the configuration, such as an
+//! argument `--password X`, is shown to users who may control programs, since they must be able to reproduce the
+//! command. Text that may contain an argument or address, such as a failed check or spawn, is masked once, before it
+//! reaches the core: everything that shows it later (log, events, `why`, status) gets the masked text. The log masks
+//! the rest, on any thread.
 
 use std::collections::HashSet;
 use std::sync::RwLock;
@@ -13,10 +14,11 @@ use muster_config::{Disguises, Secrets, mask_text};
 use muster_core::Input;
 use muster_spec::Spec;
 
-/// In the log, where constant words and programs' names stand, shorter values are too much like them.
+/// In the log, which also contains constant words and programs' names, shorter values are too easily confused with
+/// these.
 const SHORTEST_IN_LOG: usize = 6;
 
-/// What stands for a secret.
+/// The mask of a secret.
 const MASK: &str = "***";
 
 #[derive(Default)]
@@ -27,17 +29,17 @@ struct Known {
 
 static KNOWN: RwLock<Option<Known>> = RwLock::new(None);
 
-/// Who asks.
+/// The rights of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
-    /// Somebody who may control programs.
+    /// May control programs.
     Control,
-    /// Somebody who may only look.
+    /// May only read.
     Look,
 }
 
-/// Takes in the secrets of a configuration, those of the daemon's environment among them. Earlier ones stay: processes may
-/// still have them. `spec` is what was read, where it has no error.
+/// Learns the secrets of a configuration, including those from the daemon's environment. Earlier ones are kept, since
+/// processes may still have them. `spec` is the parsed configuration, if it has no error.
 pub(crate) fn learn(disguises: &Disguises, spec: Option<&Spec>) {
     let mut known = KNOWN.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let known = known.get_or_insert_with(|| {
@@ -64,12 +66,12 @@ pub(crate) fn mask(text: &str) -> String {
     with_known(|known| known.all.mask(text)).unwrap_or_else(|| text.to_owned())
 }
 
-/// A line of the log with the known secrets masked; `None` if there is none in it.
+/// A line of the log with the known secrets masked; `None` if it contains none.
 pub(crate) fn mask_line(line: &str) -> Option<String> {
     with_known(|known| known.in_log.mask(line)).filter(|masked| masked != line)
 }
 
-/// What happened, without the secrets that its words carry along.
+/// The input, with secrets masked in its messages.
 pub(crate) fn masked(mut input: Input) -> Input {
     match &mut input {
         Input::SpawnFailed { error, .. } => error.message = mask_text(&mask(&error.message)),
@@ -80,12 +82,12 @@ pub(crate) fn masked(mut input: Input) -> Input {
     input
 }
 
-/// What somebody wrote, of which only the beginning is there.
+/// Masks text of which only the beginning is kept.
 pub(crate) fn mask_beginning(text: &str) -> String {
     with_known(|known| known.all.mask_beginning(text)).unwrap_or_else(|| text.to_owned())
 }
 
-/// What somebody wrote, of which only the end is there.
+/// Masks text of which only the end is kept.
 pub(crate) fn mask_end(text: &str) -> String {
     with_known(|known| known.all.mask_end(text)).unwrap_or_else(|| text.to_owned())
 }
@@ -106,7 +108,7 @@ fn shown(command: String, reader: Reader) -> String {
     if reader == Reader::Look { mask_text(&command) } else { command }
 }
 
-/// Of a word that was cut it is not known whether a secret is in it: `user:password` would have gone on with an `@`.
+/// A truncated word may contain a secret that cannot be recognized: `user:password` would have continued with `@`.
 fn without_last_word(command: &str) -> String {
     let words = command.rfind(char::is_whitespace).map_or("", |space| &command[..=space]);
     format!("{words}{MASK}")

@@ -68,13 +68,13 @@ pub(crate) struct Shared {
     /// Limits on what programs and clients can make the daemon log.
     pub(crate) limits: Limits,
     pub(crate) tallies: RefCell<Tallies>,
-    /// What clients may use, in descriptors and requests.
+    /// The resources that clients may use: descriptors and requests.
     pub(crate) budget: Rc<Cell<Budget>>,
     /// Notified when the budget has changed.
     pub(crate) divided: Notify,
     /// Watches how long the loop goes without polling its sources.
     pub(crate) loop_turns: Rc<LoopTurns>,
-    /// The queue of long answers that are being written.
+    /// The queue of long responses that are being written.
     pub(crate) turns: Turns,
     /// The daemon's own messages.
     pub(crate) own_log: Arc<Memory>,
@@ -127,8 +127,8 @@ pub(crate) fn descriptors() -> u64 {
     OriginalLimits::current().map_or(1024, |limits| limits.nofile_soft)
 }
 
-/// The number of a life's first event. A life that lasts a millisecond may have a thousand events before the next one's
-/// numbers are touched, and browsers still hold the numbers exactly for the next two centuries.
+/// The number of the first event since this start. Each millisecond of uptime leaves room for a thousand events before the
+/// numbers of the next start are reached, and browsers represent the numbers exactly for the next two centuries.
 fn first_event(began_ms: i64) -> u64 {
     u64::try_from(began_ms).unwrap_or(0).saturating_mul(1000).max(1)
 }

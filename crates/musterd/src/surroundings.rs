@@ -1,6 +1,6 @@
-//! What the daemon's surroundings keep from it, in words: privileges that programs of other users take, and descriptors.
+//! Limitations of the daemon's environment, in words: privileges needed for programs of other users, and descriptors.
 //!
-//! Said by `musterd doctor`, and at start where the configuration asks for what is not there.
+//! Shown by `musterd doctor`, and logged at the start if the configuration needs more.
 
 use std::fs;
 use std::sync::Arc;
@@ -10,30 +10,30 @@ use muster_sys::limits::OriginalLimits;
 use muster_sys::rights::{Capability, Rights};
 use muster_sys::user::Accounts;
 
-/// How many descriptors the daemon has for clients and itself.
+/// The number of descriptors for clients and the daemon itself.
 const OWN_DESCRIPTORS: u64 = 300;
-/// One for each stream of its output.
+/// One per output stream.
 const DESCRIPTORS_OF_A_PROGRAM: u64 = 2;
 
-/// How many programs there is room for within so many descriptors.
+/// The number of programs that this many descriptors are enough for.
 pub(crate) fn programs_within(descriptors: u64) -> u64 {
     descriptors.saturating_sub(OWN_DESCRIPTORS) / DESCRIPTORS_OF_A_PROGRAM
 }
 
-/// How many users the daemon's user namespace knows.
+/// The number of users in the daemon's user namespace.
 pub(crate) fn mapped_users() -> u64 {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
-    // Without /proc nothing is known, and all is assumed.
+    // Without /proc, assume that all users exist.
     if map.is_empty() { u64::MAX } else { counts.sum() }
 }
 
-/// Whether all is well with the users that programs may have, and what is to be known about it.
+/// Whether programs may run as other users without problems, and a description.
 pub(crate) fn user(own: &Rights, mapped: u64) -> (bool, String) {
     let who = if own.uid == 0 { "root".to_owned() } else { format!("user id {}", own.uid) };
     let lacking = without(own, &[Capability::Setuid, Capability::Setgid]);
     if mapped <= 1 && lacking.is_empty() {
-        let found = "of a user namespace that knows no other: programs run as this user, and `user` can only name it";
+        let found = "in a user namespace without other users: programs run as this user, and `user` can only name it";
         (own.uid != 0, format!("{who} {found}"))
     } else if lacking.is_empty() && own.has(Capability::Kill) {
         (true, format!("{who}: programs may have users of their own"))
@@ -44,7 +44,7 @@ pub(crate) fn user(own: &Rights, mapped: u64) -> (bool, String) {
     } else if own.uid == 0 {
         let (lacking, options) = (lacking.join(" and "), options(own));
         let found = format!(
-            "without {lacking}: programs run as this user, and `user` can only name it; where they need others: \
+            "without {lacking}: programs run as this user, and `user` can only name it; if they need others: \
              docker run {options}"
         );
         (false, format!("{who} {found}"))
@@ -53,18 +53,18 @@ pub(crate) fn user(own: &Rights, mapped: u64) -> (bool, String) {
     }
 }
 
-/// The names of those that are not there.
+/// The names of the missing capabilities.
 fn without(own: &Rights, capabilities: &[Capability]) -> Vec<&'static str> {
     capabilities.iter().filter(|&&capability| !own.has(capability)).map(|capability| capability.name()).collect()
 }
 
-/// What to give to the engine, so that nothing is lacking.
+/// The options of the container engine that add the missing capabilities.
 fn options(own: &Rights) -> String {
     let lacking = without(own, &[Capability::Setuid, Capability::Setgid, Capability::Kill]);
     lacking.iter().map(|name| name.replace("CAP_", "--cap-add ")).collect::<Vec<_>>().join(" ")
 }
 
-/// What these programs ask for and the surroundings do not give, a line each.
+/// The privileges and descriptors that these programs need and do not have, one line each.
 pub(crate) fn lacks(programs: &[Arc<ProgramSpec>], limits: OriginalLimits, accounts: &mut Accounts) -> Vec<String> {
     let own = Rights::own();
     let mut is_another = |program: &ProgramSpec| {
@@ -83,7 +83,7 @@ fn lacks_rights(own: &Rights, others: &[&str]) -> Option<String> {
     if !lacking.is_empty() {
         let lacking = lacking.join(" and ");
         return Some(format!(
-            "without {lacking} programs cannot have another user, as {first:?} is to have: docker run {options}, or leave out \
+            "without {lacking} programs cannot run as another user, as {first:?} should: docker run {options}, or leave out \
              their `user`"
         ));
     }
@@ -100,7 +100,7 @@ fn lacks_descriptors(instances: u64, hard: u64) -> Option<String> {
     (instances > enough).then(|| {
         let wanted = instances * DESCRIPTORS_OF_A_PROGRAM + OWN_DESCRIPTORS;
         format!(
-            "the hard limit of {hard} descriptors is enough for {enough} programs, and there are {instances}: raise it to \
+            "the hard limit of {hard} descriptors is enough for {enough} programs, but {instances} are configured: raise it to \
              {wanted} (docker run --ulimit nofile={wanted})"
         )
     })
@@ -114,7 +114,9 @@ mod tests {
     fn descriptors_are_told_from_the_first_program_that_has_none() {
         assert_eq!(lacks_descriptors(362, 1024), None);
         let told = lacks_descriptors(1000, 1024).unwrap();
-        assert!(told.starts_with("the hard limit of 1024 descriptors is enough for 362 programs, and there are 1000"));
+        assert!(
+            told.starts_with("the hard limit of 1024 descriptors is enough for 362 programs, but 1000 are configured")
+        );
         assert!(told.ends_with("raise it to 2300 (docker run --ulimit nofile=2300)"), "{told}");
         assert_eq!((lacks_descriptors(1000, 2300), lacks_descriptors(1000, u64::MAX)), (None, None));
     }

@@ -1,8 +1,8 @@
 //! Limits on what one client can use of the daemon, so that enough is left for the others.
 //!
-//! Requests that cost memory or time while they last, such as a large answer that is not read or a search through log files,
-//! need a ticket. Users that may only look share a part of the tickets of each kind, and each of them gets a smaller part;
-//! users that control programs get more, and root is refused last. Dropping a ticket returns it.
+//! Requests that cost memory or time while they last, such as a large response that is not read or a search through
+//! log files, need a ticket. Users that may only read share a part of the tickets of each kind, and each of them gets
+//! a smaller part; users that control programs get more, and root is refused last. Dropping a ticket returns it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ impl Tickets {
         if own >= of_one.max(1) || of_rank >= of_all.max(1) || all >= most {
             let problem = Problem::new(ProblemKind::Busy, format!("too many clients {what} already"));
             return Err(
-                problem.with_hint(format!("{} has {own} such requests open: read their answers", client.principal))
+                problem.with_hint(format!("{} has {own} such requests open: read their responses", client.principal))
             );
         }
         taken.entry(client.principal).or_insert((client.rank, 0)).1 += 1;
@@ -82,7 +82,7 @@ impl Tickets {
 /// Every kind of ticket.
 #[derive(Clone, Debug)]
 pub(crate) struct Desk {
-    /// Answers that grow with the number of programs.
+    /// Responses whose size grows with the number of programs.
     pub(crate) answers: Tickets,
     /// Followers of the events. Each may hold a list of all programs.
     pub(crate) listeners: Tickets,

@@ -1,9 +1,9 @@
-//! How long the daemon's thread works before the event loop looks at its sources again.
+//! Measures how long the daemon's thread works before the event loop polls its sources again.
 //!
-//! Everything that may keep the loop from a signal happens on this one thread, in the loop itself or in a task beside it. A
-//! stretch of work begins when the thread wakes up or the loop has looked, and ends when the loop looks again or the thread
-//! has nothing left to do. The longest is kept, for `/metrics`. Measures the time that passes, not the processor's: a thread
-//! that waits for a processor does not hear signals either.
+//! Everything that may delay the loop's reaction to a signal happens on this one thread, in the loop itself or in
+//! other tasks. A stretch of work begins when the thread wakes up or the loop has polled, and ends when the loop polls
+//! again or the thread has nothing left to do. The longest is kept, for `/metrics`. Measures elapsed time, not CPU
+//! time: a thread that waits for a processor does not handle signals either.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -15,17 +15,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// When the tasks beside the loop have worked for this long, the loop is woken to look at its sources.
+/// When the other tasks have worked for this long, the loop is woken to poll its sources.
 const REMIND_AFTER: Duration = Duration::from_millis(5);
 
-/// How many tasks run at most between two looks of the runtime at its descriptors. Its own default is 61.
+/// Maximum number of tasks run between two polls of the runtime's descriptors; tokio's default is 61.
 pub(crate) const TASKS_A_LOOK: u32 = 8;
 
-/// The stretch of work that is under way, and the longest so far.
+/// The current stretch of work, and the longest so far.
 #[derive(Debug)]
 pub(crate) struct TurnClock {
     origin: Instant,
-    /// When the stretch under way began, in nanoseconds after the origin; 0 while the thread waits.
+    /// The beginning of the current stretch, in nanoseconds after the origin; 0 while the thread waits.
     began: AtomicU64,
     longest: AtomicU64,
 }
@@ -35,28 +35,28 @@ impl TurnClock {
         Arc::new(TurnClock { origin: Instant::now(), began: AtomicU64::new(0), longest: AtomicU64::new(0) })
     }
 
-    /// The thread has woken up.
+    /// Call when the thread wakes up.
     pub(crate) fn wake(&self) {
         self.began.store(self.now(), Ordering::Relaxed);
     }
 
-    /// The thread has nothing to do, and waits.
+    /// Call when the thread begins to wait.
     pub(crate) fn rest(&self) {
         self.end_stretch(self.now(), 0);
     }
 
-    /// The loop looks at its sources now.
+    /// Call when the loop polls its sources.
     pub(crate) fn look(&self) {
         let now = self.now();
         self.end_stretch(now, now);
     }
 
-    /// The longest stretch of work without a look, since the start.
+    /// The longest stretch of work between two polls, since the start.
     pub(crate) fn longest(&self) -> Duration {
         Duration::from_nanos(self.longest.load(Ordering::Relaxed))
     }
 
-    /// How long the stretch under way has lasted.
+    /// The duration of the current stretch.
     fn so_far(&self) -> Duration {
         match self.began.load(Ordering::Relaxed) {
             0 => Duration::ZERO,
@@ -71,13 +71,13 @@ impl TurnClock {
         }
     }
 
-    /// Never 0, which means that there is none.
+    /// Never 0, which stands for no stretch.
     fn now(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1)
     }
 }
 
-/// Between the loop and the tasks beside it, all on one thread.
+/// Shared by the loop and the other tasks, all on one thread.
 #[derive(Debug)]
 pub(crate) struct LoopTurns {
     clock: Arc<TurnClock>,
@@ -93,7 +93,7 @@ impl LoopTurns {
         &self.clock
     }
 
-    /// For the loop while it waits: notes each look, and lets the others wake it for one. Never ready.
+    /// For the loop while it waits: records each poll, and lets the other tasks wake the loop. Never ready.
     pub(crate) fn looking(&self) -> impl Future<Output = Infallible> + '_ {
         poll_fn(|context| {
             self.clock.look();
@@ -115,7 +115,7 @@ impl LoopTurns {
     }
 }
 
-/// Runs a task beside the loop: when all of them together have worked for a while, the loop looks at its sources.
+/// Runs a task next to the loop: once all such tasks together have worked for a while, the loop polls its sources.
 pub(crate) async fn beside<F: Future>(turns: Rc<LoopTurns>, task: F) -> F::Output {
     let mut task = pin!(task);
     poll_fn(|context: &mut Context<'_>| {

@@ -1,4 +1,4 @@
-//! Turns for long answers: one slice of one answer is written per turn of the loop, however many clients wait.
+//! Turns for long responses: one slice of one response is written per turn of the loop, however many clients wait.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-/// How long a slice may keep the loop.
+/// How long a slice may occupy the loop.
 pub(crate) const SLICE: Duration = Duration::from_millis(3);
 
-/// The queue for the next turn, first come, first served.
+/// The queue for the next turn, in order of arrival.
 #[derive(Clone, Debug)]
 pub(crate) struct Turns(Rc<Semaphore>);
 

@@ -82,11 +82,11 @@ pub(super) fn read(line: &str) -> Option<Line> {
         "gave up" => state("FATAL"),
         "state" => state(value["to"].as_str()?),
         "will be started again" => event(Occurrence::Retry(u32::try_from(value["attempt"].as_u64()?).ok()?)),
-        "waits for what will not come by itself" => event(Occurrence::WaitsInVain),
+        "waiting for a dependency that needs intervention" => event(Occurrence::WaitsInVain),
         "ready" | "not ready" => event(Occurrence::Ready(message == "ready")),
         "healthy" | "unhealthy" => event(Occurrence::Healthy(message == "healthy")),
         "a check failed" => event(Occurrence::CheckFailed(u32::try_from(value["failures"].as_u64()?).ok()?)),
-        "failed, and is stopped for it" => event(Occurrence::Failing),
+        "failed, stopping it" => event(Occurrence::Failing),
         _ if value["signal"] == "SIGKILL" && !name().is_empty() => event(Occurrence::Killed),
         _ => match message.strip_prefix("exit: ") {
             Some(words) => Line::LastWords(words.to_owned()),

@@ -1,8 +1,8 @@
-//! The commands of probes: processes with trees of their own that the core knows nothing of.
+//! The commands of probes: processes with trees of their own, unknown to the core.
 //!
-//! Each has a number like a run's, far above any that a run will ever have, by which its tree is known. Numbers are used
-//! again, the smallest first, so that they stay apart from those of runs even where few of their bits count: a musterd
-//! inside of a program of another one tells its trees apart by 24 bits.
+//! Each has an id like that of a run, far above any run's, by which its tree is known. Ids are reused, the smallest
+//! first, so they differ from those of runs even if only a few bits count: a musterd that runs inside a program of
+//! another one distinguishes its trees by 24 bits.
 
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
@@ -15,31 +15,31 @@ const FIRST: u64 = (1 << 35) + (1 << 23);
 
 type Ended = Result<Exit, SpawnError>;
 
-/// A command on its way.
+/// A command that is running.
 #[derive(Debug)]
 pub(crate) struct Command {
-    /// Where its output can be read, both streams in one.
+    /// The pipe from which its output is read, both streams in one.
     pub(crate) output: OwnedFd,
-    /// How it ended, or why it could not be executed.
+    /// Its exit, or why it could not be executed.
     pub(crate) ended: oneshot::Receiver<Ended>,
 }
 
-/// Whether this is a command of a probe and no run.
+/// Whether this is the id of a command and not of a run.
 pub(crate) fn is_command(id: RunId) -> bool {
     id.0 >= FIRST
 }
 
-/// All commands of which something may be left.
+/// All commands that may have processes left.
 #[derive(Debug, Default)]
 pub(super) struct Commands {
     known: BTreeSet<u64>,
     waiting: HashMap<RunId, oneshot::Sender<Ended>>,
-    /// Those that have ended since somebody looked.
+    /// The commands that have exited since the last look.
     pub(super) ended: Vec<RunId>,
 }
 
 impl Commands {
-    /// The smallest number that no command has.
+    /// The smallest id that no command has.
     pub(super) fn next_id(&self) -> RunId {
         let taken = self.known.iter().zip(FIRST..).take_while(|&(&known, number)| known == number).count();
         RunId(FIRST + taken as u64)
@@ -51,12 +51,12 @@ impl Commands {
     }
 
     pub(super) fn end(&mut self, id: RunId, how: Ended) {
-        // Nobody wants to know where the check has been given up.
+        // Sending fails if the check has been abandoned.
         let _ = self.waiting.remove(&id).map(|tell| tell.send(how));
         self.ended.push(id);
     }
 
-    /// Nothing is left of it. A run is none of ours.
+    /// Forgets a command without remaining processes. Ignores ids of runs.
     pub(super) fn forget(&mut self, id: RunId) {
         self.known.remove(&id.0);
     }

@@ -1,4 +1,4 @@
-//! Processes in the words of the API.
+//! Process trees and their usage, in the types of the API.
 
 use std::time::Instant;
 
@@ -10,17 +10,17 @@ use muster_sys::tree;
 use super::{Children, LOOKING};
 
 impl Children {
-    /// The trees of these runs, and with `strays` what belongs to no program, to be listed on another thread.
+    /// The trees of these runs, and with `strays` the processes of no program, to be listed on another thread.
     pub(crate) fn listing(&mut self, runs: &[RunId], strays: bool) -> tree::Listing {
         self.trees.listing(runs, strays, Some(Instant::now() + LOOKING))
     }
 
-    /// What the trees of these runs use, to be measured in slices.
+    /// Starts measuring the trees of these runs, in slices.
     pub(crate) fn measure(&mut self, runs: &[RunId]) -> tree::Measuring {
         self.trees.measure(runs, Some(Instant::now() + LOOKING))
     }
 
-    /// What the trees use, when all of it has been measured.
+    /// Continues measuring until then. Returns the usage once all of it has been measured.
     pub(crate) fn go_on_measuring(
         &mut self,
         measuring: &mut tree::Measuring,
@@ -29,7 +29,7 @@ impl Children {
         self.trees.go_on_measuring(measuring, Some(until))
     }
 
-    /// What the daemon itself uses.
+    /// The usage of the daemon itself.
     pub(crate) fn own_usage(&mut self) -> Option<tree::Usage> {
         self.trees.own_usage()
     }

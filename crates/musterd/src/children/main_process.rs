@@ -1,12 +1,14 @@
-//! Which process a run is: the one that was made for it, until it says that another one is (`MAINPID=` of sd_notify).
+//! The main process of a run: the one that was spawned for it, until it names another one (`MAINPID=` of sd_notify).
 //!
-//! A run ends with its main process, and only a parent hears how that was. A main process that is our child is the run. One
-//! that is not yet, because whoever started it lives, has one of ours above it, as a rule the run's first process. When that
-//! ends, the main process comes to us and is the run from then on. Where the main process ends before, unheard, the run
-//! goes on with who is above it.
+//! A run ends with its main process, and only a parent receives an exit status. A main process that is our child is
+//! the run. One that is not yet our child, because the process that started it lives, has one of our children as an
+//! ancestor, usually the run's first process. When that one exits, the main process is reparented to the daemon and is
+//! the run from then on. If the main process exits first, its exit status is lost to us and the run goes on with that
+//! ancestor.
 //!
-//! A main process that lives, but below a child of ours that is not known to be the run's, stands for the run no longer:
-//! nobody here would hear how it ends. The core is told that it is lost, and what is left of the run is swept, it included.
+//! A main process that lives below a child of ours that is not known to be the run's no longer represents the run: the
+//! daemon would not receive its exit status. The core gets `MainLost`, and what is left of the run is swept, including
+//! that process.
 
 use std::collections::VecDeque;
 
@@ -23,7 +25,7 @@ use crate::limit::{Notice, unless_none};
 /// A main process that is not the first process of its run.
 pub(super) struct Main {
     held: ProcessHandle,
-    /// The child of ours that it hangs below, or itself.
+    /// The child of ours that is its ancestor, or itself.
     above: Pid,
 }
 
@@ -32,14 +34,14 @@ impl Main {
         self.above == self.held.pid()
     }
 
-    /// Whether it has ended and its parent alone knows how. Who is ours has its number until we reap it.
+    /// Whether it has exited and only its parent knows how. If it is ours, its pid stays valid until we reap it.
     fn is_lost(&self) -> bool {
         !self.is_ours() && self.held.has_ended()
     }
 }
 
 impl Child {
-    /// The process that stands for the run.
+    /// The process that represents the run.
     pub(super) fn main_pid(&self) -> Pid {
         match &self.main {
             None => self.pid,
@@ -50,7 +52,8 @@ impl Child {
 }
 
 impl Children {
-    /// The run says that another process is its main one. If the run is being stopped, that one is asked to as well.
+    /// Makes another process the main one of a run. If the run is being stopped, the new one gets the stop signal,
+    /// too.
     pub(super) fn change_main(&mut self, run: RunId, pid: Pid) {
         let Some(child) = self.children.get(&run).filter(|child| child.main_pid() != pid) else { return };
         let is_first = child.pid == pid && self.runs.get(&pid) == Some(&run);
@@ -74,15 +77,15 @@ impl Children {
     fn hold_main(&mut self, run: RunId, pid: Pid) -> Option<Box<Main>> {
         let held = self.trees.hold(run, pid)?;
         let above = self.trees.child_above(&held)?;
-        // It may have moved since it was held.
+        // It may have been reparented in the meantime.
         if !self.trees.is_child_of(run, above) {
             return None;
         }
         Some(Box::new(Main { held, above }))
     }
 
-    /// Finds main processes that have become our children since the last look, and runs that have lost theirs. To be called
-    /// before anything is reaped: then a number is known to be theirs.
+    /// Finds main processes that have become our children since the last look, and returns the runs that have lost
+    /// theirs. Must be called before anything is reaped: until then a pid is known to be theirs.
     pub(super) fn look_for_mains(&mut self) -> Vec<RunId> {
         let mut lost = Vec::new();
         if !self.has_mains {
@@ -101,15 +104,15 @@ impl Children {
         lost
     }
 
-    /// Gives up a run whose main process lives, but stands for it no longer: its end is not another run's, nor the other way
-    /// round. It is still the process that was held as the run's, so it is swept with what is left.
-    /// The caller has what the run wrote delivered, as after any end.
+    /// Gives up a run whose main process lives but no longer represents it: the exit of one must not be taken for that
+    /// of the other. The process is still held as the run's, so it is swept with the rest. The caller has the run's
+    /// output delivered, as after any exit.
     pub(super) fn lose_main(&mut self, run: RunId, inputs: &mut VecDeque<Input>) {
         let Some(child) = self.children.remove(&run) else { return };
         let Some(main) = child.main else { return };
         let (program, pid) = (self.notify.name_of(run), main.held.pid());
         if let Some(suppressed) = self.limits.pass(program, Notice::MainLost).map(unless_none) {
-            warn!(%program, %run, %pid, suppressed, "its main process is no longer its own, what is left of the run is stopped");
+            warn!(%program, %run, %pid, suppressed, "the main process no longer belongs to the run, stopping what is left of it");
         }
         if let Some(spawning) = &child.spawning {
             self.unwatch(spawning);
@@ -117,14 +120,14 @@ impl Children {
         self.notify.close(run);
         self.runs.retain(|_, of| *of != run);
         if let Some(descriptor) = main.held.descriptor() {
-            // Where it cannot be watched it is looked at when a stop signal's patience is over.
+            // If it cannot be watched, it is checked when the timeout of a stop signal expires.
             let _ = self.statuses.get_ref().add(descriptor, run.0);
         }
         self.lost.insert(run, main.held);
         inputs.push_back(Input::MainLost { run });
     }
 
-    /// A lost main process has ended: there is no more to watch for.
+    /// Stops watching a lost main process, which has exited.
     pub(super) fn unwatch_lost(&mut self, run: RunId) {
         if let Some(descriptor) = self.lost.get(&run).and_then(ProcessHandle::descriptor) {
             let _ = self.statuses.get_ref().remove(descriptor);
@@ -134,25 +137,25 @@ impl Children {
     /// Signals the lost main processes of these runs.
     pub(super) fn signal_lost(&mut self, runs: &[RunId], signal: Signal) {
         for held in runs.iter().filter_map(|run| self.lost.get(run)) {
-            // One that cannot be signalled is told with the rest of its run.
+            // A failure is reported with the rest of its run.
             let _ = self.trees.send(held, signal);
             self.trees.wake(held);
         }
     }
 
-    /// Whether this run's lost main process is still there.
+    /// Whether this run's lost main process still exists.
     pub(super) fn has_lost(&self, run: RunId) -> bool {
         self.lost.get(&run).is_some_and(|held| !held.has_ended())
     }
 
-    /// Whether the main process of a run lives, and nothing that stands for it is known to be the run's.
+    /// Whether the main process of a run lives below no process known to be the run's.
     pub(super) fn has_lost_main(&mut self, run: RunId) -> bool {
         let Some(main) = self.children.get(&run).and_then(|child| child.main.as_ref()) else { return false };
         let above = self.trees.child_above(&main.held);
         !main.held.has_ended() && above.is_some_and(|above| !self.trees.is_child_of(run, above))
     }
 
-    /// Whether a run goes on without this process of it, which was reaped.
+    /// Whether a run goes on without this process of its tree, which was reaped.
     pub(super) fn goes_on_without(&mut self, run: RunId, ended: &Reaped) -> bool {
         let Some(child) = self.children.get_mut(&run) else { return false };
         let (pid, exit) = (ended.pid, ended.exit);
@@ -169,12 +172,13 @@ impl Children {
         let (program, main) = (self.notify.name_of(run), main.held.pid());
         if let Some(suppressed) = self.limits.pass(program, Notice::MainMoved) {
             let suppressed = unless_none(suppressed);
-            info!(%program, %run, %pid, %exit, %main, suppressed, "a process ended, and the run goes on with its main one");
+            info!(%program, %run, %pid, %exit, %main, suppressed, "a process exited, the run goes on with its main process");
         }
         true
     }
 
-    /// The main process has ended below this one, which was reaped: whether the first process is there to go on with.
+    /// Whether the run can go on with its first process, after its main process has exited below this one, which was
+    /// reaped.
     fn falls_back(&mut self, run: RunId, ended: Pid) -> bool {
         let Some(child) = self.children.get_mut(&run) else { return false };
         let (program, first) = (self.notify.name_of(run), child.pid);
@@ -183,7 +187,7 @@ impl Children {
             child.main = None;
             if let Some(suppressed) = self.limits.pass(program, Notice::MainGone) {
                 let suppressed = unless_none(suppressed);
-                warn!(%program, %run, main = %first, suppressed, "its main process is gone, and the run goes on with its first one");
+                warn!(%program, %run, main = %first, suppressed, "the main process is gone, the run goes on with its first process");
             }
         }
         self.remember_pid(run, if is_there { first } else { ended });
@@ -200,8 +204,8 @@ impl Children {
         }
     }
 
-    /// Continues the main processes of these runs that are stopped: they were asked to stop. Where one is not our child, the
-    /// run does not end before who is above it, and so that one is asked as well.
+    /// Continues the stopped main processes of these runs, which were asked to stop. If one is not our child, the run
+    /// does not end before its ancestor, which therefore gets the signal as well.
     pub(crate) fn wake(&mut self, runs: &[RunId]) {
         for run in runs {
             let Some(child) = self.children.get_mut(run) else { continue };
@@ -209,14 +213,14 @@ impl Children {
             let Some(main) = &child.main else { continue };
             self.trees.wake(&main.held);
             if let Some((signal, _)) = child.sent.filter(|&(_, to)| to != main.above) {
-                // It has not been reaped: another would have taken its place.
+                // It has not been reaped yet: otherwise another would have taken its place.
                 let _ = signal::send(main.above, signal);
             }
         }
         self.trees.wake_leaders(runs);
     }
 
-    /// What a run has told. `ended` is a process of it that was reaped just now.
+    /// Receives the notifications of a run. `ended` is a process of its tree that was just reaped.
     pub(super) fn hear(&mut self, run: RunId, ended: Option<Pid>, inputs: &mut VecDeque<Input>) {
         let heard = self.notify.take(run, ended, &mut self.trees);
         if let Some(pid) = heard.main_pid {

@@ -1,9 +1,9 @@
-//! What every process of a run finds in its environment: which program, instance and run it belongs to.
+//! The environment variables that identify the program, instance and run of a process.
 
 use muster_spec::InstanceSpec;
 use muster_sys::tree;
 
-/// What tells a program, and others, which it is.
+/// The variables for one process.
 pub(super) fn markers<'a>(spec: &'a InstanceSpec, run: &'a str, index: &'a str) -> [(&'a str, &'a str); 6] {
     let program = spec.name.split_once(':').map_or(spec.name.as_str(), |(program, _)| program);
     [
@@ -16,7 +16,7 @@ pub(super) fn markers<'a>(spec: &'a InstanceSpec, run: &'a str, index: &'a str) 
     ]
 }
 
-/// The boot id and the daemon's own pid and start tell its runs from those of an earlier daemon in the same container.
+/// The time of the start and the daemon's own pid distinguish its runs from those of an earlier daemon in the same container.
 pub(super) fn marker_prefix() -> String {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     format!("{}-{:x}", std::process::id(), since_epoch.map_or(0, |span| span.as_micros()))

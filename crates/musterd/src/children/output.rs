@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use muster_sys::spawn::Stdio;
 
-/// A program whose output is not captured writes to the daemon's own streams.
+/// The daemon's own streams, for programs whose output is not captured.
 static STDOUT: LazyLock<Stdout> = LazyLock::new(std::io::stdout);
 static STDERR: LazyLock<Stderr> = LazyLock::new(std::io::stderr);
 

@@ -1,7 +1,8 @@
 //! Processes that the daemon has no permission to signal: a set-user-id program below a daemon that is not root, a program
 //! of another user below one without CAP_KILL.
 //!
-//! Each run is named once, with the process that refused: the signals go on being sent, and the reason stays the same.
+//! Each run is reported once, with the process that could not be signalled: signals continue to be sent, and the
+//! reason stays the same.
 
 use std::collections::HashSet;
 use std::io;
@@ -13,10 +14,10 @@ use muster_sys::tree::{Names, Refused};
 
 use super::Children;
 
-/// How long it is looked at a time who they are.
+/// Maximum time spent at once on naming the processes.
 const NAMING: Duration = Duration::from_millis(5);
 
-/// The runs of which it is known, and those of them that are still to be told.
+/// The runs known to have such processes, and those of them not reported yet.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     known: HashSet<RunId>,
@@ -30,17 +31,17 @@ impl Refusals {
 }
 
 impl Children {
-    /// Whether a process of this run may not be signalled.
+    /// Whether the daemon may not signal some process of this run.
     pub(crate) fn is_refused(&self, run: RunId) -> bool {
         self.refused.known.contains(&run)
     }
 
-    /// What became known since the last call.
+    /// Returns what was found since the last call.
     pub(crate) fn take_refused(&mut self) -> Vec<(RunId, Refused)> {
         std::mem::take(&mut self.refused.untold)
     }
 
-    /// Not everybody of these runs could be signalled.
+    /// Records that not all processes of these runs could be signalled.
     pub(super) fn note_refused(&mut self, runs: &[RunId], signal: Signal, error: Option<&io::Error>) {
         let new: Vec<RunId> = runs.iter().copied().filter(|run| !self.refused.known.contains(run)).collect();
         if new.is_empty() {
@@ -53,7 +54,7 @@ impl Children {
             .filter_map(|(run, names)| Some((run, names.refused?)))
             .collect();
         if let Some(error) = error.filter(|_| found.is_empty()) {
-            // Whatever keeps us from it, it will do so each time.
+            // The reason will be the same each time.
             self.refused.known.extend(&new);
             self.say_refused(None, &new, signal, error);
         }
@@ -61,7 +62,7 @@ impl Children {
         self.refused.untold.extend(found);
     }
 
-    /// What is left of these runs and can be signalled, those of which anything is.
+    /// The remaining processes of these runs that can be signalled; runs without any are left out.
     pub(crate) fn left_of(&mut self, runs: &[RunId]) -> Vec<(RunId, LeftBehind)> {
         let as_told = |(run, Names { count, first, .. })| {
             let named = first.into_iter().filter_map(|(name, pid)| Some((name, u32::try_from(pid.0).ok()?)));

@@ -1,4 +1,4 @@
-//! What is said of processes, within the limits.
+//! Rate-limited log messages about processes.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use super::Children;
 use crate::limit::{DAEMON, Limits, Notice, unless_none};
 
 impl Children {
-    /// The limits on what is said of programs.
+    /// The rate limits of messages and events.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -31,7 +31,7 @@ impl Children {
         }
     }
 
-    /// `main` where only the main process of that run was to be signalled.
+    /// `main` is set if only the main process of that run was to be signalled.
     pub(super) fn say_refused(&self, main: Option<RunId>, runs: &[RunId], signal: Signal, error: &io::Error) {
         if let Some(suppressed) = self.limits.pass(DAEMON, Notice::Refused) {
             let suppressed = unless_none(suppressed);
@@ -45,8 +45,9 @@ impl Children {
         }
     }
 
-    /// The number of notices of this kind that were suppressed, if what a signal from this process brings about is to be
-    /// said. That is limited for programs, and for processes that have ended; others need the right to control.
+    /// How many notices of this kind were suppressed, or `None` if this one is suppressed, too. `sender` is the
+    /// process whose signal the notice is about: programs and processes that have exited are limited, others need the
+    /// right to control the daemon.
     pub(crate) fn pass_signal(&mut self, sender: Option<Pid>, notice: Notice) -> Option<u64> {
         match sender.map(|sender| self.trees.whose(sender)) {
             None | Some(Whose::Nobody) => Some(0),

@@ -1,8 +1,8 @@
-//! Signals to more than a main process: in slices, so that the loop looks at its sources in between.
+//! Signals to more than a main process: in slices, so that the loop serves its sources in between.
 //!
-//! What the core orders is carried out one after the other. Orders of the same signal that follow each other are one walk
-//! through all their trees; what follows with another meaning waits until that is done. Sweeps of trees that are to go wait
-//! for nobody and nobody for them.
+//! The core's effects are carried out in order. Consecutive signals of the same kind become one pass over all their
+//! trees; any other effect waits until that pass is complete. Sweeps of the remaining trees are independent of that
+//! order.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -14,25 +14,25 @@ use tracing::{debug, info};
 
 use super::Children;
 
-/// How long it may take at the end to stop and kill whoever is left, which is beyond the time for stopping.
+/// How long the last hunt may take to stop and kill all remaining processes, in addition to the time for stopping.
 const LAST_HUNT: Duration = Duration::from_millis(1500);
 
-/// What the core ordered and is not done yet.
+/// A requested signal that is not completely sent.
 #[derive(Debug)]
 pub(super) enum Sending {
-    /// More of the same may follow.
+    /// More runs with the same signal may be added.
     Gathering { runs: Vec<RunId>, signal: Signal, scope: SignalScope, woken: HashSet<RunId> },
-    /// On its way.
+    /// Being sent.
     Signal(Errand, SignalScope),
-    /// SIGKILL to whoever is left at the very end.
+    /// SIGKILL to all remaining processes, before the daemon exits.
     LastHunt(LastHunt),
 }
 
 impl Children {
-    /// Carries out a signal to a run whose main process has not been reaped. A main process alone gets it at once; for the
-    /// rest see [`Children::go_on_sending`].
+    /// Sends a signal to a run whose main process has not been reaped. A signal to the main process alone is sent at
+    /// once; for the others see [`Children::go_on_sending`].
     ///
-    /// Unless the main process turns out to be lost: then what is left is to be swept.
+    /// If the main process turns out to be lost, what is left of the run is swept instead.
     pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: SignalScope, inputs: &mut VecDeque<Input>) {
         if !self.has_main(run) {
             return;
@@ -61,7 +61,7 @@ impl Children {
         }
     }
 
-    /// Whether this may be carried out before what is not done yet.
+    /// Whether this effect may be carried out before the pending signal.
     pub(crate) fn may_precede_sending(&self, effect: &Effect) -> bool {
         let Some(sending) = &self.sending else { return true };
         let Sending::Gathering { runs, signal: gathered, scope: meant, woken } = sending else { return false };
@@ -73,12 +73,12 @@ impl Children {
         }
     }
 
-    /// Whether something that the core ordered is not done yet.
+    /// Whether a requested signal is pending.
     pub(crate) fn is_sending(&self) -> bool {
         self.sending.is_some()
     }
 
-    /// Goes on with what the core ordered until then; whether it is done.
+    /// Continues the pending signal until then; returns whether it is complete.
     pub(crate) fn go_on_sending(&mut self, until: Instant) -> bool {
         self.sending = match self.sending.take() {
             None => None,
@@ -126,7 +126,7 @@ impl Children {
         }
     }
 
-    /// Signals what belongs to no program. SIGKILL is the end of everything: it is for whoever is left.
+    /// Signals the processes of no program. SIGKILL comes last in a shutdown and starts the last hunt.
     pub(crate) fn signal_strays(&mut self, signal: Signal) {
         self.sending = Some(match signal {
             Signal::KILL => Sending::LastHunt(LastHunt::until(Instant::now() + LAST_HUNT)),
@@ -134,8 +134,8 @@ impl Children {
         });
     }
 
-    /// Signals every process of these runs' trees, with one look at all of them: SIGKILL for a while, and true when it must be
-    /// repeated soon; all others by [`Children::go_on_asking`].
+    /// Signals every process of these runs' trees. SIGKILL is sent at once for a limited time, and true is returned if
+    /// it must be repeated soon; any other signal is sent by [`Children::go_on_asking`].
     pub(crate) fn sweep(&mut self, runs: &[RunId], signal: Signal) -> bool {
         self.signal_lost(runs, signal);
         if signal != Signal::KILL {
@@ -155,7 +155,7 @@ impl Children {
         }
     }
 
-    /// Goes on asking trees until then; whether all have been asked.
+    /// Continues the pending sweeps until then; returns whether all are complete.
     pub(crate) fn go_on_asking(&mut self, until: Instant) -> bool {
         while let Some(mut errand) = self.asking.pop_front() {
             if !self.trees.go_on(&mut errand, Some(until)) {

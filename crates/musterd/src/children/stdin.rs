@@ -1,8 +1,8 @@
-//! The standard input of a program that has a pipe for it.
+//! The standard input of a program with `stdin = "pipe"`.
 //!
-//! The daemon keeps the writing end for as long as the main process lives, so the program sees an end of file only when it
-//! is over. Writers take turns: what one writes is not mixed with what another does. A program that does not read makes its
-//! writer wait, for so long as that one says, and nobody else.
+//! The daemon keeps the writing end open as long as the main process lives, so the program sees an end of file only
+//! when it is stopping anyway. Writers take turns, so their input is not mixed. A program that does not read delays
+//! only its writers, and each of them for at most its own timeout.
 
 use std::cell::Cell;
 use std::io;
@@ -19,25 +19,25 @@ pub(crate) struct StdinPipe {
     turn: Mutex<()>,
 }
 
-/// Why not all of it was written.
+/// Why a write was incomplete.
 #[derive(Debug)]
 pub(crate) enum Unwritten {
     /// The program does not read.
     NotRead,
     /// The program has closed its standard input.
     Closed,
-    /// The kernel says no.
+    /// The write failed.
     Failed(io::Error),
 }
 
 impl StdinPipe {
-    /// The reading end, for a process, and the writing end. Must be called within the runtime.
+    /// Returns the reading end, for a process, and the writing end. Must be called within the runtime.
     pub(super) fn open() -> io::Result<(OwnedFd, StdinPipe)> {
         let (reading, writing) = fd::input_pipe()?;
         Ok((reading, StdinPipe { writing: Watched::for_writing(writing)?, turn: Mutex::new(()) }))
     }
 
-    /// Writes all of it within this time, or gives how much was written and why not more.
+    /// Writes all bytes within this time, or returns how many were written and why no more.
     pub(crate) async fn write(&self, bytes: &[u8], patience: Duration) -> Result<(), (usize, Unwritten)> {
         let written = Cell::new(0);
         let writing = async {

@@ -11,7 +11,7 @@ const MOST_WAITING: usize = 256;
 /// Inputs that wait for the core.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
-    /// What programs did, and what the loop found out about them, in order.
+    /// Inputs from programs and from the loop's own checks, in order.
     pub(super) of_programs: VecDeque<Input>,
     /// Commands, reloads and shutdowns. They alternate with the others, so a busy program cannot delay them.
     pub(super) ordered: VecDeque<Input>,

@@ -48,7 +48,7 @@ impl EventLoop {
             Signal::CHLD => {}
             _ if is_our_own && [XFSZ, Signal::PIPE.number()].contains(&signal.number()) => {}
             Signal::TERM | Signal::INT | Signal::QUIT => self.ask_shutdown(received),
-            // What systemd-nspawn and LXC send to an init to make it stop.
+            // The signals by which systemd-nspawn and LXC ask an init to stop.
             _ if [RTMIN_PLUS_3, PWR].contains(&signal.number()) => self.ask_shutdown(received),
             Signal::HUP => {
                 if let Some(suppressed) = self.pass(received, Notice::Signal) {
@@ -65,7 +65,7 @@ impl EventLoop {
                 self.shared.children.borrow().logs().reopen();
                 // If the daemon's log goes to a file, this line goes to the new one.
                 if let Some(suppressed) = self.pass(received, Notice::Reopened) {
-                    info!(sender, suppressed, "log files are opened anew");
+                    info!(sender, suppressed, "reopened log files");
                 }
             }
             // The image's STOPSIGNAL, sent by an engine from outside: WINCH of httpd, for one.

@@ -14,7 +14,7 @@ use crate::probes::Finished;
 use crate::shared::Order;
 use crate::turn_clock::LoopTurns;
 
-/// What the loop waits for, besides deadlines, probe results and drains.
+/// The sources of the loop besides deadlines, probe results and drains.
 pub(crate) struct Sources {
     pub(crate) signals: Watched<Signals>,
     /// Outcomes of spawning.
@@ -24,7 +24,7 @@ pub(crate) struct Sources {
     pub(crate) orders: mpsc::Receiver<Order>,
 }
 
-/// What the loop was woken by.
+/// The source that woke the loop.
 pub(super) enum Happened {
     Deadline,
     Signal(io::Result<Received>),
@@ -36,7 +36,7 @@ pub(super) enum Happened {
     Nothing,
 }
 
-/// What else ends a wait.
+/// Other conditions that end a wait.
 pub(super) struct Until<'a> {
     pub(super) deadline: Option<Instant>,
     pub(super) results: &'a mut mpsc::Receiver<Finished>,

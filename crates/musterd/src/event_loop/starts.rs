@@ -1,4 +1,4 @@
-//! How many processes may be on the way to their program at a time.
+//! Limits how many processes may be between fork and exec at a time.
 //!
 //! A process shares the daemon's memory until it executes its program. Where hundreds do at once and no processor runs
 //! them, the kernel makes the daemon wait for them, signals unseen. So a start waits until an earlier one is over. A program
@@ -13,7 +13,7 @@ use super::{EventLoop, Happened};
 /// How long a start waits for an earlier one.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// What is known of the processes on the way to their program.
+/// The processes between fork and exec.
 #[derive(Debug)]
 pub(super) struct Starts {
     /// How many there may be: more than [`Spawner::AT_ONCE`] after some of them took longer than [`PATIENCE`].

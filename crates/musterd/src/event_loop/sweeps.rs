@@ -28,7 +28,7 @@ pub(super) struct Sweeps {
     again: Option<Instant>,
 }
 
-/// What is still to be sent to a tree.
+/// The signals still to be sent to a tree.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sweep {
     unsent: Option<Signal>,

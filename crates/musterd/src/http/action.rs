@@ -1,4 +1,5 @@
-//! Commands over HTTP: bodies and words of the API in, [`crate::operations::command`], and words of the API out.
+//! Handlers of commands: parse the request, call [`crate::operations::command`], and convert the result to the API's
+//! types.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::{body, queries};
 use crate::operations::command::{Commanded, command, shut_down};
 use crate::shared::Shared;
 
-/// start, stop, restart, signal.
+/// Handles start, stop, restart, reload and signal.
 pub(super) async fn act(
     shared: &Rc<Shared>,
     by: Principal,
@@ -36,7 +37,7 @@ pub(super) async fn act(
     finish(results, status)
 }
 
-/// Answers when the instances are where they are wanted.
+/// Waits until the instances have reached the requested state.
 pub(super) async fn wait(
     shared: &Rc<Shared>,
     by: Principal,
@@ -53,12 +54,12 @@ pub(super) async fn wait(
     };
     let mut results = results(shared, command(shared, by, select, Verb::Await(awaited), timeout).await?);
     for result in &mut results {
-        // A look without waiting found it elsewhere: that is a wait that timed out.
+        // A request without a timeout found it in another state: report that as a wait that timed out.
         if result.outcome == api::Outcome::Accepted {
             result.outcome = api::Outcome::Pending;
         }
     }
-    // One that failed has ended the wait for all.
+    // A failure has ended the wait for all instances.
     if results.iter().any(|result| result.outcome == api::Outcome::Error) {
         return Ok(response::json(StatusCode::OK, &api::ActionReport { results }));
     }
@@ -67,13 +68,13 @@ pub(super) async fn wait(
 
 fn finish(results: Vec<api::ActionResult>, status: StatusCode) -> Result<Answer, Problem> {
     if results.iter().any(|result| result.outcome == api::Outcome::Pending) {
-        let problem = Problem::new(ProblemKind::TimedOut, "not done when the wait was over");
-        return Err(problem.with_hint("it goes on all the same; status tells how far it is").with_results(results));
+        let problem = Problem::new(ProblemKind::TimedOut, "not done within the timeout");
+        return Err(problem.with_hint("the operation continues; status shows its progress").with_results(results));
     }
     Ok(response::json(status, &api::ActionReport { results }))
 }
 
-/// Stops everything and exits.
+/// Stops all programs and exits.
 pub(super) async fn shutdown(shared: &Rc<Shared>, by: Principal, body: &[u8]) -> Result<Answer, Problem> {
     let body: ShutdownBody = body::parse(body)?.unwrap_or_default();
     let timeout = body
@@ -89,7 +90,7 @@ pub(super) async fn shutdown(shared: &Rc<Shared>, by: Principal, body: &[u8]) ->
 
 fn parse_signal(body: Option<SignalBody>) -> Result<Verb, Problem> {
     let body = body.ok_or_else(|| {
-        Problem::new(ProblemKind::BadBody, "which signal is missing")
+        Problem::new(ProblemKind::BadBody, "the signal is missing")
             .with_hint(r#"send a body such as {"signal": "HUP"}"#)
     })?;
     let signal: Signal = body.signal.parse().map_err(|error: muster_spec::UnknownSignal| {
@@ -103,7 +104,7 @@ fn parse_signal(body: Option<SignalBody>) -> Result<Verb, Problem> {
     Ok(Verb::Signal { signal, scope })
 }
 
-/// The results in the words of the API, without those of instances that a reload has removed since.
+/// The results in the API's types, without instances that a reload has removed in the meantime.
 fn results(shared: &Shared, Commanded { results, was_awaited }: Commanded) -> Vec<api::ActionResult> {
     results.into_iter().filter_map(|(id, result)| action_result(shared, id, result, was_awaited)).collect()
 }
@@ -115,7 +116,7 @@ fn action_result(
     waited: bool,
 ) -> Option<api::ActionResult> {
     let supervisor = shared.supervisor.borrow();
-    // A reload may have removed it since.
+    // A reload may have removed it in the meantime.
     let instance = supervisor.get(id)?;
     let (outcome, error) = match result {
         Ok(done) => (done_word(done), None),
@@ -126,7 +127,7 @@ fn action_result(
         Err(Failure::InVain(on)) => (api::Outcome::Error, Some(waiting_for(&on))),
         Err(Failure::NotRunning) => (api::Outcome::NotRunning, None),
         Err(Failure::Ended(end)) => (api::Outcome::Error, Some(end.to_string())),
-        Err(Failure::Cancelled) => (api::Outcome::Error, Some("somebody asked for the opposite meanwhile".to_owned())),
+        Err(Failure::Cancelled) => (api::Outcome::Error, Some("cancelled by an opposite request".to_owned())),
         Err(Failure::ShuttingDown) => (api::Outcome::Error, Some("the daemon is shutting down".to_owned())),
     };
     let run = instance.run().filter(|_| instance.run_began().is_some());

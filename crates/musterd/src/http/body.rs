@@ -1,4 +1,4 @@
-//! Request bodies: bounded in size and in time, and most of them JSON.
+//! Request bodies, with bounds on size and time; most are JSON.
 
 use std::time::Duration;
 
@@ -11,23 +11,24 @@ use serde::de::DeserializeOwned;
 /// How long a body may take to arrive. hyper's own timeout covers headers only.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How much of a body that nothing is done with is taken, so that a client that writes head and body apart can do so.
+/// The largest body read and ignored, so that a client that writes head and body separately can do so.
 const MOST_IGNORED: u64 = 64 * 1024;
 
-/// How much of a refused body is still taken, and for how long: a client that is not done with writing would not see why.
+/// How much of a refused body is still read, and for how long: a client sees the error only after it has finished
+/// writing.
 const MOST_REFUSED: u64 = 16 << 20;
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Parses a body, or tells why it is none.
+/// Parses a JSON body.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, Problem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
     let parsed = serde_json::from_slice(bytes);
-    parsed.map(Some).map_err(|error| Problem::new(ProblemKind::BadBody, format!("the request's body: {error}")))
+    parsed.map(Some).map_err(|error| Problem::new(ProblemKind::BadBody, format!("invalid request body: {error}")))
 }
 
-/// Reads a body whatever it is.
+/// Reads a body of any type.
 pub(super) async fn collect(body: &mut Incoming) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(too_large(MAX_BODY as u64));
@@ -36,13 +37,13 @@ pub(super) async fn collect(body: &mut Incoming) -> Result<Bytes, Problem> {
         if error.is::<LengthLimitError>() {
             too_large(MAX_BODY as u64)
         } else {
-            Problem::new(ProblemKind::BadBody, format!("the request's body did not arrive whole: {error}"))
+            Problem::new(ProblemKind::BadBody, format!("incomplete request body: {error}"))
         }
     })?;
     Ok(whole.to_bytes())
 }
 
-/// Takes a small body that is not needed, and refuses a large one.
+/// Reads and ignores a small body, and refuses a large one.
 pub(super) async fn ignore(body: &mut Incoming) -> Result<(), Problem> {
     if body.size_hint().lower() > MOST_IGNORED {
         return Err(too_large(MOST_IGNORED));
@@ -50,12 +51,12 @@ pub(super) async fn ignore(body: &mut Incoming) -> Result<(), Problem> {
     if in_time(skip(body, MOST_IGNORED)).await? { Ok(()) } else { Err(too_large(MOST_IGNORED)) }
 }
 
-/// Goes on taking a body that was refused, for a while.
+/// Continues reading a refused body, for a limited time.
 pub(super) async fn linger(mut body: Incoming) {
     let _ = tokio::time::timeout(REFUSAL_PATIENCE, skip(&mut body, MOST_REFUSED)).await;
 }
 
-/// Whether that was all of it.
+/// Returns whether the body ended within the limit.
 async fn skip(body: &mut Incoming, most: u64) -> bool {
     let mut taken = 0;
     while let Some(Ok(frame)) = body.frame().await {
@@ -69,10 +70,10 @@ async fn skip(body: &mut Incoming, most: u64) -> bool {
 
 async fn in_time<T>(reading: impl Future<Output = T>) -> Result<T, Problem> {
     tokio::time::timeout(PATIENCE, reading).await.map_err(|_| {
-        Problem::new(ProblemKind::RequestTimeout, format!("the request's body did not arrive within {PATIENCE:?}"))
+        Problem::new(ProblemKind::RequestTimeout, format!("the request body did not arrive within {PATIENCE:?}"))
     })
 }
 
 fn too_large(most: u64) -> Problem {
-    Problem::new(ProblemKind::BodyTooLarge, format!("the body of this request may have {most} bytes at most"))
+    Problem::new(ProblemKind::BodyTooLarge, format!("the request body exceeds {most} bytes"))
 }

@@ -1,4 +1,4 @@
-//! Handlers of the configuration: what is in force, what is wrong with the files, and the reload.
+//! Handlers of the configuration: showing the active one, checking the files, and reloading.
 
 use std::rc::Rc;
 
@@ -14,15 +14,15 @@ use crate::reload::{self, Origin};
 use crate::secrets::Reader;
 use crate::shared::Shared;
 
-/// What is in force.
+/// The active configuration.
 pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, Problem> {
     let head = head(shared, reader);
-    // The programs come last, one after the other.
+    // The programs come last, one by one.
     let open = head.strip_suffix("}}").unwrap_or_default().as_bytes();
     let ids: Vec<_> = shared.supervisor.borrow().snapshot().iter().map(Instance::id).collect();
     let text = slices::list(&shared.turns, open, ids, b"}}", |id, text| {
         let supervisor = shared.supervisor.borrow();
-        // A reload may have removed it since.
+        // A reload may have removed it in the meantime.
         let Some(instance) = supervisor.get(id) else { return Ok(()) };
         serde_json::to_writer(&mut *text, instance.name())?;
         text.push(b':');
@@ -44,12 +44,12 @@ fn head(shared: &Shared, reader: Reader) -> String {
     serde_json::to_string(&config).unwrap_or_default()
 }
 
-/// What is wrong with the files.
+/// Checks the files, and reports errors.
 pub(super) async fn check(shared: &Rc<Shared>) -> Result<Answer, Problem> {
     Ok(response::json(StatusCode::OK, &reload::check(shared).await?))
 }
 
-/// Reads the files again and changes what differs.
+/// Reads the files again and applies the differences.
 pub(super) async fn reload(shared: &Rc<Shared>, by: Principal, dry_run: bool) -> Result<Answer, Problem> {
     Ok(response::json(StatusCode::OK, &reload::reload(shared, Origin::Client(by), dry_run).await?))
 }

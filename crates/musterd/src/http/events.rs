@@ -1,8 +1,7 @@
-//! `GET /v1/events`: a snapshot, then what happens, for as long as the client stays.
+//! `GET /v1/events`: a snapshot, followed by events until the client disconnects.
 //!
-//! Each listener is no more than the number of its last event. It takes a piece from the feed whenever its connection has
-//! room; one that takes too slowly finds that the feed has gone on without it, is told how much it missed, and gets
-//! another snapshot.
+//! The state of a listener is the number of its last event. It takes a piece from the ring whenever its connection has
+//! room. One that is too slow to keep up gets an event with the number of events it missed, and another snapshot.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -24,14 +23,14 @@ use crate::event_ring::{Missed, Told, What};
 use crate::shared::Shared;
 use crate::turns::{SLICE, Waiting};
 
-/// How many events go into one piece.
+/// Maximum number of events in one piece.
 const MOST_IN_PIECE: usize = 128;
 
-/// How long nothing may be sent: proxies take a connection that is silent for longer as dead, and a client that has gone
-/// away is found when something is sent to it.
+/// Maximum time without sending: proxies drop connections that are silent for longer, and a disconnected client is
+/// only noticed by sending to it.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// A comment, which every client passes over.
+/// A comment, which clients ignore.
 const KEEP_ALIVE: &[u8] = b":\n\n";
 
 pub(super) fn follow(shared: &Rc<Shared>, headers: &HeaderMap) -> Answer {
@@ -50,12 +49,12 @@ pub(super) fn follow(shared: &Rc<Shared>, headers: &HeaderMap) -> Answer {
 
 struct Listener {
     shared: Rc<Shared>,
-    /// Under which it is known to the feed.
+    /// Its id in the ring of events.
     id: u64,
     /// The number of its last event; `None` before the first snapshot.
     last: Option<u64>,
     silence: Pin<Box<Sleep>>,
-    /// A snapshot is being written, or waits for the turn in which it is begun.
+    /// A snapshot that is being written, or whose writing waits for its turn.
     snapshot: Option<Writing>,
     turn: Option<Waiting>,
 }
@@ -64,9 +63,9 @@ struct Listener {
 struct Writing {
     text: Vec<u8>,
     end: Vec<u8>,
-    /// Who is not in it yet, the next one last.
+    /// The instances to be written, the next one last.
     left: Vec<InstanceId>,
-    /// The number of the last event before it.
+    /// The number of the last event before the snapshot.
     number: u64,
 }
 
@@ -94,7 +93,7 @@ impl Pieces for Listener {
 }
 
 impl Listener {
-    /// What it has not had yet; nothing if there is nothing. After a gap a snapshot is to follow.
+    /// The events it has not been sent yet; may be empty. After a gap a snapshot follows.
     fn next_piece(&mut self) -> Vec<u8> {
         let feed = self.shared.feed.borrow();
         let mut piece = Vec::new();
@@ -118,8 +117,8 @@ impl Listener {
         piece
     }
 
-    /// Writes everything as it is now, a slice in a turn. What happens meanwhile is told after it, so a program that is
-    /// written later may already be as such an event says.
+    /// Writes the current state, one slice per turn. Events that occur in the meantime follow it, so a program that is
+    /// written late may already have the state that such an event reports.
     fn poll_snapshot(&mut self, context: &mut Context<'_>) -> Poll<Vec<u8>> {
         loop {
             let turns = &self.shared.turns;
@@ -146,7 +145,7 @@ impl Listener {
 }
 
 impl Writing {
-    /// `empty` is a snapshot of nothing.
+    /// `empty` is a snapshot without programs.
     fn begin(empty: &api::Event, left: Vec<InstanceId>) -> Writing {
         let mut text = Vec::new();
         empty.write_to(&mut text);
@@ -155,7 +154,7 @@ impl Writing {
         Writing { text, end, left, number: empty.id }
     }
 
-    /// Writes programs until the time is up. One may be gone.
+    /// Writes programs until the slice is used up. A program may have been removed.
     fn slice(&mut self, program: impl Fn(InstanceId) -> Option<api::Program>) {
         let began = std::time::Instant::now();
         while began.elapsed() < SLICE

@@ -1,4 +1,5 @@
-//! The door of the fuzz targets to the server: a connection as the control socket has it, with bytes from outside.
+//! The entry point of the fuzz targets to the server: a connection like those of the control socket, with untrusted
+//! bytes.
 
 use std::convert::Infallible;
 
@@ -12,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::{body, server};
 
-/// Everything a client sends until it hangs up. Each request is routed, and its body read.
+/// Serves everything a client sends until it hangs up. Each request is routed, and its body read.
 pub fn http_request(bytes: &[u8]) {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
@@ -29,7 +30,7 @@ async fn talk(bytes: &[u8]) {
     let client = async {
         let (mut answers, mut requests) = tokio::io::split(&mut client);
         let sending = async {
-            // The daemon may close before it has read everything.
+            // The daemon may close the connection before it has read everything.
             let _ = requests.write_all(bytes).await;
             let _ = requests.shutdown().await;
         };

@@ -1,7 +1,7 @@
-//! The body of an answer with a log: what is remembered, and what comes.
+//! The body of a response with a log: what is kept in memory, then new output.
 //!
-//! It is made as the client takes it, some 16 KiB at a time, straight from the instance's memory: nothing is queued. A client
-//! that takes it too slowly finds that what it would have read next is gone, and is told how many bytes that was.
+//! It is produced as the client takes it, about 16 KiB at a time, directly from the instance's memory: nothing is
+//! queued. A client that is too slow finds that the next bytes have been dropped, and gets their number.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,20 +13,20 @@ use muster_logs::{Batch, Cursor, Follower, Joiner, Line, Located, Memory, Older,
 
 use super::stream::Pieces;
 
-/// What is sent at a time, about.
+/// The approximate size of a piece, in bytes.
 const ENOUGH: usize = 16 * 1024;
 
-/// So much is turned into lines before it is looked whether there is enough: as JSON a line can be a hundred times as long.
+/// How many bytes are formatted before the size is checked: as JSON a line can be a hundred times as long.
 const STEP: usize = 512;
 
-/// Puts lines into the form that was asked for.
+/// Formats lines as requested.
 #[derive(Debug)]
 pub(super) struct Writer {
     program: String,
     format: LogFormat,
-    /// How many lines to leave out first.
+    /// How many lines to skip first.
     skip: u64,
-    /// Whether lines come from a file, which has no times and runs; and of which stream, if it has one only.
+    /// Set while lines come from a file, which has no times and runs; says which stream they are of, if only one.
     from_file: Option<Wanted>,
     out: Vec<u8>,
 }
@@ -85,7 +85,7 @@ impl Writer {
     }
 
     fn put_entry(&mut self, entry: &LogEntry) {
-        // Strings and numbers always make JSON, and memory takes what is written to it.
+        // Strings and numbers always serialize, and writing to memory cannot fail.
         let _ = serde_json::to_writer(&mut self.out, entry);
         self.out.push(b'\n');
     }
@@ -101,7 +101,7 @@ fn timestamp(at_us: u64) -> Timestamp {
         .map_or(Timestamp::from_unix_ms(i64::MAX), Into::into)
 }
 
-/// What comes from files before what is remembered.
+/// The output from files that precedes what is kept in memory.
 struct FromFile {
     older: Older,
     streams: Wanted,
@@ -111,7 +111,7 @@ struct FromFile {
 }
 
 impl FromFile {
-    /// Turns what has come into what is sent. Ready when that is enough for now, with whether there is more.
+    /// Formats blocks that have been read. Ready when there is enough to send; returns whether there is more.
     fn fill(&mut self, writer: &mut Writer, context: &mut Context<'_>) -> Poll<bool> {
         writer.from_file = Some(self.streams);
         while writer.out.len() < ENOUGH {
@@ -127,7 +127,7 @@ impl FromFile {
                 }
             }
             let bytes = self.block.split_to(self.block.len().min(STEP));
-            // As far as it matters here they are of one stream and one run.
+            // The stream and run do not matter here.
             let piece =
                 Piece { source: Source::Stdout, run: 0, at: 0, starts_line: self.starts_line, length: bytes.len() };
             self.joiner.push(&piece, &bytes, &mut |line| writer.put_line(line));
@@ -145,16 +145,16 @@ impl FromFile {
     }
 }
 
-/// The body.
+/// The body of a log.
 pub(super) struct LogBody {
     memory: Arc<Memory>,
     wanted: Wanted,
     cursor: Cursor,
-    /// Where history ends and what is new begins.
+    /// The position at which history ends and new output begins.
     live_from: u64,
-    /// How many of the remembered lines are too many.
+    /// How many lines of memory to skip.
     skip: u64,
-    /// Who waits for more; `None` where nobody wants to.
+    /// Wakes the body for new output; `None` if the client does not follow.
     follower: Option<Follower>,
     is_live: bool,
     is_done: bool,
@@ -163,7 +163,7 @@ pub(super) struct LogBody {
     joiner: Joiner,
     writer: Writer,
     batch: Batch,
-    /// The piece of the batch that is next, where its bytes begin, and how many of them are used.
+    /// The index of the next piece of the batch, the offset of its bytes, and how many of them are consumed.
     next: (usize, usize, usize),
 }
 
@@ -193,14 +193,14 @@ impl LogBody {
         }
     }
 
-    /// Begins with this, which comes from files and has these streams.
+    /// Precedes the body with output from files, of these streams.
     pub(super) fn after(mut self, older: Older, streams: Wanted) -> LogBody {
         let (block, joiner) = (Bytes::new(), Joiner::default());
         self.from_file = Some(FromFile { older, streams, block, starts_line: true, joiner });
         self
     }
 
-    /// Fills up what is sent next. Pending when there is nothing new.
+    /// Fills the next piece to send. Pending when there is nothing new.
     fn fill(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Some(from_file) = &mut self.from_file {
             match from_file.fill(&mut self.writer, context) {
@@ -226,7 +226,7 @@ impl LogBody {
                 continue;
             }
             if !self.is_live {
-                // What was there has been cleared.
+                // The remaining history has been cleared.
                 self.live_from = before;
                 continue;
             }
@@ -234,7 +234,7 @@ impl LogBody {
             match &self.follower {
                 Some(follower) if !follower.is_over() => {
                     follower.wait(context);
-                    // A client that waits holds nothing.
+                    // A waiting client holds no memory.
                     self.batch = Batch::default();
                     return if self.writer.out.is_empty() { Poll::Pending } else { Poll::Ready(()) };
                 }
@@ -244,7 +244,7 @@ impl LogBody {
         Poll::Ready(())
     }
 
-    /// Turns what was read into what is sent. True when that is enough for now.
+    /// Formats what was read. Returns true when there is enough to send.
     fn use_batch(&mut self) -> bool {
         while self.writer.out.len() < ENOUGH {
             let (number, start, used) = self.next;
@@ -264,7 +264,7 @@ impl LogBody {
         true
     }
 
-    /// All that was there is read.
+    /// Ends history; continues with new output if the client follows.
     fn go_live(&mut self) {
         if self.follower.is_none() {
             return self.finish();
@@ -276,7 +276,7 @@ impl LogBody {
         self.writer.put_live();
     }
 
-    /// Lines whose streams are silent, as far as they are there.
+    /// Releases incomplete lines of streams that have been silent.
     fn give_out(&mut self) {
         for source in Source::BOTH {
             if self.wanted.includes(source) && self.memory.is_given_out(&self.cursor, source) {
@@ -293,7 +293,7 @@ impl LogBody {
 
 impl Pieces for LogBody {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        // One piece in a turn: several hundred who follow the same flood must not keep the thread to themselves.
+        // One piece per turn: several hundred followers of the same busy log must not monopolize the thread.
         if std::mem::take(&mut self.has_had_its_turn) {
             context.waker().wake_by_ref();
             return Poll::Pending;

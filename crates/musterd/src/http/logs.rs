@@ -1,4 +1,4 @@
-//! Logs over HTTP: a body that is made while it is sent.
+//! Handlers of logs: the response body is produced while it is sent.
 
 use muster_api::{BYTES, JSON_LINES, LogFormat, LogQuery};
 
@@ -7,10 +7,10 @@ use super::response::{self, Answer};
 use super::stream::Body;
 use crate::operations::logs::Reading;
 
-/// How the daemon's own log is called among those of programs.
+/// The name of the daemon's own log among those of programs.
 pub(super) const OWN: &str = "musterd";
 
-/// The answer with a log, which is that of `name`.
+/// The response with the log of `name`.
 pub(super) fn answer(name: &str, query: &LogQuery, reading: Reading) -> Answer {
     let Reading { memory, wanted, located, follower, older, tickets } = reading;
     let mut body = LogBody::new(memory, wanted, located, follower, Writer::new(name, query.format));

@@ -1,8 +1,8 @@
 //! `GET /metrics`: the text format of Prometheus, version 0.0.4.
 //!
-//! What the trees of a thousand programs use is read from /proc, which takes milliseconds: so it is read of a few runs at a
-//! time, and the loop has its turn in between. Then comes one family of samples after another, without others between them,
-//! as the format wants it, in slices as well. Nothing is counted here; `program_counters.rs` and the logs do that.
+//! Reading the usage of a thousand programs' trees from /proc takes milliseconds, so it is read for a few runs at a
+//! time, and the loop gets its turn in between. Then the families of samples follow, each contiguous as the format
+//! requires, also in slices. Nothing is counted here; `program_counters.rs` and the logs do that.
 
 use muster_core::{Health, Instance, Readiness};
 use muster_logs::Counts;
@@ -25,23 +25,23 @@ use crate::program_counters::REASONS;
 use crate::shared::Shared;
 use crate::turns::{SLICE, Waiting};
 
-/// How many runs are looked at in one turn: about a millisecond is spent on them.
+/// The number of runs measured in one turn, which takes about a millisecond.
 const RUNS_AT_ONCE: usize = 32;
 
-/// After how many instances the time is looked at.
+/// The number of instances written between two looks at the clock.
 const INSTANCES_AT_ONCE: usize = 16;
 
-/// How much is handed over at once.
+/// The approximate size of a piece, in bytes.
 const ENOUGH: usize = 32 * 1024;
 
-/// What a family is about.
+/// The subject of a family.
 #[derive(Clone, Copy)]
 enum Subject {
     Daemon(fn(&Shared, &mut Samples<'_>)),
     Instances(fn(&Shared, &Instance, &mut Samples<'_>)),
-    /// What is read from /proc.
+    /// A figure read from /proc.
     Usage(fn(&Usage) -> f64),
-    /// What has become of its output.
+    /// A count of its output.
     Output(fn(&Counts) -> f64),
 }
 
@@ -59,7 +59,7 @@ const fn family(name: &'static str, kind: &'static str, help: &'static str, subj
 
 use Subject::{Daemon, Instances};
 
-/// Every family, in the order in which they are sent. `docs/reference/api.md` lists them, as a test says.
+/// All families, in the order in which they are sent. A test compares them with `docs/reference/api.md`.
 pub(crate) const FAMILIES: &[Family] = &[
     family(
         "muster_build_info",
@@ -80,7 +80,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family(
         "muster_ready",
         "gauge",
-        "Whether everything is there, as in /readyz.",
+        "Whether all programs are ready, as in /readyz.",
         Daemon(|shared, samples| {
             samples.plain(flag(shared.supervisor.borrow().is_ready()));
         }),
@@ -88,7 +88,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family(
         "muster_event_listeners",
         "gauge",
-        "Clients that follow the events.",
+        "Clients that follow events.",
         Daemon(|shared, samples| {
             samples.plain(shared.feed.borrow().listeners() as f64);
         }),
@@ -96,7 +96,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family(
         "muster_loop_longest_turn_seconds",
         "gauge",
-        "The longest time that the daemon went without a look at its signals while it had work to do.",
+        "The longest time that the daemon was busy without checking for signals.",
         Daemon(|shared, samples| {
             samples.plain(shared.loop_turns.clock().longest().as_secs_f64());
         }),
@@ -120,7 +120,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family(
         "muster_program_state",
         "gauge",
-        "The number of its state: 20 is RUNNING, 30 BACKOFF, 200 FATAL.",
+        "Its state as a number: 20 is RUNNING, 30 BACKOFF, 200 FATAL.",
         Instances(|_, instance, samples| {
             samples.plain(f64::from(instance.state().code()));
         }),
@@ -136,7 +136,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family(
         "muster_program_ready",
         "gauge",
-        "Whether it is ready, where that is known.",
+        "Whether it is ready, if known.",
         Instances(|_, instance, samples| {
             samples.maybe(match instance.ready() {
                 Readiness::Unknown => None,
@@ -148,7 +148,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family(
         "muster_program_healthy",
         "gauge",
-        "Whether its probes find it well, where that is known.",
+        "Whether its probes pass, if known.",
         Instances(|_, instance, samples| {
             samples.maybe(match instance.health() {
                 Health::Unknown => None,
@@ -160,7 +160,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family(
         "muster_program_restarts_total",
         "counter",
-        "Runs that the restart policy began.",
+        "Runs started by the restart policy.",
         Instances(|shared, instance, samples| {
             samples.plain(shared.tallies.borrow().of(instance.id()).restarts as f64);
         }),
@@ -168,7 +168,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family(
         "muster_program_failures",
         "gauge",
-        "Ends in a row that led to a restart.",
+        "Consecutive exits that led to a restart.",
         Instances(|shared, instance, samples| {
             samples.plain(f64::from(instance.failures(shared.clock.now())));
         }),
@@ -201,7 +201,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     family(
         "muster_program_cpu_seconds",
         "gauge",
-        "CPU time of the living processes of its current run.",
+        "CPU time of the live processes of its current run.",
         Subject::Usage(|usage| usage.cpu_time.as_secs_f64()),
     ),
     family(
@@ -266,19 +266,19 @@ pub(super) fn metrics(shared: &Rc<Shared>) -> Answer {
     response::streaming(METRICS, Body::in_pieces(exposition))
 }
 
-/// An answer in the making.
+/// A response that is being written.
 struct Exposition {
     shared: Rc<Shared>,
-    /// Runs that are still to be looked at.
+    /// Runs to be measured.
     unread: Vec<RunId>,
-    /// Those that are being looked at.
+    /// Runs that are being measured.
     measuring: Option<Measuring>,
     usage: HashMap<RunId, Usage>,
-    /// All instances when it began.
+    /// All instances at the time of the request.
     instances: Vec<InstanceId>,
-    /// How many families have been sent.
+    /// The number of families that have been sent.
     families: usize,
-    /// The next instance of the family after those, and whether the family has its heading.
+    /// The next instance of the current family, and whether the family's heading is written.
     next: usize,
     has_heading: bool,
     turn: Option<Waiting>,
@@ -303,7 +303,7 @@ impl Pieces for Exposition {
 }
 
 impl Exposition {
-    /// Looks at processes for a turn.
+    /// Measures processes for one turn.
     fn measure(&mut self) {
         let mut children = self.shared.children.borrow_mut();
         let mut measuring = self.measuring.take().unwrap_or_else(|| {
@@ -316,7 +316,7 @@ impl Exposition {
         }
     }
 
-    /// What can be written in one turn.
+    /// The text that can be written in one turn.
     fn slice(&mut self) -> String {
         let mut text = String::new();
         let began = Instant::now();
@@ -341,7 +341,7 @@ impl Exposition {
         if let Subject::Daemon(sample) = family.subject {
             sample(&self.shared, &mut samples);
         }
-        // A reload may have removed some since.
+        // A reload may have removed some in the meantime.
         for instance in self.instances[which].iter().filter_map(|&id| supervisor.get(id)) {
             samples.instance = Some(instance);
             match family.subject {
@@ -361,11 +361,11 @@ impl Exposition {
     }
 }
 
-/// Where the samples of one family go.
+/// Writes the samples of one family.
 struct Samples<'a> {
     family: &'a Family,
     text: &'a mut String,
-    /// Whose samples these are.
+    /// The instance of these samples.
     instance: Option<&'a Instance>,
     has_heading: bool,
 }
@@ -408,7 +408,7 @@ impl Samples<'_> {
     }
 }
 
-/// A label's value: backslashes, quotes and line feeds are escaped.
+/// Escapes a label's value: backslashes, quotes and line feeds.
 struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
@@ -446,9 +446,8 @@ mod tests {
     #[test]
     fn the_reference_page_lists_every_family() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/api.md");
-        let page = std::fs::read_to_string(page).expect("the reference page is there");
-        let chapter =
-            page.split("\n## ").find_map(|part| part.strip_prefix("Metrics\n")).expect("the chapter is there");
+        let page = std::fs::read_to_string(page).expect("the reference page exists");
+        let chapter = page.split("\n## ").find_map(|part| part.strip_prefix("Metrics\n")).expect("the chapter exists");
         let listed: Vec<&str> = chapter
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))

@@ -1,8 +1,8 @@
 //! The control API over HTTP/1.1.
 //!
-//! [`crate::listen`] accepts clients, `server` serves and bounds their connections, [`crate::access`] decides
-//! who may do what, `router` finds the handler of a request. Handlers look at [`crate::shared::Shared`] and send orders to the
-//! event loop; none of them touches supervision itself.
+//! [`crate::listen`] accepts clients, `server` serves and bounds their connections, [`crate::access`] decides who may
+//! do what, `router` finds the handler of a request. Handlers read [`crate::shared::Shared`] and send commands to the
+//! event loop; none of them supervises programs itself.
 
 mod action;
 mod body;

@@ -1,7 +1,7 @@
-//! `GET /v1/processes`: what is looked for in /proc is looked for on a thread.
+//! `GET /v1/processes`: lists processes on a thread of its own.
 //!
-//! The loop only says where the trees begin. The thread reads them, bounds what it has found and writes the answer; where
-//! the client has gone away meanwhile it ends. There is at most one such thread, and further requests wait for it.
+//! The loop only determines the roots of the trees. The thread reads /proc, bounds the result and writes the response;
+//! it stops if the client disconnects. There is at most one such thread; further requests wait for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use crate::operations::select;
 use crate::secrets::{Reader, masked_process};
 use crate::shared::Shared;
 
-/// How many processes an answer has.
+/// Maximum number of processes in a response.
 const MOST: usize = 20_000;
 
-/// How many bytes of command lines it has. When they are used up, further ones are cut at [`SHORT`].
+/// Maximum size of all command lines, in bytes. Once it is used up, further ones are cut at [`SHORT`].
 const MOST_TEXT: usize = 4 << 20;
 const SHORT: usize = 64;
 
-/// Lists the processes of the selected instances, and without a selection also those of none.
+/// Lists the processes of the selected instances; without a selection also those of no program.
 pub(super) async fn processes(
     shared: &Shared,
     turn: &Arc<Semaphore>,
@@ -45,15 +45,15 @@ pub(super) async fn processes(
         let _ = sender.send(serde_json::to_vec(&found));
     });
     started.map_err(|error| internal(error.to_string()))?;
-    let text = answer.await.map_err(|_| internal("the thread that does it failed".to_owned()))?;
+    let text = answer.await.map_err(|_| internal("its thread panicked".to_owned()))?;
     Ok(response::json_text(StatusCode::OK, text.map_err(|error| internal(error.to_string()))?))
 }
 
-/// What is listed, before and while it is.
+/// A listing and its response.
 struct Found {
     listing: Listing,
     answer: Processes,
-    /// Which of the programs has which run.
+    /// The index in the response of each run's program.
     places: HashMap<RunId, usize>,
 }
 
@@ -73,7 +73,7 @@ impl Found {
         Ok(Found { listing: shared.children.borrow_mut().listing(&runs, selection.is_none()), answer, places })
     }
 
-    /// Fills in the processes, as long as they are wanted.
+    /// Adds the processes, as long as the client is connected.
     fn fill(self, reader: Reader, is_wanted: &dyn Fn() -> bool) -> Processes {
         let Found { listing, mut answer, places } = self;
         let mut bounds = Bounds::default();
@@ -94,7 +94,7 @@ impl Found {
     }
 }
 
-/// What has been admitted to an answer.
+/// The size of a response so far.
 #[derive(Default)]
 struct Bounds {
     processes: usize,
@@ -111,7 +111,7 @@ impl Bounds {
         if self.text + info.command.len() > MOST_TEXT && info.command.len() > SHORT {
             info.command.truncate(info.command.floor_char_boundary(SHORT));
             info.command.push('…');
-            // It was as long as its command line.
+            // Its capacity was that of the whole command line.
             info.command.shrink_to_fit();
         }
         self.text += info.command.len();

@@ -1,4 +1,4 @@
-//! Handlers that only look.
+//! Handlers that only read.
 
 use hyper::StatusCode;
 use muster_api as api;
@@ -31,7 +31,7 @@ pub(super) fn info(shared: &Shared) -> Answer {
     response::json(StatusCode::OK, &info)
 }
 
-/// Starting lasts until every autostarted program has come up or given up once.
+/// Starting ends when every autostarted program has come up or has given up once.
 fn phase(shared: &Shared) -> api::Phase {
     let supervisor = shared.supervisor.borrow();
     if supervisor.is_shutting_down() {
@@ -54,7 +54,7 @@ pub(super) async fn programs(shared: &Shared, selection: Option<&str>) -> Result
     let now = shared.clock.now();
     let text = slices::list(&shared.turns, b"[", chosen, b"]", |id, text| {
         let supervisor = shared.supervisor.borrow();
-        // A reload may have removed it since.
+        // A reload may have removed it in the meantime.
         let Some(instance) = supervisor.get(id) else { return Ok(()) };
         serde_json::to_writer(text, &view::program(shared, instance, now))
     });
@@ -80,7 +80,7 @@ pub(super) async fn readiness(shared: &Shared) -> Result<Answer, Problem> {
     let open = format!("{{\"ready\":{is_ready},\"missing\":[");
     let text = slices::list(&shared.turns, open.as_bytes(), unready, b"]}", |id, text| {
         let supervisor = shared.supervisor.borrow();
-        // A reload may have removed it since.
+        // A reload may have removed it in the meantime.
         let Some(instance) = supervisor.get(id) else { return Ok(()) };
         serde_json::to_writer(text, &view::missing(shared, instance, now))
     });

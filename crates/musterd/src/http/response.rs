@@ -1,4 +1,4 @@
-//! Answers: JSON, streams, and errors as RFC 9457 problems.
+//! Responses: JSON, streams, and errors as RFC 9457 problems.
 
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
@@ -7,23 +7,23 @@ use serde::Serialize;
 
 use super::stream::Body;
 
-/// An answer.
+/// A response.
 pub(super) type Answer = Response<Body>;
 
 /// A body as JSON.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     match serde_json::to_vec(body) {
         Ok(text) => with_type(status, JSON, text),
-        Err(error) => problem(&Problem::new(ProblemKind::Internal, format!("cannot write the answer: {error}"))),
+        Err(error) => problem(&Problem::new(ProblemKind::Internal, format!("cannot write the response: {error}"))),
     }
 }
 
-/// JSON that is written already.
+/// A body of serialized JSON.
 pub(super) fn json_text(status: StatusCode, text: Vec<u8>) -> Answer {
     with_type(status, JSON, text)
 }
 
-/// A body that is made while it is sent.
+/// A body that is produced while it is sent.
 pub(super) fn streaming(media_type: &'static str, body: Body) -> Answer {
     let mut answer = Response::new(body);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
@@ -31,21 +31,21 @@ pub(super) fn streaming(media_type: &'static str, body: Body) -> Answer {
     answer
 }
 
-/// No body.
+/// A response without a body.
 pub(super) fn nothing(status: StatusCode) -> Answer {
     let mut answer = Response::new(Body::whole(Vec::new()));
     *answer.status_mut() = status;
     answer
 }
 
-/// An error.
+/// A response with a problem.
 pub(super) fn problem(problem: &Problem) -> Answer {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    // A problem is strings and numbers; writing it to memory cannot fail.
+    // A problem consists of strings and numbers; serializing it to memory cannot fail.
     with_type(status, PROBLEM_JSON, serde_json::to_vec(problem).unwrap_or_default())
 }
 
-/// A path, method or parameter that is none.
+/// The problem of an invalid path, method or parameter.
 pub(super) fn route_error(error: RouteError) -> Answer {
     let allow = match &error {
         RouteError::MethodNotAllowed { allow } => Some(*allow),

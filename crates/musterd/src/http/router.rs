@@ -1,4 +1,4 @@
-//! From a request to its answer.
+//! Routes a request to its handler.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -20,10 +20,10 @@ use crate::operations;
 use crate::shared::Shared;
 use crate::tickets::Desk;
 
-/// How much of a path the request log shows.
+/// The maximum length of a path in the request log.
 const SHOWN: usize = 256;
 
-/// Answers one request of this user.
+/// Handles one request of this principal.
 pub(super) async fn answer(
     shared: Rc<Shared>,
     desk: Desk,
@@ -35,7 +35,7 @@ pub(super) async fn answer(
     let (head, mut incoming) = request.into_parts();
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     let route = route(&shared, principal, head.method.as_str(), target);
-    // Whatever becomes of the request, its body has to be taken, or the client fails to write it.
+    // The body must be read in any case, otherwise the client fails while writing it.
     let bytes = if route.as_ref().is_ok_and(reads_body) {
         body::collect(&mut incoming).await
     } else {
@@ -52,7 +52,7 @@ pub(super) async fn answer(
     };
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (method, path) = (head.method.as_str(), &target[..target.floor_char_boundary(SHOWN)]);
-    // Who may control may fill the log as well.
+    // Clients with the right to control may fill the log as well.
     let said = if may_control { Some(0) } else { limits.pass(DAEMON, Notice::Answer) };
     if let Some(suppressed) = said.map(unless_none) {
         let status = answer.status().as_u16();
@@ -71,7 +71,7 @@ fn reads_body(route: &Route) -> bool {
     matches!(route, Route::Stdin { .. } | Route::Shutdown | Route::Action { verb: Verb::Signal, .. })
 }
 
-/// The connection is closed afterwards, when the client has had the time to read why.
+/// Closes the connection after this response, once the client has had time to read it.
 fn refuse_body(problem: &Problem, headers: &HeaderMap, rest: Incoming) -> Answer {
     let mut answer = response::problem(problem);
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -81,7 +81,7 @@ fn refuse_body(problem: &Problem, headers: &HeaderMap, rest: Incoming) -> Answer
     answer
 }
 
-/// Whether the answer grows with the number of programs.
+/// Whether the size of the response grows with the number of programs.
 fn is_large(route: &Route) -> bool {
     matches!(
         route,
@@ -96,7 +96,7 @@ fn is_large(route: &Route) -> bool {
     )
 }
 
-/// A request that is allowed: who asks, with what, and what the answer is made of.
+/// An authorized request: the client, the parameters, and the state it needs.
 struct Asked<'a> {
     shared: &'a Rc<Shared>,
     desk: &'a Desk,
@@ -107,7 +107,8 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     async fn dispatch(self, route: Route) -> Answer {
-        let ticket = is_large(&route).then(|| self.desk.answers.take(self.client, "ask for large answers")).transpose();
+        let ticket =
+            is_large(&route).then(|| self.desk.answers.take(self.client, "request large responses")).transpose();
         let ticket = match ticket {
             Ok(ticket) => ticket,
             Err(problem) => return response::problem(&problem),
@@ -151,7 +152,7 @@ impl Asked<'_> {
             Route::Wait { select, until, timeout } => action::wait(shared, by, &select, until, timeout).await,
             Route::Why { name } => queries::why(shared, &name),
             Route::Events => {
-                let ticket = desk.listeners.take(client, "follow the events")?;
+                let ticket = desk.listeners.take(client, "follow events")?;
                 Ok(events::follow(shared, headers).map(|body| body.with_ticket(ticket)))
             }
             Route::Config => config::in_force(shared, reader).await,

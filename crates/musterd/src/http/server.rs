@@ -91,14 +91,14 @@ impl Server {
         }
     }
 
-    /// Gives answers that are on their way a moment to be sent. Listeners must have stopped.
+    /// Gives responses that are being sent a moment to complete. Listeners must have stopped.
     pub(crate) async fn finish(self, patience: Duration) {
         let all_idle = async {
             while self.connections.open.borrow().values().any(|connection| connection.is_busy.get()) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        // A client that does not read in time loses the rest of its answer.
+        // A client that does not read in time loses the rest of its response.
         let _ = tokio::time::timeout(patience, all_idle).await;
     }
 
@@ -112,7 +112,7 @@ impl Server {
         self.connections.close_idlest(is_no_newcomer);
     }
 
-    /// Serves a client until it is gone, beside everything else.
+    /// Serves a client until it disconnects, in a task of its own.
     pub(crate) fn serve<S, H>(&self, accepted: Accepted<S, H>)
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -135,14 +135,14 @@ impl Server {
                 let is_streaming = Cell::new(false);
                 let hanging_up = hang_up(hung_up, &is_streaming);
                 let talking = talk(stream, (shared, desk), principal, is_busy, (&is_following, &is_streaming));
-                // In this order: whether it follows is known when it has talked.
+                // In this order: only serving the connection shows whether it follows something.
                 tokio::select! {
                     biased;
                     ended = talking => if let Err(error) = ended
                         && let Some(suppressed) = limits.pass(DAEMON, Notice::Connection).map(unless_none)
                     {
                         let uid = principal.uid;
-                        debug!(%error, uid, suppressed, "a connection to the control socket ended badly");
+                        debug!(%error, uid, suppressed, "a connection to the control socket failed");
                     },
                     () = hanging_up => {}
                 }
@@ -154,12 +154,12 @@ impl Server {
     }
 }
 
-/// A client that has only just come is about to ask. If it does not, it can be closed after the next pause.
+/// A new client is about to send a request. If it does not, it can be closed after the next pause.
 fn is_no_newcomer(connection: &Connection) -> bool {
     connection.since.elapsed() >= ACCEPT_PAUSE
 }
 
-/// Ready when a client that gets its answer piece by piece has disconnected. While there is nothing to send, that would go
+/// Ready when a client with a streamed response has disconnected. While there is nothing to send, that would go
 /// unnoticed otherwise. A client that has only shut down its sending side is still connected.
 async fn hang_up(hung_up: impl Future<Output = ()>, is_streaming: &Cell<bool>) {
     poll_fn(|_| if is_streaming.get() { Poll::Ready(()) } else { Poll::Pending }).await;
@@ -269,10 +269,10 @@ impl Connections {
 mod tests {
     use super::*;
 
-    /// A connection that says nothing, this old.
+    /// An idle connection of this age.
     fn silent(connections: &Connections, age: Duration) -> u64 {
         let task = tokio::task::spawn_local(std::future::pending::<()>()).abort_handle();
-        let since = Instant::now().checked_sub(age).expect("this machine runs for longer");
+        let since = Instant::now().checked_sub(age).expect("the machine has been up for longer");
         let (is_busy, is_following) = (Rc::default(), Rc::default());
         let id = connections.new_id();
         connections.open.borrow_mut().insert(

@@ -1,5 +1,5 @@
-//! Long answers, written a slice at a time: the loop has its turn in between, and does one slice in a turn however many
-//! wait for theirs.
+//! Writes long responses in slices: the loop gets its turn in between, and runs one slice per turn however many are
+//! waiting.
 
 use std::time::Instant;
 
@@ -9,7 +9,8 @@ use muster_api::{Problem, ProblemKind};
 use super::response::{self, Answer};
 use crate::turns::{SLICE, Turns};
 
-/// Writes a JSON list, or the part of an object, of what `write` makes of each item. An item may write nothing.
+/// Writes a JSON list, or the part of an object, with what `write` writes for each item. It may write nothing for an
+/// item.
 pub(super) async fn list<T>(
     turns: &Turns,
     open: &[u8],
@@ -42,10 +43,10 @@ pub(super) async fn list<T>(
     Ok(text)
 }
 
-/// The answer with what was written.
+/// A response with the text.
 pub(super) fn answer(status: StatusCode, text: serde_json::Result<Vec<u8>>) -> Result<Answer, Problem> {
     let text =
-        text.map_err(|error| Problem::new(ProblemKind::Internal, format!("cannot write the answer: {error}")))?;
+        text.map_err(|error| Problem::new(ProblemKind::Internal, format!("cannot write the response: {error}")))?;
     Ok(response::json_text(status, text))
 }
 

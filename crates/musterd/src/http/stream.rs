@@ -1,7 +1,7 @@
-//! The body of an answer: whole, or made piece by piece as the client takes it.
+//! The body of a response: whole, or produced piece by piece as the client takes it.
 //!
-//! A piece is made only when the connection has room for it, so a client that does not read costs one piece. Pieces hold
-//! parts of [`crate::shared::Shared`], and never a borrow of it.
+//! A piece is produced only when the connection has room for it, so a client that does not read costs one piece.
+//! Pieces hold parts of [`crate::shared::Shared`], and never borrow it across polls.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -13,30 +13,30 @@ use crate::tickets::Ticket;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-/// How much of a whole body is handed over at a time. The rest waits here and not in the connection's buffer, so that it is
-/// known whether the client takes it.
+/// How many bytes of a whole body are passed on at a time. The rest is kept here and not in the connection's buffer,
+/// which shows whether the client takes it.
 const AT_ONCE: usize = 32 * 1024;
 
-/// Makes the pieces of a body, one when asked.
+/// Produces the pieces of a body on demand.
 pub(super) trait Pieces {
-    /// The next piece; `None` ends the answer.
+    /// The next piece; `None` ends the body.
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>>;
 }
 
-/// The body of an answer.
+/// The body of a response.
 pub(super) enum Body {
     Whole { rest: Bytes, held: Held },
     Stream { pieces: Box<dyn Pieces>, is_endless: bool, held: Held },
 }
 
-/// What is given back when the body is sent or the client is gone.
+/// Resources that are released when the body is sent or the client has disconnected.
 #[derive(Default)]
 pub(super) struct Held {
     busy: Option<Busy>,
     tickets: Vec<Ticket>,
 }
 
-/// The connection is busy as long as this is there.
+/// Marks the connection as busy while it exists.
 pub(super) struct Busy(Rc<Cell<bool>>);
 
 impl Busy {
@@ -53,17 +53,17 @@ impl Drop for Busy {
 }
 
 impl Body {
-    /// Is there already.
+    /// A body that is complete.
     pub(super) fn whole(text: impl Into<Bytes>) -> Body {
         Body::Whole { rest: text.into(), held: Held::default() }
     }
 
-    /// Goes on until the client goes away. Whoever makes one bounds how many there are.
+    /// A body without end; it stops when the client disconnects. The caller limits how many there are.
     pub(super) fn streaming(pieces: impl Pieces + 'static) -> Body {
         Body::Stream { pieces: Box::new(pieces), is_endless: true, held: Held::default() }
     }
 
-    /// Comes to an end by itself, and is too large to be made at once.
+    /// A finite body that is too large to be produced at once.
     pub(super) fn in_pieces(pieces: impl Pieces + 'static) -> Body {
         Body::Stream { pieces: Box::new(pieces), is_endless: false, held: Held::default() }
     }
@@ -76,7 +76,7 @@ impl Body {
         matches!(self, Body::Stream { .. })
     }
 
-    /// A stream keeps its connection busy to its end, and so does what is large. What is small is as good as sent.
+    /// A stream or a large body keeps its connection busy to its end. A small one counts as sent.
     pub(super) fn holding(mut self, busy: Busy) -> Body {
         let is_small = matches!(&self, Body::Whole { rest, .. } if rest.len() <= AT_ONCE);
         if !is_small {
@@ -85,7 +85,7 @@ impl Body {
         self
     }
 
-    /// Gives the ticket back when it is sent.
+    /// Releases the ticket when the body has been sent.
     pub(super) fn with_ticket(mut self, ticket: Ticket) -> Body {
         self.held().tickets.push(ticket);
         self

@@ -1,7 +1,7 @@
-//! Which of the core's events are said, in the log and to those who follow events.
+//! Which of the core's events pass the rate limits, for the log and for followers of events.
 //!
-//! What somebody asked for is always said: that takes the right to control. What a program brings about by itself is
-//! limited: its runs as a whole, and within a run what its probes find.
+//! Events that a client requested always pass: that takes the right to control. Events that a program causes are
+//! limited: its runs as a whole, and within a run its probe results.
 
 use muster_core::{Asker, Event, Instance, StopCause, Supervisor};
 use muster_spec::{Goal, InstanceId, RunId, State};
@@ -9,7 +9,7 @@ use muster_spec::{Goal, InstanceId, RunId, State};
 use super::{DAEMON, Limits, Notice};
 
 impl Limits {
-    /// The number suppressed before this event, if it is to be said.
+    /// The number suppressed before this event, or `None` if it is suppressed, too.
     pub(crate) fn pass_event(&self, supervisor: &Supervisor, event: &Event) -> Option<u64> {
         let limited = |id: &InstanceId, notice| self.pass(supervisor.instance(*id).name(), notice);
         let of_run = |id: &InstanceId, run: &RunId| self.pass_run(supervisor.instance(*id).name(), *run);
@@ -56,7 +56,8 @@ impl Limits {
             (State::Fatal, _) => self.pass(name, Notice::GaveUp),
             (State::Stopping | State::Stopped, _) if cause.is_some_and(is_asked_for) => Some(0),
             (_, Some(run)) if begins && cause.is_some_and(is_asked_for) => Some(self.say_run(name, run)),
-            // What was down is started by a command or a reload, with the daemon, or together with another program.
+            // A program that was down is started by a command or a reload, with the daemon, or together with another
+            // program.
             (_, Some(run)) if begins && is_down && cause != Some(&StopCause::Asked(Asker::RestartWith)) => {
                 Some(self.say_run(name, run))
             }
@@ -67,7 +68,7 @@ impl Limits {
     }
 }
 
-/// Whether it takes the right to control to end a run for this.
+/// Whether a client needs the right to control to end a run for this reason.
 fn is_asked_for(cause: &StopCause) -> bool {
     matches!(
         cause,

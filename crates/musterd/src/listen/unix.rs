@@ -1,5 +1,5 @@
-//! The control socket: a Unix socket, whose clients are known by the credentials that the kernel vouches for
-//! (SO_PEERCRED, unix(7)).
+//! The control socket: a Unix socket. Clients are identified by the credentials that the kernel reports (SO_PEERCRED,
+//! unix(7)).
 
 pub(crate) mod socket;
 mod stream;
@@ -21,14 +21,14 @@ use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 use crate::turn_clock::beside;
 
-/// The control socket while clients are accepted.
+/// The control socket while it accepts clients.
 pub(crate) struct Listening {
     accepting: AbortHandle,
     place: Place,
 }
 
 impl Listening {
-    /// Accepts from now on. Must be called within a local runtime.
+    /// Starts accepting. Must be called within a local runtime.
     pub(crate) fn start(socket: Socket, shared: &Rc<Shared>, server: &Server) -> Listening {
         let (listener, place) = socket.into_parts();
         let accepting = accept_for_ever(Exposed::new(listener), Rc::clone(shared), server.clone());
@@ -36,7 +36,7 @@ impl Listening {
         Listening { accepting: accepting.abort_handle(), place }
     }
 
-    /// Accepts no more clients. The place is the daemon's until it is dropped.
+    /// Stops accepting clients. The daemon keeps the name of the socket until the result is dropped.
     pub(crate) fn stop(self) -> Place {
         self.accepting.abort();
         self.place
@@ -51,10 +51,9 @@ async fn accept_for_ever(listener: Exposed<UnixListener>, shared: Rc<Shared>, se
                 let Ok(uid) = stream.uid() else { continue };
                 let hung_up = hung_up(&stream);
                 server.serve(Accepted { stream, principal: Access::identify(uid), hung_up });
-                // In a burst, those that were closed must go before the next one is taken: until their tasks have had
-                // their turn their descriptors are open. And a client that has just come is heard before it can be
-                // closed. Where there is room for more the next is taken at once, however much others make the loop do
-                // in a turn.
+                // In a burst, closed connections must be gone before the next one is accepted: their descriptors stay
+                // open until their tasks have run. And a new client must be served before it can be closed. If there
+                // is room for more, the next client is accepted at once, however much work the loop does per turn.
                 if server.is_nearly_full() {
                     tokio::task::yield_now().await;
                 }
@@ -70,12 +69,12 @@ async fn accept_for_ever(listener: Exposed<UnixListener>, shared: Rc<Shared>, se
     }
 }
 
-/// Ready when the client has closed both directions, which the kernel reports (`EPOLLHUP`, epoll_ctl(2)) also where nothing
-/// else is asked for. Watches from the first poll on.
+/// Ready when the client has closed both directions, which the kernel always reports (`EPOLLHUP`, epoll_ctl(2)).
+/// Watches from the first poll on.
 fn hung_up(stream: &ClientStream) -> impl Future<Output = ()> + use<> {
     let copy = stream.as_fd().try_clone_to_owned().map(Exposed::new);
     async move {
-        // Where there is no descriptor for this it is noticed when something is sent.
+        // Without a descriptor for this, a disconnect is only noticed when sending.
         let Ok(watched) = copy.and_then(Watched::for_hanging_up) else {
             return std::future::pending().await;
         };

@@ -1,8 +1,8 @@
-//! The fields of a message as text: `program=web run=7`, on one line whatever is in them.
+//! The fields of a message as text: `program=web run=7`, on one line whatever they contain.
 //!
-//! The one place where text of programs, servers and files gets into the daemon's own log. Every character that a terminal
-//! would obey or not show is written as its escape, and a value with an equals sign in it stands in quotes, so that nothing
-//! in it can pass for another line or another field.
+//! The only place where text of programs, servers and files enters the daemon's own log. Every character that a
+//! terminal would interpret or not show is escaped, and a value that contains an equals sign is quoted, so that no
+//! value can pass for another line or another field.
 
 use std::fmt::{self, Debug, Write};
 
@@ -58,7 +58,7 @@ fn is_quoted(value: &str) -> bool {
     while let Some(character) = characters.next() {
         match character {
             '"' => return false,
-            // What is escaped counts for nothing, and a backslash at the end would escape the closing quote.
+            // Escaped characters do not count, and a backslash at the end would escape the closing quote.
             '\\' if characters.next().is_none() => return false,
             _ => {}
         }

@@ -1,8 +1,8 @@
-//! Where the sockets are: a directory beside the control socket, or no place at all.
+//! The addresses of notification sockets: in a directory next to the control socket, or abstract.
 //!
-//! The control socket belongs to one daemon at a time, and so does what is beside it. Programs that run as other users must
-//! be able to get there; where they could not, or nothing can be written, the sockets are abstract ones (unix(7)), which
-//! need no file and no right. Both are understood by every program that speaks sd_notify.
+//! The control socket belongs to one daemon at a time, and so does the directory next to it. Programs that run as
+//! other users must be able to reach it; if they cannot, or the directory is not writable, the sockets are abstract
+//! (unix(7)) and need neither a file nor permissions. Every program that implements sd_notify supports both.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -13,12 +13,12 @@ use muster_spec::RunId;
 use muster_sys::notify::NotifySocket;
 use tracing::debug;
 
-/// What fits into an address, without the NUL at its end: unix(7).
+/// Maximum length of an address, without the terminating NUL: unix(7).
 const LONGEST_PATH: usize = 107;
-/// The longest number of a run.
+/// The longest run id, in digits.
 const LONGEST_NUMBER: usize = 20;
 
-/// Where sockets are made. The directory is there from the first socket on.
+/// The place for new sockets. The directory is created with the first one.
 #[derive(Debug)]
 pub(super) enum Home {
     Undecided { beside: Option<PathBuf>, unique: String },
@@ -27,12 +27,13 @@ pub(super) enum Home {
 }
 
 impl Home {
-    /// Beside the control socket, if there is one. `unique` names this daemon among all.
+    /// Uses a directory next to the control socket, if there is one. `unique` distinguishes this daemon from all
+    /// others.
     pub(super) fn new(control_socket: Option<&Path>, unique: String) -> Home {
         Home::Undecided { beside: control_socket.map(Path::to_owned), unique }
     }
 
-    /// Makes the socket of a run, and gives what its program is to be told.
+    /// Creates the socket of a run, and returns the value of `NOTIFY_SOCKET`.
     pub(super) fn open(&mut self, run: RunId) -> io::Result<(NotifySocket, String)> {
         self.decide();
         match self {
@@ -57,20 +58,20 @@ impl Home {
         *self = match made {
             Ok(directory) => Home::Directory(directory),
             Err(error) => {
-                debug!(%error, "the sockets for sd_notify are abstract ones");
+                debug!(%error, "using abstract sockets for sd_notify");
                 Home::Abstract { unique: std::mem::take(unique) }
             }
         };
     }
 
-    /// A socket is no longer needed.
+    /// Removes the socket of a run.
     pub(super) fn close(&self, run: RunId) {
         if let Home::Directory(directory) = self {
             let _ = fs::remove_file(directory.join(run.to_string()));
         }
     }
 
-    /// None is needed any more.
+    /// Removes all sockets before the daemon exits.
     pub(super) fn finish(&self) {
         if let Home::Directory(directory) = self {
             let _ = fs::remove_dir_all(directory);
@@ -93,12 +94,12 @@ fn make_directory(control_socket: &Path) -> io::Result<PathBuf> {
     if let Err(error) = DirBuilder::new().mode(0o700).create(&directory) {
         take_over(&directory, error)?;
     }
-    // Whoever knows the name of a socket in it may write to it, and nobody else may look.
+    // A program can write to a socket whose name it knows, but only the daemon's user can list the directory.
     fs::set_permissions(&directory, Permissions::from_mode(0o711))?;
     Ok(directory)
 }
 
-/// A daemon that was killed has left it behind.
+/// Reuses the directory that a killed daemon has left behind.
 fn take_over(directory: &Path, error: io::Error) -> io::Result<()> {
     let about = fs::symlink_metadata(directory).map_err(|_| error)?;
     if !about.is_dir() || about.uid() != nix::unistd::geteuid().as_raw() {
@@ -110,7 +111,7 @@ fn take_over(directory: &Path, error: io::Error) -> io::Result<()> {
     Ok(())
 }
 
-/// Only root can run programs as others.
+/// Whether programs can run as other users, which only root can arrange.
 fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
@@ -140,7 +141,7 @@ mod tests {
         let (socket, told) = home.open(RunId(7)).unwrap();
         let expected = directory.path().join("muster.sock.notify/7");
         assert_eq!(Path::new(&told), expected);
-        assert!(home.open(RunId(7)).is_err(), "a run has one");
+        assert!(home.open(RunId(7)).is_err(), "a run has one socket");
         drop(socket);
         home.close(RunId(7));
         assert!(!expected.exists());
@@ -164,7 +165,7 @@ mod tests {
             assert!(told.starts_with(&format!("@muster-notify/{unique}/1-")), "{told}");
         }
         if is_root() {
-            // Programs may be others.
+            // Programs may run as other users.
             fs::set_permissions(private.path(), Permissions::from_mode(0o700)).unwrap();
             assert!(!is_reachable_by_all(private.path()).unwrap());
             assert!(home(private.path()).open(RunId(1)).unwrap().1.starts_with('@'));

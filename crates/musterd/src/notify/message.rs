@@ -1,46 +1,46 @@
-//! What a program says on its socket: the assignments of sd_notify(3), one a line.
+//! Notifications: the assignments of sd_notify(3), one per line.
 //!
-//! Whatever comes is parsed without trust and without limit but that of the buffer: what is unknown or makes no sense is
-//! left out, as systemd does.
+//! The bytes are untrusted, and limited only by the size of the buffer. As in systemd, unknown and malformed
+//! assignments are ignored.
 
 use std::time::Duration;
 
-/// The longest `STATUS=` that is kept, in characters.
+/// The maximum length of `STATUS=` that is kept, in characters.
 const LONGEST_STATUS: usize = 256;
 
-/// A message.
+/// A notification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) is_ready: bool,
     pub(crate) is_reloading: bool,
     pub(crate) is_stopping: bool,
     pub(crate) status: Option<String>,
-    /// Which process it takes for its main one.
+    /// The process named as the main one.
     pub(crate) main_pid: Option<i32>,
-    /// How much longer than configured something will take, from now.
+    /// How much to extend the current timeout by, from now.
     pub(crate) extend: Option<Duration>,
     pub(crate) watchdog: Option<Watchdog>,
-    /// How often it will say that it lives from now on.
+    /// The new interval of watchdog pings.
     pub(crate) watchdog_interval: Option<Duration>,
-    /// Why it fails: an error number, or a name from D-Bus or Varlink.
+    /// Why the program fails: the text of an error number, or a name from D-Bus or Varlink.
     pub(crate) error: Option<String>,
-    /// It wants descriptors to be kept for it.
+    /// Whether it asks to store descriptors.
     pub(crate) wants_store: bool,
 }
 
-/// What it says of its own life.
+/// A watchdog notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watchdog {
-    /// It lives.
+    /// The program works.
     Ping,
-    /// It must be ended.
+    /// The program asks to be treated as hung.
     Trigger,
 }
 
 impl Message {
-    /// Reads a message; `None` if this cannot be one.
+    /// Parses a notification; returns `None` if it contains a NUL byte.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Message> {
-        // Some C programs send the NUL of their string along.
+        // Some C programs send the terminating NUL of their string.
         let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
         if bytes.contains(&0) {
             return None;
@@ -73,14 +73,14 @@ impl Message {
             }
             (b"BUSERROR" | b"VARLINKERROR", _) => self.error = Some(shown(value)),
             (b"FDSTORE", b"1") => self.wants_store = true,
-            // BARRIER=1 needs nothing but its descriptor to be closed; MONOTONIC_USEC tells when RELOADING=1 was sent,
-            // which nothing here depends on; FDSTOREREMOVE and the like have nothing to be removed from.
+            // Ignored: BARRIER=1, which only needs its descriptor closed; MONOTONIC_USEC, the time of RELOADING=1,
+            // which nothing uses; FDSTOREREMOVE and the like, since no descriptors are stored.
             _ => {}
         }
     }
 }
 
-/// For people, on one line.
+/// Text for display, on one line.
 fn shown(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
     let clean = |letter: char| if letter.is_control() { ' ' } else { letter };
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(status(b""), "");
     }
 
-    /// Random bytes, and random pieces of real messages, end in a message or in none, never in a panic.
+    /// Random bytes and random pieces of real notifications never cause a panic.
     #[test]
     fn garbage_does_no_harm() {
         const PIECES: [&[u8]; 8] =

@@ -1,8 +1,8 @@
-//! What programs tell the daemon about themselves: sd_notify(3), a newline on a descriptor as s6 has it, a line of output.
+//! Notifications from programs: sd_notify(3), a newline on a descriptor as in s6, or a line of output.
 //!
-//! Each run that has something to tell gets a socket of its own, so whose message it is is known by where it came; who
-//! sent it is looked at besides. A turn takes a few messages of each run and goes on, so that nobody who talks without end
-//! keeps the others waiting. What a run says of its state is kept for onlookers; what matters becomes an input of the core.
+//! Each run that may send notifications gets its own socket, so the socket identifies the run; the sender is checked
+//! in addition. A turn takes a few notifications of each run, so that one that sends continuously does not delay the
+//! others. The reported status is kept for display; the rest becomes inputs of the core.
 
 mod home;
 pub(crate) mod message;
@@ -29,12 +29,12 @@ use self::home::Home;
 use self::message::{Message, Watchdog};
 use crate::limit::{Limits, Notice};
 
-/// systemd takes as much; what is longer is refused there and here.
+/// Maximum length of a notification, as in systemd; longer ones are ignored.
 const LONGEST_MESSAGE: usize = 4096;
-/// So many messages of a run are taken in a turn.
+/// How many notifications of a run are taken per turn.
 const MESSAGES_A_TURN: usize = 16;
 
-/// What a run has said of itself, for onlookers.
+/// The status that a run has reported, for display.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Told {
     pub(crate) status: Option<String>,
@@ -42,26 +42,26 @@ pub(crate) struct Told {
     pub(crate) is_stopping: bool,
 }
 
-/// What a run has told.
+/// The result of receiving a run's notifications.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     pub(crate) inputs: Vec<Input>,
-    /// Which process it takes for its main one.
+    /// The process that it named as its main one.
     pub(crate) main_pid: Option<Pid>,
 }
 
-/// What a new process must be given so that it can tell.
+/// The means by which a new process can send notifications.
 #[derive(Debug, Default)]
 pub(crate) struct Channel {
-    /// For its environment.
+    /// Environment variables.
     pub(crate) variables: Vec<(&'static str, String)>,
-    /// A descriptor, and the number that it is to have.
+    /// A descriptor to pass on, and the number it gets.
     pub(crate) pipe: Option<(OwnedFd, u32)>,
-    /// What is to look at its output.
+    /// Looks for the ready line in its output.
     pub(crate) matcher: Option<ReadyMatcher>,
 }
 
-/// A run that may tell something.
+/// A run that may send notifications.
 #[derive(Debug)]
 struct Teller {
     name: String,
@@ -70,7 +70,7 @@ struct Teller {
     told: Told,
 }
 
-/// All that may tell something.
+/// All runs that may send notifications.
 pub(crate) struct Notify {
     home: Home,
     set: Rc<Watched<PollSet>>,
@@ -79,7 +79,7 @@ pub(crate) struct Notify {
 }
 
 impl Notify {
-    /// `unique` names this daemon among all.
+    /// `unique` distinguishes this daemon from all others.
     pub(crate) fn new(
         control_socket: Option<&Path>,
         unique: String,
@@ -89,7 +89,7 @@ impl Notify {
         Notify { home: Home::new(control_socket, unique), set, tellers: HashMap::new(), limits }
     }
 
-    /// Makes ready for what this run may tell.
+    /// Opens the socket or pipe that this run needs.
     pub(crate) fn open(&mut self, run: RunId, spec: &InstanceSpec) -> io::Result<Channel> {
         let wants_socket = spec.ready == Some(ReadySpec::Notify) || spec.watchdog.is_some();
         let wants_pipe = matches!(spec.ready, Some(ReadySpec::Fd(_) | ReadySpec::Log(_)));
@@ -131,10 +131,10 @@ impl Notify {
     }
 
     fn teller(&mut self, run: RunId) -> &mut Teller {
-        self.tellers.get_mut(&run).expect("it is put there before anything is opened for it")
+        self.tellers.get_mut(&run).expect("it is inserted before anything is opened for it")
     }
 
-    /// The run is over, or never began.
+    /// Closes the socket and pipe of a run that has ended or could not be spawned.
     pub(crate) fn close(&mut self, run: RunId) {
         let Some(teller) = self.tellers.remove(&run) else { return };
         if let Some(socket) = &teller.socket {
@@ -146,41 +146,41 @@ impl Notify {
         }
     }
 
-    /// Nobody tells anything any more.
+    /// Removes the directory of sockets.
     pub(crate) fn finish(&self) {
         self.home.finish();
     }
 
-    /// What the run has said of itself.
+    /// The status that the run has reported.
     pub(crate) fn told(&self, run: RunId) -> Option<&Told> {
         self.tellers.get(&run).map(|teller| &teller.told)
     }
 
-    /// Whose run it is, as long as it may tell something.
+    /// The instance of the run; empty if the run may not send notifications.
     pub(crate) fn name_of(&self, run: RunId) -> &str {
         self.tellers.get(&run).map_or("", |teller| &teller.name)
     }
 
-    /// What a run takes for its main process cannot be that.
+    /// Logs that the process which a run named is not one of its own.
     pub(crate) fn refuse_main(&mut self, run: RunId, pid: Pid) {
         let Some(teller) = self.tellers.get(&run) else { return };
         if let Some(suppressed) = self.limits.pass(&teller.name, Notice::MainPidRefused) {
             let program = &teller.name;
-            warn!(%program, %run, %pid, suppressed, "ignored a MAINPID that is no living process of the program");
+            warn!(%program, %run, %pid, suppressed, "ignored a MAINPID that is not a live process of the program");
         }
     }
 
-    /// The run has another main process than before.
+    /// Logs that the main process of a run has changed.
     pub(crate) fn tell_main(&mut self, run: RunId, pid: Pid, before: Pid) {
         let Some(teller) = self.tellers.get(&run) else { return };
         if let Some(suppressed) = self.limits.pass(&teller.name, Notice::MainPid) {
             let program = &teller.name;
-            info!(%program, %run, %pid, %before, suppressed, "has another main process (MAINPID)");
+            info!(%program, %run, %pid, %before, suppressed, "the main process has changed (MAINPID)");
         }
     }
 
-    /// Takes in what a run has told since the last look, or the first of it. `ended` is a process of it that was reaped just
-    /// now.
+    /// Receives the pending notifications of a run, up to the limit per turn. `ended` is a process of its tree that
+    /// was just reaped.
     pub(crate) fn take(&mut self, run: RunId, ended: Option<Pid>, trees: &mut Trees) -> Heard {
         let mut heard = Heard::default();
         let Some(teller) = self.tellers.get_mut(&run) else { return heard };
@@ -198,9 +198,9 @@ impl Notify {
                 self.limits.pass(&teller.name, Notice::Stranger).zip(received.sender)
             {
                 let (program, pid, uid) = (&teller.name, sender.pid, sender.uid);
-                warn!(%program, %run, %pid, uid, suppressed, "ignored a message of a process that is not the program's");
+                warn!(%program, %run, %pid, uid, suppressed, "ignored a notification from a process outside the program");
             }
-            // Only now its descriptors are closed, for which a sender with BARRIER=1 waits.
+            // Closes the received descriptors only now: a sender with BARRIER=1 waits for that.
             if let Some(socket) = &teller.socket {
                 socket.take_off(&received);
             }
@@ -209,8 +209,8 @@ impl Notify {
     }
 }
 
-/// Whether nothing more is to come from the pipe: s6's readiness is a newline, and whatever follows is nothing to us. An
-/// end without a newline is no readiness; the start timeout tells what follows from that.
+/// Whether the pipe needs no further reading: in s6's protocol a newline means ready, and later bytes are ignored. An
+/// end of file without a newline does not mean ready; the start timeout handles that.
 fn is_over(pipe: &OwnedFd, run: RunId, inputs: &mut Vec<Input>) -> bool {
     let mut piece = [0; 512];
     match fd::read(pipe.as_fd(), &mut piece) {
@@ -228,7 +228,7 @@ impl Teller {
         let message = if received.is_truncated { None } else { Message::parse(bytes) };
         let Some(message) = message else {
             if let Some(suppressed) = limits.pass(&self.name, Notice::Garbage) {
-                warn!(program = %self.name, %run, suppressed, "ignored a message that is too long, or none of sd_notify");
+                warn!(program = %self.name, %run, suppressed, "ignored a notification that is too long or not in sd_notify format");
             }
             return;
         };
@@ -236,7 +236,7 @@ impl Teller {
         heard.main_pid = message.main_pid.map(Pid).or(heard.main_pid);
         let inputs = &mut heard.inputs;
         if message.is_stopping {
-            // It has said its last: as with systemd, nobody waits for a sign of life.
+            // As in systemd, a stopping program need not ping its watchdog.
             inputs.push(Input::WatchdogChanged { run, interval: Duration::ZERO });
         }
         if let Some(interval) = message.watchdog_interval.filter(|_| !self.told.is_stopping) {
@@ -255,8 +255,9 @@ impl Teller {
         }
     }
 
-    /// Only the processes of the run may speak for it. One that has ended, as a shell's `systemd-notify --no-block` has,
-    /// cannot be looked at any more; then it must have been root, or a user that a process of the run has been.
+    /// Only processes of the run may send its notifications. A sender that has exited, such as a shell's
+    /// `systemd-notify --no-block`, can no longer be looked up; then its user must be root or one that a process of
+    /// the run has had.
     fn is_from_program(&self, run: RunId, received: &Received, ended: Option<Pid>, trees: &mut Trees) -> bool {
         let Some(sender) = received.sender else { return false };
         sender.pid.0 > 0
@@ -268,20 +269,20 @@ impl Teller {
                 })
     }
 
-    /// Keeps what onlookers may want to know.
+    /// Keeps and logs the reported status.
     fn note(&mut self, run: RunId, message: &Message, received: &Received, limits: &Limits) {
         let program = &self.name;
         let pass = |notice| limits.pass(program, notice);
         if let Some(status) = &message.status {
             if let Some(suppressed) = pass(Notice::Status) {
-                debug!(%program, %run, status, suppressed, "says");
+                debug!(%program, %run, status, suppressed, "reported a status");
             }
             self.told.status = Some(status.clone()).filter(|status| !status.is_empty());
         }
         if let Some(error) = &message.error
             && let Some(suppressed) = pass(Notice::Error)
         {
-            warn!(%program, %run, error, suppressed, "says why it fails");
+            warn!(%program, %run, error, suppressed, "reported an error");
         }
         if message.is_reloading
             && !self.told.is_reloading
@@ -295,13 +296,13 @@ impl Teller {
             && let Some(suppressed) = pass(Notice::Store)
         {
             let with_descriptors = received.has_descriptors;
-            warn!(%program, %run, with_descriptors, suppressed, "does not keep descriptors for programs (FDSTORE=1), they were closed");
+            warn!(%program, %run, with_descriptors, suppressed, "FDSTORE=1 is not supported, descriptors are closed");
         }
     }
 }
 
-/// Why a run cannot be given what it needs to tell.
+/// The error message for a run whose socket or pipe could not be opened.
 pub(crate) fn words(error: &io::Error) -> String {
     let why = error.raw_os_error().map_or_else(|| error.to_string(), spawn::reason);
-    format!("cannot make what it needs to tell that it is ready: {why}")
+    format!("cannot create its notification socket or pipe: {why}")
 }

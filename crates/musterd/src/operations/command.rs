@@ -1,4 +1,4 @@
-//! Commands: they change something, so they are sent to the event loop as orders, and the loop replies.
+//! Commands: requests that change something. The event loop carries them out and replies.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use tokio::sync::oneshot;
 use super::select::{no_such_program, parse_selector};
 use crate::shared::{Order, Shared};
 
-/// What became of a command.
+/// The result of a command.
 pub(crate) struct Commanded {
-    /// Of each chosen instance.
+    /// The result for each selected instance.
     pub(crate) results: Vec<(InstanceId, Result<Done, Failure>)>,
-    /// Whether the client waited for more than that the command was accepted.
+    /// Whether the client waited for more than acceptance.
     pub(crate) was_awaited: bool,
 }
 
-/// Has the loop carry something out, and waits for the reply no longer than `patience`. Without patience the reply comes as
-/// soon as it is accepted.
+/// Has the loop carry out a command, and waits for the reply at most for `patience`. If that is zero, the reply comes
+/// once the command is accepted.
 pub(crate) async fn command(
     shared: &Rc<Shared>,
     by: Principal,
@@ -32,8 +32,8 @@ pub(crate) async fn command(
     let request = shared.new_request();
     let (reply, mut replied) = oneshot::channel();
     let waits = !patience.is_zero();
-    // A connection that is closed takes its request with it, however far that has come. A client that only hangs up is not
-    // noticed while it waits: one that has finished sending looks the same, and gets its answer.
+    // When a connection is closed, its request is dropped, whatever its progress. A client that only shuts down its
+    // sending side looks like one that has finished sending, so it keeps its request and gets the response.
     let _abandoned = Abandon { shared: Rc::clone(shared), request };
     send(shared, Order::Command { request, select, verb, wait: waits, by, reply }).await?;
     let gone = |_| Problem::new(ProblemKind::ShuttingDown, "the daemon is about to exit");
@@ -55,7 +55,7 @@ pub(crate) async fn command(
     }
 }
 
-/// Has everything stopped, and the daemon exit after that.
+/// Stops all programs; the daemon exits after that.
 pub(crate) async fn shut_down(shared: &Rc<Shared>, by: Principal, timeout: Option<Duration>) -> Result<(), Problem> {
     send(shared, Order::Shutdown { timeout, by }).await
 }
@@ -65,8 +65,7 @@ async fn send(shared: &Rc<Shared>, order: Order) -> Result<(), Problem> {
     shared.orders.send(order).await.map_err(gone)
 }
 
-/// Tells the loop, when it is dropped, that nobody waits for a reply any more. An expired request that was replied to is
-/// nothing to the loop.
+/// Expires the request when dropped. The loop ignores that if it has already replied.
 struct Abandon {
     shared: Rc<Shared>,
     request: RequestId,
@@ -74,7 +73,7 @@ struct Abandon {
 
 impl Drop for Abandon {
     fn drop(&mut self) {
-        // Where the queue is full the request stays until its instances come to rest, which is bounded as well.
+        // If the queue is full, the request remains until its instances have come to rest, which is bounded as well.
         let _ = self.shared.orders.try_send(Order::Expire { request: self.request });
     }
 }

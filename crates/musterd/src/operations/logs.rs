@@ -1,4 +1,4 @@
-//! Logs: reading what an instance wrote and what it writes, and forgetting it.
+//! Logs: reading and following the output of an instance, and clearing it.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,31 +13,31 @@ use crate::access::Client;
 use crate::shared::Shared;
 use crate::tickets::{Desk, Ticket};
 
-/// Who asks, and what there is for each.
+/// The client, and the tickets there are.
 pub(crate) type Who<'a> = (&'a Desk, Client);
 
-/// A log that is about to be read.
+/// A log to be read.
 pub(crate) struct Reading {
     pub(crate) memory: Arc<Memory>,
     pub(crate) wanted: Wanted,
-    /// Where in the memory it begins.
+    /// Where reading begins in memory.
     pub(crate) located: Located,
-    /// Where it goes on with what is written from now on.
+    /// Continues with new output, if the client follows.
     pub(crate) follower: Option<Follower>,
-    /// What is older than the memory, from files, and of which streams.
+    /// Older output from files, and the streams it contains.
     pub(crate) older: Option<(Older, Wanted)>,
-    /// To be held until it has been read.
+    /// Held until the log has been read.
     pub(crate) tickets: Vec<Ticket>,
 }
 
-/// What an instance wrote.
+/// Reads the log of an instance.
 pub(crate) fn read(shared: &Rc<Shared>, who: Who<'_>, name: &str, query: &LogQuery) -> Result<Reading, Problem> {
     let spec = spec_of(shared, name)?;
     let memory = shared.children.borrow().logs().memory_for(&spec);
     reading(shared, who, (name, Some(&spec)), memory, query)
 }
 
-/// The daemon's own messages. No instance has an empty name as their hub has.
+/// Reads the daemon's own messages. Their hub has an empty name, which no instance has.
 pub(crate) fn read_daemons(shared: &Rc<Shared>, who: Who<'_>, query: &LogQuery) -> Result<Reading, Problem> {
     reading(shared, who, ("", None), Arc::clone(&shared.own_log), query)
 }
@@ -92,7 +92,7 @@ fn moment(since: Since) -> SystemTime {
     moment.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Forgets what an instance wrote, and empties its files.
+/// Clears the log of an instance, in memory and in files.
 pub(crate) async fn clear(shared: &Rc<Shared>, name: &str) -> Result<(), Problem> {
     let spec = spec_of(shared, name)?;
     shared.children.borrow().logs().memory_for(&spec).clear();

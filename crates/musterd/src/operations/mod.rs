@@ -1,7 +1,7 @@
-//! What requests do, whichever protocol they come in: a function each, with a typed result.
+//! The operations behind requests, whichever protocol they arrive in: one function each, with a typed result.
 //!
-//! Protocols read the request, check that the client has the right it needs, and dress the result. Looking needs no function
-//! here where it only reads the snapshot of the core.
+//! Protocols parse the request, check that the client has the necessary right, and format the result. Reads that need
+//! only the core's snapshot have no function here.
 
 pub(crate) mod command;
 pub(crate) mod logs;

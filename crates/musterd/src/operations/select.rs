@@ -1,4 +1,4 @@
-//! Which instances a request is about.
+//! Selects the instances of a request.
 
 use muster_api::{Problem, ProblemKind};
 use muster_config::nearest_name;
@@ -14,12 +14,12 @@ pub(crate) fn chosen<'a>(supervisor: &'a Supervisor, select: Option<&str>) -> Re
     Ok(ids.into_iter().map(|id| supervisor.instance(id)).collect())
 }
 
-/// The instance of this name.
+/// The instance with this name.
 pub(crate) fn one<'a>(supervisor: &'a Supervisor, name: &str) -> Result<&'a Instance, Problem> {
     supervisor.find(name).ok_or_else(|| no_such_instance(supervisor, name))
 }
 
-/// A selection, such as `web`, `web:*` or `all`.
+/// Parses a selection, such as `web`, `web:*` or `all`.
 pub(crate) fn parse_selector(text: &str) -> Result<Selector, Problem> {
     text.parse().map_err(|error: muster_spec::InvalidSelector| {
         Problem::new(ProblemKind::BadParameter, error.to_string())
@@ -27,7 +27,7 @@ pub(crate) fn parse_selector(text: &str) -> Result<Selector, Problem> {
     })
 }
 
-/// A program with several instances is not one of them.
+/// The name of a program with several instances names none of them.
 fn no_such_instance(supervisor: &Supervisor, name: &str) -> Problem {
     let several = supervisor.snapshot().iter().any(|instance| instance.program().name == name);
     if several {
@@ -37,10 +37,10 @@ fn no_such_instance(supervisor: &Supervisor, name: &str) -> Problem {
     no_such_program(supervisor, name)
 }
 
-/// Longer words are not mistyped names, and would take long to compare with many.
+/// Longer words are not misspelt names, and comparing them with many names would take long.
 const LONGEST_MISTYPED: usize = 64;
 
-/// This part of a selection chooses nothing. Says which name was probably meant.
+/// The problem of a selection that matches nothing, with a hint at the name that was probably meant.
 pub(crate) fn no_such_program(supervisor: &Supervisor, pattern: &str) -> Problem {
     let problem = Problem::no_such_program(vec![pattern.to_owned()]);
     let (word, of_all) = pattern.strip_suffix(":*").map_or((pattern, ""), |owner| (owner, ":*"));

@@ -10,10 +10,10 @@ use super::select;
 use crate::children::stdin::{StdinPipe, Unwritten};
 use crate::shared::Shared;
 
-/// How long a program may not read.
+/// How long a write waits for the program to read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Writes all of these bytes, and gives how many they are.
+/// Writes all of these bytes, and returns their number.
 pub(crate) async fn write(shared: &Rc<Shared>, name: &str, bytes: &[u8]) -> Result<u64, Problem> {
     let pipe = pipe_of(shared, name)?;
     match pipe.write(bytes, PATIENCE).await {
@@ -28,20 +28,20 @@ fn pipe_of(shared: &Shared, name: &str) -> Result<Rc<StdinPipe>, Problem> {
     let none = |detail: String| Problem::new(ProblemKind::NoStdin, detail);
     if instance.spec().process.stdin != Stdin::Pipe {
         return Err(none(format!("{name} reads /dev/null"))
-            .with_hint("stdin = \"pipe\" in its configuration gives it something to read"));
+            .with_hint("stdin = \"pipe\" in its configuration lets clients write to it"));
     }
     let pipe = instance.run().and_then(|run| shared.children.borrow().stdin_of(run));
-    pipe.ok_or_else(|| none(format!("{name} does not run")))
+    pipe.ok_or_else(|| none(format!("{name} is not running")))
 }
 
 fn problem(name: &str, written: usize, of: usize, unwritten: Unwritten) -> Problem {
     let problem = match unwritten {
         Unwritten::NotRead => {
-            let detail = format!("{name} does not read its standard input: it took {written} of {of} bytes");
-            Problem::new(ProblemKind::NotReading, detail).with_hint("what was written stays in the pipe")
+            let detail = format!("{name} does not read its standard input: wrote {written} of {of} bytes");
+            Problem::new(ProblemKind::NotReading, detail).with_hint("the bytes written stay in the pipe")
         }
         Unwritten::Closed => {
-            Problem::new(ProblemKind::NoStdin, format!("{name} has closed its standard input or does not run any more"))
+            Problem::new(ProblemKind::NoStdin, format!("{name} has closed its standard input or is no longer running"))
         }
         Unwritten::Failed(error) => {
             Problem::new(ProblemKind::Internal, format!("cannot write to the standard input of {name}: {error}"))

@@ -1,8 +1,8 @@
-//! From a host and a port to a connection, without ever making the loop wait.
+//! Connects to a host and port without ever blocking the loop.
 //!
-//! Numbers and `localhost` are known at once. For any other name the C library is asked, which blocks: that happens on a
-//! thread that lives as long as the question, one for each name however many ask, and what comes of it is not kept. A
-//! name server that does not answer costs one thread, and the probes that wait for it fail when their time is up.
+//! IP addresses and `localhost` need no lookup. Other names are resolved by the C library, which blocks, so that runs
+//! on a thread of its own for the duration of the lookup. Concurrent lookups of one name share a thread, and results
+//! are not cached. A name server that does not respond costs one thread, and the probes that wait for it time out.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -15,29 +15,29 @@ use muster_sys::spawn::reason;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// getaddrinfo(3) of every C library does with less.
+/// Stack size of a lookup thread; getaddrinfo(3) of every C library needs less.
 const LOOKUP_STACK: usize = 512 * 1024;
 
-/// At most so many names are looked up at a time; further ones fail at once.
+/// Maximum number of concurrent lookups; further ones fail at once.
 const MOST_LOOKUPS: usize = 16;
 
 type Found = Result<Vec<IpAddr>, String>;
 
-/// Looks names up.
+/// Resolves names and connects.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Resolver {
     under_way: Rc<RefCell<HashMap<String, watch::Receiver<Option<Found>>>>>,
-    /// Whether the daemon lacked what it needs to connect: descriptors, memory, threads.
+    /// Whether the daemon lacked a resource needed to connect: descriptors, memory, threads.
     lacks: Rc<Cell<bool>>,
 }
 
 impl Resolver {
-    /// The same resolver for another check, with a flag of its own.
+    /// The same resolver for another check, with its own `lacks` flag.
     pub(super) fn for_a_check(&self) -> Resolver {
         Resolver { under_way: Rc::clone(&self.under_way), lacks: Rc::default() }
     }
 
-    /// Tells later whether the daemon lacked what it needs.
+    /// The flag that is set if the daemon lacks a resource.
     pub(super) fn lacks(&self) -> Rc<Cell<bool>> {
         Rc::clone(&self.lacks)
     }
@@ -52,7 +52,7 @@ impl Resolver {
         for address in self.addresses(host).await? {
             match TcpStream::connect(SocketAddr::new(address, port)).await {
                 Ok(stream) => return Ok(stream),
-                // Where none accepts, the first is the one that was meant.
+                // If no address accepts, the error of the first, preferred one is reported.
                 Err(error) => {
                     self.note(&error);
                     failure.get_or_insert(error);
@@ -75,23 +75,23 @@ impl Resolver {
 
     async fn look_up(&self, host: &str) -> Found {
         let mut answer = self.ask(host)?;
-        // A thread that ended without an answer has panicked, which getaddrinfo gives no reason to.
+        // A thread that ended without a result has panicked, which getaddrinfo gives no reason to.
         let found = answer.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
         self.under_way.borrow_mut().remove(host);
         found.unwrap_or_else(|| Err(format!("cannot look up {host:?}")))
     }
 
-    /// Joins the question that is under way, or asks it.
+    /// Joins a running lookup of this name, or starts one.
     fn ask(&self, host: &str) -> Result<watch::Receiver<Option<Found>>, String> {
         let mut under_way = self.under_way.borrow_mut();
-        // Who asked may have lost patience before the answer came: it is too old by now.
+        // The check that started a lookup may have timed out before it finished: such a result is stale.
         under_way.retain(|_, answer| answer.borrow().is_none() && answer.has_changed().is_ok());
         if let Some(answer) = under_way.get(host) {
             return Ok(answer.clone());
         }
         if under_way.len() == MOST_LOOKUPS {
             return Err(format!(
-                "cannot look up {host:?}: the name server does not answer for {MOST_LOOKUPS} other names"
+                "cannot look up {host:?}: {MOST_LOOKUPS} other lookups are waiting for the name server"
             ));
         }
         let (tell, answer) = watch::channel(None);
@@ -113,7 +113,7 @@ fn look_up_blocking(host: &str) -> Found {
     }
 }
 
-/// The plain words for an error.
+/// The system's short description of an error.
 pub(crate) fn words(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), reason)
 }
@@ -137,10 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_looked_up_once_for_all_who_ask() {
+    fn concurrent_lookups_of_a_name_are_shared() {
         in_runtime(async {
             let resolver = Resolver::default();
-            // Never a name (RFC 6761), so the answer is no; it is given to both.
+            // Never a valid name (RFC 6761); both lookups get the same error.
             let name = "no-such-host.invalid";
             let (first, second) = (resolver.ask(name).unwrap(), resolver.ask(name).unwrap());
             assert!(first.same_channel(&second));
@@ -159,7 +159,7 @@ mod tests {
                 resolver.under_way.borrow_mut().insert(number.to_string(), answer.clone());
             }
             let error = resolver.connect("example.invalid", 80).await.unwrap_err();
-            assert!(error.contains("does not answer for 16 other names"), "{error}");
+            assert!(error.contains("16 other lookups are waiting for the name server"), "{error}");
         });
     }
 }

@@ -1,8 +1,8 @@
-//! The exec probe: whether a command ends well.
+//! The exec probe: passes if a command exits with status 0.
 //!
-//! The command is a process of the daemon like any other: `children` makes it, with the program's user, environment and
-//! directory, and tells how it ended. Here its output is read, of which the end is kept, and the time is watched. Whoever
-//! it leaves behind is killed by the loop.
+//! `children` spawns the command like any other process, with the program's user, environment and directory, and
+//! reports its exit. This module reads its output, keeps the end of it, and enforces the timeout. The loop kills
+//! processes that the command leaves behind.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -19,12 +19,13 @@ use super::LATE;
 use crate::children::commands::Command;
 use crate::secrets;
 
-/// So much of the end of the output is kept.
+/// How much of the end of the output is kept, in bytes.
 const TAIL: usize = 1024;
-/// What is written right before the end is read in so many pieces at most: others may go on writing.
+/// Maximum number of reads after the command has exited: other processes may go on writing.
 const LAST_READS: usize = 64;
 
-/// Waits for the end of the command or of the time, and notes where the daemon lacked what the check needs.
+/// Waits until the command exits or the deadline passes. Sets `lacks` if the daemon lacks a resource that the check
+/// needs.
 pub(crate) async fn check(command: Command, deadline: Instant, lacks: &Cell<bool>) -> Result<String, String> {
     let Command { output, mut ended } = command;
     let output = Watched::for_reading(output).map_err(|error| {
@@ -58,16 +59,16 @@ fn judge(
             lacks.set(error.is_shortage());
             Err(error.message)
         }
-        // Only when the daemon ends.
-        Err(_) => Err("it was given up".to_owned()),
+        // The sender is dropped only while the daemon exits.
+        Err(_) => Err("the check was abandoned".to_owned()),
     }
 }
 
-/// The end of what was written.
+/// The end of the output.
 #[derive(Debug, Default)]
 struct Tail {
     bytes: VecDeque<u8>,
-    /// More was written than is kept.
+    /// Whether more was written than is kept.
     is_cut: bool,
 }
 
@@ -82,7 +83,7 @@ impl Tail {
         Ok(count)
     }
 
-    /// What happened, and what was written.
+    /// The result, followed by the output.
     fn after(&self, what: String) -> String {
         let (front, back) = self.bytes.as_slices();
         let text = [String::from_utf8_lossy(front), String::from_utf8_lossy(back)].concat();
@@ -112,7 +113,7 @@ mod tests {
             let (command, mut writing, tell) = command();
             writing.write_all(written).unwrap();
             tell.send(Ok(exit)).unwrap();
-            // Somebody still holds the pipe.
+            // The writing end of the pipe is still open.
             check(command, Instant::now() + PATIENCE, &Cell::default()).await
         })
     }
@@ -123,7 +124,7 @@ mod tests {
         assert_eq!(checked(b" no response\n", Exit::Code(2)), Err("exit status 2: no response".to_owned()));
     }
 
-    /// Such as the fork of a script's interpreter where there may be no more processes.
+    /// For example, the interpreter of a script cannot fork at the limit of processes.
     #[test]
     fn what_the_daemon_lacked_is_noted() {
         const EMFILE: i32 = nix::errno::Errno::EMFILE as i32;

@@ -1,9 +1,9 @@
-//! The HTTP probe: a GET, as the kubelet makes it.
+//! The HTTP probe: a GET request, like the kubelet's.
 //!
-//! A status from 200 to 399 passes. Redirects are followed on the same host, at most ten; one that leads elsewhere passes
-//! as it is. The configured headers may hold a token: they are sent to the configured origin only, and not again after a
-//! redirect has left it. The server is asked to close the connection, so that the TIME_WAIT is not ours, and no more of its answer is
-//! read than is needed. The caller limits the time for all of it, and says when it will be over.
+//! A status from 200 to 399 passes. At most ten redirects are followed, on the same host only; a redirect to another
+//! host passes. The configured headers may contain a token: they are sent to the configured origin only, and not again
+//! after a redirect has left it. The server is asked to close the connection, so that the TIME_WAIT is on its side,
+//! and no more of the response is read than needed. The caller enforces the timeout and passes the deadline.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ use super::connect::{Resolver, words};
 use super::redirect::{Redirect, redirect};
 use crate::secrets;
 
-/// As in Go's client, which the kubelet uses.
+/// The limit of Go's HTTP client, which the kubelet uses.
 const MOST_REDIRECTS: usize = 10;
-/// Status line and headers.
+/// Maximum size of the status line and headers, in bytes.
 const LONGEST_HEAD: usize = 32 * 1024;
 const MOST_HEADERS: usize = 100;
-/// As in the kubelet: what follows is not waited for.
+/// The kubelet's limit; a longer body is not read to its end.
 const LONGEST_BODY: usize = 10 * 1024;
-/// So much of the body of a failure is told.
+/// How much of the body a failure shows, in characters.
 const TOLD_BODY: usize = 200;
-/// How long a server that has answered may take to close the connection.
+/// How long the server may take to close the connection after its response.
 const CLOSING: Duration = Duration::from_millis(100);
 
-/// What of an answer matters.
+/// The parts of a response that matter.
 struct Answer {
     status: u16,
     reason: String,
@@ -36,7 +36,7 @@ struct Answer {
     body: Vec<u8>,
 }
 
-/// GETs the address until there is an answer that is no redirect to the same host.
+/// Requests the address, and follows redirects on the same host.
 pub(crate) async fn check(resolver: &Resolver, check: &HttpCheck, deadline: Instant) -> Result<String, String> {
     let mut url = check.url.clone();
     let mut headers = check.headers.as_slice();
@@ -45,7 +45,7 @@ pub(crate) async fn check(resolver: &Resolver, check: &HttpCheck, deadline: Inst
         let is_redirect = matches!(answer.status, 301 | 302 | 303 | 307 | 308);
         match answer.location.as_deref().filter(|_| is_redirect).map(|location| redirect(&url, location)) {
             Some(Redirect::Here(next)) => {
-                // The host is the same and the scheme is always http: the port is the rest of the origin.
+                // The host is the same and the scheme is always http, so only the port can change the origin.
                 if next.port != url.port {
                     headers = &[];
                 }
@@ -85,18 +85,18 @@ async fn get(
             return Ok(finish(stream, head, bytes, deadline).await);
         }
         if bytes.len() >= LONGEST_HEAD {
-            return Err(format!("{url}: the headers of the answer are longer than {LONGEST_HEAD} bytes"));
+            return Err(format!("{url}: the headers of the response are longer than {LONGEST_HEAD} bytes"));
         }
         match stream.read_buf(&mut bytes).await {
-            Ok(0) if bytes.is_empty() => return Err(format!("{url}: the connection was closed without an answer")),
-            Ok(0) => return Err(format!("{url}: the connection was closed in the middle of the answer")),
+            Ok(0) if bytes.is_empty() => return Err(format!("{url}: the connection was closed without a response")),
+            Ok(0) => return Err(format!("{url}: the connection was closed in the middle of the response")),
             Ok(_) => {}
-            Err(error) => return Err(failed("read the answer", &error)),
+            Err(error) => return Err(failed("read the response", &error)),
         }
     }
 }
 
-/// The caller's headers win over ours.
+/// The configured headers replace ours.
 fn request(url: &Url, headers: &[(String, String)]) -> Vec<u8> {
     let has = |name: &str| headers.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
     let mut text = format!("GET {} HTTP/1.1\r\n", url.target);
@@ -111,19 +111,19 @@ fn request(url: &Url, headers: &[(String, String)]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The beginning of an answer.
+/// The status line and headers of a response.
 struct Head {
     status: u16,
     reason: String,
     location: Option<String>,
     length: Option<usize>,
     is_chunked: bool,
-    /// Where the body begins.
+    /// The offset of the body.
     end: usize,
 }
 
 impl Head {
-    /// `None` as long as it is not complete.
+    /// Returns `None` if the head is incomplete.
     fn parse(bytes: &[u8]) -> Result<Option<Head>, String> {
         let mut begin = 0;
         loop {
@@ -132,10 +132,10 @@ impl Head {
             let end = match response.parse(&bytes[begin..]) {
                 Ok(httparse::Status::Complete(length)) => begin + length,
                 Ok(httparse::Status::Partial) => return Ok(None),
-                Err(error) => return Err(format!("this is no HTTP answer: {error}")),
+                Err(error) => return Err(format!("not an HTTP response: {error}")),
             };
             let status = response.code.unwrap_or(0);
-            // What comes before the answer proper, such as 103 Early Hints.
+            // An informational response, such as 103 Early Hints.
             if (100..200).contains(&status) && status != 101 {
                 begin = end;
                 continue;
@@ -163,8 +163,8 @@ impl Head {
     }
 }
 
-/// The status is known, and nothing that comes after it changes the verdict: takes the body, as far as it is not too
-/// long or too late, and lets the server close the connection first.
+/// Reads the body, up to its limits of size and time, and lets the server close the connection first. The verdict is
+/// known before, and nothing in the body changes it.
 async fn finish(mut stream: TcpStream, head: Head, mut bytes: Vec<u8>, deadline: Instant) -> Answer {
     let mut until = deadline;
     let mut is_closed = false;
@@ -182,13 +182,13 @@ async fn finish(mut stream: TcpStream, head: Head, mut bytes: Vec<u8>, deadline:
         }
     }
     if !is_closed {
-        // It would be a TIME_WAIT of ours.
+        // A normal close would leave the TIME_WAIT on our side.
         let _ = stream.set_zero_linger();
     }
     Answer { status: head.status, reason: head.reason, location: head.location, body: bytes.split_off(head.end) }
 }
 
-/// What a server answers, from memory, for the fuzz targets.
+/// Parses a response from memory, for the fuzz targets.
 #[cfg(fuzzing)]
 pub(crate) fn read_foreign(bytes: &[u8]) {
     let here = Url::parse("http://127.0.0.1:8080/health").expect("this is an address");
@@ -224,9 +224,9 @@ mod tests {
             ("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", Ok("204 No Content")),
             ("HTTP/1.1 400 Bad Request\r\n\r\n", Err("400 Bad Request")),
             ("HTTP/1.1 503 Away\r\ncontent-length: 8\r\n\r\nno disk\n", Err("503 Away: no disk")),
-            ("HTTP/1.1 199 What\r\n\r\n", Err("the connection was closed in the middle of the answer")),
-            ("", Err("the connection was closed without an answer")),
-            ("SSH-2.0-OpenSSH_9.2\r\n", Err("this is no HTTP answer: invalid HTTP version")),
+            ("HTTP/1.1 199 What\r\n\r\n", Err("the connection was closed in the middle of the response")),
+            ("", Err("the connection was closed without a response")),
+            ("SSH-2.0-OpenSSH_9.2\r\n", Err("not an HTTP response: invalid HTTP version")),
         ] {
             let url = serve(vec![answer.to_owned()]);
             let expected = expected.map(str::to_owned).map_err(|error| format!("{url}: {error}"));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn redirects_are_followed_on_the_same_host_and_not_for_ever() {
+    fn redirects_are_followed_on_the_same_host_and_limited() {
         let redirect = |to: &str| format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
         let url = serve(vec![redirect("/next"), "HTTP/1.1 500 No\r\n\r\n".to_owned()]);
         assert_eq!(check_at(&url, &[]), Err(format!("{url}next: 500 No")));
@@ -260,14 +260,14 @@ mod tests {
         let (tell, told) = std::sync::mpsc::channel();
         let url = serve_with(vec![format!("HTTP/1.1 200 OK\r\n\r\n{body}")], move |stream| tell.send(stream).unwrap());
         assert_eq!(check_at(&url, &[]), Ok("200 OK".to_owned()));
-        // The server has not closed the connection to this moment.
+        // The server has kept the connection open until now.
         drop(told.recv().unwrap());
     }
 
     #[test]
     fn endless_headers_are_refused() {
         let url = serve(vec![format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(LONGEST_HEAD))]);
-        let expected = format!("{url}: the headers of the answer are longer than {LONGEST_HEAD} bytes");
+        let expected = format!("{url}: the headers of the response are longer than {LONGEST_HEAD} bytes");
         assert_eq!(check_at(&url, &[]), Err(expected));
     }
 }

@@ -1,8 +1,8 @@
-//! Probes: what the core asks to be checked, and what comes of it.
+//! Probes: carries out the checks that the core requests.
 //!
-//! A check is a task that touches nothing but its own connection or pipe, and tells its result once. The core says when one
-//! is started and what follows from it; here is how. A check is never started again before it has answered, so they cannot
-//! pile up: a command that cannot be killed makes the checks after it fail.
+//! A check is a task that uses nothing but its own connection or pipe, and reports its result once. The core decides
+//! when a check is started and what follows from its result. A check is not started again before it has finished, so
+//! checks cannot pile up: while a command cannot be killed, the checks after it fail.
 
 mod connect;
 mod exec;
@@ -29,32 +29,33 @@ use self::connect::Resolver;
 use crate::children::Children;
 use crate::limit::{Limits, Notice, unless_none};
 
-/// Results that the loop has not taken yet; a check that finds the queue full waits.
+/// Capacity of the queue of results; a check that finds it full waits.
 const RESULTS: usize = 256;
 
-/// The words for a check that had no answer in its time. How long that was is configured.
+/// The message of a check that timed out, without the configured timeout.
 const LATE: &str = "timed out";
 
-/// Which probe of which run.
+/// The run, and the index of its probe.
 type Key = (RunId, usize);
 
-/// A result.
+/// The result of a check.
 #[derive(Debug)]
 pub(crate) struct Finished {
     run: RunId,
     probe: usize,
-    /// `None` where the check could not be made, by no fault of the program.
+    /// `None` if the check could not be made, for reasons that are not the program's.
     outcome: Option<ProbeOutcome>,
 }
 
-/// How much later than its deadline a check may be ended and still count: after that the daemon, and not the program, was away.
+/// How long after its deadline a check may finish and still count. A longer delay means that the daemon did not get to
+/// run, so the program is not to blame.
 const AWAY: Duration = Duration::from_millis(250);
 
-/// Checks under way.
+/// The checks that are running.
 #[derive(Debug)]
 pub(crate) struct Probes {
     running: HashMap<Key, Running>,
-    /// Commands of which something is left, and whose they are.
+    /// Commands that have processes left, and the probe each belongs to.
     commands: HashMap<RunId, Key>,
     resolver: Resolver,
     tell: mpsc::Sender<Finished>,
@@ -68,7 +69,7 @@ struct Running {
 }
 
 impl Probes {
-    /// Nothing under way, and where results come out.
+    /// No checks yet, and the receiver of their results.
     pub(crate) fn new(limits: Limits) -> (Probes, mpsc::Receiver<Finished>) {
         let (tell, results) = mpsc::channel(RESULTS);
         let probes =
@@ -76,7 +77,7 @@ impl Probes {
         (probes, results)
     }
 
-    /// Starts a check. Where there is nothing to wait for, what came of it is returned: see [`Finished`].
+    /// Starts a check. If it fails without waiting for anything, its outcome is returned: see [`Finished`].
     pub(crate) fn start(
         &mut self,
         run: RunId,
@@ -85,7 +86,7 @@ impl Probes {
         children: &mut Children,
     ) -> Option<Option<ProbeOutcome>> {
         let Some(due) = spec.check(probe) else {
-            return counted(outcome(Err("there is no such probe".to_owned())));
+            return counted(outcome(Err("no such probe".to_owned())));
         };
         let deadline = Instant::now() + due.timeout;
         let late = late(due.timeout);
@@ -145,20 +146,20 @@ impl Probes {
                 say_not_made(&limits, &name, run, probe, &outcome.detail);
             }
             let outcome = was_made.then_some(outcome);
-            // Nobody takes it when the daemon is at its end.
+            // The receiver is gone only while the daemon exits.
             let _ = tell.send(Finished { run, probe, outcome }).await;
         });
         self.running.insert((run, probe), Running { task: task.abort_handle(), command });
     }
 
-    /// Takes a result in, unless its run is over. The second is a command that is to be killed.
+    /// Takes the result of a check, unless its run has ended. The last value is a command to be killed.
     pub(crate) fn finish(&mut self, finished: Finished) -> Option<(RunId, usize, Option<ProbeOutcome>, Option<RunId>)> {
         let Finished { run, probe, outcome } = finished;
         let running = self.running.remove(&(run, probe))?;
         Some((run, probe, outcome, running.command.filter(|command| self.commands.contains_key(command))))
     }
 
-    /// Ends all checks of a run without an answer, and gives the commands that are to be killed.
+    /// Aborts all checks of a run, and returns the commands to be killed.
     pub(crate) fn stop(&mut self, run: RunId) -> Vec<RunId> {
         self.running.retain(|(of, _), running| {
             if *of == run {
@@ -169,7 +170,7 @@ impl Probes {
         self.commands.iter().filter(|(_, (of, _))| *of == run).map(|(&command, _)| command).collect()
     }
 
-    /// Nothing is left of a command.
+    /// Forgets a command that has no processes left.
     pub(crate) fn command_gone(&mut self, command: RunId) {
         self.commands.remove(&command);
     }
@@ -177,7 +178,7 @@ impl Probes {
 
 fn say_not_made(limits: &Limits, program: &str, run: RunId, probe: usize, detail: &str) {
     if let Some(suppressed) = limits.pass(program, Notice::CheckNotMade).map(unless_none) {
-        debug!(program, %run, probe, detail, suppressed, "a check could not be made, and is made again");
+        debug!(program, %run, probe, detail, suppressed, "cannot make a check, retrying");
     }
 }
 
@@ -193,7 +194,7 @@ fn late(timeout: Duration) -> String {
     format!("{LATE} after {}", Span(timeout))
 }
 
-/// An outcome that is there at once.
+/// An outcome that is known at once.
 fn counted(outcome: ProbeOutcome) -> Option<Option<ProbeOutcome>> {
     Some(Some(outcome))
 }

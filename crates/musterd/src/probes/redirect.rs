@@ -1,20 +1,20 @@
-//! Where a redirect leads.
+//! The target of a redirect.
 //!
-//! Only what a probe needs of RFC 3986. Whatever comes from a server is read by the same reader as what was configured,
-//! [`Url::parse`], since it goes into the next request.
+//! Implements only what a probe needs of RFC 3986. [`Url::parse`] parses the server's value with the same checks as
+//! configured addresses, since it becomes part of the next request.
 
 use muster_spec::Url;
 
-/// Where a redirect leads.
+/// The target of a redirect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Redirect {
-    /// To the same host, perhaps another port.
+    /// The same host, possibly another port.
     Here(Url),
-    /// To another host, or to what is not `http`.
+    /// Another host, or a scheme other than `http`.
     Elsewhere,
 }
 
-/// Where the `Location` of an answer from here leads.
+/// Resolves the `Location` header of a response from `here`.
 pub(crate) fn redirect(here: &Url, location: &str) -> Redirect {
     let location = location.trim();
     let absolute = match location.strip_prefix("//") {
@@ -28,7 +28,7 @@ pub(crate) fn redirect(here: &Url, location: &str) -> Redirect {
     }
 }
 
-/// A reference without scheme and host, seen from here.
+/// Resolves a reference without scheme and host.
 fn resolve(here: &Url, reference: &str) -> String {
     let path = here.target.split('?').next().unwrap_or("/");
     match reference.as_bytes().first() {

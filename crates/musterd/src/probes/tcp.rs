@@ -1,16 +1,16 @@
-//! The TCP probe: whether somebody accepts connections.
+//! The TCP probe: passes if the port accepts a connection.
 //!
-//! The connection is closed and not reset: many servers take a reset as an error and log one at each check. A port in
+//! The connection is closed and not reset: many servers treat a reset as an error and log one per check. A port in
 //! TIME_WAIT for a minute is the lesser evil.
 
 use muster_spec::HostPort;
 
 use super::connect::Resolver;
 
-/// Connects to `host:port`, and nothing more.
+/// Connects to `host:port`, and closes the connection.
 pub(crate) async fn check(resolver: &Resolver, address: &HostPort) -> Result<String, String> {
     let stream = resolver.connect(&address.host, address.port).await?;
-    // What the server has said already would make a reset of the close.
+    // Unread data from the server would turn the close into a reset.
     let _ = stream.try_read(&mut [0; 4096]);
     Ok(format!("{address} accepts connections"))
 }

@@ -1,4 +1,4 @@
-//! What the tests of probes share: a runtime like the daemon's, and servers that say what they are told to.
+//! Shared by the tests of probes: a runtime like the daemon's, and servers with scripted responses.
 
 use std::future::Future;
 use std::io::{Read, Write};
@@ -11,12 +11,12 @@ pub(crate) fn in_runtime<T>(test: impl Future<Output = T>) -> T {
     runtime.expect("a runtime can be made").block_on(test)
 }
 
-/// A server that gives one of these answers to each connection, and closes it. Returns its address.
+/// A server that sends one of these responses per connection, and closes it. Returns its address.
 pub(crate) fn serve(answers: Vec<String>) -> String {
     serve_with(answers, drop)
 }
 
-/// The same, with something else done with each connection after the answer.
+/// Like [`serve`], but passes each connection to `after` once the response is sent.
 pub(crate) fn serve_with(answers: Vec<String>, mut after: impl FnMut(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -30,7 +30,7 @@ pub(crate) fn serve_with(answers: Vec<String>, mut after: impl FnMut(TcpStream) 
                     Ok(count) => request.extend_from_slice(&piece[..count]),
                 }
             }
-            // A probe that has seen enough need not wait for the rest.
+            // A probe may close the connection before it has read all of it.
             let _ = stream.write_all(answer.as_bytes());
             after(stream);
         }

@@ -76,8 +76,8 @@ async fn in_turn<T: 'static>(
 ) -> Result<T, Problem> {
     let waiting = &shared.configuration.waiting;
     if waiting.get() >= MOST_WAITING {
-        let problem = Problem::new(ProblemKind::Busy, "too many reloads wait for their turn");
-        return Err(problem.with_hint("is a file of the configuration on a disk that does not answer?"));
+        let problem = Problem::new(ProblemKind::Busy, "too many reloads are pending");
+        return Err(problem.with_hint("is a configuration file on a file system that does not respond?"));
     }
     waiting.set(waiting.get() + 1);
     let shared = Rc::clone(shared);

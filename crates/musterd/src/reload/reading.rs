@@ -90,5 +90,5 @@ pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Se
     let internal = |why: String| Problem::new(ProblemKind::Internal, format!("cannot read the configuration: {why}"));
     begun.map_err(|error| internal(error.to_string()))?;
     // A thread that ends without a result has panicked, and the log has the message.
-    awaited.await.map_err(|_| internal("it met an error of its own, see the log".to_owned()))
+    awaited.await.map_err(|_| internal("internal error, see the log".to_owned()))
 }

@@ -1,8 +1,8 @@
 //! `watch = true`: notices that files of the configuration have changed (inotify(7)), and reloads.
 //!
-//! Every step of the way to a file is watched, symlinks included, so that also the swap of a `..data` link by which
-//! Kubernetes exchanges a whole ConfigMap is seen, and files that are not there yet. Changes come in bursts: what reloads is
-//! the silence after them. Looking at paths happens on a thread, since a disk may be slow.
+//! Every component of the path to a file is watched, symlinks included: this detects that Kubernetes has replaced a
+//! whole ConfigMap by swapping a `..data` link, and files that appear later. Changes come in bursts: the reload
+//! follows once no more arrive. Paths are examined on a thread, since a disk may be slow.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -25,14 +25,15 @@ use crate::configuration::look::Look;
 use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 
-/// So long must nothing change before it is read: an editor writes a file in several steps, and people save twice.
+/// How long no change must occur before the configuration is read: an editor writes a file in several steps, and
+/// people save twice.
 const QUIET: Duration = Duration::from_millis(500);
-/// What changes all the time is read now and then.
+/// The maximum delay if changes never stop.
 const LONGEST: Duration = Duration::from_secs(5);
-/// As in the kernel: more links one after another lead nowhere.
+/// The maximum number of consecutive links, as in the kernel.
 const MOST_LINKS: usize = 40;
 
-/// Watches as long as the configuration says so. Ends with the daemon.
+/// Watches while the configuration says so. Ends with the daemon.
 pub(crate) async fn watch(shared: Rc<Shared>) {
     let configuration = &shared.configuration;
     let mut watcher: Option<Watcher> = None;
@@ -73,7 +74,7 @@ pub(crate) async fn watch(shared: Rc<Shared>) {
     }
 }
 
-/// What about a directory matters.
+/// The relevant names of a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Interest {
     /// These names in it.
@@ -87,7 +88,7 @@ type Interests = BTreeMap<WatchDescriptor, Interest>;
 /// The kernel's watches, and why each is there.
 struct Watcher {
     inotify: Arc<Inotify>,
-    /// The same queue, as tokio waits for it.
+    /// The same queue, for waiting with tokio.
     ready: Watched<OwnedFd>,
     interests: Interests,
 }
@@ -99,17 +100,17 @@ impl Watcher {
         Ok(Watcher { inotify: Arc::new(inotify), ready, interests: Interests::new() })
     }
 
-    /// Watches the way to all of these, and nothing else any more; tells whether one has changed since it was looked at.
+    /// Watches the paths to all of these, and no others. Returns whether one has changed since it was read.
     async fn follow(mut self, looks: Vec<Look>) -> io::Result<(Watcher, bool)> {
         let inotify = Arc::clone(&self.inotify);
         let old = std::mem::take(&mut self.interests);
         let followed = reading::on_a_thread(move || {
             let interests = add_watches(&inotify, &looks)?;
             for descriptor in old.into_keys().filter(|old| !interests.contains_key(old)) {
-                // One whose directory is gone is gone already.
+                // The watch of a removed directory no longer exists.
                 let _ = inotify.rm_watch(descriptor);
             }
-            // What changed before it was watched sent no event.
+            // A change before the watch was added caused no event.
             Ok::<_, io::Error>((interests, looks.iter().any(Look::has_changed)))
         });
         let (interests, has_changed) = followed.await.map_err(io::Error::other)??;
@@ -117,7 +118,7 @@ impl Watcher {
         Ok((self, has_changed))
     }
 
-    /// Waits until something that matters has changed.
+    /// Waits until a relevant change occurs.
     async fn change(&self) {
         let read = |_: &OwnedFd| match self.inotify.read_events() {
             Ok(events) if events.iter().any(|event| self.matters(event.wd, event.name.as_deref())) => Ok(()),
@@ -128,13 +129,13 @@ impl Watcher {
             match self.ready.read_with(read).await {
                 Ok(()) => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // The queue cannot fail while it is open; if it does, nothing is noticed any more.
+                // The queue cannot fail while it is open; if it does, changes are no longer noticed.
                 Err(_) => std::future::pending().await,
             }
         }
     }
 
-    /// An event of no watch tells that events were lost.
+    /// An event without a watch means that events were lost.
     fn matters(&self, descriptor: WatchDescriptor, name: Option<&OsStr>) -> bool {
         match self.interests.get(&descriptor) {
             Some(interest) => interest.whole || name.is_some_and(|name| interest.names.contains(name)),
@@ -161,12 +162,12 @@ fn add_watches(inotify: &Inotify, looks: &[Look]) -> io::Result<Interests> {
     for (path, interest) in places {
         match inotify.add_watch(&path, flags) {
             Ok(descriptor) => {
-                // Two ways may lead to one place.
+                // Two paths may lead to the same directory.
                 let known = interests.entry(descriptor).or_default();
                 known.names.extend(interest.names);
                 known.whole |= interest.whole;
             }
-            // What is not there is noticed when it comes, by its parent; what may not be read cannot be watched.
+            // A missing file is noticed through its parent when it appears; an unreadable one cannot be watched.
             Err(nix::errno::Errno::ENOENT | nix::errno::Errno::ENOTDIR | nix::errno::Errno::EACCES) => {}
             Err(error) => return Err(error.into()),
         }
@@ -174,7 +175,7 @@ fn add_watches(inotify: &Inotify, looks: &[Look]) -> io::Result<Interests> {
     Ok(interests)
 }
 
-/// Notes every directory on the way to something, with the name that leads on from it.
+/// Adds every directory on the path, with the next name in it.
 fn trace(look: &LookedAt, places: &mut BTreeMap<PathBuf, Interest>) {
     let (LookedAt::File(path) | LookedAt::Directory(path)) = look;
     let mut rest: VecDeque<OsString> = parts(path);

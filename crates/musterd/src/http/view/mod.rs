@@ -1,6 +1,6 @@
-//! The core's instances in the words of the API.
+//! The core's instances in the API's types.
 //!
-//! Pure reading: nothing here decides, changes or waits.
+//! Read-only: decides, changes and waits for nothing.
 
 mod runs;
 pub(super) mod why;
@@ -13,7 +13,7 @@ use crate::describe::{describe, ready};
 use crate::secrets::Reader;
 use crate::shared::Shared;
 
-/// One instance as the list shows it.
+/// An instance as an entry of the list.
 pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::Program {
     let program = instance.program();
     let pid = instance.run().and_then(|run| shared.children.borrow().pid_of(run));
@@ -57,7 +57,7 @@ pub(super) fn health_word(health: Health) -> &'static str {
     }
 }
 
-/// One instance with everything that is known of it.
+/// An instance with all details.
 pub(super) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Reader) -> api::ProgramDetail {
     let current = instance.run_began().zip(instance.run()).map(|(began, run)| api::Run {
         run: run.0,
@@ -83,7 +83,7 @@ pub(super) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Re
     }
 }
 
-/// What keeps the whole from being ready.
+/// Why the daemon is not ready.
 pub(super) fn missing(shared: &Shared, instance: &Instance, now: Time) -> api::Missing {
     let reason = why_not_ready(shared, instance, now);
     api::Missing { name: instance.name().to_owned(), state: state(instance.state()), reason }

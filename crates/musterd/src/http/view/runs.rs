@@ -1,4 +1,4 @@
-//! Runs that have ended, in the words of the API.
+//! Ended runs in the API's types.
 
 use muster_api as api;
 use muster_api::EndedBy;
@@ -10,11 +10,11 @@ use super::{date, exit, left_behind};
 use crate::exit_evidence::OutOfMemory;
 use crate::shared::Shared;
 
-/// Signals that a process gets for what it did itself, as a rule: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, and
-/// SIGSYS from a seccomp filter. These numbers are the same on every architecture that musterd is built for.
+/// Signals that usually result from a fault of the process itself: SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV,
+/// and SIGSYS from a seccomp filter. These numbers are the same on every architecture that musterd is built for.
 pub(super) const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 
-/// A run that has ended, with everything that is known of it.
+/// An ended run with all details.
 pub(super) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> api::Run {
     let memory = shared.deaths.borrow().memory(past.run);
     let (core_dumped, spawn_error) = match &past.end {
@@ -75,7 +75,7 @@ fn ended_by(shared: &Shared, past: &PastRun) -> EndedBy {
     }
 }
 
-/// Why musterd ended a run. Names the client that asked for it.
+/// Why musterd ended a run; names the client that requested it.
 pub(super) fn cause_words(cause: &StopCause) -> String {
     match cause {
         StopCause::Asked(Asker::Stop(by)) => format!("{by} asked for a stop"),

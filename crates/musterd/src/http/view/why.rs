@@ -1,7 +1,8 @@
-//! Why an instance is where it is: what happened, who brought it about, what was decided, what comes next.
+//! Explains an instance's state: what happened, what caused it, what was decided, and what comes next.
 //!
-//! Pure reading. The core knows what it decided, why it ended a run and who asked for that; [`crate::exit_evidence`] knows
-//! whether memory ran out; the logs know what a run wrote last. Where nobody can know, the words say so.
+//! Read-only. The core knows its decisions, why it ended a run and which client requested that;
+//! [`crate::exit_evidence`] knows whether memory ran out; the logs know a run's last output. If something cannot be
+//! known, the text says so.
 
 use muster_api as api;
 use muster_core::{Instance, PastRun, StopCause, Supervisor, Time};
@@ -12,10 +13,10 @@ use super::{date, program};
 use crate::exit_evidence::OutOfMemory;
 use crate::shared::Shared;
 
-/// How many runs before the last one the story tells of.
+/// How many runs before the last one are included.
 const BEFORE: usize = 3;
 
-/// The story of one instance.
+/// The explanation of one instance.
 pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
     let supervisor = shared.supervisor.borrow();
     let program = program(shared, instance, now);
@@ -43,7 +44,7 @@ pub(crate) fn why(shared: &Shared, instance: &Instance, now: Time) -> api::Why {
     }
 }
 
-/// What happened to it, in sentences.
+/// How a run ended, in sentences.
 fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<String> {
     let began = date(shared, past.began);
     let up = Span::about(past.ended.since(past.began));
@@ -51,13 +52,13 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
         RunEnd::NotSpawned(error) => {
             let number = if error.errno == 0 { String::new() } else { format!(" (errno {})", error.errno) };
             let step = error.step.name();
-            vec![format!("run {} of {began} never began: step {step:?} failed{number}: {error}", past.run)]
+            vec![format!("run {} at {began} could not start: step {step:?} failed{number}: {error}", past.run)]
         }
         RunEnd::Exited(exit) => vec![format!("run {} began at {began} and ended after {up}: {exit}", past.run)],
         RunEnd::MainLost => vec![
             format!("run {} began at {began} and was given up after {up}: {}", past.run, past.end),
-            "the process that it named by MAINPID went where musterd cannot tell any more that it is the run's, so \
-             nobody would hear how it ends; musterd stopped what was left of the run"
+            "the process that it named by MAINPID moved to where musterd cannot know that it belongs to the run, and \
+             would not learn how it exits; musterd stopped what was left of the run"
                 .to_owned(),
         ],
     };
@@ -73,19 +74,19 @@ fn tell_end(shared: &Shared, supervisor: &Supervisor, past: &PastRun) -> Vec<Str
         story.push("the daemon is about to exit".to_owned());
     }
     if matches!(past.end, RunEnd::Exited(Exit::Signal { core_dumped: true, .. })) {
-        story.push("the kernel says that it left a core dump (core_pattern tells where)".to_owned());
+        story.push("the kernel reports a core dump (core_pattern says where)".to_owned());
     }
     story
 }
 
-/// A polite end that took SIGKILL.
+/// Says that a graceful stop escalated to SIGKILL.
 fn escalated(past: &PastRun, cause: &StopCause) -> Option<String> {
     let was_killed = matches!(past.end, RunEnd::Exited(Exit::Signal { signal: Signal::KILL, .. }));
     let is_polite = !matches!(cause, StopCause::ExecTimeout);
     (was_killed && is_polite).then(|| "it did not stop in time (stopwaitsecs), and got SIGKILL".to_owned())
 }
 
-/// Who sent the signal that ended it, where it was one and we did not end it.
+/// The sender of the signal that ended a run, unless musterd ended it.
 fn tell_signal(shared: &Shared, past: &PastRun) -> Option<String> {
     let RunEnd::Exited(Exit::Signal { signal, .. }) = past.end else { return None };
     let deaths = shared.deaths.borrow();
@@ -93,32 +94,29 @@ fn tell_signal(shared: &Shared, past: &PastRun) -> Option<String> {
         return Some(format!("{by} had musterd send {signal} to it"));
     }
     Some(match deaths.memory(past.run) {
-        Some(OutOfMemory::Killed(1)) => {
-            "out of memory: the kernel killed one process of this cgroup for want of memory \
-                                         since musterd looked last; musterd did not send the SIGKILL"
-                .to_owned()
-        }
+        Some(OutOfMemory::Killed(1)) => "out of memory: the kernel OOM-killed one process of this cgroup since \
+             musterd last checked; musterd did not send the SIGKILL"
+            .to_owned(),
         Some(OutOfMemory::Killed(kills)) => format!(
-            "out of memory, most likely: the kernel killed {kills} processes of this cgroup for want of memory since \
-             musterd looked last; musterd did not send the SIGKILL"
+            "probably out of memory: the kernel OOM-killed {kills} processes of this cgroup since \
+             musterd last checked; musterd did not send the SIGKILL"
         ),
         Some(OutOfMemory::No) => {
-            "somebody else sent SIGKILL, not musterd; the kernel killed nobody in this cgroup for want of memory"
-                .to_owned()
+            "another process sent SIGKILL, not musterd; the kernel OOM-killed no process of this cgroup".to_owned()
         }
         Some(OutOfMemory::Untold) => {
-            "somebody else sent SIGKILL, not musterd; or memory ran out, which the kernel does \
-                                      not tell here (no counter of a memory cgroup)"
+            "another process sent SIGKILL, not musterd; or memory ran out, which the kernel does \
+             not report here (no counter of a memory cgroup)"
                 .to_owned()
         }
         None if FAULTS.contains(&signal.number()) => {
-            format!("a fault of the program itself, as a rule; musterd did not send {signal}")
+            format!("usually a fault of the program itself; musterd did not send {signal}")
         }
-        None => format!("somebody else sent {signal}, or the program to itself; musterd did not"),
+        None => format!("another process sent {signal}, or the program itself; musterd did not"),
     })
 }
 
-/// The ends before the last one, in short.
+/// A summary of the runs before the last one.
 fn tell_before(instance: &Instance) -> Option<String> {
     let before: Vec<String> = instance
         .past()
@@ -130,25 +128,23 @@ fn tell_before(instance: &Instance) -> Option<String> {
     (!before.is_empty()).then(|| format!("before that: {}", before.join("; ")))
 }
 
-/// What comes next by itself, and when.
+/// The next step without intervention, and its time.
 fn next(supervisor: &Supervisor, instance: &Instance, now: Time) -> String {
     match instance.state() {
         State::Backoff => match instance.next_start().filter(|&at| at > now) {
             Some(at) => format!("it starts again in {}", Span::about(at.since(now))),
-            None => "it starts again as soon as the processes that its last run left behind are gone".to_owned(),
+            None => "it starts again as soon as the processes that its last run left behind have exited".to_owned(),
         },
         State::Waiting => {
             format!("it starts as soon as this holds: {}", supervisor.waiting_for(instance.id()).join(", and "))
         }
-        State::Starting | State::Running if instance.is_failing() => "it is being stopped for its failure".to_owned(),
-        State::Starting => {
-            "it becomes RUNNING when it has been up for startsecs, and is ready where that is asked".to_owned()
+        State::Starting | State::Running if instance.is_failing() => {
+            "it is being stopped because of a failure".to_owned()
         }
-        State::Running => "it goes on".to_owned(),
-        State::Stopping => "it is STOPPED as soon as nothing of it is left".to_owned(),
-        State::Stopped => "nothing by itself: a start brings it up".to_owned(),
-        State::Exited | State::Fatal => {
-            "nothing by itself: a start brings it up again, with a fresh count of failures".to_owned()
-        }
+        State::Starting => "it becomes RUNNING after startsecs, once it is ready if ready is configured".to_owned(),
+        State::Running => "it keeps running".to_owned(),
+        State::Stopping => "it becomes STOPPED once all its processes have exited".to_owned(),
+        State::Stopped => "nothing until it is started".to_owned(),
+        State::Exited | State::Fatal => "nothing until it is started, which resets its count of failures".to_owned(),
     }
 }

@@ -1,8 +1,8 @@
-//! The control socket's place in the file system.
+//! The name of the control socket in the file system.
 //!
-//! Only one daemon may own it. Whoever holds the lock beside it owns it: a socket that is there without a lock holder is
-//! stale and taken over, a lock that is held means that another daemon lives. The socket appears under its name only when
-//! its owner and mode are set, so nobody can connect too early.
+//! Only one daemon may own it: the one that holds the lock next to it. A socket whose lock is not held is stale and
+//! taken over; a lock that is held means that another daemon is running. The socket gets its name only once its owner
+//! and mode are set, so a client cannot connect too early.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -17,17 +17,17 @@ use muster_sys::user::Accounts;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::net::UnixListener;
 
-/// The longest path a Unix socket can have: unix(7), sun_path is 108 bytes with the closing NUL.
+/// The longest path of a Unix socket: unix(7), sun_path is 108 bytes with the terminating NUL.
 const LONGEST_PATH: usize = 107;
 
 /// Why there is no control socket.
 #[derive(Debug)]
 pub(crate) enum SocketError {
-    /// Another daemon serves it.
+    /// Another daemon owns it.
     Taken(PathBuf),
     /// The configured path or owner can never work.
     Misconfigured(String),
-    /// The place cannot be written to, as with a read-only file system.
+    /// The directory is not writable, for example on a read-only file system.
     Unusable(String),
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Socket {
     place: Place,
 }
 
-/// The name and the lock, given up when dropped.
+/// The name and the lock; both are released when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     path: PathBuf,
@@ -48,14 +48,14 @@ pub(crate) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // Both go while the lock is still held; whoever waits for it looks again at what is under the name.
+        // Both are removed while the lock is still held; a daemon that waits for the lock checks the name again.
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(&self.lock);
     }
 }
 
 impl Socket {
-    /// Takes the place and listens. Must be called within the runtime.
+    /// Acquires the name and listens. Must be called within the runtime.
     pub(crate) fn open(path: &Path, spec: &ControlSpec, accounts: &mut Accounts) -> Result<Socket, SocketError> {
         let length = path.as_os_str().len();
         if length > LONGEST_PATH - ".new".len() {
@@ -66,13 +66,13 @@ impl Socket {
             )));
         }
         let owner = look_up_owner(spec.owner.as_ref(), accounts)?;
-        // In a directory that others can change they could have any file chmodded and chowned.
+        // Other users who can write to the directory could have the daemon chmod and chown any file.
         let judged = Judged::resolve(path, &Trust::own(), Missing::Make).map_err(|error| unusable(path, &error))?;
         let lock = suffixed(path, ".lock");
         let held = take_lock(&judged, &lock, path)?;
         let place = Place { path: path.to_owned(), lock, _held: held };
         if muster_sys::fd::has_listener(path) {
-            // Somebody listens there who does not know the lock.
+            // A process listens there without using the lock.
             std::mem::forget(place);
             return Err(SocketError::Taken(path.to_owned()));
         }
@@ -80,7 +80,7 @@ impl Socket {
         Ok(Socket { listener, place })
     }
 
-    /// The listener for the server, and the place to hold on to until the end.
+    /// The listener for the server, and the name, which is kept until the end.
     pub(crate) fn into_parts(self) -> (UnixListener, Place) {
         (self.listener, self.place)
     }
@@ -108,7 +108,7 @@ fn look_up_owner(owner: Option<&UserSpec>, accounts: &mut Accounts) -> Result<Op
     Ok(Some((account.uid, account.gid)))
 }
 
-/// Holds the lock that is under this name, not one that was removed while we waited for it.
+/// Locks the file that has this name, and not one that was removed during the wait.
 fn take_lock(judged: &Judged, lock: &Path, socket: &Path) -> Result<Flock<File>, SocketError> {
     let creation = Creation { mode: 0o600, owner: None };
     loop {
@@ -119,7 +119,7 @@ fn take_lock(judged: &Judged, lock: &Path, socket: &Path) -> Result<Flock<File>,
             created => created,
         };
         let opened = match opened {
-            // Its holder has ended meanwhile and removed it.
+            // Its holder has exited in the meantime and removed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened.map_err(|error| unusable(lock, &error))?,
         };
@@ -182,7 +182,7 @@ mod tests {
             let first = open(path).unwrap();
             assert!(matches!(open(path), Err(SocketError::Taken(_))));
             assert!(UnixStream::connect(path).is_ok(), "the first one still listens");
-            // What a daemon that was killed leaves behind: the socket and a lock that nobody holds.
+            // A killed daemon leaves the socket and a lock that is not held.
             drop(first);
             drop(std::os::unix::net::UnixListener::bind(path).unwrap());
             fs::write(suffixed(path, ".lock"), "").unwrap();
@@ -202,12 +202,12 @@ mod tests {
         });
     }
 
-    /// It hung the start for ever: connect(2) waits for room in the queue.
+    /// The start used to hang: connect(2) waits for room in the queue.
     #[test]
     fn a_listener_that_accepts_nobody_is_not_waited_for() {
         in_runtime(|path| {
             let _listener = std::os::unix::net::UnixListener::bind(path).unwrap();
-            // Connections that were closed keep their places in the queue, of which the kernel has 4096 at most.
+            // Closed connections keep their places in the queue, which the kernel limits to 4096.
             assert!((0..5000).all(|_| muster_sys::fd::has_listener(path)));
             assert!(matches!(open(path), Err(SocketError::Taken(_))));
         });

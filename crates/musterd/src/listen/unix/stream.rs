@@ -1,7 +1,7 @@
-//! The connection of a client, as hyper reads and writes it.
+//! The connection of a client, as used by hyper.
 //!
-//! A Unix socket may bring descriptors along. Nothing here needs them, so a client that sends any is disconnected; that
-//! closing them never makes the daemon wait is what [`muster_sys::release`] is for.
+//! A client can send descriptors over a Unix socket. They are not needed here, so a client that sends any is
+//! disconnected; [`muster_sys::release`] ensures that closing them never blocks the daemon.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
