@@ -101,11 +101,7 @@ fn a_rehearsal_notices_late_events() {
     let words = ["rehearse", "--tolerance", "0", "--retries", "0", "--scenario", "config/scenarios/restart-no.toml"];
     let ended = run(&words);
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(
-        ended.out.contains("the rehearsal differs from the simulation") && ended.out.contains("ms too late"),
-        "{}",
-        ended.out
-    );
+    assert!(ended.out.contains("reality is not as simulated") && ended.out.contains("ms too late"), "{}", ended.out);
 }
 
 #[test]
@@ -172,7 +168,7 @@ fn a_scenario_that_checks_nothing_is_not_as_expected() {
     let (_directory, nothing) = file("nothing.toml", story);
     let words = ["simulate", "--scenario", &nothing.to_string_lossy(), "config/scenarios/restart-no.toml"];
     let ended = run(&words);
-    let summary = "2 scenarios, 1 as expected, 0 not, 1 without expectations\n";
+    let summary = "2 scenarios, 1 as expected, 0 not, 1 without anything expected\n";
     assert!(ended.code == Some(0) && ended.out.ends_with(summary), "{ended:?}");
     assert!(ended.out.starts_with("none  "), "{}", ended.out);
     let strict = run(&[&words[..], &["--strict"]].concat());
@@ -430,10 +426,7 @@ fn a_wrong_command_line_gets_an_error_with_the_fix() {
     for (words, expected) in [
         (vec!["wbe"], "musterd: there is no program \"wbe\"\nhint: there are db, web\n"),
         (vec!["web=1@1s, hnag"], "musterd: runs of \"web\": not a word of a run: \"hnag\"\nhint: did you mean hang?\n"),
-        (
-            vec!["--runs", "1@1s"],
-            "musterd: --runs needs a program name if there are several programs\nhint: --runs NAME=\"1@200ms ×5\"\n",
-        ),
+        (vec!["--runs", "1@1s"], "musterd: whose runs? several programs are meant\nhint: --runs NAME=\"1@200ms ×5\"\n"),
         (
             vec!["web", "--compare", "dokcer"],
             "musterd: there is no preset \"dokcer\"\nhint: there are docker, kubernetes, supervisord, systemd\n",

@@ -1,6 +1,6 @@
 //! The rights that requests need.
 
-/// What a client must be allowed to do, for a request to be carried out.
+/// The right that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
     /// See programs, their output and the daemon.

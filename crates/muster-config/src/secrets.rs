@@ -35,7 +35,7 @@ impl Noted {
         }
     }
 
-    /// Records a secret that no value uses so far, unless it is too short to be told from ordinary text.
+    /// Records a secret that no value uses so far, unless it is too short to be distinguished from ordinary text.
     pub(crate) fn keep(&self, value: &str) {
         if value.len() >= SHORT {
             self.values.borrow_mut().insert(value.to_owned());

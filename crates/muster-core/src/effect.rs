@@ -33,7 +33,7 @@ pub enum Input {
         verb: Verb,
         /// Whether to reply when it is done, or as soon as it is accepted.
         wait: bool,
-        /// Who asks.
+        /// The client that sent it.
         by: Principal,
     },
     /// The client no longer waits: reply with the progress so far.

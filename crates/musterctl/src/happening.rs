@@ -30,7 +30,7 @@ impl fmt::Display for InWords<'_> {
             Happening::Health { name, health, probe, detail, .. } => {
                 write!(f, "{name}: {health} (probe {probe:?}: {detail})")
             }
-            Happening::Failing { name, cause, .. } => write!(f, "{name}: failed, and is stopped for it: {cause}"),
+            Happening::Failing { name, cause, .. } => write!(f, "{name}: failed, stopping it: {cause}"),
             Happening::Waiting { name, waiting_for } => write!(f, "{name}: waiting for {}", waiting_for.join(" and ")),
             Happening::Configured { added, removed, restarted, changed, unchanged } => {
                 f.write_str("the active configuration changed:")?;
@@ -52,9 +52,9 @@ impl fmt::Display for InWords<'_> {
                 write!(f, "{name}: still there, stopping for {}", span(*stopping))
             }
             Happening::Shutdown { reason, timeout } => {
-                write!(f, "stopping everything within {}: {reason}", span(*timeout))
+                write!(f, "stopping all programs within {}: {reason}", span(*timeout))
             }
-            Happening::ShutdownHurried => f.write_str("asked to stop again: SIGKILL to everything"),
+            Happening::ShutdownHurried => f.write_str("asked to stop again, sending SIGKILL to all programs"),
             Happening::Exiting { reason, code } => write!(f, "the daemon exits with code {code}: {reason}"),
             Happening::Gap { missed: Some(missed) } => write!(f, "{missed} events are missing here"),
             Happening::Gap { missed: None } => f.write_str("events are missing here"),

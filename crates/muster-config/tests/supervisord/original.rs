@@ -67,7 +67,7 @@ fn difference(text: &str, real: &Value) -> Option<String> {
         Ok(configuration) => whole(&configuration),
         Err(mistakes) => match &mistakes.problems[0].original {
             Some(original) => json!({ "error": original }),
-            // What ours refuses, and the original does not.
+            // Refused by musterd only: a bound that the original does not have.
             None => return None,
         },
     };

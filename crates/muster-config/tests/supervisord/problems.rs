@@ -38,7 +38,7 @@ fn one_mistake_is_reported_once() {
     let text = "[supervisord]\n[group:g]\nprograms=a\n[group:h]\nprograms=a\n[program:a]\ncommand=%(nope)s\n\
                 process_name=p%(process_num)d\nnumprocs=9\n";
     assert_eq!(mistakes(text).problems.len(), 1);
-    // What follows from unreadable variables is none.
+    // A consequence of unreadable variables is not another mistake.
     let text = "[supervisord]\nenvironment=A\n[program:a]\ncommand=%(ENV_A)s\n";
     assert_eq!(mistakes(text).problems.len(), 1);
 }
@@ -117,7 +117,7 @@ fn silent_surprises_of_the_original_are_reported() {
 
 #[test]
 fn servers_without_a_password_are_reported() {
-    odd("[unix_http_server]\nfile=/tmp/s", &["whoever may open the socket"]);
+    odd("[unix_http_server]\nfile=/tmp/s", &["any user who can open the socket"]);
     odd("[inet_http_server]\nport=127.0.0.1:1", &["every process in the container"]);
     odd("[inet_http_server]\nport=*:1", &["it will not be opened"]);
     odd("[inet_http_server]\nport=*:1\nusername=\npassword=x", &["it will not be opened"]);

@@ -186,7 +186,7 @@ fn with_main(column: &str, row: &str) -> Stage {
         _ if must_report => notifying(at_once()),
         _ => it(retries),
     };
-    // What is to be stopped first, where its own turn must not have come.
+    // A program that stops first, for the rows in which its own turn has not come.
     let is_first = |other: ProgramSpec| ProgramSpec { priority: it.priority + 1, ..other };
     let mut stage = match row {
         "Exited, goal down" | "second shutdown" => Stage::booted([it.clone(), is_first(quick("other"))]),

@@ -64,8 +64,8 @@ fn quoted(quote: char, chars: &mut Peekable<Chars<'_>>) -> Result<String, Unread
     Err(Unreadable::NoClosingQuotation)
 }
 
-/// A word goes on over quotes, and over a comment on the next line. What ends it is a token of its own, except for a
-/// blank.
+/// A word goes on over quotes, and over a comment on the next line. The character that ends it is a token of its own,
+/// unless it is a blank.
 fn word(first: char, chars: &mut Peekable<Chars<'_>>) -> String {
     let mut token = String::from(first);
     while let Some(&c) = chars.peek() {

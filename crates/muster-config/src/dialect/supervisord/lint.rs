@@ -129,7 +129,7 @@ pub(super) fn servers(reader: &mut Reader<'_>, servers: &[Server]) {
         let name = reader.section_name(server.section).to_owned();
         let (key, message, hint) = match &server.address {
             Address::Unix { .. } => {
-                let message = "no username: whoever may open the socket controls every program";
+                let message = "no username: any user who can open the socket controls every program";
                 ("file", message, "set chmod=0700, or username and password")
             }
             Address::Inet { host, .. } if is_loopback(host) => {
