@@ -37,7 +37,6 @@ mod publish;
 mod reload;
 mod secrets;
 mod shared;
-mod supervisord;
 mod surroundings;
 mod tickets;
 mod turn_clock;

@@ -1,5 +1,7 @@
 //! Loads the configuration, for supervising and for `musterd check`.
 
+mod supervisord;
+
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
@@ -11,7 +13,7 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::config_files;
-use crate::{secrets, supervisord};
+use crate::secrets;
 
 /// The given paths, or the first default that exists.
 pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {

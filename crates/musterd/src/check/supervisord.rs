@@ -10,7 +10,7 @@ use muster_config::dialect::supervisord::{self, Account, Mode, User, World};
 use muster_spec::UserSpec;
 use muster_sys::user::Accounts;
 
-use crate::check::Checked;
+use super::Checked;
 use crate::config_files;
 
 const NOTE: &str = "musterd checks supervisord configurations, but cannot run them yet";
