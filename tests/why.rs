@@ -138,6 +138,16 @@ fn a_signal_that_was_asked_for_names_who_asked() {
 }
 
 #[test]
+fn a_reload_signal_that_ends_a_program_names_who_asked() {
+    let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0\nreloadsignal = \"HUP\"");
+    daemon.ctl_well(&["start", "web"]);
+    daemon.ctl_well(&["reload", "web"]);
+    let why = why(&daemon, "FATAL");
+    let uid = harness::own_uid();
+    check(&daemon, &why, "musterd", &[&format!("user id {uid} had musterd send SIGHUP to it")]);
+}
+
+#[test]
 fn a_stop_and_a_restart_name_who_asked() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
     let uid = harness::own_uid();
