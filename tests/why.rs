@@ -138,6 +138,16 @@ fn a_requested_signal_names_the_client() {
 }
 
 #[test]
+fn a_reload_signal_that_ends_a_program_names_the_client() {
+    let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0\nreloadsignal = \"HUP\"");
+    daemon.ctl_well(&["start", "web"]);
+    daemon.ctl_well(&["reload", "web"]);
+    let why = why(&daemon, "FATAL");
+    let uid = harness::own_uid();
+    check(&daemon, &why, "musterd", &[&format!("user id {uid} had musterd send SIGHUP to it")]);
+}
+
+#[test]
 fn a_stop_and_a_restart_name_the_client() {
     let daemon = daemon("command = \"sleep 1000\"\nstartsecs = 0");
     let uid = harness::own_uid();

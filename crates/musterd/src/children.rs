@@ -283,8 +283,15 @@ impl Children {
         pid.and_then(|pid| u32::try_from(pid.0).ok())
     }
 
-    /// The number of processes that have not executed their program yet.
-    pub(crate) fn in_flight(&self) -> usize {
+    /// The number of processes that have not executed their program yet. Commands of probes are not watched, so where it
+    /// matters they are looked at here: they may run for as long as the probe allows.
+    pub(crate) fn in_flight(&mut self) -> usize {
+        if self.spawner.in_flight() >= Spawner::AT_ONCE {
+            for id in self.commands.unended() {
+                let Some(child) = self.children.get_mut(&id) else { continue };
+                child.spawning.take_if(|spawning| spawning.outcome() == Some(Ok(())));
+            }
+        }
         self.spawner.in_flight()
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_spec::{Goal, InstanceId, RunId, Selector, SignalScope, State};
+use muster_spec::{Goal, InstanceId, RunId, Selector, Signal, SignalScope, State};
 
 use super::Supervisor;
 use crate::batch::Purpose;
@@ -102,23 +102,27 @@ impl Supervisor {
                 }
             },
             Verb::Signal { signal, scope } => {
-                for &id in ids {
-                    let run = self.instance_mut(id).note_signal(signal, by);
-                    self.effects.extend(run.map(|run| Effect::Signal { run, signal, scope }));
-                }
+                ids.iter().for_each(|&id| self.signal(id, signal, scope, by));
             }
             Verb::Reload => self.have_read_configuration(now, ids, by),
             Verb::Await(_) => {}
         }
     }
 
+    fn signal(&mut self, id: InstanceId, signal: Signal, scope: SignalScope, by: Principal) {
+        let run = self.instance_mut(id).note_signal(signal, by);
+        self.effects.extend(run.map(|run| Effect::Signal { run, signal, scope }));
+    }
+
     fn have_read_configuration(&mut self, now: Time, ids: &[InstanceId], by: Principal) {
         let mut without_signal = Vec::new();
         for &id in ids {
             let instance = self.instance(id);
-            let Some(run) = instance.run().filter(|_| reads_configuration(instance)) else { continue };
+            if !reads_configuration(instance) {
+                continue;
+            }
             match instance.program().reload_signal {
-                Some(signal) => self.effects.push_back(Effect::Signal { run, signal, scope: SignalScope::Main }),
+                Some(signal) => self.signal(id, signal, SignalScope::Main, by),
                 None => without_signal.push(id),
             }
         }

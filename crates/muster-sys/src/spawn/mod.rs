@@ -331,6 +331,7 @@ impl Spawning {
             && let Some(flight) = &self.flight
         {
             self.outcome = Some(flight.outcome());
+            self.pool.borrow_mut().settle(flight);
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) const IDLE_SLOTS: usize = 32;
 pub(super) struct InFlight {
     status: OwnedFd,
     is_over: Cell<bool>,
+    /// Whether it is among those that the pool counts.
+    counts: Cell<bool>,
     slot: ManuallyDrop<Slot>,
     plan: ManuallyDrop<Plan>,
 }
@@ -102,10 +104,16 @@ impl Pool {
     /// Hands a slot to a child that is about to be made.
     pub(super) fn depart(&mut self, status: OwnedFd, slot: Slot, plan: Plan) -> InFlight {
         self.in_flight += 1;
-        InFlight { status, is_over: Cell::new(false), slot: ManuallyDrop::new(slot), plan: ManuallyDrop::new(plan) }
+        let (slot, plan) = (ManuallyDrop::new(slot), ManuallyDrop::new(plan));
+        InFlight { status, is_over: Cell::new(false), counts: Cell::new(true), slot, plan }
     }
 
-    /// The number of children that may still use their slot.
+    /// Counts a child no more, whose outcome is known. Its slot is kept until it is given back.
+    pub(super) fn settle(&mut self, flight: &InFlight) {
+        self.in_flight -= usize::from(flight.counts.replace(false));
+    }
+
+    /// The number of children that may still use their slot and whose outcome is not known.
     pub(super) fn in_flight(&mut self) -> usize {
         self.recycle_forgotten();
         self.in_flight
@@ -129,8 +137,8 @@ impl Pool {
     }
 
     fn keep(&mut self, flight: InFlight) {
+        self.settle(&flight);
         let Some(slot) = flight.recycle() else { return };
-        self.in_flight -= 1;
         if self.idle.len() < IDLE_SLOTS {
             self.idle.push(slot);
         }

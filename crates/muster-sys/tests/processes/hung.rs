@@ -67,10 +67,10 @@ fn stopped_before_exec() {
     each(|spawner| {
         let mut stopped = caught(spawner, &program(&["/bin/true"]));
         many_quick_runs(spawner);
-        assert_eq!(stopped.outcome(), None);
+        assert_eq!((stopped.outcome(), spawner.in_flight()), (None, 1));
         signal::send(stopped.pid, Signal::CONT).unwrap();
         assert_eq!(wait_for(stopped.pid), Exit::Code(0));
-        assert_eq!(stopped.outcome(), Some(Ok(())));
+        assert_eq!((stopped.outcome(), spawner.in_flight()), (Some(Ok(())), 0));
     });
 }
 

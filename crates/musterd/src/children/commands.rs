@@ -56,6 +56,11 @@ impl Commands {
         self.ended.push(id);
     }
 
+    /// Commands whose end has not been reported.
+    pub(super) fn unended(&self) -> impl Iterator<Item = RunId> {
+        self.waiting.keys().copied()
+    }
+
     /// Forgets a command without remaining processes. Ignores ids of runs.
     pub(super) fn forget(&mut self, id: RunId) {
         self.known.remove(&id.0);
@@ -64,7 +69,53 @@ impl Commands {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+    use std::time::{Duration, Instant};
+
+    use muster_logs::{Consoles, Logs};
+    use muster_spec::{InstanceSpec, OutputSpec, ProcessSpec, SyslogSpec};
+    use muster_sys::async_fd::Watched;
+    use muster_sys::limits::OriginalLimits;
+    use muster_sys::pollset::PollSet;
+    use muster_sys::spawn::Spawner;
+    use muster_sys::tree::Trees;
+
     use super::*;
+    use crate::children::Children;
+    use crate::probes::testing::in_runtime;
+
+    fn children() -> Children {
+        let environment = std::env::vars_os().collect();
+        let spawner = Spawner::new(environment, OriginalLimits::current().unwrap(), 0o022).unwrap();
+        let logs = Logs::start(Consoles::start().unwrap(), SyslogSpec::default()).unwrap();
+        let set = || Rc::new(Watched::for_reading(PollSet::new().unwrap()).unwrap());
+        Children::new(spawner, Trees::new(), logs, (set(), set()), None, 1)
+    }
+
+    #[test]
+    fn a_command_delays_starts_until_it_is_executed_and_not_until_it_is_reaped() {
+        let command = ["sleep".to_owned(), "1".to_owned()];
+        let spec = InstanceSpec {
+            name: "web".to_owned(),
+            index: 0,
+            process: ProcessSpec::of(command.to_vec()),
+            output: OutputSpec::default().into(),
+            ready: None,
+            start_timeout: InstanceSpec::START_TIMEOUT,
+            watchdog: None,
+            probes: Vec::new(),
+        };
+        in_runtime(async {
+            let mut children = children();
+            let commands: Vec<_> =
+                (0..=Spawner::AT_ONCE).map(|_| children.spawn_command(&spec, &command).unwrap()).collect();
+            let began = Instant::now();
+            while children.in_flight() >= Spawner::AT_ONCE {
+                assert!(began.elapsed() < Duration::from_secs(20), "{} count", commands.len());
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+    }
 
     #[test]
     fn numbers_are_used_again_and_never_meet_those_of_runs() {

@@ -50,7 +50,7 @@ impl Starts {
 
 impl EventLoop {
     pub(super) fn may_start(&mut self) -> bool {
-        let in_flight = |event_loop: &EventLoop| event_loop.shared.children.borrow().in_flight();
+        let in_flight = |event_loop: &EventLoop| event_loop.shared.children.borrow_mut().in_flight();
         if in_flight(self) >= self.starts.allowed {
             self.take_statuses();
             self.reap();

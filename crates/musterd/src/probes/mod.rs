@@ -10,7 +10,7 @@ pub(crate) mod http;
 mod redirect;
 mod tcp;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::cell::Cell;
 use std::collections::HashMap;
