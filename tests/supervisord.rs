@@ -117,3 +117,13 @@ fn a_main_file_is_known_by_its_section_also_after_a_byte_order_mark() {
         assert!(shown.contains("no file matches"), "{text:?}: {shown}");
     }
 }
+
+#[test]
+fn an_included_file_s_name_stays_on_its_line_and_sends_nothing_to_the_terminal() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    fs::write(place.path().join("a\x1b[31m\nerror: b.conf"), "[program:x]\ncommand=%(nope)s\n").expect("it is ours");
+    fs::write(place.path().join("s.conf"), "[supervisord]\n[include]\nfiles=a*.conf\n").expect("it is ours");
+    let shown = text_of(&check(place.path(), &["-c", "s.conf"]));
+    assert!(shown.contains("[31m\\nerror: b.conf:2:9: [program:x] command: "), "{shown}");
+    assert!(!shown.contains('\x1b'), "{shown}");
+}
