@@ -127,3 +127,11 @@ fn an_included_file_s_name_stays_on_its_line_and_sends_nothing_to_the_terminal()
     assert!(shown.contains("[31m\\nerror: b.conf:2:9: [program:x] command: "), "{shown}");
     assert!(!shown.contains('\x1b'), "{shown}");
 }
+
+#[test]
+fn a_section_written_as_in_toml_gets_a_hint() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    fs::write(place.path().join("s.ini"), "[program.web]\ncommand = \"x\"\n").expect("it is ours");
+    let shown = text_of(&check(place.path(), &["-c", "s.ini"]));
+    assert!(shown.contains("hint: write [program:web]"), "{shown}");
+}
