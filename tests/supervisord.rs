@@ -20,6 +20,10 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+fn text_of(output: &Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
+}
+
 const GOOD: &str = "[supervisord]\nnodaemon=true\n\n\
     [program:web]\ncommand=/bin/sleep %(ENV_SECONDS_TO_SLEEP)s ; a comment\nnumprocs=2\n\
     process_name=%(program_name)s_%(process_num)02d\nuser=root\nautorestrat=true\n\n\
@@ -83,4 +87,51 @@ fn included_files_of_others_are_passed_over_and_a_fifo_blocks_nothing() {
     for name in ["conf.d/a.conf", "conf.d/b.conf"] {
         assert!(err.contains(name), "{name} is reported: {err}");
     }
+}
+
+/// A configuration can name any variable and include any file of its owner or of root.
+#[test]
+fn mistakes_show_neither_variables_nor_lines_of_files() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let text = "[supervisord]\n[program:a]\ncommand=x\npriority=%(ENV_TOKEN)s\nenvironment=A=\"1\",\nhunter2\n\
+        [rpcinterface:x]\nsupervisor.rpcinterface_factory=%(ENV_TOKEN)s\n[include]\nfiles=other\n";
+    fs::write(place.path().join("s.conf"), text).expect("it is ours");
+    fs::write(place.path().join("other"), "root:hunter2\n").expect("it is ours");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    command.args(["check", "-c", "s.conf"]).current_dir(place.path()).env("TOKEN", "topsecret");
+    let checked = command.output().expect("musterd can be executed");
+    let shown = text_of(&checked);
+    assert_eq!(checked.status.code(), Some(2), "{shown}");
+    assert!(!shown.contains("topsecret") && !shown.contains("hunter2"), "{shown}");
+    for expected in ["priority must be a whole number: '%(ENV_TOKEN)s'", "s.conf:6:1: ", "other:1:1: "] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+}
+
+#[test]
+fn a_main_file_is_known_by_its_section_also_after_a_byte_order_mark() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    for text in ["\u{feff}[supervisord]\n[include]\nfiles=none\n", "#\r[supervisord]\r[include]\rfiles=none\r"] {
+        fs::write(place.path().join("s.conf"), text).expect("it is ours");
+        let shown = text_of(&check(place.path(), &["-c", "s.conf"]));
+        assert!(shown.contains("no file matches"), "{text:?}: {shown}");
+    }
+}
+
+#[test]
+fn an_included_file_s_name_stays_on_its_line_and_sends_nothing_to_the_terminal() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    fs::write(place.path().join("a\x1b[31m\nerror: b.conf"), "[program:x]\ncommand=%(nope)s\n").expect("it is ours");
+    fs::write(place.path().join("s.conf"), "[supervisord]\n[include]\nfiles=a*.conf\n").expect("it is ours");
+    let shown = text_of(&check(place.path(), &["-c", "s.conf"]));
+    assert!(shown.contains("[31m\\nerror: b.conf:2:9: [program:x] command: "), "{shown}");
+    assert!(!shown.contains('\x1b'), "{shown}");
+}
+
+#[test]
+fn a_section_written_as_in_toml_gets_a_hint() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    fs::write(place.path().join("s.ini"), "[program.web]\ncommand = \"x\"\n").expect("it is ours");
+    let shown = text_of(&check(place.path(), &["-c", "s.ini"]));
+    assert!(shown.contains("hint: write [program:web]"), "{shown}");
 }

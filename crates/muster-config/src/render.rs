@@ -34,7 +34,9 @@ impl Diagnostic {
 
     /// The first line: `config/shop.toml:14:16: program "web": stopwaitsecs must not be negative: -5`.
     pub fn headline(&self) -> String {
-        format!("{}:{}:{}: {}", self.file.display(), self.line, self.column, self.message)
+        // The renderer replaces all other control characters; with a line end a name could pass for a finding.
+        let file = self.file.display().to_string().replace('\n', "\\n");
+        format!("{file}:{}:{}: {}", self.line, self.column, self.message)
     }
 }
 

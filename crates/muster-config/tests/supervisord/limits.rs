@@ -83,3 +83,10 @@ fn many_files_are_refused() {
     let mistakes = machine.read("[supervisord]\n[include]\nfiles=c/*").unwrap_err();
     assert!(mistakes.problems[0].message.contains("files are included"), "{}", mistakes.problems[0]);
 }
+
+#[test]
+fn the_number_of_reported_mistakes_is_bounded() {
+    let problems = read(&"a\n".repeat(200_000)).unwrap_err().problems;
+    assert_eq!(problems.len(), limits::PROBLEMS + 1);
+    assert_eq!(problems.last().expect("just counted").message, "further mistakes are left out here");
+}

@@ -17,7 +17,7 @@ fn every_mistake_is_reported_at_once_in_the_originals_order() {
     assert_eq!(
         lines,
         [
-            "/D/s.conf:8:1: is neither a section nor a key: 'nonsense\\n'",
+            "/D/s.conf:8:1: is neither a section nor a key",
             "/D/s.conf:2:10: [supervisord] loglevel must be critical, error, warn, info, debug, trace or blather: 'loud'",
             "/D/s.conf:7:15: [program:b] autorestart must be true, false or unexpected: 'maybe'",
             "/D/s.conf:6:11: [program:b] startsecs must be a whole number: 'soon'",

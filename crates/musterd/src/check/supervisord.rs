@@ -20,7 +20,11 @@ pub(crate) fn check(path: &Path) -> Checked {
     let main = path.to_string_lossy();
     let machine = ThisMachine::new(path);
     let read = |mode| supervisord::read(&main, mode, &machine);
-    let is_fragment = |text: &[u8]| !text.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"[supervisord]"));
+    let is_fragment = |text: &[u8]| {
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+        let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+        !lines.any(|line| line.trim_ascii_start().starts_with(b"[supervisord]"))
+    };
     let mode = match machine.read(&main, supervisord::limits::FILE_BYTES) {
         Ok(text) if is_fragment(&text) => Mode::Fragment,
         _ => Mode::Main,

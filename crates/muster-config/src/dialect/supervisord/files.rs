@@ -105,10 +105,11 @@ fn report_lines(reader: &mut Reader<'_>, bad: Vec<BadLine>, not_utf8: Option<Not
     }
     for line in bad {
         let (message, allowed) = match line.homeless {
-            true => (format!("stands before any section: {}", line.repr), "begin with a line such as [supervisord]"),
-            false => (format!("is neither a section nor a key: {}", line.repr), "write key=value or [section]"),
+            true => ("stands before any section", "begin with a line such as [supervisord]"),
+            false => ("is neither a section nor a key", "write key=value or [section]"),
         };
-        let problem = of_file(line.place, message, original.take());
+        // Not the line itself: it may be one of a secret, or of any file that [include] names.
+        let problem = of_file(line.place, message.to_owned(), original.take());
         reader.report.problem(Problem { allowed: Some(allowed.to_owned()), ..problem });
     }
     if let Some(not) = not_utf8 {

@@ -92,7 +92,9 @@ fn with_hint(warning: Warning, hint: Option<String>) -> Warning {
 }
 
 fn meant_section(name: &str) -> Option<String> {
-    let (begin, rest) = name.split_once(':').map_or((name, None), |(begin, rest)| (begin, Some(rest)));
+    // `[program.web]` is TOML's way to write `[program:web]`.
+    let parts = name.split_once(':').or_else(|| name.split_once('.'));
+    let (begin, rest) = parts.map_or((name, None), |(begin, rest)| (begin, Some(rest)));
     let lower = begin.trim().to_ascii_lowercase();
     let known = options::section_beginnings().map(|known| known.trim_end_matches(':'));
     let singular = lower.strip_suffix('s').filter(|singular| known.clone().any(|known| known == *singular));

@@ -15,6 +15,9 @@ pub const PROCESSES: usize = 100_000;
 /// The most processes of one section.
 pub const NUMPROCS: i64 = 10_000;
 
+/// The most mistakes that are reported.
+pub const PROBLEMS: usize = 10_000;
+
 /// The most bytes that all expansions of a configuration produce together.
 pub(super) const EXPANDED_BYTES: usize = 64 << 20;
 

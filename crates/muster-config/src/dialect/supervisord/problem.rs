@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Severity};
 
+use super::limits;
+
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -175,6 +177,16 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn problem(&mut self, problem: Problem) {
         self.found += 1;
+        match self.problems.len() {
+            limits::PROBLEMS => {
+                let message = "further mistakes are left out here".to_owned();
+                let (allowed, value, original) = (None, None, None);
+                self.problems.push(Problem { message, allowed, value, original, ..problem });
+                return;
+            }
+            found if found > limits::PROBLEMS => return,
+            _ => {}
+        }
         if self.said.insert((problem.place.clone(), problem.message.clone())) {
             self.problems.push(problem);
         }

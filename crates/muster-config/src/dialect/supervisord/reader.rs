@@ -165,8 +165,11 @@ impl Reader<'_> {
     pub(super) fn refuse(&mut self, scope: &Scope<'_>, option: &Opt, value: &Text, reason: String) {
         let allowed = option.is.allowed();
         let is_secret = matches!(option.is, Type::Environment) || option.key == "password";
-        let shown = Some(value.text.clone()).filter(|_| !is_secret);
-        let text = match &shown {
+        let written = self.sections.entry(scope.section, option.key).map(|entry| entry.text.as_str());
+        // What a variable of the environment stands for may be a token: the message shows the text of the file.
+        let with_variable = written.filter(|text| text.contains("%(ENV_"));
+        let shown = Some(value.text.clone()).filter(|_| !is_secret && with_variable.is_none());
+        let text = match shown.as_deref().or(with_variable).filter(|_| !is_secret) {
             Some(text) => format!("{} must be {allowed}: {}", option.key, repr(text)),
             None => format!("{} must be {allowed}", option.key),
         };

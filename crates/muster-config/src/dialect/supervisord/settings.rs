@@ -104,7 +104,8 @@ fn plugin(reader: &mut Reader<'_>, section: usize) -> Option<Plugin> {
         return None;
     };
     if factory.text != options::MAIN_RPC_FACTORY {
-        let message = format!("Python plugins are not available: {}", factory.text);
+        let written = reader.raw(section, &options::RPC_FACTORY).map_or(String::new(), |entry| entry.text);
+        let message = format!("Python plugins are not available: {written}");
         let warning = reader.warning(section, Some(factory_key), message);
         reader.report.warn(warning.hint("leave the section out"));
     }
