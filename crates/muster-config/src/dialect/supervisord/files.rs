@@ -191,10 +191,17 @@ fn include(reader: &mut Reader<'_>, section: usize, budget: &mut usize) {
     let scope = Scope::new(section, &words);
     let name = "include.files";
     let Ok(patterns) = reader.expand(&scope, &entry.text, name, options::FILES.key, &entry.place) else { return };
-    let mut left = limits::FILES;
+    let (mut left, world) = (limits::FILES, reader.world);
+    let mut search = glob::Search::new(world, limits::NAMES);
     for pattern in patterns.split(is_space).filter(|pattern| !pattern.is_empty()) {
         let pattern = glob::join(&here, pattern);
-        let mut files = glob::glob(reader.world, &pattern);
+        let Some(mut files) = search.glob(&pattern) else {
+            let message = format!("[include] files looks at more than {} names", limits::NAMES);
+            let problem = of_file(entry.place.clone(), message, None);
+            let allowed = Some("name the files, or the one directory that they are in".to_owned());
+            reader.report.problem(Problem { allowed, ..problem });
+            return;
+        };
         files.sort_unstable();
         if files.is_empty() {
             let text = format!("No file matches via include \"{pattern}\"");

@@ -125,6 +125,16 @@ impl Warning {
     }
 }
 
+/// The longest message in characters. A message quotes values, and a value can be as long as a file.
+const LONGEST: usize = 1000;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 fn diagnostic(
     severity: Severity,
     place: &Place,
@@ -138,8 +148,8 @@ fn diagnostic(
         // A place without text is the file as a whole.
         line: place.line.max(1) as usize,
         column: place.column.max(1) as usize,
-        message: message.to_owned(),
-        hint: hint.map(str::to_owned),
+        message: shortened(message),
+        hint: hint.map(shortened),
         program: section.and_then(|section| section.strip_prefix("program:")).map(str::to_owned),
         span: 0..0,
         excerpt: None,
