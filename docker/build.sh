@@ -27,9 +27,9 @@ tag=${MUSTER_TAG:-latest}
 out=docker/build/$libc
 
 build_binary() {
-    # musl is linked statically unless told otherwise, glibc only when told. Naming the target keeps the flag away from
     # musl links statically by default, glibc only on request. Naming the target keeps the flag away from build scripts and
     # procedural macros, which cannot be static.
+    if [ "$libc" = gnu ]; then export RUSTFLAGS="-C target-feature=+crt-static ${RUSTFLAGS:-}"; fi
     cargo build --locked --profile "$profile" --target "$target" --bin muster
     targets=$(cargo metadata --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
     mkdir -p "$out"

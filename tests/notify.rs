@@ -238,7 +238,7 @@ fn a_run_whose_main_process_no_longer_belongs_to_it_is_swept_and_restarted() {
         let web = daemon.wait_for_state("web", "RUNNING");
         assert_eq!(
             (&web["exit"]["reason"], &web["exit"]["success"]),
-            (&"its main process is no longer its own".into(), &false.into())
+            (&"its main process no longer belongs to the run".into(), &false.into())
         );
         let why = daemon.ctl_well(&["why", "web"]);
         assert!(why.contains("was given up after") && why.contains("MAINPID"), "{why}");

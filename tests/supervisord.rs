@@ -64,7 +64,7 @@ fn every_mistake_is_reported_with_its_place_and_nothing_is_run() {
     let run = Command::new(env!("CARGO_BIN_EXE_musterd")).args(["-c", "s.conf"]).current_dir(place.path()).output();
     let run = run.expect("musterd can be executed");
     assert_eq!(run.status.code(), Some(2));
-    assert!(text(&run.stderr).contains("`musterd check` finds mistakes"), "{}", text(&run.stderr));
+    assert!(text(&run.stderr).contains("finds its mistakes"), "{}", text(&run.stderr));
 }
 
 /// A FIFO must not block the check, and a file that another user can replace has no authority.
@@ -134,4 +134,52 @@ fn a_section_written_as_in_toml_gets_a_hint() {
     fs::write(place.path().join("s.ini"), "[program.web]\ncommand = \"x\"\n").expect("it is ours");
     let shown = text_of(&check(place.path(), &["-c", "s.ini"]));
     assert!(shown.contains("hint: write [program:web]"), "{shown}");
+}
+
+#[test]
+fn patterns_and_values_are_bounded() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let bomb = "[supervisord]\n[include]\nfiles=/proc/*/*/*/*/*/*/x\n";
+    fs::write(place.path().join("bomb.conf"), bomb).expect("it is ours");
+    let checked = check(place.path(), &["-c", "bomb.conf"]);
+    assert_eq!(checked.status.code(), Some(2));
+    assert!(text(&checked.stderr).contains("files looks at more than 100000 names"), "{}", text(&checked.stderr));
+    let long = format!("[supervisord]\n[program:a]\ncommand=x\npriority={}\n", "x".repeat(1 << 20));
+    fs::write(place.path().join("long.conf"), long).expect("it is ours");
+    let checked = check(place.path(), &["-c", "long.conf"]);
+    assert_eq!(checked.status.code(), Some(2));
+    assert!(checked.stderr.len() < 10_000, "a message is {} bytes long", checked.stderr.len());
+}
+
+#[test]
+fn a_main_file_may_be_a_pipe() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    std::os::unix::fs::symlink("/dev/stdin", place.path().join("s.conf")).expect("it is ours");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    command.args(["check", "-c", "s.conf"]).current_dir(place.path());
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut checking = command.spawn().expect("musterd can be executed");
+    let mut input = checking.stdin.take().expect("it is a pipe");
+    std::io::Write::write_all(&mut input, b"[supervisord]\n[program:a]\ncommand=/bin/cat\n").expect("it is read");
+    drop(input);
+    let checked = checking.wait_with_output().expect("it ends");
+    assert!(text(&checked.stdout).starts_with("1 file, 1 program, 0 errors"), "{}", text(&checked.stdout));
+}
+
+/// Everything else that musterd does blocks signals first, since a supervisor handles them.
+#[test]
+fn a_check_can_be_terminated() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    nix::unistd::mkfifo(&place.path().join("s.conf"), nix::sys::stat::Mode::S_IRWXU).expect("it is ours");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+    let mut checking =
+        command.args(["check", "-c", "s.conf"]).current_dir(place.path()).spawn().expect("musterd can be executed");
+    let status = format!("/proc/{}/status", checking.id());
+    harness::wait_until("it waits for a writer and takes signals", || {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        status.contains("SigBlk:\t0000000000000000") && status.contains("State:\tS")
+    });
+    harness::send(i32::try_from(checking.id()).expect("a pid"), 15);
+    let ended = checking.wait().expect("it is our child");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(15));
 }

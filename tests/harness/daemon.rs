@@ -14,6 +14,9 @@ use super::place::{Place, can_enclose, enclosing_words};
 use super::processes::{self, Process};
 use super::{puppet, wait_for, wait_until};
 
+/// How long a process may take to exit after SIGKILL on a busy machine.
+const EXITING: Duration = Duration::from_millis(500);
+
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -363,6 +366,11 @@ impl Daemon {
 
     /// Checks that the daemon left neither a process nor its socket behind.
     pub fn assert_nothing_is_left(&self) {
+        // A process that was killed last may still be exiting; one that was not killed would stay.
+        let since = Instant::now();
+        while !self.left_behind().is_empty() && since.elapsed() < EXITING {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         assert_eq!(self.left_behind(), [], "left behind\n{}", self.story());
         for name in ["sock", "sock.lock", "sock.new", "sock.notify"] {
             assert!(!self.path(name).exists(), "{name} was left behind");

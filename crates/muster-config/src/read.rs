@@ -90,7 +90,9 @@ impl<'t> Reader<'t, '_> {
     fn read_file(&mut self, path: &Path, from: Option<Place>, role: Role<'_>) {
         if is_supervisords(path) {
             let finding = self.about(path, from, "supervisord configurations cannot be run yet");
-            self.report.add(finding.hint("`musterd check` finds mistakes in one; to run it, write a TOML file"));
+            self.report.add(finding.hint(
+                "`musterd check -c FILE`, with that file alone, finds its mistakes; to run it, write a TOML file",
+            ));
             return;
         }
         self.looked_at.push(LookedAt::File(path.to_owned()));

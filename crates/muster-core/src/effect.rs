@@ -13,7 +13,7 @@ use muster_spec::{
 use crate::cause::{Principal, ShutdownReason, StopCause};
 use crate::health::{Health, ProbeOutcome};
 use crate::leftover::LeftBehind;
-use crate::plan::Plan;
+use crate::plan::ReloadPlan;
 use crate::request::{Outcome, RequestId, Verb};
 use crate::restart::Verdict;
 use crate::settings::Settings;
@@ -322,7 +322,7 @@ pub enum Event {
     /// A new configuration is active.
     Configured {
         /// The changes.
-        plan: Arc<Plan>,
+        plan: Arc<ReloadPlan>,
     },
     /// A run did not stop in time and gets SIGKILL.
     Killed {

@@ -65,7 +65,7 @@ pub use cause::{Asker, Principal, ShutdownReason, StopCause};
 pub use effect::{Account, Effect, EndedRun, Event, Input};
 pub use health::{Health, ProbeOutcome, Readiness};
 pub use leftover::LeftBehind;
-pub use plan::Plan;
+pub use plan::ReloadPlan;
 pub use program::{Instance, PastRun};
 pub use request::{Awaited, Done, Failure, Outcome, RequestId, Verb};
 

@@ -10,7 +10,7 @@ use muster_spec::{InstanceSpec, OutputSpec, ProgramSpec};
 
 /// The changes of a reload. Instance names, in the order of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct ReloadPlan {
     /// New instances, which start if autostarted.
     pub added: Vec<String>,
     /// Instances that stop and are removed.
@@ -23,7 +23,7 @@ pub struct Plan {
     pub unchanged: usize,
 }
 
-impl Plan {
+impl ReloadPlan {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.restarted.is_empty() && self.changed.is_empty()
@@ -45,11 +45,11 @@ pub(crate) enum Difference {
 pub(crate) type Key<'a> = (&'a str, u32);
 
 /// Compares two configurations.
-pub fn plan(old: &[Arc<ProgramSpec>], new: &[Arc<ProgramSpec>]) -> Plan {
+pub fn plan(old: &[Arc<ProgramSpec>], new: &[Arc<ProgramSpec>]) -> ReloadPlan {
     let known: HashMap<Key<'_>, _> =
         members(old).map(|(program, spec)| (key(program, spec), (program, spec))).collect();
     let wanted: HashMap<Key<'_>, ()> = members(new).map(|(program, spec)| (key(program, spec), ())).collect();
-    let mut plan = Plan::default();
+    let mut plan = ReloadPlan::default();
     let restarts = programs_that_restart(old, new, &known);
     for (program, spec) in members(new) {
         let name = spec.name.clone();

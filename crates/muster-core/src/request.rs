@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use muster_spec::{Goal, InstanceId, RunEnd, RunId, Signal, SignalScope, State};
 
-use crate::plan::Plan;
+use crate::plan::ReloadPlan;
 
 /// Identifies a request, assigned by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,7 +67,7 @@ pub enum Outcome {
     /// The result for each selected instance, in the order of the table.
     Results(Vec<(InstanceId, Result<Done, Failure>)>),
     /// A new configuration is active; these are its changes.
-    Reloaded(Arc<Plan>),
+    Reloaded(Arc<ReloadPlan>),
     /// Nothing was done: the daemon is shutting down.
     ShuttingDown,
 }

@@ -13,7 +13,7 @@ use super::Compat;
 use super::exit_codes::ExitCodes;
 use super::getopt::{Grammar, Long, Operands, Scan};
 use super::own_reporter::OwnReporter;
-use super::plan::{Home, Parsed, Plan, Scope};
+use super::plan::{Home, InitPlan, Parsed, SignalRecipients};
 use super::quirks::Character;
 use super::reporter::{Reporter, Stream};
 use super::rewrites::{Rewrite, Rewrites};
@@ -91,7 +91,7 @@ pub(super) fn parse(arguments: &[OsString]) -> Parsed {
 struct Asked {
     verbosity: u32,
     home: Home,
-    scope: Scope,
+    scope: SignalRecipients,
     rewrites: Rewrites,
     successes: ExitCodes,
     parent_death: Option<Signal>,
@@ -105,7 +105,7 @@ impl Asked {
         let mut asked = Asked {
             verbosity: 1,
             home: Home::Group,
-            scope: Scope::Process,
+            scope: SignalRecipients::Process,
             rewrites: Rewrites::new(),
             successes: ExitCodes::default(),
             parent_death: None,
@@ -126,7 +126,7 @@ impl Asked {
             None => {}
         }
         if variable("TINI_KILL_PROCESS_GROUP").is_some() {
-            asked.scope = Scope::Group;
+            asked.scope = SignalRecipients::Group;
         }
         Ok(asked)
     }
@@ -140,7 +140,7 @@ impl Asked {
             b's' => self.subreaper = true,
             b'v' => self.verbosity = self.verbosity.saturating_add(1),
             b'w' => self.warns_on_reap = true,
-            b'g' => self.scope = Scope::Group,
+            b'g' => self.scope = SignalRecipients::Group,
             b'c' => self.become_single_child(),
             b'p' => self.parent_death = Some(signal(value).ok_or_else(|| refuse("-p", "takes a signal", value))?),
             b'e' => self.successes.insert(number(value).ok_or_else(|| refuse("-e", "takes 0 to 255", value))?),
@@ -161,18 +161,18 @@ impl Asked {
     }
 
     fn become_single_child(&mut self) {
-        (self.home, self.scope) = (Home::Group, Scope::Process);
+        (self.home, self.scope) = (Home::Group, SignalRecipients::Process);
     }
 
     fn become_session(&mut self) {
-        (self.home, self.scope) = (Home::Session, Scope::Group);
+        (self.home, self.scope) = (Home::Session, SignalRecipients::Group);
     }
 
-    fn into_plan(mut self, command: Vec<OsString>) -> Plan {
+    fn into_plan(mut self, command: Vec<OsString>) -> InitPlan {
         if self.home == Home::Session {
             self.rewrites.stop_for_real();
         }
-        Plan {
+        InitPlan {
             command,
             character: Character::Own,
             reporter: Reporter::Own(OwnReporter { verbosity: self.verbosity }),
@@ -226,7 +226,7 @@ fn duration(text: &OsStr) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str, environment: &[(&str, &str)]) -> Result<Plan, String> {
+    fn parsed(line: &str, environment: &[(&str, &str)]) -> Result<InitPlan, String> {
         let arguments: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         let lookup = |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into());
         let mut scan = Scan::new(GRAMMAR, &arguments);
@@ -242,7 +242,7 @@ mod tests {
         Ok(asked.into_plan(scan.into_operands()))
     }
 
-    fn plan(line: &str) -> Plan {
+    fn plan(line: &str) -> InitPlan {
         parsed(line, &[]).expect("a good command line")
     }
 
@@ -255,22 +255,26 @@ mod tests {
     #[test]
     fn by_default_the_commands_process_gets_the_signals() {
         let plan = plan("true");
-        assert_eq!((plan.home, plan.scope), (Home::Group, Scope::Process));
+        assert_eq!((plan.home, plan.scope), (Home::Group, SignalRecipients::Process));
         assert!(plan.grace.is_none() && !plan.is_subreaper && !plan.warns_on_reap && plan.parent_death.is_none());
     }
 
     #[test]
     fn the_command_line_has_the_last_word() {
         for (environment, line, expected) in [
-            (vec![], "-g", (Home::Group, Scope::Group)),
-            (vec![], "--session", (Home::Session, Scope::Group)),
-            (vec![("TINI_KILL_PROCESS_GROUP", "")], "", (Home::Group, Scope::Group)),
-            (vec![("TINI_KILL_PROCESS_GROUP", "")], "-c", (Home::Group, Scope::Process)),
-            (vec![("DUMB_INIT_SETSID", "1")], "", (Home::Session, Scope::Group)),
-            (vec![("DUMB_INIT_SETSID", "1")], "--single-child", (Home::Group, Scope::Process)),
-            (vec![("DUMB_INIT_SETSID", "0")], "", (Home::Group, Scope::Process)),
-            (vec![("DUMB_INIT_SETSID", "0")], "--session", (Home::Session, Scope::Group)),
-            (vec![("DUMB_INIT_SETSID", "0"), ("TINI_KILL_PROCESS_GROUP", "")], "", (Home::Group, Scope::Group)),
+            (vec![], "-g", (Home::Group, SignalRecipients::Group)),
+            (vec![], "--session", (Home::Session, SignalRecipients::Group)),
+            (vec![("TINI_KILL_PROCESS_GROUP", "")], "", (Home::Group, SignalRecipients::Group)),
+            (vec![("TINI_KILL_PROCESS_GROUP", "")], "-c", (Home::Group, SignalRecipients::Process)),
+            (vec![("DUMB_INIT_SETSID", "1")], "", (Home::Session, SignalRecipients::Group)),
+            (vec![("DUMB_INIT_SETSID", "1")], "--single-child", (Home::Group, SignalRecipients::Process)),
+            (vec![("DUMB_INIT_SETSID", "0")], "", (Home::Group, SignalRecipients::Process)),
+            (vec![("DUMB_INIT_SETSID", "0")], "--session", (Home::Session, SignalRecipients::Group)),
+            (
+                vec![("DUMB_INIT_SETSID", "0"), ("TINI_KILL_PROCESS_GROUP", "")],
+                "",
+                (Home::Group, SignalRecipients::Group),
+            ),
         ] {
             let plan = parsed(line, &environment).expect("a good command line");
             assert_eq!((plan.home, plan.scope), expected, "{environment:?} {line}");

@@ -14,7 +14,7 @@ use muster_sys::foreground::{Onward, Step};
 use super::exit_codes::ExitCodes;
 use super::getopt::{Grammar, Long, Operands, Scan};
 use super::glibc_strings::error_words;
-use super::plan::{Home, Parsed, Plan, Scope};
+use super::plan::{Home, InitPlan, Parsed, SignalRecipients};
 use super::quirks::Character;
 use super::reporter::{Event, Failure, Reporter, Stream, print, say_before_exec};
 use super::rewrites::{Rewrite, Rewrites};
@@ -96,16 +96,16 @@ impl Asked {
         DumbInitReporter { debug: self.debug }
     }
 
-    fn into_plan(mut self, command: Vec<OsString>) -> Plan {
+    fn into_plan(mut self, command: Vec<OsString>) -> InitPlan {
         if self.session {
             self.rewrites.stop_for_real();
         }
-        Plan {
+        InitPlan {
             command,
             character: Character::DumbInit,
             reporter: Reporter::DumbInit(self.reporter()),
             home: if self.session { Home::Session } else { Home::Here },
-            scope: if self.session { Scope::Group } else { Scope::Process },
+            scope: if self.session { SignalRecipients::Group } else { SignalRecipients::Process },
             rewrites: self.rewrites,
             successes: ExitCodes::default(),
             parent_death: None,

@@ -9,19 +9,19 @@ use std::io;
 use muster_spec::{Exit, Signal};
 use muster_sys::boot::become_subreaper;
 use muster_sys::foreground::{
-    BlockedSignals, Launch, Place, Terminal, close_stray_descriptors, has_children, is_subreaper, launch,
+    BlockedSignals, Launch, Placement, Terminal, close_stray_descriptors, has_children, is_subreaper, launch,
     leads_session, leave_terminal, parent, set_parent_death_signal, stop_if_a_shell_waits, stop_this, stopped_by,
 };
 use muster_sys::reap::reap_next;
 use muster_sys::signal::{Pid, send, send_group};
 
 use super::grace::Grace;
-use super::plan::{Home, Plan, Scope};
+use super::plan::{Home, InitPlan, SignalRecipients};
 use super::reporter::{Event, Failure};
 use super::rewrites::Rewrite;
 
 /// Runs the command and returns the exit code.
-pub(super) fn run(plan: &Plan, held: BlockedSignals) -> u8 {
+pub(super) fn run(plan: &InitPlan, held: BlockedSignals) -> u8 {
     let held = held.but(&plan.character.lets_through());
     match Init::start(plan, held) {
         Ok(init) => init.attend(),
@@ -30,7 +30,7 @@ pub(super) fn run(plan: &Plan, held: BlockedSignals) -> u8 {
 }
 
 struct Init<'a> {
-    plan: &'a Plan,
+    plan: &'a InitPlan,
     held: BlockedSignals,
     command: Pid,
     /// SIGHUP and SIGCONT caused by detaching from the terminal: the next of each is not for the command.
@@ -41,7 +41,7 @@ struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    fn start(plan: &'a Plan, held: BlockedSignals) -> Result<Init<'a>, Failure> {
+    fn start(plan: &'a InitPlan, held: BlockedSignals) -> Result<Init<'a>, Failure> {
         bind_to_parent(plan.parent_death)?;
         become_reaper(plan)?;
         let hand_off = if plan.home == Home::Session { leave_own_terminal(plan, held) } else { Vec::new() };
@@ -130,7 +130,8 @@ impl<'a> Init<'a> {
 
     fn send(&self, signal: Signal) -> io::Result<()> {
         // Ctrl-Z stopped the whole foreground group, so the whole group is continued.
-        let whole_group = self.plan.scope == Scope::Group || (signal == Signal::CONT && self.terminal.is_some());
+        let whole_group =
+            self.plan.scope == SignalRecipients::Group || (signal == Signal::CONT && self.terminal.is_some());
         if !whole_group {
             return send(self.command, signal);
         }
@@ -187,7 +188,7 @@ impl<'a> Init<'a> {
     fn send_away_the_rest(&self) {
         let Some(signal) = self.rewritten(Signal::TERM) else { return };
         // With the scope of one process the pid may have been reused by now.
-        if self.plan.scope == Scope::Group {
+        if self.plan.scope == SignalRecipients::Group {
             let _ = send_group(self.command, signal);
         }
         self.say(&Event::Passed(signal));
@@ -232,7 +233,7 @@ fn bind_to_parent(signal: Option<Signal>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn become_reaper(plan: &Plan) -> Result<(), Failure> {
+fn become_reaper(plan: &InitPlan) -> Result<(), Failure> {
     if plan.is_subreaper {
         become_subreaper().map_err(|error| Failure::Subreaper(errno(&error)))?;
         plan.reporter.say(&Event::BecameSubreaper);
@@ -246,7 +247,7 @@ fn become_reaper(plan: &Plan) -> Result<(), Failure> {
 
 /// Detaches from the terminal, so that the command's session can have it. Returns the signals that this has sent to us:
 /// only if we lead the session, and our group is in the foreground.
-fn leave_own_terminal(plan: &Plan, held: BlockedSignals) -> Vec<Signal> {
+fn leave_own_terminal(plan: &InitPlan, held: BlockedSignals) -> Vec<Signal> {
     match leave_terminal() {
         Ok(()) => {
             let leads_session = leads_session();
@@ -261,16 +262,16 @@ fn leave_own_terminal(plan: &Plan, held: BlockedSignals) -> Vec<Signal> {
     }
 }
 
-fn launch_command(plan: &Plan, terminal: Option<&Terminal>) -> io::Result<Pid> {
+fn launch_command(plan: &InitPlan, terminal: Option<&Terminal>) -> io::Result<Pid> {
     const STDIN: i32 = 0;
     let place = match plan.home {
-        Home::Here => Place::Here,
-        Home::Session => Place::Session,
+        Home::Here => Placement::Here,
+        Home::Session => Placement::Session,
         Home::Group if plan.character.minds_the_terminal() => {
             let terminal = terminal.filter(|terminal| terminal.is_ours()).map(Terminal::descriptor);
-            Place::Group { terminal }
+            Placement::Group { terminal }
         }
-        Home::Group => Place::Group { terminal: Some(STDIN) },
+        Home::Group => Placement::Group { terminal: Some(STDIN) },
     };
     let order = Launch {
         command: &plan.command,

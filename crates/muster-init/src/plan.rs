@@ -13,7 +13,7 @@ use super::rewrites::Rewrites;
 /// The result of a command line.
 pub(super) enum Parsed {
     /// A command to run.
-    Run(Box<Plan>),
+    Run(Box<InitPlan>),
     /// A text to print before exiting: help, a version, an error.
     Say {
         /// The output stream.
@@ -26,7 +26,7 @@ pub(super) enum Parsed {
 }
 
 /// A command, and how to run it.
-pub(super) struct Plan {
+pub(super) struct InitPlan {
     /// The command and its arguments: at least one.
     pub(super) command: Vec<OsString>,
     /// The init whose behaviour to use.
@@ -36,7 +36,7 @@ pub(super) struct Plan {
     /// The command's process group and session.
     pub(super) home: Home,
     /// The recipients of signals.
-    pub(super) scope: Scope,
+    pub(super) scope: SignalRecipients,
     /// How signals are rewritten.
     pub(super) rewrites: Rewrites,
     /// The exit codes that become 0.
@@ -64,7 +64,7 @@ pub(super) enum Home {
 
 /// The recipients of signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(super) enum SignalRecipients {
     /// The command's process.
     Process,
     /// Its process group.

@@ -15,7 +15,7 @@ use muster_sys::signal::Pid;
 use super::exit_codes::ExitCodes;
 use super::getopt::{Grammar, Operands, Scan};
 use super::glibc_strings::{SignalWords, error_words};
-use super::plan::{Home, Parsed, Plan, Scope};
+use super::plan::{Home, InitPlan, Parsed, SignalRecipients};
 use super::quirks::Character;
 use super::reporter::{Event, Failure, Reporter, Stream, print, say_before_exec};
 use super::rewrites::Rewrites;
@@ -95,13 +95,13 @@ impl Asked {
         }
     }
 
-    fn into_plan(self, command: Vec<OsString>) -> Plan {
-        Plan {
+    fn into_plan(self, command: Vec<OsString>) -> InitPlan {
+        InitPlan {
             command,
             character: Character::Tini,
             reporter: Reporter::Tini(TiniReporter { verbosity: self.verbosity }),
             home: Home::Group,
-            scope: if self.group { Scope::Group } else { Scope::Process },
+            scope: if self.group { SignalRecipients::Group } else { SignalRecipients::Process },
             rewrites: Rewrites::new(),
             successes: self.successes,
             parent_death: self.parent_death,

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use muster_sys::trusted::{Access, Inode, Opened, Place, Refusal};
+use muster_sys::trusted::{Access, Inode, Opened, Refusal, TrustedPlace};
 use tracing::{debug, warn};
 
 use super::console_format::LONGEST;
@@ -37,7 +37,7 @@ struct Work {
 /// A file and its predecessors, some of which are to be compressed.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    pub(super) place: Place,
+    pub(super) place: TrustedPlace,
     pub(super) policy: FilePolicy,
     /// Held while these files are renamed.
     pub(super) names: Arc<Mutex<()>>,

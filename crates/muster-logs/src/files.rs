@@ -26,7 +26,7 @@ pub(super) struct Files {
 
 #[derive(Debug)]
 struct Shared {
-    place: Place,
+    place: FileLocation,
     streams: usize,
     /// The last stream to write, unless it ended a line.
     open: Option<u64>,
@@ -34,7 +34,7 @@ struct Shared {
 
 /// Where a file is.
 #[derive(Debug)]
-enum Place {
+enum FileLocation {
     Here(Box<LogFile>),
     /// The thread that reads the pipes is writing to it.
     Lent,
@@ -46,12 +46,15 @@ impl Files {
     /// Adds a stream to this file.
     pub(super) fn attach(&mut self, path: &Path, policy: FilePolicy) {
         let compressor = &self.compressor;
-        let open =
-            || Shared { place: Place::Here(Box::new(LogFile::at(path, policy, compressor))), streams: 0, open: None };
+        let open = || Shared {
+            place: FileLocation::Here(Box::new(LogFile::at(path, policy, compressor))),
+            streams: 0,
+            open: None,
+        };
         let shared = self.files.entry(path.to_owned()).or_insert_with(open);
         shared.streams += 1;
         self.of_several += usize::from(shared.streams == 2);
-        if let Place::Late(backlog) = &shared.place {
+        if let FileLocation::Late(backlog) = &shared.place {
             backlog.leave(false);
         }
         self.change_policy(path, policy);
@@ -65,7 +68,7 @@ impl Files {
         if shared.streams > 0 {
             return None;
         }
-        if let Place::Late(backlog) = &shared.place {
+        if let FileLocation::Late(backlog) = &shared.place {
             backlog.leave(true);
         }
         self.settle(path)
@@ -76,12 +79,12 @@ impl Files {
         let shared = self.files.get_mut(path)?;
         shared.take_back();
         match &shared.place {
-            Place::Here(_) if shared.streams == 0 => {}
-            Place::Here(_) | Place::Lent | Place::Late(_) => return None,
+            FileLocation::Here(_) if shared.streams == 0 => {}
+            FileLocation::Here(_) | FileLocation::Lent | FileLocation::Late(_) => return None,
         }
         match self.files.remove(path)?.place {
-            Place::Here(file) => Some(file),
-            Place::Lent | Place::Late(_) => None,
+            FileLocation::Here(file) => Some(file),
+            FileLocation::Lent | FileLocation::Late(_) => None,
         }
     }
 
@@ -117,8 +120,8 @@ impl Files {
     pub(super) fn lend(&mut self, path: &Path) -> Option<Box<LogFile>> {
         let shared = self.files.get_mut(path)?;
         shared.take_back();
-        match std::mem::replace(&mut shared.place, Place::Lent) {
-            Place::Here(file) => Some(file),
+        match std::mem::replace(&mut shared.place, FileLocation::Lent) {
+            FileLocation::Here(file) => Some(file),
             other => {
                 shared.place = other;
                 None
@@ -129,7 +132,7 @@ impl Files {
     /// Takes back a file that was lent.
     pub(super) fn put_back(&mut self, path: &Path, file: Box<LogFile>) {
         if let Some(shared) = self.files.get_mut(path) {
-            shared.place = Place::Here(file);
+            shared.place = FileLocation::Here(file);
         }
     }
 
@@ -137,7 +140,7 @@ impl Files {
     pub(super) fn begin_late(&mut self, path: &Path, backlog: Arc<Backlog>) {
         self.has_late = true;
         match self.files.get_mut(path) {
-            Some(shared) => shared.place = Place::Late(backlog),
+            Some(shared) => shared.place = FileLocation::Late(backlog),
             // It was being closed for good.
             None => backlog.leave(true),
         }
@@ -158,7 +161,7 @@ impl Files {
     /// Queues bytes for a late file; fails if it has come back meanwhile.
     pub(super) fn push(&self, path: &Path, pieces: &[&[u8]], origin: &Origin) -> bool {
         match self.files.get(path) {
-            Some(Shared { place: Place::Late(backlog), .. }) => backlog.push(pieces, origin),
+            Some(Shared { place: FileLocation::Late(backlog), .. }) => backlog.push(pieces, origin),
             _ => true,
         }
     }
@@ -166,7 +169,7 @@ impl Files {
     /// Whether there is room for more. If not, the waiter is called when there is.
     pub(super) fn room(&self, path: &Path, origin: &Origin, waiter: impl FnOnce() -> Waiter) -> Room {
         match self.files.get(path).filter(|_| self.has_late) {
-            Some(Shared { place: Place::Late(backlog), .. }) => backlog.room(origin, waiter),
+            Some(Shared { place: FileLocation::Late(backlog), .. }) => backlog.room(origin, waiter),
             _ => Room::Some,
         }
     }
@@ -177,9 +180,9 @@ impl Files {
             &mut shared.place
         });
         match shared {
-            Some(Place::Here(file)) => file.set_policy(policy),
-            Some(Place::Late(backlog)) => backlog.set_policy(policy),
-            Some(Place::Lent) | None => {}
+            Some(FileLocation::Here(file)) => file.set_policy(policy),
+            Some(FileLocation::Late(backlog)) => backlog.set_policy(policy),
+            Some(FileLocation::Lent) | None => {}
         }
     }
 
@@ -187,25 +190,25 @@ impl Files {
     pub(super) fn reopen(&mut self) -> Vec<PathBuf> {
         self.files.values_mut().for_each(Shared::take_back);
         self.late().for_each(|backlog| backlog.reopen());
-        let here = self.files.iter().filter(|(_, shared)| matches!(shared.place, Place::Here(_)));
+        let here = self.files.iter().filter(|(_, shared)| matches!(shared.place, FileLocation::Here(_)));
         here.map(|(path, _)| path.clone()).collect()
     }
 
     /// The backlogs of late files.
     pub(super) fn late(&self) -> impl Iterator<Item = &Arc<Backlog>> {
         self.files.values().filter_map(|shared| match &shared.place {
-            Place::Late(backlog) => Some(backlog),
-            Place::Here(_) | Place::Lent => None,
+            FileLocation::Late(backlog) => Some(backlog),
+            FileLocation::Here(_) | FileLocation::Lent => None,
         })
     }
 }
 
 impl Shared {
     fn take_back(&mut self) {
-        if let Place::Late(backlog) = &self.place
+        if let FileLocation::Late(backlog) = &self.place
             && let Some(file) = backlog.take_back()
         {
-            self.place = Place::Here(file);
+            self.place = FileLocation::Here(file);
         }
     }
 }

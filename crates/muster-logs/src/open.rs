@@ -3,14 +3,14 @@
 use std::io;
 use std::time::Instant;
 
-use muster_sys::trusted::{Access, Inode, Missing, Opened, Place, Refusal};
+use muster_sys::trusted::{Access, Inode, Missing, Opened, Refusal, TrustedPlace};
 
 use super::rotate::Names;
 
 /// An open log file.
 #[derive(Debug)]
 pub(super) struct Open {
-    pub(super) place: Place,
+    pub(super) place: TrustedPlace,
     pub(super) opened: Opened,
     pub(super) size: u64,
     /// When it was last seen under its path.

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use muster_spec::Rotation;
-use muster_sys::trusted::{Inode, Missing, Place};
+use muster_sys::trusted::{Inode, Missing, TrustedPlace};
 
 use super::policy::FilePolicy;
 
@@ -28,8 +28,8 @@ impl Names {
     }
 
     /// The current real directory and name of the file.
-    pub(super) fn place(&self, missing: Missing) -> io::Result<Place> {
-        Place::resolve(&self.path, &self.policy.trust(), missing)
+    pub(super) fn place(&self, missing: Missing) -> io::Result<TrustedPlace> {
+        TrustedPlace::resolve(&self.path, &self.policy.trust(), missing)
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) fn compressed(number: u32) -> String {
 
 /// Makes room for a new file: renumbers every file, and removes those beyond the last. Returns `false` if the
 /// full file no longer exists.
-pub(super) fn shift(place: &Place, rotation: Rotation, full: Inode) -> io::Result<bool> {
+pub(super) fn shift(place: &TrustedPlace, rotation: Rotation, full: Inode) -> io::Result<bool> {
     if place.inode("")? != Some(full) {
         return Ok(false);
     }
@@ -64,7 +64,7 @@ pub(super) fn shift(place: &Place, rotation: Rotation, full: Inode) -> io::Resul
 }
 
 /// Removes the oldest file, whose number is needed, and those left from a larger `max_files`.
-fn remove_beyond(place: &Place, kept: u32) -> io::Result<()> {
+fn remove_beyond(place: &TrustedPlace, kept: u32) -> io::Result<()> {
     for number in kept.max(1)..kept.saturating_add(MOST_NUMBERS) {
         let was_plain = place.remove(&plain(number))?;
         let was_compressed = place.remove(&compressed(number))?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use flate2::bufread::MultiGzDecoder;
 use memchr::{memchr_iter, memmem};
-use muster_sys::trusted::{Access, Inode, Missing, Place, Refusal};
+use muster_sys::trusted::{Access, Inode, Missing, Refusal, TrustedPlace};
 
 use super::rotate::{Names, compressed, plain};
 
@@ -71,7 +71,7 @@ pub(super) struct Segments<'a> {
     effort: Rc<Effort>,
     names: &'a Names,
     /// Resolved when the first is opened.
-    place: Option<Place>,
+    place: Option<TrustedPlace>,
     number: u32,
     seen: Vec<Inode>,
 }
@@ -120,7 +120,7 @@ impl Segments<'_> {
         Ok(Some(segment))
     }
 
-    fn place(&mut self) -> io::Result<&Place> {
+    fn place(&mut self) -> io::Result<&TrustedPlace> {
         match &mut self.place {
             Some(place) => Ok(place),
             unresolved => Ok(unresolved.insert(self.names.place(Missing::Fail)?)),

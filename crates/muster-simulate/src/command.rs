@@ -11,7 +11,7 @@ use muster_spec::{Spec, is_valid_name};
 use crate::Host;
 use crate::cli::SimulateArgs;
 use crate::scenario::Script;
-use crate::world::{Plan, simulate};
+use crate::world::{SimulationPlan, simulate};
 use crate::{compare, json, scenarios, story, svg};
 use muster_sys::say::{complain, say};
 
@@ -42,7 +42,7 @@ pub fn simulate_command(host: Host, args: &SimulateArgs) -> u8 {
 fn tell(host: Host, args: &SimulateArgs) -> Result<bool, String> {
     let spec = read(host, args)?;
     let (only, scripts) = read_runs(args, &spec)?;
-    let plan = Plan {
+    let plan = SimulationPlan {
         scripts,
         stop_at: args.stop_at,
         pauses: Vec::new(),

@@ -10,13 +10,18 @@ use muster_spec::{Preset, ProgramSpec, Span, Spec, State};
 
 use crate::story::clock;
 use crate::timeline::Timeline;
-use crate::world::{Plan, simulate};
+use crate::world::{SimulationPlan, simulate};
 
 /// Maximum number of starts shown for each.
 const STARTS: usize = 12;
 
 /// The program's starts under each policy, as a table.
-pub(crate) fn side_by_side(spec: &Spec, plan: &Plan, only: &[String], names: &[String]) -> Result<String, String> {
+pub(crate) fn side_by_side(
+    spec: &Spec,
+    plan: &SimulationPlan,
+    only: &[String],
+    names: &[String],
+) -> Result<String, String> {
     let name = match only {
         [name] => name.clone(),
         [] if spec.programs.len() == 1 => spec.programs[0].name.clone(),
@@ -58,7 +63,7 @@ struct Column {
     outcome: Vec<String>,
 }
 
-fn column(title: &str, spec: &Spec, plan: &Plan, name: &str) -> Column {
+fn column(title: &str, spec: &Spec, plan: &SimulationPlan, name: &str) -> Column {
     let timeline = simulate(spec, plan);
     let index = timeline.instances.iter().position(|lane| lane.name == name || lane.program == name).unwrap_or(0);
     let starts: Vec<Time> = timeline

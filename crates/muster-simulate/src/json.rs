@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::story::line;
 use crate::timeline::{Change, Moment, Timeline, What};
-use crate::world::{Plan, nothing_yet, simulate_to};
+use crate::world::{SimulationPlan, nothing_yet, simulate_to};
 
 /// The complete timeline.
 pub(crate) fn timeline(timeline: &Timeline, spec: &Spec) -> Value {
@@ -18,7 +18,7 @@ pub(crate) fn timeline(timeline: &Timeline, spec: &Spec) -> Value {
 }
 
 /// Simulates and writes the same incrementally, so that longer simulations need no more memory. Returns the result.
-pub(crate) fn write(spec: &Spec, plan: &Plan, output: &mut dyn Write) -> io::Result<Timeline> {
+pub(crate) fn write(spec: &Spec, plan: &SimulationPlan, output: &mut dyn Write) -> io::Result<Timeline> {
     let frame = nothing_yet(spec, plan);
     output.write_all(b"{\"timeline\":[")?;
     let (mut separator, mut outcome) = ("", Ok(()));

@@ -16,13 +16,13 @@ use crate::junit::{self, Case};
 use crate::scenario::{LoadedScenario, Scenario, load_scenario};
 use crate::story::{account, table, table_with_marks};
 use crate::timeline::Timeline;
-use crate::world::{Plan, simulate};
+use crate::world::{SimulationPlan, simulate};
 use crate::{json as data, svg};
 use muster_sys::say::{complain, say};
 
 /// The plan of a scenario; the command line overrides it.
-pub(crate) fn plan_of(host: Host, scenario: &Scenario) -> Plan {
-    Plan {
+pub(crate) fn plan_of(host: Host, scenario: &Scenario) -> SimulationPlan {
+    SimulationPlan {
         scripts: scenario.runs.clone(),
         stop_at: scenario.stop_at,
         pauses: scenario.pauses.clone(),
@@ -62,7 +62,7 @@ pub(super) fn check_scenarios(host: Host, args: &SimulateArgs) -> u8 {
             is_unread = true;
             continue;
         };
-        let plan = Plan {
+        let plan = SimulationPlan {
             stop_at: args.stop_at.or(scenario.stop_at),
             until: args.until.or(scenario.until).unwrap_or(HORIZON),
             seed: args.seed.or(scenario.seed).unwrap_or(SEED),

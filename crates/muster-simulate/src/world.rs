@@ -21,7 +21,7 @@ const MOST_AT_ONCE: usize = 10_000;
 
 /// The conditions of a simulation, from outside and inside.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct SimulationPlan {
     /// The scripts of runs, by instance or program. Programs without one run indefinitely.
     pub(crate) scripts: BTreeMap<String, Script>,
     /// When the container gets SIGTERM.
@@ -72,7 +72,7 @@ pub(crate) type Listener<'a> = &'a mut dyn FnMut(&Moment);
 
 struct World<'a> {
     supervisor: Supervisor,
-    plan: &'a Plan,
+    plan: &'a SimulationPlan,
     scripts: Vec<Option<&'a Script>>,
     /// The number of runs of each instance.
     counts: Vec<usize>,
@@ -94,23 +94,23 @@ struct World<'a> {
 }
 
 /// Runs a configuration according to a plan, and returns everything that happened.
-pub(crate) fn simulate(spec: &Spec, plan: &Plan) -> Timeline {
+pub(crate) fn simulate(spec: &Spec, plan: &SimulationPlan) -> Timeline {
     World::of(spec, plan, None).play()
 }
 
 /// The same, with every moment passed on when it is complete and then dropped: the timeline has none.
-pub(crate) fn simulate_to(spec: &Spec, plan: &Plan, listener: Listener<'_>) -> Timeline {
+pub(crate) fn simulate_to(spec: &Spec, plan: &SimulationPlan, listener: Listener<'_>) -> Timeline {
     World::of(spec, plan, Some(listener)).play()
 }
 
 /// A timeline before anything has happened.
-pub(crate) fn nothing_yet(spec: &Spec, plan: &Plan) -> Timeline {
+pub(crate) fn nothing_yet(spec: &Spec, plan: &SimulationPlan) -> Timeline {
     let World { recorder, supervisor, .. } = World::of(spec, plan, None);
     recorder.finish(&supervisor, plan.seed, Time::ZERO, Over::AtRest)
 }
 
 impl<'a> World<'a> {
-    fn of(spec: &Spec, plan: &'a Plan, listener: Option<Listener<'a>>) -> World<'a> {
+    fn of(spec: &Spec, plan: &'a SimulationPlan, listener: Option<Listener<'a>>) -> World<'a> {
         let settings =
             Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
         let supervisor = Supervisor::new(settings, &spec.programs, plan.seed);

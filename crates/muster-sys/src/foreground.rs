@@ -13,7 +13,7 @@ mod process;
 mod terminal;
 
 pub use blocked_signals::BlockedSignals;
-pub use launch::{Dispositions, Launch, Onward, Place, Step, launch, write_stderr};
+pub use launch::{Dispositions, Launch, Onward, Placement, Step, launch, write_stderr};
 pub use process::{
     close_stray_descriptors, descendants, has_children, is_subreaper, parent, send_to_all, set_parent_death_signal,
     stop_if_a_shell_waits, stop_this, stopped_by,

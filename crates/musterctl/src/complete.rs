@@ -14,7 +14,7 @@ const SIGNALS: [&str; 11] = ["HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM
 
 /// The last word of a command line, and what is expected there.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Cursor {
     command: Command,
     expected: Expected,
     /// The part typed so far, without `--option=`.
@@ -32,7 +32,7 @@ enum Expected {
     Nothing,
 }
 
-impl Place {
+impl Cursor {
     /// Whether program names are expected.
     pub(crate) fn takes_names(&self) -> bool {
         matches!(&self.expected, Expected::Value(arg) if value_name(arg) == "NAME")
@@ -45,7 +45,7 @@ impl Place {
 }
 
 /// Determines what is expected at the last of these words. The first is the program's name.
-pub(crate) fn place(words: &[String]) -> Place {
+pub(crate) fn place(words: &[String]) -> Cursor {
     let mut command = Cli::command();
     command.build();
     let (typed, earlier) = words.split_last().map_or(("", [].as_slice()), |(last, rest)| (last.as_str(), rest));
@@ -104,7 +104,7 @@ impl Walk {
         }
     }
 
-    fn arrive(self, typed: &str) -> Place {
+    fn arrive(self, typed: &str) -> Cursor {
         let option_with_value = typed.split_once('=').and_then(|(name, value)| Some((self.find_option(name)?, value)));
         let (expected, typed, before) = match (self.option.clone(), option_with_value) {
             (Some(option), _) => (Expected::Value(Box::new(option)), typed, String::new()),
@@ -116,7 +116,7 @@ impl Walk {
             (None, None) if !self.is_sub => (Expected::Command, typed, String::new()),
             (None, None) => (self.next_positional(), typed, String::new()),
         };
-        Place { command: self.command, expected, typed: typed.to_owned(), before, socket: self.socket }
+        Cursor { command: self.command, expected, typed: typed.to_owned(), before, socket: self.socket }
     }
 
     /// The positional argument at this place; the last one takes all remaining words, if it takes several.
@@ -141,7 +141,7 @@ fn value_name(arg: &Arg) -> &str {
 }
 
 /// The matching candidates, each with a short description.
-pub(crate) fn candidates(place: &Place, programs: &[Program]) -> Vec<(String, String)> {
+pub(crate) fn candidates(place: &Cursor, programs: &[Program]) -> Vec<(String, String)> {
     let all = match &place.expected {
         Expected::Command => commands(&place.command),
         Expected::Option => options(&place.command),

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use muster_config::{Role, Untrusted};
 use muster_spec::UserSpec;
-use muster_sys::trusted::{Identity, Missing, Place, Refusal, Trust};
+use muster_sys::trusted::{Identity, Missing, Refusal, Trust, TrustedPlace};
 use muster_sys::user::Accounts;
 
 /// Opens a file before the daemon runs. The configuration itself may come from a pipe: `musterd -c <(generate)`.
@@ -54,7 +54,7 @@ fn included(path: &Path, by: &Path) -> io::Result<File> {
         ))),
     };
     judge(fs::metadata(path)?.uid())?;
-    let place = Place::resolve(path, &Trust::program(None).with_file_owner(Some(includer)), Missing::Fail)?;
+    let place = TrustedPlace::resolve(path, &Trust::program(None).with_file_owner(Some(includer)), Missing::Fail)?;
     if let Some(user) = place.works_as().filter(|user| !is_trusted(*user)) {
         return Err(io::Error::other(format!(
             "uid {user} can put any file in its place, which would have the authority of {by}; move it to a directory of the same user or root",
@@ -68,7 +68,7 @@ fn included(path: &Path, by: &Path) -> io::Result<File> {
 /// Files of root and the daemon's user are trusted for all programs. The other owners are tried only if a file is not
 /// theirs: looking up the user costs more than reading most files.
 fn environment(path: &Path, by: &Path, user: Option<&UserSpec>) -> io::Result<File> {
-    let open = |trust: &Trust| Place::resolve(path, trust, Missing::Fail)?.open_guarded();
+    let open = |trust: &Trust| TrustedPlace::resolve(path, trust, Missing::Fail)?.open_guarded();
     let mut refused = match open(&Trust::own()) {
         Err(error) if Refusal::of(&error).is_some() => error,
         opened => return opened,

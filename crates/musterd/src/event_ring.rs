@@ -47,7 +47,7 @@ pub(crate) enum What {
 pub(crate) struct Feed {
     /// In order of their numbers. An event that an instance lost from its share is `None` until all events before it
     /// are gone.
-    ring: VecDeque<Place>,
+    ring: VecDeque<RingEntry>,
     /// The number of places that are `None`.
     holes: usize,
     room: usize,
@@ -72,7 +72,7 @@ pub(crate) struct Feed {
 
 /// An event's place in the ring.
 #[derive(Debug)]
-struct Place {
+struct RingEntry {
     id: u64,
     of: Option<InstanceId>,
     told: Option<Told>,
@@ -123,7 +123,7 @@ impl Feed {
         if ids.len() > self.share {
             self.crowded.insert(of);
         }
-        self.ring.push_back(Place { id: self.next, of, told: Some(told) });
+        self.ring.push_back(RingEntry { id: self.next, of, told: Some(told) });
         self.next += 1;
         self.wake_all();
     }

@@ -103,6 +103,10 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2));
         }
     };
+    if matches!(cli.command, Some(Command::Check { .. } | Command::Doctor { .. })) {
+        // They supervise nothing: Ctrl-C must end them.
+        muster_sys::boot::give_signals_back();
+    }
     ExitCode::from(match cli.command {
         None => supervise(&cli.config),
         Some(Command::Check { config, format, strict }) => check::check(&config, format, strict),

@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use muster_sys::trusted::{Access, Creation, Inode, Missing, Place, Trust};
+use muster_sys::trusted::{Access, Creation, Inode, Missing, Trust, TrustedPlace};
 use tracing::warn;
 
 /// The pid file, removed when dropped.
 pub(crate) struct Pidfile {
-    place: Place,
+    place: TrustedPlace,
     inode: Inode,
     /// Kept open so that no other file can have its inode.
     _file: File,
@@ -32,7 +32,7 @@ impl Pidfile {
 }
 
 fn try_write(path: &Path) -> io::Result<Pidfile> {
-    let place = Place::resolve(path, &Trust::own(), Missing::Make)?;
+    let place = TrustedPlace::resolve(path, &Trust::own(), Missing::Make)?;
     let (mut opened, temporary) = place.create_temporary("", Access::Write, Creation::default())?;
     let written = writeln!(opened.file, "{}", std::process::id()).and_then(|()| place.rename(&temporary, ""));
     if written.is_err() {

@@ -15,7 +15,7 @@ use crate::batch::Purpose;
 use crate::cause::{Asker, Principal};
 use crate::effect::{Effect, Event};
 use crate::graph::Graph;
-use crate::plan::{Difference, Plan, difference, plan};
+use crate::plan::{Difference, ReloadPlan, difference, plan};
 use crate::program::Instance;
 use crate::request::{Outcome, RequestId};
 use crate::settings::Settings;
@@ -36,7 +36,7 @@ struct Steps {
 
 impl Supervisor {
     /// The changes a reload with these programs would make.
-    pub fn plan(&self, programs: &[Arc<ProgramSpec>]) -> Plan {
+    pub fn plan(&self, programs: &[Arc<ProgramSpec>]) -> ReloadPlan {
         plan(&self.programs, programs)
     }
 
@@ -61,7 +61,7 @@ impl Supervisor {
     }
 
     /// Compares the current instances with the new configuration, and assigns numbers to new instances.
-    fn steps(&mut self, programs: &[Arc<ProgramSpec>], plan: &Plan) -> Steps {
+    fn steps(&mut self, programs: &[Arc<ProgramSpec>], plan: &ReloadPlan) -> Steps {
         let restarted: HashSet<&str> = plan.restarted.iter().map(String::as_str).collect();
         let at = |instance: &Instance| (instance.program().name.clone(), instance.spec().index);
         let mut known: HashMap<(String, u32), InstanceId> =

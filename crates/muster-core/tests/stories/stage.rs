@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_core::{
-    Awaited, Done, Effect, Event, Failure, Input, Instance, LeftBehind, Outcome, Plan, ProbeOutcome, RequestId,
+    Awaited, Done, Effect, Event, Failure, Input, Instance, LeftBehind, Outcome, ProbeOutcome, ReloadPlan, RequestId,
     Settings, ShutdownReason, Supervisor, Time, Verb,
 };
 use muster_spec::{Exit, InstanceId, ProgramSpec, RunId, Signal, SignalScope, SpawnError};
@@ -254,7 +254,7 @@ impl Stage {
     }
 }
 
-fn plan_in_words(plan: &Plan) -> String {
+fn plan_in_words(plan: &ReloadPlan) -> String {
     let lists =
         [("add", &plan.added), ("remove", &plan.removed), ("restart", &plan.restarted), ("change", &plan.changed)];
     let told = lists.iter().filter(|(_, names)| !names.is_empty());

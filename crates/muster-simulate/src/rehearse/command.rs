@@ -21,7 +21,7 @@ use crate::cli::RehearseArgs;
 use crate::scenario::{self, PlannedRun};
 use crate::scenarios;
 use crate::timeline::Timeline;
-use crate::world::{Plan, simulate};
+use crate::world::{SimulationPlan, simulate};
 use muster_sys::say::say;
 
 /// How long to watch for events after the last one of the simulation.
@@ -123,7 +123,7 @@ fn table(agreement: &Agreement) -> String {
 struct Stage<'a> {
     path: &'a Path,
     factor: f64,
-    plan: &'a Plan,
+    plan: &'a SimulationPlan,
     timeline: &'a Timeline,
 }
 

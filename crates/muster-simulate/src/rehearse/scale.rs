@@ -7,7 +7,7 @@ use muster_spec::{
 };
 
 use crate::scenario::Pause;
-use crate::world::Plan;
+use crate::world::SimulationPlan;
 
 /// Every time of a configuration multiplied.
 pub(super) fn scaled(spec: &Spec, factor: f64) -> Spec {
@@ -18,8 +18,8 @@ pub(super) fn scaled(spec: &Spec, factor: f64) -> Spec {
 }
 
 /// Every time of a plan multiplied.
-pub(super) fn plan_scaled(plan: &Plan, factor: f64) -> Plan {
-    Plan {
+pub(super) fn plan_scaled(plan: &SimulationPlan, factor: f64) -> SimulationPlan {
+    SimulationPlan {
         scripts: plan.scripts.iter().map(|(name, script)| (name.clone(), script.scaled(factor))).collect(),
         stop_at: plan.stop_at.map(|at| span(at, factor)),
         until: span(plan.until, factor),

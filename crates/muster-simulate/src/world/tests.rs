@@ -16,7 +16,15 @@ fn check(text: &str) -> Timeline {
     let (seed, ties) = (read.scenario.seed.unwrap_or(1), read.scenario.ties);
     let timeline = simulate(
         spec,
-        &Plan { scripts, stop_at, pauses: read.scenario.pauses.clone(), until, seed, ties, mask: str::to_owned },
+        &SimulationPlan {
+            scripts,
+            stop_at,
+            pauses: read.scenario.pauses.clone(),
+            until,
+            seed,
+            ties,
+            mask: str::to_owned,
+        },
     );
     assert_eq!(misses(&read.scenario.expect, &timeline), [], "{:#?}", timeline.moments);
     timeline

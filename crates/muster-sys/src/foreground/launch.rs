@@ -22,7 +22,7 @@ pub struct Launch<'a> {
     /// The command and its arguments.
     pub command: &'a [OsString],
     /// Its process group and session.
-    pub place: Place,
+    pub place: Placement,
     /// Its signal dispositions and mask.
     pub dispositions: Dispositions,
     /// Whether a `LISTEN_PID` that names this process is changed to name the command, so that socket activation (sd_listen_fds(3))
@@ -32,7 +32,7 @@ pub struct Launch<'a> {
 
 /// The process group and session of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Placement {
     /// Those of the init.
     Here,
     /// Its own group, in the foreground of the terminal open as this descriptor.
@@ -89,7 +89,7 @@ pub fn launch(launch: &Launch<'_>, on_step: &dyn Fn(Step, i32) -> Onward) -> io:
     if pid == 0 {
         become_command(launch, &mut image, on_step);
     }
-    if matches!(launch.place, Place::Group { .. }) {
+    if matches!(launch.place, Placement::Group { .. }) {
         // The child does the same. Whichever is first, a signal to the group finds it from here on; if the child has
         // already executed, this fails and is not needed.
         // SAFETY: memory is not touched.
@@ -127,17 +127,17 @@ fn become_command(launch: &Launch<'_>, image: &mut Image, on_step: &dyn Fn(Step,
 }
 
 /// Runs with every signal blocked: taking the foreground from the background must not stop us.
-fn take_place(place: Place, tell: &dyn Fn(Step, io::Result<()>)) {
+fn take_place(place: Placement, tell: &dyn Fn(Step, io::Result<()>)) {
     // SAFETY (all four calls): memory is not touched, and the numbers stand for this process.
     match place {
-        Place::Here => {}
-        Place::Group { terminal } => {
+        Placement::Here => {}
+        Placement::Group { terminal } => {
             tell(Step::Group, check(unsafe { libc::setpgid(0, 0) }).map(drop));
             if let Some(descriptor) = terminal {
                 tell(Step::Foreground, terminal::put_in_front(descriptor, unsafe { libc::getpid() }));
             }
         }
-        Place::Session => {
+        Placement::Session => {
             tell(Step::Session, check(unsafe { libc::setsid() }).map(drop));
             let taken = check(unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0) });
             tell(Step::ControllingTerminal, taken.map(drop));

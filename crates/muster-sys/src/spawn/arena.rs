@@ -11,33 +11,33 @@ pub(super) struct Arena {
 
 /// The position of a string. Addresses are final only when nothing more is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct ArenaString {
     start: usize,
     len: usize,
 }
 
 impl Arena {
     /// Adds the parts as one string. They must not contain NUL, which would end it early; the caller checks.
-    pub(super) fn push(&mut self, parts: &[&[u8]]) -> Place {
+    pub(super) fn push(&mut self, parts: &[&[u8]]) -> ArenaString {
         let start = self.bytes.len();
         parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
         let len = self.bytes.len() - start;
         self.bytes.push(0);
-        Place { start, len }
+        ArenaString { start, len }
     }
 
     /// The string without its NUL.
-    pub(super) fn bytes(&self, place: Place) -> &[u8] {
+    pub(super) fn bytes(&self, place: ArenaString) -> &[u8] {
         &self.bytes[place.start..place.start + place.len]
     }
 
     /// The string as a C pointer. Valid as long as nothing is added.
-    pub(super) fn pointer(&self, place: Place) -> *const c_char {
+    pub(super) fn pointer(&self, place: ArenaString) -> *const c_char {
         self.bytes[place.start..].as_ptr().cast()
     }
 
     /// The string from its byte `offset` on, to be written later. Valid as long as nothing is added.
-    pub(super) fn place_to_write(&mut self, place: Place, offset: usize) -> *mut u8 {
+    pub(super) fn place_to_write(&mut self, place: ArenaString, offset: usize) -> *mut u8 {
         self.bytes.as_mut_ptr().wrapping_add(place.start + offset)
     }
 

@@ -8,7 +8,7 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::rc::Rc;
 
-use super::arena::{Arena, Place};
+use super::arena::{Arena, ArenaString};
 
 /// The inherited environment, prepared once for all spawns.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl Inherited {
 #[derive(Clone, Copy)]
 enum Entry {
     Inherited(usize),
-    Own { entry: Place, name_len: usize },
+    Own { entry: ArenaString, name_len: usize },
 }
 
 /// The environment of one spawn while it is built.
@@ -62,7 +62,7 @@ impl Environment {
     }
 
     /// Sets a variable, replacing one of the same name. Returns the position of its text.
-    pub(super) fn set(&mut self, arena: &mut Arena, name: &str, value: &str) -> Place {
+    pub(super) fn set(&mut self, arena: &mut Arena, name: &str, value: &str) -> ArenaString {
         let entry = arena.push(&[name.as_bytes(), b"=", value.as_bytes()]);
         let own = Entry::Own { entry, name_len: name.len() };
         match self.position(arena, name.as_bytes()) {

@@ -11,14 +11,14 @@ use muster_spec::{Resource, SpawnError, SpawnStep};
 
 use super::child::{NO_CANDIDATE, Stage};
 use super::elf;
-use super::plan::Plan;
+use super::plan::SpawnPlan;
 use super::slot::Evidence;
 
 /// Maximum number of bytes of PATH to show.
 const SHOWN_PATH: usize = 200;
 
 /// The error of a child that failed at `stage`.
-pub(super) fn failure(plan: &Plan, stage: Stage, detail: u32, errno: i32, evidence: &Evidence) -> SpawnError {
+pub(super) fn failure(plan: &SpawnPlan, stage: Stage, detail: u32, errno: i32, evidence: &Evidence) -> SpawnError {
     let (step, message) = match stage {
         Stage::Begin | Stage::Session | Stage::Unblock => {
             (SpawnStep::Session, format!("cannot make a session: {}", reason(errno)))
@@ -35,7 +35,7 @@ pub(super) fn failure(plan: &Plan, stage: Stage, detail: u32, errno: i32, eviden
 }
 
 /// The error of a child that was killed at `stage`, before it executed a program.
-pub(super) fn killed(plan: &Plan, stage: Stage) -> SpawnError {
+pub(super) fn killed(plan: &SpawnPlan, stage: Stage) -> SpawnError {
     let (step, meanwhile) = match stage {
         Stage::Begin | Stage::Session => (SpawnStep::Session, String::new()),
         Stage::Stdio => (SpawnStep::Stdio, String::new()),
@@ -66,7 +66,7 @@ pub(super) fn no_process(errno: i32) -> SpawnError {
     SpawnError { step: SpawnStep::Fork, errno, message: format!("cannot make a process: {why}") }
 }
 
-fn oom_score_adj(plan: &Plan, errno: i32) -> String {
+fn oom_score_adj(plan: &SpawnPlan, errno: i32) -> String {
     let why = match errno {
         libc::ENOENT => String::from("no /proc is mounted"),
         libc::EACCES | libc::EPERM => String::from("lowering it needs privilege (CAP_SYS_RESOURCE)"),
@@ -76,7 +76,7 @@ fn oom_score_adj(plan: &Plan, errno: i32) -> String {
     format!("oom_score_adj {}: {why}", plan.oom_score_adj())
 }
 
-fn rlimit(plan: &Plan, number: u32, errno: i32) -> String {
+fn rlimit(plan: &SpawnPlan, number: u32, errno: i32) -> String {
     let Some((resource, limit)) = plan.limit(number) else { return format!("rlimit: {}", reason(errno)) };
     let (soft, hard) = (limit.values.soft, limit.values.hard);
     let why = match errno {
@@ -101,7 +101,7 @@ fn privileged(errno: i32) -> String {
     }
 }
 
-fn user(plan: &Plan, stage: Stage, errno: i32) -> String {
+fn user(plan: &SpawnPlan, stage: Stage, errno: i32) -> String {
     let identity = plan.identity();
     let (what, number, capability) = match (stage, identity.uid, identity.gid) {
         (Stage::Uid, Some(uid), _) => ("uid", uid.to_string(), "CAP_SETUID"),
@@ -122,7 +122,7 @@ fn join(numbers: &[u32]) -> String {
     numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn chdir(plan: &Plan, errno: i32) -> String {
+fn chdir(plan: &SpawnPlan, errno: i32) -> String {
     let directory = plan.directory().unwrap_or_default();
     let why = match errno {
         libc::ENOENT => String::from("no such directory"),
@@ -133,11 +133,11 @@ fn chdir(plan: &Plan, errno: i32) -> String {
     format!("directory {directory}: {why}")
 }
 
-fn to_user(plan: &Plan) -> String {
+fn to_user(plan: &SpawnPlan) -> String {
     plan.user().map_or_else(String::new, |user| format!(" to user {user:?}"))
 }
 
-fn exec(plan: &Plan, detail: u32, errno: i32, evidence: &Evidence) -> String {
+fn exec(plan: &SpawnPlan, detail: u32, errno: i32, evidence: &Evidence) -> String {
     if detail == NO_CANDIDATE {
         let path = plan.searched().unwrap_or_default();
         return format!("{}: not found in PATH ({})", plan.command(), shortened(&path));
@@ -165,7 +165,7 @@ fn shortened(path: &str) -> String {
     }
 }
 
-fn missing(plan: &Plan, evidence: &Evidence) -> String {
+fn missing(plan: &SpawnPlan, evidence: &Evidence) -> String {
     if evidence.stat_errno != 0 {
         // A relative path is resolved in the program's directory, which is easily overlooked.
         return match plan.directory() {
@@ -186,7 +186,7 @@ fn carriage_return(interpreter: &str) -> &'static str {
     if interpreter.ends_with("\\r") { ": the #! line ends with a carriage return" } else { "" }
 }
 
-fn denied(plan: &Plan, evidence: &Evidence) -> String {
+fn denied(plan: &SpawnPlan, evidence: &Evidence) -> String {
     let kind = evidence.mode & libc::S_IFMT;
     if evidence.stat_errno == libc::EACCES {
         return format!("permission denied: a directory of the path cannot be searched{}", by_user(plan));
@@ -211,11 +211,11 @@ fn denied(plan: &Plan, evidence: &Evidence) -> String {
     }
 }
 
-fn of_user(plan: &Plan) -> String {
+fn of_user(plan: &SpawnPlan) -> String {
     plan.user().map_or_else(String::new, |user| format!(" of user {user:?}"))
 }
 
-fn by_user(plan: &Plan) -> String {
+fn by_user(plan: &SpawnPlan) -> String {
     plan.user().map_or_else(String::new, |user| format!(" by user {user:?}"))
 }
 

@@ -34,7 +34,7 @@ use child::Passed;
 pub use explain::reason;
 pub use mechanism::Mechanism;
 use muster_spec::{ProcessSpec, Rlimit, SpawnError, SpawnStep};
-use plan::{Defaults, Identity, Plan};
+use plan::{Defaults, Identity, SpawnPlan};
 use pool::{InFlight, Pool};
 
 /// Creates processes. One for the whole daemon, used by one thread.
@@ -151,7 +151,7 @@ impl Spawner {
         let stdio = [stdin, stdout.as_raw_fd(), stderr.as_raw_fd()];
         let passed = Lifted::all(launch.passed)?;
         let slot = self.pool.borrow_mut().take_slot().map_err(|error| prepare("cannot map a stack", &error))?;
-        let plan = Plan::new(launch, identity, &self.defaults, stdio, passed.orders(), &slot)?;
+        let plan = SpawnPlan::new(launch, identity, &self.defaults, stdio, passed.orders(), &slot)?;
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let (status, told) = fd::pipe_with(flags).map_err(|error| prepare("cannot make a pipe", &error))?;
         let told = passed.lift(told)?;

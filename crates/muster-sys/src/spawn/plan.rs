@@ -11,7 +11,7 @@ use std::rc::Rc;
 use muster_spec::{ProcessSpec, Resource, Rlimit, SpawnError, SpawnStep};
 
 use super::Launch;
-use super::arena::{Arena, Place};
+use super::arena::{Arena, ArenaString};
 use super::child::{Array, Limit, LimitValues, Orders, PID_DIGITS, Passed};
 use super::environment::{Environment, Inherited};
 use super::slot::Slot;
@@ -54,11 +54,11 @@ pub(super) struct Defaults {
 }
 
 /// A complete spawn. The targets of `orders` are owned by the other fields and no longer change.
-pub(super) struct Plan {
+pub(super) struct SpawnPlan {
     pub(super) orders: Box<Orders>,
     arena: Arena,
-    candidates: Vec<Place>,
-    directory: Option<Place>,
+    candidates: Vec<ArenaString>,
+    directory: Option<ArenaString>,
     resources: Vec<Resource>,
     argument_bytes: usize,
     searched: Option<Vec<u8>>,
@@ -81,7 +81,7 @@ fn without_nul(bytes: &[u8], what: impl FnOnce() -> String) -> Result<(), SpawnE
     if bytes.contains(&0) { Err(refused(format!("{} contains a NUL byte", what()))) } else { Ok(()) }
 }
 
-impl Plan {
+impl SpawnPlan {
     /// Prepares everything. `stdio` are descriptors of 3 and more that stay open until the process is created, and so do
     /// the sources of `passed`, which are above all its targets.
     pub(super) fn new(
@@ -91,7 +91,7 @@ impl Plan {
         stdio: [c_int; 3],
         passed: Vec<Passed>,
         slot: &Slot,
-    ) -> Result<Plan, SpawnError> {
+    ) -> Result<SpawnPlan, SpawnError> {
         let process = launch.process;
         let mut arena = Arena::default();
         let arguments = push_arguments(&mut arena, &process.command)?;
@@ -103,8 +103,8 @@ impl Plan {
         let oom_score_adj = process.oom_score_adj.map(|score| arena.push(&[score.to_string().as_bytes()]));
         let own_pid = own_pid.map_or(ptr::null_mut(), |(name, place)| arena.place_to_write(place, name.len() + 1));
         // From here on the arena is only read, except for the child, which completes that variable.
-        let digits = |place: Place| Array { start: arena.bytes(place).as_ptr(), count: arena.bytes(place).len() };
-        let pointers = |places: &[Place]| -> Vec<*const c_char> {
+        let digits = |place: ArenaString| Array { start: arena.bytes(place).as_ptr(), count: arena.bytes(place).len() };
+        let pointers = |places: &[ArenaString]| -> Vec<*const c_char> {
             places.iter().map(|&place| arena.pointer(place)).chain([ptr::null()]).collect()
         };
         let (resources, limits) = limits(process, launch.tag, defaults.limits);
@@ -129,7 +129,7 @@ impl Plan {
             arguments: lists[1].as_ptr(),
             environment: lists[2].as_ptr(),
         };
-        Ok(Plan {
+        Ok(SpawnPlan {
             orders: Box::new(orders),
             arena,
             candidates,
@@ -198,12 +198,12 @@ impl Plan {
         self.argument_bytes
     }
 
-    fn text(&self, place: Option<Place>) -> String {
+    fn text(&self, place: Option<ArenaString>) -> String {
         place.map_or_else(String::new, |place| String::from_utf8_lossy(self.arena.bytes(place)).into_owned())
     }
 }
 
-fn push_arguments(arena: &mut Arena, command: &[String]) -> Result<Vec<Place>, SpawnError> {
+fn push_arguments(arena: &mut Arena, command: &[String]) -> Result<Vec<ArenaString>, SpawnError> {
     if command.first().is_none_or(String::is_empty) {
         return Err(refused(String::from("the command is empty")));
     }
@@ -214,7 +214,7 @@ fn push_arguments(arena: &mut Arena, command: &[String]) -> Result<Vec<Place>, S
     command.iter().enumerate().map(push).collect()
 }
 
-fn push_directory(arena: &mut Arena, process: &ProcessSpec) -> Result<Option<Place>, SpawnError> {
+fn push_directory(arena: &mut Arena, process: &ProcessSpec) -> Result<Option<ArenaString>, SpawnError> {
     let Some(directory) = &process.directory else { return Ok(None) };
     let bytes = directory.as_os_str().as_bytes();
     without_nul(bytes, || String::from("the directory"))?;
@@ -248,14 +248,14 @@ fn layered(
 
 /// The files to try. A command with a slash is a path, relative to the program's directory; a bare name is searched in
 /// the program's own PATH, as a shell would.
-fn push_candidates(arena: &mut Arena, command: &str, environment: &Environment) -> (Vec<Place>, Option<Vec<u8>>) {
+fn push_candidates(arena: &mut Arena, command: &str, environment: &Environment) -> (Vec<ArenaString>, Option<Vec<u8>>) {
     if command.contains('/') {
         return (vec![arena.push(&[command.as_bytes()])], None);
     }
     let path = environment.get(arena, "PATH").unwrap_or_else(|| DEFAULT_PATH.to_vec());
     let fits = |directory: &&[u8]| directory.len() + 1 + command.len() <= LONGEST_PATH;
     let directories = path.split(|&byte| byte == b':').filter(fits);
-    let mut candidates: Vec<Place> = directories
+    let mut candidates: Vec<ArenaString> = directories
         .map(|directory| match directory {
             // An empty element is the current directory.
             b"" => arena.push(&[b"./", command.as_bytes()]),

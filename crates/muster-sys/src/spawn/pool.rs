@@ -14,7 +14,7 @@ use muster_spec::SpawnError;
 
 use super::child::{Orders, Stage};
 use super::explain;
-use super::plan::Plan;
+use super::plan::SpawnPlan;
 use super::slot::Slot;
 use crate::fd;
 
@@ -29,7 +29,7 @@ pub(super) struct InFlight {
     /// Whether it is among those that the pool counts.
     counts: Cell<bool>,
     slot: ManuallyDrop<Slot>,
-    plan: ManuallyDrop<Plan>,
+    plan: ManuallyDrop<SpawnPlan>,
 }
 
 impl InFlight {
@@ -102,7 +102,7 @@ impl Pool {
     }
 
     /// Hands a slot to a child that is about to be made.
-    pub(super) fn depart(&mut self, status: OwnedFd, slot: Slot, plan: Plan) -> InFlight {
+    pub(super) fn depart(&mut self, status: OwnedFd, slot: Slot, plan: SpawnPlan) -> InFlight {
         self.in_flight += 1;
         let (slot, plan) = (ManuallyDrop::new(slot), ManuallyDrop::new(plan));
         InFlight { status, is_over: Cell::new(false), counts: Cell::new(true), slot, plan }

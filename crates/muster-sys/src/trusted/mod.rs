@@ -1,7 +1,7 @@
 //! Files at paths that a less privileged user may control: opened, created, renamed and removed without trusting them.
 //!
 //! A path is resolved once, component by component ([`walk`]). Every directory on it is judged by its owner and mode, and
-//! only an administrator's symbolic links are followed ([`judge`]). The result is a [`Place`]: the descriptor of the real
+//! only an administrator's symbolic links are followed ([`judge`]). The result is a [`TrustedPlace`]: the descriptor of the real
 //! directory and a name in it. Everything that follows is relative to that descriptor, never follows a link and never
 //! blocks. In a directory that the program's user can write to, operations use that user's privileges ([`identity`]),
 //! so that the kernel refuses what the user may not do.
@@ -21,7 +21,7 @@ use std::io;
 pub use identity::Identity;
 pub use judge::Trust;
 pub(crate) use place::random;
-pub use place::{Access, Creation, Inode, Opened, Place};
+pub use place::{Access, Creation, Inode, Opened, TrustedPlace};
 pub use walk::Missing;
 
 /// A path that is not safe to use: the reason, and a hint.

@@ -77,21 +77,21 @@ pub struct Opened {
 /// The real directory of a path, and the name in it. Siblings are identified by their suffix: `""` is
 /// the file itself, `".1"` the file with that suffix.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct TrustedPlace {
     level: Level,
     name: OsString,
     trust: Trust,
 }
 
-impl Place {
+impl TrustedPlace {
     /// Resolves a path, relative ones from the working directory. The name itself need not exist.
-    pub fn resolve(path: &Path, trust: &Trust, missing: Missing) -> io::Result<Place> {
+    pub fn resolve(path: &Path, trust: &Trust, missing: Missing) -> io::Result<TrustedPlace> {
         let (mut level, name) = walk(path, trust, missing)?;
         // In a directory where any user may add names, files of a program belong to its user.
         if level.verdict.is_shared && level.rights.is_none() {
             level.rights.clone_from(&trust.user);
         }
-        Ok(Place { level, name, trust: trust.clone() })
+        Ok(TrustedPlace { level, name, trust: trust.clone() })
     }
 
     /// The real path, without symbolic links.
@@ -320,7 +320,7 @@ mod tests {
     }
 
     fn append(path: &Path, trust: &Trust) -> Result<Opened, String> {
-        let place = Place::resolve(path, trust, Missing::Make).map_err(|error| error.to_string())?;
+        let place = TrustedPlace::resolve(path, trust, Missing::Make).map_err(|error| error.to_string())?;
         let mut opened = place.open(Access::Append, Some(Creation::default())).map_err(|error| error.to_string())?;
         opened.file.write_all(b"new\n").map_err(|error| error.to_string())?;
         Ok(opened)
@@ -411,10 +411,10 @@ mod tests {
         let Some(scene) = scene() else { return };
         let (real, link) = (directory(&scene, "real", USER, 0o755), scene.path().join("web.log"));
         symlink("real/../real/./target", &link).unwrap();
-        let place = Place::resolve(&link, &trust(), Missing::Fail).unwrap();
+        let place = TrustedPlace::resolve(&link, &trust(), Missing::Fail).unwrap();
         assert_eq!((place.path(), place.works_as()), (real.canonicalize().unwrap().join("target"), Some(USER)));
         symlink("loop", scene.path().join("loop")).unwrap();
-        let error = Place::resolve(&scene.path().join("loop"), &trust(), Missing::Fail).unwrap_err();
+        let error = TrustedPlace::resolve(&scene.path().join("loop"), &trust(), Missing::Fail).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
     }
 
@@ -438,7 +438,7 @@ mod tests {
         }
         file(&secret, 0, 0o600);
         fs::hard_link(&secret, shared.join("log")).unwrap();
-        let place = Place::resolve(&shared.join("log"), &trust(), Missing::Fail).unwrap();
+        let place = TrustedPlace::resolve(&shared.join("log"), &trust(), Missing::Fail).unwrap();
         assert_eq!(place.works_as(), Some(USER));
         assert!(place.open_sibling("", Access::Read, 0o644).is_err(), "another name of a secret");
         fs::remove_file(shared.join("log")).unwrap();
@@ -453,7 +453,7 @@ mod tests {
     fn a_fifo_is_used_only_where_the_path_names_it() {
         let Some(scene) = scene() else { return };
         let users = directory(&scene, "user", USER, 0o755);
-        let place = Place::resolve(&users.join("log"), &trust(), Missing::Fail).unwrap();
+        let place = TrustedPlace::resolve(&users.join("log"), &trust(), Missing::Fail).unwrap();
         let name = CString::new(users.join("log.1").to_str().unwrap()).unwrap();
         // SAFETY: `name` is a C string that lives through the call.
         check(unsafe { libc::mkfifo(name.as_ptr(), 0o666) }).unwrap();
@@ -467,7 +467,7 @@ mod tests {
     #[test]
     fn temporary_files_are_new_and_renamed_within_the_directory() {
         let Some(scene) = scene() else { return };
-        let place = Place::resolve(&scene.path().join("log"), &Trust::own(), Missing::Fail).unwrap();
+        let place = TrustedPlace::resolve(&scene.path().join("log"), &Trust::own(), Missing::Fail).unwrap();
         let creation = Creation { mode: 0o4777, owner: Some((USER, OTHER)) };
         let (temporary, suffix) = place.create_temporary(".gz", Access::Write, creation).unwrap();
         assert!(temporary.is_new && place.rename(&suffix, ".1.gz").unwrap());

@@ -2,7 +2,7 @@
 
 use muster_api::{Program, Route};
 
-use crate::complete::{Place, candidates, place};
+use crate::complete::{Cursor, candidates, place};
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Well)
 }
 
-fn names(place: &Place, session: &mut Session) -> Result<Vec<Program>, Failure> {
+fn names(place: &Cursor, session: &mut Session) -> Result<Vec<Program>, Failure> {
     session.point_at(place.socket())?;
     session.client.ask(&Route::Programs { select: None })?.read(&[200])
 }

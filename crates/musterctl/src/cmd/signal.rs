@@ -29,22 +29,22 @@ pub(crate) struct Args {
 
     /// The recipient: the main process, its process group, or every process of the program.
     #[arg(long, value_enum, default_value = "main")]
-    scope: Scope,
+    scope: Recipients,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Scope {
+enum Recipients {
     Main,
     Group,
     Tree,
 }
 
-impl From<Scope> for SignalScope {
-    fn from(scope: Scope) -> SignalScope {
+impl From<Recipients> for SignalScope {
+    fn from(scope: Recipients) -> SignalScope {
         match scope {
-            Scope::Main => SignalScope::Main,
-            Scope::Group => SignalScope::Group,
-            Scope::Tree => SignalScope::Tree,
+            Recipients::Main => SignalScope::Main,
+            Recipients::Group => SignalScope::Group,
+            Recipients::Tree => SignalScope::Tree,
         }
     }
 }

@@ -18,19 +18,16 @@ const NOTE: &str = "musterd checks supervisord configurations, but cannot run th
 /// Reads the file and everything that it includes. A file without `[supervisord]` is read as one that others include.
 pub(crate) fn check(path: &Path) -> Checked {
     let main = path.to_string_lossy();
-    let machine = ThisMachine::new(path);
-    let read = |mode| supervisord::read(&main, mode, &machine);
+    let mut machine = ThisMachine::new(path);
     let is_fragment = |text: &[u8]| {
         let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
         let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
         !lines.any(|line| line.trim_ascii_start().starts_with(b"[supervisord]"))
     };
-    let mode = match machine.read(&main, supervisord::limits::FILE_BYTES) {
-        Ok(text) if is_fragment(&text) => Mode::Fragment,
-        _ => Mode::Main,
-    };
-    machine.files.borrow_mut().clear();
-    let (programs, problems, warnings) = match read(mode) {
+    // Read once, for it may be a pipe.
+    machine.main_text = machine.read(&main, supervisord::limits::FILE_BYTES).ok();
+    let mode = if machine.main_text.as_deref().is_some_and(is_fragment) { Mode::Fragment } else { Mode::Main };
+    let (programs, problems, warnings) = match supervisord::read(&main, mode, &machine) {
         Ok(configuration) => {
             let processes = configuration.groups.iter().map(|group| group.processes.len()).sum();
             (Some(processes), Vec::new(), configuration.warnings)
@@ -46,6 +43,8 @@ pub(crate) fn check(path: &Path) -> Checked {
 /// The machine that the check runs on.
 struct ThisMachine {
     main: PathBuf,
+    /// The main file, once it has been read.
+    main_text: Option<Vec<u8>>,
     accounts: RefCell<Accounts>,
     /// The files that were read, in order.
     files: RefCell<Vec<PathBuf>>,
@@ -53,7 +52,7 @@ struct ThisMachine {
 
 impl ThisMachine {
     fn new(main: &Path) -> ThisMachine {
-        ThisMachine { main: main.to_owned(), accounts: RefCell::default(), files: RefCell::default() }
+        ThisMachine { main: main.to_owned(), main_text: None, accounts: RefCell::default(), files: RefCell::default() }
     }
 
     fn user_named(&self, name: &str) -> Option<User> {
@@ -119,6 +118,9 @@ impl World for ThisMachine {
     }
 
     fn read(&self, path: &str, most: usize) -> io::Result<Vec<u8>> {
+        if let Some(text) = self.main_text.as_ref().filter(|_| Path::new(path) == self.main) {
+            return Ok(text.clone());
+        }
         let role = if Path::new(path) == self.main { Role::Named } else { Role::Included { by: &self.main } };
         let file = config_files::open(Path::new(path), role)?;
         let mut bytes = Vec::new();

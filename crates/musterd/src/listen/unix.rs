@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tokio::task::AbortHandle;
 use tracing::warn;
 
-use self::socket::{Place, Socket};
+use self::socket::{BoundPath, Socket};
 use self::stream::ClientStream;
 use crate::access::Access;
 use crate::http::server::{ACCEPT_PAUSE, Accepted, Server};
@@ -24,7 +24,7 @@ use crate::turn_clock::beside;
 /// The control socket while it accepts clients.
 pub(crate) struct Listening {
     accepting: AbortHandle,
-    place: Place,
+    place: BoundPath,
 }
 
 impl Listening {
@@ -37,7 +37,7 @@ impl Listening {
     }
 
     /// Stops accepting clients. The daemon keeps the name of the socket until the result is dropped.
-    pub(crate) fn stop(self) -> Place {
+    pub(crate) fn stop(self) -> BoundPath {
         self.accepting.abort();
         self.place
     }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
-use muster_core::{Input, Instance, Outcome, Plan, Principal, RequestId};
+use muster_core::{Input, Instance, Outcome, Principal, ReloadPlan, RequestId};
 use muster_spec::ProgramSpec;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
@@ -108,7 +108,7 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> R
     Ok(ReloadReport { dry_run, files, needs_restart, diagnostics: reading.diagnostics, ..of(&plan) })
 }
 
-async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<Plan>, Problem> {
+async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<ReloadPlan>, Problem> {
     let gone = || Problem::new(ProblemKind::ShuttingDown, "the daemon is shutting down");
     let (reply, replied) = oneshot::channel();
     let by = match origin {
@@ -149,7 +149,7 @@ fn refused(diagnostics: Vec<Diagnostic>) -> Problem {
     Problem::new(ProblemKind::BadConfiguration, detail).with_diagnostics(diagnostics)
 }
 
-fn of(plan: &Plan) -> ReloadReport {
+fn of(plan: &ReloadPlan) -> ReloadReport {
     ReloadReport {
         added: plan.added.clone(),
         removed: plan.removed.clone(),

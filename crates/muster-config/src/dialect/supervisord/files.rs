@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::expand::Value;
 use super::ini::{self, BadLine};
 use super::options::{self, Kind};
-use super::problem::{Place, Problem, Warning};
+use super::problem::{Problem, SourcePlace, Warning};
 use super::python::{is_space, repr};
-use super::reader::{Reader, Scope, shared};
+use super::reader::{ExpansionScope, Reader, shared};
 use super::{Mode, glob, limits, paths};
 
 /// Number of bytes that the original decodes at once.
@@ -18,7 +18,7 @@ pub(super) fn read(reader: &mut Reader<'_>, main: &str, mode: Mode) -> Option<()
     let file = shared(main);
     let mut budget = limits::TOTAL_BYTES;
     if mode == Mode::Fragment {
-        reader.sections.add("supervisord", Place::whole(&file));
+        reader.sections.add("supervisord", SourcePlace::whole(&file));
     }
     let bytes = main_bytes(reader, &file)?;
     parse(reader, &bytes, &file, &mut budget);
@@ -44,13 +44,13 @@ fn main_bytes(reader: &mut Reader<'_>, file: &Arc<str>) -> Option<Vec<u8>> {
                 Err(error) if found => format!("cannot be read: {error}"),
                 _ => "does not exist".to_owned(),
             };
-            reader.report.problem(of_file(Place::whole(file), message, Some(original)));
+            reader.report.problem(of_file(SourcePlace::whole(file), message, Some(original)));
             None
         }
     }
 }
 
-fn of_file(place: Place, message: String, original: Option<String>) -> Problem {
+fn of_file(place: SourcePlace, message: String, original: Option<String>) -> Problem {
     Problem { place, section: None, option: None, value: None, message, allowed: None, original }
 }
 
@@ -61,12 +61,12 @@ fn parse(reader: &mut Reader<'_>, bytes: &[u8], file: &Arc<str>, budget: &mut us
             false => format!("all files together are larger than {} bytes", limits::TOTAL_BYTES),
         };
         *budget = 0;
-        reader.report.problem(of_file(Place::whole(file), message, None));
+        reader.report.problem(of_file(SourcePlace::whole(file), message, None));
         return;
     }
     *budget -= bytes.len();
     let text = String::from_utf8_lossy(bytes);
-    let start = Place { file: Arc::clone(file), line: 1, column: 1 };
+    let start = SourcePlace { file: Arc::clone(file), line: 1, column: 1 };
     let text = match text.strip_prefix('\u{feff}') {
         Some(rest) => {
             let message = "the file begins with a byte order mark, which is skipped";
@@ -151,7 +151,7 @@ impl NotUtf8 {
 
     fn problem(self, file: &Arc<str>) -> Problem {
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let place = Place { file: Arc::clone(file), line: number(self.line), column: number(self.column) };
+        let place = SourcePlace { file: Arc::clone(file), line: number(self.line), column: number(self.column) };
         let allowed = Some("save the file as UTF-8".to_owned());
         Problem { allowed, ..of_file(place, "is not UTF-8".to_owned(), Some(self.original)) }
     }
@@ -183,18 +183,25 @@ fn include(reader: &mut Reader<'_>, section: usize, budget: &mut usize) {
     reader.sections.place_here(&here);
     let Some(entry) = reader.raw(section, &options::FILES) else {
         let original = ".ini file has [include] section, but no files setting".to_owned();
-        reader.refuse_section(&Scope::new(section, &[]), None, "needs a key files", original);
+        reader.refuse_section(&ExpansionScope::new(section, &[]), None, "needs a key files", original);
         return;
     };
     let host = reader.host.clone();
     let words = [("here", Value::Text(&here)), ("host_node_name", Value::Text(&host))];
-    let scope = Scope::new(section, &words);
+    let scope = ExpansionScope::new(section, &words);
     let name = "include.files";
     let Ok(patterns) = reader.expand(&scope, &entry.text, name, options::FILES.key, &entry.place) else { return };
-    let mut left = limits::FILES;
+    let (mut left, world) = (limits::FILES, reader.world);
+    let mut search = glob::Search::new(world, limits::NAMES);
     for pattern in patterns.split(is_space).filter(|pattern| !pattern.is_empty()) {
         let pattern = glob::join(&here, pattern);
-        let mut files = glob::glob(reader.world, &pattern);
+        let Some(mut files) = search.glob(&pattern) else {
+            let message = format!("[include] files looks at more than {} names", limits::NAMES);
+            let problem = of_file(entry.place.clone(), message, None);
+            let allowed = Some("name the files, or the one directory that they are in".to_owned());
+            reader.report.problem(Problem { allowed, ..problem });
+            return;
+        };
         files.sort_unstable();
         if files.is_empty() {
             let text = format!("No file matches via include \"{pattern}\"");
@@ -222,7 +229,7 @@ fn included(reader: &mut Reader<'_>, file: &str, budget: &mut usize) {
         Ok(bytes) => parse(reader, &bytes, &name, budget),
         Err(error) => {
             let message = format!("is passed over: {error}");
-            reader.report.warn(Warning::new(&Place::whole(&name), "", message));
+            reader.report.warn(Warning::new(&SourcePlace::whole(&name), "", message));
         }
     }
     let section = reader.sections.find("include");
@@ -242,7 +249,7 @@ pub(super) fn supervisord(reader: &mut Reader<'_>, main: &str) -> Option<usize> 
     if section.is_none() {
         let original = ".ini file does not include supervisord section".to_owned();
         let message = "has no section [supervisord]".to_owned();
-        let problem = of_file(Place::whole(&shared(main)), message, Some(original));
+        let problem = of_file(SourcePlace::whole(&shared(main)), message, Some(original));
         let allowed = match reader.sections_of(Kind::Program).is_empty() {
             true => "add [supervisord]",
             false => "add [supervisord], or include this file from a main file that has one",

@@ -5,9 +5,63 @@
 
 use super::world::World;
 
-/// The paths that match an absolute pattern.
-pub(super) fn glob(world: &dyn World, pattern: &str) -> Vec<String> {
-    find(world, pattern, false)
+/// A search for files, bounded by the names that it looks at.
+pub(super) struct Search<'a> {
+    world: &'a dyn World,
+    left: usize,
+}
+
+impl<'a> Search<'a> {
+    /// A search that looks at this many names at most.
+    pub(super) fn new(world: &'a dyn World, most: usize) -> Search<'a> {
+        Search { world, left: most }
+    }
+
+    /// The paths that match an absolute pattern; `None` if there are too many names to look at.
+    pub(super) fn glob(&mut self, pattern: &str) -> Option<Vec<String>> {
+        self.find(pattern, false)
+    }
+
+    fn find(&mut self, pattern: &str, only_directories: bool) -> Option<Vec<String>> {
+        let (directory, name) = split(pattern);
+        if !has_magic(pattern) {
+            self.spend(1)?;
+            let is_there = if name.is_empty() { self.world.is_dir(directory) } else { self.world.exists(pattern) };
+            return Some(Vec::from_iter(is_there.then(|| pattern.to_owned())));
+        }
+        let directories = match has_magic(directory) && directory != pattern {
+            true => self.find(directory, true)?,
+            false => vec![directory.to_owned()],
+        };
+        let mut found = Vec::new();
+        for directory in directories {
+            found.extend(self.in_directory(&directory, name, only_directories)?);
+        }
+        Some(found)
+    }
+
+    fn in_directory(&mut self, directory: &str, name: &str, only_directories: bool) -> Option<Vec<String>> {
+        self.spend(1)?;
+        if !has_magic(name) {
+            let path = join(directory, name);
+            let is_there = if name.is_empty() { self.world.is_dir(directory) } else { self.world.exists(&path) };
+            return Some(Vec::from_iter(is_there.then_some(path)));
+        }
+        let wants_hidden = name.starts_with('.');
+        let listed = self.world.entries(directory);
+        self.spend(listed.len())?;
+        let matching = listed.into_iter();
+        let matching = matching
+            .filter(|entry| (wants_hidden || !entry.starts_with('.')) && matches(name, entry))
+            .map(|entry| join(directory, &entry))
+            .filter(|path| !only_directories || self.world.is_dir(path));
+        Some(matching.collect())
+    }
+
+    fn spend(&mut self, names: usize) -> Option<()> {
+        self.left = self.left.checked_sub(names)?;
+        Some(())
+    }
 }
 
 fn has_magic(text: &str) -> bool {
@@ -20,35 +74,6 @@ fn split(path: &str) -> (&str, &str) {
     let (directory, name) = path.split_at(cut);
     let trimmed = directory.trim_end_matches('/');
     (if trimmed.is_empty() { directory } else { trimmed }, name)
-}
-
-fn find(world: &dyn World, pattern: &str, only_directories: bool) -> Vec<String> {
-    let (directory, name) = split(pattern);
-    if !has_magic(pattern) {
-        let found = if name.is_empty() { world.is_dir(directory) } else { world.exists(pattern) };
-        return Vec::from_iter(found.then(|| pattern.to_owned()));
-    }
-    let directories = match has_magic(directory) && directory != pattern {
-        true => find(world, directory, true),
-        false => vec![directory.to_owned()],
-    };
-    let in_directory = |directory: &String| in_directory(world, directory, name, only_directories);
-    directories.iter().flat_map(in_directory).collect()
-}
-
-fn in_directory(world: &dyn World, directory: &str, name: &str, only_directories: bool) -> Vec<String> {
-    if !has_magic(name) {
-        let path = join(directory, name);
-        let found = if name.is_empty() { world.is_dir(directory) } else { world.exists(&path) };
-        return Vec::from_iter(found.then_some(path));
-    }
-    let wants_hidden = name.starts_with('.');
-    let listed = world.entries(directory).into_iter();
-    listed
-        .filter(|entry| (wants_hidden || !entry.starts_with('.')) && matches(name, entry))
-        .map(|entry| join(directory, &entry))
-        .filter(|path| !only_directories || world.is_dir(path))
-        .collect()
 }
 
 /// Python's `os.path.join` for two parts.

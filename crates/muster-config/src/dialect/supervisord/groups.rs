@@ -6,7 +6,7 @@ use super::expand::Value;
 use super::model::{FcgiAddress, FcgiSocket, Group, GroupKind, Owner, Process};
 use super::options::{self, Kind};
 use super::python::{is_space, repr};
-use super::reader::{Reader, Scope, Text, behind_colon};
+use super::reader::{ExpansionScope, Reader, Text, behind_colon};
 use super::values::{self, Read};
 use super::world::World;
 use super::{paths, programs};
@@ -77,7 +77,7 @@ fn members_of(reader: &mut Reader<'_>, section: usize, group: &str) -> Vec<Proce
 fn mixed(reader: &mut Reader<'_>, section: usize, members: &mut HashSet<usize>) -> Option<Group> {
     let here = reader.here.clone();
     let words = [("here", Value::Text(&here))];
-    let scope = Scope::new(section, &words);
+    let scope = ExpansionScope::new(section, &words);
     let name = programs::program_name(reader, section, false)?;
     let listed = reader.plain(&scope, &options::PROGRAMS).unwrap_or_default();
     let priority = reader.whole(&scope, &options::PRIORITY);
@@ -129,7 +129,7 @@ fn program(reader: &mut Reader<'_>, section: usize) -> Option<Group> {
     let here = reader.here.clone();
     let words = [("here", Value::Text(&here))];
     let name = programs::program_name(reader, section, false)?;
-    let priority = reader.whole(&Scope::new(section, &words), &options::PRIORITY);
+    let priority = reader.whole(&ExpansionScope::new(section, &words), &options::PRIORITY);
     let processes = members_of(reader, section, &name);
     Some(Group { section, kind: GroupKind::Program, name, priority, processes })
 }
@@ -138,7 +138,7 @@ fn program(reader: &mut Reader<'_>, section: usize) -> Option<Group> {
 fn listener(reader: &mut Reader<'_>, section: usize) -> Option<Group> {
     let here = reader.here.clone();
     let words = [("here", Value::Text(&here))];
-    let scope = Scope::new(section, &words);
+    let scope = ExpansionScope::new(section, &words);
     let name = behind_colon(reader.section_name(section)).to_owned();
     let header = reader.section_name(section).to_owned();
     let priority = reader.whole(&scope, &options::POOL_PRIORITY);
@@ -163,7 +163,7 @@ fn listener(reader: &mut Reader<'_>, section: usize) -> Option<Group> {
     Some(Group { section, kind, name, priority, processes })
 }
 
-fn events(reader: &mut Reader<'_>, scope: &Scope<'_>, header: &str) -> Vec<String> {
+fn events(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, header: &str) -> Vec<String> {
     let Ok(value) = reader.text(scope, &options::EVENTS) else { return Vec::new() };
     let text = value.map(|value| value.text).unwrap_or_default();
     // A set, as in the original: a repeated event counts once.
@@ -190,7 +190,7 @@ fn fcgi(reader: &mut Reader<'_>, section: usize) -> Option<Group> {
     let here = reader.here.clone();
     let words = [("here", Value::Text(&here))];
     let name = programs::program_name(reader, section, false)?;
-    let priority = reader.whole(&Scope::new(section, &words), &options::PRIORITY);
+    let priority = reader.whole(&ExpansionScope::new(section, &words), &options::PRIORITY);
     let socket = socket(reader, section, &name);
     let processes = members_of(reader, section, &name);
     Some(Group { section, kind: GroupKind::Fcgi(socket?), name, priority, processes })
@@ -199,7 +199,7 @@ fn fcgi(reader: &mut Reader<'_>, section: usize) -> Option<Group> {
 fn socket(reader: &mut Reader<'_>, section: usize, name: &str) -> Option<FcgiSocket> {
     let here = reader.here.clone();
     let words = [("here", Value::Text(&here)), ("program_name", Value::Text(name))];
-    let scope = Scope::new(section, &words[..1]);
+    let scope = ExpansionScope::new(section, &words[..1]);
     let user = reader.user(&scope, &options::USER);
     let backlog = reader.typed(&scope, &options::SOCKET_BACKLOG, |text, _| backlog(text));
     let owner = reader.typed(&scope, &options::SOCKET_OWNER, |text, world| {
@@ -208,7 +208,7 @@ fn socket(reader: &mut Reader<'_>, section: usize, name: &str) -> Option<FcgiSoc
     let mode = reader.typed(&scope, &options::SOCKET_MODE, |text, _| {
         values::octal(text).map_err(|_| format!("Invalid socket_mode value {text}"))
     });
-    let scope = Scope::new(section, &words);
+    let scope = ExpansionScope::new(section, &words);
     let value = reader.text(&scope, &options::SOCKET).ok()?;
     let header = reader.section_name(section).to_owned();
     let Some(value) = value.filter(|value| !value.text.is_empty()) else {

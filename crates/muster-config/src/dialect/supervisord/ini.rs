@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::problem::{Place, Warning};
+use super::problem::{SourcePlace, Warning};
 use super::python::{is_space, repr, strip, strip_end};
 use super::{hints, options};
 
@@ -21,9 +21,9 @@ pub struct Entry {
     /// The same as it is written, if `%(here)s` was replaced.
     pub(super) symbolic: Option<String>,
     /// Where the key stands.
-    pub key_place: Place,
+    pub key_place: SourcePlace,
     /// Where the value begins; behind the delimiter if it is empty.
-    pub place: Place,
+    pub place: SourcePlace,
 }
 
 impl Entry {
@@ -44,7 +44,7 @@ pub struct Section {
     /// The text in the brackets.
     pub name: String,
     /// Its first header.
-    pub place: Place,
+    pub place: SourcePlace,
     /// The file that the original names in messages: the included file that brought the section, or the main file.
     pub file: Arc<str>,
     /// Its keys, those of `[DEFAULT]` not included.
@@ -57,7 +57,7 @@ pub struct Section {
 const FEW: usize = 24;
 
 impl Section {
-    fn new(name: &str, place: Place) -> Section {
+    fn new(name: &str, place: SourcePlace) -> Section {
         let file = Arc::clone(&place.file);
         Section { name: name.to_owned(), place, file, entries: Vec::new(), index: HashMap::new() }
     }
@@ -114,7 +114,7 @@ const HERE: &str = "%(here)s";
 
 impl Sections {
     pub(super) fn new(main: &Arc<str>) -> Sections {
-        let defaults = Section::new("DEFAULT", Place::whole(main));
+        let defaults = Section::new("DEFAULT", SourcePlace::whole(main));
         let (list, by_name, unplaced) = (Vec::new(), HashMap::new(), Vec::new());
         Sections { list, by_name, defaults, unplaced, filled: 0 }
     }
@@ -165,7 +165,7 @@ impl Sections {
     }
 
     /// Adds a section that no text has, or finds the one of this name.
-    pub(super) fn add(&mut self, name: &str, place: Place) -> usize {
+    pub(super) fn add(&mut self, name: &str, place: SourcePlace) -> usize {
         if let Some(known) = self.by_name.get(name) {
             return *known;
         }
@@ -174,7 +174,7 @@ impl Sections {
         self.list.len() - 1
     }
 
-    fn open(&mut self, name: &str, place: Place) -> Target {
+    fn open(&mut self, name: &str, place: SourcePlace) -> Target {
         if name == "DEFAULT" { Target::Defaults } else { Target::Section(self.add(name, place)) }
     }
 
@@ -189,7 +189,7 @@ impl Sections {
 /// A line that the original refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BadLine {
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     /// The line's representation.
     pub(super) repr: String,
     /// Whether it stands before any header.
@@ -239,8 +239,8 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 /// The option that an indented line continues.
 struct Open {
     key: String,
-    key_place: Place,
-    place: Place,
+    key_place: SourcePlace,
+    place: SourcePlace,
     lines: Vec<String>,
 }
 
@@ -290,9 +290,9 @@ impl Reader<'_> {
     }
 
     /// The place of a byte of the stripped value.
-    fn place(&self, at: &Line<'_>, byte: usize) -> Place {
+    fn place(&self, at: &Line<'_>, byte: usize) -> SourcePlace {
         let column = at.indent + at.value[..byte].chars().count() + 1;
-        Place { file: Arc::clone(self.file), line: at.number, column: u32::try_from(column).unwrap_or(u32::MAX) }
+        SourcePlace { file: Arc::clone(self.file), line: at.number, column: u32::try_from(column).unwrap_or(u32::MAX) }
     }
 
     fn open_option(&mut self, at: &Line<'_>) -> bool {
@@ -332,7 +332,7 @@ impl Reader<'_> {
         let place = |reader: &Self, byte: usize| {
             let column = at.content[..byte].chars().count() + 1;
             let column = u32::try_from(column).unwrap_or(u32::MAX);
-            Place { file: Arc::clone(reader.file), line: at.number, column }
+            SourcePlace { file: Arc::clone(reader.file), line: at.number, column }
         };
         if let Some(quote) = hints::cut_quote(at.value, &at.content[comment..]) {
             let message = format!("a comment begins here, inside {quote}: quotes do not protect `;` and `#`");

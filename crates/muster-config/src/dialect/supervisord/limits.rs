@@ -9,6 +9,9 @@ pub const TOTAL_BYTES: usize = 64 << 20;
 /// The most included files.
 pub const FILES: usize = 4096;
 
+/// The most names that the patterns of `[include]` look at: entries of directories, and paths that are tried.
+pub const NAMES: usize = 100_000;
+
 /// The most processes of a configuration; `numprocs` counts with what it makes.
 pub const PROCESSES: usize = 100_000;
 

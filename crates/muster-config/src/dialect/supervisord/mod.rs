@@ -35,7 +35,7 @@ pub use model::{
     Plugin, Process, Server, Settings, Signal, Stream, Variables,
 };
 pub use options::{Kind, Opt, Type};
-pub use problem::{Mistakes, Place, Problem, Warning};
+pub use problem::{Mistakes, Problem, SourcePlace, Warning};
 pub use world::{Account, User, World};
 
 use reader::{Reader, shared};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::ini::{Entry, Section};
-use super::problem::{Place, Warning};
+use super::problem::{SourcePlace, Warning};
 use super::values;
 use super::world::User;
 
@@ -32,7 +32,7 @@ pub struct Configuration {
 
 impl Configuration {
     /// Where a process' option stands; `None` for one that is left out or comes from `[DEFAULT]`.
-    pub fn place(&self, process: &Process, key: &str) -> Option<&Place> {
+    pub fn place(&self, process: &Process, key: &str) -> Option<&SourcePlace> {
         self.entry(process, key).map(|entry| &entry.place)
     }
 

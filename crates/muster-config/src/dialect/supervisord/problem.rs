@@ -11,7 +11,7 @@ use super::limits;
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct SourcePlace {
     /// The file, as the original names it.
     pub file: Arc<str>,
     /// The line, from 1; 0 where there is no text.
@@ -20,14 +20,14 @@ pub struct Place {
     pub column: u32,
 }
 
-impl Place {
+impl SourcePlace {
     /// A file as a whole.
-    pub(super) fn whole(file: &Arc<str>) -> Place {
-        Place { file: Arc::clone(file), line: 0, column: 0 }
+    pub(super) fn whole(file: &Arc<str>) -> SourcePlace {
+        SourcePlace { file: Arc::clone(file), line: 0, column: 0 }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourcePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             0 => write!(f, "{}", self.file),
@@ -40,7 +40,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where.
-    pub place: Place,
+    pub place: SourcePlace,
     /// The section's name, without brackets.
     pub section: Option<String>,
     /// The key.
@@ -75,7 +75,7 @@ impl fmt::Display for Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// Where.
-    pub place: Place,
+    pub place: SourcePlace,
     /// The section's name, without brackets.
     pub section: Option<String>,
     /// The key.
@@ -91,7 +91,7 @@ pub struct Warning {
 }
 
 impl Warning {
-    pub(super) fn new(place: &Place, section: &str, message: impl Into<String>) -> Warning {
+    pub(super) fn new(place: &SourcePlace, section: &str, message: impl Into<String>) -> Warning {
         let section = Some(section.to_owned()).filter(|name| !name.is_empty());
         let (option, hint, original, critical) = (None, None, None, None);
         Warning { place: place.clone(), section, option, message: message.into(), hint, original, critical }
@@ -125,9 +125,19 @@ impl Warning {
     }
 }
 
+/// The longest message in characters. A message quotes values, and a value can be as long as a file.
+const LONGEST: usize = 1000;
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 fn diagnostic(
     severity: Severity,
-    place: &Place,
+    place: &SourcePlace,
     message: &str,
     hint: Option<&str>,
     section: Option<&str>,
@@ -138,8 +148,8 @@ fn diagnostic(
         // A place without text is the file as a whole.
         line: place.line.max(1) as usize,
         column: place.column.max(1) as usize,
-        message: message.to_owned(),
-        hint: hint.map(str::to_owned),
+        message: shortened(message),
+        hint: hint.map(shortened),
         program: section.and_then(|section| section.strip_prefix("program:")).map(str::to_owned),
         span: 0..0,
         excerpt: None,
@@ -170,7 +180,7 @@ pub(super) struct Report {
     warnings: Vec<Warning>,
     /// The original's INFO lines.
     pub(super) infos: Vec<String>,
-    said: HashSet<(Place, String)>,
+    said: HashSet<(SourcePlace, String)>,
     found: usize,
 }
 

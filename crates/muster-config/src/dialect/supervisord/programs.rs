@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::expand::Value;
 use super::model::{Autorestart, LogFile, Process, Signal, Stream};
 use super::options::{self, Kind, STDERR, STDOUT, StreamOptions};
-use super::reader::{Reader, Scope, Text, behind_colon, collected};
+use super::reader::{ExpansionScope, Reader, Text, behind_colon, collected};
 use super::world::User;
 use super::{limits, values};
 
@@ -45,7 +45,7 @@ pub(super) fn processes(reader: &mut Reader<'_>, section: usize, group: &str) ->
         ("host_node_name", Value::Text(&host)),
         ("group_name", Value::Text(group)),
     ];
-    let scope = Scope { section, words: &words, own: None, names_section: true };
+    let scope = ExpansionScope { section, words: &words, own: None, names_section: true };
     if reader.processes_left == 0 {
         reader.refuse_bound(&scope, options::NUMPROCS.key, &too_many());
         return Vec::new();
@@ -73,7 +73,7 @@ pub(super) fn program_name(reader: &mut Reader<'_>, section: usize, inside: bool
     match values::name(&name) {
         Ok(name) => Some(name.to_owned()),
         Err(reason) => {
-            let scope = Scope { names_section: inside, ..Scope::new(section, &[]) };
+            let scope = ExpansionScope { names_section: inside, ..ExpansionScope::new(section, &[]) };
             let message = "a name must have no blank, `:` or `/`";
             reader.refuse_section(&scope, None, message, reason);
             None
@@ -82,7 +82,7 @@ pub(super) fn program_name(reader: &mut Reader<'_>, section: usize, inside: bool
 }
 
 /// Reads the values in the original's order: its first mistake is the first here.
-fn common(reader: &mut Reader<'_>, scope: &Scope<'_>, name: &str) -> Common {
+fn common(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, name: &str) -> Common {
     let priority = reader.whole(scope, &options::PRIORITY);
     let autostart = reader.boolean(scope, &options::AUTOSTART);
     let autorestart = reader.typed(scope, &options::AUTORESTART, |text, _| values::autorestart(text));
@@ -138,7 +138,7 @@ fn common(reader: &mut Reader<'_>, scope: &Scope<'_>, name: &str) -> Common {
 }
 
 /// The name of the processes before expansion: only there are blanks, colons and slashes refused.
-fn process_name(reader: &mut Reader<'_>, scope: &Scope<'_>, name: &str) -> Text {
+fn process_name(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, name: &str) -> Text {
     let option = &options::PROCESS_NAME;
     let default = |reader: &Reader<'_>| {
         let text = option.default.unwrap_or(name).to_owned();
@@ -158,7 +158,7 @@ fn process_name(reader: &mut Reader<'_>, scope: &Scope<'_>, name: &str) -> Text 
 }
 
 /// The numbers of a section's processes, within the bounds.
-fn numbers(reader: &mut Reader<'_>, scope: &Scope<'_>, common: &Common) -> std::ops::Range<i64> {
+fn numbers(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, common: &Common) -> std::ops::Range<i64> {
     let none = common.numprocs_start..common.numprocs_start;
     if common.numprocs <= 0 {
         // Reading a section costs as much as a process.
@@ -194,8 +194,8 @@ struct Numbered<'n> {
 }
 
 impl<'n> Numbered<'n> {
-    fn scope(&self, own: &'n HashMap<String, String>) -> Scope<'n> {
-        Scope { section: self.section, words: self.words, own: Some(own), names_section: true }
+    fn scope(&self, own: &'n HashMap<String, String>) -> ExpansionScope<'n> {
+        ExpansionScope { section: self.section, words: self.words, own: Some(own), names_section: true }
     }
 }
 
@@ -267,7 +267,7 @@ fn process(
     })
 }
 
-fn stream(reader: &mut Reader<'_>, scope: &Scope<'_>, keys: &StreamOptions, capture: (i64, bool)) -> Stream {
+fn stream(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, keys: &StreamOptions, capture: (i64, bool)) -> Stream {
     let (logfile, is_syslog) = logfile(reader, scope, keys).unwrap_or((LogFile::Auto, false));
     let backups = reader.whole(scope, &keys.backups);
     let maxbytes = reader.bytes(scope, &keys.maxbytes);
@@ -297,7 +297,7 @@ fn stream(reader: &mut Reader<'_>, scope: &Scope<'_>, keys: &StreamOptions, capt
 }
 
 /// The log file, which is expanded twice; the second time the original calls it by its key alone.
-fn logfile(reader: &mut Reader<'_>, scope: &Scope<'_>, keys: &StreamOptions) -> Option<(LogFile, bool)> {
+fn logfile(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, keys: &StreamOptions) -> Option<(LogFile, bool)> {
     let key = keys.logfile.key;
     let value = reader.text(scope, &keys.logfile).ok()??;
     let text = reader.expand(scope, &value.text, key, key, &value.place).ok()?;

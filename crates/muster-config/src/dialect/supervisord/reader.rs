@@ -9,7 +9,7 @@ use super::ini::{Entry, Sections};
 use super::limits;
 use super::model::Variables;
 use super::options::{Kind, Opt, Type};
-use super::problem::{Place, Problem, Report, Warning};
+use super::problem::{Problem, Report, SourcePlace, Warning};
 use super::python::repr;
 use super::values::{self, Read};
 use super::world::{User, World};
@@ -37,7 +37,7 @@ pub(super) struct Reader<'w> {
 }
 
 /// The names that one value may use, and the form of its messages.
-pub(super) struct Scope<'s> {
+pub(super) struct ExpansionScope<'s> {
     /// The section's position.
     pub(super) section: usize,
     /// Names besides `ENV_*`.
@@ -48,16 +48,16 @@ pub(super) struct Scope<'s> {
     pub(super) names_section: bool,
 }
 
-impl<'s> Scope<'s> {
+impl<'s> ExpansionScope<'s> {
     /// Variables and these words.
-    pub(super) fn new(section: usize, words: &'s [(&'static str, Value<'s>)]) -> Scope<'s> {
-        Scope { section, words, own: None, names_section: false }
+    pub(super) fn new(section: usize, words: &'s [(&'static str, Value<'s>)]) -> ExpansionScope<'s> {
+        ExpansionScope { section, words, own: None, names_section: false }
     }
 }
 
 /// Where the names of a scope are looked up.
 struct Lookup<'l> {
-    scope: &'l Scope<'l>,
+    scope: &'l ExpansionScope<'l>,
     variables: &'l HashMap<String, String>,
 }
 
@@ -84,7 +84,7 @@ impl Lookup<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) text: String,
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
 }
 
 impl Reader<'_> {
@@ -92,7 +92,7 @@ impl Reader<'_> {
         &self.sections.list()[section].name
     }
 
-    pub(super) fn section_place(&self, section: usize) -> Place {
+    pub(super) fn section_place(&self, section: usize) -> SourcePlace {
         self.sections.list()[section].place.clone()
     }
 
@@ -102,7 +102,7 @@ impl Reader<'_> {
     }
 
     /// A value after expansion; `None` if the key is missing.
-    pub(super) fn text(&mut self, scope: &Scope<'_>, option: &Opt) -> Result<Option<Text>, Reported> {
+    pub(super) fn text(&mut self, scope: &ExpansionScope<'_>, option: &Opt) -> Result<Option<Text>, Reported> {
         let Some(entry) = self.sections.entry(scope.section, option.key) else { return Ok(None) };
         let (text, place) = (entry.text.clone(), entry.place.clone());
         let name = format!("{}.{}", self.section_name(scope.section), option.key);
@@ -113,11 +113,11 @@ impl Reader<'_> {
     /// Expands a text, which the original calls `name` in messages.
     pub(super) fn expand(
         &mut self,
-        scope: &Scope<'_>,
+        scope: &ExpansionScope<'_>,
         text: &str,
         name: &str,
         key: &str,
-        place: &Place,
+        place: &SourcePlace,
     ) -> Result<String, Reported> {
         let lookup = Lookup { scope, variables: &self.variables };
         let failure = match expand::expand(text, &lookup) {
@@ -162,7 +162,7 @@ impl Reader<'_> {
     }
 
     /// Reports what is wrong with a value, in the original's words.
-    pub(super) fn refuse(&mut self, scope: &Scope<'_>, option: &Opt, value: &Text, reason: String) {
+    pub(super) fn refuse(&mut self, scope: &ExpansionScope<'_>, option: &Opt, value: &Text, reason: String) {
         let allowed = option.is.allowed();
         let is_secret = matches!(option.is, Type::Environment) || option.key == "password";
         let written = self.sections.entry(scope.section, option.key).map(|entry| entry.text.as_str());
@@ -179,7 +179,13 @@ impl Reader<'_> {
     }
 
     /// Reports a mistake of the section as a whole, or of a combination of its keys.
-    pub(super) fn refuse_section(&mut self, scope: &Scope<'_>, key: Option<&str>, message: &str, original: String) {
+    pub(super) fn refuse_section(
+        &mut self,
+        scope: &ExpansionScope<'_>,
+        key: Option<&str>,
+        message: &str,
+        original: String,
+    ) {
         let entry = key.and_then(|key| self.sections.entry(scope.section, key));
         let place = entry.map_or_else(|| self.section_place(scope.section), |entry| entry.place.clone());
         let about = About { scope, key: key.unwrap_or_default(), value: None, place: &place, allowed: None };
@@ -187,7 +193,7 @@ impl Reader<'_> {
     }
 
     /// Reports what the original would accept, and musterd does not.
-    pub(super) fn refuse_bound(&mut self, scope: &Scope<'_>, key: &str, message: &str) {
+    pub(super) fn refuse_bound(&mut self, scope: &ExpansionScope<'_>, key: &str, message: &str) {
         let entry = self.sections.entry(scope.section, key);
         let place = entry.map_or_else(|| self.section_place(scope.section), |entry| entry.place.clone());
         let about = About { scope, key, value: None, place: &place, allowed: None };
@@ -215,7 +221,7 @@ impl Reader<'_> {
     /// A value of some type, or its default; `None` if there is neither.
     pub(super) fn typed<T>(
         &mut self,
-        scope: &Scope<'_>,
+        scope: &ExpansionScope<'_>,
         option: &Opt,
         read: impl Fn(&str, &dyn World) -> Read<T>,
     ) -> Option<T> {
@@ -228,32 +234,32 @@ impl Reader<'_> {
         read(option.default?, self.world).ok()
     }
 
-    pub(super) fn whole(&mut self, scope: &Scope<'_>, option: &Opt) -> i64 {
+    pub(super) fn whole(&mut self, scope: &ExpansionScope<'_>, option: &Opt) -> i64 {
         self.typed(scope, option, |text, _| values::whole(text)).unwrap_or_default()
     }
 
-    pub(super) fn boolean(&mut self, scope: &Scope<'_>, option: &Opt) -> bool {
+    pub(super) fn boolean(&mut self, scope: &ExpansionScope<'_>, option: &Opt) -> bool {
         self.typed(scope, option, |text, _| values::boolean(text)).unwrap_or_default()
     }
 
-    pub(super) fn bytes(&mut self, scope: &Scope<'_>, option: &Opt) -> i64 {
+    pub(super) fn bytes(&mut self, scope: &ExpansionScope<'_>, option: &Opt) -> i64 {
         self.typed(scope, option, |text, _| values::bytes(text)).unwrap_or_default()
     }
 
-    pub(super) fn octal(&mut self, scope: &Scope<'_>, option: &Opt) -> Option<i64> {
+    pub(super) fn octal(&mut self, scope: &ExpansionScope<'_>, option: &Opt) -> Option<i64> {
         self.typed(scope, option, |text, _| values::octal(text))
     }
 
-    pub(super) fn user(&mut self, scope: &Scope<'_>, option: &Opt) -> Option<User> {
+    pub(super) fn user(&mut self, scope: &ExpansionScope<'_>, option: &Opt) -> Option<User> {
         self.typed(scope, option, values::user)
     }
 
-    pub(super) fn plain(&mut self, scope: &Scope<'_>, option: &Opt) -> Option<String> {
+    pub(super) fn plain(&mut self, scope: &ExpansionScope<'_>, option: &Opt) -> Option<String> {
         self.typed(scope, option, |text, _| Ok(text.to_owned()))
     }
 
     /// Variables of an expanded list; `None` if it was refused.
-    pub(super) fn variables(&mut self, scope: &Scope<'_>, value: &Text) -> Option<Vec<(String, String)>> {
+    pub(super) fn variables(&mut self, scope: &ExpansionScope<'_>, value: &Text) -> Option<Vec<(String, String)>> {
         let reason = match environment::variables(&value.text) {
             Ok(pairs) => return Some(pairs),
             Err(environment::Unreadable::NoClosingQuotation) => "No closing quotation".to_owned(),
@@ -285,10 +291,10 @@ impl Reader<'_> {
 
 /// The subject of a mistake.
 struct About<'a> {
-    scope: &'a Scope<'a>,
+    scope: &'a ExpansionScope<'a>,
     key: &'a str,
     value: Option<String>,
-    place: &'a Place,
+    place: &'a SourcePlace,
     allowed: Option<String>,
 }
 

@@ -3,14 +3,14 @@
 use super::expand::Value;
 use super::model::{Address, Level, Login, Plugin, Server, Settings};
 use super::options::{self, Kind, Opt};
-use super::reader::{Reader, Reported, Scope, Text, behind_colon, collected};
+use super::reader::{ExpansionScope, Reader, Reported, Text, behind_colon, collected};
 use super::{paths, values};
 
 /// Reads `[supervisord]`, in the original's order. Its variables are known to everything that is read later.
 pub(super) fn supervisord(reader: &mut Reader<'_>, section: usize) -> Settings {
     let (here, host) = (reader.here.clone(), reader.host.clone());
     let words = [("here", Value::Text(&here))];
-    let scope = &Scope::new(section, &words);
+    let scope = &ExpansionScope::new(section, &words);
     let minfds = reader.whole(scope, &options::MINFDS);
     let minprocs = reader.whole(scope, &options::MINPROCS);
     let directory = reader.typed(scope, &options::DIRECTORY, values::existing_directory);
@@ -55,13 +55,13 @@ pub(super) fn supervisord(reader: &mut Reader<'_>, section: usize) -> Settings {
 }
 
 /// The global variables: the one value that is expanded twice.
-fn environment(reader: &mut Reader<'_>, scope: &Scope<'_>, host: &str) -> Option<Vec<(String, String)>> {
+fn environment(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, host: &str) -> Option<Vec<(String, String)>> {
     let key = options::ENVIRONMENT.key;
     let mut once = || {
         let Some(value) = reader.text(scope, &options::ENVIRONMENT)? else { return Ok(None) };
         let here = scope.words.first().expect("`here` is the scope's only word").1;
         let words = [("here", here), ("host_node_name", Value::Text(host))];
-        let scope = Scope::new(scope.section, &words);
+        let scope = ExpansionScope::new(scope.section, &words);
         let text = reader.expand(&scope, &value.text, key, key, &value.place)?;
         let value = Text { text, ..value };
         reader.variables(&scope, &value).map(Some).ok_or(Reported)
@@ -85,7 +85,7 @@ pub(super) fn check_user(reader: &mut Reader<'_>, section: usize, user: Option<&
         let place = reader.raw(section, &options::USER).map(|entry| entry.place);
         let place = place.unwrap_or_else(|| reader.section_place(section));
         let value = Text { text: user.to_owned(), place };
-        reader.refuse(&Scope::new(section, &[]), &options::USER, &value, reason);
+        reader.refuse(&ExpansionScope::new(section, &[]), &options::USER, &value, reason);
     }
 }
 
@@ -95,7 +95,7 @@ pub(super) fn plugins(reader: &mut Reader<'_>) -> Vec<Plugin> {
 }
 
 fn plugin(reader: &mut Reader<'_>, section: usize) -> Option<Plugin> {
-    let scope = Scope::new(section, &[]);
+    let scope = ExpansionScope::new(section, &[]);
     let factory_key = options::RPC_FACTORY.key;
     let Some(factory) = reader.text(&scope, &options::RPC_FACTORY).ok()? else {
         let name = reader.section_name(section);
@@ -159,7 +159,7 @@ fn server(reader: &Reader<'_>, section: usize, address: Address, login: Option<L
 }
 
 fn login(reader: &mut Reader<'_>, section: usize) -> Option<Login> {
-    let scope = Scope::new(section, &[]);
+    let scope = ExpansionScope::new(section, &[]);
     let username = reader.text(&scope, &options::USERNAME).ok();
     let password = reader.text(&scope, &options::PASSWORD).ok();
     match (username?, password?) {
@@ -179,7 +179,7 @@ fn login(reader: &mut Reader<'_>, section: usize) -> Option<Login> {
 }
 
 /// A value that must be there; the original says that a section has no `called` value.
-fn required(reader: &mut Reader<'_>, scope: &Scope<'_>, option: &Opt) -> Option<Text> {
+fn required(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, option: &Opt) -> Option<Text> {
     let value = reader.text(scope, option).ok()?;
     if value.is_none() {
         let (name, key) = (reader.section_name(scope.section), option.key);
@@ -190,7 +190,7 @@ fn required(reader: &mut Reader<'_>, scope: &Scope<'_>, option: &Opt) -> Option<
 }
 
 fn inet_server(reader: &mut Reader<'_>, section: usize) -> Option<Server> {
-    let scope = Scope::new(section, &[]);
+    let scope = ExpansionScope::new(section, &[]);
     let login = login(reader, section);
     let value = required(reader, &scope, &options::PORT)?;
     match values::inet_address(&value.text) {
@@ -205,8 +205,8 @@ fn inet_server(reader: &mut Reader<'_>, section: usize) -> Option<Server> {
 fn unix_server(reader: &mut Reader<'_>, section: usize) -> Option<Server> {
     let here = reader.here.clone();
     let words = [("here", Value::Text(&here))];
-    let scope = Scope::new(section, &[]);
-    let file = required(reader, &Scope::new(section, &words), &options::FILE);
+    let scope = ExpansionScope::new(section, &[]);
+    let file = required(reader, &ExpansionScope::new(section, &words), &options::FILE);
     let login = login(reader, section);
     let owner = |text: &str, world: &dyn super::World| {
         values::owner(text, world).ok_or_else(|| format!("Invalid sockchown value {text}"))

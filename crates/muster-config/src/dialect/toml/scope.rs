@@ -7,7 +7,7 @@ use crate::dialect::toml::interpolate::Names;
 use crate::variables::{Found, InstanceWords, Variables, disguised};
 
 /// The names one value may use.
-pub(crate) struct Scope<'a> {
+pub(crate) struct InterpolationScope<'a> {
     pub(crate) variables: &'a Variables<'a>,
     pub(crate) host: &'a str,
     pub(crate) here: &'a str,
@@ -18,7 +18,7 @@ pub(crate) struct Scope<'a> {
 /// Every word, for the documentation and for hints.
 const WORDS: [&str; 6] = ["name", "program", "instance", "numprocs", "here", "host"];
 
-impl Names for Scope<'_> {
+impl Names for InterpolationScope<'_> {
     fn variable(&self, name: &str) -> Option<Found> {
         self.variables.get(name)
     }
@@ -43,7 +43,7 @@ impl Names for Scope<'_> {
     }
 }
 
-impl Scope<'_> {
+impl InterpolationScope<'_> {
     fn no_such_word_here(&self, word: &str) -> Problem {
         match self.program {
             Some(_) => Problem {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use crate::diagnostic::Problem;
 use crate::dialect::toml::command::{self, Word};
 use crate::dialect::toml::interpolate::{Interpolated, interpolate, is_plain};
-use crate::dialect::toml::scope::Scope;
+use crate::dialect::toml::scope::InterpolationScope;
 use crate::field::{Field, Text};
 use crate::habits;
 use crate::redact::masked;
@@ -24,11 +24,11 @@ impl<'a> Field<'a> {
         self.around.files[self.file].directory.to_string_lossy()
     }
 
-    fn scope<'s>(&self, here: &'s str) -> Scope<'s>
+    fn scope<'s>(&self, here: &'s str) -> InterpolationScope<'s>
     where
         'a: 's,
     {
-        Scope {
+        InterpolationScope {
             variables: self.around.variables,
             host: self.around.host,
             here,

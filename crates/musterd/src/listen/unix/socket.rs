@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use muster_spec::{ControlSpec, UserSpec};
 use muster_sys::release::refuse_descriptors;
-use muster_sys::trusted::{Access, Creation, Missing, Place as Judged, Refusal, Trust};
+use muster_sys::trusted::{Access, Creation, Missing, Refusal, Trust, TrustedPlace as Judged};
 use muster_sys::user::Accounts;
 use nix::fcntl::{Flock, FlockArg};
 use tokio::net::UnixListener;
@@ -35,18 +35,18 @@ pub(crate) enum SocketError {
 #[derive(Debug)]
 pub(crate) struct Socket {
     listener: UnixListener,
-    place: Place,
+    place: BoundPath,
 }
 
 /// The name and the lock; both are released when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct BoundPath {
     path: PathBuf,
     lock: PathBuf,
     _held: Flock<File>,
 }
 
-impl Drop for Place {
+impl Drop for BoundPath {
     fn drop(&mut self) {
         // Both are removed while the lock is still held; a daemon that waits for the lock checks the name again.
         let _ = fs::remove_file(&self.path);
@@ -70,7 +70,7 @@ impl Socket {
         let judged = Judged::resolve(path, &Trust::own(), Missing::Make).map_err(|error| unusable(path, &error))?;
         let lock = suffixed(path, ".lock");
         let held = take_lock(&judged, &lock, path)?;
-        let place = Place { path: path.to_owned(), lock, _held: held };
+        let place = BoundPath { path: path.to_owned(), lock, _held: held };
         if muster_sys::fd::has_listener(path) {
             // A process listens there without using the lock.
             std::mem::forget(place);
@@ -81,7 +81,7 @@ impl Socket {
     }
 
     /// The listener for the server, and the name, which is kept until the end.
-    pub(crate) fn into_parts(self) -> (UnixListener, Place) {
+    pub(crate) fn into_parts(self) -> (UnixListener, BoundPath) {
         (self.listener, self.place)
     }
 }

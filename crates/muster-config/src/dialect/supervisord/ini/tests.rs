@@ -80,7 +80,7 @@ fn places_are_lines_and_columns_in_characters() {
     let (sections, _) = parsed("[s]\n  ä = ö\nb=\n");
     let place = |key: &str| {
         let entry = sections.list()[0].entry(key).unwrap();
-        let numbers = |place: &Place| (place.line, place.column);
+        let numbers = |place: &SourcePlace| (place.line, place.column);
         (numbers(&entry.key_place), numbers(&entry.place))
     };
     assert_eq!(place("ä"), ((2, 3), (2, 7)));
