@@ -200,7 +200,12 @@ fn a_spawn_that_fails_names_the_step_and_the_error() {
         let daemon = daemon(keys);
         daemon.ctl(&["start", "web"]);
         let why = why(&daemon, "FATAL");
-        check(&daemon, &why, "not_spawned", &["could not start", &format!("step {step:?} failed (errno {errno})"), words]);
+        check(
+            &daemon,
+            &why,
+            "not_spawned",
+            &["could not start", &format!("step {step:?} failed (errno {errno})"), words],
+        );
         let error = &why["run"]["spawn_error"];
         assert_eq!((&error["step"], &error["errno"]), (&step.into(), &errno.into()), "{error}");
         assert_eq!(why["run"]["last_lines"], Value::Array(vec![]), "no process existed to write anything");
