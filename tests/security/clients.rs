@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Daemon, Server, Setting, is_root, puppet, skip, wait_until};
+use crate::harness::{Daemon, Server, Setting, in_time, is_root, puppet, skip, wait_until};
 
 /// A user with read access.
 const ONLOOKER: u32 = 12_346;
@@ -75,13 +75,15 @@ fn the_daemon_is_alive_while_it_lists_thousands_of_processes() {
     wait_until("they run", || daemon.client.get("/v1/processes").body.matches("\"pid\":").count() >= 1400);
     // /metrics is collected on the loop, in slices: `turns` measures those.
     for path in ["/v1/processes", "/v1/programs", "/v1/config"] {
-        let latest = std::thread::scope(|scope| {
-            let asking = scope.spawn(|| (0..5).for_each(|_| assert_eq!(daemon.client.get(path).status, 200)));
-            latest_while(&daemon, || !asking.is_finished())
+        in_time(|| {
+            let latest = std::thread::scope(|scope| {
+                let asking = scope.spawn(|| (0..5).for_each(|_| assert_eq!(daemon.client.get(path).status, 200)));
+                latest_while(&daemon, || !asking.is_finished())
+            });
+            eprintln!("{path}: alive after {latest:?}");
+            // Scanning /proc on the loop takes more than 140 ms of a processor here; what remains on it takes less than 10.
+            if latest < Duration::from_millis(70) { Ok(()) } else { Err(format!("{path}: {latest:?}")) }
         });
-        eprintln!("{path}: alive after {latest:?}");
-        // Scanning /proc on the loop takes more than 140 ms of a processor here; what remains on it takes less than 10.
-        assert!(latest < Duration::from_millis(70), "{path}: {latest:?}");
     }
 }
 
