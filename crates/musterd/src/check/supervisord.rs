@@ -1,4 +1,4 @@
-//! Checks a supervisord.conf with the eyes of this machine: its users, directories and files.
+//! Checks a supervisord.conf against the users, directories and files of this machine.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -19,14 +19,9 @@ const NOTE: &str = "musterd checks supervisord configurations, but cannot run th
 pub(crate) fn check(path: &Path) -> Checked {
     let main = path.to_string_lossy();
     let mut machine = ThisMachine::new(path);
-    let is_fragment = |text: &[u8]| {
-        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-        let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
-        !lines.any(|line| line.trim_ascii_start().starts_with(b"[supervisord]"))
-    };
     // Read once, for it may be a pipe.
     machine.main_text = machine.read(&main, supervisord::limits::FILE_BYTES).ok();
-    let mode = if machine.main_text.as_deref().is_some_and(is_fragment) { Mode::Fragment } else { Mode::Main };
+    let mode = machine.main_text.as_deref().map_or(Mode::Main, Mode::of);
     let (programs, problems, warnings) = match supervisord::read(&main, mode, &machine) {
         Ok(configuration) => {
             let processes = configuration.groups.iter().map(|group| group.processes.len()).sum();

@@ -49,6 +49,16 @@ pub enum Mode {
     Fragment,
 }
 
+impl Mode {
+    /// The role of a file with this text: one without `[supervisord]` can only be included.
+    pub fn of(text: &[u8]) -> Mode {
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+        let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+        let is_main = lines.any(|line| line.trim_ascii_start().starts_with(b"[supervisord]"));
+        if is_main { Mode::Main } else { Mode::Fragment }
+    }
+}
+
 /// Reads a configuration, or returns all mistakes: the first is the original's first.
 pub fn read(main: &str, mode: Mode, world: &dyn World) -> Result<Configuration, Mistakes> {
     let mut reader = Reader {
