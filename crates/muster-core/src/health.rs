@@ -1,4 +1,4 @@
-//! What the checks of a run say: whether it is ready, and whether it is healthy.
+//! Readiness and health of a run, derived from its checks.
 //!
 //! As in Kubernetes: thresholds count consecutive results, a startup probe delays the others, and a check never starts
 //! before the previous one has finished. [`Checks`] counts results and says when the next check is due;

@@ -28,7 +28,7 @@ impl Wardrobe {
         Wardrobe(directory.join(name))
     }
 
-    /// What the daemon executes: a link to this executable, except for a run that must fail to spawn.
+    /// The executable of a program: a link to this executable, except for a run that must fail to spawn.
     pub(super) fn program(&self) -> PathBuf {
         self.0.join("program")
     }

@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(Setting::default().run("completions tcsh").code, 2);
     }
 
-    /// What bash would insert for this line, with a stub that offers the same candidates everywhere.
+    /// The text that bash would insert for this line, with a stub that offers the same candidates everywhere.
     fn bash_inserts(line: &str) -> Vec<String> {
         let script = super::BASH;
         let test = format!(

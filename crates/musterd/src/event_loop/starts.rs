@@ -1,8 +1,8 @@
 //! Limits how many processes may be between fork and exec at a time.
 //!
-//! A process shares the daemon's memory until it executes its program. Where hundreds do at once and no processor runs
-//! them, the kernel makes the daemon wait for them, signals unseen. So a start waits until an earlier one is over. A program
-//! that hangs before its exec, on a slow file system for example, delays the others by one [`PATIENCE`] and then no longer counts.
+//! A process shares the daemon's memory until it executes its program. If hundreds do so at once and are not scheduled, the
+//! kernel makes the daemon wait for them, and signals wait, too. So a start waits for an earlier one to finish. A program that
+//! hangs before exec, on a slow file system for example, delays the others by one [`PATIENCE`] and then no longer counts.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 pub(super) struct Starts {
     /// How many there may be: more than [`Spawner::AT_ONCE`] after some of them took longer than [`PATIENCE`].
     allowed: usize,
-    /// A start waits, until then at most.
+    /// The deadline of the start that is waiting.
     waits_until: Option<Instant>,
 }
 
@@ -27,7 +27,7 @@ impl Starts {
         Starts { allowed: Spawner::AT_ONCE, waits_until: None }
     }
 
-    /// Whether another process may be made now, where this many are on the way.
+    /// Whether another process may be created, with this many between fork and exec.
     fn may_start(&mut self, in_flight: usize, now: Instant) -> bool {
         if in_flight < Spawner::AT_ONCE {
             self.allowed = Spawner::AT_ONCE;
@@ -50,12 +50,13 @@ impl Starts {
 
 impl EventLoop {
     pub(super) fn may_start(&mut self) -> bool {
-        let in_flight = |event_loop: &EventLoop| event_loop.shared.children.borrow_mut().in_flight();
-        if in_flight(self) >= self.starts.allowed {
+        let mut in_flight = self.shared.children.borrow_mut().in_flight();
+        if in_flight >= self.starts.allowed {
             self.take_statuses();
             self.reap();
+            in_flight = self.shared.children.borrow_mut().in_flight();
         }
-        self.starts.may_start(in_flight(self), Instant::now())
+        self.starts.may_start(in_flight, Instant::now())
     }
 
     /// Waits until one of the processes has executed its program or a signal came, for what is left of the patience.
