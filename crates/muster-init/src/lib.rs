@@ -5,7 +5,7 @@
 //! one by one, so none is lost. The options of tini and dumb-init have the same meaning here;
 //! under their names, or with `--compat`, it matches the original exactly.
 //!
-//! A command line becomes a [`plan::Plan`] ([`cli`], [`tini`], [`dumb_init`]); [`init`] executes it and reports
+//! A command line becomes a [`plan::InitPlan`] ([`cli`], [`tini`], [`dumb_init`]); [`init`] executes it and reports
 //! events; a [`reporter::Reporter`] prints them.
 
 #![forbid(unsafe_code)]
