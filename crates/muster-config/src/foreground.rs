@@ -5,7 +5,7 @@
 
 /// A program that leaves the foreground.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Habit {
+pub struct Habit {
     name: &'static str,
     /// The flag to add, or to remove.
     advice: Advice,
@@ -20,7 +20,7 @@ enum Advice {
 
 impl Habit {
     /// The message.
-    pub(crate) fn message(self) -> String {
+    pub fn message(self) -> String {
         match self.advice {
             Advice::Add(_) => format!("{} daemonizes by default, which looks like an exit", self.name),
             Advice::LeaveOut(flag) => {
@@ -31,7 +31,7 @@ impl Habit {
     }
 
     /// The hint.
-    pub(crate) fn hint(self) -> String {
+    pub fn hint(self) -> String {
         match self.advice {
             Advice::Add(flag) => format!("add {flag}, unless its configuration already does the same"),
             Advice::LeaveOut(flag) => format!("leave out {flag}"),
@@ -78,7 +78,7 @@ const FORKS_WITH: [(&str, &[&str]); 7] = [
 ];
 
 /// Whether a command starts a daemon that would leave the foreground.
-pub(crate) fn leaves_foreground(command: &[String]) -> Option<Habit> {
+pub fn leaves_foreground(command: &[String]) -> Option<Habit> {
     let (program, arguments) = command.split_first()?;
     let base = program.rsplit('/').next()?;
     if asks_only(arguments) {

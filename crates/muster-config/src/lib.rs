@@ -18,6 +18,7 @@ mod env_file;
 mod field;
 mod foreground;
 mod habits;
+pub mod hints;
 mod include;
 pub mod keys;
 mod lint;

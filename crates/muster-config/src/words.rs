@@ -67,7 +67,7 @@ pub fn nearest_name<'w>(name: &str, known: impl Iterator<Item = &'w str> + Clone
 }
 
 /// As [`nearest`], for words in uppercase.
-pub(crate) fn nearest_in_case<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
+pub fn nearest_in_case<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
     closest(word, known.iter().copied())
 }
 

@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use muster_config::dialect::supervisord::{Account, Mode, User, World, read, split_command};
+use muster_import::supervisord::{Account, Mode, User, World, read, split_command};
 
 /// A machine with one user, one directory and the file itself, which may include itself.
 struct Machine<'b>(&'b [u8]);

@@ -1,4 +1,3 @@
-//! The languages a configuration can be written in, one directory each.
+//! The language a configuration is written in: TOML. Those of other supervisors are read by `muster-import`.
 
-pub mod supervisord;
 pub(crate) mod toml;

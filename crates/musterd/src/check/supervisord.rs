@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use muster_config::Role;
-use muster_config::dialect::supervisord::{self, Account, Mode, User, World};
+use muster_import::supervisord::{self, Account, Mode, User, World};
 use muster_spec::UserSpec;
 use muster_sys::user::Accounts;
 

@@ -1,6 +1,6 @@
 //! Small configurations with random damage: reading them ends, and never with a panic.
 
-use muster_config::dialect::supervisord::{Mode, read, split_command};
+use muster_import::supervisord::{Mode, read, split_command};
 
 use crate::machine::Machine;
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use muster_config::dialect::supervisord::{Address, Autorestart, Configuration, LogFile, Server, Stream};
+use muster_import::supervisord::{Address, Autorestart, Configuration, LogFile, Server, Stream};
 use serde_json::{Value, json};
 
 use crate::machine::{Machine, skipped};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use muster_config::dialect::supervisord::{Account, Configuration, Mistakes, Mode, User, World, read};
+use muster_import::supervisord::{Account, Configuration, Mistakes, Mode, User, World, read};
 
 /// The machine.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use muster_config::dialect::supervisord::{Configuration, Mistakes, limits};
+use muster_import::supervisord::{Configuration, Mistakes, limits};
 
 use crate::machine::Machine;
 

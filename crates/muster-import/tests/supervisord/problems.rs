@@ -1,6 +1,6 @@
 //! All mistakes at once with their places, and warnings.
 
-use muster_config::dialect::supervisord::Mistakes;
+use muster_import::supervisord::Mistakes;
 
 use crate::machine::Machine;
 

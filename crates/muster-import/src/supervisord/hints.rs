@@ -1,6 +1,6 @@
 //! Guesses: the section or key that an unknown one was meant to be, and the known names nearest to an unknown one.
 
-use crate::words::{nearest, nearest_name};
+use muster_config::hints::{nearest, nearest_name};
 
 use super::ini::Section;
 use super::options::{self, Kind};

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use muster_config::dialect::supervisord::{
+use muster_import::supervisord::{
     Address, Autorestart, Configuration, FcgiAddress, Group, GroupKind, Kind, LogFile, Mistakes, Mode, Owner, Process,
     Section, Server, Stream, User, Warning, read, split_command,
 };
@@ -190,7 +190,7 @@ fn whole(configuration: &Configuration) -> Vec<(String, Value)> {
     fields.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
-fn plugin(plugin: &muster_config::dialect::supervisord::Plugin) -> Value {
+fn plugin(plugin: &muster_import::supervisord::Plugin) -> Value {
     let extras: Map<String, Value> = plugin.extras.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
     json!({ "name": plugin.name, "factory": plugin.factory, "extras": extras })
 }

@@ -1,6 +1,6 @@
 //! Small configurations, and what supervisor 4.2.5 and 4.3.0 made of each on Python 3.11.
 
-use muster_config::dialect::supervisord::{Address, Configuration, Mistakes, Process};
+use muster_import::supervisord::{Address, Configuration, Mistakes, Process};
 
 use crate::machine::Machine;
 use crate::values::values;

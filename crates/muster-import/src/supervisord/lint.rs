@@ -5,8 +5,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::dialect::toml::command;
-use crate::foreground;
+use muster_config::hints;
 
 use super::model::{Address, Autorestart, Group, GroupKind, Process, Server, Settings};
 use super::options::{DAEMON_UMASK, DIRECTORY, RESULT_HANDLER};
@@ -104,13 +103,11 @@ fn process_of(reader: &mut Reader<'_>, process: &Process) {
             return;
         }
     };
-    if let Ok(split) = command::split(&process.command)
-        && let Some(word) = command::shell_only(&split)
-    {
+    if let Some(word) = hints::shell_only(&process.command) {
         let message = format!("no shell reads the command, so this is an argument as it stands: {word}");
         warn("command", message, "write command=sh -c '…', or %(ENV_NAME)s for a variable".to_owned());
     }
-    if let Some(habit) = foreground::leaves_foreground(&words) {
+    if let Some(habit) = hints::leaves_foreground(&words) {
         warn("command", habit.message(), habit.hint());
     }
     let program = words[0].rsplit('/').next().unwrap_or_default();

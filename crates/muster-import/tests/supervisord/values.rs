@@ -1,6 +1,6 @@
 //! Values of one key of a program, as supervisor 4.2.5 and 4.3.0 read them on Python 3.11.
 
-use muster_config::dialect::supervisord::{LogFile, Process};
+use muster_import::supervisord::{LogFile, Process};
 
 use crate::cases::{program, program_on};
 use crate::machine::Machine;

@@ -176,7 +176,7 @@ fn events(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, header: &str) -> 
     }
     for event in events.iter().filter(|event| !EVENTS.contains(&event.as_str())).take(MOST_UNKNOWN_EVENTS) {
         let original = format!("Unknown event type {event} in [{header}] events");
-        let near = crate::words::nearest_in_case(event, &EVENTS);
+        let near = muster_config::hints::nearest_in_case(event, &EVENTS);
         let near = near.map(|near| format!("; {near} is one")).unwrap_or_default();
         let message = format!("events must be types of events: {}{near}", repr(event));
         reader.refuse_section(scope, Some(options::EVENTS.key), &message, original);

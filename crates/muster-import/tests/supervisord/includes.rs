@@ -1,6 +1,6 @@
 //! `[include]`: which files are read, in which order, and what of them counts.
 
-use muster_config::dialect::supervisord::{Mode, read};
+use muster_import::supervisord::{Mode, read};
 
 use crate::cases::shown;
 use crate::machine::Machine;

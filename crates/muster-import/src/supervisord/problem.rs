@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Severity};
+use muster_config::{Diagnostic, Severity};
 
 use super::limits;
 
