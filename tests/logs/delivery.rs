@@ -89,3 +89,26 @@ fn everything_is_written_before_the_daemon_ends() {
     assert_eq!(output.lines().count(), 2001);
     assert!(output.ends_with("web | goodbye 1999\n"));
 }
+
+#[test]
+fn messages_about_many_programs_are_written_together() {
+    const MANY: usize = 300;
+    let programs: String = (0..MANY)
+        .map(|number| format!("[program.p{number}]\ncommand = \"sleep 1000\"\nlogs = {{ stdout = \"none\" }}\n"))
+        .collect();
+    let mut daemon = Setting::supervising(format!("[defaults]\nstartsecs = 0\n{programs}")).start();
+    daemon.wait_until_it_answers();
+    let writes = || {
+        let io = fs::read_to_string(format!("/proc/{}/io", daemon.pid())).expect("it is our own");
+        let count = io.lines().find_map(|line| line.strip_prefix("syscw: ")).expect("the kernel counts them");
+        count.parse::<usize>().expect("it is a number")
+    };
+    let before = writes();
+    let stopped = daemon.client.request("POST", "/v1/programs/all/stop?wait=30", "");
+    assert_eq!(stopped.status / 100, 2, "{stopped:?}");
+    let (made, messages) = (writes() - before, daemon.log.saying("stopped").len());
+    assert!(messages >= MANY, "{messages}");
+    // Each turn of the loop, at most 10 ms, writes once; a slow machine takes more turns.
+    assert!(made < MANY, "{made} writes for {messages} programs");
+    daemon.finish();
+}

@@ -109,6 +109,7 @@ impl EventLoop {
                     tokio::task::yield_now().await;
                 }
                 self.shared.loop_turns.clock().look();
+                self.console.hold();
                 if let Ok(Some(received)) = self.sources.signals.get_ref().next() {
                     self.handle_signals(received);
                 }
@@ -128,7 +129,7 @@ impl EventLoop {
             if asked.is_some_and(|at| looked_at.saturating_duration_since(at.max(rested)) > LATE) {
                 self.lose(looked_at.saturating_duration_since(rested));
             }
-            // Whatever is logged before the next wait is written in one go.
+            // Whatever is logged before the end of the turn is written in one go.
             self.console.hold();
             match happened {
                 Happened::Deadline => self.handle_deadline(),
