@@ -205,7 +205,11 @@ fn include(reader: &mut Reader<'_>, section: usize, budget: &mut usize) {
         files.sort_unstable();
         if files.is_empty() {
             let text = format!("No file matches via include \"{pattern}\"");
-            let warning = reader.warning(section, Some(options::FILES.key), format!("no file matches {pattern}"));
+            let message = match reader.is_quotable(section, options::FILES.key) {
+                true => format!("no file matches {pattern}"),
+                false => "a pattern matches no file".to_owned(),
+            };
+            let warning = reader.warning(section, Some(options::FILES.key), message);
             reader.report.warn(warning.original(text));
         }
         for file in files {

@@ -1,8 +1,10 @@
 //! Sections to groups, in the original's order: `[group:x]` first, then what is in none.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::expand::Value;
+use super::ini::Entry;
 use super::model::{FcgiAddress, FcgiSocket, Group, GroupKind, Owner, Process};
 use super::options::{self, Kind};
 use super::python::{is_space, repr};
@@ -68,9 +70,9 @@ type ReadGroup = fn(&mut Reader<'_>, usize) -> Option<Group>;
 const KINDS: [(Kind, ReadGroup); 3] = [(Kind::Program, program), (Kind::Listener, listener), (Kind::Fcgi, fcgi)];
 
 fn members_of(reader: &mut Reader<'_>, section: usize, group: &str) -> Vec<Process> {
-    let own = programs::own_keys(reader, section);
+    let own: Arc<[Entry]> = programs::own_keys(reader, section).into();
     let mut processes = programs::processes(reader, section, group);
-    processes.iter_mut().for_each(|process| process.own.clone_from(&own));
+    processes.iter_mut().for_each(|process| process.own = Arc::clone(&own));
     processes
 }
 
@@ -83,9 +85,13 @@ fn mixed(reader: &mut Reader<'_>, section: usize, members: &mut HashSet<usize>) 
     let priority = reader.whole(&scope, &options::PRIORITY);
     let mut processes = Vec::new();
     for program in values::list(&listed) {
+        if reader.report.is_full() {
+            break;
+        }
         let program_section = reader.sections.find(&format!("program:{program}"));
         let fcgi_section = reader.sections.find(&format!("fcgi-program:{program}"));
         let own = reader.section_name(section);
+        let quoted = reader.quoted(section, options::PROGRAMS.key, program);
         let (message, original) = match (program_section, fcgi_section) {
             (Some(member), None) | (None, Some(member)) => {
                 members.insert(member);
@@ -98,11 +104,11 @@ fn mixed(reader: &mut Reader<'_>, section: usize, members: &mut HashSet<usize>) 
                 continue;
             }
             (None, None) => (
-                format!("programs names no program or fcgi-program: {}", repr(program)),
+                format!("programs names no program or fcgi-program{quoted}"),
                 format!("[{own}] names unknown program or fcgi-program {program}"),
             ),
             (Some(_), Some(_)) => (
-                format!("programs names both a program and an fcgi-program: {}", repr(program)),
+                format!("programs names both a program and an fcgi-program{quoted}"),
                 format!("[{own}] name {program} is ambiguous (exists as program and fcgi-program)"),
             ),
         };
@@ -178,7 +184,8 @@ fn events(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, header: &str) -> 
         let original = format!("Unknown event type {event} in [{header}] events");
         let near = muster_config::hints::nearest_in_case(event, &EVENTS);
         let near = near.map(|near| format!("; {near} is one")).unwrap_or_default();
-        let message = format!("events must be types of events: {}{near}", repr(event));
+        let quoted = reader.quoted(scope.section, options::EVENTS.key, event);
+        let message = format!("events must be types of events{quoted}{near}");
         reader.refuse_section(scope, Some(options::EVENTS.key), &message, original);
     }
     events.sort_unstable();

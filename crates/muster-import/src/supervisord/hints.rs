@@ -3,15 +3,13 @@
 use muster_config::hints::{nearest, nearest_name};
 
 use super::ini::Section;
+use super::limits;
 use super::options::{self, Kind};
 use super::problem::Warning;
 use super::reader::Reader;
 
 /// The number of unknown words that get a guess; further ones are reported without.
 const MOST_GUESSES: usize = 1000;
-
-/// The number of unknown words that are reported.
-const MOST_UNKNOWN: usize = 10_000;
 
 /// The five names nearest to a wrong one, sorted.
 pub(super) fn nearest_names(wrong: &str, mut names: Vec<String>) -> Vec<String> {
@@ -49,10 +47,7 @@ pub(super) fn unknown(reader: &mut Reader<'_>) {
     let mut warnings = Vec::new();
     for section in reader.sections.list() {
         unknown_in(section, &mut warnings);
-        if warnings.len() > MOST_UNKNOWN {
-            warnings.truncate(MOST_UNKNOWN);
-            let message = "further sections and keys that are not read are left out here";
-            warnings.push(Warning::new(&section.place, &section.name, message));
+        if warnings.len() > limits::WARNINGS {
             break;
         }
     }
@@ -75,7 +70,7 @@ fn unknown_in(section: &Section, warnings: &mut Vec<Warning>) {
     let is_own = |key: &str| kind.has_processes() && key.starts_with(options::OWN_KEYS);
     let is_known = |key: &str| is_own(key) || known.iter().any(|option| option.key == key);
     let unknown = section.entries.iter().filter(|entry| !is_known(&entry.key));
-    for entry in unknown.take(MOST_UNKNOWN + 1) {
+    for entry in unknown.take(limits::WARNINGS + 1) {
         let message = format!("[{}] {} is not a key that is read", section.name, entry.key);
         let warning = Warning::new(&entry.key_place, &section.name, message).option(&entry.key);
         let keys = known.iter().map(|option| option.key);

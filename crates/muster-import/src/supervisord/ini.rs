@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::problem::{SourcePlace, Warning};
 use super::python::{is_space, repr, strip, strip_end};
-use super::{hints, options};
+use super::{hints, limits, options};
 
 /// A key and its value, before expansion.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,6 +205,13 @@ pub(super) struct Noticed {
     pub(super) warnings: Vec<Warning>,
 }
 
+impl Noticed {
+    /// Whether further warnings would not be reported.
+    fn is_full(&self) -> bool {
+        self.warnings.len() > limits::WARNINGS
+    }
+}
+
 /// Reads one file's text into the sections.
 pub(super) fn parse(text: &str, file: &Arc<str>, sections: &mut Sections) -> Noticed {
     let mut reader = Reader { file, sections, section: None, option: None, indent: 0, noticed: Noticed::default() };
@@ -329,6 +336,9 @@ impl Reader<'_> {
     }
 
     fn warn_of_comment(&mut self, at: &Line<'_>, comment: usize) {
+        if self.noticed.is_full() {
+            return;
+        }
         let place = |reader: &Self, byte: usize| {
             let column = at.content[..byte].chars().count() + 1;
             let column = u32::try_from(column).unwrap_or(u32::MAX);
@@ -350,7 +360,7 @@ impl Reader<'_> {
     }
 
     fn warn_of_continuation(&mut self, at: &Line<'_>) {
-        let Some(open) = &self.option else { return };
+        let Some(open) = self.option.as_ref().filter(|_| !self.noticed.is_full()) else { return };
         let what = match header(at.value) {
             Some(_) if at.value.ends_with(']') && options::is_section(&at.value[1..at.value.len() - 1]) => "section",
             _ => {

@@ -21,6 +21,15 @@ pub const NUMPROCS: i64 = 10_000;
 /// The most mistakes that are reported.
 pub const PROBLEMS: usize = 10_000;
 
+/// The most warnings that are reported.
+pub const WARNINGS: usize = 10_000;
+
+/// The most names that are compared with unknown ones to find those near to them.
+pub(super) const COMPARED_NAMES: usize = 200_000;
+
+/// The most variables of all processes together.
+pub(super) const VARIABLES: usize = 500_000;
+
 /// The most bytes that all expansions of a configuration produce together.
 pub(super) const EXPANDED_BYTES: usize = 64 << 20;
 

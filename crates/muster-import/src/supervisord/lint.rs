@@ -28,7 +28,8 @@ pub(super) fn configuration(reader: &mut Reader<'_>, section: usize, settings: &
         if let GroupKind::Listener { result_handler, .. } = &group.kind
             && Some(result_handler.as_str()) != RESULT_HANDLER.default
         {
-            let message = format!("Python plugins are not available: {result_handler}");
+            let quoted = reader.quoted(group.section, RESULT_HANDLER.key, result_handler);
+            let message = format!("Python plugins are not available{quoted}");
             let warning = reader.warning(group.section, Some(RESULT_HANDLER.key), message);
             reader.report.warn(warning.hint("the default judges the listener's answers"));
         }
@@ -83,13 +84,13 @@ fn names(reader: &mut Reader<'_>, groups: &[Group]) {
 
 fn process_of(reader: &mut Reader<'_>, process: &Process) {
     let section = process.section;
-    let mut warn = |key: &str, message: String, hint: String| {
+    let warn = |reader: &mut Reader<'_>, key: &str, message: String, hint: String| {
         let warning = reader.warning(section, Some(key), message);
         reader.report.warn(warning.hint(hint));
     };
     if process.startsecs <= 0 && process.autorestart == Autorestart::Always {
         let message = "with startsecs=0 a program that exits at once is restarted without end".to_owned();
-        warn("startsecs", message, "write startsecs=1, or autorestart=unexpected".to_owned());
+        warn(reader, "startsecs", message, "write startsecs=1, or autorestart=unexpected".to_owned());
     }
     if process.command.len() > LONGEST_COMMAND {
         return;
@@ -99,21 +100,29 @@ fn process_of(reader: &mut Reader<'_>, process: &Process) {
         read => {
             let reason = read.err().unwrap_or("it is empty");
             let message = format!("command cannot be started: {reason}");
-            warn("command", message, "close the quotes; the original accepts it, and fails at every start".to_owned());
+            warn(
+                reader,
+                "command",
+                message,
+                "close the quotes; the original accepts it, and fails at every start".to_owned(),
+            );
             return;
         }
     };
     if let Some(word) = hints::shell_only(&process.command) {
-        let message = format!("no shell reads the command, so this is an argument as it stands: {word}");
-        warn("command", message, "write command=sh -c '…', or %(ENV_NAME)s for a variable".to_owned());
+        let message = match reader.is_quotable(section, "command") {
+            true => format!("no shell reads the command, so this is an argument as it stands: {word}"),
+            false => "no shell reads the command: its operators and variables are arguments as they stand".to_owned(),
+        };
+        warn(reader, "command", message, "write command=sh -c '…', or %(ENV_NAME)s for a variable".to_owned());
     }
     if let Some(habit) = hints::leaves_foreground(&words) {
-        warn("command", habit.message(), habit.hint());
+        warn(reader, "command", habit.message(), habit.hint());
     }
     let program = words[0].rsplit('/').next().unwrap_or_default();
     if KEEPERS.contains(&program) {
         let message = format!("a stop of {program} ends its sessions too, which the original leaves alone");
-        warn("command", message, "add muster.kill = \"main\" to keep them".to_owned());
+        warn(reader, "command", message, "add muster.kill = \"main\" to keep them".to_owned());
     }
 }
 

@@ -71,6 +71,8 @@ pub fn read(main: &str, mode: Mode, world: &dyn World) -> Result<Configuration, 
         report: problem::Report::default(),
         budget: limits::EXPANDED_BYTES,
         processes_left: limits::PROCESSES,
+        variables_left: limits::VARIABLES,
+        names_left: limits::COMPARED_NAMES,
     };
     let read = files::read(&mut reader, main, mode).and_then(|()| parts(&mut reader, main));
     let (problems, warnings, infos) = reader.report.into_parts();

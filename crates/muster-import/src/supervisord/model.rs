@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::ini::{Entry, Section};
 use super::problem::{SourcePlace, Warning};
@@ -349,7 +350,7 @@ pub struct Process {
     /// The socket of a FastCGI program inside a `[group:x]`; the original opens none there.
     pub socket: Option<FcgiSocket>,
     /// Keys that begin with `muster.`, without it; not expanded.
-    pub own: Vec<Entry>,
+    pub own: Arc<[Entry]>,
 }
 
 /// The destinations of an output stream.

@@ -203,9 +203,23 @@ impl Report {
     }
 
     pub(super) fn warn(&mut self, warning: Warning) {
-        if self.said.insert((warning.place.clone(), warning.message.clone())) {
-            self.warnings.push(warning);
+        match self.warnings.len() {
+            limits::WARNINGS => {
+                let further = Warning::new(&warning.place, "", "further warnings are left out here");
+                self.warnings.push(further);
+            }
+            found if found > limits::WARNINGS => {}
+            _ => {
+                if self.said.insert((warning.place.clone(), warning.message.clone())) {
+                    self.warnings.push(warning);
+                }
+            }
         }
+    }
+
+    /// Whether further mistakes are no longer reported.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.len() > limits::PROBLEMS
     }
 
     /// Number of reports so far, repeated ones included.

@@ -4,6 +4,7 @@
 //! a process sees its own variables and those of the processes before it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::expand::Value;
 use super::model::{Autorestart, LogFile, Process, Signal, Stream};
@@ -263,7 +264,7 @@ fn process(
         environment: collected(environment),
         serverurl: common.serverurl.clone(),
         socket: None,
-        own: Vec::new(),
+        own: Arc::default(),
     })
 }
 

@@ -34,6 +34,10 @@ pub(super) struct Reader<'w> {
     pub(super) budget: usize,
     /// Number of processes that may still be made.
     pub(super) processes_left: usize,
+    /// Number of variables that processes may still have.
+    pub(super) variables_left: usize,
+    /// Number of names that may still be compared with unknown ones.
+    pub(super) names_left: usize,
 }
 
 /// The names that one value may use, and the form of its messages.
@@ -72,6 +76,10 @@ impl Names for Lookup<'_> {
 }
 
 impl Lookup<'_> {
+    fn count(&self) -> usize {
+        self.variables.len() + self.scope.own.map_or(0, HashMap::len) + self.scope.words.len()
+    }
+
     fn names(&self) -> Vec<String> {
         let own = self.scope.own.into_iter().flatten();
         let variables = self.variables.iter().chain(own).map(|(name, _)| format!("ENV_{name}"));
@@ -137,13 +145,22 @@ impl Reader<'_> {
                 return Err(Reported);
             }
             Failure::Unknown(unknown) => {
-                let near = hints::nearest_names(&unknown, lookup.names());
+                let near = match self.names_left.checked_sub(lookup.count()) {
+                    Some(left) => {
+                        self.names_left = left;
+                        hints::nearest_names(&unknown, lookup.names())
+                    }
+                    None => Vec::new(),
+                };
                 let message = format!(
                     "{format} contains names ({}) which cannot be expanded. Available names: {}",
                     repr(&unknown),
                     near.join(", ")
                 );
-                let known = format!("near to it are {}", near.join(", "));
+                let known = match near.as_slice() {
+                    [] => "write a name that is known here".to_owned(),
+                    near => format!("near to it are {}", near.join(", ")),
+                };
                 (format!("%({unknown}) stands for nothing here"), known, Some(message))
             }
             Failure::Badly(reason) => {
@@ -166,8 +183,8 @@ impl Reader<'_> {
         let allowed = option.is.allowed();
         let is_secret = matches!(option.is, Type::Environment) || option.key == "password";
         let written = self.sections.entry(scope.section, option.key).map(|entry| entry.text.as_str());
-        // What a variable of the environment stands for may be a token: the message shows the text of the file.
-        let with_variable = written.filter(|text| text.contains("%(ENV_"));
+        // The message shows the text of the file, not what a variable in it stands for.
+        let with_variable = written.filter(|_| !self.is_quotable(scope.section, option.key));
         let shown = Some(value.text.clone()).filter(|_| !is_secret && with_variable.is_none());
         let text = match shown.as_deref().or(with_variable).filter(|_| !is_secret) {
             Some(text) => format!("{} must be {allowed}: {}", option.key, repr(text)),
@@ -261,7 +278,15 @@ impl Reader<'_> {
     /// Variables of an expanded list; `None` if it was refused.
     pub(super) fn variables(&mut self, scope: &ExpansionScope<'_>, value: &Text) -> Option<Vec<(String, String)>> {
         let reason = match environment::variables(&value.text) {
-            Ok(pairs) => return Some(pairs),
+            Ok(pairs) => {
+                if let Some(left) = self.variables_left.checked_sub(pairs.len()) {
+                    self.variables_left = left;
+                    return Some(pairs);
+                }
+                let message = format!("environment: the limit is {} variables in all", limits::VARIABLES);
+                self.refuse_bound(scope, super::options::ENVIRONMENT.key, &message);
+                return None;
+            }
             Err(environment::Unreadable::NoClosingQuotation) => "No closing quotation".to_owned(),
             Err(environment::Unreadable::NotPairs) => {
                 format!("Unexpected end of key/value pairs in value '{}'", value.text)
@@ -269,6 +294,16 @@ impl Reader<'_> {
         };
         self.refuse(scope, &super::options::ENVIRONMENT, value, reason);
         None
+    }
+
+    /// Whether a message may quote what is read from a value: what a variable stands for may be a secret.
+    pub(super) fn is_quotable(&self, section: usize, key: &str) -> bool {
+        self.sections.entry(section, key).is_none_or(|entry| !entry.text.contains("%(ENV_"))
+    }
+
+    /// A part of a value as the end of a message: `: 'text'`, or nothing.
+    pub(super) fn quoted(&self, section: usize, key: &str, text: &str) -> String {
+        if self.is_quotable(section, key) { format!(": {}", repr(text)) } else { String::new() }
     }
 
     pub(super) fn warning(&self, section: usize, option: Option<&str>, message: impl Into<String>) -> Warning {

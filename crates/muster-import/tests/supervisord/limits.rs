@@ -90,3 +90,39 @@ fn the_number_of_reported_mistakes_is_bounded() {
     assert_eq!(problems.len(), limits::PROBLEMS + 1);
     assert_eq!(problems.last().expect("just counted").message, "further mistakes are left out here");
 }
+
+#[test]
+fn many_variables_are_refused() {
+    let variables: Vec<String> = (0..1_000).map(|at| format!("A{at}=\"1\"")).collect();
+    let program = format!(
+        "[program:a]\ncommand=x\nprocess_name=%(process_num)d\nnumprocs=10000\nenvironment={}\n",
+        variables.join(",")
+    );
+    refused(&program, "the limit is 500000 variables in all");
+}
+
+#[test]
+fn keys_of_ours_cost_nothing_per_process() {
+    let keys: String = (0..10_000).map(|at| format!("muster.key{at}=1\n")).collect();
+    let program = "[program:a]\ncommand=x\nprocess_name=%(process_num)d\nnumprocs=10000\n";
+    let read = read(&format!("{program}{keys}")).unwrap();
+    assert_eq!(read.groups[0].processes[9_999].own.len(), 10_000);
+}
+
+#[test]
+fn many_unknown_names_among_many_variables_are_reported() {
+    let variables: Vec<String> = (0..20_000).map(|at| format!("A{at}=\"1\"")).collect();
+    let programs: String = (0..9_000).map(|at| format!("[program:p{at}]\ncommand=%(ENV_B{at})s\n")).collect();
+    let problems = read(&format!("environment={}\n{programs}", variables.join(","))).unwrap_err().problems;
+    assert_eq!(problems.len(), 9_000);
+    assert!(problems[0].allowed.as_deref().is_some_and(|near| near.contains("ENV_A")), "{:?}", problems[0]);
+}
+
+#[test]
+fn the_number_of_warnings_is_bounded() {
+    for line in [" [program:b]\n", " autostart=1\n", " 'x ;'\n", "key=x b;c ;d #e\n"] {
+        let warnings = read(&format!("[program:a]\ncommand='x\n{}", line.repeat(100_000))).unwrap().warnings;
+        assert!(warnings.len() <= limits::WARNINGS + 1, "{}", warnings.len());
+        assert_eq!(warnings.last().expect("just counted").message, "further warnings are left out here", "{line}");
+    }
+}

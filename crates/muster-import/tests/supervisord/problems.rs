@@ -55,6 +55,42 @@ fn values_that_may_be_secrets_are_left_out() {
     assert!(!format!("{:?}", Machine::small().read(text).unwrap().servers).contains("hunter2"));
 }
 
+#[test]
+fn what_a_variable_stands_for_is_never_quoted() {
+    let machine =
+        || Machine::small().variable("S", "hunter2").variable("C", "x --key=hunter2$X").variable("Q", "'hunter2");
+    for text in [
+        "[program:a]\ncommand=%(ENV_C)s",
+        "[program:a]\ncommand=x --key=%(ENV_S)s && y",
+        "[program:a]\ncommand=x %(ENV_Q)s",
+        "[program:a]\ncommand=x\nautorestart=%(ENV_S)s",
+        "[program:a]\ncommand=x\nstopsignal=%(ENV_S)s",
+        "[program:a]\ncommand=x\nuser=%(ENV_S)s",
+        "[program:a]\ncommand=x\nstdout_logfile=/none/%(ENV_S)s/log",
+        "[program:a]\ncommand=x\nenvironment=A=%(ENV_Q)s",
+        "[group:g]\nprograms=%(ENV_S)s",
+        "[eventlistener:l]\ncommand=x\nevents=%(ENV_S)s",
+        "[eventlistener:l]\ncommand=x\nevents=TICK_5\nresult_handler=%(ENV_S)s",
+        "[fcgi-program:f]\ncommand=x\nsocket=%(ENV_S)s",
+        "[inet_http_server]\nport=%(ENV_S)s",
+        "[unix_http_server]\nfile=/tmp/x\nchmod=%(ENV_S)s",
+        "[unix_http_server]\nfile=/tmp/x\nchown=%(ENV_S)s",
+        "loglevel=%(ENV_S)s",
+        "directory=/none/%(ENV_S)s",
+        "[include]\nfiles=/none/%(ENV_S)s.conf",
+    ] {
+        let (problems, warnings) = match machine().read(format!("[supervisord]\n{text}")) {
+            Ok(read) => (Vec::new(), read.warnings),
+            Err(mistakes) => (mistakes.problems, mistakes.warnings),
+        };
+        let said = problems.iter().map(|problem| format!("{problem} {:?} {:?}", problem.value, problem.allowed));
+        let said = said.chain(warnings.iter().map(|warning| format!("{warning} {:?}", warning.hint)));
+        let said: Vec<String> = said.collect();
+        assert!(!said.is_empty(), "{text}");
+        assert!(said.iter().all(|said| !said.contains("hunter2")), "{text}: {said:?}");
+    }
+}
+
 /// Checks the warnings about a text after `[supervisord]`: a part of each, its hint included.
 #[track_caller]
 fn odd(text: &str, expected: &[&str]) {
