@@ -18,7 +18,7 @@ use crate::restart::RestartPolicy;
 use crate::signal::Signal;
 
 pub use depend::{Dependency, DependencyCondition};
-pub use output::{LineFormat, OutputSpec, Overflow, RateLimit, Rotation, Sink, Target};
+pub use output::{LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, Target, descriptor_of};
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 

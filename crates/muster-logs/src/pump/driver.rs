@@ -164,12 +164,12 @@ impl Driver {
     /// Carries out one command. The last one returns whom to notify of its completion.
     fn take(&mut self, order: Order) -> Flow<Option<Sender<()>>> {
         match order {
-            Order::Attach(stream, policy) => {
+            Order::Attach(stream, policies) => {
                 if !stream.files.is_empty() {
                     self.begin_watching();
                 }
                 let files = Arc::clone(&stream.files);
-                self.attach(stream, policy);
+                self.attach(stream, &policies);
                 self.chores.extend(files.iter().cloned().map(Chore::Prepare));
             }
             Order::Drain { runs, notice } => {
@@ -263,7 +263,8 @@ impl Driver {
         let taken = match read {
             Ok(0) => None,
             Ok(count) => {
-                self.take_in(token, &buffer[..count], moment)?;
+                let text = self.strip(token, &buffer[..count]);
+                self.take_in(token, &text, moment)?;
                 Some(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
