@@ -4,7 +4,7 @@
 //! set aside. The rest is divided among clients, so that all of them together never take a descriptor that a program
 //! or probe needs. The budget is computed at the start, and again when a reload changes the programs.
 
-use muster_spec::{CheckSpec, InstanceSpec, OutputSpec, ReadySpec, Stdin, Target};
+use muster_spec::{CheckSpec, InstanceSpec, OutputSpec, ReadySpec, Sink, Stdin, Target};
 
 /// Descriptors of the daemon itself, including those open for a moment: /proc, the configuration, a rotation, a
 /// lookup.
@@ -93,7 +93,9 @@ fn of_check(check: &CheckSpec) -> usize {
 /// One pipe per stream; a log file also keeps its directory open.
 fn of_output(output: &OutputSpec) -> usize {
     let of_target = |target: &Target| match target {
-        Target::Capture(sinks) => 1 + 2 * sinks.iter().filter(|sink| sink.file().is_some()).count(),
+        Target::Capture(sinks) => {
+            1 + 2 * sinks.iter().filter(|sink| matches!(sink, Sink::File(_) | Sink::Auto(_))).count()
+        }
         _ => 0,
     };
     of_target(&output.stdout) + output.stderr.as_ref().map_or(0, of_target)

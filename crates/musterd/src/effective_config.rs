@@ -122,6 +122,8 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         directory,
         watch,
         syslog,
+        // Programs show the names of their files.
+        auto_logs: _,
     } = daemon;
     json!({
         "loglevel": log_level.name(),

@@ -154,6 +154,17 @@ pub enum Sink {
     Syslog,
 }
 
+/// Where the files of [`Sink::Auto`] are, and their names: `PROGRAM-stdout---IDENTIFIER-XXXXXXXX.log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AutoLogSpec {
+    /// Their directory.
+    pub directory: PathBuf,
+    /// The part of the name that tells files of this daemon from those of others.
+    pub identifier: String,
+    /// Whether files with this identifier from an earlier daemon are kept at the start.
+    pub keep_old: bool,
+}
+
 impl Sink {
     /// The file that it is, if it is one.
     pub fn file(&self) -> Option<&Path> {

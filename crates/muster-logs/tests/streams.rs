@@ -1,4 +1,5 @@
-//! Output that goes to a descriptor of the daemon: the bytes as they come, on the descriptor that its path names.
+//! Destinations of one stream: descriptors of the daemon, files whose names the daemon chose, and the removal of terminal
+//! sequences.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -6,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use muster_logs::{Console, Consoles, Logs, Source};
-use muster_spec::{InstanceSpec, OutputSpec, PerStream, ProcessSpec, RunId, Sink, SyslogSpec, Target};
+use muster_spec::{InstanceSpec, OutputSpec, PerStream, ProcessSpec, Rotation, RunId, Sink, SyslogSpec, Target};
 
 fn to(path: &str) -> Target {
     Target::Capture(vec![Sink::Descriptor(PathBuf::from(path))])
@@ -137,4 +138,43 @@ fn sequences_are_removed_from_one_stream_before_anything_sees_them() {
     scene.expect(0, b"red\n");
     drop(stdout);
     scene.expect(0, b"\x1b[0");
+}
+
+#[test]
+fn an_automatic_file_is_private_and_rotated_with_its_streams_own_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let automatic = |name: &str| Target::Capture(vec![Sink::Auto(Some(at(name)))]);
+    let rotation = |max_size| Rotation { max_size, max_files: 2, compress: false };
+    let output = OutputSpec {
+        stdout: automatic("out.log"),
+        stderr: Some(automatic("err.log")),
+        rotation: PerStream { stdout: rotation(10), stderr: rotation(0) },
+        ..OutputSpec::default()
+    };
+    let (scene, web) = (Scene::new(), instance("web", output));
+    for source in Source::BOTH {
+        scene.open(&web, 1, source).write_all(b"twelve bytes\nmore\n").unwrap();
+    }
+    let read = |name: &str| std::fs::read_to_string(at(name)).unwrap_or_default();
+    let began = Instant::now();
+    let expected = ["more\n", "twelve bytes\n", "twelve bytes\nmore\n", ""].map(str::to_owned);
+    while ["out.log", "out.log.1", "err.log", "err.log.1"].map(read) != expected {
+        assert!(began.elapsed() < Duration::from_secs(40), "{:?}", ["out.log", "out.log.1", "err.log"].map(read));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    for name in ["out.log", "out.log.1", "err.log"] {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(at(name)).unwrap().permissions());
+        assert_eq!(mode & 0o7777, 0o600, "{name}");
+    }
+    assert!(scene.logs.file_of(&web, muster_logs::Wanted::Both).is_some());
+
+    // Without a file the output is in memory only.
+    let output = OutputSpec { stdout: Target::Capture(vec![Sink::Auto(None)]), stderr: None, ..OutputSpec::default() };
+    let other = instance("other", output);
+    scene.open(&other, 2, Source::Stdout).write_all(b"kept\n").unwrap();
+    while scene.logs.last_lines("other", RunId(2)).is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(40), "memory has it");
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
