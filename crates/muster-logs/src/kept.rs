@@ -1,6 +1,6 @@
 //! What outlives the runs of an instance: its recent output, its counters, and its places in the consoles' queues.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub(super) struct Place {
 pub(super) struct Lanes {
     /// By the number of the descriptor. They are few: they were inherited.
     others: HashMap<u32, Console>,
+    /// Descriptors that could not be used, which was logged: a program may start again and again.
+    refused: HashSet<u32>,
     /// Lanes of removed instances, by the number of the descriptor.
     spare: HashMap<u32, Vec<LaneId>>,
 }
@@ -114,7 +116,9 @@ impl Logs {
             number => match lanes.other(number) {
                 Ok(console) => console,
                 Err(error) => {
-                    warn!(program = %spec.name, number, %error, "cannot write to a descriptor, output is kept in memory only");
+                    if lanes.refused.insert(number) {
+                        warn!(program = %spec.name, number, %error, "cannot write to a descriptor, output is kept in memory only");
+                    }
                     return None;
                 }
             },

@@ -13,7 +13,6 @@
 mod driver;
 mod succession;
 
-use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
@@ -327,14 +326,6 @@ impl Worker {
             None => stream.pipe.read(buffer),
         };
         Some((read, whole))
-    }
-
-    /// Removes terminal sequences from what was read, if that is wanted.
-    fn strip<'a>(&mut self, token: u64, read: &'a [u8]) -> Cow<'a, [u8]> {
-        match self.streams.get_mut(&token).and_then(|stream| stream.strip.as_mut()) {
-            Some(strip) => strip.strip(read),
-            None => Cow::Borrowed(read),
-        }
     }
 
     /// Ends a stream; the output that remains to be written becomes chores.

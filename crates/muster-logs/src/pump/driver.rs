@@ -263,8 +263,7 @@ impl Driver {
         let taken = match read {
             Ok(0) => None,
             Ok(count) => {
-                let text = self.strip(token, &buffer[..count]);
-                self.take_in(token, &text, moment)?;
+                self.take_in(token, &buffer[..count], moment)?;
                 Some(count)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -284,6 +283,8 @@ impl Driver {
     fn take_in(&mut self, token: u64, read: &[u8], moment: Moment) -> Flow<()> {
         let worker = &mut **self;
         let Some(stream) = worker.streams.get_mut(&token) else { return Ok(()) };
+        let stripped = stream.strip.as_mut().map(|strip| strip.strip(read));
+        let read = stripped.as_deref().unwrap_or(read);
         let is_alone = worker.files.are_of_one_stream(&stream.files);
         stream.allow_long(read, is_alone, &worker.long_lines, LONG_LINES);
         let passed = stream.take(read, moment, &mut worker.scratch);
