@@ -860,6 +860,32 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         Table::Logs,
+        "stderr_max_size",
+        "size",
+        "",
+        "the same as `max_size`, for the files of stderr; unset is `max_size`",
+        Reader::Logs(OutputDraft::stderr_max_size),
+    ),
+    key(
+        Table::Logs,
+        "stderr_max_files",
+        "number",
+        "",
+        "the same as `max_files`, for the files of stderr; unset is `max_files`",
+        Reader::Logs(OutputDraft::stderr_max_files),
+    )
+    .shaped(Shape::Whole(0, 1000)),
+    key(
+        Table::Logs,
+        "strip_ansi",
+        "boolean",
+        "false",
+        "remove colours and cursor movements from the output, everywhere it goes: from `ESC [` up to the first of \
+         the letters `HfABCDRsuJKhlpm`",
+        Reader::Logs(OutputDraft::strip_ansi),
+    ),
+    key(
+        Table::Logs,
         "mode",
         "octal text",
         "\"0644\"",

@@ -17,8 +17,8 @@ use common::{Here, environment, instance, only, pairs, pairs_of, program, second
 use muster_config::LookedAt;
 use muster_spec::{
     Backoff, Essential, Exceeded, Forget, Growth, Jitter, Judged, Kind, Limit, LineFormat, LogFormat, LogLevel,
-    OutputSpec, Overflow, Preset, RateLimit, Reset, Resource, RestartPolicy, RestartWhen, Rlimit, Rotation, Signal,
-    Sink, StartFailures, StopScope, Target, UserSpec,
+    OutputSpec, Overflow, PerStream, Preset, RateLimit, Reset, Resource, RestartPolicy, RestartWhen, Rlimit, Rotation,
+    Signal, Sink, StartFailures, StopScope, Target, UserSpec,
 };
 
 #[test]
@@ -253,6 +253,21 @@ fn output_goes_where_it_is_sent() {
 }
 
 #[test]
+fn stderr_may_be_rotated_differently_in_whichever_order_the_keys_come() {
+    let rotation = |max_size, max_files| Rotation { max_size, max_files, compress: true };
+    let expected = PerStream { stdout: rotation(10 << 20, 3), stderr: rotation(1 << 20, 0) };
+    for keys in [
+        "logs = { max_size = \"10MB\", max_files = 3, compress = true, stderr_max_size = \"1MB\", stderr_max_files = 0 }",
+        "logs = { stderr_max_files = 0, stderr_max_size = \"1MB\", compress = true, max_files = 3, max_size = \"10MB\" }",
+    ] {
+        assert_eq!(only(keys).instances[0].output.rotation, expected, "{keys}");
+    }
+    let output = only("logs = { stderr_max_files = 0, strip_ansi = true }").instances[0].output.clone();
+    assert_eq!(output.rotation.stderr, Rotation { max_files: 0, ..Rotation::DEFAULT });
+    assert_eq!(output.strip_ansi, PerStream::both(true));
+}
+
+#[test]
 fn how_output_is_written_is_read() {
     let keys = "logs = { format = \"json\", timestamps = true, max_size = \"10MB\", max_files = 3, compress = true, \
                 buffer_size = \"64KB\", overflow = \"block\", rate_limit = \"100 / m\", memory = 0, \
@@ -260,7 +275,7 @@ fn how_output_is_written_is_read() {
     let expected = OutputSpec {
         format: LineFormat::Json,
         timestamps: true,
-        rotation: Rotation { max_size: 10 << 20, max_files: 3, compress: true },
+        rotation: PerStream::both(Rotation { max_size: 10 << 20, max_files: 3, compress: true }),
         file_mode: 0o640,
         file_owner: Some(UserSpec { user: "web".to_owned(), group: Some("adm".to_owned()) }),
         buffer_size: 64 << 10,

@@ -18,7 +18,9 @@ use crate::restart::RestartPolicy;
 use crate::signal::Signal;
 
 pub use depend::{Dependency, DependencyCondition};
-pub use output::{LineFormat, OutputSpec, Overflow, RateLimit, Rotation, Sink, Target};
+pub use output::{
+    AutoLogSpec, LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, Target, descriptor_of,
+};
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
@@ -82,6 +84,8 @@ pub struct DaemonSpec {
     pub watch: bool,
     /// The syslog receiver for program output.
     pub syslog: SyslogSpec,
+    /// Where log files with names of the daemon's choice are; `None` makes none of them.
+    pub auto_logs: Option<AutoLogSpec>,
 }
 
 /// The control socket: `[http]`.

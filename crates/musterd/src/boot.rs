@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::access::Access;
+use crate::auto_logs::{AutoLogs, Choice};
 use crate::budget;
 use crate::children::Children;
 use crate::clock::Clock;
@@ -103,8 +104,8 @@ fn enter_surroundings(spec: &Spec) -> io::Result<()> {
 }
 
 async fn run(
-    spec: Spec,
-    sources: Sources,
+    mut spec: Spec,
+    mut sources: Sources,
     clocks: (Clock, LoopTurns),
     limits: OriginalLimits,
     consoles: Consoles,
@@ -118,6 +119,10 @@ async fn run(
             return Ok(code);
         }
     };
+    // No earlier: another daemon that owns the socket still writes to its files.
+    let mut auto_logs = AutoLogs::default();
+    auto_logs.remove_old(&spec);
+    auto_logs.choose(&mut spec, sources.disguises_mut(), Choice::Create);
     adopt_orphans();
     let trees = Trees::new();
     trees.abilities().lacks().into_iter().for_each(|lack| warn!("{lack}"));
@@ -136,7 +141,7 @@ async fn run(
     // The core owns the programs from now on; a copy here would outlive every reload.
     let Spec { daemon, control: control_spec, programs } = spec;
     drop(programs);
-    let configuration = Configuration::new(sources, daemon, control_spec);
+    let configuration = Configuration::new(sources, daemon, control_spec, auto_logs);
     let console = consoles.stderr.clone();
     let logs = Logs::start(consoles, syslog)?;
     let instances = supervisor.snapshot().len();

@@ -122,6 +122,8 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         directory,
         watch,
         syslog,
+        // Programs show the names of their files.
+        auto_logs: _,
     } = daemon;
     json!({
         "loglevel": log_level.name(),
@@ -289,9 +291,12 @@ fn logs(output: &OutputSpec) -> Value {
         "stderr": output.stderr.as_ref().map_or(json!("stdout"), target),
         "format": output.format.name(),
         "timestamps": output.timestamps,
-        "max_size": output.rotation.max_size,
-        "max_files": output.rotation.max_files,
-        "compress": output.rotation.compress,
+        "max_size": output.rotation.stdout.max_size,
+        "max_files": output.rotation.stdout.max_files,
+        "compress": output.rotation.stdout.compress,
+        "stderr_max_size": output.rotation.stderr.max_size,
+        "stderr_max_files": output.rotation.stderr.max_files,
+        "strip_ansi": output.strip_ansi.stdout,
         "mode": format!("{:04o}", output.file_mode),
         "owner": output.file_owner.as_ref().map(user),
         "buffer_size": output.buffer_size,
@@ -318,7 +323,8 @@ fn target(target: &Target) -> Value {
             .iter()
             .map(|sink| match sink {
                 Sink::Console => json!("console"),
-                Sink::File(path) => json!(path),
+                Sink::File(path) | Sink::Descriptor(path) | Sink::Auto(Some(path)) => json!(path),
+                Sink::Auto(None) => json!("auto"),
                 Sink::Syslog => json!("syslog"),
             })
             .collect(),

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod auto_logs;
 mod boot;
 mod budget;
 mod check;

@@ -34,6 +34,7 @@ impl Default for DaemonDraft {
             directory: None,
             watch: false,
             syslog: SyslogSpec::default(),
+            auto_logs: None,
         };
         DaemonDraft { spec, environment: BTreeMap::new(), shutdown_timeout_at: None }
     }

@@ -15,6 +15,7 @@ pub(super) fn take(in_force: &mut InForce, new: &Spec) {
     in_force.daemon.shutdown_timeout = new.daemon.shutdown_timeout;
     in_force.daemon.exit_when_done = new.daemon.exit_when_done;
     in_force.daemon.watch = new.daemon.watch;
+    in_force.daemon.auto_logs.clone_from(&new.daemon.auto_logs);
     in_force.control.allow_users.clone_from(&new.control.allow_users);
     in_force.control.readonly_users.clone_from(&new.control.readonly_users);
 }
@@ -31,6 +32,8 @@ pub(super) fn needs_restart(in_force: &InForce, new: &Spec) -> Vec<String> {
         umask,
         directory,
         syslog,
+        // Names are chosen when the configuration is read.
+        auto_logs: _,
         shutdown_timeout: _,
         exit_when_done: _,
         watch: _,
