@@ -5,8 +5,8 @@
 //! because it is a list.
 
 use muster_spec::{
-    Forget, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, Preset, ProbeKind, StartFailures, Stdin,
-    StopScope, SyslogFormat,
+    ExitStatus, Forget, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, Preset, ProbeKind, SecondSignal,
+    ShutdownOrder, StartFailures, Stdin, StopScope, SyslogFormat,
 };
 
 use crate::drafts::backoff::BackoffDraft;
@@ -257,12 +257,44 @@ pub static KEYS: &[Key] = &[
     key(
         Table::Musterd,
         "shutdown_timeout",
-        "duration",
+        "duration or \"unlimited\"",
         "\"9s\"",
-        "the budget for stopping all programs; their `stopwaitsecs` are shortened to fit",
+        "the budget for stopping all programs; their `stopwaitsecs` are shortened to fit; `unlimited` gives \
+         each its full time",
         Reader::Daemon(DaemonDraft::shutdown_timeout),
     )
-    .because("`docker stop` kills after 10 s; one second is left to reap and to flush logs"),
+    .because("`docker stop` kills after 10 s; one second is left to reap and to flush logs")
+    .shaped(Shape::Special(shape::shutdown_timeout)),
+    key(
+        Table::Musterd,
+        "shutdown",
+        "word",
+        "\"parallel\"",
+        "how programs of equal priority stop at a shutdown: `parallel` is all at once, `serial` one after another by \
+         descending name",
+        Reader::Daemon(DaemonDraft::shutdown),
+    )
+    .shaped(Shape::Words(&ShutdownOrder::WORDS)),
+    key(
+        Table::Musterd,
+        "exit_status",
+        "word",
+        "\"cause\"",
+        "the daemon's exit code: `cause` is that of the program whose end caused the shutdown, 0 after a signal or a \
+         command; with `failures`, a signal from one of its own programs yields the code of the last failure; `zero` is \
+         always 0",
+        Reader::Daemon(DaemonDraft::exit_status),
+    )
+    .shaped(Shape::Words(&ExitStatus::WORDS)),
+    key(
+        Table::Musterd,
+        "second_signal",
+        "word",
+        "\"hurry\"",
+        "a repeated TERM, INT or QUIT: `hurry` kills all programs, `interrupt` does so for INT only, `ignore` never",
+        Reader::Daemon(DaemonDraft::second_signal),
+    )
+    .shaped(Shape::Words(&SecondSignal::WORDS)),
     key(
         Table::Musterd,
         "exit_when_done",
@@ -621,6 +653,13 @@ pub static KEYS: &[Key] = &[
         Parts::env_file,
     ),
     parts("clean_environment", "boolean", "false", "do not inherit the daemon's environment", Parts::clean_environment),
+    parts(
+        "login_environment",
+        "boolean",
+        "true",
+        "set HOME, USER, LOGNAME and SHELL to those of `user`; otherwise they stay the daemon's",
+        Parts::login_environment,
+    ),
     later(Table::Program, "secrets", "variables from files"),
     later(Table::Program, "sockets", "sockets that the daemon opens"),
     parts(

@@ -100,6 +100,11 @@ pub(crate) fn startretries() -> Value {
     json!({ "anyOf": [whole(0, i64::from(u32::MAX)), { "const": "unlimited" }, reference("interpolated")] })
 }
 
+/// `shutdown_timeout`: a duration, or `unlimited`.
+pub(crate) fn shutdown_timeout() -> Value {
+    json!({ "anyOf": [reference("duration"), { "const": "unlimited" }] })
+}
+
 /// `restart_limit`: a number of starts within a time.
 pub(crate) fn restart_limit() -> Value {
     json!({

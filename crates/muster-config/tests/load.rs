@@ -16,9 +16,9 @@ use std::time::Duration;
 use common::{Here, environment, instance, only, pairs, pairs_of, program, seconds, spec};
 use muster_config::LookedAt;
 use muster_spec::{
-    Backoff, Essential, Exceeded, Forget, Growth, Jitter, Judged, Kind, Limit, LineFormat, LogFormat, LogLevel,
-    OutputSpec, Overflow, PerStream, Preset, RateLimit, Reset, Resource, RestartPolicy, RestartWhen, Rlimit, Rotation,
-    Signal, Sink, StartFailures, StopScope, Target, UserSpec,
+    Backoff, Essential, Exceeded, ExitStatus, Forget, Growth, Jitter, Judged, Kind, Limit, LineFormat, LogFormat,
+    LogLevel, OutputSpec, Overflow, PerStream, Preset, RateLimit, Reset, Resource, RestartPolicy, RestartWhen, Rlimit,
+    Rotation, SecondSignal, ShutdownBudget, ShutdownOrder, Signal, Sink, StartFailures, StopScope, Target, UserSpec,
 };
 
 #[test]
@@ -43,10 +43,11 @@ fn a_program_with_a_command_alone_has_the_defaults() {
 fn the_daemon_and_its_socket_have_their_defaults_and_their_keys() {
     let plain = spec("[program.web]\ncommand = \"x\"");
     assert_eq!((plain.daemon.log_level, plain.daemon.log_format), (LogLevel::Info, LogFormat::Text));
-    assert_eq!((plain.daemon.shutdown_timeout, plain.daemon.umask), (seconds(9), 0o022));
+    assert_eq!((plain.daemon.shutdown_timeout, plain.daemon.umask), (ShutdownBudget::Within(seconds(9)), 0o022));
     assert_eq!((plain.control.socket, plain.control.mode), (Some(PathBuf::from("/run/muster.sock")), 0o600));
     let set = spec(
         "[musterd]\nloglevel = \"${LEVEL:-debug}\"\nlogformat = \"json\"\nlogfile = \"/l\"\nshutdown_timeout = \"1m\"
+        shutdown = \"serial\"\nexit_status = \"failures\"\nsecond_signal = \"interrupt\"
         exit_when_done = false\npidfile = \"/p\"\numask = \"077\"\ndirectory = \"/d\"
         [http]\nsocket = \"\"\nmode = \"0660\"\nowner = \"a:b\"\nallow_users = [\"c\", 7]\nreadonly_users = \"d\"
         [program.web]\ncommand = \"x\"",
@@ -54,7 +55,12 @@ fn the_daemon_and_its_socket_have_their_defaults_and_their_keys() {
     let daemon = set.daemon;
     assert_eq!((daemon.log_level, daemon.log_format), (LogLevel::Debug, LogFormat::Json));
     assert_eq!((daemon.log_file, daemon.pidfile), (Some(PathBuf::from("/l")), Some(PathBuf::from("/p"))));
-    assert_eq!((daemon.shutdown_timeout, daemon.exit_when_done), (seconds(60), false));
+    assert_eq!((daemon.shutdown_timeout, daemon.exit_when_done), (ShutdownBudget::Within(seconds(60)), false));
+    let rules = (daemon.shutdown_order, daemon.exit_status, daemon.second_signal);
+    assert_eq!(rules, (ShutdownOrder::Serial, ExitStatus::Failures, SecondSignal::Interrupt));
+    assert_eq!(plain.daemon.second_signal, SecondSignal::Hurry);
+    let unlimited = spec("[musterd]\nshutdown_timeout = \"unlimited\"\n[program.web]\ncommand = \"x\"");
+    assert_eq!(unlimited.daemon.shutdown_timeout, ShutdownBudget::Unlimited);
     assert_eq!((daemon.umask, daemon.directory), (0o077, Some(PathBuf::from("/d"))));
     let control = set.control;
     assert_eq!((control.socket, control.mode), (None, 0o660));
@@ -224,7 +230,8 @@ fn the_process_has_its_configured_kernel_attributes() {
     ] {
         assert!(process.rlimits.contains(&expected), "{expected:?}");
     }
-    assert!(process.clean_environment);
+    assert!(process.clean_environment && process.login_environment);
+    assert!(!only("login_environment = false").instances[0].process.login_environment);
     assert_eq!((web.kind, web.autostart, web.exit_codes, web.priority), (Kind::Oneshot, false, vec![0, 2], -3));
 }
 

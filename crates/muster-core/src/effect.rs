@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{
-    Exit, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, Signal, SignalScope, SpawnError, State,
+    Exit, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, ShutdownBudget, Signal, SignalScope,
+    SpawnError, State,
 };
 
 use crate::cause::{Principal, ShutdownReason, StopCause};
@@ -46,7 +47,7 @@ pub enum Input {
         /// The reason.
         reason: ShutdownReason,
         /// Replaces the configured budget.
-        timeout: Option<Duration>,
+        timeout: Option<ShutdownBudget>,
     },
     /// The program of this run has been executed.
     Spawned {
@@ -362,7 +363,7 @@ pub enum Event {
         /// The reason in words.
         why: Box<str>,
         /// The budget for the whole shutdown.
-        timeout: Duration,
+        timeout: ShutdownBudget,
     },
     /// These instances have used up their share of the budget and are still stopping while the next ones get their stop
     /// signal.

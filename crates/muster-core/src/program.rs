@@ -173,6 +173,8 @@ pub struct Instance {
     tally: Tally,
     past: VecDeque<PastRun>,
     final_end: Option<FinalEnd>,
+    /// The last unexpected end of a run, or when its retries were used up.
+    last_failure: Option<FinalEnd>,
     is_held: bool,
     is_leaving: bool,
     was_stopped_by_hand: bool,
@@ -219,6 +221,7 @@ impl Instance {
             tally: Tally::default(),
             past: VecDeque::new(),
             final_end: None,
+            last_failure: None,
             is_held: false,
             is_leaving: false,
             was_stopped_by_hand: false,
@@ -229,6 +232,10 @@ impl Instance {
 
     pub(crate) fn final_end(&self) -> Option<FinalEnd> {
         self.final_end
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<FinalEnd> {
+        self.last_failure
     }
 
     pub(crate) fn mark_stopped_by_hand(&mut self) {

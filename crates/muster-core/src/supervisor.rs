@@ -165,7 +165,7 @@ impl Supervisor {
         if self.deadlines.first().is_some_and(|&(at, _)| at <= now) {
             return;
         }
-        if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.end() <= now) {
+        if self.shutdown.as_ref().and_then(Shutdown::end).is_some_and(|end| end <= now) {
             self.finish(now);
         }
     }
@@ -191,7 +191,7 @@ impl Supervisor {
             return None;
         }
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        deadline.into_iter().chain(self.shutdown.as_ref().map(Shutdown::deadline)).min()
+        deadline.into_iter().chain(self.shutdown.as_ref().and_then(Shutdown::deadline)).min()
     }
 
     /// All instances in their current state, in the order of the configuration.

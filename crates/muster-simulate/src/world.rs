@@ -111,8 +111,13 @@ pub(crate) fn nothing_yet(spec: &Spec, plan: &SimulationPlan) -> Timeline {
 
 impl<'a> World<'a> {
     fn of(spec: &Spec, plan: &'a SimulationPlan, listener: Option<Listener<'a>>) -> World<'a> {
-        let settings =
-            Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
+        let settings = Settings {
+            shutdown_timeout: spec.daemon.shutdown_timeout,
+            shutdown_order: spec.daemon.shutdown_order,
+            exit_status: spec.daemon.exit_status,
+            second_signal: spec.daemon.second_signal,
+            exit_when_done: spec.daemon.exit_when_done,
+        };
         let supervisor = Supervisor::new(settings, &spec.programs, plan.seed);
         let scripts = supervisor
             .snapshot()

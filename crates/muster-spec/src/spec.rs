@@ -6,6 +6,7 @@
 mod depend;
 mod output;
 mod probe;
+mod shutdown;
 mod syslog;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub use output::{
     AutoLogSpec, LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, Target, descriptor_of,
 };
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
+pub use shutdown::{ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
 /// The complete configuration.
@@ -71,7 +73,16 @@ pub struct DaemonSpec {
     /// How the log file is rotated.
     pub log_rotation: Rotation,
     /// The time budget for stopping all programs.
-    pub shutdown_timeout: Duration,
+    pub shutdown_timeout: ShutdownBudget,
+    /// The order in which programs of equal rank stop at a shutdown.
+    pub shutdown_order: ShutdownOrder,
+    /// The exit code after a shutdown.
+    pub exit_status: ExitStatus,
+    /// The effect of a repeated signal.
+    pub second_signal: SecondSignal,
+    /// Resource limits that the daemon raises to at least this before it starts anything, and passes on to its
+    /// programs. If it cannot, it refuses to start.
+    pub least_limits: Vec<(Resource, u64)>,
     /// Whether to exit when every autostarted program has exited and will not be restarted.
     pub exit_when_done: bool,
     /// File to write the daemon's PID to.
@@ -208,6 +219,8 @@ pub struct ProgramSpec {
     pub restart_with: Vec<String>,
     /// Start order, ascending; stop order is the reverse.
     pub priority: i64,
+    /// The unit it belongs to when units are stopped one after another; `None` is the program itself.
+    pub stop_unit: Option<String>,
     /// Whether the container exits with it.
     pub essential: Essential,
     /// How it is stopped.
@@ -228,6 +241,11 @@ impl ProgramSpec {
             }
             RunEnd::MainLost | RunEnd::NotSpawned(_) => false,
         }
+    }
+
+    /// The name of the unit that is stopped at once in a serial shutdown.
+    pub fn stop_unit(&self) -> &str {
+        self.stop_unit.as_deref().unwrap_or(&self.name)
     }
 
     /// How long it may take to stop before SIGKILL.
@@ -277,6 +295,10 @@ pub struct ProcessSpec {
     pub environment: Vec<(String, String)>,
     /// Whether to start from an empty environment instead of the daemon's.
     pub clean_environment: bool,
+    /// Whether HOME, USER, LOGNAME and SHELL are set to those of `user`. Otherwise they stay as inherited.
+    pub login_environment: bool,
+    /// The variables that the daemon itself adds.
+    pub own_variables: OwnVariables,
     /// User to run as; `None` is the daemon's own.
     pub user: Option<UserSpec>,
     /// Supplementary groups; `None` is those of the user.
@@ -302,6 +324,8 @@ impl ProcessSpec {
             command,
             environment: Vec::new(),
             clean_environment: false,
+            login_environment: true,
+            own_variables: OwnVariables::All,
             user: None,
             groups: None,
             directory: None,
@@ -312,6 +336,16 @@ impl ProcessSpec {
             stdin: Stdin::Nothing,
         }
     }
+}
+
+/// The variables that the daemon itself adds to a process's environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OwnVariables {
+    /// Those that name the program, instance and run, and supervisord's.
+    #[default]
+    All,
+    /// Only the one that identifies the run: without it, orphans could not be attributed.
+    Run,
 }
 
 /// The source of a process's standard input.

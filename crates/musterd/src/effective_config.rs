@@ -35,6 +35,8 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
         instances,
         name: _,
         groups: _,
+        // Not a key: the configuration of another supervisor sets it.
+        stop_unit: _,
     } = program;
     let known = [&in_force.disguises, &in_force.earlier];
     let disguise = known.iter().flat_map(|all| &all.instances).find(|disguise| disguise.real == *instance.spec());
@@ -116,6 +118,10 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         log_file,
         log_rotation,
         shutdown_timeout,
+        shutdown_order,
+        exit_status,
+        second_signal,
+        least_limits: _,
         exit_when_done,
         pidfile,
         umask,
@@ -132,7 +138,10 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         "logfile_max_size": log_rotation.max_size,
         "logfile_max_files": log_rotation.max_files,
         "logfile_compress": log_rotation.compress,
-        "shutdown_timeout": seconds(*shutdown_timeout),
+        "shutdown_timeout": shutdown_timeout.limit().map_or(json!("unlimited"), seconds),
+        "shutdown": shutdown_order.name(),
+        "exit_status": exit_status.name(),
+        "second_signal": second_signal.name(),
         "exit_when_done": exit_when_done,
         "pidfile": pidfile,
         "umask": format!("{:03o}", umask),
@@ -171,6 +180,7 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("oom_score_adj", json!(process.oom_score_adj));
     put("stdin", json!(process.stdin.name()));
     put("clean_environment", json!(process.clean_environment));
+    put("login_environment", json!(process.login_environment));
     let hidden = process.environment.iter().map(|(name, _)| (name.clone(), json!("***")));
     put("environment", Value::Object(hidden.collect()));
     let rlimits = process.rlimits.iter().map(|rlimit| {

@@ -331,7 +331,7 @@ impl EventLoop {
             }
             Effect::Publish(event) => {
                 if let Event::ShutdownBegan { timeout, .. } = event {
-                    self.budget = Instant::now().checked_add(timeout);
+                    self.budget = timeout.limit().and_then(|span| Instant::now().checked_add(span));
                     self.shared.children.borrow().logs().gather();
                 }
                 self.observers.observe(event);

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use muster_spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
+use muster_spec::{
+    InstanceSpec, OutputSpec, OwnVariables, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec,
+};
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::environment::read_environment;
@@ -33,6 +35,8 @@ pub(crate) struct Parts {
     environment: BTreeMap<String, (String, bool)>,
     files: Vec<Rc<Entries>>,
     clean_environment: bool,
+    /// `login_environment = false`: the default is true.
+    keeps_login: bool,
     pub(crate) output: OutputDraft,
     ready: ReadyDraft,
     start_timeout: Option<Duration>,
@@ -59,6 +63,8 @@ impl Parts {
             command: self.command.clone(),
             environment: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             clean_environment: self.clean_environment,
+            login_environment: !self.keeps_login,
+            own_variables: OwnVariables::All,
             user: self.user.clone(),
             groups: self.groups.clone(),
             directory: self.directory.clone(),
@@ -164,6 +170,12 @@ impl Parts {
     pub(crate) fn clean_environment(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.clean_environment = flag;
+        }
+    }
+
+    pub(crate) fn login_environment(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.keeps_login = !flag;
         }
     }
 

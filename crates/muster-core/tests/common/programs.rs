@@ -23,7 +23,7 @@ pub const fn at(span: Duration) -> Time {
 }
 
 /// The configuration's defaults, except that the daemon does not exit by itself.
-pub const SETTINGS: Settings = Settings { shutdown_timeout: s(9), exit_when_done: false };
+pub const SETTINGS: Settings = Settings { exit_when_done: false, ..Settings::DEFAULT };
 
 /// The principal of every request in these tests.
 pub const ROOT: Principal = Principal { uid: 0 };
@@ -41,6 +41,7 @@ pub fn program(name: &str) -> ProgramSpec {
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: 999,
+        stop_unit: None,
         essential: Essential::No,
         stop: stop_with(&[(Signal::TERM, s(10))]),
         reload_signal: Some(Signal::HUP),

@@ -12,8 +12,8 @@ use muster_core::{
     Time, Verb,
 };
 use muster_spec::{
-    Essential, Exit, Goal, InstanceId, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RunId, Signal, State,
-    StopScope, StopSpec,
+    Essential, Exit, Goal, InstanceId, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RunId, ShutdownBudget,
+    Signal, State, StopScope, StopSpec,
 };
 
 use crate::common::programs::{ROOT, killed_by, missing, ms, probe, program, s, with};
@@ -126,7 +126,11 @@ fn opening(rules: &Rules) -> Scene {
         it.watchdog = rules.watchdog;
         it.probes = rules.checked.map(|_| live.clone()).into_iter().collect();
     });
-    let settings = Settings { shutdown_timeout: rules.shutdown_timeout, exit_when_done: rules.exit_when_done };
+    let settings = Settings {
+        shutdown_timeout: ShutdownBudget::Within(rules.shutdown_timeout),
+        exit_when_done: rules.exit_when_done,
+        ..Settings::DEFAULT
+    };
     let programs = [Arc::new(spec)];
     Scene {
         core: Supervisor::new(settings, &programs, 0),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use muster_core::{Awaited, Settings, Verb, random::Random};
 use muster_spec::{
     Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, Growth, HostPort, Jitter, Judged,
-    Kind, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,
-    SignalScope, StartFailures,
+    Kind, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen,
+    ShutdownBudget, ShutdownOrder, Signal, SignalScope, StartFailures,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
@@ -41,8 +41,10 @@ impl Dice {
 }
 
 pub fn settings(dice: &mut Dice) -> Settings {
-    let shutdown_timeout = dice.one_of(&[ms(0), ms(50), s(1), s(9), s(9), s(60), s(600)]);
-    Settings { shutdown_timeout, exit_when_done: dice.one_in(2) }
+    let shutdown_timeout = dice.one_of(&[ms(0), ms(50), s(1), s(9), s(9), s(60), s(600)].map(ShutdownBudget::Within));
+    let shutdown_timeout = if dice.one_in(8) { ShutdownBudget::Unlimited } else { shutdown_timeout };
+    let shutdown_order = dice.one_of(&ShutdownOrder::ALL).1;
+    Settings { shutdown_timeout, shutdown_order, exit_when_done: dice.one_in(2), ..Settings::DEFAULT }
 }
 
 const STOPS: [&[(Signal, Duration)]; 5] = [

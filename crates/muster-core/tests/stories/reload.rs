@@ -1,7 +1,7 @@
 //! A new configuration for running programs: which are affected, and above all which are not.
 
 use muster_core::{Awaited, Event, Input, Settings};
-use muster_spec::{ProbeKind, ProgramSpec, RestartWhen, Signal};
+use muster_spec::{ProbeKind, ProgramSpec, RestartWhen, ShutdownBudget, Signal};
 
 use crate::common::programs::{
     SETTINGS, after, job, ms, probe, probed, program, quick, restarted_with, s, several, stop_with, when, with,
@@ -277,7 +277,7 @@ fn a_reload_without_a_waiting_client_is_reported_too() {
 fn the_shutdowns_budget_is_the_new_one() {
     let mut stage = Stage::booted([quick("web")]);
     let programs = vec![std::sync::Arc::new(quick("web"))];
-    let settings = Settings { shutdown_timeout: s(30), ..SETTINGS };
+    let settings = Settings { shutdown_timeout: ShutdownBudget::Within(s(30)), ..SETTINGS };
     stage.hand(Input::Reloaded { request: None, by: None, programs, settings });
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(9));

@@ -229,7 +229,7 @@ fn layered(
     inherited: &Rc<Inherited>,
 ) -> Result<Environment, SpawnError> {
     let mut environment = Environment::new(inherited, process.clean_environment);
-    if let Some(Account { name, home, shell, .. }) = &identity.account {
+    if let Some(Account { name, home, shell, .. }) = identity.account.as_ref().filter(|_| process.login_environment) {
         for (variable, value) in [("HOME", home), ("USER", name), ("LOGNAME", name), ("SHELL", shell)] {
             without_nul(value.as_bytes(), || format!("{variable} of user {name:?}"))?;
             environment.set(arena, variable, value);

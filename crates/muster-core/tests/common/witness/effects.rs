@@ -168,6 +168,10 @@ impl Witness {
         let rank = |one: &Watched| order.rank(&one.program.name, one.program.priority);
         let is_member =
             |name: &str| self.batches[batch].members.iter().any(|&id| self.watched[id].program.name == name);
+        if let Some(turns) = &self.batches[batch].turns {
+            let turn = |one: &Watched| (std::cmp::Reverse(rank(one)), turns.get(&one.program.name));
+            return turn(first) < turn(second);
+        }
         let (higher, lower) = (rank(first), rank(second));
         higher > lower || higher == lower && order.depends(&first.program.name, &second.program.name, &is_member)
     }
@@ -219,6 +223,11 @@ impl Witness {
 
     /// Whether the shutdown leaves each program its full timeout, even if all must stop one after another.
     pub(super) fn is_budget_ample(&self) -> bool {
+        if self.is_serial {
+            let all = self.watched.iter().map(|one| patience(&one.steps).saturating_add(MOMENT));
+            let total = all.fold(MOMENT, Duration::saturating_add);
+            return !self.is_late && total <= self.timeout;
+        }
         let rank = |one: &Watched| self.kinship.rank(&one.program.name, one.program.priority);
         let mut ranks: BTreeMap<i64, Duration> = BTreeMap::new();
         let mut longest = 1;
@@ -277,15 +286,15 @@ impl Witness {
             }
             Event::Configured { .. } => self.takes_configuration(),
             Event::ShutdownBegan { timeout, .. } => {
-                let end = now + MOMENT.max(*timeout);
+                let timeout = timeout.limit().unwrap_or(Duration::MAX);
+                let end = now + MOMENT.max(timeout);
                 promise!(
                     self.closing.is_none_or(|earlier| end < earlier),
                     "a second shutdown begins, and is no shorter"
                 );
                 self.closing = Some(end);
-                self.timeout = *timeout;
-                let all: Vec<usize> = (0..self.watched.len()).collect();
-                self.begin_batch(&all, false);
+                self.timeout = timeout;
+                self.begin_shutdown();
             }
             Event::Killed { run, waited, cut_short, .. } => {
                 let is_urgent = self.closing.is_some();
