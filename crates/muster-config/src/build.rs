@@ -272,6 +272,7 @@ fn build_program<'t>(
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: rules.priority,
+        order: None,
         essential: rules.essential,
         stop: rules.stop(),
         reload_signal: rules.reload_signal,

@@ -137,6 +137,7 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: i64::from(priority),
+        order: None,
         essential: Essential::No,
         stop: StopSpec { steps: vec![stop], scope: StopScope::Main, leftover_wait: StopSpec::LEFTOVER_WAIT },
         reload_signal: None,

@@ -144,6 +144,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         depends_on,
         restart_with,
         priority,
+        order,
         essential,
         stop,
         reload_signal,
@@ -158,6 +159,7 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.depends_on == *depends_on
         && was.restart_with == *restart_with
         && was.priority == *priority
+        && was.order == *order
         && was.essential == *essential
         && was.stop == *stop
         && was.reload_signal == *reload_signal

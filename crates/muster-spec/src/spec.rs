@@ -181,6 +181,17 @@ impl StopSpec {
     }
 }
 
+/// The place of a program whose group has a priority of its own: groups start in ascending order of their priority, and
+/// stop in waves of equal priority, the highest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupOrder {
+    /// The priority of its group.
+    pub priority: i64,
+    /// When it starts at boot among all programs whose groups have this priority, ascending: the order of the groups, and
+    /// within each the order of its members.
+    pub place: u32,
+}
+
 /// A program: its rules, and the process of each of its instances.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProgramSpec {
@@ -204,6 +215,8 @@ pub struct ProgramSpec {
     pub restart_with: Vec<String>,
     /// Start order, ascending; stop order is the reverse.
     pub priority: i64,
+    /// The order of its group, if programs are ordered by groups first, as in supervisord.
+    pub order: Option<GroupOrder>,
     /// Whether the container exits with it.
     pub essential: Essential,
     /// How it is stopped.
@@ -224,6 +237,21 @@ impl ProgramSpec {
             }
             RunEnd::MainLost | RunEnd::NotSpawned(_) => false,
         }
+    }
+
+    /// The rank of the wave in which it stops.
+    pub fn rank(&self) -> i64 {
+        self.order.map_or(self.priority, |order| order.priority)
+    }
+
+    /// When it starts at boot and in a reload, ascending.
+    pub fn boot_order(&self) -> (i64, i64) {
+        (self.rank(), self.order.map_or(0, |order| i64::from(order.place)))
+    }
+
+    /// When it starts by command, ascending.
+    pub fn start_order(&self) -> (i64, i64) {
+        (self.rank(), self.priority)
     }
 
     /// How long it may take to stop before SIGKILL.

@@ -35,6 +35,7 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
         instances,
         name: _,
         groups: _,
+        order: _,
     } = program;
     let known = [&in_force.disguises, &in_force.earlier];
     let disguise = known.iter().flat_map(|all| &all.instances).find(|disguise| disguise.real == *instance.spec());

@@ -10,7 +10,7 @@ use muster_spec::{InstanceId, Signal};
 use super::Supervisor;
 use crate::batch::{BatchId, Next, Purpose};
 use crate::effect::{Effect, Event};
-use crate::order::{Wave, stop_waves};
+use crate::order::{Member, Wave, stop_waves};
 use crate::program::Instance;
 use crate::time::Time;
 
@@ -21,7 +21,10 @@ impl Supervisor {
     }
 
     pub(super) fn stop_waves(&self, ids: &[InstanceId]) -> Vec<Wave> {
-        let member = |&id: &InstanceId| (id, self.place(id), self.instance(id).program().priority);
+        let member = |&id: &InstanceId| {
+            let program = self.instance(id).program();
+            Member { id, place: self.place(id), rank: program.rank(), priority: program.priority }
+        };
         stop_waves(&self.graph, ids.iter().map(member))
     }
 

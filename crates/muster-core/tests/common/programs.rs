@@ -41,6 +41,7 @@ pub fn program(name: &str) -> ProgramSpec {
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: 999,
+        order: None,
         essential: Essential::No,
         stop: stop_with(&[(Signal::TERM, s(10))]),
         reload_signal: Some(Signal::HUP),

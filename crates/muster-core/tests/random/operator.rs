@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use muster_core::{Awaited, Settings, Verb, random::Random};
 use muster_spec::{
-    Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, Growth, HostPort, Jitter, Judged,
-    Kind, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,
-    SignalScope, StartFailures,
+    Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, GroupOrder, Growth, HostPort,
+    Jitter, Judged, Kind, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy,
+    RestartWhen, Signal, SignalScope, StartFailures,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
@@ -158,6 +158,7 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         restart: policy(dice),
         startsecs: dice.one_of(&[ms(0), ms(100), s(1), s(5)]),
         priority: dice.one_of(&[1, 1, 10, 999, 999, 999]),
+        order: dice.one_in(4).then(|| GroupOrder { priority: dice.one_of(&[1, 5, 999]), place: number as u32 % 3 }),
         essential: if dice.one_in(60) { dice.one_of(&[Essential::Yes, Essential::OnFailure]) } else { Essential::No },
         stop: stop_with(dice.one_of(&STOPS)),
         ..program(&format!("p{number}"))

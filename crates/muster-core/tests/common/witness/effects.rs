@@ -165,7 +165,7 @@ impl Witness {
     /// Whether the first must be down before the second gets its stop signal.
     pub(super) fn goes_before(&self, batch: usize, first: &Watched, second: &Watched) -> bool {
         let order = &self.batches[batch].order;
-        let rank = |one: &Watched| order.rank(&one.program.name, one.program.priority);
+        let rank = |one: &Watched| order.rank(&one.program.name, one.program.rank());
         let is_member =
             |name: &str| self.batches[batch].members.iter().any(|&id| self.watched[id].program.name == name);
         let (higher, lower) = (rank(first), rank(second));
@@ -219,7 +219,7 @@ impl Witness {
 
     /// Whether the shutdown leaves each program its full timeout, even if all must stop one after another.
     pub(super) fn is_budget_ample(&self) -> bool {
-        let rank = |one: &Watched| self.kinship.rank(&one.program.name, one.program.priority);
+        let rank = |one: &Watched| self.kinship.rank(&one.program.name, one.program.rank());
         let mut ranks: BTreeMap<i64, Duration> = BTreeMap::new();
         let mut longest = 1;
         for one in &self.watched {
