@@ -6,6 +6,7 @@
 mod depend;
 mod output;
 mod probe;
+mod stop;
 mod syslog;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use crate::signal::Signal;
 pub use depend::{Dependency, DependencyCondition};
 pub use output::{LineFormat, OutputSpec, Overflow, RateLimit, Rotation, Sink, Target};
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
+pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
 /// The complete configuration.
@@ -136,48 +138,6 @@ impl Essential {
             Essential::Yes => true,
             Essential::OnFailure => !success,
         }
-    }
-}
-
-/// The processes that receive the stop signal. SIGKILL always goes to the whole tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopScope {
-    /// The main process alone.
-    Main,
-    /// Every process group of the tree.
-    Group,
-}
-
-/// One step of stopping: a signal, and how long to wait after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StopStep {
-    /// The signal to send.
-    pub signal: Signal,
-    /// How long to wait before the next step.
-    pub patience: Duration,
-}
-
-/// How a program is stopped before SIGKILL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StopSpec {
-    /// The signals, at least one.
-    pub steps: Vec<StopStep>,
-    /// The processes that receive them.
-    pub scope: StopScope,
-    /// How long the processes left behind by a run that ended by itself may take to exit, over all signals; at most as
-    /// long as after a stop.
-    pub leftover_wait: Duration,
-}
-
-impl StopSpec {
-    /// Default of `leftover_wait`.
-    pub const LEFTOVER_WAIT: Duration = Duration::from_secs(2);
-}
-
-impl StopSpec {
-    /// How long a program may take to stop before SIGKILL, over all steps.
-    pub fn patience(&self) -> Duration {
-        self.steps.iter().fold(Duration::ZERO, |total, step| total.saturating_add(step.patience))
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
     put("stopsignal", stop.steps.iter().map(|step| step.signal.to_string()).collect());
     put("stopwaitsecs", stop.steps.iter().map(|step| seconds(step.patience)).collect());
     put("stop_scope", json!(stop.scope.name()));
+    put("stop_kill", json!(stop.kill.name()));
+    put("leftovers", json!(stop.leftovers.name()));
     put("leftover_wait", seconds(stop.leftover_wait));
     put("reloadsignal", json!(reload_signal.map(|signal| signal.to_string())));
     put_process(&mut keys, process);
