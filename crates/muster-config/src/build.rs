@@ -273,6 +273,7 @@ fn build_program<'t>(
         restart_with: Vec::new(),
         priority: rules.priority,
         stop_unit: None,
+        order: None,
         essential: rules.essential,
         stop: rules.stop(),
         reload_signal: rules.reload_signal,

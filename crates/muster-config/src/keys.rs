@@ -5,8 +5,8 @@
 //! because it is a list.
 
 use muster_spec::{
-    ExitStatus, Forget, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, Preset, ProbeKind, SecondSignal,
-    ShutdownOrder, StartFailures, Stdin, StopScope, SyslogFormat,
+    ExitStatus, Forget, Kind, Leftovers, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, Preset, ProbeKind,
+    SecondSignal, ShutdownOrder, StartFailures, Stdin, StopKill, StopScope, SyslogFormat,
 };
 
 use crate::drafts::backoff::BackoffDraft;
@@ -575,11 +575,29 @@ pub static KEYS: &[Key] = &[
         "stop_scope",
         "word",
         "\"main\"",
-        "the target of the stop signal: the `main` process, or every process `group` of the tree; SIGKILL \
-         always goes to the whole tree",
+        "the target of the stop signal: the `main` process, or every process `group` of the tree; with \
+         another `stop_kill` than `tree`, only the group of the main process",
         Rules::stop_scope,
     )
     .shaped(Shape::Words(&StopScope::WORDS)),
+    rules(
+        "stop_kill",
+        "word",
+        "\"tree\"",
+        "what a stop ends, with SIGKILL if need be, and waits for: the whole `tree`, the process `group` of the main \
+         process, or the `main` process alone. Other processes are kept, as with `leftovers = \"keep\"`",
+        Rules::stop_kill,
+    )
+    .shaped(Shape::Words(&StopKill::WORDS)),
+    rules(
+        "leftovers",
+        "word",
+        "\"stop\"",
+        "after a run exits by itself: `stop` its leftover processes before the next run starts, or `keep` them. Kept \
+         processes belong to no run, and survive the daemon unless it is PID 1",
+        Rules::leftovers,
+    )
+    .shaped(Shape::Words(&Leftovers::WORDS)),
     rules(
         "leftover_wait",
         "duration",

@@ -16,9 +16,10 @@ use std::time::Duration;
 use common::{Here, environment, instance, only, pairs, pairs_of, program, seconds, spec};
 use muster_config::LookedAt;
 use muster_spec::{
-    Backoff, Essential, Exceeded, ExitStatus, Forget, Growth, Jitter, Judged, Kind, Limit, LineFormat, LogFormat,
-    LogLevel, OutputSpec, Overflow, PerStream, Preset, RateLimit, Reset, Resource, RestartPolicy, RestartWhen, Rlimit,
-    Rotation, SecondSignal, ShutdownBudget, ShutdownOrder, Signal, Sink, StartFailures, StopScope, Target, UserSpec,
+    Backoff, Essential, Exceeded, ExitStatus, Forget, Growth, Jitter, Judged, Kind, Leftovers, Limit, LineFormat,
+    LogFormat, LogLevel, OutputSpec, Overflow, PerStream, Preset, RateLimit, Reset, Resource, RestartPolicy,
+    RestartWhen, Rlimit, Rotation, SecondSignal, ShutdownBudget, ShutdownOrder, Signal, Sink, StartFailures, StopKill,
+    StopScope, Target, UserSpec,
 };
 
 #[test]
@@ -206,6 +207,9 @@ fn stopping_has_signals_timeouts_and_scope() {
     assert_eq!((web.stop.scope, web.reload_signal), (StopScope::Group, None));
     assert_eq!(web.stop.leftover_wait, Duration::from_secs(3));
     assert_eq!(only("").stop.leftover_wait, Duration::from_secs(2));
+    assert_eq!((only("").stop.kill, only("").stop.leftovers), (StopKill::Tree, Leftovers::Stop));
+    let kept = only("stop_kill = \"main\"\nleftovers = \"keep\"").stop;
+    assert_eq!((kept.kill, kept.leftovers), (StopKill::Main, Leftovers::Keep));
 }
 
 #[test]

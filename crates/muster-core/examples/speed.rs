@@ -14,8 +14,8 @@ use muster_core::{
     Effect, Input, Principal, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb, random::Random,
 };
 use muster_spec::{
-    Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec,
-    RestartPolicy, RunId, Signal, StopScope, StopSpec, StopStep, Target,
+    Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, Leftovers, OutputSpec, ProcessSpec,
+    ProgramSpec, RestartPolicy, RunId, Signal, StopKill, StopScope, StopSpec, StopStep, Target,
 };
 
 fn main() {
@@ -138,8 +138,15 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         restart_with: Vec::new(),
         priority: i64::from(priority),
         stop_unit: None,
+        order: None,
         essential: Essential::No,
-        stop: StopSpec { steps: vec![stop], scope: StopScope::Main, leftover_wait: StopSpec::LEFTOVER_WAIT },
+        stop: StopSpec {
+            steps: vec![stop],
+            scope: StopScope::Main,
+            kill: StopKill::Tree,
+            leftovers: Leftovers::Stop,
+            leftover_wait: StopSpec::LEFTOVER_WAIT,
+        },
         reload_signal: None,
         instances: vec![Arc::new(instance)],
     }

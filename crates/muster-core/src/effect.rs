@@ -73,7 +73,7 @@ pub enum Input {
         /// The run.
         run: RunId,
     },
-    /// The main process has ended and no process of the tree is left.
+    /// The main process has ended and no process of the tree is left, or of the group that is swept.
     TreeGone {
         /// The run.
         run: RunId,
@@ -184,6 +184,21 @@ pub enum Effect {
         run: RunId,
         /// The signal.
         signal: Signal,
+    },
+    /// The main process has ended: signal what is left of its process group, and continue those processes that are
+    /// stopped; answer with `TreeGone` as soon as no process of the group is left, which may be at once. The others of
+    /// the tree are kept, as with [`Effect::Disown`]. Without a signal, the group had it already.
+    SweepGroup {
+        /// The run.
+        run: RunId,
+        /// The signal.
+        signal: Option<Signal>,
+    },
+    /// The main process has ended or is lost, and so has the run, even if processes of its tree are left. They are kept:
+    /// they belong to no run, and no answer follows.
+    Disown {
+        /// The run.
+        run: RunId,
     },
     /// The main process has ended, and an [`Effect::Sweep`] follows that should be reported: answer with `LeftBehind`,
     /// unless no process of the tree is left.

@@ -8,8 +8,9 @@
 //!
 //! Each cell says which state the instance enters and what the shell is ordered to do: `-` is neither, and `n/a` cannot
 //! happen. *spawn*: start a run. *signal*: send the stop signal to the main process or its group. *sweep*: send the
-//! stop signal to every process of the run's tree. *kill*: send SIGKILL to every process of the tree. In every state,
-//! start and restart raise the goal, and stop and shutdown lower it. When several programs stop one after another, the
+//! stop signal to every process of the run's tree. *kill*: send SIGKILL to every process of the tree. *disown*: the run
+//! is over, whatever is left of its tree. With `stop_kill`, sweep and kill go to the main process or its group. In every
+//! state, start and restart raise the goal, and stop and shutdown lower it. When several programs stop one after another, the
 //! goal is lowered at once, and the cells of stop and shutdown apply when the instance's turn has come.
 //! `tests/stories/table.rs` checks every cell.
 //!
@@ -29,26 +30,29 @@
 //! after `startsecs`, must report that it is ready within `start_timeout`, and must exit within its patience after the
 //! stop signal:
 //!
-//! | input                                    | STARTING         | STARTING, executed | RUNNING          | STOPPING |
-//! |------------------------------------------|------------------|--------------------|------------------|----------|
-//! | start                                    | -                | -                  | -                | -        |
-//! | stop, restart, shutdown                  | STOPPING, signal | STOPPING, signal   | STOPPING, signal | -        |
-//! | second shutdown                          | STOPPING, kill   | STOPPING, kill     | STOPPING, kill   | kill     |
-//! | `Spawned`                                | -                | -                  | -                | -        |
-//! | `Spawned`, `startsecs = 0`               | RUNNING          | n/a                | -                | -        |
-//! | `Ready`, `ready` is configured           | -                | RUNNING            | -                | -        |
-//! | deadline                                 | kill             | RUNNING            | -                | kill     |
-//! | deadline, not ready                      | kill             | signal             | -                | kill     |
-//! | probe failed too often                   | -                | signal             | signal           | -        |
-//! | `WatchdogTripped`                        | signal           | signal             | signal           | -        |
-//! | `SpawnFailed`                            | BACKOFF          | n/a                | n/a              | STOPPED  |
-//! | `Exited`, expected                       | EXITED, sweep    | EXITED, sweep      | EXITED, sweep    | sweep    |
-//! | `Exited`, failure                        | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep    |
-//! | `Exited`, no retry left                  | FATAL, sweep     | FATAL, sweep       | FATAL, sweep     | sweep    |
-//! | `Exited`, goal down                      | STOPPING, sweep  | STOPPING, sweep    | STOPPING, sweep  | sweep    |
-//! | `MainLost`                               | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep    |
-//! | `TreeGone`                               | -                | -                  | -                | -        |
-//! | `Extended`, `TimeLost`, `WatchdogPinged` | -                | -                  | -                | -        |
+//! | input                                    | STARTING         | STARTING, executed | RUNNING          | STOPPING        |
+//! |------------------------------------------|------------------|--------------------|------------------|-----------------|
+//! | start                                    | -                | -                  | -                | -               |
+//! | stop, restart, shutdown                  | STOPPING, signal | STOPPING, signal   | STOPPING, signal | -               |
+//! | second shutdown                          | STOPPING, kill   | STOPPING, kill     | STOPPING, kill   | kill            |
+//! | `Spawned`                                | -                | -                  | -                | -               |
+//! | `Spawned`, `startsecs = 0`               | RUNNING          | n/a                | -                | -               |
+//! | `Ready`, `ready` is configured           | -                | RUNNING            | -                | -               |
+//! | deadline                                 | kill             | RUNNING            | -                | kill            |
+//! | deadline, not ready                      | kill             | signal             | -                | kill            |
+//! | probe failed too often                   | -                | signal             | signal           | -               |
+//! | `WatchdogTripped`                        | signal           | signal             | signal           | -               |
+//! | `SpawnFailed`                            | BACKOFF          | n/a                | n/a              | STOPPED         |
+//! | `Exited`, expected                       | EXITED, sweep    | EXITED, sweep      | EXITED, sweep    | sweep           |
+//! | `Exited`, failure                        | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep           |
+//! | `Exited`, no retry left                  | FATAL, sweep     | FATAL, sweep       | FATAL, sweep     | sweep           |
+//! | `Exited`, goal down                      | STOPPING, sweep  | STOPPING, sweep    | STOPPING, sweep  | sweep           |
+//! | `Exited`, `leftovers = "keep"`           | BACKOFF, disown  | BACKOFF, disown    | BACKOFF, disown  | sweep           |
+//! | `Exited`, `stop_kill = "group"`          | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep           |
+//! | `Exited`, `stop_kill = "main"`           | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | STOPPED, disown |
+//! | `MainLost`                               | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep           |
+//! | `TreeGone`                               | -                | -                  | -                | -               |
+//! | `Extended`, `TimeLost`, `WatchdogPinged` | -                | -                  | -                | -               |
 //!
 //! The main process has ended, and other processes of the run's tree are alive:
 //!
@@ -457,7 +461,7 @@ impl Instance {
         if run.is_executed {
             self.come_up(turn);
         } else {
-            run.stop = Some(StopPlan::kill(run.began, false));
+            run.stop = Some(StopPlan::kill(&self.program.stop, run.began, false));
             run.cause = Some(StopCause::ExecTimeout);
             self.take_stop_step(turn);
         }

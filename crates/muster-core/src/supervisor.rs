@@ -378,7 +378,11 @@ impl Supervisor {
     }
 
     fn in_start_order(&self, ids: impl IntoIterator<Item = InstanceId>) -> Vec<InstanceId> {
-        start_order(ids.into_iter().map(|id| (id, self.instance(id).program().priority)))
+        start_order(ids.into_iter().map(|id| (id, self.instance(id).program().start_order())))
+    }
+
+    fn in_boot_order(&self, ids: impl IntoIterator<Item = InstanceId>) -> Vec<InstanceId> {
+        start_order(ids.into_iter().map(|id| (id, self.instance(id).program().boot_order())))
     }
 
     fn boot(&mut self, now: Time) {
@@ -387,7 +391,9 @@ impl Supervisor {
         }
         let wanted = self.instances.iter().filter(|instance| instance.program().autostart).map(Instance::id);
         let wanted: Vec<InstanceId> = wanted.collect();
-        self.start(now, &wanted);
+        let mut all = self.needed_by(&wanted);
+        all.extend(wanted);
+        self.start_in_turn(now, self.in_boot_order(all));
     }
 
     /// Handles the result of a check, which may stop the instance or shut the daemon down.

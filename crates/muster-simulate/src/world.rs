@@ -295,7 +295,7 @@ impl<'a> World<'a> {
         match effect {
             Effect::Spawn { run, instance, spec } => self.spawn(now, run, instance, &spec),
             Effect::Signal { run, signal, .. } => {
-                if let Some(instance) = self.supervisor.instance_of(run) {
+                if let Some(instance) = self.supervisor.instance_of(run).filter(|_| signal != Signal::KILL) {
                     self.recorder.note_signal(now, instance, signal);
                 }
                 self.signal(now, run, signal);
@@ -307,6 +307,9 @@ impl<'a> World<'a> {
                     self.signal(now, run, signal);
                 }
             }
+            // The leftover of a script is in the group of its main process.
+            Effect::SweepGroup { run, signal } => self.sweep(now, run, signal.unwrap_or(Signal::TERM)),
+            Effect::Disown { run } => drop(self.runs.remove(&run)),
             Effect::NameLeftovers { run, killed } => {
                 if self.runs.get(&run).is_some_and(|known| known.planned.leftover.is_some()) {
                     let left = LeftBehind { count: 1, killed, ..LeftBehind::default() };

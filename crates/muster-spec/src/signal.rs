@@ -180,6 +180,8 @@ impl std::error::Error for UnknownSignal {}
 pub enum SignalScope {
     /// The main process alone.
     Main,
+    /// The process group of the main process.
+    MainGroup,
     /// Every process group of the tree. A group is signalled atomically, so no fork escapes the signal.
     Group,
     /// Every process of the tree, one by one, the main process first. SIGKILL is repeated until no new one appears.

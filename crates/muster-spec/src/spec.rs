@@ -7,6 +7,7 @@ mod depend;
 mod output;
 mod probe;
 mod shutdown;
+mod stop;
 mod syslog;
 
 use std::fmt;
@@ -24,6 +25,7 @@ pub use output::{
 };
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use shutdown::{ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};
+pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
 /// The complete configuration.
@@ -154,46 +156,15 @@ impl Essential {
     }
 }
 
-/// The processes that receive the stop signal. SIGKILL always goes to the whole tree.
+/// The place of a program whose group has a priority of its own: groups start in ascending order of their priority, and
+/// stop in waves of equal priority, the highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopScope {
-    /// The main process alone.
-    Main,
-    /// Every process group of the tree.
-    Group,
-}
-
-/// One step of stopping: a signal, and how long to wait after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StopStep {
-    /// The signal to send.
-    pub signal: Signal,
-    /// How long to wait before the next step.
-    pub patience: Duration,
-}
-
-/// How a program is stopped before SIGKILL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StopSpec {
-    /// The signals, at least one.
-    pub steps: Vec<StopStep>,
-    /// The processes that receive them.
-    pub scope: StopScope,
-    /// How long the processes left behind by a run that ended by itself may take to exit, over all signals; at most as
-    /// long as after a stop.
-    pub leftover_wait: Duration,
-}
-
-impl StopSpec {
-    /// Default of `leftover_wait`.
-    pub const LEFTOVER_WAIT: Duration = Duration::from_secs(2);
-}
-
-impl StopSpec {
-    /// How long a program may take to stop before SIGKILL, over all steps.
-    pub fn patience(&self) -> Duration {
-        self.steps.iter().fold(Duration::ZERO, |total, step| total.saturating_add(step.patience))
-    }
+pub struct GroupOrder {
+    /// The priority of its group.
+    pub priority: i64,
+    /// When it starts at boot among all programs whose groups have this priority, ascending: the order of the groups, and
+    /// within each the order of its members.
+    pub place: u32,
 }
 
 /// A program: its rules, and the process of each of its instances.
@@ -221,6 +192,8 @@ pub struct ProgramSpec {
     pub priority: i64,
     /// The unit it belongs to when units are stopped one after another; `None` is the program itself.
     pub stop_unit: Option<String>,
+    /// The order of its group, if programs are ordered by groups first, as in supervisord.
+    pub order: Option<GroupOrder>,
     /// Whether the container exits with it.
     pub essential: Essential,
     /// How it is stopped.
@@ -246,6 +219,21 @@ impl ProgramSpec {
     /// The name of the unit that is stopped at once in a serial shutdown.
     pub fn stop_unit(&self) -> &str {
         self.stop_unit.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The rank of the wave in which it stops.
+    pub fn rank(&self) -> i64 {
+        self.order.map_or(self.priority, |order| order.priority)
+    }
+
+    /// When it starts at boot and in a reload, ascending.
+    pub fn boot_order(&self) -> (i64, i64) {
+        (self.rank(), self.order.map_or(0, |order| i64::from(order.place)))
+    }
+
+    /// When it starts by command, ascending.
+    pub fn start_order(&self) -> (i64, i64) {
+        (self.rank(), self.priority)
     }
 
     /// How long it may take to stop before SIGKILL.

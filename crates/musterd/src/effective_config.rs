@@ -35,8 +35,9 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
         instances,
         name: _,
         groups: _,
-        // Not a key: the configuration of another supervisor sets it.
+        // Not keys: the configuration of another supervisor sets them.
         stop_unit: _,
+        order: _,
     } = program;
     let known = [&in_force.disguises, &in_force.earlier];
     let disguise = known.iter().flat_map(|all| &all.instances).find(|disguise| disguise.real == *instance.spec());
@@ -71,6 +72,8 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
     put("stopsignal", stop.steps.iter().map(|step| step.signal.to_string()).collect());
     put("stopwaitsecs", stop.steps.iter().map(|step| seconds(step.patience)).collect());
     put("stop_scope", json!(stop.scope.name()));
+    put("stop_kill", json!(stop.kill.name()));
+    put("leftovers", json!(stop.leftovers.name()));
     put("leftover_wait", seconds(stop.leftover_wait));
     put("reloadsignal", json!(reload_signal.map(|signal| signal.to_string())));
     put_process(&mut keys, process);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_spec::{
-    Essential, Exceeded, Forget, Judged, Kind, Limit, Preset, Reset, RestartPolicy, RestartWhen, Signal, Span,
-    StartFailures, StopScope, StopSpec, StopStep,
+    Essential, Exceeded, Forget, Judged, Kind, Leftovers, Limit, Preset, Reset, RestartPolicy, RestartWhen, Signal,
+    Span, StartFailures, StopKill, StopScope, StopSpec, StopStep,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -43,6 +43,8 @@ pub(crate) struct Rules {
     signals: Vec<Signal>,
     patience: Duration,
     scope: StopScope,
+    kill: StopKill,
+    leftovers: Leftovers,
     leftover_wait: Duration,
     pub(crate) reload_signal: Option<Signal>,
     pub(crate) depends_on: Vec<Mention>,
@@ -76,6 +78,8 @@ impl Default for Rules {
             signals: vec![Signal::TERM],
             patience: Duration::from_secs(10),
             scope: StopScope::Main,
+            kill: StopKill::Tree,
+            leftovers: Leftovers::Stop,
             leftover_wait: StopSpec::LEFTOVER_WAIT,
             reload_signal: Some(Signal::HUP),
             depends_on: Vec::new(),
@@ -126,7 +130,8 @@ impl Rules {
     pub(crate) fn stop(&self) -> StopSpec {
         let step = |&signal| StopStep { signal, patience: self.patience };
         let steps = self.signals.iter().map(step).collect();
-        StopSpec { steps, scope: self.scope, leftover_wait: self.leftover_wait }
+        let Rules { scope, kill, leftovers, leftover_wait, .. } = *self;
+        StopSpec { steps, scope, kill, leftovers, leftover_wait }
     }
 
     /// Checks constraints between keys.
@@ -358,6 +363,18 @@ impl Rules {
     pub(crate) fn stop_scope(&mut self, field: &Field<'_>) {
         if let Some(scope) = field.choice(&StopScope::ALL) {
             self.scope = scope;
+        }
+    }
+
+    pub(crate) fn stop_kill(&mut self, field: &Field<'_>) {
+        if let Some(kill) = field.choice(&StopKill::ALL) {
+            self.kill = kill;
+        }
+    }
+
+    pub(crate) fn leftovers(&mut self, field: &Field<'_>) {
+        if let Some(leftovers) = field.choice(&Leftovers::ALL) {
+            self.leftovers = leftovers;
         }
     }
 

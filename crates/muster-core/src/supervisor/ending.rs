@@ -90,7 +90,7 @@ impl Supervisor {
         let critical = self.graph.critical(|place| patience[place].unwrap_or_default());
         let wish = |(place, patience): (usize, &Option<Duration>)| {
             let own = (*patience)?;
-            let rank = self.graph.rank(place).unwrap_or(self.instances[place].program().priority);
+            let rank = self.graph.rank(place).unwrap_or(self.instances[place].program().rank());
             let critical = self.graph.node(place).map_or(own, |node| critical[node]);
             Some(Wish { rank, critical })
         };

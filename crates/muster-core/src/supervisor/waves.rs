@@ -10,9 +10,9 @@ use muster_spec::{InstanceId, ShutdownOrder, Signal};
 use super::Supervisor;
 use crate::batch::{BatchId, Next, Purpose};
 use crate::effect::{Effect, Event};
-use crate::order::{Wave, stop_waves};
+use crate::order::{Member, Wave, stop_waves};
 use crate::program::Instance;
-use crate::serial::{Member, one_after_another};
+use crate::serial::{self, one_after_another};
 use crate::time::Time;
 
 impl Supervisor {
@@ -22,7 +22,10 @@ impl Supervisor {
     }
 
     pub(super) fn stop_waves(&self, ids: &[InstanceId]) -> Vec<Wave> {
-        let member = |&id: &InstanceId| (id, self.place(id), self.instance(id).program().priority);
+        let member = |&id: &InstanceId| {
+            let program = self.instance(id).program();
+            Member { id, place: self.place(id), rank: program.rank(), priority: program.priority }
+        };
         stop_waves(&self.graph, ids.iter().map(member))
     }
 
@@ -34,7 +37,7 @@ impl Supervisor {
         }
         let member = |id: InstanceId| {
             let program = self.instance(id).program();
-            Member { place: self.place(id), program: &program.name, unit: program.stop_unit() }
+            serial::Member { place: self.place(id), program: &program.name, unit: program.stop_unit() }
         };
         waves.into_iter().map(|wave| one_after_another(&self.graph, wave, member)).collect()
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use muster_core::{Principal, Settings, Time};
 use muster_spec::{
-    CheckSpec, Dependency, DependencyCondition, Essential, Exit, HostPort, InstanceSpec, Kind, OutputSpec, ProbeKind,
-    ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal, SpawnError, SpawnStep,
-    StopScope, StopSpec, StopStep, Target,
+    CheckSpec, Dependency, DependencyCondition, Essential, Exit, HostPort, InstanceSpec, Kind, Leftovers, OutputSpec,
+    ProbeKind, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal, SpawnError,
+    SpawnStep, StopKill, StopScope, StopSpec, StopStep, Target,
 };
 
 pub const fn ms(n: u64) -> Duration {
@@ -42,6 +42,7 @@ pub fn program(name: &str) -> ProgramSpec {
         restart_with: Vec::new(),
         priority: 999,
         stop_unit: None,
+        order: None,
         essential: Essential::No,
         stop: stop_with(&[(Signal::TERM, s(10))]),
         reload_signal: Some(Signal::HUP),
@@ -121,7 +122,13 @@ pub fn when(when: RestartWhen) -> RestartPolicy {
 
 pub fn stop_with(steps: &[(Signal, Duration)]) -> StopSpec {
     let step = |&(signal, patience)| StopStep { signal, patience };
-    StopSpec { steps: steps.iter().map(step).collect(), scope: StopScope::Main, leftover_wait: StopSpec::LEFTOVER_WAIT }
+    StopSpec {
+        steps: steps.iter().map(step).collect(),
+        scope: StopScope::Main,
+        kill: StopKill::Tree,
+        leftovers: Leftovers::Stop,
+        leftover_wait: StopSpec::LEFTOVER_WAIT,
+    }
 }
 
 fn instance(name: String, index: u32) -> InstanceSpec {

@@ -12,8 +12,8 @@ use muster_core::{
     stop::KILL_RETRY,
 };
 use muster_spec::{
-    DependencyCondition, Goal, InstanceId, InstanceSpec, Judged, Kind, Limit, OnFailure, ProgramSpec, RestartWhen,
-    RunId, ShutdownOrder, Signal, State, StopStep,
+    DependencyCondition, Goal, InstanceId, InstanceSpec, Judged, Kind, Leftovers, Limit, OnFailure, ProgramSpec,
+    RestartWhen, RunId, ShutdownOrder, Signal, SignalScope, State, StopKill, StopStep,
 };
 
 use crate::common::kinship::Kinship;
@@ -62,6 +62,8 @@ struct Run {
     /// The unanswered probes.
     under_way: BTreeSet<usize>,
     is_checked: bool,
+    /// The processes that a stop ends.
+    ends: StopKill,
 }
 
 #[derive(Clone, Debug)]

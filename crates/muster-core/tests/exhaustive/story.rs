@@ -13,7 +13,7 @@ use muster_core::{
 };
 use muster_spec::{
     Essential, Exit, Goal, InstanceId, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RunId, ShutdownBudget,
-    Signal, State, StopScope, StopSpec,
+    Signal, State, StopSpec,
 };
 
 use crate::common::programs::{ROOT, killed_by, missing, ms, probe, program, s, with};
@@ -115,7 +115,13 @@ fn opening(rules: &Rules) -> Scene {
         restart: rules.delays.policy(rules.when),
         startsecs: rules.startsecs,
         essential: if rules.is_essential { Essential::Yes } else { Essential::No },
-        stop: StopSpec { steps: rules.steps.clone(), scope: StopScope::Main, leftover_wait: rules.leftover_wait },
+        stop: StopSpec {
+            steps: rules.steps.clone(),
+            scope: rules.scope,
+            kill: rules.kill,
+            leftovers: rules.leftovers,
+            leftover_wait: rules.leftover_wait,
+        },
         ..program("web")
     };
     let period = rules.checked.unwrap_or_default();
@@ -452,6 +458,8 @@ fn act(effect: Effect) -> Option<Act> {
         Effect::Signal { run, signal, scope } => Some(Act::Signal(run.0, signal, scope)),
         Effect::Wake { run, scope } => Some(Act::Wake(run.0, scope)),
         Effect::Sweep { run, signal } => Some(Act::Sweep(run.0, signal)),
+        Effect::SweepGroup { run, signal } => Some(Act::SweepGroup(run.0, signal)),
+        Effect::Disown { run } => Some(Act::Disown(run.0)),
         Effect::SignalStrays { signal } => Some(Act::Strays(signal)),
         Effect::Exit { code } => Some(Act::Exit(code)),
         Effect::Reply { request, outcome: Outcome::Results(results) } => {

@@ -4,8 +4,8 @@ use muster_core::{Awaited, Event, Input, Settings};
 use muster_spec::{ProbeKind, ProgramSpec, RestartWhen, ShutdownBudget, Signal};
 
 use crate::common::programs::{
-    SETTINGS, after, job, ms, probe, probed, program, quick, restarted_with, s, several, stop_with, when, with,
-    with_command,
+    SETTINGS, after, job, ms, notifying, probe, probed, program, quick, restarted_with, s, several, stop_with, when,
+    with, with_command,
 };
 use crate::stage::Stage;
 
@@ -298,4 +298,20 @@ fn a_thousand_reloads_leave_nothing_behind() {
     stage.start("web");
     assert_eq!(stage.core.snapshot().len(), 2);
     stage.stands("a RUNNING, web RUNNING");
+}
+
+/// The old process cannot know the new rule, and is stopped only when its turn comes.
+#[test]
+fn a_run_of_before_a_readiness_rule_still_comes_up() {
+    let app = ProgramSpec { priority: 1000, ..quick("app") };
+    let mut stage = Stage::of([app.clone(), program("web")]);
+    stage.start("all");
+    stage.spawned("app");
+    stage.spawned("web");
+    stage.reload([other(app), notifying(program("web"))]);
+    stage.did("spawn web, spawn app, TERM app");
+    stage.after(s(1));
+    stage.stands("web RUNNING");
+    stage.is_killed("app", Signal::TERM);
+    stage.did("sweep app with TERM, TERM web");
 }
