@@ -32,7 +32,7 @@ pub(crate) fn of(schema: &str) -> Option<Value> {
         "ActionReport" => serde_json::to_value(ActionReport { results: vec![result()] }),
         "ActionResult" => serde_json::to_value(result()),
         "SignalBody" => serde_json::to_value(SignalBody { signal: "HUP".to_owned(), scope: SignalScope::Group }),
-        "ShutdownBody" => serde_json::to_value(ShutdownBody { timeout: Some(5.0), unlimited: false }),
+        "ShutdownBody" => serde_json::to_value(ShutdownBody { timeout: None, unlimited: true }),
         "Alive" => serde_json::to_value(Alive { alive: true }),
         "Ready" => serde_json::to_value(Ready { ready: false, missing: vec![missing()] }),
         "Missing" => serde_json::to_value(missing()),

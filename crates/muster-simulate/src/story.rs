@@ -405,6 +405,7 @@ fn code_rule(timeline: &Timeline, exit: &Ending) -> String {
         _ if matches!(exit.reason, ShutdownReason::Probe(_)) => {
             "a probe with on_failure = \"shutdown\" failed".to_owned()
         }
+        Some(end) if exit.code == 0 && end.shell_code() != 0 => "exit_status = \"zero\"".to_owned(),
         // It was given up, which is not a success.
         Some(RunEnd::Exited(Exit::Code(0))) if exit.code != 0 => {
             "given up is a failure, whatever the last status".to_owned()

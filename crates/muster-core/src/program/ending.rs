@@ -46,7 +46,8 @@ impl Instance {
             expected: was_stopping || past.success,
             cause: past.cause.clone(),
         }))));
-        if !past.success {
+        // A run that was to be stopped anyway has not failed.
+        if !past.success && self.goal == Goal::Up {
             self.last_failure = Some(FinalEnd::failure(turn.now, past.run, past.end.shell_code()));
         }
         match (self.state, self.goal) {

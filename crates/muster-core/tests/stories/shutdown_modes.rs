@@ -287,6 +287,15 @@ fn a_restarted_failure_and_a_start_that_fails_count_and_a_requested_stop_does_no
     stopped.stop("web");
     stopped.exits("web", 9);
     assert_eq!(told_by(&mut stopped, "listener").0, 0);
+
+    // One that crashes during the shutdown, before its turn.
+    let mut late = Stage::with(FAILURES, [ranked("db", 1), ranked("listener", 2)]).boot();
+    let sender = late.core.find("listener").map(muster_core::Instance::id);
+    let reason = ShutdownReason::Program { signal: Signal::TERM, sender };
+    late.hand(Input::ShutdownAsked { reason, timeout: None });
+    late.exits("db", 9);
+    ends(&mut late, "listener");
+    assert_eq!(late.exit_code(), Some(0));
 }
 
 #[test]
