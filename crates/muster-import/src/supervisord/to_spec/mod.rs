@@ -26,7 +26,7 @@ pub struct Translation {
     pub spec: Spec,
     /// The masked copies of everything that holds a secret.
     pub disguises: Disguises,
-    /// What the daemon does differently, each with its place.
+    /// Differences from supervisord that this configuration meets, each with its place.
     pub warnings: Vec<Warning>,
 }
 
