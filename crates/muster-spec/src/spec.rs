@@ -101,6 +101,13 @@ pub struct DaemonSpec {
     pub auto_logs: Option<AutoLogSpec>,
 }
 
+impl ControlSpec {
+    /// The socket's path if none is configured.
+    pub const DEFAULT_SOCKET: &str = "/run/muster.sock";
+    /// Its mode if none is configured.
+    pub const DEFAULT_MODE: u32 = 0o600;
+}
+
 /// The control socket: `[http]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlSpec {
@@ -278,6 +285,8 @@ impl InstanceSpec {
 pub struct ProcessSpec {
     /// The program and its arguments, at least one.
     pub command: Vec<String>,
+    /// Why no start is attempted: every one fails with this reason. `None` starts the command.
+    pub refusal: Option<String>,
     /// Variables set in addition to the inherited ones: the daemon's `environment`, then the files, then the program's
     /// own. Names are unique.
     pub environment: Vec<(String, String)>,
@@ -310,6 +319,7 @@ impl ProcessSpec {
     pub fn of(command: Vec<String>) -> ProcessSpec {
         ProcessSpec {
             command,
+            refusal: None,
             environment: Vec::new(),
             clean_environment: false,
             login_environment: true,

@@ -53,6 +53,19 @@ pub(crate) enum Command {
         #[arg(long)]
         strict: bool,
     },
+    /// Print the effective configuration of a file, as a running daemon would show it
+    ///
+    /// Defaults, includes and variables are resolved, and secrets from variables and files masked. Reads TOML and
+    /// supervisord configurations.
+    #[command(after_help = "Exit codes: 0 printed; 2 errors in the configuration.")]
+    Config {
+        /// A file or directory, as for supervising
+        #[arg(short, long = "config", value_name = "FILE")]
+        config: Vec<PathBuf>,
+        /// The format
+        #[arg(long, value_enum, default_value_t = ConfigFormat::Toml)]
+        format: ConfigFormat,
+    },
     /// Show what a configuration would do, when and why, under a virtual clock
     ///
     /// The daemon's own decisions with scripted programs: RUNS says how each run of a program behaves,
@@ -119,6 +132,14 @@ pub(crate) enum Format {
     /// Text for people
     Text,
     /// One JSON object
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConfigFormat {
+    /// A table per program
+    Toml,
+    /// The response of GET /v1/config
     Json,
 }
 

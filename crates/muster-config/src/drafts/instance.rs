@@ -61,6 +61,7 @@ impl Parts {
         variables.extend(self.environment.iter().map(|(name, (value, _))| (name.as_str(), value.as_str())));
         ProcessSpec {
             command: self.command.clone(),
+            refusal: None,
             environment: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             clean_environment: self.clean_environment,
             login_environment: !self.keeps_login,
