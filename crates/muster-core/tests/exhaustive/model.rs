@@ -529,7 +529,7 @@ impl Model {
         if is_for_all { StopKill::Tree } else { self.rules.kill }
     }
 
-    /// Whom a signal that may be handled goes to while the main process lives.
+    /// The processes that get a signal that may be handled while the main process lives.
     fn asked(&self) -> SignalScope {
         match (self.rules.scope, self.rules.kill) {
             (StopScope::Main, _) => SignalScope::Main,
