@@ -464,6 +464,14 @@ pub static KEYS: &[Key] = &[
     )
     .shaped(Shape::Words(&Forget::WORDS)),
     rules(
+        "forgive_on_start",
+        "boolean",
+        "true",
+        "whether a manual start resets the failure count and the delay; `false` keeps them, as supervisord does, \
+         unless the program was given up (FATAL)",
+        Rules::forgive_on_start,
+    ),
+    rules(
         "start_failures",
         "word",
         "\"policy\"",
@@ -702,6 +710,14 @@ pub static KEYS: &[Key] = &[
         Parts::stdin,
     )
     .shaped(Shape::Words(&Stdin::WORDS)),
+    parts(
+        "ignore_signals",
+        "list of signals",
+        "[]",
+        "signals that it ignores from the start, until it handles them itself; supervisord's programs ignore \
+         `[\"PIPE\", \"XFSZ\"]`",
+        Parts::ignore_signals,
+    ),
     later(Table::Program, "track", "how its processes are found"),
     parts("logs", "table", "{}", "where its output goes", Parts::logs).shaped(Shape::Special(shape::logs)),
     key(

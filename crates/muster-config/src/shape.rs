@@ -44,7 +44,7 @@ fn of_word(word: &str) -> Option<Value> {
         "octal text" => reference("octal"),
         "user" => reference("user"),
         "signal" => reference("signal"),
-        "signal or list" => one_or_several(&reference("signal")),
+        "signal or list" | "list of signals" => one_or_several(&reference("signal")),
         "list of users" | "list of groups" => one_or_several(&reference("user")),
         "text or list" | "list of paths" | "list of names" | "word, path or list" => {
             one_or_several(&json!({ "type": "string" }))

@@ -192,6 +192,7 @@ fn a_preset_brings_its_whole_policy() {
     assert_eq!(changed.restart, expected);
     let own = only("startretries_forget = \"never\"\nstart_failures = \"retry\"").restart;
     assert_eq!((own.forget, own.start_failures), (Forget::Never, StartFailures::Retry));
+    assert!(own.forgive_on_start && !only("forgive_on_start = false").restart.forgive_on_start);
     assert_eq!(only("essential = \"on-failure\"").essential, Essential::OnFailure);
     assert_eq!(only("essential = true").essential, Essential::Yes);
 }
@@ -209,6 +210,9 @@ fn stopping_has_signals_timeouts_and_scope() {
     assert_eq!(only("").stop.leftover_wait, Duration::from_secs(2));
     assert_eq!((only("").stop.kill, only("").stop.leftovers), (StopKill::Tree, Leftovers::Stop));
     let kept = only("stop_kill = \"main\"\nleftovers = \"keep\"").stop;
+    let process = only("ignore_signals = [\"pipe\", \"XFSZ\"]").instances[0].process.clone();
+    let ignored: Vec<i32> = process.ignore_signals.iter().map(Signal::number).collect();
+    assert_eq!(ignored, [13, 25]);
     assert_eq!((kept.kill, kept.leftovers), (StopKill::Main, Leftovers::Keep));
 }
 

@@ -264,20 +264,31 @@ impl Instance {
         self.fails_for_good = false;
         match self.state {
             State::Stopped | State::Exited | State::Fatal | State::Backoff => {
-                self.tally.start_by_hand(self.program.restart.limit);
+                self.forgive();
                 self.final_end = None;
                 self.begin_run_or_wait(turn);
             }
-            State::Waiting | State::Stopping => self.tally.start_by_hand(self.program.restart.limit),
+            State::Waiting | State::Stopping => self.forgive(),
             // It had yet to be stopped. Requests that wait for the stop must fail.
             State::Starting | State::Running if !was_wanted => self.tell_change(turn),
             State::Starting | State::Running => {}
         }
     }
 
+    /// Resets the restart history for a manual start, if that is configured. A program that was given up could not be
+    /// retried at all otherwise.
+    fn forgive(&mut self) {
+        let policy = &self.program.restart;
+        if policy.forgive_on_start || self.state == State::Fatal {
+            self.tally.start_by_hand(policy.limit);
+        } else {
+            self.tally.keep_by_hand();
+        }
+    }
+
     /// Raises the goal for a new run and resets the restart history; the supervisor stops the current run.
     pub(crate) fn restart(&mut self, turn: &mut Turn<'_>) {
-        self.tally.start_by_hand(self.program.restart.limit);
+        self.forgive();
         self.start(turn);
     }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::exit::{Exit, RunEnd};
 use crate::restart::RestartPolicy;
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalSet};
 
 pub use depend::{Dependency, DependencyCondition};
 pub use output::{
@@ -312,6 +312,8 @@ pub struct ProcessSpec {
     pub rlimits: Vec<Rlimit>,
     /// Source of its standard input.
     pub stdin: Stdin,
+    /// Signals that it ignores from the start; all others have their default action.
+    pub ignore_signals: SignalSet,
 }
 
 impl ProcessSpec {
@@ -332,6 +334,7 @@ impl ProcessSpec {
             oom_score_adj: None,
             rlimits: Vec::new(),
             stdin: Stdin::Nothing,
+            ignore_signals: SignalSet::NONE,
         }
     }
 }

@@ -45,6 +45,10 @@ impl SignalSet {
     pub(crate) const NONE: SignalSet = SignalSet(0);
     pub(crate) const ALL: SignalSet = SignalSet(u64::MAX);
 
+    pub(crate) fn of(signals: muster_spec::SignalSet) -> SignalSet {
+        SignalSet(signals.iter().fold(0, |bits, signal| bits | 1 << (signal.number() - 1)))
+    }
+
     pub(crate) const fn without(self, numbers: &[i32]) -> SignalSet {
         let (mut bits, mut at) = (self.0, 0);
         while at < numbers.len() {

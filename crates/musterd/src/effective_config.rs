@@ -51,6 +51,7 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
     put("restart", json!(restart.when.name()));
     put("startretries", startretries(restart.limit));
     put("startretries_forget", json!(restart.forget.name()));
+    put("forgive_on_start", json!(restart.forgive_on_start));
     put("start_failures", json!(restart.start_failures.name()));
     put("restart_limit", restart_limit(restart.limit));
     put("startsecs", seconds(*startsecs));
@@ -182,6 +183,7 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("nice", json!(process.nice));
     put("oom_score_adj", json!(process.oom_score_adj));
     put("stdin", json!(process.stdin.name()));
+    put("ignore_signals", process.ignore_signals.iter().map(|signal| signal.to_string()).collect());
     put("clean_environment", json!(process.clean_environment));
     put("login_environment", json!(process.login_environment));
     let hidden = process.environment.iter().map(|(name, _)| (name.clone(), json!("***")));

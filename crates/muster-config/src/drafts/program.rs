@@ -32,6 +32,7 @@ pub(crate) struct Rules {
     retries: Option<Limit>,
     rate: Option<RateDraft>,
     forget: Option<Forget>,
+    forgives_on_start: bool,
     start_failures: Option<StartFailures>,
     backoff: BackoffDraft,
     pub(crate) startsecs: Duration,
@@ -67,6 +68,7 @@ impl Default for Rules {
             retries: None,
             rate: None,
             forget: None,
+            forgives_on_start: RestartPolicy::DEFAULT.forgive_on_start,
             start_failures: None,
             backoff: BackoffDraft::default(),
             startsecs: Duration::from_secs(1),
@@ -114,6 +116,7 @@ impl Rules {
             limit: rate.or(self.docker_limit()).or(self.retries).unwrap_or(original.limit),
             backoff: self.backoff.backoff,
             forget: self.forget.unwrap_or(original.forget),
+            forgive_on_start: self.forgives_on_start,
             start_failures: self.start_failures.unwrap_or(original.start_failures),
             ..original
         }
@@ -337,6 +340,12 @@ impl Rules {
         self.forget = field.choice(&Forget::ALL).or(self.forget);
     }
 
+    pub(crate) fn forgive_on_start(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.forgives_on_start = flag;
+        }
+    }
+
     pub(crate) fn start_failures(&mut self, field: &Field<'_>) {
         self.start_failures = field.choice(&StartFailures::ALL).or(self.start_failures);
     }
@@ -423,7 +432,7 @@ fn no_policy(field: &Field<'_>, text: &Text<'_>) {
     field.error_with_hint(format_args!("must be {POLICY_WORDS}: {}", field.shown_text(text)), hint);
 }
 
-fn read_signal(field: &Field<'_>) -> Option<Signal> {
+pub(crate) fn read_signal(field: &Field<'_>) -> Option<Signal> {
     let signal = match &field.value.content {
         Content::Integer(_) => {
             let number = field.integer(1..=64)?;

@@ -39,6 +39,7 @@ fn rules(when: RestartWhen, delays: Delays) -> Rules {
     Rules {
         when,
         delays,
+        forgives: true,
         startsecs: s(1),
         is_oneshot: false,
         steps: one_step(),
@@ -136,6 +137,15 @@ fn every_story_of_a_stop_that_ends_less_than_the_tree_is_as_promised() {
                 tell_all(Rules { steps: two_steps(), ..rules.clone() }, DEPTH);
                 tell_all(Rules { watchdog: Some(s(3)), startsecs: Duration::ZERO, ..rules }, DEPTH - 1);
             }
+        }
+    }
+}
+
+#[test]
+fn every_story_of_starts_that_forgive_nothing_is_as_promised() {
+    for when in POLICIES {
+        for delays in [Delays::Ours(1), Delays::Supervisord(1), Delays::Systemd(2)] {
+            tell_all(Rules { forgives: false, ..rules(when, delays) }, DEPTH - 1);
         }
     }
 }

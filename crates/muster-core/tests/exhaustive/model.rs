@@ -18,6 +18,8 @@ use crate::policy::{Delays, End, Next, Past};
 pub struct Rules {
     pub when: RestartWhen,
     pub delays: Delays,
+    /// Whether a manual start resets the failure count.
+    pub forgives: bool,
     pub startsecs: Duration,
     pub is_oneshot: bool,
     pub steps: Vec<StopStep>,
@@ -384,7 +386,7 @@ impl Model {
         }
         let word = if self.body == Body::Nothing { Done::Started } else { Done::Restarted };
         self.wish_up(request, self.runs + 1, word);
-        self.past.is_forgiven(&self.rules.delays);
+        self.forgive();
         self.is_wanted = true;
         if self.has_main() {
             self.ask_to_stop(None);
@@ -422,17 +424,23 @@ impl Model {
         self.is_wanted = true;
         match self.body {
             Body::Main { .. } if !self.is_being_stopped => {}
-            Body::Main { .. } => self.past.is_forgiven(&self.rules.delays),
+            Body::Main { .. } => self.forgive(),
             Body::Leftovers => {
-                self.past.is_forgiven(&self.rules.delays);
+                self.forgive();
                 if self.rest != Rest::Down {
                     self.rest = Rest::Queued;
                 }
             }
             Body::Nothing => {
-                self.past.is_forgiven(&self.rules.delays);
+                self.forgive();
                 self.spawn();
             }
+        }
+    }
+
+    fn forgive(&mut self) {
+        if self.rules.forgives || self.rest == Rest::GivenUp {
+            self.past.is_forgiven(&self.rules.delays);
         }
     }
 
@@ -529,7 +537,7 @@ impl Model {
         if is_for_all { StopKill::Tree } else { self.rules.kill }
     }
 
-    /// Whom a signal that may be handled goes to while the main process lives.
+    /// The processes that get a signal that may be handled while the main process lives.
     fn asked(&self) -> SignalScope {
         match (self.rules.scope, self.rules.kill) {
             (StopScope::Main, _) => SignalScope::Main,

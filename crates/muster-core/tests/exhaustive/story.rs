@@ -12,8 +12,8 @@ use muster_core::{
     Time, Verb,
 };
 use muster_spec::{
-    Essential, Exit, Goal, InstanceId, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RunId, ShutdownBudget,
-    Signal, State, StopSpec,
+    Essential, Exit, Goal, InstanceId, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RunId,
+    ShutdownBudget, Signal, State, StopSpec,
 };
 
 use crate::common::programs::{ROOT, killed_by, missing, ms, probe, program, s, with};
@@ -112,7 +112,7 @@ struct BadEnd {
 fn opening(rules: &Rules) -> Scene {
     let spec = ProgramSpec {
         kind: if rules.is_oneshot { Kind::Oneshot } else { Kind::Service },
-        restart: rules.delays.policy(rules.when),
+        restart: RestartPolicy { forgive_on_start: rules.forgives, ..rules.delays.policy(rules.when) },
         startsecs: rules.startsecs,
         essential: if rules.is_essential { Essential::Yes } else { Essential::No },
         stop: StopSpec {

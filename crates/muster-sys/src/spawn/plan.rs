@@ -114,6 +114,7 @@ impl SpawnPlan {
             report: slot.report(),
             evidence: slot.evidence_place(),
             not_default: defaults.not_default,
+            ignored: SignalSet::of(process.ignore_signals),
             stdio,
             passed: Array { start: passed.as_ptr(), count: passed.len() },
             umask: process.umask.unwrap_or(defaults.umask) & 0o777,
