@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::config_files;
+use crate::convert;
 use crate::secrets;
 
 /// The given paths, or the first default that exists.
@@ -81,6 +82,10 @@ pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
             return 2;
         }
     };
+    if let Some(message) = convert::foreign(&paths) {
+        complain(&message);
+        return 2;
+    }
     let checked = match paths.as_slice() {
         [path] if muster_config::is_supervisords(path) => supervisord::check(path),
         paths => {
