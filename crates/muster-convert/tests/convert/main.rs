@@ -1,5 +1,12 @@
 //! Conversions, read back by musterd's own reader.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a test may stop where it stands, and asks the environment for its data"
+)]
+
 mod corpus;
 mod goldens;
 mod loading;
