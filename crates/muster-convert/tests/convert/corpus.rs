@@ -244,7 +244,7 @@ impl Compared<'_> {
             |stream| matches!(target(stream), Target::Capture(sinks) if matches!(sinks.first(), Some(Sink::File(_)))),
         );
         if let Some(stream) = paths {
-            let rotation = instance.output.rotation;
+            let rotation = instance.output.rotation.stdout;
             let size = u64::try_from(stream.maxbytes).unwrap_or_default();
             self.equal(section, "maxbytes", rotation.max_size, size, &["rotation"]);
             let count = u32::try_from(stream.backups.clamp(0, 1000)).unwrap_or_default();
