@@ -11,6 +11,7 @@ mod argv;
 mod environment;
 mod expand;
 mod files;
+mod flags;
 mod glob;
 mod groups;
 mod hints;
@@ -29,6 +30,7 @@ mod values;
 mod world;
 
 pub use argv::split as split_command;
+pub use flags::{Flag, Flags, Refused};
 pub use ini::{Entry, Section};
 pub use model::{
     Address, Autorestart, Configuration, FcgiAddress, FcgiSocket, Group, GroupKind, Level, LogFile, Login, Owner,
@@ -36,6 +38,7 @@ pub use model::{
 };
 pub use options::{Kind, Opt, Type};
 pub use problem::{Mistakes, Problem, SourcePlace, Warning};
+pub use python::repr as python_repr;
 pub use world::{Account, User, World};
 
 use reader::{Reader, shared};

@@ -2,6 +2,8 @@
 
 mod supervisord;
 
+pub(crate) use self::supervisord::{ThisMachine, apply_flags, set_flags};
+
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 

@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use muster_config::Role;
-use muster_import::supervisord::{self, Account, Mode, User, World};
+use muster_import::supervisord::{self, Account, Flags, Mode, Settings, User, World};
 use muster_spec::UserSpec;
 use muster_sys::user::Accounts;
 
@@ -19,8 +20,7 @@ const NOTE: &str = "musterd checks supervisord configurations, but cannot run th
 pub(crate) fn check(path: &Path) -> Checked {
     let main = path.to_string_lossy();
     let mut machine = ThisMachine::new(path);
-    // Read once, for it may be a pipe.
-    machine.main_text = machine.read(&main, supervisord::limits::FILE_BYTES).ok();
+    machine.read_main();
     let mode = machine.main_text.as_deref().map_or(Mode::Main, Mode::of);
     let (programs, problems, warnings) = match supervisord::read(&main, mode, &machine) {
         Ok(configuration) => {
@@ -35,8 +35,22 @@ pub(crate) fn check(path: &Path) -> Checked {
     Checked { files: machine.files.into_inner(), programs, diagnostics, note: Some(NOTE) }
 }
 
-/// The machine that the check runs on.
-struct ThisMachine {
+/// The options of supervisord's command line, which win over the file at every reading.
+static FLAGS: OnceLock<Flags> = OnceLock::new();
+
+/// Sets the options of the command line, once.
+pub(crate) fn set_flags(flags: Flags) {
+    // A second call could only come from a second command line.
+    let _ = FLAGS.set(flags);
+}
+
+/// Puts the options of the command line above the file's settings. An error is the original's text.
+pub(crate) fn apply_flags(settings: &mut Settings, world: &dyn World) -> Result<(), String> {
+    FLAGS.get().map_or(Ok(()), |flags| flags.apply(settings, world))
+}
+
+/// The machine that this process runs on.
+pub(crate) struct ThisMachine {
     main: PathBuf,
     /// The main file, once it has been read.
     main_text: Option<Vec<u8>>,
@@ -46,8 +60,14 @@ struct ThisMachine {
 }
 
 impl ThisMachine {
-    fn new(main: &Path) -> ThisMachine {
+    /// For a configuration whose main file is this one.
+    pub(crate) fn new(main: &Path) -> ThisMachine {
         ThisMachine { main: main.to_owned(), main_text: None, accounts: RefCell::default(), files: RefCell::default() }
+    }
+
+    /// Reads the main file once and for all, since it may be a pipe.
+    pub(crate) fn read_main(&mut self) {
+        self.main_text = self.read(&self.main.to_string_lossy(), supervisord::limits::FILE_BYTES).ok();
     }
 
     fn user_named(&self, name: &str) -> Option<User> {
