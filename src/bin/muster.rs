@@ -1,6 +1,6 @@
 //! All programs of the project in one executable, selected by the name it is called by. Images ship this file.
 //!
-//! The names are `musterd`, `musterctl`, and the inits that `musterd run` replaces. Called as `muster`, it takes the
+//! The names are `musterd`, `musterctl`, the inits that `musterd run` replaces, and supervisord's programs. Called as `muster`, it takes the
 //! name as its first argument.
 
 use std::ffi::OsString;
@@ -15,7 +15,8 @@ muster is musterd and musterctl in one file: link it under these names, or give 
   muster musterd --help
   muster musterctl --help
 
-Called tini, docker-init, podman-init, catatonit or dumb-init, it is a replacement for these.
+Called tini, docker-init, podman-init, catatonit or dumb-init, it is a replacement for these. Called supervisord,
+echo_supervisord_conf or pidproxy, it has their command lines.
 ";
 
 fn main() -> ExitCode {

@@ -217,7 +217,8 @@ pub static KEYS: &[Key] = &[
         "logformat",
         "word",
         "\"text\"",
-        "the format of its own messages: `text`, or `json` with one object per line",
+        "the format of its own messages: `text`, `json` with one object per line, or `supervisord` with the lines of \
+         supervisord's main log",
         Reader::Daemon(DaemonDraft::logformat),
     )
     .shaped(Shape::Words(&LogFormat::WORDS)),
@@ -228,6 +229,14 @@ pub static KEYS: &[Key] = &[
         "\"-\"",
         "the file for its own messages; `-` is stderr",
         Reader::Daemon(DaemonDraft::logfile),
+    ),
+    key(
+        Table::Musterd,
+        "log_to_stdout",
+        "boolean",
+        "false",
+        "write its own messages to stdout, too",
+        Reader::Daemon(DaemonDraft::log_to_stdout),
     ),
     key(
         Table::Musterd,

@@ -61,6 +61,8 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+    /// Lines as supervisord writes them, with its texts.
+    Supervisord,
 }
 
 /// The daemon itself: `[musterd]`.
@@ -72,6 +74,8 @@ pub struct DaemonSpec {
     pub log_format: LogFormat,
     /// Log file; `None` is stderr.
     pub log_file: Option<PathBuf>,
+    /// Whether the log also goes to standard output.
+    pub log_to_stdout: bool,
     /// How the log file is rotated.
     pub log_rotation: Rotation,
     /// The time budget for stopping all programs.

@@ -45,7 +45,7 @@ words! {
     ProbeKind { "liveness" => Liveness, "readiness" => Readiness, "startup" => Startup }
     OnFailure { "restart" => Restart, "stop" => Stop, "shutdown" => Shutdown, "none" => None }
     LogLevel { "error" => Error, "warn" => Warn, "info" => Info, "debug" => Debug, "trace" => Trace }
-    LogFormat { "text" => Text, "json" => Json }
+    LogFormat { "text" => Text, "json" => Json, "supervisord" => Supervisord }
     LineFormat { "text" => Text, "json" => Json, "raw" => Raw }
     Overflow { "drop" => Drop, "block" => Block }
     SyslogFormat { "rfc5424" => Rfc5424, "local" => Local }

@@ -4,9 +4,11 @@
 //! statement of `main`, before any thread and before anything that could take a millisecond. Next: [`crate::signal`]
 //! reads the signals blocked here.
 
+use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::unix::ffi::OsStrExt;
 
 use muster_spec::Signal;
 
@@ -43,6 +45,15 @@ pub fn give_signals_back() {
     set_blocked(SignalSet::NONE).expect("the kernel takes the empty set");
     // SAFETY: installs no handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// The path by which the kernel executed this process, whatever its first argument says: getauxval(3), `AT_EXECFN`.
+pub fn executed_as() -> Option<OsString> {
+    // SAFETY: asks only.
+    let path = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const std::ffi::c_char;
+    // SAFETY: the kernel put this text on the stack at the exec; nothing changes or moves it.
+    let path = (!path.is_null()).then(|| unsafe { CStr::from_ptr(path) })?;
+    Some(OsStr::from_bytes(path.to_bytes()).to_owned())
 }
 
 /// Ends this process with a signal's default action. Returns if that action does not end a process.

@@ -6,6 +6,7 @@
 //! Start reading at [`boot`] (the first steps of `main`), then [`spawn`], [`signal`] and [`reap`].
 
 pub mod async_fd;
+pub mod background;
 pub mod boot;
 pub mod fd;
 pub mod footprint;

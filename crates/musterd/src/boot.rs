@@ -15,7 +15,6 @@ use muster_spec::{Resource, Spec};
 use muster_sys::async_fd::Watched;
 use muster_sys::limits::OriginalLimits;
 use muster_sys::pollset::PollSet;
-use muster_sys::say::complain;
 use muster_sys::signal::Signals;
 use muster_sys::spawn::Spawner;
 use muster_sys::tree::Trees;
@@ -35,6 +34,7 @@ use crate::http::server::Server;
 use crate::listen::unix::Listening;
 use crate::listen::unix::socket::{Socket, SocketError};
 use crate::logging;
+use crate::opening::Opening;
 use crate::pidfile::Pidfile;
 use crate::reload;
 use crate::shared::{ORDERS, Shared};
@@ -61,17 +61,17 @@ const TAKEN: u8 = 3;
 const MEANT_FOR_US: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 /// Supervises until the end; returns the exit code.
-pub(crate) fn supervise(spec: Spec, sources: Sources) -> u8 {
-    match start(spec, sources) {
+pub(crate) fn supervise(spec: Spec, sources: Sources, mut opening: Opening) -> u8 {
+    match start(spec, sources, &mut opening) {
         Ok(code) => code,
         Err(error) => {
-            complain(&format!("musterd: cannot start: {error}"));
+            opening.complain(&format!("musterd: cannot start: {error}"));
             INTERNAL
         }
     }
 }
 
-fn start(spec: Spec, sources: Sources) -> io::Result<u8> {
+fn start(spec: Spec, sources: Sources, opening: &mut Opening) -> io::Result<u8> {
     let clock = Clock::start();
     let raised = match raise_least_limits(&spec) {
         Ok(raised) => raised,
@@ -86,10 +86,11 @@ fn start(spec: Spec, sources: Sources) -> io::Result<u8> {
     enter_surroundings(&spec)?;
     let mut consoles = Consoles::start()?;
     let own_log = logging::start(&spec.daemon, &mut consoles)?;
+    opening.write_lines();
     raised.into_iter().for_each(|(limit, least)| info!(limit = limit.name(), soft = least, "raised a resource limit"));
     let turns = TurnClock::start();
     let runtime = runtime(&turns).map_err(needs("epoll_create1 and eventfd2"))?;
-    runtime.block_on(run(spec, sources, (clock, LoopTurns::new(turns)), limits, consoles, own_log))
+    runtime.block_on(run(spec, sources, (clock, LoopTurns::new(turns)), limits, consoles, own_log, opening))
 }
 
 /// Raises the limits that the configuration demands, and returns those that were lower.
@@ -132,11 +133,13 @@ async fn run(
     limits: OriginalLimits,
     consoles: Consoles,
     own_log: Arc<Memory>,
+    opening: &mut Opening,
 ) -> io::Result<u8> {
     let mut accounts = Accounts::default();
     let socket = match open_socket(&spec, &mut accounts) {
         Ok(socket) => socket,
         Err(code) => {
+            let code = if code == TAKEN && opening.is_supervisord() { opening.refuse_taken() } else { code };
             consoles.stderr.flush(LAST_MOMENT, LAST_MOMENT);
             return Ok(code);
         }
@@ -177,7 +180,11 @@ async fn run(
         (Listening::start(socket, &shared, &server), server)
     });
     tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), reload::watch::watch(Rc::clone(&shared))));
-    let pidfile = pidfile.as_deref().and_then(Pidfile::write);
+    let opening = std::mem::take(opening);
+    opening.enter_background();
+    let path = pidfile;
+    let pidfile = path.as_deref().and_then(Pidfile::write);
+    opening.end(path.as_deref().map(|path| (path, pidfile.is_some())));
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), programs = instances, "musterd is up");
     // The code that reads the command line and the configuration is not needed for now.
     muster_sys::footprint::release_startup_code();

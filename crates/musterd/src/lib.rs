@@ -31,7 +31,10 @@ mod limit;
 mod listen;
 mod log_events;
 mod logging;
+mod main_log;
+mod main_log_events;
 mod notify;
+mod opening;
 mod operations;
 mod pidfile;
 mod probes;
@@ -40,6 +43,7 @@ mod publish;
 mod reload;
 mod secrets;
 mod shared;
+mod supervisord;
 mod surroundings;
 mod tickets;
 mod turn_clock;
@@ -55,6 +59,8 @@ use muster_sys::say::{complain, say};
 
 use cli::{Cli, Command};
 use configuration::Sources;
+use opening::Opening;
+use supervisord::Program;
 
 /// The parts of the daemon that simulations and rehearsals use.
 const HOST: Host = Host {
@@ -62,7 +68,7 @@ const HOST: Host = Host {
     open: config_files::open,
     report: |loaded| check::write_diagnostics(&loaded.diagnostics),
     mask: secrets::mask,
-    supervise: |spec| boot::supervise(spec, Sources::default()),
+    supervise: |spec| boot::supervise(spec, Sources::default(), Opening::default()),
 };
 
 /// The program `musterd`.
@@ -80,6 +86,9 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     // `musterd run` parses its own options, and shares nothing with the rest.
     if let Some(compat) = arguments.first().and_then(|name| muster_init::Compat::called(name)) {
         return ExitCode::from(muster_init::main_as(compat, &arguments));
+    }
+    if let Some(program) = arguments.first().and_then(|name| Program::of_this_process(name)) {
+        return ExitCode::from(program.run(&arguments));
     }
     if arguments.get(1).is_some_and(|first| first == "run") {
         return ExitCode::from(muster_init::main(&arguments[2..]));
@@ -155,5 +164,6 @@ fn supervise(config: &[std::path::PathBuf]) -> u8 {
     check::write_diagnostics(&loaded.diagnostics);
     // The rest, above all the texts of the files, is no longer needed.
     let Loaded { spec, files, looked_at, disguises, .. } = loaded;
-    spec.map_or(2, |spec| boot::supervise(spec, Sources::absolute(paths, files, looked_at).disguised_by(disguises)))
+    let sources = Sources::absolute(paths, files, looked_at).disguised_by(disguises);
+    spec.map_or(2, |spec| boot::supervise(spec, sources, Opening::default()))
 }

@@ -1,12 +1,14 @@
-//! The daemon's own messages: tracing, as text or JSON, to stderr or a file.
+//! The daemon's own messages: tracing, as text, JSON or supervisord's lines, to stderr or a file, and to stdout.
 //!
 //! The writer never blocks, never fails and never panics: messages go into a bounded queue, for a file too. Without that, a
 //! broken or unread stderr would end or freeze PID 1.
 
 mod fields;
+mod supervisord;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -24,7 +26,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::fields::Fields;
+use crate::main_log;
 use crate::secrets;
+
+/// Names of standard output.
+const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+/// Names of standard error.
+const STDERR: [&str; 3] = ["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"];
 
 /// How many bytes of its own messages the daemon keeps in memory.
 const REMEMBERED: usize = 64 * 1024;
@@ -32,23 +40,18 @@ const REMEMBERED: usize = 64 * 1024;
 /// The destinations of messages: the log, and memory for later requests.
 #[derive(Clone, Debug)]
 struct Destination {
-    console: Console,
+    /// Where the lines go, at most two places.
+    consoles: Vec<Console>,
     memory: Arc<Memory>,
     is_json: bool,
 }
 
 /// Starts logging as configured. Returns the memory of messages.
 pub(crate) fn start(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Arc<Memory>> {
-    if let Some(path) = &spec.log_file {
-        let opened = OwnFile::open(path, spec.log_rotation, consoles.stderr.clone());
-        let unusable =
-            |error: io::Error| io::Error::new(error.kind(), format!("[musterd] logfile: {}: {error}", path.display()));
-        consoles.own_log = Some(Console::to_file(opened.map_err(unusable)?)?);
-    }
-    let console = consoles.own_log.as_ref().unwrap_or(&consoles.stderr).clone();
+    let destinations = open(spec, consoles)?;
     let memory = Memory::of_size(REMEMBERED);
     let is_json = spec.log_format == LogFormat::Json;
-    let destination = Destination { console, memory: Arc::clone(&memory), is_json };
+    let destination = Destination { consoles: destinations, memory: Arc::clone(&memory), is_json };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(destination)
         .fmt_fields(Fields)
@@ -60,13 +63,38 @@ pub(crate) fn start(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Ar
     let lines = match spec.log_format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Supervisord => lines.event_format(supervisord::Lines).boxed(),
     };
-    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(spec.log_level)));
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(spec)));
     // Only a second call could fail, and there is none.
     let _ = subscriber.try_init();
     // The default hook prints to stderr itself, and would wait there for a reader that does not read.
     std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "this is a bug of musterd, please report it")));
     Ok(memory)
+}
+
+/// The places of the log. Standard output and error may be named as files, which they are not.
+fn open(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Vec<Console>> {
+    let is_one_of = |path: &Path, names: [&str; 3]| names.iter().any(|name| path == Path::new(name));
+    let mut places = match spec.log_file.as_deref() {
+        None => vec![consoles.stderr.clone()],
+        Some(path) if is_one_of(path, STDERR) => vec![consoles.stderr.clone()],
+        Some(path) if is_one_of(path, STDOUT) => return Ok(vec![consoles.stdout.clone()]),
+        Some(path) if path == Path::new("/dev/null") => Vec::new(),
+        Some(path) => {
+            let opened = OwnFile::open(path, spec.log_rotation, consoles.stderr.clone());
+            let unusable = |error: io::Error| {
+                io::Error::new(error.kind(), format!("[musterd] logfile: {}: {error}", path.display()))
+            };
+            let console = Console::to_file(opened.map_err(unusable)?)?;
+            consoles.own_log = Some(console.clone());
+            vec![console]
+        }
+    };
+    if spec.log_to_stdout {
+        places.push(consoles.stdout.clone());
+    }
+    Ok(places)
 }
 
 /// In local time as text where `TZ` is set, otherwise in UTC.
@@ -85,17 +113,22 @@ impl FormatTime for Clock {
 }
 
 /// `RUST_LOG` wins over the configuration, as in every Rust program: `debug`, or `warn,musterd::http=trace`.
-fn filter(level: LogLevel) -> Targets {
-    let from_environment = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
-    from_environment.unwrap_or_else(|| {
-        Targets::new().with_default(match level {
+fn filter(spec: &DaemonSpec) -> Targets {
+    let from_environment = || std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    if spec.log_format == LogFormat::Supervisord {
+        return from_environment().unwrap_or_else(|| supervisord::filter(spec.log_level));
+    }
+    let configured = || {
+        Targets::new().with_default(match spec.log_level {
             LogLevel::Error => LevelFilter::ERROR,
             LogLevel::Warn => LevelFilter::WARN,
             LogLevel::Info => LevelFilter::INFO,
             LogLevel::Debug => LevelFilter::DEBUG,
             LogLevel::Trace => LevelFilter::TRACE,
         })
-    })
+    };
+    // supervisord's lines repeat in its words what these formats say in theirs.
+    from_environment().unwrap_or_else(configured).with_target(main_log::TARGET, LevelFilter::OFF)
 }
 
 impl<'a> MakeWriter<'a> for Destination {
@@ -124,7 +157,7 @@ impl Write for Message<'_> {
             line = Cow::Owned(masked.into_bytes());
         }
         let bytes = &*line;
-        self.destination.console.append(bytes);
+        self.destination.consoles.iter().for_each(|console| console.append(bytes));
         self.destination.memory.push(Source::Stderr, 0, SystemTime::now(), bytes);
         Ok(written)
     }

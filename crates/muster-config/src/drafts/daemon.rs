@@ -28,6 +28,7 @@ impl Default for DaemonDraft {
             log_level: LogLevel::Info,
             log_format: LogFormat::Text,
             log_file: None,
+            log_to_stdout: false,
             log_rotation: Rotation::DEFAULT,
             shutdown_timeout: ShutdownBudget::DEFAULT,
             shutdown_order: ShutdownOrder::default(),
@@ -78,6 +79,12 @@ impl DaemonDraft {
         let Some(text) = field.text() else { return };
         let is_stderr = text.text.is_empty() || text.text == "-";
         self.spec.log_file = (!is_stderr).then(|| field.resolved(&text.text));
+    }
+
+    pub(crate) fn log_to_stdout(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.spec.log_to_stdout = flag;
+        }
     }
 
     pub(crate) fn logfile_max_size(&mut self, field: &Field<'_>) {

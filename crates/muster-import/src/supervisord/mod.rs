@@ -11,6 +11,7 @@ mod argv;
 mod environment;
 mod expand;
 mod files;
+mod flags;
 mod glob;
 mod groups;
 mod hints;
@@ -32,6 +33,7 @@ mod world;
 pub use argv::split as split_command;
 pub use environment::Unreadable;
 pub use environment::variables as split_environment;
+pub use flags::{Flag, Flags, Refused};
 pub use ini::{Comments, Entry, Section};
 pub use model::{
     Address, Autorestart, Configuration, FcgiAddress, FcgiSocket, Group, GroupKind, Level, LogFile, Login, Owner,
@@ -39,6 +41,7 @@ pub use model::{
 };
 pub use options::{Kind, Opt, Type};
 pub use problem::{Mistakes, Problem, SourcePlace, Warning};
+pub use python::repr as python_repr;
 pub use to_spec::{Inherited, Translation, namespec, to_spec};
 pub use world::{Account, User, World};
 

@@ -16,7 +16,7 @@ pub(super) fn strip_end(text: &str) -> &str {
 }
 
 /// `repr(str)`.
-pub(super) fn repr(text: &str) -> String {
+pub fn repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(text.len() + 2);
     out.push(quote);

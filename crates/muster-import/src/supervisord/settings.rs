@@ -4,6 +4,7 @@ use super::expand::Value;
 use super::model::{Address, Level, Login, Plugin, Server, Settings};
 use super::options::{self, Kind, Opt};
 use super::reader::{ExpansionScope, Reader, Reported, Text, behind_colon, collected};
+use super::world::World;
 use super::{paths, values};
 
 /// Reads `[supervisord]`, in the original's order. Its variables are known to everything that is read later.
@@ -32,14 +33,13 @@ pub(super) fn supervisord(reader: &mut Reader<'_>, section: usize) -> Settings {
     for (name, value) in &environment {
         reader.variables.insert(name.clone(), value.clone());
     }
-    let logfile = if logfile == "syslog" { logfile } else { paths::normalized(&logfile, reader.world) };
     Settings {
         nodaemon,
         silent,
         user,
         umask,
         directory,
-        logfile,
+        logfile: log_path(logfile, reader.world),
         logfile_maxbytes,
         logfile_backups,
         loglevel,
@@ -52,6 +52,11 @@ pub(super) fn supervisord(reader: &mut Reader<'_>, section: usize) -> Settings {
         minprocs,
         environment: collected(environment),
     }
+}
+
+/// The main log's path, absolute, or `syslog`.
+pub(super) fn log_path(path: String, world: &dyn World) -> String {
+    if path == "syslog" { path } else { paths::normalized(&path, world) }
 }
 
 /// The global variables: the one value that is expanded twice.
@@ -208,7 +213,7 @@ fn unix_server(reader: &mut Reader<'_>, section: usize) -> Option<Server> {
     let scope = ExpansionScope::new(section, &[]);
     let file = required(reader, &ExpansionScope::new(section, &words), &options::FILE);
     let login = login(reader, section);
-    let owner = |text: &str, world: &dyn super::World| {
+    let owner = |text: &str, world: &dyn World| {
         values::owner(text, world).ok_or_else(|| format!("Invalid sockchown value {text}"))
     };
     let chown = reader.typed(&scope, &options::CHOWN, owner);

@@ -15,8 +15,8 @@ use muster_sys::signal::{Signals, send};
 use muster_sys::spawn::Spawner;
 
 use crate::Test;
-use crate::failures;
 use crate::scene::*;
+use crate::{background, failures};
 
 pub(crate) const TESTS: &[Test] = &[
     ("started_with_sigchld_ignored_no_exit_is_lost", || outer("sigchld_ignored")),
@@ -69,6 +69,7 @@ pub(crate) fn inner(arguments: &[String]) -> ExitCode {
         ["a_million_descriptors"] => a_million_descriptors(),
         ["raised_limit"] => raised_limit(),
         ["subreaper"] => subreaper(),
+        ["background", how] => return background::inner(how),
         ["noexec", directory] => failures::noexec_inner(Path::new(directory)),
         ["without_privilege"] => failures::without_privilege_inner(),
         ["without_processes"] => failures::without_processes_inner(),

@@ -6,6 +6,7 @@
 //! started differently (another user, SIGCHLD ignored) runs this executable again with `--inner NAME`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod background;
 mod boot;
 mod child;
 mod failures;
@@ -21,7 +22,7 @@ use std::time::Instant;
 type Test = (&'static str, fn());
 
 fn tests() -> Vec<Test> {
-    [child::TESTS, failures::TESTS, reaping::TESTS, hung::TESTS, boot::TESTS].concat()
+    [background::TESTS, child::TESTS, failures::TESTS, reaping::TESTS, hung::TESTS, boot::TESTS].concat()
 }
 
 fn main() -> ExitCode {

@@ -2,10 +2,13 @@
 
 mod supervisord;
 
+pub(crate) use self::supervisord::{AsSupervisord, ThisMachine, call_as_supervisord};
+
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use muster_config::{Diagnostic, Foreign, Loaded, Machine, Opener, Severity, Source, Unfit, Who};
+use muster_import::supervisord::Configuration;
 use muster_spec::Spec;
 use muster_sys::say::{complain, say};
 use muster_sys::user::{Accounts, LookupError};
@@ -44,6 +47,13 @@ fn load_as(paths: &[PathBuf], open: &Opener, part: Part) -> Loaded {
     };
     secrets::learn(&loaded.disguises, loaded.spec.as_ref());
     loaded
+}
+
+/// A supervisord configuration that has been read already. An error is the original's text about the command line.
+pub(crate) fn loaded(configuration: &mut Configuration, machine: ThisMachine<'_>) -> Result<Loaded, String> {
+    let loaded = supervisord::loaded(configuration, machine)?;
+    secrets::learn(&loaded.disguises, loaded.spec.as_ref());
+    Ok(loaded)
 }
 
 fn load_toml(paths: &[PathBuf], open: &Opener) -> Loaded {

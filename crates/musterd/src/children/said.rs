@@ -10,6 +10,7 @@ use tracing::{Level, debug, info, warn};
 
 use super::Children;
 use crate::limit::{DAEMON, Limits, Notice, unless_none};
+use crate::main_log;
 
 impl Children {
     /// The rate limits of messages and events.
@@ -25,6 +26,7 @@ impl Children {
     }
 
     pub(super) fn say_orphan(&self, reaped: &Reaped) {
+        main_log::reaped(reaped.pid, reaped.exit);
         if let Some(suppressed) = self.limits.pass(DAEMON, Notice::Orphan) {
             let suppressed = unless_none(suppressed);
             debug!(pid = %reaped.pid, exit = %reaped.exit, suppressed, "reaped an orphan");

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use muster_core::{EndedRun, Event, Instance};
 use muster_spec::State;
 
-use crate::log_events;
 use crate::publish::publish;
 use crate::shared::Shared;
+use crate::{log_events, main_log_events};
 
 /// All observers.
 pub(super) struct Observers {
@@ -37,7 +37,9 @@ impl Observers {
         }
         shared.tallies.borrow_mut().count(&event, &shared.deaths.borrow());
         let said = shared.limits.pass_event(&shared.supervisor.borrow(), &event);
-        log_events::write(shared, &event, said);
+        if !main_log_events::said(shared, &event) {
+            log_events::write(shared, &event, said);
+        }
         publish(shared, event, said.is_some());
     }
 

@@ -7,7 +7,7 @@ use tracing::{Level, debug, info};
 
 use super::EventLoop;
 use crate::limit::{Notice, unless_none};
-use crate::{log_events, reload};
+use crate::{log_events, main_log_events, reload};
 
 /// The number of signals handled in a row: real-time signals queue, and a sender that never stops must not starve the other
 /// sources.
@@ -44,6 +44,7 @@ impl EventLoop {
         let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
         // Caused by a write of our own; logging it would be the next write.
         let is_our_own = !received.is_from_outside && sender.is_none_or(|pid| pid == Pid::this().0);
+        main_log_events::received(&self.shared, signal);
         match signal {
             Signal::CHLD => {}
             _ if is_our_own && [XFSZ, Signal::PIPE.number()].contains(&signal.number()) => {}

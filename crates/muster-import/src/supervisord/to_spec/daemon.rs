@@ -8,19 +8,20 @@ use muster_spec::{
 };
 
 use super::super::model::{Address, Configuration, Level, Owner, Settings};
-use super::super::world::{Account, World};
-use super::{Context, Inherited};
+use super::super::world::Account;
+use super::Context;
 
 const SECTION: &str = "supervisord";
 
 /// The daemon.
-pub(super) fn daemon(context: &mut Context<'_>, inherited: Inherited) -> DaemonSpec {
+pub(super) fn daemon(context: &mut Context<'_>) -> DaemonSpec {
     let settings = &context.configuration.supervisord;
     unsupported(context);
     DaemonSpec {
         log_level: log_level(settings.loglevel),
         log_format: LogFormat::Text,
         log_file: log_file(context, settings),
+        log_to_stdout: false,
         log_rotation: Rotation {
             max_size: u64::try_from(settings.logfile_maxbytes).unwrap_or(0),
             max_files: u32::try_from(settings.logfile_backups.max(0)).unwrap_or(u32::MAX),
@@ -35,7 +36,7 @@ pub(super) fn daemon(context: &mut Context<'_>, inherited: Inherited) -> DaemonS
         exit_when_done: false,
         pidfile: Some(PathBuf::from(&settings.pidfile)),
         // `umask` and `directory` are for a daemon in the background.
-        umask: inherited.umask,
+        umask: context.inherited.umask,
         directory: None,
         watch: false,
         syslog: SyslogSpec { facility: facility(), ..SyslogSpec::default() },
@@ -93,14 +94,18 @@ fn log_file(context: &mut Context<'_>, settings: &Settings) -> Option<PathBuf> {
 fn unsupported(context: &mut Context<'_>) {
     let configuration = context.configuration;
     let Some(section) = section(configuration) else { return };
-    if common_user(configuration, context.world).is_some() {
+    if common_user(context).is_some() {
         let message = "the daemon keeps its user; programs without one of their own run as this user";
         context.warn(section, Some("user"), message, "start musterd as this user to have it run so itself");
     }
 }
 
 /// The user of `[supervisord]`, if the daemon would have to change to become it.
-pub(super) fn common_user(configuration: &Configuration, world: &dyn World) -> Option<String> {
+pub(super) fn common_user(context: &Context<'_>) -> Option<String> {
+    if context.inherited.becomes_user {
+        return None;
+    }
+    let (configuration, world) = (context.configuration, context.world);
     let name = configuration.supervisord.user.as_deref()?;
     let by_number = || world.user(Account::Id(name.parse().ok()?));
     let user = world.user(Account::Name(name)).or_else(by_number);

@@ -35,12 +35,14 @@ pub struct Translation {
 pub struct Inherited {
     /// Its file mode creation mask, which stays in the foreground.
     pub umask: u32,
+    /// Whether it becomes the user of `[supervisord]` itself.
+    pub becomes_user: bool,
 }
 
 /// Translates a configuration.
 pub fn to_spec(configuration: &Configuration, world: &dyn World, inherited: Inherited) -> Translation {
-    let mut context = Context { configuration, world, report: Report::default() };
-    let daemon = daemon::daemon(&mut context, inherited);
+    let mut context = Context { configuration, world, inherited, report: Report::default() };
+    let daemon = daemon::daemon(&mut context);
     let control = daemon::control(&mut context);
     let programs = programs(&mut context);
     own_keys(&mut context);
@@ -54,6 +56,7 @@ pub fn to_spec(configuration: &Configuration, world: &dyn World, inherited: Inhe
 struct Context<'c> {
     configuration: &'c Configuration,
     world: &'c dyn World,
+    inherited: Inherited,
     report: Report,
 }
 

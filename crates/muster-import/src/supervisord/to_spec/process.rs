@@ -137,6 +137,6 @@ fn environment(context: &Context<'_>, group: &Group, process: &Process) -> Vec<(
 /// The user of the section, or else the one that the original daemon itself would become.
 fn user(context: &Context<'_>, process: &Process) -> Option<UserSpec> {
     let own = process.user.as_ref().map(|user| user.name.clone());
-    let name = own.or_else(|| super::daemon::common_user(context.configuration, context.world))?;
+    let name = own.or_else(|| super::daemon::common_user(context))?;
     Some(UserSpec { user: name, group: None })
 }

@@ -1,0 +1,112 @@
+//! Lines of the main log in supervisord's words, which monitoring and scripts search for.
+//!
+//! They are ordinary messages with the target [`TARGET`], and only a log in that format shows them; there, the daemon's
+//! own messages are one level less important. [`crate::main_log_events`] writes those about the core's events.
+
+use std::fmt::Display;
+
+use muster_spec::{Exit, Signal};
+use tracing::{debug, error, info, warn};
+
+/// The target of these lines.
+pub(crate) const TARGET: &str = "supervisord";
+/// The target of critical ones, since a message has no such level.
+pub(crate) const CRITICAL: &str = "supervisord::critical";
+
+/// The level of a line, the most severe first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Critical,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// A line for when there is a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    level: Level,
+    text: String,
+}
+
+impl Line {
+    pub(crate) fn new(level: Level, text: impl Into<String>) -> Line {
+        Line { level, text: text.into() }
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    pub(crate) fn write(&self) {
+        line(self.level, &self.text);
+    }
+}
+
+/// Whether the log has this format.
+pub(crate) fn is_on() -> bool {
+    tracing::enabled!(target: CRITICAL, tracing::Level::ERROR)
+}
+
+/// Writes a line.
+pub(crate) fn line(level: Level, text: impl Display) {
+    match level {
+        Level::Critical => error!(target: CRITICAL, "{text}"),
+        Level::Warn => warn!(target: TARGET, "{text}"),
+        Level::Info => info!(target: TARGET, "{text}"),
+        Level::Debug => debug!(target: TARGET, "{text}"),
+    }
+}
+
+/// A process that belonged to no program was reaped.
+pub(crate) fn reaped(pid: impl Display, exit: Exit) {
+    if is_on() {
+        line(Level::Info, format_args!("reaped unknown pid {pid} ({})", message(exit)));
+    }
+}
+
+/// The end of a process as supervisord writes it.
+pub(crate) fn message(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit status {code}"),
+        Exit::Signal { signal, core_dumped } => {
+            format!("terminated by {}{}", signal_name(signal), if core_dumped { " (core dumped)" } else { "" })
+        }
+    }
+}
+
+/// The name that Python has for a signal.
+pub(crate) fn signal_name(signal: Signal) -> String {
+    const POLL: i32 = 29;
+    const RTMIN: i32 = 34;
+    const RTMAX: i32 = 64;
+    match signal.number() {
+        POLL => "SIGPOLL".to_owned(),
+        RTMIN => "SIGRTMIN".to_owned(),
+        RTMAX => "SIGRTMAX".to_owned(),
+        number @ 32..RTMAX => format!("signal {number}"),
+        _ => signal.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_have_the_words_of_python() {
+        let by = |number, core_dumped| Exit::Signal { signal: Signal::from_number(number).unwrap(), core_dumped };
+        for (exit, expected) in [
+            (Exit::Code(3), "exit status 3"),
+            (by(15, false), "terminated by SIGTERM"),
+            (by(6, true), "terminated by SIGABRT (core dumped)"),
+            (by(17, false), "terminated by SIGCHLD"),
+            (by(29, false), "terminated by SIGPOLL"),
+            (by(34, false), "terminated by SIGRTMIN"),
+            (by(35, false), "terminated by signal 35"),
+            (by(64, false), "terminated by SIGRTMAX"),
+        ] {
+            assert_eq!(message(exit), expected);
+        }
+    }
+}

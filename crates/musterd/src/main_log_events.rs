@@ -1,0 +1,180 @@
+//! The core's events as lines of supervisord's main log: see [`crate::main_log`].
+//!
+//! [`said`] says which of them have a line of their own and need no other.
+
+mod spawn_error;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use muster_core::{Event, Instance, PastRun};
+use muster_spec::{InstanceId, RunEnd, RunId, Signal, State, StopScope};
+
+use crate::main_log::{Level, is_on, line, message, signal_name};
+use crate::shared::Shared;
+use crate::turn_clock::beside;
+
+/// The interval in which a shutdown reports programs that are still running.
+const REPORT: Duration = Duration::from_secs(3);
+
+/// A signal to the daemon.
+pub(crate) fn received(shared: &Shared, signal: Signal) {
+    if !is_on() {
+        return;
+    }
+    let (name, is_over) = (signal_name(signal), shared.supervisor.borrow().is_shutting_down());
+    match signal {
+        Signal::TERM | Signal::INT | Signal::QUIT => {
+            line(Level::Warn, format_args!("received {name} indicating exit request"));
+        }
+        Signal::HUP if is_over => {
+            line(Level::Warn, format_args!("ignored {name} indicating restart request (shutdown in progress)"));
+        }
+        Signal::HUP => line(Level::Warn, format_args!("received {name} indicating restart request")),
+        Signal::CHLD => line(Level::Debug, format_args!("received {name} indicating a child quit")),
+        Signal::USR2 => {
+            line(Level::Info, format_args!("received {name} indicating log reopen request"));
+            line(Level::Info, "supervisord logreopen");
+        }
+        _ => {}
+    }
+}
+
+/// A process was created.
+pub(crate) fn spawned(shared: &Shared, id: InstanceId, run: RunId) {
+    if is_on()
+        && let Some(pid) = shared.children.borrow().pid_of(run)
+    {
+        let supervisor = shared.supervisor.borrow();
+        line(Level::Info, format_args!("spawned: '{}' with pid {pid}", process(supervisor.instance(id))));
+    }
+}
+
+/// Writes the lines of an event. Returns whether it has any place here, so that no other message is needed.
+pub(crate) fn said(shared: &Rc<Shared>, event: &Event) -> bool {
+    if !is_on() {
+        return false;
+    }
+    match event {
+        Event::State { instance, from, to, .. } => {
+            let supervisor = shared.supervisor.borrow();
+            of_state(supervisor.instance(*instance), *from, *to, supervisor.is_shutting_down());
+            if let (State::Stopping, Some(run)) = (to, supervisor.instance(*instance).run()) {
+                stopping(shared, supervisor.instance(*instance), run);
+            }
+            true
+        }
+        // Said with the state that follows.
+        Event::Ended(_) => true,
+        Event::Killed { instance, run, .. } => {
+            let supervisor = shared.supervisor.borrow();
+            if let Some(pid) = shared.children.borrow().pid_of(*run) {
+                let name = process(supervisor.instance(*instance));
+                line(Level::Warn, format_args!("killing '{name}' ({pid}) with SIGKILL"));
+            }
+            true
+        }
+        Event::ShutdownBegan { .. } => {
+            report_unstopped(shared);
+            false
+        }
+        _ => false,
+    }
+}
+
+fn stopping(shared: &Shared, instance: &Instance, run: RunId) {
+    let Some(pid) = shared.children.borrow().pid_of(run) else { return };
+    let (name, stop) = (process(instance), &instance.program().stop);
+    let Some(step) = stop.steps.first() else { return };
+    let group = if stop.scope == StopScope::Main { "" } else { "process group " };
+    let signal = signal_name(step.signal);
+    line(Level::Debug, format_args!("killing {name} (pid {pid}) {group}with signal {signal}"));
+}
+
+fn of_state(instance: &Instance, from: State, to: State, is_shutting_down: bool) {
+    let name = process(instance);
+    let past = instance.past().next_back();
+    let has_ended = match (from, to) {
+        (State::Starting, State::Running | State::Stopping) | (State::Running, State::Stopping) => false,
+        (State::Starting | State::Running, _) => true,
+        (State::Stopping, _) => true,
+        _ => false,
+    };
+    if let Some(past) = past.filter(|_| has_ended) {
+        of_end(instance, past, from);
+    }
+    match to {
+        State::Running => {
+            let seconds = instance.program().startsecs.as_secs();
+            line(
+                Level::Info,
+                format_args!(
+                    "success: {name} entered RUNNING state, process has stayed up for > than {seconds} seconds (startsecs)"
+                ),
+            );
+        }
+        State::Fatal if !is_shutting_down => {
+            line(Level::Info, format_args!("gave up: {name} entered FATAL state, too many start retries too quickly"));
+        }
+        _ => {}
+    }
+}
+
+/// The line about the end of a run that was in this state.
+fn of_end(instance: &Instance, past: &PastRun, from: State) {
+    let name = process(instance);
+    let message = match &past.end {
+        RunEnd::NotSpawned(error) => {
+            let reason = spawn_error::text(error, &instance.spec().process, name);
+            return line(Level::Info, format_args!("spawnerr: {reason}"));
+        }
+        RunEnd::Exited(exit) => message(*exit),
+        RunEnd::MainLost => past.end.to_string(),
+    };
+    let is_expected = instance.program().counts_as_success(&past.end);
+    let level = if is_expected { Level::Info } else { Level::Warn };
+    if past.was_stopping {
+        return line(level, format_args!("stopped: {name} ({message})"));
+    }
+    // Before it was RUNNING no end is expected.
+    match is_expected && from != State::Starting {
+        true => line(level, format_args!("exited: {name} ({message}; expected)")),
+        false => line(Level::Warn, format_args!("exited: {name} ({message}; not expected)")),
+    }
+}
+
+/// Reports at once, and then regularly, which programs have not stopped.
+fn report_unstopped(shared: &Rc<Shared>) {
+    if !say_unstopped(shared) {
+        return;
+    }
+    let shared = Rc::clone(shared);
+    tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), async move {
+        loop {
+            tokio::time::sleep(REPORT).await;
+            if !say_unstopped(&shared) {
+                return;
+            }
+        }
+    }));
+}
+
+fn say_unstopped(shared: &Shared) -> bool {
+    let supervisor = shared.supervisor.borrow();
+    let is_up = |instance: &&Instance| !matches!(instance.state(), State::Stopped | State::Exited | State::Fatal);
+    let names: Vec<&str> = supervisor.snapshot().iter().filter(is_up).map(process).collect();
+    if !names.is_empty() {
+        line(Level::Info, format_args!("waiting for {} to die", names.join(", ")));
+    }
+    !names.is_empty()
+}
+
+/// The name of a process without its group.
+fn process(instance: &Instance) -> &str {
+    let name = instance.name();
+    // A program of a TOML file has numbers behind the colon, which mean nothing alone.
+    if instance.program().name != name {
+        return name;
+    }
+    name.split_once(':').map_or(name, |(_, process)| process)
+}

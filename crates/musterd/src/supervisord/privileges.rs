@@ -1,0 +1,108 @@
+//! The user and the limits of the daemon, before anything else is opened.
+
+use muster_import::supervisord::{Account, Settings, World, python_repr};
+use muster_spec::UserSpec;
+use muster_sys::user::Accounts;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
+use nix::unistd::{Gid, Uid, getgid, getuid, setgid, setgroups, setuid};
+
+use crate::main_log::{Level, Line};
+
+const AS_ROOT: &str = "Supervisor is running as root.  Privileges were not dropped because no user is specified in the \
+                       config file.  If you intend to run as root, you can set user=root in the config file to avoid \
+                       this message.";
+
+/// Becomes the configured user. An error is the original's text; nothing may be started then.
+pub(super) fn drop_to_user(settings: &Settings, world: &dyn World) -> Result<Option<Line>, String> {
+    let Some(user) = &settings.user else {
+        return Ok(getuid().is_root().then(|| Line::new(Level::Critical, AS_ROOT)));
+    };
+    let number = user.trim().parse().ok();
+    let found = world.user(number.map_or(Account::Name(user), Account::Id));
+    let found = found.ok_or_else(|| format!("Can't find username {}", python_repr(user)))?;
+    if getuid().as_raw() != found.id {
+        become_user(&found.name, found.id)?;
+    }
+    Ok(Some(Line::new(Level::Info, format!("Set uid to user {} succeeded", found.id))))
+}
+
+fn become_user(name: &str, uid: u32) -> Result<(), String> {
+    if !getuid().is_root() {
+        return Err("Can't drop privilege as nonroot user".to_owned());
+    }
+    let spec = UserSpec { user: name.to_owned(), group: None };
+    let account = Accounts::default().account(&spec, getgid().as_raw()).map_err(|error| error.to_string())?;
+    // The primary group comes first: some systems lose the first one at the next call.
+    let others = account.groups.iter().filter(|group| **group != account.gid);
+    let groups: Vec<Gid> = [&account.gid].into_iter().chain(others).map(|group| Gid::from_raw(*group)).collect();
+    setgroups(&groups).map_err(|_| "Could not set groups of effective user")?;
+    setgid(Gid::from_raw(account.gid)).map_err(|_| "Could not set group id of effective user")?;
+    setuid(Uid::from_raw(uid)).map_err(|error| format!("Could not set user id: {error}"))
+}
+
+/// Raises the limits of descriptors and processes where they are lower than configured. An error is the original's
+/// text.
+pub(super) fn raise_limits(settings: &Settings) -> Result<Vec<Line>, String> {
+    let limits = [
+        Limit {
+            resource: Resource::RLIMIT_NOFILE,
+            name: "RLIMIT_NOFILE",
+            least: settings.minfds,
+            key: "minfds",
+            things: "file descriptors",
+            required: "file descriptors required to run this process",
+            start: "process",
+        },
+        Limit {
+            resource: Resource::RLIMIT_NPROC,
+            name: "RLIMIT_NPROC",
+            least: settings.minprocs,
+            key: "minprocs",
+            things: "processes",
+            required: "available processes required to run this program",
+            start: "program",
+        },
+    ];
+    let mut lines = Vec::new();
+    for limit in limits {
+        if limit.raise()? {
+            lines.push(Line::new(Level::Info, format!("Increased {} limit to {}", limit.name, limit.least)));
+        }
+    }
+    Ok(lines)
+}
+
+struct Limit {
+    resource: Resource,
+    name: &'static str,
+    least: i64,
+    key: &'static str,
+    things: &'static str,
+    required: &'static str,
+    start: &'static str,
+}
+
+impl Limit {
+    /// Returns whether it had to be raised.
+    fn raise(&self) -> Result<bool, String> {
+        // A negative number is less than every limit.
+        let Ok(least) = rlim_t::try_from(self.least) else { return Ok(false) };
+        let Ok((soft, hard)) = getrlimit(self.resource) else { return Ok(false) };
+        if soft == RLIM_INFINITY || soft >= least {
+            return Ok(false);
+        }
+        // Only root can raise the hard limit.
+        let hard = if hard == RLIM_INFINITY { hard } else { hard.max(least) };
+        setrlimit(self.resource, least, hard).map(|()| true).map_err(|_| self.refused(hard))
+    }
+
+    fn refused(&self, hard: rlim_t) -> String {
+        let Limit { key, things, required, start, least, .. } = self;
+        format!(
+            "The minimum number of {required} is {least} as per the \"{key}\" command-line argument or config file \
+             setting. The current environment will only allow you to open {hard} {things}.  Either raise the number \
+             of usable {things} in your environment (see README.rst) or lower the {key} setting in the config file to \
+             allow the {start} to start."
+        )
+    }
+}

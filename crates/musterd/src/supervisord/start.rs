@@ -1,0 +1,123 @@
+//! The start as supervisord: what the original does before its loop, in its order and with its messages.
+
+use std::path::{Path, PathBuf};
+
+use muster_config::Loaded;
+use muster_import::supervisord::{self, Configuration, Mistakes, Mode};
+use muster_sys::background;
+use muster_sys::say::{complain, say};
+
+use super::cli::{self, Request, Run};
+use super::{privileges, search};
+use crate::boot;
+use crate::check::{self, AsSupervisord, ThisMachine};
+use crate::config_files;
+use crate::configuration::Sources;
+use crate::main_log::{Level, Line};
+use crate::opening::{Opening, USAGE, usage_text};
+
+/// The version whose behaviour this is.
+const VERSION: &str = "4.3.0";
+
+const SEARCHES_AS_ROOT: &str = "UserWarning: Supervisord is running as root and it is searching for its configuration \
+                                file in default locations (including its current working directory); you probably \
+                                want to specify a \"-c\" argument specifying an absolute path to a configuration file \
+                                for improved security.";
+
+/// Runs supervisord; `words` begins with its name. Returns the exit code.
+pub(super) fn main(words: &[String]) -> u8 {
+    let (program, words) = words.split_first().map_or(("supervisord", words), |(name, rest)| (name.as_str(), rest));
+    match cli::parse(words, &ThisMachine::new(Path::new(""), &config_files::open)) {
+        Ok(Request::Help) => say(cli::help(program).trim_end()),
+        Ok(Request::Version) => say(VERSION),
+        Ok(Request::Run(run)) => {
+            muster_sys::boot::seal_inherited_descriptors();
+            return start(program, *run).unwrap_or_else(|code| code);
+        }
+        Err(message) => return usage(program, &message),
+    }
+    0
+}
+
+fn usage(program: &str, message: &str) -> u8 {
+    complain(&usage_text(program, message));
+    USAGE
+}
+
+/// Starts the daemon and supervises. An error is the exit code; everything has been said.
+fn start(program: &str, run: Run) -> Result<u8, u8> {
+    let refuse = |message: String| usage(program, &message);
+    let file = file(run.file).map_err(refuse)?;
+    let mut machine = ThisMachine::new(Path::new(&file), &config_files::open);
+    machine.read_main();
+    let mut configuration = supervisord::read(&file, Mode::Main, &machine).map_err(|found| refused(program, &found))?;
+    let called = AsSupervisord { flags: run.flags, is_first: std::process::id() == 1 };
+    check::call_as_supervisord(called);
+    // Read as the user that started it.
+    let loaded = check::loaded(&mut configuration, machine).map_err(refuse)?;
+    let Loaded { spec: Some(spec), files, looked_at, disguises, .. } = loaded else { return Err(USAGE) };
+    let settings = &configuration.supervisord;
+    let is_first = std::process::id() == 1;
+    let is_foreground = settings.nodaemon || is_first;
+    let machine = ThisMachine::new(Path::new(&file), &config_files::open);
+    let mut lines = lines_of(&configuration);
+    lines.extend(privileges::drop_to_user(settings, &machine).map_err(refuse)?);
+    lines.extend(privileges::raise_limits(settings).map_err(refuse)?);
+    if is_first && !settings.nodaemon {
+        let text = "PID 1 stays in the foreground, for the container would end: set nodaemon=true";
+        lines.push(Line::new(Level::Warn, text));
+    }
+    // The original's order: critical ones, warnings, the rest.
+    lines.sort_by_key(Line::level);
+    lines.extend(criticals_of(&configuration));
+    let mut opening = Opening::supervisord(program, lines);
+    if !is_foreground {
+        let cannot = |error| {
+            complain(&format!("{program}: cannot run in the background: {error}"));
+            1
+        };
+        let background = background::enter().map_err(cannot)?;
+        opening.in_background(background, settings.directory.clone());
+    }
+    let sources = Sources::absolute(vec![PathBuf::from(file)], files, looked_at).disguised_by(disguises);
+    Ok(boot::supervise(spec, sources, opening))
+}
+
+/// The named file, or the first of the usual ones.
+fn file(named: Option<String>) -> Result<String, String> {
+    if let Some(file) = named {
+        return Ok(file);
+    }
+    let executable = muster_sys::boot::executed_as().unwrap_or_default();
+    if nix::unistd::getuid().is_root() {
+        complain(SEARCHES_AS_ROOT);
+    }
+    search::find(&executable.to_string_lossy())
+}
+
+/// Reports a configuration with mistakes: the original's only message, and then all of them.
+fn refused(program: &str, found: &Mistakes) -> u8 {
+    let original = found.problems.iter().find_map(|problem| problem.original.as_deref());
+    let first = found.problems.first().map(|problem| problem.message.as_str());
+    let code = usage(program, original.or(first).unwrap_or_default());
+    let diagnostics: Vec<_> = found.problems.iter().map(supervisord::Problem::diagnostic).collect();
+    check::write_diagnostics(&diagnostics);
+    code
+}
+
+/// The lines about the configuration: the original's, and musterd's own warnings.
+fn lines_of(configuration: &Configuration) -> Vec<Line> {
+    let logged_later = |warning: &&supervisord::Warning| warning.critical.is_some();
+    let warnings = configuration.warnings.iter().filter(|warning| !logged_later(warning)).map(|warning| {
+        let text = warning.original.clone().unwrap_or_else(|| warning.to_string());
+        Line::new(Level::Warn, text)
+    });
+    let infos = configuration.infos.iter().map(|info| Line::new(Level::Info, info));
+    warnings.chain(infos).collect()
+}
+
+/// The lines that the original logs when it opens its servers.
+fn criticals_of(configuration: &Configuration) -> impl Iterator<Item = Line> {
+    let texts = configuration.warnings.iter().filter_map(|warning| warning.critical.as_deref());
+    texts.map(|text| Line::new(Level::Critical, text))
+}
