@@ -76,7 +76,7 @@ fn start(spec: Spec, sources: Sources, opening: &mut Opening) -> io::Result<u8> 
     let raised = match raise_least_limits(&spec) {
         Ok(raised) => raised,
         Err(error) => {
-            complain(&format!("musterd: {error}"));
+            opening.complain(&format!("musterd: {error}"));
             return Ok(USAGE);
         }
     };
