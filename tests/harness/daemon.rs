@@ -46,6 +46,8 @@ pub struct Setting {
     stderr: Output,
     block_signals: bool,
     owner: Option<u32>,
+    /// The configuration's file name; that of a supervisord configuration ends in `.conf`.
+    file: &'static str,
 }
 
 impl Setting {
@@ -63,7 +65,13 @@ impl Setting {
             stderr: Output::File,
             block_signals: false,
             owner: None,
+            file: "muster.toml",
         }
+    }
+
+    /// A daemon that runs these sections of a supervisord configuration, in which `@` stands for its directory.
+    pub fn supervisord(sections: impl Into<String>) -> Setting {
+        Setting { file: "supervisord.conf", ..Setting::supervising(sections) }
     }
 
     pub fn at(mut self, place: Place) -> Setting {
@@ -144,7 +152,7 @@ impl Setting {
 
     fn launch_in(self, directory: TempDir) -> Daemon {
         let path = |name: &str| directory.path().join(name);
-        fs::write(path("muster.toml"), self.configuration(&path("sock"))).expect("the test directory is writable");
+        fs::write(path(self.file), self.configuration(&path("sock"))).expect("the test directory is writable");
         for name in ["out", "err"] {
             File::options().create(true).append(true).open(path(name)).expect("the test directory is writable");
         }
@@ -163,6 +171,11 @@ impl Setting {
     }
 
     fn configuration(&self, socket: &Path) -> String {
+        if self.file.ends_with(".conf") {
+            let place = socket.parent().expect("it is in a directory").display().to_string();
+            let daemon = "[supervisord]\npidfile=@/pid\n[unix_http_server]\nfile=@/sock\n";
+            return format!("{daemon}{}", self.programs).replace('@', &place);
+        }
         let has_socket = self.http.contains("socket =");
         let socket = if has_socket { String::new() } else { format!("socket = {socket:?}\n") };
         let format = if self.musterd.contains("logformat =") { "" } else { "logformat = \"json\"\n" };
@@ -185,7 +198,7 @@ pub struct Daemon {
 impl Daemon {
     fn spawn(&mut self) {
         let mut words: Vec<String> = self.setting.wrapper.clone();
-        let config = self.path("muster.toml");
+        let config = self.path(self.setting.file);
         words.extend([env!("CARGO_BIN_EXE_musterd"), "-c", &config.to_string_lossy()].map(str::to_owned));
         let (stdout, stderr) = (self.stream(&self.setting.stdout, "out"), self.stream(&self.setting.stderr, "err"));
         // Killing a test kills its daemons. Without setpriv only that is lost.
@@ -235,9 +248,9 @@ impl Daemon {
 
     /// Replaces the configuration with that of another setting, as an editor does. Does not ask the daemon to reload.
     pub fn rewrite(&self, setting: &Setting) {
-        let new = self.path("muster.toml.new");
+        let new = self.path("new");
         fs::write(&new, setting.configuration(&self.socket())).expect("the test directory is writable");
-        fs::rename(&new, self.path("muster.toml")).expect("the test directory is writable");
+        fs::rename(&new, self.path(setting.file)).expect("the test directory is writable");
     }
 
     pub fn socket(&self) -> PathBuf {

@@ -48,6 +48,32 @@ pub struct Loaded {
     pub(crate) clients_at: Option<Place>,
 }
 
+/// The result of reading a configuration in another language.
+#[derive(Debug, Default)]
+pub struct Foreign {
+    /// The configuration; `None` when there is any error.
+    pub spec: Option<Spec>,
+    /// Every file that was read, in order.
+    pub files: Vec<PathBuf>,
+    /// Every error and warning.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The masked copies of everything that holds a secret.
+    pub disguises: Disguises,
+    /// Every file and directory that was looked at.
+    pub looked_at: Vec<LookedAt>,
+}
+
+impl From<Foreign> for Loaded {
+    fn from(foreign: Foreign) -> Loaded {
+        let Foreign { spec, files, mut diagnostics, disguises, mut looked_at } = foreign;
+        diagnostics.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        looked_at.sort();
+        looked_at.dedup();
+        let (texts, places, clients_at) = (Vec::new(), Vec::new(), None);
+        Loaded { spec, files, diagnostics, disguises, looked_at, texts, places, clients_at }
+    }
+}
+
 /// The places of the keys that `lint` checks against the machine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Places {

@@ -39,7 +39,7 @@ mod value;
 mod variables;
 mod words;
 
-pub use build::{Loaded, load};
+pub use build::{Foreign, Loaded, load};
 pub use diagnostic::{Diagnostic, Excerpt, Problem, Severity};
 pub use disguise::{mask_text, mask_words};
 pub use lint::{Machine, Unfit, Who};

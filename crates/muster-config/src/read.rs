@@ -89,10 +89,8 @@ impl<'t> Reader<'t, '_> {
     /// Reads a file, then those it includes. `from` is the place of its name, if another file includes it.
     fn read_file(&mut self, path: &Path, from: Option<Place>, role: Role<'_>) {
         if is_supervisords(path) {
-            let finding = self.about(path, from, "supervisord configurations cannot be run yet");
-            self.report.add(finding.hint(
-                "`musterd check -c FILE`, with that file alone, finds its mistakes; to run it, write a TOML file",
-            ));
+            let finding = self.about(path, from, "a supervisord configuration cannot be part of a TOML configuration");
+            self.report.add(finding.hint("musterd -c FILE, with that file alone, runs it"));
             return;
         }
         self.looked_at.push(LookedAt::File(path.to_owned()));

@@ -444,8 +444,8 @@ fn files_that_are_not_toml_text_are_refused_by_name_and_place() {
     let here = Here::new(&[("supervisord.conf", "[supervisord]"), ("x.ini", ""), ("bin.toml", "")]);
     fs::write(here.path("bin.toml"), b"a = 1\nb = \xff").unwrap();
     for (name, expected) in [
-        ("supervisord.conf", "supervisord.conf:1:1: supervisord configurations cannot be run yet"),
-        ("x.ini", "x.ini:1:1: supervisord configurations cannot be run yet"),
+        ("supervisord.conf", "supervisord.conf:1:1: a supervisord configuration cannot be part of a TOML configuration"),
+        ("x.ini", "x.ini:1:1: a supervisord configuration cannot be part of a TOML configuration"),
         ("bin.toml", "bin.toml:2:5: not UTF-8 text from here on"),
     ] {
         let loaded = here.load(&[name]);

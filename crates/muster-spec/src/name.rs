@@ -25,12 +25,15 @@ pub fn is_valid_name(name: &str) -> bool {
     !name.is_empty() && name != "all" && name.bytes().all(allowed)
 }
 
-/// A selection of instances: `web`, `web:0`, `web:*`, `all`, a glob with `*` and `?`, or a comma-separated list of
-/// these.
+/// A selection of instances: `web`, `web:0`, `web:*`, `all`, a glob with `*` and `?`, `=NAME` for exactly this instance
+/// whatever characters its name has, or a comma-separated list of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     patterns: Vec<String>,
 }
+
+/// The mark of a pattern that is an exact name.
+const EXACTLY: char = '=';
 
 /// The error for a selector that is empty or contains an invalid name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,14 +51,25 @@ impl FromStr for Selector {
     type Err = InvalidSelector;
 
     fn from_str(text: &str) -> Result<Selector, InvalidSelector> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-:*?".contains(&byte);
-        let patterns: Vec<String> = text.split(',').map(|part| part.trim().to_owned()).collect();
-        let valid = patterns.iter().all(|part| !part.is_empty() && part.bytes().all(allowed));
-        if valid { Ok(Selector { patterns }) } else { Err(InvalidSelector(text.to_owned())) }
+        Selector::parse(text, |_| false)
     }
 }
 
 impl Selector {
+    /// Parses a selection. A text, or a part of a list, that `is_name` knows as the name of an instance selects exactly
+    /// that one, also if it has the characters of a pattern.
+    pub fn parse(text: &str, is_name: impl Fn(&str) -> bool) -> Result<Selector, InvalidSelector> {
+        let exactly = |name: &str| format!("{EXACTLY}{name}");
+        if is_name(text) {
+            return Ok(Selector { patterns: vec![exactly(text)] });
+        }
+        let parts = text.split(',').map(str::trim);
+        let patterns: Vec<String> =
+            parts.map(|part| if is_name(part) { exactly(part) } else { part.to_owned() }).collect();
+        let valid = |part: &String| !part.is_empty() && !part.chars().any(char::is_control);
+        if patterns.iter().all(valid) { Ok(Selector { patterns }) } else { Err(InvalidSelector(text.to_owned())) }
+    }
+
     /// The individual patterns, in the order given.
     pub fn patterns(&self) -> impl Iterator<Item = &str> {
         self.patterns.iter().map(String::as_str)
@@ -71,6 +85,9 @@ pub fn pattern_matches<'a>(
     instance: &str,
     groups: impl IntoIterator<Item = &'a str>,
 ) -> bool {
+    if let Some(name) = pattern.strip_prefix(EXACTLY) {
+        return name == instance;
+    }
     if pattern == "all" || pattern == "*" || pattern == instance || pattern == program {
         return true;
     }
@@ -78,8 +95,13 @@ pub fn pattern_matches<'a>(
         Some((owner, rest)) => {
             let member = instance.split_once(':').map_or(instance, |(_, number)| number);
             let owned = glob_matches(owner, program) && (instance.contains(':') || rest == "*");
-            (owned && glob_matches(rest, member))
-                || groups.into_iter().any(|group| glob_matches(owner, group) && glob_matches(rest, instance))
+            // A member's name is `GROUP:NAME` if the programs are named so.
+            let in_group = |group: &str| instance.strip_prefix(group).and_then(|rest| rest.strip_prefix(':'));
+            let is_meant = |group| {
+                glob_matches(owner, group)
+                    && (glob_matches(rest, instance) || in_group(group).is_some_and(|name| glob_matches(rest, name)))
+            };
+            (owned && glob_matches(rest, member)) || groups.into_iter().any(is_meant)
         }
         None => glob_matches(pattern, program),
     }
@@ -148,11 +170,32 @@ mod tests {
     }
 
     #[test]
-    fn a_selector_of_nothing_or_of_odd_characters_is_refused() {
-        for text in ["", ",", "web,", "we b", "web/x", "w\u{e9}b"] {
+    fn a_selector_of_nothing_or_with_control_characters_is_refused() {
+        for text in ["", ",", "web,", "we\nb", "web,\x1b"] {
             assert_eq!(text.parse::<Selector>(), Err(InvalidSelector(text.to_owned())));
         }
         let both = "web, db:*".parse::<Selector>().unwrap();
         assert_eq!(both.patterns().collect::<Vec<_>>(), ["web", "db:*"]);
+    }
+
+    #[test]
+    fn an_existing_name_selects_exactly_that_instance() {
+        let names = ["a*", "x,y", "w\u{e9}b 1", "front:p*", "=odd", ""];
+        let chosen = |text: &str| -> Vec<&str> {
+            let selector = Selector::parse(text, |name| names.contains(&name)).unwrap();
+            let is_chosen = |name: &&str| {
+                let group = name.split_once(':').map_or(*name, |(group, _)| group);
+                selector.patterns().any(|pattern| pattern_matches(pattern, name, name, [group]))
+            };
+            names.into_iter().chain(["ab", "front:pq"]).filter(is_chosen).collect()
+        };
+        for name in names {
+            assert_eq!(chosen(name), [name]);
+        }
+        assert_eq!(chosen("a?"), ["a*", "ab"]);
+        assert_eq!(chosen("x,y, ab"), Vec::<&str>::from(["ab"]));
+        assert_eq!(chosen("front:*"), ["front:p*", "front:pq"]);
+        assert_eq!(chosen("front:?q"), ["front:pq"]);
+        assert_eq!(chosen("a*,ab"), ["a*", "ab"]);
     }
 }

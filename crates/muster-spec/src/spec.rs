@@ -84,6 +84,13 @@ pub struct DaemonSpec {
     pub syslog: SyslogSpec,
 }
 
+impl ControlSpec {
+    /// The socket's path if none is configured.
+    pub const DEFAULT_SOCKET: &str = "/run/muster.sock";
+    /// Its mode if none is configured.
+    pub const DEFAULT_MODE: u32 = 0o600;
+}
+
 /// The control socket: `[http]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlSpec {
@@ -268,11 +275,15 @@ impl InstanceSpec {
 pub struct ProcessSpec {
     /// The program and its arguments, at least one.
     pub command: Vec<String>,
+    /// Why no start is attempted: every one fails with this reason. `None` starts the command.
+    pub refusal: Option<String>,
     /// Variables set in addition to the inherited ones: the daemon's `environment`, then the files, then the program's
     /// own. Names are unique.
     pub environment: Vec<(String, String)>,
     /// Whether to start from an empty environment instead of the daemon's.
     pub clean_environment: bool,
+    /// The variables that the daemon itself adds.
+    pub own_variables: OwnVariables,
     /// User to run as; `None` is the daemon's own.
     pub user: Option<UserSpec>,
     /// Supplementary groups; `None` is those of the user.
@@ -296,8 +307,10 @@ impl ProcessSpec {
     pub fn of(command: Vec<String>) -> ProcessSpec {
         ProcessSpec {
             command,
+            refusal: None,
             environment: Vec::new(),
             clean_environment: false,
+            own_variables: OwnVariables::All,
             user: None,
             groups: None,
             directory: None,
@@ -308,6 +321,16 @@ impl ProcessSpec {
             stdin: Stdin::Nothing,
         }
     }
+}
+
+/// The variables that the daemon itself adds to a process's environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OwnVariables {
+    /// Those that name the program, instance and run, and supervisord's.
+    #[default]
+    All,
+    /// Only the one that identifies the run: without it, orphans could not be attributed.
+    Run,
 }
 
 /// The source of a process's standard input.

@@ -128,6 +128,9 @@ impl Children {
 
     /// Spawns a process for this run.
     pub(crate) fn spawn(&mut self, run: RunId, spec: &InstanceSpec) -> Result<(), SpawnError> {
+        if let Some(refusal) = &spec.process.refusal {
+            return Err(SpawnError { step: SpawnStep::Prepare, errno: nix::libc::EINVAL, message: refusal.clone() });
+        }
         let marker = format!("{}.{run}", self.marker_prefix);
         let uid = self.uid_of(spec);
         let made = self.notify.open(run, spec).map_err(|error| SpawnError {
@@ -204,7 +207,7 @@ impl Children {
     ) -> Result<(RunId, Command), SpawnError> {
         let (id, uid) = (self.commands.next_id(), self.uid_of(spec));
         let marker = format!("{}.{id}", self.marker_prefix);
-        let process = ProcessSpec { command: command.to_vec(), ..spec.process.clone() };
+        let process = ProcessSpec { command: command.to_vec(), refusal: None, ..spec.process.clone() };
         let (output, writing) = muster_sys::fd::output_pipe().map_err(no_pipe)?;
         let spawning = self.spawner.spawn(&Launch {
             process: &process,

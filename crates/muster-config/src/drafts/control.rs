@@ -22,8 +22,8 @@ const LONGEST_SOCKET: usize = 107;
 impl Default for ControlDraft {
     fn default() -> ControlDraft {
         let spec = ControlSpec {
-            socket: Some(PathBuf::from("/run/muster.sock")),
-            mode: 0o600,
+            socket: Some(PathBuf::from(ControlSpec::DEFAULT_SOCKET)),
+            mode: ControlSpec::DEFAULT_MODE,
             owner: None,
             allow_users: Vec::new(),
             readonly_users: Vec::new(),

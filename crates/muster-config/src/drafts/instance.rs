@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use muster_spec::{InstanceSpec, OutputSpec, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec};
+use muster_spec::{
+    InstanceSpec, OutputSpec, OwnVariables, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec,
+};
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::environment::read_environment;
@@ -57,8 +59,10 @@ impl Parts {
         variables.extend(self.environment.iter().map(|(name, (value, _))| (name.as_str(), value.as_str())));
         ProcessSpec {
             command: self.command.clone(),
+            refusal: None,
             environment: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             clean_environment: self.clean_environment,
+            own_variables: OwnVariables::All,
             user: self.user.clone(),
             groups: self.groups.clone(),
             directory: self.directory.clone(),

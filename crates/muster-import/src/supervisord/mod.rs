@@ -25,6 +25,7 @@ mod programs;
 mod python;
 mod reader;
 mod settings;
+mod to_spec;
 mod values;
 mod world;
 
@@ -36,6 +37,7 @@ pub use model::{
 };
 pub use options::{Kind, Opt, Type};
 pub use problem::{Mistakes, Problem, SourcePlace, Warning};
+pub use to_spec::{Inherited, Translation, namespec, to_spec};
 pub use world::{Account, User, World};
 
 use reader::{Reader, shared};

@@ -13,6 +13,7 @@ use muster_import::supervisord::{
 use serde_json::{Map, Value, json};
 
 use crate::machine::{Machine, number_of, skipped};
+use crate::translation;
 
 /// Where ours differs: the case, its fields, and why.
 const DEVIATIONS: [(&str, &[&str], &str); 2] = [
@@ -97,7 +98,10 @@ fn compare(case: &Path, truth: &Value) -> Vec<Difference> {
         diff("as_main", json!(ours), as_main["error"].clone(), &mut differences);
     }
     let mut ours = match read(&main, mode, &machine) {
-        Ok(configuration) => whole(&configuration),
+        Ok(configuration) => {
+            translation::check(&configuration, &machine);
+            whole(&configuration)
+        }
         Err(mistakes) => mistaken(&mistakes),
     };
     // The recorder looked at the main file alone for these.

@@ -15,4 +15,5 @@ mod machine;
 mod mutations;
 mod original;
 mod problems;
+mod translation;
 mod values;

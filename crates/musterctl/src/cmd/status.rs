@@ -128,9 +128,10 @@ pub(super) fn name_with_group(program: &Program) -> Cow<'_, str> {
     }
 }
 
-/// The group, unless it is the program's own.
+/// The group, unless it is the program's own, or part of its name as in a supervisord configuration.
 fn group(program: &Program) -> &str {
-    if program.group == program.program { "" } else { &program.group }
+    let is_named = || program.name.strip_prefix(&program.group).is_some_and(|rest| rest.starts_with(':'));
+    if program.group == program.program || is_named() { "" } else { &program.group }
 }
 
 pub(crate) fn columns(programs: &[Program], coloured: bool) -> String {

@@ -3,9 +3,9 @@
 mod supervisord;
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use muster_config::{Diagnostic, Loaded, Machine, Opener, Severity, Source, Unfit, Who};
+use muster_config::{Diagnostic, Foreign, Loaded, Machine, Opener, Severity, Source, Unfit, Who};
 use muster_spec::Spec;
 use muster_sys::say::{complain, say};
 use muster_sys::user::{Accounts, LookupError};
@@ -24,13 +24,56 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(vec![default.found.ok_or_else(|| nothing_found(&default.tried))?])
 }
 
-/// Loads these files.
+/// Loads these files: TOML, or one supervisord configuration.
 pub(crate) fn load(paths: &[PathBuf], open: &Opener) -> Loaded {
-    let variables = |name: &str| std::env::var(name).ok();
-    let host = nix::unistd::gethostname().unwrap_or_default();
-    let loaded = muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy(), open });
+    load_as(paths, open, Part::Whole)
+}
+
+/// Whether a supervisord configuration may be one that others include.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Any,
+}
+
+fn load_as(paths: &[PathBuf], open: &Opener, part: Part) -> Loaded {
+    let loaded = match paths {
+        [path] if is_supervisords(path) => supervisord::load(path, open, part),
+        paths => mixed(paths).unwrap_or_else(|| load_toml(paths, open)),
+    };
     secrets::learn(&loaded.disguises, loaded.spec.as_ref());
     loaded
+}
+
+fn load_toml(paths: &[PathBuf], open: &Opener) -> Loaded {
+    let variables = |name: &str| std::env::var(name).ok();
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    muster_config::load(&Source { paths, variables: &variables, host: &host.to_string_lossy(), open })
+}
+
+fn is_supervisords(path: &Path) -> bool {
+    muster_config::is_supervisords(path) && !path.is_dir()
+}
+
+/// The error of a supervisord configuration beside another file, which names both.
+fn mixed(paths: &[PathBuf]) -> Option<Loaded> {
+    let place = paths.iter().position(|path| is_supervisords(path))?;
+    let path = &paths[place];
+    let other = paths.iter().enumerate().find(|(other, _)| *other != place).map(|(_, other)| other)?;
+    let message = format!("a supervisord configuration must be the only file, and {} was named too", other.display());
+    let hint = "name one of them; [include] in a supervisord configuration adds others of its kind";
+    let diagnostic = Diagnostic {
+        severity: Severity::Error,
+        file: path.clone(),
+        line: 1,
+        column: 1,
+        message,
+        hint: Some(hint.to_owned()),
+        program: None,
+        span: 0..0,
+        excerpt: None,
+    };
+    Some(Foreign { diagnostics: vec![diagnostic], ..Foreign::default() }.into())
 }
 
 /// Adds diagnostics that depend on this machine: commands, directories and users.
@@ -81,37 +124,18 @@ pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
             return 2;
         }
     };
-    let checked = match paths.as_slice() {
-        [path] if muster_config::is_supervisords(path) => supervisord::check(path),
-        paths => {
-            let mut loaded = load(paths, &config_files::open);
-            look_at_machine(&mut loaded);
-            let instances = |spec: &Spec| spec.programs.iter().map(|program| program.instances.len()).sum();
-            let programs = loaded.spec.as_ref().map(instances);
-            Checked { files: loaded.files, programs, diagnostics: loaded.diagnostics, note: None }
-        }
-    };
-    let count = |severity| checked.diagnostics.iter().filter(|found| found.severity == severity).count();
+    let mut loaded = load_as(&paths, &config_files::open, Part::Any);
+    look_at_machine(&mut loaded);
+    let count = |severity| loaded.diagnostics.iter().filter(|found| found.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     match format {
         Format::Text => {
-            write_diagnostics(&checked.diagnostics);
-            say(&summary(&checked, errors, warnings));
-            checked.note.into_iter().for_each(say);
+            write_diagnostics(&loaded.diagnostics);
+            say(&summary(&loaded, errors, warnings));
         }
-        Format::Json => say(&as_json(&checked)),
+        Format::Json => say(&as_json(&loaded)),
     }
     if errors > 0 || (strict && warnings > 0) { 2 } else { 0 }
-}
-
-/// The result of a check, whatever the file's language.
-pub(crate) struct Checked {
-    pub(crate) files: Vec<PathBuf>,
-    /// The number of programs; `None` if there is an error.
-    pub(crate) programs: Option<usize>,
-    pub(crate) diagnostics: Vec<Diagnostic>,
-    /// A line for people, after the summary.
-    pub(crate) note: Option<&'static str>,
 }
 
 /// Writes every diagnostic to stderr.
@@ -122,17 +146,18 @@ pub(crate) fn write_diagnostics(diagnostics: &[Diagnostic]) {
     }
 }
 
-fn summary(checked: &Checked, errors: usize, warnings: usize) -> String {
+fn summary(loaded: &Loaded, errors: usize, warnings: usize) -> String {
     let plural = |count: usize, thing: &str| format!("{count} {thing}{}", if count == 1 { "" } else { "s" });
     let found = format!("{}, {}", plural(errors, "error"), plural(warnings, "warning"));
-    let files = plural(checked.files.len(), "file");
-    match checked.programs {
+    let files = plural(loaded.files.len(), "file");
+    let instances = |spec: &Spec| spec.programs.iter().map(|program| program.instances.len()).sum();
+    match loaded.spec.as_ref().map(instances) {
         Some(programs) => format!("{files}, {}, {found}", plural(programs, "program")),
         None => format!("{files}, {found}"),
     }
 }
 
-fn as_json(checked: &Checked) -> String {
+fn as_json(loaded: &Loaded) -> String {
     let diagnostic = |found: &Diagnostic| {
         json!({
             "severity": if found.severity == Severity::Error { "error" } else { "warning" },
@@ -144,6 +169,6 @@ fn as_json(checked: &Checked) -> String {
             "program": found.program,
         })
     };
-    let all: Vec<_> = checked.diagnostics.iter().map(diagnostic).collect();
-    json!({"files": checked.files, "diagnostics": all}).to_string()
+    let all: Vec<_> = loaded.diagnostics.iter().map(diagnostic).collect();
+    json!({"files": loaded.files, "diagnostics": all}).to_string()
 }

@@ -1,53 +1,76 @@
-//! Checks a supervisord.conf against the users, directories and files of this machine.
+//! Loads a supervisord.conf with the users, directories and files of this machine.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use muster_config::Role;
-use muster_import::supervisord::{self, Account, Mode, User, World};
+use muster_config::{Foreign, Loaded, LookedAt, Opener, Role};
+use muster_import::supervisord::{self, Account, Inherited, Mode, User, World};
 use muster_spec::UserSpec;
 use muster_sys::user::Accounts;
 
-use super::Checked;
-use crate::config_files;
+use super::Part;
 
-const NOTE: &str = "musterd checks supervisord configurations, but cannot run them yet";
-
-/// Reads the file and everything that it includes. A file without `[supervisord]` is read as one that others include.
-pub(crate) fn check(path: &Path) -> Checked {
+/// Reads the file and everything that it includes. With [`Part::Any`] a file without `[supervisord]` is read as one that
+/// others include.
+pub(super) fn load(path: &Path, open: &Opener, part: Part) -> Loaded {
     let main = path.to_string_lossy();
-    let mut machine = ThisMachine::new(path);
+    let mut machine = ThisMachine::new(path, open);
     // Read once, for it may be a pipe.
     machine.main_text = machine.read(&main, supervisord::limits::FILE_BYTES).ok();
-    let mode = machine.main_text.as_deref().map_or(Mode::Main, Mode::of);
-    let (programs, problems, warnings) = match supervisord::read(&main, mode, &machine) {
-        Ok(configuration) => {
-            let processes = configuration.groups.iter().map(|group| group.processes.len()).sum();
-            (Some(processes), Vec::new(), configuration.warnings)
-        }
-        Err(mistakes) => (None, mistakes.problems, mistakes.warnings),
+    let mode = match part {
+        Part::Whole => Mode::Main,
+        Part::Any => machine.main_text.as_deref().map_or(Mode::Main, Mode::of),
     };
-    let mut diagnostics: Vec<_> = problems.iter().map(supervisord::Problem::diagnostic).collect();
-    diagnostics.extend(warnings.iter().map(supervisord::Warning::diagnostic));
-    diagnostics.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
-    Checked { files: machine.files.into_inner(), programs, diagnostics, note: Some(NOTE) }
+    let mut foreign = match supervisord::read(&main, mode, &machine) {
+        Ok(configuration) => {
+            let translation = supervisord::to_spec(&configuration, &machine, Inherited { umask: umask() });
+            let warnings = configuration.warnings.iter().chain(&translation.warnings);
+            let diagnostics = warnings.map(supervisord::Warning::diagnostic).collect();
+            let (spec, disguises) = (Some(translation.spec), translation.disguises);
+            Foreign { spec, diagnostics, disguises, ..Foreign::default() }
+        }
+        Err(mistakes) => {
+            let problems = mistakes.problems.iter().map(supervisord::Problem::diagnostic);
+            let warnings = mistakes.warnings.iter().map(supervisord::Warning::diagnostic);
+            Foreign { diagnostics: problems.chain(warnings).collect(), ..Foreign::default() }
+        }
+    };
+    foreign.files = machine.files.into_inner();
+    foreign.looked_at = machine.looked_at.into_inner();
+    foreign.into()
 }
 
-/// The machine that the check runs on.
-struct ThisMachine {
+/// The umask of this process: reading it by umask(2) would change it for a moment, for all threads.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u32::from_str_radix(line.strip_prefix("Umask:")?.trim(), 8).ok());
+    mask.unwrap_or(0o022)
+}
+
+/// The machine that the daemon runs on.
+struct ThisMachine<'o> {
     main: PathBuf,
+    open: &'o Opener,
     /// The main file, once it has been read.
     main_text: Option<Vec<u8>>,
     accounts: RefCell<Accounts>,
     /// The files that were read, in order.
     files: RefCell<Vec<PathBuf>>,
+    looked_at: RefCell<Vec<LookedAt>>,
 }
 
-impl ThisMachine {
-    fn new(main: &Path) -> ThisMachine {
-        ThisMachine { main: main.to_owned(), main_text: None, accounts: RefCell::default(), files: RefCell::default() }
+impl<'o> ThisMachine<'o> {
+    fn new(main: &Path, open: &'o Opener) -> ThisMachine<'o> {
+        ThisMachine {
+            main: main.to_owned(),
+            open,
+            main_text: None,
+            accounts: RefCell::default(),
+            files: RefCell::default(),
+            looked_at: RefCell::default(),
+        }
     }
 
     fn user_named(&self, name: &str) -> Option<User> {
@@ -63,7 +86,7 @@ impl ThisMachine {
     }
 }
 
-impl World for ThisMachine {
+impl World for ThisMachine<'_> {
     fn variables(&self) -> Vec<(String, String)> {
         let text = |text: OsString| text.to_string_lossy().into_owned();
         std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
@@ -108,7 +131,9 @@ impl World for ThisMachine {
     }
 
     fn entries(&self, directory: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(if directory.is_empty() { "." } else { directory });
+        let directory = if directory.is_empty() { "." } else { directory };
+        self.looked_at.borrow_mut().push(LookedAt::Directory(PathBuf::from(directory)));
+        let entries = std::fs::read_dir(directory);
         entries.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
@@ -117,7 +142,8 @@ impl World for ThisMachine {
             return Ok(text.clone());
         }
         let role = if Path::new(path) == self.main { Role::Named } else { Role::Included { by: &self.main } };
-        let file = config_files::open(Path::new(path), role)?;
+        self.looked_at.borrow_mut().push(LookedAt::File(PathBuf::from(path)));
+        let file = (self.open)(Path::new(path), role)?;
         let mut bytes = Vec::new();
         file.take(most as u64 + 1).read_to_end(&mut bytes)?;
         self.files.borrow_mut().push(PathBuf::from(path));

@@ -28,7 +28,7 @@ pub(crate) async fn command(
     verb: Verb,
     patience: Duration,
 ) -> Result<Commanded, Problem> {
-    let select = parse_selector(select)?;
+    let select = parse_selector(&shared.supervisor.borrow(), select)?;
     let request = shared.new_request();
     let (reply, mut replied) = oneshot::channel();
     let waits = !patience.is_zero();

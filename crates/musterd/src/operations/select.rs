@@ -7,7 +7,7 @@ use muster_spec::Selector;
 
 /// The selected instances, or all.
 pub(crate) fn chosen<'a>(supervisor: &'a Supervisor, select: Option<&str>) -> Result<Vec<&'a Instance>, Problem> {
-    let Some(selector) = select.map(parse_selector).transpose()? else {
+    let Some(selector) = select.map(|text| parse_selector(supervisor, text)).transpose()? else {
         return Ok(supervisor.snapshot().iter().collect());
     };
     let ids = supervisor.select(&selector).map_err(|pattern| no_such_program(supervisor, pattern))?;
@@ -19,9 +19,13 @@ pub(crate) fn one<'a>(supervisor: &'a Supervisor, name: &str) -> Result<&'a Inst
     supervisor.find(name).ok_or_else(|| no_such_instance(supervisor, name))
 }
 
-/// Parses a selection, such as `web`, `web:*` or `all`.
-pub(crate) fn parse_selector(text: &str) -> Result<Selector, Problem> {
-    text.parse().map_err(|error: muster_spec::InvalidSelector| {
+/// Parses a selection, such as `web`, `web:*` or `all`. The exact name of an instance comes first.
+pub(crate) fn parse_selector(supervisor: &Supervisor, text: &str) -> Result<Selector, Problem> {
+    let is_name = |name: &str| {
+        let found = supervisor.find(name);
+        found.is_some_and(|instance| instance.name() == name && !instance.is_leaving())
+    };
+    Selector::parse(text, is_name).map_err(|error| {
         Problem::new(ProblemKind::BadParameter, error.to_string())
             .with_hint("such as web, web:0, web:*, w*, all, or several with commas")
     })

@@ -1,0 +1,145 @@
+//! `[supervisord]` and the servers: the daemon itself, and its control socket.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use muster_spec::{ControlSpec, DaemonSpec, LogFormat, LogLevel, Rotation, SyslogFacility, SyslogSpec, UserSpec};
+
+use super::super::model::{Address, Configuration, Level, Owner, Settings};
+use super::super::world::{Account, World};
+use super::{Context, Inherited};
+
+/// Programs get all the time they ask for: a year is longer than any of them waits.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+const SECTION: &str = "supervisord";
+
+/// The daemon.
+pub(super) fn daemon(context: &mut Context<'_>, inherited: Inherited) -> DaemonSpec {
+    let settings = &context.configuration.supervisord;
+    unsupported(context, settings);
+    DaemonSpec {
+        log_level: log_level(settings.loglevel),
+        log_format: LogFormat::Text,
+        log_file: log_file(context, settings),
+        log_rotation: Rotation {
+            max_size: u64::try_from(settings.logfile_maxbytes).unwrap_or(0),
+            max_files: u32::try_from(settings.logfile_backups.max(0)).unwrap_or(u32::MAX),
+            compress: false,
+        },
+        shutdown_timeout: SHUTDOWN_TIMEOUT,
+        exit_when_done: false,
+        pidfile: Some(PathBuf::from(&settings.pidfile)),
+        // `umask` and `directory` are for a daemon in the background.
+        umask: inherited.umask,
+        directory: None,
+        watch: false,
+        syslog: SyslogSpec { facility: facility(), ..SyslogSpec::default() },
+    }
+}
+
+fn facility() -> SyslogFacility {
+    let user = SyslogFacility::ALL.into_iter().find(|(name, _)| *name == "user");
+    user.map_or(SyslogFacility::DAEMON, |(_, facility)| facility)
+}
+
+fn log_level(level: Level) -> LogLevel {
+    match level {
+        Level::Critical | Level::Error => LogLevel::Error,
+        Level::Warn => LogLevel::Warn,
+        Level::Info => LogLevel::Info,
+        Level::Debug => LogLevel::Debug,
+        Level::Trace | Level::Blather => LogLevel::Trace,
+    }
+}
+
+/// The position of `[supervisord]`.
+fn section(configuration: &Configuration) -> Option<usize> {
+    configuration.sections.iter().position(|section| section.name == SECTION)
+}
+
+/// A log file that the section names; otherwise messages go to standard error, which a container shows.
+fn log_file(context: &mut Context<'_>, settings: &Settings) -> Option<PathBuf> {
+    let section = section(context.configuration)?;
+    context.configuration.sections[section].entry("logfile")?;
+    match settings.logfile.as_str() {
+        "syslog" => {
+            let message = "the main log goes to standard error, not to syslog yet";
+            context.warn(section, Some("logfile"), message, "name a file, or leave logfile out");
+            None
+        }
+        "/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/fd/2" | "/proc/self/fd/1" | "/proc/self/fd/2" => None,
+        path => Some(PathBuf::from(path)),
+    }
+}
+
+/// Settings that are not honoured yet, if they were made.
+fn unsupported(context: &mut Context<'_>, settings: &Settings) {
+    let configuration = context.configuration;
+    let Some(section) = section(configuration) else { return };
+    if settings.strip_ansi {
+        let message = "strip_ansi has no effect yet: logs keep escape sequences";
+        context.warn(section, Some("strip_ansi"), message, "have the programs write none");
+    }
+    if common_user(configuration, context.world).is_some() {
+        let message = "the daemon keeps its user; programs without one of their own run as this user";
+        context.warn(section, Some("user"), message, "start musterd as this user to have it run so itself");
+    }
+    for key in ["childlogdir", "minfds", "minprocs"] {
+        if configuration.sections[section].entry(key).is_some() {
+            let message = format!("{key} has no effect yet");
+            context.warn(section, Some(key), message, "leave it out");
+        }
+    }
+}
+
+/// The user of `[supervisord]`, if the daemon would have to change to become it.
+pub(super) fn common_user(configuration: &Configuration, world: &dyn World) -> Option<String> {
+    let name = configuration.supervisord.user.as_deref()?;
+    let by_number = || world.user(Account::Id(name.parse().ok()?));
+    let user = world.user(Account::Name(name)).or_else(by_number);
+    match user {
+        Some(user) if user.id == world.uid() => None,
+        Some(user) => Some(user.name),
+        None => Some(name.to_owned()),
+    }
+}
+
+/// The control socket: the first server on a Unix socket, or else musterd's own.
+pub(super) fn control(context: &mut Context<'_>) -> ControlSpec {
+    let mut control = ControlSpec {
+        socket: Some(PathBuf::from(ControlSpec::DEFAULT_SOCKET)),
+        mode: ControlSpec::DEFAULT_MODE,
+        owner: None,
+        allow_users: Vec::new(),
+        readonly_users: Vec::new(),
+    };
+    let mut has_socket = false;
+    for server in &context.configuration.servers {
+        match &server.address {
+            Address::Inet { .. } => {
+                let message = "the daemon does not listen on TCP yet";
+                context.warn(server.section, Some("port"), message, "musterctl uses the Unix socket");
+            }
+            Address::Unix { .. } if has_socket => {
+                let message = "only the first Unix socket is served yet";
+                context.warn(server.section, Some("file"), message, "leave this one out");
+            }
+            Address::Unix { file, chmod, chown } => {
+                has_socket = true;
+                control.socket = Some(PathBuf::from(file));
+                // The lowest nine bits are permissions.
+                control.mode = u32::try_from(chmod & 0o777).unwrap_or(ControlSpec::DEFAULT_MODE);
+                control.owner = chown.as_ref().map(owner);
+                let message = "musterctl can use this socket, supervisorctl not yet";
+                let hint = format!("musterctl --socket {file} status; root and the daemon's user have access");
+                context.warn(server.section, Some("file"), message, &hint);
+            }
+        }
+    }
+    control
+}
+
+fn owner(owner: &Owner) -> UserSpec {
+    UserSpec { user: owner.user.name.clone(), group: owner.group.map(|group| group.to_string()) }
+}

@@ -1,0 +1,76 @@
+//! The masked copies of everything that holds a secret: what an expansion such as `%(ENV_TOKEN)s` brought in.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use muster_config::{Disguise, Disguises, Secrets};
+use muster_spec::{InstanceSpec, OutputSpec, Sink, Spec, Target};
+
+use super::super::model::Configuration;
+use super::super::world::World;
+
+/// Collects the secrets of all environments and servers, and masks them in copies of the instances.
+pub(super) fn of(configuration: &Configuration, world: &dyn World, spec: &Spec) -> Disguises {
+    let secrets = secrets(configuration, world);
+    let instances = spec.programs.iter().flat_map(|program| &program.instances);
+    let instances = instances.filter_map(|instance| disguise(instance, &secrets)).collect();
+    let hidden = |path: Option<&Path>, key: &'static str| {
+        path.filter(|path| is_secret(&path.to_string_lossy(), &secrets)).map(|_| key)
+    };
+    let daemon = &spec.daemon;
+    let musterd = [hidden(daemon.log_file.as_deref(), "logfile"), hidden(daemon.pidfile.as_deref(), "pidfile")];
+    let http = hidden(spec.control.socket.as_deref(), "socket");
+    Disguises {
+        instances,
+        rules: Vec::new(),
+        musterd: musterd.into_iter().flatten().collect(),
+        http: http.into_iter().collect(),
+        secrets,
+    }
+}
+
+fn secrets(configuration: &Configuration, world: &dyn World) -> Secrets {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let global = configuration.supervisord.environment.iter().map(owned);
+    let processes = configuration.groups.iter().flat_map(|group| &group.processes);
+    let own = processes.flat_map(|process| process.environment.iter().map(owned));
+    let mut secrets = Secrets::of_environment(world.variables().into_iter().chain(global).chain(own));
+    let logins = configuration.servers.iter().filter_map(|server| server.login.as_ref());
+    secrets.add(logins.map(|login| login.password.clone()));
+    secrets
+}
+
+fn is_secret(text: &str, secrets: &Secrets) -> bool {
+    secrets.mask(text) != text
+}
+
+/// The copy of an instance to be shown, if it differs. Environments are never shown.
+fn disguise(real: &Arc<InstanceSpec>, secrets: &Secrets) -> Option<Disguise> {
+    let process = &real.process;
+    let mut shown = InstanceSpec::clone(real);
+    shown.process.command = process.command.iter().map(|word| secrets.mask(word)).collect();
+    shown.process.directory = process.directory.as_deref().map(|path| mask_path(path, secrets));
+    shown.output = Arc::new(masked_output(&real.output, secrets));
+    (shown != **real).then(|| Disguise { real: Arc::clone(real), shown, hidden: Vec::new() })
+}
+
+fn masked_output(output: &OutputSpec, secrets: &Secrets) -> OutputSpec {
+    let target = |target: &Target| match target {
+        Target::Capture(sinks) => {
+            let sink = |sink: &Sink| match sink {
+                Sink::File(path) => Sink::File(mask_path(path, secrets)),
+                sink => sink.clone(),
+            };
+            Target::Capture(sinks.iter().map(sink).collect())
+        }
+        target => target.clone(),
+    };
+    OutputSpec { stdout: target(&output.stdout), stderr: output.stderr.as_ref().map(target), ..output.clone() }
+}
+
+fn mask_path(path: &Path, secrets: &Secrets) -> std::path::PathBuf {
+    match path.to_str() {
+        Some(text) if is_secret(text, secrets) => secrets.mask(text).into(),
+        _ => path.to_owned(),
+    }
+}

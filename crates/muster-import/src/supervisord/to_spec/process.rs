@@ -1,0 +1,131 @@
+//! One process to one program.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use muster_spec::{
+    Essential, InstanceSpec, Kind, Limit, OwnVariables, Preset, ProcessSpec, ProgramSpec, RestartPolicy, RestartWhen,
+    Signal, Stdin, StopScope, StopSpec, StopStep, UserSpec,
+};
+
+use super::super::model::{Autorestart, Group, Process};
+use super::super::python::repr;
+use super::super::split_command;
+use super::{Context, output, refusal};
+
+/// The longest command that a message quotes, in characters.
+const LONGEST_QUOTED: usize = 200;
+
+/// The program of a process.
+pub(super) fn program(context: &mut Context<'_>, group: &Group, process: &Process, name: String) -> ProgramSpec {
+    let not_run = refusal(group, process);
+    let instance = InstanceSpec {
+        name: name.clone(),
+        index: 0,
+        process: process_spec(context, group, process, not_run),
+        output: output::output(context, process).into(),
+        ready: None,
+        start_timeout: InstanceSpec::START_TIMEOUT,
+        watchdog: None,
+        probes: Vec::new(),
+    };
+    ProgramSpec {
+        name,
+        groups: vec![group.name.clone()],
+        kind: Kind::Service,
+        autostart: process.autostart && not_run.is_none(),
+        restart: restart(process),
+        startsecs: seconds(process.startsecs),
+        exit_codes: process.exitcodes.clone(),
+        depends_on: Vec::new(),
+        restart_with: Vec::new(),
+        priority: group.priority,
+        essential: Essential::No,
+        stop: stop(context, process),
+        reload_signal: None,
+        instances: vec![instance.into()],
+    }
+}
+
+/// Zero for a negative number.
+fn seconds(number: i64) -> Duration {
+    Duration::from_secs(u64::try_from(number).unwrap_or(0))
+}
+
+fn restart(process: &Process) -> RestartPolicy {
+    let when = match process.autorestart {
+        Autorestart::Never => RestartWhen::Never,
+        Autorestart::Unexpected => RestartWhen::OnFailure,
+        Autorestart::Always => RestartWhen::Always,
+    };
+    let retries = u32::try_from(process.startretries.max(0)).unwrap_or(u32::MAX);
+    RestartPolicy { limit: Limit::Retries(retries), ..Preset::Supervisord.policy(when) }
+}
+
+fn stop(context: &mut Context<'_>, process: &Process) -> StopSpec {
+    let signal = Signal::from_number(i32::from(process.stopsignal.0)).unwrap_or_else(|| {
+        let hint = "name a signal: TERM, INT, QUIT";
+        context.warn(process.section, Some("stopsignal"), "0 is no signal; SIGTERM is sent", hint);
+        Signal::TERM
+    });
+    StopSpec {
+        steps: vec![StopStep { signal, patience: seconds(process.stopwaitsecs) }],
+        scope: if process.stopasgroup { StopScope::Group } else { StopScope::Main },
+        leftover_wait: StopSpec::LEFTOVER_WAIT,
+    }
+}
+
+fn process_spec(context: &Context<'_>, group: &Group, process: &Process, not_run: Option<&str>) -> ProcessSpec {
+    let (command, unusable) = command(&process.command);
+    ProcessSpec {
+        refusal: not_run.map(str::to_owned).or(unusable),
+        environment: environment(context, group, process),
+        own_variables: OwnVariables::Run,
+        user: user(context, process),
+        directory: process.directory.as_ref().map(Into::into),
+        // The lowest nine bits are permissions.
+        umask: process.umask.and_then(|umask| u32::try_from(umask & 0o777).ok()),
+        stdin: Stdin::Pipe,
+        ..ProcessSpec::of(command)
+    }
+}
+
+/// The words of a command. The original accepts a command without words, or with an open quote, and fails at every
+/// start; so does this one, with the same reason.
+fn command(text: &str) -> (Vec<String>, Option<String>) {
+    let refused = |reason: String| (vec![text.to_owned()], Some(reason));
+    match split_command(text) {
+        Ok(words) if words.is_empty() => refused("command is empty".to_owned()),
+        Ok(words) => (words, None),
+        Err(why) => refused(format!("can't parse command {}: {why}", repr(&quoted(text)))),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_QUOTED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The original sets four variables of its own first, so that a configuration can replace them.
+fn environment(context: &Context<'_>, group: &Group, process: &Process) -> Vec<(String, String)> {
+    let configuration = context.configuration;
+    let url = process.serverurl.as_deref().or(configuration.server_url.as_deref());
+    let own = [
+        ("SUPERVISOR_ENABLED", "1"),
+        ("SUPERVISOR_PROCESS_NAME", process.name.as_str()),
+        ("SUPERVISOR_GROUP_NAME", group.name.as_str()),
+    ];
+    let own = own.into_iter().chain(url.map(|url| ("SUPERVISOR_SERVER_URL", url)));
+    let mut variables: BTreeMap<&str, &str> = own.collect();
+    variables.extend(configuration.environment(process));
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The user of the section, or else the one that the original daemon itself would become.
+fn user(context: &Context<'_>, process: &Process) -> Option<UserSpec> {
+    let own = process.user.as_ref().map(|user| user.name.clone());
+    let name = own.or_else(|| super::daemon::common_user(context.configuration, context.world))?;
+    Some(UserSpec { user: name, group: None })
+}
