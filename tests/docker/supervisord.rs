@@ -30,20 +30,19 @@ const SETTLED: u64 = 2;
 struct Case {
     /// In the corpus: a file, or a folder `bundle--NAME` of several files.
     configuration: &'static str,
-    server: Server,
+    /// Without one, or without a section for `supervisorctl`, only the original's processes show what runs.
+    server: Option<Server>,
     environment: &'static [(&'static str, &'static str)],
     files: &'static [(&'static str, &'static str)],
     /// Each program, and the name of its process.
     programs: &'static [(&'static str, &'static str)],
 }
 
-/// How `supervisorctl` reaches the original.
-#[derive(Clone, Copy)]
-enum Server {
-    /// Not at all: the configuration has no server, or no section for `supervisorctl`.
-    None,
-    Open,
-    Login(&'static str, &'static str),
+/// The Unix socket of a configuration, at which both answer.
+struct Server {
+    path: &'static str,
+    /// User and password, where `[supervisorctl]` does not name them.
+    login: Option<(&'static str, &'static str)>,
 }
 
 /// States of programs by name.
@@ -76,13 +75,13 @@ impl Case {
             self.programs.iter().map(|(program, _)| ((*program).to_owned(), "RUNNING".to_owned())).collect();
         let original_states = || self.original_states(&original, &path);
         reached(&original, "all programs of the original", &wanted, original_states);
-        reached(&ours, "all programs of ours", &wanted, || states(&ours));
+        reached(&ours, "all programs of ours", &wanted, || self.states(&ours));
         let before = [self.processes(&original), self.processes(&ours)];
 
         // The comparison is about this moment: whether anything has ended or been restarted by then.
         std::thread::sleep((started + MOMENT).saturating_duration_since(Instant::now()));
         assert_eq!(original_states(), wanted, "the original\n{}", original.story());
-        assert_eq!(states(&ours), wanted, "ours\n{}", ours.story());
+        assert_eq!(self.states(&ours), wanted, "ours\n{}", ours.story());
         for (container, before) in [&original, &ours].into_iter().zip(before) {
             assert_eq!(processes(container, SETTLED), before, "something was restarted\n{}", container.story());
         }
@@ -112,25 +111,34 @@ impl Case {
 
     /// The original's own answer, or what its processes say.
     fn original_states(&self, original: &Container, path: &str) -> States {
+        let Some(server) = &self.server else {
+            let found: BTreeSet<_> = processes(original, SETTLED).into_iter().map(|(_, name)| name).collect();
+            let state = |process: &str| if found.contains(process) { "RUNNING" } else { "STARTING" };
+            return self
+                .programs
+                .iter()
+                .map(|(name, process)| ((*name).to_owned(), state(process).to_owned()))
+                .collect();
+        };
         let mut words = vec!["supervisorctl", "-c", path];
-        match self.server {
-            Server::None => {
-                let found: BTreeSet<_> = processes(original, SETTLED).into_iter().map(|(_, name)| name).collect();
-                let is_there = |process: &str| found.contains(process);
-                let state = |process| if is_there(process) { "RUNNING" } else { "STARTING" };
-                return self
-                    .programs
-                    .iter()
-                    .map(|(name, process)| ((*name).to_owned(), state(process).to_owned()))
-                    .collect();
-            }
-            Server::Open => {}
-            Server::Login(user, password) => words.extend(["-u", user, "-p", password]),
+        if let Some((user, password)) = server.login {
+            words.extend(["-u", user, "-p", password]);
         }
         words.push("status");
         let answer = text(&original.exec(&words));
         let lines = answer.lines().map(|line| line.split_whitespace().map(str::to_owned));
         lines.filter_map(|mut words| Some((words.next()?, words.next()?))).collect()
+    }
+
+    /// musterd's own answer. Empty while there is none.
+    fn states(&self, ours: &Container) -> States {
+        let request = match &self.server {
+            Some(server) => format!("--socket {} status --json", server.path),
+            None => "status --json".to_owned(),
+        };
+        let programs: Vec<Value> = serde_json::from_slice(&ours.ctl(&request).stdout).unwrap_or_default();
+        let text = |program: &Value, key: &str| program[key].as_str().unwrap_or_default().to_owned();
+        programs.iter().map(|program| (text(program, "name"), text(program, "state"))).collect()
     }
 
     /// The processes of all programs, once each of them has its own.
@@ -157,13 +165,6 @@ fn reached(container: &Container, who: &str, wanted: &States, look: impl Fn() ->
         assert!(begun.elapsed() < PATIENCE, "{who} are not running: {states:?}\n{}", container.story());
         std::thread::sleep(Duration::from_millis(200));
     }
-}
-
-/// musterd's own answer. Empty while there is none.
-fn states(ours: &Container) -> States {
-    let programs: Vec<Value> = serde_json::from_slice(&ours.ctl("status --json").stdout).unwrap_or_default();
-    let text = |program: &Value, key: &str| program[key].as_str().unwrap_or_default().to_owned();
-    programs.iter().map(|program| (text(program, "name"), text(program, "state"))).collect()
 }
 
 /// The living children of PID 1 that are at least this old, in seconds: pid and name.

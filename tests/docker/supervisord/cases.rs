@@ -9,7 +9,7 @@ const SCREEN: &[(&str, &str)] = &[("DISPLAY", ":0"), ("DISPLAY_WIDTH", "640"), (
 fn supervisord_cron_php_fpm_and_sshd_behind_a_password() {
     let case = Case {
         configuration: "bundle--docksal-cli-debian-main",
-        server: Server::Login("dummy", "dummy"),
+        server: Some(Server { path: "/var/run/supervisor.sock", login: Some(("dummy", "dummy")) }),
         environment: &[],
         files: &[],
         programs: &[("cron", "cron"), ("php-fpm", "php-fpm"), ("sshd", "sshd")],
@@ -21,7 +21,7 @@ fn supervisord_cron_php_fpm_and_sshd_behind_a_password() {
 fn supervisord_cron_nginx_php_fpm_and_a_tail_that_log_to_the_daemons_stderr() {
     let case = Case {
         configuration: "bundle--humhub",
-        server: Server::None,
+        server: None,
         environment: &[],
         files: &[
             // Debian's cron has another name and other options.
@@ -37,7 +37,7 @@ fn supervisord_cron_nginx_php_fpm_and_a_tail_that_log_to_the_daemons_stderr() {
 fn supervisord_an_x_server_with_clients_that_need_it() {
     let case = Case {
         configuration: "bundle--docker-novnc",
-        server: Server::None,
+        server: None,
         environment: SCREEN,
         files: &[],
         programs: &[
@@ -55,7 +55,7 @@ fn supervisord_an_x_server_with_clients_that_need_it() {
 fn supervisord_an_x_server_with_a_vnc_password() {
     let case = Case {
         configuration: "bundle--wine-box",
-        server: Server::None,
+        server: None,
         environment: SCREEN,
         files: &[],
         programs: &[("fluxbox", "fluxbox"), ("websockify", "websockify"), ("x11vnc", "x11vnc"), ("xvfb", "Xvfb")],
@@ -67,7 +67,7 @@ fn supervisord_an_x_server_with_a_vnc_password() {
 fn supervisord_nginx_and_php_fpm_named_by_expansion() {
     let case = Case {
         configuration: "bundle--zabbix-web-nginx",
-        server: Server::Login("zbx", "password"),
+        server: Some(Server { path: "/tmp/supervisor.sock", login: Some(("zbx", "password")) }),
         environment: &[],
         files: &[],
         programs: &[("nginx", "nginx"), ("php-fpm83", "php-fpm83")],
@@ -79,7 +79,7 @@ fn supervisord_nginx_and_php_fpm_named_by_expansion() {
 fn supervisord_dbus_xrdp_and_sshd_in_order_of_priority() {
     let case = Case {
         configuration: "AgorastisMesaio+docker-img-linuxrdp+etc__supervisord.conf",
-        server: Server::Open,
+        server: Some(Server { path: "/run/supervisord.sock", login: None }),
         environment: &[],
         files: &[],
         programs: &[("dbus", "dbus-daemon"), ("sshd", "sshd"), ("xrdp", "xrdp"), ("xrdp-sesman", "xrdp-sesman")],
@@ -91,7 +91,7 @@ fn supervisord_dbus_xrdp_and_sshd_in_order_of_priority() {
 fn supervisord_apache_and_postgresql() {
     let case = Case {
         configuration: "Igalia+phpreport+supervisor__supervisord.conf",
-        server: Server::None,
+        server: None,
         environment: &[],
         files: &[],
         programs: &[("apache2", "apache2"), ("postgresql", "postgres")],
@@ -103,7 +103,7 @@ fn supervisord_apache_and_postgresql() {
 fn supervisord_apache_with_its_variables_and_php_fpm() {
     let case = Case {
         configuration: "semhoun+docker_webserver+conf__supervisord.conf",
-        server: Server::None,
+        server: None,
         environment: &[],
         files: &[],
         programs: &[("apache2", "apache2"), ("phpfpm", "php-fpm")],
@@ -115,7 +115,7 @@ fn supervisord_apache_with_its_variables_and_php_fpm() {
 fn supervisord_nginx_php_fpm_and_a_worker_with_its_own_user() {
     let case = Case {
         configuration: "pterodactyl+panel+.github__docker__supervisord.conf",
-        server: Server::Open,
+        server: Some(Server { path: "/tmp/supervisor.sock", login: None }),
         environment: &[],
         files: &[("/app/artisan", "<?php while (true) sleep(1);\n"), ("/var/log/supervisord/.keep", "")],
         programs: &[("nginx", "nginx"), ("php-fpm", "php-fpm"), ("queue-worker", "php")],
@@ -127,7 +127,7 @@ fn supervisord_nginx_php_fpm_and_a_worker_with_its_own_user() {
 fn supervisord_nginx_and_php_fpm_that_stop_by_quit() {
     let case = Case {
         configuration: "richarvey+nginx-php-fpm+conf__supervisord.conf",
-        server: Server::Open,
+        server: Some(Server { path: "/dev/shm/supervisor.sock", login: None }),
         environment: &[],
         files: &[],
         programs: &[("nginx", "nginx"), ("php-fpm", "php-fpm")],
@@ -139,7 +139,7 @@ fn supervisord_nginx_and_php_fpm_that_stop_by_quit() {
 fn supervisord_nginx_and_php_fpm_that_log_to_the_first_process() {
     let case = Case {
         configuration: "Turgon37+docker-glpi+root__etc__supervisord.conf",
-        server: Server::Open,
+        server: Some(Server { path: "/var/run/supervisor.sock", login: None }),
         environment: &[],
         files: &[("/etc/nginx/modules-enabled/foreground.conf", "daemon off;\n")],
         programs: &[("nginx", "nginx"), ("php", "php-fpm")],
@@ -151,7 +151,7 @@ fn supervisord_nginx_and_php_fpm_that_log_to_the_first_process() {
 fn supervisord_nginx_redis_and_five_scripts() {
     let case = Case {
         configuration: "openspug+spug+docs__docker__spug.ini",
-        server: Server::None,
+        server: None,
         environment: &[],
         files: &[
             ("/etc/redis.conf", "save \"\"\n"),
