@@ -7,6 +7,7 @@ use muster_spec::{ControlSpec, DaemonSpec, LogFormat, LogLevel, Rotation, Syslog
 
 use super::super::model::{Address, Configuration, Level, Owner, Settings};
 use super::super::world::{Account, World};
+use super::output::OWN_OUTPUT;
 use super::{Context, Inherited};
 
 /// Programs get all the time they ask for: a year is longer than any of them waits.
@@ -68,7 +69,7 @@ fn log_file(context: &mut Context<'_>, settings: &Settings) -> Option<PathBuf> {
             context.warn(section, Some("logfile"), message, "name a file, or leave logfile out");
             None
         }
-        "/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/fd/2" | "/proc/self/fd/1" | "/proc/self/fd/2" => None,
+        path if OWN_OUTPUT.contains(&path) => None,
         path => Some(PathBuf::from(path)),
     }
 }

@@ -9,7 +9,7 @@ use super::super::paths;
 use super::Context;
 
 /// The descriptors of the daemon's own output, as log files name them.
-const OWN_OUTPUT: [&str; 8] = [
+pub(super) const OWN_OUTPUT: [&str; 8] = [
     "/dev/stdout",
     "/dev/stderr",
     "/dev/fd/1",
