@@ -1,4 +1,4 @@
-//! `musterd -c supervisord.conf`: runs it as supervisord does.
+//! `musterd -c supervisord.conf`: runs it as supervisord does. Also `musterd config`.
 
 #[path = "harness/mod.rs"]
 mod harness;
@@ -85,7 +85,7 @@ fn a_program_has_the_environment_of_the_original() {
     assert!(own[0].starts_with("MUSTER_RUN="), "{own:?}");
 }
 
-/// What becomes of a program that was RUNNING, by its exit code and `autorestart`.
+/// The restarts of a program that was RUNNING, by its exit code and `autorestart`.
 #[test]
 fn exit_codes_and_autorestart_decide_as_in_supervisord() {
     let mut sections = String::new();
@@ -254,6 +254,30 @@ fn the_active_configuration_is_shown_without_secrets() {
     assert_eq!(config["musterd"]["pidfile"].as_str(), daemon.path("pid").to_str());
     let pid = fs::read_to_string(daemon.path("pid")).expect("it was written");
     assert!(pid.ends_with('\n') && pid.trim().parse::<u32>().is_ok(), "{pid:?}");
+}
+
+/// With `musterd config`, for both languages.
+#[test]
+fn the_configuration_is_printed_offline_as_the_daemon_shows_it() {
+    let conf = "[program:a]\ncommand=sleep 1000 --token %(ENV_TOKEN)s\nstartsecs=0\n[program:w\u{e9}b]\ncommand=cat\n";
+    let toml = "[program.a]\ncommand = \"sleep 1000\"\nnumprocs = 2\n";
+    for (setting, file) in
+        [(Setting::supervisord(conf), "supervisord.conf"), (Setting::supervising(toml), "muster.toml")]
+    {
+        let daemon = setting.env("TOKEN", "topsecret").start();
+        let print = |format: &str| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_musterd"));
+            let path = daemon.path(file);
+            let printed = ended(command.args(["config", "--format", format, "-c"]).arg(path).env("TOKEN", "topsecret"));
+            assert_eq!(printed.code, Some(0), "{printed:?}");
+            assert!(!printed.out.contains("topsecret"), "{printed:?}");
+            printed.out
+        };
+        let printed: Value = serde_json::from_str(&print("json")).expect("it is JSON");
+        assert_eq!(printed, daemon.client.get("/v1/config").json());
+        let printed = print("toml");
+        assert!(printed.contains("\n[musterd]\n") && printed.contains("command = [\"sleep\", \"1000\""), "{printed}");
+    }
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Case {
         assert!(!stopped.log.contains("SIGKILL"), "a program was killed\n{}", stopped.log);
     }
 
-    /// What to copy into the image, and the path of the configuration there.
+    /// The files to copy into the image, and the path of the configuration there.
     fn image_files(&self, corpus: &Path) -> (TempDir, String) {
         let files = tempfile::tempdir().expect("the temporary directory is writable");
         let source = corpus.join(self.configuration);

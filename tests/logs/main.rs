@@ -8,6 +8,7 @@ mod harness;
 mod bytes;
 mod delivery;
 mod formats;
+mod original;
 mod overflow;
 mod parts;
 mod rotation;

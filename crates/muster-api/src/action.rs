@@ -139,6 +139,14 @@ pub struct ShutdownBody {
     /// takes effect if it is shorter than the time left.
     #[serde(default)]
     pub timeout: Option<f64>,
+    /// No budget at all: every program gets its full `stopwaitsecs`. Excludes `timeout`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unlimited: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // Serde's interface.
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[cfg(test)]

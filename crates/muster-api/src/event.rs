@@ -167,8 +167,8 @@ pub enum Happening {
     Shutdown {
         /// The reason, in words.
         reason: String,
-        /// The budget for the whole shutdown, in seconds.
-        timeout: f64,
+        /// The budget for the whole shutdown, in seconds; `null` is unlimited.
+        timeout: Option<f64>,
     },
     /// A second signal: SIGKILL to all programs.
     ShutdownHurried,

@@ -171,7 +171,7 @@ fn actions() -> Vec<(&'static str, Value)> {
         ("ActionReport", object(&[("results", list(reference("ActionResult")))])),
         ("ActionResult", result),
         ("SignalBody", signal),
-        ("ShutdownBody", request(&[("timeout", or_null(reference("Seconds")))], &[])),
+        ("ShutdownBody", request(&[("timeout", or_null(reference("Seconds"))), ("unlimited", boolean())], &[])),
     ]
 }
 

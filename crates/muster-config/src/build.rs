@@ -298,6 +298,8 @@ fn build_program<'t>(
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: rules.priority,
+        stop_unit: None,
+        order: None,
         essential: rules.essential,
         stop: rules.stop(),
         reload_signal: rules.reload_signal,

@@ -106,11 +106,10 @@ fn shared_files(programs: &[Built<'_>], report: &Report) {
     for built in programs {
         for (instance, output) in built.spec.instances.iter().zip(&built.outputs) {
             let streams = [
-                ("stdout", Some(&instance.output.stdout), output.stdout_at),
-                ("stderr", instance.output.stderr.as_ref(), output.stderr_at),
+                ("stdout", Some(&instance.output.stdout), output.stdout_at, instance.output.rotation.stdout),
+                ("stderr", instance.output.stderr.as_ref(), output.stderr_at, instance.output.rotation.stderr),
             ];
-            let rotation = instance.output.rotation;
-            for (stream, target, at) in streams {
+            for (stream, target, at, rotation) in streams {
                 for path in files_of(target) {
                     let first = *writers.entry(path).or_insert((&instance.name, stream, rotation));
                     let (other, others_stream, others_rotation) = first;
@@ -145,12 +144,5 @@ fn sharing_hint(same_instance: bool, other: &str, program: &str) -> &'static str
 }
 
 fn files_of(target: Option<&Target>) -> impl Iterator<Item = &Path> {
-    let sinks = match target {
-        Some(Target::Capture(sinks)) => sinks.as_slice(),
-        _ => &[],
-    };
-    sinks.iter().filter_map(|sink| match sink {
-        Sink::File(path) => Some(path.as_path()),
-        Sink::Console | Sink::Syslog => None,
-    })
+    target.map_or(&[][..], Target::sinks).iter().filter_map(Sink::file)
 }

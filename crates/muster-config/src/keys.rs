@@ -5,8 +5,8 @@
 //! because it is a list.
 
 use muster_spec::{
-    Forget, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, Preset, ProbeKind, StartFailures, Stdin,
-    StopScope, SyslogFormat,
+    ExitStatus, Forget, Kind, Leftovers, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, Preset, ProbeKind,
+    SecondSignal, ShutdownOrder, StartFailures, Stdin, StopKill, StopScope, SyslogFormat,
 };
 
 use crate::drafts::backoff::BackoffDraft;
@@ -257,12 +257,44 @@ pub static KEYS: &[Key] = &[
     key(
         Table::Musterd,
         "shutdown_timeout",
-        "duration",
+        "duration or \"unlimited\"",
         "\"9s\"",
-        "the budget for stopping all programs; their `stopwaitsecs` are shortened to fit",
+        "the budget for stopping all programs; their `stopwaitsecs` are shortened to fit; `unlimited` gives \
+         each its full time",
         Reader::Daemon(DaemonDraft::shutdown_timeout),
     )
-    .because("`docker stop` kills after 10 s; one second is left to reap and to flush logs"),
+    .because("`docker stop` kills after 10 s; one second is left to reap and to flush logs")
+    .shaped(Shape::Special(shape::shutdown_timeout)),
+    key(
+        Table::Musterd,
+        "shutdown",
+        "word",
+        "\"parallel\"",
+        "how programs of equal priority stop at a shutdown: `parallel` is all at once, `serial` one after another by \
+         descending name",
+        Reader::Daemon(DaemonDraft::shutdown),
+    )
+    .shaped(Shape::Words(&ShutdownOrder::WORDS)),
+    key(
+        Table::Musterd,
+        "exit_status",
+        "word",
+        "\"cause\"",
+        "the daemon's exit code: `cause` is that of the program whose end caused the shutdown, 0 after a signal or a \
+         command; with `failures`, a signal from one of its own programs yields the code of the last failure; `zero` is \
+         always 0",
+        Reader::Daemon(DaemonDraft::exit_status),
+    )
+    .shaped(Shape::Words(&ExitStatus::WORDS)),
+    key(
+        Table::Musterd,
+        "second_signal",
+        "word",
+        "\"hurry\"",
+        "a repeated TERM, INT or QUIT: `hurry` kills all programs, `interrupt` does so for INT only, `ignore` never",
+        Reader::Daemon(DaemonDraft::second_signal),
+    )
+    .shaped(Shape::Words(&SecondSignal::WORDS)),
     key(
         Table::Musterd,
         "exit_when_done",
@@ -432,6 +464,14 @@ pub static KEYS: &[Key] = &[
     )
     .shaped(Shape::Words(&Forget::WORDS)),
     rules(
+        "forgive_on_start",
+        "boolean",
+        "true",
+        "whether a manual start resets the failure count and the delay; `false` keeps them, as supervisord does, \
+         unless the program was given up (FATAL)",
+        Rules::forgive_on_start,
+    ),
+    rules(
         "start_failures",
         "word",
         "\"policy\"",
@@ -543,11 +583,29 @@ pub static KEYS: &[Key] = &[
         "stop_scope",
         "word",
         "\"main\"",
-        "the target of the stop signal: the `main` process, or every process `group` of the tree; SIGKILL \
-         always goes to the whole tree",
+        "the target of the stop signal: the `main` process, or every process `group` of the tree; with \
+         another `stop_kill` than `tree`, only the group of the main process",
         Rules::stop_scope,
     )
     .shaped(Shape::Words(&StopScope::WORDS)),
+    rules(
+        "stop_kill",
+        "word",
+        "\"tree\"",
+        "what a stop ends, with SIGKILL if need be, and waits for: the whole `tree`, the process `group` of the main \
+         process, or the `main` process alone. Other processes are kept, as with `leftovers = \"keep\"`",
+        Rules::stop_kill,
+    )
+    .shaped(Shape::Words(&StopKill::WORDS)),
+    rules(
+        "leftovers",
+        "word",
+        "\"stop\"",
+        "after a run exits by itself: `stop` its leftover processes before the next run starts, or `keep` them. Kept \
+         processes belong to no run, and survive the daemon unless it is PID 1",
+        Rules::leftovers,
+    )
+    .shaped(Shape::Words(&Leftovers::WORDS)),
     rules(
         "leftover_wait",
         "duration",
@@ -621,6 +679,13 @@ pub static KEYS: &[Key] = &[
         Parts::env_file,
     ),
     parts("clean_environment", "boolean", "false", "do not inherit the daemon's environment", Parts::clean_environment),
+    parts(
+        "login_environment",
+        "boolean",
+        "true",
+        "set HOME, USER, LOGNAME and SHELL to those of `user`; otherwise they stay the daemon's",
+        Parts::login_environment,
+    ),
     later(Table::Program, "secrets", "variables from files"),
     later(Table::Program, "sockets", "sockets that the daemon opens"),
     parts(
@@ -645,6 +710,14 @@ pub static KEYS: &[Key] = &[
         Parts::stdin,
     )
     .shaped(Shape::Words(&Stdin::WORDS)),
+    parts(
+        "ignore_signals",
+        "list of signals",
+        "[]",
+        "signals that it ignores from the start, until it handles them itself; supervisord's programs ignore \
+         `[\"PIPE\", \"XFSZ\"]`",
+        Parts::ignore_signals,
+    ),
     later(Table::Program, "track", "how its processes are found"),
     parts("logs", "table", "{}", "where its output goes", Parts::logs).shaped(Shape::Special(shape::logs)),
     key(
@@ -857,6 +930,32 @@ pub static KEYS: &[Key] = &[
         "false",
         "compress rotated files with gzip, in the background: `web.log.1.gz`",
         Reader::Logs(OutputDraft::compress),
+    ),
+    key(
+        Table::Logs,
+        "stderr_max_size",
+        "size",
+        "",
+        "the same as `max_size`, for the files of stderr; unset is `max_size`",
+        Reader::Logs(OutputDraft::stderr_max_size),
+    ),
+    key(
+        Table::Logs,
+        "stderr_max_files",
+        "number",
+        "",
+        "the same as `max_files`, for the files of stderr; unset is `max_files`",
+        Reader::Logs(OutputDraft::stderr_max_files),
+    )
+    .shaped(Shape::Whole(0, 1000)),
+    key(
+        Table::Logs,
+        "strip_ansi",
+        "boolean",
+        "false",
+        "remove colours and cursor movements from the output, everywhere it goes: from `ESC [` up to the first of \
+         the letters `HfABCDRsuJKhlpm`",
+        Reader::Logs(OutputDraft::strip_ansi),
     ),
     key(
         Table::Logs,

@@ -34,6 +34,7 @@ mod sections;
 mod shape;
 mod source;
 mod stopping;
+pub mod template;
 mod units;
 mod value;
 mod variables;

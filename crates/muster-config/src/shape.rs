@@ -44,7 +44,7 @@ fn of_word(word: &str) -> Option<Value> {
         "octal text" => reference("octal"),
         "user" => reference("user"),
         "signal" => reference("signal"),
-        "signal or list" => one_or_several(&reference("signal")),
+        "signal or list" | "list of signals" => one_or_several(&reference("signal")),
         "list of users" | "list of groups" => one_or_several(&reference("user")),
         "text or list" | "list of paths" | "list of names" | "word, path or list" => {
             one_or_several(&json!({ "type": "string" }))
@@ -98,6 +98,11 @@ pub(crate) fn restart() -> Value {
 /// `startretries`: a number, or `unlimited`.
 pub(crate) fn startretries() -> Value {
     json!({ "anyOf": [whole(0, i64::from(u32::MAX)), { "const": "unlimited" }, reference("interpolated")] })
+}
+
+/// `shutdown_timeout`: a duration, or `unlimited`.
+pub(crate) fn shutdown_timeout() -> Value {
+    json!({ "anyOf": [reference("duration"), { "const": "unlimited" }] })
 }
 
 /// `restart_limit`: a number of starts within a time.

@@ -2,11 +2,12 @@
 //!
 //! The core stops programs in waves, highest rank first, where a program's rank is its priority or the highest of its
 //! dependencies; within a wave a program stops after its dependents. The longest path counts.
+//! In a serial shutdown every program counts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use muster_spec::Span;
+use muster_spec::{ShutdownBudget, ShutdownOrder, Span};
 
 use crate::build::Built;
 use crate::diagnostic::{Finding, Place, Report};
@@ -25,9 +26,12 @@ struct Step<'b> {
 /// Only explicit stopwaitsecs count. The default of 10 s is a bound for programs that hang and exceeds the default budget:
 /// counting it would warn about every configuration.
 pub(crate) fn check_budget(programs: &[Built<'_>], daemon: &DaemonDraft, report: &Report) {
-    let steps = longest_way(programs);
+    let ShutdownBudget::Within(budget) = daemon.spec.shutdown_timeout else { return };
+    let steps = match daemon.spec.shutdown_order {
+        ShutdownOrder::Parallel => longest_way(programs),
+        ShutdownOrder::Serial => programs.iter().filter_map(step_of).collect(),
+    };
     let total = steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.patience));
-    let budget = daemon.spec.shutdown_timeout;
     if total <= budget {
         return;
     }
@@ -74,14 +78,14 @@ fn longest_way<'b>(programs: &'b [Built<'_>]) -> Vec<Step<'b>> {
 /// The steps of one wave, of which this program is down last.
 fn steps_of<'b>(programs: &'b [Built<'_>], ways: &[(Duration, Option<usize>)], last: usize) -> Vec<Step<'b>> {
     let way = std::iter::successors(Some(last), |&index| ways[index].1);
-    let step = |index: usize| {
-        let built = &programs[index];
-        let at = built.rules.patience_at?;
-        Some(Step { name: &built.spec.name, patience: built.rules.total_patience(), at })
-    };
-    let mut steps: Vec<Step<'b>> = way.filter_map(step).collect();
+    let mut steps: Vec<Step<'b>> = way.filter_map(|index| step_of(&programs[index])).collect();
     steps.reverse();
     steps
+}
+
+fn step_of<'b>(built: &'b Built<'_>) -> Option<Step<'b>> {
+    let at = built.rules.patience_at?;
+    Some(Step { name: &built.spec.name, patience: built.rules.total_patience(), at })
 }
 
 struct Graph {

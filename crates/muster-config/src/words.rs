@@ -301,7 +301,9 @@ fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
         "stdout_syslog" => syslog("stdout", value),
         "stderr_syslog" => syslog("stderr", value),
         "stopasgroup" => "stop_scope = \"group\" sends stopsignal to every process group".to_owned(),
-        "killasgroup" => "SIGKILL always goes to every process of the tree: leave it out".to_owned(),
+        "killasgroup" => {
+            "SIGKILL goes to every process of the tree unless stop_kill limits it: leave it out".to_owned()
+        }
         "process_name" => "instances are named web:0, web:1 …: leave it out".to_owned(),
         "minfds" => format!("rlimits = {{ nofile = {} }}", shown(value, "65536")),
         "minprocs" => format!("rlimits = {{ nproc = {} }}", shown(value, "4096")),
@@ -368,7 +370,7 @@ fn systemds(word: &str) -> Option<String> {
         "execreload" => "reloadsignal names the signal that reloads".to_owned(),
         "restartsec" | "restart_delay" | "restart_sec" => "backoff = { delay = \"…\" }".to_owned(),
         "timeoutstopsec" => "it is called stopwaitsecs".to_owned(),
-        "killmode" => "SIGKILL always goes to the whole tree; stop_scope selects what gets stopsignal".to_owned(),
+        "killmode" => "stop_kill selects what a stop ends, stop_scope what gets stopsignal".to_owned(),
         "startlimitburst" | "max_retries" | "max_restarts" => "it is called startretries".to_owned(),
         "after" | "requires" | "wants" | "before" => DEPENDENCIES.to_owned(),
         "description" | "name" => "the name is that of the table, [program.NAME]: leave it out".to_owned(),

@@ -16,9 +16,10 @@ use std::time::Duration;
 use common::{Here, environment, instance, only, pairs, pairs_of, program, seconds, spec};
 use muster_config::LookedAt;
 use muster_spec::{
-    Backoff, Essential, Exceeded, Forget, Growth, Jitter, Judged, Kind, Limit, LineFormat, LogFormat, LogLevel,
-    OutputSpec, Overflow, Preset, RateLimit, Reset, Resource, RestartPolicy, RestartWhen, Rlimit, Rotation, Signal,
-    Sink, StartFailures, StopScope, Target, UserSpec,
+    Backoff, Essential, Exceeded, ExitStatus, Forget, Growth, Jitter, Judged, Kind, Leftovers, Limit, LineFormat,
+    LogFormat, LogLevel, OutputSpec, Overflow, PerStream, Preset, RateLimit, Reset, Resource, RestartPolicy,
+    RestartWhen, Rlimit, Rotation, SecondSignal, ShutdownBudget, ShutdownOrder, Signal, Sink, StartFailures, StopKill,
+    StopScope, Target, UserSpec,
 };
 
 #[test]
@@ -43,10 +44,11 @@ fn a_program_with_a_command_alone_has_the_defaults() {
 fn the_daemon_and_its_socket_have_their_defaults_and_their_keys() {
     let plain = spec("[program.web]\ncommand = \"x\"");
     assert_eq!((plain.daemon.log_level, plain.daemon.log_format), (LogLevel::Info, LogFormat::Text));
-    assert_eq!((plain.daemon.shutdown_timeout, plain.daemon.umask), (seconds(9), 0o022));
+    assert_eq!((plain.daemon.shutdown_timeout, plain.daemon.umask), (ShutdownBudget::Within(seconds(9)), 0o022));
     assert_eq!((plain.control.socket, plain.control.mode), (Some(PathBuf::from("/run/muster.sock")), 0o600));
     let set = spec(
         "[musterd]\nloglevel = \"${LEVEL:-debug}\"\nlogformat = \"json\"\nlogfile = \"/l\"\nshutdown_timeout = \"1m\"
+        shutdown = \"serial\"\nexit_status = \"failures\"\nsecond_signal = \"interrupt\"
         exit_when_done = false\npidfile = \"/p\"\numask = \"077\"\ndirectory = \"/d\"
         [http]\nsocket = \"\"\nmode = \"0660\"\nowner = \"a:b\"\nallow_users = [\"c\", 7]\nreadonly_users = \"d\"
         [program.web]\ncommand = \"x\"",
@@ -54,7 +56,12 @@ fn the_daemon_and_its_socket_have_their_defaults_and_their_keys() {
     let daemon = set.daemon;
     assert_eq!((daemon.log_level, daemon.log_format), (LogLevel::Debug, LogFormat::Json));
     assert_eq!((daemon.log_file, daemon.pidfile), (Some(PathBuf::from("/l")), Some(PathBuf::from("/p"))));
-    assert_eq!((daemon.shutdown_timeout, daemon.exit_when_done), (seconds(60), false));
+    assert_eq!((daemon.shutdown_timeout, daemon.exit_when_done), (ShutdownBudget::Within(seconds(60)), false));
+    let rules = (daemon.shutdown_order, daemon.exit_status, daemon.second_signal);
+    assert_eq!(rules, (ShutdownOrder::Serial, ExitStatus::Failures, SecondSignal::Interrupt));
+    assert_eq!(plain.daemon.second_signal, SecondSignal::Hurry);
+    let unlimited = spec("[musterd]\nshutdown_timeout = \"unlimited\"\n[program.web]\ncommand = \"x\"");
+    assert_eq!(unlimited.daemon.shutdown_timeout, ShutdownBudget::Unlimited);
     assert_eq!((daemon.umask, daemon.directory), (0o077, Some(PathBuf::from("/d"))));
     let control = set.control;
     assert_eq!((control.socket, control.mode), (None, 0o660));
@@ -185,6 +192,7 @@ fn a_preset_brings_its_whole_policy() {
     assert_eq!(changed.restart, expected);
     let own = only("startretries_forget = \"never\"\nstart_failures = \"retry\"").restart;
     assert_eq!((own.forget, own.start_failures), (Forget::Never, StartFailures::Retry));
+    assert!(own.forgive_on_start && !only("forgive_on_start = false").restart.forgive_on_start);
     assert_eq!(only("essential = \"on-failure\"").essential, Essential::OnFailure);
     assert_eq!(only("essential = true").essential, Essential::Yes);
 }
@@ -200,6 +208,12 @@ fn stopping_has_signals_timeouts_and_scope() {
     assert_eq!((web.stop.scope, web.reload_signal), (StopScope::Group, None));
     assert_eq!(web.stop.leftover_wait, Duration::from_secs(3));
     assert_eq!(only("").stop.leftover_wait, Duration::from_secs(2));
+    assert_eq!((only("").stop.kill, only("").stop.leftovers), (StopKill::Tree, Leftovers::Stop));
+    let kept = only("stop_kill = \"main\"\nleftovers = \"keep\"").stop;
+    let process = only("ignore_signals = [\"pipe\", \"XFSZ\"]").instances[0].process.clone();
+    let ignored: Vec<i32> = process.ignore_signals.iter().map(Signal::number).collect();
+    assert_eq!(ignored, [13, 25]);
+    assert_eq!((kept.kill, kept.leftovers), (StopKill::Main, Leftovers::Keep));
 }
 
 #[test]
@@ -224,7 +238,8 @@ fn the_process_has_its_configured_kernel_attributes() {
     ] {
         assert!(process.rlimits.contains(&expected), "{expected:?}");
     }
-    assert!(process.clean_environment);
+    assert!(process.clean_environment && process.login_environment);
+    assert!(!only("login_environment = false").instances[0].process.login_environment);
     assert_eq!((web.kind, web.autostart, web.exit_codes, web.priority), (Kind::Oneshot, false, vec![0, 2], -3));
 }
 
@@ -253,6 +268,21 @@ fn output_goes_where_it_is_sent() {
 }
 
 #[test]
+fn stderr_may_be_rotated_differently_in_whichever_order_the_keys_come() {
+    let rotation = |max_size, max_files| Rotation { max_size, max_files, compress: true };
+    let expected = PerStream { stdout: rotation(10 << 20, 3), stderr: rotation(1 << 20, 0) };
+    for keys in [
+        "logs = { max_size = \"10MB\", max_files = 3, compress = true, stderr_max_size = \"1MB\", stderr_max_files = 0 }",
+        "logs = { stderr_max_files = 0, stderr_max_size = \"1MB\", compress = true, max_files = 3, max_size = \"10MB\" }",
+    ] {
+        assert_eq!(only(keys).instances[0].output.rotation, expected, "{keys}");
+    }
+    let output = only("logs = { stderr_max_files = 0, strip_ansi = true }").instances[0].output.clone();
+    assert_eq!(output.rotation.stderr, Rotation { max_files: 0, ..Rotation::DEFAULT });
+    assert_eq!(output.strip_ansi, PerStream::both(true));
+}
+
+#[test]
 fn how_output_is_written_is_read() {
     let keys = "logs = { format = \"json\", timestamps = true, max_size = \"10MB\", max_files = 3, compress = true, \
                 buffer_size = \"64KB\", overflow = \"block\", rate_limit = \"100 / m\", memory = 0, \
@@ -260,7 +290,7 @@ fn how_output_is_written_is_read() {
     let expected = OutputSpec {
         format: LineFormat::Json,
         timestamps: true,
-        rotation: Rotation { max_size: 10 << 20, max_files: 3, compress: true },
+        rotation: PerStream::both(Rotation { max_size: 10 << 20, max_files: 3, compress: true }),
         file_mode: 0o640,
         file_owner: Some(UserSpec { user: "web".to_owned(), group: Some("adm".to_owned()) }),
         buffer_size: 64 << 10,
@@ -444,7 +474,10 @@ fn files_that_are_not_toml_text_are_refused_by_name_and_place() {
     let here = Here::new(&[("supervisord.conf", "[supervisord]"), ("x.ini", ""), ("bin.toml", "")]);
     fs::write(here.path("bin.toml"), b"a = 1\nb = \xff").unwrap();
     for (name, expected) in [
-        ("supervisord.conf", "supervisord.conf:1:1: a supervisord configuration cannot be part of a TOML configuration"),
+        (
+            "supervisord.conf",
+            "supervisord.conf:1:1: a supervisord configuration cannot be part of a TOML configuration",
+        ),
         ("x.ini", "x.ini:1:1: a supervisord configuration cannot be part of a TOML configuration"),
         ("bin.toml", "bin.toml:2:5: not UTF-8 text from here on"),
     ] {

@@ -14,8 +14,8 @@ use muster_core::{
     Effect, Input, Principal, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb, random::Random,
 };
 use muster_spec::{
-    Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, OutputSpec, ProcessSpec, ProgramSpec,
-    RestartPolicy, RunId, Signal, StopScope, StopSpec, StopStep, Target,
+    Dependency, DependencyCondition, Essential, Exit, InstanceSpec, Kind, Leftovers, OutputSpec, ProcessSpec,
+    ProgramSpec, RestartPolicy, RunId, Signal, StopKill, StopScope, StopSpec, StopStep, Target,
 };
 
 fn main() {
@@ -41,7 +41,7 @@ fn measure(instances: u32, waves: u32, most_needs: u64) {
     };
     let programs: Vec<Arc<ProgramSpec>> = (0..instances).map(one).collect();
     let edges: usize = programs.iter().map(|program| program.depends_on.len()).sum();
-    let settings = Settings { shutdown_timeout: Duration::from_secs(9), exit_when_done: true };
+    let settings = Settings::DEFAULT;
     let mut shell = Shell { core: Supervisor::new(settings, &programs, 0), now: Time::ZERO, effects: 0 };
     let mut told = Vec::new();
     let mut time = |what: &str, act: &mut dyn FnMut()| {
@@ -137,8 +137,16 @@ fn program(number: u32, priority: u32) -> ProgramSpec {
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: i64::from(priority),
+        stop_unit: None,
+        order: None,
         essential: Essential::No,
-        stop: StopSpec { steps: vec![stop], scope: StopScope::Main, leftover_wait: StopSpec::LEFTOVER_WAIT },
+        stop: StopSpec {
+            steps: vec![stop],
+            scope: StopScope::Main,
+            kill: StopKill::Tree,
+            leftovers: Leftovers::Stop,
+            leftover_wait: StopSpec::LEFTOVER_WAIT,
+        },
         reload_signal: None,
         instances: vec![Arc::new(instance)],
     }

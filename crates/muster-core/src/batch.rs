@@ -159,6 +159,11 @@ impl Batches {
         self.batches.get(&id).into_iter().flat_map(|batch| batch.current.keys().copied())
     }
 
+    /// Whether this member was signalled and is not down yet.
+    pub(crate) fn is_pending(&self, id: BatchId, member: InstanceId) -> bool {
+        self.batches.get(&id).is_some_and(|batch| batch.current.contains_key(&member))
+    }
+
     /// Whether members remain to be signalled.
     pub(crate) fn has_more(&self, id: BatchId) -> bool {
         self.batches.get(&id).is_some_and(|batch| batch.to_begin > 0 || !batch.waves.is_empty())

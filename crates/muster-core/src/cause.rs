@@ -90,6 +90,13 @@ impl fmt::Display for StopCause {
 pub enum ShutdownReason {
     /// The daemon got this signal.
     Signal(Signal),
+    /// A process of one of the daemon's own trees sent it this signal.
+    Program {
+        /// The signal.
+        signal: Signal,
+        /// The instance that the process belongs to; `None` if it was a probe's command.
+        sender: Option<InstanceId>,
+    },
     /// A client sent `musterctl shutdown`.
     Command(Principal),
     /// An essential instance exited and will not be restarted.
@@ -98,4 +105,17 @@ pub enum ShutdownReason {
     Probe(InstanceId),
     /// Every autostarted program has exited and will not be restarted.
     Done,
+}
+
+impl ShutdownReason {
+    /// The signal that asked for the shutdown, if one did.
+    pub const fn signal(&self) -> Option<Signal> {
+        match self {
+            ShutdownReason::Signal(signal) | ShutdownReason::Program { signal, .. } => Some(*signal),
+            ShutdownReason::Command(_)
+            | ShutdownReason::Essential(_)
+            | ShutdownReason::Probe(_)
+            | ShutdownReason::Done => None,
+        }
+    }
 }

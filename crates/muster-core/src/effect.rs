@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{
-    Exit, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, Signal, SignalScope, SpawnError, State,
+    Exit, InstanceId, InstanceSpec, ProgramSpec, RunEnd, RunId, Selector, ShutdownBudget, Signal, SignalScope,
+    SpawnError, State,
 };
 
 use crate::cause::{Principal, ShutdownReason, StopCause};
@@ -46,7 +47,7 @@ pub enum Input {
         /// The reason.
         reason: ShutdownReason,
         /// Replaces the configured budget.
-        timeout: Option<Duration>,
+        timeout: Option<ShutdownBudget>,
     },
     /// The program of this run has been executed.
     Spawned {
@@ -72,7 +73,7 @@ pub enum Input {
         /// The run.
         run: RunId,
     },
-    /// The main process has ended and no process of the tree is left.
+    /// The main process has ended and no process of the tree is left, or of the group that is swept.
     TreeGone {
         /// The run.
         run: RunId,
@@ -183,6 +184,21 @@ pub enum Effect {
         run: RunId,
         /// The signal.
         signal: Signal,
+    },
+    /// The main process has ended: signal what is left of its process group, and continue those processes that are
+    /// stopped; answer with `TreeGone` as soon as no process of the group is left, which may be at once. The others of
+    /// the tree are kept, as with [`Effect::Disown`]. Without a signal, the group had it already.
+    SweepGroup {
+        /// The run.
+        run: RunId,
+        /// The signal.
+        signal: Option<Signal>,
+    },
+    /// The main process has ended or is lost, and so has the run, even if processes of its tree are left. They are kept:
+    /// they belong to no run, and no answer follows.
+    Disown {
+        /// The run.
+        run: RunId,
     },
     /// The main process has ended, and an [`Effect::Sweep`] follows that should be reported: answer with `LeftBehind`,
     /// unless no process of the tree is left.
@@ -362,7 +378,7 @@ pub enum Event {
         /// The reason in words.
         why: Box<str>,
         /// The budget for the whole shutdown.
-        timeout: Duration,
+        timeout: ShutdownBudget,
     },
     /// These instances have used up their share of the budget and are still stopping while the next ones get their stop
     /// signal.

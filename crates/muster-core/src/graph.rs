@@ -76,7 +76,7 @@ impl Graph {
             let (first, count) = (graph.of.len() as u32, spec.instances.len() as u32);
             let needs = |it: &Dependency| Some((node(&it.program)?, it.condition));
             let needs = spec.depends_on.iter().filter_map(needs).collect();
-            graph.programs.push(Program { first, count, needs, rank: spec.priority, ..Program::default() });
+            graph.programs.push(Program { first, count, needs, rank: spec.rank(), ..Program::default() });
             graph.of.extend(spec.instances.iter().map(|_| number as Node));
         }
         for (number, spec) in (0..).zip(specs) {

@@ -13,12 +13,10 @@
 //! with every call. This is the complete loop of a shell:
 //!
 //! ```
-//! use std::time::Duration;
-//!
 //! use muster_core::{Effect, Input, Settings, ShutdownReason, Supervisor, Time};
 //! use muster_spec::Signal;
 //!
-//! let settings = Settings { shutdown_timeout: Duration::from_secs(9), exit_when_done: false };
+//! let settings = Settings { exit_when_done: false, ..Settings::DEFAULT };
 //! let mut supervisor = Supervisor::new(settings, &[], 1);
 //! let shutdown = Input::ShutdownAsked { reason: ShutdownReason::Signal(Signal::TERM), timeout: None };
 //! let (mut inputs, now) = (vec![shutdown, Input::Booted], Time::ZERO);
@@ -54,6 +52,7 @@ pub mod program;
 pub mod random;
 pub mod request;
 pub mod restart;
+mod serial;
 mod settings;
 mod shutdown;
 pub mod stop;

@@ -144,6 +144,8 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         depends_on,
         restart_with,
         priority,
+        order,
+        stop_unit,
         essential,
         stop,
         reload_signal,
@@ -158,6 +160,8 @@ fn has_same_rules(was: &ProgramSpec, program: &ProgramSpec) -> bool {
         && was.depends_on == *depends_on
         && was.restart_with == *restart_with
         && was.priority == *priority
+        && was.stop_unit == *stop_unit
+        && was.order == *order
         && was.essential == *essential
         && was.stop == *stop
         && was.reload_signal == *reload_signal

@@ -8,8 +8,9 @@
 //!
 //! Each cell says which state the instance enters and what the shell is ordered to do: `-` is neither, and `n/a` cannot
 //! happen. *spawn*: start a run. *signal*: send the stop signal to the main process or its group. *sweep*: send the
-//! stop signal to every process of the run's tree. *kill*: send SIGKILL to every process of the tree. In every state,
-//! start and restart raise the goal, and stop and shutdown lower it. When several programs stop one after another, the
+//! stop signal to every process of the run's tree. *kill*: send SIGKILL to every process of the tree. *disown*: the run
+//! is over, whatever is left of its tree. With `stop_kill`, sweep and kill go to the main process or its group. In every
+//! state, start and restart raise the goal, and stop and shutdown lower it. When several programs stop one after another, the
 //! goal is lowered at once, and the cells of stop and shutdown apply when the instance's turn has come.
 //! `tests/stories/table.rs` checks every cell.
 //!
@@ -29,26 +30,29 @@
 //! after `startsecs`, must report that it is ready within `start_timeout`, and must exit within its patience after the
 //! stop signal:
 //!
-//! | input                                    | STARTING         | STARTING, executed | RUNNING          | STOPPING |
-//! |------------------------------------------|------------------|--------------------|------------------|----------|
-//! | start                                    | -                | -                  | -                | -        |
-//! | stop, restart, shutdown                  | STOPPING, signal | STOPPING, signal   | STOPPING, signal | -        |
-//! | second shutdown                          | STOPPING, kill   | STOPPING, kill     | STOPPING, kill   | kill     |
-//! | `Spawned`                                | -                | -                  | -                | -        |
-//! | `Spawned`, `startsecs = 0`               | RUNNING          | n/a                | -                | -        |
-//! | `Ready`, `ready` is configured           | -                | RUNNING            | -                | -        |
-//! | deadline                                 | kill             | RUNNING            | -                | kill     |
-//! | deadline, not ready                      | kill             | signal             | -                | kill     |
-//! | probe failed too often                   | -                | signal             | signal           | -        |
-//! | `WatchdogTripped`                        | signal           | signal             | signal           | -        |
-//! | `SpawnFailed`                            | BACKOFF          | n/a                | n/a              | STOPPED  |
-//! | `Exited`, expected                       | EXITED, sweep    | EXITED, sweep      | EXITED, sweep    | sweep    |
-//! | `Exited`, failure                        | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep    |
-//! | `Exited`, no retry left                  | FATAL, sweep     | FATAL, sweep       | FATAL, sweep     | sweep    |
-//! | `Exited`, goal down                      | STOPPING, sweep  | STOPPING, sweep    | STOPPING, sweep  | sweep    |
-//! | `MainLost`                               | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep    |
-//! | `TreeGone`                               | -                | -                  | -                | -        |
-//! | `Extended`, `TimeLost`, `WatchdogPinged` | -                | -                  | -                | -        |
+//! | input                                    | STARTING         | STARTING, executed | RUNNING          | STOPPING        |
+//! |------------------------------------------|------------------|--------------------|------------------|-----------------|
+//! | start                                    | -                | -                  | -                | -               |
+//! | stop, restart, shutdown                  | STOPPING, signal | STOPPING, signal   | STOPPING, signal | -               |
+//! | second shutdown                          | STOPPING, kill   | STOPPING, kill     | STOPPING, kill   | kill            |
+//! | `Spawned`                                | -                | -                  | -                | -               |
+//! | `Spawned`, `startsecs = 0`               | RUNNING          | n/a                | -                | -               |
+//! | `Ready`, `ready` is configured           | -                | RUNNING            | -                | -               |
+//! | deadline                                 | kill             | RUNNING            | -                | kill            |
+//! | deadline, not ready                      | kill             | signal             | -                | kill            |
+//! | probe failed too often                   | -                | signal             | signal           | -               |
+//! | `WatchdogTripped`                        | signal           | signal             | signal           | -               |
+//! | `SpawnFailed`                            | BACKOFF          | n/a                | n/a              | STOPPED         |
+//! | `Exited`, expected                       | EXITED, sweep    | EXITED, sweep      | EXITED, sweep    | sweep           |
+//! | `Exited`, failure                        | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep           |
+//! | `Exited`, no retry left                  | FATAL, sweep     | FATAL, sweep       | FATAL, sweep     | sweep           |
+//! | `Exited`, goal down                      | STOPPING, sweep  | STOPPING, sweep    | STOPPING, sweep  | sweep           |
+//! | `Exited`, `leftovers = "keep"`           | BACKOFF, disown  | BACKOFF, disown    | BACKOFF, disown  | sweep           |
+//! | `Exited`, `stop_kill = "group"`          | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep           |
+//! | `Exited`, `stop_kill = "main"`           | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | STOPPED, disown |
+//! | `MainLost`                               | BACKOFF, sweep   | BACKOFF, sweep     | BACKOFF, sweep   | sweep           |
+//! | `TreeGone`                               | -                | -                  | -                | -               |
+//! | `Extended`, `TimeLost`, `WatchdogPinged` | -                | -                  | -                | -               |
 //!
 //! The main process has ended, and other processes of the run's tree are alive:
 //!
@@ -173,6 +177,8 @@ pub struct Instance {
     tally: Tally,
     past: VecDeque<PastRun>,
     final_end: Option<FinalEnd>,
+    /// The last unexpected end of a run, or when its retries were used up.
+    last_failure: Option<FinalEnd>,
     is_held: bool,
     is_leaving: bool,
     was_stopped_by_hand: bool,
@@ -219,6 +225,7 @@ impl Instance {
             tally: Tally::default(),
             past: VecDeque::new(),
             final_end: None,
+            last_failure: None,
             is_held: false,
             is_leaving: false,
             was_stopped_by_hand: false,
@@ -229,6 +236,10 @@ impl Instance {
 
     pub(crate) fn final_end(&self) -> Option<FinalEnd> {
         self.final_end
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<FinalEnd> {
+        self.last_failure
     }
 
     pub(crate) fn mark_stopped_by_hand(&mut self) {
@@ -253,20 +264,31 @@ impl Instance {
         self.fails_for_good = false;
         match self.state {
             State::Stopped | State::Exited | State::Fatal | State::Backoff => {
-                self.tally.start_by_hand(self.program.restart.limit);
+                self.forgive();
                 self.final_end = None;
                 self.begin_run_or_wait(turn);
             }
-            State::Waiting | State::Stopping => self.tally.start_by_hand(self.program.restart.limit),
+            State::Waiting | State::Stopping => self.forgive(),
             // It had yet to be stopped. Requests that wait for the stop must fail.
             State::Starting | State::Running if !was_wanted => self.tell_change(turn),
             State::Starting | State::Running => {}
         }
     }
 
+    /// Resets the restart history for a manual start, if that is configured. A program that was given up could not be
+    /// retried at all otherwise.
+    fn forgive(&mut self) {
+        let policy = &self.program.restart;
+        if policy.forgive_on_start || self.state == State::Fatal {
+            self.tally.start_by_hand(policy.limit);
+        } else {
+            self.tally.keep_by_hand();
+        }
+    }
+
     /// Raises the goal for a new run and resets the restart history; the supervisor stops the current run.
     pub(crate) fn restart(&mut self, turn: &mut Turn<'_>) {
-        self.tally.start_by_hand(self.program.restart.limit);
+        self.forgive();
         self.start(turn);
     }
 
@@ -450,7 +472,7 @@ impl Instance {
         if run.is_executed {
             self.come_up(turn);
         } else {
-            run.stop = Some(StopPlan::kill(run.began, false));
+            run.stop = Some(StopPlan::kill(&self.program.stop, run.began, false));
             run.cause = Some(StopCause::ExecTimeout);
             self.take_stop_step(turn);
         }

@@ -1,12 +1,29 @@
 //! The daemon settings that the rules depend on.
 
-use std::time::Duration;
+use muster_spec::{ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};
 
 /// The daemon settings that the core uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The time budget for a shutdown.
-    pub shutdown_timeout: Duration,
+    pub shutdown_timeout: ShutdownBudget,
+    /// The order in which programs of equal rank stop at a shutdown.
+    pub shutdown_order: ShutdownOrder,
+    /// The exit code after a shutdown.
+    pub exit_status: ExitStatus,
+    /// The effect of a repeated signal.
+    pub second_signal: SecondSignal,
     /// Whether to exit when every autostarted program has exited and will not be restarted.
     pub exit_when_done: bool,
+}
+
+impl Settings {
+    /// The defaults of the configuration.
+    pub const DEFAULT: Settings = Settings {
+        shutdown_timeout: ShutdownBudget::DEFAULT,
+        shutdown_order: ShutdownOrder::Parallel,
+        exit_status: ExitStatus::Cause,
+        second_signal: SecondSignal::Hurry,
+        exit_when_done: true,
+    };
 }

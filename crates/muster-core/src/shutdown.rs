@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use muster_spec::InstanceId;
+use muster_spec::{InstanceId, ShutdownBudget};
 
 use crate::batch::BatchId;
 use crate::budget::Wants;
@@ -14,6 +14,9 @@ use crate::time::Time;
 /// The part of the budget reserved for the time after the last SIGKILL: the kernel must tear the processes down, and
 /// the daemon must reap them and flush its logs.
 const RESERVE_MAX: Duration = Duration::from_millis(100);
+
+/// How long a shutdown without a budget may still take once all programs were killed by a second signal.
+const HURRIED: Duration = Duration::from_secs(9);
 
 /// The time an instance needs of the budget.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +44,7 @@ pub(crate) struct Shutdown {
     reason: ShutdownReason,
     code: u8,
     began: Time,
-    timeout: Duration,
+    timeout: ShutdownBudget,
     was_signalled: bool,
     wants: Wants,
     /// The time each instance needs together with all that stop after it within its wave, by place.
@@ -66,13 +69,13 @@ impl Shutdown {
     /// Begins a shutdown. `wishes` is the time each instance needs, by place; `None` is nothing.
     pub(crate) fn begin(
         now: Time,
-        timeout: Duration,
+        timeout: ShutdownBudget,
         reason: ShutdownReason,
         code: u8,
         wishes: Vec<Option<Wish>>,
     ) -> Shutdown {
         Shutdown {
-            was_signalled: matches!(reason, ShutdownReason::Signal(_)),
+            was_signalled: reason.signal().is_some(),
             reason,
             code,
             began: now,
@@ -87,12 +90,12 @@ impl Shutdown {
     }
 
     /// Whether this timeout, counted from now, would end the shutdown earlier.
-    pub(crate) fn would_be_shorter(&self, now: Time, timeout: Duration) -> bool {
-        now + timeout.max(RESERVE_MAX) < self.end()
+    pub(crate) fn would_be_shorter(&self, now: Time, timeout: ShutdownBudget) -> bool {
+        timeout.limit().is_some_and(|span| self.end().is_none_or(|end| now + span.max(RESERVE_MAX) < end))
     }
 
     /// Distributes a new budget among the remaining instances. The summary keeps what happened so far.
-    pub(crate) fn share_anew(&mut self, now: Time, timeout: Duration, wishes: Vec<Option<Wish>>) {
+    pub(crate) fn share_anew(&mut self, now: Time, timeout: ShutdownBudget, wishes: Vec<Option<Wish>>) {
         (self.began, self.timeout, self.wave_end) = (now, timeout, now);
         self.shares.clear();
         (self.wants, self.wishes) = (wants_of(&wishes), wishes);
@@ -104,35 +107,50 @@ impl Shutdown {
         std::mem::replace(&mut self.was_signalled, true)
     }
 
-    /// When the daemon exits, whatever is left. With a budget near zero, everything is killed at once and must still be
-    /// reaped.
-    pub(crate) fn end(&self) -> Time {
-        self.began + self.timeout.max(RESERVE_MAX)
+    /// Whether a signal asked for this shutdown, so that the next one is a repeated one.
+    pub(crate) fn was_signalled(&self) -> bool {
+        self.was_signalled
     }
 
-    /// When the remaining programs are killed.
-    fn last_kill(&self) -> Time {
-        self.began + (self.timeout - self.reserve())
+    /// All programs were killed by a second signal. Without a budget, the daemon exits soon even if the kernel does not
+    /// let a process end.
+    pub(crate) fn hurry(&mut self, now: Time) {
+        if self.timeout == ShutdownBudget::Unlimited {
+            (self.began, self.timeout) = (now, ShutdownBudget::Within(HURRIED));
+        }
+    }
+
+    /// When the daemon exits, whatever is left; never if there is no budget. With a budget near zero, everything is
+    /// killed at once and must still be reaped.
+    pub(crate) fn end(&self) -> Option<Time> {
+        self.timeout.limit().map(|span| self.began + span.max(RESERVE_MAX))
+    }
+
+    /// When the remaining programs are killed; never if there is no budget.
+    fn last_kill(&self) -> Option<Time> {
+        self.timeout.limit().map(|span| self.began + (span - self.reserve()))
     }
 
     /// Begins the wave of this rank with its share of the remaining budget.
     pub(crate) fn begin_wave(&mut self, now: Time, rank: i64) {
-        let remaining = self.last_kill().since(now);
+        let Some(last_kill) = self.last_kill() else { return };
+        let remaining = last_kill.since(now);
         let spare = self.wants.spare_share(rank, remaining);
         self.wave_end = now + self.wants.take_share(rank, remaining) + spare;
     }
 
-    /// How long the instance at this place, which is to be stopped now, may take before SIGKILL: as long as the wave
-    /// has, or its share of that if others stop after it within the wave.
-    pub(crate) fn share_of(&self, now: Time, place: usize, patience: Duration) -> Duration {
+    /// How long the instance at this place, which is to be stopped now, may take before the next ones are stopped: as
+    /// long as the wave has, or its share of that if others stop after it within the wave. `None` is unlimited.
+    pub(crate) fn share_of(&self, now: Time, place: usize, patience: Duration) -> Option<Duration> {
+        self.timeout.limit()?;
         let left = self.wave_end.since(now);
         let critical = self.wishes[place].map_or(patience, |wish| wish.critical);
         if critical == patience {
-            return left;
+            return Some(left);
         }
         let part = left.as_secs_f64() * (patience.as_secs_f64() / critical.as_secs_f64());
         let part = Duration::try_from_secs_f64(part).map_or(left, |part| part.min(left));
-        if critical <= left { part.max(patience) } else { part }
+        Some(if critical <= left { part.max(patience) } else { part })
     }
 
     /// Records that the instance at this place is gone and needs no more time.
@@ -143,13 +161,13 @@ impl Shutdown {
     }
 
     fn reserve(&self) -> Duration {
-        RESERVE_MAX.min(self.timeout / 10)
+        self.timeout.limit().map_or(RESERVE_MAX, |span| RESERVE_MAX.min(span / 10))
     }
 
-    /// How long an instance signalled now may take before SIGKILL. A share says when the next instances are signalled,
-    /// not when this one is killed: unused time is available to all.
-    pub(crate) fn time_left(&self, now: Time) -> Duration {
-        self.last_kill().since(now)
+    /// How long an instance signalled now may take before SIGKILL; `None` is its own patience. A share says when the
+    /// next instances are signalled, not when this one is killed: unused time is available to all.
+    pub(crate) fn time_left(&self, now: Time) -> Option<Duration> {
+        self.last_kill().map(|at| at.since(now))
     }
 
     /// Records that this instance is being stopped while others wait for it: they are signalled when it is gone, when
@@ -159,14 +177,22 @@ impl Shutdown {
         now: Time,
         batch: BatchId,
         id: InstanceId,
-        share: Duration,
+        share: Option<Duration>,
         patience: Duration,
     ) {
         // With time to spare, an instance killed at the end of its patience gets a moment to be torn down.
-        let moment = if share < patience { Duration::ZERO } else { self.reserve() };
-        for (span, is_used_up) in [(share.min(patience), false), (share, true)] {
+        let moment = if share.is_some_and(|share| share < patience) { Duration::ZERO } else { self.reserve() };
+        let mut note = |span, is_used_up| {
             self.shares.insert(Share { at: now + span + moment, is_used_up, batch, id });
-        }
+        };
+        note(share.map_or(patience, |share| share.min(patience)), false);
+        share.into_iter().for_each(|share| note(share, true));
+    }
+
+    /// Whether the next instances keep waiting for one that was not killed at the end of its patience: it asked for more
+    /// time, and no share limits it.
+    pub(crate) fn waits_again(&self) -> bool {
+        self.timeout == ShutdownBudget::Unlimited
     }
 
     /// Takes an instance whose time is over; it may have exited long ago.
@@ -177,8 +203,8 @@ impl Shutdown {
     }
 
     /// When the shutdown must act next.
-    pub(crate) fn deadline(&self) -> Time {
-        self.shares.first().map_or(self.end(), |share| share.at.min(self.end()))
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.shares.first().map(|share| share.at).into_iter().chain(self.end()).min()
     }
 
     /// Postpones everything by time during which the daemon was not running.

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use muster_spec::{Signal, StopSpec, StopStep};
+use muster_spec::{Signal, SignalScope, StopKill, StopScope, StopSpec, StopStep};
 
 use crate::time::Time;
 
@@ -19,7 +19,7 @@ pub const KILL_RETRY: Duration = Duration::from_secs(1);
 pub enum Step {
     /// This signal, which the run may handle.
     Ask(Signal),
-    /// SIGKILL, to every process of the tree.
+    /// SIGKILL, to every process that the plan is for.
     Kill,
 }
 
@@ -27,6 +27,8 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopPlan {
     steps: Vec<StopStep>,
+    scope: StopScope,
+    ends: StopKill,
     next: usize,
     began: Time,
     deadline: Time,
@@ -50,18 +52,34 @@ impl StopPlan {
             steps.iter_mut().for_each(|step| step.patience = scaled(step.patience).unwrap_or(step.patience));
         }
         let kill_at = budget.map(|budget| now + budget);
-        StopPlan { steps, next: 0, began: now, deadline: now, kill_at, kills: 0, is_cut_short }
+        let (scope, ends) = (spec.scope, spec.kill);
+        StopPlan { steps, scope, ends, next: 0, began: now, deadline: now, kill_at, kills: 0, is_cut_short }
     }
 
     /// Begins the plan for processes left behind by a run that ended by itself. The next run waits for them.
     pub fn begin_for_leftovers(spec: &StopSpec, now: Time) -> StopPlan {
         // Without a cut-off time: even if handled late, every signal is sent.
-        StopPlan { kill_at: None, is_cut_short: false, ..StopPlan::begin(spec, now, Some(spec.leftover_wait)) }
+        let plan = StopPlan::begin(spec, now, Some(spec.leftover_wait));
+        StopPlan { ends: StopKill::Tree, kill_at: None, is_cut_short: false, ..plan }
     }
 
     /// A plan that kills at once, after a stop that began at `began`, whether that was cut short or not.
-    pub fn kill(began: Time, is_cut_short: bool) -> StopPlan {
-        StopPlan { steps: Vec::new(), next: 0, began, deadline: began, kill_at: None, kills: 0, is_cut_short }
+    pub fn kill(spec: &StopSpec, began: Time, is_cut_short: bool) -> StopPlan {
+        StopPlan { steps: Vec::new(), is_cut_short, ..StopPlan::begin(spec, began, None) }
+    }
+
+    /// The processes that the plan ends: SIGKILL goes to them, and the run has ended when none of them is left.
+    pub fn ends(&self) -> StopKill {
+        self.ends
+    }
+
+    /// The processes that get the signals of the steps, as long as the main process is alive.
+    pub fn asks(&self) -> SignalScope {
+        match (self.scope, self.ends) {
+            (StopScope::Main, _) => SignalScope::Main,
+            (StopScope::Group, StopKill::Tree) => SignalScope::Group,
+            (StopScope::Group, StopKill::Main | StopKill::Group) => SignalScope::MainGroup,
+        }
     }
 
     /// Takes the next step and sets the deadline after it.
@@ -159,7 +177,7 @@ fn patience_of(steps: &[StopStep]) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use muster_spec::StopScope;
+    use muster_spec::Leftovers;
 
     fn at(ms: u64) -> Time {
         Time::from_origin(Duration::from_millis(ms))
@@ -170,6 +188,8 @@ mod tests {
         StopSpec {
             steps: steps.iter().map(step).collect(),
             scope: StopScope::Main,
+            kill: StopKill::Tree,
+            leftovers: Leftovers::Stop,
             leftover_wait: StopSpec::LEFTOVER_WAIT,
         }
     }
@@ -218,6 +238,16 @@ mod tests {
         assert_eq!(of(&[(Signal::TERM, 10)], 0), [(0, ask(Signal::TERM)), (0, kill)]);
         let two = [(0, ask(Signal::INT)), (500, ask(Signal::TERM)), (2000, kill)];
         assert_eq!(of(&[(Signal::INT, 2), (Signal::TERM, 6)], 2), two);
+    }
+
+    #[test]
+    fn leftovers_of_a_run_that_was_not_stopped_are_the_whole_tree() {
+        let spec = StopSpec { kill: StopKill::Main, scope: StopScope::Group, ..spec(&[(Signal::TERM, 10)]) };
+        assert_eq!(StopPlan::begin_for_leftovers(&spec, at(0)).ends(), StopKill::Tree);
+        let stop = StopPlan::begin(&spec, at(0), None);
+        assert_eq!((stop.ends(), stop.asks()), (StopKill::Main, SignalScope::MainGroup));
+        let spec = StopSpec { kill: StopKill::Tree, ..spec };
+        assert_eq!(StopPlan::begin(&spec, at(0), None).asks(), SignalScope::Group);
     }
 
     #[test]

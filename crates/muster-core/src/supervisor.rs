@@ -165,7 +165,7 @@ impl Supervisor {
         if self.deadlines.first().is_some_and(|&(at, _)| at <= now) {
             return;
         }
-        if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.end() <= now) {
+        if self.shutdown.as_ref().and_then(Shutdown::end).is_some_and(|end| end <= now) {
             self.finish(now);
         }
     }
@@ -191,7 +191,7 @@ impl Supervisor {
             return None;
         }
         let deadline = self.deadlines.first().map(|&(at, _)| at);
-        deadline.into_iter().chain(self.shutdown.as_ref().map(Shutdown::deadline)).min()
+        deadline.into_iter().chain(self.shutdown.as_ref().and_then(Shutdown::deadline)).min()
     }
 
     /// All instances in their current state, in the order of the configuration.
@@ -378,7 +378,11 @@ impl Supervisor {
     }
 
     fn in_start_order(&self, ids: impl IntoIterator<Item = InstanceId>) -> Vec<InstanceId> {
-        start_order(ids.into_iter().map(|id| (id, self.instance(id).program().priority)))
+        start_order(ids.into_iter().map(|id| (id, self.instance(id).program().start_order())))
+    }
+
+    fn in_boot_order(&self, ids: impl IntoIterator<Item = InstanceId>) -> Vec<InstanceId> {
+        start_order(ids.into_iter().map(|id| (id, self.instance(id).program().boot_order())))
     }
 
     fn boot(&mut self, now: Time) {
@@ -387,7 +391,9 @@ impl Supervisor {
         }
         let wanted = self.instances.iter().filter(|instance| instance.program().autostart).map(Instance::id);
         let wanted: Vec<InstanceId> = wanted.collect();
-        self.start(now, &wanted);
+        let mut all = self.needed_by(&wanted);
+        all.extend(wanted);
+        self.start_in_turn(now, self.in_boot_order(all));
     }
 
     /// Handles the result of a check, which may stop the instance or shut the daemon down.

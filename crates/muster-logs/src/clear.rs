@@ -5,13 +5,13 @@
 
 use std::io;
 
-use muster_spec::{InstanceSpec, Sink, Target};
+use muster_spec::{InstanceSpec, Target};
 use muster_sys::trusted::{Access, Missing};
 use muster_sys::user::Accounts;
 use tokio::sync::oneshot;
 
-use super::policy::{FilePolicy, is_own_output};
 use super::rotate::Names;
+use super::{Source, policy};
 
 /// Empties every file that this instance writes to; the error is about the first that cannot be emptied.
 pub async fn empty_files(spec: &InstanceSpec) -> Result<(), String> {
@@ -30,17 +30,14 @@ pub async fn empty_files(spec: &InstanceSpec) -> Result<(), String> {
 }
 
 fn files(spec: &InstanceSpec) -> Result<Vec<Names>, String> {
-    let targets = [Some(&spec.output.stdout), spec.output.stderr.as_ref()];
-    let sinks = targets.into_iter().flatten().filter_map(|target| match target {
-        Target::Capture(sinks) => Some(sinks),
-        _ => None,
-    });
-    let paths = sinks.flatten().filter_map(|sink| match sink {
-        Sink::File(path) if !is_own_output(path) => Some(path),
-        _ => None,
-    });
-    let policy = FilePolicy::of(spec, &mut Accounts::default()).map_err(|error| error.to_string());
-    paths.map(|path| Ok(Names::new(path, policy.clone()?))).collect()
+    let mut accounts = Accounts::default();
+    let mut names = Vec::new();
+    for source in Source::BOTH {
+        let sinks = source.target(&spec.output).map_or(&[][..], Target::sinks);
+        let files = policy::files(spec, source, sinks, &mut accounts).map_err(|error| error.to_string())?;
+        names.extend(files.into_iter().map(|(path, policy)| Names::new(&path, policy)));
+    }
+    Ok(names)
 }
 
 fn empty(names: &Names) -> Result<(), String> {

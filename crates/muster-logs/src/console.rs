@@ -134,6 +134,7 @@ impl Console {
             bound: OWN_BOUND,
             full: Full::Drop,
             counters: None,
+            is_verbatim: false,
         };
         let now = Instant::now();
         let shared = Arc::new(Shared {

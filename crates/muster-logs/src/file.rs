@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 use muster_sys::trusted::{Inode, Refusal};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use tracing::{info, warn};
@@ -32,9 +32,6 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// How soon a failed rotation is retried.
 const ROTATE_AGAIN: Duration = Duration::from_secs(60);
-
-/// After this many rotations of a file that is full without anything written to it, rotation pauses.
-const IDLE_ROTATIONS: u32 = 2;
 
 /// A log file.
 #[derive(Debug)]
@@ -139,9 +136,7 @@ impl LogFile {
             return Left::Refused(piece.bytes);
         }
         let mut rest = self.after_loss(piece);
-        let mut idle = 0;
         while !rest.is_empty() {
-            let before = rest.len();
             match self.append_some(&mut rest, piece.now) {
                 Err(error) if Refusal::of(&error).is_some() => {
                     self.refuse(piece.now, &error);
@@ -154,10 +149,7 @@ impl LogFile {
                     self.lose(rest, piece, &error);
                     break;
                 }
-                Ok(()) => idle = if rest.len() == before { idle + 1 } else { 0 },
-            }
-            if idle > IDLE_ROTATIONS {
-                self.rotate_not_before = Some(piece.now + ROTATE_AGAIN);
+                Ok(()) => {}
             }
         }
         Left::Nothing
@@ -215,11 +207,11 @@ impl LogFile {
             return written;
         }
         *rest = later;
-        if fits > 0 {
-            self.tell_recovery();
-        }
+        self.tell_recovery();
         if is_full {
             self.rotate(now);
+            // Its successor exists from now on, empty.
+            self.open_if_closed(now)?;
         }
         Ok(())
     }
@@ -245,17 +237,14 @@ impl LogFile {
         let limit = self.names.policy.rotation.max_size;
         let room = usize::try_from(limit.saturating_sub(open.size)).unwrap_or(usize::MAX);
         let is_held_back = self.rotate_not_before.is_some_and(|at| now < at);
-        if limit == 0 || bytes.len() <= room || !open.is_rotatable() || is_held_back {
+        if limit == 0 || bytes.len() < room || !open.is_rotatable() || is_held_back {
             return (bytes.len(), false);
         }
-        match memrchr(b'\n', &bytes[..room]) {
-            Some(end) => (end + 1, true),
-            None if self.ends_line && open.size > 0 => (0, true),
-            // A line that exceeds the room is written to its end, unless it is very long.
-            None => match memchr(b'\n', bytes) {
-                Some(end) => (end + 1, true),
-                None => (bytes.len(), open.size + bytes.len() as u64 > limit.saturating_add(LONGEST as u64)),
-            },
+        // The line that reaches the limit is the last one in the file, unless it is very long.
+        let before = room.saturating_sub(1);
+        match memchr(b'\n', &bytes[before..]) {
+            Some(end) => (before + end + 1, true),
+            None => (bytes.len(), open.size + bytes.len() as u64 > limit.saturating_add(LONGEST as u64)),
         }
     }
 
@@ -299,9 +288,16 @@ impl LogFile {
     }
 
     fn rotate(&mut self, now: Instant) {
-        let Some(open) = &self.open else { return };
+        let Some(open) = &mut self.open else { return };
         let (place, policy, names) = (open.place.clone(), self.names.policy, Arc::clone(&self.numbers));
-        match (Job { place, policy, names }).shift(open.opened.inode, &self.compressor) {
+        let rotated =
+            (Job { place, policy, names }).shift(open.opened.inode, &self.compressor).and_then(|is_rotated| {
+                if is_rotated && policy.rotation.max_files == 0 {
+                    open.opened.file.set_len(0)?;
+                }
+                Ok(is_rotated)
+            });
+        match rotated {
             Ok(is_rotated) => {
                 self.open = None;
                 if is_rotated {

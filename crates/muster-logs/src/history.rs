@@ -8,24 +8,25 @@
 
 use std::cell::Cell;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use muster_spec::{InstanceSpec, Sink, Target};
+use muster_spec::InstanceSpec;
 use muster_sys::user::Accounts;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tracing::{debug, warn};
 
-use super::Source;
 use super::loss::Refusals;
 use super::memory::{Edge, Wanted};
-use super::policy::{FilePolicy, is_own_output};
+use super::policy::FilePolicy;
 use super::rotate::Names;
 use super::segments::{Effort, Segment, Segments};
+use super::{Source, policy};
 
 /// Maximum number of clients that read files at the same time.
 pub const MOST: usize = 8;
@@ -46,26 +47,20 @@ const AHEAD: usize = 2;
 /// The file with the older lines of these streams, and the streams in it. If each stream has its own file, older output
 /// is that of stdout: lines in files have no timestamps by which to merge two of them.
 pub(super) fn file_of(spec: &InstanceSpec, wanted: Wanted) -> Option<FileLog> {
-    let file = |target: &Target| match target {
-        Target::Capture(sinks) => sinks.iter().find_map(|sink| match sink {
-            Sink::File(path) => Some(path.clone()),
-            _ => None,
-        }),
-        _ => None,
+    let mut accounts = Accounts::default();
+    let mut file = |source: Source| {
+        let sinks = source.target(&spec.output)?.sinks();
+        policy::files(spec, source, sinks, &mut accounts).ok()?.into_iter().next()
     };
-    let stdout = file(&spec.output.stdout);
-    let stderr = spec.output.stderr.as_ref().and_then(file);
-    let is_one = spec.output.stderr.is_none() || stdout == stderr;
-    let (path, streams) = match (wanted, stdout, stderr) {
-        (_, Some(path), _) if is_one => (path, Wanted::Both),
-        (Wanted::Both | Wanted::Only(Source::Stdout), Some(path), _) => (path, Wanted::Only(Source::Stdout)),
-        (Wanted::Both | Wanted::Only(Source::Stderr), _, Some(path)) => (path, Wanted::Only(Source::Stderr)),
+    let (stdout, stderr) = (file(Source::Stdout), file(Source::Stderr));
+    let path = |file: &Option<(PathBuf, FilePolicy)>| file.as_ref().map(|(path, _)| path.clone());
+    let is_one = spec.output.stderr.is_none() || path(&stdout) == path(&stderr);
+    let ((path, policy), streams) = match (wanted, stdout, stderr) {
+        (_, Some(file), _) if is_one => (file, Wanted::Both),
+        (Wanted::Both | Wanted::Only(Source::Stdout), Some(file), _) => (file, Wanted::Only(Source::Stdout)),
+        (Wanted::Both | Wanted::Only(Source::Stderr), _, Some(file)) => (file, Wanted::Only(Source::Stderr)),
         _ => return None,
     };
-    if is_own_output(&path) {
-        return None;
-    }
-    let policy = FilePolicy::of(spec, &mut Accounts::default()).ok()?;
     Some(FileLog { names: Names::new(&path, policy), streams })
 }
 

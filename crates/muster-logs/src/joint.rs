@@ -45,6 +45,12 @@ impl Joint {
         self.open = (bytes.last() != Some(&b'\n')).then_some(lane);
         batch.push(bytes);
     }
+
+    /// Adds bytes that are written as they come, in the middle of a line, too.
+    pub(super) fn put_verbatim(&mut self, lane: usize, bytes: Vec<u8>, batch: &mut Vec<Vec<u8>>) {
+        self.open = (bytes.last() != Some(&b'\n')).then_some(lane);
+        batch.push(bytes);
+    }
 }
 
 #[cfg(test)]
@@ -55,7 +61,13 @@ mod tests {
     use memchr::memchr_iter;
 
     fn lane(name: &str) -> LaneSpec {
-        LaneSpec { gap: Gap::Text { name: name.to_owned() }, bound: 4096, full: Full::Drop, counters: None }
+        LaneSpec {
+            gap: Gap::Text { name: name.to_owned() },
+            bound: 4096,
+            full: Full::Drop,
+            counters: None,
+            is_verbatim: false,
+        }
     }
 
     fn taken(queue: &mut Queue) -> String {
@@ -114,6 +126,22 @@ mod tests {
     #[test]
     fn another_run_does_not_go_on_with_the_line_of_the_last() {
         check(&[("web", "web | last"), ("web", "web | first\n")], "web | last\nweb | first\n");
+    }
+
+    #[test]
+    fn bytes_of_a_verbatim_lane_get_no_newline_and_lines_that_follow_do() {
+        let mut queue = Queue::new(lane("musterd"));
+        let verbatim = |name| LaneSpec { is_verbatim: true, ..lane(name) };
+        let (web, db) = (queue.add_lane(verbatim("web")), queue.add_lane(verbatim("db")));
+        let mut put = |lane, text: &str| queue.push(lane, Instant::now(), &mut text.as_bytes().to_vec(), 0, None);
+        put(web, "a");
+        put(web, "b");
+        put(db, "\n\nc");
+        put(web, "\r\n");
+        put(OWN, "own\n");
+        put(db, "d");
+        put(OWN, "own\n");
+        assert_eq!(taken(&mut queue), "ab\n\nc\r\nown\nd\nown\n");
     }
 
     #[test]

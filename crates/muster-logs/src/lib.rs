@@ -27,6 +27,7 @@ mod history;
 mod idle;
 mod joint;
 mod json;
+mod kept;
 mod late;
 mod line_assembler;
 mod loss;
@@ -45,6 +46,7 @@ mod rotate;
 mod segments;
 mod splice;
 mod stream;
+mod strip;
 mod syslog;
 
 use std::cell::RefCell;
@@ -52,27 +54,24 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use muster_spec::{InstanceSpec, LineFormat, OutputSpec, Overflow, RunId, Sink, SyslogSpec, Target};
+use muster_spec::{InstanceSpec, OutputSpec, Overflow, PerStream, RunId, Sink, SyslogSpec, Target};
 use muster_sys::user::Accounts;
 use tokio::sync::watch;
 use tracing::warn;
 
 use self::backlog::Origin;
-use self::console_format::Style;
-use self::counters::Counters;
 use self::drain::Drains;
 use self::follow::Hubs;
 use self::history::{FileLog, Readers};
 use self::idle::OpenLine;
-use self::policy::{FilePolicy, is_own_output};
+use self::kept::{Kept, Lanes, gap, keep};
+use self::policy::FilePolicy;
 use self::pump::Pump;
-use self::queue::{Full, Gap, LaneId, LaneSpec};
 use self::rate::Rate;
-use self::stream::{Limited, Shown, Spare, Stream};
+use self::stream::{Limited, Spare, Stream};
 use self::syslog::encoder::Encoder;
 use self::syslog::{LAST_STALL, Receiver};
 
@@ -82,16 +81,12 @@ pub use self::counters::Counts;
 pub use self::drain::PATIENCE as DRAIN_PATIENCE;
 pub use self::follow::Follower;
 pub use self::history::{MOST as MOST_SEARCHES, Older, Wish};
+pub use self::kept::remembered;
 pub use self::line_assembler::{Joiner, Line};
 pub use self::memory::{Batch, Cursor, LastLine, Located, Memory, Wanted};
 pub use self::own_file::OwnFile;
 pub use self::ready::ReadyMatcher;
 pub use self::ring::Piece;
-
-/// How much of an instance's output is kept in memory; and how much if it can be read from a file, which is
-/// enough for the last lines of a run.
-const REMEMBERED: usize = 256 * 1024;
-const REMEMBERED_WITH_FILE: usize = 32 * 1024;
 
 /// How often a continuing loss is reported.
 const TELL_AGAIN: Duration = Duration::from_secs(60);
@@ -108,6 +103,22 @@ pub enum Source {
 impl Source {
     /// Both, in the order of their descriptors.
     pub const BOTH: [Source; 2] = [Source::Stdout, Source::Stderr];
+
+    /// The setting of this stream.
+    pub fn of<T: Copy>(self, settings: PerStream<T>) -> T {
+        match self {
+            Source::Stdout => settings.stdout,
+            Source::Stderr => settings.stderr,
+        }
+    }
+
+    /// Its target, unless it is merged into stdout.
+    pub fn target(self, output: &OutputSpec) -> Option<&Target> {
+        match self {
+            Source::Stdout => Some(&output.stdout),
+            Source::Stderr => output.stderr.as_ref(),
+        }
+    }
 }
 
 /// The daemon's own two console streams. They are one if both have the same destination, so that lines never mix.
@@ -129,8 +140,7 @@ pub struct Logs {
     drains: Drains,
     /// By the name of the instance, from its first run or the first request on.
     kept: RefCell<HashMap<String, Kept>>,
-    /// Unused places in the consoles' queues, from removed instances.
-    spare_lanes: RefCell<[Vec<LaneId>; 2]>,
+    lanes: RefCell<Lanes>,
     hubs: Hubs,
     readers: Readers,
     syslog: Receiver,
@@ -151,17 +161,10 @@ pub struct Pipe {
 #[must_use = "nothing is read of a pipe that is not bound"]
 pub struct Unbound {
     stream: Box<Stream>,
-    policy: FilePolicy,
+    /// Of its files, in their order.
+    policies: Box<[FilePolicy]>,
     /// The instance that its messages to syslog name, where they go there.
     in_syslog: Option<String>,
-}
-
-/// State that outlives the runs of an instance: its recent output, its counters, and its places in the consoles' queues.
-#[derive(Debug)]
-struct Kept {
-    memory: Arc<Memory>,
-    counters: Arc<Counters>,
-    lanes: [Option<LaneId>; 2],
 }
 
 impl Logs {
@@ -172,7 +175,7 @@ impl Logs {
             consoles,
             drains: Drains::new(),
             kept: RefCell::default(),
-            spare_lanes: RefCell::default(),
+            lanes: RefCell::default(),
             hubs: Hubs::default(),
             readers: Readers::default(),
             syslog: Receiver::new(syslog),
@@ -197,23 +200,12 @@ impl Logs {
             let rate = Rate::new(limit, Instant::now());
             Box::new(Limited { limit, rate, gap: gap(run, spec, source) })
         };
-        let is_shown = |sink: &Sink| match sink {
-            Sink::Console => true,
-            Sink::File(path) => is_own_output(path),
-            Sink::Syslog => false,
-        };
         // A program whose user does not exist never starts, and needs no files.
-        let known = FilePolicy::of(spec, &mut self.accounts.borrow_mut()).ok();
-        let policy = known.unwrap_or_else(|| FilePolicy::from(spec.output.rotation));
-        let files = sinks.iter().filter(|sink| known.is_some() && !is_shown(sink)).filter_map(|sink| match sink {
-            Sink::Console | Sink::Syslog => None,
-            Sink::File(path) => Some(path.clone()),
-        });
-        let files = files.collect::<Arc<[PathBuf]>>();
-        let is_shown = sinks.iter().any(is_shown);
-        let is_spare = !is_shown && !files.is_empty();
-        let shown = (is_shown || is_spare).then(|| self.show(run, spec, source, kept));
-        let (shown, spare) = if is_spare { (None, shown.map(Spare::new)) } else { (shown, None) };
+        let files = policy::files(spec, source, sinks, &mut self.accounts.borrow_mut()).unwrap_or_default();
+        let (files, policies): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+        let shown = self.show(run, spec, source, sinks, kept);
+        let is_spare = shown.is_none() && !files.is_empty();
+        let spare = is_spare.then(|| self.show(run, spec, source, &[Sink::Console], kept)).flatten().map(Spare::new);
         let stream = Stream {
             run: run.0,
             pipe: File::from(reading),
@@ -227,8 +219,9 @@ impl Logs {
             },
             limited: spec.output.rate_limit.map(limited),
             shown,
-            files,
+            files: files.into(),
             syslog: None,
+            strip: source.of(spec.output.strip_ansi).then(Box::default),
             held: Vec::new(),
             is_midline: false,
             line: OpenLine::default(),
@@ -238,12 +231,12 @@ impl Logs {
             is_large: false,
         };
         let in_syslog = sinks.contains(&Sink::Syslog).then(|| spec.name.clone());
-        Ok(Pipe { writing, reading: Unbound { stream: Box::new(stream), policy, in_syslog } })
+        Ok(Pipe { writing, reading: Unbound { stream: Box::new(stream), policies: policies.into(), in_syslog } })
     }
 
     /// Starts reading a pipe. `pid` is that of its process, which messages to syslog carry; `None` if it could not be created.
     pub fn bind(&self, reading: Unbound, pid: Option<u32>) {
-        let Unbound { mut stream, policy, in_syslog } = reading;
+        let Unbound { mut stream, policies, in_syslog } = reading;
         if let Some(instance) = in_syslog {
             let origin = (stream.recorder.source, pid);
             match self.syslog.get() {
@@ -253,40 +246,14 @@ impl Logs {
                 Err(error) => warn!(program = %instance, %error, "cannot start the thread for syslog, lines are lost"),
             }
         }
-        self.pump.attach(*stream, policy);
-    }
-
-    fn show(&self, run: RunId, spec: &InstanceSpec, source: Source, kept: &mut Kept) -> Shown {
-        let console = match source {
-            Source::Stdout => &self.consoles.stdout,
-            Source::Stderr => &self.consoles.stderr,
-        };
-        let output = &spec.output;
-        let lane = LaneSpec {
-            gap: gap(run, spec, source),
-            bound: output.buffer_size,
-            full: match output.overflow {
-                Overflow::Drop => Full::Slow,
-                Overflow::Block => Full::Block,
-            },
-            counters: Some(Arc::clone(&kept.counters)),
-        };
-        let place = &mut kept.lanes[source as usize];
-        let known = place.or_else(|| self.spare_lanes.borrow_mut()[source as usize].pop());
-        let lane = *place.insert(console.lane(known, lane));
-        let colour = console.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let style = Style { format: output.format, timestamps: output.timestamps, colour };
-        let lines = style.lines_of(&spec.name, source, run.0);
-        Shown { console: console.clone(), lane, lines }
+        self.pump.attach(*stream, policies);
     }
 
     /// Drops the state of unwanted instances: they were removed from the configuration, and are down.
     pub fn retain(&self, is_wanted: impl Fn(&str) -> bool) {
-        let mut spare = self.spare_lanes.borrow_mut();
+        let mut lanes = self.lanes.borrow_mut();
         for (_, gone) in self.kept.borrow_mut().extract_if(|name, _| !is_wanted(name)) {
-            for source in Source::BOTH {
-                spare[source as usize].extend(gone.lanes[source as usize]);
-            }
+            lanes.free(gone.places);
         }
     }
 
@@ -345,11 +312,11 @@ impl Logs {
 
     /// Applies new rotation limits, also to the current run.
     pub fn change_rotation(&self, spec: &InstanceSpec) {
-        let Ok(policy) = FilePolicy::of(spec, &mut self.accounts.borrow_mut()) else { return };
-        let sinks = [Some(&spec.output.stdout), spec.output.stderr.as_ref()].into_iter().flatten().filter_map(captured);
-        for sink in sinks.flatten() {
-            if let Sink::File(path) = sink {
-                self.pump.change_policy(path.clone(), policy);
+        for source in Source::BOTH {
+            let sinks = source.target(&spec.output).map_or(&[][..], Target::sinks);
+            let files = policy::files(spec, source, sinks, &mut self.accounts.borrow_mut());
+            for (path, policy) in files.into_iter().flatten() {
+                self.pump.change_policy(path, policy);
             }
         }
     }
@@ -377,30 +344,11 @@ impl Logs {
         self.pump.finish(patience);
         self.syslog.finish(deadline.max(Instant::now() + LAST_STALL));
         let Consoles { stdout, stderr, own_log } = &self.consoles;
-        for console in [Some(stdout), Some(stderr), own_log.as_ref()].into_iter().flatten() {
+        let lanes = self.lanes.borrow();
+        let consoles = [Some(stdout), Some(stderr), own_log.as_ref()].into_iter().flatten().chain(lanes.consoles());
+        for console in consoles {
             console.flush(deadline.saturating_duration_since(Instant::now()), stall);
         }
-    }
-}
-
-/// The state of an instance, created at the first call. Its memory has the size that this spec says.
-fn keep<'a>(kept: &'a mut HashMap<String, Kept>, spec: &InstanceSpec) -> &'a mut Kept {
-    let size = remembered(&spec.output);
-    if let Some(known) = kept.get(&spec.name) {
-        known.memory.set_size(size);
-    }
-    kept.entry(spec.name.clone()).or_insert_with(|| Kept {
-        memory: Memory::of_size(size),
-        counters: Arc::default(),
-        lanes: [None; 2],
-    })
-}
-
-/// The mark for missing lines of this stream on the console.
-fn gap(run: RunId, spec: &InstanceSpec, source: Source) -> Gap {
-    match spec.output.format {
-        LineFormat::Json => Gap::Json { head: json::head(&spec.name, source, run.0) },
-        LineFormat::Text | LineFormat::Raw => Gap::Text { name: spec.name.clone() },
     }
 }
 
@@ -436,16 +384,6 @@ impl Recorder {
     pub fn end(&self, at: SystemTime) {
         self.memory.end(self.source, self.run, at);
     }
-}
-
-/// How much of an instance's output is kept in memory.
-pub fn remembered(output: &OutputSpec) -> usize {
-    let is_in_file = |target: &Target| {
-        let sinks = captured(target).unwrap_or_default();
-        sinks.iter().any(|sink| matches!(sink, Sink::File(_)))
-    };
-    let all_in_files = is_in_file(&output.stdout) && output.stderr.as_ref().is_none_or(is_in_file);
-    output.memory.unwrap_or(if all_in_files { REMEMBERED_WITH_FILE } else { REMEMBERED })
 }
 
 /// The sinks of a target that needs a pipe.

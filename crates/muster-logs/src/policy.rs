@@ -2,11 +2,13 @@
 //!
 //! Small and copied, because every stream that writes to a file has one.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
-use muster_spec::{InstanceSpec, OutputSpec, Rotation};
+use muster_spec::{InstanceSpec, Rotation, Sink};
 use muster_sys::trusted::{Creation, Identity, Trust};
 use muster_sys::user::{Accounts, LookupError};
+
+use super::Source;
 
 /// How the log files of an instance are managed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +30,14 @@ impl From<Rotation> for FilePolicy {
 }
 
 impl FilePolicy {
-    /// The policy of an instance. Fails for users and groups that do not exist.
-    pub(super) fn of(spec: &InstanceSpec, accounts: &mut Accounts) -> Result<FilePolicy, LookupError> {
+    /// The policy of one stream of an instance. Fails for users and groups that do not exist.
+    fn of(spec: &InstanceSpec, source: Source, accounts: &mut Accounts) -> Result<FilePolicy, LookupError> {
         let own_gid = nix::unistd::getegid().as_raw();
         let mut find = |user| accounts.account(user, own_gid);
         let user = spec.process.user.as_ref().map(&mut find).transpose()?;
         let is_in_group_0 = user.as_ref().is_some_and(|user| user.groups.contains(&0));
         let user = user.map(|user| (user.uid, user.gid));
-        let OutputSpec { rotation, file_mode: mode, .. } = *spec.output;
+        let (rotation, mode) = (source.of(spec.output.rotation), spec.output.file_mode);
         let owner = spec.output.file_owner.as_ref().map(find).transpose()?.map(|owner| (owner.uid, owner.gid));
         Ok(FilePolicy { rotation, user, is_in_group_0, is_own: false, creation: Creation { mode, owner } })
     }
@@ -43,6 +45,11 @@ impl FilePolicy {
     /// The policy of the daemon's own log file.
     pub(super) fn own(rotation: Rotation) -> FilePolicy {
         FilePolicy { is_own: true, ..FilePolicy::from(rotation) }
+    }
+
+    /// The policy of a file whose name the daemon chose: it belongs to the daemon, and no other user may read it.
+    fn auto(rotation: Rotation) -> FilePolicy {
+        FilePolicy { creation: Creation { mode: 0o600, owner: None }, ..FilePolicy::own(rotation) }
     }
 
     pub(super) fn trust(&self) -> Trust {
@@ -55,6 +62,25 @@ impl FilePolicy {
         });
         Trust::program(user).with_file_owner(self.creation.owner.map(|(uid, _)| uid))
     }
+}
+
+/// The files among the sinks of one stream, with their policies. Fails for users and groups that do not exist.
+pub(super) fn files(
+    spec: &InstanceSpec,
+    source: Source,
+    sinks: &[Sink],
+    accounts: &mut Accounts,
+) -> Result<Vec<(PathBuf, FilePolicy)>, LookupError> {
+    if sinks.iter().all(|sink| sink.file().is_none()) {
+        return Ok(Vec::new());
+    }
+    let policy = FilePolicy::of(spec, source, accounts)?;
+    let file = |sink: &Sink| match sink {
+        Sink::File(path) if !is_own_output(path) => Some((path.clone(), policy)),
+        Sink::Auto(Some(path)) => Some((path.clone(), FilePolicy::auto(policy.rotation))),
+        _ => None,
+    };
+    Ok(sinks.iter().filter_map(file).collect())
 }
 
 /// Whether a path refers to the daemon's own stdout or stderr.

@@ -56,7 +56,7 @@ const LARGE_PIPES: usize = 64;
 const LONG_LINES: usize = 8;
 
 enum Order {
-    Attach(Box<Stream>, FilePolicy),
+    Attach(Box<Stream>, Box<[FilePolicy]>),
     Drain {
         runs: Vec<u64>,
         notice: Notice,
@@ -118,8 +118,8 @@ impl Pump {
         Ok(pump)
     }
 
-    pub(super) fn attach(&self, stream: Stream, policy: FilePolicy) {
-        self.order(Order::Attach(Box::new(stream), policy));
+    pub(super) fn attach(&self, stream: Stream, policies: Box<[FilePolicy]>) {
+        self.order(Order::Attach(Box::new(stream), policies));
     }
 
     /// The main processes of these runs have exited: the rest of their output is delivered, and the notice is given.
@@ -236,10 +236,10 @@ struct Lent {
 }
 
 impl Worker {
-    fn attach(&mut self, stream: Box<Stream>, policy: FilePolicy) {
+    fn attach(&mut self, stream: Box<Stream>, policies: &[FilePolicy]) {
         let token = self.next_token;
         self.next_token += 1;
-        stream.files.iter().for_each(|path| self.files.attach(path, policy));
+        stream.files.iter().zip(policies).for_each(|(path, policy)| self.files.attach(path, *policy));
         self.runs.entry(stream.run).or_default().push(token);
         self.leave_oldest(stream.recorder.instance(), stream.run);
         self.streams.insert(token, stream);

@@ -89,6 +89,7 @@ struct Lane {
     gap: Gap,
     bound: usize,
     full: Full,
+    is_verbatim: bool,
     counters: Option<Arc<Counters>>,
     /// Most lanes are empty most of the time, and there are two for every program.
     busy: Option<Box<Busy>>,
@@ -118,6 +119,8 @@ pub(super) struct LaneSpec {
     pub(super) bound: usize,
     pub(super) full: Full,
     pub(super) counters: Option<Arc<Counters>>,
+    /// Whether its bytes are written as they come, rather than as lines.
+    pub(super) is_verbatim: bool,
 }
 
 /// The queued lines.
@@ -147,8 +150,8 @@ impl Queue {
     }
 
     pub(super) fn add_lane(&mut self, spec: LaneSpec) -> LaneId {
-        let LaneSpec { gap, bound, full, counters } = spec;
-        self.lanes.push(Lane { gap, bound, full, counters, busy: None });
+        let LaneSpec { gap, bound, full, counters, is_verbatim } = spec;
+        self.lanes.push(Lane { gap, bound, full, is_verbatim, counters, busy: None });
         LaneId(self.lanes.len() - 1)
     }
 
@@ -156,7 +159,7 @@ impl Queue {
     pub(super) fn change_lane(&mut self, lane: LaneId, spec: LaneSpec) {
         let lane = &mut self.lanes[lane.0];
         self.losable -= lane.losable(lane.queued());
-        (lane.gap, lane.bound, lane.full) = (spec.gap, spec.bound, spec.full);
+        (lane.gap, lane.bound, lane.full, lane.is_verbatim) = (spec.gap, spec.bound, spec.full, spec.is_verbatim);
         self.losable += lane.losable(lane.queued());
         lane.counters = spec.counters;
     }
@@ -215,7 +218,7 @@ impl Queue {
         let last = self.chunks.last_entry().filter(|last| last.get().lane == lane.0);
         if let Some(mut last) = last
             && last.get().bytes.len() + lines.len() <= TOGETHER
-            && (last.get().bytes.last() == Some(&b'\n')) == continuation.is_none()
+            && (self.lanes[lane.0].is_verbatim || (last.get().bytes.last() == Some(&b'\n')) == continuation.is_none())
         {
             let chunk = last.get_mut();
             chunk.bytes.extend_from_slice(lines);
@@ -327,7 +330,11 @@ impl Queue {
             taken += chunk.bytes.len();
             let lane = &mut self.lanes[chunk.lane];
             self.joint.put_line(lane.take_gap(), batch);
-            self.joint.put(chunk.lane, chunk.bytes, chunk.continuation, batch);
+            if lane.is_verbatim {
+                self.joint.put_verbatim(chunk.lane, chunk.bytes, batch);
+            } else {
+                self.joint.put(chunk.lane, chunk.bytes, chunk.continuation, batch);
+            }
             if lane.queued() <= lane.bound / 2 {
                 waiters.append(&mut lane.busy().waiters);
             }

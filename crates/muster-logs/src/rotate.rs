@@ -41,8 +41,8 @@ pub(super) fn compressed(number: u32) -> String {
     format!(".{number}.gz")
 }
 
-/// Makes room for a new file: renumbers every file, and removes those beyond the last. Returns `false` if the
-/// full file no longer exists.
+/// Makes room for a new file: renumbers every file, and removes those beyond the last. If none is to be kept, the full one
+/// stays where it is, to be emptied. Returns `false` if it no longer exists.
 pub(super) fn shift(place: &TrustedPlace, rotation: Rotation, full: Inode) -> io::Result<bool> {
     if place.inode("")? != Some(full) {
         return Ok(false);
@@ -50,7 +50,7 @@ pub(super) fn shift(place: &TrustedPlace, rotation: Rotation, full: Inode) -> io
     let kept = rotation.max_files;
     remove_beyond(place, kept)?;
     if kept == 0 {
-        return place.remove("");
+        return Ok(true);
     }
     for number in (1..kept).rev() {
         let moved = place.rename(&plain(number), &plain(number + 1))?;
@@ -117,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_when_nothing_shall_be() {
-        check(0, &[("log", "b"), ("log.1", "a")], &[]);
+    fn nothing_but_the_file_to_be_emptied_is_kept_when_nothing_shall_be() {
+        check(0, &[("log", "b"), ("log.1", "a")], &[("log", "b")]);
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::files::Files;
 use super::idle::OpenLine;
 use super::queue::{Gap, LaneId, Waiter};
 use super::rate::Rate;
+use super::strip::Stripper;
 use super::syslog::encoder::Encoder;
 use crate::ready::ReadyMatcher;
 
@@ -80,6 +81,8 @@ pub(super) struct Stream {
     pub(super) shown: Option<Shown>,
     pub(super) files: Arc<[PathBuf]>,
     pub(super) syslog: Option<Box<Encoder>>,
+    /// Removes terminal sequences before anything else sees the bytes.
+    pub(super) strip: Option<Box<Stripper>>,
     /// The beginning of a line for files.
     pub(super) held: Vec<u8>,
     /// Whether the last bytes for files did not end a line.
@@ -286,6 +289,8 @@ impl Stream {
     /// The stream ends. An incomplete last line gets a newline, except in files, which are never changed. Returns
     /// the part for files.
     pub(super) fn end(&mut self, moment: Moment, scratch: &mut Scratch) -> ForFiles {
+        let begun = self.strip.take().map_or_else(Vec::new, |strip| strip.rest());
+        let begun = if begun.is_empty() { begun } else { self.take(&begun, moment, scratch).unwrap_or(begun) };
         self.recorder.end(moment.at);
         self.send_partial(moment.at);
         if let Some(shown) = &mut self.shown {
@@ -293,7 +298,9 @@ impl Stream {
             shown.lines.end(moment.at, &mut scratch.lines);
             shown.push(1, continuation, scratch);
         }
-        self.take_held()
+        let mut held = self.take_held();
+        held.head.extend_from_slice(&begun);
+        held
     }
 
     /// The beginning of a line, which goes to the files without its end.

@@ -90,7 +90,10 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
             who: String::new(),
             state: "stopping".to_owned(),
             happened: began_because(reason, *waits_in_vain, timeline),
-            decided: format!("everything is stopped within shutdown_timeout {}", Span(*timeout)),
+            decided: match timeout.limit() {
+                Some(span) => format!("everything is stopped within shutdown_timeout {}", Span(span)),
+                None => "everything is stopped, however long it takes".to_owned(),
+            },
         },
         What::Exited(exit) => Line {
             at,
@@ -137,6 +140,7 @@ fn told(at: Time, who: String, state: &str, happened: String, decided: String) -
 fn began_because(reason: &ShutdownReason, waits_in_vain: bool, timeline: &Timeline) -> String {
     match reason {
         ShutdownReason::Signal(signal) => format!("the container gets {signal}"),
+        ShutdownReason::Program { signal, .. } => format!("a program sends {signal} to the daemon"),
         ShutdownReason::Command(_) => "musterctl shutdown".to_owned(),
         ShutdownReason::Essential(id) => {
             format!("{:?} is essential and has ended for good", timeline.lane(*id).name)
@@ -401,6 +405,7 @@ fn code_rule(timeline: &Timeline, exit: &Ending) -> String {
         _ if matches!(exit.reason, ShutdownReason::Probe(_)) => {
             "a probe with on_failure = \"shutdown\" failed".to_owned()
         }
+        Some(end) if exit.code == 0 && end.shell_code() != 0 => "exit_status = \"zero\"".to_owned(),
         // It was given up, which is not a success.
         Some(RunEnd::Exited(Exit::Code(0))) if exit.code != 0 => {
             "given up is a failure, whatever the last status".to_owned()

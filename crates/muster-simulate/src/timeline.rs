@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use muster_core::{Account, Event, Instance, ShutdownReason, StopCause, Supervisor, Time, Verdict};
-use muster_spec::{Essential, InstanceId, RunEnd, Signal, Span, State};
+use muster_spec::{Essential, InstanceId, RunEnd, ShutdownBudget, Signal, Span, State};
 
 use crate::scenario::Ties;
 
@@ -37,7 +37,7 @@ pub(crate) enum What {
     /// The daemon itself did not run for this long; every deadline moves by that, if any was missed.
     Paused { span: Duration, lost: Option<Duration> },
     /// Everything is being stopped.
-    ShutdownBegan { reason: ShutdownReason, timeout: Duration, waits_in_vain: bool },
+    ShutdownBegan { reason: ShutdownReason, timeout: ShutdownBudget, waits_in_vain: bool },
     /// The container exits.
     Exited(Ending),
 }

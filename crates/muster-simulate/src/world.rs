@@ -111,8 +111,13 @@ pub(crate) fn nothing_yet(spec: &Spec, plan: &SimulationPlan) -> Timeline {
 
 impl<'a> World<'a> {
     fn of(spec: &Spec, plan: &'a SimulationPlan, listener: Option<Listener<'a>>) -> World<'a> {
-        let settings =
-            Settings { shutdown_timeout: spec.daemon.shutdown_timeout, exit_when_done: spec.daemon.exit_when_done };
+        let settings = Settings {
+            shutdown_timeout: spec.daemon.shutdown_timeout,
+            shutdown_order: spec.daemon.shutdown_order,
+            exit_status: spec.daemon.exit_status,
+            second_signal: spec.daemon.second_signal,
+            exit_when_done: spec.daemon.exit_when_done,
+        };
         let supervisor = Supervisor::new(settings, &spec.programs, plan.seed);
         let scripts = supervisor
             .snapshot()
@@ -290,7 +295,7 @@ impl<'a> World<'a> {
         match effect {
             Effect::Spawn { run, instance, spec } => self.spawn(now, run, instance, &spec),
             Effect::Signal { run, signal, .. } => {
-                if let Some(instance) = self.supervisor.instance_of(run) {
+                if let Some(instance) = self.supervisor.instance_of(run).filter(|_| signal != Signal::KILL) {
                     self.recorder.note_signal(now, instance, signal);
                 }
                 self.signal(now, run, signal);
@@ -302,6 +307,9 @@ impl<'a> World<'a> {
                     self.signal(now, run, signal);
                 }
             }
+            // The leftover of a script is in the group of its main process.
+            Effect::SweepGroup { run, signal } => self.sweep(now, run, signal.unwrap_or(Signal::TERM)),
+            Effect::Disown { run } => drop(self.runs.remove(&run)),
             Effect::NameLeftovers { run, killed } => {
                 if self.runs.get(&run).is_some_and(|known| known.planned.leftover.is_some()) {
                     let left = LeftBehind { count: 1, killed, ..LeftBehind::default() };

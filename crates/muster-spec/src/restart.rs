@@ -168,6 +168,8 @@ pub struct RestartPolicy {
     pub backoff: Backoff,
     /// When the count of [`Limit::Retries`] is reset to zero.
     pub forget: Forget,
+    /// Whether a manual start resets the retry count and the delay. Otherwise only one after giving up does.
+    pub forgive_on_start: bool,
     /// How a run that ends before it is RUNNING is treated.
     pub start_failures: StartFailures,
     /// How a success affects the retry count.
@@ -198,6 +200,7 @@ impl RestartPolicy {
         limit: Limit::Retries(10),
         backoff: Backoff::DEFAULT,
         forget: Forget::WithDelay,
+        forgive_on_start: true,
         start_failures: StartFailures::Policy,
         successes: Successes::Forgive,
         clean_signals: SignalSet::NONE,

@@ -108,6 +108,17 @@ impl SignalSet {
         SignalSet(bits)
     }
 
+    /// The same set with this signal.
+    #[must_use]
+    pub const fn with(self, signal: Signal) -> SignalSet {
+        SignalSet(self.0 | 1 << (signal.0 - 1))
+    }
+
+    /// The signals of the set, by number.
+    pub fn iter(self) -> impl Iterator<Item = Signal> {
+        (1..=RTMAX).map(Signal).filter(move |&signal| self.contains(signal))
+    }
+
     /// Whether the set contains this signal.
     pub const fn contains(self, signal: Signal) -> bool {
         self.0 & (1 << (signal.0 - 1)) != 0
@@ -180,6 +191,8 @@ impl std::error::Error for UnknownSignal {}
 pub enum SignalScope {
     /// The main process alone.
     Main,
+    /// The process group of the main process.
+    MainGroup,
     /// Every process group of the tree. A group is signalled atomically, so no fork escapes the signal.
     Group,
     /// Every process of the tree, one by one, the main process first. SIGKILL is repeated until no new one appears.

@@ -6,6 +6,8 @@
 mod depend;
 mod output;
 mod probe;
+mod shutdown;
+mod stop;
 mod syslog;
 
 use std::fmt;
@@ -15,11 +17,15 @@ use std::time::Duration;
 
 use crate::exit::{Exit, RunEnd};
 use crate::restart::RestartPolicy;
-use crate::signal::Signal;
+use crate::signal::{Signal, SignalSet};
 
 pub use depend::{Dependency, DependencyCondition};
-pub use output::{LineFormat, OutputSpec, Overflow, RateLimit, Rotation, Sink, Target};
+pub use output::{
+    AutoLogSpec, LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, Target, descriptor_of,
+};
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
+pub use shutdown::{ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};
+pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
 /// The complete configuration.
@@ -69,7 +75,16 @@ pub struct DaemonSpec {
     /// How the log file is rotated.
     pub log_rotation: Rotation,
     /// The time budget for stopping all programs.
-    pub shutdown_timeout: Duration,
+    pub shutdown_timeout: ShutdownBudget,
+    /// The order in which programs of equal rank stop at a shutdown.
+    pub shutdown_order: ShutdownOrder,
+    /// The exit code after a shutdown.
+    pub exit_status: ExitStatus,
+    /// The effect of a repeated signal.
+    pub second_signal: SecondSignal,
+    /// Resource limits that the daemon raises to at least this before it starts anything, and passes on to its
+    /// programs. If it cannot, it refuses to start.
+    pub least_limits: Vec<(Resource, u64)>,
     /// Whether to exit when every autostarted program has exited and will not be restarted.
     pub exit_when_done: bool,
     /// File to write the daemon's PID to.
@@ -82,6 +97,8 @@ pub struct DaemonSpec {
     pub watch: bool,
     /// The syslog receiver for program output.
     pub syslog: SyslogSpec,
+    /// Where log files with names of the daemon's choice are; `None` makes none of them.
+    pub auto_logs: Option<AutoLogSpec>,
 }
 
 impl ControlSpec {
@@ -146,46 +163,15 @@ impl Essential {
     }
 }
 
-/// The processes that receive the stop signal. SIGKILL always goes to the whole tree.
+/// The place of a program whose group has a priority of its own: groups start in ascending order of their priority, and
+/// stop in waves of equal priority, the highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopScope {
-    /// The main process alone.
-    Main,
-    /// Every process group of the tree.
-    Group,
-}
-
-/// One step of stopping: a signal, and how long to wait after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StopStep {
-    /// The signal to send.
-    pub signal: Signal,
-    /// How long to wait before the next step.
-    pub patience: Duration,
-}
-
-/// How a program is stopped before SIGKILL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StopSpec {
-    /// The signals, at least one.
-    pub steps: Vec<StopStep>,
-    /// The processes that receive them.
-    pub scope: StopScope,
-    /// How long the processes left behind by a run that ended by itself may take to exit, over all signals; at most as
-    /// long as after a stop.
-    pub leftover_wait: Duration,
-}
-
-impl StopSpec {
-    /// Default of `leftover_wait`.
-    pub const LEFTOVER_WAIT: Duration = Duration::from_secs(2);
-}
-
-impl StopSpec {
-    /// How long a program may take to stop before SIGKILL, over all steps.
-    pub fn patience(&self) -> Duration {
-        self.steps.iter().fold(Duration::ZERO, |total, step| total.saturating_add(step.patience))
-    }
+pub struct GroupOrder {
+    /// The priority of its group.
+    pub priority: i64,
+    /// When it starts at boot among all programs whose groups have this priority, ascending: the order of the groups, and
+    /// within each the order of its members.
+    pub place: u32,
 }
 
 /// A program: its rules, and the process of each of its instances.
@@ -211,6 +197,10 @@ pub struct ProgramSpec {
     pub restart_with: Vec<String>,
     /// Start order, ascending; stop order is the reverse.
     pub priority: i64,
+    /// The unit it belongs to when units are stopped one after another; `None` is the program itself.
+    pub stop_unit: Option<String>,
+    /// The order of its group, if programs are ordered by groups first, as in supervisord.
+    pub order: Option<GroupOrder>,
     /// Whether the container exits with it.
     pub essential: Essential,
     /// How it is stopped.
@@ -231,6 +221,26 @@ impl ProgramSpec {
             }
             RunEnd::MainLost | RunEnd::NotSpawned(_) => false,
         }
+    }
+
+    /// The name of the unit that is stopped at once in a serial shutdown.
+    pub fn stop_unit(&self) -> &str {
+        self.stop_unit.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The rank of the wave in which it stops.
+    pub fn rank(&self) -> i64 {
+        self.order.map_or(self.priority, |order| order.priority)
+    }
+
+    /// When it starts at boot and in a reload, ascending.
+    pub fn boot_order(&self) -> (i64, i64) {
+        (self.rank(), self.order.map_or(0, |order| i64::from(order.place)))
+    }
+
+    /// When it starts by command, ascending.
+    pub fn start_order(&self) -> (i64, i64) {
+        (self.rank(), self.priority)
     }
 
     /// How long it may take to stop before SIGKILL.
@@ -282,6 +292,8 @@ pub struct ProcessSpec {
     pub environment: Vec<(String, String)>,
     /// Whether to start from an empty environment instead of the daemon's.
     pub clean_environment: bool,
+    /// Whether HOME, USER, LOGNAME and SHELL are set to those of `user`. Otherwise they stay as inherited.
+    pub login_environment: bool,
     /// The variables that the daemon itself adds.
     pub own_variables: OwnVariables,
     /// User to run as; `None` is the daemon's own.
@@ -300,6 +312,8 @@ pub struct ProcessSpec {
     pub rlimits: Vec<Rlimit>,
     /// Source of its standard input.
     pub stdin: Stdin,
+    /// Signals that it ignores from the start; all others have their default action.
+    pub ignore_signals: SignalSet,
 }
 
 impl ProcessSpec {
@@ -310,6 +324,7 @@ impl ProcessSpec {
             refusal: None,
             environment: Vec::new(),
             clean_environment: false,
+            login_environment: true,
             own_variables: OwnVariables::All,
             user: None,
             groups: None,
@@ -319,6 +334,7 @@ impl ProcessSpec {
             oom_score_adj: None,
             rlimits: Vec::new(),
             stdin: Stdin::Nothing,
+            ignore_signals: SignalSet::NONE,
         }
     }
 }

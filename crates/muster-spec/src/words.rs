@@ -2,8 +2,8 @@
 
 use crate::restart::{Exceeded, Forget, Preset, RestartWhen, StartFailures};
 use crate::spec::{
-    DependencyCondition, Kind, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, ProbeKind, Stdin, StopScope,
-    SyslogFormat,
+    DependencyCondition, ExitStatus, Kind, Leftovers, LineFormat, LogFormat, LogLevel, OnFailure, Overflow, ProbeKind,
+    SecondSignal, ShutdownOrder, Stdin, StopKill, StopScope, SyslogFormat,
 };
 
 macro_rules! words {
@@ -33,6 +33,11 @@ words! {
     Exceeded { "fatal" => Fatal, "wait" => WaitOut }
     Kind { "service" => Service, "oneshot" => Oneshot }
     StopScope { "main" => Main, "group" => Group }
+    ShutdownOrder { "parallel" => Parallel, "serial" => Serial }
+    ExitStatus { "cause" => Cause, "failures" => Failures, "zero" => Zero }
+    SecondSignal { "hurry" => Hurry, "interrupt" => Interrupt, "ignore" => Ignore }
+    StopKill { "main" => Main, "group" => Group, "tree" => Tree }
+    Leftovers { "stop" => Stop, "keep" => Keep }
     Stdin { "none" => Nothing, "pipe" => Pipe }
     DependencyCondition {
         "started" => Started, "ready" => Ready, "healthy" => Healthy, "completed" => Completed, "exited" => Exited

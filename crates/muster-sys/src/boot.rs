@@ -5,7 +5,8 @@
 //! reads the signals blocked here.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use muster_spec::Signal;
 
@@ -53,9 +54,29 @@ pub fn die_of(signal: Signal) {
     let _ = set_blocked(SignalSet::ALL.without(&[signal.number()]));
 }
 
+/// The descriptors from 3 to 63 that were inherited, a bit each.
+static INHERITED: AtomicU64 = AtomicU64::new(0);
+
+/// A copy of an inherited descriptor. Those that the daemon opened itself are refused, whatever their number.
+pub fn inherited_descriptor(number: u32) -> io::Result<OwnedFd> {
+    let is_known = (3..u64::BITS).contains(&number) && INHERITED.load(Ordering::Relaxed) >> number & 1 == 1;
+    if !is_known {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: F_DUPFD_CLOEXEC touches no memory of ours, and the new descriptor has no other owner.
+    unsafe {
+        let copy = check(libc::fcntl(number as RawFd, libc::F_DUPFD_CLOEXEC, 3))?;
+        Ok(OwnedFd::from_raw_fd(copy))
+    }
+}
+
 /// Marks every inherited descriptor except 0, 1 and 2 close-on-exec, so that programs do not inherit descriptors that the starter
 /// left open (the lock of a build tool, the log pipe of a shell).
 pub fn seal_inherited_descriptors() {
+    // SAFETY: F_GETFD touches no memory; a number that is not open is refused.
+    let is_open = |number: &u32| unsafe { libc::fcntl(*number as RawFd, libc::F_GETFD) } != -1;
+    let open = (3..u64::BITS).filter(is_open).fold(0, |open, number| open | 1_u64 << number);
+    INHERITED.store(open, Ordering::Relaxed);
     // SAFETY: close_range touches no memory; with CLOSE_RANGE_CLOEXEC it closes nothing.
     let sealed = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, CLOSE_RANGE_CLOEXEC) } == 0;
     // Older than Linux 5.11, or a seccomp profile that does not know the call.

@@ -33,6 +33,29 @@ impl OriginalLimits {
     }
 }
 
+/// Raises the soft limit of a resource to at least this, and the hard limit too if that is lower and we may. Children
+/// inherit it. Returns whether it was raised; the error's text has the current hard limit.
+pub fn ensure(resource: Resource, least: u64) -> io::Result<bool> {
+    // SAFETY: all-zero bytes are a valid rlimit, two numbers.
+    let mut now: libc::rlimit = unsafe { std::mem::zeroed() };
+    // SAFETY: `now` has room for what getrlimit writes.
+    check(unsafe { libc::getrlimit(number(resource) as _, &mut now) })?;
+    // RLIM_INFINITY is the largest number.
+    if now.rlim_cur >= least {
+        return Ok(false);
+    }
+    let raised = libc::rlimit { rlim_cur: least, rlim_max: now.rlim_max.max(least) };
+    // SAFETY: `raised` lives through the call.
+    check(unsafe { libc::setrlimit(number(resource) as _, &raised) }).map_err(|error| {
+        let name = resource.name();
+        io::Error::new(
+            error.kind(),
+            format!("cannot raise the limit {name} to {least}, the hard limit is {}: {error}", now.rlim_max),
+        )
+    })?;
+    Ok(true)
+}
+
 /// Raises the daemon's own soft limit of descriptors and returns the previous limits.
 pub fn raise_descriptor_limit() -> io::Result<OriginalLimits> {
     let original = OriginalLimits::current()?;
@@ -74,4 +97,33 @@ pub(crate) fn number(resource: Resource) -> u32 {
         Resource::Stack => libc::RLIMIT_STACK as u32,
     };
     number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_raised_if_it_is_lower_and_children_inherit_it() {
+        let before = OriginalLimits::current().unwrap();
+        assert!(!ensure(Resource::Nofile, before.nofile_soft).unwrap());
+        assert_eq!(OriginalLimits::current().unwrap(), before);
+        if let Some(more) = before.nofile_soft.checked_add(1).filter(|&more| more <= before.nofile_hard) {
+            assert!(ensure(Resource::Nofile, more).unwrap());
+            let expected = OriginalLimits { nofile_soft: more, ..before };
+            assert_eq!(OriginalLimits::current().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_limit_beyond_the_kernels_is_refused_with_both_numbers() {
+        let before = OriginalLimits::current().unwrap();
+        if before.nofile_hard == u64::MAX {
+            return;
+        }
+        let error = ensure(Resource::Nofile, u64::MAX - 1).unwrap_err().to_string();
+        let expected =
+            format!("cannot raise the limit nofile to {}, the hard limit is {}", u64::MAX - 1, before.nofile_hard);
+        assert!(error.starts_with(&expected), "{error}");
+    }
 }

@@ -45,6 +45,10 @@ impl SignalSet {
     pub(crate) const NONE: SignalSet = SignalSet(0);
     pub(crate) const ALL: SignalSet = SignalSet(u64::MAX);
 
+    pub(crate) fn of(signals: muster_spec::SignalSet) -> SignalSet {
+        SignalSet(signals.iter().fold(0, |bits, signal| bits | 1 << (signal.number() - 1)))
+    }
+
     pub(crate) const fn without(self, numbers: &[i32]) -> SignalSet {
         let (mut bits, mut at) = (self.0, 0);
         while at < numbers.len() {
@@ -104,6 +108,9 @@ pub struct Received {
     pub sender_pid: Option<Pid>,
     /// Whether a process outside this pid namespace sent it with kill(2), as container engines do.
     pub is_from_outside: bool,
+    /// Whether the kernel itself recorded the sender, as for kill(2) and tgkill(2); a sender may choose what
+    /// sigqueue(3) reports.
+    pub is_sender_certain: bool,
     /// The sender's user id; 0 if the kernel sent it.
     pub sender_uid: u32,
 }
@@ -173,7 +180,8 @@ fn received(record: &libc::signalfd_siginfo) -> Option<Received> {
     let signal = Signal::from_number(i32::try_from(record.ssi_signo).ok()?)?;
     let sender_pid = i32::try_from(record.ssi_pid).ok().filter(|&pid| pid > 0).map(Pid);
     let is_from_outside = record.ssi_code == libc::SI_USER && record.ssi_pid == 0;
-    Some(Received { signal, sender_pid, is_from_outside, sender_uid: record.ssi_uid })
+    let is_sender_certain = [libc::SI_USER, libc::SI_TKILL].contains(&record.ssi_code);
+    Some(Received { signal, sender_pid, is_from_outside, is_sender_certain, sender_uid: record.ssi_uid })
 }
 
 /// Sends a signal to one process. Fails with `ESRCH` if it does not exist, `EPERM` if we may not signal it.

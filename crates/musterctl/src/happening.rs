@@ -51,8 +51,11 @@ impl fmt::Display for InWords<'_> {
             Happening::Stuck { name, stopping, .. } => {
                 write!(f, "{name}: still there, stopping for {}", span(*stopping))
             }
-            Happening::Shutdown { reason, timeout } => {
+            Happening::Shutdown { reason, timeout: Some(timeout) } => {
                 write!(f, "stopping all programs within {}: {reason}", span(*timeout))
+            }
+            Happening::Shutdown { reason, timeout: None } => {
+                write!(f, "stopping all programs, without a time limit: {reason}")
             }
             Happening::ShutdownHurried => f.write_str("asked to stop again, sending SIGKILL to all programs"),
             Happening::Exiting { reason, code } => write!(f, "the daemon exits with code {code}: {reason}"),

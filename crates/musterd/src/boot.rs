@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use muster_core::Supervisor;
 use muster_logs::{Consoles, Logs, Memory};
-use muster_spec::Spec;
+use muster_spec::{Resource, Spec};
 use muster_sys::async_fd::Watched;
 use muster_sys::limits::OriginalLimits;
 use muster_sys::pollset::PollSet;
@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::access::Access;
+use crate::auto_logs::{AutoLogs, Choice};
 use crate::budget;
 use crate::children::Children;
 use crate::clock::Clock;
@@ -42,6 +43,9 @@ use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};
 
 /// How long a reader of the console, or a disk, that takes nothing may delay the exit.
 const STALL: Duration = Duration::from_secs(1);
+
+/// How long slow disks and console readers may take after a shutdown without a time limit.
+const UNLIMITED_FLUSH: Duration = Duration::from_secs(9);
 
 /// How long responses and log lines that are being sent may take at the end.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
@@ -69,15 +73,34 @@ pub(crate) fn supervise(spec: Spec, sources: Sources) -> u8 {
 
 fn start(spec: Spec, sources: Sources) -> io::Result<u8> {
     let clock = Clock::start();
+    let raised = match raise_least_limits(&spec) {
+        Ok(raised) => raised,
+        Err(error) => {
+            complain(&format!("musterd: {error}"));
+            return Ok(USAGE);
+        }
+    };
     let limits = muster_sys::limits::raise_descriptor_limit()?;
     let descriptors = budget::needed(spec.programs.iter().flat_map(|program| program.instances.iter().map(|it| &**it)));
     muster_sys::fd::reserve_descriptors(descriptors as u64);
     enter_surroundings(&spec)?;
     let mut consoles = Consoles::start()?;
     let own_log = logging::start(&spec.daemon, &mut consoles)?;
+    raised.into_iter().for_each(|(limit, least)| info!(limit = limit.name(), soft = least, "raised a resource limit"));
     let turns = TurnClock::start();
     let runtime = runtime(&turns).map_err(needs("epoll_create1 and eventfd2"))?;
     runtime.block_on(run(spec, sources, (clock, LoopTurns::new(turns)), limits, consoles, own_log))
+}
+
+/// Raises the limits that the configuration demands, and returns those that were lower.
+fn raise_least_limits(spec: &Spec) -> io::Result<Vec<(Resource, u64)>> {
+    let mut raised = Vec::new();
+    for &(resource, least) in &spec.daemon.least_limits {
+        if muster_sys::limits::ensure(resource, least)? {
+            raised.push((resource, least));
+        }
+    }
+    Ok(raised)
 }
 
 fn runtime(turns: &Arc<TurnClock>) -> io::Result<LocalRuntime> {
@@ -103,8 +126,8 @@ fn enter_surroundings(spec: &Spec) -> io::Result<()> {
 }
 
 async fn run(
-    spec: Spec,
-    sources: Sources,
+    mut spec: Spec,
+    mut sources: Sources,
     clocks: (Clock, LoopTurns),
     limits: OriginalLimits,
     consoles: Consoles,
@@ -118,6 +141,10 @@ async fn run(
             return Ok(code);
         }
     };
+    // No earlier: another daemon that owns the socket still writes to its files.
+    let mut auto_logs = AutoLogs::default();
+    auto_logs.remove_old(&spec);
+    auto_logs.choose(&mut spec, sources.disguises_mut(), Choice::Create);
     adopt_orphans();
     let trees = Trees::new();
     trees.abilities().lacks().into_iter().for_each(|lack| warn!("{lack}"));
@@ -136,7 +163,7 @@ async fn run(
     // The core owns the programs from now on; a copy here would outlive every reload.
     let Spec { daemon, control: control_spec, programs } = spec;
     drop(programs);
-    let configuration = Configuration::new(sources, daemon, control_spec);
+    let configuration = Configuration::new(sources, daemon, control_spec, auto_logs);
     let console = consoles.stderr.clone();
     let logs = Logs::start(consoles, syslog)?;
     let instances = supervisor.snapshot().len();
@@ -160,7 +187,10 @@ async fn run(
 
     // Slow disks and console readers get the rest of the shutdown timeout, unless they take nothing at all. If the
     // daemon exits because every program has ended, they get the whole timeout.
-    let unasked = || Instant::now().checked_add(shared.configuration.in_force().daemon.shutdown_timeout);
+    let unasked = || {
+        let timeout = shared.configuration.in_force().daemon.shutdown_timeout.limit();
+        Instant::now().checked_add(timeout.unwrap_or(UNLIMITED_FLUSH))
+    };
     let end = budget.or_else(unasked).unwrap_or_else(Instant::now).max(Instant::now() + LAST_MOMENT);
     let patience = || end.saturating_duration_since(Instant::now());
     // Followers get the last output before their connections end.

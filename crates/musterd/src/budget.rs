@@ -93,7 +93,9 @@ fn of_check(check: &CheckSpec) -> usize {
 /// One pipe per stream; a log file also keeps its directory open.
 fn of_output(output: &OutputSpec) -> usize {
     let of_target = |target: &Target| match target {
-        Target::Capture(sinks) => 1 + 2 * sinks.iter().filter(|sink| matches!(sink, Sink::File(_))).count(),
+        Target::Capture(sinks) => {
+            1 + 2 * sinks.iter().filter(|sink| matches!(sink, Sink::File(_) | Sink::Auto(_))).count()
+        }
         _ => 0,
     };
     of_target(&output.stdout) + output.stderr.as_ref().map_or(0, of_target)

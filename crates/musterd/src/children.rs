@@ -371,6 +371,7 @@ impl Children {
             // More orphans may have come with it, and the processes that show which run they belong to may soon be
             // gone.
             self.trees.look_until(Some(Instant::now() + LOOKING));
+            self.trees.forget_disowned(Some(Instant::now() + LOOKING));
         }
         if !ended.is_empty() {
             self.logs.drain(ended);
@@ -432,6 +433,24 @@ impl Children {
             self.refused.forget(run);
         }
         Some(gone)
+    }
+
+    /// Which of these runs have no process left in the group of their main process. They are over, and processes of
+    /// other groups are kept. `None` if the scan took too long and must be repeated.
+    pub(crate) fn take_gone_groups(&mut self, runs: &[RunId]) -> Option<Vec<RunId>> {
+        let mut gone = self.trees.gone_groups(runs, Some(Instant::now() + LOOKING))?;
+        gone.retain(|&run| !self.has_lost(run));
+        gone.iter().for_each(|&run| self.disown(run));
+        Some(gone)
+    }
+
+    /// Gives up a run, whatever is left of its tree.
+    pub(crate) fn disown(&mut self, run: RunId) {
+        self.unwatch_lost(run);
+        self.lost.remove(&run);
+        self.refused.forget(run);
+        self.trees.disown(run);
+        self.trees.forget_disowned(Some(Instant::now() + LOOKING));
     }
 
     /// Whether the main process of a run has not been reaped yet.

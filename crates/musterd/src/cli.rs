@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use muster_simulate::{RehearseArgs, SimulateArgs};
 
@@ -53,6 +53,30 @@ pub(crate) enum Command {
         #[arg(long)]
         strict: bool,
     },
+    /// Print the effective configuration of a file, as a running daemon would show it
+    ///
+    /// Defaults, includes and variables are resolved, and secrets from variables and files masked. Reads TOML and
+    /// supervisord configurations.
+    #[command(after_help = "Exit codes: 0 printed; 2 errors in the configuration.")]
+    Config {
+        /// A file or directory, as for supervising
+        #[arg(short, long = "config", value_name = "FILE")]
+        config: Vec<PathBuf>,
+        /// The format
+        #[arg(long, value_enum, default_value_t = ConfigFormat::Toml)]
+        format: ConfigFormat,
+    },
+    /// Write a musterd configuration from one of supervisord or s6-overlay, or from a Procfile
+    #[command(after_help = "\
+Examples:
+  musterd convert supervisord.conf                    print TOML, and the differences on stderr
+  musterd convert /etc/supervisor/conf.d -o muster.toml
+  musterd convert rootfs --from s6 --report differences.txt
+
+Each line of the report is: same, differs, lost or check, FILE:LINE, what it did → what it does now; what to do.
+
+Exit codes: 0 converted; 1 with --strict, something has no equivalent; 2 unreadable, or the output exists.")]
+    Convert(ConvertArgs),
     /// Show what a configuration would do, when and why, under a virtual clock
     ///
     /// The daemon's own decisions with scripted programs: RUNS says how each run of a program behaves,
@@ -114,11 +138,56 @@ and as the first line of the configuration:
     },
 }
 
+/// The arguments of `musterd convert`.
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// A file or directory; several supervisord files are read as one
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The language of the files; found out by name and content
+    #[arg(long, value_enum)]
+    pub(crate) from: Option<Original>,
+    /// Write the configuration to this file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write the report to this file instead of stderr
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// The format of the report
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Exit with 1 if anything has no equivalent
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Replace files that exist
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// A language that is converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Original {
+    /// supervisord.conf
+    Supervisord,
+    /// s6-overlay, version 2 or 3
+    S6,
+    /// Procfile
+    Procfile,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// Text for people
     Text,
     /// One JSON object
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConfigFormat {
+    /// A table per program
+    Toml,
+    /// The response of GET /v1/config
     Json,
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, Notify};
 
 use self::look::{Look, look};
 use crate::access::Access;
+use crate::auto_logs::AutoLogs;
 
 /// The configuration: where it comes from, and the active one.
 pub(crate) struct Configuration {
@@ -28,6 +29,8 @@ pub(crate) struct Configuration {
     pub(crate) is_signal_waiting: Cell<bool>,
     /// Notified after each turn, for the watcher of the files.
     pub(crate) turned: Notify,
+    /// The names of log files that the daemon chose.
+    pub(crate) auto_logs: Arc<std::sync::Mutex<AutoLogs>>,
 }
 
 /// Where the configuration comes from.
@@ -43,6 +46,11 @@ impl Sources {
     /// Adds what must be masked when it is shown.
     pub(crate) fn disguised_by(self, disguises: Disguises) -> Sources {
         Sources { disguises, ..self }
+    }
+
+    /// The values to be masked, to be changed together with the configuration.
+    pub(crate) fn disguises_mut(&mut self) -> &mut Disguises {
+        &mut self.disguises
     }
 
     /// Makes every path absolute, so that the daemon's working directory does not matter.
@@ -98,7 +106,12 @@ pub(crate) struct New {
 }
 
 impl Configuration {
-    pub(crate) fn new(sources: Sources, daemon: DaemonSpec, control: ControlSpec) -> Configuration {
+    pub(crate) fn new(
+        sources: Sources,
+        daemon: DaemonSpec,
+        control: ControlSpec,
+        auto_logs: AutoLogs,
+    ) -> Configuration {
         Configuration {
             paths: sources.paths,
             in_force: RefCell::new(InForce {
@@ -113,6 +126,7 @@ impl Configuration {
             waiting: Cell::new(0),
             is_signal_waiting: Cell::new(false),
             turned: Notify::new(),
+            auto_logs: Arc::new(std::sync::Mutex::new(auto_logs)),
         }
     }
 

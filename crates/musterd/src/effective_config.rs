@@ -35,6 +35,9 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
         instances,
         name: _,
         groups: _,
+        // Not keys: the configuration of another supervisor sets them.
+        stop_unit: _,
+        order: _,
     } = program;
     let known = [&in_force.disguises, &in_force.earlier];
     let disguise = known.iter().flat_map(|all| &all.instances).find(|disguise| disguise.real == *instance.spec());
@@ -48,6 +51,7 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
     put("restart", json!(restart.when.name()));
     put("startretries", startretries(restart.limit));
     put("startretries_forget", json!(restart.forget.name()));
+    put("forgive_on_start", json!(restart.forgive_on_start));
     put("start_failures", json!(restart.start_failures.name()));
     put("restart_limit", restart_limit(restart.limit));
     put("startsecs", seconds(*startsecs));
@@ -69,6 +73,8 @@ pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Rea
     put("stopsignal", stop.steps.iter().map(|step| step.signal.to_string()).collect());
     put("stopwaitsecs", stop.steps.iter().map(|step| seconds(step.patience)).collect());
     put("stop_scope", json!(stop.scope.name()));
+    put("stop_kill", json!(stop.kill.name()));
+    put("leftovers", json!(stop.leftovers.name()));
     put("leftover_wait", seconds(stop.leftover_wait));
     put("reloadsignal", json!(reload_signal.map(|signal| signal.to_string())));
     put_process(&mut keys, process);
@@ -116,12 +122,18 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         log_file,
         log_rotation,
         shutdown_timeout,
+        shutdown_order,
+        exit_status,
+        second_signal,
+        least_limits: _,
         exit_when_done,
         pidfile,
         umask,
         directory,
         watch,
         syslog,
+        // Programs show the names of their files.
+        auto_logs: _,
     } = daemon;
     json!({
         "loglevel": log_level.name(),
@@ -130,7 +142,10 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
         "logfile_max_size": log_rotation.max_size,
         "logfile_max_files": log_rotation.max_files,
         "logfile_compress": log_rotation.compress,
-        "shutdown_timeout": seconds(*shutdown_timeout),
+        "shutdown_timeout": shutdown_timeout.limit().map_or(json!("unlimited"), seconds),
+        "shutdown": shutdown_order.name(),
+        "exit_status": exit_status.name(),
+        "second_signal": second_signal.name(),
         "exit_when_done": exit_when_done,
         "pidfile": pidfile,
         "umask": format!("{:03o}", umask),
@@ -168,7 +183,9 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("nice", json!(process.nice));
     put("oom_score_adj", json!(process.oom_score_adj));
     put("stdin", json!(process.stdin.name()));
+    put("ignore_signals", process.ignore_signals.iter().map(|signal| signal.to_string()).collect());
     put("clean_environment", json!(process.clean_environment));
+    put("login_environment", json!(process.login_environment));
     let hidden = process.environment.iter().map(|(name, _)| (name.clone(), json!("***")));
     put("environment", Value::Object(hidden.collect()));
     let rlimits = process.rlimits.iter().map(|rlimit| {
@@ -289,9 +306,12 @@ fn logs(output: &OutputSpec) -> Value {
         "stderr": output.stderr.as_ref().map_or(json!("stdout"), target),
         "format": output.format.name(),
         "timestamps": output.timestamps,
-        "max_size": output.rotation.max_size,
-        "max_files": output.rotation.max_files,
-        "compress": output.rotation.compress,
+        "max_size": output.rotation.stdout.max_size,
+        "max_files": output.rotation.stdout.max_files,
+        "compress": output.rotation.stdout.compress,
+        "stderr_max_size": output.rotation.stderr.max_size,
+        "stderr_max_files": output.rotation.stderr.max_files,
+        "strip_ansi": output.strip_ansi.stdout,
         "mode": format!("{:04o}", output.file_mode),
         "owner": output.file_owner.as_ref().map(user),
         "buffer_size": output.buffer_size,
@@ -318,7 +338,8 @@ fn target(target: &Target) -> Value {
             .iter()
             .map(|sink| match sink {
                 Sink::Console => json!("console"),
-                Sink::File(path) => json!(path),
+                Sink::File(path) | Sink::Descriptor(path) | Sink::Auto(Some(path)) => json!(path),
+                Sink::Auto(None) => json!("auto"),
                 Sink::Syslog => json!("syslog"),
             })
             .collect(),

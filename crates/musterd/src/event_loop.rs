@@ -310,9 +310,14 @@ impl EventLoop {
             }
             Effect::Wake { run, scope: SignalScope::Main } => self.to_wake.push(run),
             Effect::Wake { run, scope } => {
+                if scope == SignalScope::MainGroup {
+                    self.to_wake.push(run);
+                }
                 self.shared.children.borrow_mut().wake_tree(run, scope, &mut self.inputs.of_programs)
             }
             Effect::Sweep { run, signal } => self.sweeps.order(run, signal),
+            Effect::SweepGroup { run, signal } => self.sweeps.order_group(run, signal),
+            Effect::Disown { run } => self.shared.children.borrow_mut().disown(run),
             Effect::NameLeftovers { run, killed } => self.sweeps.name_first(run, killed),
             Effect::StartProbe { run, probe, spec, .. } => {
                 let mut children = self.shared.children.borrow_mut();
@@ -331,7 +336,7 @@ impl EventLoop {
             }
             Effect::Publish(event) => {
                 if let Event::ShutdownBegan { timeout, .. } = event {
-                    self.budget = Instant::now().checked_add(timeout);
+                    self.budget = timeout.limit().and_then(|span| Instant::now().checked_add(span));
                     self.shared.children.borrow().logs().gather();
                 }
                 self.observers.observe(event);

@@ -7,14 +7,17 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod auto_logs;
 mod boot;
 mod budget;
 mod check;
 mod children;
 mod cli;
 mod clock;
+mod config_command;
 mod config_files;
 mod configuration;
+mod convert;
 mod describe;
 mod doctor;
 mod effective_config;
@@ -103,13 +106,18 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(message.exit_code()).unwrap_or(2));
         }
     };
-    if matches!(cli.command, Some(Command::Check { .. } | Command::Doctor { .. })) {
+    if matches!(
+        cli.command,
+        Some(Command::Check { .. } | Command::Config { .. } | Command::Convert(_) | Command::Doctor { .. })
+    ) {
         // They supervise nothing: Ctrl-C must end them.
         muster_sys::boot::give_signals_back();
     }
     ExitCode::from(match cli.command {
         None => supervise(&cli.config),
         Some(Command::Check { config, format, strict }) => check::check(&config, format, strict),
+        Some(Command::Config { config, format }) => config_command::config(&config, format),
+        Some(Command::Convert(arguments)) => convert::convert(&arguments),
         Some(Command::Doctor { json }) => doctor::doctor(json),
         Some(Command::Schema) => {
             say(muster_config::json_schema().trim_end());

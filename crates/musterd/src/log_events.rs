@@ -71,22 +71,23 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
             let stopping = Span::about(*since);
             warn!(program = %name(*instance), %run, %stopping, suppressed, "still alive after SIGKILL");
         }
-        Event::ShutdownBegan { reason, timeout, .. } => {
-            let timeout = Span(*timeout);
-            match reason {
-                ShutdownReason::Signal(signal) => info!(%signal, %timeout, "stopping all programs"),
-                ShutdownReason::Command(by) => {
-                    info!(%timeout, uid = by.uid, "stopping all programs, requested by musterctl")
-                }
-                ShutdownReason::Done => info!("all programs have ended"),
-                ShutdownReason::Probe(id) => {
-                    error!(program = %name(*id), %timeout, "a probe failed for good, stopping all programs");
-                }
-                ShutdownReason::Essential(id) => {
-                    error!(program = %name(*id), %timeout, "an essential program has ended, stopping all programs");
-                }
+        Event::ShutdownBegan { reason, timeout, .. } => match reason {
+            ShutdownReason::Program { signal, sender } => {
+                let sender = sender.map(name);
+                info!(%signal, program = sender, %timeout, "stopping all programs, asked by one of them")
             }
-        }
+            ShutdownReason::Signal(signal) => info!(%signal, %timeout, "stopping all programs"),
+            ShutdownReason::Command(by) => {
+                info!(%timeout, uid = by.uid, "stopping all programs, requested by musterctl")
+            }
+            ShutdownReason::Done => info!("all programs have ended"),
+            ShutdownReason::Probe(id) => {
+                error!(program = %name(*id), %timeout, "a probe failed for good, stopping all programs");
+            }
+            ShutdownReason::Essential(id) => {
+                error!(program = %name(*id), %timeout, "an essential program has ended, stopping all programs");
+            }
+        },
         Event::Ready { instance, run, is_ready: true } => info!(program = %name(*instance), %run, suppressed, "ready"),
         Event::Ready { instance, run, is_ready: false } => {
             warn!(program = %name(*instance), %run, suppressed, "not ready")

@@ -6,12 +6,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use muster_api::Timestamp;
 use muster_core::{Principal, RequestId, Supervisor, Time, Verb, request::Outcome};
 use muster_logs::Memory;
-use muster_spec::Selector;
+use muster_spec::{Selector, ShutdownBudget};
 use muster_sys::limits::OriginalLimits;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -52,7 +51,7 @@ pub(crate) enum Order {
         reply: oneshot::Sender<Outcome>,
     },
     /// Stop everything and exit.
-    Shutdown { timeout: Option<Duration>, by: Principal },
+    Shutdown { timeout: Option<ShutdownBudget>, by: Principal },
 }
 
 /// State that the event loop and the connections share.

@@ -66,7 +66,7 @@ pub(super) fn event() -> Value {
         kind("killed", &[("name", string()), ("run", count()), ("waited", number()), ("cut_short", boolean())]),
         kind("left_behind", &[("name", string()), ("run", count()), ("left", reference("LeftBehind"))]),
         kind("stuck", &[("name", string()), ("run", count()), ("stopping", number())]),
-        kind("shutdown", &[("reason", string()), ("timeout", number())]),
+        kind("shutdown", &[("reason", string()), ("timeout", or_null(number()))]),
         kind("shutdown_hurried", &[]),
         kind("exiting", &[("reason", string()), ("code", count())]),
         kind("gap", &[("missed", or_null(count()))]),

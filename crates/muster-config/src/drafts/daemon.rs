@@ -1,9 +1,11 @@
 //! `[musterd]`: the daemon itself.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use muster_spec::{DaemonSpec, LogFormat, LogLevel, Rotation, SyslogFacility, SyslogFormat, SyslogSpec};
+use muster_spec::{
+    DaemonSpec, ExitStatus, LogFormat, LogLevel, Rotation, SecondSignal, ShutdownBudget, ShutdownOrder, SyslogFacility,
+    SyslogFormat, SyslogSpec,
+};
 
 use crate::diagnostic::Place;
 use crate::drafts::environment::read_environment;
@@ -27,13 +29,18 @@ impl Default for DaemonDraft {
             log_format: LogFormat::Text,
             log_file: None,
             log_rotation: Rotation::DEFAULT,
-            shutdown_timeout: Duration::from_secs(9),
+            shutdown_timeout: ShutdownBudget::DEFAULT,
+            shutdown_order: ShutdownOrder::default(),
+            exit_status: ExitStatus::default(),
+            second_signal: SecondSignal::default(),
+            least_limits: Vec::new(),
             exit_when_done: true,
             pidfile: None,
             umask: 0o022,
             directory: None,
             watch: false,
             syslog: SyslogSpec::default(),
+            auto_logs: None,
         };
         DaemonDraft { spec, environment: BTreeMap::new(), shutdown_timeout_at: None }
     }
@@ -86,9 +93,35 @@ impl DaemonDraft {
     }
 
     pub(crate) fn shutdown_timeout(&mut self, field: &Field<'_>) {
-        if let Some(duration) = field.duration() {
-            self.spec.shutdown_timeout = duration;
+        let budget = match field.value.literal() {
+            Some("unlimited") => Some(ShutdownBudget::Unlimited),
+            Some("none" | "infinity") => {
+                field.expected_with_hint("a duration or \"unlimited\"", "shutdown_timeout = \"unlimited\"");
+                None
+            }
+            _ => field.duration().map(ShutdownBudget::Within),
+        };
+        if let Some(budget) = budget {
+            self.spec.shutdown_timeout = budget;
             self.shutdown_timeout_at = Some(field.place());
+        }
+    }
+
+    pub(crate) fn shutdown(&mut self, field: &Field<'_>) {
+        if let Some(order) = field.choice(&ShutdownOrder::ALL) {
+            self.spec.shutdown_order = order;
+        }
+    }
+
+    pub(crate) fn exit_status(&mut self, field: &Field<'_>) {
+        if let Some(rule) = field.choice(&ExitStatus::ALL) {
+            self.spec.exit_status = rule;
+        }
+    }
+
+    pub(crate) fn second_signal(&mut self, field: &Field<'_>) {
+        if let Some(effect) = field.choice(&SecondSignal::ALL) {
+            self.spec.second_signal = effect;
         }
     }
 

@@ -6,13 +6,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use muster_spec::{
-    InstanceSpec, OutputSpec, OwnVariables, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Stdin, Target, UserSpec,
+    InstanceSpec, OutputSpec, OwnVariables, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Signal, SignalSet, Stdin,
+    Target, UserSpec,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
 use crate::drafts::environment::read_environment;
 use crate::drafts::logs::{OutputDraft, Outputs};
 use crate::drafts::probes::{ProbeDraft, read_probes};
+use crate::drafts::program::read_signal;
 use crate::drafts::ready::ReadyDraft;
 use crate::drafts::rlimits::read_rlimits;
 use crate::drafts::users::{read_user, read_user_name};
@@ -32,9 +34,12 @@ pub(crate) struct Parts {
     oom_score_adj: Option<i32>,
     rlimits: Vec<Rlimit>,
     stdin: Stdin,
+    ignore_signals: SignalSet,
     environment: BTreeMap<String, (String, bool)>,
     files: Vec<Rc<Entries>>,
     clean_environment: bool,
+    /// `login_environment = false`: the default is true.
+    keeps_login: bool,
     pub(crate) output: OutputDraft,
     ready: ReadyDraft,
     start_timeout: Option<Duration>,
@@ -62,6 +67,7 @@ impl Parts {
             refusal: None,
             environment: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             clean_environment: self.clean_environment,
+            login_environment: !self.keeps_login,
             own_variables: OwnVariables::All,
             user: self.user.clone(),
             groups: self.groups.clone(),
@@ -71,6 +77,7 @@ impl Parts {
             oom_score_adj: self.oom_score_adj,
             rlimits: self.rlimits.clone(),
             stdin: self.stdin,
+            ignore_signals: self.ignore_signals,
         }
     }
 
@@ -152,6 +159,20 @@ impl Parts {
         }
     }
 
+    pub(crate) fn ignore_signals(&mut self, field: &Field<'_>) {
+        let mut ignored = SignalSet::NONE;
+        for item in field.items() {
+            match read_signal(&item) {
+                Some(Signal::KILL | Signal::STOP) => {
+                    return field.error_with_hint("cannot contain KILL or STOP", "no program can ignore these two");
+                }
+                Some(signal) => ignored = ignored.with(signal),
+                None => return,
+            }
+        }
+        self.ignore_signals = ignored;
+    }
+
     pub(crate) fn rlimits(&mut self, field: &Field<'_>) {
         read_rlimits(field, &mut self.rlimits);
     }
@@ -168,6 +189,12 @@ impl Parts {
     pub(crate) fn clean_environment(&mut self, field: &Field<'_>) {
         if let Some(flag) = field.flag() {
             self.clean_environment = flag;
+        }
+    }
+
+    pub(crate) fn login_environment(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.keeps_login = !flag;
         }
     }
 

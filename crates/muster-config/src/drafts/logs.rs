@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_spec::{LineFormat, OutputSpec, Overflow, RateLimit, Sink, Target};
+use muster_spec::{LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, Target};
 
 use crate::diagnostic::Place;
 use crate::drafts::rotation;
@@ -19,6 +19,9 @@ pub(crate) struct OutputDraft {
     pub(crate) spec: OutputSpec,
     pub(crate) stdout_at: Option<Place>,
     pub(crate) stderr_at: Option<Place>,
+    /// Rotation of stderr's files where it differs from stdout's.
+    stderr_max_size: Option<u64>,
+    stderr_max_files: Option<u32>,
 }
 
 const EXPECTED: &str = "console, syslog, none, inherit, a path, or a list of console, syslog and paths";
@@ -84,15 +87,47 @@ impl OutputDraft {
     }
 
     pub(crate) fn max_size(&mut self, field: &Field<'_>) {
-        rotation::max_size(&mut self.spec.rotation, field);
+        self.change_rotation(|rotation| rotation::max_size(rotation, field));
     }
 
     pub(crate) fn max_files(&mut self, field: &Field<'_>) {
-        rotation::max_files(&mut self.spec.rotation, field);
+        self.change_rotation(|rotation| rotation::max_files(rotation, field));
     }
 
     pub(crate) fn compress(&mut self, field: &Field<'_>) {
-        rotation::compress(&mut self.spec.rotation, field);
+        self.change_rotation(|rotation| rotation::compress(rotation, field));
+    }
+
+    pub(crate) fn stderr_max_size(&mut self, field: &Field<'_>) {
+        let mut rotation = self.spec.rotation.stderr;
+        rotation::max_size(&mut rotation, field);
+        self.stderr_max_size = Some(rotation.max_size);
+        self.change_rotation(|_| {});
+    }
+
+    pub(crate) fn stderr_max_files(&mut self, field: &Field<'_>) {
+        let mut rotation = self.spec.rotation.stderr;
+        rotation::max_files(&mut rotation, field);
+        self.stderr_max_files = Some(rotation.max_files);
+        self.change_rotation(|_| {});
+    }
+
+    /// Changes the rotation of both streams, except for the keys that stderr has of its own, in whichever order they come.
+    fn change_rotation(&mut self, change: impl FnOnce(&mut Rotation)) {
+        let mut rotation = self.spec.rotation.stdout;
+        change(&mut rotation);
+        let stderr = Rotation {
+            max_size: self.stderr_max_size.unwrap_or(rotation.max_size),
+            max_files: self.stderr_max_files.unwrap_or(rotation.max_files),
+            ..rotation
+        };
+        self.spec.rotation = PerStream { stdout: rotation, stderr };
+    }
+
+    pub(crate) fn strip_ansi(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.spec.strip_ansi = PerStream::both(flag);
+        }
     }
 
     pub(crate) fn mode(&mut self, field: &Field<'_>) {

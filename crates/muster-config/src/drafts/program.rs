@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_spec::{
-    Essential, Exceeded, Forget, Judged, Kind, Limit, Preset, Reset, RestartPolicy, RestartWhen, Signal, Span,
-    StartFailures, StopScope, StopSpec, StopStep,
+    Essential, Exceeded, Forget, Judged, Kind, Leftovers, Limit, Preset, Reset, RestartPolicy, RestartWhen, Signal,
+    Span, StartFailures, StopKill, StopScope, StopSpec, StopStep,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -32,6 +32,7 @@ pub(crate) struct Rules {
     retries: Option<Limit>,
     rate: Option<RateDraft>,
     forget: Option<Forget>,
+    forgives_on_start: bool,
     start_failures: Option<StartFailures>,
     backoff: BackoffDraft,
     pub(crate) startsecs: Duration,
@@ -43,6 +44,8 @@ pub(crate) struct Rules {
     signals: Vec<Signal>,
     patience: Duration,
     scope: StopScope,
+    kill: StopKill,
+    leftovers: Leftovers,
     leftover_wait: Duration,
     pub(crate) reload_signal: Option<Signal>,
     pub(crate) depends_on: Vec<Mention>,
@@ -65,6 +68,7 @@ impl Default for Rules {
             retries: None,
             rate: None,
             forget: None,
+            forgives_on_start: RestartPolicy::DEFAULT.forgive_on_start,
             start_failures: None,
             backoff: BackoffDraft::default(),
             startsecs: Duration::from_secs(1),
@@ -76,6 +80,8 @@ impl Default for Rules {
             signals: vec![Signal::TERM],
             patience: Duration::from_secs(10),
             scope: StopScope::Main,
+            kill: StopKill::Tree,
+            leftovers: Leftovers::Stop,
             leftover_wait: StopSpec::LEFTOVER_WAIT,
             reload_signal: Some(Signal::HUP),
             depends_on: Vec::new(),
@@ -110,6 +116,7 @@ impl Rules {
             limit: rate.or(self.docker_limit()).or(self.retries).unwrap_or(original.limit),
             backoff: self.backoff.backoff,
             forget: self.forget.unwrap_or(original.forget),
+            forgive_on_start: self.forgives_on_start,
             start_failures: self.start_failures.unwrap_or(original.start_failures),
             ..original
         }
@@ -126,7 +133,8 @@ impl Rules {
     pub(crate) fn stop(&self) -> StopSpec {
         let step = |&signal| StopStep { signal, patience: self.patience };
         let steps = self.signals.iter().map(step).collect();
-        StopSpec { steps, scope: self.scope, leftover_wait: self.leftover_wait }
+        let Rules { scope, kill, leftovers, leftover_wait, .. } = *self;
+        StopSpec { steps, scope, kill, leftovers, leftover_wait }
     }
 
     /// Checks constraints between keys.
@@ -332,6 +340,12 @@ impl Rules {
         self.forget = field.choice(&Forget::ALL).or(self.forget);
     }
 
+    pub(crate) fn forgive_on_start(&mut self, field: &Field<'_>) {
+        if let Some(flag) = field.flag() {
+            self.forgives_on_start = flag;
+        }
+    }
+
     pub(crate) fn start_failures(&mut self, field: &Field<'_>) {
         self.start_failures = field.choice(&StartFailures::ALL).or(self.start_failures);
     }
@@ -358,6 +372,18 @@ impl Rules {
     pub(crate) fn stop_scope(&mut self, field: &Field<'_>) {
         if let Some(scope) = field.choice(&StopScope::ALL) {
             self.scope = scope;
+        }
+    }
+
+    pub(crate) fn stop_kill(&mut self, field: &Field<'_>) {
+        if let Some(kill) = field.choice(&StopKill::ALL) {
+            self.kill = kill;
+        }
+    }
+
+    pub(crate) fn leftovers(&mut self, field: &Field<'_>) {
+        if let Some(leftovers) = field.choice(&Leftovers::ALL) {
+            self.leftovers = leftovers;
         }
     }
 
@@ -406,7 +432,7 @@ fn no_policy(field: &Field<'_>, text: &Text<'_>) {
     field.error_with_hint(format_args!("must be {POLICY_WORDS}: {}", field.shown_text(text)), hint);
 }
 
-fn read_signal(field: &Field<'_>) -> Option<Signal> {
+pub(crate) fn read_signal(field: &Field<'_>) -> Option<Signal> {
     let signal = match &field.value.content {
         Content::Integer(_) => {
             let number = field.integer(1..=64)?;

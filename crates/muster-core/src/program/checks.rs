@@ -147,7 +147,7 @@ impl Instance {
         let Some(run) = &mut self.run else { return };
         run.watchdog = self.spec.watchdog;
         run.checks = Checks::begin(&self.spec, turn.now);
-        let must_say_it = self.spec.ready.is_some();
+        let must_say_it = run.spec.ready.is_some();
         if must_say_it && !run.said_ready {
             self.timers.arm(Slot::Ready, turn.now + self.spec.start_timeout);
         } else {
@@ -160,7 +160,8 @@ impl Instance {
     pub(super) fn come_up(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = self.run.as_ref().filter(|run| run.is_executed && run.stop.is_none()) else { return };
         let has_lasted = self.timers.get(Slot::Start).is_none();
-        let is_ready = self.spec.ready.is_none() || run.said_ready;
+        // A reload may have given the program a readiness rule that this run cannot know.
+        let is_ready = run.spec.ready.is_none() || run.said_ready;
         if self.state == State::Starting && has_lasted && is_ready {
             self.enter(turn, State::Running);
             self.note_readiness(turn);

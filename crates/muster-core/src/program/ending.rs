@@ -46,6 +46,10 @@ impl Instance {
             expected: was_stopping || past.success,
             cause: past.cause.clone(),
         }))));
+        // A run that was to be stopped anyway has not failed.
+        if !past.success && self.goal == Goal::Up {
+            self.last_failure = Some(FinalEnd::failure(turn.now, past.run, past.end.shell_code()));
+        }
         match (self.state, self.goal) {
             (State::Starting | State::Running, Goal::Down) => {
                 self.remember(past);
@@ -59,6 +63,7 @@ impl Instance {
             _ => {
                 if self.fails_for_good {
                     self.final_end = Some(FinalEnd::failure(turn.now, past.run, past.end.shell_code()));
+                    self.last_failure = self.final_end;
                 }
                 self.remember(past);
             }
@@ -121,6 +126,7 @@ impl Instance {
 
     fn give_up(&mut self, turn: &mut Turn<'_>, run: RunId, code: u8, verdict: Verdict) {
         self.final_end = Some(FinalEnd::failure(turn.now, run, code));
+        self.last_failure = self.final_end;
         self.enter(turn, State::Fatal);
         turn.effects.push_back(Effect::Publish(Event::Final { instance: self.id, run, verdict: Box::new(verdict) }));
     }

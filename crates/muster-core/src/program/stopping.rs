@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use muster_spec::{RunId, Signal, SignalScope, State, StopScope};
+use muster_spec::{Leftovers, RunId, Signal, SignalScope, State, StopKill};
 
 use super::{Instance, Turn};
 use crate::cause::{Principal, StopCause};
@@ -57,13 +57,13 @@ impl Instance {
         Some(run.id)
     }
 
-    /// Sends SIGKILL to all processes of the run now.
+    /// Sends SIGKILL now to the processes that a stop ends.
     pub(crate) fn kill_run(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
         match &mut run.stop {
             Some(plan) if plan.is_killing() => return,
             Some(plan) => plan.hurry(turn.now),
-            None => run.stop = Some(StopPlan::kill(turn.now, true)),
+            None => run.stop = Some(StopPlan::kill(&self.program.stop, turn.now, true)),
         }
         run.cause.get_or_insert(StopCause::Shutdown);
         self.enter_stopping(turn);
@@ -84,13 +84,21 @@ impl Instance {
         }
     }
 
-    /// Signals the processes that outlived the main process, with the signal of the current step, or of the first.
+    /// Signals the processes that outlived the main process, with the signal of the current step, or of the first. Where
+    /// they are to be kept, the run is over.
     pub(super) fn sweep_leftovers(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
-        match run.stop.as_ref().map(StopPlan::asking) {
-            Some(asking) => {
-                let signal = asking.unwrap_or(Signal::KILL);
-                turn.effects.push_back(Effect::Sweep { run: run.id, signal });
+        match &run.stop {
+            None if self.program.stop.leftovers == Leftovers::Keep => self.disown(turn),
+            Some(plan) if plan.ends() == StopKill::Main => self.disown(turn),
+            Some(plan) => {
+                turn.effects.push_back(match (plan.ends(), plan.asks(), plan.asking()) {
+                    // They had that signal together with the main process.
+                    (StopKill::Group, SignalScope::MainGroup, Some(_)) => {
+                        Effect::SweepGroup { run: run.id, signal: None }
+                    }
+                    (_, _, asking) => sweep(run.id, plan, asking.unwrap_or(Signal::KILL)),
+                });
                 self.rearm_stop();
             }
             None => {
@@ -101,33 +109,42 @@ impl Instance {
         }
     }
 
+    /// Ends the run although processes of its tree may be left.
+    fn disown(&mut self, turn: &mut Turn<'_>) {
+        let Some(run) = &self.run else { return };
+        turn.effects.push_back(Effect::Disown { run: run.id });
+        self.tree_gone(turn);
+    }
+
     pub(super) fn take_stop_step(&mut self, turn: &mut Turn<'_>) {
         let Some(run) = &mut self.run else { return };
         let Some(plan) = &mut run.stop else { return };
         let (waited, was_killing) = (turn.now.since(plan.began()), plan.is_killing());
         match plan.advance(turn.now) {
             Step::Ask(signal) if run.main_lives => {
-                let scope = match self.program.stop.scope {
-                    StopScope::Main => SignalScope::Main,
-                    StopScope::Group => SignalScope::Group,
-                };
+                let scope = plan.asks();
                 turn.effects.push_back(Effect::Signal { run: run.id, signal, scope });
                 turn.effects.push_back(Effect::Wake { run: run.id, scope });
             }
-            Step::Ask(signal) => turn.effects.push_back(Effect::Sweep { run: run.id, signal }),
+            Step::Ask(signal) => turn.effects.push_back(sweep(run.id, plan, signal)),
             Step::Kill => {
                 let (instance, id, cut_short, left_behind) = (self.id, run.id, plan.is_cut_short(), !run.main_lives);
                 if !was_killing {
                     let event = Event::Killed { instance, run: id, waited, cut_short, left_behind };
                     turn.effects.push_back(Effect::Publish(event));
-                    if left_behind {
+                    if left_behind && plan.ends() == StopKill::Tree {
                         turn.effects.push_back(Effect::NameLeftovers { run: id, killed: true });
                     }
                 } else if (plan.kills() - 1).is_power_of_two() {
                     // At growing intervals: repeating it sooner would say nothing new.
                     turn.effects.push_back(Effect::Publish(Event::Stuck { instance, run: id, since: waited }));
                 }
-                turn.effects.push_back(Effect::Sweep { run: id, signal: Signal::KILL });
+                let to_main = |scope| Effect::Signal { run: id, signal: Signal::KILL, scope };
+                turn.effects.push_back(match plan.ends() {
+                    StopKill::Main => to_main(SignalScope::Main),
+                    StopKill::Group if run.main_lives => to_main(SignalScope::MainGroup),
+                    StopKill::Group | StopKill::Tree => sweep(id, plan, Signal::KILL),
+                });
             }
         }
         self.rearm_stop();
@@ -151,5 +168,13 @@ impl Instance {
 
     pub(super) fn disarm_stop(&mut self) {
         self.timers.disarm(Slot::Stop);
+    }
+}
+
+/// A signal to what is left of a run after its main process has ended.
+fn sweep(run: RunId, plan: &StopPlan, signal: Signal) -> Effect {
+    match plan.ends() {
+        StopKill::Group => Effect::SweepGroup { run, signal: Some(signal) },
+        StopKill::Main | StopKill::Tree => Effect::Sweep { run, signal },
     }
 }

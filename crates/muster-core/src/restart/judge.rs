@@ -252,6 +252,11 @@ impl Tally {
             Tally { window_opened: kept.window_opened, starts_in_window: kept.starts_in_window, ..Tally::default() };
     }
 
+    /// Keeps the history for a manual start, which is not refused either.
+    pub fn keep_by_hand(&mut self) {
+        self.is_automatic = false;
+    }
+
     /// Number within the window of a rate limit that a start at this time would have, from 1; 0 with another limit.
     fn next_in_window(&self, limit: Limit, at: Time) -> u32 {
         let Limit::Rate { within, .. } = limit else { return 0 };

@@ -139,11 +139,16 @@ impl Supervisor {
     }
 
     pub(super) fn start_these(&mut self, now: Time, ids: Vec<InstanceId>) {
+        self.start_in_turn(now, self.in_start_order(ids));
+    }
+
+    /// Starts instances in this order.
+    pub(super) fn start_in_turn(&mut self, now: Time, ids: Vec<InstanceId>) {
         // A running instance with goal up needs no start, unless it is about to be restarted with others.
         let is_up = |instance: &Instance| {
             matches!(instance.state(), State::Starting | State::Running) && instance.goal() == Goal::Up
         };
-        let ids = self.in_start_order(ids.into_iter().filter(|&id| !is_up(self.instance(id))).collect::<Vec<_>>());
+        let ids: Vec<InstanceId> = ids.into_iter().filter(|&id| !is_up(self.instance(id))).collect();
         self.leave_batches(now, &ids);
         for id in ids {
             self.tell(now, id, |instance, turn| {

@@ -2,22 +2,29 @@
 
 use std::time::Duration;
 
-use muster_spec::{InstanceId, Signal, State};
+use muster_spec::{ExitStatus, InstanceId, ShutdownBudget, ShutdownOrder, Signal, State};
 
 use super::Supervisor;
 use crate::batch::Purpose;
 use crate::cause::ShutdownReason;
 use crate::effect::{Effect, Event};
+use crate::order::Wave;
 use crate::program::{FinalEnd, Instance};
+use crate::serial::critical;
 use crate::shutdown::{Shutdown, Wish};
 use crate::time::Time;
 
 impl Supervisor {
-    pub(super) fn ask_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<Duration>) {
+    pub(super) fn ask_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<ShutdownBudget>) {
+        let is_ignored = reason.signal().is_some_and(|signal| self.ignores_signal(signal));
         match &mut self.shutdown {
-            None => self.begin_shutdown(now, reason, timeout, 0),
+            None => {
+                let code = if matches!(reason, ShutdownReason::Program { .. }) { self.failure_code() } else { 0 };
+                self.begin_shutdown(now, reason, timeout, code);
+            }
+            Some(_) if is_ignored => {}
             Some(shutdown) => {
-                if matches!(reason, ShutdownReason::Signal(_)) && shutdown.is_signalled_again() {
+                if reason.signal().is_some() && shutdown.is_signalled_again() {
                     self.hurry_shutdown(now);
                 } else if let Some(timeout) = timeout.filter(|&timeout| shutdown.would_be_shorter(now, timeout)) {
                     self.shorten_shutdown(now, reason, timeout);
@@ -26,20 +33,34 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn begin_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Option<Duration>, code: u8) {
+    /// Whether a signal that asks for a shutdown is a repeated one that has no effect.
+    pub fn ignores_signal(&self, signal: Signal) -> bool {
+        self.shutdown.as_ref().is_some_and(Shutdown::was_signalled) && !self.settings.second_signal.hurries(signal)
+    }
+
+    pub(super) fn begin_shutdown(
+        &mut self,
+        now: Time,
+        reason: ShutdownReason,
+        timeout: Option<ShutdownBudget>,
+        code: u8,
+    ) {
         let timeout = timeout.unwrap_or(self.settings.shutdown_timeout);
         self.tell_shutdown(&reason, timeout);
-        let wishes = self.wishes(now);
-        self.shutdown = Some(Shutdown::begin(now, timeout, reason, code, wishes));
         let all = self.everybody();
+        let waves = self.shutdown_waves(&all);
+        let wishes = self.wishes(now, &waves);
+        self.shutdown = Some(Shutdown::begin(now, timeout, reason, code, wishes));
         self.lower_goals(now, &all);
-        self.begin_batch(now, &all, Purpose::Shutdown);
+        self.begin_waves(now, &all, waves, Purpose::Shutdown);
     }
 
     /// A later request sets a shorter timeout. Instances that are already being stopped continue, with less time.
-    fn shorten_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: Duration) {
+    fn shorten_shutdown(&mut self, now: Time, reason: ShutdownReason, timeout: ShutdownBudget) {
         self.tell_shutdown(&reason, timeout);
-        let wishes = self.wishes(now);
+        let all = self.everybody();
+        let waves = self.shutdown_waves(&all);
+        let wishes = self.wishes(now, &waves);
         if let Some(shutdown) = &mut self.shutdown {
             shutdown.share_anew(now, timeout, wishes);
         }
@@ -47,11 +68,10 @@ impl Supervisor {
         for batch in self.instances.iter_mut().filter_map(|instance| instance.batch.take()) {
             self.batches.end(batch);
         }
-        let all = self.everybody();
-        self.begin_batch(now, &all, Purpose::Shutdown);
+        self.begin_waves(now, &all, waves, Purpose::Shutdown);
     }
 
-    fn tell_shutdown(&mut self, reason: &ShutdownReason, timeout: Duration) {
+    fn tell_shutdown(&mut self, reason: &ShutdownReason, timeout: ShutdownBudget) {
         let (reason, why) = (reason.clone(), self.explain_exit(reason, 0).into());
         self.effects.push_back(Effect::Publish(Event::ShutdownBegan { reason, why, timeout }));
     }
@@ -60,22 +80,37 @@ impl Supervisor {
         self.instances.iter().map(Instance::id).collect()
     }
 
-    /// The time each instance needs of the shutdown budget, by place.
-    fn wishes(&self, now: Time) -> Vec<Option<Wish>> {
+    /// The time each instance needs of the budget for these waves, by place.
+    fn wishes(&self, now: Time, waves: &[Wave]) -> Vec<Option<Wish>> {
+        if self.settings.shutdown_order == ShutdownOrder::Serial {
+            return self.serial_wishes(now, waves);
+        }
         let patience = |instance: &Instance| instance.is_live().then(|| instance.patience(now));
         let patience: Vec<Option<Duration>> = self.instances.iter().map(patience).collect();
         let critical = self.graph.critical(|place| patience[place].unwrap_or_default());
         let wish = |(place, patience): (usize, &Option<Duration>)| {
             let own = (*patience)?;
-            let rank = self.graph.rank(place).unwrap_or(self.instances[place].program().priority);
+            let rank = self.graph.rank(place).unwrap_or(self.instances[place].program().rank());
             let critical = self.graph.node(place).map_or(own, |node| critical[node]);
             Some(Wish { rank, critical })
         };
         patience.iter().enumerate().map(wish).collect()
     }
 
+    fn serial_wishes(&self, now: Time, waves: &[Wave]) -> Vec<Option<Wish>> {
+        let mut wishes = vec![None; self.instances.len()];
+        let patience = |id| Some(self.instance(id)).filter(|one| one.is_live()).map(|one| one.patience(now));
+        for wave in waves {
+            for (id, critical) in critical(wave, patience) {
+                wishes[self.place(id)] = Some(Wish { rank: wave.rank, critical });
+            }
+        }
+        wishes
+    }
+
     /// A second signal: every program gets SIGKILL now.
     pub(super) fn hurry_shutdown(&mut self, now: Time) {
+        self.shutdown.iter_mut().for_each(|shutdown| shutdown.hurry(now));
         self.effects.push_back(Effect::Publish(Event::ShutdownHurried));
         self.kill_all(now);
     }
@@ -98,7 +133,10 @@ impl Supervisor {
         let finished = self.requests.end_all();
         self.reply_all(finished);
         self.effects.push_back(Effect::SignalStrays { signal: Signal::KILL });
-        let account = shutdown.into_account(left, |reason, code| self.explain_exit(reason, code));
+        let mut account = shutdown.into_account(left, |reason, code| self.explain_exit(reason, code));
+        if self.settings.exit_status == ExitStatus::Zero {
+            account.code = 0;
+        }
         let code = account.code;
         self.effects.push_back(Effect::Publish(Event::ShutdownEnded(Box::new(account))));
         self.effects.push_back(Effect::Exit { code });
@@ -146,11 +184,35 @@ impl Supervisor {
     }
 }
 
+/// Exiting after a signal from one of the daemon's own programs.
+impl Supervisor {
+    /// The last failure of all instances: an unexpected end of a run, or the end of the last retry.
+    fn last_failure(&self) -> Option<(InstanceId, FinalEnd)> {
+        let counts = self.settings.exit_status == ExitStatus::Failures;
+        let ends = self.instances.iter().filter(|_| counts).filter_map(|one| Some((one.id(), one.last_failure()?)));
+        ends.max_by_key(|(_, end)| (end.at, end.run))
+    }
+
+    fn failure_code(&self) -> u8 {
+        self.last_failure().map_or(0, |(_, end)| end.code)
+    }
+
+    fn explain_signal(&self, signal: Signal, sender: Option<InstanceId>, code: u8) -> String {
+        let sender = sender.and_then(|id| self.get(id)).map(|instance| format!("{:?}", instance.name()));
+        let by = format!("stopped by {signal} from {}", sender.as_deref().unwrap_or("a program"));
+        match self.last_failure().filter(|_| code != 0).and_then(|(id, _)| self.get(id)) {
+            Some(failed) => format!("{by}; {:?} failed last", failed.name()),
+            None => by,
+        }
+    }
+}
+
 impl Supervisor {
     /// Why the daemon exits with this code, in words: its last log line.
     fn explain_exit(&self, reason: &ShutdownReason, code: u8) -> String {
         match reason {
             ShutdownReason::Signal(signal) => format!("stopped by {signal}"),
+            ShutdownReason::Program { signal, sender } => self.explain_signal(*signal, *sender, code),
             ShutdownReason::Command(_) => "stopped by musterctl".to_owned(),
             ShutdownReason::Probe(id) => format!("a probe of {:?} failed for good", self.instance(*id).name()),
             ShutdownReason::Done if code == 0 => "every program has succeeded".to_owned(),
@@ -176,6 +238,7 @@ impl Supervisor {
     pub fn exit_cause(&self, reason: &ShutdownReason) -> Option<InstanceId> {
         match reason {
             ShutdownReason::Signal(_) | ShutdownReason::Command(_) => None,
+            ShutdownReason::Program { .. } => self.last_failure().map(|(id, _)| id),
             ShutdownReason::Essential(id) | ShutdownReason::Probe(id) => Some(*id),
             ShutdownReason::Done => self.first_failure().map(|(id, _)| id),
         }

@@ -136,7 +136,7 @@ impl Supervisor {
         self.begin_waves(now, &stopping, waves, Purpose::Restart(Asker::Reload(by)));
         let mut to_start = self.needed_by(&wanted);
         to_start.extend(started);
-        self.start_these(now, to_start);
+        self.start_in_turn(now, self.in_boot_order(to_start));
         // Instances whose dependencies were changed may be able to start.
         let waiting = self.instances.iter().filter(|instance| instance.state() == State::Waiting).map(Instance::id);
         for id in self.in_start_order(waiting.collect::<Vec<_>>()) {

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use muster_spec::{InstanceId, Signal};
+use muster_spec::{InstanceId, ShutdownOrder, Signal};
 
 use super::Supervisor;
 use crate::batch::{BatchId, Next, Purpose};
 use crate::effect::{Effect, Event};
-use crate::order::{Wave, stop_waves};
+use crate::order::{Member, Wave, stop_waves};
 use crate::program::Instance;
+use crate::serial::{self, one_after_another};
 use crate::time::Time;
 
 impl Supervisor {
@@ -21,8 +22,24 @@ impl Supervisor {
     }
 
     pub(super) fn stop_waves(&self, ids: &[InstanceId]) -> Vec<Wave> {
-        let member = |&id: &InstanceId| (id, self.place(id), self.instance(id).program().priority);
+        let member = |&id: &InstanceId| {
+            let program = self.instance(id).program();
+            Member { id, place: self.place(id), rank: program.rank(), priority: program.priority }
+        };
         stop_waves(&self.graph, ids.iter().map(member))
+    }
+
+    /// The waves of a shutdown, in the configured order.
+    pub(super) fn shutdown_waves(&self, ids: &[InstanceId]) -> Vec<Wave> {
+        let waves = self.stop_waves(ids);
+        if self.settings.shutdown_order == ShutdownOrder::Parallel {
+            return waves;
+        }
+        let member = |id: InstanceId| {
+            let program = self.instance(id).program();
+            serial::Member { place: self.place(id), program: &program.name, unit: program.stop_unit() }
+        };
+        waves.into_iter().map(|wave| one_after_another(&self.graph, wave, member)).collect()
     }
 
     pub(super) fn begin_waves(&mut self, now: Time, ids: &[InstanceId], waves: Vec<Wave>, purpose: Purpose) {
@@ -81,7 +98,7 @@ impl Supervisor {
         for &id in members {
             let (place, patience) = (self.place(id), self.instance(id).patience(now));
             let shutdown = self.shutdown.as_mut().filter(|_| is_shutdown);
-            let budget = shutdown.map(|shutdown| {
+            let budget = shutdown.and_then(|shutdown| {
                 if !are_last {
                     let share = shutdown.share_of(now, place, patience);
                     shutdown.note_stopping(now, batch, id, share, patience);
@@ -99,8 +116,14 @@ impl Supervisor {
         let (mut overdue, mut is_any): (BTreeMap<BatchId, Vec<InstanceId>>, bool) = (BTreeMap::new(), false);
         while let Some(share) = self.shutdown.as_mut().and_then(|shutdown| shutdown.take_overdue(now)) {
             is_any = true;
-            if share.is_used_up || self.get(share.id).is_some_and(Instance::was_killed) {
+            let was_killed = self.get(share.id).is_some_and(Instance::was_killed);
+            if share.is_used_up || was_killed {
                 overdue.entry(share.batch).or_default().push(share.id);
+            } else if self.batches.is_pending(share.batch, share.id)
+                && let Some(patience) = self.get(share.id).map(|instance| instance.patience(now))
+                && let Some(shutdown) = self.shutdown.as_mut().filter(|shutdown| shutdown.waits_again())
+            {
+                shutdown.note_stopping(now, share.batch, share.id, None, patience);
             }
         }
         for (batch, mut late) in overdue {

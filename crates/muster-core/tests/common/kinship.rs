@@ -23,9 +23,9 @@ impl Kinship {
 
     /// The highest priority among its own and those of its direct and indirect dependencies.
     pub fn rank(&self, program: &str, own: i64) -> i64 {
-        let own = self.programs.get(program).map_or(own, |program| program.priority);
+        let own = self.programs.get(program).map_or(own, |program| program.rank());
         self.needs(program)
-            .filter_map(|(need, _)| Some(self.rank(need, self.programs.get(need)?.priority)))
+            .filter_map(|(need, _)| Some(self.rank(need, self.programs.get(need)?.rank())))
             .fold(own, i64::max)
     }
 

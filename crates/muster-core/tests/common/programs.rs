@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use muster_core::{Principal, Settings, Time};
 use muster_spec::{
-    CheckSpec, Dependency, DependencyCondition, Essential, Exit, HostPort, InstanceSpec, Kind, OutputSpec, ProbeKind,
-    ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal, SpawnError, SpawnStep,
-    StopScope, StopSpec, StopStep, Target,
+    CheckSpec, Dependency, DependencyCondition, Essential, Exit, HostPort, InstanceSpec, Kind, Leftovers, OutputSpec,
+    ProbeKind, ProbeSpec, ProcessSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, RunEnd, Signal, SpawnError,
+    SpawnStep, StopKill, StopScope, StopSpec, StopStep, Target,
 };
 
 pub const fn ms(n: u64) -> Duration {
@@ -23,7 +23,7 @@ pub const fn at(span: Duration) -> Time {
 }
 
 /// The configuration's defaults, except that the daemon does not exit by itself.
-pub const SETTINGS: Settings = Settings { shutdown_timeout: s(9), exit_when_done: false };
+pub const SETTINGS: Settings = Settings { exit_when_done: false, ..Settings::DEFAULT };
 
 /// The principal of every request in these tests.
 pub const ROOT: Principal = Principal { uid: 0 };
@@ -41,6 +41,8 @@ pub fn program(name: &str) -> ProgramSpec {
         depends_on: Vec::new(),
         restart_with: Vec::new(),
         priority: 999,
+        stop_unit: None,
+        order: None,
         essential: Essential::No,
         stop: stop_with(&[(Signal::TERM, s(10))]),
         reload_signal: Some(Signal::HUP),
@@ -120,7 +122,13 @@ pub fn when(when: RestartWhen) -> RestartPolicy {
 
 pub fn stop_with(steps: &[(Signal, Duration)]) -> StopSpec {
     let step = |&(signal, patience)| StopStep { signal, patience };
-    StopSpec { steps: steps.iter().map(step).collect(), scope: StopScope::Main, leftover_wait: StopSpec::LEFTOVER_WAIT }
+    StopSpec {
+        steps: steps.iter().map(step).collect(),
+        scope: StopScope::Main,
+        kill: StopKill::Tree,
+        leftovers: Leftovers::Stop,
+        leftover_wait: StopSpec::LEFTOVER_WAIT,
+    }
 }
 
 fn instance(name: String, index: u32) -> InstanceSpec {

@@ -12,8 +12,8 @@ use muster_core::{
     stop::KILL_RETRY,
 };
 use muster_spec::{
-    DependencyCondition, Goal, InstanceId, InstanceSpec, Judged, Kind, Limit, OnFailure, ProgramSpec, RestartWhen,
-    RunId, Signal, State, StopStep,
+    DependencyCondition, Goal, InstanceId, InstanceSpec, Judged, Kind, Leftovers, Limit, OnFailure, ProgramSpec,
+    RestartWhen, RunId, ShutdownOrder, Signal, SignalScope, State, StopKill, StopStep,
 };
 
 use crate::common::kinship::Kinship;
@@ -42,6 +42,7 @@ macro_rules! promise {
 mod effects;
 mod inputs;
 mod reload;
+mod serial;
 
 #[derive(Clone, Debug)]
 struct Run {
@@ -61,6 +62,8 @@ struct Run {
     /// The unanswered probes.
     under_way: BTreeSet<usize>,
     is_checked: bool,
+    /// The processes that a stop ends.
+    ends: StopKill,
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +130,8 @@ struct Batch {
     is_released: bool,
     /// The configuration that orders its members.
     order: Arc<Kinship>,
+    /// The step in which each program stops, in a serial shutdown.
+    turns: Option<BTreeMap<String, usize>>,
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +141,8 @@ pub struct Witness {
     coming: Option<Vec<Arc<ProgramSpec>>>,
     batches: Vec<Batch>,
     timeout: Duration,
+    /// Whether programs stop one after another at a shutdown.
+    is_serial: bool,
     closing: Option<Time>,
     signals: u32,
     is_hurried: bool,
@@ -156,7 +163,8 @@ impl Witness {
             kinship: Arc::new(Kinship::of(programs)),
             coming: None,
             batches: Vec::new(),
-            timeout: settings.shutdown_timeout,
+            timeout: settings.shutdown_timeout.limit().unwrap_or(Duration::MAX),
+            is_serial: settings.shutdown_order == ShutdownOrder::Serial,
             closing: None,
             signals: 0,
             is_hurried: false,

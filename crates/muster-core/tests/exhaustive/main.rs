@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use common::programs::{ms, s};
 use model::Rules;
-use muster_spec::{RestartWhen, Signal, StopStep};
+use muster_spec::{Leftovers, RestartWhen, Signal, StopKill, StopScope, StopStep};
 use policy::Delays;
 use story::tell_all;
 
@@ -39,9 +39,13 @@ fn rules(when: RestartWhen, delays: Delays) -> Rules {
     Rules {
         when,
         delays,
+        forgives: true,
         startsecs: s(1),
         is_oneshot: false,
         steps: one_step(),
+        scope: StopScope::Main,
+        kill: StopKill::Tree,
+        leftovers: Leftovers::Stop,
         leftover_wait: s(2),
         shutdown_timeout: s(9),
         exit_when_done: false,
@@ -110,6 +114,39 @@ fn every_story_of_a_stop_with_two_signals_is_as_promised() {
         tell_all(Rules { steps: two_steps(), ..rules(when, Delays::Ours(1)) }, DEPTH);
         let quick = Rules { steps: two_steps(), startsecs: Duration::ZERO, ..rules(when, Delays::AtOnce(1)) };
         tell_all(Rules { shutdown_timeout: ms(500), ..quick }, DEPTH - 1);
+    }
+}
+
+#[test]
+fn every_story_of_a_run_whose_leftovers_are_kept_is_as_promised() {
+    for when in POLICIES {
+        for delays in [Delays::Ours(1), Delays::AtOnce(2), Delays::Supervisord(1), Delays::Systemd(2)] {
+            tell_all(Rules { leftovers: Leftovers::Keep, ..rules(when, delays) }, DEPTH - 1);
+        }
+        let quick = Rules { leftovers: Leftovers::Keep, startsecs: Duration::ZERO, ..rules(when, Delays::Ours(1)) };
+        tell_all(Rules { is_essential: true, checked: Some(s(10)), ..quick }, DEPTH - 1);
+    }
+}
+
+#[test]
+fn every_story_of_a_stop_that_ends_less_than_the_tree_is_as_promised() {
+    for when in POLICIES {
+        for (kill, leftovers) in [(StopKill::Main, Leftovers::Stop), (StopKill::Group, Leftovers::Keep)] {
+            for scope in [StopScope::Main, StopScope::Group] {
+                let rules = Rules { kill, leftovers, scope, ..rules(when, Delays::Ours(1)) };
+                tell_all(Rules { steps: two_steps(), ..rules.clone() }, DEPTH);
+                tell_all(Rules { watchdog: Some(s(3)), startsecs: Duration::ZERO, ..rules }, DEPTH - 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_story_of_starts_that_forgive_nothing_is_as_promised() {
+    for when in POLICIES {
+        for delays in [Delays::Ours(1), Delays::Supervisord(1), Delays::Systemd(2)] {
+            tell_all(Rules { forgives: false, ..rules(when, delays) }, DEPTH - 1);
+        }
     }
 }
 

@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use muster_core::{Done, Failure, Time, program::EXEC_DEADLINE, stop::KILL_RETRY};
-use muster_spec::{Exit, RestartWhen, RunEnd, Signal, SignalScope, SpawnError, State, StopStep};
+use muster_spec::{
+    Exit, Leftovers, RestartWhen, RunEnd, Signal, SignalScope, SpawnError, State, StopKill, StopScope, StopStep,
+};
 
 use crate::policy::{Delays, End, Next, Past};
 
@@ -16,9 +18,14 @@ use crate::policy::{Delays, End, Next, Past};
 pub struct Rules {
     pub when: RestartWhen,
     pub delays: Delays,
+    /// Whether a manual start resets the failure count.
+    pub forgives: bool,
     pub startsecs: Duration,
     pub is_oneshot: bool,
     pub steps: Vec<StopStep>,
+    pub scope: StopScope,
+    pub kill: StopKill,
+    pub leftovers: Leftovers,
     /// How long leftovers of a run that ended without a stop request may take.
     pub leftover_wait: Duration,
     pub shutdown_timeout: Duration,
@@ -41,6 +48,8 @@ pub enum Act {
     Signal(u64, Signal, SignalScope),
     Wake(u64, SignalScope),
     Sweep(u64, Signal),
+    SweepGroup(u64, Option<Signal>),
+    Disown(u64),
     Strays(Signal),
     Exit(u8),
     Reply(u64, Result<Done, Failure>),
@@ -99,6 +108,8 @@ struct Demise {
     asking: Option<Signal>,
     kill_at: Time,
     has_killed: bool,
+    /// Whether it is for what a run left behind by itself, and so for the whole tree.
+    is_for_leftovers: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -375,7 +386,7 @@ impl Model {
         }
         let word = if self.body == Body::Nothing { Done::Started } else { Done::Restarted };
         self.wish_up(request, self.runs + 1, word);
-        self.past.is_forgiven(&self.rules.delays);
+        self.forgive();
         self.is_wanted = true;
         if self.has_main() {
             self.ask_to_stop(None);
@@ -413,17 +424,23 @@ impl Model {
         self.is_wanted = true;
         match self.body {
             Body::Main { .. } if !self.is_being_stopped => {}
-            Body::Main { .. } => self.past.is_forgiven(&self.rules.delays),
+            Body::Main { .. } => self.forgive(),
             Body::Leftovers => {
-                self.past.is_forgiven(&self.rules.delays);
+                self.forgive();
                 if self.rest != Rest::Down {
                     self.rest = Rest::Queued;
                 }
             }
             Body::Nothing => {
-                self.past.is_forgiven(&self.rules.delays);
+                self.forgive();
                 self.spawn();
             }
+        }
+    }
+
+    fn forgive(&mut self) {
+        if self.rules.forgives || self.rest == Rest::GivenUp {
+            self.past.is_forgiven(&self.rules.delays);
         }
     }
 
@@ -466,7 +483,7 @@ impl Model {
             self.acts.push(Act::Reply(request, Err(Failure::ShuttingDown)));
         }
         if self.body != Body::Nothing && self.demise.as_ref().is_none_or(|demise| !demise.has_killed) {
-            self.acts.push(Act::Sweep(self.runs, Signal::KILL));
+            self.acts.push(self.sends(Signal::KILL));
         }
         self.acts.push(Act::Strays(Signal::KILL));
         self.acts.push(Act::Exit(closing.code));
@@ -503,8 +520,42 @@ impl Model {
             to_come.push((at, step.signal));
             at = at + step.patience.mul_f64(part);
         }
-        self.demise = Some(Demise { to_come, asking: None, kill_at: at, has_killed: false });
+        let is_for_leftovers = !self.has_main();
+        self.demise = Some(Demise { to_come, asking: None, kill_at: at, has_killed: false, is_for_leftovers });
         self.send_due();
+    }
+
+    /// A demise that begins with SIGKILL, now.
+    fn sudden(&self) -> Demise {
+        let (to_come, kill_at) = (Vec::new(), self.now);
+        Demise { to_come, asking: None, kill_at, has_killed: false, is_for_leftovers: false }
+    }
+
+    /// The processes that are ended.
+    fn ends(&self) -> StopKill {
+        let is_for_all = self.demise.as_ref().is_some_and(|demise| demise.is_for_leftovers);
+        if is_for_all { StopKill::Tree } else { self.rules.kill }
+    }
+
+    /// The processes that get a signal that may be handled while the main process lives.
+    fn asked(&self) -> SignalScope {
+        match (self.rules.scope, self.rules.kill) {
+            (StopScope::Main, _) => SignalScope::Main,
+            (StopScope::Group, StopKill::Tree) => SignalScope::Group,
+            (StopScope::Group, _) => SignalScope::MainGroup,
+        }
+    }
+
+    /// A signal of the demise.
+    fn sends(&self, signal: Signal) -> Act {
+        let run = self.runs;
+        match (self.ends(), self.has_main()) {
+            (_, true) if signal != Signal::KILL => Act::Signal(run, signal, self.asked()),
+            (StopKill::Main, true) => Act::Signal(run, signal, SignalScope::Main),
+            (StopKill::Group, true) => Act::Signal(run, signal, SignalScope::MainGroup),
+            (StopKill::Group, false) => Act::SweepGroup(run, Some(signal)),
+            (StopKill::Main | StopKill::Tree, _) => Act::Sweep(run, signal),
+        }
     }
 
     fn kill(&mut self) {
@@ -514,9 +565,8 @@ impl Model {
         if self.has_main() {
             self.is_being_stopped = true;
         }
-        let now = self.now;
-        let demise =
-            self.demise.get_or_insert(Demise { to_come: Vec::new(), asking: None, kill_at: now, has_killed: false });
+        let (now, sudden) = (self.now, self.sudden());
+        let demise = self.demise.get_or_insert(sudden);
         if !demise.has_killed {
             demise.to_come.clear();
             demise.kill_at = now;
@@ -525,21 +575,19 @@ impl Model {
     }
 
     fn send_due(&mut self) {
-        let (now, run, has_main) = (self.now, self.runs, self.has_main());
+        let (now, run) = (self.now, self.runs);
         let Some(demise) = &mut self.demise else { return };
         if demise.to_come.first().is_some_and(|&(at, _)| at <= now) {
             let (_, signal) = demise.to_come.remove(0);
             demise.asking = Some(signal);
-            if has_main {
-                self.acts.push(Act::Signal(run, signal, SignalScope::Main));
-                self.acts.push(Act::Wake(run, SignalScope::Main));
-            } else {
-                self.acts.push(Act::Sweep(run, signal));
+            self.acts.push(self.sends(signal));
+            if self.has_main() {
+                self.acts.push(Act::Wake(run, self.asked()));
             }
         } else if demise.kill_at <= now {
             demise.has_killed = true;
             demise.kill_at = now + KILL_RETRY;
-            self.acts.push(Act::Sweep(run, Signal::KILL));
+            self.acts.push(self.sends(Signal::KILL));
         }
     }
 }
@@ -598,12 +646,22 @@ impl Model {
     pub fn exited(&mut self, exit: Exit) {
         let is_clean = exit == Exit::Code(0) || matches!(exit, Exit::Signal { signal, .. } if self.is_clean(signal));
         self.end(RunEnd::Exited(exit), is_clean);
-        match &self.demise {
-            None => self.begin_demise(Some(self.rules.leftover_wait)),
-            Some(demise) => {
-                let signal = demise.asking.filter(|_| !demise.has_killed).unwrap_or(Signal::KILL);
-                self.acts.push(Act::Sweep(self.runs, signal));
+        let asking = self.demise.as_ref().map(|demise| demise.asking.filter(|_| !demise.has_killed));
+        let ends = match asking {
+            None if self.rules.leftovers == Leftovers::Keep => StopKill::Main,
+            None => StopKill::Tree,
+            Some(_) => self.rules.kill,
+        };
+        match (ends, asking) {
+            (StopKill::Main, _) => {
+                self.acts.push(Act::Disown(self.runs));
+                self.tree_gone();
             }
+            (_, None) => self.begin_demise(Some(self.rules.leftover_wait)),
+            (StopKill::Group, Some(Some(_))) if self.rules.scope == StopScope::Group => {
+                self.acts.push(Act::SweepGroup(self.runs, None));
+            }
+            (_, Some(asking)) => self.acts.push(self.sends(asking.unwrap_or(Signal::KILL))),
         }
         if self.rules.is_essential && self.verdict.is_some() && self.is_wanted && self.closing.is_none() {
             self.close(self.verdict.unwrap_or(0), false);
@@ -725,8 +783,7 @@ impl Model {
             Body::Main { executed: Some(executed), .. } => self.expectation_is_due(executed),
             // It hangs before exec, so no program is running that could handle a stop signal.
             _ => {
-                let kill_at = self.now;
-                self.demise = Some(Demise { to_come: Vec::new(), asking: None, kill_at, has_killed: false });
+                self.demise = Some(self.sudden());
                 self.send_due();
             }
         }

@@ -12,8 +12,8 @@ use muster_core::{
     Time, Verb,
 };
 use muster_spec::{
-    Essential, Exit, Goal, InstanceId, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RunId, Signal, State,
-    StopScope, StopSpec,
+    Essential, Exit, Goal, InstanceId, Kind, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RunId,
+    ShutdownBudget, Signal, State, StopSpec,
 };
 
 use crate::common::programs::{ROOT, killed_by, missing, ms, probe, program, s, with};
@@ -112,10 +112,16 @@ struct BadEnd {
 fn opening(rules: &Rules) -> Scene {
     let spec = ProgramSpec {
         kind: if rules.is_oneshot { Kind::Oneshot } else { Kind::Service },
-        restart: rules.delays.policy(rules.when),
+        restart: RestartPolicy { forgive_on_start: rules.forgives, ..rules.delays.policy(rules.when) },
         startsecs: rules.startsecs,
         essential: if rules.is_essential { Essential::Yes } else { Essential::No },
-        stop: StopSpec { steps: rules.steps.clone(), scope: StopScope::Main, leftover_wait: rules.leftover_wait },
+        stop: StopSpec {
+            steps: rules.steps.clone(),
+            scope: rules.scope,
+            kill: rules.kill,
+            leftovers: rules.leftovers,
+            leftover_wait: rules.leftover_wait,
+        },
         ..program("web")
     };
     let period = rules.checked.unwrap_or_default();
@@ -126,7 +132,11 @@ fn opening(rules: &Rules) -> Scene {
         it.watchdog = rules.watchdog;
         it.probes = rules.checked.map(|_| live.clone()).into_iter().collect();
     });
-    let settings = Settings { shutdown_timeout: rules.shutdown_timeout, exit_when_done: rules.exit_when_done };
+    let settings = Settings {
+        shutdown_timeout: ShutdownBudget::Within(rules.shutdown_timeout),
+        exit_when_done: rules.exit_when_done,
+        ..Settings::DEFAULT
+    };
     let programs = [Arc::new(spec)];
     Scene {
         core: Supervisor::new(settings, &programs, 0),
@@ -448,6 +458,8 @@ fn act(effect: Effect) -> Option<Act> {
         Effect::Signal { run, signal, scope } => Some(Act::Signal(run.0, signal, scope)),
         Effect::Wake { run, scope } => Some(Act::Wake(run.0, scope)),
         Effect::Sweep { run, signal } => Some(Act::Sweep(run.0, signal)),
+        Effect::SweepGroup { run, signal } => Some(Act::SweepGroup(run.0, signal)),
+        Effect::Disown { run } => Some(Act::Disown(run.0)),
         Effect::SignalStrays { signal } => Some(Act::Strays(signal)),
         Effect::Exit { code } => Some(Act::Exit(code)),
         Effect::Reply { request, outcome: Outcome::Results(results) } => {

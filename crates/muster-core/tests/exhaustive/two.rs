@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use muster_core::{Effect, Input, Instance, ProbeOutcome, RequestId, ShutdownReason, Supervisor, Time, Verb};
+use muster_core::{Effect, Input, Instance, ProbeOutcome, RequestId, Settings, ShutdownReason, Supervisor, Time, Verb};
 use muster_spec::{
-    DependencyCondition, Exit, Goal, InstanceId, ProbeKind, ProbeSpec, ProgramSpec, RestartWhen, RunId, Signal, State,
+    DependencyCondition, Exit, Goal, InstanceId, ProbeKind, ProbeSpec, ProgramSpec, RestartWhen, RunId, ShutdownBudget,
+    ShutdownOrder, Signal, State,
 };
 
 use crate::common::programs::{
@@ -62,19 +63,19 @@ struct Scene {
     checks: BTreeSet<(RunId, usize)>,
 }
 
-fn scene_of(configurations: Vec<Vec<Arc<ProgramSpec>>>) -> Scene {
-    let core = Supervisor::new(SETTINGS, &configurations[0], 0);
-    let witness = Witness::new(SETTINGS, &configurations[0]);
+fn scene_of(configurations: Vec<Vec<Arc<ProgramSpec>>>, settings: Settings) -> Scene {
+    let core = Supervisor::new(settings, &configurations[0], 0);
+    let witness = Witness::new(settings, &configurations[0]);
     let (now, requests, checks) = (Time::ZERO, 0, BTreeSet::new());
     let mut scene = Scene { core, witness, now, requests, configurations: configurations.into(), checks };
     scene.hand(Input::Booted).expect("nothing can go wrong yet");
     scene
 }
 
-fn opening(priorities: [i64; 2]) -> Scene {
+fn opening(priorities: [i64; 2], settings: Settings) -> Scene {
     let named = |name, priority| Arc::new(ProgramSpec { priority, restart: when(RestartWhen::Always), ..quick(name) });
     let programs = [named("app", priorities[0]), named("db", priorities[1])];
-    let mut scene = scene_of(vec![programs.to_vec()]);
+    let mut scene = scene_of(vec![programs.to_vec()], settings);
     BOTH.into_iter().for_each(|id| scene.take(Step::IsSpawned(id)).expect("nothing can go wrong yet"));
     scene
 }
@@ -258,11 +259,16 @@ fn walk(scene: &Scene, told: &mut Vec<Step>, steps: &[Step], depth: usize, endin
 
 #[test]
 fn every_story_of_two_programs_keeps_the_promises() {
-    for priorities in [[2, 1], [1, 1]] {
-        let tell = |depth| walk(&opening(priorities), &mut Vec::new(), &steps(), depth, Scene::comes_to_rest);
+    let unlimited = Settings { shutdown_timeout: ShutdownBudget::Unlimited, ..SETTINGS };
+    let serial = Settings { shutdown_order: ShutdownOrder::Serial, ..SETTINGS };
+    let both = Settings { shutdown_order: ShutdownOrder::Serial, ..unlimited };
+    let cases = [([2, 1], SETTINGS), ([1, 1], SETTINGS), ([2, 1], unlimited), ([1, 1], serial), ([1, 1], both)];
+    for (priorities, settings) in cases {
+        let tell = |depth| walk(&opening(priorities, settings), &mut Vec::new(), &steps(), depth, Scene::comes_to_rest);
         // Lower depths first, so that a failing story is the shortest.
         for depth in 1..=4 {
-            let count = tell(depth).unwrap_or_else(|bad| panic!("with the priorities {priorities:?}: {bad}"));
+            let count =
+                tell(depth).unwrap_or_else(|bad| panic!("with the priorities {priorities:?} and {settings:?}: {bad}"));
             assert!(depth < 4 || count > 1000, "only {count} stories: the tree was cut short");
         }
     }
@@ -308,11 +314,11 @@ fn every_story_of_a_dependent_and_its_dependency_keeps_the_promises() {
         vec![Arc::new(several(app.clone(), 2)), Arc::new(with_command(db, "another"))],
         vec![Arc::new(needs(app, &[]))],
     ];
-    let mut up = scene_of(configurations.clone());
+    let mut up = scene_of(configurations.clone(), SETTINGS);
     for step in [Step::IsSpawned(BOTH[1]), Step::SaysReady(BOTH[1]), Step::IsSpawned(BOTH[0])] {
         up.take(step).expect("nothing can go wrong yet");
     }
-    for opening in [scene_of(configurations), up] {
+    for opening in [scene_of(configurations, SETTINGS), up] {
         for depth in 1..=4 {
             let told = walk(&opening, &mut Vec::new(), &watched_steps(), depth, Scene::comes_to_order);
             let count = told.unwrap_or_else(|bad| panic!("{bad}"));

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use muster_core::{Awaited, Settings, Verb, random::Random};
 use muster_spec::{
-    Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, Growth, HostPort, Jitter, Judged,
-    Kind, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec, RestartPolicy, RestartWhen, Signal,
-    SignalScope, StartFailures,
+    Backoff, CheckSpec, Dependency, DependencyCondition, Essential, Exceeded, Forget, GroupOrder, Growth, HostPort,
+    Jitter, Judged, Kind, Leftovers, Limit, OnFailure, Preset, ProbeKind, ProbeSpec, ProgramSpec, ReadySpec,
+    RestartPolicy, RestartWhen, ShutdownBudget, ShutdownOrder, Signal, SignalScope, StartFailures, StopKill, StopScope,
+    StopSpec,
 };
 
 use crate::common::programs::{ms, probe, program, s, several, stop_with, with, with_command};
@@ -41,8 +42,10 @@ impl Dice {
 }
 
 pub fn settings(dice: &mut Dice) -> Settings {
-    let shutdown_timeout = dice.one_of(&[ms(0), ms(50), s(1), s(9), s(9), s(60), s(600)]);
-    Settings { shutdown_timeout, exit_when_done: dice.one_in(2) }
+    let shutdown_timeout = dice.one_of(&[ms(0), ms(50), s(1), s(9), s(9), s(60), s(600)].map(ShutdownBudget::Within));
+    let shutdown_timeout = if dice.one_in(8) { ShutdownBudget::Unlimited } else { shutdown_timeout };
+    let shutdown_order = dice.one_of(&ShutdownOrder::ALL).1;
+    Settings { shutdown_timeout, shutdown_order, exit_when_done: dice.one_in(2), ..Settings::DEFAULT }
 }
 
 const STOPS: [&[(Signal, Duration)]; 5] = [
@@ -105,7 +108,7 @@ pub fn edited(dice: &mut Dice, programs: &[Arc<ProgramSpec>]) -> Vec<Arc<Program
                 continue;
             }
             2 => several(spec, 1 + dice.below(4) as u32),
-            3 => ProgramSpec { priority: dice.one_of(&[1, 5, 999]), stop: stop_with(dice.one_of(&STOPS)), ..spec },
+            3 => ProgramSpec { priority: dice.one_of(&[1, 5, 999]), stop: stop(dice), ..spec },
             4 => ProgramSpec { autostart: !spec.autostart, restart: policy(dice), ..spec },
             5 => related(dice, spec, number, &programs),
             6 => watched(dice, spec),
@@ -158,8 +161,9 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         restart: policy(dice),
         startsecs: dice.one_of(&[ms(0), ms(100), s(1), s(5)]),
         priority: dice.one_of(&[1, 1, 10, 999, 999, 999]),
+        order: dice.one_in(4).then(|| GroupOrder { priority: dice.one_of(&[1, 5, 999]), place: number as u32 % 3 }),
         essential: if dice.one_in(60) { dice.one_of(&[Essential::Yes, Essential::OnFailure]) } else { Essential::No },
-        stop: stop_with(dice.one_of(&STOPS)),
+        stop: stop(dice),
         ..program(&format!("p{number}"))
     };
     let spec = match dice.below(4) {
@@ -167,6 +171,19 @@ fn one_program(dice: &mut Dice, number: usize) -> ProgramSpec {
         _ => spec,
     };
     if dice.one_in(3) { watched(dice, spec) } else { spec }
+}
+
+fn stop(dice: &mut Dice) -> StopSpec {
+    let stop = stop_with(dice.one_of(&STOPS));
+    if dice.one_in(2) {
+        return stop;
+    }
+    StopSpec {
+        scope: dice.one_of(&StopScope::ALL).1,
+        kill: dice.one_of(&StopKill::ALL).1,
+        leftovers: dice.one_of(&Leftovers::ALL).1,
+        ..stop
+    }
 }
 
 fn policy(dice: &mut Dice) -> RestartPolicy {

@@ -321,7 +321,14 @@ impl World {
                     self.fate(after, fate, run.0);
                 }
             }
-            Effect::Sweep { run, signal } => self.sweep(run, signal),
+            Effect::Signal { run, signal: Signal::KILL, .. } => {
+                let kernel_takes = self.dice.up_to(ms(20));
+                self.fate(kernel_takes, Fate::DiesBy(9), run.0);
+            }
+            Effect::Sweep { run, signal } | Effect::SweepGroup { run, signal: Some(signal) } => self.sweep(run, signal),
+            // They have that signal already.
+            Effect::SweepGroup { run, signal: None } => self.sweep(run, Signal::TERM),
+            Effect::Disown { run } => drop(self.beings.remove(&run)),
             Effect::StartProbe { run, probe, .. } => {
                 let wellness = self.beings.get(&run).map_or(2, |being| being.wellness);
                 let success = !self.dice.one_in(wellness);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use muster_core::{Awaited, Effect, Event, Input, Settings, ShutdownReason, Supervisor, Time};
 use muster_spec::{
     DependencyCondition::Completed, DependencyCondition::Exited, DependencyCondition::Healthy,
-    DependencyCondition::Ready, DependencyCondition::Started, Exit, Kind, ProbeKind, ProgramSpec, Signal,
+    DependencyCondition::Ready, DependencyCondition::Started, Exit, Kind, ProbeKind, ProgramSpec, ShutdownBudget,
+    Signal,
 };
 
 use crate::common::programs::{
@@ -309,7 +310,7 @@ fn a_restart_of_all_stops_and_starts_in_order() {
 #[test]
 fn a_chain_shares_the_shutdowns_budget() {
     let patient = |name| ProgramSpec { stop: stop_with(&[(Signal::TERM, s(10))]), ..quick(name) };
-    let settings = Settings { shutdown_timeout: s(9), ..SETTINGS };
+    let settings = Settings { shutdown_timeout: ShutdownBudget::Within(s(9)), ..SETTINGS };
     let programs = [after(patient("app"), &["db"]), patient("db"), after(patient("web"), &["app"]), patient("z")];
     let mut stage = Stage::with(settings, programs).boot();
     stage.spawned("app");

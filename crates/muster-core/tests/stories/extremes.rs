@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use muster_core::{Settings, Time};
-use muster_spec::{Backoff, Growth, Jitter, Limit, ProgramSpec, RestartPolicy, RestartWhen, Signal, State};
+use muster_spec::{
+    Backoff, Growth, Jitter, Limit, ProgramSpec, RestartPolicy, RestartWhen, ShutdownBudget, Signal, State,
+};
 
 use crate::common::programs::{SETTINGS, at, ms, quick, ranked, s, stop_with};
 use crate::stage::Stage;
@@ -20,7 +22,7 @@ fn extreme(span: Duration) -> ProgramSpec {
 
 #[test]
 fn endless_spans_are_waited_for_without_overflow() {
-    let settings = Settings { shutdown_timeout: FOR_EVER, ..SETTINGS };
+    let settings = Settings { shutdown_timeout: ShutdownBudget::Within(FOR_EVER), ..SETTINGS };
     let mut stage = Stage::with(settings, [extreme(FOR_EVER)]);
     stage.now = at(s(1_000_000));
     let mut stage = stage.boot();
@@ -53,7 +55,9 @@ fn an_endless_timeout_is_cut_to_the_budget() {
 /// Rounding must not reduce a nearly endless budget to zero.
 #[test]
 fn an_endless_timeout_in_an_endless_budget_is_not_cut_to_zero() {
-    let mut stage = Stage::with(Settings { shutdown_timeout: FOR_EVER, ..SETTINGS }, [extreme(FOR_EVER)]).boot();
+    let mut stage =
+        Stage::with(Settings { shutdown_timeout: ShutdownBudget::Within(FOR_EVER), ..SETTINGS }, [extreme(FOR_EVER)])
+            .boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(1_000_000_000));
     stage.did("TERM strays, INT web");
@@ -61,7 +65,8 @@ fn an_endless_timeout_in_an_endless_budget_is_not_cut_to_zero() {
 
 #[test]
 fn no_time_for_anything_is_no_time() {
-    let mut stage = Stage::with(Settings { shutdown_timeout: s(0), ..SETTINGS }, [extreme(s(0))]).boot();
+    let mut stage =
+        Stage::with(Settings { shutdown_timeout: ShutdownBudget::Within(s(0)), ..SETTINGS }, [extreme(s(0))]).boot();
     stage.stands("web RUNNING");
     for _ in 0..100 {
         stage.exits("web", 1);

@@ -16,6 +16,7 @@ mod policies;
 mod readiness;
 mod reload;
 mod shutdown;
+mod shutdown_modes;
 mod stage;
 mod stopping;
 mod table;

@@ -1,7 +1,7 @@
 //! Several programs: start order, stop waves, and restarting together.
 
 use muster_core::Input;
-use muster_spec::{Exit, ProgramSpec, Signal};
+use muster_spec::{Exit, GroupOrder, ProgramSpec, Signal};
 
 use crate::common::programs::{killed_by, program, quick, ranked, s, several};
 use crate::stage::Stage;
@@ -209,4 +209,53 @@ fn one_that_fails_to_come_up_fails_alone() {
     stage.spawned("b");
     stage.exits("a", 7);
     stage.answered(restart, "a failed: exit status 7, b Restarted");
+}
+
+/// A program in a group with a priority of its own, and its place at boot.
+fn grouped(name: &str, (group, place): (i64, u32), priority: i64) -> ProgramSpec {
+    ProgramSpec { order: Some(GroupOrder { priority: group, place }), ..ranked(name, priority) }
+}
+
+fn two_groups() -> [ProgramSpec; 4] {
+    // The configuration is sorted by name; "late" is first in the order of its group.
+    [
+        grouped("cron", (5, 0), 999),
+        grouped("app", (10, 1), 20),
+        grouped("late", (10, 0), 30),
+        grouped("web", (10, 2), 10),
+    ]
+}
+
+#[test]
+fn at_boot_groups_start_by_their_priority_and_members_in_the_order_of_their_group() {
+    let mut stage = Stage::of(two_groups());
+    stage.hand(Input::Booted);
+    stage.did("spawn cron, spawn late, spawn app, spawn web");
+}
+
+#[test]
+fn a_command_starts_the_members_of_a_group_by_their_own_priority() {
+    let mut stage = Stage::of(two_groups());
+    stage.start("all");
+    stage.did("spawn cron, spawn web, spawn app, spawn late");
+}
+
+#[test]
+fn groups_of_equal_priority_stop_together_the_highest_process_priority_first() {
+    let mut stage = Stage::booted(two_groups());
+    stage.signal_to_daemon(Signal::TERM);
+    stage.did("TERM late, TERM app, TERM web");
+    for name in ["late", "app", "web"] {
+        stage.stands(&format!("{name} STOPPING, cron RUNNING"));
+        stage.is_killed(name, Signal::TERM);
+    }
+    stage.forget_deeds();
+    stage.stands("cron STOPPING");
+}
+
+#[test]
+fn a_group_of_a_new_configuration_starts_in_its_own_order() {
+    let mut stage = Stage::booted([grouped("cron", (5, 0), 999)]);
+    stage.reload(two_groups());
+    stage.did("spawn late, spawn app, spawn web");
 }

@@ -281,3 +281,24 @@ fn jitter_spreads_the_delays_and_the_seed_repeats_them() {
     assert_ne!(told, nominal);
     assert_eq!(told, delays(RestartPolicy { backoff, ..RestartPolicy::DEFAULT }, 5));
 }
+
+#[test]
+fn a_manual_start_keeps_the_failure_count_if_so_configured_but_not_after_giving_up() {
+    let restart = RestartPolicy { limit: Limit::Retries(2), forgive_on_start: false, ..RestartPolicy::DEFAULT };
+    let mut stage = Stage::booted([ProgramSpec { restart, ..program("web") }]);
+    stage.exits("web", 1);
+    assert_eq!(stage.failures("web"), 1);
+    stage.start("web");
+    stage.exits("web", 1);
+    assert_eq!((stage.failures("web"), stage.next_start_in("web")), (2, 1000));
+    stage.stop("web");
+    stage.start("web");
+    stage.exits("web", 1);
+    stage.stands("web FATAL");
+    stage.start("web");
+    stage.exits("web", 1);
+    assert_eq!((stage.failures("web"), stage.next_start_in("web")), (1, 500));
+    stage.restart("web");
+    stage.exits("web", 1);
+    assert_eq!(stage.failures("web"), 2);
+}

@@ -1,11 +1,11 @@
 //! A new configuration for running programs: which are affected, and above all which are not.
 
 use muster_core::{Awaited, Event, Input, Settings};
-use muster_spec::{ProbeKind, ProgramSpec, RestartWhen, Signal};
+use muster_spec::{ProbeKind, ProgramSpec, RestartWhen, ShutdownBudget, Signal};
 
 use crate::common::programs::{
-    SETTINGS, after, job, ms, probe, probed, program, quick, restarted_with, s, several, stop_with, when, with,
-    with_command,
+    SETTINGS, after, job, ms, notifying, probe, probed, program, quick, restarted_with, s, several, stop_with, when,
+    with, with_command,
 };
 use crate::stage::Stage;
 
@@ -277,7 +277,7 @@ fn a_reload_without_a_waiting_client_is_reported_too() {
 fn the_shutdowns_budget_is_the_new_one() {
     let mut stage = Stage::booted([quick("web")]);
     let programs = vec![std::sync::Arc::new(quick("web"))];
-    let settings = Settings { shutdown_timeout: s(30), ..SETTINGS };
+    let settings = Settings { shutdown_timeout: ShutdownBudget::Within(s(30)), ..SETTINGS };
     stage.hand(Input::Reloaded { request: None, by: None, programs, settings });
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(9));
@@ -298,4 +298,20 @@ fn a_thousand_reloads_leave_nothing_behind() {
     stage.start("web");
     assert_eq!(stage.core.snapshot().len(), 2);
     stage.stands("a RUNNING, web RUNNING");
+}
+
+/// The old process cannot know the new rule, and is stopped only when its turn comes.
+#[test]
+fn a_run_of_before_a_readiness_rule_still_comes_up() {
+    let app = ProgramSpec { priority: 1000, ..quick("app") };
+    let mut stage = Stage::of([app.clone(), program("web")]);
+    stage.start("all");
+    stage.spawned("app");
+    stage.spawned("web");
+    stage.reload([other(app), notifying(program("web"))]);
+    stage.did("spawn web, spawn app, TERM app");
+    stage.after(s(1));
+    stage.stands("web RUNNING");
+    stage.is_killed("app", Signal::TERM);
+    stage.did("sweep app with TERM, TERM web");
 }

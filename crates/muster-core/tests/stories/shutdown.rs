@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_core::{Account, Awaited, Event, Input, Settings, ShutdownReason, Verb};
-use muster_spec::{Exit, InstanceId, ProgramSpec, Signal, StopSpec};
+use muster_spec::{Exit, InstanceId, ProgramSpec, ShutdownBudget, Signal, StopSpec};
 
 use crate::common::programs::{ROOT, SETTINGS, after, ms, program, quick, ranked, s, stop_with};
 use crate::stage::Stage;
@@ -88,7 +88,10 @@ fn every_state_accepts_a_shutdown() {
 #[test]
 fn without_any_time_everything_is_killed_and_the_daemon_sees_it_gone() {
     let mut stage = Stage::booted([quick("web")]);
-    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout: Some(s(0)) });
+    stage.hand(Input::ShutdownAsked {
+        reason: ShutdownReason::Command(ROOT),
+        timeout: Some(ShutdownBudget::Within(s(0))),
+    });
     stage.after(s(0));
     stage.did("TERM strays, TERM web, sweep web with KILL");
     stage.after(ms(1));
@@ -194,7 +197,9 @@ fn unused_time_of_a_wave_is_available_to_later_ones() {
 
 #[test]
 fn a_sufficient_budget_shortens_no_timeout() {
-    let mut stage = Stage::with(Settings { shutdown_timeout: s(60), ..SETTINGS }, [quick("a"), quick("b")]).boot();
+    let mut stage =
+        Stage::with(Settings { shutdown_timeout: ShutdownBudget::Within(s(60)), ..SETTINGS }, [quick("a"), quick("b")])
+            .boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.forget_deeds();
     stage.after(ms(9_999));
@@ -218,7 +223,7 @@ fn a_budget_shortens_several_signals_alike() {
 #[test]
 fn a_zero_budget_still_signals_every_program_before_it_kills() {
     let mut stage = Stage::with(
-        Settings { shutdown_timeout: s(0), ..SETTINGS },
+        Settings { shutdown_timeout: ShutdownBudget::Within(s(0)), ..SETTINGS },
         [ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }],
     )
     .boot();
@@ -282,7 +287,10 @@ fn the_first_signal_of_a_shutdown_by_command_is_no_second_signal() {
 #[test]
 fn a_command_may_bring_its_own_budget() {
     let mut stage = Stage::booted([quick("web")]);
-    stage.hand(Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout: Some(s(2)) });
+    stage.hand(Input::ShutdownAsked {
+        reason: ShutdownReason::Command(ROOT),
+        timeout: Some(ShutdownBudget::Within(s(2))),
+    });
     stage.after(ms(1900));
     stage.did("TERM strays, TERM web, sweep web with KILL");
     stage.after(ms(100));
@@ -295,10 +303,10 @@ fn a_later_command_with_less_time_shortens_the_budget() {
     let patient = |name, priority| ProgramSpec { stop: stop_with(&[(Signal::TERM, s(60))]), ..ranked(name, priority) };
     let mut stage = Stage::booted([patient("db", 1), patient("app", 2)]);
     let ask = |timeout| Input::ShutdownAsked { reason: ShutdownReason::Command(ROOT), timeout };
-    stage.hand(ask(Some(s(200))));
+    stage.hand(ask(Some(ShutdownBudget::Within(s(200)))));
     stage.after(s(10));
     stage.did("TERM app");
-    stage.hand(ask(Some(s(2))));
+    stage.hand(ask(Some(ShutdownBudget::Within(s(2)))));
     stage.did_nothing();
     stage.after(ms(863));
     stage.did_nothing();
@@ -319,9 +327,9 @@ fn a_later_command_with_no_time_kills_what_is_left_and_one_with_more_changes_not
     stage.hand(ask(None));
     stage.after(s(1));
     stage.did("TERM app");
-    stage.hand(ask(Some(s(60))));
+    stage.hand(ask(Some(ShutdownBudget::Within(s(60)))));
     stage.did_nothing();
-    stage.hand(ask(Some(s(0))));
+    stage.hand(ask(Some(ShutdownBudget::Within(s(0)))));
     stage.after(ms(0));
     stage.did("sweep app with KILL, TERM strays, TERM db, sweep db with KILL");
     stage.is_killed("app", Signal::KILL);
@@ -415,7 +423,8 @@ fn the_summary_names_the_killed_programs_and_the_slowest() {
 
 #[test]
 fn more_time_to_stop_ends_with_the_budget() {
-    let mut stage = Stage::with(Settings { shutdown_timeout: s(20), ..SETTINGS }, [quick("web")]).boot();
+    let mut stage =
+        Stage::with(Settings { shutdown_timeout: ShutdownBudget::Within(s(20)), ..SETTINGS }, [quick("web")]).boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.asks_for("web", s(60));
     stage.did("TERM strays, TERM web");
@@ -430,7 +439,8 @@ fn more_time_to_stop_ends_with_the_budget() {
 fn an_extended_stop_takes_no_time_from_other_programs() {
     let waves = || [ProgramSpec { priority: 1, ..quick("db") }, ProgramSpec { priority: 2, ..quick("app") }];
     // Twenty seconds are requested and forty are spare, which both may use.
-    let mut stage = Stage::with(Settings { shutdown_timeout: ms(60_100), ..SETTINGS }, waves()).boot();
+    let mut stage =
+        Stage::with(Settings { shutdown_timeout: ShutdownBudget::Within(ms(60_100)), ..SETTINGS }, waves()).boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.asks_for("app", Duration::MAX);
     stage.after(ms(29_999));
@@ -438,7 +448,8 @@ fn an_extended_stop_takes_no_time_from_other_programs() {
     stage.after(ms(101));
     stage.did("TERM strays, TERM db");
     // Asking for more time gives a program that is being stopped no precedence.
-    let mut stage = Stage::with(Settings { shutdown_timeout: ms(10_100), ..SETTINGS }, waves()).boot();
+    let mut stage =
+        Stage::with(Settings { shutdown_timeout: ShutdownBudget::Within(ms(10_100)), ..SETTINGS }, waves()).boot();
     stage.stop("app");
     stage.asks_for("app", Duration::MAX);
     stage.signal_to_daemon(Signal::TERM);
@@ -453,9 +464,11 @@ fn an_extended_stop_takes_no_time_from_other_programs() {
 
 #[test]
 fn an_extended_stop_leaves_dependencies_their_timeouts() {
-    let mut stage =
-        Stage::with(Settings { shutdown_timeout: ms(30_100), ..SETTINGS }, [quick("db"), after(quick("app"), &["db"])])
-            .boot();
+    let mut stage = Stage::with(
+        Settings { shutdown_timeout: ShutdownBudget::Within(ms(30_100)), ..SETTINGS },
+        [quick("db"), after(quick("app"), &["db"])],
+    )
+    .boot();
     stage.signal_to_daemon(Signal::TERM);
     stage.asks_for("app", Duration::MAX);
     stage.after(ms(14_999));

@@ -219,6 +219,11 @@ impl Stage {
             Effect::Sweep { run, signal } => {
                 self.deeds.push(format!("sweep {} with {}", self.name(run), bare(signal)));
             }
+            Effect::SweepGroup { run, signal } => {
+                let signal = signal.map_or("nothing".to_owned(), bare);
+                self.deeds.push(format!("sweep the group of {} with {signal}", self.name(run)));
+            }
+            Effect::Disown { run } => self.deeds.push(format!("disown {}", self.name(run))),
             Effect::StartProbe { run, spec, probe, .. } => {
                 let name = spec.check(probe).expect("only what is configured is checked").name;
                 self.deeds.push(format!("check {name} of {}", self.name(run)));

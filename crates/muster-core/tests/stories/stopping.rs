@@ -1,7 +1,7 @@
 //! Stopping one program: its signals, its timeouts, its whole tree, and leftovers after any end.
 
 use muster_core::{Asker, Effect, Event, Input, LeftBehind, Principal, RequestId, StopCause, Verb};
-use muster_spec::{Exit, ProgramSpec, Signal, SignalScope, StopScope, StopSpec};
+use muster_spec::{Exit, Leftovers, ProgramSpec, Signal, SignalScope, StopKill, StopScope, StopSpec};
 
 use crate::common::programs::{ROOT, killed_by, ms, quick, s, stop_with};
 use crate::common::witness::OPERATORS_SIGNAL;
@@ -384,4 +384,100 @@ fn time_requested_before_the_stop_or_by_leftovers_is_not_granted() {
     stage.did("TERM web, sweep web with TERM");
     stage.after(s(5));
     stage.did("sweep web with KILL");
+}
+
+fn stopped_with(change: impl Fn(&mut StopSpec)) -> Stage {
+    let mut stop = stop_with(&[(Signal::TERM, s(1))]);
+    change(&mut stop);
+    Stage::booted([ProgramSpec { stop, ..quick("web") }])
+}
+
+#[test]
+fn leftovers_that_are_kept_are_signalled_by_nothing_and_delay_no_restart() {
+    let mut stage = stopped_with(|stop| stop.leftovers = Leftovers::Keep);
+    stage.main_ends("web", Exit::Code(1));
+    stage.did("disown web");
+    stage.after(ms(500));
+    stage.did("spawn web");
+    stage.spawned("web");
+    // The run that replaces it is stopped as a whole, and knows nothing of those that were kept.
+    stage.stop("web");
+    stage.main_ends("web", killed_by(Signal::TERM));
+    stage.did("TERM web, sweep web with TERM");
+    stage.stands("web STOPPING");
+    stage.tree_gone("web");
+    stage.stands("web STOPPED");
+}
+
+#[test]
+fn kept_leftovers_of_an_end_for_good_leave_no_run() {
+    let mut stage = stopped_with(|stop| stop.leftovers = Leftovers::Keep);
+    stage.main_ends("web", Exit::Code(0));
+    stage.did("disown web");
+    stage.stands("web EXITED");
+    let stop = stage.stop("web");
+    stage.answered(stop, "web NotRunning");
+    stage.start("web");
+    stage.did("spawn web");
+}
+
+#[test]
+fn with_stop_kill_main_only_the_main_process_is_killed_and_waited_for() {
+    let mut stage = stopped_with(|stop| stop.kill = StopKill::Main);
+    let stop = stage.stop("web");
+    stage.after(s(1));
+    stage.did("TERM web, KILL web");
+    stage.after(s(1));
+    stage.did("KILL web");
+    stage.main_ends("web", killed_by(Signal::KILL));
+    stage.did("disown web");
+    stage.answered(stop, "web Stopped");
+}
+
+#[test]
+fn with_stop_kill_group_the_rest_of_the_group_is_waited_for() {
+    let mut stage = stopped_with(|stop| stop.kill = StopKill::Group);
+    let stop = stage.stop("web");
+    stage.main_ends("web", killed_by(Signal::TERM));
+    stage.did("TERM web, sweep the group of web with TERM");
+    stage.not_answered(stop);
+    stage.after(s(1));
+    stage.did("sweep the group of web with KILL");
+    stage.tree_gone("web");
+    stage.answered(stop, "web Stopped");
+}
+
+#[test]
+fn a_group_that_had_the_stop_signal_does_not_get_it_twice() {
+    let mut stage = stopped_with(|stop| (stop.kill, stop.scope) = (StopKill::Group, StopScope::Group));
+    stage.stop("web");
+    stage.main_ends("web", killed_by(Signal::TERM));
+    stage.did("TERM MainGroup of web, sweep the group of web with nothing");
+    stage.after(s(1));
+    stage.did("sweep the group of web with KILL");
+}
+
+#[test]
+fn a_group_that_ignores_the_stop_signal_is_killed_with_the_main_process() {
+    let mut stage = stopped_with(|stop| stop.kill = StopKill::Group);
+    stage.stop("web");
+    stage.after(s(1));
+    stage.did("TERM web, KILL MainGroup of web");
+}
+
+#[test]
+fn a_crash_is_swept_as_a_whole_whatever_a_stop_ends() {
+    let mut stage = stopped_with(|stop| stop.kill = StopKill::Main);
+    stage.main_ends("web", Exit::Code(1));
+    stage.did("sweep web with TERM");
+    stage.after(s(1));
+    stage.did("sweep web with KILL");
+}
+
+#[test]
+fn a_shutdown_ends_what_a_stop_ends() {
+    let mut stage = stopped_with(|stop| stop.kill = StopKill::Main);
+    stage.signal_to_daemon(Signal::TERM);
+    stage.main_ends("web", killed_by(Signal::TERM));
+    stage.did("TERM strays, TERM web, disown web, KILL strays, exit 0");
 }

@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use muster_core::{Input, LeftBehind, ProbeOutcome};
-use muster_spec::{DependencyCondition, Exit, Limit, ProbeKind, ProbeSpec, ProgramSpec, RestartPolicy, RunId, Signal};
+use muster_spec::{
+    DependencyCondition, Exit, Leftovers, Limit, ProbeKind, ProbeSpec, ProgramSpec, RestartPolicy, RunId, Signal,
+    StopKill, StopSpec,
+};
 
 use crate::common::programs::{missing, ms, needs, notifying, probe, probed, program, quick, s};
 use crate::stage::Stage;
@@ -43,6 +46,9 @@ const TABLES: [(&[&str], &[&str]); 3] = [
             "Exited, failure",
             "Exited, no retry left",
             "Exited, goal down",
+            "Exited, leftovers = \"keep\"",
+            "Exited, stop_kill = \"group\"",
+            "Exited, stop_kill = \"main\"",
             "MainLost",
             "TreeGone",
             "Extended, TimeLost, WatchdogPinged",
@@ -138,7 +144,8 @@ fn ordered(deed: &str) -> Option<&'static str> {
     match deed {
         "spawn it" => Some("spawn"),
         "TERM it" => Some("signal"),
-        "sweep it with TERM" => Some("sweep"),
+        "sweep it with TERM" | "sweep the group of it with TERM" => Some("sweep"),
+        "disown it" => Some("disown"),
         "sweep it with KILL" => Some("kill"),
         _ => None,
     }
@@ -186,6 +193,13 @@ fn with_main(column: &str, row: &str) -> Stage {
         _ if must_report => notifying(at_once()),
         _ => it(retries),
     };
+    let stop = match row {
+        "Exited, leftovers = \"keep\"" => StopSpec { leftovers: Leftovers::Keep, ..it.stop.clone() },
+        "Exited, stop_kill = \"group\"" => StopSpec { kill: StopKill::Group, ..it.stop.clone() },
+        "Exited, stop_kill = \"main\"" => StopSpec { kill: StopKill::Main, ..it.stop.clone() },
+        _ => it.stop.clone(),
+    };
+    let it = ProgramSpec { stop, ..it };
     // A program that stops first, for the rows in which its own turn has not come.
     let is_first = |other: ProgramSpec| ProgramSpec { priority: it.priority + 1, ..other };
     let mut stage = match row {
@@ -260,7 +274,7 @@ fn give(stage: &mut Stage, input: &str) {
         "Spawned" | "Spawned, startsecs = 0" => stage.hand(Input::Spawned { run }),
         "SpawnFailed" => stage.hand(Input::SpawnFailed { run, error: missing() }),
         "Exited, expected" => stage.hand(Input::Exited { run, exit: Exit::Code(0) }),
-        "Exited, failure" | "Exited, no retry left" | "Exited, goal down" => {
+        _ if input.starts_with("Exited, ") => {
             stage.hand(Input::Exited { run, exit: Exit::Code(1) });
         }
         "MainLost" => stage.hand(Input::MainLost { run }),

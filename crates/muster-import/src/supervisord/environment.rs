@@ -8,7 +8,7 @@ use std::str::Chars;
 
 /// Why a text is not a list of variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub enum Unreadable {
     /// A quote is never closed.
     NoClosingQuotation,
     /// A group of three is not `name = value`.
@@ -16,7 +16,7 @@ pub(super) enum Unreadable {
 }
 
 /// The variables in the order of the text; of two with one name the last counts.
-pub(super) fn variables(text: &str) -> Result<Vec<(String, String)>, Unreadable> {
+pub fn variables(text: &str) -> Result<Vec<(String, String)>, Unreadable> {
     let tokens = tokens(text)?;
     tokens
         .chunks(4)

@@ -24,6 +24,17 @@ pub struct Entry {
     pub key_place: SourcePlace,
     /// Where the value begins; behind the delimiter if it is empty.
     pub place: SourcePlace,
+    /// The comments above the key and behind its value.
+    pub comments: Comments,
+}
+
+/// Comments with their `;` or `#`, without white space around them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comments {
+    /// The lines above that are all comment.
+    pub above: Vec<String>,
+    /// The one behind the first line of the value, or behind the header.
+    pub behind: Option<String>,
 }
 
 impl Entry {
@@ -49,6 +60,10 @@ pub struct Section {
     pub file: Arc<str>,
     /// Its keys, those of `[DEFAULT]` not included.
     pub entries: Vec<Entry>,
+    /// The comments at its headers.
+    pub comments: Comments,
+    /// Comments at the end of a file whose last section it is.
+    pub below: Vec<String>,
     /// Positions by key, once there are more than [`FEW`].
     index: HashMap<String, usize>,
 }
@@ -58,8 +73,8 @@ const FEW: usize = 24;
 
 impl Section {
     fn new(name: &str, place: SourcePlace) -> Section {
-        let file = Arc::clone(&place.file);
-        Section { name: name.to_owned(), place, file, entries: Vec::new(), index: HashMap::new() }
+        let (file, comments, below, index) = (Arc::clone(&place.file), Comments::default(), Vec::new(), HashMap::new());
+        Section { name: name.to_owned(), place, file, entries: Vec::new(), comments, below, index }
     }
 
     /// The entry of a key.
@@ -155,7 +170,7 @@ impl Sections {
             }
         }
         for entry in self.defaults.entries.iter().filter(|entry| entry.text.contains(HERE)) {
-            let mut placed = entry.clone();
+            let mut placed = Entry { comments: Comments::default(), ..entry.clone() };
             placed.place_here(here);
             for section in self.list[self.filled..].iter_mut().filter(|section| section.entry(&entry.key).is_none()) {
                 section.set(placed.clone());
@@ -214,7 +229,8 @@ impl Noticed {
 
 /// Reads one file's text into the sections.
 pub(super) fn parse(text: &str, file: &Arc<str>, sections: &mut Sections) -> Noticed {
-    let mut reader = Reader { file, sections, section: None, option: None, indent: 0, noticed: Noticed::default() };
+    let (section, option, above, noticed) = (None, None, Vec::new(), Noticed::default());
+    let mut reader = Reader { file, sections, section, option, indent: 0, above, noticed };
     let (mut number, mut end) = (0, 0);
     for line in lines(text) {
         number += 1;
@@ -222,6 +238,9 @@ pub(super) fn parse(text: &str, file: &Arc<str>, sections: &mut Sections) -> Not
         reader.line(line, number, end);
     }
     reader.close_option();
+    if let Some(target) = reader.section {
+        reader.sections.section_mut(target).below.append(&mut reader.above);
+    }
     reader.noticed
 }
 
@@ -249,6 +268,7 @@ struct Open {
     key_place: SourcePlace,
     place: SourcePlace,
     lines: Vec<String>,
+    comments: Comments,
 }
 
 struct Reader<'r> {
@@ -258,6 +278,8 @@ struct Reader<'r> {
     option: Option<Open>,
     /// The indent, in characters, that a continuation exceeds.
     indent: usize,
+    /// Lines that are all comment, since the last key or header.
+    above: Vec<String>,
     noticed: Noticed,
 }
 
@@ -267,10 +289,10 @@ impl Reader<'_> {
         let comment = comment_start(content);
         let value = strip(&content[..comment.unwrap_or(content.len())]);
         if value.is_empty() {
-            if comment.is_none()
-                && let Some(open) = &mut self.option
-            {
-                open.lines.push(String::new());
+            match (comment, &mut self.option) {
+                (Some(comment), _) => self.above.push(strip(&content[comment..]).to_owned()),
+                (None, Some(open)) => open.lines.push(String::new()),
+                (None, None) => {}
             }
             return;
         }
@@ -286,10 +308,15 @@ impl Reader<'_> {
         }
         self.close_option();
         self.indent = indent;
+        let behind = comment.map(|comment| strip(&content[comment..]).to_owned());
         if let Some(name) = header(value) {
             let place = self.place(&at, 0);
-            self.section = Some(self.sections.open(name, place));
-        } else if self.section.is_none() || !self.open_option(&at) {
+            let target = self.sections.open(name, place);
+            self.section = Some(target);
+            let comments = &mut self.sections.section_mut(target).comments;
+            comments.above.append(&mut self.above);
+            comments.behind = comments.behind.take().or(behind);
+        } else if self.section.is_none() || !self.open_option(&at, behind) {
             let shown = if line.len() > content.len() { format!("{content}\n") } else { content.to_owned() };
             let (place, homeless) = (self.place(&at, 0), self.section.is_none());
             self.noticed.bad.push(BadLine { place, repr: repr(&shown), homeless, end });
@@ -302,7 +329,7 @@ impl Reader<'_> {
         SourcePlace { file: Arc::clone(self.file), line: at.number, column: u32::try_from(column).unwrap_or(u32::MAX) }
     }
 
-    fn open_option(&mut self, at: &Line<'_>) -> bool {
+    fn open_option(&mut self, at: &Line<'_>, remark: Option<String>) -> bool {
         let Some(delimiter) = at.value.find(['=', ':']) else { return false };
         let key = strip_end(&at.value[..delimiter]).to_lowercase();
         if key.is_empty() {
@@ -312,7 +339,8 @@ impl Reader<'_> {
         let value = strip(behind);
         let start = at.value.len() - behind.trim_start_matches(is_space).len();
         let (key_place, place) = (self.place(at, 0), self.place(at, start));
-        self.option = Some(Open { key, key_place, place, lines: vec![value.to_owned()] });
+        let comments = Comments { above: std::mem::take(&mut self.above), behind: remark };
+        self.option = Some(Open { key, key_place, place, lines: vec![value.to_owned()], comments });
         true
     }
 
@@ -320,7 +348,8 @@ impl Reader<'_> {
         let (Some(open), Some(target)) = (self.option.take(), self.section) else { return };
         let text = strip_end(&open.lines.join("\n")).to_owned();
         let unplaced = text.contains(HERE);
-        let entry = Entry { key: open.key, text, symbolic: None, key_place: open.key_place, place: open.place };
+        let Open { key, key_place, place, comments, .. } = open;
+        let entry = Entry { key, text, symbolic: None, key_place, place, comments };
         let at = self.sections.section_mut(target).set(entry);
         if unplaced {
             self.sections.unplaced.push((target, at));

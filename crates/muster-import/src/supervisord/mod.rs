@@ -30,7 +30,9 @@ mod values;
 mod world;
 
 pub use argv::split as split_command;
-pub use ini::{Entry, Section};
+pub use environment::Unreadable;
+pub use environment::variables as split_environment;
+pub use ini::{Comments, Entry, Section};
 pub use model::{
     Address, Autorestart, Configuration, FcgiAddress, FcgiSocket, Group, GroupKind, Level, LogFile, Login, Owner,
     Plugin, Process, Server, Settings, Signal, Stream, Variables,

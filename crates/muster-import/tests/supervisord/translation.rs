@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use muster_import::supervisord::{Configuration, Inherited, Translation, namespec, split_command, to_spec};
 use muster_spec::{
-    Limit, LogLevel, OwnVariables, ProgramSpec, RestartWhen, Signal, Sink, StartFailures, Stdin, StopScope, Target,
+    ExitStatus, Leftovers, Limit, LogLevel, OwnVariables, PerStream, ProgramSpec, Resource, RestartWhen, Rotation,
+    SecondSignal, ShutdownBudget, Signal, Sink, StartFailures, Stdin, StopKill, StopScope, Target,
 };
 
 use crate::machine::Machine;
@@ -78,9 +79,11 @@ fn the_defaults_are_supervisords() {
     assert_eq!((process.stdin, process.own_variables), (Stdin::Pipe, OwnVariables::Run));
     assert_eq!((&process.user, process.umask, &process.directory, &process.refusal), (&None, None, &None, &None));
     let output = &program.instances[0].output;
-    let in_memory = Target::Capture(Vec::new());
-    assert_eq!((&output.stdout, &output.stderr), (&in_memory, &Some(in_memory.clone())));
-    assert_eq!((output.rotation.max_size, output.rotation.max_files), (50 << 20, 10));
+    let auto = Target::Capture(vec![Sink::Auto(None)]);
+    assert_eq!((&output.stdout, &output.stderr), (&auto, &Some(auto.clone())));
+    assert_eq!(output.rotation, PerStream::both(Rotation::DEFAULT));
+    assert_eq!((program.stop.kill, program.stop.leftovers), (StopKill::Tree, Leftovers::Keep));
+    assert!(!process.login_environment);
 }
 
 #[test]
@@ -101,7 +104,8 @@ fn every_rule_is_taken_over() {
     let output = &program.instances[0].output;
     let sinks = vec![Sink::File("/var/log/a.log".into()), Sink::Syslog];
     assert_eq!((&output.stdout, &output.stderr), (&Target::Capture(sinks), &None));
-    assert_eq!((output.rotation.max_size, output.rotation.max_files), (0, 2));
+    assert_eq!((output.rotation.stdout.max_size, output.rotation.stdout.max_files), (0, 2));
+    assert_eq!(output.rotation.stderr, Rotation::DEFAULT);
 }
 
 #[test]
@@ -111,16 +115,16 @@ fn each_autorestart_and_log_file_has_its_meaning() {
     {
         assert_eq!(program(&format!("autorestart={text}\n")).restart.when, when);
     }
-    let console = || Target::Capture(vec![Sink::Console]);
+    let descriptor = |path: &str| Target::Capture(vec![Sink::Descriptor(path.into())]);
     for (text, target) in [
         ("NONE", Target::Discard),
         ("/dev/null", Target::Discard),
-        ("/dev/stdout", console()),
-        ("/dev/fd/1", console()),
-        ("/proc/self/fd/2", console()),
+        ("/dev/stdout", descriptor("/dev/stdout")),
+        ("/dev/fd/1", descriptor("/dev/fd/1")),
+        ("/proc/self/fd/2", descriptor("/proc/self/fd/2")),
         ("a.log", Target::Capture(vec![Sink::File("/a.log".into())])),
         ("", Target::Capture(Vec::new())),
-        ("AUTO", Target::Capture(Vec::new())),
+        ("AUTO", Target::Capture(vec![Sink::Auto(None)])),
     ] {
         let program = program(&format!("stdout_logfile={text}\n"));
         assert_eq!(program.instances[0].output.stdout, target, "{text}");
@@ -136,8 +140,9 @@ fn programs_start_by_the_groups_priority_and_then_in_the_groups_order() {
     );
     let expected = ["b", "g:a", "g:c", "d:p0", "d:p1", "d:p10", "d:p11", "d:p2"];
     assert_eq!(names(&translation)[..8], expected);
-    let priorities: Vec<i64> = translation.spec.programs.iter().take(4).map(|program| program.priority).collect();
-    assert_eq!(priorities, [2, 2, 2, 3]);
+    let first = translation.spec.programs.iter().take(4);
+    let orders: Vec<_> = first.map(|program| (program.rank(), program.boot_order().1, program.priority)).collect();
+    assert_eq!(orders, [(2, 0, 2), (2, 1, 5), (2, 2, 1), (3, 3, 3)]);
     assert_eq!(translation.spec.programs[1].groups, ["g"]);
 }
 
@@ -204,7 +209,11 @@ fn the_daemon_stays_in_the_foreground_and_never_cuts_a_stop_short() {
     assert_eq!((daemon.log_level, &daemon.log_file), (LogLevel::Trace, &None));
     assert_eq!((daemon.pidfile.clone(), daemon.umask, &daemon.directory), (Some("/run/s.pid".into()), 0o027, &None));
     assert_eq!((daemon.exit_when_done, daemon.log_rotation.max_files), (false, 3));
-    assert!(daemon.shutdown_timeout > Duration::from_secs(1_000_000));
+    assert_eq!(daemon.shutdown_timeout, ShutdownBudget::Unlimited);
+    assert_eq!((daemon.exit_status, daemon.second_signal), (ExitStatus::Failures, SecondSignal::Interrupt));
+    assert_eq!(daemon.least_limits, [(Resource::Nofile, 1024), (Resource::Nproc, 200)]);
+    let auto_logs = daemon.auto_logs.as_ref().expect("AUTO is the default");
+    assert_eq!((auto_logs.identifier.as_str(), auto_logs.keep_old), ("supervisor", false));
     assert_eq!(daemon.syslog.facility.name(), "user");
     let socket: Option<PathBuf> = Some("/run/muster.sock".into());
     assert_eq!(translation.spec.control.socket, socket);

@@ -68,7 +68,13 @@ fn a_reader_that_is_gone_ends_nothing() {
 fn the_daemons_lines_wait_for_what_a_run_has_left_behind_but_not_for_ever() {
     let (mut reader, writing) = pipe();
     let console = Console::start("test", writing).unwrap();
-    let web = LaneSpec { gap: Gap::Text { name: "web".to_owned() }, bound: 4096, full: Full::Drop, counters: None };
+    let web = LaneSpec {
+        gap: Gap::Text { name: "web".to_owned() },
+        bound: 4096,
+        full: Full::Drop,
+        counters: None,
+        is_verbatim: false,
+    };
     let web = console.lane(None, web);
     console.await_drain(1);
     console.append(b"ended\n");

@@ -60,12 +60,27 @@ fn a_full_file_is_rotated_at_the_end_of_a_line() {
     scene.append("5678\nabc\nde");
     scene.append("f\n");
     assert_eq!((scene.read("web.log"), scene.read("web.log.1")), ("abc\ndef\n".into(), "1234\n5678\n".into()));
-    scene.append("more than ten\n");
-    scene.append("last\n");
+    scene.append("reaches ten\n");
+    assert_eq!((scene.read("web.log"), scene.read("web.log.1")), ("".into(), "abc\ndef\nreaches ten\n".into()));
+    scene.append("more than ten\nla");
+    scene.append("st\n");
     assert_eq!(scene.read("web.log"), "last\n");
     assert_eq!(scene.read("web.log.1"), "more than ten\n");
-    assert_eq!(scene.read("web.log.2"), "abc\ndef\n");
+    assert_eq!(scene.read("web.log.2"), "abc\ndef\nreaches ten\n");
     assert_eq!(scene.read("web.log.3"), "entity not found");
+}
+
+#[test]
+fn a_file_of_which_nothing_is_kept_is_emptied_in_place() {
+    let mut scene = Scene::of("web.log", 10, 0);
+    scene.append("1\n");
+    let mut before = fs::File::open(scene.directory.path().join("web.log")).unwrap();
+    scene.append("more than ten\n");
+    assert_eq!((scene.read("web.log"), before.metadata().unwrap().len()), ("".into(), 0));
+    scene.append("more\n");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut before, &mut text).unwrap();
+    assert_eq!((text.as_str(), scene.read("web.log.1").as_str()), ("more\n", "entity not found"));
 }
 
 #[test]

@@ -164,12 +164,12 @@ impl Driver {
     /// Carries out one command. The last one returns whom to notify of its completion.
     fn take(&mut self, order: Order) -> Flow<Option<Sender<()>>> {
         match order {
-            Order::Attach(stream, policy) => {
+            Order::Attach(stream, policies) => {
                 if !stream.files.is_empty() {
                     self.begin_watching();
                 }
                 let files = Arc::clone(&stream.files);
-                self.attach(stream, policy);
+                self.attach(stream, &policies);
                 self.chores.extend(files.iter().cloned().map(Chore::Prepare));
             }
             Order::Drain { runs, notice } => {
@@ -283,6 +283,8 @@ impl Driver {
     fn take_in(&mut self, token: u64, read: &[u8], moment: Moment) -> Flow<()> {
         let worker = &mut **self;
         let Some(stream) = worker.streams.get_mut(&token) else { return Ok(()) };
+        let stripped = stream.strip.as_mut().map(|strip| strip.strip(read));
+        let read = stripped.as_deref().unwrap_or(read);
         let is_alone = worker.files.are_of_one_stream(&stream.files);
         stream.allow_long(read, is_alone, &worker.long_lines, LONG_LINES);
         let passed = stream.take(read, moment, &mut worker.scratch);

@@ -4,7 +4,7 @@ use super::*;
 use std::time::Duration;
 
 fn lane(name: &str, bound: usize, full: Full) -> LaneSpec {
-    LaneSpec { gap: Gap::Text { name: name.to_owned() }, bound, full, counters: None }
+    LaneSpec { gap: Gap::Text { name: name.to_owned() }, bound, full, counters: None, is_verbatim: false }
 }
 
 fn queue() -> Queue {

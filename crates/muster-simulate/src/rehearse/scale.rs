@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use muster_spec::{
-    InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Reset, RestartPolicy, Spec, StopSpec, StopStep,
+    InstanceSpec, Jitter, Limit, ProbeSpec, ProgramSpec, Reset, RestartPolicy, ShutdownBudget, Spec, StopSpec, StopStep,
 };
 
 use crate::scenario::Pause;
@@ -12,7 +12,9 @@ use crate::world::SimulationPlan;
 /// Every time of a configuration multiplied.
 pub(super) fn scaled(spec: &Spec, factor: f64) -> Spec {
     let mut scaled = spec.clone();
-    scaled.daemon.shutdown_timeout = span(spec.daemon.shutdown_timeout, factor);
+    if let ShutdownBudget::Within(timeout) = spec.daemon.shutdown_timeout {
+        scaled.daemon.shutdown_timeout = ShutdownBudget::Within(span(timeout, factor));
+    }
     scaled.programs = spec.programs.iter().map(|program| program_scaled(program, factor).into()).collect();
     scaled
 }

@@ -116,6 +116,7 @@ impl Preset {
                 Preset::Docker => Forget::Never,
                 _ => Forget::WithDelay,
             },
+            forgive_on_start: true,
             start_failures: match self {
                 Preset::Docker => StartFailures::Final,
                 Preset::Supervisord => StartFailures::Retry,

@@ -1,6 +1,6 @@
 //! Where output goes: streams, destinations, rotation, and what happens when a reader falls behind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::UserSpec;
@@ -16,8 +16,10 @@ pub struct OutputSpec {
     pub format: LineFormat,
     /// Whether lines on the console start with a timestamp.
     pub timestamps: bool,
-    /// How its log files are rotated.
-    pub rotation: Rotation,
+    /// How the log files of each stream are rotated.
+    pub rotation: PerStream<Rotation>,
+    /// Whether terminal sequences are removed from each stream.
+    pub strip_ansi: PerStream<bool>,
     /// Mode of newly created files.
     pub file_mode: u32,
     /// Owner of newly created files; `None` leaves it to the user that creates them.
@@ -41,7 +43,8 @@ impl Default for OutputSpec {
             stderr: Some(console()),
             format: LineFormat::Text,
             timestamps: false,
-            rotation: Rotation::DEFAULT,
+            rotation: PerStream::both(Rotation::DEFAULT),
+            strip_ansi: PerStream::both(false),
             file_mode: 0o644,
             file_owner: None,
             buffer_size: 1 << 20,
@@ -49,6 +52,22 @@ impl Default for OutputSpec {
             rate_limit: None,
             memory: None,
         }
+    }
+}
+
+/// A setting of each of the two output streams. If stderr is merged into stdout, that of stdout counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerStream<T> {
+    /// The setting of stdout.
+    pub stdout: T,
+    /// The setting of stderr.
+    pub stderr: T,
+}
+
+impl<T: Copy> PerStream<T> {
+    /// The same setting for both.
+    pub const fn both(setting: T) -> PerStream<T> {
+        PerStream { stdout: setting, stderr: setting }
     }
 }
 
@@ -66,7 +85,7 @@ pub enum LineFormat {
 /// How a log file is rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// Maximum size in bytes; 0 is unlimited.
+    /// Size in bytes at which it is rotated; 0 is never.
     pub max_size: u64,
     /// Number of rotated files to keep.
     pub max_files: u32,
@@ -108,13 +127,100 @@ pub enum Target {
     Discard,
 }
 
-/// A destination of captured lines.
+impl Target {
+    /// Its sinks; none if it is not captured.
+    pub fn sinks(&self) -> &[Sink] {
+        match self {
+            Target::Capture(sinks) => sinks,
+            Target::Inherit | Target::Discard => &[],
+        }
+    }
+}
+
+/// A destination of captured output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sink {
-    /// The daemon's own stdout or stderr, prefixed with the instance's name.
+    /// The daemon's own stdout or stderr, the same as the stream, in the console's format.
     Console,
+    /// A descriptor of the daemon by its path ([`descriptor_of`]): it gets the bytes as they come, whatever the console's
+    /// format. A stream with such a sink is not shown on the console in any other way.
+    Descriptor(PathBuf),
     /// A file, written unmodified.
     File(PathBuf),
+    /// A file of the daemon's own, with a name that the daemon chooses; `None` until it has, or if it could not be made:
+    /// then the output is kept in memory only.
+    Auto(Option<PathBuf>),
     /// The daemon's syslog receiver, one message per line.
     Syslog,
+}
+
+/// Where the files of [`Sink::Auto`] are, and their names: `PROGRAM-stdout---IDENTIFIER-XXXXXXXX.log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AutoLogSpec {
+    /// Their directory.
+    pub directory: PathBuf,
+    /// The part of the name that tells files of this daemon from those of others.
+    pub identifier: String,
+    /// Whether files with this identifier from an earlier daemon are kept at the start.
+    pub keep_old: bool,
+}
+
+impl Sink {
+    /// The file that it is, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Sink::File(path) | Sink::Auto(Some(path)) => Some(path),
+            Sink::Console | Sink::Descriptor(_) | Sink::Auto(None) | Sink::Syslog => None,
+        }
+    }
+}
+
+/// The number of the daemon's descriptor that a path stands for: `/dev/stdout`, `/dev/stderr`, `/dev/fd/N`,
+/// `/proc/self/fd/N`, or `/proc/1/fd/N`, which means the container's own streams. Such a path is never opened as a file.
+pub fn descriptor_of(path: &Path) -> Option<u32> {
+    let absolute = path.to_str()?.strip_prefix('/')?;
+    let names: Vec<&str> = absolute.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
+    match names.as_slice() {
+        ["dev", "stdout"] => Some(1),
+        ["dev", "stderr"] => Some(2),
+        ["dev", "fd", number] | ["proc", "self" | "1", "fd", number] => {
+            number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok()).flatten()
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_the_daemons_descriptors_are_known_by_name() {
+        for (path, number) in [
+            ("/dev/stdout", 1),
+            ("/dev/stderr", 2),
+            ("/dev//fd/./7", 7),
+            ("/proc/self/fd/1", 1),
+            ("/proc/1/fd/2", 2),
+            ("/dev/fd/0", 0),
+        ] {
+            assert_eq!(descriptor_of(Path::new(path)), Some(number), "{path}");
+        }
+        for path in [
+            "dev/stdout",
+            "/dev/fd",
+            "/dev/fd/",
+            "/dev/fd/+1",
+            "/dev/fd/1x",
+            "/dev/null",
+            "/dev/stdout/x",
+            "/proc/2/fd/1",
+            "/",
+            "",
+        ] {
+            assert_eq!(descriptor_of(Path::new(path)), None, "{path}");
+        }
+        assert_eq!(descriptor_of(Path::new("/proc/self/fd/1/x")), None);
+        assert_eq!(descriptor_of(Path::new("/dev/fd/1/x")), None);
+    }
 }

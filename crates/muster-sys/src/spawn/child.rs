@@ -112,6 +112,8 @@ pub(super) struct Orders {
     pub(super) evidence: *mut Evidence,
     /// Signals that the daemon handles or ignores.
     pub(super) not_default: SignalSet,
+    /// Signals that the program is to ignore.
+    pub(super) ignored: SignalSet,
     /// The sources of 0, 1 and 2. Their numbers are 3 or more, so no step overwrites the source of another.
     pub(super) stdio: [c_int; 3],
     /// Further descriptors. No source is the target of another.
@@ -142,7 +144,8 @@ pub(super) unsafe extern "C" fn main(orders: *const ()) -> ! {
     // SAFETY: the caller's promise, for this and for every call made from here.
     unsafe {
         let orders = &*orders.cast::<Orders>();
-        default_dispositions(orders.not_default);
+        dispose(orders.not_default, libc::SIG_DFL);
+        dispose(orders.ignored, libc::SIG_IGN);
         take_session(orders);
         take_stdio(orders);
         take_limits(orders);
@@ -185,16 +188,17 @@ unsafe fn fail(orders: &Orders, errno: c_int) -> ! {
     }
 }
 
-/// execve(2) resets handlers but keeps ignored signals, and the daemon ignores at least SIGPIPE. Handlers are
-/// reset as well: one that ran here would run in the daemon's memory.
-unsafe fn default_dispositions(not_default: SignalSet) {
-    // Zero is SIG_DFL without flags, whatever the order of the fields. Larger than any kernel's struct sigaction.
-    let default = [0_u64; 8];
-    let mut left = not_default.0;
+/// Gives all of these signals this disposition, SIG_DFL or SIG_IGN. execve(2) resets handlers but keeps ignored signals,
+/// and the daemon ignores at least SIGPIPE. Handlers are reset as well: one that ran here would run in the daemon's memory.
+unsafe fn dispose(signals: SignalSet, disposition: libc::sighandler_t) {
+    // The kernel's structure begins with the disposition; the rest is zero, whatever the order of the fields: no flags.
+    // Larger than any kernel's struct sigaction.
+    let action = [disposition, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut left = signals.0;
     while left != 0 {
         let signal = left.trailing_zeros() as usize + 1;
-        let arguments = [signal, default.as_ptr() as usize, 0, KERNEL_SET_BYTES];
-        // SAFETY: the kernel reads `default`.
+        let arguments = [signal, action.as_ptr() as usize, 0, KERNEL_SET_BYTES];
+        // SAFETY: the kernel reads `action`.
         let _ = unsafe { raw::syscall(libc::SYS_rt_sigaction, arguments) };
         left &= left - 1;
     }

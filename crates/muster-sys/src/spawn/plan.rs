@@ -114,6 +114,7 @@ impl SpawnPlan {
             report: slot.report(),
             evidence: slot.evidence_place(),
             not_default: defaults.not_default,
+            ignored: SignalSet::of(process.ignore_signals),
             stdio,
             passed: Array { start: passed.as_ptr(), count: passed.len() },
             umask: process.umask.unwrap_or(defaults.umask) & 0o777,
@@ -229,7 +230,7 @@ fn layered(
     inherited: &Rc<Inherited>,
 ) -> Result<Environment, SpawnError> {
     let mut environment = Environment::new(inherited, process.clean_environment);
-    if let Some(Account { name, home, shell, .. }) = &identity.account {
+    if let Some(Account { name, home, shell, .. }) = identity.account.as_ref().filter(|_| process.login_environment) {
         for (variable, value) in [("HOME", home), ("USER", name), ("LOGNAME", name), ("SHELL", shell)] {
             without_nul(value.as_bytes(), || format!("{variable} of user {name:?}"))?;
             environment.set(arena, variable, value);

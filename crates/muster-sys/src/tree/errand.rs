@@ -52,8 +52,8 @@ enum Step {
 }
 
 impl Errand {
-    /// This signal to several runs, with one walk through their trees. With [`SignalScope::Main`] no process is signalled: the
-    /// members of the trees are only recorded.
+    /// This signal to several runs, with one walk through their trees. With [`SignalScope::Main`] and
+    /// [`SignalScope::MainGroup`] no process is signalled: the members of the trees are only recorded.
     pub fn to(runs: Vec<RunId>, signal: Signal, scope: SignalScope) -> Errand {
         Errand {
             runs: Some(runs),
@@ -112,6 +112,10 @@ impl Errand {
 
     fn wakes(&self, member: &Member) -> bool {
         member.stat.is_stopped() && (self.wakes_all || member.run.is_some_and(|run| self.woken.contains(&run)))
+    }
+
+    fn only_records(&self) -> bool {
+        matches!(self.scope, SignalScope::Main | SignalScope::MainGroup)
     }
 
     fn is_meant(&self, member: &Member) -> bool {
@@ -196,7 +200,7 @@ impl Trees {
 
     fn send_to_one(&mut self, member: &Member, errand: &mut Errand) {
         self.remember(std::slice::from_ref(member));
-        if errand.scope == SignalScope::Main || !member.stat.is_alive() || !errand.is_meant(member) {
+        if errand.only_records() || !member.stat.is_alive() || !errand.is_meant(member) {
             return;
         }
         if errand.groups.contains(&member.stat.group) {
@@ -212,7 +216,7 @@ impl Trees {
 
     fn deliver_blind_errand(&mut self, errand: &mut Errand) {
         match &errand.runs {
-            Some(_) if errand.scope == SignalScope::Main => {}
+            Some(_) if errand.only_records() => {}
             Some(runs) => {
                 for &run in runs {
                     let wakes = errand.wakes_all || errand.woken.contains(&run);

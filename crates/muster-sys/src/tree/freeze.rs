@@ -58,7 +58,8 @@ impl Trees {
             return Some(strays);
         }
         if !self.proc.is_usable() {
-            let runs: Vec<RunId> = self.runs.keys().copied().collect();
+            let owned = self.runs.iter().filter(|(_, run)| !run.is_disowned);
+            let runs: Vec<RunId> = owned.map(|(&run, _)| run).collect();
             self.deliver_blindly(&runs, Signal::KILL, false, &mut Delivery::default());
             return Some(0);
         }

@@ -9,6 +9,7 @@
 mod cgroup;
 mod errand;
 mod freeze;
+mod kept;
 mod list;
 mod no_proc;
 mod owner;
@@ -94,6 +95,8 @@ pub struct Trees {
     with_pidfds: bool,
     cgroups: Cgroups,
     runs: HashMap<RunId, Run>,
+    /// Those of them that are over, and of which processes are kept.
+    disowned: Vec<RunId>,
     /// Runs by the pid of their main process, which stays their session's number after its exit.
     leaders: HashMap<i32, RunId>,
     markers: HashMap<Arc<str>, RunId>,
@@ -119,6 +122,8 @@ struct Run {
     is_leader_alive: bool,
     /// Whether the leader's pid can only mean this run's session and group. False once it was reused.
     is_number_ours: bool,
+    /// Whether the run is over, and its processes are kept.
+    is_disowned: bool,
     marker: Arc<str>,
     /// Whether the main process was seen to have its tag; `None` until it was checked.
     is_tagged: Option<bool>,
@@ -144,6 +149,7 @@ impl Trees {
             with_pidfds: pidfd::works(),
             cgroups: Cgroups::new(),
             runs: HashMap::new(),
+            disowned: Vec::new(),
             leaders: HashMap::new(),
             markers: HashMap::new(),
             tagged: HashMap::new(),
@@ -207,6 +213,7 @@ impl Trees {
             leader: leader.0,
             is_leader_alive: true,
             is_number_ours: true,
+            is_disowned: false,
             marker,
             is_tagged: None,
             adopted: 0,

@@ -128,6 +128,16 @@ impl Trees {
         }
     }
 
+    /// The run of the process that sent the daemon a signal. One that has exited, perhaps before it could be looked up,
+    /// is known if it was a run's main process.
+    pub fn run_of_sender(&mut self, pid: Pid) -> Option<RunId> {
+        match self.whose(pid) {
+            Whose::Run(run) => Some(run),
+            Whose::Nobody => None,
+            Whose::Gone => self.by_number(pid.0),
+        }
+    }
+
     pub(super) fn by_child(&self, pid: i32) -> Option<RunId> {
         let led = self.leaders.get(&pid).filter(|run| self.runs.get(run).is_some_and(|run| run.is_leader_alive));
         match (led, self.adopted.get(&pid)) {

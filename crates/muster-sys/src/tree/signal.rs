@@ -100,6 +100,7 @@ impl Trees {
         let mut delivery = Delivery::default();
         match scope {
             SignalScope::Main => self.deliver_to_leaders(runs, signal, wakes, &mut delivery),
+            SignalScope::MainGroup => self.deliver_blindly(runs, signal, wakes, &mut delivery),
             _ if !self.proc.is_usable() => self.deliver_blindly(runs, signal, wakes, &mut delivery),
             SignalScope::Tree if signal == Signal::KILL => delivery = self.kill(Whom::Runs(runs)),
             SignalScope::Group | SignalScope::Tree => {
@@ -143,7 +144,7 @@ impl Trees {
         }
     }
 
-    /// Without /proc there is only the group of the main process.
+    /// To the group of the main process, which is all there is without /proc.
     pub(super) fn deliver_blindly(&mut self, runs: &[RunId], signal: Signal, wakes: bool, delivery: &mut Delivery) {
         for run in runs {
             let Some(about) = self.runs.get(run).filter(|about| about.is_number_ours) else { continue };

@@ -29,7 +29,7 @@ pub(crate) enum Whom<'a> {
     Runs(&'a [RunId]),
     /// Those of no run: see [`Trees::strays`].
     Strays,
-    /// All below the daemon.
+    /// All below the daemon, except those of disowned runs.
     Everyone,
 }
 
@@ -85,7 +85,8 @@ impl Trees {
                 strays.map(|(&pid, _)| Root { pid, parent, run: None }).collect()
             }
             Whom::Everyone => {
-                let runs: Vec<RunId> = self.runs.keys().copied().collect();
+                let owned = self.runs.iter().filter(|(_, run)| !run.is_disowned);
+                let runs: Vec<RunId> = owned.map(|(&run, _)| run).collect();
                 let mut roots = self.roots(Whom::Runs(&runs));
                 roots.extend(self.roots(Whom::Strays));
                 roots

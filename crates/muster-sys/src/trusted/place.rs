@@ -1,5 +1,7 @@
 //! A name in a judged directory, and operations on it and its siblings.
 
+mod own_files;
+
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,6 +15,7 @@ use super::judge::{self, About, Expected};
 use super::walk::{Level, c_name, is_read_only, open_at, walk};
 use super::{Identity, Missing, Refusal, Trust};
 use crate::fd::{change_owner, check};
+pub use own_files::random_name;
 
 /// The maximum mode of any file: no execute permission, and no setuid, setgid or sticky bit.
 const MOST_MODE: u32 = 0o666;

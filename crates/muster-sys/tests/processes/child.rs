@@ -367,6 +367,13 @@ fn user_and_groups() {
     let mut process = program(&["/bin/sh", "-c", "id -u; id -g; id -G; echo $HOME $USER $LOGNAME $SHELL"]);
     process.user = user("4242", Some("4343"));
     assert_eq!(text(&mut spawner, &process), "4242\n4343\n4343\n/ 4242 4242 /bin/sh\n");
+    process.login_environment = false;
+    let daemons = ["HOME", "USER", "LOGNAME", "SHELL"].map(|name| std::env::var(name).unwrap_or_default()).join(" ");
+    let kept = text(&mut spawner, &process);
+    let kept: Vec<&str> = kept.lines().last().unwrap_or_default().split_whitespace().collect();
+    // A shell sets SHELL itself if it is unset.
+    assert!(kept.iter().all(|word| *word == "/bin/sh" || daemons.contains(word)), "{kept:?}");
+    process.login_environment = true;
     process.groups = Some(vec!["7".into(), "9".into()]);
     process.environment = vec![("HOME".into(), "/own".into())];
     assert_eq!(text(&mut spawner, &process), "4242\n4343\n4343 7 9\n/own 4242 4242 /bin/sh\n");

@@ -1,8 +1,7 @@
 //! `musterctl shutdown`.
 
-use std::time::Duration;
-
 use muster_api::{Route, ShutdownBody};
+use muster_spec::ShutdownBudget;
 
 use crate::failure::{Exit, Failure};
 use crate::session::Session;
@@ -17,14 +16,21 @@ Examples:
   musterctl shutdown
   musterctl shutdown --timeout 5s")]
 pub(crate) struct Args {
-    /// The time budget, instead of the configured shutdown_timeout. During a shutdown it applies only if it is less than what
-    /// remains.
-    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
-    timeout: Option<Duration>,
+    /// The time budget, instead of the configured shutdown_timeout; `unlimited` gives every program its full stopwaitsecs.
+    /// During a shutdown it applies only if it is less than what remains.
+    #[arg(long, value_name = "SPAN", value_parser = budget)]
+    timeout: Option<ShutdownBudget>,
+}
+
+fn budget(text: &str) -> Result<ShutdownBudget, String> {
+    if text == "unlimited" { Ok(ShutdownBudget::Unlimited) } else { span::parse(text).map(ShutdownBudget::Within) }
 }
 
 pub(crate) fn run(args: &Args, session: &mut Session) -> Result<Exit, Failure> {
-    let body = ShutdownBody { timeout: args.timeout.map(|span| span.as_secs_f64()) };
+    let body = ShutdownBody {
+        timeout: args.timeout.and_then(ShutdownBudget::limit).map(|span| span.as_secs_f64()),
+        unlimited: args.timeout == Some(ShutdownBudget::Unlimited),
+    };
     let answer = session.client.ask_with(&Route::Shutdown, &body)?;
     answer.read::<muster_api::Info>(&[202])?;
     if session.json {
@@ -41,7 +47,11 @@ mod tests {
 
     #[test]
     fn the_budget_is_in_the_body() {
-        for (line, body) in [("shutdown", r#"{"timeout":null}"#), ("shutdown --timeout 500ms", r#"{"timeout":0.5}"#)] {
+        for (line, body) in [
+            ("shutdown", r#"{"timeout":null}"#),
+            ("shutdown --timeout 500ms", r#"{"timeout":0.5}"#),
+            ("shutdown --timeout unlimited", r#"{"timeout":null,"unlimited":true}"#),
+        ] {
             let daemon = Daemon::answering([answer(202, &info())]);
             let ended = daemon.run(line);
             assert_eq!((ended.out.as_str(), ended.code), ("musterd: shutting down\n", 0));

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::config_files;
+use crate::convert;
 use crate::secrets;
 
 /// The given paths, or the first default that exists.
@@ -124,6 +125,10 @@ pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
             return 2;
         }
     };
+    if let Some(message) = convert::foreign(&paths) {
+        complain(&message);
+        return 2;
+    }
     let mut loaded = load_as(&paths, &config_files::open, Part::Any);
     look_at_machine(&mut loaded);
     let count = |severity| loaded.diagnostics.iter().filter(|found| found.severity == severity).count();

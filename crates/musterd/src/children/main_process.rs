@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use muster_core::Input;
-use muster_spec::{RunId, Signal};
+use muster_spec::{RunId, Signal, SignalScope};
 use muster_sys::reap::Reaped;
 use muster_sys::signal::{self, Pid};
 use muster_sys::tree::ProcessHandle;
@@ -194,12 +194,14 @@ impl Children {
         is_there
     }
 
-    pub(super) fn signal_main(&mut self, run: RunId, signal: Signal) -> std::io::Result<()> {
+    /// Signals the main process, or its group if it is the first process of its run, which leads one.
+    pub(super) fn signal_main(&mut self, run: RunId, signal: Signal, scope: SignalScope) -> std::io::Result<()> {
         let Some(child) = self.children.get_mut(&run) else { return Ok(()) };
         let pid = child.main_pid();
         child.sent = Some((signal, pid));
         match &child.main {
             Some(main) if main.held.pid() == pid => self.trees.send(&main.held, signal).map(drop),
+            None if scope == SignalScope::MainGroup => self.trees.signal_group(run, signal).map(drop),
             _ => signal::send(pid, signal),
         }
     }

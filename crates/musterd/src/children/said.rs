@@ -45,6 +45,11 @@ impl Children {
         }
     }
 
+    /// The run whose tree the process that sent the daemon a signal is in.
+    pub(crate) fn run_of_sender(&mut self, sender: Pid) -> Option<RunId> {
+        self.trees.run_of_sender(sender)
+    }
+
     /// How many notices of this kind were suppressed, or `None` if this one is suppressed, too. `sender` is the
     /// process whose signal the notice is about: programs and processes that have exited are limited, others need the
     /// right to control the daemon.

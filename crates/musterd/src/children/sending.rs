@@ -29,8 +29,8 @@ pub(super) enum Sending {
 }
 
 impl Children {
-    /// Sends a signal to a run whose main process has not been reaped. A signal to the main process alone is sent at
-    /// once; for the others see [`Children::go_on_sending`].
+    /// Sends a signal to a run whose main process has not been reaped. A signal to the main process alone, or to its
+    /// group, is sent at once; for the others see [`Children::go_on_sending`].
     ///
     /// If the main process turns out to be lost, what is left of the run is swept instead.
     pub(crate) fn signal(&mut self, run: RunId, signal: Signal, scope: SignalScope, inputs: &mut VecDeque<Input>) {
@@ -41,8 +41,8 @@ impl Children {
             self.lose_main(run, inputs);
             return self.logs.drain(vec![run]);
         }
-        if scope == SignalScope::Main && self.trees.wears_tag(run) {
-            return self.signal_main_of(run, signal);
+        if is_of_main(scope) && self.trees.wears_tag(run) {
+            return self.signal_main_of(run, signal, scope);
         }
         match &mut self.sending {
             Some(Sending::Gathering { runs, .. }) => runs.push(run),
@@ -104,8 +104,8 @@ impl Children {
             return Some(Sending::Signal(errand, scope));
         }
         let (runs, signal) = (errand.runs().to_vec(), errand.signal());
-        if scope == SignalScope::Main {
-            runs.into_iter().for_each(|run| self.signal_main_of(run, signal));
+        if is_of_main(scope) {
+            runs.into_iter().for_each(|run| self.signal_main_of(run, signal, scope));
             return None;
         }
         match errand.result() {
@@ -117,11 +117,24 @@ impl Children {
         None
     }
 
-    fn signal_main_of(&mut self, run: RunId, signal: Signal) {
+    fn signal_main_of(&mut self, run: RunId, signal: Signal, scope: SignalScope) {
         if !self.has_main(run) {
             return;
         }
-        if let Err(error) = self.signal_main(run, signal) {
+        if let Err(error) = self.signal_main(run, signal, scope) {
+            self.note_refused(&[run], signal, Some(&error));
+        }
+    }
+
+    /// Signals what is left of the process group of a run's main process, which has been reaped. A main process that was
+    /// lost gets the signal, too.
+    pub(crate) fn sweep_group(&mut self, run: RunId, signal: Signal) {
+        self.signal_lost(&[run], signal);
+        let sent = self.trees.signal_group(run, signal).and_then(|sent| match signal {
+            Signal::KILL => Ok(sent),
+            _ => self.trees.signal_group(run, Signal::CONT),
+        });
+        if let Err(error) = sent {
             self.note_refused(&[run], signal, Some(&error));
         }
     }
@@ -177,6 +190,11 @@ impl Children {
             self.note_refused(runs, signal, None);
         }
     }
+}
+
+/// Whether the signal needs no look at the tree.
+fn is_of_main(scope: SignalScope) -> bool {
+    matches!(scope, SignalScope::Main | SignalScope::MainGroup)
 }
 
 fn tell_of_strays(signal: Signal, count: usize) {

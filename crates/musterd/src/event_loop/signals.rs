@@ -1,6 +1,6 @@
 //! Signals to the daemon, and what each of them does.
 
-use muster_core::{Input, ShutdownReason};
+use muster_core::{Input, Instance, ShutdownReason};
 use muster_spec::Signal;
 use muster_sys::signal::{Pid, Received};
 use tracing::{Level, debug, info};
@@ -88,8 +88,28 @@ impl EventLoop {
     fn ask_shutdown(&mut self, received: Received) {
         let (signal, sender) = (received.signal, received.sender_pid.map(|pid| pid.0));
         if let Some(suppressed) = self.pass(received, Notice::Stop) {
-            info!(%signal, sender, uid = received.sender_uid, suppressed, "asked to stop");
+            let uid = received.sender_uid;
+            if self.shared.supervisor.borrow().ignores_signal(signal) {
+                info!(%signal, sender, uid, suppressed, "asked to stop again, ignored");
+            } else {
+                info!(%signal, sender, uid, suppressed, "asked to stop");
+            }
         }
-        self.inputs.ordered.push_back(Input::ShutdownAsked { reason: ShutdownReason::Signal(signal), timeout: None });
+        let reason = self.reason_of(received);
+        self.inputs.ordered.push_back(Input::ShutdownAsked { reason, timeout: None });
+    }
+
+    /// Whether the signal came from outside or from one of the programs. The kernel vouches for the sender's pid only in
+    /// kill(2) and its variants: with sigqueue(3) a sender may claim any.
+    fn reason_of(&self, received: Received) -> ShutdownReason {
+        let signal = received.signal;
+        let sender = received.sender_pid.filter(|_| received.is_sender_certain);
+        match sender.and_then(|pid| self.shared.children.borrow_mut().run_of_sender(pid)) {
+            Some(run) => {
+                let supervisor = self.shared.supervisor.borrow();
+                ShutdownReason::Program { signal, sender: supervisor.instance_of(run).map(Instance::id) }
+            }
+            None => ShutdownReason::Signal(signal),
+        }
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Sweeps {
 struct Sweep {
     unsent: Option<Signal>,
     is_killing: bool,
+    /// Whether only the group of the main process is to go.
+    is_group: bool,
     /// Whether the core wants the processes named first, and whether they are killed then.
     to_name: Option<bool>,
 }
@@ -45,6 +47,14 @@ impl Sweeps {
         sweep.is_killing |= signal == Signal::KILL;
     }
 
+    /// Orders a signal to what is left of the group of a main process, and to report when nothing is.
+    pub(super) fn order_group(&mut self, run: RunId, signal: Option<Signal>) {
+        let sweep = self.by_run.entry(run).or_default();
+        sweep.is_group = true;
+        sweep.unsent = signal.or(sweep.unsent);
+        sweep.is_killing |= signal == Some(Signal::KILL);
+    }
+
     /// Orders the processes of a tree to be named before the next signal. `killed` is whether that kills them.
     pub(super) fn name_first(&mut self, run: RunId, killed: bool) {
         self.by_run.entry(run).or_default().to_name = Some(killed);
@@ -52,7 +62,7 @@ impl Sweeps {
 
     /// Kills what is left of the trees of these commands.
     pub(super) fn kill(&mut self, commands: impl IntoIterator<Item = RunId>) {
-        let killing = Sweep { unsent: Some(Signal::KILL), is_killing: true, to_name: None };
+        let killing = Sweep { unsent: Some(Signal::KILL), is_killing: true, ..Sweep::default() };
         self.by_run.extend(commands.into_iter().map(|command| (command, killing)));
     }
 
@@ -96,11 +106,16 @@ impl Sweeps {
         if self.by_run.is_empty() {
             return Vec::new();
         }
-        let ended: Vec<RunId> = self.by_run.keys().copied().filter(|&run| !children.has_main(run)).collect();
-        let Some(gone) = children.take_gone(&ended) else {
-            self.again.get_or_insert_with(|| Instant::now() + KILL_ON);
-            return Vec::new();
-        };
+        let ended = self.by_run.iter().filter(|&(&run, _)| !children.has_main(run));
+        let (groups, trees): (Vec<_>, Vec<_>) = ended.map(|(&run, sweep)| (run, sweep.is_group)).partition(|it| it.1);
+        let [groups, trees] = [groups, trees].map(|runs| runs.into_iter().map(|(run, _)| run).collect::<Vec<_>>());
+        let mut gone = Vec::new();
+        for some in [children.take_gone_groups(&groups), children.take_gone(&trees)] {
+            match some {
+                Some(some) => gone.extend(some),
+                None => drop(self.again.get_or_insert_with(|| Instant::now() + KILL_ON)),
+            }
+        }
         for run in &gone {
             self.by_run.remove(run);
         }
@@ -112,6 +127,10 @@ impl Sweeps {
         let mut by_signal: BTreeMap<Signal, Vec<RunId>> = BTreeMap::new();
         for (&run, sweep) in &mut self.by_run {
             if let Some(signal) = sweep.unsent.take() {
+                if sweep.is_group {
+                    children.sweep_group(run, signal);
+                    continue;
+                }
                 by_signal.entry(signal).or_default().push(run);
             }
         }

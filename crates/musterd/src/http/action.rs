@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use muster_api as api;
 use muster_api::{Problem, ProblemKind, ShutdownBody, SignalBody};
 use muster_core::{Awaited, Done, Failure, Principal, Verb};
-use muster_spec::{InstanceId, Signal, SignalScope};
+use muster_spec::{InstanceId, ShutdownBudget, Signal, SignalScope};
 
 use super::response::{self, Answer};
 use super::view;
@@ -82,7 +82,14 @@ pub(super) async fn shutdown(shared: &Rc<Shared>, by: Principal, body: &[u8]) ->
         .map(Duration::try_from_secs_f64)
         .transpose()
         .map_err(|_| Problem::new(ProblemKind::BadBody, "\"timeout\" must be a number of seconds, 0 or more"))?;
-    shut_down(shared, by, timeout).await?;
+    let budget = match (timeout, body.unlimited) {
+        (Some(_), true) => {
+            return Err(Problem::new(ProblemKind::BadBody, "\"timeout\" and \"unlimited\" exclude each other"));
+        }
+        (None, true) => Some(ShutdownBudget::Unlimited),
+        (timeout, false) => timeout.map(ShutdownBudget::Within),
+    };
+    shut_down(shared, by, budget).await?;
     let mut answer = queries::info(shared);
     *answer.status_mut() = StatusCode::ACCEPTED;
     Ok(answer)

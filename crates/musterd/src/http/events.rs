@@ -238,7 +238,7 @@ fn happening(shared: &Shared, who: Option<&InstanceSpec>, event: &Event) -> Happ
         }
         Event::Stuck { run, since, .. } => Happening::Stuck { name, run: run.0, stopping: since.as_secs_f64() },
         Event::ShutdownBegan { why, timeout, .. } => {
-            Happening::Shutdown { reason: why.to_string(), timeout: timeout.as_secs_f64() }
+            Happening::Shutdown { reason: why.to_string(), timeout: timeout.limit().map(|span| span.as_secs_f64()) }
         }
         Event::ShutdownHurried => Happening::ShutdownHurried,
         Event::ShutdownEnded(account) => Happening::Exiting { reason: account.why.to_string(), code: account.code },

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_api::{Problem, ProblemKind};
 use muster_core::{Done, Failure, Outcome, Principal, RequestId, Verb};
-use muster_spec::InstanceId;
+use muster_spec::{InstanceId, ShutdownBudget};
 use tokio::sync::oneshot;
 
 use super::select::{no_such_program, parse_selector};
@@ -56,7 +56,11 @@ pub(crate) async fn command(
 }
 
 /// Stops all programs; the daemon exits after that.
-pub(crate) async fn shut_down(shared: &Rc<Shared>, by: Principal, timeout: Option<Duration>) -> Result<(), Problem> {
+pub(crate) async fn shut_down(
+    shared: &Rc<Shared>,
+    by: Principal,
+    timeout: Option<ShutdownBudget>,
+) -> Result<(), Problem> {
     send(shared, Order::Shutdown { timeout, by }).await
 }
 

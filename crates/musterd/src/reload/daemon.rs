@@ -7,14 +7,24 @@ use crate::configuration::InForce;
 
 /// The keys that the core needs.
 pub(crate) fn settings(daemon: &DaemonSpec) -> Settings {
-    Settings { shutdown_timeout: daemon.shutdown_timeout, exit_when_done: daemon.exit_when_done }
+    Settings {
+        shutdown_timeout: daemon.shutdown_timeout,
+        shutdown_order: daemon.shutdown_order,
+        exit_status: daemon.exit_status,
+        second_signal: daemon.second_signal,
+        exit_when_done: daemon.exit_when_done,
+    }
 }
 
 /// Applies the keys that can change while the daemon runs.
 pub(super) fn take(in_force: &mut InForce, new: &Spec) {
     in_force.daemon.shutdown_timeout = new.daemon.shutdown_timeout;
+    in_force.daemon.shutdown_order = new.daemon.shutdown_order;
+    in_force.daemon.exit_status = new.daemon.exit_status;
+    in_force.daemon.second_signal = new.daemon.second_signal;
     in_force.daemon.exit_when_done = new.daemon.exit_when_done;
     in_force.daemon.watch = new.daemon.watch;
+    in_force.daemon.auto_logs.clone_from(&new.daemon.auto_logs);
     in_force.control.allow_users.clone_from(&new.control.allow_users);
     in_force.control.readonly_users.clone_from(&new.control.readonly_users);
 }
@@ -31,7 +41,14 @@ pub(super) fn needs_restart(in_force: &InForce, new: &Spec) -> Vec<String> {
         umask,
         directory,
         syslog,
+        // Names are chosen when the configuration is read.
+        auto_logs: _,
         shutdown_timeout: _,
+        shutdown_order: _,
+        exit_status: _,
+        second_signal: _,
+        // Raised once, at the start.
+        least_limits: _,
         exit_when_done: _,
         watch: _,
     } = &in_force.daemon;

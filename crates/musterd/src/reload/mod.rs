@@ -96,7 +96,7 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> R
     if origin == Origin::Signal {
         configuration.is_signal_waiting.set(false);
     }
-    let reading = reading::read(configuration.paths.clone()).await?;
+    let reading = reading::read(configuration.paths.clone(), Arc::clone(&configuration.auto_logs), dry_run).await?;
     *configuration.looks.borrow_mut() = reading.looks;
     let Some(new) = reading.new else { return Err(refused(reading.diagnostics)) };
     let needs_restart = daemon::needs_restart(&configuration.in_force(), &new.spec);

@@ -3,6 +3,7 @@
 //! The result is ready to be applied and shown; the texts of the files are dropped with the thread.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind};
 use muster_config::{Loaded, Severity};
@@ -10,6 +11,7 @@ use muster_sys::user::Accounts;
 use tokio::sync::oneshot;
 
 use crate::access::Access;
+use crate::auto_logs::{AutoLogs, Choice};
 use crate::check;
 use crate::config_files;
 use crate::configuration::New;
@@ -28,10 +30,19 @@ pub(crate) struct Reading {
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads the configuration to apply it.
-pub(super) async fn read(paths: Vec<PathBuf>) -> Result<Reading, Problem> {
+/// Reads the configuration to apply it, or with `dry_run` to plan that.
+pub(super) async fn read(
+    paths: Vec<PathBuf>,
+    auto_logs: Arc<Mutex<AutoLogs>>,
+    dry_run: bool,
+) -> Result<Reading, Problem> {
     on_a_thread(move || {
         let mut loaded = check::load(&paths, &config_files::open_again);
+        if let Some(spec) = &mut loaded.spec {
+            let choice = if dry_run { Choice::Known } else { Choice::Create };
+            let mut auto_logs = auto_logs.lock().unwrap_or_else(PoisonError::into_inner);
+            auto_logs.choose(spec, &mut loaded.disguises, choice);
+        }
         let diagnostics = diagnostics(&loaded);
         let access = |spec: &muster_spec::Spec| Access::new(&spec.control, &mut Accounts::default());
         let new = loaded.spec.take().map(|spec| New {

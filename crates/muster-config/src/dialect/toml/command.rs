@@ -144,6 +144,10 @@ fn variable(characters: &mut std::str::Chars<'_>, word: &mut Word) -> Result<(),
     Ok(())
 }
 
+/// More open braces than any default has; without a bound, many `${` that are never closed would each be searched to the
+/// end.
+const DEEPEST: usize = 64;
+
 /// The length of `{NAME…}` up to its closing brace, skipping braces in quotes and nested variables.
 fn variable_length(text: &str) -> Option<usize> {
     let (mut depth, mut quote) = (0_usize, None);
@@ -152,6 +156,7 @@ fn variable_length(text: &str) -> Option<usize> {
             (c, Some(open)) if c == open => quote = None,
             (_, Some(_)) => {}
             ('\'' | '"', None) => quote = Some(c),
+            ('{', None) if depth == DEEPEST => return None,
             ('{', None) => depth += 1,
             ('}', None) if depth == 1 => return Some(at + 1),
             ('}', None) => depth -= 1,

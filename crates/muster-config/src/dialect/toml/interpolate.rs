@@ -180,10 +180,10 @@ impl Output {
 /// The identifier in `{identifier}` at the beginning of a text.
 fn word_in_braces(rest: &str) -> Option<&str> {
     let inner = rest.strip_prefix('{')?;
-    let word = &inner[..inner.find('}')?];
-    let is_identifier = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    is_identifier.then_some(word)
+    // Only as far as the identifier: many open braces must not each look for an end far away.
+    let word = &inner[..inner.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?];
+    let is_identifier = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    (is_identifier && inner[word.len()..].starts_with('}')).then_some(word)
 }
 
 /// The arithmetic and format of a number: `{instance+8000}`, `{instance:02}`, `{instance-1:3}`.
@@ -210,8 +210,9 @@ impl Arithmetic {
 /// A number's word with its arithmetic, and the length of the whole expression.
 fn number_in_braces(rest: &str) -> Option<(&str, Arithmetic, usize)> {
     let inner = rest.strip_prefix('{')?;
-    let inner = &inner[..inner.find('}')?];
     let word = ["instance", "numprocs"].into_iter().find(|word| inner.starts_with(word))?;
+    let inner = &inner[..inner.find(|c: char| !c.is_ascii_alphanumeric() && !"+-:".contains(c))?];
+    rest[1 + inner.len()..].starts_with('}').then_some(())?;
     let (sum, width) = match inner[word.len()..].split_once(':') {
         Some((sum, width)) => (sum, Some(width)),
         None => (&inner[word.len()..], None),

@@ -4,7 +4,7 @@
 //! field is read: `text` does it with the grammar in `interpolate` and the names in `scope`; `command` splits words.
 
 pub(crate) mod command;
-mod interpolate;
+pub(crate) mod interpolate;
 mod scope;
 mod syntax;
 mod text;

@@ -7,10 +7,38 @@ impl Witness {
         promise!(self.has_exited.is_none(), "Exit is the last effect of all, but after it comes {effect:?}");
         match effect {
             Effect::Spawn { run, instance, .. } => self.sees_spawn(now, *run, instance.0 as usize),
+            Effect::Signal { run, signal: Signal::KILL, scope } => {
+                let (one, is_for) = (self.sees_main(*run, "SIGKILL")?, *scope);
+                let ends = one.run.as_ref().map(|run| run.ends);
+                let fits = matches!(
+                    (ends, is_for),
+                    (Some(StopKill::Main), SignalScope::Main) | (Some(StopKill::Group), SignalScope::MainGroup)
+                );
+                promise!(fits, "SIGKILL to the {is_for:?} of {run:?}, of which the {ends:?} is ended");
+                self.sees_kill(now, *run)
+            }
             Effect::Signal { run, signal, .. } => self.sees_signal(now, *run, *signal),
             Effect::Wake { run, .. } => self.sees_main(*run, "waking").map(drop),
-            Effect::Sweep { run, signal: Signal::KILL } => self.sees_kill(now, *run),
-            Effect::Sweep { run, signal } => self.sees_sweep(now, *run, *signal),
+            Effect::Sweep { run, signal } => {
+                self.sees_end_of_others(*run, StopKill::Tree)?;
+                match *signal {
+                    Signal::KILL => self.sees_kill(now, *run),
+                    signal => self.sees_sweep(now, *run, signal),
+                }
+            }
+            Effect::SweepGroup { run, signal } => {
+                self.sees_end_of_others(*run, StopKill::Group)?;
+                match *signal {
+                    None => {
+                        let run = self.of_run(*run).and_then(|one| one.run.as_ref());
+                        promise!(run.is_some_and(|run| !run.asked.is_empty()), "the group of {run:?} had no signal");
+                        Ok(())
+                    }
+                    Some(Signal::KILL) => self.sees_kill(now, *run),
+                    Some(signal) => self.sees_sweep(now, *run, signal),
+                }
+            }
+            Effect::Disown { run } => self.sees_disowned(*run),
             Effect::NameLeftovers { run, .. } => {
                 let run = self.of_run(*run).and_then(|one| one.run.as_ref());
                 promise!(run.is_some_and(|run| !run.has_main), "{run:?} has a main process, or is gone: no leftovers");
@@ -80,6 +108,7 @@ impl Witness {
             is_healthy: false,
             under_way: BTreeSet::new(),
             is_checked: false,
+            ends: self.watched[id].program.stop.kill,
         });
         if self.watched[id].was_asked == Some(false) {
             self.others_are_restarted(now, id);
@@ -165,9 +194,13 @@ impl Witness {
     /// Whether the first must be down before the second gets its stop signal.
     pub(super) fn goes_before(&self, batch: usize, first: &Watched, second: &Watched) -> bool {
         let order = &self.batches[batch].order;
-        let rank = |one: &Watched| order.rank(&one.program.name, one.program.priority);
+        let rank = |one: &Watched| order.rank(&one.program.name, one.program.rank());
         let is_member =
             |name: &str| self.batches[batch].members.iter().any(|&id| self.watched[id].program.name == name);
+        if let Some(turns) = &self.batches[batch].turns {
+            let turn = |one: &Watched| (std::cmp::Reverse(rank(one)), turns.get(&one.program.name));
+            return turn(first) < turn(second);
+        }
         let (higher, lower) = (rank(first), rank(second));
         higher > lower || higher == lower && order.depends(&first.program.name, &second.program.name, &is_member)
     }
@@ -185,6 +218,37 @@ impl Witness {
             promise!(is_due || is_closing, "{signal} to {run:?} comes too early");
         }
         run.asked.push(now);
+        Ok(())
+    }
+
+    /// Only the processes that a stop ends are signalled; those that a run left behind by itself are ended as a tree, or
+    /// kept.
+    fn sees_end_of_others(&mut self, run: RunId, swept: StopKill) -> Result<(), Broken> {
+        let Some(one) = self.of_run(run) else { return Err(format!("{run:?} is swept, of which nothing is left")) };
+        let keeps = one.program.stop.leftovers == Leftovers::Keep;
+        let Some(run) = &one.run else { return Ok(()) };
+        let is_by_itself = run.shortened.is_some();
+        promise!(
+            !(is_by_itself && run.asked.is_empty() && keeps),
+            "{run:?} is swept, and its leftovers are to be kept"
+        );
+        let ends = if is_by_itself { StopKill::Tree } else { run.ends };
+        promise!(swept == ends, "the {swept:?} of {run:?} is swept, of which the {ends:?} is ended");
+        Ok(())
+    }
+
+    /// A run is over with its main process only where the others are to be kept.
+    fn sees_disowned(&mut self, run: RunId) -> Result<(), Broken> {
+        let Some(one) = self.of_run(run) else { return Err(format!("{run:?} is disowned, and is gone")) };
+        let leftovers = one.program.stop.leftovers;
+        let Some(current) = &one.run else { return Ok(()) };
+        promise!(!current.has_main, "{run:?} is disowned while its main process lives");
+        let is_kept = match current.shortened {
+            Some(_) => leftovers == Leftovers::Keep,
+            None => current.ends == StopKill::Main,
+        };
+        promise!(is_kept, "{current:?} is disowned, and the rest of its tree was to be stopped");
+        one.run = None;
         Ok(())
     }
 
@@ -219,7 +283,12 @@ impl Witness {
 
     /// Whether the shutdown leaves each program its full timeout, even if all must stop one after another.
     pub(super) fn is_budget_ample(&self) -> bool {
-        let rank = |one: &Watched| self.kinship.rank(&one.program.name, one.program.priority);
+        if self.is_serial {
+            let all = self.watched.iter().map(|one| patience(&one.steps).saturating_add(MOMENT));
+            let total = all.fold(MOMENT, Duration::saturating_add);
+            return !self.is_late && total <= self.timeout;
+        }
+        let rank = |one: &Watched| self.kinship.rank(&one.program.name, one.program.rank());
         let mut ranks: BTreeMap<i64, Duration> = BTreeMap::new();
         let mut longest = 1;
         for one in &self.watched {
@@ -277,15 +346,15 @@ impl Witness {
             }
             Event::Configured { .. } => self.takes_configuration(),
             Event::ShutdownBegan { timeout, .. } => {
-                let end = now + MOMENT.max(*timeout);
+                let timeout = timeout.limit().unwrap_or(Duration::MAX);
+                let end = now + MOMENT.max(timeout);
                 promise!(
                     self.closing.is_none_or(|earlier| end < earlier),
                     "a second shutdown begins, and is no shorter"
                 );
                 self.closing = Some(end);
-                self.timeout = *timeout;
-                let all: Vec<usize> = (0..self.watched.len()).collect();
-                self.begin_batch(&all, false);
+                self.timeout = timeout;
+                self.begin_shutdown();
             }
             Event::Killed { run, waited, cut_short, .. } => {
                 let is_urgent = self.closing.is_some();

@@ -1,5 +1,6 @@
 //! Inputs: how each one changes the goals, the live processes and the open requests.
 
+use super::serial::{Candidate, turns};
 use super::*;
 
 impl Witness {
@@ -183,7 +184,30 @@ impl Witness {
             self.watched[id].is_wanted = is_restart;
         }
         let order = Arc::clone(&self.kinship);
-        self.batches.push(Batch { members: ids.iter().copied().collect(), is_restart, is_released: false, order });
+        self.batches.push(Batch {
+            members: ids.iter().copied().collect(),
+            is_restart,
+            is_released: false,
+            order,
+            turns: None,
+        });
+    }
+
+    /// The batch of a shutdown: all instances.
+    pub(super) fn begin_shutdown(&mut self) {
+        let all: Vec<usize> = (0..self.watched.len()).collect();
+        self.begin_batch(&all, false);
+        if self.is_serial {
+            let mut programs: BTreeMap<String, Candidate> = BTreeMap::new();
+            for one in &self.watched {
+                let name = one.program.name.clone();
+                let rank = self.kinship.rank(&name, one.program.priority);
+                let unit = one.program.stop_unit().to_owned();
+                programs.entry(name.clone()).or_insert(Candidate { name, unit, rank });
+            }
+            let turns = turns(&self.kinship, programs.into_values().collect());
+            self.batches.last_mut().into_iter().for_each(|batch| batch.turns = Some(turns.clone()));
+        }
     }
 
     pub(super) fn members(&self, batch: usize) -> impl Iterator<Item = &Watched> {

@@ -52,6 +52,7 @@ impl Witness {
             // An instance that is already being stopped keeps its stop plan.
             if one.run.as_ref().is_none_or(|run| run.asked.is_empty()) {
                 one.steps = program.stop.steps.clone().into();
+                one.run.iter_mut().filter(|run| run.killed.is_none()).for_each(|run| run.ends = program.stop.kill);
             }
             (one.program, one.spec) = (program, spec);
         }

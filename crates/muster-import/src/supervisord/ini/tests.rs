@@ -134,3 +134,18 @@ fn many_keys_are_found_as_few_are() {
     }
     assert_eq!(section.entry("k50"), None);
 }
+
+#[test]
+fn comments_stay_with_the_next_key_or_header() {
+    let text = "; one\n# two\n[a] ; three\nk=v ; four\n  # five\n w ; six\n;seven\nl=1\n; eight\n";
+    let (sections, _) = parsed(text);
+    let section = &sections.list()[0];
+    assert_eq!(
+        section.comments,
+        Comments { above: vec!["; one".into(), "# two".into()], behind: Some("; three".into()) }
+    );
+    assert_eq!(section.entry("k").unwrap().text, "v\nw");
+    assert_eq!(section.entry("k").unwrap().comments, Comments { above: vec![], behind: Some("; four".into()) });
+    let above = vec!["# five".into(), ";seven".into()];
+    assert_eq!(section.entry("l").unwrap().comments, Comments { above, behind: None });
+}

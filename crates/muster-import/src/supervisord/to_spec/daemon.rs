@@ -1,24 +1,22 @@
 //! `[supervisord]` and the servers: the daemon itself, and its control socket.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use muster_spec::{ControlSpec, DaemonSpec, LogFormat, LogLevel, Rotation, SyslogFacility, SyslogSpec, UserSpec};
+use muster_spec::{
+    AutoLogSpec, ControlSpec, DaemonSpec, ExitStatus, LogFormat, LogLevel, Resource, Rotation, SecondSignal,
+    ShutdownBudget, ShutdownOrder, SyslogFacility, SyslogSpec, UserSpec, descriptor_of,
+};
 
 use super::super::model::{Address, Configuration, Level, Owner, Settings};
 use super::super::world::{Account, World};
-use super::output::OWN_OUTPUT;
 use super::{Context, Inherited};
-
-/// Programs get all the time they ask for: a year is longer than any of them waits.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 const SECTION: &str = "supervisord";
 
 /// The daemon.
 pub(super) fn daemon(context: &mut Context<'_>, inherited: Inherited) -> DaemonSpec {
     let settings = &context.configuration.supervisord;
-    unsupported(context, settings);
+    unsupported(context);
     DaemonSpec {
         log_level: log_level(settings.loglevel),
         log_format: LogFormat::Text,
@@ -28,7 +26,12 @@ pub(super) fn daemon(context: &mut Context<'_>, inherited: Inherited) -> DaemonS
             max_files: u32::try_from(settings.logfile_backups.max(0)).unwrap_or(u32::MAX),
             compress: false,
         },
-        shutdown_timeout: SHUTDOWN_TIMEOUT,
+        // Programs get all the time they ask for.
+        shutdown_timeout: ShutdownBudget::Unlimited,
+        shutdown_order: ShutdownOrder::Parallel,
+        exit_status: ExitStatus::Failures,
+        second_signal: SecondSignal::Interrupt,
+        least_limits: least_limits(settings),
         exit_when_done: false,
         pidfile: Some(PathBuf::from(&settings.pidfile)),
         // `umask` and `directory` are for a daemon in the background.
@@ -36,7 +39,19 @@ pub(super) fn daemon(context: &mut Context<'_>, inherited: Inherited) -> DaemonS
         directory: None,
         watch: false,
         syslog: SyslogSpec { facility: facility(), ..SyslogSpec::default() },
+        auto_logs: Some(AutoLogSpec {
+            directory: PathBuf::from(&settings.childlogdir),
+            identifier: settings.identifier.clone(),
+            keep_old: settings.nocleanup,
+        }),
     }
+}
+
+/// Zero and less ask for nothing.
+fn least_limits(settings: &Settings) -> Vec<(Resource, u64)> {
+    let least = [(Resource::Nofile, settings.minfds), (Resource::Nproc, settings.minprocs)];
+    let positive = |(resource, least)| Some((resource, u64::try_from(least).ok().filter(|least| *least > 0)?));
+    least.into_iter().filter_map(positive).collect()
 }
 
 fn facility() -> SyslogFacility {
@@ -69,28 +84,18 @@ fn log_file(context: &mut Context<'_>, settings: &Settings) -> Option<PathBuf> {
             context.warn(section, Some("logfile"), message, "name a file, or leave logfile out");
             None
         }
-        path if OWN_OUTPUT.contains(&path) => None,
+        path if matches!(descriptor_of(Path::new(path)), Some(1 | 2)) => None,
         path => Some(PathBuf::from(path)),
     }
 }
 
 /// Settings that are not honoured yet, if they were made.
-fn unsupported(context: &mut Context<'_>, settings: &Settings) {
+fn unsupported(context: &mut Context<'_>) {
     let configuration = context.configuration;
     let Some(section) = section(configuration) else { return };
-    if settings.strip_ansi {
-        let message = "strip_ansi has no effect yet: logs keep escape sequences";
-        context.warn(section, Some("strip_ansi"), message, "have the programs write none");
-    }
     if common_user(configuration, context.world).is_some() {
         let message = "the daemon keeps its user; programs without one of their own run as this user";
         context.warn(section, Some("user"), message, "start musterd as this user to have it run so itself");
-    }
-    for key in ["childlogdir", "minfds", "minprocs"] {
-        if configuration.sections[section].entry(key).is_some() {
-            let message = format!("{key} has no effect yet");
-            context.warn(section, Some(key), message, "leave it out");
-        }
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Translation {
     pub spec: Spec,
     /// The masked copies of everything that holds a secret.
     pub disguises: Disguises,
-    /// What the daemon does differently, each with its place.
+    /// Differences from supervisord that this configuration meets, each with its place.
     pub warnings: Vec<Warning>,
 }
 
@@ -85,7 +85,8 @@ fn programs(context: &mut Context<'_>) -> Vec<Arc<ProgramSpec>> {
         for process in members(group) {
             let name = namespec(&group.name, &process.name);
             if names.insert(name.clone()) {
-                programs.push(Arc::new(process::program(context, group, process, name)));
+                let place = u32::try_from(programs.len()).unwrap_or(u32::MAX);
+                programs.push(Arc::new(process::program(context, group, process, name, place)));
             } else {
                 let message = format!("another process is also called {}; this one is left out", repr(&name));
                 context.warn(process.section, Some("process_name"), message, "leave the colon out of the name");

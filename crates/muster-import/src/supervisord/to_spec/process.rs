@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use muster_spec::{
-    Essential, InstanceSpec, Kind, Limit, OwnVariables, Preset, ProcessSpec, ProgramSpec, RestartPolicy, RestartWhen,
-    Signal, Stdin, StopScope, StopSpec, StopStep, UserSpec,
+    Essential, GroupOrder, InstanceSpec, Kind, Leftovers, Limit, OwnVariables, Preset, ProcessSpec, ProgramSpec,
+    RestartPolicy, RestartWhen, Signal, Stdin, StopKill, StopScope, StopSpec, StopStep, UserSpec,
 };
 
 use super::super::model::{Autorestart, Group, Process};
@@ -17,7 +17,13 @@ use super::{Context, output, refusal};
 const LONGEST_QUOTED: usize = 200;
 
 /// The program of a process.
-pub(super) fn program(context: &mut Context<'_>, group: &Group, process: &Process, name: String) -> ProgramSpec {
+pub(super) fn program(
+    context: &mut Context<'_>,
+    group: &Group,
+    process: &Process,
+    name: String,
+    place: u32,
+) -> ProgramSpec {
     let not_run = refusal(group, process);
     let instance = InstanceSpec {
         name: name.clone(),
@@ -39,7 +45,9 @@ pub(super) fn program(context: &mut Context<'_>, group: &Group, process: &Proces
         exit_codes: process.exitcodes.clone(),
         depends_on: Vec::new(),
         restart_with: Vec::new(),
-        priority: group.priority,
+        priority: process.priority,
+        stop_unit: Some(group.name.clone()),
+        order: Some(GroupOrder { priority: group.priority, place }),
         essential: Essential::No,
         stop: stop(context, process),
         reload_signal: None,
@@ -71,6 +79,8 @@ fn stop(context: &mut Context<'_>, process: &Process) -> StopSpec {
     StopSpec {
         steps: vec![StopStep { signal, patience: seconds(process.stopwaitsecs) }],
         scope: if process.stopasgroup { StopScope::Group } else { StopScope::Main },
+        kill: StopKill::Tree,
+        leftovers: Leftovers::Keep,
         leftover_wait: StopSpec::LEFTOVER_WAIT,
     }
 }
@@ -80,6 +90,7 @@ fn process_spec(context: &Context<'_>, group: &Group, process: &Process, not_run
     ProcessSpec {
         refusal: not_run.map(str::to_owned).or(unusable),
         environment: environment(context, group, process),
+        login_environment: false,
         own_variables: OwnVariables::Run,
         user: user(context, process),
         directory: process.directory.as_ref().map(Into::into),

@@ -1,0 +1,237 @@
+//! `stdout_logfile`, `stderr_logfile` and their rotation to `logs`.
+
+use muster_import::supervisord::{LogFile, Process, Stream};
+
+use super::Conversion;
+use super::draft::Draft;
+use crate::report::Verdict;
+use crate::template::{self, Expected, Names, Settled};
+use crate::toml;
+
+/// Where a stream goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Target {
+    /// No log file was named: a file with a random name.
+    Auto,
+    /// The daemon's standard output.
+    Stdout,
+    /// The daemon's standard error.
+    Stderr,
+    Nothing,
+    /// A file, as it is written.
+    File(String),
+}
+
+/// How many bytes a megabyte has.
+const MEGABYTE: i64 = 1 << 20;
+
+fn target_of_path(path: &str) -> Option<Target> {
+    match path {
+        "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" | "/proc/1/fd/1" => Some(Target::Stdout),
+        "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" | "/proc/1/fd/2" => Some(Target::Stderr),
+        "/dev/null" | "" => Some(Target::Nothing),
+        _ => None,
+    }
+}
+
+impl<'c> Conversion<'c> {
+    /// Adds `logs.…`. Fails if the instances' files share no text.
+    pub(super) fn logs(
+        &mut self,
+        section: usize,
+        processes: &[&'c Process],
+        names: &Names<'_>,
+        is_fixed: bool,
+        draft: &mut Draft<'_>,
+    ) -> Result<(), ()> {
+        let first = processes[0];
+        let of = |stream: fn(&'c Process) -> &'c Stream| -> Vec<(i64, &'c Stream)> {
+            processes.iter().map(|process| (process.number, stream(process))).collect()
+        };
+        let (outs, errs) = (of(|process| &process.stdout), of(|process| &process.stderr));
+        let stdout = self.target(section, "stdout_logfile", &outs, names, is_fixed)?;
+        let stderr = match first.redirect_stderr {
+            true => None,
+            false => Some(self.target(section, "stderr_logfile", &errs, names, is_fixed)?),
+        };
+        self.auto(section, &stdout, stderr.as_ref());
+        if stdout == Target::Stderr {
+            let text = ("standard output went to standard error", "goes to the console's standard output", "");
+            self.key_line_at(Verdict::Differs, section, "stdout_logfile", text);
+        }
+        set_target(draft, "stdout", &stdout, first.stdout.syslog);
+        match &stderr {
+            None => draft.set_from("logs.stderr", "\"stdout\"", "redirect_stderr"),
+            Some(target) if self.is_merged(section, first, &stdout, target) => {
+                draft.set_from("logs.stderr", "\"stdout\"", "stderr_logfile");
+            }
+            Some(target) => set_target(draft, "stderr", target, first.stderr.syslog),
+        }
+        let is_console = |target: &Target| matches!(target, Target::Stdout | Target::Stderr);
+        if is_console(&stdout) || stderr.as_ref().is_some_and(is_console) {
+            draft.set("logs.format", "\"raw\"");
+        }
+        self.rotation(section, first, &stdout, stderr.as_ref(), draft);
+        self.events(section, first);
+        Ok(())
+    }
+
+    fn target(
+        &mut self,
+        section: usize,
+        key: &str,
+        streams: &[(i64, &'c Stream)],
+        names: &Names<'_>,
+        is_fixed: bool,
+    ) -> Result<Target, ()> {
+        let Some((_, first)) = streams.first() else { return Ok(Target::Nothing) };
+        let path = match &first.logfile {
+            LogFile::Auto => return Ok(Target::Auto),
+            LogFile::None => return Ok(Target::Nothing),
+            LogFile::Path(path) => path,
+        };
+        let entry = self.configuration.sections[section].entry(key).filter(|_| !is_fixed);
+        let depends = entry.is_some_and(|entry| entry.written().contains("%(ENV_"));
+        if let Some(target) = target_of_path(path) {
+            if let Some(entry) = entry.filter(|_| depends) {
+                let text = (format!("{key} depended on a variable"), "fixed as this machine reads it", "");
+                self.entry_line(Verdict::Check, entry, section, text);
+            }
+            return Ok(target);
+        }
+        let expected: Vec<Expected<'_>> = streams
+            .iter()
+            .map(|(number, stream)| {
+                let value = match &stream.logfile {
+                    LogFile::Path(path) => path.as_str(),
+                    _ => "",
+                };
+                Expected { number: *number, value }
+            })
+            .collect();
+        let settled = self.settle(entry, *names, true, &expected, template::settle);
+        self.report_settled(&settled, entry, section);
+        let (Settled::Exact(text) | Settled::Near(text) | Settled::Fixed(text)) = settled else { return Err(()) };
+        if depends {
+            let text = (
+                format!("{key} depended on a variable"),
+                "a path with it",
+                "write \"console\" if it names /dev/stdout",
+            );
+            self.key_line_at(Verdict::Check, section, key, text);
+        }
+        self.check_relative(section, key, path);
+        // A name without a slash is a word of ours, and one with a scheme an address.
+        let needs_dot = !path.contains('/') || !path.starts_with('/') && path.contains("://");
+        Ok(Target::File(if needs_dot { format!("./{text}") } else { text }))
+    }
+
+    /// Whether standard error goes to the same place as standard output, and is one stream with it.
+    fn is_merged(&mut self, section: usize, first: &Process, stdout: &Target, stderr: &Target) -> bool {
+        if first.stdout.syslog != first.stderr.syslog {
+            return false;
+        }
+        match (stdout, stderr) {
+            (Target::Stdout | Target::Stderr | Target::Auto, Target::Stdout) => true,
+            (_, Target::Stdout) => {
+                let text = ("standard error went to standard output", "goes to the console's standard error", "");
+                self.key_line_at(Verdict::Differs, section, "stderr_logfile", text);
+                false
+            }
+            (Target::File(out), Target::File(err)) => out == err,
+            _ => false,
+        }
+    }
+
+    fn auto(&mut self, section: usize, stdout: &Target, stderr: Option<&Target>) {
+        let streams = [("standard output", Some(stdout)), ("standard error", stderr)];
+        let auto = streams.iter().filter(|(_, target)| *target == Some(&Target::Auto));
+        let names: Vec<&str> = auto.map(|(name, _)| *name).collect();
+        if !names.is_empty() {
+            let text = (
+                format!("{} went to a file with a random name in childlogdir", names.join(" and ")),
+                "goes to the console",
+                "write logs.stdout = \"none\" to discard it",
+            );
+            self.section_line(Verdict::Differs, section, text);
+        }
+    }
+
+    fn rotation(
+        &mut self,
+        section: usize,
+        first: &Process,
+        stdout: &Target,
+        stderr: Option<&Target>,
+        draft: &mut Draft<'_>,
+    ) {
+        let is_file = |target: &Target| matches!(target, Target::File(_));
+        let files =
+            [("stdout", &first.stdout, is_file(stdout)), ("stderr", &first.stderr, stderr.is_some_and(is_file))];
+        let mut files = files.into_iter().filter(|(_, _, is_file)| *is_file);
+        let Some((name, stream, _)) = files.next() else { return };
+        let rotation = |stream: &Stream| (stream.maxbytes.max(0), stream.backups.clamp(0, 1000));
+        let (size, count) = rotation(stream);
+        if let Some((other, second, _)) = files.next()
+            && rotation(second) != (size, count)
+        {
+            let text = (
+                format!("{other} had a rotation of its own"),
+                format!("both files rotate as {name} did"),
+                "choose one max_size and max_files",
+            );
+            self.section_line(Verdict::Differs, section, text);
+        }
+        if size != 50 * MEGABYTE {
+            let written = match size {
+                0 => "0".to_owned(),
+                size if size % MEGABYTE == 0 => format!("\"{}MB\"", size / MEGABYTE),
+                size if size % 1024 == 0 => format!("\"{}KB\"", size / 1024),
+                size => size.to_string(),
+            };
+            draft.set_from("logs.max_size", written, &format!("{name}_logfile_maxbytes"));
+        }
+        if count != 10 && size != 0 {
+            draft.set_from("logs.max_files", count.to_string(), &format!("{name}_logfile_backups"));
+        }
+        if stream.backups > 1000 {
+            let text = (format!("{name}_logfile_backups={}", stream.backups), "max_files = 1000, the most", "");
+            self.section_line(Verdict::Differs, section, text);
+        }
+    }
+
+    fn events(&mut self, section: usize, first: &Process) {
+        for (name, stream) in [("stdout", &first.stdout), ("stderr", &first.stderr)] {
+            if stream.capture_maxbytes > 0 {
+                let key = format!("{name}_capture_maxbytes");
+                let text = (format!("{key} captured messages for listeners"), "nothing is captured", "");
+                self.key_line_at(Verdict::Lost, section, &key, text);
+            }
+            if stream.events_enabled {
+                let key = format!("{name}_events_enabled");
+                let text =
+                    (format!("{key} sent output to listeners"), "there are no listeners", "musterctl logs -f reads it");
+                self.key_line_at(Verdict::Lost, section, &key, text);
+            }
+        }
+    }
+}
+
+fn set_target(draft: &mut Draft<'_>, name: &str, target: &Target, has_syslog: bool) {
+    let console = || "\"console\"".to_owned();
+    let base = match target {
+        Target::Auto if !has_syslog => return,
+        Target::Auto | Target::Stdout | Target::Stderr => Some(console()),
+        Target::Nothing => None,
+        Target::File(path) => Some(toml::text(path)),
+    };
+    let syslog = has_syslog.then(|| "\"syslog\"".to_owned());
+    let key = format!("logs.{name}");
+    let source = format!("{name}_logfile");
+    match (base, syslog) {
+        (Some(base), Some(syslog)) => draft.set_from(&key, toml::list([base, syslog]), &source),
+        (Some(base), None) if base == console() => {}
+        (Some(one), None) | (None, Some(one)) => draft.set_from(&key, one, &source),
+        (None, None) => draft.set_from(&key, "\"none\"", &source),
+    }
+}

@@ -1,0 +1,144 @@
+//! `musterd config`: the effective configuration of any dialect, without a running daemon.
+//!
+//! Shows exactly what `GET /v1/config` would show to a client with full control: secrets from variables and files are
+//! masked.
+
+use std::path::PathBuf;
+
+use muster_api::Config;
+use muster_config::Loaded;
+use muster_core::Supervisor;
+use muster_spec::Spec;
+use muster_sys::say::{complain, say};
+use serde_json::{Map, Value};
+
+use crate::auto_logs::AutoLogs;
+use crate::check;
+use crate::cli::ConfigFormat;
+use crate::config_files;
+use crate::configuration::{Configuration, Sources};
+use crate::effective_config;
+use crate::reload;
+use crate::secrets::Reader;
+
+/// Prints the effective configuration; returns the exit code.
+pub(crate) fn config(paths: &[PathBuf], format: ConfigFormat) -> u8 {
+    let paths = match check::find(paths) {
+        Ok(paths) => paths,
+        Err(message) => {
+            complain(&message);
+            return 2;
+        }
+    };
+    let loaded = check::load(&paths, &config_files::open);
+    check::write_diagnostics(&loaded.diagnostics);
+    let Loaded { spec: Some(spec), files, looked_at, disguises, .. } = loaded else { return 2 };
+    let config = effective(spec, Sources::absolute(paths, files, looked_at).disguised_by(disguises));
+    match format {
+        ConfigFormat::Toml => say(as_toml(&config).trim_end()),
+        ConfigFormat::Json => say(&serde_json::to_string_pretty(&config).unwrap_or_default()),
+    }
+    0
+}
+
+fn effective(spec: Spec, sources: Sources) -> Config {
+    let supervisor = Supervisor::new(reload::settings(&spec.daemon), &spec.programs, 0);
+    let configuration = Configuration::new(sources, spec.daemon, spec.control, AutoLogs::default());
+    let in_force = configuration.in_force();
+    let program = |instance| effective_config::configuration(instance, &in_force, Reader::Control);
+    let programs = supervisor.snapshot().iter().map(|instance| (instance.name().to_owned(), program(instance)));
+    Config {
+        files: in_force.files.iter().map(|path| path.display().to_string()).collect(),
+        musterd: effective_config::daemon(&in_force, Reader::Control),
+        http: effective_config::control(&in_force, Reader::Control),
+        programs: Value::Object(programs.collect()),
+    }
+}
+
+/// The same as TOML: a table per program, and no key where the value is `null`, which TOML does not have.
+fn as_toml(config: &Config) -> String {
+    let mut text: String = config.files.iter().map(|file| format!("# {}\n", file.escape_debug())).collect();
+    put_table(&mut text, "musterd", &config.musterd);
+    put_table(&mut text, "http", &config.http);
+    for (name, program) in config.programs.as_object().into_iter().flatten() {
+        put_table(&mut text, &format!("program.{}", key(name)), program);
+    }
+    text
+}
+
+fn put_table(text: &mut String, name: &str, table: &Value) {
+    text.push_str(&format!("\n[{name}]\n"));
+    for (name, value) in table.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        text.push_str(&format!("{} = {}\n", key(name), inline(value)));
+    }
+}
+
+/// A bare key where the characters allow it.
+fn key(name: &str) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if !name.is_empty() && name.bytes().all(is_bare) { name.to_owned() } else { quoted(name) }
+}
+
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn inline(value: &Value) -> String {
+    match value {
+        // Only a list can have one: a span without an end.
+        Value::Null => quoted("unlimited"),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) => quoted(text),
+        Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        Value::Object(keys) => inline_table(keys),
+    }
+}
+
+fn inline_table(keys: &Map<String, Value>) -> String {
+    let pairs = keys.iter().filter(|(_, value)| !value.is_null());
+    let pairs: Vec<String> = pairs.map(|(name, value)| format!("{} = {}", key(name), inline(value))).collect();
+    if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_value_has_its_toml() {
+        for (value, expected) in [
+            (json!("a\"b\\\n\u{1b}\u{e9}"), "\"a\\\"b\\\\\\n\\u001B\u{e9}\""),
+            (json!([1, 2.5, null, true]), "[1, 2.5, \"unlimited\", true]"),
+            (json!({"a b": null, "c": {}, "d.e": [], "f": -1}), "{ c = {}, \"d.e\" = [], f = -1 }"),
+        ] {
+            assert_eq!(inline(&value), expected);
+        }
+    }
+
+    #[test]
+    fn each_program_is_a_table() {
+        let config = Config {
+            files: vec!["/etc/a.conf".to_owned()],
+            musterd: json!({"watch": false, "pidfile": null}),
+            http: json!({}),
+            programs: json!({"web:0": {"command": ["x"]}, "": {}}),
+        };
+        let expected = "# /etc/a.conf\n\n[musterd]\nwatch = false\n\n[http]\n\n[program.\"\"]\n\n[program.\"web:0\"]\n\
+                        command = [\"x\"]\n";
+        assert_eq!(as_toml(&config), expected);
+    }
+}
