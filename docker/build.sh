@@ -1,13 +1,15 @@
 #!/bin/sh
 # Builds the static executable and the images of this directory.
 #
-#   docker/build.sh [binary|scratch|services]...     default: all three
+#   docker/build.sh [binary|scratch|services|supervisord]...     default: the first three
 #
 #   MUSTER_LIBC=musl|gnu    the C library that is linked in; default: musl where rustup has the target, else gnu
 #   MUSTER_PROFILE=release  the cargo profile
-#   MUSTER_BASE=IMAGE       what the services image is built on; default: debian:bookworm-slim. "bootstrap" makes a
+#   MUSTER_BASE=IMAGE       what the images with services are built on; default: debian:bookworm-slim. "bootstrap" makes a
 #                           Debian without a registry, see bootstrap.sh
 #   MUSTER_TAG=latest       the images are called muster-scratch:TAG and muster-services:TAG
+#
+# The part supervisord is for the tests: the original supervisord and programs to run under it, without musterd.
 #
 # The executable and its links are placed in docker/build/LIBC/, ready to be copied into any image.
 set -eu
@@ -45,17 +47,26 @@ build_image() {
     docker build --build-arg MUSTER="build/$libc" "$@" docker
 }
 
+# A Debian to build on.
+debian() {
+    if [ "$base" = bootstrap ]; then base=$(docker/bootstrap.sh); fi
+}
+
 [ $# -gt 0 ] || set -- binary scratch services
 for part; do
     case $part in
     binary) build_binary ;;
     scratch) build_image -t "muster-scratch:$tag" -f docker/scratch/Dockerfile ;;
     services)
-        if [ "$base" = bootstrap ]; then base=$(docker/bootstrap.sh); fi
+        debian
         build_image -t "muster-services:$tag" -f docker/services/Dockerfile --build-arg BASE="$base"
         ;;
+    supervisord)
+        debian
+        docker build -t "muster-supervisord:$tag" -f docker/supervisord/Dockerfile --build-arg BASE="$base" docker
+        ;;
     *)
-        echo "docker/build.sh: unknown part, expected binary, scratch or services: \"$part\"" >&2
+        echo "docker/build.sh: unknown part, expected binary, scratch, services or supervisord: \"$part\"" >&2
         exit 2
         ;;
     esac

@@ -24,6 +24,7 @@ pub(crate) struct Recipe {
     image: String,
     options: Vec<OsString>,
     command: Vec<OsString>,
+    copies: Vec<(PathBuf, String)>,
     files: TempDir,
 }
 
@@ -76,6 +77,7 @@ impl Recipe {
             image: image.to_owned(),
             options: Vec::new(),
             command: Vec::new(),
+            copies: Vec::new(),
             files: tempfile::tempdir().expect("the temporary directory is writable"),
         }
     }
@@ -117,16 +119,31 @@ impl Recipe {
         self.options.extend(["--volume".into(), volume]);
     }
 
+    /// Copies a file, or with `DIR/.` what is in a directory, into the container before it starts.
+    pub(crate) fn copy(mut self, from: impl Into<PathBuf>, inside: &str) -> Recipe {
+        self.copies.push((from.into(), inside.to_owned()));
+        self
+    }
+
     /// An option whose value contains spaces or is a path.
     pub(crate) fn option(mut self, name: &str, value: impl Into<OsString>) -> Recipe {
         self.options.extend([name.into(), value.into()]);
         self
     }
 
-    /// `docker run --detach`.
+    /// `docker run --detach`, or with files to copy its three steps.
     pub(crate) fn start(self) -> Container {
-        docker_ok(self.arguments(&["run", "--detach"]));
-        Container { name: self.name, _files: self.files }
+        if self.copies.is_empty() {
+            docker_ok(self.arguments(&["run", "--detach"]));
+            return Container { name: self.name, _files: self.files };
+        }
+        docker_ok(self.arguments(&["create"]));
+        let container = Container { name: self.name, _files: self.files };
+        for (from, inside) in &self.copies {
+            docker_ok(["cp".into(), from.as_os_str().to_owned(), format!("{}:{inside}", container.name).into()]);
+        }
+        docker_ok(["start", &container.name]);
+        container
     }
 
     /// Runs it until it exits.

@@ -19,13 +19,16 @@ static MACHINE: RwLock<()> = RwLock::new(());
 pub(crate) fn is_wanted() -> bool {
     let wanted = std::env::var_os("MUSTER_DOCKER").is_some_and(|value| value == "1");
     if !wanted {
-        // Not a print macro: the test runner would capture it.
-        let test = std::thread::current();
-        let test = test.name().unwrap_or("a test");
-        let why = "MUSTER_DOCKER=1 runs the tests in containers (docker and root needed)";
-        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+        skipped("MUSTER_DOCKER=1 runs the tests in containers (docker and root needed)");
     }
     wanted
+}
+
+/// Reports that the current test did not run. Not by a print macro: the test runner would capture it.
+pub(crate) fn skipped(why: &str) {
+    let test = std::thread::current();
+    let test = test.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
 /// Held while a test runs concurrently with others.
@@ -65,6 +68,15 @@ pub(crate) fn scratch(libc: Libc) -> &'static str {
     };
     built.get_or_init(|| build(libc, tag, &["binary", "scratch"]));
     name
+}
+
+/// The image with the original supervisord and programs to run under it, and the executable to put in its place.
+pub(crate) fn supervisord() -> (&'static str, PathBuf) {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| build(Libc::Chosen, "test", &["binary", "supervisord"]));
+    let built = |libc| repository().join("docker/build").join(libc).join("muster");
+    let executable = Some(built("musl")).filter(|path| path.exists()).unwrap_or_else(|| built("gnu"));
+    ("muster-supervisord:test", executable)
 }
 
 /// With `MUSTER_DOCKER_BUILT=1` the images of an earlier run are used.

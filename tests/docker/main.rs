@@ -20,5 +20,6 @@ mod scratch;
 mod services;
 mod stack;
 mod stopping;
+mod supervisord;
 mod terminal;
 mod trees;

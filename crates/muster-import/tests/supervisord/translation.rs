@@ -219,6 +219,10 @@ fn the_daemon_stays_in_the_foreground_and_never_cuts_a_stop_short() {
     assert_eq!(translation.spec.control.socket, socket);
     let named = translate("[supervisord]\nlogfile=/var/log/s.log\n[program:a]\ncommand=x\n");
     assert_eq!(named.spec.daemon.log_file.as_deref(), Some(Path::new("/var/log/s.log")));
+    for own in ["/dev/stdout", "/dev/fd/2", "/proc/self/fd/2", "/proc/1/fd/1"] {
+        let console = translate(&format!("[supervisord]\nlogfile={own}\n[program:a]\ncommand=x\n"));
+        assert_eq!(console.spec.daemon.log_file, None, "{own}");
+    }
 }
 
 #[test]

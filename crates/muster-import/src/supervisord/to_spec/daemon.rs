@@ -1,10 +1,10 @@
 //! `[supervisord]` and the servers: the daemon itself, and its control socket.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use muster_spec::{
     AutoLogSpec, ControlSpec, DaemonSpec, ExitStatus, LogFormat, LogLevel, Resource, Rotation, SecondSignal,
-    ShutdownBudget, ShutdownOrder, SyslogFacility, SyslogSpec, UserSpec,
+    ShutdownBudget, ShutdownOrder, SyslogFacility, SyslogSpec, UserSpec, descriptor_of,
 };
 
 use super::super::model::{Address, Configuration, Level, Owner, Settings};
@@ -85,7 +85,7 @@ fn log_file(context: &mut Context<'_>, settings: &Settings) -> Option<PathBuf> {
             context.warn(section, Some("logfile"), message, "name a file, or leave logfile out");
             None
         }
-        "/dev/stdout" | "/dev/stderr" | "/dev/fd/1" | "/dev/fd/2" | "/proc/self/fd/1" | "/proc/self/fd/2" => None,
+        path if matches!(descriptor_of(Path::new(path)), Some(1 | 2)) => None,
         path => Some(PathBuf::from(path)),
     }
 }
