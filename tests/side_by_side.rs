@@ -23,7 +23,7 @@ struct Case {
     becomes: Becomes,
 }
 
-/// What becomes of a program.
+/// The fate of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Becomes {
     /// It ends in this state after so many starts.
@@ -194,7 +194,7 @@ fn states_starts_and_pauses_are_the_originals() {
             }
         }
     }
-    // What has settled stays so, with us as with the original.
+    // Settled states last, with us as with the original.
     for case in &CASES {
         if let Settled(state, count) = case.becomes {
             assert_eq!([our_state(&daemon, case.name), original.state(case.name)], [state, state], "{}", case.name);

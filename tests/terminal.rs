@@ -145,6 +145,7 @@ fn every_command_of_musterd_works_at_a_terminal() {
     let directory = example();
     let path = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
     fs::write(path("bad.toml"), "[program.web]\ncomand = \"sleep 1\"\n").expect("the test directory is writable");
+    fs::write(path("Procfile"), "web: sleep 1000\n").expect("the test directory is writable");
     let scenario = "title = \"It goes on\"\nconfig = \"first.toml\"\nuntil = \"2s\"\n\
                     expect = [{ program = \"clock\", state = \"RUNNING\" }]\n[runs]\nclock = \"hang\"\n";
     fs::write(path("scenario.toml"), scenario).expect("the test directory is writable");
@@ -160,6 +161,8 @@ fn every_command_of_musterd_works_at_a_terminal() {
         ("rehearse --scenario scenario.toml", None, 0),
         ("run -- sh -c exit", None, 0),
         ("run -- no-such-program", None, 127),
+        ("config -c first.toml", None, 0),
+        ("convert Procfile", None, 0),
         ("doctor", None, 0),
         ("schema", None, 0),
         ("completions bash", None, 0),

@@ -8,7 +8,7 @@ use std::fs;
 use muster_config::Diagnostic;
 
 /// Processor seconds for one case, without optimisation. A quadratic algorithm takes half a minute and more.
-const ENOUGH: f64 = 5.0;
+const ENOUGH: f64 = 10.0;
 
 const SIZE: usize = 1 << 19;
 

@@ -202,14 +202,18 @@ fn a_million_descriptors() {
     boot::seal_inherited_descriptors();
     let allowed = OriginalLimits::current().unwrap();
     for mechanism in MECHANISMS {
-        let [few, many] = [256, allowed.nofile_soft].map(|soft| {
-            let limits = OriginalLimits { nofile_soft: soft, ..allowed };
-            let mut spawner = Spawner::new(std::env::vars_os().collect(), limits, 0o022).unwrap();
-            spawner.force_mechanism(mechanism);
-            quickest_of_a_hundred(&mut spawner)
-        });
-        // A loop over all numbers takes many milliseconds. The quickest run is independent of the machine's load.
-        assert!(many < few * 2 + Duration::from_millis(2), "{mechanism:?}: {few:?}, {many:?}");
+        let measure = || {
+            [256, allowed.nofile_soft].map(|soft| {
+                let limits = OriginalLimits { nofile_soft: soft, ..allowed };
+                let mut spawner = Spawner::new(std::env::vars_os().collect(), limits, 0o022).unwrap();
+                spawner.force_mechanism(mechanism);
+                quickest_of_a_hundred(&mut spawner)
+            })
+        };
+        // A loop over all numbers takes many milliseconds, every time; a busy machine slows some measurements down.
+        let is_slower = |[few, many]: &[Duration; 2]| *many >= *few * 2 + Duration::from_millis(2);
+        let slower: Vec<[Duration; 2]> = std::iter::repeat_with(measure).take_while(is_slower).take(5).collect();
+        assert!(slower.len() < 5, "{mechanism:?}: {slower:?}");
     }
 }
 
