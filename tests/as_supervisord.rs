@@ -89,6 +89,24 @@ fn in_the_foreground_it_supervises_until_term_and_leaves_nothing() {
 }
 
 #[test]
+fn the_main_log_may_be_a_stream_of_the_daemon() {
+    for (logfile, stream) in
+        [("/dev/stdout", "stdout"), ("/dev/fd/1", "stdout"), ("/proc/self/fd/1", "stdout"), ("/dev/stderr", "stderr")]
+    {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let place = place.path();
+        write(place, SLEEPER);
+        let text = read(place, "s.conf").replace("main.log", &format!("{logfile}\nlogfile_maxbytes=0"));
+        fs::write(place.join("s.conf"), text).expect("it is ours");
+        let mut daemon = Daemon::ours(place, &["-n", "-c", "s.conf"]);
+        wait_until("the program runs", || read(place, stream).contains("success: a entered RUNNING state"));
+        assert_eq!(daemon.end(15), Some(0));
+        let log = read(place, stream);
+        assert_eq!(log.matches("success: a entered").count(), 1, "{logfile}: once, {log}");
+    }
+}
+
+#[test]
 fn options_of_the_command_line_win_at_the_start_and_at_a_reload() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let place = place.path();
@@ -169,7 +187,7 @@ fn the_daemon_becomes_its_user_and_so_do_its_programs() {
     }
     let place = tempfile::tempdir().expect("a temporary directory");
     let place = place.path();
-    fs::set_permissions(place, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("it is ours");
+    std::os::unix::fs::chown(place, Some(65534), Some(65534)).expect("root may");
     write(place, SLEEPER);
     let text = read(place, "s.conf").replace("user=root", "user=nobody");
     fs::write(place.join("s.conf"), text).expect("it is ours");

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use muster_api::{Timestamp, visible};
 use muster_logs::{Console, Consoles, Memory, OwnFile, Source};
-use muster_spec::{DaemonSpec, LogFormat, LogLevel};
+use muster_spec::{DaemonSpec, LogFormat, LogLevel, descriptor_of};
 use muster_sys::local_time;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -28,11 +28,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use self::fields::Fields;
 use crate::main_log;
 use crate::secrets;
-
-/// Names of standard output.
-const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
-/// Names of standard error.
-const STDERR: [&str; 3] = ["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"];
 
 /// How many bytes of its own messages the daemon keeps in memory.
 const REMEMBERED: usize = 64 * 1024;
@@ -75,11 +70,11 @@ pub(crate) fn start(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Ar
 
 /// The places of the log. Standard output and error may be named as files, which they are not.
 fn open(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Vec<Console>> {
-    let is_one_of = |path: &Path, names: [&str; 3]| names.iter().any(|name| path == Path::new(name));
+    let descriptor = spec.log_file.as_deref().and_then(descriptor_of);
     let mut places = match spec.log_file.as_deref() {
         None => vec![consoles.stderr.clone()],
-        Some(path) if is_one_of(path, STDERR) => vec![consoles.stderr.clone()],
-        Some(path) if is_one_of(path, STDOUT) => return Ok(vec![consoles.stdout.clone()]),
+        Some(_) if descriptor == Some(2) => vec![consoles.stderr.clone()],
+        Some(_) if descriptor == Some(1) => return Ok(vec![consoles.stdout.clone()]),
         Some(path) if path == Path::new("/dev/null") => Vec::new(),
         Some(path) => {
             let opened = OwnFile::open(path, spec.log_rotation, consoles.stderr.clone());
