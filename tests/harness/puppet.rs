@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use nix::sys::wait::{WaitStatus, waitpid};
 
 use super::processes;
@@ -78,7 +79,7 @@ fn witness() -> ! {
 /// `until PATH` waits for a file, `long LENGTH` sends a message of that many bytes, `flood COUNT` sends that many
 /// messages, `watchdog MS` sends a keep-alive at that interval without end, `fork TEXT` has another process send a
 /// text, `deaf`, as the first, ignores TERM until `await-term` waits for it, `exit CODE` exits. `child TEXTS` starts
-/// another teller, and `reap` waits until it has ended. In a text, `%PID`, `%PARENT` and `%CHILD` are its own pid, its
+/// another teller, and `reap` waits until it has ended. `barrier` waits until the daemon has read all messages. In a text, `%PID`, `%PARENT` and `%CHILD` are its own pid, its
 /// parent's, and that of the child.
 fn teller(words: &str) -> ! {
     let mut texts: Vec<String> = serde_json::from_str(words).expect("the test wrote it");
@@ -105,6 +106,7 @@ fn teller(words: &str) -> ! {
                 assert!(told.expect("systemd-notify is installed").success());
             }
             "await-term" => assert_eq!(SigSet::from(Signal::SIGTERM).wait(), Ok(Signal::SIGTERM)),
+            "barrier" => barrier(),
             "exit" => std::process::exit(number() as i32),
             "child" => child = Some(another("teller", rest).spawn().expect("this can be executed")),
             "reap" => drop(child.as_mut().map(std::process::Child::wait)),
@@ -138,6 +140,24 @@ fn become_another(part: &str, words: &[String]) -> ! {
     use std::os::unix::process::CommandExt;
     let words = serde_json::to_string(words).expect("it came from there");
     panic!("{}", another(part, &words).exec());
+}
+
+/// Waits until the daemon has read everything sent so far, as sd_notify_barrier(3) does.
+fn barrier() {
+    use std::io::{IoSlice, Read};
+    use std::os::fd::AsRawFd;
+    let (mut reading, writing) = std::io::pipe().expect("a pipe can be created");
+    let socket = std::os::unix::net::UnixDatagram::unbound().expect("a socket can be created");
+    let address = std::env::var("NOTIFY_SOCKET").expect("the daemon set NOTIFY_SOCKET");
+    let address = match address.strip_prefix('@') {
+        Some(name) => UnixAddr::new_abstract(name.as_bytes()),
+        None => UnixAddr::new(address.as_str()),
+    };
+    let (address, rights) = (address.expect("it is an address"), [writing.as_raw_fd()]);
+    let (text, rights) = ([IoSlice::new(b"BARRIER=1")], [ControlMessage::ScmRights(&rights)]);
+    sendmsg(socket.as_raw_fd(), &text, &rights, MsgFlags::empty(), Some(&address)).expect("the daemon receives it");
+    drop(writing);
+    assert_eq!(reading.read(&mut [0]).expect("the daemon closes it"), 0);
 }
 
 /// Sends one message, as sd_notify(3) does.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, Listener, Setting, puppet, wait_until};
+use crate::harness::{Daemon, Listener, Setting, in_time, puppet, wait_until};
 
 /// The burst of each kind of message, and that of runs.
 const BURST: usize = 5;
@@ -131,20 +131,31 @@ fn no_program_can_fill_the_log_or_the_events() {
 }
 
 /// A server that upgrades itself continuously: each successor declares itself the main process and outlives its
-/// predecessor.
+/// predecessor, which exits once the daemon knows of it.
 #[test]
 fn a_program_that_is_upgraded_without_pause_is_not_reported_without_pause() {
     let mut words = vec!["READY=1\nSTATUS=all is said".to_owned()];
     for _ in 0..8 {
         let next = serde_json::to_string(&words).expect("it is a list of texts");
-        words =
-            vec!["MAINPID=%PID".to_owned(), format!("child {next}"), "MAINPID=%CHILD".to_owned(), "exit 0".to_owned()];
+        words = vec![
+            "MAINPID=%PID".to_owned(),
+            format!("child {next}"),
+            "MAINPID=%CHILD".to_owned(),
+            "barrier".to_owned(),
+            "exit 0".to_owned(),
+        ];
     }
     let words = serde_json::to_string(&words).expect("it is a list of texts");
     let more = "ready = \"notify\"\nstartsecs = 0\nrestart = \"no\"\n";
-    let daemon = Setting::supervising(puppet::program("web", &format!("teller {words}"), more)).start();
-    wait_until("all messages were sent", || daemon.program("web")["status"] == "all is said");
-    for (_, count) in said(&daemon) {
-        assert!(count <= BURST + 1, "{}", daemon.story());
-    }
+    in_time(|| {
+        let daemon = Setting::supervising(puppet::program("web", &format!("teller {words}"), more)).start();
+        let is_all_said = || daemon.program("web")["status"] == "all is said";
+        // On an overloaded machine a process may exit before the daemon has looked at its successor.
+        let has_ended = || daemon.log.saying("ended").len() == 1;
+        wait_until("all messages were sent", || is_all_said() || has_ended());
+        for (_, count) in said(&daemon) {
+            assert!(count <= BURST + 1, "{}", daemon.story());
+        }
+        if is_all_said() { Ok(()) } else { Err(daemon.story()) }
+    });
 }

@@ -22,6 +22,9 @@ use tracing::{info, warn};
 use super::{Child, Children};
 use crate::limit::{Notice, unless_none};
 
+/// How many new main processes of a run are taken in a row before the loop polls other sources.
+const MAINS_A_TURN: usize = 16;
+
 /// A main process that is not the first process of its run.
 pub(super) struct Main {
     held: ProcessHandle,
@@ -224,10 +227,13 @@ impl Children {
 
     /// Receives the notifications of a run. `ended` is a process of its tree that was just reaped.
     pub(super) fn hear(&mut self, run: RunId, ended: Option<Pid>, inputs: &mut VecDeque<Input>) {
-        let heard = self.notify.take(run, ended, &mut self.trees);
-        if let Some(pid) = heard.main_pid {
+        // A new main process is known before the next message is read: its sender may wait for that with BARRIER=1, and
+        // may have exited by now.
+        for _ in 0..MAINS_A_TURN {
+            let heard = self.notify.take(run, ended, &mut self.trees);
+            inputs.extend(heard.inputs);
+            let Some(pid) = heard.main_pid else { break };
             self.change_main(run, pid);
         }
-        inputs.extend(heard.inputs);
     }
 }

@@ -179,7 +179,8 @@ impl Notify {
         }
     }
 
-    /// Receives the pending notifications of a run, up to the limit per turn. `ended` is a process of its tree that
+    /// Receives the pending notifications of a run, up to the limit per turn, or up to one that names another main
+    /// process. `ended` is a process of its tree that
     /// was just reaped.
     pub(crate) fn take(&mut self, run: RunId, ended: Option<Pid>, trees: &mut Trees) -> Heard {
         let mut heard = Heard::default();
@@ -203,6 +204,9 @@ impl Notify {
             // Closes the received descriptors only now: a sender with BARRIER=1 waits for that.
             if let Some(socket) = &teller.socket {
                 socket.take_off(&received);
+            }
+            if heard.main_pid.is_some() {
+                break;
             }
         }
         heard
