@@ -3,7 +3,6 @@
 //! Each figure is compared with a bare C loop that does only that job, in the same run. Nothing here fails on a slow
 //! day; it prints the promise beside the measurement. `MUSTER_BIN_DIR=DIR` measures other executables, such as a static
 //! release build; `cargo bench -- restart` runs one benchmark. Needs `cc`.
-//! a static release build; `cargo bench -- restart` measures one promise. Needs `cc`.
 
 mod api;
 mod footprint;

@@ -165,7 +165,7 @@ impl Named {
                 if inputs.is_empty() {
                     return Err(vec![unusable(first, "has no file named *.conf or *.ini")]);
                 }
-                supervisord::convert(&inputs, &machine::ThisMachine)
+                supervisord::convert(&inputs, &machine::WithoutUsers::new())
             }
             Kind::S6 => match self.trees.as_slice() {
                 [tree] => s6::convert(tree),

@@ -45,6 +45,7 @@ mod secrets;
 mod shared;
 mod supervisord;
 mod surroundings;
+mod this_machine;
 mod tickets;
 mod turn_clock;
 mod turns;

@@ -15,18 +15,14 @@ use muster_spec::{InstanceSpec, ProgramSpec, RestartWhen, Sink, Spec, StopScope,
 use serde_json::Value;
 
 use crate::loading::{errors, load_text};
-use crate::machine::{Machine, skipped};
+use crate::machine::{Machine, corpus};
 
 #[test]
 fn real_configurations_are_written_as_they_are_read() {
-    let Some(folder) = std::env::var_os("MUSTER_CORPUS") else {
-        skipped("MUSTER_CORPUS names no folder of real configurations");
+    let cases = corpus();
+    if cases.is_empty() {
         return;
-    };
-    let mut cases = Vec::new();
-    find(Path::new(&folder), &mut cases);
-    cases.sort();
-    assert!(!cases.is_empty(), "MUSTER_CORPUS has no case");
+    }
     let (mut wrong, mut programs, mut converted) = (Vec::new(), 0, 0);
     for case in &cases {
         let name = case.file_stem().unwrap().to_string_lossy().into_owned();
@@ -44,53 +40,10 @@ fn real_configurations_are_written_as_they_are_read() {
     eprintln!("{} cases, {converted} converted, {programs} programs compared", cases.len());
 }
 
-fn find(folder: &Path, cases: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            cases.push(path);
-        } else if path.is_dir() && !path.join("main").exists() {
-            find(&path, cases);
-        }
-    }
-}
-
-fn add(folder: &Path, path: &str, files: &mut BTreeMap<String, Vec<u8>>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        let path = format!("{path}/{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            add(&entry.path(), &path, files);
-        } else {
-            files.insert(path, std::fs::read(entry.path()).unwrap());
-        }
-    }
-}
-
 /// The number of programs compared; `None` if the original refuses the file.
 fn check(case: &Path, truth: &Value) -> Result<Option<usize>, Vec<String>> {
-    let text = |key: &str| truth[key].as_str().unwrap().to_owned();
-    let variables = truth["env"].as_object().unwrap().iter();
-    let mut machine = Machine {
-        variables: variables.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect(),
-        cwd: text("cwd"),
-        host: "vm".to_owned(),
-        files: BTreeMap::new(),
-        has_everything: true,
-        is_listed: truth.get("bundle").is_some(),
-    };
-    let source = case.with_extension("");
-    let main = match truth.get("bundle") {
-        Some(_) => {
-            add(&source.join("root"), "", &mut machine.files);
-            text("main")
-        }
-        None => {
-            let main = format!("{}/{}", text("here"), source.file_name().unwrap().to_string_lossy());
-            machine.files.insert(main.clone(), std::fs::read(&source).unwrap());
-            main
-        }
-    };
+    let (mut machine, main) = Machine::of_case(case, truth);
+    machine.host = "vm".to_owned();
     let bytes = machine.files[&main].clone();
     let mode = Mode::of(&bytes);
     let model = read(&main, mode, &machine);

@@ -4,7 +4,7 @@
 //! the folder `bundle--NAME`) is `FILE.json`, what the original made of it and with which environment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use muster_import::supervisord::{
     Address, Autorestart, Configuration, FcgiAddress, Group, GroupKind, Kind, LogFile, Mistakes, Mode, Owner, Process,
@@ -12,7 +12,7 @@ use muster_import::supervisord::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::machine::{Machine, number_of, skipped};
+use crate::machine::{Machine, corpus, number_of};
 use crate::translation;
 
 /// Where ours differs: the case, its fields, and why.
@@ -31,14 +31,10 @@ const DEVIATIONS: [(&str, &[&str], &str); 2] = [
 
 #[test]
 fn real_configurations_are_read_as_the_original_reads_them() {
-    let Some(folder) = std::env::var_os("MUSTER_CORPUS") else {
-        skipped("MUSTER_CORPUS names no folder of real configurations");
+    let cases = corpus();
+    if cases.is_empty() {
         return;
-    };
-    let mut cases = Vec::new();
-    find(Path::new(&folder), &mut cases);
-    cases.sort();
-    assert!(!cases.is_empty(), "MUSTER_CORPUS has no case");
+    }
     let mut differences = Vec::new();
     for case in &cases {
         let truth: Value = serde_json::from_slice(&std::fs::read(case).unwrap()).unwrap();
@@ -54,42 +50,10 @@ fn real_configurations_are_read_as_the_original_reads_them() {
     eprintln!("{count} cases are equal");
 }
 
-fn find(folder: &Path, cases: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            cases.push(path);
-        } else if path.is_dir() && !path.join("main").exists() {
-            find(&path, cases);
-        }
-    }
-}
-
 type Difference = (String, Value, Value);
 
 fn compare(case: &Path, truth: &Value) -> Vec<Difference> {
-    let text = |key: &str| truth[key].as_str().unwrap().to_owned();
-    let variables = truth["env"].as_object().unwrap().iter();
-    let mut machine = Machine {
-        variables: variables.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect(),
-        cwd: text("cwd"),
-        host: text("host_node_name"),
-        files: BTreeMap::new(),
-        has_everything: true,
-        is_listed: truth.get("bundle").is_some(),
-    };
-    let source = case.with_extension("");
-    let main = match truth.get("bundle") {
-        Some(_) => {
-            add(&source.join("root"), "", &mut machine.files);
-            text("main")
-        }
-        None => {
-            let main = format!("{}/{}", text("here"), source.file_name().unwrap().to_string_lossy());
-            machine.files.insert(main.clone(), std::fs::read(&source).unwrap());
-            main
-        }
-    };
+    let (machine, main) = Machine::of_case(case, truth);
     let mut differences = Vec::new();
     let mode = if truth["mode"] == "fragment" { Mode::Fragment } else { Mode::Main };
     if let Some(as_main) = truth.get("as_main").filter(|as_main| as_main.is_object()) {
@@ -119,19 +83,6 @@ fn compare(case: &Path, truth: &Value) -> Vec<Difference> {
         diff(&key, value, real[&key].clone(), &mut differences);
     }
     differences
-}
-
-/// The files below a folder, by their paths there.
-fn add(folder: &Path, path: &str, files: &mut BTreeMap<String, Vec<u8>>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        let path = format!("{path}/{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            add(&entry.path(), &path, files);
-        } else {
-            files.insert(path, std::fs::read(entry.path()).unwrap());
-        }
-    }
 }
 
 /// The recorder wrote two slashes at the beginning of an included file of a bundle, and numbers of users are invented.

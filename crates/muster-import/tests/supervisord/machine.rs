@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use muster_import::supervisord::{Account, Configuration, Mistakes, Mode, User, World, read};
 
@@ -31,6 +34,33 @@ impl Machine {
         }
     }
 
+    /// The machine that a case of the corpus was recorded on, and the main file.
+    pub(crate) fn of_case(case: &Path, truth: &Value) -> (Machine, String) {
+        let text = |key: &str| truth[key].as_str().unwrap().to_owned();
+        let variables = truth["env"].as_object().unwrap().iter();
+        let mut machine = Machine {
+            variables: variables.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect(),
+            cwd: text("cwd"),
+            host: text("host_node_name"),
+            files: BTreeMap::new(),
+            has_everything: true,
+            is_listed: truth.get("bundle").is_some(),
+        };
+        let source = case.with_extension("");
+        let main = match truth.get("bundle") {
+            Some(_) => {
+                add(&source.join("root"), "", &mut machine.files);
+                text("main")
+            }
+            None => {
+                let main = format!("{}/{}", text("here"), source.file_name().unwrap().to_string_lossy());
+                machine.files.insert(main.clone(), std::fs::read(&source).unwrap());
+                main
+            }
+        };
+        (machine, main)
+    }
+
     /// The same with a file.
     pub(crate) fn file(mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Machine {
         self.files.insert(path.to_owned(), bytes.into());
@@ -47,6 +77,44 @@ impl Machine {
     pub(crate) fn read(self, text: impl Into<Vec<u8>>) -> Result<Configuration, Mistakes> {
         let machine = self.file("/D/s.conf", text);
         read("/D/s.conf", Mode::Main, &machine)
+    }
+}
+
+/// The recorded results of real configurations, from the folder that `MUSTER_CORPUS` names; none, said loudly, without
+/// it.
+pub(crate) fn corpus() -> Vec<PathBuf> {
+    let Some(folder) = std::env::var_os("MUSTER_CORPUS") else {
+        skipped("MUSTER_CORPUS names no folder of real configurations");
+        return Vec::new();
+    };
+    let mut cases = Vec::new();
+    find(Path::new(&folder), &mut cases);
+    cases.sort();
+    assert!(!cases.is_empty(), "MUSTER_CORPUS has no case");
+    cases
+}
+
+fn find(folder: &Path, cases: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            cases.push(path);
+        } else if path.is_dir() && !path.join("main").exists() {
+            find(&path, cases);
+        }
+    }
+}
+
+/// The files below a folder, by their paths there.
+fn add(folder: &Path, path: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{path}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            add(&entry.path(), &path, files);
+        } else {
+            files.insert(path, std::fs::read(entry.path()).unwrap());
+        }
     }
 }
 

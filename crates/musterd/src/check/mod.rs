@@ -2,7 +2,7 @@
 
 mod supervisord;
 
-pub(crate) use self::supervisord::{AsSupervisord, ThisMachine, call_as_supervisord};
+pub(crate) use self::supervisord::{AsSupervisord, call_as_supervisord};
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use crate::cli::Format;
 use crate::config_files;
 use crate::convert;
 use crate::secrets;
+use crate::this_machine::ThisMachine;
 
 /// The given paths, or the first default that exists.
 pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {

@@ -1,17 +1,14 @@
 //! Loads a supervisord.conf with the users, directories and files of this machine.
 
-use std::cell::RefCell;
-use std::ffi::OsString;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use muster_config::{Diagnostic, Foreign, Loaded, LookedAt, Opener, Role, Severity};
-use muster_import::supervisord::{self, Account, Configuration, Flags, Inherited, Mode, Settings, User, World};
-use muster_spec::{DaemonSpec, LogFormat, UserSpec};
-use muster_sys::user::Accounts;
+use muster_config::{Diagnostic, Foreign, Loaded, Opener, Severity};
+use muster_import::supervisord::{self, Configuration, Flags, Inherited, Mode, Settings};
+use muster_spec::{DaemonSpec, LogFormat};
 
 use super::Part;
+use crate::this_machine::ThisMachine;
 
 /// Reads the file and everything that it includes. With [`Part::Any`] a file without `[supervisord]` is read as one that
 /// others include.
@@ -106,6 +103,8 @@ impl AsSupervisord {
     fn set(&self, daemon: &mut DaemonSpec, settings: &Settings) {
         let is_foreground = self.is_foreground(settings);
         daemon.log_format = LogFormat::Supervisord;
+        // They are raised before, with the original's messages.
+        daemon.least_limits.clear();
         // The log goes to standard error instead of syslog.
         if settings.logfile != "syslog" {
             daemon.log_file = Some(PathBuf::from(&settings.logfile));
@@ -120,116 +119,7 @@ impl AsSupervisord {
 
 static AS_SUPERVISORD: OnceLock<AsSupervisord> = OnceLock::new();
 
-/// Notes that this process was called as supervisord.
-pub(crate) fn call_as_supervisord(called: AsSupervisord) {
-    // A second call could only come from a second command line.
-    let _ = AS_SUPERVISORD.set(called);
-}
-
-/// The machine that this process runs on.
-pub(crate) struct ThisMachine<'o> {
-    main: PathBuf,
-    open: &'o Opener,
-    /// The main file, once it has been read.
-    main_text: Option<Vec<u8>>,
-    accounts: RefCell<Accounts>,
-    /// The files that were read, in order.
-    files: RefCell<Vec<PathBuf>>,
-    looked_at: RefCell<Vec<LookedAt>>,
-}
-
-impl<'o> ThisMachine<'o> {
-    /// For a configuration whose main file is this one.
-    pub(crate) fn new(main: &Path, open: &'o Opener) -> ThisMachine<'o> {
-        ThisMachine {
-            main: main.to_owned(),
-            open,
-            main_text: None,
-            accounts: RefCell::default(),
-            files: RefCell::default(),
-            looked_at: RefCell::default(),
-        }
-    }
-
-    /// Reads the main file once and for all, since it may be a pipe.
-    pub(crate) fn read_main(&mut self) {
-        self.main_text = self.read(&self.main.to_string_lossy(), supervisord::limits::FILE_BYTES).ok();
-    }
-
-    fn user_named(&self, name: &str) -> Option<User> {
-        let spec = UserSpec { user: name.to_owned(), group: None };
-        let account = self.accounts.borrow_mut().owner(&spec, nix::unistd::getegid().as_raw()).ok()?;
-        // A number without an entry has no name but itself, and a name is not looked up as a number.
-        (account.name == name).then_some(User {
-            id: account.uid,
-            name: account.name,
-            group: account.gid,
-            home: account.home,
-        })
-    }
-}
-
-impl World for ThisMachine<'_> {
-    fn variables(&self) -> Vec<(String, String)> {
-        let text = |text: OsString| text.to_string_lossy().into_owned();
-        std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
-    }
-
-    fn cwd(&self) -> String {
-        std::env::current_dir().map_or_else(|_| "/".to_owned(), |path| path.to_string_lossy().into_owned())
-    }
-
-    fn host(&self) -> String {
-        nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
-    }
-
-    fn uid(&self) -> u32 {
-        nix::unistd::geteuid().as_raw()
-    }
-
-    fn user(&self, key: Account<'_>) -> Option<User> {
-        match key {
-            Account::Name(name) => self.user_named(name).filter(|user| user.name != user.id.to_string()),
-            Account::Id(id) => {
-                let name = self.accounts.borrow_mut().name(id)?;
-                self.user_named(&name)
-            }
-        }
-    }
-
-    fn group(&self, key: Account<'_>) -> Option<u32> {
-        let mut accounts = self.accounts.borrow_mut();
-        match key {
-            Account::Name(name) => accounts.gid(name).ok().filter(|gid| gid.to_string() != name),
-            Account::Id(id) => accounts.has_group(id).then_some(id),
-        }
-    }
-
-    fn is_dir(&self, path: &str) -> bool {
-        Path::new(path).is_dir()
-    }
-
-    fn exists(&self, path: &str) -> bool {
-        Path::new(path).symlink_metadata().is_ok()
-    }
-
-    fn entries(&self, directory: &str) -> Vec<String> {
-        let directory = if directory.is_empty() { "." } else { directory };
-        self.looked_at.borrow_mut().push(LookedAt::Directory(PathBuf::from(directory)));
-        let entries = std::fs::read_dir(directory);
-        entries.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
-    }
-
-    fn read(&self, path: &str, most: usize) -> io::Result<Vec<u8>> {
-        if let Some(text) = self.main_text.as_ref().filter(|_| Path::new(path) == self.main) {
-            return Ok(text.clone());
-        }
-        let role = if Path::new(path) == self.main { Role::Named } else { Role::Included { by: &self.main } };
-        self.looked_at.borrow_mut().push(LookedAt::File(PathBuf::from(path)));
-        let file = (self.open)(Path::new(path), role)?;
-        let mut bytes = Vec::new();
-        file.take(most as u64 + 1).read_to_end(&mut bytes)?;
-        self.files.borrow_mut().push(PathBuf::from(path));
-        Ok(bytes)
-    }
+/// Notes that this process was called as supervisord. A second call could only come from a second command line.
+pub(crate) fn call_as_supervisord(called: AsSupervisord) -> &'static AsSupervisord {
+    AS_SUPERVISORD.get_or_init(|| called)
 }

@@ -1,7 +1,6 @@
-//! The machine that a conversion runs on. The configuration is often for another one, such as an image, so its users
-//! and directories are not looked up here.
+//! The machine that a converted configuration is for: often another one than this, such as an image, so users and groups
+//! are not looked up.
 
-use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
@@ -10,26 +9,32 @@ use muster_import::supervisord::{Account, User, World};
 
 use super::bounded;
 use crate::config_files;
+use crate::this_machine::ThisMachine;
 
-/// Variables, files and the host of this machine.
-pub(super) struct ThisMachine;
+/// Variables, directories, files and the host of this machine, and no users.
+pub(super) struct WithoutUsers<'o>(ThisMachine<'o>);
 
-impl World for ThisMachine {
+impl WithoutUsers<'_> {
+    pub(super) fn new() -> WithoutUsers<'static> {
+        WithoutUsers(ThisMachine::new(Path::new(""), &config_files::open))
+    }
+}
+
+impl World for WithoutUsers<'_> {
     fn variables(&self) -> Vec<(String, String)> {
-        let text = |text: OsString| text.to_string_lossy().into_owned();
-        std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+        self.0.variables()
     }
 
     fn cwd(&self) -> String {
-        std::env::current_dir().map_or_else(|_| "/".to_owned(), |path| path.to_string_lossy().into_owned())
+        self.0.cwd()
     }
 
     fn host(&self) -> String {
-        nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned()
+        self.0.host()
     }
 
     fn uid(&self) -> u32 {
-        nix::unistd::geteuid().as_raw()
+        self.0.uid()
     }
 
     fn user(&self, _: Account<'_>) -> Option<User> {
@@ -41,16 +46,15 @@ impl World for ThisMachine {
     }
 
     fn is_dir(&self, path: &str) -> bool {
-        Path::new(path).is_dir()
+        self.0.is_dir(path)
     }
 
     fn exists(&self, path: &str) -> bool {
-        Path::new(path).symlink_metadata().is_ok()
+        self.0.exists(path)
     }
 
     fn entries(&self, directory: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(if directory.is_empty() { "." } else { directory });
-        entries.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        self.0.entries(directory)
     }
 
     fn read(&self, path: &str, most: usize) -> io::Result<Vec<u8>> {

@@ -1,9 +1,8 @@
 //! The user and the limits of the daemon, before anything else is opened.
 
 use muster_import::supervisord::{Account, Settings, World, python_repr};
-use muster_spec::UserSpec;
+use muster_spec::{Resource, UserSpec};
 use muster_sys::user::Accounts;
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
 use nix::unistd::{Gid, Uid, getgid, getuid, setgid, setgroups, setuid};
 
 use crate::main_log::{Level, Line};
@@ -45,7 +44,7 @@ fn become_user(name: &str, uid: u32) -> Result<(), String> {
 pub(super) fn raise_limits(settings: &Settings) -> Result<Vec<Line>, String> {
     let limits = [
         Limit {
-            resource: Resource::RLIMIT_NOFILE,
+            resource: Resource::Nofile,
             name: "RLIMIT_NOFILE",
             least: settings.minfds,
             key: "minfds",
@@ -54,7 +53,7 @@ pub(super) fn raise_limits(settings: &Settings) -> Result<Vec<Line>, String> {
             start: "process",
         },
         Limit {
-            resource: Resource::RLIMIT_NPROC,
+            resource: Resource::Nproc,
             name: "RLIMIT_NPROC",
             least: settings.minprocs,
             key: "minprocs",
@@ -86,21 +85,16 @@ impl Limit {
     /// Returns whether it had to be raised.
     fn raise(&self) -> Result<bool, String> {
         // A negative number is less than every limit.
-        let Ok(least) = rlim_t::try_from(self.least) else { return Ok(false) };
-        let Ok((soft, hard)) = getrlimit(self.resource) else { return Ok(false) };
-        if soft == RLIM_INFINITY || soft >= least {
-            return Ok(false);
-        }
-        // Only root can raise the hard limit.
-        let hard = if hard == RLIM_INFINITY { hard } else { hard.max(least) };
-        setrlimit(self.resource, least, hard).map(|()| true).map_err(|_| self.refused(hard))
+        let Ok(least) = u64::try_from(self.least) else { return Ok(false) };
+        muster_sys::limits::ensure(self.resource, least).map_err(|_| self.refused())
     }
 
-    fn refused(&self, hard: rlim_t) -> String {
+    /// The original names the hard limit that it tried to set, which is the least one.
+    fn refused(&self) -> String {
         let Limit { key, things, required, start, least, .. } = self;
         format!(
             "The minimum number of {required} is {least} as per the \"{key}\" command-line argument or config file \
-             setting. The current environment will only allow you to open {hard} {things}.  Either raise the number \
+             setting. The current environment will only allow you to open {least} {things}.  Either raise the number \
              of usable {things} in your environment (see README.rst) or lower the {key} setting in the config file to \
              allow the {start} to start."
         )

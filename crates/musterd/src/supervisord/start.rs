@@ -10,11 +10,12 @@ use muster_sys::say::{complain, say};
 use super::cli::{self, Request, Run};
 use super::{privileges, search};
 use crate::boot;
-use crate::check::{self, AsSupervisord, ThisMachine};
+use crate::check::{self, AsSupervisord};
 use crate::config_files;
 use crate::configuration::Sources;
 use crate::main_log::{Level, Line};
 use crate::opening::{Opening, USAGE, usage_text};
+use crate::this_machine::ThisMachine;
 
 /// The version whose behaviour this is.
 const VERSION: &str = "4.3.0";
@@ -51,19 +52,17 @@ fn start(program: &str, run: Run) -> Result<u8, u8> {
     let mut machine = ThisMachine::new(Path::new(&file), &config_files::open);
     machine.read_main();
     let mut configuration = supervisord::read(&file, Mode::Main, &machine).map_err(|found| refused(program, &found))?;
-    let called = AsSupervisord { flags: run.flags, is_first: std::process::id() == 1 };
-    check::call_as_supervisord(called);
+    let called = check::call_as_supervisord(AsSupervisord { flags: run.flags, is_first: std::process::id() == 1 });
     // Read as the user that started it.
     let loaded = check::loaded(&mut configuration, machine).map_err(refuse)?;
     let Loaded { spec: Some(spec), files, looked_at, disguises, .. } = loaded else { return Err(USAGE) };
     let settings = &configuration.supervisord;
-    let is_first = std::process::id() == 1;
-    let is_foreground = settings.nodaemon || is_first;
+    let is_foreground = called.is_foreground(settings);
     let machine = ThisMachine::new(Path::new(&file), &config_files::open);
     let mut lines = lines_of(&configuration);
     lines.extend(privileges::drop_to_user(settings, &machine).map_err(refuse)?);
     lines.extend(privileges::raise_limits(settings).map_err(refuse)?);
-    if is_first && !settings.nodaemon {
+    if called.is_first && !settings.nodaemon {
         let text = "PID 1 stays in the foreground, for the container would end: set nodaemon=true";
         lines.push(Line::new(Level::Warn, text));
     }
