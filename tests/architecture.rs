@@ -6,14 +6,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The dependencies allowed between our crates. Two ends of a pipe that share no code can be changed one at a time.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("crates/muster-spec", &[]),
     ("crates/muster-core", &["muster-spec"]),
     ("crates/muster-config", &["muster-spec"]),
-    ("crates/muster-import", &["muster-spec", "muster-config"]),
+    ("crates/muster-supervisord", &["muster-spec"]),
+    ("crates/muster-import", &["muster-spec", "muster-config", "muster-supervisord"]),
     ("crates/muster-convert", &["muster-spec", "muster-config", "muster-import"]),
     ("crates/muster-sys", &["muster-spec"]),
     ("crates/muster-api", &[]),
+    (
+        "crates/muster-load",
+        &[
+            "muster-spec",
+            "muster-core",
+            "muster-config",
+            "muster-import",
+            "muster-convert",
+            "muster-sys",
+            "muster-api",
+            "muster-logs",
+        ],
+    ),
     ("crates/muster-logs", &["muster-spec", "muster-sys", "muster-api"]),
     ("crates/muster-init", &["muster-spec", "muster-sys"]),
     ("crates/muster-simulate", &["muster-spec", "muster-core", "muster-config", "muster-sys", "muster-api"]),
@@ -25,7 +39,8 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "muster-core",
             "muster-config",
             "muster-import",
-            "muster-convert",
+            "muster-load",
+            "muster-supervisord",
             "muster-sys",
             "muster-api",
             "muster-logs",

@@ -1,6 +1,6 @@
 //! The daemon settings that the rules depend on.
 
-use muster_spec::{ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};
+use muster_spec::{DaemonSpec, ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};
 
 /// The daemon settings that the core uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,4 +26,16 @@ impl Settings {
         second_signal: SecondSignal::Hurry,
         exit_when_done: true,
     };
+}
+
+impl From<&DaemonSpec> for Settings {
+    fn from(daemon: &DaemonSpec) -> Settings {
+        Settings {
+            shutdown_timeout: daemon.shutdown_timeout,
+            shutdown_order: daemon.shutdown_order,
+            exit_status: daemon.exit_status,
+            second_signal: daemon.second_signal,
+            exit_when_done: daemon.exit_when_done,
+        }
+    }
 }

@@ -82,7 +82,7 @@ pub use self::drain::PATIENCE as DRAIN_PATIENCE;
 pub use self::follow::Follower;
 pub use self::history::{MOST as MOST_SEARCHES, Older, Wish};
 pub use self::kept::remembered;
-pub use self::line_assembler::{Joiner, Line};
+pub use self::line_assembler::{Line, LineAssembler};
 pub use self::memory::{Batch, Cursor, LastLine, Located, Memory, Wanted};
 pub use self::own_file::OwnFile;
 pub use self::ready::ReadyMatcher;

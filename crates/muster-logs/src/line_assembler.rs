@@ -28,7 +28,7 @@ pub struct Line<'a> {
 
 /// The lines of one instance.
 #[derive(Debug, Default)]
-pub struct Joiner {
+pub struct LineAssembler {
     open: [Option<Open>; 2],
     /// Whether the rest of a line is returned as a line: the gap before it was reported.
     after_gap: [bool; 2],
@@ -41,7 +41,7 @@ struct Open {
     text: Vec<u8>,
 }
 
-impl Joiner {
+impl LineAssembler {
     /// Consumes the next piece and returns every line that it completes.
     pub fn push(&mut self, piece: &Piece, mut bytes: &[u8], out: &mut dyn FnMut(Line<'_>)) {
         let place = piece.source as usize;
@@ -140,15 +140,15 @@ mod tests {
 
     /// The lines returned: `|` for the end of a line, `+` if it has none.
     fn joined(pieces: &[(Source, u64, bool, &str)]) -> Vec<String> {
-        let (mut joiner, mut found) = (Joiner::default(), Vec::new());
+        let (mut assembler, mut found) = (LineAssembler::default(), Vec::new());
         let mut put = |line: Line<'_>| {
             let end = if line.is_ended { '|' } else { '+' };
             found.push(format!("{}{end}", String::from_utf8_lossy(line.text)));
         };
         for (source, run, starts_line, text) in pieces {
-            joiner.push(&piece(*source, *run, *starts_line), text.as_bytes(), &mut put);
+            assembler.push(&piece(*source, *run, *starts_line), text.as_bytes(), &mut put);
         }
-        joiner.finish(&mut put);
+        assembler.finish(&mut put);
         found
     }
 
@@ -167,18 +167,18 @@ mod tests {
 
     #[test]
     fn the_line_of_a_silent_stream_comes_out_in_parts() {
-        let (mut joiner, mut found) = (Joiner::default(), Vec::new());
+        let (mut assembler, mut found) = (LineAssembler::default(), Vec::new());
         let mut put = |line: Line<'_>| found.push((String::from_utf8_lossy(line.text).into_owned(), line.is_ended));
-        joiner.give_out(Stdout, &mut put);
-        joiner.push(&piece(Stdout, 1, true), b"one\nhalf", &mut put);
-        joiner.push(&piece(Stderr, 1, true), b"prompt> ", &mut put);
+        assembler.give_out(Stdout, &mut put);
+        assembler.push(&piece(Stdout, 1, true), b"one\nhalf", &mut put);
+        assembler.push(&piece(Stderr, 1, true), b"prompt> ", &mut put);
         for _ in 0..2 {
-            joiner.give_out(Stdout, &mut put);
+            assembler.give_out(Stdout, &mut put);
         }
-        joiner.push(&piece(Stdout, 1, false), b" a line\nnext", &mut put);
-        joiner.give_out(Stdout, &mut put);
-        joiner.push(&piece(Stdout, 1, false), b"\n", &mut put);
-        joiner.finish(&mut put);
+        assembler.push(&piece(Stdout, 1, false), b" a line\nnext", &mut put);
+        assembler.give_out(Stdout, &mut put);
+        assembler.push(&piece(Stdout, 1, false), b"\n", &mut put);
+        assembler.finish(&mut put);
         let expected =
             [("one", true), ("half", false), (" a line", true), ("next", false), ("", true), ("prompt> ", false)];
         assert_eq!(found, expected.map(|(text, is_ended)| (text.to_owned(), is_ended)));
@@ -191,11 +191,11 @@ mod tests {
 
     #[test]
     fn after_a_gap_the_rest_of_a_line_is_there() {
-        let (mut joiner, mut found) = (Joiner::default(), Vec::new());
+        let (mut assembler, mut found) = (LineAssembler::default(), Vec::new());
         let mut put = |line: Line<'_>| found.push(String::from_utf8_lossy(line.text).into_owned());
-        joiner.push(&piece(Stdout, 1, true), b"begun", &mut put);
-        joiner.pass_gap(&mut put);
-        joiner.push(&piece(Stdout, 1, false), b" end\nnext\n", &mut put);
+        assembler.push(&piece(Stdout, 1, true), b"begun", &mut put);
+        assembler.pass_gap(&mut put);
+        assembler.push(&piece(Stdout, 1, false), b" end\nnext\n", &mut put);
         assert_eq!(found, ["begun", " end", "next"]);
     }
 

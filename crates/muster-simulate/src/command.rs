@@ -12,7 +12,7 @@ use crate::Host;
 use crate::cli::SimulateArgs;
 use crate::scenario::Script;
 use crate::world::{SimulationPlan, simulate};
-use crate::{compare, json, scenarios, story, svg};
+use crate::{compare, json, scenarios, svg, text};
 use muster_sys::say::{complain, say};
 
 /// The default duration of a simulation.
@@ -68,7 +68,7 @@ fn tell(host: Host, args: &SimulateArgs) -> Result<bool, String> {
     if args.json {
         say(&json::timeline(&timeline, &spec).to_string());
     } else {
-        say(&format!("{}\n{}", story::table(&timeline, &spec, &only), story::account(&timeline).trim_end()));
+        say(&format!("{}\n{}", text::table(&timeline, &spec, &only), text::account(&timeline).trim_end()));
     }
     Ok(timeline.cut_short().is_none())
 }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use muster_core::Time;
 use muster_spec::{Preset, ProgramSpec, Span, Spec, State};
 
-use crate::story::clock;
+use crate::text::clock;
 use crate::timeline::Timeline;
 use crate::world::{SimulationPlan, simulate};
 

@@ -6,7 +6,7 @@ use muster_core::{Time, restart::Verdict};
 use muster_spec::{Exit, Limit, RunEnd, Spec};
 use serde_json::{Value, json};
 
-use crate::story::line;
+use crate::text::line;
 use crate::timeline::{Change, Moment, Timeline, What};
 use crate::world::{SimulationPlan, nothing_yet, simulate_to};
 

@@ -15,8 +15,8 @@ mod junit;
 mod rehearse;
 pub mod scenario;
 mod scenarios;
-mod story;
 mod svg;
+mod text;
 mod timeline;
 mod world;
 

@@ -14,7 +14,7 @@ use crate::command::{HORIZON, SEED, write};
 use crate::expect::{Miss, misses};
 use crate::junit::{self, Case};
 use crate::scenario::{LoadedScenario, Scenario, load_scenario};
-use crate::story::{account, table, table_with_marks};
+use crate::text::{account, table, table_with_marks};
 use crate::timeline::Timeline;
 use crate::world::{SimulationPlan, simulate};
 use crate::{json as data, svg};

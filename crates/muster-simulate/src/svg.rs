@@ -8,7 +8,7 @@ use std::fmt::Write;
 use muster_core::{Time, Verdict};
 use muster_spec::{Span, State};
 
-use crate::story::{account, clock};
+use crate::text::{account, clock};
 use crate::timeline::{Timeline, What};
 
 const WIDTH: f64 = 1000.0;

@@ -10,7 +10,7 @@ use muster_spec::ControlSpec;
 use muster_sys::user::Accounts;
 use tracing::warn;
 
-use crate::secrets::Reader;
+use muster_load::secrets::Reader;
 
 /// The priority of a client where there is not enough for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

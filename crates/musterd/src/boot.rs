@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_core::Supervisor;
+use muster_core::{Settings, Supervisor};
 use muster_logs::{Consoles, Logs, Memory};
 use muster_spec::{Resource, Spec};
 use muster_sys::async_fd::Watched;
@@ -24,7 +24,6 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::access::Access;
-use crate::auto_logs::{AutoLogs, Choice};
 use crate::budget;
 use crate::children::Children;
 use crate::clock::Clock;
@@ -38,8 +37,9 @@ use crate::opening::Opening;
 use crate::pidfile::Pidfile;
 use crate::reload;
 use crate::shared::{ORDERS, Shared};
-use crate::surroundings;
 use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};
+use muster_load::auto_logs::{AutoLogs, Choice};
+use muster_load::surroundings;
 
 /// How long a reader of the console, or a disk, that takes nothing may delay the exit.
 const STALL: Duration = Duration::from_secs(1);
@@ -154,11 +154,11 @@ async fn run(
     surroundings::lacks(&spec.programs, limits, &mut accounts).into_iter().for_each(|lack| warn!("{lack}"));
     let statuses = Rc::new(Watched::for_reading(PollSet::new()?)?);
     let signals = Watched::for_reading(Signals::new().map_err(needs("signalfd4"))?)?;
-    let voices = Rc::new(Watched::for_reading(PollSet::new()?)?);
+    let notifications = Rc::new(Watched::for_reading(PollSet::new()?)?);
     let is_for_us = |name: &OsString| MEANT_FOR_US.iter().any(|meant| name == meant);
     let environment = std::env::vars_os().filter(|(name, _)| !is_for_us(name)).collect();
     let spawner = Spawner::new(environment, limits, spec.daemon.umask)?;
-    let supervisor = Supervisor::new(reload::settings(&spec.daemon), &spec.programs, seed());
+    let supervisor = Supervisor::new(Settings::from(&spec.daemon), &spec.programs, seed());
     let access = Access::new(&spec.control, &mut accounts);
     let pidfile = spec.daemon.pidfile.clone();
     let control = spec.control.socket.clone();
@@ -171,7 +171,7 @@ async fn run(
     let logs = Logs::start(consoles, syslog)?;
     let instances = supervisor.snapshot().len();
     let control = socket.is_some().then_some(control).flatten();
-    let both = (Rc::clone(&statuses), Rc::clone(&voices));
+    let both = (Rc::clone(&statuses), Rc::clone(&notifications));
     let children = Children::new(spawner, trees, logs, both, control.as_deref(), instances);
     let (orders, received) = mpsc::channel(ORDERS);
     let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, access, orders, own_log));
@@ -189,7 +189,7 @@ async fn run(
     // The code that reads the command line and the configuration is not needed for now.
     muster_sys::footprint::release_startup_code();
 
-    let heard = event_loop::Sources { signals, statuses, voices, orders: received };
+    let heard = event_loop::Sources { signals, statuses, notifications, orders: received };
     let (code, budget) = EventLoop::new(Rc::clone(&shared), heard, console).run().await;
 
     // Slow disks and console readers get the rest of the shutdown timeout, unless they take nothing at all. If the
@@ -203,7 +203,7 @@ async fn run(
     // Followers get the last output before their connections end.
     shared.children.borrow().logs().finish_reading(patience());
     shared.children.borrow().logs().end_following();
-    shared.feed.borrow_mut().close();
+    shared.event_ring.borrow_mut().close();
     if let Some((listening, server)) = listening {
         let place = listening.stop();
         server.finish(LAST_MOMENT).await;

@@ -41,7 +41,7 @@ use self::refused::Refusals;
 use self::sending::Sending;
 use self::stdin::StdinPipe;
 use crate::limit::{Limits, Notice, unless_none};
-use crate::notify::{self, Channel, Notify, Told};
+use crate::notify::{self, Announced, Channel, Notify};
 
 /// Maximum time spent at once on determining which runs new orphans belong to.
 const LOOKING: Duration = Duration::from_millis(3);
@@ -100,7 +100,7 @@ impl Children {
         spawner: Spawner,
         trees: Trees,
         logs: Logs,
-        (statuses, voices): (Rc<Watched<PollSet>>, Rc<Watched<PollSet>>),
+        (statuses, notifications): (Rc<Watched<PollSet>>, Rc<Watched<PollSet>>),
         control_socket: Option<&Path>,
         instances: usize,
     ) -> Children {
@@ -115,7 +115,7 @@ impl Children {
             has_mains: false,
             known_pids: BTreeMap::new(),
             most_known: instances * (HISTORY + 1),
-            notify: Notify::new(control_socket, marker_prefix.clone(), voices, limits.clone()),
+            notify: Notify::new(control_socket, marker_prefix.clone(), notifications, limits.clone()),
             marker_prefix,
             commands: Commands::default(),
             refused: Refusals::default(),
@@ -334,8 +334,8 @@ impl Children {
     }
 
     /// The reported status of a run.
-    pub(crate) fn told(&self, run: RunId) -> Option<&Told> {
-        self.notify.told(run)
+    pub(crate) fn announced(&self, run: RunId) -> Option<&Announced> {
+        self.notify.announced(run)
     }
 
     /// Removes the sockets for notifications before the daemon exits.

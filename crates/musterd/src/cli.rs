@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-
+use clap::{Parser, Subcommand};
+use muster_load::{ConfigFormat, ConvertArgs, Format};
 use muster_simulate::{RehearseArgs, SimulateArgs};
 
 /// The supervisor for containers that run more than one program.
@@ -136,59 +136,6 @@ and as the first line of the configuration:
         /// The shell
         shell: clap_complete::Shell,
     },
-}
-
-/// The arguments of `musterd convert`.
-#[derive(Debug, Args)]
-pub(crate) struct ConvertArgs {
-    /// A file or directory; several supervisord files are read as one
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// The language of the files; found out by name and content
-    #[arg(long, value_enum)]
-    pub(crate) from: Option<Original>,
-    /// Write the configuration to this file instead of stdout
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Write the report to this file instead of stderr
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
-    /// The format of the report
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-    /// Exit with 1 if anything has no equivalent
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// Replace files that exist
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// A language that is converted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Original {
-    /// supervisord.conf
-    Supervisord,
-    /// s6-overlay, version 2 or 3
-    S6,
-    /// Procfile
-    Procfile,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Text for people
-    Text,
-    /// One JSON object
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ConfigFormat {
-    /// A table per program
-    Toml,
-    /// The response of GET /v1/config
-    Json,
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster_config::{Disguises, LookedAt};
-use muster_spec::{ControlSpec, DaemonSpec, InstanceSpec, Spec};
+use muster_load::auto_logs::AutoLogs;
+use muster_load::in_force::InForce;
+use muster_spec::{ControlSpec, DaemonSpec, Spec};
 use tokio::sync::{Mutex, Notify};
 
 use self::look::{Look, look};
 use crate::access::Access;
-use crate::auto_logs::AutoLogs;
 
 /// The configuration: where it comes from, and the active one.
 pub(crate) struct Configuration {
@@ -69,33 +70,6 @@ impl Sources {
     }
 }
 
-/// The active configuration. Keys of the daemon that only a restart can change have their values from the start.
-pub(crate) struct InForce {
-    pub(crate) daemon: DaemonSpec,
-    pub(crate) control: ControlSpec,
-    pub(crate) files: Vec<PathBuf>,
-    /// The secrets to be masked when it is shown.
-    pub(crate) disguises: Disguises,
-    /// The secrets of earlier configurations that running programs still use.
-    pub(crate) earlier: Disguises,
-}
-
-impl InForce {
-    /// Replaces the secrets to be masked. Keys that only a restart can change keep their values, and so stay masked.
-    pub(crate) fn put_disguises(&mut self, new: Disguises, is_in_use: impl Fn(&Arc<InstanceSpec>) -> bool) {
-        let was = std::mem::replace(&mut self.disguises, new);
-        self.disguises.musterd.extend(was.musterd.iter().copied());
-        self.disguises.http.extend(was.http.iter().copied());
-        for keys in [&mut self.disguises.musterd, &mut self.disguises.http] {
-            keys.sort_unstable();
-            keys.dedup();
-        }
-        self.earlier.instances.extend(was.instances);
-        self.earlier.instances.retain(|disguise| is_in_use(&disguise.real));
-        self.earlier.rules = was.rules;
-    }
-}
-
 /// A configuration that was read and is to become active.
 #[derive(Debug)]
 pub(crate) struct New {
@@ -114,13 +88,7 @@ impl Configuration {
     ) -> Configuration {
         Configuration {
             paths: sources.paths,
-            in_force: RefCell::new(InForce {
-                daemon,
-                control,
-                files: sources.files,
-                disguises: sources.disguises,
-                earlier: Disguises::default(),
-            }),
+            in_force: RefCell::new(InForce::new(daemon, control, sources.files, sources.disguises)),
             looks: RefCell::new(sources.looks),
             turn: Mutex::new(()),
             waiting: Cell::new(0),

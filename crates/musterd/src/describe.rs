@@ -51,15 +51,15 @@ pub(crate) fn describe(shared: &Shared, instance: &Instance, now: Time) -> Strin
 /// Readiness, health and reported status of a run, where notable.
 fn said(shared: &Shared, instance: &Instance) -> String {
     let children = shared.children.borrow();
-    let told = instance.run().and_then(|run| children.told(run));
+    let announced = instance.run().and_then(|run| children.announced(run));
     let notes = [
         (ready(instance) == Some(false), "not ready"),
         (instance.health() == Health::Unhealthy, "unhealthy"),
-        (told.is_some_and(|told| told.is_reloading), "reloading"),
-        (told.is_some_and(|told| told.is_stopping), "stopping"),
+        (announced.is_some_and(|announced| announced.is_reloading), "reloading"),
+        (announced.is_some_and(|announced| announced.is_stopping), "stopping"),
     ];
     let notes = notes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, note)| note);
-    let status = told.and_then(|told| told.status.as_deref());
+    let status = announced.and_then(|announced| announced.status.as_deref());
     notes.chain(status).map(|note| format!(", {note}")).collect()
 }
 

@@ -138,13 +138,13 @@ impl EventLoop {
                     let known = self.shared.children.borrow_mut().take_outcomes(&tokens);
                     self.inputs.of_programs.extend(known);
                 }
-                Happened::Voices(Ok(tokens)) => {
+                Happened::Notifications(Ok(tokens)) => {
                     self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs.of_programs);
                 }
                 Happened::Probe(finished) => self.handle_results(finished),
                 Happened::Order(order) => self.handle_order(order),
                 // These descriptors cannot fail while they are open; without them nothing can be supervised.
-                Happened::Signal(Err(error)) | Happened::Statuses(Err(error)) | Happened::Voices(Err(error)) => {
+                Happened::Signal(Err(error)) | Happened::Statuses(Err(error)) | Happened::Notifications(Err(error)) => {
                     error!(%error, "cannot wait for events");
                     return (1, None);
                 }
@@ -188,7 +188,7 @@ impl EventLoop {
             self.handle_results(finished);
         }
         let mut tokens = Vec::new();
-        if self.sources.voices.get_ref().ready(&mut tokens).is_ok() {
+        if self.sources.notifications.get_ref().ready(&mut tokens).is_ok() {
             self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs.of_programs);
         }
     }
@@ -235,7 +235,7 @@ impl EventLoop {
 
     fn next_deadline(&self) -> Option<Instant> {
         let core = self.shared.supervisor.borrow().poll_timeout().and_then(|at| self.shared.clock.instant(at));
-        let gap = self.shared.feed.borrow().gap_due();
+        let gap = self.shared.event_ring.borrow().gap_due();
         core.into_iter()
             .chain(self.sweeps.due())
             .chain(self.replies.due())
@@ -248,7 +248,7 @@ impl EventLoop {
         self.sweeps.handle_deadline(Instant::now());
         self.replies.send_deferred();
         let now = self.shared.clock.now();
-        self.shared.feed.borrow_mut().tell_gap(now, Instant::now());
+        self.shared.event_ring.borrow_mut().tell_gap(now, Instant::now());
         if self.shared.limits.due().is_some_and(|due| due <= Instant::now()) {
             log_events::write_lasting(&self.shared);
         }

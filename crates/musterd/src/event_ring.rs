@@ -26,7 +26,7 @@ const GAP_AFTER: Duration = Duration::from_secs(60);
 
 /// One event.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct Published {
     pub(crate) at: Time,
     /// The instance, under its name at that time.
     pub(crate) who: Option<Arc<InstanceSpec>>,
@@ -44,7 +44,7 @@ pub(crate) enum What {
 
 /// The last events, and the listeners waiting for the next one.
 #[derive(Debug)]
-pub(crate) struct Feed {
+pub(crate) struct EventRing {
     /// In order of their numbers. An event that an instance lost from its share is `None` until all events before it
     /// are gone.
     ring: VecDeque<RingEntry>,
@@ -75,19 +75,19 @@ pub(crate) struct Feed {
 struct RingEntry {
     id: u64,
     of: Option<InstanceId>,
-    told: Option<Told>,
+    published: Option<Published>,
 }
 
 /// A listener has missed these events: their number, if known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Missed(pub(crate) Option<u64>);
 
-impl Feed {
+impl EventRing {
     /// An empty ring. A later run of the daemon must begin with a higher number, so that a listener of an earlier run
     /// is not mistaken for one of its own.
-    pub(crate) fn beginning_with(first: u64, instances: usize) -> Feed {
+    pub(crate) fn beginning_with(first: u64, instances: usize) -> EventRing {
         let room = room_for(instances);
-        Feed {
+        EventRing {
             ring: VecDeque::new(),
             holes: 0,
             room,
@@ -114,7 +114,7 @@ impl Feed {
     }
 
     /// Adds an event, of this instance or of the daemon.
-    pub(crate) fn publish(&mut self, of: Option<InstanceId>, told: Told) {
+    pub(crate) fn publish(&mut self, of: Option<InstanceId>, published: Published) {
         if self.ring.len() - self.holes == self.room {
             self.forget_one(of);
         }
@@ -123,7 +123,7 @@ impl Feed {
         if ids.len() > self.share {
             self.crowded.insert(of);
         }
-        self.ring.push_back(RingEntry { id: self.next, of, told: Some(told) });
+        self.ring.push_back(RingEntry { id: self.next, of, published: Some(published) });
         self.next += 1;
         self.wake_all();
     }
@@ -150,14 +150,14 @@ impl Feed {
         }
         self.forgotten = self.forgotten.max(id);
         let at = self.ring.partition_point(|place| place.id < id);
-        self.ring[at].told = None;
+        self.ring[at].published = None;
         self.holes += 1;
-        while self.ring.pop_front_if(|place| place.told.is_none()).is_some() {
+        while self.ring.pop_front_if(|place| place.published.is_none()).is_some() {
             self.holes -= 1;
         }
         // If the oldest event belongs to a quiet instance, the empty places behind it must not accumulate.
         if self.holes > self.room {
-            self.ring.retain(|place| place.told.is_some());
+            self.ring.retain(|place| place.published.is_some());
             self.holes = 0;
         }
     }
@@ -178,7 +178,7 @@ impl Feed {
         if self.gap_due().is_some_and(|due| due <= now) {
             self.suppressed_since = None;
             let what = What::Gap { missed: std::mem::take(&mut self.suppressed) };
-            self.publish(None, Told { at, who: None, what });
+            self.publish(None, Published { at, who: None, what });
         }
     }
 
@@ -202,13 +202,13 @@ impl Feed {
     }
 
     /// The events after this number, with their numbers.
-    pub(crate) fn after(&self, id: u64) -> Result<impl Iterator<Item = (u64, &Told)>, Missed> {
+    pub(crate) fn after(&self, id: u64) -> Result<impl Iterator<Item = (u64, &Published)>, Missed> {
         let is_ours = id < self.next && self.first <= id + 1;
         if !is_ours {
             return Err(Missed(None));
         }
         let later = self.ring.partition_point(|place| place.id <= id);
-        let later = self.ring.range(later..).filter_map(|place| Some((place.id, place.told.as_ref()?)));
+        let later = self.ring.range(later..).filter_map(|place| Some((place.id, place.published.as_ref()?)));
         if id < self.forgotten {
             let kept = later.count() as u64;
             return Err(Missed(Some(self.next - 1 - id - kept)));
@@ -249,53 +249,53 @@ mod tests {
 
     use super::*;
 
-    fn told(number: u64) -> Told {
+    fn published(number: u64) -> Published {
         let (instance, run) = (InstanceId(0), Some(RunId(number)));
         let event = Event::State { instance, from: State::Stopped, to: State::Starting, run };
-        Told { at: Time::ZERO, who: None, what: What::Event(event) }
+        Published { at: Time::ZERO, who: None, what: What::Event(event) }
     }
 
-    fn run(told: &Told) -> Option<RunId> {
-        match &told.what {
+    fn run(published: &Published) -> Option<RunId> {
+        match &published.what {
             What::Event(event) => event.run(),
             What::Gap { .. } => None,
         }
     }
 
-    fn filled(count: u64) -> Feed {
-        let mut feed = Feed::beginning_with(1000, 1);
-        (0..count).for_each(|number| feed.publish(None, told(number)));
-        feed
+    fn filled(count: u64) -> EventRing {
+        let mut ring = EventRing::beginning_with(1000, 1);
+        (0..count).for_each(|number| ring.publish(None, published(number)));
+        ring
     }
 
-    fn numbers(feed: &Feed, id: u64) -> Result<Vec<u64>, Missed> {
-        Ok(feed.after(id)?.map(|(id, _)| id).collect())
+    fn numbers(ring: &EventRing, id: u64) -> Result<Vec<u64>, Missed> {
+        Ok(ring.after(id)?.map(|(id, _)| id).collect())
     }
 
     #[test]
     fn a_listener_gets_what_came_after_its_last_event() {
-        let feed = filled(3);
-        assert_eq!(feed.newest(), 1002);
-        assert_eq!(numbers(&feed, 1000), Ok(vec![1001, 1002]));
-        assert_eq!(numbers(&feed, 1002), Ok(vec![]));
-        assert_eq!(numbers(&feed, 999), Ok(vec![1000, 1001, 1002]), "what was known before the first event");
-        let runs: Vec<Option<RunId>> = feed.after(1000).unwrap().map(|(_, told)| run(told)).collect();
+        let ring = filled(3);
+        assert_eq!(ring.newest(), 1002);
+        assert_eq!(numbers(&ring, 1000), Ok(vec![1001, 1002]));
+        assert_eq!(numbers(&ring, 1002), Ok(vec![]));
+        assert_eq!(numbers(&ring, 999), Ok(vec![1000, 1001, 1002]), "what was known before the first event");
+        let runs: Vec<Option<RunId>> = ring.after(1000).unwrap().map(|(_, published)| run(published)).collect();
         assert_eq!(runs, [Some(RunId(1)), Some(RunId(2))], "numbers and events belong together");
     }
 
     #[test]
     fn what_is_forgotten_is_counted() {
-        let feed = filled(FEWEST as u64 + 10);
-        assert_eq!(numbers(&feed, 999), Err(Missed(Some(10))));
-        assert_eq!(numbers(&feed, 1008), Err(Missed(Some(1))));
-        assert_eq!(numbers(&feed, 1009).map(|ids| ids.len()), Ok(FEWEST));
+        let ring = filled(FEWEST as u64 + 10);
+        assert_eq!(numbers(&ring, 999), Err(Missed(Some(10))));
+        assert_eq!(numbers(&ring, 1008), Err(Missed(Some(1))));
+        assert_eq!(numbers(&ring, 1009).map(|ids| ids.len()), Ok(FEWEST));
     }
 
     #[test]
     fn numbers_of_another_life_are_not_taken_for_our_own() {
-        let feed = filled(3);
+        let ring = filled(3);
         for id in [0, 998, 1003, u64::MAX] {
-            assert_eq!(numbers(&feed, id), Err(Missed(None)), "{id}");
+            assert_eq!(numbers(&ring, id), Err(Missed(None)), "{id}");
         }
     }
 
@@ -305,65 +305,69 @@ mod tests {
 
     #[test]
     fn a_flood_of_one_instance_pushes_out_its_own_events_only() {
-        let mut feed = Feed::beginning_with(1000, 3);
+        let mut ring = EventRing::beginning_with(1000, 3);
         for instance in [1, 2, 1, 2] {
-            feed.publish(of(instance), told(0));
+            ring.publish(of(instance), published(0));
         }
-        (0..100_000).for_each(|number| feed.publish(of(3), told(number)));
-        feed.publish(of(1), told(0));
-        let kept = |instance| feed.ring.iter().filter(|place| place.of == of(instance) && place.told.is_some()).count();
+        (0..100_000).for_each(|number| ring.publish(of(3), published(number)));
+        ring.publish(of(1), published(0));
+        let kept =
+            |instance| ring.ring.iter().filter(|place| place.of == of(instance) && place.published.is_some()).count();
         assert_eq!((kept(1), kept(2), kept(3)), (3, 2, FEWEST - 5));
-        assert!(feed.ring.len() <= 2 * feed.room + 1 && feed.ring.capacity() <= 4 * feed.room, "{}", feed.ring.len());
+        assert!(ring.ring.len() <= 2 * ring.room + 1 && ring.ring.capacity() <= 4 * ring.room, "{}", ring.ring.len());
         let missed = 100_005 - FEWEST as u64;
-        assert_eq!(numbers(&feed, 1003), Err(Missed(Some(missed))), "of the 100 001 after it");
-        assert_eq!(numbers(&feed, 999), Err(Missed(Some(missed))), "none of the four before the flood is missing");
-        assert_eq!(numbers(&feed, 1000 + 100_000), Ok((101_001..=101_004).collect()));
+        assert_eq!(numbers(&ring, 1003), Err(Missed(Some(missed))), "of the 100 001 after it");
+        assert_eq!(numbers(&ring, 999), Err(Missed(Some(missed))), "none of the four before the flood is missing");
+        assert_eq!(numbers(&ring, 1000 + 100_000), Ok((101_001..=101_004).collect()));
     }
 
     #[test]
     fn who_has_not_had_its_share_gets_it_back_from_those_with_more() {
-        let mut feed = Feed::beginning_with(1000, 3);
-        (0..5000).for_each(|number| feed.publish(of(3), told(number)));
+        let mut ring = EventRing::beginning_with(1000, 3);
+        (0..5000).for_each(|number| ring.publish(of(3), published(number)));
         let share = FEWEST / 4;
         for instance in [1, 2] {
-            (0..1000).for_each(|number| feed.publish(of(instance), told(number)));
+            (0..1000).for_each(|number| ring.publish(of(instance), published(number)));
         }
-        let kept = |feed: &Feed, instance| feed.shares.get(&of(instance)).map_or(0, VecDeque::len);
-        assert_eq!([1, 2, 3].map(|instance| kept(&feed, instance)), [share, share, FEWEST - 2 * share]);
-        feed.make_room(FEWEST);
-        assert_eq!(feed.crowded.len(), 3, "with more instances a share is smaller");
-        (0..10_000).for_each(|number| feed.publish(of(number % 100), told(0)));
-        assert_eq!(feed.ring.len() - feed.holes, feed.room);
-        assert_eq!(feed.shares.values().map(VecDeque::len).sum::<usize>(), feed.room);
+        let kept = |ring: &EventRing, instance| ring.shares.get(&of(instance)).map_or(0, VecDeque::len);
+        assert_eq!([1, 2, 3].map(|instance| kept(&ring, instance)), [share, share, FEWEST - 2 * share]);
+        ring.make_room(FEWEST);
+        assert_eq!(ring.crowded.len(), 3, "with more instances a share is smaller");
+        (0..10_000).for_each(|number| ring.publish(of(number % 100), published(0)));
+        assert_eq!(ring.ring.len() - ring.holes, ring.room);
+        assert_eq!(ring.shares.values().map(VecDeque::len).sum::<usize>(), ring.room);
     }
 
     #[test]
     fn suppressed_events_are_a_gap_once_a_minute_while_somebody_listens() {
-        let (mut feed, start) = (filled(1), Instant::now());
+        let (mut ring, start) = (filled(1), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        (0..100).for_each(|_| feed.suppress(at(0)));
-        assert_eq!(feed.gap_due(), None, "there is no listener");
-        let listener = feed.listen();
-        assert_eq!(feed.gap_due(), Some(at(60)));
-        feed.tell_gap(Time::ZERO, at(59));
-        assert_eq!(feed.newest(), 1000);
-        feed.tell_gap(Time::ZERO, at(60));
-        let missed = |feed: &Feed, id| match feed.after(id).map(|mut after| after.next().map(|(_, told)| &told.what)) {
+        (0..100).for_each(|_| ring.suppress(at(0)));
+        assert_eq!(ring.gap_due(), None, "there is no listener");
+        let listener = ring.listen();
+        assert_eq!(ring.gap_due(), Some(at(60)));
+        ring.tell_gap(Time::ZERO, at(59));
+        assert_eq!(ring.newest(), 1000);
+        ring.tell_gap(Time::ZERO, at(60));
+        let missed = |ring: &EventRing, id| match ring
+            .after(id)
+            .map(|mut after| after.next().map(|(_, published)| &published.what))
+        {
             Ok(Some(What::Gap { missed })) => *missed,
             other => panic!("no gap: {other:?}"),
         };
-        assert_eq!((missed(&feed, 1000), feed.gap_due()), (100, None));
-        feed.suppress(at(61));
-        feed.leave(listener);
-        assert_eq!(feed.gap_due(), None);
-        feed.listen();
-        feed.tell_gap(Time::ZERO, at(500));
-        assert_eq!(missed(&feed, 1001), 1);
+        assert_eq!((missed(&ring, 1000), ring.gap_due()), (100, None));
+        ring.suppress(at(61));
+        ring.leave(listener);
+        assert_eq!(ring.gap_due(), None);
+        ring.listen();
+        ring.tell_gap(Time::ZERO, at(500));
+        assert_eq!(missed(&ring, 1001), 1);
     }
 
     /// The full ring of a thousand programs must be small compared to the programs.
     #[test]
     fn an_event_is_small() {
-        assert!(size_of::<Told>() <= 80, "{} bytes", size_of::<Told>());
+        assert!(size_of::<Published>() <= 80, "{} bytes", size_of::<Published>());
     }
 }

@@ -24,14 +24,14 @@ pub(crate) enum OutOfMemory {
 
 /// The evidence about recent runs.
 #[derive(Debug)]
-pub(crate) struct Deaths {
+pub(crate) struct ExitEvidence {
     kills: Kills,
     memory: BTreeMap<RunId, OutOfMemory>,
 }
 
-impl Deaths {
-    pub(crate) fn new() -> Deaths {
-        Deaths { kills: Kills::of_own_cgroup(), memory: BTreeMap::new() }
+impl ExitEvidence {
+    pub(crate) fn new() -> ExitEvidence {
+        ExitEvidence { kills: Kills::of_own_cgroup(), memory: BTreeMap::new() }
     }
 
     /// Records whether memory ran out when a run ended that musterd did not end. `signalled` is the last signal that a
@@ -73,11 +73,11 @@ mod tests {
 
     #[test]
     fn only_a_sigkill_that_nobody_asked_for_is_looked_into() {
-        let mut deaths = Deaths::new();
-        assert_eq!(deaths.look_into(RunId(1), &killed_by(Signal::KILL), Some(Signal::KILL)), None);
-        assert_eq!(deaths.look_into(RunId(2), &killed_by(Signal::TERM), None), None);
-        assert_eq!(deaths.look_into(RunId(2), &RunEnd::Exited(Exit::Code(137)), None), None);
-        let found = deaths.look_into(RunId(3), &killed_by(Signal::KILL), Some(Signal::HUP));
+        let mut exit_evidence = ExitEvidence::new();
+        assert_eq!(exit_evidence.look_into(RunId(1), &killed_by(Signal::KILL), Some(Signal::KILL)), None);
+        assert_eq!(exit_evidence.look_into(RunId(2), &killed_by(Signal::TERM), None), None);
+        assert_eq!(exit_evidence.look_into(RunId(2), &RunEnd::Exited(Exit::Code(137)), None), None);
+        let found = exit_evidence.look_into(RunId(3), &killed_by(Signal::KILL), Some(Signal::HUP));
         assert!(found.is_some(), "HUP did not kill it");
     }
 

@@ -7,20 +7,13 @@
 #![forbid(unsafe_code)]
 
 mod access;
-mod auto_logs;
 mod boot;
 mod budget;
-mod check;
 mod children;
 mod cli;
 mod clock;
-mod config_command;
-mod config_files;
 mod configuration;
-mod convert;
 mod describe;
-mod doctor;
-mod effective_config;
 mod event_loop;
 mod event_ring;
 mod exit_evidence;
@@ -41,11 +34,8 @@ mod probes;
 mod program_counters;
 mod publish;
 mod reload;
-mod secrets;
 mod shared;
 mod supervisord;
-mod surroundings;
-mod this_machine;
 mod tickets;
 mod turn_clock;
 mod turns;
@@ -55,6 +45,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use muster_config::Loaded;
+use muster_load::{check, config_files, doctor, secrets};
 use muster_simulate::Host;
 use muster_sys::say::{complain, say};
 
@@ -126,8 +117,8 @@ pub fn run_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(match cli.command {
         None => supervise(&cli.config),
         Some(Command::Check { config, format, strict }) => check::check(&config, format, strict),
-        Some(Command::Config { config, format }) => config_command::config(&config, format),
-        Some(Command::Convert(arguments)) => convert::convert(&arguments),
+        Some(Command::Config { config, format }) => muster_load::config(&config, format),
+        Some(Command::Convert(arguments)) => muster_load::convert(&arguments),
         Some(Command::Doctor { json }) => doctor::doctor(json),
         Some(Command::Schema) => {
             say(muster_config::json_schema().trim_end());

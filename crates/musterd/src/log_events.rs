@@ -38,7 +38,7 @@ pub(crate) fn write(shared: &Shared, event: &Event, said: Option<u64>) {
                 info!(%program, %run, %end, %uptime, suppressed, "ended");
             } else if let Some(cause) = cause {
                 warn!(%program, %run, %end, %uptime, %cause, suppressed, "ended by musterd");
-            } else if let Some(OutOfMemory::Killed(kills)) = shared.deaths.borrow().memory(*run) {
+            } else if let Some(OutOfMemory::Killed(kills)) = shared.exit_evidence.borrow().memory(*run) {
                 warn!(%program, %run, %end, %uptime, kills, suppressed, "ended unexpectedly, out of memory");
             } else {
                 warn!(%program, %run, %end, %uptime, suppressed, "ended unexpectedly");

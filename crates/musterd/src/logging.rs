@@ -27,7 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::fields::Fields;
 use crate::main_log;
-use crate::secrets;
+use muster_load::secrets;
 
 /// How many bytes of its own messages the daemon keeps in memory.
 const REMEMBERED: usize = 64 * 1024;

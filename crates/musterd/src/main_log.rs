@@ -5,7 +5,8 @@
 
 use std::fmt::Display;
 
-use muster_spec::{Exit, Signal};
+use muster_spec::Exit;
+use muster_supervisord::ends::message;
 use tracing::{debug, error, info, warn};
 
 /// The target of these lines.
@@ -62,51 +63,5 @@ pub(crate) fn line(level: Level, text: impl Display) {
 pub(crate) fn reaped(pid: impl Display, exit: Exit) {
     if is_on() {
         line(Level::Info, format_args!("reaped unknown pid {pid} ({})", message(exit)));
-    }
-}
-
-/// The end of a process as supervisord writes it.
-pub(crate) fn message(exit: Exit) -> String {
-    match exit {
-        Exit::Code(code) => format!("exit status {code}"),
-        Exit::Signal { signal, core_dumped } => {
-            format!("terminated by {}{}", signal_name(signal), if core_dumped { " (core dumped)" } else { "" })
-        }
-    }
-}
-
-/// The name that Python has for a signal.
-pub(crate) fn signal_name(signal: Signal) -> String {
-    const POLL: i32 = 29;
-    const RTMIN: i32 = 34;
-    const RTMAX: i32 = 64;
-    match signal.number() {
-        POLL => "SIGPOLL".to_owned(),
-        RTMIN => "SIGRTMIN".to_owned(),
-        RTMAX => "SIGRTMAX".to_owned(),
-        number @ 32..RTMAX => format!("signal {number}"),
-        _ => signal.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ends_have_the_words_of_python() {
-        let by = |number, core_dumped| Exit::Signal { signal: Signal::from_number(number).unwrap(), core_dumped };
-        for (exit, expected) in [
-            (Exit::Code(3), "exit status 3"),
-            (by(15, false), "terminated by SIGTERM"),
-            (by(6, true), "terminated by SIGABRT (core dumped)"),
-            (by(17, false), "terminated by SIGCHLD"),
-            (by(29, false), "terminated by SIGPOLL"),
-            (by(34, false), "terminated by SIGRTMIN"),
-            (by(35, false), "terminated by signal 35"),
-            (by(64, false), "terminated by SIGRTMAX"),
-        ] {
-            assert_eq!(message(exit), expected);
-        }
     }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use muster_core::{Event, Instance, PastRun};
 use muster_spec::{InstanceId, RunEnd, RunId, Signal, State, StopScope};
+use muster_supervisord::ends::{message, signal_name};
 
-use crate::main_log::{Level, is_on, line, message, signal_name};
+use crate::main_log::{Level, is_on, line};
 use crate::shared::Shared;
 use crate::turn_clock::beside;
 

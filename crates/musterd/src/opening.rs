@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use muster_import::supervisord::python_repr;
+use muster_supervisord::python::repr;
 use muster_sys::background::Background;
 use muster_sys::say::complain;
 
@@ -69,7 +69,7 @@ impl Opening {
         if self.background.is_some() {
             Line::new(Level::Info, "daemonizing the supervisord process").write();
             if let Some(directory) = &self.directory {
-                let directory = python_repr(directory);
+                let directory = repr(directory);
                 Line::new(Level::Info, format!("set current directory: {directory}")).write();
             }
         }

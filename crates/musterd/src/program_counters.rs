@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use muster_core::{Event, StopCause};
 use muster_spec::{Exit, InstanceId, RunEnd, RunId, State};
 
-use crate::exit_evidence::{Deaths, OutOfMemory};
+use crate::exit_evidence::{ExitEvidence, OutOfMemory};
 
 /// The reasons for the end of a run, as in `muster_program_exits_total`.
 pub(crate) const REASONS: [&str; 11] = [
@@ -26,7 +26,7 @@ pub(crate) const REASONS: [&str; 11] = [
 
 /// The counters of one instance.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Counters {
     /// Runs that the restart policy started after the end of an earlier one.
     pub(crate) restarts: u64,
     /// Ended runs, in the order of [`REASONS`].
@@ -35,16 +35,16 @@ pub(crate) struct Tally {
 
 /// The counters of all instances.
 #[derive(Debug, Default)]
-pub(crate) struct Tallies(HashMap<InstanceId, Tally>);
+pub(crate) struct ProgramCounters(HashMap<InstanceId, Counters>);
 
-impl Tallies {
-    pub(crate) fn count(&mut self, event: &Event, deaths: &Deaths) {
+impl ProgramCounters {
+    pub(crate) fn count(&mut self, event: &Event, exit_evidence: &ExitEvidence) {
         match event {
             Event::State { instance, from: State::Backoff, to: State::Starting, .. } => {
                 self.of_mut(*instance).restarts += 1
             }
             Event::Ended(ended) => {
-                let reason = reason(ended.run, &ended.end, ended.expected, ended.cause.as_ref(), deaths);
+                let reason = reason(ended.run, &ended.end, ended.expected, ended.cause.as_ref(), exit_evidence);
                 let place = REASONS.iter().position(|known| *known == reason);
                 self.of_mut(ended.instance).exits[place.expect("a test counts every reason")] += 1;
             }
@@ -52,11 +52,11 @@ impl Tallies {
         }
     }
 
-    fn of_mut(&mut self, instance: InstanceId) -> &mut Tally {
+    fn of_mut(&mut self, instance: InstanceId) -> &mut Counters {
         self.0.entry(instance).or_default()
     }
 
-    pub(crate) fn of(&self, instance: InstanceId) -> Tally {
+    pub(crate) fn of(&self, instance: InstanceId) -> Counters {
         self.0.get(&instance).copied().unwrap_or_default()
     }
 
@@ -66,7 +66,13 @@ impl Tallies {
     }
 }
 
-fn reason(run: RunId, end: &RunEnd, expected: bool, cause: Option<&StopCause>, deaths: &Deaths) -> &'static str {
+fn reason(
+    run: RunId,
+    end: &RunEnd,
+    expected: bool,
+    cause: Option<&StopCause>,
+    exit_evidence: &ExitEvidence,
+) -> &'static str {
     match (cause, end) {
         (Some(StopCause::Probe { .. }), _) => "probe",
         (Some(StopCause::Watchdog { .. }), _) => "watchdog",
@@ -82,7 +88,7 @@ fn reason(run: RunId, end: &RunEnd, expected: bool, cause: Option<&StopCause>, d
                 "failure"
             }
         }
-        (None, RunEnd::Exited(Exit::Signal { .. })) => match deaths.memory(run) {
+        (None, RunEnd::Exited(Exit::Signal { .. })) => match exit_evidence.memory(run) {
             Some(OutOfMemory::Killed(_)) => "out_of_memory",
             _ => "signal",
         },
@@ -117,14 +123,14 @@ mod tests {
             (RunEnd::MainLost, false, None, "main_lost"),
             (RunEnd::NotSpawned(error), false, None, "spawn_error"),
         ];
-        let (mut tallies, deaths) = (Tallies::default(), Deaths::new());
+        let (mut program_counters, exit_evidence) = (ProgramCounters::default(), ExitEvidence::new());
         for (end, expected, cause, reason) in ends {
-            let before = tallies.of(InstanceId(1)).exits;
+            let before = program_counters.of(InstanceId(1)).exits;
             let uptime = Duration::ZERO;
             let ended = EndedRun { instance: InstanceId(1), run: RunId(1), end, uptime, expected, cause };
             let event = Event::Ended(Box::new(ended));
-            tallies.count(&event, &deaths);
-            let after = tallies.of(InstanceId(1)).exits;
+            program_counters.count(&event, &exit_evidence);
+            let after = program_counters.of(InstanceId(1)).exits;
             let grown: Vec<&str> = REASONS
                 .iter()
                 .enumerate()
@@ -137,12 +143,13 @@ mod tests {
 
     #[test]
     fn only_what_comes_out_of_backoff_is_a_restart() {
-        let (mut tallies, deaths) = (Tallies::default(), Deaths::new());
+        let (mut program_counters, exit_evidence) = (ProgramCounters::default(), ExitEvidence::new());
         for from in [State::Stopped, State::Backoff, State::Waiting, State::Fatal] {
-            tallies.count(&Event::State { instance: InstanceId(1), from, to: State::Starting, run: None }, &deaths);
+            program_counters
+                .count(&Event::State { instance: InstanceId(1), from, to: State::Starting, run: None }, &exit_evidence);
         }
-        assert_eq!(tallies.of(InstanceId(1)).restarts, 1);
-        tallies.retain(|_| false);
-        assert_eq!(tallies.of(InstanceId(1)).restarts, 0);
+        assert_eq!(program_counters.of(InstanceId(1)).restarts, 1);
+        program_counters.retain(|_| false);
+        assert_eq!(program_counters.of(InstanceId(1)).restarts, 0);
     }
 }

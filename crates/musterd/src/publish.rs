@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use muster_core::Event;
 
-use crate::event_ring::{Told, What};
+use crate::event_ring::{Published, What};
 use crate::shared::Shared;
 
 /// Publishes one event, or counts it if a rate limit suppresses it.
@@ -13,12 +13,12 @@ pub(crate) fn publish(shared: &Shared, event: Event, is_said: bool) {
     match event {
         // Failing checks would displace more important events. Their consequences are published.
         Event::ProbeFailed { .. } => return,
-        _ if !is_said => return shared.feed.borrow_mut().suppress(Instant::now()),
+        _ if !is_said => return shared.event_ring.borrow_mut().suppress(Instant::now()),
         Event::ShutdownOverlaps { .. } => return,
         _ => {}
     }
     let who = event.instance();
     let spec = who.map(|id| Arc::clone(shared.supervisor.borrow().instance(id).spec()));
-    let told = Told { at: shared.clock.now(), who: spec, what: What::Event(event) };
-    shared.feed.borrow_mut().publish(who, told);
+    let published = Published { at: shared.clock.now(), who: spec, what: What::Event(event) };
+    shared.event_ring.borrow_mut().publish(who, published);
 }

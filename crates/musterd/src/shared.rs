@@ -19,10 +19,10 @@ use crate::budget::Budget;
 use crate::children::Children;
 use crate::clock::Clock;
 use crate::configuration::{self, Configuration};
-use crate::event_ring::Feed;
-use crate::exit_evidence::Deaths;
+use crate::event_ring::EventRing;
+use crate::exit_evidence::ExitEvidence;
 use crate::limit::Limits;
-use crate::program_counters::Tallies;
+use crate::program_counters::ProgramCounters;
 use crate::turn_clock::LoopTurns;
 use crate::turns::Turns;
 
@@ -62,11 +62,11 @@ pub(crate) struct Shared {
     pub(crate) configuration: Configuration,
     pub(crate) access: RefCell<Access>,
     pub(crate) orders: mpsc::Sender<Order>,
-    pub(crate) feed: RefCell<Feed>,
-    pub(crate) deaths: RefCell<Deaths>,
+    pub(crate) event_ring: RefCell<EventRing>,
+    pub(crate) exit_evidence: RefCell<ExitEvidence>,
     /// Limits on what programs and clients can make the daemon log.
     pub(crate) limits: Limits,
-    pub(crate) tallies: RefCell<Tallies>,
+    pub(crate) program_counters: RefCell<ProgramCounters>,
     /// The resources that clients may use: descriptors and requests.
     pub(crate) budget: Rc<Cell<Budget>>,
     /// Notified when the budget has changed.
@@ -94,7 +94,7 @@ impl Shared {
         let budget = Rc::new(Cell::new(Budget::of(descriptors(), instances)));
         let began = Timestamp::from(clock.date(Time::ZERO)).unix_ms();
         let limits = children.limits().clone();
-        let feed = Feed::beginning_with(first_event(began), supervisor.snapshot().len());
+        let event_ring = EventRing::beginning_with(first_event(began), supervisor.snapshot().len());
         Shared {
             clock,
             supervisor: RefCell::new(supervisor),
@@ -102,10 +102,10 @@ impl Shared {
             configuration,
             access: RefCell::new(access),
             orders,
-            feed: RefCell::new(feed),
-            deaths: RefCell::new(Deaths::new()),
+            event_ring: RefCell::new(event_ring),
+            exit_evidence: RefCell::new(ExitEvidence::new()),
             limits,
-            tallies: RefCell::default(),
+            program_counters: RefCell::default(),
             budget,
             divided: Notify::new(),
             loop_turns: Rc::new(loop_turns),

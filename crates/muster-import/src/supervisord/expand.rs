@@ -3,7 +3,7 @@
 //! A value may hold `%(name)s` and any other conversion of printf; `%%` is a percent sign. Names stand for texts,
 //! `process_num` and `numprocs` for numbers. The result is bounded: see [`LONGEST`].
 
-use super::python;
+use muster_supervisord::python;
 
 /// The longest result of one expansion, in bytes; also the greatest width and precision.
 pub(super) const LONGEST: usize = 1 << 20;

@@ -6,9 +6,9 @@ use super::expand::Value;
 use super::ini::{self, BadLine};
 use super::options::{self, Kind};
 use super::problem::{Problem, SourcePlace, Warning};
-use super::python::{is_space, repr};
 use super::reader::{ExpansionScope, Reader, shared};
 use super::{Mode, glob, limits, paths};
+use muster_supervisord::python::{is_space, repr};
 
 /// Number of bytes that the original decodes at once.
 const CHUNK: usize = 8192;

@@ -7,11 +7,11 @@ use super::expand::Value;
 use super::ini::Entry;
 use super::model::{FcgiAddress, FcgiSocket, Group, GroupKind, Owner, Process};
 use super::options::{self, Kind};
-use super::python::{is_space, repr};
 use super::reader::{ExpansionScope, Reader, Text, behind_colon};
 use super::values::{self, Read};
 use super::world::World;
 use super::{paths, programs};
+use muster_supervisord::python::{is_space, repr};
 
 /// The names of events that a listener may ask for.
 const EVENTS: [&str; 27] = [
@@ -261,10 +261,10 @@ fn address(
     }
     let bad = || format!("('Bad socket format %s', {})", repr(text));
     let (host, port) = text.strip_prefix("tcp://").and_then(|rest| rest.split_once(':')).ok_or_else(bad)?;
-    let is_number = port.chars().all(|c| super::python::decimal(c).is_some());
+    let is_number = port.chars().all(|c| muster_supervisord::python::decimal(c).is_some());
     if host.is_empty() || host.contains(is_space) || !is_number {
         return Err(bad());
     }
-    let number = super::python::int(port).ok_or_else(bad)?;
+    let number = muster_supervisord::python::int(port).ok_or_else(bad)?;
     Ok(FcgiAddress::Tcp { host: host.to_lowercase(), port: values::port_number(number)? })
 }

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::problem::{SourcePlace, Warning};
-use super::python::{is_space, repr, strip, strip_end};
 use super::{hints, limits, options};
+use muster_supervisord::python::{is_space, repr, strip, strip_end};
 
 /// A key and its value, before expansion.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use muster_config::hints;
 
 use super::model::{Address, Autorestart, Group, GroupKind, Process, Server, Settings};
 use super::options::{DAEMON_UMASK, DIRECTORY, RESULT_HANDLER};
-use super::python::repr;
 use super::reader::Reader;
 use super::split_command;
+use muster_supervisord::python::repr;
 
 /// Programs whose children are meant to outlive them: a stop under the original leaves sessions and containers alone.
 const KEEPERS: [&str; 7] = ["sshd", "dockerd", "containerd", "crond", "cron", "tmux", "screen"];

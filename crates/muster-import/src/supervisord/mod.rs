@@ -8,6 +8,7 @@
 //! `options`.
 
 mod argv;
+pub mod command_line;
 mod environment;
 mod expand;
 mod files;
@@ -23,7 +24,6 @@ mod options;
 mod paths;
 mod problem;
 mod programs;
-mod python;
 mod reader;
 mod settings;
 mod to_spec;
@@ -41,7 +41,6 @@ pub use model::{
 };
 pub use options::{Kind, Opt, Type};
 pub use problem::{Mistakes, Problem, SourcePlace, Warning};
-pub use python::repr as python_repr;
 pub use to_spec::{Inherited, Translation, namespec, to_spec};
 pub use world::{Account, User, World};
 

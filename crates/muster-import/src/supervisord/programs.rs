@@ -131,7 +131,8 @@ fn common(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, name: &str) -> Co
         numprocs_start,
         environment: environment.map(|entry| Text { text: entry.text, place: entry.place }),
         captures,
-        serverurl: serverurl.filter(|url| super::python::strip(url).to_uppercase() != "AUTO" && !url.is_empty()),
+        serverurl: serverurl
+            .filter(|url| muster_supervisord::python::strip(url).to_uppercase() != "AUTO" && !url.is_empty()),
         user,
         umask,
         process_name,

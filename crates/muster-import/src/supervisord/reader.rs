@@ -10,10 +10,10 @@ use super::limits;
 use super::model::Variables;
 use super::options::{Kind, Opt, Type};
 use super::problem::{Problem, Report, SourcePlace, Warning};
-use super::python::repr;
 use super::values::{self, Read};
 use super::world::{User, World};
 use super::{environment, hints};
+use muster_supervisord::python::repr;
 
 /// A mistake that has been reported; the caller goes on with a default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -220,7 +220,7 @@ fn unix_server(reader: &mut Reader<'_>, section: usize) -> Option<Server> {
     let chmod = reader.typed(&scope, &options::CHMOD, |text, _| {
         values::octal(text).map_err(|_| format!("Invalid chmod value {text}"))
     });
-    let file = paths::normalized(super::python::strip(&file?.text), reader.world);
+    let file = paths::normalized(muster_supervisord::python::strip(&file?.text), reader.world);
     let address = Address::Unix { file, chmod: chmod.unwrap_or_default(), chown };
     Some(server(reader, section, address, login))
 }

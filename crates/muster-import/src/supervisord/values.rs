@@ -2,8 +2,8 @@
 
 use super::model::{Autorestart, Level, LogFile, Owner, Signal};
 use super::paths;
-use super::python::{self, repr, strip};
 use super::world::{Account, User, World};
+use muster_supervisord::python::{self, repr, strip};
 
 /// A value, or the original's reason against it.
 pub(super) type Read<T> = Result<T, String>;

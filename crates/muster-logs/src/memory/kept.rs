@@ -6,7 +6,7 @@ use std::task::Waker;
 use memchr::{memchr, memchr_iter};
 
 use super::super::Source;
-use super::super::line_assembler::{Joiner, Line};
+use super::super::line_assembler::{Line, LineAssembler};
 use super::super::offset_index::Milestones;
 use super::super::ring::{Piece, Ring};
 use super::{BATCH, Batch, Cursor, Edge, LastLine, Located, Wanted};
@@ -132,15 +132,15 @@ impl Kept {
     fn last_lines_in_ring(&self, run: u64) -> Vec<LastLine> {
         let is_its = |piece: &Piece| piece.run == run;
         let start = self.start_of_lines(LINES, is_its);
-        let (mut joiner, mut lines) = (Joiner::default(), VecDeque::new());
+        let (mut assembler, mut lines) = (LineAssembler::default(), VecDeque::new());
         let mut keep = |line: Line<'_>| {
             if lines.len() == LINES {
                 lines.pop_front();
             }
             lines.push_back(LastLine::of(line));
         };
-        self.join_from(start, is_its, &mut joiner, &mut keep);
-        joiner.finish(&mut keep);
+        self.join_from(start, is_its, &mut assembler, &mut keep);
+        assembler.finish(&mut keep);
         lines.into()
     }
 
@@ -203,10 +203,10 @@ impl Kept {
 
     /// How many lines begin here, including incomplete ones.
     fn count_lines(&self, position: u64, is_wanted: impl Fn(&Piece) -> bool) -> u64 {
-        let (mut joiner, mut found) = (Joiner::default(), 0);
+        let (mut assembler, mut found) = (LineAssembler::default(), 0);
         let mut count = |_: Line<'_>| found += 1;
-        self.join_from(position, is_wanted, &mut joiner, &mut count);
-        joiner.finish(&mut count);
+        self.join_from(position, is_wanted, &mut assembler, &mut count);
+        assembler.finish(&mut count);
         found
     }
 
@@ -221,13 +221,13 @@ impl Kept {
         &self,
         position: u64,
         is_wanted: impl Fn(&Piece) -> bool,
-        joiner: &mut Joiner,
+        assembler: &mut LineAssembler,
         out: &mut dyn FnMut(Line<'_>),
     ) {
         self.for_each_from(position, is_wanted, |piece, front, back| {
-            joiner.push(piece, front, out);
+            assembler.push(piece, front, out);
             if !back.is_empty() {
-                joiner.push(&Piece { starts_line: front.last() == Some(&b'\n'), ..*piece }, back, out);
+                assembler.push(&Piece { starts_line: front.last() == Some(&b'\n'), ..*piece }, back, out);
             }
         });
     }

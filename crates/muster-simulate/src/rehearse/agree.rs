@@ -24,7 +24,7 @@ pub(super) struct Agreement {
     /// The maximum lateness of an event relative to its time in the simulation.
     pub(super) drift: Duration,
     /// Every event, expected and actual, for `--verbose`.
-    pub(super) told: Vec<String>,
+    pub(super) described: Vec<String>,
 }
 
 /// The events of a simulation.
@@ -90,7 +90,7 @@ pub(super) fn compare(
             return agreement;
         };
         let lateness = seconds(there.at) - seconds(event.at);
-        agreement.told.push(told(event, there, lateness));
+        agreement.described.push(described(event, there, lateness));
         if there.what != event.what {
             let difference =
                 format!("{:>8.3}  {}: expected {}, found {}", seconds(event.at), event.name, event.what, there.what);
@@ -143,7 +143,7 @@ fn surplus(
     surplus
 }
 
-fn told(expected: &Event, found: &Event, lateness: f64) -> String {
+fn described(expected: &Event, found: &Event, lateness: f64) -> String {
     format!(
         "{:>8.3}  {:>8.3}  {:>+7.1} ms  {} {}",
         seconds(expected.at),

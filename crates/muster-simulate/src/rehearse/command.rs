@@ -38,7 +38,7 @@ pub fn rehearse_command(host: Host, args: &RehearseArgs) -> u8 {
         while let Some(path) = args.scenario.get(next.fetch_add(1, Ordering::Relaxed)) {
             let outcome = rehearse(host, path, args, 1);
             let is_last = outcome.code != 1 || args.retries == 0;
-            say(if is_last { &outcome.story } else { &outcome.again });
+            say(if is_last { &outcome.report } else { &outcome.again });
             outcomes.lock().unwrap_or_else(PoisonError::into_inner).push((path, outcome));
         }
     };
@@ -51,7 +51,7 @@ pub fn rehearse_command(host: Host, args: &RehearseArgs) -> u8 {
         for attempt in 2..args.retries.saturating_add(2) {
             *outcome = rehearse(host, path, args, attempt);
             let is_last = outcome.code != 1 || attempt > args.retries;
-            say(if is_last { &outcome.story } else { &outcome.again });
+            say(if is_last { &outcome.report } else { &outcome.again });
             if is_last {
                 break;
             }
@@ -68,7 +68,7 @@ struct Outcome {
     /// 0 as simulated, 1 otherwise, 2 could not be played.
     code: u8,
     /// The text to print if it was the last attempt.
-    story: String,
+    report: String,
     /// The text to print if another follows.
     again: String,
 }
@@ -76,8 +76,8 @@ struct Outcome {
 /// One scenario, played once.
 fn rehearse(host: Host, path: &Path, args: &RehearseArgs, attempt: u32) -> Outcome {
     match play(host, path, args) {
-        Ok(agreement) => told(path, &agreement, attempt, args.verbose),
-        Err(error) => Outcome { code: 2, story: format!("FAIL  {}: {error}", path.display()), again: String::new() },
+        Ok(agreement) => described(path, &agreement, attempt, args.verbose),
+        Err(error) => Outcome { code: 2, report: format!("FAIL  {}: {error}", path.display()), again: String::new() },
     }
 }
 
@@ -92,30 +92,30 @@ fn play(host: Host, path: &Path, args: &RehearseArgs) -> Result<Agreement, Strin
     Stage { path, factor, plan: &plan, timeline: &timeline }.play(args.tolerance)
 }
 
-fn told(path: &Path, agreement: &Agreement, attempt: u32, verbose: bool) -> Outcome {
+fn described(path: &Path, agreement: &Agreement, attempt: u32, verbose: bool) -> Outcome {
     let path = path.display();
     let times = if attempt > 1 { format!(", at attempt {attempt}") } else { String::new() };
     let Some(first) = agreement.differences.first() else {
-        let mut story = format!(
+        let mut report = format!(
             "ok    {path}: {} events, each within {} after what it follows from, {} of drift{times}",
             agreement.events,
             Span(agreement.latest),
             Span(agreement.drift)
         );
         if verbose {
-            story.push_str(&table(agreement));
+            report.push_str(&table(agreement));
         }
-        return Outcome { code: 0, story, again: String::new() };
+        return Outcome { code: 0, report, again: String::new() };
     };
     let again = format!("again {path}: {}{times}", first.trim_start());
     let differences = agreement.differences.iter().map(|difference| format!("\n  {difference}")).collect::<String>();
-    let story = format!("FAIL  {path}: reality is not as simulated{times}{differences}{}", table(agreement));
-    Outcome { code: 1, story, again }
+    let report = format!("FAIL  {path}: reality is not as simulated{times}{differences}{}", table(agreement));
+    Outcome { code: 1, report, again }
 }
 
 /// Every event, with its expected and actual time.
 fn table(agreement: &Agreement) -> String {
-    let lines = agreement.told.iter().map(|line| format!("\n  {line}"));
+    let lines = agreement.described.iter().map(|line| format!("\n  {line}"));
     ["\n  expected     found     lateness  event".to_owned()].into_iter().chain(lines).collect()
 }
 

@@ -25,27 +25,27 @@ const MOMENT: Duration = Duration::from_millis(20);
 /// The stack size of a thread that only reads and parses.
 const STACK: usize = 256 * 1024;
 
-type Told = Result<LogEntry, Failure>;
+type Received = Result<LogEntry, Failure>;
 
 /// A set of logs.
 pub(crate) struct Logs {
     /// The earlier output, one for each log.
     earlier: Vec<Earlier>,
     /// New output.
-    live: Receiver<Told>,
+    live: Receiver<Received>,
 }
 
 /// The earlier output of one log.
 enum Earlier {
     Read(VecDeque<LogEntry>),
-    Coming(Receiver<Told>),
+    Coming(Receiver<Received>),
 }
 
 impl Earlier {
     fn next(&mut self) -> Result<Option<LogEntry>, Failure> {
         match self {
             Earlier::Read(entries) => Ok(entries.pop_front()),
-            Earlier::Coming(told) => told.recv().ok().transpose(),
+            Earlier::Coming(received) => received.recv().ok().transpose(),
         }
     }
 }
@@ -59,9 +59,9 @@ impl Logs {
             let stream = BufReader::new(client.follow(route)?);
             let mut reader = Reader { stream, client: client.clone(), live: sender.clone(), line: Vec::new() };
             if routes.len() == 1 {
-                let (history, told) = mpsc::sync_channel(BOUND);
+                let (history, received) = mpsc::sync_channel(BOUND);
                 reader.start(Some(history))?;
-                earlier.push(Earlier::Coming(told));
+                earlier.push(Earlier::Coming(received));
             } else {
                 let (entries, is_live) = reader.read_history()?;
                 earlier.push(Earlier::Read(entries));
@@ -98,10 +98,10 @@ impl Logs {
 }
 
 /// Collects entries until then, and those that are already queued.
-fn gather(live: &Receiver<Told>, until: Instant, entries: &mut Vec<LogEntry>) -> Result<(), Failure> {
+fn gather(live: &Receiver<Received>, until: Instant, entries: &mut Vec<LogEntry>) -> Result<(), Failure> {
     while entries.len() < 4 * BOUND {
         match live.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(told) => entries.push(told?),
+            Ok(received) => entries.push(received?),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
         }
     }
@@ -125,13 +125,13 @@ fn merge<T>(logs: &mut [Earlier], print: &mut impl FnMut(&[LogEntry]) -> Option<
 struct Reader {
     stream: BufReader<Stream>,
     client: Client,
-    live: SyncSender<Told>,
+    live: SyncSender<Received>,
     line: Vec<u8>,
 }
 
 impl Reader {
     /// Returns the next entry; `None` at the end.
-    fn next(&mut self) -> Option<Told> {
+    fn next(&mut self) -> Option<Received> {
         self.line.clear();
         match self.stream.read_until(b'\n', &mut self.line) {
             Ok(0) => None,
@@ -143,8 +143,8 @@ impl Reader {
     /// Reads all earlier output; also returns whether more will follow.
     fn read_history(&mut self) -> Result<(VecDeque<LogEntry>, bool), Failure> {
         let mut entries = VecDeque::new();
-        while let Some(told) = self.next() {
-            let entry = told?;
+        while let Some(received) = self.next() {
+            let entry = received?;
             if entry.kind == EntryKind::Live {
                 return Ok((entries, true));
             }
@@ -154,18 +154,18 @@ impl Reader {
     }
 
     /// Continues on its own thread.
-    fn start(self, history: Option<SyncSender<Told>>) -> Result<(), Failure> {
+    fn start(self, history: Option<SyncSender<Received>>) -> Result<(), Failure> {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn(move || self.run(history));
         thread.map(drop).map_err(|error| Failure::new(Exit::Failed, format!("cannot start a thread: {error}")))
     }
 
-    fn run(mut self, mut history: Option<SyncSender<Told>>) {
-        while let Some(told) = self.next() {
-            let is_over = told.is_err();
-            if told.as_ref().is_ok_and(|entry| entry.kind == EntryKind::Live) {
+    fn run(mut self, mut history: Option<SyncSender<Received>>) {
+        while let Some(received) = self.next() {
+            let is_over = received.is_err();
+            if received.as_ref().is_ok_and(|entry| entry.kind == EntryKind::Live) {
                 history = None;
             }
-            let sent = history.as_ref().unwrap_or(&self.live).send(told);
+            let sent = history.as_ref().unwrap_or(&self.live).send(received);
             // If the receiver is closed, the process is about to exit.
             if is_over || sent.is_err() {
                 return;
@@ -174,7 +174,7 @@ impl Reader {
     }
 }
 
-fn parse(line: &[u8]) -> Told {
+fn parse(line: &[u8]) -> Received {
     serde_json::from_slice(line).map_err(|error| {
         let message = format!("unexpected response: {error}");
         Failure::new(Exit::Failed, message).with_hint("are musterctl and musterd of the same version?")
@@ -197,14 +197,14 @@ mod tests {
     #[test]
     fn the_oldest_is_next_and_what_has_no_time_is_older() {
         let mut logs = [log("a", &[None, Some(1), Some(4)]), log("b", &[Some(2), Some(3)]), log("c", &[])];
-        let mut told = Vec::new();
+        let mut received = Vec::new();
         let ended = merge(&mut logs, &mut |entries: &[LogEntry]| {
-            told.extend(entries.iter().map(|entry| (entry.program.clone(), entry.time.map(Timestamp::unix_ms))));
+            received.extend(entries.iter().map(|entry| (entry.program.clone(), entry.time.map(Timestamp::unix_ms))));
             None::<()>
         });
         assert_eq!(ended, Ok(None));
-        let told: Vec<(&str, Option<i64>)> = told.iter().map(|(program, at)| (program.as_str(), *at)).collect();
-        assert_eq!(told, [("a", None), ("a", Some(1)), ("b", Some(2)), ("b", Some(3)), ("a", Some(4))]);
+        let received: Vec<(&str, Option<i64>)> = received.iter().map(|(program, at)| (program.as_str(), *at)).collect();
+        assert_eq!(received, [("a", None), ("a", Some(1)), ("b", Some(2)), ("b", Some(3)), ("a", Some(4))]);
     }
 
     #[test]

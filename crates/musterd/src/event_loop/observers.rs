@@ -35,7 +35,7 @@ impl Observers {
         {
             self.look_for_evidence(ended);
         }
-        shared.tallies.borrow_mut().count(&event, &shared.deaths.borrow());
+        shared.program_counters.borrow_mut().count(&event, &shared.exit_evidence.borrow());
         let said = shared.limits.pass_event(&shared.supervisor.borrow(), &event);
         if !main_log_events::said(shared, &event) {
             log_events::write(shared, &event, said);
@@ -47,7 +47,7 @@ impl Observers {
         let supervisor = self.shared.supervisor.borrow();
         let past = supervisor.instance(ended.instance).past().next_back().filter(|past| past.run == ended.run);
         let signalled = past.and_then(|past| past.signalled).map(|(signal, _)| signal);
-        self.shared.deaths.borrow_mut().look_into(ended.run, &ended.end, signalled);
+        self.shared.exit_evidence.borrow_mut().look_into(ended.run, &ended.end, signalled);
     }
 
     /// Releases the startup code when as many programs have come up as start with the daemon.

@@ -20,7 +20,7 @@ pub(crate) struct Sources {
     /// Outcomes of spawning.
     pub(crate) statuses: Rc<Watched<PollSet>>,
     /// Notifications from programs.
-    pub(crate) voices: Rc<Watched<PollSet>>,
+    pub(crate) notifications: Rc<Watched<PollSet>>,
     pub(crate) orders: mpsc::Receiver<Order>,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum Happened {
     Deadline,
     Signal(io::Result<Received>),
     Statuses(io::Result<Vec<u64>>),
-    Voices(io::Result<Vec<u64>>),
+    Notifications(io::Result<Vec<u64>>),
     Probe(Finished),
     Order(Order),
     Drained,
@@ -64,7 +64,7 @@ impl Sources {
             Some(finished) = results.recv() => Happened::Probe(finished),
             () = replies.drain_completed(), if has_deferred => Happened::Drained,
             // The last: a program that talks without end keeps nothing waiting.
-            tokens = self.voices.read_with(ready) => Happened::Voices(tokens),
+            tokens = self.notifications.read_with(ready) => Happened::Notifications(tokens),
             () = tokio::task::yield_now(), if skips_signals || is_busy => Happened::Nothing,
         }
     }

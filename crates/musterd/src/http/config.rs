@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::response::{self, Answer};
 use super::slices;
-use crate::effective_config;
 use crate::reload::{self, Origin};
-use crate::secrets::Reader;
 use crate::shared::Shared;
+use muster_load::effective_config;
+use muster_load::secrets::Reader;
 
 /// The active configuration.
 pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, Problem> {

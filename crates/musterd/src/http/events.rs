@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 use super::response::{self, Answer};
 use super::stream::{Body, Pieces};
 use super::view;
-use crate::event_ring::{Missed, Told, What};
+use crate::event_ring::{Missed, Published, What};
 use crate::shared::Shared;
 use crate::turns::{SLICE, Waiting};
 
@@ -34,7 +34,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: &[u8] = b":\n\n";
 
 pub(super) fn follow(shared: &Rc<Shared>, headers: &HeaderMap) -> Answer {
-    let id = shared.feed.borrow_mut().listen();
+    let id = shared.event_ring.borrow_mut().listen();
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let listener = Listener {
         shared: Rc::clone(shared),
@@ -79,11 +79,11 @@ impl Pieces for Listener {
             self.silence.as_mut().reset(Instant::now() + SILENCE);
             return Poll::Ready(Some(Bytes::from(piece)));
         }
-        let mut feed = self.shared.feed.borrow_mut();
-        if feed.is_over() {
+        let mut ring = self.shared.event_ring.borrow_mut();
+        if ring.is_over() {
             return Poll::Ready(None);
         }
-        feed.wait(self.id, context.waker());
+        ring.wait(self.id, context.waker());
         if self.silence.as_mut().poll(context).is_pending() {
             return Poll::Pending;
         }
@@ -95,14 +95,14 @@ impl Pieces for Listener {
 impl Listener {
     /// The events it has not been sent yet; may be empty. After a gap a snapshot follows.
     fn next_piece(&mut self) -> Vec<u8> {
-        let feed = self.shared.feed.borrow();
+        let ring = self.shared.event_ring.borrow();
         let mut piece = Vec::new();
         let Some(last) = self.last else { return piece };
-        match feed.after(last) {
-            Ok(told) => {
-                for (id, told) in told.take(MOST_IN_PIECE) {
-                    event(&self.shared, id, told).write_to(&mut piece);
-                    self.last = Some(id).filter(|_| !matches!(told.what, What::Gap { .. }));
+        match ring.after(last) {
+            Ok(published) => {
+                for (id, published) in published.take(MOST_IN_PIECE) {
+                    event(&self.shared, id, published).write_to(&mut piece);
+                    self.last = Some(id).filter(|_| !matches!(published.what, What::Gap { .. }));
                     if self.last.is_none() {
                         break;
                     }
@@ -110,7 +110,7 @@ impl Listener {
             }
             Err(Missed(missed)) => {
                 let now = self.shared.clock.now();
-                numbered(&self.shared, feed.newest(), now, Happening::Gap { missed }).write_to(&mut piece);
+                numbered(&self.shared, ring.newest(), now, Happening::Gap { missed }).write_to(&mut piece);
                 self.last = None;
             }
         }
@@ -128,7 +128,7 @@ impl Listener {
             let now = self.shared.clock.now();
             let supervisor = self.shared.supervisor.borrow();
             let writing = self.snapshot.get_or_insert_with(|| {
-                let number = self.shared.feed.borrow().newest();
+                let number = self.shared.event_ring.borrow().newest();
                 let left = supervisor.snapshot().iter().rev().map(Instance::id).collect();
                 Writing::begin(&numbered(&self.shared, number, now, Happening::Snapshot { programs: Vec::new() }), left)
             });
@@ -172,7 +172,7 @@ impl Writing {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.shared.feed.borrow_mut().leave(self.id);
+        self.shared.event_ring.borrow_mut().leave(self.id);
     }
 }
 
@@ -180,12 +180,12 @@ fn numbered(shared: &Shared, id: u64, at: Time, what: Happening) -> api::Event {
     api::Event { id, at: view::date(shared, at), what }
 }
 
-fn event(shared: &Shared, id: u64, told: &Told) -> api::Event {
-    let what = match &told.what {
-        What::Event(event) => happening(shared, told.who.as_deref(), event),
+fn event(shared: &Shared, id: u64, published: &Published) -> api::Event {
+    let what = match &published.what {
+        What::Event(event) => happening(shared, published.who.as_deref(), event),
         What::Gap { missed } => Happening::Gap { missed: Some(*missed) },
     };
-    numbered(shared, id, told.at, what)
+    numbered(shared, id, published.at, what)
 }
 
 /// The core's event in the API's words. `who` is the instance it is about, as it was configured then.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use muster_api::{EntryKind, LogEntry, LogFormat, Timestamp};
-use muster_logs::{Batch, Cursor, Follower, Joiner, Line, Located, Memory, Older, Piece, Source, Wanted};
+use muster_logs::{Batch, Cursor, Follower, Line, LineAssembler, Located, Memory, Older, Piece, Source, Wanted};
 
 use super::stream::Pieces;
 
@@ -107,7 +107,7 @@ struct FromFile {
     streams: Wanted,
     block: Bytes,
     starts_line: bool,
-    joiner: Joiner,
+    assembler: LineAssembler,
 }
 
 impl FromFile {
@@ -130,14 +130,14 @@ impl FromFile {
             // The stream and run do not matter here.
             let piece =
                 Piece { source: Source::Stdout, run: 0, at: 0, starts_line: self.starts_line, length: bytes.len() };
-            self.joiner.push(&piece, &bytes, &mut |line| writer.put_line(line));
+            self.assembler.push(&piece, &bytes, &mut |line| writer.put_line(line));
             self.starts_line = bytes.last() == Some(&b'\n');
         }
         Poll::Ready(true)
     }
 
     fn end(&mut self, writer: &mut Writer) {
-        self.joiner.finish(&mut |line| writer.put_line(line));
+        self.assembler.finish(&mut |line| writer.put_line(line));
         writer.from_file = None;
         if self.older.missed() > 0 {
             writer.put_missed(self.older.missed());
@@ -160,7 +160,7 @@ pub(super) struct LogBody {
     is_done: bool,
     has_had_its_turn: bool,
     from_file: Option<FromFile>,
-    joiner: Joiner,
+    assembler: LineAssembler,
     writer: Writer,
     batch: Batch,
     /// The index of the next piece of the batch, the offset of its bytes, and how many of them are consumed.
@@ -186,7 +186,7 @@ impl LogBody {
             has_had_its_turn: false,
             from_file: None,
             skip: located.skip,
-            joiner: Joiner::default(),
+            assembler: LineAssembler::default(),
             writer,
             batch: Batch::default(),
             next: (0, 0, 0),
@@ -195,8 +195,8 @@ impl LogBody {
 
     /// Precedes the body with output from files, of these streams.
     pub(super) fn after(mut self, older: Older, streams: Wanted) -> LogBody {
-        let (block, joiner) = (Bytes::new(), Joiner::default());
-        self.from_file = Some(FromFile { older, streams, block, starts_line: true, joiner });
+        let (block, assembler) = (Bytes::new(), LineAssembler::default());
+        self.from_file = Some(FromFile { older, streams, block, starts_line: true, assembler });
         self
     }
 
@@ -219,7 +219,7 @@ impl LogBody {
             self.memory.read(&mut self.cursor, self.wanted, until, &mut self.batch);
             self.next = (0, 0, 0);
             if self.batch.missed > 0 {
-                self.joiner.pass_gap(&mut |line| self.writer.put_line(line));
+                self.assembler.pass_gap(&mut |line| self.writer.put_line(line));
                 self.writer.put_missed(self.batch.missed);
             }
             if self.cursor.position > before {
@@ -257,7 +257,7 @@ impl LogBody {
                 let starts_line =
                     if used == 0 { piece.starts_line } else { self.batch.bytes[start + used - 1] == b'\n' };
                 let piece = Piece { starts_line, ..*piece };
-                self.joiner.push(&piece, bytes, &mut |line| self.writer.put_line(line));
+                self.assembler.push(&piece, bytes, &mut |line| self.writer.put_line(line));
             }
             self.next = if to == piece.length { (number + 1, start + to, 0) } else { (number, start, to) };
         }
@@ -271,7 +271,7 @@ impl LogBody {
         }
         self.is_live = true;
         if self.writer.format == LogFormat::Raw {
-            self.joiner.finish(&mut |line| self.writer.put_line(line));
+            self.assembler.finish(&mut |line| self.writer.put_line(line));
         }
         self.writer.put_live();
     }
@@ -280,13 +280,13 @@ impl LogBody {
     fn give_out(&mut self) {
         for source in Source::BOTH {
             if self.wanted.includes(source) && self.memory.is_given_out(&self.cursor, source) {
-                self.joiner.give_out(source, &mut |line| self.writer.put_line(line));
+                self.assembler.give_out(source, &mut |line| self.writer.put_line(line));
             }
         }
     }
 
     fn finish(&mut self) {
-        self.joiner.finish(&mut |line| self.writer.put_line(line));
+        self.assembler.finish(&mut |line| self.writer.put_line(line));
         self.is_done = true;
     }
 }

@@ -90,7 +90,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         "gauge",
         "Clients that follow events.",
         Daemon(|shared, samples| {
-            samples.plain(shared.feed.borrow().listeners() as f64);
+            samples.plain(shared.event_ring.borrow().listeners() as f64);
         }),
     ),
     family(
@@ -162,7 +162,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         "counter",
         "Runs started by the restart policy.",
         Instances(|shared, instance, samples| {
-            samples.plain(shared.tallies.borrow().of(instance.id()).restarts as f64);
+            samples.plain(shared.program_counters.borrow().of(instance.id()).restarts as f64);
         }),
     ),
     family(
@@ -178,7 +178,7 @@ pub(crate) const FAMILIES: &[Family] = &[
         "counter",
         "Runs that ended, by reason.",
         Instances(|shared, instance, samples| {
-            let exits = shared.tallies.borrow().of(instance.id()).exits;
+            let exits = shared.program_counters.borrow().of(instance.id()).exits;
             for (reason, count) in REASONS.iter().zip(exits).filter(|(_, count)| *count > 0) {
                 samples.with(&[("reason", reason)], count as f64);
             }
@@ -250,7 +250,7 @@ fn seconds(at: muster_api::Timestamp) -> f64 {
 
 pub(super) fn metrics(shared: &Rc<Shared>) -> Answer {
     let runs = shared.supervisor.borrow().snapshot().iter().filter_map(Instance::run).collect();
-    shared.tallies.borrow_mut().retain(|id| shared.supervisor.borrow().get(id).is_some());
+    shared.program_counters.borrow_mut().retain(|id| shared.supervisor.borrow().get(id).is_some());
     let instances = shared.supervisor.borrow().snapshot().iter().map(Instance::id).collect();
     let exposition = Exposition {
         shared: Rc::clone(shared),

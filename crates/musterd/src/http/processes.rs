@@ -16,8 +16,8 @@ use super::response::{self, Answer};
 use super::view;
 use crate::children::list::process_info;
 use crate::operations::select;
-use crate::secrets::{Reader, masked_process};
 use crate::shared::Shared;
+use muster_load::secrets::{Reader, masked_process};
 
 /// Maximum number of processes in a response.
 const MOST: usize = 20_000;

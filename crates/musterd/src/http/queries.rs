@@ -10,8 +10,8 @@ use super::response::{self, Answer};
 use super::slices;
 use super::view::{self, why};
 use crate::operations::select;
-use crate::secrets::Reader;
 use crate::shared::Shared;
+use muster_load::secrets::Reader;
 
 pub(super) fn info(shared: &Shared) -> Answer {
     let supervisor = shared.supervisor.borrow();

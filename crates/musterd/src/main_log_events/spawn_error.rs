@@ -1,14 +1,14 @@
 //! Why a process could not be started, in supervisord's words.
 
-use muster_import::supervisord::python_repr;
 use muster_spec::{ProcessSpec, SpawnError, SpawnStep};
+use muster_supervisord::python::repr;
 use nix::errno::Errno;
 
 /// The text behind `spawnerr: `, for a process of this name.
 pub(super) fn text(error: &SpawnError, process: &ProcessSpec, name: &str) -> String {
     let errno = Errno::from_raw(error.errno);
     let command = process.command.first().map(String::as_str).unwrap_or_default();
-    let quoted = python_repr(command);
+    let quoted = repr(command);
     match (error.step, errno) {
         (SpawnStep::Exec, Errno::ENOENT) => format!("can't find command {quoted}"),
         (SpawnStep::Exec, Errno::EISDIR) => format!("command at {quoted} is a directory"),

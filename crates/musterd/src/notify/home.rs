@@ -39,8 +39,8 @@ impl Home {
         match self {
             Home::Directory(directory) => {
                 let path = directory.join(run.to_string());
-                let told = path.display().to_string();
-                NotifySocket::at_path(&path).map(|socket| (socket, told))
+                let shown = path.display().to_string();
+                NotifySocket::at_path(&path).map(|socket| (socket, shown))
             }
             Home::Abstract { unique } | Home::Undecided { unique, .. } => {
                 let (socket, name) = NotifySocket::abstract_below(&format!("muster-notify/{unique}/{run}"))?;
@@ -138,9 +138,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let mut home = home(directory.path());
-        let (socket, told) = home.open(RunId(7)).unwrap();
+        let (socket, shown) = home.open(RunId(7)).unwrap();
         let expected = directory.path().join("muster.sock.notify/7");
-        assert_eq!(Path::new(&told), expected);
+        assert_eq!(Path::new(&shown), expected);
         assert!(home.open(RunId(7)).is_err(), "a run has one socket");
         drop(socket);
         home.close(RunId(7));
@@ -161,8 +161,8 @@ mod tests {
             let unique = format!("{}-{name}", std::process::id());
             let socket = place.map(|place| place.join("muster.sock"));
             let mut home = Home::new(socket.as_deref(), unique.clone());
-            let (_socket, told) = home.open(RunId(1)).unwrap();
-            assert!(told.starts_with(&format!("@muster-notify/{unique}/1-")), "{told}");
+            let (_socket, shown) = home.open(RunId(1)).unwrap();
+            assert!(shown.starts_with(&format!("@muster-notify/{unique}/1-")), "{shown}");
         }
         if is_root() {
             // Programs may run as other users.

@@ -36,7 +36,7 @@ const MESSAGES_A_TURN: usize = 16;
 
 /// The status that a run has reported, for display.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct Announced {
     pub(crate) status: Option<String>,
     pub(crate) is_reloading: bool,
     pub(crate) is_stopping: bool,
@@ -63,18 +63,18 @@ pub(crate) struct Channel {
 
 /// A run that may send notifications.
 #[derive(Debug)]
-struct Teller {
+struct Notifier {
     name: String,
     socket: Option<NotifySocket>,
     pipe: Option<OwnedFd>,
-    told: Told,
+    announced: Announced,
 }
 
 /// All runs that may send notifications.
 pub(crate) struct Notify {
     home: Home,
     set: Rc<Watched<PollSet>>,
-    tellers: HashMap<RunId, Teller>,
+    notifiers: HashMap<RunId, Notifier>,
     limits: Limits,
 }
 
@@ -86,7 +86,7 @@ impl Notify {
         set: Rc<Watched<PollSet>>,
         limits: Limits,
     ) -> Notify {
-        Notify { home: Home::new(control_socket, unique), set, tellers: HashMap::new(), limits }
+        Notify { home: Home::new(control_socket, unique), set, notifiers: HashMap::new(), limits }
     }
 
     /// Opens the socket or pipe that this run needs.
@@ -96,9 +96,9 @@ impl Notify {
         if !wants_socket && !wants_pipe {
             return Ok(Channel::default());
         }
-        let told = Told::default();
-        let teller = Teller { name: spec.name.clone(), socket: None, pipe: None, told };
-        self.tellers.insert(run, teller);
+        let announced = Announced::default();
+        let notifier = Notifier { name: spec.name.clone(), socket: None, pipe: None, announced };
+        self.notifiers.insert(run, notifier);
         let mut channel = Channel::default();
         let opened = if wants_socket { self.open_socket(run, spec, &mut channel) } else { Ok(()) };
         let opened = opened.and_then(|()| if wants_pipe { self.open_pipe(run, spec, &mut channel) } else { Ok(()) });
@@ -108,7 +108,7 @@ impl Notify {
     fn open_socket(&mut self, run: RunId, spec: &InstanceSpec, channel: &mut Channel) -> io::Result<()> {
         let (socket, address) = self.home.open(run)?;
         self.set.get_ref().add(socket.as_fd(), run.0)?;
-        self.teller(run).socket = Some(socket);
+        self.notifier(run).socket = Some(socket);
         channel.variables.push(("NOTIFY_SOCKET", address));
         let interval = spec.watchdog.map(|interval| ("WATCHDOG_USEC", interval.as_micros().to_string()));
         channel.variables.extend(interval);
@@ -118,7 +118,7 @@ impl Notify {
     fn open_pipe(&mut self, run: RunId, spec: &InstanceSpec, channel: &mut Channel) -> io::Result<()> {
         let (reading, writing) = fd::output_pipe()?;
         self.set.get_ref().add(reading.as_fd(), run.0)?;
-        self.teller(run).pipe = Some(reading);
+        self.notifier(run).pipe = Some(reading);
         match &spec.ready {
             Some(ReadySpec::Log(pattern)) => {
                 let matcher = ReadyMatcher::new(pattern, writing);
@@ -130,18 +130,18 @@ impl Notify {
         Ok(())
     }
 
-    fn teller(&mut self, run: RunId) -> &mut Teller {
-        self.tellers.get_mut(&run).expect("it is inserted before anything is opened for it")
+    fn notifier(&mut self, run: RunId) -> &mut Notifier {
+        self.notifiers.get_mut(&run).expect("it is inserted before anything is opened for it")
     }
 
     /// Closes the socket and pipe of a run that has ended or could not be spawned.
     pub(crate) fn close(&mut self, run: RunId) {
-        let Some(teller) = self.tellers.remove(&run) else { return };
-        if let Some(socket) = &teller.socket {
+        let Some(notifier) = self.notifiers.remove(&run) else { return };
+        if let Some(socket) = &notifier.socket {
             let _ = self.set.get_ref().remove(socket.as_fd());
             self.home.close(run);
         }
-        if let Some(pipe) = &teller.pipe {
+        if let Some(pipe) = &notifier.pipe {
             let _ = self.set.get_ref().remove(pipe.as_fd());
         }
     }
@@ -152,29 +152,29 @@ impl Notify {
     }
 
     /// The status that the run has reported.
-    pub(crate) fn told(&self, run: RunId) -> Option<&Told> {
-        self.tellers.get(&run).map(|teller| &teller.told)
+    pub(crate) fn announced(&self, run: RunId) -> Option<&Announced> {
+        self.notifiers.get(&run).map(|notifier| &notifier.announced)
     }
 
     /// The instance of the run; empty if the run may not send notifications.
     pub(crate) fn name_of(&self, run: RunId) -> &str {
-        self.tellers.get(&run).map_or("", |teller| &teller.name)
+        self.notifiers.get(&run).map_or("", |notifier| &notifier.name)
     }
 
     /// Logs that the process which a run named is not one of its own.
     pub(crate) fn refuse_main(&mut self, run: RunId, pid: Pid) {
-        let Some(teller) = self.tellers.get(&run) else { return };
-        if let Some(suppressed) = self.limits.pass(&teller.name, Notice::MainPidRefused) {
-            let program = &teller.name;
+        let Some(notifier) = self.notifiers.get(&run) else { return };
+        if let Some(suppressed) = self.limits.pass(&notifier.name, Notice::MainPidRefused) {
+            let program = &notifier.name;
             warn!(%program, %run, %pid, suppressed, "ignored a MAINPID that is not a live process of the program");
         }
     }
 
     /// Logs that the main process of a run has changed.
     pub(crate) fn tell_main(&mut self, run: RunId, pid: Pid, before: Pid) {
-        let Some(teller) = self.tellers.get(&run) else { return };
-        if let Some(suppressed) = self.limits.pass(&teller.name, Notice::MainPid) {
-            let program = &teller.name;
+        let Some(notifier) = self.notifiers.get(&run) else { return };
+        if let Some(suppressed) = self.limits.pass(&notifier.name, Notice::MainPid) {
+            let program = &notifier.name;
             info!(%program, %run, %pid, %before, suppressed, "the main process has changed (MAINPID)");
         }
     }
@@ -184,25 +184,25 @@ impl Notify {
     /// was just reaped.
     pub(crate) fn take(&mut self, run: RunId, ended: Option<Pid>, trees: &mut Trees) -> Heard {
         let mut heard = Heard::default();
-        let Some(teller) = self.tellers.get_mut(&run) else { return heard };
-        if teller.pipe.as_ref().is_some_and(|pipe| is_over(pipe, run, &mut heard.inputs))
-            && let Some(pipe) = teller.pipe.take()
+        let Some(notifier) = self.notifiers.get_mut(&run) else { return heard };
+        if notifier.pipe.as_ref().is_some_and(|pipe| is_over(pipe, run, &mut heard.inputs))
+            && let Some(pipe) = notifier.pipe.take()
         {
             let _ = self.set.get_ref().remove(pipe.as_fd());
         }
         let mut buffer = [0; LONGEST_MESSAGE];
         for _ in 0..MESSAGES_A_TURN {
-            let Some(Ok(received)) = teller.socket.as_ref().map(|socket| socket.receive(&mut buffer)) else { break };
-            if teller.is_from_program(run, &received, ended, trees) {
-                teller.handle(run, &buffer[..received.length], &received, &mut heard, &self.limits);
+            let Some(Ok(received)) = notifier.socket.as_ref().map(|socket| socket.receive(&mut buffer)) else { break };
+            if notifier.is_from_program(run, &received, ended, trees) {
+                notifier.handle(run, &buffer[..received.length], &received, &mut heard, &self.limits);
             } else if let Some((suppressed, sender)) =
-                self.limits.pass(&teller.name, Notice::Stranger).zip(received.sender)
+                self.limits.pass(&notifier.name, Notice::Stranger).zip(received.sender)
             {
-                let (program, pid, uid) = (&teller.name, sender.pid, sender.uid);
+                let (program, pid, uid) = (&notifier.name, sender.pid, sender.uid);
                 warn!(%program, %run, %pid, uid, suppressed, "ignored a notification from a process outside the program");
             }
             // Closes the received descriptors only now: a sender with BARRIER=1 waits for that.
-            if let Some(socket) = &teller.socket {
+            if let Some(socket) = &notifier.socket {
                 socket.take_off(&received);
             }
             if heard.main_pid.is_some() {
@@ -227,7 +227,7 @@ fn is_over(pipe: &OwnedFd, run: RunId, inputs: &mut Vec<Input>) -> bool {
     }
 }
 
-impl Teller {
+impl Notifier {
     fn handle(&mut self, run: RunId, bytes: &[u8], received: &Received, heard: &mut Heard, limits: &Limits) {
         let message = if received.is_truncated { None } else { Message::parse(bytes) };
         let Some(message) = message else {
@@ -243,7 +243,7 @@ impl Teller {
             // As in systemd, a stopping program need not ping its watchdog.
             inputs.push(Input::WatchdogChanged { run, interval: Duration::ZERO });
         }
-        if let Some(interval) = message.watchdog_interval.filter(|_| !self.told.is_stopping) {
+        if let Some(interval) = message.watchdog_interval.filter(|_| !self.announced.is_stopping) {
             inputs.push(Input::WatchdogChanged { run, interval });
         }
         if let Some(by) = message.extend {
@@ -281,7 +281,7 @@ impl Teller {
             if let Some(suppressed) = pass(Notice::Status) {
                 debug!(%program, %run, status, suppressed, "reported a status");
             }
-            self.told.status = Some(status.clone()).filter(|status| !status.is_empty());
+            self.announced.status = Some(status.clone()).filter(|status| !status.is_empty());
         }
         if let Some(error) = &message.error
             && let Some(suppressed) = pass(Notice::Error)
@@ -289,13 +289,13 @@ impl Teller {
             warn!(%program, %run, error, suppressed, "reported an error");
         }
         if message.is_reloading
-            && !self.told.is_reloading
+            && !self.announced.is_reloading
             && let Some(suppressed) = pass(Notice::Reloading)
         {
             debug!(%program, %run, suppressed, "reloading");
         }
-        self.told.is_reloading = message.is_reloading || self.told.is_reloading && !message.is_ready;
-        self.told.is_stopping |= message.is_stopping;
+        self.announced.is_reloading = message.is_reloading || self.announced.is_reloading && !message.is_ready;
+        self.announced.is_stopping |= message.is_stopping;
         if message.wants_store
             && let Some(suppressed) = pass(Notice::Store)
         {

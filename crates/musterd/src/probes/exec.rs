@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::LATE;
 use crate::children::commands::Command;
-use crate::secrets;
+use muster_load::secrets;
 
 /// How much of the end of the output is kept, in bytes.
 const TAIL: usize = 1024;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Resolver, words};
 use super::redirect::{Redirect, redirect};
-use crate::secrets;
+use muster_load::secrets;
 
 /// The limit of Go's HTTP client, which the kubelet uses.
 const MOST_REDIRECTS: usize = 10;

@@ -1,20 +1,8 @@
 //! The daemon's own keys at a reload: those that are applied, and those that need a restart.
 
-use muster_core::Settings;
 use muster_spec::{ControlSpec, DaemonSpec, Rotation, Spec};
 
-use crate::configuration::InForce;
-
-/// The keys that the core needs.
-pub(crate) fn settings(daemon: &DaemonSpec) -> Settings {
-    Settings {
-        shutdown_timeout: daemon.shutdown_timeout,
-        shutdown_order: daemon.shutdown_order,
-        exit_status: daemon.exit_status,
-        second_signal: daemon.second_signal,
-        exit_when_done: daemon.exit_when_done,
-    }
-}
+use muster_load::in_force::InForce;
 
 /// Applies the keys that can change while the daemon runs.
 pub(super) fn take(in_force: &mut InForce, new: &Spec) {

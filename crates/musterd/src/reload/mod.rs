@@ -14,12 +14,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind, ReloadReport};
-use muster_core::{Input, Instance, Outcome, Principal, ReloadPlan, RequestId};
+use muster_core::{Input, Instance, Outcome, Principal, ReloadPlan, RequestId, Settings};
 use muster_spec::ProgramSpec;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
 
-pub(crate) use self::daemon::settings;
 use crate::budget::Budget;
 use crate::configuration::New;
 use crate::limit::{DAEMON, Notice, unless_none};
@@ -59,7 +58,7 @@ pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Pr
         adapt(shared, spec.programs.iter().map(|program| program.instances.len()).sum());
         divide(shared, &spec.programs);
     }
-    let settings = daemon::settings(&spec.daemon);
+    let settings = Settings::from(&spec.daemon);
     Input::Reloaded { request: Some(request), by, programs: spec.programs, settings }
 }
 
@@ -128,7 +127,7 @@ fn adapt(shared: &Shared, instances: usize) {
     let supervisor = shared.supervisor.borrow();
     let there: HashSet<&str> = supervisor.snapshot().iter().map(Instance::name).collect();
     shared.children.borrow_mut().adapt(|name| there.contains(name), there.len().max(instances));
-    shared.feed.borrow_mut().make_room(instances);
+    shared.event_ring.borrow_mut().make_room(instances);
 }
 
 /// Divides the descriptors again. Removed instances keep theirs until they have exited.

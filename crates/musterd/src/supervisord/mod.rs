@@ -1,17 +1,15 @@
 //! musterd under the names of supervisord and the small tools beside it.
 //!
-//! [`cli`] reads the original's command line, and [`start`] does in the original's order what comes before the daemon.
+//! [`start`] does in the original's order what comes before the daemon.
 
-mod cli;
-mod getopt;
 mod pidproxy;
 mod privileges;
-mod sample;
-mod search;
 mod start;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+
+use muster_sys::say::say;
 
 /// A program of the original that musterd replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +44,10 @@ impl Program {
         let words: Vec<String> = argv.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         match self {
             Program::Supervisord => start::main(&words),
-            Program::Sample => sample::print(),
+            Program::Sample => {
+                say(muster_supervisord::SAMPLE.trim_end());
+                0
+            }
             Program::Pidproxy => pidproxy::main(argv),
         }
     }

@@ -1,7 +1,8 @@
 //! The user and the limits of the daemon, before anything else is opened.
 
-use muster_import::supervisord::{Account, Settings, World, python_repr};
+use muster_import::supervisord::{Account, Settings, World};
 use muster_spec::{Resource, UserSpec};
+use muster_supervisord::python::repr;
 use muster_sys::user::Accounts;
 use nix::unistd::{Gid, Uid, getgid, getuid, setgid, setgroups, setuid};
 
@@ -18,7 +19,7 @@ pub(super) fn drop_to_user(settings: &Settings, world: &dyn World) -> Result<Opt
     };
     let number = user.trim().parse().ok();
     let found = world.user(number.map_or(Account::Name(user), Account::Id));
-    let found = found.ok_or_else(|| format!("Can't find username {}", python_repr(user)))?;
+    let found = found.ok_or_else(|| format!("Can't find username {}", repr(user)))?;
     if getuid().as_raw() != found.id {
         become_user(&found.name, found.id)?;
     }

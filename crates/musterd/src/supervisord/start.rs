@@ -3,19 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use muster_config::Loaded;
+use muster_import::supervisord::command_line::{self, Request, Run};
 use muster_import::supervisord::{self, Configuration, Mistakes, Mode};
+use muster_supervisord::search;
 use muster_sys::background;
 use muster_sys::say::{complain, say};
 
-use super::cli::{self, Request, Run};
-use super::{privileges, search};
+use super::privileges;
 use crate::boot;
-use crate::check::{self, AsSupervisord};
-use crate::config_files;
 use crate::configuration::Sources;
 use crate::main_log::{Level, Line};
 use crate::opening::{Opening, USAGE, usage_text};
-use crate::this_machine::ThisMachine;
+use muster_load::ThisMachine;
+use muster_load::check::{self, AsSupervisord};
+use muster_load::config_files;
 
 /// The version whose behaviour this is.
 const VERSION: &str = "4.3.0";
@@ -28,8 +29,8 @@ const SEARCHES_AS_ROOT: &str = "UserWarning: Supervisord is running as root and 
 /// Runs supervisord; `words` begins with its name. Returns the exit code.
 pub(super) fn main(words: &[String]) -> u8 {
     let (program, words) = words.split_first().map_or(("supervisord", words), |(name, rest)| (name.as_str(), rest));
-    match cli::parse(words, &ThisMachine::new(Path::new(""), &config_files::open)) {
-        Ok(Request::Help) => say(cli::help(program).trim_end()),
+    match command_line::parse(words, &ThisMachine::new(Path::new(""), &config_files::open)) {
+        Ok(Request::Help) => say(command_line::help(program).trim_end()),
         Ok(Request::Version) => say(VERSION),
         Ok(Request::Run(run)) => {
             muster_sys::boot::seal_inherited_descriptors();
@@ -91,7 +92,7 @@ fn file(named: Option<String>) -> Result<String, String> {
     if nix::unistd::getuid().is_root() {
         complain(SEARCHES_AS_ROOT);
     }
-    search::find(&executable.to_string_lossy())
+    search::find(&executable.to_string_lossy(), |path| Path::new(path).exists())
 }
 
 /// Reports a configuration with mistakes: the original's only message, and then all of them.

@@ -16,8 +16,8 @@ use muster_spec::{ProgramSpec, Spec};
 
 use super::model::{Configuration, Group, GroupKind, Process};
 use super::problem::{Report, SourcePlace, Warning};
-use super::python::repr;
 use super::world::World;
+use muster_supervisord::python::repr;
 
 /// A configuration as the daemon runs it.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use muster_spec::{
 };
 
 use super::super::model::{Autorestart, Group, Process};
-use super::super::python::repr;
 use super::super::split_command;
 use super::{Context, output, refusal};
+use muster_supervisord::python::repr;
 
 /// The longest command that a message quotes, in characters.
 const LONGEST_QUOTED: usize = 200;

@@ -10,8 +10,8 @@ use muster_core::{Health, Instance, LeftBehind, PastRun, Time};
 use muster_spec::{Goal, RunEnd, RunId, State};
 
 use crate::describe::{describe, ready};
-use crate::secrets::Reader;
 use crate::shared::Shared;
+use muster_load::secrets::Reader;
 
 /// An instance as an entry of the list.
 pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::Program {
@@ -28,7 +28,7 @@ pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::P
         code: u16::from(instance.state().code()),
         ready: ready(instance),
         health: health(instance),
-        status: instance.run().and_then(|run| shared.children.borrow().told(run)?.status.clone()),
+        status: instance.run().and_then(|run| shared.children.borrow().announced(run)?.status.clone()),
         pid: pid.filter(|_| began.is_some()),
         run: instance.last_run().map(|run| run.0),
         started_at: began.map(|at| date(shared, at)),
@@ -78,7 +78,7 @@ pub(super) fn detail(shared: &Shared, instance: &Instance, now: Time, reader: Re
     let past = instance.past().rev().map(|past| runs::past_run(shared, instance, past));
     api::ProgramDetail {
         program: program(shared, instance, now),
-        configuration: crate::effective_config::configuration(instance, &shared.configuration.in_force(), reader),
+        configuration: muster_load::effective_config::configuration(instance, &shared.configuration.in_force(), reader),
         runs: current.into_iter().chain(past).collect(),
     }
 }

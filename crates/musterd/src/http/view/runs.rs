@@ -16,7 +16,7 @@ pub(super) const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 
 /// An ended run with all details.
 pub(super) fn past_run(shared: &Shared, instance: &Instance, past: &PastRun) -> api::Run {
-    let memory = shared.deaths.borrow().memory(past.run);
+    let memory = shared.exit_evidence.borrow().memory(past.run);
     let (core_dumped, spawn_error) = match &past.end {
         RunEnd::Exited(Exit::Signal { core_dumped, .. }) => (*core_dumped, None),
         RunEnd::Exited(Exit::Code(_)) | RunEnd::MainLost => (false, None),
@@ -60,13 +60,13 @@ fn last_lines(shared: &Shared, instance: &Instance, past: &PastRun) -> Vec<api::
 }
 
 fn ended_by(shared: &Shared, past: &PastRun) -> EndedBy {
-    let deaths = shared.deaths.borrow();
+    let exit_evidence = shared.exit_evidence.borrow();
     match &past.end {
         RunEnd::NotSpawned(_) => EndedBy::NotSpawned,
         _ if past.cause.is_some() => EndedBy::Musterd,
         RunEnd::MainLost => EndedBy::Musterd,
         RunEnd::Exited(Exit::Code(_)) => EndedBy::Itself,
-        RunEnd::Exited(Exit::Signal { signal, .. }) => match deaths.memory(past.run) {
+        RunEnd::Exited(Exit::Signal { signal, .. }) => match exit_evidence.memory(past.run) {
             Some(OutOfMemory::Killed(_)) => EndedBy::OutOfMemory,
             _ if past.signalled_by(*signal).is_some() => EndedBy::Musterd,
             _ if FAULTS.contains(&signal.number()) => EndedBy::Itself,

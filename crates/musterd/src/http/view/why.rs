@@ -89,11 +89,11 @@ fn escalated(past: &PastRun, cause: &StopCause) -> Option<String> {
 /// The sender of the signal that ended a run, unless musterd ended it.
 fn tell_signal(shared: &Shared, past: &PastRun) -> Option<String> {
     let RunEnd::Exited(Exit::Signal { signal, .. }) = past.end else { return None };
-    let deaths = shared.deaths.borrow();
+    let exit_evidence = shared.exit_evidence.borrow();
     if let Some(by) = past.signalled_by(signal) {
         return Some(format!("{by} had musterd send {signal} to it"));
     }
-    Some(match deaths.memory(past.run) {
+    Some(match exit_evidence.memory(past.run) {
         Some(OutOfMemory::Killed(1)) => "out of memory: the kernel OOM-killed one process of this cgroup since \
              musterd last checked; musterd did not send the SIGKILL"
             .to_owned(),

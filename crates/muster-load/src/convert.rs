@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use clap::{Args, ValueEnum};
 use muster_config::Role;
 use muster_convert::report::{Report, Verdict};
 use muster_convert::{Converted, Kind, Mistake, procfile, s6, supervisord};
@@ -12,10 +13,47 @@ use muster_import::supervisord::limits;
 use muster_sys::say::{complain, say};
 use serde_json::json;
 
-use crate::cli::{ConvertArgs, Format, Original};
 use crate::config_files;
+use crate::format::Format;
 
 mod machine;
+
+/// The arguments of `musterd convert`.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// A file or directory; several supervisord files are read as one
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The language of the files; found out by name and content
+    #[arg(long, value_enum)]
+    pub from: Option<Original>,
+    /// Write the configuration to this file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write the report to this file instead of stderr
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// The format of the report
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Exit with 1 if anything has no equivalent
+    #[arg(long)]
+    pub strict: bool,
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// A language that is converted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Original {
+    /// supervisord.conf
+    Supervisord,
+    /// s6-overlay, version 2 or 3
+    S6,
+    /// Procfile
+    Procfile,
+}
 
 /// The most files of a directory.
 const FILES: usize = 10_000;
@@ -36,7 +74,7 @@ struct Named {
 }
 
 /// Converts, writes the result and the report; returns the exit code.
-pub(crate) fn convert(arguments: &ConvertArgs) -> u8 {
+pub fn convert(arguments: &ConvertArgs) -> u8 {
     match try_convert(arguments) {
         Ok(code) => code,
         Err(messages) => {

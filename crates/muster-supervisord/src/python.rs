@@ -1,17 +1,17 @@
 //! Python's notions of text, as far as the original's reader and its messages depend on them.
 
 /// Whether `str.isspace` holds for this character: Unicode's white space and the four ASCII separators.
-pub(super) fn is_space(c: char) -> bool {
+pub fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
 /// `str.strip()`.
-pub(super) fn strip(text: &str) -> &str {
+pub fn strip(text: &str) -> &str {
     text.trim_matches(is_space)
 }
 
 /// `str.rstrip()`.
-pub(super) fn strip_end(text: &str) -> &str {
+pub fn strip_end(text: &str) -> &str {
     text.trim_end_matches(is_space)
 }
 
@@ -36,7 +36,7 @@ pub fn repr(text: &str) -> String {
 }
 
 /// `ascii(str)`: as [`repr`], with everything beyond ASCII escaped.
-pub(super) fn ascii(text: &str) -> String {
+pub fn ascii(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     for c in repr(text).chars() {
         if c.is_ascii() { out.push(c) } else { push_escape(&mut out, c) }
@@ -65,13 +65,13 @@ fn is_printable(c: char) -> bool {
 }
 
 /// `int(text)`, held at the ends of `i64`; `None` where Python raises ValueError.
-pub(super) fn int(text: &str) -> Option<i64> {
+pub fn int(text: &str) -> Option<i64> {
     let (negative, digits) = sign(strip(text));
     digits_in(10, digits, negative)
 }
 
 /// `int(text, 8)`, held at the ends of `i64`.
-pub(super) fn octal(text: &str) -> Option<i64> {
+pub fn octal(text: &str) -> Option<i64> {
     let (negative, digits) = sign(strip(text));
     let prefixed = digits.strip_prefix("0o").or_else(|| digits.strip_prefix("0O"));
     let digits = match prefixed {
@@ -109,7 +109,7 @@ fn digits_in(base: u32, text: &str, negative: bool) -> Option<i64> {
 }
 
 /// The value of a decimal digit of any script (Unicode's category Nd, as of Python 3.11).
-pub(super) fn decimal(c: char) -> Option<u32> {
+pub fn decimal(c: char) -> Option<u32> {
     if c.is_ascii() {
         return c.to_digit(10);
     }

@@ -16,12 +16,12 @@ const OWN_DESCRIPTORS: u64 = 300;
 const DESCRIPTORS_OF_A_PROGRAM: u64 = 2;
 
 /// The number of programs that this many descriptors are enough for.
-pub(crate) fn programs_within(descriptors: u64) -> u64 {
+pub fn programs_within(descriptors: u64) -> u64 {
     descriptors.saturating_sub(OWN_DESCRIPTORS) / DESCRIPTORS_OF_A_PROGRAM
 }
 
 /// The number of users in the daemon's user namespace.
-pub(crate) fn mapped_users() -> u64 {
+pub fn mapped_users() -> u64 {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
     // Without /proc, assume that all users exist.
@@ -29,7 +29,7 @@ pub(crate) fn mapped_users() -> u64 {
 }
 
 /// Whether programs may run as other users without problems, and a description.
-pub(crate) fn user(own: &Rights, mapped: u64) -> (bool, String) {
+pub fn user(own: &Rights, mapped: u64) -> (bool, String) {
     let who = if own.uid == 0 { "root".to_owned() } else { format!("user id {}", own.uid) };
     let lacking = without(own, &[Capability::Setuid, Capability::Setgid]);
     if mapped <= 1 && lacking.is_empty() {
@@ -65,7 +65,7 @@ fn options(own: &Rights) -> String {
 }
 
 /// The privileges and descriptors that these programs need and do not have, one line each.
-pub(crate) fn lacks(programs: &[Arc<ProgramSpec>], limits: OriginalLimits, accounts: &mut Accounts) -> Vec<String> {
+pub fn lacks(programs: &[Arc<ProgramSpec>], limits: OriginalLimits, accounts: &mut Accounts) -> Vec<String> {
     let own = Rights::own();
     let mut is_another = |program: &ProgramSpec| {
         let mut users = program.instances.iter().filter_map(|instance| instance.process.user.as_ref());

@@ -11,20 +11,21 @@ use muster_spec::UserSpec;
 use muster_sys::user::Accounts;
 
 /// The machine that this process runs on.
-pub(crate) struct ThisMachine<'o> {
+pub struct ThisMachine<'o> {
     main: PathBuf,
     open: &'o Opener,
     /// The main file, once it has been read.
-    pub(crate) main_text: Option<Vec<u8>>,
+    pub main_text: Option<Vec<u8>>,
     accounts: RefCell<Accounts>,
     /// The files that were read, in order.
-    pub(crate) files: RefCell<Vec<PathBuf>>,
-    pub(crate) looked_at: RefCell<Vec<LookedAt>>,
+    pub files: RefCell<Vec<PathBuf>>,
+    /// The files and directories that reading depended on.
+    pub looked_at: RefCell<Vec<LookedAt>>,
 }
 
 impl<'o> ThisMachine<'o> {
     /// For a configuration whose main file is this one.
-    pub(crate) fn new(main: &Path, open: &'o Opener) -> ThisMachine<'o> {
+    pub fn new(main: &Path, open: &'o Opener) -> ThisMachine<'o> {
         ThisMachine {
             main: main.to_owned(),
             open,
@@ -36,7 +37,7 @@ impl<'o> ThisMachine<'o> {
     }
 
     /// Reads the main file once and for all, since it may be a pipe.
-    pub(crate) fn read_main(&mut self) {
+    pub fn read_main(&mut self) {
         self.main_text = self.read(&self.main.to_string_lossy(), supervisord::limits::FILE_BYTES).ok();
     }
 

@@ -2,7 +2,7 @@
 
 mod supervisord;
 
-pub(crate) use self::supervisord::{AsSupervisord, call_as_supervisord};
+pub use self::supervisord::{AsSupervisord, call_as_supervisord};
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -14,14 +14,14 @@ use muster_sys::say::{complain, say};
 use muster_sys::user::{Accounts, LookupError};
 use serde_json::json;
 
-use crate::cli::Format;
 use crate::config_files;
 use crate::convert;
+use crate::format::Format;
 use crate::secrets;
 use crate::this_machine::ThisMachine;
 
 /// The given paths, or the first default that exists.
-pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     if !paths.is_empty() {
         return Ok(paths.to_owned());
     }
@@ -30,7 +30,7 @@ pub(crate) fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
 }
 
 /// Loads these files: TOML, or one supervisord configuration.
-pub(crate) fn load(paths: &[PathBuf], open: &Opener) -> Loaded {
+pub fn load(paths: &[PathBuf], open: &Opener) -> Loaded {
     load_as(paths, open, Part::Whole)
 }
 
@@ -51,7 +51,7 @@ fn load_as(paths: &[PathBuf], open: &Opener, part: Part) -> Loaded {
 }
 
 /// A supervisord configuration that has been read already. An error is the original's text about the command line.
-pub(crate) fn loaded(configuration: &mut Configuration, machine: ThisMachine<'_>) -> Result<Loaded, String> {
+pub fn loaded(configuration: &mut Configuration, machine: ThisMachine<'_>) -> Result<Loaded, String> {
     let loaded = supervisord::loaded(configuration, machine)?;
     secrets::learn(&loaded.disguises, loaded.spec.as_ref());
     Ok(loaded)
@@ -89,7 +89,7 @@ fn mixed(paths: &[PathBuf]) -> Option<Loaded> {
 }
 
 /// Adds diagnostics that depend on this machine: commands, directories and users.
-pub(crate) fn look_at_machine(loaded: &mut Loaded) {
+pub fn look_at_machine(loaded: &mut Loaded) {
     let (mut accounts, own_gid) = (Accounts::default(), nix::unistd::getegid().as_raw());
     let mut look_up = |who: Who<'_>| {
         let looked_up = match who {
@@ -128,7 +128,7 @@ fn nothing_found(tried: &[PathBuf]) -> String {
 }
 
 /// `musterd check`: prints the diagnostics; returns the exit code.
-pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
+pub fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
     let paths = match find(paths) {
         Ok(paths) => paths,
         Err(message) => {
@@ -155,7 +155,7 @@ pub(crate) fn check(paths: &[PathBuf], format: Format, strict: bool) -> u8 {
 }
 
 /// Writes every diagnostic to stderr.
-pub(crate) fn write_diagnostics(diagnostics: &[Diagnostic]) {
+pub fn write_diagnostics(diagnostics: &[Diagnostic]) {
     if !diagnostics.is_empty() {
         let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         complain(muster_config::render(diagnostics, colour).trim_end());

@@ -3,24 +3,30 @@
 //! Options end at the first other word or after `--`. A long option may be shortened as long as it is unique, and its
 //! value follows an equals sign or is the next word.
 
-/// An option: its letter, if it has one, its long name, if it has one, and whether it takes a value.
+/// An option.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Opt {
-    pub(super) short: Option<char>,
-    pub(super) long: Option<&'static str>,
-    pub(super) has_value: bool,
+pub struct Opt {
+    /// Its letter, if it has one.
+    pub short: Option<char>,
+    /// Its long name, if it has one.
+    pub long: Option<&'static str>,
+    /// Whether it takes a value.
+    pub has_value: bool,
 }
 
-/// An option as it was found: its index in the table, its full name with dashes, and its value or nothing.
+/// An option as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) option: usize,
-    pub(super) name: String,
-    pub(super) value: String,
+pub struct Found {
+    /// Its index in the table.
+    pub option: usize,
+    /// Its full name, with dashes.
+    pub name: String,
+    /// Its value, or nothing.
+    pub value: String,
 }
 
 /// Takes the words apart: the options, and the words after them.
-pub(super) fn parse<'w>(table: &[Opt], words: &'w [String]) -> Result<(Vec<Found>, &'w [String]), String> {
+pub fn parse<'w>(table: &[Opt], words: &'w [String]) -> Result<(Vec<Found>, &'w [String]), String> {
     let (mut found, mut rest) = (Vec::new(), words);
     while let [first, behind @ ..] = rest {
         let Some(dashed) = first.strip_prefix('-').filter(|dashed| !dashed.is_empty()) else { break };

@@ -25,7 +25,7 @@ const ATTEMPTS: usize = 16;
 
 /// Whether new files may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
+pub enum Choice {
     /// New streams get a file.
     Create,
     /// Only the names of known streams are filled in: nothing is applied.
@@ -34,7 +34,7 @@ pub(crate) enum Choice {
 
 /// The names chosen so far, by directory, instance and stream.
 #[derive(Debug, Default)]
-pub(crate) struct AutoLogs {
+pub struct AutoLogs {
     chosen: HashMap<Key, PathBuf>,
 }
 
@@ -42,7 +42,7 @@ type Key = (PathBuf, String, &'static str);
 
 impl AutoLogs {
     /// Removes the files of an earlier daemon, unless they are to be kept.
-    pub(crate) fn remove_old(&self, spec: &Spec) {
+    pub fn remove_old(&self, spec: &Spec) {
         let Some(auto) = spec.daemon.auto_logs.as_ref().filter(|auto| !auto.keep_old) else { return };
         let any = auto.directory.join("any");
         let place = TrustedPlace::resolve(&any, &Trust::own(), Missing::Fail);
@@ -56,7 +56,7 @@ impl AutoLogs {
     }
 
     /// Fills in the names of the files, and makes those that are new. Names of removed programs are forgotten.
-    pub(crate) fn choose(&mut self, spec: &mut Spec, disguises: &mut Disguises, choice: Choice) {
+    pub fn choose(&mut self, spec: &mut Spec, disguises: &mut Disguises, choice: Choice) {
         let Some(auto) = spec.daemon.auto_logs.clone() else { return };
         let (mut chosen, mut problem) = (HashMap::new(), None);
         for program in &mut spec.programs {

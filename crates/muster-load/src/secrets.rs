@@ -31,7 +31,7 @@ static KNOWN: RwLock<Option<Known>> = RwLock::new(None);
 
 /// The rights of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reader {
+pub enum Reader {
     /// May control programs.
     Control,
     /// May only read.
@@ -40,7 +40,7 @@ pub(crate) enum Reader {
 
 /// Learns the secrets of a configuration, including those from the daemon's environment. Earlier ones are kept, since
 /// processes may still have them. `spec` is the parsed configuration, if it has no error.
-pub(crate) fn learn(disguises: &Disguises, spec: Option<&Spec>) {
+pub fn learn(disguises: &Disguises, spec: Option<&Spec>) {
     let mut known = KNOWN.write().unwrap_or_else(std::sync::PoisonError::into_inner);
     let known = known.get_or_insert_with(|| {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -62,17 +62,17 @@ fn with_known<T>(read: impl FnOnce(&Known) -> T) -> Option<T> {
 }
 
 /// Text with the known secrets masked.
-pub(crate) fn mask(text: &str) -> String {
+pub fn mask(text: &str) -> String {
     with_known(|known| known.all.mask(text)).unwrap_or_else(|| text.to_owned())
 }
 
 /// A line of the log with the known secrets masked; `None` if it contains none.
-pub(crate) fn mask_line(line: &str) -> Option<String> {
+pub fn mask_line(line: &str) -> Option<String> {
     with_known(|known| known.in_log.mask(line)).filter(|masked| masked != line)
 }
 
 /// The input, with secrets masked in its messages.
-pub(crate) fn masked(mut input: Input) -> Input {
+pub fn masked(mut input: Input) -> Input {
     match &mut input {
         Input::SpawnFailed { error, .. } => error.message = mask_text(&mask(&error.message)),
         Input::ProbeFinished { outcome, .. } => outcome.detail = mask_text(&mask(&outcome.detail)),
@@ -83,17 +83,17 @@ pub(crate) fn masked(mut input: Input) -> Input {
 }
 
 /// Masks text of which only the beginning is kept.
-pub(crate) fn mask_beginning(text: &str) -> String {
+pub fn mask_beginning(text: &str) -> String {
     with_known(|known| known.all.mask_beginning(text)).unwrap_or_else(|| text.to_owned())
 }
 
 /// Masks text of which only the end is kept.
-pub(crate) fn mask_end(text: &str) -> String {
+pub fn mask_end(text: &str) -> String {
     with_known(|known| known.all.mask_end(text)).unwrap_or_else(|| text.to_owned())
 }
 
 /// A process as this reader may see it.
-pub(crate) fn masked_process(process: ProcessInfo, reader: Reader) -> ProcessInfo {
+pub fn masked_process(process: ProcessInfo, reader: Reader) -> ProcessInfo {
     let command = match process.command.strip_suffix('…') {
         None => shown(mask(&process.command), reader),
         Some(beginning) => {

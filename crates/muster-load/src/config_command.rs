@@ -5,24 +5,31 @@
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use muster_api::Config;
-use muster_config::Loaded;
-use muster_core::Supervisor;
+use muster_config::{Disguises, Loaded};
+use muster_core::{Settings, Supervisor};
 use muster_spec::Spec;
 use muster_sys::say::{complain, say};
 use serde_json::{Map, Value};
 
-use crate::auto_logs::AutoLogs;
 use crate::check;
-use crate::cli::ConfigFormat;
 use crate::config_files;
-use crate::configuration::{Configuration, Sources};
 use crate::effective_config;
-use crate::reload;
+use crate::in_force::InForce;
 use crate::secrets::Reader;
 
+/// The format of the effective configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ConfigFormat {
+    /// A table per program
+    Toml,
+    /// The response of GET /v1/config
+    Json,
+}
+
 /// Prints the effective configuration; returns the exit code.
-pub(crate) fn config(paths: &[PathBuf], format: ConfigFormat) -> u8 {
+pub fn config(paths: &[PathBuf], format: ConfigFormat) -> u8 {
     let paths = match check::find(paths) {
         Ok(paths) => paths,
         Err(message) => {
@@ -32,8 +39,8 @@ pub(crate) fn config(paths: &[PathBuf], format: ConfigFormat) -> u8 {
     };
     let loaded = check::load(&paths, &config_files::open);
     check::write_diagnostics(&loaded.diagnostics);
-    let Loaded { spec: Some(spec), files, looked_at, disguises, .. } = loaded else { return 2 };
-    let config = effective(spec, Sources::absolute(paths, files, looked_at).disguised_by(disguises));
+    let Loaded { spec: Some(spec), files, disguises, .. } = loaded else { return 2 };
+    let config = effective(spec, files, disguises);
     match format {
         ConfigFormat::Toml => say(as_toml(&config).trim_end()),
         ConfigFormat::Json => say(&serde_json::to_string_pretty(&config).unwrap_or_default()),
@@ -41,10 +48,10 @@ pub(crate) fn config(paths: &[PathBuf], format: ConfigFormat) -> u8 {
     0
 }
 
-fn effective(spec: Spec, sources: Sources) -> Config {
-    let supervisor = Supervisor::new(reload::settings(&spec.daemon), &spec.programs, 0);
-    let configuration = Configuration::new(sources, spec.daemon, spec.control, AutoLogs::default());
-    let in_force = configuration.in_force();
+fn effective(spec: Spec, files: Vec<PathBuf>, disguises: Disguises) -> Config {
+    let supervisor = Supervisor::new(Settings::from(&spec.daemon), &spec.programs, 0);
+    let files = files.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect();
+    let in_force = InForce::new(spec.daemon, spec.control, files, disguises);
     let program = |instance| effective_config::configuration(instance, &in_force, Reader::Control);
     let programs = supervisor.snapshot().iter().map(|instance| (instance.name().to_owned(), program(instance)));
     Config {

@@ -1,9 +1,7 @@
 //! The places where the original looks for a configuration.
 
-use std::path::Path;
-
 /// The paths, in order; `executable` is the path by which the daemon was started.
-pub(super) fn paths(executable: &str) -> Vec<String> {
+pub fn paths(executable: &str) -> Vec<String> {
     let here = directory(directory(executable));
     let beside =
         |name: &str| if here.is_empty() { name.to_owned() } else { format!("{}/{name}", here.trim_end_matches('/')) };
@@ -17,10 +15,10 @@ pub(super) fn paths(executable: &str) -> Vec<String> {
     ]
 }
 
-/// The first that exists. An error is the original's text.
-pub(super) fn find(executable: &str) -> Result<String, String> {
+/// The first that `exists`. An error is the original's text.
+pub fn find(executable: &str, exists: impl Fn(&str) -> bool) -> Result<String, String> {
     let paths = paths(executable);
-    paths.iter().find(|path| Path::new(path).exists()).cloned().ok_or_else(|| {
+    paths.iter().find(|path| exists(path)).cloned().ok_or_else(|| {
         format!(
             "No config file found at default paths ({}); use the -c option to specify a config file at a different path",
             paths.join(", ")

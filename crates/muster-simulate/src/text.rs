@@ -63,27 +63,27 @@ pub(super) fn line(moment: &Moment, timeline: &Timeline, spec: &Spec) -> Line {
                 Some((_, false)) | None => "stopwaitsecs is over",
             };
             let happened = format!("{whose}did not stop within {}{}", Span(*waited), in_turn(asked));
-            told(at, of(*instance), state, happened, format!("SIGKILL to {to}: {why}"))
+            described(at, of(*instance), state, happened, format!("SIGKILL to {to}: {why}"))
         }
         What::LeftBehind { instance, leftovers, signal } => {
             let happened = format!("run {} leaves a process behind", leftovers.run);
             let wait = leftovers.wait.map(|(wait, _)| format!(", waits up to {} for it", Span(wait)));
             let decided = format!("{signal} to it{}", wait.unwrap_or_default());
-            told(at, of(*instance), leftovers.state.name(), happened, decided)
+            described(at, of(*instance), leftovers.state.name(), happened, decided)
         }
         What::Event(event) => {
             let lane = event.instance().map(|instance| timeline.lane(instance));
             let (state, happened, decided) = event_in_words(event, lane.and_then(|lane| instance(spec, lane)));
-            told(at, lane.map(|lane| lane.name.clone()).unwrap_or_default(), state, happened, decided)
+            described(at, lane.map(|lane| lane.name.clone()).unwrap_or_default(), state, happened, decided)
         }
         What::Failing { instance, cause, signal } => {
             let signal = signal.map(|signal| format!("{signal} to it, and its end is a failure")).unwrap_or_default();
-            told(at, of(*instance), "failing", cause.to_string(), signal)
+            described(at, of(*instance), "failing", cause.to_string(), signal)
         }
         What::Paused { span, lost } => {
             let decided = lost.map(|by| format!("no deadline counts that: each moves by {}", Span(by)));
             let happened = format!("musterd did not run for {}", Span(*span));
-            told(at, String::new(), "paused", happened, decided.unwrap_or_default())
+            described(at, String::new(), "paused", happened, decided.unwrap_or_default())
         }
         What::ShutdownBegan { reason, timeout, waits_in_vain } => Line {
             at,
@@ -133,7 +133,7 @@ fn instance<'s>(spec: &'s Spec, lane: &Lane) -> Option<&'s InstanceSpec> {
     program.instances.iter().find(|instance| instance.name == lane.name).map(|instance| &**instance)
 }
 
-fn told(at: Time, who: String, state: &str, happened: String, decided: String) -> Line {
+fn described(at: Time, who: String, state: &str, happened: String, decided: String) -> Line {
     Line { at, who, state: state.to_owned(), happened, decided }
 }
 
@@ -298,13 +298,13 @@ pub(crate) fn table_with_marks(timeline: &Timeline, spec: &Spec, only: &[String]
             || line.who.is_empty()
             || only.iter().any(|name| *name == line.who || is_instance(name, &line.who))
     };
-    let mut told: Vec<Line> = Vec::new();
+    let mut described: Vec<Line> = Vec::new();
     for line in lines(timeline, spec).into_iter().filter(is_told) {
-        if !is_told_before(&line, told.last()) {
-            told.push(line);
+        if !is_told_before(&line, described.last()) {
+            described.push(line);
         }
     }
-    let width = |of: fn(&Line) -> usize, least: usize| told.iter().map(of).max().unwrap_or(0).max(least);
+    let width = |of: fn(&Line) -> usize, least: usize| described.iter().map(of).max().unwrap_or(0).max(least);
     let who = width(|line| line.who.chars().count(), "program".len());
     let state = width(|line| line.state.len(), "STARTING".len());
     let happened = width(|line| line.happened.chars().count(), 13);
@@ -315,7 +315,7 @@ pub(crate) fn table_with_marks(timeline: &Timeline, spec: &Spec, only: &[String]
     };
     put("time", ["program", "state", "what happened", "what was decided, and why"]);
     let mut marks = marks.iter().peekable();
-    for shown in shortened(told) {
+    for shown in shortened(described) {
         let at = match &shown {
             Shown::Line(line) => line.at,
             Shown::Rounds { until, .. } => *until,

@@ -23,7 +23,7 @@ struct Finding {
 }
 
 /// Prints all findings. The exit code is always 0, since musterd works with any of them.
-pub(crate) fn doctor(as_json: bool) -> u8 {
+pub fn doctor(as_json: bool) -> u8 {
     let findings = examine();
     if as_json {
         let all =

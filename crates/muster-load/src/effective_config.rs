@@ -13,11 +13,11 @@ use muster_spec::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::configuration::InForce;
+use crate::in_force::InForce;
 use crate::secrets::Reader;
 
 /// The configuration of this instance, as this reader may see it.
-pub(crate) fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) -> Value {
+pub fn configuration(instance: &Instance, in_force: &InForce, reader: Reader) -> Value {
     // Without `..`: a new key does not compile before it is shown.
     let program: &ProgramSpec = instance.program();
     let ProgramSpec {
@@ -110,7 +110,7 @@ fn mask_value(key: &str, value: &mut Value) {
 }
 
 /// `[musterd]`.
-pub(crate) fn daemon(in_force: &InForce, reader: Reader) -> Value {
+pub fn daemon(in_force: &InForce, reader: Reader) -> Value {
     let keys = daemon_keys(&in_force.daemon);
     masked(keys.as_object().cloned().unwrap_or_default(), in_force.disguises.musterd.iter().copied(), reader)
 }
@@ -160,7 +160,7 @@ fn daemon_keys(daemon: &DaemonSpec) -> Value {
 }
 
 /// `[http]`.
-pub(crate) fn control(in_force: &InForce, reader: Reader) -> Value {
+pub fn control(in_force: &InForce, reader: Reader) -> Value {
     let keys = control_keys(&in_force.control);
     masked(keys.as_object().cloned().unwrap_or_default(), in_force.disguises.http.iter().copied(), reader)
 }

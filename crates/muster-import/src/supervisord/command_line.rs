@@ -1,12 +1,13 @@
 //! The original's command line.
 
-use muster_import::supervisord::{Flag, Flags, Refused, World, python_repr};
+use muster_supervisord::getopt::{self, Opt};
+use muster_supervisord::python::repr;
 
-use super::getopt::{self, Opt};
+use super::{Flag, Flags, Refused, World};
 
 /// The request that a command line makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Request {
+pub enum Request {
     /// The help.
     Help,
     /// The version.
@@ -17,11 +18,11 @@ pub(super) enum Request {
 
 /// How to supervise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Run {
+pub struct Run {
     /// The configuration; `None` is the first that exists at the usual places.
-    pub(super) file: Option<String>,
+    pub file: Option<String>,
     /// Settings that win over the file's.
-    pub(super) flags: Flags,
+    pub flags: Flags,
 }
 
 #[derive(Clone, Copy)]
@@ -63,10 +64,10 @@ const fn option(short: &'static str, long: &'static str, has_value: bool) -> Opt
 }
 
 /// Reads the words after the program's name. An error is the original's text after `Error: `.
-pub(super) fn parse(words: &[String], world: &dyn World) -> Result<Request, String> {
+pub fn parse(words: &[String], world: &dyn World) -> Result<Request, String> {
     let (found, rest) = getopt::parse(&OPTIONS.map(|(option, _)| option), words)?;
     if !rest.is_empty() {
-        let words: Vec<String> = rest.iter().map(|word| python_repr(word)).collect();
+        let words: Vec<String> = rest.iter().map(|word| repr(word)).collect();
         return Err(format!("positional arguments are not supported: [{}]", words.join(", ")));
     }
     let mut run = Run::default();
@@ -82,15 +83,15 @@ pub(super) fn parse(words: &[String], world: &dyn World) -> Result<Request, Stri
             Meaning::Set(flag) => run.flags.set(flag, &value, world),
         };
         set.map_err(|refused| match refused {
-            Refused::Twice => format!("conflicting command line option {}", python_repr(&name)),
-            Refused::Value(reason) => format!("invalid value for {name} {}: {reason}", python_repr(&value)),
+            Refused::Twice => format!("conflicting command line option {}", repr(&name)),
+            Refused::Value(reason) => format!("invalid value for {name} {}: {reason}", repr(&value)),
         })?;
     }
     Ok(Request::Run(Box::new(run)))
 }
 
 /// The help. Scripts look for its lines.
-pub(super) fn help(program: &str) -> String {
+pub fn help(program: &str) -> String {
     format!(
         "\
 supervisord -- run a set of applications as daemons.

@@ -86,16 +86,16 @@ fn umask() -> u32 {
 
 /// How this process was called as supervisord. The options of the command line win over the file at every reading.
 #[derive(Debug)]
-pub(crate) struct AsSupervisord {
+pub struct AsSupervisord {
     /// The options.
-    pub(crate) flags: Flags,
+    pub flags: Flags,
     /// Whether it is the container's PID 1, which stays in the foreground.
-    pub(crate) is_first: bool,
+    pub is_first: bool,
 }
 
 impl AsSupervisord {
     /// Whether the daemon stays in the foreground.
-    pub(crate) fn is_foreground(&self, settings: &Settings) -> bool {
+    pub fn is_foreground(&self, settings: &Settings) -> bool {
         settings.nodaemon || self.is_first
     }
 
@@ -120,6 +120,6 @@ impl AsSupervisord {
 static AS_SUPERVISORD: OnceLock<AsSupervisord> = OnceLock::new();
 
 /// Notes that this process was called as supervisord. A second call could only come from a second command line.
-pub(crate) fn call_as_supervisord(called: AsSupervisord) -> &'static AsSupervisord {
+pub fn call_as_supervisord(called: AsSupervisord) -> &'static AsSupervisord {
     AS_SUPERVISORD.get_or_init(|| called)
 }

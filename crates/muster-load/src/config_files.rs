@@ -18,7 +18,7 @@ use muster_sys::trusted::{Identity, Missing, Refusal, Trust, TrustedPlace};
 use muster_sys::user::Accounts;
 
 /// Opens a file before the daemon runs. The configuration itself may come from a pipe: `musterd -c <(generate)`.
-pub(crate) fn open(path: &Path, role: Role<'_>) -> io::Result<File> {
+pub fn open(path: &Path, role: Role<'_>) -> io::Result<File> {
     match role {
         Role::Named if fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()) => File::open(path),
         role => open_again(path, role),
@@ -26,7 +26,7 @@ pub(crate) fn open(path: &Path, role: Role<'_>) -> io::Result<File> {
 }
 
 /// Opens a file while the daemon runs.
-pub(crate) fn open_again(path: &Path, role: Role<'_>) -> io::Result<File> {
+pub fn open_again(path: &Path, role: Role<'_>) -> io::Result<File> {
     match role {
         Role::Named => regular(path),
         Role::Included { by } => included(path, by),

@@ -1,0 +1,25 @@
+//! The configuration of the machine that this process runs on, and the commands that only read one: `check`, `config`,
+//! `convert`, `doctor`.
+//!
+//! The crates below know texts. This one opens the files ([`config_files`]), asks for users and variables, calls the reader of
+//! the right language ([`check::load`]), and knows what must not be shown ([`secrets`]).
+
+#![forbid(unsafe_code)]
+
+pub mod auto_logs;
+pub mod check;
+mod config_command;
+pub mod config_files;
+mod convert;
+pub mod doctor;
+pub mod effective_config;
+mod format;
+pub mod in_force;
+pub mod secrets;
+pub mod surroundings;
+mod this_machine;
+
+pub use config_command::{ConfigFormat, config};
+pub use convert::{ConvertArgs, Original, convert};
+pub use format::Format;
+pub use this_machine::ThisMachine;
