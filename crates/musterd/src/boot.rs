@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_core::{Settings, Supervisor};
+use muster_load::auto_logs::{AutoLogs, Choice};
+use muster_load::surroundings;
 use muster_logs::{Consoles, Logs, Memory};
 use muster_spec::{Resource, Spec};
 use muster_sys::async_fd::Watched;
@@ -38,8 +40,6 @@ use crate::pidfile::Pidfile;
 use crate::reload;
 use crate::shared::{ORDERS, Shared};
 use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};
-use muster_load::auto_logs::{AutoLogs, Choice};
-use muster_load::surroundings;
 
 /// How long a reader of the console, or a disk, that takes nothing may delay the exit.
 const STALL: Duration = Duration::from_secs(1);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use muster_api::{Timestamp, visible};
+use muster_load::secrets;
 use muster_logs::{Console, Consoles, Memory, OwnFile, Source};
 use muster_spec::{DaemonSpec, LogFormat, LogLevel, descriptor_of};
 use muster_sys::local_time;
@@ -27,7 +28,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::fields::Fields;
 use crate::main_log;
-use muster_load::secrets;
 
 /// How many bytes of its own messages the daemon keeps in memory.
 const REMEMBERED: usize = 64 * 1024;

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use muster_core::Effect;
+use muster_load::secrets;
 use tracing::trace;
 
 use super::EventLoop;
-use muster_load::secrets;
 
 /// The number of effects in a row after which children are reaped. When a thousand programs are stopped together, those that
 /// exit while others get their signal are reaped in the meantime, and not all at the end when no other processor has

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use hyper::StatusCode;
 use muster_api::{Config, Problem};
 use muster_core::{Instance, Principal};
+use muster_load::effective_config;
+use muster_load::secrets::Reader;
 use serde_json::{Map, Value};
 
 use super::response::{self, Answer};
 use super::slices;
 use crate::reload::{self, Origin};
 use crate::shared::Shared;
-use muster_load::effective_config;
-use muster_load::secrets::Reader;
 
 /// The active configuration.
 pub(super) async fn in_force(shared: &Shared, reader: Reader) -> Result<Answer, Problem> {

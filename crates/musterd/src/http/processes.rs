@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use muster_api::{InstanceProcesses, Problem, ProblemKind, ProcessInfo, Processes};
+use muster_load::secrets::{Reader, masked_process};
 use muster_spec::RunId;
 use muster_sys::tree::{Listing, Process};
 use tokio::sync::{Semaphore, oneshot};
@@ -17,7 +18,6 @@ use super::view;
 use crate::children::list::process_info;
 use crate::operations::select;
 use crate::shared::Shared;
-use muster_load::secrets::{Reader, masked_process};
 
 /// Maximum number of processes in a response.
 const MOST: usize = 20_000;

@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use muster_api as api;
 use muster_api::Problem;
 use muster_core::Instance;
+use muster_load::secrets::Reader;
 use muster_spec::{Goal, State};
 
 use super::response::{self, Answer};
@@ -11,7 +12,6 @@ use super::slices;
 use super::view::{self, why};
 use crate::operations::select;
 use crate::shared::Shared;
-use muster_load::secrets::Reader;
 
 pub(super) fn info(shared: &Shared) -> Answer {
     let supervisor = shared.supervisor.borrow();

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use muster_load::secrets;
 use muster_spec::{Exit, SpawnError, is_shortage};
 use muster_sys::async_fd::Watched;
 use muster_sys::fd;
@@ -17,7 +18,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::LATE;
 use crate::children::commands::Command;
-use muster_load::secrets;
 
 /// How much of the end of the output is kept, in bytes.
 const TAIL: usize = 1024;

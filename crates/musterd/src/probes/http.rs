@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use muster_load::secrets;
 use muster_spec::{HttpCheck, Url};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,7 +15,6 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Resolver, words};
 use super::redirect::{Redirect, redirect};
-use muster_load::secrets;
 
 /// The limit of Go's HTTP client, which the kubelet uses.
 const MOST_REDIRECTS: usize = 10;

@@ -7,15 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_api::{ConfigReport, Diagnostic, Problem, ProblemKind};
 use muster_config::{Loaded, Severity};
+use muster_load::auto_logs::{AutoLogs, Choice};
+use muster_load::check;
+use muster_load::config_files;
 use muster_sys::user::Accounts;
 use tokio::sync::oneshot;
 
 use crate::access::Access;
 use crate::configuration::New;
 use crate::configuration::look::{Look, look};
-use muster_load::auto_logs::{AutoLogs, Choice};
-use muster_load::check;
-use muster_load::config_files;
 
 /// Parsing recurses no deeper than TOML's own limit of nested tables.
 const STACK: usize = 2 << 20;

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use muster_config::Loaded;
 use muster_import::supervisord::command_line::{self, Request, Run};
 use muster_import::supervisord::{self, Configuration, Mistakes, Mode};
+use muster_load::ThisMachine;
+use muster_load::check::{self, AsSupervisord};
+use muster_load::config_files;
 use muster_supervisord::search;
 use muster_sys::background;
 use muster_sys::say::{complain, say};
@@ -14,9 +17,6 @@ use crate::boot;
 use crate::configuration::Sources;
 use crate::main_log::{Level, Line};
 use crate::opening::{Opening, USAGE, usage_text};
-use muster_load::ThisMachine;
-use muster_load::check::{self, AsSupervisord};
-use muster_load::config_files;
 
 /// The version whose behaviour this is.
 const VERSION: &str = "4.3.0";

@@ -7,11 +7,11 @@ pub(super) mod why;
 
 use muster_api as api;
 use muster_core::{Health, Instance, LeftBehind, PastRun, Time};
+use muster_load::secrets::Reader;
 use muster_spec::{Goal, RunEnd, RunId, State};
 
 use crate::describe::{describe, ready};
 use crate::shared::Shared;
-use muster_load::secrets::Reader;
 
 /// An instance as an entry of the list.
 pub(super) fn program(shared: &Shared, instance: &Instance, now: Time) -> api::Program {
