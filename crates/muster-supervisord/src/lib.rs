@@ -5,7 +5,10 @@
 #![forbid(unsafe_code)]
 
 pub mod ends;
+pub mod expand;
 pub mod getopt;
+pub mod ini;
+pub mod paths;
 pub mod python;
 pub mod search;
 
