@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ctl;
 pub mod ends;
 pub mod expand;
 pub mod faults;

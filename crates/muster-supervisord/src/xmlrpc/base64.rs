@@ -6,7 +6,7 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const IN_LINE: usize = 57;
 
 /// `encodebytes`: lines of at most 76 characters, each with a line end.
-pub(super) fn encode_lines(bytes: &[u8], out: &mut String) {
+pub(crate) fn encode_lines(bytes: &[u8], out: &mut String) {
     for line in bytes.chunks(IN_LINE) {
         line.chunks(3).for_each(|group| push_group(group, out));
         out.push('\n');

@@ -5,7 +5,7 @@
 //! step is linear in the size of the document. `read` has the grammar, `write` the marshaller, `text` says which characters
 //! a document may contain.
 
-mod base64;
+pub(crate) mod base64;
 mod read;
 mod text;
 mod value;
