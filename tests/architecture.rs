@@ -31,7 +31,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("crates/muster-logs", &["muster-spec", "muster-sys", "muster-api"]),
     ("crates/muster-init", &["muster-spec", "muster-sys"]),
     ("crates/muster-simulate", &["muster-spec", "muster-core", "muster-config", "muster-sys", "muster-api"]),
-    ("crates/musterctl", &["muster-spec", "muster-api"]),
+    ("crates/musterctl", &["muster-spec", "muster-api", "muster-supervisord"]),
     (
         "crates/musterd",
         &[

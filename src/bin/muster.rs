@@ -16,7 +16,7 @@ muster is musterd and musterctl in one file: link it under these names, or give 
   muster musterctl --help
 
 Called tini, docker-init, podman-init, catatonit or dumb-init, it is a replacement for these. Called supervisord,
-echo_supervisord_conf or pidproxy, it has their command lines.
+supervisorctl, echo_supervisord_conf or pidproxy, it has their command lines.
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
     let name = arguments.first().map(base_name).unwrap_or_default();
     match name.as_str() {
         "musterctl" => musterctl::run(arguments),
+        _ if arguments.first().is_some_and(|first| musterctl::is_supervisorctl(first)) => musterctl::run(arguments),
         "muster" => {
             let _ = std::io::stderr().write_all(USAGE.as_bytes());
             ExitCode::from(2)

@@ -1,13 +1,21 @@
 //! What supervisord and its tools say, word for word: what people read on the terminal and what scripts search for.
 //!
-//! Pure: no input or output. How a supervisord.conf is read is `muster-import`'s subject.
+//! `xmlrpc` has the wire, `faults` and `status` the words on it. Pure: no input or output. How a supervisord.conf is read
+//! is `muster-import`'s subject.
 
 #![forbid(unsafe_code)]
 
+pub mod ctl;
 pub mod ends;
+pub mod expand;
+pub mod faults;
 pub mod getopt;
+pub mod ini;
+pub mod paths;
 pub mod python;
 pub mod search;
+pub mod status;
+pub mod xmlrpc;
 
 /// What `echo_supervisord_conf` prints: a commented sample of a configuration.
 pub const SAMPLE: &str = include_str!("sample.conf");

@@ -44,6 +44,26 @@ pub fn ascii(text: &str) -> String {
     out
 }
 
+/// `repr(bytes)`.
+pub fn bytes_repr(bytes: &[u8]) -> String {
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { b'"' } else { b'\'' };
+    let mut out = String::with_capacity(bytes.len() + 3);
+    out.extend(['b', char::from(quote)]);
+    for &byte in bytes {
+        match byte {
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            b'\\' => out.push_str("\\\\"),
+            byte if byte == quote => out.extend(['\\', char::from(quote)]),
+            b' '..=b'~' => out.push(char::from(byte)),
+            byte => push_escape(&mut out, char::from(byte)),
+        }
+    }
+    out.push(char::from(quote));
+    out
+}
+
 fn push_escape(out: &mut String, c: char) {
     let code = u32::from(c);
     let escape = match code {
@@ -141,6 +161,12 @@ mod tests {
         check("\x07\u{7f}\u{a0}\u{feff}\u{e000}", "'\\x07\\x7f\\xa0\\ufeff\\ue000'");
         check("ü\u{301}\u{1f600}\u{e0001}", "'ü\u{301}\u{1f600}\\U000e0001'");
         assert_eq!(ascii("ü€\u{1f600}'"), "\"\\xfc\\u20ac\\U0001f600'\"");
+    }
+
+    #[test]
+    fn representations_of_bytes_are_python_s() {
+        assert_eq!(bytes_repr(b"a'\"\\\n\t\r\x00\xff"), r#"b'a\'"\\\n\t\r\x00\xff'"#);
+        assert_eq!(bytes_repr(b"it's"), "b\"it's\"");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The places where the original looks for a configuration.
 
+use crate::paths::directory;
+
 /// The paths, in order; `executable` is the path by which the daemon was started.
 pub fn paths(executable: &str) -> Vec<String> {
     let here = directory(directory(executable));
@@ -24,13 +26,6 @@ pub fn find(executable: &str, exists: impl Fn(&str) -> bool) -> Result<String, S
             paths.join(", ")
         )
     })
-}
-
-/// Python's `dirname`.
-fn directory(path: &str) -> &str {
-    let cut = path.rfind('/').map_or(0, |at| at + 1);
-    let trimmed = path[..cut].trim_end_matches('/');
-    if trimmed.is_empty() { &path[..cut] } else { trimmed }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! makes no decisions about programs: selectors go to the daemon as typed. Blocking and small, because it
 //! runs for every Docker health check.
 //!
-//! Start reading at `cli.rs` (the command line) and `cmd/status.rs` (a command), then `client/` (the wire).
+//! Start reading at `cli.rs` (the command line) and `cmd/status.rs` (a command), then `client/` (the wire). Called as supervisorctl,
+//! it is that program: `supervisorctl/`.
 
 #![forbid(unsafe_code)]
 
@@ -25,12 +26,13 @@ mod report;
 mod selection;
 mod session;
 mod span;
+mod supervisorctl;
 #[cfg(test)]
 mod testing;
 mod top;
 mod watch;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
@@ -46,6 +48,9 @@ pub fn main() -> ExitCode {
 /// Runs the program with these arguments. The first is its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut args: Vec<OsString> = args.into_iter().collect();
+    if args.first().is_some_and(|name| is_supervisorctl(name)) {
+        return ExitCode::from(supervisorctl::main(&args));
+    }
     // `shell` blocks these signals for itself, and by inheritance for the command, while one runs.
     let _ = [Signal::SIGINT, Signal::SIGQUIT].into_iter().collect::<SigSet>().thread_unblock();
     // A user at a terminal gave no command.
@@ -64,6 +69,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         patience: client::PATIENCE,
     };
     ExitCode::from(session::execute(args, &mut around).code())
+}
+
+/// Whether this process was started by the name of supervisorctl, whose command line [`run`] has then. `argv0` is its first
+/// argument.
+pub fn is_supervisorctl(argv0: &OsStr) -> bool {
+    supervisorctl::is_called(argv0)
 }
 
 /// Whether these arguments contain at most the daemon's socket.

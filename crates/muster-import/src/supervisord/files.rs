@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::expand::Value;
 use super::ini::{self, BadLine};
 use super::options::{self, Kind};
 use super::problem::{Problem, SourcePlace, Warning};
 use super::reader::{ExpansionScope, Reader, shared};
 use super::{Mode, glob, limits, paths};
+use muster_supervisord::expand::Value;
+use muster_supervisord::paths::join;
 use muster_supervisord::python::{is_space, repr};
 
 /// Number of bytes that the original decodes at once.
@@ -194,7 +195,7 @@ fn include(reader: &mut Reader<'_>, section: usize, budget: &mut usize) {
     let (mut left, world) = (limits::FILES, reader.world);
     let mut search = glob::Search::new(world, limits::NAMES);
     for pattern in patterns.split(is_space).filter(|pattern| !pattern.is_empty()) {
-        let pattern = glob::join(&here, pattern);
+        let pattern = join(&here, pattern);
         let Some(mut files) = search.glob(&pattern) else {
             let message = format!("[include] files looks at more than {} names", limits::NAMES);
             let problem = of_file(entry.place.clone(), message, None);

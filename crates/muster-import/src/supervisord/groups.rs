@@ -1,9 +1,9 @@
 //! Sections to groups, in the original's order: `[group:x]` first, then what is in none.
 
+use muster_supervisord::expand::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::expand::Value;
 use super::ini::Entry;
 use super::model::{FcgiAddress, FcgiSocket, Group, GroupKind, Owner, Process};
 use super::options::{self, Kind};

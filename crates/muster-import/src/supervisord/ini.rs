@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::problem::{SourcePlace, Warning};
 use super::{hints, limits, options};
+use muster_supervisord::ini;
 use muster_supervisord::python::{is_space, repr, strip, strip_end};
 
 /// A key and its value, before expansion.
@@ -232,7 +233,7 @@ pub(super) fn parse(text: &str, file: &Arc<str>, sections: &mut Sections) -> Not
     let (section, option, above, noticed) = (None, None, Vec::new(), Noticed::default());
     let mut reader = Reader { file, sections, section, option, indent: 0, above, noticed };
     let (mut number, mut end) = (0, 0);
-    for line in lines(text) {
+    for line in ini::lines(text) {
         number += 1;
         end += line.len();
         reader.line(line, number, end);
@@ -242,24 +243,6 @@ pub(super) fn parse(text: &str, file: &Arc<str>, sections: &mut Sections) -> Not
         reader.sections.section_mut(target).below.append(&mut reader.above);
     }
     reader.noticed
-}
-
-/// Lines with their ends: `\n`, `\r\n` and a lone `\r`.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let end = match rest.find(['\n', '\r']) {
-            None => rest.len(),
-            Some(at) if rest[at..].starts_with("\r\n") => at + 2,
-            Some(at) => at + 1,
-        };
-        let (line, behind) = rest.split_at(end);
-        rest = behind;
-        Some(line)
-    })
 }
 
 /// The option that an indented line continues.
@@ -285,9 +268,8 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     fn line(&mut self, line: &str, number: u32, end: usize) {
-        let content = line.trim_end_matches(['\n', '\r']);
-        let comment = comment_start(content);
-        let value = strip(&content[..comment.unwrap_or(content.len())]);
+        let taken = ini::Line::new(line);
+        let ini::Line { content, value, comment } = taken;
         if value.is_empty() {
             match (comment, &mut self.option) {
                 (Some(comment), _) => self.above.push(strip(&content[comment..]).to_owned()),
@@ -296,8 +278,8 @@ impl Reader<'_> {
             }
             return;
         }
-        let indent = content.chars().position(|c| !is_space(c)).unwrap_or(0);
-        let at = Line { number, content, value, indent };
+        let indent = taken.indent();
+        let at = Line { number, indent, taken };
         if let Some(comment) = comment {
             self.warn_of_comment(&at, comment);
         }
@@ -309,7 +291,7 @@ impl Reader<'_> {
         self.close_option();
         self.indent = indent;
         let behind = comment.map(|comment| strip(&content[comment..]).to_owned());
-        if let Some(name) = header(value) {
+        if let Some(name) = taken.header() {
             let place = self.place(&at, 0);
             let target = self.sections.open(name, place);
             self.section = Some(target);
@@ -325,19 +307,14 @@ impl Reader<'_> {
 
     /// The place of a byte of the stripped value.
     fn place(&self, at: &Line<'_>, byte: usize) -> SourcePlace {
-        let column = at.indent + at.value[..byte].chars().count() + 1;
+        let column = at.indent + at.taken.value[..byte].chars().count() + 1;
         SourcePlace { file: Arc::clone(self.file), line: at.number, column: u32::try_from(column).unwrap_or(u32::MAX) }
     }
 
     fn open_option(&mut self, at: &Line<'_>, remark: Option<String>) -> bool {
-        let Some(delimiter) = at.value.find(['=', ':']) else { return false };
-        let key = strip_end(&at.value[..delimiter]).to_lowercase();
-        if key.is_empty() {
-            return false;
-        }
-        let behind = &at.value[delimiter + 1..];
+        let Some((key, behind)) = at.taken.option() else { return false };
         let value = strip(behind);
-        let start = at.value.len() - behind.trim_start_matches(is_space).len();
+        let start = at.taken.value.len() - behind.trim_start_matches(is_space).len();
         let (key_place, place) = (self.place(at, 0), self.place(at, start));
         let comments = Comments { above: std::mem::take(&mut self.above), behind: remark };
         self.option = Some(Open { key, key_place, place, lines: vec![value.to_owned()], comments });
@@ -369,17 +346,17 @@ impl Reader<'_> {
             return;
         }
         let place = |reader: &Self, byte: usize| {
-            let column = at.content[..byte].chars().count() + 1;
+            let column = at.taken.content[..byte].chars().count() + 1;
             let column = u32::try_from(column).unwrap_or(u32::MAX);
             SourcePlace { file: Arc::clone(reader.file), line: at.number, column }
         };
-        if let Some(quote) = hints::cut_quote(at.value, &at.content[comment..]) {
+        if let Some(quote) = hints::cut_quote(at.taken.value, &at.taken.content[comment..]) {
             let message = format!("a comment begins here, inside {quote}: quotes do not protect `;` and `#`");
             let hint = "leave out the blank before it, or put the command into a script";
             let warning = Warning::new(&place(self, comment), self.section_name(), message).hint(hint);
             self.noticed.warnings.push(warning);
         }
-        let earliest = earliest_comment(at.content);
+        let earliest = at.taken.earliest_comment();
         if let Some(earliest) = earliest.filter(|earliest| *earliest < comment) {
             let message = "this is part of the value, and a comment where the original runs on Python 3.13";
             let hint = "leave out the blank before it, or use only one kind of comment in a line";
@@ -390,15 +367,17 @@ impl Reader<'_> {
 
     fn warn_of_continuation(&mut self, at: &Line<'_>) {
         let Some(open) = self.option.as_ref().filter(|_| !self.noticed.is_full()) else { return };
-        let what = match header(at.value) {
-            Some(_) if at.value.ends_with(']') && options::is_section(&at.value[1..at.value.len() - 1]) => "section",
-            _ => {
-                let key = at.value.find(['=', ':']).map(|end| strip_end(&at.value[..end]).to_lowercase());
-                match key.is_some_and(|key| options::is_key(&key)) {
-                    true => "key",
-                    false => return,
-                }
+        let what = match at.taken.header() {
+            Some(_)
+                if at.taken.value.ends_with(']')
+                    && options::is_section(&at.taken.value[1..at.taken.value.len() - 1]) =>
+            {
+                "section"
             }
+            _ => match at.taken.option().is_some_and(|(key, _)| options::is_key(&key)) {
+                true => "key",
+                false => return,
+            },
         };
         let message = format!("this {what} is indented, so it is part of the value of {} above", open.key);
         let key = open.key.clone();
@@ -407,47 +386,12 @@ impl Reader<'_> {
     }
 }
 
-/// A line without its end, and what is left of it without comment and white space.
+/// A line and its place.
 struct Line<'l> {
     number: u32,
-    content: &'l str,
-    value: &'l str,
     /// In characters.
     indent: usize,
-}
-
-/// The name of a section header: up to the last bracket of the line.
-fn header(value: &str) -> Option<&str> {
-    let inside = value.strip_prefix('[')?;
-    let end = inside.rfind(']')?;
-    Some(&inside[..end]).filter(|name| !name.is_empty())
-}
-
-/// Where a comment begins, as Python up to 3.12 finds it: in rounds that take the next `;` and the next `#` each, the
-/// first round in which one of them follows white space or begins the line decides.
-fn comment_start(line: &str) -> Option<usize> {
-    if strip(line).starts_with([';', '#']) {
-        return Some(0);
-    }
-    let mut next = [line.find(';'), line.find('#')];
-    while next.iter().any(Option::is_some) {
-        let candidates = next.into_iter().flatten().filter(|at| begins_comment(line, *at));
-        if let Some(first) = candidates.min() {
-            return Some(first);
-        }
-        next = [(';', next[0]), ('#', next[1])]
-            .map(|(prefix, at)| at.and_then(|at| line[at + 1..].find(prefix).map(|further| at + 1 + further)));
-    }
-    None
-}
-
-fn begins_comment(line: &str, at: usize) -> bool {
-    line[..at].chars().next_back().is_none_or(is_space)
-}
-
-/// Where Python 3.13 finds the comment.
-fn earliest_comment(line: &str) -> Option<usize> {
-    line.match_indices([';', '#']).map(|(at, _)| at).find(|at| begins_comment(line, *at))
+    taken: ini::Line<'l>,
 }
 
 #[cfg(test)]

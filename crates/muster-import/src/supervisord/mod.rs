@@ -10,7 +10,6 @@
 mod argv;
 pub mod command_line;
 mod environment;
-mod expand;
 mod files;
 mod flags;
 mod glob;

@@ -3,10 +3,10 @@
 //! Most values are read once. Those that may differ are read again for each of `numprocs`, and there the names grow:
 //! a process sees its own variables and those of the processes before it.
 
+use muster_supervisord::expand::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::expand::Value;
 use super::model::{Autorestart, LogFile, Process, Signal, Stream};
 use super::options::{self, Kind, STDERR, STDOUT, StreamOptions};
 use super::reader::{ExpansionScope, Reader, Text, behind_colon, collected};

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::expand::{self, Failure, Names, Value};
 use super::ini::{Entry, Sections};
 use super::limits;
 use super::model::Variables;
@@ -13,6 +12,7 @@ use super::problem::{Problem, Report, SourcePlace, Warning};
 use super::values::{self, Read};
 use super::world::{User, World};
 use super::{environment, hints};
+use muster_supervisord::expand::{self, Failure, Names, Value};
 use muster_supervisord::python::repr;
 
 /// A mistake that has been reported; the caller goes on with a default.

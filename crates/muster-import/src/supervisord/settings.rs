@@ -1,11 +1,11 @@
 //! `[supervisord]`, `[rpcinterface:x]` and the servers.
 
-use super::expand::Value;
 use super::model::{Address, Level, Login, Plugin, Server, Settings};
 use super::options::{self, Kind, Opt};
 use super::reader::{ExpansionScope, Reader, Reported, Text, behind_colon, collected};
 use super::world::World;
 use super::{paths, values};
+use muster_supervisord::expand::Value;
 
 /// Reads `[supervisord]`, in the original's order. Its variables are known to everything that is read later.
 pub(super) fn supervisord(reader: &mut Reader<'_>, section: usize) -> Settings {

@@ -11,7 +11,7 @@ use super::Target;
 use crate::failure::{Exit, Failure};
 
 /// Maximum size of the status line and headers.
-pub(super) const HEAD_MAX: usize = 16 * 1024;
+pub(crate) const HEAD_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
 /// Maximum size of a body; the list of a thousand programs is 400 kB.
 const BODY_MAX: usize = 64 * 1024 * 1024;
@@ -21,13 +21,15 @@ const BODY_MAX: usize = 64 * 1024 * 1024;
 pub(crate) struct Answer {
     /// The HTTP status.
     pub(crate) status: u16,
+    /// The words behind the status.
+    pub(crate) reason: String,
     /// The whole body.
     pub(crate) body: Vec<u8>,
 }
 
 /// Why there is no response.
 #[derive(Debug)]
-pub(super) enum ExchangeError {
+pub(crate) enum ExchangeError {
     /// It did not arrive in time.
     TimedOut,
     /// The connection was closed before the response was complete.
@@ -137,21 +139,22 @@ impl Write for Timed {
 
 /// How the end of a body is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Length {
+pub(crate) enum Length {
     Known(usize),
     Chunked,
     UntilClose,
 }
 
 /// The status line and headers.
-pub(super) struct Head {
-    pub(super) status: u16,
-    pub(super) length: Length,
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) reason: String,
+    pub(crate) length: Length,
     /// Its size in bytes in the buffer.
-    pub(super) size: usize,
+    pub(crate) size: usize,
 }
 
-pub(super) fn read_answer(source: &mut impl Read) -> Result<Answer, ExchangeError> {
+pub(crate) fn read_answer(source: &mut impl Read) -> Result<Answer, ExchangeError> {
     let mut buffer = Buffer { source, bytes: Vec::with_capacity(4096), used: 0 };
     loop {
         let head = buffer.read_head()?;
@@ -166,7 +169,7 @@ pub(super) fn read_answer(source: &mut impl Read) -> Result<Answer, ExchangeErro
             Length::Chunked => buffer.read_chunks()?,
             Length::UntilClose => buffer.read_to_end()?,
         };
-        return Ok(Answer { status: head.status, body });
+        return Ok(Answer { status: head.status, reason: head.reason, body });
     }
 }
 
@@ -278,13 +281,14 @@ const BAD_CHUNK: ExchangeError = ExchangeError::Malformed("the size of a chunk i
 const BAD_LENGTH: ExchangeError = ExchangeError::Malformed("the length of the response is not a number, or too large");
 
 /// The head at the start of these bytes; `None` if it is incomplete.
-pub(super) fn parse_head(bytes: &[u8]) -> Result<Option<Head>, ExchangeError> {
+pub(crate) fn parse_head(bytes: &[u8]) -> Result<Option<Head>, ExchangeError> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let parsed = response.parse(bytes).map_err(|_| ExchangeError::Malformed("it does not speak HTTP/1.1"))?;
     let httparse::Status::Complete(size) = parsed else { return Ok(None) };
     let status = response.code.ok_or(ExchangeError::Malformed("it does not speak HTTP/1.1"))?;
-    Ok(Some(Head { status, length: body_length(response.headers)?, size }))
+    let reason = response.reason.unwrap_or_default().to_owned();
+    Ok(Some(Head { status, reason, length: body_length(response.headers)?, size }))
 }
 
 /// RFC 9112, section 6.3: chunks take precedence over a length; a length that is not a number, or differs when repeated, is an

@@ -4,7 +4,7 @@
 //! `connect.rs` reports why a daemon does not respond, `exchange.rs` implements HTTP/1.1.
 
 mod connect;
-mod exchange;
+pub(crate) mod exchange;
 mod stream;
 mod target;
 

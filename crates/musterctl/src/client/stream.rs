@@ -64,7 +64,7 @@ pub(super) fn open(stream: UnixStream, deadline: Instant, method: &str, path: &s
     }
     let mut body = Vec::new();
     stream.by_ref().take(HEAD_MAX as u64 * 4).read_to_end(&mut body)?;
-    Err(NoStream::Refused(Answer { status: head.status, body }))
+    Err(NoStream::Refused(Answer { status: head.status, reason: head.reason, body }))
 }
 
 impl Stream {

@@ -60,11 +60,11 @@ fn sections_are_merged_in_the_order_of_their_first_appearance() {
 
 #[test]
 fn headers_end_at_the_last_bracket() {
-    assert_eq!(header("[a]"), Some("a"));
-    assert_eq!(header("[a] b]c"), Some("a] b"));
-    assert_eq!(header("[]]"), Some("]"));
-    assert_eq!(header("[]"), None);
-    assert_eq!(header("[a"), None);
+    assert_eq!(ini::Line::new("[a]").header(), Some("a"));
+    assert_eq!(ini::Line::new("[a] b]c").header(), Some("a] b"));
+    assert_eq!(ini::Line::new("[]]").header(), Some("]"));
+    assert_eq!(ini::Line::new("[]").header(), None);
+    assert_eq!(ini::Line::new("[a").header(), None);
 }
 
 #[test]

@@ -3,27 +3,29 @@
 //! A value may hold `%(name)s` and any other conversion of printf; `%%` is a percent sign. Names stand for texts,
 //! `process_num` and `numprocs` for numbers. The result is bounded: see [`LONGEST`].
 
-use muster_supervisord::python;
+use crate::python;
 
 /// The longest result of one expansion, in bytes; also the greatest width and precision.
-pub(super) const LONGEST: usize = 1 << 20;
+pub const LONGEST: usize = 1 << 20;
 
 /// The value of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub enum Value<'a> {
+    /// A text.
     Text(&'a str),
+    /// A number.
     Number(i64),
 }
 
 /// Where names are looked up.
-pub(super) trait Names {
+pub trait Names {
     /// The value of a name, if it is known.
     fn value(&self, name: &str) -> Option<Value<'_>>;
 }
 
 /// Why an expansion failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub enum Failure {
     /// The name is unknown.
     Unknown(String),
     /// The conversion is wrong; the reason in Python's words.
@@ -39,7 +41,7 @@ fn badly(reason: impl Into<String>) -> Failure {
 }
 
 /// Replaces every conversion in `text`.
-pub(super) fn expand(text: &str, names: &dyn Names) -> Result<String, Failure> {
+pub fn expand(text: &str, names: &dyn Names) -> Result<String, Failure> {
     if !text.contains('%') {
         return Ok(text.to_owned());
     }

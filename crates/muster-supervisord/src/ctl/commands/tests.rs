@@ -1,0 +1,1 @@
+//! Commands against a server of recorded answers: lines, calls and exit codes.

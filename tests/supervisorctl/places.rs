@@ -1,0 +1,172 @@
+//! Daemons in directories of their own, clients that talk to them, and what may differ in an answer.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::harness::{is_root, send, wait_until};
+
+/// The original's daemon and client. Both clients are called by the latter's path, which is in their messages.
+pub const ORIGINAL: &str = "/usr/bin/supervisord";
+const ORIGINAL_CLIENT: &str = "/usr/bin/supervisorctl";
+
+pub fn is_original_here() -> bool {
+    Path::new(ORIGINAL).exists() && Path::new(ORIGINAL_CLIENT).exists()
+}
+
+/// Whose program it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Original,
+    Ours,
+}
+
+/// A client's command, without words.
+pub fn client(whose: Whose) -> Command {
+    let mut command = Command::new(match whose {
+        Whose::Original => ORIGINAL_CLIENT,
+        Whose::Ours => env!("CARGO_BIN_EXE_musterctl"),
+    });
+    command.arg0(ORIGINAL_CLIENT).env("PYTHONWARNINGS", "ignore").env("LC_ALL", "C.UTF-8").env_remove("TZ");
+    command
+}
+
+/// A daemon in a directory, and the client that is used with it.
+pub struct Pair {
+    directory: tempfile::TempDir,
+    port: u16,
+    daemon: Option<Child>,
+    client: Whose,
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Pair {
+    /// Starts a daemon with these sections: `@` is its directory and `:PORT` a port of its own.
+    pub fn start(daemon: Whose, client: Whose, sections: &str) -> Pair {
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = port.expect("there is a free port").port();
+        let mut pair = Pair { directory, port, daemon: None, client };
+        pair.write("s.conf", sections);
+        pair.write("plain", "not executable\n");
+        let mut command = Command::new(if daemon == Whose::Ours { env!("CARGO_BIN_EXE_musterd") } else { ORIGINAL });
+        command.arg0(ORIGINAL).args(["-n", "-c", "s.conf"]).current_dir(pair.path()).stdin(Stdio::null());
+        command.env("PYTHONWARNINGS", "ignore");
+        command.stdout(fs::File::create(pair.path().join("out")).expect("it is ours"));
+        command.stderr(fs::File::create(pair.path().join("err")).expect("it is ours"));
+        pair.daemon = Some(command.spawn().expect("it can be executed"));
+        pair
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Replaces a file; see [`Pair::start`].
+    pub fn write(&self, name: &str, text: &str) {
+        let main = "[supervisord]\nnodaemon=true\nlogfile=@/main.log\npidfile=@/main.pid\nchildlogdir=@\n";
+        let user = if is_root() { "user=root\n" } else { "" };
+        let text = text.replace("[supervisord]\n", &format!("{main}{user}"));
+        fs::write(self.path().join(name), self.placed(&text)).expect("it is ours");
+    }
+
+    fn placed(&self, text: &str) -> String {
+        text.replace('@', &self.path().to_string_lossy()).replace(":PORT", &format!(":{}", self.port))
+    }
+
+    /// The client with the words of a line, to be run.
+    pub fn client(&self, line: &str) -> Command {
+        let mut command = client(self.client);
+        command.current_dir(self.path()).args(line.split(' ').map(|word| self.placed(&word.replace('_', " "))));
+        command
+    }
+
+    /// Runs a line with this input; `_` in it is a blank within a word.
+    pub fn run(&self, line: &str, input: &str) -> Answer {
+        let mut command = self.client(line);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it can be executed");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        // A client that does not read has ended.
+        let _ = stdin.write_all(self.placed(input).as_bytes());
+        drop(stdin);
+        self.answer(&child.wait_with_output().expect("it is a child of this process"))
+    }
+
+    pub fn answer(&self, output: &Output) -> Answer {
+        Answer {
+            code: output.status.code(),
+            out: self.comparable(&String::from_utf8_lossy(&output.stdout)),
+            err: self.comparable(&String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+
+    /// A text without its directory, pids, times and places in a program.
+    pub fn comparable(&self, text: &str) -> String {
+        let text = text.replace(&*self.path().to_string_lossy(), "@").replace(&format!(":{}", self.port), ":PORT");
+        text.split('\n').map(comparable_line).collect::<Vec<_>>().join("\n")
+    }
+
+    pub fn states(&self) -> String {
+        let output = client(Whose::Ours).current_dir(self.path()).args(["-c", "s.conf", "status"]).output();
+        self.answer(&output.expect("it can be executed")).out
+    }
+
+    pub fn end(&mut self) {
+        let Some(mut daemon) = self.daemon.take() else { return };
+        send(daemon.id() as i32, 15);
+        let _ = daemon.wait();
+    }
+
+    /// Waits until the daemon has ended by itself.
+    pub fn wait(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.wait().expect("it is a child of this process");
+        }
+    }
+}
+
+fn comparable_line(line: &str) -> String {
+    if let Some((text, _)) = line.split_once(": file: ").filter(|(text, _)| text.starts_with("error: ")) {
+        return text.to_owned();
+    }
+    let is_number = |word: &str| word.parse::<u32>().is_ok_and(|number| number > 0);
+    if is_number(line) {
+        return "NUMBER".to_owned();
+    }
+    if let Some((before, after)) = line.split_once("pid ") {
+        let (pid, rest) = after.split_once(", uptime ").unwrap_or((after, ""));
+        let uptime = if rest.chars().any(|c| c == ':') { ", uptime TIME" } else { rest };
+        return if is_number(pid) { format!("{before}pid NUMBER{uptime}") } else { line.to_owned() };
+    }
+    // `Nov 28 01:13 PM`.
+    match line.strip_suffix(" AM").or_else(|| line.strip_suffix(" PM")) {
+        Some(rest) if rest.len() > 12 => format!("{}DATE", &rest[..rest.len() - 12]),
+        _ => line.to_owned(),
+    }
+}
+
+/// What a client said.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// Waits until all daemons have the same states, none of them on its way to another.
+pub fn settle(pairs: &[Pair]) {
+    wait_until("the states are the same", || {
+        let states: Vec<String> = pairs.iter().map(Pair::states).collect();
+        let moves = |text: &String| ["STARTING", "STOPPING", "BACKOFF"].iter().any(|state| text.contains(state));
+        states.iter().all(|text| *text == states[0] && !moves(text))
+    });
+}
