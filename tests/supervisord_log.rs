@@ -46,6 +46,17 @@ const SCENES: &[Scene] = &[
         ],
     },
     Scene {
+        conf: "command=/no/such/program\nstartretries=1\n",
+        toml: "command = \"/no/such/program\"\nstartretries = 1\n",
+        until: "gave up: a",
+        lines: &[
+            "INFO spawnerr: can't find command '/no/such/program'",
+            "INFO spawnerr: can't find command '/no/such/program'",
+            "INFO gave up: a entered FATAL state, too many start retries too quickly",
+            "WARN received SIGTERM indicating exit request",
+        ],
+    },
+    Scene {
         conf: "command=/bin/sh -c 'exit 0'\nstartsecs=0\nautorestart=false\n",
         toml: "command = [\"sh\", \"-c\", \"exit 0\"]\nstartsecs = 0\nrestart = \"no\"\n",
         until: "exited: a",

@@ -116,7 +116,8 @@ fn never_ends(program: &ProgramSpec) -> bool {
 /// Reports dependency cycles. Each program appears in at most one of them.
 fn circles(programs: &[Built<'_>], report: &Report) {
     let mut told: BTreeSet<&str> = BTreeSet::new();
-    for built in programs {
+    let startable = startable(programs);
+    for (built, _) in programs.iter().zip(startable).filter(|(_, can_start)| !can_start) {
         let name = built.spec.name.as_str();
         if told.contains(name) {
             continue;
@@ -126,6 +127,27 @@ fn circles(programs: &[Built<'_>], report: &Report) {
             report.add(circle_finding(built, &circle));
         }
     }
+}
+
+/// Which programs neither are on a cycle nor wait for one, in the order of the programs.
+fn startable(programs: &[Built<'_>]) -> Vec<bool> {
+    let place = |name: &str| programs.binary_search_by(|built| built.spec.name.as_str().cmp(name)).ok();
+    let mut waiting = vec![Vec::new(); programs.len()];
+    let mut unmet = vec![0_usize; programs.len()];
+    for (index, built) in programs.iter().enumerate() {
+        for other in built.spec.depends_on.iter().filter_map(|dependency| place(&dependency.program)) {
+            waiting[other].push(index);
+            unmet[index] += 1;
+        }
+    }
+    let mut next: Vec<usize> = (0..programs.len()).filter(|&index| unmet[index] == 0).collect();
+    while let Some(index) = next.pop() {
+        for other in std::mem::take(&mut waiting[index]) {
+            unmet[other] -= 1;
+            next.extend((unmet[other] == 0).then_some(other));
+        }
+    }
+    unmet.into_iter().map(|count| count == 0).collect()
 }
 
 /// The shortest cycle through a program: the names on it, the program first.

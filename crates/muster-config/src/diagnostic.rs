@@ -312,6 +312,11 @@ fn masked(finding: Finding, secrets: &Secrets) -> Finding {
 fn locate_in(finding: Finding, file: &File, layout: &Layout) -> Diagnostic {
     let text = file.text.as_str();
     let Range { start, end } = on_boundaries(text, finding.place.start..finding.place.end);
+    if let Some((line, column)) = file.origin(start) {
+        let Finding { severity, message, hint, program, .. } = finding;
+        let path = file.path.clone();
+        return Diagnostic { severity, file: path, line, column, message, hint, program, span: 0..0, excerpt: None };
+    }
     let (line, column) = layout.lines.line_and_column(text, start);
     Diagnostic {
         severity: finding.severity,

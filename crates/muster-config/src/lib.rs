@@ -22,6 +22,7 @@ pub mod hints;
 mod include;
 pub mod keys;
 mod lint;
+pub mod overlay;
 mod ranges;
 mod read;
 pub mod reading;

@@ -112,6 +112,19 @@ pub enum LookedAt {
     Directory(PathBuf),
 }
 
+/// The place in the file on disk of a part of a text that was made of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The first byte of the part in the text; the part ends where the next one begins.
+    pub(crate) start: usize,
+    /// Its line in the file, from 1.
+    pub(crate) line: usize,
+    /// Its column in characters, from 1.
+    pub(crate) column: usize,
+    /// Whether the part's first line is the same in the file.
+    pub(crate) is_verbatim: bool,
+}
+
 /// A file that was read, or could not be.
 #[derive(Debug)]
 pub(crate) struct File {
@@ -123,6 +136,8 @@ pub(crate) struct File {
     pub(crate) text: String,
     /// Whether it could be read.
     pub(crate) was_read: bool,
+    /// The places in the file on disk, if the text was made of values from it.
+    pub(crate) origins: Vec<Origin>,
     lines: OnceCell<Lines>,
 }
 
@@ -135,7 +150,21 @@ impl File {
     /// A file with its text.
     pub(crate) fn read(path: &Path, text: String) -> File {
         let directory = directory_of(path);
-        File { path: path.to_owned(), directory, text, was_read: true, lines: OnceCell::new() }
+        File { path: path.to_owned(), directory, text, was_read: true, origins: Vec::new(), lines: OnceCell::new() }
+    }
+
+    /// Line and column on disk, both from 1, of a byte of a text that was made.
+    pub(crate) fn origin(&self, at: usize) -> Option<(usize, usize)> {
+        let part = self.origins.partition_point(|origin| origin.start <= at).checked_sub(1)?;
+        let Origin { start, line, column, is_verbatim } = self.origins[part];
+        let before = &self.text[start..at];
+        let is_near = is_verbatim && !before.contains('\n');
+        Some((line, if is_near { column + before.chars().count() } else { column }))
+    }
+
+    /// A text that was made of values in a file.
+    pub(crate) fn made(path: &Path, text: String, origins: Vec<Origin>) -> File {
+        File { origins, ..File::read(path, text) }
     }
 
     /// The offsets of its lines.

@@ -13,7 +13,8 @@ use muster_sys::user::Accounts;
 /// The machine that this process runs on.
 pub struct ThisMachine<'o> {
     main: PathBuf,
-    open: &'o Opener,
+    /// Opens files.
+    pub(crate) open: &'o Opener,
     /// The main file, once it has been read.
     pub main_text: Option<Vec<u8>>,
     accounts: RefCell<Accounts>,

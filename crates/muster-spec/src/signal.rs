@@ -71,6 +71,8 @@ impl Signal {
     pub const CONT: Signal = Signal(18);
     /// Stop, which cannot be caught.
     pub const STOP: Signal = Signal(19);
+    /// A file has grown to the limit of its size.
+    pub const XFSZ: Signal = Signal(25);
     /// Stop, typed at the terminal (Ctrl-Z).
     pub const TSTP: Signal = Signal(20);
     /// A background process read from the terminal.

@@ -1,7 +1,7 @@
-//! The offset of local time from UTC, if `TZ` is set.
+//! The offset of local time from UTC: where `TZ` is set, or also without it, as the machine has it.
 //!
-//! Without `TZ` times are in UTC. The C library knows the zones, from /usr/share/zoneinfo
-//! or from the rules in `TZ` itself. Offsets only change at quarters of an hour, so the offset is cached
+//! The C library knows the zones, from /etc/localtime, /usr/share/zoneinfo
+//! or from the rules in `TZ` itself. It looks once. Offsets only change at quarters of an hour, so the offset is cached
 //! until the next one, and a log line needs no lookup.
 
 use std::sync::OnceLock;
@@ -16,9 +16,12 @@ const MIDDLE: i64 = 1 << (BITS - 1);
 /// The offset of local time at this time, in seconds; `unix` is in seconds since 1970. 0 without `TZ`.
 pub fn offset(unix: i64) -> i32 {
     static HAS_ZONE: OnceLock<bool> = OnceLock::new();
-    if !HAS_ZONE.get_or_init(|| std::env::var_os("TZ").is_some_and(|zone| !zone.is_empty())) {
-        return 0;
-    }
+    let has_zone = HAS_ZONE.get_or_init(|| std::env::var_os("TZ").is_some_and(|zone| !zone.is_empty()));
+    if *has_zone { machines_offset(unix) } else { 0 }
+}
+
+/// As [`offset`]; without `TZ` it is that of /etc/localtime.
+pub fn machines_offset(unix: i64) -> i32 {
     static KEPT: AtomicI64 = AtomicI64::new(i64::MIN);
     let slot = unix.div_euclid(SLOT);
     let kept = KEPT.load(Ordering::Relaxed);

@@ -31,7 +31,7 @@ use self::starts::Starts;
 use self::sweeps::Sweeps;
 use crate::probes::{Finished, Probes};
 use crate::shared::{Order, Shared};
-use crate::{log_events, main_log_events, reload};
+use crate::{log_events, reload};
 
 /// The number of deadlines handled in a row: a thousand programs that started together have their deadlines together.
 const DEADLINES_A_TURN: usize = 32;
@@ -299,11 +299,9 @@ impl EventLoop {
     fn carry_out(&mut self, effect: Effect) {
         trace!(?effect);
         match effect {
-            Effect::Spawn { run, spec, instance } => {
-                let spawned = self.shared.children.borrow_mut().spawn(run, &spec);
-                match spawned {
-                    Ok(_) => main_log_events::spawned(&self.shared, instance, run),
-                    Err(error) => self.inputs.of_programs.push_back(Input::SpawnFailed { run, error }),
+            Effect::Spawn { run, spec, .. } => {
+                if let Err(error) = self.shared.children.borrow_mut().spawn(run, &spec) {
+                    self.inputs.of_programs.push_back(Input::SpawnFailed { run, error });
                 }
             }
             Effect::Signal { run, signal, scope } => {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use muster_core::{Event, Instance, PastRun};
-use muster_spec::{InstanceId, RunEnd, RunId, Signal, State, StopScope};
+use muster_spec::{RunEnd, RunId, Signal, State, StopScope};
 use muster_supervisord::ends::{message, signal_name};
 
 use crate::main_log::{Level, is_on, line};
@@ -41,13 +41,13 @@ pub(crate) fn received(shared: &Shared, signal: Signal) {
     }
 }
 
-/// A process was created.
-pub(crate) fn spawned(shared: &Shared, id: InstanceId, run: RunId) {
+/// A process has executed its program. One that cannot has only the line about the reason.
+pub(crate) fn spawned(shared: &Shared, run: RunId) {
     if is_on()
         && let Some(pid) = shared.children.borrow().pid_of(run)
+        && let Some(instance) = shared.supervisor.borrow().instance_of(run)
     {
-        let supervisor = shared.supervisor.borrow();
-        line(Level::Info, format_args!("spawned: '{}' with pid {pid}", process(supervisor.instance(id))));
+        line(Level::Info, format_args!("spawned: '{}' with pid {pid}", process(instance)));
     }
 }
 

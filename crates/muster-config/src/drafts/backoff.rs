@@ -20,6 +20,11 @@ impl Default for BackoffDraft {
 }
 
 impl BackoffDraft {
+    /// Begins with these delays.
+    pub(crate) fn of(backoff: Backoff) -> BackoffDraft {
+        BackoffDraft { backoff, preset: None }
+    }
+
     /// Reads the value. A table is merged, so a program can change a single delay of `[defaults]`.
     pub(crate) fn read(&mut self, field: &Field<'_>) {
         let Content::Table(entries) = &field.value.content else {

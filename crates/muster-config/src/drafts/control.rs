@@ -33,6 +33,11 @@ impl Default for ControlDraft {
 }
 
 impl ControlDraft {
+    /// Begins with these settings.
+    pub(crate) fn of(spec: ControlSpec) -> ControlDraft {
+        ControlDraft { spec, ..ControlDraft::default() }
+    }
+
     /// Derives the socket's mode from the lists of users, unless it is given: users on a list must be able to connect.
     pub(crate) fn finish(&mut self, report: &Report) {
         if self.spec.allow_users.is_empty() && self.spec.readonly_users.is_empty() {

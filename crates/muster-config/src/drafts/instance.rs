@@ -54,6 +54,27 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Begins with an instance, but for its environment, readiness, watchdog and probes.
+    pub(crate) fn of(instance: &InstanceSpec) -> Parts {
+        let process = &instance.process;
+        Parts {
+            command: process.command.clone(),
+            user: process.user.clone(),
+            groups: process.groups.clone(),
+            directory: process.directory.clone(),
+            umask: process.umask,
+            nice: process.nice,
+            oom_score_adj: process.oom_score_adj,
+            rlimits: process.rlimits.clone(),
+            stdin: process.stdin,
+            ignore_signals: process.ignore_signals,
+            clean_environment: process.clean_environment,
+            keeps_login: !process.login_environment,
+            output: OutputDraft::of(&instance.output),
+            ..Parts::default()
+        }
+    }
+
     /// The process. The program's own environment overrides that of its files, which overrides the daemon's.
     pub(crate) fn process(&self, daemons: &BTreeMap<String, (String, bool)>) -> ProcessSpec {
         let mut variables: BTreeMap<&str, &str> = BTreeMap::new();

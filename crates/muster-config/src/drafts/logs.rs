@@ -43,6 +43,11 @@ impl Outputs {
 }
 
 impl OutputDraft {
+    /// Begins with these settings.
+    pub(crate) fn of(spec: &OutputSpec) -> OutputDraft {
+        OutputDraft { spec: spec.clone(), ..OutputDraft::default() }
+    }
+
     /// Reads the table.
     pub(crate) fn read(&mut self, field: &Field<'_>) {
         if matches!(field.value.content, Content::Text(_) | Content::List(_)) {
@@ -113,15 +118,12 @@ impl OutputDraft {
     }
 
     /// Changes the rotation of both streams, except for the keys that stderr has of its own, in whichever order they come.
-    fn change_rotation(&mut self, change: impl FnOnce(&mut Rotation)) {
-        let mut rotation = self.spec.rotation.stdout;
-        change(&mut rotation);
-        let stderr = Rotation {
-            max_size: self.stderr_max_size.unwrap_or(rotation.max_size),
-            max_files: self.stderr_max_files.unwrap_or(rotation.max_files),
-            ..rotation
-        };
-        self.spec.rotation = PerStream { stdout: rotation, stderr };
+    fn change_rotation(&mut self, change: impl Fn(&mut Rotation)) {
+        let PerStream { stdout, stderr } = &mut self.spec.rotation;
+        change(stdout);
+        change(stderr);
+        stderr.max_size = self.stderr_max_size.unwrap_or(stderr.max_size);
+        stderr.max_files = self.stderr_max_files.unwrap_or(stderr.max_files);
     }
 
     pub(crate) fn strip_ansi(&mut self, field: &Field<'_>) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use muster_spec::{
-    Essential, Exceeded, Forget, Judged, Kind, Leftovers, Limit, Preset, Reset, RestartPolicy, RestartWhen, Signal,
-    Span, StartFailures, StopKill, StopScope, StopSpec, StopStep,
+    Essential, Exceeded, Forget, Judged, Kind, Leftovers, Limit, Preset, ProgramSpec, Reset, RestartPolicy,
+    RestartWhen, Signal, Span, StartFailures, StopKill, StopScope, StopSpec, StopStep,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -26,6 +26,8 @@ struct RateDraft {
 pub(crate) struct Rules {
     pub(crate) kind: Kind,
     pub(crate) autostart: bool,
+    /// The policy where neither a preset nor a key says otherwise.
+    base: RestartPolicy,
     when: RestartWhen,
     /// From `restart = "always:5"`.
     docker_limit: Option<u32>,
@@ -63,6 +65,7 @@ impl Default for Rules {
         Rules {
             kind: Kind::Service,
             autostart: true,
+            base: RestartPolicy::DEFAULT,
             when: RestartPolicy::DEFAULT.when,
             docker_limit: None,
             retries: None,
@@ -99,11 +102,52 @@ impl Default for Rules {
 const MOST_INSTANCES: i64 = 1000;
 
 impl Rules {
+    /// Begins with the rules of a program.
+    pub(crate) fn of(program: &ProgramSpec) -> Rules {
+        let StopSpec { steps, scope, kill, leftovers, leftover_wait } = &program.stop;
+        Rules {
+            kind: program.kind,
+            autostart: program.autostart,
+            base: program.restart,
+            when: program.restart.when,
+            forgives_on_start: program.restart.forgive_on_start,
+            backoff: BackoffDraft::of(program.restart.backoff),
+            startsecs: program.startsecs,
+            exit_codes: program.exit_codes.clone(),
+            priority: program.priority,
+            essential: program.essential,
+            signals: steps.iter().map(|step| step.signal).collect(),
+            patience: steps.first().map_or(Duration::ZERO, |step| step.patience),
+            scope: *scope,
+            kill: *kill,
+            leftovers: *leftovers,
+            leftover_wait: *leftover_wait,
+            reload_signal: program.reload_signal,
+            ..Rules::default()
+        }
+    }
+
+    /// The program with these rules.
+    pub(crate) fn program(&self, program: ProgramSpec) -> ProgramSpec {
+        ProgramSpec {
+            kind: self.kind,
+            autostart: self.autostart,
+            restart: self.restart_policy(),
+            startsecs: self.startsecs,
+            exit_codes: self.exit_codes.clone(),
+            priority: self.priority,
+            essential: self.essential,
+            stop: self.stop(),
+            reload_signal: self.reload_signal,
+            ..program
+        }
+    }
+
     /// The whole policy. Explicit keys override those of a preset.
     pub(crate) fn restart_policy(&self) -> RestartPolicy {
         let original = match self.backoff.preset {
             Some(preset) => preset.policy(self.when),
-            None => RestartPolicy { when: self.when, ..RestartPolicy::DEFAULT },
+            None => RestartPolicy { when: self.when, ..self.base },
         };
         let rate = self.rate.map(|RateDraft { starts, within, then }| {
             let judged = match original.limit {

@@ -33,6 +33,9 @@ pub(super) const VARIABLES: usize = 500_000;
 /// The most bytes that all expansions of a configuration produce together.
 pub(super) const EXPANDED_BYTES: usize = 64 << 20;
 
+/// The most bytes in keys of musterd's own, counted once for each process of their section.
+pub(super) const OWN_BYTES: usize = 16 << 20;
+
 pub(super) fn hint() -> String {
     "put what is long into a file of its own and name the file".to_owned()
 }

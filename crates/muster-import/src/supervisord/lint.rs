@@ -120,7 +120,8 @@ fn process_of(reader: &mut Reader<'_>, process: &Process) {
         warn(reader, "command", habit.message(), habit.hint());
     }
     let program = words[0].rsplit('/').next().unwrap_or_default();
-    if KEEPERS.contains(&program) {
+    let is_settled = process.own.iter().any(|entry| matches!(entry.key.as_str(), "kill" | "stop_kill"));
+    if KEEPERS.contains(&program) && !is_settled {
         let message = format!("a stop of {program} ends its sessions too, which the original leaves alone");
         warn(reader, "command", message, "add muster.kill = \"main\" to keep them".to_owned());
     }

@@ -97,6 +97,14 @@ impl Warning {
         Warning { place: place.clone(), section, option, message: message.into(), hint, original, critical }
     }
 
+    /// One that was found elsewhere.
+    pub(super) fn of(found: &Diagnostic) -> Warning {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let file = Arc::from(found.file.to_string_lossy());
+        let place = SourcePlace { file, line: number(found.line), column: number(found.column) };
+        Warning { hint: found.hint.clone(), ..Warning::new(&place, "", &found.message) }
+    }
+
     pub(super) fn option(mut self, key: &str) -> Warning {
         self.option = Some(key.to_owned());
         self

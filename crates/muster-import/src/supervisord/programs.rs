@@ -327,7 +327,7 @@ fn warn_of_redirect(reader: &mut Reader<'_>, section: usize) {
 /// Keys for musterd alone, without their beginning.
 pub(super) fn own_keys(reader: &Reader<'_>, section: usize) -> Vec<super::Entry> {
     let is_process = Kind::of(reader.section_name(section)).is_some_and(Kind::has_processes);
-    let entries = reader.sections.list()[section].entries.iter().filter(|_| is_process);
+    let entries = reader.sections.entries(section).filter(|_| is_process);
     let own = entries.filter_map(|entry| {
         let key = entry.key.strip_prefix(options::OWN_KEYS)?.to_owned();
         Some(super::Entry { key, ..entry.clone() })

@@ -199,6 +199,16 @@ fn names_that_are_unknown_are_named_with_known_ones() {
     );
 }
 
+/// The first of the two expansions knows no host.
+#[test]
+fn global_variables_name_the_host_in_their_second_expansion() {
+    check("environment=A=\"%%(host_node_name)s\"\n[program:a]\ncommand=%(ENV_A)s", "a:a=vm");
+    let read = Machine::small().read("[supervisord]\nenvironment=A=\"%(host_node_name)s\"");
+    let expected = "Error: Format string 'A=\"%(host_node_name)s\"' for 'supervisord.environment' contains names \
+                    ('host_node_name') which cannot be expanded. Available names: ENV_HOME, ENV_PATH, here";
+    assert_eq!(shown(&read, command), expected);
+}
+
 #[test]
 fn a_program_sees_its_own_variables_and_those_of_processes_before() {
     program("command=%(ENV_A)s\nenvironment=A=\"q\"", "q");

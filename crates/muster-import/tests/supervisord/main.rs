@@ -14,6 +14,7 @@ mod limits;
 mod machine;
 mod mutations;
 mod original;
+mod own;
 mod problems;
 mod translation;
 mod values;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_config::open_any;
 use muster_import::supervisord::{Configuration, Inherited, Translation, namespec, split_command, to_spec};
 use muster_spec::{
     ExitStatus, Leftovers, Limit, LogLevel, OwnVariables, PerStream, ProgramSpec, Resource, RestartWhen, Rotation,
@@ -13,7 +14,7 @@ use muster_spec::{
 
 use crate::machine::Machine;
 
-fn machine() -> Machine {
+pub(crate) fn machine() -> Machine {
     let mut machine = Machine::small().variable("TOKEN", "topsecret");
     machine.has_everything = true;
     machine
@@ -21,7 +22,7 @@ fn machine() -> Machine {
 
 fn translate(text: &str) -> Translation {
     let configuration = machine().read(text).unwrap();
-    to_spec(&configuration, &machine(), Inherited { umask: 0o027, becomes_user: false })
+    to_spec(&configuration, &machine(), Inherited { umask: 0o027, becomes_user: false }, &open_any)
 }
 
 fn program(text: &str) -> Arc<ProgramSpec> {
@@ -40,7 +41,7 @@ fn warnings(translation: &Translation) -> Vec<String> {
 
 /// Statements that hold for the translation of every configuration.
 pub(crate) fn check(configuration: &Configuration, machine: &Machine) {
-    let spec = to_spec(configuration, machine, Inherited { umask: 0o022, becomes_user: false }).spec;
+    let spec = to_spec(configuration, machine, Inherited { umask: 0o022, becomes_user: false }, &open_any).spec;
     let names: BTreeSet<&str> = spec.programs.iter().map(|program| program.name.as_str()).collect();
     assert_eq!(names.len(), spec.programs.len(), "names are unique");
     let mut groups = BTreeSet::new();
@@ -239,15 +240,17 @@ fn programs_never_get_more_rights_than_under_a_daemon_that_changed_its_user() {
 }
 
 #[test]
-fn settings_for_musterd_are_reported_and_not_ignored_silently() {
+fn settings_that_are_not_honoured_yet_are_reported() {
     let translation = translate(
-        "[supervisord]\n[program:a]\ncommand=x\nmuster.kill=main\n[musterd]\ncompat=exact\n[unix_http_server]\nfile=/s\n\
-         [inet_http_server]\nport=127.0.0.1:9001\n",
+        "[supervisord]\n[program:a]\ncommand=x\nmuster.listener=exact\n[musterd]\nrpc_during_shutdown=fault\n\
+         [unix_http_server]\nfile=/s\n[inet_http_server]\nport=127.0.0.1:9001\n",
     );
     let warnings = warnings(&translation);
-    for expected in
-        ["4:13: muster.kill has no effect yet", "6:8: compat has no effect yet", "10:6: the daemon does not listen"]
-    {
+    for expected in [
+        "4:17: listener has no effect yet",
+        "6:21: rpc_during_shutdown has no effect yet",
+        "10:6: the daemon does not listen",
+    ] {
         assert!(warnings.iter().any(|warning| warning.contains(expected)), "{expected} {warnings:?}");
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn load(path: &Path, open: &Opener, part: Part) -> Loaded {
         Part::Any => machine.main_text.as_deref().map_or(Mode::Main, Mode::of),
     };
     let mut foreign = match supervisord::read(&main, mode, &machine) {
-        Ok(mut configuration) => match translated(&mut configuration, &machine) {
+        Ok(mut configuration) => match translated(&mut configuration, &machine, open) {
             Ok(foreign) => foreign,
             Err(message) => Foreign { diagnostics: vec![of_flags(path, message)], ..Foreign::default() },
         },
@@ -31,35 +31,37 @@ pub(super) fn load(path: &Path, open: &Opener, part: Part) -> Loaded {
             Foreign { diagnostics: problems.chain(warnings).collect(), ..Foreign::default() }
         }
     };
-    foreign.files = machine.files.into_inner();
-    foreign.looked_at = machine.looked_at.into_inner();
+    foreign.files.splice(0..0, machine.files.into_inner());
+    foreign.looked_at.append(&mut machine.looked_at.into_inner());
     foreign.into()
 }
 
 /// The same for a configuration that has been read already. An error is the original's text about an option of the
 /// command line.
 pub(super) fn loaded(configuration: &mut Configuration, machine: ThisMachine<'_>) -> Result<Loaded, String> {
-    let mut foreign = translated(configuration, &machine)?;
-    foreign.files = machine.files.into_inner();
-    foreign.looked_at = machine.looked_at.into_inner();
+    let mut foreign = translated(configuration, &machine, machine.open)?;
+    foreign.files.splice(0..0, machine.files.into_inner());
+    foreign.looked_at.append(&mut machine.looked_at.into_inner());
     Ok(foreign.into())
 }
 
 /// Puts the options of the command line above the settings of the file, and translates both.
-fn translated(configuration: &mut Configuration, machine: &ThisMachine<'_>) -> Result<Foreign, String> {
+fn translated(configuration: &mut Configuration, machine: &ThisMachine<'_>, open: &Opener) -> Result<Foreign, String> {
     let called = AS_SUPERVISORD.get();
     if let Some(called) = called {
         called.flags.apply(&mut configuration.supervisord, machine)?;
     }
     let inherited = Inherited { umask: umask(), becomes_user: called.is_some() };
-    let mut translation = supervisord::to_spec(configuration, machine, inherited);
+    let mut translation = supervisord::to_spec(configuration, machine, inherited, open);
     if let Some(called) = called {
         called.set(&mut translation.spec.daemon, &configuration.supervisord);
     }
     configuration.warnings.append(&mut translation.warnings);
-    let diagnostics = configuration.warnings.iter().map(supervisord::Warning::diagnostic).collect();
-    let (spec, disguises) = (Some(translation.spec), translation.disguises);
-    Ok(Foreign { spec, diagnostics, disguises, ..Foreign::default() })
+    let spec = translation.errors.is_empty().then_some(translation.spec);
+    let warnings = configuration.warnings.iter().map(supervisord::Warning::diagnostic);
+    let diagnostics = translation.errors.into_iter().chain(warnings).collect();
+    let disguises = translation.disguises;
+    Ok(Foreign { spec, files: translation.files, diagnostics, disguises, looked_at: translation.looked_at })
 }
 
 /// An option of the command line that is wrong by now: its user is gone.

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use muster_core::Effect;
+use muster_core::{Effect, Input};
 use muster_load::secrets;
 use tracing::trace;
 
 use super::EventLoop;
+use crate::main_log_events;
 
 /// The number of effects in a row after which children are reaped. When a thousand programs are stopped together, those that
 /// exit while others get their signal are reaped in the meantime, and not all at the end when no other processor has
@@ -44,6 +45,9 @@ impl EventLoop {
             }
             let Some(input) = self.inputs.next().map(secrets::masked) else { return true };
             trace!(?input);
+            if let Input::Spawned { run } = input {
+                main_log_events::spawned(&self.shared, run);
+            }
             let now = self.shared.clock.now();
             self.shared.supervisor.borrow_mut().handle_input(now, input);
         }

@@ -33,7 +33,7 @@ where
 }
 
 fn put_time(to: &mut impl Write, now: Timestamp) -> fmt::Result {
-    let local = now.in_zone(local_time::offset(now.unix_ms().div_euclid(1000)));
+    let local = now.in_zone(local_time::machines_offset(now.unix_ms().div_euclid(1000)));
     // 2026-11-29T08:15:00.042+01:00
     let (date, time) = local.split_once('T').unwrap_or((&local, ""));
     let (time, fraction) = time.split_once('.').unwrap_or((time, "000"));

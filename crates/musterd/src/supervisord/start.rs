@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use muster_config::Loaded;
+use muster_config::{Diagnostic, Loaded, Severity};
 use muster_import::supervisord::command_line::{self, Request, Run};
 use muster_import::supervisord::{self, Configuration, Mistakes, Mode};
 use muster_load::ThisMachine;
@@ -56,7 +56,8 @@ fn start(program: &str, run: Run) -> Result<u8, u8> {
     let called = check::call_as_supervisord(AsSupervisord { flags: run.flags, is_first: std::process::id() == 1 });
     // Read as the user that started it.
     let loaded = check::loaded(&mut configuration, machine).map_err(refuse)?;
-    let Loaded { spec: Some(spec), files, looked_at, disguises, .. } = loaded else { return Err(USAGE) };
+    let Loaded { spec, files, looked_at, disguises, diagnostics, .. } = loaded;
+    let spec = spec.ok_or_else(|| refused_own(program, &diagnostics))?;
     let settings = &configuration.supervisord;
     let is_foreground = called.is_foreground(settings);
     let machine = ThisMachine::new(Path::new(&file), &config_files::open);
@@ -102,6 +103,14 @@ fn refused(program: &str, found: &Mistakes) -> u8 {
     let code = usage(program, original.or(first).unwrap_or_default());
     let diagnostics: Vec<_> = found.problems.iter().map(supervisord::Problem::diagnostic).collect();
     check::write_diagnostics(&diagnostics);
+    code
+}
+
+/// Reports mistakes in keys that the original ignores: the first as it reports its own, and then all of them.
+fn refused_own(program: &str, diagnostics: &[Diagnostic]) -> u8 {
+    let errors: Vec<_> = diagnostics.iter().filter(|found| found.severity == Severity::Error).cloned().collect();
+    let code = usage(program, errors.first().map(|found| found.message.as_str()).unwrap_or_default());
+    check::write_diagnostics(&errors);
     code
 }
 

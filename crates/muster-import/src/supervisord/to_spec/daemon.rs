@@ -29,9 +29,9 @@ pub(super) fn daemon(context: &mut Context<'_>) -> DaemonSpec {
         },
         // Programs get all the time they ask for.
         shutdown_timeout: ShutdownBudget::Unlimited,
-        shutdown_order: ShutdownOrder::Parallel,
-        exit_status: ExitStatus::Failures,
-        second_signal: SecondSignal::Interrupt,
+        shutdown_order: if context.is_exact { ShutdownOrder::Serial } else { ShutdownOrder::Parallel },
+        exit_status: if context.is_exact { ExitStatus::Zero } else { ExitStatus::Failures },
+        second_signal: if context.is_exact { SecondSignal::Ignore } else { SecondSignal::Interrupt },
         least_limits: least_limits(settings),
         exit_when_done: false,
         pidfile: Some(PathBuf::from(&settings.pidfile)),

@@ -1,5 +1,6 @@
 //! The masked copies of everything that holds a secret: what an expansion such as `%(ENV_TOKEN)s` brought in.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,11 +10,16 @@ use muster_spec::{InstanceSpec, OutputSpec, Sink, Spec, Target};
 use super::super::model::Configuration;
 use super::super::world::World;
 
-/// Collects the secrets of all environments and servers, and masks them in copies of the instances.
-pub(super) fn of(configuration: &Configuration, world: &dyn World, spec: &Spec) -> Disguises {
-    let secrets = secrets(configuration, world);
+/// Collects the secrets of all environments and servers, and masks them in copies of the instances. Those that keys of
+/// musterd's own bring in are masked in `own`.
+pub(super) fn of(configuration: &Configuration, world: &dyn World, spec: &Spec, own: Disguises) -> Disguises {
+    let mut secrets = secrets(configuration, world);
+    secrets.merge(own.secrets);
+    let mut owned: HashMap<String, Disguise> =
+        own.instances.into_iter().map(|disguise| (disguise.real.name.clone(), disguise)).collect();
     let instances = spec.programs.iter().flat_map(|program| &program.instances);
-    let instances = instances.filter_map(|instance| disguise(instance, &secrets)).collect();
+    let instances = instances.filter_map(|instance| disguise(instance, owned.remove(&instance.name), &secrets));
+    let instances = instances.collect();
     let hidden = |path: Option<&Path>, key: &'static str| {
         path.filter(|path| is_secret(&path.to_string_lossy(), &secrets)).map(|_| key)
     };
@@ -22,9 +28,9 @@ pub(super) fn of(configuration: &Configuration, world: &dyn World, spec: &Spec) 
     let http = hidden(spec.control.socket.as_deref(), "socket");
     Disguises {
         instances,
-        rules: Vec::new(),
-        musterd: musterd.into_iter().flatten().collect(),
-        http: http.into_iter().collect(),
+        rules: own.rules,
+        musterd: musterd.into_iter().flatten().chain(own.musterd).collect::<BTreeSet<_>>().into_iter().collect(),
+        http: http.into_iter().chain(own.http).collect::<BTreeSet<_>>().into_iter().collect(),
         secrets,
     }
 }
@@ -45,13 +51,14 @@ fn is_secret(text: &str, secrets: &Secrets) -> bool {
 }
 
 /// The copy of an instance to be shown, if it differs. Environments are never shown.
-fn disguise(real: &Arc<InstanceSpec>, secrets: &Secrets) -> Option<Disguise> {
-    let process = &real.process;
-    let mut shown = InstanceSpec::clone(real);
+fn disguise(real: &Arc<InstanceSpec>, own: Option<Disguise>, secrets: &Secrets) -> Option<Disguise> {
+    let (mut shown, hidden) =
+        own.map_or_else(|| (InstanceSpec::clone(real), Vec::new()), |disguise| (disguise.shown, disguise.hidden));
+    let process = &shown.process;
     shown.process.command = process.command.iter().map(|word| secrets.mask(word)).collect();
-    shown.process.directory = process.directory.as_deref().map(|path| mask_path(path, secrets));
-    shown.output = Arc::new(masked_output(&real.output, secrets));
-    (shown != **real).then(|| Disguise { real: Arc::clone(real), shown, hidden: Vec::new() })
+    shown.process.directory = shown.process.directory.as_deref().map(|path| mask_path(path, secrets));
+    shown.output = Arc::new(masked_output(&shown.output, secrets));
+    (shown != **real || !hidden.is_empty()).then(|| Disguise { real: Arc::clone(real), shown, hidden })
 }
 
 fn masked_output(output: &OutputSpec, secrets: &Secrets) -> OutputSpec {

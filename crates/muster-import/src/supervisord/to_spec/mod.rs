@@ -6,12 +6,14 @@
 mod daemon;
 mod disguises;
 mod output;
+mod own;
 mod process;
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use muster_config::Disguises;
+use muster_config::{Diagnostic, Disguises, LookedAt, Opener, Severity};
 use muster_spec::{ProgramSpec, Spec};
 
 use super::model::{Configuration, Group, GroupKind, Process};
@@ -28,6 +30,12 @@ pub struct Translation {
     pub disguises: Disguises,
     /// Differences from supervisord that this configuration meets, each with its place.
     pub warnings: Vec<Warning>,
+    /// Mistakes in the keys of musterd's own. With one the spec is of no use.
+    pub errors: Vec<Diagnostic>,
+    /// The environment files that were read.
+    pub files: Vec<PathBuf>,
+    /// The environment files that were looked at.
+    pub looked_at: Vec<LookedAt>,
 }
 
 /// The daemon's process, as far as it decides how programs run.
@@ -39,17 +47,23 @@ pub struct Inherited {
     pub becomes_user: bool,
 }
 
-/// Translates a configuration.
-pub fn to_spec(configuration: &Configuration, world: &dyn World, inherited: Inherited) -> Translation {
-    let mut context = Context { configuration, world, inherited, report: Report::default() };
+/// Translates a configuration; `open` opens the environment files that keys of musterd's own name.
+pub fn to_spec(configuration: &Configuration, world: &dyn World, inherited: Inherited, open: &Opener) -> Translation {
+    let (report, errors) = (Report::default(), Vec::new());
+    let mut context = Context { configuration, world, inherited, is_exact: false, report, errors };
+    context.is_exact = own::is_exact(&mut context);
     let daemon = daemon::daemon(&mut context);
     let control = daemon::control(&mut context);
-    let programs = programs(&mut context);
-    own_keys(&mut context);
-    let spec = Spec { daemon, control, programs };
-    let disguises = disguises::of(configuration, world, &spec);
+    let (programs, places) = programs(&mut context);
+    let mut spec = Spec { daemon, control, programs };
+    let overlaid = own::apply(&mut context, places, open, &mut spec);
+    let disguises = disguises::of(configuration, world, &spec, overlaid.disguises);
+    let is_error = |found: &Diagnostic| found.severity == Severity::Error;
+    let (errors, oddities): (Vec<_>, Vec<_>) = overlaid.diagnostics.into_iter().partition(is_error);
+    oddities.iter().for_each(|oddity| context.report.warn(Warning::of(oddity)));
     let (_, warnings, _) = context.report.into_parts();
-    Translation { spec, disguises, warnings }
+    let errors = context.errors.into_iter().chain(errors).collect();
+    Translation { spec, disguises, warnings, errors, files: overlaid.files, looked_at: overlaid.looked_at }
 }
 
 /// The input of all parts, and their findings.
@@ -57,7 +71,11 @@ struct Context<'c> {
     configuration: &'c Configuration,
     world: &'c dyn World,
     inherited: Inherited,
+    /// Whether the original's behaviour is wanted where musterd's own is better.
+    is_exact: bool,
     report: Report,
+    /// Mistakes in the keys of musterd's own.
+    errors: Vec<Diagnostic>,
 }
 
 impl Context<'_> {
@@ -76,8 +94,9 @@ pub fn namespec(group: &str, process: &str) -> String {
 }
 
 /// All programs in the order in which they start: groups by priority and name, members in the order of their group.
-fn programs(context: &mut Context<'_>) -> Vec<Arc<ProgramSpec>> {
+fn programs(context: &mut Context<'_>) -> (Vec<Arc<ProgramSpec>>, own::Places) {
     let configuration = context.configuration;
+    let mut places = own::Places::new();
     let (mut programs, mut names, mut groups) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
     for group in &configuration.groups {
         // The first of two groups with one name is used; the reader has warned of the second.
@@ -88,6 +107,8 @@ fn programs(context: &mut Context<'_>) -> Vec<Arc<ProgramSpec>> {
         for process in members(group) {
             let name = namespec(&group.name, &process.name);
             if names.insert(name.clone()) {
+                let number = u32::try_from(process.number).unwrap_or(0);
+                places.entry(process.section).or_default().push((programs.len(), number));
                 let place = u32::try_from(programs.len()).unwrap_or(u32::MAX);
                 programs.push(Arc::new(process::program(context, group, process, name, place)));
             } else {
@@ -96,7 +117,7 @@ fn programs(context: &mut Context<'_>) -> Vec<Arc<ProgramSpec>> {
             }
         }
     }
-    programs
+    (programs, places)
 }
 
 /// The processes of a group, each name once: the last one counts, at the place of the first.
@@ -132,20 +153,6 @@ fn kind_of(context: &mut Context<'_>, group: &Group) {
         if let Some(reason) = refusal(group, process) {
             let hint = "it stays stopped, and a start reports the same; run it under supervisord, or take it out";
             context.warn(process.section, None, reason, hint);
-        }
-    }
-}
-
-/// Settings for musterd alone are not silently ignored.
-fn own_keys(context: &mut Context<'_>) {
-    let configuration = context.configuration;
-    for (index, section) in configuration.sections.iter().enumerate() {
-        for entry in &section.entries {
-            let is_own = section.name == "musterd" || entry.key.starts_with("muster.");
-            if is_own {
-                let message = format!("{} has no effect yet", entry.key);
-                context.warn(index, Some(&entry.key), message, "only a TOML configuration can set it for now");
-            }
         }
     }
 }

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use muster_spec::{
     Essential, GroupOrder, InstanceSpec, Kind, Leftovers, Limit, OwnVariables, Preset, ProcessSpec, ProgramSpec,
-    RestartPolicy, RestartWhen, Signal, Stdin, StopKill, StopScope, StopSpec, StopStep, UserSpec,
+    RestartPolicy, RestartWhen, Signal, SignalSet, Stdin, StopKill, StopScope, StopSpec, StopStep, UserSpec,
 };
 
 use super::super::model::{Autorestart, Group, Process};
 use super::super::split_command;
 use super::{Context, output, refusal};
 use muster_supervisord::python::repr;
+
+/// The signals that programs inherit as ignored from Python.
+const IGNORED_BY_ORIGINAL: SignalSet = SignalSet::NONE.with(Signal::PIPE).with(Signal::XFSZ);
 
 /// The longest command that a message quotes, in characters.
 const LONGEST_QUOTED: usize = 200;
@@ -40,7 +43,7 @@ pub(super) fn program(
         groups: vec![group.name.clone()],
         kind: Kind::Service,
         autostart: process.autostart && not_run.is_none(),
-        restart: restart(process),
+        restart: restart(context, process),
         startsecs: seconds(process.startsecs),
         exit_codes: process.exitcodes.clone(),
         depends_on: Vec::new(),
@@ -60,14 +63,15 @@ fn seconds(number: i64) -> Duration {
     Duration::from_secs(u64::try_from(number).unwrap_or(0))
 }
 
-fn restart(process: &Process) -> RestartPolicy {
+fn restart(context: &Context<'_>, process: &Process) -> RestartPolicy {
     let when = match process.autorestart {
         Autorestart::Never => RestartWhen::Never,
         Autorestart::Unexpected => RestartWhen::OnFailure,
         Autorestart::Always => RestartWhen::Always,
     };
     let retries = u32::try_from(process.startretries.max(0)).unwrap_or(u32::MAX);
-    RestartPolicy { limit: Limit::Retries(retries), ..Preset::Supervisord.policy(when) }
+    let forgive_on_start = !context.is_exact;
+    RestartPolicy { limit: Limit::Retries(retries), forgive_on_start, ..Preset::Supervisord.policy(when) }
 }
 
 fn stop(context: &mut Context<'_>, process: &Process) -> StopSpec {
@@ -79,7 +83,11 @@ fn stop(context: &mut Context<'_>, process: &Process) -> StopSpec {
     StopSpec {
         steps: vec![StopStep { signal, patience: seconds(process.stopwaitsecs) }],
         scope: if process.stopasgroup { StopScope::Group } else { StopScope::Main },
-        kill: StopKill::Tree,
+        kill: match (context.is_exact, process.killasgroup) {
+            (false, _) => StopKill::Tree,
+            (true, false) => StopKill::Main,
+            (true, true) => StopKill::Group,
+        },
         leftovers: Leftovers::Keep,
         leftover_wait: StopSpec::LEFTOVER_WAIT,
     }
@@ -97,6 +105,7 @@ fn process_spec(context: &Context<'_>, group: &Group, process: &Process, not_run
         // The lowest nine bits are permissions.
         umask: process.umask.and_then(|umask| u32::try_from(umask & 0o777).ok()),
         stdin: Stdin::Pipe,
+        ignore_signals: if context.is_exact { IGNORED_BY_ORIGINAL } else { SignalSet::NONE },
         ..ProcessSpec::of(command)
     }
 }
