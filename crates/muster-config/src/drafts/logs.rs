@@ -26,7 +26,7 @@ pub(crate) struct OutputDraft {
 
 const EXPECTED: &str = "console, syslog, memory, none, inherit, a path, or a list of console, syslog and paths";
 
-/// What a single word may be.
+/// The words that a target may be.
 const WORDS: [&str; 5] = ["console", "syslog", "memory", "none", "inherit"];
 
 /// Shares equal output specs: programs that only use `[defaults]` have the same one.
@@ -209,7 +209,7 @@ fn read_target(field: &Field<'_>) -> Option<Target> {
     let text = field.text()?;
     match text.text.as_ref() {
         "none" => Some(Target::Discard),
-        // What is captured is remembered, whatever else becomes of it.
+        // Captured output is always remembered; no sink gets it.
         "memory" => Some(Target::Capture(Vec::new())),
         "inherit" => Some(Target::Inherit),
         _ => read_sink(field, &text).map(|sink| Target::Capture(vec![sink])),
