@@ -883,8 +883,8 @@ pub static KEYS: &[Key] = &[
         "word, path or list",
         "\"console\"",
         "`console` (captured, to the daemon's own stdout with the name in front), `syslog` (a message per \
-         line), `none`, `inherit` (the daemon's descriptor itself), a path, or a list of console, syslog and \
-         paths; a file that only this stream writes gets every byte at once, a shared file gets whole lines",
+         line), `memory` (for `musterctl logs` alone), `none`, `inherit` (the daemon's descriptor itself), a \
+         path, or a list of console, syslog and paths; a file that only this stream writes gets every byte at once, a shared file gets whole lines",
         Reader::Logs(OutputDraft::stdout),
     ),
     key(

@@ -21,6 +21,7 @@ fn output_goes_where_it_is_sent() {
     let console = || Target::Capture(vec![Sink::Console]);
     for (keys, stdout, stderr) in [
         ("logs.stdout = \"none\"", Target::Discard, Some(console())),
+        ("logs.stdout = \"memory\"", Target::Capture(Vec::new()), Some(console())),
         ("logs.stdout = \"inherit\"", Target::Inherit, Some(console())),
         ("logs.stderr = \"stdout\"", console(), None),
         (

@@ -34,6 +34,14 @@ impl Table {
         self.keys.push(Key { name: name.to_owned(), value: value.into(), ..Key::default() });
     }
 
+    /// Sets a key, in place of one of this name.
+    pub(crate) fn replace(&mut self, name: &str, value: impl Into<String>) {
+        match self.keys.iter_mut().find(|key| key.name == name) {
+            Some(key) => key.value = value.into(),
+            None => self.set(name, value),
+        }
+    }
+
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.keys.iter().find(|key| key.name == name).map(|key| key.value.as_str())
     }
@@ -111,6 +119,13 @@ pub(crate) fn text(text: &str) -> String {
     out
 }
 
+/// A value that was given as TOML, or as a text without quotes.
+pub(crate) fn given(value: &str) -> String {
+    let value = value.trim();
+    let table = ::toml::from_str::<::toml::Table>(&format!("x = {value}"));
+    if table.is_ok_and(|table| table.len() == 1) { value.to_owned() } else { text(value) }
+}
+
 /// A list of written values.
 pub(crate) fn list(items: impl IntoIterator<Item = String>) -> String {
     let items: Vec<String> = items.into_iter().collect();
@@ -153,6 +168,16 @@ mod tests {
         assert_eq!(text("a\nb"), "'''\na\nb'''");
         assert_eq!(text("a\u{1}"), "\"a\\u0001\"");
         assert_eq!((key("A_b-1"), key("a b"), key("")), ("A_b-1".into(), "\"a b\"".into(), "\"\"".into()));
+    }
+
+    #[test]
+    fn given_values_are_toml_or_text() {
+        for value in ["5", "\"a\"", "[\"PIPE\"]", "{ a = 1 }"] {
+            assert_eq!(given(value), value);
+        }
+        for value in ["main", "", "1\ny = 2", "1\n[program.evil]", "a\"b"] {
+            assert_eq!(given(value), text(value));
+        }
     }
 
     #[test]

@@ -48,7 +48,8 @@ pub fn config(paths: &[PathBuf], format: ConfigFormat) -> u8 {
     0
 }
 
-fn effective(spec: Spec, files: Vec<PathBuf>, disguises: Disguises) -> Config {
+/// The response of `GET /v1/config` of a daemon with this configuration.
+pub fn effective(spec: Spec, files: Vec<PathBuf>, disguises: Disguises) -> Config {
     let supervisor = Supervisor::new(Settings::from(&spec.daemon), &spec.programs, 0);
     let files = files.into_iter().map(|path| std::path::absolute(&path).unwrap_or(path)).collect();
     let in_force = InForce::new(spec.daemon, spec.control, files, disguises);

@@ -336,6 +336,7 @@ fn target(target: &Target) -> Value {
     match target {
         Target::Inherit => json!("inherit"),
         Target::Discard => json!("none"),
+        Target::Capture(sinks) if sinks.is_empty() => json!("memory"),
         Target::Capture(sinks) => sinks
             .iter()
             .map(|sink| match sink {

@@ -19,7 +19,7 @@ pub mod secrets;
 pub mod surroundings;
 mod this_machine;
 
-pub use config_command::{ConfigFormat, config};
+pub use config_command::{ConfigFormat, config, effective};
 pub use convert::{ConvertArgs, Original, convert};
 pub use format::Format;
 pub use this_machine::ThisMachine;

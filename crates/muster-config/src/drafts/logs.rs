@@ -24,7 +24,10 @@ pub(crate) struct OutputDraft {
     stderr_max_files: Option<u32>,
 }
 
-const EXPECTED: &str = "console, syslog, none, inherit, a path, or a list of console, syslog and paths";
+const EXPECTED: &str = "console, syslog, memory, none, inherit, a path, or a list of console, syslog and paths";
+
+/// The words that a target may be.
+const WORDS: [&str; 5] = ["console", "syslog", "memory", "none", "inherit"];
 
 /// Shares equal output specs: programs that only use `[defaults]` have the same one.
 #[derive(Default)]
@@ -208,6 +211,8 @@ fn read_target(field: &Field<'_>) -> Option<Target> {
     let text = field.text()?;
     match text.text.as_ref() {
         "none" => Some(Target::Discard),
+        // Captured output is always remembered; no sink gets it.
+        "memory" => Some(Target::Capture(Vec::new())),
         "inherit" => Some(Target::Inherit),
         _ => read_sink(field, &text).map(|sink| Target::Capture(vec![sink])),
     }
@@ -222,7 +227,7 @@ fn read_sinks(field: &Field<'_>) -> Option<Target> {
     let mut sinks = Vec::with_capacity(items.len());
     for item in &items {
         let text = item.text()?;
-        if ["none", "inherit", "stdout", "stderr"].contains(&text.text.as_ref()) {
+        if ["none", "memory", "inherit", "stdout", "stderr"].contains(&text.text.as_ref()) {
             item.error_with_hint(
                 format_args!("cannot go to both {} and another target", item.shown_text(&text)),
                 "a list holds \"console\", \"syslog\" and paths",
@@ -270,7 +275,7 @@ fn read_sink(field: &Field<'_>, text: &Text<'_>) -> Option<Sink> {
                 "auto" | "stdout" | "stderr" | "journal" | "default" | "-" => {
                     "\"console\" is the default: leave it out".to_owned()
                 }
-                word => match crate::words::nearest(word, ["console", "syslog", "none", "inherit"].into_iter()) {
+                word => match crate::words::nearest(word, WORDS.into_iter()) {
                     Some(ours) => format!("did you mean {ours:?}?"),
                     None => "a path contains a slash: \"./file.log\"".to_owned(),
                 },

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use muster_import::supervisord::{Address, Entry, Kind, Level};
 
 use super::draft::Draft;
-use super::program::symbolic_pairs;
 use super::written::Program;
 use super::{Conversion, shared};
 use crate::report::{Place, Verdict};
@@ -15,14 +14,67 @@ use crate::toml::{self, Table};
 /// The factory of the interface that every supervisord has.
 const MAIN_INTERFACE: &str = "supervisor.rpcinterface:make_main_rpcinterface";
 
-/// The default of `shutdown_timeout` in seconds.
-const BUDGET: i64 = 9;
+/// The seconds for a stop that docker gives, and the default of `stopwaitsecs`.
+const STOP_SECONDS: i64 = 10;
+
+/// Differences on purpose, each with the key that undoes it.
+const BETTER: [(Verdict, &str, &str, &str); 5] = [
+    (
+        Verdict::Differs,
+        "a stop killed the main process only, unless killasgroup was set",
+        "it ends all processes of the program",
+        "write stop_kill = \"main\" to keep the others",
+    ),
+    (
+        Verdict::Differs,
+        "SIGPIPE and SIGXFSZ were ignored",
+        "they have their default action",
+        "write ignore_signals = [\"PIPE\", \"XFSZ\"] to ignore them",
+    ),
+    (
+        Verdict::Differs,
+        "programs of equal priority stopped one group after another",
+        "they stop at the same time",
+        "write shutdown = \"serial\" in [musterd] for one after another",
+    ),
+    (
+        Verdict::Differs,
+        "the exit code was always 0",
+        "exit_status = \"failures\": after a shutdown by one of the programs it is that of the last failure",
+        "write exit_status = \"zero\" for 0",
+    ),
+    (
+        Verdict::Differs,
+        "a second TERM, INT or QUIT was ignored",
+        "second_signal = \"interrupt\": a second INT kills everything",
+        "write second_signal = \"ignore\" to ignore it",
+    ),
+];
+
+/// Keys of `[musterd]` with which it behaves as supervisord does.
+const AS_ORIGINAL: [(&str, &str); 4] = [
+    ("exit_when_done", "false"),
+    ("shutdown_timeout", "\"unlimited\""),
+    ("exit_status", "\"failures\""),
+    ("second_signal", "\"interrupt\""),
+];
 
 impl<'c> Conversion<'c> {
     pub(super) fn musterd(&mut self) -> Table {
+        let sections = &self.configuration.sections;
+        let section = sections.iter().position(|section| section.name == "supervisord");
+        let mut table = section.map_or_else(|| Table::new("musterd"), |section| self.settings(section));
+        AS_ORIGINAL.into_iter().for_each(|(name, value)| table.set(name, value));
+        let mut processes = self.configuration.groups.iter().flat_map(|group| &group.processes);
+        if processes.any(|process| process.stdout.syslog || process.stderr.syslog) {
+            table.set("syslog_facility", "\"user\"");
+        }
+        table
+    }
+
+    /// The settings of `[supervisord]`.
+    fn settings(&mut self, section: usize) -> Table {
         let configuration = self.configuration;
-        let position = configuration.sections.iter().position(|section| section.name == "supervisord");
-        let Some(section) = position else { return Table::new("musterd") };
         let mut draft = Draft::new("musterd".to_owned(), &configuration.sections[section]);
         let settings = &configuration.supervisord;
         let level = match settings.loglevel {
@@ -36,27 +88,27 @@ impl<'c> Conversion<'c> {
             draft.set_from("loglevel", toml::text(level), "loglevel");
         }
         self.logfile(section, &mut draft);
-        // Comments belong to the section even if no key of it is written.
-        draft.set("exit_when_done", "false");
         let has_key = |key: &str| configuration.sections[section].entry(key).is_some();
         if has_key("pidfile") && settings.pidfile != "/dev/null" {
             let pidfile = self.path(section, "pidfile", &settings.pidfile);
             draft.set_from("pidfile", pidfile, "pidfile");
         }
         if !settings.nodaemon && has_key("umask") {
-            match u32::try_from(settings.umask).ok().filter(|umask| *umask <= 0o777) {
-                Some(0o22) => {}
-                Some(umask) => draft.set_from("umask", format!("\"{umask:03o}\""), "umask"),
-                None => self.key_line_at(Verdict::Lost, section, "umask", ("a umask out of range", "left out", "")),
+            let umask = settings.umask & 0o777;
+            if umask != 0o22 {
+                draft.set_from("umask", format!("\"{umask:03o}\""), "umask");
             }
+            let text = ("a umask for the daemon in the background", "umask", "");
+            self.key_line_at(Verdict::Same, section, "umask", text);
         }
         if let Some(directory) = settings.directory.as_deref().filter(|_| !settings.nodaemon) {
             let directory = self.path(section, "directory", directory);
             draft.set_from("directory", directory, "directory");
+            let text = ("a directory for the daemon in the background", "directory", "");
+            self.key_line_at(Verdict::Same, section, "directory", text);
         }
         let pairs = self.global_environment(section);
         if !pairs.is_empty() {
-            let pairs: Vec<(String, String)> = pairs;
             let line = pairs.iter().map(|(name, value)| format!("{} = {value}", toml::key(name)));
             draft.set_from("environment", format!("{{ {} }}", line.collect::<Vec<_>>().join(", ")), "environment");
         }
@@ -106,38 +158,9 @@ impl<'c> Conversion<'c> {
         }
     }
 
-    fn global_environment(&mut self, section: usize) -> Vec<(String, String)> {
-        let configuration = self.configuration;
-        let entry = configuration.sections[section].entry("environment");
-        let own = BTreeMap::new();
-        let names = Names { program: None, group: None, own: &own };
-        let parts = entry.and_then(|entry| template::parse(entry.written(), names));
-        let symbolic = parts.map(|parts| symbolic_pairs(&template::expanded_again(parts)).0).unwrap_or_default();
-        let mut pairs = Vec::new();
-        for (name, value) in configuration.supervisord.environment.iter() {
-            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                let text = (format!("a variable named {name:?}"), "left out", "");
-                self.key_line_at(Verdict::Lost, section, "environment", text);
-                continue;
-            }
-            let expected = [Expected { number: 0, value }];
-            let settled = template::settle(symbolic.get(name).map(Vec::as_slice), &expected, &self.scope(1));
-            self.report_settled(&settled, entry.filter(|entry| entry.written().contains("%(")), section);
-            if let Settled::Exact(text) | Settled::Near(text) | Settled::Fixed(text) = settled {
-                pairs.push((name.to_owned(), toml::text(&text)));
-            }
-        }
-        pairs
-    }
-
     /// Keys that have no counterpart.
     fn without_counterpart(&mut self, section: usize) {
-        let settings = &self.configuration.supervisord;
         let mut lines: Vec<(Verdict, &str, String, &str, &str)> = Vec::new();
-        if settings.strip_ansi {
-            let now = "output is passed on unchanged";
-            lines.push((Verdict::Lost, "strip_ansi", "escape sequences were removed from output".into(), now, ""));
-        }
         for (key, advice) in [
             ("minfds", "write rlimits = { nofile = N } in [defaults]"),
             ("minprocs", "write rlimits = { nproc = N } in [defaults]"),
@@ -240,15 +263,15 @@ impl<'c> Conversion<'c> {
         let section = self.configuration.sections.iter().find(|section| section.name == "supervisord");
         let place =
             section.map_or_else(|| Place::new(&self.joined.main_name(), 1), |section| self.place(&section.place));
-        let has_auto_user = programs.iter().any(|program| program.table.value("user").is_some());
+        let has_user = programs.iter().any(|program| program.table.value("user").is_some())
+            || self.configuration.supervisord.user.as_deref().is_some_and(|user| !matches!(user, "root" | "0"));
         let mut lines: Vec<(Verdict, &str, &str, &str)> = vec![
             (
                 Verdict::Differs,
                 "processes that a program left behind kept running",
-                "they are stopped when the program ends or is stopped",
-                "run programs in the foreground",
+                "they are stopped when the program ends",
+                "write leftovers = \"keep\" for a program that starts others and ends",
             ),
-            (Verdict::Differs, "SIGPIPE and SIGXFSZ were ignored", "they have their default action", ""),
             (
                 Verdict::Differs,
                 "standard input was an open pipe",
@@ -256,25 +279,32 @@ impl<'c> Conversion<'c> {
                 "write stdin = \"pipe\" for a program that reads it",
             ),
             (
-                Verdict::Differs,
-                "programs of equal priority stopped one group after another",
-                "they stop at the same time",
-                "",
-            ),
-            (
                 Verdict::Same,
                 "the daemon never exited by itself",
                 "exit_when_done = false",
                 "remove it if the container should exit with its programs",
             ),
+            (
+                Verdict::Same,
+                "there was no command to reload a program",
+                "musterctl reload sends it HUP",
+                "write reloadsignal = \"\" to have it restarted instead",
+            ),
         ];
-        if has_auto_user {
+        if !self.is_exact {
+            lines.extend(BETTER);
+        }
+        if has_user {
             lines.push((
-                Verdict::Differs,
+                Verdict::Same,
                 "HOME, USER and LOGNAME stayed the daemon's for a program with a user",
-                "they are those of its user",
-                "set them in environment to keep them",
+                "login_environment = false",
+                "remove it to set those of the user",
             ));
+        }
+        if section.is_none_or(|section| section.entry("pidfile").is_none()) {
+            let was = "the daemon wrote supervisord.pid into its working directory";
+            lines.push((Verdict::Differs, was, "it writes no pid file", "write pidfile in [musterd] for one"));
         }
         for (verdict, was, now, advice) in lines {
             self.report.add(verdict, &place, "", (was, now, advice));
@@ -289,25 +319,18 @@ impl<'c> Conversion<'c> {
         }
     }
 
-    /// The time that stopping everything may take.
-    pub(super) fn budget(&mut self, programs: &[Program], musterd: &mut Table) {
-        let needed = shared::stop_seconds(programs);
-        let place = Place::new(&self.joined.main_name(), 1);
-        if needed > BUDGET {
-            musterd.set("shutdown_timeout", needed.to_string());
-            let text = (
-                "a shutdown took as long as the programs needed".to_owned(),
-                format!("at most {needed} s"),
-                format!("docker stop kills after 10 s: docker stop -t {}", needed + 1),
-            );
-            self.report.add(Verdict::Check, &place, "", text);
-        } else {
-            let text = (
-                "a shutdown took as long as the programs needed",
-                "at most 9 s",
-                "write shutdown_timeout in [musterd] for more",
-            );
-            self.report.add(Verdict::Differs, &place, "", text);
+    /// The time that stopping everything takes at most.
+    pub(super) fn budget(&mut self, programs: &[Program], musterd: &Table) {
+        let written = musterd.value("shutdown_timeout");
+        if written != Some("\"unlimited\"") {
+            return;
         }
+        let needed = shared::stop_seconds(programs);
+        let advice = match needed > STOP_SECONDS {
+            true => format!("docker stop kills after 10 s: docker stop -t {}", needed.saturating_add(1)),
+            false => "remove it for a limit of 9 s, which docker stop allows".to_owned(),
+        };
+        let text = ("a shutdown took as long as the programs needed", "shutdown_timeout = \"unlimited\"", advice);
+        self.report.add(Verdict::Same, &Place::new(&self.joined.main_name(), 1), "", text);
     }
 }

@@ -11,8 +11,8 @@ use crate::toml;
 /// Where a stream goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
-    /// No log file was named: a file with a random name.
-    Auto,
+    /// No console and no file with a known name.
+    Memory,
     /// The daemon's standard output.
     Stdout,
     /// The daemon's standard error.
@@ -29,7 +29,8 @@ fn target_of_path(path: &str) -> Option<Target> {
     match path {
         "/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1" | "/proc/1/fd/1" => Some(Target::Stdout),
         "/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2" | "/proc/1/fd/2" => Some(Target::Stderr),
-        "/dev/null" | "" => Some(Target::Nothing),
+        "/dev/null" => Some(Target::Nothing),
+        "" => Some(Target::Memory),
         _ => None,
     }
 }
@@ -54,7 +55,7 @@ impl<'c> Conversion<'c> {
             true => None,
             false => Some(self.target(section, "stderr_logfile", &errs, names, is_fixed)?),
         };
-        self.auto(section, &stdout, stderr.as_ref());
+        self.auto(section, first);
         if stdout == Target::Stderr {
             let text = ("standard output went to standard error", "goes to the console's standard output", "");
             self.key_line_at(Verdict::Differs, section, "stdout_logfile", text);
@@ -86,7 +87,7 @@ impl<'c> Conversion<'c> {
     ) -> Result<Target, ()> {
         let Some((_, first)) = streams.first() else { return Ok(Target::Nothing) };
         let path = match &first.logfile {
-            LogFile::Auto => return Ok(Target::Auto),
+            LogFile::Auto => return Ok(Target::Memory),
             LogFile::None => return Ok(Target::Nothing),
             LogFile::Path(path) => path,
         };
@@ -132,7 +133,7 @@ impl<'c> Conversion<'c> {
             return false;
         }
         match (stdout, stderr) {
-            (Target::Stdout | Target::Stderr | Target::Auto, Target::Stdout) => true,
+            (Target::Stdout | Target::Stderr, Target::Stdout) => true,
             (_, Target::Stdout) => {
                 let text = ("standard error went to standard output", "goes to the console's standard error", "");
                 self.key_line_at(Verdict::Differs, section, "stderr_logfile", text);
@@ -143,20 +144,24 @@ impl<'c> Conversion<'c> {
         }
     }
 
-    fn auto(&mut self, section: usize, stdout: &Target, stderr: Option<&Target>) {
-        let streams = [("standard output", Some(stdout)), ("standard error", stderr)];
-        let auto = streams.iter().filter(|(_, target)| *target == Some(&Target::Auto));
+    fn auto(&mut self, section: usize, first: &Process) {
+        let streams = [
+            ("standard output", Some(&first.stdout)),
+            ("standard error", Some(&first.stderr).filter(|_| !first.redirect_stderr)),
+        ];
+        let auto = streams.iter().filter(|(_, stream)| stream.is_some_and(|stream| stream.logfile == LogFile::Auto));
         let names: Vec<&str> = auto.map(|(name, _)| *name).collect();
         if !names.is_empty() {
             let text = (
                 format!("{} went to a file with a random name in childlogdir", names.join(" and ")),
-                "goes to the console",
-                "write logs.stdout = \"none\" to discard it",
+                "is kept in memory for musterctl logs",
+                "leave logs.stdout and logs.stderr out for the console",
             );
             self.section_line(Verdict::Differs, section, text);
         }
     }
 
+    /// Rotation of the files: `max_size` and `max_files` for the first, and stderr's own keys where it differs.
     fn rotation(
         &mut self,
         section: usize,
@@ -165,39 +170,42 @@ impl<'c> Conversion<'c> {
         stderr: Option<&Target>,
         draft: &mut Draft<'_>,
     ) {
-        let is_file = |target: &Target| matches!(target, Target::File(_));
-        let files =
-            [("stdout", &first.stdout, is_file(stdout)), ("stderr", &first.stderr, stderr.is_some_and(is_file))];
-        let mut files = files.into_iter().filter(|(_, _, is_file)| *is_file);
-        let Some((name, stream, _)) = files.next() else { return };
-        let rotation = |stream: &Stream| (stream.maxbytes.max(0), stream.backups.clamp(0, 1000));
-        let (size, count) = rotation(stream);
-        if let Some((other, second, _)) = files.next()
-            && rotation(second) != (size, count)
-        {
+        let streams = [("stdout", &first.stdout, Some(stdout)), ("stderr", &first.stderr, stderr)];
+        let mut before = (50 * MEGABYTE, 10);
+        let mut prefix = "";
+        for (name, stream, target) in streams {
+            let Some(Target::File(path)) = target else { continue };
+            let (size, count) = self.agreed(section, stream, path);
+            if size != before.0 {
+                let key = format!("logs.{prefix}max_size");
+                draft.set_from(&key, size_text(size), &format!("{name}_logfile_maxbytes"));
+            }
+            if count != before.1 && size != 0 {
+                let key = format!("logs.{prefix}max_files");
+                draft.set_from(&key, count.to_string(), &format!("{name}_logfile_backups"));
+            }
+            if stream.backups > 1000 {
+                let text = (format!("{name}_logfile_backups={}", stream.backups), "max_files = 1000, the most", "");
+                self.section_line(Verdict::Differs, section, text);
+            }
+            // The keys of stdout are the defaults of stderr.
+            (before, prefix) = ((size, if size == 0 { before.1 } else { count }), "stderr_");
+        }
+    }
+
+    /// The rotation of a file: that of the first program that writes it.
+    fn agreed(&mut self, section: usize, stream: &Stream, path: &str) -> (i64, i64) {
+        let own = (stream.maxbytes.max(0), stream.backups.clamp(0, 1000));
+        let agreed = *self.rotations.entry(path.to_owned()).or_insert(own);
+        if agreed != own {
             let text = (
-                format!("{other} had a rotation of its own"),
-                format!("both files rotate as {name} did"),
-                "choose one max_size and max_files",
+                "a log file with another rotation elsewhere",
+                "the rotation of its first program",
+                "give each program a file of its own",
             );
             self.section_line(Verdict::Differs, section, text);
         }
-        if size != 50 * MEGABYTE {
-            let written = match size {
-                0 => "0".to_owned(),
-                size if size % MEGABYTE == 0 => format!("\"{}MB\"", size / MEGABYTE),
-                size if size % 1024 == 0 => format!("\"{}KB\"", size / 1024),
-                size => size.to_string(),
-            };
-            draft.set_from("logs.max_size", written, &format!("{name}_logfile_maxbytes"));
-        }
-        if count != 10 && size != 0 {
-            draft.set_from("logs.max_files", count.to_string(), &format!("{name}_logfile_backups"));
-        }
-        if stream.backups > 1000 {
-            let text = (format!("{name}_logfile_backups={}", stream.backups), "max_files = 1000, the most", "");
-            self.section_line(Verdict::Differs, section, text);
-        }
+        agreed
     }
 
     fn events(&mut self, section: usize, first: &Process) {
@@ -217,21 +225,26 @@ impl<'c> Conversion<'c> {
     }
 }
 
-fn set_target(draft: &mut Draft<'_>, name: &str, target: &Target, has_syslog: bool) {
-    let console = || "\"console\"".to_owned();
-    let base = match target {
-        Target::Auto if !has_syslog => return,
-        Target::Auto | Target::Stdout | Target::Stderr => Some(console()),
-        Target::Nothing => None,
-        Target::File(path) => Some(toml::text(path)),
-    };
-    let syslog = has_syslog.then(|| "\"syslog\"".to_owned());
-    let key = format!("logs.{name}");
-    let source = format!("{name}_logfile");
-    match (base, syslog) {
-        (Some(base), Some(syslog)) => draft.set_from(&key, toml::list([base, syslog]), &source),
-        (Some(base), None) if base == console() => {}
-        (Some(one), None) | (None, Some(one)) => draft.set_from(&key, one, &source),
-        (None, None) => draft.set_from(&key, "\"none\"", &source),
+fn size_text(size: i64) -> String {
+    match size {
+        0 => "0".to_owned(),
+        size if size % MEGABYTE == 0 => format!("\"{}MB\"", size / MEGABYTE),
+        size if size % 1024 == 0 => format!("\"{}KB\"", size / 1024),
+        size => size.to_string(),
     }
+}
+
+fn set_target(draft: &mut Draft<'_>, name: &str, target: &Target, has_syslog: bool) {
+    let syslog = || "\"syslog\"".to_owned();
+    let written = match (target, has_syslog) {
+        (Target::Stdout | Target::Stderr, false) => return,
+        (Target::Stdout | Target::Stderr, true) => toml::list(["\"console\"".to_owned(), syslog()]),
+        (Target::File(path), false) => toml::text(path),
+        (Target::File(path), true) => toml::list([toml::text(path), syslog()]),
+        // Everything that is captured is remembered as well.
+        (Target::Memory | Target::Nothing, true) => syslog(),
+        (Target::Memory, false) => "\"memory\"".to_owned(),
+        (Target::Nothing, false) => "\"none\"".to_owned(),
+    };
+    draft.set_from(&format!("logs.{name}"), written, &format!("{name}_logfile"));
 }

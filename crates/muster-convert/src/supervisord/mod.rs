@@ -7,9 +7,11 @@
 
 mod daemon;
 mod draft;
+mod environment;
 mod lenient;
 mod listeners;
 mod logs;
+mod own;
 mod program;
 mod shared;
 mod source;
@@ -62,6 +64,8 @@ pub fn convert(inputs: &[Input], world: &dyn World) -> Result<Converted, Vec<Mis
         here: &here,
         host: &host,
         report: Report::default(),
+        rotations: HashMap::new(),
+        is_exact: own::is_exact(&configuration),
         lead: Vec::new(),
     };
     Ok(conversion.run(&standins))
@@ -75,6 +79,10 @@ struct Conversion<'c> {
     here: &'c str,
     host: &'c str,
     report: Report,
+    /// The rotation of each log file so far: size and number.
+    rotations: HashMap<String, (i64, i64)>,
+    /// Whether `[musterd] compat = "exact"` turns off what is better on purpose.
+    is_exact: bool,
     /// Comments of sections that are not written, for the top of the file.
     lead: Vec<String>,
 }
@@ -92,7 +100,8 @@ impl<'c> Conversion<'c> {
     fn run(&mut self, standins: &[String]) -> Converted {
         let members = self.members();
         let mut musterd = self.musterd();
-        let http = self.http();
+        let mut http = self.http();
+        self.own_section(&mut musterd, &mut http);
         let mut programs = Vec::new();
         let mut names = TakenNames::default();
         for (section, found) in &members {
@@ -102,8 +111,7 @@ impl<'c> Conversion<'c> {
         self.listeners(&mut programs);
         self.ignored();
         self.always(&programs, standins);
-        self.budget(&programs, &mut musterd);
-        shared::agree_on_rotation(&mut programs, &self.joined.main, &mut self.report);
+        self.budget(&programs, &musterd);
         let defaults = self.defaults(&mut programs);
         let count = programs.len();
         self.nothing_to_run(count);

@@ -1,8 +1,8 @@
 //! `[program:x]` to `[program.x]`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use muster_import::supervisord::{Autorestart, Entry, GroupKind, Process, split_command, split_environment};
+use muster_import::supervisord::{Autorestart, Entry, GroupKind, Process, split_command};
 
 use super::draft::Draft;
 use super::written::{Program, TakenNames};
@@ -21,8 +21,8 @@ const LONGEST: i64 = 10 * 365 * 86_400;
 const LONGEST_VALUE: usize = 128 << 10;
 
 /// The input for all keys of a section.
-struct Source<'s, 'c> {
-    section: usize,
+pub(super) struct Source<'s, 'c> {
+    pub(super) section: usize,
     /// Its processes, by number.
     processes: &'s [&'c Process],
     own: &'s BTreeMap<String, Vec<Part>>,
@@ -33,21 +33,21 @@ struct Source<'s, 'c> {
 }
 
 impl<'s, 'c> Source<'s, 'c> {
-    fn first(&self) -> &'c Process {
+    pub(super) fn first(&self) -> &'c Process {
         self.processes[0]
     }
 
-    fn names(&self) -> Names<'s> {
+    pub(super) fn names(&self) -> Names<'s> {
         Names { program: Some(self.program), group: Some(self.group), own: self.own }
     }
 
-    fn expected(&self, value: impl Fn(&'c Process) -> &'c str) -> Vec<Expected<'c>> {
+    pub(super) fn expected(&self, value: impl Fn(&'c Process) -> &'c str) -> Vec<Expected<'c>> {
         self.processes.iter().map(|process| Expected { number: process.number, value: value(process) }).collect()
     }
 }
 
 /// A value needs a text for each instance.
-struct Apart;
+pub(super) struct Apart;
 
 impl<'c> Conversion<'c> {
     /// Adds the programs of a section: one, or as many as it has processes if their values share no text.
@@ -207,12 +207,14 @@ impl<'c> Conversion<'c> {
             }
         }
         let first = source.first();
+        let mut table = draft.finish();
+        self.own_keys(section, first, environment.is_some(), &mut table);
         Ok(Program {
             section,
             base: base.to_owned(),
             name: name.to_owned(),
             is_split: false,
-            table: draft.finish(),
+            table,
             environment,
             probes: Vec::new(),
             autostart: first.autostart,
@@ -221,13 +223,8 @@ impl<'c> Conversion<'c> {
         })
     }
 
-    /// Adds all keys but the environment. Returns the seconds for stopping, if they are not the default.
-    fn keys(
-        &mut self,
-        source: &Source<'_, 'c>,
-        members: &Members<'c>,
-        draft: &mut Draft<'c>,
-    ) -> Result<Option<i64>, Apart> {
+    /// Adds all keys but the environment. Returns the seconds for stopping.
+    fn keys(&mut self, source: &Source<'_, 'c>, members: &Members<'c>, draft: &mut Draft<'c>) -> Result<i64, Apart> {
         let first = source.first();
         let command = self.command(source)?;
         draft.set_from("command", command, "command");
@@ -239,8 +236,7 @@ impl<'c> Conversion<'c> {
             draft.set_from("numprocs_start", first.number.to_string(), "numprocs_start");
         }
         self.number(source, draft, "priority", members.group.priority, 999);
-        let is_written = self.configuration.sections[source.section].entry("priority").is_some();
-        if first.priority != members.group.priority && is_written {
+        if first.priority != members.group.priority {
             let text = (
                 format!("priority={} in a group with priority {}", first.priority, members.group.priority),
                 format!("priority = {}", members.group.priority),
@@ -280,11 +276,7 @@ impl<'c> Conversion<'c> {
             let text = ("SUPERVISOR_SERVER_URL was set", "it is not set", "set it in environment if a client reads it");
             self.key_line(Verdict::Lost, source, "serverurl", text);
         }
-        for own in first.own.iter() {
-            let was = format!("muster.{} was a key for musterd", own.key);
-            let advice = format!("write {} = … in the table", own.key);
-            self.entry_line(Verdict::Check, own, source.section, (was, "left out", advice));
-        }
+        self.leftovers(source, draft);
         Ok(patience)
     }
 
@@ -308,7 +300,12 @@ impl<'c> Conversion<'c> {
         self.settled(settled, source, entry).map(|text| toml::text(&text))
     }
 
-    fn settled(&mut self, settled: Settled, source: &Source<'_, 'c>, entry: Option<&Entry>) -> Result<String, Apart> {
+    pub(super) fn settled(
+        &mut self,
+        settled: Settled,
+        source: &Source<'_, 'c>,
+        entry: Option<&Entry>,
+    ) -> Result<String, Apart> {
         self.report_settled(&settled, entry, source.section);
         match settled {
             Settled::Exact(text) | Settled::Near(text) | Settled::Fixed(text) => Ok(text),
@@ -317,7 +314,7 @@ impl<'c> Conversion<'c> {
     }
 
     /// The entry of a key; `None` where references are not kept.
-    fn entry(&self, source: &Source<'_, 'c>, key: &str) -> Option<&'c Entry> {
+    pub(super) fn entry(&self, source: &Source<'_, 'c>, key: &str) -> Option<&'c Entry> {
         let entry = self.configuration.sections[source.section].entry(key);
         entry.filter(|_| !source.is_fixed)
     }
@@ -349,7 +346,7 @@ impl<'c> Conversion<'c> {
         }
     }
 
-    fn stopping(&mut self, source: &Source<'_, 'c>, draft: &mut Draft<'_>) -> Option<i64> {
+    fn stopping(&mut self, source: &Source<'_, 'c>, draft: &mut Draft<'_>) -> i64 {
         let first = source.first();
         match (self.symbolic(source, "stopsignal"), first.stopsignal.name(), first.stopsignal.0) {
             (Some(written), ..) => draft.set_from("stopsignal", written, "stopsignal"),
@@ -366,7 +363,7 @@ impl<'c> Conversion<'c> {
         if first.stopasgroup {
             draft.set_from("stop_scope", "\"group\"", "stopasgroup");
         }
-        (patience != 10).then_some(patience)
+        patience
     }
 
     /// User, directory and mask.
@@ -387,16 +384,9 @@ impl<'c> Conversion<'c> {
             self.check_relative(source.section, "directory", first.directory.as_deref().unwrap_or_default());
         }
         if let Some(umask) = first.umask {
-            match u32::try_from(umask).ok().filter(|umask| *umask <= 0o777) {
-                Some(umask) => {
-                    let written = self.symbolic(source, "umask").unwrap_or_else(|| format!("\"{umask:03o}\""));
-                    draft.set_from("umask", written, "umask");
-                }
-                None => {
-                    let text = ("a umask out of range", "left out", "write umask = \"022\"");
-                    self.key_line(Verdict::Lost, source, "umask", text);
-                }
-            }
+            // The kernel takes the lowest nine bits.
+            let written = self.symbolic(source, "umask").unwrap_or_else(|| format!("\"{:03o}\"", umask & 0o777));
+            draft.set_from("umask", written, "umask");
         }
         Ok(())
     }
@@ -415,40 +405,6 @@ impl<'c> Conversion<'c> {
         }
     }
 
-    /// The program's variables: those to write, and those whose references others may use.
-    #[allow(clippy::type_complexity)]
-    fn environment(
-        &mut self,
-        source: &Source<'_, 'c>,
-    ) -> Result<(Vec<(String, String)>, BTreeMap<String, Vec<Part>>), Apart> {
-        let first = source.first();
-        let entry = self.entry(source, "environment");
-        let parts = entry.and_then(|entry| template::parse(entry.written(), source.names()));
-        let (symbolic, order) = parts.map(|parts| symbolic_pairs(&parts)).unwrap_or_default();
-        let mut pairs = Vec::new();
-        let mut names: Vec<&str> = first.environment.iter().map(|(name, _)| name).collect();
-        // In the order of the text.
-        names.sort_by_key(|name| order.get(*name).copied().unwrap_or(usize::MAX));
-        for name in names {
-            if name.is_empty() || name.contains(['=', '\0']) {
-                let text = (format!("a variable named {name:?}"), "left out", "");
-                self.key_line(Verdict::Lost, source, "environment", text);
-                continue;
-            }
-            let expected = source.expected(|process| process.environment.get(name).unwrap_or_default());
-            let settled =
-                template::settle(symbolic.get(name).map(Vec::as_slice), &expected, &self.scope(expected.len()));
-            let settled = match (settled, entry) {
-                // Only a value with references has any to lose.
-                (Settled::Fixed(text), Some(entry)) if !entry.written().contains("%(") => Settled::Exact(text),
-                (settled, _) => settled,
-            };
-            let text = self.settled(settled, source, entry)?;
-            pairs.push((name.to_owned(), toml::text(&text)));
-        }
-        Ok((pairs, symbolic))
-    }
-
     pub(super) fn key_line_at(
         &mut self,
         verdict: Verdict,
@@ -462,7 +418,7 @@ impl<'c> Conversion<'c> {
         }
     }
 
-    fn key_line(
+    pub(super) fn key_line(
         &mut self,
         verdict: Verdict,
         source: &Source<'_, 'c>,
@@ -471,18 +427,6 @@ impl<'c> Conversion<'c> {
     ) {
         self.key_line_at(verdict, source.section, key, text);
     }
-}
-
-/// The variables of a list with references and their order, as the original splits it; none if it refuses the marks.
-pub(super) fn symbolic_pairs(parts: &[Part]) -> (BTreeMap<String, Vec<Part>>, HashMap<String, usize>) {
-    let (marked, mark) = template::mark(parts);
-    let pairs = split_environment(&marked).unwrap_or_default().into_iter().enumerate();
-    let (mut values, mut order) = (BTreeMap::new(), HashMap::new());
-    for (at, (name, value)) in pairs.filter(|(_, (name, _))| !name.contains(&mark)) {
-        order.insert(name.clone(), at);
-        values.insert(name, template::unmark(&value, parts, &mark));
-    }
-    (values, order)
 }
 
 /// Commands that end at once without an open standard input.

@@ -1,10 +1,9 @@
 //! All programs together: common keys, common log files, and the time that stopping takes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::written::Program;
 use super::{Conversion, draft};
-use crate::report::{Place, Report, Verdict};
 use crate::toml::{self, Table};
 
 /// Keys that say something about one program, even if several have the same.
@@ -23,6 +22,13 @@ impl Conversion<'_> {
         if let Some(user) = user.filter(|user| !matches!(*user, "root" | "0")) {
             table.set("user", toml::text(user));
         }
+        let has_user = table.value("user").is_some() || programs.iter().any(|one| one.table.value("user").is_some());
+        if has_user {
+            table.set("login_environment", "false");
+        }
+        if self.configuration.supervisord.strip_ansi {
+            table.set("logs.strip_ansi", "true");
+        }
         if programs.len() < 2 {
             return table;
         }
@@ -32,7 +38,7 @@ impl Conversion<'_> {
             if OWN.contains(&key.name.as_str()) && (is_path || !key.name.starts_with("logs.")) {
                 continue;
             }
-            if key.name == "user" && table.value("user").is_some() {
+            if table.value(&key.name).is_some() {
                 continue;
             }
             if programs.iter().all(|program| program.table.value(&key.name) == Some(&key.value)) {
@@ -46,12 +52,12 @@ impl Conversion<'_> {
     }
 }
 
-/// The seconds for stopping all programs, one priority after another. Default waits do not count.
+/// The seconds for stopping all programs, one priority after another.
 pub(super) fn stop_seconds(programs: &[Program]) -> i64 {
     let mut waves: BTreeMap<i64, i64> = BTreeMap::new();
     for program in programs {
         let longest = waves.entry(program.priority).or_default();
-        *longest = (*longest).max(program.patience.unwrap_or_default());
+        *longest = (*longest).max(program.patience);
     }
     waves.values().fold(0_i64, |sum, wave| sum.saturating_add(*wave)).min(10 * 365 * 86_400)
 }
@@ -63,34 +69,4 @@ pub(super) fn split_sections(programs: &[Program]) -> BTreeMap<String, Vec<Strin
         found.entry(program.base.clone()).or_default().push(program.name.clone());
     }
     found
-}
-
-/// Gives all programs that write a file the rotation of the first.
-pub(super) fn agree_on_rotation(programs: &mut [Program], main: &str, report: &mut Report) {
-    let keys = ["logs.max_size", "logs.max_files"];
-    let mut rotations: HashMap<String, [Option<String>; 2]> = HashMap::new();
-    for program in programs {
-        let own = keys.map(|key| program.table.value(key).map(str::to_owned));
-        let targets = ["logs.stdout", "logs.stderr"].map(|key| program.table.value(key).map(str::to_owned));
-        let files: Vec<String> = targets.into_iter().flatten().filter(|target| target.contains('/')).collect();
-        let wanted = files.iter().find_map(|file| rotations.get(file)).filter(|wanted| **wanted != own).cloned();
-        if let Some(wanted) = &wanted {
-            let text = (
-                "a log file of several programs, each with its own rotation",
-                "the rotation of the first",
-                "give each program a file of its own",
-            );
-            report.add(Verdict::Differs, &Place::new(main, 1), &format!("program:{}", program.base), text);
-            for (key, value) in keys.into_iter().zip(wanted) {
-                draft::take(&mut program.table, key);
-                if let Some(value) = value {
-                    program.table.set(key, value.clone());
-                }
-            }
-        }
-        let now = wanted.unwrap_or(own);
-        for file in files {
-            rotations.entry(file).or_insert_with(|| now.clone());
-        }
-    }
 }

@@ -21,8 +21,8 @@ pub(super) struct Program {
     pub(super) probes: Vec<Table>,
     pub(super) autostart: bool,
     pub(super) priority: i64,
-    /// Seconds between stop signal and SIGKILL, if they are not the default.
-    pub(super) patience: Option<i64>,
+    /// Seconds between stop signal and SIGKILL.
+    pub(super) patience: i64,
 }
 
 impl Program {

@@ -7,7 +7,6 @@
     reason = "a test may stop where it stands, and asks the environment for its data"
 )]
 
-mod corpus;
 mod goldens;
 mod loading;
 #[allow(dead_code)]
