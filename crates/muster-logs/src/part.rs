@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use muster_spec::{InstanceSpec, Rotation, Target};
+use muster_spec::{InstanceSpec, Rotation};
 use muster_sys::trusted::{Access, Missing};
 use muster_sys::user::Accounts;
 use tokio::sync::oneshot;
