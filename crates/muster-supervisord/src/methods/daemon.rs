@@ -60,9 +60,14 @@ pub struct Piece {
     pub size: u64,
 }
 
-/// There is no log: the path at which there is none, if it should be in a file.
+/// Why a log was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoLog(pub Option<String>);
+pub enum NotRead {
+    /// There is none: the path at which there is none, if it should be in a file.
+    NoLog(Option<String>),
+    /// It cannot be read.
+    Failed,
+}
 
 /// Why a process was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +126,7 @@ pub trait Daemon {
     /// Signals the main process; false if there is none.
     async fn signal(&self, member: &Member, signal: u8) -> bool;
     /// Reads the wanted part of a log.
-    async fn read(&self, log: Log<'_>, part: Part) -> Result<Piece, NoLog>;
+    async fn read(&self, log: Log<'_>, part: Part) -> Result<Piece, NotRead>;
     /// Empties the logs of a process, or the main log.
     async fn clear(&self, member: Option<&Member>) -> Result<(), Fault>;
     /// Writes to the standard input of a process.

@@ -2,7 +2,7 @@
 
 use super::args::Args;
 use super::control::{by_priority, select_one, status};
-use super::daemon::{Channel, Daemon, Log, NoLog, Piece};
+use super::daemon::{Channel, Daemon, Log, NotRead, Piece};
 use crate::faults::Code;
 use crate::xmlrpc::{Fault, Value};
 
@@ -75,8 +75,9 @@ pub(super) async fn read(daemon: &impl Daemon, log: Log<'_>, (offset, length): (
     match daemon.read(log, Part { is_tail: false, offset, length }).await {
         Ok(_) if is_wrong => Err(Code::BadArguments.fault()),
         Ok(piece) => Ok(text(&piece.bytes)),
-        Err(NoLog(Some(path))) => Err(Code::NoFile.with(path)),
-        Err(NoLog(None)) => Err(Code::NoFile.fault()),
+        Err(NotRead::NoLog(Some(path))) => Err(Code::NoFile.with(path)),
+        Err(NotRead::NoLog(None)) => Err(Code::NoFile.fault()),
+        Err(NotRead::Failed) => Err(Code::Failed.fault()),
     }
 }
 

@@ -12,7 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use daemon::{Changes, Channel, Daemon, Log, Member, NoLog, NotStarted, NotWritten, Piece, namespec};
+pub use daemon::{Changes, Channel, Daemon, Log, Member, NotRead, NotStarted, NotWritten, Piece, namespec};
 pub use logs::{MAX_READ, Part};
 pub use table::{METHODS, Method, Right};
 

@@ -88,10 +88,10 @@ impl Daemon for Fake {
         self.did(format!("signal {} {signal}", member.key));
         true
     }
-    async fn read(&self, log: Log<'_>, part: Part) -> Result<Piece, NoLog> {
+    async fn read(&self, log: Log<'_>, part: Part) -> Result<Piece, NotRead> {
         match log {
-            Log::Main => Err(NoLog(Some("/var/log/x".to_owned()))),
-            Log::Of(_, Channel::Stderr) => Err(NoLog(None)),
+            Log::Main => Err(NotRead::NoLog(Some("/var/log/x".to_owned()))),
+            Log::Of(_, Channel::Stderr) => Err(NotRead::NoLog(None)),
             Log::Of(..) => {
                 let text = "grüße\n".as_bytes();
                 let (from, length) = part.range(text.len() as u64);
