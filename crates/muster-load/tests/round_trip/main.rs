@@ -20,7 +20,7 @@ mod machine;
 
 use std::path::Path;
 
-use muster_config::Disguises;
+use muster_config::{Disguises, Role};
 use muster_convert::supervisord::{Input, convert};
 use muster_import::supervisord::{Inherited, Mode, read, to_spec};
 use muster_load::effective;
@@ -60,6 +60,11 @@ fn shown(spec: &Spec) -> Value {
     serde_json::json!({ "musterd": config.musterd, "http": config.http, "programs": config.programs })
 }
 
+/// The files are not read from this machine.
+fn no_file(_: &Path, _: Role<'_>) -> std::io::Result<std::fs::File> {
+    Err(std::io::ErrorKind::NotFound.into())
+}
+
 /// The number of programs compared; `None` if the original refuses the file.
 fn check(case: &Path) -> Result<Option<usize>, Vec<String>> {
     let truth: Value = serde_json::from_slice(&std::fs::read(case).unwrap()).unwrap();
@@ -67,7 +72,7 @@ fn check(case: &Path) -> Result<Option<usize>, Vec<String>> {
     machine.host = "vm".to_owned();
     let bytes = machine.files[&main].clone();
     let Ok(model) = read(&main, Mode::of(&bytes), &machine) else { return Ok(None) };
-    let original = to_spec(&model, &machine, Inherited { umask: 0o022, becomes_user: false }).spec;
+    let original = to_spec(&model, &machine, Inherited { umask: 0o022, becomes_user: false }, &no_file).spec;
     let converted = convert(&[Input { path: main.clone(), text: bytes }], &machine);
     let converted = converted
         .map_err(|mistakes| mistakes.iter().map(|mistake| format!("refused: {mistake}")).collect::<Vec<_>>())?;
