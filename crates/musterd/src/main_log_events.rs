@@ -63,6 +63,8 @@ pub(crate) fn said(shared: &Rc<Shared>, event: &Event) -> bool {
             if let (State::Stopping, Some(run)) = (to, supervisor.instance(*instance).run()) {
                 stopping(shared, supervisor.instance(*instance), run);
             }
+            drop(supervisor);
+            restarted(shared);
             true
         }
         // Said with the state that follows.
@@ -74,6 +76,11 @@ pub(crate) fn said(shared: &Rc<Shared>, event: &Event) -> bool {
                 line(Level::Warn, format_args!("killing '{name}' ({pid}) with SIGKILL"));
             }
             true
+        }
+        Event::Configured { .. } if shared.configuration.is_restarting.get() => {
+            report_unstopped(shared);
+            restarted(shared);
+            false
         }
         Event::ShutdownBegan { .. } => {
             report_unstopped(shared);
@@ -144,6 +151,20 @@ fn of_end(instance: &Instance, past: &PastRun, from: State) {
     }
 }
 
+/// Reports the end of a restart: everything has been stopped.
+fn restarted(shared: &Shared) {
+    let is_restarting = &shared.configuration.is_restarting;
+    if is_restarting.get() && shared.supervisor.borrow().snapshot().iter().all(is_down_for_restart) {
+        is_restarting.set(false);
+        line(Level::Info, format_args!("supervisord started with pid {}", std::process::id()));
+    }
+}
+
+/// Whether nothing of an earlier run is left to be stopped before everything starts again.
+fn is_down_for_restart(instance: &Instance) -> bool {
+    instance.state() != State::Stopping && !instance.is_held()
+}
+
 /// Reports at once, and then regularly, which programs have not stopped.
 fn report_unstopped(shared: &Rc<Shared>) {
     if !say_unstopped(shared) {
@@ -162,7 +183,11 @@ fn report_unstopped(shared: &Rc<Shared>) {
 
 fn say_unstopped(shared: &Shared) -> bool {
     let supervisor = shared.supervisor.borrow();
-    let is_up = |instance: &&Instance| !matches!(instance.state(), State::Stopped | State::Exited | State::Fatal);
+    let is_restarting = shared.configuration.is_restarting.get() && !supervisor.is_shutting_down();
+    let is_up = |instance: &&Instance| match is_restarting {
+        true => instance.is_live() && !is_down_for_restart(instance),
+        false => !matches!(instance.state(), State::Stopped | State::Exited | State::Fatal),
+    };
     let names: Vec<&str> = supervisor.snapshot().iter().filter(is_up).map(process).collect();
     if !names.is_empty() {
         line(Level::Info, format_args!("waiting for {} to die", names.join(", ")));

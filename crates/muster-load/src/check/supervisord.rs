@@ -119,6 +119,11 @@ impl AsSupervisord {
     }
 }
 
+/// Whether this process was called as supervisord.
+pub fn is_called_as_supervisord() -> bool {
+    AS_SUPERVISORD.get().is_some()
+}
+
 static AS_SUPERVISORD: OnceLock<AsSupervisord> = OnceLock::new();
 
 /// Notes that this process was called as supervisord. A second call could only come from a second command line.
