@@ -289,8 +289,9 @@ fn hup_forgets_what_was_started_and_stopped_by_hand() {
     let mut daemon = Daemon::ours(place, &["-n", "-c", "s.conf"]);
     wait_for_line(place, "success: a entered");
     let client = Client::of(&place.join("socket"));
-    assert_eq!(client.post("/v1/programs/a/stop").status, 200);
-    assert_eq!(client.post("/v1/programs/off/start").status, 200);
+    client.post("/v1/programs/a/stop");
+    client.post("/v1/programs/off/start");
+    wait_until("both commands are carried out", || state(place, "a") == "STOPPED" && state(place, "off") == "RUNNING");
     send(daemon.pid(), 1);
     wait_until("a is up again", || state(place, "a") == "RUNNING");
     assert_eq!(state(place, "off"), "STOPPED");

@@ -2,7 +2,10 @@
 //!
 //! [`said`] says which of them have a line of their own and need no other.
 
+mod announced;
 mod spawn_error;
+
+pub(crate) use announced::Announced;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,8 +44,21 @@ pub(crate) fn received(shared: &Shared, signal: Signal) {
     }
 }
 
-/// A process has executed its program. One that cannot has only the line about the reason.
-pub(crate) fn spawned(shared: &Shared, run: RunId) {
+/// A process was created.
+pub(crate) fn created(shared: &Shared, run: RunId) {
+    if is_on() {
+        shared.announced.borrow_mut().created(run);
+    }
+}
+
+/// A process has executed its program, or could not. One that could not has only the line about the reason.
+pub(crate) fn spawned(shared: &Shared, run: RunId, is_executed: bool) {
+    let mut announced = shared.announced.borrow_mut();
+    let runs = if is_executed { announced.executed(run) } else { announced.failed(run) };
+    runs.into_iter().for_each(|run| announce(shared, run));
+}
+
+fn announce(shared: &Shared, run: RunId) {
     if is_on()
         && let Some(pid) = shared.children.borrow().pid_of(run)
         && let Some(instance) = shared.supervisor.borrow().instance_of(run)
@@ -57,7 +73,10 @@ pub(crate) fn said(shared: &Rc<Shared>, event: &Event) -> bool {
         return false;
     }
     match event {
-        Event::State { instance, from, to, .. } => {
+        Event::State { instance, from, to, run } => {
+            if let Some(run) = run.filter(|run| shared.announced.borrow_mut().is_due(*run)) {
+                announce(shared, run);
+            }
             let supervisor = shared.supervisor.borrow();
             of_state(supervisor.instance(*instance), *from, *to, supervisor.is_shutting_down());
             if let (State::Stopping, Some(run)) = (to, supervisor.instance(*instance).run()) {

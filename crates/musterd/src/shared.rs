@@ -22,6 +22,7 @@ use crate::configuration::{self, Configuration};
 use crate::event_ring::EventRing;
 use crate::exit_evidence::ExitEvidence;
 use crate::limit::Limits;
+use crate::main_log_events::Announced;
 use crate::program_counters::ProgramCounters;
 use crate::turn_clock::LoopTurns;
 use crate::turns::Turns;
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) turns: Turns,
     /// The daemon's own messages.
     pub(crate) own_log: Arc<Memory>,
+    /// New processes whose line of supervisord's log is still to be written.
+    pub(crate) announced: RefCell<Announced>,
     next_request: Cell<u64>,
 }
 
@@ -106,6 +109,7 @@ impl Shared {
             exit_evidence: RefCell::new(ExitEvidence::new()),
             limits,
             program_counters: RefCell::default(),
+            announced: RefCell::default(),
             budget,
             divided: Notify::new(),
             loop_turns: Rc::new(loop_turns),
