@@ -2,10 +2,7 @@
 //!
 //! [`said`] says which of them have a line of their own and need no other.
 
-mod announced;
 mod spawn_error;
-
-pub(crate) use announced::Announced;
 
 use std::rc::Rc;
 use std::time::Duration;

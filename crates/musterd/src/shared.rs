@@ -15,6 +15,7 @@ use muster_sys::limits::OriginalLimits;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::access::Access;
+use crate::announced::Announced;
 use crate::budget::Budget;
 use crate::children::Children;
 use crate::clock::Clock;
@@ -22,7 +23,6 @@ use crate::configuration::{self, Configuration};
 use crate::event_ring::EventRing;
 use crate::exit_evidence::ExitEvidence;
 use crate::limit::Limits;
-use crate::main_log_events::Announced;
 use crate::program_counters::ProgramCounters;
 use crate::turn_clock::LoopTurns;
 use crate::turns::Turns;

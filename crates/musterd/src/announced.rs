@@ -20,24 +20,24 @@ struct Waiting {
 
 impl Announced {
     /// A process was created.
-    pub(super) fn created(&mut self, run: RunId) {
+    pub(crate) fn created(&mut self, run: RunId) {
         self.0.push_back(Waiting { run, is_executed: false });
     }
 
     /// It has executed its program. Returns the processes to be announced now.
-    pub(super) fn executed(&mut self, run: RunId) -> Vec<RunId> {
+    pub(crate) fn executed(&mut self, run: RunId) -> Vec<RunId> {
         self.0.iter_mut().filter(|it| it.run == run).for_each(|it| it.is_executed = true);
         self.first()
     }
 
     /// It could not execute its program. Returns the processes to be announced now.
-    pub(super) fn failed(&mut self, run: RunId) -> Vec<RunId> {
+    pub(crate) fn failed(&mut self, run: RunId) -> Vec<RunId> {
         self.0.retain(|it| it.run != run);
         self.first()
     }
 
     /// Whether it is to be announced now, because there is another line about it.
-    pub(super) fn is_due(&mut self, run: RunId) -> bool {
+    pub(crate) fn is_due(&mut self, run: RunId) -> bool {
         let place = self.0.iter().position(|it| it.run == run && it.is_executed);
         place.is_some_and(|place| self.0.remove(place).is_some())
     }
