@@ -134,8 +134,12 @@ fn a_broken_file_at_hup_changes_nothing() {
     let before = Client::of(&place.join("socket")).get("/v1/programs/a").json()["pid"].clone();
     write(place, &SLEEPER.replace("command=", "priority=high\ncommand="));
     send(daemon.pid(), 1);
-    wait_for_line(place, "s.conf:");
+    wait_for_line(place, "CRIT cannot restart: ");
+    let log = read(place, "main.log");
+    let line = log.lines().find(|line| line.contains(" CRIT cannot restart: ")).expect("just seen");
+    assert!(line.contains("1 error; nothing was changed") && line.contains("s.conf:"), "{line}");
     assert_eq!(Client::of(&place.join("socket")).get("/v1/programs/a").json()["pid"], before);
+    assert!(!log.contains("stopped: a"), "{log}");
     assert_eq!(daemon.end(3), Some(0));
 }
 
@@ -237,6 +241,75 @@ fn the_main_log_is_the_originals_line_by_line() {
         lines
     };
     assert_eq!(lines(env!("CARGO_BIN_EXE_musterd")), lines(ORIGINAL));
+}
+
+/// Everything is stopped, the file is read again, and what starts by itself starts.
+#[test]
+fn hup_restarts_everything_as_the_original_does() {
+    let programs = format!("{SLEEPER}{}autostart=false\n", SLEEPER.replace(":a]", ":off]"));
+    let lines = |executable: &str| {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        write(place.path(), &programs);
+        let mut daemon = Daemon::start(executable, place.path(), &["-n", "-c", "s.conf"]);
+        wait_for_line(place.path(), "success: a entered");
+        write(place.path(), &(programs.clone() + &SLEEPER.replace(":a]", ":new]")));
+        send(daemon.pid(), 1);
+        wait_for_line(place.path(), "success: new entered");
+        let count = || read(place.path(), "main.log").matches("success: a entered").count();
+        wait_until("a is up again", || count() == 2);
+        assert_eq!(daemon.end(15), Some(0));
+        let log = read(place.path(), "main.log");
+        let words = ["spawned:", "success:", "received", "waiting for", "stopped:", "supervisord started"];
+        let is_about = |line: &&str| words.iter().any(|word| line.contains(word));
+        let mut lines: Vec<String> = log.lines().filter(is_about).map(without_numbers).collect();
+        // Two programs come up, and end, at the same time.
+        for (text, count) in [("success: new", 2), ("stopped: new", 2)] {
+            let at = lines.iter().position(|line| line.contains(text)).expect("it is new");
+            let first = if lines[at - 1].split(' ').nth(1) == lines[at].split(' ').nth(1) { at - 1 } else { at };
+            lines[first..first + count].sort();
+        }
+        lines
+    };
+    let ours = lines(env!("CARGO_BIN_EXE_musterd"));
+    let restart = ["received SIGHUP", "waiting for a to die", "stopped: a", "supervisord started", "spawned: 'a'"];
+    let at = ours.iter().position(|line| line.contains(restart[0])).expect("it was received");
+    assert!(restart.iter().zip(&ours[at..]).all(|(text, line)| line.contains(text)), "{ours:#?}");
+    if !Path::new(ORIGINAL).exists() {
+        return skip("supervisor is not installed (Debian's package supervisor)");
+    }
+    assert_eq!(ours, lines(ORIGINAL));
+}
+
+/// Commands are forgotten, and `autostart` decides.
+#[test]
+fn hup_forgets_what_was_started_and_stopped_by_hand() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let place = place.path();
+    write(place, &format!("{SLEEPER}{}autostart=false\n", SLEEPER.replace(":a]", ":off]")));
+    let mut daemon = Daemon::ours(place, &["-n", "-c", "s.conf"]);
+    wait_for_line(place, "success: a entered");
+    let client = Client::of(&place.join("socket"));
+    client.post("/v1/programs/a/stop");
+    client.post("/v1/programs/off/start");
+    wait_until("both commands are carried out", || state(place, "a") == "STOPPED" && state(place, "off") == "RUNNING");
+    send(daemon.pid(), 1);
+    wait_until("a is up again", || state(place, "a") == "RUNNING");
+    assert_eq!(state(place, "off"), "STOPPED");
+    assert_eq!(daemon.end(15), Some(0));
+}
+
+#[test]
+fn a_mistake_in_a_key_of_musterd_ends_the_start_with_its_place() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let place = place.path();
+    write(place, &format!("{SLEEPER}muster.kill = branch\n[musterd]\nshutdwn = serial\n"));
+    let mut daemon = Daemon::ours(place, &["-n", "-c", "s.conf"]);
+    assert_eq!(daemon.0.wait().expect("it is a child of this process").code(), Some(2));
+    let said = read(place, "stderr");
+    for text in ["stop_kill must be \"main\", \"group\" or \"tree\": \"branch\"", "did you mean shutdown?", "s.conf:"] {
+        assert!(said.contains(text), "{said}");
+    }
+    assert!(!place.join("main.log").exists());
 }
 
 /// A line without its time and pids.

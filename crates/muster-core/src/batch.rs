@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     Stop(Asker),
     /// Members with goal up start again.
     Restart(Asker),
+    /// The same, in the order of a boot.
+    Boot(Asker),
     /// The daemon exits.
     Shutdown,
 }
@@ -28,7 +30,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     pub(crate) const fn cause(self) -> StopCause {
         match self {
-            Purpose::Stop(asker) | Purpose::Restart(asker) => StopCause::Asked(asker),
+            Purpose::Stop(asker) | Purpose::Restart(asker) | Purpose::Boot(asker) => StopCause::Asked(asker),
             Purpose::Shutdown => StopCause::Shutdown,
         }
     }

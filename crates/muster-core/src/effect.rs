@@ -145,6 +145,8 @@ pub enum Input {
         programs: Vec<Arc<ProgramSpec>>,
         /// The daemon settings that the core uses.
         settings: Settings,
+        /// Whether everything is stopped first, and then started as at boot with nothing remembered.
+        restarts_all: bool,
     },
 }
 

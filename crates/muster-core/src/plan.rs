@@ -3,7 +3,7 @@
 //! [`plan`] only compares, so it serves a dry run as well as a reload. Instances are matched by program and number:
 //! when the number of instances grows from one to several, `web` becomes `web:0`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use muster_spec::{InstanceSpec, OutputSpec, ProgramSpec};
@@ -67,6 +67,14 @@ pub fn plan(old: &[Arc<ProgramSpec>], new: &[Arc<ProgramSpec>]) -> ReloadPlan {
     let gone = members(old).filter(|(program, spec)| !wanted.contains_key(&key(program, spec)));
     plan.removed = gone.map(|(_, spec)| spec.name.clone()).collect();
     plan
+}
+
+/// The same if everything is restarted.
+pub(crate) fn plan_of_restart(old: &[Arc<ProgramSpec>], new: &[Arc<ProgramSpec>]) -> ReloadPlan {
+    let plan = plan(old, new);
+    let added: HashSet<&String> = plan.added.iter().collect();
+    let restarted = members(new).map(|(_, spec)| spec.name.clone()).filter(|name| !added.contains(name)).collect();
+    ReloadPlan { restarted, changed: Vec::new(), unchanged: 0, ..plan }
 }
 
 fn members(programs: &[Arc<ProgramSpec>]) -> impl Iterator<Item = (&ProgramSpec, &InstanceSpec)> {

@@ -286,6 +286,17 @@ impl Instance {
         }
     }
 
+    /// Forgets its history and any command, as if it had just been configured. A run continues.
+    pub(crate) fn forget(&mut self, turn: &mut Turn<'_>) {
+        self.tally = Tally::default();
+        (self.final_end, self.last_failure) = (None, None);
+        (self.was_stopped_by_hand, self.fails_for_good) = (false, false);
+        let is_idle = matches!(self.state, State::Exited | State::Fatal | State::Backoff | State::Waiting);
+        if is_idle && self.run.is_none() {
+            self.enter(turn, State::Stopped);
+        }
+    }
+
     /// Raises the goal for a new run and resets the restart history; the supervisor stops the current run.
     pub(crate) fn restart(&mut self, turn: &mut Turn<'_>) {
         self.forgive();

@@ -143,7 +143,9 @@ impl Supervisor {
             Input::WatchdogChanged { run, interval } => {
                 self.tell_run(now, run, |instance, turn| instance.watchdog_changed(turn, interval));
             }
-            Input::Reloaded { request, by, programs, settings } => self.reload(now, (request, by), programs, settings),
+            Input::Reloaded { request, by, programs, settings, restarts_all } => {
+                self.reload(now, (request, by), programs, (settings, restarts_all))
+            }
         }
         self.settle(now);
     }

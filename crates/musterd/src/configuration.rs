@@ -30,6 +30,8 @@ pub(crate) struct Configuration {
     /// The number of reloads that wait for their turn.
     pub(crate) waiting: Cell<usize>,
     pub(crate) is_signal_waiting: Cell<bool>,
+    /// Whether everything is being stopped for a restart of all programs.
+    pub(crate) is_restarting: Cell<bool>,
     /// Notified after each turn, for the watcher of the files.
     pub(crate) turned: Notify,
     /// The names of log files that the daemon chose.
@@ -79,6 +81,8 @@ pub(crate) struct New {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) disguises: Disguises,
     pub(crate) access: Access,
+    /// Whether everything is restarted, whatever differs.
+    pub(crate) restarts_all: bool,
 }
 
 impl Configuration {
@@ -96,6 +100,7 @@ impl Configuration {
             turn: Mutex::new(()),
             waiting: Cell::new(0),
             is_signal_waiting: Cell::new(false),
+            is_restarting: Cell::new(false),
             turned: Notify::new(),
             auto_logs: Arc::new(std::sync::Mutex::new(auto_logs)),
         }

@@ -31,7 +31,7 @@ use self::starts::Starts;
 use self::sweeps::Sweeps;
 use crate::probes::{Finished, Probes};
 use crate::shared::{Order, Shared};
-use crate::{log_events, reload};
+use crate::{log_events, main_log_events, reload};
 
 /// The number of deadlines handled in a row: a thousand programs that started together have their deadlines together.
 const DEADLINES_A_TURN: usize = 32;
@@ -300,8 +300,10 @@ impl EventLoop {
         trace!(?effect);
         match effect {
             Effect::Spawn { run, spec, .. } => {
-                if let Err(error) = self.shared.children.borrow_mut().spawn(run, &spec) {
-                    self.inputs.of_programs.push_back(Input::SpawnFailed { run, error });
+                let spawned = self.shared.children.borrow_mut().spawn(run, &spec);
+                match spawned {
+                    Ok(()) => main_log_events::created(&self.shared, run),
+                    Err(error) => self.inputs.of_programs.push_back(Input::SpawnFailed { run, error }),
                 }
             }
             Effect::Signal { run, signal, scope } => {

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod announced;
 mod boot;
 mod budget;
 mod children;

@@ -41,8 +41,21 @@ pub(crate) fn received(shared: &Shared, signal: Signal) {
     }
 }
 
-/// A process has executed its program. One that cannot has only the line about the reason.
-pub(crate) fn spawned(shared: &Shared, run: RunId) {
+/// A process was created.
+pub(crate) fn created(shared: &Shared, run: RunId) {
+    if is_on() {
+        shared.announced.borrow_mut().created(run);
+    }
+}
+
+/// A process has executed its program, or could not. One that could not has only the line about the reason.
+pub(crate) fn spawned(shared: &Shared, run: RunId, is_executed: bool) {
+    let mut announced = shared.announced.borrow_mut();
+    let runs = if is_executed { announced.executed(run) } else { announced.failed(run) };
+    runs.into_iter().for_each(|run| announce(shared, run));
+}
+
+fn announce(shared: &Shared, run: RunId) {
     if is_on()
         && let Some(pid) = shared.children.borrow().pid_of(run)
         && let Some(instance) = shared.supervisor.borrow().instance_of(run)
@@ -57,12 +70,17 @@ pub(crate) fn said(shared: &Rc<Shared>, event: &Event) -> bool {
         return false;
     }
     match event {
-        Event::State { instance, from, to, .. } => {
+        Event::State { instance, from, to, run } => {
+            if let Some(run) = run.filter(|run| shared.announced.borrow_mut().is_due(*run)) {
+                announce(shared, run);
+            }
             let supervisor = shared.supervisor.borrow();
             of_state(supervisor.instance(*instance), *from, *to, supervisor.is_shutting_down());
             if let (State::Stopping, Some(run)) = (to, supervisor.instance(*instance).run()) {
                 stopping(shared, supervisor.instance(*instance), run);
             }
+            drop(supervisor);
+            restarted(shared);
             true
         }
         // Said with the state that follows.
@@ -74,6 +92,11 @@ pub(crate) fn said(shared: &Rc<Shared>, event: &Event) -> bool {
                 line(Level::Warn, format_args!("killing '{name}' ({pid}) with SIGKILL"));
             }
             true
+        }
+        Event::Configured { .. } if shared.configuration.is_restarting.get() => {
+            report_unstopped(shared);
+            restarted(shared);
+            false
         }
         Event::ShutdownBegan { .. } => {
             report_unstopped(shared);
@@ -144,6 +167,20 @@ fn of_end(instance: &Instance, past: &PastRun, from: State) {
     }
 }
 
+/// Reports the end of a restart: everything has been stopped.
+fn restarted(shared: &Shared) {
+    let is_restarting = &shared.configuration.is_restarting;
+    if is_restarting.get() && shared.supervisor.borrow().snapshot().iter().all(is_down_for_restart) {
+        is_restarting.set(false);
+        line(Level::Info, format_args!("supervisord started with pid {}", std::process::id()));
+    }
+}
+
+/// Whether nothing of an earlier run is left to be stopped before everything starts again.
+fn is_down_for_restart(instance: &Instance) -> bool {
+    instance.state() != State::Stopping && !instance.is_held()
+}
+
 /// Reports at once, and then regularly, which programs have not stopped.
 fn report_unstopped(shared: &Rc<Shared>) {
     if !say_unstopped(shared) {
@@ -162,7 +199,11 @@ fn report_unstopped(shared: &Rc<Shared>) {
 
 fn say_unstopped(shared: &Shared) -> bool {
     let supervisor = shared.supervisor.borrow();
-    let is_up = |instance: &&Instance| !matches!(instance.state(), State::Stopped | State::Exited | State::Fatal);
+    let is_restarting = shared.configuration.is_restarting.get() && !supervisor.is_shutting_down();
+    let is_up = |instance: &&Instance| match is_restarting {
+        true => instance.is_live() && !is_down_for_restart(instance),
+        false => !matches!(instance.state(), State::Stopped | State::Exited | State::Fatal),
+    };
     let names: Vec<&str> = supervisor.snapshot().iter().filter(is_up).map(process).collect();
     if !names.is_empty() {
         line(Level::Info, format_args!("waiting for {} to die", names.join(", ")));

@@ -15,6 +15,7 @@ use muster_sys::limits::OriginalLimits;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::access::Access;
+use crate::announced::Announced;
 use crate::budget::Budget;
 use crate::children::Children;
 use crate::clock::Clock;
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) turns: Turns,
     /// The daemon's own messages.
     pub(crate) own_log: Arc<Memory>,
+    /// New processes whose line of supervisord's log is still to be written.
+    pub(crate) announced: RefCell<Announced>,
     next_request: Cell<u64>,
 }
 
@@ -106,6 +109,7 @@ impl Shared {
             exit_evidence: RefCell::new(ExitEvidence::new()),
             limits,
             program_counters: RefCell::default(),
+            announced: RefCell::default(),
             budget,
             divided: Notify::new(),
             loop_turns: Rc::new(loop_turns),

@@ -1,7 +1,7 @@
 //! Keys of ours in a configuration of another language: they are read over what was made of it.
 //!
 //! The keys are those of [`keys`](crate::keys), with the same readers, checks and messages; each diagnostic has its place
-//! in the other file. What they do not name stays. Which program a section stands for, and how it names its processes, is
+//! in the other file. Everything that they do not name stays. Which program a section stands for, and how it names its processes, is
 //! the caller's business.
 
 mod depend;

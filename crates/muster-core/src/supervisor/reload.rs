@@ -15,7 +15,8 @@ use crate::batch::Purpose;
 use crate::cause::{Asker, Principal};
 use crate::effect::{Effect, Event};
 use crate::graph::Graph;
-use crate::plan::{Difference, ReloadPlan, difference, plan};
+use crate::order::{Group, Wave};
+use crate::plan::{Difference, ReloadPlan, difference, plan, plan_of_restart};
 use crate::program::Instance;
 use crate::request::{Outcome, RequestId};
 use crate::settings::Settings;
@@ -32,6 +33,10 @@ struct Steps {
     restarted: Vec<InstanceId>,
     /// To be started.
     started: Vec<InstanceId>,
+    /// To be stopped, though still configured.
+    lowered: Vec<InstanceId>,
+    /// New ones that start once everything else is down.
+    fresh: Vec<InstanceId>,
 }
 
 impl Supervisor {
@@ -45,31 +50,42 @@ impl Supervisor {
         now: Time,
         (request, by): (Option<RequestId>, Option<Principal>),
         programs: Vec<Arc<ProgramSpec>>,
-        settings: Settings,
+        (settings, restarts_all): (Settings, bool),
     ) {
         if self.is_shutting_down() {
             return self.reply_all(request.map(|request| (request, Outcome::ShuttingDown)));
         }
-        let plan = Arc::new(self.plan(&programs));
+        let plan = if restarts_all { plan_of_restart(&self.programs, &programs) } else { self.plan(&programs) };
+        let plan = Arc::new(plan);
         self.reply_all(request.map(|request| (request, Outcome::Reloaded(Arc::clone(&plan)))));
         self.effects.push_back(Effect::Publish(Event::Configured { plan: Arc::clone(&plan) }));
         self.settings = settings;
         if !plan.is_empty() {
-            let steps = self.steps(&programs, &plan);
-            self.converge(now, programs, steps, by);
+            let steps = self.steps(&programs, &plan, restarts_all);
+            match restarts_all {
+                true => self.boot_again(now, programs, steps, by),
+                false => self.converge(now, programs, steps, by),
+            }
         }
     }
 
     /// Compares the current instances with the new configuration, and assigns numbers to new instances.
-    fn steps(&mut self, programs: &[Arc<ProgramSpec>], plan: &ReloadPlan) -> Steps {
+    fn steps(&mut self, programs: &[Arc<ProgramSpec>], plan: &ReloadPlan, restarts_all: bool) -> Steps {
         let restarted: HashSet<&str> = plan.restarted.iter().map(String::as_str).collect();
         let at = |instance: &Instance| (instance.program().name.clone(), instance.spec().index);
         let mut known: HashMap<(String, u32), InstanceId> =
             self.instances.iter().map(|instance| (at(instance), instance.id())).collect();
         let mut steps = Steps::default();
+        let booted = if restarts_all { started_at_boot(programs) } else { HashSet::new() };
         for (program, spec) in programs.iter().flat_map(|program| program.instances.iter().map(move |it| (program, it)))
         {
             let id = match known.remove(&(program.name.clone(), spec.index)) {
+                Some(id) if restarts_all => {
+                    let starts = booted.contains(program.name.as_str());
+                    let list = if starts { &mut steps.restarted } else { &mut steps.lowered };
+                    list.push(id);
+                    id
+                }
                 Some(id) => {
                     self.compare(id, program, spec, restarted.contains(spec.name.as_str()), &mut steps);
                     id
@@ -77,7 +93,9 @@ impl Supervisor {
                 None => {
                     let id = InstanceId(self.places.len() as u32);
                     self.places.push(NOWHERE);
-                    if program.autostart {
+                    if booted.contains(program.name.as_str()) {
+                        steps.fresh.push(id);
+                    } else if program.autostart {
                         steps.started.push(id);
                     }
                     id
@@ -116,7 +134,7 @@ impl Supervisor {
     }
 
     fn converge(&mut self, now: Time, programs: Vec<Arc<ProgramSpec>>, steps: Steps, by: Option<Principal>) {
-        let Steps { members, removed, restarted, started } = steps;
+        let Steps { members, removed, restarted, started, .. } = steps;
         let stopping: Vec<InstanceId> = removed.iter().chain(&restarted).copied().collect();
         // In the order of the old configuration, by which they were started.
         let waves = self.stop_waves(&stopping);
@@ -142,6 +160,32 @@ impl Supervisor {
         for id in self.in_start_order(waiting.collect::<Vec<_>>()) {
             self.tell(now, id, |instance, turn| instance.unblock(turn));
         }
+    }
+
+    /// Stops everything in the order of a shutdown, and then starts what is to start by itself.
+    fn boot_again(&mut self, now: Time, programs: Vec<Arc<ProgramSpec>>, steps: Steps, by: Option<Principal>) {
+        let Steps { members, removed, restarted, lowered, fresh, .. } = steps;
+        let mut stopping: Vec<InstanceId> = removed.iter().chain(&restarted).chain(&lowered).copied().collect();
+        let mut waves = self.shutdown_waves(&stopping);
+        // The first element is the last wave.
+        let last = Group { members: fresh.clone(), ..Group::default() };
+        waves.insert(0, Wave { rank: i64::MIN, groups: vec![last] });
+        self.replace_table(now, programs, members);
+        self.lower_goals(now, &removed);
+        self.lower_goals(now, &lowered);
+        removed.iter().for_each(|&id| self.give_up_requests_for(id));
+        for &id in restarted.iter().chain(&lowered) {
+            self.tell(now, id, |instance, turn| instance.forget(turn));
+        }
+        stopping.extend(&fresh);
+        let wanted = [restarted, fresh].concat();
+        for &id in &wanted {
+            self.tell(now, id, |instance, _| instance.hold());
+        }
+        for &id in &wanted {
+            self.tell(now, id, |instance, turn| instance.restart(turn));
+        }
+        self.begin_waves(now, &stopping, waves, Purpose::Boot(Asker::Reload(by)));
     }
 
     /// Builds the table of the new configuration: old instances keep their runs at new places, and instances that are
@@ -231,6 +275,20 @@ impl Supervisor {
         }
         self.name_all();
     }
+}
+
+/// The programs that start by themselves, and those that they need.
+fn started_at_boot(programs: &[Arc<ProgramSpec>]) -> HashSet<&str> {
+    let by_name: HashMap<&str, &ProgramSpec> =
+        programs.iter().map(|program| (program.name.as_str(), &**program)).collect();
+    let mut to_visit: Vec<&ProgramSpec> = by_name.values().copied().filter(|program| program.autostart).collect();
+    let mut booted = HashSet::new();
+    while let Some(program) = to_visit.pop() {
+        if booted.insert(program.name.as_str()) {
+            to_visit.extend(program.depends_on.iter().filter_map(|needs| by_name.get(needs.program.as_str())));
+        }
+    }
+    booted
 }
 
 fn is_gone(instance: &Instance) -> bool {

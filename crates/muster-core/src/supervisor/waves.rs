@@ -143,11 +143,12 @@ impl Supervisor {
     }
 
     pub(super) fn end_batch(&mut self, now: Time, batch: BatchId) {
+        let is_boot = matches!(self.batches.purpose(batch), Some(Purpose::Boot(_)));
         let members = self.batches.end(batch);
         for &id in &members {
             self.instance_mut(id).batch = None;
         }
-        for id in self.in_start_order(members) {
+        for id in if is_boot { self.in_boot_order(members) } else { self.in_start_order(members) } {
             self.tell(now, id, |instance, turn| instance.release(turn));
         }
     }

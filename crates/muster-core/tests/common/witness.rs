@@ -139,6 +139,8 @@ pub struct Witness {
     watched: Vec<Watched>,
     kinship: Arc<Kinship>,
     coming: Option<Vec<Arc<ProgramSpec>>>,
+    /// Whether the last reload restarts everything.
+    boots_again: bool,
     batches: Vec<Batch>,
     timeout: Duration,
     /// Whether programs stop one after another at a shutdown.
@@ -162,6 +164,7 @@ impl Witness {
             watched: watched.collect(),
             kinship: Arc::new(Kinship::of(programs)),
             coming: None,
+            boots_again: false,
             batches: Vec::new(),
             timeout: settings.shutdown_timeout.limit().unwrap_or(Duration::MAX),
             is_serial: settings.shutdown_order == ShutdownOrder::Serial,

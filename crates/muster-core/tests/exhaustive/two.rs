@@ -121,7 +121,7 @@ impl Scene {
             Step::IsReconfigured(which) => {
                 self.requests += 1;
                 let (request, programs) = (Some(RequestId(self.requests)), self.configurations[which].clone());
-                Input::Reloaded { request, by: None, programs, settings: SETTINGS }
+                Input::Reloaded { request, by: None, programs, settings: SETTINGS, restarts_all: false }
             }
             Step::TimePasses => {
                 self.now = self.core.poll_timeout().unwrap_or(self.now);

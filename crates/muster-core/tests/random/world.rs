@@ -107,7 +107,8 @@ impl World {
         let programs = operator::edited(&mut self.dice, &self.programs);
         self.counter += 1;
         let request = Some(RequestId(self.counter)).filter(|_| self.dice.one_in(2));
-        let input = Input::Reloaded { request, by: None, programs: programs.clone(), settings: self.settings };
+        let (settings, restarts_all) = (self.settings, self.dice.one_in(4));
+        let input = Input::Reloaded { request, by: None, programs: programs.clone(), settings, restarts_all };
         if !self.core.is_shutting_down() {
             self.programs = programs;
         }

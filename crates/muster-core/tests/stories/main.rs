@@ -6,6 +6,7 @@
 #![allow(unreachable_pub)]
 
 mod answers;
+mod boot_again;
 #[path = "../common/mod.rs"]
 mod common;
 mod container;

@@ -268,7 +268,7 @@ fn a_reload_during_a_shutdown_is_refused() {
 fn a_reload_without_a_waiting_client_is_reported_too() {
     let mut stage = Stage::booted([quick("web")]);
     let programs = vec![std::sync::Arc::new(quick("new"))];
-    stage.hand(Input::Reloaded { request: None, by: None, programs, settings: SETTINGS });
+    stage.hand(Input::Reloaded { request: None, by: None, programs, settings: SETTINGS, restarts_all: false });
     let told = |event: &&Event| matches!(event, Event::Configured { plan } if plan.added == ["new"] && plan.removed == ["web"]);
     assert_eq!(stage.events.iter().filter(told).count(), 1);
 }
@@ -278,7 +278,7 @@ fn the_shutdowns_budget_is_the_new_one() {
     let mut stage = Stage::booted([quick("web")]);
     let programs = vec![std::sync::Arc::new(quick("web"))];
     let settings = Settings { shutdown_timeout: ShutdownBudget::Within(s(30)), ..SETTINGS };
-    stage.hand(Input::Reloaded { request: None, by: None, programs, settings });
+    stage.hand(Input::Reloaded { request: None, by: None, programs, settings, restarts_all: false });
     stage.signal_to_daemon(Signal::TERM);
     stage.after(s(9));
     stage.did("TERM strays, TERM web");

@@ -108,7 +108,13 @@ impl Stage {
         self.requests += 1;
         let request = RequestId(self.requests);
         let programs = programs.map(Arc::new).to_vec();
-        self.hand(Input::Reloaded { request: Some(request), by: None, programs, settings: SETTINGS });
+        self.hand(Input::Reloaded {
+            request: Some(request),
+            by: None,
+            programs,
+            settings: SETTINGS,
+            restarts_all: false,
+        });
         request
     }
 

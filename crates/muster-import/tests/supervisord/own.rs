@@ -20,7 +20,7 @@ const INHERITED: Inherited = Inherited { umask: 0o022, becomes_user: false };
 
 fn translate_on(machine: Machine, text: &str, open: &Opener) -> Translation {
     let configuration = machine.clone().read(text).unwrap();
-    to_spec(&configuration, &machine, INHERITED, open)
+    to_spec(&configuration, &machine, INHERITED, open, |_| ())
 }
 
 fn translate(text: &str) -> Translation {
@@ -88,7 +88,7 @@ fn the_daemon_differs_from_the_original_unless_it_is_told_not_to() {
     assert_eq!(settings("exit_status = \"zero\"\n"), (ours.0, ExitStatus::Zero, ours.2));
     assert_eq!(settings("second_signal = \"ignore\"\n"), (ours.0, ours.1, SecondSignal::Ignore));
     assert_eq!(settings("compat = \"exact\"\n"), originals);
-    // What is written wins, wherever it stands.
+    // A key that is written wins, wherever it stands.
     assert_eq!(settings("shutdown=parallel\ncompat=exact\n"), (ShutdownOrder::Parallel, originals.1, originals.2));
     let budget = |text: &str| valid(&format!("[supervisord]\n[musterd]\n{text}{PROGRAM}")).spec.daemon.shutdown_timeout;
     assert_eq!(budget("compat=exact\n"), ShutdownBudget::Unlimited);

@@ -22,7 +22,7 @@ pub(crate) fn machine() -> Machine {
 
 fn translate(text: &str) -> Translation {
     let configuration = machine().read(text).unwrap();
-    to_spec(&configuration, &machine(), Inherited { umask: 0o027, becomes_user: false }, &open_any)
+    to_spec(&configuration, &machine(), Inherited { umask: 0o027, becomes_user: false }, &open_any, |_| ())
 }
 
 fn program(text: &str) -> Arc<ProgramSpec> {
@@ -41,7 +41,7 @@ fn warnings(translation: &Translation) -> Vec<String> {
 
 /// Statements that hold for the translation of every configuration.
 pub(crate) fn check(configuration: &Configuration, machine: &Machine) {
-    let spec = to_spec(configuration, machine, Inherited { umask: 0o022, becomes_user: false }, &open_any).spec;
+    let spec = to_spec(configuration, machine, Inherited { umask: 0o022, becomes_user: false }, &open_any, |_| ()).spec;
     let names: BTreeSet<&str> = spec.programs.iter().map(|program| program.name.as_str()).collect();
     assert_eq!(names.len(), spec.programs.len(), "names are unique");
     let mut groups = BTreeSet::new();

@@ -2,7 +2,7 @@
 
 mod supervisord;
 
-pub use self::supervisord::{AsSupervisord, call_as_supervisord};
+pub use self::supervisord::{AsSupervisord, call_as_supervisord, is_called_as_supervisord};
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ fn load_toml(paths: &[PathBuf], open: &Opener) -> Loaded {
 }
 
 fn is_supervisords(path: &Path) -> bool {
-    muster_config::is_supervisords(path) && !path.is_dir()
+    (muster_config::is_supervisords(path) || is_called_as_supervisord()) && !path.is_dir()
 }
 
 /// The error of a supervisord configuration beside another file, which names both.

@@ -52,10 +52,12 @@ fn translated(configuration: &mut Configuration, machine: &ThisMachine<'_>, open
         called.flags.apply(&mut configuration.supervisord, machine)?;
     }
     let inherited = Inherited { umask: umask(), becomes_user: called.is_some() };
-    let mut translation = supervisord::to_spec(configuration, machine, inherited, open);
-    if let Some(called) = called {
-        called.set(&mut translation.spec.daemon, &configuration.supervisord);
-    }
+    let adjust = |daemon: &mut DaemonSpec| {
+        if let Some(called) = called {
+            called.set(daemon, &configuration.supervisord);
+        }
+    };
+    let mut translation = supervisord::to_spec(configuration, machine, inherited, open, adjust);
     configuration.warnings.append(&mut translation.warnings);
     let spec = translation.errors.is_empty().then_some(translation.spec);
     let warnings = configuration.warnings.iter().map(supervisord::Warning::diagnostic);
@@ -117,6 +119,11 @@ impl AsSupervisord {
             daemon.directory = settings.directory.clone().map(PathBuf::from);
         }
     }
+}
+
+/// Whether this process was called as supervisord.
+pub fn is_called_as_supervisord() -> bool {
+    AS_SUPERVISORD.get().is_some()
 }
 
 static AS_SUPERVISORD: OnceLock<AsSupervisord> = OnceLock::new();

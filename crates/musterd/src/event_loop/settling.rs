@@ -45,8 +45,10 @@ impl EventLoop {
             }
             let Some(input) = self.inputs.next().map(secrets::masked) else { return true };
             trace!(?input);
-            if let Input::Spawned { run } = input {
-                main_log_events::spawned(&self.shared, run);
+            match &input {
+                Input::Spawned { run } => main_log_events::spawned(&self.shared, *run, true),
+                Input::SpawnFailed { run, .. } => main_log_events::spawned(&self.shared, *run, false),
+                _ => {}
             }
             let now = self.shared.clock.now();
             self.shared.supervisor.borrow_mut().handle_input(now, input);

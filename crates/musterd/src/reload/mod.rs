@@ -25,11 +25,16 @@ use tracing::{error, warn};
 use crate::budget::Budget;
 use crate::configuration::New;
 use crate::limit::{DAEMON, Notice, unless_none};
+use crate::main_log::{self, Level};
 use crate::shared::{Order, Shared, descriptors};
 use crate::turn_clock::beside;
+use muster_load::check;
 
 /// The number of reloads that may wait for their turn. Further ones are refused as busy.
 const MOST_WAITING: usize = 32;
+
+/// The most mistakes of a configuration in one line of the log.
+const MOST_IN_A_LINE: usize = 10;
 
 /// Why the configuration is reloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +50,9 @@ pub(crate) enum Origin {
 /// Applies a configuration: the daemon's own keys here, and the rest by the input for the core. Called by the loop, so that
 /// both happen in one step.
 pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Principal>), new: New) -> Input {
-    let New { spec, files, disguises, access } = new;
+    let New { spec, files, disguises, access, restarts_all } = new;
     if !shared.supervisor.borrow().is_shutting_down() {
+        shared.configuration.is_restarting.set(restarts_all || shared.configuration.is_restarting.get());
         let mut in_force = shared.configuration.in_force.borrow_mut();
         daemon::take(&mut in_force, &spec);
         in_force.files = files;
@@ -62,7 +68,7 @@ pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Pr
         divide(shared, &spec.programs);
     }
     let settings = Settings::from(&spec.daemon);
-    Input::Reloaded { request: Some(request), by, programs: spec.programs, settings }
+    Input::Reloaded { request: Some(request), by, programs: spec.programs, settings, restarts_all }
 }
 
 /// Reads the configuration and applies it, or with `dry_run` only plans that. Reports what changes.
@@ -100,7 +106,9 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> R
     }
     let reading = reading::read(configuration.paths.clone(), Arc::clone(&configuration.auto_logs), dry_run).await?;
     *configuration.looks.borrow_mut() = reading.looks;
-    let Some(new) = reading.new else { return Err(refused(reading.diagnostics)) };
+    let Some(mut new) = reading.new else { return Err(refused(reading.diagnostics)) };
+    // supervisord restarts on HUP as a whole.
+    new.restarts_all = origin == Origin::Signal && check::is_called_as_supervisord();
     let needs_restart = daemon::needs_restart(&configuration.in_force(), &new.spec);
     let files = new.files.iter().map(|path| path.display().to_string()).collect();
     let plan = match dry_run {
@@ -196,7 +204,8 @@ fn tell(shared: &Shared, answer: &Result<ReloadReport, Problem>, origin: Origin)
         Err(problem) => &problem.diagnostics,
     };
     let Some(suppressed) = shared.limits.pass(DAEMON, Notice::Reloaded).map(unless_none) else { return };
-    for found in diagnostics {
+    let is_refused = answer.is_err() && main_log::is_on();
+    for found in diagnostics.iter().filter(|found| !is_refused || found.severity != "error") {
         let place = format!("{}:{}:{}", found.file, found.line, found.column);
         let hint = found.hint.as_deref();
         match found.severity.as_str() {
@@ -212,6 +221,13 @@ fn tell(shared: &Shared, answer: &Result<ReloadReport, Problem>, origin: Origin)
         }
         Err(problem) if origin == Origin::Files => {
             error!(suppressed, "a file of the configuration has changed, but {problem}");
+        }
+        Err(problem) if is_refused => {
+            let errors = diagnostics.iter().filter(|found| found.severity == "error").take(MOST_IN_A_LINE);
+            let said =
+                |found: &Diagnostic| format!("{}:{}:{}: {}", found.file, found.line, found.column, found.message);
+            let errors: Vec<String> = errors.map(said).collect();
+            main_log::line(Level::Critical, format_args!("cannot restart: {problem}: {}", errors.join("; ")));
         }
         Err(problem) => error!(suppressed, "reload: {problem}"),
     }

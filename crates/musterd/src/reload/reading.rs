@@ -50,6 +50,7 @@ pub(super) async fn read(
             spec,
             files: loaded.files,
             disguises: loaded.disguises,
+            restarts_all: false,
         });
         Reading { new, looks: look(loaded.looked_at), diagnostics }
     })

@@ -57,11 +57,12 @@ impl Witness {
                 let run = self.of_run(*run).and_then(|one| one.run.as_mut());
                 run.into_iter().for_each(|run| run.under_way.retain(|it| it != probe));
             }
-            Input::Reloaded { request, programs, .. } => {
+            Input::Reloaded { request, programs, restarts_all, .. } => {
                 self.open.extend(request);
                 self.must_be_answered.extend(request);
                 if self.closing.is_none() {
                     self.coming = Some(programs.clone());
+                    self.boots_again = *restarts_all;
                 }
             }
             Input::TimeLost { by } => self.loses(*by),
@@ -193,21 +194,27 @@ impl Witness {
         });
     }
 
+    /// The step in which each program stops, if the daemon stops them one after another.
+    pub(super) fn serial_turns(&self) -> Option<BTreeMap<String, usize>> {
+        if !self.is_serial {
+            return None;
+        }
+        let mut programs: BTreeMap<String, Candidate> = BTreeMap::new();
+        for one in &self.watched {
+            let name = one.program.name.clone();
+            let rank = self.kinship.rank(&name, one.program.priority);
+            let unit = one.program.stop_unit().to_owned();
+            programs.entry(name.clone()).or_insert(Candidate { name, unit, rank });
+        }
+        Some(turns(&self.kinship, programs.into_values().collect()))
+    }
+
     /// The batch of a shutdown: all instances.
     pub(super) fn begin_shutdown(&mut self) {
         let all: Vec<usize> = (0..self.watched.len()).collect();
         self.begin_batch(&all, false);
-        if self.is_serial {
-            let mut programs: BTreeMap<String, Candidate> = BTreeMap::new();
-            for one in &self.watched {
-                let name = one.program.name.clone();
-                let rank = self.kinship.rank(&name, one.program.priority);
-                let unit = one.program.stop_unit().to_owned();
-                programs.entry(name.clone()).or_insert(Candidate { name, unit, rank });
-            }
-            let turns = turns(&self.kinship, programs.into_values().collect());
-            self.batches.last_mut().into_iter().for_each(|batch| batch.turns = Some(turns.clone()));
-        }
+        let turns = self.serial_turns();
+        self.batches.last_mut().into_iter().for_each(|batch| batch.turns = turns.clone());
     }
 
     pub(super) fn members(&self, batch: usize) -> impl Iterator<Item = &Watched> {

@@ -7,9 +7,18 @@ impl Witness {
     pub(super) fn takes_configuration(&mut self) {
         let Some(programs) = self.coming.take() else { return };
         let (mut restarted, mut started, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        let (boots_again, mut lowered) = (self.boots_again, Vec::new());
         let mut left: BTreeSet<usize> = (0..self.watched.len()).collect();
         let kinship = Arc::new(Kinship::of(&programs));
+        let turns = if boots_again { self.serial_turns() } else { None };
         let mut changes = Vec::new();
+        let mut booted: BTreeSet<String> = BTreeSet::new();
+        let mut next: Vec<&str> = programs.iter().filter(|it| it.autostart).map(|it| it.name.as_str()).collect();
+        while let Some(name) = next.pop() {
+            if booted.insert(name.to_owned()) {
+                next.extend(kinship.needs(name).map(|(need, _)| need));
+            }
+        }
         for (program, spec) in programs.iter().flat_map(|program| program.instances.iter().map(move |it| (program, it)))
         {
             let is_it = |one: &Watched| one.program.name == program.name && one.spec.index == spec.index;
@@ -19,7 +28,9 @@ impl Witness {
                     changes.push((id, Arc::clone(program), Arc::clone(spec)));
                 }
                 None => {
-                    started.extend(program.autostart.then_some(self.watched.len()));
+                    let starts = if boots_again { booted.contains(&program.name) } else { program.autostart };
+                    let list = if boots_again { &mut restarted } else { &mut started };
+                    list.extend(starts.then_some(self.watched.len()));
                     self.watched.push(Watched::new(program, spec));
                 }
             }
@@ -39,7 +50,10 @@ impl Witness {
             let stays_down = one.was_stopped_by_hand && program.restart.when == RestartWhen::UnlessStopped;
             let was_off = !one.program.autostart && !one.was_stopped_by_hand;
             let has_run = one.run.is_some();
-            if one.is_wanted && one.state == State::Exited {
+            if boots_again {
+                one.was_stopped_by_hand = false;
+                if booted.contains(&program.name) { restarted.push(id) } else { lowered.push(id) }
+            } else if one.is_wanted && one.state == State::Exited {
                 started.extend((is_new && program.autostart).then_some(id));
             } else if one.is_wanted {
                 restarted.extend((has_run && (is_new || with.contains(&program.name))).then_some(id));
@@ -63,12 +77,17 @@ impl Witness {
             self.watched[id].is_leaving = true;
         }
         let old = std::mem::replace(&mut self.kinship, kinship);
-        let all: Vec<usize> = removed.iter().chain(&restarted).copied().collect();
+        let all: Vec<usize> = removed.iter().chain(&restarted).chain(&lowered).copied().collect();
         self.begin_batch(&all, true);
-        self.batches.iter_mut().last().into_iter().for_each(|batch| batch.order = Arc::clone(&old));
-        removed.iter().for_each(|&id| self.watched[id].is_wanted = false);
+        self.batches.iter_mut().last().into_iter().for_each(|batch| {
+            batch.order = Arc::clone(&old);
+            batch.turns.clone_from(&turns);
+        });
+        removed.iter().chain(&lowered).for_each(|&id| self.watched[id].is_wanted = false);
         restarted.iter().for_each(|&id| self.watched[id].was_stopped_by_hand = false);
-        self.needs_are_wanted(&restarted);
+        if !boots_again {
+            self.needs_are_wanted(&restarted);
+        }
         self.is_started(&started);
     }
 

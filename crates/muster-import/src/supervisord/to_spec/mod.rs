@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use muster_config::{Diagnostic, Disguises, LookedAt, Opener, Severity};
-use muster_spec::{ProgramSpec, Spec};
+use muster_spec::{DaemonSpec, ProgramSpec, Spec};
 
 use super::model::{Configuration, Group, GroupKind, Process};
 use super::problem::{Report, SourcePlace, Warning};
@@ -47,12 +47,20 @@ pub struct Inherited {
     pub becomes_user: bool,
 }
 
-/// Translates a configuration; `open` opens the environment files that keys of musterd's own name.
-pub fn to_spec(configuration: &Configuration, world: &dyn World, inherited: Inherited, open: &Opener) -> Translation {
+/// Translates a configuration; `open` opens the environment files that keys of musterd's own name. Before these are read,
+/// `adjust` may change the daemon's settings.
+pub fn to_spec(
+    configuration: &Configuration,
+    world: &dyn World,
+    inherited: Inherited,
+    open: &Opener,
+    adjust: impl FnOnce(&mut DaemonSpec),
+) -> Translation {
     let (report, errors) = (Report::default(), Vec::new());
     let mut context = Context { configuration, world, inherited, is_exact: false, report, errors };
     context.is_exact = own::is_exact(&mut context);
-    let daemon = daemon::daemon(&mut context);
+    let mut daemon = daemon::daemon(&mut context);
+    adjust(&mut daemon);
     let control = daemon::control(&mut context);
     let (programs, places) = programs(&mut context);
     let mut spec = Spec { daemon, control, programs };
