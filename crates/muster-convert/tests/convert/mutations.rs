@@ -87,7 +87,7 @@ fn mutated_texts_never_panic_and_what_is_written_loads() {
     }
     for _ in 0..500 {
         let text = mutated(b"web: bundle exec puma -p $PORT\n# x\nrelease: rake a && b\nworker: A=1 x\n", &mut random);
-        let Ok(done) = procfile::convert("Procfile", &text, true) else { continue };
+        let Ok(done) = procfile::convert("Procfile", &text, true, &procfile::Formation::default()) else { continue };
         let errors = crate::loading::errors(&crate::loading::load_text(&done.toml, "/D/muster.toml", &[]));
         assert_eq!(errors, Vec::<String>::new(), "{}\n{}", String::from_utf8_lossy(&text), done.toml);
     }
@@ -102,7 +102,7 @@ fn mutated_texts_never_panic_and_what_is_written_loads() {
             file("s6-rc.d/a/dependencies", b"b c", &mut random),
         ];
         let tree = s6::Tree { root: "etc/s6-overlay".into(), files: files.into() };
-        let Ok(done) = s6::convert(&tree) else { continue };
+        let Ok(done) = s6::convert(&tree, &|_| None) else { continue };
         let errors = crate::loading::errors(&crate::loading::load_text(&done.toml, "/D/muster.toml", &[]));
         assert_eq!(errors, Vec::<String>::new(), "{}", done.toml);
     }
