@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::report::{Place, Report, Verdict};
-use crate::template::{Expected, Part, Scope, Settled, settle, valid_name};
+use crate::template::{literal, valid_name};
 use crate::toml::{self, Table};
 use crate::{Converted, Mistake};
 
@@ -208,17 +208,6 @@ fn program(
         report.add(Verdict::Check, &Place::new(path, entry.line), &entry.name, text);
     }
     table
-}
-
-/// A text that musterd reads as it stands.
-pub(crate) fn literal(text: &str) -> String {
-    let variables = std::collections::HashMap::new();
-    let scope = Scope { variables: &variables, here: "/", host: "", total: 1 };
-    let parts = [Part::Text(text.to_owned())];
-    match settle(Some(&parts), &[Expected { number: 0, value: text }], &scope) {
-        Settled::Exact(text) | Settled::Near(text) | Settled::Fixed(text) => text,
-        Settled::Apart => text.to_owned(),
-    }
 }
 
 /// Whether a shell must stay to run the line: it has operators, or begins with an assignment or a word of the shell.

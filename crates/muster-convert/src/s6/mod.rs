@@ -7,9 +7,8 @@ mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::procfile::literal;
 use crate::report::{Place, Report, Verdict};
-use crate::template::valid_name;
+use crate::template::{literal, valid_name};
 use crate::toml::{self, Table};
 use crate::{Converted, Mistake};
 use tree::{Kind, Service, Services};
