@@ -306,6 +306,10 @@ impl<'c> Conversion<'c> {
                 "remove it to set those of the user",
             ));
         }
+        if self.configuration.server_url.is_some() {
+            let was = "SUPERVISOR_SERVER_URL was set for programs";
+            lines.push((Verdict::Differs, was, "it is not set", "set it in environment for a client that reads it"));
+        }
         if section.is_none_or(|section| section.entry("pidfile").is_none()) {
             let was = "the daemon wrote supervisord.pid into its working directory";
             lines.push((Verdict::Differs, was, "it writes no pid file", "write pidfile in [musterd] for one"));

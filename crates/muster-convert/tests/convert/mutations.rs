@@ -117,8 +117,15 @@ fn ten_megabytes_take_little_time() {
     let count = megabytes * 1_000_000 / many.len();
     let programs: String = (0..count).map(|at| many.replace("NAME", &format!("p{at}"))).collect();
     let braces = |c: &str| format!("[program:a]\ncommand=x {}\n", c.repeat(60_000));
+    let own = |section: &str, key: &str| -> String {
+        let keys = (0..megabytes * 20_000).map(|at| format!("{key}.x{at} = {at}\n"));
+        format!("[program:a]\ncommand=x\n{section}{}", keys.collect::<String>())
+    };
     let texts = [
         programs,
+        own("", "muster.environment"),
+        own("[musterd]\n", "environment"),
+        own("[musterd]\n", "http.x"),
         "[program:a]\ncommand=x\n".to_owned() + &"; c\n".repeat(megabytes * 250_000),
         braces("{"),
         braces("{a"),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::machine::number_of;
 
 /// Keys that may differ, each with the words of the report's line about it.
-const NAMED: [(&str, &[&str]); 25] = [
+const NAMED: [(&str, &[&str]); 26] = [
     // Names: `w:w_00` is `w:0`.
     ("numprocs", &["change scripts that use the names"]),
     ("priority", &["in a group with priority"]),
@@ -20,6 +20,7 @@ const NAMED: [(&str, &[&str]); 25] = [
     ("stdin", &["standard input was an open pipe"]),
     // The original has no command for it.
     ("reloadsignal", &["no command to reload a program"]),
+    ("environment", &["SUPERVISOR_SERVER_URL was set", "environment had references", "a variable named"]),
     // Listeners with a counterpart.
     ("essential", &["stopped supervisord when"]),
     ("probes", &["when its address failed"]),
@@ -189,7 +190,8 @@ fn find<'s>(spec: &'s Spec, section: &str, process: &Process) -> Option<&'s Inst
 fn tidy(keys: &mut Map<String, Value>) {
     if let Some(variables) = keys["environment"].as_object_mut() {
         // The daemon sets them for programs of TOML.
-        variables.retain(|name, _| !name.starts_with("SUPERVISOR_"));
+        let own = ["SUPERVISOR_ENABLED", "SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME"];
+        variables.retain(|name, _| !own.contains(&name.as_str()));
     }
     if keys["user"].is_null() {
         keys.remove("login_environment");
