@@ -108,16 +108,61 @@ fn mistakes_have_their_places_and_nothing_is_written() {
 #[test]
 fn the_check_names_what_is_to_be_converted() {
     let place = place();
-    write(place.path(), "Procfile", "web: true\n");
+    write(place.path(), "Procfile.dev", "web: true\n");
     write(place.path(), "rootfs/etc/s6-overlay/s6-rc.d/web/type", "longrun\n");
     write(place.path(), "rootfs/etc/s6-overlay/s6-rc.d/web/run", "#!/bin/sh\nexec web\n");
-    for (path, kind) in [("Procfile", "a Procfile"), ("rootfs", "a directory of s6-overlay services")] {
+    write(place.path(), "old/etc/cont-init.d/10-web", "#!/bin/sh\n");
+    write(place.path(), "plain/web/run", "#!/bin/sh\nexec web\n");
+    write(place.path(), "conf.d/web.conf", "[program:web]\ncommand=web\n");
+    write(place.path(), "supervisord", "; mine\n[program:web]\ncommand=web\n");
+    for (path, kind) in [
+        ("Procfile.dev", "a Procfile"),
+        ("rootfs", "a directory of s6-overlay services"),
+        ("rootfs/etc/s6-overlay/s6-rc.d", "a directory of s6-overlay services"),
+        ("old", "a directory of s6-overlay services"),
+        ("plain", "a directory of s6-overlay services"),
+        ("conf.d", "a supervisord configuration"),
+        ("supervisord", "a supervisord configuration"),
+    ] {
         let refused = musterd(place.path(), &["check", "-c", path]);
         assert_eq!(refused.status.code(), Some(2));
         let expected = format!("{path}: is {kind}, not TOML\nhint: musterd convert {path} ");
         assert!(text(&refused.stderr).contains(&expected), "{}", text(&refused.stderr));
         let done = musterd(place.path(), &["convert", path]);
         assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
-        assert!(text(&done.stdout).contains("[program.web]"), "{}", text(&done.stdout));
+        assert!(text(&done.stdout).contains("web]"), "{}", text(&done.stdout));
     }
+}
+
+#[test]
+fn a_formation_is_for_a_procfile() {
+    let place = place();
+    write(place.path(), "Procfile", "web: true\nworker: true\n");
+    let done = musterd(place.path(), &["convert", "Procfile", "--formation", "all=1,worker=2"]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(text(&done.stdout).contains("numprocs = 2"), "{}", text(&done.stdout));
+    write(place.path(), "a.conf", "[program:a]\ncommand=x\n");
+    for (arguments, expected) in [
+        (&["convert", "a.conf", "-m", "a=2"][..], "--formation is for a Procfile, not for a supervisord configuration"),
+        (&["convert", "Procfile", "-m", "gone=2"], "Procfile: has no process \"gone\", which the formation names"),
+        (&["convert", "Procfile", "-m", "web=many"], "the number must be 0 to 1000"),
+    ] {
+        let refused = musterd(place.path(), arguments);
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(text(&refused.stderr).contains(expected), "{}", text(&refused.stderr));
+    }
+}
+
+#[test]
+fn variables_of_the_overlay_are_those_of_the_environment() {
+    let place = place();
+    write(place.path(), "rootfs/etc/services.d/web/run", "#!/bin/sh\nexec web\n");
+    let done = Command::new(env!("CARGO_BIN_EXE_musterd"))
+        .args(["convert", "rootfs"])
+        .envs([("S6_KEEP_ENV", "1"), ("S6_SERVICES_GRACETIME", "20000")])
+        .current_dir(place.path())
+        .output()
+        .expect("musterd can be executed");
+    let toml = text(&done.stdout);
+    assert!(toml.contains("shutdown_timeout = 23\n") && !toml.contains("clean_environment"), "{toml}");
 }

@@ -75,6 +75,15 @@ fn the_last_lines_of_the_last_program_are_written_before_the_daemon_exits() {
 }
 
 #[test]
+fn output_for_memory_alone_is_remembered_and_shown_nowhere() {
+    let quiet = script("quiet", "echo one; echo two >&2", "stdout = \"memory\", stderr = \"memory\"");
+    let daemon = Setting::supervising(quiet + &script("loud", "echo three", "")).start();
+    harness::wait_until("both lines are remembered", || daemon.ctl_well(&["logs", "quiet"]).lines().count() == 2);
+    let output = wait_for_output(&daemon, "the other program is shown", |output| output.ends_with(b"three\n"));
+    assert_eq!(output, b"loud | three\n");
+}
+
+#[test]
 fn bytes_go_into_files_unchanged() {
     let directory = tempfile::tempdir().expect("a temporary directory can be created");
     // 20 MB of pseudorandom bytes.

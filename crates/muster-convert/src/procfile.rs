@@ -1,7 +1,10 @@
 //! A Procfile, as foreman and honcho run it: each line is a program, and the end of one ends all.
 
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
 use crate::report::{Place, Report, Verdict};
-use crate::template::{Expected, Part, Scope, Settled, settle, valid_name};
+use crate::template::{literal, valid_name};
 use crate::toml::{self, Table};
 use crate::{Converted, Mistake};
 
@@ -11,8 +14,51 @@ const LONGEST: usize = 128 << 10;
 /// The most programs.
 const MOST: usize = 10_000;
 
+/// The most processes of a program.
+const MOST_PROCESSES: u32 = 1000;
+
+/// How many processes of each name run: foreman's `--formation`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Formation {
+    /// The number for names that are not listed.
+    others: u32,
+    numbers: BTreeMap<String, u32>,
+}
+
+/// One process of each.
+impl Default for Formation {
+    fn default() -> Formation {
+        Formation { others: 1, numbers: BTreeMap::new() }
+    }
+}
+
+impl FromStr for Formation {
+    type Err = String;
+
+    /// Reads `web=2,worker=1`. As in foreman, names that are not listed are not started, except with `all=1`.
+    fn from_str(text: &str) -> Result<Formation, String> {
+        let mut formation = Formation { others: 0, numbers: BTreeMap::new() };
+        for pair in text.split(',') {
+            let (name, number) = pair.split_once('=').ok_or("expected NAME=NUMBER, separated by commas")?;
+            let number = number.trim().parse().ok().filter(|number| *number <= MOST_PROCESSES);
+            let number = number.ok_or_else(|| format!("the number must be 0 to {MOST_PROCESSES}: {pair:?}"))?;
+            match name.trim() {
+                "all" => formation.others = number,
+                name => _ = formation.numbers.insert(name.to_owned(), number),
+            }
+        }
+        Ok(formation)
+    }
+}
+
+impl Formation {
+    fn number(&self, name: &str) -> u32 {
+        self.numbers.get(name).copied().unwrap_or(self.others)
+    }
+}
+
 /// Converts the text of a Procfile. `has_env` is whether a file `.env` is beside it.
-pub fn convert(path: &str, text: &[u8], has_env: bool) -> Result<Converted, Vec<Mistake>> {
+pub fn convert(path: &str, text: &[u8], has_env: bool, formation: &Formation) -> Result<Converted, Vec<Mistake>> {
     let mistake = |line: usize, message: &str| {
         let line = u32::try_from(line).unwrap_or(u32::MAX);
         vec![Mistake { file: path.to_owned(), line, message: message.to_owned() }]
@@ -32,6 +78,9 @@ pub fn convert(path: &str, text: &[u8], has_env: bool) -> Result<Converted, Vec<
     if entries.len() > MOST {
         return Err(mistake(0, "has more than 10000 programs"));
     }
+    if let Some(name) = formation.numbers.keys().find(|name| entries.iter().all(|entry| entry.name != **name)) {
+        return Err(mistake(0, &format!("has no process {name:?}, which the formation names")));
+    }
     let has_release = entries.iter().any(|entry| entry.name == "release");
     let mut toml = String::new();
     toml::comment("# Converted from a Procfile by musterd convert.", &mut toml);
@@ -39,7 +88,8 @@ pub fn convert(path: &str, text: &[u8], has_env: bool) -> Result<Converted, Vec<
     let mut port = 5000;
     for entry in &entries {
         let is_release = entry.name == "release";
-        program(entry, has_release, &mut port, &mut report, path).write(&mut toml);
+        let number = formation.number(&entry.name);
+        program(entry, has_release, number, &mut port, &mut report, path).write(&mut toml);
         if is_release {
             let text = ("release ran once before a deployment", "runs at each start, and the others wait for it", "");
             report.add(Verdict::Differs, &Place::new(path, entry.line), "release", text);
@@ -115,7 +165,14 @@ fn defaults(has_env: bool) -> Table {
     table
 }
 
-fn program(entry: &Entry<'_>, has_release: bool, port: &mut u32, report: &mut Report, path: &str) -> Table {
+fn program(
+    entry: &Entry<'_>,
+    has_release: bool,
+    number: u32,
+    port: &mut u32,
+    report: &mut Report,
+    path: &str,
+) -> Table {
     let mut table = Table::new(format!("program.{}", toml::key(&entry.name)));
     table.above.clone_from(&entry.above);
     let script = if needs_shell(entry.command) { entry.command.to_owned() } else { format!("exec {}", entry.command) };
@@ -128,24 +185,29 @@ fn program(entry: &Entry<'_>, has_release: bool, port: &mut u32, report: &mut Re
     if has_release {
         table.set("depends_on", "{ release = \"completed\" }");
     }
-    table.set("environment", format!("{{ PORT = \"{port}\" }}"));
+    match number {
+        0 => {
+            table.set("autostart", "false");
+            let text = ("not in the formation, so it was not started", "autostart = false", "");
+            report.add(Verdict::Same, &Place::new(path, entry.line), &entry.name, text);
+        }
+        1 => {}
+        number => {
+            table.set("numprocs", number.to_string());
+            table.set("numprocs_start", "1");
+            let name = &entry.name;
+            let text = (format!("{name}.1 … {name}.{number}"), format!("{name}:1 … {name}:{number}"), "");
+            report.add(Verdict::Same, &Place::new(path, entry.line), name, text);
+        }
+    }
+    let value = if number > 1 { format!("{{instance+{}}}", *port - 1) } else { port.to_string() };
+    table.set("environment", format!("{{ PORT = \"{value}\" }}"));
     *port += 100;
     if entry.command.contains("$PORT") && *port > 65_000 {
         let text = ("a port beyond 65000", "the same", "choose ports");
         report.add(Verdict::Check, &Place::new(path, entry.line), &entry.name, text);
     }
     table
-}
-
-/// A text that musterd reads as it stands.
-pub(crate) fn literal(text: &str) -> String {
-    let variables = std::collections::HashMap::new();
-    let scope = Scope { variables: &variables, here: "/", host: "", total: 1 };
-    let parts = [Part::Text(text.to_owned())];
-    match settle(Some(&parts), &[Expected { number: 0, value: text }], &scope) {
-        Settled::Exact(text) | Settled::Near(text) | Settled::Fixed(text) => text,
-        Settled::Apart => text.to_owned(),
-    }
 }
 
 /// Whether a shell must stay to run the line: it has operators, or begins with an assignment or a word of the shell.
@@ -195,9 +257,9 @@ mod tests {
 
     #[test]
     fn mistakes_have_their_place() {
-        let error = convert("Procfile", b"web: x\n\xff", false).unwrap_err();
+        let error = convert("Procfile", b"web: x\n\xff", false, &Formation::default()).unwrap_err();
         assert_eq!(error[0].to_string(), "Procfile:2: is not UTF-8; save the file as UTF-8");
-        let error = convert("Procfile", b"# nothing\n", false).unwrap_err();
+        let error = convert("Procfile", b"# nothing\n", false, &Formation::default()).unwrap_err();
         assert_eq!(error[0].to_string(), "Procfile: has no line such as web: COMMAND");
     }
 }

@@ -263,13 +263,52 @@ pub(crate) enum Settled {
 
 /// The text to write for a value.
 pub(crate) fn settle(parts: Option<&[Part]>, expected: &[Expected<'_>], scope: &Scope<'_>) -> Settled {
+    settle_alike(parts, expected, scope, |read, expected| read == expected)
+}
+
+/// The text to write for a path in which the original has resolved `..`.
+pub(crate) fn settle_path(parts: Option<&[Part]>, expected: &[Expected<'_>], scope: &Scope<'_>) -> Settled {
+    settle_alike(parts, expected, scope, |read, expected| read == expected || resolved(read) == expected)
+}
+
+fn settle_alike(
+    parts: Option<&[Part]>,
+    expected: &[Expected<'_>],
+    scope: &Scope<'_>,
+    is_alike: impl Fn(&str, &str) -> bool,
+) -> Settled {
     let is_read = |text: &str, expected: &Expected<'_>| {
-        scope.with(expected.number, |values| value(text, values)).as_deref() == Some(expected.value)
+        let read = scope.with(expected.number, |values| value(text, values));
+        read.is_some_and(|read| is_alike(&read, expected.value))
     };
     decide(parts, expected, |parts| {
         let texts = [Escapes::Words, Escapes::All].map(|escapes| written(parts, escapes));
         texts.into_iter().find(|text| expected.iter().all(|one| is_read(text, one)))
     })
+}
+
+/// An absolute path without `.` and `..`.
+pub(crate) fn resolved(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// A text that musterd reads as it stands.
+pub(crate) fn literal(text: &str) -> String {
+    let variables = HashMap::new();
+    let scope = Scope { variables: &variables, here: "/", host: "", total: 1 };
+    let parts = [Part::Text(text.to_owned())];
+    match settle(Some(&parts), &[Expected { number: 0, value: text }], &scope) {
+        Settled::Exact(text) | Settled::Near(text) | Settled::Fixed(text) => text,
+        Settled::Apart => text.to_owned(),
+    }
 }
 
 /// The written command, a text or a list, with its quotes.

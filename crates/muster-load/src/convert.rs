@@ -27,6 +27,9 @@ pub struct ConvertArgs {
     /// The language of the files; found out by name and content
     #[arg(long, value_enum)]
     pub from: Option<Original>,
+    /// How many processes of each name of a Procfile run, as foreman's: all=1,worker=2
+    #[arg(short = 'm', long, value_name = "NAME=N,…")]
+    pub formation: Option<procfile::Formation>,
     /// Write the configuration to this file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -64,6 +67,9 @@ const DEPTH: usize = 16;
 /// The largest file of a directory of services that is read to its end; longer ones are binaries.
 const SCRIPT_BYTES: usize = 1 << 20;
 
+/// The beginning of a file that is looked at for its language, in bytes.
+const BEGINNING: u64 = 64 << 10;
+
 /// The files that were named.
 #[derive(Default)]
 struct Named {
@@ -99,8 +105,13 @@ fn try_convert(arguments: &ConvertArgs) -> Result<u8, Vec<String>> {
         Some(Original::Procfile) => Kind::Procfile,
         None => named.kind()?,
     };
-    let converted =
-        named.convert(kind).map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>())?;
+    if arguments.formation.is_some() && kind != Kind::Procfile {
+        return Err(vec![format!("musterd: --formation is for a Procfile, not for {}", kind.name())]);
+    }
+    let formation = arguments.formation.clone().unwrap_or_default();
+    let converted = named
+        .convert(kind, &formation)
+        .map_err(|mistakes| mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>())?;
     let failed = |path: &Path, error: io::Error| vec![format!("musterd: {}: {error}", path.display())];
     let mode = readers(&arguments.paths);
     match &arguments.output {
@@ -186,7 +197,7 @@ impl Named {
         found.map(|(_, kind)| kind).ok_or_else(|| vec!["musterd: nothing to convert".to_owned()])
     }
 
-    fn convert(self, kind: Kind) -> Result<Converted, Vec<Mistake>> {
+    fn convert(self, kind: Kind, formation: &procfile::Formation) -> Result<Converted, Vec<Mistake>> {
         match kind {
             Kind::Supervisord => {
                 let mut inputs = self.files;
@@ -206,13 +217,13 @@ impl Named {
                 supervisord::convert(&inputs, &machine::WithoutUsers::new())
             }
             Kind::S6 => match self.trees.as_slice() {
-                [tree] => s6::convert(tree),
+                [tree] => s6::convert(tree, &|name| std::env::var(name).ok()),
                 _ => Err(vec![unusable(String::new(), "s6 services are converted from one directory")]),
             },
             Kind::Procfile => match self.files.as_slice() {
                 [file] => {
                     let env = Path::new(&file.path).with_file_name(".env");
-                    procfile::convert(&file.path, &file.text, env.is_file())
+                    procfile::convert(&file.path, &file.text, env.is_file(), formation)
                 }
                 _ => Err(vec![unusable(String::new(), "one Procfile is converted at a time")]),
             },
@@ -297,15 +308,33 @@ fn walk(directory: &Path, below: &str, depth: usize, tree: &mut s6::Tree, left: 
     Ok(())
 }
 
-/// A message about configurations of other supervisors that only `musterd convert` reads.
+/// A message about configurations of other supervisors that the reader of TOML is asked to read.
 pub(crate) fn foreign(paths: &[PathBuf]) -> Option<String> {
     let [path] = paths else { return None };
-    let kind = if path.is_dir() { of_directory(path)? } else { Kind::of_file(path.file_name()?.to_str()?)? };
-    if kind == Kind::Supervisord {
-        return None;
-    }
+    let kind = if path.is_dir() { of_directory(path)? } else { of_file(path)? };
+    let also = match kind {
+        Kind::Supervisord => "; musterd runs one file as it is if its name ends in .conf",
+        Kind::S6 | Kind::Procfile => "",
+    };
     let (path, kind) = (path.display(), kind.name());
-    Some(format!("musterd: {path}: is {kind}, not TOML\nhint: musterd convert {path} -o muster.toml writes one"))
+    Some(format!("musterd: {path}: is {kind}, not TOML\nhint: musterd convert {path} -o muster.toml writes one{also}"))
+}
+
+/// The kind of a file by its name, or by the sections at its beginning. One that ends in `.conf` is read as it is.
+fn of_file(path: &Path) -> Option<Kind> {
+    let name = path.file_name()?.to_str()?;
+    match Kind::of_file(name) {
+        Some(Kind::Supervisord) => None,
+        Some(kind) => Some(kind),
+        // A pipe can be read only once.
+        None if name.ends_with(".toml") || !path.is_file() => None,
+        None => {
+            let mut text = Vec::new();
+            let file = config_files::open(path, Role::Named).ok()?;
+            file.take(BEGINNING).read_to_end(&mut text).ok()?;
+            kind_of_file(&supervisord::Input { path: name.to_owned(), text })
+        }
+    }
 }
 
 /// Looks at the names alone: the directory may be a large one.
@@ -317,6 +346,10 @@ fn of_directory(path: &Path) -> Option<Kind> {
     }
     let is_parent = |name: &String| matches!(name.as_str(), "s6-rc.d" | "services.d" | "cont-init.d");
     let is_service = |name: &String| path.join(name).join("run").is_file() || path.join(name).join("type").is_file();
-    let has_overlay = path.join("etc/s6-overlay").is_dir() || path.join("etc/services.d").is_dir();
-    (has_overlay || names.iter().any(is_parent) || names.iter().any(is_service)).then_some(Kind::S6)
+    let has_overlay =
+        ["s6-overlay", "services.d", "cont-init.d"].iter().any(|name| path.join("etc").join(name).is_dir());
+    if has_overlay || names.iter().any(is_parent) || names.iter().any(is_service) {
+        return Some(Kind::S6);
+    }
+    names.iter().any(|name| Kind::of_file(name) == Some(Kind::Supervisord)).then_some(Kind::Supervisord)
 }

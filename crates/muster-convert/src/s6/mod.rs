@@ -7,12 +7,20 @@ mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::procfile::literal;
 use crate::report::{Place, Report, Verdict};
-use crate::template::valid_name;
+use crate::template::{literal, valid_name};
 use crate::toml::{self, Table};
 use crate::{Converted, Mistake};
 use tree::{Kind, Service, Services};
+
+/// The variable that says what a failed script means.
+const STAGE_TWO: &str = "S6_BEHAVIOUR_IF_STAGE2_FAILS";
+
+/// The default of each grace time in milliseconds.
+const GRACE: u64 = 3000;
+
+/// The longest time in milliseconds: ten years.
+const LONGEST: u64 = 10 * 365 * 86_400 * 1000;
 
 /// The files of a directory.
 #[derive(Clone, Debug, Default)]
@@ -23,20 +31,22 @@ pub struct Tree {
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
-/// Converts a directory.
-pub fn convert(tree: &Tree) -> Result<Converted, Vec<Mistake>> {
+/// Converts a directory. The container's variables `S6_…` say more about it.
+pub fn convert(tree: &Tree, variables: &dyn Fn(&str) -> Option<String>) -> Result<Converted, Vec<Mistake>> {
     let services = Services::of(tree);
     if services.services.is_empty() && services.init.is_empty() {
         let message = "has no service: expected s6-rc.d/NAME, services.d/NAME/run or NAME/run".to_owned();
         return Err(vec![Mistake { file: tree.root.clone(), line: 0, message }]);
     }
-    let mut conversion = Conversion { tree, services: &services, report: Report::default(), names: BTreeMap::new() };
+    let mut conversion =
+        Conversion { tree, services: &services, variables, report: Report::default(), names: BTreeMap::new() };
     Ok(conversion.run())
 }
 
 struct Conversion<'t> {
     tree: &'t Tree,
     services: &'t Services,
+    variables: &'t dyn Fn(&str) -> Option<String>,
     report: Report,
     /// The program's name of each service.
     names: BTreeMap<String, String>,
@@ -61,11 +71,15 @@ impl Conversion<'_> {
                 tables.push(self.service(name, service, &started, init.as_deref(), &loggers));
             }
         }
+        let budget = self.budget();
         self.always();
         let mut toml = String::new();
         toml::comment("# Converted from s6-overlay services by musterd convert.", &mut toml);
         let mut musterd = Table::new("musterd");
         musterd.set("exit_when_done", "false");
+        if let Some(budget) = budget {
+            musterd.set("shutdown_timeout", milliseconds(budget));
+        }
         musterd.write(&mut toml);
         let mut defaults = Table::new("defaults");
         defaults.set("restart", "\"always\"");
@@ -100,6 +114,7 @@ impl Conversion<'_> {
             self.script(path, &name, &mut table);
             table.set("type", "\"oneshot\"");
             table.set("restart", "\"no\"");
+            self.stage_two(&mut table);
             if let Some(before) = before.replace(name) {
                 table.set("depends_on", format!("{{ {} = \"completed\" }}", toml::key(&before)));
             }
@@ -121,19 +136,27 @@ impl Conversion<'_> {
             script.interpreter.iter().chain([&absolute]).map(|word| toml::text(&literal(word))).collect();
         table.set("command", toml::list(words));
         if !script.keeps_environment {
-            table.set("clean_environment", "true");
-            let text = (
-                "no with-contenv, so it ran without the container's variables",
-                "clean_environment = true",
-                "remove it if S6_KEEP_ENV is set",
-            );
-            self.line(Verdict::Same, path, name, text);
+            self.clean_environment(path, name, table);
         }
         if script.is_execline {
             let text =
                 ("a script of execline", "the same script", "keep execline in the image, or write a shell script");
             self.line(Verdict::Check, path, name, text);
         }
+    }
+
+    /// Without with-contenv a script does not have the container's variables, unless all scripts have them.
+    fn clean_environment(&mut self, path: &str, program: &str, table: &mut Table) {
+        if (self.variables)("S6_KEEP_ENV").is_some_and(|keep| keep != "0") {
+            return;
+        }
+        table.set("clean_environment", "true");
+        let text = (
+            "no with-contenv, so it ran without the container's variables",
+            "clean_environment = true",
+            "remove it if S6_KEEP_ENV is set in the container",
+        );
+        self.line(Verdict::Same, path, program, text);
     }
 
     fn service(
@@ -153,7 +176,7 @@ impl Conversion<'_> {
         if !started.contains(name) {
             table.set("autostart", "false");
         }
-        self.dependencies(service, &program, init, &mut table);
+        self.dependencies(service, &program, init, loggers, &mut table);
         if let Some(descriptor) = self.number(service, "notification-fd", &program) {
             match descriptor {
                 3..=1023 => table.set("ready", format!("{{ fd = {descriptor} }}")),
@@ -163,10 +186,13 @@ impl Conversion<'_> {
                 }
             }
         }
-        if service.has("notification-fd")
-            && let Some(up) = self.number(service, "timeout-up", &program).filter(|up| *up > 0)
-        {
-            table.set("start_timeout", milliseconds(up));
+        if let Some(up) = self.number(service, "timeout-up", &program).filter(|up| *up > 0) {
+            if table.value("ready").is_some() {
+                table.set("start_timeout", milliseconds(up));
+            } else {
+                let text = ("a limit for its start", "left out", "a start without ready has no limit");
+                self.line(Verdict::Lost, &service.file("timeout-up"), &program, text);
+            }
         }
         self.stopping(service, &program, &mut table);
         self.finish(service, &program, &mut table);
@@ -182,15 +208,19 @@ impl Conversion<'_> {
         let path = service.file("up");
         let text = self.tree.files.get(&path).map(Vec::as_slice).unwrap_or_default();
         let words = script::command_line(text);
+        let has_variables = script::has_contenv(&words.words);
+        let words = script::CommandLine { words: words.words[usize::from(has_variables)..].to_vec(), ..words };
         match words.words.as_slice() {
-            [only] if self.services.find(self.tree, only).is_some() => {
+            [only] if !has_variables && self.services.find(self.tree, only).is_some() => {
                 let script = self.services.find(self.tree, only).unwrap_or_default();
                 self.script(&script, program, table);
             }
             [] => table.set("command", "[\"true\"]"),
             words => {
                 table.set("command", toml::list(words.iter().map(|word| toml::text(&literal(word)))));
-                table.set("clean_environment", "true");
+                if !has_variables {
+                    self.clean_environment(&path, program, table);
+                }
             }
         }
         if words.is_odd {
@@ -200,19 +230,32 @@ impl Conversion<'_> {
         }
         table.set("type", "\"oneshot\"");
         table.set("restart", "\"no\"");
+        self.stage_two(table);
         if service.has("down") {
             let text = ("a command that undid the oneshot at the end", "left out", "write a program that stops last");
             self.line(Verdict::Lost, &service.file("down"), program, text);
         }
     }
 
-    fn dependencies(&mut self, service: &Service, program: &str, init: Option<&str>, table: &mut Table) {
+    fn dependencies(
+        &mut self,
+        service: &Service,
+        program: &str,
+        init: Option<&str>,
+        loggers: &BTreeMap<String, String>,
+        table: &mut Table,
+    ) {
         let mut found: BTreeMap<String, &str> = BTreeMap::new();
         if let Some(init) = init {
             found.insert(init.to_owned(), "completed");
         }
         for name in &service.dependencies {
             for dependency in self.services.flat(name) {
+                // A logger is not a program of its own.
+                let dependency = loggers.get(&dependency).cloned().unwrap_or(dependency);
+                if loggers.contains_key(&dependency) {
+                    continue;
+                }
                 match self.services.services.get(&dependency) {
                     Some(other) => {
                         let condition = match other.kind {
@@ -281,8 +324,11 @@ impl Conversion<'_> {
             let text = ("stopped the container when it ended", "essential = true, restart = \"no\"", "");
             self.line(Verdict::Same, &path, program, text);
         } else {
-            let text = ("ran finish after each end", "left out", "there is no command after an end yet");
-            self.line(Verdict::Lost, &path, program, text);
+            let was = match text.contains("exit 125") || text.contains("s6-permafailon") {
+                true => "ran finish after each end, which could forbid the next start (exit 125)",
+                false => "ran finish after each end",
+            };
+            self.line(Verdict::Lost, &path, program, (was, "left out", "there is no command after an end yet"));
         }
     }
 
@@ -326,7 +372,7 @@ impl Conversion<'_> {
 
     fn number(&mut self, service: &Service, name: &str, program: &str) -> Option<u64> {
         let word = self.word(service, name)?;
-        let number = word.parse::<u64>().ok().filter(|number| *number <= 10 * 365 * 86_400 * 1000);
+        let number = word.parse::<u64>().ok().filter(|number| *number <= LONGEST);
         if number.is_none() {
             let text =
                 ("a file that should hold a number", "left out", "write a number of milliseconds or a descriptor");
@@ -338,25 +384,53 @@ impl Conversion<'_> {
     fn always(&mut self) {
         let text = ("restarted one second after its end", "restart = \"always\", delay = \"1s\"", "");
         self.line(Verdict::Same, "", "", text);
-        for (was, now, advice) in [
-            (
-                "S6_KILL_GRACETIME and S6_SERVICES_GRACETIME limited the stop",
-                "shutdown_timeout, 9 s",
-                "write shutdown_timeout in [musterd]",
-            ),
-            (
+        if (self.variables)(STAGE_TWO).is_none() {
+            let text = (
                 "S6_BEHAVIOUR_IF_STAGE2_FAILS decided about failed scripts",
                 "programs that depend on them do not start",
-                "write essential = \"on-failure\" for a oneshot to exit",
-            ),
-            (
-                "the container's CMD ran after the services",
-                "there is no CMD",
-                "write [program.cmd] with essential = true",
-            ),
-        ] {
-            self.line(Verdict::Check, "", "", (was, now, advice));
+                "convert with it set if the container sets it",
+            );
+            self.line(Verdict::Check, "", "", text);
         }
+        let text = (
+            "the container's CMD ran after the services",
+            "there is no CMD",
+            "write [program.cmd] with essential = true",
+        );
+        self.line(Verdict::Check, "", "", text);
+    }
+
+    /// What a failed oneshot means for the container: with 2 its end.
+    fn stage_two(&self, table: &mut Table) {
+        if (self.variables)(STAGE_TWO).is_some_and(|behaviour| behaviour == "2") {
+            table.set("essential", "\"on-failure\"");
+        }
+    }
+
+    /// The milliseconds for stopping everything: those for services, and for what is left of them.
+    fn budget(&mut self) -> Option<u64> {
+        let names = ["S6_SERVICES_GRACETIME", "S6_KILL_GRACETIME"];
+        let given = names.map(|name| (self.variables)(name));
+        if given.iter().all(Option::is_none) {
+            let text = (
+                "S6_KILL_GRACETIME and S6_SERVICES_GRACETIME limited the stop, to 3 s each",
+                "shutdown_timeout, 9 s",
+                "convert with them set if the container sets them",
+            );
+            self.line(Verdict::Check, "", "", text);
+            return None;
+        }
+        let times = given.map(|given| given.map_or(Some(GRACE), |given| given.trim().parse().ok()));
+        let [Some(services @ 1..=LONGEST), Some(kill @ 0..=LONGEST)] = times else {
+            let text =
+                ("a grace time without a limit, or that is no number", "9 s", "write shutdown_timeout in [musterd]");
+            self.line(Verdict::Check, "", "", text);
+            return None;
+        };
+        let text =
+            ("S6_KILL_GRACETIME and S6_SERVICES_GRACETIME limited the stop", "shutdown_timeout is their sum", "");
+        self.line(Verdict::Same, "", "", text);
+        Some(services + kill)
     }
 }
 

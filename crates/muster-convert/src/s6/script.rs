@@ -64,6 +64,11 @@ pub(super) fn command_line(text: &[u8]) -> CommandLine {
     CommandLine { words, is_odd }
 }
 
+/// Whether a command line begins with with-contenv.
+pub(super) fn has_contenv(words: &[String]) -> bool {
+    words.len() > 1 && words[0].rsplit('/').next() == Some("with-contenv")
+}
+
 /// The directory of `logutil-service DIR` or `s6-log … DIR`.
 pub(super) fn log_directory(text: &[u8]) -> Option<String> {
     let text = beginning(text);

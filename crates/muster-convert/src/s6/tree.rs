@@ -20,7 +20,12 @@ pub(super) struct Service {
     files: BTreeSet<String>,
     /// Names of services, or of bundles of them.
     pub(super) dependencies: Vec<String>,
+    /// Of a bundle its members, of a longrun the services that read its output.
     contents: Vec<String>,
+    /// The services whose output it reads.
+    producers: Vec<String>,
+    /// The name of the pipeline that ends with it.
+    pipeline: Option<String>,
     /// Whether a file `down` keeps it from starting.
     is_down: bool,
 }
@@ -42,12 +47,14 @@ pub(super) struct Services {
     pub(super) services: BTreeMap<String, Service>,
     /// `cont-init.d/*`, in order.
     pub(super) init: Vec<String>,
+    /// The members of each pipeline.
+    pipelines: BTreeMap<String, Vec<String>>,
     /// `cont-finish.d/*`, `fix-attrs.d/*`.
     pub(super) unsupported: Vec<String>,
 }
 
-/// The directories of services, and whether they are those of version 3.
-const PARENTS: [(&str, bool); 2] = [("s6-rc.d", true), ("services.d", false)];
+/// The directories of services, and whether they are those of version 3, which also has one for its bundles.
+const PARENTS: [(&str, bool); 3] = [("s6-rc.d", true), ("user-bundles.d", true), ("services.d", false)];
 
 impl Services {
     pub(super) fn of(tree: &Tree) -> Services {
@@ -65,9 +72,10 @@ impl Services {
                 }
                 continue;
             }
-            let known = parts.iter().position(|part| PARENTS.iter().any(|(name, _)| part == name));
+            let is_new = |part: &&str| PARENTS.iter().find(|(name, _)| part == name).map(|(_, is_new)| *is_new);
+            let known = parts.iter().enumerate().find_map(|(at, part)| Some((at + 1, is_new(part)?)));
             let (start, is_new) = match known {
-                Some(at) => (at + 1, parts[at] == "s6-rc.d"),
+                Some(known) => known,
                 // The directory itself is one of services.
                 None => (0, root == "s6-rc.d" || tree.files.contains_key(&format!("{}/type", parts[0]))),
             };
@@ -83,10 +91,26 @@ impl Services {
             }
         }
         found.init.sort();
+        found.pipelines = found.pipelines();
         found
     }
 
-    /// The services of a name: its own, or those of the bundle.
+    /// The members of each pipeline, by its name, which stands at the last of them.
+    fn pipelines(&self) -> BTreeMap<String, Vec<String>> {
+        let loggers = self.loggers();
+        let mut found = BTreeMap::new();
+        for (last, service) in self.services.iter().filter(|(_, service)| service.contents.is_empty()) {
+            let Some(name) = &service.pipeline else { continue };
+            let (mut members, mut next) = (BTreeSet::new(), Some(last));
+            while let Some(member) = next.filter(|member| members.insert((*member).clone())) {
+                next = loggers.get(member);
+            }
+            found.insert(name.clone(), members.into_iter().collect());
+        }
+        found
+    }
+
+    /// The services of a name: its own, or those of the bundle or pipeline.
     pub(super) fn flat(&self, name: &str) -> Vec<String> {
         let (mut open, mut seen, mut found) = (vec![name.to_owned()], BTreeSet::new(), Vec::new());
         while let Some(name) = open.pop() {
@@ -95,7 +119,11 @@ impl Services {
             }
             match self.services.get(&name) {
                 Some(service) if service.kind == Kind::Bundle => open.extend(service.contents.iter().cloned()),
-                _ => found.push(name),
+                Some(_) => found.push(name),
+                None => match self.pipelines.get(&name) {
+                    Some(members) => open.extend(members.iter().cloned()),
+                    None => found.push(name),
+                },
             }
         }
         found
@@ -126,16 +154,14 @@ impl Services {
 
     /// Loggers that read another service's output, and that service.
     pub(super) fn loggers(&self) -> BTreeMap<String, String> {
-        let mut found = BTreeMap::new();
-        for (name, service) in &self.services {
-            for logger in &service.contents {
-                let is_logger = service.kind == Kind::Longrun && self.services.contains_key(logger);
-                if is_logger && logger != name {
-                    found.insert(logger.clone(), name.clone());
-                }
-            }
-        }
-        found
+        let longruns = || self.services.iter().filter(|(_, service)| service.kind == Kind::Longrun);
+        let written = longruns().flat_map(|(name, service)| service.contents.iter().map(move |logger| (logger, name)));
+        let read =
+            longruns().flat_map(|(name, service)| service.producers.iter().map(move |producer| (name, producer)));
+        let both = written.chain(read).filter(|(logger, producer)| {
+            logger != producer && [logger, producer].iter().all(|name| self.services.contains_key(**name))
+        });
+        both.map(|(logger, producer)| (logger.clone(), producer.clone())).collect()
     }
 
     /// The path of a file in the container.
@@ -181,10 +207,9 @@ fn service(tree: &Tree, directory: String, is_new: bool, files: BTreeSet<String>
         named.chain(text(list).split_whitespace().map(str::to_owned)).collect()
     };
     let dependencies = listed("dependencies");
-    let contents = match kind {
-        Kind::Bundle => listed("contents"),
-        _ => text("producer-for").split_whitespace().map(str::to_owned).collect(),
-    };
+    let words = |name: &str| text(name).split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let contents = if kind == Kind::Bundle { listed("contents") } else { words("producer-for") };
+    let (producers, pipeline) = (words("consumer-for"), words("pipeline-name").into_iter().next());
     let is_down = kind == Kind::Longrun && files.contains("down");
-    Some(Service { kind, directory, files, dependencies, contents, is_down })
+    Some(Service { kind, directory, files, dependencies, contents, producers, pipeline, is_down })
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use muster_import::supervisord::{Address, Entry, Kind, Level};
 
 use super::draft::Draft;
+use super::logs::size_text;
 use super::written::Program;
 use super::{Conversion, shared};
 use crate::report::{Place, Verdict};
-use crate::template::{self, Expected, Names, Settled};
+use crate::template::{self, Expected, Names, Settled, literal};
 use crate::toml::{self, Table};
 
 /// The factory of the interface that every supervisord has.
@@ -134,24 +135,27 @@ impl<'c> Conversion<'c> {
         draft.set_from("logfile", path, "logfile");
         let (size, count) = (settings.logfile_maxbytes.max(0), settings.logfile_backups.clamp(0, 1000));
         if size != 50 << 20 {
-            draft.set_from("logfile_max_size", size.to_string(), "logfile_maxbytes");
+            draft.set_from("logfile_max_size", size_text(size), "logfile_maxbytes");
         }
         if count != 10 {
             draft.set_from("logfile_max_files", count.to_string(), "logfile_backups");
         }
     }
 
-    /// A path of the daemon's, in quotes.
+    /// A path of the daemon's, in quotes. The original makes it absolute, and resolves `..`.
     fn path(&mut self, section: usize, key: &str, value: &str) -> String {
         let entry = self.configuration.sections[section].entry(key);
+        let relative =
+            entry.map(Entry::written).filter(|path| !path.starts_with(['/', '~', '%']) && !path.contains("%("));
+        if let Some(path) = relative {
+            self.check_relative(section, key, path);
+            return toml::text(&literal(path));
+        }
         let own = BTreeMap::new();
         let names = Names { program: None, group: None, own: &own };
         let expected = [Expected { number: 0, value }];
-        let settled = self.settle(entry, names, false, &expected, template::settle);
-        // A relative path became absolute; that is no loss of references.
-        if !matches!(settled, Settled::Fixed(_)) || entry.is_some_and(|entry| entry.written().contains("%(")) {
-            self.report_settled(&settled, entry, section);
-        }
+        let settled = self.settle(entry, names, false, &expected, template::settle_path);
+        self.report_settled(&settled, entry, section);
         match settled {
             Settled::Exact(text) | Settled::Near(text) | Settled::Fixed(text) => toml::text(&text),
             Settled::Apart => toml::text(value),
@@ -301,6 +305,10 @@ impl<'c> Conversion<'c> {
                 "login_environment = false",
                 "remove it to set those of the user",
             ));
+        }
+        if self.configuration.server_url.is_some() {
+            let was = "SUPERVISOR_SERVER_URL was set for programs";
+            lines.push((Verdict::Differs, was, "it is not set", "set it in environment for a client that reads it"));
         }
         if section.is_none_or(|section| section.entry("pidfile").is_none()) {
             let was = "the daemon wrote supervisord.pid into its working directory";

@@ -225,7 +225,8 @@ impl<'c> Conversion<'c> {
     }
 }
 
-fn size_text(size: i64) -> String {
+/// A size as a person writes it.
+pub(super) fn size_text(size: i64) -> String {
     match size {
         0 => "0".to_owned(),
         size if size % MEGABYTE == 0 => format!("\"{}MB\"", size / MEGABYTE),

@@ -13,6 +13,9 @@ use crate::toml::{self, Table};
 /// The beginning of a program's keys for musterd.
 const BEGINNING: &str = "muster.";
 
+/// The most keys of a table, each of which is compared with all others.
+const MOST: usize = 500;
+
 /// `compat = "exact"` for the daemon.
 const EXACT: [(&str, &str); 3] =
     [("shutdown", "\"serial\""), ("exit_status", "\"zero\""), ("second_signal", "\"ignore\"")];
@@ -88,6 +91,9 @@ impl<'c> Conversion<'c> {
 /// Writes a key of ours, in place of one that was translated; false if the table has no such key, or has it in another
 /// form.
 fn put(section: Section, table: &mut Table, name: &str, entry: &Entry) -> bool {
+    if table.keys.len() >= MOST {
+        return false;
+    }
     let is_bare = |part: &str| !part.is_empty() && toml::key(part) == part;
     let first = name.split('.').next().unwrap_or_default();
     let below = |long: &str, short: &str| long.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'));

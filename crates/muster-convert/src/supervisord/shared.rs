@@ -26,6 +26,12 @@ impl Conversion<'_> {
         if has_user {
             table.set("login_environment", "false");
         }
+        let common = table.value("user").map(str::to_owned);
+        for program in
+            programs.iter_mut().filter(|program| common.is_some() && program.table.value("user") == common.as_deref())
+        {
+            draft::take(&mut program.table, "user");
+        }
         if self.configuration.supervisord.strip_ansi {
             table.set("logs.strip_ansi", "true");
         }

@@ -74,15 +74,7 @@ pub(super) fn directory(path: &str, cwd: &str) -> String {
     let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
     let is_absolute = path.starts_with('/');
     let joined = if is_absolute { directory.to_owned() } else { format!("{}/{directory}", cwd.trim_end_matches('/')) };
-    let mut parts: Vec<&str> = Vec::new();
-    for part in joined.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => _ = parts.pop(),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
+    crate::template::resolved(&joined)
 }
 
 #[cfg(test)]

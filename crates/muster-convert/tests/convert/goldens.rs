@@ -51,7 +51,8 @@ fn procfiles_are_written_as_a_person_would() {
     assert!(all.len() >= 2, "{all:?}");
     for path in all {
         let has_env = path.to_string_lossy().contains("env");
-        let converted = procfile::convert("Procfile", &std::fs::read(&path).unwrap(), has_env);
+        let converted =
+            procfile::convert("Procfile", &std::fs::read(&path).unwrap(), has_env, &procfile::Formation::default());
         compare(&path, &converted.unwrap());
     }
 }
@@ -64,7 +65,7 @@ fn s6_directories_are_written_as_a_person_would() {
         let mut files = BTreeMap::new();
         add(&path, "", &mut files);
         let tree = s6::Tree { root: "rootfs".to_owned(), files };
-        compare(&path, &s6::convert(&tree).unwrap());
+        compare(&path, &s6::convert(&tree, &|_| None).unwrap());
     }
 }
 

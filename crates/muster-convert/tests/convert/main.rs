@@ -13,3 +13,5 @@ mod loading;
 #[path = "../../../muster-import/tests/supervisord/machine.rs"]
 mod machine;
 mod mutations;
+mod procfile;
+mod s6;

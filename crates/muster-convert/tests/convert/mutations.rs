@@ -87,7 +87,7 @@ fn mutated_texts_never_panic_and_what_is_written_loads() {
     }
     for _ in 0..500 {
         let text = mutated(b"web: bundle exec puma -p $PORT\n# x\nrelease: rake a && b\nworker: A=1 x\n", &mut random);
-        let Ok(done) = procfile::convert("Procfile", &text, true) else { continue };
+        let Ok(done) = procfile::convert("Procfile", &text, true, &procfile::Formation::default()) else { continue };
         let errors = crate::loading::errors(&crate::loading::load_text(&done.toml, "/D/muster.toml", &[]));
         assert_eq!(errors, Vec::<String>::new(), "{}\n{}", String::from_utf8_lossy(&text), done.toml);
     }
@@ -102,7 +102,7 @@ fn mutated_texts_never_panic_and_what_is_written_loads() {
             file("s6-rc.d/a/dependencies", b"b c", &mut random),
         ];
         let tree = s6::Tree { root: "etc/s6-overlay".into(), files: files.into() };
-        let Ok(done) = s6::convert(&tree) else { continue };
+        let Ok(done) = s6::convert(&tree, &|_| None) else { continue };
         let errors = crate::loading::errors(&crate::loading::load_text(&done.toml, "/D/muster.toml", &[]));
         assert_eq!(errors, Vec::<String>::new(), "{}", done.toml);
     }
@@ -117,8 +117,15 @@ fn ten_megabytes_take_little_time() {
     let count = megabytes * 1_000_000 / many.len();
     let programs: String = (0..count).map(|at| many.replace("NAME", &format!("p{at}"))).collect();
     let braces = |c: &str| format!("[program:a]\ncommand=x {}\n", c.repeat(60_000));
+    let own = |section: &str, key: &str| -> String {
+        let keys = (0..megabytes * 20_000).map(|at| format!("{key}.x{at} = {at}\n"));
+        format!("[program:a]\ncommand=x\n{section}{}", keys.collect::<String>())
+    };
     let texts = [
         programs,
+        own("", "muster.environment"),
+        own("[musterd]\n", "environment"),
+        own("[musterd]\n", "http.x"),
         "[program:a]\ncommand=x\n".to_owned() + &"; c\n".repeat(megabytes * 250_000),
         braces("{"),
         braces("{a"),

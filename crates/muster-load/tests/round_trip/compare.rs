@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::machine::number_of;
 
 /// Keys that may differ, each with the words of the report's line about it.
-const NAMED: [(&str, &[&str]); 24] = [
+const NAMED: [(&str, &[&str]); 26] = [
     // Names: `w:w_00` is `w:0`.
     ("numprocs", &["change scripts that use the names"]),
     ("priority", &["in a group with priority"]),
@@ -20,6 +20,7 @@ const NAMED: [(&str, &[&str]); 24] = [
     ("stdin", &["standard input was an open pipe"]),
     // The original has no command for it.
     ("reloadsignal", &["no command to reload a program"]),
+    ("environment", &["SUPERVISOR_SERVER_URL was set", "environment had references", "a variable named"]),
     // Listeners with a counterpart.
     ("essential", &["stopped supervisord when"]),
     ("probes", &["when its address failed"]),
@@ -41,8 +42,9 @@ const NAMED: [(&str, &[&str]); 24] = [
     ("logs/stderr_max_size", &["with another rotation"]),
     ("logs/stderr_max_files", &["with another rotation", "_logfile_backups="]),
     // The daemon.
-    ("logfile", &["its own messages went to"]),
-    ("pidfile", &["wrote supervisord.pid"]),
+    ("logfile", &["its own messages went to", "logfile was relative"]),
+    ("pidfile", &["wrote supervisord.pid", "pidfile was relative"]),
+    ("socket", &["file was relative"]),
     ("umask", &["a umask for the daemon in the background"]),
 ];
 
@@ -78,10 +80,12 @@ impl<'c> Compared<'c> {
             if keys["pidfile"] == "/dev/null" {
                 keys["pidfile"] = Value::Null;
             }
+            tidy_paths(keys, &["logfile", "pidfile", "directory"]);
         }
         self.objects("", "", &both[0], &both[1]);
         let mut both = [original, written].map(|shown| shown["http"].clone());
         for keys in both.iter_mut().filter_map(Value::as_object_mut) {
+            tidy_paths(keys, &["socket"]);
             // Nothing executes a socket.
             let mode = u32::from_str_radix(keys["mode"].as_str().unwrap(), 8).unwrap() & 0o666;
             keys.insert("mode".to_owned(), json!(mode));
@@ -186,14 +190,13 @@ fn find<'s>(spec: &'s Spec, section: &str, process: &Process) -> Option<&'s Inst
 fn tidy(keys: &mut Map<String, Value>) {
     if let Some(variables) = keys["environment"].as_object_mut() {
         // The daemon sets them for programs of TOML.
-        variables.retain(|name, _| !name.starts_with("SUPERVISOR_"));
+        let own = ["SUPERVISOR_ENABLED", "SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME"];
+        variables.retain(|name, _| !own.contains(&name.as_str()));
     }
     if keys["user"].is_null() {
         keys.remove("login_environment");
     }
-    if let Some(directory) = keys["directory"].as_str() {
-        keys["directory"] = json!(tidy_path(directory));
-    }
+    tidy_paths(keys, &["directory"]);
     let logs = keys["logs"].as_object_mut().unwrap();
     logs["stdout"] = target(&logs["stdout"]);
     // Merged at the source, or sent to the same place.
@@ -230,6 +233,14 @@ fn target(target: &Value) -> Value {
     match target {
         Value::Array(sinks) => sinks.iter().map(one).collect(),
         word => word.clone(),
+    }
+}
+
+fn tidy_paths(keys: &mut Map<String, Value>, names: &[&str]) {
+    for name in names {
+        if let Some(path) = keys[*name].as_str().filter(|path| path.starts_with('/')) {
+            keys[*name] = json!(tidy_path(path));
+        }
     }
 }
 
