@@ -1,6 +1,6 @@
 //! The configuration and the lines. `_` is a blank within a word, `@` the directory of the daemon.
 
-pub const SECTIONS: &str = "\
+pub(crate) const SECTIONS: &str = "\
 [supervisord]
 [unix_http_server]
 file=%(here)s/socket
@@ -58,7 +58,7 @@ command=/bin/sleep 1000
 ";
 
 /// Lines that change nothing.
-pub const LOOKS: &[&str] = &[
+pub(crate) const LOOKS: &[&str] = &[
     // The command line.
     "-h",
     "--help",
@@ -253,7 +253,7 @@ pub const LOOKS: &[&str] = &[
 ];
 
 /// Lines that change states, one after the other; `FILE<TEXT` replaces a file first.
-pub const CHANGES: &[&str] = &[
+pub(crate) const CHANGES: &[&str] = &[
     "stop cat",
     "stop cat",
     "start cat",
@@ -297,7 +297,7 @@ pub const CHANGES: &[&str] = &[
 ];
 
 /// Texts of a further file, each with the lines that follow it.
-pub const RELOADS: &[(&str, &[&str])] = &[
+pub(crate) const RELOADS: &[(&str, &[&str])] = &[
     (
         "[program:new]\ncommand=/bin/sleep 1000\n",
         &["reread", "avail", "update nosuch g", "update", "update", "status new"],
@@ -313,7 +313,7 @@ pub const RELOADS: &[(&str, &[&str])] = &[
 ];
 
 /// Inputs of the shell.
-pub const SESSIONS: &[&str] = &[
+pub(crate) const SESSIONS: &[&str] = &[
     "",
     "\n  \nquit\nstatus\n",
     "help\nhelp stop\n?fg\nfoo\nexit",
