@@ -40,7 +40,7 @@ fn files(spec: &InstanceSpec) -> Result<Vec<Names>, String> {
     Ok(names)
 }
 
-fn empty(names: &Names) -> Result<(), String> {
+pub(super) fn empty(names: &Names) -> Result<(), String> {
     let opened = names.place(Missing::Fail).and_then(|place| place.open(Access::Write, None));
     let emptied = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -35,6 +35,7 @@ mod memory;
 mod offset_index;
 mod open;
 mod own_file;
+mod part;
 mod policy;
 mod progress;
 mod pump;
@@ -85,6 +86,7 @@ pub use self::kept::remembered;
 pub use self::line_assembler::{Line, LineAssembler};
 pub use self::memory::{Batch, Cursor, LastLine, Located, Memory, Wanted};
 pub use self::own_file::OwnFile;
+pub use self::part::{FilePart, Part, PartialLog};
 pub use self::ready::ReadyMatcher;
 pub use self::ring::Piece;
 

@@ -169,6 +169,11 @@ impl Memory {
         self.lock().get_or_insert_with(|| Kept::new(self.size())).clear();
     }
 
+    /// The kept output of a stream, and the number of bytes written to it since it was last discarded.
+    pub(super) fn held(&self, source: Source) -> (Vec<u8>, u64) {
+        self.lock().as_ref().map_or_else(Default::default, |kept| kept.held(source))
+    }
+
     /// The last lines of a run; empty if it wrote nothing or too long ago.
     pub fn last_lines(&self, run: u64) -> Vec<LastLine> {
         self.lock().as_ref().map_or_else(Vec::new, |kept| kept.last_lines(run))

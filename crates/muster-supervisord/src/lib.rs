@@ -1,6 +1,6 @@
 //! What supervisord and its tools say, word for word: what people read on the terminal and what scripts search for.
 //!
-//! `xmlrpc` has the wire, `faults` and `status` the words on it. Pure: no input or output. How a supervisord.conf is read
+//! `ctl` is supervisorctl; `xmlrpc` has the wire, `faults` and `status` the words on it, `methods` what can be asked. Pure: no input or output. How a supervisord.conf is read
 //! is `muster-import`'s subject.
 
 #![forbid(unsafe_code)]
@@ -11,9 +11,11 @@ pub mod expand;
 pub mod faults;
 pub mod getopt;
 pub mod ini;
+pub mod methods;
 pub mod paths;
 pub mod python;
 pub mod search;
+pub mod signals;
 pub mod status;
 pub mod xmlrpc;
 

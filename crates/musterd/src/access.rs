@@ -30,7 +30,7 @@ pub(crate) struct Client {
 }
 
 /// The rights of users.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Access {
     own: u32,
     may_control: Vec<u32>,

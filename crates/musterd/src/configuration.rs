@@ -21,6 +21,8 @@ use crate::access::Access;
 pub(crate) struct Configuration {
     pub(crate) paths: Vec<PathBuf>,
     pub(crate) in_force: RefCell<InForce>,
+    /// The configuration that was read last, if it is to become active group by group.
+    pub(crate) pending: RefCell<Option<New>>,
     /// Every file and directory that reading depends on, as it was at the last reading.
     pub(crate) looks: RefCell<Vec<Look>>,
     /// Held while the configuration is read and applied, since reloads take turns.
@@ -71,7 +73,7 @@ impl Sources {
 }
 
 /// A configuration that was read and is to become active.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct New {
     pub(crate) spec: Spec,
     pub(crate) files: Vec<PathBuf>,
@@ -89,6 +91,7 @@ impl Configuration {
         Configuration {
             paths: sources.paths,
             in_force: RefCell::new(InForce::new(daemon, control, sources.files, sources.disguises)),
+            pending: RefCell::default(),
             looks: RefCell::new(sources.looks),
             turn: Mutex::new(()),
             waiting: Cell::new(0),

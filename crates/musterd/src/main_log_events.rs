@@ -2,7 +2,7 @@
 //!
 //! [`said`] says which of them have a line of their own and need no other.
 
-mod spawn_error;
+pub(crate) mod spawn_error;
 
 use std::rc::Rc;
 use std::time::Duration;

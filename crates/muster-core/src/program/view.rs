@@ -24,7 +24,7 @@ impl Instance {
     }
 
     /// Its program.
-    pub fn program(&self) -> &ProgramSpec {
+    pub fn program(&self) -> &Arc<ProgramSpec> {
         &self.program
     }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::ini::{Entry, Section};
 use super::problem::{SourcePlace, Warning};
-use super::values;
 use super::world::User;
+use muster_supervisord::signals;
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug)]
@@ -399,6 +399,6 @@ pub struct Signal(pub u8);
 impl Signal {
     /// Its name without `SIG`; `None` for 0 and for real-time signals between the first and the last.
     pub fn name(self) -> Option<&'static str> {
-        values::signal_name(self.0)
+        signals::name(self.0)
     }
 }

@@ -4,6 +4,7 @@ use super::model::{Autorestart, Level, LogFile, Owner, Signal};
 use super::paths;
 use super::world::{Account, User, World};
 use muster_supervisord::python::{self, repr, strip};
+use muster_supervisord::signals;
 
 /// A value, or the original's reason against it.
 pub(super) type Read<T> = Result<T, String>;
@@ -83,81 +84,8 @@ pub(super) fn name(text: &str) -> Read<&str> {
     }
 }
 
-/// The constants of Python's `signal` module that begin with `SIG`.
-const SIGNALS: [(&str, u8); 43] = [
-    ("TERM", 15),
-    ("INT", 2),
-    ("QUIT", 3),
-    ("KILL", 9),
-    ("HUP", 1),
-    ("USR1", 10),
-    ("USR2", 12),
-    ("ABRT", 6),
-    ("ALRM", 14),
-    ("BUS", 7),
-    ("CHLD", 17),
-    ("CONT", 18),
-    ("FPE", 8),
-    ("ILL", 4),
-    ("IO", 29),
-    ("PIPE", 13),
-    ("PROF", 27),
-    ("PWR", 30),
-    ("RTMAX", 64),
-    ("RTMIN", 34),
-    ("SEGV", 11),
-    ("STKFLT", 16),
-    ("STOP", 19),
-    ("SYS", 31),
-    ("TRAP", 5),
-    ("TSTP", 20),
-    ("TTIN", 21),
-    ("TTOU", 22),
-    ("URG", 23),
-    ("VTALRM", 26),
-    ("WINCH", 28),
-    ("XCPU", 24),
-    ("XFSZ", 25),
-    // Aliases, and what is no signal at all.
-    ("CLD", 17),
-    ("IOT", 6),
-    ("POLL", 29),
-    ("_BLOCK", 0),
-    ("_DFL", 0),
-    ("_IGN", 1),
-    ("_SETMASK", 2),
-    ("_UNBLOCK", 1),
-    ("RTMIN+0", 34),
-    ("RTMAX-0", 64),
-];
-
-/// The name of a signal without `SIG`; `None` for 0 and for real-time signals between the first and the last.
-pub(super) fn signal_name(number: u8) -> Option<&'static str> {
-    SIGNALS.iter().find(|(name, own)| *own == number && !name.starts_with('_')).map(|(name, _)| *name)
-}
-
 pub(super) fn signal(text: &str) -> Read<Signal> {
-    if let Some(number) = python::int(text) {
-        let known = SIGNALS.iter().find(|(_, own)| i64::from(*own) == number);
-        return match known {
-            Some((_, number)) => Ok(Signal(*number)),
-            None => Err(format!("value {} is not a valid signal number", repr(text))),
-        };
-    }
-    let upper = strip(text).to_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let known = SIGNALS.iter().find(|(own, _)| *own == name).map(|(_, number)| *number);
-    let number = known.or_else(|| real_time(name));
-    number.map(Signal).ok_or_else(|| format!("value {} is not a valid signal name", repr(text)))
-}
-
-/// `RTMIN+n` and `RTMAX-n`, which the original does not know.
-fn real_time(name: &str) -> Option<u8> {
-    let offset = |text: &str| text.parse::<u8>().ok().filter(|offset| *offset <= 30);
-    match name.strip_prefix("RTMIN+") {
-        Some(rest) => Some(34 + offset(rest)?),
-        None => Some(64 - offset(name.strip_prefix("RTMAX-")?)?),
-    }
+    signals::parse(text).map(Signal)
 }
 
 /// A number of the database, which holds 32 bits.
@@ -252,7 +180,6 @@ mod tests {
         assert_eq!(Signal(1).name(), Some("HUP"));
         assert_eq!(Signal(29).name(), Some("IO"));
         assert_eq!(Signal(0).name(), None);
-        assert_eq!(signal("RTMIN+31"), Err("value 'RTMIN+31' is not a valid signal name".to_owned()));
     }
 
     #[test]

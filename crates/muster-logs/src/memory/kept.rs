@@ -232,6 +232,21 @@ impl Kept {
         });
     }
 
+    pub(super) fn held(&self, source: Source) -> (Vec<u8>, u64) {
+        let mut bytes = Vec::new();
+        self.for_each_from(
+            self.ring.start(),
+            |piece| piece.source == source,
+            |_, front, back| {
+                bytes.extend_from_slice(front);
+                bytes.extend_from_slice(back);
+            },
+        );
+        let forgotten = self.forgotten.map_or(0, |forgotten| forgotten[source as usize]);
+        let size = (self.pushed[source as usize] - forgotten).max(bytes.len() as u64);
+        (bytes, size)
+    }
+
     pub(super) fn edge(&self, wanted: Wanted, since: Option<u64>) -> Edge {
         let (mut bytes, mut needle, mut is_whole) = (0, Vec::new(), false);
         self.for_each_from(

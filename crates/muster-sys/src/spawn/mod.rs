@@ -34,6 +34,7 @@ use child::Passed;
 pub use explain::reason;
 pub use mechanism::Mechanism;
 use muster_spec::{ProcessSpec, Rlimit, SpawnError, SpawnStep};
+pub use plan::DEFAULT_PATH;
 use plan::{Defaults, Identity, SpawnPlan};
 use pool::{InFlight, Pool};
 

@@ -20,7 +20,7 @@ use crate::signal::SignalSet;
 use crate::user::Account;
 
 /// Where a bare command is searched if the program has no PATH: that of container images.
-const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The placeholder that the child overwrites with its pid; the largest has ten digits.
 const ROOM_FOR_PID: &str = "0000000000";
 const _: () = assert!(ROOM_FOR_PID.len() == PID_DIGITS);

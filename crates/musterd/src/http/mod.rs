@@ -21,3 +21,4 @@ pub(crate) mod server;
 mod slices;
 mod stream;
 mod view;
+mod xmlrpc;

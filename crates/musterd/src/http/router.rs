@@ -7,13 +7,14 @@ use std::time::Instant;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, StatusCode};
 use muster_api::{Alive, Problem, Route, StdinReport, Verb};
 use muster_core::Principal;
 use tracing::debug;
 
 use super::response::{self, Answer};
-use super::{action, body, config, events, logs, metrics, processes, queries};
+use super::{action, body, config, events, logs, metrics, processes, queries, xmlrpc};
 use crate::access::{Client, Rank};
 use crate::limit::{DAEMON, Notice, unless_none};
 use crate::operations;
@@ -34,22 +35,11 @@ pub(super) async fn answer(
     let may_control = shared.access.borrow().client(principal).rank > Rank::Onlooker;
     let (head, mut incoming) = request.into_parts();
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-    let route = route(&shared, principal, head.method.as_str(), target);
-    // The body must be read in any case, otherwise the client fails while writing it.
-    let bytes = if route.as_ref().is_ok_and(reads_body) {
-        body::collect(&mut incoming).await
-    } else {
-        body::ignore(&mut incoming).await.map(|()| Bytes::new())
+    let answered = match xmlrpc::is_for(&head) {
+        true => xmlrpc::answer(&shared, &desk, principal, (&head, &mut incoming)).await,
+        false => by_route(&shared, &desk, principal, (&head, target, &mut incoming)).await,
     };
-    let answer = match (route, bytes) {
-        (_, Err(problem)) => refuse_body(&problem, &head.headers, incoming),
-        (Err(refused), _) => *refused,
-        (Ok(route), Ok(bytes)) => {
-            let client = shared.access.borrow().client(principal);
-            let asked = Asked { shared: &shared, desk: &desk, client, headers: &head.headers, body: &bytes };
-            asked.dispatch(route).await
-        }
-    };
+    let answer = answered.unwrap_or_else(|problem| refuse_body(&problem, &head.headers, incoming));
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (method, path) = (head.method.as_str(), &target[..target.floor_char_boundary(SHOWN)]);
     // Clients with the right to control may fill the log as well.
@@ -59,6 +49,30 @@ pub(super) async fn answer(
         debug!(uid = principal.uid, method, path, status, duration_ms, suppressed, "answered a request");
     }
     Ok(answer)
+}
+
+/// Answers a request of the API. An error is a body that was refused.
+async fn by_route(
+    shared: &Rc<Shared>,
+    desk: &Desk,
+    principal: Principal,
+    (head, target, incoming): (&Parts, &str, &mut Incoming),
+) -> Result<Answer, Problem> {
+    let route = route(shared, principal, head.method.as_str(), target);
+    // The body must be read in any case, otherwise the client fails while writing it.
+    let bytes = if route.as_ref().is_ok_and(reads_body) {
+        body::collect(incoming).await?
+    } else {
+        body::ignore(incoming).await?;
+        Bytes::new()
+    };
+    let route = match route {
+        Ok(route) => route,
+        Err(refused) => return Ok(*refused),
+    };
+    let client = shared.access.borrow().client(principal);
+    let asked = Asked { shared, desk, client, headers: &head.headers, body: &bytes };
+    Ok(asked.dispatch(route).await)
 }
 
 fn route(shared: &Shared, principal: Principal, method: &str, target: &str) -> Result<Route, Box<Answer>> {

@@ -5,7 +5,7 @@ use muster_supervisord::python::repr;
 use nix::errno::Errno;
 
 /// The text behind `spawnerr: `, for a process of this name.
-pub(super) fn text(error: &SpawnError, process: &ProcessSpec, name: &str) -> String {
+pub(crate) fn text(error: &SpawnError, process: &ProcessSpec, name: &str) -> String {
     let errno = Errno::from_raw(error.errno);
     let command = process.command.first().map(String::as_str).unwrap_or_default();
     let quoted = repr(command);

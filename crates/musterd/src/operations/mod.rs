@@ -7,3 +7,4 @@ pub(crate) mod command;
 pub(crate) mod logs;
 pub(crate) mod select;
 pub(crate) mod stdin;
+pub(crate) mod supervisord;

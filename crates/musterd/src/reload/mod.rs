@@ -2,12 +2,15 @@
 //!
 //! Reading happens on a thread of its own ([`reading`]), since a disk may be slow and a thousand programs take their time.
 //! Reloads take turns, so that the configuration read last is applied last. On any error the active configuration stays. The
-//! core decides what the new one means for programs; [`daemon`] has the keys of the daemon itself. [`watch`] notices that
+//! core decides what the new one means for programs; [`groups`] applies single groups of it, [`daemon`] has the keys of the daemon itself. [`watch`] notices that
 //! files have changed.
 
 mod daemon;
+pub(crate) mod groups;
 mod reading;
 pub(crate) mod watch;
+
+pub(crate) use self::reading::on_a_thread;
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -102,7 +105,12 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> R
     let files = new.files.iter().map(|path| path.display().to_string()).collect();
     let plan = match dry_run {
         true => Arc::new(shared.supervisor.borrow().plan(&new.spec.programs)),
-        false => hand_over(shared, new, origin).await?,
+        false => {
+            let plan = hand_over(shared, new, origin).await?;
+            // The active configuration is the one that was read last.
+            *configuration.pending.borrow_mut() = None;
+            plan
+        }
     };
     Ok(ReloadReport { dry_run, files, needs_restart, diagnostics: reading.diagnostics, ..of(&plan) })
 }

@@ -91,7 +91,7 @@ fn diagnostics(loaded: &Loaded) -> Vec<Diagnostic> {
 }
 
 /// Runs this on a thread, and waits for it.
-pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+pub(crate) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     let (done, awaited) = oneshot::channel();
     let thread = std::thread::Builder::new().name("config".to_owned()).stack_size(STACK);
     let begun = thread.spawn(move || {

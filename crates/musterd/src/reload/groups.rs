@@ -1,0 +1,243 @@
+//! Reloads in supervisord's two steps: reading the configuration, and adding or removing single groups.
+//!
+//! The configuration that was read last is kept beside the active one. A group is a set of programs with one name; adding
+//! or removing it applies the active programs with or without that group.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_api::{MAX_WAIT, Problem, ProblemKind};
+use muster_core::{Principal, Verb};
+use muster_spec::{InstanceSpec, OutputSpec, ProgramSpec, Sink, Spec, Target};
+use muster_supervisord::faults::Code;
+use muster_supervisord::methods::Changes;
+use muster_supervisord::xmlrpc::Fault;
+
+use super::{Origin, hand_over, in_turn, reading, reload};
+use crate::configuration::New;
+use crate::operations::command::command;
+use crate::shared::Shared;
+use crate::turn_clock::beside;
+
+/// The group that a program belongs to in supervisord's terms: its first, or itself.
+pub(crate) fn group_of(program: &ProgramSpec) -> &str {
+    program.groups.first().unwrap_or(&program.name)
+}
+
+/// The active programs, in the order in which they became active.
+pub(crate) fn active(shared: &Shared) -> Vec<Arc<ProgramSpec>> {
+    let supervisor = shared.supervisor.borrow();
+    let mut programs: Vec<Arc<ProgramSpec>> = Vec::new();
+    for instance in supervisor.snapshot().iter().filter(|instance| !instance.is_leaving()) {
+        if programs.last().is_none_or(|last| last.name != instance.program().name) {
+            programs.push(Arc::clone(instance.program()));
+        }
+    }
+    programs
+}
+
+/// The programs of the configuration that was read last.
+pub(crate) fn pending_programs(shared: &Shared) -> Vec<Arc<ProgramSpec>> {
+    let pending = shared.configuration.pending.borrow();
+    pending.as_ref().map_or_else(|| active(shared), |pending| pending.spec.programs.clone())
+}
+
+/// Reads the configuration, keeps it, and reports the groups that differ from the active ones. An error is the message.
+pub(crate) async fn reread(shared: &Rc<Shared>) -> Result<Changes, String> {
+    let changes = in_turn(shared, async move |shared| {
+        let configuration = &shared.configuration;
+        let reading = reading::read(configuration.paths.clone(), Arc::clone(&configuration.auto_logs), false).await?;
+        *configuration.looks.borrow_mut() = reading.looks;
+        let Some(new) = reading.new else {
+            let error = reading.diagnostics.into_iter().find(|found| found.severity == "error");
+            return Err(Problem::new(ProblemKind::BadConfiguration, error.map(|it| it.message).unwrap_or_default()));
+        };
+        let changes = changes(&active(&shared), &new.spec.programs);
+        *configuration.pending.borrow_mut() = Some(new);
+        Ok(changes)
+    });
+    changes.await.map_err(|problem| problem.detail)
+}
+
+/// Adds a group of the configuration that was read last.
+pub(crate) async fn add(shared: &Rc<Shared>, by: Principal, name: &str) -> Result<(), Fault> {
+    let (name, fault) = (name.to_owned(), Rc::new(std::cell::Cell::new(None)));
+    let refused = Rc::clone(&fault);
+    let done = in_turn(shared, async move |shared| {
+        let mut programs = active(&shared);
+        let is_named = |program: &&Arc<ProgramSpec>| group_of(program) == name;
+        let pending = pending_programs(&shared);
+        let new: Vec<_> = pending.iter().filter(is_named).cloned().collect();
+        if new.is_empty() {
+            refused.set(Some(Code::BadName.with(&name)));
+        } else if programs.iter().any(|program| group_of(program) == name) {
+            refused.set(Some(Code::AlreadyAdded.with(&name)));
+        } else {
+            programs.extend(new);
+            apply(&shared, by, programs).await?;
+        }
+        Ok(())
+    });
+    let done = done.await;
+    answer(fault.take(), done)
+}
+
+/// Removes a group whose processes have ended.
+pub(crate) async fn remove(shared: &Rc<Shared>, by: Principal, name: &str) -> Result<(), Fault> {
+    let name = name.to_owned();
+    let done = in_turn(shared, async move |shared| {
+        let mut programs = active(&shared);
+        programs.retain(|program| group_of(program) != name);
+        apply(&shared, by, programs).await
+    });
+    let done = done.await;
+    answer(None, done)
+}
+
+fn answer(fault: Option<Fault>, done: Result<(), Problem>) -> Result<(), Fault> {
+    match (fault, done) {
+        (Some(fault), _) => Err(fault),
+        (None, Ok(())) => Ok(()),
+        (None, Err(problem)) if problem.kind == ProblemKind::ShuttingDown => Err(Code::ShutdownState.fault()),
+        (None, Err(problem)) => Err(Code::Failed.with(problem)),
+    }
+}
+
+/// Makes these the active programs, with the other settings of the configuration that was read last.
+async fn apply(shared: &Rc<Shared>, by: Principal, programs: Vec<Arc<ProgramSpec>>) -> Result<(), Problem> {
+    let new = {
+        let mut pending = shared.configuration.pending.borrow_mut();
+        let pending = pending.get_or_insert_with(|| as_new(shared));
+        let spec = Spec { programs, ..pending.spec.clone() };
+        New { spec, ..pending.clone() }
+    };
+    hand_over(shared, new, Origin::Client(by)).await.map(drop)
+}
+
+/// The active configuration, as if it had just been read.
+fn as_new(shared: &Shared) -> New {
+    let in_force = shared.configuration.in_force();
+    New {
+        spec: Spec { daemon: in_force.daemon.clone(), control: in_force.control.clone(), programs: active(shared) },
+        files: in_force.files.clone(),
+        disguises: in_force.disguises.clone(),
+        access: shared.access.borrow().clone(),
+    }
+}
+
+/// Reads and applies the whole configuration, stops all programs, and starts those that start with the daemon. The client
+/// is answered once the configuration has been read; on any error nothing is touched.
+pub(crate) async fn restart(shared: &Rc<Shared>, by: Principal) -> Result<(), Problem> {
+    reload(shared, Origin::Client(by), false).await?;
+    let shared = Rc::clone(shared);
+    tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), async move {
+        // An error means that the daemon is shutting down, or that there are no programs.
+        let _ = command(&shared, by, "all", Verb::Stop, MAX_WAIT).await;
+        for program in active(&shared).into_iter().filter(|program| program.autostart) {
+            for instance in &program.instances {
+                let _ = command(&shared, by, &format!("={}", instance.name), Verb::Start, Duration::ZERO).await;
+            }
+        }
+    }));
+    Ok(())
+}
+
+/// The groups that differ: new and changed ones in the order of the new configuration, removed ones in that of their
+/// activation.
+fn changes(active: &[Arc<ProgramSpec>], new: &[Arc<ProgramSpec>]) -> Changes {
+    let ((was, old_order), (is, new_order)) = (groups(active), groups(new));
+    let is_changed = |name: &&str| was.get(name).is_some_and(|members| !are_same(members, &is[name]));
+    let names = |order: &[&str], is_meant: &dyn Fn(&&str) -> bool| -> Vec<String> {
+        order.iter().filter(|name| is_meant(name)).map(|name| (*name).to_owned()).collect()
+    };
+    Changes {
+        added: names(&new_order, &|name| !was.contains_key(name)),
+        changed: names(&new_order, &is_changed),
+        removed: names(&old_order, &|name| !is.contains_key(name)),
+    }
+}
+
+/// The groups with their members, and their names in order.
+fn groups(programs: &[Arc<ProgramSpec>]) -> (HashMap<&str, Vec<&ProgramSpec>>, Vec<&str>) {
+    let (mut groups, mut order) = (HashMap::<&str, Vec<&ProgramSpec>>::new(), Vec::new());
+    for program in programs {
+        let members = groups.entry(group_of(program)).or_default();
+        if members.is_empty() {
+            order.push(group_of(program));
+        }
+        members.push(program);
+    }
+    (groups, order)
+}
+
+fn are_same(was: &[&ProgramSpec], is: &[&ProgramSpec]) -> bool {
+    was.len() == is.len() && was.iter().zip(is).all(|(was, is)| **was == comparable(was, is))
+}
+
+/// The new program with the place of the old one, which other groups decide, and its files where the new one leaves their
+/// names to the daemon.
+fn comparable(was: &ProgramSpec, is: &ProgramSpec) -> ProgramSpec {
+    let mut is = is.clone();
+    if let (Some(was), Some(is)) = (was.order, &mut is.order) {
+        is.place = was.place;
+    }
+    for (was, is) in was.instances.iter().zip(&mut is.instances) {
+        let output = &is.output;
+        let stdout = if is_auto(&output.stdout) { &was.output.stdout } else { &output.stdout }.clone();
+        let stderr = match &output.stderr {
+            Some(target) if is_auto(target) => was.output.stderr.clone(),
+            stderr => stderr.clone(),
+        };
+        let output = OutputSpec { stdout, stderr, ..OutputSpec::clone(output) };
+        *is = Arc::new(InstanceSpec { output: Arc::new(output), ..InstanceSpec::clone(is) });
+    }
+    is
+}
+
+fn is_auto(target: &Target) -> bool {
+    target.sinks().iter().any(|sink| matches!(sink, Sink::Auto(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Programs of a supervisord configuration.
+    fn programs(text: &str) -> Vec<Arc<ProgramSpec>> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("supervisord.conf");
+        std::fs::write(&path, format!("[supervisord]\n{text}")).unwrap();
+        let loaded = muster_load::check::load(&[path], &muster_load::config_files::open);
+        loaded.spec.unwrap().programs
+    }
+
+    #[track_caller]
+    fn check(was: &str, is: &str, added: &[&str], changed: &[&str], removed: &[&str]) {
+        let found = changes(&programs(was), &programs(is));
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!((found.added, found.changed, found.removed), (owned(added), owned(changed), owned(removed)));
+    }
+
+    #[test]
+    fn groups_are_compared_by_everything_but_their_neighbours() {
+        let a = "[program:a]\ncommand=/bin/a\n";
+        let b = "[program:b]\ncommand=/bin/b\npriority=1\n";
+        check(a, a, &[], &[], &[]);
+        check(a, &format!("{b}{a}"), &["b"], &[], &[]);
+        check(&format!("{b}{a}"), a, &[], &[], &["b"]);
+        check(a, "[program:a]\ncommand=/bin/a -x\n", &[], &["a"], &[]);
+        check(a, "[program:a]\ncommand=/bin/a\nautostart=false\n", &[], &["a"], &[]);
+        check(a, "[program:a]\ncommand=/bin/a\nenvironment=A=1\n", &[], &["a"], &[]);
+        check(a, &format!("{a}[group:g]\nprograms=a\n"), &["g"], &[], &["a"]);
+    }
+
+    #[test]
+    fn a_file_of_the_daemon_s_choice_replaces_any_other_without_a_change() {
+        let auto = "[program:a]\ncommand=/bin/a\n";
+        let file = "[program:a]\ncommand=/bin/a\nstdout_logfile=/tmp/a.log\n";
+        check(file, auto, &[], &[], &[]);
+        check(auto, file, &[], &["a"], &[]);
+    }
+}
