@@ -127,27 +127,6 @@ pub(crate) const LOOKS: &[&str] = &[
     "-c s.conf help help",
     "-c s.conf help foo bar",
     "-c s.conf help EOF",
-    "-c s.conf help add",
-    "-c s.conf help avail",
-    "-c s.conf help clear",
-    "-c s.conf help exit",
-    "-c s.conf help fg",
-    "-c s.conf help maintail",
-    "-c s.conf help open",
-    "-c s.conf help pid",
-    "-c s.conf help quit",
-    "-c s.conf help reload",
-    "-c s.conf help remove",
-    "-c s.conf help reread",
-    "-c s.conf help restart",
-    "-c s.conf help shutdown",
-    "-c s.conf help signal",
-    "-c s.conf help start",
-    "-c s.conf help status",
-    "-c s.conf help stop",
-    "-c s.conf help tail",
-    "-c s.conf help update",
-    "-c s.conf help version",
     // Words that are missing, or too many.
     "-c s.conf avail x",
     "-c s.conf reread x",
@@ -317,6 +296,27 @@ pub(crate) const SESSIONS: &[&str] = &[
     "",
     "\n  \nquit\nstatus\n",
     "help\nhelp stop\n?fg\nfoo\nexit",
+    "help add\n\
+     help avail\n\
+     help clear\n\
+     help exit\n\
+     help fg\n\
+     help maintail\n\
+     help open\n\
+     help pid\n\
+     help quit\n\
+     help reload\n\
+     help remove\n\
+     help reread\n\
+     help restart\n\
+     help shutdown\n\
+     help signal\n\
+     help start\n\
+     help status\n\
+     help stop\n\
+     help tail\n\
+     help update\n\
+     help version\n",
     "status cat\npid off\nversion\nstop\n",
     "open unix://@/none\nversion\nopen unix://@/socket\nversion\nopen nowhere\n",
     "shutdown\nn\nreload\n\nreload\nno\nshutdown\n",

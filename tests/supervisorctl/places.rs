@@ -137,7 +137,7 @@ impl Pair {
 }
 
 fn comparable_line(line: &str) -> String {
-    if let Some((text, _)) = line.split_once(": file: ").filter(|(text, _)| text.starts_with("error: ")) {
+    if let Some((text, _)) = line.split_once(": file: ").filter(|(text, _)| text.contains("error: <class ")) {
         return text.to_owned();
     }
     let is_number = |word: &str| word.parse::<u32>().is_ok_and(|number| number > 0);
