@@ -1,6 +1,6 @@
 //! The configuration and the lines. `_` is a blank within a word, `@` the directory of the daemon.
 
-pub const SECTIONS: &str = "\
+pub(crate) const SECTIONS: &str = "\
 [supervisord]
 [unix_http_server]
 file=%(here)s/socket
@@ -58,7 +58,7 @@ command=/bin/sleep 1000
 ";
 
 /// Lines that change nothing.
-pub const LOOKS: &[&str] = &[
+pub(crate) const LOOKS: &[&str] = &[
     // The command line.
     "-h",
     "--help",
@@ -127,27 +127,6 @@ pub const LOOKS: &[&str] = &[
     "-c s.conf help help",
     "-c s.conf help foo bar",
     "-c s.conf help EOF",
-    "-c s.conf help add",
-    "-c s.conf help avail",
-    "-c s.conf help clear",
-    "-c s.conf help exit",
-    "-c s.conf help fg",
-    "-c s.conf help maintail",
-    "-c s.conf help open",
-    "-c s.conf help pid",
-    "-c s.conf help quit",
-    "-c s.conf help reload",
-    "-c s.conf help remove",
-    "-c s.conf help reread",
-    "-c s.conf help restart",
-    "-c s.conf help shutdown",
-    "-c s.conf help signal",
-    "-c s.conf help start",
-    "-c s.conf help status",
-    "-c s.conf help stop",
-    "-c s.conf help tail",
-    "-c s.conf help update",
-    "-c s.conf help version",
     // Words that are missing, or too many.
     "-c s.conf avail x",
     "-c s.conf reread x",
@@ -253,7 +232,7 @@ pub const LOOKS: &[&str] = &[
 ];
 
 /// Lines that change states, one after the other; `FILE<TEXT` replaces a file first.
-pub const CHANGES: &[&str] = &[
+pub(crate) const CHANGES: &[&str] = &[
     "stop cat",
     "stop cat",
     "start cat",
@@ -297,7 +276,7 @@ pub const CHANGES: &[&str] = &[
 ];
 
 /// Texts of a further file, each with the lines that follow it.
-pub const RELOADS: &[(&str, &[&str])] = &[
+pub(crate) const RELOADS: &[(&str, &[&str])] = &[
     (
         "[program:new]\ncommand=/bin/sleep 1000\n",
         &["reread", "avail", "update nosuch g", "update", "update", "status new"],
@@ -313,10 +292,31 @@ pub const RELOADS: &[(&str, &[&str])] = &[
 ];
 
 /// Inputs of the shell.
-pub const SESSIONS: &[&str] = &[
+pub(crate) const SESSIONS: &[&str] = &[
     "",
     "\n  \nquit\nstatus\n",
     "help\nhelp stop\n?fg\nfoo\nexit",
+    "help add\n\
+     help avail\n\
+     help clear\n\
+     help exit\n\
+     help fg\n\
+     help maintail\n\
+     help open\n\
+     help pid\n\
+     help quit\n\
+     help reload\n\
+     help remove\n\
+     help reread\n\
+     help restart\n\
+     help shutdown\n\
+     help signal\n\
+     help start\n\
+     help status\n\
+     help stop\n\
+     help tail\n\
+     help update\n\
+     help version\n",
     "status cat\npid off\nversion\nstop\n",
     "open unix://@/none\nversion\nopen unix://@/socket\nversion\nopen nowhere\n",
     "shutdown\nn\nreload\n\nreload\nno\nshutdown\n",

@@ -160,8 +160,14 @@ impl Running {
         stdin.write_all(text.as_bytes()).expect("it reads");
     }
 
+    /// Presses Ctrl-C once it sleeps: the original's may miss an exception while it writes.
     fn interrupt(&self) {
-        send(self.child.id() as i32, 2);
+        let pid = self.child.id() as i32;
+        wait_until("it sleeps", || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|behind| behind.starts_with('S'))
+        });
+        send(pid, 2);
     }
 
     /// Everything that it said, and its exit code.

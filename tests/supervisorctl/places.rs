@@ -10,22 +10,22 @@ use std::process::{Child, Command, Output, Stdio};
 use crate::harness::{is_root, send, wait_until};
 
 /// The original's daemon and client. Both clients are called by the latter's path, which is in their messages.
-pub const ORIGINAL: &str = "/usr/bin/supervisord";
+pub(crate) const ORIGINAL: &str = "/usr/bin/supervisord";
 const ORIGINAL_CLIENT: &str = "/usr/bin/supervisorctl";
 
-pub fn is_original_here() -> bool {
+pub(crate) fn is_original_here() -> bool {
     Path::new(ORIGINAL).exists() && Path::new(ORIGINAL_CLIENT).exists()
 }
 
 /// Whose program it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub(crate) enum Whose {
     Original,
     Ours,
 }
 
 /// A client's command, without words.
-pub fn client(whose: Whose) -> Command {
+pub(crate) fn client(whose: Whose) -> Command {
     let mut command = Command::new(match whose {
         Whose::Original => ORIGINAL_CLIENT,
         Whose::Ours => env!("CARGO_BIN_EXE_musterctl"),
@@ -35,7 +35,7 @@ pub fn client(whose: Whose) -> Command {
 }
 
 /// A daemon in a directory, and the client that is used with it.
-pub struct Pair {
+pub(crate) struct Pair {
     directory: tempfile::TempDir,
     port: u16,
     daemon: Option<Child>,
@@ -50,7 +50,7 @@ impl Drop for Pair {
 
 impl Pair {
     /// Starts a daemon with these sections: `@` is its directory and `:PORT` a port of its own.
-    pub fn start(daemon: Whose, client: Whose, sections: &str) -> Pair {
+    pub(crate) fn start(daemon: Whose, client: Whose, sections: &str) -> Pair {
         let directory = tempfile::tempdir().expect("a temporary directory can be created");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("there is a free port").port();
@@ -66,12 +66,12 @@ impl Pair {
         pair
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// Replaces a file; see [`Pair::start`].
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let main = "[supervisord]\nnodaemon=true\nlogfile=@/main.log\npidfile=@/main.pid\nchildlogdir=@\n";
         let user = if is_root() { "user=root\n" } else { "" };
         let text = text.replace("[supervisord]\n", &format!("{main}{user}"));
@@ -83,14 +83,14 @@ impl Pair {
     }
 
     /// The client with the words of a line, to be run.
-    pub fn client(&self, line: &str) -> Command {
+    pub(crate) fn client(&self, line: &str) -> Command {
         let mut command = client(self.client);
         command.current_dir(self.path()).args(line.split(' ').map(|word| self.placed(&word.replace('_', " "))));
         command
     }
 
     /// Runs a line with this input; `_` in it is a blank within a word.
-    pub fn run(&self, line: &str, input: &str) -> Answer {
+    pub(crate) fn run(&self, line: &str, input: &str) -> Answer {
         let mut command = self.client(line);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it can be executed");
@@ -101,7 +101,7 @@ impl Pair {
         self.answer(&child.wait_with_output().expect("it is a child of this process"))
     }
 
-    pub fn answer(&self, output: &Output) -> Answer {
+    pub(crate) fn answer(&self, output: &Output) -> Answer {
         Answer {
             code: output.status.code(),
             out: self.comparable(&String::from_utf8_lossy(&output.stdout)),
@@ -110,24 +110,26 @@ impl Pair {
     }
 
     /// A text without its directory, pids, times and places in a program.
-    pub fn comparable(&self, text: &str) -> String {
+    pub(crate) fn comparable(&self, text: &str) -> String {
         let text = text.replace(&*self.path().to_string_lossy(), "@").replace(&format!(":{}", self.port), ":PORT");
         text.split('\n').map(comparable_line).collect::<Vec<_>>().join("\n")
     }
 
-    pub fn states(&self) -> String {
+    /// The states of all processes, once the daemon answers.
+    fn states(&self) -> Option<String> {
         let output = client(Whose::Ours).current_dir(self.path()).args(["-c", "s.conf", "status"]).output();
-        self.answer(&output.expect("it can be executed")).out
+        let answer = self.answer(&output.expect("it can be executed"));
+        matches!(answer.code, Some(0 | 3)).then_some(answer.out)
     }
 
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         let Some(mut daemon) = self.daemon.take() else { return };
         send(daemon.id() as i32, 15);
         let _ = daemon.wait();
     }
 
     /// Waits until the daemon has ended by itself.
-    pub fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
             daemon.wait().expect("it is a child of this process");
         }
@@ -135,7 +137,7 @@ impl Pair {
 }
 
 fn comparable_line(line: &str) -> String {
-    if let Some((text, _)) = line.split_once(": file: ").filter(|(text, _)| text.starts_with("error: ")) {
+    if let Some((text, _)) = line.split_once(": file: ").filter(|(text, _)| text.contains("error: <class ")) {
         return text.to_owned();
     }
     let is_number = |word: &str| word.parse::<u32>().is_ok_and(|number| number > 0);
@@ -156,17 +158,17 @@ fn comparable_line(line: &str) -> String {
 
 /// What a client said.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
 /// Waits until all daemons have the same states, none of them on its way to another.
-pub fn settle(pairs: &[Pair]) {
+pub(crate) fn settle(pairs: &[Pair]) {
     wait_until("the states are the same", || {
-        let states: Vec<String> = pairs.iter().map(Pair::states).collect();
+        let states: Option<Vec<String>> = pairs.iter().map(Pair::states).collect();
         let moves = |text: &String| ["STARTING", "STOPPING", "BACKOFF"].iter().any(|state| text.contains(state));
-        states.iter().all(|text| *text == states[0] && !moves(text))
+        states.is_some_and(|states| states.iter().all(|text| *text == states[0] && !moves(text)))
     });
 }
