@@ -30,6 +30,10 @@ pub(super) fn read(reader: &mut Reader<'_>, main: &str, mode: Mode) -> Option<()
         (Mode::Main, Some(section)) => include(reader, section, &mut budget),
         (Mode::Main, None) => {}
     }
+    if let Some(place) = reader.sections.beyond() {
+        let message = format!("the limit is {} sections and keys in all", limits::KEYS);
+        reader.report.problem(of_file(place.clone(), message, None));
+    }
     Some(())
 }
 

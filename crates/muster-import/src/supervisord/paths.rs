@@ -17,8 +17,7 @@ pub(super) fn expand_user(path: &str, world: &dyn World) -> String {
     let end = rest.find('/').unwrap_or(rest.len());
     let (name, behind) = rest.split_at(end);
     let home = if name.is_empty() {
-        let variable = world.variables().into_iter().rev().find(|(name, _)| name == "HOME");
-        variable.map(|(_, home)| home).or_else(|| Some(world.user(Account::Id(world.uid()))?.home))
+        world.variable("HOME").or_else(|| Some(world.user(Account::Id(world.uid()))?.home))
     } else {
         world.user(Account::Name(name)).map(|user| user.home)
     };

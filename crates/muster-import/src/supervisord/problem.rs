@@ -217,6 +217,11 @@ impl Report {
         }
     }
 
+    /// Whether further warnings are no longer reported.
+    pub(super) fn has_all_warnings(&self) -> bool {
+        self.warnings.len() > limits::WARNINGS
+    }
+
     /// Whether further mistakes are no longer reported.
     pub(super) fn is_full(&self) -> bool {
         self.problems.len() > limits::PROBLEMS

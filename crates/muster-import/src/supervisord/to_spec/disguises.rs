@@ -13,7 +13,10 @@ use super::super::world::World;
 pub(super) fn of(configuration: &Configuration, world: &dyn World, spec: &Spec) -> Disguises {
     let secrets = secrets(configuration, world);
     let instances = spec.programs.iter().flat_map(|program| &program.instances);
-    let instances = instances.filter_map(|instance| disguise(instance, &secrets)).collect();
+    let instances = match secrets.is_empty() {
+        true => Vec::new(),
+        false => instances.filter_map(|instance| disguise(instance, &secrets)).collect(),
+    };
     let hidden = |path: Option<&Path>, key: &'static str| {
         path.filter(|path| is_secret(&path.to_string_lossy(), &secrets)).map(|_| key)
     };
