@@ -214,7 +214,7 @@ fn include(reader: &mut Reader<'_>, section: usize, budget: &mut usize) {
                 false => "a pattern matches no file".to_owned(),
             };
             let warning = reader.warning(section, Some(options::FILES.key), message);
-            reader.report.warn(warning.original(text));
+            reader.report.warn_again(warning.original(text));
         }
         for file in files {
             if left == 0 {

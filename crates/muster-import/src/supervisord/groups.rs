@@ -109,11 +109,11 @@ fn mixed(reader: &mut Reader<'_>, section: usize, members: &mut HashSet<usize>) 
                 continue;
             }
             (None, None) => (
-                format!("programs names no program or fcgi-program{quoted}"),
+                format!("programs must name sections [program:NAME] or [fcgi-program:NAME]{quoted}"),
                 format!("[{own}] names unknown program or fcgi-program {program}"),
             ),
             (Some(_), Some(_)) => (
-                format!("programs names both a program and an fcgi-program{quoted}"),
+                format!("programs must name one section, and a program and an fcgi-program have this name{quoted}"),
                 format!("[{own}] name {program} is ambiguous (exists as program and fcgi-program)"),
             ),
         };

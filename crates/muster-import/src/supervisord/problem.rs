@@ -202,6 +202,12 @@ impl Report {
         }
     }
 
+    /// Adds a warning that the original repeats as well.
+    pub(super) fn warn_again(&mut self, warning: Warning) {
+        self.said.remove(&(warning.place.clone(), warning.message.clone()));
+        self.warn(warning);
+    }
+
     pub(super) fn warn(&mut self, warning: Warning) {
         match self.warnings.len() {
             limits::WARNINGS => {

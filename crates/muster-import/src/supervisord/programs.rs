@@ -112,8 +112,11 @@ fn common(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, name: &str) -> Co
     let process_name = process_name(reader, scope, name);
     if numprocs > 1 && !process_name.text.contains("%(process_num)") {
         let original = "%(process_num) must be present within process_name when numprocs > 1".to_owned();
-        let message = "process_name must contain %(process_num), since numprocs is more than 1";
-        reader.refuse_section(scope, Some(options::PROCESS_NAME.key), message, original);
+        let written = reader.raw(scope.section, &options::PROCESS_NAME).is_some();
+        let value = Some(&process_name.text).filter(|_| written);
+        let quoted = value.map_or(String::new(), |text| reader.quoted(scope.section, options::PROCESS_NAME.key, text));
+        let message = format!("process_name must contain %(process_num), since numprocs is {numprocs}{quoted}");
+        reader.refuse_section(scope, Some(options::PROCESS_NAME.key), &message, original);
     }
     let serverurl =
         serverurl.filter(|url| muster_supervisord::python::strip(url).to_uppercase() != "AUTO" && !url.is_empty());

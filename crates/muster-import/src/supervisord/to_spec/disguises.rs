@@ -1,5 +1,6 @@
 //! The masked copies of everything that holds a secret: what an expansion such as `%(ENV_TOKEN)s` brought in.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +16,11 @@ pub(super) fn of(configuration: &Configuration, world: &dyn World, spec: &Spec) 
     let instances = spec.programs.iter().flat_map(|program| &program.instances);
     let instances = match secrets.is_empty() {
         true => Vec::new(),
-        false => instances.filter_map(|instance| disguise(instance, &secrets)).collect(),
+        false => {
+            let beginnings = Beginnings::of(&secrets);
+            let suspects = instances.filter(|instance| beginnings.are_in_instance(instance));
+            suspects.filter_map(|instance| disguise(instance, &secrets)).collect()
+        }
     };
     let hidden = |path: Option<&Path>, key: &'static str| {
         path.filter(|path| is_secret(&path.to_string_lossy(), &secrets)).map(|_| key)
@@ -45,6 +50,46 @@ fn secrets(configuration: &Configuration, world: &dyn World) -> Secrets {
 
 fn is_secret(text: &str, secrets: &Secrets) -> bool {
     secrets.mask(text) != text
+}
+
+/// The first bytes of all secrets, by their number: whether a text holds one of thousands is asked for every word of every
+/// command.
+struct Beginnings<'s>([HashSet<&'s [u8]>; LONGEST_BEGINNING]);
+
+/// The most bytes of a secret that are compared first.
+const LONGEST_BEGINNING: usize = 8;
+
+impl<'s> Beginnings<'s> {
+    fn of(secrets: &'s Secrets) -> Beginnings<'s> {
+        let mut beginnings = Beginnings(Default::default());
+        for value in secrets.values().map(str::as_bytes).filter(|value| !value.is_empty()) {
+            let length = value.len().min(LONGEST_BEGINNING);
+            beginnings.0[length - 1].insert(&value[..length]);
+        }
+        beginnings
+    }
+
+    /// Whether a secret may begin in this text; a secret that is there always does.
+    fn are_in(&self, text: &[u8]) -> bool {
+        let known = self.0.iter().enumerate().filter(|(_, known)| !known.is_empty());
+        known.into_iter().any(|(place, known)| text.windows(place + 1).any(|part| known.contains(part)))
+    }
+
+    fn are_in_instance(&self, instance: &InstanceSpec) -> bool {
+        let output = &instance.output;
+        let targets = [Some(&output.stdout), output.stderr.as_ref()].into_iter().flatten();
+        let sinks = targets.flat_map(|target| match target {
+            Target::Capture(sinks) => sinks.as_slice(),
+            _ => &[],
+        });
+        let files = sinks.filter_map(|sink| match sink {
+            Sink::File(path) => Some(path.as_path()),
+            _ => None,
+        });
+        let mut paths = files.chain(instance.process.directory.as_deref());
+        instance.process.command.iter().any(|word| self.are_in(word.as_bytes()))
+            || paths.any(|path| self.are_in(path.as_os_str().as_encoded_bytes()))
+    }
 }
 
 /// The copy of an instance to be shown, if it differs. Environments are never shown.
