@@ -108,6 +108,11 @@ impl Secrets {
         self.add(other.values);
     }
 
+    /// The values, the longest first.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(String::as_str)
+    }
+
     /// The values for which `keep` returns true.
     pub fn filtered(&self, keep: impl Fn(&str) -> bool) -> Secrets {
         Secrets { values: self.values.iter().filter(|value| keep(value)).cloned().collect() }

@@ -61,6 +61,10 @@ impl World for ThisMachine<'_> {
         std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
     }
 
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+    }
+
     fn cwd(&self) -> String {
         std::env::current_dir().map_or_else(|_| "/".to_owned(), |path| path.to_string_lossy().into_owned())
     }

@@ -9,6 +9,7 @@ use super::Source;
 use super::console_format::Style;
 use super::rotate::Names;
 use super::segments::{Effort, Segments};
+use super::strip::Stripper;
 
 /// Program output, split into pieces: the first two bytes select the format and the splits.
 pub fn log_lines(bytes: &[u8]) {
@@ -18,10 +19,15 @@ pub fn log_lines(bytes: &[u8]) {
         1 => LineFormat::Json,
         _ => LineFormat::Raw,
     };
+    let chunk = usize::from(*cut) + 1;
+    let (in_reads, at_once) = (stripped(bytes.chunks(chunk)), stripped([bytes]));
+    assert!(in_reads.len() <= bytes.len() && at_once.len() <= in_reads.len());
+    // A longer sequence is text unless one read has all of it.
+    assert!(bytes.len() > 64 || in_reads == at_once, "where a read ends makes no difference");
     let style = Style { format, timestamps: choice & 0x80 != 0, colour: choice & 0x40 != 0 };
     let mut lines = style.lines_of("web", Source::Stdout, 1);
     let (mut out, mut count) = (Vec::new(), 0);
-    for piece in bytes.chunks(usize::from(*cut) + 1) {
+    for piece in bytes.chunks(chunk) {
         count += lines.push(piece, SystemTime::UNIX_EPOCH, &mut out);
         if choice & 0x20 != 0 {
             lines.put_partial(SystemTime::UNIX_EPOCH, &mut out);
@@ -38,6 +44,14 @@ pub fn log_lines(bytes: &[u8]) {
         }),
         LineFormat::Text => assert!(out.is_empty() || out.ends_with(b"\n")),
     }
+}
+
+/// The output without its terminal sequences.
+fn stripped<'a>(reads: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let (mut stripper, mut text) = (Stripper::default(), Vec::new());
+    reads.into_iter().for_each(|read| text.extend_from_slice(&stripper.strip(read)));
+    text.extend(stripper.rest());
+    text
 }
 
 /// The log at this path, with its rotated files, as a client reads it: its last lines, and a position.

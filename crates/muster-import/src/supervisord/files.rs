@@ -31,6 +31,10 @@ pub(super) fn read(reader: &mut Reader<'_>, main: &str, mode: Mode) -> Option<()
         (Mode::Main, Some(section)) => include(reader, section, &mut budget),
         (Mode::Main, None) => {}
     }
+    if let Some(place) = reader.sections.beyond() {
+        let message = format!("the limit is {} sections and keys in all", limits::KEYS);
+        reader.report.problem(of_file(place.clone(), message, None));
+    }
     Some(())
 }
 
@@ -211,7 +215,7 @@ fn include(reader: &mut Reader<'_>, section: usize, budget: &mut usize) {
                 false => "a pattern matches no file".to_owned(),
             };
             let warning = reader.warning(section, Some(options::FILES.key), message);
-            reader.report.warn(warning.original(text));
+            reader.report.warn_again(warning.original(text));
         }
         for file in files {
             if left == 0 {

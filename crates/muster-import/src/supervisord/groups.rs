@@ -1,13 +1,14 @@
 //! Sections to groups, in the original's order: `[group:x]` first, then what is in none.
 
-use muster_supervisord::expand::Value;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::ini::Entry;
+use muster_supervisord::expand::Value;
+
 use super::model::{FcgiAddress, FcgiSocket, Group, GroupKind, Owner, Process};
 use super::options::{self, Kind};
 use super::reader::{ExpansionScope, Reader, Text, behind_colon};
+use super::sections::Entry;
 use super::values::{self, Read};
 use super::world::World;
 use super::{paths, programs};
@@ -84,14 +85,19 @@ fn mixed(reader: &mut Reader<'_>, section: usize, members: &mut HashSet<usize>) 
     let listed = reader.plain(&scope, &options::PROGRAMS).unwrap_or_default();
     let priority = reader.whole(&scope, &options::PRIORITY);
     let mut processes = Vec::new();
+    let is_quotable = reader.is_quotable(section, options::PROGRAMS.key);
     for program in values::list(&listed) {
         if reader.report.is_full() {
+            break;
+        }
+        if reader.processes_left == 0 {
+            reader.refuse_total(&scope, options::PROGRAMS.key, &programs::too_many());
             break;
         }
         let program_section = reader.sections.find(&format!("program:{program}"));
         let fcgi_section = reader.sections.find(&format!("fcgi-program:{program}"));
         let own = reader.section_name(section);
-        let quoted = reader.quoted(section, options::PROGRAMS.key, program);
+        let quoted = if is_quotable { format!(": {}", repr(program)) } else { String::new() };
         let (message, original) = match (program_section, fcgi_section) {
             (Some(member), None) | (None, Some(member)) => {
                 members.insert(member);
@@ -104,11 +110,11 @@ fn mixed(reader: &mut Reader<'_>, section: usize, members: &mut HashSet<usize>) 
                 continue;
             }
             (None, None) => (
-                format!("programs names no program or fcgi-program{quoted}"),
+                format!("programs must name sections [program:NAME] or [fcgi-program:NAME]{quoted}"),
                 format!("[{own}] names unknown program or fcgi-program {program}"),
             ),
             (Some(_), Some(_)) => (
-                format!("programs names both a program and an fcgi-program{quoted}"),
+                format!("programs must name one section, and a program and an fcgi-program have this name{quoted}"),
                 format!("[{own}] name {program} is ambiguous (exists as program and fcgi-program)"),
             ),
         };
@@ -172,15 +178,21 @@ fn listener(reader: &mut Reader<'_>, section: usize) -> Option<Group> {
 fn events(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, header: &str) -> Vec<String> {
     let Ok(value) = reader.text(scope, &options::EVENTS) else { return Vec::new() };
     let text = value.map(|value| value.text).unwrap_or_default();
-    // A set, as in the original: a repeated event counts once.
-    let mut seen = HashSet::new();
-    let upper = values::list(&text).into_iter().map(str::to_uppercase);
-    let mut events: Vec<String> = upper.filter(|event| seen.insert(event.clone())).collect();
-    if events.is_empty() {
+    // Sets, as in the original: a repeated event counts once.
+    let (mut events, mut unknown) = (BTreeSet::new(), Vec::new());
+    let listed = values::list(&text);
+    for event in listed.iter().map(|event| event.to_uppercase()) {
+        if EVENTS.contains(&event.as_str()) {
+            events.insert(event);
+        } else if unknown.len() < MOST_UNKNOWN_EVENTS && !unknown.contains(&event) {
+            unknown.push(event);
+        }
+    }
+    if listed.is_empty() {
         let original = format!("[{header}] section requires an \"events\" line");
         reader.refuse_section(scope, None, "needs a key events", original);
     }
-    for event in events.iter().filter(|event| !EVENTS.contains(&event.as_str())).take(MOST_UNKNOWN_EVENTS) {
+    for event in &unknown {
         let original = format!("Unknown event type {event} in [{header}] events");
         let near = muster_config::hints::nearest_in_case(event, &EVENTS);
         let near = near.map(|near| format!("; {near} is one")).unwrap_or_default();
@@ -188,9 +200,7 @@ fn events(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, header: &str) -> 
         let message = format!("events must be types of events{quoted}{near}");
         reader.refuse_section(scope, Some(options::EVENTS.key), &message, original);
     }
-    events.sort_unstable();
-    events.dedup();
-    events
+    events.into_iter().collect()
 }
 
 fn fcgi(reader: &mut Reader<'_>, section: usize) -> Option<Group> {

@@ -2,11 +2,11 @@
 
 use muster_config::hints::{nearest, nearest_name};
 
-use super::ini::Section;
 use super::limits;
 use super::options::{self, Kind};
 use super::problem::Warning;
 use super::reader::Reader;
+use super::sections::Section;
 
 /// The number of unknown words that get a guess; further ones are reported without.
 const MOST_GUESSES: usize = 1000;

@@ -13,7 +13,7 @@ pub const FILES: usize = 4096;
 pub const NAMES: usize = 100_000;
 
 /// The most processes of a configuration; `numprocs` counts with what it makes.
-pub const PROCESSES: usize = 100_000;
+pub const PROCESSES: usize = 50_000;
 
 /// The most processes of one section.
 pub const NUMPROCS: i64 = 10_000;
@@ -24,14 +24,24 @@ pub const PROBLEMS: usize = 10_000;
 /// The most warnings that are reported.
 pub const WARNINGS: usize = 10_000;
 
+/// The most sections, keys and replaced `%(here)s` of all files together; a long value counts as several.
+pub const KEYS: usize = 300_000;
+
+/// The most lines of comment that are kept, for a conversion to carry over.
+pub(super) const COMMENTS: usize = 100_000;
+
+/// The most words of all commands together.
+pub const WORDS: usize = 1_000_000;
+
 /// The most names that are compared with unknown ones to find those near to them.
 pub(super) const COMPARED_NAMES: usize = 200_000;
 
-/// The most variables of all processes together.
+/// The most variables of all processes together, the global ones counted for each.
 pub(super) const VARIABLES: usize = 500_000;
 
-/// The most bytes that all expansions of a configuration produce together.
-pub(super) const EXPANDED_BYTES: usize = 64 << 20;
+/// The most bytes that all expansions of a configuration produce together, with the texts that each process has a copy
+/// of: the name of its group and the global variables.
+pub(super) const EXPANDED_BYTES: usize = 32 << 20;
 
 /// The most bytes in keys of musterd's own, counted once for each process of their section.
 pub(super) const OWN_BYTES: usize = 16 << 20;

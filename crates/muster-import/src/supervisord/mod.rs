@@ -2,7 +2,7 @@
 //!
 //! [`read`] finds every mistake at once, each with its place and with the text that the original would end with, and
 //! warns of text that the original silently ignores. It knows the machine through [`World`] alone and prints nothing.
-//! The way of a text: `files` reads the main file and what it includes, `ini` makes sections of lines, `reader` looks
+//! The way of a text: `files` reads the main file and what it includes, `ini` makes `sections` of lines, `reader` looks
 //! one value up, `expand` replaces `%(name)s` in it and `values` gives it a type; `settings`, `programs` and `groups`
 //! ask for the values in the original's order; `lint` and `hints` look at the result. The one list of keys is
 //! `options`.
@@ -24,6 +24,7 @@ mod paths;
 mod problem;
 mod programs;
 mod reader;
+mod sections;
 mod settings;
 mod to_spec;
 mod values;
@@ -33,15 +34,17 @@ pub use argv::split as split_command;
 pub use environment::Unreadable;
 pub use environment::variables as split_environment;
 pub use flags::{Flag, Flags, Refused};
-pub use ini::{Comments, Entry, Section};
 pub use model::{
     Address, Autorestart, Configuration, FcgiAddress, FcgiSocket, Group, GroupKind, Level, LogFile, Login, Owner,
     Plugin, Process, Server, Settings, Signal, Stream, Variables,
 };
 pub use options::{Kind, Opt, Type};
 pub use problem::{Mistakes, Problem, SourcePlace, Warning};
+pub use sections::{Comments, Entry, Section};
 pub use to_spec::{Inherited, Translation, namespec, to_spec};
 pub use world::{Account, User, World};
+
+use std::collections::BTreeSet;
 
 use reader::{Reader, shared};
 
@@ -72,11 +75,14 @@ pub fn read(main: &str, mode: Mode, world: &dyn World) -> Result<Configuration, 
         variables_incomplete: false,
         here: paths::absolute(paths::directory(main), world),
         host: world.host(),
-        sections: ini::Sections::new(&shared(main)),
+        sections: sections::Sections::new(&shared(main)),
         report: problem::Report::default(),
         budget: limits::EXPANDED_BYTES,
         processes_left: limits::PROCESSES,
         variables_left: limits::VARIABLES,
+        words_left: limits::WORDS,
+        global: (0, 0),
+        bounds_met: BTreeSet::new(),
         names_left: limits::COMPARED_NAMES,
     };
     let read = files::read(&mut reader, main, mode).and_then(|()| parts(&mut reader, main));
@@ -112,6 +118,7 @@ fn parts(reader: &mut Reader<'_>, main: &str) -> Option<Parts> {
     let servers = settings::servers(reader);
     let (section, supervisord) = (section?, supervisord?);
     settings::check_user(reader, section, supervisord.user.as_deref());
+    settings::check_url(reader, section, &servers, groups.iter().map(|group| group.processes.len()).sum());
     hints::unknown(reader);
     if reader.report.count() == 0 {
         lint::configuration(reader, section, &supervisord, &groups);

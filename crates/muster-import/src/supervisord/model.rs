@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::ini::{Entry, Section};
 use super::problem::{SourcePlace, Warning};
+use super::sections::{Entry, Section};
 use super::world::User;
 use muster_supervisord::signals;
 
@@ -90,7 +90,7 @@ pub struct Settings {
 
 /// Variables, sorted by name. Values may be secrets, so the debug form shows names only.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Variables(BTreeMap<String, String>);
+pub struct Variables(Vec<(String, String)>);
 
 impl Variables {
     /// Names and values.
@@ -100,19 +100,22 @@ impl Variables {
 
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        let at = self.0.binary_search_by(|(own, _)| own.as_str().cmp(name)).ok()?;
+        Some(&self.0[at].1)
     }
 }
 
 impl FromIterator<(String, String)> for Variables {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Variables {
-        Variables(pairs.into_iter().collect())
+        // Of two with one name the last counts.
+        let sorted: BTreeMap<String, String> = pairs.into_iter().collect();
+        Variables(sorted.into_iter().collect())
     }
 }
 
 impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }
 

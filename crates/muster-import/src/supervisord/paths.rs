@@ -12,8 +12,7 @@ pub(super) fn expand_user(path: &str, world: &dyn World) -> String {
         if !name.is_empty() {
             return world.user(Account::Name(name)).map(|user| user.home);
         }
-        let variable = world.variables().into_iter().rev().find(|(name, _)| name == "HOME");
-        variable.map(|(_, home)| home).or_else(|| Some(world.user(Account::Id(world.uid()))?.home))
+        world.variable("HOME").or_else(|| Some(world.user(Account::Id(world.uid()))?.home))
     })
 }
 

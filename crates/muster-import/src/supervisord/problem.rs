@@ -210,6 +210,12 @@ impl Report {
         }
     }
 
+    /// Adds a warning that the original repeats as well.
+    pub(super) fn warn_again(&mut self, warning: Warning) {
+        self.said.remove(&(warning.place.clone(), warning.message.clone()));
+        self.warn(warning);
+    }
+
     pub(super) fn warn(&mut self, warning: Warning) {
         match self.warnings.len() {
             limits::WARNINGS => {
@@ -223,6 +229,11 @@ impl Report {
                 }
             }
         }
+    }
+
+    /// Whether further warnings are no longer reported.
+    pub(super) fn has_all_warnings(&self) -> bool {
+        self.warnings.len() > limits::WARNINGS
     }
 
     /// Whether further mistakes are no longer reported.

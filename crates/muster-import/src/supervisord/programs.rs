@@ -34,7 +34,12 @@ struct Common {
     user: Option<User>,
     umask: Option<i64>,
     process_name: Text,
+    /// Length of the texts that each process has a copy of, in bytes.
+    copied: usize,
 }
+
+/// How often a process holds the name of its group: in its own names, as its group, as its stop unit and in a variable.
+const COPIES_OF_GROUP: usize = 6;
 
 /// The processes of a section, sorted by priority and name.
 pub(super) fn processes(reader: &mut Reader<'_>, section: usize, group: &str) -> Vec<Process> {
@@ -48,13 +53,14 @@ pub(super) fn processes(reader: &mut Reader<'_>, section: usize, group: &str) ->
     ];
     let scope = ExpansionScope { section, words: &words, own: None, names_section: true };
     if reader.processes_left == 0 {
-        reader.refuse_bound(&scope, options::NUMPROCS.key, &too_many());
+        reader.refuse_total(&scope, options::NUMPROCS.key, &too_many());
         return Vec::new();
     }
     let common = common(reader, &scope, &name);
+    let common = Common { copied: common.copied + COPIES_OF_GROUP * group.len(), ..common };
     let numbers = numbers(reader, &scope, &common);
     let mut own = HashMap::new();
-    let mut processes = Vec::new();
+    let mut processes = Vec::with_capacity(usize::try_from(numbers.end - numbers.start).unwrap_or_default());
     for number in numbers {
         let numbered = [("process_num", Value::Number(number)), ("numprocs", Value::Number(common.numprocs))];
         let words = [&words[..], &numbered].concat();
@@ -106,9 +112,16 @@ fn common(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, name: &str) -> Co
     let process_name = process_name(reader, scope, name);
     if numprocs > 1 && !process_name.text.contains("%(process_num)") {
         let original = "%(process_num) must be present within process_name when numprocs > 1".to_owned();
-        let message = "process_name must contain %(process_num), since numprocs is more than 1";
-        reader.refuse_section(scope, Some(options::PROCESS_NAME.key), message, original);
+        let written = reader.raw(scope.section, &options::PROCESS_NAME).is_some();
+        let value = Some(&process_name.text).filter(|_| written);
+        let quoted = value.map_or(String::new(), |text| reader.quoted(scope.section, options::PROCESS_NAME.key, text));
+        let message = format!("process_name must contain %(process_num), since numprocs is {numprocs}{quoted}");
+        reader.refuse_section(scope, Some(options::PROCESS_NAME.key), &message, original);
     }
+    let serverurl =
+        serverurl.filter(|url| muster_supervisord::python::strip(url).to_uppercase() != "AUTO" && !url.is_empty());
+    let exitcodes = exitcodes.unwrap_or_default();
+    let copied = exitcodes.len() + serverurl.as_ref().map_or(0, String::len);
     let killasgroup = killasgroup.unwrap_or(stopasgroup);
     if stopasgroup && !killasgroup {
         let original = "Cannot set stopasgroup=true and killasgroup=false".to_owned();
@@ -125,17 +138,17 @@ fn common(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, name: &str) -> Co
         stopwaitsecs,
         stopasgroup,
         killasgroup,
-        exitcodes: exitcodes.unwrap_or_default(),
+        exitcodes,
         redirect_stderr,
         numprocs,
         numprocs_start,
         environment: environment.map(|entry| Text { text: entry.text, place: entry.place }),
         captures,
-        serverurl: serverurl
-            .filter(|url| muster_supervisord::python::strip(url).to_uppercase() != "AUTO" && !url.is_empty()),
+        serverurl,
         user,
         umask,
         process_name,
+        copied,
     }
 }
 
@@ -175,7 +188,8 @@ fn numbers(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, common: &Common)
                 return common.numprocs_start..end;
             }
             reader.processes_left = 0;
-            too_many()
+            reader.refuse_total(scope, options::NUMPROCS.key, &too_many());
+            return none;
         }
         (_, None) if common.numprocs <= limits::NUMPROCS => "numprocs_start is too large".to_owned(),
         _ => format!("numprocs must be at most {}: {}", limits::NUMPROCS, common.numprocs),
@@ -184,7 +198,8 @@ fn numbers(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, common: &Common)
     none
 }
 
-fn too_many() -> String {
+/// The message about the bound of all processes.
+pub(super) fn too_many() -> String {
     format!("the limit is {} processes in all", limits::PROCESSES)
 }
 
@@ -241,11 +256,15 @@ fn process(
     if reader.report.count() > problems {
         return None;
     }
+    let (name, command) = (name.ok()?, command.ok()??.text);
+    if !reader.has_room(&scope, &command, common.copied) {
+        return None;
+    }
     Some(Process {
         section: numbered.section,
-        name: name.ok()?,
+        name,
         number: numbered.number,
-        command: command.ok()??.text,
+        command,
         directory,
         umask: common.umask,
         priority: common.priority,

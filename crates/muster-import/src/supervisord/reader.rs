@@ -1,14 +1,14 @@
 //! Reading one value: lookup, expansion, type, and the report of what is wrong. A value that cannot be read is
 //! reported and replaced by its default, so all mistakes are found at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::ini::{Entry, Sections};
 use super::limits;
 use super::model::Variables;
 use super::options::{Kind, Opt, Type};
 use super::problem::{Problem, Report, SourcePlace, Warning};
+use super::sections::{Entry, Sections};
 use super::values::{self, Read};
 use super::world::{User, World};
 use super::{environment, hints};
@@ -36,6 +36,12 @@ pub(super) struct Reader<'w> {
     pub(super) processes_left: usize,
     /// Number of variables that processes may still have.
     pub(super) variables_left: usize,
+    /// Number of words that commands may still have.
+    pub(super) words_left: usize,
+    /// Number of the global variables, and their length in bytes.
+    pub(super) global: (usize, usize),
+    /// The bounds that were met: each is reported once, since everything behind it meets it too.
+    pub(super) bounds_met: BTreeSet<String>,
     /// Number of names that may still be compared with unknown ones.
     pub(super) names_left: usize,
 }
@@ -217,6 +223,13 @@ impl Reader<'_> {
         self.report_about(about, message, None);
     }
 
+    /// Reports a bound of the configuration as a whole, at the first place that is beyond it.
+    pub(super) fn refuse_total(&mut self, scope: &ExpansionScope<'_>, key: &str, message: &str) {
+        if self.bounds_met.insert(message.to_owned()) {
+            self.refuse_bound(scope, key, message);
+        }
+    }
+
     fn report_about(&mut self, about: About<'_>, message: &str, original: Option<String>) {
         let section = &self.sections.list()[about.scope.section];
         let behind = match about.scope.names_section {
@@ -284,7 +297,7 @@ impl Reader<'_> {
                     return Some(pairs);
                 }
                 let message = format!("environment: the limit is {} variables in all", limits::VARIABLES);
-                self.refuse_bound(scope, super::options::ENVIRONMENT.key, &message);
+                self.refuse_total(scope, super::options::ENVIRONMENT.key, &message);
                 return None;
             }
             Err(environment::Unreadable::NoClosingQuotation) => "No closing quotation".to_owned(),
@@ -294,6 +307,38 @@ impl Reader<'_> {
         };
         self.refuse(scope, &super::options::ENVIRONMENT, value, reason);
         None
+    }
+
+    /// Whether the bounds allow another process with such a command, and with copies of texts that are this long.
+    pub(super) fn has_room(&mut self, scope: &ExpansionScope<'_>, command: &str, copied: usize) -> bool {
+        let (variables, bytes) = self.global;
+        let words = command.split_ascii_whitespace().count();
+        let left = (
+            self.words_left.checked_sub(words),
+            self.variables_left.checked_sub(variables),
+            self.budget.checked_sub(bytes.saturating_add(copied)),
+        );
+        let (key, message) = match left {
+            (Some(words), Some(variables), Some(bytes)) => {
+                (self.words_left, self.variables_left, self.budget) = (words, variables, bytes);
+                return true;
+            }
+            (None, ..) => ("command", format!("command: the limit is {} words in all commands", limits::WORDS)),
+            (_, None, _) => ("", format!("the limit is {} variables in all, global ones included", limits::VARIABLES)),
+            _ => ("", format!("names and variables of all processes are longer than {} bytes", limits::EXPANDED_BYTES)),
+        };
+        self.refuse_total(scope, key, &message);
+        false
+    }
+
+    /// Whether the bounds allow another key of a plugin.
+    pub(super) fn has_room_for_extra(&mut self, scope: &ExpansionScope<'_>, key: &str) -> bool {
+        if let Some(left) = self.variables_left.checked_sub(1) {
+            self.variables_left = left;
+            return true;
+        }
+        self.refuse_total(scope, key, &format!("{key}: the limit is {} variables in all", limits::VARIABLES));
+        false
     }
 
     /// Whether a message may quote what is read from a value: what a variable stands for may be a secret.

@@ -31,6 +31,8 @@ pub(super) fn supervisord(reader: &mut Reader<'_>, section: usize) -> Settings {
     let strip_ansi = reader.boolean(scope, &options::STRIP_ANSI);
     let environment = environment(reader, scope, &host).unwrap_or_default();
     for (name, value) in &environment {
+        reader.global.0 += 1;
+        reader.global.1 += name.len() + value.len();
         reader.variables.insert(name.clone(), value.clone());
     }
     Settings {
@@ -94,6 +96,15 @@ pub(super) fn check_user(reader: &mut Reader<'_>, section: usize, user: Option<&
     }
 }
 
+/// Every process has a copy of the server's URL.
+pub(super) fn check_url(reader: &mut Reader<'_>, section: usize, servers: &[Server], processes: usize) {
+    let length = server_url(servers).map_or(0, |url| url.len());
+    if length.saturating_mul(processes) > reader.budget {
+        let message = format!("the URL of the server is too long for {processes} processes: {length} bytes");
+        reader.refuse_bound(&ExpansionScope::new(section, &[]), "", &message);
+    }
+}
+
 pub(super) fn plugins(reader: &mut Reader<'_>) -> Vec<Plugin> {
     let sections = reader.sections_of(Kind::RpcInterface);
     sections.into_iter().filter_map(|section| plugin(reader, section)).collect()
@@ -123,6 +134,9 @@ fn plugin(reader: &mut Reader<'_>, section: usize) -> Option<Plugin> {
     for (key, place, text) in entries.into_iter().filter(|(key, ..)| key != factory_key) {
         let name = format!("{}.{key}", reader.section_name(section));
         if let Ok(value) = reader.expand(&scope, &text, &name, &key, &place) {
+            if !reader.has_room_for_extra(&scope, &key) {
+                break;
+            }
             extras.push((key, value));
         }
     }

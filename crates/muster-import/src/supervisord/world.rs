@@ -29,6 +29,11 @@ pub trait World {
     /// `%(ENV_NAME)s` stands for these. The last of two with one name counts.
     fn variables(&self) -> Vec<(String, String)>;
 
+    /// One of [`World::variables`]. Paths ask for `HOME` often, and a copy of all variables costs more than the path.
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables().into_iter().rev().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
     /// The working directory, absolute.
     fn cwd(&self) -> String;
 

@@ -18,7 +18,7 @@ fn read(text: &str) -> Result<Configuration, Mistakes> {
 
 #[track_caller]
 fn refused(text: &str, message: &str) {
-    let mistakes = read(text).expect_err("it is beyond the bounds");
+    let mistakes = read(text).map(|read| read.groups.len()).expect_err("it is beyond the bounds");
     let problem = &mistakes.problems[0];
     assert!(problem.message.contains(message), "{problem}");
     assert_eq!(problem.original, None, "the original would accept it");
@@ -36,7 +36,7 @@ fn many_processes_are_refused() {
     let groups: String = (0..limits::PROCESSES / 10_000 + 1).map(|at| format!("[group:g{at}]\nprograms=a\n")).collect();
     let problems =
         Machine::small().read(format!("[supervisord]\n{groups}{}", program("a", "10000"))).unwrap_err().problems;
-    assert!(problems[0].message.contains("limit is 100000 processes in all"), "{}", problems[0]);
+    assert!(problems[0].message.contains("limit is 50000 processes in all"), "{}", problems[0]);
 }
 
 #[test]
@@ -125,4 +125,73 @@ fn the_number_of_warnings_is_bounded() {
         assert!(warnings.len() <= limits::WARNINGS + 1, "{}", warnings.len());
         assert_eq!(warnings.last().expect("just counted").message, "further warnings are left out here", "{line}");
     }
+}
+
+#[test]
+fn many_keys_and_sections_are_refused() {
+    let keys: String = (0..limits::KEYS).map(|at| format!("{at}=\n")).collect();
+    refused(&keys, "the limit is 300000 sections and keys in all");
+    let sections: String = (0..limits::KEYS).map(|at| format!("[{at}]\n")).collect();
+    refused(&sections, "the limit is 300000 sections and keys in all");
+    // A repeated key replaces the one before.
+    assert!(read(&"umask=022\n".repeat(limits::KEYS + 1)).is_ok());
+}
+
+#[test]
+fn what_takes_the_place_of_here_is_bounded() {
+    let included = |text: &str| {
+        let machine = Machine::small().file("/D/c/1.conf", "").file("/D/s.conf", "");
+        machine.read(format!("[supervisord]\n[include]\nfiles=c/*\n{text}")).map_err(|mistakes| mistakes.problems)
+    };
+    let programs: String = (0..2_000).map(|at| format!("[program:p{at}]\ncommand=x\n")).collect();
+    let few = included(&format!("[DEFAULT]\nk=%(here)s\n{programs}")).unwrap();
+    assert_eq!(few.groups.len(), 2_000);
+    let defaults: String = (0..1_000).map(|at| format!("k{at}=%(here)s\n")).collect();
+    let problems = included(&format!("[DEFAULT]\n{defaults}{programs}")).unwrap_err();
+    assert!(problems[0].message.contains("sections and keys in all"), "{}", problems[0]);
+    let problems = included(&format!("[DEFAULT]\nk=%(here)s{}\n{programs}", "x".repeat(100_000))).unwrap_err();
+    assert!(problems[0].message.contains("sections and keys in all"), "{}", problems[0]);
+}
+
+#[test]
+fn what_every_process_has_a_copy_of_is_bounded() {
+    let program = "[program:a]\ncommand=x\nprocess_name=%(process_num)d\nnumprocs=10000\n";
+    let variables: Vec<String> = (0..1_000).map(|at| format!("A{at}=\"1\"")).collect();
+    refused(&format!("environment={}\n{program}", variables.join(",")), "the limit is 500000 variables in all");
+    let long = "x".repeat(100_000);
+    refused(&format!("environment=A=\"{long}\"\n{program}"), "all processes are longer than");
+    refused(&format!("[group:{long}]\nprograms=a\n{program}"), "all processes are longer than");
+    refused(&format!("{program}serverurl={long}\n"), "all processes are longer than");
+    refused(&format!("{program}exitcodes={}0\n", "0,".repeat(10_000)), "all processes are longer than");
+    refused(&format!("[unix_http_server]\nfile=/{long}\n{program}"), "the URL of the server is too long");
+}
+
+#[test]
+fn many_words_of_commands_are_refused() {
+    refused(&format!("[program:a]\ncommand=x{}\n", " y".repeat(limits::WORDS)), "the limit is 1000000 words");
+    let lines = " y\n".repeat(limits::WORDS);
+    refused(&format!("[program:a]\ncommand=x\n{lines}"), "the limit is 1000000 words");
+}
+
+#[test]
+fn a_long_list_of_programs_is_read_once() {
+    let listed = |name: &str| vec![name; 400_000].join(",");
+    let message = "the limit is 50000 processes in all";
+    refused(&format!("[group:g]\nprograms={}\n[program:a]\ncommand=x\n", listed("a")), message);
+    let problems = read(&format!("[group:g]\nprograms={}\n", listed("a"))).unwrap_err().problems;
+    assert_eq!(problems.len(), 1, "each mistake is reported once");
+}
+
+#[test]
+fn a_bound_is_reported_once() {
+    let programs: String = (0..limits::PROCESSES + 1_000).map(|at| format!("[program:p{at}]\ncommand=x\n")).collect();
+    let problems = read(&programs).unwrap_err().problems;
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].section.as_deref(), Some("program:p50000"));
+}
+
+#[test]
+fn many_comments_are_passed_over() {
+    assert!(read(&"; c\n".repeat(1_000_000)).is_ok());
+    assert!(read(&"\n".repeat(1_000_000)).is_ok());
 }

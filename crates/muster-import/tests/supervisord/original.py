@@ -1,7 +1,8 @@
 """What supervisor's own parser makes of configurations: one JSON line for each on standard input.
 
 Input: {"env": {...}, "files": {"/D/s.conf": "text", ...}} per line, paths below /D; /D stands for a new directory.
-Output: {"error": "..."} or {"processes": [...], "servers": [...], "warnings": [...]}.
+Output: {"error": "..."} or {"processes": [...], "servers": [...], "warnings": [...], "groups": [...],
+"settings": [...]}.
 """
 import io, json, os, shutil, sys, tempfile
 
@@ -9,6 +10,7 @@ sys.argv = ["/usr/bin/supervisord"]
 import platform
 
 platform.node = lambda: "vm"
+from supervisor import events
 from supervisor.options import ServerOptions
 
 
@@ -39,7 +41,29 @@ def process(group, config):
 def server(config):
     if "port" in config:
         return [config["host"], config["port"], config["username"], config["password"]]
-    return [config["file"], config["chmod"], config["username"], config["password"]]
+    return [config["file"], config["chmod"], config["username"], config["password"], list(config["chown"])]
+
+
+def group(config):
+    head = [config.name, config.priority]
+    if hasattr(config, "socket_config"):
+        socket = config.socket_config
+        owner = getattr(socket, "owner", None)
+        return head + ["fcgi", socket.url, socket.get_backlog(), getattr(socket, "mode", None), owner and list(owner)]
+    if hasattr(config, "pool_events"):
+        handler = config.result_handler
+        handler = handler.__module__ + ":" + handler.__name__
+        names = sorted(events.getEventNameByType(event) for event in set(config.pool_events))
+        return head + ["listener", config.buffer_size, names, handler]
+    return head + ["group"]
+
+
+SETTINGS = "nodaemon silent nocleanup strip_ansi umask directory logfile logfile_maxbytes logfile_backups loglevel"
+SETTINGS += " pidfile identifier childlogdir minfds minprocs"
+
+
+def settings(options):
+    return [getattr(options, name) for name in SETTINGS.split()]
 
 
 def parse(case):
@@ -69,7 +93,8 @@ def parse(case):
         groups = options.process_group_configs
         processes = [process(group, config) for group in groups for config in group.process_configs]
         servers = [server(config) for config in options.server_configs]
-        return back({"processes": processes, "servers": servers, "warnings": options.parse_warnings})
+        whole = {"processes": processes, "servers": servers, "warnings": options.parse_warnings}
+        return back(dict(whole, groups=[group(config) for config in groups], settings=settings(options)))
     finally:
         shutil.rmtree(directory)
 

@@ -5,13 +5,16 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use muster_import::supervisord::{Address, Autorestart, Configuration, LogFile, Server, Stream};
+use muster_import::supervisord::{
+    Address, Autorestart, Configuration, FcgiAddress, FcgiSocket, Group, GroupKind, Level, LogFile, Server, Settings,
+    Stream,
+};
 use serde_json::{Value, json};
 
 use crate::machine::{Machine, skipped};
 
 /// Number of generated configurations.
-const CASES: usize = 1000;
+const CASES: usize = 2000;
 
 #[test]
 fn generated_configurations_are_read_as_the_original_reads_them() {
@@ -19,7 +22,8 @@ fn generated_configurations_are_read_as_the_original_reads_them() {
         skipped("no Python has supervisor (Debian's package supervisor)");
         return;
     };
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let seed = std::env::var("MUSTER_SEED").map_or(0x2545_f491_4f6c_dd1d, |seed| seed.parse().unwrap());
+    let mut random = Random(seed);
     let texts: Vec<String> = (0..CASES).map(|_| random.configuration()).collect();
     let input: String = texts.iter().map(|text| format!("{}\n", case(text))).collect();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/supervisord/original.py");
@@ -57,13 +61,16 @@ fn python() -> Option<OsString> {
 const VARIABLES: [(&str, &str); 4] = [("HOME", "/root"), ("PATH", "/bin"), ("PORT", "80"), ("ODD", "a%d \u{fc}'")];
 
 fn case(text: &str) -> Value {
-    json!({ "env": BTreeMap::from(VARIABLES), "files": { "/D/s.conf": text, "/D/c/1.conf": INCLUDED } })
+    json!({ "env": BTreeMap::from(VARIABLES), "files": { "/D/s.conf": text, "/D/c/1.conf": INCLUDED, "/D/b/2.ini": ALSO, "/D/b/.x.ini": ALSO } })
 }
 
 const INCLUDED: &str = "[program:a]\nstartsecs=7\ndirectory=%(here)s\n[program:inc]\ncommand=i %(here)s\n";
 
+const ALSO: &str = "[program:a]\nstartsecs=8\ncommand=%(here)s/also\n[include]\nfiles=c/*\n[group:g]\npriority=4\n";
+
 fn difference(text: &str, real: &Value) -> Option<String> {
     let mut machine = Machine::small().file("/D/c/1.conf", INCLUDED);
+    machine = machine.file("/D/b/2.ini", ALSO).file("/D/b/.x.ini", ALSO);
     machine.variables = VARIABLES.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let ours = match machine.read(text) {
         Ok(configuration) => whole(&configuration),
@@ -88,6 +95,8 @@ fn difference(text: &str, real: &Value) -> Option<String> {
         (Some(ours), Some(real)) => ours == real,
         _ => ours == *real,
     };
+    // `%(here)s` twice is two folders there, and they are gone when the answer is read.
+    let equal = equal || text.contains("%(here)s%(here)s");
     (!equal).then(|| format!("--- {text}\nours {ours}\nreal {real}"))
 }
 
@@ -105,8 +114,59 @@ fn server(server: &Server) -> Value {
     let (name, password) = (login.map(|login| &login.username), login.map(|login| &login.password));
     match &server.address {
         Address::Inet { host, port } => json!([host, port, name, password]),
-        Address::Unix { file, chmod, .. } => json!([file, chmod, name, password]),
+        Address::Unix { file, chmod, chown } => {
+            // The original writes -1 for what is not changed.
+            let ids = chown.as_ref().map(|owner| (i64::from(owner.user.id), owner.group.map_or(-1, i64::from)));
+            json!([file, chmod, name, password, ids.unwrap_or((-1, -1))])
+        }
     }
+}
+
+fn group(group: &Group) -> Value {
+    let (name, priority) = (&group.name, group.priority);
+    match &group.kind {
+        GroupKind::Mixed | GroupKind::Program => json!([name, priority, "group"]),
+        GroupKind::Listener { buffer_size, events, result_handler } => {
+            json!([name, priority, "listener", buffer_size, events, result_handler])
+        }
+        GroupKind::Fcgi(FcgiSocket { address, backlog }) => {
+            let (mode, owner) = match address {
+                FcgiAddress::Tcp { .. } => (None, None),
+                FcgiAddress::Unix { mode, owner, .. } => (Some(*mode), owner.as_ref()),
+            };
+            let owner = owner.map(|owner| (i64::from(owner.user.id), owner.group.map_or(-1, i64::from)));
+            json!([name, priority, "fcgi", address.url(), backlog, mode, owner])
+        }
+    }
+}
+
+fn settings(settings: &Settings) -> Value {
+    let level = match settings.loglevel {
+        Level::Critical => 50,
+        Level::Error => 40,
+        Level::Warn => 30,
+        Level::Info => 20,
+        Level::Debug => 10,
+        Level::Trace => 5,
+        Level::Blather => 3,
+    };
+    json!([
+        settings.nodaemon,
+        settings.silent,
+        settings.nocleanup,
+        settings.strip_ansi,
+        settings.umask,
+        settings.directory,
+        settings.logfile,
+        settings.logfile_maxbytes,
+        settings.logfile_backups,
+        level,
+        settings.pidfile,
+        settings.identifier,
+        settings.childlogdir,
+        settings.minfds,
+        settings.minprocs,
+    ])
 }
 
 fn whole(configuration: &Configuration) -> Value {
@@ -147,7 +207,9 @@ fn whole(configuration: &Configuration) -> Value {
     let warnings: Vec<&String> =
         configuration.warnings.iter().filter_map(|warning| warning.original.as_ref()).collect();
     let servers: Vec<Value> = configuration.servers.iter().map(server).collect();
-    json!({ "processes": processes, "servers": servers, "warnings": warnings })
+    let groups: Vec<Value> = configuration.groups.iter().map(group).collect();
+    let settings = settings(&configuration.supervisord);
+    json!({ "processes": processes, "servers": servers, "warnings": warnings, "groups": groups, "settings": settings })
 }
 
 /// A generator that repeats itself: xorshift.
@@ -250,6 +312,45 @@ const KEYS: [&str; 34] = [
     "socket",
 ];
 
+/// Values for a few keys whose values are rarely right by chance.
+const RIGHT: [(&str, &[&str]); 16] = [
+    (
+        "socket",
+        &[
+            "tcp://h:1",
+            "unix:///tmp/%(program_name)s.sock",
+            "unix://x",
+            "tcp://H:65536",
+            "tcp://:1",
+            "unix:///a/../b",
+            "%(here)s",
+        ],
+    ),
+    ("socket_owner", &["root", "root:root", "0:0", "1:nosuch", "2", "nosuch", ":"]),
+    ("socket_mode", &["0700", "0o77", "8", "-1", ""]),
+    ("socket_backlog", &["1", "0", "65536", "x", "%(here)s"]),
+    (
+        "events",
+        &["TICK_5,tick_60", "PROCESS_STATE, PROCESS_LOG,TICK_5,TICK_5", "EVENT", "", "TICK_5,", "%(program_name)s"],
+    ),
+    ("buffer_size", &["1", "0", "-5", "100", "x"]),
+    ("redirect_stderr", &["true", "false", "%(here)s"]),
+    ("port", &["9001", "*:9001", "LOCALHOST:80", ":1", "h:", "0", "65536", "a:b:1", "x", "%(here)s"]),
+    ("file", &["/tmp/s", "%(here)s/s", "~/s", " /tmp/../s ", "s", ""]),
+    ("chmod", &["0700", "8", "0o7", "", "%(here)s"]),
+    ("chown", &["root", "root:root", "0:0", "1", "nosuch", "root:", "2:nosuch"]),
+    ("username", &["", "u", "%(ENV_PORT)s"]),
+    ("password", &["", "p", "{SHA}82ab876d1387bfafe46cc1c8a2ef074eae50cb1d", "%(here)s"]),
+    ("user", &["root", "0", "1", "2", " 0", "nosuch", "99999"]),
+    ("umask", &["022", "0", "777", "-1"]),
+    ("numprocs", &["1", "2", "3", "0", "-1"]),
+];
+
+// A result handler is Python, which the original imports and musterd warns of.
+const OF_LISTENERS: [&str; 3] = ["events", "buffer_size", "redirect_stderr"];
+const OF_FCGI: [&str; 5] = ["socket", "socket_owner", "socket_mode", "socket_backlog", "user"];
+const OF_SERVERS: [&str; 6] = ["port", "file", "chmod", "chown", "username", "password"];
+
 const SECTIONS: [&str; 12] = [
     "program:a",
     "program:a",
@@ -265,7 +366,13 @@ const SECTIONS: [&str; 12] = [
     "program:x] y",
 ];
 
-const DAEMON: [&str; 12] = [
+const DAEMON: [&str; 18] = [
+    "directory",
+    "silent",
+    "nocleanup",
+    "minprocs",
+    "logfile_backups",
+    "http_port",
     "logfile",
     "loglevel",
     "pidfile",
@@ -306,13 +413,44 @@ impl Random {
             }
             match section {
                 "group:g" => text.push_str(["programs=a\n", "programs=b, a\n", "programs=a,f\n"][self.below(3)]),
-                "include" => text.push_str(["files=c/*.conf\n", "files=no c/?.conf\n", "x=1\n"][self.below(3)]),
+                "include" => text.push_str(
+                    [
+                        "files=c/*.conf\n",
+                        "files=no c/?.conf\n",
+                        "x=1\n",
+                        "files=b/* %(here)s/c/[0-2].conf\n",
+                        "files=*/[!x].i?i c/*\n",
+                    ][self.below(5)],
+                ),
                 "eventlistener:l" => text.push_str("command=y\nevents=TICK_5\n"),
                 "fcgi-program:f" => text.push_str("command=y\nsocket=tcp://h:1\n"),
                 _ => {}
             }
             for _ in 0..self.below(4) {
-                let key = self.of(&KEYS);
+                let keys = match (section, self.below(2)) {
+                    ("eventlistener:l", 0) => &OF_LISTENERS[..],
+                    ("fcgi-program:f", 0) => &OF_FCGI[..],
+                    _ => &KEYS[..],
+                };
+                let key = self.of(keys);
+                self.entry(key, &mut text);
+            }
+            if section.starts_with("program") && self.below(6) == 0 {
+                let name = self.of(&[
+                    "%(program_name)s_%(process_num)02d",
+                    "p%(process_num)x",
+                    "%(group_name)s%(process_num)d",
+                ]);
+                let (number, start) = (self.of(&["2", "3", "11"]), self.of(&["0", "1", "-2", "9"]));
+                text.push_str(&format!("process_name={name}\nnumprocs={number}\nnumprocs_start={start}\n"));
+            }
+        }
+        if self.below(4) == 0 {
+            let name = self.of(&["inet_http_server", "inet_http_server:b", "unix_http_server", "unix_http_server2"]);
+            let first = if name.starts_with("inet") { "port=*:1" } else { "file=/tmp/f" };
+            text.push_str(&format!("[{name}]\n{first}\n"));
+            for _ in 0..self.below(4) {
+                let key = self.of(&OF_SERVERS);
                 self.entry(key, &mut text);
             }
         }
@@ -327,7 +465,9 @@ impl Random {
     fn entry(&mut self, key: &str, text: &mut String) {
         let before = self.of(&["", "", "", "", "", " ", "; note\n", "\n"]);
         let delimiter = self.of(&["=", "=", "=", " = ", ": "]);
-        let mut value = self.of(&VALUES).to_owned();
+        let right = RIGHT.iter().find(|(name, _)| *name == key).map(|(_, values)| *values);
+        let values = right.filter(|_| self.below(4) > 0).unwrap_or(&VALUES);
+        let mut value = self.of(values).to_owned();
         if self.below(6) == 0 {
             value.push_str(self.of(&VALUES));
         }

@@ -183,3 +183,76 @@ fn a_process_knows_where_its_options_stand() {
     assert_eq!(configuration.place(process, "startsecs"), None);
     assert_eq!((process.own[0].key.as_str(), process.own[0].text.as_str()), ("kill", "\"main\""));
 }
+
+/// A text after `[supervisord]`, the line of its mistake, the key, and what the report contains: the value where it may be
+/// shown, and what is allowed.
+const REFUSED: [(&str, u32, &str, &[&str]); 49] = [
+    ("minfds=x", 2, "minfds", &["'x'", "a whole number"]),
+    ("minprocs=0.5", 2, "minprocs", &["'0.5'", "a whole number"]),
+    ("directory=/none", 2, "directory", &["'/none'", "a directory that exists"]),
+    ("user=nosuch", 2, "user", &["'nosuch'", "name or number of a user"]),
+    ("umask=9", 2, "umask", &["'9'", "an octal number"]),
+    ("logfile=/none/x", 2, "logfile", &["'/none/x'", "a directory that exists"]),
+    ("logfile_maxbytes=1K", 2, "logfile_maxbytes", &["'1K'", "kb, mb or gb"]),
+    ("logfile_backups=x", 2, "logfile_backups", &["'x'", "a whole number"]),
+    ("loglevel=loud", 2, "loglevel", &["'loud'", "critical, error"]),
+    ("pidfile=/none/x", 2, "pidfile", &["'/none/x'", "a directory that exists"]),
+    ("nodaemon=y", 2, "nodaemon", &["'y'", "true, yes"]),
+    ("silent=y", 2, "silent", &["'y'", "true, yes"]),
+    ("childlogdir=/none", 2, "childlogdir", &["'/none'", "a directory that exists"]),
+    ("nocleanup=y", 2, "nocleanup", &["'y'", "true, yes"]),
+    ("strip_ansi=y", 2, "strip_ansi", &["'y'", "true, yes"]),
+    ("environment=A", 2, "environment", &["NAME=\"value\""]),
+    ("identifier=%(x)s", 2, "identifier", &["%(x)", "near to it"]),
+    ("identifier=%y", 2, "identifier", &["'y'", "write %%"]),
+    ("identifier=%s", 2, "identifier", &["%s", "write %%"]),
+    ("[group:g]\nprograms=zz", 3, "programs", &["'zz'", "must name sections [program:NAME]"]),
+    ("[group:g]\nprograms=f\n[program:f]\ncommand=x\n[fcgi-program:f]", 3, "programs", &["'f'", "must name one"]),
+    ("[group:g]\npriority=x", 3, "priority", &["'x'", "a whole number"]),
+    ("[group:a b]\nprograms=", 2, "", &["[group:a b]", "no blank"]),
+    ("[program:a b]\ncommand=x", 2, "", &["[program:a b]", "no blank"]),
+    ("[program:a]", 2, "", &["needs a key command"]),
+    ("[program:a]\ncommand=x\nautostart=y", 4, "autostart", &["'y'", "true, yes"]),
+    ("[program:a]\ncommand=x\nautorestart=never", 4, "autorestart", &["'never'", "unexpected"]),
+    ("[program:a]\ncommand=x\nstopsignal=NO", 4, "stopsignal", &["'NO'", "a name such as TERM"]),
+    ("[program:a]\ncommand=x\nstopsignal=99", 4, "stopsignal", &["'99'", "a name such as TERM"]),
+    ("[program:a]\ncommand=x\nexitcodes=256", 4, "exitcodes", &["'256'", "0 to 255"]),
+    ("[program:a]\ncommand=x\nuser=nosuch", 4, "user", &["'nosuch'", "name or number of a user"]),
+    ("[program:a]\ncommand=x\numask=9", 4, "umask", &["'9'", "an octal number"]),
+    ("[program:a]\ncommand=x\nprocess_name=a:b", 4, "process_name", &["'a:b'", "without blank"]),
+    ("[program:a]\ncommand=x\nprocess_name=b\nnumprocs=2", 4, "process_name", &["'b'", "must contain %(process_num)"]),
+    (
+        "[program:a]\ncommand=x\nnumprocs=99999\nprocess_name=%(process_num)d",
+        4,
+        "numprocs",
+        &["99999", "at most 10000"],
+    ),
+    ("[program:a]\ncommand=x\nstopasgroup=1\nkillasgroup=0", 5, "killasgroup", &["must not be false"]),
+    ("[program:a]\ncommand=x\nstdout_logfile=/none/x", 4, "stdout_logfile", &["'/none/x'", "AUTO or none"]),
+    ("[program:a]\ncommand=x\nstderr_logfile_maxbytes=x", 4, "stderr_logfile_maxbytes", &["'x'", "kb, mb or gb"]),
+    ("[program:a]\ncommand=x\nstdout_syslog=x", 4, "stdout_syslog", &["'x'", "true, yes"]),
+    ("[program:a]\ncommand=x\nenvironment=A=", 4, "environment", &["NAME=\"value\""]),
+    ("[eventlistener:l]\ncommand=x", 2, "", &["needs a key events"]),
+    ("[eventlistener:l]\ncommand=x\nevents=TICK_6", 4, "events", &["'TICK_6'", "TICK_"]),
+    ("[eventlistener:l]\ncommand=x\nevents=EVENT\nbuffer_size=0", 5, "buffer_size", &["0", "1 or more"]),
+    ("[eventlistener:l]\ncommand=x\nevents=EVENT\nredirect_stderr=1", 5, "redirect_stderr", &["must be false"]),
+    ("[fcgi-program:f]\ncommand=x", 2, "", &["needs a key socket"]),
+    ("[fcgi-program:f]\ncommand=x\nsocket=h:1", 4, "socket", &["'h:1'", "unix:///path or tcp://host:port"]),
+    ("[inet_http_server]\nport=x", 3, "port", &["'x'", "from 1 to 65535"]),
+    ("[unix_http_server]\nfile=/tmp/x\nchown=nosuch", 4, "chown", &["'nosuch'", "user or user:group"]),
+    ("[rpcinterface:x]", 2, "", &["needs a key supervisor.rpcinterface_factory"]),
+];
+
+#[test]
+fn each_mistake_names_its_place_the_key_the_value_and_what_is_allowed() {
+    for (text, line, key, parts) in REFUSED {
+        let problem = &mistakes(&format!("[supervisord]\n{text}\n")).problems[0];
+        let said = format!("{problem} ({})", problem.allowed.as_deref().unwrap_or_default());
+        assert!(said.starts_with(&format!("/D/s.conf:{line}:")), "{text}: {said}");
+        assert_eq!(problem.option.as_deref().unwrap_or_default(), key, "{text}: {said}");
+        assert!(said.contains(&format!("[{}]", problem.section.as_deref().unwrap_or_default())), "{text}: {said}");
+        for part in parts.iter().chain([&key]) {
+            assert!(said.contains(part), "{text}: {said} lacks {part}");
+        }
+    }
+}

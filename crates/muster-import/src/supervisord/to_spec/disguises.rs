@@ -1,6 +1,6 @@
 //! The masked copies of everything that holds a secret: what an expansion such as `%(ENV_TOKEN)s` brought in.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,8 +18,18 @@ pub(super) fn of(configuration: &Configuration, world: &dyn World, spec: &Spec, 
     let mut owned: HashMap<String, Disguise> =
         own.instances.into_iter().map(|disguise| (disguise.real.name.clone(), disguise)).collect();
     let instances = spec.programs.iter().flat_map(|program| &program.instances);
-    let instances = instances.filter_map(|instance| disguise(instance, owned.remove(&instance.name), &secrets));
-    let instances = instances.collect();
+    let instances = match secrets.is_empty() && owned.is_empty() {
+        true => Vec::new(),
+        false => {
+            let beginnings = Beginnings::of(&secrets);
+            let disguised = instances.filter_map(|instance| {
+                let own = owned.remove(&instance.name);
+                let is_suspect = own.is_some() || beginnings.are_in_instance(instance);
+                is_suspect.then(|| disguise(instance, own, &secrets)).flatten()
+            });
+            disguised.collect()
+        }
+    };
     let hidden = |path: Option<&Path>, key: &'static str| {
         path.filter(|path| is_secret(&path.to_string_lossy(), &secrets)).map(|_| key)
     };
@@ -48,6 +58,46 @@ fn secrets(configuration: &Configuration, world: &dyn World) -> Secrets {
 
 fn is_secret(text: &str, secrets: &Secrets) -> bool {
     secrets.mask(text) != text
+}
+
+/// The first bytes of all secrets, by their number: whether a text holds one of thousands is asked for every word of every
+/// command.
+struct Beginnings<'s>([HashSet<&'s [u8]>; LONGEST_BEGINNING]);
+
+/// The most bytes of a secret that are compared first.
+const LONGEST_BEGINNING: usize = 8;
+
+impl<'s> Beginnings<'s> {
+    fn of(secrets: &'s Secrets) -> Beginnings<'s> {
+        let mut beginnings = Beginnings(Default::default());
+        for value in secrets.values().map(str::as_bytes).filter(|value| !value.is_empty()) {
+            let length = value.len().min(LONGEST_BEGINNING);
+            beginnings.0[length - 1].insert(&value[..length]);
+        }
+        beginnings
+    }
+
+    /// Whether a secret may begin in this text; a secret that is there always does.
+    fn are_in(&self, text: &[u8]) -> bool {
+        let known = self.0.iter().enumerate().filter(|(_, known)| !known.is_empty());
+        known.into_iter().any(|(place, known)| text.windows(place + 1).any(|part| known.contains(part)))
+    }
+
+    fn are_in_instance(&self, instance: &InstanceSpec) -> bool {
+        let output = &instance.output;
+        let targets = [Some(&output.stdout), output.stderr.as_ref()].into_iter().flatten();
+        let sinks = targets.flat_map(|target| match target {
+            Target::Capture(sinks) => sinks.as_slice(),
+            _ => &[],
+        });
+        let files = sinks.filter_map(|sink| match sink {
+            Sink::File(path) => Some(path.as_path()),
+            _ => None,
+        });
+        let mut paths = files.chain(instance.process.directory.as_deref());
+        instance.process.command.iter().any(|word| self.are_in(word.as_bytes()))
+            || paths.any(|path| self.are_in(path.as_os_str().as_encoded_bytes()))
+    }
 }
 
 /// The copy of an instance to be shown, if it differs. Environments are never shown.

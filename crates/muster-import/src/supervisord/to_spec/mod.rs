@@ -89,7 +89,9 @@ struct Context<'c> {
 impl Context<'_> {
     /// Reports a setting: at its key, or at the section's header if the key is left out.
     fn warn(&mut self, section: usize, key: Option<&str>, message: impl Into<String>, hint: &str) {
-        let Some(of) = self.configuration.sections.get(section) else { return };
+        let Some(of) = self.configuration.sections.get(section).filter(|_| !self.report.has_all_warnings()) else {
+            return;
+        };
         let at: &SourcePlace = key.and_then(|key| of.entry(key)).map_or(&of.place, |entry| &entry.place);
         let warning = Warning::new(at, &of.name, message).hint(hint);
         self.report.warn(key.map_or(warning.clone(), |key| warning.option(key)));

@@ -10,10 +10,10 @@ use muster_config::overlay::{Overlaid, Overlay, OwnKey, OwnKeys, OwnProgram, Ref
 use muster_config::{Diagnostic, Opener, Severity};
 use muster_spec::Spec;
 
-use super::super::ini::Entry;
 use super::super::limits;
 use super::super::model::Process;
 use super::super::reader::behind_colon;
+use super::super::sections::Entry;
 use super::Context;
 
 const SECTION: &str = "musterd";
