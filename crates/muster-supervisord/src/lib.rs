@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ends;
+pub mod events;
 pub mod getopt;
 pub mod python;
 pub mod search;

@@ -44,6 +44,26 @@ pub fn ascii(text: &str) -> String {
     out
 }
 
+/// `repr(bytes)`.
+pub fn bytes_repr(bytes: &[u8]) -> String {
+    let quote = if bytes.contains(&b'\'') && !bytes.contains(&b'"') { '"' } else { '\'' };
+    let mut out = String::with_capacity(bytes.len() + 3);
+    out.extend(['b', quote]);
+    for &byte in bytes {
+        match char::from(byte) {
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\\' => out.push_str("\\\\"),
+            c if c == quote => out.extend(['\\', c]),
+            c @ ' '..='~' => out.push(c),
+            c => push_escape(&mut out, c),
+        }
+    }
+    out.push(quote);
+    out
+}
+
 fn push_escape(out: &mut String, c: char) {
     let code = u32::from(c);
     let escape = match code {
@@ -140,6 +160,9 @@ mod tests {
         check("a\\b\n\r\t", "'a\\\\b\\n\\r\\t'");
         check("\x07\u{7f}\u{a0}\u{feff}\u{e000}", "'\\x07\\x7f\\xa0\\ufeff\\ue000'");
         check("ü\u{301}\u{1f600}\u{e0001}", "'ü\u{301}\u{1f600}\\U000e0001'");
+        assert_eq!(bytes_repr(b"a'\\\n\x00\xe9"), "b\"a'\\\\\\n\\x00\\xe9\"");
+        assert_eq!(bytes_repr(b"READY\n"), "b'READY\\n'");
+        assert_eq!(bytes_repr(b"'\""), "b'\\'\"'");
         assert_eq!(ascii("ü€\u{1f600}'"), "\"\\xfc\\u20ac\\U0001f600'\"");
     }
 

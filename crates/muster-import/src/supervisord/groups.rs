@@ -11,38 +11,8 @@ use super::reader::{ExpansionScope, Reader, Text, behind_colon};
 use super::values::{self, Read};
 use super::world::World;
 use super::{paths, programs};
+use muster_spec::EventType;
 use muster_supervisord::python::{is_space, repr};
-
-/// The names of events that a listener may ask for.
-const EVENTS: [&str; 27] = [
-    "EVENT",
-    "PROCESS_STATE",
-    "PROCESS_STATE_STOPPED",
-    "PROCESS_STATE_EXITED",
-    "PROCESS_STATE_STARTING",
-    "PROCESS_STATE_STOPPING",
-    "PROCESS_STATE_BACKOFF",
-    "PROCESS_STATE_FATAL",
-    "PROCESS_STATE_RUNNING",
-    "PROCESS_STATE_UNKNOWN",
-    "PROCESS_COMMUNICATION",
-    "PROCESS_COMMUNICATION_STDOUT",
-    "PROCESS_COMMUNICATION_STDERR",
-    "PROCESS_LOG",
-    "PROCESS_LOG_STDOUT",
-    "PROCESS_LOG_STDERR",
-    "REMOTE_COMMUNICATION",
-    "SUPERVISOR_STATE_CHANGE",
-    "SUPERVISOR_STATE_CHANGE_RUNNING",
-    "SUPERVISOR_STATE_CHANGE_STOPPING",
-    "TICK",
-    "TICK_5",
-    "TICK_60",
-    "TICK_3600",
-    "PROCESS_GROUP",
-    "PROCESS_GROUP_ADDED",
-    "PROCESS_GROUP_REMOVED",
-];
 
 /// The number of unknown events that are reported for one listener.
 const MOST_UNKNOWN_EVENTS: usize = 100;
@@ -180,9 +150,9 @@ fn events(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, header: &str) -> 
         let original = format!("[{header}] section requires an \"events\" line");
         reader.refuse_section(scope, None, "needs a key events", original);
     }
-    for event in events.iter().filter(|event| !EVENTS.contains(&event.as_str())).take(MOST_UNKNOWN_EVENTS) {
+    for event in events.iter().filter(|event| EventType::parse(event).is_none()).take(MOST_UNKNOWN_EVENTS) {
         let original = format!("Unknown event type {event} in [{header}] events");
-        let near = muster_config::hints::nearest_in_case(event, &EVENTS);
+        let near = muster_config::hints::nearest_in_case(event, EventType::NAMES);
         let near = near.map(|near| format!("; {near} is one")).unwrap_or_default();
         let quoted = reader.quoted(scope.section, options::EVENTS.key, event);
         let message = format!("events must be types of events{quoted}{near}");
