@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn tokens_are_found_wherever_a_read_cuts_them() {
-        let whole = b"a<!--XSUPERVISOR:BEGIN-->one<!--XSUPERVISOR:END-->b<<!--X<!--XSUPERVISOR:BEGIN--><!--XSUPERVISOR:END-->\
+        let whole =
+            b"a<!--XSUPERVISOR:BEGIN-->one<!--XSUPERVISOR:END-->b<<!--X<!--XSUPERVISOR:BEGIN--><!--XSUPERVISOR:END-->\
             <!--XSUPERVISOR:BEGIN-->t<!--XSUPERVISOR:BEGIN-->wo<!--XSUPERVISOR:END-->c\n<!--XSUPERVISOR:END";
         let texts = ["one", "", "t<!--XSUPERVISOR:BEGIN-->wo"].map(str::to_owned).to_vec();
         let expected = ("ab<<!--Xc\n<!--XSUPERVISOR:END".to_owned(), texts.concat(), texts);

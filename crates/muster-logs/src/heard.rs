@@ -148,7 +148,9 @@ mod tests {
         let (queue, called) = (HeardQueue::default(), Arc::new(AtomicUsize::new(0)));
         let waiter = || -> Waiter {
             let called = Arc::clone(&called);
-            Box::new(move || drop(called.fetch_add(1, Ordering::Relaxed)))
+            Box::new(move || {
+                called.fetch_add(1, Ordering::Relaxed);
+            })
         };
         queue.push(Heard::Answer { run: 1, bytes: vec![0; MOST - 1] });
         assert!(queue.has_room(waiter));

@@ -25,10 +25,7 @@ pub(super) struct Tap {
 #[derive(Debug)]
 enum Kind {
     Answers,
-    Events {
-        capture: Option<Capture>,
-        log: Option<Characters>,
-    },
+    Events { capture: Option<Capture>, log: Option<Characters> },
 }
 
 /// Collects whole characters.
@@ -180,13 +177,18 @@ mod tests {
         let events = StreamEvents { log: true, capture: 0 };
         let (text, heard) = tapped(events, &["ab€".as_bytes(), b"c\xe2\x82", b"\xac\n", b"\xff\xfe", b"\xf0\x9f"]);
         assert!(text.starts_with("ab€c€\n"));
-        assert_eq!(heard, [log("ab€".as_bytes()), log(b"c"), log("€\n".as_bytes()), log(b"\xff\xfe"), log(b"\xf0\x9f")]);
+        assert_eq!(
+            heard,
+            [log("ab€".as_bytes()), log(b"c"), log("€\n".as_bytes()), log(b"\xff\xfe"), log(b"\xf0\x9f")]
+        );
         let long = "é".repeat(LONGEST);
         let (_, heard) = tapped(events, &[b"x", long.as_bytes()]);
         let all: Vec<u8> = heard
             .iter()
             .flat_map(|heard| match heard {
-                Heard::Log { bytes, .. } if bytes.len() <= LONGEST && std::str::from_utf8(bytes).is_ok() => bytes.clone(),
+                Heard::Log { bytes, .. } if bytes.len() <= LONGEST && std::str::from_utf8(bytes).is_ok() => {
+                    bytes.clone()
+                }
                 other => panic!("{other:?}"),
             })
             .collect();

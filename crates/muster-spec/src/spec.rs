@@ -23,7 +23,8 @@ use crate::signal::{Signal, SignalSet};
 pub use depend::{Dependency, DependencyCondition};
 pub use listener::{EventType, ListenerSpec};
 pub use output::{
-    AutoLogSpec, LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, StreamEvents, Target, descriptor_of,
+    AutoLogSpec, LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, StreamEvents, Target,
+    descriptor_of,
 };
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use shutdown::{ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};

@@ -124,7 +124,11 @@ mod tests {
             // The name of a family begins those of its members, which the table could contradict.
             for &other in EventType::ALL {
                 let begins = other.name().starts_with(&format!("{}_", kind.name()));
-                assert_eq!(kind.includes(other), kind == EventType::Event || kind == other || begins, "{kind:?} {other:?}");
+                assert_eq!(
+                    kind.includes(other),
+                    kind == EventType::Event || kind == other || begins,
+                    "{kind:?} {other:?}"
+                );
             }
         }
         assert_eq!(EventType::parse("process_state"), None);

@@ -128,7 +128,8 @@ impl Pool {
 
     /// Takes an event back.
     pub(super) fn return_event(&mut self, event: Buffered, lines: &mut Lines) {
-        let (serial, pool, size, most) = (event.event.serial, &self.spec.pool, self.buffer.len(), self.spec.buffer_size);
+        let (serial, pool, size, most) =
+            (event.event.serial, &self.spec.pool, self.buffer.len(), self.spec.buffer_size);
         lines.push(Level::Debug, pool, || {
             format!("rebuffering event {serial} for pool {pool} (buf size={size}, max={most})")
         });
@@ -147,9 +148,8 @@ impl Pool {
             is_full = false;
             self.bytes -= oldest.size();
             let (pool, serial) = (&self.spec.pool, oldest.event.serial);
-            lines.push(Level::Error, pool, || {
-                format!("pool {pool} event buffer overflowed, discarding event {serial}")
-            });
+            lines
+                .push(Level::Error, pool, || format!("pool {pool} event buffer overflowed, discarding event {serial}"));
         }
     }
 
@@ -177,7 +177,9 @@ impl Pool {
             } else {
                 run.is_deaf = true;
                 lines.push(Level::Debug, process, || {
-                    format!("epipe occurred while sending event {serial} to listener {process}, listener state unchanged")
+                    format!(
+                        "epipe occurred while sending event {serial} to listener {process}, listener state unchanged"
+                    )
                 });
             }
         }

@@ -127,7 +127,9 @@ impl Steps<'_> {
         // Nothing of it lives.
         let pid = if from == State::Backoff || from == State::Exited { 0 } else { pid };
         let (kind, rest) = match to {
-            State::Starting | State::Waiting => (EventType::ProcessStateStarting, format!(" tries:{}", self.seen.tries)),
+            State::Starting | State::Waiting => {
+                (EventType::ProcessStateStarting, format!(" tries:{}", self.seen.tries))
+            }
             State::Backoff => (EventType::ProcessStateBackoff, format!(" tries:{}", self.seen.tries)),
             State::Running => (EventType::ProcessStateRunning, format!(" pid:{pid}")),
             State::Stopping => (EventType::ProcessStateStopping, format!(" pid:{pid}")),

@@ -57,8 +57,8 @@ fn an_event_is_written_as_the_original_does() {
     let expected = "ver:3.0 server:supervisor serial:0 pool:l poolserial:0 eventname:REMOTE_COMMUNICATION len:9\n\
                     type:a\né€";
     assert_eq!(dispatched(&mut exchange, now), [(OTHER, expected.to_owned())]);
-    let expected =
-        ["'l1' stdout output:\nb'READY\\n'", "l1: ACKNOWLEDGED -> READY", "event 0 sent to listener l1"].map(str::to_owned);
+    let expected = ["'l1' stdout output:\nb'READY\\n'", "l1: ACKNOWLEDGED -> READY", "event 0 sent to listener l1"]
+        .map(str::to_owned);
     assert_eq!(texts(&mut exchange), expected);
     exchange.heard(OTHER, b"RESULT 2\nOK", now);
     assert_eq!(texts(&mut exchange)[1..], ["l1: event was processed", "l1: BUSY -> ACKNOWLEDGED"]);
