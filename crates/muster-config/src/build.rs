@@ -330,7 +330,7 @@ fn build_instances(
             parts = read_parts(program, words, entries, around);
             has_secrets = around.report.noted.take_used();
         }
-        let process = parts.process(&daemon.environment);
+        let process = parts.process(program, &daemon.environment);
         outputs.push(parts.output.clone());
         let words = InstanceWords { name: &name, index, numprocs };
         let real = Arc::new(parts.instance(name.clone(), index, process, around.outputs));
@@ -363,7 +363,8 @@ fn disguise(
             hidden.extend((report.errors() > errors).then_some(entry.key.name));
         }
     }
-    let process = ProcessSpec { environment: real.process.environment.clone(), ..parts.process(&BTreeMap::new()) };
+    let process =
+        ProcessSpec { environment: real.process.environment.clone(), ..parts.process(program, &BTreeMap::new()) };
     let shown = parts.instance(real.name.clone(), real.index, process, &outputs);
     Disguise { real: Arc::clone(real), shown, hidden }
 }

@@ -715,10 +715,19 @@ pub static KEYS: &[Key] = &[
         "stdin",
         "word",
         "\"none\"",
-        "its standard input: `none` is /dev/null, `pipe` is what `musterctl fg` and the API write to it",
+        "its standard input: `none` is /dev/null, `pipe` is what `musterctl fg` and the API write to it, \
+         `supervisor-events` is `events` in the protocol of supervisord's event listeners",
         Parts::stdin,
     )
     .shaped(Shape::Words(&Stdin::WORDS)),
+    parts(
+        "events",
+        "list of names",
+        "[]",
+        "types of events for `stdin = \"supervisor-events\"`, as in supervisord: `EVENT` is all of them; its standard output \
+         carries the answers",
+        Parts::events,
+    ),
     parts(
         "ignore_signals",
         "list of signals",

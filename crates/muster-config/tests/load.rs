@@ -16,9 +16,9 @@ use std::time::Duration;
 use common::{Here, environment, instance, only, pairs, pairs_of, program, seconds, spec};
 use muster_config::LookedAt;
 use muster_spec::{
-    Backoff, Essential, Exceeded, ExitStatus, Forget, Growth, Jitter, Judged, Kind, Leftovers, Limit, LogFormat,
-    LogLevel, Preset, Reset, Resource, RestartPolicy, RestartWhen, Rlimit, SecondSignal, ShutdownBudget, ShutdownOrder,
-    Signal, Sink, StartFailures, StopKill, StopScope, Target, UserSpec,
+    Backoff, Essential, EventType, Exceeded, ExitStatus, Forget, Growth, Jitter, Judged, Kind, Leftovers, Limit,
+    ListenerSpec, LogFormat, LogLevel, Preset, Reset, Resource, RestartPolicy, RestartWhen, Rlimit, SecondSignal,
+    ShutdownBudget, ShutdownOrder, Signal, Sink, StartFailures, Stdin, StopKill, StopScope, Target, UserSpec,
 };
 
 #[test]
@@ -213,6 +213,20 @@ fn stopping_has_signals_timeouts_and_scope() {
     let ignored: Vec<i32> = process.ignore_signals.iter().map(Signal::number).collect();
     assert_eq!(ignored, [13, 25]);
     assert_eq!((kept.kill, kept.leftovers), (StopKill::Main, Leftovers::Keep));
+}
+
+#[test]
+fn an_event_listener_says_which_events_it_gets() {
+    let web =
+        only("stdin = \"supervisor-events\"\nevents = [\"TICK_60\", \"PROCESS_STATE\", \"TICK_60\"]\nnumprocs = 2");
+    let process = web.instances[1].process.clone();
+    let listener = ListenerSpec {
+        pool: "web".to_owned(),
+        events: vec![EventType::ProcessState, EventType::Tick60],
+        buffer_size: ListenerSpec::BUFFER_SIZE,
+    };
+    assert_eq!((process.stdin, process.listener), (Stdin::Events, Some(listener.into())));
+    assert_eq!(only("stdin = \"pipe\"").instances[0].process.listener, None);
 }
 
 #[test]

@@ -185,6 +185,8 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
     put("nice", json!(process.nice));
     put("oom_score_adj", json!(process.oom_score_adj));
     put("stdin", json!(process.stdin.name()));
+    let events = process.listener.iter().flat_map(|listener| &listener.events).map(|kind| kind.name());
+    put("events", events.collect());
     put("ignore_signals", process.ignore_signals.iter().map(|signal| signal.to_string()).collect());
     put("clean_environment", json!(process.clean_environment));
     put("login_environment", json!(process.login_environment));

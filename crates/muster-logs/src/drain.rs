@@ -38,6 +38,11 @@ impl Drains {
         (asked > *self.delivered.borrow()).then_some(asked)
     }
 
+    /// The latest drain, complete or not.
+    pub(super) fn last(&self) -> u64 {
+        self.asked.get()
+    }
+
     /// Reports the latest complete drain.
     pub(super) fn watch(&self) -> watch::Receiver<u64> {
         self.delivered.subscribe()

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod backlog;
+mod capture;
 mod clear;
 mod coalesce;
 mod compress;
@@ -23,6 +24,7 @@ mod files;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod heard;
 mod history;
 mod idle;
 mod joint;
@@ -49,6 +51,7 @@ mod splice;
 mod stream;
 mod strip;
 mod syslog;
+mod tap;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -58,7 +61,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use muster_spec::{InstanceSpec, OutputSpec, Overflow, PerStream, RunId, Sink, SyslogSpec, Target};
+use muster_spec::{InstanceSpec, OutputSpec, Overflow, PerStream, RunId, Sink, Stdin, SyslogSpec, Target};
 use muster_sys::user::Accounts;
 use tokio::sync::watch;
 use tracing::warn;
@@ -66,6 +69,7 @@ use tracing::warn;
 use self::backlog::Origin;
 use self::drain::Drains;
 use self::follow::Hubs;
+use self::heard::HeardQueue;
 use self::history::{FileLog, Readers};
 use self::idle::OpenLine;
 use self::kept::{Kept, Lanes, gap, keep};
@@ -75,12 +79,14 @@ use self::rate::Rate;
 use self::stream::{Limited, Spare, Stream};
 use self::syslog::encoder::Encoder;
 use self::syslog::{LAST_STALL, Receiver};
+use self::tap::Tap;
 
 pub use self::clear::empty_files;
 pub use self::console::Console;
 pub use self::counters::Counts;
 pub use self::drain::PATIENCE as DRAIN_PATIENCE;
 pub use self::follow::Follower;
+pub use self::heard::Heard;
 pub use self::history::{MOST as MOST_SEARCHES, Older, Wish};
 pub use self::kept::remembered;
 pub use self::line_assembler::{Line, LineAssembler};
@@ -140,6 +146,7 @@ pub struct Logs {
     consoles: Consoles,
     pump: Pump,
     drains: Drains,
+    heard: Arc<HeardQueue>,
     /// By the name of the instance, from its first run or the first request on.
     kept: RefCell<HashMap<String, Kept>>,
     lanes: RefCell<Lanes>,
@@ -172,10 +179,12 @@ pub struct Unbound {
 impl Logs {
     /// Starts the threads that read pipes and write consoles.
     pub fn start(consoles: Consoles, syslog: SyslogSpec) -> io::Result<Logs> {
+        let heard = Arc::new(HeardQueue::default());
         Ok(Logs {
-            pump: Pump::start(consoles.clone())?,
+            pump: Pump::start(consoles.clone(), Arc::clone(&heard))?,
             consoles,
             drains: Drains::new(),
+            heard,
             kept: RefCell::default(),
             lanes: RefCell::default(),
             hubs: Hubs::default(),
@@ -223,6 +232,7 @@ impl Logs {
             shown,
             files: files.into(),
             syslog: None,
+            tap: self.tap(run, spec, source).map(Box::new),
             strip: source.of(spec.output.strip_ansi).then(Box::default),
             held: Vec::new(),
             is_midline: false,
@@ -234,6 +244,28 @@ impl Logs {
         };
         let in_syslog = sinks.contains(&Sink::Syslog).then(|| spec.name.clone());
         Ok(Pipe { writing, reading: Unbound { stream: Box::new(stream), policies: policies.into(), in_syslog } })
+    }
+
+    fn tap(&self, run: RunId, spec: &InstanceSpec, source: Source) -> Option<Tap> {
+        match (source, spec.process.stdin) {
+            (Source::Stdout, Stdin::Events) => Some(Tap::for_answers(run.0, &self.heard)),
+            _ => Tap::for_events(run.0, source, source.of(spec.output.events), &self.heard),
+        }
+    }
+
+    /// Takes the oldest of what event listeners are to know, and of their answers.
+    pub fn take_heard(&self, most: usize) -> Vec<Heard> {
+        self.heard.take(most)
+    }
+
+    /// Waits until there is something to take, on a handle of its own.
+    pub fn watch_heard(&self) -> HeardWatch {
+        HeardWatch(Arc::clone(&self.heard))
+    }
+
+    /// The last drain that [`Heard::Drained`] reports, if any stream has ever caused events.
+    pub fn last_heard_drain(&self) -> Option<u64> {
+        self.heard.is_used().then(|| self.drains.last())
     }
 
     /// Starts reading a pipe. `pid` is that of its process, which messages to syslog carry; `None` if it could not be created.
@@ -385,6 +417,17 @@ impl Recorder {
     /// The pipe has ended.
     pub fn end(&self, at: SystemTime) {
         self.memory.end(self.source, self.run, at);
+    }
+}
+
+/// Waits for what event listeners are to know.
+#[derive(Debug)]
+pub struct HeardWatch(Arc<HeardQueue>);
+
+impl HeardWatch {
+    /// Returns when there is something to take.
+    pub async fn arrived(&self) {
+        self.0.arrived().await;
     }
 }
 

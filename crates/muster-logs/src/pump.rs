@@ -30,6 +30,7 @@ use super::backlog::{Origin, Room};
 use super::coalesce::Pace;
 use super::drain::Notice;
 use super::files::Files;
+use super::heard::{Heard, HeardQueue};
 use super::idle::{IDLE, IdleQueue, Verdict};
 use super::policy::FilePolicy;
 use super::queue::Waiter;
@@ -81,7 +82,7 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    pub(super) fn start(consoles: Consoles) -> io::Result<Pump> {
+    pub(super) fn start(consoles: Consoles, heard: Arc<HeardQueue>) -> io::Result<Pump> {
         let (orders, received) = mpsc::channel();
         let bell = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -92,6 +93,7 @@ impl Pump {
             own: pump.clone(),
             orders: received,
             consoles,
+            heard,
             streams: HashMap::new(),
             runs: HashMap::new(),
             instances: HashMap::new(),
@@ -161,6 +163,7 @@ struct Worker {
     own: Pump,
     orders: Receiver<Order>,
     consoles: Consoles,
+    heard: Arc<HeardQueue>,
     streams: HashMap<u64, Box<Stream>>,
     /// The streams of a run.
     runs: HashMap<u64, Vec<u64>>,
@@ -354,6 +357,13 @@ impl Worker {
             if entry.get().is_empty() {
                 entry.remove();
             }
+        }
+    }
+
+    /// Everything of the runs of a drain has been passed on.
+    fn report_drain(&self, number: u64) {
+        if self.heard.is_used() {
+            self.heard.push(Heard::Drained(number));
         }
     }
 

@@ -8,6 +8,7 @@
 //!
 //! [`idle`]: super::idle
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -29,6 +30,7 @@ use super::queue::{Gap, LaneId, Waiter};
 use super::rate::Rate;
 use super::strip::Stripper;
 use super::syslog::encoder::Encoder;
+use super::tap::Tap;
 use crate::ready::ReadyMatcher;
 
 /// A pipe that is well filled at every read is enlarged, so that its writer waits less often.
@@ -81,6 +83,8 @@ pub(super) struct Stream {
     pub(super) shown: Option<Shown>,
     pub(super) files: Arc<[PathBuf]>,
     pub(super) syslog: Option<Box<Encoder>>,
+    /// Passes on what event listeners are to know.
+    pub(super) tap: Option<Box<Tap>>,
     /// Removes terminal sequences before anything else sees the bytes.
     pub(super) strip: Option<Box<Stripper>>,
     /// The beginning of a line for files.
@@ -151,6 +155,17 @@ impl Stream {
             self.tell_limited(lines, bytes, scratch);
         }
         Some(passed)
+    }
+
+    /// The part of what was read that everything else sees: without terminal sequences, and without captured text.
+    pub(super) fn filter<'a>(&mut self, read: &'a [u8]) -> Cow<'a, [u8]> {
+        self.tap.iter().for_each(|tap| tap.take_raw(read));
+        let text = self.strip.as_mut().map_or(Cow::Borrowed(read), |strip| strip.strip(read));
+        let Some(tap) = &mut self.tap else { return text };
+        match text {
+            Cow::Borrowed(text) => tap.take(text),
+            Cow::Owned(text) => Cow::Owned(tap.take(&text).into_owned()),
+        }
     }
 
     fn tell_limited(&mut self, lines: u64, bytes: u64, scratch: &mut Scratch) {
@@ -289,7 +304,11 @@ impl Stream {
     /// The stream ends. An incomplete last line gets a newline, except in files, which are never changed. Returns
     /// the part for files.
     pub(super) fn end(&mut self, moment: Moment, scratch: &mut Scratch) -> ForFiles {
-        let begun = self.strip.take().map_or_else(Vec::new, |strip| strip.rest());
+        let mut begun = self.strip.take().map_or_else(Vec::new, |strip| strip.rest());
+        if let Some(mut tap) = self.tap.take() {
+            begun = tap.take(&begun).into_owned();
+            begun.extend(tap.end());
+        }
         let begun = if begun.is_empty() { begun } else { self.take(&begun, moment, scratch).unwrap_or(begun) };
         self.recorder.end(moment.at);
         self.send_partial(moment.at);
@@ -313,6 +332,9 @@ impl Stream {
 
     /// Whether more of it can be read now. If not, the waiter is called when it can.
     pub(super) fn room(&self, files: &Files, waiter: impl Fn() -> Waiter) -> Room {
+        if self.tap.as_ref().is_some_and(|tap| !tap.has_room(&waiter)) {
+            return Room::None;
+        }
         let console = self.shown.iter().map(|shown| shown.console.room(shown.lane, &waiter));
         let mut rooms = console.chain(self.files.iter().map(|path| files.room(path, &self.origin, &waiter)));
         rooms.find(|room| *room != Room::Some).unwrap_or(Room::Some)

@@ -4,6 +4,7 @@
 //! [`ProcessSpec`], `musterd` the rest.
 
 mod depend;
+mod listener;
 mod output;
 mod probe;
 mod shutdown;
@@ -20,8 +21,10 @@ use crate::restart::RestartPolicy;
 use crate::signal::{Signal, SignalSet};
 
 pub use depend::{Dependency, DependencyCondition};
+pub use listener::{EventType, ListenerSpec};
 pub use output::{
-    AutoLogSpec, LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, Target, descriptor_of,
+    AutoLogSpec, LineFormat, OutputSpec, Overflow, PerStream, RateLimit, Rotation, Sink, StreamEvents, Target,
+    descriptor_of,
 };
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use shutdown::{ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};
@@ -316,6 +319,8 @@ pub struct ProcessSpec {
     pub rlimits: Vec<Rlimit>,
     /// Source of its standard input.
     pub stdin: Stdin,
+    /// The events it gets with [`Stdin::Events`].
+    pub listener: Option<Arc<ListenerSpec>>,
     /// Signals that it ignores from the start; all others have their default action.
     pub ignore_signals: SignalSet,
 }
@@ -338,6 +343,7 @@ impl ProcessSpec {
             oom_score_adj: None,
             rlimits: Vec::new(),
             stdin: Stdin::Nothing,
+            listener: None,
             ignore_signals: SignalSet::NONE,
         }
     }
@@ -361,6 +367,8 @@ pub enum Stdin {
     Nothing,
     /// A pipe that the daemon writes to on request.
     Pipe,
+    /// A pipe for events, in supervisord's protocol; the answers come on standard output.
+    Events,
 }
 
 /// Environment values are secrets, and arguments may be; effects are logged at level `trace`.

@@ -38,7 +38,7 @@ words! {
     SecondSignal { "hurry" => Hurry, "interrupt" => Interrupt, "ignore" => Ignore }
     StopKill { "main" => Main, "group" => Group, "tree" => Tree }
     Leftovers { "stop" => Stop, "keep" => Keep }
-    Stdin { "none" => Nothing, "pipe" => Pipe }
+    Stdin { "none" => Nothing, "pipe" => Pipe, "supervisor-events" => Events }
     DependencyCondition {
         "started" => Started, "ready" => Ready, "healthy" => Healthy, "completed" => Completed, "exited" => Exited
     }

@@ -7,6 +7,7 @@
 
 pub mod ctl;
 pub mod ends;
+pub mod events;
 pub mod expand;
 pub mod faults;
 pub mod getopt;

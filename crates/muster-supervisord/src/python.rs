@@ -160,6 +160,9 @@ mod tests {
         check("a\\b\n\r\t", "'a\\\\b\\n\\r\\t'");
         check("\x07\u{7f}\u{a0}\u{feff}\u{e000}", "'\\x07\\x7f\\xa0\\ufeff\\ue000'");
         check("ü\u{301}\u{1f600}\u{e0001}", "'ü\u{301}\u{1f600}\\U000e0001'");
+        assert_eq!(bytes_repr(b"a'\\\n\x00\xe9"), "b\"a'\\\\\\n\\x00\\xe9\"");
+        assert_eq!(bytes_repr(b"READY\n"), "b'READY\\n'");
+        assert_eq!(bytes_repr(b"'\""), "b'\\'\"'");
         assert_eq!(ascii("ü€\u{1f600}'"), "\"\\xfc\\u20ac\\U0001f600'\"");
     }
 

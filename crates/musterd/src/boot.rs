@@ -189,7 +189,8 @@ async fn run(
     // The code that reads the command line and the configuration is not needed for now.
     muster_sys::footprint::release_startup_code();
 
-    let heard = event_loop::Sources { signals, statuses, notifications, orders: received };
+    let watch = shared.children.borrow().logs().watch_heard();
+    let heard = event_loop::Sources { signals, statuses, notifications, orders: received, heard: watch };
     let (code, budget) = EventLoop::new(Rc::clone(&shared), heard, console).run().await;
 
     // Slow disks and console readers get the rest of the shutdown timeout, unless they take nothing at all. If the

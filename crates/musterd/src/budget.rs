@@ -78,7 +78,7 @@ fn needed_by(spec: &InstanceSpec) -> usize {
         None => 0,
     };
     let probes: usize = spec.probes.iter().map(|probe| of_check(&probe.check)).sum();
-    let stdin = usize::from(spec.process.stdin == Stdin::Pipe);
+    let stdin = usize::from(spec.process.stdin != Stdin::Nothing);
     STARTING + of_output(&spec.output) + stdin + ready + probes
 }
 

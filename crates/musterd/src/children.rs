@@ -484,7 +484,7 @@ fn with_exit(error: SpawnError, exit: Exit) -> SpawnError {
 fn open_stdin(spec: &InstanceSpec) -> Result<Option<(OwnedFd, StdinPipe)>, SpawnError> {
     match spec.process.stdin {
         Stdin::Nothing => Ok(None),
-        Stdin::Pipe => StdinPipe::open().map(Some).map_err(no_pipe),
+        Stdin::Pipe | Stdin::Events => StdinPipe::open().map(Some).map_err(no_pipe),
     }
 }
 

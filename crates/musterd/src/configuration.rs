@@ -106,6 +106,12 @@ impl Configuration {
         }
     }
 
+    /// The daemon's name in events: supervisord's default, unless its configuration says another.
+    pub(crate) fn identifier(&self) -> String {
+        let in_force = self.in_force.borrow();
+        in_force.daemon.auto_logs.as_ref().map_or_else(|| "supervisor".to_owned(), |logs| logs.identifier.clone())
+    }
+
     /// The active configuration. The borrow must not be held over an await.
     pub(crate) fn in_force(&self) -> std::cell::Ref<'_, InForce> {
         self.in_force.borrow()

@@ -31,7 +31,7 @@ use self::starts::Starts;
 use self::sweeps::Sweeps;
 use crate::probes::{Finished, Probes};
 use crate::shared::{Order, Shared};
-use crate::{log_events, main_log_events, reload};
+use crate::{listeners, log_events, main_log_events, reload};
 
 /// The number of deadlines handled in a row: a thousand programs that started together have their deadlines together.
 const DEADLINES_A_TURN: usize = 32;
@@ -97,6 +97,7 @@ impl EventLoop {
 
     /// Supervises until the core orders the exit. Returns the exit code, and the end of the shutdown budget if there is one.
     pub(crate) async fn run(mut self) -> (u8, Option<Instant>) {
+        listeners::begin(&self.shared);
         self.inputs.of_programs.push_back(Input::Booted);
         loop {
             let is_settled = self.settle();
@@ -122,6 +123,7 @@ impl EventLoop {
                 debug!(milliseconds = longest.as_millis(), "the longest turn of the loop");
                 return (code, self.budget);
             }
+            listeners::dispatch(&self.shared);
             // Time that the daemon spent working was not lost.
             let (asked, rested) = (self.next_deadline(), Instant::now());
             let happened = self.wait().await;
@@ -151,6 +153,7 @@ impl EventLoop {
                 Happened::Nothing if std::mem::take(&mut self.is_reaping) => self.reap(),
                 Happened::Nothing => {}
                 Happened::Drained => self.replies.send_deferred(),
+                Happened::Heard => listeners::take_heard(&self.shared),
             }
             self.ask_everybody();
         }
@@ -187,6 +190,8 @@ impl EventLoop {
         if let Ok(finished) = self.results.try_recv() {
             self.handle_results(finished);
         }
+        listeners::take_heard(&self.shared);
+        listeners::dispatch(&self.shared);
         let mut tokens = Vec::new();
         if self.sources.notifications.get_ref().ready(&mut tokens).is_ok() {
             self.shared.children.borrow_mut().take_notifications(&tokens, &mut self.inputs.of_programs);
@@ -241,6 +246,7 @@ impl EventLoop {
             .chain(self.replies.due())
             .chain(gap)
             .chain(self.shared.limits.due())
+            .chain(self.shared.listeners.borrow().due())
             .min()
     }
 
@@ -249,6 +255,7 @@ impl EventLoop {
         self.replies.send_deferred();
         let now = self.shared.clock.now();
         self.shared.event_ring.borrow_mut().tell_gap(now, Instant::now());
+        listeners::handle_deadline(&self.shared);
         if self.shared.limits.due().is_some_and(|due| due <= Instant::now()) {
             log_events::write_lasting(&self.shared);
         }
@@ -302,7 +309,10 @@ impl EventLoop {
             Effect::Spawn { run, spec, .. } => {
                 let spawned = self.shared.children.borrow_mut().spawn(run, &spec);
                 match spawned {
-                    Ok(()) => main_log_events::created(&self.shared, run),
+                    Ok(()) => {
+                        listeners::started(&self.shared, run, &spec);
+                        main_log_events::created(&self.shared, run);
+                    }
                     Err(error) => self.inputs.of_programs.push_back(Input::SpawnFailed { run, error }),
                 }
             }

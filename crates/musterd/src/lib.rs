@@ -23,6 +23,7 @@ pub mod fuzzing;
 mod http;
 mod limit;
 mod listen;
+mod listeners;
 mod log_events;
 mod logging;
 mod main_log;

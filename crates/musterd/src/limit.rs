@@ -69,6 +69,9 @@ pub(crate) enum Notice {
     Connection,
     Accepting,
     Answer,
+    // Caused by event listeners.
+    EventLost,
+    Listener,
 }
 
 impl Notice {
@@ -83,7 +86,9 @@ impl Notice {
             | Notice::Dump
             | Notice::Reloaded
             | Notice::FilesChanged
-            | Notice::Answer => LONG_BURST,
+            | Notice::Answer
+            | Notice::EventLost
+            | Notice::Listener => LONG_BURST,
             _ => BURST,
         }
     }

@@ -18,6 +18,7 @@ pub(crate) const CRITICAL: &str = "supervisord::critical";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Critical,
+    Error,
     Warn,
     Info,
     Debug,
@@ -53,6 +54,7 @@ pub(crate) fn is_on() -> bool {
 pub(crate) fn line(level: Level, text: impl Display) {
     match level {
         Level::Critical => error!(target: CRITICAL, "{text}"),
+        Level::Error => error!(target: TARGET, "{text}"),
         Level::Warn => warn!(target: TARGET, "{text}"),
         Level::Info => info!(target: TARGET, "{text}"),
         Level::Debug => debug!(target: TARGET, "{text}"),

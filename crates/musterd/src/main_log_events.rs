@@ -212,7 +212,7 @@ fn say_unstopped(shared: &Shared) -> bool {
 }
 
 /// The name of a process without its group.
-fn process(instance: &Instance) -> &str {
+pub(crate) fn process(instance: &Instance) -> &str {
     let name = instance.name();
     // A program of a TOML file has numbers behind the colon, which mean nothing alone.
     if instance.program().name != name {

@@ -23,6 +23,7 @@ use crate::configuration::{self, Configuration};
 use crate::event_ring::EventRing;
 use crate::exit_evidence::ExitEvidence;
 use crate::limit::Limits;
+use crate::listeners::Listeners;
 use crate::program_counters::ProgramCounters;
 use crate::turn_clock::LoopTurns;
 use crate::turns::Turns;
@@ -65,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) event_ring: RefCell<EventRing>,
     pub(crate) exit_evidence: RefCell<ExitEvidence>,
+    pub(crate) listeners: RefCell<Listeners>,
     /// Limits on what programs and clients can make the daemon log.
     pub(crate) limits: Limits,
     pub(crate) program_counters: RefCell<ProgramCounters>,
@@ -98,6 +100,7 @@ impl Shared {
         let began = Timestamp::from(clock.date(Time::ZERO)).unix_ms();
         let limits = children.limits().clone();
         let event_ring = EventRing::beginning_with(first_event(began), supervisor.snapshot().len());
+        let listeners = Listeners::new(configuration.identifier());
         Shared {
             clock,
             supervisor: RefCell::new(supervisor),
@@ -107,6 +110,7 @@ impl Shared {
             orders,
             event_ring: RefCell::new(event_ring),
             exit_evidence: RefCell::new(ExitEvidence::new()),
+            listeners: RefCell::new(listeners),
             limits,
             program_counters: RefCell::default(),
             announced: RefCell::default(),

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use muster_spec::{
-    InstanceSpec, OutputSpec, OwnVariables, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Signal, SignalSet, Stdin,
-    Target, UserSpec,
+    EventType, InstanceSpec, ListenerSpec, OutputSpec, OwnVariables, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Signal,
+    SignalSet, Stdin, Target, UserSpec,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -34,6 +34,9 @@ pub(crate) struct Parts {
     oom_score_adj: Option<i32>,
     rlimits: Vec<Rlimit>,
     stdin: Stdin,
+    stdin_at: Option<Place>,
+    events: Vec<EventType>,
+    events_at: Option<Place>,
     ignore_signals: SignalSet,
     environment: BTreeMap<String, (String, bool)>,
     files: Vec<Rc<Entries>>,
@@ -67,6 +70,7 @@ impl Parts {
             oom_score_adj: process.oom_score_adj,
             rlimits: process.rlimits.clone(),
             stdin: process.stdin,
+            events: process.listener.as_ref().map_or_else(Vec::new, |listener| listener.events.clone()),
             ignore_signals: process.ignore_signals,
             clean_environment: process.clean_environment,
             keeps_login: !process.login_environment,
@@ -76,7 +80,7 @@ impl Parts {
     }
 
     /// The process. The program's own environment overrides that of its files, which overrides the daemon's.
-    pub(crate) fn process(&self, daemons: &BTreeMap<String, (String, bool)>) -> ProcessSpec {
+    pub(crate) fn process(&self, program: &str, daemons: &BTreeMap<String, (String, bool)>) -> ProcessSpec {
         let mut variables: BTreeMap<&str, &str> = BTreeMap::new();
         variables.extend(daemons.iter().map(|(name, (value, _))| (name.as_str(), value.as_str())));
         for file in &self.files {
@@ -98,6 +102,7 @@ impl Parts {
             oom_score_adj: self.oom_score_adj,
             rlimits: self.rlimits.clone(),
             stdin: self.stdin,
+            listener: (self.stdin == Stdin::Events).then(|| self.listener(program).into()),
             ignore_signals: self.ignore_signals,
         }
     }
@@ -118,6 +123,7 @@ impl Parts {
 
     /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
+        self.check_listener(owner, report);
         for probe in &self.probes {
             probe.check(owner, report);
         }
@@ -177,6 +183,41 @@ impl Parts {
     pub(crate) fn stdin(&mut self, field: &Field<'_>) {
         if let Some(stdin) = field.choice(&Stdin::ALL) {
             self.stdin = stdin;
+            self.stdin_at = Some(field.place());
+        }
+    }
+
+    pub(crate) fn events(&mut self, field: &Field<'_>) {
+        self.events_at = Some(field.place());
+        let known: Vec<(&'static str, EventType)> = EventType::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
+        let mut events: Vec<EventType> = field.items().iter().filter_map(|item| item.choice(&known)).collect();
+        events.sort_unstable();
+        events.dedup();
+        self.events = events;
+    }
+
+    fn listener(&self, program: &str) -> ListenerSpec {
+        ListenerSpec { pool: program.to_owned(), events: self.events.clone(), buffer_size: ListenerSpec::BUFFER_SIZE }
+    }
+
+    /// A listener needs events, and its standard output for the answers.
+    fn check_listener(&self, owner: Owner<'_>, report: &Report) {
+        let (output, is_listener) = (&self.output.spec, self.stdin == Stdin::Events);
+        let mistake = |at: Option<Place>, message: &str, hint: &str| {
+            if let Some(place) = at {
+                report.add(owner.finding(Severity::Error, place, message).hint(hint));
+            }
+        };
+        if !is_listener {
+            let hint = "write stdin = \"supervisor-events\" to make it an event listener";
+            return mistake(self.events_at, "events has no effect without stdin = \"supervisor-events\"", hint);
+        }
+        if self.events.is_empty() {
+            mistake(self.stdin_at, "an event listener needs events", "events = [\"PROCESS_STATE\"], for example");
+        }
+        if !matches!(output.stdout, Target::Capture(_)) || output.stderr.is_none() {
+            let message = "standard output of an event listener is for its answers, and must be captured alone";
+            mistake(self.stdin_at, message, "leave logs.stdout and logs.stderr out, or write files");
         }
     }
 

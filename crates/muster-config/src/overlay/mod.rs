@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use muster_spec::{InstanceSpec, ProcessSpec, ProgramSpec, Spec};
+use muster_spec::{InstanceSpec, ListenerSpec, ProcessSpec, ProgramSpec, Spec};
 
 use crate::diagnostic::{Diagnostic, Place, Report, Severity};
 use crate::dialect;
@@ -358,7 +358,11 @@ impl One<'_> {
         let process = &old.process;
         let below = process.environment.iter().map(|(name, value)| (name.clone(), (value.clone(), false)));
         let (refusal, own_variables) = (process.refusal.clone(), process.own_variables);
-        let process = ProcessSpec { refusal, own_variables, ..parts.process(&below.collect()) };
+        let mut read = ProcessSpec { refusal, own_variables, ..parts.process(self.program.name, &below.collect()) };
+        if let (Some(read), Some(old)) = (&mut read.listener, &process.listener) {
+            *read = ListenerSpec { events: read.events.clone(), ..ListenerSpec::clone(old) }.into();
+        }
+        let process = read;
         (parts.instance(old.name.clone(), old.index, process, around.outputs), wrong)
     }
 }

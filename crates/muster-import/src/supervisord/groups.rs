@@ -12,38 +12,8 @@ use super::sections::Entry;
 use super::values::{self, Read};
 use super::world::World;
 use super::{paths, programs};
+use muster_spec::EventType;
 use muster_supervisord::python::{is_space, repr};
-
-/// The names of events that a listener may ask for.
-const EVENTS: [&str; 27] = [
-    "EVENT",
-    "PROCESS_STATE",
-    "PROCESS_STATE_STOPPED",
-    "PROCESS_STATE_EXITED",
-    "PROCESS_STATE_STARTING",
-    "PROCESS_STATE_STOPPING",
-    "PROCESS_STATE_BACKOFF",
-    "PROCESS_STATE_FATAL",
-    "PROCESS_STATE_RUNNING",
-    "PROCESS_STATE_UNKNOWN",
-    "PROCESS_COMMUNICATION",
-    "PROCESS_COMMUNICATION_STDOUT",
-    "PROCESS_COMMUNICATION_STDERR",
-    "PROCESS_LOG",
-    "PROCESS_LOG_STDOUT",
-    "PROCESS_LOG_STDERR",
-    "REMOTE_COMMUNICATION",
-    "SUPERVISOR_STATE_CHANGE",
-    "SUPERVISOR_STATE_CHANGE_RUNNING",
-    "SUPERVISOR_STATE_CHANGE_STOPPING",
-    "TICK",
-    "TICK_5",
-    "TICK_60",
-    "TICK_3600",
-    "PROCESS_GROUP",
-    "PROCESS_GROUP_ADDED",
-    "PROCESS_GROUP_REMOVED",
-];
 
 /// The number of unknown events that are reported for one listener.
 const MOST_UNKNOWN_EVENTS: usize = 100;
@@ -182,7 +152,7 @@ fn events(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, header: &str) -> 
     let (mut events, mut unknown) = (BTreeSet::new(), Vec::new());
     let listed = values::list(&text);
     for event in listed.iter().map(|event| event.to_uppercase()) {
-        if EVENTS.contains(&event.as_str()) {
+        if EventType::parse(&event).is_some() {
             events.insert(event);
         } else if unknown.len() < MOST_UNKNOWN_EVENTS && !unknown.contains(&event) {
             unknown.push(event);
@@ -194,7 +164,7 @@ fn events(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, header: &str) -> 
     }
     for event in &unknown {
         let original = format!("Unknown event type {event} in [{header}] events");
-        let near = muster_config::hints::nearest_in_case(event, &EVENTS);
+        let near = muster_config::hints::nearest_in_case(event, EventType::NAMES);
         let near = near.map(|near| format!("; {near} is one")).unwrap_or_default();
         let quoted = reader.quoted(scope.section, options::EVENTS.key, event);
         let message = format!("events must be types of events{quoted}{near}");

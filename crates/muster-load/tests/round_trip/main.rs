@@ -72,7 +72,7 @@ fn check(case: &Path) -> Result<Option<usize>, Vec<String>> {
     machine.host = "vm".to_owned();
     let bytes = machine.files[&main].clone();
     let Ok(model) = read(&main, Mode::of(&bytes), &machine) else { return Ok(None) };
-    let original = to_spec(&model, &machine, Inherited { umask: 0o022, becomes_user: false }, &no_file).spec;
+    let original = to_spec(&model, &machine, Inherited { umask: 0o022, becomes_user: false }, &no_file, |_| ()).spec;
     let converted = convert(&[Input { path: main.clone(), text: bytes }], &machine);
     let converted = converted
         .map_err(|mistakes| mistakes.iter().map(|mistake| format!("refused: {mistake}")).collect::<Vec<_>>())?;

@@ -217,6 +217,7 @@ impl Driver {
                     self.draining = None;
                 }
                 Chore::Notify(notice) => {
+                    self.report_drain(notice.number());
                     let Consoles { stdout, stderr, .. } = &self.consoles;
                     stderr.drain_is_over(notice.number());
                     stdout.notify(notice.clone());
@@ -283,8 +284,8 @@ impl Driver {
     fn take_in(&mut self, token: u64, read: &[u8], moment: Moment) -> Flow<()> {
         let worker = &mut **self;
         let Some(stream) = worker.streams.get_mut(&token) else { return Ok(()) };
-        let stripped = stream.strip.as_mut().map(|strip| strip.strip(read));
-        let read = stripped.as_deref().unwrap_or(read);
+        let filtered = stream.filter(read);
+        let read = &*filtered;
         let is_alone = worker.files.are_of_one_stream(&stream.files);
         stream.allow_long(read, is_alone, &worker.long_lines, LONG_LINES);
         let passed = stream.take(read, moment, &mut worker.scratch);

@@ -20,6 +20,8 @@ pub struct OutputSpec {
     pub rotation: PerStream<Rotation>,
     /// Whether terminal sequences are removed from each stream.
     pub strip_ansi: PerStream<bool>,
+    /// The events that each stream causes.
+    pub events: PerStream<StreamEvents>,
     /// Mode of newly created files.
     pub file_mode: u32,
     /// Owner of newly created files; `None` leaves it to the user that creates them.
@@ -45,6 +47,7 @@ impl Default for OutputSpec {
             timestamps: false,
             rotation: PerStream::both(Rotation::DEFAULT),
             strip_ansi: PerStream::both(false),
+            events: PerStream::both(StreamEvents::NONE),
             file_mode: 0o644,
             file_owner: None,
             buffer_size: 1 << 20,
@@ -69,6 +72,21 @@ impl<T: Copy> PerStream<T> {
     pub const fn both(setting: T) -> PerStream<T> {
         PerStream { stdout: setting, stderr: setting }
     }
+}
+
+/// The events that a stream causes, for event listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamEvents {
+    /// Whether all output is sent as events.
+    pub log: bool,
+    /// How much of the text between supervisord's two tokens is sent as one event, in bytes: its end. Such text does not go
+    /// to the log. 0 leaves the tokens alone.
+    pub capture: usize,
+}
+
+impl StreamEvents {
+    /// No events.
+    pub const NONE: StreamEvents = StreamEvents { log: false, capture: 0 };
 }
 
 /// The format of lines on the console.

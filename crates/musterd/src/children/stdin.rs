@@ -1,4 +1,4 @@
-//! The standard input of a program with `stdin = "pipe"`.
+//! The standard input of a program with `stdin = "pipe"`, or of an event listener.
 //!
 //! The daemon keeps the writing end open as long as the main process lives, so the program sees an end of file only
 //! when it is stopping anyway. Writers take turns, so their input is not mixed. A program that does not read delays
@@ -35,6 +35,14 @@ impl StdinPipe {
     pub(super) fn open() -> io::Result<(OwnedFd, StdinPipe)> {
         let (reading, writing) = fd::input_pipe()?;
         Ok((reading, StdinPipe { writing: Watched::for_writing(writing)?, turn: Mutex::new(()) }))
+    }
+
+    /// Writes what there is room for, and returns how much that was. An error if the program has closed it.
+    pub(crate) fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        match fd::write(self.writing.get_ref().as_fd(), bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            written => written,
+        }
     }
 
     /// Writes all bytes within this time, or returns how many were written and why no more.

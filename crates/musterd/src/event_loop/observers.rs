@@ -1,4 +1,4 @@
-//! Observers of the core's events: evidence about exits, counters, the log, and the events of the API. None acts on programs.
+//! Observers of the core's events: evidence about exits, counters, the log, event listeners, and the events of the API. None acts on programs.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use muster_spec::State;
 
 use crate::publish::publish;
 use crate::shared::Shared;
-use crate::{log_events, main_log_events};
+use crate::{listeners, log_events, main_log_events};
 
 /// All observers.
 pub(super) struct Observers {
@@ -40,6 +40,7 @@ impl Observers {
         if !main_log_events::said(shared, &event) {
             log_events::write(shared, &event, said);
         }
+        listeners::observe(shared, &event);
         publish(shared, event, said.is_some());
     }
 

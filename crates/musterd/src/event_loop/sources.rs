@@ -4,6 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
+use muster_logs::HeardWatch;
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::{Received, Signals};
@@ -22,6 +23,8 @@ pub(crate) struct Sources {
     /// Notifications from programs.
     pub(crate) notifications: Rc<Watched<PollSet>>,
     pub(crate) orders: mpsc::Receiver<Order>,
+    /// Output for event listeners, and their answers.
+    pub(crate) heard: HeardWatch,
 }
 
 /// The source that woke the loop.
@@ -33,6 +36,7 @@ pub(super) enum Happened {
     Probe(Finished),
     Order(Order),
     Drained,
+    Heard,
     Nothing,
 }
 
@@ -63,6 +67,7 @@ impl Sources {
             () = tokio::time::sleep_until(at), if deadline.is_some() => Happened::Deadline,
             Some(finished) = results.recv() => Happened::Probe(finished),
             () = replies.drain_completed(), if has_deferred => Happened::Drained,
+            () = self.heard.arrived() => Happened::Heard,
             // The last: a program that talks without end keeps nothing waiting.
             tokens = self.notifications.read_with(ready) => Happened::Notifications(tokens),
             () = tokio::task::yield_now(), if skips_signals || is_busy => Happened::Nothing,

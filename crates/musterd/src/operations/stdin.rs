@@ -26,7 +26,10 @@ fn pipe_of(shared: &Shared, name: &str) -> Result<Rc<StdinPipe>, Problem> {
     let supervisor = shared.supervisor.borrow();
     let instance = select::one(&supervisor, name)?;
     let none = |detail: String| Problem::new(ProblemKind::NoStdin, detail);
-    if instance.spec().process.stdin != Stdin::Pipe {
+    if instance.spec().process.stdin == Stdin::Events {
+        return Err(none(format!("{name} is an event listener, and reads events only")));
+    }
+    if instance.spec().process.stdin == Stdin::Nothing {
         return Err(none(format!("{name} reads /dev/null"))
             .with_hint("stdin = \"pipe\" in its configuration lets clients write to it"));
     }

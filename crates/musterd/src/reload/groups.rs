@@ -6,10 +6,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use muster_api::{MAX_WAIT, Problem, ProblemKind};
-use muster_core::{Principal, Verb};
+use muster_api::{Problem, ProblemKind};
+use muster_core::Principal;
 use muster_spec::{InstanceSpec, OutputSpec, ProgramSpec, Sink, Spec, Target};
 use muster_supervisord::faults::Code;
 use muster_supervisord::methods::Changes;
@@ -17,9 +16,7 @@ use muster_supervisord::xmlrpc::Fault;
 
 use super::{Origin, hand_over, in_turn, reading, reload};
 use crate::configuration::New;
-use crate::operations::command::command;
 use crate::shared::Shared;
-use crate::turn_clock::beside;
 
 /// The group that a program belongs to in supervisord's terms: its first, or itself.
 pub(crate) fn group_of(program: &ProgramSpec) -> &str {
@@ -124,24 +121,14 @@ fn as_new(shared: &Shared) -> New {
         files: in_force.files.clone(),
         disguises: in_force.disguises.clone(),
         access: shared.access.borrow().clone(),
+        restarts_all: false,
     }
 }
 
 /// Reads and applies the whole configuration, stops all programs, and starts those that start with the daemon. The client
 /// is answered once the configuration has been read; on any error nothing is touched.
 pub(crate) async fn restart(shared: &Rc<Shared>, by: Principal) -> Result<(), Problem> {
-    reload(shared, Origin::Client(by), false).await?;
-    let shared = Rc::clone(shared);
-    tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), async move {
-        // An error means that the daemon is shutting down, or that there are no programs.
-        let _ = command(&shared, by, "all", Verb::Stop, MAX_WAIT).await;
-        for program in active(&shared).into_iter().filter(|program| program.autostart) {
-            for instance in &program.instances {
-                let _ = command(&shared, by, &format!("={}", instance.name), Verb::Start, Duration::ZERO).await;
-            }
-        }
-    }));
-    Ok(())
+    reload(shared, Origin::Restart(by), false).await.map(drop)
 }
 
 /// The groups that differ: new and changed ones in the order of the new configuration, removed ones in that of their

@@ -45,6 +45,8 @@ pub(crate) enum Origin {
     Files,
     /// A client asked for it, and gets the result.
     Client(Principal),
+    /// A client asked for a restart of everything, as supervisord restarts on HUP.
+    Restart(Principal),
 }
 
 /// Applies a configuration: the daemon's own keys here, and the rest by the input for the core. Called by the loop, so that
@@ -108,7 +110,11 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> R
     *configuration.looks.borrow_mut() = reading.looks;
     let Some(mut new) = reading.new else { return Err(refused(reading.diagnostics)) };
     // supervisord restarts on HUP as a whole.
-    new.restarts_all = origin == Origin::Signal && check::is_called_as_supervisord();
+    new.restarts_all = match origin {
+        Origin::Restart(_) => true,
+        Origin::Signal => check::is_called_as_supervisord(),
+        Origin::Files | Origin::Client(_) => false,
+    };
     let needs_restart = daemon::needs_restart(&configuration.in_force(), &new.spec);
     let files = new.files.iter().map(|path| path.display().to_string()).collect();
     let plan = match dry_run {
@@ -127,7 +133,7 @@ async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<
     let gone = || Problem::new(ProblemKind::ShuttingDown, "the daemon is shutting down");
     let (reply, replied) = oneshot::channel();
     let by = match origin {
-        Origin::Client(principal) => Some(principal),
+        Origin::Client(principal) | Origin::Restart(principal) => Some(principal),
         Origin::Signal | Origin::Files => None,
     };
     let order = Order::Configure { request: shared.new_request(), by, new: Box::new(new), reply };

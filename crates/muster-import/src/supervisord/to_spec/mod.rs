@@ -146,15 +146,14 @@ fn members(group: &Group) -> Vec<&Process> {
     members
 }
 
-/// Why processes of this group are not started: half a FastCGI program or event listener would do harm.
+/// Why processes of this group are not started: half a FastCGI program would do harm.
 fn refusal(group: &Group, process: &Process) -> Option<&'static str> {
     match group.kind {
-        GroupKind::Listener { .. } => Some("event listeners cannot be run yet: no events would reach it"),
         GroupKind::Fcgi(_) => Some("FastCGI programs cannot be run yet: it would have no socket"),
         GroupKind::Mixed if process.socket.is_some() => {
             Some("FastCGI programs cannot be run yet: it would have no socket")
         }
-        GroupKind::Mixed | GroupKind::Program => None,
+        GroupKind::Mixed | GroupKind::Program | GroupKind::Listener { .. } => None,
     }
 }
 

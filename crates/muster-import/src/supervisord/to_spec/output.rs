@@ -2,30 +2,34 @@
 
 use std::path::{Path, PathBuf};
 
-use muster_spec::{LineFormat, OutputSpec, PerStream, Rotation, Sink, Target, descriptor_of};
+use muster_spec::{LineFormat, OutputSpec, PerStream, Rotation, Sink, StreamEvents, Target, descriptor_of};
 
-use super::super::model::{LogFile, Process, Stream};
+use super::super::model::{Group, GroupKind, LogFile, Process, Stream};
 use super::super::paths;
 use super::Context;
 
-/// Where the output of a process goes.
-pub(super) fn output(context: &mut Context<'_>, process: &Process) -> OutputSpec {
-    let stdout = target(context, &process.stdout);
-    let stderr = (!process.redirect_stderr).then(|| target(context, &process.stderr));
-    for (stream, key) in [(&process.stdout, "stdout_capture_maxbytes"), (&process.stderr, "stderr_capture_maxbytes")] {
-        if stream.capture_maxbytes > 0 {
-            let message = format!("{key} has no effect yet: communication events go to the log as text");
-            context.warn(process.section, Some(key), message, "no event listener runs yet that could get them");
-        }
-    }
+/// Where the output of a process goes. Standard output of an event listener is read for its answers, and causes no events.
+pub(super) fn output(context: &Context<'_>, group: &Group, process: &Process) -> OutputSpec {
+    let is_listener = matches!(group.kind, GroupKind::Listener { .. });
+    let events = PerStream {
+        stdout: if is_listener { StreamEvents::NONE } else { events(&process.stdout) },
+        stderr: events(&process.stderr),
+    };
+    let stdout = target(context, &process.stdout, is_listener || events.stdout != StreamEvents::NONE);
+    let stderr = || target(context, &process.stderr, events.stderr != StreamEvents::NONE);
     OutputSpec {
         stdout,
-        stderr,
+        stderr: (!process.redirect_stderr).then(stderr),
         format: LineFormat::Raw,
         rotation: PerStream { stdout: rotation(&process.stdout), stderr: rotation(&process.stderr) },
         strip_ansi: PerStream::both(context.configuration.supervisord.strip_ansi),
+        events,
         ..OutputSpec::default()
     }
+}
+
+fn events(stream: &Stream) -> StreamEvents {
+    StreamEvents { log: stream.events_enabled, capture: usize::try_from(stream.capture_maxbytes).unwrap_or(0) }
 }
 
 fn rotation(stream: &Stream) -> Rotation {
@@ -36,7 +40,8 @@ fn rotation(stream: &Stream) -> Rotation {
     }
 }
 
-fn target(context: &Context<'_>, stream: &Stream) -> Target {
+/// A stream that is read for events needs no log.
+fn target(context: &Context<'_>, stream: &Stream, is_read: bool) -> Target {
     let mut sinks = Vec::new();
     let is_captured = match &stream.logfile {
         LogFile::Auto => {
@@ -51,7 +56,7 @@ fn target(context: &Context<'_>, stream: &Stream) -> Target {
         }
     };
     sinks.extend(stream.syslog.then_some(Sink::Syslog));
-    if is_captured || stream.syslog { Target::Capture(sinks) } else { Target::Discard }
+    if is_captured || is_read || stream.syslog { Target::Capture(sinks) } else { Target::Discard }
 }
 
 /// An empty path is no file.

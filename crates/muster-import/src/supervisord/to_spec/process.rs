@@ -1,14 +1,16 @@
 //! One process to one program.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{
-    Essential, GroupOrder, InstanceSpec, Kind, Leftovers, Limit, OwnVariables, Preset, ProcessSpec, ProgramSpec,
-    RestartPolicy, RestartWhen, Signal, SignalSet, Stdin, StopKill, StopScope, StopSpec, StopStep, UserSpec,
+    Essential, EventType, GroupOrder, InstanceSpec, Kind, Leftovers, Limit, ListenerSpec, OwnVariables, Preset,
+    ProcessSpec, ProgramSpec, RestartPolicy, RestartWhen, Signal, SignalSet, Stdin, StopKill, StopScope, StopSpec,
+    StopStep, UserSpec,
 };
 
-use super::super::model::{Autorestart, Group, Process};
+use super::super::model::{Autorestart, Group, GroupKind, Process};
 use super::super::split_command;
 use super::{Context, output, refusal};
 use muster_supervisord::python::repr;
@@ -32,7 +34,7 @@ pub(super) fn program(
         name: name.clone(),
         index: 0,
         process: process_spec(context, group, process, not_run),
-        output: output::output(context, process).into(),
+        output: output::output(context, group, process).into(),
         ready: None,
         start_timeout: InstanceSpec::START_TIMEOUT,
         watchdog: None,
@@ -95,6 +97,7 @@ fn stop(context: &mut Context<'_>, process: &Process) -> StopSpec {
 
 fn process_spec(context: &Context<'_>, group: &Group, process: &Process, not_run: Option<&str>) -> ProcessSpec {
     let (command, unusable) = command(&process.command);
+    let listener = listener(group).map(Arc::new);
     ProcessSpec {
         refusal: not_run.map(str::to_owned).or(unusable),
         environment: environment(context, group, process),
@@ -104,10 +107,19 @@ fn process_spec(context: &Context<'_>, group: &Group, process: &Process, not_run
         directory: process.directory.as_ref().map(Into::into),
         // The lowest nine bits are permissions.
         umask: process.umask.and_then(|umask| u32::try_from(umask & 0o777).ok()),
-        stdin: Stdin::Pipe,
+        stdin: if listener.is_some() { Stdin::Events } else { Stdin::Pipe },
         ignore_signals: if context.is_exact { IGNORED_BY_ORIGINAL } else { SignalSet::NONE },
+        listener,
         ..ProcessSpec::of(command)
     }
+}
+
+/// The pool that a group of listeners is.
+fn listener(group: &Group) -> Option<ListenerSpec> {
+    let GroupKind::Listener { buffer_size, events, .. } = &group.kind else { return None };
+    let events = events.iter().filter_map(|name| EventType::parse(name)).collect();
+    let buffer_size = usize::try_from(*buffer_size).unwrap_or(1);
+    Some(ListenerSpec { pool: group.name.clone(), events, buffer_size })
 }
 
 /// The words of a command. The original accepts a command without words, or with an open quote, and fails at every

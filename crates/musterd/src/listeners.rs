@@ -1,0 +1,313 @@
+//! Event listeners: passes what happens to the pools of [`muster_supervisord::events`], and events to listening processes.
+//!
+//! Everything here is on the loop's thread and never waits. What listeners and other programs write comes through
+//! [`Logs::take_heard`](muster_logs::Logs::take_heard). An event that does not fit into a listener's pipe is written by a task,
+//! at most one for each of them. Without pools nothing is done at all.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use muster_core::{Event, Instance};
+use muster_logs::{Heard, Source};
+use muster_spec::{InstanceSpec, OwnVariables, RunId, State, Stdin};
+use muster_supervisord::events::{
+    Announcement, Change, Channel, Exchange, Level, Line, Member, ProcessStates, Speaker, Ticks,
+};
+use tokio::task::AbortHandle;
+use tracing::{debug, error, warn};
+
+use crate::limit::{Notice, unless_none};
+use crate::main_log;
+use crate::main_log_events::process;
+use crate::shared::Shared;
+use crate::turn_clock::beside;
+
+/// The number of pieces of output that are taken in a row. Other sources come first.
+const HEARD_A_TURN: usize = 16;
+
+/// The number of events that wait for the output before them.
+const MOST_HELD: usize = 1024;
+
+/// All listeners, and what they have not been told yet.
+pub(crate) struct Listeners {
+    exchange: Exchange,
+    states: ProcessStates,
+    /// Those that listeners know, in the order in which they start.
+    groups: Vec<String>,
+    /// While a pool wants ticks: when the next one is due.
+    ticks: Option<(Ticks, Instant)>,
+    /// What happened after output that has not come yet, with the drain that reports that it has.
+    held: VecDeque<(u64, Held)>,
+    /// The last drain that was reported.
+    drained: u64,
+    /// Events that are being written.
+    writing: HashMap<RunId, AbortHandle>,
+}
+
+/// Something that comes after the output before it.
+enum Held {
+    Announced(Announcement),
+    Ended(RunId),
+}
+
+impl Listeners {
+    /// Headers of events name the daemon by the identifier.
+    pub(crate) fn new(identifier: String) -> Listeners {
+        Listeners {
+            exchange: Exchange::new(identifier, tracing::enabled!(tracing::Level::DEBUG)),
+            states: ProcessStates::default(),
+            groups: Vec::new(),
+            ticks: None,
+            held: VecDeque::new(),
+            drained: 0,
+            writing: HashMap::new(),
+        }
+    }
+
+    /// When there is a tick, or an event to be sent again.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.ticks.iter().map(|(_, at)| *at).chain(self.exchange.due()).min()
+    }
+
+    /// Adds this after everything that waits for a drain, and after the last drain if that is pending.
+    fn hold(&mut self, held: Held, last_drain: Option<u64>) {
+        let drain = last_drain.unwrap_or(0);
+        if self.held.is_empty() && drain <= self.drained {
+            return self.release(held);
+        }
+        self.held.push_back((drain, held));
+        if self.held.len() > MOST_HELD
+            && let Some((_, first)) = self.held.pop_front()
+        {
+            self.release(first);
+        }
+    }
+
+    fn release(&mut self, held: Held) {
+        match held {
+            Held::Announced(announcement) => self.exchange.announce(announcement),
+            Held::Ended(run) => self.exchange.ended(run),
+        }
+    }
+
+    /// All output of this drain has been taken.
+    fn release_until(&mut self, drain: u64) {
+        self.drained = self.drained.max(drain);
+        while let Some((_, first)) = self.held.pop_front_if(|(drain, _)| *drain <= self.drained) {
+            self.release(first);
+        }
+    }
+
+    fn arm_ticks(&mut self, wall: SystemTime) {
+        let now = since_1970(wall);
+        let wait = Ticks::wait(now, |kind| self.exchange.is_wanted(kind));
+        let Some(wait) = wait else { return self.ticks = None };
+        let ticks = self.ticks.take().map_or_else(|| Ticks::beginning_at(now), |(ticks, _)| ticks);
+        self.ticks = Some((ticks, Instant::now() + wait));
+    }
+
+    fn pass_ticks(&mut self, wall: SystemTime) {
+        if let Some((ticks, at)) = &mut self.ticks
+            && *at <= Instant::now()
+        {
+            ticks.pass(since_1970(wall)).into_iter().for_each(|tick| self.exchange.announce(tick));
+            self.arm_ticks(wall);
+        }
+    }
+}
+
+fn since_1970(wall: SystemTime) -> Duration {
+    wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Makes the pools at the start. Each learns of its own group and of later ones.
+pub(crate) fn begin(shared: &Rc<Shared>) {
+    regroup(shared, &[]);
+    let mut listeners = shared.listeners.borrow_mut();
+    listeners.exchange.announce(Announcement::running());
+}
+
+/// Announces an event of a client: sendRemoteCommEvent.
+#[allow(dead_code, reason = "the RPC calls it")]
+pub(crate) fn announce_remote(shared: &Rc<Shared>, kind: &str, data: &str) {
+    shared.listeners.borrow_mut().exchange.announce(Announcement::remote(kind, data));
+    dispatch(shared);
+}
+
+/// A process was started; it may be a listener.
+pub(crate) fn started(shared: &Shared, run: RunId, spec: &InstanceSpec) {
+    if spec.process.stdin == Stdin::Events {
+        shared.listeners.borrow_mut().exchange.started(&spec.name, run);
+    }
+}
+
+/// Announces one of the core's events, if listeners are to know of it.
+pub(crate) fn observe(shared: &Shared, event: &Event) {
+    if let Event::Configured { plan } = event {
+        return regroup(shared, &plan.removed);
+    }
+    let mut listeners = shared.listeners.borrow_mut();
+    if listeners.exchange.is_empty() {
+        return;
+    }
+    let (supervisor, children) = (shared.supervisor.borrow(), shared.children.borrow());
+    let last_drain = children.logs().last_heard_drain();
+    match event {
+        Event::State { instance, from, to, run } => {
+            let instance = supervisor.instance(*instance);
+            let end = instance.past().next_back().map(|past| &past.end);
+            let change = Change {
+                instance: instance.id(),
+                from: *from,
+                to: *to,
+                of: Speaker { pid: run.and_then(|run| children.pid_of(run)).unwrap_or(0), ..speaker(instance) },
+                is_expected: end.is_some_and(|end| instance.program().counts_as_success(end)),
+                is_shutting_down: supervisor.is_shutting_down(),
+            };
+            for announcement in listeners.states.announce(change) {
+                listeners.hold(Held::Announced(announcement), last_drain);
+            }
+        }
+        Event::Ended(ended) => {
+            listeners.writing.remove(&ended.run).iter().for_each(AbortHandle::abort);
+            listeners.hold(Held::Ended(ended.run), last_drain);
+        }
+        Event::ShutdownBegan { .. } => listeners.hold(Held::Announced(Announcement::stopping()), last_drain),
+        _ => {}
+    }
+}
+
+/// The names of an instance for events.
+fn speaker(instance: &Instance) -> Speaker<'_> {
+    let program = instance.program();
+    let own = program.groups.first().filter(|_| instance.spec().process.own_variables == OwnVariables::Run);
+    Speaker { process: process(instance), group: own.unwrap_or(&program.name), pid: 0 }
+}
+
+/// Makes the pools and groups those of the configuration, but for programs that were removed from it.
+fn regroup(shared: &Shared, removed: &[String]) {
+    let supervisor = shared.supervisor.borrow();
+    let is_there = |instance: &&Instance| !removed.contains(&instance.program().name);
+    let mut instances: Vec<&Instance> = supervisor.snapshot().iter().filter(is_there).collect();
+    instances.sort_by_key(|instance| instance.program().boot_order());
+    let mut groups: Vec<(&str, Vec<Member>)> = Vec::new();
+    for instance in &instances {
+        let Speaker { process, group, .. } = speaker(instance);
+        let place = groups.iter().position(|(name, _)| *name == group).unwrap_or_else(|| {
+            groups.push((group, Vec::new()));
+            groups.len() - 1
+        });
+        let listener = instance.spec().process.listener.clone();
+        let member = |listener| Member { instance: instance.name().to_owned(), process: process.to_owned(), listener };
+        groups[place].1.extend(listener.map(member));
+    }
+    let mut listeners = shared.listeners.borrow_mut();
+    let Listeners { exchange, states, groups: known, .. } = &mut *listeners;
+    exchange.retain_pools(|pool| groups.iter().flat_map(|(_, members)| members).any(|it| it.listener.pool == pool));
+    states.retain(|id| instances.iter().any(|instance| instance.id() == id));
+    for gone in known.extract_if(.., |known| !groups.iter().any(|(name, _)| name == known)) {
+        exchange.announce(Announcement::group_removed(&gone));
+    }
+    for (name, members) in groups {
+        exchange.put_pool(members);
+        if !known.iter().any(|known| known == name) {
+            known.push(name.to_owned());
+            exchange.announce(Announcement::group_added(name));
+        }
+    }
+    listeners.arm_ticks(shared.clock.date(shared.clock.now()));
+}
+
+/// Takes some of what programs and listeners wrote.
+pub(crate) fn take_heard(shared: &Rc<Shared>) {
+    let heard = shared.children.borrow().logs().take_heard(HEARD_A_TURN);
+    let mut listeners = shared.listeners.borrow_mut();
+    for heard in heard {
+        match heard {
+            Heard::Answer { run, bytes } => listeners.exchange.heard(RunId(run), &bytes, Instant::now()),
+            Heard::Drained(drain) => listeners.release_until(drain),
+            Heard::Log { run, source, bytes } => {
+                announce_of(shared, &mut listeners, RunId(run), |of| Announcement::log(of, channel(source), &bytes));
+            }
+            Heard::Captured { run, source, bytes } => {
+                let make = |of: Speaker<'_>| Announcement::communication(of, channel(source), &bytes);
+                announce_of(shared, &mut listeners, RunId(run), make);
+            }
+        }
+    }
+}
+
+fn channel(source: Source) -> Channel {
+    match source {
+        Source::Stdout => Channel::Stdout,
+        Source::Stderr => Channel::Stderr,
+    }
+}
+
+/// Announces output, if any pool may want it and the instance still exists.
+fn announce_of(shared: &Shared, listeners: &mut Listeners, run: RunId, make: impl FnOnce(Speaker<'_>) -> Announcement) {
+    let supervisor = shared.supervisor.borrow();
+    let is_its = |instance: &&Instance| instance.last_run() == Some(run) || instance.past().any(|past| past.run == run);
+    let instance = supervisor.instance_of(run).or_else(|| supervisor.snapshot().iter().find(is_its));
+    if let Some(instance) = instance.filter(|_| !listeners.exchange.is_empty()) {
+        let pid = shared.children.borrow().pid_of(run).unwrap_or(0);
+        listeners.exchange.announce(make(Speaker { pid, ..speaker(instance) }));
+    }
+}
+
+/// Announces ticks whose time has come.
+pub(crate) fn handle_deadline(shared: &Shared) {
+    shared.listeners.borrow_mut().pass_ticks(shared.clock.date(shared.clock.now()));
+}
+
+/// Writes events to the listeners that are ready for one, and logs what there is to say.
+pub(crate) fn dispatch(shared: &Rc<Shared>) {
+    let mut listeners = shared.listeners.borrow_mut();
+    if listeners.exchange.is_empty() {
+        return;
+    }
+    let (supervisor, children) = (shared.supervisor.borrow(), shared.children.borrow());
+    let is_running = |run| {
+        let instance = supervisor.instance_of(run).filter(|instance| instance.run() == Some(run));
+        instance.is_some_and(|instance| instance.state() == State::Running)
+    };
+    let Listeners { exchange, writing, .. } = &mut *listeners;
+    exchange.dispatch(Instant::now(), is_running, |run, mut event| {
+        let Some(pipe) = children.stdin_of(run) else { return false };
+        let Ok(written) = pipe.write_now(&event) else { return false };
+        event.drain(..written);
+        if !event.is_empty() {
+            // If it cannot be written, the process has closed its input; the event is rejected when it ends.
+            let task = async move { drop(pipe.write(&event, Duration::MAX).await) };
+            let task = tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), task));
+            writing.insert(run, task.abort_handle());
+        }
+        true
+    });
+    let lines = exchange.take_lines();
+    drop((supervisor, children));
+    lines.into_iter().for_each(|line| write_line(shared, line));
+}
+
+/// Writes a message in the main log's words where there is one. A listener cannot flood either.
+fn write_line(shared: &Shared, Line { level, about, text }: Line) {
+    let (notice, main_level) = match level {
+        Level::Error => (Some(Notice::EventLost), main_log::Level::Error),
+        Level::Warn => (Some(Notice::Listener), main_log::Level::Warn),
+        Level::Debug => (None, main_log::Level::Debug),
+    };
+    let suppressed = match notice.map(|notice| shared.limits.pass(&about, notice)) {
+        Some(None) => return,
+        Some(Some(suppressed)) => unless_none(suppressed),
+        None => None,
+    };
+    if main_log::is_on() {
+        return main_log::line(main_level, text);
+    }
+    match level {
+        Level::Error => error!(suppressed, "{text}"),
+        Level::Warn => warn!(suppressed, "{text}"),
+        Level::Debug => debug!("{text}"),
+    }
+}

@@ -1,0 +1,237 @@
+//! Event listeners: what they get, beside the original, and what hostile ones cannot do.
+
+#[path = "harness/mod.rs"]
+mod harness;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use harness::{Setting, ended, is_root, skip, wait_until};
+
+/// Records every event: its header's fields of interest, and the payload as JSON.
+const LISTENER: &str = r#"
+import json, sys
+record = open(sys.argv[1], "a")
+while True:
+    sys.stdout.write("READY\n"); sys.stdout.flush()
+    line = sys.stdin.readline()
+    if not line: break
+    header = dict(word.split(":") for word in line.split())
+    payload = sys.stdin.read(int(header["len"]))
+    record.write(json.dumps([header["server"], header["pool"], header["eventname"], payload]) + "\n"); record.flush()
+    sys.stdout.write("RESULT 2\nOK"); sys.stdout.flush()
+"#;
+
+/// The script of listeners, in a directory of its own: it must be there before a daemon is.
+static SCRIPT: LazyLock<String> = LazyLock::new(|| {
+    let path = std::env::temp_dir().join(format!("muster-listener-{}.py", std::process::id()));
+    fs::write(&path, LISTENER).expect("the temporary directory is writable");
+    path.display().to_string()
+});
+
+/// A listener's section; `@` is the directory.
+fn listener(name: &str, events: &str, rest: &str) -> String {
+    let script = &*SCRIPT;
+    format!("[eventlistener:{name}]\ncommand=python3 {script} @/{name}.events\nevents={events}\nstartsecs=0\n{rest}")
+}
+
+fn sh(name: &str, script: &str, options: &str) -> String {
+    let options = options.replace(' ', "\n");
+    format!("[program:{name}]\ncommand=/bin/sh -c '{script}'\n{options}\n")
+}
+
+/// The events a listener has recorded: the type and the payload, whose pids are not compared.
+fn events(directory: &Path, listener: &str) -> Vec<(String, String)> {
+    let text = fs::read_to_string(directory.join(format!("{listener}.events"))).unwrap_or_default();
+    let parsed = text.lines().filter_map(|line| serde_json::from_str::<[String; 4]>(line).ok());
+    parsed
+        .map(|[server, pool, kind, payload]| {
+            assert_eq!((server.as_str(), pool.as_str()), ("supervisor", listener));
+            (kind, without_pids(&payload))
+        })
+        .collect()
+}
+
+fn without_pids(payload: &str) -> String {
+    let (first, rest) = payload.split_once('\n').map_or((payload, None), |(first, rest)| (first, Some(rest)));
+    let words: Vec<&str> =
+        first.split(' ').map(|word| if word.starts_with("pid:") && word != "pid:0" { "pid:N" } else { word }).collect();
+    rest.map_or(words.join(" "), |rest| format!("{}\n{rest}", words.join(" ")))
+}
+
+/// The events by process, since processes do not wait for each other. Output is joined, since it is read in other pieces.
+fn by_process(events: &[(String, String)]) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (kind, payload) in events {
+        let of = payload.strip_prefix("processname:").and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+        let of = if kind.starts_with("PROCESS_LOG") { format!("{of} {kind}") } else { of.to_owned() };
+        let told = all.entry(of).or_default();
+        match payload.split_once('\n').filter(|_| kind.starts_with("PROCESS_LOG")) {
+            Some((header, text)) if told.first().is_some_and(|first| first.starts_with(header)) => {
+                told[0].push_str(text)
+            }
+            _ => told.push(format!("{kind} {payload}").trim_start_matches("PROCESS_LOG_STDOUT ").to_owned()),
+        }
+    }
+    all
+}
+
+/// The original with these sections; dropping it ends it.
+struct Original {
+    child: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Drop for Original {
+    fn drop(&mut self) {
+        harness::send(self.child.id() as i32, 15);
+        let _ = self.child.wait();
+    }
+}
+
+impl Original {
+    fn start(sections: &str) -> Original {
+        let directory = tempfile::tempdir().expect("a temporary directory can be created");
+        let user = if is_root() { "user=root\n" } else { "" };
+        let text = format!(
+            "[unix_http_server]\nfile=@/socket\n[rpcinterface:supervisor]\n\
+             supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n\
+             [supervisorctl]\nserverurl=unix://@/socket\n\
+             [supervisord]\nnodaemon=true\nlogfile=@/log\npidfile=@/pid\nchildlogdir=@\n{user}{sections}"
+        );
+        let path = directory.path().join("supervisord.conf");
+        let text = text.replace('@', &directory.path().display().to_string());
+        fs::write(&path, text).expect("the test directory is writable");
+        let mut command = Command::new("supervisord");
+        command.arg("-c").arg(path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Original { child: command.spawn().expect("it answered a moment ago"), directory }
+    }
+
+    fn ctl(&self, words: &[&str]) {
+        let mut command = Command::new("supervisorctl");
+        ended(command.arg("-c").arg(self.directory.path().join("supervisord.conf")).args(words));
+    }
+}
+
+fn is_original_here() -> bool {
+    Command::new("supervisord").arg("--version").stdout(Stdio::null()).status().is_ok()
+}
+
+fn has_python() -> bool {
+    Command::new("python3").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+fn has(events: &[(String, String)], kind: &str, part: &str) -> bool {
+    events.iter().any(|(of, payload)| of == kind && payload.contains(part))
+}
+
+#[test]
+fn events_and_payloads_are_the_originals() {
+    if !is_original_here() {
+        return skip("supervisord is not installed");
+    }
+    let kinds = "PROCESS_STATE,PROCESS_LOG,PROCESS_COMMUNICATION,SUPERVISOR_STATE_CHANGE,PROCESS_GROUP";
+    let talk = "echo this line is longer than a token; echo so is this line of standard error >&2; \
+                printf \"<!--XSUPERVISOR:BEGIN-->captured text<!--XSUPERVISOR:END-->\"; exec sleep 1000";
+    let sections = [
+        listener("l", kinds, "buffer_size=100\n"),
+        sh("talk", talk, "stdout_events_enabled=true stderr_events_enabled=true stdout_capture_maxbytes=1000"),
+        sh(
+            "exits",
+            "sleep 3; echo the last words of this program; exit 3",
+            "autorestart=false stdout_events_enabled=true",
+        ),
+        sh("fails", "exit 1", "startretries=1 startsecs=5"),
+        sh("again", "sleep 3; exit 2", "startsecs=1"),
+        "[program:absent]\ncommand=/no/such/command\nstartretries=0\n".to_owned(),
+        "[program:pair]\ncommand=/bin/sleep 1000\nnumprocs=2\nprocess_name=p%(process_num)d\n".to_owned(),
+    ]
+    .concat();
+    let original = Original::start(&sections);
+    let daemon = Setting::supervisord(&*sections).start();
+    let both = || [events(daemon.path("").as_path(), "l"), events(original.directory.path(), "l")];
+    let wait_for = |kind: &str, part: &str| {
+        wait_until(&format!("both have told of {kind} {part}"), || both().iter().all(|told| has(told, kind, part)));
+    };
+    wait_for("PROCESS_STATE_RUNNING", "processname:talk ");
+    wait_for("PROCESS_STATE_RUNNING", "processname:p1 ");
+    wait_for("PROCESS_STATE_EXITED", "processname:exits ");
+    wait_for("PROCESS_STATE_FATAL", "processname:fails ");
+    wait_for("PROCESS_STATE_STARTING", "processname:again groupname:again from_state:EXITED");
+    daemon.ctl_well(&["stop", "talk", "again"]);
+    original.ctl(&["stop", "talk", "again"]);
+    wait_for("PROCESS_STATE_STOPPED", "processname:talk ");
+    wait_for("PROCESS_STATE_STOPPED", "processname:again ");
+    let [mut ours, mut theirs] = both().map(|told| by_process(&told));
+    // How often it was up before it was stopped is a matter of time.
+    for told in [&mut ours, &mut theirs] {
+        told.get_mut("again").expect("it was started").truncate(4);
+    }
+    assert_eq!(ours, theirs);
+    // The output of an exited process comes before its end.
+    let told = events(daemon.path("").as_path(), "l");
+    let place = |kind: &str, part: &str| told.iter().position(|(of, payload)| of == kind && payload.contains(part));
+    let (words, end) = (place("PROCESS_LOG_STDOUT", "last words"), place("PROCESS_STATE_EXITED", "processname:exits "));
+    assert!(words.is_some() && words < end, "{told:#?}");
+}
+
+#[test]
+fn a_listener_learns_of_the_shutdown_before_it_is_stopped() {
+    if !has_python() {
+        return skip("python3 is not installed");
+    }
+    let sections = [listener("l", "EVENT", ""), sh("web", "exec sleep 1000", "startsecs=0")].concat();
+    let mut daemon = Setting::supervisord(&*sections).start();
+    let directory = daemon.path("");
+    wait_until("the listener has been told", || {
+        has(&events(&directory, "l"), "PROCESS_STATE_RUNNING", "processname:web ")
+    });
+    wait_until("a tick has come", || has(&events(&directory, "l"), "TICK_5", "when:"));
+    daemon.finish();
+    let told = events(&directory, "l");
+    assert!(has(&told, "SUPERVISOR_STATE_CHANGE_STOPPING", ""), "{told:#?}");
+    assert!(has(&told, "PROCESS_STATE_STOPPED", "processname:web "), "{told:#?}");
+}
+
+#[test]
+fn hostile_listeners_harm_neither_supervision_nor_others() {
+    if !has_python() {
+        return skip("python3 is not installed");
+    }
+    let bad = |name: &str, script: &str| {
+        let options = "events=EVENT\nbuffer_size=10\nstartsecs=0\nstdout_logfile=NONE\n";
+        format!("[eventlistener:{name}]\ncommand=/bin/sh -c '{script}'\n{options}")
+    };
+    let flood = "i=0; while [ $i -lt 2000 ]; do echo line $i of a talkative program; i=$((i+1)); done; exec sleep 1000";
+    let sections = [
+        listener("good", "PROCESS_STATE", ""),
+        bad("garbage", "while :; do echo garbage; sleep 0.01; done"),
+        bad("endless", "head -c 100000000 /dev/zero; exec sleep 1000"),
+        bad("busyendless", "echo READY; read line; head -c 100000000 /dev/zero; exec sleep 1000"),
+        bad("deaf", "echo READY; exec sleep 1000"),
+        bad("closed", "exec <&-; echo READY; exec sleep 1000"),
+        bad("dies", "echo READY; read line; exit 1"),
+        bad("liar", "echo READY; read line; echo RESULT 1000000000; exec sleep 1000"),
+        bad("rejects", "while :; do echo READY; read line; printf \"RESULT 4\\nFAIL\"; done"),
+        sh("flood", flood, "startsecs=0 stdout_events_enabled=true stderr_events_enabled=true"),
+        sh("restarts", "sleep 0.2; exit 1", "startsecs=0 autorestart=true"),
+    ]
+    .concat();
+    let mut daemon = Setting::supervisord(&*sections).start();
+    let directory = daemon.path("");
+    let restarts = || {
+        let told = events(&directory, "good");
+        told.iter().filter(|(kind, of)| kind == "PROCESS_STATE_EXITED" && of.contains("processname:restarts ")).count()
+    };
+    wait_until("a program is restarted, and the good listener is told", || restarts() >= 3);
+    let asked = Instant::now();
+    assert_eq!(daemon.state("flood"), "RUNNING");
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    let memory = daemon.memory("VmHWM");
+    assert!(memory < 100 * 1024, "{memory} kB");
+    daemon.finish();
+}
