@@ -348,7 +348,7 @@ pub struct Process {
     pub redirect_stderr: bool,
     /// Its own variables, without the global ones.
     pub environment: Variables,
-    /// `SUPERVISOR_SERVER_URL`, if it is not the daemon's.
+    /// `SUPERVISOR_SERVER_URL`, if it is not the daemon's; empty: the variable is not set.
     pub serverurl: Option<String>,
     /// The socket of a FastCGI program inside a `[group:x]`; the original opens none there.
     pub socket: Option<FcgiSocket>,

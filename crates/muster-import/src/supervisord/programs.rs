@@ -118,8 +118,7 @@ fn common(reader: &mut Reader<'_>, scope: &ExpansionScope<'_>, name: &str) -> Co
         let message = format!("process_name must contain %(process_num), since numprocs is {numprocs}{quoted}");
         reader.refuse_section(scope, Some(options::PROCESS_NAME.key), &message, original);
     }
-    let serverurl =
-        serverurl.filter(|url| muster_supervisord::python::strip(url).to_uppercase() != "AUTO" && !url.is_empty());
+    let serverurl = serverurl.filter(|url| muster_supervisord::python::strip(url).to_uppercase() != "AUTO");
     let exitcodes = exitcodes.unwrap_or_default();
     let copied = exitcodes.len() + serverurl.as_ref().map_or(0, String::len);
     let killasgroup = killasgroup.unwrap_or(stopasgroup);

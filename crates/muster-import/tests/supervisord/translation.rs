@@ -278,3 +278,14 @@ fn a_secret_that_an_expansion_brought_in_is_masked_where_it_is_shown() {
     assert_eq!(shown[0].output.stdout, Target::Capture(vec![Sink::File("/log/***/out".into())]));
     assert_eq!(translation.disguises.secrets.mask("a hunter22 topsecret"), "a *** ***");
 }
+
+#[test]
+fn an_empty_serverurl_sets_no_variable() {
+    let has_url = |line: &str| {
+        let text = format!("[supervisord]\n[unix_http_server]\nfile=/run/s.sock\n[program:a]\ncommand=x\n{line}");
+        let program = Arc::clone(&translate(&text).spec.programs[0]);
+        program.instances[0].process.environment.iter().any(|(name, _)| name == "SUPERVISOR_SERVER_URL")
+    };
+    assert!(has_url("") && has_url("serverurl=AUTO"));
+    assert!(!has_url("serverurl="));
+}

@@ -149,6 +149,8 @@ fn environment(context: &Context<'_>, group: &Group, process: &Process) -> Vec<(
         ("SUPERVISOR_PROCESS_NAME", process.name.as_str()),
         ("SUPERVISOR_GROUP_NAME", group.name.as_str()),
     ];
+    // An empty one stands for no variable at all.
+    let url = url.filter(|url| !url.is_empty());
     let own = own.into_iter().chain(url.map(|url| ("SUPERVISOR_SERVER_URL", url)));
     let mut variables: BTreeMap<&str, &str> = own.collect();
     variables.extend(configuration.environment(process));
