@@ -8,11 +8,14 @@
 pub mod ends;
 pub mod faults;
 pub mod getopt;
+pub mod groups;
 pub mod methods;
 pub mod python;
 pub mod search;
 pub mod signals;
+pub mod spawn_error;
 pub mod status;
+pub mod tail;
 pub mod xmlrpc;
 
 /// What `echo_supervisord_conf` prints: a commented sample of a configuration.
