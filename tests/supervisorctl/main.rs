@@ -8,6 +8,7 @@ mod places;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -129,6 +130,27 @@ fn the_end_of_the_server_is_reported_as_by_the_original() {
         different.extend(difference(&pairs, &format!("-c s.conf {line}"), ""));
     }
     assert_none(&different, lines.len() + 3);
+}
+
+#[test]
+fn it_is_called_by_its_name() {
+    let place = tempfile::tempdir().expect("a temporary directory can be created");
+    let out = |command: &mut Command| {
+        let output = command.args(["-s", "ftp://x", "avail"]).output().expect("it can be executed");
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let expected = "error: <class 'ValueError'>, Unknown protocol for serverurl ftp://x: file: musterctl line: 0\n";
+    for (number, file) in [env!("CARGO_BIN_EXE_muster"), env!("CARGO_BIN_EXE_musterctl")].into_iter().enumerate() {
+        let directory = place.path().join(number.to_string());
+        fs::create_dir(&directory).expect("it is ours");
+        let link = directory.join("supervisorctl");
+        std::os::unix::fs::symlink(file, &link).expect("it is ours");
+        assert_eq!(out(&mut Command::new(&link)), expected, "{file}");
+        assert_eq!(out(Command::new(&link).arg0("-")), expected, "{file}: the file's name counts");
+        assert_eq!(out(Command::new(file).arg0("/x/supervisorctl")), expected, "{file}");
+    }
+    assert_eq!(out(Command::new(env!("CARGO_BIN_EXE_muster")).arg("supervisorctl")), expected);
 }
 
 #[test]
