@@ -17,7 +17,7 @@ pub(crate) fn is_original_here() -> bool {
     Path::new(ORIGINAL).exists() && Path::new(ORIGINAL_CLIENT).exists()
 }
 
-/// Whose program it is.
+/// The origin of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
     Original,
@@ -158,7 +158,7 @@ fn comparable_line(line: &str) -> String {
     }
 }
 
-/// What a client said.
+/// The answer of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub code: Option<i32>,
@@ -175,7 +175,7 @@ impl Answer {
     }
 }
 
-/// Waits until all daemons have the same states, none of them on its way to another.
+/// Waits until all daemons have the same states, none of them about to change.
 pub(crate) fn settle(pairs: &[Pair]) {
     wait_until("the states are the same", || {
         let states: Option<Vec<String>> = pairs.iter().map(Pair::states).collect();
