@@ -137,8 +137,10 @@ fn create(auto: &AutoLogSpec, instance: &str, stream: &str) -> io::Result<PathBu
     // A name may have its group in front.
     let process = instance.rsplit(':').next().unwrap_or(instance);
     let start = format!("{process}-{stream}---{}-", auto.identifier).replace(['/', '\0'], "_");
+    // Clients are shown the path, and it must not depend on the daemon's directory.
+    let directory = std::path::absolute(&auto.directory)?;
     for _ in 0..ATTEMPTS {
-        let path = auto.directory.join(format!("{start}{}.log", random_name()?));
+        let path = directory.join(format!("{start}{}.log", random_name()?));
         let place = TrustedPlace::resolve(&path, &Trust::own(), Missing::Fail)?;
         match place.create("", Access::Append, PRIVATE) {
             Ok(_) => return Ok(path),

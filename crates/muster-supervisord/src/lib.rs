@@ -10,13 +10,16 @@ pub mod ends;
 pub mod expand;
 pub mod faults;
 pub mod getopt;
+pub mod groups;
 pub mod ini;
 pub mod methods;
 pub mod paths;
 pub mod python;
 pub mod search;
 pub mod signals;
+pub mod spawn_error;
 pub mod status;
+pub mod tail;
 pub mod xmlrpc;
 
 /// What `echo_supervisord_conf` prints: a commented sample of a configuration.

@@ -2,14 +2,14 @@
 //!
 //! [`said`] says which of them have a line of their own and need no other.
 
-pub(crate) mod spawn_error;
-
 use std::rc::Rc;
 use std::time::Duration;
 
 use muster_core::{Event, Instance, PastRun};
 use muster_spec::{InstanceId, RunEnd, RunId, Signal, State, StopScope};
 use muster_supervisord::ends::{message, signal_name};
+use muster_supervisord::spawn_error;
+use nix::errno::Errno;
 
 use crate::main_log::{Level, is_on, line};
 use crate::shared::Shared;
@@ -126,7 +126,8 @@ fn of_end(instance: &Instance, past: &PastRun, from: State) {
     let name = process(instance);
     let message = match &past.end {
         RunEnd::NotSpawned(error) => {
-            let reason = spawn_error::text(error, &instance.spec().process, name);
+            let errno = format!("{:?}", Errno::from_raw(error.errno));
+            let reason = spawn_error::text(error, &errno, &instance.spec().process, name);
             return line(Level::Info, format_args!("spawnerr: {reason}"));
         }
         RunEnd::Exited(exit) => message(*exit),

@@ -185,7 +185,11 @@ impl<'c> Conversion<'c> {
                         draft.set_from("owner", toml::text(&owner), "chown");
                     }
                     table = draft.finish();
-                    let text = ("XML-RPC for supervisorctl", "an HTTP API for musterctl", "use musterctl -s SOCKET");
+                    let text = (
+                        "XML-RPC for supervisorctl",
+                        "the same, and an HTTP API for musterctl",
+                        "use musterctl -s SOCKET",
+                    );
                     self.section_line(Verdict::Differs, server.section, text);
                 }
                 Address::Unix { .. } => {

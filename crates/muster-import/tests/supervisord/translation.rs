@@ -164,7 +164,11 @@ fn the_environment_is_layered_as_by_the_original() {
     assert_eq!(*environment, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let control = &translation.spec.control;
     assert_eq!((control.socket.as_deref(), control.mode), (Some(Path::new("/run/s.sock")), 0o770));
-    assert!(warnings(&translation)[0].contains("supervisorctl not yet"), "{:?}", warnings(&translation));
+    assert!(
+        warnings(&translation)[0].contains("other users can connect, and are refused"),
+        "{:?}",
+        warnings(&translation)
+    );
 }
 
 #[test]

@@ -29,8 +29,8 @@ impl Wake for Bell {
     }
 }
 
-/// Runs all futures at once, beginning with the first, and returns their results in the order in which they complete. Only
-/// those that were woken are polled.
+/// Runs all futures at once, beginning with the first, and returns their results in the order in which they complete; of
+/// those that complete together the first comes first. Only those that were woken are polled.
 pub(super) async fn completed<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut futures: Vec<Option<Pin<Box<F>>>> = futures.into_iter().map(|future| Some(Box::pin(future))).collect();
     let woken = Arc::new(Mutex::new(Woken { places: (0..futures.len()).collect(), waker: None }));
@@ -38,11 +38,12 @@ pub(super) async fn completed<F: Future>(futures: impl IntoIterator<Item = F>) -
         (0..futures.len()).map(|place| Waker::from(Arc::new(Bell { place, woken: Arc::clone(&woken) }))).collect();
     let mut results = Vec::with_capacity(futures.len());
     poll_fn(|context| {
-        let places = {
+        let mut places = {
             let mut woken = woken.lock().unwrap_or_else(PoisonError::into_inner);
             woken.waker = Some(context.waker().clone());
             std::mem::take(&mut woken.places)
         };
+        places.sort_unstable();
         for place in places {
             let polled =
                 futures[place].as_mut().map(|future| future.as_mut().poll(&mut Context::from_waker(&bells[place])));

@@ -12,6 +12,7 @@ mod events;
 pub(crate) mod fuzzing;
 mod log_body;
 mod logs;
+mod logtail;
 mod metrics;
 mod processes;
 mod queries;

@@ -14,7 +14,7 @@ use muster_core::Principal;
 use tracing::debug;
 
 use super::response::{self, Answer};
-use super::{action, body, config, events, logs, metrics, processes, queries, xmlrpc};
+use super::{action, body, config, events, logs, logtail, metrics, processes, queries, xmlrpc};
 use crate::access::{Client, Rank};
 use crate::limit::{DAEMON, Notice, unless_none};
 use crate::operations;
@@ -35,9 +35,12 @@ pub(super) async fn answer(
     let may_control = shared.access.borrow().client(principal).rank > Rank::Onlooker;
     let (head, mut incoming) = request.into_parts();
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
-    let answered = match xmlrpc::is_for(&head) {
-        true => xmlrpc::answer(&shared, &desk, principal, (&head, &mut incoming)).await,
-        false => by_route(&shared, &desk, principal, (&head, target, &mut incoming)).await,
+    let answered = match () {
+        () if xmlrpc::is_for(&head) => xmlrpc::answer(&shared, &desk, principal, (&head, &mut incoming)).await,
+        () if logtail::is_for(&head) => {
+            body::ignore(&mut incoming).await.map(|()| logtail::answer(&shared, &desk, principal, &head))
+        }
+        () => by_route(&shared, &desk, principal, (&head, target, &mut incoming)).await,
     };
     let answer = answered.unwrap_or_else(|problem| refuse_body(&problem, &head.headers, incoming));
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

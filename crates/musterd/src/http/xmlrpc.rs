@@ -62,7 +62,7 @@ async fn make(shared: &Rc<Shared>, desk: &Desk, principal: Principal, call: Call
 }
 
 /// A page with an error.
-fn page(status: StatusCode) -> Answer {
+pub(super) fn page(status: StatusCode) -> Answer {
     let (code, reason) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
     let lines = [
         "<head>\r\n<title>Error response</title>\r\n</head>\r\n<body>\r\n<h1>Error response</h1>\r\n",

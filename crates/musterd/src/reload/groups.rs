@@ -3,28 +3,20 @@
 //! The configuration that was read last is kept beside the active one. A group is a set of programs with one name; adding
 //! or removing it applies the active programs with or without that group.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use muster_api::{MAX_WAIT, Problem, ProblemKind};
-use muster_core::{Principal, Verb};
-use muster_spec::{InstanceSpec, OutputSpec, ProgramSpec, Sink, Spec, Target};
+use muster_api::{Problem, ProblemKind};
+use muster_core::Principal;
+use muster_spec::{ProgramSpec, Spec};
 use muster_supervisord::faults::Code;
+use muster_supervisord::groups::{changes, group_of};
 use muster_supervisord::methods::Changes;
 use muster_supervisord::xmlrpc::Fault;
 
-use super::{Origin, hand_over, in_turn, reading, reload};
+use super::{Origin, hand_over, in_turn, reading};
 use crate::configuration::New;
-use crate::operations::command::command;
 use crate::shared::Shared;
-use crate::turn_clock::beside;
-
-/// The group that a program belongs to in supervisord's terms: its first, or itself.
-pub(crate) fn group_of(program: &ProgramSpec) -> &str {
-    program.groups.first().unwrap_or(&program.name)
-}
 
 /// The active programs, in the order in which they became active.
 pub(crate) fn active(shared: &Shared) -> Vec<Arc<ProgramSpec>> {
@@ -125,79 +117,6 @@ fn as_new(shared: &Shared) -> New {
         disguises: in_force.disguises.clone(),
         access: shared.access.borrow().clone(),
     }
-}
-
-/// Reads and applies the whole configuration, stops all programs, and starts those that start with the daemon. The client
-/// is answered once the configuration has been read; on any error nothing is touched.
-pub(crate) async fn restart(shared: &Rc<Shared>, by: Principal) -> Result<(), Problem> {
-    reload(shared, Origin::Client(by), false).await?;
-    let shared = Rc::clone(shared);
-    tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), async move {
-        // An error means that the daemon is shutting down, or that there are no programs.
-        let _ = command(&shared, by, "all", Verb::Stop, MAX_WAIT).await;
-        for program in active(&shared).into_iter().filter(|program| program.autostart) {
-            for instance in &program.instances {
-                let _ = command(&shared, by, &format!("={}", instance.name), Verb::Start, Duration::ZERO).await;
-            }
-        }
-    }));
-    Ok(())
-}
-
-/// The groups that differ: new and changed ones in the order of the new configuration, removed ones in that of their
-/// activation.
-fn changes(active: &[Arc<ProgramSpec>], new: &[Arc<ProgramSpec>]) -> Changes {
-    let ((was, old_order), (is, new_order)) = (groups(active), groups(new));
-    let is_changed = |name: &&str| was.get(name).is_some_and(|members| !are_same(members, &is[name]));
-    let names = |order: &[&str], is_meant: &dyn Fn(&&str) -> bool| -> Vec<String> {
-        order.iter().filter(|name| is_meant(name)).map(|name| (*name).to_owned()).collect()
-    };
-    Changes {
-        added: names(&new_order, &|name| !was.contains_key(name)),
-        changed: names(&new_order, &is_changed),
-        removed: names(&old_order, &|name| !is.contains_key(name)),
-    }
-}
-
-/// The groups with their members, and their names in order.
-fn groups(programs: &[Arc<ProgramSpec>]) -> (HashMap<&str, Vec<&ProgramSpec>>, Vec<&str>) {
-    let (mut groups, mut order) = (HashMap::<&str, Vec<&ProgramSpec>>::new(), Vec::new());
-    for program in programs {
-        let members = groups.entry(group_of(program)).or_default();
-        if members.is_empty() {
-            order.push(group_of(program));
-        }
-        members.push(program);
-    }
-    (groups, order)
-}
-
-fn are_same(was: &[&ProgramSpec], is: &[&ProgramSpec]) -> bool {
-    was.len() == is.len() && was.iter().zip(is).all(|(was, is)| **was == comparable(was, is))
-}
-
-/// The new program with the place of the old one, which other groups decide, and its files where the new one leaves their
-/// names to the daemon.
-fn comparable(was: &ProgramSpec, is: &ProgramSpec) -> ProgramSpec {
-    let mut is = is.clone();
-    if let (Some(was), Some(is)) = (was.order, &mut is.order) {
-        is.place = was.place;
-    }
-    for (was, is) in was.instances.iter().zip(&mut is.instances) {
-        let output = &is.output;
-        let stdout = if is_auto(&output.stdout) { &was.output.stdout } else { &output.stdout }.clone();
-        let stderr = match &output.stderr {
-            Some(target) if is_auto(target) => was.output.stderr.clone(),
-            stderr => stderr.clone(),
-        };
-        let output = OutputSpec { stdout, stderr, ..OutputSpec::clone(output) };
-        *is = Arc::new(InstanceSpec { output: Arc::new(output), ..InstanceSpec::clone(is) });
-    }
-    is
-}
-
-fn is_auto(target: &Target) -> bool {
-    target.sinks().iter().any(|sink| matches!(sink, Sink::Auto(_)))
 }
 
 #[cfg(test)]

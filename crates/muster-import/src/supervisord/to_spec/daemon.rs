@@ -142,9 +142,14 @@ pub(super) fn control(context: &mut Context<'_>) -> ControlSpec {
                 // The lowest nine bits are permissions.
                 control.mode = u32::try_from(chmod & 0o777).unwrap_or(ControlSpec::DEFAULT_MODE);
                 control.owner = chown.as_ref().map(owner);
-                let message = "musterctl can use this socket, supervisorctl not yet";
-                let hint = format!("musterctl --socket {file} status; root and the daemon's user have access");
-                context.warn(server.section, Some("file"), message, &hint);
+                if server.login.is_some() {
+                    let message = "passwords are not checked yet: the user of the client counts";
+                    context.warn(server.section, Some("password"), message, "root and the daemon's user have access");
+                }
+                if control.mode & 0o077 != 0 {
+                    let message = "other users can connect, and are refused";
+                    context.warn(server.section, Some("chmod"), message, "root and the daemon's user have access");
+                }
             }
         }
     }

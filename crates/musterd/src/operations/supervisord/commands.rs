@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use muster_load::secrets::mask;
 use muster_spec::{InstanceSpec, ProcessSpec};
 use muster_supervisord::faults::Code;
 use muster_supervisord::python::repr;
@@ -26,7 +27,7 @@ pub(super) async fn unstartable(spec: Arc<InstanceSpec>) -> Option<Fault> {
 
 fn look(process: &ProcessSpec) -> Option<Fault> {
     let command = process.command.first()?;
-    let quoted = repr(command);
+    let quoted = repr(&mask(command));
     let found = candidates(process, command).into_iter().find_map(|path| path.metadata().ok());
     match found {
         None => Some(Code::NoFile.with(format_args!("can't find command {quoted}"))),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_api::{MAX_WAIT, Problem, ProblemKind};
-use muster_core::{Failure, Verb};
+use muster_core::{Failure, Principal, Verb};
 use muster_logs::{FilePart, PartialLog, Source};
 use muster_spec::{InstanceSpec, Signal, SignalScope, descriptor_of};
 use muster_supervisord::faults::Code;
@@ -24,13 +24,22 @@ use muster_supervisord::xmlrpc::{Fault, Value};
 use super::command::{Commanded, command, shut_down};
 use super::{logs, stdin};
 use crate::access::Client;
-use crate::reload::groups;
+use crate::reload::{self, Origin, groups};
 use crate::shared::Shared;
 use crate::tickets::Desk;
+use crate::turn_clock::beside;
 use crate::turns::SLICE;
 
 /// How long a start that is not waited for may take to fail: the result of executing the command arrives within that.
 const SPAWNING: Duration = Duration::from_millis(100);
+
+/// The daemon's own name of the process that a client calls `NAME` or `GROUP:NAME`.
+pub(crate) fn key_of(shared: &Shared, name: &str) -> Option<String> {
+    let (group, process) = name.split_once(':').unwrap_or((name, name));
+    let supervisor = shared.supervisor.borrow();
+    let mut members = supervisor.snapshot().iter().filter(|instance| !instance.is_leaving()).map(view::member);
+    members.find(|member| member.group == group && member.name == process).map(|member| member.key)
+}
 
 /// The daemon as one client uses it.
 pub(crate) struct Supervisord<'a> {
@@ -218,7 +227,7 @@ impl Daemon for Supervisord<'_> {
     }
 
     fn configuration(&self) -> Vec<Value> {
-        view::configuration(self.shared)
+        view::configuration(self.shared, self.client.reader())
     }
 
     /// No event listener runs yet.
@@ -227,11 +236,28 @@ impl Daemon for Supervisord<'_> {
     async fn end(&self, state: DaemonState) -> Result<(), Fault> {
         let done = match state {
             DaemonState::Shutdown => shut_down(self.shared, self.client.principal, None).await,
-            _ => groups::restart(self.shared, self.client.principal).await,
+            _ => restart(self.shared, self.client.principal).await,
         };
         done.map_err(|problem| match problem.kind {
             ProblemKind::ShuttingDown => Code::ShutdownState.fault(),
             _ => Code::Failed.with(problem),
         })
     }
+}
+
+/// Reads and applies the whole configuration, stops all programs, and starts those that start with the daemon. The client
+/// is answered once the configuration has been read; on any error nothing is touched.
+async fn restart(shared: &Rc<Shared>, by: Principal) -> Result<(), Problem> {
+    reload::reload(shared, Origin::Client(by), false).await?;
+    let shared = Rc::clone(shared);
+    tokio::task::spawn_local(beside(Rc::clone(&shared.loop_turns), async move {
+        // An error means that the daemon is shutting down, or that there are no programs.
+        let _ = command(&shared, by, "all", Verb::Stop, MAX_WAIT).await;
+        for program in groups::active(&shared).into_iter().filter(|program| program.autostart) {
+            for instance in &program.instances {
+                let _ = command(&shared, by, &format!("={}", instance.name), Verb::Start, Duration::ZERO).await;
+            }
+        }
+    }));
+    Ok(())
 }

@@ -1,21 +1,22 @@
 //! Instances in supervisord's terms. Read-only.
 
 use std::collections::HashSet;
-use std::path::Path;
-use std::time::Duration;
 
 use muster_api::Timestamp;
+use muster_config::mask_text;
 use muster_core::{Instance, PastRun, Time};
-use muster_logs::Source;
-use muster_spec::{Exit, InstanceSpec, OutputSpec, ProgramSpec, RunEnd, Sink, State, StopKill, Target};
-use muster_supervisord::methods::Member;
+use muster_load::secrets::{Reader, mask};
+use muster_spec::{Exit, RunEnd, State};
+use muster_supervisord::groups::{configured, group_of, log_file, process_name};
+use muster_supervisord::methods::{Channel, Member};
+use muster_supervisord::spawn_error;
 use muster_supervisord::status::{LocalMinute, ProcessInfo, ProcessState};
 use muster_supervisord::xmlrpc::Value;
 use muster_sys::local_time;
 use muster_sys::user::Accounts;
+use nix::errno::Errno;
 
-use crate::main_log_events::spawn_error;
-use crate::reload::groups::{self, group_of};
+use crate::reload::groups;
 use crate::shared::Shared;
 
 pub(super) fn state(state: State) -> ProcessState {
@@ -30,17 +31,12 @@ pub(super) fn state(state: State) -> ProcessState {
     }
 }
 
-/// The name of an instance within its group.
-fn process<'a>(group: &str, name: &'a str) -> &'a str {
-    name.strip_prefix(group).and_then(|rest| rest.strip_prefix(':')).unwrap_or(name)
-}
-
 pub(super) fn member(instance: &Instance) -> Member {
     let program = instance.program();
     let group = group_of(program);
     Member {
         key: instance.name().to_owned(),
-        name: process(group, instance.name()).to_owned(),
+        name: process_name(group, instance.name()).to_owned(),
         group: group.to_owned(),
         group_priority: program.rank(),
         priority: program.priority,
@@ -58,7 +54,7 @@ pub(super) fn info(shared: &Shared, instance: &Instance) -> ProcessInfo {
     let ended = instance.past().rev().find(|past| !matches!(past.end, RunEnd::NotSpawned(_)));
     let pid = began.and(instance.run()).and_then(|run| shared.children.borrow().pid_of(run));
     let mut info = ProcessInfo {
-        name: process(group, instance.name()).to_owned(),
+        name: process_name(group, instance.name()).to_owned(),
         group: group.to_owned(),
         start: began.or(past.map(|past| past.began)).map_or(0, seconds),
         stop: ended.map_or(0, |past| seconds(past.ended)),
@@ -66,8 +62,8 @@ pub(super) fn info(shared: &Shared, instance: &Instance) -> ProcessInfo {
         state: state(instance.state()),
         spawnerr: past.filter(|_| began.is_none()).map(|past| failure(instance, past)).unwrap_or_default(),
         exitstatus: past.filter(|_| began.is_none()).map_or(0, |past| exit_status(instance, past)),
-        stdout_logfile: log_file(output, Source::Stdout),
-        stderr_logfile: log_file(output, Source::Stderr),
+        stdout_logfile: mask(&log_file(output, Channel::Stdout)),
+        stderr_logfile: mask(&log_file(output, Channel::Stderr)),
         pid: pid.map_or(0, i64::from),
         description: String::new(),
     };
@@ -81,7 +77,13 @@ fn failure(instance: &Instance, past: &PastRun) -> String {
     match (&past.end, instance.state()) {
         (RunEnd::NotSpawned(error), _) => {
             let group = group_of(instance.program());
-            spawn_error::text(error, &instance.spec().process, process(group, instance.name()))
+            let errno = format!("{:?}", Errno::from_raw(error.errno));
+            mask_text(&mask(&spawn_error::text(
+                error,
+                &errno,
+                &instance.spec().process,
+                process_name(group, instance.name()),
+            )))
         }
         (_, State::Backoff | State::Fatal) => "Exited too quickly (process log may have details)".to_owned(),
         (RunEnd::Exited(exit), State::Exited) if !is_expected() => format!("Bad exit code {}", code(*exit)),
@@ -104,16 +106,6 @@ fn code(exit: Exit) -> i64 {
     }
 }
 
-/// The file of a stream as text; empty for none.
-fn log_file(output: &OutputSpec, source: Source) -> String {
-    let sinks = source.target(output).map_or(&[][..], Target::sinks);
-    let path = sinks.iter().find_map(|sink| match sink {
-        Sink::Descriptor(path) => Some(path.as_path()),
-        sink => sink.file(),
-    });
-    path.map(Path::display).map(|path| path.to_string()).unwrap_or_default()
-}
-
 fn local_minute(seconds: i64) -> LocalMinute {
     // 2026-11-29T08:15:00.042+01:00
     let text = Timestamp::from_unix_ms(seconds.saturating_mul(1000)).in_zone(local_time::offset(seconds));
@@ -122,99 +114,24 @@ fn local_minute(seconds: i64) -> LocalMinute {
 }
 
 /// The processes of the configuration that was read last, sorted by name.
-pub(super) fn configuration(shared: &Shared) -> Vec<Value> {
+pub(super) fn configuration(shared: &Shared, reader: Reader) -> Vec<Value> {
+    let shown = |text: &str| match reader {
+        Reader::Control => mask(text),
+        Reader::Look => mask_text(&mask(text)),
+    };
     let active = groups::active(shared);
     let in_use: HashSet<&str> = active.iter().map(|program| group_of(program)).collect();
-    let mut accounts = Accounts::default();
-    let pending = groups::pending_programs(shared);
-    let all = pending.iter().flat_map(|program| program.instances.iter().map(move |instance| (program, instance)));
-    let mut infos: Vec<(String, Value)> = all
-        .map(|(program, instance)| {
-            let group = group_of(program);
-            let name = process(group, &instance.name).to_owned();
-            let is_in_use = in_use.contains(group);
-            let value = Value::structure(configured(program, instance, (&name, is_in_use), &mut accounts));
-            (name, value)
-        })
-        .collect();
+    let (mut accounts, own_gid) = (Accounts::default(), nix::unistd::getegid().as_raw());
+    let mut infos = Vec::new();
+    for program in groups::pending_programs(shared) {
+        for instance in &program.instances {
+            let group = group_of(&program);
+            let user = instance.process.user.as_ref();
+            let uid = user.and_then(|user| accounts.account(user, own_gid).ok()).map(|account| account.uid);
+            let value = configured(&program, instance, (uid, in_use.contains(group)), &shown);
+            infos.push((process_name(group, &instance.name).to_owned(), value));
+        }
+    }
     infos.sort_by(|(a, _), (b, _)| a.cmp(b));
     infos.into_iter().map(|(_, value)| value).collect()
-}
-
-fn configured(
-    program: &ProgramSpec,
-    instance: &InstanceSpec,
-    (name, is_in_use): (&str, bool),
-    accounts: &mut Accounts,
-) -> Vec<(&'static str, Value)> {
-    let (process, output) = (&instance.process, &instance.output);
-    let none = || Value::from("none");
-    let own_gid = nix::unistd::getegid().as_raw();
-    let uid = process.user.as_ref().and_then(|user| accounts.account(user, own_gid).ok());
-    let step = program.stop.steps.first();
-    let mut fields = vec![
-        ("autostart", program.autostart.into()),
-        ("directory", process.directory.as_ref().map_or_else(none, |path| path.display().to_string().into())),
-        ("uid", uid.map_or_else(none, |account| Value::Int(account.uid.into()))),
-        ("command", process.command.join(" ").into()),
-        ("exitcodes", Value::Array(program.exit_codes.iter().map(|code| Value::Int((*code).into())).collect())),
-        ("group", group_of(program).into()),
-        ("group_prio", program.rank().into()),
-        ("inuse", is_in_use.into()),
-        ("killasgroup", (program.stop.kill == StopKill::Group).into()),
-        ("name", name.into()),
-        ("process_prio", program.priority.into()),
-        ("redirect_stderr", output.stderr.is_none().into()),
-        ("startretries", Value::Int(program.restart.retries().map_or(i64::MAX, i64::from))),
-        ("startsecs", whole(program.startsecs)),
-    ];
-    fields.extend(stream(output, Source::Stdout, STDOUT));
-    fields.extend([
-        ("stopsignal", Value::Int(step.map_or(0, |step| step.signal.number().into()))),
-        ("stopwaitsecs", whole(program.patience())),
-    ]);
-    fields.extend(stream(output, Source::Stderr, STDERR));
-    fields.push(("serverurl", none()));
-    fields
-}
-
-const STDOUT: [&str; 6] = [
-    "stdout_capture_maxbytes",
-    "stdout_events_enabled",
-    "stdout_logfile",
-    "stdout_logfile_backups",
-    "stdout_logfile_maxbytes",
-    "stdout_syslog",
-];
-const STDERR: [&str; 6] = [
-    "stderr_capture_maxbytes",
-    "stderr_events_enabled",
-    "stderr_logfile",
-    "stderr_logfile_backups",
-    "stderr_logfile_maxbytes",
-    "stderr_syslog",
-];
-
-fn stream(output: &OutputSpec, source: Source, names: [&'static str; 6]) -> [(&'static str, Value); 6] {
-    let sinks = source.target(output).map_or(&[][..], Target::sinks);
-    let rotation = source.of(output.rotation);
-    let file = match log_file(output, source) {
-        path if !path.is_empty() => path,
-        _ if sinks.contains(&Sink::Auto(None)) => "auto".to_owned(),
-        _ => "none".to_owned(),
-    };
-    let values = [
-        Value::Int(0),
-        false.into(),
-        file.into(),
-        Value::Int(rotation.max_files.into()),
-        Value::Int(i64::try_from(rotation.max_size).unwrap_or(i64::MAX)),
-        sinks.contains(&Sink::Syslog).into(),
-    ];
-    let mut names = names.into_iter();
-    values.map(|value| (names.next().unwrap_or_default(), value))
-}
-
-fn whole(span: Duration) -> Value {
-    Value::Int(i64::try_from(span.as_secs()).unwrap_or(i64::MAX))
 }
