@@ -227,7 +227,15 @@ impl Running {
 
 #[test]
 fn a_log_is_followed_until_ctrl_c() {
-    let Some(pairs) = pairs(cases::SECTIONS) else { return };
+    pairs(cases::SECTIONS).iter().for_each(compare_following);
+}
+
+#[test]
+fn a_log_of_musterd_is_too() {
+    pairs_of(Whose::Ours, cases::SECTIONS).iter().for_each(compare_following);
+}
+
+fn compare_following(pairs: &[Pair; 2]) {
     let follow = |line: &str, text: &str| {
         pairs.each_ref().map(|pair| {
             let mut client = Running::start(&mut pair.client(line));
@@ -263,7 +271,15 @@ fn the_shell_outlives_ctrl_c_in_a_log_and_ends_with_it_otherwise() {
 
 #[test]
 fn a_process_is_used_in_the_foreground() {
-    let Some(pairs) = pairs(cases::SECTIONS) else { return };
+    pairs(cases::SECTIONS).iter().for_each(compare_foreground);
+}
+
+#[test]
+fn a_process_of_musterd_is_too() {
+    pairs_of(Whose::Ours, cases::SECTIONS).iter().for_each(compare_foreground);
+}
+
+fn compare_foreground(pairs: &[Pair; 2]) {
     let ends = pairs.each_ref().map(|pair| {
         let mut client = Running::start(&mut pair.client("-c s.conf fg cat"));
         client.type_line("hello\n");
