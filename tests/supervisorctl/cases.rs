@@ -24,7 +24,7 @@ stderr_logfile=NONE
 command=/bin/sleep 1000
 autostart=false
 [program:exited]
-command=/bin/sh -c 'exit 3'
+command=/bin/sh -c 'sleep 1; exit 3'
 startsecs=0
 autorestart=false
 [program:fatal]
@@ -51,10 +51,18 @@ autostart=false
 [group:g]
 programs=one,two
 priority=15
-[program:gr\u{fc}n]
-command=/bin/sleep 1000
 [program:a-program-whose-name-is-longer-than-a-column]
 command=/bin/sleep 1000
+";
+
+/// A name beyond ASCII. The original cuts long answers with one, so only looking at it can be compared.
+pub(crate) const GREEN: &str = "[program:gr\u{fc}n]\ncommand=/bin/sleep 1000\n";
+
+/// Never ends before there is a file `end`, and must be killed or waited for.
+pub(crate) const SLOW: &str = "\
+[program:slow]
+command=/bin/sh -c 'trap \"\" TERM; echo up; while [ ! -e @/end ]; do sleep 0.1; done'
+stopwaitsecs=3000
 ";
 
 /// Lines that change nothing.
@@ -273,6 +281,8 @@ pub(crate) const CHANGES: &[&str] = &[
     "add g",
     "status g:*",
     "avail",
+    "reload",
+    "status",
 ];
 
 /// Texts of a further file, each with the lines that follow it.

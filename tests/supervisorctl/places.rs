@@ -17,7 +17,7 @@ pub(crate) fn is_original_here() -> bool {
     Path::new(ORIGINAL).exists() && Path::new(ORIGINAL_CLIENT).exists()
 }
 
-/// Whose program it is.
+/// The origin of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
     Original,
@@ -124,12 +124,14 @@ impl Pair {
 
     pub(crate) fn end(&mut self) {
         let Some(mut daemon) = self.daemon.take() else { return };
+        self.write("end", "");
         send(daemon.id() as i32, 15);
         let _ = daemon.wait();
     }
 
-    /// Waits until the daemon has ended by itself.
+    /// Lets the slow program end, and waits until the daemon has ended by itself.
     pub(crate) fn wait(&mut self) {
+        self.write("end", "");
         if let Some(mut daemon) = self.daemon.take() {
             daemon.wait().expect("it is a child of this process");
         }
@@ -156,7 +158,7 @@ fn comparable_line(line: &str) -> String {
     }
 }
 
-/// What a client said.
+/// The answer of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub code: Option<i32>,
@@ -164,11 +166,23 @@ pub(crate) struct Answer {
     pub err: String,
 }
 
-/// Waits until all daemons have the same states, none of them on its way to another.
+impl Answer {
+    pub(crate) fn disregard_order(&mut self) {
+        let mut lines: Vec<&str> = self.out.split('\n').collect();
+        lines.sort_unstable();
+        self.out = lines.join("\n");
+        self.code = self.code.map(|code| code.min(1));
+    }
+}
+
+/// Waits until all daemons have the same states, none of them about to change.
 pub(crate) fn settle(pairs: &[Pair]) {
     wait_until("the states are the same", || {
         let states: Option<Vec<String>> = pairs.iter().map(Pair::states).collect();
-        let moves = |text: &String| ["STARTING", "STOPPING", "BACKOFF"].iter().any(|state| text.contains(state));
+        let moves = |text: &String| {
+            let is_on_its_way = ["STARTING", "STOPPING", "BACKOFF"].iter().any(|state| text.contains(state));
+            is_on_its_way || text.lines().any(|line| line.starts_with("exited ") && line.contains("RUNNING"))
+        };
         states.is_some_and(|states| states.iter().all(|text| *text == states[0] && !moves(text)))
     });
 }

@@ -1,4 +1,4 @@
-//! What Tab offers in the shell.
+//! Completion of a line of the shell: the words that Tab offers.
 
 use super::help;
 

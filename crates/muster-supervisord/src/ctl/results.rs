@@ -21,7 +21,7 @@ pub(super) fn split_namespec(word: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// What was asked for.
+/// The action that a result belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Start,

@@ -1,6 +1,6 @@
 //! musterctl called as supervisorctl: a client of XML-RPC, for this daemon and the original.
 //!
-//! What it prints is in `muster_supervisord::ctl`. Here are the machine and the user: `surroundings` has the files and names,
+//! The commands and their texts are in `muster_supervisord::ctl`. Here are the machine and the user: `surroundings` has the files and names,
 //! `wire` the connection, `logtail` a log that grows, `terminal` the user, `shell` the loop.
 
 mod logtail;
@@ -18,6 +18,14 @@ use muster_supervisord::ctl::{Configuration, Controller, Flow, Server, read_conf
 
 use terminal::Terminal;
 
+/// Reads a followed log from memory, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn read_foreign(bytes: &[u8]) {
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    let mut tail = logtail::Logtail::new();
+    let _ = tail.feed(first).and_then(|_| tail.feed(rest));
+}
+
 const USAGE: u8 = 2;
 
 /// Whether this executable was started by the name of supervisorctl: that of the file, or else the first argument.
@@ -33,7 +41,7 @@ pub(crate) fn main(argv: &[OsString]) -> u8 {
         words.split_first().map_or(("supervisorctl", words.as_slice()), |(name, rest)| (name.as_str(), rest));
     let outcome = match command_line::parse(words) {
         Ok(Request::Help) => {
-            // If stdout is closed, nobody reads it.
+            // If stdout is closed, only the exit code remains.
             let _ = io::stdout().write_all(format!("{}\n", command_line::help(program)).as_bytes());
             Ok(0)
         }

@@ -275,7 +275,7 @@ impl Log {
 }
 
 fn report(url: &str, why: &str) {
-    // If stderr is closed, too, nobody reads it.
+    // If stderr is closed, too, the message is lost.
     let _ = writeln!(io::stderr(), "{url} {why}");
 }
 
