@@ -184,7 +184,8 @@ fn a_listener_learns_of_the_shutdown_before_it_is_stopped() {
     if !has_python() {
         return skip("python3 is not installed");
     }
-    let sections = [listener("l", "EVENT", ""), sh("web", "exec sleep 1000", "startsecs=0")].concat();
+    let stopping = "trap \"sleep 1; exit 0\" TERM; while :; do sleep 0.1; done";
+    let sections = [listener("l", "EVENT", ""), sh("web", stopping, "startsecs=0")].concat();
     let mut daemon = Setting::supervisord(&*sections).start();
     let directory = daemon.path("");
     wait_until("the listener has been told", || {
@@ -194,7 +195,7 @@ fn a_listener_learns_of_the_shutdown_before_it_is_stopped() {
     daemon.finish();
     let told = events(&directory, "l");
     assert!(has(&told, "SUPERVISOR_STATE_CHANGE_STOPPING", ""), "{told:#?}");
-    assert!(has(&told, "PROCESS_STATE_STOPPED", "processname:web "), "{told:#?}");
+    assert!(has(&told, "PROCESS_STATE_STOPPING", "processname:web "), "{told:#?}");
 }
 
 #[test]

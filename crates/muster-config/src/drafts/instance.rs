@@ -188,7 +188,8 @@ impl Parts {
         };
         if !is_listener {
             let hint = "write stdin = \"supervisor-events\" to make it an event listener";
-            return mistake(self.events_at, "events has no effect without stdin = \"supervisor-events\"", hint);
+            let at = self.events_at.filter(|_| !self.events.is_empty());
+            return mistake(at, "events has no effect without stdin = \"supervisor-events\"", hint);
         }
         if self.events.is_empty() {
             mistake(self.stdin_at, "an event listener needs events", "events = [\"PROCESS_STATE\"], for example");
