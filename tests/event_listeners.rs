@@ -184,17 +184,18 @@ fn a_listener_learns_of_the_shutdown_before_it_is_stopped() {
     if !has_python() {
         return skip("python3 is not installed");
     }
-    let sections = [listener("l", "EVENT", ""), sh("web", "exec sleep 1000", "startsecs=0")].concat();
+    let stopping = "trap \"sleep 1; exit 0\" TERM; while :; do sleep 0.1; done";
+    let sections = [listener("l", "EVENT", ""), sh("web", stopping, "startsecs=0")].concat();
     let mut daemon = Setting::supervisord(&*sections).start();
     let directory = daemon.path("");
-    wait_until("the listener has been told", || {
+    wait_until("the listener has got its events", || {
         has(&events(&directory, "l"), "PROCESS_STATE_RUNNING", "processname:web ")
     });
     wait_until("a tick has come", || has(&events(&directory, "l"), "TICK_5", "when:"));
     daemon.finish();
     let told = events(&directory, "l");
     assert!(has(&told, "SUPERVISOR_STATE_CHANGE_STOPPING", ""), "{told:#?}");
-    assert!(has(&told, "PROCESS_STATE_STOPPED", "processname:web "), "{told:#?}");
+    assert!(has(&told, "PROCESS_STATE_STOPPING", "processname:web "), "{told:#?}");
 }
 
 #[test]
@@ -227,11 +228,59 @@ fn hostile_listeners_harm_neither_supervision_nor_others() {
         let told = events(&directory, "good");
         told.iter().filter(|(kind, of)| kind == "PROCESS_STATE_EXITED" && of.contains("processname:restarts ")).count()
     };
-    wait_until("a program is restarted, and the good listener is told", || restarts() >= 3);
+    wait_until("a program is restarted, and the good listener learns of it", || restarts() >= 3);
     let asked = Instant::now();
     assert_eq!(daemon.state("flood"), "RUNNING");
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     let memory = daemon.memory("VmHWM");
     assert!(memory < 100 * 1024, "{memory} kB");
+    let log = daemon.log.text();
+    assert!(log.contains("pool deaf event buffer overflowed, discarding event "), "{log}");
+    assert!(log.contains("garbage: has entered the UNKNOWN state and will no longer receive events"), "{log}");
+    daemon.finish();
+}
+
+#[test]
+fn a_reload_announces_groups_and_a_new_pool_gets_events() {
+    if !has_python() {
+        return skip("python3 is not installed");
+    }
+    let old = [listener("l", "PROCESS_GROUP", ""), sh("gone", "exec sleep 1000", "startsecs=0")].concat();
+    let new =
+        [listener("l", "PROCESS_GROUP", ""), listener("m", "PROCESS_STATE", ""), sh("new", "sleep 1000", "")].concat();
+    let mut daemon = Setting::supervisord(old).start();
+    let directory = daemon.path("");
+    daemon.wait_for_running("gone");
+    wait_until("it knows of the group", || has(&events(&directory, "l"), "PROCESS_GROUP_ADDED", "groupname:gone\n"));
+    daemon.rewrite(&Setting::supervisord(new));
+    daemon.signal(1);
+    wait_until("the new group is announced", || {
+        has(&events(&directory, "l"), "PROCESS_GROUP_ADDED", "groupname:new\n")
+    });
+    assert!(has(&events(&directory, "l"), "PROCESS_GROUP_REMOVED", "groupname:gone\n"));
+    wait_until("the new pool has events", || {
+        has(&events(&directory, "m"), "PROCESS_STATE_RUNNING", "processname:new ")
+    });
+    daemon.finish();
+}
+
+#[test]
+fn a_program_of_a_toml_file_may_be_a_listener() {
+    if !has_python() {
+        return skip("python3 is not installed");
+    }
+    let record = tempfile::tempdir().expect("a temporary directory can be created");
+    let (script, path) = (&*SCRIPT, record.path().join("l.events"));
+    let mut daemon = Setting::supervising(format!(
+        "[program.l]\ncommand = [\"python3\", {script:?}, {path:?}]\nstdin = \"supervisor-events\"\n\
+         events = [\"PROCESS_STATE\"]\nstartsecs = 0\n[program.web]\ncommand = \"sleep 1000\"\nnumprocs = 2\nstartsecs = 0\n"
+    ))
+    .start();
+    let is_up = |name: &str| {
+        let part = format!("processname:{name} groupname:web from_state:STARTING pid:N");
+        has(&events(record.path(), "l"), "PROCESS_STATE_RUNNING", &part)
+    };
+    wait_until("the listener has got both", || is_up("web:0") && is_up("web:1"));
+    assert_eq!(daemon.client.request("POST", "/v1/programs/l/stdin", "x").status, 409);
     daemon.finish();
 }

@@ -322,9 +322,11 @@ fn supervisords(word: &str, value: &Value<'_>) -> Option<String> {
 const DEPENDENCIES: &str = "it is called depends_on: depends_on = { db = \"ready\" }";
 
 fn supervisords_events(word: &str) -> Option<String> {
-    let is_events = word.ends_with("_events_enabled") || word.ends_with("_capture_maxbytes");
-    let is_listener = ["events", "buffer_size", "result_handler"].contains(&word);
-    (is_events || is_listener).then(|| "there are no event listeners: see essential and exit_when_done".to_owned())
+    if word.ends_with("_events_enabled") || word.ends_with("_capture_maxbytes") {
+        return Some("only a supervisord.conf can make events of output".to_owned());
+    }
+    let is_listener = ["buffer_size", "result_handler"].contains(&word);
+    is_listener.then(|| "an event listener needs only stdin = \"supervisor-events\" and events".to_owned())
 }
 
 fn dockers(word: &str, value: &Value<'_>) -> Option<String> {

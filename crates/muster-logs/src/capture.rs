@@ -26,7 +26,7 @@ pub(super) struct Capture {
     most: usize,
     /// The text since a begin token.
     captured: Option<Vec<u8>>,
-    /// What may be the beginning of a token.
+    /// Perhaps the beginning of a token.
     held: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! What event listeners are to know of output, on its way from the thread that reads pipes to the loop.
+//! Output for event listeners, and their answers: from the thread that reads pipes to the loop.
 //!
 //! Bounded by [`MOST`] bytes: a stream whose output goes here is not read while there is no room, so its program waits in
 //! write(2), as it does under a supervisord that is busy. Only what the pipe of an exited process still holds is taken
@@ -56,6 +56,8 @@ pub(super) struct HeardQueue {
     arrived: Notify,
     /// Whether there has been a stream whose output goes here.
     is_used: AtomicBool,
+    /// Whether any listener takes output as events.
+    wants_output: AtomicBool,
 }
 
 #[derive(Default)]
@@ -93,6 +95,14 @@ impl HeardQueue {
 
     pub(super) fn is_used(&self) -> bool {
         self.is_used.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn want_output(&self, is_wanted: bool) {
+        self.wants_output.store(is_wanted, Ordering::Relaxed);
+    }
+
+    pub(super) fn wants_output(&self) -> bool {
+        self.wants_output.load(Ordering::Relaxed)
     }
 
     pub(super) fn push(&self, heard: Heard) {

@@ -258,6 +258,11 @@ impl Logs {
         self.heard.take(most)
     }
 
+    /// Whether any listener takes output as events. Until then streams pass on none, whatever their setting.
+    pub fn want_output(&self, is_wanted: bool) {
+        self.heard.want_output(is_wanted);
+    }
+
     /// Waits until there is something to take, on a handle of its own.
     pub fn watch_heard(&self) -> HeardWatch {
         HeardWatch(Arc::clone(&self.heard))

@@ -1,4 +1,4 @@
-//! What one stream contributes to events: all of its output, the text between two tokens, or a listener's answers.
+//! The part of one stream that event listeners are concerned with: all of its output, the text between two tokens, or a listener's answers.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -116,7 +116,7 @@ impl To<'_> {
     }
 
     fn log(&self, bytes: &[u8]) {
-        if !bytes.is_empty() {
+        if !bytes.is_empty() && self.queue.wants_output() {
             self.queue.push(Heard::Log { run: self.run, source: self.source, bytes: bytes.to_vec() });
         }
     }
@@ -162,6 +162,7 @@ mod tests {
 
     fn tapped(events: StreamEvents, pieces: &[&[u8]]) -> (String, Vec<Heard>) {
         let queue = Arc::new(HeardQueue::default());
+        queue.want_output(true);
         let mut tap = Tap::for_events(7, Source::Stderr, events, &queue).unwrap();
         let mut plain: Vec<u8> = pieces.iter().flat_map(|piece| tap.take(piece).into_owned()).collect();
         plain.extend(tap.end());

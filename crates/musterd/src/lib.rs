@@ -32,6 +32,7 @@ mod notify;
 mod opening;
 mod operations;
 mod pidfile;
+mod pools;
 mod probes;
 mod program_counters;
 mod publish;

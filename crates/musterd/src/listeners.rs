@@ -1,125 +1,29 @@
 //! Event listeners: passes what happens to the pools of [`muster_supervisord::events`], and events to listening processes.
 //!
-//! Everything here is on the loop's thread and never waits. What listeners and other programs write comes through
+//! Everything here is on the loop's thread and never waits. Output of listeners and other programs comes through
 //! [`Logs::take_heard`](muster_logs::Logs::take_heard). An event that does not fit into a listener's pipe is written by a task,
 //! at most one for each of them. Without pools nothing is done at all.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use muster_core::{Event, Instance};
 use muster_logs::{Heard, Source};
-use muster_spec::{InstanceSpec, OwnVariables, RunId, State, Stdin};
-use muster_supervisord::events::{
-    Announcement, Change, Channel, Exchange, Level, Line, Member, ProcessStates, Speaker, Ticks,
-};
+use muster_spec::{EventType, InstanceId, InstanceSpec, OwnVariables, RunId, State, Stdin};
+use muster_supervisord::events::{Announcement, Change, Channel, Level, Line, Member, Speaker};
 use tokio::task::AbortHandle;
 use tracing::{debug, error, warn};
 
 use crate::limit::{Notice, unless_none};
 use crate::main_log;
 use crate::main_log_events::process;
+use crate::pools::{Held, Listeners};
 use crate::shared::Shared;
 use crate::turn_clock::beside;
 
 /// The number of pieces of output that are taken in a row. Other sources come first.
 const HEARD_A_TURN: usize = 16;
-
-/// The number of events that wait for the output before them.
-const MOST_HELD: usize = 1024;
-
-/// All listeners, and what they have not been told yet.
-pub(crate) struct Listeners {
-    exchange: Exchange,
-    states: ProcessStates,
-    /// Those that listeners know, in the order in which they start.
-    groups: Vec<String>,
-    /// While a pool wants ticks: when the next one is due.
-    ticks: Option<(Ticks, Instant)>,
-    /// What happened after output that has not come yet, with the drain that reports that it has.
-    held: VecDeque<(u64, Held)>,
-    /// The last drain that was reported.
-    drained: u64,
-    /// Events that are being written.
-    writing: HashMap<RunId, AbortHandle>,
-}
-
-/// Something that comes after the output before it.
-enum Held {
-    Announced(Announcement),
-    Ended(RunId),
-}
-
-impl Listeners {
-    /// Headers of events name the daemon by the identifier.
-    pub(crate) fn new(identifier: String) -> Listeners {
-        Listeners {
-            exchange: Exchange::new(identifier, tracing::enabled!(tracing::Level::DEBUG)),
-            states: ProcessStates::default(),
-            groups: Vec::new(),
-            ticks: None,
-            held: VecDeque::new(),
-            drained: 0,
-            writing: HashMap::new(),
-        }
-    }
-
-    /// When there is a tick, or an event to be sent again.
-    pub(crate) fn due(&self) -> Option<Instant> {
-        self.ticks.iter().map(|(_, at)| *at).chain(self.exchange.due()).min()
-    }
-
-    /// Adds this after everything that waits for a drain, and after the last drain if that is pending.
-    fn hold(&mut self, held: Held, last_drain: Option<u64>) {
-        let drain = last_drain.unwrap_or(0);
-        if self.held.is_empty() && drain <= self.drained {
-            return self.release(held);
-        }
-        self.held.push_back((drain, held));
-        if self.held.len() > MOST_HELD
-            && let Some((_, first)) = self.held.pop_front()
-        {
-            self.release(first);
-        }
-    }
-
-    fn release(&mut self, held: Held) {
-        match held {
-            Held::Announced(announcement) => self.exchange.announce(announcement),
-            Held::Ended(run) => self.exchange.ended(run),
-        }
-    }
-
-    /// All output of this drain has been taken.
-    fn release_until(&mut self, drain: u64) {
-        self.drained = self.drained.max(drain);
-        while let Some((_, first)) = self.held.pop_front_if(|(drain, _)| *drain <= self.drained) {
-            self.release(first);
-        }
-    }
-
-    fn arm_ticks(&mut self, wall: SystemTime) {
-        let now = since_1970(wall);
-        let wait = Ticks::wait(now, |kind| self.exchange.is_wanted(kind));
-        let Some(wait) = wait else { return self.ticks = None };
-        let ticks = self.ticks.take().map_or_else(|| Ticks::beginning_at(now), |(ticks, _)| ticks);
-        self.ticks = Some((ticks, Instant::now() + wait));
-    }
-
-    fn pass_ticks(&mut self, wall: SystemTime) {
-        if let Some((ticks, at)) = &mut self.ticks
-            && *at <= Instant::now()
-        {
-            ticks.pass(since_1970(wall)).into_iter().for_each(|tick| self.exchange.announce(tick));
-            self.arm_ticks(wall);
-        }
-    }
-}
-
-fn since_1970(wall: SystemTime) -> Duration {
-    wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
 
 /// Makes the pools at the start. Each learns of its own group and of later ones.
 pub(crate) fn begin(shared: &Rc<Shared>) {
@@ -129,7 +33,6 @@ pub(crate) fn begin(shared: &Rc<Shared>) {
 }
 
 /// Announces an event of a client: sendRemoteCommEvent.
-#[allow(dead_code, reason = "the RPC calls it")]
 pub(crate) fn announce_remote(shared: &Rc<Shared>, kind: &str, data: &str) {
     shared.listeners.borrow_mut().exchange.announce(Announcement::remote(kind, data));
     dispatch(shared);
@@ -192,9 +95,10 @@ fn regroup(shared: &Shared, removed: &[String]) {
     let mut instances: Vec<&Instance> = supervisor.snapshot().iter().filter(is_there).collect();
     instances.sort_by_key(|instance| instance.program().boot_order());
     let mut groups: Vec<(&str, Vec<Member>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for instance in &instances {
         let Speaker { process, group, .. } = speaker(instance);
-        let place = groups.iter().position(|(name, _)| *name == group).unwrap_or_else(|| {
+        let place = *places.entry(group).or_insert_with(|| {
             groups.push((group, Vec::new()));
             groups.len() - 1
         });
@@ -205,17 +109,19 @@ fn regroup(shared: &Shared, removed: &[String]) {
     let mut listeners = shared.listeners.borrow_mut();
     let Listeners { exchange, states, groups: known, .. } = &mut *listeners;
     exchange.retain_pools(|pool| groups.iter().flat_map(|(_, members)| members).any(|it| it.listener.pool == pool));
-    states.retain(|id| instances.iter().any(|instance| instance.id() == id));
-    for gone in known.extract_if(.., |known| !groups.iter().any(|(name, _)| name == known)) {
+    let ids: HashSet<InstanceId> = instances.iter().map(|instance| instance.id()).collect();
+    states.retain(|id| ids.contains(&id));
+    for gone in known.extract_if(|known| !places.contains_key(known.as_str())) {
         exchange.announce(Announcement::group_removed(&gone));
     }
     for (name, members) in groups {
         exchange.put_pool(members);
-        if !known.iter().any(|known| known == name) {
-            known.push(name.to_owned());
+        if known.insert(name.to_owned()) {
             exchange.announce(Announcement::group_added(name));
         }
     }
+    let wants_output = [EventType::ProcessLogStdout, EventType::ProcessLogStderr].map(|kind| exchange.is_wanted(kind));
+    shared.children.borrow().logs().want_output(wants_output.contains(&true));
     listeners.arm_ticks(shared.clock.date(shared.clock.now()));
 }
 

@@ -23,7 +23,7 @@ use crate::configuration::{self, Configuration};
 use crate::event_ring::EventRing;
 use crate::exit_evidence::ExitEvidence;
 use crate::limit::Limits;
-use crate::listeners::Listeners;
+use crate::pools::Listeners;
 use crate::program_counters::ProgramCounters;
 use crate::turn_clock::LoopTurns;
 use crate::turns::Turns;

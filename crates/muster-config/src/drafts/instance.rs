@@ -203,21 +203,27 @@ impl Parts {
     /// A listener needs events, and its standard output for the answers.
     fn check_listener(&self, owner: Owner<'_>, report: &Report) {
         let (output, is_listener) = (&self.output.spec, self.stdin == Stdin::Events);
-        let mistake = |at: Option<Place>, message: &str, hint: &str| {
+        let say = |severity, at: Option<Place>, message: &str, hint: &str| {
             if let Some(place) = at {
-                report.add(owner.finding(Severity::Error, place, message).hint(hint));
+                report.add(owner.finding(severity, place, message).hint(hint));
             }
         };
         if !is_listener {
             let hint = "write stdin = \"supervisor-events\" to make it an event listener";
-            return mistake(self.events_at, "events has no effect without stdin = \"supervisor-events\"", hint);
+            let at = self.events_at.filter(|_| !self.events.is_empty());
+            return say(Severity::Error, at, "events has no effect without stdin = \"supervisor-events\"", hint);
         }
         if self.events.is_empty() {
-            mistake(self.stdin_at, "an event listener needs events", "events = [\"PROCESS_STATE\"], for example");
+            say(
+                Severity::Warning,
+                self.stdin_at,
+                "an event listener without events gets none",
+                "events = [\"PROCESS_STATE\"], for example",
+            );
         }
         if !matches!(output.stdout, Target::Capture(_)) || output.stderr.is_none() {
             let message = "standard output of an event listener is for its answers, and must be captured alone";
-            mistake(self.stdin_at, message, "leave logs.stdout and logs.stderr out, or write files");
+            say(Severity::Error, self.stdin_at, message, "leave logs.stdout and logs.stderr out, or write files");
         }
     }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use muster_config::open_any;
 use muster_import::supervisord::{Configuration, Inherited, Translation, namespec, split_command, to_spec};
 use muster_spec::{
-    ExitStatus, Leftovers, Limit, LogLevel, OwnVariables, PerStream, ProgramSpec, Resource, RestartWhen, Rotation,
-    SecondSignal, ShutdownBudget, Signal, Sink, StartFailures, Stdin, StopKill, StopScope, Target,
+    EventType, ExitStatus, Leftovers, Limit, ListenerSpec, LogLevel, OwnVariables, PerStream, ProgramSpec, Resource,
+    RestartWhen, Rotation, SecondSignal, ShutdownBudget, Signal, Sink, StartFailures, Stdin, StopKill, StopScope,
+    StreamEvents, Target,
 };
 
 use crate::machine::Machine;
@@ -187,21 +188,44 @@ fn a_command_that_cannot_be_split_is_refused_at_each_start() {
 }
 
 #[test]
-fn listeners_and_fastcgi_programs_are_never_started() {
+fn fastcgi_programs_are_never_started() {
     let translation = translate(
-        "[supervisord]\n[eventlistener:l]\ncommand=x\nevents=TICK_5\n[fcgi-program:f]\ncommand=x\n\
+        "[supervisord]\n[fcgi-program:f]\ncommand=x\n\
          socket=tcp://localhost:9000\n[fcgi-program:h]\ncommand=x\nsocket=tcp://localhost:9001\n[group:g]\nprograms=h\n",
     );
-    assert_eq!(translation.spec.programs.len(), 3);
+    assert_eq!(translation.spec.programs.len(), 2);
     for program in &translation.spec.programs {
         let refusal = program.instances[0].process.refusal.as_deref().unwrap();
         assert!(!program.autostart && refusal.contains("cannot be run yet"), "{}", program.name);
     }
     let warnings = warnings(&translation);
-    assert_eq!(warnings.len(), 3, "{warnings:?}");
-    for line in ["/D/s.conf:2:1: ", "/D/s.conf:5:1: ", "/D/s.conf:8:1: "] {
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    for line in ["/D/s.conf:2:1: ", "/D/s.conf:5:1: "] {
         assert!(warnings.iter().any(|warning| warning.starts_with(line)), "{line} {warnings:?}");
     }
+}
+
+#[test]
+fn listeners_get_events_and_streams_cause_them() {
+    let translation = translate(
+        "[supervisord]\n[eventlistener:l]\ncommand=x\nevents=tick_5,EVENT,TICK_5\nbuffer_size=3\nnumprocs=2\n\
+         process_name=p%(process_num)d\nstdout_logfile=NONE\nstdout_capture_maxbytes=5\nstderr_events_enabled=true\n\
+         [program:a]\ncommand=x\nstdout_logfile=NONE\nstdout_capture_maxbytes=1MB\nstderr_logfile=NONE\n",
+    );
+    let log = StreamEvents { log: true, capture: 0 };
+    let pool = ListenerSpec { pool: "l".to_owned(), events: vec![EventType::Event, EventType::Tick5], buffer_size: 3 };
+    for program in &translation.spec.programs[..2] {
+        let instance = &program.instances[0];
+        let process = &instance.process;
+        assert_eq!((process.stdin, process.listener.as_deref(), &process.refusal), (Stdin::Events, Some(&pool), &None));
+        // It is read, though it has no log.
+        assert_eq!(instance.output.stdout, Target::Capture(Vec::new()));
+        assert_eq!(instance.output.events, PerStream { stdout: StreamEvents::NONE, stderr: log });
+    }
+    let output = &translation.spec.programs[2].instances[0].output;
+    assert_eq!((&output.stdout, &output.stderr), (&Target::Capture(Vec::new()), &Some(Target::Discard)));
+    assert_eq!(output.events.stdout, StreamEvents { log: false, capture: 1 << 20 });
+    assert_eq!(warnings(&translation), Vec::<String>::new());
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl EventType {
 pub struct ListenerSpec {
     /// The pool's name.
     pub pool: String,
-    /// What it subscribes to, each once. An event that several of them include comes several times.
+    /// The subscriptions, each once. An event that several of them include comes several times.
     pub events: Vec<EventType>,
     /// Number of events that wait for a listener; the oldest of more is dropped.
     pub buffer_size: usize,

@@ -1,4 +1,4 @@
-//! All pools: what they are told, and what their listeners answer.
+//! All pools: they take events, and their listeners answer.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -140,7 +140,7 @@ impl Pool {
 
     fn make_room(&mut self, size: usize, lines: &mut Lines) {
         let most = if self.was_ready { self.spec.buffer_size } else { self.spec.buffer_size.max(AT_FIRST) };
-        // What was kept at first may be more than fits now; it goes as it is sent, and not all at once.
+        // The buffer may have kept more at first than fits now; the rest leaves as it is sent, and not all at once.
         let mut is_full = self.buffer.len() >= most;
         while (is_full || self.bytes + size > MOST_BYTES)
             && let Some(oldest) = self.buffer.pop_front()

@@ -27,7 +27,7 @@ pub struct Change<'a> {
     pub is_shutting_down: bool,
 }
 
-/// What listeners know of every process.
+/// The state of every process as listeners know it.
 #[derive(Debug, Default)]
 pub struct ProcessStates(HashMap<InstanceId, Seen>);
 

@@ -8,7 +8,7 @@ use crate::python;
 
 const READY: &[u8] = b"READY\n";
 
-/// What precedes the length in a result line. The word itself is not looked at.
+/// Length of the word before the number in a result line. The word itself is not looked at.
 const RESULT_WORD: usize = 7;
 
 /// The longest result line: a word and a number need a few bytes.

@@ -103,7 +103,9 @@ fn header_hint(header: &str) -> Option<String> {
         "program" | "group" => {
             Some(format!("write [{kind}.{name}]: TOML joins the parts of a table's name with a dot"))
         }
-        "eventlistener" => Some("there are no event listeners: see essential and exit_when_done".to_owned()),
+        "eventlistener" => {
+            Some(format!("write [program.{name}] with stdin = \"supervisor-events\" and events = [\"PROCESS_STATE\"]"))
+        }
         "fcgi-program" => Some(format!("write [program.{name}]; sockets are not supported yet")),
         _ => None,
     }

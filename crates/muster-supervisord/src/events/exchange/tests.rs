@@ -205,7 +205,7 @@ fn a_reload_keeps_the_events_of_pools_that_stay_as_they_are() {
     exchange.put_pool(vec![member("l1", "l", &[EventType::Event], 10)]);
     exchange.started("l1", RUN);
     exchange.heard(RUN, b"READY\n", now);
-    assert_eq!(dispatched(&mut exchange, now), [], "a changed pool begins anew");
+    assert_eq!(dispatched(&mut exchange, now), [], "a changed pool begins without events");
     exchange.retain_pools(|_| false);
     assert!(exchange.is_empty() && !exchange.is_wanted(EventType::Tick5));
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use muster_api::{MAX_WAIT, Problem, ProblemKind};
-use muster_core::{Failure, Principal, Verb};
+use muster_core::{Failure, Verb};
 use muster_logs::{FilePart, PartialLog, Source};
 use muster_spec::{InstanceSpec, Signal, SignalScope, descriptor_of};
 use muster_supervisord::faults::Code;
@@ -24,10 +24,10 @@ use muster_supervisord::xmlrpc::{Fault, Value};
 use super::command::{Commanded, command, shut_down};
 use super::{logs, stdin};
 use crate::access::Client;
+use crate::listeners;
 use crate::reload::{self, Origin, groups};
 use crate::shared::Shared;
 use crate::tickets::Desk;
-use crate::turn_clock::beside;
 use crate::turns::SLICE;
 
 /// How long a start that is not waited for may take to fail: the result of executing the command arrives within that.
@@ -230,8 +230,9 @@ impl Daemon for Supervisord<'_> {
         view::configuration(self.shared, self.client.reader())
     }
 
-    /// No event listener runs yet.
-    fn emit(&self, _: &str, _: &str) {}
+    fn emit(&self, kind: &str, data: &str) {
+        listeners::announce_remote(self.shared, kind, data);
+    }
 
     async fn end(&self, state: DaemonState) -> Result<(), Fault> {
         let done = match state {
