@@ -34,12 +34,12 @@ use crate::event_loop::{self, EventLoop};
 use crate::http::server::Server;
 use crate::listen::unix::Listening;
 use crate::listen::unix::socket::{Socket, SocketError};
-use crate::logging;
 use crate::opening::Opening;
 use crate::pidfile::Pidfile;
 use crate::reload;
 use crate::shared::{ORDERS, Shared};
 use crate::turn_clock::{LoopTurns, TASKS_A_LOOK, TurnClock, beside};
+use muster_logging as logging;
 
 /// How long a reader of the console, or a disk, that takes nothing may delay the exit.
 const STALL: Duration = Duration::from_secs(1);

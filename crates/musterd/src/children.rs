@@ -40,8 +40,8 @@ use self::output::Output;
 use self::refused::Refusals;
 use self::sending::Sending;
 use self::stdin::StdinPipe;
-use crate::limit::{Limits, Notice, unless_none};
 use crate::notify::{self, Announced, Channel, Notify};
+use muster_logging::limit::{Limits, Notice, unless_none};
 
 /// Maximum time spent at once on determining which runs new orphans belong to.
 const LOOKING: Duration = Duration::from_millis(3);

@@ -5,7 +5,6 @@
 
 pub use crate::http::fuzzing::http_request;
 use crate::notify::message::Message;
-use crate::probes;
 pub use muster_logs::fuzzing::{log_lines, old_log};
 
 /// A datagram of sd_notify.
@@ -18,5 +17,5 @@ pub fn notification(bytes: &[u8]) {
 
 /// The response of a probed server.
 pub fn probe_answer(bytes: &[u8]) {
-    probes::http::read_foreign(bytes);
+    muster_probes::http::read_foreign(bytes);
 }

@@ -16,17 +16,13 @@ mod clock;
 mod configuration;
 mod describe;
 mod event_loop;
-mod event_ring;
 mod exit_evidence;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
-mod limit;
 mod listen;
 mod listeners;
 mod log_events;
-mod logging;
-mod main_log;
 mod main_log_events;
 mod notify;
 mod opening;

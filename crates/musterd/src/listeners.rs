@@ -15,12 +15,12 @@ use muster_supervisord::events::{Announcement, Change, Channel, Level, Line, Mem
 use tokio::task::AbortHandle;
 use tracing::{debug, error, warn};
 
-use crate::limit::{Notice, unless_none};
-use crate::main_log;
 use crate::main_log_events::process;
 use crate::pools::{Held, Listeners};
 use crate::shared::Shared;
 use crate::turn_clock::beside;
+use muster_logging::limit::{Notice, unless_none};
+use muster_logging::main_log;
 
 /// The number of pieces of output that are taken in a row. Other sources come first.
 const HEARD_A_TURN: usize = 16;

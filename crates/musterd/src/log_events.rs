@@ -10,9 +10,9 @@ use tracing::{Level, debug, error, info, warn};
 
 use crate::describe::describe;
 use crate::exit_evidence::OutOfMemory;
-use crate::limit::{Notice, unless_none};
 use crate::publish::publish;
 use crate::shared::Shared;
+use muster_logging::limit::{Notice, unless_none};
 
 /// Logs one event. `said` is the number suppressed before it; `None` if it is suppressed itself, so that it is only
 /// logged at level debug.

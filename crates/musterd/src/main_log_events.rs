@@ -1,4 +1,4 @@
-//! The core's events as lines of supervisord's main log: see [`crate::main_log`].
+//! The core's events as lines of supervisord's main log: see [`muster_logging::main_log`].
 //!
 //! [`said`] says which of them have a line of their own and need no other.
 
@@ -11,9 +11,9 @@ use muster_supervisord::ends::{message, signal_name};
 use muster_supervisord::spawn_error;
 use nix::errno::Errno;
 
-use crate::main_log::{Level, is_on, line};
 use crate::shared::Shared;
 use crate::turn_clock::beside;
+use muster_logging::main_log::{Level, is_on, line};
 
 /// The interval in which a shutdown reports programs that are still running.
 const REPORT: Duration = Duration::from_secs(3);

@@ -6,7 +6,7 @@ use muster_supervisord::python::repr;
 use muster_sys::background::Background;
 use muster_sys::say::complain;
 
-use crate::main_log::{Level, Line};
+use muster_logging::main_log::{Level, Line};
 
 /// Exit code of a wrong command line or configuration.
 pub(crate) const USAGE: u8 = 2;

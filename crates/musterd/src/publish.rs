@@ -1,12 +1,12 @@
-//! Publishes the core's events in [`crate::event_ring`].
+//! Publishes the core's events in [`muster_logging::event_ring`].
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use muster_core::Event;
 
-use crate::event_ring::{Published, What};
 use crate::shared::Shared;
+use muster_logging::event_ring::{Published, What};
 
 /// Publishes one event, or counts it if a rate limit suppresses it.
 pub(crate) fn publish(shared: &Shared, event: Event, is_said: bool) {

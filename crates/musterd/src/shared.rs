@@ -20,13 +20,13 @@ use crate::budget::Budget;
 use crate::children::Children;
 use crate::clock::Clock;
 use crate::configuration::{self, Configuration};
-use crate::event_ring::EventRing;
 use crate::exit_evidence::ExitEvidence;
-use crate::limit::Limits;
 use crate::pools::Listeners;
 use crate::program_counters::ProgramCounters;
 use crate::turn_clock::LoopTurns;
 use crate::turns::Turns;
+use muster_logging::event_ring::EventRing;
+use muster_logging::limit::Limits;
 
 /// The number of orders that may wait for the loop. Only the connection that finds the queue full waits.
 pub(crate) const ORDERS: usize = 256;

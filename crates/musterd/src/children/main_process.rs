@@ -20,7 +20,7 @@ use muster_sys::tree::ProcessHandle;
 use tracing::{info, warn};
 
 use super::{Child, Children};
-use crate::limit::{Notice, unless_none};
+use muster_logging::limit::{Notice, unless_none};
 
 /// How many new main processes of a run are taken in a row before the loop polls other sources.
 const MAINS_A_TURN: usize = 16;

@@ -9,8 +9,8 @@ use muster_sys::tree::Whose;
 use tracing::{Level, debug, info, warn};
 
 use super::Children;
-use crate::limit::{DAEMON, Limits, Notice, unless_none};
-use crate::main_log;
+use muster_logging::limit::{DAEMON, Limits, Notice, unless_none};
+use muster_logging::main_log;
 
 impl Children {
     /// The rate limits of messages and events.

@@ -6,8 +6,8 @@ use muster_sys::signal::{Pid, Received};
 use tracing::{Level, debug, info};
 
 use super::EventLoop;
-use crate::limit::{Notice, unless_none};
 use crate::{log_events, main_log_events, reload};
+use muster_logging::limit::{Notice, unless_none};
 
 /// The number of signals handled in a row: real-time signals queue, and a sender that never stops must not starve the other
 /// sources.

@@ -19,9 +19,9 @@ use tokio::time::{Instant, Sleep};
 use super::response::{self, Answer};
 use super::stream::{Body, Pieces};
 use super::view;
-use crate::event_ring::{Missed, Published, What};
 use crate::shared::Shared;
 use crate::turns::{SLICE, Waiting};
+use muster_logging::event_ring::{Missed, Published, What};
 
 /// Maximum number of events in one piece.
 const MOST_IN_PIECE: usize = 128;

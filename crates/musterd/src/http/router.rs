@@ -16,10 +16,10 @@ use tracing::debug;
 use super::response::{self, Answer};
 use super::{action, body, config, events, logs, logtail, metrics, processes, queries, xmlrpc};
 use crate::access::{Client, Rank};
-use crate::limit::{DAEMON, Notice, unless_none};
 use crate::operations;
 use crate::shared::Shared;
 use crate::tickets::Desk;
+use muster_logging::limit::{DAEMON, Notice, unless_none};
 
 /// The maximum length of a path in the request log.
 const SHOWN: usize = 256;

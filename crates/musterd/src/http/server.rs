@@ -24,10 +24,10 @@ use super::router;
 use super::stream::Busy;
 use crate::access::{Access, Rank};
 use crate::budget::Budget;
-use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 use crate::tickets::Desk;
 use crate::turn_clock::beside;
+use muster_logging::limit::{DAEMON, Notice, unless_none};
 
 /// How long a client may take to send a request's headers, and keep a connection open without a request.
 const HEADER_PATIENCE: Duration = Duration::from_secs(30);

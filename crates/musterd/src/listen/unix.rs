@@ -17,9 +17,9 @@ use self::socket::{BoundPath, Socket};
 use self::stream::ClientStream;
 use crate::access::Access;
 use crate::http::server::{ACCEPT_PAUSE, Accepted, Server};
-use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
 use crate::turn_clock::beside;
+use muster_logging::limit::{DAEMON, Notice, unless_none};
 
 /// The control socket while it accepts clients.
 pub(crate) struct Listening {

@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 
 use self::home::Home;
 use self::message::{Message, Watchdog};
-use crate::limit::{Limits, Notice};
+use muster_logging::limit::{Limits, Notice};
 
 /// Maximum length of a notification, as in systemd; longer ones are ignored.
 const LONGEST_MESSAGE: usize = 4096;

@@ -4,11 +4,7 @@
 //! when a check is started and what follows from its result. A check is not started again before it has finished, so
 //! checks cannot pile up: while a command cannot be killed, the checks after it fail.
 
-mod connect;
 mod exec;
-pub(crate) mod http;
-mod redirect;
-mod tcp;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -19,15 +15,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use muster_core::ProbeOutcome;
+use muster_probes::connect::Resolver;
+use muster_probes::{http, tcp};
 use muster_spec::{CheckSpec, InstanceSpec, RunId, Span};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use self::connect::Resolver;
 use crate::children::Children;
-use crate::limit::{Limits, Notice, unless_none};
+use muster_logging::limit::{Limits, Notice, unless_none};
 
 /// Capacity of the queue of results; a check that finds it full waits.
 const RESULTS: usize = 256;

@@ -24,11 +24,11 @@ use tracing::{error, warn};
 
 use crate::budget::Budget;
 use crate::configuration::New;
-use crate::limit::{DAEMON, Notice, unless_none};
-use crate::main_log::{self, Level};
 use crate::shared::{Order, Shared, descriptors};
 use crate::turn_clock::beside;
 use muster_load::check;
+use muster_logging::limit::{DAEMON, Notice, unless_none};
+use muster_logging::main_log::{self, Level};
 
 /// The number of reloads that may wait for their turn. Further ones are refused as busy.
 const MOST_WAITING: usize = 32;

@@ -22,8 +22,8 @@ use tracing::{info, warn};
 
 use super::{Origin, reading, reload, tell};
 use crate::configuration::look::Look;
-use crate::limit::{DAEMON, Notice, unless_none};
 use crate::shared::Shared;
+use muster_logging::limit::{DAEMON, Notice, unless_none};
 
 /// How long no change must occur before the configuration is read: an editor writes a file in several steps, and
 /// people save twice.

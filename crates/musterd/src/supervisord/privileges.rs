@@ -6,7 +6,7 @@ use muster_supervisord::python::repr;
 use muster_sys::user::Accounts;
 use nix::unistd::{Gid, Uid, getgid, getuid, setgid, setgroups, setuid};
 
-use crate::main_log::{Level, Line};
+use muster_logging::main_log::{Level, Line};
 
 const AS_ROOT: &str = "Supervisor is running as root.  Privileges were not dropped because no user is specified in the \
                        config file.  If you intend to run as root, you can set user=root in the config file to avoid \

@@ -15,8 +15,8 @@ use muster_sys::say::{complain, say};
 use super::privileges;
 use crate::boot;
 use crate::configuration::Sources;
-use crate::main_log::{Level, Line};
 use crate::opening::{Opening, USAGE, usage_text};
+use muster_logging::main_log::{Level, Line};
 
 /// The version whose behaviour this is.
 const VERSION: &str = "4.3.0";

@@ -16,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::main_log::{CRITICAL, TARGET};
 
 /// The format.
-pub(super) struct Lines;
+pub(crate) struct Lines;
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -55,7 +55,7 @@ fn level_name(target: &str, level: Level) -> &'static str {
 }
 
 /// The messages that a level shows.
-pub(super) fn filter(level: LogLevel) -> Targets {
+pub(crate) fn filter(level: LogLevel) -> Targets {
     let (lines, own) = match level {
         LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
         LogLevel::Warn => (LevelFilter::WARN, LevelFilter::WARN),

@@ -25,7 +25,7 @@ type Found = Result<Vec<IpAddr>, String>;
 
 /// Resolves names and connects.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Resolver {
+pub struct Resolver {
     under_way: Rc<RefCell<HashMap<String, watch::Receiver<Option<Found>>>>>,
     /// Whether the daemon lacked a resource needed to connect: descriptors, memory, threads.
     lacks: Rc<Cell<bool>>,
@@ -33,12 +33,12 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     /// The same resolver for another check, with its own `lacks` flag.
-    pub(super) fn for_a_check(&self) -> Resolver {
+    pub fn for_a_check(&self) -> Resolver {
         Resolver { under_way: Rc::clone(&self.under_way), lacks: Rc::default() }
     }
 
     /// The flag that is set if the daemon lacks a resource.
-    pub(super) fn lacks(&self) -> Rc<Cell<bool>> {
+    pub fn lacks(&self) -> Rc<Cell<bool>> {
         Rc::clone(&self.lacks)
     }
 
@@ -47,7 +47,7 @@ impl Resolver {
     }
 
     /// Connects to the first address of the host that accepts.
-    pub(crate) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, String> {
+    pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, String> {
         let mut failure = None;
         for address in self.addresses(host).await? {
             match TcpStream::connect(SocketAddr::new(address, port)).await {
@@ -114,14 +114,14 @@ fn look_up_blocking(host: &str) -> Found {
 }
 
 /// The system's short description of an error.
-pub(crate) fn words(error: &io::Error) -> String {
+pub fn words(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), reason)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probes::testing::in_runtime;
+    use crate::testing::in_runtime;
 
     #[test]
     fn numbers_and_localhost_need_no_thread() {

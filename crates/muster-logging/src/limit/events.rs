@@ -10,7 +10,7 @@ use super::{DAEMON, Limits, Notice};
 
 impl Limits {
     /// The number suppressed before this event, or `None` if it is suppressed, too.
-    pub(crate) fn pass_event(&self, supervisor: &Supervisor, event: &Event) -> Option<u64> {
+    pub fn pass_event(&self, supervisor: &Supervisor, event: &Event) -> Option<u64> {
         let limited = |id: &InstanceId, notice| self.pass(supervisor.instance(*id).name(), notice);
         let of_run = |id: &InstanceId, run: &RunId| self.pass_run(supervisor.instance(*id).name(), *run);
         match event {

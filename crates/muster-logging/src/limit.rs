@@ -6,7 +6,7 @@
 //! the log of a program that restarts all the time contains complete runs. Has no clock: callers pass `now`. Bounded
 //! by the number of instances and kinds, since [`Limits::retain`] forgets instances that no longer exist.
 
-pub(crate) mod events;
+pub mod events;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use muster_spec::RunId;
 use tracing::info;
 
 /// The name for notices that belong to no program: signals, connections, orphans.
-pub(crate) const DAEMON: &str = "";
+pub const DAEMON: &str = "";
 
 /// The number of notices of a kind before the limit applies.
 const BURST: u32 = 5;
@@ -31,7 +31,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// The kinds of notices that a program or client can cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Notice {
+#[allow(missing_docs, reason = "each is named after its message")]
+pub enum Notice {
     // Caused by notifications.
     Status,
     Error,
@@ -185,7 +186,7 @@ impl Of {
 
 /// The limits of all instances, by name. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Limits {
+pub struct Limits {
     of: Rc<RefCell<HashMap<String, Of>>>,
     /// The time of the next check of suppressed runs: one that lasts is worth logging.
     look_at: Rc<Cell<Option<Instant>>>,
@@ -194,12 +195,12 @@ pub(crate) struct Limits {
 impl Limits {
     /// The number of notices of this kind that were suppressed since the last one that passed, or `None` if this one
     /// is suppressed, too.
-    pub(crate) fn pass(&self, name: &str, notice: Notice) -> Option<u64> {
+    pub fn pass(&self, name: &str, notice: Notice) -> Option<u64> {
         self.pass_at(name, notice, Instant::now())
     }
 
     /// Like [`Limits::pass`] for a run: the number of runs before it that were suppressed.
-    pub(crate) fn pass_run(&self, name: &str, run: RunId) -> Option<u64> {
+    pub fn pass_run(&self, name: &str, run: RunId) -> Option<u64> {
         let now = Instant::now();
         let (said, is_news) = self.of(name, |of| {
             let said = of.runs.pass(run, now);
@@ -215,13 +216,13 @@ impl Limits {
     }
 
     /// The time at which [`Limits::lasting`] must be called.
-    pub(crate) fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Instant> {
         self.look_at.get()
     }
 
     /// The suppressed runs that have lasted a minute, each with the name of its instance and the number suppressed
     /// before it. They are logged from now on. `running` returns the run of an instance that is RUNNING.
-    pub(crate) fn lasting(&self, now: Instant, running: impl Fn(&str) -> Option<RunId>) -> Vec<(String, RunId, u64)> {
+    pub fn lasting(&self, now: Instant, running: impl Fn(&str) -> Option<RunId>) -> Vec<(String, RunId, u64)> {
         let (mut lasting, mut next) = (Vec::new(), None::<Instant>);
         for (name, of) in self.of.borrow_mut().iter_mut() {
             let Some((run, since)) = of.runs.suppressed else { continue };
@@ -257,13 +258,13 @@ impl Limits {
     }
 
     /// Forgets instances that no longer exist.
-    pub(crate) fn retain(&self, is_there: impl Fn(&str) -> bool) {
+    pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
         self.of.borrow_mut().retain(|name, _| name == DAEMON || is_there(name));
     }
 }
 
 /// The number suppressed, for a field that is omitted if it is zero.
-pub(crate) fn unless_none(suppressed: u64) -> Option<u64> {
+pub fn unless_none(suppressed: u64) -> Option<u64> {
     (suppressed > 0).then_some(suppressed)
 }
 

@@ -5,10 +5,10 @@
 
 use muster_spec::HostPort;
 
-use super::connect::Resolver;
+use crate::connect::Resolver;
 
 /// Connects to `host:port`, and closes the connection.
-pub(crate) async fn check(resolver: &Resolver, address: &HostPort) -> Result<String, String> {
+pub async fn check(resolver: &Resolver, address: &HostPort) -> Result<String, String> {
     let stream = resolver.connect(&address.host, address.port).await?;
     // Unread data from the server would turn the close into a reset.
     let _ = stream.try_read(&mut [0; 4096]);
@@ -18,7 +18,7 @@ pub(crate) async fn check(resolver: &Resolver, address: &HostPort) -> Result<Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probes::testing::in_runtime;
+    use crate::testing::in_runtime;
 
     #[test]
     fn a_listener_passes_and_a_closed_port_fails_with_its_reason() {

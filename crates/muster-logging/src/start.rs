@@ -3,9 +3,6 @@
 //! The writer never blocks, never fails and never panics: messages go into a bounded queue, for a file too. Without that, a
 //! broken or unread stderr would end or freeze PID 1.
 
-mod fields;
-mod supervisord;
-
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
@@ -26,8 +23,8 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use self::fields::Fields;
-use crate::main_log;
+use crate::fields::Fields;
+use crate::{main_log, supervisord_format};
 
 /// How many bytes of its own messages the daemon keeps in memory.
 const REMEMBERED: usize = 64 * 1024;
@@ -42,7 +39,7 @@ struct Destination {
 }
 
 /// Starts logging as configured. Returns the memory of messages.
-pub(crate) fn start(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Arc<Memory>> {
+pub fn start(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Arc<Memory>> {
     let destinations = open(spec, consoles)?;
     let memory = Memory::of_size(REMEMBERED);
     let is_json = spec.log_format == LogFormat::Json;
@@ -58,7 +55,7 @@ pub(crate) fn start(spec: &DaemonSpec, consoles: &mut Consoles) -> io::Result<Ar
     let lines = match spec.log_format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
-        LogFormat::Supervisord => lines.event_format(supervisord::Lines).boxed(),
+        LogFormat::Supervisord => lines.event_format(supervisord_format::Lines).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(spec)));
     // Only a second call could fail, and there is none.
@@ -111,7 +108,7 @@ impl FormatTime for Clock {
 fn filter(spec: &DaemonSpec) -> Targets {
     let from_environment = || std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
     if spec.log_format == LogFormat::Supervisord {
-        return from_environment().unwrap_or_else(|| supervisord::filter(spec.log_level));
+        return from_environment().unwrap_or_else(|| supervisord_format::filter(spec.log_level));
     }
     let configured = || {
         Targets::new().with_default(match spec.log_level {
@@ -135,7 +132,7 @@ impl<'a> MakeWriter<'a> for Destination {
 }
 
 /// One message being written; the formatter passes it as a whole.
-pub(crate) struct Message<'a> {
+struct Message<'a> {
     destination: &'a Destination,
 }
 

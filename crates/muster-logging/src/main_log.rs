@@ -1,7 +1,7 @@
 //! Lines of the main log in supervisord's words, which monitoring and scripts search for.
 //!
 //! They are ordinary messages with the target [`TARGET`], and only a log in that format shows them; there, the daemon's
-//! own messages are one level less important. [`crate::main_log_events`] writes those about the core's events.
+//! own messages are one level less important. `musterd/src/main_log_events.rs` writes those about the core's events.
 
 use std::fmt::Display;
 
@@ -10,48 +10,56 @@ use muster_supervisord::ends::message;
 use tracing::{debug, error, info, warn};
 
 /// The target of these lines.
-pub(crate) const TARGET: &str = "supervisord";
+pub const TARGET: &str = "supervisord";
 /// The target of critical ones, since a message has no such level.
-pub(crate) const CRITICAL: &str = "supervisord::critical";
+pub const CRITICAL: &str = "supervisord::critical";
 
 /// The level of a line, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Level {
+pub enum Level {
+    /// CRIT
     Critical,
+    /// ERRO
     Error,
+    /// WARN
     Warn,
+    /// INFO
     Info,
+    /// DEBG
     Debug,
 }
 
 /// A line for when there is a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub struct Line {
     level: Level,
     text: String,
 }
 
 impl Line {
-    pub(crate) fn new(level: Level, text: impl Into<String>) -> Line {
+    /// A line of this level.
+    pub fn new(level: Level, text: impl Into<String>) -> Line {
         Line { level, text: text.into() }
     }
 
-    pub(crate) fn level(&self) -> Level {
+    /// Its level.
+    pub fn level(&self) -> Level {
         self.level
     }
 
-    pub(crate) fn write(&self) {
+    /// Writes it.
+    pub fn write(&self) {
         line(self.level, &self.text);
     }
 }
 
 /// Whether the log has this format.
-pub(crate) fn is_on() -> bool {
+pub fn is_on() -> bool {
     tracing::enabled!(target: CRITICAL, tracing::Level::ERROR)
 }
 
 /// Writes a line.
-pub(crate) fn line(level: Level, text: impl Display) {
+pub fn line(level: Level, text: impl Display) {
     match level {
         Level::Critical => error!(target: CRITICAL, "{text}"),
         Level::Error => error!(target: TARGET, "{text}"),
@@ -62,7 +70,7 @@ pub(crate) fn line(level: Level, text: impl Display) {
 }
 
 /// A process that belonged to no program was reaped.
-pub(crate) fn reaped(pid: impl Display, exit: Exit) {
+pub fn reaped(pid: impl Display, exit: Exit) {
     if is_on() {
         line(Level::Info, format_args!("reaped unknown pid {pid} ({})", message(exit)));
     }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::connect::{Resolver, words};
-use super::redirect::{Redirect, redirect};
+use crate::connect::{Resolver, words};
+use crate::redirect::{Redirect, redirect};
 
 /// The limit of Go's HTTP client, which the kubelet uses.
 const MOST_REDIRECTS: usize = 10;
@@ -37,7 +37,7 @@ struct Answer {
 }
 
 /// Requests the address, and follows redirects on the same host.
-pub(crate) async fn check(resolver: &Resolver, check: &HttpCheck, deadline: Instant) -> Result<String, String> {
+pub async fn check(resolver: &Resolver, check: &HttpCheck, deadline: Instant) -> Result<String, String> {
     let mut url = check.url.clone();
     let mut headers = check.headers.as_slice();
     for _ in 0..=MOST_REDIRECTS {
@@ -190,7 +190,7 @@ async fn finish(mut stream: TcpStream, head: Head, mut bytes: Vec<u8>, deadline:
 
 /// Parses a response from memory, for the fuzz targets.
 #[cfg(fuzzing)]
-pub(crate) fn read_foreign(bytes: &[u8]) {
+pub fn read_foreign(bytes: &[u8]) {
     let here = Url::parse("http://127.0.0.1:8080/health").expect("this is an address");
     if let Ok(Some(head)) = Head::parse(bytes) {
         head.is_complete(&bytes[head.end..]);
@@ -203,7 +203,7 @@ pub(crate) fn read_foreign(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probes::testing::{in_runtime, serve, serve_with};
+    use crate::testing::{in_runtime, serve, serve_with};
 
     const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -26,25 +26,30 @@ const GAP_AFTER: Duration = Duration::from_secs(60);
 
 /// One event.
 #[derive(Debug)]
-pub(crate) struct Published {
-    pub(crate) at: Time,
+pub struct Published {
+    /// When it happened.
+    pub at: Time,
     /// The instance, under its name at that time.
-    pub(crate) who: Option<Arc<InstanceSpec>>,
-    pub(crate) what: What,
+    pub who: Option<Arc<InstanceSpec>>,
+    /// What happened.
+    pub what: What,
 }
 
 /// The kind of an event.
 #[derive(Debug)]
-pub(crate) enum What {
+pub enum What {
     /// Something happened.
     Event(Event),
     /// Events were suppressed.
-    Gap { missed: u64 },
+    Gap {
+        /// How many.
+        missed: u64,
+    },
 }
 
 /// The last events, and the listeners waiting for the next one.
 #[derive(Debug)]
-pub(crate) struct EventRing {
+pub struct EventRing {
     /// In order of their numbers. An event that an instance lost from its share is `None` until all events before it
     /// are gone.
     ring: VecDeque<RingEntry>,
@@ -80,12 +85,12 @@ struct RingEntry {
 
 /// A listener has missed these events: their number, if known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Missed(pub(crate) Option<u64>);
+pub struct Missed(pub Option<u64>);
 
 impl EventRing {
     /// An empty ring. A later run of the daemon must begin with a higher number, so that a listener of an earlier run
     /// is not mistaken for one of its own.
-    pub(crate) fn beginning_with(first: u64, instances: usize) -> EventRing {
+    pub fn beginning_with(first: u64, instances: usize) -> EventRing {
         let room = room_for(instances);
         EventRing {
             ring: VecDeque::new(),
@@ -106,7 +111,7 @@ impl EventRing {
     }
 
     /// Adapts the capacity to this many instances. It never shrinks.
-    pub(crate) fn make_room(&mut self, instances: usize) {
+    pub fn make_room(&mut self, instances: usize) {
         self.room = self.room.max(room_for(instances));
         self.share = self.room / (instances + 1);
         let is_crowded = |(of, ids): (&Option<InstanceId>, &VecDeque<u64>)| (ids.len() > self.share).then_some(*of);
@@ -114,7 +119,7 @@ impl EventRing {
     }
 
     /// Adds an event, of this instance or of the daemon.
-    pub(crate) fn publish(&mut self, of: Option<InstanceId>, published: Published) {
+    pub fn publish(&mut self, of: Option<InstanceId>, published: Published) {
         if self.ring.len() - self.holes == self.room {
             self.forget_one(of);
         }
@@ -163,18 +168,18 @@ impl EventRing {
     }
 
     /// Counts a suppressed event.
-    pub(crate) fn suppress(&mut self, now: Instant) {
+    pub fn suppress(&mut self, now: Instant) {
         self.suppressed += 1;
         self.suppressed_since.get_or_insert(now);
     }
 
     /// The time at which suppressed events are to be reported.
-    pub(crate) fn gap_due(&self) -> Option<Instant> {
+    pub fn gap_due(&self) -> Option<Instant> {
         self.suppressed_since.filter(|_| !self.listeners.is_empty()).map(|since| since + GAP_AFTER)
     }
 
     /// Reports suppressed events, if it is time.
-    pub(crate) fn tell_gap(&mut self, at: Time, now: Instant) {
+    pub fn tell_gap(&mut self, at: Time, now: Instant) {
         if self.gap_due().is_some_and(|due| due <= now) {
             self.suppressed_since = None;
             let what = What::Gap { missed: std::mem::take(&mut self.suppressed) };
@@ -183,12 +188,13 @@ impl EventRing {
     }
 
     /// Closes the ring: listeners take what is left, and finish.
-    pub(crate) fn close(&mut self) {
+    pub fn close(&mut self) {
         self.is_over = true;
         self.wake_all();
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    /// Whether there will be no more events.
+    pub fn is_over(&self) -> bool {
         self.is_over
     }
 
@@ -197,12 +203,12 @@ impl EventRing {
     }
 
     /// The number of the last event.
-    pub(crate) fn newest(&self) -> u64 {
+    pub fn newest(&self) -> u64 {
         self.next - 1
     }
 
     /// The events after this number, with their numbers.
-    pub(crate) fn after(&self, id: u64) -> Result<impl Iterator<Item = (u64, &Published)>, Missed> {
+    pub fn after(&self, id: u64) -> Result<impl Iterator<Item = (u64, &Published)>, Missed> {
         let is_ours = id < self.next && self.first <= id + 1;
         if !is_ours {
             return Err(Missed(None));
@@ -217,23 +223,24 @@ impl EventRing {
     }
 
     /// The number of listeners.
-    pub(crate) fn listeners(&self) -> usize {
+    pub fn listeners(&self) -> usize {
         self.listeners.len()
     }
 
     /// Adds a listener. The caller limits how many there are.
-    pub(crate) fn listen(&mut self) -> u64 {
+    pub fn listen(&mut self) -> u64 {
         self.next_listener += 1;
         self.listeners.insert(self.next_listener, None);
         self.next_listener
     }
 
     /// Wakes this listener at the next event.
-    pub(crate) fn wait(&mut self, listener: u64, waker: &Waker) {
+    pub fn wait(&mut self, listener: u64, waker: &Waker) {
         self.listeners.insert(listener, Some(waker.clone()));
     }
 
-    pub(crate) fn leave(&mut self, listener: u64) {
+    /// Forgets a listener.
+    pub fn leave(&mut self, listener: u64) {
         self.listeners.remove(&listener);
     }
 }
