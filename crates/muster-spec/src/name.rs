@@ -60,13 +60,16 @@ impl Selector {
     /// that one, also if it has the characters of a pattern.
     pub fn parse(text: &str, is_name: impl Fn(&str) -> bool) -> Result<Selector, InvalidSelector> {
         let exactly = |name: &str| format!("{EXACTLY}{name}");
-        if is_name(text) {
-            return Ok(Selector { patterns: vec![exactly(text)] });
+        let behind_mark = || text.strip_prefix(EXACTLY).filter(|name| is_name(name));
+        if let Some(name) = Some(text).filter(|name| is_name(name)).or_else(behind_mark) {
+            return Ok(Selector { patterns: vec![exactly(name)] });
         }
         let parts = text.split(',').map(str::trim);
         let patterns: Vec<String> =
             parts.map(|part| if is_name(part) { exactly(part) } else { part.to_owned() }).collect();
-        let valid = |part: &String| !part.is_empty() && !part.chars().any(char::is_control);
+        // An exact name cannot match by accident, and may have any characters.
+        let is_pattern = |part: &String| !part.is_empty() && !part.chars().any(char::is_control);
+        let valid = |part: &String| part.starts_with(EXACTLY) || is_pattern(part);
         if patterns.iter().all(valid) { Ok(Selector { patterns }) } else { Err(InvalidSelector(text.to_owned())) }
     }
 
@@ -180,7 +183,7 @@ mod tests {
 
     #[test]
     fn an_existing_name_selects_exactly_that_instance() {
-        let names = ["a*", "x,y", "w\u{e9}b 1", "front:p*", "=odd", ""];
+        let names = ["a*", "x,y", "w\u{e9}b 1", "front:p*", "=odd", "", "front:", "a\u{1b}b\n", "50%/x"];
         let chosen = |text: &str| -> Vec<&str> {
             let selector = Selector::parse(text, |name| names.contains(&name)).unwrap();
             let is_chosen = |name: &&str| {
@@ -191,10 +194,11 @@ mod tests {
         };
         for name in names {
             assert_eq!(chosen(name), [name]);
+            assert_eq!(chosen(&format!("={name}")), [name]);
         }
         assert_eq!(chosen("a?"), ["a*", "ab"]);
         assert_eq!(chosen("x,y, ab"), Vec::<&str>::from(["ab"]));
-        assert_eq!(chosen("front:*"), ["front:p*", "front:pq"]);
+        assert_eq!(chosen("front:*"), ["front:p*", "front:", "front:pq"]);
         assert_eq!(chosen("front:?q"), ["front:pq"]);
         assert_eq!(chosen("a*,ab"), ["a*", "ab"]);
     }

@@ -4,7 +4,9 @@
 #![no_main]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use muster_config::Role;
 use muster_import::supervisord::command_line::{Request, parse};
 use muster_import::supervisord::{
     Account, Configuration, Flags, Inherited, Mode, User, World, read, split_command, to_spec,
@@ -94,9 +96,14 @@ fn command_line(bytes: &[u8], machine: &Machine<'_>) -> Option<Flags> {
     }
 }
 
+/// There is no environment file.
+fn no_file(_: &Path, _: Role<'_>) -> std::io::Result<std::fs::File> {
+    Err(std::io::ErrorKind::NotFound.into())
+}
+
 /// Every process is a program with its words, or one that says why it cannot start, and no name appears twice.
 fn check(configuration: &Configuration, machine: &Machine<'_>) {
-    let translation = to_spec(configuration, machine, Inherited { umask: 0o022, becomes_user: false });
+    let translation = to_spec(configuration, machine, Inherited { umask: 0o022, becomes_user: false }, &no_file, |_| ());
     let programs = &translation.spec.programs;
     let names: BTreeSet<&str> = programs.iter().map(|program| program.name.as_str()).collect();
     assert_eq!(names.len(), programs.len());

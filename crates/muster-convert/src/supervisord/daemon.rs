@@ -214,10 +214,10 @@ impl<'c> Conversion<'c> {
                     table = draft.finish();
                     let text = (
                         "XML-RPC for supervisorctl",
-                        "the same, and an HTTP API for musterctl",
-                        "use musterctl -s SOCKET",
+                        "XML-RPC and the API of musterctl, on one socket",
+                        "use supervisorctl -s unix://SOCKET, or musterctl -s SOCKET",
                     );
-                    self.section_line(Verdict::Differs, server.section, text);
+                    self.section_line(Verdict::Same, server.section, text);
                 }
                 Address::Unix { .. } => {
                     let text = ("a second socket", "one socket", "");
@@ -291,12 +291,6 @@ impl<'c> Conversion<'c> {
                 "the daemon never exited by itself",
                 "exit_when_done = false",
                 "remove it if the container should exit with its programs",
-            ),
-            (
-                Verdict::Same,
-                "there was no command to reload a program",
-                "musterctl reload sends it HUP",
-                "write reloadsignal = \"\" to have it restarted instead",
             ),
         ];
         if !self.is_exact {

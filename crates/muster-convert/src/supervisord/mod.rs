@@ -110,6 +110,7 @@ impl<'c> Conversion<'c> {
         let groups = self.groups(&programs, &mut names);
         self.listeners(&mut programs);
         self.ignored();
+        self.comments_left_out();
         self.always(&programs, standins);
         self.budget(&programs, &musterd);
         let defaults = self.defaults(&mut programs);
@@ -226,6 +227,13 @@ impl<'c> Conversion<'c> {
                 self.section_line(Verdict::Same, at, ("the section was ignored", "is left out", ""));
             }
         }
+    }
+
+    fn comments_left_out(&mut self) {
+        let Some(place) = &self.configuration.comments_end else { return };
+        let was = format!("more than {} lines of comment", supervisord::limits::COMMENTS);
+        let place = self.place(place);
+        self.report.add(Verdict::Lost, &place, "", (was, "those from here on are left out", "copy those that matter"));
     }
 
     fn nothing_to_run(&mut self, programs: usize) {

@@ -81,3 +81,13 @@ fn add(folder: &Path, path: &str, files: &mut BTreeMap<String, Vec<u8>>) {
         }
     }
 }
+
+#[test]
+fn comments_that_are_left_out_are_reported() {
+    let text = format!("[program:a]\ncommand=x\n{}", "; c\n".repeat(100_001)).into_bytes();
+    let input = supervisord::Input { path: "/D/a.conf".to_owned(), text };
+    let report = supervisord::convert(&[input], &Machine::small()).unwrap().report;
+    let lines: Vec<String> = report.lines().iter().map(ToString::to_string).collect();
+    let line = lines.iter().find(|line| line.contains("lines of comment")).expect("it is reported");
+    assert!(line.starts_with("lost /D/a.conf:100003 more than 100000 lines of comment"), "{line}");
+}

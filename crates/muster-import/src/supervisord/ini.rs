@@ -86,7 +86,7 @@ impl Reader<'_> {
         let ini::Line { content, value, comment } = taken;
         if value.is_empty() {
             match (comment, &mut self.option) {
-                (Some(comment), _) => self.keep_comment(strip(&content[comment..])),
+                (Some(comment), _) => self.keep_comment(strip(&content[comment..]), number),
                 (None, Some(open)) => open.text.push('\n'),
                 (None, None) => {}
             }
@@ -121,9 +121,9 @@ impl Reader<'_> {
         }
     }
 
-    fn keep_comment(&mut self, comment: &str) {
-        if let Some(left) = self.sections.comments_left.checked_sub(1) {
-            self.sections.comments_left = left;
+    fn keep_comment(&mut self, comment: &str, line: u32) {
+        let file = self.file;
+        if self.sections.has_room_for_comment(|| SourcePlace { file: Arc::clone(file), line, column: 1 }) {
             self.above.push(comment.to_owned());
         }
     }

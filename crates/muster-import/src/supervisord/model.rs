@@ -29,6 +29,8 @@ pub struct Configuration {
     pub warnings: Vec<Warning>,
     /// The original's INFO lines about included files.
     pub infos: Vec<String>,
+    /// The first comment beyond [`limits::COMMENTS`](super::limits::COMMENTS), from which on the sections have none.
+    pub comments_end: Option<SourcePlace>,
 }
 
 impl Configuration {

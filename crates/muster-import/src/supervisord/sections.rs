@@ -126,7 +126,9 @@ pub(super) struct Sections {
     /// What may still be added, in sections and keys.
     left: usize,
     /// Number of comments that may still be kept.
-    pub(super) comments_left: usize,
+    comments_left: usize,
+    /// The first comment that was left out.
+    comment_beyond: Option<SourcePlace>,
     /// The first text that was left out because of the bounds.
     beyond: Option<SourcePlace>,
 }
@@ -147,13 +149,28 @@ impl Sections {
     pub(super) fn new(main: &Arc<str>) -> Sections {
         let defaults = Section::new("DEFAULT", SourcePlace::whole(main));
         let (list, by_name, unplaced) = (Vec::new(), HashMap::new(), Vec::new());
-        let (left, comments_left, beyond) = (limits::KEYS, limits::COMMENTS, None);
-        Sections { list, by_name, defaults, unplaced, filled: 0, left, comments_left, beyond }
+        let (left, comments_left) = (limits::KEYS, limits::COMMENTS);
+        let (comment_beyond, beyond) = (None, None);
+        Sections { list, by_name, defaults, unplaced, filled: 0, left, comments_left, comment_beyond, beyond }
     }
 
     /// The first text that was left out because there are too many sections and keys.
     pub(super) fn beyond(&self) -> Option<&SourcePlace> {
         self.beyond.as_ref()
+    }
+
+    /// Whether there is room for another comment; the first place without is noted.
+    pub(super) fn has_room_for_comment(&mut self, place: impl FnOnce() -> SourcePlace) -> bool {
+        match self.comments_left.checked_sub(1) {
+            Some(left) => self.comments_left = left,
+            None => _ = self.comment_beyond.get_or_insert_with(place),
+        }
+        self.comment_beyond.is_none()
+    }
+
+    /// The first comment that was left out because there are too many.
+    pub(super) fn comment_beyond(&self) -> Option<&SourcePlace> {
+        self.comment_beyond.as_ref()
     }
 
     /// Whether there is room for `keys` more; the first place without is noted.

@@ -125,9 +125,11 @@ fn plugin(reader: &mut Reader<'_>, section: usize) -> Option<Plugin> {
         let warning = reader.warning(section, Some(factory_key), message);
         reader.report.warn(warning.hint("leave the section out"));
     }
+    // One more than there is room for, and the factory: many sections may share the keys of `[DEFAULT]`.
     let entries: Vec<_> = reader
         .sections
         .entries(section)
+        .take(reader.variables_left + 2)
         .map(|entry| (entry.key.clone(), entry.place.clone(), entry.text.clone()))
         .collect();
     let mut extras = Vec::new();

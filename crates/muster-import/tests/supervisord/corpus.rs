@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 use crate::machine::{Machine, corpus, number_of};
 use crate::translation;
 
-/// Where ours differs: the case, its fields, and why.
+/// Where a recording differs: the case, its fields, and why. Differences of the reader itself are those of
+/// `docs/how-to/come-from-supervisord.md`, which [`deviations`](crate::deviations) shows; no case has one.
 const DEVIATIONS: [(&str, &[&str], &str); 2] = [
     (
         "DataDog+dd-agent+packaging__datadog-agent__source__supervisor.conf",

@@ -138,6 +138,14 @@ fn many_keys_and_sections_are_refused() {
 }
 
 #[test]
+fn many_sections_with_many_defaults_are_refused() {
+    let defaults: String = (0..1_000).map(|at| format!("k{at}=v\n")).collect();
+    let sections: String = (0..10_000).map(|at| format!("[rpcinterface:r{at}]\n")).collect();
+    let factory = "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n";
+    refused(&format!("[DEFAULT]\n{factory}{defaults}{sections}"), "the limit is 500000 variables in all");
+}
+
+#[test]
 fn what_takes_the_place_of_here_is_bounded() {
     let included = |text: &str| {
         let machine = Machine::small().file("/D/c/1.conf", "").file("/D/s.conf", "");

@@ -9,6 +9,7 @@
 
 mod cases;
 mod corpus;
+mod deviations;
 mod includes;
 mod limits;
 mod machine;

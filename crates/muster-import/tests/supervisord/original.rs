@@ -80,7 +80,7 @@ fn difference(text: &str, real: &Value) -> Option<String> {
             None => return None,
         },
     };
-    // Ours lists fewer known names, and names the group that has the mistake; the folder's name differs.
+    // Known deviations, see `deviations`: ours lists fewer known names, and names the group that has the mistake; the folder's name differs.
     let cut = |value: &Value| {
         let text = value["error"].as_str()?.split("Available names:").next()?.to_lowercase();
         // Of several unknown events the original names one at random.

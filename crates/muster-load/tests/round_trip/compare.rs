@@ -11,15 +11,13 @@ use serde_json::{Map, Value, json};
 use crate::machine::number_of;
 
 /// Keys that may differ, each with the words of the report's line about it.
-const NAMED: [(&str, &[&str]); 26] = [
+const NAMED: [(&str, &[&str]); 25] = [
     // Names: `w:w_00` is `w:0`.
     ("numprocs", &["change scripts that use the names"]),
     ("priority", &["in a group with priority"]),
     // Leftovers of a program that ends, and standard input.
     ("leftovers", &["left behind"]),
     ("stdin", &["standard input was an open pipe"]),
-    // The original has no command for it.
-    ("reloadsignal", &["no command to reload a program"]),
     ("environment", &["SUPERVISOR_SERVER_URL was set", "environment had references", "a variable named"]),
     // Listeners with a counterpart.
     ("essential", &["stopped supervisord when"]),

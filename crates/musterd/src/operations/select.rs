@@ -14,9 +14,10 @@ pub(crate) fn chosen<'a>(supervisor: &'a Supervisor, select: Option<&str>) -> Re
     Ok(ids.into_iter().map(|id| supervisor.instance(id)).collect())
 }
 
-/// The instance with this name.
+/// The instance with this name, or with the one behind `=`, which may be empty.
 pub(crate) fn one<'a>(supervisor: &'a Supervisor, name: &str) -> Result<&'a Instance, Problem> {
-    supervisor.find(name).ok_or_else(|| no_such_instance(supervisor, name))
+    let exactly = || supervisor.find(name.strip_prefix('=')?);
+    supervisor.find(name).or_else(exactly).ok_or_else(|| no_such_instance(supervisor, name))
 }
 
 /// Parses a selection, such as `web`, `web:*` or `all`. The exact name of an instance comes first.

@@ -55,7 +55,8 @@ pub(super) fn program(
         order: Some(GroupOrder { priority: group.priority, place }),
         essential: Essential::No,
         stop: stop(context, process),
-        reload_signal: None,
+        // The original has no command for it: TOML's default.
+        reload_signal: Some(Signal::HUP),
         instances: vec![instance.into()],
     }
 }
