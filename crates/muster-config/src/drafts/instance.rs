@@ -17,6 +17,7 @@ use crate::drafts::probes::{ProbeDraft, read_probes};
 use crate::drafts::program::read_signal;
 use crate::drafts::ready::ReadyDraft;
 use crate::drafts::rlimits::read_rlimits;
+use crate::drafts::sockets::{self, SocketDraft, read_sockets};
 use crate::drafts::users::{read_user, read_user_name};
 use crate::env_file::Entries;
 use crate::field::{Field, Owner};
@@ -37,6 +38,7 @@ pub(crate) struct Parts {
     stdin_at: Option<Place>,
     events: Vec<EventType>,
     events_at: Option<Place>,
+    sockets: Vec<SocketDraft>,
     ignore_signals: SignalSet,
     environment: BTreeMap<String, (String, bool)>,
     files: Vec<Rc<Entries>>,
@@ -103,6 +105,7 @@ impl Parts {
             rlimits: self.rlimits.clone(),
             stdin: self.stdin,
             listener: (self.stdin == Stdin::Events).then(|| self.listener(program).into()),
+            sockets: self.sockets.iter().filter_map(|socket| socket.spec(self.user.as_ref())).collect(),
             ignore_signals: self.ignore_signals,
         }
     }
@@ -124,6 +127,8 @@ impl Parts {
     /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         self.check_listener(owner, report);
+        let has_input = self.stdin != Stdin::Nothing;
+        sockets::check(&self.sockets, self.ready.spec.as_ref(), has_input, (owner, report));
         for probe in &self.probes {
             probe.check(owner, report);
         }
@@ -233,6 +238,10 @@ impl Parts {
             }
         }
         self.ignore_signals = ignored;
+    }
+
+    pub(crate) fn sockets(&mut self, field: &Field<'_>) {
+        read_sockets(field, &mut self.sockets);
     }
 
     pub(crate) fn rlimits(&mut self, field: &Field<'_>) {

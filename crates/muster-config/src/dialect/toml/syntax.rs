@@ -104,7 +104,9 @@ fn header_hint(header: &str) -> Option<String> {
             Some(format!("write [{kind}.{name}]: TOML joins the parts of a table's name with a dot"))
         }
         "eventlistener" => Some("there are no event listeners: see essential and exit_when_done".to_owned()),
-        "fcgi-program" => Some(format!("write [program.{name}]; sockets are not supported yet")),
+        "fcgi-program" => {
+            Some(format!("write [program.{name}] with sockets.NAME = {{ listen = \"…\", stdin = true }}"))
+        }
         _ => None,
     }
 }
