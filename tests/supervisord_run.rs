@@ -131,24 +131,6 @@ fn commands_that_cannot_be_split_fail_at_every_start_with_the_reason() {
 }
 
 #[test]
-fn listeners_and_fastcgi_programs_stay_stopped_and_say_why() {
-    let daemon = Setting::supervisord(
-        "[eventlistener:l]\ncommand=cat\nevents=TICK_5\nstartretries=0\n\
-         [fcgi-program:f]\ncommand=cat\nsocket=unix://@/f.sock\n[program:ok]\ncommand=cat\nstartsecs=0\n",
-    )
-    .start();
-    daemon.wait_for_running("ok");
-    assert_eq!([daemon.state("l"), daemon.state("f")], ["STOPPED", "STOPPED"]);
-    let log = daemon.log.text();
-    for expected in ["event listeners cannot be run yet", "FastCGI programs cannot be run yet"] {
-        assert!(log.contains(expected), "{expected}: {log}");
-    }
-    let started = daemon.ctl(&["start", "l"]);
-    assert!(started.out.contains("event listeners cannot be run yet"), "{started:?}");
-    assert!(!daemon.path("f.sock").exists());
-}
-
-#[test]
 fn groups_start_in_order_of_their_priority_and_stop_in_reverse() {
     let program = |name: &str, priority: i32| {
         let script = sh(&format!(

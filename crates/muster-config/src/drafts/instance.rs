@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{
     EventType, InstanceSpec, ListenerSpec, OutputSpec, OwnVariables, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Signal,
-    SignalSet, Stdin, Target, UserSpec,
+    SignalSet, SocketSpec, Stdin, Target, UserSpec,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -39,6 +40,8 @@ pub(crate) struct Parts {
     events: Vec<EventType>,
     events_at: Option<Place>,
     sockets: Vec<SocketDraft>,
+    /// The sockets it begins with, unless `sockets` has others.
+    given_sockets: Arc<[SocketSpec]>,
     ignore_signals: SignalSet,
     environment: BTreeMap<String, (String, bool)>,
     files: Vec<Rc<Entries>>,
@@ -73,6 +76,7 @@ impl Parts {
             rlimits: process.rlimits.clone(),
             stdin: process.stdin,
             events: process.listener.as_ref().map_or_else(Vec::new, |listener| listener.events.clone()),
+            given_sockets: Arc::clone(&process.sockets),
             ignore_signals: process.ignore_signals,
             clean_environment: process.clean_environment,
             keeps_login: !process.login_environment,
@@ -105,7 +109,7 @@ impl Parts {
             rlimits: self.rlimits.clone(),
             stdin: self.stdin,
             listener: (self.stdin == Stdin::Events).then(|| self.listener(program).into()),
-            sockets: self.sockets.iter().filter_map(|socket| socket.spec(self.user.as_ref())).collect(),
+            sockets: self.socket_specs(),
             ignore_signals: self.ignore_signals,
         }
     }
@@ -193,12 +197,19 @@ impl Parts {
     }
 
     pub(crate) fn events(&mut self, field: &Field<'_>) {
-        self.events_at = Some(field.place());
         let known: Vec<(&'static str, EventType)> = EventType::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
         let mut events: Vec<EventType> = field.items().iter().filter_map(|item| item.choice(&known)).collect();
         events.sort_unstable();
         events.dedup();
+        self.events_at = (!events.is_empty()).then(|| field.place());
         self.events = events;
+    }
+
+    fn socket_specs(&self) -> Arc<[SocketSpec]> {
+        if self.sockets.is_empty() {
+            return Arc::clone(&self.given_sockets);
+        }
+        self.sockets.iter().filter_map(|socket| socket.spec(self.user.as_ref())).collect()
     }
 
     fn listener(&self, program: &str) -> ListenerSpec {

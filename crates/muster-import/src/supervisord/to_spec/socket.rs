@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use muster_spec::{HostPort, SocketAddress, SocketSpec, UserSpec};
 
 use super::super::model::{FcgiAddress, FcgiSocket, Group, GroupKind, Owner, Process};
+use super::super::world::Account;
 use super::Context;
 
 /// The socket of a process, if its section is an `[fcgi-program:x]`.
@@ -15,10 +16,10 @@ pub(super) fn of(context: &Context<'_>, group: &Group, process: &Process) -> Opt
     };
     let section = &context.configuration.sections.get(process.section)?.name;
     let name = section.split_once(':').map_or(section.as_str(), |(_, name)| name);
-    Some(socket_spec(name, socket))
+    Some(socket_spec(context, name, socket))
 }
 
-fn socket_spec(name: &str, socket: &FcgiSocket) -> SocketSpec {
+fn socket_spec(context: &Context<'_>, name: &str, socket: &FcgiSocket) -> SocketSpec {
     let (address, mode, owner) = match &socket.address {
         FcgiAddress::Tcp { host, port } => {
             (SocketAddress::Tcp(HostPort { host: host.clone(), port: *port }), SocketSpec::MODE, None)
@@ -26,13 +27,16 @@ fn socket_spec(name: &str, socket: &FcgiSocket) -> SocketSpec {
         FcgiAddress::Unix { path, mode, owner } => {
             // The lowest nine bits are permissions.
             let mode = u32::try_from(mode & 0o777).unwrap_or(SocketSpec::MODE);
-            (SocketAddress::Unix(PathBuf::from(path)), mode, owner.as_ref().map(user))
+            (SocketAddress::Unix(PathBuf::from(path)), mode, owner.as_ref().map(|owner| user(context, owner)))
         }
     };
     let backlog = socket.backlog.and_then(|backlog| u32::try_from(backlog).ok()).unwrap_or(SocketSpec::BACKLOG);
     SocketSpec { name: name.to_owned(), address, backlog, mode, owner, is_stdin: true }
 }
 
-fn user(owner: &Owner) -> UserSpec {
-    UserSpec { user: owner.user.name.clone(), group: owner.group.map(|group| group.to_string()) }
+/// An owner without a group leaves that of the daemon.
+fn user(context: &Context<'_>, owner: &Owner) -> UserSpec {
+    let world = context.world;
+    let group = owner.group.or_else(|| Some(world.user(Account::Id(world.uid()))?.group));
+    UserSpec { user: owner.user.name.clone(), group: group.map(|group| group.to_string()) }
 }
