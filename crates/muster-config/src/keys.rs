@@ -1138,7 +1138,7 @@ pub static KEYS: &[Key] = &[
         "mode",
         "octal text",
         "\"0700\"",
-        "the mode of a Unix socket's file: whoever may write to it may connect",
+        "the mode of a Unix socket's file: a user who may write to it may connect",
         Reader::Socket(SocketDraft::mode),
     ),
     key(

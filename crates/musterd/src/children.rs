@@ -17,14 +17,14 @@ pub(crate) mod stdin;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use muster_core::{Input, program::HISTORY};
 use muster_logs::{Logs, Pipe, ReadyMatcher, Source, Unbound, captured};
-use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Stdin, Target};
+use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Target};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, reap_next};
@@ -171,7 +171,7 @@ impl Children {
         marker: &str,
         channel: &Channel,
     ) -> Result<(Spawning, Option<Rc<StdinPipe>>), SpawnError> {
-        let stdin = open_stdin(spec)?;
+        let stdin = stdin::open(spec)?;
         self.open_sockets(&spec.process)?;
         let (stdout, stderr, reading) = self.open_output(run, spec, channel.matcher.as_ref())?;
         let index = spec.index.to_string();
@@ -490,13 +490,6 @@ fn with_exit(error: SpawnError, exit: Exit) -> SpawnError {
             SpawnError { message: format!("{} ({exit})", error.message), ..error }
         }
         _ => error,
-    }
-}
-
-fn open_stdin(spec: &InstanceSpec) -> Result<Option<(OwnedFd, StdinPipe)>, SpawnError> {
-    match spec.process.stdin {
-        Stdin::Nothing => Ok(None),
-        Stdin::Pipe | Stdin::Events => StdinPipe::open().map(Some).map_err(no_pipe),
     }
 }
 
