@@ -131,21 +131,6 @@ fn commands_that_cannot_be_split_fail_at_every_start_with_the_reason() {
 }
 
 #[test]
-fn fastcgi_programs_stay_stopped_and_say_why() {
-    let daemon = Setting::supervisord(
-        "[fcgi-program:f]\ncommand=cat\nsocket=unix://@/f.sock\n[program:ok]\ncommand=cat\nstartsecs=0\n",
-    )
-    .start();
-    daemon.wait_for_running("ok");
-    assert_eq!(daemon.state("f"), "STOPPED");
-    let expected = "FastCGI programs cannot be run yet";
-    assert!(daemon.log.text().contains(expected), "{}", daemon.log.text());
-    let started = daemon.ctl(&["start", "f"]);
-    assert!(started.out.contains(expected), "{started:?}");
-    assert!(!daemon.path("f.sock").exists());
-}
-
-#[test]
 fn groups_start_in_order_of_their_priority_and_stop_in_reverse() {
     let program = |name: &str, priority: i32| {
         let script = sh(&format!(

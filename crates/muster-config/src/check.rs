@@ -19,6 +19,22 @@ pub(crate) fn all(programs: &[Built<'_>], daemon: &DaemonDraft, report: &Report)
     stopping::check_budget(programs, daemon, report);
     shared_files(programs, report);
     essential_jobs(programs, report);
+    shared_sockets(programs, report);
+}
+
+/// Two programs cannot listen on one address.
+fn shared_sockets(programs: &[Built<'_>], report: &Report) {
+    let mut owners = HashMap::new();
+    for built in programs {
+        for spec in built.spec.instances.iter().flat_map(|instance| instance.process.sockets.iter()) {
+            let owner = *owners.entry(&spec.address).or_insert(&built.spec.name);
+            if *owner != built.spec.name {
+                let message = format_args!("program {owner:?} listens on the same address: {}", spec.address);
+                let finding = built.owner.finding(Severity::Error, built.at, message);
+                report.add(finding.hint("give each program an address of its own, or make one program of them"));
+            }
+        }
+    }
 }
 
 /// Warns of a oneshot whose success ends the container before its dependents can start.

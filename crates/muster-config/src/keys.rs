@@ -19,6 +19,7 @@ use crate::drafts::probes::ProbeDraft;
 use crate::drafts::program::Rules;
 use crate::drafts::ready::ReadyDraft;
 use crate::drafts::rlimits::Bounds;
+use crate::drafts::sockets::SocketDraft;
 use crate::field::Field;
 use crate::shape::{self, Shape};
 
@@ -47,11 +48,13 @@ pub enum Table {
     Backoff,
     /// `rlimits = { RESOURCE = { … } }`.
     Rlimit,
+    /// `[program.NAME.sockets.NAME]`.
+    Socket,
 }
 
 impl Table {
     /// Every table, in the order of the reference.
-    pub const ALL: [Table; 11] = [
+    pub const ALL: [Table; 12] = [
         Table::Root,
         Table::Musterd,
         Table::Http,
@@ -62,6 +65,7 @@ impl Table {
         Table::Logs,
         Table::Backoff,
         Table::Rlimit,
+        Table::Socket,
         Table::Group,
     ];
 
@@ -79,6 +83,7 @@ impl Table {
             Table::HttpCheck => "[program.NAME.probes.NAME.http]",
             Table::Backoff => "[program.NAME.backoff]",
             Table::Rlimit => "[program.NAME.rlimits.RESOURCE]",
+            Table::Socket => "[program.NAME.sockets.NAME]",
         }
     }
 }
@@ -125,6 +130,7 @@ pub(crate) enum Reader {
     Logs(fn(&mut OutputDraft, &Field<'_>)),
     Backoff(fn(&mut BackoffDraft, &Field<'_>)),
     Rlimit(fn(&mut Bounds, &Field<'_>)),
+    Socket(fn(&mut SocketDraft, &Field<'_>)),
     Ready(fn(&mut ReadyDraft, &Field<'_>)),
     Probe(fn(&mut ProbeDraft, &Field<'_>)),
     HttpCheck(fn(&mut HttpDraft, &Field<'_>)),
@@ -696,7 +702,16 @@ pub static KEYS: &[Key] = &[
         Parts::login_environment,
     ),
     later(Table::Program, "secrets", "variables from files"),
-    later(Table::Program, "sockets", "sockets that the daemon opens"),
+    parts(
+        "sockets",
+        "list of addresses, or tables",
+        "[]",
+        "sockets on which the daemon listens for it, shared by its instances: `tcp://HOST:PORT`, where the host is a \
+         number, a name in /etc/hosts or `*`, or `unix:///PATH`; it gets them as descriptors 3 and up, with LISTEN_FDS, \
+         LISTEN_PID and LISTEN_FDNAMES as from systemd; they stay open across restarts",
+        Parts::sockets,
+    )
+    .shaped(Shape::Special(shape::sockets)),
     parts(
         "watchdog",
         "duration",
@@ -1100,6 +1115,48 @@ pub static KEYS: &[Key] = &[
         Reader::Rlimit(Bounds::hard),
     )
     .shaped(Shape::Special(shape::limit)),
+    key(
+        Table::Socket,
+        "listen",
+        "address",
+        "",
+        "its address: `tcp://HOST:PORT` or `unix:///PATH`, where it replaces any other socket",
+        Reader::Socket(SocketDraft::listen),
+    ),
+    key(
+        Table::Socket,
+        "backlog",
+        "number",
+        "4096",
+        "length of the queue of connections, at most `net.core.somaxconn`",
+        Reader::Socket(SocketDraft::backlog),
+    )
+    .shaped(Shape::Whole(1, 65_535))
+    .because("the kernel's default of `net.core.somaxconn`"),
+    key(
+        Table::Socket,
+        "mode",
+        "octal text",
+        "\"0700\"",
+        "the mode of a Unix socket's file: a user who may write to it may connect",
+        Reader::Socket(SocketDraft::mode),
+    ),
+    key(
+        Table::Socket,
+        "owner",
+        "user",
+        "",
+        "the owner of a Unix socket's file; unset is the program's user",
+        Reader::Socket(SocketDraft::owner),
+    ),
+    key(
+        Table::Socket,
+        "stdin",
+        "boolean",
+        "false",
+        "it is the program's standard input, as FastCGI programs expect, and not one of LISTEN_FDS",
+        Reader::Socket(SocketDraft::stdin),
+    ),
     key(
         Table::Group,
         "programs",

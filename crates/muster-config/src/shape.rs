@@ -175,6 +175,17 @@ pub(crate) fn rlimits() -> Value {
     json!({ "type": "object", "properties": resources, "additionalProperties": false })
 }
 
+/// `sockets`: addresses, or each under its name.
+pub(crate) fn sockets() -> Value {
+    let address = json!({ "type": "string" });
+    let named = json!({ "anyOf": [address, reference(&table_name(Table::Socket))] });
+    let name = json!({ "pattern": "^[A-Za-z0-9_.-]+$" });
+    json!({ "anyOf": [
+        { "type": "array", "items": address },
+        { "type": "object", "propertyNames": name, "additionalProperties": named },
+    ]})
+}
+
 /// A preset, or a table of delays.
 pub(crate) fn backoff() -> Value {
     json!({ "anyOf": [{ "enum": muster_spec::Preset::WORDS }, reference(&table_name(Table::Backoff)), reference("interpolated")] })

@@ -127,7 +127,7 @@ fn foreign(table: Table, word: &str, value: &Value<'_>) -> Option<String> {
         Table::Logs => logs_word(word),
         Table::Group => group_word(word),
         Table::Backoff => backoff_word(word),
-        Table::Rlimit => None,
+        Table::Rlimit | Table::Socket => None,
         Table::Ready => ready_word(word),
         Table::Probe => probe_word(word, value),
         Table::HttpCheck => http_check_word(word),

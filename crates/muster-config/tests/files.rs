@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use muster_config::keys::{self, Table};
 use muster_config::{Loaded, Source, load};
-use muster_spec::{InstanceSpec, ProbeSpec, ProgramSpec, Spec};
+use muster_spec::{InstanceSpec, ProbeSpec, ProgramSpec, SocketSpec, Spec};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
@@ -78,7 +78,7 @@ fn the_annotated_configuration_has_every_supported_key_and_no_other() {
     }
     found.remove(&("[program.NAME.rlimits]", "nofile".to_owned()));
     // These are written as tables of their own, and there is no key for a resource.
-    let tables = ["backoff", "rlimits", "logs", "probes"];
+    let tables = ["backoff", "rlimits", "sockets", "logs", "probes"];
     // These are part of another key's line.
     for table in [Table::Ready, Table::HttpCheck] {
         let named = |key: &&keys::Key| text.contains(&format!(" {} = ", key.name));
@@ -103,6 +103,7 @@ fn table_of(header: &str) -> Table {
         "program.web.probes.live" | "program.web.probes.cache" | "program.web.probes.up" => Table::Probe,
         "program.web.backoff" => Table::Backoff,
         "program.web.rlimits" | "program.web.rlimits.core" => Table::Rlimit,
+        "program.web.sockets.http" => Table::Socket,
         "group.front" => Table::Group,
         other => panic!("a table that this test does not know: {other}"),
     }
@@ -117,8 +118,11 @@ fn the_annotated_values_are_the_defaults() {
     assert_eq!((&annotated.daemon, &annotated.control), (&plain.daemon, &plain.control));
     let program = annotated.programs[0].as_ref();
     let mut instance: InstanceSpec = program.instances[0].as_ref().clone();
-    // Groups, limits and probes have no defaults, so their values are examples. A probe's own keys have defaults.
+    // Groups, limits, sockets and probes have no defaults, so their values are examples. A probe's own keys have defaults.
     instance.process.rlimits.clear();
+    let socket = instance.process.sockets[0].clone();
+    assert_eq!((socket.backlog, socket.mode, socket.is_stdin), (SocketSpec::BACKLOG, SocketSpec::MODE, false));
+    instance.process.sockets = std::sync::Arc::default();
     for probe in std::mem::take(&mut instance.probes) {
         assert_eq!(probe, ProbeSpec::new(probe.name.clone(), probe.kind, probe.check.clone()));
     }

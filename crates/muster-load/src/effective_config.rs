@@ -9,7 +9,7 @@ use muster_config::{mask_text, mask_words};
 use muster_core::Instance;
 use muster_spec::{
     CheckSpec, ControlSpec, DaemonSpec, Essential, Growth, InstanceSpec, Jitter, Limit, OutputSpec, Preset, ProbeSpec,
-    ProcessSpec, ProgramSpec, ReadySpec, Reset, RestartPolicy, Sink, Target, UserSpec,
+    ProcessSpec, ProgramSpec, ReadySpec, Reset, RestartPolicy, Sink, SocketSpec, Target, UserSpec,
 };
 use serde_json::{Map, Value, json};
 
@@ -197,6 +197,19 @@ fn put_process(keys: &mut Map<String, Value>, process: &ProcessSpec) {
         (rlimit.resource.name().to_owned(), json!({"soft": value(rlimit.soft), "hard": value(rlimit.hard)}))
     });
     put("rlimits", Value::Object(rlimits.collect()));
+    put("sockets", process.sockets.iter().map(socket).collect());
+}
+
+fn socket(spec: &SocketSpec) -> Value {
+    let SocketSpec { name, address, backlog, mode, owner, is_stdin } = spec;
+    json!({
+        "name": name,
+        "listen": address.to_string(),
+        "backlog": backlog,
+        "mode": format!("{mode:04o}"),
+        "owner": owner.as_ref().map(user),
+        "stdin": is_stdin,
+    })
 }
 
 fn put_checks(keys: &mut Map<String, Value>, spec: &InstanceSpec) {

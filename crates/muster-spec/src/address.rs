@@ -18,7 +18,7 @@ pub struct Url {
 }
 
 /// `host:port`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPort {
     /// A name or a number, without the brackets of IPv6.
     pub host: String,

@@ -8,6 +8,7 @@ mod listener;
 mod output;
 mod probe;
 mod shutdown;
+mod socket;
 mod stop;
 mod syslog;
 
@@ -28,6 +29,7 @@ pub use output::{
 };
 pub use probe::{CheckSpec, DueCheck, HttpCheck, OnFailure, ProbeKind, ProbeSpec, READY_CHECK_TIMEOUT, ReadySpec};
 pub use shutdown::{ExitStatus, SecondSignal, ShutdownBudget, ShutdownOrder};
+pub use socket::{SocketAddress, SocketSpec};
 pub use stop::{Leftovers, StopKill, StopScope, StopSpec, StopStep};
 pub use syslog::{SyslogAddress, SyslogFacility, SyslogFormat, SyslogSpec};
 
@@ -321,6 +323,8 @@ pub struct ProcessSpec {
     pub stdin: Stdin,
     /// The events it gets with [`Stdin::Events`].
     pub listener: Option<Arc<ListenerSpec>>,
+    /// Listening sockets that it inherits.
+    pub sockets: Arc<[SocketSpec]>,
     /// Signals that it ignores from the start; all others have their default action.
     pub ignore_signals: SignalSet,
 }
@@ -344,6 +348,7 @@ impl ProcessSpec {
             rlimits: Vec::new(),
             stdin: Stdin::Nothing,
             listener: None,
+            sockets: Arc::default(),
             ignore_signals: SignalSet::NONE,
         }
     }

@@ -41,7 +41,7 @@ fn measure(mechanism: Mechanism, count: u32, program: &str) -> (f64, f64) {
     let launch = Launch {
         process: &process,
         markers: &markers,
-        own_pid: None,
+        own_pid: [None; 2],
         tag: None,
         stdout: Stdio::Null,
         stderr: Stdio::Null,

@@ -18,6 +18,7 @@ use muster_sys::async_fd::Watched;
 use muster_sys::limits::OriginalLimits;
 use muster_sys::pollset::PollSet;
 use muster_sys::signal::Signals;
+use muster_sys::sockets::Sockets;
 use muster_sys::spawn::Spawner;
 use muster_sys::tree::Trees;
 use muster_sys::user::Accounts;
@@ -28,6 +29,7 @@ use tracing::{error, info, warn};
 use crate::access::Access;
 use crate::budget;
 use crate::children::Children;
+use crate::children::sockets::processes;
 use crate::clock::Clock;
 use crate::configuration::{Configuration, Sources};
 use crate::event_loop::{self, EventLoop};
@@ -57,8 +59,10 @@ const USAGE: u8 = 2;
 /// Exit code when another daemon owns the socket.
 const TAKEN: u8 = 3;
 
-/// Variables that the daemon's parent sets for the daemon: a program would notify the wrong process.
-const MEANT_FOR_US: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+/// Variables that the daemon's parent sets for the daemon: a program would notify the wrong process, or take the wrong
+/// descriptors.
+const MEANT_FOR_US: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"];
 
 /// Supervises until the end; returns the exit code.
 pub(crate) fn supervise(spec: Spec, sources: Sources, mut opening: Opening) -> u8 {
@@ -144,6 +148,13 @@ async fn run(
             return Ok(code);
         }
     };
+    let mut program_sockets = Sockets::default();
+    if let Err(error) = program_sockets.prepare([].into_iter(), processes(&spec.programs), &mut accounts) {
+        opening.refuse_socket(&error);
+        consoles.stderr.flush(LAST_MOMENT, LAST_MOMENT);
+        return Ok(USAGE);
+    }
+    program_sockets.adopt();
     // No earlier: another daemon that owns the socket still writes to its files.
     let mut auto_logs = AutoLogs::default();
     auto_logs.remove_old(&spec);
@@ -172,7 +183,7 @@ async fn run(
     let instances = supervisor.snapshot().len();
     let control = socket.is_some().then_some(control).flatten();
     let both = (Rc::clone(&statuses), Rc::clone(&notifications));
-    let children = Children::new(spawner, trees, logs, both, control.as_deref(), instances);
+    let children = Children::new(spawner, trees, logs, both, (control.as_deref(), program_sockets), instances);
     let (orders, received) = mpsc::channel(ORDERS);
     let shared = Rc::new(Shared::new(clocks, supervisor, children, configuration, access, orders, own_log));
     let listening = socket.map(|socket| {
@@ -212,6 +223,7 @@ async fn run(
     }
     drop(pidfile);
     shared.children.borrow().finish_notifications();
+    shared.children.borrow_mut().close_sockets();
     shared.children.borrow().logs().finish(patience().max(LAST_MOMENT), STALL);
     // The kernel frees all resources at once. Freeing those of a thousand programs one by one would only delay the
     // exit.

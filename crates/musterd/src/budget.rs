@@ -4,7 +4,7 @@
 //! set aside. The rest is divided among clients, so that all of them together never take a descriptor that a program
 //! or probe needs. The budget is computed at the start, and again when a reload changes the programs.
 
-use muster_spec::{CheckSpec, InstanceSpec, OutputSpec, ReadySpec, Sink, Stdin, Target};
+use muster_spec::{CheckSpec, InstanceSpec, OutputSpec, ProcessSpec, ReadySpec, Sink, Stdin, Target};
 
 /// Descriptors of the daemon itself, including those open for a moment: /proc, the configuration, a rotation, a
 /// lookup.
@@ -79,7 +79,12 @@ fn needed_by(spec: &InstanceSpec) -> usize {
     };
     let probes: usize = spec.probes.iter().map(|probe| of_check(&probe.check)).sum();
     let stdin = usize::from(spec.process.stdin != Stdin::Nothing);
-    STARTING + of_output(&spec.output) + stdin + ready + probes
+    STARTING + of_output(&spec.output) + stdin + of_sockets(&spec.process) + ready + probes
+}
+
+/// A socket is shared by all instances. A start copies it for a moment, and so does a change of its path's owner or mode.
+fn of_sockets(process: &ProcessSpec) -> usize {
+    2 * process.sockets.len()
 }
 
 /// A command has a pipe, whose other end is open for a moment, and a descriptor for the result of spawning.

@@ -12,22 +12,24 @@ mod output;
 pub(crate) mod refused;
 mod said;
 mod sending;
+pub(crate) mod sockets;
 pub(crate) mod stdin;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use muster_core::{Input, program::HISTORY};
 use muster_logs::{Logs, Pipe, ReadyMatcher, Source, Unbound, captured};
-use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Stdin, Target};
+use muster_spec::{Exit, InstanceSpec, ProcessSpec, RunId, Signal, SpawnError, SpawnStep, Target};
 use muster_sys::async_fd::Watched;
 use muster_sys::pollset::PollSet;
 use muster_sys::reap::{Reaped, reap_next};
 use muster_sys::signal::Pid;
+use muster_sys::sockets::Sockets;
 use muster_sys::spawn::{Launch, Spawner, Spawning, Stdio};
 use muster_sys::tree::{Errand, ProcessHandle, Trees};
 use tokio::sync::oneshot;
@@ -92,6 +94,9 @@ pub(crate) struct Children {
     /// The main processes that runs have lost, until they have exited.
     lost: HashMap<RunId, ProcessHandle>,
     notify: Notify,
+    sockets: Sockets,
+    /// Whether a socket may be open that no program wants.
+    has_unwanted: bool,
     limits: Limits,
 }
 
@@ -101,7 +106,7 @@ impl Children {
         trees: Trees,
         logs: Logs,
         (statuses, notifications): (Rc<Watched<PollSet>>, Rc<Watched<PollSet>>),
-        control_socket: Option<&Path>,
+        (control_socket, sockets): (Option<&Path>, Sockets),
         instances: usize,
     ) -> Children {
         let (marker_prefix, limits) = (marker_prefix(), Limits::default());
@@ -122,6 +127,8 @@ impl Children {
             sending: None,
             asking: VecDeque::new(),
             lost: HashMap::new(),
+            sockets,
+            has_unwanted: false,
             limits,
         }
     }
@@ -164,22 +171,27 @@ impl Children {
         marker: &str,
         channel: &Channel,
     ) -> Result<(Spawning, Option<Rc<StdinPipe>>), SpawnError> {
-        let stdin = open_stdin(spec)?;
+        let stdin = stdin::open(spec)?;
+        self.open_sockets(&spec.process)?;
         let (stdout, stderr, reading) = self.open_output(run, spec, channel.matcher.as_ref())?;
         let index = spec.index.to_string();
         let variables = channel.variables.iter().map(|(name, value)| (*name, value.as_str()));
-        let markers: Vec<_> = markers(spec, marker, &index).into_iter().chain(variables).collect();
-        let passed: Vec<_> = channel.pipe.iter().map(|(pipe, number)| (pipe.as_fd(), *number)).collect();
+        let sockets = sockets::inherited(&self.sockets, &spec.process);
+        let of_sockets = sockets.variables.iter().map(|(name, value)| (*name, value.as_str()));
+        let markers: Vec<_> = markers(spec, marker, &index).into_iter().chain(variables).chain(of_sockets).collect();
+        let ready = channel.pipe.iter().map(|(pipe, number)| (pipe.as_fd(), *number));
+        let passed: Vec<_> = ready.chain(sockets.passed).collect();
         let launch = Launch {
             process: &spec.process,
             markers: &markers,
-            own_pid: spec.watchdog.map(|_| "WATCHDOG_PID"),
+            own_pid: [spec.watchdog.map(|_| "WATCHDOG_PID"), sockets.own_pid],
             tag: self.trees.tag(run),
             stdout: stdout.as_stdio(),
             stderr: stderr.as_stdio(),
             passed: &passed,
         };
-        let spawned = self.spawner.spawn_reading(&launch, stdin.as_ref().map(|(reading, _)| reading.as_fd()));
+        let reading_end = stdin.as_ref().map(|(reading, _)| reading.as_fd()).or(sockets.stdin);
+        let spawned = self.spawner.spawn_reading(&launch, reading_end);
         let pid = spawned.as_ref().ok().and_then(|spawning| u32::try_from(spawning.pid.0).ok());
         reading.into_iter().for_each(|reading| self.logs.bind(reading, pid));
         let spawning = spawned?;
@@ -212,7 +224,7 @@ impl Children {
         let spawning = self.spawner.spawn(&Launch {
             process: &process,
             markers: &markers(spec, &marker, &spec.index.to_string()),
-            own_pid: None,
+            own_pid: [None; 2],
             tag: self.trees.tag(id),
             stdout: Stdio::Fd(writing.as_fd()),
             stderr: Stdio::Fd(writing.as_fd()),
@@ -478,13 +490,6 @@ fn with_exit(error: SpawnError, exit: Exit) -> SpawnError {
             SpawnError { message: format!("{} ({exit})", error.message), ..error }
         }
         _ => error,
-    }
-}
-
-fn open_stdin(spec: &InstanceSpec) -> Result<Option<(OwnedFd, StdinPipe)>, SpawnError> {
-    match spec.process.stdin {
-        Stdin::Nothing => Ok(None),
-        Stdin::Pipe | Stdin::Events => StdinPipe::open().map(Some).map_err(no_pipe),
     }
 }
 

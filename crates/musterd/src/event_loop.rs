@@ -101,6 +101,9 @@ impl EventLoop {
         self.inputs.of_programs.push_back(Input::Booted);
         loop {
             let is_settled = self.settle();
+            if is_settled {
+                self.close_unwanted_sockets();
+            }
             self.console.release();
             if !is_settled {
                 // Let connections and probes run.
@@ -303,6 +306,12 @@ impl EventLoop {
         });
     }
 
+    /// Before the loop waits: until then, a program may be stopped and started again.
+    fn close_unwanted_sockets(&self) {
+        let supervisor = self.shared.supervisor.borrow();
+        self.shared.children.borrow_mut().close_unwanted(supervisor.snapshot().iter());
+    }
+
     fn carry_out(&mut self, effect: Effect) {
         trace!(?effect);
         match effect {
@@ -343,6 +352,8 @@ impl EventLoop {
             }
             Effect::SignalStrays { signal } => self.shared.children.borrow_mut().signal_strays(signal),
             Effect::Reply { request, outcome } => {
+                // A stop of a program that has exited changes its goal and nothing else.
+                self.shared.children.borrow_mut().note_change();
                 let pending_drain = self.shared.children.borrow().logs().pending_drain();
                 self.replies.send(request, outcome, pending_drain);
             }
@@ -351,6 +362,7 @@ impl EventLoop {
                     self.budget = timeout.limit().and_then(|span| Instant::now().checked_add(span));
                     self.shared.children.borrow().logs().gather();
                 }
+                self.shared.children.borrow_mut().note_change();
                 self.observers.observe(event);
             }
             Effect::Exit { code } => self.exit = Some(code),

@@ -5,6 +5,7 @@ use std::path::Path;
 use muster_supervisord::python::repr;
 use muster_sys::background::Background;
 use muster_sys::say::complain;
+use muster_sys::sockets::NotOpened;
 
 use muster_logging::main_log::{Level, Line};
 
@@ -62,6 +63,18 @@ impl Opening {
              this program down first before starting supervisord.",
         ));
         USAGE
+    }
+
+    /// Says that a program's socket cannot be opened.
+    pub(crate) fn refuse_socket(&mut self, error: &NotOpened) {
+        let line = match &self.program {
+            Some(program) => {
+                let why = error.in_python();
+                usage_text(program, &format!("Could not create FastCGI socket {}: {why}", error.address))
+            }
+            None => format!("musterd: {error}; nothing was started"),
+        };
+        self.complain(&line);
     }
 
     /// Everything is open: says so before the pid file is written.

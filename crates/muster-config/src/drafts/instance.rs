@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_spec::{
     EventType, InstanceSpec, ListenerSpec, OutputSpec, OwnVariables, ProbeSpec, ProcessSpec, ReadySpec, Rlimit, Signal,
-    SignalSet, Stdin, Target, UserSpec,
+    SignalSet, SocketSpec, Stdin, Target, UserSpec,
 };
 
 use crate::diagnostic::{Place, Report, Severity};
@@ -17,6 +18,7 @@ use crate::drafts::probes::{ProbeDraft, read_probes};
 use crate::drafts::program::read_signal;
 use crate::drafts::ready::ReadyDraft;
 use crate::drafts::rlimits::read_rlimits;
+use crate::drafts::sockets::{self, SocketDraft, read_sockets};
 use crate::drafts::users::{read_user, read_user_name};
 use crate::env_file::Entries;
 use crate::field::{Field, Owner};
@@ -37,6 +39,9 @@ pub(crate) struct Parts {
     stdin_at: Option<Place>,
     events: Vec<EventType>,
     events_at: Option<Place>,
+    sockets: Vec<SocketDraft>,
+    /// The sockets it begins with, unless `sockets` has others.
+    given_sockets: Arc<[SocketSpec]>,
     ignore_signals: SignalSet,
     environment: BTreeMap<String, (String, bool)>,
     files: Vec<Rc<Entries>>,
@@ -71,6 +76,7 @@ impl Parts {
             rlimits: process.rlimits.clone(),
             stdin: process.stdin,
             events: process.listener.as_ref().map_or_else(Vec::new, |listener| listener.events.clone()),
+            given_sockets: Arc::clone(&process.sockets),
             ignore_signals: process.ignore_signals,
             clean_environment: process.clean_environment,
             keeps_login: !process.login_environment,
@@ -103,6 +109,7 @@ impl Parts {
             rlimits: self.rlimits.clone(),
             stdin: self.stdin,
             listener: (self.stdin == Stdin::Events).then(|| self.listener(program).into()),
+            sockets: self.socket_specs(),
             ignore_signals: self.ignore_signals,
         }
     }
@@ -124,6 +131,8 @@ impl Parts {
     /// Checks constraints between keys.
     pub(crate) fn check(&self, owner: Owner<'_>, report: &Report) {
         self.check_listener(owner, report);
+        let has_input = self.stdin != Stdin::Nothing;
+        sockets::check(&self.sockets, self.ready.spec.as_ref(), has_input, (owner, report));
         for probe in &self.probes {
             probe.check(owner, report);
         }
@@ -188,12 +197,19 @@ impl Parts {
     }
 
     pub(crate) fn events(&mut self, field: &Field<'_>) {
-        self.events_at = Some(field.place());
         let known: Vec<(&'static str, EventType)> = EventType::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
         let mut events: Vec<EventType> = field.items().iter().filter_map(|item| item.choice(&known)).collect();
         events.sort_unstable();
         events.dedup();
+        self.events_at = (!events.is_empty()).then(|| field.place());
         self.events = events;
+    }
+
+    fn socket_specs(&self) -> Arc<[SocketSpec]> {
+        if self.sockets.is_empty() {
+            return Arc::clone(&self.given_sockets);
+        }
+        self.sockets.iter().filter_map(|socket| socket.spec(self.user.as_ref())).collect()
     }
 
     fn listener(&self, program: &str) -> ListenerSpec {
@@ -239,6 +255,10 @@ impl Parts {
             }
         }
         self.ignore_signals = ignored;
+    }
+
+    pub(crate) fn sockets(&mut self, field: &Field<'_>) {
+        read_sockets(field, &mut self.sockets);
     }
 
     pub(crate) fn rlimits(&mut self, field: &Field<'_>) {

@@ -16,5 +16,6 @@ pub(crate) mod program;
 pub(crate) mod ready;
 pub(crate) mod rlimits;
 pub(crate) mod rotation;
+pub(crate) mod sockets;
 pub(crate) mod syslog;
 pub(crate) mod users;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use muster_config::open_any;
 use muster_import::supervisord::{Configuration, Inherited, Translation, namespec, split_command, to_spec};
 use muster_spec::{
-    EventType, ExitStatus, Leftovers, Limit, ListenerSpec, LogLevel, OwnVariables, PerStream, ProgramSpec, Resource,
-    RestartWhen, Rotation, SecondSignal, ShutdownBudget, Signal, Sink, StartFailures, Stdin, StopKill, StopScope,
-    StreamEvents, Target,
+    EventType, ExitStatus, HostPort, Leftovers, Limit, ListenerSpec, LogLevel, OwnVariables, PerStream, ProgramSpec,
+    Resource, RestartWhen, Rotation, SecondSignal, ShutdownBudget, Signal, Sink, SocketAddress, SocketSpec,
+    StartFailures, Stdin, StopKill, StopScope, StreamEvents, Target,
 };
 
 use crate::machine::Machine;
@@ -188,21 +188,31 @@ fn a_command_that_cannot_be_split_is_refused_at_each_start() {
 }
 
 #[test]
-fn fastcgi_programs_are_never_started() {
+fn a_fastcgi_program_has_its_socket_as_standard_input_also_in_a_group() {
     let translation = translate(
-        "[supervisord]\n[fcgi-program:f]\ncommand=x\n\
-         socket=tcp://localhost:9000\n[fcgi-program:h]\ncommand=x\nsocket=tcp://localhost:9001\n[group:g]\nprograms=h\n",
+        "[supervisord]\n[fcgi-program:f]\ncommand=x\nnumprocs=2\nprocess_name=%(process_num)d\n\
+         socket=tcp://LocalHost:9000\nsocket_backlog=7\n\
+         [fcgi-program:h]\ncommand=x\nsocket=unix:///run/../run/h.sock\nsocket_mode=0770\n[group:g]\nprograms=h\n",
     );
-    assert_eq!(translation.spec.programs.len(), 2);
-    for program in &translation.spec.programs {
-        let refusal = program.instances[0].process.refusal.as_deref().unwrap();
-        assert!(!program.autostart && refusal.contains("cannot be run yet"), "{}", program.name);
-    }
-    let warnings = warnings(&translation);
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
-    for line in ["/D/s.conf:2:1: ", "/D/s.conf:5:1: "] {
-        assert!(warnings.iter().any(|warning| warning.starts_with(line)), "{line} {warnings:?}");
-    }
+    let sockets = |name: &str| {
+        let program = translation.spec.programs.iter().find(|program| program.name == name).unwrap();
+        assert!(program.autostart && program.instances[0].process.refusal.is_none());
+        assert_eq!(program.instances[0].process.stdin, Stdin::Nothing);
+        program.instances[0].process.sockets.clone()
+    };
+    let tcp = SocketSpec {
+        name: "f".to_owned(),
+        address: SocketAddress::Tcp(HostPort { host: "localhost".to_owned(), port: 9000 }),
+        backlog: 7,
+        mode: SocketSpec::MODE,
+        owner: None,
+        is_stdin: true,
+    };
+    assert_eq!(sockets("f:0"), sockets("f:1"));
+    assert_eq!(*sockets("f:1"), [tcp]);
+    let unix = &sockets("g:h")[0];
+    assert_eq!((unix.address.to_string().as_str(), unix.mode), ("unix:///run/h.sock", 0o770));
+    assert_eq!((unix.backlog, unix.is_stdin), (SocketSpec::BACKLOG, true));
 }
 
 #[test]

@@ -126,8 +126,8 @@ pub(super) struct Orders {
     pub(super) groups: Option<Array<u32>>,
     pub(super) gid: Option<u32>,
     pub(super) uid: Option<u32>,
-    /// Where to write its own pid in the environment, with room for [`PID_DIGITS`] and a NUL. Null for nowhere.
-    pub(super) own_pid: *mut u8,
+    /// Where to write its own pid in the environment, each with room for [`PID_DIGITS`] and a NUL. Null for nowhere.
+    pub(super) own_pid: [*mut u8; 2],
     /// Null keeps the current directory.
     pub(super) directory: *const c_char,
     /// The files to try, ended by a null pointer.
@@ -151,7 +151,9 @@ pub(super) unsafe extern "C" fn main(orders: *const ()) -> ! {
         take_limits(orders);
         become_user(orders);
         enter_directory(orders);
-        write_own_pid(orders);
+        let [first, second] = orders.own_pid;
+        write_own_pid(first);
+        write_own_pid(second);
         at(orders, Stage::Unblock, 0);
         let nothing_blocked = SignalSet::NONE;
         let set = &raw const nothing_blocked.0 as usize;
@@ -300,8 +302,8 @@ unsafe fn enter_directory(orders: &Orders) {
 }
 
 /// Only the child knows its pid before it executes.
-unsafe fn write_own_pid(orders: &Orders) {
-    if orders.own_pid.is_null() {
+unsafe fn write_own_pid(mut place: *mut u8) {
+    if place.is_null() {
         return;
     }
     // SAFETY: there is room for ten digits and a NUL, and only execve reads it, later.
@@ -315,7 +317,6 @@ unsafe fn write_own_pid(orders: &Orders) {
             rest /= 10;
             count += 1;
         }
-        let mut place = orders.own_pid;
         while count > 0 {
             count -= 1;
             place.write(backwards.add(count).read());

@@ -57,8 +57,8 @@ pub struct Launch<'a> {
     pub process: &'a ProcessSpec,
     /// Variables that override all others.
     pub markers: &'a [(&'a str, &'a str)],
-    /// A variable that is set to its pid, which is not known in advance.
-    pub own_pid: Option<&'a str>,
+    /// Variables that are set to its pid, which is not known in advance.
+    pub own_pid: [Option<&'a str>; 2],
     /// A limit by which [`crate::tree`] identifies the process and its descendants, set with its counterpart. Omitted
     /// if the program limits the same resource itself.
     pub tag: Option<Rlimit>,

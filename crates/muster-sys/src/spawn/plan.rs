@@ -97,12 +97,13 @@ impl SpawnPlan {
         let arguments = push_arguments(&mut arena, &process.command)?;
         let directory = push_directory(&mut arena, process)?;
         let mut environment = layered(&mut arena, process, launch.markers, &identity, &defaults.inherited)?;
-        let own_pid = launch.own_pid.map(|name| (name, environment.set(&mut arena, name, ROOM_FOR_PID)));
+        let own_pid = launch.own_pid.map(|name| Some((name?, environment.set(&mut arena, name?, ROOM_FOR_PID))));
         let argument_bytes = arena.len() + environment.inherited_bytes();
         let (candidates, searched) = push_candidates(&mut arena, &process.command[0], &environment);
         let oom_score_adj = process.oom_score_adj.map(|score| arena.push(&[score.to_string().as_bytes()]));
-        let own_pid = own_pid.map_or(ptr::null_mut(), |(name, place)| arena.place_to_write(place, name.len() + 1));
-        // From here on the arena is only read, except for the child, which completes that variable.
+        let mut room = |(name, place): (&str, ArenaString)| arena.place_to_write(place, name.len() + 1);
+        let own_pid = own_pid.map(|variable| variable.map_or(ptr::null_mut(), &mut room));
+        // From here on the arena is only read, except for the child, which completes those variables.
         let digits = |place: ArenaString| Array { start: arena.bytes(place).as_ptr(), count: arena.bytes(place).len() };
         let pointers = |places: &[ArenaString]| -> Vec<*const c_char> {
             places.iter().map(|&place| arena.pointer(place)).chain([ptr::null()]).collect()

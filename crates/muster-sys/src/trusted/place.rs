@@ -1,6 +1,7 @@
 //! A name in a judged directory, and operations on it and its siblings.
 
 mod own_files;
+mod sockets;
 
 use std::ffi::{CString, OsString};
 use std::fs::File;

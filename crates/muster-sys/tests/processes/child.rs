@@ -89,7 +89,7 @@ fn stdout_and_stderr_may_be_swapped() {
         let launch = Launch {
             process: &process,
             markers: &markers,
-            own_pid: None,
+            own_pid: [None; 2],
             tag: None,
             stdout: Stdio::Fd(stderr.as_fd()),
             stderr: Stdio::Fd(stdout.as_fd()),
@@ -166,7 +166,7 @@ fn tagged() {
             let launch = Launch {
                 process: &process,
                 markers: &[],
-                own_pid: None,
+                own_pid: [None; 2],
                 tag: Some(mark(4711)),
                 stdout,
                 stderr: Stdio::Null,
@@ -203,7 +203,7 @@ fn passed_descriptors() {
             let launch = Launch {
                 process: &process,
                 markers: &[],
-                own_pid: None,
+                own_pid: [None; 2],
                 tag: None,
                 stdout,
                 stderr: Stdio::Null,
@@ -229,7 +229,7 @@ fn passed_descriptors() {
     let launch = Launch {
         process: &process,
         markers: &[],
-        own_pid: None,
+        own_pid: [None; 2],
         tag: None,
         stdout: Stdio::Null,
         stderr: Stdio::Null,
@@ -247,7 +247,7 @@ fn own_pid() {
         let launch = Launch {
             process: &process,
             markers: &[],
-            own_pid: Some("WATCHDOG_PID"),
+            own_pid: [Some("WATCHDOG_PID"), Some("LISTEN_PID")],
             tag: None,
             stdout: Stdio::Fd(output.as_fd()),
             stderr: Stdio::Null,
@@ -405,7 +405,7 @@ fn another_user_can_open_its_stdout() {
     process.user = user("65534", Some("65534"));
     let stdout = Stdio::Fd(writer.as_fd());
     let launch =
-        Launch { process: &process, markers: &[], own_pid: None, tag: None, stdout, stderr: stdout, passed: &[] };
+        Launch { process: &process, markers: &[], own_pid: [None; 2], tag: None, stdout, stderr: stdout, passed: &[] };
     let spawning = spawner().spawn(&launch).unwrap();
     assert_eq!(wait_for(spawning.pid), Exit::Code(0));
     let mut buffer = [0; 16];

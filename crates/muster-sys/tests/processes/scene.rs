@@ -42,7 +42,7 @@ pub(crate) fn start(spawner: &mut Spawner, process: &ProcessSpec) -> Result<Spaw
     spawner.spawn(&Launch {
         process,
         markers: &[],
-        own_pid: None,
+        own_pid: [None; 2],
         tag: None,
         stdout: Stdio::Null,
         stderr: Stdio::Null,
@@ -66,7 +66,7 @@ pub(crate) fn run_with_markers(
     let mut spawning = spawner.spawn(&Launch {
         process,
         markers,
-        own_pid: None,
+        own_pid: [None; 2],
         tag: None,
         stdout,
         stderr: Stdio::Null,

@@ -77,6 +77,7 @@ mod tests {
     use muster_sys::async_fd::Watched;
     use muster_sys::limits::OriginalLimits;
     use muster_sys::pollset::PollSet;
+    use muster_sys::sockets::Sockets;
     use muster_sys::spawn::Spawner;
     use muster_sys::tree::Trees;
 
@@ -89,7 +90,7 @@ mod tests {
         let spawner = Spawner::new(environment, OriginalLimits::current().unwrap(), 0o022).unwrap();
         let logs = Logs::start(Consoles::start().unwrap(), SyslogSpec::default()).unwrap();
         let set = || Rc::new(Watched::for_reading(PollSet::new().unwrap()).unwrap());
-        Children::new(spawner, Trees::new(), logs, (set(), set()), None, 1)
+        Children::new(spawner, Trees::new(), logs, (set(), set()), (None, Sockets::default()), 1)
     }
 
     #[test]

@@ -9,9 +9,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use muster_spec::{InstanceSpec, SpawnError, Stdin};
 use muster_sys::async_fd::Watched;
 use muster_sys::fd;
 use tokio::sync::Mutex;
+
+use super::no_pipe;
 
 /// The writing end of one run's pipe.
 pub(crate) struct StdinPipe {
@@ -28,6 +31,14 @@ pub(crate) enum Unwritten {
     Closed,
     /// The write failed.
     Failed(io::Error),
+}
+
+/// Opens the pipe of a process, if it has one.
+pub(super) fn open(spec: &InstanceSpec) -> Result<Option<(OwnedFd, StdinPipe)>, SpawnError> {
+    match spec.process.stdin {
+        Stdin::Nothing => Ok(None),
+        Stdin::Pipe | Stdin::Events => StdinPipe::open().map(Some).map_err(no_pipe),
+    }
 }
 
 impl StdinPipe {

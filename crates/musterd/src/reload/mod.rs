@@ -66,6 +66,7 @@ pub(crate) fn put_in_force(shared: &Shared, (request, by): (RequestId, Option<Pr
         let children = shared.children.borrow();
         instances.for_each(|instance| children.logs().change_rotation(instance));
         drop(children);
+        shared.children.borrow_mut().adopt_sockets();
         adapt(shared, spec.programs.iter().map(|program| program.instances.len()).sum());
         divide(shared, &spec.programs);
     }
@@ -131,6 +132,9 @@ async fn read_and_apply(shared: &Rc<Shared>, origin: Origin, dry_run: bool) -> R
 
 async fn hand_over(shared: &Rc<Shared>, new: New, origin: Origin) -> Result<Arc<ReloadPlan>, Problem> {
     let gone = || Problem::new(ProblemKind::ShuttingDown, "the daemon is shutting down");
+    // Before anything changes: if one cannot be opened, the active configuration stays.
+    let opened = shared.children.borrow_mut().prepare_sockets(&groups::active(shared), &new.spec.programs);
+    opened.map_err(|error| Problem::new(ProblemKind::BadConfiguration, format!("{error}; nothing was changed")))?;
     let (reply, replied) = oneshot::channel();
     let by = match origin {
         Origin::Client(principal) | Origin::Restart(principal) => Some(principal),

@@ -106,7 +106,9 @@ fn header_hint(header: &str) -> Option<String> {
         "eventlistener" => {
             Some(format!("write [program.{name}] with stdin = \"supervisor-events\" and events = [\"PROCESS_STATE\"]"))
         }
-        "fcgi-program" => Some(format!("write [program.{name}]; sockets are not supported yet")),
+        "fcgi-program" => {
+            Some(format!("write [program.{name}] with sockets.NAME = {{ listen = \"…\", stdin = true }}"))
+        }
         _ => None,
     }
 }

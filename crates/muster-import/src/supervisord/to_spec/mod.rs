@@ -8,6 +8,7 @@ mod disguises;
 mod output;
 mod own;
 mod process;
+mod socket;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use muster_config::{Diagnostic, Disguises, LookedAt, Opener, Severity};
 use muster_spec::{DaemonSpec, ProgramSpec, Spec};
 
-use super::model::{Configuration, Group, GroupKind, Process};
+use super::model::{Configuration, Group, Process};
 use super::problem::{Report, SourcePlace, Warning};
 use super::world::World;
 use muster_supervisord::python::repr;
@@ -113,7 +114,6 @@ fn programs(context: &mut Context<'_>) -> (Vec<Arc<ProgramSpec>>, own::Places) {
         if !groups.insert(group.name.as_str()) {
             continue;
         }
-        kind_of(context, group);
         for process in members(group) {
             let name = namespec(&group.name, &process.name);
             if names.insert(name.clone()) {
@@ -144,24 +144,4 @@ fn members(group: &Group) -> Vec<&Process> {
         }
     }
     members
-}
-
-/// Why processes of this group are not started: half a FastCGI program would do harm.
-fn refusal(group: &Group, process: &Process) -> Option<&'static str> {
-    match group.kind {
-        GroupKind::Fcgi(_) => Some("FastCGI programs cannot be run yet: it would have no socket"),
-        GroupKind::Mixed if process.socket.is_some() => {
-            Some("FastCGI programs cannot be run yet: it would have no socket")
-        }
-        GroupKind::Mixed | GroupKind::Program | GroupKind::Listener { .. } => None,
-    }
-}
-
-fn kind_of(context: &mut Context<'_>, group: &Group) {
-    for process in &group.processes {
-        if let Some(reason) = refusal(group, process) {
-            let hint = "it stays stopped, and a start reports the same; run it under supervisord, or take it out";
-            context.warn(process.section, None, reason, hint);
-        }
-    }
 }

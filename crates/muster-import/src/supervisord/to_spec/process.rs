@@ -12,7 +12,7 @@ use muster_spec::{
 
 use super::super::model::{Autorestart, Group, GroupKind, Process};
 use super::super::split_command;
-use super::{Context, output, refusal};
+use super::{Context, output, socket};
 use muster_supervisord::python::repr;
 
 /// The signals that programs inherit as ignored from Python.
@@ -29,11 +29,10 @@ pub(super) fn program(
     name: String,
     place: u32,
 ) -> ProgramSpec {
-    let not_run = refusal(group, process);
     let instance = InstanceSpec {
         name: name.clone(),
         index: 0,
-        process: process_spec(context, group, process, not_run),
+        process: process_spec(context, group, process),
         output: output::output(context, group, process).into(),
         ready: None,
         start_timeout: InstanceSpec::START_TIMEOUT,
@@ -44,7 +43,7 @@ pub(super) fn program(
         name,
         groups: vec![group.name.clone()],
         kind: Kind::Service,
-        autostart: process.autostart && not_run.is_none(),
+        autostart: process.autostart,
         restart: restart(context, process),
         startsecs: seconds(process.startsecs),
         exit_codes: process.exitcodes.clone(),
@@ -96,11 +95,17 @@ fn stop(context: &mut Context<'_>, process: &Process) -> StopSpec {
     }
 }
 
-fn process_spec(context: &Context<'_>, group: &Group, process: &Process, not_run: Option<&str>) -> ProcessSpec {
+fn process_spec(context: &Context<'_>, group: &Group, process: &Process) -> ProcessSpec {
     let (command, unusable) = command(&process.command);
     let listener = listener(group).map(Arc::new);
+    let socket = socket::of(context, group, process);
+    let stdin = match (&listener, &socket) {
+        (Some(_), _) => Stdin::Events,
+        (None, Some(_)) => Stdin::Nothing,
+        (None, None) => Stdin::Pipe,
+    };
     ProcessSpec {
-        refusal: not_run.map(str::to_owned).or(unusable),
+        refusal: unusable,
         environment: environment(context, group, process),
         login_environment: false,
         own_variables: OwnVariables::Run,
@@ -108,9 +113,10 @@ fn process_spec(context: &Context<'_>, group: &Group, process: &Process, not_run
         directory: process.directory.as_ref().map(Into::into),
         // The lowest nine bits are permissions.
         umask: process.umask.and_then(|umask| u32::try_from(umask & 0o777).ok()),
-        stdin: if listener.is_some() { Stdin::Events } else { Stdin::Pipe },
+        stdin,
         ignore_signals: if context.is_exact { IGNORED_BY_ORIGINAL } else { SignalSet::NONE },
         listener,
+        sockets: socket.into_iter().collect(),
         ..ProcessSpec::of(command)
     }
 }

@@ -1,0 +1,73 @@
+//! Unix sockets at a judged place.
+//!
+//! bind(2) takes a path and follows links in it. The path is the real one that was judged: in a directory of root's
+//! or the daemon's user no other user can change it, and in one of another user bind(2) runs with that user's
+//! privileges, so a redirected one does nothing that the user could not do.
+
+use std::io;
+use std::mem::{offset_of, size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+
+use super::{Creation, Inode, TrustedPlace, c_name};
+use crate::fd::check;
+use crate::trusted::Refusal;
+
+impl TrustedPlace {
+    /// The socket that has this name; `None` if the name is free. An error if it is anything but a socket.
+    pub(crate) fn socket(&self) -> io::Result<Option<Inode>> {
+        let Some(file) = self.level.look(&self.name)? else { return Ok(None) };
+        if !file.metadata()?.file_type().is_socket() {
+            let reason = format!("{} is not a socket", self.path().display());
+            return Err(Refusal::new(reason, "remove it, or name another path").into());
+        }
+        Inode::of(&file).map(Some)
+    }
+
+    /// Gives a socket this name, with a mode and an owner, before anything can connect: it does not listen yet.
+    pub(crate) fn bind(&self, socket: BorrowedFd<'_>, creation: Creation) -> io::Result<Inode> {
+        let path = self.path();
+        // SAFETY: all zeros are a valid sockaddr_un.
+        let mut address: libc::sockaddr_un = unsafe { zeroed() };
+        let bytes = path.as_os_str().as_bytes();
+        if bytes.len() >= address.sun_path.len() {
+            return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+        }
+        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        address.sun_path.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from as libc::c_char);
+        let length = offset_of!(libc::sockaddr_un, sun_path) + bytes.len() + 1;
+        debug_assert!(length <= size_of::<libc::sockaddr_un>());
+        self.act(|| {
+            // SAFETY: umask touches no memory of ours.
+            let before = unsafe { libc::umask(!creation.mode & 0o777) };
+            // SAFETY: the kernel reads `length` bytes of `address`, which is as large at least.
+            let bound = check(unsafe {
+                libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length as libc::socklen_t)
+            });
+            // SAFETY: as above.
+            unsafe { libc::umask(before) };
+            bound
+        })?;
+        self.give(creation).inspect_err(|_| drop(self.remove("")))?;
+        self.socket()?.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn give(&self, creation: Creation) -> io::Result<()> {
+        let Some((uid, gid)) = creation.owner else { return Ok(()) };
+        let name = c_name(&self.name)?;
+        let flags = libc::AT_SYMLINK_NOFOLLOW;
+        // SAFETY: `name` is a C string that lives through the call.
+        let change =
+            || check(unsafe { libc::fchownat(self.level.directory.as_raw_fd(), name.as_ptr(), uid, gid, flags) });
+        match (self.act(change), self.works_as()) {
+            (Ok(_), _) => Ok(()),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(owner)) => {
+                let path = self.path();
+                let reason = format!("{} cannot be given to uid {uid} by uid {owner}: {error}", path.display());
+                Err(Refusal::new(reason, "put the socket in a directory that belongs to root").into())
+            }
+        }
+    }
+}

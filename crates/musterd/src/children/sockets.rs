@@ -1,0 +1,99 @@
+//! The listening sockets of programs: which are open, and what a process inherits of them.
+//!
+//! A socket is open as long as an instance that has it is wanted up and not given up, or still runs: clients queue during
+//! restarts. [`muster_sys::sockets`] opens and closes.
+
+use std::collections::HashSet;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use muster_core::Instance;
+use muster_spec::{Goal, ProcessSpec, ProgramSpec, SpawnError, SpawnStep, State};
+use muster_sys::sockets::{NotOpened, Sockets};
+
+use super::Children;
+
+/// The first descriptor of sd_listen_fds(3).
+const FIRST: u32 = 3;
+
+/// The sockets of a process that is being started.
+pub(super) struct Inherited<'a> {
+    pub(super) stdin: Option<BorrowedFd<'a>>,
+    pub(super) passed: Vec<(BorrowedFd<'a>, u32)>,
+    pub(super) variables: Vec<(&'static str, String)>,
+    pub(super) own_pid: Option<&'static str>,
+}
+
+/// The open sockets of a process: one may be its standard input, the others are passed as in sd_listen_fds(3).
+pub(super) fn inherited<'a>(sockets: &'a Sockets, process: &ProcessSpec) -> Inherited<'a> {
+    let open = |is_stdin| {
+        let those = process.sockets.iter().filter(move |spec| spec.is_stdin == is_stdin);
+        those.filter_map(|spec| Some((spec.name.as_str(), sockets.get(&spec.address)?)))
+    };
+    let passed: Vec<_> = open(false).zip(FIRST..).map(|((_, socket), number)| (socket, number)).collect();
+    let stdin = open(true).next().map(|(_, socket)| socket);
+    if passed.is_empty() {
+        return Inherited { stdin, passed, variables: Vec::new(), own_pid: None };
+    }
+    let names: Vec<&str> = open(false).map(|(name, _)| name).collect();
+    let variables = vec![("LISTEN_FDS", passed.len().to_string()), ("LISTEN_FDNAMES", names.join(":"))];
+    Inherited { stdin, passed, variables, own_pid: Some("LISTEN_PID") }
+}
+
+impl Children {
+    /// Opens the sockets of a process that are closed.
+    pub(super) fn open_sockets(&mut self, process: &ProcessSpec) -> Result<(), SpawnError> {
+        if process.sockets.is_empty() {
+            return Ok(());
+        }
+        let opened = self.sockets.open(process, self.spawner.accounts());
+        // Without a number: the message has it, and it is no error of a pipe or a log file.
+        opened.map_err(|error| SpawnError { step: SpawnStep::Prepare, errno: 0, message: error.to_string() })
+    }
+
+    /// Opens the sockets that a new configuration adds or changes. They are used once the configuration is.
+    pub(crate) fn prepare_sockets(
+        &mut self,
+        active: &[Arc<ProgramSpec>],
+        new: &[Arc<ProgramSpec>],
+    ) -> Result<(), NotOpened> {
+        self.sockets.prepare(processes(active), processes(new), self.spawner.accounts())
+    }
+
+    /// Uses the sockets that were prepared.
+    pub(crate) fn adopt_sockets(&mut self) {
+        self.sockets.adopt();
+        self.has_unwanted = true;
+    }
+
+    /// Notes that an instance may have changed its goal or state.
+    pub(crate) fn note_change(&mut self) {
+        self.has_unwanted = true;
+    }
+
+    /// Closes the sockets that no instance wants.
+    pub(crate) fn close_unwanted<'a>(&mut self, instances: impl Iterator<Item = &'a Instance>) {
+        if !std::mem::take(&mut self.has_unwanted) || self.sockets.is_empty() {
+            return;
+        }
+        let wants = |instance: &&Instance| {
+            let is_wanted = instance.goal() == Goal::Up && instance.state() != State::Fatal;
+            is_wanted || instance.run().is_some()
+        };
+        let wanted: HashSet<_> = instances
+            .filter(wants)
+            .flat_map(|instance| instance.spec().process.sockets.iter().map(|spec| &spec.address))
+            .collect();
+        self.sockets.retain(|address| wanted.contains(address));
+    }
+
+    /// Closes all sockets, and removes their files.
+    pub(crate) fn close_sockets(&mut self) {
+        self.sockets.retain(|_| false);
+    }
+}
+
+/// The processes of all instances.
+pub(crate) fn processes(programs: &[Arc<ProgramSpec>]) -> impl Iterator<Item = &ProcessSpec> {
+    programs.iter().flat_map(|program| &program.instances).map(|instance| &instance.process)
+}
