@@ -31,7 +31,7 @@ pub struct Published {
     pub at: Time,
     /// The instance, under its name at that time.
     pub who: Option<Arc<InstanceSpec>>,
-    /// What happened.
+    /// The event, or a gap.
     pub what: What,
 }
 

@@ -123,7 +123,7 @@ pub(super) struct Sections {
     pub(super) unplaced: Vec<(Target, usize)>,
     /// Number of sections that already have the values of `[DEFAULT]` with `%(here)s`.
     filled: usize,
-    /// What may still be added, in sections and keys.
+    /// The lines that may still be added, in sections and keys.
     left: usize,
     /// Number of comments that may still be kept.
     comments_left: usize,
