@@ -1,7 +1,7 @@
 //! `musterd simulate` and `musterd rehearse`: what a configuration would do, when, and why.
 //!
 //! A simulation starts nothing: the daemon's own core makes the decisions under a virtual clock ([`world`]); the result
-//! ([`timeline`]) is shown as text ([`story`]), as data ([`json`]), as an image ([`svg`]), or compared with the expectations of a
+//! ([`timeline`]) is shown as text ([`text`]), as data ([`json`]), as an image ([`svg`]), or compared with the expectations of a
 //! scenario ([`expect`]). [`rehearse`] plays the same scenarios with real processes in real time.
 
 #![forbid(unsafe_code)]
