@@ -33,8 +33,9 @@ const SCENES: &[Scene] = &[
         ],
     },
     Scene {
-        conf: "command=/bin/sh -c 'exit 3'\nstartretries=1\n",
-        toml: "command = [\"sh\", \"-c\", \"exit 3\"]\nstartretries = 1\n",
+        // The original notices an exit up to a second late, and then counts that second: five are never reached.
+        conf: "command=/bin/sh -c 'exit 3'\nstartretries=1\nstartsecs=5\n",
+        toml: "command = [\"sh\", \"-c\", \"exit 3\"]\nstartretries = 1\nstartsecs = 5\n",
         until: "gave up: a",
         lines: &[
             "INFO spawned: 'a' with pid N",
