@@ -158,7 +158,7 @@ fn no_programs() -> Finding {
 }
 
 /// The field of an entry that belongs to no instance.
-fn field<'a>(entry: &Entry<'a>, around: &'a Surroundings<'a>, program: Option<&'a str>) -> Field<'a> {
+pub(crate) fn field<'a>(entry: &Entry<'a>, around: &'a Surroundings<'a>, program: Option<&'a str>) -> Field<'a> {
     Field {
         around,
         owner: entry.owner,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use muster_api::Config;
-use muster_config::{Disguises, Loaded};
+use muster_config::{Disguises, Loaded, toml_string};
 use muster_core::{Settings, Supervisor};
 use muster_spec::Spec;
 use muster_sys::say::{complain, say};
@@ -84,31 +84,15 @@ fn put_table(text: &mut String, name: &str, table: &Value) {
 /// A bare key where the characters allow it.
 fn key(name: &str) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if !name.is_empty() && name.bytes().all(is_bare) { name.to_owned() } else { quoted(name) }
-}
-
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
+    if !name.is_empty() && name.bytes().all(is_bare) { name.to_owned() } else { toml_string(name) }
 }
 
 fn inline(value: &Value) -> String {
     match value {
         // Only a list can have one: a span without an end.
-        Value::Null => quoted("unlimited"),
+        Value::Null => toml_string("unlimited"),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => quoted(text),
+        Value::String(text) => toml_string(text),
         Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
         Value::Object(keys) => inline_table(keys),
     }

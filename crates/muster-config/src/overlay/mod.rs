@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use muster_spec::{InstanceSpec, ListenerSpec, ProcessSpec, ProgramSpec, Spec};
 
+use crate::build::field;
 use crate::diagnostic::{Diagnostic, Place, Report, Severity};
 use crate::dialect;
 use crate::drafts::control::ControlDraft;
@@ -199,20 +200,6 @@ fn active(entries: Vec<Entry<'_>>) -> Vec<Entry<'_>> {
         !entries[index + 1..].iter().any(|later| later.replaces(entry))
     };
     (0..entries.len()).filter(|&index| stays(index)).map(|index| entries[index]).collect()
-}
-
-fn field<'a>(entry: &Entry<'a>, around: &'a Surroundings<'a>, program: Option<&'a str>) -> Field<'a> {
-    Field {
-        around,
-        owner: entry.owner,
-        program,
-        instance: None,
-        parent: None,
-        name: entry.key.name,
-        key: Some(entry.key),
-        file: entry.file,
-        value: entry.value,
-    }
 }
 
 /// The daemon's keys, and under `http` those of its socket.

@@ -3,12 +3,11 @@
 //! A value that is TOML is taken as it is, and any other one is text. The readers of TOML do the rest, so a dotted key, a
 //! repeated one and a wrong value mean what they mean in TOML.
 
-use std::fmt::Write;
-
 use toml::de::DeValue;
 
 use super::{OwnKey, OwnKeys};
 use crate::source::{File, Origin};
+use crate::toml_string::toml_string;
 
 /// The file's part with these keys.
 pub(super) fn file(keys: &OwnKeys<'_>) -> File {
@@ -24,29 +23,13 @@ fn add(key: &OwnKey<'_>, text: &mut String, origins: &mut Vec<Origin>) {
     origins.push(Origin { start: text.len(), line, column, is_verbatim: false });
     for (index, part) in key.name.split('.').enumerate() {
         text.push_str(if index == 0 { "" } else { "." });
-        text.push_str(&quoted(part));
+        text.push_str(&toml_string(part));
     }
     text.push_str(" = ");
     let (line, column) = key.value_place;
     let value = key.text.trim();
     let is_toml = DeValue::parse(value).is_ok();
     origins.push(Origin { start: text.len(), line, column, is_verbatim: is_toml && key.text.starts_with(value) });
-    text.push_str(&if is_toml { value.to_owned() } else { quoted(value) });
+    text.push_str(&if is_toml { value.to_owned() } else { toml_string(value) });
     text.push('\n');
-}
-
-/// A TOML string.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            // Writing to a string cannot fail.
-            c if c.is_control() => _ = write!(quoted, "\\u{:04x}", u32::from(c)),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
